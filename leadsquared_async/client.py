@@ -1,0 +1,261 @@
+"""`LeadSquared`: options, lifecycle, the resources."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import httpx
+from aiolimiter import AsyncLimiter
+
+from leadsquared_async.config import (
+    NOT_GIVEN,
+    Credentials,
+    CredentialsProvider,
+    NotGiven,
+    RateLimit,
+    RetryPolicy,
+    Secret,
+    credentials_from,
+    hosts_from,
+    rate_limit_from,
+    seconds,
+)
+from leadsquared_async.errors import ClientClosed, ConfigurationError
+from leadsquared_async.operations import Repeat
+from leadsquared_async.resources.leads import Leads
+from leadsquared_async.sending.bucket import Lane
+from leadsquared_async.sending.call import Call, Host, Keys, Settings, json_content
+from leadsquared_async.sending.replies import Expect
+from leadsquared_async.sending.sealing import sealed
+from leadsquared_async.sending.session import Options, Sender, Session, Snapshot
+
+__all__ = ["LeadSquared"]
+
+GRACE = 8.0
+
+
+class LeadSquared:
+    """An account at LeadSquared, for use in one event loop: `async with LeadSquared(...) as lsq:`.
+
+    Clients of one account in one process and loop keep to one rate limit by themselves. A client is opened
+    once; `with_options` gives cheap copies that share its connections and limit.
+
+    Args:
+        access_key: LeadSquared's accessKey; else LEADSQUARED_ACCESS_KEY.
+        secret_key: its secretKey; else LEADSQUARED_SECRET_KEY.
+        api_key: the x-api-key; else LEADSQUARED_API_KEY.
+        credentials: the keys, or an async callable that returns them: asked at first use, and once more
+            after a 401.
+        region: "in21", "us11" or "sg"; else LEADSQUARED_REGION.
+        host: any other asynchronous host: scheme, host and port; else LEADSQUARED_HOST. Plain http:// for
+            loopback only.
+        sync_host: the synchronous host; follows from the region.
+        rate_limit: what the account may do; else LEADSQUARED_RATE_LIMIT, such as "10/5"; else 25 calls in
+            5 seconds.
+        retry: when a call is made again.
+        timeout: seconds for one attempt, whatever the server drips.
+        deadline: seconds for a whole call, the wait for a token included; None for no bound. A form handler
+            sets 10.
+        limiter: an `aiolimiter.AsyncLimiter` that you share with other code; every attempt passes it too.
+        transport: an httpx transport of yours (proxy, TLS, one pool for many accounts); it is not closed.
+        name: a label for log lines and errors.
+
+    Raises:
+        ConfigurationError: an option cannot be right, or keys or host are missing.
+    """
+
+    def __init__(
+        self,
+        *,
+        access_key: str | Secret | None = None,
+        secret_key: str | Secret | None = None,
+        api_key: str | Secret | None = None,
+        credentials: Credentials | CredentialsProvider | None = None,
+        region: str | None = None,
+        host: str | None = None,
+        sync_host: str | None = None,
+        rate_limit: RateLimit | None = None,
+        retry: RetryPolicy | None = None,
+        timeout: float = 30.0,
+        deadline: float | None = 600.0,
+        limiter: AsyncLimiter | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        name: str | None = None,
+    ) -> None:
+        if credentials is None:
+            credentials = credentials_from(access_key, secret_key, api_key, os.environ)
+        elif access_key or secret_key or api_key:
+            raise ConfigurationError("pass either the three keys or credentials=, not both")
+        elif not isinstance(credentials, Credentials) and not callable(credentials):
+            raise ConfigurationError(
+                "credentials has to be a Credentials, or an async callable that returns one"
+            )
+        if limiter is not None and not isinstance(limiter, AsyncLimiter):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError("limiter has to be an aiolimiter.AsyncLimiter")
+        if transport is not None and not isinstance(transport, httpx.AsyncBaseTransport):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(
+                "transport has to be an httpx.AsyncBaseTransport, such as AsyncHTTPTransport(...)"
+            )
+        self._session = Session(
+            Options(
+                hosts=hosts_from(host, sync_host, region, os.environ),
+                credentials=credentials,
+                rate_limit=rate_limit_from(rate_limit, os.environ),
+                limiter=limiter,
+                transport=transport,
+                name=name,
+            )
+        )
+        self._settings = Settings(
+            lane=None,
+            deadline=_checked_deadline(deadline),
+            timeout=seconds("timeout", timeout),
+            retry=_checked_retry(retry or RetryPolicy()),
+        )
+        self._derived = False
+
+    @property
+    def leads(self) -> Leads:
+        """Capture leads and follow them."""
+        return Leads(self._sender)
+
+    def with_options(
+        self,
+        *,
+        retry: RetryPolicy | None = None,
+        timeout: float | None = None,
+        deadline: float | NotGiven | None = NOT_GIVEN,
+        lane: Lane | None = None,
+    ) -> LeadSquared:
+        """A copy with other options for its calls; it shares connections and limit, and closes with this.
+
+        Args:
+            retry: when its calls are made again.
+            timeout: seconds for one attempt.
+            deadline: seconds for a whole call; None for no bound.
+            lane: the lane of all its calls.
+
+        Raises:
+            ConfigurationError: an option cannot be right.
+        """
+        mine = self._settings
+        copy = object.__new__(LeadSquared)
+        copy._session = self._session
+        copy._settings = Settings(
+            lane=mine.lane if lane is None else lane,
+            deadline=mine.deadline if isinstance(deadline, NotGiven) else _checked_deadline(deadline),
+            timeout=mine.timeout if timeout is None else seconds("timeout", timeout),
+            retry=mine.retry if retry is None else _checked_retry(retry),
+        )
+        copy._derived = True
+        return copy
+
+    @sealed
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        json: Any = None,
+        host: Literal["async", "sync"] = "async",
+        keys: Literal["all", "api_key"] = "all",
+        repeatable: bool = False,
+        lane: Lane = Lane.INTERACTIVE,
+        deadline: float | NotGiven | None = NOT_GIVEN,
+        reference: str | None = None,
+    ) -> Any:
+        """Call what has no method here yet: limited, retried and classified like everything else.
+
+        Args:
+            method: GET, POST, ...
+            path: from the slash on, without a query.
+            query: pairs beside the keys.
+            json: the body, anything that `json.dumps` takes.
+            host: which of the account's hosts.
+            keys: what to authenticate with: all three keys, or the x-api-key only.
+            repeatable: whether it may be made twice when nobody knows whether it arrived; GET always may.
+            lane: who goes first.
+            deadline: seconds for the whole call; by default the client's.
+            reference: your own id, for errors and logs.
+
+        Returns:
+            The decoded JSON of the answer; None if it is empty.
+
+        Raises:
+            LeadSquaredError: it did not succeed.
+        """
+        verb = method.upper()
+        if not verb.isascii() or not verb.isalpha():
+            raise ConfigurationError("method has to be an HTTP method, such as GET or POST")
+        if not path.startswith("/") or not path.isprintable() or any(char in path for char in "?# \\"):
+            raise ConfigurationError(
+                "path has to start with a slash and hold no ?, # or space: pass query= beside it"
+            )
+        reads = verb in {"GET", "HEAD"}
+        call = Call(
+            operation=f"{verb} {path}",
+            method=verb,
+            path=path,
+            query=tuple((query or {}).items()),
+            content=None if json is None else json_content(json),
+            host={"async": Host.ASYNC, "sync": Host.SYNC}[host],
+            keys={"all": Keys.ALL, "api_key": Keys.API_KEY}[keys],
+            expect=Expect.JSON,
+            repeat=Repeat.ALWAYS if reads else Repeat.SAFE if repeatable else Repeat.NEVER,
+            lane=lane,
+            reference=reference,
+        )
+        return (await self._sender.until(deadline).send(call)).outcome.data
+
+    def snapshot(self) -> Snapshot:
+        """What is under way: the state of the limit, who waits, what was abandoned.
+
+        Raises:
+            ClientClosed: the client is not open here.
+        """
+        return self._session.snapshot()
+
+    async def aclose(self, grace: float = GRACE) -> None:
+        """Finish what is in flight within `grace` seconds, break off the rest, and close; twice is no harm.
+
+        Raises:
+            ClientClosed: this is a derived copy, or the client belongs to another loop or process.
+        """
+        if self._derived:
+            raise ClientClosed(
+                "this is a copy made by with_options(): close the client that it was made from"
+            )
+        await self._session.aclose(grace)
+
+    async def __aenter__(self) -> Self:
+        if self._derived:
+            raise ClientClosed(
+                "this is a copy made by with_options(): enter the client that it was made from"
+            )
+        self._session.open()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        options = self._session.options
+        name = f"name={options.name!r}, " if options.name else ""
+        return f"LeadSquared({name}host={options.hosts.host!r}, rate_limit={options.rate_limit})"
+
+    @property
+    def _sender(self) -> Sender:
+        return Sender(self._session, self._settings)
+
+
+def _checked_deadline(deadline: float | None) -> float | None:
+    return None if deadline is None else seconds("deadline", deadline)
+
+
+def _checked_retry(retry: RetryPolicy) -> RetryPolicy:
+    if not isinstance(retry, RetryPolicy):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError("retry has to be a RetryPolicy, such as RetryPolicy(attempts=3)")
+    return retry

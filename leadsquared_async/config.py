@@ -1,0 +1,357 @@
+"""What a client is told: regions and hosts, credentials, the rate limit, the retry policy.
+
+Loose input comes in from arguments and the environment, strict values go out; what cannot be right is
+refused here with a `ConfigurationError` that names the option and the way out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal, NamedTuple
+from urllib.parse import quote, urlsplit
+
+from leadsquared_async.errors import ConfigurationError
+
+__all__ = [
+    "NOT_GIVEN",
+    "Credentials",
+    "CredentialsProvider",
+    "NotGiven",
+    "RateLimit",
+    "RetryPolicy",
+    "Secret",
+]
+
+ENVIRONMENT = {
+    "access_key": "LEADSQUARED_ACCESS_KEY",
+    "secret_key": "LEADSQUARED_SECRET_KEY",
+    "api_key": "LEADSQUARED_API_KEY",
+    "region": "LEADSQUARED_REGION",
+    "host": "LEADSQUARED_HOST",
+    "rate_limit": "LEADSQUARED_RATE_LIMIT",
+}
+
+
+class NotGiven(Enum):
+    """The type of `NOT_GIVEN`, for options where None means something: no bound."""
+
+    NOT_GIVEN = "the client's own"
+
+
+NOT_GIVEN = NotGiven.NOT_GIVEN
+
+MASK = "**********"
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class Region(NamedTuple):
+    """The hosts of one LeadSquared region."""
+
+    host: str
+    sync_host: str
+
+
+# Only regions whose asynchronous host is documented or was seen at work; the others go by `host=`.
+REGIONS = {
+    "in21": Region("https://asyncapi-in21.leadsquared.com", "https://api-in21.leadsquared.com"),
+    "us11": Region("https://asyncapi-us11.leadsquared.com", "https://api-us11.leadsquared.com"),
+    "sg": Region("https://asyncapi.leadsquared.com", "https://api.leadsquared.com"),
+}
+
+
+class Secret:
+    """A string that shows only as asterisks, until `reveal()` is called."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The secret itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret({MASK!r})"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Secret is not pickled: pass keys by the environment")
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Credentials:
+    """The three keys of one LeadSquared user; their repr shows none of them.
+
+    Raises:
+        ConfigurationError: a key is empty, not printable ASCII, or looks cut at its `$`.
+    """
+
+    access_key: Secret
+    secret_key: Secret
+    api_key: Secret
+    _spellings: tuple[str, ...] = field(repr=False, compare=False)
+
+    def __init__(self, access_key: str | Secret, secret_key: str | Secret, api_key: str | Secret) -> None:
+        given = {"access_key": access_key, "secret_key": secret_key, "api_key": api_key}
+        keys = {name: _checked_key(name, key) for name, key in given.items()}
+        for name, key in keys.items():
+            object.__setattr__(self, name, key)
+        plain = [key.reveal() for key in keys.values()]
+        object.__setattr__(self, "_spellings", (*plain, *(quote(key, safe="") for key in plain)))
+
+    def mask(self, text: str) -> str:
+        """The text without the keys, plain or percent-encoded, in case a server repeats them."""
+        for key in self._spellings:
+            text = text.replace(key, MASK)
+        return text
+
+
+CredentialsProvider = Callable[[], Awaitable[Credentials]]
+
+
+def _checked_key(name: str, key: str | Secret) -> Secret:
+    value = key.reveal() if isinstance(key, Secret) else key
+    where = f"{name} (or {ENVIRONMENT[name]})"
+    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(f"{where} has to be a string, not {type(value).__name__}")
+    if not value:
+        raise ConfigurationError(f"{where} is empty")
+    if not (value.isascii() and value.isprintable()) or " " in value:
+        raise ConfigurationError(
+            f"{where} holds a space, a line break or another character that no key has: copy it again"
+        )
+    if name == "access_key" and value in {"u", "u$"}:
+        raise ConfigurationError(
+            f"{where} was cut at its $: put it in single quotes in a shell, write $$ for $ in a compose file"
+        )
+    return Secret(value)
+
+
+def credentials_from(
+    access_key: str | Secret | None,
+    secret_key: str | Secret | None,
+    api_key: str | Secret | None,
+    environ: Mapping[str, str],
+) -> Credentials:
+    """The keys from the arguments, each else from the environment.
+
+    Raises:
+        ConfigurationError: a key is missing or cannot be right.
+    """
+    given = {"access_key": access_key, "secret_key": secret_key, "api_key": api_key}
+    keys = {name: environ.get(ENVIRONMENT[name]) if key is None else key for name, key in given.items()}
+    found = {name: key for name, key in keys.items() if key}
+    missing = [f"{name} (or {ENVIRONMENT[name]})" for name in keys if name not in found]
+    if missing:
+        raise ConfigurationError(
+            f"missing {', '.join(missing)}: LeadSquared shows the keys under Settings > API and Webhooks, "
+            "the x-api-key comes from its support"
+        )
+    return Credentials(**found)
+
+
+class Hosts(NamedTuple):
+    """The origins that calls go to: scheme, host and port, without a trailing slash."""
+
+    host: str
+    sync_host: str | None
+
+
+def hosts_from(
+    host: str | None, sync_host: str | None, region: str | None, environ: Mapping[str, str]
+) -> Hosts:
+    """The hosts from the arguments, else from the environment.
+
+    An explicit `host` takes nothing from the environment beside it: keys of one account never go to the
+    synchronous host of another.
+
+    Raises:
+        ConfigurationError: no host is known, the region is unknown, or an origin cannot be right.
+    """
+    if host is None and region is None:
+        host, region = environ.get(ENVIRONMENT["host"]), environ.get(ENVIRONMENT["region"])
+    regional = _region(region) if region else None
+    if host is None and regional is None:
+        raise ConfigurationError(
+            f"no host: pass region= ({', '.join(REGIONS)}) or host=, or set {ENVIRONMENT['region']} or "
+            f"{ENVIRONMENT['host']}"
+        )
+    chosen = host if host is not None else regional.host if regional else ""
+    chosen_sync = sync_host if sync_host is not None else regional.sync_host if regional else None
+    return Hosts(origin("host", chosen), None if chosen_sync is None else origin("sync_host", chosen_sync))
+
+
+def _region(region: str) -> Region:
+    try:
+        return REGIONS[region]
+    except (KeyError, TypeError):
+        raise ConfigurationError(
+            f"region {region!r} is not known: it is one of {', '.join(REGIONS)}; for any other pass host= "
+            "and sync_host= as LeadSquared gave them to you"
+        ) from None
+
+
+def origin(option: str, url: str) -> str:
+    """Check that `url` is scheme, host and port and nothing else, and return it without a trailing slash.
+
+    Raises:
+        ConfigurationError: it is not, or it is plain http to a host that is not this machine.
+    """
+    refused = ConfigurationError(
+        f"{option} has to be scheme, host and port and nothing else, such as "
+        f"{REGIONS['in21'].host if option == 'host' else REGIONS['in21'].sync_host}"
+    )
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except (ValueError, AttributeError, TypeError):
+        raise refused from None
+    if (
+        not parts.hostname
+        or parts.username is not None
+        or not re.fullmatch(r"[A-Za-z0-9.:\-]+", parts.hostname)
+    ):
+        raise refused
+    if parts.path not in {"", "/"} or parts.query or parts.fragment or url != url.strip():
+        raise refused
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
+        raise ConfigurationError(
+            f"{option} has to start with https:// (plain http:// is for a sandbox on 127.0.0.1 only, "
+            "since the keys travel in the address)"
+        )
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{port}" if port is not None else "")
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At most `calls` calls in any `per` seconds.
+
+    Attributes:
+        calls: calls that may be made in one window; also the largest burst.
+        per: length of the window in seconds.
+        margin: how much further apart than `per / calls` paced calls are kept, as a share. The default suits
+            every way of counting but a sliding counter that does not round down, which needs
+            `RateLimit(24, per=5.0, margin=0.04)`.
+
+    Raises:
+        ConfigurationError: a number is not positive, or not a number.
+    """
+
+    calls: int
+    per: float = 5.0
+    margin: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not _is_count(self.calls) or self.calls > 10_000:
+            raise ConfigurationError("RateLimit: calls has to be a whole number from 1 to 10,000")
+        if not _is_number(self.per) or self.per <= 0:
+            raise ConfigurationError("RateLimit: per has to be a number of seconds above 0")
+        if not _is_number(self.margin) or not 0 <= self.margin <= 1:
+            raise ConfigurationError("RateLimit: margin has to be a share from 0 to 1")
+
+    @property
+    def spacing(self) -> float:
+        """Seconds that paced calls are kept apart."""
+        return self.per / self.calls * (1 + self.margin)
+
+    def within(self, other: RateLimit) -> RateLimit:
+        """The largest limit that keeps to both this one and `other`, with this one's margin."""
+        calls = min(self.calls, other.calls)
+        # A window of theirs meets at most this many whole bursts of ours, each of `calls`.
+        per = max(limit.per / (limit.calls // calls) for limit in (self, other))
+        return RateLimit(calls, per, self.margin)
+
+    def __str__(self) -> str:
+        return f"{self.calls}/{self.per:g}"
+
+    @classmethod
+    def parse(cls, text: str) -> RateLimit:
+        """Read "25/5" (calls per seconds).
+
+        Raises:
+            ConfigurationError: it is written otherwise.
+        """
+        match = re.fullmatch(r"\s*(\d{1,5})\s*/\s*(\d{1,6}(?:\.\d{1,6})?)\s*", text)
+        if match is None:
+            raise ConfigurationError('a rate limit is written as calls/seconds, such as "25/5"')
+        return cls(int(match[1]), float(match[2]))
+
+
+def rate_limit_from(rate_limit: RateLimit | None, environ: Mapping[str, str]) -> RateLimit:
+    """The limit from the argument, else from the environment, else 25 calls in 5 seconds."""
+    if rate_limit is None:
+        text = environ.get(ENVIRONMENT["rate_limit"])
+        return RateLimit.parse(text) if text else RateLimit(25, per=5.0)
+    if not isinstance(rate_limit, RateLimit):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError("rate_limit has to be a RateLimit, such as RateLimit(25, per=5.0)")
+    return rate_limit
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When a call is made again, and how long to pause before.
+
+    Pauses are drawn evenly from 0 to `min(base * 2**n, cap)` seconds after the n-th failure ("full jitter",
+    Exponential Backoff and Jitter, AWS Architecture Blog, 2015); a Retry-After that is longer is kept to.
+
+    Attributes:
+        attempts: attempts a call may use up; refusals by the rate limit (429) are not counted.
+        within: seconds after the first attempt in which another may start; time under 429s is not counted.
+        base: the upper bound of the first pause, in seconds.
+        cap: the upper bound of any pause, in seconds.
+        unknown: what to do with a write of which nobody knows whether it arrived. "safe": send it again if
+            LeadSquared can match it to the first (the lead carries ProspectID, EmailAddress, Phone or
+            SearchBy), or answered that it failed; "always"; "never". Reads are always repeated.
+
+    Raises:
+        ConfigurationError: a number or the word is out of range.
+    """
+
+    attempts: int = 6
+    within: float = 60.0
+    base: float = 0.5
+    cap: float = 20.0
+    unknown: Literal["safe", "always", "never"] = field(default="safe")
+
+    def __post_init__(self) -> None:
+        if not _is_count(self.attempts):
+            raise ConfigurationError("RetryPolicy: attempts has to be a whole number of at least 1")
+        for name in ("within", "base", "cap"):
+            value = getattr(self, name)
+            if not _is_number(value) or value < 0:
+                raise ConfigurationError(f"RetryPolicy: {name} has to be a number of seconds, 0 or more")
+        if self.unknown not in {"safe", "always", "never"}:
+            raise ConfigurationError('RetryPolicy: unknown has to be "safe", "always" or "never"')
+
+
+def seconds(option: str, value: float) -> float:
+    """Check a duration in seconds.
+
+    Raises:
+        ConfigurationError: it is not a number above 0.
+    """
+    if not _is_number(value) or value <= 0:
+        raise ConfigurationError(f"{option} has to be a number of seconds above 0")
+    return float(value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

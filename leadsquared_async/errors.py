@@ -1,0 +1,222 @@
+"""What can go wrong, who has to act on it, and whether the lead may have arrived.
+
+Every error the package raises is a `LeadSquaredError`. Its message holds no key and no personal data; what
+LeadSquared said word for word is in `APIError.body` and `APIError.exception_message`, which may hold both
+the lead's values and more, and are reached by name only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+if TYPE_CHECKING:
+    from leadsquared_async.models import RequestStatus
+
+__all__ = [
+    "APIError",
+    "AuthenticationFailed",
+    "BadRequest",
+    "ClientClosed",
+    "ConfigurationError",
+    "ConnectionFailed",
+    "DeadlineExceeded",
+    "Delivery",
+    "Facts",
+    "Fault",
+    "Forbidden",
+    "InvalidLead",
+    "LeadSquaredError",
+    "NotFound",
+    "QuotaExceeded",
+    "RateLimited",
+    "Rejected",
+    "ServerError",
+    "StillProcessing",
+    "Timeout",
+    "join",
+]
+
+
+class Delivery(StrEnum):
+    """Where a lead is after an attempt, or after the whole call."""
+
+    ACCEPTED = "accepted"
+    """LeadSquared has it and gave a RequestID."""
+    NOT_SENT = "not_sent"
+    """It never left: sending it again cannot make a second one."""
+    REJECTED = "rejected"
+    """LeadSquared answered and did not take it."""
+    UNKNOWN = "unknown"
+    """It left, and nobody said what became of it."""
+
+
+class Fault(StrEnum):
+    """Who has to do something before the call can succeed."""
+
+    LEAD = "lead"
+    """This lead has to be mended; others are not affected."""
+    ACCOUNT = "account"
+    """Keys, host, permissions or quota: nothing of this account gets through."""
+    SERVER = "server"
+    """LeadSquared or the way to it: later it may work."""
+
+
+def join(deliveries: Iterable[Delivery]) -> Delivery:
+    """The delivery of a whole call, from those of its attempts.
+
+    Accepted if any was; else unknown as soon as one was; else rejected if any was answered; else not sent.
+    """
+    seen = set(deliveries)
+    for delivery in (Delivery.ACCEPTED, Delivery.UNKNOWN, Delivery.REJECTED):
+        if delivery in seen:
+            return delivery
+    return Delivery.NOT_SENT
+
+
+class Facts(TypedDict, total=False):
+    """What every error of a call carries; see `LeadSquaredError`."""
+
+    delivery: Delivery
+    fault: Fault | None
+    attempts: int
+    waited: float
+    operation: str | None
+    reference: str | None
+
+
+class LeadSquaredError(Exception):
+    """The root of every error of this package.
+
+    Attributes:
+        delivery: whether the lead may have arrived, over all attempts of the call.
+        fault: who has to act; None when it is the calling code (a closed client, a deadline of its own).
+        attempts: how many times the call was sent or tried to be sent.
+        waited: seconds spent waiting for a token of the limit and between attempts.
+        operation: what was called, such as "leads.capture".
+        reference: the caller's own id for the lead, as it was passed.
+    """
+
+    def __init__(self, message: str = "", **facts: Unpack[Facts]) -> None:
+        super().__init__(message)
+        self.delivery = facts.get("delivery", Delivery.NOT_SENT)
+        self.fault = facts.get("fault")
+        self.attempts = facts.get("attempts", 0)
+        self.waited = facts.get("waited", 0.0)
+        self.operation = facts.get("operation")
+        self.reference = facts.get("reference")
+
+
+class ConfigurationError(LeadSquaredError, ValueError):
+    """An option, a key or an argument cannot be right; nothing was sent."""
+
+
+class InvalidLead(LeadSquaredError, ValueError):
+    """The lead cannot be encoded without guessing; nothing was sent.
+
+    Attributes:
+        attribute: the schema name at fault; None when it is the lead as a whole, or not fit to be shown.
+    """
+
+    def __init__(self, message: str = "", *, attribute: str | None = None) -> None:
+        super().__init__(message, fault=Fault.LEAD)
+        self.attribute = attribute
+
+
+class ClientClosed(LeadSquaredError, RuntimeError):
+    """The client was used before entering, after closing, from another event loop or after a fork."""
+
+
+class DeadlineExceeded(LeadSquaredError):
+    """The whole call did not end within its `deadline`; its cause is the last attempt's error, if any."""
+
+
+class StillProcessing(LeadSquaredError):
+    """A wait ran out before LeadSquared finished: no failure, the request is still in its queue.
+
+    Call `leads.wait` again with the same `request_id` to go on.
+
+    Attributes:
+        request_id: the request that was followed.
+        last_status: what the last successful look showed; None if there was none.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        request_id: str = "",
+        last_status: RequestStatus | None = None,
+        **facts: Unpack[Facts],
+    ) -> None:
+        super().__init__(message, **facts)
+        self.request_id = request_id
+        self.last_status = last_status
+
+
+class ConnectionFailed(LeadSquaredError):
+    """No answer: the connection could not be made, or broke."""
+
+
+class Timeout(ConnectionFailed):
+    """No answer within `timeout` seconds."""
+
+
+class APIError(LeadSquaredError):
+    """LeadSquared, or the gateway before it, answered with an error.
+
+    Attributes:
+        status_code: the HTTP status.
+        exception_type: LeadSquared's ExceptionType, such as "MXUnknownAttributeException".
+        exception_message: LeadSquared's ExceptionMessage as it came; may hold personal data.
+        body: the answer as text, at most 1 MB; may hold personal data.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status_code: int | None = None,
+        exception_type: str | None = None,
+        exception_message: str | None = None,
+        body: str | None = None,
+        **facts: Unpack[Facts],
+    ) -> None:
+        super().__init__(message, **facts)
+        self.status_code = status_code
+        self.exception_type = exception_type
+        self.exception_message = exception_message
+        self.body = body
+
+
+class BadRequest(APIError):
+    """The body cannot be read by LeadSquared (400), or is too large (413)."""
+
+
+class AuthenticationFailed(APIError):
+    """The keys are wrong, or belong to another region (401, or an MX body about authentication)."""
+
+
+class Forbidden(APIError):
+    """The gateway refused the call (403): check the x-api-key."""
+
+
+class NotFound(APIError):
+    """The path does not exist on this host (404, or "Missing Authentication Token")."""
+
+
+class Rejected(APIError):
+    """LeadSquared refused this lead for good, and says why in its MX... exception."""
+
+
+class RateLimited(APIError):
+    """The account made more calls than its limit allows (429)."""
+
+
+class QuotaExceeded(RateLimited):
+    """The account's calls of the day are used up."""
+
+
+class ServerError(APIError):
+    """LeadSquared failed (5xx), or answered with something that is no answer."""

@@ -1,0 +1,234 @@
+"""A lead as the caller has it, into the attribute pairs that LeadSquared takes; or a refusal that names it.
+
+Pure. Nothing is guessed: what cannot be written without losing or changing something raises `InvalidLead`.
+No value stands in any message, and a key only if it looks like a schema name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
+from numbers import Integral
+from typing import Any, cast
+from uuid import UUID
+
+from leadsquared_async.errors import ConfigurationError, InvalidLead
+
+__all__ = ["EncodedLead", "encode", "update_behavior_query"]
+
+SEARCH_BY = "SearchBy"
+IDENTIFIERS = frozenset({"ProspectID", "EmailAddress", "Phone"})
+UPDATE_BEHAVIORS = ("DoNotUpdate", "UpdateOnlyEmptyFields", "DoNotUpdateUniqueFields")
+
+_SCHEMA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
+# Legal in JSON once escaped, but not in the XML and SQL behind it; tab and line breaks are.
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedLead:
+    """A lead ready to be sent.
+
+    Attributes:
+        content: the JSON body.
+        identified: whether LeadSquared can match it to a lead it has, so that sending it twice makes one.
+        values: every value in it, so that they can be masked where LeadSquared repeats them.
+    """
+
+    content: bytes = field(repr=False)
+    identified: bool
+    values: tuple[str, ...] = field(repr=False)
+
+
+def encode(lead: Mapping[str, Any], *, search_by: str | None = None) -> EncodedLead:
+    """Encode a mapping from schema name to value.
+
+    Strings go out as they are, numbers in plain decimal notation, booleans as "true" and "false", aware
+    datetimes in UTC, dates as their midnight, enums as their value, UUIDs in their usual spelling, a nested
+    mapping as a custom field set. An attribute that is None is left out; "" clears the field.
+
+    Raises:
+        InvalidLead: naming the attribute, what is wrong with it and what to do.
+    """
+    if not isinstance(lead, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidLead(f"a lead is a mapping from schema name to value, not {_type(lead)}")
+    pairs: list[dict[str, Any]] = []
+    given: dict[str, str] = {}
+    for name, value in _attributes(lead, within=None):
+        if isinstance(value, Mapping):
+            fields = [
+                {"Attribute": inner, "Value": _text(inner_value, f"{name}.{inner}")}
+                for inner, inner_value in _attributes(cast("Mapping[Any, Any]", value), within=name)
+            ]
+            if not fields:
+                raise InvalidLead(f"{name}: a field set needs at least one field", attribute=name)
+            pairs.append({"Attribute": name, "Value": "", "Fields": fields})
+            given[name] = ""
+        else:
+            given[name] = _text(value, name)
+            pairs.append({"Attribute": name, "Value": given[name]})
+    pairs = [pair for pair in pairs if pair["Attribute"] != SEARCH_BY]
+    if not pairs:
+        raise InvalidLead("the lead is empty: it needs at least one attribute with a value")
+    matched_by = _search_by(search_by, given)
+    if matched_by is not None:
+        pairs.append({"Attribute": SEARCH_BY, "Value": matched_by})
+    return EncodedLead(
+        content=json.dumps(pairs, ensure_ascii=False, separators=(",", ":")).encode(),
+        identified=matched_by is not None or any(given.get(name) for name in IDENTIFIERS),
+        values=tuple(_values(pairs)),
+    )
+
+
+def update_behavior_query(value: str | None) -> tuple[tuple[str, str], ...]:
+    """The query pair for `update_behavior`; none of it when it is None (then all that is passed is updated).
+
+    Raises:
+        ConfigurationError: it is none of LeadSquared's three words.
+    """
+    if value is None:
+        return ()
+    if value not in UPDATE_BEHAVIORS:
+        raise ConfigurationError(f"update_behavior has to be None or one of {', '.join(UPDATE_BEHAVIORS)}")
+    return (("LeadUpdateBehavior", value),)
+
+
+def _attributes(mapping: Mapping[Any, Any], *, within: str | None) -> list[tuple[str, Any]]:
+    """The attributes that have a value, their names trimmed and checked."""
+    seen: set[str] = set()
+    found: list[tuple[str, Any]] = []
+    prefix = f"{within}." if within else ""
+    for position, (key, value) in enumerate(mapping.items(), start=1):
+        place = f"attribute {position}" + (f" of {within}" if within else "")
+        if not isinstance(key, str):
+            raise InvalidLead(f"{place}: a schema name is a string, not {_type(key)}", attribute=within)
+        name = str(key.value if isinstance(key, Enum) else key).strip()
+        if not _SCHEMA_NAME.fullmatch(name):
+            raise InvalidLead(
+                f"{place}: its name is no schema name (a letter, then letters, digits and _); LeadSquared "
+                "shows schema names under Settings > Leads > Lead Fields",
+                attribute=within,
+            )
+        if name in seen:
+            raise InvalidLead(f"{prefix}{name}: given twice", attribute=prefix + name)
+        seen.add(name)
+        if within is None and name == "ProspectId":
+            raise InvalidLead(
+                "ProspectId: as an attribute it is spelt ProspectID (ProspectId is for SearchBy only)",
+                attribute=name,
+            )
+        if value is not None:
+            found.append((name, value))
+    return found
+
+
+def _text(value: object, name: str) -> str:
+    """The value as the string that LeadSquared takes."""
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, str):
+        return _checked(str.__str__(value), name)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Integral):
+        return _decimal(Decimal(int(value)), name)
+    if isinstance(value, Decimal):
+        return _decimal(value, name)
+    if isinstance(value, float):
+        # Through repr, so that 0.1 stays 0.1; a whole float (a spreadsheet's phone number) loses its ".0".
+        return _decimal(Decimal(repr(float(value))), name).removesuffix(".0")
+    if isinstance(value, datetime):
+        return _utc(value, name)
+    if isinstance(value, date):
+        return f"{value.isoformat()} 00:00:00"
+    if isinstance(value, UUID):
+        return str(value)
+    raise InvalidLead(f"{name}: {_type(value)} has no one spelling here; {_way_out(value)}", attribute=name)
+
+
+def _checked(text: str, name: str) -> str:
+    if _CONTROL.search(text):
+        raise InvalidLead(f"{name}: holds a control character; remove it", attribute=name)
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise InvalidLead(
+                f"{name}: holds half of a surrogate pair, which is no text; decode it again from its source",
+                attribute=name,
+            ) from None
+    return text
+
+
+def _decimal(number: Decimal, name: str) -> str:
+    if not number.is_finite():
+        raise InvalidLead(f"{name}: not a finite number; leave the attribute out", attribute=name)
+    if abs(number.adjusted()) > 100:
+        raise InvalidLead(f"{name}: too large or too small for a field; pass a string", attribute=name)
+    return f"{number:f}"
+
+
+def _utc(value: datetime, name: str) -> str:
+    if value.utcoffset() is None:
+        raise InvalidLead(
+            f"{name}: a datetime without a time zone could be any of 24 hours; attach one "
+            "(value.replace(tzinfo=ZoneInfo(...))), it goes out in UTC",
+            attribute=name,
+        )
+    try:
+        return value.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat(sep=" ")
+    except OverflowError:
+        raise InvalidLead(f"{name}: out of the calendar's range in UTC", attribute=name) from None
+
+
+def _search_by(argument: str | None, given: Mapping[str, str]) -> str | None:
+    """SearchBy as LeadSquared spells it, from the argument or the lead."""
+    inside = given.get(SEARCH_BY)
+    if argument is not None and not isinstance(argument, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidLead(f"SearchBy: a schema name, not {_type(argument)}", attribute=SEARCH_BY)
+    stated = {text.strip() for text in (argument, inside) if text is not None}
+    if not stated:
+        return None
+    if len(stated) > 1:
+        raise InvalidLead("SearchBy: the argument and the lead say different things", attribute=SEARCH_BY)
+    name = stated.pop()
+    if not _SCHEMA_NAME.fullmatch(name):
+        raise InvalidLead(
+            "SearchBy: its value has to be a schema name, such as EmailAddress", attribute=SEARCH_BY
+        )
+    attribute = "ProspectID" if name == "ProspectId" else name
+    if not given.get(attribute):
+        raise InvalidLead(
+            f"SearchBy: names {attribute}, which the lead does not contain", attribute=SEARCH_BY
+        )
+    # LeadSquared spells the id's attribute ProspectID, and the same thing as a SearchBy value ProspectId.
+    return "ProspectId" if attribute == "ProspectID" else name
+
+
+def _values(pairs: list[dict[str, Any]]) -> list[str]:
+    return [
+        entry["Value"]
+        for pair in pairs
+        if pair["Attribute"] != SEARCH_BY
+        for entry in (pair, *pair.get("Fields", ()))
+        if entry["Value"]
+    ]
+
+
+def _type(value: object) -> str:
+    return type(value).__name__
+
+
+def _way_out(value: object) -> str:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return "decode it to a string first"
+    if isinstance(value, Mapping):
+        return "a field set holds no further field set"
+    if isinstance(value, list | tuple | set | frozenset):
+        return "join its items into one string, with the separator your field uses"
+    return "pass a string"

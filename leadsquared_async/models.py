@@ -1,0 +1,180 @@
+"""What LeadSquared answers, as frozen values: a receipt, a status, the state of the queue.
+
+Keys are read without regard to case, since the API spells them differently from page to page.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, cast
+
+__all__ = ["QueueMetrics", "Receipt", "RequestState", "RequestStatus"]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """LeadSquared has accepted a request and will process it.
+
+    Attributes:
+        request_id: the RequestID to ask for the outcome with.
+        attempts: how many attempts it took.
+        waited: seconds spent waiting for a token of the limit and between attempts.
+        reference: the caller's own id, as it was passed.
+    """
+
+    request_id: str
+    attempts: int
+    waited: float
+    reference: str | None = None
+
+
+class RequestState(StrEnum):
+    """Where an accepted request is."""
+
+    QUEUED = "queued"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    OTHER = "other"
+    """A word that LeadSquared has not documented: treated as not finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStatus:
+    """One look at an accepted request.
+
+    Attributes:
+        request_id: the request that was asked for.
+        state: QUEUED, SUCCEEDED, FAILED or OTHER.
+        raw_state: LeadSquared's own word, such as "In-Queue".
+        is_final: whether it will not change any more.
+        reason: LeadSquared's own words on it; may hold personal data.
+        lead_id: the lead it made or changed, once it succeeded (the answer's RelatedId).
+        activity_id: the activity it posted, once it succeeded (the answer's Id).
+        created: whether the lead is new; None while that is not known.
+        task_type: LeadSquared's name of the operation.
+        message: the decoded answer of the processing; may hold personal data.
+        request_body: the request as LeadSquared kept it; holds personal data.
+    """
+
+    request_id: str
+    state: RequestState
+    raw_state: str
+    is_final: bool
+    reason: str | None = field(default=None, repr=False)
+    lead_id: str | None = None
+    activity_id: str | None = None
+    created: bool | None = None
+    task_type: str | None = None
+    message: Any = field(default=None, repr=False)
+    request_body: str | None = field(default=None, repr=False)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether LeadSquared has done what was asked."""
+        return self.state is RequestState.SUCCEEDED
+
+    @classmethod
+    def read(cls, data: object, request_id: str) -> RequestStatus | None:
+        """The status in an answer; None when the answer knows nothing of the request (yet)."""
+        task = field_of(data, "TaskStatus") or data
+        raw_state = _text(field_of(task, "Status"))
+        if raw_state is None:
+            return None
+        message = _decoded(field_of(task, "Message"))
+        reason = _text(field_of(task, "StatusReason"))
+        state = _STATES.get(raw_state.strip().lower(), RequestState.OTHER)
+        # The outer word says that processing ran; the answer inside may still be a refusal.
+        if state is RequestState.SUCCEEDED and str(field_of(message, "Status")).lower() == "error":
+            state, reason = RequestState.FAILED, _refusal(message) or reason
+        answer = field_of(message, "Message") if state is RequestState.SUCCEEDED else None
+        created = field_of(answer, "IsCreated")
+        failed_for_good = state is RequestState.FAILED and _settled(raw_state, reason)
+        return cls(
+            request_id=request_id,
+            state=state,
+            raw_state=raw_state,
+            is_final=state is RequestState.SUCCEEDED or failed_for_good,
+            reason=reason,
+            lead_id=_text(field_of(answer, "RelatedId")),
+            activity_id=_text(field_of(answer, "Id")),
+            created=created if isinstance(created, bool) else None,
+            task_type=_text(field_of(task, "TaskType")),
+            message=message,
+            request_body=_text(field_of(task, "RequestBody")),
+        )
+
+
+_STATES = {
+    "in-queue": RequestState.QUEUED,
+    "success": RequestState.SUCCEEDED,
+    "failure": RequestState.FAILED,
+    "error": RequestState.FAILED,
+}
+
+
+def _settled(raw_state: str, reason: str | None) -> bool:
+    """Whether a failed state is final.
+
+    No page tells FAILURE from ERROR. Application errors, whose names start with MX, are never tried again;
+    an ERROR of another kind may be a system error, which LeadSquared retries for about nine hours.
+    """
+    return raw_state.strip().lower() != "error" or (reason or "").lstrip().upper().startswith("MX")
+
+
+def _refusal(message: object) -> str | None:
+    parts = [_text(field_of(message, name)) for name in ("ExceptionType", "ExceptionMessage")]
+    return ": ".join(part for part in parts if part) or None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMetrics:
+    """How long LeadSquared's queue is, approximately.
+
+    Attributes:
+        pending: requests that wait to be processed.
+        max_delay: the longest wait among them, in seconds.
+        rate_per_minute: requests processed a minute, over the last ten minutes.
+    """
+
+    pending: int
+    max_delay: float
+    rate_per_minute: float
+
+    @classmethod
+    def read(cls, data: object) -> QueueMetrics | None:
+        """The metrics in an answer; None when they are not in it."""
+        try:
+            return cls(
+                pending=int(field_of(data, "PendingMessages")),
+                max_delay=float(field_of(data, "MaxDelayInSeconds")),
+                rate_per_minute=float(field_of(data, "ProcessingRatePerMinute")),
+            )
+        except (TypeError, ValueError, OverflowError):
+            return None
+
+
+def field_of(data: object, name: str) -> Any:
+    """The value under `name`, however LeadSquared capitalised it there; None if there is none."""
+    if not isinstance(data, dict):
+        return None
+    fields = cast("dict[str, Any]", data)
+    if name in fields:
+        return fields[name]
+    wanted = name.lower()
+    return next((value for key, value in fields.items() if key.lower() == wanted), None)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _decoded(value: object) -> Any:
+    """JSON inside JSON, decoded; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value

@@ -1,0 +1,1 @@
+"""What a user calls: one module a resource, thin."""

@@ -1,0 +1,93 @@
+"""Exchanges under way: each in a task of its own, so that whoever asked may leave at any moment.
+
+A native cancellation (`asyncio.wait_for`, a task group) that lands inside httpx 0.28 loses a slot of its pool
+for good (encode/httpcore issue 1093), and a lead that was sent has an outcome even if nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any
+
+from leadsquared_async.sending.bucket import Bucket
+from leadsquared_async.sending.call import Call
+from leadsquared_async.sending.replies import Outcome
+
+__all__ = ["InFlight"]
+
+logger = logging.getLogger("leadsquared_async")
+
+
+class InFlight:
+    """The exchanges of one client.
+
+    Attributes:
+        abandoned: exchanges whose caller left before they ended.
+    """
+
+    def __init__(self) -> None:
+        self.abandoned = 0
+        self._tasks: set[asyncio.Task[Outcome]] = set()
+
+    async def run(self, call: Call, exchange: Coroutine[Any, Any, Outcome], bucket: Bucket) -> Outcome:
+        """Run an exchange to its end, and give its token back then, even if the caller is cancelled."""
+        task = asyncio.create_task(_with_token(exchange, bucket), name=f"leadsquared_async {call.operation}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self.abandoned += 1
+            task.add_done_callback(partial(_tell_abandoned, call))
+            raise
+
+    async def aclose(self, grace: float) -> None:
+        """Wait up to `grace` seconds for what is under way, then break it off."""
+        if self._tasks:
+            _, late = await asyncio.wait(set(self._tasks), timeout=grace)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+
+
+async def _with_token(exchange: Coroutine[Any, Any, Outcome], bucket: Bucket) -> Outcome:
+    counted = False
+    try:
+        outcome = await exchange
+        counted = outcome.counted
+        if outcome.throttled:
+            bucket.refuse(outcome.pause, outcome.limit)
+        return outcome
+    finally:
+        bucket.give(counted=counted)
+
+
+def _tell_abandoned(call: Call, task: asyncio.Task[Outcome]) -> None:
+    """Tell what became of an exchange that nobody waits for any more."""
+    request_id, delivery = None, "unknown"
+    if task.cancelled():
+        what = "was broken off; it may have arrived"
+    elif (error := task.exception()) is not None:
+        what = f"failed with {type(error).__name__}; it may have arrived"
+    else:
+        outcome = task.result()
+        request_id, delivery = outcome.request_id, outcome.delivery.value
+        what = f"was accepted, RequestID {request_id}" if request_id else outcome.summary
+    logger.log(
+        logging.WARNING if call.writes else logging.DEBUG,
+        "%s: abandoned by its caller%s: %s",
+        call.operation,
+        f" (reference {call.reference})" if call.reference else "",
+        what,
+        extra={
+            "event": "abandoned",
+            "operation": call.operation,
+            "reference": call.reference,
+            "request_id": request_id,
+            "delivery": delivery,
+        },
+    )

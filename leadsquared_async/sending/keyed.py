@@ -1,0 +1,113 @@
+"""Keys and query are added to a request at the last moment, inside the transport, and hidden there.
+
+So nothing above it (httpx's log of every URL, instrumentation, an exception's request) ever holds them, and
+what lies below it (httpcore's log, OpenTelemetry's patch of httpx's own transport) is kept from showing them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from urllib.parse import quote, urlencode
+
+import httpx
+
+from leadsquared_async.config import MASK, Credentials
+from leadsquared_async.sending.call import Keys
+
+__all__ = ["EXTENSION", "Attached", "KeyedTransport"]
+
+EXTENSION = "leadsquared_async"
+"""The request extension under which an `Attached` travels to the transport; it goes no further."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """What is added to a request at the last moment."""
+
+    credentials: Credentials
+    keys: Keys
+    query: tuple[tuple[str, str], ...] = field(repr=False)
+
+    def query_string(self) -> bytes:
+        pairs = self.query
+        if self.keys is Keys.ALL:
+            pairs = (
+                ("accessKey", self.credentials.access_key.reveal()),
+                ("secretKey", self.credentials.secret_key.reveal()),
+                *pairs,
+            )
+        return urlencode(pairs, quote_via=quote).encode()
+
+    def mask(self, text: str) -> str:
+        """The text without the keys and without the values of the query."""
+        for _, value in self.query:
+            if value:
+                text = text.replace(value, MASK).replace(quote(value, safe=""), MASK)
+        return self.credentials.mask(text)
+
+
+class KeyedTransport(httpx.AsyncBaseTransport):
+    """Adds keys and query to a request, and hides them from what looks on."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, *, owned: bool) -> None:
+        self._inner = inner
+        self._owned = owned
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        keyed = request.extensions.pop(EXTENSION)
+        assert isinstance(keyed, Attached)  # nothing but `Transport.exchange` sends through here
+        url = request.url
+        query = keyed.query_string()
+        if query:
+            url = url.copy_with(raw_path=url.raw_path + b"?" + query)
+        headers = [*request.headers.raw, (b"x-api-key", keyed.credentials.api_key.reveal().encode("ascii"))]
+        outgoing = httpx.Request(
+            request.method, url, headers=headers, stream=request.stream, extensions=request.extensions
+        )
+        _quiet_httpcore()
+        _hidden.set(keyed)  # for the rest of this exchange, which runs in a task of its own
+        with _uninstrumented():
+            return await self._inner.handle_async_request(outgoing)
+
+    async def aclose(self) -> None:
+        if self._owned:
+            await self._inner.aclose()
+
+
+@contextmanager
+def _uninstrumented() -> Generator[None]:
+    """Keep OpenTelemetry's HTTP instrumentation out: it patches below here and would export the keys."""
+    instrumentation = sys.modules.get("opentelemetry.instrumentation.utils")
+    suppress = getattr(instrumentation, "suppress_http_instrumentation", nullcontext)
+    with suppress():
+        yield
+
+
+_hidden: ContextVar[Attached | None] = ContextVar("leadsquared_async_hidden", default=None)
+
+
+class _Redact(logging.Filter):
+    """httpcore logs response headers at DEBUG, and a redirect's Location repeats the keys."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        keyed = _hidden.get()
+        if keyed is not None:
+            record.msg, record.args = keyed.mask(record.getMessage()), ()
+        return True
+
+
+_HTTPCORE = tuple(
+    logging.getLogger(f"httpcore.{name}") for name in ("connection", "http11", "http2", "proxy", "socks")
+)
+_redact = _Redact()
+
+
+def _quiet_httpcore() -> None:
+    for logger in _HTTPCORE:
+        if _redact not in logger.filters:
+            logger.addFilter(_redact)

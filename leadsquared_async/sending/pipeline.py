@@ -1,0 +1,295 @@
+"""One call, from end to end: a token, an exchange, a decision, until it is done or out of bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import random
+from dataclasses import dataclass
+
+import anyio
+from aiolimiter import AsyncLimiter
+from tenacity import AsyncRetrying, RetryCallState
+
+from leadsquared_async.config import Credentials, Hosts, RateLimit
+from leadsquared_async.errors import (
+    AuthenticationFailed,
+    DeadlineExceeded,
+    Delivery,
+    Facts,
+    LeadSquaredError,
+    join,
+)
+from leadsquared_async.sending.bucket import Bucket, NoTokenInTime
+from leadsquared_async.sending.call import Call, Settings
+from leadsquared_async.sending.inflight import InFlight
+from leadsquared_async.sending.keyring import Keyring
+from leadsquared_async.sending.replies import Again, Outcome
+from leadsquared_async.sending.retry import Bound, Decision, Progress, decide
+from leadsquared_async.sending.sharing import join_bucket
+from leadsquared_async.sending.transport import Transport
+from leadsquared_async.sending.wording import delivery_sentence, error_from
+
+__all__ = ["Pipeline", "Sent"]
+
+logger = logging.getLogger("leadsquared_async")
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A call that succeeded.
+
+    Attributes:
+        outcome: its last attempt's.
+        attempts: how many it took.
+        waited: seconds spent waiting for tokens and between attempts.
+    """
+
+    outcome: Outcome
+    attempts: int
+    waited: float
+
+
+class Pipeline:
+    """What the calls of one client have in common.
+
+    Args:
+        hosts: where calls go.
+        keyring: the keys they carry.
+        rate_limit: the declared limit; shared with the process's other clients of the account.
+        limiter: a limiter of the caller's, which every attempt passes as well.
+        transport: the connections.
+        name: a label for messages.
+    """
+
+    def __init__(
+        self,
+        *,
+        hosts: Hosts,
+        keyring: Keyring,
+        rate_limit: RateLimit,
+        limiter: AsyncLimiter | None,
+        transport: Transport,
+        name: str | None,
+    ) -> None:
+        self.hosts = hosts
+        self.keyring = keyring
+        self.rate_limit = rate_limit
+        self.limiter = limiter
+        self.transport = transport
+        self.in_flight = InFlight()
+        self.label = f"[{name}] " if name else ""
+        self.bucket: Bucket | None = None
+
+    async def send(self, call: Call, settings: Settings) -> Sent:
+        """Make the call, as often as its outcome and the settings ask for.
+
+        Raises:
+            LeadSquaredError: of the kind that the last outcome names.
+        """
+        return await _Run(self, call, settings).to_its_end()
+
+    def bucket_for(self, credentials: Credentials) -> Bucket:
+        """The account's bucket; which account it is shows only once the keys are known."""
+        if self.bucket is None:
+            self.bucket = join_bucket(self.hosts.host, credentials, self.rate_limit)
+        return self.bucket
+
+    async def aclose(self, grace: float) -> None:
+        """Wait up to `grace` seconds for what is in flight, and close the connections."""
+        await self.in_flight.aclose(grace)
+        await self.keyring.aclose()
+        await self.transport.aclose()
+        if self.bucket is not None:
+            self.bucket.users -= 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What tenacity is told of an attempt."""
+
+    outcome: Outcome
+    decision: Decision
+
+
+class _Run:
+    """One call under way."""
+
+    def __init__(self, pipeline: Pipeline, call: Call, settings: Settings) -> None:
+        self._pipeline = pipeline
+        self._call = call
+        self._settings = settings
+        self._clock = asyncio.get_running_loop().time
+        self._deadline = None if settings.deadline is None else self._clock() + settings.deadline
+        self._deliveries: list[Delivery] = []
+        self._refusals = 0
+        self._started: float | None = None
+        self._refused_since: float | None = None
+        self._waited = 0.0
+        self._keys_renewed = False
+        self._last: Outcome | None = None
+
+    async def to_its_end(self) -> Sent:
+        attempt: _Attempt = await AsyncRetrying(
+            sleep=self._pause,
+            retry=_again,
+            stop=_out_of_bounds,
+            wait=_pause_of,
+            retry_error_callback=_result_of,
+        )(self._attempt)
+        if attempt.outcome.succeeded:
+            return Sent(attempt.outcome, len(self._deliveries), self._waited)
+        if attempt.decision.bound is Bound.DEADLINE:
+            raise self._deadline_exceeded("another attempt would be too late")
+        raise self._error(attempt.outcome)
+
+    async def _attempt(self) -> _Attempt:
+        credentials = await self._credentials()
+        bucket = self._pipeline.bucket_for(credentials)
+        await self._token(bucket)
+        now = self._clock()
+        self._start(now)
+        left = self._left(now)
+        timeout = self._settings.timeout if left is None else min(self._settings.timeout, left)
+        exchange = self._pipeline.transport.exchange(self._call, credentials, timeout)
+        outcome = await self._pipeline.in_flight.run(self._call, exchange, bucket)
+        outcome = await self._with_renewed_keys(outcome, credentials)
+        self._last = outcome
+        self._deliveries.append(outcome.delivery)
+        decision = self._decide(outcome, now)
+        if decision.again and decision.bound is None:
+            logger.info(
+                "%s%s: %s; again in %.2f s",
+                self._pipeline.label,
+                self._call.operation,
+                outcome.summary,
+                decision.pause,
+                extra={
+                    "event": "retry",
+                    "operation": self._call.operation,
+                    "reference": self._call.reference,
+                },
+            )
+        return _Attempt(outcome, decision)
+
+    def _start(self, now: float) -> None:
+        if self._started is None:
+            self._started = now
+        elif self._refused_since is not None:
+            # The time under a refusal by the rate limit uses up nothing but the deadline.
+            self._started += now - self._refused_since
+        self._refused_since = None
+
+    def _decide(self, outcome: Outcome, started: float) -> Decision:
+        now = self._clock()
+        if outcome.throttled:
+            self._refusals += 1
+            self._refused_since = started
+        progress = Progress(
+            failures=len(self._deliveries),
+            counted=len(self._deliveries) - self._refusals,
+            elapsed=now - (self._started or now),
+            left=self._left(now),
+        )
+        return decide(outcome, self._call.repeat, self._settings.retry, progress, random.random())
+
+    async def _credentials(self) -> Credentials:
+        with anyio.move_on_after(self._left(self._clock())):
+            return await self._pipeline.keyring.current()
+        raise self._deadline_exceeded("the credentials callable has not answered")
+
+    async def _with_renewed_keys(self, outcome: Outcome, credentials: Credentials) -> Outcome:
+        """After a 401, once: ask for the keys anew, and go on with them if they are others."""
+        if outcome.error is not AuthenticationFailed or self._keys_renewed:
+            return outcome
+        self._keys_renewed = True
+        renewed = False
+        with anyio.move_on_after(self._left(self._clock())):
+            renewed = await self._pipeline.keyring.renewed(credentials)
+        return dataclasses.replace(outcome, again=Again.YES) if renewed else outcome
+
+    async def _token(self, bucket: Bucket) -> None:
+        before = self._clock()
+        too_late = None
+        try:
+            await bucket.acquire(self._call.lane, self._deadline)
+        except NoTokenInTime as error:
+            too_late = error
+        finally:
+            self._waited += self._clock() - before
+        if too_late is not None:
+            raise self._deadline_exceeded(
+                f"{too_late.ahead} calls of its lane are ahead, at {1 / too_late.spacing:.3g} a second"
+            )
+        limiter = self._pipeline.limiter
+        if limiter is not None:
+            await self._foreign_token(limiter, bucket)
+
+    async def _foreign_token(self, limiter: AsyncLimiter, bucket: Bucket) -> None:
+        """Pass the caller's own limiter as well, and give our token back if that takes too long."""
+        before = self._clock()
+        passed = False
+        try:
+            with anyio.move_on_after(self._left(before)):
+                await limiter.acquire()
+                passed = True
+        finally:
+            self._waited += self._clock() - before
+            if not passed:
+                bucket.untake()
+        if not passed:
+            raise self._deadline_exceeded("the limiter that was passed has no room")
+
+    async def _pause(self, seconds: float) -> None:
+        self._waited += seconds
+        await anyio.sleep(seconds)
+
+    def _left(self, now: float) -> float | None:
+        return None if self._deadline is None else max(0.0, self._deadline - now)
+
+    def _facts(self, last: Outcome | None) -> Facts:
+        return Facts(
+            delivery=join(self._deliveries),
+            fault=None if last is None else last.fault,
+            attempts=len(self._deliveries),
+            waited=self._waited,
+            operation=self._call.operation,
+            reference=self._call.reference,
+        )
+
+    def _error(self, last: Outcome) -> LeadSquaredError:
+        label = f"{self._pipeline.label}{self._call.operation}: "
+        return error_from(last, self._call, self._facts(last), label)
+
+    def _deadline_exceeded(self, why: str) -> DeadlineExceeded:
+        """The whole call took too long; caused by the last attempt's error, if there was an attempt."""
+        facts = self._facts(self._last)
+        error = DeadlineExceeded(
+            f"{self._pipeline.label}{self._call.operation}: not done within its deadline of "
+            f"{self._settings.deadline:g} s: {why}{delivery_sentence(self._call, facts)}",
+            **facts,
+        )
+        if self._last is not None:
+            error.__cause__ = self._error(self._last)
+        return error
+
+
+def _result_of(state: RetryCallState) -> _Attempt:
+    assert state.outcome is not None
+    attempt = state.outcome.result()
+    assert isinstance(attempt, _Attempt)
+    return attempt
+
+
+def _again(state: RetryCallState) -> bool:
+    # An attempt that raised has nothing to decide: that error is the caller's to see.
+    return state.outcome is not None and not state.outcome.failed and _result_of(state).decision.again
+
+
+def _out_of_bounds(state: RetryCallState) -> bool:
+    return _result_of(state).decision.bound is not None
+
+
+def _pause_of(state: RetryCallState) -> float:
+    return _result_of(state).decision.pause

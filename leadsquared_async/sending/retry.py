@@ -1,0 +1,97 @@
+"""Is there another attempt, and after how long? Pure: time and chance come in as numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from leadsquared_async.config import RetryPolicy
+from leadsquared_async.errors import Delivery
+from leadsquared_async.operations import Repeat
+from leadsquared_async.sending.replies import Again, Outcome
+
+__all__ = ["Bound", "Decision", "Progress", "decide"]
+
+
+class Bound(Enum):
+    """What keeps a call from another attempt that would have been of use."""
+
+    ATTEMPTS = "attempts"
+    WITHIN = "within"
+    DEADLINE = "deadline"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a call has come.
+
+    Attributes:
+        failures: attempts that failed, refusals by the rate limit included.
+        counted: those of them that use up `RetryPolicy.attempts`: all but the refusals.
+        elapsed: seconds since the first attempt started, less those spent under refusals.
+        left: seconds until the call's deadline; None if it has none.
+    """
+
+    failures: int
+    counted: int
+    elapsed: float
+    left: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do after an attempt.
+
+    Attributes:
+        again: whether another attempt is of use and allowed.
+        bound: the bound that forbids it all the same; None when there is room.
+        pause: seconds to wait before it.
+    """
+
+    again: bool
+    bound: Bound | None = None
+    pause: float = 0.0
+
+
+DONE = Decision(again=False)
+
+
+def decide(
+    outcome: Outcome, repeat: Repeat, policy: RetryPolicy, progress: Progress, chance: float
+) -> Decision:
+    """Decide what follows an attempt.
+
+    Args:
+        outcome: what the attempt came to.
+        repeat: may the call be made twice?
+        policy: the caller's bounds.
+        progress: how far the call has come, this attempt included.
+        chance: a number from 0 to 1, evenly drawn.
+    """
+    if not _of_use(outcome, repeat, policy):
+        return DONE
+    backoff = min(policy.base * 2.0 ** min(progress.failures - 1, 64), policy.cap)
+    pause = max(chance * backoff, outcome.pause or 0.0)
+    return Decision(again=True, bound=_bound(outcome, policy, progress, pause), pause=pause)
+
+
+def _of_use(outcome: Outcome, repeat: Repeat, policy: RetryPolicy) -> bool:
+    if outcome.again is Again.NO:
+        return False
+    if outcome.delivery is not Delivery.UNKNOWN or repeat is Repeat.ALWAYS or policy.unknown == "always":
+        return True
+    if policy.unknown == "never":
+        return False
+    return outcome.again is Again.YES or repeat is Repeat.SAFE
+
+
+def _bound(outcome: Outcome, policy: RetryPolicy, progress: Progress, pause: float) -> Bound | None:
+    if progress.left is not None and pause >= progress.left:
+        return Bound.DEADLINE
+    if outcome.throttled:
+        return None
+    if progress.counted >= policy.attempts:
+        return Bound.ATTEMPTS
+    if progress.elapsed + pause > policy.within:
+        return Bound.WITHIN
+    return None

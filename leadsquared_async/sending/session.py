@@ -1,0 +1,164 @@
+"""A client's open connections, and the sender through which everything goes out.
+
+One session belongs to a client and all its derived copies; each has a sender with settings of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import warnings
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+import httpx
+from aiolimiter import AsyncLimiter
+
+from leadsquared_async.config import (
+    NOT_GIVEN,
+    Credentials,
+    CredentialsProvider,
+    Hosts,
+    NotGiven,
+    RateLimit,
+    seconds,
+)
+from leadsquared_async.errors import ClientClosed
+from leadsquared_async.sending.bucket import LimitSnapshot
+from leadsquared_async.sending.call import Call, Settings
+from leadsquared_async.sending.keyring import Keyring
+from leadsquared_async.sending.pipeline import Pipeline, Sent
+from leadsquared_async.sending.transport import Transport
+
+__all__ = ["Options", "Sender", "Session", "Snapshot"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a client was told, checked."""
+
+    hosts: Hosts
+    credentials: Credentials | CredentialsProvider = field(repr=False)
+    rate_limit: RateLimit
+    limiter: AsyncLimiter | None
+    transport: httpx.AsyncBaseTransport | None
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a client is doing at one moment.
+
+    Attributes:
+        limit: the state of the rate limit; None before the first call.
+        abandoned: calls whose caller left while they were under way; each told its outcome in a log line.
+    """
+
+    limit: LimitSnapshot | None
+    abandoned: int
+
+
+class _State(Enum):
+    NEW = "new"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Session:
+    """Opened once, used in one event loop and one process, closed once."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._state = _State.NEW
+        self._pipeline: Pipeline | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = 0
+
+    def open(self) -> None:
+        """Build the connections, in the running loop.
+
+        Raises:
+            ClientClosed: it was opened before.
+        """
+        if self._state is not _State.NEW:
+            state = "is open already" if self._state is _State.OPEN else "was closed"
+            raise ClientClosed(f"this client {state}: make a new LeadSquared() for another `async with`")
+        options = self.options
+        self._pipeline = Pipeline(
+            hosts=options.hosts,
+            keyring=Keyring(options.credentials),
+            rate_limit=options.rate_limit,
+            limiter=options.limiter,
+            transport=Transport(options.hosts, options.rate_limit.calls, options.transport),
+            name=options.name,
+        )
+        self._loop = asyncio.get_running_loop()
+        self._process = os.getpid()
+        self._state = _State.OPEN
+
+    async def aclose(self, grace: float) -> None:
+        """Finish what is in flight within `grace` seconds and close; a second time does nothing."""
+        if self._state is not _State.OPEN:
+            self._state = _State.CLOSED
+            return
+        pipeline = self.pipeline()
+        self._state = _State.CLOSED
+        await pipeline.aclose(grace)
+
+    def pipeline(self) -> Pipeline:
+        """The way out, if it may be used here and now.
+
+        Raises:
+            ClientClosed: it may not, and why.
+        """
+        if self._pipeline is None:
+            raise ClientClosed("this client is not open: use it inside `async with LeadSquared(...) as lsq:`")
+        if self._state is _State.CLOSED:
+            raise ClientClosed("this client is closed: its `async with` block has ended")
+        if self._process != os.getpid():
+            raise ClientClosed(
+                "this client was opened before a fork: open one in each process, after the fork"
+            )
+        if self._loop is not asyncio.get_running_loop():
+            raise ClientClosed("this client was opened in another event loop: open one in each loop")
+        return self._pipeline
+
+    def snapshot(self) -> Snapshot:
+        """What is under way."""
+        pipeline = self.pipeline()
+        return Snapshot(
+            limit=None if pipeline.bucket is None else pipeline.bucket.snapshot(),
+            abandoned=pipeline.in_flight.abandoned,
+        )
+
+    def __del__(self, _warn: Any = warnings.warn) -> None:
+        if getattr(self, "_state", None) is _State.OPEN and self._process == os.getpid():
+            _warn(
+                "a LeadSquared client was left open: use `async with`, or `await lsq.aclose()`",
+                ResourceWarning,
+                source=self,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """A session, and the settings with which calls go through it."""
+
+    session: Session
+    settings: Settings
+
+    async def send(self, call: Call) -> Sent:
+        """Make a call.
+
+        Raises:
+            LeadSquaredError: it did not succeed.
+        """
+        return await self.session.pipeline().send(call.in_lane(self.settings.lane), self.settings)
+
+    def until(self, deadline: float | NotGiven | None) -> Sender:
+        """The same with another deadline in seconds, if one is given."""
+        if deadline is NOT_GIVEN:
+            return self
+        checked = None if deadline is None else seconds("deadline", deadline)
+        return Sender(self.session, replace(self.settings, deadline=checked))

@@ -1,0 +1,51 @@
+"""Clients of one account in one process keep to one limit, without being told of each other."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+from leadsquared_async.config import Credentials, RateLimit
+from leadsquared_async.sending.bucket import Bucket
+
+__all__ = ["join_bucket"]
+
+_buckets: dict[str, list[Bucket]] = {}
+
+
+def join_bucket(host: str, credentials: Credentials, limit: RateLimit) -> Bucket:
+    """The bucket of this account in the running loop, with one more user; the smaller declared limit wins.
+
+    It outlives its users until all its tokens are back: closing a client and opening another does not bring
+    a second burst, and neither does a second `asyncio.run`.
+    """
+    loop = asyncio.get_running_loop()
+    _forget_those_as_new(loop)
+    account = hashlib.sha256(f"{host} {credentials.api_key.reveal()}".encode()).hexdigest()
+    known = _buckets.setdefault(account, [])
+    bucket = next((bucket for bucket in known if bucket.loop is loop), None)
+    if bucket is None:
+        bucket = _successor(known, loop, limit)
+        known.append(bucket)
+    if limit != bucket.declared:
+        bucket.lower(limit, f"another client of this account declared {limit}")
+    bucket.users += 1
+    return bucket
+
+
+def _successor(known: list[Bucket], loop: asyncio.AbstractEventLoop, limit: RateLimit) -> Bucket:
+    # Only a loop of the same type is sure to have the same clock.
+    ended = [bucket for bucket in known if bucket.loop.is_closed() and type(bucket.loop) is type(loop)]
+    for bucket in ended:
+        known.remove(bucket)
+    if not ended:
+        return Bucket(limit)
+    last = ended[-1]
+    return Bucket(last.declared, tokens=last.bequeath())
+
+
+def _forget_those_as_new(loop: asyncio.AbstractEventLoop) -> None:
+    for account, buckets in list(_buckets.items()):
+        buckets[:] = [bucket for bucket in buckets if bucket.loop is not loop or not bucket.is_as_new()]
+        if not buckets:
+            del _buckets[account]

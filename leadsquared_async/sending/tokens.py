@@ -1,0 +1,197 @@
+"""The arithmetic of the token bucket: what is free, what comes back when, and what a refusal costs.
+
+Pure: the time comes in as an argument, in seconds of any monotonic clock. There are `limit.calls` tokens. A
+call spends one when it is sent. It is due back `limit.per` seconds after the call ended, because the server
+counted the call at some moment between its start and its end; and no closer than `limit.spacing` behind the
+token before it, because a server that weighs two windows against each other (as most proxies do) punishes
+calls that come in bunches. So at most `calls` arrive in any `per` seconds, whatever the network does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from leadsquared_async.config import RateLimit
+
+__all__ = ["Tokens"]
+
+NEVER = float("inf")
+_ROUNDING = 1e-9
+
+
+class Tokens:
+    """The state of one bucket.
+
+    Attributes:
+        limit: what is kept to now: the declared limit, or a lower one that was learnt.
+        free: tokens that may be spent at once.
+        out: tokens of calls in flight.
+        paused_until: nothing is spent before this moment.
+        withdrawn: tokens taken out of use since the server refused calls.
+    """
+
+    __slots__ = (
+        "_clean_since",
+        "_due",
+        "_last_due",
+        "_last_taken",
+        "_last_withdrawal",
+        "_late",
+        "free",
+        "limit",
+        "out",
+        "paused_until",
+        "withdrawn",
+    )
+
+    def __init__(self, limit: RateLimit) -> None:
+        self.limit = limit
+        self.free = limit.calls
+        self.out = 0
+        self.paused_until = -NEVER
+        self.withdrawn = 0
+        self._due: deque[float] = deque()
+        self._late: deque[float] = deque()
+        self._last_due = -NEVER
+        self._last_taken = -NEVER
+        self._last_withdrawal = -NEVER
+        self._clean_since = -NEVER
+
+    @property
+    def capacity(self) -> int:
+        """Tokens in use at present: the limit's calls less the withdrawn ones."""
+        return self.limit.calls - self.withdrawn
+
+    @property
+    def held(self) -> int:
+        """Tokens that exist: free, in flight, and on their way back."""
+        return self.free + self.out + len(self._due) + len(self._late)
+
+    @property
+    def next_due(self) -> float:
+        """When the next token comes back; `NEVER` while none is on its way."""
+        return self._due[0] if self._due else NEVER
+
+    def settle(self, now: float) -> None:
+        """Bring the state up to `now`."""
+        while self._late and self._late[0] <= now:
+            self._return(self._late.popleft())
+        if self.withdrawn and now >= self._clean_since + self.limit.per:
+            self.withdrawn -= 1
+            self._clean_since = now
+            if self.held < self.capacity:
+                self._return(now)
+        due = self._due
+        while due and due[0] <= now:
+            due.popleft()
+            self.free += 1
+
+    def take(self, now: float) -> None:
+        """Spend a free token on a call that starts now."""
+        self.free -= 1
+        self.out += 1
+        self._last_taken = now
+
+    def untake(self) -> None:
+        """Put a token back that was taken and not spent."""
+        self.out -= 1
+        if self.held < self.capacity:
+            self.free += 1
+
+    def give(self, now: float, *, counted: bool) -> None:
+        """The call that spent a token has ended.
+
+        Args:
+            now: the time.
+            counted: False if it got no answer; the server may then count it for another `per` seconds.
+        """
+        self.out -= 1
+        if counted:
+            self._return(now)
+        else:
+            self._late.append(now + self.limit.per)
+
+    def _return(self, end: float) -> None:
+        if self.held >= self.capacity:
+            return
+        self._last_due = max(end + self.limit.per, self._last_due + self.limit.spacing)
+        self._due.append(self._last_due)
+
+    def paced_at(self, now: float) -> float:
+        """When a call that may wait can have a token without spending the burst that others need.
+
+        That is while the free tokens, this one included, would last, one a spacing, until the next is due.
+        After a call that still is in flight nobody knows when that will be; then it is assumed to end soon
+        for `per` seconds, and not waited for after that.
+        """
+        if not self.free:
+            return self.next_due
+        if self._due:
+            return self._due[0] - self.free * self.limit.spacing - _ROUNDING
+        if self.out or self._late:
+            return self._last_taken + self.limit.per
+        return now
+
+    def next_change(self) -> float:
+        """When waiting alone changes what is free."""
+        return min(
+            self.next_due,
+            self._late[0] if self._late else NEVER,
+            self._clean_since + self.limit.per if self.withdrawn else NEVER,
+        )
+
+    def earliest(self, now: float, ahead: int) -> float:
+        """The earliest moment at which a call could start that has `ahead` others before it."""
+        short = ahead - self.free
+        if short < 0:
+            start = now
+        elif short < len(self._due):
+            start = self._due[short]
+        else:
+            first = max(now + self.limit.per, self._last_due + self.limit.spacing)
+            start = first + (short - len(self._due)) * self.limit.spacing
+        return max(start, self.paused_until)
+
+    def refuse(self, now: float, pause: float | None, told: RateLimit | None) -> bool:
+        """The server refused a call all the same; returns whether the limit was lowered.
+
+        Nothing is spent for `pause` seconds, or else one spacing. If the server told a limit that is lower
+        than ours, it becomes ours; otherwise a stranger is on the account and one token is withdrawn, at
+        most one a spacing and never the last; every window without a refusal gives one back.
+        """
+        self.paused_until = max(self.paused_until, now + (self.limit.spacing if pause is None else pause))
+        self._clean_since = now
+        if told is not None and self.lower(now, told):
+            return True
+        if self.capacity > 1 and now >= self._last_withdrawal + self.limit.spacing:
+            self.withdrawn += 1
+            self._last_withdrawal = now
+        return False
+
+    def lower(self, now: float, other: RateLimit) -> bool:
+        """Keep to `other` too from now on; returns whether that changed anything."""
+        limit = self.limit.within(other)
+        if limit == self.limit:
+            return False
+        longer = limit.per - self.limit.per
+        self.limit = limit
+        self.withdrawn = min(self.withdrawn, limit.calls - 1)
+        if longer > 0:
+            # Calls that ended a while ago count again in the longer window.
+            self._late = deque(end + longer for end in self._late)
+            self._due = deque(due + longer for due in self._due)
+            self._last_due += longer
+            free, self.free = self.free, 0
+            for _ in range(free):
+                self._return(now)
+        surplus = max(0, self.held - self.capacity)
+        from_free = min(surplus, self.free)
+        self.free -= from_free
+        for _ in range(min(surplus - from_free, len(self._due))):
+            self._due.pop()
+        return True
+
+    def orphan(self, now: float) -> None:
+        """The calls in flight are lost from sight: count each as one that ended now without an answer."""
+        while self.out:
+            self.give(now, counted=False)

@@ -1,0 +1,176 @@
+"""One exchange over HTTP: a call goes out, an `Outcome` comes back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from urllib.request import getproxies, proxy_bypass
+
+import anyio
+import httpx
+
+from leadsquared_async._version import __version__
+from leadsquared_async.config import LOOPBACK, Credentials, Hosts
+from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.sending.call import Call, Host
+from leadsquared_async.sending.keyed import EXTENSION, Attached, KeyedTransport
+from leadsquared_async.sending.replies import MAX_BODY, Outcome, Reply, classify, unanswered
+
+__all__ = ["Transport"]
+
+SPARE_CONNECTIONS = 8
+"""Connections beyond the tokens: httpx's own queue, which loses slots to cancellation, stays empty."""
+KEEPALIVE = 60.0
+"""Seconds a connection is kept. httpx's 5 is just the window, and opens a new one for every second call."""
+
+_BASE_HEADERS = (
+    (b"Accept", b"application/json"),
+    (b"Accept-Encoding", b"identity"),
+    (b"Connection", b"keep-alive"),
+    (b"User-Agent", f"leadsquared-async/{__version__}".encode()),
+)
+
+
+class Transport:
+    """The account's connections.
+
+    Args:
+        hosts: where calls may go; nothing is ever sent elsewhere.
+        connections: how many calls may be in flight.
+        inner: a transport to use instead of an own pool; it is not closed.
+    """
+
+    def __init__(self, hosts: Hosts, connections: int, inner: httpx.AsyncBaseTransport | None) -> None:
+        pool = inner or _pool(hosts.host, connections + SPARE_CONNECTIONS)
+        self._origins = {Host.ASYNC: httpx.URL(hosts.host)}
+        if hosts.sync_host is not None:
+            self._origins[Host.SYNC] = httpx.URL(hosts.sync_host)
+        self._http = httpx.AsyncClient(
+            transport=KeyedTransport(pool, owned=inner is None),
+            timeout=None,  # noqa: S113 - `exchange` bounds the whole attempt
+            trust_env=False,
+        )
+        self._urls: dict[tuple[Host, str], httpx.URL] = {}
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def exchange(self, call: Call, credentials: Credentials, timeout: float) -> Outcome:
+        """Make one attempt; every way in which it can fail comes back as an outcome.
+
+        Args:
+            call: what to send.
+            credentials: the keys; those that the call carries are added.
+            timeout: seconds for all of it, however slowly the server drips.
+        """
+        body = _Body(call.content or b"")
+        request = self._request(call, credentials, body, timeout)
+        try:
+            # httpx's own timeouts start anew at every read; this one bounds the whole attempt.
+            with anyio.fail_after(timeout):
+                response = await self._http.send(request, stream=True)
+                try:
+                    reply = await _read(response, credentials)
+                finally:
+                    await response.aclose()
+        except (TimeoutError, httpx.TimeoutException):
+            what = "no answer" if body.started else "no connection"
+            return unanswered(sent=body.started, timed_out=True, cause=f"{what} within {timeout:.3g} s")
+        except (httpx.HTTPError, OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            what = "the connection broke before the answer was whole" if body.started else "no connection"
+            return unanswered(sent=body.started, timed_out=False, cause=f"{what} ({_cause(error, body)})")
+        return classify(reply, call.expect, datetime.now(UTC))
+
+    def _request(self, call: Call, credentials: Credentials, body: _Body, timeout: float) -> httpx.Request:
+        url = self._url(call)
+        headers = [(b"Host", url.netloc), *_BASE_HEADERS]
+        if call.content is not None:
+            headers += (
+                (b"Content-Type", b"application/json"),
+                (b"Content-Length", b"%d" % len(call.content)),
+            )
+        return httpx.Request(
+            call.method,
+            url,
+            headers=headers,
+            stream=body,
+            extensions={
+                EXTENSION: Attached(credentials, call.keys, call.query),
+                # A pool of the caller's own may queue: give up there before the attempt is cancelled in it.
+                "timeout": {"pool": timeout / 2},
+            },
+        )
+
+    def _url(self, call: Call) -> httpx.URL:
+        key = (call.host, call.path)
+        url = self._urls.get(key)
+        if url is None:
+            try:
+                base = self._origins[call.host]
+            except KeyError:
+                raise ConfigurationError(
+                    f"{call.operation}: this client knows no synchronous host: pass region= or sync_host="
+                ) from None
+            url = base.copy_with(path=call.path)
+            if len(self._urls) < 64:
+                self._urls[key] = url
+        return url
+
+
+class _Body(httpx.AsyncByteStream):
+    """A request's body that knows whether it was asked for: until then the server cannot have the call."""
+
+    def __init__(self, content: bytes) -> None:
+        self.started = False
+        self._content = content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.started = True
+        if self._content:
+            yield self._content
+
+
+async def _read(response: httpx.Response, credentials: Credentials) -> Reply:
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > MAX_BODY:
+            break
+    return Reply(
+        status=response.status_code,
+        headers=response.headers,
+        body=credentials.mask(body[:MAX_BODY].decode("utf-8", "replace")),
+        cut_off=len(body) > MAX_BODY,
+    )
+
+
+def _cause(error: Exception, body: _Body) -> str:
+    """An error's name, and its words only where they cannot repeat what was sent."""
+    name = type(error).__name__
+    if body.started or not isinstance(error, httpx.ConnectError | OSError):
+        return name
+    return f"{name}: {error}" if str(error) else name
+
+
+def _pool(host: str, connections: int) -> httpx.AsyncHTTPTransport:
+    """A pool for one origin, through the environment's proxy where there is one.
+
+    An `AsyncClient` that is given a transport ignores HTTPS_PROXY and NO_PROXY, so they are read here.
+    """
+    url = httpx.URL(host)
+    proxies = getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    if url.host in LOOPBACK or proxy_bypass(url.host):
+        proxy = None
+    limits = httpx.Limits(
+        max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEPALIVE
+    )
+    try:
+        return httpx.AsyncHTTPTransport(limits=limits, proxy=proxy)
+    except (ImportError, ValueError, httpx.InvalidURL):
+        # Its own words would show the address, which may hold a password.
+        raise ConfigurationError(
+            "the proxy of HTTPS_PROXY or ALL_PROXY cannot be used: http:// and https:// work as they are, "
+            "socks5:// with `pip install httpx[socks]`"
+        ) from None

@@ -1,0 +1,66 @@
+"""An outcome put into an error: what happened, whether it may have arrived, and nothing personal. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from leadsquared_async.config import MASK
+from leadsquared_async.errors import APIError, Delivery, Facts, LeadSquaredError
+from leadsquared_async.sending.call import Call
+from leadsquared_async.sending.replies import Outcome
+
+__all__ = ["delivery_sentence", "error_from", "masked"]
+
+
+_DELIVERY = {
+    Delivery.NOT_SENT: "It was not sent.",
+    Delivery.REJECTED: "It was not taken.",
+    Delivery.UNKNOWN: "It may have arrived.",
+    Delivery.ACCEPTED: "It was accepted.",
+}
+
+
+def error_from(outcome: Outcome, call: Call, facts: Facts, label: str) -> LeadSquaredError:
+    """The error that a failed call raises."""
+    kind = outcome.error or APIError
+    message = f"{label}{outcome.summary}{_words(outcome, call)}{delivery_sentence(call, facts)}"
+    if not issubclass(kind, APIError):
+        return kind(message, **facts)
+    return kind(
+        message,
+        status_code=outcome.status_code,
+        exception_type=outcome.exception_type,
+        exception_message=outcome.exception_message,
+        body=outcome.body,
+        **facts,
+    )
+
+
+def delivery_sentence(call: Call, facts: Facts) -> str:
+    """Whether it may have arrived; for a read that is of no interest."""
+    if not call.writes:
+        return ""
+    attempts = facts.get("attempts", 0)
+    tries = f" ({attempts} attempts)" if attempts > 1 else ""
+    return f". {_DELIVERY[facts.get('delivery', Delivery.NOT_SENT)]}{tries}"
+
+
+def _words(outcome: Outcome, call: Call) -> str:
+    """LeadSquared's own words, without the lead's values."""
+    said = ": ".join(part for part in (outcome.exception_type, outcome.exception_message) if part)
+    return f": {masked(said, call.private)}" if said else ""
+
+
+# LeadSquared may repeat what it has on file as well as what it was sent.
+_ADDRESS = re.compile(r"[^\s\"'<>,;:=]+@[^\s\"'<>,;]+|\+?\d[\d\s().-]{6,}\d")
+_SHORTEST = 3
+_LONGEST = 300
+
+
+def masked(text: str, private: tuple[str, ...]) -> str:
+    """The text without these values, without e-mail addresses and phone numbers, on one line, cut to size."""
+    values = sorted({value for value in private if len(value) >= _SHORTEST}, key=len, reverse=True)
+    if values:
+        text = re.sub("|".join(map(re.escape, values)), MASK, text, flags=re.IGNORECASE)
+    text = " ".join(_ADDRESS.sub(MASK, text).split()).rstrip(".")
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"

@@ -1,0 +1,34 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from leadsquared_async.sandbox import Sandbox
+from tests.virtual import VirtualLoop
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the machine's environment says about LeadSquared or proxies, tests do not see it."""
+    for name in list(os.environ):
+        if name.startswith("LEADSQUARED_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def virtual_loop() -> Iterator[VirtualLoop]:
+    """A loop whose clock jumps to its next timer."""
+    loop = VirtualLoop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """A LeadSquared on a socket, without a limit of its own."""
+    async with Sandbox(limit=None) as running:
+        yield running
