@@ -1,0 +1,128 @@
+"""The answers of LeadSquared and of the AWS API Gateway in front of it, word for word where they are known.
+
+LeadSquared's errors are `{"Status": "Error", "ExceptionType": "MX…", "ExceptionMessage": …}`
+(https://apidocs.leadsquared.com/error-handling/), the gateway's are `{"message": …}`.
+"""
+
+from leadsquared_async.sandbox.messages import Reply, json_reply
+
+ELSEWHERE = "elsewhere.invalid"
+"""The other origin that a redirect points to; `.invalid` never resolves (RFC 2606)."""
+
+RIGHT_HOST = "asyncapi-in21.leadsquared.com"
+"""The host that the answer to a call on the wrong regional host names."""
+
+
+class ApplicationError(Exception):
+    """What LeadSquared calls an application error: its type starts with `MX`, and it is final."""
+
+    def __init__(self, exception_type: str, exception_message: str) -> None:
+        super().__init__(exception_type)
+        self.exception_type = exception_type
+        self.exception_message = exception_message
+
+
+def mx(
+    status: int, exception_type: str, exception_message: str, headers: dict[str, str] | None = None
+) -> Reply:
+    """LeadSquared's error body under any HTTP status."""
+    content = {"Status": "Error", "ExceptionType": exception_type, "ExceptionMessage": exception_message}
+    return json_reply(status, content, headers)
+
+
+def gateway(status: int, message: str, headers: dict[str, str] | None = None) -> Reply:
+    """The gateway's error body."""
+    return json_reply(status, {"message": message}, headers)
+
+
+def accepted(request_id: str) -> Reply:
+    """The answer to every submission that was taken (https://apidocs.leadsquared.com/capture-leads-async/)."""
+    status = "Request accepted. Please use below request id to check the status"
+    return json_reply(200, {"Status": status, "RequestID": request_id})
+
+
+def over_limit(calls: int, per: float, style: str = "mx", retry_after: str | None = None) -> Reply:
+    """The answer to a call over the limit: `mx`, `gateway`, `mx-200` or `mx-403`; all four have been seen."""
+    headers = {} if retry_after is None else {"retry-after": retry_after}
+    if style == "gateway":
+        return gateway(429, "Too Many Requests", headers)
+    status = {"mx": 429, "mx-200": 200, "mx-403": 403}[style]
+    message = f"API calls exceeded the limit of {calls} in {per:g} second(s)"
+    return mx(status, "MXAPIRateLimitExceededException", message, headers)
+
+
+def quota_used_up() -> Reply:
+    """The gateway's answer once the day's calls are used up."""
+    return gateway(429, "Limit Exceeded")
+
+
+def no_such_path() -> Reply:
+    """The gateway's answer to a path or method that does not exist."""
+    return gateway(403, "Missing Authentication Token")
+
+
+def forbidden() -> Reply:
+    """The gateway's answer when the x-api-key is missing or wrong."""
+    return gateway(403, "Forbidden")
+
+
+def wrong_keys() -> Reply:
+    """LeadSquared's answer when accessKey or secretKey is missing or wrong."""
+    return mx(401, "MXUnAuthorizedAccessException", "Invalid AccessKey or SecretKey")
+
+
+def wrong_region() -> Reply:
+    """LeadSquared's answer on the wrong regional host: it names the right one."""
+    message = f"Unauthorized access. Please use the host {RIGHT_HOST} for this account"
+    return mx(401, "MXUnAuthorizedAccessException", message)
+
+
+def wrong_type() -> Reply:
+    """The gateway's answer to a body that is not announced as JSON."""
+    return gateway(415, "Unsupported Media Type")
+
+
+def too_large() -> Reply:
+    """The gateway's answer to a body over its bound."""
+    return gateway(413, "Request Too Long")
+
+
+def malformed(why: str) -> Reply:
+    """LeadSquared's answer to a request that it cannot take; `why` holds no value of the request."""
+    return mx(400, "MXInvalidInputException", why)
+
+
+def unknown_id() -> Reply:
+    """The answer to the status of a RequestID that is not known, or not yet; nobody has documented it."""
+    return gateway(404, "Not Found")
+
+
+def duplicate(status: int) -> Reply:
+    """A permanent, logical error: it comes under 500 and under 200 alike."""
+    return mx(status, "MXDuplicateEntryException", "A Lead with same Email already exists.")
+
+
+def html() -> Reply:
+    """What a proxy or a maintenance page puts in place of the answer."""
+    body = b"<!doctype html><html><body><h1>We will be back soon</h1></body></html>"
+    return Reply(200, {"content-type": "text/html"}, body)
+
+
+def empty() -> Reply:
+    """A 200 without a body."""
+    return Reply(200)
+
+
+def empty_object() -> Reply:
+    """A 200 whose JSON says nothing."""
+    return json_reply(200, {})
+
+
+def huge() -> Reply:
+    """A 200 of more than a megabyte."""
+    return json_reply(200, {"Padding": "x" * 1_200_000})
+
+
+def redirect() -> Reply:
+    """A redirect to another origin that asks for the same method and body again."""
+    return Reply(307, {"location": f"https://{ELSEWHERE}/lead/capture"})

@@ -1,0 +1,87 @@
+"""The control plane: the books over HTTP, under `/_sandbox/`.
+
+It needs no keys and is not limited, so it keeps browsers out: a page that a user has open elsewhere must
+neither read the leads nor set faults, not even by pointing its own name at this machine (DNS rebinding).
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import urlsplit
+
+from leadsquared_async.sandbox.books import Books
+from leadsquared_async.sandbox.faults import Faults
+from leadsquared_async.sandbox.messages import Reply, Request, json_reply
+
+PREFIX = "/_sandbox/"
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def answer(request: Request, books: Books) -> Reply:
+    """Answer a request to the control plane."""
+    if "origin" in request.headers or not _is_loopback(request.headers.get("host", "")):
+        return _error(403, "The control plane is for programs on this machine, not for browsers")
+    methods = ROUTES.get(request.path.removeprefix(PREFIX))
+    if methods is None:
+        return _error(404, f"There is no such page: choose from {', '.join(ROUTES)}")
+    act = methods.get(request.method)
+    if act is None:
+        return _error(405, f"Only {', '.join(methods)}", {"allow": ", ".join(methods)})
+    return act(books, request)
+
+
+def _reset(books: Books, _request: Request) -> Reply:
+    books.reset()
+    return Reply(204)
+
+
+def _show_faults(books: Books, _request: Request) -> Reply:
+    return json_reply(200, books.faults.to_json())
+
+
+def _set_faults(books: Books, request: Request) -> Reply:
+    try:
+        books.faults = Faults.from_json(json.loads(request.body.decode()))
+    except (ValueError, RecursionError) as error:
+        return _error(400, str(error))
+    return _show_faults(books, request)
+
+
+def _list_requests(books: Books, _request: Request) -> Reply:
+    return json_reply(200, books.requests)
+
+
+def _list_leads(books: Books, _request: Request) -> Reply:
+    return json_reply(200, [asdict(lead) for lead in books.leads.values()])
+
+
+def _list_arrivals(books: Books, _request: Request) -> Reply:
+    arrivals = [asdict(arrival) for arrival in books.arrivals]
+    return json_reply(200, {"most_arrivals": books.most_arrivals(), "arrivals": arrivals})
+
+
+def _summarise(books: Books, _request: Request) -> Reply:
+    return json_reply(200, books.summary())
+
+
+ROUTES: Mapping[str, Mapping[str, Callable[[Books, Request], Reply]]] = {
+    "reset": {"POST": _reset},
+    "faults": {"GET": _show_faults, "PUT": _set_faults},
+    "requests": {"GET": _list_requests},
+    "leads": {"GET": _list_leads},
+    "arrivals": {"GET": _list_arrivals},
+    "summary": {"GET": _summarise},
+}
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return urlsplit(f"//{host}").hostname in LOOPBACK
+    except ValueError:
+        return False
+
+
+def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> Reply:
+    content: dict[str, Any] = {"error": message}
+    return json_reply(status, content, headers)

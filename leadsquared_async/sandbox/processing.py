@@ -1,0 +1,153 @@
+"""The queue behind the Async API: first in, first out, at a steady rate, system errors tried again later.
+
+Nothing runs in the background: what has happened by a time is worked out when somebody asks. Unless said
+otherwise times are seconds on the queue's own clock.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
+from typing import TypedDict
+
+from leadsquared_async.sandbox.answers import ApplicationError
+from leadsquared_async.sandbox.messages import dump
+
+RETRIES = (30, 120, 420, 900, 1800, 2700, 3600, 5400, 7200, 10800)
+"""Seconds to the next try after each system error: 30 s, 2, 7, 15, 30, 45, 60 min, 1.5, 2 and 3 h
+(https://apidocs.leadsquared.com/async-api/)."""
+
+RATE_WINDOW = 600.0
+"""Seconds over which the metrics count what was processed."""
+
+IN_QUEUE = "In-Queue"
+SUCCESS = "Success"
+ERROR = "ERROR"
+
+
+class Metrics(TypedDict):
+    """The answer of a metrics call."""
+
+    PendingMessages: int
+    MaxDelayInSeconds: int
+    ProcessingRatePerMinute: float
+
+
+@dataclass(slots=True)
+class Task:
+    """One accepted request on its way to its outcome; its repr shows no personal data."""
+
+    request_id: str
+    task_type: str
+    body: str = field(repr=False)
+    work: Callable[[float], object] = field(repr=False)
+    """Does what was asked for at a time; returns the answer's message or raises ApplicationError."""
+    accepted_at: float
+    known_from: float
+    """Seconds on the account's clock from which its status can be asked for."""
+    status: str = IN_QUEUE
+    reason: str = ""
+    current_step: str | None = None
+    last_step: str | None = None
+    message: str | None = field(default=None, repr=False)
+    errors: int = 0
+    """System errors that it has met."""
+
+    def as_status(self) -> dict[str, object]:
+        """The status call's answer (https://apidocs.leadsquared.com/capture-leads-async/)."""
+        return {
+            "RequestId": self.request_id,
+            "TaskStatus": {
+                "TaskType": self.task_type,
+                "Status": self.status,
+                "StatusReason": self.reason,
+                "TaskCurrentStep": self.current_step,
+                "TaskLastStep": self.last_step,
+                "RequestBody": self.body,
+                "Message": self.message,
+            },
+        }
+
+
+class ProcessingQueue:
+    """Processes `rate` requests a minute, one after the other.
+
+    `meets_system_error` is asked once for each try; `rejected` and `retrying` are the statuses of a request
+    that ended in an application error and of one that waits for its next try.
+    """
+
+    def __init__(
+        self, *, rate: float, meets_system_error: Callable[[], bool], rejected: str, retrying: str
+    ) -> None:
+        self.tasks: dict[str, Task] = {}
+        self._interval = 60 / rate
+        self._meets_system_error = meets_system_error
+        self._rejected = rejected
+        self._retrying = retrying
+        self._pending: dict[str, Task] = {}
+        self._ready: list[tuple[float, int, Task]] = []
+        self._order = count()
+        self._free_at = 0.0
+        self._processed: deque[float] = deque()
+
+    def put(self, task: Task) -> None:
+        """Take a request in at its `accepted_at`."""
+        self.advance(task.accepted_at)
+        self.tasks[task.request_id] = self._pending[task.request_id] = task
+        heappush(self._ready, (task.accepted_at, next(self._order), task))
+
+    def advance(self, now: float) -> None:
+        """Process all that is done by `now`."""
+        while self._ready:
+            done = max(self._free_at, self._ready[0][0]) + self._interval
+            if done > now:
+                break
+            self._free_at = done
+            self._process(heappop(self._ready)[2], done)
+
+    def metrics(self, now: float) -> Metrics:
+        """What is queued, how late the oldest is, and how much was processed in the last ten minutes."""
+        self.advance(now)
+        while self._processed and now - self._processed[0] >= RATE_WINDOW:
+            self._processed.popleft()
+        oldest = next(iter(self._pending.values()), None)
+        return {
+            "PendingMessages": len(self._pending),
+            "MaxDelayInSeconds": 0 if oldest is None else int(now - oldest.accepted_at),
+            "ProcessingRatePerMinute": round(len(self._processed) / (RATE_WINDOW / 60), 1),
+        }
+
+    def _process(self, task: Task, at: float) -> None:
+        self._processed.append(at)
+        if self._meets_system_error():
+            self._put_off(task, at)
+            return
+        try:
+            message = task.work(at)
+        except ApplicationError as error:
+            task.status = self._rejected
+            task.reason = f"{error.exception_type}: {error.exception_message}"
+        else:
+            task.status = SUCCESS
+            task.reason = ""
+            task.message = dump({"Status": SUCCESS, "Message": message})
+        self._finish(task)
+
+    def _put_off(self, task: Task, at: float) -> None:
+        if task.errors == len(RETRIES):
+            task.status = ERROR
+            task.reason = f"System error, given up after {len(RETRIES)} retries"
+            self._finish(task)
+            return
+        heappush(self._ready, (at + RETRIES[task.errors], next(self._order), task))
+        task.errors += 1
+        task.status = self._retrying
+        task.reason = "System error, to be retried"
+        task.current_step = f"Retry {task.errors} of {len(RETRIES)}"
+        task.last_step = "Processing"
+
+    def _finish(self, task: Task) -> None:
+        task.current_step = None
+        task.last_step = "Processing"
+        del self._pending[task.request_id]

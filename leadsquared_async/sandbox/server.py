@@ -1,0 +1,179 @@
+"""The sandbox's HTTP server: starlette's requests and responses on uvicorn's HTTP/1.1 protocol.
+
+uvicorn's own `Server` is left out: it installs signal handlers, sets up loggers that other servers of the
+process share, and waits for clients that hang. A listening socket and the protocol are all that is needed,
+and with the TCP transport in hand an answer can also be reset, lost, halved or dripped.
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HTTPRequest
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from leadsquared_async.sandbox.account import Account
+from leadsquared_async.sandbox.books import Books
+from leadsquared_async.sandbox.control import PREFIX, answer
+from leadsquared_async.sandbox.messages import How, Reply, Request, in_eights, raw_head
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+
+HOST = "127.0.0.1"
+KEEP_ALIVE = 75
+STOP_WITHIN = 1.0
+TICKS_TO_ACCEPT = 3
+
+
+class Server:
+    """Serves `account` on 127.0.0.1, in the running loop, until it is stopped."""
+
+    def __init__(self, account: Account, books: Books, clock: Callable[[], float]) -> None:
+        self._account = account
+        self._books = books
+        self._clock = clock
+        self._state = ServerState()
+        self._stopping = asyncio.Event()
+
+    async def start(self, port: int) -> int:
+        """Listen, and return the port; raises OSError if it is in use."""
+        config = Config(
+            self._serve, log_config=None, ws="none", lifespan="off", timeout_keep_alive=KEEP_ALIVE
+        )
+        config.load()
+
+        def protocol() -> asyncio.Protocol:
+            return _Protocol(config, self._state, app=self._serve, stopping=self._stopping)
+
+        try:
+            self._listener = await asyncio.get_running_loop().create_server(protocol, HOST, port)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                message = f"port {port} on {HOST} is in use: choose another one, or 0 for any that is free"
+                raise OSError(errno.EADDRINUSE, message) from None
+            raise
+        return int(self._listener.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Stop listening and drop every connection; takes a second at most, whatever the clients do."""
+        try:
+            # A connection that the listener has accepted but not yet handed over when it closes is forgotten
+            # by asyncio, and its client never told (https://github.com/python/cpython/issues/109564).
+            for _ in range(TICKS_TO_ACCEPT):
+                await asyncio.sleep(0)
+        finally:
+            self._listener.close()
+            for connection in list(self._state.connections):
+                connection.transport.abort()
+            self._stopping.set()
+        if self._state.tasks:
+            await asyncio.wait(self._state.tasks, timeout=STOP_WITHIN)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = await self._read(scope, receive)
+        if request is None:
+            return
+        if request.path.startswith(PREFIX):
+            reply = answer(request, self._books)
+        else:
+            await self._pause(self._account.transit())
+            if self._stopping.is_set():
+                return
+            reply = self._account.decide(request, self._clock())
+            await self._pause(reply.delay)
+        if reply.how is How.WHOLE:
+            await Response(reply.body, reply.status, reply.headers)(scope, receive, send)
+        else:
+            await self._misbehave(reply, scope["state"]["transport"], receive)
+
+    async def _read(self, scope: Scope, receive: Receive) -> Request | None:
+        """The request, or None when the client left before it was complete.
+
+        Of a body over the bound one byte more than allowed is kept and the rest dropped.
+        """
+        http = HTTPRequest(scope, receive)
+        most = self._account.settings.max_body + 1
+        body = bytearray()
+        try:
+            async for chunk in http.stream():
+                body += chunk[: most - len(body)]
+        except ClientDisconnect:
+            return None
+        path = scope["raw_path"].decode("ascii")
+        return Request(http.method, path, scope["query_string"].decode("latin-1"), http.headers, bytes(body))
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not longer than the server runs."""
+        if seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._stopping.wait()
+
+    async def _misbehave(self, reply: Reply, transport: asyncio.Transport, receive: Receive) -> None:
+        """Put on the wire what no HTTP library would send, and wait until the connection is gone."""
+        half = reply.body[: len(reply.body) // 2]
+        match reply.how:
+            case How.DRIP_HEADERS:
+                await self._drip(transport, in_eights(raw_head(reply) + reply.body), reply.pace)
+            case How.DRIP_BODY:
+                await self._drip(transport, [raw_head(reply), *in_eights(reply.body)], reply.pace)
+            case How.HALF_BODY:
+                await self._drip(transport, [raw_head(reply) + half], 0)
+            case How.LOST:
+                transport.close()
+            case How.RESET | How.REFUSED:
+                # A connection that was accepted can no longer be refused: reset is the nearest thing.
+                # Closing without lingering makes the kernel send RST instead of FIN.
+                linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                transport.abort()
+            case _:
+                pass
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async def _drip(self, transport: asyncio.Transport, pieces: list[bytes], pace: float) -> None:
+        for piece in pieces:
+            if transport.is_closing():
+                return
+            transport.write(piece)
+            await self._pause(pace)
+        transport.close()
+
+
+class _Protocol(H11Protocol):
+    """uvicorn's protocol without its loggers and middleware; a request's `state` holds the TCP transport."""
+
+    def __init__(
+        self, config: Config, server_state: ServerState, *, app: ASGIApp, stopping: asyncio.Event
+    ) -> None:
+        super().__init__(config, server_state, {})
+        # The paths that an access log would write hold the keys.
+        self.access_log = False
+        self.logger = _log
+        self.app = cast("ASGI3Application", app)
+        self._stopping = stopping
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.app_state = {"transport": transport}
+        super().connection_made(transport)
+        if self._stopping.is_set():
+            # Accepted in the tick in which the server stopped: too late to be among those it dropped.
+            transport.abort()
+
+
+_log = logging.getLogger("leadsquared_async.sandbox.server")
+_log.addHandler(logging.NullHandler())
+_log.setLevel(logging.ERROR)

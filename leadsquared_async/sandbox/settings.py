@@ -1,0 +1,102 @@
+"""What a sandbox can be told, with the defaults and what they stand for."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Literal, TypedDict, get_args
+
+from leadsquared_async.sandbox.faults import Faults
+from leadsquared_async.sandbox.limits import COUNTERS
+
+ACCESS_KEY = "u$r" + "0123456789abcdef" * 2
+SECRET_KEY = "fedcba9876" * 4
+API_KEY = "SandboxKey" * 4
+
+RefusalStyle = Literal["mx", "gateway", "mx-200", "mx-403"]
+UnknownID = Literal["404", "empty"]
+RejectedStatus = Literal["FAILURE", "ERROR"]
+RetryingStatus = Literal["In-Queue", "ERROR"]
+
+
+class Options(TypedDict, total=False):
+    """The fields of `Settings`, as keyword arguments."""
+
+    limit: tuple[int, float] | None
+    counting: str
+    phase: float
+    count_refused: bool
+    refusal: RefusalStyle
+    retry_after: str | None
+    daily_quota: int | None
+    header_keys: bool
+    max_body: int
+    attributes: Collection[str] | None
+    unknown_id: UnknownID
+    known_after: float
+    processing_rate: float
+    speed: float
+    rejected_status: RejectedStatus
+    retrying_status: RetryingStatus
+    faults: Faults
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """A sandbox's rules. Raises ValueError for what makes no sense."""
+
+    limit: tuple[int, float] | None = (25, 5.0)
+    """Calls in seconds, submissions, status and metrics together. None: no limit."""
+    counting: str = "sliding-log"
+    """How calls are counted: a name in `limits.COUNTERS`."""
+    phase: float = 0.0
+    """Seconds by which the edges of windows are moved."""
+    count_refused: bool = False
+    """Whether a refused call counts as well."""
+    refusal: RefusalStyle = "mx"
+    """What a call over the limit is answered: LeadSquared's 429 (`mx`), the gateway's (`gateway`), or
+    LeadSquared's body under another status (`mx-200`, `mx-403`)."""
+    retry_after: str | None = None
+    """The Retry-After header of such an answer, sent as it stands. None: none, as documented."""
+    daily_quota: int | None = None
+    """Calls in each 86,400 seconds of the sandbox's clock. None: any number."""
+    header_keys: bool = False
+    """Whether submissions may carry their keys in the headers `x-LSQ-AccessKey` and `x-LSQ-SecretKey`, not in
+    the query."""
+    max_body: int = 10 * 1024 * 1024
+    """Bytes of a body at most; the default is the API Gateway's."""
+    attributes: Collection[str] | None = None
+    """The schema names that this account has; ProspectID and SearchBy always exist. None: every name."""
+    unknown_id: UnknownID = "404"
+    """What the status of an unknown RequestID is: a `404`, or a 200 without a body (`empty`)."""
+    known_after: float = 0.0
+    """Seconds for which the RequestID of an accepted request stays unknown."""
+    processing_rate: float = 6000.0
+    """Requests processed a minute."""
+    speed: float = 1.0
+    """Seconds that pass for the processing queue in one second of the sandbox's clock; the limit keeps to the
+    latter."""
+    rejected_status: RejectedStatus = "FAILURE"
+    """The status of a request that ended in an application error."""
+    retrying_status: RetryingStatus = "In-Queue"
+    """The status of a request that waits for its next try after a system error."""
+    faults: Faults = field(default_factory=Faults)
+    """How it misbehaves at first, and after a reset."""
+    seed: int = 0
+    """The same seed and calls give the same answers, ids included."""
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and (self.limit[0] < 1 or self.limit[1] <= 0):
+            raise ValueError(f"limit is at least 1 call in more than 0 seconds, not {self.limit}")
+        if self.counting not in COUNTERS:
+            raise ValueError(f"counting is one of {', '.join(COUNTERS)}, not {self.counting!r}")
+        for name, value, choices in (
+            ("refusal", self.refusal, RefusalStyle),
+            ("unknown_id", self.unknown_id, UnknownID),
+            ("rejected_status", self.rejected_status, RejectedStatus),
+            ("retrying_status", self.retrying_status, RetryingStatus),
+        ):
+            if value not in get_args(choices):
+                raise ValueError(f"{name} is one of {', '.join(get_args(choices))}, not {value!r}")
+        for name in ("processing_rate", "speed"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is more than 0, not {getattr(self, name)!r}")

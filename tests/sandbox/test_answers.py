@@ -1,0 +1,389 @@
+"""Every answer, against literals copied by hand from LeadSquared's documentation."""
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from leadsquared_async.sandbox import Account, Request
+
+from .calls import (
+    ACCESS_KEY,
+    API_KEY,
+    BRET,
+    HEADERS,
+    KEYS,
+    SECRET_KEY,
+    capture,
+    capture_request,
+    content,
+    metrics_request,
+    status_request,
+    task_status,
+)
+
+GUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+FIELD_SET = b'[{"Attribute":"mx_KYC","Value":"","Fields":[{"Attribute":"Status","Value":"Pending"}]}]'
+
+
+def test_a_capture_is_accepted_with_a_request_id():
+    """The answer to a submission is LeadSquared's sentence and a GUID."""
+    reply = Account().decide(capture_request(BRET), 0.0)
+    assert reply.status == 200
+    assert reply.headers["content-type"] == "application/json"
+    assert re.fullmatch(
+        r'\{"Status":"Request accepted\. Please use below request id to check the status",'
+        rf'"RequestID":"{GUID}"\}}',
+        reply.body.decode(),
+    )
+
+
+def test_a_status_in_queue():
+    """Before it is processed the status is In-Queue, and Message is null."""
+    account = Account()
+    request_id = capture(account, 0.0, FirstName="Bret")
+    assert content(account.decide(status_request(request_id), 0.0)) == {
+        "RequestId": request_id,
+        "TaskStatus": {
+            "TaskType": "Lead Capture",
+            "Status": "In-Queue",
+            "StatusReason": "",
+            "TaskCurrentStep": None,
+            "TaskLastStep": None,
+            "RequestBody": '[{"Attribute": "FirstName", "Value": "Bret"}]',
+            "Message": None,
+        },
+    }
+
+
+def test_a_status_of_success():
+    """After it is processed the Message is the synchronous API's answer, as JSON within JSON."""
+    account = Account()
+    request_id = json.loads(account.decide(capture_request(BRET), 0.0).body)["RequestID"]
+    status = task_status(account, request_id, 1.0)
+    assert status["Status"] == "Success"
+    assert status["RequestBody"] == BRET.decode()
+    message = json.loads(status["Message"] or "")
+    (lead_id,) = account.store.leads
+    activity_id = message["Message"]["Id"]
+    assert re.fullmatch(GUID, activity_id)
+    assert message == {
+        "Status": "Success",
+        "Message": {"Id": activity_id, "RelatedId": lead_id, "IsCreated": True},
+    }
+
+
+def test_a_repeated_capture_created_nothing():
+    """IsCreated is false when the capture updated a lead."""
+    account = Account()
+    capture(account, 0.0, EmailAddress="a@b.c")
+    status = task_status(account, capture(account, 1.0, EmailAddress="a@b.c"), 2.0)
+    assert json.loads(status["Message"] or "")["Message"]["IsCreated"] is False
+
+
+def test_an_unknown_attribute_is_accepted_and_fails_later():
+    """One unknown attribute rejects the whole lead, and only the status says so."""
+    account = Account(attributes={"FirstName"})
+    status = task_status(account, capture(account, 0.0, FirstName="B", mx_A="1", mx_B="2"), 1.0)
+    assert status["Status"] == "FAILURE"
+    assert status["Message"] is None
+    assert status["StatusReason"] == (
+        "MXUnknownAttributeException: Attribute(s) does not exist - mx_A, mx_B."
+    )
+    assert account.store.leads == {}
+
+
+def test_an_application_error_can_be_called_error():
+    """FAILURE against ERROR is defined nowhere, so either can be played."""
+    account = Account(attributes=set(), rejected_status="ERROR")
+    assert task_status(account, capture(account, 0.0, FirstName="B"), 1.0)["Status"] == "ERROR"
+
+
+def test_the_metrics():
+    """Queue length, largest delay, and requests a minute over ten minutes."""
+    account = Account(processing_rate=60)
+    for _ in range(5):
+        capture(account, 0.0, FirstName="B")
+    reply = account.decide(metrics_request(), 2.5)
+    assert reply.body == b'{"PendingMessages":3,"MaxDelayInSeconds":2,"ProcessingRatePerMinute":0.2}'
+    assert content(account.decide(metrics_request(), 700.0)) == {
+        "PendingMessages": 0,
+        "MaxDelayInSeconds": 0,
+        "ProcessingRatePerMinute": 0.0,
+    }
+
+
+FORBIDDEN = b'{"message":"Forbidden"}'
+NO_PATH = b'{"message":"Missing Authentication Token"}'
+GOOD = capture_request(BRET)
+
+REFUSED = {
+    "no x-api-key": (replace(GOOD, headers={"content-type": "application/json"}), 403, FORBIDDEN),
+    "wrong x-api-key": (replace(GOOD, headers={**HEADERS, "x-api-key": "no"}), 403, FORBIDDEN),
+    "status without x-api-key": (Request("GET", "/lead/status", "RequestID=1"), 403, FORBIDDEN),
+    "metrics without x-api-key": (Request("GET", "/lead/capture/metrics"), 403, FORBIDDEN),
+    "unknown path": (replace(GOOD, path="/lead/captures"), 403, NO_PATH),
+    "trailing slash": (replace(GOOD, path="/lead/capture/"), 403, NO_PATH),
+    "sync prefix": (replace(GOOD, path="/v2/LeadManagement.svc/Lead.Capture"), 403, NO_PATH),
+    "encoded path": (replace(GOOD, path="/lead%2Fcapture"), 403, NO_PATH),
+    "wrong method": (replace(GOOD, method="GET"), 403, NO_PATH),
+    "not JSON by type": (
+        replace(GOOD, headers={**HEADERS, "Content-Type": "text/plain"}),
+        415,
+        b'{"message":"Unsupported Media Type"}',
+    ),
+    "no type": (
+        replace(GOOD, headers={"x-api-key": API_KEY}),
+        415,
+        b'{"message":"Unsupported Media Type"}',
+    ),
+    "too large": (replace(GOOD, body=b" " * 2001), 413, b'{"message":"Request Too Long"}'),
+}
+
+
+@pytest.mark.parametrize(("request_", "status", "body"), REFUSED.values(), ids=REFUSED.keys())
+def test_the_gateway_refuses_in_its_own_words(request_: Request, status: int, body: bytes):
+    """What the gateway refuses is answered `{"message": …}`, and nothing is taken."""
+    account = Account(max_body=2000)
+    reply = account.decide(request_, 0.0)
+    assert (reply.status, reply.body) == (status, body)
+    assert account.queues["capture"].tasks == {}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        f"accessKey={ACCESS_KEY}",
+        f"secretKey={SECRET_KEY}",
+        f"accessKey=u&secretKey={SECRET_KEY}",
+        KEYS.replace("fedcba", "abcdef"),
+        KEYS.replace("accessKey", "AccessKey"),
+    ],
+)
+def test_wrong_keys_are_answered_401_by_leadsquared(query: str):
+    """accessKey and secretKey are both needed and spelt exactly so."""
+    reply = Account().decide(capture_request(BRET, query=query), 0.0)
+    assert reply.status == 401
+    assert content(reply) == {
+        "Status": "Error",
+        "ExceptionType": "MXUnAuthorizedAccessException",
+        "ExceptionMessage": "Invalid AccessKey or SecretKey",
+    }
+
+
+@pytest.mark.parametrize("query", [KEYS, KEYS.replace("%24", "$")])
+def test_the_dollar_of_an_access_key_may_be_encoded_or_not(query: str):
+    """Both spellings decode to the same key."""
+    assert Account().decide(capture_request(BRET, query=query), 0.0).status == 200
+
+
+def test_keys_in_headers_are_an_option():
+    """Whether the async host takes keys as headers is unknown, so either can be played."""
+    headers = {**HEADERS, "x-LSQ-AccessKey": ACCESS_KEY, "x-LSQ-SecretKey": SECRET_KEY}
+    request = replace(capture_request(BRET, query=""), headers=headers)
+    assert Account().decide(request, 0.0).status == 401
+    assert Account(header_keys=True).decide(request, 0.0).status == 200
+    assert Account(header_keys=True).decide(capture_request(BRET), 0.0).status == 200
+
+
+MALFORMED = {
+    b"": "The body is not JSON in UTF-8",
+    b"{": "The body is not JSON in UTF-8",
+    b"\xff\xfe": "The body is not JSON in UTF-8",
+    b'\xef\xbb\xbf[{"Attribute":"A","Value":"b"}]': "The body is not JSON in UTF-8",
+    b"[" * 100_000: "The body is not JSON in UTF-8",
+    b"9" * 5_000: "The body is not JSON in UTF-8",
+    b"null": "The body is not an array of Attribute and Value",
+    b'"lead"': "The body is not an array of Attribute and Value",
+    b'{"Attribute":"A","Value":"b"}': "The body is not an array of Attribute and Value",
+    b"[]": "The body holds no attribute",
+    b'[{"Attribute":"SearchBy","Value":"Phone"}]': "The body holds no attribute",
+    b"[1]": "the body[0] is not an object",
+    b"[[]]": "the body[0] is not an object",
+    b"[{}]": "the body[0]: Attribute is not a schema name",
+    b'[{"Attribute":"","Value":"b"}]': "the body[0]: Attribute is not a schema name",
+    b'[{"Attribute":1,"Value":"b"}]': "the body[0]: Attribute is not a schema name",
+    b'[{"attribute":"A","value":"b"}]': "the body[0]: Attribute is not a schema name",
+    b'[{"Attribute":"A"}]': "the body[0]: Value is not a string",
+    b'[{"Attribute":"A","Value":null}]': "the body[0]: Value is not a string",
+    b'[{"Attribute":"A","Value":1}]': "the body[0]: Value is not a string",
+    b'[{"Attribute":"A","Value":NaN}]': "the body[0]: Value is not a string",
+    b'[{"Attribute":"A","Value":true}]': "the body[0]: Value is not a string",
+    b'[{"Attribute":"A","Value":["b"]}]': "the body[0]: Value is not a string",
+    b'[{"Attribute":"A","Value":"b","SchemaName":"A"}]': "the body[0] holds more than Attribute and Value",
+    b'[{"Attribute":"A","Value":"b"},{"Attribute":"A","Value":"c"}]': (
+        "the body[1]: Attribute was given before"
+    ),
+    b'[{"Attribute":"A","Value":"","Fields":{}}]': (
+        "the body[0].Fields is not an array of Attribute and Value"
+    ),
+    b'[{"Attribute":"A","Value":"","Fields":[{"Attribute":"B","Value":2}]}]': (
+        "the body[0].Fields[0]: Value is not a string"
+    ),
+    b'[{"Attribute":"A","Value":"","Fields":[{"Attribute":"B","Value":"","Fields":[]}]}]': (
+        "the body[0].Fields[0] holds more than Attribute and Value"
+    ),
+}
+
+
+@pytest.mark.parametrize("body", MALFORMED, ids=range(len(MALFORMED)))
+def test_a_malformed_body_is_answered_400(body: bytes):
+    """A body that is not an array of Attribute and string Value is refused at once."""
+    account = Account()
+    reply = account.decide(capture_request(body), 0.0)
+    assert reply.status == 400
+    assert content(reply) == {
+        "Status": "Error",
+        "ExceptionType": "MXInvalidInputException",
+        "ExceptionMessage": MALFORMED[body],
+    }
+    assert account.queues["capture"].tasks == {}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        FIELD_SET,
+        b'[{"Attribute":"FirstName","Value":""}]',
+        b'[{"Attribute":"FirstName","Value":"\\ud800"}]',
+        '[{"Attribute":"FirstName","Value":"Ḃret 🦘"}]'.encode(),
+        b' [ {"Value":"b", "Attribute":"A"} ] ',
+    ],
+)
+def test_an_unusual_body_is_taken_and_echoed(body: bytes):
+    """Field sets, empty values, lone surrogates, blanks and any order are fine, and come back as sent."""
+    account = Account()
+    request_id = json.loads(account.decide(capture_request(body), 0.0).body)["RequestID"]
+    status = task_status(account, request_id, 1.0)
+    assert status["Status"] == "Success"
+    assert status["RequestBody"] == body.decode()
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "APPLICATION/JSON"])
+def test_the_type_of_a_body_may_carry_parameters(content_type: str):
+    """The media type counts, not its case or its parameters."""
+    request = replace(GOOD, headers={**HEADERS, "Content-Type": content_type})
+    assert Account().decide(request, 0.0).status == 200
+
+
+def test_the_limit_is_answered_in_leadsquareds_words():
+    """The 26th call in 5 seconds meets the documented 429."""
+    account = Account()
+    replies = [account.decide(capture_request(BRET), 0.0) for _ in range(26)]
+    assert [reply.status for reply in replies] == [200] * 25 + [429]
+    assert replies[-1].body == (
+        b'{"Status":"Error","ExceptionType":"MXAPIRateLimitExceededException",'
+        b'"ExceptionMessage":"API calls exceeded the limit of 25 in 5 second(s)"}'
+    )
+    assert "retry-after" not in replies[-1].headers
+
+
+MX_LIMIT = {
+    "Status": "Error",
+    "ExceptionType": "MXAPIRateLimitExceededException",
+    "ExceptionMessage": "API calls exceeded the limit of 1 in 2.5 second(s)",
+}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status", "body"),
+    [
+        ("mx", 429, MX_LIMIT),
+        ("mx-200", 200, MX_LIMIT),
+        ("mx-403", 403, MX_LIMIT),
+        ("gateway", 429, {"message": "Too Many Requests"}),
+    ],
+)
+def test_the_limit_can_be_answered_as_it_has_been_seen(refusal: str, status: int, body: object):
+    """Four shapes of the same refusal, with or without Retry-After."""
+    account = Account(limit=(1, 2.5), refusal=refusal, retry_after="7")
+    account.decide(GOOD, 0.0)
+    reply = account.decide(GOOD, 0.0)
+    assert (reply.status, content(reply), reply.headers["retry-after"]) == (status, body, "7")
+
+
+def test_submissions_status_and_metrics_share_the_limit():
+    """The limit is the account's, whatever is called."""
+    account = Account(limit=(3, 5.0))
+    requests = [GOOD, status_request("1"), metrics_request(), metrics_request()]
+    assert [account.decide(request, 0.0).status for request in requests] == [200, 404, 200, 429]
+
+
+def test_what_the_gateway_refuses_is_not_counted():
+    """Neither an unknown path nor a wrong x-api-key spends the account's calls."""
+    account = Account(limit=(1, 5.0))
+    account.decide(replace(GOOD, path="/nowhere"), 0.0)
+    account.decide(replace(GOOD, headers={}), 0.0)
+    assert account.decide(GOOD, 0.0).status == 200
+
+
+def test_wrong_keys_spend_the_limit():
+    """A 401 comes from LeadSquared itself, which has counted the call."""
+    account = Account(limit=(1, 5.0))
+    assert account.decide(capture_request(BRET, query=""), 0.0).status == 401
+    assert account.decide(GOOD, 0.0).status == 429
+
+
+def test_without_a_limit_every_call_is_taken():
+    """`limit=None` is for measuring clients."""
+    account = Account(limit=None)
+    assert {account.decide(GOOD, 0.0).status for _ in range(1000)} == {200}
+
+
+def test_a_days_quota_is_answered_by_the_gateway():
+    """`Limit Exceeded` until the day is over."""
+    account = Account(daily_quota=2)
+    replies = [account.decide(GOOD, now) for now in (0.0, 1.0, 2.0, 86_399.9, 86_400.0)]
+    assert [reply.status for reply in replies] == [200, 200, 429, 429, 200]
+    assert replies[2].body == b'{"message":"Limit Exceeded"}'
+
+
+def test_an_unknown_request_id_is_404():
+    """Undocumented: 404 by default."""
+    reply = Account().decide(status_request("11111111-2222-4333-8444-555555555555"), 0.0)
+    assert (reply.status, reply.body) == (404, b'{"message":"Not Found"}')
+
+
+def test_an_unknown_request_id_can_be_answered_with_nothing():
+    """Undocumented: an empty 200 by option."""
+    reply = Account(unknown_id="empty").decide(status_request("1"), 0.0)
+    assert (reply.status, reply.body) == (200, b"")
+
+
+def test_an_accepted_id_can_stay_unknown_for_a_while():
+    """`known_after` seconds pass before a status knows the id."""
+    account = Account(known_after=2.0)
+    request_id = capture(account, 10.0, FirstName="B")
+    statuses = [account.decide(status_request(request_id), now).status for now in (10.0, 11.9, 12.0)]
+    assert statuses == [404, 404, 200]
+
+
+def test_a_request_id_is_known_in_any_case():
+    """GUIDs compare without case."""
+    account = Account()
+    request_id = capture(account, 0.0, FirstName="B")
+    assert account.decide(status_request(request_id.upper()), 0.0).status == 200
+
+
+@pytest.mark.parametrize("query", ["", "RequestID=", "RequestId=1", "requestid=1"])
+def test_a_status_call_names_its_request_id_exactly(query: str):
+    """The query parameter is always `RequestID`."""
+    reply = Account().decide(replace(status_request("1"), query=query), 0.0)
+    assert reply.status == 400
+
+
+def test_no_repr_shows_keys_or_personal_data():
+    """Requests, replies, accounts and leads can be printed."""
+    account = Account()
+    request = capture_request(BRET)
+    reply = account.decide(request, 0.0)
+    request_id = json.loads(reply.body)["RequestID"]
+    account.advance(1.0)
+    seen = repr(
+        (request, reply, account, account.store.leads, account.queues["capture"].tasks, account.arrivals)
+    )
+    assert request_id in seen
+    for secret in ("bret.lee", "Bret", ACCESS_KEY, "u%24r", SECRET_KEY, API_KEY):
+        assert secret not in seen

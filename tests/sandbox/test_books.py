@@ -1,0 +1,192 @@
+"""The books: what the account has seen, told without a client's help."""
+
+from dataclasses import replace
+
+import pytest
+
+from leadsquared_async.sandbox import Account, Books, Faults
+
+from .calls import ACCESS_KEY, API_KEY, BRET, HEADERS, KEYS, SECRET_KEY, capture_request, status_request
+
+GOOD = capture_request(BRET)
+
+
+def books_of(account: Account, now: float = 100.0) -> Books:
+    return Books(account, lambda: now)
+
+
+def test_arrivals_are_kept_with_time_operation_and_outcome():
+    """Every call that arrived is there, refused or not."""
+    account = Account(limit=(2, 5.0), faults=Faults(script=("ok", "lost")))
+    for now in (0.0, 1.0, 2.0):
+        account.decide(GOOD, now)
+    account.decide(replace(GOOD, path="/nowhere"), 3.0)
+    arrivals = [(a.time, a.operation, a.outcome, a.over_limit) for a in books_of(account).arrivals]
+    assert arrivals == [
+        (0.0, "capture", "200", False),
+        (1.0, "capture", "lost", False),
+        (2.0, "capture", "429", True),
+        (3.0, "unknown", "403", False),
+    ]
+
+
+def test_the_most_arrivals_do_not_depend_on_the_counter():
+    """The list of arrivals is the truth, whatever the counter admits."""
+    account = Account(counting="fixed-window")
+    for now in (4.0, 4.5, 5.0, 8.75, 9.0):
+        account.decide(GOOD, now)
+    assert books_of(account).most_arrivals() == 4
+    assert books_of(account).most_arrivals(per=1.0) == 2
+
+
+def test_refusals_by_the_limit_are_counted_under_any_status():
+    """Also when they are disguised as 200."""
+    account = Account(limit=(1, 5.0), refusal="mx-200")
+    for _ in range(3):
+        account.decide(GOOD, 0.0)
+    books = books_of(account)
+    assert books.over_limit == 2
+    assert books.by_outcome == {"200": 3}
+
+
+def test_what_was_taken_is_counted_whether_the_client_heard_of_it_or_not():
+    """A lost answer leaves a lead behind, and its repetition shows as such."""
+    account = Account(faults=Faults(script=("503", "lost")))
+    for now in (0.0, 1.0, 2.0):
+        account.decide(GOOD, now)
+    books = books_of(account)
+    assert books.accepted == 2
+    assert books.repeated == 1
+    assert books.attempts == {BRET.decode(): 3}
+    assert len(books.leads) == 1
+    assert books.duplicates == 0
+
+
+@pytest.mark.parametrize(
+    ("leads", "duplicates"),
+    [
+        ([{"FirstName": "A"}, {"FirstName": "B"}], 0),
+        ([{"FirstName": "A"}, {"FirstName": "A"}, {"FirstName": "A"}], 2),
+        ([{"EmailAddress": "a@b.c"}, {"EmailAddress": "a@b.c"}], 0),
+    ],
+)
+def test_duplicates_are_leads_beyond_the_first_of_a_person(leads: list[dict[str, str]], duplicates: int):
+    """Without identity equal attributes make the person."""
+    account = Account()
+    for lead in leads:
+        account.decide(capture_request(**lead), 0.0)
+    assert books_of(account).duplicates == duplicates
+
+
+def test_requests_show_their_state_by_now():
+    """The books look at the queue with their own clock."""
+    account = Account(processing_rate=60, attributes={"FirstName"})
+    account.decide(capture_request(FirstName="A"), 0.0)
+    account.decide(capture_request(mx_B="B"), 0.0)
+    account.decide(capture_request(FirstName="C"), 0.0)
+    states = [(r["operation"], r["status"], r["reason"]) for r in books_of(account, 2.0).requests]
+    assert states == [
+        ("capture", "Success", ""),
+        ("capture", "FAILURE", "MXUnknownAttributeException: Attribute(s) does not exist - mx_B."),
+        ("capture", "In-Queue", ""),
+    ]
+
+
+STRAY = {
+    "status with keys": (
+        replace(status_request("1"), query=f"RequestID=1&{KEYS}"),
+        ["status: a key in the query"],
+    ),
+    "status with another's keys": (
+        replace(status_request("1"), query="RequestID=1&accesskey=x"),
+        ["status: a key in the query"],
+    ),
+    "x-api-key in the query": (
+        capture_request(BRET, query=f"{KEYS}&x-api-key={API_KEY}"),
+        ["capture: a key in the query"],
+    ),
+    "swapped": (
+        capture_request(BRET, query=f"accessKey={SECRET_KEY}&secretKey={ACCESS_KEY}"),
+        ["capture: a key in the query"],
+    ),
+    "keys in headers": (
+        replace(GOOD, headers={**HEADERS, "x-LSQ-SecretKey": SECRET_KEY}),
+        ["capture: a key in the header x-lsq-secretkey"],
+    ),
+    "a referer": (
+        replace(GOOD, headers={**HEADERS, "Referer": f"https://a.b/?secretKey={SECRET_KEY}"}),
+        ["capture: a key in the header referer"],
+    ),
+    "the body": (capture_request(Notes=f"my key is {API_KEY}"), ["capture: a key in the body"]),
+    "the path": (
+        replace(GOOD, path=f"/{ACCESS_KEY.replace('$', '%24')}", query=""),
+        ["unknown path: a key in the path"],
+    ),
+    "another origin": (
+        replace(GOOD, headers={**HEADERS, "Host": "elsewhere.invalid"}),
+        ["capture: a key in a request to another origin"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("request_", "noted"), STRAY.values(), ids=STRAY.keys())
+def test_a_key_that_does_not_belong_is_noted(request_, noted: list[str]):
+    """In words that do not show it."""
+    account = Account()
+    account.decide(request_, 0.0)
+    assert books_of(account).misplaced_keys == noted
+
+
+def test_keys_in_their_places_are_not_noted():
+    """Submissions with keys and x-api-key, reads with x-api-key, wrong keys where right ones belong."""
+    account = Account()
+    account.decide(GOOD, 0.0)
+    account.decide(status_request("1"), 0.0)
+    account.decide(capture_request(BRET, query="accessKey=1&secretKey=2"), 0.0)
+    assert books_of(account).misplaced_keys == []
+    account = Account(header_keys=True)
+    headers = {**HEADERS, "x-LSQ-AccessKey": ACCESS_KEY, "x-LSQ-SecretKey": SECRET_KEY}
+    account.decide(replace(GOOD, headers=headers), 0.0)
+    assert books_of(account).misplaced_keys == []
+
+
+def test_the_summary_counts_and_names_nobody():
+    """It can be shown to anyone."""
+    account = Account(limit=(2, 5.0))
+    for _ in range(3):
+        account.decide(GOOD, 0.0)
+    summary = books_of(account).summary()
+    assert summary == {
+        "now": 100.0,
+        "arrivals": 3,
+        "most_arrivals": 3,
+        "by_outcome": {"200": 2, "429": 1},
+        "over_limit": 1,
+        "accepted": 2,
+        "by_status": {"Success": 2},
+        "repeated": 1,
+        "most_attempts": 3,
+        "leads": 1,
+        "duplicates": 0,
+        "misplaced_keys": [],
+    }
+
+
+def test_a_reset_forgets_everything_but_the_settings():
+    """Counts, leads, requests, the limit's memory; the first faults are back."""
+    account = Account(limit=(1, 5.0), faults=Faults(script=("503",)))
+    books = books_of(account)
+    for _ in range(2):
+        account.decide(GOOD, 0.0)
+    books.faults = Faults(latency=1.0)
+    books.reset()
+    assert books.summary() == {**books_of(Account()).summary(), "now": 100.0}
+    assert books.faults == Faults(script=("503",))
+    assert [account.decide(GOOD, 101.0).status for _ in range(2)] == [503, 429]
+
+
+def test_the_repr_of_books_shows_nothing():
+    """They hold personal data on purpose, for those who ask by name."""
+    account = Account()
+    account.decide(GOOD, 0.0)
+    assert "bret" not in repr(books_of(account)).lower()

@@ -1,0 +1,136 @@
+"""The control plane: the books over HTTP, for programs on this machine only."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from leadsquared_async.sandbox import Account, Books, Faults, Request
+from leadsquared_async.sandbox.control import answer
+
+from .calls import BRET, capture_request, content
+
+HOST = {"host": "127.0.0.1:8025"}
+
+
+def make_books() -> Books:
+    """Books in which one lead was captured."""
+    account = Account()
+    account.decide(capture_request(BRET), 1.0)
+    return Books(account, lambda: 2.0)
+
+
+def get(page: str) -> Request:
+    return Request("GET", f"/_sandbox/{page}", headers=HOST)
+
+
+def test_the_requests():
+    """RequestIDs with their state."""
+    (request,) = content(answer(get("requests"), make_books()))
+    assert request.pop("request_id")
+    assert request == {"operation": "capture", "status": "Success", "reason": "", "system_errors": 0}
+
+
+def test_the_leads():
+    """With attributes and activities."""
+    (lead,) = content(answer(get("leads"), make_books()))
+    assert lead["attributes"]["EmailAddress"] == "bret.lee@australia.com"
+    assert [activity["event"] for activity in lead["activities"]] == ["Lead Capture"]
+
+
+def test_the_arrivals():
+    """Time, operation and outcome, and the most in any window."""
+    assert content(answer(get("arrivals"), make_books())) == {
+        "most_arrivals": 1,
+        "arrivals": [{"time": 1.0, "operation": "capture", "outcome": "200", "over_limit": False}],
+    }
+
+
+def test_the_summary():
+    """The same as the books' own."""
+    books = make_books()
+    assert content(answer(get("summary"), books)) == books.summary()
+
+
+def test_faults_can_be_shown_and_set():
+    """PUT replaces them all, and answers what holds now."""
+    books = make_books()
+    assert content(answer(get("faults"), books)) == Faults().to_json() | {
+        "script": [],
+        "operations": [],
+        "processing_script": [],
+    }
+    body = json.dumps({"script": ["500", "lost"], "latency": 0.5}).encode()
+    reply = answer(replace(get("faults"), method="PUT", body=body), books)
+    assert reply.status == 200
+    assert books.faults == Faults(script=("500", "lost"), latency=0.5)
+    assert content(reply) == content(answer(get("faults"), books))
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"script":["501"]}', b'{"operations":["captures"]}']
+)
+def test_wrong_faults_are_answered_400_and_change_nothing(body: bytes):
+    """With what is wrong."""
+    books = make_books()
+    reply = answer(replace(get("faults"), method="PUT", body=body), books)
+    assert reply.status == 400
+    assert content(reply)["error"]
+    assert books.faults == Faults()
+
+
+def test_a_reset():
+    """Forgets everything."""
+    books = make_books()
+    reply = answer(replace(get("reset"), method="POST"), books)
+    assert (reply.status, reply.body) == (204, b"")
+    assert books.accepted == 0
+
+
+def test_an_unknown_page_is_404():
+    """And names those that exist."""
+    reply = answer(get("secrets"), make_books())
+    assert reply.status == 404
+    assert "reset, faults, requests, leads, arrivals, summary" in content(reply)["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "page", "allowed"), [("GET", "reset", "POST"), ("POST", "faults", "GET, PUT")]
+)
+def test_a_wrong_method_is_405(method: str, page: str, allowed: str):
+    """And names those that are allowed."""
+    reply = answer(replace(get(page), method=method), make_books())
+    assert (reply.status, reply.headers["allow"]) == (405, allowed)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.0.0.1:8025", "localhost", "LOCALHOST:80", "[::1]", "[::1]:80"]
+)
+def test_loopback_names_are_let_in(host: str):
+    """With any port."""
+    assert answer(replace(get("summary"), headers={"Host": host}), make_books()).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"host": ""},
+        {"host": "evil.example"},
+        {"host": "evil.example:8025"},
+        {"host": "127.0.0.1.evil.example"},
+        {"host": "localhost.evil.example"},
+        {"host": "evil.example#127.0.0.1"},
+        {"host": "[::1"},
+        {"host": "0.0.0.0"},
+        {**HOST, "origin": "https://evil.example"},
+        {**HOST, "origin": "http://127.0.0.1:8025"},
+        {**HOST, "origin": "null"},
+    ],
+)
+def test_browsers_are_kept_out(headers: dict[str, str]):
+    """Neither another page nor a name that was pointed at this machine gets in."""
+    books = make_books()
+    for method, page in (("GET", "leads"), ("POST", "reset"), ("PUT", "faults")):
+        assert answer(Request(method, f"/_sandbox/{page}", headers=headers), books).status == 403
+    assert books.accepted == 1

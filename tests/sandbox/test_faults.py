@@ -1,0 +1,269 @@
+"""Faults: which call meets which, whether the lead is taken, and how the answer goes out."""
+
+import json
+from dataclasses import replace
+from typing import get_type_hints
+
+import pytest
+
+from leadsquared_async.sandbox import FAULTS, Account, Faults, How, Settings
+from leadsquared_async.sandbox.settings import Options
+
+from .calls import BRET, capture_request, content, metrics_request, status_request
+
+GOOD = capture_request(BRET)
+
+
+def outcomes(account: Account, calls: int, now: float = 0.0) -> list[str]:
+    return [str(account.decide(GOOD, now).status) for _ in range(calls)]
+
+
+ANSWERS = {
+    "401": (401, "MXUnAuthorizedAccessException"),
+    "401-region": (401, "asyncapi-in21.leadsquared.com"),
+    "403": (403, '{"message":"Forbidden"}'),
+    "429": (429, "API calls exceeded the limit of 25 in 5 second(s)"),
+    "500": (500, '{"message":"Internal server error"}'),
+    "500-mx": (500, '"ExceptionMessage":"A Lead with same Email already exists."'),
+    "502": (502, '{"message":"Internal server error"}'),
+    "503": (503, '{"message":"Service Unavailable"}'),
+    "504": (504, '{"message":"Endpoint request timed out"}'),
+    "200-mx": (200, '"ExceptionType":"MXDuplicateEntryException"'),
+    "html": (200, "<!doctype html>"),
+    "empty": (200, ""),
+    "empty-object": (200, "{}"),
+    "huge": (200, "xxxx"),
+    "redirect": (307, ""),
+}
+
+
+@pytest.mark.parametrize(("fault", "status", "text"), [(name, *row) for name, row in ANSWERS.items()])
+def test_a_fault_takes_the_place_of_the_answer(fault: str, status: int, text: str):
+    """The lead is not taken, unless the fault's name says so."""
+    account = Account(faults=Faults(script=(fault, f"{fault}+taken")))
+    for taken in (0, 1):
+        reply = account.decide(GOOD, 0.0)
+        assert (reply.status, reply.how) == (status, How.WHOLE)
+        assert text in reply.body.decode()
+        assert len(account.queues["capture"].tasks) == taken
+
+
+@pytest.mark.parametrize(
+    ("fault", "how", "taken"),
+    [
+        ("ok", How.WHOLE, 1),
+        ("lost", How.LOST, 1),
+        ("half-body", How.HALF_BODY, 1),
+        ("drip-headers", How.DRIP_HEADERS, 1),
+        ("drip-body", How.DRIP_BODY, 1),
+        ("reset", How.RESET, 0),
+        ("reset+taken", How.RESET, 1),
+        ("hang", How.HANG, 0),
+        ("hang+taken", How.HANG, 1),
+        ("refused", How.REFUSED, 0),
+    ],
+)
+def test_a_fault_of_the_wire_leaves_the_true_answer(fault: str, how: How, taken: int):
+    """What would have been answered is there, and the reply says what the wire does to it."""
+    account = Account(faults=Faults(script=(fault,), drip=0.25))
+    reply = account.decide(GOOD, 0.0)
+    assert reply.how is how
+    assert len(account.queues["capture"].tasks) == taken
+    if how is not How.REFUSED:
+        assert reply.pace == 0.25
+        assert "RequestID" in json.loads(reply.body)
+
+
+def test_every_fault_is_tested():
+    """No fault without a row in the two tables above."""
+    wire = {"ok", "lost", "half-body", "drip-headers", "drip-body", "reset", "hang", "refused"}
+    assert set(FAULTS) == set(ANSWERS) | wire
+
+
+def test_the_redirect_leads_to_another_origin():
+    """307 asks for the same body again, elsewhere."""
+    reply = Account(faults=Faults(script=("redirect",))).decide(GOOD, 0.0)
+    assert reply.headers["location"] == "https://elsewhere.invalid/lead/capture"
+
+
+def test_the_huge_answer_is_over_a_megabyte():
+    """Enough to cross a client's bound."""
+    assert len(Account(faults=Faults(script=("huge",))).decide(GOOD, 0.0).body) > 1024 * 1024
+
+
+def test_a_scripted_429_quotes_the_accounts_limit_in_its_style():
+    """It looks like the real refusal, but the books know better."""
+    account = Account(limit=(10, 5.0), refusal="mx-200", faults=Faults(script=("429",)))
+    reply = account.decide(GOOD, 0.0)
+    assert reply.status == 200
+    assert b"exceeded the limit of 10 in 5 second(s)" in reply.body
+    assert [arrival.over_limit for arrival in account.arrivals] == [False]
+
+
+def test_a_script_applies_to_the_next_calls_in_order():
+    """And then it is over."""
+    account = Account(faults=Faults(script=("ok", "500", "503")))
+    assert outcomes(account, 5) == ["200", "500", "503", "200", "200"]
+
+
+def test_faults_can_be_for_some_operations_only():
+    """Other calls neither meet them nor use up the script."""
+    account = Account(faults=Faults(script=("503",), operations=("status",)))
+    assert account.decide(GOOD, 0.0).status == 200
+    assert account.decide(metrics_request(), 0.0).status == 200
+    assert account.decide(status_request("1"), 0.0).status == 503
+    assert account.decide(status_request("1"), 0.0).status == 404
+
+
+def test_probabilities_hold_in_the_long_run():
+    """3 % and 10 % of many calls."""
+    account = Account(limit=None, seed=1, faults=Faults(probabilities={"500": 0.03, "502": 0.1}))
+    seen = outcomes(account, 5000)
+    assert 100 <= seen.count("500") <= 200
+    assert 430 <= seen.count("502") <= 570
+
+
+def test_the_same_seed_gives_the_same_run():
+    """Faults, latencies, ids and outcomes; another seed gives another run."""
+
+    def run(seed: int) -> list[object]:
+        faults = Faults(probabilities={"500": 0.2, "lost": 0.2}, jitter=1.0, tail=0.5, system_error=0.3)
+        account = Account(limit=None, seed=seed, faults=faults)
+        first = [account.decide(GOOD, now / 10) for now in range(50)]
+        account.advance(100.0)
+        states = [(task.request_id, task.status) for task in account.queues["capture"].tasks.values()]
+        account.reset()
+        assert [account.decide(GOOD, now / 10) for now in range(50)] == first
+        return [*first, *states]
+
+    assert run(1) == run(1)
+    assert run(1) != run(2)
+
+
+def test_latency_does_not_change_which_calls_fail():
+    """Each kind of draw has its own stream."""
+    quick = Account(limit=None, faults=Faults(probabilities={"500": 0.5}))
+    slow = Account(limit=None, faults=Faults(probabilities={"500": 0.5}, jitter=1.0, tail=1.0))
+    assert outcomes(quick, 100) == outcomes(slow, 100)
+
+
+def test_a_round_trip_is_two_ways_of_half_the_latency():
+    """One way before the decision, one after it."""
+    account = Account(faults=Faults(latency=0.5))
+    assert account.transit() == 0.25
+    assert account.decide(GOOD, 0.0).delay == 0.25
+
+
+def test_jitter_is_uniform_and_the_tail_exponential():
+    """Jitter has a bound, the tail a mean."""
+    account = Account(faults=Faults(latency=0.1, jitter=0.2))
+    ways = [account.transit() for _ in range(2000)]
+    assert 0.05 <= min(ways) < 0.055
+    assert 0.145 < max(ways) <= 0.15
+    account.set_faults(Faults(tail=2.0), 0.0)
+    ways = [account.transit() for _ in range(5000)]
+    assert 0.9 < sum(ways) / len(ways) < 1.1
+    assert max(ways) > 5
+
+
+def test_an_outage_has_a_beginning_and_an_end():
+    """From and until, by the sandbox's clock; the script waits for it to pass."""
+    account = Account(limit=None, faults=Faults(outage=(10, 20), script=("500",)))
+    assert [account.decide(GOOD, now).status for now in (9.9, 10.0, 19.9, 20.0)] == [500, 503, 503, 200]
+    account.set_faults(Faults(outage=(30, 40), outage_fault="401"), 25.0)
+    assert [account.decide(GOOD, now).status for now in (29.0, 30.0, 40.0)] == [200, 401, 200]
+
+
+def test_what_the_account_refuses_it_refuses_under_any_fault():
+    """A limit, a key or a body that is wrong shows through; a fault of the wire still strikes the answer."""
+    account = Account(limit=(1, 5.0), faults=Faults(script=("503", "503", "lost")))
+    assert account.decide(capture_request(b"{}"), 0.0).status == 400
+    assert account.decide(GOOD, 0.0).status == 429
+    reply = account.decide(replace(GOOD, headers={}), 0.0)
+    assert (reply.status, reply.how) == (403, How.LOST)
+
+
+def test_a_refused_connection_never_arrives():
+    """It is neither in the arrivals nor counted; a reset one is."""
+    account = Account(limit=(1, 5.0), faults=Faults(script=("refused", "reset")))
+    account.decide(GOOD, 0.0)
+    assert account.arrivals == []
+    account.decide(GOOD, 1.0)
+    assert [arrival.outcome for arrival in account.arrivals] == ["reset"]
+    assert account.decide(GOOD, 2.0).status == 429
+
+
+def test_other_faults_hold_from_now_on():
+    """What was processed before is left as it was."""
+    account = Account()
+    account.decide(GOOD, 0.0)
+    account.set_faults(Faults(system_error=1.0), 5.0)
+    account.decide(GOOD, 6.0)
+    account.advance(7.0)
+    assert [task.status for task in account.queues["capture"].tasks.values()] == ["Success", "In-Queue"]
+
+
+def test_faults_survive_json():
+    """What the control plane shows can be put back."""
+    faults = Faults(latency=1, probabilities={"500": 0.5}, script=("ok", "lost+taken"), outage=(1, 2.5))
+    assert Faults.from_json(json.loads(json.dumps(faults.to_json()))) == faults
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"script": ["501"]}, "no fault is called '501'"),
+        ({"script": ["500+"]}, "no fault is called"),
+        ({"script": ["500+sent"]}, "no fault is called"),
+        ({"script": ["refused+taken"]}, "no fault is called"),
+        ({"script": "500"}, "script is made of strings"),
+        ({"script": [500]}, "script is made of strings"),
+        ({"probabilities": {"501": 0.1}}, "no fault is called"),
+        ({"probabilities": {"500": 1.5}}, "500 is a number from 0 to 1"),
+        ({"probabilities": {"500": "1"}}, "500 is a number from 0 to 1"),
+        ({"probabilities": {"500": 0.6, "502": 0.6}}, "add up to more than 1"),
+        ({"probabilities": [1]}, "probabilities is a mapping"),
+        ({"probabilities": None}, "probabilities is a mapping"),
+        ({"latency": -1}, "latency is a number at least 0"),
+        ({"latency": float("nan")}, "latency is a number at least 0"),
+        ({"tail": float("inf")}, "tail is a number at least 0"),
+        ({"jitter": True}, "jitter is a number at least 0"),
+        ({"drip": None}, "drip is a number at least 0"),
+        ({"system_error": 2}, "system_error is a number from 0 to 1"),
+        ({"processing_script": ["fail"]}, "processing meets"),
+        ({"outage": [2, 1]}, "outage is two times"),
+        ({"outage": [1, float("inf")]}, "outage is two times"),
+        ({"outage": 5}, "outage is two times"),
+        ({"outage": [1, "2"]}, "outage is two times"),
+        ({"outage_fault": "501"}, "no fault is called"),
+        ({"outage_fault": 503}, "outage_fault is made of strings"),
+        ({"surprise": 1}, "surprise"),
+        ([], "JSON object"),
+        (None, "JSON object"),
+    ],
+)
+def test_faults_that_make_no_sense_are_refused(wrong: object, message: str):
+    """With a ValueError that names what is wrong."""
+    with pytest.raises(ValueError, match=message):
+        Faults.from_json(wrong)
+
+
+def test_faults_for_an_operation_that_does_not_exist_are_refused():
+    """At the start and later alike."""
+    wrong = Faults(operations=("captures",))
+    with pytest.raises(ValueError, match="no operation is called captures"):
+        Account(faults=wrong)
+    with pytest.raises(ValueError, match="no operation is called captures"):
+        Account().set_faults(wrong, 0.0)
+
+
+def test_options_and_settings_name_the_same_fields():
+    """What can be passed as a keyword is what there is to set, with the same type."""
+    assert get_type_hints(Options) == get_type_hints(Settings)
+
+
+def test_a_fault_of_an_unknown_path_is_none():
+    """The gateway answers a path that does not exist, and nothing hides it but the wire."""
+    account = Account(faults=Faults(script=("500",)))
+    reply = account.decide(replace(GOOD, path="/nowhere"), 0.0)
+    assert content(reply) == {"message": "Missing Authentication Token"}

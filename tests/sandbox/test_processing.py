@@ -1,0 +1,153 @@
+"""The queue: its order, its rate, its retries and its clock."""
+
+import pytest
+
+from leadsquared_async.sandbox import Account, Faults
+
+from .calls import capture, content, metrics_request, task_status
+
+
+def statuses(account: Account, ids: list[str], now: float) -> list[str | None]:
+    return [task_status(account, request_id, now)["Status"] for request_id in ids]
+
+
+def test_requests_are_processed_first_in_first_out_at_the_rate():
+    """At 60 a minute one is done each second, in order."""
+    account = Account(processing_rate=60, limit=None)
+    ids = [capture(account, 0.0, FirstName=str(n)) for n in range(3)]
+    for done in range(4):
+        assert statuses(account, ids, done) == ["Success"] * done + ["In-Queue"] * (3 - done)
+
+
+def test_an_idle_queue_saves_up_nothing():
+    """What arrives later takes its own second, however long the queue was idle."""
+    account = Account(processing_rate=60)
+    capture(account, 0.0, FirstName="A")
+    late = capture(account, 100.0, FirstName="B")
+    assert statuses(account, [late], 100.9) == ["In-Queue"]
+    assert statuses(account, [late], 101.0) == ["Success"]
+
+
+def test_outcomes_do_not_depend_on_who_asks_when():
+    """Processing is worked out lazily: one look at the end sees what a hundred looks saw."""
+    seen = []
+    for looks in (1, 100):
+        account = Account(processing_rate=30, limit=None, seed=5, faults=Faults(system_error=0.4))
+        ids = [capture(account, n / 10, FirstName=str(n)) for n in range(20)]
+        for look in range(looks):
+            account.advance(2 + 3000.0 * (look + 1) / looks)
+        seen.append([task_status(account, request_id, 3002.0) for request_id in ids])
+    assert seen[0] == seen[1]
+
+
+def test_a_fast_clock_is_the_queues_alone():
+    """At speed 60 one second is a minute of processing; the limit still counts in real seconds."""
+    account = Account(processing_rate=1, speed=60, limit=(2, 5.0))
+    request_id = capture(account, 0.0, FirstName="B")
+    assert statuses(account, [request_id], 0.98) == ["In-Queue"]
+    assert account.decide(metrics_request(), 1.0).status == 429
+    assert statuses(account, [request_id], 5.0) == ["Success"]
+
+
+SCHEDULE = [30, 2 * 60, 7 * 60, 15 * 60, 30 * 60, 45 * 60, 60 * 60, 90 * 60, 2 * 3600, 3 * 3600]
+
+
+def test_system_errors_are_retried_on_the_documented_schedule():
+    """30 s, 2, 7, 15, 30, 45, 60 min, 1.5, 2, 3 h; then it is an ERROR."""
+    account = Account(processing_rate=60, faults=Faults(system_error=1.0))
+    request_id = capture(account, 0.0, FirstName="B")
+    tries = 1.0
+    for number, pause in enumerate(SCHEDULE, start=1):
+        status = task_status(account, request_id, tries)
+        assert status == {
+            "TaskType": "Lead Capture",
+            "Status": "In-Queue",
+            "StatusReason": "System error, to be retried",
+            "TaskCurrentStep": f"Retry {number} of 10",
+            "TaskLastStep": "Processing",
+            "RequestBody": '[{"Attribute": "FirstName", "Value": "B"}]',
+            "Message": None,
+        }
+        just_before = task_status(account, request_id, tries + pause + 0.5)
+        assert just_before["TaskCurrentStep"] == f"Retry {number} of 10"
+        tries += pause + 1
+    status = task_status(account, request_id, tries)
+    assert status["Status"] == "ERROR"
+    assert status["TaskCurrentStep"] is None
+    assert account.store.leads == {}
+    assert content(account.decide(metrics_request(), tries + 9)) == {
+        "PendingMessages": 0,
+        "MaxDelayInSeconds": 0,
+        "ProcessingRatePerMinute": 0.1,
+    }
+
+
+def test_a_retry_that_works_is_a_success():
+    """A system error leaves no trace once the request has gone through."""
+    account = Account(faults=Faults(processing_script=("system-error", "system-error")))
+    request_id = capture(account, 0.0, FirstName="B")
+    assert statuses(account, [request_id], 31.0) == ["In-Queue"]
+    status = task_status(account, request_id, 200.0)
+    assert (status["Status"], status["StatusReason"], status["TaskCurrentStep"]) == ("Success", "", None)
+
+
+def test_what_waits_for_a_retry_is_overtaken():
+    """First in, first out, apart from retries."""
+    account = Account(processing_rate=60, faults=Faults(processing_script=("system-error", "ok")))
+    ids = [capture(account, 0.0, FirstName="A"), capture(account, 0.0, FirstName="B")]
+    assert statuses(account, ids, 5.0) == ["In-Queue", "Success"]
+    assert statuses(account, ids, 32.0) == ["Success", "Success"]
+
+
+def test_a_request_that_is_retried_can_be_called_error():
+    """Whether a request between tries is In-Queue or ERROR is undocumented."""
+    account = Account(retrying_status="ERROR", faults=Faults(processing_script=("system-error",)))
+    request_id = capture(account, 0.0, FirstName="B")
+    assert statuses(account, [request_id], 5.0) == ["ERROR"]
+    assert statuses(account, [request_id], 40.0) == ["Success"]
+
+
+def test_an_application_error_is_never_retried():
+    """MX errors are final at the first try."""
+    account = Account(attributes=())
+    request_id = capture(account, 0.0, FirstName="B")
+    assert statuses(account, [request_id], 1.0) == statuses(account, [request_id], 1e6) == ["FAILURE"]
+
+
+def test_what_waits_for_a_retry_counts_as_pending():
+    """The metrics see it, and its delay."""
+    account = Account(faults=Faults(processing_script=("system-error",)))
+    capture(account, 1.0, FirstName="B")
+    assert content(account.decide(metrics_request(), 11.5)) == {
+        "PendingMessages": 1,
+        "MaxDelayInSeconds": 10,
+        "ProcessingRatePerMinute": 0.1,
+    }
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"processing_rate": 0},
+        {"processing_rate": -1},
+        {"speed": 0},
+        {"speed": float("nan")},
+        {"limit": (0, 5.0)},
+        {"limit": (25, 0.0)},
+        {"counting": "guess"},
+        {"refusal": "shrug"},
+        {"unknown_id": "500"},
+        {"rejected_status": "Success"},
+        {"retrying_status": "Success"},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(options: dict[str, object]):
+    """The message names the setting."""
+    with pytest.raises(ValueError, match=next(iter(options))):
+        Account(**options)
+
+
+def test_an_unknown_setting_is_refused():
+    """A misspelt option is an error, not a default."""
+    with pytest.raises(TypeError, match="limits"):
+        Account(limits=(25, 5.0))

@@ -1,0 +1,157 @@
+"""The transport: an account behind an httpx client, without a socket and in any time."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from itertools import chain
+
+import httpx
+import pytest
+
+from leadsquared_async.sandbox import Account, Faults, SandboxTransport
+
+from .calls import ACCESS_KEY, API_KEY, BRET, SECRET_KEY
+
+HEADERS = {"x-api-key": API_KEY, "content-type": "application/json"}
+KEYS = {"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}
+
+
+class VirtualTime:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
+async def client_of(transport: SandboxTransport) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(transport=transport, base_url="http://sandbox", headers=HEADERS) as client:
+        yield client
+
+
+async def run(faults: Faults) -> tuple[httpx.Response, VirtualTime, SandboxTransport]:
+    """One capture in virtual time."""
+    time = VirtualTime()
+    transport = SandboxTransport(Account(faults=faults), time, time.sleep)
+    async with client_of(transport) as client:
+        response = await client.post("/lead/capture", params=KEYS, content=BRET)
+    return response, time, transport
+
+
+async def test_a_client_is_answered_as_by_a_server():
+    """Method, path, query, headers and body arrive; status, headers and body come back."""
+    response, _, transport = await run(Faults())
+    assert response.status_code == 200
+    assert response.headers["content-length"] == str(len(response.content))
+    assert response.json()["RequestID"] == transport.books.requests[0]["request_id"]
+    assert transport.books.misplaced_keys == []
+
+
+async def test_a_call_arrives_after_half_of_the_round_trip():
+    """And its answer is back after the other half."""
+    _, time, transport = await run(Faults(latency=3.0))
+    assert [arrival.time for arrival in transport.books.arrivals] == [1.5]
+    assert time.now == 3.0
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "taken"),
+    [
+        ("refused", httpx.ConnectError, 0),
+        ("reset", httpx.ReadError, 0),
+        ("lost", httpx.RemoteProtocolError, 1),
+        ("half-body", httpx.RemoteProtocolError, 1),
+    ],
+)
+async def test_faults_of_the_wire_raise_what_a_socket_would(
+    fault: str, error: type[httpx.TransportError], taken: int
+):
+    """The error has the request, as httpx's own have."""
+    time = VirtualTime()
+    transport = SandboxTransport(Account(faults=Faults(script=(fault,))), time, time.sleep)
+    async with client_of(transport) as client:
+        with pytest.raises(error) as caught:
+            await client.post("/lead/capture", params=KEYS, content=BRET)
+    assert type(caught.value) is error
+    assert caught.value.request.method == "POST"
+    assert transport.books.accepted == taken
+
+
+@pytest.mark.parametrize("fault", ["drip-headers", "drip-body"])
+async def test_a_dripping_answer_is_whole_in_the_end(fault: str):
+    """Eight bytes each `drip` seconds."""
+    response, time, _ = await run(Faults(script=(fault,), drip=10.0))
+    assert response.json()["RequestID"]
+    pieces = -(-len(response.content) // 8)
+    if fault == "drip-body":
+        assert time.now == pieces * 10.0
+    else:
+        assert time.now > pieces * 10.0
+
+
+async def test_an_answer_that_hangs_leaves_when_the_caller_does():
+    """Nothing comes until the call is cancelled; the next call works."""
+    transport = SandboxTransport(Account(faults=Faults(script=("hang",))))
+    async with client_of(transport) as client:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.005):
+                await client.post("/lead/capture", params=KEYS, content=BRET)
+        response = await client.post("/lead/capture", params=KEYS, content=BRET)
+    assert response.status_code == 200
+
+
+async def test_a_call_arrives_although_its_sender_has_given_up():
+    """What was sent is on its way: a server counts and takes it all the same."""
+    arrive = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        await arrive.wait()
+
+    transport = SandboxTransport(Account(), sleep=sleep)
+    async with client_of(transport) as client:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.005):
+                await client.post("/lead/capture", params=KEYS, content=BRET)
+        assert transport.books.accepted == 0
+        arrive.set()
+        await asyncio.sleep(0.005)
+        assert transport.books.accepted == 1
+
+
+async def test_closing_drops_what_is_on_its_way():
+    """No task is left behind."""
+    transport = SandboxTransport(Account(faults=Faults(latency=3600.0)))
+    async with client_of(transport) as client:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.002):
+                await client.post("/lead/capture", params=KEYS, content=BRET)
+    assert [task.get_name() for task in asyncio.all_tasks() if task.get_name() == "sandbox arrival"] == []
+    assert transport.books.accepted == 0
+
+
+async def test_many_clients_may_share_an_account():
+    """Four transports, one limit."""
+    account = Account(limit=(25, 5.0))
+    transports = [SandboxTransport(account, lambda: 0.0) for _ in range(4)]
+
+    async def ten(transport: SandboxTransport) -> list[int]:
+        async with client_of(transport) as client:
+            return [(await client.get("/lead/capture/metrics")).status_code for _ in range(10)]
+
+    statuses = list(chain.from_iterable(await asyncio.gather(*map(ten, transports))))
+    assert (statuses.count(200), statuses.count(429)) == (25, 15)
+
+
+async def test_a_followed_redirect_shows_in_the_books():
+    """A client that carries its keys to another origin is found out."""
+    transport = SandboxTransport(Account(faults=Faults(script=("redirect",))))
+    async with client_of(transport) as client:
+        await client.post("/lead/capture", params=KEYS, content=BRET, follow_redirects=True)
+    assert transport.books.misplaced_keys == ["capture: a key in a request to another origin"]
