@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ T = TypeVar("T")
 
 # Each loop begins later than any before it has ended: nothing that outlives a loop meets an earlier clock.
 _epochs = itertools.count(1)
-EPOCH = 1e7
+EPOCH = 1e4
 
 
 class _Selector(selectors.DefaultSelector):
@@ -27,7 +28,9 @@ class _Selector(selectors.DefaultSelector):
         if not ready:
             if timeout is None:
                 raise RuntimeError("the loop waits for something that no timer brings")
-            self.now += max(timeout, 0.0)
+            # At least by a little: where a float is coarser than the clock's resolution, asyncio would ask
+            # for no time at all, for ever.
+            self.now = max(self.now + timeout, math.nextafter(self.now, math.inf))
         return ready
 
 

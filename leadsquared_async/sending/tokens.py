@@ -2,8 +2,8 @@
 
 Pure: the time comes in as an argument, in seconds of any monotonic clock. There are `limit.calls` tokens. A
 call spends one when it is sent. It is due back `limit.per` seconds after the call ended, because the server
-counted the call at some moment between its start and its end; and no closer than `limit.spacing` behind the
-token before it, because a server that weighs two windows against each other (as most proxies do) punishes
+counted the call at some moment between its start and its end; and no closer than about `limit.spacing` behind
+the token before it, because a server that weighs two windows against each other (as most proxies do) punishes
 calls that come in bunches. So at most `calls` arrive in any `per` seconds, whatever the network does.
 """
 
@@ -16,6 +16,9 @@ from leadsquared_async.config import RateLimit
 __all__ = ["Tokens"]
 
 NEVER = float("inf")
+LATENESS = 0.1
+"""How late a token may be, in spacings, before those behind it move too. At 0, 40 ms of jitter cost 0.3 % of
+the rate; from 0.2 on, a sliding counter begins to refuse calls."""
 _ROUNDING = 1e-9
 
 
@@ -33,10 +36,10 @@ class Tokens:
     __slots__ = (
         "_clean_since",
         "_due",
-        "_last_due",
         "_last_taken",
         "_last_withdrawal",
         "_late",
+        "_slot",
         "free",
         "limit",
         "out",
@@ -52,7 +55,7 @@ class Tokens:
         self.withdrawn = 0
         self._due: deque[float] = deque()
         self._late: deque[float] = deque()
-        self._last_due = -NEVER
+        self._slot = -NEVER
         self._last_taken = -NEVER
         self._last_withdrawal = -NEVER
         self._clean_since = -NEVER
@@ -114,8 +117,10 @@ class Tokens:
     def _return(self, end: float) -> None:
         if self.held >= self.capacity:
             return
-        self._last_due = max(end + self.limit.per, self._last_due + self.limit.spacing)
-        self._due.append(self._last_due)
+        due = end + self.limit.per
+        # A slot is kept even if its token is a little late, else each little would be lost for all behind it.
+        self._slot = max(self._slot + self.limit.spacing, due - LATENESS * self.limit.spacing)
+        self._due.append(max(due, self._slot))
 
     def paced_at(self, now: float) -> float:
         """When a call that may wait can have a token without spending the burst that others need.
@@ -148,7 +153,7 @@ class Tokens:
         elif short < len(self._due):
             start = self._due[short]
         else:
-            first = max(now + self.limit.per, self._last_due + self.limit.spacing)
+            first = max(now + self.limit.per, self._slot + self.limit.spacing)
             start = first + (short - len(self._due)) * self.limit.spacing
         return max(start, self.paused_until)
 
@@ -180,7 +185,7 @@ class Tokens:
             # Calls that ended a while ago count again in the longer window.
             self._late = deque(end + longer for end in self._late)
             self._due = deque(due + longer for due in self._due)
-            self._last_due += longer
+            self._slot += longer
             free, self.free = self.free, 0
             for _ in range(free):
                 self._return(now)

@@ -1,0 +1,73 @@
+"""Many calls through one bucket against a server that counts, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from leadsquared_async import Lane, RateLimit
+from leadsquared_async.sandbox import COUNTERS
+from leadsquared_async.sending.bucket import Bucket
+from tests import virtual
+
+ACCOUNT = (25, 5.0)
+
+# Seconds of a round trip.
+PROFILES: dict[str, Callable[[random.Random], float]] = {
+    "LAN": lambda chance: chance.uniform(0.0005, 0.002),
+    "WAN": lambda chance: 0.040 + chance.expovariate(1 / 0.040),
+    "wild": lambda chance: chance.uniform(0.020, 0.800),
+}
+
+
+@dataclass
+class Result:
+    """What the server saw."""
+
+    arrivals: list[float] = field(default_factory=list)
+    refused: int = 0
+    seconds: float = 0.0
+
+
+def simulate(
+    counting: str,
+    profile: str,
+    seed: int,
+    limit: RateLimit,
+    *,
+    leads: int = 1000,
+    lane: Lane = Lane.INTERACTIVE,
+) -> Result:
+    """Send leads as fast as the bucket lets them, a refused one again, until all are taken."""
+    chance = random.Random(f"{profile} {seed}")
+    round_trip = PROFILES[profile]
+    result = Result()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        counter = COUNTERS[counting](*ACCOUNT, phase=chance.uniform(0, ACCOUNT[1]))
+        bucket = Bucket(limit)
+        start = loop.time()
+
+        async def capture() -> None:
+            taken = False
+            while not taken:
+                await bucket.acquire(lane)
+                seconds = round_trip(chance)
+                there = seconds / 2
+                await asyncio.sleep(there)
+                taken = counter.admit(loop.time())
+                result.arrivals.append(loop.time())
+                await asyncio.sleep(seconds - there)
+                if not taken:
+                    result.refused += 1
+                    bucket.refuse()
+                bucket.give()
+
+        await asyncio.gather(*(capture() for _ in range(leads)))
+        result.seconds = loop.time() - start
+
+    virtual.run(main)
+    return result
