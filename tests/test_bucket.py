@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from leadsquared_async import Lane, RateLimit
+from leadsquared_async.sandbox import most_in_any_window
 from leadsquared_async.sending.bucket import Bucket, NoTokenInTime
 from tests import virtual
 
@@ -328,3 +329,16 @@ async def test_the_timer_keeps_no_waiters_context_alive() -> None:
     assert bucket._timer is not None
     assert len(bucket._timer._context) == 0  # type: ignore[attr-defined]
     await waiting
+
+
+@in_virtual_time
+async def test_calls_that_arrive_a_window_after_they_were_given_up_are_allowed_for() -> None:
+    """25 calls given up at once that all arrive 5 s later, and those sent after them: at most 25 in any 5 s."""
+    bucket = Bucket(DEFAULT)
+    start = now()
+    for _ in range(25):
+        await bucket.acquire(Lane.INTERACTIVE)
+        bucket.give(counted=False)
+    sent = await asyncio.gather(*(spend(bucket, seconds=0.0) for _ in range(50)))
+    arrivals = [start + 5.0] * 25 + list(sent)
+    assert most_in_any_window(sorted(arrivals), 5.0 - 1e-6) <= 25
