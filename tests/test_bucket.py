@@ -333,7 +333,7 @@ async def test_the_timer_keeps_no_waiters_context_alive() -> None:
 
 @in_virtual_time
 async def test_calls_that_arrive_a_window_after_they_were_given_up_are_allowed_for() -> None:
-    """25 calls given up at once that all arrive 5 s later, and those sent after them: at most 25 in any 5 s."""
+    """25 calls given up at once that arrive 5 s later, and those after them: at most 25 in any 5 s."""
     bucket = Bucket(DEFAULT)
     start = now()
     for _ in range(25):

@@ -31,6 +31,11 @@ class Books:
         self._clock = clock
 
     @property
+    def now(self) -> float:
+        """The time of the sandbox's clock, in seconds."""
+        return self._clock()
+
+    @property
     def arrivals(self) -> Sequence[Arrival]:
         """Every call that reached the account, in order."""
         return self._account.arrivals
@@ -113,7 +118,7 @@ class Books:
     def summary(self) -> dict[str, Any]:
         """The counts, as a mapping that JSON can hold, with `now` in seconds; no personal data."""
         return {
-            "now": self._clock(),
+            "now": self.now,
             "arrivals": len(self.arrivals),
             "most_arrivals": self.most_arrivals(),
             "by_outcome": dict(self.by_outcome),

@@ -1,0 +1,34 @@
+# Each target makes the virtual environment that it needs; CI runs the same targets.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+
+.PHONY: demo test check bench docs clean
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
+	touch $(STAMP)
+
+demo: $(STAMP) ## 100 leads through a LeadSquared on this machine, to their outcomes
+	$(BIN)/leadsquared demo
+
+test: $(STAMP) ## all tests
+	$(BIN)/python -m pytest -n 2
+
+check: $(STAMP) ## linters and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/basedpyright
+
+bench: $(STAMP) ## what things cost, against their budgets
+	$(BIN)/python -m benchmarks
+
+docs: $(STAMP) ## type-check and run every snippet of README and docs
+	$(BIN)/python -m pytest tests/test_documentation.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

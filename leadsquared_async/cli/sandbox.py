@@ -1,0 +1,79 @@
+"""`leadsquared sandbox`."""
+
+from __future__ import annotations
+
+import shlex
+
+import typer
+
+from leadsquared_async import ConfigurationError, RateLimit
+from leadsquared_async.sandbox import FAULTS, Faults, Sandbox, serve
+from leadsquared_async.sandbox.settings import Options, Settings
+
+__all__ = ["run_sandbox", "sandbox_options"]
+
+
+def sandbox_options(
+    *,
+    limit: str,
+    counting: str,
+    latency: float,
+    jitter: float,
+    faults: list[str],
+    processing_rate: float,
+    speed: float,
+    seed: int,
+) -> Options:
+    """The options of a sandbox from those of the command line.
+
+    Raises:
+        ValueError: one of them makes no sense.
+    """
+    options = Options(
+        limit=_limit(limit),
+        counting=counting,
+        processing_rate=processing_rate,
+        speed=speed,
+        seed=seed,
+        faults=Faults(latency=latency, jitter=jitter, probabilities=dict(map(_share, faults))),
+    )
+    Settings(**options)  # refuses here what it would refuse later
+    return options
+
+
+def _limit(text: str) -> tuple[int, float] | None:
+    if text == "none":
+        return None
+    try:
+        limit = RateLimit.parse(text)
+    except ConfigurationError:
+        raise ValueError('--limit is written as calls/seconds, such as 25/5, or "none"') from None
+    return limit.calls, limit.per
+
+
+def _share(text: str) -> tuple[str, float]:
+    name, _, share = text.partition("=")
+    try:
+        return name, float(share)
+    except ValueError:
+        raise ValueError(
+            f"--fault is written as NAME=SHARE, such as 500=0.03; the names are {', '.join(FAULTS)}"
+        ) from None
+
+
+async def run_sandbox(port: int, options: Options) -> None:
+    """Serve until cancelled, and say how to reach it."""
+    await serve(port=port, on_ready=_tell, **options)
+
+
+def _tell(sandbox: Sandbox) -> None:
+    environment = {
+        "LEADSQUARED_HOST": sandbox.url,
+        "LEADSQUARED_ACCESS_KEY": sandbox.access_key,
+        "LEADSQUARED_SECRET_KEY": sandbox.secret_key,
+        "LEADSQUARED_API_KEY": sandbox.api_key,
+    }
+    for name, value in environment.items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+    typer.echo(f"# a LeadSquared listens on {sandbox.url}; its books are at {sandbox.url}/_sandbox/summary")
+    typer.echo("# stop it with Ctrl-C")
