@@ -6,11 +6,12 @@ refused here with a `ConfigurationError` that names the option and the way out.
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from ipaddress import ip_address
 from typing import Literal, NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -102,18 +103,23 @@ class Credentials:
     access_key: Secret
     secret_key: Secret
     api_key: Secret
-    _spellings: tuple[str, ...] = field(repr=False, compare=False)
+    _spellings: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __init__(self, access_key: str | Secret, secret_key: str | Secret, api_key: str | Secret) -> None:
         given = {"access_key": access_key, "secret_key": secret_key, "api_key": api_key}
-        keys = {name: _checked_key(name, key) for name, key in given.items()}
-        for name, key in keys.items():
+        hidden = {name: key if isinstance(key, Secret) else Secret(key) for name, key in given.items()}
+        del access_key, secret_key, api_key, given  # a traceback that shows locals is to show none of them
+        for name, key in hidden.items():
             object.__setattr__(self, name, key)
-        plain = [key.reveal() for key in keys.values()]
-        object.__setattr__(self, "_spellings", (*plain, *(quote(key, safe="") for key in plain)))
+        for name, key in hidden.items():
+            _check_key(name, key)
+        plain = [key.reveal() for key in hidden.values()]
+        # The longest first, so that a key which is the start of another does not leave the rest of it.
+        spellings = {spelling for key in plain for spelling in _spellings(key)}
+        object.__setattr__(self, "_spellings", tuple(sorted(spellings, key=len, reverse=True)))
 
     def mask(self, text: str) -> str:
-        """The text without the keys, plain or percent-encoded, in case a server repeats them."""
+        """The text without the keys, however they are escaped, in case a server repeats them."""
         for key in self._spellings:
             text = text.replace(key, MASK)
         return text
@@ -122,22 +128,33 @@ class Credentials:
 CredentialsProvider = Callable[[], Awaitable[Credentials]]
 
 
-def _checked_key(name: str, key: str | Secret) -> Secret:
-    value = key.reveal() if isinstance(key, Secret) else key
+def _spellings(key: str) -> tuple[str, ...]:
+    """A key as it is, in a URL, and in JSON that escapes what is neither letter nor digit."""
+    encoded = quote(key, safe="")
+    lower = re.sub("%..", lambda escape: escape[0].lower(), encoded)
+    unicode = "".join(char if char.isalnum() else f"\\u{ord(char):04x}" for char in key)
+    return key, encoded, lower, unicode
+
+
+def _check_key(name: str, key: Secret) -> None:
+    fault = _key_fault(name, key.reveal())
+    if fault is not None:
+        raise ConfigurationError(fault)
+
+
+def _key_fault(name: str, value: object) -> str | None:
+    """What is wrong with a key, in words that do not show it."""
     where = f"{name} (or {ENVIRONMENT[name]})"
-    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError(f"{where} has to be a string, not {type(value).__name__}")
+    if not isinstance(value, str):
+        return f"{where} has to be a string, not {type(value).__name__}"
     if not value:
-        raise ConfigurationError(f"{where} is empty")
+        return f"{where} is empty: copy the key from Settings > API and Webhooks"
     if not (value.isascii() and value.isprintable()) or " " in value:
-        raise ConfigurationError(
-            f"{where} holds a space, a line break or another character that no key has: copy it again"
-        )
-    if name == "access_key" and value in {"u", "u$"}:
-        raise ConfigurationError(
-            f"{where} was cut at its $: put it in single quotes in a shell, write $$ for $ in a compose file"
-        )
-    return Secret(value)
+        return f"{where} holds a space, a line break or another character that no key has: copy it again"
+    # It is u$r and 32 hexadecimal digits: a shell takes $r... for a variable, a Makefile $r.
+    if name == "access_key" and re.fullmatch(r"u\$?(?:[0-9a-f]{32})?", value):
+        return f"{where} was cut at its $: put it in single quotes in a shell, write $$ in make and compose"
+    return None
 
 
 def credentials_from(
@@ -182,16 +199,18 @@ def hosts_from(
         ConfigurationError: no host is known, the region is unknown, or an origin cannot be right.
     """
     if host is None and region is None:
-        host, region = environ.get(ENVIRONMENT["host"]), environ.get(ENVIRONMENT["region"])
+        # Set to nothing is as good as not set: a compose file passes on what nobody has filled in.
+        host, region = environ.get(ENVIRONMENT["host"]) or None, environ.get(ENVIRONMENT["region"])
     regional = _region(region) if region else None
-    if host is None and regional is None:
+    if regional is not None:
+        host = regional.host if host is None else host
+        sync_host = regional.sync_host if sync_host is None else sync_host
+    if host is None:
         raise ConfigurationError(
             f"no host: pass region= ({', '.join(REGIONS)}) or host=, or set {ENVIRONMENT['region']} or "
             f"{ENVIRONMENT['host']}"
         )
-    chosen = host if host is not None else regional.host if regional else ""
-    chosen_sync = sync_host if sync_host is not None else regional.sync_host if regional else None
-    return Hosts(origin("host", chosen), None if chosen_sync is None else origin("sync_host", chosen_sync))
+    return Hosts(origin("host", host), None if sync_host is None else origin("sync_host", sync_host))
 
 
 def _region(region: str) -> Region:
@@ -199,7 +218,7 @@ def _region(region: str) -> Region:
         return REGIONS[region]
     except (KeyError, TypeError):
         raise ConfigurationError(
-            f"region {region!r} is not known: it is one of {', '.join(REGIONS)}; for any other pass host= "
+            f"this region is not known: it is one of {', '.join(REGIONS)}; for any other pass host= "
             "and sync_host= as LeadSquared gave them to you"
         ) from None
 
@@ -214,18 +233,17 @@ def origin(option: str, url: str) -> str:
         f"{option} has to be scheme, host and port and nothing else, such as "
         f"{REGIONS['in21'].host if option == 'host' else REGIONS['in21'].sync_host}"
     )
+    # urlsplit would drop line breaks in silence.
+    if not isinstance(url, str) or not url.isprintable() or " " in url:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise refused
     try:
         parts = urlsplit(url)
         port = parts.port
-    except (ValueError, AttributeError, TypeError):
+    except ValueError:
         raise refused from None
-    if (
-        not parts.hostname
-        or parts.username is not None
-        or not re.fullmatch(r"[A-Za-z0-9.:\-]+", parts.hostname)
-    ):
+    if not parts.hostname or parts.username is not None or not _is_host(parts.hostname) or port == 0:
         raise refused
-    if parts.path not in {"", "/"} or parts.query or parts.fragment or url != url.strip():
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise refused
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
         raise ConfigurationError(
@@ -234,6 +252,19 @@ def origin(option: str, url: str) -> str:
         )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}" + (f":{port}" if port is not None else "")
+
+
+_HOSTNAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9][A-Za-z0-9-]{0,62}(\.[A-Za-z0-9][A-Za-z0-9-]{0,62})*")
+
+
+def _is_host(name: str) -> bool:
+    if ":" not in name and not re.fullmatch(r"[0-9.]+", name):
+        return _HOSTNAME.fullmatch(name) is not None
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return "%" not in name
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +318,9 @@ class RateLimit:
         """
         match = re.fullmatch(r"\s*(\d{1,5})\s*/\s*(\d{1,6}(?:\.\d{1,6})?)\s*", text)
         if match is None:
-            raise ConfigurationError('a rate limit is written as calls/seconds, such as "25/5"')
+            raise ConfigurationError(
+                'rate_limit (or LEADSQUARED_RATE_LIMIT) is written as calls/seconds, such as "25/5"'
+            )
         return cls(int(match[1]), float(match[2]))
 
 
@@ -334,7 +367,7 @@ class RetryPolicy:
             value = getattr(self, name)
             if not _is_number(value) or value < 0:
                 raise ConfigurationError(f"RetryPolicy: {name} has to be a number of seconds, 0 or more")
-        if self.unknown not in {"safe", "always", "never"}:
+        if self.unknown not in ("safe", "always", "never"):  # a tuple takes what has no hash as well
             raise ConfigurationError('RetryPolicy: unknown has to be "safe", "always" or "never"')
 
 
@@ -354,4 +387,4 @@ def _is_count(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

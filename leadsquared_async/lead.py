@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from numbers import Integral
-from typing import Any, cast
+from typing import Any, TypeGuard
 from uuid import UUID
 
 from leadsquared_async.errors import ConfigurationError, InvalidLead
@@ -60,13 +60,15 @@ def encode(lead: Mapping[str, Any], *, search_by: str | None = None) -> EncodedL
     pairs: list[dict[str, Any]] = []
     given: dict[str, str] = {}
     for name, value in _attributes(lead, within=None):
-        if isinstance(value, Mapping):
+        if _is_field_set(value):
             fields = [
                 {"Attribute": inner, "Value": _text(inner_value, f"{name}.{inner}")}
-                for inner, inner_value in _attributes(cast("Mapping[Any, Any]", value), within=name)
+                for inner, inner_value in _attributes(value, within=name)
             ]
             if not fields:
-                raise InvalidLead(f"{name}: a field set needs at least one field", attribute=name)
+                raise InvalidLead(
+                    f"{name}: a field set needs at least one field with a value", attribute=name
+                )
             pairs.append({"Attribute": name, "Value": "", "Fields": fields})
             given[name] = ""
         else:
@@ -75,12 +77,12 @@ def encode(lead: Mapping[str, Any], *, search_by: str | None = None) -> EncodedL
     pairs = [pair for pair in pairs if pair["Attribute"] != SEARCH_BY]
     if not pairs:
         raise InvalidLead("the lead is empty: it needs at least one attribute with a value")
-    matched_by = _search_by(search_by, given)
+    matched_by = _search_by(search_by, given.pop(SEARCH_BY, None), given)
     if matched_by is not None:
         pairs.append({"Attribute": SEARCH_BY, "Value": matched_by})
     return EncodedLead(
         content=json.dumps(pairs, ensure_ascii=False, separators=(",", ":")).encode(),
-        identified=matched_by is not None or any(given.get(name) for name in IDENTIFIERS),
+        identified=matched_by is not None or any(given.get(name, "").strip() for name in IDENTIFIERS),
         values=tuple(_values(pairs)),
     )
 
@@ -115,7 +117,7 @@ def _attributes(mapping: Mapping[Any, Any], *, within: str | None) -> list[tuple
                 attribute=within,
             )
         if name in seen:
-            raise InvalidLead(f"{prefix}{name}: given twice", attribute=prefix + name)
+            raise InvalidLead(f"{prefix}{name}: given twice; leave one of them out", attribute=prefix + name)
         seen.add(name)
         if within is None and name == "ProspectId":
             raise InvalidLead(
@@ -174,40 +176,51 @@ def _decimal(number: Decimal, name: str) -> str:
 
 
 def _utc(value: datetime, name: str) -> str:
-    if value.utcoffset() is None:
+    try:
+        aware = value.utcoffset() is not None
+        moment = value.astimezone(UTC) if aware else value
+    except (OverflowError, ValueError):
+        # The second is what a table's "not a time" (pandas.NaT) raises, which is a datetime all the same.
+        raise InvalidLead(
+            f"{name}: no moment that UTC can write; correct it, or leave the attribute out", attribute=name
+        ) from None
+    if not aware:
         raise InvalidLead(
             f"{name}: a datetime without a time zone could be any of 24 hours; attach one "
             "(value.replace(tzinfo=ZoneInfo(...))), it goes out in UTC",
             attribute=name,
         )
-    try:
-        return value.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat(sep=" ")
-    except OverflowError:
-        raise InvalidLead(f"{name}: out of the calendar's range in UTC", attribute=name) from None
+    return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
 
 
-def _search_by(argument: str | None, given: Mapping[str, str]) -> str | None:
-    """SearchBy as LeadSquared spells it, from the argument or the lead."""
-    inside = given.get(SEARCH_BY)
+def _search_by(argument: str | None, inside: str | None, given: Mapping[str, str]) -> str | None:
+    """SearchBy as LeadSquared spells it, from the argument or from inside the lead."""
     if argument is not None and not isinstance(argument, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidLead(f"SearchBy: a schema name, not {_type(argument)}", attribute=SEARCH_BY)
-    stated = {text.strip() for text in (argument, inside) if text is not None}
+    stated = {_attribute_meant(text.strip()) for text in (argument, inside) if text is not None}
     if not stated:
         return None
     if len(stated) > 1:
-        raise InvalidLead("SearchBy: the argument and the lead say different things", attribute=SEARCH_BY)
-    name = stated.pop()
-    if not _SCHEMA_NAME.fullmatch(name):
+        raise InvalidLead(
+            "SearchBy: the argument and the lead say different things; leave one of them out",
+            attribute=SEARCH_BY,
+        )
+    attribute = stated.pop()
+    if not _SCHEMA_NAME.fullmatch(attribute):
         raise InvalidLead(
             "SearchBy: its value has to be a schema name, such as EmailAddress", attribute=SEARCH_BY
         )
-    attribute = "ProspectID" if name == "ProspectId" else name
-    if not given.get(attribute):
+    if not given.get(attribute, "").strip():
         raise InvalidLead(
-            f"SearchBy: names {attribute}, which the lead does not contain", attribute=SEARCH_BY
+            f"SearchBy: names {attribute}, which the lead does not contain; add it, or search by another",
+            attribute=SEARCH_BY,
         )
+    return "ProspectId" if attribute == "ProspectID" else attribute
+
+
+def _attribute_meant(search_by: str) -> str:
     # LeadSquared spells the id's attribute ProspectID, and the same thing as a SearchBy value ProspectId.
-    return "ProspectId" if attribute == "ProspectID" else name
+    return "ProspectID" if search_by == "ProspectId" else search_by
 
 
 def _values(pairs: list[dict[str, Any]]) -> list[str]:
@@ -218,6 +231,10 @@ def _values(pairs: list[dict[str, Any]]) -> list[str]:
         for entry in (pair, *pair.get("Fields", ()))
         if entry["Value"]
     ]
+
+
+def _is_field_set(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(value, Mapping)
 
 
 def _type(value: object) -> str:

@@ -6,6 +6,7 @@ Keys are read without regard to case, since the API spells them differently from
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, cast
@@ -78,7 +79,7 @@ class RequestStatus:
     @classmethod
     def read(cls, data: object, request_id: str) -> RequestStatus | None:
         """The status in an answer; None when the answer knows nothing of the request (yet)."""
-        task = field_of(data, "TaskStatus") or data
+        task = field_of(data, "TaskStatus")
         raw_state = _text(field_of(task, "Status"))
         if raw_state is None:
             return None
@@ -86,7 +87,7 @@ class RequestStatus:
         reason = _text(field_of(task, "StatusReason"))
         state = _STATES.get(raw_state.strip().lower(), RequestState.OTHER)
         # The outer word says that processing ran; the answer inside may still be a refusal.
-        if state is RequestState.SUCCEEDED and str(field_of(message, "Status")).lower() == "error":
+        if state is RequestState.SUCCEEDED and _is_error(field_of(message, "Status")):
             state, reason = RequestState.FAILED, _refusal(message) or reason
         answer = field_of(message, "Message") if state is RequestState.SUCCEEDED else None
         created = field_of(answer, "IsCreated")
@@ -120,7 +121,11 @@ def _settled(raw_state: str, reason: str | None) -> bool:
     No page tells FAILURE from ERROR. Application errors, whose names start with MX, are never tried again;
     an ERROR of another kind may be a system error, which LeadSquared retries for about nine hours.
     """
-    return raw_state.strip().lower() != "error" or (reason or "").lstrip().upper().startswith("MX")
+    return not _is_error(raw_state) or (reason or "").lstrip().upper().startswith("MX")
+
+
+def _is_error(word: object) -> bool:
+    return isinstance(word, str) and word.strip().lower() == "error"
 
 
 def _refusal(message: object) -> str | None:
@@ -145,14 +150,14 @@ class QueueMetrics:
     @classmethod
     def read(cls, data: object) -> QueueMetrics | None:
         """The metrics in an answer; None when they are not in it."""
+        names = ("PendingMessages", "MaxDelayInSeconds", "ProcessingRatePerMinute")
         try:
-            return cls(
-                pending=int(field_of(data, "PendingMessages")),
-                max_delay=float(field_of(data, "MaxDelayInSeconds")),
-                rate_per_minute=float(field_of(data, "ProcessingRatePerMinute")),
-            )
+            pending, max_delay, rate = (float(field_of(data, name)) for name in names)
         except (TypeError, ValueError, OverflowError):
             return None
+        if not all(map(math.isfinite, (pending, max_delay, rate))):
+            return None
+        return cls(pending=int(pending), max_delay=max_delay, rate_per_minute=rate)
 
 
 def field_of(data: object, name: str) -> Any:

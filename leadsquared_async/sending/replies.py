@@ -158,12 +158,12 @@ def classify(reply: Reply, expect: Expect, now: datetime) -> Outcome:
 class _Said:
     """What LeadSquared or its gateway put into words, in whichever spelling."""
 
-    exception_type: str | None = None
-    exception_message: str | None = None
-    gateway_message: str | None = None
-    request_id: str | None = None
-    limit: tuple[int, float] | None = None
-    is_mx: bool = False
+    exception_type: str | None
+    exception_message: str | None
+    gateway_message: str | None
+    request_id: str | None
+    limit: tuple[int, float] | None
+    is_mx: bool
 
     @classmethod
     def read(cls, data: object) -> _Said:
@@ -311,13 +311,13 @@ def _account_verdict(status: int, said: _Said) -> _Verdict:
     return _ACCOUNT_STATUSES[status]
 
 
-_HOST = re.compile(r"\b[a-z0-9-]+\.leadsquared\.com\b", re.IGNORECASE)
+_HOST = re.compile(r"\b[a-z0-9-]{1,63}\.leadsquared\.com\b", re.IGNORECASE)
 
 
 def _success_or_not(reply: Reply, said: _Said, data: Any, expect: Expect) -> _Verdict:
     if expect is Expect.REQUEST_ID:
         return _ACCEPTED if said.request_id else _NO_ANSWER_IN_IT
-    if data is None and (reply.body.strip() or reply.cut_off):
+    if data is None and (reply.cut_off or _without_mark(reply.body).strip() not in {"", "null"}):
         what = "is longer than 1 MB" if reply.cut_off else "is not JSON"
         return _Verdict(
             Delivery.UNKNOWN,
@@ -356,10 +356,15 @@ def _until(date: str, now: datetime) -> float:
 
 def _decoded(body: str) -> Any:
     try:
-        return json.loads(body.removeprefix("\ufeff"))
+        return json.loads(_without_mark(body))
     except (ValueError, RecursionError):
         return None
 
 
+def _without_mark(body: str) -> str:
+    """The body without a byte order mark, which JSON knows nothing of."""
+    return body.removeprefix("\ufeff")
+
+
 def _string(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return value if isinstance(value, str) and value.strip() else None

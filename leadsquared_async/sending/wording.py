@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 from leadsquared_async.config import MASK
 from leadsquared_async.errors import APIError, Delivery, Facts, LeadSquaredError
@@ -22,7 +23,8 @@ _DELIVERY = {
 
 def error_from(outcome: Outcome, call: Call, facts: Facts, label: str) -> LeadSquaredError:
     """The error that a failed call raises."""
-    kind = outcome.error or APIError
+    assert outcome.error is not None  # what succeeded raises nothing
+    kind = outcome.error
     message = f"{label}{outcome.summary}{_words(outcome, call)}{delivery_sentence(call, facts)}"
     if not issubclass(kind, APIError):
         return kind(message, **facts)
@@ -52,15 +54,24 @@ def _words(outcome: Outcome, call: Call) -> str:
 
 
 # LeadSquared may repeat what it has on file as well as what it was sent.
-_ADDRESS = re.compile(r"[^\s\"'<>,;:=]+@[^\s\"'<>,;]+|\+?\d[\d\s().-]{6,}\d")
+# The first half is tried where a word starts and nowhere else, or a long word would take its length squared.
+_ADDRESS = re.compile(r"(?<![^\s\"'<>,;:=@])[^\s\"'<>,;:=@]+(?:@|%40)[^\s\"'<>,;]+|\+?\d[\d\s().-]{6,}\d")
+# A terminal would obey the first, and no stream can write the second.
+_NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f]|[\ud800-\udfff]")
+# A shorter one is masked only where it is a whole word, save in scripts where two characters are a name.
 _SHORTEST = 3
 _LONGEST = 300
 
 
 def masked(text: str, private: tuple[str, ...]) -> str:
     """The text without these values, without e-mail addresses and phone numbers, on one line, cut to size."""
-    values = sorted({value for value in private if len(value) >= _SHORTEST}, key=len, reverse=True)
+    telling = {value for value in private if len(value) >= _SHORTEST or not value.isascii()}
+    telling |= {quote(value, safe="", errors="replace") for value in telling}
+    values = sorted(telling, key=len, reverse=True)
     if values:
         text = re.sub("|".join(map(re.escape, values)), MASK, text, flags=re.IGNORECASE)
-    text = " ".join(_ADDRESS.sub(MASK, text).split()).rstrip(".")
+    short = sorted({value for value in private if value.isalnum()} - telling)
+    if short:
+        text = re.sub(rf"\b(?:{'|'.join(short)})\b", MASK, text)
+    text = " ".join(_NO_TEXT.sub(" ", _ADDRESS.sub(MASK, text)).split()).rstrip(".")
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"

@@ -1,0 +1,362 @@
+"""What a client may be told, and what is refused with the way out."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leadsquared_async import ConfigurationError, Credentials, LeadSquared, RateLimit, Secret
+from leadsquared_async.config import (
+    ENVIRONMENT,
+    Hosts,
+    credentials_from,
+    hosts_from,
+    origin,
+)
+
+ACCESS = "u$r0123456789abcdef0123456789abcdef"
+SECRET = "0123456789abcdef0123456789abcdef01234567"
+API = "Ab3dEf6hIj9lMn2pQr5tUv8xYz1bCd4fGh7jKl0n"
+KEYS = {"access_key": ACCESS, "secret_key": SECRET, "api_key": API}
+KEYS_OUTSIDE = {ENVIRONMENT[name]: key for name, key in KEYS.items()}
+IN21 = Hosts("https://asyncapi-in21.leadsquared.com", "https://api-in21.leadsquared.com")
+
+
+def refusal(call: Any, *args: Any, **options: Any) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        call(*args, **options)
+    shown = f"{caught.value!r} {caught.value.__cause__!r} {caught.value.args}"
+    assert not [key for key in (ACCESS, SECRET, API, "HIDDEN") if key in shown]
+    return str(caught.value)
+
+
+# hosts
+
+
+@pytest.mark.parametrize(
+    ("region", "host", "sync_host"),
+    [
+        ("in21", "https://asyncapi-in21.leadsquared.com", "https://api-in21.leadsquared.com"),
+        ("us11", "https://asyncapi-us11.leadsquared.com", "https://api-us11.leadsquared.com"),
+        ("sg", "https://asyncapi.leadsquared.com", "https://api.leadsquared.com"),
+    ],
+)
+def test_regions(region: str, host: str, sync_host: str) -> None:
+    """A region stands for its two documented hosts, as an argument or from the environment."""
+    assert hosts_from(None, None, region, {}) == (host, sync_host)
+    assert hosts_from(None, None, None, {"LEADSQUARED_REGION": region}) == (host, sync_host)
+
+
+@pytest.mark.parametrize("region", ["in22", "IN21", " in21", "asyncapi-in21", 21, ["in21"], b"in21"])
+def test_a_region_that_is_not_known(region: Any) -> None:
+    """A region whose host is a guess is not offered; the message lists the others and the way out."""
+    message = refusal(hosts_from, None, None, region, {})
+    assert message == (
+        "this region is not known: it is one of in21, us11, sg; for any other pass host= and "
+        "sync_host= as LeadSquared gave them to you"
+    )
+
+
+EXAMPLE = "https://example.com"
+OUTSIDE = {"LEADSQUARED_HOST": "https://outside.example.com"}
+REGION_OUTSIDE = {"LEADSQUARED_REGION": "in21"}
+
+
+@pytest.mark.parametrize(
+    ("host", "sync_host", "region", "environ", "hosts"),
+    [
+        (None, None, None, OUTSIDE, ("https://outside.example.com", None)),
+        (None, None, None, OUTSIDE | REGION_OUTSIDE, ("https://outside.example.com", IN21.sync_host)),
+        (None, None, "in21", OUTSIDE, IN21),
+        (None, None, "in21", {"LEADSQUARED_REGION": "us11"}, IN21),
+        (EXAMPLE, None, None, OUTSIDE | REGION_OUTSIDE, (EXAMPLE, None)),
+        (EXAMPLE, None, "in21", {}, (EXAMPLE, IN21.sync_host)),
+        (EXAMPLE, "https://sync.example.com", "in21", {}, (EXAMPLE, "https://sync.example.com")),
+        (None, "https://sync.example.com", None, REGION_OUTSIDE, (IN21.host, "https://sync.example.com")),
+        (None, None, None, {"LEADSQUARED_HOST": ""} | REGION_OUTSIDE, IN21),
+        (None, None, None, OUTSIDE | {"LEADSQUARED_REGION": ""}, ("https://outside.example.com", None)),
+    ],
+)
+def test_an_argument_goes_before_the_environment(
+    host: Any, sync_host: Any, region: Any, environ: dict[str, str], hosts: tuple[str, str | None]
+) -> None:
+    """A host that is passed takes nothing from outside beside it; a variable set to nothing is not set."""
+    assert hosts_from(host, sync_host, region, environ) == hosts
+
+
+@pytest.mark.parametrize("environ", [{}, {"LEADSQUARED_HOST": "", "LEADSQUARED_REGION": ""}])
+def test_a_host_has_to_be_known(environ: dict[str, str]) -> None:
+    """Without a host or region from anywhere the message names all four ways to give one."""
+    assert refusal(hosts_from, None, None, None, environ) == (
+        "no host: pass region= (in21, us11, sg) or host=, or set LEADSQUARED_REGION or LEADSQUARED_HOST"
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "clean"),
+    [
+        ("https://example.com", "https://example.com"),
+        ("https://example.com/", "https://example.com"),
+        ("HTTPS://EXAMPLE.com:8443/", "https://example.com:8443"),
+        ("https://a-b.c1.example.com", "https://a-b.c1.example.com"),
+        ("https://192.0.2.1:8443", "https://192.0.2.1:8443"),
+        ("https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443"),
+        ("https://[2001:DB8::1]", "https://[2001:db8::1]"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://localhost", "http://localhost"),
+        ("http://[::1]:80/", "http://[::1]:80"),
+        ("https://localhost", "https://localhost"),
+    ],
+)
+def test_origins(url: str, clean: str) -> None:
+    """Scheme, host and port, in lower case and without a trailing slash; httpx takes what comes out."""
+    assert origin("host", url) == clean
+    assert origin("host", clean) == clean
+    assert httpx.URL(clean).host in clean
+
+
+NOT_ORIGINS = [
+    *["", "example.com", "https://", "https:///", "https://:443", "https:example.com"],
+    *["https://example.com/v2", "https://example.com//"],
+    *["https://example.com?accessKey=HIDDEN", "https://example.com/?x=1", "https://example.com/#x"],
+    *["https://HIDDEN@example.com", "https://user:HIDDEN@example.com", "https://@example.com"],
+    *[
+        "https://example.com:99999",
+        "https://example.com:port",
+        "https://example.com:-1",
+        "https://example.com:0",
+    ],
+    *["https://[::1", "https://::1", "https://[fe80::1%25eth0]", "https://[::g]", "https://[]"],
+    *["https://999.1.1.1", "https://1.2.3", "https://1", "https://.."],
+    *[
+        "https://-a.com",
+        "https://a..b",
+        "https://.a",
+        "https://a_b.com",
+        "https://müller.de",
+        "https://a$b.com",
+    ],
+    *["https://" + "a" * 64 + ".com", "https://" + "a." * 127 + "com", "https://a%41.com"],
+    *[" https://example.com", "https://example.com ", "https://exam\nple.com", "https://example.com\t"],
+    *["https://example.com\x00", "https://exa mple.com", "https://example.com;x", "https://example.com\\x"],
+]
+
+
+@pytest.mark.parametrize("url", [*NOT_ORIGINS, None, 5, b"https://example.com", ["https://example.com"]])
+@pytest.mark.parametrize("option", ["host", "sync_host"])
+def test_what_is_no_origin(option: str, url: Any) -> None:
+    """A path, query, user, bad port or bad name is refused with an example and without what was passed."""
+    example = "asyncapi-in21" if option == "host" else "api-in21"
+    message = refusal(origin, option, url)
+    assert message == (
+        f"{option} has to be scheme, host and port and nothing else, such as "
+        f"https://{example}.leadsquared.com"
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com",
+        "http://127.0.0.2",
+        "http://10.0.0.1:80",
+        "http://localhost.example.com",
+        "//example.com",
+        "ftp://example.com",
+        "ws://127.0.0.1",
+        "http://[::2]",
+        "http://[::ffff:127.0.0.1]",
+    ],
+)
+def test_plain_http_is_for_loopback_only(url: str) -> None:
+    """Keys never travel over plain http to another machine."""
+    assert refusal(origin, "host", url) == (
+        "host has to start with https:// (plain http:// is for a sandbox on 127.0.0.1 only, since the keys "
+        "travel in the address)"
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text() | st.text("htps:/.@?#[]%019aA-_ \n").map(lambda text: "https://" + text))
+def test_any_text_is_an_origin_or_refused(url: str) -> None:
+    """What passes is one origin that httpx takes as it is; everything else is a ConfigurationError."""
+    try:
+        clean = origin("host", url)
+    except ConfigurationError:
+        return
+    assert origin("host", clean) == clean
+    parsed = httpx.URL(clean)
+    assert (parsed.raw_path, parsed.userinfo, bool(parsed.host)) == (b"/", b"", True)
+
+
+# keys
+
+
+def test_keys_from_arguments_and_environment() -> None:
+    """Each key comes from its argument, else from its variable."""
+    assert credentials_from(ACCESS, SECRET, API, {}) == Credentials(ACCESS, SECRET, API)
+    assert credentials_from(None, None, None, KEYS_OUTSIDE) == Credentials(ACCESS, SECRET, API)
+    mixed = credentials_from("mine", None, Secret("its"), KEYS_OUTSIDE)
+    assert mixed == Credentials("mine", SECRET, "its")
+
+
+@pytest.mark.parametrize("empty", [None, ""])
+@pytest.mark.parametrize("names", [["access_key"], ["api_key"], ["access_key", "secret_key", "api_key"]])
+def test_missing_keys_are_all_named(names: list[str], empty: str | None) -> None:
+    """The message names each missing key, its variable and where LeadSquared shows it."""
+    given = {**KEYS, **dict.fromkeys(names, empty)}
+    environ = {} if empty is None else dict.fromkeys(KEYS_OUTSIDE, "")
+    message = refusal(credentials_from, *given.values(), environ)
+    missing = ", ".join(f"{name} (or {ENVIRONMENT[name]})" for name in names)
+    assert message == (
+        f"missing {missing}: LeadSquared shows the keys under Settings > API and Webhooks, the x-api-key "
+        "comes from its support"
+    )
+
+
+def test_an_empty_argument_is_not_filled_from_outside() -> None:
+    """An argument that came out empty is an error, not a reason to use another account's key."""
+    assert refusal(credentials_from, "", SECRET, API, KEYS_OUTSIDE).startswith("missing access_key")
+
+
+@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [
+        (f"{SECRET}\n", "holds a space, a line break or another character that no key has: copy it again"),
+        (f" {SECRET}", "holds a space, a line break or another character that no key has: copy it again"),
+        (f"{SECRET}\x00", "holds a space, a line break or another character that no key has: copy it again"),
+        (f"{SECRET}é", "holds a space, a line break or another character that no key has: copy it again"),
+        (
+            f"{SECRET}\ud800",
+            "holds a space, a line break or another character that no key has: copy it again",
+        ),
+        (
+            f"\ufeff{SECRET}",
+            "holds a space, a line break or another character that no key has: copy it again",
+        ),
+        (
+            Secret(f"{SECRET}\t"),
+            "holds a space, a line break or another character that no key has: copy it again",
+        ),
+        ("", "is empty: copy the key from Settings > API and Webhooks"),
+        (Secret(""), "is empty: copy the key from Settings > API and Webhooks"),
+        (SECRET.encode(), "has to be a string, not bytes"),
+        (4711, "has to be a string, not int"),
+        (None, "has to be a string, not NoneType"),
+    ],
+)
+def test_a_key_that_cannot_be_one(name: str, key: Any, wrong: str) -> None:
+    """A key that no header or address can carry is refused by its name and never shown."""
+    assert refusal(Credentials, **{**KEYS, name: key}) == f"{name} (or {ENVIRONMENT[name]}) {wrong}"
+
+
+@pytest.mark.parametrize("key", ["u", "u$", "u0123456789abcdef0123456789abcdef"])
+def test_a_key_that_a_shell_has_cut(key: str) -> None:
+    """What a shell leaves of an access key is told from a wrong one, with the cure."""
+    assert refusal(Credentials, key, SECRET, API) == (
+        "access_key (or LEADSQUARED_ACCESS_KEY) was cut at its $: put it in single quotes in a shell, write "
+        "$$ in make and compose"
+    )
+    assert Credentials(ACCESS, key, key).secret_key == Secret(key)
+
+
+@dataclasses.dataclass
+class Settings:
+    """What an application keeps its keys in."""
+
+    key: Secret
+    credentials: Credentials
+
+
+def test_a_secret_shows_only_asterisks() -> None:
+    """However a key is put into words it is masked; only reveal() has it."""
+    secret = Secret(SECRET)
+    assert str(secret) == repr(secret) == "Secret('**********')"
+    kept = Settings(secret, Credentials(**KEYS))
+    shown = [str(secret), repr(secret), f"{secret}", f"{secret!s:>50}", "%s %r" % (secret, secret)]  # noqa: UP031
+    shown += [repr(kept), str(kept), repr([secret]), f"{kept.credentials}", repr(copy.copy(kept))]
+    assert not [key for key in KEYS.values() if key in " ".join(shown)]
+    assert secret.reveal() == SECRET
+    assert (secret == Secret(SECRET), secret == Secret(API), secret == SECRET) == (True, False, False)
+    assert len({secret, Secret(SECRET), Secret(API)}) == 2
+    with pytest.raises(TypeError):
+        f"{secret:>50}"
+
+
+@pytest.mark.parametrize("way", [pickle.dumps, copy.deepcopy, dataclasses.asdict])
+def test_keys_are_not_pickled(way: Any) -> None:
+    """Keys do not travel by pickle: into a queue, a cache, a core file; nor by what copies deeply."""
+    for thing in (Settings(Secret(SECRET), Credentials(**KEYS)), Credentials(**KEYS)):
+        with pytest.raises(TypeError) as caught:
+            way(thing)
+        assert str(caught.value) == "a Secret is not pickled: pass keys by the environment"
+
+
+def test_one_key_can_be_replaced() -> None:
+    """Credentials are a frozen dataclass: a rotation replaces one key."""
+    renewed = dataclasses.replace(Credentials(**KEYS), api_key="another")
+    assert renewed == Credentials(ACCESS, SECRET, "another")
+    assert renewed.mask("another") == "**********"
+
+
+@pytest.mark.parametrize(
+    "text", [ACCESS, ACCESS.replace("$", "%24"), ACCESS.replace("$", "\\u0024"), SECRET, API, SECRET + API]
+)
+def test_keys_are_masked_in_what_a_server_repeats(text: str) -> None:
+    """A key is masked plain, percent-encoded and as JSON may escape it."""
+    shown = Credentials(**KEYS).mask(f"<{text}>")
+    assert shown in {"<**********>", "<********************>"}
+
+
+def test_a_key_that_is_the_start_of_another() -> None:
+    """The longer of two keys is masked whole, not the shorter one in it."""
+    assert Credentials("abc", "abcdef", API).mask("abcdef abc") == "********** **********"
+
+
+# what the client does with them
+
+
+def test_the_client_reads_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All six variables reach the client, and arguments go before them."""
+    outside = {**KEYS_OUTSIDE, "LEADSQUARED_REGION": "in21", "LEADSQUARED_RATE_LIMIT": "10/5"}
+    for name, value in outside.items():
+        monkeypatch.setenv(name, value)
+    assert repr(LeadSquared()) == (
+        "LeadSquared(host='https://asyncapi-in21.leadsquared.com', rate_limit=10/5)"
+    )
+    mine = LeadSquared(host="https://example.com", rate_limit=RateLimit(5), name="eu")
+    assert repr(mine) == "LeadSquared(name='eu', host='https://example.com', rate_limit=5/5)"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "missing access_key (or LEADSQUARED_ACCESS_KEY), secret_key"),
+        (KEYS, "no host: pass region="),
+        (
+            {**KEYS, "region": "in21", "credentials": Credentials(**KEYS)},
+            "pass either the three keys or creden",
+        ),
+        (
+            {"region": "in21", "credentials": "keys"},
+            "credentials has to be a Credentials, or an async callable",
+        ),
+        ({**KEYS, "region": "in21", "rate_limit": "25/5"}, "rate_limit has to be a RateLimit, such as"),
+        ({**KEYS, "region": "in21", "retry": 3}, "retry has to be a RetryPolicy, such as"),
+        ({**KEYS, "region": "in21", "timeout": 0}, "timeout has to be a number of seconds above 0"),
+        ({**KEYS, "region": "in21", "deadline": True}, "deadline has to be a number of seconds above 0"),
+        ({**KEYS, "region": "in21", "limiter": 5}, "limiter has to be an aiolimiter.AsyncLimiter"),
+        ({**KEYS, "region": "in21", "transport": 5}, "transport has to be an httpx.AsyncBaseTransport, such"),
+    ],
+)
+def test_an_option_that_cannot_be_right(options: dict[str, Any], message: str) -> None:
+    """A client that cannot work is not made, and says which option is to be changed, and to what."""
+    assert refusal(LeadSquared, **options).startswith(message)

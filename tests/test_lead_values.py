@@ -1,0 +1,264 @@
+"""Every type of value that a mapping can hold: its one spelling, or a refusal that says what to do."""
+
+from __future__ import annotations
+
+import enum
+import json
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from fractions import Fraction
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leadsquared_async import Delivery, Fault, InvalidLead
+from leadsquared_async.lead import encode
+
+GUID = "5a8f9f0e-d168-4c5a-9f8b-0a1b97c2d3e4"
+KOLKATA = ZoneInfo("Asia/Kolkata")
+SECRET = "zq-private-4711"
+
+
+class Stage(enum.Enum):
+    HOT = "Hot"
+    RANK = 3
+    NOTHING = None
+
+
+class Source(enum.StrEnum):
+    WEB = "Web Form"
+
+
+class OldSource(str, enum.Enum):  # noqa: UP042 - what Python 3.10 code still has
+    WEB = "Old Web Form"
+
+
+class Grade(enum.IntEnum):
+    FIRST = 1
+
+
+class Loud(str):
+    """A string with another opinion on how it is shown."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "LOUD"
+
+
+class Unsigned:
+    """An Integral that is no int, as numpy.int64 is none."""
+
+    def __int__(self) -> int:
+        return 18446744073709551615
+
+
+Integral.register(Unsigned)
+
+
+class NotATime(datetime):
+    """A table's missing date (pandas.NaT): a datetime that raises when it is asked for anything."""
+
+    def utcoffset(self) -> timedelta | None:
+        raise ValueError("NaTType does not support utcoffset")
+
+
+class Timestamp(datetime):
+    """A table's date (pandas.Timestamp): it has nanoseconds that `replace` does not reach."""
+
+    def isoformat(self, sep: str = "T", timespec: str = "auto") -> str:
+        return super().isoformat(sep, timespec) + (".000000789" if timespec == "auto" else "")
+
+
+def sent(lead: Any, **options: Any) -> Any:
+    return json.loads(encode(lead, **options).content)
+
+
+def refusal(lead: Any, **options: Any) -> InvalidLead:
+    with pytest.raises(InvalidLead) as caught:
+        encode(lead, **options)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("Bret", "Bret"),
+        ("", ""),
+        ("  kept  ", "  kept  "),
+        ("tab\tline\nreturn\r", "tab\tline\nreturn\r"),
+        ("Zoë 李明 🙂 \u200d", "Zoë 李明 🙂 \u200d"),
+        ("+91-9988776655", "+91-9988776655"),
+        ("007", "007"),
+        ("null", "null"),
+        ('","Value":"', '","Value":"'),
+        (Loud("quiet"), "quiet"),
+        (0, "0"),
+        (-7, "-7"),
+        (10**100, "1" + "0" * 100),
+        (True, "true"),
+        (False, "false"),
+        (Unsigned(), "18446744073709551615"),
+        (Decimal("1.10"), "1.10"),
+        (Decimal("1E+3"), "1000"),
+        (Decimal("-0.00000001"), "-0.00000001"),
+        (Decimal("1e100"), "1" + "0" * 100),
+        (0.1, "0.1"),
+        (1.0, "1"),
+        (9988776655.0, "9988776655"),
+        (100.0, "100"),
+        (1e22, "1" + "0" * 22),
+        (1e-7, "0.0000001"),
+        (2.5e15, "2500000000000000"),
+        (1 / 3, "0.3333333333333333"),
+        (-0.0, "-0"),
+        (datetime(2024, 2, 29, 23, 30, tzinfo=UTC), "2024-02-29 23:30:00"),
+        (datetime(2024, 3, 1, 5, 0, tzinfo=KOLKATA), "2024-02-29 23:30:00"),
+        (datetime(2024, 2, 29, 23, 30, 59, 999_999, tzinfo=UTC), "2024-02-29 23:30:59"),
+        (datetime(999, 1, 1, tzinfo=timezone(timedelta(hours=-2))), "0999-01-01 02:00:00"),
+        (Timestamp(2024, 2, 29, 23, 30, tzinfo=UTC), "2024-02-29 23:30:00"),
+        (date(2024, 2, 29), "2024-02-29 00:00:00"),
+        (date(33, 4, 3), "0033-04-03 00:00:00"),
+        (Stage.HOT, "Hot"),
+        (Stage.RANK, "3"),
+        (Source.WEB, "Web Form"),
+        (OldSource.WEB, "Old Web Form"),
+        (Grade.FIRST, "1"),
+        (UUID(GUID), GUID),
+        (UUID(GUID.upper()), GUID),
+    ],
+)
+def test_a_value_has_one_spelling(value: object, text: str) -> None:
+    """Each type that has one spelling goes out in it, as a top-level attribute and within a field set."""
+    assert sent({"mx_Field": value}) == [{"Attribute": "mx_Field", "Value": text}]
+    assert sent({"mx_Set": {"Inner": value}}) == [
+        {"Attribute": "mx_Set", "Value": "", "Fields": [{"Attribute": "Inner", "Value": text}]}
+    ]
+
+
+def test_a_day_light_saving_hour_is_told_apart_by_its_fold() -> None:
+    """The same clock time before and after the change are two different moments in UTC."""
+    berlin = ZoneInfo("Europe/Berlin")
+    first = datetime(2024, 10, 27, 2, 30, tzinfo=berlin)
+    assert sent({"A": first, "B": first.replace(fold=1)}) == [
+        {"Attribute": "A", "Value": "2024-10-27 00:30:00"},
+        {"Attribute": "B", "Value": "2024-10-27 01:30:00"},
+    ]
+
+
+NAIVE = "a datetime without a time zone could be any of 24 hours; "
+REFUSED = [
+    (float("nan"), "not a finite number", "leave the attribute out"),
+    (float("inf"), "not a finite number", "leave the attribute out"),
+    (float("-inf"), "not a finite number", "leave the attribute out"),
+    (Decimal("NaN"), "not a finite number", "leave the attribute out"),
+    (Decimal("sNaN"), "not a finite number", "leave the attribute out"),
+    (Decimal("Infinity"), "not a finite number", "leave the attribute out"),
+    (10**101, "too large or too small", "pass a string"),
+    pytest.param(10**6000, "too large or too small", "pass a string", id="6001 digits"),
+    (1.7e308, "too large or too small", "pass a string"),
+    (5e-324, "too large or too small", "pass a string"),
+    (Decimal("1e-101"), "too large or too small", "pass a string"),
+    (Decimal("1e999999"), "too large or too small", "pass a string"),
+    (datetime(2024, 1, 1), NAIVE, "attach one (value.replace(tzinfo=ZoneInfo(...)))"),  # noqa: DTZ001
+    (datetime.min, "without a time zone", "attach one"),  # noqa: DTZ901
+    (datetime(1, 1, 1, tzinfo=KOLKATA), "no moment that UTC can write", "correct it"),
+    (
+        datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-2))),
+        "no moment that UTC can write",
+        "correct it",
+    ),
+    (NotATime(2024, 1, 1), "no moment that UTC can write", "leave the attribute out"),
+    (time(12), "time has no one spelling", "pass a string"),
+    (timedelta(1), "timedelta has no one spelling", "pass a string"),
+    (Fraction(1, 3), "Fraction has no one spelling", "pass a string"),
+    (1j, "complex has no one spelling", "pass a string"),
+    (Stage.NOTHING, "NoneType has no one spelling", "pass a string"),
+    (Path(SECRET), "has no one spelling", "pass a string"),
+    (object(), "object has no one spelling", "pass a string"),
+    (SECRET.encode(), "bytes has no one spelling", "decode it"),
+    (bytearray(b"x"), "bytearray has no one spelling", "decode it"),
+    (memoryview(b"x"), "memoryview has no one spelling", "decode it"),
+    ([SECRET], "list has no one spelling", "join its items"),
+    ((SECRET,), "tuple has no one spelling", "join its items"),
+    ({SECRET}, "set has no one spelling", "join its items"),
+    (frozenset([SECRET]), "frozenset has no one spelling", "join its items"),
+    (SECRET + "\x00", "a control character", "remove it"),
+    (SECRET + "\x1b[2J", "a control character", "remove it"),
+    (SECRET + "\x7f", "a control character", "remove it"),
+    (SECRET + "\x0b", "a control character", "remove it"),
+    (SECRET + "\ud83d", "half of a surrogate pair", "decode it again"),
+    ("\udc80" + SECRET, "half of a surrogate pair", "decode it again"),
+]
+
+
+@pytest.mark.parametrize(("value", "wrong", "remedy"), REFUSED)
+@pytest.mark.parametrize(
+    ("place", "within"), [("mx_Field", False), ("mx_Set.Inner", True)], ids=["top", "set"]
+)
+def test_a_value_without_one_spelling_is_refused(
+    value: object, wrong: str, remedy: str, place: str, within: bool
+) -> None:
+    """What would have to be guessed is refused: where it stands, what is wrong, what to do, no value."""
+    error = refusal({"mx_Set": {"Inner": value}} if within else {"mx_Field": value})
+    assert str(error).startswith(f"{place}: ")
+    assert wrong in str(error)
+    assert remedy in str(error)
+    assert error.attribute == place
+    assert SECRET not in repr(error)
+    assert (error.delivery, error.fault, error.attempts) == (Delivery.NOT_SENT, Fault.LEAD, 0)
+
+
+names = st.one_of(
+    st.sampled_from(["FirstName", "Phone", "ProspectID", "ProspectId", "SearchBy", " Phone "]),
+    st.text(max_size=3),
+    st.text(max_size=3).map(lambda text: SECRET + text),
+    st.none() | st.integers() | st.binary(max_size=3),
+)
+scalars = st.one_of(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.decimals() | st.fractions(),
+    st.text(st.characters(), max_size=5).map(lambda text: SECRET + text),
+    st.text(st.characters(categories=["Cs", "Cc", "Lu"]), max_size=3),
+    st.dates() | st.datetimes(timezones=st.none() | st.timezones()) | st.times() | st.timedeltas(),
+    st.uuids()
+    | st.binary(max_size=5)
+    | st.sampled_from([*Stage, Source.WEB, NotATime(2024, 1, 1), Unsigned()]),
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    lead=st.dictionaries(names, values, max_size=5) | values,
+    search_by=st.none() | st.sampled_from(["Phone", "ProspectID"]) | scalars,
+)
+def test_whatever_comes_is_encoded_or_refused(lead: Any, search_by: Any) -> None:
+    """Any mapping becomes JSON pairs of strings, or an InvalidLead that shows no value; nothing else."""
+    error, encoded = None, None
+    try:
+        encoded = encode(lead, search_by=search_by)
+    except InvalidLead as refused:
+        error = refused
+    if encoded is None:
+        assert SECRET not in f"{error!r} {vars(error)}"
+        return
+    pairs = json.loads(encoded.content.decode())
+    assert pairs
+    for pair in pairs:
+        assert pair.keys() - {"Fields"} == {"Attribute", "Value"}
+        for entry in (pair, *pair.get("Fields", ())):
+            assert isinstance(entry["Attribute"], str)
+            assert isinstance(entry["Value"], str)
+    written = [pair["Attribute"] for pair in pairs]
+    assert len(written) == len(set(written))
+    assert "SearchBy" not in written[:-1]

@@ -1,0 +1,386 @@
+"""Every answer that LeadSquared, its gateway or something on the way may give, and what it means."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from leadsquared_async import (
+    APIError,
+    AuthenticationFailed,
+    BadRequest,
+    ConnectionFailed,
+    Delivery,
+    Fault,
+    Forbidden,
+    LeadSquaredError,
+    NotFound,
+    QuotaExceeded,
+    RateLimited,
+    Rejected,
+    ServerError,
+    Timeout,
+)
+from leadsquared_async.sending.replies import (
+    Again,
+    Expect,
+    Outcome,
+    Reply,
+    classify,
+    unanswered,
+)
+
+NOW = datetime(2024, 2, 29, 12, 0, tzinfo=UTC)
+GUID = "5a8f9f0e-d168-4c5a-9f8b-0a1b97c2d3e4"
+ACCEPTED = (
+    '{"Status":"Request accepted. Please use below request id to check the status",'
+    '"RequestID":"5a8f9f0e-d168-4c5a-9f8b-0a1b97c2d3e4"}'
+)
+
+
+def outcome_of(
+    status: int,
+    body: str = "",
+    headers: dict[str, str] | None = None,
+    *,
+    expect: Expect = Expect.REQUEST_ID,
+    cut_off: bool = False,
+) -> Outcome:
+    return classify(Reply(status, headers or {}, body, cut_off), expect, NOW)
+
+
+def mx(kind: str, message: str = "") -> str:
+    return f'{{"Status":"Error","ExceptionType":"{kind}","ExceptionMessage":"{message}"}}'
+
+
+A_SECOND = "API calls exceeded the limit of 25 in 5 second(s)"
+UNKNOWN_FIELD = mx("MXUnknownAttributeException", "Attribute(s) does not exist - a, b.")
+DUPLICATE = mx("MXDuplicateEntryException", "A Lead with same Email already exists.")
+LIMIT = mx("MXAPIRateLimitExceededException", A_SECOND)
+UNAUTHORIZED = mx("MXUnAuthorizedAccessException", "Unauthorized")
+MESSAGE = '{"message":"%s"}'
+QUOTA = MESSAGE % "Limit Exceeded"
+NO_TOKEN = MESSAGE % "Missing Authentication Token"
+
+# What came back, and design's row for it: the error, is it taken, who has to act, is it made again.
+accepted = (None, Delivery.ACCEPTED, None, Again.NO)
+lead = (Rejected, Delivery.REJECTED, Fault.LEAD, Again.NO)
+throttled = (RateLimited, Delivery.REJECTED, None, Again.YES)
+quota = (QuotaExceeded, Delivery.REJECTED, Fault.ACCOUNT, Again.NO)
+keys = (AuthenticationFailed, Delivery.REJECTED, Fault.ACCOUNT, Again.NO)
+forbidden = (Forbidden, Delivery.REJECTED, Fault.ACCOUNT, Again.NO)
+no_path = (NotFound, Delivery.REJECTED, Fault.ACCOUNT, Again.NO)
+host = (APIError, Delivery.REJECTED, Fault.ACCOUNT, Again.NO)
+body = (BadRequest, Delivery.REJECTED, Fault.LEAD, Again.NO)
+failed = (ServerError, Delivery.UNKNOWN, Fault.SERVER, Again.YES)
+unknown = (ServerError, Delivery.UNKNOWN, Fault.SERVER, Again.IF_REPEATABLE)
+
+TABLE = [
+    # accepted
+    (200, ACCEPTED, accepted),
+    (201, ACCEPTED, accepted),
+    (202, ACCEPTED, accepted),
+    (200, "\ufeff" + ACCEPTED, accepted),
+    (200, f' \r\n{{"requestid": "{GUID}"}}\n', accepted),
+    (200, f'{{"RequestId":"{GUID}","message":"{A_SECOND}"}}', accepted),
+    (200, f'{{"RequestId":"{GUID}","message":"Limit Exceeded"}}', accepted),
+    # an MX body under any status
+    *[
+        (status, UNKNOWN_FIELD, lead)
+        for status in (200, 201, 202, 204, 302, 400, 405, 409, 413, 500, 502, 503)
+    ],
+    (500, DUPLICATE, lead),
+    (500, mx("MXInvalidInputException", "Invalid SearchBy value provided"), lead),
+    (500, mx("MXMandatoryAttributeMissingException"), lead),
+    (500, mx("MXInvalidActivityFieldsException"), lead),
+    (500, mx("MXInvalidActivityException"), lead),
+    (500, mx("MXUnknownProspectActivityException"), lead),
+    (500, mx("mxSomethingNew"), lead),
+    (200, '{"Status":"Error","ExceptionMessage":"No","IsMXException":true}', lead),
+    (500, '{"status":"Error","exceptiontype":"MXNew","exceptionmessage":"No"}', lead),
+    (200, UNKNOWN_FIELD[:-1] + f',"RequestID":"{GUID}"}}', lead),
+    # the rate limit, under any status
+    *[(status, LIMIT, throttled) for status in (200, 401, 403, 404, 429, 500, 503)],
+    *[(status, MESSAGE % A_SECOND, throttled) for status in (200, 403, 429, 500)],
+    (429, "", throttled),
+    (429, MESSAGE % "Too Many Requests", throttled),
+    (429, "<html>slow down</html>", throttled),
+    (429, UNKNOWN_FIELD, throttled),
+    (200, '{"Status":"Error","ExceptionType":"MXAPIRateLimitExceededException"}', throttled),
+    # the day's quota
+    *[(status, QUOTA, quota) for status in (200, 403, 429, 500)],
+    # keys, paths, hosts
+    (401, "", keys),
+    (401, UNAUTHORIZED, keys),
+    (401, "not json", keys),
+    (200, UNAUTHORIZED, keys),
+    (500, UNAUTHORIZED, keys),
+    (500, mx("MXAuthenticationFailedException"), keys),
+    (403, MESSAGE % "Forbidden", forbidden),
+    (403, "<html>", forbidden),
+    (403, UNAUTHORIZED, forbidden),
+    (403, NO_TOKEN, no_path),
+    (200, NO_TOKEN, no_path),
+    (401, NO_TOKEN, no_path),
+    (404, "", no_path),
+    (404, UNKNOWN_FIELD, no_path),
+    (415, MESSAGE % "Unsupported Media Type", host),
+    *[(status, "", host) for status in (300, 301, 302, 399)],
+    (308, ACCEPTED, host),
+    (405, "", host),
+    (410, "", host),
+    (422, "{}", host),
+    (499, "", host),
+    (100, "", host),
+    # the body
+    (400, '{"Status":"Error","ExceptionType":"JsonException","ExceptionMessage":"bad"}', body),
+    (400, "", body),
+    (413, MESSAGE % "Request Too Long", body),
+    # failed, or nobody knows
+    (500, MESSAGE % "Internal server error", failed),
+    (500, "", failed),
+    (500, '{"Status":"Error","ExceptionType":"NullReferenceException"}', failed),
+    (500, '{"Status":"Error","ExceptionType":"MXNew"', failed),
+    (500, '{"IsMXException":"true"}', failed),
+    (503, MESSAGE % "Service Unavailable", failed),
+    (502, MESSAGE % "Internal server error", unknown),
+    (504, MESSAGE % "Endpoint request timed out", unknown),
+    (501, "", unknown),
+    (520, "<html>", unknown),
+    (599, "", unknown),
+    (408, "", unknown),
+    # a success that says nothing of a RequestID
+    (200, "", unknown),
+    (200, "null", unknown),
+    (200, "{}", unknown),
+    (200, "[]", unknown),
+    (200, "<html>maintenance</html>", unknown),
+    (200, ACCEPTED[:-1], unknown),
+    (200, f"[{ACCEPTED}]", unknown),
+    (200, json.dumps(ACCEPTED), unknown),
+    (200, "[" * 100_000 + "]" * 100_000, unknown),
+    (200, "9" * 5_000, unknown),
+    (200, '{"RequestID":null}', unknown),
+    (200, '{"RequestID":""}', unknown),
+    (200, '{"RequestID":"  "}', unknown),
+    (200, '{"RequestID":4711}', unknown),
+    (200, f'{{"Data":{{"RequestID":"{GUID}"}}}}', unknown),
+    (200, '{"Status":"Error","ExceptionType":"NullReferenceException"}', unknown),
+    (203, ACCEPTED, unknown),
+    (204, "", unknown),
+    (206, ACCEPTED, unknown),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "row"), TABLE, ids=[f"{row[0]}-{row[1][:60]!a}" for row in TABLE]
+)
+def test_what_an_answer_means(status: int, content: str, row: Any) -> None:
+    """The body is read first and the status second, and each pair has one meaning."""
+    outcome = outcome_of(status, content)
+    assert (outcome.error, outcome.delivery, outcome.fault, outcome.again) == row
+    assert outcome.succeeded is (row is accepted)
+    assert outcome.throttled is (row is throttled)
+    assert outcome.request_id == GUID or row is not accepted
+    assert outcome.status_code == status
+    assert outcome.body == content
+    assert outcome.counted
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "row"),
+    [
+        (200, '{"PendingMessages":1}', accepted),
+        (200, "[1,2]", accepted),
+        (200, "", accepted),
+        (200, " \r\n", accepted),
+        (200, "null", accepted),
+        (200, "\ufeffnull\n", accepted),
+        (200, "\ufeff", accepted),
+        (204, "", accepted),
+        (206, "{}", accepted),
+        (200, "false", accepted),
+        (200, "<html>", unknown),
+        (204, "x", unknown),
+        (200, '{"PendingMessages":', unknown),
+        (200, UNKNOWN_FIELD, lead),
+        (200, LIMIT, throttled),
+        (200, QUOTA, quota),
+        (404, "", no_path),
+        (500, "", failed),
+        (302, "", host),
+    ],
+)
+def test_what_an_answer_to_a_read_means(status: int, content: str, row: Any) -> None:
+    """A read is answered by any JSON, or by nothing; errors mean what they mean to a write."""
+    outcome = outcome_of(status, content, expect=Expect.JSON)
+    assert (outcome.error, outcome.delivery, outcome.fault, outcome.again) == row
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "summary"),
+    [
+        (200, ACCEPTED, "accepted"),
+        (200, "", "the answer holds no RequestID"),
+        (400, "", "the body cannot be read by LeadSquared (400)"),
+        (403, "", "the gateway refused the call: check the x-api-key"),
+        (404, "", "LeadSquared knows no such path or request: check the host"),
+        (408, "", "LeadSquared waited too long (408)"),
+        (413, "", "the body is too large for LeadSquared (413)"),
+        (415, "", "the host does not take JSON (415): check the host"),
+        (418, "", "the host refuses the call (418): check the host"),
+        (429, "", "the account is over its rate limit (429)"),
+        (429, QUOTA, "the account's calls of the day are used up"),
+        (500, DUPLICATE, "LeadSquared refuses the lead"),
+        (500, "", "LeadSquared failed (500)"),
+        (504, "", "LeadSquared failed (504)"),
+    ],
+)
+def test_the_words_of_an_outcome(status: int, content: str, summary: str) -> None:
+    """Each outcome says in a few words what happened, and what to check where that is known."""
+    assert outcome_of(status, content).summary == summary
+
+
+def test_a_long_answer_is_no_json() -> None:
+    """An answer that was cut off at 1 MB is not decoded, even if its first MB could be."""
+    for expect in Expect:
+        outcome = outcome_of(200, ACCEPTED, expect=expect, cut_off=True)
+        assert (outcome.error, outcome.delivery, outcome.fault, outcome.again) == unknown
+        assert outcome.data is None
+    assert outcome_of(200, "", expect=Expect.JSON, cut_off=True).summary == (
+        "the answer is longer than 1 MB (200)"
+    )
+    assert outcome_of(200, "<", expect=Expect.JSON).summary == "the answer is not JSON (200)"
+
+
+def test_what_was_said_is_kept_by_name_and_not_shown() -> None:
+    """LeadSquared's words are in attributes; the repr of a reply and an outcome holds none of them."""
+    content = mx("MXDuplicateEntryException", "A Lead with bret.lee@example.com already exists.")
+    outcome = outcome_of(500, content, {"x-note": "bret.lee@example.com"})
+    assert outcome.exception_type == "MXDuplicateEntryException"
+    assert outcome.exception_message == "A Lead with bret.lee@example.com already exists."
+    assert outcome.data["Status"] == "Error"
+    assert "bret" not in repr(outcome)
+    assert "bret" not in repr(Reply(500, {"x": "bret"}, "bret"))
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (MESSAGE % "Use api-us11.leadsquared.com", "api-us11.leadsquared.com"),
+        (MESSAGE % "Please use https://api-in21.leadsquared.com/v2/.", "api-in21.leadsquared.com"),
+        (mx("MXAuthenticationFailedException", "It is ASYNCAPI.LeadSquared.com"), "ASYNCAPI.LeadSquared.com"),
+        (MESSAGE % "leadsquared.com.example.org", None),
+        (MESSAGE % "Unauthorized", None),
+        ("api-us11.leadsquared.com", None),
+        ("", None),
+    ],
+)
+def test_a_wrong_host_is_told_by_name(content: str, named: str | None) -> None:
+    """A 401 that names the host to which the keys belong passes that on."""
+    assert outcome_of(401, content).summary == (
+        f"LeadSquared does not accept the keys on this host and names {named}: pass region= or host="
+        if named
+        else "LeadSquared does not accept the keys: check them, the region, and that their user is active"
+    )
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("https://login.example.com/in?accessKey=SECRET", "login.example.com"),
+        ("//login.example.com:8443/", "login.example.com"),
+        ("https://SECRET:SECRET@login.example.com/", "login.example.com"),
+        ("/moved?accessKey=SECRET", "another address"),
+        ("", "another address"),
+        ("https://[SECRET", "another address"),
+        ("https://SECRET$SECRET/", "another address"),
+        (f"https://{'SECRET' * 50}/", "another address"),
+    ],
+)
+def test_a_redirect_names_its_host_and_nothing_else(location: str, shown: str) -> None:
+    """A Location repeats the query, and with it the keys: only its host is told."""
+    outcome = outcome_of(307, "", {"location": location})
+    assert outcome.summary == (
+        f"the host redirects (307) to {shown}, which is not followed with keys: check the host"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sent", "timed_out", "delivery", "again", "error"),
+    [
+        (False, False, Delivery.NOT_SENT, Again.YES, ConnectionFailed),
+        (False, True, Delivery.NOT_SENT, Again.YES, Timeout),
+        (True, False, Delivery.UNKNOWN, Again.IF_REPEATABLE, ConnectionFailed),
+        (True, True, Delivery.UNKNOWN, Again.IF_REPEATABLE, Timeout),
+    ],
+)
+def test_what_no_answer_means(
+    sent: bool, timed_out: bool, delivery: Delivery, again: Again, error: type[LeadSquaredError]
+) -> None:
+    """Without an answer a call was not sent or is unknown, and the server may still count the latter."""
+    outcome = unanswered(sent=sent, timed_out=timed_out, cause="it broke")
+    assert (outcome.delivery, outcome.again, outcome.error) == (delivery, again, error)
+    assert (outcome.fault, outcome.summary, outcome.counted) == (Fault.SERVER, "it broke", not sent)
+    assert not outcome.succeeded
+
+
+field_names = st.text(max_size=3) | st.sampled_from(
+    ["Status", "RequestID", "requestId", "ExceptionType", "ExceptionMessage", "IsMXException", "message"]
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just(A_SECOND),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(field_names, inner, max_size=4),
+    max_leaves=8,
+)
+bodies = st.one_of(
+    st.binary().map(lambda raw: raw.decode("utf-8", "replace")),
+    st.text(),
+    json_values.map(json.dumps),
+    st.sampled_from([ACCEPTED, LIMIT, QUOTA, NO_TOKEN, UNKNOWN_FIELD]).flatmap(
+        lambda text: st.integers(0, len(text)).map(lambda end: text[:end])
+    ),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    status=st.integers(100, 599) | st.sampled_from([0, 200, 401, 429, 500, 999]),
+    content=bodies,
+    headers=st.fixed_dictionaries({}, optional={"retry-after": st.text(), "location": st.text()}),
+    expect=st.sampled_from(Expect),
+    cut_off=st.booleans(),
+)
+@example(200, "[" * 2000, {}, Expect.JSON, False)
+@example(200, '{"RequestID":"\\ud800"}', {}, Expect.REQUEST_ID, False)
+def test_any_answer_means_something(
+    status: int, content: str, headers: dict[str, str], expect: Expect, cut_off: bool
+) -> None:
+    """Whatever comes back is classified, and only a RequestID or a read's JSON makes a success."""
+    outcome = outcome_of(status, content, headers, expect=expect, cut_off=cut_off)
+    assert outcome.succeeded == (outcome.delivery is Delivery.ACCEPTED)
+    assert outcome.summary
+    if outcome.succeeded:
+        assert 200 <= status < 300
+        assert outcome.request_id or expect is Expect.JSON
+        assert (outcome.fault, outcome.again, outcome.pause) == (None, Again.NO, None)
+    else:
+        assert issubclass(outcome.error or object, LeadSquaredError)
+    if outcome.throttled:
+        assert (outcome.delivery, outcome.fault, outcome.again) == (Delivery.REJECTED, None, Again.YES)
+    assert outcome.pause is None or 0 <= outcome.pause <= 3600
+
+
+def test_a_hostile_answer_takes_no_time() -> None:
+    """A megabyte made to be searched again and again is read in a second or less."""
+    before = time.perf_counter()
+    for word in ("a-" * 500_000, "limit of " * 110_000, "limit of" + " " * 990_000, "." * 1_000_000):
+        for status in (200, 401, 429, 500):
+            outcome_of(status, json.dumps({"message": word}))
+    assert time.perf_counter() - before < 16

@@ -1,0 +1,188 @@
+"""What a message may repeat of LeadSquared's words."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leadsquared_async import (
+    ConnectionFailed,
+    DeadlineExceeded,
+    Delivery,
+    Fault,
+    Lane,
+    LeadSquaredError,
+    Rejected,
+    Timeout,
+)
+from leadsquared_async.errors import Facts
+from leadsquared_async.operations import Repeat
+from leadsquared_async.sending.call import Call
+from leadsquared_async.sending.replies import Expect, Reply, classify, unanswered
+from leadsquared_async.sending.wording import delivery_sentence, error_from, masked
+
+MASK = "**********"
+CALL = Call(
+    operation="leads.capture",
+    method="POST",
+    path="/lead/capture",
+    content=b'[{"Attribute":"FirstName","Value":"Bret"}]',
+    query=(("leadId", "bret-id"),),
+    private=("Bret", "bret.lee@example.com", "+91-9988776655", "Lee Holdings (Pty)"),
+    repeat=Repeat.SAFE,
+    lane=Lane.INTERACTIVE,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "private", "shown"),
+    [
+        ("", (), ""),
+        ("Nothing in it.", (), "Nothing in it"),
+        ("Bret is known", ("Bret",), f"{MASK} is known"),
+        ("BRET is bret", ("Bret",), f"{MASK} is {MASK}"),
+        ("Bretton", ("Bret", "Bretton"), MASK),
+        ("Bret Lee", ("Bret", "Bret Lee"), MASK),
+        ("a.b*c (d)", ("a.b*c", "(d)"), f"{MASK} {MASK}"),
+        ("axbyc", ("a.b*c",), "axbyc"),
+        ("\\d+", ("\\d+",), MASK),
+        ("Li lives in India, is a list", ("Li", "is", "In", ""), f"{MASK} lives in India, {MASK} a list"),
+        ("李明 exists", ("李明",), f"{MASK} exists"),
+        ("Jó exists", ("Jó",), f"{MASK} exists"),
+        ("two\nlines", ("two\nlines",), MASK),
+        # what LeadSquared has on file, and nobody sent
+        ("A lead with a.b+c@mail.example.org exists.", (), f"A lead with {MASK} exists"),
+        ("<a@b.c>, 'd@e.f'; email=g@h.i", (), f"<{MASK}>, '{MASK}'; email={MASK}"),
+        ("a@b@c.d and @@e@f", (), f"{MASK} and @@{MASK}"),
+        ("李明@例え.jp", (), MASK),
+        ("@handle stays", (), "@handle stays"),
+        ("Phone 9988776655 exists", (), f"Phone {MASK} exists"),
+        ("Phone +91-99887 76655 exists", (), f"Phone {MASK} exists"),
+        ("Phone (022) 2345-6789, ok", (), f"Phone ({MASK}, ok"),
+        ("Row 12345678 of 1234567", (), f"Row {MASK} of 1234567"),
+        # what says what is wrong stays
+        ("Attribute(s) does not exist - a, mx_b.", (), "Attribute(s) does not exist - a, mx_b"),
+        ("the limit of 25 in 5 second(s)", (), "the limit of 25 in 5 second(s)"),
+        # one line that a terminal and a file can take
+        ("one\r\n  two\tthree\x00", (), "one two three"),
+        ("\x1b[31mred\x07 \x9b2J\u2028next", (), "[31mred 2J next"),
+        ("half \ud83d pair", (), "half pair"),
+        ("ends...", (), "ends"),
+        ("x" * 300, (), "x" * 300),
+        ("x" * 301, (), "x" * 300 + "…"),
+        ("secret" * 100, ("secret",), (MASK * 100)[:300] + "…"),
+    ],
+)
+def test_masked(text: str, private: tuple[str, ...], shown: str) -> None:
+    """The lead's values, addresses and numbers are masked, on one line of 300 characters at most."""
+    assert masked(text, private) == shown
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    values=st.lists(st.text("abcxyz", min_size=3, max_size=6), min_size=1, max_size=4),
+    around=st.lists(st.text("ABC. -@1"), min_size=5, max_size=5),
+)
+def test_no_value_stays(values: list[str], around: list[str]) -> None:
+    """Whatever stands around it, no value of three characters or more is left in the text."""
+    text = "".join(piece + value for piece, value in zip(around, values, strict=False))
+    shown = masked(text, tuple(values))
+    assert not any(value in shown.lower() for value in values if value not in MASK)
+    assert masked(shown, tuple(values)).rstrip("…") in shown
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text(st.characters()), private=st.lists(st.text(), max_size=3))
+def test_any_text_can_be_written(text: str, private: list[str]) -> None:
+    """What comes out is one line that any stream takes."""
+    shown = masked(text, tuple(private))
+    shown.encode()
+    assert len(shown.splitlines()) <= 1
+    assert len(shown) <= 301
+
+
+@pytest.mark.parametrize("word", ["a", "1(", "1 ", "a@", "@", "a-", "+", "12345", " "])
+def test_a_hostile_text_takes_no_time(word: str) -> None:
+    """A megabyte that nearly is an address, again and again, does not hold up the loop."""
+    before = time.perf_counter()
+    masked(word * (1_000_000 // len(word)), CALL.private)
+    assert time.perf_counter() - before < 3.0
+
+
+def error_of(status: int, body: str, facts: Facts, call: Call = CALL) -> Any:
+    outcome = classify(Reply(status, {}, body), Expect.REQUEST_ID, datetime(2024, 2, 29, tzinfo=UTC))
+    return error_from(outcome, call, facts, "[eu] leads.capture: ")
+
+
+def test_an_error_of_an_answer() -> None:
+    """It says what happened, in LeadSquared's words without the lead's, and carries them whole by name."""
+    body = (
+        '{"Status":"Error","ExceptionType":"MXDuplicateEntryException",'
+        '"ExceptionMessage":"BRET (bret.lee@example.com) of Lee Holdings (Pty) exists,'
+        '\\nas has o@example.org."}'
+    )
+    facts = Facts(delivery=Delivery.REJECTED, fault=Fault.LEAD, attempts=2, reference="form-4711")
+    error = error_of(500, body, facts)
+    assert type(error) is Rejected
+    assert str(error) == (
+        "[eu] leads.capture: LeadSquared refuses the lead: MXDuplicateEntryException: "
+        f"{MASK} ({MASK}) of {MASK} exists, as has {MASK}. It was not taken. (2 attempts)"
+    )
+    assert (error.delivery, error.fault, error.attempts) == (Delivery.REJECTED, Fault.LEAD, 2)
+    assert (error.status_code, error.exception_type) == (500, "MXDuplicateEntryException")
+    assert error.exception_message.startswith("BRET (bret.lee@example.com)")
+    assert error.body == body
+    assert error.reference == "form-4711"
+
+
+@pytest.mark.parametrize("field", ["ExceptionType", "ExceptionMessage", "message", "RequestID", "x"])
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 408, 413, 415, 418, 429, 500, 502, 503])
+def test_no_answer_makes_a_message_personal(status: int, field: str) -> None:
+    """Wherever an answer repeats the lead's values, neither message nor args nor repr does."""
+    body = f'{{"ExceptionType":"MXNew","{field}":"Bret bret.lee@example.com 99887-76655 Lee Holdings (Pty)"}}'
+    error = error_of(status, body, Facts())
+    shown = f"{error} {error.args} {error!r}".lower()
+    assert not [word for word in ("bret", "example.com", "76655", "holdings") if word in shown]
+    assert error.body == body
+
+
+@pytest.mark.parametrize(
+    ("sent", "timed_out", "kind"),
+    [(False, False, ConnectionFailed), (True, False, ConnectionFailed), (True, True, Timeout)],
+)
+def test_an_error_without_an_answer(sent: bool, timed_out: bool, kind: type[LeadSquaredError]) -> None:
+    """No answer has no status and no body; the cause is the message."""
+    outcome = unanswered(sent=sent, timed_out=timed_out, cause="no answer within 3 s")
+    error = error_from(outcome, CALL, Facts(delivery=outcome.delivery, attempts=1), "")
+    assert type(error) is kind
+    said = "It may have arrived." if sent else "It was not sent."
+    assert str(error) == f"no answer within 3 s. {said}"
+    assert not hasattr(error, "body")
+    assert not isinstance(error, DeadlineExceeded)
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (Facts(), ". It was not sent."),
+        (Facts(delivery=Delivery.NOT_SENT, attempts=1), ". It was not sent."),
+        (Facts(delivery=Delivery.REJECTED, attempts=1), ". It was not taken."),
+        (Facts(delivery=Delivery.UNKNOWN, attempts=3), ". It may have arrived. (3 attempts)"),
+        (Facts(delivery=Delivery.ACCEPTED, attempts=2), ". It was accepted. (2 attempts)"),
+    ],
+)
+def test_what_became_of_it(facts: Facts, said: str) -> None:
+    """A write says where the lead is; a read leaves nothing anywhere."""
+    assert delivery_sentence(CALL, facts) == said
+    read = Call(operation="leads.metrics", method="GET", path="/", repeat=Repeat.ALWAYS, lane=Lane.STATUS)
+    assert delivery_sentence(read, facts) == ""
+
+
+def test_a_call_shows_nothing_personal() -> None:
+    """The repr of a call holds neither its body nor its query nor what is to be masked."""
+    assert "bret" not in repr(CALL).lower()
