@@ -26,9 +26,9 @@ from leadsquared_async.errors import ClientClosed, ConfigurationError
 from leadsquared_async.operations import Repeat
 from leadsquared_async.resources.leads import Leads
 from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.call import Call, Host, Keys, Settings, json_content
+from leadsquared_async.sending.call import Call, Host, Keys, Settings, json_content, json_values
 from leadsquared_async.sending.replies import Expect
-from leadsquared_async.sending.sealing import sealed
+from leadsquared_async.sending.sealing import sealed, sealed_init
 from leadsquared_async.sending.session import Options, Sender, Session, Snapshot
 
 __all__ = ["LeadSquared"]
@@ -66,6 +66,7 @@ class LeadSquared:
         ConfigurationError: an option cannot be right, or keys or host are missing.
     """
 
+    @sealed_init
     def __init__(
         self,
         *,
@@ -163,7 +164,7 @@ class LeadSquared:
         host: Literal["async", "sync"] = "async",
         keys: Literal["all", "api_key"] = "all",
         repeatable: bool = False,
-        lane: Lane = Lane.INTERACTIVE,
+        lane: Lane | None = None,
         deadline: float | NotGiven | None = NOT_GIVEN,
         reference: str | None = None,
     ) -> Any:
@@ -177,7 +178,7 @@ class LeadSquared:
             host: which of the account's hosts.
             keys: what to authenticate with: all three keys, or the x-api-key only.
             repeatable: whether it may be made twice when nobody knows whether it arrived; GET always may.
-            lane: who goes first.
+            lane: who goes first; by default INTERACTIVE.
             deadline: seconds for the whole call; by default the client's.
             reference: your own id, for errors and logs.
 
@@ -194,18 +195,21 @@ class LeadSquared:
             raise ConfigurationError(
                 "path has to start with a slash and hold no ?, # or space: pass query= beside it"
             )
+        if host not in {"async", "sync"} or keys not in {"all", "api_key"}:
+            raise ConfigurationError('host has to be "async" or "sync", keys "all" or "api_key"')
         reads = verb in {"GET", "HEAD"}
         call = Call(
             operation=f"{verb} {path}",
             method=verb,
             path=path,
-            query=tuple((query or {}).items()),
+            query=_checked_query(query or {}),
             content=None if json is None else json_content(json),
-            host={"async": Host.ASYNC, "sync": Host.SYNC}[host],
-            keys={"all": Keys.ALL, "api_key": Keys.API_KEY}[keys],
+            private=(*(query or {}).values(), *json_values(json)),
+            host=Host.ASYNC if host == "async" else Host.SYNC,
+            keys=Keys.ALL if keys == "all" else Keys.API_KEY,
             expect=Expect.JSON,
             repeat=Repeat.ALWAYS if reads else Repeat.SAFE if repeatable else Repeat.NEVER,
-            lane=lane,
+            lane=self._sender.lane(lane, Lane.INTERACTIVE),
             reference=reference,
         )
         return (await self._sender.until(deadline).send(call)).outcome.data
@@ -253,6 +257,17 @@ class LeadSquared:
 
 def _checked_deadline(deadline: float | None) -> float | None:
     return None if deadline is None else seconds("deadline", deadline)
+
+
+def _checked_query(query: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    pairs = tuple(query.items())
+    if not all(isinstance(text, str) for pair in pairs for text in pair):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError("query has to be a mapping from string to string")
+    try:
+        "".join(text for pair in pairs for text in pair).encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError("query holds half of a surrogate pair, which is no text") from None
+    return pairs
 
 
 def _checked_retry(retry: RetryPolicy) -> RetryPolicy:

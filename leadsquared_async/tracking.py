@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 
-import anyio
-
 from leadsquared_async.errors import (
     ConfigurationError,
     ConnectionFailed,
@@ -42,7 +40,7 @@ async def look(sender: Sender, operation: Operation, request_id: str) -> Request
         NotFound: LeadSquared does not know the request, or not yet.
         LeadSquaredError: the call did not succeed.
     """
-    sent = await sender.send(_status_call(operation, request_id))
+    sent = await sender.send(_status_call(sender, operation, request_id))
     status = RequestStatus.read(sent.outcome.data, request_id)
     if status is None:
         raise NotFound(
@@ -90,7 +88,7 @@ async def wait(sender: Sender, operation: Operation, request_id: str) -> Request
         pause = min(pause * GROWTH, LONGEST_PAUSE)
         if left is not None and nap >= start + (bound or 0.0) - clock():
             break
-        await anyio.sleep(nap)
+        await sender.pause(nap)
     raise StillProcessing(
         f"{operation.name}: request {request_id} is not finished after {clock() - start:.0f} s; it was "
         "accepted and stays in LeadSquared's queue: wait again later",
@@ -102,7 +100,7 @@ async def wait(sender: Sender, operation: Operation, request_id: str) -> Request
     ) from trouble
 
 
-def _status_call(operation: Operation, request_id: str) -> Call:
+def _status_call(sender: Sender, operation: Operation, request_id: str) -> Call:
     if not isinstance(request_id, str) or not request_id.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError("request_id has to be the string that a receipt holds")
     return Call(
@@ -113,5 +111,5 @@ def _status_call(operation: Operation, request_id: str) -> Call:
         keys=Keys.API_KEY,
         expect=Expect.JSON,
         repeat=Repeat.ALWAYS,
-        lane=Lane.STATUS,
+        lane=sender.lane(None, Lane.STATUS),
     )

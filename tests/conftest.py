@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from leadsquared_async.sandbox import Sandbox
+from leadsquared_async.sending import sharing
 from tests.virtual import VirtualLoop
 
 
@@ -17,6 +18,12 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("LEADSQUARED_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def no_limits_from_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tokens that another test has spent are not missed in this one."""
+    monkeypatch.setattr(sharing, "_buckets", {})
 
 
 @pytest.fixture

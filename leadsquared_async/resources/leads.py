@@ -35,7 +35,7 @@ class Leads:
         update_behavior: Literal["DoNotUpdate", "UpdateOnlyEmptyFields", "DoNotUpdateUniqueFields"]
         | None = None,
         reference: str | None = None,
-        lane: Lane = Lane.INTERACTIVE,
+        lane: Lane | None = None,
         deadline: float | NotGiven | None = NOT_GIVEN,
     ) -> Receipt:
         """Hand over one lead, new or known, and return LeadSquared's receipt for it.
@@ -51,7 +51,8 @@ class Leads:
             update_behavior: what to leave alone on a lead that is found; by default all that is passed is
                 updated.
             reference: your own opaque id, never sent; on the receipt, on errors and in log lines.
-            lane: INTERACTIVE when somebody waits for it, else BATCH.
+            lane: who goes first; by default INTERACTIVE, as for a form. For many leads BATCH, which leaves
+                room for forms.
             deadline: seconds for the whole call, the wait for a token included; None for no bound; by
                 default the client's.
 
@@ -68,7 +69,7 @@ class Leads:
             content=encoded.content,
             private=encoded.values,
             repeat=CAPTURE_LEADS.repeat(identified=encoded.identified),
-            lane=lane,
+            lane=self._sender.lane(lane, Lane.INTERACTIVE),
             reference=reference,
         )
         sent = await self._sender.until(deadline).send(call)
@@ -121,7 +122,7 @@ class Leads:
             keys=Keys.API_KEY,
             expect=Expect.JSON,
             repeat=Repeat.ALWAYS,
-            lane=Lane.STATUS,
+            lane=self._sender.lane(None, Lane.STATUS),
         )
         sent = await self._sender.send(call)
         metrics = QueueMetrics.read(sent.outcome.data)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import ConfigurationError
@@ -14,7 +13,7 @@ from leadsquared_async.operations import Repeat
 from leadsquared_async.sending.bucket import Lane
 from leadsquared_async.sending.replies import Expect
 
-__all__ = ["Call", "Host", "Keys", "Settings", "json_content"]
+__all__ = ["Call", "Host", "Keys", "Settings", "json_content", "json_values"]
 
 
 class Host(Enum):
@@ -70,17 +69,13 @@ class Call:
     keys: Keys = Keys.ALL
     expect: Expect = Expect.REQUEST_ID
     repeat: Repeat
-    lane: Lane = Lane.INTERACTIVE
+    lane: Lane
     reference: str | None = None
 
     @property
     def writes(self) -> bool:
         """Whether it changes anything at LeadSquared."""
         return self.repeat is not Repeat.ALWAYS
-
-    def in_lane(self, lane: Lane | None) -> Call:
-        """The same call in the lane that the caller chose, if any."""
-        return self if lane is None else dataclasses.replace(self, lane=lane)
 
 
 def json_content(value: Any) -> bytes:
@@ -93,3 +88,22 @@ def json_content(value: Any) -> bytes:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"the body is not JSON ({type(error).__name__})") from None
+
+
+def json_values(value: Any) -> tuple[str, ...]:
+    """The strings and numbers in a body of JSON that may be personal: all but the names of attributes."""
+    found: list[str] = []
+    rest: list[object] = [value]
+    while rest:
+        entry = rest.pop()
+        if isinstance(entry, dict):
+            fields = cast("dict[object, object]", entry)
+            rest += [inner for name, inner in fields.items() if name not in _NAMES]
+        elif isinstance(entry, list | tuple):
+            rest += cast("list[object]", entry)
+        elif isinstance(entry, str | int | float) and not isinstance(entry, bool):
+            found.append(str(entry))
+    return tuple(found)
+
+
+_NAMES = frozenset({"Attribute", "SchemaName"})

@@ -12,13 +12,18 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
+import anyio
+
 from leadsquared_async.sending.bucket import Bucket
 from leadsquared_async.sending.call import Call
-from leadsquared_async.sending.replies import Outcome
+from leadsquared_async.sending.replies import Outcome, unanswered
 
 __all__ = ["InFlight"]
 
 logger = logging.getLogger("leadsquared_async")
+
+LAST_WAIT = 1.0
+"""Seconds that an exchange which is broken off may take to end; only a transport of others needs any."""
 
 
 class InFlight:
@@ -31,12 +36,15 @@ class InFlight:
     def __init__(self) -> None:
         self.abandoned = 0
         self._tasks: set[asyncio.Task[Outcome]] = set()
+        self._breaking_off = False
 
     async def run(self, call: Call, exchange: Coroutine[Any, Any, Outcome], bucket: Bucket) -> Outcome:
         """Run an exchange to its end, and give its token back then, even if the caller is cancelled."""
-        task = asyncio.create_task(_with_token(exchange, bucket), name=f"leadsquared_async {call.operation}")
+        task = asyncio.create_task(self._to_its_end(exchange), name=f"leadsquared_async {call.operation}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # In a callback, since a task that is cancelled before its first step never gets to a `finally`.
+        task.add_done_callback(partial(_give_back, exchange, bucket))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -45,25 +53,36 @@ class InFlight:
             raise
 
     async def aclose(self, grace: float) -> None:
-        """Wait up to `grace` seconds for what is under way, then break it off."""
-        if self._tasks:
-            _, late = await asyncio.wait(set(self._tasks), timeout=grace)
+        """Wait up to `grace` seconds for what is under way, then break it off, as when this is cancelled."""
+        try:
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=grace)
+        finally:
+            self._breaking_off = True
+            late = set(self._tasks)
             for task in late:
                 task.cancel()
             if late:
-                await asyncio.wait(late)
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait(late, timeout=LAST_WAIT)
+
+    async def _to_its_end(self, exchange: Coroutine[Any, Any, Outcome]) -> Outcome:
+        try:
+            return await exchange
+        except asyncio.CancelledError:
+            if not self._breaking_off:
+                raise
+            # Nobody cancelled the caller, who has to be told.
+            cause = "the client was closed before the answer came"
+            return unanswered(sent=True, timed_out=False, cause=cause)
 
 
-async def _with_token(exchange: Coroutine[Any, Any, Outcome], bucket: Bucket) -> Outcome:
-    counted = False
-    try:
-        outcome = await exchange
-        counted = outcome.counted
-        if outcome.throttled:
-            bucket.refuse(outcome.pause, outcome.limit)
-        return outcome
-    finally:
-        bucket.give(counted=counted)
+def _give_back(exchange: Coroutine[Any, Any, Outcome], bucket: Bucket, task: asyncio.Task[Outcome]) -> None:
+    exchange.close()  # for one that never began
+    outcome = None if task.cancelled() or task.exception() is not None else task.result()
+    if outcome is not None and outcome.throttled:
+        bucket.refuse(outcome.pause, outcome.limit)
+    bucket.give(counted=outcome is not None and outcome.counted)
 
 
 def _tell_abandoned(call: Call, task: asyncio.Task[Outcome]) -> None:

@@ -57,17 +57,19 @@ class KeyedTransport(httpx.AsyncBaseTransport):
     def __init__(self, inner: httpx.AsyncBaseTransport, *, owned: bool) -> None:
         self._inner = inner
         self._owned = owned
+        self._addresses_of: Credentials | None = None
+        self._addresses: dict[httpx.URL, httpx.URL] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         keyed = request.extensions.pop(EXTENSION)
         assert isinstance(keyed, Attached)  # nothing but `Transport.exchange` sends through here
-        url = request.url
-        query = keyed.query_string()
-        if query:
-            url = url.copy_with(raw_path=url.raw_path + b"?" + query)
         headers = [*request.headers.raw, (b"x-api-key", keyed.credentials.api_key.reveal().encode("ascii"))]
         outgoing = httpx.Request(
-            request.method, url, headers=headers, stream=request.stream, extensions=request.extensions
+            request.method,
+            self._address(request.url, keyed),
+            headers=headers,
+            stream=request.stream,
+            extensions=request.extensions,
         )
         _quiet_httpcore()
         _hidden.set(keyed)  # for the rest of this exchange, which runs in a task of its own
@@ -77,6 +79,21 @@ class KeyedTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         if self._owned:
             await self._inner.aclose()
+
+    def _address(self, url: httpx.URL, keyed: Attached) -> httpx.URL:
+        """The URL with keys and query; remembered where nothing but the keys is added, since httpx is slow."""
+        if keyed.query or keyed.keys is not Keys.ALL:
+            query = keyed.query_string()
+            return url.copy_with(raw_path=url.raw_path + b"?" + query) if query else url
+        if self._addresses_of is not keyed.credentials:
+            self._addresses_of = keyed.credentials
+            self._addresses.clear()
+        address = self._addresses.get(url)
+        if address is None:
+            address = url.copy_with(raw_path=url.raw_path + b"?" + keyed.query_string())
+            if len(self._addresses) < 64:
+                self._addresses[url] = address
+        return address
 
 
 @contextmanager
@@ -101,8 +118,11 @@ class _Redact(logging.Filter):
         return True
 
 
-_HTTPCORE = tuple(
-    logging.getLogger(f"httpcore.{name}") for name in ("connection", "http11", "http2", "proxy", "socks")
+_HTTPCORE = (
+    *(logging.getLogger(f"httpcore.{name}") for name in ("connection", "http11", "http2", "proxy", "socks")),
+    # Under HTTP/2, which a transport of the caller's may speak, it logs every header that goes out.
+    logging.getLogger("hpack.hpack"),
+    logging.getLogger("hpack.table"),
 )
 _redact = _Redact()
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
 from leadsquared_async.config import Credentials, CredentialsProvider
 from leadsquared_async.errors import ConfigurationError, Fault
 
 __all__ = ["Keyring"]
 
-logger = logging.getLogger("leadsquared_async")
+LAST_WAIT = 1.0
+"""Seconds for which a callable that ignores its cancellation is waited for."""
 
 
 class Keyring:
@@ -24,6 +24,11 @@ class Keyring:
         self._provider = None if isinstance(source, Credentials) else source
         self._current = source if isinstance(source, Credentials) else None
         self._question: asyncio.Task[Credentials] | None = None
+
+    @property
+    def known(self) -> Credentials | None:
+        """The keys in use; None while they have to be asked for."""
+        return self._current
 
     async def current(self) -> Credentials:
         """The keys in use.
@@ -45,7 +50,7 @@ class Keyring:
         """Stop asking."""
         if self._question is not None:
             self._question.cancel()
-            await asyncio.wait([self._question])
+            await asyncio.wait([self._question], timeout=LAST_WAIT)
 
     async def _ask(self) -> Credentials:
         if self._question is None:
@@ -63,7 +68,8 @@ class Keyring:
         assert self._provider is not None
         try:
             answer = await self._provider()
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            # Cancelled too: whoever waits for the keys was not, and has to be told.
             raise ConfigurationError(
                 f"the credentials callable failed with {type(error).__name__}", fault=Fault.ACCOUNT
             ) from error

@@ -6,6 +6,8 @@ import asyncio
 import dataclasses
 import logging
 import random
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import anyio
@@ -15,6 +17,8 @@ from tenacity import AsyncRetrying, RetryCallState
 from leadsquared_async.config import Credentials, Hosts, RateLimit
 from leadsquared_async.errors import (
     AuthenticationFailed,
+    ClientClosed,
+    ConfigurationError,
     DeadlineExceeded,
     Delivery,
     Facts,
@@ -28,6 +32,7 @@ from leadsquared_async.sending.keyring import Keyring
 from leadsquared_async.sending.replies import Again, Outcome
 from leadsquared_async.sending.retry import Bound, Decision, Progress, decide
 from leadsquared_async.sending.sharing import join_bucket
+from leadsquared_async.sending.tracing import traced
 from leadsquared_async.sending.transport import Transport
 from leadsquared_async.sending.wording import delivery_sentence, error_from
 
@@ -81,6 +86,8 @@ class Pipeline:
         self.in_flight = InFlight()
         self.label = f"[{name}] " if name else ""
         self.bucket: Bucket | None = None
+        self.closing = False
+        self._waits: set[anyio.CancelScope] = set()
 
     async def send(self, call: Call, settings: Settings) -> Sent:
         """Make the call, as often as its outcome and the settings ask for.
@@ -88,7 +95,16 @@ class Pipeline:
         Raises:
             LeadSquaredError: of the kind that the last outcome names.
         """
-        return await _Run(self, call, settings).to_its_end()
+        with traced(call) as facts:
+            sent = await _Run(self, call, settings).to_its_end()
+            outcome = sent.outcome
+            facts.update(
+                delivery=outcome.delivery.value,
+                attempts=sent.attempts,
+                waited=sent.waited,
+                request_id=outcome.request_id,
+            )
+        return sent
 
     def bucket_for(self, credentials: Credentials) -> Bucket:
         """The account's bucket; which account it is shows only once the keys are known."""
@@ -96,13 +112,50 @@ class Pipeline:
             self.bucket = join_bucket(self.hosts.host, credentials, self.rate_limit)
         return self.bucket
 
+    @contextmanager
+    def while_open(self) -> Generator[None]:
+        """Around a wait, which ends when the client is closed.
+
+        Raises:
+            ClientClosed: it is closed, or was while this waited.
+        """
+        if self.closing:
+            raise ClientClosed(CLOSED)
+        with anyio.CancelScope() as scope:
+            self._waits.add(scope)
+            try:
+                yield
+            finally:
+                self._waits.discard(scope)
+        if scope.cancelled_caught:
+            raise ClientClosed(CLOSED)
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep.
+
+        Raises:
+            ClientClosed: the client was closed meanwhile.
+        """
+        with self.while_open():
+            await anyio.sleep(seconds)
+
     async def aclose(self, grace: float) -> None:
-        """Wait up to `grace` seconds for what is in flight, and close the connections."""
-        await self.in_flight.aclose(grace)
-        await self.keyring.aclose()
-        await self.transport.aclose()
-        if self.bucket is not None:
-            self.bucket.users -= 1
+        """Send nothing more, wait up to `grace` seconds for what is in flight, and close the connections."""
+        self.closing = True
+        for wait in list(self._waits):
+            wait.cancel()
+        try:
+            await self.in_flight.aclose(grace)
+        finally:
+            # Whoever is impatient with the wait above leaves nothing open behind.
+            with anyio.CancelScope(shield=True):
+                await self.keyring.aclose()
+                await self.transport.aclose()
+            if self.bucket is not None:
+                self.bucket.users -= 1
+
+
+CLOSED = "the client was closed before it was done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +176,7 @@ class _Run:
         self._clock = asyncio.get_running_loop().time
         self._deadline = None if settings.deadline is None else self._clock() + settings.deadline
         self._deliveries: list[Delivery] = []
-        self._refusals = 0
+        self._uncounted = 0
         self._started: float | None = None
         self._refused_since: float | None = None
         self._waited = 0.0
@@ -131,13 +184,16 @@ class _Run:
         self._last: Outcome | None = None
 
     async def to_its_end(self) -> Sent:
-        attempt: _Attempt = await AsyncRetrying(
-            sleep=self._pause,
-            retry=_again,
-            stop=_out_of_bounds,
-            wait=_pause_of,
-            retry_error_callback=_result_of,
-        )(self._attempt)
+        try:
+            attempt: _Attempt = await AsyncRetrying(
+                sleep=self._pause,
+                retry=_again,
+                stop=_out_of_bounds,
+                wait=_pause_of,
+                retry_error_callback=_result_of,
+            )(self._attempt)
+        except ClientClosed:
+            raise self._closed() from self._last_error()
         if attempt.outcome.succeeded:
             return Sent(attempt.outcome, len(self._deliveries), self._waited)
         if attempt.decision.bound is Bound.DEADLINE:
@@ -148,15 +204,18 @@ class _Run:
         credentials = await self._credentials()
         bucket = self._pipeline.bucket_for(credentials)
         await self._token(bucket)
+        if self._pipeline.closing:
+            bucket.untake()
+            raise ClientClosed(CLOSED)
         now = self._clock()
         self._start(now)
         left = self._left(now)
         timeout = self._settings.timeout if left is None else min(self._settings.timeout, left)
         exchange = self._pipeline.transport.exchange(self._call, credentials, timeout)
         outcome = await self._pipeline.in_flight.run(self._call, exchange, bucket)
-        outcome = await self._with_renewed_keys(outcome, credentials)
         self._last = outcome
         self._deliveries.append(outcome.delivery)
+        outcome = await self._with_renewed_keys(outcome, credentials)
         decision = self._decide(outcome, now)
         if decision.again and decision.bound is None:
             logger.info(
@@ -184,20 +243,34 @@ class _Run:
     def _decide(self, outcome: Outcome, started: float) -> Decision:
         now = self._clock()
         if outcome.throttled:
-            self._refusals += 1
+            self._uncounted += 1
             self._refused_since = started
         progress = Progress(
             failures=len(self._deliveries),
-            counted=len(self._deliveries) - self._refusals,
+            counted=len(self._deliveries) - self._uncounted,
             elapsed=now - (self._started or now),
             left=self._left(now),
         )
         return decide(outcome, self._call.repeat, self._settings.retry, progress, random.random())
 
     async def _credentials(self) -> Credentials:
-        with anyio.move_on_after(self._left(self._clock())):
+        known = self._pipeline.keyring.known
+        if known is not None and not self._pipeline.closing:
+            return known
+        with anyio.move_on_after(self._left(self._clock())), self._pipeline.while_open(), self._asking():
             return await self._pipeline.keyring.current()
         raise self._deadline_exceeded("the credentials callable has not answered")
+
+    @contextmanager
+    def _asking(self) -> Generator[None]:
+        """The callers of one question share its error; each is told of its own call."""
+        try:
+            yield
+        except ConfigurationError as error:
+            message = f"{self._pipeline.label}{self._call.operation}: {error}"
+            facts = self._facts(self._last)
+            facts["fault"] = error.fault
+            raise ConfigurationError(message, **facts) from error.__cause__
 
     async def _with_renewed_keys(self, outcome: Outcome, credentials: Credentials) -> Outcome:
         """After a 401, once: ask for the keys anew, and go on with them if they are others."""
@@ -205,15 +278,19 @@ class _Run:
             return outcome
         self._keys_renewed = True
         renewed = False
-        with anyio.move_on_after(self._left(self._clock())):
+        with anyio.move_on_after(self._left(self._clock())), self._pipeline.while_open(), self._asking():
             renewed = await self._pipeline.keyring.renewed(credentials)
-        return dataclasses.replace(outcome, again=Again.YES) if renewed else outcome
+        if not renewed:
+            return outcome
+        self._uncounted += 1  # the attempt with the old keys is not held against the new ones
+        return dataclasses.replace(outcome, again=Again.YES)
 
     async def _token(self, bucket: Bucket) -> None:
         before = self._clock()
         too_late = None
         try:
-            await bucket.acquire(self._call.lane, self._deadline)
+            with self._pipeline.while_open():
+                await bucket.acquire(self._call.lane, self._deadline)
         except NoTokenInTime as error:
             too_late = error
         finally:
@@ -231,7 +308,7 @@ class _Run:
         before = self._clock()
         passed = False
         try:
-            with anyio.move_on_after(self._left(before)):
+            with anyio.move_on_after(self._left(before)), self._pipeline.while_open():
                 await limiter.acquire()
                 passed = True
         finally:
@@ -243,7 +320,7 @@ class _Run:
 
     async def _pause(self, seconds: float) -> None:
         self._waited += seconds
-        await anyio.sleep(seconds)
+        await self._pipeline.pause(seconds)
 
     def _left(self, now: float) -> float | None:
         return None if self._deadline is None else max(0.0, self._deadline - now)
@@ -270,9 +347,19 @@ class _Run:
             f"{self._settings.deadline:g} s: {why}{delivery_sentence(self._call, facts)}",
             **facts,
         )
-        if self._last is not None:
-            error.__cause__ = self._error(self._last)
+        error.__cause__ = self._last_error()
         return error
+
+    def _closed(self) -> ClientClosed:
+        """The client was closed under the call; caused by the last attempt's error, if there was one."""
+        facts = self._facts(self._last)
+        return ClientClosed(
+            f"{self._pipeline.label}{self._call.operation}: {CLOSED}{delivery_sentence(self._call, facts)}",
+            **facts,
+        )
+
+    def _last_error(self) -> LeadSquaredError | None:
+        return None if self._last is None else self._error(self._last)
 
 
 def _result_of(state: RetryCallState) -> _Attempt:

@@ -7,11 +7,14 @@ The frames themselves stay, so that a traceback still shows the way; what they h
 from __future__ import annotations
 
 import functools
-import traceback
+import inspect
+import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["sealed"]
+__all__ = ["sealed", "sealed_init"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -22,15 +25,66 @@ def sealed(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine
 
     @functools.wraps(method)
     async def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        running = method(*args, **kwargs)
-        del args, kwargs
+        handled = sys.exception()
+        try:
+            running = method(*args, **kwargs)
+        finally:
+            del args, kwargs
         try:
             return await running
         except BaseException as error:
-            # Only the frames below this one: what else the error is chained to belongs to the caller.
-            traceback.clear_frames(error.__traceback__)
-            if error.__suppress_context__:
-                error.__context__ = None
+            _empty_frames(error, handled)
             raise
 
     return call
+
+
+def sealed_init(method: Callable[P, None]) -> Callable[P, None]:
+    """The same for a constructor."""
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> None:
+        handled = sys.exception()
+        try:
+            method(*args, **kwargs)
+        except BaseException as error:
+            _empty_frames(error, handled)
+            raise
+        finally:
+            del args, kwargs
+
+    return call
+
+
+def _empty_frames(error: BaseException, handled: BaseException | None) -> None:
+    """Empty the frames of `error` and of what it is chained to, up to what its caller was `handled`ing."""
+    chain: list[BaseException | None] = [error]
+    seen = {handled, None}
+    while chain:
+        link = chain.pop()
+        if link is None or link in seen:
+            continue
+        seen.add(link)
+        trace = link.__traceback__
+        while trace is not None:
+            if _is_over(trace.tb_frame):
+                with suppress(RuntimeError):  # it runs: the wrapper itself, or a frame above it
+                    trace.tb_frame.clear()
+            trace = trace.tb_next
+        if link.__suppress_context__:
+            link.__context__ = None
+        chain += (link.__cause__, link.__context__)
+
+
+_OURS = frozenset({"leadsquared_async", "httpx", "httpcore", "anyio", "tenacity", "aiolimiter"})
+_SUSPENDS = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+
+
+def _is_over(frame: FrameType) -> bool:
+    """Whether a frame will not go on.
+
+    To clear a coroutine's frame ends the coroutine, before Python 3.13 without a word; and an error that came
+    through a future may have passed one of the caller's that still runs.
+    """
+    module = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    return module in _OURS or not frame.f_code.co_flags & _SUSPENDS

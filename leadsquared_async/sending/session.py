@@ -24,9 +24,9 @@ from leadsquared_async.config import (
     RateLimit,
     seconds,
 )
-from leadsquared_async.errors import ClientClosed
-from leadsquared_async.sending.bucket import LimitSnapshot
-from leadsquared_async.sending.call import Call, Settings
+from leadsquared_async.errors import ClientClosed, ConfigurationError
+from leadsquared_async.sending.bucket import Lane, LimitSnapshot
+from leadsquared_async.sending.call import Call, Host, Settings
 from leadsquared_async.sending.keyring import Keyring
 from leadsquared_async.sending.pipeline import Pipeline, Sent
 from leadsquared_async.sending.transport import Transport
@@ -154,7 +154,24 @@ class Sender:
         Raises:
             LeadSquaredError: it did not succeed.
         """
-        return await self.session.pipeline().send(call.in_lane(self.settings.lane), self.settings)
+        if call.host is Host.SYNC and self.session.options.hosts.sync_host is None:
+            raise ConfigurationError(
+                f"{call.operation}: this client knows no synchronous host: pass region= or sync_host="
+            )
+        return await self.session.pipeline().send(call, self.settings)
+
+    def lane(self, chosen: Lane | None, usual: Lane) -> Lane:
+        """The lane of a call: what was chosen for it, else for all calls, else what is usual for it."""
+        mine = self.settings.lane if chosen is None else chosen
+        return usual if mine is None else mine
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep between two calls.
+
+        Raises:
+            ClientClosed: the client was closed meanwhile.
+        """
+        await self.session.pipeline().pause(seconds)
 
     def until(self, deadline: float | NotGiven | None) -> Sender:
         """The same with another deadline in seconds, if one is given."""

@@ -41,7 +41,11 @@ def _successor(known: list[Bucket], loop: asyncio.AbstractEventLoop, limit: Rate
     if not ended:
         return Bucket(limit)
     last = ended[-1]
-    return Bucket(last.declared, tokens=last.bequeath())
+    tokens = last.bequeath()
+    tokens.settle(loop.time())
+    if tokens.free == last.declared.calls:
+        return Bucket(limit)  # all are back: what an earlier loop's clients declared is not asked for
+    return Bucket(last.declared, tokens=tokens)
 
 
 def _forget_those_as_new(loop: asyncio.AbstractEventLoop) -> None:

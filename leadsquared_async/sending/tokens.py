@@ -19,7 +19,7 @@ NEVER = float("inf")
 LATENESS = 0.1
 """How late a token may be, in spacings, before those behind it move too. At 0, 40 ms of jitter cost 0.3 % of
 the rate; from 0.2 on, a sliding counter begins to refuse calls."""
-_ROUNDING = 1e-9
+_ROUNDING = 1e-6  # seconds; where clocks and floats round, the window is a hair longer
 
 
 class Tokens:
@@ -117,7 +117,7 @@ class Tokens:
     def _return(self, end: float) -> None:
         if self.held >= self.capacity:
             return
-        due = end + self.limit.per
+        due = end + self.limit.per + _ROUNDING
         # A slot is kept even if its token is a little late, else each little would be lost for all behind it.
         self._slot = max(self._slot + self.limit.spacing, due - LATENESS * self.limit.spacing)
         self._due.append(max(due, self._slot))

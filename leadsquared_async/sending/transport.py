@@ -31,6 +31,10 @@ _BASE_HEADERS = (
 )
 
 
+# A transport of the caller's may have read the body by then.
+_BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
 class Transport:
     """The account's connections.
 
@@ -65,7 +69,8 @@ class Transport:
             timeout: seconds for all of it, however slowly the server drips.
         """
         body = _Body(call.content or b"")
-        request = self._request(call, credentials, body, timeout)
+        keyed = Attached(credentials, call.keys, call.query)
+        request = self._request(call, keyed, body, timeout)
         try:
             # httpx's own timeouts start anew at every read; this one bounds the whole attempt.
             with anyio.fail_after(timeout):
@@ -74,15 +79,18 @@ class Transport:
                     reply = await _read(response, credentials)
                 finally:
                     await response.aclose()
-        except (TimeoutError, httpx.TimeoutException):
-            what = "no answer" if body.started else "no connection"
-            return unanswered(sent=body.started, timed_out=True, cause=f"{what} within {timeout:.3g} s")
+        except (TimeoutError, httpx.TimeoutException) as error:
+            sent = body.started and not isinstance(error, _BEFORE_SENDING)
+            what = "no answer" if sent else "no connection"
+            return unanswered(sent=sent, timed_out=True, cause=f"{what} within {timeout:.3g} s")
         except (httpx.HTTPError, OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-            what = "the connection broke before the answer was whole" if body.started else "no connection"
-            return unanswered(sent=body.started, timed_out=False, cause=f"{what} ({_cause(error, body)})")
+            sent = body.started and not isinstance(error, _BEFORE_SENDING)
+            what = "the connection broke before the answer was whole" if sent else "no connection"
+            cause = f"{what} ({_cause(error, body, keyed)})"
+            return unanswered(sent=sent, timed_out=False, cause=cause)
         return classify(reply, call.expect, datetime.now(UTC))
 
-    def _request(self, call: Call, credentials: Credentials, body: _Body, timeout: float) -> httpx.Request:
+    def _request(self, call: Call, keyed: Attached, body: _Body, timeout: float) -> httpx.Request:
         url = self._url(call)
         headers = [(b"Host", url.netloc), *_BASE_HEADERS]
         if call.content is not None:
@@ -96,7 +104,7 @@ class Transport:
             headers=headers,
             stream=body,
             extensions={
-                EXTENSION: Attached(credentials, call.keys, call.query),
+                EXTENSION: keyed,
                 # A pool of the caller's own may queue: give up there before the attempt is cancelled in it.
                 "timeout": {"pool": timeout / 2},
             },
@@ -106,13 +114,7 @@ class Transport:
         key = (call.host, call.path)
         url = self._urls.get(key)
         if url is None:
-            try:
-                base = self._origins[call.host]
-            except KeyError:
-                raise ConfigurationError(
-                    f"{call.operation}: this client knows no synchronous host: pass region= or sync_host="
-                ) from None
-            url = base.copy_with(path=call.path)
+            url = self._origins[call.host].copy_with(path=call.path)
             if len(self._urls) < 64:
                 self._urls[key] = url
         return url
@@ -145,12 +147,13 @@ async def _read(response: httpx.Response, credentials: Credentials) -> Reply:
     )
 
 
-def _cause(error: Exception, body: _Body) -> str:
+def _cause(error: Exception, body: _Body, keyed: Attached) -> str:
     """An error's name, and its words only where they cannot repeat what was sent."""
     name = type(error).__name__
     if body.started or not isinstance(error, httpx.ConnectError | OSError):
         return name
-    return f"{name}: {error}" if str(error) else name
+    # A transport of the caller's may name the whole address.
+    return f"{name}: {keyed.mask(str(error))}" if str(error) else name
 
 
 def _pool(host: str, connections: int) -> httpx.AsyncHTTPTransport:

@@ -1,0 +1,30 @@
+"""For the tests of code that uses the client: the real client, in front of a sandbox."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from leadsquared_async.client import LeadSquared
+from leadsquared_async.sandbox import Sandbox
+
+__all__ = ["client_of"]
+
+
+def client_of(sandbox: Sandbox, **options: Any) -> LeadSquared:
+    """A client of this sandbox, not entered yet.
+
+    Args:
+        sandbox: a running one.
+        options: as `LeadSquared` takes them; host and keys are the sandbox's.
+
+    Raises:
+        ConfigurationError: an option cannot be right.
+        RuntimeError: the sandbox is not running.
+    """
+    return LeadSquared(
+        access_key=sandbox.access_key,
+        secret_key=sandbox.secret_key,
+        api_key=sandbox.api_key,
+        host=sandbox.url,
+        **options,
+    )

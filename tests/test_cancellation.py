@@ -1,0 +1,309 @@
+"""Whoever waits for a call may leave at any moment: no token and no RequestID is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import anyio
+import pytest
+
+from leadsquared_async import (
+    ClientClosed,
+    Credentials,
+    Lane,
+    LeadSquared,
+    RateLimit,
+    RetryPolicy,
+)
+from leadsquared_async.sandbox import Account, Faults
+from tests import virtual
+from tests.clients import KEYS, LEAD, virtual_client
+
+
+def spot(task: asyncio.Task[Any]) -> str:
+    """Where a task is suspended: the innermost of the functions that wait for something of their own."""
+    place = ""
+    coroutine: Any = task.get_coro()
+    while coroutine is not None and getattr(coroutine, "cr_frame", None) is not None:
+        name = coroutine.cr_frame.f_code.co_qualname
+        place = name if name in SPOTS else place
+        coroutine = coroutine.cr_await
+    return place
+
+
+SPOTS = {
+    "Bucket.acquire": "for a token",
+    "Keyring._ask": "for the keys",
+    "InFlight.run": "for the exchange",
+    "_Run._pause": "between attempts",
+    "Sender.pause": "between polls",
+}
+
+
+def test_a_thousand_cancellations_at_every_await_leave_all_tokens() -> None:
+    """Cancelled at any await (keys, token, exchange, pause, poll), calls leave all tokens and no waiter."""
+    spots: Counter[str] = Counter(dict.fromkeys(SPOTS, 0))
+
+    async def main() -> None:
+        chance = random.Random(11)
+        probabilities = {
+            "hang": 0.03,
+            "503": 0.2,
+            "401": 0.1,
+            "lost": 0.05,
+            "drip-body": 0.1,
+            "drip-headers": 0.1,
+        }
+        faults = Faults(latency=0.2, jitter=0.5, drip=0.05, probabilities=probabilities)
+        # Slow to process, so that polls find nothing final.
+        account = Account(faults=faults, processing_rate=0.1)
+
+        async def keys() -> Credentials:
+            await asyncio.sleep(chance.uniform(0.0, 1.0))
+            return Credentials(**KEYS)
+
+        async def capture_and_wait() -> None:
+            await lsq.leads.wait((await lsq.leads.capture(LEAD)).request_id)
+
+        body = [{"Attribute": "Phone", "Value": "9988776655"}]
+        without = dict.fromkeys(KEYS)
+        pauses = RetryPolicy(base=8.0)
+        lsq, transport = virtual_client(account, **without, credentials=keys, timeout=5.0, retry=pauses)
+        async with lsq:
+            operations: list[Callable[[], Coroutine[Any, Any, Any]]] = [
+                *[capture_and_wait] * 6,
+                lambda: lsq.leads.capture(LEAD),
+                lambda: lsq.with_options(lane=Lane.BATCH).leads.capture(LEAD),
+                lambda: lsq.request("POST", "/lead/capture", json=body),
+                lsq.leads.metrics,
+            ]
+            running: list[asyncio.Task[Any]] = []
+            while spots.total() < 1000:
+                running += [
+                    asyncio.create_task(chance.choice(operations)()) for _ in range(30 - len(running))
+                ]
+                await asyncio.sleep(chance.choice((0.0, 0.2, 0.5, 1.0)))
+                await asyncio.gather(*(task for task in running if task.done()), return_exceptions=True)
+                running = [task for task in running if not task.done()]
+                # Wherever fewest were cancelled so far.
+                if running:
+                    victim = min(running, key=lambda task: spots[spot(task)])
+                    spots[spot(victim)] += 1
+                    victim.cancel()
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            account.set_faults(Faults(), asyncio.get_running_loop().time())
+            await asyncio.sleep(60.0)
+            limit = lsq.snapshot().limit
+            assert limit is not None
+            assert (limit.free, limit.in_flight, limit.withdrawn) == (25, 0, 0)
+            assert not any(limit.waiting.values())
+            assert transport.books.over_limit == 0
+            assert (await lsq.leads.capture(LEAD)).attempts == 1
+
+    virtual.run(main)
+    assert all(spots[place] >= 25 for place in SPOTS), spots
+
+
+async def leave_by_cancel(call: Coroutine[Any, Any, Any]) -> None:
+    task = asyncio.create_task(call)
+    await asyncio.sleep(0.5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def leave_by_wait_for(call: Coroutine[Any, Any, Any]) -> None:
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(call, 0.5)
+
+
+async def leave_by_timeout(call: Coroutine[Any, Any, Any]) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await call
+
+
+async def leave_by_task_group(call: Coroutine[Any, Any, Any]) -> None:
+    async def fail() -> None:
+        await asyncio.sleep(0.5)
+        raise ZeroDivisionError
+
+    with suppress(ExceptionGroup):
+        async with asyncio.TaskGroup() as group:
+            left = group.create_task(call)
+            group.create_task(fail())
+    assert left.cancelled()
+
+
+async def leave_by_cancel_scope(call: Coroutine[Any, Any, Any]) -> None:
+    with anyio.move_on_after(0.5) as scope:
+        await call
+    assert scope.cancelled_caught
+
+
+async def leave_by_anyio_task_group(call: Coroutine[Any, Any, Any]) -> None:
+    async def run() -> None:
+        await call
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        await anyio.sleep(0.5)
+        group.cancel_scope.cancel()
+
+
+WAYS = [
+    leave_by_cancel,
+    leave_by_wait_for,
+    leave_by_timeout,
+    leave_by_task_group,
+    leave_by_cancel_scope,
+    leave_by_anyio_task_group,
+]
+
+
+@pytest.mark.parametrize("leave", WAYS)
+def test_a_call_that_is_left_while_under_way_still_tells_its_request_id(
+    leave: Callable[[Coroutine[Any, Any, Any]], Awaitable[None]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """However its caller leaves, an exchange ends in order, and its RequestID and reference are logged."""
+    caplog.set_level(logging.DEBUG, "leadsquared_async")
+
+    async def main() -> list[str]:
+        account = Account(faults=Faults(latency=2.0))
+        lsq, transport = virtual_client(account)
+        async with lsq:
+            await leave(lsq.leads.capture(LEAD, reference="form-7"))
+            assert lsq.snapshot().abandoned == 1
+            await asyncio.sleep(10.0)
+            limit = lsq.snapshot().limit
+            assert limit is not None
+            assert (limit.free, limit.in_flight) == (25, 0)
+        return [request["request_id"] for request in transport.books.requests]
+
+    accepted = virtual.run(main)
+    assert len(accepted) == 1
+    record = next(record for record in caplog.records if vars(record).get("event") == "abandoned")
+    told = {name: vars(record)[name] for name in ("levelno", "request_id", "reference", "delivery")}
+    assert told == {
+        "levelno": logging.WARNING,
+        "request_id": accepted[0],
+        "reference": "form-7",
+        "delivery": "accepted",
+    }
+
+
+@pytest.mark.parametrize("leave", WAYS)
+def test_a_call_that_is_left_before_it_had_a_token_is_never_sent(
+    leave: Callable[[Coroutine[Any, Any, Any]], Awaitable[None]],
+) -> None:
+    """A caller that leaves the queue for a token leaves nothing behind in it."""
+
+    async def main() -> None:
+        lsq, transport = virtual_client(Account(), rate_limit=RateLimit(1, per=5.0))
+        async with lsq:
+            await lsq.leads.capture(LEAD)
+            await leave(lsq.leads.capture(LEAD))
+            limit = lsq.snapshot().limit
+            assert limit is not None
+            assert not any(limit.waiting.values())
+            await asyncio.sleep(20.0)
+            assert len(transport.books.arrivals) == 1
+            await lsq.leads.capture(LEAD)
+
+    virtual.run(main)
+
+
+def test_an_exchange_that_is_cancelled_before_its_first_step_gives_its_token_back() -> None:
+    """Whoever cancels every task of the loop takes no token with them."""
+
+    async def main() -> None:
+        lsq, _ = virtual_client(Account())
+        async with lsq:
+            call = asyncio.create_task(lsq.leads.capture(LEAD))
+            await asyncio.sleep(0)
+            (exchange,) = asyncio.all_tasks() - {call, asyncio.current_task()}
+            exchange.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            await asyncio.sleep(20.0)
+            limit = lsq.snapshot().limit
+            assert limit is not None
+            assert (limit.free, limit.in_flight) == (25, 0)
+
+    virtual.run(main)
+    gc.collect()  # a coroutine that was never awaited would warn here, and fail the test
+
+
+def in_the_tick_of_the_next_grant(lsq: LeadSquared, act: Callable[[], object], *, before: bool) -> None:
+    """Do something in the very tick in which the bucket's timer grants a token, before or after the grant."""
+    bucket = lsq._session.pipeline().bucket
+    assert bucket is not None
+    wake = bucket._wake
+
+    def patched() -> None:
+        bucket._wake = wake  # type: ignore[method-assign]
+        if before:
+            act()
+        wake()
+        if not before:
+            act()
+
+    bucket._wake = patched  # type: ignore[method-assign]
+
+
+def test_a_token_that_is_granted_in_the_tick_of_a_cancellation_goes_to_the_next() -> None:
+    """A caller that leaves with the token in hand passes it on; nobody waits a window for it."""
+
+    async def main() -> None:
+        clock = asyncio.get_running_loop().time
+        lsq, transport = virtual_client(Account(), rate_limit=RateLimit(1, per=5.0))
+        async with lsq:
+            await lsq.leads.capture(LEAD)
+            start = clock()
+            # Before anybody waits, since the timer holds the method that it will call.
+            leaving = asyncio.create_task(lsq.leads.capture(LEAD))
+            in_the_tick_of_the_next_grant(lsq, leaving.cancel, before=False)
+            next_one = asyncio.create_task(lsq.leads.capture(LEAD))
+            await next_one
+            assert leaving.cancelled()
+            assert clock() - start < 6.0
+            assert len(transport.books.arrivals) == 2
+
+    virtual.run(main)
+
+
+def test_a_token_that_is_granted_in_the_tick_of_the_closing_is_not_spent() -> None:
+    """A closed client sends nothing, even if a token came at the last moment, and puts it back."""
+
+    async def main() -> None:
+        account = Account()
+        limit = RateLimit(1, per=5.0)
+        lsq, transport = virtual_client(account, rate_limit=limit)
+        other, _ = virtual_client(account, rate_limit=limit, transport=transport)
+        closing: list[asyncio.Task[None]] = []
+        async with other:
+            await lsq.__aenter__()
+            await lsq.leads.capture(LEAD)
+            in_the_tick_of_the_next_grant(
+                lsq, lambda: closing.append(asyncio.create_task(lsq.aclose())), before=True
+            )
+            late = asyncio.create_task(lsq.leads.capture(LEAD))
+            with pytest.raises(ClientClosed, match="It was not sent"):
+                await late
+            await asyncio.gather(*closing)
+            assert len(transport.books.arrivals) == 1
+            await other.leads.capture(LEAD)
+            state = other.snapshot().limit
+            assert state is not None
+            assert state.in_flight == 0
+
+    virtual.run(main)

@@ -1,0 +1,195 @@
+"""Closing: what is in flight ends within the grace, what waits ends at once, nothing is sent after it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from aiolimiter import AsyncLimiter
+
+from leadsquared_async import ClientClosed, Delivery, LeadSquared, RateLimit, RetryPolicy
+from leadsquared_async.sandbox import Account, Faults, Sandbox, SandboxTransport
+from tests import virtual
+from tests.clients import KEYS, LEAD, client_of, virtual_client
+
+
+def test_closing_waits_for_what_is_in_flight() -> None:
+    """A call under way when the block ends gets its answer, within the grace."""
+
+    async def main() -> None:
+        lsq, transport = virtual_client(Account(faults=Faults(latency=6.0)))
+        async with lsq:
+            call = asyncio.create_task(lsq.leads.capture(LEAD))
+            await asyncio.sleep(0.1)
+        assert call.done()
+        assert (await call).request_id == transport.books.requests[0]["request_id"]
+
+    virtual.run(main)
+
+
+def test_closing_breaks_off_what_takes_longer_than_the_grace() -> None:
+    """After the grace a call fails with ClientClosed, delivery unknown, and closing has taken no longer."""
+
+    async def main() -> None:
+        clock = asyncio.get_running_loop().time
+        lsq, _ = virtual_client(Account(faults=Faults(probabilities={"hang": 1.0})))
+        async with lsq:
+            call = asyncio.create_task(lsq.leads.capture(LEAD, reference="form-7"))
+            await asyncio.sleep(0.1)
+            start = clock()
+            await lsq.aclose(grace=2.0)
+            assert 2.0 <= clock() - start < 2.1
+        with pytest.raises(ClientClosed, match="It may have arrived") as caught:
+            await call
+        assert caught.value.delivery is Delivery.UNKNOWN
+        assert (caught.value.attempts, caught.value.reference) == (1, "form-7")
+
+    virtual.run(main)
+
+
+def test_closing_is_bounded_even_if_a_transport_ignores_its_cancellation() -> None:
+    """A transport that will not end is given up a second after the grace."""
+
+    class Deaf(SandboxTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            for _ in range(100):
+                try:
+                    await asyncio.sleep(1.0)
+                except asyncio.CancelledError:
+                    continue
+            raise httpx.ReadError("at last")
+
+    async def main() -> None:
+        clock = asyncio.get_running_loop().time
+        account = Account()
+        lsq, _ = virtual_client(account, transport=Deaf(account), retry=RetryPolicy(attempts=1))
+        async with lsq:
+            call = asyncio.create_task(lsq.leads.capture(LEAD))
+            await asyncio.sleep(0.1)
+            start = clock()
+            await lsq.aclose(grace=2.0)
+            assert clock() - start < 3.1
+        await asyncio.gather(call, return_exceptions=True)
+
+    virtual.run(main)
+
+
+async def _for_a_token(account: Account) -> LeadSquared:
+    lsq, _ = virtual_client(account, rate_limit=RateLimit(1, per=5.0))
+    await lsq.__aenter__()
+    await lsq.leads.capture(LEAD)
+    return lsq
+
+
+async def _between_attempts(account: Account) -> LeadSquared:
+    account.set_faults(Faults(probabilities={"refused": 1.0}), asyncio.get_running_loop().time())
+    lsq, _ = virtual_client(account, retry=RetryPolicy(base=1e6, cap=1e6, within=1e7), deadline=None)
+    return await lsq.__aenter__()
+
+
+async def _for_the_keys(account: Account) -> LeadSquared:
+    async def keys() -> Any:
+        await asyncio.sleep(1e6)
+
+    lsq, _ = virtual_client(account, **dict.fromkeys(KEYS), credentials=keys)
+    return await lsq.__aenter__()
+
+
+async def _for_a_limiter(account: Account) -> LeadSquared:
+    limiter = AsyncLimiter(1, 1000.0)
+    await limiter.acquire()
+    lsq, _ = virtual_client(account, limiter=limiter, deadline=None)
+    return await lsq.__aenter__()
+
+
+@pytest.mark.parametrize("waiting", [_for_a_token, _between_attempts, _for_the_keys, _for_a_limiter])
+def test_calls_that_wait_when_the_client_closes_fail_at_once_and_are_never_sent(
+    waiting: Callable[[Account], Awaitable[LeadSquared]],
+) -> None:
+    """Closing ends each wait (token, keys, limiter, pause) with ClientClosed, and nothing goes out later."""
+
+    async def main() -> None:
+        account = Account()
+        lsq = await waiting(account)
+        before = len(account.arrivals)
+        calls = [asyncio.create_task(lsq.leads.capture(LEAD, reference=str(n))) for n in range(3)]
+        await asyncio.sleep(0.5)
+        assert not any(call.done() for call in calls)
+        start = asyncio.get_running_loop().time()
+        await lsq.aclose()
+        errors = await asyncio.gather(*calls, return_exceptions=True)
+        assert asyncio.get_running_loop().time() - start < 0.01
+        for number, error in enumerate(errors):
+            assert isinstance(error, ClientClosed)
+            assert str(error) == "leads.capture: the client was closed before it was done. It was not sent."
+            assert (error.delivery, error.reference) == (Delivery.NOT_SENT, str(number))
+        await asyncio.sleep(100.0)
+        assert len(account.arrivals) == before
+
+    virtual.run(main)
+
+
+def test_a_poll_that_pauses_when_the_client_closes_ends_at_once() -> None:
+    """`wait` does not sleep on in a closed client."""
+
+    async def main() -> None:
+        lsq, _ = virtual_client(Account(processing_rate=0.01))
+        async with lsq:
+            receipt = await lsq.leads.capture(LEAD)
+            poll = asyncio.create_task(lsq.leads.wait(receipt.request_id))
+            await asyncio.sleep(30.0)
+        with pytest.raises(ClientClosed):
+            await poll
+
+    virtual.run(main)
+
+
+def test_a_wait_that_closing_ends_takes_no_token_from_other_clients() -> None:
+    """Another client of the account goes on at the full rate."""
+
+    async def main() -> None:
+        limit = RateLimit(2, per=5.0)
+        account = Account()
+        first, transport = virtual_client(account, rate_limit=limit)
+        second, _ = virtual_client(account, rate_limit=limit, transport=transport)
+        async with second:
+            async with first:
+                calls = [asyncio.create_task(first.leads.capture(LEAD)) for _ in range(5)]
+                await asyncio.sleep(0.1)
+            await asyncio.gather(*calls, return_exceptions=True)
+            await asyncio.gather(*(second.leads.capture(LEAD) for _ in range(4)))
+            state = second.snapshot().limit
+            assert state is not None
+            assert (state.granted, state.in_flight) == (6, 0)
+
+    virtual.run(main)
+
+
+def test_a_block_that_is_cancelled_by_a_scope_closes_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    """An anyio scope cancels the wait for what is in flight too; even then nothing stays open behind it."""
+
+    async def main() -> None:
+        lsq, _ = virtual_client(Account(faults=Faults(probabilities={"hang": 1.0})))
+        with anyio.move_on_after(1.0):
+            async with lsq:
+                await lsq.leads.capture(LEAD)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        with pytest.raises(ClientClosed):
+            await lsq.leads.capture(LEAD)
+
+    virtual.run(main)
+    assert "closed before the answer came" in caplog.text
+
+
+async def test_closing_under_a_scope_closes_the_connections(sandbox: Sandbox) -> None:
+    """The pool of a client whose block was cancelled holds no connection any more."""
+    sandbox.books.faults = Faults(probabilities={"hang": 1.0})
+    with anyio.move_on_after(0.2):
+        async with client_of(sandbox) as lsq:
+            pool = lsq._session.pipeline().transport._http._transport._inner._pool  # type: ignore[attr-defined]
+            await lsq.leads.capture(LEAD)
+    assert pool.connections == []

@@ -1,0 +1,339 @@
+"""What the package's own objects, constructors and frames show of keys and persons: nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import dataclasses
+import logging
+import pickle
+import pprint
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from leadsquared_async import (
+    ConfigurationError,
+    Credentials,
+    InvalidLead,
+    Lane,
+    LeadSquared,
+    Rejected,
+    RetryPolicy,
+    Secret,
+    StillProcessing,
+)
+from leadsquared_async.lead import encode
+from leadsquared_async.operations import Repeat
+from leadsquared_async.sandbox import Account
+from leadsquared_async.sending.call import Call, Keys
+from leadsquared_async.sending.keyed import Attached
+from leadsquared_async.sending.replies import Expect, Reply, classify
+from tests import virtual
+from tests.clients import KEYS, answering, virtual_client
+from tests.leaks import ECHO, PERSON, assert_nothing_secret, failure, shown, watching
+
+CREDENTIALS = Credentials(**KEYS)
+HOST = "https://sandbox.invalid"
+ONCE = RetryPolicy(attempts=1)
+CALL = Call(
+    operation="leads.capture",
+    method="POST",
+    path="/lead/capture",
+    query=(("contact", PERSON["EmailAddress"]),),
+    content=ECHO.encode(),
+    private=tuple(PERSON.values()),
+    repeat=Repeat.SAFE,
+    lane=Lane.BATCH,
+)
+REPLY = Reply(500, {"x-echo": ECHO}, f'{{"ExceptionType": "MXEcho", "ExceptionMessage": "{ECHO}"}}')
+
+OBJECTS: dict[str, Callable[[], object]] = {
+    "LeadSquared": lambda: LeadSquared(**KEYS, host=HOST),
+    "a copy": lambda: LeadSquared(**KEYS, host=HOST, name="shop").with_options(deadline=1.0),
+    "Session": lambda: LeadSquared(**KEYS, host=HOST)._session,
+    "Options": lambda: LeadSquared(**KEYS, host=HOST)._session.options,
+    "leads": lambda: LeadSquared(**KEYS, host=HOST).leads,
+    "Credentials": lambda: CREDENTIALS,
+    "Secret": lambda: CREDENTIALS.secret_key,
+    "Call": lambda: CALL,
+    "Attached": lambda: Attached(CREDENTIALS, Keys.ALL, CALL.query),
+    "Reply": lambda: REPLY,
+    "Outcome": lambda: classify(REPLY, Expect.REQUEST_ID, datetime(2026, 1, 1, tzinfo=UTC)),
+    "EncodedLead": lambda: encode(PERSON),
+}
+
+
+@pytest.mark.parametrize("make", OBJECTS.values(), ids=OBJECTS)
+def test_nothing_that_is_printed_shows_a_key_or_a_person(make: Callable[[], object]) -> None:
+    """repr, str, format and pprint of what a debugger or a log may meet."""
+    it = make()
+    assert_nothing_secret(f"{it!r} {it!s} {it} {pprint.pformat(it)} {pprint.pformat([it])}")
+
+
+async def test_nothing_an_open_client_holds_shows_a_key_or_a_person() -> None:
+    """The parts of an open client, a receipt, a status, the snapshot, and the tasks under way."""
+    status = {
+        "TaskStatus": {
+            "TaskType": "Lead Capture",
+            "Status": "ERROR",
+            "StatusReason": ECHO,
+            "RequestBody": ECHO,
+            "Message": ECHO,
+        }
+    }
+    gate = asyncio.Event()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/lead/status":
+            return httpx.Response(200, json=status)
+        await gate.wait()
+        return httpx.Response(200, json={"RequestID": "3f0c2c4e", "echo": ECHO})
+
+    async with answering(answer) as lsq:
+        calling = asyncio.create_task(lsq.leads.capture(PERSON, reference="form-7"))
+        await asyncio.sleep(0.01)
+        tasks = [repr(task) for task in asyncio.all_tasks() if "leadsquared" in task.get_name()]
+        assert len(tasks) == 1
+        gate.set()
+        receipt = await calling
+        look = await lsq.leads.status("3f0c2c4e")
+        still = await failure(lsq.leads.wait("3f0c2c4e", deadline=0.05))
+        pipeline = lsq._session.pipeline()
+        held = (lsq, lsq.snapshot(), pipeline, pipeline.keyring, pipeline.transport, pipeline.bucket)
+    assert isinstance(still, StillProcessing)
+    assert PERSON["EmailAddress"] in str(look.reason)
+    assert_nothing_secret(shown(still))
+    assert_nothing_secret(repr((*tasks, receipt, look, still.last_status, held)))
+
+
+@pytest.mark.parametrize("take", [pickle.dumps, copy.deepcopy, dataclasses.asdict, dataclasses.astuple])
+def test_keys_are_not_taken_out_by_accident(take: Callable[[Any], Any]) -> None:
+    """Credentials are neither pickled nor copied into a plain structure, and the refusal shows none."""
+    with pytest.raises(TypeError, match="a Secret is not pickled") as caught:
+        take(CREDENTIALS)
+    assert_nothing_secret(str(caught.value))
+
+
+def _raised(make: Callable[[], object]) -> BaseException:
+    try:
+        make()
+    except Exception as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: LeadSquared(**KEYS, host="nonsense"),
+        lambda: LeadSquared(**KEYS, region="xx"),
+        lambda: LeadSquared(**KEYS, host=HOST, timeout=-1.0),
+        lambda: LeadSquared(**KEYS, host=HOST, deadline=0.0),
+        lambda: LeadSquared(**KEYS, host=HOST, bogus=1),  # type: ignore[call-arg]
+        lambda: LeadSquared(**KEYS, credentials=CREDENTIALS, host=HOST),
+        lambda: LeadSquared(**{**KEYS, "api_key": KEYS["api_key"] + "\n"}, host=HOST),
+        lambda: Credentials(KEYS["access_key"], KEYS["secret_key"] + "\u00e9", KEYS["api_key"]),
+        lambda: Credentials(KEYS["access_key"], KEYS["secret_key"] + " ", KEYS["api_key"]),
+        lambda: Credentials(KEYS["access_key"], KEYS["secret_key"], ""),
+        lambda: Credentials(KEYS["access_key"], KEYS["secret_key"], 7),  # type: ignore[arg-type]
+    ],
+)
+def test_a_constructor_that_refuses_shows_no_key(make: Callable[[], object]) -> None:
+    """Neither the message nor the frames of a refused client hold the keys it was given."""
+    assert_nothing_secret(shown(_raised(make)))
+
+
+def test_keys_of_the_environment_show_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that takes its keys from the environment and is refused shows none either."""
+    for name, key in KEYS.items():
+        monkeypatch.setenv(f"LEADSQUARED_{name.upper()}", key)
+    assert_nothing_secret(shown(_raised(lambda: LeadSquared(host="nonsense"))))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda lsq: lsq.leads.capture({**PERSON, "Notes": b"bytes"}),
+        lambda lsq: lsq.leads.capture({**PERSON, "Phone ": PERSON["Phone"]}),
+        lambda lsq: lsq.leads.capture({**PERSON, PERSON["EmailAddress"]: "x"}),
+        lambda lsq: lsq.leads.capture(PERSON, search_by=PERSON["EmailAddress"]),
+        lambda lsq: lsq.leads.capture(PERSON, update_behavior=PERSON["EmailAddress"]),
+        lambda lsq: lsq.leads.capture(PERSON, deadline=-1.0),
+        lambda lsq: lsq.leads.capture(PERSON, bogus=PERSON["EmailAddress"]),
+        lambda lsq: lsq.leads.capture(PERSON["EmailAddress"]),
+        lambda lsq: lsq.request("POST", f"/lead?{PERSON['EmailAddress']}", json=PERSON),
+        lambda lsq: lsq.request("POST", "/lead", json={"when": {PERSON["EmailAddress"]}}),
+        lambda lsq: lsq.request("POST", "/lead", json=PERSON, bogus=1),
+        lambda lsq: lsq.request("POST", "/lead", json=PERSON, host="sync"),
+        lambda lsq: lsq.request("POST", "/lead", query={"contact": PERSON["EmailAddress"] + "\ud800"}),
+        lambda lsq: lsq.request("POST", "/lead", query={"contact": [PERSON["EmailAddress"]]}),
+        lambda lsq: lsq.request("POST", "/lead", json=PERSON["EmailAddress"] + "\ud800"),
+    ],
+)
+async def test_a_call_that_is_refused_before_it_is_sent_shows_nobody(
+    use: Callable[[LeadSquared], Any],
+) -> None:
+    """Wrong leads, options and arguments are refused without a word or a frame that holds the person."""
+    async with watching() as watch, answering(lambda request: httpx.Response(200, json={})) as lsq:
+        error = await failure(use(lsq))
+    assert isinstance(error, InvalidLead | ConfigurationError | TypeError)
+    assert_nothing_secret(shown(error))
+    watch.assert_nothing_secret()
+
+
+@pytest.mark.parametrize("kind", [OSError, KeyError, asyncio.CancelledError, TypeError])
+async def test_a_credentials_callable_that_fails_shows_no_key(kind: type[BaseException]) -> None:
+    """Its error is the cause, and the frames that it passed are empty."""
+
+    async def keys() -> Credentials:
+        await asyncio.sleep(0)
+        raise kind("the vault is sealed")
+
+    lsq = answering(lambda request: httpx.Response(401), **dict.fromkeys(KEYS), credentials=keys)
+    async with watching() as watch, lsq:
+        error = await failure(lsq.leads.capture(PERSON))
+    assert isinstance(error, ConfigurationError)
+    assert isinstance(error.__cause__, kind)
+    assert_nothing_secret(shown(error))
+    watch.assert_nothing_secret()
+
+
+async def test_an_error_that_is_not_ours_leaves_without_what_the_frames_held() -> None:
+    """A bug in a caller's transport is raised as it is; httpx's frames and ours hold no request any more."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise KeyError
+
+    class Faulty(httpx.MockTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            try:
+                return await super().handle_async_request(request)
+            except KeyError:
+                1 / 0  # noqa: B018
+            raise AssertionError
+
+    async with watching() as watch, answering(None, transport=Faulty(answer)) as lsq:
+        error = await failure(lsq.leads.capture(PERSON))
+    assert isinstance(error, ZeroDivisionError)
+    assert isinstance(error.__context__, KeyError)
+    assert_nothing_secret(shown(error))
+    watch.assert_nothing_secret()
+
+
+async def test_what_the_caller_was_handling_keeps_its_frames() -> None:
+    """Only what the package raised is emptied: the caller's own error, its context, can be debugged."""
+
+    def fail() -> None:
+        clue = "the caller's own"
+        raise KeyError(len(clue))
+
+    async with answering(lambda request: httpx.Response(400)) as lsq:
+        try:
+            fail()
+        except KeyError as own:
+            error = await failure(lsq.leads.capture(PERSON))
+            frames = [frame for frame, _ in traceback.walk_tb(own.__traceback__)]
+    assert error is not None
+    assert isinstance(error.__context__, KeyError)
+    assert frames[-1].f_locals == {"clue": "the caller's own"}
+
+
+async def test_a_coroutine_of_the_callers_that_an_error_passed_goes_on() -> None:
+    """To empty a frame ends a coroutine that still runs: those of others are left alone."""
+    answers: asyncio.Queue[asyncio.Future[httpx.Response]] = asyncio.Queue()
+    served = 0
+
+    async def worker() -> None:
+        nonlocal served
+        while True:
+            future = await answers.get()
+            served += 1
+            try:
+                1 / 0  # noqa: B018
+            except ZeroDivisionError as error:
+                future.set_exception(error)
+
+    class Queued(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            future: asyncio.Future[httpx.Response] = asyncio.get_running_loop().create_future()
+            await answers.put(future)
+            return await future
+
+    working = asyncio.create_task(worker())
+    async with answering(None, transport=Queued()) as lsq:
+        for _ in range(3):
+            assert isinstance(await failure(lsq.leads.capture(PERSON)), ZeroDivisionError)
+    assert served == 3
+    assert not working.done()
+    working.cancel()
+
+
+async def test_a_transport_that_names_the_address_before_it_sends_shows_no_key() -> None:
+    """A connection error's own words are of use and are kept, without keys and without the query."""
+
+    class Talkative(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            raise httpx.ConnectError(f"no route to {request.url}")
+
+    async with watching() as watch, answering(None, transport=Talkative(), retry=ONCE) as lsq:
+        query = {"contact": PERSON["EmailAddress"], "tel": PERSON["Phone"]}
+        error = await failure(lsq.request("GET", "/lead/find", query=query))
+    assert "no route to https://sandbox.invalid/lead/find" in str(error)
+    assert_nothing_secret(shown(error or AssertionError()))
+    watch.assert_nothing_secret()
+
+
+async def test_names_of_attributes_stay_readable_in_a_request_of_ones_own() -> None:
+    """The values of a body are masked where LeadSquared repeats them, the schema names at fault are not."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        words = f"Attribute(s) does not exist - mx_Town, for {' '.join(PERSON.values())} of 560001"
+        return httpx.Response(500, json={"ExceptionType": "MXUnknown", "ExceptionMessage": words})
+
+    body = [{"Attribute": "mx_Town", "Value": 560001}]
+    body += [{"Attribute": name, "Value": value} for name, value in PERSON.items()]
+    async with answering(answer) as lsq:
+        with pytest.raises(Rejected, match="does not exist - mx_Town, for") as caught:
+            await lsq.request("POST", "/lead/capture", json=body)
+    assert_nothing_secret(str(caught.value))
+    assert "560001" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["httpcore.http11", "httpcore.http2", "hpack.hpack", "hpack.table"])
+async def test_loggers_below_the_transport_are_redacted_within_an_exchange(name: str) -> None:
+    """What httpcore and HTTP/2's header compression log of a request, they log without keys."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        logging.getLogger(name).debug("sending %r %r", request.url.raw_path, request.headers.raw)
+        return httpx.Response(200, json={"RequestID": "3f0c2c4e"})
+
+    async with watching() as watch, answering(answer) as lsq:
+        await lsq.leads.capture(PERSON)
+    assert name in watch.loggers
+    watch.assert_nothing_secret()
+
+
+def test_a_secret_compares_and_hashes_without_showing() -> None:
+    """A Secret is equal to another of the same value, and to nothing else."""
+    assert Secret("a") == Secret("a") != Secret("b")
+    assert Secret("a") != "a"
+    assert len({Secret("a"), Secret("a")}) == 1
+
+
+def test_an_unfinished_wait_shows_nobody() -> None:
+    """StillProcessing chains the polls' own trouble; none of its frames holds a thing."""
+
+    async def main() -> None:
+        lsq, _ = virtual_client(Account(processing_rate=0.01))
+        async with lsq:
+            receipt = await lsq.leads.capture(PERSON)
+            error = await failure(lsq.leads.wait(receipt.request_id, deadline=20.0))
+        assert isinstance(error, StillProcessing)
+        assert_nothing_secret(shown(error))
+
+    virtual.run(main)
