@@ -1,0 +1,273 @@
+"""One lead through the whole client, against a sandbox that fails, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from leadsquared_async import (
+    APIError,
+    ConnectionFailed,
+    DeadlineExceeded,
+    Delivery,
+    Fault,
+    LeadSquared,
+    LeadSquaredError,
+    NotFound,
+    RateLimit,
+    RateLimited,
+    Rejected,
+    RequestState,
+    RetryPolicy,
+    ServerError,
+    StillProcessing,
+    Timeout,
+)
+from leadsquared_async.sandbox import Account, Books, Faults
+from tests import virtual
+from tests.clients import LEAD, virtual_client
+
+NOBODY = {"FirstName": "Bret"}
+
+
+def play(
+    what: Callable[[LeadSquared, Books], Awaitable[Any]],
+    faults: Faults | None = None,
+    options: dict[str, Any] | None = None,
+    **account: Any,
+) -> Any:
+    """Run something with a client of a sandbox in virtual time."""
+
+    async def main() -> Any:
+        client, transport = virtual_client(
+            Account(faults=faults or Faults(latency=0.1), **account), **(options or {})
+        )
+        async with client as lsq:
+            return await what(lsq, transport.books)
+
+    return virtual.run(main)
+
+
+def failing(*script: str) -> Faults:
+    return Faults(script=script, latency=0.1, operations=("capture",))
+
+
+async def capture(lsq: LeadSquared, books: Books) -> tuple[int, int, int]:
+    receipt = await lsq.leads.capture(LEAD)
+    await asyncio.sleep(60)  # time to be processed
+    return receipt.attempts, len(books.leads), books.repeated
+
+
+@pytest.mark.parametrize(
+    ("script", "attempts", "repeated"),
+    [
+        ((), 1, 0),
+        (("500",), 2, 0),
+        (("500", "503", "502", "504", "reset"), 6, 0),
+        (("refused", "refused"), 3, 0),
+        (("lost+taken",), 2, 1),
+        (("half-body+taken",), 2, 1),
+        (("504+taken", "html+taken", "empty+taken"), 4, 3),
+        (("huge+taken", "empty-object+taken"), 3, 2),
+        (("hang",), 2, 0),
+        (("drip-body",), 1, 0),
+        (("429",) * 12, 13, 0),
+    ],
+)
+def test_a_lead_that_can_be_matched_gets_through(
+    script: tuple[str, ...], attempts: int, repeated: int
+) -> None:
+    """Through every fault that passes, an identified lead arrives; in the end there is one of it."""
+    assert play(capture, failing(*script)) == (attempts, 1, repeated)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "delivery", "attempts"),
+    [
+        ("lost+taken", ConnectionFailed, Delivery.UNKNOWN, 1),
+        ("lost", ConnectionFailed, Delivery.UNKNOWN, 1),
+        ("504", ServerError, Delivery.UNKNOWN, 1),
+        ("hang+taken", Timeout, Delivery.UNKNOWN, 1),
+        ("html+taken", ServerError, Delivery.UNKNOWN, 1),
+        ("500-mx", Rejected, Delivery.REJECTED, 1),
+        ("200-mx", Rejected, Delivery.REJECTED, 1),
+        ("redirect", APIError, Delivery.REJECTED, 1),
+    ],
+)
+def test_a_lead_that_would_be_made_twice_is_not_sent_twice(
+    fault: str, error: type[LeadSquaredError], delivery: Delivery, attempts: int
+) -> None:
+    """Without an identifier an unknown delivery is the end, and the error says that it may have arrived."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        with pytest.raises(error) as caught:
+            await lsq.leads.capture(NOBODY, reference="form-1")
+        assert (caught.value.delivery, caught.value.attempts) == (delivery, attempts)
+        assert (caught.value.reference, caught.value.operation) == ("form-1", "leads.capture")
+        assert ("may have arrived" in str(caught.value)) is (delivery is Delivery.UNKNOWN)
+        await asyncio.sleep(60)
+        assert len(books.leads) <= 1
+
+    play(send, failing(fault))
+
+
+def test_a_call_that_may_have_arrived_once_never_says_it_did_not() -> None:
+    """Lost first, refused by the connection later: the whole call is unknown."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        with pytest.raises(ConnectionFailed) as caught:
+            await lsq.leads.capture(LEAD)
+        assert caught.value.delivery is Delivery.UNKNOWN
+        assert caught.value.attempts == 3
+
+    play(send, failing("lost+taken", "refused", "refused"), {"retry": RetryPolicy(attempts=3)})
+
+
+def test_refusals_by_the_limit_use_up_the_deadline_only() -> None:
+    """429 without end: the call ends with its deadline, caused by RateLimited, not with its attempts."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        start = asyncio.get_running_loop().time()
+        with pytest.raises(DeadlineExceeded) as caught:
+            await lsq.leads.capture(LEAD, deadline=100)
+        assert caught.value.attempts > 6
+        assert caught.value.delivery is Delivery.REJECTED
+        assert isinstance(caught.value.__cause__, RateLimited)
+        assert asyncio.get_running_loop().time() - start <= 100
+
+    play(send, Faults(probabilities={"429": 1.0}))
+
+
+def test_a_retry_after_silences_the_whole_client() -> None:
+    """After a 429 with Retry-After 7 nobody sends for 7 seconds."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        await asyncio.gather(*(lsq.leads.capture({"EmailAddress": f"b{n}@example.com"}) for n in range(6)))
+        times = [arrival.time for arrival in books.arrivals]
+        refused = next(arrival.time for arrival in books.arrivals if arrival.over_limit)
+        assert not [time for time in times if refused + 0.2 < time < refused + 7]
+
+    play(send, limit=(2, 5.0), retry_after="7", options={"rate_limit": RateLimit(3, per=5.0)})
+
+
+def test_a_lower_limit_is_learnt_from_the_answer() -> None:
+    """An account that says 10 in 5 seconds is kept to from then on."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        await asyncio.gather(*(lsq.leads.capture({"EmailAddress": f"b{n}@example.com"}) for n in range(60)))
+        limit = lsq.snapshot().limit
+        assert limit is not None
+        assert (limit.limit.calls, limit.limit.per) == (10, 5.0)
+        late = [arrival for arrival in books.arrivals if arrival.time > books.arrivals[0].time + 15]
+        assert late
+        assert not any(arrival.over_limit for arrival in late)
+
+    play(send, limit=(10, 5.0))
+
+
+def test_the_whole_client_keeps_to_the_limit() -> None:
+    """1,000 captures at once through the whole client over the slow network: none refused, all taken."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        leads = ({"EmailAddress": f"b{number}@example.com"} for number in range(1000))
+        receipts = await asyncio.gather(*(lsq.leads.capture(lead) for lead in leads))
+        assert len({receipt.request_id for receipt in receipts}) == 1000
+        assert (books.over_limit, books.most_arrivals()) == (0, 25)
+        assert books.arrivals[-1].time - books.arrivals[0].time <= 1.06 * 195
+
+    play(send, Faults(latency=0.04, tail=0.02), count_refused=True)
+
+
+def test_an_attempt_is_bounded_however_slowly_the_server_drips() -> None:
+    """`timeout` bounds the whole attempt, not each read of it."""
+
+    async def send(lsq: LeadSquared, books: Books) -> float:
+        start = asyncio.get_running_loop().time()
+        with pytest.raises(Timeout):
+            await lsq.leads.capture(NOBODY)
+        return asyncio.get_running_loop().time() - start
+
+    took = play(send, Faults(script=("drip-body",), drip=0.9), {"timeout": 2.0})
+    assert took == pytest.approx(2.0, abs=0.1)
+
+
+def test_a_deadline_bounds_the_whole_call() -> None:
+    """A form's deadline of 10 s holds while LeadSquared is down."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        start = asyncio.get_running_loop().time()
+        with pytest.raises(DeadlineExceeded) as caught:
+            await lsq.leads.capture(LEAD, deadline=10)
+        assert asyncio.get_running_loop().time() - start <= 10
+        assert caught.value.fault is Fault.SERVER
+
+    play(
+        send,
+        Faults(probabilities={"503": 1.0}, latency=0.5),
+        {"retry": RetryPolicy(attempts=100, within=100)},
+    )
+
+
+def test_a_failed_status_is_returned_with_leadsquareds_reason() -> None:
+    """An attribute that does not exist is accepted first, and fails in the status."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        receipt = await lsq.leads.capture({**LEAD, "mx_Typo": "x"})
+        status = await lsq.leads.wait(receipt.request_id)
+        assert (status.state, status.is_final, status.lead_id) == (RequestState.FAILED, True, None)
+        assert "mx_Typo" in str(status.reason)
+
+    play(send, attributes={"FirstName", "EmailAddress"})
+
+
+def test_a_wait_that_runs_out_can_be_taken_up_again() -> None:
+    """StillProcessing is no failure: the same id, waited for again, is found."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        receipts = [await lsq.leads.capture({"EmailAddress": f"b{n}@example.com"}) for n in range(3)]
+        with pytest.raises(StillProcessing) as caught:
+            await lsq.leads.wait(receipts[-1].request_id, deadline=30)
+        assert caught.value.request_id == receipts[-1].request_id
+        assert caught.value.delivery is Delivery.ACCEPTED
+        assert caught.value.last_status is not None
+        assert caught.value.last_status.state is RequestState.QUEUED
+        assert (await lsq.leads.wait(receipts[-1].request_id)).succeeded
+
+    play(send, processing_rate=1)
+
+
+@pytest.mark.parametrize("unknown_id", ["404", "empty"])
+def test_an_id_that_is_not_known_yet_gets_time(unknown_id: str) -> None:
+    """A 404 or an empty answer to an early poll means: not known yet."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        receipt = await lsq.leads.capture(LEAD)
+        with pytest.raises(NotFound):
+            await lsq.leads.status(receipt.request_id)
+        assert (await lsq.leads.wait(receipt.request_id)).succeeded
+
+    play(send, unknown_id=unknown_id, known_after=20.0)
+
+
+def test_an_id_that_stays_unknown_is_an_error() -> None:
+    """After a minute an unknown id is taken for a wrong one."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        with pytest.raises(NotFound):
+            await lsq.leads.wait("00000000-0000-0000-0000-000000000000")
+
+    play(send)
+
+
+def test_a_wait_survives_an_outage() -> None:
+    """LeadSquared down for five minutes while a request is followed: the outcome is found."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        receipt = await lsq.leads.capture(LEAD)
+        books.faults = Faults(outage=(books.now, books.now + 300))
+        assert (await lsq.leads.wait(receipt.request_id)).succeeded
+
+    play(send)

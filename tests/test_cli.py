@@ -1,0 +1,128 @@
+"""The command line, run as a person runs it."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from leadsquared_async.cli import demo as demo_module
+from leadsquared_async.cli.demo import run_demo
+from leadsquared_async.sandbox import Faults
+
+COMMAND = [sys.executable, "-m", "leadsquared_async"]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("command", ["demo", "sandbox"])
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    """`--help` says what the command does and shows a line to copy."""
+    finished = run(command, "--help")
+    assert finished.returncode == 0
+    assert f"Example: leadsquared {command}" in finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["sandbox", "--fault", "nonsense=1"], "no fault is called 'nonsense'"),
+        (["sandbox", "--fault", "500"], "NAME=SHARE"),
+        (["sandbox", "--limit", "fast"], "calls/seconds"),
+        (["sandbox", "--counting", "fingers"], "counting is one of"),
+        (["demo", "--leads", "0"], "--leads"),
+        (["nothing"], "No such command"),
+    ],
+)
+def test_bad_usage_exits_with_2_and_says_what_to_write(arguments: list[str], said: str) -> None:
+    """Options that make no sense end with status 2, a sentence, and no traceback."""
+    finished = run(*arguments)
+    assert finished.returncode == 2
+    assert said in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_a_port_in_use_is_said() -> None:
+    """A port that somebody else has is named, with status 2."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        finished = run("sandbox", "--port", str(taken.getsockname()[1]))
+    assert finished.returncode == 2
+    assert "cannot listen on port" in finished.stderr
+
+
+def test_the_sandbox_prints_an_environment_that_works_and_stops_on_an_interrupt(tmp_path: Path) -> None:
+    """What `leadsquared sandbox` prints can be sourced by a shell; the client then finds everything."""
+    script = tmp_path / "capture.py"
+    script.write_text(
+        "import asyncio\n"
+        "from leadsquared_async import LeadSquared\n"
+        "async def main():\n"
+        "    async with LeadSquared() as lsq:\n"
+        "        print((await lsq.leads.capture({'EmailAddress': 'bret@example.com'})).request_id)\n"
+        "asyncio.run(main())\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LEADSQUARED_")}
+    serving = subprocess.Popen(
+        [*COMMAND, "sandbox", "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**environment, "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        assert serving.stdout is not None
+        exports = [serving.stdout.readline() for _ in range(4)]
+        shell = "".join(exports) + f"{sys.executable} {script}"
+        captured = subprocess.run(
+            ["sh", "-c", shell], capture_output=True, text=True, timeout=60, check=True, env=environment
+        )
+        assert re.fullmatch(r"[0-9a-f-]{36}\n", captured.stdout)
+        url = exports[0].split("=", 1)[1].strip()
+        with urllib.request.urlopen(f"{url}/_sandbox/summary", timeout=10) as answer:
+            assert b'"accepted":1' in answer.read().replace(b" ", b"")
+    finally:
+        serving.send_signal(signal.SIGINT)
+        assert serving.wait(timeout=20) == 0
+        serving.stdout.close()
+
+
+@pytest.fixture
+def fast_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo under a limit that lets it end in a moment; its faults stay."""
+    monkeypatch.setattr(demo_module, "LIMIT", (25, 0.05))
+
+
+@pytest.mark.usefixtures("fast_demo")
+async def test_the_demo_sends_every_lead_and_shows_no_personal_data() -> None:
+    """All leads arrive, once each; the summary is the sandbox's; no e-mail address and no key is shown."""
+    console = Console(record=True, width=120, force_terminal=False, file=io.StringIO())
+    assert await run_demo(console, 50, seed=1)
+    shown = console.export_text()
+    assert re.search(r"leads that arrived\s+50 of 50", shown)
+    assert re.search(r"refused with 429\s+0", shown)
+    assert re.search(r"captures taken\s+51, 1 of them a second time", shown)
+    assert (
+        len(re.findall(r"RequestID [0-9a-f-]{36}, lead id [0-9a-f-]{36}, (?:new lead|updated)", shown)) == 8
+    )
+    assert "@" not in shown
+    assert "Visitor" not in shown
+    assert "0123456789abcdef" not in shown
+
+
+@pytest.mark.usefixtures("fast_demo")
+async def test_the_demo_says_when_a_lead_did_not_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lead that LeadSquared refuses for good makes the demo's answer no."""
+    monkeypatch.setattr(demo_module, "FAULTS", Faults(script=("500-mx",), operations=("capture",)))
+    console = Console(record=True, width=120, force_terminal=True, file=io.StringIO())
+    assert not await run_demo(console, 5, seed=1)
+    assert "not every lead arrived" in console.export_text()
