@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test test-lowest check bench docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -17,6 +17,13 @@ demo: $(STAMP) ## 100 leads through a LeadSquared on this machine, to their outc
 
 test: $(STAMP) ## all tests
 	$(BIN)/python -m pytest -n 2
+
+test-lowest: ## all tests, with the lowest version of every dependency that pyproject.toml allows
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(PYTHON) tests/lowest.py > $(VENV)-lowest/lowest.txt
+	$(VENV)-lowest/bin/python -m pip install --quiet --editable ".[all]" --group dev --constraint $(VENV)-lowest/lowest.txt
+	$(VENV)-lowest/bin/python -m pytest -n 2
 
 check: $(STAMP) ## linters and types
 	$(BIN)/ruff check
@@ -31,4 +38,4 @@ docs: $(STAMP) ## type-check and run every snippet of README and docs
 	$(BIN)/python -m pytest tests/test_documentation.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest .mypy_cache .pytest_cache .ruff_cache .hypothesis

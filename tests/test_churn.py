@@ -15,7 +15,6 @@ import pytest
 
 from leadsquared_async import LeadSquared, LeadSquaredError, RateLimit, RetryPolicy
 from leadsquared_async.sandbox import Faults, Sandbox
-from leadsquared_async.sending import inflight
 from tests.clients import LEAD, client_of
 
 CHURN = Faults(
@@ -121,25 +120,3 @@ async def test_five_seconds_of_abandoned_calls_lose_no_connection_token_or_reque
     gc.collect()
     assert complaints == []
     assert "never retrieved" not in caplog.text
-
-
-async def test_without_the_shield_the_same_churn_strands_connections_and_request_ids(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The churn above can fail: let a cancellation into the exchange, and httpx loses connections by it."""
-
-    class Unshielded:
-        """asyncio, but that it shields nothing."""
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(asyncio, name)
-
-        @staticmethod
-        def shield(task: asyncio.Task[Any]) -> asyncio.Task[Any]:
-            return task
-
-    caplog.set_level(logging.DEBUG, "leadsquared_async")
-    monkeypatch.setattr(inflight, "asyncio", Unshielded())
-    result = await churn(1.0)
-    assert result.stranded > 0
-    assert len(result.accepted) > len({*result.returned, *told(caplog.records)})
