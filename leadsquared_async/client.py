@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Literal, Self
-
-import httpx
-from aiolimiter import AsyncLimiter
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from leadsquared_async.config import (
     NOT_GIVEN,
@@ -30,6 +27,10 @@ from leadsquared_async.sending.call import Call, Host, Keys, Settings, json_cont
 from leadsquared_async.sending.replies import Expect
 from leadsquared_async.sending.sealing import sealed, sealed_init
 from leadsquared_async.sending.session import Options, Sender, Session, Snapshot
+
+if TYPE_CHECKING:
+    import httpx
+    from aiolimiter import AsyncLimiter
 
 __all__ = ["LeadSquared"]
 
@@ -93,19 +94,13 @@ class LeadSquared:
             raise ConfigurationError(
                 "credentials has to be a Credentials, or an async callable that returns one"
             )
-        if limiter is not None and not isinstance(limiter, AsyncLimiter):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError("limiter has to be an aiolimiter.AsyncLimiter")
-        if transport is not None and not isinstance(transport, httpx.AsyncBaseTransport):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError(
-                "transport has to be an httpx.AsyncBaseTransport, such as AsyncHTTPTransport(...)"
-            )
         self._session = Session(
             Options(
                 hosts=hosts_from(host, sync_host, region, os.environ),
                 credentials=credentials,
                 rate_limit=rate_limit_from(rate_limit, os.environ),
-                limiter=limiter,
-                transport=transport,
+                limiter=None if limiter is None else _checked_limiter(limiter),
+                transport=None if transport is None else _checked_transport(transport),
                 name=name,
             )
         )
@@ -268,6 +263,24 @@ def _checked_query(query: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     except UnicodeEncodeError:
         raise ConfigurationError("query holds half of a surrogate pair, which is no text") from None
     return pairs
+
+
+def _checked_limiter(limiter: AsyncLimiter) -> AsyncLimiter:
+    from aiolimiter import AsyncLimiter  # noqa: PLC0415 - imported by whoever made one
+
+    if not isinstance(limiter, AsyncLimiter):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError("limiter has to be an aiolimiter.AsyncLimiter")
+    return limiter
+
+
+def _checked_transport(transport: httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:
+    import httpx  # noqa: PLC0415 - the same
+
+    if not isinstance(transport, httpx.AsyncBaseTransport):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(
+            "transport has to be an httpx.AsyncBaseTransport, such as AsyncHTTPTransport(...)"
+        )
+    return transport
 
 
 def _checked_retry(retry: RetryPolicy) -> RetryPolicy:

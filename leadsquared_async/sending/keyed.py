@@ -81,7 +81,7 @@ class KeyedTransport(httpx.AsyncBaseTransport):
             await self._inner.aclose()
 
     def _address(self, url: httpx.URL, keyed: Attached) -> httpx.URL:
-        """The URL with keys and query; remembered where nothing but the keys is added, since httpx is slow."""
+        """The URL with keys and query; remembered if only the keys are added: httpx parses slowly."""
         if keyed.query or keyed.keys is not Keys.ALL:
             query = keyed.query_string()
             return url.copy_with(raw_path=url.raw_path + b"?" + query) if query else url

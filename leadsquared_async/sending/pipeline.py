@@ -9,9 +9,9 @@ import random
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import anyio
-from aiolimiter import AsyncLimiter
 from tenacity import AsyncRetrying, RetryCallState
 
 from leadsquared_async.config import Credentials, Hosts, RateLimit
@@ -35,6 +35,9 @@ from leadsquared_async.sending.sharing import join_bucket
 from leadsquared_async.sending.tracing import traced
 from leadsquared_async.sending.transport import Transport
 from leadsquared_async.sending.wording import delivery_sentence, error_from
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
 
 __all__ = ["Pipeline", "Sent"]
 

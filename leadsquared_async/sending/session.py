@@ -10,10 +10,7 @@ import os
 import warnings
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
-
-import httpx
-from aiolimiter import AsyncLimiter
+from typing import TYPE_CHECKING, Any
 
 from leadsquared_async.config import (
     NOT_GIVEN,
@@ -28,8 +25,12 @@ from leadsquared_async.errors import ClientClosed, ConfigurationError
 from leadsquared_async.sending.bucket import Lane, LimitSnapshot
 from leadsquared_async.sending.call import Call, Host, Settings
 from leadsquared_async.sending.keyring import Keyring
-from leadsquared_async.sending.pipeline import Pipeline, Sent
-from leadsquared_async.sending.transport import Transport
+
+if TYPE_CHECKING:
+    import httpx
+    from aiolimiter import AsyncLimiter
+
+    from leadsquared_async.sending.pipeline import Pipeline, Sent
 
 __all__ = ["Options", "Sender", "Session", "Snapshot"]
 
@@ -84,6 +85,10 @@ class Session:
         if self._state is not _State.NEW:
             state = "is open already" if self._state is _State.OPEN else "was closed"
             raise ClientClosed(f"this client {state}: make a new LeadSquared() for another `async with`")
+        # They bring httpx, tenacity and anyio, slow to import: only for those who open a client.
+        from leadsquared_async.sending.pipeline import Pipeline  # noqa: PLC0415
+        from leadsquared_async.sending.transport import Transport  # noqa: PLC0415
+
         options = self.options
         self._pipeline = Pipeline(
             hosts=options.hosts,

@@ -1,0 +1,1 @@
+"""What the client costs, and whether it keeps to the limit: `python -m benchmarks`."""

@@ -1,0 +1,38 @@
+"""Run the benchmarks that are named, or all: `python -m benchmarks [name ...]`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+
+from benchmarks import capture_cost, connections, import_cost, rate, stranger, token_cost
+from benchmarks.figures import Figure
+
+BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
+    "capture_cost": capture_cost.measure,
+    "import_cost": import_cost.measure,
+    "token_cost": token_cost.measure,
+    "stranger": stranger.measure,
+    "rate": rate.measure,
+    "connections": connections.measure,
+}
+
+
+def main(names: list[str]) -> int:
+    """The exit status: 0 if every budget was met, 1 if one was missed, 2 for an unknown name."""
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        print(f"no such benchmark: {', '.join(unknown)}; choose from {', '.join(BENCHMARKS)}")
+        return 2
+    missed = 0
+    for name in names or BENCHMARKS:
+        for figure in BENCHMARKS[name]():
+            print(f"{name:<13} {figure}", flush=True)
+            missed += not figure.is_met
+    if missed:
+        print(f"{missed} missed")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,65 @@
+"""CPU of importing the client in a fresh interpreter, against that of importing httpx."""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+
+from benchmarks.figures import Figure
+from benchmarks.processes import ROOT
+
+BUDGET = 1.35
+PAIRS = 15
+IMPORT = ("from leadsquared_async import LeadSquared", "import httpx")
+OPEN = tuple(
+    f"import asyncio\n{line}\nasync def main():\n    async with {client}: pass\nasyncio.run(main())"
+    for line, client in zip(
+        IMPORT,
+        (
+            "LeadSquared(host='http://127.0.0.1:9', access_key='a', secret_key='s', api_key='k')",
+            "httpx.AsyncClient(trust_env=False)",
+        ),
+        strict=True,
+    )
+)
+"""What is imported only when a client is opened shows here."""
+PLAIN = "import sys; sys.modules['click'] = None\n"
+"""httpx imports click and rich where they are installed, and would make us look better than we are."""
+
+
+def measure() -> Iterator[Figure]:
+    """The ratios, as after a plain `pip install leadsquared_async`, and as it is in this environment."""
+    with tempfile.TemporaryDirectory() as compiled:
+        for what, codes, before in (
+            ("import / import httpx, plain install", IMPORT, PLAIN),
+            ("import / import httpx, this environment", IMPORT, ""),
+            ("import and open / httpx, plain install", OPEN, PLAIN),
+        ):
+            ours, theirs = (before + code for code in codes)
+            for warm_up in (ours, theirs):
+                _cpu(warm_up, compiled)
+            pairs = [(_cpu(ours, compiled), _cpu(theirs, compiled)) for _ in range(PAIRS)]
+            medians = (statistics.median(side) * 1e3 for side in zip(*pairs, strict=True))
+            yield Figure(
+                what,
+                statistics.median(ours / theirs for ours, theirs in pairs),
+                most=BUDGET,
+                note="{:.0f} / {:.0f} ms of CPU".format(*medians),
+            )
+
+
+def _cpu(code: str, compiled: str) -> float:
+    """Seconds of user and system time of an interpreter that runs the code, once it is compiled.
+
+    A checkout may not be allowed to keep bytecode, as an installed package does, so it is kept elsewhere.
+    """
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": compiled}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
