@@ -300,11 +300,11 @@ class RateLimit:
         return self.per / self.calls * (1 + self.margin)
 
     def within(self, other: RateLimit) -> RateLimit:
-        """The largest limit that keeps to both this one and `other`, with this one's margin."""
+        """The largest limit, of no shorter window than this one, that keeps to both."""
         calls = min(self.calls, other.calls)
-        # A window of theirs meets at most this many whole bursts of ours, each of `calls`.
-        per = max(limit.per / (limit.calls // calls) for limit in (self, other))
-        return RateLimit(calls, per, self.margin)
+        # A window of the other meets at most this many whole bursts of ours, each of `calls`.
+        per = max(self.per, other.per / (other.calls // calls))
+        return RateLimit(calls, per, max(self.margin, other.margin))
 
     def __str__(self) -> str:
         return f"{self.calls}/{self.per:g}"

@@ -342,3 +342,41 @@ async def test_calls_that_arrive_a_window_after_they_were_given_up_are_allowed_f
     sent = await asyncio.gather(*(spend(bucket, seconds=0.0) for _ in range(50)))
     arrivals = [start + 5.0] * 25 + list(sent)
     assert most_in_any_window(sorted(arrivals), 5.0 - 1e-6) <= 25
+
+
+@pytest.mark.parametrize("other", [RateLimit(10, per=1.0), RateLimit(5, per=1.0), RateLimit(1, per=0.2)])
+def test_a_smaller_limit_with_a_shorter_window_brings_no_second_burst(other: RateLimit) -> None:
+    """25 calls in flight when another client declares a shorter window: still at most 25 arrivals in 5 s."""
+
+    async def main() -> None:
+        bucket = Bucket(DEFAULT)
+        calls = [asyncio.create_task(spend(bucket, seconds=0.1)) for _ in range(100)]
+        await asyncio.sleep(0.05)
+        bucket.lower(other, "another client")
+        assert most_in_any_window(sorted(await asyncio.gather(*calls)), 5.0 - 1e-6) <= 25
+
+    virtual.run(main)
+
+
+@in_virtual_time
+async def test_nothing_sent_after_a_ceiling_was_learnt_passes_it() -> None:
+    """At full pace, lowered to 10 in 5 s: each call sent from then on is at most the tenth of its 5 s."""
+    bucket = Bucket(DEFAULT)
+    calls = [asyncio.create_task(spend(bucket)) for _ in range(150)]
+    await asyncio.sleep(12)
+    learnt = now()
+    bucket.lower(RateLimit(10, per=5.0), "another client")
+    sent = sorted(await asyncio.gather(*calls))
+    for when in (when for when in sent if when > learnt):
+        assert sum(when - 5.0 + 1e-6 < earlier <= when for earlier in sent) <= 10
+
+
+@in_virtual_time
+async def test_withdrawn_tokens_come_back_while_nobody_sends() -> None:
+    """After a storm of refusals and a long silence all tokens are back."""
+    bucket = Bucket(DEFAULT)
+    for _ in range(40):
+        await refuse(bucket)
+    assert bucket.snapshot().withdrawn == 24
+    await asyncio.sleep(25 * 5 + 15)
+    assert (bucket.snapshot().withdrawn, bucket.snapshot().free) == (0, 25)

@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 from aiolimiter import AsyncLimiter
 
-from leadsquared_async import DeadlineExceeded, RateLimit
+from leadsquared_async import Credentials, DeadlineExceeded, Lane, RateLimit
 from leadsquared_async.sandbox import Account, Faults
 from leadsquared_async.sending import sharing
+from leadsquared_async.sending.sharing import join_bucket
 from tests import virtual
-from tests.clients import LEAD, virtual_client
+from tests.clients import KEYS, LEAD, virtual_client
 
 # Without any latency, calls would arrive on the very edge of the server's window.
 NEAR = Faults(latency=0.002)
+HOST = "https://sandbox.invalid"
+CREDENTIALS = Credentials(**KEYS)
 
 
 def follow(earlier: virtual.VirtualLoop, main: Callable[[], Coroutine[Any, Any, None]], pause: float) -> None:
@@ -198,5 +201,49 @@ def test_a_limiter_without_room_costs_no_token() -> None:
             state = lsq.snapshot().limit
             assert state is not None
             assert (state.free, state.in_flight) == (25, 0)
+
+    virtual.run(main)
+
+
+def test_a_pause_that_leadsquared_asked_for_outlives_the_client() -> None:
+    """Retry-After 600: a client opened 40 s after the first was closed is still silent."""
+
+    async def main() -> None:
+        bucket = join_bucket(HOST, CREDENTIALS, RateLimit(25))
+        await bucket.acquire(Lane.INTERACTIVE)
+        bucket.refuse(600.0)
+        bucket.give()
+        bucket.users -= 1
+        await asyncio.sleep(40)
+        assert join_bucket(HOST, CREDENTIALS, RateLimit(25)).snapshot().paused == pytest.approx(560.0)
+
+    virtual.run(main)
+
+
+@pytest.mark.parametrize("declared", [(25, 1), (1, 25)])
+def test_a_smaller_limit_ends_with_the_clients_that_declared_it(declared: tuple[int, int]) -> None:
+    """In either order: when all are closed and all tokens are back, a new client has what it declares."""
+
+    async def main() -> None:
+        for calls in declared:
+            bucket = join_bucket(HOST, CREDENTIALS, RateLimit(calls))
+        bucket.users = 0
+        await asyncio.sleep(3600)
+        assert join_bucket(HOST, CREDENTIALS, RateLimit(25)).snapshot().limit == RateLimit(25)
+
+    virtual.run(main)
+
+
+def test_a_limit_that_leadsquared_named_is_not_forgotten() -> None:
+    """What the account's own answer said holds for the clients after it too."""
+
+    async def main() -> None:
+        bucket = join_bucket(HOST, CREDENTIALS, RateLimit(25))
+        await bucket.acquire(Lane.INTERACTIVE)
+        bucket.refuse(None, (10, 5.0))
+        bucket.give()
+        bucket.users = 0
+        await asyncio.sleep(3600)
+        assert join_bucket(HOST, CREDENTIALS, RateLimit(25)).snapshot().limit.calls == 10
 
     virtual.run(main)

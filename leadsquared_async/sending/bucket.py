@@ -96,12 +96,14 @@ class Bucket:
     Args:
         declared: the limit to keep to.
         tokens: the state to go on from; by default all tokens are free.
+        learnt: whether LeadSquared named that state's limit.
 
     Attributes:
         users: open clients that share it.
+        learnt: whether LeadSquared named the limit that is kept to.
     """
 
-    def __init__(self, declared: RateLimit, *, tokens: Tokens | None = None) -> None:
+    def __init__(self, declared: RateLimit, *, tokens: Tokens | None = None, learnt: bool = False) -> None:
         self.loop = asyncio.get_running_loop()
         self.declared = declared
         self.users = 0
@@ -113,6 +115,7 @@ class Bucket:
         self._passed = [0] * len(Lane)
         self._arrivals = 0
         self._timer: asyncio.TimerHandle | None = None
+        self.learnt = learnt
         self._granted = 0
         self._refused = 0
 
@@ -185,6 +188,7 @@ class Bucket:
         self._refused += 1
         limit = None if told is None else RateLimit(told[0], told[1], self.declared.margin)
         if self._tokens.refuse(now, pause, limit):
+            self.learnt = True
             self._ceiling = f"LeadSquared says that the account's limit is {limit}"
             logger.warning(
                 "rate limit lowered from %s to %s: %s; configure it with rate_limit=RateLimit(%d, per=%g) or "
@@ -206,14 +210,17 @@ class Bucket:
             self._dispatch(now)
 
     def is_as_new(self) -> bool:
-        """Whether nobody uses it and all its tokens are back: to forget it loses nothing."""
-        self._tokens.settle(self._clock())
-        return not self.users and self._tokens.free == self.declared.calls
+        """Whether nobody uses it, nothing was learnt and all tokens are back: to forget it loses nothing."""
+        return not self.users and not self.learnt and self._tokens.is_full(self._clock())
 
     def bequeath(self) -> Tokens:
-        """The state, for the bucket of another loop, after this one's loop has ended."""
-        self._tokens.orphan(self._clock())
-        return self._tokens
+        """The state, for the bucket of the running loop, after this one's loop has ended."""
+        loop = asyncio.get_running_loop()
+        if type(loop) is type(self.loop):
+            self._tokens.orphan(loop.time())
+            return self._tokens
+        # Another clock: whatever was not free is taken for a call that ends only now.
+        return Tokens.spent(self._tokens.limit, self._tokens.limit.calls - self._tokens.free, loop.time())
 
     def snapshot(self) -> LimitSnapshot:
         """The state at this moment."""

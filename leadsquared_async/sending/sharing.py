@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 
 from leadsquared_async.config import Credentials, RateLimit
 from leadsquared_async.sending.bucket import Bucket
@@ -11,6 +12,7 @@ from leadsquared_async.sending.bucket import Bucket
 __all__ = ["join_bucket"]
 
 _buckets: dict[str, list[Bucket]] = {}
+_lock = threading.Lock()  # loops in other threads register here too
 
 
 def join_bucket(host: str, credentials: Credentials, limit: RateLimit) -> Bucket:
@@ -20,13 +22,14 @@ def join_bucket(host: str, credentials: Credentials, limit: RateLimit) -> Bucket
     a second burst, and neither does a second `asyncio.run`.
     """
     loop = asyncio.get_running_loop()
-    _forget_those_as_new(loop)
     account = hashlib.sha256(f"{host} {credentials.api_key.reveal()}".encode()).hexdigest()
-    known = _buckets.setdefault(account, [])
-    bucket = next((bucket for bucket in known if bucket.loop is loop), None)
-    if bucket is None:
-        bucket = _successor(known, loop, limit)
-        known.append(bucket)
+    with _lock:
+        _forget_those_as_new(loop)
+        known = _buckets.setdefault(account, [])
+        bucket = next((bucket for bucket in known if bucket.loop is loop), None)
+        if bucket is None:
+            bucket = _successor(known, loop, limit)
+            known.append(bucket)
     if limit != bucket.declared:
         bucket.lower(limit, f"another client of this account declared {limit}")
     bucket.users += 1
@@ -34,18 +37,15 @@ def join_bucket(host: str, credentials: Credentials, limit: RateLimit) -> Bucket
 
 
 def _successor(known: list[Bucket], loop: asyncio.AbstractEventLoop, limit: RateLimit) -> Bucket:
-    # Only a loop of the same type is sure to have the same clock.
-    ended = [bucket for bucket in known if bucket.loop.is_closed() and type(bucket.loop) is type(loop)]
+    ended = [bucket for bucket in known if bucket.loop.is_closed()]
     for bucket in ended:
         known.remove(bucket)
     if not ended:
         return Bucket(limit)
-    last = ended[-1]
-    tokens = last.bequeath()
-    tokens.settle(loop.time())
-    if tokens.free == last.declared.calls:
-        return Bucket(limit)  # all are back: what an earlier loop's clients declared is not asked for
-    return Bucket(last.declared, tokens=tokens)
+    tokens = ended[-1].bequeath()
+    if tokens.is_full(loop.time()) and not ended[-1].learnt:
+        return Bucket(limit)  # what an earlier loop's clients declared is not asked for
+    return Bucket(ended[-1].declared, tokens=tokens, learnt=ended[-1].learnt)
 
 
 def _forget_those_as_new(loop: asyncio.AbstractEventLoop) -> None:

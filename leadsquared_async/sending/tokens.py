@@ -9,6 +9,7 @@ calls that come in bunches. So at most `calls` arrive in any `per` seconds, what
 
 from __future__ import annotations
 
+import time
 from collections import deque
 
 from leadsquared_async.config import RateLimit
@@ -19,7 +20,8 @@ NEVER = float("inf")
 LATENESS = 0.1
 """How late a token may be, in spacings, before those behind it move too. At 0, 40 ms of jitter cost 0.3 % of
 the rate; from 0.2 on, a sliding counter begins to refuse calls."""
-_ROUNDING = 1e-6  # seconds; where clocks and floats round, the window is a hair longer
+# Seconds by which the window is longer: floats round, and a coarse clock lets a call end before it arrived.
+_ROUNDING = max(1e-6, time.get_clock_info("monotonic").resolution)
 
 
 class Tokens:
@@ -75,15 +77,20 @@ class Tokens:
         """When the next token comes back; `NEVER` while none is on its way."""
         return self._due[0] if self._due else NEVER
 
+    def is_full(self, now: float) -> bool:
+        """Whether every token is free and nothing holds them back: as if no call had ever been made."""
+        self.settle(now)
+        return self.free == self.limit.calls and now >= self.paused_until
+
     def settle(self, now: float) -> None:
         """Bring the state up to `now`."""
         while self._late and self._late[0] <= now:
             self._return(self._late.popleft())
-        if self.withdrawn and now >= self._clean_since + self.limit.per:
+        while self.withdrawn and now >= self._clean_since + self.limit.per:
             self.withdrawn -= 1
-            self._clean_since = now
+            self._clean_since += self.limit.per
             if self.held < self.capacity:
-                self._return(now)
+                self._return(self._clean_since)
         due = self._due
         while due and due[0] <= now:
             due.popleft()
@@ -98,8 +105,8 @@ class Tokens:
     def untake(self) -> None:
         """Put a token back that was taken and not spent."""
         self.out -= 1
-        if self.held < self.capacity:
-            self.free += 1
+        self.free += 1
+        self._drop_surplus()
 
     def give(self, now: float, *, counted: bool) -> None:
         """The call that spent a token has ended.
@@ -115,12 +122,19 @@ class Tokens:
             self._late.append(now + self.limit.per)
 
     def _return(self, end: float) -> None:
-        if self.held >= self.capacity:
-            return
         due = end + self.limit.per + _ROUNDING
         # A slot is kept even if its token is a little late, else each little would be lost for all behind it.
         self._slot = max(self._slot + self.limit.spacing, due - LATENESS * self.limit.spacing)
         self._due.append(max(due, self._slot))
+        self._drop_surplus()
+
+    def _drop_surplus(self) -> None:
+        """Give up tokens beyond the capacity, the earliest first: the calls last made keep theirs in view."""
+        surplus = max(0, self.held - self.capacity)
+        from_free = min(surplus, self.free)
+        self.free -= from_free
+        for _ in range(min(surplus - from_free, len(self._due))):
+            self._due.popleft()
 
     def paced_at(self, now: float) -> float:
         """When a call that may wait can have a token without spending the burst that others need.
@@ -189,12 +203,17 @@ class Tokens:
             free, self.free = self.free, 0
             for _ in range(free):
                 self._return(now)
-        surplus = max(0, self.held - self.capacity)
-        from_free = min(surplus, self.free)
-        self.free -= from_free
-        for _ in range(min(surplus - from_free, len(self._due))):
-            self._due.pop()
+        self._drop_surplus()
         return True
+
+    @classmethod
+    def spent(cls, limit: RateLimit, calls: int, now: float) -> Tokens:
+        """Tokens of which so many were spent on calls that ended now without an answer."""
+        tokens = cls(limit)
+        for _ in range(calls):
+            tokens.take(now)
+        tokens.orphan(now)
+        return tokens
 
     def orphan(self, now: float) -> None:
         """The calls in flight are lost from sight: count each as one that ended now without an answer."""
