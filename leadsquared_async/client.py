@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["LeadSquared"]
 
 GRACE = 8.0
+LONGEST_PATH = 2000
+LONGEST_QUERY = 8000
+"""Characters; beyond it gateways refuse an address, and httpx does from 65,536 on."""
 
 
 class LeadSquared:
@@ -190,6 +193,8 @@ class LeadSquared:
             raise ConfigurationError(
                 "path has to start with a slash and hold no ?, # or space: pass query= beside it"
             )
+        if len(path) > LONGEST_PATH:
+            raise ConfigurationError(f"path is longer than {LONGEST_PATH} characters")
         if host not in {"async", "sync"} or keys not in {"all", "api_key"}:
             raise ConfigurationError('host has to be "async" or "sync", keys "all" or "api_key"')
         reads = verb in {"GET", "HEAD"}
@@ -258,8 +263,11 @@ def _checked_query(query: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     pairs = tuple(query.items())
     if not all(isinstance(text, str) for pair in pairs for text in pair):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError("query has to be a mapping from string to string")
+    text = "".join(text for pair in pairs for text in pair)
+    if len(text) > LONGEST_QUERY:
+        raise ConfigurationError(f"query is longer than {LONGEST_QUERY} characters")
     try:
-        "".join(text for pair in pairs for text in pair).encode()
+        text.encode()
     except UnicodeEncodeError:
         raise ConfigurationError("query holds half of a surrogate pair, which is no text") from None
     return pairs
@@ -270,6 +278,10 @@ def _checked_limiter(limiter: AsyncLimiter) -> AsyncLimiter:
 
     if not isinstance(limiter, AsyncLimiter):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError("limiter has to be an aiolimiter.AsyncLimiter")
+    if limiter.max_rate < 1:
+        raise ConfigurationError(
+            "limiter: its max_rate has to be at least 1, or it never lets a call through"
+        )
     return limiter
 
 

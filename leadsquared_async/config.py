@@ -46,6 +46,7 @@ class NotGiven(Enum):
 NOT_GIVEN = NotGiven.NOT_GIVEN
 
 MASK = "**********"
+SHORTEST_KEY = 8
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -115,7 +116,8 @@ class Credentials:
             _check_key(name, key)
         plain = [key.reveal() for key in hidden.values()]
         # The longest first, so that a key which is the start of another does not leave the rest of it.
-        spellings = {spelling for key in plain for spelling in _spellings(key)}
+        # A stand-in of a few letters, as tests have them, would be masked inside other words.
+        spellings = {spelling for key in plain if len(key) >= SHORTEST_KEY for spelling in _spellings(key)}
         object.__setattr__(self, "_spellings", tuple(sorted(spellings, key=len, reverse=True)))
 
     def mask(self, text: str) -> str:

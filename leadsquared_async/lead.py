@@ -82,9 +82,21 @@ def encode(lead: Mapping[str, Any], *, search_by: str | None = None) -> EncodedL
         pairs.append({"Attribute": SEARCH_BY, "Value": matched_by})
     return EncodedLead(
         content=json.dumps(pairs, ensure_ascii=False, separators=(",", ":")).encode(),
-        identified=matched_by is not None or any(given.get(name, "").strip() for name in IDENTIFIERS),
+        identified=_is_identified(given, matched_by),
         values=tuple(_values(pairs)),
     )
+
+
+def _is_identified(given: Mapping[str, str], matched_by: str | None) -> bool:
+    """Whether LeadSquared matches the lead to what a first attempt made of it (its page "Capture Lead").
+
+    SearchBy has priority, but is ignored beside all three identifiers. A ProspectID whose e-mail address is
+    another than the one on file makes a new lead each time, so the two together are not safe.
+    """
+    present = {name for name in IDENTIFIERS if given.get(name, "").strip()}
+    if matched_by is not None and present != IDENTIFIERS:
+        return True
+    return bool(present) and not {"ProspectID", "EmailAddress"} <= present
 
 
 def update_behavior_query(value: str | None) -> tuple[tuple[str, str], ...]:

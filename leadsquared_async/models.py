@@ -87,7 +87,8 @@ class RequestStatus:
         reason = _text(field_of(task, "StatusReason"))
         state = _STATES.get(raw_state.strip().lower(), RequestState.OTHER)
         # The outer word says that processing ran; the answer inside may still be a refusal.
-        if state is RequestState.SUCCEEDED and _is_error(field_of(message, "Status")):
+        refused = _is_error(field_of(message, "Status")) or field_of(message, "ExceptionType") is not None
+        if state is RequestState.SUCCEEDED and refused:
             state, reason = RequestState.FAILED, _refusal(message) or reason
         answer = field_of(message, "Message") if state is RequestState.SUCCEEDED else None
         created = field_of(answer, "IsCreated")

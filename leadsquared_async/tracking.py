@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 
 from leadsquared_async.errors import (
     ConfigurationError,
@@ -101,7 +102,7 @@ async def wait(sender: Sender, operation: Operation, request_id: str) -> Request
 
 
 def _status_call(sender: Sender, operation: Operation, request_id: str) -> Call:
-    if not isinstance(request_id, str) or not request_id.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(request_id, str) or not re.fullmatch(r"\s*[!-~]{1,200}\s*", request_id):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError("request_id has to be the string that a receipt holds")
     return Call(
         operation=f"{operation.name} status",

@@ -18,6 +18,7 @@ import pytest
 
 from leadsquared_async import (
     ConfigurationError,
+    ConnectionFailed,
     Credentials,
     InvalidLead,
     Lane,
@@ -61,7 +62,7 @@ OBJECTS: dict[str, Callable[[], object]] = {
     "Credentials": lambda: CREDENTIALS,
     "Secret": lambda: CREDENTIALS.secret_key,
     "Call": lambda: CALL,
-    "Attached": lambda: Attached(CREDENTIALS, Keys.ALL, CALL.query),
+    "Attached": lambda: Attached(CREDENTIALS, Keys.ALL, CALL.query, CALL.private),
     "Reply": lambda: REPLY,
     "Outcome": lambda: classify(REPLY, Expect.REQUEST_ID, datetime(2026, 1, 1, tzinfo=UTC)),
     "EncodedLead": lambda: encode(PERSON),
@@ -203,24 +204,21 @@ async def test_a_credentials_callable_that_fails_shows_no_key(kind: type[BaseExc
     watch.assert_nothing_secret()
 
 
-async def test_an_error_that_is_not_ours_leaves_without_what_the_frames_held() -> None:
-    """A bug in a caller's transport is raised as it is; httpx's frames and ours hold no request any more."""
+@pytest.mark.parametrize("kind", [KeyError, ValueError, TypeError, ZeroDivisionError, httpx.InvalidURL])
+async def test_a_fault_in_a_transport_is_told_and_not_tried_again(kind: type[Exception]) -> None:
+    """A bug in a caller's transport is an error of ours with its name; another attempt would only hide it."""
+    calls = 0
 
     def answer(request: httpx.Request) -> httpx.Response:
-        raise KeyError
+        nonlocal calls
+        calls += 1
+        raise kind(f"{request.url} {request.headers}")
 
-    class Faulty(httpx.MockTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            try:
-                return await super().handle_async_request(request)
-            except KeyError:
-                1 / 0  # noqa: B018
-            raise AssertionError
-
-    async with watching() as watch, answering(None, transport=Faulty(answer)) as lsq:
+    async with watching() as watch, answering(answer) as lsq:
         error = await failure(lsq.leads.capture(PERSON))
-    assert isinstance(error, ZeroDivisionError)
-    assert isinstance(error.__context__, KeyError)
+    assert isinstance(error, ConnectionFailed)
+    assert kind.__name__ in str(error)
+    assert calls == 1
     assert_nothing_secret(shown(error))
     watch.assert_nothing_secret()
 
@@ -245,30 +243,25 @@ async def test_what_the_caller_was_handling_keeps_its_frames() -> None:
 
 async def test_a_coroutine_of_the_callers_that_an_error_passed_goes_on() -> None:
     """To empty a frame ends a coroutine that still runs: those of others are left alone."""
-    answers: asyncio.Queue[asyncio.Future[httpx.Response]] = asyncio.Queue()
-    served = 0
+    questions: asyncio.Queue[asyncio.Future[Credentials]] = asyncio.Queue()
 
-    async def worker() -> None:
-        nonlocal served
+    async def vault() -> None:
         while True:
-            future = await answers.get()
-            served += 1
+            future = await questions.get()
             try:
                 1 / 0  # noqa: B018
             except ZeroDivisionError as error:
                 future.set_exception(error)
 
-    class Queued(httpx.AsyncBaseTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            future: asyncio.Future[httpx.Response] = asyncio.get_running_loop().create_future()
-            await answers.put(future)
-            return await future
+    async def keys() -> Credentials:
+        future: asyncio.Future[Credentials] = asyncio.get_running_loop().create_future()
+        await questions.put(future)
+        return await future
 
-    working = asyncio.create_task(worker())
-    async with answering(None, transport=Queued()) as lsq:
+    working = asyncio.create_task(vault())
+    async with answering(None, **dict.fromkeys(KEYS), credentials=keys) as lsq:
         for _ in range(3):
-            assert isinstance(await failure(lsq.leads.capture(PERSON)), ZeroDivisionError)
-    assert served == 3
+            assert isinstance(await failure(lsq.leads.capture(PERSON)), ConfigurationError)
     assert not working.done()
     working.cancel()
 

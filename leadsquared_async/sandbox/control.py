@@ -20,8 +20,8 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 def answer(request: Request, books: Books) -> Reply:
     """Answer a request to the control plane."""
-    if "origin" in request.headers or not _is_loopback(request.headers.get("host", "")):
-        return _error(403, "The control plane is for programs on this machine, not for browsers")
+    if is_from_a_browser(request):
+        return _error(403, "The sandbox is for programs on this machine, not for browsers")
     methods = ROUTES.get(request.path.removeprefix(PREFIX))
     if methods is None:
         return _error(404, f"There is no such page: choose from {', '.join(ROUTES)}")
@@ -73,6 +73,11 @@ ROUTES: Mapping[str, Mapping[str, Callable[[Books, Request], Reply]]] = {
     "arrivals": {"GET": _list_arrivals},
     "summary": {"GET": _summarise},
 }
+
+
+def is_from_a_browser(request: Request) -> bool:
+    """Whether a web page may have sent it: it names an origin, or a host that is made to resolve here."""
+    return "origin" in request.headers or not _is_loopback(request.headers.get("host", ""))
 
 
 def _is_loopback(host: str) -> bool:

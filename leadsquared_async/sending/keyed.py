@@ -19,10 +19,14 @@ import httpx
 from leadsquared_async.config import MASK, Credentials
 from leadsquared_async.sending.call import Keys
 
-__all__ = ["EXTENSION", "Attached", "KeyedTransport"]
+__all__ = ["EXTENSION", "LOCATION", "Attached", "KeyedTransport"]
 
 EXTENSION = "leadsquared_async"
 """The request extension under which an `Attached` travels to the transport; it goes no further."""
+
+
+LOCATION = "x-location"
+"""The header under which a redirect's Location comes up from the transport."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class Attached:
     credentials: Credentials
     keys: Keys
     query: tuple[tuple[str, str], ...] = field(repr=False)
+    private: tuple[str, ...] = field(repr=False)
 
     def query_string(self) -> bytes:
         pairs = self.query
@@ -44,10 +49,10 @@ class Attached:
         return urlencode(pairs, quote_via=quote).encode()
 
     def mask(self, text: str) -> str:
-        """The text without the keys and without the values of the query."""
-        for _, value in self.query:
-            if value:
-                text = text.replace(value, MASK).replace(quote(value, safe=""), MASK)
+        """The text without the keys and without the values of the query and the body."""
+        for value in (*(value for _, value in self.query), *self.private):
+            if len(value) > 1:
+                text = text.replace(value, MASK).replace(quote(value, safe="", errors="replace"), MASK)
         return self.credentials.mask(text)
 
 
@@ -71,10 +76,16 @@ class KeyedTransport(httpx.AsyncBaseTransport):
             stream=request.stream,
             extensions=request.extensions,
         )
-        _quiet_httpcore()
+        _redact_logs()
         _hidden.set(keyed)  # for the rest of this exchange, which runs in a task of its own
         with _uninstrumented():
-            return await self._inner.handle_async_request(outgoing)
+            response = await self._inner.handle_async_request(outgoing)
+        # httpx would build the redirect that is not followed, and keep every cookie.
+        if "location" in response.headers:
+            response.headers[LOCATION] = response.headers.pop("location")
+        if "set-cookie" in response.headers:
+            del response.headers["set-cookie"]
+        return response
 
     async def aclose(self) -> None:
         if self._owned:
@@ -109,7 +120,7 @@ _hidden: ContextVar[Attached | None] = ContextVar("leadsquared_async_hidden", de
 
 
 class _Redact(logging.Filter):
-    """httpcore logs response headers at DEBUG, and a redirect's Location repeats the keys."""
+    """A server may repeat what it was sent: httpx logs its reason phrase, httpcore its headers."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         keyed = _hidden.get()
@@ -118,16 +129,20 @@ class _Redact(logging.Filter):
         return True
 
 
-_HTTPCORE = (
-    *(logging.getLogger(f"httpcore.{name}") for name in ("connection", "http11", "http2", "proxy", "socks")),
-    # Under HTTP/2, which a transport of the caller's may speak, it logs every header that goes out.
-    logging.getLogger("hpack.hpack"),
-    logging.getLogger("hpack.table"),
+_LOGGERS = tuple(
+    logging.getLogger(name)
+    for name in (
+        "httpx",
+        *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")),
+        # Under HTTP/2, which a transport of the caller's may speak, it logs every header that goes out.
+        "hpack.hpack",
+        "hpack.table",
+    )
 )
 _redact = _Redact()
 
 
-def _quiet_httpcore() -> None:
-    for logger in _HTTPCORE:
+def _redact_logs() -> None:
+    for logger in _LOGGERS:
         if _redact not in logger.filters:
             logger.addFilter(_redact)

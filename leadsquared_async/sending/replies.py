@@ -171,7 +171,7 @@ class _Said:
         exception_message = _string(field_of(data, "ExceptionMessage"))
         gateway_message = _string(field_of(data, "message"))
         words = exception_message or gateway_message
-        limit = _LIMIT.search(words) if words else None
+        limit = _LIMIT.fullmatch(words) if words else None
         return cls(
             exception_type=exception_type,
             exception_message=exception_message,
@@ -182,7 +182,10 @@ class _Said:
         )
 
 
-_LIMIT = re.compile(r"limit of\s+(\d{1,6})\s+in\s+(\d{1,6})\s*second", re.IGNORECASE)
+# The whole message: a refusal may repeat a lead's value, and a visitor is not to set the account's limit.
+_LIMIT = re.compile(
+    r"\s*API calls exceeded the limit of (\d{1,6}) in (\d{1,6}) second(?:\(s\)|s)?[.\s]*", re.IGNORECASE
+)
 
 
 def _sane_limit(match: re.Match[str]) -> tuple[int, float] | None:
@@ -252,7 +255,7 @@ def _verdict(reply: Reply, said: _Said, data: Any, expect: Expect) -> _Verdict:
     if (
         status == 429
         or said.exception_type == "MXAPIRateLimitExceededException"
-        or (said.limit and not said.request_id)
+        or (said.limit and status >= 400)
     ):
         return _THROTTLED
     if status in _ACCOUNT_STATUSES or said.gateway_message == "Missing Authentication Token":
@@ -262,9 +265,11 @@ def _verdict(reply: Reply, said: _Said, data: Any, expect: Expect) -> _Verdict:
     if status in {200, 201, 202} or (expect is Expect.JSON and 200 <= status < 300):
         return _success_or_not(reply, said, data, expect)
     if 300 <= status < 400:
-        host = urlsplit_host(reply.headers.get("location", ""))
+        host = urlsplit_host(reply.headers.get("x-location", ""))
         return _Verdict(
-            Delivery.REJECTED,
+            Delivery.UNKNOWN
+            if status == 303
+            else Delivery.REJECTED,  # "see other" follows a post that was taken
             Fault.ACCOUNT,
             Again.NO,
             APIError,
@@ -298,7 +303,7 @@ def _verdict(reply: Reply, said: _Said, data: Any, expect: Expect) -> _Verdict:
 def _account_verdict(status: int, said: _Said) -> _Verdict:
     if said.gateway_message == "Missing Authentication Token":
         return _NO_PATH
-    named = _HOST.search(f"{said.exception_message or ''} {said.gateway_message or ''}")
+    named = _HOST.search(f"{said.exception_message or ''} {said.gateway_message or ''}"[:2000])
     if status == 401 and named:
         # A key of another region is answered with the host that it belongs to.
         return _Verdict(

@@ -168,7 +168,11 @@ class Sender:
     def lane(self, chosen: Lane | None, usual: Lane) -> Lane:
         """The lane of a call: what was chosen for it, else for all calls, else what is usual for it."""
         mine = self.settings.lane if chosen is None else chosen
-        return usual if mine is None else mine
+        if mine is None:
+            return usual
+        if not isinstance(mine, Lane):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError("lane has to be Lane.INTERACTIVE, Lane.BATCH or Lane.STATUS")
+        return mine
 
     async def pause(self, seconds: float) -> None:
         """Sleep between two calls.

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
+import zlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import cast
 from urllib.request import getproxies, proxy_bypass
 
 import anyio
@@ -14,12 +19,17 @@ from leadsquared_async.config import LOOPBACK, Credentials, Hosts
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.sending.call import Call, Host
 from leadsquared_async.sending.keyed import EXTENSION, Attached, KeyedTransport
-from leadsquared_async.sending.replies import MAX_BODY, Outcome, Reply, classify, unanswered
+from leadsquared_async.sending.replies import MAX_BODY, Again, Outcome, Reply, classify, unanswered
 
 __all__ = ["Transport"]
 
+logger = logging.getLogger("leadsquared_async")
+
 SPARE_CONNECTIONS = 8
 """Connections beyond the tokens: httpx's own queue, which loses slots to cancellation, stays empty."""
+CLOSING = 1.0
+"""Seconds that closing an answer may take beyond the attempt."""
+_ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
 KEEPALIVE = 60.0
 """Seconds a connection is kept. httpx's 5 is just the window, and opens a new one for every second call."""
 
@@ -31,6 +41,8 @@ _BASE_HEADERS = (
 )
 
 
+# What the network, or an answer that cannot be unpacked, can raise through a transport.
+_BROKEN = (httpx.HTTPError, OSError, anyio.BrokenResourceError, anyio.ClosedResourceError, zlib.error)
 # A transport of the caller's may have read the body by then.
 _BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -69,7 +81,7 @@ class Transport:
             timeout: seconds for all of it, however slowly the server drips.
         """
         body = _Body(call.content or b"")
-        keyed = Attached(credentials, call.keys, call.query)
+        keyed = Attached(credentials, call.keys, call.query, call.private)
         request = self._request(call, keyed, body, timeout)
         try:
             # httpx's own timeouts start anew at every read; this one bounds the whole attempt.
@@ -78,16 +90,24 @@ class Transport:
                 try:
                     reply = await _read(response, credentials)
                 finally:
-                    await response.aclose()
+                    await _close(response)
         except (TimeoutError, httpx.TimeoutException) as error:
             sent = body.started and not isinstance(error, _BEFORE_SENDING)
             what = "no answer" if sent else "no connection"
             return unanswered(sent=sent, timed_out=True, cause=f"{what} within {timeout:.3g} s")
-        except (httpx.HTTPError, OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+        except _BROKEN as error:
             sent = body.started and not isinstance(error, _BEFORE_SENDING)
             what = "the connection broke before the answer was whole" if sent else "no connection"
             cause = f"{what} ({_cause(error, body, keyed)})"
             return unanswered(sent=sent, timed_out=False, cause=cause)
+        except Exception as error:
+            # Not of the network: a fault in somebody's code, which another attempt would only hide.
+            logger.error(  # noqa: TRY400 - its traceback shows the keyed request
+                "%s: the transport failed with %s", call.operation, type(error).__name__
+            )
+            cause = f"the transport failed with {type(error).__name__}, which is a fault in its code"
+            failed = unanswered(sent=body.started, timed_out=False, cause=cause)
+            return dataclasses.replace(failed, again=Again.NO)
         return classify(reply, call.expect, datetime.now(UTC))
 
     def _request(self, call: Call, keyed: Attached, body: _Body, timeout: float) -> httpx.Request:
@@ -134,9 +154,20 @@ class _Body(httpx.AsyncByteStream):
 
 
 async def _read(response: httpx.Response, credentials: Credentials) -> Reply:
+    """The answer's body as text, not more than 1 MB of it, however well it is compressed."""
     body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
+    packed = response.headers.get("content-encoding", "").strip().lower() in {"gzip", "deflate"}
+    # `aiter_bytes` would unpack a chunk whole, and a bomb of two kilobytes to gigabytes.
+    unpack = zlib.decompressobj(_ZLIB_OR_GZIP).decompress
+    if response.is_stream_consumed:  # a transport that had the answer at once; httpx has unpacked it
+        packed = False
+        chunks = response.aiter_bytes()
+    else:
+        # Not `aiter_raw`, which closes at the end: what was read is not to be lost to that.
+        chunks = aiter(cast("httpx.AsyncByteStream", response.stream))
+    async for chunk in chunks:
+        room = MAX_BODY + 1 - len(body)
+        body += unpack(chunk, room) if packed else chunk[:room]
         if len(body) > MAX_BODY:
             break
     return Reply(
@@ -145,6 +176,12 @@ async def _read(response: httpx.Response, credentials: Credentials) -> Reply:
         body=credentials.mask(body[:MAX_BODY].decode("utf-8", "replace")),
         cut_off=len(body) > MAX_BODY,
     )
+
+
+async def _close(response: httpx.Response) -> None:
+    """Close, and lose nothing that was read to a connection that closes badly."""
+    with anyio.move_on_after(CLOSING, shield=True), suppress(Exception):
+        await response.aclose()
 
 
 def _cause(error: Exception, body: _Body, keyed: Attached) -> str:

@@ -1,0 +1,180 @@
+"""Servers and transports that do what none should: nothing hangs, nothing shows, no RequestID is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+import zlib
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import pytest
+from aiolimiter import AsyncLimiter
+
+from leadsquared_async import (
+    APIError,
+    ConfigurationError,
+    Delivery,
+    Lane,
+    LeadSquared,
+    LeadSquaredError,
+    ServerError,
+)
+from leadsquared_async.lead import encode
+from tests.clients import KEYS, LEAD, answering
+
+ACCEPTED = b'{"RequestID":"11111111-2222-4333-8444-abcdefabcdef"}'
+
+
+class Streamed(httpx.AsyncBaseTransport):
+    """Answers with a stream, as a socket does."""
+
+    def __init__(
+        self, body: bytes, headers: dict[str, str], close: Callable[[], object] | None = None
+    ) -> None:
+        self.calls = 0
+        self._body = body
+        self._headers = headers
+        self._close = close
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.calls += 1
+        transport = self
+
+        class Stream(httpx.AsyncByteStream):
+            async def __aiter__(self) -> AsyncIterator[bytes]:
+                yield transport._body
+
+            async def aclose(self) -> None:
+                if transport._close is not None:
+                    await asyncio.ensure_future(transport._close())  # type: ignore[arg-type]
+
+        return httpx.Response(200, headers=self._headers, stream=Stream())
+
+
+async def break_down() -> None:
+    raise OSError("already gone")
+
+
+async def take_for_ever() -> None:
+    await asyncio.sleep(3600)
+
+
+@pytest.mark.parametrize("close", [break_down, take_for_ever])
+async def test_a_request_id_that_was_read_is_not_lost_to_closing(
+    close: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer came whole; that its connection closes badly, or not at all, changes nothing."""
+    monkeypatch.setattr("leadsquared_async.sending.transport.CLOSING", 0.01)
+    transport = Streamed(ACCEPTED, {}, close)
+    async with answering(None, transport=transport) as lsq:
+        assert (await lsq.leads.capture(LEAD)).request_id.startswith("11111111")
+    assert transport.calls == 1
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+async def test_a_packed_answer_is_read(encoding: str, pack: Callable[[bytes], bytes]) -> None:
+    """A proxy that compresses although it was asked not to loses no RequestID."""
+    async with answering(None, transport=Streamed(pack(ACCEPTED), {"content-encoding": encoding})) as lsq:
+        assert (await lsq.leads.capture(LEAD)).request_id.startswith("11111111")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "gzip, gzip", "br"])
+async def test_a_bomb_is_not_unpacked(encoding: str) -> None:
+    """What would unpack to a gigabyte is read up to 1 MB and is no answer."""
+    bomb = gzip.compress(b"\0" * 50_000_000)
+    async with answering(None, transport=Streamed(bomb, {"content-encoding": encoding})) as lsq:
+        with pytest.raises(ServerError) as caught:
+            await lsq.leads.capture({"FirstName": "Bret"})
+    assert caught.value.delivery is Delivery.UNKNOWN
+    assert len(caught.value.body or "") <= 1_000_000
+
+
+@pytest.mark.parametrize(
+    "location", ["mailto:x", "http://[", "/" + "x" * 66_000, "https://elsewhere.invalid/?a=b"]
+)
+async def test_a_redirect_to_anywhere_is_an_error_of_ours(location: str) -> None:
+    """httpx would parse the Location, and raise what is no error of this package."""
+    async with answering(lambda request: httpx.Response(307, headers={"location": location})) as lsq:
+        with pytest.raises(APIError, match="redirects"):
+            await lsq.leads.capture(LEAD)
+
+
+async def test_cookies_are_not_kept() -> None:
+    """A server's cookies neither pile up nor go back to it."""
+    seen = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("cookie"))
+        return httpx.Response(200, content=ACCEPTED, headers={"set-cookie": "a=b"})
+
+    async with answering(answer) as lsq:
+        for _ in range(2):
+            await lsq.leads.capture(LEAD)
+        assert not lsq._session.pipeline().transport._http.cookies
+    assert seen == [None, None]
+
+
+async def test_a_reason_phrase_that_repeats_the_keys_is_masked_in_httpxs_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """httpx logs the server's reason phrase at INFO; a server may put the request line into it."""
+    words = f"Bad {KEYS['secret_key']} {LEAD['EmailAddress']}"
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(400, extensions={"reason_phrase": words.encode()})
+
+    caplog.set_level(logging.DEBUG)
+    async with answering(answer) as lsq:
+        with pytest.raises(LeadSquaredError):
+            await lsq.leads.capture(LEAD)
+    assert "HTTP Request" in caplog.text
+    assert KEYS["secret_key"] not in caplog.text
+    assert LEAD["EmailAddress"] not in caplog.text
+
+
+@pytest.mark.parametrize("request_id", ["", " ", "a b", "\ud800", "x" * 70_000, "é", None, 7])
+async def test_what_cannot_be_a_request_id_is_refused_at_the_door(request_id: str) -> None:
+    """An id from outside, a webhook's say, raises what is documented."""
+    async with answering(lambda request: httpx.Response(200, json={})) as lsq:
+        for ask in (lsq.leads.status, lsq.leads.wait):
+            with pytest.raises(ConfigurationError):
+                await ask(request_id)
+
+
+@pytest.mark.parametrize("lane", ["batch", 5, -1, 1])
+async def test_what_is_no_lane_is_refused_at_the_door(lane: Lane) -> None:
+    """A lane is a Lane."""
+    async with answering(lambda request: httpx.Response(200, content=ACCEPTED)) as lsq:
+        with pytest.raises(ConfigurationError, match=r"Lane\.BATCH"):
+            await lsq.leads.capture(LEAD, lane=lane)
+
+
+async def test_what_gateways_refuse_is_refused_at_the_door() -> None:
+    """Paths and queries have a bound, as have limiters that would never let a call through."""
+    async with answering(lambda request: httpx.Response(200, json={})) as lsq:
+        with pytest.raises(ConfigurationError, match="path is longer"):
+            await lsq.request("GET", "/" + "x" * 3000)
+        with pytest.raises(ConfigurationError, match="query is longer"):
+            await lsq.request("GET", "/x", query={"a": "x" * 9000})
+    with pytest.raises(ConfigurationError, match="max_rate"):
+        LeadSquared(**KEYS, region="in21", limiter=AsyncLimiter(0.5, 1))
+
+
+@pytest.mark.parametrize(
+    ("lead", "search_by", "identified"),
+    [
+        ({"EmailAddress": "a@example.com"}, None, True),
+        ({"ProspectID": "p"}, None, True),
+        ({"ProspectID": "p", "Phone": "1"}, None, True),
+        ({"ProspectID": "p", "EmailAddress": "a@example.com"}, None, False),
+        ({"ProspectID": "p", "EmailAddress": "a@example.com"}, "EmailAddress", True),
+        ({"ProspectID": "p", "EmailAddress": "a@example.com", "Phone": "1"}, "Phone", False),
+    ],
+)
+def test_a_prospect_id_beside_an_address_may_make_a_new_lead_each_time(
+    lead: dict[str, str], search_by: str | None, identified: bool
+) -> None:
+    """ProspectID on file with another address is a new lead; SearchBy is ignored beside all three."""
+    assert encode(lead, search_by=search_by).identified is identified
