@@ -94,7 +94,7 @@ def _is_identified(given: Mapping[str, str], matched_by: str | None) -> bool:
     another than the one on file makes a new lead each time, so the two together are not safe.
     """
     present = {name for name in IDENTIFIERS if given.get(name, "").strip()}
-    if matched_by is not None and present != IDENTIFIERS:
+    if matched_by is not None and len(present) < len(IDENTIFIERS):
         return True
     return bool(present) and not {"ProspectID", "EmailAddress"} <= present
 

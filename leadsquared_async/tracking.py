@@ -90,10 +90,11 @@ async def wait(sender: Sender, operation: Operation, request_id: str) -> Request
         if left is not None and nap >= start + (bound or 0.0) - clock():
             break
         await sender.pause(nap)
+    seen = "was accepted and stays in LeadSquared's queue" if last else "was not found so far"
     raise StillProcessing(
-        f"{operation.name}: request {request_id} is not finished after {clock() - start:.0f} s; it was "
-        "accepted and stays in LeadSquared's queue: wait again later",
-        delivery=Delivery.ACCEPTED,
+        f"{operation.name}: after {clock() - start:.3g} s request {request_id} is not finished; it {seen}: "
+        "wait again later",
+        delivery=Delivery.ACCEPTED if last else Delivery.UNKNOWN,
         request_id=request_id,
         last_status=last,
         waited=clock() - start,

@@ -14,6 +14,7 @@ from leadsquared_async import (
     DeadlineExceeded,
     Delivery,
     Fault,
+    InvalidLead,
     LeadSquared,
     LeadSquaredError,
     NotFound,
@@ -269,5 +270,37 @@ def test_a_wait_survives_an_outage() -> None:
         receipt = await lsq.leads.capture(LEAD)
         books.faults = Faults(outage=(books.now, books.now + 300))
         assert (await lsq.leads.wait(receipt.request_id)).succeeded
+
+    play(send)
+
+
+def test_a_form_is_told_what_failed_not_that_its_deadline_was_near() -> None:
+    """Six attempts that failed within a deadline of 600 s end with the last error's kind."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        with pytest.raises(ServerError) as caught:
+            await lsq.leads.capture(LEAD)
+        assert caught.value.attempts == 6
+
+    play(send, Faults(probabilities={"500": 1.0}))
+
+
+def test_a_deadline_says_what_the_last_attempt_met() -> None:
+    """The message names the last outcome, so that a log line is enough."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        with pytest.raises(DeadlineExceeded, match=r"the last attempt: the account is over its rate limit"):
+            await lsq.leads.capture(LEAD, deadline=5)
+
+    play(send, Faults(probabilities={"429": 1.0}))
+
+
+def test_a_refused_lead_carries_its_reference() -> None:
+    """InvalidLead names the row too."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        with pytest.raises(InvalidLead) as caught:
+            await lsq.leads.capture({"Tags": ["x"]}, reference="row-7")
+        assert (caught.value.reference, caught.value.operation) == ("row-7", "leads.capture")
 
     play(send)

@@ -151,9 +151,12 @@ def test_refusals_use_up_nothing_but_the_deadline() -> None:
     assert decision(refused, progress=short).bound is Bound.DEADLINE
 
 
-def test_the_deadline_is_named_before_the_others() -> None:
-    """Where several bounds forbid it, the caller's own deadline is the reason."""
-    assert decision(progress=Progress(9, 9, 99.0, 0.1)).bound is Bound.DEADLINE
+def test_the_bound_that_is_named() -> None:
+    """A deadline that has passed goes first; one that only the pause would pass, after the others."""
+    assert decision(progress=Progress(9, 9, 99.0, 0.0)).bound is Bound.DEADLINE
+    assert decision(progress=Progress(9, 9, 99.0, 0.1)).bound is Bound.ATTEMPTS
+    assert decision(progress=Progress(2, 2, 59.9, 0.1)).bound is Bound.WITHIN
+    assert decision(progress=Progress(2, 2, 1.0, 0.1)).bound is Bound.DEADLINE
     assert decision(progress=Progress(9, 9, 99.0, None)).bound is Bound.ATTEMPTS
 
 

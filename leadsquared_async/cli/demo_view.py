@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 
 from rich.console import Console, Group, RenderableType
@@ -53,10 +54,9 @@ class Scene:
 
     async def show(self) -> None:
         """Show the demo until cancelled: on a screen that is drawn again, or in a line now and then."""
-        if self.console.is_terminal:
-            await _draw_again_and_again(self)
-        else:
-            await _print_now_and_then(self)
+        # When its pipe is closed (`| head`), rich ends the program from wherever it prints: here, in a task.
+        with contextlib.suppress(SystemExit):
+            await (_draw_again_and_again if self.console.is_terminal else _print_now_and_then)(self)
 
 
 async def _draw_again_and_again(scene: Scene) -> None:

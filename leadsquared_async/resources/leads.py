@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from leadsquared_async.config import NOT_GIVEN, NotGiven
-from leadsquared_async.errors import Delivery, Fault, ServerError
+from leadsquared_async.errors import Delivery, Fault, InvalidLead, ServerError
 from leadsquared_async.lead import encode, update_behavior_query
 from leadsquared_async.models import QueueMetrics, Receipt, RequestStatus
 from leadsquared_async.operations import CAPTURE_LEADS, Repeat
@@ -60,7 +60,11 @@ class Leads:
             InvalidLead: naming the attribute that cannot be encoded; nothing was sent.
             LeadSquaredError: it did not succeed; `delivery` says whether the lead may have arrived.
         """
-        encoded = encode(lead, search_by=search_by)
+        try:
+            encoded = encode(lead, search_by=search_by)
+        except InvalidLead as error:
+            error.operation, error.reference = CAPTURE_LEADS.name, reference
+            raise
         call = Call(
             operation=CAPTURE_LEADS.name,
             method="POST",

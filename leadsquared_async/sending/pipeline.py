@@ -345,9 +345,10 @@ class _Run:
     def _deadline_exceeded(self, why: str) -> DeadlineExceeded:
         """The whole call took too long; caused by the last attempt's error, if there was an attempt."""
         facts = self._facts(self._last)
+        last = "" if self._last is None else f"; the last attempt: {self._last.summary}"
         error = DeadlineExceeded(
             f"{self._pipeline.label}{self._call.operation}: not done within its deadline of "
-            f"{self._settings.deadline:g} s: {why}{delivery_sentence(self._call, facts)}",
+            f"{self._settings.deadline:g} s: {why}{last}{delivery_sentence(self._call, facts)}",
             **facts,
         )
         error.__cause__ = self._last_error()

@@ -86,12 +86,14 @@ def _of_use(outcome: Outcome, repeat: Repeat, policy: RetryPolicy) -> bool:
 
 
 def _bound(outcome: Outcome, policy: RetryPolicy, progress: Progress, pause: float) -> Bound | None:
+    if progress.left is not None and progress.left <= 0:
+        return Bound.DEADLINE
+    # Before a pause that would be too long: an error that was the last anyway is told as what it is.
+    if not outcome.throttled:
+        if progress.counted >= policy.attempts:
+            return Bound.ATTEMPTS
+        if progress.elapsed + pause > policy.within:
+            return Bound.WITHIN
     if progress.left is not None and pause >= progress.left:
         return Bound.DEADLINE
-    if outcome.throttled:
-        return None
-    if progress.counted >= policy.attempts:
-        return Bound.ATTEMPTS
-    if progress.elapsed + pause > policy.within:
-        return Bound.WITHIN
     return None
