@@ -29,7 +29,7 @@ check: $(STAMP) ## linters and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/basedpyright
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 bench: $(STAMP) ## what things cost, against their budgets
 	$(BIN)/python -m benchmarks
