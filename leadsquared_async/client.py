@@ -27,12 +27,13 @@ from leadsquared_async.sending.call import Call, Host, Keys, Settings, json_cont
 from leadsquared_async.sending.replies import Expect
 from leadsquared_async.sending.sealing import sealed, sealed_init
 from leadsquared_async.sending.session import Options, Sender, Session, Snapshot
+from leadsquared_async.tracking import Trackers
 
 if TYPE_CHECKING:
     import httpx
     from aiolimiter import AsyncLimiter
 
-__all__ = ["LeadSquared"]
+__all__ = ["LeadSquared", "parts_of"]
 
 GRACE = 8.0
 LONGEST_PATH = 2000
@@ -113,12 +114,13 @@ class LeadSquared:
             timeout=seconds("timeout", timeout),
             retry=_checked_retry(retry or RetryPolicy()),
         )
+        self._trackers = Trackers(self._sender)
         self._derived = False
 
     @property
     def leads(self) -> Leads:
         """Capture leads and follow them."""
-        return Leads(self._sender)
+        return Leads(self._sender, self._trackers)
 
     def with_options(
         self,
@@ -142,6 +144,7 @@ class LeadSquared:
         mine = self._settings
         copy = object.__new__(LeadSquared)
         copy._session = self._session
+        copy._trackers = self._trackers
         copy._settings = Settings(
             lane=mine.lane if lane is None else lane,
             deadline=mine.deadline if isinstance(deadline, NotGiven) else _checked_deadline(deadline),
@@ -232,6 +235,7 @@ class LeadSquared:
             raise ClientClosed(
                 "this is a copy made by with_options(): close the client that it was made from"
             )
+        await self._trackers.aclose()
         await self._session.aclose(grace)
 
     async def __aenter__(self) -> Self:
@@ -253,6 +257,11 @@ class LeadSquared:
     @property
     def _sender(self) -> Sender:
         return Sender(self._session, self._settings)
+
+
+def parts_of(client: LeadSquared) -> tuple[Sender, Trackers]:
+    """What the rest of the package builds on: the client's way out, and its trackers."""
+    return client._sender, client._trackers  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 def _checked_deadline(deadline: float | None) -> float | None:

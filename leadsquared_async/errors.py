@@ -27,8 +27,11 @@ __all__ = [
     "Fault",
     "Forbidden",
     "InvalidLead",
+    "KeyReused",
     "LeadSquaredError",
     "NotFound",
+    "OutboxError",
+    "OutboxFull",
     "QuotaExceeded",
     "RateLimited",
     "Rejected",
@@ -84,6 +87,7 @@ class Facts(TypedDict, total=False):
     waited: float
     operation: str | None
     reference: str | None
+    retryable: bool
 
 
 class LeadSquaredError(Exception):
@@ -96,6 +100,7 @@ class LeadSquaredError(Exception):
         waited: seconds spent waiting for a token of the limit and between attempts.
         operation: what was called, such as "leads.capture".
         reference: the caller's own id for the lead, as it was passed.
+        retryable: whether to send it again can succeed with nothing mended, and cannot make a second lead.
     """
 
     def __init__(self, message: str = "", **facts: Unpack[Facts]) -> None:
@@ -106,6 +111,7 @@ class LeadSquaredError(Exception):
         self.waited = facts.get("waited", 0.0)
         self.operation = facts.get("operation")
         self.reference = facts.get("reference")
+        self.retryable = facts.get("retryable", False)
 
 
 class ConfigurationError(LeadSquaredError, ValueError):
@@ -153,6 +159,18 @@ class StillProcessing(LeadSquaredError):
         super().__init__(message, **facts)
         self.request_id = request_id
         self.last_status = last_status
+
+
+class OutboxError(LeadSquaredError):
+    """The outbox's file cannot be used, or cannot keep what it was given; nothing was sent."""
+
+
+class OutboxFull(OutboxError):
+    """The outbox's file has reached `max_bytes`; this lead is not in it."""
+
+
+class KeyReused(OutboxError, ValueError):
+    """The key belongs to another lead already; this one is not in the outbox."""
 
 
 class ConnectionFailed(LeadSquaredError):

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from leadsquared_async.errors import ConfigurationError, InvalidLead
 
-__all__ = ["EncodedLead", "encode", "update_behavior_query"]
+__all__ = ["EncodedLead", "decode", "encode", "identity_of", "update_behavior_query"]
 
 SEARCH_BY = "SearchBy"
 IDENTIFIERS = frozenset({"ProspectID", "EmailAddress", "Phone"})
@@ -29,6 +29,9 @@ _SCHEMA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 # Legal in JSON once escaped, but not in the XML and SQL behind it; tab and line breaks are.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
+# Made once: `json.dumps` would make one each time.
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedLead:
@@ -37,11 +40,13 @@ class EncodedLead:
     Attributes:
         content: the JSON body.
         identified: whether LeadSquared can match it to a lead it has, so that sending it twice makes one.
+        identity: whose lead it is, as schema name and value: ProspectID, else EmailAddress, else Phone.
         values: every value in it, so that they can be masked where LeadSquared repeats them.
     """
 
     content: bytes = field(repr=False)
     identified: bool
+    identity: tuple[str, str] | None = field(repr=False)
     values: tuple[str, ...] = field(repr=False)
 
 
@@ -81,8 +86,9 @@ def encode(lead: Mapping[str, Any], *, search_by: str | None = None) -> EncodedL
     if matched_by is not None:
         pairs.append({"Attribute": SEARCH_BY, "Value": matched_by})
     return EncodedLead(
-        content=json.dumps(pairs, ensure_ascii=False, separators=(",", ":")).encode(),
+        content=_JSON.encode(pairs).encode(),
         identified=_is_identified(given, matched_by),
+        identity=_identity(given),
         values=tuple(_values(pairs)),
     )
 
@@ -99,6 +105,24 @@ def _is_identified(given: Mapping[str, str], matched_by: str | None) -> bool:
     return bool(present) and not {"ProspectID", "EmailAddress"} <= present
 
 
+def decode(content: bytes) -> dict[str, Any]:
+    """The mapping that `encode` makes the same content of: all values are strings, SearchBy among them."""
+    return {
+        pair["Attribute"]: {entry["Attribute"]: entry["Value"] for entry in pair["Fields"]}
+        if "Fields" in pair
+        else pair["Value"]
+        for pair in json.loads(content)
+    }
+
+
+def identity_of(name: str, value: str) -> tuple[str, str] | None:
+    """One spelling for what LeadSquared takes for the same person; None if the value says nothing."""
+    if name == "Phone":
+        value = "".join(char for char in value if char.isdigit())
+    value = value.strip().casefold()
+    return (name, value) if value else None
+
+
 def update_behavior_query(value: str | None) -> tuple[tuple[str, str], ...]:
     """The query pair for `update_behavior`; none of it when it is None (then all that is passed is updated).
 
@@ -110,6 +134,13 @@ def update_behavior_query(value: str | None) -> tuple[tuple[str, str], ...]:
     if value not in UPDATE_BEHAVIORS:
         raise ConfigurationError(f"update_behavior has to be None or one of {', '.join(UPDATE_BEHAVIORS)}")
     return (("LeadUpdateBehavior", value),)
+
+
+def _identity(given: Mapping[str, str]) -> tuple[str, str] | None:
+    for name in ("ProspectID", "EmailAddress", "Phone"):
+        if (identity := identity_of(name, given.get(name, ""))) is not None:
+            return identity
+    return None
 
 
 def _attributes(mapping: Mapping[Any, Any], *, within: str | None) -> list[tuple[str, Any]]:

@@ -43,7 +43,7 @@ SPOTS = {
     "Keyring._ask": "for the keys",
     "InFlight.run": "for the exchange",
     "_Run._pause": "between attempts",
-    "Sender.pause": "between polls",
+    "Tracker.wait": "for an outcome",
 }
 
 

@@ -36,6 +36,9 @@ InvalidLead: LeadSquaredError ValueError
 ClientClosed: LeadSquaredError RuntimeError
 DeadlineExceeded: LeadSquaredError
 StillProcessing: LeadSquaredError
+OutboxError: LeadSquaredError
+OutboxFull: OutboxError
+KeyReused: OutboxError ValueError
 ConnectionFailed: LeadSquaredError
 Timeout: ConnectionFailed
 APIError: LeadSquaredError

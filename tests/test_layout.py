@@ -20,9 +20,10 @@ LAYERS = [
     {"errors"},  # one of them carries a status
     {"config", "lead", "operations"},
     {"sending"},
-    {"tracking"},
+    {"batch", "tracking"},
     {"resources"},
     {"client"},
+    {"outbox"},
     {""},  # the package itself: the public names
     {"testing"},
     {"cli"},

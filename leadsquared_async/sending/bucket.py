@@ -209,6 +209,13 @@ class Bucket:
             logger.warning("rate limit lowered from %s to %s: %s", self.declared, self._tokens.limit, why)
             self._dispatch(now)
 
+    def recall(self, calls: int | None, ended: float) -> None:
+        """Count calls of an earlier process too (None: all), as ended without an answer at `ended`."""
+        now = self._clock()
+        self._tokens.settle(now)
+        self._tokens.recall(calls, now, min(ended, now))
+        self._arm(now)
+
     def is_as_new(self) -> bool:
         """Whether nobody uses it, nothing was learnt and all tokens are back: to forget it loses nothing."""
         return not self.users and not self.learnt and self._tokens.is_full(self._clock())

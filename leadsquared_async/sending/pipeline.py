@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import random
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -39,9 +39,12 @@ from leadsquared_async.sending.wording import delivery_sentence, error_from
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
-__all__ = ["Pipeline", "Sent"]
+__all__ = ["BeforeSend", "Pipeline", "Sent"]
 
 logger = logging.getLogger("leadsquared_async")
+
+
+BeforeSend = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +94,21 @@ class Pipeline:
         self.bucket: Bucket | None = None
         self.closing = False
         self._waits: set[anyio.CancelScope] = set()
+        self._recalled: list[tuple[int | None, float]] = []
 
-    async def send(self, call: Call, settings: Settings) -> Sent:
+    async def send(self, call: Call, settings: Settings, before_send: BeforeSend | None = None) -> Sent:
         """Make the call, as often as its outcome and the settings ask for.
+
+        Args:
+            call: what to send.
+            settings: within which bounds.
+            before_send: awaited before each attempt, with the token in hand; if it raises, nothing is sent.
 
         Raises:
             LeadSquaredError: of the kind that the last outcome names.
         """
         with traced(call) as facts:
-            sent = await _Run(self, call, settings).to_its_end()
+            sent = await _Run(self, call, settings, before_send).to_its_end()
             outcome = sent.outcome
             facts.update(
                 delivery=outcome.delivery.value,
@@ -113,7 +122,30 @@ class Pipeline:
         """The account's bucket; which account it is shows only once the keys are known."""
         if self.bucket is None:
             self.bucket = join_bucket(self.hosts.host, credentials, self.rate_limit)
+            for calls, ended in self._recalled:
+                self.bucket.recall(calls, ended)
         return self.bucket
+
+    def check_open(self) -> None:
+        """Go on only if the client is not closing.
+
+        Raises:
+            ClientClosed: it is.
+        """
+        if self.closing:
+            raise ClientClosed(CLOSED)
+
+    def recall(self, calls: int | None, ended: float) -> None:
+        """Count calls of an earlier process too, made on this account until `ended`, in the loop's time.
+
+        Args:
+            calls: how many; None for as many as the limit allows.
+            ended: when the last of them ended, at the latest.
+        """
+        if self.bucket is None:
+            self._recalled.append((calls, ended))
+        else:
+            self.bucket.recall(calls, ended)
 
     @contextmanager
     def while_open(self) -> Generator[None]:
@@ -122,8 +154,7 @@ class Pipeline:
         Raises:
             ClientClosed: it is closed, or was while this waited.
         """
-        if self.closing:
-            raise ClientClosed(CLOSED)
+        self.check_open()
         with anyio.CancelScope() as scope:
             self._waits.add(scope)
             try:
@@ -172,10 +203,13 @@ class _Attempt:
 class _Run:
     """One call under way."""
 
-    def __init__(self, pipeline: Pipeline, call: Call, settings: Settings) -> None:
+    def __init__(
+        self, pipeline: Pipeline, call: Call, settings: Settings, before_send: BeforeSend | None
+    ) -> None:
         self._pipeline = pipeline
         self._call = call
         self._settings = settings
+        self._before_send = before_send
         self._clock = asyncio.get_running_loop().time
         self._deadline = None if settings.deadline is None else self._clock() + settings.deadline
         self._deliveries: list[Delivery] = []
@@ -184,6 +218,7 @@ class _Run:
         self._refused_since: float | None = None
         self._waited = 0.0
         self._keys_renewed = False
+        self._retryable = True
         self._last: Outcome | None = None
 
     async def to_its_end(self) -> Sent:
@@ -207,9 +242,7 @@ class _Run:
         credentials = await self._credentials()
         bucket = self._pipeline.bucket_for(credentials)
         await self._token(bucket)
-        if self._pipeline.closing:
-            bucket.untake()
-            raise ClientClosed(CLOSED)
+        await self._ready(bucket)
         now = self._clock()
         self._start(now)
         left = self._left(now)
@@ -220,6 +253,7 @@ class _Run:
         self._deliveries.append(outcome.delivery)
         outcome = await self._with_renewed_keys(outcome, credentials)
         decision = self._decide(outcome, now)
+        self._retryable = decision.again
         if decision.again and decision.bound is None:
             logger.info(
                 "%s%s: %s; again in %.2f s",
@@ -306,6 +340,16 @@ class _Run:
         if limiter is not None:
             await self._foreign_token(limiter, bucket)
 
+    async def _ready(self, bucket: Bucket) -> None:
+        """The last moment before it is sent; whoever keeps it from being sent puts the token back."""
+        try:
+            if self._before_send is not None:
+                await self._before_send()
+            self._pipeline.check_open()
+        except BaseException:
+            bucket.untake()
+            raise
+
     async def _foreign_token(self, limiter: AsyncLimiter, bucket: Bucket) -> None:
         """Pass the caller's own limiter as well, and give our token back if that takes too long."""
         before = self._clock()
@@ -336,6 +380,7 @@ class _Run:
             waited=self._waited,
             operation=self._call.operation,
             reference=self._call.reference,
+            retryable=self._retryable,
         )
 
     def _error(self, last: Outcome) -> LeadSquaredError:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import httpx
     from aiolimiter import AsyncLimiter
 
-    from leadsquared_async.sending.pipeline import Pipeline, Sent
+    from leadsquared_async.sending.pipeline import BeforeSend, Pipeline, Sent
 
 __all__ = ["Options", "Sender", "Session", "Snapshot"]
 
@@ -153,8 +153,12 @@ class Sender:
     session: Session
     settings: Settings
 
-    async def send(self, call: Call) -> Sent:
+    async def send(self, call: Call, before_send: BeforeSend | None = None) -> Sent:
         """Make a call.
+
+        Args:
+            call: what to send.
+            before_send: awaited before each attempt, with the token in hand; if it raises, nothing is sent.
 
         Raises:
             LeadSquaredError: it did not succeed.
@@ -163,7 +167,7 @@ class Sender:
             raise ConfigurationError(
                 f"{call.operation}: this client knows no synchronous host: pass region= or sync_host="
             )
-        return await self.session.pipeline().send(call, self.settings)
+        return await self.session.pipeline().send(call, self.settings, before_send)
 
     def lane(self, chosen: Lane | None, usual: Lane) -> Lane:
         """The lane of a call: what was chosen for it, else for all calls, else what is usual for it."""

@@ -215,6 +215,14 @@ class Tokens:
         tokens.orphan(now)
         return tokens
 
+    def recall(self, calls: int | None, now: float, ended: float) -> None:
+        """Spend free tokens on so many calls (None: all) that ended at `ended` without an answer."""
+        for _ in range(self.free if calls is None else min(calls, self.free)):
+            self.take(now)
+            self.give(ended, counted=False)
+        self._late = deque(sorted(self._late))
+        self.settle(now)
+
     def orphan(self, now: float) -> None:
         """The calls in flight are lost from sight: count each as one that ended now without an answer."""
         while self.out:

@@ -1,0 +1,6 @@
+"""A RequestID, followed to its end: `line` decides whom to ask and when, `tracker` asks and tells."""
+
+from leadsquared_async.tracking.look import look
+from leadsquared_async.tracking.tracker import Follower, Tracker, Trackers
+
+__all__ = ["Follower", "Tracker", "Trackers", "look"]

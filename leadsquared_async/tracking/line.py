@@ -1,0 +1,231 @@
+"""Whom to ask next, and when: the requests that are followed, in the order in which LeadSquared got them.
+
+Pure: answers and the time come in as arguments, in seconds of any monotonic clock. LeadSquared's queue is
+first in, first out, apart from the requests that it tries again. So a sweep asks from the oldest on until one
+is still in the queue, and costs little more than one call a request. If it is the very one at which the last
+sweep ended, one further behind is asked: is that one finished, the first was overtaken. What was overtaken is
+*left behind*, and asked for now and then. Where many are overtaken, the queue is no queue: then a sweep goes
+on to where most are still unfinished. The order decides what it costs, never what comes out.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Generator, Sequence
+from itertools import islice
+
+__all__ = ["LEFT_BEHIND", "Line"]
+
+FIRST_PAUSE = 1.0
+GROWTH = 1.6
+LONGEST_PAUSE = 15.0
+"""Seconds between two sweeps that found nothing; at first, by which factor more, and at most."""
+WORTH_A_SWEEP = 4
+"""So many should be finished at each sweep: with fewer, the call for the one that is not costs too much."""
+WORTH_A_LOOSE_SWEEP = 3
+LEFT_BEHIND = (40.0, 40.0, 60.0, 120.0, 420.0, 900.0, 1800.0, 2700.0, 3600.0)
+"""Seconds after which one that was overtaken is asked for again; then every hour. LeadSquared tries a request
+again after 30 s, 2, 7, 15, 30, 45, 60 min, 1.5, 2 and 3 h (apidocs.leadsquared.com, "Async API")."""
+LONGEST_STALL = 60.0
+"""Seconds between two sweeps at most while the queue stands still, or LeadSquared does not answer."""
+SHARE_OF_STALL = 0.1
+"""Of the time for which nothing was found: so long is a pause then, between the two bounds above, and for so
+long one that was asked for `PATIENCE` times is not asked for again."""
+PATIENCE = 8
+"""Sweeps in a row that find nothing, from which on the queue is taken to stand still."""
+TOGETHER = 8
+"""Requests asked for at the same moment, at most."""
+
+_LOOSE = 0.08
+"""Share of the finished requests that were overtaken, from which on the order is not relied upon."""
+_ORDERLY = 0.03
+"""And from which down it is again."""
+_MEMORY = 0.08
+_UNFINISHED = 0.40
+"""What an unfinished one counts towards the end of a loose sweep; a finished one: 1 minus this, against."""
+_FADING = 0.6
+
+
+class _Place:
+    __slots__ = ("asked", "due", "overtaken", "put_off")
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.overtaken = False
+        self.put_off = 0
+        self.due = 0.0
+
+
+class Line:
+    """The requests that are followed, oldest first.
+
+    Attributes:
+        pause: seconds until the next sweep.
+    """
+
+    def __init__(self) -> None:
+        self.pause = FIRST_PAUSE
+        self._places: OrderedDict[str, _Place] = OrderedDict()
+        self._rate: float | None = None
+        self._last_found: float | None = None
+        self._fruitless = 0
+        self._quiet = 0.0
+        self._overtaken = 0.0
+        self._is_loose = False
+        self._surplus = 0.0
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, request_id: str) -> bool:
+        return request_id in self._places
+
+    def join(self, request_id: str) -> None:
+        """Follow a request too, as the youngest."""
+        if all(place.due for place in self._places.values()):
+            # Nobody in it tells when this one will be done, nor the time before it how fast the queue is.
+            self.pause = FIRST_PAUSE
+            self._last_found = None
+            self._fruitless, self._quiet = 0, 0.0
+        self._places.setdefault(request_id, _Place())
+
+    def leave(self, request_id: str) -> None:
+        """Follow it no more."""
+        self._places.pop(request_id, None)
+
+    def sweep(self, now: float) -> Generator[Sequence[str], Sequence[bool], None]:
+        """Ask once around: yields the requests to ask for, and is sent for each whether it is finished."""
+        found = moved = 0
+        trailing: list[_Place] = []
+        passed: set[str] = set()
+        overtaken: set[str] = set()
+        if self._last_found is None:
+            self._last_found = now - self.pause
+        waiting = deque(name for name, place in self._places.items() if place.due <= now)
+        expected = (self._rate or 0.0) * (now - self._last_found)
+        is_over = False
+        while not is_over and (asked := self._next(waiting, self._together(expected, found))):
+            for name, is_finished in zip(asked, (yield asked), strict=True):
+                place = self._places.get(name)
+                if place is None:
+                    continue  # it left meanwhile
+                if is_finished:
+                    found += 1
+                    moved += not place.put_off
+                    self._finished(name, place, trailing, now)
+                    overtaken |= passed
+                elif name in overtaken:
+                    place.asked += 1
+                    self._overtake(place, now)
+                else:
+                    is_over |= self._unfinished(place, trailing, now)
+            passed = set()
+            if self._goes_on:
+                is_over = self._surplus >= 1 and bool(waiting) and self._is_new(waiting[0])
+            elif trailing and not moved and waiting:
+                passed = self._look_further(waiting)
+        self._surplus *= _FADING
+        self._settle(found, now, stands_still=bool(trailing) and not found)
+
+    def stall(self) -> None:
+        """A sweep broke off, since nobody answered: the pauses grow, and nothing is concluded."""
+        self._fruitless += 1
+        self.pause = min(self.pause * GROWTH, LONGEST_STALL)
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether a sweep goes on past the unfinished; while nothing moves that would find nothing either."""
+        return self._is_loose and self._fruitless < PATIENCE
+
+    def _together(self, expected: float, found: int) -> int:
+        """How many to ask for at once: more while many should be finished, or many were."""
+        if self._fruitless and not found:
+            return 1
+        return max(1, min(TOGETHER, max(int(expected - found) // 2, found // 4)))
+
+    def _next(self, waiting: deque[str], together: int) -> Sequence[str]:
+        """The next to ask for, without those that left."""
+        asked: list[str] = []
+        while waiting and len(asked) < together:
+            name = waiting.popleft()
+            if name in self._places:
+                asked.append(name)
+        return asked
+
+    def _look_further(self, waiting: deque[str]) -> set[str]:
+        """Move one that is further behind to the front, and return those that it passed.
+
+        It is the further behind, the longer nothing was found: many in a row may have been held back.
+        """
+        reach = self._fruitless % len(waiting).bit_length()
+        ahead = min(2**reach, len(waiting)) - 1
+        name = waiting[ahead]
+        del waiting[ahead]
+        passed = set(islice(waiting, ahead))
+        waiting.appendleft(name)
+        return passed
+
+    def _is_new(self, name: str) -> bool:
+        place = self._places.get(name)
+        return place is not None and not place.asked
+
+    def _finished(self, name: str, place: _Place, trailing: list[_Place], now: float) -> None:
+        del self._places[name]
+        self._overtaken += _MEMORY * (place.overtaken - self._overtaken)
+        if not place.asked:
+            self._surplus = _FADING * self._surplus - 2 * (1 - _UNFINISHED)
+        if not place.put_off:
+            for straggler in trailing:
+                self._overtake(straggler, now)
+            trailing.clear()
+
+    def _unfinished(self, place: _Place, trailing: list[_Place], now: float) -> bool:
+        """Note it, and say whether the sweep is over."""
+        place.asked += 1
+        is_new = place.asked == 1
+        if is_new:
+            self._surplus = _FADING * self._surplus + 2 * _UNFINISHED
+        if place.put_off:
+            self._put_off(place, now)
+            return False
+        if self._goes_on:
+            self._put_off(place, now)
+        elif place.asked >= PATIENCE:
+            place.due = now + SHARE_OF_STALL * self._quiet
+        trailing.append(place)
+        # One that was unfinished at the last sweep too may be a straggler: look behind it.
+        return (is_new or len(trailing) > 1) and not self._goes_on
+
+    def _overtake(self, place: _Place, now: float) -> None:
+        place.overtaken = True
+        if not self._goes_on:
+            self._put_off(place, now)
+
+    def _put_off(self, place: _Place, now: float) -> None:
+        place.due = now + LEFT_BEHIND[min(place.put_off, len(LEFT_BEHIND) - 1)]
+        place.put_off += 1
+
+    def _settle(self, found: int, now: float, *, stands_still: bool) -> None:
+        self._is_loose = self._overtaken > (_ORDERLY if self._is_loose else _LOOSE)
+        if not found:
+            self._fruitless += stands_still
+            self._quiet += self.pause
+            longest = min(LONGEST_STALL, max(LONGEST_PAUSE, SHARE_OF_STALL * self._quiet))
+            self.pause = min(self.pause * GROWTH, longest)
+            return
+        if self._fruitless >= PATIENCE:
+            self._forgive(now)
+        self._fruitless, self._quiet = 0, 0.0
+        if self._last_found is not None and now > self._last_found:
+            rate = found / (now - self._last_found)
+            self._rate = rate if self._rate is None else 0.7 * self._rate + 0.3 * rate
+        self._last_found = now
+        worth = WORTH_A_LOOSE_SWEEP if self._is_loose else WORTH_A_SWEEP
+        pause = FIRST_PAUSE if self._rate is None else worth / self._rate
+        self.pause = max(FIRST_PAUSE, min(pause, LONGEST_PAUSE))
+
+    def _forgive(self, now: float) -> None:
+        """The queue moves again: that it stood still is held against nobody."""
+        for place in self._places.values():
+            place.due = min(place.due, now)
+            place.put_off = min(place.put_off, 1)

@@ -1,0 +1,64 @@
+"""One look at a request."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from leadsquared_async.errors import ConfigurationError, NotFound
+from leadsquared_async.models import RequestStatus
+from leadsquared_async.operations import Operation, Repeat
+from leadsquared_async.sending.bucket import Lane
+from leadsquared_async.sending.call import Call, Keys
+from leadsquared_async.sending.replies import Expect
+from leadsquared_async.sending.session import Sender
+
+if TYPE_CHECKING:
+    from leadsquared_async.sending.pipeline import BeforeSend
+
+__all__ = ["look", "request_id_of"]
+
+
+async def look(
+    sender: Sender, operation: Operation, request_id: str, before_send: BeforeSend | None = None
+) -> RequestStatus:
+    """Ask once.
+
+    Raises:
+        NotFound: LeadSquared does not know the request, or not yet.
+        LeadSquaredError: the call did not succeed.
+    """
+    name = f"{operation.name} status"
+    call = Call(
+        operation=name,
+        method="GET",
+        path=operation.status.text,
+        query=(("RequestID", request_id_of(request_id)),),
+        keys=Keys.API_KEY,
+        expect=Expect.JSON,
+        repeat=Repeat.ALWAYS,
+        lane=sender.lane(None, Lane.STATUS),
+    )
+    sent = await sender.send(call, before_send)
+    status = RequestStatus.read(sent.outcome.data, request_id)
+    if status is None:
+        raise NotFound(
+            f"{name}: LeadSquared does not know this request, or not yet",
+            attempts=sent.attempts,
+            waited=sent.waited,
+            operation=name,
+            status_code=sent.outcome.status_code,
+            body=sent.outcome.body,
+        )
+    return status
+
+
+def request_id_of(text: str) -> str:
+    """The RequestID without white space around it.
+
+    Raises:
+        ConfigurationError: it cannot be one.
+    """
+    if not isinstance(text, str) or not re.fullmatch(r"\s*[!-~]{1,200}\s*", text):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError("request_id has to be the string that a receipt holds")
+    return text.strip()

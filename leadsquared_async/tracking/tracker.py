@@ -1,0 +1,338 @@
+"""Everybody who waits for an outcome, and the one task that asks for them all."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from leadsquared_async.config import RetryPolicy
+from leadsquared_async.errors import (
+    ClientClosed,
+    ConfigurationError,
+    Delivery,
+    Fault,
+    LeadSquaredError,
+    NotFound,
+    StillProcessing,
+)
+from leadsquared_async.models import RequestState, RequestStatus
+from leadsquared_async.operations import Operation
+from leadsquared_async.sending.session import Sender
+from leadsquared_async.tracking.line import Line
+from leadsquared_async.tracking.look import look, request_id_of
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
+
+__all__ = ["GRACE", "Follower", "Tracker", "Trackers"]
+
+GRACE = 60.0
+"""Seconds for which an id that LeadSquared does not know is taken for one that it does not know yet."""
+RETRIED_FOR = 32_970.0
+"""Seconds that LeadSquared's ten retries take in all, after which an ERROR that stays is final."""
+MARGIN = 600.0
+"""Seconds that they may take longer, since each waits its turn, or begin before the request is followed."""
+SHARE_OF_POLLS = 0.5
+"""Of the account's limit."""
+
+
+class _UnwantedError(Exception):
+    """Nobody waits for it any more."""
+
+
+@dataclass(slots=True)
+class Follower:
+    """Somebody who waits for the outcome of a request.
+
+    Attributes:
+        request_id: whose.
+        outcome: the final status, or the error that ended the wait.
+        last: what the last successful look showed.
+        trouble: what the last look ran into, if it was not successful.
+    """
+
+    request_id: str
+    outcome: asyncio.Future[RequestStatus] = field(repr=False)
+    last: RequestStatus | None = None
+    trouble: LeadSquaredError | None = field(default=None, repr=False)
+
+
+@dataclass(slots=True)
+class _Followed:
+    """A request, and all who wait for it."""
+
+    since: float
+    patience: float
+    followers: list[Follower] = field(default_factory=list[Follower])
+    failing_since: float | None = None
+
+
+class Tracker:
+    """Follows the requests of one operation with as few calls as the order of LeadSquared's queue allows.
+
+    Args:
+        sender: makes the calls; each once, since the next sweep asks again.
+        operation: whose requests.
+    """
+
+    def __init__(self, sender: Sender, operation: Operation) -> None:
+        settings = replace(sender.settings, deadline=None, retry=RetryPolicy(attempts=1))
+        self._sender = Sender(sender.session, settings)
+        self._operation = operation
+        self._line = Line()
+        self._joined = asyncio.Event()
+        self._followed: dict[str, _Followed] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def follow(self, request_id: str, *, patience: float = GRACE) -> Follower:
+        """Begin to follow; whoever stops waiting says so with `leave`.
+
+        Args:
+            request_id: from a receipt.
+            patience: seconds for which an unknown id is taken for one that is not known yet.
+        """
+        loop = asyncio.get_running_loop()
+        follower = Follower(request_id_of(request_id), loop.create_future())
+        followed = self._followed.get(follower.request_id)
+        if followed is None:
+            followed = self._followed[follower.request_id] = _Followed(loop.time(), patience)
+            self._line.join(follower.request_id)
+            self._joined.set()
+        followed.patience = max(followed.patience, patience)
+        followed.followers.append(follower)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(
+                self._sweep_until_all_is_known(), name=f"leadsquared_async {self._operation.name} tracker"
+            )
+            self._task.add_done_callback(self._ended)
+        return follower
+
+    def leave(self, follower: Follower) -> None:
+        """Wait no more; twice is no harm."""
+        followed = self._followed.get(follower.request_id)
+        if followed is None or follower not in followed.followers:
+            return
+        followed.followers.remove(follower)
+        if not followed.followers:
+            del self._followed[follower.request_id]
+            self._line.leave(follower.request_id)
+        if not self._followed and self._task is not None:
+            # Whoever follows next begins another: this one needs a moment to end.
+            self._task.cancel()
+            self._ending.add(self._task)
+            self._task = None
+
+    async def wait(self, request_id: str, deadline: float | None) -> RequestStatus:
+        """Follow a request until its status is final.
+
+        Raises:
+            StillProcessing: it is not final within `deadline` seconds; nothing is lost, wait again.
+            LeadSquaredError: the account's fault, or an id that stays unknown.
+        """
+        start = asyncio.get_running_loop().time()
+        follower = self.follow(request_id)
+        try:
+            await asyncio.wait([follower.outcome], timeout=deadline)
+            if follower.outcome.done():
+                return follower.outcome.result()
+        finally:
+            follower.outcome.cancel()
+            self.leave(follower)
+        raise self._still_processing(follower, asyncio.get_running_loop().time() - start)
+
+    async def aclose(self) -> None:
+        """Stop asking; whoever still waits is told."""
+        tasks = {task for task in (self._task, *self._ending) if task is not None}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _still_processing(self, follower: Follower, waited: float) -> StillProcessing:
+        if follower.last is not None:
+            seen = "it was accepted and stays in LeadSquared's queue"
+        elif isinstance(follower.trouble, NotFound):
+            seen = "it was not found so far"
+        else:
+            seen = "what became of it is not known so far"
+        error = StillProcessing(
+            f"{self._operation.name}: after {waited:.3g} s request {follower.request_id} is not finished; "
+            f"{seen}: wait again later",
+            delivery=_delivery(follower),
+            request_id=follower.request_id,
+            last_status=follower.last,
+            waited=waited,
+            operation=self._operation.name,
+        )
+        error.__cause__ = follower.trouble
+        return error
+
+    async def _sweep_until_all_is_known(self) -> None:
+        """Sweep, pause, and again; an error that no further sweep can mend ends every wait."""
+        from aiolimiter import AsyncLimiter  # noqa: PLC0415 - slow to import, and only for those who follow
+
+        limit = self._sender.session.options.rate_limit
+        polls = AsyncLimiter(max(1.0, limit.calls * SHARE_OF_POLLS), limit.per)
+        try:
+            while self._line:
+                await self._pause()
+                await self._sweep(polls)
+        except LeadSquaredError as error:
+            self._fail_all(error)
+
+    async def _pause(self) -> None:
+        """Sleep until the next sweep, which one that joins may bring nearer."""
+        until = self._now() + self._line.pause
+        with self._sender.session.pipeline().while_open():
+            while (left := until - self._now()) > 0:
+                self._joined.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await self._joined.wait()
+                    until = min(until, self._now() + self._line.pause)
+
+    async def _sweep(self, polls: AsyncLimiter) -> None:
+        sweep = self._line.sweep(self._now())
+        asked = next(sweep, ())
+        is_heard = False
+        while asked:
+            asking = (self._is_finished(name, polls) for name in asked)
+            answers = await asyncio.gather(*asking, return_exceptions=True)
+            for answer in answers:
+                if isinstance(answer, BaseException):
+                    raise answer
+            is_heard |= any(answer is not None for answer in answers)
+            if not is_heard:
+                self._line.stall()
+                return
+            try:
+                # No answer to one among others: as if it were not finished, until the next sweep.
+                asked = sweep.send([answer is True for answer in answers])
+            except StopIteration:
+                return
+
+    async def _is_finished(self, request_id: str, polls: AsyncLimiter) -> bool | None:
+        """Ask, and tell those who wait; None if there was no answer to be had."""
+
+        async def still_wanted() -> None:
+            if request_id not in self._followed:
+                raise _UnwantedError
+
+        await polls.acquire()
+        status, trouble = None, None
+        try:
+            await still_wanted()
+            status = await look(self._sender, self._operation, request_id, still_wanted)
+        except _UnwantedError:
+            return False
+        except LeadSquaredError as error:
+            trouble = error
+        followed = self._followed.get(request_id)
+        if followed is None:
+            return False  # everybody left meanwhile
+        if status is not None:
+            return self._heard(request_id, followed, status)
+        assert trouble is not None
+        return self._troubled(request_id, followed, trouble)
+
+    def _troubled(self, request_id: str, followed: _Followed, error: LeadSquaredError) -> bool | None:
+        is_unknown = isinstance(error, NotFound)
+        if not is_unknown and (
+            error.fault is Fault.ACCOUNT or isinstance(error, ClientClosed | ConfigurationError)
+        ):
+            raise error
+        for follower in followed.followers:
+            follower.trouble = error
+        if is_unknown and self._now() - followed.since <= followed.patience:
+            return False
+        if is_unknown or error.fault is Fault.LEAD:
+            self._resolve(request_id, error)
+            return True
+        return None
+
+    def _heard(self, request_id: str, followed: _Followed, status: RequestStatus) -> bool:
+        if status.state is RequestState.FAILED and not status.is_final:
+            if followed.failing_since is None:
+                followed.failing_since = self._now()
+            failing, before = self._now() - followed.failing_since, followed.failing_since - followed.since
+            # Whether it is called ERROR already between two tries is not documented.
+            if failing >= RETRIED_FOR + MARGIN or before >= RETRIED_FOR - MARGIN:
+                status = replace(status, is_final=True)
+        for follower in followed.followers:
+            follower.last, follower.trouble = status, None
+        if status.is_final:
+            self._resolve(request_id, status)
+        return status.is_final
+
+    def _resolve(self, request_id: str, outcome: RequestStatus | LeadSquaredError) -> None:
+        followed = self._followed.pop(request_id, None)
+        for follower in [] if followed is None else followed.followers:
+            if follower.outcome.done():
+                continue
+            if isinstance(outcome, RequestStatus):
+                follower.outcome.set_result(outcome)
+            else:
+                # A copy each: an error that many raise would gather the tracebacks of all of them.
+                error = copy.copy(outcome)
+                error.delivery = _delivery(follower)
+                follower.outcome.set_exception(error)
+                follower.outcome.exception()  # one that leaves in this very tick does not look at it
+
+    def _fail_all(self, error: LeadSquaredError) -> None:
+        for request_id in list(self._followed):
+            self._line.leave(request_id)
+            self._resolve(request_id, error)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._ending.discard(task)
+        if self._task is not task:
+            return  # nobody waits for it any more
+        self._task = None
+        if task.cancelled():
+            self._fail_all(ClientClosed(f"{self._operation.name}: the client was closed before it was done"))
+        elif (error := task.exception()) is not None:
+            # A fault in our own code; whoever waits is told, and the loop's handler shows it.
+            self._fail_all(LeadSquaredError(f"{self._operation.name}: the tracker failed"))
+            raise error
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _delivery(follower: Follower) -> Delivery:
+    """Whether LeadSquared has the request, as far as was seen."""
+    return Delivery.UNKNOWN if follower.last is None else Delivery.ACCEPTED
+
+
+class Trackers:
+    """The trackers of one client, one an operation.
+
+    Args:
+        sender: makes their calls.
+    """
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+        self._trackers: dict[str, Tracker] = {}
+
+    def of(self, operation: Operation) -> Tracker:
+        """The operation's tracker."""
+        tracker = self._trackers.get(operation.name)
+        if tracker is None:
+            tracker = self._trackers[operation.name] = Tracker(self._sender, operation)
+        return tracker
+
+    async def aclose(self) -> None:
+        """Stop asking; whoever still waits is told. Where a client cannot be closed its session says so."""
+        with suppress(ClientClosed):
+            self._sender.session.pipeline()
+            await self._stop()
+
+    async def _stop(self) -> None:
+        for tracker in self._trackers.values():
+            await tracker.aclose()
