@@ -1,0 +1,140 @@
+"""Accepted rows are followed to their outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+
+from leadsquared_async.errors import ClientClosed, Fault, LeadSquaredError, NotFound
+from leadsquared_async.outbox.holding import Holding
+from leadsquared_async.outbox.items import ItemState
+from leadsquared_async.outbox.ledger import Ledger
+from leadsquared_async.outbox.store import Claim, Store
+from leadsquared_async.outbox.writer import Writer
+from leadsquared_async.tracking import Follower, Tracker
+
+__all__ = ["Confirmer"]
+
+FOLLOWED = 10_000
+"""Rows followed at the same moment. LeadSquared may hold some back for hours; others go on beside them."""
+AT_ONCE = 500
+PATIENCE = 3600.0
+"""Seconds for which an id that LeadSquared does not know is asked for again."""
+LOOK_EVERY = 1.0
+
+
+class Confirmer:
+    """Follows the accepted rows of an outbox.
+
+    Args:
+        writer: the way to the file.
+        ledger: notes what became of them.
+        holding: while leads are held nothing is asked for.
+        tracker: asks.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        ledger: Ledger,
+        holding: Holding,
+        tracker: Tracker,
+    ) -> None:
+        self._writer = writer
+        self._ledger = ledger
+        self._holding = holding
+        self._tracker = tracker
+        holding.on_hold = self._leave_all
+        self._rows: dict[int, Claim] = {}
+        self._followers: dict[int, Follower] = {}
+        self._settled: list[int] = []
+        self._news = asyncio.Event()
+        self._has_more = True
+
+    def follow(self, row: Claim) -> None:
+        """Follow a row that was accepted a moment ago."""
+        if len(self._rows) >= FOLLOWED:
+            self._has_more = True
+            return
+        row.content = None  # there may be thousands
+        self._rows[row.id] = row
+        if self._holding.reason is None:
+            self._ask_for(row)
+
+    async def run(self) -> None:
+        """Follow what is accepted, until cancelled or until the client is closed."""
+        try:
+            while True:
+                if self._has_more and len(self._rows) <= FOLLOWED // 2:
+                    await self._load()
+                self._ask_for_all()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_EVERY):
+                        await self._news.wait()
+                self._news.clear()
+                settled, self._settled = self._settled, []
+                await asyncio.gather(*map(self._settle, settled))
+        except ClientClosed:
+            pass  # the rows stay accepted
+        finally:
+            self._leave_all()
+
+    async def _load(self) -> None:
+        """Take up what was accepted before."""
+        after = 0
+        self._has_more = False
+        while True:
+            rows = await self._writer.read(
+                partial(Store.in_state, state=ItemState.ACCEPTED, most=AT_ONCE, after=after)
+            )
+            for row in rows:
+                if row.id not in self._rows:
+                    self.follow(row)
+            if len(rows) < AT_ONCE or self._has_more:
+                return
+            after = rows[-1].id
+
+    def _ask_for_all(self) -> None:
+        if self._holding.reason is None and len(self._followers) < len(self._rows):
+            for row in self._rows.values():
+                self._ask_for(row)
+
+    def _ask_for(self, row: Claim) -> None:
+        if row.id in self._followers:
+            return
+        assert row.request_id is not None
+        follower = self._tracker.follow(row.request_id, patience=PATIENCE)
+        self._followers[row.id] = follower
+        follower.outcome.add_done_callback(lambda _: self._is_settled(row.id))
+
+    def _is_settled(self, row: int) -> None:
+        self._settled.append(row)
+        self._news.set()
+
+    async def _settle(self, row_id: int) -> None:
+        row, follower = self._rows.get(row_id), self._followers.pop(row_id, None)
+        if row is None or follower is None or follower.outcome.cancelled():
+            return
+        error = follower.outcome.exception()
+        if error is None:
+            status = follower.outcome.result()
+            if status.succeeded:
+                await self._ledger.confirmed(row, status.lead_id, status.created)
+            else:
+                await self._ledger.rejected(row, status.reason or status.raw_state)
+        elif isinstance(error, ClientClosed):
+            raise error
+        elif isinstance(error, NotFound) or getattr(error, "fault", None) is Fault.LEAD:
+            await self._ledger.unknown(row, f"it was accepted, but {error}")
+        else:
+            if isinstance(error, LeadSquaredError):
+                self._holding.because_of(error)
+            return  # it stays accepted, and is asked for again
+        del self._rows[row_id]
+
+    def _leave_all(self) -> None:
+        for follower in self._followers.values():
+            self._tracker.leave(follower)
+            follower.outcome.cancel()
+        self._followers.clear()

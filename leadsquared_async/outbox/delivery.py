@@ -1,0 +1,284 @@
+"""Rows are claimed, sent, and put into the state that LeadSquared's answer gives them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from leadsquared_async.config import RetryPolicy
+from leadsquared_async.errors import ClientClosed, Delivery, Fault, LeadSquaredError
+from leadsquared_async.lead import decode, encode
+from leadsquared_async.operations import CAPTURE_LEADS, Repeat
+from leadsquared_async.outbox.holding import Holding
+from leadsquared_async.outbox.items import ItemState
+from leadsquared_async.outbox.ledger import Ledger
+from leadsquared_async.outbox.store import FILES, FORMS, Claim
+from leadsquared_async.outbox.writer import Writer
+from leadsquared_async.resources.submission import Submission, submit
+from leadsquared_async.sending.bucket import Lane
+from leadsquared_async.sending.session import Sender
+
+__all__ = ["Deliverer"]
+
+logger = logging.getLogger("leadsquared_async")
+
+AT_ONCE = 32
+"""Rows under way or waiting for a token; more than the limit lets through is of no use."""
+FRESH_AT_ONCE = 32
+"""Forms beyond them that somebody has just put."""
+LOOK_EVERY = 0.2
+"""Seconds between two looks for what other processes have put."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 900.0
+"""Seconds for which a row that failed waits while others go on."""
+ATTEMPTS = 3
+"""Of one row, before the others are held too."""
+
+
+class _HeldError(Exception):
+    """The row is not to be sent now."""
+
+
+class Deliverer:
+    """Sends the rows of an outbox; there is one of it for a file.
+
+    Args:
+        writer: the way to the file.
+        ledger: notes what became of them.
+        holding: whether anything may be sent.
+        sender: the client's way out.
+        follow: called with each row that was accepted.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        ledger: Ledger,
+        holding: Holding,
+        sender: Sender,
+        follow: Callable[[Claim], None],
+    ) -> None:
+        retry = sender.settings.retry
+        self._writer = writer
+        self._ledger = ledger
+        self._holding = holding
+        self._sender = replace_settings(sender, replace(retry, attempts=min(ATTEMPTS, retry.attempts)))
+        self._probing = replace_settings(sender, replace(retry, attempts=1))
+        self._policy = retry
+        self._follow = follow
+        self._under_way: dict[int, asyncio.Task[None]] = {}
+        self._fresh: set[int] = set()
+        self._rows: dict[int, Claim] = {}
+        self._parked: dict[int, float] = {}
+        self._failures: dict[int, int] = {}
+        self._seen = 0
+        self._version = -1
+        self._probe: int | None = None
+        self._stopping = False
+        self.ended: LeadSquaredError | None = None
+
+    async def recover(self) -> None:
+        """Decide on the rows that were on their way when an earlier process died."""
+        while rows := await self._writer.read(lambda store: store.in_state(ItemState.SENDING, 100)):
+            for row in rows:
+                if row.content is None or self._may_repeat(_submission(row.content, row)):
+                    await self._ledger.pending(row, 0)
+                else:
+                    reason = "the process died while it was on its way: look for it before it is sent again"
+                    await self._ledger.unknown(row, reason)
+
+    async def run(self) -> None:
+        """Send what is there and what comes, until cancelled or until the client is closed."""
+        self._seen = await self._writer.read(lambda store: store.last_id())
+        is_news = True
+        while self.ended is None:
+            if is_news or self._may_probe():
+                await self._claim()
+            is_news = await self._news()
+
+    async def aclose(self, grace: float) -> None:
+        """Send nothing more; finish what is on its way within `grace` seconds, and leave the rest pending."""
+        self._stopping = True
+        sent = [task for row, task in self._under_way.items() if self._rows[row].is_sending]
+        for task in self._under_way.values():
+            if task not in sent:
+                task.cancel()
+        if sent:
+            await asyncio.wait(sent, timeout=grace)
+        rest = list(self._under_way.values())
+        for task in rest:
+            task.cancel()
+        if rest:
+            await asyncio.wait(rest)
+
+    async def _news(self) -> bool:
+        """Wait a little; whether there may be something to claim."""
+        changed = self._ledger.changed
+        try:
+            async with asyncio.timeout(LOOK_EVERY):
+                await changed.wait()
+        except TimeoutError:
+            pass
+        else:
+            changed.clear()
+            return True
+        if self._ledger.stuck is not None:
+            return await self._ledger.is_writable()
+        version = await self._writer.read(lambda store: store.version())
+        is_news, self._version = version != self._version, version
+        now = self._now()
+        return is_news or any(due <= now for due in self._parked.values())
+
+    def _may_probe(self) -> bool:
+        is_due = self._holding.reason is not None and not self._holding.until_probe
+        return is_due and self._probe is None
+
+    async def _claim(self) -> None:
+        if self._ledger.stuck is not None or self._stopping:
+            return
+        if self._holding.reason is not None:
+            if self._may_probe():
+                await self._claim_probe()
+            return
+        seen = self._seen
+        room = FRESH_AT_ONCE - len(self._fresh)
+        if room > 0:
+            fresh = await self._claimed(FORMS, room, after=seen)
+            self._seen = await self._writer.read(lambda store: store.last_id())
+            for row in fresh:
+                self._fresh.add(row.id)
+                self._start(row, Lane.INTERACTIVE)
+        for lane in (FORMS, FILES):
+            room = AT_ONCE - (len(self._under_way) - len(self._fresh))
+            if room > 0:
+                for row in await self._claimed(lane, room):
+                    self._start(row, Lane.BATCH)
+
+    async def _claim_probe(self) -> None:
+        """One row, and not the one that failed last if there is another."""
+        for lane in (FORMS, FILES):
+            rows = await self._claimed(lane, 1) or await self._claimed(lane, 1, parked_too=True)
+            if rows:
+                self._probe = rows[0].id
+                self._start(rows[0], Lane.BATCH)
+                return
+        self._holding.end_untried()
+
+    async def _claimed(
+        self, lane: int, most: int, *, after: int = 0, parked_too: bool = False
+    ) -> list[Claim]:
+        now = self._now()
+        without = set(self._under_way)
+        if not parked_too:
+            without |= {row for row, due in self._parked.items() if due > now}
+        return await self._writer.read(lambda store: store.claim(lane, most, without, after))
+
+    def _start(self, row: Claim, lane: Lane) -> None:
+        if row.id in self._under_way:
+            return
+        self._parked.pop(row.id, None)
+        self._rows[row.id] = row
+        task = asyncio.create_task(self._deliver(row, lane), name=f"leadsquared_async outbox row {row.id}")
+        self._under_way[row.id] = task
+        task.add_done_callback(lambda done: self._done(row.id, done))
+
+    def _done(self, row: int, task: asyncio.Task[None]) -> None:
+        del self._under_way[row]
+        del self._rows[row]
+        self._fresh.discard(row)
+        if self._probe == row:
+            self._probe = None
+        self._ledger.changed.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A fault in somebody's code is not to stop the others, nor to be tried at full speed.
+            self._parked[row] = self._now() + LONGEST_PAUSE
+            logger.error("outbox: row %d failed with %s", row, type(error).__name__, exc_info=error)
+
+    async def _deliver(self, row: Claim, lane: Lane) -> None:
+        assert row.content is not None  # a pending row has its values
+        submission = _submission(row.content, row)
+        is_probe = self._probe == row.id
+        sender = self._probing if is_probe else self._sender
+
+        def check() -> None:
+            if self._stopping or (self._holding.reason is not None and not is_probe):
+                raise _HeldError
+
+        async def before_send() -> None:
+            check()
+            if not row.is_sending:
+                row.is_sending = True
+                row.is_sending = await self._ledger.sending(row)
+                if not row.is_sending:
+                    raise _HeldError
+                check()
+
+        try:
+            receipt = await submit(sender, submission, lane, before_send)
+        except _HeldError:
+            if row.is_sending:
+                await self._ledger.pending(row, 0)
+        except ClientClosed as error:
+            self.ended = error
+            if row.is_sending and error.retryable:
+                await self._ledger.pending(row, error.attempts)
+        except LeadSquaredError as error:
+            await self._failed(row, error)
+        else:
+            self._passed(row)
+            row.request_id = receipt.request_id
+            await self._ledger.accepted(row, receipt.attempts, receipt.request_id)
+            self._follow(row)
+
+    def _passed(self, row: Claim) -> None:
+        self._failures.pop(row.id, None)
+        self._holding.end()
+
+    async def _failed(self, row: Claim, error: LeadSquaredError) -> None:
+        if error.fault is Fault.LEAD:
+            self._passed(row)  # LeadSquared looked at it: the way is free
+            await self._ledger.rejected(row, reason_of(error), error.attempts)
+            return
+        self._holding.because_of(error)
+        if error.delivery is Delivery.UNKNOWN and not error.retryable:
+            self._failures.pop(row.id, None)
+            await self._ledger.unknown(row, str(error), error.attempts)
+            return
+        failures = self._failures[row.id] = self._failures.get(row.id, 0) + 1
+        self._parked[row.id] = self._now() + min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 20))
+        await self._ledger.pending(row, error.attempts)
+
+    def _may_repeat(self, submission: Submission) -> bool:
+        if self._policy.unknown == "safe":
+            return submission.operation.repeat(identified=submission.identified) is not Repeat.NEVER
+        return self._policy.unknown == "always"
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+def replace_settings(sender: Sender, retry: RetryPolicy) -> Sender:
+    """The same way out without a deadline: a row waits as long as it takes."""
+    return Sender(sender.session, replace(sender.settings, deadline=None, lane=None, retry=retry))
+
+
+def reason_of(error: LeadSquaredError) -> str:
+    """LeadSquared's own words if it said any, else ours."""
+    said = [getattr(error, name, None) for name in ("exception_type", "exception_message")]
+    return ": ".join(part for part in said if part) or str(error)
+
+
+def _submission(content: bytes, row: Claim) -> Submission:
+    encoded = encode(decode(content))
+    return Submission(
+        operation=CAPTURE_LEADS,
+        content=content,
+        query=tuple((name, value) for name, value in json.loads(row.query)),
+        identified=encoded.identified,
+        identity=encoded.identity,
+        private=encoded.values,
+        reference=row.reference,
+    )

@@ -1,0 +1,129 @@
+"""Where an outbox's file lies: for nobody else to read, on a disk that keeps it, with one who delivers."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from leadsquared_async.errors import OutboxError
+
+__all__ = ["DeliveryLock", "create", "file_system_of", "volatile"]
+
+PRIVATE = 0o600
+
+NETWORK = frozenset(
+    {
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "davfs",
+        "glusterfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "smb3",
+        "smbfs",
+        "fuse.davfs",
+        "fuse.gcsfuse",
+        "fuse.glusterfs",
+        "fuse.rclone",
+        "fuse.s3fs",
+        "fuse.sshfs",
+        "virtiofs",
+    }
+)
+"""File systems on which SQLite's locks and shared memory do not hold (sqlite.org/wal.html)."""
+
+VOLATILE = {
+    "overlay": "a container's writable layer, which is gone with the container: mount a volume",
+    "tmpfs": "memory, which is gone with the machine: choose a disk",
+    "ramfs": "memory, which is gone with the machine: choose a disk",
+}
+
+
+def create(path: Path) -> str | None:
+    """Make the file for its owner only, if it is not there, and return its kind of file system.
+
+    Raises:
+        OutboxError: it lies on a network file system, or cannot be made.
+    """
+    kind = file_system_of(path)
+    if kind in NETWORK:
+        raise OutboxError(
+            f"the outbox is on a network file system ({kind}), where it would be damaged: choose a local disk"
+        )
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), PRIVATE)
+        try:
+            mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+            if mode & ~PRIVATE and os.name == "posix":
+                os.fchmod(descriptor, PRIVATE)  # the write-ahead log takes the file's mode
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise OutboxError(
+            f"the outbox's file cannot be opened: {error.strerror}: check its folder and permissions"
+        ) from None
+    return kind
+
+
+def volatile(kind: str | None) -> str | None:
+    """Why what lies on this kind of file system may be gone tomorrow; None if nothing speaks for it."""
+    return VOLATILE.get(kind or "")
+
+
+def file_system_of(path: Path, mounts: str | None = None) -> str | None:
+    """The kind of file system that a path is on; None where the system does not tell.
+
+    Args:
+        path: of a file, there or not.
+        mounts: the text of Linux's /proc/self/mountinfo; by default this system's.
+    """
+    if mounts is None:
+        try:
+            mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+        except OSError:
+            return None
+    wanted = Path(os.path.realpath(path))
+    best, kind = -1, None
+    for line in mounts.splitlines():
+        left, _, right = line.partition(" - ")
+        fields = left.split()
+        if len(fields) < 5 or not right:
+            continue
+        point = Path(fields[4].encode().decode("unicode_escape", "replace"))
+        # Of two on one point the later one is seen.
+        if wanted.is_relative_to(point) and len(point.parts) >= best:
+            best, kind = len(point.parts), right.split()[0]
+    return kind
+
+
+class DeliveryLock:
+    """Held by the one process that delivers; the kernel lets go of it when that process dies.
+
+    Args:
+        path: of the outbox's file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = FileLock(f"{path}.lock", mode=PRIVATE, thread_local=False)
+
+    def acquire(self) -> bool:
+        """Take it, if nobody has it."""
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        except OSError as error:
+            raise OutboxError(f"the outbox's lock file cannot be used: {error.strerror}") from None
+        return True
+
+    def release(self) -> None:
+        """Let go of it."""
+        self._lock.release()

@@ -1,0 +1,62 @@
+"""Every lead is held when what stopped one would stop them all, and that is said once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+
+from leadsquared_async.errors import Fault, LeadSquaredError
+from leadsquared_async.outbox.gate import Gate
+
+__all__ = ["Holding"]
+
+logger = logging.getLogger("leadsquared_async")
+
+
+class Holding:
+    """The gate, in the running loop's time, with a voice.
+
+    Attributes:
+        on_hold: called when the gate closes.
+    """
+
+    def __init__(self) -> None:
+        self._gate = Gate()
+        self.on_hold: Callable[[], None] = lambda: None
+
+    @property
+    def reason(self) -> str | None:
+        """Why everything is held; None if nothing is."""
+        return self._gate.reason
+
+    @property
+    def until_probe(self) -> float:
+        """Seconds until one lead may be tried."""
+        return max(0.0, self._gate.probe_at - _now())
+
+    def because_of(self, error: LeadSquaredError) -> None:
+        """An error that the next lead would meet too."""
+        fault = error.fault if error.fault is Fault.ACCOUNT else Fault.SERVER
+        if self._gate.close(str(error), fault, _now(), random.random()):
+            logger.warning(
+                "outbox: holding every lead, and trying again in %.0f s: %s",
+                self.until_probe,
+                error,
+                extra={"event": "blocked", "fault": fault.value},
+            )
+        self.on_hold()
+
+    def end(self) -> None:
+        """A lead got through."""
+        if self._gate.open():
+            logger.warning("outbox: delivering again", extra={"event": "unblocked"})
+
+    def end_untried(self) -> None:
+        """There is no lead to try with: whatever comes next shows whether the way is free."""
+        self._gate.try_again(_now())
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,126 @@
+"""What an outbox holds, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from leadsquared_async.resources.submission import UpdateBehavior
+
+__all__ = ["ItemState", "OutboxEntry", "OutboxItem", "OutboxSnapshot", "Ticket"]
+
+
+class ItemState(StrEnum):
+    """Where a lead of an outbox is."""
+
+    PENDING = "pending"
+    """On disk, to be sent."""
+    SENDING = "sending"
+    """On its way: LeadSquared may have it."""
+    ACCEPTED = "accepted"
+    """LeadSquared gave a RequestID, and will process it."""
+    CONFIRMED = "confirmed"
+    """LeadSquared has processed it; its values are erased."""
+    REJECTED = "rejected"
+    """LeadSquared refuses it, and says why: mend it and requeue it."""
+    UNKNOWN = "unknown"
+    """It may have arrived; sending it again could make a second lead: look first, then requeue or purge."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """A lead to be put, with options of its own.
+
+    Attributes:
+        lead: schema name to value.
+        key: your own id: the same key is the same row.
+        search_by: as for `capture`.
+        update_behavior: as for `capture`.
+        reference: your own opaque id, never sent.
+    """
+
+    lead: Mapping[str, Any] = field(repr=False)
+    key: str | None = None
+    search_by: str | None = None
+    update_behavior: UpdateBehavior | None = None
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A lead is in the outbox.
+
+    Attributes:
+        id: the row's.
+        key: as it was given.
+        is_new: False if the key was known, and nothing was added.
+        state: the row's, at this moment.
+    """
+
+    id: int
+    key: str | None
+    is_new: bool
+    state: ItemState
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxItem:
+    """A row of an outbox.
+
+    Attributes:
+        id: the row's; rows are numbered as they come.
+        key: as it was given.
+        reference: as it was given.
+        operation: what it is submitted to, such as "leads.capture".
+        state: where it is.
+        lead: its values as they go out, SearchBy among them; None once they are erased.
+        put_at: when it was put, in UTC.
+        changed_at: when its state last changed, in UTC.
+        attempts: how often it was sent.
+        request_id: the RequestID, once it was accepted.
+        lead_id: the lead it made or changed, once it was confirmed.
+        created: whether that lead is new.
+        reason: why it was rejected or is unknown; LeadSquared's words, which may hold personal data.
+    """
+
+    id: int
+    key: str | None
+    reference: str | None
+    operation: str
+    state: ItemState
+    lead: Mapping[str, Any] | None = field(repr=False)
+    put_at: datetime
+    changed_at: datetime
+    attempts: int
+    request_id: str | None
+    lead_id: str | None
+    created: bool | None
+    reason: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxSnapshot:
+    """An outbox at one moment.
+
+    Attributes:
+        counts: rows by state.
+        oldest: age in seconds of the oldest row that is not final; None if all are.
+        blocked: why nothing is delivered; None if it is.
+        next_probe: seconds until delivering is tried again, while it is blocked.
+        delivers: whether this process is the one that delivers.
+        file_system: the kind of file system that the file is on, such as "ext4"; None where it is not known.
+        size: bytes of the file.
+        max_bytes: bytes from which on `put` refuses.
+    """
+
+    counts: Mapping[ItemState, int]
+    oldest: float | None
+    blocked: str | None
+    next_probe: float | None
+    delivers: bool
+    file_system: str | None
+    size: int
+    max_bytes: int

@@ -1,0 +1,171 @@
+"""What became of each row, put on disk and then told.
+
+Whatever LeadSquared answered is kept in memory until the disk takes it. Until then nothing more is sent,
+since nobody could say afterwards what was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from leadsquared_async.errors import OutboxError
+from leadsquared_async.outbox.items import ItemState, OutboxItem
+from leadsquared_async.outbox.store import Claim, Store
+from leadsquared_async.outbox.writer import Writer
+
+__all__ = ["Callback", "Ledger"]
+
+logger = logging.getLogger("leadsquared_async")
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+"""Seconds between two tries to write what the disk does not take."""
+UNTOLD_AT_ONCE = 100
+
+Callback = Callable[[OutboxItem], Awaitable[object] | object]
+
+T = TypeVar("T")
+
+
+class Ledger:
+    """The rows' states, as one process changes them.
+
+    Args:
+        writer: the way to the file.
+        confirm: whether an accepted row is followed to its outcome, or final.
+
+    Attributes:
+        changed: set whenever a row changed.
+        stuck: why nothing can be written; None if it can.
+    """
+
+    def __init__(self, writer: Writer, *, confirm: bool) -> None:
+        self._writer = writer
+        self._confirm = confirm
+        self.changed = asyncio.Event()
+        self.stuck: str | None = None
+        self.callbacks: list[Callback] = []
+        self._telling: set[asyncio.Task[None]] = set()
+
+    async def sending(self, row: Claim) -> bool:
+        """It is about to be sent; False if it may not be: it was forgotten, or the disk does not take it."""
+        try:
+            return await self._writer.write(lambda store: store.sending(row.id, time.time()))
+        except OutboxError as error:
+            self._note(error)
+            return False
+
+    async def pending(self, row: Claim, attempts: int) -> None:
+        """It was not taken, and will be sent again."""
+        row.is_sending = False
+        await self._until_written(lambda store: store.pending(row.id, time.time(), attempts))
+
+    async def accepted(self, row: Claim, attempts: int, request_id: str) -> None:
+        """LeadSquared gave a RequestID."""
+        if not self._confirm:
+            await self._finish(row, ItemState.ACCEPTED, attempts, request_id=request_id)
+            return
+        await self._until_written(lambda store: store.accepted(row.id, time.time(), attempts, request_id))
+        self.changed.set()
+
+    async def confirmed(self, row: Claim, lead_id: str | None, created: bool | None) -> None:
+        """LeadSquared has processed it."""
+        await self._finish(row, ItemState.CONFIRMED, lead_id=lead_id, created=created, reason=None)
+
+    async def rejected(self, row: Claim, reason: str, attempts: int = 0) -> None:
+        """LeadSquared refuses it."""
+        await self._finish(row, ItemState.REJECTED, attempts, reason=reason)
+
+    async def unknown(self, row: Claim, reason: str, attempts: int = 0) -> None:
+        """Nobody knows whether it arrived, and to send it again could make a second lead."""
+        await self._finish(row, ItemState.UNKNOWN, attempts, reason=reason)
+
+    async def tell_the_untold(self) -> None:
+        """Tell the callbacks of what was final before and was not told to its end."""
+        after, before = 0, time.time()
+        while self.callbacks:
+            items = await self._writer.read(
+                partial(Store.untold, most=UNTOLD_AT_ONCE, after=after, before=before)
+            )
+            for item in items:
+                await self._tell(item)
+            if len(items) < UNTOLD_AT_ONCE:
+                return
+            after = items[-1].id
+
+    async def is_writable(self) -> bool:
+        """Whether the disk takes something again, where it did not before."""
+        try:
+            await self._writer.write(lambda store: store.set_meta("written_at", repr(time.time())))
+        except OutboxError as error:
+            self._note(error)
+            return False
+        self._recovered()
+        return True
+
+    async def aclose(self, grace: float) -> None:
+        """Wait for the callbacks that run, but not for ever; what they did not finish is told again later."""
+        if self._telling:
+            await asyncio.wait(self._telling, timeout=grace)
+        for task in self._telling:
+            task.cancel()
+
+    async def _finish(self, row: Claim, state: ItemState, attempts: int = 0, **facts: Any) -> None:
+        is_told = not self.callbacks
+
+        def finish(store: Store) -> OutboxItem | None:
+            return store.finish(row.id, time.time(), state, attempts, is_told=is_told, **facts)
+
+        item = await self._until_written(finish)
+        self.changed.set()
+        if item is not None and not is_told:
+            task = asyncio.create_task(self._tell(item), name="leadsquared_async outbox on_final")
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
+
+    async def _tell(self, item: OutboxItem) -> None:
+        for callback in self.callbacks:
+            try:
+                answer = callback(item)
+                if inspect.isawaitable(answer):
+                    await answer
+            except Exception as error:
+                # Its traceback would show the item.
+                logger.error(  # noqa: TRY400
+                    "outbox: a callback of on_final failed with %s for row %d; it is called again at the "
+                    "next start",
+                    type(error).__name__,
+                    item.id,
+                    extra={"event": "callback_failed", "reference": item.reference},
+                )
+                return
+        await self._until_written(lambda store: store.told(item.id))
+
+    async def _until_written(self, do: Callable[[Store], T]) -> T:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                result = await self._writer.write(do)
+            except OutboxError as error:
+                self._note(error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                self._recovered()
+                return result
+
+    def _note(self, error: OutboxError) -> None:
+        if self.stuck is None:
+            logger.error("outbox: nothing is sent, since it could not be noted: %s", error)
+        self.stuck = str(error)
+
+    def _recovered(self) -> None:
+        if self.stuck is not None:
+            self.stuck = None
+            self.changed.set()
+            logger.warning("outbox: the file can be written again")

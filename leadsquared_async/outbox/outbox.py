@@ -1,0 +1,490 @@
+"""`Outbox`: leads go in, and are delivered whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import anyio
+
+from leadsquared_async.client import LeadSquared, parts_of
+from leadsquared_async.config import seconds
+from leadsquared_async.errors import ClientClosed, ConfigurationError, OutboxError
+from leadsquared_async.operations import CAPTURE_LEADS
+from leadsquared_async.outbox.confirmation import Confirmer
+from leadsquared_async.outbox.delivery import Deliverer
+from leadsquared_async.outbox.files import DeliveryLock, create, volatile
+from leadsquared_async.outbox.holding import Holding
+from leadsquared_async.outbox.items import ItemState, OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
+from leadsquared_async.outbox.ledger import Callback, Ledger
+from leadsquared_async.outbox.store import FILES, FORMS, Claim, Store
+from leadsquared_async.outbox.writer import Writer
+from leadsquared_async.resources.submission import Submission, UpdateBehavior, capture
+from leadsquared_async.sending.sealing import sealed
+
+__all__ = ["Outbox"]
+
+logger = logging.getLogger("leadsquared_async")
+
+GRACE = 8.0
+HOUR, DAY = 3600.0, 86_400.0
+AT_ONCE = 500
+"""Rows that one piece of work reads or writes."""
+TRY_THE_LOCK_EVERY = 1.0
+TIDY_EVERY = 30.0
+"""Seconds between two times that the write-ahead log is emptied: what was erased may be in it until then."""
+LOOK_EVERY = 0.2
+
+_process = secrets.token_hex(8)
+
+T = TypeVar("T")
+C = TypeVar("C", bound=Callback)
+
+
+class Outbox:
+    """Leads on disk until they are delivered: `async with Outbox("leads.db", lsq) as outbox:`.
+
+    A lead that `put` has returned for is on disk, and is sent until LeadSquared has processed it, or refused
+    it for a fault of its own, across crashes, revoked keys and days without LeadSquared. Only what was on its
+    way at the moment of a crash may be sent twice. Rows of one lead go one after the other, each when the one
+    before is final. Any number of processes put into one file; one of them delivers, and if it ends, another
+    one that was given a client goes on. The client has to be open as long as the outbox.
+
+    Args:
+        path: of the file; it is made for its owner only (mode 0600), in a folder that exists, on a local
+            disk.
+        client: an open `LeadSquared`, to deliver with; None for putting only.
+        confirm: whether leads are followed to their outcome; otherwise a RequestID is the end.
+        keep_rejected: seconds after which the values of rejected leads are erased.
+        max_bytes: size of the file from which on `put` refuses.
+
+    Raises:
+        ConfigurationError: an argument cannot be right.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        client: LeadSquared | None = None,
+        *,
+        confirm: bool = True,
+        keep_rejected: float = 30 * DAY,
+        max_bytes: int = 2 * 1024**3,
+    ) -> None:
+        if not isinstance(path, str | os.PathLike) or not os.fspath(path) or os.fspath(path) == ":memory:":  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError("path has to be the path of a file")
+        if client is not None and not isinstance(client, LeadSquared):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError("client has to be an open LeadSquared, or None for putting only")
+        if not isinstance(max_bytes, int) or isinstance(max_bytes, bool) or max_bytes < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError("max_bytes has to be a whole number of bytes")
+        self.path = Path(path)
+        self._client = client
+        self._confirm = bool(confirm)
+        self._keep_rejected = seconds("keep_rejected", keep_rejected)
+        self._max_bytes = max_bytes
+        self._file_system: str | None = None
+        self._writer: Writer | None = None
+        self._holding = Holding()
+        self._deliverer: Deliverer | None = None
+        self._running: list[asyncio.Task[None]] = []
+        self._callbacks: list[Callback] = []
+        self._broken: str | None = None
+        self._state = "not open: use it inside `async with Outbox(...) as outbox:`"
+
+    # Putting
+
+    @sealed
+    async def put(
+        self,
+        lead: Mapping[str, Any],
+        *,
+        key: str | None = None,
+        search_by: str | None = None,
+        update_behavior: UpdateBehavior | None = None,
+        reference: str | None = None,
+    ) -> Ticket:
+        """Put a lead, as of a form; when this returns, the lead is on disk and survives the process.
+
+        Args:
+            lead: schema name to value, as for `capture`.
+            key: your own id for it. A key that is known adds nothing, so that a repeated put is one lead.
+            search_by: as for `capture`.
+            update_behavior: as for `capture`.
+            reference: your own opaque id, never sent; on items and in log lines.
+
+        Raises:
+            InvalidLead: naming the attribute that cannot be encoded.
+            KeyReused: the key belongs to another lead.
+            OutboxFull: the file has reached `max_bytes`.
+            OutboxError: the file cannot be written; the lead is not in it.
+        """
+        writer = self._opened()
+        submission = capture(lead, search_by, update_behavior, reference)
+        _check_key(key)
+        ticket = await writer.write(lambda store: store.put(submission, key, FORMS, time.time()))
+        self._ledger.changed.set()
+        return ticket
+
+    @sealed
+    async def put_many(
+        self,
+        leads: Iterable[Mapping[str, Any] | OutboxEntry] | AsyncIterable[Mapping[str, Any] | OutboxEntry],
+        *,
+        search_by: str | None = None,
+        update_behavior: UpdateBehavior | None = None,
+    ) -> int:
+        """Put many leads, as of a file; forms go before them. Returns how many were new.
+
+        Args:
+            leads: leads, or `OutboxEntry`s with keys and options of their own.
+            search_by: for those that are no `OutboxEntry`.
+            update_behavior: for those that are no `OutboxEntry`.
+
+        Raises:
+            InvalidLead, KeyReused: of the first that has this fault; those before it are in the outbox.
+            OutboxError: the file cannot be written, or is full; whole pieces of 500 before it are in.
+        """
+        writer = self._opened()
+        new = 0
+        piece: list[tuple[Submission, str | None]] = []
+        try:
+            async for lead in _each(leads):
+                entry = (
+                    lead
+                    if isinstance(lead, OutboxEntry)
+                    else OutboxEntry(lead, search_by=search_by, update_behavior=update_behavior)
+                )
+                _check_key(entry.key)
+                submission = capture(entry.lead, entry.search_by, entry.update_behavior, entry.reference)
+                piece.append((submission, entry.key))
+                if len(piece) == AT_ONCE:
+                    full, piece = piece, []
+                    new += await self._put_piece(writer, full)
+        finally:
+            new += await self._put_piece(writer, piece)
+        return new
+
+    async def _put_piece(self, writer: Writer, piece: list[tuple[Submission, str | None]]) -> int:
+        def put(store: Store) -> int:
+            now = time.time()
+            return sum(store.put(submission, key, FILES, now).is_new for submission, key in piece)
+
+        new = await writer.write(put)
+        self._ledger.changed.set()
+        return new
+
+    # Watching
+
+    async def drained(self) -> None:
+        """Wait until every lead is final: confirmed, rejected or unknown."""
+        writer = self._opened()
+        while await writer.read(lambda store: store.oldest()) is not None:
+            await asyncio.sleep(LOOK_EVERY)
+            self._opened()
+
+    async def snapshot(self) -> OutboxSnapshot:
+        """What is in it, and whether it is delivered."""
+        counts, oldest, size = await self._opened().read(
+            lambda store: (store.counts(), store.oldest(), store.size())
+        )
+        blocked = self._blocked()
+        is_held = blocked is not None and blocked == self._holding.reason
+        return OutboxSnapshot(
+            counts=counts,
+            oldest=None if oldest is None else max(0.0, time.time() - oldest),
+            blocked=blocked,
+            next_probe=self._holding.until_probe if is_held else None,
+            delivers=self._deliverer is not None,
+            file_system=self._file_system,
+            size=size,
+            max_bytes=self._max_bytes,
+        )
+
+    async def items(self, state: ItemState | str | None = None) -> AsyncIterator[OutboxItem]:
+        """The rows of a state, or all, oldest first.
+
+        Raises:
+            ConfigurationError: there is no such state.
+        """
+        wanted = None if state is None else _state(state)
+        after = 0
+        while True:
+            found = await self._opened().read(partial(Store.items, state=wanted, most=AT_ONCE, after=after))
+            for item in found:
+                yield item
+            if len(found) < AT_ONCE:
+                return
+            after = found[-1].id
+
+    def on_final(self, callback: C) -> C:
+        """Call `callback(item)` for each lead that ends confirmed, rejected or unknown; may be a decorator.
+
+        It may be asynchronous. It runs in the process that delivers, at least once for each lead: one that
+        fails, or is cut off by the process's end, is called again at the next start. Register it before
+        entering, to hear of what ended before.
+        """
+        self._callbacks.append(callback)
+        return callback
+
+    # Mending
+
+    @sealed
+    async def requeue(
+        self,
+        item: OutboxItem | int,
+        *,
+        lead: Mapping[str, Any] | None = None,
+        search_by: str | None = None,
+        drop: Iterable[str] = (),
+    ) -> None:
+        """Send a rejected or unknown lead again, mended.
+
+        Args:
+            item: the row, or its id.
+            lead: its values, instead of those that it has.
+            search_by: another SearchBy.
+            drop: attributes to leave out.
+
+        Raises:
+            InvalidLead: what is left cannot be sent.
+            OutboxError: the row is in another state, or its values are erased and no `lead` was passed.
+        """
+        row = item if isinstance(item, int) else item.id
+        writer = self._opened()
+        submission: Submission | None = None
+        dropped = {drop} if isinstance(drop, str) else set(drop)
+        if lead is not None or search_by is not None or dropped:
+            known = await writer.read(lambda store: store.item(row))
+            values = lead if lead is not None else None if known is None else known.lead
+            if values is None:
+                raise OutboxError(f"the values of row {row} are erased, or it is gone: pass lead=")
+            kept = {name: value for name, value in values.items() if name not in dropped}
+            if search_by is not None:
+                kept.pop("SearchBy", None)
+            submission = capture(kept, search_by, reference=None if known is None else known.reference)
+        await writer.write(lambda store: store.requeue(row, submission, time.time()))
+        self._ledger.changed.set()
+
+    async def forget(self, **person: str) -> int:
+        """Erase a person: `forget(EmailAddress="bret.lee@example.com")`; returns how many rows had the value.
+
+        Rows that are not on their way are deleted, and not sent. Of the others the values are erased, and the
+        row stays until its outcome is known. In the write-ahead log they are gone when this returns, if this
+        process delivers or nobody does; else within half a minute.
+
+        Raises:
+            ConfigurationError: no value was passed.
+        """
+        if not person or not all(isinstance(value, str) and value.strip() for value in person.values()):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(
+                'forget takes a schema name and its value, such as forget(Phone="+91-9988776655")'
+            )
+        writer = self._opened()
+        erased = 0
+        after: int | None = 0
+        while after is not None:
+            more, after = await writer.write(partial(Store.forget, wanted=person, most=AT_ONCE, after=after))
+            erased += more
+        await self._empty_log()
+        return erased
+
+    async def purge(self, older_than: float = 30 * DAY) -> int:
+        """Delete final rows that did not change for so many seconds, and their keys; returns how many."""
+        if isinstance(older_than, bool) or not isinstance(older_than, int | float) or not older_than >= 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError("older_than has to be a number of seconds, 0 or more")
+        before = time.time() - older_than
+        purged = await self._opened().write(lambda store: store.purge(before))
+        await self._empty_log()
+        return purged
+
+    # Life
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    async def open(self) -> None:
+        """Open the file, and deliver if there is a client and nobody else delivers.
+
+        Raises:
+            OutboxError: the file cannot be used.
+            ClientClosed: it was opened before, or the client is not open here.
+        """
+        if self._writer is not None:
+            raise ClientClosed("this outbox was opened before: make a new one")
+        parts = None if self._client is None else parts_of(self._client)
+        if parts is not None:
+            parts[0].session.pipeline()  # raises here if it may not be used
+        self._file_system = create(self.path)
+        if (why := volatile(self._file_system)) is not None:
+            logger.warning("outbox: %s is on %s", self.path.name, why)
+        self._writer = writer = Writer(lambda: Store(self.path, self._max_bytes))
+        self._ledger = Ledger(writer, confirm=self._confirm)
+        self._ledger.callbacks = self._callbacks
+        try:
+            await writer.open()
+        except BaseException:
+            self._state = "closed: its file could not be opened"
+            await writer.aclose()
+            raise
+        self._state = ""
+        self._process, self._loop = os.getpid(), asyncio.get_running_loop()
+        self._lock = DeliveryLock(self.path)
+        if self._client is not None:
+            self._run(self._deliver(writer), "delivery")
+
+    async def aclose(self, grace: float = GRACE) -> None:
+        """Finish what is on its way within `grace` seconds, keep the rest on disk, and close."""
+        writer = self._writer
+        if writer is None or self._state:
+            return
+        self._state = "closed: its `async with` block has ended"
+        try:
+            if self._deliverer is not None:
+                await self._deliverer.aclose(grace)
+                await self._ledger.aclose(grace)
+        finally:
+            with anyio.CancelScope(shield=True):
+                for task in self._running:
+                    task.cancel()
+                if self._running:
+                    await asyncio.wait(self._running)
+                if self._deliverer is not None:
+                    await self._note_calls(writer)
+                    await self._try_checkpoint(writer)
+                await writer.aclose()
+                self._lock.release()
+
+    async def _deliver(self, writer: Writer) -> None:
+        """Wait until nobody else delivers, then do."""
+        assert self._client is not None
+        sender, trackers = parts_of(self._client)
+        while not self._lock.acquire():  # noqa: ASYNC110 - the kernel wakes nobody
+            await asyncio.sleep(TRY_THE_LOCK_EVERY)
+        self._recall_calls(await writer.read(lambda store: store.meta("calls")))
+        note = json.dumps({"process": _process})
+        await writer.write(lambda store: store.set_meta("calls", note))
+        confirmer: Confirmer | None = None
+
+        def follow(row: Claim) -> None:
+            if confirmer is not None:
+                confirmer.follow(row)
+
+        deliverer = Deliverer(writer, self._ledger, self._holding, sender, follow)
+        if self._confirm:
+            confirmer = Confirmer(writer, self._ledger, self._holding, trackers.of(CAPTURE_LEADS))
+        await deliverer.recover()
+        self._deliverer = deliverer
+        if confirmer is not None:
+            self._run(confirmer.run(), "confirmation")
+        self._run(self._tidy(writer), "tidying")
+        self._run(self._ledger.tell_the_untold(), "callbacks")
+        await deliverer.run()
+
+    async def _tidy(self, writer: Writer) -> None:
+        """Empty the log, and erase what has been kept long enough, now and then."""
+        erased_at = -HOUR
+        while True:
+            await asyncio.sleep(TIDY_EVERY)
+            with suppress(OutboxError):
+                if (now := time.time()) - erased_at >= HOUR:
+                    erased_at = now
+                    await writer.write(partial(Store.erase_rejected, before=now - self._keep_rejected))
+                await writer.read(lambda store: store.checkpoint())
+
+    async def _empty_log(self) -> None:
+        """Leave nothing of what was erased in the write-ahead log, if this process may empty it."""
+        assert self._writer is not None
+        if self._deliverer is not None:
+            await self._try_checkpoint(self._writer)
+        elif not self._running and self._lock.acquire():
+            try:
+                await self._try_checkpoint(self._writer)
+            finally:
+                self._lock.release()
+
+    @staticmethod
+    async def _try_checkpoint(writer: Writer) -> None:
+        with suppress(OutboxError):
+            await writer.read(lambda store: store.checkpoint())
+
+    def _recall_calls(self, note: str | None) -> None:
+        """A restart is not to begin with a full burst: count what the process before may have sent."""
+        assert self._client is not None
+        if note is None or (calls := json.loads(note)).get("process") == _process:
+            return  # this process remembers by itself
+        pipeline = parts_of(self._client)[0].session.pipeline()
+        now = asyncio.get_running_loop().time()
+        if "at" in calls:
+            pipeline.recall(calls["spent"], now - max(0.0, time.time() - calls["at"]))
+        else:
+            pipeline.recall(None, now)  # it died, and nobody knows when
+
+    async def _note_calls(self, writer: Writer) -> None:
+        assert self._client is not None
+        with suppress(OutboxError, ClientClosed):
+            limit = self._client.snapshot().limit
+            spent = 0 if limit is None else limit.limit.calls - limit.free
+            note = json.dumps({"process": _process, "at": time.time(), "spent": spent})
+            await writer.write(lambda store: store.set_meta("calls", note))
+
+    def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=f"leadsquared_async outbox {name}")
+        self._running.append(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._broken = f"{task.get_name()} failed: {error}"
+            logger.error("outbox: %s failed with %s", task.get_name(), type(error).__name__, exc_info=error)
+
+    def _blocked(self) -> str | None:
+        if self._broken is not None:
+            return self._broken
+        if self._deliverer is not None and self._deliverer.ended is not None:
+            return str(self._deliverer.ended)
+        return self._ledger.stuck or self._holding.reason
+
+    def _opened(self) -> Writer:
+        if self._state or self._writer is None:
+            raise ClientClosed(f"this outbox is {self._state}")
+        if self._process != os.getpid():
+            raise ClientClosed(
+                "this outbox was opened before a fork: open one in each process, after the fork"
+            )
+        if self._loop is not asyncio.get_running_loop():
+            raise ClientClosed("this outbox was opened in another event loop: open one in each loop")
+        return self._writer
+
+
+def _check_key(key: str | None) -> None:
+    if key is not None and (not isinstance(key, str) or not 0 < len(key) <= 500):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError("key has to be a string of 1 to 500 characters")
+
+
+def _state(state: ItemState | str) -> ItemState:
+    try:
+        return ItemState(state)
+    except ValueError:
+        raise ConfigurationError(f"state has to be one of {', '.join(ItemState)}") from None
+
+
+async def _each(source: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+    if isinstance(source, AsyncIterable):
+        async for item in source:
+            yield item
+    else:
+        for item in source:
+            yield item

@@ -1,0 +1,409 @@
+"""The statements on an outbox's file. Synchronous; each method runs inside a transaction of its caller."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from leadsquared_async.errors import KeyReused, OutboxError, OutboxFull
+from leadsquared_async.lead import decode, identity_of
+from leadsquared_async.outbox.items import ItemState, OutboxItem, Ticket
+from leadsquared_async.outbox.schema import prepare
+from leadsquared_async.resources.submission import Submission
+
+__all__ = ["FILES", "FORMS", "Claim", "Store"]
+
+FORMS, FILES = 0, 1
+"""The lanes of `put` and of `put_many`."""
+BUSY = 30_000
+"""Milliseconds to wait for another process's commit."""
+
+_COLUMNS = (
+    "id, key, reference, operation, state, content, put_at, changed_at, attempts, request_id, lead_id, "
+    "created, reason"
+)
+
+
+@dataclass(slots=True)
+class Claim:
+    """A row that is to be sent or followed.
+
+    Attributes:
+        is_sending: whether it is on its way by the file's account.
+    """
+
+    id: int
+    operation: str
+    lane: int
+    content: bytes | None = field(repr=False)
+    query: str = field(repr=False)
+    reference: str | None
+    request_id: str | None
+    is_sending: bool
+
+
+class Store:
+    """One connection to an outbox's file, for one thread.
+
+    Args:
+        path: of the file, which exists.
+        max_bytes: from which size on nothing more is put.
+
+    Raises:
+        OutboxError: it is no outbox, or one of a newer version.
+        sqlite3.Error: it cannot be opened.
+    """
+
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._max_bytes = max_bytes
+        self._has_room = True
+        execute = self.connection.execute
+        try:
+            execute(f"PRAGMA busy_timeout = {BUSY}")
+            execute("PRAGMA temp_store = MEMORY")  # no lead in a temporary file
+            execute("PRAGMA journal_mode = WAL")
+            execute("PRAGMA synchronous = FULL")
+            execute("PRAGMA secure_delete = ON")
+            # Only who delivers checkpoints: SQLite before 3.51.3 may corrupt the file when a checkpoint meets
+            # another connection's commit (sqlite.org/wal.html, "The WAL-Reset Bug").
+            execute("PRAGMA wal_autocheckpoint = 0")
+            prepare(self.connection)
+            self._salt = bytes(self.meta("salt") or b"")
+            self._page = int(execute("PRAGMA page_size").fetchone()[0])
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection; the last one of all copies what is left in the write-ahead log."""
+        self.connection.close()
+
+    def begin(self) -> None:
+        """Begin a transaction that writes."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        self._has_room = self.size() < self._max_bytes
+
+    def meta(self, name: str) -> Any:
+        """A value kept beside the rows; None if there is none."""
+        row = self.connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else row[0]
+
+    def set_meta(self, name: str, value: str) -> None:
+        """Keep a value beside the rows."""
+        self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    # In
+
+    def put(self, submission: Submission, key: str | None, lane: int, now: float) -> Ticket:
+        """Add a row, unless the key is known.
+
+        Raises:
+            KeyReused: the key is another lead's.
+            OutboxFull: there is no room.
+        """
+        identity = None if submission.identity is None else self._digest(*submission.identity)
+        digest = self._digest_of(submission)
+        if not self._has_room:
+            return self._known(key, digest, full=True)
+        cursor = self.connection.execute(
+            "INSERT INTO items (key, digest, operation, lane, identity, is_open, is_ready, state, content, "
+            "query, reference, put_at, changed_at) "
+            "VALUES (:key, :digest, :operation, :lane, :identity, 1, "
+            "NOT EXISTS (SELECT 1 FROM items WHERE identity = :identity AND is_open), "
+            "'pending', :content, :query, :reference, :now, :now) ON CONFLICT (key) DO NOTHING",
+            {
+                "key": key,
+                "digest": digest,
+                "operation": submission.operation.name,
+                "lane": lane,
+                "identity": identity,
+                "content": submission.content,
+                "query": json.dumps(submission.query) if submission.query else "[]",
+                "reference": submission.reference,
+                "now": now,
+            },
+        )
+        if not cursor.rowcount:
+            return self._known(key, digest)
+        assert cursor.lastrowid is not None
+        return Ticket(cursor.lastrowid, key, is_new=True, state=ItemState.PENDING)
+
+    def size(self) -> int:
+        """Bytes of the file, less what is free in it."""
+        pages, free = (
+            int(self.connection.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_count", "freelist_count")
+        )
+        return (pages - free) * self._page
+
+    def _known(self, key: str | None, digest: bytes, *, full: bool = False) -> Ticket:
+        """The row under a key, if it is there and of this lead."""
+        row = self.connection.execute("SELECT id, digest, state FROM items WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            assert full  # else it would have been inserted
+            raise OutboxFull(
+                f"the outbox has reached {self._max_bytes:,} bytes: let it drain, purge it, raise max_bytes"
+            )
+        if row[1] != digest:
+            raise KeyReused(f"the key {key!r} belongs to another lead already: one lead, one key")
+        return Ticket(row[0], key, is_new=False, state=ItemState(row[2]))
+
+    def _has_open(self, identity: bytes) -> bool:
+        return (
+            self.connection.execute(
+                "SELECT 1 FROM items WHERE identity = ? AND is_open LIMIT 1", (identity,)
+            ).fetchone()
+            is not None
+        )
+
+    def _digest(self, *parts: str) -> bytes:
+        text = "\0".join(parts).encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(text, key=self._salt, digest_size=16).digest()
+
+    def _digest_of(self, submission: Submission) -> bytes:
+        """Of a lead, in whichever order its attributes come."""
+        pairs = sorted(submission.content[2:-2].split(b"},{"))
+        head = f"{submission.operation.name} {submission.query}".encode()
+        return hashlib.blake2b(b"\0".join((head, *pairs)), key=self._salt, digest_size=16).digest()
+
+    # Out
+
+    def claim(self, lane: int, most: int, without: Iterable[int], after: int = 0) -> list[Claim]:
+        """The oldest rows that may be sent, numbered above `after`, but for those `without`."""
+        skipped = tuple(without)
+        rows = self.connection.execute(
+            "SELECT id, operation, lane, content, query, reference, request_id, 0 FROM items "
+            "WHERE state = 'pending' AND is_ready AND lane = ? AND id > ? ORDER BY id LIMIT ?",
+            (lane, after, most + len(skipped)),
+        ).fetchall()
+        claims = [Claim(*row) for row in rows if row[0] not in skipped]
+        return claims[:most]
+
+    def in_state(self, state: ItemState, most: int, after: int = 0) -> list[Claim]:
+        """Rows of one state, oldest first, numbered above `after`."""
+        rows = self.connection.execute(
+            "SELECT id, operation, lane, content, query, reference, request_id, state = 'sending' FROM items "
+            "WHERE state = ? AND id > ? ORDER BY id LIMIT ?",
+            (state, after, most),
+        )
+        return [Claim(*row) for row in rows]
+
+    def last_id(self) -> int:
+        """The number of the youngest row."""
+        return int(self.connection.execute("SELECT coalesce(max(id), 0) FROM items").fetchone()[0])
+
+    def sending(self, row: int, now: float) -> bool:
+        """It is about to be sent; False if it was forgotten meanwhile."""
+        return self._change(row, now, state="sending") == 1
+
+    def pending(self, row: int, now: float, attempts: int = 0) -> None:
+        """It was not taken, and will be sent again; if it was forgotten meanwhile, it goes."""
+        self._change(row, now, attempts, state="pending")
+        self.connection.execute("DELETE FROM items WHERE id = ? AND content IS NULL", (row,))
+
+    def accepted(self, row: int, now: float, attempts: int, request_id: str) -> None:
+        """LeadSquared gave a RequestID; its outcome is still to come."""
+        self._change(row, now, attempts, state="accepted", request_id=request_id)
+
+    def finish(
+        self, row: int, now: float, state: ItemState, attempts: int = 0, *, is_told: bool, **facts: Any
+    ) -> OutboxItem | None:
+        """It is final, and the next of its identity may go; returns it with the values it had.
+
+        Args:
+            row: which.
+            now: seconds since 1970.
+            state: its last.
+            attempts: how often it was sent since the last change.
+            is_told: whether nobody has to hear of it.
+            facts: other columns to set.
+        """
+        item = self.item(row)
+        if item is None:
+            return None
+        if state in {ItemState.CONFIRMED, ItemState.ACCEPTED}:
+            facts |= {"content": None, "query": "[]"}
+        if item.lead is None and (reason := facts.get("reason")):
+            facts["reason"] = reason.partition(":")[0]  # it was forgotten, and the words may hold its values
+        self._change(row, now, attempts, state=str(state), is_open=0, is_told=is_told, **facts)
+        self._release(row)
+        finished = self.item(row)
+        return None if finished is None else _with_lead(finished, item.lead)
+
+    def _change(self, row: int, now: float, attempts: int = 0, **columns: Any) -> int:
+        names = ", ".join(f"{name} = ?" for name in columns)
+        return self.connection.execute(
+            f"UPDATE items SET {names}, changed_at = ?, attempts = attempts + ? WHERE id = ?",  # noqa: S608
+            (*columns.values(), now, attempts, row),
+        ).rowcount
+
+    def _release(self, row: int) -> None:
+        """Let the next row of the same identity be sent."""
+        self.connection.execute(
+            "UPDATE items SET is_ready = 1 WHERE state = 'pending' AND id = (SELECT min(id) FROM items "
+            "WHERE is_open AND identity = (SELECT identity FROM items WHERE id = ?))",
+            (row,),
+        )
+
+    # By hand
+
+    def item(self, row: int) -> OutboxItem | None:
+        """One row."""
+        found = self.connection.execute(f"SELECT {_COLUMNS} FROM items WHERE id = ?", (row,)).fetchone()  # noqa: S608
+        return None if found is None else _item(found)
+
+    def items(self, state: ItemState | None, most: int, after: int) -> list[OutboxItem]:
+        """Rows by number, of one state or of all, numbered above `after`."""
+        condition = "" if state is None else "state = :state AND "
+        rows = self.connection.execute(
+            f"SELECT {_COLUMNS} FROM items WHERE {condition}id > :after ORDER BY id LIMIT :most",  # noqa: S608
+            {"state": state, "after": after, "most": most},
+        )
+        return [_item(row) for row in rows]
+
+    def untold(self, most: int, after: int, before: float) -> list[OutboxItem]:
+        """Rows that were final `before` a time, and of which no callback has heard yet."""
+        rows = self.connection.execute(
+            f"SELECT {_COLUMNS} FROM items WHERE NOT is_told AND id > ? AND changed_at < ? "  # noqa: S608
+            "ORDER BY id LIMIT ?",
+            (after, before, most),
+        )
+        return [_item(row) for row in rows]
+
+    def told(self, row: int) -> None:
+        """A callback has heard of it."""
+        self.connection.execute("UPDATE items SET is_told = 1 WHERE id = ?", (row,))
+
+    def requeue(self, row: int, submission: Submission | None, now: float) -> None:
+        """Send a rejected or unknown row again, as it is or as `submission` has it.
+
+        Raises:
+            OutboxError: it is in another state, or its values are erased.
+        """
+        item = self.item(row)
+        if item is None or item.state not in {ItemState.REJECTED, ItemState.UNKNOWN}:
+            state = "gone" if item is None else item.state.value
+            raise OutboxError(f"row {row} is {state}: only rejected and unknown rows are sent again")
+        if item.lead is None and submission is None:
+            raise OutboxError(f"the values of row {row} are erased: pass lead=")
+        if submission is not None:
+            identity = None if submission.identity is None else self._digest(*submission.identity)
+            self._change(
+                row,
+                now,
+                content=submission.content,
+                query=json.dumps(submission.query),
+                identity=identity,
+            )
+        (identity,) = self.connection.execute("SELECT identity FROM items WHERE id = ?", (row,)).fetchone()
+        is_ready = identity is None or not self._has_open(identity)
+        self._change(
+            row, now, state="pending", is_open=1, is_ready=is_ready, reason=None, request_id=None, is_told=1
+        )
+
+    def forget(self, wanted: Mapping[str, str], most: int, after: int) -> tuple[int, int | None]:
+        """Erase whoever has one of these values; returns how many rows, and where to go on.
+
+        What is on its way stays as a row without values, until its outcome is known.
+        """
+        rows = self.connection.execute(
+            "SELECT id, content, state FROM items WHERE content IS NOT NULL AND id > ? ORDER BY id LIMIT ?",
+            (after, most),
+        ).fetchall()
+        erased = 0
+        for row, content, state in rows:
+            if not _is_of(decode(content), wanted):
+                continue
+            erased += 1
+            if state in {ItemState.SENDING, ItemState.ACCEPTED}:
+                self.connection.execute(
+                    "UPDATE items SET content = NULL, query = '[]', reason = NULL WHERE id = ?", (row,)
+                )
+            else:
+                self.delete(row)
+        return erased, rows[-1][0] if len(rows) == most else None
+
+    def delete(self, row: int) -> None:
+        """Delete a row; the next of its identity may go."""
+        self.connection.execute("UPDATE items SET is_open = 0 WHERE id = ?", (row,))
+        self._release(row)
+        self.connection.execute("DELETE FROM items WHERE id = ?", (row,))
+
+    def erase_rejected(self, before: float) -> int:
+        """Erase the values of rejected rows whose last change is older; returns how many."""
+        return self.connection.execute(
+            "UPDATE items SET content = NULL, query = '[]', "
+            "reason = substr(reason, 1, instr(reason || ':', ':') - 1) "
+            "WHERE state = 'rejected' AND changed_at < ? AND content IS NOT NULL",
+            (before,),
+        ).rowcount
+
+    def purge(self, before: float) -> int:
+        """Delete final rows whose last change is older; returns how many."""
+        return self.connection.execute(
+            "DELETE FROM items WHERE NOT is_open AND changed_at < ?", (before,)
+        ).rowcount
+
+    def counts(self) -> dict[ItemState, int]:
+        """How many rows there are of each state."""
+        found = dict(self.connection.execute("SELECT state, count(*) FROM items GROUP BY state").fetchall())
+        return {state: found.get(state.value, 0) for state in ItemState}
+
+    def oldest(self) -> float | None:
+        """When the oldest row that is not final was put."""
+        oldest = [
+            self.connection.execute(
+                "SELECT put_at FROM items WHERE state = ? AND is_open ORDER BY id LIMIT 1", (state,)
+            ).fetchone()
+            for state in (ItemState.PENDING, ItemState.SENDING, ItemState.ACCEPTED)
+        ]
+        return min((float(row[0]) for row in oldest if row is not None), default=None)
+
+    def version(self) -> int:
+        """A number that is another one after a commit of another connection."""
+        return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def checkpoint(self) -> bool:
+        """Copy the write-ahead log into the file and empty it, so that nothing erased is left in it.
+
+        Outside a transaction. Returns False if somebody reads, and it has to be tried again.
+        """
+        busy, _, _ = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+
+
+def _is_of(lead: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
+    return any(
+        isinstance(value := lead.get(name), str) and identity_of(name, value) == identity_of(name, text)
+        for name, text in wanted.items()
+    )
+
+
+def _item(row: tuple[Any, ...]) -> OutboxItem:
+    fields: Iterator[Any] = iter(row)
+    return OutboxItem(
+        id=next(fields),
+        key=next(fields),
+        reference=next(fields),
+        operation=next(fields),
+        state=ItemState(next(fields)),
+        lead=None if (content := next(fields)) is None else decode(content),
+        put_at=datetime.fromtimestamp(next(fields), UTC),
+        changed_at=datetime.fromtimestamp(next(fields), UTC),
+        attempts=next(fields),
+        request_id=next(fields),
+        lead_id=next(fields),
+        created=None if (created := next(fields)) is None else bool(created),
+        reason=next(fields),
+    )
+
+
+def _with_lead(item: OutboxItem, lead: Mapping[str, Any] | None) -> OutboxItem:
+    return replace(item, lead=lead)

@@ -1,0 +1,43 @@
+"""Outboxes in virtual time: the file's thread runs in the loop, and the wall clock goes with the loop's."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from leadsquared_async.outbox import writer
+
+
+class InlineExecutor(Executor):
+    """Does at once what it is given: a virtual clock would not wait for a thread."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
+
+
+@contextmanager
+def virtual_files() -> Iterator[None]:
+    """For the length of a test, outboxes keep to the running loop's clock."""
+    real = time.time
+
+    def wall() -> float:
+        try:
+            return 1.8e9 + asyncio.get_running_loop().time()
+        except RuntimeError:
+            return real()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer, "new_thread", InlineExecutor)
+        patch.setattr(time, "time", wall)
+        yield
