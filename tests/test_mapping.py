@@ -1,0 +1,518 @@
+"""A row into a lead: what is sent, under which name and key, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+import sys
+import time
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leadsquared_async import lead as leads
+from leadsquared_async.cli import mapping
+from leadsquared_async.cli.mapping import LeadMapping, Refused
+from leadsquared_async.cli.tables import REASON, Row
+from leadsquared_async.lead import encode
+
+SECRET = "zq-private-4711"
+KOLKATA = timezone(timedelta(hours=5, minutes=30))
+
+
+def lead_of(cells: dict[str, Any], **options: Any) -> dict[str, Any]:
+    return LeadMapping(**options).lead(Row(7, cells))
+
+
+def refusal(cells: dict[str, Any], **options: Any) -> Refused:
+    with pytest.raises(Refused) as caught:
+        lead_of(cells, **options)
+    return caught.value
+
+
+def problems(headings: Iterable[str], /, **options: Any) -> list[str]:
+    try:
+        LeadMapping(**options).check(headings)
+    except Refused as refused:
+        return str(refused).splitlines()
+    return []
+
+
+# Columns.
+
+
+def test_a_lead() -> None:
+    """Schema names go through, others as mapped, what is ignored does not, and constants come last."""
+    cells = {"FirstName": "Bret", "E-mail": "bret.lee@example.com", "Age": "41", REASON: "was refused"}
+    lead = lead_of(
+        cells, columns={"E-mail": "EmailAddress"}, ignored=["Age"], constants={"Source": "Website"}
+    )
+    assert lead == {"FirstName": "Bret", "EmailAddress": "bret.lee@example.com", "Source": "Website"}
+    assert list(lead) == ["FirstName", "EmailAddress", "Source"]
+    encode(lead)
+
+
+@pytest.mark.parametrize(
+    ("columns", "options"),
+    [
+        (["FirstName", "EmailAddress", "mx_City"], {}),
+        (["FirstName", REASON], {}),
+        (["E-mail", "Age"], {"columns": {"E-mail": "EmailAddress"}, "ignored": ["Age"]}),
+        (["Email"], {"columns": {"Email": "Email"}}),
+        (["Id", "FirstName"], {"ignored": ["Id"], "key_column": "Id"}),
+        (["Joined", "mx_Left"], {"columns": {"Joined": "mx_Joined"}, "dates": ["Joined", "mx_Left"]}),
+        (["Joined"], {"columns": {"Joined": "mx_Joined"}, "dates": ["mx_Joined"], "verbatim": ["mx_Joined"]}),
+        (["ProspectID"], {"search_by": "ProspectId"}),
+        (["FirstName"], {"constants": {"Phone": "+91-9988776655"}, "search_by": "Phone"}),
+    ],
+)
+def test_check(columns: list[str], options: dict[str, Any]) -> None:
+    """A file where every column has its place, and every option its column, passes."""
+    assert problems(columns, **options) == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "said"),
+    [
+        (["E-mail"], {}, ['column "E-mail"', '--map "E-mail=EmailAddress" or --ignore "E-mail"']),
+        (["Email"], {}, ["not LeadSquared's name for EmailAddress", '--map "Email=EmailAddress"']),
+        (["First Name"], {}, ['--map "First Name=FirstName"']),
+        (["MOBILE NUMBER"], {}, ['--map "MOBILE NUMBER=Mobile"']),
+        (["firstname"], {}, ['--map "firstname=FirstName"']),
+        (["City"], {}, ['--map "City=mx_City"']),
+        (["Shoe size"], {}, ['--map "Shoe size=SCHEMA_NAME"']),
+        (["1st"], {}, ["no schema name"]),
+        (["Größe"], {}, ["no schema name"]),
+        (["x" * 101], {}, ["no schema name"]),
+        (["ProspectId"], {}, ["ProspectID"]),
+        (["$(rm -rf ~)"], {}, ["--ignore '$(rm -rf ~)'"]),
+        (["Mail`x`"], {}, ["--ignore 'Mail`x`'"]),
+        (["two\nlines\x1b[0m"], {}, ['column "two lines [0m"']),
+        (["A", "B"], {"columns": {"A": "Phone", "B": "Phone"}}, ['columns "A" and "B" are both mapped']),
+        (["Phone", "B"], {"columns": {"B": "Phone"}}, ['columns "Phone" and "B" are both mapped']),
+        (["Source"], {"constants": {"Source": "Website"}}, ['Source: is set, and is column "Source"']),
+        (["A"], {"columns": {"A": "Source"}, "constants": {"Source": "x"}}, ["is set, and is column"]),
+        (["Phone"], {"columns": {"Mail": "EmailAddress"}}, ['--map "Mail": no column']),
+        (["Phone"], {"ignored": ["Age"]}, ['--ignore "Age": no column']),
+        (["Phone"], {"key_column": "Id"}, ['--key "Id": no column']),
+        (["Phone"], {"dates": ["Joined"]}, ['--date "Joined": no column']),
+        (["Phone"], {"dates": ["Source"], "constants": {"Source": "x"}}, ['--date "Source": no column']),
+        (["Phone"], {"verbatim": ["Code"]}, ['--verbatim "Code": no column']),
+        (["Phone"], {"search_by": "EmailAddress"}, ["--search-by EmailAddress: no column"]),
+        (["phone"], {"ignored": ["Phone"]}, ['--ignore "Phone": no column']),
+    ],
+)
+def test_check_refuses(columns: list[str], options: dict[str, Any], said: list[str]) -> None:
+    """A column without a place, or an option without a column, is named with the way out."""
+    found = "\n".join(problems(columns, **options))
+    assert not [words for words in said if words not in found]
+
+
+def test_check_names_them_all() -> None:
+    """One run tells everything that is wrong, one line each."""
+    found = problems(["E-mail", "FirstName", "Shoe size"], ignored=["Age"])
+    assert [line.split(":")[0] for line in found] == [
+        'column "E-mail"',
+        'column "Shoe size"',
+        '--ignore "Age"',
+    ]
+
+
+@pytest.mark.parametrize(
+    "heading", ["bret.lee@example.com", "+91-9988776655", "(022) 2345-6789 x 9", "4711 9988776"]
+)
+def test_a_heading_that_is_a_value_is_not_shown(heading: str) -> None:
+    """In a file without a header line the first row is somebody's data: only its place is told."""
+    found = problems(["FirstName", heading])
+    assert len(found) == 1
+    assert found[0].startswith("column 2: its heading looks like a value")
+    assert heading not in str(refusal({heading: "x"}))
+
+
+def test_a_heading_with_years_is_shown() -> None:
+    """A few digits make no telephone number."""
+    assert 'column "Grade 2023-2024"' in problems(["Grade 2023-2024"])[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"columns": {"E-mail": "e-mail"}}, "no schema name"),
+        ({"columns": {"Id": "ProspectId"}}, "ProspectID"),
+        ({"columns": {"A": "Phone"}, "ignored": ["A"]}, "mapped and ignored"),
+        ({"constants": {"Lead Source": "x"}}, "no schema name"),
+        ({"constants": {"Source": " "}}, "would clear the field"),
+        ({"constants": {"Source": "a\x00"}}, "control character"),
+        ({"dates": ["A"], "timezone": "IST"}, "Asia/Kolkata"),
+        ({"dates": ["A"], "timezone": "Asia"}, "Asia/Kolkata"),
+        ({"dates": ["A"], "timezone": "../../etc/passwd"}, "Asia/Kolkata"),
+        ({"dates": ["A"], "timezone": ""}, "Asia/Kolkata"),
+        ({"timezone": "Asia/Kolkata"}, "--date"),
+        ({"date_format": "%d/%m/%Y"}, "--date"),
+        ({"dates": ["A"], "date_format": "%H:%M"}, "year, a month and a day"),
+        ({"dates": ["A"], "date_format": "%m/%Y"}, "year, a month and a day"),
+        ({"dates": ["A"], "date_format": "%d %b"}, "year, a month and a day"),
+        ({"dates": ["A"], "date_format": "%d/%m/%Y %I:%M"}, "%p"),
+        ({"dates": ["A"], "date_format": "%d/%m/%Y %M"}, "%H"),
+        ({"dates": ["A"], "date_format": "%d/%m/%Y %H:%M %Z"}, "%z"),
+        ({"dates": ["A"], "date_format": "%Q"}, "strptime"),
+        ({"dates": ["A"], "date_format": "dd/mm/yyyy"}, "year, a month and a day"),
+    ],
+)
+def test_options_refused(options: dict[str, Any], said: str) -> None:
+    """An option that makes no sense is refused before any file is read."""
+    with pytest.raises(Refused) as caught:
+        LeadMapping(**options)
+    assert said in str(caught.value)
+    assert caught.value.line is None
+
+
+def test_rows_of_json_are_checked_one_by_one() -> None:
+    """Where no header says it before, a row says it with its line."""
+    assert str(refusal({"E-mail": "x"})).startswith('line 7, column "E-mail": its heading is no schema name')
+    assert "set twice" in str(refusal({"A": "1", "Phone": "2"}, columns={"A": "Phone"}))
+    assert "set twice" in str(refusal({"A": None, "Phone": "2"}, columns={"A": "Phone"}))
+    assert "set twice" in str(refusal({"Source": "x", "Phone": "2"}, constants={"Source": "y"}))
+
+
+def test_names_as_the_encoder_has_them() -> None:
+    """What is a schema name here is one there, and nothing else is."""
+    assert mapping.SCHEMA_NAME.pattern == leads._SCHEMA_NAME.pattern
+    assert all(mapping.SCHEMA_NAME.fullmatch(name) for name in mapping.USUAL_HEADINGS)
+
+
+# Cells.
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("Bret", "Bret"),
+        (" \t Bret \r\n", "Bret"),
+        ("\u00a0Bret\u00a0", "Bret"),
+        ("\ufeff\u200b \u202aBret\u202c \u200e", "Bret"),
+        ("two\nlines", "two\nlines"),
+        ("a\u00a0b", "a\u00a0b"),
+        ("क्\u200dष\u200d", "क्\u200dष\u200d"),
+        ("=1+1", "=1+1"),
+        ("12E3", "12E3"),
+        ("1e5", "1e5"),
+        ("E-05", "E-05"),
+        ("5.0", "5.0"),
+        ("00123", "00123"),
+        ("#1 in town", "#1 in town"),
+        ("#", "#"),
+        ("N/A", "N/A"),
+        ("Null", "Null"),
+        (5, 5),
+        (10**30, 10**30),
+        (True, True),
+        (Decimal("0.10"), Decimal("0.10")),
+        ({"mx_A": " x ", "mx_B": "", "mx_C": None}, {"mx_A": "x"}),
+    ],
+)
+def test_a_cell(cell: Any, value: Any) -> None:
+    """What surrounds a cell is cut off; within it everything stays."""
+    lead = lead_of({"mx_Field": cell})
+    assert lead == {"mx_Field": value}
+    assert type(lead["mx_Field"]) is type(value)
+    encode(lead)
+
+
+@pytest.mark.parametrize("cell", ["", " ", "\u00a0\ufeff", None, {}, {"mx_A": " "}])
+def test_an_empty_cell(cell: Any) -> None:
+    """An empty cell leaves the attribute out: it clears nothing."""
+    assert lead_of({"FirstName": "Bret", "mx_Field": cell}) == {"FirstName": "Bret"}
+
+
+def test_a_row_without_a_cell() -> None:
+    """Constants alone are no lead."""
+    error = refusal({"FirstName": " ", "Age": "41"}, ignored=["Age"], constants={"Source": "Website"})
+    assert str(error) == "line 7: no cell is left that would be sent; fill one in, or remove the row"
+
+
+SHORTENED = [
+    "9.98878E+09",
+    "9.98878E+9",
+    "1.23457E+11",
+    "9.98878e+09",
+    "9,98878E+09",
+    "-1E+10",
+    "1E+11",
+    "1E-05",
+]
+
+
+@pytest.mark.parametrize("cell", [*SHORTENED, "9.988776655E9", " 9.98878E+09\u00a0"])
+@pytest.mark.parametrize("attribute", ["Phone", "Mobile", "mx_Alternate_Phone", "mx_Field", "Notes"])
+def test_a_shortened_number(cell: str, attribute: str) -> None:
+    """A spreadsheet's scientific notation has lost digits, and goes out in no column."""
+    assert "shortened" in str(refusal({attribute: cell}))
+
+
+@pytest.mark.parametrize(
+    ("attribute", "cell", "said"),
+    [
+        ("Phone", "12E3", "shortened"),
+        ("mx_WhatsApp", "12E3", "shortened"),
+        ("Phone", "9988776655.0", "decimals"),
+        ("Mobile", "9988776655,00", "decimals"),
+        ("mx_Mobile_2", "+919988776655.0", "decimals"),
+        ("Phone", "'+91-9988776655", "remove it"),
+        ("Phone", '="9988776655"', "remove it"),
+        ("Phone", "#N/A", "error"),
+        ("Phone", "######", "error"),
+        ("mx_Field", '="00123"', "formula"),
+        ("mx_Field", "#REF!", "error"),
+        ("mx_Field", "#VALUE!", "error"),
+        ("mx_Field", "#NAME?", "error"),
+        ("mx_Field", "#DIV/0!", "error"),
+        ("mx_Field", "#N/A", "error"),
+        ("mx_Field", " ###### ", "error"),
+        ("mx_Field", "Jos\ufffd", "replacement character"),
+        ("mx_Field", "a\x00b", "control character"),
+        ("mx_Field", "a\x1bb", "control character"),
+        ("mx_Field", "O\x92Brien", "control character"),
+        ("EmailAddress", "bret\u200b@example.com", "invisible"),
+        ("Phone", "+91\u00a09988776655", "invisible"),
+        ("mx_Field", [1], "list"),
+        ("mx_Field", {"mx_A": {"mx_B": 1}}, "no further field set"),
+        ("mx_Field", {"mx_A": [1]}, "list"),
+        ("mx_Field", {"mx_A": "9.98878E+09"}, "shortened"),
+        ("mx_Field", Decimal("9.98878E+09"), "exponent"),
+        ("Phone", Decimal("9.98878E+09"), "decimals"),
+        ("Phone", Decimal("9988776655.0"), "decimals"),
+    ],
+)
+def test_a_cell_refused(attribute: str, cell: Any, said: str) -> None:
+    """A damaged cell is refused with line and column, and is not shown."""
+    error = refusal({attribute: cell})
+    assert str(error).startswith(f'line 7, column "{attribute}": ')
+    assert (error.line, error.column) == (7, attribute)
+    assert said in str(error)
+    assert str(cell).strip("# ")[:9] not in str(error).replace("#", "") or "#" in str(cell)
+
+
+@pytest.mark.parametrize("cell", [*SHORTENED, "#N/A", "###", '="x"', Decimal("9.9E+9")])
+def test_verbatim(cell: Any) -> None:
+    """A column where it is meant is sent as it stands, but for Phone and Mobile."""
+    assert lead_of({"Code": cell}, verbatim=["Code"]) == {"Code": cell}
+    assert lead_of({"A": cell}, columns={"A": "mx_Phone_Model"}, verbatim=["mx_Phone_Model"]) == {
+        "mx_Phone_Model": cell
+    }
+    refusal({"Phone": cell}, verbatim=["Phone"])
+    refusal({"A": cell}, columns={"A": "Mobile"}, verbatim=["A"])
+
+
+def test_all_white_space_is_cut_off() -> None:
+    """Python's own idea of white space is part of it."""
+    assert {chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()} <= set(mapping._PADDING)
+
+
+@pytest.mark.parametrize("text", ["x" + " " * 1_000_000 + "x", "1" * 1_000_000 + "x", "#" * 1_000_000 + "x"])
+def test_a_hostile_cell_takes_no_time(text: str) -> None:
+    """A megabyte that nearly is something does not hold up the run."""
+    before = time.perf_counter()
+    assert lead_of({"mx_Field": text, "Phone": text}) == {"mx_Field": text, "Phone": text}
+    assert time.perf_counter() - before < 3.0
+
+
+# Dates.
+
+
+@pytest.mark.parametrize(
+    ("cell", "options", "value"),
+    [
+        ("2024-02-29", {}, date(2024, 2, 29)),
+        ("20240229", {}, date(2024, 2, 29)),
+        (" 2024-02-29\u00a0", {"timezone": "America/New_York"}, date(2024, 2, 29)),
+        ("2024-02-29T13:05:07Z", {}, datetime(2024, 2, 29, 13, 5, 7, tzinfo=UTC)),
+        ("2024-02-29 13:05+05:30", {}, datetime(2024, 2, 29, 13, 5, tzinfo=KOLKATA)),
+        ("2024-02-29 13:05+00:00", {"timezone": "Asia/Kolkata"}, datetime(2024, 2, 29, 13, 5, tzinfo=UTC)),
+        ("2024-02-29 13:05", {"timezone": "Asia/Kolkata"}, datetime(2024, 2, 29, 13, 5, tzinfo=KOLKATA)),
+        ("2024-02-29 00:00:00", {"timezone": "Asia/Kolkata"}, datetime(2024, 2, 29, tzinfo=KOLKATA)),
+        ("29/02/2024", {"date_format": "%d/%m/%Y"}, date(2024, 2, 29)),
+        ("29 Feb 24", {"date_format": "%d %b %y"}, date(2024, 2, 29)),
+        (
+            "29.02.2024 01:05 PM",
+            {"date_format": "%d.%m.%Y %I:%M %p", "timezone": "Asia/Kolkata"},
+            datetime(2024, 2, 29, 13, 5, tzinfo=KOLKATA),
+        ),
+        (
+            "29/02/2024 13:05 +0530",
+            {"date_format": "%d/%m/%Y %H:%M %z"},
+            datetime(2024, 2, 29, 13, 5, tzinfo=KOLKATA),
+        ),
+        (
+            "29/02/2024 00:00",
+            {"date_format": "%d/%m/%Y %H:%M", "timezone": "Asia/Kolkata"},
+            datetime(2024, 2, 29, tzinfo=KOLKATA),
+        ),
+    ],
+)
+def test_a_date(cell: str, options: dict[str, str], value: date) -> None:
+    """A time gets its zone from its offset or from the option; a date alone stays a date."""
+    lead = lead_of({"Joined": cell, "mx_Text": cell}, dates=["Joined"], **options)
+    assert lead == {"Joined": value, "mx_Text": cell.strip()}
+    assert type(lead["Joined"]) is type(value)
+    assert lead_of({"Joined": cell}, columns={"Joined": "mx_J"}, dates=["mx_J"], **options) == {"mx_J": value}
+    encode(lead)
+
+
+@pytest.mark.parametrize(
+    ("cell", "options", "said"),
+    [
+        ("2024-02-29 13:05", {}, "--timezone"),
+        ("29/02/2024", {}, "ISO 8601"),
+        ("2023-02-29", {}, "ISO 8601"),
+        ("45321", {}, "ISO 8601"),
+        ("9988776655", {}, "ISO 8601"),
+        ("20240229130507", {}, "ISO 8601"),
+        ("2024-02-29x13:05", {}, "ISO 8601"),
+        ("2024-02-29", {"date_format": "%d/%m/%Y"}, "--date-format"),
+        ("02/29/2024", {"date_format": "%d/%m/%Y"}, "--date-format"),
+        ("29/02/2024 13:05", {"date_format": "%d/%m/%Y"}, "--date-format"),
+        ("29/02/2024 13:05", {"date_format": "%d/%m/%Y %H:%M"}, "--timezone"),
+        (45321, {}, "a date is text"),
+        (Decimal("45321.5"), {}, "a date is text"),
+        (True, {}, "a date is text"),
+        ("2024-03-31 02:30", {"timezone": "Europe/Berlin"}, "skipped this time"),
+        ("2024-10-27 02:30", {"timezone": "Europe/Berlin"}, "showed this time twice"),
+        ("2024-10-27 03:30", {"timezone": "Asia/Kolkata"}, None),
+        ("2024-10-27 02:30+01:00", {"timezone": "Europe/Berlin"}, None),
+        ("2024-03-31 01:59:59", {"timezone": "Europe/Berlin"}, None),
+        ("2024-03-31 03:00", {"timezone": "Europe/Berlin"}, None),
+        ("0001-01-01 00:00", {"timezone": "Asia/Kolkata"}, "no time"),
+        ("9999-12-31T23:59-08:00", {}, "no time"),
+    ],
+)
+def test_a_date_refused(cell: Any, options: dict[str, str], said: str | None) -> None:
+    """What is no date, no one moment or in no zone is refused, and is not shown."""
+    if said is None:
+        lead_of({"Joined": cell}, dates=["Joined"], **options)
+        return
+    error = refusal({"Joined": cell}, dates=["Joined"], **options)
+    assert said in str(error)
+    assert str(error).startswith('line 7, column "Joined": ')
+    assert str(cell) not in str(error)
+    assert error.__cause__ is None
+
+
+# Keys.
+
+
+def key_of(
+    cells: dict[str, Any], line: int = 7, extra: dict[str, str | None] | None = None, **options: Any
+) -> str:
+    chosen = LeadMapping(**options)
+    row = Row(line, cells)
+    return chosen.key_of(row, chosen.lead(row), extra)
+
+
+CELLS = {"FirstName": "Bret", "Phone": "+91-9988776655"}
+
+
+def test_the_same_lead_has_the_same_key() -> None:
+    """In another line, another order of columns, with other blanks and other headings."""
+    key = key_of(CELLS)
+    assert re.fullmatch(r"[0-9a-f]{64}", key)
+    assert key == key_of(CELLS, line=8)
+    assert key == key_of(dict(reversed(CELLS.items())))
+    assert key == key_of(
+        {"FirstName": " Bret", "Phone": "+91-9988776655 ", "Age": "41", REASON: "x"}, ignored=["Age"]
+    )
+    assert key == key_of(
+        {"Name": "Bret", "Tel": "+91-9988776655"}, columns={"Name": "FirstName", "Tel": "Phone"}
+    )
+    assert key == key_of(CELLS, extra={"update_behavior": None})
+    assert key_of({"J": "2024-02-29 05:30+05:30"}, dates=["J"]) == key_of(
+        {"J": "2024-02-29T00:00Z"}, dates=["J"]
+    )
+
+
+def test_a_key_stays_what_it_was() -> None:
+    """A key is compared with those of earlier runs, so that its recipe is for ever."""
+    cells = CELLS | {"mx_N": Decimal("1.50"), "mx_D": "2024-02-29 05:30+05:30", "Name": "José"}
+    key = key_of(cells, dates=["mx_D"], search_by="Phone", extra={"update_behavior": "DoNotUpdate"})
+    recipe = (
+        '[{"FirstName": "Bret", "Name": "Jos\\u00e9", "Phone": "+91-9988776655", '
+        '"mx_D": "2024-02-29 00:00:00", "mx_N": "1.50"}, "Phone", {"update_behavior": "DoNotUpdate"}]'
+    )
+    assert key == hashlib.sha256(recipe.encode()).hexdigest()
+
+
+def test_whatever_changes_what_is_sent_changes_the_key() -> None:
+    """An edited cell, a constant, SearchBy and the other options."""
+    keys = [
+        key_of(CELLS),
+        key_of(CELLS | {"FirstName": "bret"}),
+        key_of(CELLS | {"LastName": "Lee"}),
+        key_of({"FirstName": "Bret", "Mobile": "+91-9988776655"}),
+        key_of(CELLS, constants={"Source": "Website"}),
+        key_of(CELLS, constants={"Source": "Web"}),
+        key_of(CELLS, search_by="Phone"),
+        key_of(CELLS, extra={"update_behavior": "DoNotUpdate"}),
+        key_of(CELLS, extra={"update_behavior": "UpdateOnlyEmptyFields"}),
+        key_of(CELLS | {"mx_J": "2024-02-29"}),
+        key_of(CELLS | {"mx_J": "2024-02-29"}, dates=["mx_J"]),
+        key_of(CELLS | {"mx_J": "2024-02-29 00:00"}, dates=["mx_J"], timezone="Asia/Kolkata"),
+        key_of(CELLS | {"mx_N": Decimal("1.50")}),
+        key_of(CELLS | {"mx_N": Decimal("1.5")}),
+        key_of(CELLS | {"mx_S": {"mx_A": "x"}}),
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("cell", "key"), [("4711", "4711"), (" 4711\u00a0", "4711"), (4711, "4711"), ("a b", "a b")]
+)
+def test_a_key_column(cell: Any, key: str) -> None:
+    """The key is the cell, whether or not the column is sent."""
+    assert key_of(CELLS | {"Id": cell}, key_column="Id", ignored=["Id"]) == key
+    assert key_of(CELLS | {"Id": cell}, key_column="Id") == key
+
+
+@pytest.mark.parametrize("cell", ["", " ", None, True, Decimal("1.0"), {}, "9.98878E+09", "#N/A", "a\x00"])
+def test_a_key_refused(cell: Any) -> None:
+    """A key that is empty or damaged is refused: rows would share it."""
+    with pytest.raises(Refused) as caught:
+        key_of(CELLS | {"Id": cell}, key_column="Id", ignored=["Id"])
+    assert str(caught.value).startswith('line 7, column "Id": ')
+    with pytest.raises(Refused, match="empty"):
+        key_of(CELLS, key_column="Id")
+
+
+# What is shown.
+
+
+@given(
+    around=st.text(st.sampled_from('E+0.#="\x00\ufffd\u200b9'), max_size=6),
+    attribute=st.sampled_from(["Phone", "mx_A"]),
+    options=st.sampled_from(
+        [{}, {"dates": ["Phone", "mx_A"]}, {"dates": ["mx_A"], "date_format": "%d/%m/%Y"}]
+    ),
+)
+def test_no_refusal_shows_a_cell(around: str, attribute: str, options: dict[str, Any]) -> None:
+    """Whatever is wrong with it, and whatever stands around."""
+    for cell in (SECRET + around, around + SECRET):
+        assert SECRET not in shown_of({attribute: cell}, **options)
+
+
+def shown_of(cells: dict[str, Any], **options: Any) -> str:
+    try:
+        lead_of(cells, **options)
+    except Refused as refused:
+        return f"{refused} {refused!r}"
+    return ""
+
+
+def test_an_error_survives_pickling() -> None:
+    """With its line and column."""
+    error = pickle.loads(pickle.dumps(Refused("is wrong", 3, "Phone")))
+    assert (str(error), error.line, error.column) == ('line 3, column "Phone": is wrong', 3, "Phone")

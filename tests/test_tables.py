@@ -1,0 +1,667 @@
+"""A file's rows: read as they stand, or refused with the line."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import pickle
+import stat
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from leadsquared_async.cli.tables import (
+    DELIMITERS,
+    PIECE,
+    REASON,
+    ROW_LIMIT,
+    Rejects,
+    Row,
+    Unreadable,
+    open_table,
+)
+
+SECRET = "zq-private-4711"
+CYRILLIC = "Иван"
+
+
+def table_of(content: str | bytes, **options: Any) -> Any:
+    data = content.encode() if isinstance(content, str) else content
+    return open_table("-", stdin=io.BytesIO(data), **options)
+
+
+def read(content: str | bytes, **options: Any) -> list[tuple[int, dict[str, Any]]]:
+    return [(row.line, dict(row.cells)) for row in table_of(content, **options)]
+
+
+def refusal(content: str | bytes, **options: Any) -> Unreadable:
+    with pytest.raises(Unreadable) as caught:
+        read(content, **options)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        ("a,b\n1,2\n", [(2, "1", "2")]),
+        ("a,b\r\n1,2\r\n3,4", [(2, "1", "2"), (3, "3", "4")]),
+        ("a,b\r1,2\r3,4\r", [(2, "1", "2"), (3, "3", "4")]),
+        ("a,b\r\n1,2\r3,4\n5,6", [(2, "1", "2"), (3, "3", "4"), (4, "5", "6")]),
+        ("\n\na,b\n\n1,2\n ,\n,,,\n3,4\n\n", [(5, "1", "2"), (8, "3", "4")]),
+        ('a,b\n"x\ny\r\nz",2\n3,4\n', [(2, "x\ny\r\nz", "2"), (5, "3", "4")]),
+        ('a,b\n"a ""quoted"" word","1,5"\n', [(2, 'a "quoted" word', "1,5")]),
+        ('a,b\n5" pipe,2\n', [(2, '5" pipe', "2")]),
+        (' a\t, "b\n 1 ,2 \n', None),
+        (" a ,\u00a0b\u00a0\n 1 ,2 \n", [(2, " 1 ", "2 ")]),
+        ("a,b\n1,2,,\n", [(2, "1", "2")]),
+        ("a,b,,\n1,2\n3,4,,\n", [(2, "1", "2"), (3, "3", "4")]),
+        ("a,,b\n1,,2\n", [(2, "1", "2")]),
+        ("a,b\n", []),
+        ("a,b", []),
+        ("a,b\n\u20281\x0b,\x852\n", [(2, "\u20281\x0b", "\x852")]),
+        ("a,b\n=1+1,+91-9988776655\n", [(2, "=1+1", "+91-9988776655")]),
+    ],
+)
+def test_csv(content: str, rows: list[tuple[int, str, str]] | None) -> None:
+    """Cells as they stand, headings trimmed, empty lines passed over, and the line where each row begins."""
+    if rows is None:
+        refusal(content)
+    else:
+        assert read(content) == [(line, {"a": a, "b": b}) for line, a, b in rows]
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "said"),
+    [
+        ("", None, "empty"),
+        ("\ufeff", None, "empty"),
+        (" \n\r\n", None, "empty"),
+        ("sep=;\n", None, "empty"),
+        (f"a,b\n{SECRET}\n", 2, "fewer cells than the header: 1 of 2"),
+        (f"a,b\n1,2\n1,2,{SECRET}\n", 3, "cell 3 has no heading"),
+        (f"a,,b\n1,{SECRET},2\n", 2, "cell 2 has no heading"),
+        (f"{SECRET},b,{SECRET}\n1,2,3\n", 1, "columns 1 and 3 have the same heading"),
+        (f"\n a,b,a \n{SECRET},2,3\n", 2, "columns 1 and 3"),
+        (f'a,b\n1,2\n3,"{SECRET}\n5,6\n7,8\n', 3, "quote"),
+        (f'a,b\n1,2\n"x\ny","{SECRET}\n5,6\n', 4, "quote"),
+        (f'a,b\n3,"{SECRET}\n5,"6"\n7,8\n', 2, "quote"),
+        (f'a,b\n3,"{SECRET}" x\n', 2, "quote"),
+        (f'a,b\n3,"{SECRET}\\"x"\n', 2, "quote"),
+        (f'a,b\n3, "{SECRET}"\n', 2, "blank stands before a quote"),
+        (f'a,b\n\t"{SECRET}",3\n', 2, "blank stands before a quote"),
+        (f"a,b\n1,{SECRET}\x00\n", 2, "NUL"),
+        ("a,b\n1,2\n1," + "x" * ROW_LIMIT, 3, "1,000,000"),
+        ('a,b\n1,"' + "x\n" * ROW_LIMIT, 2, "1,000,000"),
+        ("x" * (2 * ROW_LIMIT), 1, "1,000,000"),
+    ],
+)
+def test_csv_refused(content: str, line: int | None, said: str) -> None:
+    """What has no certain reading is refused with its line, and no cell is shown."""
+    error = refusal(content)
+    assert error.line == line
+    assert said in str(error)
+    assert str(error).startswith(f"line {line}: " if line else said[:0])
+    assert SECRET not in f"{error} {error!r}"
+
+
+def test_rows_before_a_refusal_are_read() -> None:
+    """The refusal of a line does not take the rows before it away."""
+    rows = iter(table_of("a,b\n1,2\n3\n"))
+    assert next(rows).cells == {"a": "1", "b": "2"}
+    with pytest.raises(Unreadable):
+        next(rows)
+
+
+@pytest.mark.parametrize(
+    ("content", "delimiter", "columns"),
+    [
+        ("a,b\n1,2\n", ",", ("a", "b")),
+        ("a;b\n1,5;2,5\n", ";", ("a", "b")),
+        ("a\tb\n1,2;3\t4\n", "\t", ("a", "b")),
+        ("a|b\n", "|", ("a", "b")),
+        ('"a,x";b\n1;2\n', ";", ("a,x", "b")),
+        ("a,x;b\n1;2\n3;4\n", ";", ("a,x", "b")),
+        ("a,x;b\n1;2\n3;4,4\n", ";", ("a,x", "b")),
+        ("a\nx;y|z\n", ",", ("a",)),
+        ('"a","x;y"\n"1","1;2"\n', ",", ("a", "x;y")),
+        ('a,x;b\n1,1;"2"3\n', ",", ("a", "x;b")),
+        ("sep=;\r\na,x;b\n1,1;2\n", ";", ("a,x", "b")),
+        ("sep=\t\na\tb\n", "\t", ("a", "b")),
+        ("SEP=^\na^b\n", "^", ("a", "b")),
+    ],
+)
+def test_delimiter(content: str, delimiter: str, columns: tuple[str, ...]) -> None:
+    """The header says which character divides, the first records decide between two, `sep=` before both."""
+    table = table_of(content)
+    assert (table.delimiter, table.columns) == (delimiter, columns)
+
+
+def test_delimiter_given() -> None:
+    """A given delimiter is not second-guessed, not even by the file's own `sep=`."""
+    assert table_of("a,x;b\n1,1;2\n", delimiter=",").columns == ("a", "x;b")
+    assert table_of("sep=,\na,x;b\n", delimiter=";").columns == ("a,x", "b")
+    assert table_of("a,b\tc\n", delimiter="tab").columns == ("a,b", "c")
+    assert table_of("a:b\n", delimiter=":").columns == ("a", "b")
+
+
+def test_delimiter_unclear() -> None:
+    """Two characters that divide the first records alike are no answer."""
+    assert "--delimiter" in str(refusal("a,x;b\n1,1;2\n"))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mark", "named"),
+    [
+        ("utf-8", b"", "utf-8"),
+        ("utf-8-sig", b"", "utf-8"),
+        ("utf-16", b"", "utf-16-le"),
+        ("utf-16-be", b"\xfe\xff", "utf-16-be"),
+        ("utf-16-le", b"", "utf-16-le"),
+        ("utf-16-be", b"", "utf-16-be"),
+        ("cp1252", b"", "windows-1252"),
+        ("latin-1", b"", "windows-1252"),
+    ],
+)
+def test_encoding(encoding: str, mark: bytes, named: str) -> None:
+    """A mark is believed and cut off, UTF-16 shows without one, and a guess is told as one."""
+    table = table_of(mark + "a,b\nJosé,Müller\n".encode(encoding))
+    assert [dict(row.cells) for row in table] == [{"a": "José", "b": "Müller"}]
+    assert (table.encoding, table.encoding_is_guessed) == (named, named == "windows-1252")
+    given = table_of(mark + "a,b\nJosé,Müller\n".encode(encoding), encoding=encoding)
+    assert [dict(row.cells) for row in given] == [{"a": "José", "b": "Müller"}]
+    assert not given.encoding_is_guessed
+
+
+ASCII_ROWS = "a,b\n" + "x,1\n" * 40_000
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "said"),
+    [
+        ((ASCII_ROWS + "José,2\nx,3\n").encode("cp1252"), 40_002, "not utf-8"),
+        ((ASCII_ROWS.replace("\n", "\r\n") + "José,2\r\n").encode("cp1252"), 40_002, "not utf-8"),
+        ((ASCII_ROWS.replace("\n", "\r") + "José,2\r").encode("cp1252"), 40_002, "not utf-8"),
+        (b"a,b\nJos\xe9,1\n" + ASCII_ROWS[4:].encode() + "José,1\n".encode(), 40_003, "does not look like"),
+        (f"a,b\n1,2\n{CYRILLIC},1\n".encode("cp1251"), 3, "does not look like"),
+        ("a,b\n李明,1\n".encode("gbk"), 2, "does not look like"),
+        ("a,b\nJosé,1\nAndré".encode()[:-1], 3, "not utf-8"),
+        ("a,b\nx,\U0001f600".encode("utf-16")[:-2], 2, "not utf-16-le"),
+        (("a,b\n" + "x,1\n" * 40_000 + "x,\x00\n").encode(), 40_002, "NUL"),
+    ],
+)
+def test_encoding_refused(content: bytes, line: int, said: str) -> None:
+    """Wherever in the file it is, a byte that is something else is refused with line and way out."""
+    error = refusal(content)
+    assert error.line == line
+    assert said in str(error)
+    assert "--encoding" in str(error)
+
+
+def test_the_seam_of_two_pieces_is_no_place_to_hide() -> None:
+    """A line's end and a mixture of encodings are seen where one piece ends and the next begins."""
+    start = b"a,b\r\n1,"
+    ends = start + b"x" * (PIECE - len(start) - 1) + b"\r\n3,4\r\n"
+    assert [line for line, _ in read(ends)] == [2, 3]
+    start = b"a,b\nJos\xe9,"
+    mixed = start + b"x" * (PIECE - len(start) - 1) + "é\n3,4\n".encode()
+    assert refusal(mixed).line == 2
+
+
+def test_what_one_encoding_refuses_another_reads() -> None:
+    """The way out of a refusal works: the encoding is given."""
+    assert read(f"a,b\n{CYRILLIC},1\n".encode("cp1251"), encoding="cp1251")[0][1]["a"] == CYRILLIC
+    assert read("a,b\nCAFÉ »,1\n".encode("cp1252"), encoding="windows-1252")[0][1]["a"] == "CAFÉ »"
+    assert len(read((ASCII_ROWS + "José,2\n").encode("cp1252"), encoding="cp1252")) == 40_001
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "said"),
+    [
+        ("a,b\n", {"encoding": "nope"}, "--encoding"),
+        ("a,b\n", {"encoding": "rot13"}, "--encoding"),
+        ("a,b\n", {"encoding": "base64"}, "--encoding"),
+        ("a,b\n", {"encoding": "utf-16"}, "utf-16-le or utf-16-be"),
+        ("\ufeffa,b\n", {"encoding": "cp1252"}, "mark of utf-8"),
+        ("a,b\n", {"format": "xml"}, "--format"),
+        ("a,b\n", {"delimiter": ",,"}, "--delimiter"),
+        ("a,b\n", {"delimiter": '"'}, "--delimiter"),
+        ("a,b\n", {"delimiter": "x"}, "--delimiter"),
+        ('{"a": 1}', {"delimiter": ","}, "delimiter is for CSV"),
+        (b"PK\x03\x04...", {}, "Excel"),
+        (b"\xd0\xcf\x11\xe0...", {}, "Excel"),
+        (b"\x1f\x8b...", {}, "gunzip"),
+        ("", {"format": "json"}, "empty"),
+        (" ", {"format": "jsonl"}, "empty"),
+    ],
+)
+def test_options_refused(content: str | bytes, options: dict[str, str], said: str) -> None:
+    """What is no encoding, format or delimiter, and what is no text at all, is said before any row."""
+    error = refusal(content, **options)
+    assert said in str(error)
+    assert error.line is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "format_"),
+    [
+        ("x.csv", "a,b\n", "csv"),
+        ("x.csv", '{"a": 1}', "jsonl"),
+        ("x.txt", ' [\n{"a": 1}]', "json"),
+        ("x.json", '{"a": 1}\n{"a": 2}', "jsonl"),
+        ("x.jsonl", '[{"a": 1}]', "json"),
+        ("x", "[]", "json"),
+        ("x", "[a],{b}\n", "csv"),
+        ("x.JSON", "[1]", "json"),
+        ("x.ndjson", "1", "jsonl"),
+    ],
+)
+def test_format(tmp_path: Path, name: str, content: str, format_: str) -> None:
+    """The content says what it is; the suffix decides only where that says nothing."""
+    (tmp_path / name).write_text(content)
+    with open_table(str(tmp_path / name)) as table:
+        assert table.format == format_
+        assert (table.columns is None) == (format_ != "csv")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"a": 1, "b": {"c": "x"}}\n\n {"a": 0.10, "b": null} \r\n',
+        '[{"a": 1, "b": {"c": "x"}},\n\n {"a": 0.10, "b": null}]',
+        '\ufeff[{"a":1,"b":{"c":"x"}}\n,\r\n{"a":0.10,"b":null}\n]\n\n',
+    ],
+)
+def test_json(content: str) -> None:
+    """Both forms give the same rows, each with its line, and fractions as Decimal."""
+    rows = [(1, {"a": 1, "b": {"c": "x"}}), (3, {"a": Decimal("0.10"), "b": None})]
+    assert read(content) == rows
+    assert str(read(content)[1][1]["a"]) == "0.10"
+
+
+def test_json_numbers_lose_no_digit() -> None:
+    """A number of thirty digits stays one."""
+    digits = "123456789012345678901234567890"
+    assert read(f'{{"a": {digits}, "b": {digits}.{digits}}}')[0][1] == {
+        "a": int(digits),
+        "b": Decimal(f"{digits}.{digits}"),
+    }
+
+
+FLAWS = [
+    (f'{{"a": "{SECRET}"', "JSON"),
+    (f'{{"a": "{SECRET}", "a": 2}}', "same key twice"),
+    (f'{{"a": {{"b": "{SECRET}", "b": 2}}}}', "same key twice"),
+    ('{"a": NaN}', "NaN"),
+    ('{"a": -Infinity}', "NaN or Infinity"),
+    ('{"a": "\\ud83d"}', "surrogate"),
+    ('{"\\ud83d": 1}', "surrogate"),
+    ('{"a": ["\\ud83d"]}', "surrogate"),
+    ('{"a": ' + "[" * 17 + "]" * 17 + "}", "nested too deep"),
+    ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deep"),
+    ('{"a": ' + "1" * 5000 + "}", "number that is too long"),
+    ('{"a": 1e99999999999999999999}', "number that is too long"),
+    (f'"{SECRET}"', "no object"),
+    ("{'a': 1}", "JSON"),
+    ('{"a": 1,}', "JSON"),
+]
+
+
+@pytest.mark.parametrize(("flaw", "said"), FLAWS)
+@pytest.mark.parametrize("form", ["jsonl", "json"])
+def test_json_refused(flaw: str, said: str, form: str) -> None:
+    """A broken object is refused with its line, and nothing of it is shown."""
+    good = '{"a": 1}'
+    content = f"{good}\n{flaw}\n{good}\n" if form == "jsonl" else f"[{good},\n{flaw}\n,{good}]"
+    error = refusal(content, format=form)
+    assert said in str(error)
+    if not flaw.endswith(f'"{SECRET}"') or form == "jsonl":  # what is cut off shows at what follows
+        assert error.line == 2
+    assert SECRET not in f"{error} {error!r}"
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "said"),
+    [
+        ('[{"a": 1},\n{"a": 2}', 2, "] here"),
+        ('[{"a": 1},\n', 2, "JSON"),
+        ('[{"a": 1}\n{"a": 2}]', 2, "] here"),
+        ('[{"a": 1}]\n\nx', 3, "follows the end"),
+        ("[]\n[]", 2, "follows the end"),
+        ('[{"a": "' + "x" * 2 * ROW_LIMIT + '"}]', 1, "1,000,000"),
+        ('{\n"a": 1\n}', 1, "one object in each line"),
+        ('{"a": 1} {"a": 2}', 1, "one object in each line"),
+    ],
+)
+def test_json_form_refused(content: str, line: int, said: str) -> None:
+    """An array that is cut off or goes on, and an object over several lines, are refused with the line."""
+    error = refusal(content)
+    assert error.line == line
+    assert said in str(error)
+
+
+@pytest.mark.parametrize("separator", [",", ",\n"])
+def test_json_array_across_pieces(separator: str) -> None:
+    """Objects of any length and place are whole, though the file is read in pieces."""
+    objects = [{"a": "é" * (index * 37 % 5000), "n": index} for index in range(300)]
+    rows = read("[" + separator.join(json.dumps(one, ensure_ascii=False) for one in objects) + "]")
+    assert [cells for _, cells in rows] == objects
+    assert [line for line, _ in rows] == [1 + index * (separator != ",") for index in range(300)]
+
+
+def test_a_pipe_in_drops(tmp_path: Path) -> None:
+    """A stream that gives a byte at a time, and cannot go back, is read all the same."""
+
+    class Dripping(io.RawIOBase):
+        def __init__(self, content: bytes) -> None:
+            self._content = iter(content)
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            for byte in self._content:
+                buffer[0] = byte
+                return 1
+            return 0
+
+    stream = io.BufferedReader(Dripping("a,b\r\nJosé,\U0001f600\r\n".encode()))
+    assert [dict(row.cells) for row in open_table("-", stdin=stream)] == [{"a": "José", "b": "\U0001f600"}]
+    assert not stream.closed
+
+
+def test_the_file_is_closed(tmp_path: Path) -> None:
+    """By the context manager, and when it cannot be opened as a table."""
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n1,2\n")
+    with open_table(str(path)) as table:
+        pass
+    with pytest.raises(ValueError, match="closed file"):
+        list(open_table_rows(table))
+    path.write_text("")
+    with pytest.raises(Unreadable):  # a file left open would be a ResourceWarning, which is an error here
+        open_table(str(path))
+    with pytest.raises(FileNotFoundError):
+        open_table(str(tmp_path / "no.csv"))
+
+
+def open_table_rows(table: Any) -> Iterator[Row]:
+    return iter(table._stream.readlines())
+
+
+def test_a_row_and_an_error_show_nothing() -> None:
+    """The repr of a row has no cell; an error survives pickling."""
+    assert SECRET not in repr(Row(2, {"a": SECRET}))
+    error = pickle.loads(pickle.dumps(Unreadable("is wrong", 3)))
+    assert (str(error), error.line) == ("line 3: is wrong", 3)
+
+
+# Size.
+
+
+class Generated(io.RawIOBase):
+    """A file that is never whole anywhere."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        while len(self._rest) < size and (piece := next(self._pieces, b"")):
+            self._rest += piece
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return taken
+
+
+def many_csv(count: int) -> Iterator[bytes]:
+    yield b"FirstName,EmailAddress,Phone\r\n"
+    for number in range(count):
+        yield f'"Bret, {number}",bret-{number}@example.com,+91-{9_000_000_000 + number}\r\n'.encode()
+
+
+def many_jsonl(count: int) -> Iterator[bytes]:
+    for number in range(count):
+        yield b'{"FirstName": "Bret", "EmailAddress": "bret-%d@example.com"}\n' % number
+
+
+def many_json(count: int) -> Iterator[bytes]:
+    yield b"["
+    for number in range(count):
+        yield b'%s{"FirstName": "Bret", "EmailAddress": "bret-%d@example.com"}' % (
+            b"," * (number > 0),
+            number,
+        )
+    yield b"]"
+
+
+@pytest.mark.parametrize("many", [many_csv, many_jsonl, many_json])
+def test_memory_stays_flat(many: Callable[[int], Iterator[bytes]]) -> None:
+    """A hundred thousand rows are never in memory together."""
+    stream: Any = Generated(many(100_000))
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in open_table("-", stdin=stream))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert count == 100_000
+    assert peak < 3_000_000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        'a,b\n1,"' + "x\n" * 3_000_000,
+        "a,b\n1," + '"' * 3_000_001,
+        "[" + "[" * 3_000_000,
+        '[{"a": "' + "x" * 6_000_000,
+        " " * 6_000_000,
+        "a,b\n" + "\n" * 500_000,
+    ],
+)
+def test_a_hostile_file_takes_no_time(content: str) -> None:
+    """Megabytes of an opened quote, brackets or blanks end in an answer within seconds."""
+    before = time.perf_counter()
+    with contextlib.suppress(Unreadable):
+        assert read(content) == []
+    assert time.perf_counter() - before < 10
+
+
+def test_a_hundred_columns() -> None:
+    """Many columns and a long cell are nothing special."""
+    cells = ["x" * 500_000, *map(str, range(1, 100))]
+    content = ",".join(f"c{number}" for number in range(100)) + "\n" + ",".join(cells) + "\n"
+    assert list(read(content)[0][1].values()) == cells
+
+
+# Properties.
+
+CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\x00\ufeff")
+CELLS = st.one_of(
+    st.text(CHARACTERS, max_size=12),
+    st.text("ab1 \t,;|\"'\r\n=+-@é\u00a0\u2028", max_size=12),
+)
+UNICODE = ("utf-8", "utf-8-sig", "utf-16")
+SINGLE_BYTE = ("cp1252", "latin-1", "cp1251", "cp437")
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[list[str], list[list[str]]]:
+    headings = st.text(CHARACTERS, min_size=1, max_size=8).map(str.strip).filter(bool)
+    header = draw(st.lists(headings, min_size=1, max_size=5, unique=True))
+    row = st.lists(CELLS, min_size=len(header), max_size=len(header))
+    return header, draw(st.lists(row, max_size=6))
+
+
+def written(table: tuple[list[str], list[list[str]]], encoding: str, **dialect: Any) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, **dialect)
+    if dialect["lineterminator"] != "\r\n":  # then `csv.writer` leaves the other of the two without quotes
+        assume(not {"\r", "\n"} & set("".join(chain(table[0], *table[1]))))
+    writer.writerow(table[0])
+    writer.writerows(table[1])
+    try:
+        return text.getvalue().encode(encoding)
+    except UnicodeEncodeError:
+        assume(False)
+        raise
+
+
+def as_rows(table: tuple[list[str], list[list[str]]]) -> list[dict[str, str]]:
+    header, rows = table
+    return [dict(zip(header, row, strict=True)) for row in rows if any(cell.strip() for cell in row)]
+
+
+dialects = st.fixed_dictionaries(
+    {
+        "delimiter": st.sampled_from(DELIMITERS),
+        "lineterminator": st.sampled_from(["\r\n", "\n", "\r"]),
+        "quoting": st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    }
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(table=tables(), encoding=st.sampled_from(UNICODE + SINGLE_BYTE), dialect=dialects)
+def test_what_is_told_is_read(
+    table: tuple[list[str], list[list[str]]], encoding: str, dialect: dict[str, Any]
+) -> None:
+    """Any table that a writer has written comes back equal, if the reader is told how it was written."""
+    assume(not table[0][0].lower().startswith("sep="))
+    content = written(table, encoding, **dialect)
+    found = table_of(content, format="csv", encoding=encoding, delimiter=dialect["delimiter"])
+    assert found.columns == tuple(table[0])
+    assert [dict(row.cells) for row in found] == as_rows(table)
+
+
+@settings(max_examples=300, deadline=None)
+@given(table=tables(), encoding=st.sampled_from([*UNICODE, "utf-16-le"]), dialect=dialects)
+def test_what_is_recognised_is_right(
+    table: tuple[list[str], list[list[str]]], encoding: str, dialect: dict[str, Any]
+) -> None:
+    """Any table of two columns or more, told nothing, comes back equal or is refused."""
+    assume(len(table[0]) > 1)
+    content = written(table, encoding, **dialect)
+    try:
+        found = table_of(content)
+        rows = [dict(row.cells) for row in found]
+    except Unreadable:
+        return
+    assert (found.columns, rows) == (tuple(table[0]), as_rows(table))
+
+
+@settings(max_examples=200, deadline=None)
+@given(table=tables(), reason=st.text(CHARACTERS), dialect=dialects)
+def test_rejects_come_back(
+    tmp_path_factory: pytest.TempPathFactory,
+    table: tuple[list[str], list[list[str]]],
+    reason: str,
+    dialect: dict[str, Any],
+) -> None:
+    """Rows that were refused are read back equal, told nothing; also after the second time."""
+    assume(as_rows(table))
+    assume(not {"\r", "\n"} & set("".join(table[0])))
+    source = table_of(
+        written(table, "utf-8-sig", **{**dialect, "lineterminator": "\r\n"}),
+        format="csv",
+        delimiter=dialect["delimiter"],
+    )
+    assume(source.columns == tuple(table[0]))
+    folder = tmp_path_factory.mktemp("rejects")
+    for number in range(2):
+        path = str(folder / f"rejects-{number}.csv")
+        with source, Rejects(path, source) as rejects:
+            for row in source:
+                rejects.write(row, reason)
+        source = open_table(path)
+        assert source.columns == (*table[0], REASON)
+    with source:
+        assert [dict(row.cells) for row in source] == [row | {REASON: reason} for row in as_rows(table)]
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.decimals(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    objects=st.lists(st.dictionaries(st.text(CHARACTERS), json_values, max_size=4), min_size=1, max_size=4)
+)
+def test_json_rejects_come_back(
+    tmp_path_factory: pytest.TempPathFactory, objects: list[dict[str, Any]]
+) -> None:
+    """Objects too, every digit of them."""
+    path = str(tmp_path_factory.mktemp("rejects") / "rejects.jsonl")
+    table = table_of('{"a": 1}')
+    with Rejects(path, table) as rejects:
+        for one in objects:
+            rejects.write(Row(1, one), "is wrong")
+    with open_table(path) as again:
+        assert [spelt(dict(row.cells)) for row in again] == [
+            spelt(one | {REASON: "is wrong"}) for one in objects
+        ]
+
+
+def spelt(value: Any) -> Any:
+    """Equal only if every digit is; a whole Decimal comes back as the int that JSON has for it."""
+    if isinstance(value, Decimal):
+        return int(value) if value.as_tuple().exponent == 0 else str(value)
+    if isinstance(value, dict):
+        return {key: spelt(inner) for key, inner in value.items()}
+    return [spelt(inner) for inner in value] if isinstance(value, list) else value
+
+
+# The file of rejects.
+
+
+def test_rejects_file(tmp_path: Path) -> None:
+    """It is for its owner only, marked as UTF-8 for Excel, with the input's delimiter and the reason last."""
+    path = tmp_path / "rejects.csv"
+    table = table_of("Phone;Name\n+91-998;José\n=1;x\n")
+    with Rejects(str(path), table) as rejects:
+        for row in table:
+            rejects.write(row, 'says "no"; twice')
+        assert path.read_bytes().count(b"\r\n") == 3  # nothing waits in a buffer
+        assert rejects.written == 2
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_bytes().decode("utf-8") == (
+        f'\ufeff"Phone";"Name";"{REASON}"\r\n'
+        '"+91-998";"José";"says ""no""; twice"\r\n'
+        '"=1";"x";"says ""no""; twice"\r\n'
+    )
+
+
+def test_rejects_overwrite_nothing(tmp_path: Path) -> None:
+    """A file that is there stays as it is: it may be the input, or the only place of its leads."""
+    path = tmp_path / "rejects.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(FileExistsError):
+        Rejects(str(path), table_of("a,b\n"))
+    assert path.read_text() == "a,b\n1,2\n"
+
+
+def test_no_rejects_no_file(tmp_path: Path) -> None:
+    """The file is made at once, and removed if no row was refused."""
+    path = tmp_path / "rejects.csv"
+    with Rejects(str(path), table_of("a,b\n")):
+        assert path.exists()
+    assert not path.exists()
