@@ -46,8 +46,9 @@ def as_function(name: str, code: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-async def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys as a reader has them in the environment; a host comes with the test."""
+async def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keys as a reader has them in the environment, in a folder of its own; a host comes with the test."""
+    monkeypatch.chdir(tmp_path)
     for name, value in (
         ("ACCESS", Sandbox.access_key),
         ("SECRET", Sandbox.secret_key),

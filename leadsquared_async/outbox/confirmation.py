@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from functools import partial
 
-from leadsquared_async.errors import ClientClosed, Fault, LeadSquaredError, NotFound
+from leadsquared_async.errors import ClientClosed, Fault, LeadSquaredError, NotFound, OutboxError
 from leadsquared_async.outbox.holding import Holding
 from leadsquared_async.outbox.items import ItemState
 from leadsquared_async.outbox.ledger import Ledger
@@ -84,14 +84,18 @@ class Confirmer:
         """Take up what was accepted before."""
         after = 0
         self._has_more = False
-        while True:
-            rows = await self._writer.read(
-                partial(Store.in_state, state=ItemState.ACCEPTED, most=AT_ONCE, after=after)
-            )
+        while not self._has_more:
+            try:
+                rows = await self._writer.read(
+                    partial(Store.in_state, state=ItemState.ACCEPTED, most=AT_ONCE, after=after)
+                )
+            except OutboxError:
+                self._has_more = True
+                return
             for row in rows:
                 if row.id not in self._rows:
                     self.follow(row)
-            if len(rows) < AT_ONCE or self._has_more:
+            if len(rows) < AT_ONCE:
                 return
             after = rows[-1].id
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from leadsquared_async.config import RetryPolicy
-from leadsquared_async.errors import ClientClosed, Delivery, Fault, LeadSquaredError
+from leadsquared_async.errors import ClientClosed, Delivery, Fault, LeadSquaredError, OutboxError
 from leadsquared_async.lead import decode, encode
 from leadsquared_async.operations import CAPTURE_LEADS, Repeat
 from leadsquared_async.outbox.holding import Holding
@@ -79,7 +79,23 @@ class Deliverer:
         self._stopping = False
         self.ended: LeadSquaredError | None = None
 
-    async def recover(self) -> None:
+    async def run(self) -> None:
+        """Send what is there and what comes, until cancelled or until the client is closed."""
+        is_recovered = False
+        is_news = True
+        while self.ended is None:
+            try:
+                if not is_recovered:
+                    await self._recover()
+                    is_recovered = True
+                if is_news or self._may_probe():
+                    await self._claim()
+                is_news = await self._news()
+            except OutboxError as error:
+                self._ledger.note(error)
+                await asyncio.sleep(LOOK_EVERY)
+
+    async def _recover(self) -> None:
         """Decide on the rows that were on their way when an earlier process died."""
         while rows := await self._writer.read(lambda store: store.in_state(ItemState.SENDING, 100)):
             for row in rows:
@@ -88,15 +104,7 @@ class Deliverer:
                 else:
                     reason = "the process died while it was on its way: look for it before it is sent again"
                     await self._ledger.unknown(row, reason)
-
-    async def run(self) -> None:
-        """Send what is there and what comes, until cancelled or until the client is closed."""
         self._seen = await self._writer.read(lambda store: store.last_id())
-        is_news = True
-        while self.ended is None:
-            if is_news or self._may_probe():
-                await self._claim()
-            is_news = await self._news()
 
     async def aclose(self, grace: float) -> None:
         """Send nothing more; finish what is on its way within `grace` seconds, and leave the rest pending."""

@@ -57,7 +57,7 @@ class Ledger:
         try:
             return await self._writer.write(lambda store: store.sending(row.id, time.time()))
         except OutboxError as error:
-            self._note(error)
+            self.note(error)
             return False
 
     async def pending(self, row: Claim, attempts: int) -> None:
@@ -103,9 +103,9 @@ class Ledger:
         try:
             await self._writer.write(lambda store: store.set_meta("written_at", repr(time.time())))
         except OutboxError as error:
-            self._note(error)
+            self.note(error)
             return False
-        self._recovered()
+        self.recovered()
         return True
 
     async def aclose(self, grace: float) -> None:
@@ -152,19 +152,21 @@ class Ledger:
             try:
                 result = await self._writer.write(do)
             except OutboxError as error:
-                self._note(error)
+                self.note(error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
-                self._recovered()
+                self.recovered()
                 return result
 
-    def _note(self, error: OutboxError) -> None:
+    def note(self, error: OutboxError) -> None:
+        """The disk does not take it: until it does, nothing is sent."""
         if self.stuck is None:
             logger.error("outbox: nothing is sent, since it could not be noted: %s", error)
         self.stuck = str(error)
 
-    def _recovered(self) -> None:
+    def recovered(self) -> None:
+        """The disk takes it again."""
         if self.stuck is not None:
             self.stuck = None
             self.changed.set()

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
-import secrets
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -19,14 +16,12 @@ import anyio
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.config import seconds
 from leadsquared_async.errors import ClientClosed, ConfigurationError, OutboxError
-from leadsquared_async.operations import CAPTURE_LEADS
-from leadsquared_async.outbox.confirmation import Confirmer
-from leadsquared_async.outbox.delivery import Deliverer
 from leadsquared_async.outbox.files import DeliveryLock, create, volatile
 from leadsquared_async.outbox.holding import Holding
 from leadsquared_async.outbox.items import ItemState, OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
 from leadsquared_async.outbox.ledger import Callback, Ledger
-from leadsquared_async.outbox.store import FILES, FORMS, Claim, Store
+from leadsquared_async.outbox.service import Service
+from leadsquared_async.outbox.store import FILES, FORMS, Store
 from leadsquared_async.outbox.writer import Writer
 from leadsquared_async.resources.submission import Submission, UpdateBehavior, capture
 from leadsquared_async.sending.sealing import sealed
@@ -36,15 +31,10 @@ __all__ = ["Outbox"]
 logger = logging.getLogger("leadsquared_async")
 
 GRACE = 8.0
-HOUR, DAY = 3600.0, 86_400.0
+DAY = 86_400.0
 AT_ONCE = 500
 """Rows that one piece of work reads or writes."""
-TRY_THE_LOCK_EVERY = 1.0
-TIDY_EVERY = 30.0
-"""Seconds between two times that the write-ahead log is emptied: what was erased may be in it until then."""
 LOOK_EVERY = 0.2
-
-_process = secrets.token_hex(8)
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Callback)
@@ -94,10 +84,8 @@ class Outbox:
         self._file_system: str | None = None
         self._writer: Writer | None = None
         self._holding = Holding()
-        self._deliverer: Deliverer | None = None
-        self._running: list[asyncio.Task[None]] = []
+        self._service: Service | None = None
         self._callbacks: list[Callback] = []
-        self._broken: str | None = None
         self._state = "not open: use it inside `async with Outbox(...) as outbox:`"
 
     # Putting
@@ -196,14 +184,14 @@ class Outbox:
         counts, oldest, size = await self._opened().read(
             lambda store: (store.counts(), store.oldest(), store.size())
         )
-        blocked = self._blocked()
+        blocked = None if self._service is None else self._service.blocked
         is_held = blocked is not None and blocked == self._holding.reason
         return OutboxSnapshot(
             counts=counts,
             oldest=None if oldest is None else max(0.0, time.time() - oldest),
             blocked=blocked,
             next_probe=self._holding.until_probe if is_held else None,
-            delivers=self._deliverer is not None,
+            delivers=self._service is not None and self._service.delivers,
             file_system=self._file_system,
             size=size,
             max_bytes=self._max_bytes,
@@ -294,7 +282,7 @@ class Outbox:
         while after is not None:
             more, after = await writer.write(partial(Store.forget, wanted=person, most=AT_ONCE, after=after))
             erased += more
-        await self._empty_log()
+        await self._empty_log(writer)
         return erased
 
     async def purge(self, older_than: float = 30 * DAY) -> int:
@@ -302,8 +290,9 @@ class Outbox:
         if isinstance(older_than, bool) or not isinstance(older_than, int | float) or not older_than >= 0:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError("older_than has to be a number of seconds, 0 or more")
         before = time.time() - older_than
-        purged = await self._opened().write(lambda store: store.purge(before))
-        await self._empty_log()
+        writer = self._opened()
+        purged = await writer.write(lambda store: store.purge(before))
+        await self._empty_log(writer)
         return purged
 
     # Life
@@ -341,9 +330,17 @@ class Outbox:
             raise
         self._state = ""
         self._process, self._loop = os.getpid(), asyncio.get_running_loop()
-        self._lock = DeliveryLock(self.path)
         if self._client is not None:
-            self._run(self._deliver(writer), "delivery")
+            self._service = Service(
+                self.path,
+                writer,
+                self._ledger,
+                self._holding,
+                self._client,
+                confirm=self._confirm,
+                keep_rejected=self._keep_rejected,
+            )
+            self._service.start()
 
     async def aclose(self, grace: float = GRACE) -> None:
         """Finish what is on its way within `grace` seconds, keep the rest on disk, and close."""
@@ -352,110 +349,23 @@ class Outbox:
             return
         self._state = "closed: its `async with` block has ended"
         try:
-            if self._deliverer is not None:
-                await self._deliverer.aclose(grace)
-                await self._ledger.aclose(grace)
+            if self._service is not None:
+                await self._service.aclose(grace)
         finally:
             with anyio.CancelScope(shield=True):
-                for task in self._running:
-                    task.cancel()
-                if self._running:
-                    await asyncio.wait(self._running)
-                if self._deliverer is not None:
-                    await self._note_calls(writer)
-                    await self._try_checkpoint(writer)
                 await writer.aclose()
-                self._lock.release()
 
-    async def _deliver(self, writer: Writer) -> None:
-        """Wait until nobody else delivers, then do."""
-        assert self._client is not None
-        sender, trackers = parts_of(self._client)
-        while not self._lock.acquire():  # noqa: ASYNC110 - the kernel wakes nobody
-            await asyncio.sleep(TRY_THE_LOCK_EVERY)
-        self._recall_calls(await writer.read(lambda store: store.meta("calls")))
-        note = json.dumps({"process": _process})
-        await writer.write(lambda store: store.set_meta("calls", note))
-        confirmer: Confirmer | None = None
-
-        def follow(row: Claim) -> None:
-            if confirmer is not None:
-                confirmer.follow(row)
-
-        deliverer = Deliverer(writer, self._ledger, self._holding, sender, follow)
-        if self._confirm:
-            confirmer = Confirmer(writer, self._ledger, self._holding, trackers.of(CAPTURE_LEADS))
-        await deliverer.recover()
-        self._deliverer = deliverer
-        if confirmer is not None:
-            self._run(confirmer.run(), "confirmation")
-        self._run(self._tidy(writer), "tidying")
-        self._run(self._ledger.tell_the_untold(), "callbacks")
-        await deliverer.run()
-
-    async def _tidy(self, writer: Writer) -> None:
-        """Empty the log, and erase what has been kept long enough, now and then."""
-        erased_at = -HOUR
-        while True:
-            await asyncio.sleep(TIDY_EVERY)
-            with suppress(OutboxError):
-                if (now := time.time()) - erased_at >= HOUR:
-                    erased_at = now
-                    await writer.write(partial(Store.erase_rejected, before=now - self._keep_rejected))
-                await writer.read(lambda store: store.checkpoint())
-
-    async def _empty_log(self) -> None:
+    async def _empty_log(self, writer: Writer) -> None:
         """Leave nothing of what was erased in the write-ahead log, if this process may empty it."""
-        assert self._writer is not None
-        if self._deliverer is not None:
-            await self._try_checkpoint(self._writer)
-        elif not self._running and self._lock.acquire():
+        if self._service is not None:
+            await self._service.empty_log()
+            return
+        lock = DeliveryLock(self.path)
+        if lock.acquire():  # nobody delivers
             try:
-                await self._try_checkpoint(self._writer)
+                await writer.read(lambda store: store.checkpoint())
             finally:
-                self._lock.release()
-
-    @staticmethod
-    async def _try_checkpoint(writer: Writer) -> None:
-        with suppress(OutboxError):
-            await writer.read(lambda store: store.checkpoint())
-
-    def _recall_calls(self, note: str | None) -> None:
-        """A restart is not to begin with a full burst: count what the process before may have sent."""
-        assert self._client is not None
-        if note is None or (calls := json.loads(note)).get("process") == _process:
-            return  # this process remembers by itself
-        pipeline = parts_of(self._client)[0].session.pipeline()
-        now = asyncio.get_running_loop().time()
-        if "at" in calls:
-            pipeline.recall(calls["spent"], now - max(0.0, time.time() - calls["at"]))
-        else:
-            pipeline.recall(None, now)  # it died, and nobody knows when
-
-    async def _note_calls(self, writer: Writer) -> None:
-        assert self._client is not None
-        with suppress(OutboxError, ClientClosed):
-            limit = self._client.snapshot().limit
-            spent = 0 if limit is None else limit.limit.calls - limit.free
-            note = json.dumps({"process": _process, "at": time.time(), "spent": spent})
-            await writer.write(lambda store: store.set_meta("calls", note))
-
-    def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(work, name=f"leadsquared_async outbox {name}")
-        self._running.append(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._broken = f"{task.get_name()} failed: {error}"
-            logger.error("outbox: %s failed with %s", task.get_name(), type(error).__name__, exc_info=error)
-
-    def _blocked(self) -> str | None:
-        if self._broken is not None:
-            return self._broken
-        if self._deliverer is not None and self._deliverer.ended is not None:
-            return str(self._deliverer.ended)
-        return self._ledger.stuck or self._holding.reason
+                lock.release()
 
     def _opened(self) -> Writer:
         if self._state or self._writer is None:
