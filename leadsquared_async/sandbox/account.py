@@ -84,6 +84,7 @@ class Account:
         self.misplaced_keys: list[str] = []
         self.attempts: Counter[str] = Counter()
         self._ids = Random(f"ids {settings.seed}")
+        self._delays = Random(f"delays {settings.seed}")
         self._faults = FaultSource(settings.faults, settings.seed)
         self._counter = None
         if limit is not None:
@@ -95,6 +96,7 @@ class Account:
         self.queues = {
             operation.name: ProcessingQueue(
                 rate=settings.processing_rate,
+                delay=self._delay,
                 meets_system_error=self._faults.system_error,
                 rejected=settings.rejected_status,
                 retrying=settings.retrying_status,
@@ -211,6 +213,10 @@ class Account:
         if task is None or now < task.known_from:
             return unknown_id() if self.settings.unknown_id == "404" else empty()
         return json_reply(200, task.as_status())
+
+    def _delay(self) -> float:
+        """From a request's turn in the queue until its outcome shows."""
+        return self._delays.uniform(0, 2 * self.settings.disorder)
 
     def _new_id(self) -> str:
         return str(UUID(int=self._ids.getrandbits(128), version=4))

@@ -18,6 +18,8 @@ class RequestState(TypedDict):
     status: str
     reason: str
     system_errors: int
+    finished_at: float | None
+    """Seconds on the clock that drives the account; None while it is in the queue."""
 
 
 class Books:
@@ -59,6 +61,7 @@ class Books:
     def requests(self) -> Sequence[RequestState]:
         """Every accepted request, in order for each operation."""
         self._advance()
+        speed = self._account.settings.speed
         return [
             RequestState(
                 request_id=task.request_id,
@@ -66,6 +69,7 @@ class Books:
                 status=task.status,
                 reason=task.reason,
                 system_errors=task.errors,
+                finished_at=None if task.finished_at is None else task.finished_at / speed,
             )
             for operation, queue in self._account.queues.items()
             for task in queue.tasks.values()

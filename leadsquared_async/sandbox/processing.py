@@ -1,5 +1,7 @@
 """The queue behind the Async API: first in, first out, at a steady rate, system errors tried again later.
 
+An outcome may show some time after its request's turn, so that outcomes can come out of order.
+
 Nothing runs in the background: what has happened by a time is worked out when somebody asks. Unless said
 otherwise times are seconds on the queue's own clock.
 """
@@ -9,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
+from math import inf
 from typing import TypedDict
 
 from leadsquared_async.sandbox.answers import ApplicationError
@@ -53,6 +56,7 @@ class Task:
     message: str | None = field(default=None, repr=False)
     errors: int = 0
     """System errors that it has met."""
+    finished_at: float | None = None
 
     def as_status(self) -> dict[str, object]:
         """The status call's answer (https://apidocs.leadsquared.com/capture-leads-async/)."""
@@ -73,20 +77,29 @@ class Task:
 class ProcessingQueue:
     """Processes `rate` requests a minute, one after the other.
 
-    `meets_system_error` is asked once for each try; `rejected` and `retrying` are the statuses of a request
-    that ended in an application error and of one that waits for its next try.
+    `delay` draws the seconds from a request's turn until its outcome shows; `meets_system_error` is asked
+    once for each try. `rejected` and `retrying` are the statuses of a request that ended in an application
+    error and of one that waits for its next try.
     """
 
     def __init__(
-        self, *, rate: float, meets_system_error: Callable[[], bool], rejected: str, retrying: str
+        self,
+        *,
+        rate: float,
+        delay: Callable[[], float],
+        meets_system_error: Callable[[], bool],
+        rejected: str,
+        retrying: str,
     ) -> None:
         self.tasks: dict[str, Task] = {}
         self._interval = 60 / rate
+        self._delay = delay
         self._meets_system_error = meets_system_error
         self._rejected = rejected
         self._retrying = retrying
         self._pending: dict[str, Task] = {}
         self._ready: list[tuple[float, int, Task]] = []
+        self._outcomes: list[tuple[float, int, Task]] = []
         self._order = count()
         self._free_at = 0.0
         self._processed: deque[float] = deque()
@@ -99,12 +112,16 @@ class ProcessingQueue:
 
     def advance(self, now: float) -> None:
         """Process all that is done by `now`."""
-        while self._ready:
-            done = max(self._free_at, self._ready[0][0]) + self._interval
-            if done > now:
+        while self._ready or self._outcomes:
+            turn = max(self._free_at, self._ready[0][0]) + self._interval if self._ready else inf
+            shows = self._outcomes[0][0] if self._outcomes else inf
+            if min(turn, shows) > now:
                 break
-            self._free_at = done
-            self._process(heappop(self._ready)[2], done)
+            if shows <= turn:
+                self._process(heappop(self._outcomes)[2], shows)
+            else:
+                self._free_at = turn
+                heappush(self._outcomes, (turn + self._delay(), next(self._order), heappop(self._ready)[2]))
 
     def metrics(self, now: float) -> Metrics:
         """What is queued, how late the oldest is, and how much was processed in the last ten minutes."""
@@ -132,13 +149,13 @@ class ProcessingQueue:
             task.status = SUCCESS
             task.reason = ""
             task.message = dump({"Status": SUCCESS, "Message": message})
-        self._finish(task)
+        self._finish(task, at)
 
     def _put_off(self, task: Task, at: float) -> None:
         if task.errors == len(RETRIES):
             task.status = ERROR
             task.reason = f"System error, given up after {len(RETRIES)} retries"
-            self._finish(task)
+            self._finish(task, at)
             return
         heappush(self._ready, (at + RETRIES[task.errors], next(self._order), task))
         task.errors += 1
@@ -147,7 +164,8 @@ class ProcessingQueue:
         task.current_step = f"Retry {task.errors} of {len(RETRIES)}"
         task.last_step = "Processing"
 
-    def _finish(self, task: Task) -> None:
+    def _finish(self, task: Task, at: float) -> None:
+        task.finished_at = at
         task.current_step = None
         task.last_step = "Processing"
         del self._pending[task.request_id]

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal, TypedDict, get_args
 
 from leadsquared_async.sandbox.faults import Faults
@@ -33,6 +34,7 @@ class Options(TypedDict, total=False):
     unknown_id: UnknownID
     known_after: float
     processing_rate: float
+    disorder: float
     speed: float
     rejected_status: RejectedStatus
     retrying_status: RetryingStatus
@@ -72,6 +74,9 @@ class Settings:
     """Seconds for which the RequestID of an accepted request stays unknown."""
     processing_rate: float = 6000.0
     """Requests processed a minute."""
+    disorder: float = 0.0
+    """Seconds by which an outcome may come earlier or later than its turn in the queue (uniform, on the
+    queue's clock); turns are as many seconds later for it, since no outcome comes before its processing."""
     speed: float = 1.0
     """Seconds that pass for the processing queue in one second of the sandbox's clock; the limit keeps to the
     latter."""
@@ -100,3 +105,5 @@ class Settings:
         for name in ("processing_rate", "speed"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is more than 0, not {getattr(self, name)!r}")
+        if not 0 <= self.disorder < inf:
+            raise ValueError(f"disorder is a number of seconds, at least 0, not {self.disorder!r}")

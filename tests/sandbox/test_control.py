@@ -28,7 +28,13 @@ def test_the_requests():
     """RequestIDs with their state."""
     (request,) = content(answer(get("requests"), make_books()))
     assert request.pop("request_id")
-    assert request == {"operation": "capture", "status": "Success", "reason": "", "system_errors": 0}
+    assert request == {
+        "operation": "capture",
+        "status": "Success",
+        "reason": "",
+        "system_errors": 0,
+        "finished_at": 1.01,
+    }
 
 
 def test_the_leads():

@@ -23,6 +23,7 @@ ANSWERS = {
     "401-region": (401, "asyncapi-in21.leadsquared.com"),
     "403": (403, '{"message":"Forbidden"}'),
     "429": (429, "API calls exceeded the limit of 25 in 5 second(s)"),
+    "quota": (429, '{"message":"Limit Exceeded"}'),
     "500": (500, '{"message":"Internal server error"}'),
     "500-mx": (500, '"ExceptionMessage":"A Lead with same Email already exists."'),
     "502": (502, '{"message":"Internal server error"}'),
@@ -172,6 +173,8 @@ def test_an_outage_has_a_beginning_and_an_end():
     assert [account.decide(GOOD, now).status for now in (9.9, 10.0, 19.9, 20.0)] == [500, 503, 503, 200]
     account.set_faults(Faults(outage=(30, 40), outage_fault="401"), 25.0)
     assert [account.decide(GOOD, now).status for now in (29.0, 30.0, 40.0)] == [200, 401, 200]
+    account.set_faults(Faults(outage=(50, 60), outage_fault="quota"), 45.0)
+    assert [account.decide(GOOD, now).status for now in (49.0, 50.0, 60.0)] == [200, 429, 200]
 
 
 def test_what_the_account_refuses_it_refuses_under_any_fault():

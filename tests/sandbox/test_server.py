@@ -65,6 +65,7 @@ SEEN = {
     "401-region": (401, "asyncapi-in21"),
     "403": (403, "Forbidden"),
     "429": (429, "exceeded the limit"),
+    "quota": (429, "Limit Exceeded"),
     "500": (500, "Internal server error"),
     "500-mx": (500, "MXDuplicateEntryException"),
     "502": (502, "Internal server error"),
