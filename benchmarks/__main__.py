@@ -5,7 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import capture_cost, connections, import_cost, rate, stranger, token_cost
+from benchmarks import (
+    batch_memory,
+    capture_cost,
+    connections,
+    following,
+    import_cost,
+    rate,
+    stranger,
+    token_cost,
+)
 from benchmarks.figures import Figure
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -15,6 +24,8 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "stranger": stranger.measure,
     "rate": rate.measure,
     "connections": connections.measure,
+    "following": following.measure,
+    "batch_memory": batch_memory.measure,
 }
 
 

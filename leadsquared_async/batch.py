@@ -184,11 +184,13 @@ class Results(Generic[R]):
             await self._room.acquire()
             # Neither source nor item in a local: a traceback of the source's error is to show no lead.
             async for item in _asynchronous(self._source):
+                if self._is_left:
+                    return  # it was cancelled, and the source gave one more all the same
                 self._begin(Held(index, item, self._entered))
                 del item
                 index += 1
                 if self._failure is not None:
-                    return  # it was cancelled, and the source gave one more all the same
+                    return  # the same, but that one has a result
                 await self._room.acquire()
         except Exception as error:
             self._failure = self._failure or error
@@ -246,7 +248,6 @@ class Results(Generic[R]):
         for result in self._results:
             if isinstance(result, CaptureResult):
                 _tell(result, self._name)
-        self._results.clear()
 
 
 def _tell(result: CaptureResult, name: str) -> None:

@@ -107,6 +107,18 @@ async def test_polls_make_progress_beside_forms_and_batches_without_end() -> Non
 
 
 @in_virtual_time
+async def test_a_poll_beside_a_batch_gets_the_eighth_grant_however_many_wait_before_it() -> None:
+    """A poll need not be older than the whole batch that is held: seven calls pass it, then it goes."""
+    bucket = Bucket(DEFAULT)
+    batch = await flood(bucket, Lane.BATCH, 500)
+    for _ in range(5):
+        asked = now()
+        await spend(bucket, Lane.STATUS, seconds=0)
+        assert now() - asked < 9 * SPACING
+    await stop(batch)
+
+
+@in_virtual_time
 async def test_a_batch_never_spends_the_burst_that_a_form_needs() -> None:
     """At any moment of a batch, a token for a form is free or due within a spacing."""
     bucket = Bucket(DEFAULT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -12,12 +12,14 @@ import pytest
 from leadsquared_async import (
     APIError,
     DeadlineExceeded,
+    InvalidLead,
     LeadSquared,
     LeadSquaredError,
     RateLimit,
     Rejected,
     RetryPolicy,
     Timeout,
+    batch,
 )
 from leadsquared_async.sandbox import FAULTS, Faults, Sandbox
 from tests.clients import KEYS, answering, client_of
@@ -122,6 +124,89 @@ async def test_no_answer_makes_a_key_or_a_person_show(
     watch.assert_nothing_secret()
     assert_nothing_secret("".join(capfd.readouterr()))
     assert {"httpx", "asyncio"} <= watch.loggers or isinstance(error, LeadSquaredError)
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+async def test_a_batch_shows_nothing_of_its_leads(
+    answer: Callable[[httpx.Request], httpx.Response],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither do results, their errors, what the iteration raises, nor what is logged when it is left."""
+    monkeypatch.setattr(batch, "GRACE", 0.1)
+    leads: list[Any] = [PERSON, {**PERSON, "Phone": ["+91-9988776655"]}, {PERSON["Phone"]: {}}, PERSON]
+    async with watching() as watch, answering(answer, **QUICK) as lsq:
+        seen: list[Any] = []
+        # An account that is over its limit for good keeps a batch waiting for good.
+        many = lsq.leads.capture_many(leads, concurrency=3)
+        raised = await failure(asyncio.wait_for(_take(many, seen), 0.5))
+        async with lsq.leads.capture_many(leads):
+            await asyncio.sleep(0.02)
+        assert_nothing_secret(f"{seen!r} {many!r}")
+        ids: list[Any] = ["3f0c2c4e", PERSON, "3f0c2c4e"]  # rows in place of their ids
+        many = lsq.leads.wait_many(ids, deadline=0.2)
+        raised_too = await failure(_take(many, seen))
+    errors = [
+        error for error in (raised, raised_too, *(result.error for result in seen)) if error is not None
+    ]
+    assert any(isinstance(error, InvalidLead) for error in errors)
+    for error in errors:
+        assert isinstance(error, LeadSquaredError | TimeoutError)
+        assert_nothing_secret(shown(error))
+    watch.assert_nothing_secret()
+    assert_nothing_secret("".join(capfd.readouterr()))
+
+
+async def _take(results: Any, seen: list[Any]) -> None:
+    async with results:
+        async for result in results:
+            seen.append(result)  # noqa: PERF401
+
+
+async def test_an_error_of_the_source_shows_no_lead_before_it() -> None:
+    """Its traceback is the source's own, and our frames below it hold nothing of what was pulled."""
+
+    class Rows:
+        def __init__(self) -> None:
+            self.rows = iter([PERSON, PERSON])
+
+        def __repr__(self) -> str:
+            return f"Rows({list(PERSON.values())})"
+
+        def __aiter__(self) -> Rows:
+            return self
+
+        async def __anext__(self) -> dict[str, str]:
+            return self._next()
+
+        def _next(self) -> dict[str, str]:
+            for row in self.rows:
+                return row
+            raise ZeroDivisionError
+
+        def __iter__(self) -> Iterator[dict[str, str]]:
+            yield from self.rows
+            raise ZeroDivisionError
+
+    async with watching() as watch, answering(ANSWERS["accepted"], **QUICK) as lsq:
+        for source in (Rows(), _Plain(Rows())):
+            error = await failure(_take(lsq.leads.capture_many(source), []))
+            assert isinstance(error, ZeroDivisionError)
+            assert_nothing_secret(shown(error))
+    watch.assert_nothing_secret()
+
+
+class _Plain:
+    """The same, for `for` only."""
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    def __repr__(self) -> str:
+        return repr(self.rows)
+
+    def __iter__(self) -> Iterator[dict[str, str]]:
+        return iter(self.rows)
 
 
 @pytest.mark.parametrize("fault", [name for name in FAULTS if name != "refused"])

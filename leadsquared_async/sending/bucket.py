@@ -21,7 +21,7 @@ __all__ = ["Bucket", "Lane", "LimitSnapshot", "NoTokenInTime"]
 logger = logging.getLogger("leadsquared_async")
 
 OVERTAKES = 7
-"""Grants in a row that one lane may make past an older waiter; the next is the oldest's."""
+"""Grants in a row of forms past an older waiter, or of batches past a poll; the next is that one's."""
 
 
 class Lane(IntEnum):
@@ -88,6 +88,10 @@ class _Waiter:
         self.lane = lane
         self.future = future
         self.expiry: asyncio.TimerHandle | None = None
+
+
+def _number(waiter: _Waiter) -> int:
+    return waiter.number
 
 
 class Bucket:
@@ -269,10 +273,12 @@ class Bucket:
         heads = [next(iter(lane.values())) for lane in self._lanes if lane]
         if not heads or not self._may_take(heads[0].lane, now):
             return None
-        first, oldest = heads[0], min(heads, key=lambda waiter: waiter.number)
-        if first is oldest or self._passed[first.lane] >= OVERTAKES:
+        first = heads[0]
+        # Behind a batch that never ends, a poll would be the oldest only once all that is held has gone.
+        passed = min(heads, key=_number) if first.lane is Lane.INTERACTIVE else heads[-1]
+        if first is passed or self._passed[first.lane] >= OVERTAKES:
             self._passed = [0] * len(Lane)
-            return oldest
+            return passed
         self._passed[first.lane] += 1
         return first
 

@@ -20,6 +20,7 @@ from leadsquared_async.errors import (
 )
 from leadsquared_async.models import RequestState, RequestStatus
 from leadsquared_async.operations import Operation
+from leadsquared_async.sending.sealing import sealed
 from leadsquared_async.sending.session import Sender
 from leadsquared_async.tracking.line import Line
 from leadsquared_async.tracking.look import look, request_id_of
@@ -126,6 +127,7 @@ class Tracker:
             self._ending.add(self._task)
             self._task = None
 
+    @sealed
     async def wait(self, request_id: str, deadline: float | None) -> RequestStatus:
         """Follow a request until its status is final.
 
@@ -202,9 +204,11 @@ class Tracker:
         while asked:
             asking = (self._is_finished(name, polls) for name in asked)
             answers = await asyncio.gather(*asking, return_exceptions=True)
-            for answer in answers:
-                if isinstance(answer, BaseException):
-                    raise answer
+            if (failure := next((it for it in answers if isinstance(it, BaseException)), None)) is not None:
+                for name, answer in zip(asked, answers, strict=True):
+                    if answer is True:
+                        self._line.leave(name)  # nobody waits for it, and it would be asked for for ever
+                raise failure
             is_heard |= any(answer is not None for answer in answers)
             if not is_heard:
                 self._line.stall()

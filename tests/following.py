@@ -1,0 +1,58 @@
+"""Requests that are followed through a whole client, in virtual time: what it costs, how late it knows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from leadsquared_async.sandbox import Account, Faults
+from tests import virtual
+from tests.clients import virtual_client
+
+
+@dataclass
+class Followed:
+    """Requests that were followed to their ends.
+
+    Attributes:
+        calls: status calls for each of them.
+        lags: seconds from being finished to being known, for each of them.
+    """
+
+    calls: float
+    lags: list[float]
+
+    def share_within(self, seconds: float) -> float:
+        return sum(lag <= seconds for lag in self.lags) / len(self.lags)
+
+
+def follow(leads: int, faults: Faults, **account: Any) -> Followed:
+    """Follow so many requests, five a second of which are accepted, and compare with the books."""
+
+    async def main() -> Followed:
+        clock = asyncio.get_running_loop().time
+        client, transport = virtual_client(Account(faults=faults, limit=None, **account), deadline=None)
+        # Whoever captures has a limit of its own, so that the one that follows is measured alone.
+        other, _ = virtual_client(Account(), host="https://other.invalid", transport=transport)
+        known: dict[str, float] = {}
+        start = clock()
+
+        async def accepted() -> AsyncIterator[str]:
+            for number in range(leads):
+                yield (await other.leads.capture({"Phone": f"{number:010d}"})).request_id
+                await asyncio.sleep(max(0.0, start + number / 5 - clock()))
+
+        async with client as lsq, other, lsq.leads.wait_many(accepted()) as results:
+            async for result in results:
+                assert result.status is not None
+                known[result.request_id] = clock()
+        books = transport.books
+        finished = {request["request_id"]: request["finished_at"] for request in books.requests}
+        assert set(finished) == set(known)
+        lags = [known[name] - time for name, time in finished.items() if time is not None]
+        calls = sum(arrival.operation == "status" for arrival in books.arrivals) / leads
+        return Followed(calls, lags)
+
+    return virtual.run(main)

@@ -1,0 +1,450 @@
+"""Many leads from one source: every one gets a result, and none waits for a slow or broken neighbour."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from leadsquared_async import (
+    AuthenticationFailed,
+    CaptureResult,
+    ClientClosed,
+    ConfigurationError,
+    Delivery,
+    InvalidLead,
+    Lane,
+    LeadSquared,
+    QuotaExceeded,
+    RateLimit,
+    Rejected,
+)
+from leadsquared_async.batch import Held, Results
+from leadsquared_async.sandbox import Account, Books, Faults
+from tests import virtual
+from tests.clients import KEYS, virtual_client
+
+WIDE = RateLimit(1000, per=0.01)
+"""A limit that is out of the way."""
+
+
+def lead(number: int) -> dict[str, str]:
+    return {"EmailAddress": f"b{number}@example.com"}
+
+
+def leads(count: int) -> Iterator[dict[str, str]]:
+    return (lead(number) for number in range(count))
+
+
+async def paced(items: Iterable[Any], seconds: float = 0.0) -> AsyncIterator[Any]:
+    """An asynchronous source that takes its time."""
+    for item in items:
+        await asyncio.sleep(seconds)
+        yield item
+
+
+def play(
+    what: Callable[[LeadSquared, Books], Awaitable[Any]],
+    faults: Faults | None = None,
+    options: dict[str, Any] | None = None,
+    **account: Any,
+) -> Any:
+    """Run something with a client of a sandbox in virtual time; no task and no token is missing after it."""
+
+    async def main() -> Any:
+        account.setdefault("limit", None)
+        client, transport = virtual_client(
+            Account(faults=faults or Faults(latency=0.1), **account),
+            **{"rate_limit": WIDE, **(options or {})},
+        )
+        async with client as lsq:
+            result = await what(lsq, transport.books)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return result
+
+    return virtual.run(main)
+
+
+async def taken(results: Results[CaptureResult]) -> list[CaptureResult]:
+    return [result async for result in results]
+
+
+SOURCES: dict[str, Callable[[], Any]] = {
+    "list": lambda: list(leads(20)),
+    "tuple": lambda: tuple(leads(20)),
+    "generator": lambda: leads(20),
+    "deque": lambda: deque(leads(20)),
+    "map": lambda: map(lead, range(20)),
+    "asynchronous generator": lambda: paced(leads(20)),
+    "slow one": lambda: paced(leads(20), 7.0),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+def test_every_lead_of_any_source_gets_its_result(source: Callable[[], Any]) -> None:
+    """Each once, with its place in the source, the lead as it came, and a receipt."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        async with lsq.leads.capture_many(source()) as results:
+            done = sorted(await taken(results), key=lambda result: result.index)
+        assert [(result.index, result.lead) for result in done] == list(enumerate(leads(20)))
+        assert all(result.receipt is not None and result.error is None for result in done)
+        accepted = {request["request_id"] for request in books.requests}
+        assert {result.receipt.request_id for result in done if result.receipt} == accepted
+        assert len(accepted) == 20
+
+    play(send, Faults(jitter=1.0))
+
+
+@pytest.mark.parametrize("source", [[], (), paced([])])
+def test_an_empty_source_is_over_at_once(source: Any) -> None:
+    """No results, no error."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        async with lsq.leads.capture_many(source) as results:
+            assert await taken(results) == []
+
+    play(send)
+
+
+def test_results_come_as_they_complete() -> None:
+    """A slow source does not hold back what was sent, and its leads are sent as they come."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        start = books.now
+        async with lsq.leads.capture_many(paced(leads(3), 10.0)) as results:
+            times = [books.now - start async for _ in results]
+        assert times == pytest.approx([10.1, 20.1, 30.1])
+
+    play(send)
+
+
+def test_a_bad_lead_stops_no_other() -> None:
+    """What cannot be encoded, is no lead at all or is refused by LeadSquared has its error in its result."""
+    bad: dict[int, Any] = {3: {"Tags": ["x"]}, 5: 7, 6: {}, 8: None}
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        source: list[Any] = [bad.get(number, lead(number)) for number in range(12)]
+        async with lsq.leads.capture_many(source, concurrency=1) as results:
+            done = sorted(await taken(results), key=lambda result: result.index)
+        kinds = {result.index: type(result.error) for result in done if result.error is not None}
+        assert kinds == {**dict.fromkeys(bad, InvalidLead), 0: Rejected}
+        assert [result.lead for result in done] == source
+        assert books.accepted == 12 - len(kinds)
+
+    play(send, Faults(script=("500-mx",)))
+
+
+def test_the_arguments_of_capture_hold_for_every_lead() -> None:
+    """`search_by` and `update_behavior` go out with each, in the lane for batches unless another is given."""
+    sent: list[tuple[str, bool]] = []
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        pipeline = lsq._session.pipeline()
+        through = pipeline.send
+
+        async def spy(call: Any, settings: Any, before: Any) -> Any:
+            sent.append((call.lane, b"SearchBy" in call.content and bool(call.query)))
+            return await through(call, settings, before)
+
+        pipeline.send = spy  # type: ignore[method-assign]
+        arguments: dict[str, Any] = {"search_by": "EmailAddress", "update_behavior": "DoNotUpdate"}
+        for lane in ({}, {"lane": Lane.INTERACTIVE}):
+            async with lsq.leads.capture_many(leads(2), **arguments, **lane) as results:
+                await taken(results)
+
+    play(send)
+    assert sent == [*[(Lane.BATCH, True)] * 2, *[(Lane.INTERACTIVE, True)] * 2]
+
+
+def test_waiting_for_tokens_counts_against_no_deadline() -> None:
+    """500 leads take 100 s with a deadline of half a second on the client, and all arrive."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        start = books.now
+        async with lsq.leads.capture_many(leads(500)) as results:
+            assert all(result.error is None for result in await taken(results))
+        assert 95.0 < books.now - start < 110.0
+        assert (books.accepted, books.over_limit) == (500, 0)
+
+    play(send, options={"deadline": 0.5, "rate_limit": RateLimit(25, per=5.0)}, limit=(25, 5.0))
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 32])
+def test_no_more_than_concurrency_are_pulled_and_not_taken(concurrency: int) -> None:
+    """A consumer that is slow keeps the source waiting, and what is under way is bounded."""
+    pulled = 0
+
+    def counted() -> Iterator[dict[str, str]]:
+        nonlocal pulled
+        for item in leads(100):
+            pulled += 1
+            yield item
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        async with lsq.leads.capture_many(counted(), concurrency=concurrency) as results:
+            await asyncio.sleep(100.0)
+            assert pulled == concurrency
+            done = 0
+            async for _ in results:
+                done += 1
+                await asyncio.sleep(1.0)
+                assert pulled == min(done + concurrency, 100)
+        assert done == 100
+
+    play(send)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_failing_source_raises_after_the_results_of_what_it_gave(asynchronous: bool) -> None:
+    """The error comes out as itself, once, and nothing that was pulled lacks its result."""
+    error = ZeroDivisionError("the file ends here")
+
+    def failing() -> Iterator[dict[str, str]]:
+        yield from leads(10)
+        raise error
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        source = paced(failing(), 0.01) if asynchronous else failing()
+        async with lsq.leads.capture_many(source) as results:
+            done = [await anext(results) for _ in range(10)]
+            with pytest.raises(ZeroDivisionError) as caught:
+                await anext(results)
+            assert caught.value is error
+            with pytest.raises(StopAsyncIteration):
+                await anext(results)
+        assert {result.index for result in done} == set(range(10))
+        assert all(result.receipt for result in done)
+
+    play(send)
+
+
+def test_a_source_that_is_cancelled_does_not_seem_to_have_ended() -> None:
+    """A task inside the source that was cancelled by others shows as what it is."""
+
+    async def cancelled() -> AsyncIterator[dict[str, str]]:
+        yield lead(1)
+        inner = asyncio.create_task(asyncio.sleep(10.0))
+        asyncio.get_running_loop().call_soon(inner.cancel)
+        await inner
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        async with lsq.leads.capture_many(cancelled()) as results:
+            assert (await anext(results)).receipt is not None
+            with pytest.raises(asyncio.CancelledError):
+                await anext(results)
+
+    play(send)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"), [("401", AuthenticationFailed), ("quota", QuotaExceeded)], ids=["keys", "quota"]
+)
+def test_an_account_fault_stops_the_pulling(fault: str, kind: type[Exception]) -> None:
+    """What was pulled has its result, unsent or refused, of the right kind; then the error is raised once."""
+    pulled = 0
+
+    def endless() -> Iterator[dict[str, str]]:
+        nonlocal pulled
+        while True:
+            pulled += 1
+            yield lead(pulled)
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        done = []
+        async with lsq.leads.capture_many(endless(), concurrency=16) as results:
+            with pytest.raises(kind) as caught:  # noqa: PT012
+                async for result in results:
+                    done.append(result)  # noqa: PERF401
+            with pytest.raises(StopAsyncIteration):
+                await anext(results)
+        assert sorted(result.index for result in done) == list(range(pulled))
+        failed = [result.error for result in done if result.error is not None]
+        assert {type(error) for error in failed} == {kind}
+        assert caught.value in failed
+        deliveries = [error.delivery for error in failed]
+        assert deliveries.count(Delivery.NOT_SENT) >= 10
+        assert set(deliveries) == {Delivery.NOT_SENT, Delivery.REJECTED}
+        assert {error.fault for error in failed} == {caught.value.fault}
+        calls = len(books.arrivals)
+        assert pulled <= calls + 16
+        await asyncio.sleep(100.0)
+        assert len(books.arrivals) == calls
+
+    play(send, Faults(script=(*["ok"] * 40, *[fault] * 40)), {"rate_limit": RateLimit(4, per=0.5)})
+
+
+def test_credentials_that_cannot_be_had_are_told_once_for_each_lead() -> None:
+    """An account's fault before anything was sent: no lead has two results."""
+
+    async def keys() -> Any:
+        await asyncio.sleep(0.1)
+        raise PermissionError("the vault is sealed")
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        async with lsq.leads.capture_many(leads(100), concurrency=5) as results:
+            done = [await anext(results) for _ in range(5)]
+            with pytest.raises(ConfigurationError):
+                await anext(results)
+        assert sorted(result.index for result in done) == list(range(5))
+        assert {result.error.delivery for result in done if result.error} == {Delivery.NOT_SENT}
+        assert not books.arrivals
+
+    play(send, options={**dict.fromkeys(KEYS), "credentials": keys})
+
+
+def test_a_client_that_is_closed_in_the_middle_ends_the_batch() -> None:
+    """Each that was pulled has its result, nothing is pulled afterwards, and ClientClosed is raised."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        async with lsq.leads.capture_many(leads(1000), concurrency=8) as results:
+            done = [await anext(results) for _ in range(20)]
+            await lsq.aclose()
+            with pytest.raises(ClientClosed):  # noqa: PT012
+                async for result in results:
+                    done.append(result)  # noqa: PERF401
+        assert sorted(result.index for result in done) == list(range(len(done)))
+        assert len(done) <= 20 + 8
+        assert len([result for result in done if result.receipt]) == books.accepted
+
+    play(send, options={"rate_limit": RateLimit(4, per=0.5)})
+
+
+def test_a_mapping_that_fails_is_no_endless_wait() -> None:
+    """A fault in the caller's own code is raised as itself, and the others have their results."""
+
+    class Broken(Mapping[str, Any]):
+        def __getitem__(self, name: str) -> Any:
+            raise ZeroDivisionError
+
+        def __iter__(self) -> Iterator[str]:
+            return iter(["Phone"])
+
+        def __len__(self) -> int:
+            return 1
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        source: list[Any] = [lead(0), Broken(), *leads(10)]
+        async with lsq.leads.capture_many(source, concurrency=1) as results:
+            assert (await anext(results)).receipt is not None
+            with pytest.raises(ZeroDivisionError):
+                await asyncio.wait_for(anext(results), 60.0)
+        assert books.accepted == 1
+
+    play(send)
+
+
+def test_a_call_that_is_cancelled_by_others_is_no_endless_wait() -> None:
+    """Whoever cancels the tasks of a batch has the consumer told, not left waiting."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        async with lsq.leads.capture_many(leads(10), concurrency=1) as results:
+            await asyncio.sleep(0.05)
+            (call,) = [task for task in asyncio.all_tasks() if task.get_name().endswith("leads.capture 0")]
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(anext(results), 60.0)
+        assert books.accepted == 1
+
+    play(send)
+
+
+def test_a_source_that_gives_one_more_after_its_cancellation_loses_no_item() -> None:
+    """As `asyncio.wait_for` does at times: that one has a result too."""
+
+    async def deaf() -> AsyncIterator[dict[str, str]]:
+        yield lead(0)
+        try:
+            await asyncio.sleep(1000.0)
+        except asyncio.CancelledError:
+            yield lead(1)
+        yield lead(2)
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        async with lsq.leads.capture_many(deaf()) as results:
+            done = [await anext(results), await anext(results)]
+            with pytest.raises(AuthenticationFailed):
+                await anext(results)
+        assert [result.index for result in done] == [0, 1]
+        assert {type(result.error) for result in done} == {AuthenticationFailed}
+
+    play(send, Faults(script=("401",)))
+
+
+def test_a_batch_is_entered_once_and_read_inside_its_block() -> None:
+    """Before, after and a second time are told apart from an end of the results."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        batch = lsq.leads.capture_many(leads(3))
+        with pytest.raises(ClientClosed, match="inside the `async with` block"):
+            await anext(batch)
+        async with batch as results:
+            assert results is batch
+            with pytest.raises(ClientClosed, match="entered once"):
+                await batch.__aenter__()
+            await asyncio.sleep(10.0)  # all are done, and none is taken
+        with pytest.raises(ClientClosed, match="inside the `async with` block"):
+            await anext(batch)
+        with pytest.raises(ClientClosed, match="entered once"):
+            await batch.__aenter__()
+
+    play(send)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"leads": {"Phone": "1"}}, "takes an iterable"),
+        ({"leads": "b@example.com"}, "takes an iterable"),
+        ({"leads": 7}, "takes an iterable"),
+        ({"leads": [], "concurrency": 0}, "concurrency"),
+        ({"leads": [], "concurrency": True}, "concurrency"),
+        ({"leads": [], "concurrency": 2.5}, "concurrency"),
+        ({"leads": [], "lane": "batch"}, "lane"),
+        ({"leads": [], "update_behavior": "Never"}, "update_behavior"),
+    ],
+)
+def test_arguments_that_cannot_be_right_are_refused_at_once(arguments: dict[str, Any], message: str) -> None:
+    """Before the block is entered, naming the argument."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        with pytest.raises(ConfigurationError, match=message):
+            lsq.leads.capture_many(**arguments)
+
+    play(send)
+
+
+def test_many_ids_are_no_single_one() -> None:
+    """`wait_many` refuses one id, which would be read as its letters, and a deadline that is none."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        with pytest.raises(ConfigurationError, match="takes an iterable"):
+            lsq.leads.wait_many("5f0d6f0c-9f4e-4d5f-8a31-3a6f8a2f2f10")
+        with pytest.raises(ConfigurationError, match="deadline"):
+            lsq.leads.wait_many([], deadline=-1.0)
+
+    play(send)
+
+
+def test_what_is_shown_of_a_result_is_not_the_lead() -> None:
+    """`repr` of results and of what a batch holds names the place, not the person."""
+    person = lead(7)
+    shown = f"{CaptureResult(3, person, None, None)!r} {Held(3, person, 0.0)!r}"
+    assert "3" in shown
+    assert person["EmailAddress"] not in shown
+
+
+def test_a_lead_that_hangs_costs_only_its_own_time() -> None:
+    """While one waits for its answer and is sent again, the others go on."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        start = books.now
+        async with lsq.leads.capture_many(leads(50), concurrency=2) as results:
+            times = {result.index: books.now - start async for result in results}
+        assert times[0] > 30.0
+        assert sum(time < 10.0 for time in times.values()) >= 48
+
+    play(send, Faults(latency=0.1, script=("hang",)))

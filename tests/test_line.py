@@ -1,0 +1,260 @@
+"""Whom the tracker asks, and when, against a simulated queue: what it costs, and how soon it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leadsquared_async.tracking.line import (
+    FIRST_PAUSE,
+    LEFT_BEHIND,
+    LONGEST_PAUSE,
+    LONGEST_STALL,
+    TOGETHER,
+    Line,
+)
+from tests.queues import follow, ready_times
+
+ACCEPTED = [number * 0.2 for number in range(1000)]
+RATE = 25.0
+SEEDS = range(6)
+
+
+def asks(line: Line, now: float, finished: set[str]) -> list[str]:
+    """Sweep once, and return who was asked for."""
+    asked: list[str] = []
+    sweep = line.sweep(now)
+    group: Sequence[str] = next(sweep, ())
+    while group:
+        asked += group
+        try:
+            group = sweep.send([name in finished for name in group])
+        except StopIteration:
+            break
+    return asked
+
+
+def line_of(*names: str) -> Line:
+    line = Line()
+    for name in names:
+        line.join(name)
+    return line
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_in_order_a_request_costs_little_more_than_one_call(seed: int) -> None:
+    """First in, first out, 2 % held back: at most 1.4 calls each, 95 % known within 20 s."""
+    result = follow(ACCEPTED, ready_times(ACCEPTED, rate=RATE, seed=seed, held_back=0.02))
+    assert len(result.lags) == 1000
+    assert result.calls_each <= 1.4
+    assert result.share_within(20.0) >= 0.95
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_out_of_order_a_request_costs_two_calls(seed: int) -> None:
+    """Outcomes up to 60 s before or after their turn: at most 2 calls each, 95 % known within 60 s."""
+    result = follow(ACCEPTED, ready_times(ACCEPTED, rate=RATE, seed=seed, disorder=60.0))
+    assert len(result.lags) == 1000
+    assert result.calls_each <= 2.0
+    assert result.share_within(60.0) >= 0.95
+
+
+@pytest.mark.parametrize("rate", [6.0, 60.0, 300.0, 6000.0])
+@pytest.mark.parametrize("round_trip", [0.05, 1.0])
+def test_at_other_rates_it_keeps_up(rate: float, round_trip: float) -> None:
+    """From 6 to 6,000 a minute, 5 a second coming in, outcomes are known within 20 s."""
+    ready = ready_times(ACCEPTED, rate=rate, seed=1)
+    result = follow(ACCEPTED, ready, round_trip=round_trip)
+    assert result.share_within(20.0) >= 0.95
+    assert result.calls_each <= 1.7
+
+
+def test_what_is_finished_already_is_found_faster_than_one_a_round_trip() -> None:
+    """A thousand that were processed long ago, with round trips of a second: known in less than 150 s."""
+    result = follow([0.0] * 1000, [0.0] * 1000, round_trip=1.0)
+    assert result.calls_each == 1.0
+    assert max(time for time, _ in result.calls) < 150.0
+    assert result.together == TOGETHER
+
+
+@pytest.mark.parametrize("disorder", [0.0, 60.0])
+@pytest.mark.parametrize(("hours", "most"), [(1, 300), (10, 2000)])
+def test_a_queue_that_stands_still_costs_a_few_calls_a_minute(hours: int, most: int, disorder: float) -> None:
+    """In a stall of hours two to three calls a minute are made, and soon after it all is known as before."""
+    end = 600.0 + hours * 3600.0
+    ready = ready_times(ACCEPTED, rate=RATE, seed=1, stall=(600.0, end), disorder=disorder)
+    result = follow(ACCEPTED, ready)
+    assert sum(600.0 + 2 * disorder <= time < end for time, _ in result.calls) <= most
+    later = [lag for name, lag in result.lags.items() if ready[int(name)] > end + 600.0]
+    assert len(later) > 400
+    assert sum(lag <= 20.0 + disorder for lag in later) / len(later) >= 0.95
+    assert max(result.lags.values()) <= 240.0
+
+
+def test_the_calls_of_a_stall_do_not_grow_with_its_length() -> None:
+    """The tenth hour of it costs no more than the second."""
+    ready = [10 * 3600.0 + 2.4 * number for number in range(1000)]
+    result = follow([0.0] * 1000, ready, until=10 * 3600.0)
+    hours = [sum(hour * 3600 <= time < (hour + 1) * 3600 for time, _ in result.calls) for hour in range(10)]
+    assert hours[9] <= hours[1] + 10
+
+
+def test_many_in_a_row_that_are_held_back_hold_up_nobody() -> None:
+    """Twenty-five neighbours are held back for ten minutes: those behind them are known within a minute."""
+    ready = ready_times(ACCEPTED, rate=RATE, seed=1)
+    held_back = range(200, 225)
+    for number in held_back:
+        ready[number] += 600.0
+    result = follow(ACCEPTED, ready)
+    behind = {name: lag for name, lag in result.lags.items() if int(name) >= held_back.stop}
+    assert max(behind.values()) <= 60.0
+    last = [lag for name, lag in behind.items() if int(name) >= 500]
+    assert sum(lag <= 20.0 for lag in last) / len(last) >= 0.9
+    assert sum(int(name) >= 500 for _, name in result.calls) / 500 <= 1.4
+
+
+def test_two_neighbours_that_are_held_back_do_not_stop_the_line() -> None:
+    """One behind both of them that is finished shows that they were overtaken."""
+    line = line_of("a", "b", "c", "d", "e")
+    now, asked = 0.0, []
+    while "e" not in asked:
+        now += line.pause
+        assert now < 60.0
+        asked += asks(line, now, {"c", "d", "e"})
+    assert asked.count("c") == asked.count("d") == asked.count("e") == 1
+    assert "c" not in line
+
+
+def test_a_sweep_ends_at_the_first_that_is_new_and_unfinished() -> None:
+    """In order, the call that finds nothing is one a sweep."""
+    line = line_of("a", "b", "c", "d")
+    assert asks(line, 1.0, {"a", "b"}) == ["a", "b", "c"]
+    assert asks(line, 9.0, {"c"}) == ["c", "d"]
+
+
+def test_what_was_overtaken_is_asked_for_on_the_servers_schedule() -> None:
+    """Held back for good it is asked for about as often as LeadSquared tries it again, then every hour."""
+    line = line_of("held", "b", "c", "d")
+    calls: list[float] = []
+    now = 0.0
+    while now < 40_000.0:
+        now += line.pause
+        calls += [now for name in asks(line, now, {"b", "c", "d"}) if name == "held"]
+    pauses = [later - earlier for earlier, later in pairwise(calls[2:])]
+    assert len(calls) <= 2 + len(LEFT_BEHIND) + 9
+    for pause, wanted in zip(pauses, [*LEFT_BEHIND[1:], *[3600.0] * 8], strict=False):
+        assert wanted - 1e-6 <= pause <= wanted + LONGEST_STALL
+
+
+def test_a_single_request_is_known_within_a_tenth_of_its_wait() -> None:
+    """Nobody behind it tells that it was overtaken, so it is asked for in proportion to the time it took."""
+    for seconds in (2.0, 60.0, 1200.0, 7200.0, 30_000.0):
+        result = follow([0.0], [seconds])
+        assert result.lags["0"] <= max(LONGEST_PAUSE, LONGEST_STALL + 0.1 * seconds)
+        assert len(result.calls) <= 100
+
+
+def test_quiet_hours_before_say_nothing_about_the_queue() -> None:
+    """A form after an hour without any is known as soon as the first was."""
+    forms = sorted([*(hour * 3600.0 for hour in range(50)), *(hour * 3600.0 + 1.0 for hour in range(50))])
+    result = follow(forms, [form + (30.0 if number % 2 else 2.0) for number, form in enumerate(forms)])
+    assert max(result.lags.values()) <= LONGEST_PAUSE + 1.0
+
+
+@pytest.mark.parametrize("others", [[], ["held"]])
+def test_joining_where_nobody_tells_anything_restarts_the_short_pause(others: list[str]) -> None:
+    """In an empty line, or one in which all were left behind, the first look comes a second later."""
+    line = line_of(*others)
+    for name in others:
+        line.join("b")
+        asks(line, 1.0, set())
+        assert asks(line, 2.0, {"b"}) == [name, "b"]
+    for sweep in range(3, 20):
+        asks(line, float(sweep), set())
+    assert line.pause > 2 * FIRST_PAUSE
+    line.join("new")
+    assert line.pause == FIRST_PAUSE
+
+
+def test_the_time_in_which_nobody_waited_says_nothing_about_the_rate() -> None:
+    """After quiet hours the first that is found does not make the next sweep a late one."""
+    line = line_of("a")
+    assert asks(line, 1.0, {"a"}) == ["a"]
+    line.join("b")
+    line.join("c")
+    assert asks(line, 3601.0, {"b"}) == ["b", "c"]
+    assert line.pause <= 4.0
+
+
+def test_joining_a_line_that_moves_leaves_its_pause() -> None:
+    """The youngest comes last: whoever joins does not make the tracker ask more often."""
+    line = line_of("a", "b")
+    for now in range(1, 5):
+        asks(line, float(now), set())
+    pause = line.pause
+    line.join("new")
+    assert line.pause == pause > FIRST_PAUSE
+
+
+def test_one_that_leaves_in_the_middle_of_a_sweep_is_not_asked_for() -> None:
+    """Neither in the rest of the sweep nor later; the others are."""
+    line = line_of("a", "b", "c", "d")
+    sweep = line.sweep(1.0)
+    assert next(sweep) == ["a"]
+    line.leave("a")
+    line.leave("b")
+    assert sweep.send([True]) == ["c"]
+    assert sweep.send([True]) == ["d"]
+    with pytest.raises(StopIteration):
+        sweep.send([False])
+    assert [*line._places] == ["d"]
+
+
+def test_a_sweep_that_breaks_off_concludes_nothing() -> None:
+    """While nobody answers the pauses grow up to a minute, and then one is asked for at first."""
+    line = line_of(*map(str, range(50)))
+    assert len(asks(line, 1.0, set(map(str, range(40))))) > 40
+    for _ in range(20):
+        next(line.sweep(100.0))
+        line.stall()
+    assert line.pause == LONGEST_STALL
+    assert len(next(line.sweep(1000.0))) == 1
+
+
+def check_a_history(rounds: list[int], ready: list[float]) -> None:
+    """Follow requests that come and are finished at any time, some of which leave."""
+    accepted = [0.0] * len(ready)
+    leaving = dict(enumerate(rounds))
+    line = Line()
+    left: set[str] = set()
+    sweeps = iter(range(10**6))
+
+    def leave_some(now: float) -> None:
+        name = str(leaving.get(next(sweeps), -1))
+        if name in line:
+            line.leave(name)
+            left.add(name)
+
+    result = follow(accepted, ready, line=line, between=leave_some, until=200_000.0)
+    assert not line
+    assert set(result.lags) | left == set(map(str, range(len(ready))))
+    seen: set[str] = set()
+    for time, name in result.calls:
+        assert name not in seen
+        if ready[int(name)] <= time:
+            seen.add(name)
+    assert result.together <= TOGETHER
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    rounds=st.lists(st.integers(0, 60), max_size=30),
+    ready=st.lists(st.one_of(st.just(0.0), st.floats(0.0, 600.0), st.floats(0.0, 30_000.0)), max_size=60),
+)
+def test_whatever_the_order_all_is_known_in_the_end(rounds: list[int], ready: list[float]) -> None:
+    """Each that becomes ready is found, none is asked for once it is known, eight together at most."""
+    check_a_history(rounds, ready)

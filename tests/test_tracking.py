@@ -1,0 +1,444 @@
+"""RequestIDs followed to their end through the whole client, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import gc
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from leadsquared_async import (
+    AuthenticationFailed,
+    ClientClosed,
+    ConfigurationError,
+    Delivery,
+    LeadSquared,
+    LeadSquaredError,
+    NotFound,
+    QuotaExceeded,
+    RateLimit,
+    RequestState,
+    RequestStatus,
+    StillProcessing,
+)
+from leadsquared_async.operations import CAPTURE_LEADS
+from leadsquared_async.sandbox import Account, Books, Faults
+from tests import virtual
+from tests.clients import LEAD, virtual_client
+
+UNKNOWN_ID = "00000000-0000-0000-0000-000000000000"
+NEVER = 0.001
+"""Requests processed a minute: none in the time of a test."""
+
+
+def play(
+    what: Callable[[LeadSquared, Books], Awaitable[Any]],
+    faults: Faults | None = None,
+    options: dict[str, Any] | None = None,
+    **account: Any,
+) -> Any:
+    """Run something with a client of a sandbox in virtual time; nothing is left running behind it."""
+
+    async def main() -> Any:
+        client, transport = virtual_client(
+            Account(faults=faults or Faults(latency=0.1), **account), **(options or {})
+        )
+        async with client as lsq:
+            result = await what(lsq, transport.books)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return result
+
+    return virtual.run(main)
+
+
+def polls(books: Books, since: float = 0.0) -> list[float]:
+    return [call.time for call in books.arrivals if call.operation == "status" and call.time >= since]
+
+
+async def capture(lsq: LeadSquared, **lead: str) -> str:
+    return (await lsq.leads.capture({**LEAD, **lead})).request_id
+
+
+async def errors_of(*waits: asyncio.Task[RequestStatus]) -> list[LeadSquaredError]:
+    outcomes = await asyncio.gather(*waits, return_exceptions=True)
+    assert all(isinstance(outcome, LeadSquaredError) for outcome in outcomes), outcomes
+    return [outcome for outcome in outcomes if isinstance(outcome, LeadSquaredError)]
+
+
+@pytest.mark.parametrize(
+    ("account", "state", "raw_state", "reason", "seconds"),
+    [
+        ({}, RequestState.SUCCEEDED, "Success", None, 2.0),
+        ({"attributes": ()}, RequestState.FAILED, "FAILURE", "MX", 2.0),
+        ({"attributes": (), "rejected_status": "ERROR"}, RequestState.FAILED, "ERROR", "MX", 2.0),
+        ({"faults": Faults(system_error=1.0)}, RequestState.FAILED, "ERROR", "System error", 37_000.0),
+        (
+            {"faults": Faults(system_error=1.0), "retrying_status": "ERROR"},
+            RequestState.FAILED,
+            "ERROR",
+            "System error",
+            38_000.0,
+        ),
+        (
+            {"faults": Faults(processing_script=("system-error",) * 3), "retrying_status": "ERROR"},
+            RequestState.SUCCEEDED,
+            "Success",
+            None,
+            700.0,
+        ),
+    ],
+    ids=["success", "refused", "refused with ERROR", "given up", "given up with ERROR", "after retries"],
+)
+@pytest.mark.parametrize("many", [False, True])
+def test_a_wait_ends_with_the_final_status(  # noqa: PLR0917
+    account: dict[str, Any],
+    state: RequestState,
+    raw_state: str,
+    reason: str | None,
+    seconds: float,
+    many: bool,
+) -> None:
+    """FAILURE and an MX reason are final at once, another ERROR when LeadSquared's nine hours are over."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> None:
+        request_id = await capture(lsq)
+        start = books.now
+        if many:
+            async with lsq.leads.wait_many([request_id], deadline=None) as results:
+                (result,) = [result async for result in results]
+            assert (result.index, result.request_id, result.error) == (0, request_id, None)
+            status = result.status
+        else:
+            status = await lsq.leads.wait(request_id, deadline=None)
+        assert status is not None
+        assert (status.request_id, status.state, status.raw_state) == (request_id, state, raw_state)
+        assert status.is_final
+        assert (status.reason is None) if reason is None else str(status.reason).startswith(reason)
+        assert books.now - start <= seconds
+        if seconds > 30_000.0:
+            assert books.now - start >= 32_970.0
+        assert len(polls(books)) <= 80
+
+    play(follow, **account)
+
+
+@pytest.mark.parametrize("unknown_id", ["404", "empty"])
+def test_an_id_that_is_unknown_for_a_moment_is_waited_for(unknown_id: str) -> None:
+    """For a minute an id may be too young to be known; other requests are followed meanwhile."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> None:
+        async with lsq.leads.wait_many([await capture(lsq), await capture(lsq)]) as results:
+            assert all([result.status is not None and result.status.succeeded async for result in results])
+
+    play(follow, unknown_id=unknown_id, known_after=45.0)
+
+
+def test_an_id_that_stays_unknown_raises_after_the_grace() -> None:
+    """NotFound comes after a minute, says that nobody knows whether it arrived, and ends the calls."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> None:
+        start = books.now
+        with pytest.raises(NotFound) as caught:
+            await lsq.leads.wait(UNKNOWN_ID)
+        assert caught.value.delivery is Delivery.UNKNOWN
+        assert 60.0 <= books.now - start <= 80.0
+        calls = len(polls(books))
+        await asyncio.sleep(1000.0)
+        assert len(polls(books)) == calls
+
+    play(follow)
+
+
+def test_a_wait_that_runs_out_can_be_resumed() -> None:
+    """StillProcessing comes at the deadline with the last status; the next wait goes on from there."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> None:
+        request_id = await capture(lsq)
+        start = books.now
+        with pytest.raises(StillProcessing, match="stays in LeadSquared's queue: wait again") as caught:
+            await lsq.leads.wait(request_id, deadline=30.0)
+        assert books.now - start == pytest.approx(30.0)
+        assert caught.value.request_id == request_id
+        assert caught.value.delivery is Delivery.ACCEPTED
+        assert caught.value.last_status is not None
+        assert caught.value.last_status.state is RequestState.QUEUED
+        assert (await lsq.leads.wait(request_id)).succeeded
+        assert books.now - start <= 60.0 + 16.0
+
+    play(follow, processing_rate=1.0)
+
+
+def test_a_wait_that_saw_nothing_does_not_say_that_it_was_accepted() -> None:
+    """Without a look, or with failing ones, StillProcessing knows nothing; its cause says what failed."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> None:
+        request_id = await capture(lsq)
+        with pytest.raises(StillProcessing, match="not known so far") as caught:
+            await lsq.leads.wait(request_id, deadline=0.5)
+        assert (caught.value.last_status, caught.value.__cause__) == (None, None)
+        books.faults = Faults(probabilities={"503": 1.0})
+        with pytest.raises(StillProcessing, match="not known so far") as caught:
+            await lsq.leads.wait(request_id, deadline=30.0)
+        assert caught.value.delivery is Delivery.UNKNOWN
+        assert isinstance(caught.value.__cause__, LeadSquaredError)
+        books.faults = Faults()
+        with pytest.raises(StillProcessing, match="was not found so far"):
+            await lsq.leads.wait(UNKNOWN_ID, deadline=30.0)
+
+    play(follow, processing_rate=NEVER)
+
+
+def test_two_waits_for_one_request_share_their_calls() -> None:
+    """The second costs nothing, white space around the id or not, and both get the status."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> list[int]:
+        request_id = await capture(lsq)
+        await asyncio.gather(lsq.leads.wait(request_id), lsq.leads.wait(f" {request_id}\n"))
+        shared = len(polls(books))
+        request_id = await capture(lsq)
+        await lsq.leads.wait(request_id)
+        return [shared, len(polls(books)) - shared]
+
+    shared, alone = play(follow, processing_rate=2.0)
+    assert shared == alone > 1
+
+
+def test_one_of_two_that_wait_may_leave() -> None:
+    """The other goes on, with the calls that one alone costs."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> None:
+        request_id = await capture(lsq)
+        stays, leaves = (asyncio.create_task(lsq.leads.wait(request_id)) for _ in range(2))
+        await asyncio.sleep(10.0)
+        leaves.cancel()
+        assert (await stays).succeeded
+        assert leaves.cancelled()
+
+    play(follow, processing_rate=2.0)
+
+
+def test_when_all_have_left_nothing_runs_and_nothing_is_asked() -> None:
+    """However they leave; and whoever waits next is served as if nothing had been."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> None:
+        request_ids = [await capture(lsq) for _ in range(3)]
+        for moment in (0.0, 0.5, 1.05, 1.1, 20.0):
+            waits = [asyncio.create_task(lsq.leads.wait(request_id)) for request_id in request_ids]
+            await asyncio.sleep(moment)
+            for wait in waits:
+                wait.cancel()
+            await asyncio.wait(waits)
+            await asyncio.sleep(0.2)  # an exchange that is under way ends in order
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            calls = len(polls(books))
+            await asyncio.sleep(200.0)
+            assert len(polls(books)) == calls
+        books.faults = Faults()
+        start = books.now
+        with pytest.raises(StillProcessing):
+            await lsq.leads.wait(request_ids[0], deadline=3.0)
+        assert polls(books, start)
+
+    play(follow, processing_rate=NEVER)
+
+
+def test_one_that_left_while_its_poll_waited_for_a_token_is_not_asked_for() -> None:
+    """A token is not spent on what nobody wants to know any more."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> None:
+        request_ids = [await capture(lsq) for _ in range(2)]
+        leaves, stays = (asyncio.create_task(lsq.leads.wait(request_id)) for request_id in request_ids)
+        await asyncio.sleep(10.0)
+        assert not polls(books)
+        leaves.cancel()
+        assert (await stays).succeeded
+        assert len(polls(books)) == 1
+
+    play(follow, options={"rate_limit": RateLimit(1, per=20.0)})
+
+
+def test_an_error_that_nobody_reads_any_more_is_no_complaint(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever leaves in the very tick in which a wait fails leaves no "never retrieved" behind."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> None:
+        books.faults = Faults(probabilities={"401": 1.0})
+        follower = lsq._trackers.of(CAPTURE_LEADS).follow(UNKNOWN_ID)
+        await asyncio.sleep(10.0)
+        assert follower.outcome.done()
+
+    play(follow)
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
+def test_whoever_begins_to_wait_as_the_last_one_leaves_is_served() -> None:
+    """The tracker that ends takes nobody with it."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> None:
+        request_id = await capture(lsq)
+        leaves = asyncio.create_task(lsq.leads.wait(request_id))
+        await asyncio.sleep(1.05)  # a look is under way
+        leaves.cancel()
+        await asyncio.sleep(0)
+        assert (await lsq.leads.wait(request_id)).succeeded
+
+    play(follow)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"), [("401", AuthenticationFailed), ("quota", QuotaExceeded)], ids=["keys", "quota"]
+)
+def test_an_account_fault_reaches_everybody_who_waits(fault: str, kind: type[LeadSquaredError]) -> None:
+    """Each gets an error of its own, which does not say that the request was refused; waiting again works."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> None:
+        request_ids = [await capture(lsq) for _ in range(12)]
+        waits = [asyncio.create_task(lsq.leads.wait(request_id)) for request_id in request_ids]
+        await asyncio.sleep(30.0)
+        books.faults = Faults(probabilities={fault: 1.0})
+        errors = await errors_of(*waits)
+        assert len(set(map(id, errors))) == 12
+        assert {type(error) for error in errors} == {kind}
+        assert not {error.delivery for error in errors} & {Delivery.REJECTED, Delivery.NOT_SENT}
+        assert errors[0].delivery is Delivery.ACCEPTED
+        assert copy.copy(errors[0]).__traceback__ is None
+        await asyncio.sleep(60.0)
+        books.faults = Faults()
+        calls = len(polls(books))
+        status = await lsq.leads.wait(request_ids[0])
+        assert status.succeeded
+        assert len(polls(books)) - calls <= 10
+
+    play(follow, processing_rate=1.0)
+
+
+def test_an_account_fault_in_the_middle_of_a_group_leaves_the_tracker_usable() -> None:
+    """Where some of those asked together were finished and one met the fault, nobody is asked for ever."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> None:
+        request_ids = [await capture(lsq) for _ in range(40)]
+        books.faults = Faults(script=(*["ok"] * 30, "401"), operations=("status",))
+        async with lsq.leads.wait_many(request_ids) as results:
+            assert len({(await anext(results)).index for _ in request_ids}) == 40
+            with pytest.raises(AuthenticationFailed):
+                await anext(results)
+        calls = len(polls(books))
+        await asyncio.sleep(300.0)
+        assert len(polls(books)) == calls
+        assert (await lsq.leads.wait(request_ids[-1])).succeeded
+        await asyncio.sleep(300.0)
+        assert len(polls(books)) == calls + 1
+
+    play(follow)
+
+
+def test_closing_the_client_ends_every_wait() -> None:
+    """With ClientClosed in all of them, at once, and nothing is asked afterwards."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> None:
+        request_ids = [await capture(lsq) for _ in range(5)]
+        waits = [asyncio.create_task(lsq.leads.wait(request_id)) for request_id in request_ids]
+        await asyncio.sleep(20.0)
+        start, calls = books.now, len(polls(books))
+        await lsq.aclose()
+        errors = await errors_of(*waits)
+        assert {type(error) for error in errors} == {ClientClosed}
+        assert errors[0].delivery is Delivery.ACCEPTED
+        assert books.now - start < 1.0
+        with pytest.raises(ClientClosed):
+            await lsq.leads.wait(request_ids[0])
+        await asyncio.sleep(100.0)
+        assert len(polls(books)) <= calls + 1
+
+    play(follow, processing_rate=NEVER)
+
+
+def test_a_client_that_was_not_entered_says_so_at_once() -> None:
+    """Waiting does not take a second to find out."""
+
+    async def main() -> None:
+        clock = asyncio.get_running_loop().time
+        lsq, _ = virtual_client(Account())
+        start = clock()
+        with pytest.raises(ClientClosed, match="not open"):
+            await lsq.leads.wait(UNKNOWN_ID)
+        assert clock() == pytest.approx(start)
+
+    virtual.run(main)
+
+
+def test_an_outage_is_waited_through_with_a_call_a_minute() -> None:
+    """LeadSquared is down for an hour: few calls at its end, and then all outcomes are found."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> None:
+        request_ids = [await capture(lsq, Phone=f"99887766{n:02d}") for n in range(60)]
+        waiting = asyncio.create_task(gather(lsq, request_ids))
+        await asyncio.sleep(30.0)
+        start = books.now
+        books.faults = Faults(latency=0.1, outage=(start, start + 3600.0))
+        assert await waiting == [True] * 60
+        assert len([time for time in polls(books, start + 1800.0) if time < start + 3600.0]) <= 31
+        assert books.now - start <= 3600.0 + 100.0
+
+    play(follow, processing_rate=25.0, options={"deadline": None})
+
+
+async def gather(lsq: LeadSquared, request_ids: list[str]) -> list[bool]:
+    statuses = await asyncio.gather(*(lsq.leads.wait(request_id) for request_id in request_ids))
+    return [status.succeeded for status in statuses]
+
+
+def test_one_that_joins_does_not_wait_for_the_pause_of_another() -> None:
+    """A form that begins to wait while the tracker pauses for one that was held back is known in seconds."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> None:
+        held_back = await capture(lsq)
+        waiting = asyncio.create_task(lsq.leads.wait(held_back, deadline=None))
+        await asyncio.sleep(800.0)
+        assert not waiting.done()
+        form = await capture(lsq)
+        start = books.now
+        assert (await lsq.leads.wait(form)).succeeded
+        assert books.now - start <= 3.0
+        assert (await waiting).succeeded
+
+    play(follow, Faults(latency=0.1, processing_script=("system-error",) * 4))
+
+
+def test_a_wrong_request_id_is_refused_before_anything_is_sent() -> None:
+    """In `wait` as an error, in `wait_many` as one of the results."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> None:
+        wrong: Any
+        for wrong in ("", "two words", 7, None, "x" * 201):
+            with pytest.raises(ConfigurationError, match="request_id"):
+                await lsq.leads.wait(wrong)
+        async with lsq.leads.wait_many(["two words", await capture(lsq)]) as results:
+            kinds = [type(result.error) async for result in results]
+        assert set(kinds) == {ConfigurationError, type(None)}
+        assert len(polls(books)) <= 2
+
+    play(follow)
+
+
+def test_the_deadline_of_many_is_for_all_of_them() -> None:
+    """It counts from entering the block on, however slowly the ids come; the rest is StillProcessing."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> None:
+        request_ids = [await capture(lsq) for _ in range(3)]
+
+        async def slowly() -> Any:
+            for request_id in request_ids:
+                await asyncio.sleep(40.0)
+                yield request_id
+
+        start = books.now
+        async with lsq.leads.wait_many(slowly(), deadline=100.0) as results:
+            errors = [result.error async for result in results]
+            assert books.now - start == pytest.approx(120.0, abs=0.1)
+        assert [type(error) for error in errors] == [StillProcessing] * 3
+
+    play(follow, processing_rate=NEVER)
