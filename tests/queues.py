@@ -88,13 +88,13 @@ def follow(
     coming = sorted((time, number) for number, time in enumerate(accepted))[::-1]
     now = 0.0
     while (line or coming) and now < until:
-        wake = now + line.pause
+        wake = now + line.pace.pause
         if not line:
             wake = now = max(now, coming[-1][0])
         while coming and coming[-1][0] <= wake:
             joined, number = coming.pop()
             line.join(str(number))
-            wake = min(wake, max(now, joined) + line.pause)
+            wake = min(wake, max(now, joined) + line.pace.pause)
         now = wake
         between(now)
         sweep = line.sweep(now)

@@ -9,14 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadsquared_async.tracking.line import (
-    FIRST_PAUSE,
-    LEFT_BEHIND,
-    LONGEST_PAUSE,
-    LONGEST_STALL,
-    TOGETHER,
-    Line,
-)
+from leadsquared_async.tracking.line import LEFT_BEHIND, TOGETHER, Line
+from leadsquared_async.tracking.pace import FIRST_PAUSE, LONGEST_PAUSE, LONGEST_STALL
 from tests.queues import follow, ready_times
 
 ACCEPTED = [number * 0.2 for number in range(1000)]
@@ -122,7 +116,7 @@ def test_two_neighbours_that_are_held_back_do_not_stop_the_line() -> None:
     line = line_of("a", "b", "c", "d", "e")
     now, asked = 0.0, []
     while "e" not in asked:
-        now += line.pause
+        now += line.pace.pause
         assert now < 60.0
         asked += asks(line, now, {"c", "d", "e"})
     assert asked.count("c") == asked.count("d") == asked.count("e") == 1
@@ -142,7 +136,7 @@ def test_what_was_overtaken_is_asked_for_on_the_servers_schedule() -> None:
     calls: list[float] = []
     now = 0.0
     while now < 40_000.0:
-        now += line.pause
+        now += line.pace.pause
         calls += [now for name in asks(line, now, {"b", "c", "d"}) if name == "held"]
     pauses = [later - earlier for earlier, later in pairwise(calls[2:])]
     assert len(calls) <= 2 + len(LEFT_BEHIND) + 9
@@ -175,9 +169,9 @@ def test_joining_where_nobody_tells_anything_restarts_the_short_pause(others: li
         assert asks(line, 2.0, {"b"}) == [name, "b"]
     for sweep in range(3, 20):
         asks(line, float(sweep), set())
-    assert line.pause > 2 * FIRST_PAUSE
+    assert line.pace.pause > 2 * FIRST_PAUSE
     line.join("new")
-    assert line.pause == FIRST_PAUSE
+    assert line.pace.pause == FIRST_PAUSE
 
 
 def test_the_time_in_which_nobody_waited_says_nothing_about_the_rate() -> None:
@@ -187,7 +181,7 @@ def test_the_time_in_which_nobody_waited_says_nothing_about_the_rate() -> None:
     line.join("b")
     line.join("c")
     assert asks(line, 3601.0, {"b"}) == ["b", "c"]
-    assert line.pause <= 4.0
+    assert line.pace.pause <= 4.0
 
 
 def test_joining_a_line_that_moves_leaves_its_pause() -> None:
@@ -195,9 +189,9 @@ def test_joining_a_line_that_moves_leaves_its_pause() -> None:
     line = line_of("a", "b")
     for now in range(1, 5):
         asks(line, float(now), set())
-    pause = line.pause
+    pause = line.pace.pause
     line.join("new")
-    assert line.pause == pause > FIRST_PAUSE
+    assert line.pace.pause == pause > FIRST_PAUSE
 
 
 def test_one_that_leaves_in_the_middle_of_a_sweep_is_not_asked_for() -> None:
@@ -220,8 +214,8 @@ def test_a_sweep_that_breaks_off_concludes_nothing() -> None:
     assert len(asks(line, 1.0, set(map(str, range(40))))) > 40
     for _ in range(20):
         next(line.sweep(100.0))
-        line.stall()
-    assert line.pause == LONGEST_STALL
+        line.pace.stall()
+    assert line.pace.pause == LONGEST_STALL
     assert len(next(line.sweep(1000.0))) == 1
 
 

@@ -1,4 +1,4 @@
-"""A RequestID, followed to its end: `line` decides whom to ask and when, `tracker` asks and tells."""
+"""A RequestID, followed to its end: `line` decides whom to ask, `pace` when, `tracker` asks and tells."""
 
 from leadsquared_async.tracking.look import look
 from leadsquared_async.tracking.tracker import Follower, Tracker, Trackers

@@ -14,25 +14,16 @@ from collections import OrderedDict, deque
 from collections.abc import Generator, Sequence
 from itertools import islice
 
+from leadsquared_async.tracking.pace import PATIENCE, Pace
+
 __all__ = ["LEFT_BEHIND", "Line"]
 
-FIRST_PAUSE = 1.0
-GROWTH = 1.6
-LONGEST_PAUSE = 15.0
-"""Seconds between two sweeps that found nothing; at first, by which factor more, and at most."""
 WORTH_A_SWEEP = 4
 """So many should be finished at each sweep: with fewer, the call for the one that is not costs too much."""
 WORTH_A_LOOSE_SWEEP = 3
 LEFT_BEHIND = (40.0, 40.0, 60.0, 120.0, 420.0, 900.0, 1800.0, 2700.0, 3600.0)
 """Seconds after which one that was overtaken is asked for again; then every hour. LeadSquared tries a request
 again after 30 s, 2, 7, 15, 30, 45, 60 min, 1.5, 2 and 3 h (apidocs.leadsquared.com, "Async API")."""
-LONGEST_STALL = 60.0
-"""Seconds between two sweeps at most while the queue stands still, or LeadSquared does not answer."""
-SHARE_OF_STALL = 0.1
-"""Of the time for which nothing was found: so long is a pause then, between the two bounds above, and for so
-long one that was asked for `PATIENCE` times is not asked for again."""
-PATIENCE = 8
-"""Sweeps in a row that find nothing, from which on the queue is taken to stand still."""
 TOGETHER = 8
 """Requests asked for at the same moment, at most."""
 
@@ -60,16 +51,12 @@ class Line:
     """The requests that are followed, oldest first.
 
     Attributes:
-        pause: seconds until the next sweep.
+        pace: when the next sweep should be.
     """
 
     def __init__(self) -> None:
-        self.pause = FIRST_PAUSE
+        self.pace = Pace()
         self._places: OrderedDict[str, _Place] = OrderedDict()
-        self._rate: float | None = None
-        self._last_found: float | None = None
-        self._fruitless = 0
-        self._quiet = 0.0
         self._overtaken = 0.0
         self._is_loose = False
         self._surplus = 0.0
@@ -83,10 +70,7 @@ class Line:
     def join(self, request_id: str) -> None:
         """Follow a request too, as the youngest."""
         if all(place.due for place in self._places.values()):
-            # Nobody in it tells when this one will be done, nor the time before it how fast the queue is.
-            self.pause = FIRST_PAUSE
-            self._last_found = None
-            self._fruitless, self._quiet = 0, 0.0
+            self.pace.restart()  # nobody in it tells when this one will be done
         self._places.setdefault(request_id, _Place())
 
     def leave(self, request_id: str) -> None:
@@ -99,10 +83,8 @@ class Line:
         trailing: list[_Place] = []
         passed: set[str] = set()
         overtaken: set[str] = set()
-        if self._last_found is None:
-            self._last_found = now - self.pause
         waiting = deque(name for name, place in self._places.items() if place.due <= now)
-        expected = (self._rate or 0.0) * (now - self._last_found)
+        expected = self.pace.expected(now)
         is_over = False
         while not is_over and (asked := self._next(waiting, self._together(expected, found))):
             for name, is_finished in zip(asked, (yield asked), strict=True):
@@ -125,21 +107,22 @@ class Line:
             elif trailing and not moved and waiting:
                 passed = self._look_further(waiting)
         self._surplus *= _FADING
-        self._settle(found, now, stands_still=bool(trailing) and not found)
-
-    def stall(self) -> None:
-        """A sweep broke off, since nobody answered: the pauses grow, and nothing is concluded."""
-        self._fruitless += 1
-        self.pause = min(self.pause * GROWTH, LONGEST_STALL)
+        self._is_loose = self._overtaken > (_ORDERLY if self._is_loose else _LOOSE)
+        if not found:
+            self.pace.nothing(of_many=bool(trailing))
+            return
+        if self.pace.stands_still:
+            self._forgive(now)
+        self.pace.found(found, now, WORTH_A_LOOSE_SWEEP if self._is_loose else WORTH_A_SWEEP)
 
     @property
     def _goes_on(self) -> bool:
         """Whether a sweep goes on past the unfinished; while nothing moves that would find nothing either."""
-        return self._is_loose and self._fruitless < PATIENCE
+        return self._is_loose and not self.pace.stands_still
 
     def _together(self, expected: float, found: int) -> int:
         """How many to ask for at once: more while many should be finished, or many were."""
-        if self._fruitless and not found:
+        if self.pace.fruitless and not found:
             return 1
         return max(1, min(TOGETHER, max(int(expected - found) // 2, found // 4)))
 
@@ -157,7 +140,7 @@ class Line:
 
         It is the further behind, the longer nothing was found: many in a row may have been held back.
         """
-        reach = self._fruitless % len(waiting).bit_length()
+        reach = self.pace.fruitless % len(waiting).bit_length()
         ahead = min(2**reach, len(waiting)) - 1
         name = waiting[ahead]
         del waiting[ahead]
@@ -191,7 +174,7 @@ class Line:
         if self._goes_on:
             self._put_off(place, now)
         elif place.asked >= PATIENCE:
-            place.due = now + SHARE_OF_STALL * self._quiet
+            place.due = now + self.pace.backoff
         trailing.append(place)
         # One that was unfinished at the last sweep too may be a straggler: look behind it.
         return (is_new or len(trailing) > 1) and not self._goes_on
@@ -204,25 +187,6 @@ class Line:
     def _put_off(self, place: _Place, now: float) -> None:
         place.due = now + LEFT_BEHIND[min(place.put_off, len(LEFT_BEHIND) - 1)]
         place.put_off += 1
-
-    def _settle(self, found: int, now: float, *, stands_still: bool) -> None:
-        self._is_loose = self._overtaken > (_ORDERLY if self._is_loose else _LOOSE)
-        if not found:
-            self._fruitless += stands_still
-            self._quiet += self.pause
-            longest = min(LONGEST_STALL, max(LONGEST_PAUSE, SHARE_OF_STALL * self._quiet))
-            self.pause = min(self.pause * GROWTH, longest)
-            return
-        if self._fruitless >= PATIENCE:
-            self._forgive(now)
-        self._fruitless, self._quiet = 0, 0.0
-        if self._last_found is not None and now > self._last_found:
-            rate = found / (now - self._last_found)
-            self._rate = rate if self._rate is None else 0.7 * self._rate + 0.3 * rate
-        self._last_found = now
-        worth = WORTH_A_LOOSE_SWEEP if self._is_loose else WORTH_A_SWEEP
-        pause = FIRST_PAUSE if self._rate is None else worth / self._rate
-        self.pause = max(FIRST_PAUSE, min(pause, LONGEST_PAUSE))
 
     def _forgive(self, now: float) -> None:
         """The queue moves again: that it stood still is held against nobody."""

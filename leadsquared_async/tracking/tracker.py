@@ -188,14 +188,14 @@ class Tracker:
 
     async def _pause(self) -> None:
         """Sleep until the next sweep, which one that joins may bring nearer."""
-        until = self._now() + self._line.pause
+        until = self._now() + self._line.pace.pause
         with self._sender.session.pipeline().while_open():
             while (left := until - self._now()) > 0:
                 self._joined.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(left):
                         await self._joined.wait()
-                    until = min(until, self._now() + self._line.pause)
+                    until = min(until, self._now() + self._line.pace.pause)
 
     async def _sweep(self, polls: AsyncLimiter) -> None:
         sweep = self._line.sweep(self._now())
@@ -211,7 +211,7 @@ class Tracker:
                 raise failure
             is_heard |= any(answer is not None for answer in answers)
             if not is_heard:
-                self._line.stall()
+                self._line.pace.stall()
                 return
             try:
                 # No answer to one among others: as if it were not finished, until the next sweep.
