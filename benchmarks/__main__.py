@@ -9,8 +9,11 @@ from benchmarks import (
     batch_memory,
     capture_cost,
     connections,
+    crashes,
     following,
+    forms,
     import_cost,
+    outbox_cost,
     rate,
     stranger,
     token_cost,
@@ -26,6 +29,9 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "connections": connections.measure,
     "following": following.measure,
     "batch_memory": batch_memory.measure,
+    "outbox_cost": outbox_cost.measure,
+    "forms": forms.measure,
+    "crashes": crashes.measure,
 }
 
 

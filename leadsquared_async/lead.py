@@ -149,14 +149,15 @@ def _attributes(mapping: Mapping[Any, Any], *, within: str | None) -> list[tuple
     found: list[tuple[str, Any]] = []
     prefix = f"{within}." if within else ""
     for position, (key, value) in enumerate(mapping.items(), start=1):
-        place = f"attribute {position}" + (f" of {within}" if within else "")
         if not isinstance(key, str):
-            raise InvalidLead(f"{place}: a schema name is a string, not {_type(key)}", attribute=within)
-        name = str(key.value if isinstance(key, Enum) else key).strip()
+            raise InvalidLead(
+                f"{_place(position, within)}: a schema name is a string, not {_type(key)}", attribute=within
+            )
+        name = (str(key.value) if isinstance(key, Enum) else str(key)).strip()
         if not _SCHEMA_NAME.fullmatch(name):
             raise InvalidLead(
-                f"{place}: its name is no schema name (a letter, then letters, digits and _); LeadSquared "
-                "shows schema names under Settings > Leads > Lead Fields",
+                f"{_place(position, within)}: its name is no schema name (a letter, then letters, digits and "
+                "_); LeadSquared shows schema names under Settings > Leads > Lead Fields",
                 attribute=within,
             )
         if name in seen:
@@ -170,6 +171,10 @@ def _attributes(mapping: Mapping[Any, Any], *, within: str | None) -> list[tuple
         if value is not None:
             found.append((name, value))
     return found
+
+
+def _place(position: int, within: str | None) -> str:
+    return f"attribute {position}" + (f" of {within}" if within else "")
 
 
 def _text(value: object, name: str) -> str:
@@ -277,7 +282,7 @@ def _values(pairs: list[dict[str, Any]]) -> list[str]:
 
 
 def _is_field_set(value: object) -> TypeGuard[Mapping[Any, Any]]:
-    return isinstance(value, Mapping)
+    return not isinstance(value, str) and isinstance(value, Mapping)  # which is slow to find out
 
 
 def _type(value: object) -> str:

@@ -30,7 +30,7 @@ class Confirmer:
     Args:
         writer: the way to the file.
         ledger: notes what became of them.
-        holding: while leads are held nothing is asked for.
+        holding: while everything is held nothing is asked for.
         tracker: asks.
     """
 
@@ -48,7 +48,7 @@ class Confirmer:
         holding.on_hold = self._leave_all
         self._rows: dict[int, Claim] = {}
         self._followers: dict[int, Follower] = {}
-        self._settled: list[int] = []
+        self._settled: list[tuple[int, Follower]] = []
         self._news = asyncio.Event()
         self._has_more = True
 
@@ -59,7 +59,7 @@ class Confirmer:
             return
         row.content = None  # there may be thousands
         self._rows[row.id] = row
-        if self._holding.reason is None:
+        if not self._holding.is_certain:
             self._ask_for(row)
 
     async def run(self) -> None:
@@ -74,7 +74,10 @@ class Confirmer:
                         await self._news.wait()
                 self._news.clear()
                 settled, self._settled = self._settled, []
-                await asyncio.gather(*map(self._settle, settled))
+                settling = (self._settle(row, follower) for row, follower in settled)
+                for error in await asyncio.gather(*settling, return_exceptions=True):
+                    if error is not None:
+                        raise error
         except ClientClosed:
             pass  # the rows stay accepted
         finally:
@@ -100,7 +103,7 @@ class Confirmer:
             after = rows[-1].id
 
     def _ask_for_all(self) -> None:
-        if self._holding.reason is None and len(self._followers) < len(self._rows):
+        if not self._holding.is_certain and len(self._followers) < len(self._rows):
             for row in self._rows.values():
                 self._ask_for(row)
 
@@ -110,16 +113,17 @@ class Confirmer:
         assert row.request_id is not None
         follower = self._tracker.follow(row.request_id, patience=PATIENCE)
         self._followers[row.id] = follower
-        follower.outcome.add_done_callback(lambda _: self._is_settled(row.id))
+        follower.outcome.add_done_callback(lambda _: self._is_settled(row.id, follower))
 
-    def _is_settled(self, row: int) -> None:
-        self._settled.append(row)
+    def _is_settled(self, row: int, follower: Follower) -> None:
+        self._settled.append((row, follower))
         self._news.set()
 
-    async def _settle(self, row_id: int) -> None:
-        row, follower = self._rows.get(row_id), self._followers.pop(row_id, None)
-        if row is None or follower is None or follower.outcome.cancelled():
-            return
+    async def _settle(self, row_id: int, follower: Follower) -> None:
+        row = self._rows.get(row_id)
+        if row is None or self._followers.get(row_id) is not follower:
+            return  # it was left, and perhaps is followed anew
+        del self._followers[row_id]
         error = follower.outcome.exception()
         if error is None:
             status = follower.outcome.result()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+
+import anyio
 
 from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import ClientClosed, Delivery, Fault, LeadSquaredError, OutboxError
@@ -19,6 +21,7 @@ from leadsquared_async.outbox.store import FILES, FORMS, Claim
 from leadsquared_async.outbox.writer import Writer
 from leadsquared_async.resources.submission import Submission, submit
 from leadsquared_async.sending.bucket import Lane
+from leadsquared_async.sending.sealing import sealed
 from leadsquared_async.sending.session import Sender
 
 __all__ = ["Deliverer"]
@@ -95,6 +98,7 @@ class Deliverer:
                 self._ledger.note(error)
                 await asyncio.sleep(LOOK_EVERY)
 
+    @sealed
     async def _recover(self) -> None:
         """Decide on the rows that were on their way when an earlier process died."""
         while rows := await self._writer.read(lambda store: store.in_state(ItemState.SENDING, 100)):
@@ -104,6 +108,7 @@ class Deliverer:
                 else:
                     reason = "the process died while it was on its way: look for it before it is sent again"
                     await self._ledger.unknown(row, reason)
+        await self._ledger.end_accepted()
         self._seen = await self._writer.read(lambda store: store.last_id())
 
     async def aclose(self, grace: float) -> None:
@@ -113,13 +118,16 @@ class Deliverer:
         for task in self._under_way.values():
             if task not in sent:
                 task.cancel()
-        if sent:
-            await asyncio.wait(sent, timeout=grace)
-        rest = list(self._under_way.values())
-        for task in rest:
-            task.cancel()
-        if rest:
-            await asyncio.wait(rest)
+        try:
+            if sent:
+                await asyncio.wait(sent, timeout=grace)
+        finally:
+            rest = list(self._under_way.values())
+            for task in rest:
+                task.cancel()
+            if rest:
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait(rest)
 
     async def _news(self) -> bool:
         """Wait a little; whether there may be something to claim."""
@@ -147,44 +155,52 @@ class Deliverer:
         if self._ledger.stuck is not None or self._stopping:
             return
         if self._holding.reason is not None:
-            if self._may_probe():
+            if self._probe is None:
                 await self._claim_probe()
             return
-        seen = self._seen
-        room = FRESH_AT_ONCE - len(self._fresh)
-        if room > 0:
-            fresh = await self._claimed(FORMS, room, after=seen)
-            self._seen = await self._writer.read(lambda store: store.last_id())
-            for row in fresh:
-                self._fresh.add(row.id)
-                self._start(row, Lane.INTERACTIVE)
+        now = self._now()
+        self._parked = {row: due for row, due in self._parked.items() if due > now}
+        await self._claim_fresh()
         for lane in (FORMS, FILES):
             room = AT_ONCE - (len(self._under_way) - len(self._fresh))
             if room > 0:
-                for row in await self._claimed(lane, room):
-                    self._start(row, Lane.BATCH)
+                for row in await self._claimed(lane, room, self._parked):
+                    is_fresh = lane == FORMS and row.id > self._seen
+                    self._start(row, Lane.INTERACTIVE if is_fresh else Lane.BATCH)
+
+    async def _claim_fresh(self) -> None:
+        """The forms that came since the last look."""
+        room = FRESH_AT_ONCE - len(self._fresh)
+        if room <= 0:
+            return
+        # Before they are claimed: what comes in between is fresh the next time.
+        last = await self._writer.read(lambda store: store.last_id())
+        fresh = await self._claimed(FORMS, room, self._parked, after=self._seen)
+        self._seen = last if len(fresh) < room else fresh[-1].id
+        for row in fresh:
+            self._fresh.add(row.id)
+            self._start(row, Lane.INTERACTIVE)
 
     async def _claim_probe(self) -> None:
-        """One row, and not the one that failed last if there is another."""
-        for lane in (FORMS, FILES):
-            rows = await self._claimed(lane, 1) or await self._claimed(lane, 1, parked_too=True)
-            if rows:
-                self._probe = rows[0].id
-                self._start(rows[0], Lane.BATCH)
-                return
-        self._holding.end_untried()
+        """One row, none that failed before if there is another; while few failed, that need not wait."""
+        is_due = self._may_probe()
+        if not is_due and self._holding.is_certain:
+            return
+        for without in (self._failures, ()) if is_due else (self._failures,):
+            for lane in (FORMS, FILES):
+                if rows := await self._claimed(lane, 1, without):
+                    self._probe = rows[0].id
+                    self._start(rows[0], Lane.BATCH)
+                    return
+        if is_due:
+            self._holding.end_untried()
 
-    async def _claimed(
-        self, lane: int, most: int, *, after: int = 0, parked_too: bool = False
-    ) -> list[Claim]:
-        now = self._now()
-        without = set(self._under_way)
-        if not parked_too:
-            without |= {row for row, due in self._parked.items() if due > now}
-        return await self._writer.read(lambda store: store.claim(lane, most, without, after))
+    async def _claimed(self, lane: int, most: int, without: Iterable[int], *, after: int = 0) -> list[Claim]:
+        skipped = {*self._under_way, *without}
+        return await self._writer.read(lambda store: store.claim(lane, most, skipped, after))
 
     def _start(self, row: Claim, lane: Lane) -> None:
-        if row.id in self._under_way:
+        if row.id in self._under_way or self._stopping:
             return
         self._parked.pop(row.id, None)
         self._rows[row.id] = row
@@ -204,6 +220,7 @@ class Deliverer:
             self._parked[row] = self._now() + LONGEST_PAUSE
             logger.error("outbox: row %d failed with %s", row, type(error).__name__, exc_info=error)
 
+    @sealed
     async def _deliver(self, row: Claim, lane: Lane) -> None:
         assert row.content is not None  # a pending row has its values
         submission = _submission(row.content, row)
@@ -216,12 +233,11 @@ class Deliverer:
 
         async def before_send() -> None:
             check()
-            if not row.is_sending:
-                row.is_sending = True
-                row.is_sending = await self._ledger.sending(row)
-                if not row.is_sending:
-                    raise _HeldError
-                check()
+            was_sending, row.is_sending = row.is_sending, True
+            if not await self._ledger.sending(row):  # each time: it may have been forgotten since
+                row.is_sending = was_sending
+                raise _HeldError
+            check()
 
         try:
             receipt = await submit(sender, submission, lane, before_send)
@@ -249,7 +265,7 @@ class Deliverer:
             self._passed(row)  # LeadSquared looked at it: the way is free
             await self._ledger.rejected(row, reason_of(error), error.attempts)
             return
-        self._holding.because_of(error)
+        self._holding.because_of(error, row.id)
         if error.delivery is Delivery.UNKNOWN and not error.retryable:
             self._failures.pop(row.id, None)
             await self._ledger.unknown(row, str(error), error.attempts)

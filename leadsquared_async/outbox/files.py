@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from leadsquared_async.errors import OutboxError
 
-__all__ = ["DeliveryLock", "create", "file_system_of", "volatile"]
+__all__ = ["DeliveryLock", "create", "file_system_of", "make_private", "volatile"]
 
 PRIVATE = 0o600
 
@@ -47,6 +48,9 @@ VOLATILE = {
 }
 
 
+_ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
+
+
 def create(path: Path) -> str | None:
     """Make the file for its owner only, if it is not there, and return its kind of file system.
 
@@ -60,17 +64,32 @@ def create(path: Path) -> str | None:
         )
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), PRIVATE)
-        try:
-            mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-            if mode & ~PRIVATE and os.name == "posix":
-                os.fchmod(descriptor, PRIVATE)  # the write-ahead log takes the file's mode
-        finally:
-            os.close(descriptor)
+        os.close(descriptor)
     except OSError as error:
-        raise OutboxError(
-            f"the outbox's file cannot be opened: {error.strerror}: check its folder and permissions"
-        ) from None
+        raise _cannot_be_opened(error) from None
     return kind
+
+
+def make_private(path: Path) -> None:
+    """Keep everybody else from reading an outbox's file that was there; a new log takes the file's mode.
+
+    Raises:
+        OutboxError: it is another user's.
+    """
+    if os.name != "posix":
+        return
+    try:
+        for file in (Path(f"{path}{suffix}") for suffix in ("", "-wal", "-shm", ".lock")):
+            if file.exists() and stat.S_IMODE(file.stat().st_mode) & ~PRIVATE:
+                file.chmod(PRIVATE)
+    except OSError as error:
+        raise _cannot_be_opened(error) from None
+
+
+def _cannot_be_opened(error: OSError) -> OutboxError:
+    return OutboxError(
+        f"the outbox's file cannot be opened: {error.strerror}: check its folder and permissions"
+    )
 
 
 def volatile(kind: str | None) -> str | None:
@@ -97,7 +116,9 @@ def file_system_of(path: Path, mounts: str | None = None) -> str | None:
         fields = left.split()
         if len(fields) < 5 or not right:
             continue
-        point = Path(fields[4].encode().decode("unicode_escape", "replace"))
+        point = Path(
+            os.fsdecode(_ESCAPE.sub(lambda octal: bytes([int(octal[1], 8)]), os.fsencode(fields[4])))
+        )
         # Of two on one point the later one is seen.
         if wanted.is_relative_to(point) and len(point.parts) >= best:
             best, kind = len(point.parts), right.split()[0]

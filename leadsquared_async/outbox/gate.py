@@ -19,11 +19,13 @@ class Gate:
 
     Attributes:
         reason: why it is closed; None while it is open.
+        fault: whose fault that is; None while it is open.
         probe_at: when the next probe may go.
     """
 
     def __init__(self) -> None:
         self.reason: str | None = None
+        self.fault: Fault | None = None
         self.probe_at = 0.0
         self._pause = 0.0
         self._opened_at: float | None = None
@@ -44,7 +46,7 @@ class Gate:
             self._pause = 0.0  # it went well for a while
         self._opened_at = None
         self._pause = min(LONGEST_PAUSE, max(FIRST_PAUSE[fault], 2 * self._pause))
-        self.reason = reason
+        self.reason, self.fault = reason, fault
         self.probe_at = now + min(LONGEST_PAUSE, self._pause * (1 + SPREAD * chance))
         is_news = not self._is_told and self._pause >= WORTH_TELLING
         self._is_told |= is_news
@@ -52,13 +54,13 @@ class Gate:
 
     def try_again(self, now: float) -> None:
         """Let everything pass, since there is nothing to probe with; if that fails, pauses go on growing."""
-        self.reason = None
+        self.reason = self.fault = None
         self._opened_at = now
 
     def open(self) -> bool:
         """Something got through; returns whether that is to be told."""
         is_news, self._is_told = self._is_told, False
-        self.reason = None
+        self.reason = self.fault = None
         self.probe_at = self._pause = 0.0
         self._opened_at = None
         return is_news

@@ -10,20 +10,24 @@ from collections.abc import Callable
 from leadsquared_async.errors import Fault, LeadSquaredError
 from leadsquared_async.outbox.gate import Gate
 
-__all__ = ["Holding"]
+__all__ = ["FEW", "Holding"]
 
 logger = logging.getLogger("leadsquared_async")
+
+FEW = 8
+"""Up to so many leads that LeadSquared fails at may be to blame themselves, while it works for all others."""
 
 
 class Holding:
     """The gate, in the running loop's time, with a voice.
 
     Attributes:
-        on_hold: called when the gate closes.
+        on_hold: called when everything is held, polls too.
     """
 
     def __init__(self) -> None:
         self._gate = Gate()
+        self._failed: set[int | None] = set()
         self.on_hold: Callable[[], None] = lambda: None
 
     @property
@@ -32,12 +36,25 @@ class Holding:
         return self._gate.reason
 
     @property
+    def fault(self) -> Fault | None:
+        """Whose fault it is that everything is held; None if nothing is."""
+        return self._gate.fault
+
+    @property
     def until_probe(self) -> float:
         """Seconds until one lead may be tried."""
         return max(0.0, self._gate.probe_at - _now())
 
-    def because_of(self, error: LeadSquaredError) -> None:
-        """An error that the next lead would meet too."""
+    @property
+    def is_certain(self) -> bool:
+        """Whether what holds the leads can be no single lead's fault; until then the others may try."""
+        if self.reason is None or self.fault is Fault.ACCOUNT:
+            return self.reason is not None
+        return None in self._failed or len(self._failed) > FEW
+
+    def because_of(self, error: LeadSquaredError, row: int | None = None) -> None:
+        """An error that the next lead would meet too; `row` is the one that met it."""
+        self._failed.add(row)
         fault = error.fault if error.fault is Fault.ACCOUNT else Fault.SERVER
         if self._gate.close(str(error), fault, _now(), random.random()):
             logger.warning(
@@ -46,10 +63,12 @@ class Holding:
                 error,
                 extra={"event": "blocked", "fault": fault.value},
             )
-        self.on_hold()
+        if self.is_certain:
+            self.on_hold()
 
     def end(self) -> None:
         """A lead got through."""
+        self._failed.clear()
         if self._gate.open():
             logger.warning("outbox: delivering again", extra={"event": "unblocked"})
 

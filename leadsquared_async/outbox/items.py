@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from leadsquared_async.errors import Fault
 from leadsquared_async.resources.submission import UpdateBehavior
 
 __all__ = ["ItemState", "OutboxEntry", "OutboxItem", "OutboxSnapshot", "Ticket"]
@@ -109,6 +110,7 @@ class OutboxSnapshot:
         counts: rows by state.
         oldest: age in seconds of the oldest row that is not final; None if all are.
         blocked: why nothing is delivered; None if it is.
+        fault: who has to act before it is, if LeadSquared's answers said so: the account, or the server.
         next_probe: seconds until delivering is tried again, while it is blocked.
         delivers: whether this process is the one that delivers.
         file_system: the kind of file system that the file is on, such as "ext4"; None where it is not known.
@@ -119,6 +121,7 @@ class OutboxSnapshot:
     counts: Mapping[ItemState, int]
     oldest: float | None
     blocked: str | None
+    fault: Fault | None
     next_probe: float | None
     delivers: bool
     file_system: str | None

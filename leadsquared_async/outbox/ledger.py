@@ -25,7 +25,9 @@ logger = logging.getLogger("leadsquared_async")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds between two tries to write what the disk does not take."""
-UNTOLD_AT_ONCE = 100
+LAST_WAIT = 1.0
+"""Seconds that a callback which is broken off may take to end."""
+UNTOLD_AT_ONCE = ENDED_AT_ONCE = 100
 
 Callback = Callable[[OutboxItem], Awaitable[object] | object]
 
@@ -85,13 +87,27 @@ class Ledger:
         """Nobody knows whether it arrived, and to send it again could make a second lead."""
         await self._finish(row, ItemState.UNKNOWN, attempts, reason=reason)
 
+    async def end_accepted(self) -> None:
+        """Where nobody follows them, what an earlier process left accepted is final too."""
+        while not self._confirm:
+            rows = await self._writer.read(
+                partial(Store.in_state, state=ItemState.ACCEPTED, most=ENDED_AT_ONCE)
+            )
+            for row in rows:
+                await self._finish(row, ItemState.ACCEPTED)
+            if not rows:
+                return
+
     async def tell_the_untold(self) -> None:
         """Tell the callbacks of what was final before and was not told to its end."""
         after, before = 0, time.time()
         while self.callbacks:
-            items = await self._writer.read(
-                partial(Store.untold, most=UNTOLD_AT_ONCE, after=after, before=before)
-            )
+            try:
+                items = await self._writer.read(
+                    partial(Store.untold, most=UNTOLD_AT_ONCE, after=after, before=before)
+                )
+            except OutboxError:
+                return  # the next start tells them
             for item in items:
                 await self._tell(item)
             if len(items) < UNTOLD_AT_ONCE:
@@ -111,9 +127,11 @@ class Ledger:
     async def aclose(self, grace: float) -> None:
         """Wait for the callbacks that run, but not for ever; what they did not finish is told again later."""
         if self._telling:
-            await asyncio.wait(self._telling, timeout=grace)
-        for task in self._telling:
-            task.cancel()
+            _, late = await asyncio.wait(self._telling, timeout=grace)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=LAST_WAIT)
 
     async def _finish(self, row: Claim, state: ItemState, attempts: int = 0, **facts: Any) -> None:
         is_told = not self.callbacks

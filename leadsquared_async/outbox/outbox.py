@@ -15,7 +15,7 @@ import anyio
 
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.config import seconds
-from leadsquared_async.errors import ClientClosed, ConfigurationError, OutboxError
+from leadsquared_async.errors import ClientClosed, ConfigurationError, KeyReused, OutboxError
 from leadsquared_async.outbox.files import DeliveryLock, create, volatile
 from leadsquared_async.outbox.holding import Holding
 from leadsquared_async.outbox.items import ItemState, OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
@@ -141,7 +141,7 @@ class Outbox:
             InvalidLead, KeyReused: of the first that has this fault; those before it are in the outbox.
             OutboxError: the file cannot be written, or is full; whole pieces of 500 before it are in.
         """
-        writer = self._opened()
+        self._opened()
         new = 0
         piece: list[tuple[Submission, str | None]] = []
         try:
@@ -156,26 +156,40 @@ class Outbox:
                 piece.append((submission, entry.key))
                 if len(piece) == AT_ONCE:
                     full, piece = piece, []
-                    new += await self._put_piece(writer, full)
+                    new += await self._put_piece(full)
         finally:
-            new += await self._put_piece(writer, piece)
+            if piece:
+                new += await self._put_piece(piece)
         return new
 
-    async def _put_piece(self, writer: Writer, piece: list[tuple[Submission, str | None]]) -> int:
-        def put(store: Store) -> int:
-            now = time.time()
-            return sum(store.put(submission, key, FILES, now).is_new for submission, key in piece)
+    async def _put_piece(self, piece: list[tuple[Submission, str | None]]) -> int:
+        def put(store: Store) -> tuple[int, KeyReused | None]:
+            now, new = time.time(), 0
+            for submission, key in piece:
+                try:
+                    new += store.put(submission, key, FILES, now).is_new
+                except KeyReused as error:
+                    return new, error  # those before it stay
+            return new, None
 
-        new = await writer.write(put)
+        new, reused = await self._opened().write(put)
         self._ledger.changed.set()
+        if reused is not None:
+            raise reused
         return new
 
     # Watching
 
     async def drained(self) -> None:
-        """Wait until every lead is final: confirmed, rejected or unknown."""
+        """Wait until every lead is final: confirmed, rejected or unknown.
+
+        Raises:
+            OutboxError: they never will be, since the client was closed.
+        """
         writer = self._opened()
         while await writer.read(lambda store: store.oldest()) is not None:
+            if self._service is not None and (why := self._service.ended) is not None:
+                raise OutboxError(f"leads are left, and nothing is delivered any more: {why}")
             await asyncio.sleep(LOOK_EVERY)
             self._opened()
 
@@ -190,6 +204,7 @@ class Outbox:
             counts=counts,
             oldest=None if oldest is None else max(0.0, time.time() - oldest),
             blocked=blocked,
+            fault=self._holding.fault if is_held else None,
             next_probe=self._holding.until_probe if is_held else None,
             delivers=self._service is not None and self._service.delivers,
             file_system=self._file_system,
@@ -212,6 +227,16 @@ class Outbox:
             if len(found) < AT_ONCE:
                 return
             after = found[-1].id
+
+    async def find(self, keys: Iterable[str]) -> dict[str, OutboxItem]:
+        """The rows under these keys, by key; those that are not there are left out."""
+        writer = self._opened()
+        wanted = list(dict.fromkeys(keys))
+        found: dict[str, OutboxItem] = {}
+        for start in range(0, len(wanted), AT_ONCE):
+            piece = wanted[start : start + AT_ONCE]
+            found |= await writer.read(partial(Store.under, keys=piece))
+        return found
 
     def on_final(self, callback: C) -> C:
         """Call `callback(item)` for each lead that ends confirmed, rejected or unknown; may be a decorator.
@@ -262,6 +287,12 @@ class Outbox:
         await writer.write(lambda store: store.requeue(row, submission, time.time()))
         self._ledger.changed.set()
 
+    async def discard(self, item: OutboxItem | int) -> bool:
+        """Delete a pending, rejected or unknown row, and its key; False if it is none of these, or gone."""
+        row = item if isinstance(item, int) else item.id
+        return await self._opened().write(lambda store: store.discard(row))
+
+    @sealed
     async def forget(self, **person: str) -> int:
         """Erase a person: `forget(EmailAddress="bret.lee@example.com")`; returns how many rows had the value.
 
@@ -328,7 +359,6 @@ class Outbox:
             self._state = "closed: its file could not be opened"
             await writer.aclose()
             raise
-        self._state = ""
         self._process, self._loop = os.getpid(), asyncio.get_running_loop()
         if self._client is not None:
             self._service = Service(
@@ -340,13 +370,23 @@ class Outbox:
                 confirm=self._confirm,
                 keep_rejected=self._keep_rejected,
             )
-            self._service.start()
+            try:
+                await self._service.start()
+            except BaseException:
+                self._state = "closed: it could not be opened"
+                await writer.aclose()
+                raise
+        self._state = ""
 
     async def aclose(self, grace: float = GRACE) -> None:
-        """Finish what is on its way within `grace` seconds, keep the rest on disk, and close."""
-        writer = self._writer
-        if writer is None or self._state:
+        """Finish what is on its way within `grace` seconds, keep the rest, and close; twice is no harm.
+
+        Raises:
+            ClientClosed: it was opened in another loop or process.
+        """
+        if self._writer is None or self._state:
             return
+        writer = self._opened()
         self._state = "closed: its `async with` block has ended"
         try:
             if self._service is not None:

@@ -17,7 +17,7 @@ MIGRATIONS = (
     CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 
     CREATE TABLE items (
-      id INTEGER PRIMARY KEY,
+      id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice: who delivers may still know the row before
       key TEXT UNIQUE,
       digest BLOB NOT NULL,        -- of what was put, to tell another lead under a used key
       operation TEXT NOT NULL,
@@ -42,6 +42,7 @@ MIGRATIONS = (
     CREATE INDEX items_to_send ON items (lane, id) WHERE state = 'pending' AND is_ready;
     CREATE INDEX items_of_one ON items (identity, id) WHERE is_open AND identity IS NOT NULL;
     CREATE INDEX items_by_state ON items (state, id);
+    CREATE INDEX items_followed ON items (id) WHERE state = 'accepted' AND is_open;
     CREATE INDEX items_untold ON items (id) WHERE NOT is_told;
     """,
 )

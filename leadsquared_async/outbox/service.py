@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import secrets
 import time
 from collections.abc import Coroutine
@@ -36,6 +37,10 @@ TIDY_EVERY = 30.0
 HOUR = 3600.0
 
 _process = secrets.token_hex(8)
+
+
+def _me() -> str:
+    return f"{_process} {os.getpid()}"  # a fork has the same memory, and not the same bucket
 
 
 class Service:
@@ -72,6 +77,8 @@ class Service:
         self._deliverer: Deliverer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._broken: str | None = None
+        self._has_recalled = False
+        self._earlier: dict[str, Any] = {}
 
     @property
     def delivers(self) -> bool:
@@ -79,14 +86,32 @@ class Service:
         return self._deliverer is not None
 
     @property
+    def ended(self) -> str | None:
+        """Why nothing will be delivered any more; None if it will."""
+        if self._broken is not None or self._deliverer is None or self._deliverer.ended is None:
+            return self._broken
+        return str(self._deliverer.ended)
+
+    @property
     def blocked(self) -> str | None:
         """Why nothing is delivered; None if it is."""
-        ended = None if self._deliverer is None else self._deliverer.ended
-        return self._broken or (ended and str(ended)) or self._ledger.stuck or self._holding.reason
+        return self.ended or self._ledger.stuck or self._holding.reason
 
-    def start(self) -> None:
-        """Deliver as soon as nobody else does."""
-        self._run(self._deliver(), "delivery")
+    async def start(self) -> None:
+        """Deliver as soon as nobody else does; if that is now, with the calls of the process before in mind.
+
+        Raises:
+            OutboxError: the lock file cannot be used.
+        """
+        is_free = self._lock.acquire()
+        if is_free:
+            try:
+                with suppress(OutboxError):
+                    await self._recall_calls()  # before the client's owner may make a call
+            except BaseException:
+                self._lock.release()
+                raise
+        self._run(self._deliver(is_free=is_free), "delivery")
 
     async def empty_log(self) -> None:
         """Leave nothing of what was erased in the write-ahead log; the one who delivers may."""
@@ -96,23 +121,31 @@ class Service:
 
     async def aclose(self, grace: float) -> None:
         """Finish what is on its way within `grace` seconds, and leave the rest."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + grace
         try:
             if self._deliverer is not None:
                 await self._deliverer.aclose(grace)
-                await self._ledger.aclose(grace)
+            await self._end_tasks()
+            await self._ledger.aclose(max(0.0, until - clock()))
         finally:
             with anyio.CancelScope(shield=True):
-                for task in self._tasks:
-                    task.cancel()
-                await asyncio.wait(self._tasks)
-                if self._deliverer is not None:
-                    await self._note_calls()
-                    await self.empty_log()
+                await self._end_tasks()
+                await self._ledger.aclose(0.0)
+                await self._note_calls()
+                await self.empty_log()
                 self._lock.release()
 
-    async def _deliver(self) -> None:
-        while not self._lock.acquire():  # noqa: ASYNC110 - the kernel wakes nobody
-            await asyncio.sleep(TRY_THE_LOCK_EVERY)
+    async def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _deliver(self, *, is_free: bool) -> None:
+        while not is_free:
+            await asyncio.sleep(TRY_THE_LOCK_EVERY)  # the kernel wakes nobody
+            is_free = self._lock.acquire()
         await self._begin()
         sender, trackers = parts_of(self._client)
         confirmer: Confirmer | None = None
@@ -145,7 +178,9 @@ class Service:
         """Note that this process delivers, once the disk takes it."""
         while True:
             try:
-                await self._recall_calls()
+                if not self._has_recalled:
+                    await self._recall_calls()
+                await self._set_note(process=_me())
             except OutboxError as error:
                 self._ledger.note(error)
                 await asyncio.sleep(TRY_THE_LOCK_EVERY)
@@ -156,10 +191,10 @@ class Service:
     async def _recall_calls(self) -> None:
         """A restart is not to begin with a full burst: count what the process before may have sent."""
         note = await self._writer.read(lambda store: store.meta("calls"))
-        mine = json.dumps({"process": _process})
-        await self._writer.write(lambda store: store.set_meta("calls", mine))
-        calls: dict[str, Any] = {} if note is None else json.loads(note)
-        if note is None or calls["process"] == _process:
+        self._has_recalled = True
+        self._earlier = {} if note is None else json.loads(note)
+        calls = self._earlier
+        if not calls or calls["process"] == _me():
             return  # there was none, or this process remembers by itself
         pipeline = parts_of(self._client)[0].session.pipeline()
         now = asyncio.get_running_loop().time()
@@ -169,11 +204,23 @@ class Service:
             pipeline.recall(None, now)  # it died, and nobody knows when
 
     async def _note_calls(self) -> None:
-        with suppress(OutboxError, ClientClosed):
-            limit = self._client.snapshot().limit
-            spent = 0 if limit is None else limit.limit.calls - limit.free
-            note = json.dumps({"process": _process, "at": time.time(), "spent": spent})
-            await self._writer.write(lambda store: store.set_meta("calls", note))
+        """For the process after this one, if this one delivered."""
+        if not self._has_recalled:
+            return
+        with suppress(OutboxError):
+            try:
+                limit = self._client.snapshot().limit
+            except ClientClosed:
+                spent = parts_of(self._client)[0].session.options.rate_limit.calls  # nobody knows any more
+            else:
+                if limit is None and self._earlier:
+                    await self._set_note(**self._earlier)  # no call was made since
+                    return
+                spent = 0 if limit is None else limit.limit.calls - limit.free
+            await self._set_note(process=_me(), at=time.time(), spent=spent)
+
+    async def _set_note(self, **note: Any) -> None:
+        await self._writer.write(lambda store: store.set_meta("calls", json.dumps(note)))
 
     def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=f"leadsquared_async outbox {name}")

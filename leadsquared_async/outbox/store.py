@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 from leadsquared_async.errors import KeyReused, OutboxError, OutboxFull
 from leadsquared_async.lead import decode, identity_of
+from leadsquared_async.outbox.files import make_private
 from leadsquared_async.outbox.items import ItemState, OutboxItem, Ticket
 from leadsquared_async.outbox.schema import prepare
 from leadsquared_async.resources.submission import Submission
@@ -68,13 +70,15 @@ class Store:
         try:
             execute(f"PRAGMA busy_timeout = {BUSY}")
             execute("PRAGMA temp_store = MEMORY")  # no lead in a temporary file
+            prepare(self.connection)  # first, so that another program's file is left as it is
+            make_private(path)
             execute("PRAGMA journal_mode = WAL")
             execute("PRAGMA synchronous = FULL")
             execute("PRAGMA secure_delete = ON")
             # Only who delivers checkpoints: SQLite before 3.51.3 may corrupt the file when a checkpoint meets
             # another connection's commit (sqlite.org/wal.html, "The WAL-Reset Bug").
             execute("PRAGMA wal_autocheckpoint = 0")
-            prepare(self.connection)
+            self.connection.create_function("kind_of", 1, _kind_of, deterministic=True)
             self._salt = bytes(self.meta("salt") or b"")
             self._page = int(execute("PRAGMA page_size").fetchone()[0])
         except BaseException:
@@ -169,7 +173,10 @@ class Store:
 
     def _digest_of(self, submission: Submission) -> bytes:
         """Of a lead, in whichever order its attributes come."""
-        pairs = sorted(submission.content[2:-2].split(b"},{"))
+        # Nothing that a value holds looks like this, since its quotes are escaped.
+        pairs = sorted(submission.content[len(b'[{"Attribute":') : -2].split(b'},{"Attribute":'))
+        if b'"Fields":[' in submission.content:
+            pairs = [json.dumps(decode(submission.content), sort_keys=True).encode()]
         head = f"{submission.operation.name} {submission.query}".encode()
         return hashlib.blake2b(b"\0".join((head, *pairs)), key=self._salt, digest_size=16).digest()
 
@@ -177,7 +184,7 @@ class Store:
 
     def claim(self, lane: int, most: int, without: Iterable[int], after: int = 0) -> list[Claim]:
         """The oldest rows that may be sent, numbered above `after`, but for those `without`."""
-        skipped = tuple(without)
+        skipped = set(without)
         rows = self.connection.execute(
             "SELECT id, operation, lane, content, query, reference, request_id, 0 FROM items "
             "WHERE state = 'pending' AND is_ready AND lane = ? AND id > ? ORDER BY id LIMIT ?",
@@ -187,10 +194,10 @@ class Store:
         return claims[:most]
 
     def in_state(self, state: ItemState, most: int, after: int = 0) -> list[Claim]:
-        """Rows of one state, oldest first, numbered above `after`."""
+        """Rows of one state that are not final, oldest first, numbered above `after`."""
         rows = self.connection.execute(
             "SELECT id, operation, lane, content, query, reference, request_id, state = 'sending' FROM items "
-            "WHERE state = ? AND id > ? ORDER BY id LIMIT ?",
+            "WHERE state = ? AND is_open AND id > ? ORDER BY id LIMIT ?",
             (state, after, most),
         )
         return [Claim(*row) for row in rows]
@@ -201,12 +208,19 @@ class Store:
 
     def sending(self, row: int, now: float) -> bool:
         """It is about to be sent; False if it was forgotten meanwhile."""
-        return self._change(row, now, state="sending") == 1
+        return (
+            self.connection.execute(
+                "UPDATE items SET state = 'sending', changed_at = ? WHERE id = ? AND content IS NOT NULL",
+                (now, row),
+            ).rowcount
+            == 1
+        )
 
     def pending(self, row: int, now: float, attempts: int = 0) -> None:
         """It was not taken, and will be sent again; if it was forgotten meanwhile, it goes."""
         self._change(row, now, attempts, state="pending")
-        self.connection.execute("DELETE FROM items WHERE id = ? AND content IS NULL", (row,))
+        if self.connection.execute("SELECT 1 FROM items WHERE id = ? AND content IS NULL", (row,)).fetchone():
+            self.delete(row)
 
     def accepted(self, row: int, now: float, attempts: int, request_id: str) -> None:
         """LeadSquared gave a RequestID; its outcome is still to come."""
@@ -229,9 +243,9 @@ class Store:
         if item is None:
             return None
         if state in {ItemState.CONFIRMED, ItemState.ACCEPTED}:
-            facts |= {"content": None, "query": "[]"}
+            facts |= {"content": None}
         if item.lead is None and (reason := facts.get("reason")):
-            facts["reason"] = reason.partition(":")[0]  # it was forgotten, and the words may hold its values
+            facts["reason"] = _kind_of(reason)  # it was forgotten, and the words may hold its values
         self._change(row, now, attempts, state=str(state), is_open=0, is_told=is_told, **facts)
         self._release(row)
         finished = self.item(row)
@@ -268,6 +282,16 @@ class Store:
         )
         return [_item(row) for row in rows]
 
+    def under(self, keys: Collection[str]) -> dict[str, OutboxItem]:
+        """The rows under these keys."""
+        places = ", ".join("?" * len(keys))
+        rows = self.connection.execute(
+            f"SELECT {_COLUMNS} FROM items WHERE key IN ({places})",  # noqa: S608
+            tuple(keys),
+        )
+        items = map(_item, rows)
+        return {item.key: item for item in items if item.key is not None}
+
     def untold(self, most: int, after: int, before: float) -> list[OutboxItem]:
         """Rows that were final `before` a time, and of which no callback has heard yet."""
         rows = self.connection.execute(
@@ -295,13 +319,8 @@ class Store:
             raise OutboxError(f"the values of row {row} are erased: pass lead=")
         if submission is not None:
             identity = None if submission.identity is None else self._digest(*submission.identity)
-            self._change(
-                row,
-                now,
-                content=submission.content,
-                query=json.dumps(submission.query),
-                identity=identity,
-            )
+            # The query stays: it holds the row's `update_behavior`, which is not mended.
+            self._change(row, now, content=submission.content, identity=identity)
         (identity,) = self.connection.execute("SELECT identity FROM items WHERE id = ?", (row,)).fetchone()
         is_ready = identity is None or not self._has_open(identity)
         self._change(
@@ -323,9 +342,7 @@ class Store:
                 continue
             erased += 1
             if state in {ItemState.SENDING, ItemState.ACCEPTED}:
-                self.connection.execute(
-                    "UPDATE items SET content = NULL, query = '[]', reason = NULL WHERE id = ?", (row,)
-                )
+                self.connection.execute("UPDATE items SET content = NULL, reason = NULL WHERE id = ?", (row,))
             else:
                 self.delete(row)
         return erased, rows[-1][0] if len(rows) == most else None
@@ -336,11 +353,18 @@ class Store:
         self._release(row)
         self.connection.execute("DELETE FROM items WHERE id = ?", (row,))
 
+    def discard(self, row: int) -> bool:
+        """Delete a row that is not on its way, nor followed, nor delivered; whether it was one."""
+        item = self.item(row)
+        if item is None or item.state not in {ItemState.PENDING, ItemState.REJECTED, ItemState.UNKNOWN}:
+            return False
+        self.delete(row)
+        return True
+
     def erase_rejected(self, before: float) -> int:
         """Erase the values of rejected rows whose last change is older; returns how many."""
         return self.connection.execute(
-            "UPDATE items SET content = NULL, query = '[]', "
-            "reason = substr(reason, 1, instr(reason || ':', ':') - 1) "
+            "UPDATE items SET content = NULL, reason = kind_of(reason) "
             "WHERE state = 'rejected' AND changed_at < ? AND content IS NOT NULL",
             (before,),
         ).rowcount
@@ -358,9 +382,10 @@ class Store:
 
     def oldest(self) -> float | None:
         """When the oldest row that is not final was put."""
+        # Written out, so that the last one finds its index.
         oldest = [
             self.connection.execute(
-                "SELECT put_at FROM items WHERE state = ? AND is_open ORDER BY id LIMIT 1", (state,)
+                f"SELECT put_at FROM items WHERE state = '{state}' AND is_open ORDER BY id LIMIT 1"  # noqa: S608
             ).fetchone()
             for state in (ItemState.PENDING, ItemState.SENDING, ItemState.ACCEPTED)
         ]
@@ -377,6 +402,12 @@ class Store:
         """
         busy, _, _ = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
+
+
+def _kind_of(reason: str | None) -> str | None:
+    """The name of the exception that a reason begins with; what follows may hold a lead's values."""
+    kind = re.match(r"MX\w+(?=:|$)", reason or "", re.ASCII)
+    return None if kind is None else kind[0]
 
 
 def _is_of(lead: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:

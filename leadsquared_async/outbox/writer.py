@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar, cast
 
-from leadsquared_async.errors import LeadSquaredError, OutboxError
+from leadsquared_async.errors import ClientClosed, LeadSquaredError, OutboxError
 from leadsquared_async.outbox.store import Store
 
 __all__ = ["Writer", "storage_error"]
@@ -41,6 +41,7 @@ class Writer:
         self._store: Store | None = None
         self._queue: deque[_Work] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     async def open(self) -> None:
         """Open the file.
@@ -74,6 +75,7 @@ class Writer:
         """Finish what was asked for, and close the file."""
         while self._task is not None:
             await asyncio.wait([self._task])
+        self._is_closed = True
         try:
             if self._store is not None:
                 await self._in_thread(self._store.close)
@@ -81,6 +83,8 @@ class Writer:
             self._thread.shutdown(wait=False)
 
     async def _ask(self, do: Callable[[Store], T], *, writes: bool) -> T:
+        if self._is_closed:
+            raise ClientClosed("this outbox was closed meanwhile")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.append(_Work(do, writes, future))
         if self._task is None:
@@ -99,7 +103,8 @@ class Writer:
         finally:
             self._task = None
             for work in (*works, *self._queue):
-                _resolve(work.result, OutboxError("the outbox was broken off before this was stored"))
+                if not work.result.done():
+                    _resolve(work.result, OutboxError("the outbox was broken off before this was stored"))
             self._queue.clear()
 
     async def _in_thread(self, do: Callable[..., T], *args: Any) -> T:

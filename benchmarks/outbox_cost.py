@@ -1,0 +1,147 @@
+"""What an outbox costs on a real disk: puts that share commits, and sending from a file of a million rows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.accounts import LEAD
+from benchmarks.figures import Figure
+from leadsquared_async import Outbox
+from leadsquared_async.lead import encode
+from leadsquared_async.outbox import ItemState
+from leadsquared_async.outbox.store import FILES, Store
+
+PRODUCERS, EACH = 100, 20
+ALONE = 200
+ROUNDS = 7
+AT_LEAST = 10.0
+"""Puts that share commits, over puts one after the other, where the disk takes `FSYNC` or more for each."""
+FSYNC = 0.1
+
+BACKLOG, FEW = 1_000_000, 1_500
+ROWS = 200
+SLOWER = 20.0
+MOST_BYTES = 2**40
+
+
+def measure() -> Iterator[Figure]:
+    """The ratio of put rates, then the slowdown behind a backlog."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        folder = Path(name)
+        fsync = _fsync(folder)
+        yield Figure(
+            "fsync of 4 KB in this folder", fsync, " ms", note="" if fsync >= FSYNC else "too fast to compare"
+        )
+        yield from asyncio.run(_put_rates(folder / "puts.db", fsync))
+        yield from _behind_a_backlog(folder)
+
+
+def _fsync(folder: Path) -> float:
+    times: list[float] = []
+    with (folder / "probe").open("wb", buffering=0) as file:
+        for _ in range(300):
+            file.write(bytes(4096))
+            start = time.perf_counter()
+            os.fsync(file.fileno())
+            times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1e3
+
+
+async def _put_rates(path: Path, fsync: float) -> list[Figure]:
+    together: list[float] = []
+    alone: list[float] = []
+    number = 0
+
+    def lead() -> dict[str, str]:
+        nonlocal number
+        number += 1
+        return {**LEAD, "EmailAddress": f"b{number}@example.com"}
+
+    async with Outbox(path) as outbox:
+
+        async def produce() -> None:
+            for _ in range(EACH):
+                await outbox.put(lead(), key=f"form-{number}")
+
+        for _ in range(ROUNDS):
+            start = time.perf_counter()
+            for _ in range(ALONE):
+                await outbox.put(lead(), key=f"form-{number}")
+            alone.append(ALONE / (time.perf_counter() - start))
+            start = time.perf_counter()
+            await asyncio.gather(*(produce() for _ in range(PRODUCERS)))
+            together.append(PRODUCERS * EACH / (time.perf_counter() - start))
+    ratio = statistics.median(pair[0] / pair[1] for pair in zip(together, alone, strict=True))
+    return [
+        Figure("puts a second, one after the other", statistics.median(alone)),
+        Figure(f"puts a second, {PRODUCERS} producers", statistics.median(together)),
+        Figure("ratio, median of interleaved pairs", ratio, "x", least=AT_LEAST if fsync >= FSYNC else None),
+    ]
+
+
+def _behind_a_backlog(folder: Path) -> Iterator[Figure]:
+    stores = {rows: _filled(folder / f"{rows}.db", rows) for rows in (FEW, BACKLOG)}
+    size = stores[BACKLOG].size()
+    times: dict[int, list[float]] = {rows: [] for rows in stores}
+    for _ in range(ROUNDS):
+        for rows, store in stores.items():
+            times[rows].append(_send_some(store))
+            store.checkpoint()
+    for store in stores.values():
+        store.close()
+    few, many = (statistics.median(times[rows]) / ROWS * 1e6 for rows in stores)
+    ratio = statistics.median(m / f for m, f in zip(times[BACKLOG], times[FEW], strict=True))
+    yield Figure(f"claim to confirmed, {FEW} rows pending", few, " us", note="three commits a row")
+    yield Figure(
+        f"claim to confirmed, {BACKLOG:,} rows pending", many, " us", note=f"a file of {size / 1e6:.0f} MB"
+    )
+    yield Figure("slower by", (ratio - 1) * 100, " %", most=SLOWER)
+
+
+def _filled(path: Path, rows: int) -> Store:
+    store = Store(path, MOST_BYTES)
+    head, _, tail = encode(LEAD).content.decode().partition("bret.lee")
+    store.begin()
+    store.connection.execute(
+        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :rows) "
+        "INSERT INTO items (key, digest, operation, lane, identity, is_open, is_ready, state, content, "
+        "query, put_at, changed_at) "
+        "SELECT 'row-' || n, randomblob(16), 'leads.capture', :lane, randomblob(16), 1, 1, "
+        "'pending', CAST(:head || 'b' || n || :tail AS BLOB), '[]', :now, :now FROM numbers",
+        {"rows": rows, "lane": FILES, "head": head, "tail": tail, "now": time.time()},
+    )
+    store.connection.execute("COMMIT")
+    store.checkpoint()
+    return store
+
+
+def _send_some(store: Store) -> float:
+    """Seconds in which so many rows go from pending to confirmed, each state a commit."""
+    before = store.last_id()
+    start = time.perf_counter()
+    for row in store.claim(FILES, ROWS, ()):
+        (claimed,) = store.claim(FILES, 1, ())
+        assert claimed.id == row.id
+        with _commit(store):
+            store.sending(row.id, time.time())
+        with _commit(store):
+            store.accepted(row.id, time.time(), 1, "5f0d6f0c-9f4e-4d5f-8a31-3a6f8a2f2f10")
+        with _commit(store):
+            store.finish(row.id, time.time(), ItemState.CONFIRMED, is_told=True, lead_id="1", created=True)
+    seconds = time.perf_counter() - start
+    assert store.last_id() == before
+    return seconds
+
+
+@contextmanager
+def _commit(store: Store) -> Iterator[None]:
+    store.begin()
+    yield
+    store.connection.execute("COMMIT")

@@ -1,0 +1,128 @@
+"""While the disk takes nothing, nothing is sent, since nobody could say afterwards what was; then it goes
+on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from leadsquared_async import OutboxError
+from leadsquared_async.outbox.store import Store
+from leadsquared_async.sandbox import Faults
+from tests.outbox.machine import Machine, by_state, lead, play
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No transaction that writes can be begun."""
+
+    def refuse(self: Store) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "begin", refuse)
+        yield
+
+
+@pytest.mark.parametrize("latency", [0.04, 2.0])
+def test_what_was_answered_is_written_when_there_is_room_again(
+    latency: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rows on their way when the disk filled up end as LeadSquared said; no other is sent meanwhile, and none
+    twice afterwards. It is said once that nothing is sent, and once that it goes on."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.process() as outbox:
+            await outbox.put_many(lead(number) for number in range(100))
+            await asyncio.sleep(4.0)
+            with full_disk():
+                sent = machine.operations["capture"]
+                await asyncio.sleep(2 * latency)
+                assert machine.operations["capture"] - sent <= 25
+                sent = machine.operations["capture"]
+                with pytest.raises(OutboxError, match="free some disk"):
+                    await outbox.put(lead(100))
+                await asyncio.sleep(600.0)
+                assert machine.operations["capture"] == sent
+                assert "free some disk" in str((await outbox.snapshot()).blocked)
+            await outbox.drained()
+            assert (await outbox.snapshot()).blocked is None
+            assert await by_state(outbox) == {"confirmed": 100}
+        assert machine.books.repeated == 0
+
+    caplog.set_level(logging.WARNING)
+    play(tmp_path, deliver, Faults(latency=latency))
+    said = [record.message for record in caplog.records]
+    assert sum("nothing is sent, since it could not be noted" in line for line in said) == 1
+    assert sum("can be written again" in line for line in said) == 1
+
+
+def test_an_outbox_whose_disk_is_full_at_its_start_delivers_when_there_is_room(tmp_path: Path) -> None:
+    """It opens, says what blocks it, and sends nothing before; the process before it counts all the same."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.crashing() as outbox:
+            await asyncio.sleep(0.05)
+            await asyncio.gather(*(outbox.put(lead(number)) for number in range(60)))
+            await asyncio.sleep(0.2)
+        before = machine.operations["capture"]
+        assert before == 25
+        with full_disk():
+            process = machine.process()
+            outbox = await process.__aenter__()
+            await asyncio.sleep(30.0)
+            assert "free some disk" in str((await outbox.snapshot()).blocked)
+            assert machine.operations["capture"] == before
+        await outbox.drained()
+        assert await by_state(outbox) == {"confirmed": 60}
+        await process.__aexit__(None, None, None)
+        assert machine.books.most_arrivals() <= 25
+
+    play(tmp_path, deliver)
+
+
+def test_closing_while_the_disk_is_full_takes_no_longer_than_the_grace(tmp_path: Path) -> None:
+    """What LeadSquared answered is lost then, and those rows are sent again: they identify their leads."""
+
+    async def deliver(machine: Machine) -> None:
+        process = machine.process()
+        outbox = await process.__aenter__()
+        await outbox.put_many(lead(number) for number in range(60))
+        await asyncio.sleep(4.0)
+        with full_disk():
+            await asyncio.sleep(5.0)
+            start = machine.now
+            await process.__aexit__(None, None, None)
+            assert machine.now - start <= 9.0
+        async with machine.process() as outbox:
+            await outbox.drained()
+            assert await by_state(outbox) == {"confirmed": 60}
+        assert machine.books.repeated <= 25
+        assert len(machine.books.leads) == 60
+
+    play(tmp_path, deliver, Faults(latency=2.0))
+
+
+def test_a_crash_while_the_disk_is_full_loses_nothing(tmp_path: Path) -> None:
+    """The next process finds the rows as they were before, and sends those on their way again."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.crashing() as outbox:
+            await outbox.put_many(lead(number) for number in range(60))
+            await asyncio.sleep(4.0)
+            disk = full_disk()
+            disk.__enter__()
+            await asyncio.sleep(5.0)
+        disk.__exit__(None, None, None)
+        async with machine.process() as outbox:
+            await outbox.drained()
+            assert await by_state(outbox) == {"confirmed": 60}
+        assert machine.books.repeated <= 25
+
+    play(tmp_path, deliver, Faults(latency=0.5))

@@ -1,0 +1,284 @@
+"""What is to be erased is in no byte of the file, its log and its shared memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from leadsquared_async import Outbox, RateLimit
+from leadsquared_async.outbox import ItemState, service
+from leadsquared_async.outbox.store import Store
+from leadsquared_async.sandbox import Faults
+from tests.outbox.machine import Machine, by_state, items, lead, play
+
+PERSON = {
+    "FirstName": "Bartholomew",
+    "EmailAddress": "Barth.Quist+crm@planted-mail.example",
+    "Phone": "+91-9988776655",
+}
+TRACES = tuple(value.encode() for value in PERSON.values())
+CARTOON = {"EmailAddress": "kept@example.com", "FirstName": "Remains"}
+
+
+def assert_no_trace(path: Path, but: bytes | None = None) -> None:
+    """Nothing planted is in any file beside the outbox's; what stays (`but`) is, so that the search bites."""
+    content = {
+        file.name: file.read_bytes().lower()
+        for file in path.parent.iterdir()
+        if file.name.startswith(path.name)
+    }
+    for name, text in content.items():
+        for trace in TRACES:
+            assert trace.lower() not in text, f"{trace!r} is in {name}"
+    if but is not None:
+        assert any(but.lower() in text for text in content.values())
+
+
+def persons(count: int) -> list[dict[str, str]]:
+    """Many who share the planted words, long and short, so that pages split and rows spill over."""
+    chance = Random(5)
+    return [
+        {
+            **PERSON,
+            "EmailAddress": f"{n}{PERSON['EmailAddress']}",
+            "Notes": "Bartholomew " * chance.choice([0, 3, 900]),
+        }
+        for n in range(count)
+    ]
+
+
+def test_after_confirmation_nothing_is_left(tmp_path: Path) -> None:
+    """Half a minute after the last of 200 rows is confirmed, long ones among them, and after closing too."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.process() as outbox:
+            await outbox.put_many(persons(200))
+            await outbox.put(CARTOON)
+            await outbox.drained()
+            await asyncio.sleep(service.TIDY_EVERY + 1.0)
+            assert_no_trace(machine.path)
+            assert await by_state(outbox) == {"confirmed": 201}
+        assert_no_trace(machine.path)
+
+    play(tmp_path, deliver, look_every=1.0)
+
+
+async def _pending(machine: Machine, outbox: Outbox) -> None:
+    machine.books.faults = Faults(outage=(0.0, 1e12), outage_fault="401")
+    await outbox.put_many(persons(40))
+    await asyncio.sleep(60.0)
+    assert await by_state(outbox) == {"pending": 40}
+
+
+async def _sending(machine: Machine, outbox: Outbox) -> None:
+    machine.books.faults = Faults(latency=20.0)
+    await asyncio.sleep(0.1)
+    await asyncio.gather(*map(outbox.put, persons(40)))
+    await asyncio.sleep(12.0)
+    assert (await by_state(outbox))["sending"] > 20
+
+
+async def _accepted(machine: Machine, outbox: Outbox) -> None:
+    await outbox.put_many(persons(40))
+    await asyncio.sleep(10.0)
+    assert (await by_state(outbox)).keys() == {"accepted"}
+
+
+async def _rejected(machine: Machine, outbox: Outbox) -> None:
+    await outbox.put_many({**person, "mx_Nope": "x"} for person in persons(40))
+    await asyncio.sleep(120.0)
+    assert await by_state(outbox) == {"rejected": 40}
+
+
+STATES: dict[str, Callable[[Machine, Outbox], Awaitable[None]]] = {
+    "pending": _pending,
+    "sending": _sending,
+    "accepted": _accepted,
+    "rejected": _rejected,
+}
+
+
+@pytest.mark.parametrize("bring", STATES.values(), ids=STATES)
+def test_after_forget_nothing_is_left(
+    bring: Callable[[Machine, Outbox], Awaitable[None]], tmp_path: Path
+) -> None:
+    """Of rows in any state, when it returns; rows of others stay, and what was not on its way is never
+    sent."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.process() as outbox:
+            await bring(machine, outbox)
+            kept = await outbox.put({**CARTOON, "mx_Nope": "x"})
+            sent = set(machine.books.attempts)
+            assert await outbox.forget(Phone="91 99887 76655") == 40
+            assert_no_trace(machine.path, b"Remains")
+            machine.books.faults = Faults(latency=0.04)
+            async with asyncio.timeout(20_000.0):
+                await outbox.drained()
+            assert_no_trace(machine.path)
+            assert set(machine.books.attempts) - sent <= {
+                body for body in machine.books.attempts if "kept@" in body
+            }
+            states = {item.id: item.state for item in await items(outbox)}
+            assert states[kept.id] == "rejected"
+        assert_no_trace(machine.path)
+
+    rate = 0.5 if bring is _accepted else 6000.0
+    play(
+        tmp_path,
+        deliver,
+        options={"rate_limit": RateLimit(1000, per=5.0)},
+        limit=None,
+        attributes=["EmailAddress", "Phone", "FirstName", "Notes"],
+        processing_rate=rate,
+        look_every=1.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rows"),
+    [
+        ({"EmailAddress": "BARTH.quist+CRM@planted-mail.example "}, 2),
+        ({"Phone": "(+91) 99887-76655"}, 2),
+        ({"ProspectID": "ABCD"}, 1),
+        ({"mx_Nick": "barth"}, 1),
+        ({"EmailAddress": "nobody@example.com", "Phone": "919988776655"}, 2),
+        ({"EmailAddress": "barth.quist@planted-mail.example"}, 0),
+        ({"Phone": "9988776655"}, 0),
+        ({"FirstName": "Bartholomew", "Phone": "000"}, 2),
+    ],
+)
+async def test_forget_finds_a_person_by_any_value(wanted: dict[str, str], rows: int, tmp_path: Path) -> None:
+    """In other capitals, with other punctuation; each value is enough; another number is another person."""
+    async with Outbox(tmp_path / "leads.db") as outbox:
+        await outbox.put(PERSON)
+        await outbox.put(
+            {"EmailAddress": PERSON["EmailAddress"], "ProspectID": "abcd"}, search_by="EmailAddress"
+        )
+        await outbox.put({"Phone": "91 9988776655", "mx_Nick": "Barth", "FirstName": "BARTHOLOMEW"})
+        await outbox.put_many(lead(number) for number in range(1200))
+        assert await outbox.forget(**wanted) == rows
+        assert len(await items(outbox)) == 1203 - rows
+        if rows == 2 and "Phone" in wanted:
+            assert "ProspectID" in str((await items(outbox))[0].lead)
+
+
+def test_rejected_rows_are_erased_when_they_were_kept_long_enough(tmp_path: Path) -> None:
+    """The row, its key and the exception's name stay; values and LeadSquared's words go."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.process(keep_rejected=3600.0) as outbox:
+            await outbox.put({**PERSON, "mx_Bartholomew": "x"}, key="form-1", update_behavior="DoNotUpdate")
+            await outbox.drained()
+            (item,) = await items(outbox)
+            assert "mx_Bartholomew" in str(item.reason)
+            await asyncio.sleep(3500.0)
+            (item,) = await items(outbox)
+            assert item.lead is not None
+            await asyncio.sleep(3700.0 + 2 * service.TIDY_EVERY)
+            (item,) = await items(outbox)
+            assert (item.state, item.lead, item.key) == ("rejected", None, "form-1")
+            assert item.reason == "MXUnknownAttributeException"
+            assert_no_trace(machine.path)
+            await outbox.requeue(item, lead={**CARTOON, "mx_N": "x"})
+            await outbox.drained()
+            assert await by_state(outbox) == {"confirmed": 1}
+            assert await outbox.purge(older_than=0) == 1
+            assert await items(outbox) == []
+        assert_no_trace(machine.path)
+
+    play(tmp_path, deliver, attributes=["EmailAddress", "Phone", "FirstName", "mx_N"], look_every=5.0)
+
+
+@pytest.mark.parametrize(
+    ("reason", "kept"),
+    [
+        (
+            "MXDuplicateEntryException: A lead with Barth.Quist+crm@planted-mail.example exists",
+            "MXDuplicateEntryException",
+        ),
+        ("MXSomething", "MXSomething"),
+        ("Bartholomew cannot be a lead", None),
+        ("Bartholomew: cannot be a lead", None),
+        ("MX Bartholomew", None),
+    ],
+)
+def test_of_words_that_may_name_a_person_only_the_exceptions_name_is_kept(
+    reason: str, kept: str | None, tmp_path: Path
+) -> None:
+    """Whatever LeadSquared's reason looks like, when a forgotten row is refused after all."""
+
+    async def deliver(machine: Machine) -> None:
+        async with Outbox(machine.path) as outbox:
+            first = await outbox.put(PERSON)
+            second = await outbox.put(lead(1))
+            writer = outbox._writer
+            assert writer is not None
+
+            def refuse(store: Store) -> None:
+                store.sending(first.id, 1.0)
+                store.forget({"FirstName": "Bartholomew"}, 10, 0)
+                store.finish(first.id, 2.0, ItemState.REJECTED, is_told=True, reason=reason)
+                store.finish(second.id, 2.0, ItemState.REJECTED, is_told=True, reason=reason)
+                store.erase_rejected(3.0)
+
+            await writer.write(refuse)
+            assert [item.reason for item in await items(outbox)] == [kept, kept]
+            await outbox.purge(older_than=0)
+        assert_no_trace(machine.path)
+
+    play(tmp_path, deliver)
+
+
+def test_purge_leaves_no_trace_of_rejected_rows(tmp_path: Path) -> None:
+    """When it returns; rows that are not final stay, and a purged key is free again."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.process() as outbox:
+            await outbox.put({**PERSON, "mx_Nope": "x"}, key="form-1")
+            await outbox.drained()
+            machine.books.faults = Faults(outage=(0.0, 1e12))
+            await outbox.put(CARTOON, key="form-2")
+            await asyncio.sleep(100.0)
+            assert await outbox.purge(older_than=1000.0) == 0
+            assert await outbox.purge(older_than=50.0) == 1
+            assert_no_trace(machine.path, b"Remains")
+            assert (await outbox.find(["form-1", "form-2"])).keys() == {"form-2"}
+            assert (await outbox.put(CARTOON, key="form-1")).is_new
+
+    play(tmp_path, deliver, attributes=["EmailAddress", "Phone", "FirstName"])
+
+
+async def test_a_process_that_only_puts_forgets_as_well(tmp_path: Path) -> None:
+    """Where nobody delivers it empties the log itself."""
+    async with Outbox(tmp_path / "leads.db") as outbox:
+        await outbox.put_many(persons(100))
+        await outbox.put(CARTOON)
+        assert await outbox.forget(FirstName="bartholomew") == 100
+        assert_no_trace(tmp_path / "leads.db", b"Remains")
+
+
+def test_what_is_forgotten_before_its_turn_is_not_sent(tmp_path: Path) -> None:
+    """Rows that wait for a token in memory go with their row, and take no other row's place."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.process() as outbox:
+            await outbox.put_many(persons(60))
+            await asyncio.sleep(1.0)
+            sent = len(machine.books.attempts)
+            forgotten = await outbox.forget(Phone=PERSON["Phone"])
+            assert forgotten == 60
+            tickets = [await outbox.put(lead(number)) for number in range(60)]
+            await outbox.drained()
+            final = {item.id: item.state for item in await items(outbox)}
+            assert all(final[ticket.id] == "confirmed" for ticket in tickets)
+        planted = [body for body in machine.books.attempts if "planted" in body]
+        assert len(planted) <= sent + 1
+        made = {known.attributes.get("EmailAddress") for known in machine.books.leads.values()}
+        assert {lead(number)["EmailAddress"] for number in range(60)} <= made
+
+    play(tmp_path, deliver)

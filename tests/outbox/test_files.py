@@ -1,0 +1,308 @@
+"""Where an outbox's file lies: for nobody else to read, on a local disk, and nobody else's file."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import shutil
+import sqlite3
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadsquared_async import LeadSquared, Outbox, OutboxError
+from leadsquared_async.outbox import files, schema
+from leadsquared_async.outbox.files import file_system_of
+from tests.clients import KEYS, LEAD
+from tests.outbox.machine import items
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("was_there", [False, True])
+async def test_the_files_are_for_their_owner_only(was_there: bool, tmp_path: Path) -> None:
+    """File, log, shared memory and lock have mode 0600, whatever the umask is and whatever was there
+    before."""
+    path = tmp_path / "leads.db"
+    with umask(0):
+        if was_there:
+            async with Outbox(path) as outbox:
+                await outbox.put(LEAD)
+                for suffix in ("", "-wal"):
+                    shutil.copy(f"{path}{suffix}", f"{path}.copy{suffix}")
+            path = Path(f"{path}.copy")
+            Path(f"{path}.lock").touch()
+            for suffix in ("", "-wal", ".lock"):
+                Path(f"{path}{suffix}").chmod(0o644)
+        async with LeadSquared(**KEYS, host="http://127.0.0.1:9") as lsq, Outbox(path, lsq) as outbox:
+            await outbox.put(LEAD, key="another")
+            await asyncio.sleep(0.05)
+            modes = {file.name: mode_of(file) for file in tmp_path.glob(f"{path.name}*")}
+    wanted = {f"{path.name}{suffix}" for suffix in ("", "-wal", "-shm", ".lock")}
+    assert {name: modes.get(name) for name in wanted} == dict.fromkeys(wanted, 0o600)
+
+
+def _foreign(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE orders (id INTEGER)")
+    connection.commit()
+    connection.close()
+
+
+def _newer(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+
+
+PLACES: dict[str, tuple[Any, str]] = {
+    "another program's database": (_foreign, "another program's database: choose another path"),
+    "a newer version's outbox": (_newer, r"newer version \(schema 99, known up to \d\): upgrade"),
+    "no database": (
+        lambda path: path.write_bytes(b"Name;Phone\n" * 1000),
+        "not a database: choose another path",
+    ),
+    "a folder": (lambda path: path.mkdir(), "Is a directory"),
+    "in a folder that is not there": (
+        lambda path: path.parent.rmdir(),
+        "No such file or directory: check its folder",
+    ),
+    "in a folder that is a file": (
+        lambda path: (path.parent.rmdir(), path.parent.touch()),
+        "Not a directory",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "words"), PLACES.values(), ids=PLACES)
+async def test_a_place_that_cannot_be_used_is_refused_and_left_as_it_was(
+    make: Any, words: str, tmp_path: Path
+) -> None:
+    """With what is wrong and the way out; another program's file keeps its bytes, its mode and its
+    journal."""
+    path = tmp_path / "folder" / "leads.db"
+    path.parent.mkdir()
+    make(path)
+    if path.is_file():
+        path.chmod(0o644)
+    before = path.read_bytes() if path.is_file() else None
+    outbox = Outbox(path)
+    with pytest.raises(OutboxError, match=words) as caught:
+        await outbox.open()
+    assert caught.value.__cause__ is None
+    assert "put" not in str(caught.value)
+    if before is not None:
+        assert path.read_bytes() == before
+        assert mode_of(path) == 0o644
+        assert [file.name for file in path.parent.iterdir()] == ["leads.db"]
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="for POSIX")
+@pytest.mark.parametrize("has_file", [False, True])
+async def test_a_folder_that_may_not_be_written_is_refused(has_file: bool) -> None:
+    """It says that this user may not write there, or the file."""
+    folder = Path(tempfile.mkdtemp())
+    user = os.geteuid()
+    try:
+        if has_file:
+            async with Outbox(folder / "leads.db") as outbox:
+                await outbox.put(LEAD)
+        if user == 0:
+            for file in (folder, *folder.iterdir()):
+                os.chown(file, 65534, 65534)
+        folder.chmod(0o555)
+        if user == 0:
+            os.seteuid(65534)
+        with pytest.raises(OutboxError, match=r"may write|permissions|may not write"):
+            await Outbox(folder / "leads.db").open()
+    finally:
+        if user == 0:
+            os.seteuid(0)
+        folder.chmod(0o755)
+        shutil.rmtree(folder)
+
+
+MOUNTS = r"""
+22 27 0:20 / /proc rw,nosuid shared:12 - proc proc rw
+27 1 259:2 / / rw,relatime shared:1 - ext4 /dev/root rw
+31 27 0:27 / /dev/shm rw,nosuid shared:4 - tmpfs tmpfs rw
+40 27 0:44 / /mnt/share rw,relatime shared:5 - nfs4 server:/share rw
+41 40 8:17 / /mnt/share/local rw,relatime - xfs /dev/sdb1 rw
+42 27 0:46 / /mnt/with\040space rw,relatime - cifs //server/share rw
+43 27 0:47 / /mnt/with\134backslash rw,relatime - fuse.sshfs server: rw
+44 27 0:48 / /over rw,relatime - ext4 /dev/sdc rw
+45 44 0:49 / /over rw,relatime - overlay overlay rw,lowerdir=/a - b
+46 27 0:50 / /caf\303\251 rw,relatime - 9p share rw
+48 27 0:52 / /Füße rw,relatime - 9p share rw
+broken line
+47 27 0:51 / /nothing
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/var/lib/leads.db", "ext4"),
+        ("/dev/shm/leads.db", "tmpfs"),
+        ("/mnt/share/leads.db", "nfs4"),
+        ("/mnt/share/local/leads.db", "xfs"),
+        ("/mnt/shared/leads.db", "ext4"),
+        ("/mnt/share/../leads.db", "ext4"),
+        ("/mnt/with space/leads.db", "cifs"),
+        ("/mnt/with\\backslash/leads.db", "fuse.sshfs"),
+        ("/over/leads.db", "overlay"),
+        ("/café/leads.db", "9p"),
+        ("/Füße/leads.db", "9p"),
+        ("/nothing/leads.db", "ext4"),
+    ],
+)
+def test_the_file_system_is_that_of_the_innermost_mount(path: str, kind: str) -> None:
+    """Of mountinfo as Linux writes it: escapes, mounts in mounts, and one over another."""
+    assert file_system_of(Path(path), MOUNTS) == kind
+
+
+def test_a_link_is_followed_to_where_the_file_lies(tmp_path: Path) -> None:
+    """A link on a local disk to a share is on the share."""
+    share = tmp_path / "share"
+    share.mkdir()
+    (tmp_path / "link").symlink_to(share)
+    mounts = (
+        f"27 1 259:2 / / rw - ext4 /dev/root rw\n40 27 0:44 / {share.resolve()} rw - nfs server:/share rw\n"
+    )
+    assert file_system_of(tmp_path / "link" / "leads.db", mounts) == "nfs"
+    assert file_system_of(tmp_path / "leads.db", mounts) == "ext4"
+    assert file_system_of(tmp_path / "leads.db", "") is None
+
+
+@pytest.mark.parametrize("kind", sorted(files.NETWORK))
+async def test_network_file_systems_are_refused(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By name, and before anything is written there."""
+    monkeypatch.setattr(files, "file_system_of", lambda path: kind)
+    with pytest.raises(OutboxError, match=rf"network file system \({kind}\).*local disk"):
+        await Outbox(tmp_path / "leads.db").open()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("overlay", "mount a volume"), ("tmpfs", "choose a disk"), ("xfs", "")]
+)
+async def test_what_is_gone_with_the_machine_or_container_is_warned_about(
+    kind: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Once, at the opening; it works all the same, and the snapshot names it."""
+    monkeypatch.setattr(files, "file_system_of", lambda path: kind)
+    caplog.set_level(logging.WARNING)
+    async with Outbox(tmp_path / "leads.db") as outbox:
+        await outbox.put(LEAD)
+        assert (await outbox.snapshot()).file_system == kind
+    assert [words in record.message for record in caplog.records] == ([True] if words else [])
+
+
+SECOND = """
+ALTER TABLE items ADD COLUMN weight INTEGER NOT NULL DEFAULT 7;
+CREATE INDEX by_weight ON items (weight)"""
+
+
+async def _at_version_one(path: Path) -> None:
+    async with Outbox(path) as outbox:
+        await outbox.put(LEAD, key="form-1")
+
+
+def _version(path: Path) -> tuple[int, list[tuple[int, ...]]]:
+    connection = sqlite3.connect(path)
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    rows = connection.execute("SELECT weight FROM items").fetchall()
+    connection.close()
+    return version, rows
+
+
+async def test_an_older_file_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows stay; an older version then refuses it."""
+    path = tmp_path / "leads.db"
+    await _at_version_one(path)
+    first = schema.MIGRATIONS
+    monkeypatch.setattr(schema, "MIGRATIONS", (*first, SECOND))
+    async with Outbox(path) as outbox:
+        (item,) = await items(outbox)
+        assert item.lead == LEAD
+        assert not (await outbox.put(LEAD, key="form-1")).is_new
+    assert _version(path) == (2, [(7,)])
+    monkeypatch.setattr(schema, "MIGRATIONS", first)
+    with pytest.raises(OutboxError, match="newer version"):
+        await Outbox(path).open()
+
+
+async def test_a_migration_that_fails_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file stays at its version, whole."""
+    path = tmp_path / "leads.db"
+    await _at_version_one(path)
+    first = schema.MIGRATIONS
+    monkeypatch.setattr(schema, "MIGRATIONS", (*first, SECOND + ";\nCREATE NONSENSE"))
+    with pytest.raises(OutboxError, match="syntax error"):
+        await Outbox(path).open()
+    monkeypatch.setattr(schema, "MIGRATIONS", first)
+    async with Outbox(path) as outbox:
+        assert len(await items(outbox)) == 1
+
+
+def _open_with(migrations: tuple[str, ...], path: Path, ready: Any, results: Any) -> None:
+    async def use() -> int:
+        async with Outbox(path) as outbox:
+            await outbox.put(LEAD, key=str(os.getpid()))
+            return len(await items(outbox))
+
+    schema.MIGRATIONS = migrations
+    ready.wait(10.0)
+    try:
+        asyncio.run(use())
+        results.put("opened")
+    except OutboxError as error:
+        results.put(str(error))
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_processes_that_open_a_file_at_once_make_or_migrate_it_once(is_there: bool, tmp_path: Path) -> None:
+    """Four of them, a new file and an older one alike: each opens it and puts, none meets a half-made
+    schema."""
+    path = tmp_path / "leads.db"
+    if is_there:
+        asyncio.run(_at_version_one(path))
+    spawn = multiprocessing.get_context("spawn")
+    ready, results = spawn.Barrier(4), spawn.Queue()
+    arguments = ((*schema.MIGRATIONS, SECOND), path, ready, results)
+    children = [spawn.Process(target=_open_with, args=arguments) for _ in range(4)]
+    for child in children:
+        child.start()
+    told = [results.get(timeout=30.0) for _ in children]
+    for child in children:
+        child.join(10.0)
+    assert told == ["opened"] * 4
+    version, rows = _version(path)
+    assert (version, len(rows)) == (2, 4 + is_there)

@@ -1,0 +1,233 @@
+"""What stops one lead would stop them all: then every lead is held, few calls are made, and none is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from leadsquared_async.outbox.holding import FEW
+from leadsquared_async.sandbox import Faults, Reply, Request
+from leadsquared_async.sandbox.answers import gateway
+from tests.outbox.machine import Machine, by_state, items, lead, play, until
+
+HOUR = 3600.0
+
+
+def longest_probing(seconds: float) -> int:
+    """Probes that fit in so many seconds: pauses double from 1 s to 900 s, and then stay."""
+    return 10 + int(seconds / 900.0) + 1
+
+
+@pytest.mark.parametrize("fault", ["401", "403", "quota"])
+def test_what_the_account_may_not_do_for_an_hour_costs_no_lead(
+    fault: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Keys revoked, or a quota used up, in the middle of 1,000 rows: all are confirmed in the end, none is
+    rejected, at most ten calls are refused, and it is said once that leads are held and once that they go
+    on."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.process() as outbox:
+            await outbox.put_many(lead(number) for number in range(1000))
+            await asyncio.sleep(1800.0)
+            snapshot = await outbox.snapshot()
+            assert snapshot.blocked is not None
+            assert snapshot.next_probe is not None
+            assert 0.0 <= snapshot.next_probe <= 900.0
+            await outbox.drained()
+            assert await by_state(outbox) == {"confirmed": 1000}
+            assert (await outbox.snapshot()).blocked is None
+        refused = [arrival for arrival in machine.books.arrivals if arrival.outcome != "200"]
+        assert 1 <= len(refused) <= 10
+        assert len(machine.books.leads) == 1000
+        assert machine.books.repeated == 0
+        assert machine.books.most_arrivals() <= 25
+
+    caplog.set_level(logging.WARNING)
+    play(
+        tmp_path,
+        deliver,
+        lambda start: Faults(
+            latency=0.04, jitter=0.04, outage=(start + 60.0, start + 60.0 + HOUR), outage_fault=fault
+        ),
+        look_every=2.0,
+    )
+    events = [getattr(record, "event", None) for record in caplog.records]
+    assert events.count("blocked") == 1
+    assert events.count("unblocked") == 1
+
+
+def test_ten_hours_of_503_and_an_hour_of_500_cost_no_lead(tmp_path: Path) -> None:
+    """Nothing is rejected, all is confirmed, and once pauses have grown there is a probe every 15 minutes."""
+
+    async def deliver(machine: Machine) -> None:
+        down, failing, up = machine.now + 60.0, machine.now + 10 * HOUR, machine.now + 11 * HOUR
+        async with machine.process() as outbox:
+            await outbox.put_many(lead(number) for number in range(400))
+            await asyncio.sleep(failing - machine.now)
+            machine.books.faults = Faults(latency=0.04, outage=(failing, up), outage_fault="500")
+            await outbox.drained()
+            assert await by_state(outbox) == {"confirmed": 400}
+        bad = [arrival for arrival in machine.books.arrivals if arrival.outcome in {"503", "500"}]
+        # 32 rows under way, each three times at most, and the polls of one sweep.
+        ramp = 3 * 32 + 10
+        assert len(bad) <= ramp + longest_probing(up - down)
+        grown = [arrival for arrival in bad if arrival.time >= down + 1800.0]
+        assert all(late.time - early.time >= 850.0 for early, late in itertools.pairwise(grown))
+        assert len(machine.books.leads) == 400
+
+    play(
+        tmp_path,
+        deliver,
+        lambda start: Faults(latency=0.04, outage=(start + 60.0, start + 10 * HOUR)),
+        look_every=5.0,
+    )
+
+
+@pytest.mark.parametrize("poison_is_a_form", [False, True])
+def test_a_row_that_always_gets_a_500_holds_up_nobody_for_long(
+    tmp_path: Path, poison_is_a_form: bool
+) -> None:
+    """The other 300 rows take little longer than without it; it stays pending, and is tried again seldom."""
+
+    async def deliver(machine: Machine) -> None:
+        start = machine.now
+        _fail_at(machine, "poison")
+        poison = {"EmailAddress": "poison@example.com"}
+        async with machine.process() as outbox:
+            if poison_is_a_form:
+                await outbox.put(poison, key="poison")
+            await outbox.put_many([lead(number) for number in range(150)])
+            if not poison_is_a_form:
+                await outbox.put_many([poison])
+            await outbox.put_many([lead(number) for number in range(150, 300)])
+
+            async def others_are_confirmed() -> bool:
+                return (await by_state(outbox)).get("confirmed", 0) == 300
+
+            await until(others_are_confirmed)
+            assert machine.now - start < 300.0  # 600 calls at 4.9 a second take 122 s
+            await asyncio.sleep(HOUR)
+            (left,) = await items(outbox, "pending")
+            assert left.lead == poison
+            before = len(machine.books.arrivals)
+            await asyncio.sleep(HOUR)
+            assert len(machine.books.arrivals) - before <= 8
+            assert left.attempts <= 3 * longest_probing(HOUR)
+
+    play(tmp_path, deliver, look_every=1.0)
+
+
+def test_while_the_keys_are_revoked_nothing_is_asked_for_either(tmp_path: Path) -> None:
+    """Rows that were accepted wait with the others: following them makes no calls of its own."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.process() as outbox:
+            await outbox.put_many(lead(number) for number in range(50))
+            await asyncio.sleep(30.0)
+            assert (await by_state(outbox)) == {"accepted": 50}
+            machine.books.faults = Faults(outage=(machine.now, machine.now + HOUR), outage_fault="401")
+            await outbox.drained()
+            assert await by_state(outbox) == {"confirmed": 50}
+        assert machine.books.by_outcome["401"] <= 10
+
+    play(tmp_path, deliver, processing_rate=1.0, look_every=1.0)
+
+
+def test_an_outbox_that_starts_while_the_keys_are_revoked_waits(tmp_path: Path) -> None:
+    """It holds its rows from the first answer on, and sends them when the keys work again."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.process() as outbox:
+            await outbox.put_many(lead(number) for number in range(100))
+            await outbox.drained()
+            assert await by_state(outbox) == {"confirmed": 100}
+        assert machine.books.by_outcome["401"] <= 32 + 8
+
+    play(
+        tmp_path, deliver, lambda start: Faults(latency=0.04, outage=(0.0, start + HOUR), outage_fault="401")
+    )
+
+
+def test_outages_at_random_moments_lose_nothing(tmp_path: Path) -> None:
+    """Whichever fault comes when, rows that identify their lead are all confirmed, and leads are not
+    doubled."""
+
+    async def deliver(machine: Machine) -> None:
+        chance = Random(7)
+        async with machine.process() as outbox:
+            for block in range(6):
+                await outbox.put_many(lead(number + 50 * block) for number in range(50))
+                fault = chance.choice(
+                    ["401", "403", "quota", "500", "502", "503", "504", "html", "reset", "lost"]
+                )
+                begin = machine.now + chance.uniform(0.0, 20.0)
+                machine.books.faults = Faults(
+                    latency=0.04, outage=(begin, begin + chance.uniform(1.0, 200.0)), outage_fault=fault
+                )
+                await asyncio.sleep(chance.uniform(0.0, 300.0))
+            await outbox.drained()
+            assert await by_state(outbox) == {"confirmed": 300}
+        assert len(machine.books.leads) == 300
+
+    play(tmp_path, deliver, look_every=1.0)
+
+
+def test_a_form_does_not_wait_for_rows_that_leadsquared_fails_at(tmp_path: Path) -> None:
+    """Hours after the last other lead, with a few rows left that always get a 500, a form leaves within a
+    second and is confirmed."""
+
+    async def deliver(machine: Machine) -> None:
+        _fail_at(machine, "poison")
+        async with machine.process() as outbox:
+            await outbox.put_many({"EmailAddress": f"poison{number}@example.com"} for number in range(5))
+            await asyncio.sleep(5 * HOUR)
+            for form in range(4):
+                start = machine.now
+                ticket = await outbox.put(lead(form))
+                await machine.arrival_of(f'"p{form}@example.com"')
+                assert machine.now - start <= 1.0
+                await asyncio.sleep(HOUR / 2)
+                rows = {item.id: item.state for item in await items(outbox)}
+                assert rows[ticket.id] == "confirmed"
+            assert await by_state(outbox) == {"pending": 5, "confirmed": 4}
+
+    play(tmp_path, deliver, look_every=5.0)
+
+
+def test_forms_that_come_during_an_outage_do_not_add_to_its_calls(tmp_path: Path) -> None:
+    """After the first few that failed, forms wait for the next probe like all others: in ten hours of 503,
+    with one form a minute, no more calls are made than without."""
+
+    async def deliver(machine: Machine) -> None:
+        machine.books.faults = Faults(latency=0.04, outage=(0.0, machine.now + 10 * HOUR))
+        async with machine.process() as outbox:
+            for form in range(600):
+                await outbox.put(lead(form))
+                await asyncio.sleep(60.0)
+            failed = len(machine.books.arrivals)
+            assert failed <= 3 + FEW + longest_probing(10 * HOUR)
+            await outbox.drained()
+            assert await by_state(outbox) == {"confirmed": 600}
+
+    play(tmp_path, deliver, look_every=10.0)
+
+
+def _fail_at(machine: Machine, words: str) -> None:
+    """From now on LeadSquared fails (500) at every submission that holds these words."""
+    answer = machine.account._answer
+
+    def fail(request: Request, *rest: Any) -> Reply:
+        return (
+            gateway(500, "Internal server error")
+            if words.encode() in request.body
+            else answer(request, *rest)
+        )
+
+    machine.account._answer = fail  # type: ignore[method-assign]

@@ -1,0 +1,278 @@
+"""A lead that `put` returned for is on disk, once for each key."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadsquared_async import ConfigurationError, InvalidLead, KeyReused, Outbox, OutboxError, OutboxFull
+from leadsquared_async.outbox import ItemState, OutboxEntry, store, writer
+from tests.clients import LEAD
+from tests.outbox.machine import items, lead
+
+
+@pytest.fixture
+async def outbox(tmp_path: Path) -> AsyncIterator[Outbox]:
+    """One that puts only, on a real file."""
+    async with Outbox(tmp_path / "leads.db") as running:
+        yield running
+
+
+def rows_of(path: Path) -> int:
+    """How many rows are on disk, as another program sees them."""
+    connection = sqlite3.connect(path)
+    try:
+        return int(connection.execute("SELECT count(*) FROM items").fetchone()[0])
+    finally:
+        connection.close()
+
+
+async def test_when_put_returns_the_row_is_on_disk(outbox: Outbox) -> None:
+    """Another connection sees it at once, and the ticket says which row it is."""
+    for number in range(3):
+        ticket = await outbox.put(lead(number), key=f"form-{number}")
+        assert (ticket.id, ticket.key, ticket.is_new, ticket.state) == (
+            number + 1,
+            f"form-{number}",
+            True,
+            "pending",
+        )
+        assert rows_of(outbox.path) == number + 1
+
+
+SETS = {"mx_A": {"x": "1", "y": "2"}, "mx_B": {"z": "3", "w": "4"}}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_same"),
+    [
+        (LEAD, dict(reversed(LEAD.items())), True),
+        ({"A": "1", "B": "2", "C": None}, {"C": None, "B": "2", "A": "1"}, True),
+        ({"mx_A": {"x": "1", "y": "2"}, "B": "1"}, {"B": "1", "mx_A": {"y": "2", "x": "1"}}, True),
+        (LEAD, {**LEAD, "FirstName": "bret"}, False),
+        (LEAD, {**LEAD, "LastName": "Lee"}, False),
+        ({"A": "1", "B": "2"}, {"A": "2", "B": "1"}, False),
+        # Whose pieces are the same, cut at what looks like a border.
+        ({"A": "1},{2", "B": "3},{4"}, {"A": "1},{4", "B": "3},{2"}, False),
+        ({"A": '"},{"Attribute":"B'}, {"A": "", "B": ""}, False),
+        (SETS, {"mx_A": {"x": "1", "w": "4"}, "mx_B": {"z": "3", "y": "2"}}, False),
+    ],
+)
+async def test_a_key_is_one_lead(
+    first: dict[str, Any], second: dict[str, Any], is_same: bool, outbox: Outbox
+) -> None:
+    """The same lead under a known key adds nothing, in whichever order it comes; another one is refused."""
+    ticket = await outbox.put(first, key="form-1")
+    if is_same:
+        again = await outbox.put(second, key="form-1")
+        assert (again.id, again.is_new) == (ticket.id, False)
+    else:
+        with pytest.raises(KeyReused, match="'form-1' belongs to another lead"):
+            await outbox.put(second, key="form-1")
+    assert rows_of(outbox.path) == 1
+
+
+async def test_other_options_make_another_lead_of_it(outbox: Outbox) -> None:
+    """SearchBy and update_behavior belong to what a key stands for; a reference does not."""
+    await outbox.put(LEAD, key="k", reference="one")
+    assert not (await outbox.put(LEAD, key="k", reference="two")).is_new
+    with pytest.raises(KeyReused):
+        await outbox.put(LEAD, key="k", search_by="EmailAddress")
+    with pytest.raises(KeyReused):
+        await outbox.put(LEAD, key="k", update_behavior="DoNotUpdate")
+
+
+async def test_rows_without_a_key_are_as_many_as_are_put(outbox: Outbox) -> None:
+    """The same lead twice without a key is two rows."""
+    for _ in range(3):
+        assert (await outbox.put(LEAD)).is_new
+    assert rows_of(outbox.path) == 3
+
+
+async def test_a_conflict_among_puts_that_share_a_commit_fails_alone(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred at once take a few commits; the one whose key is another lead's is refused, the others are
+    in."""
+    commits = 0
+    commit = writer._commit
+
+    def counted(store: Any, works: Any) -> Any:
+        nonlocal commits
+        commits += bool(works)
+        return commit(store, works)
+
+    monkeypatch.setattr(writer, "_commit", counted)
+    results = await asyncio.gather(
+        *(outbox.put(lead(number), key="same" if number in {40, 60} else None) for number in range(100)),
+        return_exceptions=True,
+    )
+    assert isinstance(results[60], KeyReused)
+    assert not any(isinstance(result, BaseException) for result in results[:60] + results[61:])
+    assert rows_of(outbox.path) == 99
+    assert commits <= 3
+
+
+async def test_many_processes_may_put_at_once(tmp_path: Path) -> None:
+    """Three outboxes on one file, in one loop here: every put is in, once for each key."""
+    boxes = [Outbox(tmp_path / "leads.db") for _ in range(3)]
+    for box in boxes:
+        await box.open()
+    tickets = await asyncio.gather(
+        *(box.put(lead(number), key=str(number)) for number in range(200) for box in boxes)
+    )
+    assert sum(ticket.is_new for ticket in tickets) == 200
+    assert rows_of(tmp_path / "leads.db") == 200
+    for box in boxes:
+        await box.aclose()
+
+
+async def test_numbers_are_never_used_twice(outbox: Outbox) -> None:
+    """A row that is put after the youngest was deleted is another row, not that one again: whoever still
+    knows the deleted one by its number does not take the new one for it."""
+    first = await outbox.put({"Phone": "1"})
+    assert await outbox.forget(Phone="1") == 1
+    second = await outbox.put({"Phone": "2"})
+    assert second.id > first.id
+    await outbox.discard(second.id)
+    assert (await outbox.put({"Phone": "3"})).id > second.id
+
+
+async def test_put_many_puts_what_comes_before_a_fault(outbox: Outbox) -> None:
+    """The lead at fault is named by its error; those before it are in, those after it are not."""
+
+    def broken(number: int) -> dict[str, Any]:
+        return lead(number) if number != 700 else {"EmailAddress": ["a"]}
+
+    with pytest.raises(InvalidLead, match="EmailAddress"):
+        await outbox.put_many(broken(number) for number in range(1000))
+    assert rows_of(outbox.path) == 700
+    await outbox.put(lead(0), key="taken")
+    with pytest.raises(KeyReused):
+        await outbox.put_many(
+            OutboxEntry(lead(number), key="taken" if number == 320 else None) for number in range(1000)
+        )
+    assert rows_of(outbox.path) == 701 + 320
+
+
+async def test_put_many_counts_what_is_new_of_any_source(outbox: Outbox) -> None:
+    """Of lists, generators and asynchronous generators, of leads and entries, known keys left out."""
+
+    async def paced() -> AsyncIterator[dict[str, str]]:
+        for number in range(1200):
+            yield lead(number)
+
+    assert await outbox.put_many(paced()) == 1200
+    entries = [OutboxEntry(lead(number), key=str(number), reference=f"r{number}") for number in range(10)]
+    assert await outbox.put_many(entries) == 10
+    assert await outbox.put_many([*entries, OutboxEntry(lead(10), key="10")]) == 1
+    assert await outbox.put_many([]) == 0
+    assert await outbox.put_many([LEAD], search_by="EmailAddress", update_behavior="DoNotUpdate") == 1
+    *_, last = await items(outbox)
+    assert last.lead == {**LEAD, "SearchBy": "EmailAddress"}
+    found = await outbox.find(["3", "nope", "10"])
+    assert {key: item.reference for key, item in found.items()} == {"3": "r3", "10": None}
+
+
+async def test_an_error_of_the_source_keeps_what_it_gave_before(outbox: Outbox) -> None:
+    """It reaches the caller as it is; the leads before it are in."""
+
+    def rows() -> Any:
+        yield from (lead(number) for number in range(7))
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await outbox.put_many(rows())
+    assert rows_of(outbox.path) == 7
+
+
+async def test_a_full_outbox_refuses_what_is_new_and_keeps_what_it_has(tmp_path: Path) -> None:
+    """From max_bytes on put raises OutboxFull; a known key is still known, and after a purge there is
+    room."""
+    async with Outbox(tmp_path / "leads.db", max_bytes=100_000) as outbox:
+        await outbox.put(LEAD, key="first")
+        with pytest.raises(OutboxFull, match="100,000 bytes"):
+            await _put_each(outbox, 10_000)
+        before = rows_of(outbox.path)
+        with pytest.raises(OutboxFull):
+            await outbox.put_many([LEAD])
+        assert not (await outbox.put(LEAD, key="first")).is_new
+        assert rows_of(outbox.path) == before
+        snapshot = await outbox.snapshot()
+        assert snapshot.size >= snapshot.max_bytes == 100_000
+        for item in await items(outbox, "pending"):
+            await outbox.discard(item)
+        assert (await outbox.put(lead(1))).is_new
+
+
+@pytest.mark.parametrize("key", ["", "x" * 501, 7, b"k"])
+async def test_a_key_is_a_string_of_a_sensible_length(key: Any, outbox: Outbox) -> None:
+    """Anything else is refused before it is stored."""
+    with pytest.raises(ConfigurationError, match="key"):
+        await outbox.put(LEAD, key=key)
+    with pytest.raises(ConfigurationError, match="key"):
+        await outbox.put_many([OutboxEntry(LEAD, key=key)])
+    assert rows_of(outbox.path) == 0
+
+
+async def test_a_put_whose_caller_leaves_takes_nothing_from_the_others(outbox: Outbox) -> None:
+    """Of fifty puts in one commit, those not cancelled return, and each row is there once at most."""
+    tasks = [asyncio.create_task(outbox.put(lead(number), key=str(number))) for number in range(50)]
+    await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result).__name__ for result in results] == ["CancelledError", "Ticket"] * 25
+    found = await outbox.find([str(number) for number in range(50)])
+    assert {str(number) for number in range(1, 50, 2)} <= found.keys()
+
+
+@pytest.mark.parametrize("state", ["", "done", 3])
+async def test_there_are_six_states_and_no_other(state: Any, outbox: Outbox) -> None:
+    """An unknown one is refused with those that there are."""
+    with pytest.raises(ConfigurationError, match="pending, sending, accepted, confirmed, rejected, unknown"):
+        await items(outbox, state)
+    for known in ItemState:
+        assert await items(outbox, known) == []
+
+
+async def test_a_file_that_is_held_by_another_program_is_an_error_with_a_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction of others that does not end makes put fail; nothing of it is stored, and the next
+    goes."""
+    monkeypatch.setattr(store, "BUSY", 50)
+    async with Outbox(tmp_path / "leads.db") as outbox:
+        other = sqlite3.connect(outbox.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(OutboxError, match="another program holds it"):
+            await outbox.put(LEAD, key="form-1")
+        other.execute("ROLLBACK")
+        other.close()
+        assert (await outbox.put(LEAD, key="form-1")).is_new
+
+
+async def test_a_disk_that_is_full_refuses_the_put_and_takes_the_next_one_again(outbox: Outbox) -> None:
+    """Nothing is half stored: what failed is not there, and its key is free."""
+    await outbox.put(LEAD, key="first")
+    assert outbox._writer is not None
+    await outbox._writer.read(lambda store: store.connection.execute("PRAGMA max_page_count = 1").fetchone())
+    with pytest.raises(OutboxError, match="free some disk"):
+        await _put_each(outbox, 300)
+    known = rows_of(outbox.path)
+    await outbox._writer.read(
+        lambda store: store.connection.execute("PRAGMA max_page_count = 1000000").fetchone()
+    )
+    assert known < 301
+    await _put_each(outbox, 300)
+    assert rows_of(outbox.path) == 301
+
+
+async def _put_each(outbox: Outbox, count: int) -> None:
+    for number in range(count):
+        await outbox.put(lead(number, Notes="x" * 400), key=f"n{number}")

@@ -1,0 +1,179 @@
+"""The limit holds across processes: one that follows another counts the other's calls."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+
+import pytest
+
+from leadsquared_async import Outbox
+from leadsquared_async.outbox import service
+from leadsquared_async.sandbox import Faults
+from tests.outbox.machine import Machine, by_state, lead, play
+
+
+async def forms(outbox: Outbox, first: int, count: int) -> None:
+    """So many at once, which spend a burst if there is one."""
+    await asyncio.gather(*(outbox.put(lead(number)) for number in range(first, first + count)))
+
+
+@pytest.mark.parametrize("latency", [0.02, 0.4, 3.0])
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_restart_never_exceeds_the_limit(is_killed: bool, latency: float, tmp_path: Path) -> None:
+    """After a clean close and after a crash, at any moment and with a burst to send on both sides, no 5
+    seconds hold more than 25 arrivals, and the server refuses nothing."""
+
+    async def deliver(machine: Machine) -> None:
+        chance = Random(2)
+        for life in range(8):
+            kind = machine.crashing if is_killed else machine.process
+            async with kind() as outbox:
+                await asyncio.sleep(chance.choice([0.0, 0.05]))
+                await forms(outbox, 40 * life, 40)
+                await asyncio.sleep(chance.uniform(0.0, 12.0))
+            await asyncio.sleep(chance.choice([0.0, 0.3, 4.0]))
+        async with machine.process() as outbox:
+            await outbox.drained()
+            assert await by_state(outbox) == {"confirmed": 320}
+        assert machine.books.most_arrivals() <= 25
+        assert machine.books.over_limit == 0
+
+    play(tmp_path, deliver, Faults(latency=latency, jitter=latency), counting="sliding-log")
+
+
+def test_the_clients_own_calls_count_too(tmp_path: Path) -> None:
+    """A capture that goes past the outbox, right after it was opened, waits like a row of it."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.crashing() as outbox:
+            await asyncio.sleep(0.05)
+            await forms(outbox, 0, 25)
+            await asyncio.sleep(0.2)
+        client = machine.client()
+        async with client, Outbox(machine.path, client) as outbox:
+            await asyncio.gather(*(client.leads.capture(lead(100 + number)) for number in range(25)))
+            await outbox.drained()
+        client = machine.client()
+        async with client, Outbox(machine.path, client):
+            await asyncio.gather(*(client.leads.capture(lead(200 + number)) for number in range(25)))
+        assert machine.books.most_arrivals() <= 25
+
+    play(tmp_path, deliver, counting="sliding-log")
+
+
+def test_a_process_that_sends_nothing_does_not_make_the_one_before_forgotten(tmp_path: Path) -> None:
+    """What it knows of earlier calls it hands on."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.crashing() as outbox:
+            await asyncio.sleep(0.05)
+            await forms(outbox, 0, 25)
+            await asyncio.sleep(0.2)
+            assert machine.operations["capture"] == 25
+        # LeadSquared has them, and nothing is left to be sent.
+        async with Outbox(machine.path) as outbox:
+            await outbox.forget(**lead(0))
+            for number in range(25):
+                await outbox.forget(**lead(number))
+        for _ in range(2):
+            async with machine.process(confirm=False):
+                await asyncio.sleep(0.5)
+        async with machine.process() as outbox:
+            await asyncio.sleep(0.05)
+            await forms(outbox, 100, 25)
+            await outbox.drained()
+        assert machine.books.most_arrivals() <= 25
+
+    play(tmp_path, deliver, counting="sliding-log")
+
+
+@pytest.mark.parametrize("is_client_closed_first", [False, True])
+def test_a_restart_long_after_a_clean_close_sends_at_once(
+    is_client_closed_first: bool, tmp_path: Path
+) -> None:
+    """A burst of 25 leaves without a wait; a minute after a close the calls before it count no more."""
+
+    async def deliver(machine: Machine) -> None:
+        client = machine.client()
+        await client.__aenter__()
+        outbox = Outbox(machine.path, client)
+        await outbox.open()
+        await forms(outbox, 0, 40)
+        await outbox.drained()
+        if is_client_closed_first:
+            await client.aclose()
+        await outbox.aclose()
+        await client.aclose()
+        async with machine.process():
+            pass  # one that is closed at once leaves no wrong word either
+        await asyncio.sleep(60.0)
+        before = len(machine.books.arrivals)
+        async with machine.process() as outbox:
+            await asyncio.sleep(0.05)
+            await forms(outbox, 100, 25)
+            await asyncio.sleep(0.2)
+            assert len(machine.books.arrivals) - before == 25
+            await outbox.drained()
+        assert machine.books.most_arrivals() <= 25
+
+    play(tmp_path, deliver)
+
+
+def test_after_a_crash_the_first_call_waits_for_two_windows_and_no_longer(tmp_path: Path) -> None:
+    """Nobody knows when the process before made its last call: ten seconds, then it goes on."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.crashing() as outbox:
+            await asyncio.sleep(1.0)
+        await asyncio.sleep(100.0)
+        start = machine.now
+        async with machine.process() as outbox:
+            await asyncio.sleep(0.1)
+            await outbox.put(lead(1))
+            await outbox.drained()
+        first = machine.books.arrivals[0].time - start
+        assert 9.9 <= first <= 10.5
+
+    play(tmp_path, deliver)
+
+
+def test_a_process_that_was_forked_off_does_not_pass_for_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the parent's memory from the moment of the fork, not the calls since."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.process() as outbox:
+            await asyncio.sleep(0.05)
+            await forms(outbox, 0, 25)
+            await asyncio.sleep(0.2)
+        parent = service._process
+        client = machine.client()  # with a bucket that has seen nothing
+        service._process = parent
+        monkeypatch.setattr(service, "os", SimpleNamespace(getpid=lambda: 1))
+        async with client, Outbox(machine.path, client) as outbox:
+            await asyncio.sleep(0.05)
+            await forms(outbox, 100, 25)
+            await outbox.drained()
+        assert machine.books.most_arrivals() <= 25
+
+    play(tmp_path, deliver, counting="sliding-log")
+
+
+def test_a_second_outbox_in_the_same_process_need_not_wait(tmp_path: Path) -> None:
+    """This process remembers its calls by itself: a close and an opening cost no time."""
+
+    async def deliver(machine: Machine) -> None:
+        client = machine.client()
+        async with client:
+            for life in range(3):
+                async with Outbox(machine.path, client) as outbox:
+                    await asyncio.sleep(0.05)
+                    await forms(outbox, 5 * life, 5)
+                    await asyncio.sleep(0.2)
+                    assert machine.operations["capture"] == 5 * (life + 1)
+
+    play(tmp_path, deliver, processing_rate=1.0)
