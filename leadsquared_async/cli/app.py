@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from leadsquared_async import __version__
+from leadsquared_async.cli.capture import CaptureOptions, run_capture
+from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.demo import LIMIT, run_demo
+from leadsquared_async.cli.doctor import run_doctor
+from leadsquared_async.cli.exits import ending
+from leadsquared_async.cli.following import Asked, run_metrics, run_status, run_wait
+from leadsquared_async.cli.mapping import LeadMapping
+from leadsquared_async.cli.options import AsJson, Host, Rate, Region, clock_time, duration, pairs
+from leadsquared_async.cli.outbox_app import outbox as outbox_app
 from leadsquared_async.cli.sandbox import run_sandbox, sandbox_options
+from leadsquared_async.cli.source import Reading
+from leadsquared_async.cli.talk import Talk, logs_told
+from leadsquared_async.resources.submission import UpdateBehavior
 
 app = typer.Typer(
     name="leadsquared",
@@ -19,6 +31,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they show local variables: keys and leads
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(outbox_app)
+
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="RequestIDs.")]
+IdFile = Annotated[
+    str | None,
+    typer.Option("--file", help="A file with one a line, or with a column RequestID as --out writes it."),
+]
+OfOutbox = Annotated[Path | None, typer.Option("--outbox", help="An outbox: those of its accepted rows.")]
+OutcomesFile = Annotated[
+    Path | None, typer.Option("--out", help="Write the outcomes with LeadSquared's reasons, as CSV.")
+]
 
 
 def _version(wanted: bool) -> None:
@@ -34,6 +58,202 @@ def leadsquared(
     ] = False,
 ) -> None:
     """Send leads to LeadSquared's Async API, and try it without an account."""
+
+
+@app.command()
+def capture(  # noqa: PLR0917 - each parameter is an option of the command line
+    file: Annotated[str, typer.Argument(metavar="FILE", help="CSV or JSON; - for standard input.")],
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="COLUMN=NAME", help="The schema name that a column becomes."),
+    ] = None,
+    constants: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="What every lead gets, such as Source=Website."),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="A column that is not sent.")
+    ] = None,
+    verbatim: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="A column where 12E+3 or #N/A is meant, and no damage."),
+    ] = None,
+    dates: Annotated[
+        list[str] | None, typer.Option("--date", metavar="COLUMN", help="A column that holds dates or times.")
+    ] = None,
+    date_format: Annotated[
+        str | None, typer.Option(help="How dates are written, such as %d/%m/%Y %H:%M; by default ISO 8601.")
+    ] = None,
+    timezone: Annotated[
+        str | None, typer.Option(help="The zone that times are in, such as Asia/Kolkata.")
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Your own id of each row; by default all that is sent of it."),
+    ] = None,
+    search_by: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The attribute that LeadSquared finds a lead by.")
+    ] = None,
+    update_behavior: Annotated[
+        UpdateBehavior | None, typer.Option(help="What to leave alone on a lead that is found.")
+    ] = None,
+    format: Annotated[  # noqa: A002 - the option's name
+        str | None, typer.Option(help="csv, jsonl or json; by default recognised.")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Such as windows-1252; by default recognised.")] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help='Between cells, one character or "tab"; by default recognised.')
+    ] = None,
+    outbox: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file that leads wait in; by default FILE.outbox, for standard input "
+            "leads-from-stdin.outbox in this folder, for a sandbox ….sandbox.outbox."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write what became of each row, as CSV.")] = None,
+    rejects: Annotated[
+        Path | None, typer.Option(help="Write the rows to be mended, each with its reason.")
+    ] = None,
+    no_confirm: Annotated[
+        bool, typer.Option("--no-confirm", help="Do not follow leads to their outcome.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the whole file, say what it will cost, and send nothing.")
+    ] = False,
+    stop_at: Annotated[
+        str | None, typer.Option(metavar="HH:MM", help="Stop in good order at this time of day.")
+    ] = None,
+    left_over: Annotated[
+        Literal["send", "drop"] | None,
+        typer.Option(help="What to do with rows of an earlier run that this file does not make any more."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    rate: Rate = None,
+    host: Host = None,
+    region: Region = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send the rows of a file, each to its outcome; the same command again goes on where it stopped.
+
+    Exits with 0 if all are delivered, 1 if some are rejected, 2 if nothing could be sent, 3 if some are left,
+    4 if the account lets nothing through.
+
+    Example: leadsquared capture leads.csv --map "E-mail=EmailAddress" --set Source=Website
+    """
+    talk = Talk(as_json=as_json)
+    names, values = pairs("--map", columns), pairs("--set", constants)
+    with ending("capture", talk), logs_told(talk):
+        options = CaptureOptions(
+            file=file,
+            reading=Reading(format=format, encoding=encoding, delimiter=delimiter),
+            mapping=LeadMapping(
+                columns=names,
+                constants=values,
+                ignored=ignore or (),
+                dates=dates or (),
+                date_format=date_format,
+                timezone=timezone,
+                verbatim=verbatim or (),
+                key_column=key,
+                search_by=search_by,
+            ),
+            update_behavior=update_behavior,
+            connection=Connection(host, region, rate),
+            outbox=outbox,
+            out=out,
+            rejects=rejects,
+            confirm=not no_confirm,
+            dry_run=dry_run,
+            stop_at=None if stop_at is None else clock_time("--stop-at", stop_at),
+            left_over=left_over,
+            yes=yes,
+        )
+        status = run_capture(options, talk)
+    raise typer.Exit(status)
+
+
+@app.command()
+def status(  # noqa: PLR0917 - each parameter is an option of the command line
+    ids: Ids = None,
+    file: IdFile = None,
+    outbox: OfOutbox = None,
+    out: OutcomesFile = None,
+    rate: Rate = None,
+    host: Host = None,
+    region: Region = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look once at what became of RequestIDs.
+
+    Exits with 0 if all succeeded, 1 if some failed or are not known, 3 if some are not finished.
+
+    Example: leadsquared status 3f2a1c9e-5b7d-4e0f-9a68-1c2d3e4f5a6b
+    """
+    talk = Talk(as_json=as_json)
+    with ending("status", talk), logs_told(talk):
+        ended = run_status(Asked(ids or (), file, outbox, out), Connection(host, region, rate), talk)
+    raise typer.Exit(ended)
+
+
+@app.command()
+def wait(  # noqa: PLR0917 - each parameter is an option of the command line
+    ids: Ids = None,
+    file: IdFile = None,
+    outbox: OfOutbox = None,
+    out: OutcomesFile = None,
+    timeout: Annotated[
+        str, typer.Option(metavar="DURATION", help="How long to wait at most, for all of them.")
+    ] = "10m",
+    rate: Rate = None,
+    host: Host = None,
+    region: Region = None,
+    as_json: AsJson = False,
+) -> None:
+    """Follow RequestIDs until LeadSquared has finished with them.
+
+    Exits with 0 if all succeeded, 1 if some failed or are not known, 3 if some are not finished in time.
+
+    Example: leadsquared wait --file outcomes.csv --timeout 30m
+    """
+    talk = Talk(as_json=as_json)
+    seconds = duration("--timeout", timeout)
+    with ending("wait", talk), logs_told(talk):
+        asked = Asked(ids or (), file, outbox, out)
+        ended = run_wait(asked, Connection(host, region, rate), talk, seconds)
+    raise typer.Exit(ended)
+
+
+@app.command()
+def metrics(host: Host = None, region: Region = None, as_json: AsJson = False) -> None:
+    """Show how long LeadSquared's queue of captures is, and how fast it is processed.
+
+    Example: leadsquared metrics --json
+    """
+    talk = Talk(as_json=as_json)
+    with ending("metrics", talk), logs_told(talk):
+        ended = run_metrics(Connection(host, region), talk)
+    raise typer.Exit(ended)
+
+
+@app.command()
+def doctor(
+    outbox: Annotated[Path | None, typer.Option(help="An outbox to look at as well.")] = None,
+    rate: Rate = None,
+    host: Host = None,
+    region: Region = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is configured and from where, and check it with calls that change nothing.
+
+    Exits with 0 if nothing is wrong, 2 if something is missing, 3 without an answer, 4 if it is refused.
+
+    Example: leadsquared doctor --outbox leads.csv.outbox
+    """
+    talk = Talk(as_json=as_json)
+    with ending("doctor", talk), logs_told(talk):
+        ended = run_doctor(Connection(host, region, rate), outbox, talk)
+    raise typer.Exit(ended)
 
 
 @app.command()

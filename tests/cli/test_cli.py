@@ -13,9 +13,13 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import typer
 from rich.console import Console
+from typer.testing import CliRunner
 
+import leadsquared_async
 from leadsquared_async.cli import demo as demo_module
+from leadsquared_async.cli.app import app
 from leadsquared_async.cli.demo import run_demo
 from leadsquared_async.sandbox import Faults
 
@@ -26,12 +30,42 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize("command", ["demo", "sandbox"])
+def commands_of(group: typer.Typer) -> list[str]:
+    """The names of a group's commands, those of its own groups in front of theirs."""
+    names = [command.callback.__name__ for command in group.registered_commands if command.callback]
+    for inner in group.registered_groups:
+        assert inner.typer_instance is not None
+        names += [f"{inner.typer_instance.info.name} {name}" for name in commands_of(inner.typer_instance)]
+    return names
+
+
+@pytest.mark.parametrize("command", commands_of(app))
 def test_every_command_has_help_with_an_example(command: str) -> None:
     """`--help` says what the command does and shows a line to copy."""
-    finished = run(command, "--help")
-    assert finished.returncode == 0
-    assert f"Example: leadsquared {command}" in finished.stdout
+    helped = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "120"})
+    assert helped.exit_code == 0
+    assert f"Example: leadsquared {command} " in helped.stdout
+
+
+def test_there_are_all_commands() -> None:
+    """The list that the test above goes through, so that it cannot become empty."""
+    subcommands = ["stats", "items", "drain", "requeue", "forget", "export", "purge"]
+    assert commands_of(app) == [
+        *("capture", "status", "wait", "metrics", "doctor", "demo", "sandbox"),
+        *(f"outbox {name}" for name in subcommands),
+    ]
+
+
+@pytest.mark.parametrize("option", ["access", "secret", "api", "key=", "credentials"])
+def test_no_option_takes_a_key(option: str) -> None:
+    """Keys would stand in the process list and in the shell's history."""
+    helped = CliRunner().invoke(app, ["capture", "--help"], env={"COLUMNS": "120"})
+    assert f"--{option}" not in helped.stdout
+
+
+def test_the_program_starts_as_a_module_too() -> None:
+    """`python -m leadsquared_async` is `leadsquared`."""
+    assert run("--version").stdout == f"{leadsquared_async.__version__}\n"
 
 
 @pytest.mark.parametrize(

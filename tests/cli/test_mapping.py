@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from leadsquared_async import lead as leads
 from leadsquared_async.cli import mapping
 from leadsquared_async.cli.mapping import LeadMapping, Refused
-from leadsquared_async.cli.tables import REASON, Row
+from leadsquared_async.cli.rows import REASON, Row
 from leadsquared_async.lead import encode
 
 SECRET = "zq-private-4711"

@@ -1,0 +1,264 @@
+"""`leadsquared capture`: the rows of a file to LeadSquared, through an outbox, each to its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from leadsquared_async import LeadSquaredError, Outbox, QueueMetrics
+from leadsquared_async.cli.connecting import Connection
+from leadsquared_async.cli.delivering import Delivered, Ending, Kinds, deliver
+from leadsquared_async.cli.durations import seconds_until, spoken
+from leadsquared_async.cli.estimate import Estimate, estimate
+from leadsquared_async.cli.exits import ExitStatus
+from leadsquared_async.cli.mapping import LeadMapping
+from leadsquared_async.cli.progress import Progress
+from leadsquared_async.cli.putting import Checked, Put, check, put, withdraw
+from leadsquared_async.cli.reports import Files, Outcomes, report
+from leadsquared_async.cli.source import STDIN, Reading, Source
+from leadsquared_async.cli.stopping import Stop
+from leadsquared_async.cli.summary import Summary
+from leadsquared_async.cli.talk import Talk
+from leadsquared_async.config import LOOPBACK
+from leadsquared_async.resources.submission import UpdateBehavior
+
+__all__ = ["CaptureOptions", "default_outbox", "run_capture"]
+
+WORTH_AN_ESTIMATE = 1000
+REFUSALS_SHOWN = 10
+METRICS_WITHIN = 10.0
+STDIN_OUTBOX = "leads-from-stdin.outbox"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureOptions:
+    """What the command was told.
+
+    Attributes:
+        file: to be read; "-" for standard input.
+        reading: how.
+        mapping: how rows become leads.
+        update_behavior: what to leave alone on leads that are found.
+        connection: to LeadSquared.
+        outbox: that the rows go through; None for the usual one.
+        out: where to write what became of each row.
+        rejects: where to write the rows to be mended.
+        confirm: whether to follow leads to their outcome.
+        dry_run: whether to check and estimate only.
+        stop_at: when to stop, on the machine's clock.
+        left_over: what to do with rows of an earlier run that the input does not make; None: ask, or send.
+        yes: whether to ask nothing.
+    """
+
+    file: str
+    reading: Reading
+    mapping: LeadMapping
+    update_behavior: UpdateBehavior | None
+    connection: Connection
+    outbox: Path | None
+    out: Path | None
+    rejects: Path | None
+    confirm: bool
+    dry_run: bool
+    stop_at: time | None
+    left_over: Literal["send", "drop"] | None
+    yes: bool
+
+
+def default_outbox(file: str, origin: str) -> Path:
+    """The outbox of an input: beside the file, and another one for trials on this machine."""
+    path = Path(file)
+    if file == STDIN or not path.is_file():
+        path = Path(STDIN_OUTBOX.removesuffix(".outbox"))
+    trial = ".sandbox" if urlsplit(origin).hostname in LOOPBACK else ""
+    return path.with_name(f"{path.name}{trial}.outbox")
+
+
+def run_capture(options: CaptureOptions, talk: Talk) -> ExitStatus:
+    """Run the command.
+
+    Raises:
+        CommandFailedError, Refused, Unreadable, LeadSquaredError, OSError: it cannot begin.
+        Interrupted: before anything was sent.
+    """
+    with Stop(ExitStatus.LEFT) as stop:
+        if options.stop_at is not None:
+            left = seconds_until(options.stop_at, datetime.now(UTC))
+            stop.after(left, f"it is {options.stop_at:%H:%M}")
+            talk.say(f"stops at {options.stop_at:%H:%M}, in {spoken(left)}")
+        return asyncio.run(_Capture(options, talk, stop).run())
+
+
+class _Capture:
+    def __init__(self, options: CaptureOptions, talk: Talk, stop: Stop) -> None:
+        self._options = options
+        self._talk = talk
+        self._stop = stop
+        self._path = options.outbox or default_outbox(options.file, options.connection.origin)
+
+    async def run(self) -> ExitStatus:
+        options, others = self._options, [self._path]
+        if options.file != STDIN:
+            others.append(Path(options.file))
+        if not options.dry_run:
+            options.connection.client()  # a missing key is known before the file is read
+        folder = None if options.dry_run else self._path.parent
+        with (
+            Files(options.out, options.rejects, others) as files,
+            Source(
+                options.file,
+                options.reading,
+                options.mapping,
+                update_behavior=options.update_behavior,
+                host=options.connection.origin,
+                folder=folder,
+            ) as source,
+        ):
+            self._tell_of(source)
+            checked = await self._check(source)
+            plan = await self._estimate(checked)
+            if options.dry_run:
+                return self._dry(source, checked, plan)
+            if plan is not None and not options.yes and not self._talk.ask("Send them?"):
+                self._talk.say("nothing was sent")
+                return ExitStatus.LEFT
+            done = await self._put(source, checked)
+            delivered = await self._deliver(source)
+            outcomes = await self._report(source, files, done)
+            return self._summarise(source, outcomes, done, delivered)
+
+    def _tell_of(self, source: Source) -> None:
+        table = source.table
+        guess = ", a guess: pass --encoding if names look wrong" if table.encoding_is_guessed else ""
+        divided = "" if table.delimiter is None else f", divided by {table.delimiter!r}"
+        self._talk.say(f"{source.name}: {table.format} in {table.encoding}{guess}{divided}")
+        self._talk.say(f"outbox: {self._path}")
+
+    async def _check(self, source: Source) -> Checked:
+        async with AsyncExitStack() as stack:
+            outbox = None
+            if self._path.exists():
+                outbox = await stack.enter_async_context(Outbox(self._path))
+            checked = await check(
+                source, outbox, self._stop, confirm=self._options.confirm, shown=REFUSALS_SHOWN
+            )
+        for flaw in checked.refused:
+            self._talk.say(f"cannot be sent: {flaw}")
+        if (more := checked.refusals - len(checked.refused)) > 0:
+            self._talk.say(f"cannot be sent: {more:,} more; --rejects writes them all into a file")
+        if checked.left_over:
+            self._talk.say(
+                f"the outbox holds {len(checked.left_over):,} more rows of an earlier run with {source.name} "
+                "that this one does not make (the file or the options were changed): they are sent as well, "
+                "unless --left-over drop takes them out"
+            )
+        return checked
+
+    async def _estimate(self, checked: Checked) -> Estimate | None:
+        """What the run will cost, if it is long enough to be worth a question, or a dry run."""
+        options = self._options
+        if not options.dry_run and checked.to_send + checked.to_confirm <= WORTH_AN_ESTIMATE:
+            return None
+        plan = estimate(
+            to_send=checked.to_send,
+            to_confirm=checked.to_send + checked.to_confirm if options.confirm else 0,
+            limit=options.connection.limit,
+            metrics=await self._metrics(),
+        )
+        self._talk.say(
+            f"{checked.rows:,} rows: {checked.to_send:,} to send, {checked.to_confirm:,} to confirm, "
+            f"{checked.before:,} ended in an earlier run, {checked.refusals:,} cannot be sent"
+        )
+        for line in plan.lines():
+            self._talk.say(line)
+        return plan
+
+    async def _metrics(self) -> QueueMetrics | None:
+        try:
+            async with self._options.connection.client(quick=True) as lsq:
+                return await self._stop.unless(lsq.with_options(deadline=METRICS_WITHIN).leads.metrics())
+        except LeadSquaredError as error:
+            self._talk.say(f"LeadSquared did not tell its queue: {error}")
+            return None
+
+    def _dry(self, source: Source, checked: Checked, plan: Estimate | None) -> ExitStatus:
+        status = ExitStatus.NOT_ALL if checked.refusals else ExitStatus.DONE
+        assert plan is not None
+        data: dict[str, Any] = {
+            "input": source.name,
+            "outbox": str(self._path),
+            "dry_run": True,
+            "rows": checked.rows,
+            "to_send": checked.to_send,
+            "to_confirm": checked.to_confirm,
+            "ended_before": checked.before,
+            "refused": checked.refusals,
+            "estimate": plan.data(),
+            "exit": int(status),
+        }
+        self._talk.result(f"{source.name}: nothing was sent, {checked.to_send:,} rows would be", data)
+        return status
+
+    async def _put(self, source: Source, checked: Checked) -> Put:
+        options = self._options
+        async with Outbox(self._path) as outbox:
+            if checked.left_over and self._drops_left_over():
+                withdrawn = await withdraw(outbox, checked.left_over)
+                self._talk.say(f"{withdrawn:,} rows of an earlier run are taken out")
+            return await put(
+                source,
+                outbox,
+                self._stop,
+                search_by=options.mapping.search_by,
+                update_behavior=options.update_behavior,
+                own_keys=options.mapping.key_column is not None,
+                confirm=options.confirm,
+            )
+
+    def _drops_left_over(self) -> bool:
+        options = self._options
+        if options.left_over is None and not options.yes:
+            return not self._talk.ask("Send them as well?")
+        return options.left_over == "drop"
+
+    async def _deliver(self, source: Source) -> Delivered:
+        options = self._options
+        async with Outbox(self._path) as outbox:
+            if (await outbox.snapshot()).oldest is None:
+                return Delivered(Ending.DONE)
+        kinds = Kinds(source.attributes)
+        async with options.connection.client() as lsq:
+            outbox = Outbox(self._path, lsq, confirm=options.confirm)
+            outbox.on_final(kinds.note)
+            async with outbox:
+                with Progress(self._talk, kinds.counts, confirm=options.confirm) as progress:
+                    delivered = await deliver([outbox], self._stop, progress, confirm=options.confirm)
+                if delivered.ending is Ending.STOPPED:
+                    self._talk.say(
+                        f"{delivered.why}: finishing what is on its way; Ctrl-C again leaves at once"
+                    )
+        return delivered
+
+    async def _report(self, source: Source, files: Files, done: Put) -> Outcomes:
+        async with Outbox(self._path) as outbox:
+            return await report(source, outbox, files, reused=done.reused, attributes=source.attributes)
+
+    def _summarise(self, source: Source, outcomes: Outcomes, done: Put, delivered: Delivered) -> ExitStatus:
+        summary = Summary(
+            name=source.name,
+            outbox=self._path,
+            outcomes=outcomes,
+            before=done.delivered,
+            delivered=delivered,
+            confirm=self._options.confirm,
+            out=self._options.out,
+        )
+        for line in summary.advice():
+            self._talk.say(line)
+        self._talk.result(summary.text(), summary.data())
+        return summary.status

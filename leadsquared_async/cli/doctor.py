@@ -1,0 +1,189 @@
+"""`leadsquared doctor`: what is configured, from where, and whether it works."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import stat
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from leadsquared_async import Forbidden, ItemState, LeadSquared, LeadSquaredError, NotFound, Outbox
+from leadsquared_async.cli.connecting import Connection
+from leadsquared_async.cli.exits import ExitStatus, status_of
+from leadsquared_async.cli.stopping import Stop
+from leadsquared_async.cli.talk import Talk
+from leadsquared_async.config import ENVIRONMENT, MASK, hosts_from
+from leadsquared_async.errors import AuthenticationFailed, ConfigurationError, OutboxError
+from leadsquared_async.outbox.files import NETWORK, file_system_of, volatile
+
+__all__ = ["Check", "run_doctor"]
+
+WITHIN = 20.0
+"""Seconds for one call."""
+USER = "/v2/Authentication.svc/UserByAccessKey.Get"
+_SHAPES = {
+    "access_key": (re.compile(r"u\$r[0-9a-f]{32}"), "u$r and 32 hexadecimal digits"),
+    "secret_key": (re.compile(r"[0-9a-f]{40}"), "40 hexadecimal digits"),
+    "api_key": (re.compile(r"[0-9A-Za-z]{40}"), "40 letters and digits"),
+}
+
+Verdict = Literal["ok", "wrong", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: of the thing.
+        verdict: ok, wrong or unknown.
+        detail: what was found; holds no key.
+        status: to exit with if it is wrong.
+    """
+
+    name: str
+    verdict: Verdict
+    detail: str
+    status: ExitStatus = ExitStatus.DONE
+
+    def line(self) -> str:
+        """For people."""
+        return f"{self.verdict:<8} {self.name:<11} {self.detail}"
+
+
+def run_doctor(connection: Connection, outbox: Path | None, talk: Talk) -> ExitStatus:
+    """Look at everything, and tell."""
+    with Stop(ExitStatus.LEFT) as stop:
+        checks = [*_keys(), _host(connection), _limit(connection)]
+        checks += asyncio.run(stop.unless(_live(connection)))
+        if outbox is not None:
+            checks.append(_outbox(outbox))
+    status = max(check.status for check in checks)
+    rows = [{**asdict(check), "status": int(check.status)} for check in checks]
+    text = "\n".join(check.line() for check in checks)
+    talk.result(text, {"checks": rows, "exit": int(status)})
+    return status
+
+
+def _keys() -> list[Check]:
+    return [_key(name) for name in _SHAPES]
+
+
+def _key(name: str) -> Check:
+    """Whether a key is there and looks like one; its characters are shown nowhere."""
+    variable = ENVIRONMENT[name]
+    value = os.environ.get(variable)
+    if not value:
+        return Check(name, "wrong", f"{variable} is not set", ExitStatus.USAGE)
+    shape, usual = _SHAPES[name]
+    said = f"{MASK}, {len(value)} characters, from {variable}"
+    if shape.fullmatch(value):
+        return Check(name, "ok", said)
+    return Check(name, "unknown", f"{said}; it usually is {usual}")
+
+
+def _host(connection: Connection) -> Check:
+    try:
+        hosts = hosts_from(connection.host, None, connection.region, os.environ)
+    except ConfigurationError as error:
+        return Check("host", "wrong", str(error), ExitStatus.USAGE)
+    if connection.host is not None or connection.region is not None:
+        source = "--host" if connection.host is not None else "--region"
+    else:
+        source = ENVIRONMENT["host" if os.environ.get(ENVIRONMENT["host"]) else "region"]
+    sync = f"; synchronous host {hosts.sync_host}" if hosts.sync_host else "; no synchronous host is known"
+    return Check("host", "ok", f"{hosts.host}, from {source}{sync}")
+
+
+def _limit(connection: Connection) -> Check:
+    try:
+        limit = connection.limit
+    except ConfigurationError as error:
+        return Check("rate limit", "wrong", str(error), ExitStatus.USAGE)
+    if connection.rate is not None:
+        source = "--rate"
+    else:
+        variable = ENVIRONMENT["rate_limit"]
+        source = variable if os.environ.get(variable) else "default; a smaller plan needs its own"
+    return Check("rate limit", "ok", f"{limit.calls} calls in {limit.per:g} s, from {source}")
+
+
+async def _live(connection: Connection) -> list[Check]:
+    checks: list[Check] = []
+    try:
+        client = connection.client(quick=True)
+    except ConfigurationError as error:
+        checks.append(Check("calls", "unknown", f"none was made: {error}", ExitStatus.USAGE))
+    else:
+        async with client as lsq:
+            quick = lsq.with_options(deadline=WITHIN)
+            checks += [await _api_key(quick), await _accepted(quick, connection)]
+    return checks
+
+
+async def _api_key(lsq: LeadSquared) -> Check:
+    """Ask for the queue: that takes the x-api-key only, and changes nothing."""
+    began = time.monotonic()
+    try:
+        queue = await lsq.leads.metrics()
+    except Forbidden as error:
+        return Check("x-api-key", "wrong", str(error), ExitStatus.ACCOUNT)
+    except NotFound as error:
+        return Check("x-api-key", "unknown", f"the host answers, and has no metrics: {error}")
+    except LeadSquaredError as error:
+        return Check("x-api-key", "unknown", str(error), status_of(error))
+    took = time.monotonic() - began
+    return Check(
+        "x-api-key",
+        "ok",
+        f"accepted, answered in {took:.2f} s; {queue.pending:,} requests are queued",
+    )
+
+
+async def _accepted(lsq: LeadSquared, connection: Connection) -> Check:
+    """Whether LeadSquared knows the access key: its synchronous API tells that without a lead."""
+    if hosts_from(connection.host, None, connection.region, os.environ).sync_host is None:
+        return Check(
+            "keys",
+            "unknown",
+            "not checked: without a region there is no call that takes them, but to submit a lead",
+        )
+    try:
+        await lsq.request("GET", USER, host="sync", keys="all")
+    except AuthenticationFailed as error:
+        return Check("keys", "wrong", str(error), ExitStatus.ACCOUNT)
+    except LeadSquaredError as error:
+        return Check("keys", "unknown", str(error), status_of(error))
+    return Check("keys", "ok", "LeadSquared knows the user of the access key")
+
+
+def _outbox(path: Path) -> Check:
+    kind = file_system_of(path)
+    place = f"on {kind or 'a file system that is not known'}"
+    if kind in NETWORK:
+        said = f"{place}, a network file system, where it would be damaged: choose a local disk"
+        return Check("outbox", "wrong", said, ExitStatus.USAGE)
+    warning = "" if (why := volatile(kind)) is None else f", {why}"
+    verdict: Verdict = "unknown" if warning else "ok"
+    if not path.exists():
+        if not os.access(path.parent, os.W_OK):
+            return Check("outbox", "wrong", f"{path.parent}: cannot be written", ExitStatus.USAGE)
+        return Check("outbox", verdict, f"{path}: not there yet; {place}{warning}")
+    mode = stat.S_IMODE(path.stat().st_mode)
+    try:
+        counts = asyncio.run(_counts(path))
+    except OutboxError as error:
+        return Check("outbox", "wrong", str(error), ExitStatus.USAGE)
+    said = ", ".join(f"{state} {count:,}" for state, count in counts.items() if count) or "empty"
+    others = "" if not mode & 0o077 else "; others could read it, which opening it has ended"
+    return Check("outbox", verdict, f"{path}: {said}; mode {mode:04o}{others}; {place}{warning}")
+
+
+async def _counts(path: Path) -> Mapping[ItemState, int]:
+    async with Outbox(path) as outbox:
+        return (await outbox.snapshot()).counts

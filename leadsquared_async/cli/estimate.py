@@ -1,0 +1,101 @@
+"""What a run will cost: calls, and the time until each stage is over. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from leadsquared_async.cli.durations import spoken
+from leadsquared_async.config import RateLimit
+from leadsquared_async.models import QueueMetrics
+
+__all__ = ["STATUS_CALLS", "Estimate", "estimate"]
+
+STATUS_CALLS = 1.35
+"""A lead, until its outcome is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What is to come.
+
+    Attributes:
+        submissions: leads to be sent.
+        status_calls: calls to learn their outcomes.
+        rate: the limit that they share.
+        submit: seconds until all are sent.
+        confirm: seconds that the status calls take; they begin while leads are sent, and go after them.
+        queue: requests that wait at LeadSquared already; None if it did not say.
+        pace: requests that LeadSquared processed a minute lately, which is no more than it was given; None if
+            it did not say.
+        process: seconds until it has processed all at that pace; None if that is not known.
+    """
+
+    submissions: int
+    status_calls: int
+    rate: str
+    submit: float
+    confirm: float
+    queue: int | None
+    pace: float | None
+    process: float | None
+
+    @property
+    def calls(self) -> int:
+        """All calls together."""
+        return self.submissions + self.status_calls
+
+    @property
+    def total(self) -> float:
+        """Seconds until all is known, if LeadSquared keeps up."""
+        return self.submit + self.confirm
+
+    def lines(self) -> list[str]:
+        """For people."""
+        said = [
+            f"{self.calls:,} calls at {self.rate} s: {self.submissions:,} to submit, {spoken(self.submit)}"
+        ]
+        if self.status_calls:
+            said[0] += f"; {self.status_calls:,} to confirm, {spoken(self.confirm)} more"
+        if self.process is not None:
+            said.append(
+                f"LeadSquared has {self.queue:,} in its queue and processed {self.pace:.0f} a minute lately; "
+                f"at that pace it takes {spoken(self.process)} to process all"
+            )
+        elif self.queue is not None:
+            said.append(
+                f"LeadSquared has {self.queue:,} in its queue and processed none lately: how long it will "
+                "take to process them is unknown"
+            )
+        else:
+            said.append("how long LeadSquared will take to process them is unknown: it did not say")
+        return [*said, f"about {spoken(self.total)} in all, if LeadSquared keeps up"]
+
+    def data(self) -> dict[str, Any]:
+        """For programs."""
+        return {**asdict(self), "calls": self.calls, "total": self.total}
+
+
+def estimate(
+    *, to_send: int, to_confirm: int, limit: RateLimit, metrics: QueueMetrics | None = None
+) -> Estimate:
+    """Estimate a run.
+
+    Args:
+        to_send: leads that are not accepted yet.
+        to_confirm: leads, those among them, whose outcome is to be learnt; 0 if none is.
+        limit: that the calls keep to.
+        metrics: of LeadSquared's queue; None if they are not known.
+    """
+    polls = round(to_confirm * STATUS_CALLS)
+    rate = None if metrics is None or metrics.rate_per_minute <= 0 else metrics.rate_per_minute / 60
+    return Estimate(
+        submissions=to_send,
+        status_calls=polls,
+        rate=str(limit),
+        submit=to_send * limit.spacing,
+        confirm=polls * limit.spacing,
+        queue=None if metrics is None else metrics.pending,
+        pace=None if metrics is None else metrics.rate_per_minute,
+        process=None if rate is None or metrics is None else (metrics.pending + to_send) / rate,
+    )

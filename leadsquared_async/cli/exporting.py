@@ -1,0 +1,84 @@
+"""`leadsquared outbox export`: rows with their values, for their owner."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from leadsquared_async import ItemState, Outbox
+from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
+from leadsquared_async.cli.outboxes import check_files, row_of
+from leadsquared_async.cli.private_files import Draft, open_private
+from leadsquared_async.cli.talk import Talk
+
+__all__ = ["Form", "run_export"]
+
+Form = Literal["jsonl", "csv"]
+
+
+def run_export(
+    files: Sequence[Path],
+    state: ItemState | None,
+    out: Path | None,
+    form: Form,
+    talk: Talk,
+) -> ExitStatus:
+    """Write rows with their values into a private file, or to standard output unless that is a terminal.
+
+    Raises:
+        CommandFailedError, OutboxError: a file is not there, or no outbox.
+        OSError: the file cannot be written.
+    """
+    check_files(files)
+    if out is None and sys.stdout.isatty():
+        raise CommandFailedError("rows hold personal data, and this is a terminal; pass --out FILE or a pipe")
+    with ExitStack() as stack:
+        draft = None if out is None else stack.enter_context(Draft(out))
+        if draft is None:
+            written = asyncio.run(_export(files, state, form, sys.stdout))
+        else:
+            with os.fdopen(open_private(draft.part), "w", encoding="utf-8", newline="") as file:
+                written = asyncio.run(_export(files, state, form, file))
+            draft.place()
+            talk.result(f"{written:,} rows in {out}", {"rows": written, "out": str(out)})
+    return ExitStatus.DONE
+
+
+async def _rows(
+    files: Sequence[Path], state: ItemState | None
+) -> AsyncIterator[tuple[dict[str, Any], Mapping[str, Any]]]:
+    for path in files:
+        async with Outbox(path) as outbox:
+            async for item in outbox.items(state):
+                row = {**row_of(path, item), "key": item.key, "reason": item.reason}
+                yield row, item.lead or {}
+
+
+async def _export(files: Sequence[Path], state: ItemState | None, form: Form, file: TextIO) -> int:
+    written = 0
+    if form == "jsonl":
+        async for row, lead in _rows(files, state):
+            file.write(json.dumps({**row, "lead": lead or None}, ensure_ascii=False) + "\n")
+            written += 1
+        return written
+    attributes = dict.fromkeys([name async for _, lead in _rows(files, state) for name in lead])
+    writer = csv.writer(file)
+    async for row, lead in _rows(files, state):
+        if not written:
+            writer.writerow([*row, *attributes])
+        values = [_cell(lead.get(name)) for name in attributes]
+        writer.writerow([*("" if value is None else value for value in row.values()), *values])
+        written += 1
+    return written
+
+
+def _cell(value: str | Mapping[str, str] | None) -> str:
+    """A field set has no place in a cell but as JSON."""
+    return (value or "") if isinstance(value, str | None) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,259 @@
+"""`leadsquared status`, `wait` and `metrics`: what became of RequestIDs, and of LeadSquared's queue."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import os
+import time
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from leadsquared_async import (
+    ItemState,
+    LeadSquared,
+    LeadSquaredError,
+    NotFound,
+    Outbox,
+    RequestState,
+    RequestStatus,
+    StillProcessing,
+)
+from leadsquared_async.cli.connecting import Connection
+from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, status_of
+from leadsquared_async.cli.private_files import Draft, open_private
+from leadsquared_async.cli.reasons import kind_of
+from leadsquared_async.cli.source import in_pieces
+from leadsquared_async.cli.stopping import Interrupted, Stop
+from leadsquared_async.cli.tables import open_table
+from leadsquared_async.cli.talk import Talk
+from leadsquared_async.tracking.look import request_id_of
+
+__all__ = ["Asked", "ids_in", "run_metrics", "run_status", "run_wait"]
+
+COLUMNS = ("RequestID", "LeadID", "Outcome", "Reason")
+ID_COLUMN = "RequestID"
+AT_ONCE = 32
+"""Looks under way at the same moment."""
+FOLLOWED = 1000
+"""Requests that are followed at the same moment."""
+NOT_FOUND, NO_ANSWER = "not found", "no answer"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which RequestIDs a command is about, and where to write the answers.
+
+    Attributes:
+        ids: as arguments.
+        file: with more of them; None if there is none.
+        outbox: whose accepted rows are meant; None if there is none.
+        out: the file for outcomes and reasons; None if nobody wants it.
+    """
+
+    ids: Sequence[str]
+    file: str | None
+    outbox: Path | None
+    out: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    request_id: str
+    state: str
+    status: ExitStatus
+    lead_id: str | None = None
+    created: bool | None = None
+    reason: str | None = field(default=None, repr=False)
+
+    @property
+    def kind(self) -> str | None:
+        return None if self.state != RequestState.FAILED else kind_of(self.reason)
+
+    def line(self) -> str:
+        said = (self.request_id, f"{self.state:<10}", self.lead_id, self.kind)
+        return "  ".join(part for part in said if part).rstrip()
+
+    def data(self) -> dict[str, Any]:
+        return {
+            "request_id": self.request_id,
+            "state": self.state,
+            "lead_id": self.lead_id,
+            "created": self.created,
+            "kind": self.kind,
+        }
+
+
+def run_status(asked: Asked, connection: Connection, talk: Talk) -> ExitStatus:
+    """Look once at each RequestID.
+
+    Raises:
+        CommandFailedError, LeadSquaredError, OSError: it cannot begin, or the account lets nothing through.
+    """
+    return _run(asked, connection, talk, timeout=None)
+
+
+def run_wait(asked: Asked, connection: Connection, talk: Talk, timeout: float) -> ExitStatus:
+    """Follow each RequestID until it is final, for so many seconds at most.
+
+    Raises:
+        CommandFailedError, LeadSquaredError, OSError: it cannot begin, or the account lets nothing through.
+    """
+    return _run(asked, connection, talk, timeout=timeout)
+
+
+def run_metrics(connection: Connection, talk: Talk) -> ExitStatus:
+    """Ask for LeadSquared's queue of captures.
+
+    Raises:
+        LeadSquaredError: it did not answer.
+    """
+
+    async def ask() -> None:
+        async with connection.client(quick=True) as lsq:
+            queue = await stop.unless(lsq.leads.metrics())
+        talk.result(
+            f"pending {queue.pending:,}, longest wait {queue.max_delay:g} s, "
+            f"processed {queue.rate_per_minute:g} a minute",
+            {
+                "pending": queue.pending,
+                "max_delay": queue.max_delay,
+                "rate_per_minute": queue.rate_per_minute,
+            },
+        )
+
+    with Stop(ExitStatus.LEFT) as stop:
+        asyncio.run(ask())
+    return ExitStatus.DONE
+
+
+def ids_in(path: str) -> list[str]:
+    """The RequestIDs in a file: one a line, or a column RequestID, as `capture --out` writes it.
+
+    Raises:
+        Unreadable, OSError: the file cannot be read.
+    """
+    with open_table(path, format="csv", delimiter=None) as table:
+        columns = table.columns or ()
+        if ID_COLUMN in columns:
+            return [row.cells[ID_COLUMN].strip() for row in table if row.cells[ID_COLUMN].strip()]
+        if len(columns) > 1:
+            raise CommandFailedError(f"{path}: has no column RequestID, and more than one id in a line")
+        return [*columns, *(cell.strip() for row in table for cell in row.cells.values())]
+
+
+def _run(asked: Asked, connection: Connection, talk: Talk, timeout: float | None) -> ExitStatus:
+    async def ask(stop: Stop) -> list[_Outcome]:
+        ids = await _ids(asked)
+        if not ids:
+            talk.say("no RequestID is open")
+            return []
+        async with connection.client(quick=True) as lsq:
+            if timeout is None:
+                return await _look(lsq, ids, stop)
+            return await _wait(lsq, ids, stop, timeout, talk)
+
+    def run() -> list[_Outcome]:
+        with Stop(ExitStatus.LEFT) as stop:
+            return asyncio.run(ask(stop))
+
+    if asked.out is None:
+        outcomes = run()
+    else:
+        with Draft(asked.out) as draft:
+            outcomes = run()
+            _write(draft, outcomes)
+    status = max((outcome.status for outcome in outcomes), default=ExitStatus.DONE)
+    requests = [outcome.data() for outcome in outcomes]
+    text = "\n".join(outcome.line() for outcome in outcomes)
+    talk.result(text, {"requests": requests, "exit": int(status)})
+    return status
+
+
+async def _ids(asked: Asked) -> list[str]:
+    ids = [*asked.ids, *(ids_in(asked.file) if asked.file is not None else [])]
+    if asked.outbox is not None:
+        if not asked.outbox.is_file():
+            raise CommandFailedError(f"{asked.outbox}: there is no such outbox")
+        async with Outbox(asked.outbox) as outbox:
+            items = outbox.items(ItemState.ACCEPTED)
+            ids += [item.request_id async for item in items if item.request_id is not None]
+    elif not ids:
+        raise CommandFailedError("name a RequestID, or pass --file or --outbox")
+    return list(dict.fromkeys(map(request_id_of, ids)))
+
+
+async def _look(lsq: LeadSquared, ids: Iterable[str], stop: Stop) -> list[_Outcome]:
+    async def look(request_id: str) -> _Outcome:
+        try:
+            return _of(await lsq.leads.status(request_id))
+        except LeadSquaredError as error:
+            return _without_answer(request_id, error)
+
+    outcomes: list[_Outcome] = []
+    for piece in in_pieces(ids, AT_ONCE):
+        outcomes += await stop.unless(_all(map(look, piece)))
+    return outcomes
+
+
+async def _all(asking: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    return await asyncio.gather(*asking)
+
+
+async def _wait(
+    lsq: LeadSquared, ids: Sequence[str], stop: Stop, timeout: float, talk: Talk
+) -> list[_Outcome]:
+    """The outcomes in the order of the ids; those that a Ctrl-C came before are left as they are."""
+    outcomes = {name: _Outcome(name, RequestState.QUEUED, ExitStatus.LEFT) for name in ids}
+    ends = time.monotonic() + timeout
+    room = asyncio.Semaphore(FOLLOWED)
+
+    async def follow(name: str) -> None:
+        # Not by `wait_many`, which an id that LeadSquared does not know would end for all of them.
+        async with room:
+            if (left := ends - time.monotonic()) <= 0:
+                return
+            try:
+                outcomes[name] = _of(await lsq.leads.wait(name, deadline=left))
+            except LeadSquaredError as error:
+                outcomes[name] = _without_answer(name, error)
+
+    try:
+        await stop.unless(_all(map(follow, ids)))
+    except Interrupted:
+        talk.say("interrupted: what is queued stays queued, wait again later")
+    return list(outcomes.values())
+
+
+def _of(status: RequestStatus) -> _Outcome:
+    if not status.is_final:
+        exit_status = ExitStatus.LEFT
+    else:
+        exit_status = ExitStatus.DONE if status.succeeded else ExitStatus.NOT_ALL
+    return _Outcome(
+        status.request_id, status.state.value, exit_status, status.lead_id, status.created, status.reason
+    )
+
+
+def _without_answer(request_id: str, error: LeadSquaredError) -> _Outcome:
+    """An account's fault would meet all: it is raised."""
+    if isinstance(error, NotFound):
+        return _Outcome(request_id, NOT_FOUND, ExitStatus.NOT_ALL)
+    if status_of(error) is ExitStatus.ACCOUNT:
+        raise error
+    if isinstance(error, StillProcessing):
+        return _Outcome(request_id, RequestState.QUEUED, ExitStatus.LEFT)
+    return _Outcome(request_id, NO_ANSWER, ExitStatus.LEFT, reason=str(error))
+
+
+def _write(draft: Draft, outcomes: Sequence[_Outcome]) -> None:
+    with os.fdopen(open_private(draft.part), "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for outcome in outcomes:
+            writer.writerow([outcome.request_id, outcome.lead_id or "", outcome.state, outcome.reason or ""])
+    draft.place()

@@ -1,0 +1,177 @@
+"""The options of `leadsquared outbox ...`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from leadsquared_async import ItemState
+from leadsquared_async.cli.connecting import Connection
+from leadsquared_async.cli.draining import run_drain
+from leadsquared_async.cli.exits import ending
+from leadsquared_async.cli.exporting import Form, run_export
+from leadsquared_async.cli.options import AsJson, Host, OutboxFiles, Rate, Region, duration, pairs
+from leadsquared_async.cli.outboxes import Mending, run_forget, run_items, run_purge, run_requeue, run_stats
+from leadsquared_async.cli.talk import Talk, logs_told
+
+__all__ = ["outbox"]
+
+outbox = typer.Typer(
+    name="outbox",
+    help="Look into outbox files, deliver what is in them, mend it, take it out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+State = Annotated[ItemState | None, typer.Option(help="Rows of this state only.")]
+
+
+@outbox.command()
+def stats(files: OutboxFiles, as_json: AsJson = False) -> None:
+    """Count the rows of each file by state.
+
+    Example: leadsquared outbox stats leads.csv.outbox
+    """
+    talk = Talk(as_json=as_json)
+    with ending("outbox stats", talk), logs_told(talk):
+        status = run_stats(files, talk)
+    raise typer.Exit(status)
+
+
+@outbox.command()
+def items(files: OutboxFiles, state: State = None, as_json: AsJson = False) -> None:
+    """List rows with their RequestIDs and states, without their values.
+
+    Example: leadsquared outbox items leads.csv.outbox --state rejected
+    """
+    talk = Talk(as_json=as_json)
+    with ending("outbox items", talk), logs_told(talk):
+        status = run_items(files, state, talk)
+    raise typer.Exit(status)
+
+
+@outbox.command()
+def drain(  # noqa: PLR0917 - each parameter is an option of the command line
+    files: OutboxFiles,
+    within: Annotated[
+        str | None, typer.Option("--for", metavar="DURATION", help="Stop after a time, such as 10m.")
+    ] = None,
+    until_empty: Annotated[
+        bool,
+        typer.Option("--until-empty", help="Wait out a fault of the account, such as the day's quota, too."),
+    ] = False,
+    no_confirm: Annotated[
+        bool, typer.Option("--no-confirm", help="Do not follow leads to their outcome.")
+    ] = False,
+    rate: Rate = None,
+    host: Host = None,
+    region: Region = None,
+    as_json: AsJson = False,
+) -> None:
+    """Deliver what is left in outbox files, until nothing is or the account lets nothing through.
+
+    Exits as `leadsquared capture` does.
+
+    Example: leadsquared outbox drain leads.csv.outbox --for 10m
+    """
+    talk = Talk(as_json=as_json)
+    with ending("outbox drain", talk), logs_told(talk):
+        status = run_drain(
+            files,
+            Connection(host, region, rate),
+            talk,
+            within=None if within is None else duration("--for", within),
+            until_empty=until_empty,
+            confirm=not no_confirm,
+        )
+    raise typer.Exit(status)
+
+
+@outbox.command()
+def requeue(  # noqa: PLR0917 - each parameter is an option of the command line
+    files: OutboxFiles,
+    state: Annotated[
+        Literal["rejected", "unknown"],
+        typer.Option(help="Which rows. Of unknown ones look first: they may have arrived."),
+    ] = "rejected",
+    reason: Annotated[
+        str | None, typer.Option(help="Rows with this in their reason only, such as MXUnknownAttribute.")
+    ] = None,
+    drop: Annotated[list[str] | None, typer.Option(metavar="NAME", help="An attribute to leave out.")] = None,
+    values: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An attribute to set.")
+    ] = None,
+    search_by: Annotated[str | None, typer.Option(metavar="NAME", help="Another SearchBy.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many rows it would be, and change nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put rejected or unknown rows among those to be sent, mended; `drain` sends them.
+
+    Example: leadsquared outbox requeue leads.csv.outbox --reason MXUnknownAttribute --drop mx_Foo
+    """
+    talk = Talk(as_json=as_json)
+    mending = Mending(ItemState(state), reason, drop or (), pairs("--set", values), search_by)
+    with ending("outbox requeue", talk), logs_told(talk):
+        status = run_requeue(files, mending, talk, dry_run=dry_run)
+    raise typer.Exit(status)
+
+
+@outbox.command()
+def forget(
+    arguments: Annotated[
+        list[str], typer.Argument(metavar="FILE... NAME=VALUE...", help="Outbox files, and who it is.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Erase a person, by the value of an attribute; what waits to be sent is not sent.
+
+    Example: leadsquared outbox forget leads.csv.outbox EmailAddress=bret.lee@example.com
+    """
+    talk = Talk(as_json=as_json)
+    files = [Path(text) for text in arguments if "=" not in text or Path(text).exists()]
+    person = pairs("NAME=VALUE", [text for text in arguments if Path(text) not in files])
+    if not files or not person:
+        raise typer.BadParameter("name at least one file, and one attribute as NAME=VALUE")
+    with ending("outbox forget", talk), logs_told(talk):
+        status = run_forget(files, person, talk)
+    raise typer.Exit(status)
+
+
+@outbox.command()
+def export(
+    files: OutboxFiles,
+    state: State = None,
+    form: Annotated[Form, typer.Option("--format", help="JSON lines or CSV.")] = "jsonl",
+    out: Annotated[Path | None, typer.Option(help="A file for you only; by default standard output.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write rows with their values, keys and reasons: personal data.
+
+    Example: leadsquared outbox export leads.csv.outbox --state rejected --out rejected.jsonl
+    """
+    talk = Talk(as_json=as_json)
+    with ending("outbox export", talk), logs_told(talk):
+        status = run_export(files, state, out, form, talk)
+    raise typer.Exit(status)
+
+
+@outbox.command()
+def purge(
+    files: OutboxFiles,
+    older_than: Annotated[
+        str, typer.Option(metavar="DURATION", help="Since when a row has to be final.")
+    ] = "30d",
+    as_json: AsJson = False,
+) -> None:
+    """Delete final rows, and their keys: what is captured again after that is sent again.
+
+    Example: leadsquared outbox purge leads.csv.outbox --older-than 30d
+    """
+    talk = Talk(as_json=as_json)
+    with ending("outbox purge", talk), logs_told(talk):
+        status = run_purge(files, duration("--older-than", older_than), talk)
+    raise typer.Exit(status)

@@ -1,0 +1,218 @@
+"""`leadsquared outbox ...`: what is in outbox files, mended, taken out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from leadsquared_async import ItemState, Outbox, OutboxItem, OutboxSnapshot
+from leadsquared_async.cli.durations import spoken
+from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
+from leadsquared_async.cli.reasons import kind_of
+from leadsquared_async.cli.talk import Talk
+from leadsquared_async.errors import InvalidLead
+
+__all__ = [
+    "Mending",
+    "check_files",
+    "counts_of",
+    "row_of",
+    "run_forget",
+    "run_items",
+    "run_purge",
+    "run_requeue",
+    "run_stats",
+]
+
+FORGOTTEN = "rows that are on their way stay without their values until their outcome is known"
+
+
+@dataclass(frozen=True, slots=True)
+class Mending:
+    """Which rows are sent again, and what is changed about them first.
+
+    Attributes:
+        state: rejected or unknown.
+        reason: what the reason has to contain, in any case of letters; None: any.
+        drop: attributes that are left out.
+        values: attributes that are set.
+        search_by: another SearchBy.
+    """
+
+    state: ItemState
+    reason: str | None = None
+    drop: Sequence[str] = ()
+    values: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    search_by: str | None = None
+
+    def means(self, item: OutboxItem) -> bool:
+        """Whether a row is one of them."""
+        return self.reason is None or self.reason.casefold() in (item.reason or "").casefold()
+
+
+def run_stats(files: Sequence[Path], talk: Talk) -> ExitStatus:
+    """Count the rows of each file.
+
+    Raises:
+        CommandFailedError, OutboxError: a file is not there, or no outbox.
+    """
+
+    async def stats(path: Path, outbox: Outbox) -> dict[str, Any]:
+        snapshot = await outbox.snapshot()
+        return {"file": str(path), **counts_of(snapshot), "oldest": snapshot.oldest, "size": snapshot.size}
+
+    found = _each(files, stats)
+    lines: list[str] = []
+    for stat in found:
+        counts = ", ".join(f"{state} {stat[state]:,}" for state in ItemState if stat[state]) or "empty"
+        oldest = "" if stat["oldest"] is None else f"; the oldest open one waits {spoken(stat['oldest'])}"
+        lines.append(f"{stat['file']}: {counts}{oldest}; {stat['size']:,} bytes")
+    talk.result("\n".join(lines), {"outboxes": found})
+    return ExitStatus.DONE
+
+
+def run_items(files: Sequence[Path], state: ItemState | None, talk: Talk) -> ExitStatus:
+    """List rows without their values.
+
+    Raises:
+        CommandFailedError, OutboxError: a file is not there, or no outbox.
+    """
+
+    async def listed(path: Path, outbox: Outbox) -> None:
+        async for item in outbox.items(state):
+            row = row_of(path, item)
+            said = (f"{item.id:>7}  {item.state:<9}", item.request_id, item.lead_id, row["kind"])
+            talk.result("  ".join(part for part in (*said, item.reference) if part), row)
+
+    _each(files, listed)
+    return ExitStatus.DONE
+
+
+def run_requeue(files: Sequence[Path], mending: Mending, talk: Talk, *, dry_run: bool) -> ExitStatus:
+    """Put rejected or unknown rows among those that are to be sent, mended.
+
+    Raises:
+        CommandFailedError, OutboxError: a file is not there, or no outbox.
+    """
+
+    async def requeue(_path: Path, outbox: Outbox) -> tuple[int, int]:
+        queued, refused = 0, 0
+        for item in [item async for item in outbox.items(mending.state) if mending.means(item)]:
+            if item.lead is None:
+                refused += 1
+                talk.say(f"row {item.id}: its values are erased; pass the lead in again")
+                continue
+            try:
+                if not dry_run:
+                    await _requeue(outbox, item, mending)
+            except InvalidLead as error:
+                refused += 1
+                talk.say(f"row {item.id}: {error}")
+            else:
+                queued += 1
+        return queued, refused
+
+    results = _each(files, requeue)
+    queued, refused = (sum(counts) for counts in zip(*results, strict=True))
+    status = ExitStatus.NOT_ALL if refused else ExitStatus.DONE
+    verb = "would be sent again" if dry_run else "will be sent again, by `leadsquared outbox drain`"
+    talk.result(
+        f"{queued:,} rows {verb}" + (f", {refused:,} cannot be" if refused else ""),
+        {
+            "requeued": 0 if dry_run else queued,
+            "matched": queued + refused,
+            "refused": refused,
+            "dry_run": dry_run,
+        },
+    )
+    return status
+
+
+def run_forget(files: Sequence[Path], person: Mapping[str, str], talk: Talk) -> ExitStatus:
+    """Erase a person.
+
+    Raises:
+        CommandFailedError, ConfigurationError, OutboxError: a file is not there, or no outbox.
+    """
+
+    async def forget(_path: Path, outbox: Outbox) -> int:
+        return await outbox.forget(**person)
+
+    erased = sum(_each(files, forget))
+    talk.result(f"{erased:,} rows erased; {FORGOTTEN}", {"erased": erased})
+    return ExitStatus.DONE
+
+
+def run_purge(files: Sequence[Path], older_than: float, talk: Talk) -> ExitStatus:
+    """Delete final rows, and their keys.
+
+    Raises:
+        CommandFailedError, OutboxError: a file is not there, or no outbox.
+    """
+
+    async def purge(_path: Path, outbox: Outbox) -> int:
+        return await outbox.purge(older_than)
+
+    purged = sum(_each(files, purge))
+    talk.result(
+        f"{purged:,} rows deleted; what is captured again from the same input is sent again",
+        {"purged": purged},
+    )
+    return ExitStatus.DONE
+
+
+def check_files(files: Iterable[Path]) -> None:
+    """See that they are there: an outbox that is opened would be made.
+
+    Raises:
+        CommandFailedError: one is not.
+    """
+    for path in files:
+        if not path.is_file():
+            raise CommandFailedError(f"{path}: there is no such outbox")
+
+
+def _each(files: Sequence[Path], do: Callable[[Path, Outbox], Coroutine[Any, Any, Any]]) -> list[Any]:
+    """Do something with each file, none of which is made."""
+    check_files(files)
+
+    async def run() -> list[Any]:
+        results: list[Any] = []
+        for path in files:
+            async with Outbox(path) as outbox:
+                results.append(await do(path, outbox))
+        return results
+
+    return asyncio.run(run())
+
+
+def counts_of(snapshot: OutboxSnapshot) -> dict[str, int]:
+    """Rows by state, for programs."""
+    return {state.value: snapshot.counts[state] for state in ItemState}
+
+
+def row_of(path: Path, item: OutboxItem) -> dict[str, Any]:
+    """A row without its values and its key, which may be personal data."""
+    is_rejected = item.state is ItemState.REJECTED
+    return {
+        "file": str(path),
+        "id": item.id,
+        "state": item.state.value,
+        "reference": item.reference,
+        "put_at": item.put_at.isoformat(),
+        "changed_at": item.changed_at.isoformat(),
+        "attempts": item.attempts,
+        "request_id": item.request_id,
+        "lead_id": item.lead_id,
+        "created": item.created,
+        "kind": kind_of(item.reason) if is_rejected else None,
+    }
+
+
+async def _requeue(outbox: Outbox, item: OutboxItem, mending: Mending) -> None:
+    assert item.lead is not None
+    lead = {**item.lead, **mending.values} if mending.values else None
+    await outbox.requeue(item, lead=lead, drop=mending.drop, search_by=mending.search_by)

@@ -1,0 +1,222 @@
+"""The rows of an input into its outbox: what is new, what is known, what may not go in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from leadsquared_async import ItemState, KeyReused, Outbox, OutboxEntry
+from leadsquared_async.cli.source import Line, Source, in_pieces
+from leadsquared_async.cli.stopping import Stop
+from leadsquared_async.outbox import OutboxItem
+from leadsquared_async.resources.submission import UpdateBehavior
+
+__all__ = ["Checked", "Put", "check", "put", "withdraw"]
+
+AT_ONCE = 500
+KEY_REUSED = (
+    "its key was used before with other values; give it another key, or leave out --key, and it is sent as a "
+    "change"
+)
+
+
+@dataclass(slots=True)
+class Checked:
+    """What a look at the whole input has shown.
+
+    Attributes:
+        rows: how many there are.
+        to_send: rows that LeadSquared has not accepted.
+        to_confirm: rows that it has accepted, in an earlier run, and whose outcome is not known.
+        before: rows that ended in an earlier run.
+        refused: why rows cannot be sent, the first of them.
+        refusals: how many such rows there are.
+        left_over: numbers of rows that an earlier run with an input of this name has left in the outbox, and
+            that this one does not make.
+    """
+
+    rows: int = 0
+    to_send: int = 0
+    to_confirm: int = 0
+    before: int = 0
+    refused: list[str] = field(default_factory=list[str])
+    refusals: int = 0
+    left_over: list[int] = field(default_factory=list[int])
+
+
+@dataclass(slots=True)
+class Put:
+    """What became of the rows at the outbox's door.
+
+    Attributes:
+        delivered: rows that had ended well before.
+        reused: line of each row whose key belongs to another lead.
+    """
+
+    delivered: int = 0
+    reused: set[int] = field(default_factory=set[int])
+
+
+async def check(source: Source, outbox: Outbox | None, stop: Stop, *, confirm: bool, shown: int) -> Checked:
+    """Read the whole input, and compare it with an outbox; changes nothing.
+
+    Args:
+        source: the input.
+        outbox: as an earlier run has left it; None if there is none.
+        stop: ends it early.
+        confirm: whether the outcome of what is accepted is to be learnt.
+        shown: how many refusals to keep.
+
+    Raises:
+        Unreadable: the input cannot be read to its end.
+        Interrupted: a stop was asked for.
+    """
+    checked = Checked()
+    left_over = {} if outbox is None else await _pending(source, outbox)
+    seen: set[bytes] = set()
+    for piece in in_pieces(source.lines(), AT_ONCE):
+        stop.check()
+        checked.rows += len(piece)
+        keys = [line.key for line in piece if line.key is not None]
+        found = {} if outbox is None else await outbox.find(keys)
+        for line in piece:
+            if line.key is None:
+                checked.refusals += 1
+                if len(checked.refused) < shown:
+                    checked.refused.append(line.flaw or "")
+                continue
+            left_over.pop(line.key, None)
+            if not _is_repeat(seen, line.key):
+                _count(checked, found.get(line.key), confirm=confirm)
+    checked.left_over = list(left_over.values())
+    return checked
+
+
+def _is_repeat(seen: set[bytes], key: str) -> bool:
+    """Whether a row stands in the input twice; a million keys take less memory this way."""
+    try:
+        short = bytes.fromhex(key)
+    except ValueError:
+        short = key.encode("utf-8", "surrogatepass")
+    if short in seen:
+        return True
+    seen.add(short)
+    return False
+
+
+def _count(checked: Checked, item: OutboxItem | None, *, confirm: bool) -> None:
+    if item is None or item.state in {ItemState.PENDING, ItemState.SENDING}:
+        checked.to_send += 1
+    elif item.state is ItemState.ACCEPTED and confirm:
+        checked.to_confirm += 1
+    else:
+        checked.before += 1
+
+
+async def _pending(source: Source, outbox: Outbox) -> dict[str, int]:
+    """The rows of earlier runs with an input of this name that are still to be sent, by key."""
+    return {
+        item.key: item.id
+        async for item in outbox.items(ItemState.PENDING)
+        if item.key is not None and source.made(item.reference)
+    }
+
+
+async def withdraw(outbox: Outbox, rows: list[int]) -> int:
+    """Take rows out again that are not on their way; returns how many."""
+    withdrawn = 0
+    for piece in in_pieces(rows, AT_ONCE):
+        withdrawn += sum(await asyncio.gather(*map(outbox.discard, piece)))
+    return withdrawn
+
+
+async def put(
+    source: Source,
+    outbox: Outbox,
+    stop: Stop,
+    *,
+    search_by: str | None,
+    update_behavior: UpdateBehavior | None,
+    own_keys: bool,
+    confirm: bool,
+) -> Put:
+    """Put what is not in the outbox yet.
+
+    Args:
+        source: the input.
+        outbox: open, without a client.
+        stop: ends it early.
+        search_by: of all rows.
+        update_behavior: of all rows.
+        own_keys: whether keys are the user's own, so that another lead may have one.
+        confirm: whether accepted rows are still to be followed.
+
+    Raises:
+        OutboxError: the file does not take them.
+        Interrupted: a stop was asked for.
+    """
+    result = Put()
+    seen: set[str] = set()
+    delivered = {ItemState.CONFIRMED} if confirm else {ItemState.CONFIRMED, ItemState.ACCEPTED}
+
+    def entry(line: Line) -> OutboxEntry:
+        return OutboxEntry(
+            line.lead or {},
+            key=line.key,
+            search_by=search_by,
+            update_behavior=update_behavior,
+            reference=source.reference(line),
+        )
+
+    for piece in in_pieces(source.lines(), AT_ONCE):
+        stop.check()
+        lines = [line for line in piece if line.key is not None]
+        known = await outbox.find(line.key for line in lines if line.key is not None)
+        fresh: dict[str, Line] = {}
+        others: list[Line] = []
+        for line in lines:
+            assert line.key is not None
+            if line.key in known or fresh.setdefault(line.key, line) is not line:
+                others.append(line)
+        await outbox.put_many(map(entry, fresh.values()))
+        if own_keys:
+            seen.update(fresh)
+            result.reused |= await _put_under_own_keys(
+                outbox, known, {line.row.line: entry(line) for line in others}, seen
+            )
+        result.delivered += sum(
+            known[line.key].state in delivered
+            for line in others
+            if line.key in known and line.row.line not in result.reused
+        )
+    return result
+
+
+async def _put_under_own_keys(
+    outbox: Outbox, known: Mapping[str, OutboxItem], entries: Mapping[int, OutboxEntry], seen: set[str]
+) -> set[int]:
+    """Put rows whose keys are there already; returns the lines of those that are other leads.
+
+    A row that LeadSquared has rejected is replaced by its mended version, unless an earlier row of this input
+    has the same key, which `seen` tells.
+    """
+    answers = await asyncio.gather(
+        *(outbox.put_many([entry]) for entry in entries.values()), return_exceptions=True
+    )
+    reused: set[int] = set()
+    for (line, entry), answer in zip(entries.items(), answers, strict=True):
+        assert entry.key is not None
+        is_first = entry.key not in seen
+        seen.add(entry.key)
+        if not isinstance(answer, BaseException):
+            continue
+        if not isinstance(answer, KeyReused):
+            raise answer
+        item = known.get(entry.key)
+        is_rejected = item is not None and item.state is ItemState.REJECTED
+        if item is not None and is_first and is_rejected and await outbox.discard(item):
+            await outbox.put_many([entry])
+        else:
+            reused.add(line)
+    return reused

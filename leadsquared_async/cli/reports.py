@@ -1,0 +1,149 @@
+"""What became of each row of an input: counted, and written into private files."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Collection, Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, TextIO
+
+from leadsquared_async import ItemState, Outbox, OutboxItem
+from leadsquared_async.cli.exits import CommandFailedError
+from leadsquared_async.cli.private_files import Draft, open_private
+from leadsquared_async.cli.putting import AT_ONCE, KEY_REUSED
+from leadsquared_async.cli.reasons import kind_of
+from leadsquared_async.cli.rejects import Rejects
+from leadsquared_async.cli.source import Line, Source, in_pieces
+
+__all__ = ["COLUMNS", "Files", "Outcomes", "report"]
+
+COLUMNS = ("Line", "RequestID", "LeadID", "Outcome", "Reason")
+REFUSED, PENDING = "refused", "pending"
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """How many rows of the input ended how, in this run or an earlier one.
+
+    Attributes:
+        rows: all of them.
+        counts: by outcome: a state of the outbox, or "refused" for what could not be sent.
+        kinds: why rows were rejected.
+        rejects: where the rows to be mended are; None if there are none, or nobody wanted them.
+    """
+
+    rows: int = 0
+    counts: Counter[str] = field(default_factory=Counter[str])
+    kinds: Counter[str] = field(default_factory=Counter[str])
+    rejects: Path | None = None
+
+
+class Files:
+    """The files that a run writes at its end; a context manager that clears up.
+
+    Args:
+        out: of the outcomes of all rows; None if nobody wants them.
+        rejects: of the rows to be mended; None if nobody wants them.
+        others: files of the run that they must not be.
+
+    Raises:
+        CommandFailedError: a file of another kind is in the way.
+        OSError: nothing can be written there.
+    """
+
+    def __init__(self, out: Path | None, rejects: Path | None, others: Collection[Path]) -> None:
+        chosen = [path for path in (out, rejects) if path is not None]
+        for path in chosen:
+            if path.resolve() in {other.resolve() for other in others}:
+                raise CommandFailedError(f"{path}: is the run's own input or outbox; choose another name")
+        if out is not None and rejects is not None and out.resolve() == rejects.resolve():
+            raise CommandFailedError("--out and --rejects are the same file; choose two names")
+        if out is not None and out.is_file() and out.stat().st_size and not _is_ours(out):
+            raise CommandFailedError(f"{out}: is there, and was not written with --out; choose another name")
+        self._stack = ExitStack()
+        self.out = None if out is None else self._stack.enter_context(Draft(out))
+        self.rejects = None if rejects is None else self._stack.enter_context(Draft(rejects))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+
+async def report(
+    source: Source,
+    outbox: Outbox,
+    files: Files,
+    *,
+    reused: Collection[int] = (),
+    attributes: Collection[str] = (),
+) -> Outcomes:
+    """Look up every row of the input, in the order of the file, and write what became of it.
+
+    Args:
+        source: the input.
+        outbox: that its rows went through; open.
+        files: to write.
+        reused: lines of the rows whose keys belong to other leads.
+        attributes: schema names that may be shown.
+    """
+    outcomes = Outcomes()
+    with ExitStack() as stack:
+        out = None if files.out is None else stack.enter_context(_outcomes_file(files.out))
+        rejects = None
+        if files.rejects is not None:
+            rejects = stack.enter_context(Rejects(str(files.rejects.part), source.table))
+        for piece in in_pieces(source.lines(), AT_ONCE):
+            found = await outbox.find(line.key for line in piece if line.key is not None)
+            for line in piece:
+                item = None if line.key is None else found.get(line.key)
+                outcome, reason = _outcome(line, item, is_reused=line.row.line in reused)
+                outcomes.rows += 1
+                outcomes.counts[outcome] += 1
+                if outcome == ItemState.REJECTED:
+                    outcomes.kinds[kind_of(reason, attributes)] += 1
+                if rejects is not None and outcome in {REFUSED, ItemState.REJECTED}:
+                    rejects.write(line.row, reason or "")
+                if out is not None:
+                    is_its_own = item is not None and outcome != REFUSED
+                    ids = (item.request_id, item.lead_id) if item is not None and is_its_own else ("", "")
+                    out.writerow([line.row.line, *(text or "" for text in ids), outcome, reason or ""])
+    _place(files, outcomes)
+    return outcomes
+
+
+def _place(files: Files, outcomes: Outcomes) -> None:
+    if files.out is not None:
+        files.out.place()
+    if files.rejects is not None and files.rejects.part.exists():
+        outcomes.rejects = files.rejects.place_and_keep()
+
+
+def _outcome(line: Line, item: OutboxItem | None, *, is_reused: bool) -> tuple[str, str | None]:
+    """In a word, and the reason."""
+    if line.flaw is not None:
+        return REFUSED, line.flaw
+    if is_reused:
+        return REFUSED, f"line {line.row.line}: {KEY_REUSED}"
+    if item is None or item.state in {ItemState.PENDING, ItemState.SENDING}:
+        return PENDING, None
+    return item.state.value, item.reason
+
+
+@contextmanager
+def _outcomes_file(draft: Draft) -> Generator[Any]:
+    file: TextIO = os.fdopen(open_private(draft.part), "w", encoding="utf-8", newline="")
+    with file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        yield writer
+
+
+def _is_ours(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.readline(200).strip() == ",".join(COLUMNS).encode()

@@ -1,0 +1,177 @@
+"""The input of a run: a private copy that can be read more than once, and its rows as leads or refusals."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, Self, TypeVar
+
+from leadsquared_async.cli.exits import CommandFailedError
+from leadsquared_async.cli.mapping import LeadMapping, Refused
+from leadsquared_async.cli.rows import Row
+from leadsquared_async.cli.tables import Table
+from leadsquared_async.errors import InvalidLead
+from leadsquared_async.resources.submission import UpdateBehavior, capture
+
+__all__ = ["STDIN", "Line", "Reading", "Source", "in_pieces"]
+
+STDIN = "-"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a file is to be read; None: recognised."""
+
+    format: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of the input, and the lead that it makes, or why it makes none.
+
+    Attributes:
+        row: as read.
+        lead: what is sent; None if it is refused.
+        key: what tells it from others in all runs; None if it is refused.
+        flaw: why it is refused, with its line and column; None if it is not.
+    """
+
+    row: Row
+    lead: Mapping[str, Any] | None = field(repr=False)
+    key: str | None = field(repr=False)
+    flaw: str | None
+
+
+class Source:
+    """The rows of a file or of standard input, the same at each reading, whatever becomes of the file.
+
+    Args:
+        path: of the file; "-" for standard input.
+        reading: how to read it.
+        mapping: how rows become leads.
+        update_behavior: of all of them.
+        host: that they go to, since a trial run elsewhere says nothing about this one.
+        folder: for the copy, which has no name, is nobody else's, and goes with the process.
+
+    Raises:
+        CommandFailedError: the folder cannot be written.
+        OSError: the file cannot be read, or there is no room for the copy.
+        Unreadable, Refused: it cannot be read for certain, or a column has no place.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        reading: Reading,
+        mapping: LeadMapping,
+        *,
+        update_behavior: UpdateBehavior | None,
+        host: str,
+        folder: Path | None,
+    ) -> None:
+        self.name = "standard input" if path == STDIN else Path(path).name
+        self._suffix = Path(path).suffix.lower()
+        self._reading = reading
+        self._mapping = mapping
+        self._update_behavior: UpdateBehavior | None = update_behavior
+        self._options = {"update_behavior": update_behavior, "host": host}
+        self._copy = _copied(path, folder)
+        try:
+            self.table = self.open()
+            if self.table.columns is not None:
+                mapping.check(self.table.columns)
+        except BaseException:
+            self._copy.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the copy."""
+        self._copy.close()
+
+    @property
+    def attributes(self) -> frozenset[str]:
+        """The schema names that stand in the file's header or in options, and so may be shown."""
+        columns = (self._mapping.columns.get(column, column) for column in self.table.columns or ())
+        return frozenset((*columns, *self._mapping.columns.values(), *self._mapping.constants))
+
+    def open(self) -> Table:
+        """Its table, from the beginning."""
+        self._copy.seek(0)
+        reading = self._reading
+        return Table(
+            self._copy,
+            suffix=self._suffix,
+            format=reading.format,
+            encoding=reading.encoding,
+            delimiter=reading.delimiter,
+        )
+
+    def lines(self) -> Iterator[Line]:
+        """Its rows from the beginning; one reading at a time.
+
+        Raises:
+            Unreadable: at the first line that cannot be read for certain.
+        """
+        for row in self.open():
+            yield self._line(row)
+
+    def reference(self, line: Line) -> str:
+        """Where a lead comes from, for log lines."""
+        return f"{self.name}:{line.row.line}"
+
+    def made(self, reference: str | None) -> bool:
+        """Whether a reference is of a run with an input of this name."""
+        return reference is not None and reference.rpartition(":")[0] == self.name
+
+    def _line(self, row: Row) -> Line:
+        try:
+            lead = self._mapping.lead(row)
+            key = self._mapping.key_of(row, lead, self._options)
+            capture(lead, self._mapping.search_by, self._update_behavior)
+        except Refused as refused:
+            return Line(row, None, None, str(refused))
+        except InvalidLead as error:
+            return Line(row, None, None, f"line {row.line}: {error}")
+        return Line(row, lead, key, None)
+
+
+def _copied(path: str, folder: Path | None) -> BinaryIO:
+    try:
+        copy: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - the source's
+    except OSError as error:
+        place = "the folder for temporary files" if folder is None else str(folder.absolute())
+        raise CommandFailedError(
+            f"{place}: nothing can be written there ({error.strerror}); --outbox chooses another place"
+        ) from None
+    try:
+        if path == STDIN:
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+        else:
+            with Path(path).open("rb") as file:
+                shutil.copyfileobj(file, copy)
+    except BaseException:
+        copy.close()
+        raise
+    return copy
+
+
+def in_pieces(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of a size; the last one may be shorter."""
+    iterator = iter(items)
+    while piece := list(islice(iterator, size)):
+        yield piece

@@ -1,0 +1,100 @@
+"""Ctrl-C: the first asks for an orderly end, the second leaves at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from types import FrameType
+from typing import Any, Self, TypeVar
+
+__all__ = ["Interrupted", "Stop"]
+
+SHOW_CURSOR = "\x1b[?25h"
+LOOK_EVERY = 0.1
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+T = TypeVar("T")
+
+
+class Interrupted(Exception):
+    """A stop was asked for."""
+
+
+class Stop:
+    """Whether a stop was asked for, by a signal or by the clock; a context manager that listens for both.
+
+    Args:
+        status: to exit with at the second signal.
+
+    Attributes:
+        why: what asked for it, in words; None if nothing did.
+    """
+
+    def __init__(self, status: int) -> None:
+        self._status = status
+        self._signalled = False
+        self._at: float | None = None
+        self._reason = ""
+        self._before: dict[int, Any] = {}
+
+    def after(self, seconds: float, reason: str) -> None:
+        """Ask for it by itself after so many seconds."""
+        self._at, self._reason = time.monotonic() + seconds, reason
+
+    @property
+    def why(self) -> str | None:
+        """What asked for it, in words; None if nothing did."""
+        if self._signalled:
+            return "interrupted"
+        if self._at is not None and time.monotonic() >= self._at:
+            return self._reason
+        return None
+
+    def check(self) -> None:
+        """Leave, if a stop was asked for.
+
+        Raises:
+            Interrupted: it was.
+        """
+        if self.why is not None:
+            raise Interrupted
+
+    async def unless(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await something, and break it off when a stop is asked for.
+
+        Raises:
+            Interrupted: it was.
+        """
+        task = asyncio.ensure_future(work)
+        try:
+            while not task.done():
+                self.check()
+                await asyncio.wait([task], timeout=LOOK_EVERY)
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+
+    def __enter__(self) -> Self:
+        with suppress(ValueError):  # not in the main thread: nobody can interrupt it
+            for number in SIGNALS:
+                self._before[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._signalled:
+            if sys.stderr.isatty():
+                sys.stderr.write(SHOW_CURSOR)
+                sys.stderr.flush()
+            os._exit(self._status)
+        self._signalled = True

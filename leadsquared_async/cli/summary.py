@@ -1,0 +1,123 @@
+"""What a capture ends with: counts, its exit status, and what to do next. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from leadsquared_async import ItemState
+from leadsquared_async.cli.delivering import Delivered, Ending
+from leadsquared_async.cli.exits import ExitStatus
+from leadsquared_async.cli.reports import PENDING, REFUSED, Outcomes
+
+__all__ = ["Summary"]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The end of a run.
+
+    Attributes:
+        name: of the input.
+        outbox: its file.
+        outcomes: of all rows.
+        before: rows that had been delivered before.
+        delivered: how delivering ended.
+        confirm: whether accepted rows are followed.
+        out: where the outcomes of all rows are.
+    """
+
+    name: str
+    outbox: Path
+    outcomes: Outcomes
+    before: int
+    delivered: Delivered
+    confirm: bool
+    out: Path | None
+
+    @property
+    def left(self) -> int:
+        """Rows that the same command would go on with."""
+        counts = self.outcomes.counts
+        is_followed = self.confirm and self.delivered.ending is not Ending.DONE
+        return counts[PENDING] + (counts[ItemState.ACCEPTED] if is_followed else 0)
+
+    @property
+    def status(self) -> ExitStatus:
+        """The exit status."""
+        counts = self.outcomes.counts
+        if self.delivered.ending is Ending.ACCOUNT:
+            return ExitStatus.ACCOUNT
+        if self.delivered.ending is not Ending.DONE or self.left:
+            return ExitStatus.LEFT
+        is_short = counts[ItemState.REJECTED] or counts[ItemState.UNKNOWN] or counts[REFUSED]
+        return ExitStatus.NOT_ALL if is_short else ExitStatus.DONE
+
+    def advice(self) -> list[str]:
+        """What happened and what to do about it, beside the result."""
+        counts, said = self.outcomes.counts, list[str]()
+        if self.delivered.ending is Ending.ACCOUNT:
+            said.append(f"stopped, since the account lets nothing through: {self.delivered.why}")
+        elif self.delivered.ending is Ending.STUCK:
+            said.append(f"stopped, since the outbox cannot go on: {self.delivered.why}")
+        if self.status in {ExitStatus.ACCOUNT, ExitStatus.LEFT}:
+            said.append(f"what is left stays in {self.outbox}: run the same command again to go on")
+        if self.outcomes.rejects is not None:
+            said.append(
+                f"{self.outcomes.rejects} holds the rows to mend, each with its reason: correct it, and pass "
+                "it to `leadsquared capture`"
+            )
+        elif counts[ItemState.REJECTED] or counts[REFUSED]:
+            said.append("--rejects FILE writes the rows to mend, each with its reason")
+        if counts[ItemState.REJECTED]:
+            said.append(
+                "if it is LeadSquared that was mended, such as by a new field: "
+                f"leadsquared outbox requeue {self.outbox}"
+            )
+        if self.confirm and self.status is not ExitStatus.LEFT and counts[ItemState.ACCEPTED]:
+            said.append(
+                "what was accepted in a run with --no-confirm is not followed: "
+                f"leadsquared wait --outbox {self.outbox}"
+            )
+        if counts[ItemState.UNKNOWN]:
+            said.append("look for the unknown ones at LeadSquared before they are sent again")
+        return said
+
+    def text(self) -> str:
+        """For people."""
+        counts = self.outcomes.counts
+        rows = [
+            ("confirmed", counts[ItemState.CONFIRMED], ""),
+            ("accepted", counts[ItemState.ACCEPTED], "outcome not known" if self.confirm else ""),
+            ("rejected", counts[ItemState.REJECTED], self._kinds()),
+            ("unknown", counts[ItemState.UNKNOWN], "may have arrived"),
+            ("refused", counts[REFUSED], "not sent, since they cannot be"),
+            ("pending", counts[PENDING], "not sent yet"),
+        ]
+        lines = [f"{self.name}: {self.outcomes.rows:,} rows, {self.before:,} delivered in an earlier run"]
+        lines += [
+            f"  {name:<9} {count:>9,}" + (f"  {note}" if note else "") for name, count, note in rows if count
+        ]
+        return "\n".join(lines)
+
+    def data(self) -> dict[str, Any]:
+        """For programs."""
+        counts = self.outcomes.counts
+        states = (*(state.value for state in ItemState if state is not ItemState.SENDING), REFUSED)
+        return {
+            "input": self.name,
+            "outbox": str(self.outbox),
+            "rows": self.outcomes.rows,
+            **{state: counts[state] for state in states},
+            "rejected_by_kind": dict(self.outcomes.kinds),
+            "delivered_before": self.before,
+            "ending": self.delivered.ending.value,
+            "why": self.delivered.why,
+            "out": None if self.out is None else str(self.out),
+            "rejects": None if self.outcomes.rejects is None else str(self.outcomes.rejects),
+            "exit": int(self.status),
+        }
+
+    def _kinds(self) -> str:
+        return ", ".join(f"{kind} {count:,}" for kind, count in self.outcomes.kinds.most_common())

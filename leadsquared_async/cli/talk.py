@@ -1,0 +1,70 @@
+"""What a command says: talk goes to standard error, results to standard output."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+
+__all__ = ["Talk", "logs_told"]
+
+logger = logging.getLogger("leadsquared_async")
+
+
+class Talk:
+    """A voice of one command.
+
+    Args:
+        as_json: whether the result is for a program.
+    """
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+    def say(self, text: str) -> None:
+        """Say something beside the result."""
+        self.console.print(text, soft_wrap=True)
+
+    def ask(self, question: str) -> bool:
+        """Ask whoever sits at the terminal; yes where nobody does."""
+        if not (self.console.is_terminal and sys.stdin.isatty()):
+            return True
+        return typer.confirm(question, default=True, err=True)
+
+    def result(self, text: str, data: Mapping[str, Any]) -> None:
+        """Give the result: the text, or the data as one line of JSON."""
+        if self.as_json:
+            typer.echo(json.dumps(data))
+        elif text:
+            typer.echo(text)
+
+
+class _Telling(logging.Handler):
+    def __init__(self, talk: Talk) -> None:
+        super().__init__(logging.WARNING)
+        self._talk = talk
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # Whether leads are held is shown by the progress. Tracebacks are for programs.
+        if getattr(record, "event", None) not in {"blocked", "unblocked"}:
+            self._talk.say(record.getMessage())
+
+
+@contextmanager
+def logs_told(talk: Talk) -> Generator[None]:
+    """The package's warnings are said like everything else, as long as the block lasts."""
+    handler, propagated = _Telling(talk), logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagated

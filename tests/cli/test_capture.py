@@ -1,0 +1,481 @@
+"""`leadsquared capture`: every row of a file ends in a state that can be read, and none goes out twice."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import stat
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadsquared_async import ItemState, Outbox
+from leadsquared_async.cli import capture as capture_module
+from leadsquared_async.cli import delivering, progress
+from leadsquared_async.sandbox import Faults, Sandbox
+from tests.cli.commands import (
+    PLANTED,
+    bodies,
+    capture,
+    environment,
+    names_in,
+    numbers_sent,
+    rows_of,
+    run,
+    until,
+    write_leads,
+)
+
+ATTRIBUTES = ("FirstName", "EmailAddress", "Phone", "Source")
+
+
+async def states(path: Path) -> dict[str, int]:
+    async with Outbox(path) as outbox:
+        return {state.value: count for state, count in (await outbox.snapshot()).counts.items() if count}
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+async def test_every_row_is_sent_confirmed_and_reported(sandbox: Sandbox, tmp_path: Path) -> None:
+    """All delivered is exit 0, and --out has a line for each row with its RequestID and lead id."""
+    file = write_leads(tmp_path / "leads.csv", range(5))
+    done = await capture(sandbox, file, "--out", tmp_path / "out.csv", "--json")
+    assert done.code == 0, done.err
+    assert done.json["confirmed"] == done.json["rows"] == 5
+    assert sorted(numbers_sent(sandbox)) == [0, 1, 2, 3, 4]
+    rows = rows_of(tmp_path / "out.csv")
+    assert [row["Line"] for row in rows] == ["2", "3", "4", "5", "6"]
+    assert {row["LeadID"] for row in rows} == set(sandbox.books.leads)
+    assert {row["RequestID"] for row in rows} == {task["request_id"] for task in sandbox.books.requests}
+    assert {row["Outcome"] for row in rows} == {"confirmed"}
+
+
+async def test_the_same_command_again_sends_nothing_and_reports_all(sandbox: Sandbox, tmp_path: Path) -> None:
+    """What was delivered is known by its content: a second run makes no call, and --out is whole again."""
+    file, out = write_leads(tmp_path / "leads.csv", range(4)), tmp_path / "out.csv"
+    await capture(sandbox, file, "--no-confirm", "--out", out)
+    first, calls = out.read_text(), len(sandbox.books.arrivals)
+    done = await capture(sandbox, file, "--no-confirm", "--out", out, "--json")
+    assert (done.code, done.json["delivered_before"]) == (0, 4)
+    assert len(sandbox.books.arrivals) == calls
+    assert out.read_text() == first
+
+
+async def test_an_edited_file_sends_what_is_new_or_changed(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A row is known by what is sent of it, not by its place: one changed and one new are two calls."""
+    file = write_leads(tmp_path / "leads.csv", range(5))
+    await capture(sandbox, file, "--no-confirm")
+    write_leads(file, [9, 4, 3, 2, 1, 8])
+    done = await capture(sandbox, file, "--no-confirm", "--json")
+    assert (done.json["rows"], done.json["delivered_before"]) == (6, 4)
+    assert sorted(numbers_sent(sandbox)) == [0, 1, 2, 3, 4, 8, 9]
+
+
+async def test_a_row_that_stands_twice_is_sent_once(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Two rows that make the same lead are one lead, and both have its RequestID."""
+    file = write_leads(tmp_path / "leads.csv", [1, 2, 1])
+    done = await capture(sandbox, file, "--no-confirm", "--out", tmp_path / "out.csv")
+    assert done.code == 0
+    assert sorted(numbers_sent(sandbox)) == [1, 2]
+    first, _, third = rows_of(tmp_path / "out.csv")
+    assert first["RequestID"] == third["RequestID"]
+
+
+async def test_what_was_accepted_without_confirmation_is_followed_by_wait(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """After --no-confirm a RequestID was the end: the same command says how to learn the outcome."""
+    file = write_leads(tmp_path / "leads.csv", range(3))
+    await capture(sandbox, file, "--no-confirm")
+    done = await capture(sandbox, file, "--json")
+    assert (done.code, done.json["accepted"], sandbox.books.accepted) == (0, 3, 3)
+    assert "leadsquared wait --outbox" in done.err
+    outbox = tmp_path / "leads.csv.sandbox.outbox"
+    done = await run("wait", "--outbox", outbox, "--json", env=environment(sandbox))
+    assert done.code == 0
+    assert {request["state"] for request in done.json["requests"]} == {"succeeded"}
+
+
+async def test_rejected_rows_are_told_by_kind_and_written_to_be_mended(tmp_path: Path) -> None:
+    """LeadSquared's refusals are exit 1; --rejects has their columns as read and the reason in its words."""
+    async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
+        file, rejects = tmp_path / "leads.csv", tmp_path / "rejects.csv"
+        with file.open("w") as text:
+            text.write(f"EmailAddress,mx_Foo\n{PLANTED}@example.com,\n{PLANTED}2@example.com,x\n")
+        done = await capture(sandbox, file, "--rejects", rejects, "--out", tmp_path / "out.csv", "--json")
+        assert done.code == 1
+        assert done.json["rejected_by_kind"] == {"MXUnknownAttributeException (mx_Foo)": 1}
+        assert done.json["confirmed"] == 1
+        (row,) = rows_of(rejects)
+        assert row["EmailAddress"] == f"{PLANTED}2@example.com"
+        assert row["Reason (leadsquared)"].startswith("MXUnknownAttributeException")
+        assert [row["Outcome"] for row in rows_of(tmp_path / "out.csv")] == ["confirmed", "rejected"]
+
+        again = await capture(sandbox, file, "--rejects", rejects, "--json")
+        assert (again.code, again.json["rejected"]) == (1, 1)
+        assert rows_of(rejects) == [row]  # whole again, also of what ended in the run before
+
+        mended = rejects.read_text().replace('"x"', '""')
+        rejects.write_text(mended)
+        done = await capture(sandbox, rejects, "--json")
+        assert (done.code, done.json["confirmed"]) == (0, 1)
+        assert len(sandbox.books.leads) == 2
+
+
+async def test_a_mended_file_of_rejects_is_not_overwritten(tmp_path: Path) -> None:
+    """A file of rejects that somebody has edited stays; the new one gets a number."""
+    async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
+        file = write_leads(tmp_path / "leads.csv", [1], mx_Foo="x")
+        rejects = tmp_path / "rejects.csv"
+        await capture(sandbox, file, "--rejects", rejects)
+        mended = rejects.read_text().replace('"x"', '"mended"')
+        rejects.write_text(mended)
+        done = await capture(sandbox, file, "--rejects", rejects, "--json")
+        assert rejects.read_text() == mended
+        assert done.json["rejects"] == str(tmp_path / "rejects-2.csv")
+        assert rows_of(tmp_path / "rejects-2.csv")[0]["mx_Foo"] == "x"
+
+
+async def test_rows_that_cannot_be_sent_do_not_stop_the_others(sandbox: Sandbox, tmp_path: Path) -> None:
+    """What is refused at the door is told with its line, is in both files, and makes exit 1."""
+    file, out, rejects = (tmp_path / name for name in ("leads.csv", "out.csv", "rejects.csv"))
+    file.write_text(
+        f"EmailAddress,Phone\n{PLANTED}1@example.com,9.98E+09\n{PLANTED}2@example.com,9988776655\n,\n"
+    )
+    done = await capture(sandbox, file, "--no-confirm", "--out", out, "--rejects", rejects, "--json")
+    assert (done.code, done.json["refused"], done.json["accepted"]) == (1, 1, 1)
+    assert 'cannot be sent: line 2, column "Phone"' in done.err
+    assert [(row["Outcome"], row["Line"]) for row in rows_of(out)] == [("refused", "2"), ("accepted", "3")]
+    (row,) = rows_of(rejects)
+    assert row["Phone"] == "9.98E+09"
+    assert "spreadsheet" in row["Reason (leadsquared)"]
+
+
+async def test_a_file_that_breaks_in_the_middle_sends_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The whole file is read before anything is sent: exit 2 with the line, and no outbox is made."""
+    file = write_leads(tmp_path / "leads.csv", range(700))
+    with file.open("a") as text:
+        text.write("only one cell\n")
+    done = await capture(sandbox, file)
+    assert done.code == 2
+    assert "line 702" in done.err
+    assert not sandbox.books.arrivals
+    assert names_in(tmp_path) == ["leads.csv"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing.csv"], "No such file"),
+        (["."], "directory"),
+        (["leads.csv", "--map", "x"], "NAME=VALUE"),
+        (["leads.csv", "--map", "nobody=Phone"], "no column has that heading"),
+        (["leads.csv", "--rate", "fast"], "calls/seconds"),
+        (["leads.csv", "--stop-at", "25:00"], "hours:minutes"),
+        (["leads.csv", "--timezone", "Asia/Kolkata"], "--date"),
+        (["leads.csv", "--update-behavior", "Never"], "DoNotUpdate"),
+        (["leads.csv", "--format", "xml"], "--format is one of"),
+        (["leads.csv", "--host", "http://example.com"], "https://"),
+        (["leads.csv", "--out", "leads.csv"], "input or outbox"),
+        (["leads.csv", "--rejects", "same.csv", "--out", "same.csv"], "same file"),
+        (["leads.csv", "--out", "other.txt"], "not written with --out"),
+        (["leads.csv", "--out", "nowhere/out.csv"], "No such file"),
+        (["leads.csv", "--outbox", "nowhere/x.outbox"], "nowhere: nothing can be written there"),
+    ],
+)
+async def test_bad_usage_is_exit_2_before_anything_is_sent(
+    arguments: list[str], said: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What makes no sense is told in a sentence, and nothing is sent or made."""
+    monkeypatch.chdir(tmp_path)
+    write_leads(tmp_path / "leads.csv", [1])
+    (tmp_path / "other.txt").write_text("mine")
+    done = await capture(sandbox, *arguments)
+    assert done.code == 2
+    assert said in " ".join(done.err.replace("│", " ").split())
+    assert not sandbox.books.arrivals
+    assert names_in(tmp_path) == ["leads.csv", "other.txt"]
+
+
+async def test_without_keys_nothing_begins(tmp_path: Path) -> None:
+    """A missing key is exit 2, told by the name of its variable, before an outbox is made."""
+    done = await run("capture", write_leads(tmp_path / "leads.csv", [1]), "--region", "in21")
+    assert done.code == 2
+    assert "LEADSQUARED_ACCESS_KEY" in done.err
+    assert names_in(tmp_path) == ["leads.csv"]
+
+
+@pytest.mark.parametrize("key", ["SECRET", "API"])
+async def test_wrong_keys_end_the_run_at_once(key: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The account's fault from the first call on is exit 4 within seconds; every row stays pending."""
+    file = write_leads(tmp_path / "leads.csv", range(40))
+    began = asyncio.get_running_loop().time()
+    done = await capture(sandbox, file, "--json", **{f"LEADSQUARED_{key}_KEY": "wrong-key-of-a-test"})
+    assert asyncio.get_running_loop().time() - began < 5
+    assert (done.code, done.json["pending"]) == (4, 40)
+    assert "account lets nothing through" in done.err
+    assert "wrong-key-of-a-test" not in done.out + done.err
+    assert await states(tmp_path / "leads.csv.sandbox.outbox") == {"pending": 40}
+    done = await capture(sandbox, file, "--no-confirm", "--json")
+    assert (done.code, done.json["accepted"], sandbox.books.repeated) == (0, 40, 0)
+
+
+async def test_an_account_that_fails_later_is_given_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quota that is used up in the middle ends the run with 4, once nothing got through for a while."""
+    monkeypatch.setattr(delivering, "PATIENCE", 0.5)
+    async with Sandbox(limit=None, daily_quota=10) as sandbox:
+        file = write_leads(tmp_path / "leads.csv", range(20))
+        done = await capture(sandbox, file, "--no-confirm", "--json")
+        assert (done.code, done.json["accepted"], done.json["pending"]) == (4, 10, 10)
+        assert "used up" in done.err
+
+
+async def test_a_fault_of_the_server_is_shown_and_waited_out(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While LeadSquared is down the run says so and goes on by itself: exit 0."""
+    monkeypatch.setattr(progress, "WORTH_A_LINE", 0.0)
+    sandbox.books.faults = Faults(probabilities={"503": 1.0})
+    file = write_leads(tmp_path / "leads.csv", range(3))
+    running = asyncio.create_task(capture(sandbox, file, "--no-confirm"))
+    await until(lambda: len(sandbox.books.arrivals) >= 10)
+    sandbox.books.faults = Faults()
+    done = await running
+    assert done.code == 0
+    assert "every lead is held, and tried again by itself" in done.err
+
+
+async def test_a_dry_run_checks_and_estimates_and_leaves_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
+    """--dry-run submits nothing and makes no file; it tells calls, times and LeadSquared's queue."""
+    file = write_leads(tmp_path / "leads.csv", range(100))
+    done = await run("capture", file, "--dry-run", "--json", "--rate", "25/5", env=environment(sandbox))
+    assert done.code == 0
+    assert done.json["to_send"] == 100
+    assert done.json["estimate"]["calls"] == 235
+    assert done.json["estimate"]["submit"] == pytest.approx(20.4)
+    assert done.json["estimate"]["queue"] == 0
+    assert names_in(tmp_path) == ["leads.csv"]
+    assert [arrival.operation for arrival in sandbox.books.arrivals] == ["metrics"]
+
+
+async def test_a_dry_run_needs_no_keys_and_counts_refusals(tmp_path: Path) -> None:
+    """Without an account a file can be checked all the same; rows that cannot be sent are exit 1."""
+    file = tmp_path / "leads.csv"
+    file.write_text(f"EmailAddress,Phone\n{PLANTED}@example.com,9.98E+09\n{PLANTED}2@example.com,\n")
+    done = await run("capture", file, "--dry-run", "--json")
+    assert (done.code, done.json["refused"], done.json["to_send"]) == (1, 1, 1)
+    assert "unknown" in done.err
+
+
+async def test_a_dry_run_knows_what_an_earlier_run_has_done(sandbox: Sandbox, tmp_path: Path) -> None:
+    """What is delivered costs nothing more, and the outbox is as it was."""
+    file = write_leads(tmp_path / "leads.csv", range(4))
+    await capture(sandbox, file, "--no-confirm")
+    write_leads(file, range(6))
+    done = await capture(sandbox, file, "--no-confirm", "--dry-run", "--json")
+    assert (done.json["to_send"], done.json["ended_before"]) == (2, 4)
+    assert await states(tmp_path / "leads.csv.sandbox.outbox") == {"accepted": 4}
+
+
+async def test_a_long_run_says_what_it_will_cost(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Above so many rows the estimate comes first; nobody is asked where there is no terminal."""
+    monkeypatch.setattr(capture_module, "WORTH_AN_ESTIMATE", 3)
+    short = await capture(sandbox, write_leads(tmp_path / "a.csv", range(3)), "--no-confirm")
+    long = await capture(sandbox, write_leads(tmp_path / "b.csv", range(4)), "--no-confirm")
+    assert "in all" not in short.err
+    assert "4 calls at 1000/1 s: 4 to submit" in long.err
+    assert long.code == 0
+
+
+async def test_standard_input_goes_through_an_outbox_as_well(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`-` reads standard input; the same input again sends nothing; its outbox is told."""
+    monkeypatch.chdir(tmp_path)
+    lines = "".join(
+        json.dumps({"EmailAddress": f"{PLANTED}-{number}@example.com"}) + "\n" for number in range(3)
+    ).encode()
+    done = await capture(sandbox, "-", "--no-confirm", "--json", stdin=lines)
+    assert (done.code, done.json["accepted"], done.json["input"]) == (0, 3, "standard input")
+    assert "leads-from-stdin.sandbox.outbox" in done.err
+    done = await capture(sandbox, "-", "--no-confirm", "--json", stdin=lines)
+    assert (done.code, done.json["delivered_before"], sandbox.books.accepted) == (0, 3, 3)
+    assert names_in(tmp_path) == [
+        "leads-from-stdin.sandbox.outbox",
+        "leads-from-stdin.sandbox.outbox.lock",
+    ]
+
+
+async def test_mappings_and_constants_end_in_the_body(sandbox: Sandbox, tmp_path: Path) -> None:
+    """--map, --set, --ignore, --date, --verbatim, --search-by and --update-behavior are what is sent."""
+    file = tmp_path / "leads.csv"
+    file.write_text(
+        f"E-mail;Signed up;Code;Junk\n{PLANTED}-7@example.com;29/02/2024 13:30;12E+3;x\n", encoding="utf-16"
+    )
+    done = await capture(
+        sandbox,
+        file,
+        *("--map", "E-mail=EmailAddress", "--map", "Signed up=mx_Signed", "--map", "Code=mx_Code"),
+        *("--set", "Source=Website", "--ignore", "Junk", "--verbatim", "Code", "--date", "Signed up"),
+        *("--date-format", "%d/%m/%Y %H:%M", "--timezone", "Asia/Kolkata"),
+        *("--search-by", "EmailAddress", "--update-behavior", "DoNotUpdate", "--no-confirm"),
+    )
+    assert done.code == 0, done.err
+    assert bodies(sandbox) == [
+        {
+            "EmailAddress": f"{PLANTED}-7@example.com",
+            "mx_Signed": "2024-02-29 08:00:00",
+            "mx_Code": "12E+3",
+            "Source": "Website",
+            "SearchBy": "EmailAddress",
+        }
+    ]
+    assert "csv in utf-16" in done.err
+
+
+async def test_update_behavior_makes_another_row(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The options of a run that change what is sent are part of a row's key."""
+    file = write_leads(tmp_path / "leads.csv", [1])
+    await capture(sandbox, file, "--no-confirm")
+    await capture(sandbox, file, "--no-confirm", "--update-behavior", "DoNotUpdate")
+    assert sandbox.books.accepted == 2
+
+
+async def test_formats_are_recognised_or_said(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A JSON array and a file divided by a sign that --delimiter names are read alike."""
+    array = tmp_path / "leads.json"
+    array.write_text(json.dumps([{"EmailAddress": f"{PLANTED}-1@example.com"}]))
+    odd = tmp_path / "leads.txt"
+    odd.write_bytes(f"EmailAddress~FirstName\n{PLANTED}-2@example.com~José\n".encode("cp1252"))
+    assert (await capture(sandbox, array, "--no-confirm")).code == 0
+    chosen = ("--delimiter", "~", "--encoding", "windows-1252", "--format", "csv")
+    assert (await capture(sandbox, odd, "--no-confirm", *chosen)).code == 0
+    assert numbers_sent(sandbox) == [1, 2]
+    assert bodies(sandbox)[1]["FirstName"] == "José"
+
+
+def write_keyed(path: Path, **values: str) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["Id", "EmailAddress", "mx_Foo"])
+        writer.writerows([key, f"{PLANTED}-{key}@example.com", value] for key, value in values.items())
+    return path
+
+
+OWN_KEY = ("--key", "Id", "--ignore", "Id")
+
+
+async def test_an_own_key_is_used_once(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A row with other values under a key that was delivered is refused, and told; nothing is sent of it."""
+    await capture(sandbox, write_keyed(tmp_path / "a.csv", k1="x", k2="x"), *OWN_KEY, "--no-confirm")
+    write_keyed(tmp_path / "a.csv", k1="x", k2="other")
+    done = await capture(
+        sandbox, tmp_path / "a.csv", *OWN_KEY, "--no-confirm", "--json", "--out", tmp_path / "out.csv"
+    )
+    assert (done.code, done.json["refused"], done.json["delivered_before"]) == (1, 1, 1)
+    assert sandbox.books.accepted == 2
+    assert "key was used before" in rows_of(tmp_path / "out.csv")[1]["Reason"]
+
+
+async def test_a_rejected_row_is_mended_under_its_own_key(tmp_path: Path) -> None:
+    """What LeadSquared has rejected was not taken: its key may have other values, and is not sent again."""
+    async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
+        file = write_keyed(tmp_path / "a.csv", k1="", k2="x")
+        assert (await capture(sandbox, file, *OWN_KEY)).code == 1
+        write_keyed(file, k1="", k2="")
+        done = await capture(sandbox, file, *OWN_KEY, "--json")
+        assert (done.code, done.json["confirmed"]) == (0, 2)
+        done = await capture(sandbox, file, *OWN_KEY, "--json")
+        assert (done.code, done.json["delivered_before"], sandbox.books.accepted) == (0, 2, 3)
+
+
+async def test_two_rows_with_one_key_are_the_first_of_them(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Of two leads under one key in one file the first is sent, in each run; the second is refused."""
+    file = tmp_path / "a.csv"
+    file.write_text(f"Id,EmailAddress\nk,{PLANTED}-1@example.com\nk,{PLANTED}-2@example.com\n")
+    for _ in range(2):
+        done = await capture(sandbox, file, *OWN_KEY, "--no-confirm", "--json")
+        assert (done.code, done.json["accepted"], done.json["refused"]) == (1, 1, 1)
+    assert numbers_sent(sandbox) == [1]
+
+
+async def test_rows_of_an_earlier_run_are_sent_or_taken_out(sandbox: Sandbox, tmp_path: Path) -> None:
+    """What an interrupted run left and the changed file no longer makes is told; it may be dropped."""
+    wrong = {"LEADSQUARED_API_KEY": "wrong-key-of-a-test"}
+    for option, sent in (("drop", [1, 2]), ("send", [1, 2, 7])):
+        file = write_leads(tmp_path / f"{option}.csv", [1, 7])
+        await capture(sandbox, file, "--no-confirm", **wrong)
+        write_leads(file, [1, 2])
+        sandbox.books.reset()
+        done = await capture(sandbox, file, "--no-confirm", "--left-over", option, "--json")
+        assert done.code == 0
+        assert "1 more rows of an earlier run" in done.err
+        assert sorted(numbers_sent(sandbox)) == sent
+
+
+async def test_a_trial_says_nothing_about_the_real_account(tmp_path: Path) -> None:
+    """What a sandbox has taken is not taken for delivered elsewhere, in one outbox as in two."""
+    file = write_leads(tmp_path / "leads.csv", [1])
+    for _ in range(2):  # on another port each
+        async with Sandbox(limit=None) as sandbox:
+            done = await capture(sandbox, file, "--no-confirm", "--outbox", tmp_path / "one.outbox", "--json")
+            assert (done.code, done.json["delivered_before"]) == (0, 0)
+            assert sandbox.books.accepted == 1
+    assert capture_module.default_outbox(str(file), "https://asyncapi.leadsquared.com") == (
+        tmp_path / "leads.csv.outbox"
+    )
+
+
+async def test_what_a_run_writes_is_for_its_owner_only(tmp_path: Path) -> None:
+    """Outbox, --out and --rejects have mode 0600, and nothing else is left behind."""
+    async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
+        file = write_leads(tmp_path / "leads.csv", [1], mx_Foo="x")
+        await capture(sandbox, file, "--out", tmp_path / "out.csv", "--rejects", tmp_path / "rejects.csv")
+    made = {name: mode(tmp_path / name) for name in names_in(tmp_path) if name != file.name}
+    assert made == dict.fromkeys(
+        ["leads.csv.sandbox.outbox", "leads.csv.sandbox.outbox.lock", "out.csv", "rejects.csv"], 0o600
+    )
+
+
+async def test_it_stops_by_the_clock(sandbox: Sandbox, tmp_path: Path) -> None:
+    """--stop-at ends the run in good order, with exit 3, and the same command goes on."""
+    file = write_leads(tmp_path / "leads.csv", range(20))
+    moment = datetime.now() + timedelta(seconds=2)  # noqa: DTZ005 - the clock on the wall
+    command = ("capture", file, "--no-confirm", "--json", "--rate", "5/1")
+    done = await run(*command, "--stop-at", f"{moment:%H:%M:%S}", env=environment(sandbox))
+    assert done.code == 3
+    assert 0 < done.json["accepted"] < 20
+    assert done.json["accepted"] + done.json["pending"] == 20
+    assert "run the same command again" in done.err
+    done = await capture(sandbox, file, "--no-confirm", "--json")
+    assert (done.code, done.json["accepted"], sandbox.books.repeated) == (0, 20, 0)
+
+
+async def test_what_is_unknown_is_told_and_not_to_be_mended(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A lead that may have arrived is exit 1 and stands in --out, and not among the rejects."""
+    sandbox.books.faults = Faults(script=("lost+taken",), operations=("capture",))
+    file = tmp_path / "leads.csv"
+    file.write_text(f"FirstName\n{PLANTED}\n")  # nothing that LeadSquared could match it by
+    rejects = tmp_path / "rejects.csv"
+    done = await capture(
+        sandbox, file, "--no-confirm", "--json", "--rejects", rejects, "--out", tmp_path / "out.csv"
+    )
+    assert (done.code, done.json["unknown"]) == (1, 1)
+    assert not rejects.exists()
+    assert rows_of(tmp_path / "out.csv")[0]["Outcome"] == ItemState.UNKNOWN
+
+
+async def test_an_empty_table_is_delivered(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A header and no rows: nothing to do, exit 0."""
+    file = write_leads(tmp_path / "leads.csv", [])
+    done: Any = await capture(sandbox, file, "--json")
+    assert (done.code, done.json["rows"]) == (0, 0)

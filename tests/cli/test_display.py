@@ -1,0 +1,111 @@
+"""What is shown while a run goes on, and asked before it."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from leadsquared_async import Fault
+from leadsquared_async.cli import capture as capture_module
+from leadsquared_async.cli.progress import Look, Pace, Progress
+from leadsquared_async.cli.talk import Talk
+from leadsquared_async.sandbox import Sandbox
+from tests.cli.commands import capture, write_leads
+
+FIRST = Look(at=0.0, waiting=1000, unconfirmed=0, confirmed=50, rejected=2, unknown=0, work=2350.0)
+
+
+def talk_into(file: io.StringIO, *, terminal: bool) -> Talk:
+    talk = Talk()
+    talk.console = Console(file=file, force_terminal=terminal, width=100, highlight=False, markup=False)
+    return talk
+
+
+def shown(*looks: Look, terminal: bool = False, kinds: Counter[str] | None = None) -> str:
+    file = io.StringIO()
+    with Progress(talk_into(file, terminal=terminal), kinds or Counter(), confirm=True) as progress:
+        for look in looks:
+            progress.update(look)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("seen", "per_second", "left"),
+    [
+        ([], 0.0, None),
+        ([(0.0, 100.0)], 0.0, None),
+        ([(0.0, 100.0), (10.0, 50.0)], 5.0, 10.0),
+        ([(0.0, 100.0), (10.0, 120.0)], 0.0, None),
+        ([(0.0, 900.0), (30.0, 600.0), (90.0, 300.0)], 5.0, 60.0),  # the first is too long ago
+    ],
+)
+def test_the_pace_is_that_of_the_last_minute(
+    seen: list[tuple[float, float]], per_second: float, left: float | None
+) -> None:
+    """What became less in the window gives the time that is left; nothing is told of what stands still."""
+    pace = Pace()
+    for at, amount in seen:
+        pace.note(at, amount)
+    assert (pace.per_second, pace.seconds_left) == (per_second, left)
+
+
+def test_elsewhere_than_on_a_terminal_there_is_a_line_now_and_then() -> None:
+    """Lines become rarer; each has counts since the start, the pace, the time left and errors by kind."""
+    looks = [
+        replace(FIRST, at=second, waiting=1000 - 5 * second, work=2350.0 - 10 * second, rejected=2 + second)
+        for second in range(121)
+    ]
+    lines = shown(*looks, kinds=Counter({"MXInvalidInputException": 120})).splitlines()
+    assert len(lines) == 5  # after 5, 15, 35 and 75 s, and the last
+    assert lines[0] == (
+        "sent 25/1,000 (5.0 a second), final 25/1,000, rejected 5 (MXInvalidInputException 120), "
+        "about 4 min left"
+    )
+
+
+def test_a_terminal_shows_bars() -> None:
+    """The same counts beside bars, drawn again in place."""
+    text = shown(FIRST, replace(FIRST, at=10.0, waiting=500, unconfirmed=200, work=1445.0), terminal=True)
+    assert "500/1,000" in text
+    assert "300/1,000" in text
+    assert "50.0 sent a second" in text
+
+
+@pytest.mark.parametrize(
+    ("fault", "seconds", "lines"), [(Fault.SERVER, 2, 0), (Fault.SERVER, 4, 1), (Fault.ACCOUNT, 0, 1)]
+)
+def test_that_leads_are_held_is_said_once(fault: Fault, seconds: int, lines: int) -> None:
+    """A hiccup of the server is not worth a line; the account's fault is told at once, the end of it too."""
+    held = replace(FIRST, held="LeadSquared is down", fault=fault, next_probe=3.0)
+    looks = [replace(held, at=float(second)) for second in range(seconds + 1)]
+    text = shown(FIRST, *looks, replace(FIRST, at=20.0))
+    assert text.count("every lead is held, and tried again by itself: LeadSquared is down") == lines
+    assert text.count("delivering again") == lines
+
+
+def test_what_another_process_delivers_is_said() -> None:
+    """Who only watches says so."""
+    assert "another process delivers" in shown(FIRST, replace(FIRST, at=6.0, delivers=False))
+
+
+def test_nobody_is_asked_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question needs somebody who can read and answer it; a script goes on."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    assert talk_into(io.StringIO(), terminal=False).ask("Send them?")
+    assert talk_into(io.StringIO(), terminal=True).ask("Send them?")
+
+
+async def test_no_is_an_answer(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever says no to a long run has sent nothing; --yes is not asked."""
+    monkeypatch.setattr(capture_module, "WORTH_AN_ESTIMATE", 3)
+    monkeypatch.setattr(Talk, "ask", lambda self, question: False)
+    file = write_leads(tmp_path / "a.csv", range(4))
+    for arguments, code, sent in (((), 3, 0), (("--yes",), 0, 4)):
+        done = await capture(sandbox, file, "--no-confirm", *arguments)
+        assert (done.code, sandbox.books.accepted) == (code, sent)

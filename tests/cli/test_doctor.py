@@ -1,0 +1,122 @@
+"""`leadsquared doctor`."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from leadsquared_async import LeadSquared, Outbox, RetryPolicy
+from leadsquared_async.cli import connecting
+from leadsquared_async.sandbox import Sandbox
+from leadsquared_async.sandbox.settings import ACCESS_KEY, API_KEY, SECRET_KEY
+from tests.cli.commands import Finished, environment, run
+
+KEYS = {
+    "LEADSQUARED_ACCESS_KEY": ACCESS_KEY,
+    "LEADSQUARED_SECRET_KEY": SECRET_KEY,
+    "LEADSQUARED_API_KEY": API_KEY,
+}
+
+
+def verdicts(done: Finished) -> dict[str, str]:
+    return {check["name"]: check["verdict"] for check in done.json["checks"]}
+
+
+async def test_everything_right_is_exit_0(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Keys are told by length and source only; the one call that is made changes nothing."""
+    path = tmp_path / "leads.outbox"
+    async with Outbox(path):
+        pass
+    done = await run("doctor", "--outbox", path, "--json", env=environment(sandbox))
+    assert done.code == 0
+    assert verdicts(done) == {
+        **dict.fromkeys(["access_key", "secret_key", "api_key", "host", "rate limit", "x-api-key"], "ok"),
+        "keys": "unknown",
+        "outbox": "ok",
+    }
+    assert "35 characters, from LEADSQUARED_ACCESS_KEY" in done.out
+    assert [arrival.operation for arrival in sandbox.books.arrivals] == ["metrics"]
+
+
+async def test_a_wrong_api_key_is_exit_4(sandbox: Sandbox) -> None:
+    """The gateway's refusal is told as what it is."""
+    done = await run("doctor", "--json", env=environment(sandbox, LEADSQUARED_API_KEY="wrong-key-of-a-test"))
+    assert (done.code, verdicts(done)["x-api-key"]) == (4, "wrong")
+    assert "wrong-key" not in done.out + done.err
+
+
+async def test_no_environment_is_exit_2() -> None:
+    """Each variable that is missing is named, the host too; no call is made."""
+    done = await run("doctor", "--json")
+    assert done.code == 2
+    assert {name for name, verdict in verdicts(done).items() if verdict == "wrong"} == {
+        "access_key",
+        "secret_key",
+        "api_key",
+        "host",
+    }
+
+
+async def test_a_host_that_does_not_answer_is_exit_3(sandbox: Sandbox) -> None:
+    """No answer says nothing about the keys."""
+    done = await run("doctor", "--json", "--host", "http://127.0.0.1:9", env=environment(sandbox))
+    assert (done.code, verdicts(done)["x-api-key"]) == (3, "unknown")
+    assert "from --host" in done.out
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "verdict"), [(200, 0, "ok"), (401, 4, "wrong"), (500, 3, "unknown")]
+)
+async def test_the_keys_are_checked_where_a_synchronous_host_is_known(
+    status: int, code: int, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a region the access key's user is asked for, at the synchronous host, without a lead."""
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(f"{request.method} {request.url.host}{request.url.path}")
+        if request.url.path.endswith("/metrics"):
+            metrics = {"PendingMessages": 0, "MaxDelayInSeconds": 0, "ProcessingRatePerMinute": 1}
+            return httpx.Response(200, json=metrics)
+        return httpx.Response(status, json={"Id": "x"} if status == 200 else {"message": "no"})
+
+    class Client(LeadSquared):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(transport=httpx.MockTransport(answer), **options)
+
+    monkeypatch.setattr(connecting, "LeadSquared", Client)
+    monkeypatch.setattr(connecting, "QUICK", RetryPolicy(attempts=1))
+    done = await run("doctor", "--region", "in21", "--json", env=KEYS)
+    assert (done.code, verdicts(done)["keys"]) == (code, verdict)
+    assert asked == [
+        "GET asyncapi-in21.leadsquared.com/lead/capture/metrics",
+        "GET api-in21.leadsquared.com/v2/Authentication.svc/UserByAccessKey.Get",
+    ]
+
+
+async def test_an_outbox_is_looked_at_and_not_made(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Its file system and mode are told; one that is not there is not made, another program's is wrong."""
+    missing, other, shared = (tmp_path / name for name in ("missing.outbox", "other.txt", "shared.outbox"))
+    other.write_text("mine " * 500)
+    async with Outbox(shared):
+        pass
+    shared.chmod(0o644)
+    done = await run("doctor", "--outbox", missing, env=environment(sandbox))
+    assert "not there yet" in done.out
+    assert not missing.exists()
+    done = await run("doctor", "--outbox", other, "--json", env=environment(sandbox))
+    assert (done.code, verdicts(done)["outbox"]) == (2, "wrong")
+    done = await run("doctor", "--outbox", shared, env=environment(sandbox))
+    assert "mode 0644" in done.out
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o600
+
+
+async def test_a_key_of_an_unusual_shape_is_pointed_out(sandbox: Sandbox) -> None:
+    """A key that does not look like LeadSquared's is told with its usual shape, not with its own."""
+    done = await run("doctor", env=environment(sandbox, LEADSQUARED_SECRET_KEY="zq-odd-key"))
+    assert "10 characters, from LEADSQUARED_SECRET_KEY; it usually is 40 hexadecimal digits" in done.out
+    assert "zq-odd" not in done.out

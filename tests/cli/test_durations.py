@@ -1,0 +1,87 @@
+"""Durations and times of day."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from leadsquared_async.cli.durations import seconds_of, seconds_until, spoken, time_of_day
+
+LONDON = ZoneInfo("Europe/London")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("10m", 600), ("1h30m", 5400), ("30d", 2_592_000), ("0.5s", 0.5), ("1d2h3m4s", 93_784)],
+)
+def test_a_duration_is_numbers_with_units(text: str, seconds: float) -> None:
+    """Each number has its unit; they add up."""
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "10", "m", "10 m", "-5m", "5w", "0s", "1e3s", "10m!", "nan", "٣m"])
+def test_anything_else_is_no_duration(text: str) -> None:
+    """A number without its unit could be seconds or minutes, and is refused like nonsense."""
+    with pytest.raises(ValueError, match="duration"):
+        seconds_of(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [("07:00", time(7)), ("7:00", time(7)), ("23:59:30", time(23, 59, 30)), ("0:00", time(0))],
+)
+def test_a_time_of_day_has_24_hours(text: str, moment: time) -> None:
+    """Hours and minutes, and seconds if they matter."""
+    assert time_of_day(text) == moment
+
+
+@pytest.mark.parametrize("text", ["", "7", "24:00", "12:60", "07:00:60", "7pm", "07.00", "007:00", "-1:00"])
+def test_anything_else_is_no_time_of_day(text: str) -> None:
+    """No time that a clock does not show."""
+    with pytest.raises(ValueError, match="07:00"):
+        time_of_day(text)
+
+
+@pytest.mark.parametrize(
+    ("now", "moment", "hours"),
+    [
+        (datetime(2024, 6, 1, 5, tzinfo=LONDON), time(7), 2),
+        (datetime(2024, 6, 1, 7, tzinfo=LONDON), time(7), 24),  # now is over
+        (datetime(2024, 6, 1, 22, tzinfo=LONDON), time(7), 9),
+        (datetime(2024, 6, 1, 21, tzinfo=UTC), time(7), 9),  # 22:00 in London
+        (datetime(2024, 3, 30, 22, tzinfo=LONDON), time(7), 8),  # clocks are put forward in that night
+        (datetime(2024, 10, 26, 22, tzinfo=LONDON), time(7), 10),  # and back in that one
+    ],
+)
+def test_the_time_until_a_time_of_day_is_that_of_a_clock_on_the_wall(
+    now: datetime, moment: time, hours: float
+) -> None:
+    """It comes within a day, a change to summer time included."""
+    assert seconds_until(moment, now, LONDON) == hours * 3600
+
+
+def test_the_machines_own_clock_is_the_usual_one() -> None:
+    """Without a zone the time is that of the machine."""
+    now = datetime.now(UTC)
+    later = datetime.fromtimestamp(now.timestamp() + 3600).replace(microsecond=0)  # noqa: DTZ006 - on the wall
+    assert seconds_until(later.time(), now) == pytest.approx(3600, abs=1.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0 s"),
+        (99, "99 s"),
+        (100, "2 min"),
+        (5400, "90 min"),
+        (7500, "2 h 5 min"),
+        (7200, "2 h"),
+        (200_000, "2 d 7 h"),
+        (172_800, "2 d"),
+    ],
+)
+def test_a_duration_is_spoken_in_two_units_at_most(seconds: float, text: str) -> None:
+    """As people would say it."""
+    assert spoken(seconds) == text

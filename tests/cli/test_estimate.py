@@ -1,0 +1,72 @@
+"""What a run will cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from leadsquared_async import QueueMetrics, RateLimit
+from leadsquared_async.cli.estimate import estimate
+from leadsquared_async.cli.reasons import OTHER, kind_of
+
+LIMIT = RateLimit(25, per=5.0)  # one call in 0.204 s
+
+
+@pytest.mark.parametrize(
+    ("options", "calls", "submit", "confirm"),
+    [
+        ({"to_send": 1000, "to_confirm": 1000}, 2350, 204.0, 275.4),
+        ({"to_send": 1000, "to_confirm": 0}, 1000, 204.0, 0.0),
+        ({"to_send": 0, "to_confirm": 100}, 135, 0.0, 27.54),
+        ({"to_send": 0, "to_confirm": 0}, 0, 0.0, 0.0),
+    ],
+)
+def test_calls_and_times_follow_from_the_limit(
+    options: dict[str, Any], calls: int, submit: float, confirm: float
+) -> None:
+    """A lead is one call and 1.35 status calls, one a spacing."""
+    plan = estimate(**options, limit=LIMIT)
+    assert plan.calls == calls
+    assert plan.submit == pytest.approx(submit)
+    assert plan.confirm == pytest.approx(confirm)
+    assert plan.total == pytest.approx(submit + confirm)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "process", "said"),
+    [
+        (None, None, "unknown: it did not say"),
+        (QueueMetrics(500, 9.0, 0.0), None, "500 in its queue and processed none lately"),
+        (QueueMetrics(500, 9.0, 60.0), 1500.0, "at that pace it takes 25 min"),
+    ],
+)
+def test_processing_is_told_as_far_as_it_is_known(
+    metrics: QueueMetrics | None, process: float | None, said: str
+) -> None:
+    """LeadSquared's pace of late gives a time; without it none is made up."""
+    plan = estimate(to_send=1000, to_confirm=1000, limit=LIMIT, metrics=metrics)
+    assert plan.process == process
+    assert said in " ".join(plan.lines())
+    assert plan.data()["total"] == pytest.approx(479.4)
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("MXDuplicateEntryException: A Lead with same Email already exists.", "MXDuplicateEntryException"),
+        (
+            "MXUnknownAttributeException: Attribute(s) does not exist - mx_Foo, mx_Bar, mx_Other.",
+            "MXUnknownAttributeException (mx_Bar, mx_Foo)",
+        ),
+        ("MXInvalidInputException: mx_Foo is bret", "MXInvalidInputException"),
+        ("MXUnknownAttributeException", "MXUnknownAttributeException"),
+        ("bret.lee@example.com is no lead", OTHER),
+        ("MX: bret", OTHER),
+        ("", OTHER),
+        (None, OTHER),
+    ],
+)
+def test_only_the_kind_of_a_reason_is_shown(reason: str | None, kind: str) -> None:
+    """LeadSquared's words may hold a value; its exception's name and the user's own schema names do not."""
+    assert kind_of(reason, {"mx_Foo", "mx_Bar"}) == kind

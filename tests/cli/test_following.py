@@ -1,0 +1,128 @@
+"""`leadsquared status`, `wait` and `metrics`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from leadsquared_async.sandbox import Sandbox
+from tests.cli.commands import PLANTED, capture, environment, rows_of, run, write_leads
+
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+
+
+async def request_ids(sandbox: Sandbox, tmp_path: Path, count: int = 2) -> list[str]:
+    """Capture some leads, and return their RequestIDs."""
+    await capture(
+        sandbox,
+        write_leads(tmp_path / "leads.csv", range(count)),
+        *("--no-confirm", "--out", tmp_path / "out.csv"),
+    )
+    return [row["RequestID"] for row in rows_of(tmp_path / "out.csv")]
+
+
+async def test_status_tells_what_became_of_each(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Succeeded is exit 0 with the lead id; the ids keep their order, and each is asked for once."""
+    ids = await request_ids(sandbox, tmp_path)
+    sandbox.books.requests  # noqa: B018 - processes what is due
+    done = await run("wait", *ids, env=environment(sandbox))
+    assert done.code == 0
+    done = await run("status", *ids, ids[0], "--json", env=environment(sandbox))
+    assert done.code == 0
+    assert [request["request_id"] for request in done.json["requests"]] == ids
+    assert {request["lead_id"] for request in done.json["requests"]} == set(sandbox.books.leads)
+
+
+async def test_ids_come_from_files_and_outboxes(sandbox: Sandbox, tmp_path: Path) -> None:
+    """One id a line, the column RequestID of --out, and an outbox's accepted rows are the same ids."""
+    ids = await request_ids(sandbox, tmp_path)
+    plain = tmp_path / "ids.txt"
+    plain.write_text("\n".join(ids) + "\n")
+    outbox = tmp_path / "leads.csv.sandbox.outbox"
+    for source in (("--file", plain), ("--file", tmp_path / "out.csv"), ("--outbox", outbox)):
+        done = await run("status", *source, "--json", env=environment(sandbox))
+        assert [request["request_id"] for request in done.json["requests"]] == ids, source
+
+
+async def test_what_is_queued_is_exit_3(tmp_path: Path) -> None:
+    """Not finished yet is neither success nor failure, at a look as after a wait that ran out."""
+    async with Sandbox(limit=None, processing_rate=0.01) as sandbox:
+        (request_id,) = await request_ids(sandbox, tmp_path, 1)
+        for command in (("status",), ("wait", "--timeout", "1s")):
+            done = await run(*command, request_id, "--json", env=environment(sandbox))
+            assert done.code == 3
+            assert done.json["requests"][0]["state"] == "queued"
+
+
+async def test_failures_are_told_by_kind_and_in_full_in_a_file(tmp_path: Path) -> None:
+    """A rejected lead is exit 1; its reason stands in --out only, and on the terminal its kind."""
+    async with Sandbox(limit=None, attributes=("EmailAddress", "FirstName")) as sandbox:
+        await capture(
+            sandbox,
+            write_leads(tmp_path / "leads.csv", [1], mx_Foo="x"),
+            *("--no-confirm", "--out", tmp_path / "out.csv"),
+        )
+        done = await run(
+            "wait", "--file", tmp_path / "out.csv", "--out", tmp_path / "wait.csv", env=environment(sandbox)
+        )
+        assert done.code == 1
+        assert "MXUnknownAttributeException" in done.out
+        assert "mx_Foo" not in done.out
+        assert "mx_Foo" in rows_of(tmp_path / "wait.csv")[0]["Reason"]
+
+
+async def test_an_id_that_nobody_knows_stops_no_other(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A RequestID that LeadSquared does not know is exit 1, and the others are told all the same."""
+    (request_id,) = await request_ids(sandbox, tmp_path, 1)
+    await run("wait", request_id, env=environment(sandbox))
+    done = await run("status", UNKNOWN, request_id, "--json", env=environment(sandbox))
+    assert done.code == 1
+    assert [request["state"] for request in done.json["requests"]] == ["not found", "succeeded"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["status"], "name a RequestID"),
+        (["status", "two words"], "request_id has to be"),
+        (["status", "--file", "nothing.csv"], "No such file"),
+        (["status", "--file", "leads.csv"], "no column RequestID"),
+        (["wait", "--outbox", "nothing.outbox"], "no such outbox"),
+        (["wait", UNKNOWN, "--timeout", "soon"], "10m"),
+    ],
+)
+async def test_bad_usage_is_exit_2(
+    arguments: list[str], said: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What makes no sense is told in a sentence; no outbox is made by looking for one."""
+    monkeypatch.chdir(tmp_path)
+    write_leads(tmp_path / "leads.csv", [1])
+    done = await run(*arguments, env=environment(sandbox))
+    assert done.code == 2
+    assert said in " ".join(done.err.replace("│", " ").split())
+    assert not (tmp_path / "nothing.outbox").exists()
+
+
+@pytest.mark.parametrize("command", [["status", UNKNOWN], ["wait", UNKNOWN], ["metrics"]])
+async def test_a_wrong_api_key_is_exit_4(command: list[str], sandbox: Sandbox) -> None:
+    """The account's fault ends a look as it ends a run."""
+    env = environment(sandbox, LEADSQUARED_API_KEY=f"wrong{PLANTED}")
+    done = await run(*command, env=env)
+    assert done.code == 4
+    assert "x-api-key" in done.err
+
+
+async def test_no_answer_is_exit_3(sandbox: Sandbox) -> None:
+    """A host that nobody listens on leaves the question open."""
+    env = environment(sandbox, LEADSQUARED_HOST="http://127.0.0.1:9")
+    done = await run("status", UNKNOWN, "--json", env=env)
+    assert (done.code, done.json["requests"][0]["state"]) == (3, "no answer")
+
+
+async def test_metrics_are_for_people_and_programs(sandbox: Sandbox) -> None:
+    """The queue's length and pace, as a line or as JSON."""
+    done = await run("metrics", env=environment(sandbox))
+    assert done.out == "pending 0, longest wait 0 s, processed 0 a minute\n"
+    done = await run("metrics", "--json", env=environment(sandbox))
+    assert done.json == {"pending": 0, "max_delay": 0.0, "rate_per_minute": 0.0}

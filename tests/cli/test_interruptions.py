@@ -1,0 +1,92 @@
+"""`leadsquared capture` in a process of its own, interrupted or killed: nothing is lost, nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from leadsquared_async.sandbox import Faults, Sandbox
+from tests.cli.commands import capture, finish, names_in, numbers_sent, rows_of, start, until, write_leads
+
+ROWS = 120
+PACE = ("--rate", "100/1")
+IN_FLIGHT = 32
+"""Rows that an outbox has under way at most."""
+
+
+async def begin(sandbox: Sandbox, file: Path, *arguments: str) -> asyncio.subprocess.Process:
+    """Start a run and wait until it is in the middle."""
+    sandbox.books.faults = Faults(latency=0.05)
+    process = await start(
+        sandbox, "capture", file.name, "--no-confirm", "--json", *PACE, *arguments, folder=file.parent
+    )
+    await until(lambda: sandbox.books.accepted >= ROWS // 4)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_the_first_interrupt_finishes_what_is_in_flight(
+    number: signal.Signals, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Ctrl-C and SIGTERM: exit 3, what was sent is noted, and the same command sends the rest and no more."""
+    file = write_leads(tmp_path / "leads.csv", range(ROWS))
+    process = await begin(sandbox, file, "--out", "out.csv")
+    process.send_signal(number)
+    done = await finish(process)
+    assert done.code == 3
+    assert "run the same command again" in done.err
+    assert 0 < done.json["pending"] < ROWS
+    assert done.json["accepted"] == sandbox.books.accepted
+    assert len(rows_of(tmp_path / "out.csv")) == ROWS
+    done = await capture(sandbox, file, "--no-confirm", "--json", "--out", tmp_path / "out.csv")
+    assert (done.code, done.json["accepted"]) == (0, ROWS)
+    assert sorted(numbers_sent(sandbox)) == list(range(ROWS))
+    assert all(row["RequestID"] for row in rows_of(tmp_path / "out.csv"))
+
+
+async def test_the_second_interrupt_leaves_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
+    """While calls hang the first Ctrl-C waits for them; the second ends the process within a moment."""
+    sandbox.books.faults = Faults(probabilities={"hang": 1.0}, operations=("capture",))
+    file = write_leads(tmp_path / "leads.csv", range(5))
+    process = await start(sandbox, "capture", file.name, "--no-confirm", *PACE, folder=tmp_path)
+    await until(lambda: len(sandbox.books.arrivals) >= 5)
+    process.send_signal(signal.SIGINT)
+    await asyncio.sleep(0.6)
+    assert process.returncode is None
+    process.send_signal(signal.SIGINT)
+    done = await finish(process, within=2.0)
+    assert done.code == 3
+    assert "Ctrl-C again leaves at once" in done.err
+
+
+async def test_a_killed_run_repeats_at_most_what_was_in_flight(sandbox: Sandbox, tmp_path: Path) -> None:
+    """After kill -9 the same command sends every row that is left; twice only what was on its way."""
+    file = write_leads(tmp_path / "leads.csv", range(ROWS))
+    process = await begin(sandbox, file)
+    process.kill()
+    await process.communicate()
+    taken = sandbox.books.accepted
+    assert taken < ROWS
+    done = await capture(sandbox, file, "--no-confirm", "--json")
+    assert (done.code, done.json["accepted"]) == (0, ROWS)
+    sent = numbers_sent(sandbox)
+    assert set(sent) == set(range(ROWS))
+    assert len(sent) - ROWS <= IN_FLIGHT
+    assert not [name for name in names_in(tmp_path) if name.endswith(".part")]
+
+
+async def test_an_interrupt_while_the_file_is_read_sends_nothing(tmp_path: Path) -> None:
+    """Before anything is sent there is nothing to finish: exit 3, and no outbox is made."""
+    async with Sandbox(limit=None) as sandbox:
+        file = write_leads(tmp_path / "leads.csv", range(60_000))
+        process = await start(sandbox, "capture", file.name, "--no-confirm", folder=tmp_path)
+        assert process.stderr is not None
+        await process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        done = await finish(process)
+        assert done.code == 3
+        assert not sandbox.books.arrivals
+    assert names_in(tmp_path) == ["leads.csv"]

@@ -1,0 +1,289 @@
+"""`leadsquared outbox ...`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+
+from leadsquared_async import ItemState, Outbox, OutboxEntry
+from leadsquared_async.cli import exporting
+from leadsquared_async.sandbox import Sandbox
+from tests.cli.commands import (
+    PLANTED,
+    bodies,
+    capture,
+    checked,
+    environment,
+    finish,
+    names_in,
+    numbers_sent,
+    rows_of,
+    run,
+    start,
+    until,
+)
+
+ATTRIBUTES = ("FirstName", "EmailAddress", "Phone", "Source")
+
+
+def lead(number: int, **others: str) -> dict[str, str]:
+    return {"FirstName": PLANTED, "EmailAddress": f"{PLANTED}-{number}@example.com", **others}
+
+
+async def outbox_of(path: Path, *numbers: int) -> Path:
+    """An outbox that a program of the user's has left, nothing of it sent."""
+    async with Outbox(path) as outbox:
+        await outbox.put_many([OutboxEntry(lead(number), key=f"{PLANTED}{number}") for number in numbers])
+    return path
+
+
+async def rejected_outbox(sandbox: Sandbox, tmp_path: Path) -> Path:
+    """An outbox with one confirmed and two rejected rows."""
+    file = tmp_path / "leads.csv"
+    file.write_text(
+        "FirstName,EmailAddress,mx_Foo,Phone\n"
+        f"{PLANTED},{PLANTED}-1@example.com,,\n"
+        f"{PLANTED},{PLANTED}-2@example.com,x,9988776655\n"
+        f"{PLANTED},{PLANTED}-3@example.com,x,9988776656\n"
+    )
+    assert (await capture(sandbox, file, "--update-behavior", "DoNotUpdate")).code == 1
+    return tmp_path / "leads.csv.sandbox.outbox"
+
+
+async def test_stats_count_each_file(tmp_path: Path) -> None:
+    """Rows by state for several files, for people and programs."""
+    one, two = await outbox_of(tmp_path / "1.outbox", 1, 2), await outbox_of(tmp_path / "2.outbox")
+    done = await run("outbox", "stats", one, two)
+    assert done.code == 0
+    assert f"{one}: pending 2; the oldest open one waits" in done.out
+    assert f"{two}: empty" in done.out
+    done = await run("outbox", "stats", one, "--json")
+    assert done.json["outboxes"][0]["pending"] == 2
+
+
+async def test_items_show_no_values_and_no_keys(tmp_path: Path) -> None:
+    """Rows are listed by number and state; one JSON object a line for programs."""
+    path = await outbox_of(tmp_path / "1.outbox", 1, 2)
+    done = await run("outbox", "items", path, "--state", "pending", "--json")
+    assert [json.loads(line)["id"] for line in done.out.splitlines()] == [1, 2]
+    assert (await run("outbox", "items", path, "--state", "rejected")).out == ""
+
+
+async def test_drain_delivers_several_files(sandbox: Sandbox, tmp_path: Path) -> None:
+    """What is left in any number of files goes out under one limit, each row once."""
+    files = [await outbox_of(tmp_path / "1.outbox", 1, 2), await outbox_of(tmp_path / "2.outbox", 3)]
+    done = await run("outbox", "drain", *files, "--json", env=environment(sandbox))
+    assert done.code == 0
+    assert [found["confirmed"] for found in done.json["outboxes"]] == [2, 1]
+    assert sorted(numbers_sent(sandbox)) == [1, 2, 3]
+
+
+async def test_drain_stops_after_a_time(sandbox: Sandbox, tmp_path: Path) -> None:
+    """--for bounds it: exit 3, and what is left stays."""
+    path = await outbox_of(tmp_path / "1.outbox", *range(30))
+    done = await run(
+        "outbox",
+        "drain",
+        path,
+        "--rate",
+        "5/1",
+        "--no-confirm",
+        "--for",
+        "1s",
+        "--json",
+        env=environment(sandbox),
+    )
+    assert done.code == 3
+    (found,) = done.json["outboxes"]
+    assert found["pending"] > 0
+    assert found["accepted"] == sandbox.books.accepted > 0
+
+
+async def test_drain_gives_up_on_the_account_unless_told_to_wait(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Wrong keys end it with 4; with --until-empty it waits for somebody to act."""
+    path = await outbox_of(tmp_path / "1.outbox", 1)
+    env = environment(sandbox, LEADSQUARED_API_KEY="wrong-key-of-a-test")
+    done = await run("outbox", "drain", path, env=env)
+    assert done.code == 4
+    done = await run("outbox", "drain", path, "--until-empty", "--for", "1s", env=env)
+    assert done.code == 3
+
+
+async def test_drain_tells_of_rejections(tmp_path: Path) -> None:
+    """Rows that end rejected are exit 1, told by kind."""
+    async with Sandbox(limit=None, attributes=("EmailAddress",)) as sandbox:
+        path = await outbox_of(tmp_path / "1.outbox", 1)
+        done = await run("outbox", "drain", path, "--json", env=environment(sandbox))
+    assert (done.code, done.json["rejected_by_kind"]) == (1, {"MXUnknownAttributeException": 1})
+
+
+async def test_two_that_drain_may_meet(sandbox: Sandbox, tmp_path: Path) -> None:
+    """While another process delivers a file, drain watches; every row goes out once."""
+    path = await outbox_of(tmp_path / "1.outbox", *range(40))
+    first = await start(
+        sandbox, "outbox", "drain", path.name, "--rate", "20/1", "--no-confirm", folder=tmp_path
+    )
+    await until(lambda: sandbox.books.accepted >= 3)
+    done = await run("outbox", "drain", path, "--rate", "20/1", "--no-confirm", env=environment(sandbox))
+    assert done.code == 0
+    assert (await finish(first)).code == 0
+    assert sorted(numbers_sent(sandbox)) == list(range(40))
+
+
+async def test_requeue_mends_and_drain_sends(tmp_path: Path) -> None:
+    """Rows are chosen by reason, mended by --drop and --set, and sent with the options they had."""
+    async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
+        path = await rejected_outbox(sandbox, tmp_path)
+        for reason, matched in (("Nonsense", 0), ("mxunknownattribute", 2)):
+            done = await run("outbox", "requeue", path, "--reason", reason, "--dry-run", "--json")
+            assert (done.json["matched"], done.json["requeued"]) == (matched, 0)
+        mending = ("--drop", "mx_Foo", "--set", "Source=Mended", "--search-by", "Phone")
+        done = await run("outbox", "requeue", path, *mending, "--json")
+        assert (done.code, done.json["requeued"]) == (0, 2)
+        done = await run("outbox", "drain", path, "--json", env=environment(sandbox))
+        assert (done.code, done.json["outboxes"][0]["confirmed"]) == (0, 3)
+        again = bodies(sandbox)[3:]
+        assert [body["Source"] for body in again] == ["Mended", "Mended"]
+        assert all(body["SearchBy"] == "Phone" and "mx_Foo" not in body for body in again)
+
+
+async def test_a_mended_row_keeps_its_update_behavior(tmp_path: Path) -> None:
+    """What was to leave a known lead alone leaves it alone when it is sent again."""
+    async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
+        path = await rejected_outbox(sandbox, tmp_path)
+        await run("outbox", "requeue", path, "--drop", "mx_Foo")
+        async with Outbox(path) as outbox:
+            assert outbox._writer is not None
+            pending = await outbox._writer.read(lambda store: store.in_state(ItemState.PENDING, 10))
+        assert [json.loads(row.query) for row in pending] == [[["LeadUpdateBehavior", "DoNotUpdate"]]] * 2
+
+
+async def test_the_same_capture_after_a_mending_sends_nothing(tmp_path: Path) -> None:
+    """A row that was mended in the outbox is still the row of the file."""
+    async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
+        path = await rejected_outbox(sandbox, tmp_path)
+        await run("outbox", "requeue", path, "--drop", "mx_Foo")
+        command = ("--update-behavior", "DoNotUpdate", "--json")
+        done = await capture(sandbox, tmp_path / "leads.csv", *command)
+        assert (done.code, done.json["confirmed"]) == (0, 3)
+        calls = sandbox.books.accepted
+        done = await capture(sandbox, tmp_path / "leads.csv", *command)
+        assert (done.code, done.json["delivered_before"], sandbox.books.accepted) == (0, 3, calls)
+
+
+async def test_requeue_says_what_cannot_be_mended(tmp_path: Path) -> None:
+    """A row that nothing is left of stays rejected: exit 1, and its number."""
+    async with Sandbox(limit=None, attributes=("FirstName",)) as sandbox:
+        file = tmp_path / "leads.csv"
+        file.write_text(f"mx_Foo\n{PLANTED}\n")
+        await capture(sandbox, file)
+    done = await run("outbox", "requeue", tmp_path / "leads.csv.sandbox.outbox", "--drop", "mx_Foo")
+    assert done.code == 1
+    assert "row 1: the lead is empty" in done.err
+
+
+async def test_forget_erases_a_person(tmp_path: Path) -> None:
+    """Rows with the value are gone from all files, and their number is told without it."""
+    files = [await outbox_of(tmp_path / "1.outbox", 1, 2), await outbox_of(tmp_path / "2.outbox", 1)]
+    done = await run("outbox", "forget", *files, f"EmailAddress={PLANTED}-1@example.com", "--json")
+    assert (done.code, done.json["erased"]) == (0, 2)
+    assert f"{PLANTED}-1@".encode() not in files[0].read_bytes()
+    assert (await run("outbox", "stats", files[0], "--json")).json["outboxes"][0]["pending"] == 1
+
+
+async def test_export_is_for_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows with their values go into a private file or a pipe, and never to a terminal."""
+    path = await outbox_of(tmp_path / "1.outbox", 1, 2)
+    for form in ("jsonl", "csv"):
+        out = tmp_path / f"rows.{form}"
+        done = await run("outbox", "export", path, "--format", form, "--out", out, "--json")
+        assert (done.code, done.json["rows"]) == (0, 2)
+        assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    lines = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert [line["lead"] for line in lines] == [lead(1), lead(2)]
+    assert [row["EmailAddress"] for row in rows_of(tmp_path / "rows.csv")] == [
+        lead(1)["EmailAddress"],
+        lead(2)["EmailAddress"],
+    ]
+    assert rows_of(tmp_path / "rows.csv")[0]["key"] == f"{PLANTED}1"
+
+    class Terminal:
+        @staticmethod
+        def isatty() -> bool:
+            return True
+
+    monkeypatch.setattr(exporting.sys, "stdout", Terminal)
+    with pytest.raises(exporting.CommandFailedError, match="terminal"):
+        exporting.run_export([path], None, None, "jsonl", None)  # type: ignore[arg-type]
+
+
+async def test_export_writes_to_a_pipe(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Without --out the rows are the result on standard output, and nothing else is."""
+    path = await outbox_of(tmp_path / "1.outbox", 1)
+    process = await start(sandbox, "outbox", "export", path.name, "--state", "pending", folder=tmp_path)
+    out, err = await process.communicate()
+    assert process.returncode == 0
+    assert json.loads(out)["lead"] == lead(1)
+    assert not err
+
+
+async def test_purge_deletes_what_is_final(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Only final rows that are old enough go; their number is told."""
+    path = await outbox_of(tmp_path / "1.outbox", 1, 2)
+    await run("outbox", "drain", path, "--no-confirm", env=environment(sandbox))
+    await outbox_of(path, 3)
+    done = await run("outbox", "purge", path, "--json")
+    assert done.json == {"purged": 0}
+    await asyncio.sleep(0.05)
+    done = await run("outbox", "purge", path, "--older-than", "0.01s", "--json")
+    assert done.json == {"purged": 2}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["stats"],
+        ["items"],
+        ["drain"],
+        ["requeue"],
+        ["forget", "Phone=1"],
+        ["export"],
+        ["purge"],
+    ],
+)
+async def test_a_file_that_is_not_there_is_not_made(
+    command: list[str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Every subcommand refuses a wrong path with exit 2, and another program's file as well."""
+    other = tmp_path / "other.txt"
+    other.write_text("mine, and longer than a header " * 100)
+    for path in (tmp_path / "nothing.outbox", other):
+        done = await run("outbox", command[0], path, *command[1:], env=environment(sandbox))
+        assert done.code == 2, done.err
+    assert names_in(tmp_path) == ["other.txt"]
+    assert other.read_text().startswith("mine")
+
+
+async def test_forget_needs_a_file_and_a_person(tmp_path: Path) -> None:
+    """Half a command erases nothing, and repeats nothing of it."""
+    path = await outbox_of(tmp_path / "1.outbox", 1)
+    for arguments in ([path], [f"Phone={PLANTED}"]):
+        assert (await run("outbox", "forget", *arguments)).code == 2
+
+
+async def test_drain_ends_in_order_on_an_interrupt(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Ctrl-C: exit 3, and what was sent is noted."""
+    path = await outbox_of(tmp_path / "1.outbox", *range(40))
+    process = await start(
+        sandbox, "outbox", "drain", path.name, "--rate", "20/1", "--no-confirm", "--json", folder=tmp_path
+    )
+    await until(lambda: sandbox.books.accepted >= 3)
+    process.send_signal(signal.SIGINT)
+    done = checked(await finish(process))
+    assert done.code == 3
+    assert done.json["outboxes"][0]["accepted"] == sandbox.books.accepted

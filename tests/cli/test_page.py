@@ -1,0 +1,61 @@
+"""What docs/command-line.md tells to type."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from leadsquared_async.cli.app import app
+from leadsquared_async.cli.exits import ExitStatus
+from leadsquared_async.sandbox import Sandbox
+from tests.cli.commands import PLANTED, environment, run
+
+PAGE = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text()
+LINES = [
+    line
+    for block in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
+]
+
+
+async def test_every_line_works_in_its_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From top to bottom, with a file such as the page has; the one mistake in it is mended on the way."""
+    monkeypatch.chdir(tmp_path)
+    # The page is about a real host, whose outboxes have the plain name.
+    monkeypatch.setattr("leadsquared_async.cli.capture.LOOPBACK", frozenset())
+    (tmp_path / "leads.csv").write_text(
+        "Name,E-mail,Junk,mx_Foo\n"
+        f"{PLANTED},{PLANTED}-1@example.com,x,\n{PLANTED},{PLANTED}-2@example.com,x,1\n"
+    )
+    async with Sandbox(limit=None, attributes=("FirstName", "EmailAddress")) as sandbox:
+        statuses = []
+        for line in LINES:
+            program, *arguments = shlex.split(line, comments=True)
+            assert program == "leadsquared"
+            done = await run(*arguments, env=environment(sandbox))
+            statuses.append((" ".join(arguments[:2]), done.code))
+            assert done.code in {ExitStatus.DONE, ExitStatus.NOT_ALL}, f"{line}: {done.err}"
+        assert len(sandbox.books.leads) == 2
+    failed = [command for command, code in statuses if code == ExitStatus.NOT_ALL]
+    assert failed == ["capture leads.csv", "capture rejects.csv", "status --file", "wait --file"]
+
+
+def test_every_command_has_a_line() -> None:
+    """A command that the page does not show is not found."""
+    shown = " ".join(LINES) + PAGE
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert f"leadsquared {command.callback.__name__}" in shown
+    (group,) = app.registered_groups
+    assert group.typer_instance is not None
+    for command in group.typer_instance.registered_commands:
+        assert command.callback is not None
+        assert f"leadsquared outbox {command.callback.__name__}" in shown
+
+
+def test_the_exit_statuses_are_those_of_the_program() -> None:
+    """The page's table has a row for each."""
+    assert re.findall(r"^\| (\d) \|", PAGE, re.MULTILINE) == [str(int(status)) for status in ExitStatus]
