@@ -12,7 +12,7 @@ from tests.outbox.crashes import CALLS, Crashes, Toll
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and limits as on Linux")
 
-KILLS = 10
+KILLS = 9
 
 
 def check(toll: Toll, deaths: int) -> None:
@@ -26,10 +26,10 @@ def check(toll: Toll, deaths: int) -> None:
 
 
 async def test_processes_that_are_killed_lose_no_lead(tmp_path: Path) -> None:
-    """Killed at ten moments: every put that returned is confirmed, at most what was on its way is sent twice,
-    no window holds more calls than the limit, restarts included, and the file passes SQLite's check each
-    time."""
-    crashes = Crashes(tmp_path, per=0.4, seed=1, puts=15.0)
+    """Killed at nine moments: every put that returned is confirmed, at most what was on its way is sent
+    twice, no window holds more calls than the limit, restarts included, and the file passes SQLite's check
+    each time."""
+    crashes = Crashes(tmp_path, per=0.4, seed=1, puts=12.0)
     async with crashes.sandbox:
         for _ in range(KILLS):
             await crashes.killed()
@@ -39,7 +39,7 @@ async def test_processes_that_are_killed_lose_no_lead(tmp_path: Path) -> None:
 async def test_a_full_disk_a_stop_and_an_orderly_end_lose_no_lead(tmp_path: Path) -> None:
     """Puts fail while there is no room and go on when there is; a process that stood still keeps to the
     limit; one that is asked to end leaves nothing on its way."""
-    crashes = Crashes(tmp_path, per=0.4, seed=2, puts=15.0)
+    crashes = Crashes(tmp_path, per=0.4, seed=2, puts=12.0)
     async with crashes.sandbox:
         await crashes.starved()
         await crashes.stopped()
