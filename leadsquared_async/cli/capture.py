@@ -117,6 +117,7 @@ class _Capture:
                 update_behavior=options.update_behavior,
                 host=options.connection.origin,
                 folder=folder,
+                stop=self._stop,
             ) as source,
         ):
             self._tell_of(source)
@@ -124,13 +125,17 @@ class _Capture:
             plan = await self._estimate(checked)
             if options.dry_run:
                 return self._dry(source, checked, plan)
-            if plan is not None and not options.yes and not self._talk.ask("Send them?"):
+            if plan is not None and not options.yes and not self._ask("Send them?"):
                 self._talk.say("nothing was sent")
                 return ExitStatus.LEFT
             done = await self._put(source, checked)
             delivered = await self._deliver(source)
             outcomes = await self._report(source, files, done)
             return self._summarise(source, outcomes, done, delivered)
+
+    def _ask(self, question: str) -> bool:
+        with self._stop.at_once():
+            return self._talk.ask(question)
 
     def _tell_of(self, source: Source) -> None:
         table = source.table
@@ -223,7 +228,7 @@ class _Capture:
     def _drops_left_over(self) -> bool:
         options = self._options
         if options.left_over is None and not options.yes:
-            return not self._talk.ask("Send them as well?")
+            return not self._ask("Send them as well?")
         return options.left_over == "drop"
 
     async def _deliver(self, source: Source) -> Delivered:

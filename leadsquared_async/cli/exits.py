@@ -56,7 +56,7 @@ def ending(command: str, talk: Talk) -> Generator[None]:
     except (CommandFailedError, Refused, Unreadable, LeadSquaredError) as error:
         talk.say(f"leadsquared {command}: {error}")
         raise typer.Exit(status_of(error)) from None
-    except (KeyboardInterrupt, Interrupted):
+    except (KeyboardInterrupt, Interrupted, typer.Abort):
         talk.say(f"leadsquared {command}: interrupted; the same command goes on where this one stopped")
         raise typer.Exit(ExitStatus.LEFT) from None
     except BrokenPipeError:

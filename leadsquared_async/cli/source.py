@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Self, TypeVar
 from leadsquared_async.cli.exits import CommandFailedError
 from leadsquared_async.cli.mapping import LeadMapping, Refused
 from leadsquared_async.cli.rows import Row
+from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.tables import Table
 from leadsquared_async.errors import InvalidLead
 from leadsquared_async.resources.submission import UpdateBehavior, capture
@@ -61,6 +62,7 @@ class Source:
         update_behavior: of all of them.
         host: that they go to, since a trial run elsewhere says nothing about this one.
         folder: for the copy, which has no name, is nobody else's, and goes with the process.
+        stop: breaks off the reading of what is slow to come.
 
     Raises:
         CommandFailedError: the folder cannot be written.
@@ -77,6 +79,7 @@ class Source:
         update_behavior: UpdateBehavior | None,
         host: str,
         folder: Path | None,
+        stop: Stop,
     ) -> None:
         self.name = "standard input" if path == STDIN else Path(path).name
         self._suffix = Path(path).suffix.lower()
@@ -84,7 +87,8 @@ class Source:
         self._mapping = mapping
         self._update_behavior: UpdateBehavior | None = update_behavior
         self._options = {"update_behavior": update_behavior, "host": host}
-        self._copy = _copied(path, folder)
+        with stop.at_once():
+            self._copy = _copied(path, folder)
         try:
             self.table = self.open()
             if self.table.columns is not None:

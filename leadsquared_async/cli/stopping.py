@@ -7,8 +7,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import Coroutine, Generator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Self, TypeVar
 
@@ -16,6 +16,8 @@ __all__ = ["Interrupted", "Stop"]
 
 SHOW_CURSOR = "\x1b[?25h"
 LOOK_EVERY = 0.1
+ECHO = 0.3
+"""Seconds within which a second signal is the first one again: `timeout` and other wrappers send it twice."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 T = TypeVar("T")
@@ -37,7 +39,8 @@ class Stop:
 
     def __init__(self, status: int) -> None:
         self._status = status
-        self._signalled = False
+        self._signalled_at: float | None = None
+        self._raises = False
         self._at: float | None = None
         self._reason = ""
         self._before: dict[int, Any] = {}
@@ -49,7 +52,7 @@ class Stop:
     @property
     def why(self) -> str | None:
         """What asked for it, in words; None if nothing did."""
-        if self._signalled:
+        if self._signalled_at is not None:
             return "interrupted"
         if self._at is not None and time.monotonic() >= self._at:
             return self._reason
@@ -81,6 +84,20 @@ class Stop:
                 task.cancel()
                 await asyncio.wait([task])
 
+    @contextmanager
+    def at_once(self) -> Generator[None]:
+        """Something that waits for people or for input, and not in the event loop: a signal breaks it off.
+
+        Raises:
+            Interrupted: there was one.
+        """
+        self.check()
+        self._raises = True
+        try:
+            yield
+        finally:
+            self._raises = False
+
     def __enter__(self) -> Self:
         with suppress(ValueError):  # not in the main thread: nobody can interrupt it
             for number in SIGNALS:
@@ -92,9 +109,13 @@ class Stop:
             signal.signal(number, handler)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        if self._signalled:
+        now = time.monotonic()
+        if self._signalled_at is None:
+            self._signalled_at = now
+            if self._raises:
+                raise Interrupted
+        elif now - self._signalled_at > ECHO:
             if sys.stderr.isatty():
                 sys.stderr.write(SHOW_CURSOR)
                 sys.stderr.flush()
             os._exit(self._status)
-        self._signalled = True

@@ -68,7 +68,7 @@ async def capture(
 
 
 async def start(
-    sandbox: Sandbox, *arguments: str | Path, folder: Path, **env: str
+    sandbox: Sandbox, *arguments: str | Path, folder: Path, stdin: int | None = None, **env: str
 ) -> asyncio.subprocess.Process:
     """Start a command in a process of its own."""
     return await asyncio.create_subprocess_exec(
@@ -76,6 +76,7 @@ async def start(
         "-m",
         "leadsquared_async",
         *map(str, arguments),
+        stdin=stdin,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=folder,

@@ -408,6 +408,17 @@ async def test_two_rows_with_one_key_are_the_first_of_them(sandbox: Sandbox, tmp
     assert numbers_sent(sandbox) == [1]
 
 
+async def test_a_second_row_does_not_take_a_rejected_rows_key(tmp_path: Path) -> None:
+    """Not every row under a rejected row's key mends it: the first one of the file is still that row."""
+    async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
+        file = tmp_path / "a.csv"
+        file.write_text(f"Id,EmailAddress,mx_Foo\nk,{PLANTED}-1@example.com,x\nk,{PLANTED}-2@example.com,\n")
+        for _ in range(2):
+            done = await capture(sandbox, file, *OWN_KEY, "--json")
+            assert (done.code, done.json["rejected"], done.json["refused"]) == (1, 1, 1)
+        assert sandbox.books.accepted == 1
+
+
 async def test_rows_of_an_earlier_run_are_sent_or_taken_out(sandbox: Sandbox, tmp_path: Path) -> None:
     """What an interrupted run left and the changed file no longer makes is told; it may be dropped."""
     wrong = {"LEADSQUARED_API_KEY": "wrong-key-of-a-test"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,8 @@ async def test_the_first_interrupt_finishes_what_is_in_flight(
     file = write_leads(tmp_path / "leads.csv", range(ROWS))
     process = await begin(sandbox, file, "--out", "out.csv")
     process.send_signal(number)
+    await asyncio.sleep(0.05)
+    process.send_signal(number)  # as `timeout` does, to the process and to its group
     done = await finish(process)
     assert done.code == 3
     assert "run the same command again" in done.err
@@ -76,6 +79,26 @@ async def test_a_killed_run_repeats_at_most_what_was_in_flight(sandbox: Sandbox,
     assert set(sent) == set(range(ROWS))
     assert len(sent) - ROWS <= IN_FLIGHT
     assert not [name for name in names_in(tmp_path) if name.endswith(".part")]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs to see another process's files")
+async def test_input_that_does_not_come_is_not_waited_for(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Ctrl-C while standard input is waited for: exit 3 at once."""
+    process = await start(sandbox, "capture", "-", folder=tmp_path, stdin=asyncio.subprocess.PIPE)
+    assert process.stdin is not None
+    process.stdin.write(b"EmailAddress\n")
+    await until(lambda: _waits_for_input(process.pid))
+    process.send_signal(signal.SIGINT)
+    await asyncio.wait_for(process.wait(), 2.0)
+    assert (await finish(process)).code == 3
+    assert names_in(tmp_path) == []
+
+
+def _waits_for_input(pid: int) -> bool:
+    """Whether a process has opened its copy of the input, which has no name."""
+    with suppress(FileNotFoundError):  # it may have closed one meanwhile
+        return any("(deleted)" in str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir())
+    return False
 
 
 async def test_an_interrupt_while_the_file_is_read_sends_nothing(tmp_path: Path) -> None:
