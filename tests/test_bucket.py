@@ -392,3 +392,14 @@ async def test_withdrawn_tokens_come_back_while_nobody_sends() -> None:
     assert bucket.snapshot().withdrawn == 24
     await asyncio.sleep(25 * 5 + 15)
     assert (bucket.snapshot().withdrawn, bucket.snapshot().free) == (0, 25)
+
+
+@in_virtual_time
+async def test_a_limit_lowered_to_a_longer_window_delays_no_call_beyond_it() -> None:
+    """Of a thousand free tokens 25 are left; the next call waits for the longer window, not for all of them."""
+    bucket = Bucket(RateLimit(1000, per=1.0))
+    bucket.lower(DEFAULT, "another client")
+    asked = now()
+    await bucket.acquire(Lane.INTERACTIVE)
+    assert now() - asked < 6.0
+    bucket.give()

@@ -152,6 +152,19 @@ def test_an_id_that_stays_unknown_raises_after_the_grace() -> None:
     play(follow)
 
 
+def test_an_id_that_stays_unknown_does_not_end_the_waits_for_others() -> None:
+    """That LeadSquared knows nothing of one id is no fault of the account."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> None:
+        ids = [UNKNOWN_ID, await capture(lsq)]
+        async with lsq.leads.wait_many(ids) as results:
+            outcomes = {result.request_id: result async for result in results}
+        assert isinstance(outcomes[UNKNOWN_ID].error, NotFound)
+        assert outcomes[ids[1]].error is None
+
+    play(follow)
+
+
 def test_a_wait_that_runs_out_can_be_resumed() -> None:
     """StillProcessing comes at the deadline with the last status; the next wait goes on from there."""
 

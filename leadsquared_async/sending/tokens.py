@@ -200,7 +200,8 @@ class Tokens:
             self._late = deque(end + longer for end in self._late)
             self._due = deque(due + longer for due in self._due)
             self._slot += longer
-            free, self.free = self.free, 0
+            # Not more than will be in use, or the surplus would take its place in line before it is dropped.
+            free, self.free = min(self.free, limit.calls), 0
             for _ in range(free):
                 self._return(now)
         self._drop_surplus()

@@ -283,6 +283,8 @@ class Tracker:
                 # A copy each: an error that many raise would gather the tracebacks of all of them.
                 error = copy.copy(outcome)
                 error.delivery = _delivery(follower)
+                if isinstance(error, NotFound):
+                    error.fault = None  # of this id nothing is known: that says nothing of the account
                 follower.outcome.set_exception(error)
                 follower.outcome.exception()  # one that leaves in this very tick does not look at it
 
