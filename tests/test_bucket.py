@@ -396,7 +396,7 @@ async def test_withdrawn_tokens_come_back_while_nobody_sends() -> None:
 
 @in_virtual_time
 async def test_a_limit_lowered_to_a_longer_window_delays_no_call_beyond_it() -> None:
-    """Of a thousand free tokens 25 are left; the next call waits for the longer window, not for all of them."""
+    """Of a thousand free tokens 25 are left; the next call waits for the longer window, not for them all."""
     bucket = Bucket(RateLimit(1000, per=1.0))
     bucket.lower(DEFAULT, "another client")
     asked = now()

@@ -15,12 +15,12 @@ from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.demo import LIMIT, run_demo
 from leadsquared_async.cli.doctor import run_doctor
 from leadsquared_async.cli.exits import ending
+from leadsquared_async.cli.files.mapping import LeadMapping
+from leadsquared_async.cli.files.source import Reading
 from leadsquared_async.cli.following import Asked, run_metrics, run_status, run_wait
-from leadsquared_async.cli.mapping import LeadMapping
 from leadsquared_async.cli.options import AsJson, Host, Rate, Region, clock_time, duration, pairs
 from leadsquared_async.cli.outbox_app import outbox as outbox_app
 from leadsquared_async.cli.sandbox import run_sandbox, sandbox_options
-from leadsquared_async.cli.source import Reading
 from leadsquared_async.cli.talk import Talk, logs_told
 from leadsquared_async.resources.submission import UpdateBehavior
 
@@ -263,7 +263,7 @@ def demo(
 ) -> None:
     """Send leads to a sandbox on this machine, through faults, and follow each to its outcome.
 
-    No account, no network. About 45 seconds for 100 leads, since the status calls share the limit of 25 calls
+    No account, no network. About a minute for 100 leads, since the status calls share the limit of 25 calls
     in 5 seconds. Exits with 0 if every lead arrived, else with 1.
 
     Example: leadsquared demo --leads 50

@@ -16,11 +16,11 @@ from leadsquared_async.cli.delivering import Delivered, Ending, Kinds, deliver
 from leadsquared_async.cli.durations import seconds_until, spoken
 from leadsquared_async.cli.estimate import Estimate, estimate
 from leadsquared_async.cli.exits import ExitStatus
-from leadsquared_async.cli.mapping import LeadMapping
+from leadsquared_async.cli.files.mapping import LeadMapping
+from leadsquared_async.cli.files.source import STDIN, Reading, Source
 from leadsquared_async.cli.progress import Progress
 from leadsquared_async.cli.putting import Checked, Put, check, put, withdraw
 from leadsquared_async.cli.reports import Files, Outcomes, report
-from leadsquared_async.cli.source import STDIN, Reading, Source
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.summary import Summary
 from leadsquared_async.cli.talk import Talk

@@ -8,8 +8,8 @@ from enum import IntEnum
 
 import typer
 
-from leadsquared_async.cli.mapping import Refused
-from leadsquared_async.cli.rows import Unreadable
+from leadsquared_async.cli.files.mapping import Refused
+from leadsquared_async.cli.files.rows import Unreadable
 from leadsquared_async.cli.stopping import Interrupted
 from leadsquared_async.cli.talk import Talk
 from leadsquared_async.errors import ConfigurationError, Fault, LeadSquaredError, OutboxError

@@ -14,8 +14,8 @@ from typing import Any, Literal, TextIO
 
 from leadsquared_async import ItemState, Outbox
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
+from leadsquared_async.cli.files.private_files import Draft, open_private
 from leadsquared_async.cli.outboxes import check_files, row_of
-from leadsquared_async.cli.private_files import Draft, open_private
 from leadsquared_async.cli.talk import Talk
 
 __all__ = ["Form", "run_export"]

@@ -23,11 +23,11 @@ from leadsquared_async import (
 )
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, status_of
-from leadsquared_async.cli.private_files import Draft, open_private
+from leadsquared_async.cli.files.private_files import Draft, open_private
+from leadsquared_async.cli.files.source import in_pieces
+from leadsquared_async.cli.files.tables import open_table
 from leadsquared_async.cli.reasons import kind_of
-from leadsquared_async.cli.source import in_pieces
 from leadsquared_async.cli.stopping import Interrupted, Stop
-from leadsquared_async.cli.tables import open_table
 from leadsquared_async.cli.talk import Talk
 from leadsquared_async.tracking.look import request_id_of
 

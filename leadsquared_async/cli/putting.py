@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from leadsquared_async import ItemState, KeyReused, Outbox, OutboxEntry
-from leadsquared_async.cli.source import Line, Source, in_pieces
+from leadsquared_async.cli.files.source import Line, Source, in_pieces
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.outbox import OutboxItem
 from leadsquared_async.resources.submission import UpdateBehavior

@@ -13,11 +13,11 @@ from typing import Any, Self, TextIO
 
 from leadsquared_async import ItemState, Outbox, OutboxItem
 from leadsquared_async.cli.exits import CommandFailedError
-from leadsquared_async.cli.private_files import Draft, open_private
+from leadsquared_async.cli.files.private_files import Draft, open_private
+from leadsquared_async.cli.files.rejects import Rejects
+from leadsquared_async.cli.files.source import Line, Source, in_pieces
 from leadsquared_async.cli.putting import AT_ONCE, KEY_REUSED
 from leadsquared_async.cli.reasons import kind_of
-from leadsquared_async.cli.rejects import Rejects
-from leadsquared_async.cli.source import Line, Source, in_pieces
 
 __all__ = ["COLUMNS", "Files", "Outcomes", "report"]
 

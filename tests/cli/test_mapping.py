@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadsquared_async import lead as leads
-from leadsquared_async.cli import mapping
-from leadsquared_async.cli.mapping import LeadMapping, Refused
-from leadsquared_async.cli.rows import REASON, Row
+from leadsquared_async.cli.files import mapping
+from leadsquared_async.cli.files.mapping import LeadMapping, Refused
+from leadsquared_async.cli.files.rows import REASON, Row
 from leadsquared_async.lead import encode
 
 SECRET = "zq-private-4711"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from leadsquared_async.cli.private_files import Draft, open_private
+from leadsquared_async.cli.files.private_files import Draft, open_private
 
 
 def write(draft: Draft, text: str) -> None:

@@ -20,11 +20,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from leadsquared_async.cli.csv_rows import DELIMITERS
-from leadsquared_async.cli.decoding import PIECE
-from leadsquared_async.cli.rejects import Rejects
-from leadsquared_async.cli.rows import REASON, ROW_LIMIT, Row, Unreadable
-from leadsquared_async.cli.tables import open_table
+from leadsquared_async.cli.files.csv_rows import DELIMITERS
+from leadsquared_async.cli.files.decoding import PIECE
+from leadsquared_async.cli.files.rejects import Rejects
+from leadsquared_async.cli.files.rows import REASON, ROW_LIMIT, Row, Unreadable
+from leadsquared_async.cli.files.tables import open_table
 
 SECRET = "zq-private-4711"
 CYRILLIC = "Иван"

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import Self
 
-from leadsquared_async.cli.json_rows import json_of
-from leadsquared_async.cli.rows import REASON, Row
-from leadsquared_async.cli.tables import Table
+from leadsquared_async.cli.files.json_rows import json_of
+from leadsquared_async.cli.files.rows import REASON, Row
+from leadsquared_async.cli.files.tables import Table
 
 __all__ = ["Rejects"]
 

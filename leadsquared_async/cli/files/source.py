@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeVar
 
 from leadsquared_async.cli.exits import CommandFailedError
-from leadsquared_async.cli.mapping import LeadMapping, Refused
-from leadsquared_async.cli.rows import Row
+from leadsquared_async.cli.files.mapping import LeadMapping, Refused
+from leadsquared_async.cli.files.rows import Row
+from leadsquared_async.cli.files.tables import Table
 from leadsquared_async.cli.stopping import Stop
-from leadsquared_async.cli.tables import Table
 from leadsquared_async.errors import InvalidLead
 from leadsquared_async.resources.submission import UpdateBehavior, capture
 

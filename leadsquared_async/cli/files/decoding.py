@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import NoReturn
 
-from leadsquared_async.cli.rows import ROW_LIMIT, Unreadable
+from leadsquared_async.cli.files.rows import ROW_LIMIT, Unreadable
 
 __all__ = ["PIECE", "encoding_of", "line_ends", "lines_of", "texts_of", "up_to"]
 

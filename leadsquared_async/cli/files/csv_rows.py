@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from itertools import zip_longest
 
-from leadsquared_async.cli.decoding import PIECE
-from leadsquared_async.cli.rows import ROW_LIMIT, Row, Unreadable
+from leadsquared_async.cli.files.decoding import PIECE
+from leadsquared_async.cli.files.rows import ROW_LIMIT, Row, Unreadable
 
 __all__ = [
     "DELIMITERS",

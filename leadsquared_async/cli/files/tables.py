@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from leadsquared_async.cli.csv_rows import (
+from leadsquared_async.cli.files.csv_rows import (
     csv_rows,
     delimiter_named,
     delimiter_of,
@@ -23,9 +23,9 @@ from leadsquared_async.cli.csv_rows import (
     is_blank,
     records_of,
 )
-from leadsquared_async.cli.decoding import PIECE, encoding_of, lines_of, texts_of, up_to
-from leadsquared_async.cli.json_rows import json_array, json_lines
-from leadsquared_async.cli.rows import ROW_LIMIT, Row, Unreadable
+from leadsquared_async.cli.files.decoding import PIECE, encoding_of, lines_of, texts_of, up_to
+from leadsquared_async.cli.files.json_rows import json_array, json_lines
+from leadsquared_async.cli.files.rows import ROW_LIMIT, Row, Unreadable
 
 __all__ = ["FORMATS", "Table", "open_table"]
 

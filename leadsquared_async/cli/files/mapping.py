@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any, TypeGuard
 from zoneinfo import ZoneInfo
 
-from leadsquared_async.cli.rows import REASON, Row
+from leadsquared_async.cli.files.rows import REASON, Row
 
 __all__ = ["LeadMapping", "Refused"]
 

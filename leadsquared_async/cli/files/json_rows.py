@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NoReturn, TypeGuard
 
-from leadsquared_async.cli.decoding import line_ends
-from leadsquared_async.cli.rows import ROW_LIMIT, Row, Unreadable
+from leadsquared_async.cli.files.decoding import line_ends
+from leadsquared_async.cli.files.rows import ROW_LIMIT, Row, Unreadable
 
 __all__ = ["json_array", "json_lines", "json_of"]
 
