@@ -165,6 +165,20 @@ def test_an_id_that_stays_unknown_does_not_end_the_waits_for_others() -> None:
     play(follow)
 
 
+def test_a_status_call_that_fails_now_and_then_puts_no_outcome_off() -> None:
+    """Nobody answered for one request: that is not taken for unfinished, and the next sweep asks again."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> None:
+        ids = [await capture(lsq, Phone=str(number)) for number in range(10)]
+        await asyncio.sleep(10.0)
+        start = books.now
+        async with lsq.leads.wait_many(ids) as results:
+            assert all([result.error is None async for result in results])
+        assert books.now - start < 12.0
+
+    play(follow, Faults(latency=0.1, script=("ok", "500") * 5, operations=("status",)))
+
+
 def test_a_wait_that_runs_out_can_be_resumed() -> None:
     """StillProcessing comes at the deadline with the last status; the next wait goes on from there."""
 

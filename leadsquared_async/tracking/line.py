@@ -77,8 +77,11 @@ class Line:
         """Follow it no more."""
         self._places.pop(request_id, None)
 
-    def sweep(self, now: float) -> Generator[Sequence[str], Sequence[bool], None]:
-        """Ask once around: yields the requests to ask for, and is sent for each whether it is finished."""
+    def sweep(self, now: float) -> Generator[Sequence[str], Sequence[bool | None], None]:
+        """Ask once around: yields the requests to ask for, and is sent for each whether it is finished.
+
+        None for one means that nobody answered, which says nothing of it.
+        """
         found = moved = 0
         trailing: list[_Place] = []
         passed: set[str] = set()
@@ -89,8 +92,8 @@ class Line:
         while not is_over and (asked := self._next(waiting, self._together(expected, found))):
             for name, is_finished in zip(asked, (yield asked), strict=True):
                 place = self._places.get(name)
-                if place is None:
-                    continue  # it left meanwhile
+                if place is None or is_finished is None:
+                    continue  # it left meanwhile, or nothing was heard of it
                 if is_finished:
                     found += 1
                     moved += not place.put_off

@@ -214,8 +214,7 @@ class Tracker:
                 self._line.pace.stall()
                 return
             try:
-                # No answer to one among others: as if it were not finished, until the next sweep.
-                asked = sweep.send([answer is True for answer in answers])
+                asked = sweep.send([answer for answer in answers if not isinstance(answer, BaseException)])
             except StopIteration:
                 return
 
