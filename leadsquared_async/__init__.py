@@ -96,5 +96,5 @@ def __getattr__(name: str) -> Any:
     except ImportError as error:
         if error.name != "filelock":
             raise
-        raise ImportError("the outbox needs filelock: pip install 'leadsquared_async[outbox]'") from error
+        raise ImportError("the outbox needs filelock: install leadsquared_async with [outbox]") from error
     return getattr(outbox, name)

@@ -14,5 +14,5 @@ def main() -> None:
     except ImportError as error:
         if error.name is None or error.name.startswith("leadsquared_async"):
             raise
-        sys.exit(f"the command line needs {error.name}: pip install 'leadsquared_async[cli]'")
+        sys.exit(f"the command line needs {error.name}: install leadsquared_async with [cli]")
     app()

@@ -15,7 +15,7 @@ import anyio
 
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.config import seconds
-from leadsquared_async.errors import ClientClosed, ConfigurationError, KeyReused, OutboxError
+from leadsquared_async.errors import ClientClosed, ConfigurationError, InvalidLead, KeyReused, OutboxError
 from leadsquared_async.outbox.files import DeliveryLock, create, volatile
 from leadsquared_async.outbox.holding import Holding
 from leadsquared_async.outbox.items import ItemState, OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
@@ -142,7 +142,7 @@ class Outbox:
             OutboxError: the file cannot be written, or is full; whole pieces of 500 before it are in.
         """
         self._opened()
-        new = 0
+        index = new = 0
         piece: list[tuple[Submission, str | None]] = []
         try:
             async for lead in _each(leads):
@@ -152,8 +152,13 @@ class Outbox:
                     else OutboxEntry(lead, search_by=search_by, update_behavior=update_behavior)
                 )
                 _check_key(entry.key)
-                submission = capture(entry.lead, entry.search_by, entry.update_behavior, entry.reference)
+                try:
+                    submission = capture(entry.lead, entry.search_by, entry.update_behavior, entry.reference)
+                except InvalidLead as error:
+                    error.args = (f"lead {index}, from 0: {error}; those before it are in the outbox",)
+                    raise
                 piece.append((submission, entry.key))
+                index += 1
                 if len(piece) == AT_ONCE:
                     full, piece = piece, []
                     new += await self._put_piece(full)
