@@ -40,7 +40,8 @@ class EncodedLead:
     Attributes:
         content: the JSON body.
         identified: whether LeadSquared can match it to a lead it has, so that sending it twice makes one.
-        identity: whose lead it is, as schema name and value: ProspectID, else EmailAddress, else Phone.
+        identity: whose lead it is, as schema name and value: of SearchBy, else ProspectID, else EmailAddress,
+            else Phone.
         values: every value in it, so that they can be masked where LeadSquared repeats them.
     """
 
@@ -88,7 +89,7 @@ def encode(lead: Mapping[str, Any], *, search_by: str | None = None) -> EncodedL
     return EncodedLead(
         content=_JSON.encode(pairs).encode(),
         identified=_is_identified(given, matched_by),
-        identity=_identity(given),
+        identity=_identity(given, matched_by),
         values=tuple(_values(pairs)),
     )
 
@@ -136,8 +137,11 @@ def update_behavior_query(value: str | None) -> tuple[tuple[str, str], ...]:
     return (("LeadUpdateBehavior", value),)
 
 
-def _identity(given: Mapping[str, str]) -> tuple[str, str] | None:
-    for name in ("ProspectID", "EmailAddress", "Phone"):
+def _identity(given: Mapping[str, str], matched_by: str | None) -> tuple[str, str] | None:
+    """By what LeadSquared looks for it first (its page "Capture Lead")."""
+    ignored = all(given.get(name, "").strip() for name in IDENTIFIERS)
+    first = [] if matched_by is None or ignored else [_attribute_meant(matched_by)]
+    for name in (*first, "ProspectID", "EmailAddress", "Phone"):
         if (identity := identity_of(name, given.get(name, ""))) is not None:
             return identity
     return None

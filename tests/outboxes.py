@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from leadsquared_async.outbox import writer
+from leadsquared_async.outbox import service, writer
 
 
 class InlineExecutor(Executor):
@@ -40,4 +40,5 @@ def virtual_files() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writer, "new_thread", InlineExecutor)
         patch.setattr(time, "time", wall)
+        patch.setattr(service, "since_boot", lambda: ("virtual", wall()))
         yield

@@ -119,6 +119,19 @@ async def test_a_poll_beside_a_batch_gets_the_eighth_grant_however_many_wait_bef
 
 
 @in_virtual_time
+async def test_beside_forms_and_a_batch_without_end_polls_get_their_turn_too() -> None:
+    """What forms leave over, one grant in eight, batches and polls take in turns."""
+    bucket = Bucket(DEFAULT)
+    others = await flood(bucket, Lane.BATCH, 100) + await flood(bucket, Lane.INTERACTIVE, 1000)
+    await asyncio.sleep(10.0)  # past the burst
+    for _ in range(3):
+        asked = now()
+        await spend(bucket, Lane.STATUS, seconds=0)
+        assert now() - asked < 17 * SPACING
+    await stop(others)
+
+
+@in_virtual_time
 async def test_a_batch_never_spends_the_burst_that_a_form_needs() -> None:
     """At any moment of a batch, a token for a form is free or due within a spacing."""
     bucket = Bucket(DEFAULT)

@@ -10,11 +10,12 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
-from leadsquared_async.errors import OutboxError
+from leadsquared_async.errors import ClientClosed, OutboxError
 from leadsquared_async.outbox.items import ItemState, OutboxItem
 from leadsquared_async.outbox.store import Claim, Store
 from leadsquared_async.outbox.writer import Writer
@@ -27,7 +28,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds between two tries to write what the disk does not take."""
 LAST_WAIT = 1.0
 """Seconds that a callback which is broken off may take to end."""
-UNTOLD_AT_ONCE = ENDED_AT_ONCE = 100
+ENDED_AT_ONCE = 100
+TOLD_AT_ONCE = 16
 
 Callback = Callable[[OutboxItem], Awaitable[object] | object]
 
@@ -98,21 +100,31 @@ class Ledger:
             if not rows:
                 return
 
-    async def tell_the_untold(self) -> None:
-        """Tell the callbacks of what was final before and was not told to its end."""
-        after, before = 0, time.time()
-        while self.callbacks:
+    async def untold(self) -> list[int]:
+        """The rows that were final before, and were not told to their end; none without callbacks."""
+        if not self.callbacks:
+            return []
+        try:
+            return await self._writer.read(lambda store: store.untold())
+        except OutboxError:
+            return []  # the next start tells them
+
+    async def tell(self, rows: list[int]) -> None:
+        """Tell the callbacks of these rows; one that takes long holds up few others."""
+        room = asyncio.Semaphore(TOLD_AT_ONCE)
+
+        async def tell_one(row: int) -> None:
             try:
-                items = await self._writer.read(
-                    partial(Store.untold, most=UNTOLD_AT_ONCE, after=after, before=before)
-                )
-            except OutboxError:
-                return  # the next start tells them
-            for item in items:
-                await self._tell(item)
-            if len(items) < UNTOLD_AT_ONCE:
-                return
-            after = items[-1].id
+                with suppress(OutboxError, ClientClosed):  # then the next start tells it
+                    item = await self._writer.read(lambda store: store.item(row))
+                    if item is not None:
+                        await self._tell(item)
+            finally:
+                room.release()
+
+        for row in rows:
+            await room.acquire()
+            self._begin_telling(tell_one(row))
 
     async def is_writable(self) -> bool:
         """Whether the disk takes something again, where it did not before."""
@@ -126,8 +138,9 @@ class Ledger:
 
     async def aclose(self, grace: float) -> None:
         """Wait for the callbacks that run, but not for ever; what they did not finish is told again later."""
-        if self._telling:
-            _, late = await asyncio.wait(self._telling, timeout=grace)
+        telling = self._telling - {asyncio.current_task()}  # a callback may be what closes the outbox
+        if telling:
+            _, late = await asyncio.wait(telling, timeout=grace)
             for task in late:
                 task.cancel()
             if late:
@@ -142,9 +155,12 @@ class Ledger:
         item = await self._until_written(finish)
         self.changed.set()
         if item is not None and not is_told:
-            task = asyncio.create_task(self._tell(item), name="leadsquared_async outbox on_final")
-            self._telling.add(task)
-            task.add_done_callback(self._telling.discard)
+            self._begin_telling(self._tell(item))
+
+    def _begin_telling(self, telling: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(telling, name="leadsquared_async outbox on_final")
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
 
     async def _tell(self, item: OutboxItem) -> None:
         for callback in self.callbacks:
@@ -152,7 +168,9 @@ class Ledger:
                 answer = callback(item)
                 if inspect.isawaitable(answer):
                     await answer
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise  # it is this task that is cancelled, not something in the callback
                 # Its traceback would show the item.
                 logger.error(  # noqa: TRY400
                     "outbox: a callback of on_final failed with %s for row %d; it is called again at the "

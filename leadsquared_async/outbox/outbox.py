@@ -35,6 +35,9 @@ DAY = 86_400.0
 AT_ONCE = 500
 """Rows that one piece of work reads or writes."""
 LOOK_EVERY = 0.2
+LONGEST_KEY = 500
+LONG_LOG = 16 * 1024**2
+"""Bytes of the write-ahead log from which on a process that only puts empties it, if nobody delivers."""
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Callback)
@@ -76,7 +79,9 @@ class Outbox:
             raise ConfigurationError("client has to be an open LeadSquared, or None for putting only")
         if not isinstance(max_bytes, int) or isinstance(max_bytes, bool) or max_bytes < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError("max_bytes has to be a whole number of bytes")
-        self.path = Path(path)
+        # One file, one lock, whichever link it is named by and wherever the process goes.
+        self.path = Path(os.path.realpath(path))
+        self._log = Path(f"{self.path}-wal")
         self._client = client
         self._confirm = bool(confirm)
         self._keep_rejected = seconds("keep_rejected", keep_rejected)
@@ -117,9 +122,10 @@ class Outbox:
         """
         writer = self._opened()
         submission = capture(lead, search_by, update_behavior, reference)
-        _check_key(key)
+        _check("key", key)
+        _check("reference", reference)
         ticket = await writer.write(lambda store: store.put(submission, key, FORMS, time.time()))
-        self._ledger.changed.set()
+        await self._was_put(writer)
         return ticket
 
     @sealed
@@ -151,7 +157,8 @@ class Outbox:
                     if isinstance(lead, OutboxEntry)
                     else OutboxEntry(lead, search_by=search_by, update_behavior=update_behavior)
                 )
-                _check_key(entry.key)
+                _check("key", entry.key)
+                _check("reference", entry.reference)
                 try:
                     submission = capture(entry.lead, entry.search_by, entry.update_behavior, entry.reference)
                 except InvalidLead as error:
@@ -177,8 +184,9 @@ class Outbox:
                     return new, error  # those before it stay
             return new, None
 
-        new, reused = await self._opened().write(put)
-        self._ledger.changed.set()
+        writer = self._opened()
+        new, reused = await writer.write(put)
+        await self._was_put(writer)
         if reused is not None:
             raise reused
         return new
@@ -237,6 +245,8 @@ class Outbox:
         """The rows under these keys, by key; those that are not there are left out."""
         writer = self._opened()
         wanted = list(dict.fromkeys(keys))
+        for key in wanted:
+            _check("key", key)
         found: dict[str, OutboxItem] = {}
         for start in range(0, len(wanted), AT_ONCE):
             piece = wanted[start : start + AT_ONCE]
@@ -276,7 +286,7 @@ class Outbox:
             InvalidLead: what is left cannot be sent.
             OutboxError: the row is in another state, or its values are erased and no `lead` was passed.
         """
-        row = item if isinstance(item, int) else item.id
+        row = _row(item)
         writer = self._opened()
         submission: Submission | None = None
         dropped = {drop} if isinstance(drop, str) else set(drop)
@@ -294,7 +304,7 @@ class Outbox:
 
     async def discard(self, item: OutboxItem | int) -> bool:
         """Delete a pending, rejected or unknown row, and its key; False if it is none of these, or gone."""
-        row = item if isinstance(item, int) else item.id
+        row = _row(item)
         return await self._opened().write(lambda store: store.discard(row))
 
     @sealed
@@ -400,6 +410,12 @@ class Outbox:
             with anyio.CancelScope(shield=True):
                 await writer.aclose()
 
+    async def _was_put(self, writer: Writer) -> None:
+        """Let it be delivered; where nobody delivers, nobody else empties the log."""
+        self._ledger.changed.set()
+        if self._service is None and self._log.stat().st_size > LONG_LOG:
+            await self._empty_log(writer)
+
     async def _empty_log(self, writer: Writer) -> None:
         """Leave nothing of what was erased in the write-ahead log, if this process may empty it."""
         if self._service is not None:
@@ -424,9 +440,23 @@ class Outbox:
         return self._writer
 
 
-def _check_key(key: str | None) -> None:
-    if key is not None and (not isinstance(key, str) or not 0 < len(key) <= 500):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError("key has to be a string of 1 to 500 characters")
+def _check(option: str, text: str | None) -> None:
+    """Refuse a key or a reference that SQLite could not keep."""
+    if text is None:
+        return
+    if not isinstance(text, str) or not 0 < len(text) <= LONGEST_KEY:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(f"{option} has to be a string of 1 to {LONGEST_KEY} characters")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"{option} holds half of a surrogate pair, which is no text") from None
+
+
+def _row(item: OutboxItem | int) -> int:
+    row = item.id if isinstance(item, OutboxItem) else item
+    if not isinstance(row, int) or isinstance(row, bool) or not 0 <= row < 2**63:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError("item has to be an OutboxItem, or the id of one")
+    return row
 
 
 def _state(state: ItemState | str) -> ItemState:

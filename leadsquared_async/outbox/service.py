@@ -43,6 +43,15 @@ def _me() -> str:
     return f"{_process} {os.getpid()}"  # a fork has the same memory, and not the same bucket
 
 
+def since_boot() -> tuple[str, float]:
+    """Which start of the machine this is, and the seconds since; the wall clock may jump."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return boot, time.clock_gettime(time.CLOCK_BOOTTIME)
+    except (AttributeError, OSError):
+        return "unknown", time.time()  # of another system than Linux
+
+
 class Service:
     """The tasks that deliver one outbox.
 
@@ -129,12 +138,14 @@ class Service:
             await self._end_tasks()
             await self._ledger.aclose(max(0.0, until - clock()))
         finally:
-            with anyio.CancelScope(shield=True):
-                await self._end_tasks()
-                await self._ledger.aclose(0.0)
-                await self._note_calls()
-                await self.empty_log()
-                self._lock.release()
+            try:
+                with anyio.CancelScope(shield=True):
+                    await self._end_tasks()
+                    await self._ledger.aclose(0.0)
+                    await self._note_calls()
+                    await self.empty_log()
+            finally:
+                self._lock.release()  # without an await: whatever cancels this, another may deliver
 
     async def _end_tasks(self) -> None:
         for task in self._tasks:
@@ -154,13 +165,14 @@ class Service:
             if confirmer is not None:
                 confirmer.follow(row)
 
+        untold = await self._ledger.untold()  # before another becomes final
         deliverer = Deliverer(self._writer, self._ledger, self._holding, sender, follow)
         self._deliverer = deliverer
         if self._confirm:
             confirmer = Confirmer(self._writer, self._ledger, self._holding, trackers.of(CAPTURE_LEADS))
             self._run(confirmer.run(), "confirmation")
         self._run(self._tidy(), "tidying")
-        self._run(self._ledger.tell_the_untold(), "callbacks")
+        self._run(self._ledger.tell(untold), "callbacks")
         await deliverer.run()
 
     async def _tidy(self) -> None:
@@ -198,10 +210,12 @@ class Service:
             return  # there was none, or this process remembers by itself
         pipeline = parts_of(self._client)[0].session.pipeline()
         now = asyncio.get_running_loop().time()
-        if "at" in calls:
-            pipeline.recall(calls["spent"], now - max(0.0, time.time() - calls["at"]))
+        boot, uptime = since_boot()
+        if calls.get("boot") == boot:
+            pipeline.recall(calls["spent"], now - max(0.0, uptime - calls["at"]))
         else:
-            pipeline.recall(None, now)  # it died, and nobody knows when
+            # It died, or the machine was another one or was started anew: nobody knows how long ago.
+            pipeline.recall(calls.get("spent"), now)
 
     async def _note_calls(self) -> None:
         """For the process after this one, if this one delivered."""
@@ -217,7 +231,8 @@ class Service:
                     await self._set_note(**self._earlier)  # no call was made since
                     return
                 spent = 0 if limit is None else limit.limit.calls - limit.free
-            await self._set_note(process=_me(), at=time.time(), spent=spent)
+            boot, uptime = since_boot()
+            await self._set_note(process=_me(), boot=boot, at=uptime, spent=spent)
 
     async def _set_note(self, **note: Any) -> None:
         await self._writer.write(lambda store: store.set_meta("calls", json.dumps(note)))

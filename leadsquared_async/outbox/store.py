@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -23,8 +24,8 @@ __all__ = ["FILES", "FORMS", "Claim", "Store"]
 
 FORMS, FILES = 0, 1
 """The lanes of `put` and of `put_many`."""
-BUSY = 30_000
-"""Milliseconds to wait for another process's commit."""
+BUSY = 5_000
+"""Milliseconds to wait for another process's commit; so long may closing be held up, too."""
 
 _COLUMNS = (
     "id, key, reference, operation, state, content, put_at, changed_at, attempts, request_id, lead_id, "
@@ -64,6 +65,8 @@ class Store:
 
     def __init__(self, path: Path, max_bytes: int) -> None:
         self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._path = str(path)
+        self._inode = path.stat().st_ino
         self._max_bytes = max_bytes
         self._has_room = True
         execute = self.connection.execute
@@ -90,9 +93,21 @@ class Store:
         self.connection.close()
 
     def begin(self) -> None:
-        """Begin a transaction that writes."""
+        """Begin a transaction that writes.
+
+        Raises:
+            sqlite3.Error: it cannot be written, or is not where it was: what would be put would be gone.
+        """
+        if not self._is_there():
+            raise sqlite3.OperationalError("the file was deleted or moved")
         self.connection.execute("BEGIN IMMEDIATE")
         self._has_room = self.size() < self._max_bytes
+
+    def _is_there(self) -> bool:
+        try:
+            return os.stat(self._path).st_ino == self._inode  # noqa: PTH116 - at every commit, and a Path is slow
+        except OSError:
+            return False
 
     def meta(self, name: str) -> Any:
         """A value kept beside the rows; None if there is none."""
@@ -137,6 +152,12 @@ class Store:
         if not cursor.rowcount:
             return self._known(key, digest)
         assert cursor.lastrowid is not None
+        if lane == FORMS and identity is not None:
+            # What waits before it goes as a form too, or it would wait behind the file that holds that.
+            self.connection.execute(
+                "UPDATE items SET lane = ? WHERE identity = ? AND is_open AND lane > ?",
+                (FORMS, identity, FORMS),
+            )
         return Ticket(cursor.lastrowid, key, is_new=True, state=ItemState.PENDING)
 
     def size(self) -> int:
@@ -262,8 +283,10 @@ class Store:
         """Let the next row of the same identity be sent."""
         self.connection.execute(
             "UPDATE items SET is_ready = 1 WHERE state = 'pending' AND id = (SELECT min(id) FROM items "
-            "WHERE is_open AND identity = (SELECT identity FROM items WHERE id = ?))",
-            (row,),
+            "WHERE is_open AND identity = (SELECT identity FROM items WHERE id = :row)) "
+            "AND NOT EXISTS (SELECT 1 FROM items WHERE is_open AND is_ready "
+            "AND identity = (SELECT identity FROM items WHERE id = :row))",
+            {"row": row},
         )
 
     # By hand
@@ -292,14 +315,11 @@ class Store:
         items = map(_item, rows)
         return {item.key: item for item in items if item.key is not None}
 
-    def untold(self, most: int, after: int, before: float) -> list[OutboxItem]:
-        """Rows that were final `before` a time, and of which no callback has heard yet."""
-        rows = self.connection.execute(
-            f"SELECT {_COLUMNS} FROM items WHERE NOT is_told AND id > ? AND changed_at < ? "  # noqa: S608
-            "ORDER BY id LIMIT ?",
-            (after, before, most),
-        )
-        return [_item(row) for row in rows]
+    def untold(self) -> list[int]:
+        """Final rows of which no callback has heard yet."""
+        return [
+            row for (row,) in self.connection.execute("SELECT id FROM items WHERE NOT is_told ORDER BY id")
+        ]
 
     def told(self, row: int) -> None:
         """A callback has heard of it."""
@@ -412,7 +432,9 @@ def _kind_of(reason: str | None) -> str | None:
 
 def _is_of(lead: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
     return any(
-        isinstance(value := lead.get(name), str) and identity_of(name, value) == identity_of(name, text)
+        isinstance(value := lead.get(name), str)
+        and (identity := identity_of(name, value)) is not None
+        and identity == identity_of(name, text)
         for name, text in wanted.items()
     )
 

@@ -174,6 +174,8 @@ def _together(store: Store, works: list[_Work], *, apart: bool) -> list[Any]:
 def _attempt(store: Store, work: _Work) -> Any:
     try:
         return work.do(store)
+    except (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError) as error:
+        return OutboxError(f"this cannot be stored: {error}")  # its own fault, not the file's
     except sqlite3.Error as error:
         return error if work.writes else storage_error(error)
     except Exception as error:
@@ -190,6 +192,7 @@ def storage_error(error: sqlite3.Error) -> LeadSquaredError:
 
 
 _WAYS_OUT = {
+    "deleted or moved": "open the outbox again, nothing of this was stored",
     "full": "free some disk, nothing of this was stored",
     "locked": "another program holds it in a transaction of its own: end that",
     "readonly": "this user may not write it",

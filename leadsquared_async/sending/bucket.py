@@ -117,6 +117,7 @@ class Bucket:
         # Ordered dicts, since a waiter may leave from the middle, and a plain dict pops its first in O(n).
         self._lanes: tuple[OrderedDict[int, _Waiter], ...] = tuple(OrderedDict() for _ in Lane)
         self._passed = [0] * len(Lane)
+        self._is_polls_turn = False
         self._arrivals = 0
         self._timer: asyncio.TimerHandle | None = None
         self.learnt = learnt
@@ -278,6 +279,10 @@ class Bucket:
         passed = min(heads, key=_number) if first.lane is Lane.INTERACTIVE else heads[-1]
         if first is passed or self._passed[first.lane] >= OVERTAKES:
             self._passed = [0] * len(Lane)
+            if first.lane is Lane.INTERACTIVE and passed.lane is Lane.BATCH:
+                # Beside forms without end, batches and polls take turns with what is left.
+                self._is_polls_turn = not self._is_polls_turn
+                return heads[-1] if self._is_polls_turn else passed
             return passed
         self._passed[first.lane] += 1
         return first
