@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from typing import NoReturn
 
 __all__ = ["main"]
 
 
+INTERRUPTED = 3  # as `exits` has it, which may not be imported yet
+
+
 def main() -> None:
-    """Run the command line; exits with the command's status, or 2 if the extra is not installed."""
+    """Run the command line; exits with the command's status, 1 without the extra, 3 if it is interrupted."""
     try:
-        from leadsquared_async.cli.app import app  # noqa: PLC0415 - needs the extra
-    except ImportError as error:
-        if error.name is None or error.name.startswith("leadsquared_async"):
-            raise
-        sys.exit(f"the command line needs {error.name}: install leadsquared_async with [cli]")
-    app()
+        try:
+            from leadsquared_async.cli.app import app  # noqa: PLC0415 - needs the extra
+        except ImportError as error:
+            if error.name is None or error.name.startswith("leadsquared_async"):
+                raise
+            sys.exit(f"the command line needs {error.name}: install leadsquared_async with [cli]")
+        except KeyboardInterrupt:
+            _interrupted("nothing was sent")
+        app()
+    except KeyboardInterrupt:
+        _interrupted("the same command goes on where this one stopped")
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it has ended: nothing is left to be broken off
+
+
+def _interrupted(what: str) -> NoReturn:
+    sys.stderr.write(f"leadsquared: interrupted; {what}\n")
+    sys.exit(INTERRUPTED)

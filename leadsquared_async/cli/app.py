@@ -14,7 +14,7 @@ from leadsquared_async.cli.capture import CaptureOptions, run_capture
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.demo import LIMIT, run_demo
 from leadsquared_async.cli.doctor import run_doctor
-from leadsquared_async.cli.exits import ending
+from leadsquared_async.cli.exits import Interruptible, ending
 from leadsquared_async.cli.files.mapping import LeadMapping
 from leadsquared_async.cli.files.source import Reading
 from leadsquared_async.cli.following import Asked, run_metrics, run_status, run_wait
@@ -28,6 +28,7 @@ app = typer.Typer(
     name="leadsquared",
     help="Send leads to LeadSquared's Async API, and try it without an account.",
     no_args_is_help=True,
+    cls=Interruptible,
     pretty_exceptions_enable=False,  # they show local variables: keys and leads
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -292,6 +293,12 @@ def sandbox(  # noqa: PLR0917 - each parameter is an option of the command line
     ] = None,
     processing_rate: Annotated[float, typer.Option(min=0.01, help="Requests processed a minute.")] = 600.0,
     speed: Annotated[float, typer.Option(min=0.01, help="Processing seconds in one real second.")] = 1.0,
+    attributes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME", help="The schema names that exist; a lead with another one is rejected."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed and calls give the same answers.")] = 0,
 ) -> None:
     """Run a LeadSquared on this machine until Ctrl-C, and print the environment that points a client to it.
@@ -307,6 +314,7 @@ def sandbox(  # noqa: PLR0917 - each parameter is an option of the command line
             faults=fault or [],
             processing_rate=processing_rate,
             speed=speed,
+            attributes=attributes,
             seed=seed,
         )
         asyncio.run(run_sandbox(port, options))

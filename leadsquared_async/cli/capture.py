@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from leadsquared_async import LeadSquaredError, Outbox, QueueMetrics
+from leadsquared_async import ItemState, LeadSquaredError, Outbox, OutboxError, QueueMetrics
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.delivering import Delivered, Ending, Kinds, deliver
 from leadsquared_async.cli.durations import seconds_until, spoken
 from leadsquared_async.cli.estimate import Estimate, estimate
-from leadsquared_async.cli.exits import ExitStatus
+from leadsquared_async.cli.exits import ExitStatus, some_left, told
 from leadsquared_async.cli.files.mapping import LeadMapping
+from leadsquared_async.cli.files.private_files import files_of, without_links
 from leadsquared_async.cli.files.source import STDIN, Reading, Source
 from leadsquared_async.cli.progress import Progress
 from leadsquared_async.cli.putting import Checked, Put, check, put, withdraw
@@ -24,6 +27,7 @@ from leadsquared_async.cli.reports import Files, Outcomes, report
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.summary import Summary
 from leadsquared_async.cli.talk import Talk
+from leadsquared_async.cli.wording import rows
 from leadsquared_async.config import LOOPBACK
 from leadsquared_async.resources.submission import UpdateBehavior
 
@@ -73,6 +77,8 @@ class CaptureOptions:
 def default_outbox(file: str, origin: str) -> Path:
     """The outbox of an input: beside the file, and another one for trials on this machine."""
     path = Path(file)
+    if path.is_symlink():  # one input has one outbox, whichever link it is named by
+        path = without_links(path)
     if file == STDIN or not path.is_file():
         path = Path(STDIN_OUTBOX.removesuffix(".outbox"))
     trial = ".sandbox" if urlsplit(origin).hostname in LOOPBACK else ""
@@ -102,11 +108,10 @@ class _Capture:
         self._path = options.outbox or default_outbox(options.file, options.connection.origin)
 
     async def run(self) -> ExitStatus:
-        options, others = self._options, [self._path]
+        options, others = self._options, files_of([self._path])
         if options.file != STDIN:
             others.append(Path(options.file))
-        if not options.dry_run:
-            options.connection.client()  # a missing key is known before the file is read
+        options.connection.client()  # a missing key is known before the file is read
         folder = None if options.dry_run else self._path.parent
         with (
             Files(options.out, options.rejects, others) as files,
@@ -128,10 +133,13 @@ class _Capture:
             if plan is not None and not options.yes and not self._ask("Send them?"):
                 self._talk.say("nothing was sent")
                 return ExitStatus.LEFT
-            done = await self._put(source, checked)
-            delivered = await self._deliver(source)
-            outcomes = await self._report(source, files, done)
-            return self._summarise(source, outcomes, done, delivered)
+            done, delivered = Put(), Delivered(Ending.DONE, is_idle=True)
+            with some_left():
+                if checked.to_send or self._path.exists():  # else nothing is worth a file
+                    done = await self._put(source, checked)
+                    delivered = await self._delivered(source)
+                outcomes = await self._report(source, files, done)
+                return await self._summarise(source, outcomes, checked, done, delivered)
 
     def _ask(self, question: str) -> bool:
         with self._stop.at_once():
@@ -144,44 +152,72 @@ class _Capture:
         self._talk.say(f"{source.name}: {table.format} in {table.encoding}{guess}{divided}")
         self._talk.say(f"outbox: {self._path}")
 
+    @asynccontextmanager
+    async def _outbox_if_there(self) -> AsyncGenerator[Outbox | None]:
+        if not self._path.exists():
+            yield None
+            return
+        async with Outbox(self._path) as outbox:
+            yield outbox
+
+    def _tell_refusals(self, refused: Sequence[str], refusals: int) -> None:
+        for flaw in refused[:REFUSALS_SHOWN]:
+            self._talk.say(f"cannot be sent: {flaw}")
+        if (more := refusals - REFUSALS_SHOWN) > 0:
+            self._talk.say(f"cannot be sent: {more:,} more; --rejects writes them all into a file")
+
     async def _check(self, source: Source) -> Checked:
-        async with AsyncExitStack() as stack:
-            outbox = None
-            if self._path.exists():
-                outbox = await stack.enter_async_context(Outbox(self._path))
+        async with self._outbox_if_there() as outbox:
             checked = await check(
                 source, outbox, self._stop, confirm=self._options.confirm, shown=REFUSALS_SHOWN
             )
-        for flaw in checked.refused:
-            self._talk.say(f"cannot be sent: {flaw}")
-        if (more := checked.refusals - len(checked.refused)) > 0:
-            self._talk.say(f"cannot be sent: {more:,} more; --rejects writes them all into a file")
+        self._tell_refusals(checked.refused, checked.refusals)
         if checked.left_over:
             self._talk.say(
-                f"the outbox holds {len(checked.left_over):,} more rows of an earlier run with {source.name} "
-                "that this one does not make (the file or the options were changed): they are sent as well, "
-                "unless --left-over drop takes them out"
+                f"the outbox holds {rows(len(checked.left_over))} of an earlier run with {source.name} "
+                "that this one does not make (the file or the options were changed): sent as well, unless "
+                "--left-over drop takes them out"
             )
+        if checked.others:
+            self._talk.say(f"the outbox holds {rows(checked.others)} from elsewhere, to be sent as well")
         return checked
 
     async def _estimate(self, checked: Checked) -> Estimate | None:
         """What the run will cost, if it is long enough to be worth a question, or a dry run."""
         options = self._options
-        if not options.dry_run and checked.to_send + checked.to_confirm <= WORTH_AN_ESTIMATE:
+        to_send = checked.to_send + self._from_before(checked)
+        if not options.dry_run and to_send + checked.to_confirm <= WORTH_AN_ESTIMATE:
             return None
         plan = estimate(
-            to_send=checked.to_send,
-            to_confirm=checked.to_send + checked.to_confirm if options.confirm else 0,
+            to_send=to_send,
+            to_confirm=to_send + checked.to_confirm if options.confirm else 0,
             limit=options.connection.limit,
             metrics=await self._metrics(),
         )
-        self._talk.say(
-            f"{checked.rows:,} rows: {checked.to_send:,} to send, {checked.to_confirm:,} to confirm, "
-            f"{checked.before:,} ended in an earlier run, {checked.refusals:,} cannot be sent"
-        )
+        said = [
+            f"{rows(checked.rows)}: {checked.to_send:,} to send",
+            f"{checked.to_confirm:,} to confirm",
+            f"{checked.before:,} ended in an earlier run",
+            f"{checked.refusals:,} cannot be sent",
+        ]
+        if checked.repeats:
+            said.append(f"{checked.repeats:,} {self._repeats}")
+        if before := self._from_before(checked):
+            said.append(f"and {before:,} more in the outbox to send")
+        self._talk.say(", ".join(said))
         for line in plan.lines():
             self._talk.say(line)
         return plan
+
+    @property
+    def _repeats(self) -> str:
+        """What is said of rows with the key of another: only keys of one's own may be of two leads."""
+        is_own = self._options.mapping.key_column is not None
+        return "with the key of another" if is_own else "the same as another"
+
+    def _from_before(self, checked: Checked) -> int:
+        """Rows that the input does not make and that go out of the outbox as well."""
+        return checked.others + (0 if self._options.left_over == "drop" else len(checked.left_over))
 
     async def _metrics(self) -> QueueMetrics | None:
         try:
@@ -203,19 +239,25 @@ class _Capture:
             "to_confirm": checked.to_confirm,
             "ended_before": checked.before,
             "refused": checked.refusals,
+            "repeated": checked.repeats,
+            "left_over": len(checked.left_over),
+            "others_pending": checked.others,
             "estimate": plan.data(),
             "exit": int(status),
         }
-        self._talk.result(f"{source.name}: nothing was sent, {checked.to_send:,} rows would be", data)
+        text = f"{source.name}: nothing was sent, {rows(plan.submissions)} would be"
+        if before := self._from_before(checked):
+            text += f", {before:,} of which the outbox holds from before"
+        self._talk.result(text, data)
         return status
 
     async def _put(self, source: Source, checked: Checked) -> Put:
-        options = self._options
+        options, taken_out = self._options, 0
         async with Outbox(self._path) as outbox:
             if checked.left_over and self._drops_left_over():
-                withdrawn = await withdraw(outbox, checked.left_over)
-                self._talk.say(f"{withdrawn:,} rows of an earlier run are taken out")
-            return await put(
+                taken_out = await withdraw(outbox, checked.left_over)
+                self._talk.say(f"taken out: {rows(taken_out)} of an earlier run")
+            done = await put(
                 source,
                 outbox,
                 self._stop,
@@ -224,18 +266,29 @@ class _Capture:
                 own_keys=options.mapping.key_column is not None,
                 confirm=options.confirm,
             )
+        done.taken_out = taken_out
+        self._tell_refusals([*done.reused.values()], len(done.reused))
+        return done
 
     def _drops_left_over(self) -> bool:
         options = self._options
         if options.left_over is None and not options.yes:
-            return not self._ask("Send them as well?")
+            return not self._ask("Send them as well? No takes them out of the outbox for good")
         return options.left_over == "drop"
+
+    async def _delivered(self, source: Source) -> Delivered:
+        try:
+            return await self._deliver(source)
+        except OutboxError as error:
+            return Delivered(Ending.STUCK, str(error))
+        except OSError as error:
+            return Delivered(Ending.STUCK, told(error))
 
     async def _deliver(self, source: Source) -> Delivered:
         options = self._options
         async with Outbox(self._path) as outbox:
             if (await outbox.snapshot()).oldest is None:
-                return Delivered(Ending.DONE)
+                return Delivered(Ending.DONE, is_idle=True)
         kinds = Kinds(source.attributes)
         async with options.connection.client() as lsq:
             outbox = Outbox(self._path, lsq, confirm=options.confirm)
@@ -247,13 +300,26 @@ class _Capture:
                     self._talk.say(
                         f"{delivered.why}: finishing what is on its way; Ctrl-C again leaves at once"
                     )
-        return delivered
+        return replace(delivered, short=kinds.short)
 
     async def _report(self, source: Source, files: Files, done: Put) -> Outcomes:
-        async with Outbox(self._path) as outbox:
-            return await report(source, outbox, files, reused=done.reused, attributes=source.attributes)
+        async with self._outbox_if_there() as outbox:
+            try:
+                return await report(source, outbox, files, reused=done.reused, attributes=source.attributes)
+            except OSError as error:
+                self._talk.say(f"--out and --rejects could not be written: {told(error)}")
+            nowhere = Files(None, None, ())
+            outcomes = await report(source, outbox, nowhere, reused=done.reused, attributes=source.attributes)
+        outcomes.is_unwritten = True
+        return outcomes
 
-    def _summarise(self, source: Source, outcomes: Outcomes, done: Put, delivered: Delivered) -> ExitStatus:
+    async def _summarise(
+        self, source: Source, outcomes: Outcomes, checked: Checked, done: Put, delivered: Delivered
+    ) -> ExitStatus:
+        counts = Counter[ItemState]()
+        async with self._outbox_if_there() as outbox:
+            if outbox is not None:
+                counts.update((await outbox.snapshot()).counts)
         summary = Summary(
             name=source.name,
             outbox=self._path,
@@ -261,7 +327,12 @@ class _Capture:
             before=done.delivered,
             delivered=delivered,
             confirm=self._options.confirm,
-            out=self._options.out,
+            out=None if outcomes.is_unwritten else self._options.out,
+            to_be_sent=counts[ItemState.PENDING] + counts[ItemState.SENDING],
+            left_over=len(checked.left_over),
+            taken_out=done.taken_out,
+            repeats=checked.repeats,
+            repeats_are=self._repeats,
         )
         for line in summary.advice():
             self._talk.say(line)

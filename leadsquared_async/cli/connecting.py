@@ -36,7 +36,14 @@ class Connection:
         Raises:
             ConfigurationError: it is written otherwise.
         """
-        return rate_limit_from(None if self.rate is None else RateLimit.parse(self.rate), os.environ)
+        if self.rate is None:
+            return rate_limit_from(None, os.environ)
+        try:
+            return RateLimit.parse(self.rate)
+        except ConfigurationError:
+            raise ConfigurationError(
+                "--rate is written as calls/seconds, such as 20/5, with 1 to 10,000 calls"
+            ) from None
 
     @property
     def origin(self) -> str:

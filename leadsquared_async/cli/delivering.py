@@ -40,10 +40,14 @@ class Delivered:
     Attributes:
         ending: in a word.
         why: what stopped it, in words; None if it is done.
+        is_idle: whether nothing was to be delivered.
+        short: rows that ended rejected or unknown, of whichever input.
     """
 
     ending: Ending
     why: str | None = None
+    is_idle: bool = False
+    short: int = 0
 
 
 @dataclass(slots=True)

@@ -64,7 +64,7 @@ def run_drain(
         delivered, snapshots, kinds = asyncio.run(drain(stop))
     status = _status(delivered, kinds)
     if delivered.why is not None:
-        talk.say(f"stopped: {delivered.why}; the same command goes on with what is left")
+        talk.say(f"stopped: {delivered.why.rstrip('.')}; the same command goes on with what is left")
     data = {
         "outboxes": [
             {"file": str(path), **counts_of(found)} for path, found in zip(files, snapshots, strict=True)

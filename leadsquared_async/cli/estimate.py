@@ -28,7 +28,8 @@ class Estimate:
         queue: requests that wait at LeadSquared already; None if it did not say.
         pace: requests that LeadSquared processed a minute lately, which is no more than it was given; None if
             it did not say.
-        process: seconds until it has processed all at that pace; None if that is not known.
+        process: seconds until it has processed all at that pace; None if that is not known, as when its
+            queue is empty: then the pace is that of what it was given.
     """
 
     submissions: int
@@ -47,8 +48,9 @@ class Estimate:
 
     @property
     def total(self) -> float:
-        """Seconds until all is known, if LeadSquared keeps up."""
-        return self.submit + self.confirm
+        """Seconds until the run is over: that of its calls, or of LeadSquared's queue if it is followed."""
+        process = self.process if self.process is not None and self.status_calls else 0.0
+        return max(self.submit + self.confirm, process)
 
     def lines(self) -> list[str]:
         """For people."""
@@ -62,6 +64,8 @@ class Estimate:
                 f"LeadSquared has {self.queue:,} in its queue and processed {self.pace:.0f} a minute lately; "
                 f"at that pace it takes {spoken(self.process)} to process all"
             )
+        elif self.queue == 0:
+            said.append("LeadSquared's queue is empty: it keeps up, and how fast it could be is unknown")
         elif self.queue is not None:
             said.append(
                 f"LeadSquared has {self.queue:,} in its queue and processed none lately: how long it will "
@@ -88,7 +92,7 @@ def estimate(
         metrics: of LeadSquared's queue; None if they are not known.
     """
     polls = round(to_confirm * STATUS_CALLS)
-    rate = None if metrics is None or metrics.rate_per_minute <= 0 else metrics.rate_per_minute / 60
+    rate = metrics.rate_per_minute / 60 if metrics is not None and metrics.pending else 0.0
     return Estimate(
         submissions=to_send,
         status_calls=polls,
@@ -97,5 +101,5 @@ def estimate(
         confirm=polls * limit.spacing,
         queue=None if metrics is None else metrics.pending,
         pace=None if metrics is None else metrics.rate_per_minute,
-        process=None if rate is None or metrics is None else (metrics.pending + to_send) / rate,
+        process=(metrics.pending + to_send) / rate if metrics is not None and rate > 0 else None,
     )

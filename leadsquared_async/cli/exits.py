@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from enum import IntEnum
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from leadsquared_async.cli.files.mapping import Refused
 from leadsquared_async.cli.files.rows import Unreadable
 from leadsquared_async.cli.stopping import Interrupted
-from leadsquared_async.cli.talk import Talk
+from leadsquared_async.cli.talk import Talk, discard_results
 from leadsquared_async.errors import ConfigurationError, Fault, LeadSquaredError, OutboxError
 
-__all__ = ["CommandFailedError", "ExitStatus", "ending", "status_of"]
+__all__ = ["CommandFailedError", "ExitStatus", "Interruptible", "ending", "some_left", "status_of", "told"]
 
 
 class ExitStatus(IntEnum):
@@ -44,6 +46,29 @@ class CommandFailedError(Exception):
         self.status = status
 
 
+class Interruptible(TyperGroup):
+    """The commands; a Ctrl-C outside of what they listen for ends with the same status as one inside."""
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """Read the arguments."""
+        with _interruptible("nothing was sent"):
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        with _interruptible("the same command goes on where this one stopped"):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _interruptible(what: str) -> Generator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"leadsquared: interrupted; {what}", err=True)
+        raise typer.Exit(ExitStatus.LEFT) from None
+
+
 @contextmanager
 def ending(command: str, talk: Talk) -> Generator[None]:
     """Make of each foreseeable fault one message and its exit status; never a traceback.
@@ -60,11 +85,34 @@ def ending(command: str, talk: Talk) -> Generator[None]:
         talk.say(f"leadsquared {command}: interrupted; the same command goes on where this one stopped")
         raise typer.Exit(ExitStatus.LEFT) from None
     except BrokenPipeError:
-        raise  # whoever read the results has left: not to be talked about
+        discard_results()  # whoever read them has left: not to be talked about, and no row's failure
+        raise typer.Exit(ExitStatus.DONE) from None
     except OSError as error:
-        place = "" if error.filename is None else f"{error.filename}: "
-        talk.say(f"leadsquared {command}: {place}{error.strerror or type(error).__name__}")
+        talk.say(f"leadsquared {command}: {told(error)}")
         raise typer.Exit(ExitStatus.USAGE) from None
+
+
+@contextmanager
+def some_left() -> Generator[None]:
+    """What goes wrong once rows are put is no bad usage: something may have been sent, the rest is left.
+
+    Raises:
+        CommandFailedError: it went wrong.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CommandFailedError(told(error), ExitStatus.LEFT) from None
+    except OutboxError as error:
+        raise CommandFailedError(str(error), ExitStatus.LEFT) from None
+
+
+def told(error: OSError) -> str:
+    """What the system has refused, and where."""
+    place = "" if error.filename is None else f"{error.filename}: "
+    return f"{place}{error.strerror or type(error).__name__}"
 
 
 def status_of(error: Exception) -> ExitStatus:

@@ -14,13 +14,16 @@ from typing import Any, Literal, TextIO
 
 from leadsquared_async import ItemState, Outbox
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
-from leadsquared_async.cli.files.private_files import Draft, open_private
+from leadsquared_async.cli.files.private_files import Draft, files_of, open_private
 from leadsquared_async.cli.outboxes import check_files, row_of
 from leadsquared_async.cli.talk import Talk
+from leadsquared_async.cli.wording import rows
 
 __all__ = ["Form", "run_export"]
 
 Form = Literal["jsonl", "csv"]
+BEGINS = (b'{"file": ', b"file,id,state,")
+"""How what it writes begins, in either form."""
 
 
 def run_export(
@@ -40,14 +43,16 @@ def run_export(
     if out is None and sys.stdout.isatty():
         raise CommandFailedError("rows hold personal data, and this is a terminal; pass --out FILE or a pipe")
     with ExitStack() as stack:
-        draft = None if out is None else stack.enter_context(Draft(out))
+        draft = None
+        if out is not None:
+            draft = stack.enter_context(Draft(out, others=files_of(files), begins=BEGINS))
         if draft is None:
             written = asyncio.run(_export(files, state, form, sys.stdout))
         else:
             with os.fdopen(open_private(draft.part), "w", encoding="utf-8", newline="") as file:
                 written = asyncio.run(_export(files, state, form, file))
             draft.place()
-            talk.result(f"{written:,} rows in {out}", {"rows": written, "out": str(out)})
+            talk.result(f"{rows(written)} in {out}", {"rows": written, "out": str(out)})
     return ExitStatus.DONE
 
 

@@ -23,7 +23,7 @@ from leadsquared_async import (
 )
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, status_of
-from leadsquared_async.cli.files.private_files import Draft, open_private
+from leadsquared_async.cli.files.private_files import Draft, files_of, open_private
 from leadsquared_async.cli.files.source import in_pieces
 from leadsquared_async.cli.files.tables import open_table
 from leadsquared_async.cli.reasons import kind_of
@@ -39,7 +39,8 @@ AT_ONCE = 32
 """Looks under way at the same moment."""
 FOLLOWED = 1000
 """Requests that are followed at the same moment."""
-NOT_FOUND, NO_ANSWER = "not found", "no answer"
+NOT_FOUND, NOT_FOUND_YET, NOT_KNOWN_YET = "not found", "not found so far", "not known so far"
+NO_ANSWER = "no answer"
 
 T = TypeVar("T")
 
@@ -69,13 +70,15 @@ class _Outcome:
     lead_id: str | None = None
     created: bool | None = None
     reason: str | None = field(default=None, repr=False)
+    why: str | None = None
+    """Why there was no answer, in words that may be shown; a reason may hold a lead's values."""
 
     @property
     def kind(self) -> str | None:
         return None if self.state != RequestState.FAILED else kind_of(self.reason)
 
     def line(self) -> str:
-        said = (self.request_id, f"{self.state:<10}", self.lead_id, self.kind)
+        said = (self.request_id, f"{self.state:<10}", self.lead_id, self.kind, self.why)
         return "  ".join(part for part in said if part).rstrip()
 
     def data(self) -> dict[str, Any]:
@@ -85,6 +88,7 @@ class _Outcome:
             "lead_id": self.lead_id,
             "created": self.created,
             "kind": self.kind,
+            "why": self.why,
         }
 
 
@@ -164,7 +168,10 @@ def _run(asked: Asked, connection: Connection, talk: Talk, timeout: float | None
     if asked.out is None:
         outcomes = run()
     else:
-        with Draft(asked.out) as draft:
+        others = files_of([asked.outbox] if asked.outbox is not None else [])
+        if asked.file is not None:
+            others.append(Path(asked.file))
+        with Draft(asked.out, others=others, begins=(",".join(COLUMNS).encode(),)) as draft:
             outcomes = run()
             _write(draft, outcomes)
     status = max((outcome.status for outcome in outcomes), default=ExitStatus.DONE)
@@ -246,8 +253,14 @@ def _without_answer(request_id: str, error: LeadSquaredError) -> _Outcome:
     if status_of(error) is ExitStatus.ACCOUNT:
         raise error
     if isinstance(error, StillProcessing):
-        return _Outcome(request_id, RequestState.QUEUED, ExitStatus.LEFT)
-    return _Outcome(request_id, NO_ANSWER, ExitStatus.LEFT, reason=str(error))
+        if error.last_status is not None:
+            return _Outcome(request_id, RequestState.QUEUED, ExitStatus.LEFT)
+        trouble = error.__cause__
+        if trouble is None or isinstance(trouble, NotFound):
+            # Without any trouble the time was over before the first look.
+            state = NOT_KNOWN_YET if trouble is None else NOT_FOUND_YET
+            return _Outcome(request_id, state, ExitStatus.LEFT)
+    return _Outcome(request_id, NO_ANSWER, ExitStatus.LEFT, reason=str(error), why=str(error))
 
 
 def _write(draft: Draft, outcomes: Sequence[_Outcome]) -> None:

@@ -13,6 +13,7 @@ from leadsquared_async.cli.durations import spoken
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
 from leadsquared_async.cli.reasons import kind_of
 from leadsquared_async.cli.talk import Talk
+from leadsquared_async.cli.wording import rows
 from leadsquared_async.errors import InvalidLead
 
 __all__ = [
@@ -28,6 +29,11 @@ __all__ = [
 ]
 
 FORGOTTEN = "rows that are on their way stay without their values until their outcome is known"
+NOBODY = "no row has that value any more: confirmed rows hold no values"
+ELSEWHERE = (
+    "the input file, files of --rejects and --out, and other outboxes still hold the person; the same "
+    "capture command would send them again"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,8 @@ def run_items(files: Sequence[Path], state: ItemState | None, talk: Talk) -> Exi
             row = row_of(path, item)
             said = (f"{item.id:>7}  {item.state:<9}", item.request_id, item.lead_id, row["kind"])
             talk.result("  ".join(part for part in (*said, item.reference) if part), row)
+            if not talk.is_heard:
+                return
 
     _each(files, listed)
     return ExitStatus.DONE
@@ -95,8 +103,10 @@ def run_requeue(files: Sequence[Path], mending: Mending, talk: Talk, *, dry_run:
     """Put rejected or unknown rows among those that are to be sent, mended.
 
     Raises:
-        CommandFailedError, OutboxError: a file is not there, or no outbox.
+        CommandFailedError, OutboxError: a file is not there, or no outbox; no row has what is to be dropped.
     """
+    if mending.drop:
+        _check_drops(files, mending)
 
     async def requeue(_path: Path, outbox: Outbox) -> tuple[int, int]:
         queued, refused = 0, 0
@@ -120,7 +130,7 @@ def run_requeue(files: Sequence[Path], mending: Mending, talk: Talk, *, dry_run:
     status = ExitStatus.NOT_ALL if refused else ExitStatus.DONE
     verb = "would be sent again" if dry_run else "will be sent again, by `leadsquared outbox drain`"
     talk.result(
-        f"{queued:,} rows {verb}" + (f", {refused:,} cannot be" if refused else ""),
+        f"{rows(queued)} {verb}" + (f", {refused:,} cannot be" if refused else ""),
         {
             "requeued": 0 if dry_run else queued,
             "matched": queued + refused,
@@ -142,7 +152,8 @@ def run_forget(files: Sequence[Path], person: Mapping[str, str], talk: Talk) -> 
         return await outbox.forget(**person)
 
     erased = sum(_each(files, forget))
-    talk.result(f"{erased:,} rows erased; {FORGOTTEN}", {"erased": erased})
+    talk.say(ELSEWHERE)
+    talk.result(f"{rows(erased)} erased; {FORGOTTEN if erased else NOBODY}", {"erased": erased})
     return ExitStatus.DONE
 
 
@@ -158,7 +169,7 @@ def run_purge(files: Sequence[Path], older_than: float, talk: Talk) -> ExitStatu
 
     purged = sum(_each(files, purge))
     talk.result(
-        f"{purged:,} rows deleted; what is captured again from the same input is sent again",
+        f"{rows(purged)} deleted; what is captured again from the same input is sent again",
         {"purged": purged},
     )
     return ExitStatus.DONE
@@ -210,6 +221,21 @@ def row_of(path: Path, item: OutboxItem) -> dict[str, Any]:
         "created": item.created,
         "kind": kind_of(item.reason) if is_rejected else None,
     }
+
+
+def _check_drops(files: Sequence[Path], mending: Mending) -> None:
+    """Refuse to drop what none of the rows has: it is misspelt, and they would be rejected again."""
+
+    async def attributes(_path: Path, outbox: Outbox) -> set[str]:
+        found: set[str] = set()
+        async for item in outbox.items(mending.state):
+            if mending.means(item):
+                found.update(item.lead or ())
+        return found
+
+    found = set[str]().union(*_each(files, attributes))
+    if missing := [name for name in mending.drop if found and name not in found]:
+        raise CommandFailedError(f"--drop {', '.join(missing)}: none of the rows has that attribute")
 
 
 async def _requeue(outbox: Outbox, item: OutboxItem, mending: Mending) -> None:

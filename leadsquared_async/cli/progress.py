@@ -146,7 +146,9 @@ class Progress:
         long_enough = look.at - self._held_since >= WORTH_A_LINE or look.fault is Fault.ACCOUNT
         if self._told is None and long_enough:
             self._told = look.held
-            self._talk.say(f"every lead is held, and tried again by itself: {look.held}")
+            # The account's fault may end the command at once.
+            tried = "" if look.fault is Fault.ACCOUNT else ", and tried again by itself"
+            self._talk.say(f"every lead is held{tried}: {look.held}")
 
     def _line(self, look: Look) -> str:
         return ", ".join(filter(None, (*self._counts(look), self._remaining(look), self._holding(look))))

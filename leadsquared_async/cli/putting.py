@@ -19,6 +19,7 @@ KEY_REUSED = (
     "its key was used before with other values; give it another key, or leave out --key, and it is sent as a "
     "change"
 )
+KEY_TWICE = "the same key as line {line}, with other values; give it another key, or leave out --key"
 
 
 @dataclass(slots=True)
@@ -32,8 +33,11 @@ class Checked:
         before: rows that ended in an earlier run.
         refused: why rows cannot be sent, the first of them.
         refusals: how many such rows there are.
+        repeats: rows that have the key of an earlier row of the input: without a key of their own, they are
+            the same.
         left_over: numbers of rows that an earlier run with an input of this name has left in the outbox, and
             that this one does not make.
+        others: how many more rows are still to be sent from the outbox, which no input of this name has made.
     """
 
     rows: int = 0
@@ -42,7 +46,9 @@ class Checked:
     before: int = 0
     refused: list[str] = field(default_factory=list[str])
     refusals: int = 0
+    repeats: int = 0
     left_over: list[int] = field(default_factory=list[int])
+    others: int = 0
 
 
 @dataclass(slots=True)
@@ -51,11 +57,13 @@ class Put:
 
     Attributes:
         delivered: rows that had ended well before.
-        reused: line of each row whose key belongs to another lead.
+        reused: why rows are refused whose keys belong to other leads, by line.
+        taken_out: rows of an earlier run that were taken out of the outbox.
     """
 
     delivered: int = 0
-    reused: set[int] = field(default_factory=set[int])
+    reused: dict[int, str] = field(default_factory=dict[int, str])
+    taken_out: int = 0
 
 
 async def check(source: Source, outbox: Outbox | None, stop: Stop, *, confirm: bool, shown: int) -> Checked:
@@ -73,7 +81,7 @@ async def check(source: Source, outbox: Outbox | None, stop: Stop, *, confirm: b
         Interrupted: a stop was asked for.
     """
     checked = Checked()
-    left_over = {} if outbox is None else await _pending(source, outbox)
+    waiting = _Waiting() if outbox is None else await _waiting(source, outbox)
     seen: set[bytes] = set()
     for piece in in_pieces(source.lines(), AT_ONCE):
         stop.check()
@@ -86,10 +94,14 @@ async def check(source: Source, outbox: Outbox | None, stop: Stop, *, confirm: b
                 if len(checked.refused) < shown:
                     checked.refused.append(line.flaw or "")
                 continue
-            left_over.pop(line.key, None)
-            if not _is_repeat(seen, line.key):
+            waiting.left_over.pop(line.key, None)
+            waiting.others.discard(line.key)
+            if _is_repeat(seen, line.key):
+                checked.repeats += 1
+            else:
                 _count(checked, found.get(line.key), confirm=confirm)
-    checked.left_over = list(left_over.values())
+    checked.left_over = list(waiting.left_over.values())
+    checked.others = len(waiting.others) + waiting.without_key
     return checked
 
 
@@ -114,13 +126,33 @@ def _count(checked: Checked, item: OutboxItem | None, *, confirm: bool) -> None:
         checked.before += 1
 
 
-async def _pending(source: Source, outbox: Outbox) -> dict[str, int]:
-    """The rows of earlier runs with an input of this name that are still to be sent, by key."""
-    return {
-        item.key: item.id
-        async for item in outbox.items(ItemState.PENDING)
-        if item.key is not None and source.made(item.reference)
-    }
+@dataclass(slots=True)
+class _Waiting:
+    """Rows of an outbox that are still to be sent.
+
+    Attributes:
+        left_over: the numbers of those that an input of this name has made and that may be taken out, by
+            key.
+        others: the keys of all others.
+        without_key: how many have none.
+    """
+
+    left_over: dict[str, int] = field(default_factory=dict[str, int])
+    others: set[str] = field(default_factory=set[str])
+    without_key: int = 0
+
+
+async def _waiting(source: Source, outbox: Outbox) -> _Waiting:
+    waiting = _Waiting()
+    for state in (ItemState.PENDING, ItemState.SENDING):
+        async for item in outbox.items(state):
+            if item.key is None:
+                waiting.without_key += 1
+            elif state is ItemState.PENDING and source.made(item.reference):
+                waiting.left_over[item.key] = item.id
+            else:
+                waiting.others.add(item.key)
+    return waiting
 
 
 async def withdraw(outbox: Outbox, rows: list[int]) -> int:
@@ -157,7 +189,7 @@ async def put(
         Interrupted: a stop was asked for.
     """
     result = Put()
-    seen: set[str] = set()
+    seen: dict[str, int] = {}
     delivered = {ItemState.CONFIRMED} if confirm else {ItemState.CONFIRMED, ItemState.ACCEPTED}
 
     def entry(line: Line) -> OutboxEntry:
@@ -181,7 +213,7 @@ async def put(
                 others.append(line)
         await outbox.put_many(map(entry, fresh.values()))
         if own_keys:
-            seen.update(fresh)
+            seen.update((key, line.row.line) for key, line in fresh.items())
             result.reused |= await _put_under_own_keys(
                 outbox, known, {line.row.line: entry(line) for line in others}, seen
             )
@@ -194,29 +226,31 @@ async def put(
 
 
 async def _put_under_own_keys(
-    outbox: Outbox, known: Mapping[str, OutboxItem], entries: Mapping[int, OutboxEntry], seen: set[str]
-) -> set[int]:
-    """Put rows whose keys are there already; returns the lines of those that are other leads.
+    outbox: Outbox, known: Mapping[str, OutboxItem], entries: Mapping[int, OutboxEntry], seen: dict[str, int]
+) -> dict[int, str]:
+    """Put rows whose keys are there already; returns for the lines of those that are other leads why not.
 
     A row that LeadSquared has rejected is replaced by its mended version, unless an earlier row of this input
-    has the same key, which `seen` tells.
+    has the same key, which `seen` tells with its line.
     """
     answers = await asyncio.gather(
         *(outbox.put_many([entry]) for entry in entries.values()), return_exceptions=True
     )
-    reused: set[int] = set()
+    reused: dict[int, str] = {}
     for (line, entry), answer in zip(entries.items(), answers, strict=True):
         assert entry.key is not None
         is_first = entry.key not in seen
-        seen.add(entry.key)
+        first = seen.setdefault(entry.key, line)
         if not isinstance(answer, BaseException):
             continue
         if not isinstance(answer, KeyReused):
             raise answer
         item = known.get(entry.key)
         is_rejected = item is not None and item.state is ItemState.REJECTED
-        if item is not None and is_first and is_rejected and await outbox.discard(item):
+        if not is_first:
+            reused[line] = f"line {line}: {KEY_TWICE.format(line=first)}"
+        elif item is not None and is_rejected and await outbox.discard(item):
             await outbox.put_many([entry])
         else:
-            reused.add(line)
+            reused[line] = f"line {line}: {KEY_REUSED}"
     return reused

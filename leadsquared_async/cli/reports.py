@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +13,10 @@ from typing import Any, Self, TextIO
 
 from leadsquared_async import ItemState, Outbox, OutboxItem
 from leadsquared_async.cli.exits import CommandFailedError
-from leadsquared_async.cli.files.private_files import Draft, open_private
+from leadsquared_async.cli.files.private_files import Draft, open_private, without_links
 from leadsquared_async.cli.files.rejects import Rejects
 from leadsquared_async.cli.files.source import Line, Source, in_pieces
-from leadsquared_async.cli.putting import AT_ONCE, KEY_REUSED
+from leadsquared_async.cli.putting import AT_ONCE
 from leadsquared_async.cli.reasons import kind_of
 
 __all__ = ["COLUMNS", "Files", "Outcomes", "report"]
@@ -34,12 +34,14 @@ class Outcomes:
         counts: by outcome: a state of the outbox, or "refused" for what could not be sent.
         kinds: why rows were rejected.
         rejects: where the rows to be mended are; None if there are none, or nobody wanted them.
+        is_unwritten: whether a file that somebody wanted could not be written.
     """
 
     rows: int = 0
     counts: Counter[str] = field(default_factory=Counter[str])
     kinds: Counter[str] = field(default_factory=Counter[str])
     rejects: Path | None = None
+    is_unwritten: bool = False
 
 
 class Files:
@@ -56,17 +58,15 @@ class Files:
     """
 
     def __init__(self, out: Path | None, rejects: Path | None, others: Collection[Path]) -> None:
-        chosen = [path for path in (out, rejects) if path is not None]
-        for path in chosen:
-            if path.resolve() in {other.resolve() for other in others}:
-                raise CommandFailedError(f"{path}: is the run's own input or outbox; choose another name")
-        if out is not None and rejects is not None and out.resolve() == rejects.resolve():
+        if out is not None and rejects is not None and without_links(out) == without_links(rejects):
             raise CommandFailedError("--out and --rejects are the same file; choose two names")
-        if out is not None and out.is_file() and out.stat().st_size and not _is_ours(out):
-            raise CommandFailedError(f"{out}: is there, and was not written with --out; choose another name")
-        self._stack = ExitStack()
-        self.out = None if out is None else self._stack.enter_context(Draft(out))
-        self.rejects = None if rejects is None else self._stack.enter_context(Draft(rejects))
+        with ExitStack() as stack:
+            self.out = None
+            if out is not None:
+                begins = (",".join(COLUMNS).encode(),)
+                self.out = stack.enter_context(Draft(out, others=others, begins=begins))
+            self.rejects = None if rejects is None else stack.enter_context(Draft(rejects, others=others))
+            self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -77,19 +77,19 @@ class Files:
 
 async def report(
     source: Source,
-    outbox: Outbox,
+    outbox: Outbox | None,
     files: Files,
     *,
-    reused: Collection[int] = (),
+    reused: Mapping[int, str],
     attributes: Collection[str] = (),
 ) -> Outcomes:
     """Look up every row of the input, in the order of the file, and write what became of it.
 
     Args:
         source: the input.
-        outbox: that its rows went through; open.
+        outbox: that its rows went through, open; None if none of them did.
         files: to write.
-        reused: lines of the rows whose keys belong to other leads.
+        reused: why rows are refused whose keys belong to other leads, by line.
         attributes: schema names that may be shown.
     """
     outcomes = Outcomes()
@@ -99,10 +99,11 @@ async def report(
         if files.rejects is not None:
             rejects = stack.enter_context(Rejects(str(files.rejects.part), source.table))
         for piece in in_pieces(source.lines(), AT_ONCE):
-            found = await outbox.find(line.key for line in piece if line.key is not None)
+            keys = [line.key for line in piece if line.key is not None]
+            found = {} if outbox is None else await outbox.find(keys)
             for line in piece:
                 item = None if line.key is None else found.get(line.key)
-                outcome, reason = _outcome(line, item, is_reused=line.row.line in reused)
+                outcome, reason = _outcome(line, item, reused.get(line.row.line))
                 outcomes.rows += 1
                 outcomes.counts[outcome] += 1
                 if outcome == ItemState.REJECTED:
@@ -124,12 +125,10 @@ def _place(files: Files, outcomes: Outcomes) -> None:
         outcomes.rejects = files.rejects.place_and_keep()
 
 
-def _outcome(line: Line, item: OutboxItem | None, *, is_reused: bool) -> tuple[str, str | None]:
+def _outcome(line: Line, item: OutboxItem | None, reused: str | None) -> tuple[str, str | None]:
     """In a word, and the reason."""
-    if line.flaw is not None:
-        return REFUSED, line.flaw
-    if is_reused:
-        return REFUSED, f"line {line.row.line}: {KEY_REUSED}"
+    if (flaw := line.flaw or reused) is not None:
+        return REFUSED, flaw
     if item is None or item.state in {ItemState.PENDING, ItemState.SENDING}:
         return PENDING, None
     return item.state.value, item.reason
@@ -142,8 +141,3 @@ def _outcomes_file(draft: Draft) -> Generator[Any]:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         yield writer
-
-
-def _is_ours(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.readline(200).strip() == ",".join(COLUMNS).encode()

@@ -7,6 +7,7 @@ import shlex
 import typer
 
 from leadsquared_async import ConfigurationError, RateLimit
+from leadsquared_async.cli.files.mapping import SCHEMA_NAME
 from leadsquared_async.sandbox import FAULTS, Faults, Sandbox, serve
 from leadsquared_async.sandbox.settings import Options, Settings
 
@@ -22,6 +23,7 @@ def sandbox_options(
     faults: list[str],
     processing_rate: float,
     speed: float,
+    attributes: str | None,
     seed: int,
 ) -> Options:
     """The options of a sandbox from those of the command line.
@@ -34,6 +36,7 @@ def sandbox_options(
         counting=counting,
         processing_rate=processing_rate,
         speed=speed,
+        attributes=None if attributes is None else _names(attributes),
         seed=seed,
         faults=Faults(latency=latency, jitter=jitter, probabilities=dict(map(_share, faults))),
     )
@@ -49,6 +52,13 @@ def _limit(text: str) -> tuple[int, float] | None:
     except ConfigurationError:
         raise ValueError('--limit is written as calls/seconds, such as 25/5, or "none"') from None
     return limit.calls, limit.per
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(map(SCHEMA_NAME.fullmatch, names)):
+        raise ValueError("--attributes is written as schema names, such as EmailAddress,FirstName")
+    return names
 
 
 def _share(text: str) -> tuple[str, float]:

@@ -10,6 +10,7 @@ from leadsquared_async import ItemState
 from leadsquared_async.cli.delivering import Delivered, Ending
 from leadsquared_async.cli.exits import ExitStatus
 from leadsquared_async.cli.reports import PENDING, REFUSED, Outcomes
+from leadsquared_async.cli.wording import rows as rows_in_words
 
 __all__ = ["Summary"]
 
@@ -26,6 +27,11 @@ class Summary:
         delivered: how delivering ended.
         confirm: whether accepted rows are followed.
         out: where the outcomes of all rows are.
+        to_be_sent: rows of the outbox that LeadSquared has not accepted yet, of whichever input.
+        left_over: rows that an earlier run left and the input does not make.
+        taken_out: those of them that were taken out.
+        repeats: rows of the input with the key of another one.
+        repeats_are: in words.
     """
 
     name: str
@@ -35,6 +41,11 @@ class Summary:
     delivered: Delivered
     confirm: bool
     out: Path | None
+    to_be_sent: int = 0
+    left_over: int = 0
+    taken_out: int = 0
+    repeats: int = 0
+    repeats_are: str = "the same as another"
 
     @property
     def left(self) -> int:
@@ -49,9 +60,11 @@ class Summary:
         counts = self.outcomes.counts
         if self.delivered.ending is Ending.ACCOUNT:
             return ExitStatus.ACCOUNT
-        if self.delivered.ending is not Ending.DONE or self.left:
+        if self.delivered.ending is not Ending.DONE or self.left or self.outcomes.is_unwritten:
             return ExitStatus.LEFT
-        is_short = counts[ItemState.REJECTED] or counts[ItemState.UNKNOWN] or counts[REFUSED]
+        is_short = (
+            counts[ItemState.REJECTED] or counts[ItemState.UNKNOWN] or counts[REFUSED] or self.delivered.short
+        )
         return ExitStatus.NOT_ALL if is_short else ExitStatus.DONE
 
     def advice(self) -> list[str]:
@@ -73,12 +86,19 @@ class Summary:
         if counts[ItemState.REJECTED]:
             said.append(
                 "if it is LeadSquared that was mended, such as by a new field: "
-                f"leadsquared outbox requeue {self.outbox}"
+                f"leadsquared outbox requeue {self.outbox} (--drop NAME leaves an attribute out), then "
+                f"leadsquared outbox drain {self.outbox}"
             )
         if self.confirm and self.status is not ExitStatus.LEFT and counts[ItemState.ACCEPTED]:
             said.append(
                 "what was accepted in a run with --no-confirm is not followed: "
                 f"leadsquared wait --outbox {self.outbox}"
+            )
+        others = self.delivered.short - counts[ItemState.REJECTED] - counts[ItemState.UNKNOWN]
+        if others > 0:
+            said.append(
+                f"{rows_in_words(others)} that the outbox held from before ended rejected or unknown: "
+                f"leadsquared outbox items {self.outbox}"
             )
         if counts[ItemState.UNKNOWN]:
             said.append("look for the unknown ones at LeadSquared before they are sent again")
@@ -95,10 +115,19 @@ class Summary:
             ("refused", counts[REFUSED], "not sent, since they cannot be"),
             ("pending", counts[PENDING], "not sent yet"),
         ]
-        lines = [f"{self.name}: {self.outcomes.rows:,} rows, {self.before:,} delivered in an earlier run"]
+        head = [rows_in_words(self.outcomes.rows), f"{self.before:,} delivered in an earlier run"]
+        if self.repeats:
+            head.append(f"{self.repeats:,} {self.repeats_are}")
+        if self.delivered.is_idle:
+            head.append("nothing was sent this time")
+        lines = [f"{self.name}: {', '.join(head)}"]
         lines += [
             f"  {name:<9} {count:>9,}" + (f"  {note}" if note else "") for name, count, note in rows if count
         ]
+        if self.left_over:
+            lines.append(f"of an earlier run: {rows_in_words(self.left_over)}, {self.taken_out:,} taken out")
+        if self.to_be_sent:
+            lines.append(f"still to be sent: {self.to_be_sent:,}")
         return "\n".join(lines)
 
     def data(self) -> dict[str, Any]:
@@ -112,6 +141,10 @@ class Summary:
             **{state: counts[state] for state in states},
             "rejected_by_kind": dict(self.outcomes.kinds),
             "delivered_before": self.before,
+            "repeated": self.repeats,
+            "left_over": self.left_over,
+            "taken_out": self.taken_out,
+            "still_to_be_sent": self.to_be_sent,
             "ending": self.delivered.ending.value,
             "why": self.delivered.why,
             "out": None if self.out is None else str(self.out),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-__all__ = ["Talk", "logs_told"]
+__all__ = ["Talk", "discard_results", "logs_told"]
 
 logger = logging.getLogger("leadsquared_async")
 
@@ -22,10 +23,14 @@ class Talk:
 
     Args:
         as_json: whether the result is for a program.
+
+    Attributes:
+        is_heard: whether somebody reads the results; a pipe may be closed, as `head` does.
     """
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
+        self.is_heard = True
         self.console = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
     def say(self, text: str) -> None:
@@ -40,10 +45,20 @@ class Talk:
 
     def result(self, text: str, data: Mapping[str, Any]) -> None:
         """Give the result: the text, or the data as one line of JSON."""
-        if self.as_json:
-            typer.echo(json.dumps(data))
-        elif text:
-            typer.echo(text)
+        line = json.dumps(data) if self.as_json else text
+        try:
+            if line:
+                typer.echo(line)
+        except BrokenPipeError:
+            self.is_heard = False
+            discard_results()
+
+
+def discard_results() -> None:
+    """Let go of a standard output that nobody reads: what is buffered would fail again at the end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 class _Telling(logging.Handler):

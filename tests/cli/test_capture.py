@@ -84,6 +84,10 @@ async def test_a_row_that_stands_twice_is_sent_once(sandbox: Sandbox, tmp_path: 
     assert sorted(numbers_sent(sandbox)) == [1, 2]
     first, _, third = rows_of(tmp_path / "out.csv")
     assert first["RequestID"] == third["RequestID"]
+    assert "3 rows, 0 delivered in an earlier run, 1 the same as another" in done.out
+    done = await capture(sandbox, write_leads(tmp_path / "other.csv", [1, 1]), "--dry-run")
+    assert "2 rows: 1 to send" in done.err
+    assert "1 the same as another" in done.err
 
 
 async def test_what_was_accepted_without_confirmation_is_followed_by_wait(
@@ -116,8 +120,11 @@ async def test_rejected_rows_are_told_by_kind_and_written_to_be_mended(tmp_path:
         assert row["Reason (leadsquared)"].startswith("MXUnknownAttributeException")
         assert [row["Outcome"] for row in rows_of(tmp_path / "out.csv")] == ["confirmed", "rejected"]
 
-        again = await capture(sandbox, file, "--rejects", rejects, "--json")
-        assert (again.code, again.json["rejected"]) == (1, 1)
+        again = await capture(sandbox, file, "--rejects", rejects)
+        assert again.code == 1
+        assert "nothing was sent this time" in again.out
+        assert "--drop NAME" in again.err
+        assert "leadsquared outbox drain" in again.err
         assert rows_of(rejects) == [row]  # whole again, also of what ended in the run before
 
         mended = rejects.read_text().replace('"x"', '""')
@@ -265,13 +272,31 @@ async def test_a_dry_run_checks_and_estimates_and_leaves_nothing(sandbox: Sandbo
     assert [arrival.operation for arrival in sandbox.books.arrivals] == ["metrics"]
 
 
-async def test_a_dry_run_needs_no_keys_and_counts_refusals(tmp_path: Path) -> None:
-    """Without an account a file can be checked all the same; rows that cannot be sent are exit 1."""
+async def test_a_dry_run_counts_refusals_and_needs_no_answer(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Where LeadSquared cannot be reached a file is checked all the same; what cannot be sent is exit 1."""
     file = tmp_path / "leads.csv"
     file.write_text(f"EmailAddress,Phone\n{PLANTED}@example.com,9.98E+09\n{PLANTED}2@example.com,\n")
-    done = await run("capture", file, "--dry-run", "--json")
+    done = await capture(sandbox, file, "--dry-run", "--json", LEADSQUARED_HOST="http://127.0.0.1:9")
     assert (done.code, done.json["refused"], done.json["to_send"]) == (1, 1, 1)
+    assert "did not tell its queue" in done.err
     assert "unknown" in done.err
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ({"LEADSQUARED_API_KEY": ""}, "LEADSQUARED_API_KEY"),
+        ({"LEADSQUARED_HOST": "", "LEADSQUARED_REGION": "mars"}, "region is not known"),
+        ({"LEADSQUARED_HOST": "http://example.com"}, "https://"),
+    ],
+)
+async def test_a_dry_run_in_a_broken_environment_is_exit_2(
+    broken: dict[str, str], said: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """What the run itself would refuse to begin with, its rehearsal refuses as well."""
+    done = await capture(sandbox, write_leads(tmp_path / "leads.csv", [1]), "--dry-run", **broken)
+    assert done.code == 2
+    assert said in done.err
 
 
 async def test_a_dry_run_knows_what_an_earlier_run_has_done(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -384,6 +409,7 @@ async def test_an_own_key_is_used_once(sandbox: Sandbox, tmp_path: Path) -> None
     assert (done.code, done.json["refused"], done.json["delivered_before"]) == (1, 1, 1)
     assert sandbox.books.accepted == 2
     assert "key was used before" in rows_of(tmp_path / "out.csv")[1]["Reason"]
+    assert "cannot be sent: line 3: its key was used before" in done.err
 
 
 async def test_a_rejected_row_is_mended_under_its_own_key(tmp_path: Path) -> None:
@@ -405,6 +431,7 @@ async def test_two_rows_with_one_key_are_the_first_of_them(sandbox: Sandbox, tmp
     for _ in range(2):
         done = await capture(sandbox, file, *OWN_KEY, "--no-confirm", "--json")
         assert (done.code, done.json["accepted"], done.json["refused"]) == (1, 1, 1)
+        assert "cannot be sent: line 3: the same key as line 2" in done.err
     assert numbers_sent(sandbox) == [1]
 
 
@@ -429,7 +456,8 @@ async def test_rows_of_an_earlier_run_are_sent_or_taken_out(sandbox: Sandbox, tm
         sandbox.books.reset()
         done = await capture(sandbox, file, "--no-confirm", "--left-over", option, "--json")
         assert done.code == 0
-        assert "1 more rows of an earlier run" in done.err
+        assert "1 row of an earlier run" in done.err
+        assert (done.json["left_over"], done.json["taken_out"]) == (1, int(option == "drop"))
         assert sorted(numbers_sent(sandbox)) == sent
 
 
@@ -453,7 +481,14 @@ async def test_what_a_run_writes_is_for_its_owner_only(tmp_path: Path) -> None:
         await capture(sandbox, file, "--out", tmp_path / "out.csv", "--rejects", tmp_path / "rejects.csv")
     made = {name: mode(tmp_path / name) for name in names_in(tmp_path) if name != file.name}
     assert made == dict.fromkeys(
-        ["leads.csv.sandbox.outbox", "leads.csv.sandbox.outbox.lock", "out.csv", "rejects.csv"], 0o600
+        [
+            ".rejects.csv.sha256",  # tells whether somebody has edited it
+            "leads.csv.sandbox.outbox",
+            "leads.csv.sandbox.outbox.lock",
+            "out.csv",
+            "rejects.csv",
+        ],
+        0o600,
     )
 
 
@@ -490,3 +525,50 @@ async def test_an_empty_table_is_delivered(sandbox: Sandbox, tmp_path: Path) -> 
     file = write_leads(tmp_path / "leads.csv", [])
     done: Any = await capture(sandbox, file, "--json")
     assert (done.code, done.json["rows"]) == (0, 0)
+    assert names_in(tmp_path) == ["leads.csv"]  # nothing to keep in an outbox
+
+
+async def left_over_outbox(sandbox: Sandbox, tmp_path: Path) -> Path:
+    """A file with one row, whose outbox holds two left over, and one that a program has put."""
+    file = write_leads(tmp_path / "leads.csv", [7, 8])
+    await capture(sandbox, file, LEADSQUARED_API_KEY="wrong-key-of-a-test")
+    async with Outbox(tmp_path / "leads.csv.sandbox.outbox") as outbox:
+        await outbox.put({"EmailAddress": f"{PLANTED}-9@example.com"})
+    return write_leads(file, [1])
+
+
+@pytest.mark.parametrize(("option", "left_over"), [("send", 2), ("drop", 0)])
+async def test_what_the_outbox_holds_is_part_of_the_cost(
+    option: str, left_over: int, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an earlier run left over and what else is pending there is counted, in a dry run too."""
+    file = await left_over_outbox(sandbox, tmp_path)
+    command = (file, "--no-confirm", "--left-over", option, "--json")
+    done = await capture(sandbox, *command, "--dry-run")
+    assert (done.json["to_send"], done.json["left_over"], done.json["others_pending"]) == (1, 2, 1)
+    assert done.json["estimate"]["submissions"] == 2 + left_over
+    assert f"and {1 + left_over} more in the outbox to send" in done.err
+    monkeypatch.setattr(capture_module, "WORTH_AN_ESTIMATE", 1 + left_over)
+    done = await capture(sandbox, *command)
+    assert f"{2 + left_over} calls at" in done.err
+    assert sandbox.books.accepted == 2 + left_over
+
+
+async def test_what_is_still_to_be_sent_is_part_of_the_summary(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Whatever the outbox still holds at the end is told, also if the input does not make it any more."""
+    file = await left_over_outbox(sandbox, tmp_path)
+    wrong = {"LEADSQUARED_API_KEY": "wrong-key-of-a-test"}
+    done = await capture(sandbox, file, **wrong)
+    assert "of an earlier run: 2 rows, 0 taken out" in done.out
+    assert "still to be sent: 4" in done.out
+    done = await capture(sandbox, file, "--json", "--left-over", "drop", **wrong)
+    found = {name: done.json[name] for name in ("pending", "left_over", "taken_out", "still_to_be_sent")}
+    assert found == {"pending": 1, "left_over": 2, "taken_out": 2, "still_to_be_sent": 2}
+
+
+async def test_a_rate_is_refused_by_its_option(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Who has passed --rate is not told of a variable that was not set."""
+    done = await capture(sandbox, write_leads(tmp_path / "leads.csv", [1]), "--rate", "20")
+    assert done.code == 2
+    assert "--rate is written as calls/seconds" in done.err
+    assert "LEADSQUARED_RATE_LIMIT" not in done.err

@@ -39,16 +39,18 @@ def test_calls_and_times_follow_from_the_limit(
         (None, None, "unknown: it did not say"),
         (QueueMetrics(500, 9.0, 0.0), None, "500 in its queue and processed none lately"),
         (QueueMetrics(500, 9.0, 60.0), 1500.0, "at that pace it takes 25 min"),
+        (QueueMetrics(0, 0.0, 60.0), None, "queue is empty"),
     ],
 )
 def test_processing_is_told_as_far_as_it_is_known(
     metrics: QueueMetrics | None, process: float | None, said: str
 ) -> None:
-    """LeadSquared's pace of late gives a time; without it none is made up."""
+    """LeadSquared's pace of late gives a time; without a queue it is mere demand, and gives none."""
     plan = estimate(to_send=1000, to_confirm=1000, limit=LIMIT, metrics=metrics)
     assert plan.process == process
     assert said in " ".join(plan.lines())
-    assert plan.data()["total"] == pytest.approx(479.4)
+    assert plan.data()["total"] == pytest.approx(process or 479.4)
+    assert plan.lines()[-1].startswith("about 25 min" if process else "about 8 min")  # one total, not two
 
 
 @pytest.mark.parametrize(

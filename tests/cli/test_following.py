@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ async def test_what_is_queued_is_exit_3(tmp_path: Path) -> None:
     """Not finished yet is neither success nor failure, at a look as after a wait that ran out."""
     async with Sandbox(limit=None, processing_rate=0.01) as sandbox:
         (request_id,) = await request_ids(sandbox, tmp_path, 1)
-        for command in (("status",), ("wait", "--timeout", "1s")):
+        for command in (("status",), ("wait", "--timeout", "2s")):
             done = await run(*command, request_id, "--json", env=environment(sandbox))
             assert done.code == 3
             assert done.json["requests"][0]["state"] == "queued"
@@ -118,6 +119,15 @@ async def test_no_answer_is_exit_3(sandbox: Sandbox) -> None:
     env = environment(sandbox, LEADSQUARED_HOST="http://127.0.0.1:9")
     done = await run("status", UNKNOWN, "--json", env=env)
     assert (done.code, done.json["requests"][0]["state"]) == (3, "no answer")
+    done = await run("status", UNKNOWN, env=env)
+    assert re.search(r"no answer +leads\.capture status: no connection", done.out)
+
+
+@pytest.mark.parametrize(("timeout", "said"), [("2s", "not found so far"), ("0.1s", "not known so far")])
+async def test_a_wait_for_an_id_that_nobody_knows_says_so(timeout: str, said: str, sandbox: Sandbox) -> None:
+    """What no look has shown is not told as queued when the time is over: it may still come, exit 3."""
+    done = await run("wait", UNKNOWN, "--timeout", timeout, env=environment(sandbox))
+    assert (done.code, done.out) == (3, f"{UNKNOWN}  {said}\n")
 
 
 async def test_metrics_are_for_people_and_programs(sandbox: Sandbox) -> None:

@@ -104,6 +104,8 @@ def test_check(columns: list[str], options: dict[str, Any]) -> None:
         (["Phone"], {"dates": ["Joined"]}, ['--date "Joined": no column']),
         (["Phone"], {"dates": ["Source"], "constants": {"Source": "x"}}, ['--date "Source": no column']),
         (["Phone"], {"verbatim": ["Code"]}, ['--verbatim "Code": no column']),
+        (["Phone"], {"verbatim": ["Phone"]}, ['--verbatim "Phone": Phone and Mobile stay checked']),
+        (["A"], {"columns": {"A": "Mobile"}, "verbatim": ["A"]}, ['--verbatim "A": Phone and Mobile']),
         (["Phone"], {"search_by": "EmailAddress"}, ["--search-by EmailAddress: no column"]),
         (["phone"], {"ignored": ["Phone"]}, ['--ignore "Phone": no column']),
     ],
@@ -301,13 +303,11 @@ def test_a_cell_refused(attribute: str, cell: Any, said: str) -> None:
 
 @pytest.mark.parametrize("cell", [*SHORTENED, "#N/A", "###", '="x"', Decimal("9.9E+9")])
 def test_verbatim(cell: Any) -> None:
-    """A column where it is meant is sent as it stands, but for Phone and Mobile."""
+    """A column where it is meant is sent as it stands."""
     assert lead_of({"Code": cell}, verbatim=["Code"]) == {"Code": cell}
     assert lead_of({"A": cell}, columns={"A": "mx_Phone_Model"}, verbatim=["mx_Phone_Model"]) == {
         "mx_Phone_Model": cell
     }
-    refusal({"Phone": cell}, verbatim=["Phone"])
-    refusal({"A": cell}, columns={"A": "Mobile"}, verbatim=["A"])
 
 
 def test_all_white_space_is_cut_off() -> None:

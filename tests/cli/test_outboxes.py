@@ -110,6 +110,7 @@ async def test_drain_gives_up_on_the_account_unless_told_to_wait(sandbox: Sandbo
     env = environment(sandbox, LEADSQUARED_API_KEY="wrong-key-of-a-test")
     done = await run("outbox", "drain", path, env=env)
     assert done.code == 4
+    assert ".;" not in done.err
     done = await run("outbox", "drain", path, "--until-empty", "--for", "1s", env=env)
     assert done.code == 3
 
@@ -287,3 +288,38 @@ async def test_drain_ends_in_order_on_an_interrupt(sandbox: Sandbox, tmp_path: P
     done = checked(await finish(process))
     assert done.code == 3
     assert done.json["outboxes"][0]["accepted"] == sandbox.books.accepted
+
+
+async def test_forget_says_where_the_person_may_still_be(tmp_path: Path) -> None:
+    """An outbox is one place of several, and without values left there is nobody to be found in it."""
+    path = await outbox_of(tmp_path / "1.outbox", 1)
+    for said in ("1 row erased", "no row has that value any more"):
+        done = await run("outbox", "forget", path, f"EmailAddress={PLANTED}-1@example.com")
+        assert done.code == 0
+        assert said in done.out
+        assert "the input file" in done.err
+
+
+async def test_a_misspelt_drop_changes_nothing(tmp_path: Path) -> None:
+    """What none of the rows has cannot be left out of them: exit 2, and they stay rejected."""
+    async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
+        path = await rejected_outbox(sandbox, tmp_path)
+    done = await run("outbox", "requeue", path, "--drop", "mx_Foo", "--drop", "mx_Typo")
+    assert done.code == 2
+    assert "--drop mx_Typo: none of the rows has that attribute" in done.err
+    assert (await run("outbox", "stats", path, "--json")).json["outboxes"][0]["rejected"] == 2
+
+
+@pytest.mark.parametrize("command", ["items", "export"])
+async def test_whoever_closes_the_pipe_has_seen_enough(
+    command: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """`| head -1` is no failure of rows: exit 0, and nothing is said."""
+    path = await outbox_of(tmp_path / "1.outbox", *range(1500))
+    process = await start(sandbox, "outbox", command, path.name, folder=tmp_path)
+    assert process.stdout is not None
+    await process.stdout.readline()
+    process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+    assert process.stderr is not None
+    err = await process.stderr.read()
+    assert (await process.wait(), err) == (0, b"")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from leadsquared_async.cli.files.private_files import Draft, open_private
+from leadsquared_async.cli.exits import CommandFailedError
+from leadsquared_async.cli.files.private_files import Draft, files_of, open_private
+from tests.cli.commands import names_in
 
 
 def write(draft: Draft, text: str) -> None:
@@ -31,11 +35,70 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path: Path) -> None:
-    """Half a draft of an earlier process is taken away."""
-    (tmp_path / ".out.csv.part").write_text("half")
-    with Draft(tmp_path / "out.csv") as draft:
-        assert not draft.part.exists()
+def test_two_at_once_are_in_nobodys_way(tmp_path: Path) -> None:
+    """Each draft has a name of its own, and takes away no other; the last one stays."""
+    path = tmp_path / "out.csv"
+    with Draft(path) as one, Draft(path) as two:
+        write(one, "one")
+        with Draft(path):
+            pass
+        write(two, "two")
+        one.place()
+        two.place()
+    assert path.read_text() == "two"
+    assert names_in(tmp_path) == ["out.csv"]
+
+
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, lambda path: path.symlink_to("/dev/null"), lambda path: path.symlink_to(path)]
+)
+def test_what_is_no_regular_file_is_refused(make: Callable[[Path], None], tmp_path: Path) -> None:
+    """A pipe or a device, through a link as well, is neither waited for nor replaced."""
+    path = tmp_path / "out.csv"
+    make(path)
+    with pytest.raises(CommandFailedError, match="no regular file"):
+        Draft(path)
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    """The file that a link leads to is written."""
+    (tmp_path / "folder").mkdir()
+    path, target = tmp_path / "out.csv", tmp_path / "folder" / "target.csv"
+    path.symlink_to(target)
+    for place in (Draft.place, Draft.place_and_keep):
+        with Draft(path) as draft:
+            write(draft, place.__name__)
+            place(draft)
+        assert path.is_symlink()
+        assert target.read_text() == place.__name__
+        target.unlink()
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        ("SQLite format 3\0", "database or outbox"),
+        ("mine", "not written with --out"),
+        ("beginning", None),
+        ("", None),
+    ],
+)
+def test_only_what_was_written_so_is_replaced(there: str, said: str | None, tmp_path: Path) -> None:
+    """A database and a file that begins otherwise are refused; one that begins alike is not."""
+    path = tmp_path / "out.csv"
+    path.write_text(there)
+    with nullcontext() if said is None else pytest.raises(CommandFailedError, match=said):
+        Draft(path, begins=(b"begin",))
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", ".lock"])
+def test_no_file_of_an_outbox_is_replaced(suffix: str, tmp_path: Path) -> None:
+    """None of the files that an outbox consists of is written to, whether or not it is there."""
+    outbox, link = tmp_path / "leads.outbox", tmp_path / "link"
+    link.symlink_to(outbox)
+    for named in (outbox, link):
+        with pytest.raises(CommandFailedError, match="input or outbox"):
+            Draft(Path(f"{outbox}{suffix}"), others=files_of([named]))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +107,7 @@ def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path: Path) -> None:
         (None, "a\nb\n", "out.csv"),
         ("a\n", "a\nb\n", "out.csv"),  # nothing of it is lost
         ("a\nb\n", "b\na\n", "out.csv"),
-        ("a\nmended\n", "a\nb\n", "out-3.csv"),
+        ("a\nc\n", "a\nb\n", "out-3.csv"),
     ],
 )
 def test_a_line_that_stands_nowhere_else_is_kept(
@@ -54,12 +117,26 @@ def test_a_line_that_stands_nowhere_else_is_kept(
     path, second = tmp_path / "out.csv", tmp_path / "out-2.csv"
     second.write_text("mended as well\n")
     if there is not None:
-        path.write_text(there)
+        with Draft(path) as draft:
+            write(draft, there)
+            draft.place_and_keep()
     with Draft(path) as draft:
         write(draft, new)
         assert draft.place_and_keep().name == name
     assert (tmp_path / name).read_text() == new
     assert second.read_text() == "mended as well\n"
+
+
+@pytest.mark.parametrize("edited", ["a\n", "", "a\nmended\n"])
+def test_a_file_that_somebody_has_edited_is_kept(edited: str, tmp_path: Path) -> None:
+    """A line that was taken out is an edit as well: only what is as it was written is replaced."""
+    path = tmp_path / "out.csv"
+    for name in ("out.csv", "out-2.csv"):
+        with Draft(path) as draft:
+            write(draft, "a\nb\n")
+            assert draft.place_and_keep().name == name
+        path.write_text(edited)
+    assert path.read_text() == edited
 
 
 def test_a_place_that_cannot_be_written_is_known_at_once(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from leadsquared_async.cli.files.rows import REASON, Row
 
 __all__ = ["LeadMapping", "Refused"]
 
+LONGEST_KEY = 500  # characters; as the outbox has it
 SCHEMA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")  # as `leadsquared_async.lead` has it
 # Headings as they are often written, without their blanks and signs; only ever suggested.
 USUAL_HEADINGS = {
@@ -84,7 +85,7 @@ class LeadMapping:
         timezone: the name of the zone that their times are in, such as "Asia/Kolkata"; an offset in a cell
             has priority. A date without a time is sent as it stands.
         verbatim: headings or schema names of the columns where what looks like a spreadsheet's damage, such
-            as 12E+3 or #N/A, is meant. Phone and Mobile stay checked.
+            as 12E+3 or #N/A, is meant. Phone and Mobile stay checked, and are refused here.
         key_column: the heading of the column whose cell is the row's key.
         search_by: the attribute that LeadSquared finds the lead by.
 
@@ -115,12 +116,21 @@ class LeadMapping:
                 raise Refused(f"--set {attribute}: has no value; it would clear the field of every lead")
             if flaw := _flaw_of_text(value):
                 raise Refused(f"--set {attribute}: {flaw}")
+        self._check_verbatim()
         if not self.dates and (self.date_format or self.timezone):
             raise Refused("--date-format and --timezone are about columns with dates; name them with --date")
         if self.date_format is not None:
             _has_time(self.date_format)
         if self.timezone is not None:
             _zone(self.timezone)
+
+    def _check_verbatim(self) -> None:
+        for name in self.verbatim:
+            if self.columns.get(name, name) in _ALWAYS_CALLED:
+                raise Refused(
+                    f'--verbatim "{_shown(name)}": Phone and Mobile stay checked, since a number that a '
+                    "spreadsheet has damaged calls nobody"
+                )
 
     def check(self, headings: Iterable[str]) -> None:
         """See that every column of a file has its place, and every option its column.
@@ -200,7 +210,8 @@ class LeadMapping:
             options: what else changes what is sent, such as `update_behavior`.
 
         Raises:
-            Refused: the cell of the key column is empty, damaged, or neither text nor a whole number.
+            Refused: the cell of the key column is empty, damaged or too long, or neither text nor a whole
+                number.
         """
         if self.key_column is not None:
             try:
@@ -213,12 +224,16 @@ class LeadMapping:
 
     def _key(self, cell: object, column: str) -> str:
         if isinstance(cell, int) and not isinstance(cell, bool):
-            return str(cell)
+            cell = str(cell)
         if not isinstance(cell, str | None):
             raise Refused("a key is text or a whole number")
         key = self._text(cell or "", column, column)
         if key is None:
             raise Refused("the key is empty; fill it in, or leave out --key")
+        if len(key) > LONGEST_KEY:
+            raise Refused(f"the key is longer than {LONGEST_KEY} characters; shorten it, or leave out --key")
+        if any("\ud800" <= character <= "\udfff" for character in key):
+            raise Refused("the key holds half of a surrogate pair, which is no text; correct it")
         return key
 
     def _attribute(self, column: str) -> str | None:
@@ -309,7 +324,7 @@ class LeadMapping:
         return column in self.verbatim or attribute in self.verbatim
 
     def _is_number_to_call(self, column: str, attribute: str) -> bool:
-        if attribute in {"Phone", "Mobile"}:
+        if attribute in _ALWAYS_CALLED:
             return True
         return _CALLED.search(attribute) is not None and not self._is_verbatim(column, attribute)
 
@@ -400,6 +415,7 @@ _PADDING = (
 )
 _INVISIBLE = re.compile(f"[\xa0\xad\u200c\u200d{_MARKS}]")
 _MATCHED_BY = frozenset({"EmailAddress", "Phone", "Mobile", "ProspectID"})
+_ALWAYS_CALLED = frozenset({"Phone", "Mobile"})
 _CALLED = re.compile(r"phone|mobile|whatsapp", re.IGNORECASE)
 # From U+007F on they are what is left of another encoding.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Self
 
-__all__ = ["Draft", "open_private"]
+from leadsquared_async.cli.exits import CommandFailedError
+
+__all__ = ["Draft", "files_of", "open_private", "without_links"]
 
 PRIVATE = 0o600
+SQLITE = b"SQLite format 3"
+
+
+def files_of(outboxes: Iterable[Path]) -> list[Path]:
+    """All files that outboxes consist of."""
+    places = [place for path in outboxes for place in (path, without_links(path))]
+    return [Path(f"{place}{suffix}") for place in places for suffix in ("", "-wal", "-shm", ".lock")]
 
 
 def open_private(path: Path) -> int:
@@ -23,25 +34,38 @@ def open_private(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
 
 
+def without_links(path: Path) -> Path:
+    """Where a path leads to; unlike with `Path.resolve`, links in a circle are no error."""
+    return Path(os.path.realpath(path))
+
+
 class Draft:
     """A file that is written under another name until it is whole; a context manager that clears up.
 
     Args:
-        path: of the file.
+        path: of the file; of a link, the file that it leads to is written.
+        others: files of the command that it must not be.
+        begins: how a file begins that it may take the place of; None if `place_and_keep` decides that.
 
     Attributes:
-        part: what to write to; nothing is there at first.
+        part: what to write to, a name that no other process has; nothing is there at first.
 
     Raises:
+        CommandFailedError: what is there must not be lost, or is no file.
         OSError: nothing can be written there.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.part = path.with_name(f".{path.name}.part")
-        if path.is_dir():
+    def __init__(
+        self, path: Path, *, others: Iterable[Path] = (), begins: tuple[bytes, ...] | None = None
+    ) -> None:
+        self._given = path
+        self._path = without_links(path)
+        self.part = self._path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        if self._path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        self._clear()  # what a process that was killed has left
+        if any(_is_same(self._path, other) for other in others):
+            raise CommandFailedError(f"{path}: is the run's own input or outbox; choose another name")
+        self._check_what_is_there(begins)
         os.close(open_private(self.part))
         self._clear()
 
@@ -54,27 +78,73 @@ class Draft:
     def place(self) -> Path:
         """Put it in the place of the file that is there."""
         self.part.replace(self._path)
-        return self._path
+        return self._given
 
     def place_and_keep(self) -> Path:
-        """Put it in the place of a file of which no line is lost by that, or beside one that may be mended.
+        """Put it in the place of a file that is as it was written and loses no line, or beside one.
+
+        How a file was written is told by the digest in a hidden file beside it.
 
         Returns:
             Where it is: the file's own name, or one with a number.
         """
         mine = _lines(self.part)
-        place = next(path for path in self._names() if not path.exists() or _lines(path) <= mine)
+        given, place = next(
+            (given, place)
+            for given, place in self._names()
+            if not os.path.lexists(place) or (_is_as_written(place) and _lines(place) <= mine)
+        )
+        digest = _digest(self.part)
+        _note(place).unlink(missing_ok=True)
         self.part.replace(place)
-        return place
+        with os.fdopen(open_private(_note(place)), "w", encoding="ascii") as file:
+            file.write(digest)
+        return given
 
-    def _names(self) -> Iterator[Path]:
-        yield self._path
+    def _check_what_is_there(self, begins: tuple[bytes, ...] | None) -> None:
+        path = self._given
+        if not os.path.lexists(self._path):
+            return
+        if not self._path.is_file():
+            raise CommandFailedError(f"{path}: is there, and no regular file; choose another name")
+        with self._path.open("rb") as file:
+            beginning = file.read(200)
+        if beginning.startswith(SQLITE):
+            raise CommandFailedError(f"{path}: is there, and a database or outbox; choose another name")
+        if begins is not None and beginning and not beginning.startswith(begins):
+            raise CommandFailedError(f"{path}: is there, and was not written with --out; choose another name")
+
+    def _names(self) -> Iterator[tuple[Path, Path]]:
+        """The names that it may have, as given and with links followed."""
+        yield self._given, self._path
         for number in count(2):
-            yield self._path.with_stem(f"{self._path.stem}-{number}")
+            given, path = (one.with_stem(f"{one.stem}-{number}") for one in (self._given, self._path))
+            yield given if without_links(given) == path else path, path
 
     def _clear(self) -> None:
         self.part.unlink(missing_ok=True)
 
 
+def _is_same(one: Path, other: Path) -> bool:
+    return one == without_links(other) or (one.exists() and other.exists() and one.samefile(other))
+
+
 def _lines(path: Path) -> set[bytes]:
     return set(path.read_bytes().splitlines())
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(f".{path.name}.sha256")
+
+
+def _is_as_written(path: Path) -> bool:
+    """Whether a file is as it was placed."""
+    note = _note(path)
+    if not (path.is_file() and note.is_file()):
+        return False
+    return note.read_text(encoding="ascii", errors="replace") == _digest(path)

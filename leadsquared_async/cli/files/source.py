@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -17,11 +18,13 @@ from leadsquared_async.cli.files.rows import Row
 from leadsquared_async.cli.files.tables import Table
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.errors import InvalidLead
+from leadsquared_async.lead import SEARCH_BY
 from leadsquared_async.resources.submission import UpdateBehavior, capture
 
 __all__ = ["STDIN", "Line", "Reading", "Source", "in_pieces"]
 
 STDIN = "-"
+NO_SEARCH_BY = "SearchBy: does not name one attribute that the row contains, such as EmailAddress"
 
 T = TypeVar("T")
 
@@ -81,7 +84,8 @@ class Source:
         folder: Path | None,
         stop: Stop,
     ) -> None:
-        self.name = "standard input" if path == STDIN else Path(path).name
+        name = os.fsencode(Path(path).name).decode("utf-8", "replace")  # what SQLite and a terminal take
+        self.name = "standard input" if path == STDIN else name
         self._suffix = Path(path).suffix.lower()
         self._reading = reading
         self._mapping = mapping
@@ -146,11 +150,14 @@ class Source:
         try:
             lead = self._mapping.lead(row)
             key = self._mapping.key_of(row, lead, self._options)
-            capture(lead, self._mapping.search_by, self._update_behavior)
         except Refused as refused:
             return Line(row, None, None, str(refused))
+        try:
+            capture(lead, self._mapping.search_by, self._update_behavior)
         except InvalidLead as error:
-            return Line(row, None, None, f"line {row.line}: {error}")
+            is_of_a_cell = error.attribute == SEARCH_BY and SEARCH_BY in lead
+            flaw = NO_SEARCH_BY if is_of_a_cell else str(error)  # which repeats it
+            return Line(row, None, None, f"line {row.line}: {flaw}")
         return Line(row, lead, key, None)
 
 
