@@ -13,7 +13,7 @@ from leadsquared_async.sandbox import Faults, Sandbox
 from tests.cli.commands import capture, finish, names_in, numbers_sent, rows_of, start, until, write_leads
 
 ROWS = 120
-PACE = ("--rate", "100/1")
+PACE = ("--rate", "40/1")
 IN_FLIGHT = 32
 """Rows that an outbox has under way at most."""
 
