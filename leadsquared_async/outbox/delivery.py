@@ -98,6 +98,10 @@ class Deliverer:
                 self._ledger.note(error)
                 await asyncio.sleep(LOOK_EVERY)
 
+    def end(self, error: LeadSquaredError) -> None:
+        """Send nothing more, for this reason."""
+        self.ended = self.ended or error
+
     @sealed
     async def _recover(self) -> None:
         """Decide on the rows that were on their way when an earlier process died."""
@@ -228,7 +232,11 @@ class Deliverer:
         sender = self._probing if is_probe else self._sender
 
         def check() -> None:
-            if self._stopping or (self._holding.reason is not None and not is_probe):
+            if (
+                self._stopping
+                or self.ended is not None
+                or (self._holding.reason is not None and not is_probe)
+            ):
                 raise _HeldError
 
         async def before_send() -> None:
@@ -245,7 +253,7 @@ class Deliverer:
             if row.is_sending:
                 await self._ledger.pending(row, 0)
         except ClientClosed as error:
-            self.ended = error
+            self.end(error)
             if row.is_sending and error.retryable:
                 await self._ledger.pending(row, error.attempts)
         except LeadSquaredError as error:

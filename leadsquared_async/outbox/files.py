@@ -133,17 +133,27 @@ class DeliveryLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._lock = FileLock(f"{path}.lock", mode=PRIVATE, thread_local=False)
+        self._path = Path(f"{path}.lock")
+        self._lock = FileLock(self._path, mode=PRIVATE, thread_local=False)
+        self._inode = -1
 
     def acquire(self) -> bool:
         """Take it, if nobody has it."""
         try:
             self._lock.acquire(timeout=0)
+            self._inode = self._path.stat().st_ino
         except Timeout:
             return False
         except OSError as error:
             raise OutboxError(f"the outbox's lock file cannot be used: {error.strerror}") from None
         return True
+
+    def is_held(self) -> bool:
+        """Whether the lock file is the one that was taken: one that was deleted is made anew by others."""
+        try:
+            return self._path.stat().st_ino == self._inode
+        except OSError:
+            return False
 
     def release(self) -> None:
         """Let go of it."""

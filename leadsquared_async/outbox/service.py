@@ -35,6 +35,7 @@ TRY_THE_LOCK_EVERY = 1.0
 TIDY_EVERY = 30.0
 """Seconds between two times that the write-ahead log is emptied: what was erased may be in it until then."""
 HOUR = 3600.0
+LOCK_IS_GONE = "the lock file was deleted, and another process may deliver"
 
 _process = secrets.token_hex(8)
 
@@ -171,9 +172,17 @@ class Service:
         if self._confirm:
             confirmer = Confirmer(self._writer, self._ledger, self._holding, trackers.of(CAPTURE_LEADS))
             self._run(confirmer.run(), "confirmation")
+        self._run(self._mind_the_lock(deliverer), "lock")
         self._run(self._tidy(), "tidying")
         self._run(self._ledger.tell(untold), "callbacks")
         await deliverer.run()
+
+    async def _mind_the_lock(self, deliverer: Deliverer) -> None:
+        """Stop delivering once somebody has deleted the lock file: another process may deliver by now."""
+        while self._lock.is_held():  # noqa: ASYNC110 - the kernel wakes nobody
+            await asyncio.sleep(TRY_THE_LOCK_EVERY)
+        deliverer.end(OutboxError(f"{LOCK_IS_GONE}: open the outbox again"))
+        logger.error("outbox: nothing is delivered any more: %s", LOCK_IS_GONE)
 
     async def _tidy(self) -> None:
         """Empty the log, and erase what has been kept long enough, now and then."""

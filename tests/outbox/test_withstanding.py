@@ -212,3 +212,26 @@ def test_closing_that_is_cancelled_again_and_again_leaves_the_lock_free(tmp_path
                 await again.drained()
 
     play(tmp_path, deliver)
+
+
+def test_a_lock_file_that_is_deleted_ends_the_delivering_that_held_it(tmp_path: Path) -> None:
+    """Another process takes a new lock file and delivers; the first says so, and sends nothing more."""
+
+    async def deliver(machine: Machine) -> None:
+        client = machine.client()
+        async with client, Outbox(machine.path, client) as outbox:
+            await outbox.put_many(lead(number) for number in range(100))
+            await asyncio.sleep(2.0)
+            Path(f"{machine.path}.lock").unlink()
+            await asyncio.sleep(2.0)
+            assert "lock file was deleted" in str((await outbox.snapshot()).blocked)
+            before = len(machine.books.arrivals)
+            await asyncio.sleep(20.0)
+            assert machine.operations["capture"] == len(
+                [call for call in machine.books.arrivals[:before] if call.operation == "capture"]
+            )
+        async with machine.process() as other:
+            await other.drained()
+            assert await by_state(other) == {"confirmed": 100}
+
+    play(tmp_path, deliver)
