@@ -17,7 +17,7 @@ from typing import Any, Generic, Self, TypeVar
 from leadsquared_async.errors import ClientClosed, ConfigurationError, Delivery, Fault, LeadSquaredError
 from leadsquared_async.models import Receipt, RequestStatus
 
-__all__ = ["CaptureResult", "Held", "Results", "WaitResult"]
+__all__ = ["CaptureResult", "Held", "Results", "WaitResult", "asynchronous"]
 
 logger = logging.getLogger("leadsquared_async")
 
@@ -183,7 +183,7 @@ class Results(Generic[R]):
         try:
             await self._room.acquire()
             # Neither source nor item in a local: a traceback of the source's error is to show no lead.
-            async for item in _asynchronous(self._source):
+            async for item in asynchronous(self._source):
                 if self._is_left:
                     return  # it was cancelled, and the source gave one more all the same
                 self._begin(Held(index, item, self._entered))
@@ -281,7 +281,8 @@ def _meets_all(error: LeadSquaredError) -> bool:
     return error.fault is Fault.ACCOUNT or isinstance(error, ClientClosed)
 
 
-def _asynchronous(source: Iterable[S] | AsyncIterable[S]) -> AsyncIterable[S]:
+def asynchronous(source: Iterable[S] | AsyncIterable[S]) -> AsyncIterable[S]:
+    """A source of either kind, for `async for`."""
     return source if isinstance(source, AsyncIterable) else _Stepping(source)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 
 import anyio
 
+from leadsquared_async.batch import asynchronous
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.config import seconds
 from leadsquared_async.errors import ClientClosed, ConfigurationError, InvalidLead, KeyReused, OutboxError
@@ -39,7 +40,6 @@ LONGEST_KEY = 500
 LONG_LOG = 16 * 1024**2
 """Bytes of the write-ahead log from which on a process that only puts empties it, if nobody delivers."""
 
-T = TypeVar("T")
 C = TypeVar("C", bound=Callback)
 
 
@@ -151,7 +151,7 @@ class Outbox:
         index = new = 0
         piece: list[tuple[Submission, str | None]] = []
         try:
-            async for lead in _each(leads):
+            async for lead in asynchronous(leads):
                 entry = (
                     lead
                     if isinstance(lead, OutboxEntry)
@@ -464,12 +464,3 @@ def _state(state: ItemState | str) -> ItemState:
         return ItemState(state)
     except ValueError:
         raise ConfigurationError(f"state has to be one of {', '.join(ItemState)}") from None
-
-
-async def _each(source: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
-    if isinstance(source, AsyncIterable):
-        async for item in source:
-            yield item
-    else:
-        for item in source:
-            yield item
