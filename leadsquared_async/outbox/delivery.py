@@ -21,7 +21,7 @@ from leadsquared_async.outbox.store import FILES, FORMS, Claim
 from leadsquared_async.outbox.writer import Writer
 from leadsquared_async.resources.submission import Submission, submit
 from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.sealing import sealed
+from leadsquared_async.sending.sealing import sealed, way_of
 from leadsquared_async.sending.session import Sender
 
 __all__ = ["Deliverer"]
@@ -208,21 +208,26 @@ class Deliverer:
             return
         self._parked.pop(row.id, None)
         self._rows[row.id] = row
-        task = asyncio.create_task(self._deliver(row, lane), name=f"leadsquared_async outbox row {row.id}")
+        task = asyncio.create_task(self._attempt(row, lane), name=f"leadsquared_async outbox row {row.id}")
         self._under_way[row.id] = task
-        task.add_done_callback(lambda done: self._done(row.id, done))
+        task.add_done_callback(lambda _: self._done(row.id))
 
-    def _done(self, row: int, task: asyncio.Task[None]) -> None:
+    def _done(self, row: int) -> None:
         del self._under_way[row]
         del self._rows[row]
         self._fresh.discard(row)
         if self._probe == row:
             self._probe = None
         self._ledger.changed.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # A fault in somebody's code is not to stop the others, nor to be tried at full speed.
-            self._parked[row] = self._now() + LONGEST_PAUSE
-            logger.error("outbox: row %d failed with %s", row, type(error).__name__, exc_info=error)
+
+    async def _attempt(self, row: Claim, lane: Lane) -> None:
+        try:
+            await self._deliver(row, lane)
+        except Exception as error:
+            # A fault in somebody's code is not to stop the others, nor to be tried at full speed. It does not
+            # leave the task, whose repr would show its words.
+            self._parked[row.id] = self._now() + LONGEST_PAUSE
+            logger.error("outbox: row %d failed with %s", row.id, way_of(error))  # noqa: TRY400
 
     @sealed
     async def _deliver(self, row: Claim, lane: Lane) -> None:

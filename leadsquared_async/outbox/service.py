@@ -26,6 +26,7 @@ from leadsquared_async.outbox.holding import Holding
 from leadsquared_async.outbox.ledger import Ledger
 from leadsquared_async.outbox.store import Claim, Store
 from leadsquared_async.outbox.writer import Writer
+from leadsquared_async.sending.sealing import way_of
 
 __all__ = ["Service"]
 
@@ -253,5 +254,5 @@ class Service:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._broken = f"{task.get_name()} failed: {error}"
-            logger.error("%s failed with %s", task.get_name(), type(error).__name__, exc_info=error)
+            self._broken = f"{task.get_name()} failed with {type(error).__name__}"
+            logger.error("%s failed with %s", task.get_name(), way_of(error))

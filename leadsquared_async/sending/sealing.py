@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["sealed", "sealed_init"]
+__all__ = ["sealed", "sealed_init", "way_of"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,6 +55,11 @@ def sealed_init(method: Callable[P, None]) -> Callable[P, None]:
             del args, kwargs
 
     return call
+
+
+def way_of(error: BaseException) -> str:
+    """An error's name and the way it took, for a log: without its words, which may repeat a lead."""
+    return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"
 
 
 def _empty_frames(error: BaseException, handled: BaseException | None) -> None:
