@@ -12,6 +12,7 @@ from leadsquared_async.sandbox.leads import Activity, Lead
 from leadsquared_async.sandbox.limits import COUNTERS, most_in_any_window
 from leadsquared_async.sandbox.loopback import Sandbox, serve
 from leadsquared_async.sandbox.messages import How, Reply, Request
+from leadsquared_async.sandbox.records import Opportunity, PhoneCall
 from leadsquared_async.sandbox.settings import Settings
 from leadsquared_async.sandbox.transport import SandboxTransport
 
@@ -25,6 +26,8 @@ __all__ = [
     "Faults",
     "How",
     "Lead",
+    "Opportunity",
+    "PhoneCall",
     "Reply",
     "Request",
     "Sandbox",

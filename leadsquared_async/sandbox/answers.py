@@ -12,6 +12,9 @@ ELSEWHERE = "elsewhere.invalid"
 RIGHT_HOST = "asyncapi-in21.leadsquared.com"
 """The host that the answer to a call on the wrong regional host names."""
 
+RIGHT_SYNC_HOST = "api-in21.leadsquared.com"
+"""The synchronous host of the same region."""
+
 
 class ApplicationError(Exception):
     """What LeadSquared calls an application error: its type starts with `MX`, and it is final."""
@@ -20,6 +23,14 @@ class ApplicationError(Exception):
         super().__init__(exception_type)
         self.exception_type = exception_type
         self.exception_message = exception_message
+
+
+class RefusedError(Exception):
+    """What the account refuses by itself, whatever fault the call meets."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__()
+        self.reply = reply
 
 
 def mx(
@@ -71,9 +82,9 @@ def wrong_keys() -> Reply:
     return mx(401, "MXUnAuthorizedAccessException", "Invalid AccessKey or SecretKey")
 
 
-def wrong_region() -> Reply:
+def wrong_region(right_host: str = RIGHT_HOST) -> Reply:
     """LeadSquared's answer on the wrong regional host: it names the right one."""
-    message = f"Unauthorized access. Please use the host {RIGHT_HOST} for this account"
+    message = f"Unauthorized access. Please use the host {right_host} for this account"
     return mx(401, "MXUnAuthorizedAccessException", message)
 
 

@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
-from leadsquared_async.sandbox.account import DEFAULT_LIMIT, Account, Arrival
+from leadsquared_async.sandbox.account import Account, Arrival
 from leadsquared_async.sandbox.faults import Faults
+from leadsquared_async.sandbox.gate import DEFAULT_BULK_LIMIT, DEFAULT_LIMIT
 from leadsquared_async.sandbox.leads import Lead
 from leadsquared_async.sandbox.limits import most_in_any_window
+from leadsquared_async.sandbox.records import Opportunity, PhoneCall
 
 
 class RequestState(TypedDict):
@@ -42,10 +44,23 @@ class Books:
         """Every call that reached the account, in order."""
         return self._account.arrivals
 
-    def most_arrivals(self, per: float | None = None) -> int:
-        """The most calls that arrived in any `per` seconds; by default in the limit's."""
-        seconds = (self._account.settings.limit or DEFAULT_LIMIT)[1] if per is None else per
-        return most_in_any_window((arrival.time for arrival in self.arrivals), seconds)
+    def most_arrivals(self, per: float | None = None, operation: str | None = None) -> int:
+        """The most calls that arrived in any `per` seconds; by default in the seconds of their limit.
+
+        `operation` names the calls; by default all that share `limit`, so all but `bulk`.
+        """
+        settings = self._account.settings
+        if per is None:
+            limit, default = settings.limit, DEFAULT_LIMIT
+            if operation == "bulk":
+                limit, default = settings.bulk_limit, DEFAULT_BULK_LIMIT
+            per = (limit or default)[1]
+        times = [
+            arrival.time
+            for arrival in self.arrivals
+            if (arrival.operation != "bulk" if operation is None else arrival.operation == operation)
+        ]
+        return most_in_any_window(times, per)
 
     @property
     def by_outcome(self) -> Mapping[str, int]:
@@ -100,6 +115,18 @@ class Books:
         return self._account.store.leads
 
     @property
+    def opportunities(self) -> Mapping[str, Opportunity]:
+        """The opportunities by id, oldest first."""
+        self._advance()
+        return self._account.records.opportunities
+
+    @property
+    def calls(self) -> Sequence[PhoneCall]:
+        """The phone calls that were logged, oldest first."""
+        self._advance()
+        return self._account.records.calls
+
+    @property
     def duplicates(self) -> int:
         """How many leads there are beyond the first of each person."""
         self._advance()
@@ -133,6 +160,8 @@ class Books:
             "most_attempts": max(self.attempts.values(), default=0),
             "leads": len(self.leads),
             "duplicates": self.duplicates,
+            "opportunities": len(self.opportunities),
+            "calls": len(self.calls),
             "misplaced_keys": list(self.misplaced_keys),
         }
 

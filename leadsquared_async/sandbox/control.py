@@ -65,6 +65,14 @@ def _summarise(books: Books, _request: Request) -> Reply:
     return json_reply(200, books.summary())
 
 
+def _list_opportunities(books: Books, _request: Request) -> Reply:
+    return json_reply(200, [asdict(opportunity) for opportunity in books.opportunities.values()])
+
+
+def _list_calls(books: Books, _request: Request) -> Reply:
+    return json_reply(200, [asdict(call) for call in books.calls])
+
+
 ROUTES: Mapping[str, Mapping[str, Callable[[Books, Request], Reply]]] = {
     "reset": {"POST": _reset},
     "faults": {"GET": _show_faults, "PUT": _set_faults},
@@ -72,6 +80,8 @@ ROUTES: Mapping[str, Mapping[str, Callable[[Books, Request], Reply]]] = {
     "leads": {"GET": _list_leads},
     "arrivals": {"GET": _list_arrivals},
     "summary": {"GET": _summarise},
+    "opportunities": {"GET": _list_opportunities},
+    "calls": {"GET": _list_calls},
 }
 
 

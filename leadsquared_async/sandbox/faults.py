@@ -39,6 +39,8 @@ class Fault:
     how: How = How.WHOLE
     over_limit: bool = False
     """Whether the answer is the account's own answer to a call over its limit."""
+    regional: bool = False
+    """Whether the answer names the right host; the synchronous host names its own."""
 
 
 OK = Fault("ok", taken=True)
@@ -48,7 +50,7 @@ FAULTS: Mapping[str, Fault] = {
     for fault in (
         OK,
         Fault("401", wrong_keys),
-        Fault("401-region", wrong_region),
+        Fault("401-region", wrong_region, regional=True),
         Fault("403", forbidden),
         Fault("429", over_limit=True),
         Fault("quota", quota_used_up),
@@ -103,7 +105,7 @@ class Faults:
     script: tuple[str, ...] = ()
     """The faults of the next calls, in order, `ok` among them."""
     operations: tuple[str, ...] = ()
-    """`capture`, `status`, `metrics`: the calls that meet faults. None named: all."""
+    """`capture`, `status`, `bulk` and so on: the calls that meet faults. None named: all."""
     outage: tuple[float, float] | None = None
     """From and until, in seconds of the sandbox's clock, every call meets `outage_fault`."""
     outage_fault: str = "503"
@@ -113,6 +115,8 @@ class Faults:
     """The probability that processing a request meets a system error, and is tried again later."""
     processing_script: tuple[str, ...] = ()
     """`ok` or `system-error` for the next requests that are processed, in order."""
+    missing_rows: float = 0.0
+    """The probability that a row of a bulk call is done and left out of the answer."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "probabilities", _mapping("probabilities", self.probabilities))
@@ -122,7 +126,8 @@ class Faults:
             find_fault(name)
         for name in ("latency", "jitter", "tail", "drip"):
             _number(name, getattr(self, name), inf)
-        for name, probability in {**self.probabilities, "system_error": self.system_error}.items():
+        shares = {"system_error": self.system_error, "missing_rows": self.missing_rows}
+        for name, probability in {**self.probabilities, **shares}.items():
             _number(name, probability, 1.0)
         if sum(self.probabilities.values()) > 1 + 1e-9:
             raise ValueError("the probabilities of the faults add up to more than 1")
@@ -157,6 +162,7 @@ class FaultSource:
         self._calls = Random(f"calls {seed}")
         self._ways = Random(f"ways {seed}")
         self._errors = Random(f"errors {seed}")
+        self._rows = Random(f"rows {seed}")
 
     def replace(self, faults: Faults) -> None:
         """Go on with other faults: their scripts start at the beginning, the draws go on."""
@@ -186,6 +192,10 @@ class FaultSource:
             if chance < 0:
                 return find_fault(name)
         return OK
+
+    def missing_row(self) -> bool:
+        """Whether the next row of a bulk call is left out of the answer."""
+        return self._rows.random() < self.faults.missing_rows
 
     def system_error(self) -> bool:
         """Whether the request that is processed now meets a system error."""

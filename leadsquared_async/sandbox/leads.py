@@ -3,13 +3,14 @@
 The rules are those of https://apidocs.leadsquared.com/capture-lead/.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TypedDict
 
 from leadsquared_async.sandbox.answers import ApplicationError
 
 UNIQUE = frozenset({"EmailAddress", "Phone", "Mobile"})
+PHONES = frozenset({"Phone", "Mobile"})
 BEHAVIORS = frozenset({"DoNotUpdate", "UpdateOnlyEmptyFields", "DoNotUpdateUniqueFields"})
 
 
@@ -27,8 +28,14 @@ class Activity:
 
     id: str
     event: str
+    """`Lead Capture`, or the number of a posted one's event."""
     at: float
     """Seconds on the processing queue's clock."""
+    date: str = ""
+    """ActivityDateTime as it was passed."""
+    note: str = field(default="", repr=False)
+    fields: dict[str, str] = field(default_factory=dict[str, str], repr=False)
+    """By schema name; an entry of a custom field set is `mx_Set.Entry`."""
 
 
 @dataclass(slots=True)
@@ -39,52 +46,88 @@ class Lead:
     attributes: dict[str, str] = field(default_factory=dict[str, str], repr=False)
     """By schema name; an entry of a custom field set is `mx_Set.Entry`."""
     activities: list[Activity] = field(default_factory=list[Activity], repr=False)
+    posted_updates: int = 0
+    """How many updates asked for automations with `postUpdatedLead=true`."""
 
 
 class LeadStore:
-    """The leads of an account, by id and by what they are searched for."""
+    """The leads of an account, by id and by what they are searched for.
 
-    def __init__(self, new_id: Callable[[], str], schema_names: Iterable[str] | None = None) -> None:
+    `schema_names` are the attributes that exist (None: all), `mandatory` those without which no lead is
+    created; with `by_digits` phone numbers match whatever stands between their digits.
+    """
+
+    def __init__(
+        self,
+        new_id: Callable[[], str],
+        schema_names: Iterable[str] | None = None,
+        *,
+        mandatory: Collection[str] = (),
+        by_digits: bool = False,
+    ) -> None:
         self.leads: dict[str, Lead] = {}
         self._new_id = new_id
         self._schema_names = None if schema_names is None else {*schema_names, "ProspectID", "SearchBy"}
+        self._mandatory = mandatory
+        self._by_digits = by_digits
         self._indexes: dict[str, dict[str, dict[str, Lead]]] = {}
 
     def capture(self, passed: dict[str, str], behavior: str | None, at: float) -> Captured:
         """Create or update the lead that `passed` describes, and note a Lead Capture activity on it.
 
-        Raises ApplicationError for unknown attributes, a SearchBy that cannot be searched for and an unknown
-        behavior.
+        Raises ApplicationError for unknown attributes, a new lead without a mandatory one, a SearchBy that
+        cannot be searched for and an unknown behavior.
         """
-        self._check(passed, behavior)
-        search_by = passed.get("SearchBy")
-        values = {name: value for name, value in passed.items() if name != "SearchBy"}
-        lead = self._match(values, search_by)
-        created = lead is None
-        if lead is None:
-            lead = self._create(values)
-        else:
-            self._update(lead, values, behavior, search_by)
+        lead, created = self.put(passed, behavior)
         activity = Activity(self._new_id(), "Lead Capture", at)
         lead.activities.append(activity)
         return {"Id": activity.id, "RelatedId": lead.id, "IsCreated": created}
+
+    def put(self, passed: dict[str, str], behavior: str | None = None) -> tuple[Lead, bool]:
+        """Create or update the lead that `passed` describes; says whether it is new. Raises as `capture`."""
+        self._check_names(passed)
+        self._check_words(passed, behavior)
+        search_by = passed.get("SearchBy")
+        values = {name: value for name, value in passed.items() if name != "SearchBy"}
+        lead = self._match(values, search_by)
+        if lead is None:
+            return self._create(values), True
+        self._update(lead, values, behavior, search_by)
+        return lead, False
+
+    def update(self, lead_id: str, passed: dict[str, str], *, posted: bool = False) -> dict[str, int]:
+        """Change what is passed of a lead, and nothing else.
+
+        Raises ApplicationError for unknown attributes and an unknown lead.
+        """
+        self._check_names(passed)
+        lead = self.leads.get(lead_id.lower())
+        if lead is None:
+            raise ApplicationError("MXInvalidInputException", "The lead does not exist.")
+        values = {name: value for name, value in passed.items() if name != "SearchBy"}
+        self._update(lead, values, None, None)
+        lead.posted_updates += posted
+        return {"AffectedRows": 1}
 
     def duplicates(self) -> int:
         """How many leads are not the first with their e-mail address, else phone, else attributes."""
         people = {
             attributes.get("EmailAddress", "").casefold()
-            or attributes.get("Phone")
+            or self._alike("Phone", attributes.get("Phone", ""))
             or tuple(sorted((name, value) for name, value in attributes.items() if name != "ProspectID"))
             for attributes in (lead.attributes for lead in self.leads.values())
         }
         return len(self.leads) - len(people)
 
-    def _check(self, passed: dict[str, str], behavior: str | None) -> None:
-        if self._schema_names is not None:
-            names = dict.fromkeys(name.partition(".")[0] for name in passed)
-            if unknown := [name for name in names if name not in self._schema_names]:
-                message = f"Attribute(s) does not exist - {', '.join(unknown)}."
-                raise ApplicationError("MXUnknownAttributeException", message)
+    def _check_names(self, passed: dict[str, str]) -> None:
+        if self._schema_names is None:
+            return
+        names = dict.fromkeys(name.partition(".")[0] for name in passed)
+        if unknown := [name for name in names if name not in self._schema_names]:
+            message = f"Attribute(s) does not exist - {', '.join(unknown)}."
+            raise ApplicationError("MXUnknownAttributeException", message)
+
+    def _check_words(self, passed: dict[str, str], behavior: str | None) -> None:
         if behavior and behavior not in BEHAVIORS:
             raise ApplicationError("MXInvalidInputException", "Invalid LeadUpdateBehavior value provided")
         search_by = passed.get("SearchBy")
@@ -106,9 +149,7 @@ class LeadStore:
                 return found
         if prospect_id and (known := self.leads.get(prospect_id.lower())) is not None:
             theirs = known.attributes.get("EmailAddress")
-            differs = bool(email and theirs) and _alike("EmailAddress", email or "") != _alike(
-                "EmailAddress", theirs or ""
-            )
+            differs = email and theirs and email.casefold() != theirs.casefold()
             return None if differs else known
         found = self._find("EmailAddress", email) if email else None
         if found is None and phone:
@@ -116,6 +157,9 @@ class LeadStore:
         return found
 
     def _create(self, values: dict[str, str]) -> Lead:
+        if missing := sorted(name for name in self._mandatory if not values.get(name)):
+            message = f"Mandatory attribute(s) missing - {', '.join(missing)}."
+            raise ApplicationError("MXMandatoryAttributeMissingException", message)
         asked = values.get("ProspectID", "").lower()
         lead = Lead(asked if asked and asked not in self.leads else self._new_id())
         self.leads[lead.id] = lead
@@ -141,8 +185,8 @@ class LeadStore:
     def _set(self, lead: Lead, name: str, value: str) -> None:
         index = self._indexes.get(name)
         if index is not None:
-            index.get(_alike(name, lead.attributes.get(name, "")), {}).pop(lead.id, None)
-            index.setdefault(_alike(name, value), {})[lead.id] = lead
+            index.get(self._alike(name, lead.attributes.get(name, "")), {}).pop(lead.id, None)
+            index.setdefault(self._alike(name, value), {})[lead.id] = lead
         lead.attributes[name] = value
 
     def _find(self, name: str, value: str) -> Lead | None:
@@ -151,9 +195,13 @@ class LeadStore:
         if index is None:
             index = self._indexes[name] = {}
             for lead in self.leads.values():
-                index.setdefault(_alike(name, lead.attributes.get(name, "")), {})[lead.id] = lead
-        return next(iter(index.get(_alike(name, value), {}).values()), None)
+                index.setdefault(self._alike(name, lead.attributes.get(name, "")), {})[lead.id] = lead
+        return next(iter(index.get(self._alike(name, value), {}).values()), None)
 
-
-def _alike(name: str, value: str) -> str:
-    return value.casefold() if name == "EmailAddress" else value
+    def _alike(self, name: str, value: str) -> str:
+        """What two values of an attribute have in common when they match."""
+        if name == "EmailAddress":
+            return value.casefold()
+        if self._by_digits and name in PHONES:
+            return "".join(filter(str.isdigit, value)) or value
+        return value

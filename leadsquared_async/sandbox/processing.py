@@ -7,7 +7,7 @@ otherwise times are seconds on the queue's own clock.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
@@ -45,10 +45,12 @@ class Task:
     task_type: str
     body: str = field(repr=False)
     work: Callable[[float], object] = field(repr=False)
-    """Does what was asked for at a time; returns the answer's message or raises ApplicationError."""
+    """Does what was asked for at a time; returns the synchronous API's answer or raises ApplicationError."""
     accepted_at: float
     known_from: float
     """Seconds on the account's clock from which its status can be asked for."""
+    id_name: str = "RequestId"
+    """How its status spells the id."""
     status: str = IN_QUEUE
     reason: str = ""
     current_step: str | None = None
@@ -61,7 +63,7 @@ class Task:
     def as_status(self) -> dict[str, object]:
         """The status call's answer (https://apidocs.leadsquared.com/capture-leads-async/)."""
         return {
-            "RequestId": self.request_id,
+            self.id_name: self.request_id,
             "TaskStatus": {
                 "TaskType": self.task_type,
                 "Status": self.status,
@@ -112,16 +114,21 @@ class ProcessingQueue:
 
     def advance(self, now: float) -> None:
         """Process all that is done by `now`."""
-        while self._ready or self._outcomes:
-            turn = max(self._free_at, self._ready[0][0]) + self._interval if self._ready else inf
-            shows = self._outcomes[0][0] if self._outcomes else inf
-            if min(turn, shows) > now:
-                break
-            if shows <= turn:
-                self._process(heappop(self._outcomes)[2], shows)
-            else:
-                self._free_at = turn
-                heappush(self._outcomes, (turn + self._delay(), next(self._order), heappop(self._ready)[2]))
+        while self.next_at() <= now:
+            self.step()
+
+    def next_at(self) -> float:
+        """When the next thing happens; infinity if nothing is left to do."""
+        return min(self._turn(), self._shows())
+
+    def step(self) -> None:
+        """Let the next thing happen."""
+        turn, shows = self._turn(), self._shows()
+        if shows <= turn:
+            self._process(heappop(self._outcomes)[2], shows)
+        else:
+            self._free_at = turn
+            heappush(self._outcomes, (turn + self._delay(), next(self._order), heappop(self._ready)[2]))
 
     def metrics(self, now: float) -> Metrics:
         """What is queued, how late the oldest is, and how much was processed in the last ten minutes."""
@@ -135,20 +142,26 @@ class ProcessingQueue:
             "ProcessingRatePerMinute": round(len(self._processed) / (RATE_WINDOW / 60), 1),
         }
 
+    def _turn(self) -> float:
+        return max(self._free_at, self._ready[0][0]) + self._interval if self._ready else inf
+
+    def _shows(self) -> float:
+        return self._outcomes[0][0] if self._outcomes else inf
+
     def _process(self, task: Task, at: float) -> None:
         self._processed.append(at)
         if self._meets_system_error():
             self._put_off(task, at)
             return
         try:
-            message = task.work(at)
+            answer = task.work(at)
         except ApplicationError as error:
             task.status = self._rejected
             task.reason = f"{error.exception_type}: {error.exception_message}"
         else:
             task.status = SUCCESS
             task.reason = ""
-            task.message = dump({"Status": SUCCESS, "Message": message})
+            task.message = dump(answer)
         self._finish(task, at)
 
     def _put_off(self, task: Task, at: float) -> None:
@@ -169,3 +182,15 @@ class ProcessingQueue:
         task.current_step = None
         task.last_step = "Processing"
         del self._pending[task.request_id]
+
+
+def advance_all(queues: Collection[ProcessingQueue], now: float) -> None:
+    """Process all that is done by `now`, in the order of time across the queues.
+
+    What they share (leads, ids, draws) must not depend on who looks when.
+    """
+    while True:
+        queue = min(queues, key=ProcessingQueue.next_at)
+        if queue.next_at() > now:
+            return
+        queue.step()

@@ -1,10 +1,11 @@
 """What a sandbox can be told, with the defaults and what they stand for."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Literal, TypedDict, get_args
 
+from leadsquared_async.sandbox.answers import RIGHT_SYNC_HOST
 from leadsquared_async.sandbox.faults import Faults
 from leadsquared_async.sandbox.limits import COUNTERS
 
@@ -16,12 +17,16 @@ RefusalStyle = Literal["mx", "gateway", "mx-200", "mx-403"]
 UnknownID = Literal["404", "empty"]
 RejectedStatus = Literal["FAILURE", "ERROR"]
 RetryingStatus = Literal["In-Queue", "ERROR"]
+PhoneMatching = Literal["exact", "digits"]
+OpportunityAnswer = Literal["wrapped", "flat"]
+Attributes = Literal["account"] | Collection[str] | None
 
 
 class Options(TypedDict, total=False):
     """The fields of `Settings`, as keyword arguments."""
 
     limit: tuple[int, float] | None
+    bulk_limit: tuple[int, float] | None
     counting: str
     phase: float
     count_refused: bool
@@ -30,7 +35,13 @@ class Options(TypedDict, total=False):
     daily_quota: int | None
     header_keys: bool
     max_body: int
-    attributes: Collection[str] | None
+    attributes: Attributes
+    mandatory: Collection[str]
+    fields: int
+    phone_matching: PhoneMatching
+    opportunity_answer: OpportunityAnswer
+    paths: Mapping[str, str]
+    api_host: str
     unknown_id: UnknownID
     known_after: float
     processing_rate: float
@@ -47,7 +58,9 @@ class Settings:
     """A sandbox's rules. Raises ValueError for what makes no sense."""
 
     limit: tuple[int, float] | None = (25, 5.0)
-    """Calls in seconds, submissions, status and metrics together. None: no limit."""
+    """Calls in seconds, all but bulk calls together. None: no limit."""
+    bulk_limit: tuple[int, float] | None = (1, 5.0)
+    """Bulk calls in seconds, counted the same way and apart from the others. None: no limit."""
     counting: str = "sliding-log"
     """How calls are counted: a name in `limits.COUNTERS`."""
     phase: float = 0.0
@@ -66,8 +79,23 @@ class Settings:
     the query."""
     max_body: int = 10 * 1024 * 1024
     """Bytes of a body at most; the default is the API Gateway's."""
-    attributes: Collection[str] | None = None
-    """The schema names that this account has; ProspectID and SearchBy always exist. None: every name."""
+    attributes: Attributes = None
+    """The schema names that this account has; ProspectID and SearchBy always exist. `account`: the fields of
+    a believable account. None: every name."""
+    mandatory: Collection[str] = ()
+    """The schema names without which no lead is created; the lead fields say so of them."""
+    fields: int = 60
+    """How many fields the believable account has, padded with custom ones; it never has fewer than 42."""
+    phone_matching: PhoneMatching = "exact"
+    """Whether phone numbers match when they are `exact`ly the same, or when their `digits` are."""
+    opportunity_answer: OpportunityAnswer = "wrapped"
+    """How the status of a captured opportunity tells its ids: as other operations do (`wrapped`), or as the
+    synchronous API does (`flat`)."""
+    paths: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Calls that are elsewhere than expected: `activity` for a submission, `activity status`,
+    `activity metrics`, `bulk` and so on, each with its path. The usual place then does not exist."""
+    api_host: str = RIGHT_SYNC_HOST
+    """The API host that UserByAccessKey.Get names, as it stands."""
     unknown_id: UnknownID = "404"
     """What the status of an unknown RequestID is: a `404`, or a 200 without a body (`empty`)."""
     known_after: float = 0.0
@@ -90,8 +118,9 @@ class Settings:
     """The same seed and calls give the same answers, ids included."""
 
     def __post_init__(self) -> None:
-        if self.limit is not None and (self.limit[0] < 1 or self.limit[1] <= 0):
-            raise ValueError(f"limit is at least 1 call in more than 0 seconds, not {self.limit}")
+        for name, limit in (("limit", self.limit), ("bulk_limit", self.bulk_limit)):
+            if limit is not None and (limit[0] < 1 or limit[1] <= 0):
+                raise ValueError(f"{name} is at least 1 call in more than 0 seconds, not {limit}")
         if self.counting not in COUNTERS:
             raise ValueError(f"counting is one of {', '.join(COUNTERS)}, not {self.counting!r}")
         for name, value, choices in (
@@ -99,11 +128,17 @@ class Settings:
             ("unknown_id", self.unknown_id, UnknownID),
             ("rejected_status", self.rejected_status, RejectedStatus),
             ("retrying_status", self.retrying_status, RetryingStatus),
+            ("phone_matching", self.phone_matching, PhoneMatching),
+            ("opportunity_answer", self.opportunity_answer, OpportunityAnswer),
         ):
             if value not in get_args(choices):
                 raise ValueError(f"{name} is one of {', '.join(get_args(choices))}, not {value!r}")
         for name in ("processing_rate", "speed"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is more than 0, not {getattr(self, name)!r}")
+        if isinstance(self.attributes, str) and self.attributes != "account":
+            raise ValueError(f"attributes is a collection of names, or 'account', not {self.attributes!r}")
+        if not 0 < self.fields <= 10_000:
+            raise ValueError(f"fields is a number from 1 to 10000, not {self.fields!r}")
         if not 0 <= self.disorder < inf:
             raise ValueError(f"disorder is a number of seconds, at least 0, not {self.disorder!r}")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from leadsquared_async.sandbox import FAULTS, Account, Books, Faults, How, Request
 from leadsquared_async.sandbox.control import ROUTES, answer
 
-from .calls import HEADERS, KEYS, capture_request
+from .calls import BULK, FIELDS, HEADERS, KEYS, USER, capture_request
 
 quietly = settings(database=None, deadline=None, max_examples=60)
 
@@ -58,8 +58,11 @@ def test_any_leads_end_in_an_outcome(leads: list[object], behavior: str):
     st.builds(
         Request,
         method=st.sampled_from(["GET", "POST", "PUT", "get", ""]),
-        path=st.sampled_from(["/lead/capture", "/lead/status", "/lead/capture/metrics"]) | st.text(),
-        query=st.text(),
+        path=st.sampled_from(
+            ["/lead/capture", "/lead/status", "/lead/capture/metrics", "/activity/create", FIELDS, USER, BULK]
+        )
+        | st.text(),
+        query=st.text() | st.just(KEYS),
         headers=st.dictionaries(st.text(), st.text()) | st.just(HEADERS),
         body=st.binary(),
     ),

@@ -39,6 +39,21 @@ def test_the_most_arrivals_do_not_depend_on_the_counter():
     assert books_of(account).most_arrivals(per=1.0) == 2
 
 
+def test_the_most_arrivals_are_those_of_one_limit():
+    """By default of the calls that share the account's; those of one operation by its name."""
+    account = Account(limit=None, bulk_limit=(1, 2.0))
+    for now in (0.0, 1.0, 4.0):
+        account.decide(replace(GOOD, path="/v2/LeadManagement.svc/Lead/Bulk/CreateOrUpdate"), now)
+        account.decide(GOOD, now)
+        account.decide(status_request("1"), now)
+    books = books_of(account)
+    assert books.most_arrivals() == 6
+    assert books.most_arrivals(operation="bulk") == 2
+    assert books.most_arrivals(5.0, "bulk") == 3
+    assert books.most_arrivals(operation="status") == 3
+    assert books.most_arrivals(operation="metrics") == 0
+
+
 def test_refusals_by_the_limit_are_counted_under_any_status():
     """Also when they are disguised as 200."""
     account = Account(limit=(1, 5.0), refusal="mx-200")
@@ -168,6 +183,8 @@ def test_the_summary_counts_and_names_nobody():
         "most_attempts": 3,
         "leads": 1,
         "duplicates": 0,
+        "opportunities": 0,
+        "calls": 0,
         "misplaced_keys": [],
     }
 

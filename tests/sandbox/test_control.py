@@ -8,7 +8,7 @@ import pytest
 from leadsquared_async.sandbox import Account, Books, Faults, Request
 from leadsquared_async.sandbox.control import answer
 
-from .calls import BRET, capture_request, content
+from .calls import BRET, capture_request, content, submit
 
 HOST = {"host": "127.0.0.1:8025"}
 
@@ -42,6 +42,26 @@ def test_the_leads():
     (lead,) = content(answer(get("leads"), make_books()))
     assert lead["attributes"]["EmailAddress"] == "bret.lee@australia.com"
     assert [activity["event"] for activity in lead["activities"]] == ["Lead Capture"]
+
+
+def test_opportunities_and_calls():
+    """Those that are kept, with their fields."""
+    account = Account()
+    opportunity = {
+        "LeadDetails": [
+            {"Attribute": "EmailAddress", "Value": "a@b.c"},
+            {"Attribute": "SearchBy", "Value": "EmailAddress"},
+        ],
+        "Opportunity": {"OpportunityEventCode": 12000, "Fields": [{"SchemaName": "Status", "Value": "Open"}]},
+    }
+    submit(account, "/opportunity/capture", opportunity)
+    submit(account, "/1/api/telephony/logcallcomplete/key", {"Status": "Answered"}, 0.0, "")
+    books = Books(account, lambda: 2.0)
+    (kept,) = content(answer(get("opportunities"), books))
+    assert (kept["event_code"], kept["fields"]) == (12000, {"Status": "Open"})
+    (call,) = content(answer(get("calls"), books))
+    assert (call["connector_key"], call["fields"]) == ("key", {"Status": "Answered"})
+    assert (books.summary()["opportunities"], books.summary()["calls"]) == (1, 1)
 
 
 def test_the_arrivals():

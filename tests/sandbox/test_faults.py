@@ -238,6 +238,8 @@ def test_faults_survive_json():
         ({"outage": [1, float("inf")]}, "outage is two times"),
         ({"outage": 5}, "outage is two times"),
         ({"outage": [1, "2"]}, "outage is two times"),
+        ({"missing_rows": 1.5}, "missing_rows is a number from 0 to 1"),
+        ({"missing_rows": "half"}, "missing_rows is a number from 0 to 1"),
         ({"outage_fault": "501"}, "no fault is called"),
         ({"outage_fault": 503}, "outage_fault is made of strings"),
         ({"surprise": 1}, "surprise"),

@@ -161,3 +161,52 @@ def test_unknown_attributes_are_named_in_one_sentence():
     assert caught.value.exception_type == "MXUnknownAttributeException"
     assert caught.value.exception_message == "Attribute(s) does not exist - mx_B, a."
     assert store.leads == {}
+
+
+@pytest.mark.parametrize("attribute", ["Phone", "Mobile"])
+@pytest.mark.parametrize(
+    ("stored", "passed", "by_digits", "matches"),
+    [
+        ("+91-9988776655", "+91-9988776655", False, True),
+        ("+91-9988776655", "919988776655", False, False),
+        ("+91-9988776655", "919988776655", True, True),
+        ("+91-9988776655", "+91 99887 76655", True, True),
+        ("+91-9988776655", "9988776655", True, False),
+        ("+91-9988776655", "unknown", True, False),
+        ("unknown", "none", True, False),
+    ],
+)
+def test_phone_numbers_match_exactly_or_by_their_digits(
+    attribute: str, stored: str, passed: str, by_digits: bool, matches: bool
+):
+    """Which of the two LeadSquared does is not documented; a number without digits is only itself."""
+    store = LeadStore(iter("abcdef").__next__, by_digits=by_digits)
+    store.capture({attribute: stored}, None, 0.0)
+    assert store.put({attribute: passed, "SearchBy": attribute})[1] is not matches
+    assert len(store.leads) == (1 if matches else 2)
+
+
+@pytest.mark.parametrize(("by_digits", "duplicates"), [(False, 0), (True, 1)])
+def test_duplicates_by_phone_are_counted_as_phones_match(by_digits: bool, duplicates: int):
+    """Two spellings of a number are one person by digits, and two exactly."""
+    store = LeadStore(map("id-{}".format, count()).__next__, by_digits=by_digits)
+    for phone in ("+91-99", "9199"):
+        lead, _ = store.put({"FirstName": "B"})
+        store.update(lead.id, {"Phone": phone})
+    assert store.duplicates() == duplicates
+
+
+def test_a_new_lead_needs_its_mandatory_attributes():
+    """They are named in one sentence; an empty one is missing, and a lead that exists needs none."""
+    store = LeadStore(lambda: "id", mandatory={"LastName", "FirstName"})
+    for passed, missing in (
+        ({"Phone": "1"}, "FirstName, LastName"),
+        ({"Phone": "1", "FirstName": "B", "LastName": ""}, "LastName"),
+    ):
+        with pytest.raises(ApplicationError) as caught:
+            store.capture(passed, None, 0.0)
+        assert caught.value.exception_type == "MXMandatoryAttributeMissingException"
+        assert caught.value.exception_message == f"Mandatory attribute(s) missing - {missing}."
+    assert store.leads == {}
+    store.capture({"Phone": "1", "FirstName": "B", "LastName": "L"}, None, 0.0)
+    assert store.capture({"Phone": "1"}, None, 0.0)["IsCreated"] is False

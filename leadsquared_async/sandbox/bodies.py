@@ -1,0 +1,156 @@
+"""What the parts of a body must look like before they are taken: attributes, fields, numbers, dates.
+
+Each reader returns what it read, or raises MalformedError.
+"""
+
+import json
+import re
+from collections.abc import Collection
+from datetime import datetime
+from typing import cast
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
+
+
+class MalformedError(Exception):
+    """The request is not what the operation takes; the message says why without showing a value."""
+
+
+def decode(body: bytes) -> tuple[str, object]:
+    """The body as text and as JSON."""
+    try:
+        text = body.decode()
+        return text, json.loads(text)
+    except (ValueError, RecursionError):
+        raise MalformedError("The body is not JSON in UTF-8") from None
+
+
+def read_pairs(value: object, within: str = "") -> dict[str, str]:
+    """Attribute and value of each entry; the entries of a custom field set are named `mx_Set.Entry`."""
+    found: dict[str, str] = {}
+    for place, entry in _entries(value, within, "Attribute and Value"):
+        found |= _read_attribute(place, entry, found)
+    return found
+
+
+def read_lead(value: object, within: str = "") -> dict[str, str]:
+    """The pairs of a lead: at least one beside SearchBy."""
+    passed = read_pairs(value, within)
+    if not passed.keys() - {"SearchBy"}:
+        raise MalformedError(f"{within or 'The body'} holds no attribute")
+    return passed
+
+
+def read_fields(value: object, within: str, *, set_key: str) -> dict[str, str]:
+    """Schema name and value of each entry of an activity's or an opportunity's Fields.
+
+    An entry may be a custom field set, whose name and whose entries' names stand under `set_key`.
+    """
+    found: dict[str, str] = {}
+    for place, entry in _entries(value, within, "SchemaName and Value"):
+        if "Fields" in entry:
+            found |= _read_set(place, entry, found, set_key)
+        else:
+            found |= _read_pair(place, entry, "SchemaName", found)
+    return found
+
+
+def read_object(value: object, place: str, names: Collection[str]) -> dict[str, object]:
+    """An object that has no other keys than `names`."""
+    if not isinstance(value, dict):
+        raise MalformedError(f"{place} is not an object")
+    found = cast("dict[str, object]", value)
+    if found.keys() - set(names):
+        raise MalformedError(f"{place} holds more than {', '.join(names)}")
+    return found
+
+
+def read_text(holder: dict[str, object], name: str) -> str:
+    """A string, or an empty one where there is none."""
+    value = holder.get(name, "")
+    if not isinstance(value, str):
+        raise MalformedError(f"{name} is not a string")
+    return value
+
+
+def read_id(holder: dict[str, object], name: str) -> str:
+    """The id of something that exists already."""
+    value = read_text(holder, name)
+    if not value:
+        raise MalformedError(f"{name} is missing")
+    return value
+
+
+def read_code(holder: dict[str, object], name: str) -> int:
+    """A whole number, which a string is not."""
+    value = holder.get(name)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise MalformedError(f"{name} is not a whole number")
+    return value
+
+
+def read_date(holder: dict[str, object], name: str) -> str:
+    """A date and time as `YYYY-MM-DD HH:MM:SS`, or an empty string where there is none."""
+    value = holder.get(name)
+    if value is None and name not in holder:
+        return ""
+    if isinstance(value, str) and _DATE.fullmatch(value):
+        try:
+            datetime.fromisoformat(value)
+        except ValueError:
+            pass
+        else:
+            return value
+    raise MalformedError(f"{name} is not a date written YYYY-MM-DD HH:MM:SS")
+
+
+def read_duration(holder: dict[str, object], name: str) -> str:
+    """Whole seconds, as a number or as a string of digits; both have been seen."""
+    value = holder.get(name, "")
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not re.fullmatch(r"[0-9]*", text):
+        raise MalformedError(f"{name} is not a number of seconds")
+    return text
+
+
+def _entries(value: object, within: str, of: str) -> list[tuple[str, dict[str, object]]]:
+    if not isinstance(value, list):
+        raise MalformedError(f"{within or 'The body'} is not an array of {of}")
+    found: list[tuple[str, dict[str, object]]] = []
+    for position, entry in enumerate(cast("list[object]", value)):
+        place = f"{within or 'the body'}[{position}]"
+        if not isinstance(entry, dict):
+            raise MalformedError(f"{place} is not an object")
+        found.append((place, cast("dict[str, object]", entry)))
+    return found
+
+
+def _read_attribute(place: str, entry: dict[str, object], found: dict[str, str]) -> dict[str, str]:
+    """One attribute, together with the entries of its field set if it is one."""
+    if "Fields" not in entry:
+        return _read_pair(place, entry, "Attribute", found)
+    return _read_set(place, entry, found, "Attribute")
+
+
+def _read_set(place: str, entry: dict[str, object], found: dict[str, str], key: str) -> dict[str, str]:
+    """A custom field set and its entries, named `mx_Set.Entry`."""
+    alone = {name: value for name, value in entry.items() if name != "Fields"}
+    read = _read_pair(place, alone, key, found)
+    (attribute,) = read
+    inner: dict[str, str] = {}
+    for inside, nested in _entries(entry["Fields"], f"{place}.Fields", f"{key} and Value"):
+        inner |= _read_pair(inside, nested, key, inner)
+    return read | {f"{attribute}.{name}": value for name, value in inner.items()}
+
+
+def _read_pair(place: str, entry: dict[str, object], key: str, found: dict[str, str]) -> dict[str, str]:
+    name, value = entry.get(key), entry.get("Value")
+    if not isinstance(name, str) or not name:
+        raise MalformedError(f"{place}: {key} is not a schema name")
+    if not isinstance(value, str):
+        raise MalformedError(f"{place}: Value is not a string")
+    if name in found:
+        raise MalformedError(f"{place}: {key} was given before")
+    if entry.keys() - {key, "Value"}:
+        raise MalformedError(f"{place} holds more than {key} and Value")
+    return {name: value}

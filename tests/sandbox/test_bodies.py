@@ -1,0 +1,349 @@
+"""What each operation refuses: bodies and queries that the documentation does not know, one row each."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leadsquared_async.sandbox import Account
+
+from .calls import KEYS, content, submission, submit, task_status
+from .documented import ACTIVITY, CALL, CONNECTOR, LEAD, LEAD_DETAILS, OPPORTUNITY, TABLE, UPDATE
+
+POST = {"RelatedProspectId": LEAD, **ACTIVITY}
+BOTH = {"LeadDetails": LEAD_DETAILS, "Activity": ACTIVITY}
+DEAL = {"LeadDetails": LEAD_DETAILS, "Opportunity": OPPORTUNITY}
+CHANGE: dict[str, Any] = {"ProspectOpportunityId": LEAD, "OpportunityNote": "Won"}
+OPPORTUNITY_UPDATE = "/opportunity/update"
+
+
+def without(body: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if key != name}
+
+
+def deal(**changes: Any) -> dict[str, Any]:
+    return {**DEAL, "Opportunity": {**OPPORTUNITY, **changes}}
+
+
+def both(**changes: Any) -> dict[str, Any]:
+    return {**BOTH, "Activity": {**ACTIVITY, **changes}}
+
+
+SEARCHED = "LeadDetails holds no SearchBy"
+NO_DATE = " is not a date written YYYY-MM-DD HH:MM:SS"
+
+# (path, query, body, why it is refused)
+REFUSED: list[tuple[str, str, object, str]] = [
+    ("/lead/update", KEYS, UPDATE, "leadId is missing"),
+    ("/lead/update", f"{KEYS}&leadId=", UPDATE, "leadId is missing"),
+    ("/lead/update", f"{KEYS}&leadid={LEAD}", UPDATE, "leadId is missing"),
+    (
+        "/lead/update",
+        f"{KEYS}&leadId={LEAD}&postUpdatedLead=True",
+        UPDATE,
+        "postUpdatedLead is neither true nor false",
+    ),
+    (
+        "/lead/update",
+        f"{KEYS}&leadId={LEAD}&postUpdatedLead=1",
+        UPDATE,
+        "postUpdatedLead is neither true nor false",
+    ),
+    ("/lead/update", f"{KEYS}&leadId={LEAD}", {}, "The body is not an array of Attribute and Value"),
+    ("/lead/update", f"{KEYS}&leadId={LEAD}", [], "The body holds no attribute"),
+    (
+        "/lead/update",
+        f"{KEYS}&leadId={LEAD}",
+        [{"Attribute": "A", "Value": 1}],
+        "the body[0]: Value is not a string",
+    ),
+    ("/activity/create", KEYS, [POST], "The body is not an object"),
+    ("/activity/create", KEYS, without(POST, "RelatedProspectId"), "RelatedProspectId is missing"),
+    ("/activity/create", KEYS, {**POST, "RelatedProspectId": ""}, "RelatedProspectId is missing"),
+    ("/activity/create", KEYS, {**POST, "RelatedProspectId": 1}, "RelatedProspectId is not a string"),
+    ("/activity/create", KEYS, without(POST, "ActivityEvent"), "ActivityEvent is not a whole number"),
+    ("/activity/create", KEYS, {**POST, "ActivityEvent": "201"}, "ActivityEvent is not a whole number"),
+    ("/activity/create", KEYS, {**POST, "ActivityEvent": 201.0}, "ActivityEvent is not a whole number"),
+    ("/activity/create", KEYS, {**POST, "ActivityEvent": True}, "ActivityEvent is not a whole number"),
+    ("/activity/create", KEYS, {**POST, "ActivityNote": None}, "ActivityNote is not a string"),
+    (
+        "/activity/create",
+        KEYS,
+        {**POST, "Note": ""},
+        "The body holds more than RelatedProspectId, ActivityEvent, ActivityNote, ActivityDateTime, Fields",
+    ),
+    ("/activity/create", KEYS, {**POST, "Fields": {}}, "Fields is not an array of SchemaName and Value"),
+    ("/activity/create", KEYS, {**POST, "Fields": [1]}, "Fields[0] is not an object"),
+    (
+        "/activity/create",
+        KEYS,
+        {**POST, "Fields": [{"Attribute": "mx_Custom_1", "Value": "1"}]},
+        "Fields[0]: SchemaName is not a schema name",
+    ),
+    (
+        "/activity/create",
+        KEYS,
+        {**POST, "Fields": [{"SchemaName": "mx_Custom_1", "Value": 1}]},
+        "Fields[0]: Value is not a string",
+    ),
+    (
+        "/activity/create",
+        KEYS,
+        {**POST, "Fields": [{"SchemaName": "mx_Custom_1", "Value": "1", "Attribute": "A"}]},
+        "Fields[0] holds more than SchemaName and Value",
+    ),
+    (
+        "/activity/create",
+        KEYS,
+        {**POST, "Fields": [{"SchemaName": "A", "Value": "1"}, {"SchemaName": "A", "Value": "2"}]},
+        "Fields[1]: SchemaName was given before",
+    ),
+    (
+        "/activity/create",
+        KEYS,
+        {**POST, "Fields": [{"SchemaName": "mx_KYC", "Value": "", "Fields": []}]},
+        "Fields[0]: Attribute is not a schema name",
+    ),
+    (
+        "/activity/create",
+        KEYS,
+        {
+            **POST,
+            "Fields": [
+                {"Attribute": "mx_KYC", "Value": "", "Fields": [{"SchemaName": "Status", "Value": "P"}]}
+            ],
+        },
+        "Fields[0].Fields[0]: Attribute is not a schema name",
+    ),
+    ("/activity/createcustom", KEYS, LEAD_DETAILS, "The body is not an object"),
+    (
+        "/activity/createcustom",
+        KEYS,
+        {**BOTH, "SearchBy": "Phone"},
+        "The body holds more than LeadDetails, Activity",
+    ),
+    ("/activity/createcustom", KEYS, without(BOTH, "Activity"), "Activity is not an object"),
+    (
+        "/activity/createcustom",
+        KEYS,
+        without(BOTH, "LeadDetails"),
+        "LeadDetails is not an array of Attribute and Value",
+    ),
+    ("/activity/createcustom", KEYS, {**BOTH, "LeadDetails": LEAD_DETAILS[:2]}, SEARCHED),
+    (
+        "/activity/createcustom",
+        KEYS,
+        {**BOTH, "LeadDetails": LEAD_DETAILS[2:]},
+        "LeadDetails holds no attribute",
+    ),
+    ("/activity/createcustom", KEYS, both(ActivityEvent="105"), "ActivityEvent is not a whole number"),
+    (
+        "/activity/createcustom",
+        KEYS,
+        both(RelatedProspectId=LEAD),
+        "Activity holds more than ActivityEvent, ActivityNote, ActivityDateTime, Fields",
+    ),
+    ("/opportunity/capture", KEYS, without(DEAL, "Opportunity"), "Opportunity is not an object"),
+    ("/opportunity/capture", KEYS, {**DEAL, "LeadDetails": LEAD_DETAILS[:2]}, SEARCHED),
+    (
+        "/opportunity/capture",
+        KEYS,
+        {
+            **DEAL,
+            "LeadDetails": [
+                {"Attribute": "FirstName", "Value": "Bret"},
+                {"Attribute": "SearchBy", "Value": "EmailAddress"},
+            ],
+        },
+        "LeadDetails holds no unique field",
+    ),
+    (
+        "/opportunity/capture",
+        KEYS,
+        {**DEAL, "Opportunity": without(OPPORTUNITY, "OpportunityEventCode")},
+        "OpportunityEventCode is not a whole number",
+    ),
+    (
+        "/opportunity/capture",
+        KEYS,
+        deal(OpportunityEventCode="12231"),
+        "OpportunityEventCode is not a whole number",
+    ),
+    ("/opportunity/capture", KEYS, deal(OpportunityNote=1), "OpportunityNote is not a string"),
+    ("/opportunity/capture", KEYS, deal(OverwriteFields="true"), "OverwriteFields is neither true nor false"),
+    (
+        "/opportunity/capture",
+        f"{KEYS}&DoNotPostDuplicateActivity=yes",
+        DEAL,
+        "DoNotPostDuplicateActivity is neither true nor false",
+    ),
+    (
+        "/opportunity/capture",
+        f"{KEYS}&OverwriteFields=true&UpdateEmptyFields=true",
+        DEAL,
+        "OverwriteFields and UpdateEmptyFields exclude each other",
+    ),
+    (
+        "/opportunity/capture",
+        f"{KEYS}&OverwriteFields=true",
+        deal(UpdateEmptyFields=True),
+        "OverwriteFields and UpdateEmptyFields exclude each other",
+    ),
+    (
+        "/opportunity/capture",
+        KEYS,
+        deal(Fields=[{"Attribute": "mx_KYC", "Value": "", "Fields": []}]),
+        "Fields[0]: SchemaName is not a schema name",
+    ),
+    (OPPORTUNITY_UPDATE, KEYS, without(CHANGE, "ProspectOpportunityId"), "ProspectOpportunityId is missing"),
+    (OPPORTUNITY_UPDATE, KEYS, {**CHANGE, "OpportunityNote": None}, "OpportunityNote is not a string"),
+    (
+        OPPORTUNITY_UPDATE,
+        KEYS,
+        {**CHANGE, "OpportunityEventCode": 12231},
+        "The body holds more than ProspectOpportunityId, OpportunityNote, Fields",
+    ),
+    (OPPORTUNITY_UPDATE, KEYS, {**CHANGE, "Fields": [{}]}, "Fields[0]: SchemaName is not a schema name"),
+    (CONNECTOR, "", {}, "The body holds no call"),
+    (CONNECTOR, "", [CALL], "The body is not an object"),
+    (CONNECTOR, "", {**CALL, "CallDuration": 34.5}, "CallDuration is not a number of seconds"),
+    (CONNECTOR, "", {**CALL, "CallDuration": "34 s"}, "CallDuration is not a number of seconds"),
+    (CONNECTOR, "", {**CALL, "CallDuration": -1}, "CallDuration is not a number of seconds"),
+    (CONNECTOR, "", {**CALL, "CallDuration": True}, "CallDuration is not a number of seconds"),
+    (CONNECTOR, "", {**CALL, "SourceNumber": 918611795988}, "SourceNumber is not a string"),
+]
+
+
+@pytest.mark.parametrize(("path", "query", "body", "why"), REFUSED)
+def test_what_the_documentation_does_not_know_is_answered_400(path: str, query: str, body: object, why: str):
+    """At once, with the reason, and nothing is taken."""
+    account = Account()
+    reply = account.decide(submission(path, body, query), 0.0)
+    assert reply.status == 400
+    assert content(reply) == {
+        "Status": "Error",
+        "ExceptionType": "MXInvalidInputException",
+        "ExceptionMessage": why,
+    }
+    assert sum(len(queue.tasks) for queue in account.queues.values()) == 0
+
+
+def test_a_call_log_holds_the_listed_fields_only():
+    """Fourteen of them."""
+    reply = Account().decide(submission(CONNECTOR, {**CALL, "Notes": ""}, ""), 0.0)
+    assert reply.status == 400
+    assert (
+        b"The body holds more than SourceNumber, CallerSource, DestinationNumber, DisplayNumber, "
+        in reply.body
+    )
+
+
+DATES: dict[str, tuple[str, str, Any]] = {
+    "ActivityDateTime": ("/activity/create", KEYS, lambda date: {**POST, "ActivityDateTime": date}),
+    "ActivityDateTime ": ("/activity/createcustom", KEYS, lambda date: both(ActivityDateTime=date)),
+    "OpportunityDateTime": ("/opportunity/capture", KEYS, lambda date: deal(OpportunityDateTime=date)),
+    "StartTime": (CONNECTOR, "", lambda date: {**CALL, "StartTime": date}),
+    "EndTime": (CONNECTOR, "", lambda date: {**CALL, "EndTime": date}),
+}
+
+
+@pytest.mark.parametrize("name", DATES)
+@pytest.mark.parametrize(
+    "date",
+    [
+        *("", "2015-10-11", "2015-10-11T12:13:44", "2015-10-11 12:13", "2015-10-11 12:13:44Z"),
+        *(
+            "2015-10-11 12:13:44.5",
+            "2015-10-11 12:13:44+05:30",
+            " 2015-10-11 12:13:44",
+            "11/10/2015 12:13:44",
+        ),
+        *("2015-13-11 12:13:44", "2015-02-30 12:13:44", "2015-10-11 25:13:44", "2015-10-11 12:13:60"),
+        *("2015-10-11  12:13:44", "٢٠١٥-10-11 12:13:44", 1444565624, None),
+    ],
+)
+def test_dates_go_in_as_utc_in_one_form_only(name: str, date: object):
+    """`YYYY-MM-DD HH:MM:SS`, and a moment that exists."""
+    path, query, body = DATES[name]
+    reply = Account().decide(submission(path, body(date), query), 0.0)
+    assert reply.status == 400
+    assert content(reply)["ExceptionMessage"] == name.strip() + NO_DATE
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "body"),
+    [
+        ("/activity/create", KEYS, {"RelatedProspectId": LEAD, "ActivityEvent": -1}),
+        ("/activity/create", KEYS, {**POST, "ActivityNote": "", "Fields": []}),
+        ("/opportunity/capture", KEYS, deal(OverwriteFields=True, UpdateEmptyFields=False)),
+        ("/opportunity/capture", f"{KEYS}&UpdateEmptyFields=true&Surprise=1", DEAL),
+        (
+            "/opportunity/capture",
+            KEYS,
+            {
+                **deal(),
+                "LeadDetails": [
+                    {"Attribute": "mx_Unique", "Value": "u"},
+                    {"Attribute": "SearchBy", "Value": "mx_Unique"},
+                ],
+            },
+        ),
+        ("/opportunity/update", KEYS, {"ProspectOpportunityId": LEAD}),
+        (CONNECTOR, "", {"SourceNumber": "1", "CallDuration": "1497"}),
+        (CONNECTOR, "", {"CallSessionId": ""}),
+    ],
+)
+def test_what_is_optional_may_be_left_out(path: str, query: str, body: object):
+    """Notes, dates, fields and flags; a query parameter that nobody knows is no trouble."""
+    assert Account().decide(submission(path, body, query), 0.0).status == 200
+
+
+@pytest.mark.parametrize(
+    "flag", ["OverwriteFields", "UpdateEmptyFields", "DoNotPostDuplicateActivity", "DoNotChangeOwner"]
+)
+def test_a_flag_of_an_opportunity_may_stand_in_the_query_or_in_the_opportunity(flag: str):
+    """Where it travels is not documented."""
+    for query, body in ((f"{KEYS}&{flag}=true", DEAL), (KEYS, deal(**{flag: True}))):
+        account = Account()
+        submit(account, "/opportunity/capture", body, 0.0, query)
+        account.advance(1.0)
+        (opportunity,) = account.records.opportunities.values()
+        assert opportunity.flags == (flag,)
+
+
+def test_a_search_that_cannot_be_made_fails_in_processing():
+    """As in a capture: SearchBy names a passed, searchable field."""
+    account = Account()
+    details = [
+        {"Attribute": "EmailAddress", "Value": "a@b.c"},
+        {"Attribute": "SearchBy", "Value": "FirstName"},
+    ]
+    request_id = submit(account, "/activity/createcustom", {**BOTH, "LeadDetails": details})
+    status = task_status(account, request_id, 1.0, "/activity/createcustom/status")
+    assert status["StatusReason"] == "MXInvalidInputException: Invalid SearchBy value provided"
+
+
+words = st.sampled_from(
+    [
+        *(*ACTIVITY, *OPPORTUNITY, *CALL, "RelatedProspectId", "ProspectOpportunityId"),
+        *("LeadDetails", "Activity", "Opportunity", "Attribute", "SchemaName", "Value"),
+        *("SearchBy", "EmailAddress", "2015-10-11 12:13:44"),
+    ]
+)
+anything = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text() | words,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words | st.text(), inner, max_size=5),
+)
+
+
+@settings(database=None, deadline=None, max_examples=100)
+@given(st.sampled_from(sorted(TABLE)), st.binary() | anything.map(lambda value: json.dumps(value).encode()))
+def test_any_body_is_taken_or_refused(name: str, body: bytes):
+    """No body breaks an operation, and what it takes ends in an outcome."""
+    path, query, *_ = TABLE[name]
+    account = Account()
+    assert account.decide(submission(path, body, query), 0.0).status in {200, 400}
+    account.advance(1.0)
+    assert {task.status for task in account.queues[name].tasks.values()} <= {"Success", "FAILURE"}

@@ -1,0 +1,354 @@
+"""Every operation of the Async API: its paths, its documented body, its outcome, its keys."""
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from leadsquared_async.sandbox import Account, Books, Faults, Request
+
+from .calls import (
+    ACCESS_KEY,
+    API_KEY,
+    HEADERS,
+    KEYS,
+    SECRET_KEY,
+    capture,
+    content,
+    metrics_request,
+    outcome,
+    status_request,
+    submission,
+    submit,
+    task_status,
+)
+from .documented import (
+    ACTIVITY,
+    CALL,
+    CONNECTOR,
+    INSTANCE,
+    LEAD,
+    LEAD_DETAILS,
+    OPPORTUNITY,
+    TABLE,
+    UPDATE,
+)
+
+ROWS = pytest.mark.parametrize("name", TABLE)
+
+
+def with_lead(**options: Any) -> Account:
+    """An account with one lead, whose id is LEAD."""
+    account = Account(**{"limit": None, **options})
+    capture(account, 0.0, ProspectID=LEAD, FirstName="Old", EmailAddress="old@example.com")
+    account.advance(0.5)
+    return account
+
+
+@ROWS
+def test_the_documented_body_is_accepted_processed_and_echoed(name: str):
+    """Submission, status and metrics at their paths; the status holds the body as it was sent."""
+    path, query, body, status_path, id_name, metrics_path, rate_name, task_type = TABLE[name]
+    account = with_lead()
+    reply = account.decide(submission(path, body, query), 1.0)
+    assert reply.status == 200
+    assert re.fullmatch(
+        r'\{"Status":"Request accepted\. Please use below request id to check the status",'
+        r'"RequestID":"[0-9a-f-]{36}"\}',
+        reply.body.decode(),
+    )
+    request_id = json.loads(reply.body)["RequestID"]
+    waiting = content(account.decide(metrics_request(metrics_path), 1.0))
+    assert waiting == {"PendingMessages": 1, "MaxDelayInSeconds": 0, rate_name: 0.0}
+    status = json.loads(account.decide(status_request(request_id, status_path), 2.0).body)
+    assert status.pop(id_name) == request_id
+    task = status.pop("TaskStatus")
+    assert status == {}
+    assert (task["TaskType"], task["Status"], task["RequestBody"]) == (
+        task_type,
+        "Success",
+        json.dumps(body),
+    )
+    assert [arrival.operation for arrival in account.arrivals] == ["capture", name, "metrics", "status"]
+    assert account.misplaced_keys == []
+
+
+@ROWS
+def test_the_id_of_one_operation_is_unknown_to_the_others(name: str):
+    """Each status knows its own requests."""
+    path, query, body, *_ = TABLE[name]
+    account = with_lead()
+    request_id = submit(account, path, body, 1.0, query)
+    others = {row[3] for other, row in TABLE.items() if other != name} | {"/lead/status"}
+    assert {account.decide(status_request(request_id, other), 2.0).status for other in others} == {404}
+
+
+def test_an_update_changes_what_is_passed_and_nothing_else():
+    """Fields that are not passed stay; automations are counted only when they are asked for."""
+    account = with_lead()
+    query = f"{KEYS}&leadId={LEAD.upper()}"
+    answer = {"Status": "Success", "Message": {"AffectedRows": 1}}
+    for extra, posted in (("", 0), ("&postUpdatedLead=false", 0), ("&postUpdatedLead=true", 1)):
+        request_id = submit(account, "/lead/update", UPDATE, 1.0, query + extra)
+        assert outcome(account, request_id, "/lead/update/status", 2.0) == answer
+        lead = account.store.leads[LEAD]
+        assert lead.posted_updates == posted
+    assert lead.attributes == {
+        "ProspectID": LEAD,
+        "FirstName": "Bret",
+        "EmailAddress": "old@example.com",
+        "mx_City": "",
+    }
+    assert [activity.event for activity in lead.activities] == ["Lead Capture"]
+
+
+def test_an_activity_is_added_to_its_lead():
+    """With note, date and fields; the message holds its id."""
+    account = with_lead()
+    body = {"RelatedProspectId": LEAD, **ACTIVITY}
+    answer = outcome(account, submit(account, "/activity/create", body, 1.0), "/activity/create/status", 2.0)
+    activity = account.store.leads[LEAD].activities[-1]
+    assert answer == {"Status": "Success", "Message": {"Id": activity.id}}
+    assert (activity.event, activity.date, activity.note) == (
+        "201",
+        "2015-10-11 12:13:44",
+        "Your Activity Note",
+    )
+    assert activity.fields == {
+        "mx_Custom_1": "123123123",
+        "mx_KYC": "",
+        "mx_KYC.Status": "Pending",
+        "mx_KYC.mx_CustomObject_2": "XYZ12345.png",
+    }
+
+
+def test_a_lead_and_activity_matches_as_a_capture_does():
+    """The first creates the lead, the second finds it; each adds one activity, and no Lead Capture."""
+    account = Account()
+    body = {"LeadDetails": LEAD_DETAILS, "Activity": {"ActivityEvent": 105}}
+    for turn, created in ((1.0, True), (2.0, False)):
+        request_id = submit(account, "/activity/createcustom", body, turn)
+        answer = outcome(account, request_id, "/activity/createcustom/status", turn + 0.5)
+        (lead,) = account.store.leads.values()
+        assert answer == {
+            "Status": "Success",
+            "Message": {"Id": lead.activities[-1].id, "RelatedId": lead.id, "IsCreated": created},
+        }
+    assert [activity.event for activity in lead.activities] == ["105", "105"]
+
+
+def test_an_opportunity_is_kept_with_its_lead():
+    """The books hold it; its lead has an activity for it."""
+    account = Account()
+    body = {"LeadDetails": LEAD_DETAILS, "Opportunity": OPPORTUNITY}
+    query = f"{KEYS}&DoNotChangeOwner=true"
+    answer = outcome(
+        account, submit(account, "/opportunity/capture", body, 1.0, query), "/opportunity/capture/status", 2.0
+    )
+    ((opportunity_id, opportunity),) = Books(account, lambda: 2.0).opportunities.items()
+    (lead,) = account.store.leads.values()
+    assert answer == {
+        "Status": "Success",
+        "Message": {"Id": opportunity_id, "RelatedId": lead.id, "IsCreated": True},
+    }
+    assert (opportunity.lead_id, opportunity.event_code, opportunity.date, opportunity.note) == (
+        lead.id,
+        12231,
+        "2020-12-05 12:13:44",
+        "Opportunity capture api",
+    )
+    assert opportunity.fields == {"mx_Custom_1": "1", "mx_Custom_2": "1"}
+    assert opportunity.flags == ("DoNotChangeOwner",)
+    assert [activity.event for activity in lead.activities] == ["12231"]
+
+
+def test_an_opportunity_can_be_answered_as_the_synchronous_api_does():
+    """Without the usual wrapping, and with a number for its status."""
+    account = Account(opportunity_answer="flat")
+    body = {"LeadDetails": LEAD_DETAILS, "Opportunity": OPPORTUNITY}
+    answer = outcome(account, submit(account, "/opportunity/capture", body), "/opportunity/capture/status")
+    (opportunity,) = account.records.opportunities.values()
+    (lead,) = account.store.leads.values()
+    assert answer == {
+        "Status": 0,
+        "IsUnique": True,
+        "RelatedProspectId": lead.id,
+        "CreatedOpportunityId": opportunity.id,
+        "ConflictedOpportunityId": None,
+        "AdditionalDetails": [{"PostDeDupActionPerformed": 1, "ActivityId": lead.activities[0].id}],
+    }
+
+
+def test_an_opportunity_is_updated():
+    """The passed fields and the note; at its own paths."""
+    account = Account()
+    body = {"LeadDetails": LEAD_DETAILS, "Opportunity": OPPORTUNITY}
+    submit(account, "/opportunity/capture", body)
+    account.advance(1.0)
+    (opportunity,) = account.records.opportunities.values()
+    update = {
+        "ProspectOpportunityId": opportunity.id,
+        "OpportunityNote": "Won",
+        "Fields": [{"SchemaName": "mx_Custom_2", "Value": "2"}],
+    }
+    request_id = submit(account, "/opportunity/update", update, 1.0)
+    status = json.loads(account.decide(status_request(request_id, "/opportunity/update/status"), 2.0).body)
+    assert status["RequestID"] == request_id
+    assert status["TaskStatus"]["TaskType"] == "Opportunity Update"
+    assert json.loads(status["TaskStatus"]["Message"]) == {
+        "Status": "Success",
+        "Message": {"AffectedRows": 1},
+    }
+    assert opportunity.note == "Won"
+    assert opportunity.fields == {"mx_Custom_1": "1", "mx_Custom_2": "2"}
+    assert account.decide(metrics_request("/opportunity/update/metrics"), 2.0).status == 200
+
+
+@pytest.mark.parametrize(("path", "instance"), [(CONNECTOR, None), (f"{CONNECTOR}/{INSTANCE}", INSTANCE)])
+def test_a_call_log_is_kept(path: str, instance: str | None):
+    """With its fields, and the instance that the path may name; the x-api-key is all it takes."""
+    account = Account()
+    request_id = submit(account, path, CALL, 0.0, "")
+    answer = outcome(account, request_id, "/1/api/telephony/logcallcomplete/status")
+    (call,) = Books(account, lambda: 1.0).calls
+    assert answer == {"Status": "Success", "Message": {"Id": call.id}}
+    assert (call.connector_key, call.instance) == ("159f38f24a332f0c44374f8ebf0fc2bf7d", instance)
+    assert call.fields == {**CALL, "CallDuration": "34"}
+    assert account.misplaced_keys == []
+
+
+def test_keys_of_a_call_log_are_misplaced():
+    """It takes no accessKey and no secretKey, anywhere."""
+    account = Account(header_keys=True)
+    account.decide(submission(CONNECTOR, CALL, KEYS), 0.0)
+    headers = {**HEADERS, "x-LSQ-AccessKey": ACCESS_KEY}
+    account.decide(replace(submission(CONNECTOR, CALL, ""), headers=headers), 0.0)
+    assert account.misplaced_keys == [
+        "call-log: a key in the query",
+        "call-log: a key in the header x-lsq-accesskey",
+    ]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/1/api/telephony/logcallcomplete",
+        "/1/api/telephony/logcallcomplete/",
+        "/1/api/telephony/logcallcomplete/status",
+        "/1/api/telephony/logcallcomplete/metrics",
+        f"{CONNECTOR}/",
+        f"{CONNECTOR}/not-a-guid",
+        f"{CONNECTOR}/{INSTANCE}/more",
+        "/1/api/telephony/logcallcomplete/a%2Fb",
+        "/1/api/Telephony/LogCallComplete/159f38f24a332f0c44374f8ebf0fc2bf7d",
+    ],
+)
+def test_a_call_log_needs_its_connector_in_the_path(path: str):
+    """A key, then perhaps a guid, and nothing else."""
+    reply = Account().decide(submission(path, CALL, ""), 0.0)
+    assert (reply.status, content(reply)) == (403, {"message": "Missing Authentication Token"})
+
+
+UNKNOWN = {
+    "update": ("MXInvalidInputException: The lead does not exist.", None),
+    "activity": ("MXUnknownProspectActivityException: The lead does not exist.", None),
+    "opportunity-update": (
+        "MXInvalidInputException: The opportunity does not exist.",
+        {"ProspectOpportunityId": LEAD, "OpportunityNote": "Won"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_does_not_exist_fails_in_processing(name: str):
+    """The submission is accepted all the same, and only the status tells."""
+    reason, body = UNKNOWN[name]
+    path, query, documented, status_path, *_ = TABLE.get(
+        name, ("/opportunity/update", KEYS, body, "/opportunity/update/status")
+    )
+    account = Account()
+    status = task_status(account, submit(account, path, documented, 0.0, query), 1.0, status_path)
+    assert (status["Status"], status["StatusReason"], status["Message"]) == ("FAILURE", reason, None)
+    assert account.store.leads == {}
+
+
+@pytest.mark.parametrize("name", ["update", "lead-and-activity", "opportunity"])
+def test_an_unknown_attribute_fails_the_whole_request(name: str):
+    """As in a capture: nothing is created, nothing is changed, no activity is posted."""
+    path, query, body, status_path, *_ = TABLE[name]
+    account = with_lead(attributes={"FirstName", "EmailAddress"})
+    status = task_status(account, submit(account, path, body, 1.0, query), 2.0, status_path)
+    assert status["StatusReason"] == "MXUnknownAttributeException: Attribute(s) does not exist - mx_City."
+    (lead,) = account.store.leads.values()
+    assert lead.attributes["FirstName"] == "Old"
+    assert len(lead.activities) == 1
+    assert account.records.opportunities == {}
+
+
+@ROWS
+def test_submissions_need_their_keys(name: str):
+    """Without the x-api-key the gateway refuses, without the others LeadSquared; a call log has no others."""
+    path, query, body, *_ = TABLE[name]
+    request = submission(path, body, query)
+    account = Account(limit=None)
+    assert account.decide(replace(request, headers={"content-type": "application/json"}), 0.0).status == 403
+    bare = query.replace(KEYS, "").lstrip("&")
+    assert account.decide(replace(request, query=bare), 0.0).status == (200 if name == "call-log" else 401)
+    assert account.decide(replace(request, headers={"x-api-key": API_KEY}), 0.0).status == 415
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if name != "call-log"])
+def test_keys_in_headers_are_an_option_of_all_submissions(name: str):
+    """As of a capture."""
+    path, query, body, *_ = TABLE[name]
+    headers = {**HEADERS, "x-LSQ-AccessKey": ACCESS_KEY, "x-LSQ-SecretKey": SECRET_KEY}
+    bare = query.replace(KEYS, "").lstrip("&")
+    request = Request("POST", path, bare, headers, json.dumps(body).encode())
+    assert Account().decide(request, 0.0).status == 401
+    account = Account(header_keys=True)
+    assert account.decide(request, 0.0).status == 200
+    assert account.misplaced_keys == []
+
+
+@ROWS
+def test_faults_know_every_operation_by_its_name(name: str):
+    """A fault for one operation strikes no other call."""
+    path, query, body, status_path, *_ = TABLE[name]
+    account = with_lead(faults=Faults(script=("503", "504+taken"), operations=(name,)))
+    assert account.decide(status_request("1", status_path), 1.0).status == 404
+    for status, taken in ((503, 0), (504, 1)):
+        assert account.decide(submission(path, body, query), 1.0).status == status
+        assert len(account.queues[name].tasks) == taken
+
+
+def test_the_queues_are_processed_in_the_order_of_time():
+    """An activity finds the lead that was captured just before it, however late somebody looks."""
+    for looks in (1, 50):
+        account = Account(processing_rate=60, limit=None)
+        early = submit(account, "/activity/create", {"RelatedProspectId": LEAD, "ActivityEvent": 1}, 0.0)
+        capture(account, 0.3, ProspectID=LEAD)
+        late = submit(account, "/activity/create", {"RelatedProspectId": LEAD, "ActivityEvent": 2}, 0.6)
+        for look in range(looks):
+            account.advance(5.0 * (look + 1) / looks)
+        states = [task_status(account, request, 5.0, "/activity/create/status") for request in (early, late)]
+        assert [state["Status"] for state in states] == ["FAILURE", "Success"]
+
+
+def test_no_repr_of_what_is_kept_shows_personal_data():
+    """Leads, activities, opportunities and phone calls can be printed."""
+    account = with_lead()
+    for path, query, body, *_ in TABLE.values():
+        submit(account, path, body, 1.0, query)
+    account.advance(2.0)
+    records = account.records
+    activities = [activity for lead in records.leads.leads.values() for activity in lead.activities]
+    tasks = [queue.tasks for queue in account.queues.values()]
+    seen = repr((records.leads.leads, records.opportunities, records.calls, activities, tasks, records))
+    assert "12231" in seen
+    for secret in (
+        *("email@example.com", "Bangalore", "Bret", "Your Activity Note", "123123123", "Opportunity capture"),
+        *("8611795988", "159f38f24a332f0c44374f8ebf0fc2bf7d", "Answered"),
+    ):
+        assert secret not in seen
