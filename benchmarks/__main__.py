@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from benchmarks import (
     batch_memory,
     capture_cost,
+    check_cost,
     connections,
     crashes,
     following,
@@ -24,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "capture_cost": capture_cost.measure,
     "import_cost": import_cost.measure,
     "token_cost": token_cost.measure,
+    "check_cost": check_cost.measure,
     "stranger": stranger.measure,
     "rate": rate.measure,
     "connections": connections.measure,

@@ -1,9 +1,11 @@
 """An asyncio client for LeadSquared's Async API that keeps to its limit and loses no lead."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from leadsquared_async import submissions
 from leadsquared_async._version import __version__
-from leadsquared_async.batch import CaptureResult, Results, WaitResult
+from leadsquared_async.batch import BulkResult, CaptureResult, Results, SubmissionResult, WaitResult
 from leadsquared_async.client import LeadSquared
 from leadsquared_async.config import Credentials, RateLimit, RetryPolicy, Secret
 from leadsquared_async.errors import (
@@ -20,6 +22,7 @@ from leadsquared_async.errors import (
     InvalidLead,
     KeyReused,
     LeadSquaredError,
+    NoSuchPath,
     NotFound,
     OutboxError,
     OutboxFull,
@@ -33,15 +36,21 @@ from leadsquared_async.errors import (
 from leadsquared_async.models import QueueMetrics, Receipt, RequestState, RequestStatus
 from leadsquared_async.sending.bucket import Lane, LimitSnapshot
 from leadsquared_async.sending.session import Snapshot
+from leadsquared_async.submissions import Submission
 
 if TYPE_CHECKING:
+    from leadsquared_async.fields import Flaw, LeadField, Problem
     from leadsquared_async.outbox import ItemState, Outbox, OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
+    from leadsquared_async.phones import phone
+    from leadsquared_async.resources.verification import Check, Verdict, Verification
 
 __all__ = [
     "APIError",
     "AuthenticationFailed",
     "BadRequest",
+    "BulkResult",
     "CaptureResult",
+    "Check",
     "ClientClosed",
     "ConfigurationError",
     "ConnectionFailed",
@@ -49,14 +58,17 @@ __all__ = [
     "DeadlineExceeded",
     "Delivery",
     "Fault",
+    "Flaw",
     "Forbidden",
     "InvalidLead",
     "ItemState",
     "KeyReused",
     "Lane",
+    "LeadField",
     "LeadSquared",
     "LeadSquaredError",
     "LimitSnapshot",
+    "NoSuchPath",
     "NotFound",
     "Outbox",
     "OutboxEntry",
@@ -64,6 +76,7 @@ __all__ = [
     "OutboxFull",
     "OutboxItem",
     "OutboxSnapshot",
+    "Problem",
     "QueueMetrics",
     "QuotaExceeded",
     "RateLimit",
@@ -78,23 +91,35 @@ __all__ = [
     "ServerError",
     "Snapshot",
     "StillProcessing",
+    "Submission",
+    "SubmissionResult",
     "Ticket",
     "Timeout",
+    "Verdict",
+    "Verification",
     "WaitResult",
     "__version__",
+    "phone",
+    "submissions",
 ]
 
-_OUTBOX = frozenset({"ItemState", "Outbox", "OutboxEntry", "OutboxItem", "OutboxSnapshot", "Ticket"})
+_LATER = {
+    "outbox": ("ItemState", "Outbox", "OutboxEntry", "OutboxItem", "OutboxSnapshot", "Ticket"),
+    "fields": ("Flaw", "LeadField", "Problem"),
+    "phones": ("phone",),
+    "resources.verification": ("Check", "Verdict", "Verification"),
+}
+_MODULES = {name: module for module, names in _LATER.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """The outbox brings sqlite3 and filelock: only for those who use it."""
-    if name not in _OUTBOX:
+    """What costs an import is imported by those who use it; the outbox brings sqlite3 and filelock."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from leadsquared_async import outbox  # noqa: PLC0415
+        module = import_module(f"{__name__}.{_MODULES[name]}")
     except ImportError as error:
         if error.name != "filelock":
             raise
         raise ImportError("the outbox needs filelock: install leadsquared_async with [outbox]") from error
-    return getattr(outbox, name)
+    return getattr(module, name)

@@ -9,15 +9,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from leadsquared_async.errors import ClientClosed, ConfigurationError, Delivery, Fault, LeadSquaredError
 from leadsquared_async.models import Receipt, RequestStatus
+from leadsquared_async.submissions import Submission
 
-__all__ = ["CaptureResult", "Held", "Results", "WaitResult", "asynchronous"]
+__all__ = [
+    "BulkResult",
+    "CaptureResult",
+    "Chunk",
+    "Chunks",
+    "Held",
+    "Results",
+    "SubmissionResult",
+    "WaitResult",
+    "asynchronous",
+]
 
 logger = logging.getLogger("leadsquared_async")
 
@@ -45,6 +56,23 @@ class CaptureResult:
 
 
 @dataclass(frozen=True, slots=True)
+class SubmissionResult:
+    """What became of one submission of many.
+
+    Attributes:
+        index: its place in the source, from 0.
+        submission: as it came from the source.
+        receipt: LeadSquared's, if it was accepted.
+        error: why it was not; its `delivery` says whether it may have arrived.
+    """
+
+    index: int
+    submission: Submission
+    receipt: Receipt | None
+    error: LeadSquaredError | None
+
+
+@dataclass(frozen=True, slots=True)
 class WaitResult:
     """What became of one request of many.
 
@@ -61,8 +89,31 @@ class WaitResult:
     error: LeadSquaredError | None
 
 
+@dataclass(frozen=True, slots=True)
+class BulkResult:
+    """What became of one lead of many that share calls.
+
+    Attributes:
+        index: its place in the source, from 0.
+        lead: as it came from the source.
+        lead_id: of the lead that it made or changed; None if it failed.
+        created: whether that lead is new; None if it failed, or LeadSquared did not say.
+        updated: whether LeadSquared says that a lead which it had was changed.
+        error: why it failed; its `delivery` says whether the lead may have arrived.
+        dropped: attributes that the account does not have and that were left out, with `validate="drop"`.
+    """
+
+    index: int
+    lead: Mapping[str, Any] = field(repr=False)
+    lead_id: str | None
+    created: bool | None
+    updated: bool | None
+    error: LeadSquaredError | None
+    dropped: tuple[str, ...] = ()
+
+
 S = TypeVar("S")
-R = TypeVar("R", CaptureResult, WaitResult)
+R = TypeVar("R", CaptureResult, SubmissionResult, WaitResult, BulkResult)
 
 
 @dataclass(eq=False)
@@ -96,10 +147,12 @@ class Results(Generic[R]):
     then the rest is not sent, and after the results of what was pulled the iteration raises that error. So it
     does with an error of the source. Leaving the block early cancels what is not sent and awaits what is.
 
+    An item may have several results, such as a chunk of leads that share a call.
+
     Args:
         source: items; one that blocks should be asynchronous.
-        work: makes the call for an item and returns its result; errors of the call stand in the result.
-        unsent: the result of an item that is not sent, since this error would meet it too; None to let those
+        work: makes the call for an item and returns its results; errors of the call stand in them.
+        unsent: the results of an item that is not sent, since this error would meet it too; None to let those
             that were pulled meet it themselves.
         concurrency: items held at the same moment, at most.
         name: of the operation, for log lines.
@@ -108,23 +161,22 @@ class Results(Generic[R]):
     def __init__(
         self,
         source: Iterable[S] | AsyncIterable[S],
-        work: Callable[[Held[S]], Awaitable[R]],
-        unsent: Callable[[Held[S], LeadSquaredError], R] | None = None,
+        work: Callable[[Held[S]], Awaitable[R | Sequence[R]]],
+        unsent: Callable[[Held[S], LeadSquaredError], R | Sequence[R]] | None = None,
         *,
         concurrency: int,
         name: str,
     ) -> None:
         if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError("concurrency has to be a whole number of at least 1")
-        if not isinstance(source, Iterable | AsyncIterable) or isinstance(source, str | bytes | Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError(f"{name} takes an iterable or asynchronous iterable of many")
+        _check_source(source, name)
         self._source = source
-        self._work: Callable[[Held[Any]], Awaitable[R]] = work
-        self._unsent: Callable[[Held[Any], LeadSquaredError], R] | None = unsent
+        self._work: Callable[[Held[Any]], Awaitable[R | Sequence[R]]] = work
+        self._unsent: Callable[[Held[Any], LeadSquaredError], R | Sequence[R]] | None = unsent
         self._name = name
         self._room = asyncio.Semaphore(concurrency)
         self._held: dict[asyncio.Task[None], Held[Any]] = {}
-        self._results: deque[R] = deque()
+        self._results: deque[tuple[R, bool]] = deque()
         self._news = asyncio.Event()
         self._failure: BaseException | None = None
         self._puller: asyncio.Task[None] | None = None
@@ -169,8 +221,10 @@ class Results(Generic[R]):
             if self._puller is None or self._is_left:
                 raise ClientClosed(f"{self._name}: results are read inside the `async with` block")
             if self._results:
-                self._room.release()
-                return self._results.popleft()
+                result, is_last = self._results.popleft()
+                if is_last:
+                    self._room.release()
+                return result
             if self._puller.done() and not self._held:
                 failure, self._failure = self._failure, None
                 raise StopAsyncIteration if failure is None else failure
@@ -201,19 +255,26 @@ class Results(Generic[R]):
 
     def _begin(self, held: Held[Any]) -> None:
         if self._unsent is not None and isinstance(self._failure, LeadSquaredError):
-            self._results.append(self._unsent(held, self._failure))
+            self._add(self._unsent(held, self._failure))
             return
         task = asyncio.create_task(self._one(held), name=f"leadsquared_async {self._name} {held.index}")
         self._held[task] = held
         task.add_done_callback(self._ended)
 
     async def _one(self, held: Held[Any]) -> None:
-        result = await self._work(held)
-        self._results.append(result)
-        error = result.error
-        if error is not None and _meets_all(error):
-            held.sent = True  # this one has its result
-            self._stop(error)
+        errors = [result.error for result in self._add(await self._work(held))]
+        for error in errors:
+            if error is not None and _meets_all(error):
+                held.sent = True  # this one has its results
+                self._stop(error)
+                return
+
+    def _add(self, outcome: R | Sequence[R]) -> Sequence[R]:
+        """Keep the results of an item for whoever takes them; with the last of them there is room again."""
+        results = outcome if isinstance(outcome, Sequence) else [outcome]
+        self._results += [(result, False) for result in results[:-1]]
+        self._results.append((results[-1], True))
+        return results
 
     def _stop(self, error: LeadSquaredError) -> None:
         """Send nothing more; what was pulled gets its result all the same."""
@@ -236,7 +297,7 @@ class Results(Generic[R]):
         self._news.set()
         if task.cancelled():
             if held.stopped_by is not None and self._unsent is not None:
-                self._results.append(self._unsent(held, held.stopped_by))
+                self._add(self._unsent(held, held.stopped_by))
             elif not self._is_left:
                 self._break_off(asyncio.CancelledError())
         elif (error := task.exception()) is not None:
@@ -245,17 +306,21 @@ class Results(Generic[R]):
 
     def _tell_untaken(self) -> None:
         """The block was left before these were taken: what became of them stands in the log."""
-        for result in self._results:
-            if isinstance(result, CaptureResult):
+        for result, _ in self._results:
+            if not isinstance(result, WaitResult):
                 _tell(result, self._name)
 
 
-def _tell(result: CaptureResult, name: str) -> None:
+def _tell(result: CaptureResult | SubmissionResult | BulkResult, name: str) -> None:
     """Tell of a lead that was accepted, or may have been."""
-    receipt, error = result.receipt, result.error
+    error = result.error
+    receipt = None if isinstance(result, BulkResult) else result.receipt
     if receipt is not None:
         request_id, delivery = receipt.request_id, Delivery.ACCEPTED
         what = f"was accepted, RequestID {request_id}"
+    elif error is None and isinstance(result, BulkResult):
+        request_id, delivery = None, Delivery.ACCEPTED
+        what = f"is lead {result.lead_id}"
     elif error is not None and error.delivery is Delivery.UNKNOWN:
         request_id, delivery = None, error.delivery
         what = f"failed with {type(error).__name__}; it may have arrived"
@@ -299,3 +364,59 @@ class _Stepping(Generic[S]):
         for item in self._items:
             return item
         raise StopAsyncIteration
+
+
+class Chunk(Generic[S]):
+    """Some items in a row, which share a call.
+
+    Attributes:
+        first: the place of the first in the source.
+        items: them; at least one.
+    """
+
+    __slots__ = ("first", "items")  # and a repr that shows none of them
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.items: list[S] = []
+
+
+class Chunks(Generic[S]):
+    """A source, cut into chunks. What it gave before it failed, or was cancelled, comes as a last chunk.
+
+    Args:
+        source: of items.
+        size: items in a chunk, at most.
+        name: of the operation, for errors.
+
+    Raises:
+        ConfigurationError: it is no source.
+    """
+
+    def __init__(self, source: Iterable[S] | AsyncIterable[S], size: int, name: str) -> None:
+        _check_source(source, name)
+        self._source = source
+        self._size = size
+        self._next = 0
+        self._end: BaseException | None = None
+
+    def __aiter__(self) -> AsyncIterator[Chunk[S]]:
+        self._items = aiter(asynchronous(self._source))
+        return self
+
+    async def __anext__(self) -> Chunk[S]:
+        chunk = Chunk[S](self._next)
+        try:
+            while self._end is None and len(chunk.items) < self._size:
+                chunk.items.append(await anext(self._items))
+        except (Exception, asyncio.CancelledError) as end:
+            self._end = end
+        self._next += len(chunk.items)
+        if not chunk.items and self._end is not None:
+            raise self._end
+        return chunk
+
+
+def _check_source(source: object, name: str) -> None:
+    if not isinstance(source, Iterable | AsyncIterable) or isinstance(source, str | bytes | Mapping):
+        raise ConfigurationError(f"{name} takes an iterable or asynchronous iterable of many")

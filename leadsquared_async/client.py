@@ -3,37 +3,54 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self
+from collections.abc import AsyncIterable, Awaitable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
+from leadsquared_async.batch import Results, SubmissionResult
 from leadsquared_async.config import (
     NOT_GIVEN,
     Credentials,
     CredentialsProvider,
+    KeysIn,
     NotGiven,
     RateLimit,
     RetryPolicy,
     Secret,
+    checked_keys_in,
+    checked_limit,
+    checked_paths,
     credentials_from,
     hosts_from,
     rate_limit_from,
     seconds,
 )
 from leadsquared_async.errors import ClientClosed, ConfigurationError
-from leadsquared_async.operations import Repeat
+from leadsquared_async.models import Receipt
+from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Keys, Repeat
+from leadsquared_async.resources.activities import Activities
+from leadsquared_async.resources.bulk import Bulk
+from leadsquared_async.resources.calls import Calls
+from leadsquared_async.resources.door import Door, Normalize
+from leadsquared_async.resources.fields import FieldCache, Fields, Validate, Validation
 from leadsquared_async.resources.leads import Leads
+from leadsquared_async.resources.opportunities import Opportunities
+from leadsquared_async.resources.resource import Parts
+from leadsquared_async.resources.submit import CONCURRENCY, submit, submit_many
 from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.call import Call, Host, Keys, Settings, json_content, json_values
+from leadsquared_async.sending.call import Call, Host, Settings, json_content
 from leadsquared_async.sending.replies import Expect
 from leadsquared_async.sending.sealing import sealed, sealed_init
 from leadsquared_async.sending.session import Options, Sender, Session, Snapshot
+from leadsquared_async.submissions import Submission, private_values
 from leadsquared_async.tracking import Trackers
 
 if TYPE_CHECKING:
     import httpx
     from aiolimiter import AsyncLimiter
 
-__all__ = ["LeadSquared", "parts_of"]
+    from leadsquared_async.resources.verification import Verification
+
+__all__ = ["LeadSquared", "examined", "parts_of"]
 
 GRACE = 8.0
 LONGEST_PATH = 2000
@@ -56,15 +73,27 @@ class LeadSquared:
         region: "in21", "us11" or "sg"; else LEADSQUARED_REGION.
         host: any other asynchronous host: scheme, host and port; else LEADSQUARED_HOST. Plain http:// for
             loopback only.
-        sync_host: the synchronous host; follows from the region.
+        sync_host: the synchronous host, for lead fields and bulk; else LEADSQUARED_SYNC_HOST; follows from
+            the region.
         rate_limit: what the account may do; else LEADSQUARED_RATE_LIMIT, such as "10/5"; else 25 calls in
             5 seconds.
+        bulk_limit: what the account may do in bulk calls, which are counted apart; by default 1 in 5 seconds.
         retry: when a call is made again.
         timeout: seconds for one attempt, whatever the server drips.
         deadline: seconds for a whole call, the wait for a token included; None for no bound. A form handler
             sets 10.
         limiter: an `aiolimiter.AsyncLimiter` that you share with other code; every attempt passes it too.
         transport: an httpx transport of yours (proxy, TLS, one pool for many accounts); it is not closed.
+        validate: what to do with a lead that LeadSquared would refuse, by the account's own lead fields:
+            "off" sends it, "strict" raises `InvalidLead`, "drop" leaves out attributes that the account does
+            not have and names them on the receipt. Where the fields cannot be had, leads go unchecked.
+        fields_ttl: seconds for which lead fields are taken for current.
+        normalize: your own change to every lead, before it is checked, told apart from others and sent: a
+            function from a lead to a lead.
+        paths: paths of operations that are others on your account than in the table of operations, by name:
+            {"leads.update status": "/..."}.
+        keys_in: where the access key and the secret key go: the "query", as documented, or "headers", as the
+            synchronous API recommends and nobody has confirmed for the asynchronous one.
         name: a label for log lines and errors.
 
     Raises:
@@ -83,11 +112,17 @@ class LeadSquared:
         host: str | None = None,
         sync_host: str | None = None,
         rate_limit: RateLimit | None = None,
+        bulk_limit: RateLimit | None = None,
         retry: RetryPolicy | None = None,
         timeout: float = 30.0,
         deadline: float | None = 600.0,
         limiter: AsyncLimiter | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        validate: Validate = "off",
+        fields_ttl: float = 3600.0,
+        normalize: Normalize | None = None,
+        paths: Mapping[str, str] | None = None,
+        keys_in: KeysIn = "query",
         name: str | None = None,
     ) -> None:
         if credentials is None:
@@ -103,6 +138,9 @@ class LeadSquared:
                 hosts=hosts_from(host, sync_host, region, os.environ),
                 credentials=credentials,
                 rate_limit=rate_limit_from(rate_limit, os.environ),
+                bulk_limit=checked_limit("bulk_limit", bulk_limit or RateLimit(1, per=5.0)),
+                paths=checked_paths(paths or {}, _call_names()),
+                keys_in=checked_keys_in(keys_in),
                 limiter=None if limiter is None else _checked_limiter(limiter),
                 transport=None if transport is None else _checked_transport(transport),
                 name=name,
@@ -115,12 +153,107 @@ class LeadSquared:
             retry=_checked_retry(retry or RetryPolicy()),
         )
         self._trackers = Trackers(self._sender)
+        self._fields = FieldCache(self._sender, seconds("fields_ttl", fields_ttl))
+        self._door = Door(_checked_normalize(normalize), self._validation(validate))
         self._derived = False
 
     @property
     def leads(self) -> Leads:
-        """Capture leads and follow them."""
-        return Leads(self._sender, self._trackers)
+        """Capture and update leads, and follow them."""
+        return Leads(self._parts)
+
+    @property
+    def activities(self) -> Activities:
+        """Post activities on leads."""
+        return Activities(self._parts)
+
+    @property
+    def opportunities(self) -> Opportunities:
+        """Capture and update opportunities."""
+        return Opportunities(self._parts)
+
+    @property
+    def calls(self) -> Calls:
+        """Log telephone calls."""
+        return Calls(self._parts)
+
+    @property
+    def bulk(self) -> Bulk:
+        """Create and update leads, 25 in a call."""
+        return Bulk(self._sender, self._door)
+
+    @property
+    def fields(self) -> Fields:
+        """The lead fields that the account has."""
+        return Fields(self._fields)
+
+    @sealed
+    async def verify(self, *, fields: Collection[str] = ()) -> Verification:
+        """See whether the account can be used, as at the start of a program: by calls that change nothing.
+
+        Looked at are the host and the x-api-key, the access and secret key, the region, and the lead fields
+        that are named. A server that does not answer stands in the report; what the account's owner has to
+        mend is raised.
+
+        Args:
+            fields: schema names that leads will have.
+
+        Raises:
+            LeadSquaredError: the account's fault: keys, region, or fields that it does not have.
+        """
+        report = await examined(self, fields)
+        report.raise_for_account()
+        return report
+
+    @sealed
+    async def submit(
+        self,
+        submission: Submission,
+        *,
+        lane: Lane | None = None,
+        deadline: float | NotGiven | None = NOT_GIVEN,
+    ) -> Receipt:
+        """Hand over any submission, and return LeadSquared's receipt for it.
+
+        Args:
+            submission: made by a function of `leadsquared_async.submissions`.
+            lane: who goes first; by default INTERACTIVE, as for a form.
+            deadline: seconds for the whole call; by default the client's.
+
+        Raises:
+            InvalidLead: naming what cannot be sent; nothing was.
+            LeadSquaredError: it did not succeed; `delivery` says whether it may have arrived.
+        """
+        sender = self._sender.until(deadline)
+        return await submit(sender, self._door, submission, sender.lane(lane, Lane.INTERACTIVE))
+
+    def submit_many(
+        self,
+        submissions: Iterable[Submission] | AsyncIterable[Submission],
+        *,
+        lane: Lane | None = None,
+        concurrency: int = CONCURRENCY,
+    ) -> Results[SubmissionResult]:
+        """Hand over any number of submissions of any operations, as `leads.capture_many` does with leads.
+
+        Args:
+            submissions: made by functions of `leadsquared_async.submissions`.
+            lane: by default BATCH, which leaves room for forms.
+            concurrency: submissions pulled and not yet taken as results, at most.
+
+        Raises:
+            ConfigurationError: an argument cannot be right.
+        """
+        return submit_many(
+            self._sender,
+            self._door,
+            submissions,
+            submission=lambda submission: submission,
+            result=SubmissionResult,
+            lane=self._sender.lane(lane, Lane.BATCH),
+            concurrency=concurrency,
+            name="submit_many",
+        )
 
     def with_options(
         self,
@@ -145,6 +278,8 @@ class LeadSquared:
         copy = object.__new__(LeadSquared)
         copy._session = self._session
         copy._trackers = self._trackers
+        copy._door = self._door
+        copy._fields = self._fields
         copy._settings = Settings(
             lane=mine.lane if lane is None else lane,
             deadline=mine.deadline if isinstance(deadline, NotGiven) else _checked_deadline(deadline),
@@ -207,7 +342,7 @@ class LeadSquared:
             path=path,
             query=_checked_query(query or {}),
             content=None if json is None else json_content(json),
-            private=(*(query or {}).values(), *json_values(json)),
+            private=(*(query or {}).values(), *private_values(json)),
             host=Host.ASYNC if host == "async" else Host.SYNC,
             keys=Keys.ALL if keys == "all" else Keys.API_KEY,
             expect=Expect.JSON,
@@ -236,6 +371,7 @@ class LeadSquared:
                 "this is a copy made by with_options(): close the client that it was made from"
             )
         await self._trackers.aclose()
+        await self._fields.aclose()
         await self._session.aclose(grace)
 
     async def __aenter__(self) -> Self:
@@ -258,10 +394,44 @@ class LeadSquared:
     def _sender(self) -> Sender:
         return Sender(self._session, self._settings)
 
+    def _validation(self, mode: Validate) -> Validation | None:
+        if mode not in get_args(Validate):
+            raise ConfigurationError('validate has to be "off", "strict" or "drop"')
+        if mode == "off":
+            return None
+        if self._session.options.hosts.sync_host is None:
+            raise ConfigurationError(
+                f'validate="{mode}" asks the synchronous host for the lead fields, and none is known: pass '
+                "region= or sync_host="
+            )
+        return Validation(self._fields, mode)
 
-def parts_of(client: LeadSquared) -> tuple[Sender, Trackers]:
-    """What the rest of the package builds on: the client's way out, and its trackers."""
-    return client._sender, client._trackers  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    @property
+    def _parts(self) -> Parts:
+        return Parts(self._sender, self._trackers, self._door)
+
+
+def examined(client: LeadSquared, fields: Collection[str]) -> Awaitable[Verification]:
+    """What `verify` finds, with what it would raise standing in the report."""
+    from leadsquared_async.resources.verification import examine  # noqa: PLC0415 - most never ask
+
+    return examine(client._sender, client.leads, client.fields, fields)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def parts_of(client: LeadSquared) -> Parts:
+    """What the rest of the package builds on."""
+    return client._parts  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def _call_names() -> tuple[str, ...]:
+    of_the_table = (f"{name}{kind}" for name in OPERATIONS for kind in ("", " status", " metrics"))
+    return (*of_the_table, BULK_CREATE_OR_UPDATE.name)
+
+
+def _checked_normalize(normalize: Normalize | None) -> Normalize | None:
+    if normalize is not None and not callable(normalize):  # pyright: ignore[reportUnnecessaryComparison]
+        raise ConfigurationError("normalize has to be a function from a lead to a lead")
+    return normalize
 
 
 def _checked_deadline(deadline: float | None) -> float | None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import ip_address
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 from urllib.parse import quote, urlsplit
 
 from leadsquared_async.errors import ConfigurationError
@@ -21,6 +21,7 @@ __all__ = [
     "NOT_GIVEN",
     "Credentials",
     "CredentialsProvider",
+    "KeysIn",
     "NotGiven",
     "RateLimit",
     "RetryPolicy",
@@ -33,8 +34,13 @@ ENVIRONMENT = {
     "api_key": "LEADSQUARED_API_KEY",
     "region": "LEADSQUARED_REGION",
     "host": "LEADSQUARED_HOST",
+    "sync_host": "LEADSQUARED_SYNC_HOST",
     "rate_limit": "LEADSQUARED_RATE_LIMIT",
 }
+
+
+KeysIn = Literal["query", "headers"]
+"""Where the access key and the secret key of a call go."""
 
 
 class NotGiven(Enum):
@@ -203,6 +209,7 @@ def hosts_from(
     if host is None and region is None:
         # Set to nothing is as good as not set: a compose file passes on what nobody has filled in.
         host, region = environ.get(ENVIRONMENT["host"]) or None, environ.get(ENVIRONMENT["region"])
+        sync_host = sync_host or environ.get(ENVIRONMENT["sync_host"]) or None
     regional = _region(region) if region else None
     if regional is not None:
         host = regional.host if host is None else host
@@ -331,9 +338,54 @@ def rate_limit_from(rate_limit: RateLimit | None, environ: Mapping[str, str]) ->
     if rate_limit is None:
         text = environ.get(ENVIRONMENT["rate_limit"])
         return RateLimit.parse(text) if text else RateLimit(25, per=5.0)
-    if not isinstance(rate_limit, RateLimit):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError("rate_limit has to be a RateLimit, such as RateLimit(25, per=5.0)")
-    return rate_limit
+    return checked_limit("rate_limit", rate_limit)
+
+
+def checked_limit(option: str, limit: RateLimit) -> RateLimit:
+    """Check that it is a limit.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if not isinstance(limit, RateLimit):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(f"{option} has to be a RateLimit, such as RateLimit(25, per=5.0)")
+    return limit
+
+
+def checked_paths(paths: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
+    """Check paths that are given instead of those of the table of operations.
+
+    Args:
+        paths: by the name of the call, such as "activities.create status".
+        names: of all calls.
+
+    Raises:
+        ConfigurationError: there is no such call, or it is no path.
+    """
+    if not isinstance(paths, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError('paths has to be a mapping, such as {"leads.update status": "/lead/status"}')
+    for name, path in paths.items():
+        if name not in names:
+            raise ConfigurationError(
+                f"paths: it is keyed by the name of an operation, or that and status or metrics, such as "
+                f'"leads.update status"; the names are {", ".join(names)}'
+            )
+        if not isinstance(path, str) or not re.fullmatch(r"/[!-\"$->@-~]{0,500}", path):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(
+                f"paths: that of {name} has to start with a slash, and hold ASCII without blank, ? and #"
+            )
+    return dict(paths)
+
+
+def checked_keys_in(keys_in: KeysIn) -> KeysIn:
+    """Check where keys are to go.
+
+    Raises:
+        ConfigurationError: it is neither of the two.
+    """
+    if keys_in not in get_args(KeysIn):
+        raise ConfigurationError('keys_in has to be "query" or "headers"')
+    return keys_in
 
 
 @dataclass(frozen=True, slots=True)

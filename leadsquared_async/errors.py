@@ -29,6 +29,7 @@ __all__ = [
     "InvalidLead",
     "KeyReused",
     "LeadSquaredError",
+    "NoSuchPath",
     "NotFound",
     "OutboxError",
     "OutboxFull",
@@ -221,7 +222,11 @@ class Forbidden(APIError):
 
 
 class NotFound(APIError):
-    """The path does not exist on this host (404, or "Missing Authentication Token")."""
+    """LeadSquared knows no such request, or no such path (404)."""
+
+
+class NoSuchPath(NotFound):
+    """The path does not exist on this host (the gateway's "Missing Authentication Token")."""
 
 
 class Rejected(APIError):

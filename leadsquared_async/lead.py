@@ -1,4 +1,4 @@
-"""A lead as the caller has it, into the attribute pairs that LeadSquared takes; or a refusal that names it.
+"""What the caller has, into what LeadSquared takes: leads, details and fields; or a refusal that names them.
 
 Pure. Nothing is guessed: what cannot be written without losing or changing something raises `InvalidLead`.
 No value stands in any message, and a key only if it looks like a schema name.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -19,7 +19,17 @@ from uuid import UUID
 
 from leadsquared_async.errors import ConfigurationError, InvalidLead
 
-__all__ = ["EncodedLead", "decode", "encode", "identity_of", "update_behavior_query"]
+__all__ = [
+    "EncodedLead",
+    "encode",
+    "encode_details",
+    "fields_of",
+    "identity_of",
+    "json_of",
+    "lead_of",
+    "text_of",
+    "update_behavior_query",
+]
 
 SEARCH_BY = "SearchBy"
 IDENTIFIERS = frozenset({"ProspectID", "EmailAddress", "Phone"})
@@ -31,6 +41,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 # Made once: `json.dumps` would make one each time.
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01]) ([01]\d|2[0-3]):[0-5]\d:[0-5]\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +49,27 @@ class EncodedLead:
     """A lead ready to be sent.
 
     Attributes:
-        content: the JSON body.
+        pairs: Attribute and Value of each attribute, SearchBy last.
         identified: whether LeadSquared can match it to a lead it has, so that sending it twice makes one.
         identity: whose lead it is, as schema name and value: of SearchBy, else ProspectID, else EmailAddress,
             else Phone.
         values: every value in it, so that they can be masked where LeadSquared repeats them.
     """
 
-    content: bytes = field(repr=False)
+    pairs: list[dict[str, Any]] = field(repr=False)
     identified: bool
     identity: tuple[str, str] | None = field(repr=False)
     values: tuple[str, ...] = field(repr=False)
+
+    @property
+    def content(self) -> bytes:
+        """The pairs as a JSON body."""
+        return json_of(self.pairs)
+
+
+def json_of(value: object) -> bytes:
+    """JSON as it goes out: no blanks, UTF-8."""
+    return _JSON.encode(value).encode()
 
 
 def encode(lead: Mapping[str, Any], *, search_by: str | None = None) -> EncodedLead:
@@ -68,7 +89,7 @@ def encode(lead: Mapping[str, Any], *, search_by: str | None = None) -> EncodedL
     for name, value in _attributes(lead, within=None):
         if _is_field_set(value):
             fields = [
-                {"Attribute": inner, "Value": _text(inner_value, f"{name}.{inner}")}
+                {"Attribute": inner, "Value": text_of(inner_value, f"{name}.{inner}")}
                 for inner, inner_value in _attributes(value, within=name)
             ]
             if not fields:
@@ -78,7 +99,7 @@ def encode(lead: Mapping[str, Any], *, search_by: str | None = None) -> EncodedL
             pairs.append({"Attribute": name, "Value": "", "Fields": fields})
             given[name] = ""
         else:
-            given[name] = _text(value, name)
+            given[name] = text_of(value, name)
             pairs.append({"Attribute": name, "Value": given[name]})
     pairs = [pair for pair in pairs if pair["Attribute"] != SEARCH_BY]
     if not pairs:
@@ -87,7 +108,7 @@ def encode(lead: Mapping[str, Any], *, search_by: str | None = None) -> EncodedL
     if matched_by is not None:
         pairs.append({"Attribute": SEARCH_BY, "Value": matched_by})
     return EncodedLead(
-        content=_JSON.encode(pairs).encode(),
+        pairs=pairs,
         identified=_is_identified(given, matched_by),
         identity=_identity(given, matched_by),
         values=tuple(_values(pairs)),
@@ -106,14 +127,99 @@ def _is_identified(given: Mapping[str, str], matched_by: str | None) -> bool:
     return bool(present) and not {"ProspectID", "EmailAddress"} <= present
 
 
-def decode(content: bytes) -> dict[str, Any]:
-    """The mapping that `encode` makes the same content of: all values are strings, SearchBy among them."""
+def lead_of(pairs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The mapping that `encode` makes the same pairs of: all values are strings, SearchBy among them."""
     return {
         pair["Attribute"]: {entry["Attribute"]: entry["Value"] for entry in pair["Fields"]}
         if "Fields" in pair
         else pair["Value"]
-        for pair in json.loads(content)
+        for pair in pairs
     }
+
+
+def encode_details(
+    details: Mapping[str, Any],
+    *,
+    integers: frozenset[str],
+    dates: frozenset[str],
+    set_entry: str = "Attribute",
+) -> dict[str, Any]:
+    """Encode what is beside a lead, such as an activity: text, flags, `Fields` by schema name.
+
+    Args:
+        details: name to value; None leaves a detail out, a bool stays one, `Fields` is a mapping.
+        integers: the names whose values are whole numbers.
+        dates: the names whose values are moments: aware datetimes, or UTC written YYYY-MM-DD HH:MM:SS.
+        set_entry: what the names of a field set and of its entries stand under.
+
+    Raises:
+        InvalidLead: naming the detail, what is wrong with it and what to do.
+    """
+    encoded: dict[str, Any] = {}
+    for name, value in _attributes(details, within=None):
+        if name == "Fields":
+            if fields := _schema_fields(value, set_entry):
+                encoded[name] = fields
+        elif name in integers:
+            encoded[name] = _integer(value, name)
+        elif name in dates:
+            encoded[name] = _moment(value, name)
+        elif isinstance(value, bool):
+            encoded[name] = value
+        else:
+            encoded[name] = text_of(value, name)
+    return encoded
+
+
+def _schema_fields(fields: object, set_entry: str) -> list[dict[str, Any]]:
+    """The fields of an activity or an opportunity."""
+    if not _is_field_set(fields):
+        raise InvalidLead(
+            f"Fields: a mapping from schema name to value, not {_type(fields)}", attribute="Fields"
+        )
+    entries: list[dict[str, Any]] = []
+    for name, value in _attributes(fields, within="Fields"):
+        if _is_field_set(value):
+            inner = [
+                {set_entry: entry, "Value": text_of(entry_value, f"Fields.{name}.{entry}")}
+                for entry, entry_value in _attributes(value, within=f"Fields.{name}")
+            ]
+            entries.append({set_entry: name, "Value": "", "Fields": inner})
+        else:
+            entries.append({"SchemaName": name, "Value": text_of(value, f"Fields.{name}")})
+    return entries
+
+
+def fields_of(entries: Iterable[Mapping[str, Any]], set_entry: str) -> dict[str, Any]:
+    """The mapping that `encode_details` makes the same `Fields` of."""
+    fields: dict[str, Any] = {}
+    for entry in entries:
+        if "Fields" in entry:
+            fields[entry[set_entry]] = {inner[set_entry]: inner["Value"] for inner in entry["Fields"]}
+        else:
+            fields[entry["SchemaName"]] = entry["Value"]
+    return fields
+
+
+def _integer(value: object, name: str) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,9}\s*", value, re.ASCII):
+        return int(value)
+    raise InvalidLead(
+        f"{name}: a whole number, such as 201, not {_type(value)}; LeadSquared shows the codes beside its "
+        "activity and opportunity types",
+        attribute=name,
+    )
+
+
+def _moment(value: object, name: str) -> str:
+    text = text_of(value, name)
+    if not _DATE.fullmatch(text):
+        raise InvalidLead(
+            f"{name}: an aware datetime, or UTC written YYYY-MM-DD HH:MM:SS and nothing else", attribute=name
+        )
+    return text
 
 
 def identity_of(name: str, value: str) -> tuple[str, str] | None:
@@ -181,8 +287,12 @@ def _place(position: int, within: str | None) -> str:
     return f"attribute {position}" + (f" of {within}" if within else "")
 
 
-def _text(value: object, name: str) -> str:
-    """The value as the string that LeadSquared takes."""
+def text_of(value: object, name: str) -> str:
+    """The value as the string that LeadSquared takes.
+
+    Raises:
+        InvalidLead: it has no one spelling.
+    """
     if isinstance(value, Enum):
         value = value.value
     if isinstance(value, str):

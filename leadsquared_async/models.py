@@ -23,12 +23,16 @@ class Receipt:
         attempts: how many attempts it took.
         waited: seconds spent waiting for a token of the limit and between attempts.
         reference: the caller's own id, as it was passed.
+        operation: what was accepted, such as "leads.capture".
+        dropped: attributes that the account does not have and that were left out, with `validate="drop"`.
     """
 
     request_id: str
     attempts: int
     waited: float
     reference: str | None = None
+    operation: str = "leads.capture"
+    dropped: tuple[str, ...] = ()
 
 
 class RequestState(StrEnum):
@@ -53,6 +57,8 @@ class RequestStatus:
         reason: LeadSquared's own words on it; may hold personal data.
         lead_id: the lead it made or changed, once it succeeded (the answer's RelatedId).
         activity_id: the activity it posted, once it succeeded (the answer's Id).
+        opportunity_id: the opportunity it made or found, once it succeeded (CreatedOpportunityId, else
+            ConflictedOpportunityId).
         created: whether the lead is new; None while that is not known.
         task_type: LeadSquared's name of the operation.
         message: the decoded answer of the processing; may hold personal data.
@@ -66,6 +72,7 @@ class RequestStatus:
     reason: str | None = field(default=None, repr=False)
     lead_id: str | None = None
     activity_id: str | None = None
+    opportunity_id: str | None = None
     created: bool | None = None
     task_type: str | None = None
     message: Any = field(default=None, repr=False)
@@ -90,7 +97,7 @@ class RequestStatus:
         refused = _is_error(field_of(message, "Status")) or field_of(message, "ExceptionType") is not None
         if state is RequestState.SUCCEEDED and refused:
             state, reason = RequestState.FAILED, _refusal(message) or reason
-        answer = field_of(message, "Message") if state is RequestState.SUCCEEDED else None
+        answer = _answer(message) if state is RequestState.SUCCEEDED else None
         created = field_of(answer, "IsCreated")
         failed_for_good = state is RequestState.FAILED and _settled(raw_state, reason)
         return cls(
@@ -99,8 +106,10 @@ class RequestStatus:
             raw_state=raw_state,
             is_final=state is RequestState.SUCCEEDED or failed_for_good,
             reason=reason,
-            lead_id=_text(field_of(answer, "RelatedId")),
+            lead_id=_text(field_of(answer, "RelatedId")) or _text(field_of(answer, "RelatedProspectId")),
             activity_id=_text(field_of(answer, "Id")),
+            opportunity_id=_text(field_of(answer, "CreatedOpportunityId"))
+            or _text(field_of(answer, "ConflictedOpportunityId")),
             created=created if isinstance(created, bool) else None,
             task_type=_text(field_of(task, "TaskType")),
             message=message,
@@ -114,6 +123,12 @@ _STATES = {
     "failure": RequestState.FAILED,
     "error": RequestState.FAILED,
 }
+
+
+def _answer(message: object) -> object:
+    """What the synchronous API would have answered; that of opportunities is not wrapped as others are."""
+    inner = field_of(message, "Message")
+    return cast("object", inner) if isinstance(inner, dict) else message
 
 
 def _settled(raw_state: str, reason: str | None) -> bool:

@@ -21,6 +21,7 @@ def client_of(sandbox: Sandbox, **options: Any) -> LeadSquared:
         ConfigurationError: an option cannot be right.
         RuntimeError: the sandbox is not running.
     """
+    options.setdefault("sync_host", sandbox.url)
     return LeadSquared(
         access_key=sandbox.access_key,
         secret_key=sandbox.secret_key,

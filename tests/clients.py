@@ -16,13 +16,14 @@ LEAD = {"FirstName": "Bret", "EmailAddress": "bret.lee@example.com"}
 
 def client_of(sandbox: Sandbox, **options: Any) -> LeadSquared:
     """A client of a sandbox on a socket."""
-    return LeadSquared(**{**KEYS, "host": sandbox.url, **options})
+    return LeadSquared(**{**KEYS, "host": sandbox.url, "sync_host": sandbox.url, **options})
 
 
 def virtual_client(account: Account, **options: Any) -> tuple[LeadSquared, SandboxTransport]:
     """A client of a sandbox without a socket, for a loop with a virtual clock."""
     transport = SandboxTransport(account)
-    options = {"transport": transport, "host": "https://sandbox.invalid", **options}
+    host = "https://sandbox.invalid"
+    options = {"transport": transport, "host": host, "sync_host": host, **options}
     return LeadSquared(**{**KEYS, **options}), transport
 
 

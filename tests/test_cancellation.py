@@ -23,6 +23,7 @@ from leadsquared_async import (
     RetryPolicy,
 )
 from leadsquared_async.sandbox import Account, Faults
+from leadsquared_async.sending.call import Limit
 from tests import virtual
 from tests.clients import KEYS, LEAD, virtual_client
 
@@ -245,8 +246,7 @@ def test_an_exchange_that_is_cancelled_before_its_first_step_gives_its_token_bac
 
 def in_the_tick_of_the_next_grant(lsq: LeadSquared, act: Callable[[], object], *, before: bool) -> None:
     """Do something in the very tick in which the bucket's timer grants a token, before or after the grant."""
-    bucket = lsq._session.pipeline().bucket
-    assert bucket is not None
+    bucket = lsq._session.pipeline().buckets[Limit.CALLS]
     wake = bucket._wake
 
     def patched() -> None:

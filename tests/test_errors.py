@@ -46,6 +46,7 @@ BadRequest: APIError
 AuthenticationFailed: APIError
 Forbidden: APIError
 NotFound: APIError
+NoSuchPath: NotFound
 Rejected: APIError
 RateLimited: APIError
 QuotaExceeded: RateLimited
@@ -183,6 +184,7 @@ RESULTS = [
             granted=5,
             refused=6,
         ),
+        bulk_limit=None,
         abandoned=0,
     ),
 ]

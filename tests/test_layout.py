@@ -19,6 +19,7 @@ LAYERS = [
     {"models"},
     {"errors"},  # one of them carries a status
     {"config", "lead", "operations"},
+    {"submissions", "fields", "phones"},
     {"sending"},
     {"batch", "tracking"},
     {"resources"},

@@ -185,7 +185,8 @@ def test_with_options_is_in_step_with_the_constructor() -> None:
     init = inspect.signature(LeadSquared.__init__).parameters
     copy = inspect.signature(LeadSquared.with_options).parameters
     account = {"access_key", "secret_key", "api_key", "credentials", "region", "host", "sync_host"}
-    account |= {"rate_limit", "limiter", "transport", "name"}
+    account |= {"rate_limit", "bulk_limit", "limiter", "transport", "name"}
+    account |= {"validate", "fields_ttl", "normalize", "paths", "keys_in"}
     assert set(init) - set(copy) == account
     assert set(copy) - set(init) == {"lane"}
     for name in set(init) & set(copy) - {"self"}:

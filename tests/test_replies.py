@@ -20,6 +20,7 @@ from leadsquared_async import (
     Fault,
     Forbidden,
     LeadSquaredError,
+    NoSuchPath,
     NotFound,
     QuotaExceeded,
     RateLimited,
@@ -75,7 +76,8 @@ throttled = (RateLimited, Delivery.REJECTED, None, Again.YES)
 quota = (QuotaExceeded, Delivery.REJECTED, Fault.ACCOUNT, Again.NO)
 keys = (AuthenticationFailed, Delivery.REJECTED, Fault.ACCOUNT, Again.NO)
 forbidden = (Forbidden, Delivery.REJECTED, Fault.ACCOUNT, Again.NO)
-no_path = (NotFound, Delivery.REJECTED, Fault.ACCOUNT, Again.NO)
+not_found = (NotFound, Delivery.REJECTED, Fault.ACCOUNT, Again.NO)
+no_path = (NoSuchPath, Delivery.REJECTED, Fault.ACCOUNT, Again.NO)
 host = (APIError, Delivery.REJECTED, Fault.ACCOUNT, Again.NO)
 body = (BadRequest, Delivery.REJECTED, Fault.LEAD, Again.NO)
 failed = (ServerError, Delivery.UNKNOWN, Fault.SERVER, Again.YES)
@@ -128,8 +130,8 @@ TABLE = [
     (403, NO_TOKEN, no_path),
     (200, NO_TOKEN, no_path),
     (401, NO_TOKEN, no_path),
-    (404, "", no_path),
-    (404, UNKNOWN_FIELD, no_path),
+    (404, "", not_found),
+    (404, UNKNOWN_FIELD, not_found),
     (415, MESSAGE % "Unsupported Media Type", host),
     *[(status, "", host) for status in (300, 301, 302, 399)],
     (308, ACCEPTED, host),
@@ -212,7 +214,7 @@ def test_what_an_answer_means(status: int, content: str, row: Any) -> None:
         (200, UNKNOWN_FIELD, lead),
         (200, LIMIT, throttled),
         (200, QUOTA, quota),
-        (404, "", no_path),
+        (404, "", not_found),
         (500, "", failed),
         (302, "", host),
     ],

@@ -29,9 +29,9 @@ from leadsquared_async import (
     StillProcessing,
 )
 from leadsquared_async.lead import encode
-from leadsquared_async.operations import Repeat
+from leadsquared_async.operations import Keys, Repeat
 from leadsquared_async.sandbox import Account
-from leadsquared_async.sending.call import Call, Keys
+from leadsquared_async.sending.call import Call
 from leadsquared_async.sending.keyed import Attached
 from leadsquared_async.sending.replies import Expect, Reply, classify
 from tests import virtual
@@ -62,7 +62,7 @@ OBJECTS: dict[str, Callable[[], object]] = {
     "Credentials": lambda: CREDENTIALS,
     "Secret": lambda: CREDENTIALS.secret_key,
     "Call": lambda: CALL,
-    "Attached": lambda: Attached(CREDENTIALS, Keys.ALL, CALL.query, CALL.private),
+    "Attached": lambda: Attached(CREDENTIALS, Keys.ALL, ("connector",), CALL.query, CALL.private),
     "Reply": lambda: REPLY,
     "Outcome": lambda: classify(REPLY, Expect.REQUEST_ID, datetime(2026, 1, 1, tzinfo=UTC)),
     "EncodedLead": lambda: encode(PERSON),
@@ -105,7 +105,7 @@ async def test_nothing_an_open_client_holds_shows_a_key_or_a_person() -> None:
         look = await lsq.leads.status("3f0c2c4e")
         still = await failure(lsq.leads.wait("3f0c2c4e", deadline=0.05))
         pipeline = lsq._session.pipeline()
-        held = (lsq, lsq.snapshot(), pipeline, pipeline.keyring, pipeline.transport, pipeline.bucket)
+        held = (lsq, lsq.snapshot(), pipeline, pipeline.keyring, pipeline.transport, pipeline.buckets)
     assert isinstance(still, StillProcessing)
     assert PERSON["EmailAddress"] in str(look.reason)
     assert_nothing_secret(shown(still))

@@ -13,7 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 STORED = Path(__file__).with_name("surface.txt")
-MODULES = ["leadsquared_async", "leadsquared_async.sandbox", "leadsquared_async.testing"]
+MODULES = [
+    "leadsquared_async",
+    "leadsquared_async.submissions",
+    "leadsquared_async.sandbox",
+    "leadsquared_async.testing",
+]
 
 
 def surface() -> str:
@@ -42,7 +47,7 @@ def described(name: str, value: object) -> Iterator[str]:
             elif callable(member) or isinstance(member, classmethod | staticmethod):
                 yield f"{name}.{attribute}{signature(getattr(value, attribute))}"
         if name.endswith(".LeadSquared"):
-            for resource in ("leads",):
+            for resource in ("leads", "activities", "opportunities", "calls", "fields", "bulk"):
                 hint = inspect.get_annotations(vars(value)[resource].fget, eval_str=True)["return"]
                 yield from described(f"{name}.{resource}", hint)
     elif callable(value):

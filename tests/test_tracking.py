@@ -24,7 +24,7 @@ from leadsquared_async import (
     RequestStatus,
     StillProcessing,
 )
-from leadsquared_async.operations import CAPTURE_LEADS
+from leadsquared_async.operations import LEADS_CAPTURE
 from leadsquared_async.sandbox import Account, Books, Faults
 from tests import virtual
 from tests.clients import LEAD, virtual_client
@@ -292,7 +292,7 @@ def test_an_error_that_nobody_reads_any_more_is_no_complaint(caplog: pytest.LogC
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         books.faults = Faults(probabilities={"401": 1.0})
-        follower = lsq._trackers.of(CAPTURE_LEADS).follow(UNKNOWN_ID)
+        follower = lsq._trackers.of(LEADS_CAPTURE).follow(UNKNOWN_ID)
         await asyncio.sleep(10.0)
         assert follower.outcome.done()
 

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from functools import partial
 
-from leadsquared_async.errors import ClientClosed, Fault, LeadSquaredError, NotFound, OutboxError
+from leadsquared_async.errors import (
+    ClientClosed,
+    Fault,
+    LeadSquaredError,
+    NoSuchPath,
+    NotFound,
+    OutboxError,
+)
+from leadsquared_async.operations import operation_named
 from leadsquared_async.outbox.holding import Holding
 from leadsquared_async.outbox.items import ItemState
 from leadsquared_async.outbox.ledger import Ledger
 from leadsquared_async.outbox.store import Claim, Store
 from leadsquared_async.outbox.writer import Writer
-from leadsquared_async.tracking import Follower, Tracker
+from leadsquared_async.tracking import Follower, Tracker, Trackers
 
 __all__ = ["Confirmer"]
+
+logger = logging.getLogger("leadsquared_async")
 
 FOLLOWED = 10_000
 """Rows followed at the same moment. LeadSquared may hold some back for hours; others go on beside them."""
@@ -22,6 +33,8 @@ AT_ONCE = 500
 PATIENCE = 3600.0
 """Seconds for which an id that LeadSquared does not know is asked for again."""
 LOOK_EVERY = 1.0
+LOST_PATH_PAUSE = 900.0
+"""Seconds until the status of an operation is asked for again whose path does not exist."""
 
 
 class Confirmer:
@@ -31,7 +44,7 @@ class Confirmer:
         writer: the way to the file.
         ledger: notes what became of them.
         holding: while everything is held nothing is asked for.
-        tracker: asks.
+        trackers: ask.
     """
 
     def __init__(
@@ -39,12 +52,13 @@ class Confirmer:
         writer: Writer,
         ledger: Ledger,
         holding: Holding,
-        tracker: Tracker,
+        trackers: Trackers,
     ) -> None:
         self._writer = writer
         self._ledger = ledger
         self._holding = holding
-        self._tracker = tracker
+        self._trackers = trackers
+        self._lost: dict[str, float] = {}
         holding.on_hold = self._leave_all
         self._rows: dict[int, Claim] = {}
         self._followers: dict[int, Follower] = {}
@@ -111,7 +125,9 @@ class Confirmer:
         if row.id in self._followers:
             return
         assert row.request_id is not None
-        follower = self._tracker.follow(row.request_id, patience=PATIENCE)
+        if self._lost.get(row.operation, 0.0) > asyncio.get_running_loop().time():
+            return
+        follower = self._tracker_of(row).follow(row.request_id, patience=PATIENCE)
         self._followers[row.id] = follower
         follower.outcome.add_done_callback(lambda _: self._is_settled(row.id, follower))
 
@@ -133,6 +149,9 @@ class Confirmer:
                 await self._ledger.rejected(row, status.reason or status.raw_state)
         elif isinstance(error, ClientClosed):
             raise error
+        elif isinstance(error, NoSuchPath):
+            self._leave_out(row.operation, error)
+            return  # it stays accepted
         elif isinstance(error, NotFound) or getattr(error, "fault", None) is Fault.LEAD:
             await self._ledger.unknown(row, f"it was accepted, but {error}")
         else:
@@ -141,8 +160,18 @@ class Confirmer:
             return  # it stays accepted, and is asked for again
         del self._rows[row_id]
 
+    def _leave_out(self, operation: str, error: NoSuchPath) -> None:
+        """The path of its status is wrong: no reason to hold what is sent, nor to ask every second."""
+        now = asyncio.get_running_loop().time()
+        if self._lost.get(operation, 0.0) <= now:
+            logger.error("outbox: what was accepted is not followed: %s", error)
+            self._lost[operation] = now + LOST_PATH_PAUSE
+
+    def _tracker_of(self, row: Claim) -> Tracker:
+        return self._trackers.of(operation_named(row.operation))
+
     def _leave_all(self) -> None:
-        for follower in self._followers.values():
-            self._tracker.leave(follower)
+        for row, follower in self._followers.items():
+            self._tracker_of(self._rows[row]).leave(follower)
             follower.outcome.cancel()
         self._followers.clear()

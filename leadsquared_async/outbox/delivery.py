@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 import anyio
 
-from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import ClientClosed, Delivery, Fault, LeadSquaredError, OutboxError
-from leadsquared_async.lead import decode, encode
-from leadsquared_async.operations import CAPTURE_LEADS, Repeat
+from leadsquared_async.outbox.bulk_delivery import BulkDeliverer
 from leadsquared_async.outbox.holding import Holding
 from leadsquared_async.outbox.items import ItemState
 from leadsquared_async.outbox.ledger import Ledger
+from leadsquared_async.outbox.rows import (
+    ATTEMPTS,
+    LONGEST_PAUSE,
+    HeldError,
+    may_repeat,
+    patient,
+    pause_after,
+    reason_of,
+    submission_of,
+)
 from leadsquared_async.outbox.store import FILES, FORMS, Claim
 from leadsquared_async.outbox.writer import Writer
-from leadsquared_async.resources.submission import Submission, submit
+from leadsquared_async.resources.submit import send_encoded
 from leadsquared_async.sending.bucket import Lane
 from leadsquared_async.sending.sealing import sealed, way_of
 from leadsquared_async.sending.session import Sender
@@ -34,14 +40,6 @@ FRESH_AT_ONCE = 32
 """Forms beyond them that somebody has just put."""
 LOOK_EVERY = 0.2
 """Seconds between two looks for what other processes have put."""
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 900.0
-"""Seconds for which a row that failed waits while others go on."""
-ATTEMPTS = 3
-"""Of one row, before the others are held too."""
-
-
-class _HeldError(Exception):
-    """The row is not to be sent now."""
 
 
 class Deliverer:
@@ -53,6 +51,10 @@ class Deliverer:
         holding: whether anything may be sent.
         sender: the client's way out.
         follow: called with each row that was accepted.
+
+    Attributes:
+        ended: why nothing is sent any more; None if it is.
+        bulk: sends the rows that share calls, beside it and under a limit of their own.
     """
 
     def __init__(
@@ -63,13 +65,12 @@ class Deliverer:
         sender: Sender,
         follow: Callable[[Claim], None],
     ) -> None:
-        retry = sender.settings.retry
         self._writer = writer
         self._ledger = ledger
         self._holding = holding
-        self._sender = replace_settings(sender, replace(retry, attempts=min(ATTEMPTS, retry.attempts)))
-        self._probing = replace_settings(sender, replace(retry, attempts=1))
-        self._policy = retry
+        self._sender = patient(sender, ATTEMPTS)
+        self._probing = patient(sender, 1)
+        self._policy = sender.settings.retry
         self._follow = follow
         self._under_way: dict[int, asyncio.Task[None]] = {}
         self._fresh: set[int] = set()
@@ -81,6 +82,7 @@ class Deliverer:
         self._probe: int | None = None
         self._stopping = False
         self.ended: LeadSquaredError | None = None
+        self.bulk = BulkDeliverer(writer, ledger, sender, self._is_over, self.end)
 
     async def run(self) -> None:
         """Send what is there and what comes, until cancelled or until the client is closed."""
@@ -91,8 +93,9 @@ class Deliverer:
                 if not is_recovered:
                     await self._recover()
                     is_recovered = True
-                if is_news or self._may_probe():
+                if is_news or self._may_probe() or self.bulk.is_due:
                     await self._claim()
+                    await self.bulk.claim()
                 is_news = await self._news()
             except OutboxError as error:
                 self._ledger.note(error)
@@ -107,7 +110,7 @@ class Deliverer:
         """Decide on the rows that were on their way when an earlier process died."""
         while rows := await self._writer.read(lambda store: store.in_state(ItemState.SENDING, 100)):
             for row in rows:
-                if row.content is None or self._may_repeat(_submission(row.content, row)):
+                if row.content is None or may_repeat(submission_of(row), self._policy):
                     await self._ledger.pending(row, 0)
                 else:
                     reason = "the process died while it was on its way: look for it before it is sent again"
@@ -119,14 +122,15 @@ class Deliverer:
         """Send nothing more; finish what is on its way within `grace` seconds, and leave the rest pending."""
         self._stopping = True
         sent = [task for row, task in self._under_way.items() if self._rows[row].is_sending]
-        for task in self._under_way.values():
+        sent += self.bulk.sent()
+        for task in (*self._under_way.values(), *self.bulk.calls):
             if task not in sent:
                 task.cancel()
         try:
             if sent:
                 await asyncio.wait(sent, timeout=grace)
         finally:
-            rest = list(self._under_way.values())
+            rest = [*self._under_way.values(), *self.bulk.calls]
             for task in rest:
                 task.cancel()
             if rest:
@@ -231,30 +235,25 @@ class Deliverer:
 
     @sealed
     async def _deliver(self, row: Claim, lane: Lane) -> None:
-        assert row.content is not None  # a pending row has its values
-        submission = _submission(row.content, row)
+        submission = submission_of(row)
         is_probe = self._probe == row.id
         sender = self._probing if is_probe else self._sender
 
         def check() -> None:
-            if (
-                self._stopping
-                or self.ended is not None
-                or (self._holding.reason is not None and not is_probe)
-            ):
-                raise _HeldError
+            if self._is_over() or (self._holding.reason is not None and not is_probe):
+                raise HeldError
 
         async def before_send() -> None:
             check()
             was_sending, row.is_sending = row.is_sending, True
             if not await self._ledger.sending(row):  # each time: it may have been forgotten since
                 row.is_sending = was_sending
-                raise _HeldError
+                raise HeldError
             check()
 
         try:
-            receipt = await submit(sender, submission, lane, before_send)
-        except _HeldError:
+            receipt = await send_encoded(sender, submission, lane, before_send)
+        except HeldError:
             if row.is_sending:
                 await self._ledger.pending(row, 0)
         except ClientClosed as error:
@@ -284,38 +283,12 @@ class Deliverer:
             await self._ledger.unknown(row, str(error), error.attempts)
             return
         failures = self._failures[row.id] = self._failures.get(row.id, 0) + 1
-        self._parked[row.id] = self._now() + min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 20))
+        self._parked[row.id] = self._now() + pause_after(failures)
         await self._ledger.pending(row, error.attempts)
 
-    def _may_repeat(self, submission: Submission) -> bool:
-        if self._policy.unknown == "safe":
-            return submission.operation.repeat(identified=submission.identified) is not Repeat.NEVER
-        return self._policy.unknown == "always"
+    def _is_over(self) -> bool:
+        return self._stopping or self.ended is not None
 
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
-
-
-def replace_settings(sender: Sender, retry: RetryPolicy) -> Sender:
-    """The same way out without a deadline: a row waits as long as it takes."""
-    return Sender(sender.session, replace(sender.settings, deadline=None, lane=None, retry=retry))
-
-
-def reason_of(error: LeadSquaredError) -> str:
-    """LeadSquared's own words if it said any, else ours."""
-    said = [getattr(error, name, None) for name in ("exception_type", "exception_message")]
-    return ": ".join(part for part in said if part) or str(error)
-
-
-def _submission(content: bytes, row: Claim) -> Submission:
-    encoded = encode(decode(content))
-    return Submission(
-        operation=CAPTURE_LEADS,
-        content=content,
-        query=tuple((name, value) for name, value in json.loads(row.query)),
-        identified=encoded.identified,
-        identity=encoded.identity,
-        private=encoded.values,
-        reference=row.reference,
-    )

@@ -21,11 +21,15 @@ FEW = 8
 class Holding:
     """The gate, in the running loop's time, with a voice.
 
+    Args:
+        what: is held, for log lines.
+
     Attributes:
         on_hold: called when everything is held, polls too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "lead") -> None:
+        self._what = what
         self._gate = Gate()
         self._failed: set[int | None] = set()
         self.on_hold: Callable[[], None] = lambda: None
@@ -58,7 +62,8 @@ class Holding:
         fault = error.fault if error.fault is Fault.ACCOUNT else Fault.SERVER
         if self._gate.close(str(error), fault, _now(), random.random()):
             logger.warning(
-                "outbox: holding every lead, and trying again in %.0f s: %s",
+                "outbox: holding every %s, and trying again in %.0f s: %s",
+                self._what,
                 self.until_probe,
                 error,
                 extra={"event": "blocked", "fault": fault.value},
@@ -70,7 +75,8 @@ class Holding:
         """A lead got through."""
         self._failed.clear()
         if self._gate.open():
-            logger.warning("outbox: delivering again", extra={"event": "unblocked"})
+            again = "delivering" if self._what == "lead" else f"delivering every {self._what}"
+            logger.warning("outbox: %s again", again, extra={"event": "unblocked"})
 
     def end_untried(self) -> None:
         """There is no lead to try with: whatever comes next shows whether the way is free."""

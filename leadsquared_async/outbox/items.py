@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from leadsquared_async.errors import Fault
-from leadsquared_async.resources.submission import UpdateBehavior
+from leadsquared_async.submissions import Submission, UpdateBehavior
 
 __all__ = ["ItemState", "OutboxEntry", "OutboxItem", "OutboxSnapshot", "Ticket"]
 
@@ -33,17 +33,17 @@ class ItemState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """A lead to be put, with options of its own.
+    """A lead, or another submission, to be put with options of its own.
 
     Attributes:
-        lead: schema name to value.
+        lead: schema name to value; or a submission, which brings its own options.
         key: your own id: the same key is the same row.
         search_by: as for `capture`.
         update_behavior: as for `capture`.
         reference: your own opaque id, never sent.
     """
 
-    lead: Mapping[str, Any] = field(repr=False)
+    lead: Mapping[str, Any] | Submission = field(repr=False)
     key: str | None = None
     search_by: str | None = None
     update_behavior: UpdateBehavior | None = None
@@ -59,12 +59,14 @@ class Ticket:
         key: as it was given.
         is_new: False if the key was known, and nothing was added.
         state: the row's, at this moment.
+        dropped: attributes that the account does not have and that were left out, with `validate="drop"`.
     """
 
     id: int
     key: str | None
     is_new: bool
     state: ItemState
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,10 @@ class OutboxItem:
         reference: as it was given.
         operation: what it is submitted to, such as "leads.capture".
         state: where it is.
-        lead: its values as they go out, SearchBy among them; None once they are erased.
+        lead: its values as they go out, SearchBy among them; None once they are erased, or where the
+            operation takes no lead.
+        details: what goes out beside the lead, or alone, such as an activity.
+        is_erased: whether the values are gone.
         put_at: when it was put, in UTC.
         changed_at: when its state last changed, in UTC.
         attempts: how often it was sent.
@@ -93,6 +98,8 @@ class OutboxItem:
     operation: str
     state: ItemState
     lead: Mapping[str, Any] | None = field(repr=False)
+    details: Mapping[str, Any] | None = field(repr=False)
+    is_erased: bool
     put_at: datetime
     changed_at: datetime
     attempts: int

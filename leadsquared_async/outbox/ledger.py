@@ -77,9 +77,11 @@ class Ledger:
         await self._until_written(lambda store: store.accepted(row.id, time.time(), attempts, request_id))
         self.changed.set()
 
-    async def confirmed(self, row: Claim, lead_id: str | None, created: bool | None) -> None:
+    async def confirmed(
+        self, row: Claim, lead_id: str | None, created: bool | None, attempts: int = 0
+    ) -> None:
         """LeadSquared has processed it."""
-        await self._finish(row, ItemState.CONFIRMED, lead_id=lead_id, created=created, reason=None)
+        await self._finish(row, ItemState.CONFIRMED, attempts, lead_id=lead_id, created=created, reason=None)
 
     async def rejected(self, row: Claim, reason: str, attempts: int = 0) -> None:
         """LeadSquared refuses it."""

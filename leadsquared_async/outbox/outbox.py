@@ -6,7 +6,8 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Container, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -24,8 +25,9 @@ from leadsquared_async.outbox.ledger import Callback, Ledger
 from leadsquared_async.outbox.service import Service
 from leadsquared_async.outbox.store import FILES, FORMS, Store
 from leadsquared_async.outbox.writer import Writer
-from leadsquared_async.resources.submission import Submission, UpdateBehavior, capture
+from leadsquared_async.resources.door import Door
 from leadsquared_async.sending.sealing import sealed
+from leadsquared_async.submissions import EncodedSubmission, Submission, UpdateBehavior, capture_lead
 
 __all__ = ["Outbox"]
 
@@ -83,6 +85,7 @@ class Outbox:
         self.path = Path(os.path.realpath(path))
         self._log = Path(f"{self.path}-wal")
         self._client = client
+        self._door = Door() if client is None else parts_of(client).door
         self._confirm = bool(confirm)
         self._keep_rejected = seconds("keep_rejected", keep_rejected)
         self._max_bytes = max_bytes
@@ -98,7 +101,7 @@ class Outbox:
     @sealed
     async def put(
         self,
-        lead: Mapping[str, Any],
+        lead: Mapping[str, Any] | Submission,
         *,
         key: str | None = None,
         search_by: str | None = None,
@@ -108,22 +111,22 @@ class Outbox:
         """Put a lead, as of a form; when this returns, the lead is on disk and survives the process.
 
         Args:
-            lead: schema name to value, as for `capture`.
+            lead: schema name to value, as for `capture`; or any submission of
+                `leadsquared_async.submissions`, which brings its own options.
             key: your own id for it. A key that is known adds nothing, so that a repeated put is one lead.
             search_by: as for `capture`.
             update_behavior: as for `capture`.
             reference: your own opaque id, never sent; on items and in log lines.
 
         Raises:
-            InvalidLead: naming the attribute that cannot be encoded.
+            InvalidLead: naming the attribute that cannot be sent.
             KeyReused: the key belongs to another lead.
             OutboxFull: the file has reached `max_bytes`.
             OutboxError: the file cannot be written; the lead is not in it.
         """
         writer = self._opened()
-        submission = capture(lead, search_by, update_behavior, reference)
-        _check("key", key)
-        _check("reference", reference)
+        entry = OutboxEntry(lead, key, search_by, update_behavior, reference)
+        submission = await self._admit(entry)
         ticket = await writer.write(lambda store: store.put(submission, key, FORMS, time.time()))
         await self._was_put(writer)
         return ticket
@@ -131,7 +134,8 @@ class Outbox:
     @sealed
     async def put_many(
         self,
-        leads: Iterable[Mapping[str, Any] | OutboxEntry] | AsyncIterable[Mapping[str, Any] | OutboxEntry],
+        leads: Iterable[Mapping[str, Any] | Submission | OutboxEntry]
+        | AsyncIterable[Mapping[str, Any] | Submission | OutboxEntry],
         *,
         search_by: str | None = None,
         update_behavior: UpdateBehavior | None = None,
@@ -139,9 +143,9 @@ class Outbox:
         """Put many leads, as of a file; forms go before them. Returns how many were new.
 
         Args:
-            leads: leads, or `OutboxEntry`s with keys and options of their own.
-            search_by: for those that are no `OutboxEntry`.
-            update_behavior: for those that are no `OutboxEntry`.
+            leads: leads or submissions, or `OutboxEntry`s with keys and options of their own.
+            search_by: for leads that are no `OutboxEntry`.
+            update_behavior: for leads that are no `OutboxEntry`.
 
         Raises:
             InvalidLead, KeyReused: of the first that has this fault; those before it are in the outbox.
@@ -149,18 +153,17 @@ class Outbox:
         """
         self._opened()
         index = new = 0
-        piece: list[tuple[Submission, str | None]] = []
+        piece: list[tuple[EncodedSubmission, str | None]] = []
         try:
             async for lead in asynchronous(leads):
-                entry = (
-                    lead
-                    if isinstance(lead, OutboxEntry)
-                    else OutboxEntry(lead, search_by=search_by, update_behavior=update_behavior)
-                )
-                _check("key", entry.key)
-                _check("reference", entry.reference)
+                if isinstance(lead, OutboxEntry):
+                    entry = lead
+                elif isinstance(lead, Submission):
+                    entry = OutboxEntry(lead)
+                else:
+                    entry = OutboxEntry(lead, search_by=search_by, update_behavior=update_behavior)
                 try:
-                    submission = capture(entry.lead, entry.search_by, entry.update_behavior, entry.reference)
+                    submission = await self._admit(entry)
                 except InvalidLead as error:
                     error.args = (f"lead {index}, from 0: {error}; those before it are in the outbox",)
                     raise
@@ -174,7 +177,28 @@ class Outbox:
                 new += await self._put_piece(piece)
         return new
 
-    async def _put_piece(self, piece: list[tuple[Submission, str | None]]) -> int:
+    async def _admit(self, entry: OutboxEntry) -> EncodedSubmission:
+        """What an entry asks for, normalised and checked as the client says."""
+        _check("key", entry.key)
+        _check("reference", entry.reference)
+        if not isinstance(entry.lead, Submission):
+            return await self._door.admit(
+                capture_lead(
+                    entry.lead,
+                    search_by=entry.search_by,
+                    update_behavior=entry.update_behavior,
+                    reference=entry.reference,
+                )
+            )
+        if entry.search_by is not None or entry.update_behavior is not None:
+            raise ConfigurationError("search_by and update_behavior are the submission's own: leave them out")
+        submission = entry.lead
+        _check("reference", submission.reference)
+        if entry.reference is not None:
+            submission = replace(submission, reference=entry.reference)
+        return await self._door.admit(submission)
+
+    async def _put_piece(self, piece: list[tuple[EncodedSubmission, str | None]]) -> int:
         def put(store: Store) -> tuple[int, KeyReused | None]:
             now, new = time.time(), 0
             for submission, key in piece:
@@ -212,13 +236,14 @@ class Outbox:
             lambda store: (store.counts(), store.oldest(), store.size())
         )
         blocked = None if self._service is None else self._service.blocked
-        is_held = blocked is not None and blocked == self._holding.reason
+        holding = self._holding if self._service is None else self._service.holding
+        is_held = blocked is not None and blocked == holding.reason
         return OutboxSnapshot(
             counts=counts,
             oldest=None if oldest is None else max(0.0, time.time() - oldest),
             blocked=blocked,
-            fault=self._holding.fault if is_held else None,
-            next_probe=self._holding.until_probe if is_held else None,
+            fault=holding.fault if is_held else None,
+            next_probe=holding.until_probe if is_held else None,
             delivers=self._service is not None and self._service.delivers,
             file_system=self._file_system,
             size=size,
@@ -278,9 +303,9 @@ class Outbox:
 
         Args:
             item: the row, or its id.
-            lead: its values, instead of those that it has.
+            lead: its lead's values, instead of those that it has.
             search_by: another SearchBy.
-            drop: attributes to leave out.
+            drop: attributes, details and fields to leave out.
 
         Raises:
             InvalidLead: what is left cannot be sent.
@@ -288,17 +313,15 @@ class Outbox:
         """
         row = _row(item)
         writer = self._opened()
-        submission: Submission | None = None
+        submission: EncodedSubmission | None = None
         dropped = {drop} if isinstance(drop, str) else set(drop)
         if lead is not None or search_by is not None or dropped:
-            known = await writer.read(lambda store: store.item(row))
-            values = lead if lead is not None else None if known is None else known.lead
-            if values is None:
+            known = await writer.read(lambda store: store.submission(row))
+            if known is None and lead is not None:
+                known = await writer.read(lambda store: store.submission(row, is_erased=True))
+            if known is None:
                 raise OutboxError(f"the values of row {row} are erased, or it is gone: pass lead=")
-            kept = {name: value for name, value in values.items() if name not in dropped}
-            if search_by is not None:
-                kept.pop("SearchBy", None)
-            submission = capture(kept, search_by, reference=None if known is None else known.reference)
+            submission = await self._door.admit(_mended(known, lead, search_by, dropped))
         await writer.write(lambda store: store.requeue(row, submission, time.time()))
         self._ledger.changed.set()
 
@@ -450,6 +473,23 @@ def _check(option: str, text: str | None) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise ConfigurationError(f"{option} holds half of a surrogate pair, which is no text") from None
+
+
+def _mended(
+    known: Submission, lead: Mapping[str, Any] | None, search_by: str | None, dropped: Container[str]
+) -> Submission:
+    """A submission with other values, or without some."""
+
+    def kept(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        return None if values is None else {name: it for name, it in values.items() if name not in dropped}
+
+    values = kept(known.lead if lead is None else lead)
+    if search_by is not None and values is not None:
+        values.pop("SearchBy", None)
+    details = kept(known.details)
+    if details is not None and "Fields" in details:
+        details["Fields"] = kept(details["Fields"])
+    return replace(known, lead=values, details=details, search_by=search_by)
 
 
 def _row(item: OutboxItem | int) -> int:

@@ -45,8 +45,12 @@ MIGRATIONS = (
     CREATE INDEX items_followed ON items (id) WHERE state = 'accepted' AND is_open;
     CREATE INDEX items_untold ON items (id) WHERE NOT is_told;
     """,
+    """
+    ALTER TABLE items ADD COLUMN suffix TEXT NOT NULL DEFAULT '[]'
+    """,
 )
-"""Each brings a file from its version to the next; a new file goes through all of them."""
+"""Each brings a file from its version to the next; a new file goes through all of them. The second is for
+further parts of the path, as JSON."""
 
 
 def prepare(connection: sqlite3.Connection) -> None:

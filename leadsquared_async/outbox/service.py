@@ -18,7 +18,6 @@ import anyio
 
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.errors import ClientClosed, OutboxError
-from leadsquared_async.operations import CAPTURE_LEADS
 from leadsquared_async.outbox.confirmation import Confirmer
 from leadsquared_async.outbox.delivery import Deliverer
 from leadsquared_async.outbox.files import DeliveryLock
@@ -105,8 +104,16 @@ class Service:
 
     @property
     def blocked(self) -> str | None:
-        """Why nothing is delivered; None if it is."""
-        return self.ended or self._ledger.stuck or self._holding.reason
+        """Why nothing is delivered, or no bulk lead; None if it is."""
+        return self.ended or self._ledger.stuck or self.holding.reason
+
+    @property
+    def holding(self) -> Holding:
+        """What holds leads: bulk leads, if nothing holds the others."""
+        if self._deliverer is None or self._holding.reason is not None:
+            return self._holding
+        bulk = self._deliverer.bulk.holding
+        return self._holding if bulk.reason is None else bulk
 
     async def start(self) -> None:
         """Deliver as soon as nobody else does; if that is now, with the calls of the process before in mind.
@@ -160,7 +167,7 @@ class Service:
             await asyncio.sleep(TRY_THE_LOCK_EVERY)  # the kernel wakes nobody
             is_free = self._lock.acquire()
         await self._begin()
-        sender, trackers = parts_of(self._client)
+        sender, trackers, _ = parts_of(self._client)
         confirmer: Confirmer | None = None
 
         def follow(row: Claim) -> None:
@@ -171,7 +178,7 @@ class Service:
         deliverer = Deliverer(self._writer, self._ledger, self._holding, sender, follow)
         self._deliverer = deliverer
         if self._confirm:
-            confirmer = Confirmer(self._writer, self._ledger, self._holding, trackers.of(CAPTURE_LEADS))
+            confirmer = Confirmer(self._writer, self._ledger, self._holding, trackers)
             self._run(confirmer.run(), "confirmation")
         self._run(self._mind_the_lock(deliverer), "lock")
         self._run(self._tidy(), "tidying")
@@ -231,16 +238,21 @@ class Service:
         """For the process after this one, if this one delivered."""
         if not self._has_recalled:
             return
+        spent: int | None
         with suppress(OutboxError):
             try:
-                limit = self._client.snapshot().limit
+                snapshot = self._client.snapshot()
             except ClientClosed:
                 spent = parts_of(self._client)[0].session.options.rate_limit.calls  # nobody knows any more
             else:
-                if limit is None and self._earlier:
+                limit = snapshot.limit
+                if limit is None and snapshot.bulk_limit is None and self._earlier:
                     await self._set_note(**self._earlier)  # no call was made since
                     return
-                spent = 0 if limit is None else limit.limit.calls - limit.free
+                # Of bulk calls it is always all of them; the earlier ones of the others are not forgotten.
+                spent = self._earlier.get("spent") if self._earlier else 0
+                if limit is not None:
+                    spent = limit.limit.calls - limit.free
             boot, uptime = since_boot()
             await self._set_note(process=_me(), boot=boot, at=uptime, spent=spent)
 

@@ -14,22 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from leadsquared_async.errors import KeyReused, OutboxError, OutboxFull
-from leadsquared_async.lead import decode, identity_of
+from leadsquared_async.lead import identity_of
+from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Write
 from leadsquared_async.outbox.files import make_private
 from leadsquared_async.outbox.items import ItemState, OutboxItem, Ticket
 from leadsquared_async.outbox.schema import prepare
-from leadsquared_async.resources.submission import Submission
+from leadsquared_async.submissions import EncodedSubmission, Submission, decoded
 
-__all__ = ["FILES", "FORMS", "Claim", "Store"]
+__all__ = ["BULK_FILES", "BULK_FORMS", "FILES", "FORMS", "Claim", "Store", "write_named"]
 
-FORMS, FILES = 0, 1
-"""The lanes of `put` and of `put_many`."""
+FORMS, FILES, BULK_FORMS, BULK_FILES = range(4)
+"""The lanes of `put` and of `put_many`, and the same of rows that share calls."""
 BUSY = 5_000
 """Milliseconds to wait for another process's commit; so long may closing be held up, too."""
 
 _COLUMNS = (
-    "id, key, reference, operation, state, content, put_at, changed_at, attempts, request_id, lead_id, "
-    "created, reason"
+    "id, key, reference, operation, state, content, query, suffix, put_at, changed_at, attempts, request_id, "
+    "lead_id, created, reason"
 )
 
 
@@ -46,6 +47,7 @@ class Claim:
     lane: int
     content: bytes | None = field(repr=False)
     query: str = field(repr=False)
+    suffix: str = field(repr=False)
     reference: str | None
     request_id: str | None
     is_sending: bool
@@ -120,8 +122,14 @@ class Store:
 
     # In
 
-    def put(self, submission: Submission, key: str | None, lane: int, now: float) -> Ticket:
+    def put(self, submission: EncodedSubmission, key: str | None, lane: int, now: float) -> Ticket:
         """Add a row, unless the key is known.
+
+        Args:
+            submission: what it submits.
+            key: the caller's own id.
+            lane: FORMS or FILES.
+            now: seconds since 1970.
 
         Raises:
             KeyReused: the key is another lead's.
@@ -130,35 +138,36 @@ class Store:
         identity = None if submission.identity is None else self._digest(*submission.identity)
         digest = self._digest_of(submission)
         if not self._has_room:
-            return self._known(key, digest, full=True)
+            return self._known(key, digest, submission.dropped, full=True)
         cursor = self.connection.execute(
             "INSERT INTO items (key, digest, operation, lane, identity, is_open, is_ready, state, content, "
-            "query, reference, put_at, changed_at) "
+            "query, suffix, reference, put_at, changed_at) "
             "VALUES (:key, :digest, :operation, :lane, :identity, 1, "
             "NOT EXISTS (SELECT 1 FROM items WHERE identity = :identity AND is_open), "
-            "'pending', :content, :query, :reference, :now, :now) ON CONFLICT (key) DO NOTHING",
+            "'pending', :content, :query, :suffix, :reference, :now, :now) ON CONFLICT (key) DO NOTHING",
             {
                 "key": key,
                 "digest": digest,
                 "operation": submission.operation.name,
-                "lane": lane,
+                "lane": lane + BULK_FORMS if submission.operation == BULK_CREATE_OR_UPDATE else lane,
                 "identity": identity,
                 "content": submission.content,
                 "query": json.dumps(submission.query) if submission.query else "[]",
+                "suffix": json.dumps(submission.suffix) if submission.suffix else "[]",
                 "reference": submission.reference,
                 "now": now,
             },
         )
         if not cursor.rowcount:
-            return self._known(key, digest)
+            return self._known(key, digest, submission.dropped)
         assert cursor.lastrowid is not None
         if lane == FORMS and identity is not None:
             # What waits before it goes as a form too, or it would wait behind the file that holds that.
             self.connection.execute(
-                "UPDATE items SET lane = ? WHERE identity = ? AND is_open AND lane > ?",
-                (FORMS, identity, FORMS),
+                "UPDATE items SET lane = lane - 1 WHERE identity = ? AND is_open AND lane IN (?, ?)",
+                (identity, FILES, BULK_FILES),
             )
-        return Ticket(cursor.lastrowid, key, is_new=True, state=ItemState.PENDING)
+        return Ticket(cursor.lastrowid, key, is_new=True, state=ItemState.PENDING, dropped=submission.dropped)
 
     def size(self) -> int:
         """Bytes of the file, less what is free in it."""
@@ -168,7 +177,9 @@ class Store:
         )
         return (pages - free) * self._page
 
-    def _known(self, key: str | None, digest: bytes, *, full: bool = False) -> Ticket:
+    def _known(
+        self, key: str | None, digest: bytes, dropped: tuple[str, ...], *, full: bool = False
+    ) -> Ticket:
         """The row under a key, if it is there and of this lead."""
         row = self.connection.execute("SELECT id, digest, state FROM items WHERE key = ?", (key,)).fetchone()
         if row is None:
@@ -178,7 +189,7 @@ class Store:
             )
         if row[1] != digest:
             raise KeyReused(f"the key {key!r} belongs to another lead already: one lead, one key")
-        return Ticket(row[0], key, is_new=False, state=ItemState(row[2]))
+        return Ticket(row[0], key, is_new=False, state=ItemState(row[2]), dropped=dropped)
 
     def _has_open(self, identity: bytes) -> bool:
         return (
@@ -192,13 +203,19 @@ class Store:
         text = "\0".join(parts).encode("utf-8", "surrogatepass")
         return hashlib.blake2b(text, key=self._salt, digest_size=16).digest()
 
-    def _digest_of(self, submission: Submission) -> bytes:
-        """Of a lead, in whichever order its attributes come."""
-        # Nothing that a value holds looks like this, since its quotes are escaped.
-        pairs = sorted(submission.content[len(b'[{"Attribute":') : -2].split(b'},{"Attribute":'))
-        if b'"Fields":[' in submission.content:
-            pairs = [json.dumps(decode(submission.content), sort_keys=True).encode()]
+    def _digest_of(self, submission: EncodedSubmission) -> bytes:
+        """Of a submission, in whichever order its attributes come."""
+        content = submission.content
+        if content.startswith(b"[") and b'"Fields":[' not in content:
+            # Nothing that a value holds looks like this, since its quotes are escaped.
+            pairs = sorted(content[len(b'[{"Attribute":') : -2].split(b'},{"Attribute":'))
+        else:
+            known = decoded(submission.operation, content)
+            lead_first = known.lead if known.details is None else (known.lead, known.details)
+            pairs = [json.dumps(lead_first, sort_keys=True).encode()]
         head = f"{submission.operation.name} {submission.query}".encode()
+        if submission.suffix:
+            head += json.dumps(submission.suffix).encode()
         return hashlib.blake2b(b"\0".join((head, *pairs)), key=self._salt, digest_size=16).digest()
 
     # Out
@@ -207,7 +224,7 @@ class Store:
         """The oldest rows that may be sent, numbered above `after`, but for those `without`."""
         skipped = set(without)
         rows = self.connection.execute(
-            "SELECT id, operation, lane, content, query, reference, request_id, 0 FROM items "
+            "SELECT id, operation, lane, content, query, suffix, reference, request_id, 0 FROM items "
             "WHERE state = 'pending' AND is_ready AND lane = ? AND id > ? ORDER BY id LIMIT ?",
             (lane, after, most + len(skipped)),
         ).fetchall()
@@ -217,7 +234,8 @@ class Store:
     def in_state(self, state: ItemState, most: int, after: int = 0) -> list[Claim]:
         """Rows of one state that are not final, oldest first, numbered above `after`."""
         rows = self.connection.execute(
-            "SELECT id, operation, lane, content, query, reference, request_id, state = 'sending' FROM items "
+            "SELECT id, operation, lane, content, query, suffix, reference, request_id, state = 'sending' "
+            "FROM items "
             "WHERE state = ? AND is_open AND id > ? ORDER BY id LIMIT ?",
             (state, after, most),
         )
@@ -265,12 +283,12 @@ class Store:
             return None
         if state in {ItemState.CONFIRMED, ItemState.ACCEPTED}:
             facts |= {"content": None}
-        if item.lead is None and (reason := facts.get("reason")):
+        if item.is_erased and (reason := facts.get("reason")):
             facts["reason"] = _kind_of(reason)  # it was forgotten, and the words may hold its values
         self._change(row, now, attempts, state=str(state), is_open=0, is_told=is_told, **facts)
         self._release(row)
         finished = self.item(row)
-        return None if finished is None else _with_lead(finished, item.lead)
+        return None if finished is None else replace(finished, lead=item.lead, details=item.details)
 
     def _change(self, row: int, now: float, attempts: int = 0, **columns: Any) -> int:
         names = ", ".join(f"{name} = ?" for name in columns)
@@ -295,6 +313,23 @@ class Store:
         """One row."""
         found = self.connection.execute(f"SELECT {_COLUMNS} FROM items WHERE id = ?", (row,)).fetchone()  # noqa: S608
         return None if found is None else _item(found)
+
+    def submission(self, row: int, *, is_erased: bool = False) -> Submission | None:
+        """What a row submits, as it goes out; None if its values are erased, or it is gone.
+
+        Args:
+            row: which.
+            is_erased: ask for what is left of one whose values are erased: all but those.
+        """
+        found = self.connection.execute(
+            "SELECT operation, content, query, suffix, reference FROM items WHERE id = ?", (row,)
+        ).fetchone()
+        if found is None or (found[1] is None and not is_erased):
+            return None
+        operation, content, query, suffix, reference = found
+        return decoded(
+            write_named(operation), content or b"[]", json.loads(query), json.loads(suffix), reference
+        )
 
     def items(self, state: ItemState | None, most: int, after: int) -> list[OutboxItem]:
         """Rows by number, of one state or of all, numbered above `after`."""
@@ -325,7 +360,7 @@ class Store:
         """A callback has heard of it."""
         self.connection.execute("UPDATE items SET is_told = 1 WHERE id = ?", (row,))
 
-    def requeue(self, row: int, submission: Submission | None, now: float) -> None:
+    def requeue(self, row: int, submission: EncodedSubmission | None, now: float) -> None:
         """Send a rejected or unknown row again, as it is or as `submission` has it.
 
         Raises:
@@ -335,7 +370,7 @@ class Store:
         if item is None or item.state not in {ItemState.REJECTED, ItemState.UNKNOWN}:
             state = "gone" if item is None else item.state.value
             raise OutboxError(f"row {row} is {state}: only rejected and unknown rows are sent again")
-        if item.lead is None and submission is None:
+        if item.is_erased and submission is None:
             raise OutboxError(f"the values of row {row} are erased: pass lead=")
         if submission is not None:
             identity = None if submission.identity is None else self._digest(*submission.identity)
@@ -353,12 +388,13 @@ class Store:
         What is on its way stays as a row without values, until its outcome is known.
         """
         rows = self.connection.execute(
-            "SELECT id, content, state FROM items WHERE content IS NOT NULL AND id > ? ORDER BY id LIMIT ?",
+            "SELECT id, operation, content, query, suffix, state FROM items "
+            "WHERE content IS NOT NULL AND id > ? ORDER BY id LIMIT ?",
             (after, most),
         ).fetchall()
         erased = 0
-        for row, content, state in rows:
-            if not _is_of(decode(content), wanted):
+        for row, operation, content, query, suffix, state in rows:
+            if not _is_of(_decoded(operation, content, query, suffix), wanted):
                 continue
             erased += 1
             if state in {ItemState.SENDING, ItemState.ACCEPTED}:
@@ -430,24 +466,51 @@ def _kind_of(reason: str | None) -> str | None:
     return None if kind is None else kind[0]
 
 
-def _is_of(lead: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
+def _is_of(submission: Submission, wanted: Mapping[str, str]) -> bool:
+    """Whether one of these values is in it: under its name in a lead, under any name elsewhere."""
+    lead = submission.lead or {}
+    elsewhere = {**submission.query, **(submission.details or {})}.values()
     return any(
-        isinstance(value := lead.get(name), str)
+        isinstance(value, str)
         and (identity := identity_of(name, value)) is not None
         and identity == identity_of(name, text)
         for name, text in wanted.items()
+        for value in (lead.get(name), *elsewhere)
     )
+
+
+def _decoded(operation: str, content: bytes, query: str, suffix: str) -> Submission:
+    return decoded(write_named(operation), content, json.loads(query), json.loads(suffix))
+
+
+def write_named(name: str) -> Write:
+    """What a row asks LeadSquared to do.
+
+    Raises:
+        OutboxError: a newer version has put it.
+    """
+    write = BULK_CREATE_OR_UPDATE if name == BULK_CREATE_OR_UPDATE.name else OPERATIONS.get(name)
+    if write is None:
+        raise OutboxError(
+            f"the outbox holds a row of the operation {name}, which this version does not know: upgrade "
+            "leadsquared_async"
+        )
+    return write
 
 
 def _item(row: tuple[Any, ...]) -> OutboxItem:
     fields: Iterator[Any] = iter(row)
+    row_id, key, reference, operation, state, content, query, suffix = (next(fields) for _ in range(8))
+    known = None if content is None else _decoded(operation, content, query, suffix)
     return OutboxItem(
-        id=next(fields),
-        key=next(fields),
-        reference=next(fields),
-        operation=next(fields),
-        state=ItemState(next(fields)),
-        lead=None if (content := next(fields)) is None else decode(content),
+        id=row_id,
+        key=key,
+        reference=reference,
+        operation=operation,
+        state=ItemState(state),
+        lead=None if known is None else known.lead,
+        details=None if known is None else known.details,
+        is_erased=known is None,
         put_at=datetime.fromtimestamp(next(fields), UTC),
         changed_at=datetime.fromtimestamp(next(fields), UTC),
         attempts=next(fields),
@@ -456,7 +519,3 @@ def _item(row: tuple[Any, ...]) -> OutboxItem:
         created=None if (created := next(fields)) is None else bool(created),
         reason=next(fields),
     )
-
-
-def _with_lead(item: OutboxItem, lead: Mapping[str, Any] | None) -> OutboxItem:
-    return replace(item, lead=lead)

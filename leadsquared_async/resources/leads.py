@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
-from leadsquared_async.batch import CaptureResult, Held, Results, WaitResult
+from leadsquared_async.batch import CaptureResult, Results
 from leadsquared_async.config import NOT_GIVEN, NotGiven
-from leadsquared_async.errors import Delivery, Fault, LeadSquaredError, ServerError
 from leadsquared_async.lead import update_behavior_query
-from leadsquared_async.models import QueueMetrics, Receipt, RequestStatus
-from leadsquared_async.operations import CAPTURE_LEADS, Repeat
-from leadsquared_async.resources.submission import UpdateBehavior, capture, submit
+from leadsquared_async.models import Receipt
+from leadsquared_async.operations import LEADS_CAPTURE, LEADS_UPDATE
+from leadsquared_async.resources.resource import Resource
+from leadsquared_async.resources.submit import CONCURRENCY, submit_many
 from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.call import Call, Keys
-from leadsquared_async.sending.replies import Expect
 from leadsquared_async.sending.sealing import sealed
-from leadsquared_async.sending.session import Sender
-from leadsquared_async.tracking import Trackers, look
+from leadsquared_async.submissions import Submission, UpdateBehavior, capture_lead, update_lead
 
 __all__ = ["Leads"]
 
-CONCURRENCY = 32
-"""Leads held at once: more than the limit lets through in the time of a slow answer is of no use."""
-FOLLOWED = 1000
-"""Requests followed at once; they share their calls."""
 
-
-class Leads:
+class Leads(Resource):
     """Leads in, RequestIDs out, and what became of them."""
 
-    def __init__(self, sender: Sender, trackers: Trackers) -> None:
-        self._sender = sender
-        self._tracker = trackers.of(CAPTURE_LEADS)
+    operations = (LEADS_CAPTURE, LEADS_UPDATE)
 
     @sealed
     async def capture(
@@ -65,12 +55,42 @@ class Leads:
                 default the client's.
 
         Raises:
-            InvalidLead: naming the attribute that cannot be encoded; nothing was sent.
+            InvalidLead: naming the attribute that cannot be sent; nothing was.
             LeadSquaredError: it did not succeed; `delivery` says whether the lead may have arrived.
         """
-        submission = capture(lead, search_by, update_behavior, reference)
-        sender = self._sender.until(deadline)
-        return await submit(sender, submission, sender.lane(lane, Lane.INTERACTIVE))
+        submission = capture_lead(
+            lead, search_by=search_by, update_behavior=update_behavior, reference=reference
+        )
+        return await self._submit(submission, lane, deadline)
+
+    @sealed
+    async def update(
+        self,
+        lead_id: str | UUID,
+        fields: Mapping[str, Any],
+        *,
+        post_updated_lead: bool = False,
+        reference: str | None = None,
+        lane: Lane | None = None,
+        deadline: float | NotGiven | None = NOT_GIVEN,
+    ) -> Receipt:
+        """Give a lead that LeadSquared has other values; what is not passed stays
+        (apidocs.leadsquared.com, "Update a Lead (Async)").
+
+        Args:
+            lead_id: its ProspectID.
+            fields: schema name to value; "" clears a field.
+            post_updated_lead: whether automations, webhooks and rules run on the change.
+            reference: your own opaque id, as for `capture`.
+            lane: as for `capture`.
+            deadline: as for `capture`.
+
+        Raises:
+            InvalidLead: naming what cannot be sent; nothing was.
+            LeadSquaredError: it did not succeed; `delivery` says whether the update may have arrived.
+        """
+        submission = update_lead(lead_id, fields, post_updated_lead=post_updated_lead, reference=reference)
+        return await self._submit(submission, lane, deadline)
 
     def capture_many(
         self,
@@ -102,122 +122,18 @@ class Leads:
         Raises:
             ConfigurationError: an argument cannot be right.
         """
-        lane = self._sender.lane(lane, Lane.BATCH)
-        sender = self._sender.until(None)
         update_behavior_query(update_behavior)
 
-        @sealed
-        async def send(held: Held[Mapping[str, Any]]) -> Receipt:
-            submission = capture(held.item, search_by, update_behavior)
-            return await submit(sender, submission, lane, held.about_to_send)
+        def submission(lead: Mapping[str, Any]) -> Submission:
+            return capture_lead(lead, search_by=search_by, update_behavior=update_behavior)
 
-        async def work(held: Held[Mapping[str, Any]]) -> CaptureResult:
-            try:
-                receipt = await send(held)
-            except LeadSquaredError as error:
-                return CaptureResult(held.index, held.item, None, error)
-            return CaptureResult(held.index, held.item, receipt, None)
-
-        def unsent(held: Held[Mapping[str, Any]], error: LeadSquaredError) -> CaptureResult:
-            return CaptureResult(held.index, held.item, None, _unsent(error))
-
-        return Results(leads, work, unsent, concurrency=concurrency, name=CAPTURE_LEADS.name)
-
-    @sealed
-    async def status(self, request_id: str) -> RequestStatus:
-        """Look once at what became of a capture.
-
-        Raises:
-            NotFound: LeadSquared does not know the id, or not yet: it can take a moment.
-            LeadSquaredError: the call did not succeed.
-        """
-        return await look(self._sender, CAPTURE_LEADS, request_id)
-
-    @sealed
-    async def wait(self, request_id: str, *, deadline: float | NotGiven | None = NOT_GIVEN) -> RequestStatus:
-        """Follow a capture until its status is final, and return that: look at `succeeded`.
-
-        A status that says FAILED is returned, not raised. Polls share the account's rate limit.
-
-        Args:
-            request_id: from the receipt.
-            deadline: seconds to wait at most; None for no bound; by default the client's.
-
-        Raises:
-            StillProcessing: it is not final yet; the request stays queued, wait again.
-            LeadSquaredError: the account's fault, or an id that LeadSquared does not know.
-        """
-        return await self._tracker.wait(request_id, self._sender.until(deadline).settings.deadline)
-
-    def wait_many(
-        self,
-        request_ids: Iterable[str] | AsyncIterable[str],
-        *,
-        deadline: float | NotGiven | None = NOT_GIVEN,
-    ) -> Results[WaitResult]:
-        """Follow any number of captures, and get their outcomes as they become final.
-
-        `async with lsq.leads.wait_many(ids) as results: async for result in results: ...`. In the order in
-        which they were accepted they cost little more than one status call each.
-
-        Args:
-            request_ids: from the receipts, the oldest first; up to 1000 are followed at once.
-            deadline: seconds for all of them, from entering on; what is not final then has `StillProcessing`
-                as its error. None for no bound; by default the client's.
-
-        Raises:
-            ConfigurationError: an argument cannot be right.
-        """
-        seconds = self._sender.until(deadline).settings.deadline
-
-        async def work(held: Held[str]) -> WaitResult:
-            gone = asyncio.get_running_loop().time() - held.entered
-            try:
-                status = await self._tracker.wait(held.item, None if seconds is None else seconds - gone)
-            except LeadSquaredError as error:
-                return WaitResult(held.index, held.item, None, error)
-            return WaitResult(held.index, held.item, status, None)
-
-        return Results(request_ids, work, concurrency=FOLLOWED, name=f"{CAPTURE_LEADS.name} wait")
-
-    @sealed
-    async def metrics(self) -> QueueMetrics:
-        """How long the queue of captures is, and how fast it is processed.
-
-        Raises:
-            LeadSquaredError: the call did not succeed.
-        """
-        operation = f"{CAPTURE_LEADS.name} metrics"
-        call = Call(
-            operation=operation,
-            method="GET",
-            path=CAPTURE_LEADS.metrics.text,
-            keys=Keys.API_KEY,
-            expect=Expect.JSON,
-            repeat=Repeat.ALWAYS,
-            lane=self._sender.lane(None, Lane.STATUS),
+        return submit_many(
+            self._sender,
+            self._parts.door,
+            leads,
+            submission=submission,
+            result=CaptureResult,
+            lane=self._sender.lane(lane, Lane.BATCH),
+            concurrency=concurrency,
+            name=LEADS_CAPTURE.name,
         )
-        sent = await self._sender.send(call)
-        metrics = QueueMetrics.read(sent.outcome.data)
-        if metrics is None:
-            raise ServerError(
-                f"{operation}: the answer holds no metrics",
-                delivery=Delivery.UNKNOWN,
-                fault=Fault.SERVER,
-                attempts=sent.attempts,
-                waited=sent.waited,
-                operation=operation,
-                status_code=sent.outcome.status_code,
-                body=sent.outcome.body,
-            )
-        return metrics
-
-
-def _unsent(error: LeadSquaredError) -> LeadSquaredError:
-    """The error of an item that is not sent, since `error` met another and would meet it too."""
-    return type(error)(
-        f"{CAPTURE_LEADS.name}: not sent, since all would fail like one of them ({type(error).__name__})",
-        delivery=Delivery.NOT_SENT,
-        fault=error.fault,
-        operation=error.operation,
-    )

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, cast
+from typing import Any
 
 from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import ConfigurationError
-from leadsquared_async.operations import Repeat
+from leadsquared_async.operations import Certainty, Keys, Repeat
 from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.replies import Expect
+from leadsquared_async.sending.replies import MAX_BODY, Expect
 
-__all__ = ["Call", "Host", "Keys", "Settings", "json_content", "json_values"]
+__all__ = ["Call", "Host", "Limit", "Settings", "json_content"]
 
 
 class Host(Enum):
@@ -23,11 +23,11 @@ class Host(Enum):
     SYNC = "sync_host"
 
 
-class Keys(Enum):
-    """Which keys a call carries: submissions all of them, status and metrics the x-api-key only."""
+class Limit(Enum):
+    """Which of the account's limits a call counts against."""
 
-    ALL = "all"
-    API_KEY = "api_key"
+    CALLS = "calls"
+    BULK = "bulk calls"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +53,33 @@ class Call:
 
     Attributes:
         operation: what errors and logs call it.
+        path: on its host.
+        suffix: further parts of the path, which are not to be shown.
+        certainty: how surely the path is known.
         query: pairs beside the keys; may hold personal data.
         content: the JSON body; holds personal data.
         private: values that LeadSquared may repeat in its answer and that no message may show.
+        limit: what it counts against.
+        most: bytes of the answer that are read.
         reference: the caller's own id; never sent.
     """
 
     operation: str
     method: str
     path: str
+    suffix: tuple[str, ...] = field(default=(), repr=False)
+    certainty: Certainty = Certainty.DOCUMENTED
     query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     content: bytes | None = field(default=None, repr=False)
     private: tuple[str, ...] = field(default=(), repr=False)
     host: Host = Host.ASYNC
+    limit: Limit = Limit.CALLS
     keys: Keys = Keys.ALL
     expect: Expect = Expect.REQUEST_ID
     repeat: Repeat
     lane: Lane
     reference: str | None = None
+    most: int = MAX_BODY
 
     @property
     def writes(self) -> bool:
@@ -88,22 +97,3 @@ def json_content(value: Any) -> bytes:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"the body is not JSON ({type(error).__name__})") from None
-
-
-def json_values(value: Any) -> tuple[str, ...]:
-    """The strings and numbers in a body of JSON that may be personal: all but the names of attributes."""
-    found: list[str] = []
-    rest: list[object] = [value]
-    while rest:
-        entry = rest.pop()
-        if isinstance(entry, dict):
-            fields = cast("dict[object, object]", entry)
-            rest += [inner for name, inner in fields.items() if name not in _NAMES]
-        elif isinstance(entry, list | tuple):
-            rest += cast("list[object]", entry)
-        elif isinstance(entry, str | int | float) and not isinstance(entry, bool):
-            found.append(str(entry))
-    return tuple(found)
-
-
-_NAMES = frozenset({"Attribute", "SchemaName"})

@@ -16,8 +16,8 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from leadsquared_async.config import MASK, Credentials
-from leadsquared_async.sending.call import Keys
+from leadsquared_async.config import MASK, Credentials, KeysIn
+from leadsquared_async.operations import Keys
 
 __all__ = ["EXTENSION", "LOCATION", "Attached", "KeyedTransport"]
 
@@ -35,12 +35,14 @@ class Attached:
 
     credentials: Credentials
     keys: Keys
+    suffix: tuple[str, ...] = field(repr=False)
     query: tuple[tuple[str, str], ...] = field(repr=False)
     private: tuple[str, ...] = field(repr=False)
 
-    def query_string(self) -> bytes:
+    def query_string(self, keys_in: KeysIn) -> bytes:
+        """The query, with the keys if they go there."""
         pairs = self.query
-        if self.keys is Keys.ALL:
+        if self.keys is Keys.ALL and keys_in == "query":
             pairs = (
                 ("accessKey", self.credentials.access_key.reveal()),
                 ("secretKey", self.credentials.secret_key.reveal()),
@@ -48,9 +50,17 @@ class Attached:
             )
         return urlencode(pairs, quote_via=quote).encode()
 
+    def headers(self, keys_in: KeysIn) -> list[tuple[bytes, bytes]]:
+        """The keys that go into headers."""
+        headers = [(b"x-api-key", self.credentials.api_key)]
+        if self.keys is Keys.ALL and keys_in == "headers":
+            headers.append((b"x-LSQ-AccessKey", self.credentials.access_key))
+            headers.append((b"x-LSQ-SecretKey", self.credentials.secret_key))
+        return [(name, key.reveal().encode("ascii")) for name, key in headers]
+
     def mask(self, text: str) -> str:
         """The text without the keys and without the values of the query and the body."""
-        for value in (*(value for _, value in self.query), *self.private):
+        for value in (*self.suffix, *(value for _, value in self.query), *self.private):
             if len(value) > 1:
                 text = text.replace(value, MASK).replace(quote(value, safe="", errors="replace"), MASK)
         return self.credentials.mask(text)
@@ -59,16 +69,17 @@ class Attached:
 class KeyedTransport(httpx.AsyncBaseTransport):
     """Adds keys and query to a request, and hides them from what looks on."""
 
-    def __init__(self, inner: httpx.AsyncBaseTransport, *, owned: bool) -> None:
+    def __init__(self, inner: httpx.AsyncBaseTransport, *, owned: bool, keys_in: KeysIn = "query") -> None:
         self._inner = inner
         self._owned = owned
+        self._keys_in: KeysIn = keys_in
         self._addresses_of: Credentials | None = None
         self._addresses: dict[httpx.URL, httpx.URL] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         keyed = request.extensions.pop(EXTENSION)
         assert isinstance(keyed, Attached)  # nothing but `Transport.exchange` sends through here
-        headers = [*request.headers.raw, (b"x-api-key", keyed.credentials.api_key.reveal().encode("ascii"))]
+        headers = [*request.headers.raw, *keyed.headers(self._keys_in)]
         outgoing = httpx.Request(
             request.method,
             self._address(request.url, keyed),
@@ -93,15 +104,19 @@ class KeyedTransport(httpx.AsyncBaseTransport):
 
     def _address(self, url: httpx.URL, keyed: Attached) -> httpx.URL:
         """The URL with keys and query; remembered if only the keys are added: httpx parses slowly."""
-        if keyed.query or keyed.keys is not Keys.ALL:
-            query = keyed.query_string()
-            return url.copy_with(raw_path=url.raw_path + b"?" + query) if query else url
+        if keyed.suffix or keyed.query or keyed.keys is not Keys.ALL:
+            path = "".join(f"/{quote(part, safe='')}" for part in keyed.suffix).encode()
+            query = keyed.query_string(self._keys_in)
+            if not path and not query:
+                return url
+            return url.copy_with(raw_path=url.raw_path + path + (b"?" + query if query else b""))
         if self._addresses_of is not keyed.credentials:
             self._addresses_of = keyed.credentials
             self._addresses.clear()
         address = self._addresses.get(url)
         if address is None:
-            address = url.copy_with(raw_path=url.raw_path + b"?" + keyed.query_string())
+            query = keyed.query_string(self._keys_in)
+            address = url.copy_with(raw_path=url.raw_path + b"?" + query) if query else url
             if len(self._addresses) < 64:
                 self._addresses[url] = address
         return address

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import random
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from leadsquared_async.errors import (
     join,
 )
 from leadsquared_async.sending.bucket import Bucket, NoTokenInTime
-from leadsquared_async.sending.call import Call, Settings
+from leadsquared_async.sending.call import Call, Limit, Settings
 from leadsquared_async.sending.inflight import InFlight
 from leadsquared_async.sending.keyring import Keyring
 from leadsquared_async.sending.replies import Again, Outcome
@@ -68,7 +68,7 @@ class Pipeline:
     Args:
         hosts: where calls go.
         keyring: the keys they carry.
-        rate_limit: the declared limit; shared with the process's other clients of the account.
+        limits: the declared limits; shared with the process's other clients of the account.
         limiter: a limiter of the caller's, which every attempt passes as well.
         transport: the connections.
         name: a label for messages.
@@ -79,19 +79,19 @@ class Pipeline:
         *,
         hosts: Hosts,
         keyring: Keyring,
-        rate_limit: RateLimit,
+        limits: Mapping[Limit, RateLimit],
         limiter: AsyncLimiter | None,
         transport: Transport,
         name: str | None,
     ) -> None:
         self.hosts = hosts
         self.keyring = keyring
-        self.rate_limit = rate_limit
+        self.limits = limits
         self.limiter = limiter
         self.transport = transport
         self.in_flight = InFlight()
         self.label = f"[{name}] " if name else ""
-        self.bucket: Bucket | None = None
+        self.buckets: dict[Limit, Bucket] = {}
         self.closing = False
         self._waits: set[anyio.CancelScope] = set()
         self._recalled: list[tuple[int | None, float]] = []
@@ -118,13 +118,15 @@ class Pipeline:
             )
         return sent
 
-    def bucket_for(self, credentials: Credentials) -> Bucket:
-        """The account's bucket; which account it is shows only once the keys are known."""
-        if self.bucket is None:
-            self.bucket = join_bucket(self.hosts.host, credentials, self.rate_limit)
+    def bucket_for(self, limit: Limit, credentials: Credentials) -> Bucket:
+        """The account's bucket of that kind; which account it is shows only once the keys are known."""
+        bucket = self.buckets.get(limit)
+        if bucket is None:
+            account = f"{self.hosts.host} {limit.value}"
+            bucket = self.buckets[limit] = join_bucket(account, credentials, self.limits[limit])
             for calls, ended in self._recalled:
-                self.bucket.recall(calls, ended)
-        return self.bucket
+                bucket.recall(calls if limit is Limit.CALLS else None, ended)
+        return bucket
 
     def check_open(self) -> None:
         """Go on only if the client is not closing.
@@ -139,13 +141,12 @@ class Pipeline:
         """Count calls of an earlier process too, made on this account until `ended`, in the loop's time.
 
         Args:
-            calls: how many; None for as many as the limit allows.
+            calls: how many; None for as many as the limit allows. Of bulk calls it is always these.
             ended: when the last of them ended, at the latest.
         """
-        if self.bucket is None:
-            self._recalled.append((calls, ended))
-        else:
-            self.bucket.recall(calls, ended)
+        self._recalled.append((calls, ended))
+        for limit, bucket in self.buckets.items():
+            bucket.recall(calls if limit is Limit.CALLS else None, ended)
 
     @contextmanager
     def while_open(self) -> Generator[None]:
@@ -185,8 +186,8 @@ class Pipeline:
             with anyio.CancelScope(shield=True):
                 await self.keyring.aclose()
                 await self.transport.aclose()
-            if self.bucket is not None:
-                self.bucket.users -= 1
+            for bucket in self.buckets.values():
+                bucket.users -= 1
 
 
 CLOSED = "the client was closed before it was done"
@@ -240,7 +241,7 @@ class _Run:
 
     async def _attempt(self) -> _Attempt:
         credentials = await self._credentials()
-        bucket = self._pipeline.bucket_for(credentials)
+        bucket = self._pipeline.bucket_for(self._call.limit, credentials)
         await self._token(bucket)
         await self._ready(bucket)
         now = self._clock()
@@ -337,7 +338,7 @@ class _Run:
                 f"{too_late.ahead} calls of its lane are ahead, at {1 / too_late.spacing:.3g} a second"
             )
         limiter = self._pipeline.limiter
-        if limiter is not None:
+        if limiter is not None and self._call.limit is Limit.CALLS:
             await self._foreign_token(limiter, bucket)
 
     async def _ready(self, bucket: Bucket) -> None:

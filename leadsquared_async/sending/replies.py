@@ -26,6 +26,7 @@ from leadsquared_async.errors import (
     Fault,
     Forbidden,
     LeadSquaredError,
+    NoSuchPath,
     NotFound,
     QuotaExceeded,
     RateLimited,
@@ -217,12 +218,19 @@ _AUTHENTICATION = _Verdict(
     AuthenticationFailed,
     "LeadSquared does not accept the keys: check them, the region, and that their user is active",
 )
-_NO_PATH = _Verdict(
+_NOT_FOUND = _Verdict(
     Delivery.REJECTED,
     Fault.ACCOUNT,
     Again.NO,
     NotFound,
     "LeadSquared knows no such path or request: check the host",
+)
+_NO_PATH = _Verdict(
+    Delivery.REJECTED,
+    Fault.ACCOUNT,
+    Again.NO,
+    NoSuchPath,
+    "the path does not exist on this host: check the host",
 )
 _FORBIDDEN = _Verdict(
     Delivery.REJECTED, Fault.ACCOUNT, Again.NO, Forbidden, "the gateway refused the call: check the x-api-key"
@@ -236,7 +244,7 @@ _NO_ANSWER_IN_IT = _Verdict(
 _ACCOUNT_STATUSES = {
     401: _AUTHENTICATION,
     403: _FORBIDDEN,
-    404: _NO_PATH,
+    404: _NOT_FOUND,
     415: _Verdict(
         Delivery.REJECTED,
         Fault.ACCOUNT,

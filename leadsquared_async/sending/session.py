@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -17,13 +18,15 @@ from leadsquared_async.config import (
     Credentials,
     CredentialsProvider,
     Hosts,
+    KeysIn,
     NotGiven,
     RateLimit,
     seconds,
 )
 from leadsquared_async.errors import ClientClosed, ConfigurationError
+from leadsquared_async.operations import Certainty
 from leadsquared_async.sending.bucket import Lane, LimitSnapshot
-from leadsquared_async.sending.call import Call, Host, Settings
+from leadsquared_async.sending.call import Call, Host, Limit, Settings
 from leadsquared_async.sending.keyring import Keyring
 
 if TYPE_CHECKING:
@@ -42,6 +45,9 @@ class Options:
     hosts: Hosts
     credentials: Credentials | CredentialsProvider = field(repr=False)
     rate_limit: RateLimit
+    bulk_limit: RateLimit
+    paths: Mapping[str, str]
+    keys_in: KeysIn
     limiter: AsyncLimiter | None
     transport: httpx.AsyncBaseTransport | None
     name: str | None
@@ -53,10 +59,12 @@ class Snapshot:
 
     Attributes:
         limit: the state of the rate limit; None before the first call.
+        bulk_limit: the same of bulk calls.
         abandoned: calls whose caller left while they were under way; each told its outcome in a log line.
     """
 
     limit: LimitSnapshot | None
+    bulk_limit: LimitSnapshot | None
     abandoned: int
 
 
@@ -93,9 +101,14 @@ class Session:
         self._pipeline = Pipeline(
             hosts=options.hosts,
             keyring=Keyring(options.credentials),
-            rate_limit=options.rate_limit,
+            limits={Limit.CALLS: options.rate_limit, Limit.BULK: options.bulk_limit},
             limiter=options.limiter,
-            transport=Transport(options.hosts, options.rate_limit.calls, options.transport),
+            transport=Transport(
+                options.hosts,
+                options.rate_limit.calls + options.bulk_limit.calls,
+                options.transport,
+                keys_in=options.keys_in,
+            ),
             name=options.name,
         )
         self._loop = asyncio.get_running_loop()
@@ -132,8 +145,10 @@ class Session:
     def snapshot(self) -> Snapshot:
         """What is under way."""
         pipeline = self.pipeline()
+        limits = {limit: bucket.snapshot() for limit, bucket in pipeline.buckets.items()}
         return Snapshot(
-            limit=None if pipeline.bucket is None else pipeline.bucket.snapshot(),
+            limit=limits.get(Limit.CALLS),
+            bulk_limit=limits.get(Limit.BULK),
             abandoned=pipeline.in_flight.abandoned,
         )
 
@@ -167,6 +182,9 @@ class Sender:
             raise ConfigurationError(
                 f"{call.operation}: this client knows no synchronous host: pass region= or sync_host="
             )
+        path = self.session.options.paths.get(call.operation)
+        if path is not None:
+            call = replace(call, path=path, certainty=Certainty.GIVEN)
         return await self.session.pipeline().send(call, self.settings, before_send)
 
     def lane(self, chosen: Lane | None, usual: Lane) -> Lane:

@@ -15,14 +15,16 @@ _buckets: dict[str, list[Bucket]] = {}
 _lock = threading.Lock()  # loops in other threads register here too
 
 
-def join_bucket(host: str, credentials: Credentials, limit: RateLimit) -> Bucket:
+def join_bucket(kind: str, credentials: Credentials, limit: RateLimit) -> Bucket:
     """The bucket of this account in the running loop, with one more user; the smaller declared limit wins.
+
+    Each host and kind of limit, which `kind` names, has one of its own.
 
     It outlives its users until all its tokens are back: closing a client and opening another does not bring
     a second burst, and neither does a second `asyncio.run`.
     """
     loop = asyncio.get_running_loop()
-    account = hashlib.sha256(f"{host} {credentials.api_key.reveal()}".encode()).hexdigest()
+    account = hashlib.sha256(f"{kind} {credentials.api_key.reveal()}".encode()).hexdigest()
     with _lock:
         _forget_those_as_new(loop)
         known = _buckets.setdefault(account, [])

@@ -15,11 +15,11 @@ import anyio
 import httpx
 
 from leadsquared_async._version import __version__
-from leadsquared_async.config import LOOPBACK, Credentials, Hosts
+from leadsquared_async.config import LOOPBACK, Credentials, Hosts, KeysIn
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.sending.call import Call, Host
 from leadsquared_async.sending.keyed import EXTENSION, Attached, KeyedTransport
-from leadsquared_async.sending.replies import MAX_BODY, Again, Outcome, Reply, classify, unanswered
+from leadsquared_async.sending.replies import Again, Outcome, Reply, classify, unanswered
 
 __all__ = ["Transport"]
 
@@ -54,15 +54,22 @@ class Transport:
         hosts: where calls may go; nothing is ever sent elsewhere.
         connections: how many calls may be in flight.
         inner: a transport to use instead of an own pool; it is not closed.
+        keys_in: where a submission's keys go.
     """
 
-    def __init__(self, hosts: Hosts, connections: int, inner: httpx.AsyncBaseTransport | None) -> None:
+    def __init__(
+        self,
+        hosts: Hosts,
+        connections: int,
+        inner: httpx.AsyncBaseTransport | None,
+        keys_in: KeysIn = "query",
+    ) -> None:
         pool = inner or _pool(hosts.host, connections + SPARE_CONNECTIONS)
         self._origins = {Host.ASYNC: httpx.URL(hosts.host)}
         if hosts.sync_host is not None:
             self._origins[Host.SYNC] = httpx.URL(hosts.sync_host)
         self._http = httpx.AsyncClient(
-            transport=KeyedTransport(pool, owned=inner is None),
+            transport=KeyedTransport(pool, owned=inner is None, keys_in=keys_in),
             timeout=None,  # noqa: S113 - `exchange` bounds the whole attempt
             trust_env=False,
         )
@@ -81,14 +88,14 @@ class Transport:
             timeout: seconds for all of it, however slowly the server drips.
         """
         body = _Body(call.content or b"")
-        keyed = Attached(credentials, call.keys, call.query, call.private)
+        keyed = Attached(credentials, call.keys, call.suffix, call.query, call.private)
         request = self._request(call, keyed, body, timeout)
         try:
             # httpx's own timeouts start anew at every read; this one bounds the whole attempt.
             with anyio.fail_after(timeout):
                 response = await self._http.send(request, stream=True)
                 try:
-                    reply = await _read(response, credentials)
+                    reply = await _read(response, credentials, call.most)
                 finally:
                     await _close(response)
         except (TimeoutError, httpx.TimeoutException) as error:
@@ -153,8 +160,8 @@ class _Body(httpx.AsyncByteStream):
             yield self._content
 
 
-async def _read(response: httpx.Response, credentials: Credentials) -> Reply:
-    """The answer's body as text, not more than 1 MB of it, however well it is compressed."""
+async def _read(response: httpx.Response, credentials: Credentials, most: int) -> Reply:
+    """The answer's body as text, not more than `most` bytes of it, however well it is compressed."""
     body = bytearray()
     packed = response.headers.get("content-encoding", "").strip().lower() in {"gzip", "deflate"}
     # `aiter_bytes` would unpack a chunk whole, and a bomb of two kilobytes to gigabytes.
@@ -166,15 +173,15 @@ async def _read(response: httpx.Response, credentials: Credentials) -> Reply:
         # Not `aiter_raw`, which closes at the end: what was read is not to be lost to that.
         chunks = aiter(cast("httpx.AsyncByteStream", response.stream))
     async for chunk in chunks:
-        room = MAX_BODY + 1 - len(body)
+        room = most + 1 - len(body)
         body += unpack(chunk, room) if packed else chunk[:room]
-        if len(body) > MAX_BODY:
+        if len(body) > most:
             break
     return Reply(
         status=response.status_code,
         headers=response.headers,
-        body=credentials.mask(body[:MAX_BODY].decode("utf-8", "replace")),
-        cut_off=len(body) > MAX_BODY,
+        body=credentials.mask(body[:most].decode("utf-8", "replace")),
+        cut_off=len(body) > most,
     )
 
 

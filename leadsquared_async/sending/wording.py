@@ -6,7 +6,8 @@ import re
 from urllib.parse import quote
 
 from leadsquared_async.config import MASK
-from leadsquared_async.errors import APIError, Delivery, Facts, LeadSquaredError
+from leadsquared_async.errors import APIError, Delivery, Facts, LeadSquaredError, NotFound
+from leadsquared_async.operations import Certainty
 from leadsquared_async.sending.call import Call
 from leadsquared_async.sending.replies import Outcome
 
@@ -25,7 +26,8 @@ def error_from(outcome: Outcome, call: Call, facts: Facts, label: str) -> LeadSq
     """The error that a failed call raises."""
     assert outcome.error is not None  # what succeeded raises nothing
     kind = outcome.error
-    message = f"{label}{outcome.summary}{_words(outcome, call)}{delivery_sentence(call, facts)}"
+    summary = f"{outcome.summary}{_guess(kind, call)}"
+    message = f"{label}{summary}{_words(outcome, call)}{delivery_sentence(call, facts)}"
     if not issubclass(kind, APIError):
         return kind(message, **facts)
     return kind(
@@ -45,6 +47,16 @@ def delivery_sentence(call: Call, facts: Facts) -> str:
     attempts = facts.get("attempts", 0)
     tries = f" ({attempts} attempts)" if attempts > 1 else ""
     return f". {_DELIVERY[facts.get('delivery', Delivery.NOT_SENT)]}{tries}"
+
+
+def _guess(kind: type[LeadSquaredError], call: Call) -> str:
+    """That the path may be wrong, where no page of LeadSquared confirms it."""
+    if not issubclass(kind, NotFound) or call.certainty is not Certainty.INFERRED:
+        return ""
+    return (
+        f" (the path {call.path} is a guess that no page of LeadSquared confirms; pass another with "
+        f'paths={{"{call.operation}": "/..."}})'
+    )
 
 
 def _words(outcome: Outcome, call: Call) -> str:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from leadsquared_async.errors import ConfigurationError, NotFound
 from leadsquared_async.models import RequestStatus
-from leadsquared_async.operations import Operation, Repeat
+from leadsquared_async.operations import Keys, Operation, Repeat
 from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.call import Call, Keys
+from leadsquared_async.sending.call import Call
 from leadsquared_async.sending.replies import Expect
 from leadsquared_async.sending.session import Sender
 
@@ -33,6 +33,7 @@ async def look(
         operation=name,
         method="GET",
         path=operation.status.text,
+        certainty=operation.status.certainty,
         query=(("RequestID", request_id_of(request_id)),),
         keys=Keys.API_KEY,
         expect=Expect.JSON,

@@ -15,6 +15,7 @@ from leadsquared_async.errors import (
     Delivery,
     Fault,
     LeadSquaredError,
+    NoSuchPath,
     NotFound,
     StillProcessing,
 )
@@ -243,7 +244,7 @@ class Tracker:
         return self._troubled(request_id, followed, trouble)
 
     def _troubled(self, request_id: str, followed: _Followed, error: LeadSquaredError) -> bool | None:
-        is_unknown = isinstance(error, NotFound)
+        is_unknown = isinstance(error, NotFound) and not isinstance(error, NoSuchPath)
         if not is_unknown and (
             error.fault is Fault.ACCOUNT or isinstance(error, ClientClosed | ConfigurationError)
         ):
@@ -282,7 +283,7 @@ class Tracker:
                 # A copy each: an error that many raise would gather the tracebacks of all of them.
                 error = copy.copy(outcome)
                 error.delivery = _delivery(follower)
-                if isinstance(error, NotFound):
+                if isinstance(error, NotFound) and not isinstance(error, NoSuchPath):
                     error.fault = None  # of this id nothing is known: that says nothing of the account
                 follower.outcome.set_exception(error)
                 follower.outcome.exception()  # one that leaves in this very tick does not look at it

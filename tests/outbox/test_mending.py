@@ -173,6 +173,8 @@ def test_an_item_says_all_there_is_to_know(tmp_path: Path) -> None:
                 operation="leads.capture",
                 state=ItemState.PENDING,
                 lead={**lead(1), "SearchBy": "EmailAddress"},
+                details=None,
+                is_erased=False,
                 put_at=before,
                 changed_at=before,
                 attempts=0,

@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from leadsquared_async import InvalidLead, KeyReused, Outbox, OutboxError, OutboxFull, RateLimit, RetryPolicy
-from leadsquared_async.outbox import OutboxEntry, OutboxItem, delivery, store
+from leadsquared_async.outbox import OutboxEntry, OutboxItem, rows, store
 from leadsquared_async.sandbox import FAULTS, Faults, Sandbox
+from leadsquared_async.submissions import Submission
 from tests.clients import KEYS, answering, client_of
 from tests.leaks import ECHO, PERSON, assert_nothing_secret, failure, shown, watching
 from tests.outbox.machine import until
@@ -196,14 +197,15 @@ async def test_a_callback_that_fails_shows_no_lead(tmp_path: Path) -> None:
 async def test_a_fault_of_our_own_shows_no_lead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Should delivering itself break, the log has the way it took, and nobody's values; the other rows go
     on."""
-    broken = delivery.encode
+    broken = rows.encoded
 
-    def encode(lead: Any) -> Any:
-        if lead.get("EmailAddress") == PERSON["EmailAddress"]:
-            raise RuntimeError(f"ours: {lead}")
-        return broken(lead)
+    def encoded(submission: Submission) -> Any:
+        assert submission.lead is not None
+        if submission.lead.get("EmailAddress") == PERSON["EmailAddress"]:
+            raise RuntimeError(f"ours: {submission.lead}")
+        return broken(submission)
 
-    monkeypatch.setattr(delivery, "encode", encode)
+    monkeypatch.setattr(rows, "encoded", encoded)
     async with (
         watching() as watch,
         Sandbox(limit=None) as sandbox,
@@ -224,6 +226,6 @@ async def test_a_fault_of_our_own_shows_no_lead(tmp_path: Path, monkeypatch: pyt
 def test_an_entry_and_its_kind_show_no_lead() -> None:
     """What a caller builds, and what the file's rows become in memory."""
     entry = OutboxEntry(PERSON, key="form-1", reference="r1")
-    claim = store.Claim(1, "leads.capture", 0, ECHO.encode(), ECHO, "r1", None, is_sending=False)
+    claim = store.Claim(1, "leads.capture", 0, ECHO.encode(), ECHO, ECHO, "r1", None, is_sending=False)
     outbox = Outbox("leads.db")
     assert_nothing_secret(f"{printed(entry)} {printed(claim)} {printed(outbox)} {KEYS.keys()}")

@@ -1,0 +1,133 @@
+"""One field of an account's leads, read off LeadSquared's metadata. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, cast
+
+__all__ = ["LeadField", "read_fields"]
+
+
+@dataclass(frozen=True, slots=True)
+class LeadField:
+    """One field of an account's leads, as its metadata describes it.
+
+    Attributes:
+        schema_name: the name it has in a lead, such as "mx_City".
+        display_name: the name it has on LeadSquared's pages, such as "City".
+        data_type: LeadSquared's own word, such as "Text", "Select" or "Date".
+        render_type: LeadSquared's own word for how it is shown, such as "Textbox" or "Dropdown".
+        is_mandatory: whether LeadSquared asks for it in a new lead.
+        options: the values of a drop-down; empty if it has none, or they were not asked for.
+        max_length: the most characters it takes, of a phone number digits; None if that is not known.
+        range_min: the least number; of a phone number, the fewest digits.
+        range_max: the largest number.
+        is_lead_identifier: LeadSquared's IsLeadIdentifier.
+        allow_multiple: LeadSquared's AllowMultiple. Its own examples say true of fields that hold one value.
+        lock_after_create: whether only administrators change it once the lead is there.
+        default_value: what LeadSquared fills in where the lead has nothing.
+    """
+
+    schema_name: str
+    display_name: str = ""
+    data_type: str = ""
+    render_type: str = ""
+    is_mandatory: bool = False
+    options: tuple[str, ...] = ()
+    max_length: int | None = None
+    range_min: Decimal | None = None
+    range_max: Decimal | None = None
+    is_lead_identifier: bool = False
+    allow_multiple: bool = False
+    lock_after_create: bool = False
+    default_value: str | None = None
+
+    @classmethod
+    def read(cls, data: object) -> LeadField | None:
+        """The field in an entry of the metadata; None if the entry names none."""
+        if not isinstance(data, dict):
+            return None
+        entry: dict[str, Any] = {}
+        for key, value in cast("dict[object, Any]", data).items():
+            if isinstance(key, str):
+                entry.setdefault(key.lower(), value)
+        schema_name = _line(entry.get("schemaname"))
+        if not schema_name:
+            return None
+        max_length = _number(entry.get("maxlength"))
+        return cls(
+            schema_name=schema_name,
+            display_name=_line(entry.get("displayname")),
+            data_type=_line(entry.get("datatype")),
+            render_type=_line(entry.get("rendertypetextvalue")),
+            is_mandatory=_flag(entry.get("ismandatory")),
+            options=_options(entry.get("options")),
+            max_length=int(max_length) if max_length is not None and max_length >= 1 else None,
+            range_min=_number(entry.get("rangemin")),
+            range_max=_number(entry.get("rangemax")),
+            is_lead_identifier=_flag(entry.get("isleadidentifier")),
+            allow_multiple=_flag(entry.get("allowmultiple")),
+            # 0, 1 or 2, of which 2 stands for "never".
+            lock_after_create=_flag(entry.get("lockaftercreate")),
+            default_value=_scalar(entry.get("defaultvalue")) or None,
+        )
+
+
+def read_fields(data: object) -> tuple[LeadField, ...] | None:
+    """The fields in the metadata of an account, in its order; None if it is no array of fields."""
+    if not isinstance(data, list):
+        return None
+    entries = cast("list[object]", data)
+    fields = tuple(field for entry in entries if (field := LeadField.read(entry)) is not None)
+    return fields if fields or not entries else None
+
+
+def _line(value: object) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _flag(value: object) -> bool:
+    """Whether it says yes; what is in doubt does not."""
+    if isinstance(value, str):
+        return value.strip().lower() in {"true", "1", "yes"}
+    return value is True or (type(value) is int and value == 1)
+
+
+def _number(value: object) -> Decimal | None:
+    """A number, or one written as a string; None of anything else, and of absurd ones."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = Decimal(value) if isinstance(value, int) else Decimal(str(value).strip())
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() and abs(number.adjusted()) < 12 else None
+
+
+def _scalar(value: object) -> str | None:
+    """A string, or a number as one; None of anything else."""
+    if isinstance(value, str):
+        return value
+    number = _number(value)
+    return None if number is None else f"{number:f}"
+
+
+def _options(value: object) -> tuple[str, ...]:
+    """The options of a drop-down; none of them if one cannot be read, since a value may be that one."""
+    if not isinstance(value, list):
+        return ()
+    options: list[str] = []
+    for entry in cast("list[object]", value):
+        folded = (
+            {str(key).lower(): item for key, item in cast("dict[object, Any]", entry).items()}
+            if isinstance(entry, dict)
+            else {"value": entry}
+        )
+        item = folded.get("value", folded)
+        text = "" if item is None else _scalar(item)
+        if text is None:
+            return ()
+        if text:
+            options.append(text)
+    return tuple(dict.fromkeys(options))

@@ -1,0 +1,260 @@
+"""`lsq.fields`: the account's lead fields, kept for a while, and what is checked with them."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from leadsquared_async.config import RetryPolicy
+from leadsquared_async.errors import (
+    ConfigurationError,
+    Delivery,
+    Fault,
+    InvalidLead,
+    LeadSquaredError,
+    ServerError,
+)
+from leadsquared_async.operations import LEAD_FIELDS, Repeat
+from leadsquared_async.sending.bucket import Lane
+from leadsquared_async.sending.call import Call, Host
+from leadsquared_async.sending.replies import Expect
+from leadsquared_async.sending.sealing import sealed
+from leadsquared_async.sending.session import Sender
+from leadsquared_async.submissions import Submission
+
+if TYPE_CHECKING:
+    from leadsquared_async.fields import FieldChecker, Flaw, LeadField
+
+__all__ = ["FieldCache", "Fields", "Validate", "Validation"]
+
+logger = logging.getLogger("leadsquared_async")
+
+Validate = Literal["off", "strict", "drop"]
+
+LARGEST = 32 * 1024 * 1024
+"""Bytes: hundreds of fields with their options are megabytes."""
+WITHIN = 30.0
+"""Seconds in which the fields are asked for."""
+FIRST_WAIT = 5.0
+"""Seconds for which a lead waits when no fields are known yet."""
+TRY_AGAIN = 60.0
+"""Seconds until fields that could not be had are asked for again on behalf of leads."""
+RETRY = RetryPolicy(attempts=3, within=WITHIN, cap=4.0)
+FLAWS_SHOWN = 5
+
+
+class FieldCache:
+    """The account's fields, asked for when somebody needs them, by one call at a time.
+
+    Args:
+        sender: makes the call.
+        ttl: seconds for which they are taken for current.
+    """
+
+    def __init__(self, sender: Sender, ttl: float) -> None:
+        self._sender = Sender(sender.session, replace(sender.settings, deadline=WITHIN, retry=RETRY))
+        self._ttl = ttl
+        self._checker: FieldChecker | None = None
+        self._until = 0.0
+        self._not_before = 0.0
+        self._question: asyncio.Task[FieldChecker] | None = None
+
+    async def current(self) -> FieldChecker:
+        """The fields, not older than their time to live.
+
+        Raises:
+            LeadSquaredError: they could not be had.
+        """
+        self._sender.session.pipeline()  # raises here if it may not be used
+        if self._checker is not None and self._now() < self._until:
+            return self._checker
+        try:
+            return await asyncio.shield(self._ask())
+        except LeadSquaredError as error:
+            # A copy each: an error that many raise would gather the tracebacks of all of them.
+            raise copy.copy(error) from error.__cause__
+
+    async def at_hand(self) -> FieldChecker | None:
+        """The fields for a lead that is not to wait: stale ones rather than none, none rather than late.
+
+        Only the first leads of all wait for them, for some seconds at most.
+        """
+        now = self._now()
+        if self._checker is not None and now < self._until:
+            return self._checker
+        if self._question is None and now < self._not_before:
+            return self._checker
+        question = self._ask()
+        if self._checker is None:
+            await asyncio.wait([question], timeout=FIRST_WAIT)
+        return self._checker
+
+    async def aclose(self) -> None:
+        """Stop asking."""
+        if self._question is not None:
+            self._question.cancel()
+            await asyncio.wait([self._question])
+
+    def _ask(self) -> asyncio.Task[FieldChecker]:
+        if self._question is None:
+            self._question = asyncio.create_task(self._answer(), name="leadsquared_async lead fields")
+            self._question.add_done_callback(self._answered)
+        return self._question
+
+    def _answered(self, question: asyncio.Task[FieldChecker]) -> None:
+        self._question = None
+        if question.cancelled():
+            return
+        error = question.exception()
+        if error is None:
+            self._checker = question.result()
+            self._until = self._now() + self._ttl
+            return
+        if self._now() >= self._not_before:
+            which = "with fields from before" if self._checker is not None else "without a check"
+            logger.warning("leads go on %s: %s", which, _words(error), extra={"event": "no_fields"})
+        self._not_before = self._now() + TRY_AGAIN
+
+    @sealed
+    async def _answer(self) -> FieldChecker:
+        call = Call(
+            operation="fields.list",
+            method="GET",
+            path=LEAD_FIELDS.text,
+            host=Host.SYNC,
+            expect=Expect.JSON,
+            repeat=Repeat.ALWAYS,
+            lane=Lane.INTERACTIVE,  # forms wait for it
+            most=LARGEST,
+        )
+        sent = await self._sender.send(call)
+        from leadsquared_async.fields import FieldChecker, read_fields  # noqa: PLC0415 - most never ask
+
+        fields = read_fields(sent.outcome.data)
+        if not fields:
+            raise ServerError(
+                "fields.list: the answer holds no lead fields",
+                delivery=Delivery.UNKNOWN,
+                fault=Fault.SERVER,
+                attempts=sent.attempts,
+                waited=sent.waited,
+                operation="fields.list",
+                status_code=sent.outcome.status_code,
+            )
+        return FieldChecker(fields)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+class Validation:
+    """Checks submissions against the account's fields before they are encoded.
+
+    Args:
+        cache: of the fields.
+        mode: "strict" refuses what has a flaw, "drop" leaves out what the account does not have.
+    """
+
+    def __init__(self, cache: FieldCache, mode: Literal["strict", "drop"]) -> None:
+        self._cache = cache
+        self._mode = mode
+
+    async def __call__(self, submission: Submission) -> tuple[Submission, tuple[str, ...]]:
+        """The submission, and the names of attributes that were left out of it.
+
+        Raises:
+            InvalidLead: it has a flaw, in the strict mode.
+        """
+        lead = submission.lead
+        checker = await self._cache.at_hand()
+        if checker is None or not isinstance(lead, Mapping):  # what is no lead is refused when it is encoded
+            return submission, ()
+        if self._mode == "drop":
+            if not (dropped := checker.unknown(lead)):
+                return submission, ()
+            kept = {name: value for name, value in lead.items() if str(name).strip() not in dropped}
+            return replace(submission, lead=kept), dropped
+        if flaws := checker.check(lead, partial=submission.operation.changes is not None):
+            raise _refusal(flaws, submission)
+        return submission, ()
+
+
+class Fields:
+    """The fields that leads of this account have, by their schema names."""
+
+    def __init__(self, cache: FieldCache) -> None:
+        self._cache = cache
+
+    @sealed
+    async def list(self) -> tuple[LeadField, ...]:
+        """All of them, in LeadSquared's order; asked for once in the client's `fields_ttl`.
+
+        Raises:
+            LeadSquaredError: they could not be had; ConfigurationError if no synchronous host is known.
+        """
+        return tuple((await self._cache.current()).fields.values())
+
+    @sealed
+    async def get(self, schema_name: str) -> LeadField:
+        """One of them.
+
+        Raises:
+            ConfigurationError: there is none of that name; the message says which one was probably meant.
+            LeadSquaredError: they could not be had.
+        """
+        await self.require(schema_name)
+        return (await self._cache.current()).fields[schema_name]
+
+    @sealed
+    async def check(self, lead: Mapping[str, Any], *, partial: bool = False) -> tuple[Flaw, ...]:
+        """What LeadSquared would refuse about a lead; empty if nothing.
+
+        Args:
+            lead: schema name to value, as for `leads.capture`.
+            partial: whether it changes a lead that is there: then nothing is missing.
+
+        Raises:
+            LeadSquaredError: the fields could not be had.
+        """
+        if not isinstance(lead, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidLead(f"a lead is a mapping from schema name to value, not {type(lead).__name__}")
+        return (await self._cache.current()).check(lead, partial=partial)
+
+    @sealed
+    async def require(self, *schema_names: str) -> None:
+        """See that the account has all of these, as at the start of a program that sends them.
+
+        Raises:
+            ConfigurationError: naming all that it has not, and which ones were probably meant.
+            LeadSquaredError: the fields could not be had.
+        """
+        checker = await self._cache.current()
+        missing = [name for name in schema_names if name not in checker.fields]
+        if missing:
+            named = ", ".join(
+                f"{name} (did you mean {near}?)" if (near := checker.nearest(name)) else name
+                for name in missing
+            )
+            raise ConfigurationError(
+                f"this account has no lead field {named}; LeadSquared shows schema names under Settings > "
+                "Leads > Lead Fields",
+                fault=Fault.ACCOUNT,
+                operation="fields.require",
+            )
+
+
+def _refusal(flaws: tuple[Flaw, ...], submission: Submission) -> InvalidLead:
+    said = "; ".join(flaw.message for flaw in flaws[:FLAWS_SHOWN])
+    more = f"; and {len(flaws) - FLAWS_SHOWN} more" if len(flaws) > FLAWS_SHOWN else ""
+    error = InvalidLead(said + more, attribute=flaws[0].attribute)
+    error.operation, error.reference = submission.operation.name, submission.reference
+    return error
+
+
+def _words(error: BaseException) -> str:
+    return str(error) if isinstance(error, LeadSquaredError) else type(error).__name__

@@ -1,0 +1,429 @@
+"""What can be handed to LeadSquared for processing, as plain values: one function an operation.
+
+A submission is sent by `lsq.submit`, by `lsq.submit_many` with others, or put into an outbox; the methods of
+`lsq.leads`, `lsq.activities`, `lsq.opportunities` and `lsq.calls` make one and send it. Nothing is checked
+when it is made: whatever takes it refuses it with an `InvalidLead` that names what is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, cast
+from uuid import UUID
+
+from leadsquared_async.errors import ConfigurationError, InvalidLead
+from leadsquared_async.lead import (
+    SEARCH_BY,
+    EncodedLead,
+    encode,
+    encode_details,
+    fields_of,
+    json_of,
+    lead_of,
+    update_behavior_query,
+)
+from leadsquared_async.operations import (
+    ACTIVITIES_CREATE,
+    ACTIVITIES_CREATE_WITH_LEAD,
+    BULK_CREATE_OR_UPDATE,
+    CALLS_LOG,
+    LEADS_CAPTURE,
+    LEADS_UPDATE,
+    OPPORTUNITIES_CAPTURE,
+    OPPORTUNITIES_UPDATE,
+    Write,
+)
+
+__all__ = [
+    "EncodedSubmission",
+    "Submission",
+    "UpdateBehavior",
+    "bulk_lead",
+    "capture_lead",
+    "capture_opportunity",
+    "create_activity",
+    "create_lead_and_activity",
+    "decoded",
+    "encoded",
+    "log_call",
+    "private_values",
+    "update_lead",
+    "update_opportunity",
+]
+
+UpdateBehavior = Literal["DoNotUpdate", "UpdateOnlyEmptyFields", "DoNotUpdateUniqueFields"]
+
+_ID = re.compile(r"[!-.0-9:;=@-~]{1,100}")
+"""Printable, without what would end a part of a path or begin a query."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """Something to be handed over, as the caller has it; its repr shows no personal data.
+
+    Attributes:
+        operation: a row of the table of operations, or the bulk write.
+        lead: schema name to value; None where the operation takes none.
+        search_by: the schema name by which LeadSquared looks for a lead it has.
+        details: what stands beside the lead, or alone: name to value, `Fields` a mapping of its own.
+        query: pairs beside the keys.
+        suffix: further parts of the path.
+        reference: your own opaque id; never sent.
+    """
+
+    operation: Write
+    lead: Mapping[str, Any] | None = field(default=None, repr=False)
+    search_by: str | None = None
+    details: Mapping[str, Any] | None = field(default=None, repr=False)
+    query: Mapping[str, str | None] = field(default_factory=dict[str, str | None], repr=False)
+    suffix: tuple[str, ...] = field(default=(), repr=False)
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedSubmission:
+    """A submission that was checked: ready to be sent now, or to be kept until later.
+
+    Attributes:
+        operation: what it is submitted to.
+        content: the JSON body.
+        query: pairs beside the keys.
+        suffix: further parts of the path.
+        identified: whether LeadSquared can match it, so that sending it twice does no harm.
+        identity: whose it is, as name and value; None if nobody's.
+        private: every value in it, to be masked where LeadSquared repeats them.
+        reference: the caller's own id; never sent.
+        dropped: attributes that were left out.
+    """
+
+    operation: Write
+    content: bytes = field(repr=False)
+    query: tuple[tuple[str, str], ...] = field(repr=False)
+    suffix: tuple[str, ...] = field(repr=False)
+    identified: bool
+    identity: tuple[str, str] | None = field(repr=False)
+    private: tuple[str, ...] = field(repr=False)
+    reference: str | None = None
+    dropped: tuple[str, ...] = ()
+
+
+def capture_lead(
+    lead: Mapping[str, Any],
+    *,
+    search_by: str | None = None,
+    update_behavior: UpdateBehavior | None = None,
+    reference: str | None = None,
+) -> Submission:
+    """A lead, new or known; see `lsq.leads.capture`."""
+    return Submission(
+        operation=LEADS_CAPTURE,
+        lead=lead,
+        search_by=search_by,
+        query={"LeadUpdateBehavior": update_behavior},
+        reference=reference,
+    )
+
+
+def update_lead(
+    lead_id: str | UUID,
+    fields: Mapping[str, Any],
+    *,
+    post_updated_lead: bool = False,
+    reference: str | None = None,
+) -> Submission:
+    """Other values for a lead; see `lsq.leads.update`."""
+    return Submission(
+        operation=LEADS_UPDATE,
+        lead=fields,
+        query={"leadId": str(lead_id), "postUpdatedLead": "true" if post_updated_lead else None},
+        reference=reference,
+    )
+
+
+def create_activity(
+    lead_id: str | UUID,
+    *,
+    event: int,
+    note: str | None = None,
+    at: datetime | str | None = None,
+    fields: Mapping[str, Any] | None = None,
+    reference: str | None = None,
+) -> Submission:
+    """An activity of a lead; see `lsq.activities.create`."""
+    details = {"RelatedProspectId": str(lead_id), **_activity(event, note, at, fields)}
+    return Submission(operation=ACTIVITIES_CREATE, details=details, reference=reference)
+
+
+def create_lead_and_activity(
+    lead: Mapping[str, Any],
+    *,
+    search_by: str,
+    event: int,
+    note: str | None = None,
+    at: datetime | str | None = None,
+    fields: Mapping[str, Any] | None = None,
+    reference: str | None = None,
+) -> Submission:
+    """A lead, new or known, and an activity of it; see `lsq.activities.create_with_lead`."""
+    return Submission(
+        operation=ACTIVITIES_CREATE_WITH_LEAD,
+        lead=lead,
+        search_by=search_by,
+        details=_activity(event, note, at, fields),
+        reference=reference,
+    )
+
+
+def capture_opportunity(
+    lead: Mapping[str, Any],
+    *,
+    search_by: str,
+    event_code: int,
+    note: str | None = None,
+    at: datetime | str | None = None,
+    fields: Mapping[str, Any] | None = None,
+    overwrite_fields: bool | None = None,
+    update_empty_fields: bool | None = None,
+    do_not_post_duplicate_activity: bool | None = None,
+    do_not_change_owner: bool | None = None,
+    reference: str | None = None,
+) -> Submission:
+    """An opportunity of a lead, new or known; see `lsq.opportunities.capture`."""
+    details = {
+        "OpportunityEventCode": event_code,
+        "OpportunityNote": note,
+        "OpportunityDateTime": at,
+        "OverwriteFields": overwrite_fields,
+        "UpdateEmptyFields": update_empty_fields,
+        "DoNotPostDuplicateActivity": do_not_post_duplicate_activity,
+        "DoNotChangeOwner": do_not_change_owner,
+        "Fields": fields,
+    }
+    return Submission(
+        operation=OPPORTUNITIES_CAPTURE,
+        lead=lead,
+        search_by=search_by,
+        details=details,
+        reference=reference,
+    )
+
+
+def update_opportunity(
+    opportunity_id: str | UUID,
+    *,
+    note: str | None = None,
+    fields: Mapping[str, Any] | None = None,
+    reference: str | None = None,
+) -> Submission:
+    """Other values for an opportunity; see `lsq.opportunities.update`."""
+    return Submission(
+        operation=OPPORTUNITIES_UPDATE,
+        details={"ProspectOpportunityId": str(opportunity_id), "OpportunityNote": note, "Fields": fields},
+        reference=reference,
+    )
+
+
+def log_call(
+    connector_key: str,
+    call: Mapping[str, Any],
+    *,
+    instance: str | UUID | None = None,
+    reference: str | None = None,
+) -> Submission:
+    """A telephone call that was made; see `lsq.calls.log`."""
+    suffix = (connector_key,) if instance is None else (connector_key, str(instance))
+    return Submission(operation=CALLS_LOG, details=call, suffix=suffix, reference=reference)
+
+
+def bulk_lead(
+    lead: Mapping[str, Any], *, search_by: str | None = None, reference: str | None = None
+) -> Submission:
+    """A lead, new or known, for an outbox, which sends up to 25 such in a call; see `lsq.bulk`."""
+    return Submission(operation=BULK_CREATE_OR_UPDATE, lead=lead, search_by=search_by, reference=reference)
+
+
+def _activity(
+    event: int, note: str | None, at: datetime | str | None, fields: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    return {"ActivityEvent": event, "ActivityNote": note, "ActivityDateTime": at, "Fields": fields}
+
+
+def encoded(submission: Submission, dropped: tuple[str, ...] = ()) -> EncodedSubmission:
+    """Check a submission, and write it as LeadSquared takes it.
+
+    Raises:
+        InvalidLead: naming what cannot be sent.
+        ConfigurationError: `update_behavior` is none of LeadSquared's words.
+    """
+    operation = submission.operation
+    with _told_of(submission):
+        _check_shape(submission)
+        lead = None
+        if submission.lead is not None:
+            lead = encode(submission.lead, search_by=submission.search_by)
+            _check_search_by(submission, lead.pairs)
+        details = None
+        if submission.details is not None:
+            details = encode_details(
+                submission.details,
+                integers=operation.integers,
+                dates=operation.dates,
+                set_entry=operation.set_entry,
+            )
+            _check_details(submission, details)
+        for part in submission.suffix:
+            _check_id("connector_key", part)
+        changed = _changed(submission, details)
+        query = tuple((name, value) for name, value in submission.query.items() if value is not None)
+        update_behavior_query(submission.query.get("LeadUpdateBehavior"))
+        return EncodedSubmission(
+            operation=operation,
+            content=json_of(_body(operation, None if lead is None else lead.pairs, details)),
+            query=query,
+            suffix=submission.suffix,
+            identified=changed is not None or (lead is not None and _is_identified(operation, lead)),
+            identity=changed or (None if lead is None else lead.identity),
+            private=(*(lead.values if lead else ()), *private_values(details), *submission.suffix),
+            reference=submission.reference,
+            dropped=dropped,
+        )
+
+
+def decoded(
+    operation: Write,
+    content: bytes,
+    query: Iterable[tuple[str, str]] = (),
+    suffix: Iterable[str] = (),
+    reference: str | None = None,
+) -> Submission:
+    """The submission that `encoded` makes the same of; its values are text, as they go out."""
+    body: Any = json.loads(content)
+    pairs: list[dict[str, Any]] | None = None
+    details: dict[str, Any] | None = None
+    if isinstance(body, list):
+        pairs = cast("list[dict[str, Any]]", body)
+    else:
+        beside = cast("dict[str, Any]", body)
+        pairs = beside.pop("LeadDetails", None)
+        details = dict(beside.get(operation.envelope, {}) if operation.envelope else beside)
+        if "Fields" in details:
+            details["Fields"] = fields_of(details["Fields"], operation.set_entry)
+    return Submission(
+        operation=operation,
+        lead=None if pairs is None else lead_of(pairs),
+        details=details,
+        query=dict(query),
+        suffix=tuple(suffix),
+        reference=reference,
+    )
+
+
+def private_values(value: Any) -> tuple[str, ...]:
+    """The strings and numbers in a body of JSON that may be personal: all but the names of attributes."""
+    found: list[str] = []
+    rest: list[object] = [value]
+    while rest:
+        entry = rest.pop()
+        if isinstance(entry, dict):
+            fields = cast("dict[object, object]", entry)
+            rest += [inner for name, inner in fields.items() if name not in _NAMES]
+        elif isinstance(entry, list | tuple):
+            rest += cast("list[object]", entry)
+        elif isinstance(entry, str | int | float) and not isinstance(entry, bool):
+            found.append(str(entry))
+    return tuple(found)
+
+
+_NAMES = frozenset({"Attribute", "SchemaName"})
+
+
+def _body(operation: Write, pairs: list[dict[str, Any]] | None, details: dict[str, Any] | None) -> object:
+    if details is None:
+        return pairs
+    beside = {operation.envelope: details} if operation.envelope else details
+    return beside if pairs is None else {"LeadDetails": pairs, **beside}
+
+
+def _is_identified(operation: Write, lead: EncodedLead) -> bool:
+    """Whether LeadSquared matches the lead to what a first attempt made of it."""
+    if operation.finds_by_id or not lead.identified:
+        return lead.identified
+    names = {pair["Attribute"] for pair in lead.pairs}
+    return SEARCH_BY in names or "ProspectID" not in names
+
+
+def _changed(submission: Submission, details: Mapping[str, Any] | None) -> tuple[str, str] | None:
+    """What an update changes: the kind of its id, and the id."""
+    if submission.operation.changes is None:
+        return None
+    name, kind = submission.operation.changes
+    value = (details or {}).get(name) or submission.query.get(name) or ""
+    _check_id(name, value)
+    return kind, value.casefold()
+
+
+@contextmanager
+def _told_of(submission: Submission) -> Generator[None]:
+    """Whatever is refused says of which operation and reference it is."""
+    try:
+        yield
+    except (InvalidLead, ConfigurationError) as error:
+        error.operation, error.reference = submission.operation.name, submission.reference
+        raise
+
+
+def _check_shape(submission: Submission) -> None:
+    """A lead where the operation takes one, details where it takes some, and nothing else."""
+    operation = submission.operation
+    if operation.takes_lead and submission.lead is None:
+        raise InvalidLead(f"{operation.name} needs a lead: a mapping from schema name to value, not None")
+    if not operation.takes_lead and submission.lead is not None:
+        raise InvalidLead(f"{operation.name} takes details, and no lead")
+    takes_details = bool(operation.envelope) or not operation.takes_lead
+    if takes_details and not isinstance(submission.details, Mapping):
+        raise InvalidLead(
+            f"{operation.name} needs details: a mapping from LeadSquared's name to value, not "
+            f"{type(submission.details).__name__}"
+        )
+    if not takes_details and submission.details is not None:
+        raise InvalidLead(f"{operation.name} takes a lead, and no details")
+
+
+def _check_search_by(submission: Submission, pairs: list[dict[str, Any]]) -> None:
+    has_one = pairs[-1]["Attribute"] == SEARCH_BY
+    if submission.operation.needs_search_by and not has_one:
+        raise InvalidLead(
+            f"SearchBy: {submission.operation.name} needs it; pass search_by=, such as EmailAddress",
+            attribute=SEARCH_BY,
+        )
+    if has_one and submission.operation.changes is not None:
+        raise InvalidLead(
+            "SearchBy: an update goes by the lead's id; leave it out, or use leads.capture",
+            attribute=SEARCH_BY,
+        )
+
+
+def _check_details(submission: Submission, details: Mapping[str, Any]) -> None:
+    operation = submission.operation
+    if not details.keys() - {operation.changes and operation.changes[0]}:
+        raise InvalidLead(f"{operation.name} needs at least one value")
+    for name in sorted(operation.integers - details.keys()):
+        raise InvalidLead(f"{name}: {operation.name} needs it: pass the type's code", attribute=name)
+    given = [name for name in operation.exclusive if details.get(name) is True]
+    if len(given) > 1:
+        raise InvalidLead(f"{' and '.join(given)}: set one of them at most", attribute=given[0])
+    lead_id = details.get("RelatedProspectId")
+    if lead_id is not None:
+        _check_id("RelatedProspectId", lead_id)
+
+
+def _check_id(name: str, text: str) -> None:
+    if not isinstance(text, str) or not _ID.fullmatch(text):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidLead(
+            f"{name}: an id as LeadSquared gives it, without blanks and slashes", attribute=name
+        )

@@ -1,0 +1,606 @@
+"""Leads in calls of 25: what goes over the wire, and what becomes of each row."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import pickle
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from typing import Any, cast
+
+import httpx
+import pytest
+import respx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leadsquared_async import (
+    AuthenticationFailed,
+    BulkResult,
+    ClientClosed,
+    ConfigurationError,
+    Delivery,
+    Fault,
+    InvalidLead,
+    LeadSquared,
+    RateLimit,
+    Rejected,
+    Results,
+    RetryPolicy,
+    ServerError,
+    Timeout,
+    submissions,
+)
+from leadsquared_async.batch import Chunk
+from leadsquared_async.resources.bulk_call import read_rows
+from leadsquared_async.sandbox import COUNTERS, Account, Books, Faults
+from tests import virtual
+from tests.clients import KEYS, answering, virtual_client
+from tests.leaks import PERSON, assert_nothing_secret, shown
+
+URL = "https://api-in21.leadsquared.com/v2/LeadManagement.svc/Lead/Bulk/CreateOrUpdate"
+SYNC = {"sync_host": "https://api.sandbox.invalid"}
+ONCE = RetryPolicy(attempts=1)
+WIDE = RateLimit(1000, per=0.01)
+"""A limit that is out of the way."""
+
+
+def lead(number: int, **more: str) -> dict[str, str]:
+    return {"EmailAddress": f"b{number}@example.com", **more}
+
+
+def leads(count: int) -> Iterator[dict[str, str]]:
+    return (lead(number) for number in range(count))
+
+
+def row(number: object, **other: object) -> dict[str, object]:
+    """A row of the answer as documented."""
+    known = {"LeadId": f"lead-{number}", "LeadCreated": True, "LeadUpdated": False, "AffectedRows": 1}
+    return {"RowNumber": number, **known, **other}
+
+
+async def taken(results: Results[BulkResult]) -> list[BulkResult]:
+    async with results:
+        return sorted([result async for result in results], key=lambda result: result.index)
+
+
+async def all_of(results: Results[BulkResult], raises: type[BaseException]) -> list[BulkResult]:
+    """The results as they came, of an iteration that ends with an error."""
+    found: list[BulkResult] = []
+    try:
+        async with results:
+            async for result in results:
+                found.append(result)  # noqa: PERF401 - kept when it raises
+    except raises:
+        return found
+    raise AssertionError(f"{raises.__name__} was not raised")
+
+
+async def sent(answer: object, source: Any = None, status: int = 200, **options: Any) -> list[BulkResult]:
+    """The results of leads whose one call is answered so."""
+    options = {**SYNC, "bulk_limit": WIDE, "retry": ONCE, **options}
+    async with answering(lambda _: httpx.Response(status, json=answer), **options) as lsq:
+        return await taken(lsq.bulk.create_or_update(list(leads(2)) if source is None else source))
+
+
+def play(
+    what: Callable[[LeadSquared, Books], Awaitable[Any]],
+    faults: Faults | None = None,
+    options: dict[str, Any] | None = None,
+    **account: Any,
+) -> Any:
+    """Run something with a client of a sandbox in virtual time."""
+
+    async def main() -> Any:
+        client, transport = virtual_client(
+            Account(faults=faults or Faults(latency=0.1), **account), **(options or {})
+        )
+        async with client as lsq:
+            result = await what(lsq, transport.books)
+        assert transport.books.over_limit == 0
+        assert not transport.books.misplaced_keys
+        left = {task for task in asyncio.all_tasks() if task.get_name() != "sandbox arrival"}
+        assert left == {asyncio.current_task()}
+        return result
+
+    return virtual.run(main)
+
+
+# What goes out
+
+
+async def test_a_bulk_call_is_sent_to_the_letter(respx_mock: respx.MockRouter) -> None:
+    """POST Lead/Bulk/CreateOrUpdate on the synchronous host, the keys in the query, an array of arrays."""
+    route = respx_mock.post(URL).respond(json=[])
+    async with LeadSquared(**KEYS, region="in21") as lsq:
+        await taken(
+            lsq.bulk.create_or_update(
+                [
+                    {"EmailAddress": "email0@gmail.com", "FirstName": "F0Name", "mx_City": "C0Name"},
+                    {"EmailAddress": "email1@gmail.com", "mx_KYC": {"Status": "Pending"}},
+                ],
+                search_by="EmailAddress",
+            )
+        )
+    request = route.calls.last.request
+    assert request.url.query == (
+        b"accessKey=u%24r0123456789abcdef0123456789abcdef&secretKey=fedcba9876fedcba9876fedcba9876fedcba9876"
+    )
+    assert request.headers["content-type"] == "application/json"
+    assert request.content.decode() == (
+        '[[{"Attribute":"EmailAddress","Value":"email0@gmail.com"},'
+        '{"Attribute":"FirstName","Value":"F0Name"},{"Attribute":"mx_City","Value":"C0Name"},'
+        '{"Attribute":"SearchBy","Value":"EmailAddress"}],'
+        '[{"Attribute":"EmailAddress","Value":"email1@gmail.com"},'
+        '{"Attribute":"mx_KYC","Value":"","Fields":[{"Attribute":"Status","Value":"Pending"}]},'
+        '{"Attribute":"SearchBy","Value":"EmailAddress"}]]'
+    )
+
+
+async def test_the_path_can_be_another_one() -> None:
+    """`paths` knows the bulk call by its name."""
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.path)
+        return httpx.Response(200, json=[row(1)])
+
+    async with answering(answer, **SYNC, paths={"bulk.create_or_update": "/v3/bulk"}) as lsq:
+        await taken(lsq.bulk.create_or_update([lead(0)]))
+    assert seen == ["/v3/bulk"]
+
+
+async def paced(count: int) -> AsyncIterator[dict[str, str]]:
+    for item in leads(count):
+        await asyncio.sleep(0.01)
+        yield item
+
+
+@pytest.mark.parametrize("source", [list, iter, tuple, "asynchronous"])
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(0, []), (1, [1]), (25, [25]), (26, [25, 1]), (60, [25, 25, 10])]
+)
+def test_any_number_of_leads_goes_in_calls_of_25(source: Any, count: int, sizes: list[int]) -> None:
+    """Whatever kind of source they come from; each lead has a result, with its place and itself."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        items = paced(count) if source == "asynchronous" else source(list(leads(count)))
+        results = await taken(lsq.bulk.create_or_update(items))
+        assert [len(json.loads(body)) for body in books.attempts] == sizes
+        assert [result.index for result in results] == list(range(count))
+        assert [result.lead for result in results] == list(leads(count))
+        assert all(result.error is None and result.created for result in results)
+        assert {result.lead_id for result in results} == set(books.leads)
+        assert [arrival.operation for arrival in books.arrivals] == ["bulk"] * len(sizes)
+
+    play(send)
+
+
+def test_a_lead_that_is_there_is_updated() -> None:
+    """The second time the same id comes back, not as created."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        (first,) = await taken(lsq.bulk.create_or_update([lead(1)]))
+        (second,) = await taken(lsq.bulk.create_or_update([lead(1, mx_City="Pune")]))
+        assert (first.created, first.updated) == (True, False)
+        assert (second.created, second.updated) == (False, True)
+        assert first.lead_id == second.lead_id
+        assert books.requests == []
+
+    play(send)
+
+
+# What comes back
+
+
+async def test_an_answer_is_read_to_the_letter() -> None:
+    """RowNumber, LeadId, LeadCreated, LeadUpdated and AffectedRows of the documentation."""
+    first, second = await sent(
+        [
+            {
+                "RowNumber": 1,
+                "LeadId": "9a19a6a2-3d5f-11e6-8ec6-22000aa4133b",
+                "LeadCreated": True,
+                "LeadUpdated": False,
+                "AffectedRows": 1,
+            },
+            {
+                "RowNumber": 2,
+                "LeadId": "0c0ea2b4-3d60-11e6-8ec6-22000aa4133b",
+                "LeadCreated": False,
+                "LeadUpdated": True,
+                "AffectedRows": 1,
+            },
+        ]
+    )
+    assert first == BulkResult(0, lead(0), "9a19a6a2-3d5f-11e6-8ec6-22000aa4133b", True, False, None)
+    assert second == BulkResult(1, lead(1), "0c0ea2b4-3d60-11e6-8ec6-22000aa4133b", False, True, None)
+
+
+REFUSED = "MXDuplicateEntryException"
+WORDS = "A Lead with same Email already exists."
+NOTHING_DONE = {"LeadId": "", "LeadCreated": False, "LeadUpdated": False, "AffectedRows": 0}
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        ({**NOTHING_DONE, "ExceptionType": REFUSED, "ErrorMessage": WORDS}, REFUSED, WORDS),
+        ({**NOTHING_DONE, "ExceptionType": REFUSED, "ExceptionMessage": WORDS}, REFUSED, WORDS),
+        ({"exceptiontype": REFUSED, "errormessage": WORDS, "leadid": None}, REFUSED, WORDS),
+        ({"ExceptionType": REFUSED}, REFUSED, None),
+        ({"LeadId": None, "ErrorMessage": WORDS}, None, WORDS),
+        ({"Status": "Error"}, None, None),
+        ({"LeadId": "lead-2", "ExceptionType": REFUSED, "ExceptionMessage": WORDS}, REFUSED, WORDS),
+    ],
+)
+async def test_a_row_that_failed_is_rejected(
+    answer: dict[str, object], kind: str | None, words: str | None
+) -> None:
+    """In every spelling that was found; with LeadSquared's words, and no harm to the others."""
+    good, bad = await sent([row(1), {"RowNumber": 2, **answer}])
+    assert good.error is None
+    error = bad.error
+    assert isinstance(error, Rejected)
+    assert (error.exception_type, error.exception_message) == (kind, words)
+    assert (error.delivery, error.fault, error.retryable) == (Delivery.REJECTED, Fault.LEAD, False)
+    assert (error.operation, error.attempts, error.status_code) == ("bulk.create_or_update", 1, 200)
+    assert str(error).startswith("bulk.create_or_update: row 2 of the call: LeadSquared refuses the lead")
+    assert str(error).endswith(". It was not taken.")
+    assert (bad.lead_id, bad.created, bad.updated) == (None, None, None)
+
+
+@pytest.mark.parametrize("number", [2, "2", " 2 ", 2.0])
+@pytest.mark.parametrize("name", ["RowNumber", "rownumber", "ROWNUMBER"])
+@pytest.mark.parametrize("wrap", [lambda rows: rows, lambda rows: {"Response": rows}])
+async def test_rows_are_matched_by_their_number(number: object, name: str, wrap: Any) -> None:
+    """In whichever order, case and type they come, bare or wrapped."""
+    answer = wrap([{name: number, "leadid": "second"}, {name: 1, "LEADID": "first"}])
+    assert [result.lead_id for result in await sent(answer)] == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [row(1)],
+        [row(1), row(2), row(2, LeadId="another")],
+        [row(1), {"RowNumber": 2, **NOTHING_DONE}],
+        [row(1), {"LeadId": "of whom?"}],
+        [row(1), "row 2", None, 2, [2], {"RowNumber": True}, {"RowNumber": None}, {"RowNumber": 1.5}],
+    ],
+)
+async def test_a_row_that_is_missing_may_have_arrived(answer: object) -> None:
+    """Nothing that is for certain its own speaks for it: its delivery is unknown, and the message says so."""
+    good, bad = await sent(answer)
+    assert good.lead_id == "lead-1"
+    assert isinstance(bad.error, ServerError)
+    assert (bad.error.delivery, bad.error.fault) == (Delivery.UNKNOWN, Fault.SERVER)
+    assert bad.error.retryable  # it is identified
+    assert "row 2 of the call" in str(bad.error)
+    assert str(bad.error).endswith(". It may have arrived.")
+
+
+@pytest.mark.parametrize("numbers", [(0, 1), (1, 3), (-1, 2), (2, 10**400)])
+async def test_an_answer_that_counts_otherwise_gives_nobody_anothers_id(numbers: tuple[int, int]) -> None:
+    """One number out of range, and all are unknown: an id under the wrong lead is worse than no id."""
+    results = await sent([row(number) for number in numbers])
+    assert [result.lead_id for result in results] == [None, None]
+    assert all(result.error is not None and result.error.delivery is Delivery.UNKNOWN for result in results)
+
+
+@pytest.mark.parametrize("answer", [None, {}, [], "", 7, {"Status": "Success", "Message": []}, [[]]])
+async def test_an_answer_without_rows_leaves_all_unknown(answer: object) -> None:
+    """Under HTTP 200 nothing is taken for delivered without a word of it."""
+    errors = [result.error for result in await sent(answer)]
+    assert [error is not None and error.delivery for error in errors] == [Delivery.UNKNOWN] * 2
+
+
+ROW = st.dictionaries(
+    st.sampled_from(
+        ["RowNumber", "rowNumber", "LeadId", "LeadCreated", "ExceptionType", "ErrorMessage", "Status"]
+    ),
+    st.one_of(st.none(), st.booleans(), st.integers(-2, 30), st.floats(), st.text(max_size=5), st.just("1")),
+)
+ANSWER = st.recursive(
+    st.one_of(st.none(), st.text(max_size=3), ROW),
+    lambda inner: st.one_of(st.lists(inner, max_size=8), st.dictionaries(st.text(max_size=3), inner)),
+    max_leaves=12,
+)
+
+
+@given(ANSWER, st.integers(1, 25))
+@settings(max_examples=300, deadline=None)
+def test_whatever_comes_each_lead_has_one_outcome(answer: object, count: int) -> None:
+    """No answer breaks the reading, and a lead has an id only from the one row that bears its number."""
+    rows = read_rows(answer, count)
+    assert all(1 <= number <= count for number in rows)
+
+    async def send(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=answer)
+
+    try:
+        json.dumps(answer, allow_nan=False)
+    except ValueError:
+        return  # httpx would not send it
+    results = asyncio.run(sent(answer, list(leads(count))))
+    assert [result.index for result in results] == list(range(count))
+    for number, result in enumerate(results, start=1):
+        assert (result.error is None) == (
+            result.lead_id is not None or bool(result.created) or bool(result.updated)
+        )
+        if result.error is None:
+            assert isinstance(rows[number], Mapping)
+
+
+# What fails
+
+
+async def test_a_lead_that_is_refused_at_the_door_leaves_the_others_their_call() -> None:
+    """What cannot be encoded is not sent; the numbers of the answer are those of what was."""
+    bodies: list[Any] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        bodies.append(json.loads(request.content))
+        return httpx.Response(200, json=[row(number) for number in range(1, len(bodies[-1]) + 1)])
+
+    source: list[Any] = [lead(0), {"Tags": ["x"]}, lead(2), 7, None, {}, lead(6)]
+    async with answering(answer, **SYNC) as lsq:
+        results = await taken(lsq.bulk.create_or_update(source))
+        assert [type(result.error) for result in results if result.error] == [InvalidLead] * 4
+        assert [result.lead_id for result in results if not result.error] == ["lead-1", "lead-2", "lead-3"]
+        assert [result.lead for result in results] == source
+        await taken(lsq.bulk.create_or_update([{}, {}]))  # nothing is left: no call
+    assert [len(body) for body in bodies] == [3]
+
+
+def test_normalize_and_validate_are_the_clients() -> None:
+    """Bulk leads pass the same door as captures: changed, checked, with attributes left out and named."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        results = await taken(
+            lsq.bulk.create_or_update([lead(1, mx_Nope="x"), {"EmailAddress": " B2@example.com "}])
+        )
+        assert [result.dropped for result in results] == [("mx_Nope",), ()]
+        assert {known.attributes["EmailAddress"] for known in books.leads.values()} == {
+            "b1@example.com",
+            "b2@example.com",
+        }
+
+    def tidy(values: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**values, "EmailAddress": values["EmailAddress"].strip().lower()}
+
+    play(send, options={"normalize": tidy, "validate": "drop"}, attributes=["EmailAddress"])
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "fault"),
+    [
+        (500, {"Status": "Error", "ExceptionType": "MXInvalidInputException"}, Rejected, Fault.LEAD),
+        (200, {"Status": "Error", "ExceptionType": "MXInvalidInputException"}, Rejected, Fault.LEAD),
+        (503, {"message": "Service Unavailable"}, ServerError, Fault.SERVER),
+        (200, None, ServerError, Fault.SERVER),
+    ],
+)
+async def test_a_call_that_fails_gives_its_error_to_each_of_its_leads(
+    status: int, body: object, kind: type[Exception], fault: Fault
+) -> None:
+    """And the calls behind it go on."""
+    count = itertools.count()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if next(count) == 0:
+            content = json.dumps(body) if body is not None else "<html>"
+            return httpx.Response(status, text=content)
+        rows = range(1, len(json.loads(request.content)) + 1)
+        return httpx.Response(200, json=[row(number) for number in rows])
+
+    async with answering(answer, **SYNC, bulk_limit=WIDE, retry=ONCE) as lsq:
+        results = await taken(lsq.bulk.create_or_update(leads(40), concurrency=1))
+    failed = [result for result in results if result.error is not None]
+    assert [result.index for result in failed] == list(range(25))
+    assert all(isinstance(result.error, kind) and result.error.fault is fault for result in failed)
+
+
+def test_an_account_fault_stops_the_pulling() -> None:
+    """It would meet every lead: what was pulled and not sent is NOT_SENT, and the iteration raises it."""
+    pulled: list[int] = []
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        def source() -> Iterator[dict[str, str]]:
+            for number in itertools.count():
+                pulled.append(number)
+                yield lead(number)
+
+        results = await all_of(lsq.bulk.create_or_update(source()), AuthenticationFailed)
+        assert sorted(result.index for result in results) == pulled
+        kinds = [(type(result.error), result.error.delivery) for result in results if result.error]
+        assert kinds.count((AuthenticationFailed, Delivery.REJECTED)) == 25
+        assert kinds.count((AuthenticationFailed, Delivery.NOT_SENT)) == len(pulled) - 25
+        assert len(books.arrivals) == 1
+
+    play(send, Faults(latency=0.1, probabilities={"401": 1.0}))
+
+
+@pytest.mark.parametrize(
+    ("source", "calls"),
+    [
+        ([lead(0), lead(1)], 3),
+        ([lead(0), {"FirstName": "Bret"}], 1),
+        ([lead(0), {"ProspectID": "5a4d"}], 1),  # its page does not say that a lead is looked for by it
+    ],
+)
+async def test_a_call_is_repeated_only_if_every_lead_in_it_is_matched(source: Any, calls: int) -> None:
+    """After an answer that never came, one lead that nothing identifies keeps all from going twice."""
+    count = 0
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        nonlocal count
+        count += 1
+        raise httpx.ReadTimeout("")
+
+    retry = RetryPolicy(attempts=3, base=0.0)
+    async with answering(answer, **SYNC, retry=retry, bulk_limit=WIDE) as lsq:
+        results = await taken(lsq.bulk.create_or_update(source))
+    assert count == calls
+    assert all(isinstance(result.error, Timeout) for result in results)
+    assert {result.error.delivery for result in results if result.error} == {Delivery.UNKNOWN}
+
+
+def test_what_a_source_gave_before_it_failed_is_sent() -> None:
+    """A chunk that the source's error cut short goes all the same; then the iteration raises the error."""
+
+    async def failing() -> AsyncIterator[dict[str, str]]:
+        for item in leads(30):
+            yield item
+        await asyncio.sleep(1.0)
+        raise ZeroDivisionError
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        results = await all_of(lsq.bulk.create_or_update(failing()), ZeroDivisionError)
+        assert sorted(result.index for result in results) == list(range(30))
+        assert all(result.error is None for result in results)
+        assert len(books.leads) == 30
+
+    play(send)
+
+
+def test_what_a_chunk_holds_when_the_pulling_is_stopped_has_its_results() -> None:
+    """Leads that were pulled and wait for others to come are told that they are not sent."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        async def source() -> AsyncIterator[dict[str, str]]:
+            for item in leads(30):
+                yield item
+            await asyncio.sleep(1000.0)
+
+        results = await all_of(lsq.bulk.create_or_update(source()), AuthenticationFailed)
+        assert [result.index for result in results] == list(range(30))
+        assert [result.error.delivery for result in results[25:] if result.error] == [Delivery.NOT_SENT] * 5
+
+    play(send, Faults(latency=0.1, probabilities={"401": 1.0}))
+
+
+def test_only_a_few_chunks_are_held() -> None:
+    """The source is read no further than the calls that may be held, however slow the consumer is."""
+    pulled = itertools.count()
+    ahead: list[int] = []
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        last = 0
+
+        def source() -> Iterator[dict[str, str]]:
+            nonlocal last
+            for number in range(2_000):
+                last = next(pulled)
+                yield lead(number)
+
+        async with lsq.bulk.create_or_update(source(), concurrency=3) as many:
+            async for result in many:
+                await asyncio.sleep(0.01)
+                ahead.append(last - result.index)
+        assert len(ahead) == 2_000
+
+    play(send, options={"bulk_limit": WIDE}, bulk_limit=None)
+    assert max(ahead) <= 4 * 25
+
+
+def test_leaving_early_sends_nothing_more_and_tells_of_what_was(caplog: pytest.LogCaptureFixture) -> None:
+    """The call under way is awaited; each of its leads that nobody took has a log line with its id."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        async with lsq.bulk.create_or_update({"EmailAddress": f"{n}@x.example"} for n in range(200)) as many:
+            async for _ in many:
+                await asyncio.sleep(5.05)  # the second call is on its way
+                break
+        assert len(books.arrivals) == 2
+
+    with caplog.at_level(logging.WARNING, "leadsquared_async"):
+        play(send, Faults(latency=0.2))
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 24 + 25
+    assert all("abandoned by its caller" in line and "is lead " in line for line in lines)
+
+
+async def test_arguments_that_cannot_be_right_are_refused_at_once() -> None:
+    """No source, no room, no synchronous host; and a bulk lead has no RequestID to wait for."""
+    async with answering(lambda _: httpx.Response(200), **SYNC) as lsq:
+        for source in ("leads", {"Phone": "1"}, 7):
+            with pytest.raises(ConfigurationError, match="takes an iterable"):
+                lsq.bulk.create_or_update(cast("Any", source))
+        with pytest.raises(ConfigurationError, match="concurrency"):
+            lsq.bulk.create_or_update([], concurrency=0)
+        with pytest.raises(ConfigurationError, match=r"lsq\.bulk"):
+            await lsq.submit(submissions.bulk_lead(lead(1)))
+    with pytest.raises(ClientClosed):
+        await taken(lsq.bulk.create_or_update([lead(1)]))
+    async with answering(lambda _: httpx.Response(200)) as lsq:
+        with pytest.raises(ConfigurationError, match="synchronous host"):
+            lsq.bulk.create_or_update([lead(1)])
+
+
+# What shows
+
+
+async def test_a_row_shows_no_person() -> None:
+    """LeadSquared repeats values in its words; message and repr hold none, the body has them by name."""
+    words = f"{PERSON['EmailAddress']} of {PERSON['FirstName']} exists"
+    (result,) = await sent([{"RowNumber": 1, "ExceptionType": "MXEcho", "ErrorMessage": words}], [PERSON])
+    assert isinstance(result.error, Rejected)
+    assert_nothing_secret(f"{result!r} {result.error} {result.error!r} {Chunk[Any](0)!r}")
+    assert words in str(result.error.exception_message)
+    assert words in str(result.error.body)
+    refused, unknown = await sent([], [{**PERSON, "Tags": ["x"]}, PERSON])
+    for each in (refused.error, unknown.error, result.error):
+        assert each is not None
+        assert_nothing_secret(shown(each))
+
+
+async def test_a_result_survives_pickling_and_does_not_change() -> None:
+    """For a worker that hands it on."""
+    good, bad = await sent([row(1)])
+    assert pickle.loads(pickle.dumps(good)) == good
+    assert str(pickle.loads(pickle.dumps(bad)).error) == str(bad.error)
+    with pytest.raises(AttributeError):
+        good.lead_id = "x"  # type: ignore[misc]
+
+
+# Beside captures
+
+
+# A sliding counter that does not round takes one call in two windows where it allows one in each.
+@pytest.mark.parametrize("counting", sorted(COUNTERS.keys() - {"sliding-counter-strict"}))
+@pytest.mark.parametrize("bulk_limit", [RateLimit(1, per=5.0), RateLimit(5, per=5.0)])
+def test_bulk_calls_and_captures_have_a_limit_each(bulk_limit: RateLimit, counting: str) -> None:
+    """A thousand leads each way at once on one account: no 429, and each way as fast as it is alone."""
+
+    async def send(lsq: LeadSquared, books: Books) -> tuple[float, float]:
+        start = books.now
+
+        async def bulk() -> float:
+            source = ({"EmailAddress": f"bulk{number}@x.example"} for number in range(1000))
+            assert all(result.error is None for result in await taken(lsq.bulk.create_or_update(source)))
+            return books.now - start
+
+        async def capture() -> float:
+            source = ({"EmailAddress": f"one{number}@x.example"} for number in range(1000))
+            async with lsq.leads.capture_many(source) as results:
+                assert all([result.error is None async for result in results])
+            return books.now - start
+
+        in_bulk, captured = await asyncio.gather(bulk(), capture())
+        await asyncio.sleep(60.0)  # the queue of captures
+        assert len(books.leads) == 2000
+        assert books.by_outcome == {"200": 1040}
+        return in_bulk, captured
+
+    in_bulk, captured = play(
+        send,
+        Faults(latency=0.04, tail=0.04),
+        options={"bulk_limit": bulk_limit},
+        counting=counting,
+        bulk_limit=(bulk_limit.calls, bulk_limit.per),
+    )
+    assert 1000 / captured > 0.93 * 25 / 5.0
+    assert 1000 / in_bulk > 0.93 * 25 * bulk_limit.calls / bulk_limit.per

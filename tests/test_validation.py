@@ -1,0 +1,430 @@
+"""Leads against the account's own fields: fetched once, checked at the door, and never in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+
+from leadsquared_async import (
+    ConfigurationError,
+    InvalidLead,
+    LeadSquared,
+    Outbox,
+    Problem,
+    ServerError,
+    submissions,
+)
+from leadsquared_async.sandbox import Account, Books, Faults
+from tests import virtual
+from tests.clients import KEYS, answering, virtual_client
+from tests.outbox.machine import Machine, by_state, items
+from tests.outbox.machine import play as play_machine
+
+T = TypeVar("T")
+
+FIELDS = [
+    {"SchemaName": "FirstName", "DisplayName": "First Name", "DataType": "Text", "MaxLength": "20"},
+    {"SchemaName": "EmailAddress", "DisplayName": "Email", "DataType": "Email", "MaxLength": "200"},
+    {"SchemaName": "mx_City", "DisplayName": "City", "DataType": "Text", "MaxLength": "50"},
+    {
+        "SchemaName": "mx_Plan",
+        "DisplayName": "Plan",
+        "DataType": "Select",
+        "Options": [{"Value": "Gold"}, {"Value": "Silver"}],
+    },
+    {"SchemaName": "LastName", "DisplayName": "Last Name", "DataType": "Text", "IsMandatory": True},
+]
+GOOD = {"FirstName": "Bret", "LastName": "Lee", "EmailAddress": "bret.lee@example.com"}
+BAD = {**GOOD, "mx_Ctiy": "Pune"}
+
+
+def play(what: Callable[[LeadSquared, Books], Awaitable[T]], client: Any = None, **account: Any) -> T:
+    async def main() -> T:
+        settings = {"faults": Faults(latency=0.04), "attributes": "account", **account}
+        lsq, transport = virtual_client(Account(**settings), **(client or {}))
+        async with lsq, asyncio.timeout(50_000):
+            return await what(lsq, transport.books)
+
+    return virtual.run(main)
+
+
+def asked(books: Books) -> int:
+    return sum(arrival.operation == "fields" for arrival in books.arrivals)
+
+
+class Answers:
+    """A LeadSquared whose lead fields answer as told, and that accepts every lead."""
+
+    def __init__(self, *fields: Any) -> None:
+        self.fields = list(fields)
+        self.asked = 0
+        self.bodies: list[str] = []
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/v2/LeadManagement.svc/LeadsMetaData.Get":
+            self.bodies.append(request.content.decode())
+            return httpx.Response(200, json={"RequestID": "3f0c2c4e"})
+        self.asked += 1
+        answer = self.fields.pop(0) if len(self.fields) > 1 else self.fields[0]
+        if isinstance(answer, float):
+            await asyncio.sleep(answer)
+            answer = FIELDS
+        return httpx.Response(200, json=answer) if isinstance(answer, list) else httpx.Response(answer)
+
+
+def client_of(answers: Answers, **options: Any) -> LeadSquared:
+    return answering(answers, **{"sync_host": "https://sync.invalid", **options})
+
+
+def test_fields_are_those_of_the_account() -> None:
+    """By name, type, options and length; asked for once, with the keys of the account."""
+
+    async def use(lsq: LeadSquared, books: Books) -> None:
+        fields = await lsq.fields.list()
+        assert {"FirstName", "EmailAddress", "mx_City"} <= {field.schema_name for field in fields}
+        assert (await lsq.fields.get("EmailAddress")).data_type == "Email"
+        assert any(field.options for field in fields)
+        await lsq.fields.require("FirstName", "mx_City")
+        assert asked(books) == 1
+        assert not books.misplaced_keys
+
+    play(use)
+
+
+def test_400_fields_are_asked_for_once_however_many_start_at_the_same_moment() -> None:
+    """100 captures that are checked, `list`, `check` and `require` at once: one call, and none is refused."""
+
+    async def use(lsq: LeadSquared, books: Books) -> None:
+        strict = [lsq.leads.capture({**GOOD, "EmailAddress": f"p{n}@example.com"}) for n in range(100)]
+        fields, *_ = await asyncio.gather(
+            lsq.fields.list(), lsq.fields.check(GOOD), lsq.fields.require("mx_City"), *strict
+        )
+        assert len(fields) == 400
+        assert asked(books) == 1
+        assert books.accepted == 100
+
+    play(use, {"validate": "strict"}, fields=400)
+
+
+def test_what_is_missing_is_named_with_what_was_meant() -> None:
+    """`get` and `require` name all that the account has not."""
+
+    async def use() -> None:
+        async with client_of(Answers(FIELDS)) as lsq:
+            with pytest.raises(ConfigurationError) as caught:
+                await lsq.fields.require("mx_Ctiy", "FirstName", "mx_Nowhere")
+            assert "mx_Ctiy (did you mean mx_City?), mx_Nowhere" in str(caught.value)
+            with pytest.raises(ConfigurationError, match="mx_City"):
+                await lsq.fields.get("mx_city")
+            assert caught.value.fault == "account"
+
+    virtual.run(use)
+
+
+def test_a_check_says_what_leadsquared_would_refuse() -> None:
+    """Unknown names with the nearest, lengths, options, what is missing; an update lacks nothing."""
+
+    async def use() -> None:
+        async with client_of(Answers(FIELDS)) as lsq:
+            lead = {"FirstName": "x" * 21, "EmailAddress": "no address", "mx_Plan": "Iron", "mx_Ctiy": "Pune"}
+            flaws = await lsq.fields.check(lead)
+            assert {flaw.attribute: flaw.problem for flaw in flaws} == {
+                "FirstName": Problem.TOO_LONG,
+                "EmailAddress": Problem.NOT_AN_EMAIL,
+                "mx_Plan": Problem.NO_OPTION,
+                "mx_Ctiy": Problem.UNKNOWN,
+                "LastName": Problem.MISSING,
+            }
+            assert next(flaw.suggestion for flaw in flaws if flaw.suggestion) == "mx_City"
+            assert not await lsq.fields.check({"mx_City": "Pune"}, partial=True)
+            with pytest.raises(InvalidLead):
+                await lsq.fields.check(7)  # type: ignore[arg-type]
+
+    virtual.run(use)
+
+
+def test_one_misspelt_lead_among_a_thousand_is_refused_when_strict() -> None:
+    """At the door, with the right suggestion; the others are accepted."""
+
+    async def use(lsq: LeadSquared, books: Books) -> None:
+        async with lsq.leads.capture_many(thousand()) as results:
+            errors = [(result.index, result.error) async for result in results if result.error is not None]
+        ((index, error),) = errors
+        assert index == 500
+        assert isinstance(error, InvalidLead)
+        assert error.attribute == "mx_Ctiy"
+        assert "did you mean mx_City?" in str(error)
+        assert error.operation == "leads.capture"
+        assert books.accepted == 999
+
+    play(use, {"validate": "strict"})
+
+
+def test_one_misspelt_lead_among_a_thousand_goes_without_it_when_dropping() -> None:
+    """Accepted without the attribute, which its receipt names; the others' receipts name none."""
+
+    async def use(lsq: LeadSquared, books: Books) -> None:
+        dropped: dict[int, tuple[str, ...]] = {}
+        async with lsq.leads.capture_many(thousand()) as results:
+            async for result in results:
+                assert result.receipt is not None
+                dropped[result.index] = result.receipt.dropped
+        assert dropped.pop(500) == ("mx_Ctiy",)
+        assert set(dropped.values()) == {()}
+        await asyncio.sleep(60)
+        assert {request["status"] for request in books.requests} == {"Success"}
+
+    play(use, {"validate": "drop"})
+
+
+def test_one_misspelt_lead_among_a_thousand_fails_later_when_off() -> None:
+    """Accepted first; LeadSquared's words come from `wait` and `wait_many`."""
+
+    async def use(lsq: LeadSquared, books: Books) -> None:
+        receipts = {}
+        async with lsq.leads.capture_many(thousand()) as results:
+            async for result in results:
+                assert result.receipt is not None
+                receipts[result.index] = result.receipt
+        failed = []
+        ordered = [receipts[index] for index in sorted(receipts)]
+        async with lsq.leads.wait_many(ordered, deadline=None) as waits:
+            async for wait in waits:
+                assert wait.status is not None
+                if not wait.status.succeeded:
+                    failed.append((wait.index, wait.status.reason))
+        said = "MXUnknownAttributeException: Attribute(s) does not exist - mx_Ctiy."
+        assert failed == [(500, said)]
+        assert (await lsq.leads.wait(receipts[500])).reason == said
+        assert asked(books) == 0
+
+    play(use)
+
+
+def test_the_outbox_tells_leadsquareds_words_and_delivers_what_is_mended(tmp_path: Any) -> None:
+    """With `off`: rejected with the reason, the others confirmed; `requeue(drop=...)` delivers it."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.process() as outbox:
+            await outbox.put_many(thousand(50, bad=25))
+            await outbox.drained()
+            (row,) = await items(outbox, "rejected")
+            assert row.reason == "MXUnknownAttributeException: Attribute(s) does not exist - mx_Ctiy."
+            await outbox.requeue(row, drop=["mx_Ctiy"])
+            await outbox.drained()
+            assert await by_state(outbox) == {"confirmed": 50}
+
+    play_machine(tmp_path, deliver, attributes="account")
+
+
+@pytest.mark.parametrize("mode", ["strict", "drop"])
+def test_the_outbox_has_the_door_of_its_client(tmp_path: Any, mode: str) -> None:
+    """`strict` refuses at `put`; `drop` leaves out, and the ticket names what."""
+
+    async def put(machine: Machine) -> None:
+        options = {"sync_host": "https://sandbox.invalid", "validate": mode}
+        async with machine.process(options) as outbox:
+            if mode == "strict":
+                with pytest.raises(InvalidLead, match="did you mean mx_City"):
+                    await outbox.put(BAD)
+                with pytest.raises(InvalidLead, match="lead 1, from 0: mx_Ctiy"):
+                    await outbox.put_many([GOOD, BAD])
+            else:
+                assert (await outbox.put(BAD, key="b")).dropped == ("mx_Ctiy",)
+                assert (await outbox.put(BAD, key="b")).dropped == ("mx_Ctiy",)
+            await outbox.drained()
+            assert await by_state(outbox) == {"confirmed": 1}
+
+    play_machine(tmp_path, put, attributes="account")
+
+
+def test_every_operation_with_a_lead_is_checked() -> None:
+    """An update lacks nothing; of others what is beside the lead is not the lead's."""
+
+    async def use(lsq: LeadSquared, books: Books) -> None:
+        status = await lsq.leads.wait(await lsq.leads.capture(GOOD))
+        assert status.lead_id is not None
+        await lsq.leads.update(status.lead_id, {"mx_City": "Pune"})
+        await lsq.activities.create(status.lead_id, event=1, fields={"mx_Custom_77": "x"})
+        for act in (
+            lsq.leads.update(status.lead_id, {"mx_Ctiy": "Pune"}),
+            lsq.activities.create_with_lead(BAD, search_by="EmailAddress", event=1),
+            lsq.opportunities.capture(BAD, search_by="EmailAddress", event_code=1),
+            lsq.submit(submissions.capture_lead(BAD)),
+        ):
+            with pytest.raises(InvalidLead, match="did you mean mx_City"):
+                await act
+        assert books.accepted == 3
+
+    play(use, {"validate": "strict"})
+
+
+def test_fields_that_cannot_be_had_block_no_capture(caplog: pytest.LogCaptureFixture) -> None:
+    """A sync host that is down: leads go unchecked at once after the first, which one line says; a minute
+    later it is asked again."""
+    caplog.set_level(logging.WARNING, "leadsquared_async")
+    answers = Answers(503, 503, 503, FIELDS)
+
+    async def use() -> None:
+        async with client_of(answers, validate="strict") as lsq:
+            clock = asyncio.get_running_loop().time
+            began = clock()
+            await asyncio.gather(*(lsq.leads.capture(BAD) for _ in range(10)))
+            assert clock() - began < 6.0
+            began = clock()
+            await lsq.leads.capture(BAD)
+            assert clock() - began < 0.01
+            assert len(answers.bodies) == 11
+            await asyncio.sleep(61)
+            with pytest.raises(InvalidLead):
+                await lsq.leads.capture(BAD)
+
+    virtual.run(use)
+    assert sum("without a check" in record.message for record in caplog.records) == 1
+
+
+def test_a_slow_answer_holds_up_the_first_leads_for_seconds_only() -> None:
+    """Then they go unchecked; once the fields are there, leads are checked."""
+    answers = Answers(20.0, FIELDS)
+
+    async def use() -> None:
+        async with client_of(answers, validate="strict") as lsq:
+            clock = asyncio.get_running_loop().time
+            began = clock()
+            await lsq.leads.capture(BAD)
+            assert clock() - began == pytest.approx(5.0, abs=0.1)
+            await asyncio.sleep(20)
+            with pytest.raises(InvalidLead):
+                await lsq.leads.capture(BAD)
+            assert answers.asked == 1
+
+    virtual.run(use)
+
+
+def test_stale_fields_are_used_while_newer_ones_are_asked_for() -> None:
+    """No capture waits for them; a new field is known with the next lead."""
+    newer = [*FIELDS, {"SchemaName": "mx_Ctiy", "DataType": "Text"}]
+    answers = Answers(FIELDS, newer)
+
+    async def use() -> None:
+        async with client_of(answers, validate="strict", fields_ttl=60.0) as lsq:
+            await lsq.leads.capture(GOOD)
+            with pytest.raises(InvalidLead):
+                await lsq.leads.capture(BAD)
+            await asyncio.sleep(61)
+            clock = asyncio.get_running_loop().time
+            began = clock()
+            with pytest.raises(InvalidLead):
+                await lsq.leads.capture(BAD)
+            assert clock() - began < 0.01
+            await asyncio.sleep(1)
+            await lsq.leads.capture(BAD)
+            assert answers.asked == 2
+
+    virtual.run(use)
+
+
+def test_who_asks_for_fields_hears_why_there_are_none() -> None:
+    """`list` raises; an answer that holds no fields is the server's fault, and shows nothing of itself."""
+
+    async def use() -> None:
+        async with client_of(Answers([], [{"x": 1}], 401)) as lsq:
+            for _ in range(2):
+                with pytest.raises(ServerError, match="holds no lead fields"):
+                    await lsq.fields.list()
+            with pytest.raises(Exception, match="does not accept the keys") as caught:
+                await lsq.fields.require("mx_City")
+            assert caught.value.fault == "account"  # type: ignore[attr-defined]
+        async with answering(Answers(FIELDS)) as lsq:
+            with pytest.raises(ConfigurationError, match="no synchronous host"):
+                await lsq.fields.list()
+
+    virtual.run(use)
+
+
+def test_more_than_a_megabyte_of_fields_is_read() -> None:
+    """The options of drop-downs make the answer large."""
+    options = [{"Value": f"Option number {number}"} for number in range(5000)]
+    many = [{"SchemaName": f"mx_{n}", "DataType": "Select", "Options": options} for n in range(20)]
+
+    async def use() -> None:
+        async with client_of(Answers(many)) as lsq:
+            assert len((await lsq.fields.get("mx_7")).options) == 5000
+
+    virtual.run(use)
+
+
+def test_closing_ends_a_question_that_is_under_way() -> None:
+    """Nothing is left running, and nobody hangs."""
+
+    async def use() -> None:
+        async with client_of(Answers(1000.0), validate="strict") as lsq:
+            asking = asyncio.create_task(lsq.leads.capture(GOOD))
+            await asyncio.sleep(1.0)
+            asking.cancel()
+        assert not [task for task in asyncio.all_tasks() if "fields" in task.get_name()]
+
+    virtual.run(use)
+
+
+def test_a_check_needs_the_synchronous_host() -> None:
+    """That is said at once, as is a mode that there is not."""
+    with pytest.raises(ConfigurationError, match="sync_host"):
+        LeadSquared(**KEYS, host="https://asyncapi.example.com", validate="strict")
+    with pytest.raises(ConfigurationError, match='"off", "strict" or "drop"'):
+        LeadSquared(**KEYS, region="in21", validate="yes")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="fields_ttl"):
+        LeadSquared(**KEYS, region="in21", fields_ttl=0)
+
+
+def test_normalize_runs_before_everything_else(tmp_path: Any) -> None:
+    """Before checks, identity and keys: two spellings of a number are one row, and one order."""
+
+    def tidy(lead: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value.strip() if isinstance(value, str) else value for name, value in lead.items()}
+
+    async def put(machine: Machine) -> None:
+        options = {"normalize": tidy}
+        async with machine.process(options) as outbox:
+            assert (await outbox.put({"FirstName": " Bret ", "Phone": "8888888888"}, key="k")).is_new
+            assert not (await outbox.put({"FirstName": "Bret", "Phone": "8888888888 "}, key="k")).is_new
+            (row,) = await items(outbox)
+            assert row.lead == {"FirstName": "Bret", "Phone": "8888888888"}
+        async with Outbox(machine.path) as outbox:  # without a client there is no door of one
+            assert (await outbox.put({"FirstName": " Bret "})).is_new
+
+    play_machine(tmp_path, put)
+
+
+@pytest.mark.parametrize("bad", ["raises", "returns nothing"])
+def test_a_normalize_that_fails_is_told_without_the_lead(bad: str) -> None:
+    """The lead is refused and named nowhere; others go."""
+
+    def normalize(lead: Mapping[str, Any]) -> Any:
+        if lead.get("FirstName") == "Bret":
+            if bad == "raises":
+                raise ValueError(f"cannot read {lead}")
+            return None
+        return lead
+
+    async def use() -> None:
+        async with client_of(Answers(FIELDS), normalize=normalize) as lsq:
+            with pytest.raises(InvalidLead, match="normalize") as caught:
+                await lsq.leads.capture(GOOD, reference="form-1")
+            assert "example.com" not in f"{caught.value!r} {caught.value.__cause__!r}"
+            assert (await lsq.leads.capture({"FirstName": "Other"})).request_id
+        with pytest.raises(ConfigurationError, match="normalize"):
+            client_of(Answers(FIELDS), normalize="upper")
+
+    virtual.run(use)
+
+
+def thousand(count: int = 1000, bad: int = 500) -> list[dict[str, str]]:
+    leads = [{**GOOD, "EmailAddress": f"p{number}@example.com"} for number in range(count)]
+    leads[bad]["mx_Ctiy"] = "Pune"
+    return leads

@@ -1,0 +1,169 @@
+"""`verify`: whether an account can be used, by calls that change nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from leadsquared_async import (
+    AuthenticationFailed,
+    ClientClosed,
+    ConfigurationError,
+    Forbidden,
+    LeadSquared,
+    RetryPolicy,
+    Verdict,
+)
+from leadsquared_async.client import examined
+from leadsquared_async.sandbox import Account
+from tests import virtual
+from tests.clients import KEYS, answering, virtual_client
+
+METRICS = {"PendingMessages": 3, "MaxDelayInSeconds": 0, "ProcessingRatePerMinute": 24.8}
+USER = {
+    "Id": "u1",
+    "Name": "Planted Name",
+    "EmailAddress": "planted@example.com",
+    "LSQCommonServiceURLs": {"api": "api-in21.leadsquared.com", "app": "in21.leadsquared.com"},
+}
+FIELDS = [{"SchemaName": "mx_City", "DisplayName": "City", "DataType": "Text"}]
+PATHS = {
+    "/lead/capture/metrics": METRICS,
+    "/v2/Authentication.svc/UserByAccessKey.Get": USER,
+    "/v2/LeadManagement.svc/LeadsMetaData.Get": FIELDS,
+}
+
+
+def client_of(region: str | None = "in21", sync: bool = True, **answers: Any) -> LeadSquared:
+    """A client whose calls are answered well, but for those of `metrics`, `user` or `fields` given."""
+    named = dict(zip(("metrics", "user", "fields"), PATHS, strict=True))
+    instead = {named[name]: answer for name, answer in answers.items()}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        given = instead.get(request.url.path, PATHS[request.url.path])
+        return given if isinstance(given, httpx.Response) else httpx.Response(200, json=given)
+
+    options: dict[str, Any] = {"retry": RetryPolicy(attempts=1)}
+    if region is not None:
+        return LeadSquared(**KEYS, region=region, transport=httpx.MockTransport(answer), **options)
+    return answering(answer, **options, **({"sync_host": "https://sync.invalid"} if sync else {}))
+
+
+def mx(status: int, kind: str, message: str) -> httpx.Response:
+    return httpx.Response(
+        status, json={"Status": "Error", "ExceptionType": kind, "ExceptionMessage": message}
+    )
+
+
+async def test_all_is_well() -> None:
+    """Every check is ok; nothing of the user shows; nothing was posted."""
+    async with client_of() as lsq:
+        report = await lsq.verify(fields=["mx_City"])
+    assert report.succeeded
+    assert [check.name for check in report.checks] == ["x-api-key", "keys", "region", "fields"]
+    assert "in21" in str(report)
+    assert "Planted" not in f"{report} {report!r}"
+
+
+async def test_without_fields_none_are_asked_for() -> None:
+    """Two calls tell the rest."""
+    async with client_of(fields=httpx.Response(500)) as lsq:
+        assert len((await lsq.verify()).checks) == 3
+
+
+@pytest.mark.parametrize(
+    ("answers", "error", "words"),
+    [
+        ({"metrics": httpx.Response(403, json={"message": "Forbidden"})}, Forbidden, "x-api-key"),
+        ({"user": mx(401, "MXUnAuthorizedAccessException", "no")}, AuthenticationFailed, "keys"),
+        (
+            {"user": mx(401, "MXUnAuthorizedAccessException", "Please use api-us11.leadsquared.com")},
+            AuthenticationFailed,
+            r"names api-us11\.leadsquared\.com",
+        ),
+        (
+            {"user": {"LSQCommonServiceURLs": {"api": "https://api-us11.leadsquared.com/v2/"}}},
+            ConfigurationError,
+            'region="us11"',
+        ),
+        ({"fields": [{"SchemaName": "mx_Cty"}]}, ConfigurationError, r"mx_City \(did you mean mx_Cty\?\)"),
+    ],
+)
+async def test_the_accounts_fault_is_raised(answers: Any, error: type[Exception], words: str) -> None:
+    """Whatever the account's owner has to mend; `examined` has it in its report instead."""
+    async with client_of(**answers) as lsq:
+        with pytest.raises(error, match=words) as caught:
+            await lsq.verify(fields=["mx_City"])
+        assert caught.value.fault == "account"  # type: ignore[attr-defined]
+        report = await examined(lsq, ["mx_City"])
+    assert not report.succeeded
+    assert [check.verdict for check in report.checks].count(Verdict.WRONG) == 1
+
+
+@pytest.mark.parametrize("name", ["metrics", "user", "fields"])
+async def test_a_server_that_does_not_answer_stands_in_the_report(name: str) -> None:
+    """It is no fault of the account: a program may start all the same."""
+    async with client_of(**{name: httpx.Response(503)}) as lsq:
+        report = await lsq.verify(fields=["mx_City"])
+    assert not report.succeeded
+    assert [check.verdict for check in report.checks].count(Verdict.UNKNOWN) == 1
+    assert "503" in str(report)
+
+
+async def test_metrics_at_another_path_are_no_fault_of_the_keys() -> None:
+    """Their path is a guess: the host answers, and that is all that is known."""
+    async with client_of(
+        metrics=httpx.Response(403, json={"message": "Missing Authentication Token"})
+    ) as lsq:
+        report = await lsq.verify()
+    assert report.checks[0].verdict is Verdict.UNKNOWN
+    assert "guess" in report.checks[0].detail
+
+
+async def test_without_a_synchronous_host_that_is_said() -> None:
+    """Keys and fields are not checked, and the report tells how."""
+    async with client_of(region=None, sync=False) as lsq:
+        report = await lsq.verify(fields=["mx_City"])
+    assert [check.verdict for check in report.checks] == [Verdict.OK, Verdict.UNKNOWN, Verdict.UNKNOWN]
+    assert str(report).count("pass region= or sync_host=") == 2
+
+
+@pytest.mark.parametrize(
+    ("user", "verdict"),
+    [
+        ({}, Verdict.UNKNOWN),
+        (None, Verdict.UNKNOWN),
+        ({"LSQCommonServiceURLs": {"api": 7}}, Verdict.UNKNOWN),
+        ({"lsqcommonserviceurls": {"API": "api-in21.leadsquared.com"}}, Verdict.OK),
+        ({"LSQCommonServiceURLs": {"api": "api-xy99.leadsquared.com"}}, Verdict.UNKNOWN),
+        ({"LSQCommonServiceURLs": {"api": "http://[::bad"}}, Verdict.UNKNOWN),
+    ],
+)
+async def test_a_region_is_read_in_whatever_spelling(user: Any, verdict: Verdict) -> None:
+    """What cannot be told is unknown, never wrong."""
+    async with client_of(user=user) as lsq:
+        report = await lsq.verify()
+    assert {check.name: check.verdict for check in report.checks}["region"] is verdict
+
+
+def test_a_sandbox_verifies() -> None:
+    """All three calls are played; the account's fields are there."""
+
+    async def use() -> Any:
+        lsq, transport = virtual_client(Account(attributes="account"))
+        async with lsq:
+            report = await lsq.verify(fields=["mx_City", "EmailAddress"])
+        assert not transport.books.misplaced_keys
+        return {check.name: check.verdict for check in report.checks}
+
+    verdicts = virtual.run(use)
+    assert verdicts.pop("region") in {Verdict.OK, Verdict.UNKNOWN}
+    assert set(verdicts.values()) == {Verdict.OK}
+
+
+async def test_a_client_that_is_not_open_verifies_nothing() -> None:
+    """That is an error, not a report."""
+    with pytest.raises(ClientClosed):
+        await client_of().verify()
