@@ -11,18 +11,50 @@ from rich.console import Console
 
 from leadsquared_async import __version__
 from leadsquared_async.cli.capture import CaptureOptions, run_capture
+from leadsquared_async.cli.checking import CheckOptions, run_check
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.demo import LIMIT, run_demo
 from leadsquared_async.cli.doctor import run_doctor
 from leadsquared_async.cli.exits import Interruptible, ending
+from leadsquared_async.cli.fields import run_fields
 from leadsquared_async.cli.files.mapping import LeadMapping
 from leadsquared_async.cli.files.source import Reading
 from leadsquared_async.cli.following import Asked, run_metrics, run_status, run_wait
-from leadsquared_async.cli.options import AsJson, Host, Rate, Region, clock_time, duration, pairs
+from leadsquared_async.cli.options import (
+    AsJson,
+    BulkRate,
+    Columns,
+    Constants,
+    DateFormat,
+    Dates,
+    Delimiter,
+    Encoding,
+    Format,
+    Host,
+    Ignored,
+    InputFile,
+    KeyColumn,
+    NoConfirm,
+    OfOperation,
+    OutboxFile,
+    OutFile,
+    Partial,
+    Rate,
+    Region,
+    RejectsFile,
+    SearchBy,
+    Timezone,
+    Verbatim,
+    clock_time,
+    duration,
+    pairs,
+)
 from leadsquared_async.cli.outbox_app import outbox as outbox_app
 from leadsquared_async.cli.sandbox import run_sandbox, sandbox_options
+from leadsquared_async.cli.submitting import SubmitOptions, run_submit
 from leadsquared_async.cli.talk import Talk, logs_told
-from leadsquared_async.resources.submission import UpdateBehavior
+from leadsquared_async.operations import LEADS_CAPTURE, OPERATIONS
+from leadsquared_async.submissions import UpdateBehavior
 
 app = typer.Typer(
     name="leadsquared",
@@ -38,7 +70,10 @@ app.add_typer(outbox_app)
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="RequestIDs.")]
 IdFile = Annotated[
     str | None,
-    typer.Option("--file", help="A file with one a line, or with a column RequestID as --out writes it."),
+    typer.Option(
+        "--file",
+        help="A file with one a line, or with a column RequestID, and maybe Operation, as --out writes it.",
+    ),
 ]
 OfOutbox = Annotated[Path | None, typer.Option("--outbox", help="An outbox: those of its accepted rows.")]
 OutcomesFile = Annotated[
@@ -63,62 +98,37 @@ def leadsquared(
 
 @app.command()
 def capture(  # noqa: PLR0917 - each parameter is an option of the command line
-    file: Annotated[str, typer.Argument(metavar="FILE", help="CSV or JSON; - for standard input.")],
-    columns: Annotated[
-        list[str] | None,
-        typer.Option("--map", metavar="COLUMN=NAME", help="The schema name that a column becomes."),
-    ] = None,
-    constants: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="What every lead gets, such as Source=Website."),
-    ] = None,
-    ignore: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="A column that is not sent.")
-    ] = None,
-    verbatim: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="A column where 12E+3 or #N/A is meant, and no damage."),
-    ] = None,
-    dates: Annotated[
-        list[str] | None, typer.Option("--date", metavar="COLUMN", help="A column that holds dates or times.")
-    ] = None,
-    date_format: Annotated[
-        str | None, typer.Option(help="How dates are written, such as %d/%m/%Y %H:%M; by default ISO 8601.")
-    ] = None,
-    timezone: Annotated[
-        str | None, typer.Option(help="The zone that times are in, such as Asia/Kolkata.")
-    ] = None,
-    key: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="Your own id of each row; by default all that is sent of it."),
-    ] = None,
-    search_by: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The attribute that LeadSquared finds a lead by.")
-    ] = None,
+    file: InputFile,
+    columns: Columns = None,
+    constants: Constants = None,
+    ignore: Ignored = None,
+    verbatim: Verbatim = None,
+    dates: Dates = None,
+    date_format: DateFormat = None,
+    timezone: Timezone = None,
+    key: KeyColumn = None,
+    search_by: SearchBy = None,
     update_behavior: Annotated[
         UpdateBehavior | None, typer.Option(help="What to leave alone on a lead that is found.")
     ] = None,
-    format: Annotated[  # noqa: A002 - the option's name
-        str | None, typer.Option(help="csv, jsonl or json; by default recognised.")
-    ] = None,
-    encoding: Annotated[str | None, typer.Option(help="Such as windows-1252; by default recognised.")] = None,
-    delimiter: Annotated[
-        str | None, typer.Option(help='Between cells, one character or "tab"; by default recognised.')
-    ] = None,
-    outbox: Annotated[
-        Path | None,
+    format: Format = None,  # noqa: A002 - the option's name
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    outbox: OutboxFile = None,
+    out: OutFile = None,
+    rejects: RejectsFile = None,
+    no_confirm: NoConfirm = False,
+    bulk: Annotated[
+        bool,
         typer.Option(
-            help="The file that leads wait in; by default FILE.outbox, for standard input "
-            "leads-from-stdin.outbox in this folder, for a sandbox ….sandbox.outbox."
+            "--bulk", help="Send 25 rows in a call of the synchronous API, beside captures; no activity."
         ),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write what became of each row, as CSV.")] = None,
-    rejects: Annotated[
-        Path | None, typer.Option(help="Write the rows to be mended, each with its reason.")
-    ] = None,
-    no_confirm: Annotated[
-        bool, typer.Option("--no-confirm", help="Do not follow leads to their outcome.")
     ] = False,
+    no_check: Annotated[
+        bool,
+        typer.Option("--no-check", help="Do not refuse rows that do not fit the account's lead fields."),
+    ] = False,
+    partial: Partial = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the whole file, say what it will cost, and send nothing.")
     ] = False,
@@ -131,6 +141,7 @@ def capture(  # noqa: PLR0917 - each parameter is an option of the command line
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
     rate: Rate = None,
+    bulk_rate: BulkRate = None,
     host: Host = None,
     region: Region = None,
     as_json: AsJson = False,
@@ -144,6 +155,8 @@ def capture(  # noqa: PLR0917 - each parameter is an option of the command line
     """
     talk = Talk(as_json=as_json)
     names, values = pairs("--map", columns), pairs("--set", constants)
+    if bulk and update_behavior is not None:
+        raise typer.BadParameter("bulk calls update all that is passed", param_hint="--update-behavior")
     with ending("capture", talk), logs_told(talk):
         options = CaptureOptions(
             file=file,
@@ -160,11 +173,14 @@ def capture(  # noqa: PLR0917 - each parameter is an option of the command line
                 search_by=search_by,
             ),
             update_behavior=update_behavior,
-            connection=Connection(host, region, rate),
+            connection=Connection(host, region, rate, bulk_rate),
             outbox=outbox,
             out=out,
             rejects=rejects,
             confirm=not no_confirm,
+            bulk=bulk,
+            check=not no_check,
+            partial=partial,
             dry_run=dry_run,
             stop_at=None if stop_at is None else clock_time("--stop-at", stop_at),
             left_over=left_over,
@@ -175,10 +191,122 @@ def capture(  # noqa: PLR0917 - each parameter is an option of the command line
 
 
 @app.command()
+def check(  # noqa: PLR0917 - each parameter is an option of the command line
+    file: InputFile,
+    columns: Columns = None,
+    constants: Constants = None,
+    ignore: Ignored = None,
+    verbatim: Verbatim = None,
+    dates: Dates = None,
+    date_format: DateFormat = None,
+    timezone: Timezone = None,
+    key: KeyColumn = None,
+    search_by: SearchBy = None,
+    format: Format = None,  # noqa: A002 - the option's name
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    partial: Partial = False,
+    rejects: RejectsFile = None,
+    host: Host = None,
+    region: Region = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the rows of a file with the account's lead fields, and send nothing.
+
+    Exits with 0 if nothing is wrong, 1 if some rows would be rejected, 2 if it cannot begin, 3 without an
+    answer, 4 if the account lets nothing through.
+
+    Example: leadsquared check leads.csv --map "E-mail=EmailAddress"
+    """
+    talk = Talk(as_json=as_json)
+    names, values = pairs("--map", columns), pairs("--set", constants)
+    with ending("check", talk), logs_told(talk):
+        options = CheckOptions(
+            file=file,
+            reading=Reading(format=format, encoding=encoding, delimiter=delimiter),
+            mapping=LeadMapping(
+                columns=names,
+                constants=values,
+                ignored=ignore or (),
+                dates=dates or (),
+                date_format=date_format,
+                timezone=timezone,
+                verbatim=verbatim or (),
+                key_column=key,
+                search_by=search_by,
+            ),
+            partial=partial,
+            connection=Connection(host, region),
+            rejects=rejects,
+        )
+        ended = run_check(options, talk)
+    raise typer.Exit(ended)
+
+
+@app.command()
+def fields(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME...", help="Fields to show in detail.")
+    ] = None,
+    host: Host = None,
+    region: Region = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the lead fields that the account has; those that are named with all that is known of them.
+
+    Exits with 2 if there is no field of a name.
+
+    Example: leadsquared fields ProspectStage mx_City
+    """
+    talk = Talk(as_json=as_json)
+    with ending("fields", talk), logs_told(talk):
+        ended = run_fields(names or (), Connection(host, region), talk)
+    raise typer.Exit(ended)
+
+
+@app.command()
+def submit(  # noqa: PLR0917 - each parameter is an option of the command line
+    operation: Annotated[
+        str, typer.Argument(metavar="OPERATION", help=f"What is submitted: {', '.join(OPERATIONS)}.")
+    ],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="JSON; - for standard input.")],
+    outbox: OutboxFile = None,
+    out: OutFile = None,
+    rejects: RejectsFile = None,
+    no_confirm: NoConfirm = False,
+    rate: Rate = None,
+    host: Host = None,
+    region: Region = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send the objects of a file of JSON by any operation; the same command again goes on where it stopped.
+
+    Each object has some of lead, search_by, details, query, suffix, with LeadSquared's own names inside, and
+    may have a key and a reference. Exits as `leadsquared capture` does.
+
+    Example: leadsquared submit activities.create activities.jsonl
+    """
+    talk = Talk(as_json=as_json)
+    with ending("submit", talk), logs_told(talk):
+        options = SubmitOptions(
+            operation=operation,
+            file=file,
+            connection=Connection(host, region, rate),
+            outbox=outbox,
+            out=out,
+            rejects=rejects,
+            confirm=not no_confirm,
+        )
+        ended = run_submit(options, talk)
+    raise typer.Exit(ended)
+
+
+@app.command()
 def status(  # noqa: PLR0917 - each parameter is an option of the command line
     ids: Ids = None,
     file: IdFile = None,
     outbox: OfOutbox = None,
+    operation: OfOperation = LEADS_CAPTURE.name,
     out: OutcomesFile = None,
     rate: Rate = None,
     host: Host = None,
@@ -193,7 +321,8 @@ def status(  # noqa: PLR0917 - each parameter is an option of the command line
     """
     talk = Talk(as_json=as_json)
     with ending("status", talk), logs_told(talk):
-        ended = run_status(Asked(ids or (), file, outbox, out), Connection(host, region, rate), talk)
+        asked = Asked(ids or (), file, outbox, out, operation)
+        ended = run_status(asked, Connection(host, region, rate), talk)
     raise typer.Exit(ended)
 
 
@@ -202,6 +331,7 @@ def wait(  # noqa: PLR0917 - each parameter is an option of the command line
     ids: Ids = None,
     file: IdFile = None,
     outbox: OfOutbox = None,
+    operation: OfOperation = LEADS_CAPTURE.name,
     out: OutcomesFile = None,
     timeout: Annotated[
         str, typer.Option(metavar="DURATION", help="How long to wait at most, for all of them.")
@@ -220,26 +350,35 @@ def wait(  # noqa: PLR0917 - each parameter is an option of the command line
     talk = Talk(as_json=as_json)
     seconds = duration("--timeout", timeout)
     with ending("wait", talk), logs_told(talk):
-        asked = Asked(ids or (), file, outbox, out)
+        asked = Asked(ids or (), file, outbox, out, operation)
         ended = run_wait(asked, Connection(host, region, rate), talk, seconds)
     raise typer.Exit(ended)
 
 
 @app.command()
-def metrics(host: Host = None, region: Region = None, as_json: AsJson = False) -> None:
-    """Show how long LeadSquared's queue of captures is, and how fast it is processed.
+def metrics(
+    operation: OfOperation = LEADS_CAPTURE.name,
+    host: Host = None,
+    region: Region = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how long LeadSquared's queue of an operation is, and how fast it is processed.
 
     Example: leadsquared metrics --json
     """
     talk = Talk(as_json=as_json)
     with ending("metrics", talk), logs_told(talk):
-        ended = run_metrics(Connection(host, region), talk)
+        ended = run_metrics(Connection(host, region), talk, operation)
     raise typer.Exit(ended)
 
 
 @app.command()
-def doctor(
+def doctor(  # noqa: PLR0917 - each parameter is an option of the command line
     outbox: Annotated[Path | None, typer.Option(help="An outbox to look at as well.")] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A lead field that has to be there; may be repeated."),
+    ] = None,
     rate: Rate = None,
     host: Host = None,
     region: Region = None,
@@ -247,13 +386,14 @@ def doctor(
 ) -> None:
     """Show what is configured and from where, and check it with calls that change nothing.
 
-    Exits with 0 if nothing is wrong, 2 if something is missing, 3 without an answer, 4 if it is refused.
+    Exits with 0 if nothing is wrong, 2 if something is missing here, 3 without an answer, 4 if the account
+    has to be mended.
 
-    Example: leadsquared doctor --outbox leads.csv.outbox
+    Example: leadsquared doctor --outbox leads.csv.outbox --require mx_City
     """
     talk = Talk(as_json=as_json)
     with ending("doctor", talk), logs_told(talk):
-        ended = run_doctor(Connection(host, region, rate), outbox, talk)
+        ended = run_doctor(Connection(host, region, rate), outbox, talk, require or ())
     raise typer.Exit(ended)
 
 
@@ -294,11 +434,20 @@ def sandbox(  # noqa: PLR0917 - each parameter is an option of the command line
     processing_rate: Annotated[float, typer.Option(min=0.01, help="Requests processed a minute.")] = 600.0,
     speed: Annotated[float, typer.Option(min=0.01, help="Processing seconds in one real second.")] = 1.0,
     attributes: Annotated[
-        str | None,
+        str,
         typer.Option(
-            metavar="NAME,NAME", help="The schema names that exist; a lead with another one is rejected."
+            metavar="NAME,NAME",
+            help='The schema names that exist: a lead with another one is rejected; "account" for those of a '
+            'believable account, "any" for all.',
         ),
+    ] = "account",
+    mandatory: Annotated[
+        str | None, typer.Option(metavar="NAME,NAME", help="The schema names that a new lead has to have.")
     ] = None,
+    fields: Annotated[
+        int, typer.Option(min=1, max=10_000, help="How many fields the believable account has.")
+    ] = 60,
+    bulk_limit: Annotated[str, typer.Option(help='Bulk calls in seconds, or "none".')] = "1/5",
     seed: Annotated[int, typer.Option(help="The same seed and calls give the same answers.")] = 0,
 ) -> None:
     """Run a LeadSquared on this machine until Ctrl-C, and print the environment that points a client to it.
@@ -315,6 +464,9 @@ def sandbox(  # noqa: PLR0917 - each parameter is an option of the command line
             processing_rate=processing_rate,
             speed=speed,
             attributes=attributes,
+            mandatory=mandatory,
+            fields=fields,
+            bulk_limit=bulk_limit,
             seed=seed,
         )
         asyncio.run(run_sandbox(port, options))

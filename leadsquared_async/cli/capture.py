@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -16,11 +16,13 @@ from leadsquared_async import ItemState, LeadSquaredError, Outbox, OutboxError, 
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.delivering import Delivered, Ending, Kinds, deliver
 from leadsquared_async.cli.durations import seconds_until, spoken
-from leadsquared_async.cli.estimate import Estimate, estimate
-from leadsquared_async.cli.exits import ExitStatus, some_left, told
+from leadsquared_async.cli.estimate import BulkEstimate, Estimate, bulk_estimate, estimate
+from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, some_left, told
+from leadsquared_async.cli.fields import checker_of
 from leadsquared_async.cli.files.mapping import LeadMapping
 from leadsquared_async.cli.files.private_files import files_of, without_links
 from leadsquared_async.cli.files.source import STDIN, Reading, Source
+from leadsquared_async.cli.outboxes import outbox_if_there
 from leadsquared_async.cli.progress import Progress
 from leadsquared_async.cli.putting import Checked, Put, check, put, withdraw
 from leadsquared_async.cli.reports import Files, Outcomes, report
@@ -29,13 +31,15 @@ from leadsquared_async.cli.summary import Summary
 from leadsquared_async.cli.talk import Talk
 from leadsquared_async.cli.wording import rows
 from leadsquared_async.config import LOOPBACK
-from leadsquared_async.resources.submission import UpdateBehavior
+from leadsquared_async.fields import Flaw
+from leadsquared_async.submissions import UpdateBehavior
 
 __all__ = ["CaptureOptions", "default_outbox", "run_capture"]
 
 WORTH_AN_ESTIMATE = 1000
 REFUSALS_SHOWN = 10
 METRICS_WITHIN = 10.0
+FIELDS_WITHIN = 10.0
 STDIN_OUTBOX = "leads-from-stdin.outbox"
 
 
@@ -53,6 +57,9 @@ class CaptureOptions:
         out: where to write what became of each row.
         rejects: where to write the rows to be mended.
         confirm: whether to follow leads to their outcome.
+        bulk: whether they go in bulk calls, whose answers are their outcomes.
+        check: whether rows have to fit the account's lead fields.
+        partial: whether the leads are there already, so that they lack nothing.
         dry_run: whether to check and estimate only.
         stop_at: when to stop, on the machine's clock.
         left_over: what to do with rows of an earlier run that the input does not make; None: ask, or send.
@@ -68,10 +75,18 @@ class CaptureOptions:
     out: Path | None
     rejects: Path | None
     confirm: bool
+    bulk: bool
+    check: bool
+    partial: bool
     dry_run: bool
     stop_at: time | None
     left_over: Literal["send", "drop"] | None
     yes: bool
+
+    @property
+    def follows(self) -> bool:
+        """Whether its rows have an outcome that is to be asked for."""
+        return self.confirm and not self.bulk
 
 
 def default_outbox(file: str, origin: str) -> Path:
@@ -112,6 +127,11 @@ class _Capture:
         if options.file != STDIN:
             others.append(Path(options.file))
         options.connection.client()  # a missing key is known before the file is read
+        if options.bulk and not options.connection.has_sync_host:
+            raise CommandFailedError(
+                "--bulk goes to the synchronous host, which is not known: pass --region, or set "
+                "LEADSQUARED_REGION, or LEADSQUARED_SYNC_HOST beside LEADSQUARED_HOST"
+            )
         folder = None if options.dry_run else self._path.parent
         with (
             Files(options.out, options.rejects, others) as files,
@@ -123,9 +143,11 @@ class _Capture:
                 host=options.connection.origin,
                 folder=folder,
                 stop=self._stop,
+                bulk=options.bulk,
             ) as source,
         ):
             self._tell_of(source)
+            source.check = await self._fields()
             checked = await self._check(source)
             plan = await self._estimate(checked)
             if options.dry_run:
@@ -145,20 +167,24 @@ class _Capture:
         with self._stop.at_once():
             return self._talk.ask(question)
 
+    async def _fields(self) -> Callable[[Mapping[str, Any]], tuple[Flaw, ...]] | None:
+        """What the account's lead fields say against a lead; None if they are not known."""
+        options = self._options
+        if not options.check:
+            return None
+        try:
+            checker = await checker_of(options.connection, self._stop, within=FIELDS_WITHIN)
+        except (CommandFailedError, LeadSquaredError) as error:
+            self._talk.say(f"not checked against the account's lead fields: {error}")
+            return None
+        return partial(checker.check, partial=options.partial)
+
     def _tell_of(self, source: Source) -> None:
         table = source.table
         guess = ", a guess: pass --encoding if names look wrong" if table.encoding_is_guessed else ""
         divided = "" if table.delimiter is None else f", divided by {table.delimiter!r}"
         self._talk.say(f"{source.name}: {table.format} in {table.encoding}{guess}{divided}")
         self._talk.say(f"outbox: {self._path}")
-
-    @asynccontextmanager
-    async def _outbox_if_there(self) -> AsyncGenerator[Outbox | None]:
-        if not self._path.exists():
-            yield None
-            return
-        async with Outbox(self._path) as outbox:
-            yield outbox
 
     def _tell_refusals(self, refused: Sequence[str], refusals: int) -> None:
         for flaw in refused[:REFUSALS_SHOWN]:
@@ -167,11 +193,16 @@ class _Capture:
             self._talk.say(f"cannot be sent: {more:,} more; --rejects writes them all into a file")
 
     async def _check(self, source: Source) -> Checked:
-        async with self._outbox_if_there() as outbox:
+        async with outbox_if_there(self._path) as outbox:
             checked = await check(
                 source, outbox, self._stop, confirm=self._options.confirm, shown=REFUSALS_SHOWN
             )
         self._tell_refusals(checked.refused, checked.refusals)
+        if checked.unfit:
+            self._talk.say(
+                f"{rows(checked.unfit)} of these do not fit the account's lead fields: `leadsquared check` "
+                "tells in what; --partial is for leads that are there already, --no-check sends all the same"
+            )
         if checked.left_over:
             self._talk.say(
                 f"the outbox holds {rows(len(checked.left_over))} of an earlier run with {source.name} "
@@ -182,18 +213,24 @@ class _Capture:
             self._talk.say(f"the outbox holds {rows(checked.others)} from elsewhere, to be sent as well")
         return checked
 
-    async def _estimate(self, checked: Checked) -> Estimate | None:
+    async def _estimate(self, checked: Checked) -> Estimate | BulkEstimate | None:
         """What the run will cost, if it is long enough to be worth a question, or a dry run."""
         options = self._options
         to_send = checked.to_send + self._from_before(checked)
         if not options.dry_run and to_send + checked.to_confirm <= WORTH_AN_ESTIMATE:
             return None
-        plan = estimate(
-            to_send=to_send,
-            to_confirm=to_send + checked.to_confirm if options.confirm else 0,
-            limit=options.connection.limit,
-            metrics=await self._metrics(),
-        )
+        plan: Estimate | BulkEstimate
+        if options.bulk:
+            plan = bulk_estimate(to_send, options.connection.bulk_limit)
+        else:
+            has_a_choice = options.update_behavior is None and options.connection.has_sync_host
+            plan = estimate(
+                to_send=to_send,
+                to_confirm=to_send + checked.to_confirm if options.confirm else 0,
+                limit=options.connection.limit,
+                metrics=await self._metrics(),
+                bulk_limit=options.connection.bulk_limit if has_a_choice else None,
+            )
         said = [
             f"{rows(checked.rows)}: {checked.to_send:,} to send",
             f"{checked.to_confirm:,} to confirm",
@@ -227,7 +264,7 @@ class _Capture:
             self._talk.say(f"LeadSquared did not tell its queue: {error}")
             return None
 
-    def _dry(self, source: Source, checked: Checked, plan: Estimate | None) -> ExitStatus:
+    def _dry(self, source: Source, checked: Checked, plan: Estimate | BulkEstimate | None) -> ExitStatus:
         status = ExitStatus.NOT_ALL if checked.refusals else ExitStatus.DONE
         assert plan is not None
         data: dict[str, Any] = {
@@ -261,8 +298,6 @@ class _Capture:
                 source,
                 outbox,
                 self._stop,
-                search_by=options.mapping.search_by,
-                update_behavior=options.update_behavior,
                 own_keys=options.mapping.key_column is not None,
                 confirm=options.confirm,
             )
@@ -294,8 +329,8 @@ class _Capture:
             outbox = Outbox(self._path, lsq, confirm=options.confirm)
             outbox.on_final(kinds.note)
             async with outbox:
-                with Progress(self._talk, kinds.counts, confirm=options.confirm) as progress:
-                    delivered = await deliver([outbox], self._stop, progress, confirm=options.confirm)
+                with Progress(self._talk, kinds.counts, confirm=options.follows) as progress:
+                    delivered = await deliver([outbox], self._stop, progress, confirm=options.follows)
                 if delivered.ending is Ending.STOPPED:
                     self._talk.say(
                         f"{delivered.why}: finishing what is on its way; Ctrl-C again leaves at once"
@@ -303,21 +338,26 @@ class _Capture:
         return replace(delivered, short=kinds.short)
 
     async def _report(self, source: Source, files: Files, done: Put) -> Outcomes:
-        async with self._outbox_if_there() as outbox:
+        async with outbox_if_there(self._path) as outbox:
             try:
-                return await report(source, outbox, files, reused=done.reused, attributes=source.attributes)
+                return await self._outcomes(source, outbox, files, done)
             except OSError as error:
                 self._talk.say(f"--out and --rejects could not be written: {told(error)}")
-            nowhere = Files(None, None, ())
-            outcomes = await report(source, outbox, nowhere, reused=done.reused, attributes=source.attributes)
+            outcomes = await self._outcomes(source, outbox, Files(None, None, ()), done)
         outcomes.is_unwritten = True
         return outcomes
+
+    @staticmethod
+    async def _outcomes(source: Source, outbox: Outbox | None, files: Files, done: Put) -> Outcomes:
+        return await report(
+            source, outbox, files, reused=done.reused, unfit=done.unfit, attributes=source.attributes
+        )
 
     async def _summarise(
         self, source: Source, outcomes: Outcomes, checked: Checked, done: Put, delivered: Delivered
     ) -> ExitStatus:
         counts = Counter[ItemState]()
-        async with self._outbox_if_there() as outbox:
+        async with outbox_if_there(self._path) as outbox:
             if outbox is not None:
                 counts.update((await outbox.snapshot()).counts)
         summary = Summary(

@@ -6,11 +6,15 @@ import os
 from dataclasses import dataclass
 
 from leadsquared_async import LeadSquared, RateLimit, RetryPolicy
+from leadsquared_async.client import parts_of
 from leadsquared_async.config import hosts_from, rate_limit_from
 from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.operations import OPERATIONS
+from leadsquared_async.resources.resource import Resource
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "every_operation"]
 
+BULK_LIMIT = RateLimit(1, per=5.0)
 QUICK = RetryPolicy(attempts=3, within=10.0, cap=2.0)
 """For a question that somebody waits for, and can ask again."""
 
@@ -23,11 +27,13 @@ class Connection:
         host: the asynchronous host; else the environment's.
         region: the region; else the environment's.
         rate: calls in seconds, such as 20/5; else the environment's.
+        bulk_rate: bulk calls in seconds, which are counted apart; else 1/5.
     """
 
     host: str | None = None
     region: str | None = None
     rate: str | None = None
+    bulk_rate: str | None = None
 
     @property
     def limit(self) -> RateLimit:
@@ -36,14 +42,25 @@ class Connection:
         Raises:
             ConfigurationError: it is written otherwise.
         """
-        if self.rate is None:
-            return rate_limit_from(None, os.environ)
-        try:
-            return RateLimit.parse(self.rate)
-        except ConfigurationError:
-            raise ConfigurationError(
-                "--rate is written as calls/seconds, such as 20/5, with 1 to 10,000 calls"
-            ) from None
+        return rate_limit_from(None, os.environ) if self.rate is None else _parsed("--rate", self.rate)
+
+    @property
+    def bulk_limit(self) -> RateLimit:
+        """The limit that bulk calls keep to.
+
+        Raises:
+            ConfigurationError: it is written otherwise.
+        """
+        return BULK_LIMIT if self.bulk_rate is None else _parsed("--bulk-rate", self.bulk_rate)
+
+    @property
+    def has_sync_host(self) -> bool:
+        """Whether it is known where bulk calls go.
+
+        Raises:
+            ConfigurationError: the host is missing, or cannot be right.
+        """
+        return hosts_from(self.host, None, self.region, os.environ).sync_host is not None
 
     @property
     def origin(self) -> str:
@@ -66,5 +83,24 @@ class Connection:
             host=self.host,
             region=self.region,
             rate_limit=self.limit,
+            bulk_limit=self.bulk_limit,
             retry=QUICK if quick else None,
         )
+
+
+def every_operation(client: LeadSquared) -> Resource:
+    """Follows requests of any operation of the table, and measures its queue."""
+
+    class EveryOperation(Resource):
+        operations = tuple(OPERATIONS.values())
+
+    return EveryOperation(parts_of(client))
+
+
+def _parsed(option: str, text: str) -> RateLimit:
+    try:
+        return RateLimit.parse(text)
+    except ConfigurationError:
+        raise ConfigurationError(
+            f"{option} is written as calls/seconds, such as 20/5, with 1 to 10,000 calls"
+        ) from None

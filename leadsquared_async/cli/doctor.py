@@ -6,33 +6,34 @@ import asyncio
 import os
 import re
 import stat
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from leadsquared_async import Forbidden, ItemState, LeadSquared, LeadSquaredError, NotFound, Outbox
+from leadsquared_async import ItemState, Outbox, Verdict
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.exits import ExitStatus, status_of
+from leadsquared_async.cli.fields import NO_SYNC_HOST
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.talk import Talk
+from leadsquared_async.client import examined
 from leadsquared_async.config import ENVIRONMENT, MASK, hosts_from
-from leadsquared_async.errors import AuthenticationFailed, ConfigurationError, OutboxError
+from leadsquared_async.errors import ConfigurationError, OutboxError
 from leadsquared_async.outbox.files import NETWORK, file_system_of, volatile
+from leadsquared_async.resources.verification import Check as Seen
 
 __all__ = ["Check", "run_doctor"]
 
 WITHIN = 20.0
 """Seconds for one call."""
-USER = "/v2/Authentication.svc/UserByAccessKey.Get"
 _SHAPES = {
     "access_key": (re.compile(r"u\$r[0-9a-f]{32}"), "u$r and 32 hexadecimal digits"),
     "secret_key": (re.compile(r"[0-9a-f]{40}"), "40 hexadecimal digits"),
     "api_key": (re.compile(r"[0-9A-Za-z]{40}"), "40 letters and digits"),
 }
 
-Verdict = Literal["ok", "wrong", "unknown"]
+Word = Literal["ok", "wrong", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Check:
     """
 
     name: str
-    verdict: Verdict
+    verdict: Word
     detail: str
     status: ExitStatus = ExitStatus.DONE
 
@@ -56,11 +57,20 @@ class Check:
         return f"{self.verdict:<8} {self.name:<11} {self.detail}"
 
 
-def run_doctor(connection: Connection, outbox: Path | None, talk: Talk) -> ExitStatus:
-    """Look at everything, and tell."""
+def run_doctor(
+    connection: Connection, outbox: Path | None, talk: Talk, required: Sequence[str] = ()
+) -> ExitStatus:
+    """Look at everything, and tell.
+
+    Args:
+        connection: to LeadSquared.
+        outbox: a file to look at as well.
+        talk: tells it.
+        required: schema names that the account has to have.
+    """
     with Stop(ExitStatus.LEFT) as stop:
-        checks = [*_keys(), _host(connection), _limit(connection)]
-        checks += asyncio.run(stop.unless(_live(connection)))
+        checks = [*_keys(), *_hosts(connection), _limit(connection)]
+        checks += asyncio.run(stop.unless(_live(connection, required)))
         if outbox is not None:
             checks.append(_outbox(outbox))
     status = max(check.status for check in checks)
@@ -87,17 +97,24 @@ def _key(name: str) -> Check:
     return Check(name, "unknown", f"{said}; it usually is {usual}")
 
 
-def _host(connection: Connection) -> Check:
+def _hosts(connection: Connection) -> list[Check]:
+    """Both hosts, and where each comes from: what is an argument takes nothing from the environment."""
     try:
         hosts = hosts_from(connection.host, None, connection.region, os.environ)
     except ConfigurationError as error:
-        return Check("host", "wrong", str(error), ExitStatus.USAGE)
+        return [Check("host", "wrong", str(error), ExitStatus.USAGE)]
     if connection.host is not None or connection.region is not None:
         source = "--host" if connection.host is not None else "--region"
+        sync_source = "--region"
     else:
-        source = ENVIRONMENT["host" if os.environ.get(ENVIRONMENT["host"]) else "region"]
-    sync = f"; synchronous host {hosts.sync_host}" if hosts.sync_host else "; no synchronous host is known"
-    return Check("host", "ok", f"{hosts.host}, from {source}{sync}")
+        source, sync_source = (
+            ENVIRONMENT[name if os.environ.get(ENVIRONMENT[name]) else "region"]
+            for name in ("host", "sync_host")
+        )
+    sync = Check("sync host", "unknown", NO_SYNC_HOST)
+    if hosts.sync_host is not None:
+        sync = Check("sync host", "ok", f"{hosts.sync_host}, from {sync_source}")
+    return [Check("host", "ok", f"{hosts.host}, from {source}"), sync]
 
 
 def _limit(connection: Connection) -> Check:
@@ -113,53 +130,25 @@ def _limit(connection: Connection) -> Check:
     return Check("rate limit", "ok", f"{limit.calls} calls in {limit.per:g} s, from {source}")
 
 
-async def _live(connection: Connection) -> list[Check]:
-    checks: list[Check] = []
+async def _live(connection: Connection, required: Sequence[str]) -> list[Check]:
     try:
         client = connection.client(quick=True)
     except ConfigurationError as error:
-        checks.append(Check("calls", "unknown", f"none was made: {error}", ExitStatus.USAGE))
-    else:
-        async with client as lsq:
-            quick = lsq.with_options(deadline=WITHIN)
-            checks += [await _api_key(quick), await _accepted(quick, connection)]
-    return checks
+        return [Check("calls", "unknown", f"none was made: {error}", ExitStatus.USAGE)]
+    async with client as lsq:
+        seen = await examined(lsq.with_options(deadline=WITHIN), required)
+    return [Check(check.name, check.verdict.value, check.detail, _status(check)) for check in seen.checks]
 
 
-async def _api_key(lsq: LeadSquared) -> Check:
-    """Ask for the queue: that takes the x-api-key only, and changes nothing."""
-    began = time.monotonic()
-    try:
-        queue = await lsq.leads.metrics()
-    except Forbidden as error:
-        return Check("x-api-key", "wrong", str(error), ExitStatus.ACCOUNT)
-    except NotFound as error:
-        return Check("x-api-key", "unknown", f"the host answers, and has no metrics: {error}")
-    except LeadSquaredError as error:
-        return Check("x-api-key", "unknown", str(error), status_of(error))
-    took = time.monotonic() - began
-    return Check(
-        "x-api-key",
-        "ok",
-        f"accepted, answered in {took:.2f} s; {queue.pending:,} requests are queued",
-    )
-
-
-async def _accepted(lsq: LeadSquared, connection: Connection) -> Check:
-    """Whether LeadSquared knows the access key: its synchronous API tells that without a lead."""
-    if hosts_from(connection.host, None, connection.region, os.environ).sync_host is None:
-        return Check(
-            "keys",
-            "unknown",
-            "not checked: without a region there is no call that takes them, but to submit a lead",
-        )
-    try:
-        await lsq.request("GET", USER, host="sync", keys="all")
-    except AuthenticationFailed as error:
-        return Check("keys", "wrong", str(error), ExitStatus.ACCOUNT)
-    except LeadSquaredError as error:
-        return Check("keys", "unknown", str(error), status_of(error))
-    return Check("keys", "ok", "LeadSquared knows the user of the access key")
+def _status(seen: Seen) -> ExitStatus:
+    if seen.verdict is Verdict.WRONG:
+        return ExitStatus.ACCOUNT
+    if seen.verdict is Verdict.OK:
+        return ExitStatus.DONE
+    if seen.error is not None:
+        return status_of(seen.error)
+    # Fields are looked for only if somebody requires them: then nobody knows where to ask.
+    return ExitStatus.USAGE if seen.name == "fields" else ExitStatus.DONE
 
 
 def _outbox(path: Path) -> Check:
@@ -169,7 +158,7 @@ def _outbox(path: Path) -> Check:
         said = f"{place}, a network file system, where it would be damaged: choose a local disk"
         return Check("outbox", "wrong", said, ExitStatus.USAGE)
     warning = "" if (why := volatile(kind)) is None else f", {why}"
-    verdict: Verdict = "unknown" if warning else "ok"
+    verdict: Word = "unknown" if warning else "ok"
     if not path.exists():
         if not os.access(path.parent, os.W_OK):
             return Check("outbox", "wrong", f"{path.parent}: cannot be written", ExitStatus.USAGE)

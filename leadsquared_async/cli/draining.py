@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from leadsquared_async import ItemState, Outbox, OutboxSnapshot
 from leadsquared_async.cli.connecting import Connection
@@ -17,7 +19,48 @@ from leadsquared_async.cli.progress import Progress
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.talk import Talk
 
-__all__ = ["run_drain"]
+__all__ = ["Drained", "drain", "run_drain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """How outbox files were delivered.
+
+    Attributes:
+        files: outboxes.
+        snapshots: of each, at the end.
+        delivered: how it ended.
+        kinds: why leads were rejected.
+    """
+
+    files: Sequence[Path]
+    snapshots: Sequence[OutboxSnapshot]
+    delivered: Delivered
+    kinds: Kinds
+
+    @property
+    def status(self) -> ExitStatus:
+        """The exit status."""
+        if self.delivered.ending is Ending.ACCOUNT:
+            return ExitStatus.ACCOUNT
+        if self.delivered.ending is not Ending.DONE:
+            return ExitStatus.LEFT
+        return ExitStatus.NOT_ALL if self.kinds.short else ExitStatus.DONE
+
+    def text(self) -> str:
+        """For people."""
+        return "\n".join(map(_line, self.files, self.snapshots))
+
+    def data(self) -> dict[str, Any]:
+        """For programs."""
+        files = zip(self.files, self.snapshots, strict=True)
+        return {
+            "outboxes": [{"file": str(path), **counts_of(found)} for path, found in files],
+            "rejected_by_kind": dict(self.kinds.counts),
+            "ending": self.delivered.ending.value,
+            "why": self.delivered.why,
+            "exit": int(self.status),
+        }
 
 
 def run_drain(
@@ -29,6 +72,25 @@ def run_drain(
     until_empty: bool,
     confirm: bool,
 ) -> ExitStatus:
+    """Deliver what is in the files, and show how that ended.
+
+    Raises:
+        CommandFailedError, LeadSquaredError: it cannot begin.
+    """
+    drained = drain(files, connection, talk, within=within, until_empty=until_empty, confirm=confirm)
+    talk.result(drained.text(), drained.data())
+    return drained.status
+
+
+def drain(
+    files: Sequence[Path],
+    connection: Connection,
+    talk: Talk,
+    *,
+    within: float | None = None,
+    until_empty: bool = False,
+    confirm: bool,
+) -> Drained:
     """Deliver what is in the files.
 
     Args:
@@ -44,7 +106,7 @@ def run_drain(
     """
     check_files(files)
 
-    async def drain(stop: Stop) -> tuple[Delivered, list[OutboxSnapshot], Kinds]:
+    async def run(stop: Stop) -> Drained:
         kinds = Kinds()
         async with connection.client() as lsq, AsyncExitStack() as stack:
             outboxes = [Outbox(path, lsq, confirm=confirm) for path in files]
@@ -56,26 +118,15 @@ def run_drain(
             if delivered.ending is Ending.STOPPED:
                 talk.say(f"{delivered.why}: finishing what is on its way; Ctrl-C again leaves at once")
             await stack.aclose()
-        return delivered, await _snapshots(files), kinds
+        return Drained(files, await _snapshots(files), delivered, kinds)
 
     with Stop(ExitStatus.LEFT) as stop:
         if within is not None:
             stop.after(within, f"{spoken(within)} are over")
-        delivered, snapshots, kinds = asyncio.run(drain(stop))
-    status = _status(delivered, kinds)
-    if delivered.why is not None:
-        talk.say(f"stopped: {delivered.why.rstrip('.')}; the same command goes on with what is left")
-    data = {
-        "outboxes": [
-            {"file": str(path), **counts_of(found)} for path, found in zip(files, snapshots, strict=True)
-        ],
-        "rejected_by_kind": dict(kinds.counts),
-        "ending": delivered.ending.value,
-        "why": delivered.why,
-        "exit": int(status),
-    }
-    talk.result("\n".join(map(_line, files, snapshots)), data)
-    return status
+        drained = asyncio.run(run(stop))
+    if (why := drained.delivered.why) is not None:
+        talk.say(f"stopped: {why.rstrip('.')}; the same command goes on with what is left")
+    return drained
 
 
 async def _snapshots(files: Sequence[Path]) -> list[OutboxSnapshot]:
@@ -89,11 +140,3 @@ async def _snapshots(files: Sequence[Path]) -> list[OutboxSnapshot]:
 def _line(path: Path, found: OutboxSnapshot) -> str:
     counts = ", ".join(f"{state} {found.counts[state]:,}" for state in ItemState if found.counts[state])
     return f"{path}: {counts or 'empty'}"
-
-
-def _status(delivered: Delivered, kinds: Kinds) -> ExitStatus:
-    if delivered.ending is Ending.ACCOUNT:
-        return ExitStatus.ACCOUNT
-    if delivered.ending is not Ending.DONE:
-        return ExitStatus.LEFT
-    return ExitStatus.NOT_ALL if kinds.short else ExitStatus.DONE

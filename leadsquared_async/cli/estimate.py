@@ -8,11 +8,41 @@ from typing import Any
 from leadsquared_async.cli.durations import spoken
 from leadsquared_async.config import RateLimit
 from leadsquared_async.models import QueueMetrics
+from leadsquared_async.operations import BULK_MOST
 
-__all__ = ["STATUS_CALLS", "Estimate", "estimate"]
+__all__ = ["STATUS_CALLS", "BulkEstimate", "Estimate", "bulk_estimate", "estimate"]
 
 STATUS_CALLS = 1.35
 """A lead, until its outcome is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkEstimate:
+    """What is to come in bulk calls.
+
+    Attributes:
+        submissions: leads to be sent.
+        calls: 25 leads each.
+        rate: the limit of these calls.
+        total: seconds until all are sent, which is all there is to it.
+    """
+
+    submissions: int
+    calls: int
+    rate: str
+    total: float
+
+    def line(self) -> str:
+        """For people."""
+        return f"{self.calls:,} calls at {self.rate} s, {spoken(self.total)}"
+
+    def lines(self) -> list[str]:
+        """For people."""
+        return [f"in bulk: {self.line()} in all; each lead's outcome comes with its call"]
+
+    def data(self) -> dict[str, Any]:
+        """For programs."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +60,7 @@ class Estimate:
             it did not say.
         process: seconds until it has processed all at that pace; None if that is not known, as when its
             queue is empty: then the pace is that of what it was given.
+        bulk: the same leads in bulk calls; None if that is no choice.
     """
 
     submissions: int
@@ -40,6 +71,7 @@ class Estimate:
     queue: int | None
     pace: float | None
     process: float | None
+    bulk: BulkEstimate | None = None
 
     @property
     def calls(self) -> int:
@@ -73,15 +105,34 @@ class Estimate:
             )
         else:
             said.append("how long LeadSquared will take to process them is unknown: it did not say")
-        return [*said, f"about {spoken(self.total)} in all, if LeadSquared keeps up"]
+        said.append(f"about {spoken(self.total)} in all, if LeadSquared keeps up")
+        if self.bulk is not None and self.submissions:
+            said.append(f"with --bulk: {self.bulk.line()}; no activity is posted then")
+        return said
 
     def data(self) -> dict[str, Any]:
         """For programs."""
         return {**asdict(self), "calls": self.calls, "total": self.total}
 
 
+def bulk_estimate(to_send: int, limit: RateLimit) -> BulkEstimate:
+    """Estimate a run in bulk.
+
+    Args:
+        to_send: leads that are not sent yet.
+        limit: that bulk calls keep to.
+    """
+    calls = -(-to_send // BULK_MOST)
+    return BulkEstimate(to_send, calls, str(limit), calls * limit.spacing)
+
+
 def estimate(
-    *, to_send: int, to_confirm: int, limit: RateLimit, metrics: QueueMetrics | None = None
+    *,
+    to_send: int,
+    to_confirm: int,
+    limit: RateLimit,
+    metrics: QueueMetrics | None = None,
+    bulk_limit: RateLimit | None = None,
 ) -> Estimate:
     """Estimate a run.
 
@@ -90,6 +141,7 @@ def estimate(
         to_confirm: leads, those among them, whose outcome is to be learnt; 0 if none is.
         limit: that the calls keep to.
         metrics: of LeadSquared's queue; None if they are not known.
+        bulk_limit: that bulk calls would keep to; None if they are no choice.
     """
     polls = round(to_confirm * STATUS_CALLS)
     rate = metrics.rate_per_minute / 60 if metrics is not None and metrics.pending else 0.0
@@ -102,4 +154,5 @@ def estimate(
         queue=None if metrics is None else metrics.pending,
         pace=None if metrics is None else metrics.rate_per_minute,
         process=(metrics.pending + to_send) / rate if metrics is not None and rate > 0 else None,
+        bulk=None if bulk_limit is None else bulk_estimate(to_send, bulk_limit),
     )

@@ -7,12 +7,12 @@ import csv
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from leadsquared_async import ItemState, Outbox
+from leadsquared_async import ItemState, Outbox, OutboxItem
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
 from leadsquared_async.cli.files.private_files import Draft, files_of, open_private
 from leadsquared_async.cli.outboxes import check_files, row_of
@@ -58,32 +58,39 @@ def run_export(
 
 async def _rows(
     files: Sequence[Path], state: ItemState | None
-) -> AsyncIterator[tuple[dict[str, Any], Mapping[str, Any]]]:
+) -> AsyncIterator[tuple[dict[str, Any], OutboxItem]]:
     for path in files:
         async with Outbox(path) as outbox:
             async for item in outbox.items(state):
                 row = {**row_of(path, item), "key": item.key, "reason": item.reason}
-                yield row, item.lead or {}
+                yield row, item
 
 
 async def _export(files: Sequence[Path], state: ItemState | None, form: Form, file: TextIO) -> int:
     written = 0
     if form == "jsonl":
-        async for row, lead in _rows(files, state):
-            file.write(json.dumps({**row, "lead": lead or None}, ensure_ascii=False) + "\n")
+        async for row, item in _rows(files, state):
+            values = {"lead": item.lead, "details": item.details}
+            file.write(json.dumps({**row, **values}, ensure_ascii=False) + "\n")
             written += 1
         return written
-    attributes = dict.fromkeys([name async for _, lead in _rows(files, state) for name in lead])
+    attributes = dict.fromkeys([name async for _, item in _rows(files, state) for name in _values(item)])
     writer = csv.writer(file)
-    async for row, lead in _rows(files, state):
+    async for row, item in _rows(files, state):
         if not written:
             writer.writerow([*row, *attributes])
-        values = [_cell(lead.get(name)) for name in attributes]
-        writer.writerow([*("" if value is None else value for value in row.values()), *values])
+        cells = [_cell(_values(item).get(name)) for name in attributes]
+        writer.writerow([*("" if value is None else value for value in row.values()), *cells])
         written += 1
     return written
 
 
-def _cell(value: str | Mapping[str, str] | None) -> str:
-    """A field set has no place in a cell but as JSON."""
-    return (value or "") if isinstance(value, str | None) else json.dumps(value, ensure_ascii=False)
+def _values(item: OutboxItem) -> dict[str, Any]:
+    return {**(item.details or {}), **(item.lead or {})}
+
+
+def _cell(value: object) -> str:
+    """A field set, or the fields of an activity, have no place in a cell but as JSON."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -6,7 +6,7 @@ import asyncio
 import csv
 import os
 import time
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ from leadsquared_async import (
     RequestStatus,
     StillProcessing,
 )
-from leadsquared_async.cli.connecting import Connection
+from leadsquared_async.cli.connecting import Connection, every_operation
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, status_of
 from leadsquared_async.cli.files.private_files import Draft, files_of, open_private
 from leadsquared_async.cli.files.source import in_pieces
@@ -29,12 +29,15 @@ from leadsquared_async.cli.files.tables import open_table
 from leadsquared_async.cli.reasons import kind_of
 from leadsquared_async.cli.stopping import Interrupted, Stop
 from leadsquared_async.cli.talk import Talk
+from leadsquared_async.operations import LEADS_CAPTURE, operation_named
 from leadsquared_async.tracking.look import request_id_of
 
 __all__ = ["Asked", "ids_in", "run_metrics", "run_status", "run_wait"]
 
-COLUMNS = ("RequestID", "LeadID", "Outcome", "Reason")
-ID_COLUMN = "RequestID"
+BEGINS = "RequestID,LeadID,Outcome,Reason"
+"""How a file of outcomes begins."""
+ID_COLUMN, OPERATION_COLUMN = "RequestID", "Operation"
+COLUMNS = (*BEGINS.split(","), OPERATION_COLUMN)
 AT_ONCE = 32
 """Looks under way at the same moment."""
 FOLLOWED = 1000
@@ -54,20 +57,25 @@ class Asked:
         file: with more of them; None if there is none.
         outbox: whose accepted rows are meant; None if there is none.
         out: the file for outcomes and reasons; None if nobody wants it.
+        operation: what was submitted, unless the file or the outbox says of a request that it is another.
     """
 
     ids: Sequence[str]
     file: str | None
     outbox: Path | None
     out: Path | None
+    operation: str = LEADS_CAPTURE.name
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     request_id: str
+    operation: str
     state: str
     status: ExitStatus
     lead_id: str | None = None
+    activity_id: str | None = None
+    opportunity_id: str | None = None
     created: bool | None = None
     reason: str | None = field(default=None, repr=False)
     why: str | None = None
@@ -84,8 +92,11 @@ class _Outcome:
     def data(self) -> dict[str, Any]:
         return {
             "request_id": self.request_id,
+            "operation": self.operation,
             "state": self.state,
             "lead_id": self.lead_id,
+            "activity_id": self.activity_id,
+            "opportunity_id": self.opportunity_id,
             "created": self.created,
             "kind": self.kind,
             "why": self.why,
@@ -110,20 +121,22 @@ def run_wait(asked: Asked, connection: Connection, talk: Talk, timeout: float) -
     return _run(asked, connection, talk, timeout=timeout)
 
 
-def run_metrics(connection: Connection, talk: Talk) -> ExitStatus:
-    """Ask for LeadSquared's queue of captures.
+def run_metrics(connection: Connection, talk: Talk, operation: str) -> ExitStatus:
+    """Ask for LeadSquared's queue of an operation.
 
     Raises:
-        LeadSquaredError: it did not answer.
+        LeadSquaredError: it did not answer, or there is no such operation.
     """
+    name = operation_named(operation).name
 
     async def ask() -> None:
         async with connection.client(quick=True) as lsq:
-            queue = await stop.unless(lsq.leads.metrics())
+            queue = await stop.unless(every_operation(lsq).metrics(operation=name))
         talk.result(
             f"pending {queue.pending:,}, longest wait {queue.max_delay:g} s, "
             f"processed {queue.rate_per_minute:g} a minute",
             {
+                "operation": name,
                 "pending": queue.pending,
                 "max_delay": queue.max_delay,
                 "rate_per_minute": queue.rate_per_minute,
@@ -135,8 +148,10 @@ def run_metrics(connection: Connection, talk: Talk) -> ExitStatus:
     return ExitStatus.DONE
 
 
-def ids_in(path: str) -> list[str]:
+def ids_in(path: str) -> list[tuple[str, str]]:
     """The RequestIDs in a file: one a line, or a column RequestID, as `capture --out` writes it.
+
+    Each has the operation that a column Operation names; empty if it names none.
 
     Raises:
         Unreadable, OSError: the file cannot be read.
@@ -144,10 +159,15 @@ def ids_in(path: str) -> list[str]:
     with open_table(path, format="csv", delimiter=None) as table:
         columns = table.columns or ()
         if ID_COLUMN in columns:
-            return [row.cells[ID_COLUMN].strip() for row in table if row.cells[ID_COLUMN].strip()]
+            return [
+                (request_id, row.cells.get(OPERATION_COLUMN, "").strip())
+                for row in table
+                if (request_id := row.cells[ID_COLUMN].strip())
+            ]
         if len(columns) > 1:
             raise CommandFailedError(f"{path}: has no column RequestID, and more than one id in a line")
-        return [*columns, *(cell.strip() for row in table for cell in row.cells.values())]
+        ids = [*columns, *(cell.strip() for row in table for cell in row.cells.values())]
+        return [(text, "") for text in ids]
 
 
 def _run(asked: Asked, connection: Connection, talk: Talk, timeout: float | None) -> ExitStatus:
@@ -171,7 +191,7 @@ def _run(asked: Asked, connection: Connection, talk: Talk, timeout: float | None
         others = files_of([asked.outbox] if asked.outbox is not None else [])
         if asked.file is not None:
             others.append(Path(asked.file))
-        with Draft(asked.out, others=others, begins=(",".join(COLUMNS).encode(),)) as draft:
+        with Draft(asked.out, others=others, begins=(BEGINS.encode(),)) as draft:
             outcomes = run()
             _write(draft, outcomes)
     status = max((outcome.status for outcome in outcomes), default=ExitStatus.DONE)
@@ -181,25 +201,34 @@ def _run(asked: Asked, connection: Connection, talk: Talk, timeout: float | None
     return status
 
 
-async def _ids(asked: Asked) -> list[str]:
-    ids = [*asked.ids, *(ids_in(asked.file) if asked.file is not None else [])]
+async def _ids(asked: Asked) -> dict[str, str]:
+    """The RequestIDs, each once, and the operation of each."""
+    ids = [(text, asked.operation) for text in asked.ids]
+    if asked.file is not None:
+        ids += [(text, name or asked.operation) for text, name in ids_in(asked.file)]
     if asked.outbox is not None:
         if not asked.outbox.is_file():
             raise CommandFailedError(f"{asked.outbox}: there is no such outbox")
         async with Outbox(asked.outbox) as outbox:
             items = outbox.items(ItemState.ACCEPTED)
-            ids += [item.request_id async for item in items if item.request_id is not None]
+            ids += [(item.request_id, item.operation) async for item in items if item.request_id is not None]
     elif not ids:
         raise CommandFailedError("name a RequestID, or pass --file or --outbox")
-    return list(dict.fromkeys(map(request_id_of, ids)))
+    found: dict[str, str] = {}
+    for text, name in ids:
+        found.setdefault(request_id_of(text), operation_named(name).name)
+    return found
 
 
-async def _look(lsq: LeadSquared, ids: Iterable[str], stop: Stop) -> list[_Outcome]:
+async def _look(lsq: LeadSquared, ids: Mapping[str, str], stop: Stop) -> list[_Outcome]:
+    requests = every_operation(lsq)
+
     async def look(request_id: str) -> _Outcome:
+        name = ids[request_id]
         try:
-            return _of(await lsq.leads.status(request_id))
+            return _of(await requests.status(request_id, operation=name), name)
         except LeadSquaredError as error:
-            return _without_answer(request_id, error)
+            return _without_answer(request_id, name, error)
 
     outcomes: list[_Outcome] = []
     for piece in in_pieces(ids, AT_ONCE):
@@ -212,22 +241,28 @@ async def _all(asking: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 async def _wait(
-    lsq: LeadSquared, ids: Sequence[str], stop: Stop, timeout: float, talk: Talk
+    lsq: LeadSquared, ids: Mapping[str, str], stop: Stop, timeout: float, talk: Talk
 ) -> list[_Outcome]:
     """The outcomes in the order of the ids; those that a Ctrl-C came before are left as they are."""
-    outcomes = {name: _Outcome(name, RequestState.QUEUED, ExitStatus.LEFT) for name in ids}
+    outcomes = {
+        request_id: _Outcome(request_id, name, RequestState.QUEUED, ExitStatus.LEFT)
+        for request_id, name in ids.items()
+    }
     ends = time.monotonic() + timeout
     room = asyncio.Semaphore(FOLLOWED)
+    requests = every_operation(lsq)
 
-    async def follow(name: str) -> None:
+    async def follow(request_id: str) -> None:
+        name = ids[request_id]
         # Not by `wait_many`, which an id that LeadSquared does not know would end for all of them.
         async with room:
             if (left := ends - time.monotonic()) <= 0:
                 return
             try:
-                outcomes[name] = _of(await lsq.leads.wait(name, deadline=left))
+                status = await requests.wait(request_id, operation=name, deadline=left)
+                outcomes[request_id] = _of(status, name)
             except LeadSquaredError as error:
-                outcomes[name] = _without_answer(name, error)
+                outcomes[request_id] = _without_answer(request_id, name, error)
 
     try:
         await stop.unless(_all(map(follow, ids)))
@@ -236,31 +271,39 @@ async def _wait(
     return list(outcomes.values())
 
 
-def _of(status: RequestStatus) -> _Outcome:
+def _of(status: RequestStatus, name: str) -> _Outcome:
     if not status.is_final:
         exit_status = ExitStatus.LEFT
     else:
         exit_status = ExitStatus.DONE if status.succeeded else ExitStatus.NOT_ALL
     return _Outcome(
-        status.request_id, status.state.value, exit_status, status.lead_id, status.created, status.reason
+        status.request_id,
+        name,
+        status.state.value,
+        exit_status,
+        status.lead_id,
+        status.activity_id,
+        status.opportunity_id,
+        status.created,
+        status.reason,
     )
 
 
-def _without_answer(request_id: str, error: LeadSquaredError) -> _Outcome:
+def _without_answer(request_id: str, name: str, error: LeadSquaredError) -> _Outcome:
     """An account's fault would meet all: it is raised."""
     if isinstance(error, NotFound):
-        return _Outcome(request_id, NOT_FOUND, ExitStatus.NOT_ALL)
+        return _Outcome(request_id, name, NOT_FOUND, ExitStatus.NOT_ALL)
     if status_of(error) is ExitStatus.ACCOUNT:
         raise error
     if isinstance(error, StillProcessing):
         if error.last_status is not None:
-            return _Outcome(request_id, RequestState.QUEUED, ExitStatus.LEFT)
+            return _Outcome(request_id, name, RequestState.QUEUED, ExitStatus.LEFT)
         trouble = error.__cause__
         if trouble is None or isinstance(trouble, NotFound):
             # Without any trouble the time was over before the first look.
             state = NOT_KNOWN_YET if trouble is None else NOT_FOUND_YET
-            return _Outcome(request_id, state, ExitStatus.LEFT)
-    return _Outcome(request_id, NO_ANSWER, ExitStatus.LEFT, reason=str(error), why=str(error))
+            return _Outcome(request_id, name, state, ExitStatus.LEFT)
+    return _Outcome(request_id, name, NO_ANSWER, ExitStatus.LEFT, reason=str(error), why=str(error))
 
 
 def _write(draft: Draft, outcomes: Sequence[_Outcome]) -> None:
@@ -268,5 +311,6 @@ def _write(draft: Draft, outcomes: Sequence[_Outcome]) -> None:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for outcome in outcomes:
-            writer.writerow([outcome.request_id, outcome.lead_id or "", outcome.state, outcome.reason or ""])
+            told = (outcome.lead_id or "", outcome.state, outcome.reason or "")
+            writer.writerow([outcome.request_id, *told, outcome.operation])
     draft.place()

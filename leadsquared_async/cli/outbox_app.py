@@ -12,7 +12,17 @@ from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.draining import run_drain
 from leadsquared_async.cli.exits import ending
 from leadsquared_async.cli.exporting import Form, run_export
-from leadsquared_async.cli.options import AsJson, Host, OutboxFiles, Rate, Region, duration, pairs
+from leadsquared_async.cli.options import (
+    AsJson,
+    BulkRate,
+    Host,
+    NoConfirm,
+    OutboxFiles,
+    Rate,
+    Region,
+    duration,
+    pairs,
+)
 from leadsquared_async.cli.outboxes import Mending, run_forget, run_items, run_purge, run_requeue, run_stats
 from leadsquared_async.cli.talk import Talk, logs_told
 
@@ -62,10 +72,9 @@ def drain(  # noqa: PLR0917 - each parameter is an option of the command line
         bool,
         typer.Option("--until-empty", help="Wait out a fault of the account, such as the day's quota, too."),
     ] = False,
-    no_confirm: Annotated[
-        bool, typer.Option("--no-confirm", help="Do not follow leads to their outcome.")
-    ] = False,
+    no_confirm: NoConfirm = False,
     rate: Rate = None,
+    bulk_rate: BulkRate = None,
     host: Host = None,
     region: Region = None,
     as_json: AsJson = False,
@@ -80,7 +89,7 @@ def drain(  # noqa: PLR0917 - each parameter is an option of the command line
     with ending("outbox drain", talk), logs_told(talk):
         status = run_drain(
             files,
-            Connection(host, region, rate),
+            Connection(host, region, rate, bulk_rate),
             talk,
             within=None if within is None else duration("--for", within),
             until_empty=until_empty,

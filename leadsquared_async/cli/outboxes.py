@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ __all__ = [
     "Mending",
     "check_files",
     "counts_of",
+    "outbox_if_there",
     "row_of",
     "run_forget",
     "run_items",
@@ -90,8 +92,8 @@ def run_items(files: Sequence[Path], state: ItemState | None, talk: Talk) -> Exi
     async def listed(path: Path, outbox: Outbox) -> None:
         async for item in outbox.items(state):
             row = row_of(path, item)
-            said = (f"{item.id:>7}  {item.state:<9}", item.request_id, item.lead_id, row["kind"])
-            talk.result("  ".join(part for part in (*said, item.reference) if part), row)
+            said = (item.operation, item.request_id, item.lead_id, row["kind"], item.reference)
+            talk.result("  ".join((f"{item.id:>7}  {item.state:<9}", *filter(None, said))), row)
             if not talk.is_heard:
                 return
 
@@ -111,7 +113,7 @@ def run_requeue(files: Sequence[Path], mending: Mending, talk: Talk, *, dry_run:
     async def requeue(_path: Path, outbox: Outbox) -> tuple[int, int]:
         queued, refused = 0, 0
         for item in [item async for item in outbox.items(mending.state) if mending.means(item)]:
-            if item.lead is None:
+            if item.is_erased:
                 refused += 1
                 talk.say(f"row {item.id}: its values are erased; pass the lead in again")
                 continue
@@ -186,6 +188,11 @@ def check_files(files: Iterable[Path]) -> None:
             raise CommandFailedError(f"{path}: there is no such outbox")
 
 
+def outbox_if_there(path: Path) -> AbstractAsyncContextManager[Outbox | None]:
+    """The outbox in a file, to be entered; None if there is no file, since it would be made."""
+    return Outbox(path) if path.exists() else nullcontext()
+
+
 def _each(files: Sequence[Path], do: Callable[[Path, Outbox], Coroutine[Any, Any, Any]]) -> list[Any]:
     """Do something with each file, none of which is made."""
     check_files(files)
@@ -212,6 +219,7 @@ def row_of(path: Path, item: OutboxItem) -> dict[str, Any]:
         "file": str(path),
         "id": item.id,
         "state": item.state.value,
+        "operation": item.operation,
         "reference": item.reference,
         "put_at": item.put_at.isoformat(),
         "changed_at": item.changed_at.isoformat(),
@@ -230,7 +238,7 @@ def _check_drops(files: Sequence[Path], mending: Mending) -> None:
         found: set[str] = set()
         async for item in outbox.items(mending.state):
             if mending.means(item):
-                found.update(item.lead or ())
+                found.update(item.lead or (), item.details or (), (item.details or {}).get("Fields", ()))
         return found
 
     found = set[str]().union(*_each(files, attributes))
@@ -239,6 +247,5 @@ def _check_drops(files: Sequence[Path], mending: Mending) -> None:
 
 
 async def _requeue(outbox: Outbox, item: OutboxItem, mending: Mending) -> None:
-    assert item.lead is not None
-    lead = {**item.lead, **mending.values} if mending.values else None
+    lead = {**(item.lead or {}), **mending.values} if mending.values else None
     await outbox.requeue(item, lead=lead, drop=mending.drop, search_by=mending.search_by)

@@ -6,20 +6,19 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from leadsquared_async import ItemState, KeyReused, Outbox, OutboxEntry
-from leadsquared_async.cli.files.source import Line, Source, in_pieces
+from leadsquared_async import ItemState, KeyReused, Outbox
+from leadsquared_async.cli.files.source import Input, Line, in_pieces
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.outbox import OutboxItem
-from leadsquared_async.resources.submission import UpdateBehavior
 
 __all__ = ["Checked", "Put", "check", "put", "withdraw"]
 
 AT_ONCE = 500
 KEY_REUSED = (
-    "its key was used before with other values; give it another key, or leave out --key, and it is sent as a "
+    "its key was used before with other values; give it another key, or leave keys out, and it is sent as a "
     "change"
 )
-KEY_TWICE = "the same key as line {line}, with other values; give it another key, or leave out --key"
+KEY_TWICE = "the same key as line {line}, with other values; give it another key, or leave keys out"
 
 
 @dataclass(slots=True)
@@ -33,6 +32,7 @@ class Checked:
         before: rows that ended in an earlier run.
         refused: why rows cannot be sent, the first of them.
         refusals: how many such rows there are.
+        unfit: how many of these do not fit the account's lead fields.
         repeats: rows that have the key of an earlier row of the input: without a key of their own, they are
             the same.
         left_over: numbers of rows that an earlier run with an input of this name has left in the outbox, and
@@ -46,6 +46,7 @@ class Checked:
     before: int = 0
     refused: list[str] = field(default_factory=list[str])
     refusals: int = 0
+    unfit: int = 0
     repeats: int = 0
     left_over: list[int] = field(default_factory=list[int])
     others: int = 0
@@ -58,15 +59,17 @@ class Put:
     Attributes:
         delivered: rows that had ended well before.
         reused: why rows are refused whose keys belong to other leads, by line.
+        unfit: lines of rows that were left out, since they do not fit the account's lead fields.
         taken_out: rows of an earlier run that were taken out of the outbox.
     """
 
     delivered: int = 0
     reused: dict[int, str] = field(default_factory=dict[int, str])
+    unfit: set[int] = field(default_factory=set[int])
     taken_out: int = 0
 
 
-async def check(source: Source, outbox: Outbox | None, stop: Stop, *, confirm: bool, shown: int) -> Checked:
+async def check(source: Input, outbox: Outbox | None, stop: Stop, *, confirm: bool, shown: int) -> Checked:
     """Read the whole input, and compare it with an outbox; changes nothing.
 
     Args:
@@ -89,10 +92,11 @@ async def check(source: Source, outbox: Outbox | None, stop: Stop, *, confirm: b
         keys = [line.key for line in piece if line.key is not None]
         found = {} if outbox is None else await outbox.find(keys)
         for line in piece:
-            if line.key is None:
+            if line.key is None or (line.flaws and line.key not in found):
                 checked.refusals += 1
+                checked.unfit += line.key is not None
                 if len(checked.refused) < shown:
-                    checked.refused.append(line.flaw or "")
+                    checked.refused.append(line.why)
                 continue
             waiting.left_over.pop(line.key, None)
             waiting.others.discard(line.key)
@@ -142,7 +146,7 @@ class _Waiting:
     without_key: int = 0
 
 
-async def _waiting(source: Source, outbox: Outbox) -> _Waiting:
+async def _waiting(source: Input, outbox: Outbox) -> _Waiting:
     waiting = _Waiting()
     for state in (ItemState.PENDING, ItemState.SENDING):
         async for item in outbox.items(state):
@@ -163,24 +167,13 @@ async def withdraw(outbox: Outbox, rows: list[int]) -> int:
     return withdrawn
 
 
-async def put(
-    source: Source,
-    outbox: Outbox,
-    stop: Stop,
-    *,
-    search_by: str | None,
-    update_behavior: UpdateBehavior | None,
-    own_keys: bool,
-    confirm: bool,
-) -> Put:
+async def put(source: Input, outbox: Outbox, stop: Stop, *, own_keys: bool, confirm: bool) -> Put:
     """Put what is not in the outbox yet.
 
     Args:
         source: the input.
         outbox: open, without a client.
         stop: ends it early.
-        search_by: of all rows.
-        update_behavior: of all rows.
         own_keys: whether keys are the user's own, so that another lead may have one.
         confirm: whether accepted rows are still to be followed.
 
@@ -192,15 +185,6 @@ async def put(
     seen: dict[str, int] = {}
     delivered = {ItemState.CONFIRMED} if confirm else {ItemState.CONFIRMED, ItemState.ACCEPTED}
 
-    def entry(line: Line) -> OutboxEntry:
-        return OutboxEntry(
-            line.lead or {},
-            key=line.key,
-            search_by=search_by,
-            update_behavior=update_behavior,
-            reference=source.reference(line),
-        )
-
     for piece in in_pieces(source.lines(), AT_ONCE):
         stop.check()
         lines = [line for line in piece if line.key is not None]
@@ -209,14 +193,16 @@ async def put(
         others: list[Line] = []
         for line in lines:
             assert line.key is not None
-            if line.key in known or fresh.setdefault(line.key, line) is not line:
+            if line.key in known:
                 others.append(line)
-        await outbox.put_many(map(entry, fresh.values()))
+            elif line.flaws:
+                result.unfit.add(line.row.line)
+            elif fresh.setdefault(line.key, line) is not line:
+                others.append(line)
+        await outbox.put_many(map(source.entry, fresh.values()))
         if own_keys:
             seen.update((key, line.row.line) for key, line in fresh.items())
-            result.reused |= await _put_under_own_keys(
-                outbox, known, {line.row.line: entry(line) for line in others}, seen
-            )
+            result.reused |= await _put_under_own_keys(source, outbox, known, others, seen)
         result.delivered += sum(
             known[line.key].state in delivered
             for line in others
@@ -226,21 +212,21 @@ async def put(
 
 
 async def _put_under_own_keys(
-    outbox: Outbox, known: Mapping[str, OutboxItem], entries: Mapping[int, OutboxEntry], seen: dict[str, int]
+    source: Input, outbox: Outbox, known: Mapping[str, OutboxItem], lines: list[Line], seen: dict[str, int]
 ) -> dict[int, str]:
     """Put rows whose keys are there already; returns for the lines of those that are other leads why not.
 
     A row that LeadSquared has rejected is replaced by its mended version, unless an earlier row of this input
     has the same key, which `seen` tells with its line.
     """
-    answers = await asyncio.gather(
-        *(outbox.put_many([entry]) for entry in entries.values()), return_exceptions=True
-    )
+    entries = list(map(source.entry, lines))
+    answers = await asyncio.gather(*(outbox.put_many([entry]) for entry in entries), return_exceptions=True)
     reused: dict[int, str] = {}
-    for (line, entry), answer in zip(entries.items(), answers, strict=True):
+    for line, entry, answer in zip(lines, entries, answers, strict=True):
         assert entry.key is not None
+        number = line.row.line
         is_first = entry.key not in seen
-        first = seen.setdefault(entry.key, line)
+        first = seen.setdefault(entry.key, number)
         if not isinstance(answer, BaseException):
             continue
         if not isinstance(answer, KeyReused):
@@ -248,9 +234,11 @@ async def _put_under_own_keys(
         item = known.get(entry.key)
         is_rejected = item is not None and item.state is ItemState.REJECTED
         if not is_first:
-            reused[line] = f"line {line}: {KEY_TWICE.format(line=first)}"
+            reused[number] = f"line {number}: {KEY_TWICE.format(line=first)}"
+        elif line.flaws:
+            reused[number] = line.why
         elif item is not None and is_rejected and await outbox.discard(item):
             await outbox.put_many([entry])
         else:
-            reused[line] = f"line {line}: {KEY_REUSED}"
+            reused[number] = f"line {number}: {KEY_REUSED}"
     return reused

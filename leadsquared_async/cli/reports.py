@@ -15,7 +15,7 @@ from leadsquared_async import ItemState, Outbox, OutboxItem
 from leadsquared_async.cli.exits import CommandFailedError
 from leadsquared_async.cli.files.private_files import Draft, open_private, without_links
 from leadsquared_async.cli.files.rejects import Rejects
-from leadsquared_async.cli.files.source import Line, Source, in_pieces
+from leadsquared_async.cli.files.source import Input, Line, in_pieces
 from leadsquared_async.cli.putting import AT_ONCE
 from leadsquared_async.cli.reasons import kind_of
 
@@ -76,11 +76,12 @@ class Files:
 
 
 async def report(
-    source: Source,
+    source: Input,
     outbox: Outbox | None,
     files: Files,
     *,
     reused: Mapping[int, str],
+    unfit: Collection[int] = (),
     attributes: Collection[str] = (),
 ) -> Outcomes:
     """Look up every row of the input, in the order of the file, and write what became of it.
@@ -90,6 +91,7 @@ async def report(
         outbox: that its rows went through, open; None if none of them did.
         files: to write.
         reused: why rows are refused whose keys belong to other leads, by line.
+        unfit: lines of rows that were left out, since they do not fit the account's lead fields.
         attributes: schema names that may be shown.
     """
     outcomes = Outcomes()
@@ -103,7 +105,8 @@ async def report(
             found = {} if outbox is None else await outbox.find(keys)
             for line in piece:
                 item = None if line.key is None else found.get(line.key)
-                outcome, reason = _outcome(line, item, reused.get(line.row.line))
+                is_unfit = bool(line.flaws) and (item is None or line.row.line in unfit)
+                outcome, reason = _outcome(line, item, line.why if is_unfit else reused.get(line.row.line))
                 outcomes.rows += 1
                 outcomes.counts[outcome] += 1
                 if outcome == ItemState.REJECTED:
@@ -125,9 +128,9 @@ def _place(files: Files, outcomes: Outcomes) -> None:
         outcomes.rejects = files.rejects.place_and_keep()
 
 
-def _outcome(line: Line, item: OutboxItem | None, reused: str | None) -> tuple[str, str | None]:
+def _outcome(line: Line, item: OutboxItem | None, refused: str | None) -> tuple[str, str | None]:
     """In a word, and the reason."""
-    if (flaw := line.flaw or reused) is not None:
+    if (flaw := line.flaw or refused) is not None:
         return REFUSED, flaw
     if item is None or item.state in {ItemState.PENDING, ItemState.SENDING}:
         return PENDING, None

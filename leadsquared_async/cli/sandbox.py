@@ -9,7 +9,7 @@ import typer
 from leadsquared_async import ConfigurationError, RateLimit
 from leadsquared_async.cli.files.mapping import SCHEMA_NAME
 from leadsquared_async.sandbox import FAULTS, Faults, Sandbox, serve
-from leadsquared_async.sandbox.settings import Options, Settings
+from leadsquared_async.sandbox.settings import Attributes, Options, Settings
 
 __all__ = ["run_sandbox", "sandbox_options"]
 
@@ -23,7 +23,10 @@ def sandbox_options(
     faults: list[str],
     processing_rate: float,
     speed: float,
-    attributes: str | None,
+    attributes: str,
+    mandatory: str | None,
+    fields: int,
+    bulk_limit: str,
     seed: int,
 ) -> Options:
     """The options of a sandbox from those of the command line.
@@ -32,11 +35,14 @@ def sandbox_options(
         ValueError: one of them makes no sense.
     """
     options = Options(
-        limit=_limit(limit),
+        limit=_limit("--limit", limit),
+        bulk_limit=_limit("--bulk-limit", bulk_limit),
         counting=counting,
         processing_rate=processing_rate,
         speed=speed,
-        attributes=None if attributes is None else _names(attributes),
+        attributes=_attributes(attributes),
+        mandatory=[] if mandatory is None else _names("--mandatory", mandatory),
+        fields=fields,
         seed=seed,
         faults=Faults(latency=latency, jitter=jitter, probabilities=dict(map(_share, faults))),
     )
@@ -44,20 +50,26 @@ def sandbox_options(
     return options
 
 
-def _limit(text: str) -> tuple[int, float] | None:
+def _limit(option: str, text: str) -> tuple[int, float] | None:
     if text == "none":
         return None
     try:
         limit = RateLimit.parse(text)
     except ConfigurationError:
-        raise ValueError('--limit is written as calls/seconds, such as 25/5, or "none"') from None
+        raise ValueError(f'{option} is written as calls/seconds, such as 25/5, or "none"') from None
     return limit.calls, limit.per
 
 
-def _names(text: str) -> list[str]:
+def _attributes(text: str) -> Attributes:
+    if text == "account":
+        return "account"
+    return None if text == "any" else _names("--attributes", text)
+
+
+def _names(option: str, text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if not all(map(SCHEMA_NAME.fullmatch, names)):
-        raise ValueError("--attributes is written as schema names, such as EmailAddress,FirstName")
+        raise ValueError(f"{option} is written as schema names, such as EmailAddress,FirstName")
     return names
 
 
@@ -82,6 +94,7 @@ def _tell(sandbox: Sandbox) -> None:
         "LEADSQUARED_ACCESS_KEY": sandbox.access_key,
         "LEADSQUARED_SECRET_KEY": sandbox.secret_key,
         "LEADSQUARED_API_KEY": sandbox.api_key,
+        "LEADSQUARED_SYNC_HOST": sandbox.url,
     }
     for name, value in environment.items():
         typer.echo(f"export {name}={shlex.quote(value)}")

@@ -32,6 +32,7 @@ class Summary:
         taken_out: those of them that were taken out.
         repeats: rows of the input with the key of another one.
         repeats_are: in words.
+        command: that takes rows once they are mended.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Summary:
     taken_out: int = 0
     repeats: int = 0
     repeats_are: str = "the same as another"
+    command: str = "capture"
 
     @property
     def left(self) -> int:
@@ -79,7 +81,7 @@ class Summary:
         if self.outcomes.rejects is not None:
             said.append(
                 f"{self.outcomes.rejects} holds the rows to mend, each with its reason: correct it, and pass "
-                "it to `leadsquared capture`"
+                f"it to `leadsquared {self.command}`"
             )
         elif counts[ItemState.REJECTED] or counts[REFUSED]:
             said.append("--rejects FILE writes the rows to mend, each with its reason")

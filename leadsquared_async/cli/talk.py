@@ -67,8 +67,9 @@ class _Telling(logging.Handler):
         self._talk = talk
 
     def emit(self, record: logging.LogRecord) -> None:
-        # Whether leads are held is shown by the progress. Tracebacks are for programs.
-        if getattr(record, "event", None) not in {"blocked", "unblocked"}:
+        # Whether leads are held is shown by the progress, and whoever asks for the fields says without which.
+        # Tracebacks are for programs.
+        if getattr(record, "event", None) not in {"blocked", "unblocked", "no_fields"}:
             self._talk.say(record.getMessage())
 
 

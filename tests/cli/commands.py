@@ -48,6 +48,11 @@ def environment(sandbox: Sandbox, **others: str) -> dict[str, str]:
     }
 
 
+def with_fields(sandbox: Sandbox, **others: str) -> dict[str, str]:
+    """The same, and where the account's lead fields are asked for."""
+    return environment(sandbox, LEADSQUARED_SYNC_HOST=sandbox.url, **others)
+
+
 async def run(
     *arguments: str | Path, env: Mapping[str, str] | None = None, stdin: bytes | None = None
 ) -> Finished:

@@ -13,7 +13,7 @@ from leadsquared_async import LeadSquared, Outbox, RetryPolicy
 from leadsquared_async.cli import connecting
 from leadsquared_async.sandbox import Sandbox
 from leadsquared_async.sandbox.settings import ACCESS_KEY, API_KEY, SECRET_KEY
-from tests.cli.commands import Finished, environment, run
+from tests.cli.commands import Finished, environment, run, with_fields
 
 KEYS = {
     "LEADSQUARED_ACCESS_KEY": ACCESS_KEY,
@@ -35,7 +35,7 @@ async def test_everything_right_is_exit_0(sandbox: Sandbox, tmp_path: Path) -> N
     assert done.code == 0
     assert verdicts(done) == {
         **dict.fromkeys(["access_key", "secret_key", "api_key", "host", "rate limit", "x-api-key"], "ok"),
-        "keys": "unknown",
+        **dict.fromkeys(["sync host", "keys"], "unknown"),
         "outbox": "ok",
     }
     assert "35 characters, from LEADSQUARED_ACCESS_KEY" in done.out
@@ -96,6 +96,66 @@ async def test_the_keys_are_checked_where_a_synchronous_host_is_known(
         "GET asyncapi-in21.leadsquared.com/lead/capture/metrics",
         "GET api-in21.leadsquared.com/v2/Authentication.svc/UserByAccessKey.Get",
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "said"),
+    [
+        ([], {"REGION": "us11"}, "https://api-us11.leadsquared.com, from LEADSQUARED_REGION"),
+        ([], {"REGION": "us11", "SYNC_HOST": "https://sync.invalid"}, "from LEADSQUARED_SYNC_HOST"),
+        (
+            ["--region", "in21"],
+            {"SYNC_HOST": "https://sync.invalid"},
+            "api-in21.leadsquared.com, from --region",
+        ),
+        (["--host", "https://a.invalid"], {"SYNC_HOST": "https://sync.invalid"}, "pass --region, or set"),
+        ([], {"HOST": "https://a.invalid"}, "LEADSQUARED_SYNC_HOST beside LEADSQUARED_HOST"),
+    ],
+)
+async def test_where_the_synchronous_host_comes_from_is_told(
+    arguments: list[str], env: dict[str, str], said: str
+) -> None:
+    """From an option, a variable or a region, and never from another account's variable; no call is made."""
+    variables = {f"LEADSQUARED_{name}": value for name, value in env.items()}
+    done = await run("doctor", *arguments, "--json", env=variables)
+    (told,) = [check["detail"] for check in done.json["checks"] if check["name"] == "sync host"]
+    assert said in told
+
+
+@pytest.mark.parametrize(
+    ("required", "code", "verdict"), [(["mx_City", "Phone"], 0, "ok"), (["mx_City", "mx_Citty"], 4, "wrong")]
+)
+async def test_fields_that_must_exist_are_looked_for(required: list[str], code: int, verdict: str) -> None:
+    """One that the account does not have is exit 4, with the name that was probably meant."""
+    async with Sandbox(limit=None, attributes="account") as sandbox:
+        options = [word for name in required for word in ("--require", name)]
+        done = await run("doctor", *options, "--json", env=with_fields(sandbox))
+    assert (done.code, verdicts(done)["fields"]) == (code, verdict)
+    assert ("did you mean mx_City?" in done.out) is (code == 4)
+
+
+async def test_fields_that_nobody_can_ask_for_are_exit_2(sandbox: Sandbox) -> None:
+    """Without a synchronous host a field that must exist is not taken for one that does."""
+    done = await run("doctor", "--require", "mx_City", "--json", env=environment(sandbox))
+    assert (done.code, verdicts(done)["fields"]) == (2, "unknown")
+
+
+async def test_an_account_of_another_region_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LeadSquared says where the account is at home: another region's host is exit 4."""
+    urls = {"LSQCommonServiceURLs": {"api": "api-us11.leadsquared.com"}}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        metrics = {"PendingMessages": 0, "MaxDelayInSeconds": 0, "ProcessingRatePerMinute": 1}
+        return httpx.Response(200, json=metrics if request.url.path.endswith("/metrics") else urls)
+
+    class Client(LeadSquared):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(transport=httpx.MockTransport(answer), **options)
+
+    monkeypatch.setattr(connecting, "LeadSquared", Client)
+    done = await run("doctor", "--region", "in21", "--json", env=KEYS)
+    assert (done.code, verdicts(done)["region"]) == (4, "wrong")
+    assert "us11" in done.out
 
 
 async def test_an_outbox_is_looked_at_and_not_made(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -135,4 +135,9 @@ async def test_metrics_are_for_people_and_programs(sandbox: Sandbox) -> None:
     done = await run("metrics", env=environment(sandbox))
     assert done.out == "pending 0, longest wait 0 s, processed 0 a minute\n"
     done = await run("metrics", "--json", env=environment(sandbox))
-    assert done.json == {"pending": 0, "max_delay": 0.0, "rate_per_minute": 0.0}
+    assert done.json == {
+        "operation": "leads.capture",
+        "pending": 0,
+        "max_delay": 0.0,
+        "rate_per_minute": 0.0,
+    }

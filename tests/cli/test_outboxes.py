@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from leadsquared_async import ItemState, Outbox, OutboxEntry
+from leadsquared_async import ItemState, Outbox, OutboxEntry, submissions
 from leadsquared_async.cli import exporting
 from leadsquared_async.sandbox import Sandbox
 from tests.cli.commands import (
@@ -72,6 +72,26 @@ async def test_items_show_no_values_and_no_keys(tmp_path: Path) -> None:
     done = await run("outbox", "items", path, "--state", "pending", "--json")
     assert [json.loads(line)["id"] for line in done.out.splitlines()] == [1, 2]
     assert (await run("outbox", "items", path, "--state", "rejected")).out == ""
+
+
+async def test_rows_show_what_they_are_submitted_to(tmp_path: Path) -> None:
+    """Items and exports name the operation of each row, for people and programs."""
+    path = tmp_path / "1.outbox"
+    async with Outbox(path) as outbox:
+        await outbox.put(lead(1))
+        await outbox.put(submissions.create_activity(PLANTED, event=201))
+    done = await run("outbox", "items", path)
+    assert [line.split()[2] for line in done.out.splitlines()] == ["leads.capture", "activities.create"]
+    done = await run("outbox", "items", path, "--json")
+    assert [json.loads(line)["operation"] for line in done.out.splitlines()] == [
+        "leads.capture",
+        "activities.create",
+    ]
+    await run("outbox", "export", path, "--format", "csv", "--out", tmp_path / "rows.csv")
+    assert [row["operation"] for row in rows_of(tmp_path / "rows.csv")] == [
+        "leads.capture",
+        "activities.create",
+    ]
 
 
 async def test_drain_delivers_several_files(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -6,24 +6,28 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeVar
 
+from leadsquared_async import OutboxEntry
 from leadsquared_async.cli.exits import CommandFailedError
 from leadsquared_async.cli.files.mapping import LeadMapping, Refused
 from leadsquared_async.cli.files.rows import Row
 from leadsquared_async.cli.files.tables import Table
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.errors import InvalidLead
+from leadsquared_async.fields import Flaw
 from leadsquared_async.lead import SEARCH_BY
-from leadsquared_async.resources.submission import UpdateBehavior, capture
+from leadsquared_async.submissions import Submission, UpdateBehavior, bulk_lead, capture_lead, encoded
 
-__all__ = ["STDIN", "Line", "Reading", "Source", "in_pieces"]
+__all__ = ["STDIN", "Input", "Line", "Reading", "Source", "in_pieces"]
 
 STDIN = "-"
+FLAWS_SHOWN = 5
 NO_SEARCH_BY = "SearchBy: does not name one attribute that the row contains, such as EmailAddress"
 
 T = TypeVar("T")
@@ -44,26 +48,35 @@ class Line:
 
     Attributes:
         row: as read.
-        lead: what is sent; None if it is refused.
+        lead: what is sent; None if it is refused, or the input makes no leads.
         key: what tells it from others in all runs; None if it is refused.
         flaw: why it is refused, with its line and column; None if it is not.
+        flaws: what the account's lead fields say against it: it is refused, unless an earlier run has put it
+            into the outbox.
     """
 
     row: Row
     lead: Mapping[str, Any] | None = field(repr=False)
     key: str | None = field(repr=False)
     flaw: str | None
+    flaws: tuple[Flaw, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """Why it is refused, with its line; empty if nothing is against it."""
+        if self.flaw is not None or not self.flaws:
+            return self.flaw or ""
+        said = "; ".join(flaw.message for flaw in self.flaws[:FLAWS_SHOWN])
+        more = f"; and {len(self.flaws) - FLAWS_SHOWN} more" if len(self.flaws) > FLAWS_SHOWN else ""
+        return f"line {self.row.line}: {said}{more}"
 
 
-class Source:
+class Input(ABC):
     """The rows of a file or of standard input, the same at each reading, whatever becomes of the file.
 
     Args:
         path: of the file; "-" for standard input.
         reading: how to read it.
-        mapping: how rows become leads.
-        update_behavior: of all of them.
-        host: that they go to, since a trial run elsewhere says nothing about this one.
         folder: for the copy, which has no name, is nobody else's, and goes with the process.
         stop: breaks off the reading of what is slow to come.
 
@@ -73,33 +86,31 @@ class Source:
         Unreadable, Refused: it cannot be read for certain, or a column has no place.
     """
 
-    def __init__(
-        self,
-        path: str,
-        reading: Reading,
-        mapping: LeadMapping,
-        *,
-        update_behavior: UpdateBehavior | None,
-        host: str,
-        folder: Path | None,
-        stop: Stop,
-    ) -> None:
+    def __init__(self, path: str, reading: Reading, *, folder: Path | None, stop: Stop) -> None:
         name = os.fsencode(Path(path).name).decode("utf-8", "replace")  # what SQLite and a terminal take
         self.name = "standard input" if path == STDIN else name
         self._suffix = Path(path).suffix.lower()
         self._reading = reading
-        self._mapping = mapping
-        self._update_behavior: UpdateBehavior | None = update_behavior
-        self._options = {"update_behavior": update_behavior, "host": host}
         with stop.at_once():
             self._copy = _copied(path, folder)
         try:
             self.table = self.open()
-            if self.table.columns is not None:
-                mapping.check(self.table.columns)
+            self._check_table(self.table)
         except BaseException:
             self._copy.close()
             raise
+
+    @abstractmethod
+    def _check_table(self, table: Table) -> None:
+        """Refuse what none of its rows could be sent of."""
+
+    @abstractmethod
+    def _line(self, row: Row) -> Line:
+        """What a row makes."""
+
+    @abstractmethod
+    def entry(self, line: Line) -> OutboxEntry:
+        """What goes into the outbox for a line that is not refused."""
 
     def __enter__(self) -> Self:
         return self
@@ -110,12 +121,6 @@ class Source:
     def close(self) -> None:
         """Let go of the copy."""
         self._copy.close()
-
-    @property
-    def attributes(self) -> frozenset[str]:
-        """The schema names that stand in the file's header or in options, and so may be shown."""
-        columns = (self._mapping.columns.get(column, column) for column in self.table.columns or ())
-        return frozenset((*columns, *self._mapping.columns.values(), *self._mapping.constants))
 
     def open(self) -> Table:
         """Its table, from the beginning."""
@@ -146,6 +151,68 @@ class Source:
         """Whether a reference is of a run with an input of this name."""
         return reference is not None and reference.rpartition(":")[0] == self.name
 
+
+class Source(Input):
+    """An input whose rows make leads.
+
+    Args:
+        path: of the file; "-" for standard input.
+        reading: how to read it.
+        mapping: how rows become leads.
+        update_behavior: of all of them.
+        bulk: whether they go in bulk calls, which know no `update_behavior`.
+        host: that they go to, since a trial run elsewhere says nothing about this one.
+        folder: for the copy.
+        stop: breaks off the reading.
+
+    Attributes:
+        check: what the account's lead fields say against a lead; None while they are not known.
+
+    Raises:
+        As `Input` does.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        reading: Reading,
+        mapping: LeadMapping,
+        *,
+        update_behavior: UpdateBehavior | None,
+        host: str,
+        folder: Path | None,
+        stop: Stop,
+        bulk: bool = False,
+    ) -> None:
+        self._mapping = mapping
+        self._update_behavior: UpdateBehavior | None = update_behavior
+        self._bulk = bulk
+        # One lead both ways is two things to send: a capture posts an activity.
+        self._options = {"update_behavior": update_behavior, "host": host, "bulk": "yes" if bulk else None}
+        self.check: Callable[[Mapping[str, Any]], tuple[Flaw, ...]] | None = None
+        super().__init__(path, reading, folder=folder, stop=stop)
+
+    @property
+    def attributes(self) -> frozenset[str]:
+        """The schema names that stand in the file's header or in options, and so may be shown."""
+        columns = (self._mapping.columns.get(column, column) for column in self.table.columns or ())
+        return frozenset((*columns, *self._mapping.columns.values(), *self._mapping.constants))
+
+    def entry(self, line: Line) -> OutboxEntry:
+        """What goes into the outbox for a line that is not refused."""
+        return OutboxEntry(self.submission(line.lead or {}), key=line.key, reference=self.reference(line))
+
+    def submission(self, lead: Mapping[str, Any]) -> Submission:
+        """What is sent of a lead."""
+        search_by = self._mapping.search_by
+        if self._bulk:
+            return bulk_lead(lead, search_by=search_by)
+        return capture_lead(lead, search_by=search_by, update_behavior=self._update_behavior)
+
+    def _check_table(self, table: Table) -> None:
+        if table.columns is not None:
+            self._mapping.check(table.columns)
+
     def _line(self, row: Row) -> Line:
         try:
             lead = self._mapping.lead(row)
@@ -153,12 +220,12 @@ class Source:
         except Refused as refused:
             return Line(row, None, None, str(refused))
         try:
-            capture(lead, self._mapping.search_by, self._update_behavior)
+            encoded(self.submission(lead))
         except InvalidLead as error:
             is_of_a_cell = error.attribute == SEARCH_BY and SEARCH_BY in lead
             flaw = NO_SEARCH_BY if is_of_a_cell else str(error)  # which repeats it
             return Line(row, None, None, f"line {row.line}: {flaw}")
-        return Line(row, lead, key, None)
+        return Line(row, lead, key, None, () if self.check is None else self.check(lead))
 
 
 def _copied(path: str, folder: Path | None) -> BinaryIO:

@@ -1,0 +1,122 @@
+"""`leadsquared fields`: the account's lead fields, for people, programs and other commands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from leadsquared_async import Fault, LeadField, Timeout
+from leadsquared_async.cli.connecting import Connection
+from leadsquared_async.cli.durations import spoken
+from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
+from leadsquared_async.cli.stopping import Stop
+from leadsquared_async.cli.talk import Talk
+from leadsquared_async.cli.wording import on_one_line, table
+from leadsquared_async.fields import FieldChecker
+
+__all__ = ["NO_SYNC_HOST", "checker_of", "run_fields"]
+
+NO_SYNC_HOST = (
+    "no synchronous host is known: pass --region, or set LEADSQUARED_REGION, or LEADSQUARED_SYNC_HOST beside "
+    "LEADSQUARED_HOST"
+)
+HEADINGS = ("Schema name", "Display name", "Type", "Mandatory", "Length", "Options")
+
+
+async def checker_of(connection: Connection, stop: Stop, *, within: float | None = None) -> FieldChecker:
+    """The account's lead fields.
+
+    Args:
+        connection: to LeadSquared.
+        stop: breaks it off.
+        within: seconds to wait for them at most; None for as long as the client does.
+
+    Raises:
+        CommandFailedError: nobody knows where to ask.
+        LeadSquaredError: they could not be had.
+        Interrupted: a stop was asked for.
+    """
+    if not connection.has_sync_host:
+        raise CommandFailedError(NO_SYNC_HOST)
+    async with connection.client(quick=True) as lsq:
+        try:
+            async with asyncio.timeout(within):
+                return FieldChecker(await stop.unless(lsq.fields.list()))
+        except TimeoutError:
+            await lsq.aclose(grace=0)  # nobody waits for the answer any more
+            raise Timeout(f"no answer within {spoken(within or 0)}", fault=Fault.SERVER) from None
+
+
+def run_fields(names: Sequence[str], connection: Connection, talk: Talk) -> ExitStatus:
+    """Show the account's lead fields.
+
+    Args:
+        names: of those that are shown in detail; empty for a table of all.
+        connection: to LeadSquared.
+        talk: shows them.
+
+    Raises:
+        CommandFailedError, LeadSquaredError: they could not be had, or there is none of a name.
+    """
+    with Stop(ExitStatus.LEFT) as stop:
+        checker = asyncio.run(checker_of(connection, stop))
+    _check_names(names, checker)
+    fields = [checker.fields[name] for name in dict.fromkeys(names)] or list(checker.fields.values())
+    text = "\n\n".join(map(_detail, fields)) if names else _table(fields)
+    talk.result(text, {"fields": [_data(field) for field in fields]})
+    return ExitStatus.DONE
+
+
+def _check_names(names: Iterable[str], checker: FieldChecker) -> None:
+    unknown = [name for name in names if name not in checker.fields]
+    if unknown:
+        said = "; ".join(
+            f"{on_one_line(name)}" + (f", did you mean {near}?" if (near := checker.nearest(name)) else "")
+            for name in unknown
+        )
+        raise CommandFailedError(f"this account has no such lead field: {said}")
+
+
+def _table(fields: Iterable[LeadField]) -> str:
+    lines = [HEADINGS]
+    lines += [
+        (
+            on_one_line(field.schema_name),
+            on_one_line(field.display_name, 40),
+            on_one_line(field.data_type),
+            "yes" if field.is_mandatory else "",
+            "" if field.max_length is None else str(field.max_length),
+            str(len(field.options)) if field.options else "",
+        )
+        for field in fields
+    ]
+    return table(lines)
+
+
+def _detail(field: LeadField) -> str:
+    facts = {
+        "display name": field.display_name,
+        "type": field.data_type,
+        "shown as": field.render_type,
+        "mandatory": "yes" if field.is_mandatory else "no",
+        "length": "" if field.max_length is None else f"{field.max_length:,} at most",
+        "least": "" if field.range_min is None else f"{field.range_min:f}",
+        "largest": "" if field.range_max is None else f"{field.range_max:f}",
+        "default": field.default_value or "",
+        "locked": "once the lead is there" if field.lock_after_create else "",
+        "options": "" if not field.options else f"{len(field.options):,}",
+    }
+    lines = [(f"  {name}", on_one_line(said)) for name, said in facts.items() if said]
+    options = [f"    {on_one_line(option)}" for option in field.options]
+    return "\n".join((on_one_line(field.schema_name), table(lines), *options))
+
+
+def _data(field: LeadField) -> dict[str, Any]:
+    ranges = {"range_min": field.range_min, "range_max": field.range_max}
+    return {
+        **asdict(field),
+        "options": list(field.options),
+        **{name: None if number is None else f"{number:f}" for name, number in ranges.items()},
+    }

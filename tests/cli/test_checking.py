@@ -1,0 +1,323 @@
+"""`leadsquared check`, and the check that `capture` does: what LeadSquared would refuse hours later."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadsquared_async import ItemState, Outbox
+from leadsquared_async.cli import capture as capture_module
+from leadsquared_async.cli.app import capture as capture_command
+from leadsquared_async.cli.app import check as check_command
+from leadsquared_async.sandbox import Faults, Sandbox
+from tests.cli.commands import (
+    PLANTED,
+    Finished,
+    bodies,
+    capture,
+    environment,
+    numbers_sent,
+    rows_of,
+    run,
+    with_fields,
+    write_leads,
+)
+
+FULL = {"LastName": "Lee"}
+"""What a new lead of the account has to have besides."""
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """A believable account."""
+    async with Sandbox(limit=None, attributes="account", mandatory=("FirstName", "LastName")) as running:
+        yield running
+
+
+async def check(sandbox: Sandbox, *arguments: str | Path) -> Finished:
+    return await run("check", *arguments, env=with_fields(sandbox))
+
+
+async def checked_capture(sandbox: Sandbox, *arguments: str | Path) -> Finished:
+    return await capture(sandbox, *arguments, LEADSQUARED_SYNC_HOST=sandbox.url)
+
+
+def submitted(sandbox: Sandbox) -> int:
+    return sum(arrival.operation == "capture" for arrival in sandbox.books.arrivals)
+
+
+def some_flawed(path: Path) -> Path:
+    """Four rows, of which those in the lines 3 and 5 do not fit."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["FirstName", "LastName", "EmailAddress", "Source"])
+        for number, source in enumerate(("Website", PLANTED, "Referral", PLANTED)):
+            writer.writerow([PLANTED, PLANTED, f"{PLANTED}-{number}@example.com", source])
+    return path
+
+
+# check
+
+
+async def test_a_misspelt_column_of_a_thousand_rows_is_named(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Before anything is sent, with the right name, the number of rows and the first lines of them."""
+    file = write_leads(tmp_path / "leads.csv", range(1000), **FULL, mx_Citty=PLANTED)
+    done = await check(sandbox, file, "--json")
+    assert done.code == 1
+    (problem,) = done.json["problems"]
+    assert (problem["attribute"], problem["problem"], problem["suggestion"]) == (
+        *("mx_Citty", "unknown", "mx_City"),
+    )
+    assert (problem["rows"], problem["lines"]) == (1000, [2, 3, 4, 5, 6])
+    done = await check(sandbox, file)
+    assert "1,000 rows against 60 lead fields, 1,000 would be rejected" in done.out
+    assert "did you mean mx_City?" in done.out
+    done = await checked_capture(sandbox, file)
+    assert done.code == 1
+    assert "did you mean mx_City?" in done.err
+    assert not submitted(sandbox)
+    mapped = await check(sandbox, file, "--map", "mx_Citty=mx_City")
+    assert (mapped.code, mapped.out) == (
+        *(0, "leads.csv: 1,000 rows against 60 lead fields, none would be rejected\n"),
+    )
+
+
+async def test_every_kind_of_problem_has_its_line(sandbox: Sandbox, tmp_path: Path) -> None:
+    """By attribute and problem, the most frequent first, and what the mapping refuses among them."""
+    file = tmp_path / "leads.csv"
+    file.write_text(
+        "FirstName,LastName,EmailAddress,Source,mx_Age,Phone\n"
+        f"{PLANTED},Lee,{PLANTED}@example.com,{PLANTED},old,\n"
+        f"{PLANTED},,{PLANTED}2,Website,30,9.98878E+09\n"
+        f"{PLANTED},Lee,{PLANTED}3,{PLANTED},30,\n"
+    )
+    done = await check(sandbox, file, "--json")
+    assert (done.json["rows"], done.json["flawed"]) == (3, 3)
+    first = done.json["problems"][0]
+    assert (first["attribute"], first["problem"], first["rows"], first["lines"]) == (
+        *("Source", "no_option", 2, [2, 4]),
+    )
+    assert {(problem["attribute"], problem["problem"]) for problem in done.json["problems"]} == {
+        ("Source", "no_option"),
+        ("EmailAddress", "not_an_email"),
+        ("mx_Age", "not_a_number"),
+        (None, "refused"),
+    }
+    done = await check(sandbox, file)
+    (refused,) = [line for line in done.out.splitlines() if "refused" in line]
+    assert refused.split()[:3] == ["refused", "1", "3"]
+    assert 'column "Phone": a spreadsheet has shortened the number' in refused
+
+
+async def test_leads_that_are_there_lack_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
+    """What only a new lead has to have is missing unless --partial says that there is none."""
+    file = write_leads(tmp_path / "leads.csv", range(3))
+    done = await check(sandbox, file, "--json")
+    assert [problem["problem"] for problem in done.json["problems"]] == ["missing"]
+    assert (await check(sandbox, file, "--partial")).code == 0
+    assert (await checked_capture(sandbox, file, "--partial", "--dry-run")).code == 0
+    assert (await checked_capture(sandbox, file, "--dry-run")).code == 1
+
+
+async def test_rejects_hold_the_rows_to_mend(sandbox: Sandbox, tmp_path: Path) -> None:
+    """As they were read, with the reason as the last column; the file can be passed back in."""
+    file, rejects = some_flawed(tmp_path / "leads.csv"), tmp_path / "rejects.csv"
+    done = await check(sandbox, file, "--rejects", rejects, "--json")
+    assert done.json["rejects"] == str(rejects)
+    reasons = [row["Reason (leadsquared)"] for row in rows_of(rejects)]
+    assert [reason.split(": ")[:2] for reason in reasons] == [["line 3", "Source"], ["line 5", "Source"]]
+    rejects.write_text(
+        rejects.read_text(encoding="utf-8-sig").replace(f'"{PLANTED}","line', '"Website","line')
+    )
+    assert (await check(sandbox, rejects)).code == 0
+    clean = tmp_path / "clean.csv"
+    done = await check(sandbox, rejects, "--rejects", clean, "--json")
+    assert (done.json["rejects"], clean.exists()) == (None, False)
+
+
+async def test_the_reading_and_mapping_options_are_those_of_capture() -> None:
+    """They are declared once."""
+    ours, theirs = (inspect.signature(command).parameters for command in (check_command, capture_command))
+    shared = set(ours) & set(theirs)
+    assert {"file", "columns", "ignore", "date_format", "key", "encoding", "delimiter"} <= shared
+    assert set(ours) <= set(theirs)
+    for name in shared:
+        assert ours[name].annotation == theirs[name].annotation, name
+
+
+async def test_whose_fault_it_is_shows_in_the_exit_status(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A file or a host that cannot be used is 2, no answer 3, keys 4; no outbox is made."""
+    file = write_leads(tmp_path / "leads.csv", [1])
+    assert (await check(sandbox, tmp_path / "none.csv")).code == 2
+    assert (await check(sandbox, file, "--map", "Nothing=Phone")).code == 2
+    assert (await run("check", file, env=environment(sandbox))).code == 2
+    gone = environment(sandbox, LEADSQUARED_SYNC_HOST="http://127.0.0.1:9")
+    assert (await run("check", file, env=gone)).code == 3
+    wrong = with_fields(sandbox, LEADSQUARED_SECRET_KEY="wrong-key-of-a-test")
+    assert (await run("check", file, env=wrong)).code == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["leads.csv"]
+
+
+async def test_many_rows_take_seconds(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Ten thousand of them, half of which do not fit: no search for the meant name is made twice."""
+    file = tmp_path / "leads.csv"
+    with file.open("w") as text:
+        text.write("FirstName,LastName,EmailAddress,Phone,mx_Citty\n")
+        text.writelines(
+            f"{PLANTED},Lee,{PLANTED}-{number}@example.com,+91-99887{number:05},{'x' if number % 2 else ''}\n"
+            for number in range(10_000)
+        )
+    began = time.monotonic()
+    done = await check(sandbox, file, "--json")
+    assert done.json["flawed"] == 5000
+    assert time.monotonic() - began < 20  # 0.8 s on a machine of today
+
+
+# capture
+
+
+async def test_rows_that_do_not_fit_are_refused_and_the_rest_goes(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Shown with their lines, counted, in --rejects and --out; exit 1. Mended they go with the next run."""
+    file, rejects, out = some_flawed(tmp_path / "leads.csv"), tmp_path / "rejects.csv", tmp_path / "out.csv"
+    done = await checked_capture(sandbox, file, "--rejects", rejects, "--out", out, "--json")
+    assert (done.code, done.json["confirmed"], done.json["refused"]) == (1, 2, 2)
+    assert numbers_sent(sandbox) == [0, 2]
+    assert "cannot be sent: line 3: Source: none of the field's options" in done.err
+    assert "2 rows of these do not fit the account's lead fields" in done.err
+    assert [row["Outcome"] for row in rows_of(out)] == ["confirmed", "refused", "confirmed", "refused"]
+    assert [row["Reason (leadsquared)"].split(":")[0] for row in rows_of(rejects)] == ["line 3", "line 5"]
+    file.write_text(
+        file.read_text().replace(f",{PLANTED}\r", ",Website\r").replace(f",{PLANTED}\n", ",Website\n")
+    )
+    done = await checked_capture(sandbox, file, "--json")
+    assert (done.code, done.json["delivered_before"], done.json["confirmed"]) == (0, 2, 4)
+    assert numbers_sent(sandbox) == [0, 2, 1, 3]
+
+
+async def test_no_check_leaves_it_to_leadsquared(sandbox: Sandbox, tmp_path: Path) -> None:
+    """--no-check asks for no fields, and sends all; LeadSquared rejects."""
+    file = write_leads(tmp_path / "leads.csv", range(3), **FULL, mx_Nope="x")
+    done = await checked_capture(sandbox, file, "--no-check", "--json")
+    assert (done.code, done.json["rejected"], done.json["refused"]) == (1, 3, 0)
+    assert not any(arrival.operation == "fields" for arrival in sandbox.books.arrivals)
+    assert "not checked" not in done.err
+
+
+async def test_a_dry_run_checks_too(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Rows that do not fit are no part of what it will cost."""
+    done = await checked_capture(sandbox, some_flawed(tmp_path / "leads.csv"), "--dry-run", "--json")
+    assert (done.code, done.json["to_send"], done.json["refused"]) == (1, 2, 2)
+    assert not submitted(sandbox)
+
+
+async def test_without_a_host_for_it_a_run_goes_on(sandbox: Sandbox, tmp_path: Path) -> None:
+    """One line says that nothing is checked, and why."""
+    done = await capture(sandbox, some_flawed(tmp_path / "leads.csv"), "--no-confirm", "--json")
+    assert done.json["accepted"] == 4
+    (said,) = [line for line in done.err.splitlines() if "not checked" in line]
+    assert said.startswith("not checked against the account's lead fields: no synchronous host is known")
+
+
+@pytest.mark.parametrize("fault", ["500", "hang", "403"])
+async def test_without_an_answer_a_run_goes_on(
+    fault: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A synchronous host that fails, hangs or refuses takes some seconds at most, and one line."""
+    monkeypatch.setattr(capture_module, "FIELDS_WITHIN", 1.0)
+    sandbox.books.faults = Faults(probabilities={fault: 1.0}, operations=("fields",))
+    began = time.monotonic()
+    file = some_flawed(tmp_path / "leads.csv")
+    done = await checked_capture(sandbox, file, "--no-confirm", "--json")
+    assert time.monotonic() - began < 6
+    assert done.json["accepted"] == 4
+    assert sum("fields" in line for line in done.err.splitlines()) == 1, done.err
+
+
+async def test_a_row_is_the_same_row_with_and_without_the_check(sandbox: Sandbox, tmp_path: Path) -> None:
+    """What an earlier run has put stays as it is: not sent again, and not told as refused."""
+    file, out = tmp_path / "leads.csv", tmp_path / "out.csv"
+    file.write_text(
+        "FirstName,LastName,EmailAddress,mx_Nope\n"
+        f"{PLANTED},Lee,{PLANTED}-1@example.com,\n{PLANTED},Lee,{PLANTED}-2@example.com,x\n"
+    )
+    await checked_capture(sandbox, file, "--no-check", "--out", out)
+    first = out.read_text()
+    assert [row["Outcome"] for row in rows_of(out)] == ["confirmed", "rejected"]
+    done = await checked_capture(sandbox, file, "--out", out, "--json")
+    assert (done.json["delivered_before"], done.json["rejected"], done.json["refused"]) == (1, 1, 0)
+    assert (done.json["left_over"], submitted(sandbox)) == (0, 2)
+    assert out.read_text() == first
+    again = await checked_capture(sandbox, file, "--no-check", "--json")
+    assert (again.json["delivered_before"], submitted(sandbox)) == (1, 2)
+
+
+async def test_what_waits_in_the_outbox_goes(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A row that an unchecked run has left there is sent, as the summary of that run had promised."""
+    file = some_flawed(tmp_path / "leads.csv")
+    wrong = {"LEADSQUARED_API_KEY": "wrong-key-of-a-test"}
+    assert (await capture(sandbox, file, "--no-check", **wrong)).code == 4
+    done = await checked_capture(sandbox, file, "--json")
+    assert (done.code, done.json["confirmed"], done.json["left_over"]) == (0, 4, 0)
+
+
+async def test_the_same_command_again_refuses_the_same_rows(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A row that was never put is refused in every run, and sends nothing."""
+    file = some_flawed(tmp_path / "leads.csv")
+    first = await checked_capture(sandbox, file, "--json")
+    again = await checked_capture(sandbox, file, "--json")
+    assert [done.json["refused"] for done in (first, again)] == [2, 2]
+    assert submitted(sandbox) == 2
+
+
+def keyed(path: Path, *rows: tuple[str, str, str]) -> Path:
+    """Rows with a key and a number; one with anything in its last cell does not fit."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["Id", "LastName", "FirstName", "EmailAddress", "mx_Nope"])
+        for key, number, nope in rows:
+            writer.writerow([key, "Lee", PLANTED, f"{PLANTED}-{number}@example.com", nope])
+    return path
+
+
+async def test_a_flawed_row_takes_no_key(sandbox: Sandbox, tmp_path: Path) -> None:
+    """With keys of one's own, a row that does not fit leaves its key to one that does."""
+    file, out = (
+        keyed(tmp_path / "leads.csv", ("k", "1", PLANTED), ("k", "2", "")),
+        tmp_path / "out.csv",
+    )
+    options = ("--key", "Id", "--ignore", "Id", "--out", out)
+    done = await checked_capture(sandbox, file, *options, "--json")
+    assert (done.code, done.json["confirmed"], done.json["refused"]) == (1, 1, 1)
+    assert [row["Outcome"] for row in rows_of(out)] == ["refused", "confirmed"]
+    assert numbers_sent(sandbox) == [2]
+
+
+async def test_a_rejected_row_is_not_replaced_by_one_that_does_not_fit(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """What is mended under its old key is put in the place of what LeadSquared rejected, if it fits."""
+    file, options = tmp_path / "leads.csv", ("--key", "Id", "--ignore", "Id")
+    await checked_capture(sandbox, keyed(file, ("k", "1", PLANTED)), *options, "--no-check")
+    done = await checked_capture(sandbox, keyed(file, ("k", "1", f"{PLANTED}2")), *options, "--json")
+    assert (done.code, done.json["refused"], submitted(sandbox)) == (1, 1, 1)
+    async with Outbox(tmp_path / "leads.csv.sandbox.outbox") as outbox:
+        assert (await outbox.find(["k"]))["k"].state is ItemState.REJECTED
+    done = await checked_capture(sandbox, keyed(file, ("k", "1", "")), *options, "--json")
+    assert (done.code, done.json["confirmed"]) == (0, 1)
+    assert "mx_Nope" not in bodies(sandbox)[-1]
+
+
+async def test_many_flaws_of_a_row_are_told_in_short(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Five of them, and how many more there are."""
+    columns: dict[str, Any] = {f"mx_Nope{number}x": "x" for number in range(9)}
+    done = await checked_capture(
+        sandbox, write_leads(tmp_path / "leads.csv", [1], **FULL, **columns), "--dry-run"
+    )
+    (said,) = [line for line in done.err.splitlines() if line.startswith("cannot be sent: line 2")]
+    assert said.endswith("; and 4 more")
