@@ -260,7 +260,9 @@ def origin(option: str, url: str) -> str:
             "since the keys travel in the address)"
         )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}" + (f":{port}" if port is not None else "")
+    # With and without the scheme's own port it is one host, and one limit.
+    is_usual = port is None or port == (443 if parts.scheme == "https" else 80)
+    return f"{parts.scheme}://{host}" + ("" if is_usual else f":{port}")
 
 
 _HOSTNAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9][A-Za-z0-9-]{0,62}(\.[A-Za-z0-9][A-Za-z0-9-]{0,62})*")

@@ -41,7 +41,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 # Made once: `json.dumps` would make one each time.
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-_DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01]) ([01]\d|2[0-3]):[0-5]\d:[0-5]\d")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +142,14 @@ def encode_details(
     *,
     integers: frozenset[str],
     dates: frozenset[str],
+    flags: frozenset[str] = frozenset(),
     set_entry: str = "Attribute",
 ) -> dict[str, Any]:
     """Encode what is beside a lead, such as an activity: text, flags, `Fields` by schema name.
 
     Args:
         details: name to value; None leaves a detail out, a bool stays one, `Fields` is a mapping.
+        flags: the names whose values are True or False.
         integers: the names whose values are whole numbers.
         dates: the names whose values are moments: aware datetimes, or UTC written YYYY-MM-DD HH:MM:SS.
         set_entry: what the names of a field set and of its entries stand under.
@@ -164,6 +166,8 @@ def encode_details(
             encoded[name] = _integer(value, name)
         elif name in dates:
             encoded[name] = _moment(value, name)
+        elif name in flags and not isinstance(value, bool):
+            raise InvalidLead(f"{name}: True or False, not {_type(value)}", attribute=name)
         elif isinstance(value, bool):
             encoded[name] = value
         else:
@@ -184,10 +188,23 @@ def _schema_fields(fields: object, set_entry: str) -> list[dict[str, Any]]:
                 {set_entry: entry, "Value": text_of(entry_value, f"Fields.{name}.{entry}")}
                 for entry, entry_value in _attributes(value, within=f"Fields.{name}")
             ]
+            if not inner:
+                raise InvalidLead(
+                    f"Fields.{name}: a field set needs at least one field with a value",
+                    attribute=f"Fields.{name}",
+                )
             entries.append({set_entry: name, "Value": "", "Fields": inner})
         else:
             entries.append({"SchemaName": name, "Value": text_of(value, f"Fields.{name}")})
     return entries
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:  # such as the 31st of February
+        return False
+    return True
 
 
 def fields_of(entries: Iterable[Mapping[str, Any]], set_entry: str) -> dict[str, Any]:
@@ -202,7 +219,7 @@ def fields_of(entries: Iterable[Mapping[str, Any]], set_entry: str) -> dict[str,
 
 
 def _integer(value: object, name: str) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9:
         return value
     if isinstance(value, str) and re.fullmatch(r"\s*\d{1,9}\s*", value, re.ASCII):
         return int(value)
@@ -215,7 +232,7 @@ def _integer(value: object, name: str) -> int:
 
 def _moment(value: object, name: str) -> str:
     text = text_of(value, name)
-    if not _DATE.fullmatch(text):
+    if not _DATE.fullmatch(text) or not _is_moment(text):
         raise InvalidLead(
             f"{name}: an aware datetime, or UTC written YYYY-MM-DD HH:MM:SS and nothing else", attribute=name
         )

@@ -83,8 +83,10 @@ class Write:
         keys: what a submission authenticates with.
         takes_lead: whether it is about a lead's attributes.
         envelope: the name under which its details stand beside `LeadDetails`; "" if they are the whole body.
-        integers: details that are whole numbers; all others are text.
+        ids: details that are ids, and have to be there.
+        integers: details that are whole numbers, and have to be there.
         dates: details that are moments, in UTC.
+        flags: details that are true or false; all that is not named is text.
         set_entry: what the names of a field set among the details and of its entries stand under; other
             fields have a SchemaName.
         exclusive: flags of which one at most may be set.
@@ -101,8 +103,10 @@ class Write:
     keys: Keys = Keys.ALL
     takes_lead: bool = False
     envelope: str = ""
+    ids: frozenset[str] = frozenset()
     integers: frozenset[str] = frozenset()
     dates: frozenset[str] = frozenset()
+    flags: frozenset[str] = frozenset()
     set_entry: str = "Attribute"
     exclusive: tuple[str, ...] = ()
     needs_search_by: bool = False
@@ -158,6 +162,7 @@ ACTIVITIES_CREATE = Operation(
     metrics=Path("/activity/create/metrics", Certainty.INFERRED),
     unidentified=Repeat.NEVER,  # each one posts an activity
     identified=Repeat.NEVER,
+    ids=frozenset({"RelatedProspectId"}),
     integers=frozenset({"ActivityEvent"}),
     dates=frozenset({"ActivityDateTime"}),
 )
@@ -188,6 +193,9 @@ OPPORTUNITIES_CAPTURE = Operation(
     envelope="Opportunity",
     integers=frozenset({"OpportunityEventCode"}),
     dates=frozenset({"OpportunityDateTime"}),
+    flags=frozenset(
+        {"OverwriteFields", "UpdateEmptyFields", "DoNotPostDuplicateActivity", "DoNotChangeOwner"}
+    ),
     set_entry="SchemaName",  # as seen in the field
     exclusive=("OverwriteFields", "UpdateEmptyFields"),
     needs_search_by=True,

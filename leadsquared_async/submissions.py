@@ -140,7 +140,7 @@ def update_lead(
     return Submission(
         operation=LEADS_UPDATE,
         lead=fields,
-        query={"leadId": str(lead_id), "postUpdatedLead": "true" if post_updated_lead else None},
+        query={"leadId": _id(lead_id), "postUpdatedLead": _flag(post_updated_lead)},
         reference=reference,
     )
 
@@ -155,7 +155,7 @@ def create_activity(
     reference: str | None = None,
 ) -> Submission:
     """An activity of a lead; see `lsq.activities.create`."""
-    details = {"RelatedProspectId": str(lead_id), **_activity(event, note, at, fields)}
+    details = {"RelatedProspectId": _id(lead_id), **_activity(event, note, at, fields)}
     return Submission(operation=ACTIVITIES_CREATE, details=details, reference=reference)
 
 
@@ -223,7 +223,7 @@ def update_opportunity(
     """Other values for an opportunity; see `lsq.opportunities.update`."""
     return Submission(
         operation=OPPORTUNITIES_UPDATE,
-        details={"ProspectOpportunityId": str(opportunity_id), "OpportunityNote": note, "Fields": fields},
+        details={"ProspectOpportunityId": _id(opportunity_id), "OpportunityNote": note, "Fields": fields},
         reference=reference,
     )
 
@@ -236,7 +236,7 @@ def log_call(
     reference: str | None = None,
 ) -> Submission:
     """A telephone call that was made; see `lsq.calls.log`."""
-    suffix = (connector_key,) if instance is None else (connector_key, str(instance))
+    suffix = (connector_key,) if instance is None else (connector_key, _id(instance))
     return Submission(operation=CALLS_LOG, details=call, suffix=suffix, reference=reference)
 
 
@@ -245,6 +245,16 @@ def bulk_lead(
 ) -> Submission:
     """A lead, new or known, for an outbox, which sends up to 25 such in a call; see `lsq.bulk`."""
     return Submission(operation=BULK_CREATE_OR_UPDATE, lead=lead, search_by=search_by, reference=reference)
+
+
+def _id(value: str | UUID) -> str:
+    """An id as text; what is none stays as it is, to be refused with its name."""
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _flag(value: bool) -> str | None:
+    """A flag for the query, where False is left out; what is none stays as it is, to be refused."""
+    return "true" if value is True else None if value is False else value
 
 
 def _activity(
@@ -273,14 +283,14 @@ def encoded(submission: Submission, dropped: tuple[str, ...] = ()) -> EncodedSub
                 submission.details,
                 integers=operation.integers,
                 dates=operation.dates,
+                flags=operation.flags,
                 set_entry=operation.set_entry,
             )
             _check_details(submission, details)
         for part in submission.suffix:
             _check_id("connector_key", part)
         changed = _changed(submission, details)
-        query = tuple((name, value) for name, value in submission.query.items() if value is not None)
-        update_behavior_query(submission.query.get("LeadUpdateBehavior"))
+        query = _checked_query(submission)
         return EncodedSubmission(
             operation=operation,
             content=json_of(_body(operation, None if lead is None else lead.pairs, details)),
@@ -288,7 +298,12 @@ def encoded(submission: Submission, dropped: tuple[str, ...] = ()) -> EncodedSub
             suffix=submission.suffix,
             identified=changed is not None or (lead is not None and _is_identified(operation, lead)),
             identity=changed or (None if lead is None else lead.identity),
-            private=(*(lead.values if lead else ()), *private_values(details), *submission.suffix),
+            private=(
+                *(lead.values if lead else ()),
+                *private_values(details),
+                *(value for name, value in query if name not in _WORDS),
+                *submission.suffix,
+            ),
             reference=submission.reference,
             dropped=dropped,
         )
@@ -340,6 +355,8 @@ def private_values(value: Any) -> tuple[str, ...]:
 
 
 _NAMES = frozenset({"Attribute", "SchemaName"})
+_WORDS = frozenset({"LeadUpdateBehavior", "postUpdatedLead"})
+"""Query pairs whose values are words of LeadSquared's."""
 
 
 def _body(operation: Write, pairs: list[dict[str, Any]] | None, details: dict[str, Any] | None) -> object:
@@ -357,14 +374,23 @@ def _is_identified(operation: Write, lead: EncodedLead) -> bool:
     return SEARCH_BY in names or "ProspectID" not in names
 
 
+def _checked_query(submission: Submission) -> tuple[tuple[str, str], ...]:
+    query = tuple((name, value) for name, value in submission.query.items() if value is not None)
+    for name, value in query:
+        if not isinstance(value, str) or (name == "postUpdatedLead" and value not in {"true", "false"}):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidLead(f"{name}: cannot be {type(value).__name__} here", attribute=name)
+    update_behavior_query(submission.query.get("LeadUpdateBehavior"))
+    return query
+
+
 def _changed(submission: Submission, details: Mapping[str, Any] | None) -> tuple[str, str] | None:
     """What an update changes: the kind of its id, and the id."""
     if submission.operation.changes is None:
         return None
     name, kind = submission.operation.changes
-    value = (details or {}).get(name) or submission.query.get(name) or ""
+    value = (details or {}).get(name) or submission.query.get(name)
     _check_id(name, value)
-    return kind, value.casefold()
+    return kind, str(value).casefold()
 
 
 @contextmanager
@@ -417,13 +443,12 @@ def _check_details(submission: Submission, details: Mapping[str, Any]) -> None:
     given = [name for name in operation.exclusive if details.get(name) is True]
     if len(given) > 1:
         raise InvalidLead(f"{' and '.join(given)}: set one of them at most", attribute=given[0])
-    lead_id = details.get("RelatedProspectId")
-    if lead_id is not None:
-        _check_id("RelatedProspectId", lead_id)
+    for name in operation.ids:
+        _check_id(name, details.get(name))
 
 
-def _check_id(name: str, text: str) -> None:
-    if not isinstance(text, str) or not _ID.fullmatch(text):  # pyright: ignore[reportUnnecessaryIsInstance]
+def _check_id(name: str, text: object) -> None:
+    if not isinstance(text, str) or not _ID.fullmatch(text) or not text.strip("."):
         raise InvalidLead(
             f"{name}: an id as LeadSquared gives it, without blanks and slashes", attribute=name
         )

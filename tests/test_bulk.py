@@ -8,6 +8,7 @@ import json
 import logging
 import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 import httpx
@@ -17,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async import (
+    APIError,
     AuthenticationFailed,
     BulkResult,
     ClientClosed,
@@ -26,6 +28,7 @@ from leadsquared_async import (
     InvalidLead,
     LeadSquared,
     RateLimit,
+    RateLimited,
     Rejected,
     Results,
     RetryPolicy,
@@ -225,6 +228,34 @@ NOTHING_DONE = {"LeadId": "", "LeadCreated": False, "LeadUpdated": False, "Affec
 
 
 @pytest.mark.parametrize(
+    ("kind", "error", "delivery", "fault", "retryable"),
+    [
+        ("SqlException", ServerError, Delivery.UNKNOWN, Fault.SERVER, True),
+        ("MXAPIRateLimitExceededException", RateLimited, Delivery.REJECTED, None, True),
+        ("MXUnAuthorizedAccessException", AuthenticationFailed, Delivery.REJECTED, Fault.ACCOUNT, False),
+    ],
+)
+async def test_a_row_is_not_rejected_for_what_is_no_fault_of_its_own(
+    kind: str, error: type[APIError], delivery: Delivery, fault: Fault | None, retryable: bool
+) -> None:
+    """As for a whole call, only an MX exception is the lead's fault, but for the limit and the keys."""
+    answer = [{"RowNumber": 1, "ExceptionType": kind, "ErrorMessage": "Rerun the transaction."}]
+    found: list[BulkResult] = []
+    async with (
+        answering(lambda request: httpx.Response(200, json=answer), **SYNC) as lsq,
+        lsq.bulk.create_or_update([lead(0)]) as results,
+    ):
+        with suppress(AuthenticationFailed):  # which is raised in the end, too
+            async for one in results:
+                found.append(one)  # noqa: PERF401 - a comprehension that raises would lose it
+    (result,) = found
+    assert result.error is not None
+    assert type(result.error) is error
+    assert (result.error.delivery, result.error.fault) == (delivery, fault)
+    assert result.error.retryable is retryable
+
+
+@pytest.mark.parametrize(
     ("answer", "kind", "words"),
     [
         ({**NOTHING_DONE, "ExceptionType": REFUSED, "ErrorMessage": WORDS}, REFUSED, WORDS),
@@ -233,6 +264,7 @@ NOTHING_DONE = {"LeadId": "", "LeadCreated": False, "LeadUpdated": False, "Affec
         ({"ExceptionType": REFUSED}, REFUSED, None),
         ({"LeadId": None, "ErrorMessage": WORDS}, None, WORDS),
         ({"Status": "Error"}, None, None),
+        ({"Status": "Failed", "LeadId": "lead-2"}, None, None),
         ({"LeadId": "lead-2", "ExceptionType": REFUSED, "ExceptionMessage": WORDS}, REFUSED, WORDS),
     ],
 )

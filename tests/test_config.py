@@ -109,9 +109,11 @@ def test_a_host_has_to_be_known(environ: dict[str, str]) -> None:
         ("https://192.0.2.1:8443", "https://192.0.2.1:8443"),
         ("https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443"),
         ("https://[2001:DB8::1]", "https://[2001:db8::1]"),
+        ("https://example.com:443/", "https://example.com"),
+        ("https://example.com:80", "https://example.com:80"),
         ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
         ("http://localhost", "http://localhost"),
-        ("http://[::1]:80/", "http://[::1]:80"),
+        ("http://[::1]:80/", "http://[::1]"),
         ("https://localhost", "https://localhost"),
     ],
 )

@@ -400,6 +400,36 @@ def test_keys_go_to_one_of_two_places() -> None:
 REFUSED: dict[str, tuple[Act, str]] = {
     "no id": (lambda lsq: lsq.leads.update("", {"FirstName": "x"}), "leadId"),
     "an id with a slash": (lambda lsq: lsq.leads.update("a/b", {"FirstName": "x"}), "leadId"),
+    "an id that is None": (lambda lsq: lsq.leads.update(None, {"FirstName": "x"}), "leadId"),  # type: ignore[arg-type]
+    "an id in bytes": (lambda lsq: lsq.activities.create(b"ab", event=1), "RelatedProspectId"),  # type: ignore[arg-type]
+    "no lead's id": (lambda lsq: lsq.activities.create(None, event=1), "RelatedProspectId"),  # type: ignore[arg-type]
+    "a flag that is none": (
+        lambda lsq: lsq.leads.update(LEAD_ID, {"FirstName": "x"}, post_updated_lead="yes"),  # type: ignore[arg-type]
+        "postUpdatedLead",
+    ),
+    "a flag in words": (
+        lambda lsq: lsq.opportunities.capture(
+            {"Phone": "12345678"},
+            search_by="Phone",
+            event_code=1,
+            overwrite_fields="true",  # type: ignore[arg-type]
+        ),
+        "OverwriteFields",
+    ),
+    "an event beyond all codes": (
+        lambda lsq: lsq.activities.create(LEAD_ID, event=10**5000),
+        "ActivityEvent",
+    ),
+    "an event below all codes": (lambda lsq: lsq.activities.create(LEAD_ID, event=-1), "ActivityEvent"),
+    "the 31st of February": (
+        lambda lsq: lsq.activities.create(LEAD_ID, event=1, at="2024-02-31 10:00:00"),
+        "ActivityDateTime",
+    ),
+    "a field set without a field": (
+        lambda lsq: lsq.activities.create(LEAD_ID, event=1, fields={"mx_Set": {"Status": None}}),
+        "Fields.mx_Set",
+    ),
+    "a connector that is a step up": (lambda lsq: lsq.calls.log("..", CALL), "connector"),
     "nothing to update": (lambda lsq: lsq.leads.update(LEAD_ID, {}), "empty"),
     "an update by SearchBy": (
         lambda lsq: lsq.leads.update(LEAD_ID, {"Phone": "12345678", "SearchBy": "Phone"}),
@@ -579,6 +609,24 @@ async def test_answers_without_metrics_say_so() -> None:
     async with answering(lambda request: httpx.Response(200, json={"a": 1})) as lsq:
         with pytest.raises(ServerError, match=r"activities\.create metrics"):
             await lsq.activities.metrics()
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda lsq: lsq.leads.update(LEAD_ID, {"FirstName": "Bret"}),
+        lambda lsq: lsq.activities.create(LEAD_ID, event=1),
+        lambda lsq: lsq.opportunities.update(LEAD_ID, note="x"),
+    ],
+)
+async def test_a_leads_id_shows_in_no_message(act: Act) -> None:
+    """LeadSquared repeats it, from a query as from a body; the error has it by name only."""
+    answer = {"ExceptionType": "MXLead", "ExceptionMessage": f"Prospect {LEAD_ID} does not exist"}
+    async with answering(lambda request: httpx.Response(500, json=answer)) as lsq:
+        with pytest.raises(Exception, match="MXLead") as caught:
+            await act(lsq)
+    assert LEAD_ID not in str(caught.value)
+    assert LEAD_ID in caught.value.exception_message  # type: ignore[attr-defined]
 
 
 async def test_a_connector_key_shows_nowhere(caplog: pytest.LogCaptureFixture) -> None:

@@ -281,6 +281,25 @@ async def test_a_transport_that_names_the_address_before_it_sends_shows_no_key()
     watch.assert_nothing_secret()
 
 
+@pytest.mark.parametrize("value", ["45", "**", "a", KEYS["access_key"][3:9], "bret"])
+async def test_a_short_value_unmasks_no_key(value: str) -> None:
+    """A value that is a part of a key, or of another value, is masked after it."""
+
+    class Talkative(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            raise httpx.ConnectError(f"no route to {request.url}")
+
+    query = {"a": value, "b": "bret.lee@planted-mail.example"}
+    async with watching() as watch, answering(None, transport=Talkative(), retry=ONCE) as lsq:
+        errors = [await failure(lsq.leads.capture({"mx_Part": value}))]
+        errors.append(await failure(lsq.request("POST", "/x", query=query)))
+    assert all("no route to" in str(error) for error in errors)
+    said = f"{errors} {watch.lines}".replace("sandbox.invalid", "")
+    for key in KEYS.values():
+        assert not [key[at : at + 6] for at in range(len(key) - 5) if key[at : at + 6] in said]
+    assert "lee@planted" not in said
+
+
 async def test_names_of_attributes_stay_readable_in_a_request_of_ones_own() -> None:
     """The values of a body are masked where LeadSquared repeats them, the schema names at fault are not."""
 

@@ -13,6 +13,7 @@ from aiolimiter import AsyncLimiter
 from leadsquared_async import Credentials, DeadlineExceeded, Lane, RateLimit
 from leadsquared_async.sandbox import Account, Faults
 from leadsquared_async.sending import sharing
+from leadsquared_async.sending.call import Limit
 from leadsquared_async.sending.sharing import join_bucket
 from tests import virtual
 from tests.clients import KEYS, LEAD, virtual_client
@@ -209,13 +210,14 @@ def test_a_pause_that_leadsquared_asked_for_outlives_the_client() -> None:
     """Retry-After 600: a client opened 40 s after the first was closed is still silent."""
 
     async def main() -> None:
-        bucket = join_bucket(HOST, CREDENTIALS, RateLimit(25))
+        bucket = join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25))
         await bucket.acquire(Lane.INTERACTIVE)
         bucket.refuse(600.0)
         bucket.give()
         bucket.users -= 1
         await asyncio.sleep(40)
-        assert join_bucket(HOST, CREDENTIALS, RateLimit(25)).snapshot().paused == pytest.approx(560.0)
+        again = join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25))
+        assert again.snapshot().paused == pytest.approx(560.0)
 
     virtual.run(main)
 
@@ -226,24 +228,47 @@ def test_a_smaller_limit_ends_with_the_clients_that_declared_it(declared: tuple[
 
     async def main() -> None:
         for calls in declared:
-            bucket = join_bucket(HOST, CREDENTIALS, RateLimit(calls))
+            bucket = join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(calls))
         bucket.users = 0
         await asyncio.sleep(3600)
-        assert join_bucket(HOST, CREDENTIALS, RateLimit(25)).snapshot().limit == RateLimit(25)
+        assert join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25)).snapshot().limit == RateLimit(25)
 
     virtual.run(main)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (Limit.CALLS, "configure it with rate_limit=RateLimit(10, per=5) or LEADSQUARED_RATE_LIMIT=10/5"),
+        (Limit.BULK, "configure it with bulk_limit=RateLimit(10, per=5)"),
+    ],
+)
+def test_a_limit_that_is_lowered_names_its_own_option(
+    kind: Limit, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever does as the line says changes the limit that is meant."""
+
+    async def main() -> None:
+        bucket = join_bucket(HOST, CREDENTIALS, kind, RateLimit(25))
+        await bucket.acquire(Lane.INTERACTIVE)
+        bucket.refuse(None, (10, 5.0))
+        bucket.give()
+
+    virtual.run(main)
+    (record,) = caplog.records
+    assert record.getMessage().endswith(words)
 
 
 def test_a_limit_that_leadsquared_named_is_not_forgotten() -> None:
     """What the account's own answer said holds for the clients after it too."""
 
     async def main() -> None:
-        bucket = join_bucket(HOST, CREDENTIALS, RateLimit(25))
+        bucket = join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25))
         await bucket.acquire(Lane.INTERACTIVE)
         bucket.refuse(None, (10, 5.0))
         bucket.give()
         bucket.users = 0
         await asyncio.sleep(3600)
-        assert join_bucket(HOST, CREDENTIALS, RateLimit(25)).snapshot().limit.calls == 10
+        assert join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25)).snapshot().limit.calls == 10
 
     virtual.run(main)

@@ -119,6 +119,20 @@ def error_of(status: int, body: str, facts: Facts, call: Call = CALL) -> Any:
     return error_from(outcome, call, facts, "[eu] leads.capture: ")
 
 
+def test_a_megabyte_of_words_takes_no_time_and_shows_no_value() -> None:
+    """With a thousand values to mask, wherever the text is cut, and however long one is."""
+    values = tuple(f"Planted{number} Of The Person{number}" for number in range(1000))
+    note = "a long note of the person " * 100
+    text = f"{note}{' '.join(values)} " * 20
+    began = time.process_time()
+    said = masked(text, (*values, note))
+    assert time.process_time() - began < 1.0
+    assert "Planted" not in said
+    assert "note" not in said
+    for start in range(900, 1300, 7):
+        assert "lan" not in masked("x " * (start // 2) + "Planted", ("Planted",))
+
+
 def test_an_error_of_an_answer() -> None:
     """It says what happened, in LeadSquared's words without the lead's, and carries them whole by name."""
     body = (

@@ -14,7 +14,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
-from leadsquared_async.errors import Delivery, Facts, Fault, LeadSquaredError, Rejected, ServerError
+from leadsquared_async.errors import (
+    APIError,
+    AuthenticationFailed,
+    Delivery,
+    Facts,
+    Fault,
+    LeadSquaredError,
+    RateLimited,
+    Rejected,
+    ServerError,
+)
 from leadsquared_async.models import field_of
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, Repeat
 from leadsquared_async.sending.bucket import Lane
@@ -126,15 +136,18 @@ def _outcome(label: str, row: EncodedSubmission, answer: object, sent: Sent) -> 
     )
     status_code = sent.outcome.status_code
     body = None if answer is None else json.dumps(answer, ensure_ascii=False)
-    if kind or words or str(field_of(answer, "Status")).strip().lower() == "error":
+    status = _text(field_of(answer, "Status"))
+    if kind or words or _is_failure(status):
+        error, what, found = _refusal(kind, words or status, identified=row.identified)
         said = masked(": ".join(part for part in (kind, words) if part), row.private)
-        refused = Rejected(
-            f"{label}LeadSquared refuses the lead{f': {said}' if said else ''}. It was not taken.",
+        arrived = "It was not taken" if found.get("delivery") is Delivery.REJECTED else "It may have arrived"
+        refused = error(
+            f"{label}{what}{f': {said}' if said else ''}. {arrived}.",
             exception_type=kind,
             exception_message=words,
             status_code=status_code,
             body=body,
-            **(facts | Facts(delivery=Delivery.REJECTED, fault=Fault.LEAD)),
+            **(facts | found),
         )
         return RowOutcome(sent.attempts, error=refused)
     if lead_id is None and not created and not updated:
@@ -149,6 +162,27 @@ def _outcome(label: str, row: EncodedSubmission, answer: object, sent: Sent) -> 
         )
         return RowOutcome(sent.attempts, error=unknown)
     return RowOutcome(sent.attempts, lead_id, created, updated)
+
+
+def _refusal(kind: str | None, words: str | None, *, identified: bool) -> tuple[type[APIError], str, Facts]:
+    """What a row's exception means: as for a whole call, only an MX exception is the lead's own fault."""
+    name = (kind or "").lower()
+    if name == "mxapiratelimitexceededexception":
+        facts = Facts(delivery=Delivery.REJECTED, fault=None, retryable=True)
+        return RateLimited, "the account is over its rate limit", facts
+    if name.startswith("mx") and "auth" in name:
+        facts = Facts(delivery=Delivery.REJECTED, fault=Fault.ACCOUNT)
+        return AuthenticationFailed, "LeadSquared does not accept the keys", facts
+    # Integrations have met words without a type, which were about the lead.
+    if name.startswith("mx") or (not kind and words):
+        return Rejected, "LeadSquared refuses the lead", Facts(delivery=Delivery.REJECTED, fault=Fault.LEAD)
+    facts = Facts(delivery=Delivery.UNKNOWN, fault=Fault.SERVER, retryable=identified)
+    return ServerError, "LeadSquared failed at this lead", facts
+
+
+def _is_failure(status: str | None) -> bool:
+    """Whether a row's own Status, which no page has, says that it failed."""
+    return status is not None and status.strip().lower() not in {"success", "succeeded", "ok"}
 
 
 def _number(value: Any) -> int | None:

@@ -99,6 +99,7 @@ class Bucket:
 
     Args:
         declared: the limit to keep to.
+        option: the client's option that declares it, for a message.
         tokens: the state to go on from; by default all tokens are free.
         learnt: whether LeadSquared named that state's limit.
 
@@ -107,9 +108,17 @@ class Bucket:
         learnt: whether LeadSquared named the limit that is kept to.
     """
 
-    def __init__(self, declared: RateLimit, *, tokens: Tokens | None = None, learnt: bool = False) -> None:
+    def __init__(
+        self,
+        declared: RateLimit,
+        *,
+        option: str = "rate_limit",
+        tokens: Tokens | None = None,
+        learnt: bool = False,
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.declared = declared
+        self._option = option
         self.users = 0
         self._tokens = Tokens(declared) if tokens is None else tokens
         self._clock = self.loop.time
@@ -196,13 +205,13 @@ class Bucket:
             self.learnt = True
             self._ceiling = f"LeadSquared says that the account's limit is {limit}"
             logger.warning(
-                "rate limit lowered from %s to %s: %s; configure it with rate_limit=RateLimit(%d, per=%g) or "
-                "LEADSQUARED_RATE_LIMIT=%s",
+                "rate limit lowered from %s to %s: %s; configure it with %s=RateLimit(%d, per=%g)%s",
                 self.declared,
                 self._tokens.limit,
                 self._ceiling,
+                self._option,
                 *(told or (0, 0)),
-                limit,
+                f" or LEADSQUARED_RATE_LIMIT={limit}" if self._option == "rate_limit" else "",
             )
 
     def lower(self, other: RateLimit, why: str) -> None:

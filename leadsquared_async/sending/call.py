@@ -29,6 +29,11 @@ class Limit(Enum):
     CALLS = "calls"
     BULK = "bulk calls"
 
+    @property
+    def option(self) -> str:
+        """The client's option that declares it."""
+        return "rate_limit" if self is Limit.CALLS else "bulk_limit"
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

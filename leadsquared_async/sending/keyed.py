@@ -59,11 +59,17 @@ class Attached:
         return [(name, key.reveal().encode("ascii")) for name, key in headers]
 
     def mask(self, text: str) -> str:
-        """The text without the keys and without the values of the query and the body."""
-        for value in (*self.suffix, *(value for _, value in self.query), *self.private):
+        """The text without the keys and without the values of the query and the body.
+
+        The keys first, then the longest: else a value that is a part of another would leave the rest of it.
+        """
+        text = self.credentials.mask(text)
+        values = {*self.suffix, *(value for _, value in self.query), *self.private}
+        values |= {quote(value, safe="", errors="replace") for value in values}
+        for value in sorted(values, key=len, reverse=True):
             if len(value) > 1:
-                text = text.replace(value, MASK).replace(quote(value, safe="", errors="replace"), MASK)
-        return self.credentials.mask(text)
+                text = text.replace(value, MASK)
+        return text
 
 
 class KeyedTransport(httpx.AsyncBaseTransport):

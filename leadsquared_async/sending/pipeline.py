@@ -122,8 +122,8 @@ class Pipeline:
         """The account's bucket of that kind; which account it is shows only once the keys are known."""
         bucket = self.buckets.get(limit)
         if bucket is None:
-            account = f"{self.hosts.host} {limit.value}"
-            bucket = self.buckets[limit] = join_bucket(account, credentials, self.limits[limit])
+            bucket = join_bucket(self.hosts.host, credentials, limit, self.limits[limit])
+            self.buckets[limit] = bucket
             for calls, ended in self._recalled:
                 bucket.recall(calls if limit is Limit.CALLS else None, ended)
         return bucket

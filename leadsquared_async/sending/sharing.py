@@ -8,6 +8,7 @@ import threading
 
 from leadsquared_async.config import Credentials, RateLimit
 from leadsquared_async.sending.bucket import Bucket
+from leadsquared_async.sending.call import Limit
 
 __all__ = ["join_bucket"]
 
@@ -15,22 +16,22 @@ _buckets: dict[str, list[Bucket]] = {}
 _lock = threading.Lock()  # loops in other threads register here too
 
 
-def join_bucket(kind: str, credentials: Credentials, limit: RateLimit) -> Bucket:
+def join_bucket(host: str, credentials: Credentials, kind: Limit, limit: RateLimit) -> Bucket:
     """The bucket of this account in the running loop, with one more user; the smaller declared limit wins.
 
-    Each host and kind of limit, which `kind` names, has one of its own.
+    Each kind of limit has a bucket of its own.
 
     It outlives its users until all its tokens are back: closing a client and opening another does not bring
     a second burst, and neither does a second `asyncio.run`.
     """
     loop = asyncio.get_running_loop()
-    account = hashlib.sha256(f"{kind} {credentials.api_key.reveal()}".encode()).hexdigest()
+    account = hashlib.sha256(f"{host} {kind.value} {credentials.api_key.reveal()}".encode()).hexdigest()
     with _lock:
         _forget_those_as_new(loop)
         known = _buckets.setdefault(account, [])
         bucket = next((bucket for bucket in known if bucket.loop is loop), None)
         if bucket is None:
-            bucket = _successor(known, loop, limit)
+            bucket = _successor(known, loop, kind, limit)
             known.append(bucket)
     if limit != bucket.declared:
         bucket.lower(limit, f"another client of this account declared {limit}")
@@ -38,16 +39,16 @@ def join_bucket(kind: str, credentials: Credentials, limit: RateLimit) -> Bucket
     return bucket
 
 
-def _successor(known: list[Bucket], loop: asyncio.AbstractEventLoop, limit: RateLimit) -> Bucket:
+def _successor(known: list[Bucket], loop: asyncio.AbstractEventLoop, kind: Limit, limit: RateLimit) -> Bucket:
     ended = [bucket for bucket in known if bucket.loop.is_closed()]
     for bucket in ended:
         known.remove(bucket)
     if not ended:
-        return Bucket(limit)
+        return Bucket(limit, option=kind.option)
     tokens = ended[-1].bequeath()
     if tokens.is_full(loop.time()) and not ended[-1].learnt:
-        return Bucket(limit)  # what an earlier loop's clients declared is not asked for
-    return Bucket(ended[-1].declared, tokens=tokens, learnt=ended[-1].learnt)
+        return Bucket(limit, option=kind.option)  # what an earlier loop's clients declared is not asked for
+    return Bucket(ended[-1].declared, option=kind.option, tokens=tokens, learnt=ended[-1].learnt)
 
 
 def _forget_those_as_new(loop: asyncio.AbstractEventLoop) -> None:

@@ -73,6 +73,10 @@ _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f]|[\ud800-\udfff]")
 # A shorter one is masked only where it is a whole word, save in scripts where two characters are a name.
 _SHORTEST = 3
 _LONGEST = 300
+_READ = 1000
+"""Characters that are looked at, beyond the longest value: a server may send a megabyte of words."""
+_UNSURE = 200
+"""Characters before a cut that may be the beginning of an address."""
 
 
 def masked(text: str, private: tuple[str, ...]) -> str:
@@ -80,10 +84,16 @@ def masked(text: str, private: tuple[str, ...]) -> str:
     telling = {value for value in private if len(value) >= _SHORTEST or not value.isascii()}
     telling |= {quote(value, safe="", errors="replace") for value in telling}
     values = sorted(telling, key=len, reverse=True)
+    unsure = max(_UNSURE, len(values[0]) if values else 0)
+    is_cut = len(text) > _READ + unsure
+    text = text[: _READ + unsure]
     if values:
         text = re.sub("|".join(map(re.escape, values)), MASK, text, flags=re.IGNORECASE)
     short = sorted({value for value in private if value.isalnum()} - telling)
     if short:
         text = re.sub(rf"\b(?:{'|'.join(short)})\b", MASK, text)
-    text = " ".join(_NO_TEXT.sub(" ", _ADDRESS.sub(MASK, text)).split()).rstrip(".")
+    text = _ADDRESS.sub(MASK, text)
+    if is_cut:
+        text = text[: max(0, len(text) - unsure)]  # which may be the beginning of a value
+    text = " ".join(_NO_TEXT.sub(" ", text).split()).rstrip(".")
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
