@@ -24,6 +24,7 @@ from leadsquared_async.config import (
     rate_limit_from,
     seconds,
 )
+from leadsquared_async.encoding import private_values
 from leadsquared_async.errors import ClientClosed, ConfigurationError
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Keys, Repeat
@@ -41,7 +42,7 @@ from leadsquared_async.sending.call import Call, Host, Settings, json_content
 from leadsquared_async.sending.replies import Expect
 from leadsquared_async.sending.sealing import sealed, sealed_init
 from leadsquared_async.sending.session import Options, Sender, Session, Snapshot
-from leadsquared_async.submissions import Submission, private_values
+from leadsquared_async.submissions import Submission
 from leadsquared_async.tracking import Trackers
 
 if TYPE_CHECKING:

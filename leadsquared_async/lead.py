@@ -1,4 +1,4 @@
-"""What the caller has, into what LeadSquared takes: leads, details and fields; or a refusal that names them.
+"""A lead as the caller has it, into the attribute pairs that LeadSquared takes; or a refusal that names it.
 
 Pure. Nothing is guessed: what cannot be written without losing or changing something raises `InvalidLead`.
 No value stands in any message, and a key only if it looks like a schema name.
@@ -21,10 +21,10 @@ from leadsquared_async.errors import ConfigurationError, InvalidLead
 
 __all__ = [
     "EncodedLead",
+    "attributes",
     "encode",
-    "encode_details",
-    "fields_of",
     "identity_of",
+    "is_field_set",
     "json_of",
     "lead_of",
     "text_of",
@@ -41,7 +41,6 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 # Made once: `json.dumps` would make one each time.
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-_DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +85,11 @@ def encode(lead: Mapping[str, Any], *, search_by: str | None = None) -> EncodedL
         raise InvalidLead(f"a lead is a mapping from schema name to value, not {_type(lead)}")
     pairs: list[dict[str, Any]] = []
     given: dict[str, str] = {}
-    for name, value in _attributes(lead, within=None):
-        if _is_field_set(value):
+    for name, value in attributes(lead, within=None):
+        if is_field_set(value):
             fields = [
                 {"Attribute": inner, "Value": text_of(inner_value, f"{name}.{inner}")}
-                for inner, inner_value in _attributes(value, within=name)
+                for inner, inner_value in attributes(value, within=name)
             ]
             if not fields:
                 raise InvalidLead(
@@ -137,108 +136,6 @@ def lead_of(pairs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def encode_details(
-    details: Mapping[str, Any],
-    *,
-    integers: frozenset[str],
-    dates: frozenset[str],
-    flags: frozenset[str] = frozenset(),
-    set_entry: str = "Attribute",
-) -> dict[str, Any]:
-    """Encode what is beside a lead, such as an activity: text, flags, `Fields` by schema name.
-
-    Args:
-        details: name to value; None leaves a detail out, a bool stays one, `Fields` is a mapping.
-        flags: the names whose values are True or False.
-        integers: the names whose values are whole numbers.
-        dates: the names whose values are moments: aware datetimes, or UTC written YYYY-MM-DD HH:MM:SS.
-        set_entry: what the names of a field set and of its entries stand under.
-
-    Raises:
-        InvalidLead: naming the detail, what is wrong with it and what to do.
-    """
-    encoded: dict[str, Any] = {}
-    for name, value in _attributes(details, within=None):
-        if name == "Fields":
-            if fields := _schema_fields(value, set_entry):
-                encoded[name] = fields
-        elif name in integers:
-            encoded[name] = _integer(value, name)
-        elif name in dates:
-            encoded[name] = _moment(value, name)
-        elif name in flags and not isinstance(value, bool):
-            raise InvalidLead(f"{name}: True or False, not {_type(value)}", attribute=name)
-        elif isinstance(value, bool):
-            encoded[name] = value
-        else:
-            encoded[name] = text_of(value, name)
-    return encoded
-
-
-def _schema_fields(fields: object, set_entry: str) -> list[dict[str, Any]]:
-    """The fields of an activity or an opportunity."""
-    if not _is_field_set(fields):
-        raise InvalidLead(
-            f"Fields: a mapping from schema name to value, not {_type(fields)}", attribute="Fields"
-        )
-    entries: list[dict[str, Any]] = []
-    for name, value in _attributes(fields, within="Fields"):
-        if _is_field_set(value):
-            inner = [
-                {set_entry: entry, "Value": text_of(entry_value, f"Fields.{name}.{entry}")}
-                for entry, entry_value in _attributes(value, within=f"Fields.{name}")
-            ]
-            if not inner:
-                raise InvalidLead(
-                    f"Fields.{name}: a field set needs at least one field with a value",
-                    attribute=f"Fields.{name}",
-                )
-            entries.append({set_entry: name, "Value": "", "Fields": inner})
-        else:
-            entries.append({"SchemaName": name, "Value": text_of(value, f"Fields.{name}")})
-    return entries
-
-
-def _is_moment(text: str) -> bool:
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:  # such as the 31st of February
-        return False
-    return True
-
-
-def fields_of(entries: Iterable[Mapping[str, Any]], set_entry: str) -> dict[str, Any]:
-    """The mapping that `encode_details` makes the same `Fields` of."""
-    fields: dict[str, Any] = {}
-    for entry in entries:
-        if "Fields" in entry:
-            fields[entry[set_entry]] = {inner[set_entry]: inner["Value"] for inner in entry["Fields"]}
-        else:
-            fields[entry["SchemaName"]] = entry["Value"]
-    return fields
-
-
-def _integer(value: object, name: str) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9:
-        return value
-    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,9}\s*", value, re.ASCII):
-        return int(value)
-    raise InvalidLead(
-        f"{name}: a whole number, such as 201, not {_type(value)}; LeadSquared shows the codes beside its "
-        "activity and opportunity types",
-        attribute=name,
-    )
-
-
-def _moment(value: object, name: str) -> str:
-    text = text_of(value, name)
-    if not _DATE.fullmatch(text) or not _is_moment(text):
-        raise InvalidLead(
-            f"{name}: an aware datetime, or UTC written YYYY-MM-DD HH:MM:SS and nothing else", attribute=name
-        )
-    return text
-
-
 def identity_of(name: str, value: str) -> tuple[str, str] | None:
     """One spelling for what LeadSquared takes for the same person; None if the value says nothing."""
     if name == "Phone":
@@ -270,7 +167,7 @@ def _identity(given: Mapping[str, str], matched_by: str | None) -> tuple[str, st
     return None
 
 
-def _attributes(mapping: Mapping[Any, Any], *, within: str | None) -> list[tuple[str, Any]]:
+def attributes(mapping: Mapping[Any, Any], *, within: str | None) -> list[tuple[str, Any]]:
     """The attributes that have a value, their names trimmed and checked."""
     seen: set[str] = set()
     found: list[tuple[str, Any]] = []
@@ -412,7 +309,7 @@ def _values(pairs: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _is_field_set(value: object) -> TypeGuard[Mapping[Any, Any]]:
+def is_field_set(value: object) -> TypeGuard[Mapping[Any, Any]]:
     return not isinstance(value, str) and isinstance(value, Mapping)  # which is slow to find out
 
 

@@ -58,7 +58,7 @@ class RequestStatus:
         lead_id: the lead it made or changed, once it succeeded (the answer's RelatedId).
         activity_id: the activity it posted, once it succeeded (the answer's Id).
         opportunity_id: the opportunity it made or found, once it succeeded (CreatedOpportunityId, else
-            ConflictedOpportunityId).
+            ConflictedOpportunityId, else the Id in the answer to an opportunity).
         created: whether the lead is new; None while that is not known.
         task_type: LeadSquared's name of the operation.
         message: the decoded answer of the processing; may hold personal data.
@@ -99,6 +99,10 @@ class RequestStatus:
             state, reason = RequestState.FAILED, _refusal(message) or reason
         answer = _answer(message) if state is RequestState.SUCCEEDED else None
         created = field_of(answer, "IsCreated")
+        task_type = _text(field_of(task, "TaskType"))
+        # Whether the answer of an opportunity is wrapped as others are is not known; then Id is its own.
+        is_of_opportunity = (task_type or "").lower().startswith("opportunity")
+        answer_id = _text(field_of(answer, "Id"))
         failed_for_good = state is RequestState.FAILED and _settled(raw_state, reason)
         return cls(
             request_id=request_id,
@@ -107,11 +111,12 @@ class RequestStatus:
             is_final=state is RequestState.SUCCEEDED or failed_for_good,
             reason=reason,
             lead_id=_text(field_of(answer, "RelatedId")) or _text(field_of(answer, "RelatedProspectId")),
-            activity_id=_text(field_of(answer, "Id")),
+            activity_id=None if is_of_opportunity else answer_id,
             opportunity_id=_text(field_of(answer, "CreatedOpportunityId"))
-            or _text(field_of(answer, "ConflictedOpportunityId")),
+            or _text(field_of(answer, "ConflictedOpportunityId"))
+            or (answer_id if is_of_opportunity else None),
             created=created if isinstance(created, bool) else None,
-            task_type=_text(field_of(task, "TaskType")),
+            task_type=task_type,
             message=message,
             request_body=_text(field_of(task, "RequestBody")),
         )

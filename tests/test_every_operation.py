@@ -97,9 +97,8 @@ def test_an_opportunity_is_captured_and_changed(answer: str) -> None:
         assert (status.succeeded, status.lead_id) == (True, opportunity.lead_id)
         assert opportunity.flags == ("DoNotChangeOwner",)
         assert opportunity.fields["mx_Custom_36.mx_CustomObject_1"] == "y"
-        if answer == "flat":
-            assert status.opportunity_id == opportunity.id
-        update = await lsq.opportunities.update(opportunity.id, note="Won", fields={"Status": "Won"})
+        assert (status.opportunity_id, status.activity_id) == (opportunity.id, None)
+        update = await lsq.opportunities.update(status.opportunity_id, note="Won", fields={"Status": "Won"})
         assert (await lsq.opportunities.wait(update)).succeeded
         assert opportunity.fields["Status"] == "Won"
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async.fields import FieldChecker, Flaw, LeadField, Problem, read_fields
-from leadsquared_async.lead import encode
+from leadsquared_async.lead import IDENTIFIERS, encode
 
 SECRET = "zq-private-4711"
 
@@ -90,6 +90,7 @@ METADATA: list[Any] = [
         AllowMultiple=True,
         RenderTypeTextValue="MultiSelect",
     ),
+    select("mx_Plan", "Gold ", "Silver"),
     select("mx_Heard_Of_Us", "Friend", RenderTypeTextValue="DropdownWithOthers"),
     entry("mx_KYC", "CustomObject", "KYC"),
 ]
@@ -249,15 +250,16 @@ def test_nothing_raises(data: Any, lead: dict[str, Any]) -> None:
     check = FieldChecker(read_fields(data) or ())
     for flaw in check.check(lead):
         assert flaw.message.isprintable()
-        assert flaw.suggestion is None or flaw.suggestion in check.fields
-    assert set(check.unknown(lead)) <= {name.strip() for name in lead}
+        assert flaw.suggestion in {None, "SearchBy", *IDENTIFIERS, *check.fields}
+    assert check.unknown(lead).keys() <= lead.keys()
+    assert len(check.misspelt(lead)) <= len(check.unknown(lead))
 
 
 def test_a_good_lead_has_no_flaw() -> None:
     """As a caller has it: strings, numbers, moments, flags, SearchBy."""
     assert encode(LEAD).identified
     assert ACCOUNT.check(LEAD) == ()
-    assert ACCOUNT.unknown(LEAD) == ()
+    assert ACCOUNT.unknown(LEAD) == {}
 
 
 PLAIN = st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=30)
@@ -328,6 +330,8 @@ class Stage(enum.Enum):
         ("Phone", "9988776655 / 9988776644", Problem.TOO_LONG),
         ("EmailAddress", "bret.lee@example.com", None),
         ("EmailAddress", "bret@intranet", None),
+        ("EmailAddress", " bret.lee@example.com\t", None),
+        ("EmailAddress", f" {'x' * 28}@example.com ", None),
         ("EmailAddress", "李明@例え.jp", None),
         ("EmailAddress", "bret.lee.example.com", Problem.NOT_AN_EMAIL),
         ("EmailAddress", "a@b.c;d@e.f", Problem.NOT_AN_EMAIL),
@@ -338,12 +342,16 @@ class Stage(enum.Enum):
         ("EmailAddress", 5, Problem.NOT_AN_EMAIL),
         ("Source", "Web", None),
         ("Source", Stage.WEB, None),
+        ("Source", " Web ", None),
         ("Source", Stage.FAX, Problem.NO_OPTION),
         ("Source", "web", Problem.NO_OPTION),
         ("Source", "Web;Trade Fair", Problem.NO_OPTION),
         ("mx_Interests", "Golf; Chess;", None),
         ("mx_Interests", "Golf;Chess;Poker", Problem.NO_OPTION),
         ("mx_Interests", "Golf,Chess", Problem.NO_OPTION),
+        ("mx_Plan", "Gold", None),
+        ("mx_Plan", "Gold ", None),
+        ("mx_Plan", "Go ld", Problem.NO_OPTION),
         ("mx_Heard_Of_Us", "from the radio", None),
         ("LeadType", "OT_2", Problem.NO_OPTION),
         ("DoNotCall", True, None),
@@ -438,6 +446,15 @@ def test_a_mandatory_field(lead: dict[str, Any]) -> None:
     assert problems(lead, partial=True) == []
 
 
+@pytest.mark.parametrize("said", [{"ProspectID": UUID(int=5)}, {" SearchBy": "mx_City"}])
+def test_a_lead_that_may_be_there_lacks_nothing(said: dict[str, Any]) -> None:
+    """Only LeadSquared knows whether it finds what it is told to look for; by an e-mail address it always
+    looks."""
+    assert problems({"mx_City": "Pune", **said}) == []
+    assert problems({"mx_City": "Pune", **dict.fromkeys(said)}) == [("LastName", Problem.MISSING)]
+    assert problems({"EmailAddress": "b@example.com"}) == [("LastName", Problem.MISSING)]
+
+
 def test_what_leadsquared_fills_in_is_not_missing() -> None:
     """Mandatory fields with a default, and those of the lead's own record, are never asked of the caller."""
     filled = [entry(name, "Text", IsMandatory=True) for name in ("ProspectID", "OwnerId", "CreatedOn")]
@@ -456,7 +473,7 @@ def test_an_unknown_attribute() -> None:
     )
     assert (other.attribute, other.suggestion) == ("mx_Nothing_Like_It", None)
     assert "Settings > Leads > Lead Fields" in other.message
-    assert ACCOUNT.unknown(lead) == ("mx_Ctiy", "mx_Nothing_Like_It")
+    assert ACCOUNT.unknown(lead) == {name: name for name in ("mx_Ctiy", "mx_Nothing_Like_It")}
 
 
 def test_identifiers_are_always_known() -> None:
@@ -468,13 +485,32 @@ def test_identifiers_are_always_known() -> None:
 def test_without_fields_nothing_is_found() -> None:
     """Metadata that came back empty does not make every lead a bad one."""
     assert FieldChecker(()).check(LEAD) == ()
-    assert FieldChecker(()).unknown(LEAD) == ()
+    assert FieldChecker(()).unknown(LEAD) == {}
     assert FieldChecker(()).nearest("mx_City") is None
+
+
+def test_what_only_letter_case_tells_from_a_field() -> None:
+    """Is told apart from what the account does not have; by what LeadSquared matches is known without it."""
+    lead = {"emailaddress": "b@example.com", "MX_CITY": "Pune", "mx_Ctiy": "Pune", "mx_city": None}
+    misspelt = ACCOUNT.misspelt(lead)
+    assert [(flaw.attribute, flaw.suggestion) for flaw in misspelt] == [
+        ("emailaddress", "EmailAddress"),
+        ("MX_CITY", "mx_City"),
+    ]
+    assert set(misspelt) < set(ACCOUNT.check(lead, partial=True))
+    small = checker(entry("mx_A", "Text"))
+    names = {"prospectid": "ProspectID", "ProspectId": "ProspectID", "phone": "Phone", "searchBy": "SearchBy"}
+    assert [flaw.suggestion for flaw in small.misspelt(names)] == [*names.values()]
+    assert ACCOUNT.misspelt(LEAD) == small.misspelt({"mx_B": 1}) == ()
 
 
 class Key(enum.StrEnum):
     CITY = "mx_City"
     BUDGET = "mx_Budget"
+    WRONG = "mx_Citty"
+
+
+class OldKey(str, enum.Enum):  # noqa: UP042 - its str() is not its value
     WRONG = "mx_Citty"
 
 
@@ -486,6 +522,8 @@ def test_names_may_be_enums() -> None:
         ("mx_Citty", Problem.UNKNOWN),
     ]
     assert ACCOUNT.check(lead, partial=True)[1].suggestion == "mx_City"
+    twice = {**lead, OldKey.WRONG: "x"}
+    assert ACCOUNT.unknown(twice) == dict.fromkeys((Key.WRONG, OldKey.WRONG), "mx_Citty")
 
 
 @pytest.mark.parametrize(
@@ -619,6 +657,7 @@ def test_no_message_holds_a_value() -> None:
     assert {flaw.problem for flaw in flaws} == {*Problem} - {Problem.MISSING}
     assert SECRET not in repr(flaws)
     assert f"attribute {len(lead)}" in {flaw.attribute for flaw in flaws}
+    assert [*ACCOUNT.unknown(lead).values()] == ["mx_Nothing_Like_It", "mx_Ctiy", f"attribute {len(lead)}"]
 
 
 def test_a_display_name_as_a_key_has_its_suggestion() -> None:

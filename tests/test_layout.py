@@ -19,7 +19,8 @@ LAYERS = [
     {"models"},
     {"errors"},  # one of them carries a status
     {"config", "lead", "operations"},
-    {"submissions", "fields", "phones"},
+    {"details", "submissions", "fields", "phones"},
+    {"encoding"},
     {"sending"},
     {"batch", "tracking"},
     {"resources"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
@@ -11,14 +12,19 @@ import httpx
 import pytest
 
 from leadsquared_async import (
+    ClientClosed,
     ConfigurationError,
+    DeadlineExceeded,
     InvalidLead,
+    KeyReused,
     LeadSquared,
     Outbox,
     Problem,
+    RetryPolicy,
     ServerError,
     submissions,
 )
+from leadsquared_async.client import parts_of
 from leadsquared_async.sandbox import Account, Books, Faults
 from tests import virtual
 from tests.clients import KEYS, answering, virtual_client
@@ -266,7 +272,7 @@ def test_every_operation_with_a_lead_is_checked() -> None:
 
 def test_fields_that_cannot_be_had_block_no_capture(caplog: pytest.LogCaptureFixture) -> None:
     """A sync host that is down: leads go unchecked at once after the first, which one line says; a minute
-    later it is asked again."""
+    later it is asked again, and still no lead waits."""
     caplog.set_level(logging.WARNING, "leadsquared_async")
     answers = Answers(503, 503, 503, FIELDS)
 
@@ -281,6 +287,10 @@ def test_fields_that_cannot_be_had_block_no_capture(caplog: pytest.LogCaptureFix
             assert clock() - began < 0.01
             assert len(answers.bodies) == 11
             await asyncio.sleep(61)
+            began = clock()
+            await lsq.leads.capture(BAD)
+            assert clock() - began < 0.01
+            await asyncio.sleep(1)
             with pytest.raises(InvalidLead):
                 await lsq.leads.capture(BAD)
 
@@ -302,6 +312,82 @@ def test_a_slow_answer_holds_up_the_first_leads_for_seconds_only() -> None:
             with pytest.raises(InvalidLead):
                 await lsq.leads.capture(BAD)
             assert answers.asked == 1
+
+    virtual.run(use)
+
+
+def test_a_host_that_hangs_holds_up_the_first_leads_only() -> None:
+    """However many there are, and however long it hangs: all of them wait for the same seconds."""
+
+    async def use(lsq: LeadSquared, books: Books) -> None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        async with lsq.bulk.create_or_update([GOOD] * 25) as results:
+            assert [result.error async for result in results] == [None] * 25
+        assert clock() - began == pytest.approx(5.0, abs=0.1)
+        for _ in range(40):
+            began = clock()
+            await lsq.leads.capture(GOOD)
+            assert clock() - began < 0.1
+            await asyncio.sleep(7)
+        assert asked(books) > 3
+
+    faults = Faults(latency=0.04, probabilities={"hang": 1.0}, operations=("fields",))
+    play(use, {"validate": "strict"}, faults=faults)
+
+
+def test_a_call_keeps_half_of_its_time_for_being_sent() -> None:
+    """A lead waits no longer than that; one with more time waits as long as all."""
+
+    async def use() -> None:
+        async with client_of(Answers(1000.0), validate="strict") as lsq:
+            clock, door = asyncio.get_running_loop().time, parts_of(lsq).door
+
+            async def waited(within: float | None) -> float:
+                began = clock()
+                await door.admit(submissions.capture_lead(BAD), within=within)
+                return clock() - began
+
+            waits = await asyncio.gather(waited(2.0), waited(600.0), waited(None))
+            assert waits == pytest.approx([1.0, 5.0, 5.0])
+            assert await waited(2.0) == 0
+
+    virtual.run(use)
+
+
+def test_the_wait_for_fields_counts_against_the_deadline() -> None:
+    """A form has its answer in time, whatever both hosts do."""
+
+    async def use(lsq: LeadSquared, books: Books) -> None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        await lsq.leads.capture(GOOD, deadline=1.0)
+        assert clock() - began == pytest.approx(0.5, abs=0.1)
+        books.faults = Faults(probabilities={"hang": 1.0})
+        for attempt in (
+            lsq.leads.capture(GOOD, deadline=2.0),
+            lsq.with_options(deadline=2.0).leads.capture(GOOD),
+        ):
+            began = clock()
+            with pytest.raises(DeadlineExceeded):
+                await attempt
+            assert clock() - began == pytest.approx(2.0, abs=0.1)
+
+    faults = Faults(latency=0.04, probabilities={"hang": 1.0}, operations=("fields",))
+    play(use, {"validate": "strict", "retry": RetryPolicy(attempts=1)}, faults=faults)
+
+
+def test_closing_does_not_wait_for_fields_that_nobody_waits_for() -> None:
+    """A read changes nothing: it gets no grace."""
+
+    async def use() -> None:
+        faults = Faults(latency=0.04, probabilities={"hang": 1.0}, operations=("fields",))
+        lsq, _ = virtual_client(Account(faults=faults), validate="strict")
+        clock = asyncio.get_running_loop().time
+        async with lsq:
+            await lsq.leads.capture(GOOD, deadline=1.0)
+            began = clock()
+        assert clock() - began < 0.1
 
     virtual.run(use)
 
@@ -353,7 +439,7 @@ def test_more_than_a_megabyte_of_fields_is_read() -> None:
     many = [{"SchemaName": f"mx_{n}", "DataType": "Select", "Options": options} for n in range(20)]
 
     async def use() -> None:
-        async with client_of(Answers(many)) as lsq:
+        async with client_of(Answers([*FIELDS, *many])) as lsq:
             assert len((await lsq.fields.get("mx_7")).options) == 5000
 
     virtual.run(use)
@@ -370,6 +456,59 @@ def test_closing_ends_a_question_that_is_under_way() -> None:
         assert not [task for task in asyncio.all_tasks() if "fields" in task.get_name()]
 
     virtual.run(use)
+
+
+@pytest.mark.parametrize("asked_for", ["list", "get", "check", "require", "verify"])
+def test_who_asks_while_the_client_is_closed_hears_that(asked_for: str) -> None:
+    """Nobody has cancelled the task that waits; one that is cancelled is."""
+
+    async def use() -> None:
+        lsq, _ = virtual_client(
+            Account(faults=Faults(latency=0.04, probabilities={"hang": 1.0}, operations=("fields",)))
+        )
+
+        async def ask() -> None:
+            asks: dict[str, Callable[[], Awaitable[Any]]] = {
+                "list": lsq.fields.list,
+                "get": lambda: lsq.fields.get("FirstName"),
+                "check": lambda: lsq.fields.check(GOOD),
+                "require": lambda: lsq.fields.require("FirstName"),
+                "verify": lambda: lsq.verify(fields=["FirstName"]),
+            }
+            await asks[asked_for]()
+
+        async with lsq:
+            waiting, cancelled = asyncio.create_task(ask()), asyncio.create_task(ask())
+            await asyncio.sleep(1)
+            cancelled.cancel()
+        with pytest.raises(ClientClosed):
+            await waiting
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+
+    virtual.run(use)
+
+
+async def test_a_client_that_is_not_open_asks_nothing(
+    tmp_path: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever sends hears that, and later leads wait all the same; an outbox takes leads even after it."""
+    answers = Answers(0.1)
+    lsq = client_of(answers, validate="strict", fields_ttl=0.2)
+    outbox = Outbox(tmp_path / "leads.db", lsq)
+    with pytest.raises(ClientClosed):
+        await lsq.leads.capture(BAD)
+    async with lsq:
+        await outbox.open()
+        with pytest.raises(InvalidLead):
+            await lsq.leads.capture(BAD)
+    await asyncio.sleep(0.3)
+    with pytest.raises(InvalidLead):
+        await outbox.put(BAD)
+    assert (await outbox.put(GOOD)).is_new
+    await outbox.aclose()
+    assert answers.asked == 1
+    assert not [record for record in caplog.records if "without a check" in record.message]
 
 
 def test_a_check_needs_the_synchronous_host() -> None:
@@ -401,6 +540,28 @@ def test_normalize_runs_before_everything_else(tmp_path: Any) -> None:
     play_machine(tmp_path, put)
 
 
+def test_what_was_normalised_once_is_not_normalised_again(tmp_path: Any) -> None:
+    """A row that is requeued has been through it; a new lead for it has not."""
+
+    def rename(lead: Mapping[str, Any]) -> dict[str, Any]:
+        return {"EmailAddress": lead["mail"], **{name: lead[name] for name in lead if name != "mail"}}
+
+    async def mend(machine: Machine) -> None:
+        async with machine.process({"normalize": rename}) as outbox:
+            for number in range(2):
+                await outbox.put({"mail": f"p{number}@example.com", "mx_Foo": "x"})
+            await outbox.drained()
+            first, second = await items(outbox, "rejected")
+            await outbox.requeue(first, drop=["mx_Foo"])
+            await outbox.requeue(second, lead={"mail": "new@example.com"})
+            await outbox.drained()
+            assert await by_state(outbox) == {"confirmed": 2}
+        mails = {known.attributes["EmailAddress"] for known in machine.books.leads.values()}
+        assert mails == {"p0@example.com", "new@example.com"}
+
+    play_machine(tmp_path, mend, attributes=("EmailAddress",))
+
+
 @pytest.mark.parametrize("bad", ["raises", "returns nothing"])
 def test_a_normalize_that_fails_is_told_without_the_lead(bad: str) -> None:
     """The lead is refused and named nowhere; others go."""
@@ -422,6 +583,128 @@ def test_a_normalize_that_fails_is_told_without_the_lead(bad: str) -> None:
             client_of(Answers(FIELDS), normalize="upper")
 
     virtual.run(use)
+
+
+class Name(str, enum.Enum):  # noqa: UP042 - as the docstring says
+    """As code of before Python 3.11 has them: their `str` is not their value."""
+
+    FIRST = "FirstName"
+    EMAIL = "EmailAddress"
+    CITY = " mx_Ctiy "
+
+
+def test_what_is_dropped_is_not_sent_whatever_its_key_is() -> None:
+    """An enum's name is its value; a key that may be somebody's is not shown."""
+    answers = Answers(FIELDS)
+
+    async def use() -> None:
+        async with client_of(answers, validate="drop") as lsq:
+            lead = {Name.FIRST: "Bret", Name.CITY: "Pune", "bret.lee@example.com": "EmailAddress"}
+            receipt = await lsq.leads.capture({**lead, Name.EMAIL: "b@example.com"})
+            assert receipt.dropped == ("mx_Ctiy", "attribute 3")
+
+    virtual.run(use)
+    (body,) = answers.bodies
+    assert body == (
+        '[{"Attribute":"FirstName","Value":"Bret"},{"Attribute":"EmailAddress","Value":"b@example.com"}]'
+    )
+
+
+@pytest.mark.parametrize("mode", ["strict", "drop"])
+def test_a_name_in_other_letter_case_is_never_dropped(mode: str) -> None:
+    """The account has the field, and without it the lead would be nobody's."""
+    answers = Answers(FIELDS)
+
+    async def use() -> None:
+        async with client_of(answers, validate=mode) as lsq:
+            for name, meant in {
+                "emailaddress": "EmailAddress",
+                "phone": "Phone",
+                "mx_city": "mx_City",
+            }.items():
+                lead = {"FirstName": "Bret", "LastName": "Lee", "mx_Plan": "Gold", name: "bret@example.com"}
+                with pytest.raises(InvalidLead, match=f"did you mean {meant}") as caught:
+                    await lsq.leads.capture(lead, reference="form-1")
+                assert (caught.value.attribute, caught.value.reference) == (name, "form-1")
+
+    virtual.run(use)
+    assert not answers.bodies
+
+
+@pytest.mark.parametrize("mode", ["strict", "drop"])
+def test_an_answer_that_is_no_account_stops_and_drops_nothing(
+    mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every account has an e-mail address or a phone among its fields; who asks hears what is wrong."""
+    answers = Answers([{"SchemaName": "FirstName"}])
+
+    async def use() -> None:
+        async with client_of(answers, validate=mode) as lsq:
+            assert (await lsq.leads.capture(BAD)).dropped == ()
+            with pytest.raises(ServerError, match="neither EmailAddress nor Phone"):
+                await lsq.fields.list()
+
+    virtual.run(use)
+    assert "mx_Ctiy" in answers.bodies[0]
+    assert sum("without a check" in record.message for record in caplog.records) == 1
+
+
+def test_leads_that_may_be_there_are_not_asked_for_mandatory_fields() -> None:
+    """Those of updates, of activities and opportunities, and those that say by what they are looked for."""
+    answers = Answers(FIELDS)
+    known = "11111111-0000-4000-8000-000000000000"
+    email = {"EmailAddress": "b@example.com"}
+
+    async def use() -> None:
+        async with client_of(answers, validate="strict") as lsq:
+            capture = lsq.leads.capture
+            for act in (
+                lsq.leads.update(known, {"mx_City": "Pune"}),
+                lsq.opportunities.capture(email, search_by="EmailAddress", event_code=1),
+                lsq.activities.create_with_lead(email, search_by="EmailAddress", event=1),
+                capture({"ProspectID": known, "mx_City": "Pune"}, search_by="ProspectId"),
+                capture({"ProspectID": known, "mx_City": "Pune"}),
+                capture(email, search_by="EmailAddress"),
+                capture({**email, "SearchBy": "EmailAddress"}),
+            ):
+                await act
+            async with lsq.bulk.create_or_update([email], search_by="EmailAddress") as results:
+                assert not [result async for result in results if isinstance(result.error, InvalidLead)]
+            with pytest.raises(InvalidLead, match="LastName: mandatory"):
+                await capture(email)
+
+    virtual.run(use)
+    assert len(answers.bodies) == 8
+
+
+@pytest.mark.parametrize("of", ["lead", "lead and activity", "bulk"])
+def test_a_key_knows_its_lead_whatever_was_dropped_of_it(tmp_path: Any, of: str) -> None:
+    """Put while the fields cannot be had, and again when they can; another lead is still another."""
+
+    def submission(lead: Mapping[str, Any]) -> submissions.Submission:
+        if of == "lead":
+            return submissions.capture_lead(lead)
+        if of == "bulk":
+            return submissions.bulk_lead(lead)
+        return submissions.create_lead_and_activity(lead, search_by="EmailAddress", event=1)
+
+    async def put(machine: Machine) -> None:
+        machine.books.faults = Faults(latency=0.04, probabilities={"503": 1.0}, operations=("fields",))
+        async with machine.process() as outbox:
+            assert (await outbox.put(submission(BAD), key="form-1")).dropped == ()
+        machine.books.faults = Faults(latency=0.04)
+        async with machine.process() as outbox:
+            again = await outbox.put(submission({**BAD, "E-mail": "x", "mx_Tags": ["x"]}), key="form-1")
+            assert (again.is_new, again.dropped) == (False, ("mx_Ctiy", "attribute 5", "mx_Tags"))
+            with pytest.raises(KeyReused):
+                await outbox.put(submission({**BAD, "mx_Ctiy": "Delhi"}), key="form-1")
+            assert (await outbox.put(submission(BAD), key="form-2")).is_new
+        machine.books.faults = Faults(latency=0.04, probabilities={"503": 1.0}, operations=("fields",))
+        async with machine.process() as outbox:
+            assert not (await outbox.put(submission(BAD), key="form-2")).is_new
+
+    options = {"validate": "drop", "sync_host": "https://sandbox.invalid"}
+    play_machine(tmp_path, put, options=options, attributes="account")
 
 
 def thousand(count: int = 1000, bad: int = 500) -> list[dict[str, str]]:

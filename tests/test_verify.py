@@ -28,7 +28,8 @@ USER = {
     "EmailAddress": "planted@example.com",
     "LSQCommonServiceURLs": {"api": "api-in21.leadsquared.com", "app": "in21.leadsquared.com"},
 }
-FIELDS = [{"SchemaName": "mx_City", "DisplayName": "City", "DataType": "Text"}]
+EMAIL = {"SchemaName": "EmailAddress", "DisplayName": "Email", "DataType": "Email"}
+FIELDS = [{"SchemaName": "mx_City", "DisplayName": "City", "DataType": "Text"}, EMAIL]
 PATHS = {
     "/lead/capture/metrics": METRICS,
     "/v2/Authentication.svc/UserByAccessKey.Get": USER,
@@ -88,7 +89,11 @@ async def test_without_fields_none_are_asked_for() -> None:
             ConfigurationError,
             'region="us11"',
         ),
-        ({"fields": [{"SchemaName": "mx_Cty"}]}, ConfigurationError, r"mx_City \(did you mean mx_Cty\?\)"),
+        (
+            {"fields": [EMAIL, {"SchemaName": "mx_Cty"}]},
+            ConfigurationError,
+            r"mx_City \(did you mean mx_Cty\?\)",
+        ),
     ],
 )
 async def test_the_accounts_fault_is_raised(answers: Any, error: type[Exception], words: str) -> None:
@@ -110,6 +115,21 @@ async def test_a_server_that_does_not_answer_stands_in_the_report(name: str) -> 
     assert not report.succeeded
     assert [check.verdict for check in report.checks].count(Verdict.UNKNOWN) == 1
     assert "503" in str(report)
+
+
+async def test_one_string_is_not_taken_for_its_letters() -> None:
+    """Names are a list; a name alone is refused before anything is asked."""
+    async with client_of() as lsq:
+        with pytest.raises(ConfigurationError, match=r"fields has to be a list .* not one string"):
+            await lsq.verify(fields="mx_City")
+
+
+async def test_a_list_without_the_fields_of_every_account_says_nothing() -> None:
+    """It is not the account's: that a field is not in it is nobody's fault."""
+    async with client_of(fields=[{"SchemaName": "FirstName"}]) as lsq:
+        report = await lsq.verify(fields=["mx_City"])
+    assert report.checks[-1].verdict is Verdict.UNKNOWN
+    assert "neither EmailAddress nor Phone" in report.checks[-1].detail
 
 
 async def test_metrics_at_another_path_are_no_fault_of_the_keys() -> None:

@@ -7,7 +7,7 @@ any message.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, StrEnum
@@ -47,7 +47,7 @@ class Flaw:
         attribute: its schema name; "attribute 3" if its name is not fit to be shown.
         problem: what is wrong with it.
         message: that in a sentence, with what to do; holds no value of the lead.
-        suggestion: of an UNKNOWN attribute, the field that was probably meant.
+        suggestion: of an UNKNOWN attribute, what was probably meant: a field, or SearchBy.
     """
 
     attribute: str
@@ -62,7 +62,7 @@ class FieldChecker:
     What is checked of a value, by the field's data type: Text, Website, Email and Phone their length, Email
     that it is one address, Date and Time that they are written YYYY-MM-DD HH:MM:SS or YYYY-MM-DD, Number
     that it is a decimal number, Boolean that it is true or false, Select that it is one of the options,
-    spelt alike. Any other type, and what `encode` refuses anyway, is not checked.
+    spelt alike but for blanks around it. Any other type, and what `encode` refuses anyway, is not checked.
 
     Not confirmed by any page of LeadSquared's: that several options of one field are joined with ";" (taken
     so where AllowMultiple or the render type speaks of several), that the limit of a phone number counts its
@@ -80,6 +80,7 @@ class FieldChecker:
         self._rules.pop(SEARCH_BY, None)
         self._mandatory = tuple(name for name, field in by_name.items() if _is_required(field))
         self._index = Index(by_name.values())
+        self._by_case = {name.casefold(): name for name in (*IDENTIFIERS, SEARCH_BY, *by_name)}
 
     @property
     def fields(self) -> Mapping[str, LeadField]:
@@ -94,7 +95,8 @@ class FieldChecker:
 
         Args:
             lead: a mapping from schema name to value, as `leads.capture` takes it.
-            partial: whether it changes a lead that is there: then nothing is missing.
+            partial: whether it changes a lead that is there: then nothing is missing. A lead with SearchBy or
+                a ProspectID may be there, and lacks nothing either.
         """
         flaws: list[Flaw] = []
         given: set[str] = set()
@@ -104,7 +106,9 @@ class FieldChecker:
                 continue
             name = key if key in rules else _name(key)
             if name not in rules:
-                if self._fields and name not in _NO_FIELD:
+                if name == SEARCH_BY:
+                    partial = True
+                elif self._fields and name not in _NO_FIELD:
                     flaws.append(self._unknown_flaw(name, position))
                 continue
             text = value if type(value) is str else _spelt(value, name)
@@ -118,7 +122,7 @@ class FieldChecker:
             if problem is not None:
                 field = self._fields[name]
                 flaws.append(Flaw(field.schema_name, problem, _message(field, problem)))
-        if not partial:
+        if not partial and "ProspectID" not in given:
             flaws += [
                 Flaw(name, Problem.MISSING, _message(self._fields[name], Problem.MISSING))
                 for name in self._mandatory
@@ -126,12 +130,17 @@ class FieldChecker:
             ]
         return tuple(flaws)
 
-    def unknown(self, lead: Mapping[str, Any]) -> tuple[str, ...]:
-        """The names in a lead that are no field of the account, as the lead spells them."""
-        if not self._fields:
-            return ()
-        names = (_name(key) for key, value in lead.items() if value is not None)
-        return tuple(name for name in names if name not in self._rules and name not in _NO_FIELD)
+    def unknown(self, lead: Mapping[str, Any]) -> dict[str, str]:
+        """What in a lead is no field of the account: its key in the lead, and its name as it may be shown."""
+        return {key: _label(name, position) for position, key, name in self._unknown(lead)}
+
+    def misspelt(self, lead: Mapping[str, Any]) -> tuple[Flaw, ...]:
+        """The flaws of those that only the case of their letters tells from a field of the account."""
+        return tuple(
+            self._unknown_flaw(name, position)
+            for position, _, name in self._unknown(lead)
+            if name.casefold() in self._by_case
+        )
 
     def nearest(self, name: str) -> str | None:
         """The schema name that was probably meant; None if none is near.
@@ -141,10 +150,18 @@ class FieldChecker:
         """
         return self._index.nearest(name)
 
+    def _unknown(self, lead: Mapping[str, Any]) -> Iterator[tuple[int, str, str]]:
+        """Position, key and name of what is no field of the account; nothing without any fields."""
+        if not self._fields:
+            return
+        for position, (key, value) in enumerate(lead.items(), start=1):
+            name = _name(key)
+            if value is not None and name not in self._rules and name not in _NO_FIELD:
+                yield position, key, name
+
     def _unknown_flaw(self, name: str, position: int) -> Flaw:
-        suggestion = self._index.nearest(name)
-        is_schema_name = name.isascii() and name.isidentifier() and len(name) <= 100
-        attribute = name if is_schema_name else f"attribute {position}"
+        suggestion = self._by_case.get(name.casefold()) or self._index.nearest(name)
+        attribute = _label(name, position)
         way_out = (
             f"did you mean {_shown(suggestion)}?"
             if suggestion
@@ -206,11 +223,10 @@ def _select(field: LeadField) -> _Rule | None:
     shown_as = field.render_type.lower()
     if not field.options or any(word in shown_as for word in ("other", "combo", "large")):
         return None
+    options = frozenset(option.strip() for option in field.options)
     if not (field.allow_multiple or _shows_several(field)):
-        return partial(_option, frozenset(field.options))
-    if any(";" in option for option in field.options):
-        return None
-    return partial(_several_options, frozenset(option.strip() for option in field.options))
+        return partial(_option, options)
+    return None if any(";" in option for option in options) else partial(_several_options, options)
 
 
 def _shows_several(field: LeadField) -> bool:
@@ -229,13 +245,14 @@ def _phone(limit: int, text: str) -> Problem | None:
 
 
 def _email(limit: int | None, text: str) -> Problem | None:
+    text = text.strip()
     if not _EMAIL.fullmatch(text):
         return Problem.NOT_AN_EMAIL
     return Problem.TOO_LONG if limit is not None and len(text) > limit else None
 
 
 def _option(options: frozenset[str], text: str) -> Problem | None:
-    return None if text in options else Problem.NO_OPTION
+    return None if text.strip() in options else Problem.NO_OPTION
 
 
 def _several_options(options: frozenset[str], text: str) -> Problem | None:
@@ -298,6 +315,11 @@ def _shown(text: str) -> str:
     """The account's own words on one line, at most 60 characters of them."""
     line = "".join(char for char in " ".join(text.split()) if char.isprintable())
     return line if len(line) <= 60 else f"{line[:60]}…"
+
+
+def _label(name: str, position: int) -> str:
+    """The name of an attribute if it looks like a schema name: any other may be somebody's."""
+    return name if name.isascii() and name.isidentifier() and len(name) <= 100 else f"attribute {position}"
 
 
 def _name(key: object) -> str:

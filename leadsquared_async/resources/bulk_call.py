@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
+from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import (
     APIError,
     AuthenticationFailed,
@@ -33,7 +34,6 @@ from leadsquared_async.sending.replies import Expect
 from leadsquared_async.sending.sealing import sealed
 from leadsquared_async.sending.session import Sender
 from leadsquared_async.sending.wording import masked
-from leadsquared_async.submissions import EncodedSubmission
 
 if TYPE_CHECKING:
     from leadsquared_async.sending.pipeline import BeforeSend, Sent

@@ -6,13 +6,14 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from leadsquared_async.encoding import EncodedSubmission, encoded
 from leadsquared_async.errors import InvalidLead
-from leadsquared_async.submissions import EncodedSubmission, Submission, encoded
+from leadsquared_async.submissions import Submission
 
 __all__ = ["Door", "Normalize"]
 
 Normalize = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-Validate = Callable[[Submission], Awaitable[tuple[Submission, tuple[str, ...]]]]
+Validate = Callable[[Submission, float | None], Awaitable[tuple[Submission, tuple[str, ...]]]]
 
 
 class Door:
@@ -20,16 +21,23 @@ class Door:
 
     Args:
         normalize: the caller's own change to every lead; None for none.
-        validate: checks a submission against the account's lead fields, and returns it with the names of the
-            attributes that it left out; None for no check.
+        validate: checks a submission, of a call that may take so many seconds, against the account's lead
+            fields, and returns it with the names of the attributes that it left out; None for no check.
     """
 
     def __init__(self, normalize: Normalize | None = None, validate: Validate | None = None) -> None:
         self._normalize = normalize
         self._validate = validate
 
-    async def admit(self, submission: Submission) -> EncodedSubmission:
+    async def admit(
+        self, submission: Submission, *, within: float | None = None, is_new: bool = True
+    ) -> EncodedSubmission:
         """Check a submission, and make it ready to be sent or kept.
+
+        Args:
+            submission: what is to be sent.
+            within: seconds that the whole call may take, from now on; None for no bound.
+            is_new: whether its lead comes from the caller; one from an outbox was normalised before.
 
         Raises:
             InvalidLead: naming what cannot be sent.
@@ -39,12 +47,16 @@ class Door:
             raise InvalidLead(
                 f"a submission of leadsquared_async.submissions, not {type(submission).__name__}"
             )
-        if self._normalize is not None and submission.lead is not None:
+        if is_new and self._normalize is not None and submission.lead is not None:
             submission = dataclasses.replace(submission, lead=self._normalized(submission, self._normalize))
-        dropped: tuple[str, ...] = ()
-        if self._validate is not None and submission.lead is not None:
-            submission, dropped = await self._validate(submission)
-        return encoded(submission, dropped)
+        if self._validate is None or submission.lead is None:
+            return encoded(submission)
+        given = submission.lead
+        submission, dropped = await self._validate(submission, within)
+        if not dropped:
+            return encoded(submission)
+        kept = submission.lead or {}
+        return encoded(submission, dropped, [item for item in given.items() if item[0] not in kept])
 
     @staticmethod
     def _normalized(submission: Submission, normalize: Normalize) -> Mapping[str, Any]:

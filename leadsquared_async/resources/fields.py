@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import (
+    ClientClosed,
     ConfigurationError,
     Delivery,
     Fault,
@@ -40,11 +41,13 @@ LARGEST = 32 * 1024 * 1024
 WITHIN = 30.0
 """Seconds in which the fields are asked for."""
 FIRST_WAIT = 5.0
-"""Seconds for which a lead waits when no fields are known yet."""
+"""Seconds for which leads wait for the fields, from the first lead of all on."""
 TRY_AGAIN = 60.0
 """Seconds until fields that could not be had are asked for again on behalf of leads."""
 RETRY = RetryPolicy(attempts=3, within=WITHIN, cap=4.0)
 FLAWS_SHOWN = 5
+IN_EVERY_ACCOUNT = frozenset({"EmailAddress", "Phone"})
+"""An answer with none of them cannot be the list of an account's fields."""
 
 
 class FieldCache:
@@ -61,6 +64,7 @@ class FieldCache:
         self._checker: FieldChecker | None = None
         self._until = 0.0
         self._not_before = 0.0
+        self._patient_until: float | None = None
         self._question: asyncio.Task[FieldChecker] | None = None
 
     async def current(self) -> FieldChecker:
@@ -72,17 +76,32 @@ class FieldCache:
         self._sender.session.pipeline()  # raises here if it may not be used
         if self._checker is not None and self._now() < self._until:
             return self._checker
+        question = self._ask()
+        await asyncio.wait([question])  # others may wait for it too: it outlives a caller who is cancelled
+        if question.cancelled():
+            raise ClientClosed(
+                "fields.list: the client was closed before the answer came", operation="fields.list"
+            )
         try:
-            return await asyncio.shield(self._ask())
+            return question.result()
         except LeadSquaredError as error:
             # A copy each: an error that many raise would gather the tracebacks of all of them.
             raise copy.copy(error) from error.__cause__
 
-    async def at_hand(self) -> FieldChecker | None:
+    async def at_hand(self, within: float | None = None) -> FieldChecker | None:
         """The fields for a lead that is not to wait: stale ones rather than none, none rather than late.
 
-        Only the first leads of all wait for them, for some seconds at most.
+        Only the first leads of all wait for them, for some seconds at most. Once that was in vain no lead
+        waits again.
+
+        Args:
+            within: seconds that the lead's whole call may take: it waits for half of them at most, so that
+                there is time to send it.
         """
+        try:
+            self._sender.session.pipeline()
+        except ClientClosed:  # who sends hears of it, and an outbox takes leads all the same
+            return self._checker
         now = self._now()
         if self._checker is not None and now < self._until:
             return self._checker
@@ -90,7 +109,13 @@ class FieldCache:
             return self._checker
         question = self._ask()
         if self._checker is None:
-            await asyncio.wait([question], timeout=FIRST_WAIT)
+            if self._patient_until is None:
+                self._patient_until = now + FIRST_WAIT
+            patience = self._patient_until - now
+            if within is not None:
+                patience = min(patience, within / 2)
+            if patience > 0:
+                await asyncio.wait([question], timeout=patience)
         return self._checker
 
     async def aclose(self) -> None:
@@ -114,6 +139,7 @@ class FieldCache:
             self._checker = question.result()
             self._until = self._now() + self._ttl
             return
+        self._patient_until = self._now()
         if self._now() >= self._not_before:
             which = "with fields from before" if self._checker is not None else "without a check"
             logger.warning("leads go on %s: %s", which, _words(error), extra={"event": "no_fields"})
@@ -134,10 +160,11 @@ class FieldCache:
         sent = await self._sender.send(call)
         from leadsquared_async.fields import FieldChecker, read_fields  # noqa: PLC0415 - most never ask
 
-        fields = read_fields(sent.outcome.data)
-        if not fields:
+        fields = read_fields(sent.outcome.data) or ()
+        if IN_EVERY_ACCOUNT.isdisjoint(field.schema_name for field in fields):
+            what = "neither EmailAddress nor Phone, so it is not an account's list of" if fields else "no"
             raise ServerError(
-                "fields.list: the answer holds no lead fields",
+                f"fields.list: the answer holds {what} lead fields",
                 delivery=Delivery.UNKNOWN,
                 fault=Fault.SERVER,
                 attempts=sent.attempts,
@@ -164,24 +191,34 @@ class Validation:
         self._cache = cache
         self._mode = mode
 
-    async def __call__(self, submission: Submission) -> tuple[Submission, tuple[str, ...]]:
+    async def __call__(
+        self, submission: Submission, within: float | None = None
+    ) -> tuple[Submission, tuple[str, ...]]:
         """The submission, and the names of attributes that were left out of it.
 
+        Args:
+            submission: with a lead.
+            within: seconds that its whole call may take; None for no bound.
+
         Raises:
-            InvalidLead: it has a flaw, in the strict mode.
+            InvalidLead: it has a flaw, in the strict mode; a name with other letter case, in any.
         """
         lead = submission.lead
-        checker = await self._cache.at_hand()
+        checker = await self._cache.at_hand(within)
         if checker is None or not isinstance(lead, Mapping):  # what is no lead is refused when it is encoded
             return submission, ()
-        if self._mode == "drop":
-            if not (dropped := checker.unknown(lead)):
-                return submission, ()
-            kept = {name: value for name, value in lead.items() if str(name).strip() not in dropped}
-            return replace(submission, lead=kept), dropped
-        if flaws := checker.check(lead, partial=submission.operation.changes is not None):
+        if self._mode == "strict":
+            if flaws := checker.check(lead, partial=_may_be_there(submission)):
+                raise _refusal(flaws, submission)
+            return submission, ()
+        unknown = checker.unknown(lead)
+        if not unknown:
+            return submission, ()
+        # Without its "emailaddress" a lead would be another lead.
+        if flaws := checker.misspelt(lead):
             raise _refusal(flaws, submission)
-        return submission, ()
+        kept = {key: value for key, value in lead.items() if key not in unknown}
+        return replace(submission, lead=kept), tuple(unknown.values())
 
 
 class Fields:
@@ -216,7 +253,8 @@ class Fields:
 
         Args:
             lead: schema name to value, as for `leads.capture`.
-            partial: whether it changes a lead that is there: then nothing is missing.
+            partial: whether it changes a lead that is there: then nothing is missing. Nor is anything of a
+                lead with SearchBy or a ProspectID, which may be there.
 
         Raises:
             LeadSquaredError: the fields could not be had.
@@ -246,6 +284,16 @@ class Fields:
                 fault=Fault.ACCOUNT,
                 operation="fields.require",
             )
+
+
+def _may_be_there(submission: Submission) -> bool:
+    """Whether LeadSquared may have the lead, by what is asked of it; then it lacks nothing.
+
+    One that names what it is looked for by may be there. Without that it is taken for new, even with an
+    e-mail address: by that LeadSquared looks for every lead.
+    """
+    operation = submission.operation
+    return operation.changes is not None or operation.needs_search_by or submission.search_by is not None
 
 
 def _refusal(flaws: tuple[Flaw, ...], submission: Submission) -> InvalidLead:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from leadsquared_async.batch import CaptureResult, Held, Results, SubmissionResult
+from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ConfigurationError, Delivery, LeadSquaredError
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import Operation
@@ -14,7 +16,7 @@ from leadsquared_async.sending.bucket import Lane
 from leadsquared_async.sending.call import Call
 from leadsquared_async.sending.sealing import sealed
 from leadsquared_async.sending.session import Sender
-from leadsquared_async.submissions import EncodedSubmission, Submission
+from leadsquared_async.submissions import Submission
 
 if TYPE_CHECKING:
     from leadsquared_async.sending.pipeline import BeforeSend
@@ -37,7 +39,14 @@ async def submit(
         InvalidLead: naming what cannot be sent; nothing was.
         LeadSquaredError: it did not succeed; `delivery` says whether it may have arrived.
     """
-    return await send_encoded(sender, await door.admit(submission), lane, before_send)
+    sender.session.pipeline()  # raises here if it may not be used
+    clock = asyncio.get_running_loop().time
+    began, deadline = clock(), sender.settings.deadline
+    admitted = await door.admit(submission, within=deadline)
+    # A wait for the account's fields counts; what the check itself takes is not worth telling.
+    if deadline is not None and (gone := round(clock() - began, 2)):
+        sender = sender.until(max(0.001, deadline - gone))
+    return await send_encoded(sender, admitted, lane, before_send)
 
 
 @sealed
@@ -130,8 +139,9 @@ def submit_many(
 
 def unsent_error(name: str, error: LeadSquaredError) -> LeadSquaredError:
     """The error of an item that is not sent, since `error` met another and would meet it too."""
+    kind, meant = type(error).__name__, error.operation or name
     return type(error)(
-        f"{name}: not sent, since all would fail like one of them ({type(error).__name__})",
+        f"{name}: not sent, since all of {meant} would fail like one of them ({kind})",
         delivery=Delivery.NOT_SENT,
         fault=error.fault,
         operation=error.operation,

@@ -8,7 +8,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from leadsquared_async.config import REGIONS, Hosts
-from leadsquared_async.errors import ConfigurationError, Fault, LeadSquaredError, NotFound
+from leadsquared_async.errors import ClientClosed, ConfigurationError, Fault, LeadSquaredError, NotFound
 from leadsquared_async.models import field_of
 from leadsquared_async.operations import USER, Repeat
 from leadsquared_async.resources.fields import Fields
@@ -81,8 +81,13 @@ async def examine(sender: Sender, leads: Leads, fields: Fields, required: Collec
     """Look at everything, and raise nothing of it.
 
     Raises:
-        ClientClosed: the client is not open here.
+        ClientClosed: the client is not open here, or was closed meanwhile.
+        ConfigurationError: `required` is one string.
     """
+    if isinstance(required, str):
+        raise ConfigurationError(
+            'fields has to be a list of schema names, such as ["mx_City"], not one string', operation="verify"
+        )
     sender.session.pipeline()
     hosts = sender.session.options.hosts
     checks = [await _api_key(leads)]
@@ -172,6 +177,8 @@ async def _fields(fields: Fields, required: Collection[str]) -> Check:
 
 
 def _failed(name: str, error: LeadSquaredError) -> Check:
+    if isinstance(error, ClientClosed):
+        raise error  # by the caller's own program: that says nothing of the account
     verdict = Verdict.WRONG if error.fault is Fault.ACCOUNT else Verdict.UNKNOWN
     return Check(name, verdict, str(error), error)
 

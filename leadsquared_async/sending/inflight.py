@@ -36,6 +36,7 @@ class InFlight:
     def __init__(self) -> None:
         self.abandoned = 0
         self._tasks: set[asyncio.Task[Outcome]] = set()
+        self._unwanted: set[asyncio.Task[Outcome]] = set()
         self._breaking_off = False
 
     async def run(self, call: Call, exchange: Coroutine[Any, Any, Outcome], bucket: Bucket) -> Outcome:
@@ -43,20 +44,26 @@ class InFlight:
         task = asyncio.create_task(self._to_its_end(exchange), name=f"leadsquared_async {call.operation}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._unwanted.discard)
         # In a callback, since a task that is cancelled before its first step never gets to a `finally`.
         task.add_done_callback(partial(_give_back, exchange, bucket))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             self.abandoned += 1
+            if not call.writes:
+                self._unwanted.add(task)
             task.add_done_callback(partial(_tell_abandoned, call))
             raise
 
     async def aclose(self, grace: float) -> None:
-        """Wait up to `grace` seconds for what is under way, then break it off, as when this is cancelled."""
+        """Wait up to `grace` seconds for what is under way, then break it off, as when this is cancelled.
+
+        A read that nobody waits for gets no grace.
+        """
         try:
-            if self._tasks:
-                await asyncio.wait(self._tasks, timeout=grace)
+            if wanted := self._tasks - self._unwanted:
+                await asyncio.wait(wanted, timeout=grace)
         finally:
             self._breaking_off = True
             late = set(self._tasks)
