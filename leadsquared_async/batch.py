@@ -14,7 +14,16 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from leadsquared_async.errors import ClientClosed, ConfigurationError, Delivery, Fault, LeadSquaredError
+from leadsquared_async.errors import (
+    AuthenticationFailed,
+    ClientClosed,
+    ConfigurationError,
+    Delivery,
+    Fault,
+    Forbidden,
+    LeadSquaredError,
+    QuotaExceeded,
+)
 from leadsquared_async.models import Receipt, RequestStatus
 from leadsquared_async.submissions import Submission
 
@@ -146,6 +155,8 @@ class Results(Generic[R]):
     that fails does not stop the others; an error that is the account's fault does, since it would meet all:
     then the rest is not sent, and after the results of what was pulled the iteration raises that error. So it
     does with an error of the source. Leaving the block early cancels what is not sent and awaits what is.
+    Where submissions of several operations are sent, an error that is one operation's, such as a path that
+    does not exist, stops the rest of that operation only: their results say so, and nothing is raised.
 
     An item may have several results, such as a chunk of leads that share a call.
 
@@ -179,6 +190,7 @@ class Results(Generic[R]):
         self._results: deque[tuple[R, bool]] = deque()
         self._news = asyncio.Event()
         self._failure: BaseException | None = None
+        self._failed: dict[str, LeadSquaredError] = {}  # by operation, what all of it would meet
         self._puller: asyncio.Task[None] | None = None
         self._entered = 0.0
         self._is_left = False
@@ -254,8 +266,9 @@ class Results(Generic[R]):
             raise
 
     def _begin(self, held: Held[Any]) -> None:
-        if self._unsent is not None and isinstance(self._failure, LeadSquaredError):
-            self._add(self._unsent(held, self._failure))
+        error = self._failure if self._failure is not None else self._failed.get(_operation_of(held) or "")
+        if self._unsent is not None and isinstance(error, LeadSquaredError):
+            self._add(self._unsent(held, error))
             return
         task = asyncio.create_task(self._one(held), name=f"leadsquared_async {self._name} {held.index}")
         self._held[task] = held
@@ -263,11 +276,16 @@ class Results(Generic[R]):
 
     async def _one(self, held: Held[Any]) -> None:
         errors = [result.error for result in self._add(await self._work(held))]
+        operation = _operation_of(held)
         for error in errors:
-            if error is not None and _meets_all(error):
-                held.sent = True  # this one has its results
+            if error is None or not _meets_others(error):
+                continue
+            held.sent = True  # this one has its results
+            if operation is None or _meets_all(error):
                 self._stop(error)
-                return
+            else:
+                self._stop_operation(operation, error)
+            return
 
     def _add(self, outcome: R | Sequence[R]) -> Sequence[R]:
         """Keep the results of an item for whoever takes them; with the last of them there is room again."""
@@ -281,8 +299,19 @@ class Results(Generic[R]):
         if self._failure is not None:
             return
         self._break_off(error)
-        for task, held in self._held.items():
-            if self._unsent is not None and not held.sent:
+        self._cancel_unsent(error, self._held)
+
+    def _stop_operation(self, operation: str, error: LeadSquaredError) -> None:
+        """Send nothing more of one operation."""
+        self._failed[operation] = error
+        self._cancel_unsent(
+            error, [task for task, held in self._held.items() if _operation_of(held) == operation]
+        )
+
+    def _cancel_unsent(self, error: LeadSquaredError, tasks: Iterable[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            held = self._held[task]
+            if self._unsent is not None and not held.sent and held.stopped_by is None:
                 held.stopped_by = error
                 task.cancel()
 
@@ -342,8 +371,20 @@ def _tell(result: CaptureResult | SubmissionResult | BulkResult, name: str) -> N
     )
 
 
-def _meets_all(error: LeadSquaredError) -> bool:
+def _operation_of(held: Held[Any]) -> str | None:
+    """What it is submitted to, where that may be another operation than that of the others."""
+    return held.item.operation.name if isinstance(held.item, Submission) else None
+
+
+def _meets_others(error: LeadSquaredError) -> bool:
+    """Whether whatever else is submitted to the same operation would meet it too."""
     return error.fault is Fault.ACCOUNT or isinstance(error, ClientClosed)
+
+
+def _meets_all(error: LeadSquaredError) -> bool:
+    """Whether other operations would meet it, too: it is no fault of a path."""
+    of_the_account = AuthenticationFailed | ConfigurationError | Forbidden | QuotaExceeded
+    return isinstance(error, of_the_account | ClientClosed)
 
 
 def asynchronous(source: Iterable[S] | AsyncIterable[S]) -> AsyncIterable[S]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -15,12 +16,16 @@ from leadsquared_async import (
     ClientClosed,
     ConfigurationError,
     Delivery,
+    Forbidden,
     InvalidLead,
     Lane,
     LeadSquared,
+    NoSuchPath,
     QuotaExceeded,
     RateLimit,
     Rejected,
+    Submission,
+    submissions,
 )
 from leadsquared_async.batch import Held, Results
 from leadsquared_async.sandbox import Account, Books, Faults
@@ -275,6 +280,61 @@ def test_an_account_fault_stops_the_pulling(fault: str, kind: type[Exception]) -
         assert len(books.arrivals) == calls
 
     play(send, Faults(script=(*["ok"] * 40, *[fault] * 40)), {"rate_limit": RateLimit(4, per=0.5)})
+
+
+def test_a_path_that_does_not_exist_stops_its_own_operation_only() -> None:
+    """Call logs are refused until the first of them is, and then not sent; captures before, between and after
+    them all go. Where all are of one operation, it stops as for any fault of the account."""
+
+    def mixed() -> Iterator[Submission]:
+        for number in range(100):
+            yield submissions.capture_lead(lead(number))
+            yield submissions.log_call("key", {"SourceNumber": str(number)})
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        async with lsq.submit_many(mixed(), concurrency=8) as results:
+            done = [result async for result in results]
+        assert sorted(result.index for result in done) == list(range(200))
+        captures = [result for result in done if result.submission.operation.name == "leads.capture"]
+        calls = [result.error for result in done if result.submission.operation.name == "calls.log"]
+        assert all(result.receipt is not None for result in captures)
+        assert all(isinstance(error, NoSuchPath) for error in calls)
+        deliveries = [error.delivery for error in calls if error is not None]
+        assert set(deliveries) == {Delivery.NOT_SENT, Delivery.REJECTED}
+        assert deliveries.count(Delivery.NOT_SENT) >= 92
+        assert sum("not sent" in str(error) for error in calls) == deliveries.count(Delivery.NOT_SENT)
+
+    async def capture(lsq: LeadSquared, books: Books) -> None:
+        done = []
+        async with lsq.leads.capture_many(leads(100), concurrency=8) as results:
+            with pytest.raises(NoSuchPath):  # noqa: PT012
+                async for result in results:
+                    done.append(result)  # noqa: PERF401
+        assert 8 <= len(done) <= 16
+        assert all(result.error is not None for result in done)
+
+    play(send, options={"rate_limit": RateLimit(4, per=0.5)}, paths={"call-log": "/moved"})
+    play(capture, options={"rate_limit": RateLimit(4, per=0.5)}, paths={"capture": "/moved"})
+
+
+@pytest.mark.parametrize("fault", ["401", "403", "quota"])
+def test_what_is_the_accounts_stops_every_operation(fault: str) -> None:
+    """However many are mixed, none is pulled after it, and it is raised."""
+
+    def mixed() -> Iterator[Submission]:
+        for number in itertools.count():
+            yield submissions.capture_lead(lead(number))
+            yield submissions.log_call("key", {"SourceNumber": str(number)})
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        async with lsq.submit_many(mixed(), concurrency=8) as results:
+            with pytest.raises((AuthenticationFailed, Forbidden, QuotaExceeded)):
+                async for _ in results:
+                    pass
+        assert len(books.arrivals) <= 40 + 8
+
+    faults = Faults(script=(*["ok"] * 40, *[fault] * 40))
+    play(send, faults, {"rate_limit": RateLimit(4, per=0.5)})
 
 
 def test_credentials_that_cannot_be_had_are_told_once_for_each_lead() -> None:

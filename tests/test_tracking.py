@@ -218,6 +218,37 @@ def test_a_wait_that_saw_nothing_does_not_say_that_it_was_accepted() -> None:
     play(follow, processing_rate=NEVER)
 
 
+@pytest.mark.parametrize("others", [0, 3])
+def test_a_request_that_is_finished_is_waited_for_again_and_again(others: int) -> None:
+    """In the very moment in which the wait before was told, alone and beside others: each is served soon."""
+
+    async def wait_thrice(lsq: LeadSquared, books: Books) -> None:
+        ids = [await capture(lsq, Phone=str(number)) for number in range(1 + others)]
+        beside = [asyncio.create_task(lsq.leads.wait(request_id)) for request_id in ids[1:]]
+        clock = asyncio.get_running_loop().time
+        for _ in range(4):
+            began = clock()
+            assert (await lsq.leads.wait(ids[0], deadline=60)).succeeded
+            assert clock() - began < 2.0
+        assert all(status.succeeded for status in await asyncio.gather(*beside))
+
+    play(wait_thrice)
+
+
+def test_waits_one_after_the_other_are_served_as_the_first_was() -> None:
+    """What was found before slows down nobody who waits alone."""
+
+    async def wait_for_each(lsq: LeadSquared, books: Books) -> None:
+        ids = [await capture(lsq, Phone=str(number)) for number in range(6)]
+        clock = asyncio.get_running_loop().time
+        for request_id in ids:
+            began = clock()
+            await lsq.leads.wait(request_id)
+            assert clock() - began < 1.5
+
+    play(wait_for_each)
+
+
 def test_two_waits_for_one_request_share_their_calls() -> None:
     """The second costs nothing, white space around the id or not, and both get the status."""
 

@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from leadsquared_async.errors import ClientClosed, Delivery, Fault, LeadSquaredError
-from leadsquared_async.operations import BULK_MOST
+from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, BULK_MOST
 from leadsquared_async.outbox.holding import Holding
+from leadsquared_async.outbox.lanes import FILES, FORMS
 from leadsquared_async.outbox.ledger import Ledger
+from leadsquared_async.outbox.records import Claim
 from leadsquared_async.outbox.rows import (
     ATTEMPTS,
     LONGEST_PAUSE,
@@ -21,7 +23,7 @@ from leadsquared_async.outbox.rows import (
     reason_of,
     submission_of,
 )
-from leadsquared_async.outbox.store import BULK_FILES, BULK_FORMS, Claim, Store
+from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 from leadsquared_async.resources.bulk_call import RowOutcome, send_rows
 from leadsquared_async.sending.bucket import Lane
@@ -31,6 +33,8 @@ from leadsquared_async.sending.session import Sender
 __all__ = ["BulkDeliverer"]
 
 logger = logging.getLogger("leadsquared_async")
+
+_BULK = (BULK_CREATE_OR_UPDATE.name,)
 
 
 class BulkDeliverer:
@@ -72,7 +76,7 @@ class BulkDeliverer:
         self._parked: dict[int, float] = {}
         self._failures: Counter[int] = Counter()
         self._missing: Counter[int] = Counter()
-        self.holding = Holding("bulk lead")
+        self.holding = Holding("holding every bulk lead", "delivering every bulk lead again")
         self.calls: dict[asyncio.Task[None], list[Claim]] = {}
 
     @property
@@ -117,8 +121,8 @@ class BulkDeliverer:
         skipped = {*without, *(row.id for rows in self.calls.values() for row in rows)}
 
         def claim(store: Store) -> list[Claim]:
-            forms = store.claim(BULK_FORMS, most, skipped)
-            return forms + store.claim(BULK_FILES, most - len(forms), skipped)
+            forms = store.claim(FORMS, most, skipped, operations=_BULK)
+            return forms + store.claim(FILES, most - len(forms), skipped, operations=_BULK)
 
         return await self._writer.read(claim)
 
@@ -218,6 +222,11 @@ class BulkDeliverer:
             await self._ledger.confirmed(row, outcome.lead_id, outcome.created, outcome.attempts)
         elif error.fault is Fault.LEAD:
             await self._reject(row, error)
+        elif error.delivery is Delivery.REJECTED:  # the limit or the keys: it was not taken, and can be
+            if error.fault is not None:
+                self.holding.because_of(error, row.id)
+            self._failures[row.id] += 1
+            await self._try_again(row, error)
         elif self._missing[row.id] + 1 < ATTEMPTS and self._may_repeat(row):
             self._missing[row.id] += 1
             await self._try_again(row, error)

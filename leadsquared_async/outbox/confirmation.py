@@ -3,85 +3,82 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 
-from leadsquared_async.errors import (
-    ClientClosed,
-    Fault,
-    LeadSquaredError,
-    NoSuchPath,
-    NotFound,
-    OutboxError,
-)
-from leadsquared_async.operations import operation_named
-from leadsquared_async.outbox.holding import Holding
+from leadsquared_async.errors import ClientClosed, Fault, LeadSquaredError, NoSuchPath, NotFound, OutboxError
+from leadsquared_async.operations import OPERATIONS
+from leadsquared_async.outbox.holdings import Holdings
 from leadsquared_async.outbox.items import ItemState
 from leadsquared_async.outbox.ledger import Ledger
-from leadsquared_async.outbox.store import Claim, Store
+from leadsquared_async.outbox.records import Claim
+from leadsquared_async.outbox.status_paths import StatusPaths
+from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
-from leadsquared_async.tracking import Follower, Tracker, Trackers
+from leadsquared_async.tracking import GRACE, Follower, Trackers
 
 __all__ = ["Confirmer"]
-
-logger = logging.getLogger("leadsquared_async")
 
 FOLLOWED = 10_000
 """Rows followed at the same moment. LeadSquared may hold some back for hours; others go on beside them."""
 AT_ONCE = 500
 PATIENCE = 3600.0
-"""Seconds for which an id that LeadSquared does not know is asked for again."""
+"""Seconds for which an id that LeadSquared does not know is asked for again, at a path that is right."""
 LOOK_EVERY = 1.0
-LOST_PATH_PAUSE = 900.0
-"""Seconds until the status of an operation is asked for again whose path does not exist."""
+TRIED = 100
+"""Rows by which it is tried whether the outcomes of an operation can be asked for again."""
 
 
 class Confirmer:
     """Follows the accepted rows of an outbox.
 
+    Where the outcomes of an operation cannot be asked for, its rows stay accepted and nobody waits for them;
+    now and then it is tried again.
+
     Args:
         writer: the way to the file.
         ledger: notes what became of them.
-        holding: while everything is held nothing is asked for.
+        holdings: what may be asked for.
         trackers: ask.
     """
 
-    def __init__(
-        self,
-        writer: Writer,
-        ledger: Ledger,
-        holding: Holding,
-        trackers: Trackers,
-    ) -> None:
+    def __init__(self, writer: Writer, ledger: Ledger, holdings: Holdings, trackers: Trackers) -> None:
         self._writer = writer
         self._ledger = ledger
-        self._holding = holding
-        self._trackers = trackers
-        self._lost: dict[str, float] = {}
-        holding.on_hold = self._leave_all
+        self._holdings = holdings
+        holdings.on_hold = self._leave_held
+        self._paths = StatusPaths(writer, trackers)
         self._rows: dict[int, Claim] = {}
         self._followers: dict[int, Follower] = {}
         self._settled: list[tuple[int, Follower]] = []
         self._news = asyncio.Event()
         self._has_more = True
+        self._passed_by: list[int] = []
+        self._given_up: set[str] = set()
+        self._told: dict[str, str] | None = None
 
     def follow(self, row: Claim) -> None:
         """Follow a row that was accepted a moment ago."""
         if len(self._rows) >= FOLLOWED:
             self._has_more = True
-            return
-        row.content = None  # there may be thousands
-        self._rows[row.id] = row
-        if not self._holding.is_certain:
+        else:
+            row.content = None  # there may be thousands
+            self._rows[row.id] = row
             self._ask_for(row)
+        if self._holdings.following(row.operation).has_failed:
+            self._passed_by.append(row.id)
+            self._news.set()
 
     async def run(self) -> None:
         """Follow what is accepted, until cancelled or until the client is closed."""
         try:
             while True:
-                if self._has_more and len(self._rows) <= FOLLOWED // 2:
-                    await self._load()
+                with suppress(OutboxError):  # tried again in a second
+                    await self._mind_the_paths()
+                    if self._has_more and len(self._rows) <= FOLLOWED // 2:
+                        await self._load()
+                    await self._pass_by()
                 self._ask_for_all()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_EVERY):
@@ -97,6 +94,19 @@ class Confirmer:
         finally:
             self._leave_all()
 
+    async def _mind_the_paths(self) -> None:
+        """Go on with what is answered again, and tell other processes what is not."""
+        if self._told is None:
+            await self._paths.read()
+            self._told = await self._writer.read(lambda store: store.lost())
+        for operation in await self._paths.answered():
+            following = self._holdings.following(operation)
+            self._has_more |= following.reason is not None
+            following.end()
+        if (lost := self._holdings.lost) != self._told:
+            await self._writer.write(lambda store: store.set_lost(lost))
+            self._told = lost
+
     async def _load(self) -> None:
         """Take up what was accepted before."""
         after = 0
@@ -104,30 +114,56 @@ class Confirmer:
         while not self._has_more:
             try:
                 rows = await self._writer.read(
-                    partial(Store.in_state, state=ItemState.ACCEPTED, most=AT_ONCE, after=after)
+                    partial(
+                        Store.in_state,
+                        state=ItemState.ACCEPTED,
+                        most=AT_ONCE,
+                        after=after,
+                        without=self._holdings.unfollowed,
+                    )
                 )
             except OutboxError:
                 self._has_more = True
                 return
             for row in rows:
-                if row.id not in self._rows:
+                if row.id not in self._rows and row.operation in OPERATIONS:
                     self.follow(row)
             if len(rows) < AT_ONCE:
                 return
             after = rows[-1].id
 
+    async def _pass_by(self) -> None:
+        """Let nobody wait for rows that are not followed."""
+        while self._given_up:
+            operation = next(iter(self._given_up))
+            rows = await self._writer.read(partial(Store.waited_for, operation=operation, most=AT_ONCE))
+            if not rows:
+                self._given_up.discard(operation)
+            self._passed_by += rows
+            await self._write_passed_by()
+        await self._write_passed_by()
+
+    async def _write_passed_by(self) -> None:
+        if self._passed_by:
+            rows = tuple(self._passed_by)
+            await self._writer.write(lambda store: store.pass_by(rows))
+            del self._passed_by[: len(rows)]
+            self._ledger.changed.set()
+
     def _ask_for_all(self) -> None:
-        if not self._holding.is_certain and len(self._followers) < len(self._rows):
+        if len(self._followers) < len(self._rows):
             for row in self._rows.values():
                 self._ask_for(row)
+        if unfollowed := self._holdings.unfollowed:
+            for operation in unfollowed.keys() - {row.operation for row in self._rows.values()}:
+                self._holdings.following(operation).end_untried()  # there is none to try with
 
     def _ask_for(self, row: Claim) -> None:
-        if row.id in self._followers:
+        if row.id in self._followers or not self._holdings.may_follow(row.operation):
             return
         assert row.request_id is not None
-        if self._lost.get(row.operation, 0.0) > asyncio.get_running_loop().time():
-            return
-        follower = self._tracker_of(row).follow(row.request_id, patience=PATIENCE)
+        patience = PATIENCE if self._paths.is_known(row.operation) else GRACE
+        follower = self._paths.tracker(row.operation).follow(row.request_id, patience=patience)
         self._followers[row.id] = follower
         follower.outcome.add_done_callback(lambda _: self._is_settled(row.id, follower))
 
@@ -147,31 +183,45 @@ class Confirmer:
                 await self._ledger.confirmed(row, status.lead_id, status.created)
             else:
                 await self._ledger.rejected(row, status.reason or status.raw_state)
-        elif isinstance(error, ClientClosed):
+        elif isinstance(error, ClientClosed) or not isinstance(error, LeadSquaredError):
             raise error
-        elif isinstance(error, NoSuchPath):
-            self._leave_out(row.operation, error)
-            return  # it stays accepted
-        elif isinstance(error, NotFound) or getattr(error, "fault", None) is Fault.LEAD:
+        elif self._is_of_the_row(error):
+            if isinstance(error, NotFound) and follower.patience < PATIENCE:
+                if not self._paths.is_known(row.operation):
+                    self._give_up(row.operation, error)
+                return  # by now the path is known to be right: there is more patience with it
             await self._ledger.unknown(row, f"it was accepted, but {error}")
         else:
-            if isinstance(error, LeadSquaredError):
-                self._holding.because_of(error)
+            self._give_up(row.operation, error)
             return  # it stays accepted, and is asked for again
         del self._rows[row_id]
 
-    def _leave_out(self, operation: str, error: NoSuchPath) -> None:
-        """The path of its status is wrong: no reason to hold what is sent, nor to ask every second."""
-        now = asyncio.get_running_loop().time()
-        if self._lost.get(operation, 0.0) <= now:
-            logger.error("outbox: what was accepted is not followed: %s", error)
-            self._lost[operation] = now + LOST_PATH_PAUSE
+    @staticmethod
+    def _is_of_the_row(error: LeadSquaredError) -> bool:
+        is_unknown = isinstance(error, NotFound) and not isinstance(error, NoSuchPath)
+        return is_unknown or error.fault is Fault.LEAD
 
-    def _tracker_of(self, row: Claim) -> Tracker:
-        return self._trackers.of(operation_named(row.operation))
+    def _give_up(self, operation: str, error: LeadSquaredError) -> None:
+        """For now: the outcomes of this operation cannot be asked for, or nothing can."""
+        self._holdings.not_followed(operation, error)
+        if not self._holdings.following(operation).has_failed:
+            return
+        self._paths.mark(operation)
+        self._given_up.add(operation)
+        mine = [row.id for row in self._rows.values() if row.operation == operation]
+        for row in islice(mine, max(0, len(mine) - TRIED)):
+            del self._rows[row]  # there may be thousands, and they are loaded again
+
+    def _leave_held(self) -> None:
+        for row, follower in list(self._followers.items()):
+            if not self._holdings.may_follow(self._rows[row].operation):
+                self._leave(row, follower)
 
     def _leave_all(self) -> None:
-        for row, follower in self._followers.items():
-            self._tracker_of(self._rows[row]).leave(follower)
-            follower.outcome.cancel()
-        self._followers.clear()
+        for row, follower in list(self._followers.items()):
+            self._leave(row, follower)
+
+    def _leave(self, row: int, follower: Follower) -> None:
+        del self._followers[row]
+        self._paths.tracker(self._rows[row].operation).leave(follower)
+        follower.outcome.cancel()

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import product
 
 import anyio
 
 from leadsquared_async.errors import ClientClosed, Delivery, Fault, LeadSquaredError, OutboxError
+from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.outbox.bulk_delivery import BulkDeliverer
 from leadsquared_async.outbox.holding import Holding
+from leadsquared_async.outbox.holdings import Holdings
 from leadsquared_async.outbox.items import ItemState
+from leadsquared_async.outbox.lanes import FILES, FORMS
 from leadsquared_async.outbox.ledger import Ledger
+from leadsquared_async.outbox.records import Claim
 from leadsquared_async.outbox.rows import (
     ATTEMPTS,
     LONGEST_PAUSE,
@@ -23,7 +28,6 @@ from leadsquared_async.outbox.rows import (
     reason_of,
     submission_of,
 )
-from leadsquared_async.outbox.store import FILES, FORMS, Claim
 from leadsquared_async.outbox.writer import Writer
 from leadsquared_async.resources.submit import send_encoded
 from leadsquared_async.sending.bucket import Lane
@@ -48,7 +52,7 @@ class Deliverer:
     Args:
         writer: the way to the file.
         ledger: notes what became of them.
-        holding: whether anything may be sent.
+        holdings: what may be sent.
         sender: the client's way out.
         follow: called with each row that was accepted.
 
@@ -61,13 +65,13 @@ class Deliverer:
         self,
         writer: Writer,
         ledger: Ledger,
-        holding: Holding,
+        holdings: Holdings,
         sender: Sender,
         follow: Callable[[Claim], None],
     ) -> None:
         self._writer = writer
         self._ledger = ledger
-        self._holding = holding
+        self._holdings = holdings
         self._sender = patient(sender, ATTEMPTS)
         self._probing = patient(sender, 1)
         self._policy = sender.settings.retry
@@ -79,7 +83,7 @@ class Deliverer:
         self._failures: dict[int, int] = {}
         self._seen = 0
         self._version = -1
-        self._probe: int | None = None
+        self._probes: dict[str | None, int] = {}  # rows by what they probe for: an operation, or everything
         self._stopping = False
         self.ended: LeadSquaredError | None = None
         self.bulk = BulkDeliverer(writer, ledger, sender, self._is_over, self.end)
@@ -116,6 +120,11 @@ class Deliverer:
                     reason = "the process died while it was on its way: look for it before it is sent again"
                     await self._ledger.unknown(row, reason)
         await self._ledger.end_accepted()
+        if strangers := await self._writer.read(lambda store: store.strangers()):
+            logger.error(
+                "outbox: rows of %s stay, which this version does not know: upgrade leadsquared_async",
+                ", ".join(strangers),
+            )
         self._seen = await self._writer.read(lambda store: store.last_id())
 
     async def aclose(self, grace: float) -> None:
@@ -156,56 +165,75 @@ class Deliverer:
         return is_news or any(due <= now for due in self._parked.values())
 
     def _may_probe(self) -> bool:
-        is_due = self._holding.reason is not None and not self._holding.until_probe
-        return is_due and self._probe is None
+        return any(
+            holding.reason is not None and not holding.until_probe and what not in self._probes
+            for what, holding in self._gates()
+        )
+
+    def _gates(self) -> list[tuple[str | None, Holding]]:
+        """What may have to be probed for: everything, or else each operation."""
+        if self._holdings.every.reason is not None:
+            return [(None, self._holdings.every)]
+        return [(operation, self._holdings.sending(operation)) for operation in OPERATIONS]
 
     async def _claim(self) -> None:
         if self._ledger.stuck is not None or self._stopping:
             return
-        if self._holding.reason is not None:
-            if self._probe is None:
-                await self._claim_probe()
+        for what, holding in self._gates():
+            if holding.reason is not None and what not in self._probes:
+                await self._claim_probe(what, holding)
+        free = [operation for operation in OPERATIONS if not self._holdings.holds(operation)]
+        if not free:
             return
         now = self._now()
         self._parked = {row: due for row, due in self._parked.items() if due > now}
-        await self._claim_fresh()
+        await self._claim_fresh(free)
         for lane in (FORMS, FILES):
             room = AT_ONCE - (len(self._under_way) - len(self._fresh))
             if room > 0:
-                for row in await self._claimed(lane, room, self._parked):
+                for row in await self._claimed(free, lane, room, self._parked):
                     is_fresh = lane == FORMS and row.id > self._seen
                     self._start(row, Lane.INTERACTIVE if is_fresh else Lane.BATCH)
 
-    async def _claim_fresh(self) -> None:
+    async def _claim_fresh(self, operations: Sequence[str]) -> None:
         """The forms that came since the last look."""
         room = FRESH_AT_ONCE - len(self._fresh)
         if room <= 0:
             return
         # Before they are claimed: what comes in between is fresh the next time.
         last = await self._writer.read(lambda store: store.last_id())
-        fresh = await self._claimed(FORMS, room, self._parked, after=self._seen)
+        fresh = await self._claimed(operations, FORMS, room, self._parked, after=self._seen)
         self._seen = last if len(fresh) < room else fresh[-1].id
         for row in fresh:
             self._fresh.add(row.id)
             self._start(row, Lane.INTERACTIVE)
 
-    async def _claim_probe(self) -> None:
-        """One row, none that failed before if there is another; while few failed, that need not wait."""
-        is_due = self._may_probe()
-        if not is_due and self._holding.is_certain:
+    async def _claim_probe(self, what: str | None, holding: Holding) -> None:
+        """One row, none that failed before if there is another; while few failed, that need not wait.
+
+        What holds everything is tried with an operation that did not meet it, if there is one: else an
+        operation that fails alone would hold the others for as long as it fails.
+        """
+        is_due = not holding.until_probe
+        if not is_due and holding.is_certain:
             return
+        operations = self._holdings.in_turn() if what is None else [what]
         for without in (self._failures, ()) if is_due else (self._failures,):
-            for lane in (FORMS, FILES):
-                if rows := await self._claimed(lane, 1, without):
-                    self._probe = rows[0].id
+            for operation, lane in product(operations, (FORMS, FILES)):
+                if rows := await self._claimed([operation], lane, 1, without):
+                    self._probes[what] = rows[0].id
+                    if what is None:
+                        self._holdings.probes(operation)
                     self._start(rows[0], Lane.BATCH)
                     return
         if is_due:
-            self._holding.end_untried()
+            holding.end_untried()
 
-    async def _claimed(self, lane: int, most: int, without: Iterable[int], *, after: int = 0) -> list[Claim]:
+    async def _claimed(
+        self, operations: Sequence[str], lane: int, most: int, without: Iterable[int], *, after: int = 0
+    ) -> list[Claim]:
         skipped = {*self._under_way, *without}
-        return await self._writer.read(lambda store: store.claim(lane, most, skipped, after))
+        return await self._writer.read(lambda store: store.claim(lane, most, skipped, after, operations))
 
     def _start(self, row: Claim, lane: Lane) -> None:
         if row.id in self._under_way or self._stopping:
@@ -220,8 +248,7 @@ class Deliverer:
         del self._under_way[row]
         del self._rows[row]
         self._fresh.discard(row)
-        if self._probe == row:
-            self._probe = None
+        self._probes = {what: probe for what, probe in self._probes.items() if probe != row}
         self._ledger.changed.set()
 
     async def _attempt(self, row: Claim, lane: Lane) -> None:
@@ -236,11 +263,10 @@ class Deliverer:
     @sealed
     async def _deliver(self, row: Claim, lane: Lane) -> None:
         submission = submission_of(row)
-        is_probe = self._probe == row.id
-        sender = self._probing if is_probe else self._sender
+        sender = self._probing if row.id in self._probes.values() else self._sender
 
         def check() -> None:
-            if self._is_over() or (self._holding.reason is not None and not is_probe):
+            if self._is_over() or not self._may_go(row):
                 raise HeldError
 
         async def before_send() -> None:
@@ -268,16 +294,23 @@ class Deliverer:
             await self._ledger.accepted(row, receipt.attempts, receipt.request_id)
             self._follow(row)
 
+    def _may_go(self, row: Claim) -> bool:
+        """Whether nothing holds it, or it is the one that probes."""
+        if self._probes.get(None) == row.id:
+            return True
+        is_probe = self._probes.get(row.operation) == row.id
+        return not self._holdings.holds(row.operation) or (is_probe and self._holdings.every.reason is None)
+
     def _passed(self, row: Claim) -> None:
         self._failures.pop(row.id, None)
-        self._holding.end()
+        self._holdings.passed(row.operation)
 
     async def _failed(self, row: Claim, error: LeadSquaredError) -> None:
         if error.fault is Fault.LEAD:
             self._passed(row)  # LeadSquared looked at it: the way is free
             await self._ledger.rejected(row, reason_of(error), error.attempts)
             return
-        self._holding.because_of(error, row.id)
+        self._holdings.failed(row.operation, error, row.id)
         if error.delivery is Delivery.UNKNOWN and not error.retryable:
             self._failures.pop(row.id, None)
             await self._ledger.unknown(row, str(error), error.attempts)

@@ -31,6 +31,16 @@ class Gate:
         self._opened_at: float | None = None
         self._is_told = False
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether it is closed since something failed here, not on mere suspicion."""
+        return self.reason is not None and self._pause > 0.0
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it failed so often that the pauses grow no more."""
+        return self.has_failed and self._pause >= LONGEST_PAUSE
+
     def close(self, reason: str, fault: Fault, now: float, chance: float) -> bool:
         """Something was held up that would hold up everything; returns whether that is to be told.
 
@@ -51,6 +61,13 @@ class Gate:
         is_news = not self._is_told and self._pause >= WORTH_TELLING
         self._is_told |= is_news
         return is_news
+
+    def suspect(self, reason: str, fault: Fault, now: float) -> None:
+        """Let one probe pass at once, and the others only if that gets through."""
+        self.reason, self.fault = reason, fault
+        self.probe_at = now
+        self._pause = 0.0
+        self._opened_at = None
 
     def try_again(self, now: float) -> None:
         """Let everything pass, since there is nothing to probe with; if that fails, pauses go on growing."""

@@ -1,4 +1,4 @@
-"""Every lead is held when what stopped one would stop them all, and that is said once."""
+"""Leads are held when what stopped one would stop them all, and that is said once."""
 
 from __future__ import annotations
 
@@ -7,31 +7,44 @@ import logging
 import random
 from collections.abc import Callable
 
-from leadsquared_async.errors import Fault, LeadSquaredError
+from leadsquared_async.errors import (
+    AuthenticationFailed,
+    ConfigurationError,
+    Fault,
+    Forbidden,
+    LeadSquaredError,
+    NotFound,
+    QuotaExceeded,
+)
 from leadsquared_async.outbox.gate import Gate
 
-__all__ = ["FEW", "Holding"]
+__all__ = ["FEW", "OF_THE_ACCOUNT", "Holding"]
 
 logger = logging.getLogger("leadsquared_async")
 
 FEW = 8
 """Up to so many leads that LeadSquared fails at may be to blame themselves, while it works for all others."""
+OF_THE_ACCOUNT = (AuthenticationFailed, ConfigurationError, Forbidden, QuotaExceeded)
+"""Errors of keys and quota; others, such as a path that does not exist, may be one operation's."""
 
 
 class Holding:
     """The gate, in the running loop's time, with a voice.
 
     Args:
-        what: is held, for log lines.
+        held: what is said when it closes.
+        again: and when it opens.
 
     Attributes:
-        on_hold: called when everything is held, polls too.
+        on_hold: called when everything is held that it is about, polls too.
     """
 
-    def __init__(self, what: str = "lead") -> None:
-        self._what = what
+    def __init__(self, held: str = "holding every lead", again: str = "delivering again") -> None:
+        self._held = held
+        self._again = again
         self._gate = Gate()
         self._failed: set[int | None] = set()
+        self._may_pass = True
         self.on_hold: Callable[[], None] = lambda: None
 
     @property
@@ -56,14 +69,26 @@ class Holding:
             return self.reason is not None
         return None in self._failed or len(self._failed) > FEW
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether something failed here, or it is only suspected that it would."""
+        return self._gate.has_failed
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it will hardly end by itself: it is about the path, or has failed for long."""
+        return self.has_failed and (not self._may_pass or self._gate.is_slow)
+
     def because_of(self, error: LeadSquaredError, row: int | None = None) -> None:
         """An error that the next lead would meet too; `row` is the one that met it."""
         self._failed.add(row)
-        fault = error.fault if error.fault is Fault.ACCOUNT else Fault.SERVER
+        is_account = error.fault is Fault.ACCOUNT or isinstance(error, NotFound)
+        fault = Fault.ACCOUNT if is_account else Fault.SERVER
+        self._may_pass = not is_account or isinstance(error, OF_THE_ACCOUNT)
         if self._gate.close(str(error), fault, _now(), random.random()):
             logger.warning(
-                "outbox: holding every %s, and trying again in %.0f s: %s",
-                self._what,
+                "outbox: %s, and trying again in %.0f s: %s",
+                self._held,
                 self.until_probe,
                 error,
                 extra={"event": "blocked", "fault": fault.value},
@@ -71,12 +96,15 @@ class Holding:
         if self.is_certain:
             self.on_hold()
 
+    def suspect(self, reason: str, fault: Fault) -> None:
+        """Try with one at once, before the others go: it may be the only one that still fails."""
+        self._gate.suspect(reason, fault, _now())
+
     def end(self) -> None:
         """A lead got through."""
         self._failed.clear()
         if self._gate.open():
-            again = "delivering" if self._what == "lead" else f"delivering every {self._what}"
-            logger.warning("outbox: %s again", again, extra={"event": "unblocked"})
+            logger.warning("outbox: %s", self._again, extra={"event": "unblocked"})
 
     def end_untried(self) -> None:
         """There is no lead to try with: whatever comes next shows whether the way is free."""

@@ -116,13 +116,17 @@ class OutboxSnapshot:
     Attributes:
         counts: rows by state.
         oldest: age in seconds of the oldest row that is not final; None if all are.
-        blocked: why nothing is delivered; None if it is.
+        blocked: why nothing is delivered, or nothing of some operation, or why nothing of what is left can
+            become final; None if all goes on.
         fault: who has to act before it is, if LeadSquared's answers said so: the account, or the server.
         next_probe: seconds until delivering is tried again, while it is blocked.
         delivers: whether this process is the one that delivers.
         file_system: the kind of file system that the file is on, such as "ext4"; None where it is not known.
         size: bytes of the file.
         max_bytes: bytes from which on `put` refuses.
+        held: operations of which alone nothing is delivered, while others are: why.
+        unfollowed: operations whose outcomes cannot be asked for: why. Their rows stay accepted, and nothing
+            waits for them.
     """
 
     counts: Mapping[ItemState, int]
@@ -134,3 +138,5 @@ class OutboxSnapshot:
     file_system: str | None
     size: int
     max_bytes: int
+    held: Mapping[str, str] = field(default_factory=dict[str, str])
+    unfollowed: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 
 from leadsquared_async.errors import ClientClosed, OutboxError
 from leadsquared_async.outbox.items import ItemState, OutboxItem
-from leadsquared_async.outbox.store import Claim, Store
+from leadsquared_async.outbox.records import Claim
+from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 
 __all__ = ["Callback", "Ledger"]

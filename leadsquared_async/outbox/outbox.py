@@ -17,17 +17,19 @@ import anyio
 from leadsquared_async.batch import asynchronous
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.config import seconds
+from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ClientClosed, ConfigurationError, InvalidLead, KeyReused, OutboxError
 from leadsquared_async.outbox.files import DeliveryLock, create, volatile
-from leadsquared_async.outbox.holding import Holding
+from leadsquared_async.outbox.holdings import Holdings
 from leadsquared_async.outbox.items import ItemState, OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
+from leadsquared_async.outbox.lanes import FILES, FORMS
 from leadsquared_async.outbox.ledger import Callback, Ledger
 from leadsquared_async.outbox.service import Service
-from leadsquared_async.outbox.store import FILES, FORMS, Store
+from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 from leadsquared_async.resources.door import Door
 from leadsquared_async.sending.sealing import sealed
-from leadsquared_async.submissions import EncodedSubmission, Submission, UpdateBehavior, capture_lead
+from leadsquared_async.submissions import Submission, UpdateBehavior, capture_lead
 
 __all__ = ["Outbox"]
 
@@ -91,7 +93,7 @@ class Outbox:
         self._max_bytes = max_bytes
         self._file_system: str | None = None
         self._writer: Writer | None = None
-        self._holding = Holding()
+        self._holdings = Holdings()
         self._service: Service | None = None
         self._callbacks: list[Callback] = []
         self._state = "not open: use it inside `async with Outbox(...) as outbox:`"
@@ -221,34 +223,55 @@ class Outbox:
         """Wait until every lead is final: confirmed, rejected or unknown.
 
         Raises:
-            OutboxError: they never will be, since the client was closed.
+            OutboxError: they never will be, since the client was closed; or all that are left were accepted,
+                and their outcomes cannot be asked for.
         """
         writer = self._opened()
         while await writer.read(lambda store: store.oldest()) is not None:
             if self._service is not None and (why := self._service.ended) is not None:
                 raise OutboxError(f"leads are left, and nothing is delivered any more: {why}")
+            if lost := await writer.read(partial(_only, mine=self._lost)):
+                raise OutboxError(
+                    "what is left was accepted, and its outcome cannot be asked for: "
+                    f"{'; '.join(lost.values())}"
+                )
             await asyncio.sleep(LOOK_EVERY)
             self._opened()
 
     async def snapshot(self) -> OutboxSnapshot:
         """What is in it, and whether it is delivered."""
-        counts, oldest, size = await self._opened().read(
-            lambda store: (store.counts(), store.oldest(), store.size())
+        mine = self._lost
+        counts, oldest, size, lost, unfollowed = await self._opened().read(
+            lambda store: (store.counts(), store.oldest(), store.size(), _only(store, mine), store.lost())
         )
         blocked = None if self._service is None else self._service.blocked
-        holding = self._holding if self._service is None else self._service.holding
-        is_held = blocked is not None and blocked == holding.reason
+        holding = None if self._service is None else self._service.holding
+        if blocked is None and lost:
+            operation, blocked = next(iter(lost.items()))
+            holding = self._holdings.following(operation)
+        is_held = holding is not None and blocked == holding.reason
         return OutboxSnapshot(
             counts=counts,
             oldest=None if oldest is None else max(0.0, time.time() - oldest),
             blocked=blocked,
-            fault=holding.fault if is_held else None,
-            next_probe=holding.until_probe if is_held else None,
-            delivers=self._service is not None and self._service.delivers,
+            fault=holding.fault if holding is not None and is_held else None,
+            next_probe=holding.until_probe if holding is not None and is_held else None,
+            delivers=self._delivers,
             file_system=self._file_system,
             size=size,
             max_bytes=self._max_bytes,
+            held={} if self._service is None else self._service.held,
+            unfollowed=self._holdings.unfollowed if self._delivers else unfollowed,
         )
+
+    @property
+    def _delivers(self) -> bool:
+        return self._service is not None and self._service.delivers
+
+    @property
+    def _lost(self) -> dict[str, str] | None:
+        """The operations whose outcomes cannot be asked for, if it is this process that asks."""
+        return self._holdings.lost if self._delivers else None
 
     async def items(self, state: ItemState | str | None = None) -> AsyncIterator[OutboxItem]:
         """The rows of a state, or all, oldest first.
@@ -309,7 +332,8 @@ class Outbox:
 
         Raises:
             InvalidLead: what is left cannot be sent.
-            OutboxError: the row is in another state, or its values are erased and no `lead` was passed.
+            OutboxError: the row is in another state, or its values are erased: then it takes a `lead`, and
+                goes again only if its operation needs nothing else.
         """
         row = _row(item)
         writer = self._opened()
@@ -321,7 +345,8 @@ class Outbox:
                 known = await writer.read(lambda store: store.submission(row, is_erased=True))
             if known is None:
                 raise OutboxError(f"the values of row {row} are erased, or it is gone: pass lead=")
-            submission = await self._door.admit(_mended(known, lead, search_by, dropped))
+            mended = _mended(known, lead, search_by, dropped)
+            submission = await self._door.admit(mended, is_new=lead is not None)
         await writer.write(lambda store: store.requeue(row, submission, time.time()))
         self._ledger.changed.set()
 
@@ -403,7 +428,7 @@ class Outbox:
                 self.path,
                 writer,
                 self._ledger,
-                self._holding,
+                self._holdings,
                 self._client,
                 confirm=self._confirm,
                 keep_rejected=self._keep_rejected,
@@ -490,6 +515,12 @@ def _mended(
     if details is not None and "Fields" in details:
         details["Fields"] = kept(details["Fields"])
     return replace(known, lead=values, details=details, search_by=search_by)
+
+
+def _only(store: Store, mine: dict[str, str] | None) -> dict[str, str]:
+    """Why the outcomes of all that is left cannot be asked for, by operation; empty if some can."""
+    lost = store.lost() if mine is None else mine
+    return lost if store.has_only(lost) else {}
 
 
 def _row(item: OutboxItem | int) -> int:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 from leadsquared_async.config import RetryPolicy
+from leadsquared_async.encoding import EncodedSubmission, encoded
 from leadsquared_async.errors import LeadSquaredError
 from leadsquared_async.operations import Repeat
-from leadsquared_async.outbox.store import Claim, write_named
+from leadsquared_async.outbox.records import Claim, submission_in
 from leadsquared_async.sending.session import Sender
-from leadsquared_async.submissions import EncodedSubmission, decoded, encoded
 
 __all__ = [
     "ATTEMPTS",
@@ -37,8 +36,7 @@ class HeldError(Exception):
 def submission_of(row: Claim) -> EncodedSubmission:
     """What a row that has its values submits."""
     assert row.content is not None  # a pending row has its values
-    query, suffix = json.loads(row.query), json.loads(row.suffix)
-    return encoded(decoded(write_named(row.operation), row.content, query, suffix, row.reference))
+    return encoded(submission_in(row.operation, row.content, row.query, row.suffix, row.reference))
 
 
 def patient(sender: Sender, attempts: int) -> Sender:

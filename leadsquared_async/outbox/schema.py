@@ -21,10 +21,10 @@ MIGRATIONS = (
       key TEXT UNIQUE,
       digest BLOB NOT NULL,        -- of what was put, to tell another lead under a used key
       operation TEXT NOT NULL,
-      lane INTEGER NOT NULL,       -- 0: put, somebody's form; 1: put_many, a file
+      lane INTEGER NOT NULL,       -- of put or of put_many; see lanes.py
       identity BLOB,               -- salted digest of whose it is; NULL: nobody's
       is_open INTEGER NOT NULL,    -- 1: not final; later rows of its identity wait
-      is_ready INTEGER NOT NULL,   -- 1: no earlier row of its identity is open
+      is_ready INTEGER NOT NULL,   -- 1: its turn has come, and later rows of its identity wait for it
       state TEXT NOT NULL,
       content BLOB,                -- the body to send; NULL once erased
       query TEXT NOT NULL,         -- JSON: pairs beside the keys

@@ -18,12 +18,15 @@ import anyio
 
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.errors import ClientClosed, OutboxError
+from leadsquared_async.operations import BULK_CREATE_OR_UPDATE
 from leadsquared_async.outbox.confirmation import Confirmer
 from leadsquared_async.outbox.delivery import Deliverer
 from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.outbox.holding import Holding
+from leadsquared_async.outbox.holdings import Holdings
 from leadsquared_async.outbox.ledger import Ledger
-from leadsquared_async.outbox.store import Claim, Store
+from leadsquared_async.outbox.records import Claim
+from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 from leadsquared_async.sending.sealing import way_of
 
@@ -60,7 +63,7 @@ class Service:
         path: of the outbox's file.
         writer: the way to it.
         ledger: notes what becomes of the rows.
-        holding: whether anything may be sent.
+        holdings: what may be sent, and asked for.
         client: delivers.
         confirm: whether accepted rows are followed.
         keep_rejected: seconds after which the values of rejected rows are erased.
@@ -71,7 +74,7 @@ class Service:
         path: Path,
         writer: Writer,
         ledger: Ledger,
-        holding: Holding,
+        holdings: Holdings,
         client: LeadSquared,
         *,
         confirm: bool,
@@ -79,7 +82,7 @@ class Service:
     ) -> None:
         self._writer = writer
         self._ledger = ledger
-        self._holding = holding
+        self._holdings = holdings
         self._client = client
         self._confirm = confirm
         self._keep_rejected = keep_rejected
@@ -104,16 +107,21 @@ class Service:
 
     @property
     def blocked(self) -> str | None:
-        """Why nothing is delivered, or no bulk lead; None if it is."""
-        return self.ended or self._ledger.stuck or self.holding.reason
+        """Why nothing is delivered, or nothing of some operation; None if all is."""
+        holding = self.holding
+        return self.ended or self._ledger.stuck or (None if holding is None else holding.reason)
 
     @property
-    def holding(self) -> Holding:
-        """What holds leads: bulk leads, if nothing holds the others."""
-        if self._deliverer is None or self._holding.reason is not None:
-            return self._holding
-        bulk = self._deliverer.bulk.holding
-        return self._holding if bulk.reason is None else bulk
+    def holding(self) -> Holding | None:
+        """What holds leads: all of them, or else those of an operation; None if nothing is held."""
+        bulk = None if self._deliverer is None else self._deliverer.bulk.holding
+        return self._holdings.first or (None if bulk is None or bulk.reason is None else bulk)
+
+    @property
+    def held(self) -> dict[str, str]:
+        """The operations of which alone nothing is delivered, and why."""
+        bulk = None if self._deliverer is None else self._deliverer.bulk.holding.reason
+        return {**self._holdings.held, **({} if bulk is None else {BULK_CREATE_OR_UPDATE.name: bulk})}
 
     async def start(self) -> None:
         """Deliver as soon as nobody else does; if that is now, with the calls of the process before in mind.
@@ -126,6 +134,7 @@ class Service:
             try:
                 with suppress(OutboxError):
                     await self._recall_calls()  # before the client's owner may make a call
+                    await self._forget_lost()  # and ask for what is left
             except BaseException:
                 self._lock.release()
                 raise
@@ -175,10 +184,10 @@ class Service:
                 confirmer.follow(row)
 
         untold = await self._ledger.untold()  # before another becomes final
-        deliverer = Deliverer(self._writer, self._ledger, self._holding, sender, follow)
+        deliverer = Deliverer(self._writer, self._ledger, self._holdings, sender, follow)
         self._deliverer = deliverer
         if self._confirm:
-            confirmer = Confirmer(self._writer, self._ledger, self._holding, trackers)
+            confirmer = Confirmer(self._writer, self._ledger, self._holdings, trackers)
             self._run(confirmer.run(), "confirmation")
         self._run(self._mind_the_lock(deliverer), "lock")
         self._run(self._tidy(), "tidying")
@@ -233,6 +242,11 @@ class Service:
         else:
             # It died, or the machine was another one or was started anew: nobody knows how long ago.
             pipeline.recall(calls.get("spent"), now)
+
+    async def _forget_lost(self) -> None:
+        """Whether outcomes can be asked for this process finds out anew."""
+        if await self._writer.read(lambda store: store.lost()):
+            await self._writer.write(lambda store: store.set_lost({}))
 
     async def _note_calls(self) -> None:
         """For the process after this one, if this one delivered."""

@@ -5,52 +5,36 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from leadsquared_async.encoding import EncodedSubmission, decoded
 from leadsquared_async.errors import KeyReused, OutboxError, OutboxFull
-from leadsquared_async.lead import identity_of
-from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Write
+from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, OPERATIONS
+from leadsquared_async.outbox.erasure import is_of, kept_query, kind_of, needs_more_than_a_lead
 from leadsquared_async.outbox.files import make_private
 from leadsquared_async.outbox.items import ItemState, OutboxItem, Ticket
+from leadsquared_async.outbox.lanes import FILES, FORMS, lane_of
+from leadsquared_async.outbox.records import CLAIMED, COLUMNS, Claim, item_of, submission_in, write_named
 from leadsquared_async.outbox.schema import prepare
-from leadsquared_async.submissions import EncodedSubmission, Submission, decoded
+from leadsquared_async.submissions import Submission
 
-__all__ = ["BULK_FILES", "BULK_FORMS", "FILES", "FORMS", "Claim", "Store", "write_named"]
+__all__ = ["FILES", "FORMS", "Store"]
 
-FORMS, FILES, BULK_FORMS, BULK_FILES = range(4)
-"""The lanes of `put` and of `put_many`, and the same of rows that share calls."""
 BUSY = 5_000
 """Milliseconds to wait for another process's commit; so long may closing be held up, too."""
 
-_COLUMNS = (
-    "id, key, reference, operation, state, content, query, suffix, put_at, changed_at, attempts, request_id, "
-    "lead_id, created, reason"
-)
+_ERASED = "content = NULL, suffix = '[]', query = kept_query(query)"
+"""All that is of a person: the values, and the ids that stand in the path and the query."""
 
 
-@dataclass(slots=True)
-class Claim:
-    """A row that is to be sent or followed.
-
-    Attributes:
-        is_sending: whether it is on its way by the file's account.
-    """
-
-    id: int
-    operation: str
-    lane: int
-    content: bytes | None = field(repr=False)
-    query: str = field(repr=False)
-    suffix: str = field(repr=False)
-    reference: str | None
-    request_id: str | None
-    is_sending: bool
+_TO_SEND = "INDEXED BY items_to_send WHERE state = 'pending' AND is_ready"
+_FOLLOWED = "INDEXED BY items_followed WHERE state = 'accepted' AND is_open"
+"""With their indexes, since without SQLite takes the one by state, and passes a million rows of others."""
+_OPEN = (ItemState.PENDING, ItemState.SENDING, ItemState.ACCEPTED)
 
 
 class Store:
@@ -83,7 +67,8 @@ class Store:
             # Only who delivers checkpoints: SQLite before 3.51.3 may corrupt the file when a checkpoint meets
             # another connection's commit (sqlite.org/wal.html, "The WAL-Reset Bug").
             execute("PRAGMA wal_autocheckpoint = 0")
-            self.connection.create_function("kind_of", 1, _kind_of, deterministic=True)
+            self.connection.create_function("kind_of", 1, kind_of, deterministic=True)
+            self.connection.create_function("kept_query", 1, kept_query, deterministic=True)
             self._salt = bytes(self.meta("salt") or b"")
             self._page = int(execute("PRAGMA page_size").fetchone()[0])
         except BaseException:
@@ -143,13 +128,14 @@ class Store:
             "INSERT INTO items (key, digest, operation, lane, identity, is_open, is_ready, state, content, "
             "query, suffix, reference, put_at, changed_at) "
             "VALUES (:key, :digest, :operation, :lane, :identity, 1, "
-            "NOT EXISTS (SELECT 1 FROM items WHERE identity = :identity AND is_open), "
+            "NOT EXISTS (SELECT 1 FROM items WHERE identity = :identity AND is_open AND "
+            "(is_ready OR state = 'pending')), "
             "'pending', :content, :query, :suffix, :reference, :now, :now) ON CONFLICT (key) DO NOTHING",
             {
                 "key": key,
                 "digest": digest,
                 "operation": submission.operation.name,
-                "lane": lane + BULK_FORMS if submission.operation == BULK_CREATE_OR_UPDATE else lane,
+                "lane": lane_of(submission.operation.name, lane),
                 "identity": identity,
                 "content": submission.content,
                 "query": json.dumps(submission.query) if submission.query else "[]",
@@ -164,8 +150,7 @@ class Store:
         if lane == FORMS and identity is not None:
             # What waits before it goes as a form too, or it would wait behind the file that holds that.
             self.connection.execute(
-                "UPDATE items SET lane = lane - 1 WHERE identity = ? AND is_open AND lane IN (?, ?)",
-                (identity, FILES, BULK_FILES),
+                "UPDATE items SET lane = lane - 1 WHERE identity = ? AND is_open AND lane & 1", (identity,)
             )
         return Ticket(cursor.lastrowid, key, is_new=True, state=ItemState.PENDING, dropped=submission.dropped)
 
@@ -192,9 +177,12 @@ class Store:
         return Ticket(row[0], key, is_new=False, state=ItemState(row[2]), dropped=dropped)
 
     def _has_open(self, identity: bytes) -> bool:
+        """Whether a row of this identity is before one that comes now."""
         return (
             self.connection.execute(
-                "SELECT 1 FROM items WHERE identity = ? AND is_open LIMIT 1", (identity,)
+                "SELECT 1 FROM items WHERE identity = ? AND is_open AND (is_ready OR state = 'pending') "
+                "LIMIT 1",
+                (identity,),
             ).fetchone()
             is not None
         )
@@ -204,8 +192,8 @@ class Store:
         return hashlib.blake2b(text, key=self._salt, digest_size=16).digest()
 
     def _digest_of(self, submission: EncodedSubmission) -> bytes:
-        """Of a submission, in whichever order its attributes come."""
-        content = submission.content
+        """Of a submission as it was given, in whichever order its attributes come."""
+        content = submission.content if submission.as_given is None else submission.as_given
         if content.startswith(b"[") and b'"Fields":[' not in content:
             # Nothing that a value holds looks like this, since its quotes are escaped.
             pairs = sorted(content[len(b'[{"Attribute":') : -2].split(b'},{"Attribute":'))
@@ -220,26 +208,66 @@ class Store:
 
     # Out
 
-    def claim(self, lane: int, most: int, without: Iterable[int], after: int = 0) -> list[Claim]:
-        """The oldest rows that may be sent, numbered above `after`, but for those `without`."""
-        skipped = set(without)
-        rows = self.connection.execute(
-            "SELECT id, operation, lane, content, query, suffix, reference, request_id, 0 FROM items "
-            "WHERE state = 'pending' AND is_ready AND lane = ? AND id > ? ORDER BY id LIMIT ?",
-            (lane, after, most + len(skipped)),
-        ).fetchall()
-        claims = [Claim(*row) for row in rows if row[0] not in skipped]
-        return claims[:most]
+    def claim(
+        self,
+        lane: int,
+        most: int,
+        without: Iterable[int],
+        after: int = 0,
+        operations: Iterable[str] = (LEADS_CAPTURE.name,),
+    ) -> list[Claim]:
+        """The oldest rows of these operations that may be sent, but for some.
 
-    def in_state(self, state: ItemState, most: int, after: int = 0) -> list[Claim]:
-        """Rows of one state that are not final, oldest first, numbered above `after`."""
+        Args:
+            lane: FORMS or FILES.
+            most: so many at most.
+            without: not these.
+            after: numbered above this.
+            operations: whose.
+        """
+        skipped = set(without)
+        found: list[int] = []
+        for operation in operations:
+            rows = self.connection.execute(
+                f"SELECT id FROM items {_TO_SEND} AND lane = ? AND id > ? ORDER BY id LIMIT ?",  # noqa: S608
+                (lane_of(operation, lane), after, most + len(skipped)),
+            )
+            found += [row for (row,) in rows if row not in skipped]
+        chosen = sorted(found)[:most]
+        if not chosen:
+            return []
+        claims = self.connection.execute(
+            f"SELECT {CLAIMED}, 0 FROM items WHERE id IN ({_places(chosen)}) ORDER BY id",  # noqa: S608
+            chosen,
+        )
+        return [Claim(*row) for row in claims]
+
+    def in_state(
+        self, state: ItemState, most: int, after: int = 0, without: Collection[str] = ()
+    ) -> list[Claim]:
+        """Rows of one state that are not final, oldest first, numbered above `after`; none `without`."""
         rows = self.connection.execute(
-            "SELECT id, operation, lane, content, query, suffix, reference, request_id, state = 'sending' "
-            "FROM items "
-            "WHERE state = ? AND is_open AND id > ? ORDER BY id LIMIT ?",
-            (state, after, most),
+            f"SELECT {CLAIMED}, state = 'sending' FROM items "  # noqa: S608
+            f"WHERE state = ? AND is_open AND id > ? AND operation NOT IN ({_places(without)}) "
+            "ORDER BY id LIMIT ?",
+            (state, after, *without, most),
         )
         return [Claim(*row) for row in rows]
+
+    def strangers(self) -> list[str]:
+        """Operations of rows to be sent that this version does not know."""
+        names = (*OPERATIONS, BULK_CREATE_OR_UPDATE.name)
+        known = {lane_of(name, lane) for name in names for lane in (FORMS, FILES)}
+        lanes = self.connection.execute(f"SELECT DISTINCT lane FROM items {_TO_SEND}").fetchall()  # noqa: S608
+        strangers = {
+            self.connection.execute(
+                f"SELECT operation FROM items {_TO_SEND} AND lane = ? LIMIT 1",  # noqa: S608
+                (lane,),
+            ).fetchone()[0]
+            for (lane,) in lanes
+            if lane not in known
+        }
+        return sorted(strangers)
 
     def last_id(self) -> int:
         """The number of the youngest row."""
@@ -281,38 +309,86 @@ class Store:
         item = self.item(row)
         if item is None:
             return None
-        if state in {ItemState.CONFIRMED, ItemState.ACCEPTED}:
-            facts |= {"content": None}
-        if item.is_erased and (reason := facts.get("reason")):
-            facts["reason"] = _kind_of(reason)  # it was forgotten, and the words may hold its values
-        self._change(row, now, attempts, state=str(state), is_open=0, is_told=is_told, **facts)
+        if item.is_erased:  # it was forgotten, and the words may hold its values
+            facts = {**facts, "reason": kind_of(facts.get("reason")), "lead_id": None}
+        extra = f", {_ERASED}" if state in {ItemState.CONFIRMED, ItemState.ACCEPTED} else ""
+        facts = {**facts, "state": str(state), "is_open": 0, "is_told": is_told}
+        self._change(row, now, attempts, extra, **facts)
         self._release(row)
         finished = self.item(row)
         return None if finished is None else replace(finished, lead=item.lead, details=item.details)
 
-    def _change(self, row: int, now: float, attempts: int = 0, **columns: Any) -> int:
+    def _change(self, row: int, now: float, attempts: int = 0, extra: str = "", **columns: Any) -> int:
         names = ", ".join(f"{name} = ?" for name in columns)
         return self.connection.execute(
-            f"UPDATE items SET {names}, changed_at = ?, attempts = attempts + ? WHERE id = ?",  # noqa: S608
+            f"UPDATE items SET {names}, changed_at = ?, attempts = attempts + ?{extra} WHERE id = ?",  # noqa: S608
             (*columns.values(), now, attempts, row),
         ).rowcount
 
     def _release(self, row: int) -> None:
-        """Let the next row of the same identity be sent."""
+        """Let the next row of the same identity be sent, unless one is on its way or followed."""
         self.connection.execute(
-            "UPDATE items SET is_ready = 1 WHERE state = 'pending' AND id = (SELECT min(id) FROM items "
-            "WHERE is_open AND identity = (SELECT identity FROM items WHERE id = :row)) "
+            "UPDATE items SET is_ready = 1 WHERE id = (SELECT min(id) FROM items "
+            "WHERE is_open AND +state = 'pending' "  # a plus, or SQLite would look at all that are pending
+            "AND identity = (SELECT identity FROM items WHERE id = :row)) "
             "AND NOT EXISTS (SELECT 1 FROM items WHERE is_open AND is_ready "
             "AND identity = (SELECT identity FROM items WHERE id = :row))",
             {"row": row},
         )
 
+    # What is not followed
+
+    def waited_for(self, operation: str, most: int) -> list[int]:
+        """Accepted rows of an operation for whose outcome others wait, or would."""
+        rows = self.connection.execute(
+            f"SELECT id FROM items {_FOLLOWED} AND is_ready AND operation = ? ORDER BY id LIMIT ?",  # noqa: S608
+            (operation, most),
+        )
+        return [row for (row,) in rows]
+
+    def pass_by(self, rows: Iterable[int]) -> None:
+        """Nobody waits for the outcome of these accepted rows any more: the next of each identity may go."""
+        for row in rows:
+            self.connection.execute(
+                "UPDATE items SET is_ready = 0 WHERE id = ? AND state = 'accepted' AND is_open", (row,)
+            )
+            self._release(row)
+
+    def set_status_paths(self, paths: Mapping[str, str]) -> None:
+        """Note at which paths the requests of which operations were known."""
+        self.set_meta("status_paths", json.dumps(dict(paths)))
+
+    def status_paths(self) -> dict[str, str]:
+        """What was noted by `set_status_paths`."""
+        note = self.meta("status_paths")
+        return {} if note is None else json.loads(note)
+
+    def set_lost(self, reasons: Mapping[str, str]) -> None:
+        """Note why the accepted rows of which operations are not followed, for other processes."""
+        self.set_meta("lost", json.dumps(dict(reasons)))
+
+    def lost(self) -> dict[str, str]:
+        """What was noted by `set_lost`."""
+        note = self.meta("lost")
+        return {} if note is None else json.loads(note)
+
+    def has_only(self, operations: Collection[str]) -> bool:
+        """Whether rows are not final, but only accepted ones of these operations."""
+        if not operations:
+            return False
+        others = self.connection.execute(
+            f"SELECT 1 FROM items {_FOLLOWED} AND operation NOT IN ({_places(operations)}) LIMIT 1",  # noqa: S608
+            tuple(operations),
+        ).fetchone()
+        is_open = {state: self._oldest(state) is not None for state in _OPEN}
+        return is_open.pop(ItemState.ACCEPTED) and others is None and not any(is_open.values())
+
     # By hand
 
     def item(self, row: int) -> OutboxItem | None:
         """One row."""
-        found = self.connection.execute(f"SELECT {_COLUMNS} FROM items WHERE id = ?", (row,)).fetchone()  # noqa: S608
-        return None if found is None else _item(found)
+        found = self.connection.execute(f"SELECT {COLUMNS} FROM items WHERE id = ?", (row,)).fetchone()  # noqa: S608
+        return None if found is None else item_of(found)
 
     def submission(self, row: int, *, is_erased: bool = False) -> Submission | None:
         """What a row submits, as it goes out; None if its values are erased, or it is gone.
@@ -320,6 +396,9 @@ class Store:
         Args:
             row: which.
             is_erased: ask for what is left of one whose values are erased: all but those.
+
+        Raises:
+            OutboxError: it cannot be mended, or another lead would not make a whole of what is left.
         """
         found = self.connection.execute(
             "SELECT operation, content, query, suffix, reference FROM items WHERE id = ?", (row,)
@@ -327,27 +406,31 @@ class Store:
         if found is None or (found[1] is None and not is_erased):
             return None
         operation, content, query, suffix, reference = found
-        return decoded(
-            write_named(operation), content or b"[]", json.loads(query), json.loads(suffix), reference
-        )
+        if content is None:
+            self._mendable(row)
+            if needs_more_than_a_lead(write_named(operation)):
+                raise OutboxError(
+                    f"row {row} cannot be sent again: with its values all else that {operation} needs was "
+                    "erased; discard it, and put it anew"
+                )
+        return submission_in(operation, content or b"[]", query, suffix, reference)
 
     def items(self, state: ItemState | None, most: int, after: int) -> list[OutboxItem]:
         """Rows by number, of one state or of all, numbered above `after`."""
         condition = "" if state is None else "state = :state AND "
         rows = self.connection.execute(
-            f"SELECT {_COLUMNS} FROM items WHERE {condition}id > :after ORDER BY id LIMIT :most",  # noqa: S608
+            f"SELECT {COLUMNS} FROM items WHERE {condition}id > :after ORDER BY id LIMIT :most",  # noqa: S608
             {"state": state, "after": after, "most": most},
         )
-        return [_item(row) for row in rows]
+        return [item_of(row) for row in rows]
 
     def under(self, keys: Collection[str]) -> dict[str, OutboxItem]:
         """The rows under these keys."""
-        places = ", ".join("?" * len(keys))
         rows = self.connection.execute(
-            f"SELECT {_COLUMNS} FROM items WHERE key IN ({places})",  # noqa: S608
+            f"SELECT {COLUMNS} FROM items WHERE key IN ({_places(keys)})",  # noqa: S608
             tuple(keys),
         )
-        items = map(_item, rows)
+        items = map(item_of, rows)
         return {item.key: item for item in items if item.key is not None}
 
     def untold(self) -> list[int]:
@@ -366,10 +449,7 @@ class Store:
         Raises:
             OutboxError: it is in another state, or its values are erased.
         """
-        item = self.item(row)
-        if item is None or item.state not in {ItemState.REJECTED, ItemState.UNKNOWN}:
-            state = "gone" if item is None else item.state.value
-            raise OutboxError(f"row {row} is {state}: only rejected and unknown rows are sent again")
+        item = self._mendable(row)
         if item.is_erased and submission is None:
             raise OutboxError(f"the values of row {row} are erased: pass lead=")
         if submission is not None:
@@ -381,6 +461,14 @@ class Store:
         self._change(
             row, now, state="pending", is_open=1, is_ready=is_ready, reason=None, request_id=None, is_told=1
         )
+
+    def _mendable(self, row: int) -> OutboxItem:
+        """The row, if it ended badly; raises OutboxError if not."""
+        item = self.item(row)
+        if item is None or item.state not in {ItemState.REJECTED, ItemState.UNKNOWN}:
+            state = "gone" if item is None else item.state.value
+            raise OutboxError(f"row {row} is {state}: only rejected and unknown rows are sent again")
+        return item
 
     def forget(self, wanted: Mapping[str, str], most: int, after: int) -> tuple[int, int | None]:
         """Erase whoever has one of these values; returns how many rows, and where to go on.
@@ -394,11 +482,11 @@ class Store:
         ).fetchall()
         erased = 0
         for row, operation, content, query, suffix, state in rows:
-            if not _is_of(_decoded(operation, content, query, suffix), wanted):
+            if not is_of(submission_in(operation, content, query, suffix), wanted):
                 continue
             erased += 1
             if state in {ItemState.SENDING, ItemState.ACCEPTED}:
-                self.connection.execute("UPDATE items SET content = NULL, reason = NULL WHERE id = ?", (row,))
+                self.connection.execute(f"UPDATE items SET {_ERASED}, reason = NULL WHERE id = ?", (row,))  # noqa: S608
             else:
                 self.delete(row)
         return erased, rows[-1][0] if len(rows) == most else None
@@ -420,7 +508,7 @@ class Store:
     def erase_rejected(self, before: float) -> int:
         """Erase the values of rejected rows whose last change is older; returns how many."""
         return self.connection.execute(
-            "UPDATE items SET content = NULL, reason = kind_of(reason) "
+            f"UPDATE items SET {_ERASED}, reason = kind_of(reason) "  # noqa: S608
             "WHERE state = 'rejected' AND changed_at < ? AND content IS NOT NULL",
             (before,),
         ).rowcount
@@ -438,14 +526,15 @@ class Store:
 
     def oldest(self) -> float | None:
         """When the oldest row that is not final was put."""
-        # Written out, so that the last one finds its index.
-        oldest = [
-            self.connection.execute(
-                f"SELECT put_at FROM items WHERE state = '{state}' AND is_open ORDER BY id LIMIT 1"  # noqa: S608
-            ).fetchone()
-            for state in (ItemState.PENDING, ItemState.SENDING, ItemState.ACCEPTED)
-        ]
-        return min((float(row[0]) for row in oldest if row is not None), default=None)
+        oldest = [put_at for state in _OPEN if (put_at := self._oldest(state)) is not None]
+        return min(oldest, default=None)
+
+    def _oldest(self, state: ItemState) -> float | None:
+        of_it = _FOLLOWED if state is ItemState.ACCEPTED else f"WHERE state = '{state}' AND is_open"
+        found = self.connection.execute(
+            f"SELECT put_at FROM items {of_it} ORDER BY id LIMIT 1"  # noqa: S608
+        ).fetchone()
+        return None if found is None else float(found[0])
 
     def version(self) -> int:
         """A number that is another one after a commit of another connection."""
@@ -460,62 +549,5 @@ class Store:
         return not busy
 
 
-def _kind_of(reason: str | None) -> str | None:
-    """The name of the exception that a reason begins with; what follows may hold a lead's values."""
-    kind = re.match(r"MX\w+(?=:|$)", reason or "", re.ASCII)
-    return None if kind is None else kind[0]
-
-
-def _is_of(submission: Submission, wanted: Mapping[str, str]) -> bool:
-    """Whether one of these values is in it: under its name in a lead, under any name elsewhere."""
-    lead = submission.lead or {}
-    elsewhere = {**submission.query, **(submission.details or {})}.values()
-    return any(
-        isinstance(value, str)
-        and (identity := identity_of(name, value)) is not None
-        and identity == identity_of(name, text)
-        for name, text in wanted.items()
-        for value in (lead.get(name), *elsewhere)
-    )
-
-
-def _decoded(operation: str, content: bytes, query: str, suffix: str) -> Submission:
-    return decoded(write_named(operation), content, json.loads(query), json.loads(suffix))
-
-
-def write_named(name: str) -> Write:
-    """What a row asks LeadSquared to do.
-
-    Raises:
-        OutboxError: a newer version has put it.
-    """
-    write = BULK_CREATE_OR_UPDATE if name == BULK_CREATE_OR_UPDATE.name else OPERATIONS.get(name)
-    if write is None:
-        raise OutboxError(
-            f"the outbox holds a row of the operation {name}, which this version does not know: upgrade "
-            "leadsquared_async"
-        )
-    return write
-
-
-def _item(row: tuple[Any, ...]) -> OutboxItem:
-    fields: Iterator[Any] = iter(row)
-    row_id, key, reference, operation, state, content, query, suffix = (next(fields) for _ in range(8))
-    known = None if content is None else _decoded(operation, content, query, suffix)
-    return OutboxItem(
-        id=row_id,
-        key=key,
-        reference=reference,
-        operation=operation,
-        state=ItemState(state),
-        lead=None if known is None else known.lead,
-        details=None if known is None else known.details,
-        is_erased=known is None,
-        put_at=datetime.fromtimestamp(next(fields), UTC),
-        changed_at=datetime.fromtimestamp(next(fields), UTC),
-        attempts=next(fields),
-        request_id=next(fields),
-        lead_id=next(fields),
-        created=None if (created := next(fields)) is None else bool(created),
-        reason=next(fields),
-    )
+def _places(values: Collection[object]) -> str:
+    return ", ".join("?" * len(values))

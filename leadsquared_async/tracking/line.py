@@ -117,6 +117,8 @@ class Line:
         if self.pace.stands_still:
             self._forgive(now)
         self.pace.found(found, now, WORTH_A_LOOSE_SWEEP if self._is_loose else WORTH_A_SWEEP)
+        if not any(place.asked for place in self._places.values()):
+            self.pace.restart()  # all that are left joined meanwhile: nobody tells when they will be done
 
     @property
     def _goes_on(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from leadsquared_async.errors import (
     StillProcessing,
 )
 from leadsquared_async.models import RequestState, RequestStatus
-from leadsquared_async.operations import Operation
+from leadsquared_async.operations import Certainty, Operation, Path
 from leadsquared_async.sending.sealing import sealed
 from leadsquared_async.sending.session import Sender
 from leadsquared_async.tracking.line import Line
@@ -52,12 +53,14 @@ class Follower:
     Attributes:
         request_id: whose.
         outcome: the final status, or the error that ended the wait.
+        patience: seconds for which an unknown id is taken for one that is not known yet.
         last: what the last successful look showed.
         trouble: what the last look ran into, if it was not successful.
     """
 
     request_id: str
     outcome: asyncio.Future[RequestStatus] = field(repr=False)
+    patience: float = GRACE
     last: RequestStatus | None = None
     trouble: LeadSquaredError | None = field(default=None, repr=False)
 
@@ -78,6 +81,9 @@ class Tracker:
     Args:
         sender: makes the calls; each once, since the next sweep asks again.
         operation: whose requests.
+
+    Attributes:
+        answers: how often a request was known.
     """
 
     def __init__(self, sender: Sender, operation: Operation) -> None:
@@ -89,6 +95,13 @@ class Tracker:
         self._followed: dict[str, _Followed] = {}
         self._task: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
+        self.answers = 0
+
+    @property
+    def path(self) -> Path:
+        """Where it asks."""
+        given = self._sender.session.options.paths.get(f"{self._operation.name} status")
+        return self._operation.status if given is None else Path(given, Certainty.GIVEN)
 
     def follow(self, request_id: str, *, patience: float = GRACE) -> Follower:
         """Begin to follow; whoever stops waiting says so with `leave`.
@@ -98,7 +111,7 @@ class Tracker:
             patience: seconds for which an unknown id is taken for one that is not known yet.
         """
         loop = asyncio.get_running_loop()
-        follower = Follower(request_id_of(request_id), loop.create_future())
+        follower = Follower(request_id_of(request_id), loop.create_future(), patience)
         followed = self._followed.get(follower.request_id)
         if followed is None:
             followed = self._followed[follower.request_id] = _Followed(loop.time(), patience)
@@ -214,10 +227,19 @@ class Tracker:
             if not is_heard:
                 self._line.pace.stall()
                 return
+            heard = [answer for answer in answers if not isinstance(answer, BaseException)]
             try:
-                asked = sweep.send([answer for answer in answers if not isinstance(answer, BaseException)])
+                asked, before = sweep.send(heard), asked
             except StopIteration:
+                self._rejoin(asked)
                 return
+            self._rejoin(before)
+
+    def _rejoin(self, asked: Iterable[str]) -> None:
+        """Keep in line whoever was told, and waits for the same again before the line heard of it."""
+        for request_id in asked:
+            if request_id in self._followed and request_id not in self._line:
+                self._line.join(request_id)
 
     async def _is_finished(self, request_id: str, polls: AsyncLimiter) -> bool | None:
         """Ask, and tell those who wait; None if there was no answer to be had."""
@@ -259,6 +281,7 @@ class Tracker:
         return None
 
     def _heard(self, request_id: str, followed: _Followed, status: RequestStatus) -> bool:
+        self.answers += 1
         if status.state is RequestState.FAILED and not status.is_final:
             if followed.failing_since is None:
                 followed.failing_since = self._now()

@@ -15,7 +15,8 @@ import pytest
 
 from leadsquared_async import LeadSquared, Outbox
 from leadsquared_async.outbox import OutboxItem, delivery, service
-from leadsquared_async.sandbox import Account, Faults, SandboxTransport
+from leadsquared_async.sandbox import Account, Faults, Reply, Request, SandboxTransport
+from leadsquared_async.sandbox.answers import gateway
 from leadsquared_async.sending import sharing
 from leadsquared_async.sending.session import _State
 from tests import virtual
@@ -63,6 +64,17 @@ class Machine:
             return any(words in body for body in reversed(self.books.attempts))
 
         await until(is_there, within, every=0.002)
+
+    def answer_at(self, words: str, status: int, message: str) -> None:
+        """From now on the gateway answers so every call whose address or body holds these words."""
+        answer = self.account._answer
+
+        def answer_or_fail(request: Request, *rest: Any) -> Reply:
+            if words in request.path or words.encode() in request.body:
+                return gateway(status, message)
+            return answer(request, *rest)
+
+        self.account._answer = answer_or_fail  # type: ignore[method-assign]
 
     def client(self, **options: Any) -> LeadSquared:
         """A client, as a process just started has it: it knows of no call of the others."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections import Counter
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from leadsquared_async import ConfigurationError, InvalidLead, ItemState, Outbox, OutboxEntry, submissions
 from leadsquared_async.errors import KeyReused, OutboxError
 from leadsquared_async.outbox import schema
+from leadsquared_async.outbox.lanes import FORMS, lane_of
 from leadsquared_async.sandbox import Faults
 from tests.outbox.machine import Machine, by_state, items, lead, play, until
 
@@ -295,7 +297,9 @@ def test_a_file_of_the_version_before_is_delivered(tmp_path: Path) -> None:
     play(tmp_path, deliver)
 
 
-def test_an_operation_of_a_newer_version_is_not_guessed_at(tmp_path: Path) -> None:
+def test_an_operation_of_a_newer_version_is_not_guessed_at(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """A row that this version knows nothing of is an error that says so, not a lead that is lost."""
 
     async def deliver(machine: Machine) -> None:
@@ -315,5 +319,13 @@ def test_an_operation_of_a_newer_version_is_not_guessed_at(tmp_path: Path) -> No
             assert (await outbox.snapshot()).counts[ItemState.PENDING] == 1
             with pytest.raises(OutboxError, match=r"tasks\.create.*upgrade"):
                 await items(outbox)
+        connection = sqlite3.connect(machine.path)
+        connection.execute("UPDATE items SET lane = ? WHERE id = 1", (lane_of("tasks.create", FORMS),))
+        connection.commit()
+        connection.close()
+        async with machine.process() as outbox:  # where the newer version puts it
+            await asyncio.sleep(5.0)
+            assert (await outbox.snapshot()).counts[ItemState.PENDING] == 1
+        assert sum("rows of tasks.create stay" in record.message for record in caplog.records) == 1
 
     play(tmp_path, deliver)

@@ -12,8 +12,19 @@ from typing import Any
 import httpx
 import pytest
 
-from leadsquared_async import KeyReused, Outbox, RetryPolicy
-from leadsquared_async.outbox import OutboxItem
+from leadsquared_async import (
+    AuthenticationFailed,
+    Delivery,
+    Fault,
+    KeyReused,
+    LeadSquaredError,
+    Outbox,
+    RateLimited,
+    RetryPolicy,
+    ServerError,
+)
+from leadsquared_async.outbox import OutboxItem, bulk_delivery
+from leadsquared_async.resources.bulk_call import RowOutcome, send_rows
 from leadsquared_async.sandbox import Faults
 from leadsquared_async.submissions import Submission, bulk_lead
 from tests.outbox.machine import Machine, by_state, items, lead, play, until
@@ -117,6 +128,41 @@ def test_a_refused_row_is_rejected_alone_and_can_be_mended(tmp_path: Path) -> No
         assert machine.operations == {"bulk": 2}
 
     deliver(tmp_path, send, attributes=["EmailAddress"])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RateLimited("limit", delivery=Delivery.REJECTED, retryable=True),
+        AuthenticationFailed("keys", delivery=Delivery.REJECTED, fault=Fault.ACCOUNT),
+        ServerError("deadlock", delivery=Delivery.UNKNOWN, fault=Fault.SERVER, retryable=True),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_row_that_fails_for_no_fault_of_its_own_is_sent_again(
+    tmp_path: Path, error: LeadSquaredError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit, the keys or a deadlock, told in its part of the answer: it waits and goes, nobody is
+    rejected."""
+    failures = [2]
+
+    async def sometimes(sender: Any, rows: Any, lane: Any, before_send: Any) -> list[RowOutcome]:
+        outcomes = await send_rows(sender, rows, lane, before_send)
+        if failures[0]:
+            failures[0] -= 1
+            outcomes[0] = RowOutcome(1, error=error)
+        return outcomes
+
+    monkeypatch.setattr(bulk_delivery, "send_rows", sometimes)
+
+    async def send(machine: Machine) -> None:
+        async with machine.process() as outbox:
+            await outbox.put_many(rows(30))
+            await outbox.drained()
+            assert await by_state(outbox) == {"confirmed": 30}
+        assert failures == [0]
+
+    deliver(tmp_path, send)
 
 
 def test_a_missing_row_is_sent_again_a_few_times_and_is_unknown_then(tmp_path: Path) -> None:

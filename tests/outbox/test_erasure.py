@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from leadsquared_async import Outbox, RateLimit
+from leadsquared_async import Outbox, OutboxError, RateLimit, submissions
 from leadsquared_async.outbox import ItemState, service
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.sandbox import Faults
@@ -165,6 +166,154 @@ async def test_forget_finds_a_person_by_any_value(wanted: dict[str, str], rows: 
         assert len(await items(outbox)) == 1203 - rows
         if rows == 2 and "Phone" in wanted:
             assert "ProspectID" in str((await items(outbox))[0].lead)
+
+
+LEAD_ID = "7e1f2c3d-4b5a-4978-8a6b-5c4d3e2f1a0b"
+OPPORTUNITY_ID = "0d9c8b7a-6f5e-4d3c-9b2a-1f0e9d8c7b6a"
+CONNECTOR = "planted-connector-key"
+IDS = (LEAD_ID.encode(), OPPORTUNITY_ID.encode(), CONNECTOR.encode())
+
+
+def with_ids() -> list[submissions.Submission]:
+    """Rows with something of a person, or a key, beside their body."""
+    return [
+        submissions.update_lead(LEAD_ID, {"mx_City": "Pune"}, post_updated_lead=True),
+        submissions.create_activity(LEAD_ID, event=1, note="rang"),
+        submissions.update_opportunity(OPPORTUNITY_ID, note="Won"),
+        submissions.log_call(CONNECTOR, {"SourceNumber": PERSON["Phone"]}, instance=LEAD_ID),
+    ]
+
+
+def ids_in(path: Path) -> list[bytes]:
+    content = b"".join(file.read_bytes() for file in path.parent.iterdir() if file.name.startswith(path.name))
+    return [planted for planted in IDS if planted in content]
+
+
+def test_ids_and_keys_beside_the_body_are_erased_with_it(tmp_path: Path) -> None:
+    """The connector's key, the lead's id and the opportunity's are needed until the row is sent, and are in
+    no byte of the file once its values are gone; that an updated lead was to be posted may stay."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.process(keep_rejected=3600.0) as outbox:
+            await outbox.put_many(with_ids())
+            assert ids_in(machine.path) == list(IDS)
+            await outbox.drained()
+            assert (await by_state(outbox)) == {"rejected": 3, "confirmed": 1}  # nobody has these ids
+            await asyncio.sleep(2 * 3700.0)
+            assert all(item.is_erased for item in await items(outbox))
+            assert ids_in(machine.path) == []
+            queries = sqlite3.connect(machine.path).execute("SELECT query FROM items ORDER BY id").fetchall()
+            assert queries == [('[["postUpdatedLead", "true"]]',), *[("[]",)] * 3]
+        assert ids_in(machine.path) == []
+
+    play(tmp_path, deliver, look_every=5.0)
+
+
+def test_where_a_request_id_is_the_end_ids_go_then(tmp_path: Path) -> None:
+    """Without following, a row that was accepted is erased like one that was confirmed."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.process(confirm=False) as outbox:
+            await outbox.put_many(with_ids())
+            await outbox.drained()
+            await asyncio.sleep(service.TIDY_EVERY + 1.0)
+            assert ids_in(machine.path) == []
+
+    play(tmp_path, deliver, look_every=1.0)
+
+
+def test_who_is_forgotten_on_the_way_leaves_no_id(tmp_path: Path) -> None:
+    """Neither what was put, nor the id that LeadSquared's answer names afterwards."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.client() as lsq:
+            known = (await lsq.leads.wait(await lsq.leads.capture(PERSON))).lead_id
+            assert known is not None
+        async with machine.process() as outbox:
+            await outbox.put(submissions.update_lead(known, {"mx_City": "Pune"}))
+            await outbox.put(CARTOON)
+            await asyncio.sleep(15.0)
+            assert await by_state(outbox) == {"accepted": 2}
+            assert await outbox.forget(ProspectID=known.upper()) == 1
+            assert known.encode() not in machine.path.read_bytes()
+            await outbox.drained()
+            (forgotten, other) = await items(outbox)
+            assert (forgotten.state, forgotten.lead_id) == ("confirmed", None)
+            assert other.lead_id is not None
+            await asyncio.sleep(service.TIDY_EVERY + 1.0)
+            assert known.encode() not in machine.path.read_bytes()
+
+    play(tmp_path, deliver, look_every=1.0, processing_rate=2.0)
+
+
+MAIL = "Barth.Quist@planted-mail.example"
+
+
+@pytest.mark.parametrize(
+    ("submission", "wanted", "is_found"),
+    [
+        (submissions.create_activity(LEAD_ID, event=1, fields={"mx_Custom_1": MAIL}), "EmailAddress", True),
+        (
+            submissions.create_activity(LEAD_ID, event=1, fields={"mx_Set": {"Mail": MAIL, "N": "1"}}),
+            "EmailAddress",
+            True,
+        ),
+        (submissions.update_opportunity(OPPORTUNITY_ID, fields={"mx_S": {"M": MAIL}}), "EmailAddress", True),
+        (submissions.capture_lead({"FirstName": "B", "mx_Set": {"Mail": MAIL}}), "EmailAddress", True),
+        # An attribute of a lead says whose it is: the partner's address is not the lead's.
+        (submissions.capture_lead({"FirstName": "B", "mx_Partner": MAIL}), "EmailAddress", False),
+        (submissions.create_activity(LEAD_ID, event=1, fields={"mx_Custom_1": MAIL}), "mx_Custom_1", True),
+        (submissions.create_activity(LEAD_ID, event=1, fields={"mx_Custom_1": MAIL}), "mx_Custom_2", False),
+        (submissions.create_activity(LEAD_ID, event=1, fields={"mx_Other": f"of {MAIL}"}), "Phone", False),
+    ],
+)
+async def test_forget_finds_a_value_however_deep_it_stands(
+    submission: submissions.Submission, wanted: str, is_found: bool, tmp_path: Path
+) -> None:
+    """In fields and field sets: whom it names under any name, what may be anybody's under its own."""
+    async with Outbox(tmp_path / "leads.db") as outbox:
+        await outbox.put(submission)
+        assert await outbox.forget(**{wanted: MAIL.lower()}) == is_found
+        assert len(await items(outbox)) == 1 - is_found
+
+
+def test_an_erased_row_that_was_more_than_a_lead_is_not_sent_as_a_lead(tmp_path: Path) -> None:
+    """What was beside the lead is gone, and half a row is not sent: the error says the way out."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.process(keep_rejected=60.0) as outbox:
+            await outbox.put(
+                submissions.create_lead_and_activity(
+                    {**lead(1), "mx_Nope": "1"}, search_by="EmailAddress", event=7, note="x"
+                ),
+                key="k",
+            )
+            await outbox.put(submissions.update_lead(LEAD_ID, {"mx_Nope": "x"}))
+            await outbox.put_many([submissions.bulk_lead({**lead(2), "mx_Nope": "x"}), {"mx_Nope": "y"}])
+            await asyncio.sleep(2 * 3700.0)
+            (activity, update, bulk, capture) = await items(outbox, "rejected")
+            assert all(item.is_erased for item in (activity, update, bulk, capture))
+            sent = len(machine.books.attempts)
+            for item in (activity, update):
+                with pytest.raises(OutboxError, match=rf"all else that {item.operation} needs was erased"):
+                    await outbox.requeue(item, lead=lead(1))
+            assert len(machine.books.attempts) == sent
+            await outbox.requeue(bulk, lead=lead(2))
+            await outbox.requeue(capture, lead=lead(3))
+            await outbox.drained()
+            with pytest.raises(OutboxError, match=f"row {capture.id} is confirmed"):
+                await outbox.requeue(capture, lead=lead(3))
+            assert await by_state(outbox) == {"rejected": 2, "confirmed": 2}
+            assert await outbox.discard(activity)
+            assert (await outbox.put(lead(4), key="k")).is_new
+
+    play(
+        tmp_path,
+        deliver,
+        options={"sync_host": "https://sandbox.invalid"},
+        attributes=("EmailAddress",),
+        look_every=5.0,
+    )
 
 
 def test_rejected_rows_are_erased_when_they_were_kept_long_enough(tmp_path: Path) -> None:

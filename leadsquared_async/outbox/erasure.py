@@ -1,0 +1,65 @@
+"""What is erased of a row whose values may go, and whose rows those of a person are. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+from leadsquared_async.lead import IDENTIFIERS, identity_of
+from leadsquared_async.operations import Write
+from leadsquared_async.submissions import Submission
+
+__all__ = ["is_of", "kept_query", "kind_of", "needs_more_than_a_lead"]
+
+_OF_NOBODY = frozenset({"LeadUpdateBehavior", "postUpdatedLead"})
+"""Pairs of a query that are no values of a person; an id is one."""
+
+
+def kept_query(query: str) -> str:
+    """What stays of a row's query, as JSON: a row may be sent again with another lead."""
+    return json.dumps([pair for pair in json.loads(query) if pair[0] in _OF_NOBODY])
+
+
+def kind_of(reason: str | None) -> str | None:
+    """The name of the exception that a reason begins with; what follows may hold a lead's values."""
+    kind = re.match(r"MX\w+(?=:|$)", reason or "", re.ASCII)
+    return None if kind is None else kind[0]
+
+
+def needs_more_than_a_lead(write: Write) -> bool:
+    """Whether a row whose values are erased lacks more than what another lead brings."""
+    return not write.takes_lead or bool(write.envelope) or write.changes is not None
+
+
+def is_of(submission: Submission, wanted: Mapping[str, str]) -> bool:
+    """Whether one of these values is in it, however deep.
+
+    In a lead it counts under its own name, for its attributes say whose a value is. Elsewhere, such as in the
+    fields of an activity, an e-mail address, a phone number or a lead's id counts under any name, and what
+    may be anybody's under its own.
+    """
+    lead = submission.lead or {}
+    own = [(name, value) for name, value in lead.items() if isinstance(value, str)]
+    sets = [value for value in lead.values() if not isinstance(value, str)]
+    elsewhere = [*_texts(sets), *_texts(submission.details), *_texts(dict(submission.query))]
+    return any(
+        (identity := identity_of(name, text)) is not None and identity == identity_of(name, value)
+        for name, text in wanted.items()
+        for is_own, values in ((True, own), (False, elsewhere))
+        for its_name, value in values
+        if its_name == name or (not is_own and name in IDENTIFIERS)
+    )
+
+
+def _texts(value: object, name: str = "") -> Iterator[tuple[str, str]]:
+    """Every string in it, however deep, with the name under which it stands."""
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for inner_name, inner in cast("Mapping[str, object]", value).items():
+            yield from _texts(inner, inner_name)
+    elif isinstance(value, list):
+        for inner in cast("list[object]", value):
+            yield from _texts(inner, name)
