@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from functools import partial
@@ -24,7 +24,7 @@ from leadsquared_async.cli.files.private_files import files_of, without_links
 from leadsquared_async.cli.files.source import STDIN, Reading, Source
 from leadsquared_async.cli.outboxes import outbox_if_there
 from leadsquared_async.cli.progress import Progress
-from leadsquared_async.cli.putting import Checked, Put, check, put, withdraw
+from leadsquared_async.cli.putting import Checked, Put, Refusals, check, put, withdraw
 from leadsquared_async.cli.reports import Files, Outcomes, report
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.summary import Summary
@@ -37,7 +37,6 @@ from leadsquared_async.submissions import UpdateBehavior
 __all__ = ["CaptureOptions", "default_outbox", "run_capture"]
 
 WORTH_AN_ESTIMATE = 1000
-REFUSALS_SHOWN = 10
 METRICS_WITHIN = 10.0
 FIELDS_WITHIN = 10.0
 STDIN_OUTBOX = "leads-from-stdin.outbox"
@@ -177,7 +176,7 @@ class _Capture:
         except (CommandFailedError, LeadSquaredError) as error:
             self._talk.say(f"not checked against the account's lead fields: {error}")
             return None
-        return partial(checker.check, partial=options.partial)
+        return partial(checker.check, partial=options.partial or options.mapping.search_by is not None)
 
     def _tell_of(self, source: Source) -> None:
         table = source.table
@@ -186,22 +185,19 @@ class _Capture:
         self._talk.say(f"{source.name}: {table.format} in {table.encoding}{guess}{divided}")
         self._talk.say(f"outbox: {self._path}")
 
-    def _tell_refusals(self, refused: Sequence[str], refusals: int) -> None:
-        for flaw in refused[:REFUSALS_SHOWN]:
+    def _tell_refusals(self, refused: Refusals) -> None:
+        for flaw in refused.told():
             self._talk.say(f"cannot be sent: {flaw}")
-        if (more := refusals - REFUSALS_SHOWN) > 0:
-            self._talk.say(f"cannot be sent: {more:,} more; --rejects writes them all into a file")
 
     async def _check(self, source: Source) -> Checked:
         async with outbox_if_there(self._path) as outbox:
-            checked = await check(
-                source, outbox, self._stop, confirm=self._options.confirm, shown=REFUSALS_SHOWN
-            )
-        self._tell_refusals(checked.refused, checked.refusals)
+            checked = await check(source, outbox, self._stop, confirm=self._options.confirm)
+        self._tell_refusals(checked.refused)
         if checked.unfit:
             self._talk.say(
                 f"{rows(checked.unfit)} of these do not fit the account's lead fields: `leadsquared check` "
-                "tells in what; --partial is for leads that are there already, --no-check sends all the same"
+                "tells in what; --map COLUMN=NAME or --ignore COLUMN is for a column that is no field, "
+                "--partial for leads that are there already; --no-check sends all the same"
             )
         if checked.left_over:
             self._talk.say(
@@ -302,7 +298,7 @@ class _Capture:
                 confirm=options.confirm,
             )
         done.taken_out = taken_out
-        self._tell_refusals([*done.reused.values()], len(done.reused))
+        self._tell_refusals(Refusals(done.reused.values()))
         return done
 
     def _drops_left_over(self) -> bool:
@@ -367,7 +363,6 @@ class _Capture:
             before=done.delivered,
             delivered=delivered,
             confirm=self._options.confirm,
-            out=None if outcomes.is_unwritten else self._options.out,
             to_be_sent=counts[ItemState.PENDING] + counts[ItemState.SENDING],
             left_over=len(checked.left_over),
             taken_out=done.taken_out,

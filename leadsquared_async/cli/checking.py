@@ -101,7 +101,8 @@ async def _check(options: CheckOptions, talk: Talk, stop: Stop) -> ExitStatus:
         ) as source,
     ):
         checker = await checker_of(options.connection, stop)
-        source.check = partial(checker.check, partial=options.partial)
+        may_be_there = options.partial or options.mapping.search_by is not None
+        source.check = partial(checker.check, partial=may_be_there)
         read = flawed = 0
         found: dict[_Kind, _Where] = {}
         for line in source.lines():

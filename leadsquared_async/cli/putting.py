@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from leadsquared_async import ItemState, KeyReused, Outbox
@@ -14,11 +14,42 @@ from leadsquared_async.outbox import OutboxItem
 __all__ = ["Checked", "Put", "check", "put", "withdraw"]
 
 AT_ONCE = 500
+REASONS_SHOWN, REASONS_KEPT = 10, 1000
 KEY_REUSED = (
     "its key was used before with other values; give it another key, or leave keys out, and it is sent as a "
     "change"
 )
 KEY_TWICE = "the same key as line {line}, with other values; give it another key, or leave keys out"
+
+
+class Refusals:
+    """Why rows cannot be sent: each reason with the first of its lines, and how many more there are."""
+
+    def __init__(self, all_why: Iterable[str] = ()) -> None:
+        self._found: dict[str, tuple[str, int]] = {}
+        self._beyond = 0
+        for why in all_why:
+            self.add(why)
+
+    def add(self, why: str) -> None:
+        """One more row, told as "line 2: reason"."""
+        line, _, reason = why.partition(": ")
+        first, count = self._found.get(reason, (line, 0))
+        if count or len(self._found) < REASONS_KEPT:
+            self._found[reason] = (first, count + 1)
+        else:
+            self._beyond += 1
+
+    def told(self) -> list[str]:
+        """For people, the first reasons."""
+        shown = [
+            f"{line}{f' and {count - 1:,} more' if count > 1 else ''}: {reason}"
+            for reason, (line, count) in list(self._found.items())[:REASONS_SHOWN]
+        ]
+        counts = [count for _, count in self._found.values()]
+        if more := sum(counts[REASONS_SHOWN:]) + self._beyond:
+            shown.append(f"{more:,} more; --rejects writes them all into a file")
+        return shown
 
 
 @dataclass(slots=True)
@@ -30,7 +61,7 @@ class Checked:
         to_send: rows that LeadSquared has not accepted.
         to_confirm: rows that it has accepted, in an earlier run, and whose outcome is not known.
         before: rows that ended in an earlier run.
-        refused: why rows cannot be sent, the first of them.
+        refused: why rows cannot be sent, each reason once.
         refusals: how many such rows there are.
         unfit: how many of these do not fit the account's lead fields.
         repeats: rows that have the key of an earlier row of the input: without a key of their own, they are
@@ -44,7 +75,7 @@ class Checked:
     to_send: int = 0
     to_confirm: int = 0
     before: int = 0
-    refused: list[str] = field(default_factory=list[str])
+    refused: Refusals = field(default_factory=Refusals)
     refusals: int = 0
     unfit: int = 0
     repeats: int = 0
@@ -69,7 +100,7 @@ class Put:
     taken_out: int = 0
 
 
-async def check(source: Input, outbox: Outbox | None, stop: Stop, *, confirm: bool, shown: int) -> Checked:
+async def check(source: Input, outbox: Outbox | None, stop: Stop, *, confirm: bool) -> Checked:
     """Read the whole input, and compare it with an outbox; changes nothing.
 
     Args:
@@ -77,7 +108,6 @@ async def check(source: Input, outbox: Outbox | None, stop: Stop, *, confirm: bo
         outbox: as an earlier run has left it; None if there is none.
         stop: ends it early.
         confirm: whether the outcome of what is accepted is to be learnt.
-        shown: how many refusals to keep.
 
     Raises:
         Unreadable: the input cannot be read to its end.
@@ -95,8 +125,7 @@ async def check(source: Input, outbox: Outbox | None, stop: Stop, *, confirm: bo
             if line.key is None or (line.flaws and line.key not in found):
                 checked.refusals += 1
                 checked.unfit += line.key is not None
-                if len(checked.refused) < shown:
-                    checked.refused.append(line.why)
+                checked.refused.add(line.why)
                 continue
             waiting.left_over.pop(line.key, None)
             waiting.others.discard(line.key)

@@ -21,7 +21,8 @@ from leadsquared_async.cli.reasons import kind_of
 
 __all__ = ["COLUMNS", "Files", "Outcomes", "report"]
 
-COLUMNS = ("Line", "RequestID", "LeadID", "Outcome", "Reason")
+BEGINS = "Line,RequestID,LeadID,Outcome,Reason"
+COLUMNS = (*BEGINS.split(","), "Operation")
 REFUSED, PENDING = "refused", "pending"
 
 
@@ -34,6 +35,8 @@ class Outcomes:
         counts: by outcome: a state of the outbox, or "refused" for what could not be sent.
         kinds: why rows were rejected.
         rejects: where the rows to be mended are; None if there are none, or nobody wanted them.
+        out: where the outcomes of all rows are; None if nobody wanted them.
+        is_beside: whether that is another file than was named, which holds those of another input.
         is_unwritten: whether a file that somebody wanted could not be written.
     """
 
@@ -41,6 +44,8 @@ class Outcomes:
     counts: Counter[str] = field(default_factory=Counter[str])
     kinds: Counter[str] = field(default_factory=Counter[str])
     rejects: Path | None = None
+    out: Path | None = None
+    is_beside: bool = False
     is_unwritten: bool = False
 
 
@@ -63,7 +68,7 @@ class Files:
         with ExitStack() as stack:
             self.out = None
             if out is not None:
-                begins = (",".join(COLUMNS).encode(),)
+                begins = (BEGINS.encode(),)
                 self.out = stack.enter_context(Draft(out, others=others, begins=begins))
             self.rejects = None if rejects is None else stack.enter_context(Draft(rejects, others=others))
             self._stack = stack.pop_all()
@@ -116,16 +121,30 @@ async def report(
                 if out is not None:
                     is_its_own = item is not None and outcome != REFUSED
                     ids = (item.request_id, item.lead_id) if item is not None and is_its_own else ("", "")
-                    out.writerow([line.row.line, *(text or "" for text in ids), outcome, reason or ""])
+                    operation = "" if item is None else item.operation
+                    out.writerow(
+                        [line.row.line, *(text or "" for text in ids), outcome, reason or "", operation]
+                    )
     _place(files, outcomes)
     return outcomes
 
 
 def _place(files: Files, outcomes: Outcomes) -> None:
     if files.out is not None:
-        files.out.place()
+        outcomes.out = files.out.place_beside(_loses)
+        outcomes.is_beside = outcomes.out != files.out.given
     if files.rejects is not None and files.rejects.part.exists():
         outcomes.rejects = files.rejects.place_and_keep()
+
+
+def _loses(there: Path, new: Path) -> bool:
+    """Whether a file of outcomes knows of leads that the other does not: another input's."""
+    return not _ids(there) <= _ids(new)
+
+
+def _ids(path: Path) -> set[str]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return {found for row in csv.DictReader(file) if (found := row.get("RequestID") or row.get("LeadID"))}
 
 
 def _outcome(line: Line, item: OutboxItem | None, refused: str | None) -> tuple[str, str | None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from leadsquared_async import ItemState, Outbox
-from leadsquared_async.cli.capture import REFUSALS_SHOWN, default_outbox
+from leadsquared_async.cli.capture import default_outbox
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.delivering import Delivered, Ending
 from leadsquared_async.cli.draining import drain
@@ -16,7 +16,7 @@ from leadsquared_async.cli.files.private_files import files_of
 from leadsquared_async.cli.files.source import STDIN
 from leadsquared_async.cli.files.submissions import Submissions
 from leadsquared_async.cli.outboxes import outbox_if_there
-from leadsquared_async.cli.putting import Checked, Put, check, put
+from leadsquared_async.cli.putting import Checked, Put, Refusals, check, put
 from leadsquared_async.cli.reports import Files, Outcomes, report
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.summary import Summary
@@ -81,7 +81,6 @@ def run_submit(options: SubmitOptions, talk: Talk) -> ExitStatus:
         before=done.delivered,
         delivered=delivered,
         confirm=options.confirm,
-        out=options.out,
         to_be_sent=to_be_sent,
         repeats=checked.repeats,
         repeats_are="the same as another, or with its key",
@@ -98,12 +97,10 @@ async def _put(
 ) -> tuple[Checked, Put]:
     """Read the whole file, tell what cannot be sent of it, and put the rest."""
     async with outbox_if_there(path) as outbox:
-        checked = await check(source, outbox, stop, confirm=confirm, shown=REFUSALS_SHOWN)
+        checked = await check(source, outbox, stop, confirm=confirm)
         is_there = outbox is not None
-    for flaw in checked.refused:
+    for flaw in checked.refused.told():
         talk.say(f"cannot be sent: {flaw}")
-    if (more := checked.refusals - len(checked.refused)) > 0:
-        talk.say(f"cannot be sent: {more:,} more; --rejects writes them all into a file")
     if others := checked.others + len(checked.left_over):
         talk.say(f"the outbox holds {rows(others)} that the file does not make, to be sent as well")
     if not checked.to_send and not is_there:
@@ -111,7 +108,7 @@ async def _put(
     with some_left():
         async with Outbox(path) as outbox:
             done = await put(source, outbox, stop, own_keys=True, confirm=confirm)
-    for flaw in list(done.reused.values())[:REFUSALS_SHOWN]:
+    for flaw in Refusals(done.reused.values()).told():
         talk.say(f"cannot be sent: {flaw}")
     return checked, done
 

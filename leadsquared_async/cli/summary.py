@@ -26,7 +26,6 @@ class Summary:
         before: rows that had been delivered before.
         delivered: how delivering ended.
         confirm: whether accepted rows are followed.
-        out: where the outcomes of all rows are.
         to_be_sent: rows of the outbox that LeadSquared has not accepted yet, of whichever input.
         left_over: rows that an earlier run left and the input does not make.
         taken_out: those of them that were taken out.
@@ -41,7 +40,6 @@ class Summary:
     before: int
     delivered: Delivered
     confirm: bool
-    out: Path | None
     to_be_sent: int = 0
     left_over: int = 0
     taken_out: int = 0
@@ -78,6 +76,10 @@ class Summary:
             said.append(f"stopped, since the outbox cannot go on: {self.delivered.why}")
         if self.status in {ExitStatus.ACCOUNT, ExitStatus.LEFT}:
             said.append(f"what is left stays in {self.outbox}: run the same command again to go on")
+        if self.outcomes.out is not None and self.outcomes.is_beside:
+            said.append(
+                f"the outcomes are in {self.outcomes.out}: the file named holds those of another input"
+            )
         if self.outcomes.rejects is not None:
             said.append(
                 f"{self.outcomes.rejects} holds the rows to mend, each with its reason: correct it, and pass "
@@ -149,7 +151,7 @@ class Summary:
             "still_to_be_sent": self.to_be_sent,
             "ending": self.delivered.ending.value,
             "why": self.delivered.why,
-            "out": None if self.out is None else str(self.out),
+            "out": None if self.outcomes.out is None else str(self.outcomes.out),
             "rejects": None if self.outcomes.rejects is None else str(self.outcomes.rejects),
             "exit": int(self.status),
         }

@@ -55,6 +55,20 @@ async def test_every_row_is_sent_confirmed_and_reported(sandbox: Sandbox, tmp_pa
     assert {row["Outcome"] for row in rows} == {"confirmed"}
 
 
+async def test_the_outcomes_of_another_input_are_kept(sandbox: Sandbox, tmp_path: Path) -> None:
+    """As when mended rows go with the same --out: theirs stand beside, which a line tells; the same input
+    again takes its own file's place."""
+    first, second, out = tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "out.csv"
+    write_leads(first, range(3))
+    write_leads(second, range(3, 5))
+    for _ in range(2):
+        await capture(sandbox, first, "--out", out)
+        done = await capture(sandbox, second, "--out", out, "--json")
+        assert (len(rows_of(out)), len(rows_of(tmp_path / "out-2.csv"))) == (3, 2)
+        assert done.json["out"] == str(tmp_path / "out-2.csv")
+        assert "out-2.csv: the file named holds those of another input" in done.err
+
+
 async def test_the_same_command_again_sends_nothing_and_reports_all(sandbox: Sandbox, tmp_path: Path) -> None:
     """What was delivered is known by its content: a second run makes no call, and --out is whole again."""
     file, out = write_leads(tmp_path / "leads.csv", range(4)), tmp_path / "out.csv"

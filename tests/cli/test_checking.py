@@ -121,6 +121,7 @@ async def test_leads_that_are_there_lack_nothing(sandbox: Sandbox, tmp_path: Pat
     done = await check(sandbox, file, "--json")
     assert [problem["problem"] for problem in done.json["problems"]] == ["missing"]
     assert (await check(sandbox, file, "--partial")).code == 0
+    assert (await check(sandbox, file, "--search-by", "EmailAddress")).code == 0
     assert (await checked_capture(sandbox, file, "--partial", "--dry-run")).code == 0
     assert (await checked_capture(sandbox, file, "--dry-run")).code == 1
 
@@ -188,7 +189,8 @@ async def test_rows_that_do_not_fit_are_refused_and_the_rest_goes(sandbox: Sandb
     done = await checked_capture(sandbox, file, "--rejects", rejects, "--out", out, "--json")
     assert (done.code, done.json["confirmed"], done.json["refused"]) == (1, 2, 2)
     assert numbers_sent(sandbox) == [0, 2]
-    assert "cannot be sent: line 3: Source: none of the field's options" in done.err
+    assert "cannot be sent: line 3 and 1 more: Source: none of the field's options" in done.err
+    assert done.err.count("cannot be sent") == 1
     assert "2 rows of these do not fit the account's lead fields" in done.err
     assert [row["Outcome"] for row in rows_of(out)] == ["confirmed", "refused", "confirmed", "refused"]
     assert [row["Reason (leadsquared)"].split(":")[0] for row in rows_of(rejects)] == ["line 3", "line 5"]

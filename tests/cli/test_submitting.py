@@ -60,6 +60,7 @@ async def test_each_object_goes_to_its_outcome(sandbox: Sandbox, tmp_path: Path)
     assert arrivals(sandbox, "activity") == 2
     assert [row["Outcome"] for row in rows_of(out)] == ["confirmed", "confirmed"]
     assert all(uuid.UUID(row["RequestID"]) for row in rows_of(out))
+    assert {row["Operation"] for row in rows_of(out)} == {"activities.create"}
     assert "a.jsonl.sandbox.outbox" in names_in(tmp_path)
 
 

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Self
@@ -48,6 +48,7 @@ class Draft:
         begins: how a file begins that it may take the place of; None if `place_and_keep` decides that.
 
     Attributes:
+        given: the path.
         part: what to write to, a name that no other process has; nothing is there at first.
 
     Raises:
@@ -58,7 +59,7 @@ class Draft:
     def __init__(
         self, path: Path, *, others: Iterable[Path] = (), begins: tuple[bytes, ...] | None = None
     ) -> None:
-        self._given = path
+        self.given = path
         self._path = without_links(path)
         self.part = self._path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         if self._path.is_dir():
@@ -78,7 +79,24 @@ class Draft:
     def place(self) -> Path:
         """Put it in the place of the file that is there."""
         self.part.replace(self._path)
-        return self._given
+        return self.given
+
+    def place_beside(self, loses: Callable[[Path, Path], bool]) -> Path:
+        """Put it in the place of a file, or beside one that has what it has not.
+
+        Args:
+            loses: whether the first file has something that the second has not.
+
+        Returns:
+            Where it is: the file's own name, or one with a number.
+        """
+        given, place = next(
+            (given, place)
+            for given, place in self._names()
+            if not os.path.lexists(place) or not loses(place, self.part)
+        )
+        self.part.replace(place)
+        return given
 
     def place_and_keep(self) -> Path:
         """Put it in the place of a file that is as it was written and loses no line, or beside one.
@@ -102,7 +120,7 @@ class Draft:
         return given
 
     def _check_what_is_there(self, begins: tuple[bytes, ...] | None) -> None:
-        path = self._given
+        path = self.given
         if not os.path.lexists(self._path):
             return
         if not self._path.is_file():
@@ -116,9 +134,9 @@ class Draft:
 
     def _names(self) -> Iterator[tuple[Path, Path]]:
         """The names that it may have, as given and with links followed."""
-        yield self._given, self._path
+        yield self.given, self._path
         for number in count(2):
-            given, path = (one.with_stem(f"{one.stem}-{number}") for one in (self._given, self._path))
+            given, path = (one.with_stem(f"{one.stem}-{number}") for one in (self.given, self._path))
             yield given if without_links(given) == path else path, path
 
     def _clear(self) -> None:

@@ -16,8 +16,8 @@ from leadsquared_async.cli.files.rows import REASON, Row, Unreadable
 from leadsquared_async.cli.files.source import Input, Line, Reading
 from leadsquared_async.cli.files.tables import Table
 from leadsquared_async.cli.stopping import Stop
+from leadsquared_async.encoding import encoded
 from leadsquared_async.operations import Operation
-from leadsquared_async.submissions import encoded
 
 __all__ = ["Submissions"]
 
