@@ -323,3 +323,31 @@ async def test_many_flaws_of_a_row_are_told_in_short(sandbox: Sandbox, tmp_path:
     )
     (said,) = [line for line in done.err.splitlines() if line.startswith("cannot be sent: line 2")]
     assert said.endswith("; and 4 more")
+
+
+async def test_one_misspelt_lead_of_a_thousand_fails_unchecked_and_is_mended(tmp_path: Path) -> None:
+    """With --no-check it is accepted first; then LeadSquared's words stand in --out, and `outbox requeue
+    --drop` delivers it. Checked, the line is named before anything is sent."""
+    file, out = tmp_path / "leads.csv", tmp_path / "out.csv"
+    with file.open("w", newline="") as table:
+        writer = csv.writer(table)
+        writer.writerow(["EmailAddress", "mx_City", "mx_Citty"])
+        for number in range(1000):
+            misspelt = [PLANTED] if number == 500 else [""]
+            writer.writerow([f"{PLANTED}-{number}@example.com", PLANTED, *misspelt])
+    async with Sandbox(limit=None, attributes="account", processing_rate=1e9) as sandbox:
+        done = await checked_capture(sandbox, file, "--dry-run")
+        assert done.code == 1
+        assert "cannot be sent: line 502: mx_Citty: no field of this account" in done.err
+        assert "did you mean mx_City?" in done.err
+        done = await checked_capture(sandbox, file, "--no-check", "--out", out, "--json")
+        assert (done.code, done.json["confirmed"], done.json["rejected"]) == (1, 999, 1)
+        (failed,) = [row for row in rows_of(out) if row["Outcome"] != "confirmed"]
+        assert failed["Line"] == "502"
+        assert failed["Reason"] == "MXUnknownAttributeException: Attribute(s) does not exist - mx_Citty."
+        outbox = tmp_path / "leads.csv.sandbox.outbox"
+        env = with_fields(sandbox)
+        done = await run("outbox", "requeue", outbox, "--drop", "mx_Citty", env=env)
+        assert done.code == 0, done.err
+        assert (await run("outbox", "drain", outbox, env=env)).code == 0
+        assert len(sandbox.books.leads) == 1000
