@@ -16,6 +16,7 @@ from benchmarks import (
     import_cost,
     outbox_cost,
     rate,
+    shared_cost,
     stranger,
     token_cost,
 )
@@ -26,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "import_cost": import_cost.measure,
     "token_cost": token_cost.measure,
     "check_cost": check_cost.measure,
+    "shared_cost": shared_cost.measure,
     "stranger": stranger.measure,
     "rate": rate.measure,
     "connections": connections.measure,

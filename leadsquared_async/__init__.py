@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from leadsquared_async.outbox import ItemState, Outbox, OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
     from leadsquared_async.phones import phone
     from leadsquared_async.resources.verification import Check, Verdict, Verification
+    from leadsquared_async.sending.shared.limiter import SharedLimiter
 
 __all__ = [
     "APIError",
@@ -89,6 +90,7 @@ __all__ = [
     "RetryPolicy",
     "Secret",
     "ServerError",
+    "SharedLimiter",
     "Snapshot",
     "StillProcessing",
     "Submission",
@@ -107,6 +109,7 @@ _LATER = {
     "outbox": ("ItemState", "Outbox", "OutboxEntry", "OutboxItem", "OutboxSnapshot", "Ticket"),
     "fields": ("Flaw", "LeadField", "Problem"),
     "phones": ("phone",),
+    "sending.shared.limiter": ("SharedLimiter",),
     "resources.verification": ("Check", "Verdict", "Verification"),
 }
 _MODULES = {name: module for module, names in _LATER.items() for name in names}

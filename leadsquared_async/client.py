@@ -42,6 +42,7 @@ from leadsquared_async.sending.call import Call, Host, Settings, json_content
 from leadsquared_async.sending.replies import Expect
 from leadsquared_async.sending.sealing import sealed, sealed_init
 from leadsquared_async.sending.session import Options, Sender, Session, Snapshot
+from leadsquared_async.sending.sharing import InProcess, Sharing
 from leadsquared_async.submissions import Submission
 from leadsquared_async.tracking import Trackers
 
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
     from leadsquared_async.resources.verification import Verification
+    from leadsquared_async.sending.shared.limiter import SharedLimiter
 
 __all__ = ["LeadSquared", "examined", "parts_of"]
 
@@ -83,7 +85,8 @@ class LeadSquared:
         timeout: seconds for one attempt, whatever the server drips.
         deadline: seconds for a whole call, the wait for a token included; None for no bound. A form handler
             sets 10.
-        limiter: an `aiolimiter.AsyncLimiter` that you share with other code; every attempt passes it too.
+        limiter: a `SharedLimiter`, through which many processes keep to one limit; or an
+            `aiolimiter.AsyncLimiter` that you share with other code, which every attempt passes too.
         transport: an httpx transport of yours (proxy, TLS, one pool for many accounts); it is not closed.
         validate: what to do with a lead that LeadSquared would refuse, by the account's own lead fields:
             "off" sends it, "strict" raises `InvalidLead`, "drop" leaves out attributes that the account does
@@ -117,7 +120,7 @@ class LeadSquared:
         retry: RetryPolicy | None = None,
         timeout: float = 30.0,
         deadline: float | None = 600.0,
-        limiter: AsyncLimiter | None = None,
+        limiter: AsyncLimiter | SharedLimiter | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         validate: Validate = "off",
         fields_ttl: float = 3600.0,
@@ -134,6 +137,7 @@ class LeadSquared:
             raise ConfigurationError(
                 "credentials has to be a Credentials, or an async callable that returns one"
             )
+        sharing = _sharing(limiter)
         self._session = Session(
             Options(
                 hosts=hosts_from(host, sync_host, region, os.environ),
@@ -142,7 +146,8 @@ class LeadSquared:
                 bulk_limit=checked_limit("bulk_limit", bulk_limit or RateLimit(1, per=5.0)),
                 paths=checked_paths(paths or {}, _call_names()),
                 keys_in=checked_keys_in(keys_in),
-                limiter=None if limiter is None else _checked_limiter(limiter),
+                sharing=sharing,
+                limiter=_foreign(limiter, sharing),
                 transport=None if transport is None else _checked_transport(transport),
                 name=name,
             )
@@ -453,11 +458,24 @@ def _checked_query(query: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return pairs
 
 
-def _checked_limiter(limiter: AsyncLimiter) -> AsyncLimiter:
+def _sharing(limiter: AsyncLimiter | SharedLimiter | None) -> Sharing:
+    """With whom the limits are shared."""
+    if limiter is not None:
+        from leadsquared_async.sending.shared.limiter import SharedLimiter  # noqa: PLC0415 - for who has one
+
+        if isinstance(limiter, SharedLimiter):
+            return limiter
+    return InProcess()
+
+
+def _foreign(limiter: AsyncLimiter | SharedLimiter | None, sharing: Sharing) -> AsyncLimiter | None:
+    """A limiter that every attempt passes besides."""
+    if limiter is None or limiter is sharing:
+        return None
     from aiolimiter import AsyncLimiter  # noqa: PLC0415 - imported by whoever made one
 
-    if not isinstance(limiter, AsyncLimiter):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError("limiter has to be an aiolimiter.AsyncLimiter")
+    if not isinstance(limiter, AsyncLimiter):
+        raise ConfigurationError("limiter has to be a SharedLimiter or an aiolimiter.AsyncLimiter")
     if limiter.max_rate < 1:
         raise ConfigurationError(
             "limiter: its max_rate has to be at least 1, or it never lets a call through"

@@ -31,7 +31,7 @@ from leadsquared_async.sending.inflight import InFlight
 from leadsquared_async.sending.keyring import Keyring
 from leadsquared_async.sending.replies import Again, Outcome
 from leadsquared_async.sending.retry import Bound, Decision, Progress, decide
-from leadsquared_async.sending.sharing import join_bucket
+from leadsquared_async.sending.sharing import Sharing
 from leadsquared_async.sending.tracing import traced
 from leadsquared_async.sending.transport import Transport
 from leadsquared_async.sending.wording import delivery_sentence, error_from
@@ -69,6 +69,7 @@ class Pipeline:
         hosts: where calls go.
         keyring: the keys they carry.
         limits: the declared limits; shared with the process's other clients of the account.
+        sharing: with whom the limits are shared.
         limiter: a limiter of the caller's, which every attempt passes as well.
         transport: the connections.
         name: a label for messages.
@@ -80,6 +81,7 @@ class Pipeline:
         hosts: Hosts,
         keyring: Keyring,
         limits: Mapping[Limit, RateLimit],
+        sharing: Sharing,
         limiter: AsyncLimiter | None,
         transport: Transport,
         name: str | None,
@@ -87,6 +89,7 @@ class Pipeline:
         self.hosts = hosts
         self.keyring = keyring
         self.limits = limits
+        self.sharing = sharing
         self.limiter = limiter
         self.transport = transport
         self.in_flight = InFlight()
@@ -122,7 +125,7 @@ class Pipeline:
         """The account's bucket of that kind; which account it is shows only once the keys are known."""
         bucket = self.buckets.get(limit)
         if bucket is None:
-            bucket = join_bucket(self.hosts.host, credentials, limit, self.limits[limit])
+            bucket = self.sharing.join(self.hosts.host, credentials, limit, self.limits[limit])
             self.buckets[limit] = bucket
             for calls, ended in self._recalled:
                 bucket.recall(calls if limit is Limit.CALLS else None, ended)
@@ -186,8 +189,8 @@ class Pipeline:
             with anyio.CancelScope(shield=True):
                 await self.keyring.aclose()
                 await self.transport.aclose()
-            for bucket in self.buckets.values():
-                bucket.users -= 1
+                for bucket in self.buckets.values():
+                    await self.sharing.leave(bucket)
 
 
 CLOSED = "the client was closed before it was done"
@@ -301,7 +304,7 @@ class _Run:
 
     @contextmanager
     def _asking(self) -> Generator[None]:
-        """The callers of one question share its error; each is told of its own call."""
+        """The callers of one question, or of one store, share its error; each is told of its own call."""
         try:
             yield
         except ConfigurationError as error:
@@ -327,7 +330,7 @@ class _Run:
         before = self._clock()
         too_late = None
         try:
-            with self._pipeline.while_open():
+            with self._pipeline.while_open(), self._asking():
                 await bucket.acquire(self._call.lane, self._deadline)
         except NoTokenInTime as error:
             too_late = error

@@ -28,6 +28,7 @@ from leadsquared_async.operations import Certainty
 from leadsquared_async.sending.bucket import Lane, LimitSnapshot
 from leadsquared_async.sending.call import Call, Host, Limit, Settings
 from leadsquared_async.sending.keyring import Keyring
+from leadsquared_async.sending.sharing import Sharing
 
 if TYPE_CHECKING:
     import httpx
@@ -48,6 +49,7 @@ class Options:
     bulk_limit: RateLimit
     paths: Mapping[str, str]
     keys_in: KeysIn
+    sharing: Sharing
     limiter: AsyncLimiter | None
     transport: httpx.AsyncBaseTransport | None
     name: str | None
@@ -102,6 +104,7 @@ class Session:
             hosts=options.hosts,
             keyring=Keyring(options.credentials),
             limits={Limit.CALLS: options.rate_limit, Limit.BULK: options.bulk_limit},
+            sharing=options.sharing,
             limiter=options.limiter,
             transport=Transport(
                 options.hosts,

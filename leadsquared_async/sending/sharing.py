@@ -1,16 +1,45 @@
-"""Clients of one account in one process keep to one limit, without being told of each other."""
+"""Clients of one account keep to one limit: in one process without being told of each other.
+
+`sending/shared` has the same for many processes.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import threading
+from typing import Protocol
 
 from leadsquared_async.config import Credentials, RateLimit
 from leadsquared_async.sending.bucket import Bucket
 from leadsquared_async.sending.call import Limit
 
-__all__ = ["join_bucket"]
+__all__ = ["InProcess", "Sharing", "join_bucket"]
+
+
+class Sharing(Protocol):
+    """Who shares a bucket with whom."""
+
+    def join(self, host: str, credentials: Credentials, kind: Limit, limit: RateLimit) -> Bucket:
+        """The bucket of this account and kind of limit, with one more user."""
+        ...
+
+    async def leave(self, bucket: Bucket) -> None:
+        """One user less."""
+        ...
+
+
+class InProcess:
+    """The clients of one process and event loop."""
+
+    def join(self, host: str, credentials: Credentials, kind: Limit, limit: RateLimit) -> Bucket:
+        """The bucket of this account and kind of limit in the running loop, with one more user."""
+        return join_bucket(host, credentials, kind, limit)
+
+    async def leave(self, bucket: Bucket) -> None:
+        """One user less."""
+        bucket.users -= 1
+
 
 _buckets: dict[str, list[Bucket]] = {}
 _lock = threading.Lock()  # loops in other threads register here too

@@ -1,0 +1,1 @@
+"""One rate limit for many processes, kept in Redis or Valkey."""

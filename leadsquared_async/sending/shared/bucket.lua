@@ -1,0 +1,513 @@
+-- The token bucket of one account and kind of limit, shared by many processes.
+--
+-- One run hears one process (how many of its calls are in flight, which have ended, how many wait) and answers
+-- how many tokens it gets and when to ask again. The arithmetic of tokens is that of sending/tokens.py; the
+-- order of lanes that of sending/bucket.py. Times are microseconds of the state's own clock, which is the
+-- server's, except that it neither goes back nor leaps.
+--
+-- KEYS[1]: the state, one packed table. A later version of the same number may add fields: whoever does not
+-- know them keeps them. ARGV: see Request.arguments in messages.py.
+
+local OVERTAKES = 7         -- grants in a row past an older waiter
+local LATENESS = 0.1        -- spacings that a token may be late before those behind it move too
+local ROUNDING = 1          -- by which windows are longer: the resolution of the clock
+local GRACE = 500000        -- after which a process that did not come when it was told to is passed over
+local LEAP = 500000         -- by which the clock may be ahead of what a process expects: a slow request
+local WORTH_A_HINT = 10000  -- by which a turn has to come earlier than told
+local NOT_AT_ONCE = 1000    -- nobody is told to ask again sooner
+local LANES = {1, 2, 3}     -- forms, batches, polls
+local FORMS, BATCH = 1, 2
+
+local function server_clock()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+
+local args = {}
+for i, value in ipairs(ARGV) do args[i] = tonumber(value) end
+local VERSION, me, number, channel = args[1], ARGV[2], args[3], ARGV[4]
+local declared = {c = args[5], p = args[6], m = args[7]}
+local lease, presence, keep = args[8], args[9], args[10]
+local held, waiting = args[11], {args[12], args[13], args[14]}
+local all_ends_count = args[15] == 1
+local refused, pause = args[16] == 1, args[17]
+local told = args[18] > 0 and {c = args[18], p = args[19], m = declared.m} or nil
+local recalled, recalled_age = args[20], args[21]
+local known_born, known_steps, expected = args[22], args[23], args[24]
+local leaving = args[25] == 1
+local FIRST_END = 26
+
+local s, now, begun_as_spent, was_out_of_reach
+
+-- Tokens -----------------------------------------------------------------------------------------------------
+
+local function spacing(limit)
+  limit = limit or s.limit
+  return limit.p / limit.c * (1 + limit.m / 1000000)
+end
+
+local function capacity() return s.limit.c - s.withdrawn end
+
+local function existing() return s.free + s.out + #s.due + #s.late end
+
+-- A list without its first n.
+local function without(list, n)
+  if n == 0 then return list end
+  local rest = {}
+  for i = n + 1, #list do rest[#rest + 1] = list[i] end
+  return rest
+end
+
+local function drop_surplus()
+  local surplus = math.max(0, existing() - capacity())
+  local from_free = math.min(surplus, s.free)
+  s.free = s.free - from_free
+  s.due = without(s.due, math.min(surplus - from_free, #s.due))
+end
+
+local function give_back(ended)
+  local due = ended + s.limit.p + ROUNDING
+  s.slot = math.max(s.slot + spacing(), due - LATENESS * spacing())
+  s.due[#s.due + 1] = math.max(due, s.slot)
+  drop_surplus()
+end
+
+-- A call in flight has ended; one without an answer may be counted for another window.
+local function give(ended, counted)
+  s.out = s.out - 1
+  if counted then
+    give_back(ended)
+  else
+    s.late[#s.late + 1] = ended + s.limit.p
+    table.sort(s.late)
+  end
+end
+
+-- A call was made without a token: whichever token is the next to be free stands for it.
+local function seize()
+  if s.free > 0 then
+    s.free = s.free - 1
+  elseif #s.due > 0 then
+    s.due = without(s.due, 1)
+  elseif #s.late > 0 then
+    s.late = without(s.late, 1)
+  end
+  s.out = s.out + 1
+  s.last_taken = now
+end
+
+local function untake()
+  s.out = s.out - 1
+  s.free = s.free + 1
+  drop_surplus()
+end
+
+local function spend_all()
+  for _ = 1, s.free do
+    s.free = s.free - 1
+    give_back(now)
+  end
+  s.spent_at = now
+end
+
+local function lose_lapsed_leases()
+  local lost = false
+  for _, process in pairs(s.processes) do
+    if process.out > 0 and process.lease <= now then
+      for _ = 1, process.out do s.late[#s.late + 1] = process.lease + s.limit.p end
+      s.out = s.out - process.out
+      process.out = 0
+      lost = true
+    end
+  end
+  if lost then table.sort(s.late) end
+end
+
+local function settle()
+  lose_lapsed_leases()
+  while #s.late > 0 and s.late[1] <= now do
+    local ended = s.late[1]
+    s.late = without(s.late, 1)
+    give_back(ended)
+  end
+  while s.withdrawn > 0 and now >= s.clean_since + s.limit.p do
+    s.withdrawn = s.withdrawn - 1
+    s.clean_since = s.clean_since + s.limit.p
+    if existing() < capacity() then give_back(s.clean_since) end
+  end
+  local back = 0
+  while s.due[back + 1] and s.due[back + 1] <= now do back = back + 1 end
+  s.due = without(s.due, back)
+  s.free = s.free + back
+end
+
+-- Which limit ------------------------------------------------------------------------------------------------
+
+local function within(one, other)
+  local calls = math.min(one.c, other.c)
+  local per = math.max(one.p, other.p / math.floor(other.c / calls))
+  return {c = calls, p = per, m = math.max(one.m, other.m)}
+end
+
+-- What keeps to everything that those present declared and to what the server named.
+local function agreed()
+  local all = {}
+  for _, process in pairs(s.processes) do
+    if not process.gone then all[#all + 1] = process.declared end
+  end
+  if s.told then all[#all + 1] = s.told end
+  table.sort(all, function(a, b)
+    if a.p ~= b.p then return a.p > b.p end
+    if a.c ~= b.c then return a.c < b.c end
+    return a.m < b.m
+  end)
+  local limit = all[1] or s.limit
+  for i = 2, #all do limit = within(limit, all[i]) end
+  return limit
+end
+
+local function keep_to(limit)
+  local old = s.limit
+  if limit.c == old.c and limit.p == old.p and limit.m == old.m then return end
+  local longer = limit.p - old.p
+  s.limit = {c = limit.c, p = limit.p, m = limit.m}
+  s.withdrawn = math.min(s.withdrawn, limit.c - 1)
+  if longer > 0 then
+    -- Calls that ended a while ago count again in the longer window.
+    for i, ended in ipairs(s.late) do s.late[i] = ended + longer end
+    for i, due in ipairs(s.due) do s.due[i] = due + longer end
+    s.slot = s.slot + longer
+    local free = math.min(s.free, limit.c)
+    s.free = 0
+    for _ = 1, free do give_back(now) end
+  end
+  drop_surplus()
+  -- Whoever declared less has left: the tokens that this adds are not there at once.
+  for _ = 1, capacity() - existing() do give_back(now) end
+end
+
+local function refuse()
+  s.paused = math.max(s.paused, now + (pause < 0 and spacing() or pause))
+  s.clean_since = now
+  if told then
+    local lower = within(s.limit, told)
+    if lower.c ~= s.limit.c or lower.p ~= s.limit.p then
+      s.told = s.told and within(s.told, told) or told
+      keep_to(agreed())
+      return
+    end
+  end
+  if capacity() > 1 and now >= s.last_withdrawal + spacing() then
+    s.withdrawn = s.withdrawn + 1
+    s.last_withdrawal = now
+    drop_surplus()
+  end
+end
+
+-- Who is next ------------------------------------------------------------------------------------------------
+
+-- When a batch may have a token that leaves so many to those ahead and does not spend the burst of forms.
+local function paced_at(ahead)
+  local free = s.free - ahead
+  if #s.due > 0 then return s.due[1] - free * spacing() - ROUNDING end
+  if s.out > 0 or #s.late > 0 then return s.last_taken + s.limit.p end
+  return now
+end
+
+local function earliest(ahead)
+  local short = ahead - s.free
+  local start = now
+  if short >= 0 and short < #s.due then
+    start = s.due[short + 1]
+  elseif short >= 0 then
+    start = math.max(now + s.limit.p, s.slot + spacing()) + (short - #s.due) * spacing()
+  end
+  return math.max(start, s.paused)
+end
+
+local function may_take(lane, ahead)
+  return s.free > ahead and now >= s.paused and (lane == FORMS or paced_at(ahead) <= now)
+end
+
+local function when(lane, ahead)
+  local start = earliest(ahead)
+  if lane ~= FORMS and s.free > ahead then start = math.max(start, paced_at(ahead)) end
+  return start
+end
+
+-- The oldest waiting head of each lane, the highest lane first.
+local function heads()
+  local found = {}
+  for _, lane in ipairs(LANES) do
+    local head
+    for name, process in pairs(s.processes) do
+      local ticket = process.tickets[lane]
+      if ticket > 0 and (not head or ticket < head.ticket) then
+        head = {process = name, lane = lane, ticket = ticket}
+      end
+    end
+    if head then found[#found + 1] = head end
+  end
+  return found
+end
+
+-- Whose turn it is, the lane whose claim that is, and what the counters of turns become if it is taken.
+local function turn()
+  local all = heads()
+  local first = all[1]
+  if not first then return nil end
+  local last = all[#all]
+  local passed = last
+  if first.lane == FORMS then
+    for _, head in ipairs(all) do
+      if head.ticket < passed.ticket then passed = head end
+    end
+  end
+  if first.ticket == passed.ticket or s.passed[first.lane] >= OVERTAKES then
+    local polls_turn = s.polls_turn
+    if first.lane == FORMS and passed.lane == BATCH then
+      polls_turn = not polls_turn
+      if polls_turn then passed = last end
+    end
+    return passed, first.lane, {0, 0, 0}, polls_turn
+  end
+  local counters = {s.passed[1], s.passed[2], s.passed[3]}
+  counters[first.lane] = counters[first.lane] + 1
+  return first, first.lane, counters, s.polls_turn
+end
+
+-- How many go before this process in a lane: every form and batch of a higher one, one of each process in it.
+local function ahead_of(lane)
+  local mine, count = s.processes[me].tickets[lane], 0
+  for _, process in pairs(s.processes) do
+    for higher = 1, lane - 1 do count = count + process.waiting[higher] end
+    local ticket = process.tickets[lane]
+    if ticket > 0 and ticket < mine then count = count + 1 end
+  end
+  return count
+end
+
+local function ticket()
+  s.ticket = s.ticket + 1
+  return s.ticket
+end
+
+local granted = {0, 0, 0}
+
+local function grant(lane)
+  local mine = s.processes[me]
+  s.free = s.free - 1
+  s.out = s.out + 1
+  s.last_taken = now
+  mine.out = mine.out + 1
+  mine.waiting[lane] = mine.waiting[lane] - 1
+  -- The next of this process queues behind the other processes.
+  mine.tickets[lane] = mine.waiting[lane] > 0 and ticket() or 0
+  granted[lane] = granted[lane] + 1
+end
+
+-- A token for a lane of this process whose turn it is not, if one is left for each of those ahead.
+local function grant_out_of_turn()
+  for _, lane in ipairs(LANES) do
+    if s.processes[me].tickets[lane] > 0 and may_take(lane, ahead_of(lane)) then
+      grant(lane)
+      return true
+    end
+  end
+  return false
+end
+
+local function grant_all()
+  local more = true
+  while more and s.free > 0 and now >= s.paused do
+    local head, claim, counters, polls_turn = turn()
+    if head and head.process == me and may_take(claim, 0) then
+      s.passed, s.polls_turn = counters, polls_turn
+      grant(head.lane)
+    else
+      more = grant_out_of_turn()
+    end
+  end
+end
+
+-- When this process should ask again, at the latest in time to renew its lease.
+local function next_question()
+  local mine = s.processes[me]
+  local best
+  for _, lane in ipairs(LANES) do
+    if mine.tickets[lane] > 0 then
+      local start = when(lane, ahead_of(lane))
+      if not best or start < best then best = start end
+    end
+  end
+  if not best then return -1 end
+  local again = math.max(NOT_AT_ONCE, math.ceil(math.min(best - now, lease / 3)))
+  mine.told = now + again
+  return again
+end
+
+-- Whoever is next and was told to come later than it might is told so.
+local function hint()
+  local head, claim = turn()
+  if not head or head.process == me then return end
+  local process = s.processes[head.process]
+  local start = math.max(now, when(claim, 0))
+  if process.told > start + WORTH_A_HINT then
+    local message = string.format('%s %.0f', KEYS[1], start - now)
+    if redis.call('PUBLISH', process.channel, message) > 0 then process.told = start end
+  end
+end
+
+-- Those who did not come when they were told to wait no longer; those not heard of for long are gone.
+local function forget_the_absent()
+  for name, process in pairs(s.processes) do
+    if name ~= me and process.told + GRACE < now then
+      process.waiting, process.tickets = {0, 0, 0}, {0, 0, 0}
+    end
+    if process.out == 0 and (process.gone or process.present <= now) then s.processes[name] = nil end
+  end
+end
+
+-- The run ----------------------------------------------------------------------------------------------------
+
+local function is_just_started()
+  local ok, info = pcall(redis.call, 'INFO', 'server')
+  local uptime = ok and type(info) == 'string' and info:match('uptime_in_seconds:(%d+)')
+  return uptime and uptime * 1000000 < 2 * declared.p + lease + 1000000
+end
+
+local function begin(wall)
+  now = wall
+  s = {
+    version = VERSION, born = wall, steps = 0, offset = 0,
+    limit = {c = declared.c, p = declared.p, m = declared.m},
+    free = declared.c, out = 0, due = {}, late = {}, slot = 0, paused = 0, withdrawn = 0,
+    clean_since = 0, last_withdrawal = 0, last_taken = 0, spent_at = 0,
+    ticket = 0, passed = {0, 0, 0}, polls_turn = false, processes = {},
+  }
+  -- Nobody knows what was spent before a store began anew, so all of it was, just now.
+  if known_born > 0 or is_just_started() then
+    spend_all()
+    s.doubted = true
+    begun_as_spent = true
+  end
+end
+
+local function go_on(wall)
+  now = wall + s.offset
+  if known_born == s.born and expected > 0 and now > expected + LEAP then now = expected end
+  now = math.max(now, s.at)
+  s.offset = now - wall
+  -- Whoever has calls in flight or waiting speaks three times a lease.
+  if now - s.at > lease / 2 then
+    was_out_of_reach = all_ends_count
+    for _, process in pairs(s.processes) do
+      local waits = process.waiting
+      was_out_of_reach = was_out_of_reach or process.out + waits[1] + waits[2] + waits[3] > 0
+    end
+  end
+end
+
+-- A state that another one has taken the place of, or an older copy of it, lacks what was spent since; so
+-- does one that nobody could reach while all went on by themselves.
+local function make_up_for_loss()
+  if known_born > 0 and known_born ~= s.born then
+    if not s.doubted then
+      s.doubted = true
+      spend_all()
+    end
+  elseif known_born > 0 and known_steps > s.steps then
+    s.steps = known_steps
+    spend_all()
+  end
+  if was_out_of_reach then spend_all() end
+end
+
+local function hear_of_calls(process)
+  local surplus = process.out - held
+  local ends = #args - FIRST_END + 1
+  local unknown = ends - math.min(math.max(surplus, 0), ends)
+  for i = 1, ends do
+    local value = args[FIRST_END + i - 1]
+    local counted = value >= 0
+    local ended = now - (counted and value or -1 - value)
+    if i > unknown then
+      surplus = surplus - 1
+      process.out = process.out - 1
+      give(ended, counted)
+    elseif all_ends_count and ended + (counted and 0 or s.limit.p) > s.spent_at then
+      seize()
+      give(ended, counted)
+    end
+  end
+  for _ = 1, surplus do untake() end
+  for _ = 1, -surplus do seize() end
+  process.out = held
+end
+
+local raw = redis.call('GET', KEYS[1])
+local wall = server_clock()
+if raw then
+  local ok
+  ok, s = pcall(cmsgpack.unpack, raw)
+  if not ok or type(s) ~= 'table' or type(s.version) ~= 'number' then return {1, 0} end
+  if s.version ~= VERSION then return {1, s.version} end
+  go_on(wall)
+else
+  begin(wall)
+end
+
+local mine = s.processes[me]
+local stale = mine ~= nil and mine.number >= number
+local again = -1
+settle()
+if not stale then
+  make_up_for_loss()
+  if not mine then
+    mine = {out = 0, told = 0, waiting = {0, 0, 0}, tickets = {0, 0, 0}}
+    s.processes[me] = mine
+  end
+  mine.number, mine.channel, mine.declared = number, channel, declared
+  mine.lease, mine.present, mine.gone = now + lease, now + presence, leaving
+  hear_of_calls(mine)
+  keep_to(agreed())
+  if refused then refuse() end
+  -- The store knows what was spent since its state began.
+  if recalled ~= 0 and now - recalled_age < s.born then
+    for _ = 1, recalled < 0 and s.free or math.min(recalled, s.free) do
+      s.free = s.free - 1
+      s.out = s.out + 1
+      s.last_taken = now
+      give(now - recalled_age, false)
+    end
+  end
+  settle()
+  for _, lane in ipairs(LANES) do
+    mine.waiting[lane] = leaving and 0 or waiting[lane]
+    if mine.waiting[lane] == 0 then
+      mine.tickets[lane] = 0
+    elseif mine.tickets[lane] == 0 then
+      mine.tickets[lane] = ticket()
+    end
+  end
+  forget_the_absent()
+  if not leaving then
+    grant_all()
+    again = next_question()
+  end
+  hint()
+end
+s.steps = s.steps + 1
+s.at = now
+redis.call('SET', KEYS[1], cmsgpack.pack(s), 'PX', keep)
+
+local processes = 0
+for _, process in pairs(s.processes) do
+  if not process.gone then processes = processes + 1 end
+end
+local limit = s.limit
+return {
+  stale and 2 or 0, now, s.born, s.steps, granted[1], granted[2], granted[3], again, s.free,
+  math.ceil(math.max(0, earliest(s.free) - now)), math.ceil(math.max(0, s.paused - now)), s.withdrawn,
+  limit.c, math.ceil(limit.p), limit.m, processes, s.told and 1 or 0, begun_as_spent and 1 or 0,
+}

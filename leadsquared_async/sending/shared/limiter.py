@@ -1,0 +1,122 @@
+"""What a user makes: one limit for all processes that are given the same store."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib.util
+import os
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from leadsquared_async.config import Credentials, RateLimit, seconds
+from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.sending.bucket import Bucket
+from leadsquared_async.sending.call import Limit
+from leadsquared_async.sending.shared.bucket import SharedBucket
+from leadsquared_async.sending.shared.store import RedisStore
+
+__all__ = ["SharedLimiter"]
+
+SCHEMES = ("redis", "rediss", "unix")
+
+
+@dataclass(slots=True)
+class _Party:
+    """What one process has in one event loop."""
+
+    store: RedisStore
+    buckets: dict[str, SharedBucket] = field(default_factory=dict[str, SharedBucket])
+
+
+class SharedLimiter:
+    """One rate limit for the clients of an account in many processes, through Redis or Valkey.
+
+    Pass it to each client as `limiter=`; one may serve the clients of many accounts. It connects when the
+    first call is made and closes with the last client.
+
+    Args:
+        url: of the store: "redis://host:6379/0", "rediss://…" or "unix:///path/to/socket".
+        lease: seconds after which the calls in flight of a process that died are taken for ended. Their
+            tokens come back two windows later.
+        timeout: seconds for one request to the store; a slower one counts as none.
+        prefix: of all names in the store, such as "leadsquared:limit:<digest of the account's key>".
+
+    Raises:
+        ConfigurationError: the URL is of another kind, a number is out of bounds, or redis-py is missing.
+    """
+
+    def __init__(
+        self, url: str, *, lease: float = 3.0, timeout: float = 0.5, prefix: str = "leadsquared"
+    ) -> None:
+        if urlsplit(url).scheme not in SCHEMES:
+            raise ConfigurationError("SharedLimiter: url has to start with redis://, rediss:// or unix://")
+        if importlib.util.find_spec("redis") is None:
+            raise ConfigurationError("SharedLimiter needs redis-py: pip install 'leadsquared_async[redis]'")
+        self._url = url
+        self._timeout = seconds("timeout", timeout)
+        self._lease = seconds("lease", lease)
+        if self._lease < 3 * self._timeout:
+            raise ConfigurationError("SharedLimiter: lease has to be at least three times timeout")
+        if not prefix or not prefix.isascii() or not prefix.isprintable() or " " in prefix:
+            raise ConfigurationError("SharedLimiter: prefix has to be ASCII without blanks")
+        self._prefix = prefix
+        self._parties: dict[tuple[int, asyncio.AbstractEventLoop], _Party] = {}
+
+    def __repr__(self) -> str:
+        return f"SharedLimiter({urlsplit(self._url).scheme}://…, lease={self._lease:g})"
+
+    @property
+    def requests(self) -> int:
+        """Requests to the store that the running loop has made."""
+        return self._party().store.requests
+
+    def join(self, host: str, credentials: Credentials, kind: Limit, limit: RateLimit) -> SharedBucket:
+        """The bucket of this account in the running loop, with one more user; `leave` it when it is done."""
+        key = self._key(host, credentials, kind)
+        party = self._party()
+        bucket = party.buckets.get(key)
+        if bucket is None:
+            bucket = party.buckets[key] = SharedBucket(
+                limit,
+                store=party.store,
+                key=key,
+                option=kind.option,
+                lease=self._lease,
+                timeout=self._timeout,
+            )
+        elif limit != bucket.declared:
+            bucket.lower(limit, f"another client of this account declared {limit}")
+        bucket.users += 1
+        return bucket
+
+    async def leave(self, bucket: Bucket) -> None:
+        """One user less; after the last, the store is told, and after the last bucket it is closed."""
+        bucket.users -= 1
+        if bucket.users > 0 or not isinstance(bucket, SharedBucket):
+            return
+        party = self._party()
+        for key, mine in list(party.buckets.items()):
+            if mine is bucket:
+                del party.buckets[key]
+        await bucket.aclose()
+        if not party.buckets:
+            self._parties.pop((os.getpid(), asyncio.get_running_loop()), None)
+            await party.store.aclose()
+
+    def _party(self) -> _Party:
+        here = (os.getpid(), asyncio.get_running_loop())
+        for other in list(self._parties):
+            # What a parent process or an ended loop had is of no use here.
+            if other[0] != here[0] or other[1].is_closed():
+                del self._parties[other]
+        party = self._parties.get(here)
+        if party is None:
+            store = RedisStore(self._url, prefix=self._prefix, timeout=self._timeout)
+            party = self._parties[here] = _Party(store)
+        return party
+
+    def _key(self, host: str, credentials: Credentials, kind: Limit) -> str:
+        """Names the account in the store, and does not tell its key."""
+        account = f"{host} {kind.value} {credentials.api_key.reveal()}"
+        return f"{self._prefix}:limit:{hashlib.sha256(account.encode()).hexdigest()}"

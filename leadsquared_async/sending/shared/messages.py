@@ -1,0 +1,209 @@
+"""What a process tells the store about its calls of one account, and what the store answers.
+
+A request states how things are, not what changed: a request that is lost, or whose answer is, harms nothing,
+since the next one says again how many calls are in flight.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from leadsquared_async.config import RateLimit
+
+__all__ = ["VERSION", "End", "Incompatible", "Known", "Reply", "Request"]
+
+VERSION = 1
+"""Of the state in the store. Processes that speak different versions do not share an account."""
+
+_MICRO = 1e6
+_OK, _INCOMPATIBLE = 0, 1
+
+
+class Incompatible(Exception):
+    """The state in the store is of a version that this one cannot read.
+
+    Attributes:
+        version: its version; 0 if it is no state of a bucket at all.
+    """
+
+    def __init__(self, version: int) -> None:
+        super().__init__(version)
+        self.version = version
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A call that has ended.
+
+    Attributes:
+        age: seconds since then.
+        counted: False if it got no answer, so that the server may count it later.
+    """
+
+    age: float
+    counted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the process last heard of the state, by which the store sees that it has lost something.
+
+    Attributes:
+        born: names the state.
+        steps: how often it had changed.
+        expected: what the state's clock should show by now, in seconds.
+    """
+
+    born: int
+    steps: int
+    expected: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One process, at one moment.
+
+    Attributes:
+        process: its name.
+        number: of this request; an older one that arrives late is not heard.
+        channel: where it listens for a hint that its turn has come earlier than it was told.
+        declared: the limit it wants kept.
+        lease: seconds until its calls in flight are taken for lost, if nothing more is heard of it.
+        presence: seconds until it is taken for gone.
+        keep: seconds for which the state is kept when nobody speaks any more.
+        held: its calls in flight.
+        waiting: how many wait for a token, by lane.
+        ends: calls that ended since it was last answered, the oldest first.
+        all_ends_count: whether calls among them were made without a token of the store.
+        refused: whether the server refused a call meanwhile.
+        pause: seconds for which the server wants silence.
+        told: the limit that the server named.
+        recalled: calls of an earlier process (None: all it may have made), and seconds since the last one.
+        known: what it last heard; None if nothing.
+        leaving: whether it is the last request.
+    """
+
+    process: str
+    number: int
+    channel: str
+    declared: RateLimit
+    lease: float
+    presence: float
+    keep: float
+    held: int = 0
+    waiting: tuple[int, int, int] = (0, 0, 0)
+    ends: tuple[End, ...] = ()
+    all_ends_count: bool = False
+    refused: bool = False
+    pause: float | None = None
+    told: tuple[int, float] | None = None
+    recalled: tuple[int | None, float] | None = None
+    known: Known | None = None
+    leaving: bool = False
+
+    def arguments(self) -> list[str | int]:
+        """For the script; times in microseconds, rounded to the safe side."""
+        calls, per = self.told or (0, 0.0)
+        recalled, recalled_age = self.recalled or (0, 0.0)
+        known = self.known or Known(0, 0, 0.0)
+        return [
+            VERSION,
+            self.process,
+            self.number,
+            self.channel,
+            self.declared.calls,
+            _up(self.declared.per),
+            _up(self.declared.margin),
+            _up(self.lease),
+            _up(self.presence),
+            math.ceil(self.keep * 1e3),
+            self.held,
+            *self.waiting,
+            int(self.all_ends_count),
+            int(self.refused),
+            -1 if self.pause is None else _up(self.pause),
+            calls,
+            _up(per),
+            -1 if recalled is None else recalled,
+            _down(recalled_age),
+            known.born,
+            known.steps,
+            _up(known.expected),
+            int(self.leaving),
+            *(_down(end.age) if end.counted else -1 - _down(end.age) for end in self.ends),
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the store answered.
+
+    Attributes:
+        at: what the state's clock shows, in seconds.
+        born: names the state.
+        steps: how often it has changed.
+        granted: tokens for the process, by lane; they are spent as of now.
+        again: seconds after which whoever still waits should ask again; None if nobody does.
+        free: tokens that may be spent at once.
+        first: seconds until the earliest token beyond the free ones.
+        paused: seconds for which nothing is spent.
+        withdrawn: tokens out of use since the server refused calls.
+        limit: what all keep to.
+        processes: how many are present.
+        learnt: whether the server named the limit.
+        begun_as_spent: whether the state is new, and all its tokens count as spent just before.
+        stale: whether the request came after a later one, and nothing was done.
+    """
+
+    at: float
+    born: int
+    steps: int
+    granted: tuple[int, int, int]
+    again: float | None
+    free: int
+    first: float
+    paused: float
+    withdrawn: int
+    limit: RateLimit
+    processes: int
+    learnt: bool
+    begun_as_spent: bool = False
+    stale: bool = False
+
+    @classmethod
+    def read(cls, answer: Sequence[int]) -> Reply:
+        """From what the script returned.
+
+        Raises:
+            Incompatible: the state is of another version.
+        """
+        if answer[0] == _INCOMPATIBLE:
+            raise Incompatible(answer[1])
+        (status, at, born, steps, forms, batch, polls, again, free, first, paused, withdrawn) = answer[:12]
+        (calls, per, margin, processes, learnt, begun_as_spent) = answer[12:18]
+        return cls(
+            at=at / _MICRO,
+            born=born,
+            steps=steps,
+            granted=(forms, batch, polls),
+            again=None if again < 0 else again / _MICRO,
+            free=free,
+            first=first / _MICRO,
+            paused=paused / _MICRO,
+            withdrawn=withdrawn,
+            limit=RateLimit(calls, per / _MICRO, margin / _MICRO),
+            processes=processes,
+            learnt=bool(learnt),
+            begun_as_spent=bool(begun_as_spent),
+            stale=status != _OK,
+        )
+
+
+def _up(seconds: float) -> int:
+    return math.ceil(seconds * _MICRO - 1e-3)
+
+
+def _down(seconds: float) -> int:
+    return math.floor(max(0.0, seconds) * _MICRO)

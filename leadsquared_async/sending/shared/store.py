@@ -1,0 +1,141 @@
+"""The connection to Redis or Valkey. redis-py is imported when the first request is made."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+from leadsquared_async.sending.shared import script
+from leadsquared_async.sending.shared.messages import Incompatible, Reply, Request
+from leadsquared_async.sending.shared.protocol import StoreUnavailable
+
+__all__ = ["RedisStore"]
+
+CONNECTIONS = 8
+"""Connections of one process, in one loop, for the requests of all its accounts."""
+LISTENS_FOR = 60.0
+"""Seconds of one wait for a hint; without a number, an early redis-py 5 would wait as for an answer."""
+LISTEN_AGAIN = 2.0
+"""Seconds after which listening for hints is tried again."""
+
+
+class RedisStore:
+    """A store at a URL, in one event loop.
+
+    Args:
+        url: as redis-py reads it.
+        prefix: of all names in the store.
+        timeout: seconds for a connection, and for one answer.
+
+    Attributes:
+        requests: how many were made, for those who count.
+    """
+
+    def __init__(self, url: str, *, prefix: str, timeout: float) -> None:
+        self._url = url
+        self._timeout = timeout
+        self._client: Any = None
+        self._listeners: dict[str, Callable[[float], None]] = {}
+        self._listening: asyncio.Task[None] | None = None
+        self.channel = f"{prefix}:hints:{uuid.uuid4().hex}"
+        self.requests = 0
+
+    async def exchange(self, key: str, request: Request) -> Reply:
+        """Run the script on the state of that key.
+
+        Raises:
+            StoreUnavailable: it was not run, or may have been run without an answer.
+            Incompatible: the state is of another version.
+        """
+        from redis.exceptions import NoScriptError, RedisError  # noqa: PLC0415
+
+        client = self._connected()
+        arguments = (1, key, *request.arguments())
+        self.requests += 1
+        try:
+            try:
+                answer = await client.execute_command("EVALSHA", script.digest(), *arguments)
+            except NoScriptError:
+                self.requests += 1
+                answer = await client.execute_command("EVAL", script.text(), *arguments)
+            return Reply.read(answer)
+        except (RedisError, OSError) as error:
+            if "WRONGTYPE" in str(error):  # Redis 6 puts words before it
+                raise Incompatible(0) from None
+            # The message of redis-py may name the server, and the URL has a password in it.
+            raise StoreUnavailable(_kind_of(error)) from None
+
+    def listen(self, key: str, hear: Callable[[float], None]) -> None:
+        """Have `hear` called with the seconds that a hint for that key names."""
+        self._listeners[key] = hear
+        if self._listening is None:
+            self._listening = asyncio.create_task(
+                self._listen(), name="leadsquared_async shared limit hints", context=Context()
+            )
+
+    def forget(self, key: str) -> None:
+        """Listen no longer for that key."""
+        self._listeners.pop(key, None)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait([self._listening], timeout=self._timeout)
+            self._listening = None
+        if self._client is not None:
+            client, self._client = self._client, None
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(self._timeout):
+                    await client.aclose()
+
+    def _connected(self) -> Any:
+        if self._client is None:
+            from redis import asyncio as asyncio_redis  # noqa: PLC0415
+            from redis.asyncio.retry import Retry  # noqa: PLC0415
+            from redis.backoff import NoBackoff  # noqa: PLC0415
+
+            redis: Any = asyncio_redis  # whose types are known in part only
+            pool = redis.BlockingConnectionPool.from_url(
+                self._url,
+                max_connections=CONNECTIONS + 1,  # one listens
+                timeout=self._timeout,
+                socket_timeout=self._timeout,
+                socket_connect_timeout=self._timeout,
+                retry=Retry(NoBackoff(), 0),
+            )
+            self._client = redis.Redis.from_pool(pool)
+        return self._client
+
+    async def _listen(self) -> None:
+        """Pass hints on for as long as it lasts; without them everybody still asks when told to."""
+        from redis.exceptions import RedisError  # noqa: PLC0415
+
+        while True:
+            with contextlib.suppress(RedisError, OSError, TimeoutError):
+                async with self._connected().pubsub() as subscription:
+                    await subscription.subscribe(self.channel)
+                    while True:
+                        message = await subscription.get_message(
+                            ignore_subscribe_messages=True, timeout=LISTENS_FOR
+                        )
+                        if message is not None:
+                            self._pass_on(message["data"])
+            await asyncio.sleep(LISTEN_AGAIN)
+
+    def _pass_on(self, data: bytes | str) -> None:
+        text = data if isinstance(data, str) else data.decode()
+        key, _, micro = text.rpartition(" ")
+        hear = self._listeners.get(key)
+        if hear is not None:
+            hear(int(micro) / 1e6)
+
+
+def _kind_of(error: Exception) -> str:
+    """What went wrong, without a word of the server's that could be secret."""
+    code = str(error).partition(" ")[0]
+    return code if code.isascii() and code.isupper() and code.isalpha() else type(error).__name__

@@ -1,0 +1,223 @@
+"""The script in a real Valkey does what the reference does, whatever happens in whatever order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis
+
+from leadsquared_async.config import RateLimit
+from leadsquared_async.sending.shared import script
+from leadsquared_async.sending.shared.messages import End, Incompatible, Known, Reply, Request
+from tests.shared.reference import State
+from tests.shared.valkey import Valkey
+
+LIMITS = [RateLimit(25, per=5.0), RateLimit(20, per=5.0), RateLimit(3, per=2.0), RateLimit(60, per=60.0)]
+BEGIN = 1_700_000_000.0
+SAME = pytest.approx
+
+TIME = "local time = redis.call('TIME')"
+GIVEN_TIME = "local time = cjson.decode(ARGV[#ARGV])"
+ARGUMENTS = "ipairs(ARGV)"
+ALL_BUT_TIME = "ipairs({unpack(ARGV, 1, #ARGV - 1)})"
+
+
+class Clocked:
+    """The script, with the server's clock in the test's hand."""
+
+    def __init__(self, client: redis.Redis, key: str) -> None:
+        source = script.text()
+        assert source.count(TIME) == source.count(ARGUMENTS) == 1
+        self._run = client.register_script(
+            source.replace(TIME, GIVEN_TIME).replace(ARGUMENTS, ALL_BUT_TIME).replace("'INFO'", "'INFX'")
+        )
+        self._key = key
+
+    def run(self, wall: float, request: Request) -> Reply:
+        micro = round(wall * 1e6)
+        time = f"[{micro // 1_000_000}, {micro % 1_000_000}]"
+        answer: Any = self._run(keys=[self._key], args=[*request.arguments(), time])
+        return Reply.read(answer)
+
+
+@pytest.fixture
+def client(valkey: Valkey) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(valkey.url) as client:
+        client.flushall()
+        yield client
+
+
+def request(**given: Any) -> Request:
+    usual: dict[str, Any] = {
+        "process": "p",
+        "number": 1,
+        "channel": "c",
+        "declared": RateLimit(25, per=5.0),
+        "lease": 3.0,
+        "presence": 30.0,
+        "keep": 3600.0,
+    }
+    return Request(**{**usual, **given})
+
+
+class Simulated:
+    """A process that takes tokens and gives them back at random, and now and then is not heard of."""
+
+    def __init__(self, name: str, chance: random.Random) -> None:
+        self.name = name
+        self.chance = chance
+        self.number = 0
+        self.held = 0
+        self.waiting = [0, 0, 0]
+        self.ends: list[tuple[float, bool]] = []
+        self.declared = LIMITS[0]
+        self.known: tuple[Reply, float] | None = None
+
+    def live(self, now: float) -> None:
+        chance = self.chance
+        while self.held and chance.random() < 0.6:
+            self.held -= 1
+            if chance.random() < 0.9:
+                self.ends.append((now - chance.uniform(0, 0.05), chance.random() < 0.9))
+        if chance.random() < 0.5:
+            self.waiting[chance.choice([0, 1, 1, 2])] += chance.choice([1, 1, 2, 30])
+        if chance.random() < 0.05:
+            self.waiting[chance.randrange(3)] = 0
+        if chance.random() < 0.02:
+            self.declared = chance.choice(LIMITS)
+
+    def asks(self, now: float) -> Request:
+        chance = self.chance
+        self.number += 0 if chance.random() < 0.02 else 1
+        known = None
+        if self.known is not None:
+            reply, heard = self.known
+            steps = reply.steps + (1000 if chance.random() < 0.01 else 0)
+            born = 1 if chance.random() < 0.01 else reply.born
+            known = Known(born, steps, reply.at + now - heard)
+        refused = chance.random() < 0.03
+        return request(
+            process=self.name,
+            number=max(1, self.number),
+            channel=self.name,
+            declared=self.declared,
+            held=self.held,
+            waiting=tuple(self.waiting),
+            ends=tuple(End(now - ended, counted) for ended, counted in self.ends),
+            all_ends_count=chance.random() < 0.1,
+            refused=refused,
+            pause=chance.choice([None, 0.5, 3.0]),
+            told=chance.choice([None, None, None, (10, 5.0), (30, 60.0)]) if chance.random() < 0.2 else None,
+            recalled=chance.choice([(2, 1.0), (None, 100.0)]) if chance.random() < 0.01 else None,
+            known=known,
+            leaving=chance.random() < 0.01,
+        )
+
+    def hears(self, reply: Reply, now: float) -> None:
+        if self.chance.random() < 0.03:
+            return  # lost on the way
+        self.known = (reply, now)
+        if not reply.stale:
+            self.ends.clear()
+            self.held += sum(reply.granted)
+            self.waiting = [
+                max(0, waiting - granted)
+                for waiting, granted in zip(self.waiting, reply.granted, strict=True)
+            ]
+
+
+def assert_same(one: Reply, other: Reply, note: str) -> None:
+    for name in ("born", "steps", "granted", "free", "withdrawn", "processes", "learnt", "stale"):
+        assert getattr(one, name) == getattr(other, name), f"{note}: {name}\n{one}\n{other}"
+    for name in ("at", "first", "paused"):
+        assert getattr(one, name) == SAME(getattr(other, name), abs=2e-3), f"{note}: {name}\n{one}\n{other}"
+    assert one.limit.calls == other.limit.calls, note
+    assert one.limit.per == SAME(other.limit.per), note
+    assert (one.again is None) == (other.again is None), note
+    if one.again is not None and other.again is not None:
+        assert one.again == SAME(other.again, abs=2e-3), f"{note}: again\n{one}\n{other}"
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_script_does_what_the_reference_does(client: redis.Redis, seed: int) -> None:
+    """600 requests of up to six processes, with lapses, losses, refusals and a clock that moves."""
+    listening = client.pubsub(ignore_subscribe_messages=True)
+    listening.psubscribe("*")
+    listening.get_message(timeout=1.0)
+    chance = random.Random(seed)
+    clocked = Clocked(client, f"state {seed}")
+    processes = [Simulated(f"p{number}", chance) for number in range(chance.randint(1, 6))]
+    state: State | None = None
+    wall, now = BEGIN + chance.random(), 0.0
+    for step in range(600):
+        passed = (
+            chance.choice([0.0, 0.003, 0.05, 0.2, 0.2]) if chance.random() < 0.98 else chance.uniform(1, 40)
+        )
+        passed += chance.random() / 7
+        wall, now = wall + passed, now + passed
+        if chance.random() < 0.01:
+            wall += chance.choice([-3600.0, -1.0, 3600.0, 2.0])
+        wall = round(wall, 6)
+        process = chance.choice(processes)
+        process.live(now)
+        asked = process.asks(now)
+        if state is None:
+            state = State(wall, asked, just_started=False)
+        expected = state.run(wall, asked)
+        answer = clocked.run(wall, asked)
+        assert_same(answer, expected, f"step {step} {asked}")
+        for channel, delay in state.hints:
+            message = listening.get_message(timeout=1.0)
+            assert message is not None
+            assert message["channel"] == channel.encode()
+            assert int(message["data"].rpartition(b" ")[2]) / 1e6 == SAME(delay, abs=2e-3)
+        process.hears(answer, now)
+    assert state is not None
+    assert listening.get_message() is None
+    listening.close()
+
+
+def test_a_state_of_another_version_is_refused(client: redis.Redis) -> None:
+    """A process that finds a later version, or something else altogether, says so and changes nothing."""
+    for key, value in (("later", b"\x81\xa7version\x02"), ("other", b"not packed"), ("number", b"\x07")):
+        client.set(key, value)
+        with pytest.raises(Incompatible) as caught:
+            Clocked(client, key).run(BEGIN, request())
+        assert caught.value.version == (2 if key == "later" else 0)
+        assert client.get(key) == value
+
+
+def test_fields_of_a_compatible_version_are_kept(client: redis.Redis) -> None:
+    """Two versions that share a number coexist: the one does not lose what the other added."""
+    newer = script.text().replace(
+        "s.steps = s.steps + 1", "s.steps = s.steps + 1; s.added = (s.added or 0) + 1"
+    )
+    ask = client.register_script(newer + "\n")
+    ask(keys=["k"], args=request(process="new", number=1).arguments())
+    old = client.register_script(script.text())
+    old(keys=["k"], args=request(process="old", number=1).arguments())
+    ask(keys=["k"], args=request(process="new", number=2).arguments())
+    state = client.get("k")
+    assert isinstance(state, bytes)
+    assert b"\xa5added\x02" in state
+
+
+def test_a_state_that_nobody_uses_expires(client: redis.Redis) -> None:
+    """The key lives as long as the last request asked for."""
+    client.register_script(script.text())(keys=["k"], args=request(keep=60.0).arguments())
+    assert 59_000 < int(client.pttl("k")) <= 60_000
+
+
+def test_a_store_that_has_just_started_begins_with_nothing(client: redis.Redis) -> None:
+    """No full burst after a restart: all tokens count as spent; a later state begins full."""
+    run = client.register_script(script.text())
+    ask = request(declared=RateLimit(25, per=3600.0), waiting=(3, 0, 0))
+    assert Reply.read(run(keys=["new"], args=ask.arguments())).begun_as_spent
+    fresh = Reply.read(run(keys=["new"], args=replace(ask, number=2).arguments()))
+    assert (fresh.granted, fresh.free) == ((0, 0, 0), 0)
+    later = Clocked(client, "later").run(BEGIN, ask)
+    assert (later.granted, later.free, later.begun_as_spent) == ((3, 0, 0), 22, False)

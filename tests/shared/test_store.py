@@ -1,0 +1,219 @@
+"""SharedLimiter on a real Valkey: what it keeps there, and what happens when that goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from leadsquared_async.config import Credentials, RateLimit
+from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.sandbox import most_in_any_window
+from leadsquared_async.sending.bucket import Lane
+from leadsquared_async.sending.call import Limit
+from leadsquared_async.sending.shared.bucket import SharedBucket
+from leadsquared_async.sending.shared.limiter import SharedLimiter
+from tests.shared.valkey import Valkey
+
+KEY = "the-api-key-of-the-account"
+FAST = RateLimit(25, per=0.5)
+
+
+class Party:
+    """Limiters that stand for processes, and their buckets."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.members: list[tuple[SharedLimiter, SharedBucket]] = []
+        self.sent: list[float] = []
+
+    def join(
+        self, limit: RateLimit = FAST, kind: Limit = Limit.CALLS, prefix: str = "leadsquared"
+    ) -> SharedBucket:
+        limiter = SharedLimiter(self.url, lease=1.5, timeout=0.2, prefix=prefix)
+        bucket = limiter.join("host", Credentials("access", "secret", KEY), kind, limit)
+        self.members.append((limiter, bucket))
+        return bucket
+
+    async def call(self, bucket: SharedBucket, lane: Lane = Lane.INTERACTIVE) -> float:
+        await bucket.acquire(lane)
+        sent = asyncio.get_running_loop().time()
+        self.sent.append(sent)
+        await asyncio.sleep(0.005)
+        bucket.give()
+        return sent
+
+    async def calls(self, bucket: SharedBucket, number: int) -> list[float]:
+        return list(await asyncio.gather(*(self.call(bucket) for _ in range(number))))
+
+    async def close(self) -> None:
+        for limiter, bucket in self.members:
+            await limiter.leave(bucket)
+        assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.fixture
+async def party(valkey: Valkey) -> AsyncIterator[Party]:
+    valkey.command("FLUSHALL")
+    party = Party(valkey.url)
+    yield party
+    await party.close()
+
+
+@pytest.fixture
+async def own(own_valkey: Valkey) -> AsyncIterator[Party]:
+    party = Party(own_valkey.url)
+    yield party
+    await party.close()
+
+
+async def test_two_processes_share_one_limit(party: Party) -> None:
+    """60 calls each by two: at most 25 in any 0.5 s, and little slower than one alone."""
+    one, other = party.join(), party.join()
+    start = time.monotonic()
+    await asyncio.gather(party.calls(one, 60), party.calls(other, 60))
+    assert most_in_any_window(sorted(party.sent), 0.5) <= 25
+    assert time.monotonic() - start < 0.5 + 120 / 50 * 1.2
+    assert one.snapshot().processes == 2
+
+
+async def test_the_store_holds_a_digest_and_neither_key_nor_secret(party: Party, valkey: Valkey) -> None:
+    """What stands in the store tells nothing of the account; calls and bulk calls have a state each."""
+    await party.call(party.join())
+    await party.call(party.join(kind=Limit.BULK))
+    keys = valkey.command("KEYS", "*")
+    assert keys.count(b"leadsquared:limit:") == 2
+    for key in keys.split(b"\r\n"):
+        if key.startswith(b"leadsquared"):
+            assert KEY.encode() not in valkey.command("GET", key.decode())
+            assert 3600 <= int(valkey.command("TTL", key.decode())[1:]) <= 3610
+    assert KEY.encode() not in keys
+
+
+async def test_a_script_that_was_evicted_is_sent_again(party: Party, valkey: Valkey) -> None:
+    """SCRIPT FLUSH costs one more request and nothing else."""
+    bucket = party.join()
+    await party.call(bucket)
+    valkey.command("SCRIPT", "FLUSH")
+    await party.calls(bucket, 5)
+    assert not bucket.standing_in
+
+
+async def test_a_hint_brings_a_turn_forward(party: Party) -> None:
+    """A token that is put back goes to the process that waits for one, before it was told to ask."""
+    one, other = party.join(RateLimit(1, per=1.0)), party.join(RateLimit(1, per=1.0))
+    await asyncio.sleep(0.2)  # both listen
+    start = time.monotonic()
+    await one.acquire(Lane.INTERACTIVE)  # the store is new: this takes a window
+    waiting = asyncio.create_task(other.acquire(Lane.INTERACTIVE))
+    await asyncio.sleep(0.1)
+    put_back = time.monotonic()
+    one.untake()
+    await waiting
+    assert time.monotonic() - put_back < 0.1
+    other.untake()
+    assert time.monotonic() - start < 3.0
+
+
+async def test_a_store_that_is_stopped_and_started_empty(own: Party, own_valkey: Valkey) -> None:
+    """It dies under load and comes back with nothing: every call is made, never more than 25 in 0.5 s."""
+    buckets = [own.join() for _ in range(2)]
+    calls = [asyncio.create_task(own.calls(bucket, 100)) for bucket in buckets]
+    await asyncio.sleep(1.5)
+    own_valkey.stop()
+    await asyncio.sleep(1.0)
+    assert all(bucket.standing_in for bucket in buckets)
+    own_valkey.start()
+    await asyncio.gather(*calls)
+    await asyncio.sleep(1.0)
+    assert not any(bucket.standing_in for bucket in buckets)
+    assert len(own.sent) == 200
+    assert most_in_any_window(sorted(own.sent), 0.5) <= 25
+
+
+async def test_a_store_that_freezes(own: Party, own_valkey: Valkey) -> None:
+    """It takes requests and does not answer: a form waits for it no longer than its timeout."""
+    bucket = own.join()
+    await own.call(bucket)
+    await asyncio.sleep(1.0)
+    own_valkey.freeze()
+    asked = time.monotonic()
+    await own.call(bucket)
+    assert time.monotonic() - asked < 0.4
+    assert bucket.standing_in
+    own_valkey.thaw()
+    await asyncio.sleep(1.0)
+    assert not bucket.standing_in
+    await own.calls(bucket, 30)
+
+
+async def test_no_store_at_all(tmp_path: object, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing listens there: the process goes on with a sixteenth, says so once, and shows no password."""
+    party = Party("redis://:the-password@127.0.0.1:1/0")
+    bucket = party.join()
+    with caplog.at_level(logging.INFO, "leadsquared_async"):
+        await party.calls(bucket, 3)
+    assert bucket.snapshot().limit == RateLimit(1, per=0.5)
+    assert len(caplog.messages) == 1
+    assert "the-password" not in caplog.text + repr(party.members[0][0])
+    await party.close()
+
+
+async def test_a_key_of_somebody_else_is_refused(party: Party, valkey: Valkey) -> None:
+    """Where a state should be there is a list: nothing is written over, and the error says what to do."""
+    bucket = party.join(prefix="other")
+    valkey.command("RPUSH", bucket._key, "theirs")
+    with pytest.raises(ConfigurationError, match="prefix"):
+        await bucket.acquire(Lane.INTERACTIVE)
+    assert b"theirs" in valkey.command("LRANGE", bucket._key, "0", "-1")
+
+
+async def test_clients_of_one_process_share_a_bucket(valkey: Valkey) -> None:
+    """The same limiter gives the same bucket for the same account, until the last has left."""
+    limiter = SharedLimiter(valkey.url)
+    one = limiter.join("host", Credentials("access", "secret", KEY), Limit.CALLS, FAST)
+    same = limiter.join("host", Credentials("access", "secret", KEY), Limit.CALLS, FAST)
+    other = limiter.join("host", Credentials("access", "secret", "another"), Limit.CALLS, FAST)
+    assert one is same
+    assert one is not other
+    await limiter.leave(one)
+    await limiter.leave(same)
+    assert limiter.join("host", Credentials("access", "secret", KEY), Limit.CALLS, FAST) is not one
+    for bucket in list(limiter._party().buckets.values()):
+        await limiter.leave(bucket)
+    assert not limiter._parties
+
+
+def test_a_second_event_loop_joins_anew(valkey: Valkey) -> None:
+    """One limiter in two runs, the first of which was left in a hurry."""
+    limiter = SharedLimiter(valkey.url)
+
+    async def main() -> None:
+        bucket = limiter.join("host", Credentials("access", "secret", KEY), Limit.CALLS, FAST)
+        await bucket.acquire(Lane.INTERACTIVE)
+        bucket.give()
+        await limiter.leave(bucket)
+
+    asyncio.run(main())
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("http://localhost", {}),
+        ("localhost:6379", {}),
+        ("redis://localhost", {"lease": 0}),
+        ("redis://localhost", {"timeout": -1}),
+        ("redis://localhost", {"lease": 1.0, "timeout": 0.5}),
+        ("redis://localhost", {"prefix": ""}),
+        ("redis://localhost", {"prefix": "two words"}),
+    ],
+)
+def test_what_makes_no_limiter(url: str, options: dict[str, object]) -> None:
+    """Another scheme, a lease too short to be renewed, a name that cannot be one: said at once."""
+    with pytest.raises(ConfigurationError):
+        SharedLimiter(url, **options)  # type: ignore[arg-type]
