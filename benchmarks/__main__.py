@@ -18,6 +18,7 @@ from benchmarks import (
     outbox_cost,
     rate,
     shared_cost,
+    shared_rate,
     stranger,
     token_cost,
 )
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "token_cost": token_cost.measure,
     "check_cost": check_cost.measure,
     "shared_cost": shared_cost.measure,
+    "shared_rate": shared_rate.measure,
     "stranger": stranger.measure,
     "rate": rate.measure,
     "connections": connections.measure,

@@ -19,18 +19,19 @@ END_WITHIN = 10.0
 
 
 class Process:
-    """`python -m module` for the length of a `with` block.
+    """`python -m module argument ...` for the length of a `with` block.
 
     Attributes:
         hello: what the child said when it was ready.
     """
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, *arguments: str) -> None:
         self._module = module
+        self._arguments = arguments
 
     def __enter__(self) -> Self:
         self._child = subprocess.Popen(
-            [sys.executable, "-m", self._module],
+            [sys.executable, "-m", self._module, *self._arguments],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
