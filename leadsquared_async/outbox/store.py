@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ __all__ = ["FILES", "FORMS", "Store"]
 
 BUSY = 5_000
 """Milliseconds to wait for another process's commit; so long may closing be held up, too."""
+AGAIN = 0.01
+"""Seconds until what SQLite did not wait for is tried again."""
 
 _ERASED = "content = NULL, suffix = '[]', query = kept_query(query)"
 """All that is of a person: the values, and the ids that stand in the path and the query."""
@@ -59,9 +62,9 @@ class Store:
         try:
             execute(f"PRAGMA busy_timeout = {BUSY}")
             execute("PRAGMA temp_store = MEMORY")  # no lead in a temporary file
-            prepare(self.connection)  # first, so that another program's file is left as it is
+            _patiently(lambda: prepare(self.connection))  # first: another program's file is left as it is
             make_private(path)
-            execute("PRAGMA journal_mode = WAL")
+            _patiently(lambda: execute("PRAGMA journal_mode = WAL"))
             execute("PRAGMA synchronous = FULL")
             execute("PRAGMA secure_delete = ON")
             # Only who delivers checkpoints: SQLite before 3.51.3 may corrupt the file when a checkpoint meets
@@ -551,3 +554,22 @@ class Store:
 
 def _places(values: Collection[object]) -> str:
     return ", ".join("?" * len(values))
+
+
+def _patiently(do: Callable[[], object]) -> None:
+    """Do what several processes do at once when they open a file: SQLite refuses some of it without waiting.
+
+    Raises:
+        sqlite3.Error: it cannot be done, or another one is in the way for longer than `BUSY`.
+    """
+    until = time.monotonic() + BUSY / 1000
+    while True:
+        try:
+            do()
+        except sqlite3.OperationalError as error:
+            # The lower byte is the primary code (sqlite.org/rescode.html).
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+            time.sleep(AGAIN)
+        else:
+            return
