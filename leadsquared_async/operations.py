@@ -138,8 +138,8 @@ LEADS_CAPTURE = Operation(
     submit=Path("/lead/capture"),
     status=Path("/lead/status"),
     metrics=Path("/lead/capture/metrics", Certainty.INFERRED),
-    # A lead without ProspectID, EmailAddress, Phone or SearchBy is always a new lead: twice makes two.
     takes_lead=True,
+    # A lead without ProspectID, EmailAddress, Phone or SearchBy is always a new lead: twice makes two.
     unidentified=Repeat.NEVER,
     identified=Repeat.SAFE,
 )
@@ -186,8 +186,8 @@ OPPORTUNITIES_CAPTURE = Operation(
     submit=Path("/opportunity/capture"),
     status=Path("/opportunity/capture/status", Certainty.INFERRED),
     metrics=Path("/opportunity/capture/metrics", Certainty.INFERRED),
-    # It is matched only by the account's own rules for duplicates, which nobody has to have.
     takes_lead=True,
+    # It is matched only by the account's own rules for duplicates, which nobody has to have.
     unidentified=Repeat.NEVER,
     identified=Repeat.NEVER,
     envelope="Opportunity",

@@ -13,7 +13,7 @@ from leadsquared_async.submissions import Submission
 __all__ = ["Door", "Normalize"]
 
 Normalize = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-Validate = Callable[[Submission, float | None], Awaitable[tuple[Submission, tuple[str, ...]]]]
+Validator = Callable[[Submission, float | None], Awaitable[tuple[Submission, tuple[str, ...]]]]
 
 
 class Door:
@@ -25,7 +25,7 @@ class Door:
             fields, and returns it with the names of the attributes that it left out; None for no check.
     """
 
-    def __init__(self, normalize: Normalize | None = None, validate: Validate | None = None) -> None:
+    def __init__(self, normalize: Normalize | None = None, validate: Validator | None = None) -> None:
         self._normalize = normalize
         self._validate = validate
 
