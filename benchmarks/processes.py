@@ -37,14 +37,27 @@ class Process:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.hello = self._heard()
+        self.hello = self.heard()
         return self
+
+    def heard(self) -> Any:
+        """What the child says next, once it does."""
+        assert self._child.stdout is not None
+        line = self._child.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self._module} ended without a word: status {self._child.wait(END_WITHIN)}")
+        return json.loads(line)
 
     def end(self) -> Any:
         """Tell the child to end, and return what it says then."""
         assert self._child.stdin is not None
         self._child.stdin.close()
-        return self._heard()
+        return self.heard()
+
+    def kill(self) -> None:
+        """End it as a crash would, without a word."""
+        self._child.kill()
+        self._child.wait()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -57,13 +70,6 @@ class Process:
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
-
-    def _heard(self) -> Any:
-        assert self._child.stdout is not None
-        line = self._child.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self._module} ended without a word: status {self._child.wait(END_WITHIN)}")
-        return json.loads(line)
 
 
 def say(what: object) -> None:

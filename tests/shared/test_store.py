@@ -16,6 +16,7 @@ from leadsquared_async.sending.bucket import Lane
 from leadsquared_async.sending.call import Limit
 from leadsquared_async.sending.shared.bucket import SharedBucket
 from leadsquared_async.sending.shared.limiter import SharedLimiter
+from tests.shared.tls import CERTIFICATE, tls_in_front_of
 from tests.shared.valkey import Valkey
 
 KEY = "the-api-key-of-the-account"
@@ -150,6 +151,63 @@ async def test_a_store_that_freezes(own: Party, own_valkey: Valkey) -> None:
     await own.calls(bucket, 30)
 
 
+async def test_a_process_that_stands_still_does_not_take_the_store_for_dead(party: Party) -> None:
+    """Other code blocks the loop for longer than the timeout while an answer is on its way: it counts."""
+    bucket = party.join()
+    await party.call(bucket)
+    await asyncio.sleep(0.1)
+    waiting = asyncio.create_task(bucket.acquire(Lane.INTERACTIVE))
+    while bucket._speaking is None:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    for _ in range(4):  # until the request has left
+        await asyncio.sleep(0)
+    time.sleep(0.3)  # noqa: ASYNC251
+    await waiting
+    assert not bucket.standing_in
+    bucket.give()
+
+
+async def test_a_user_without_rights_on_channels_does_without_hints(
+    party: Party, valkey: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As the store makes its users by default: a turn that comes early is waited for as it was told."""
+    valkey.command("ACL", "SETUSER", "limited", "on", ">word", "~leadsquared:*", "+@all", "resetchannels")
+    limited = Party(valkey.url.replace("unix://", "unix://limited:word@"))
+    one, other = limited.join(RateLimit(1, per=0.5)), limited.join(RateLimit(1, per=0.5))
+    await one.acquire(Lane.INTERACTIVE)
+    waiting = asyncio.create_task(other.acquire(Lane.INTERACTIVE))
+    await asyncio.sleep(0.1)
+    one.untake()
+    await waiting
+    other.untake()
+    for limiter, bucket in limited.members:
+        await limiter.leave(bucket)
+    assert not any("cannot be reached" in message for message in caplog.messages)
+
+
+async def test_a_password_that_is_wrong(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+    """The line that says that the process goes on with its share names the reason, and no password."""
+    valkey.command("ACL", "SETUSER", "someone", "on", ">word", "+@all")
+    party = Party(valkey.url.replace("unix://", "unix://someone:the-password@"))
+    await party.call(party.join())
+    await party.close()
+    assert "(AuthenticationError)" in caplog.text
+    assert "the-password" not in caplog.text
+
+
+async def test_whoever_joins_while_the_last_user_leaves_hears_hints(party: Party) -> None:
+    """The one that has left takes the ear of its successor with it no more."""
+    bucket = party.join()
+    limiter, _ = party.members.pop()
+    await party.call(bucket)
+    leaving = asyncio.create_task(limiter.leave(bucket))
+    await asyncio.sleep(0)
+    successor = limiter.join("host", Credentials("access", "secret", KEY), Limit.CALLS, FAST)
+    await leaving
+    assert limiter._party().store._listeners == {bucket._key: successor._hear_hint}
+    await limiter.leave(successor)
+
+
 async def test_no_store_at_all(tmp_path: object, caplog: pytest.LogCaptureFixture) -> None:
     """Nothing listens there: the process goes on with a sixteenth, says so once, and shows no password."""
     party = Party("redis://:the-password@127.0.0.1:1/0")
@@ -158,6 +216,7 @@ async def test_no_store_at_all(tmp_path: object, caplog: pytest.LogCaptureFixtur
         await party.calls(bucket, 3)
     assert bucket.snapshot().limit == RateLimit(1, per=0.5)
     assert len(caplog.messages) == 1
+    assert "ConnectionRefusedError" in caplog.text
     assert "the-password" not in caplog.text + repr(party.members[0][0])
     await party.close()
 
@@ -217,3 +276,64 @@ def test_what_makes_no_limiter(url: str, options: dict[str, object]) -> None:
     """Another scheme, a lease too short to be renewed, a name that cannot be one: said at once."""
     with pytest.raises(ConfigurationError):
         SharedLimiter(url, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hidden/word@127.0.0.1/0",
+        "redis://:hidden#word@127.0.0.1/0",
+        "redis://:hidden@[::1/0",
+        "redis://:hidden@127.0.0.1/0?max_connections=many",
+        "redis://:hidden@127.0.0.1/0?no_such_option=1",
+        "rediss://:hidden@127.0.0.1/0?ssl_cert_reqs=no_such",
+    ],
+)
+def test_a_url_that_cannot_be_read_is_refused_without_a_word_of_it(url: str) -> None:
+    """At once, and not from the first call on: a password cut at its slash is no port to be shown."""
+    with pytest.raises(ConfigurationError, match="percent-encode") as caught:
+        SharedLimiter(url)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+    assert not any(part in str(caught.value) for part in ("hidden", "127", "many", "no_such"))
+
+
+async def test_a_url_that_allows_one_connection_still_gets_two(valkey: Valkey) -> None:
+    """One listens, and the other asks."""
+    valkey.command("FLUSHALL")
+    party = Party(f"{valkey.url}?max_connections=1")
+    bucket = party.join()
+    await party.call(bucket)
+    assert not bucket.standing_in
+    await party.close()
+
+
+async def test_a_store_behind_tls(party: Party, valkey: Valkey) -> None:
+    """rediss:// with a certificate of one's own, as redis-py's options in the URL say: one limit with all."""
+    async with tls_in_front_of(valkey.path) as port:
+        secure = Party(f"rediss://127.0.0.1:{port}/0?ssl_cert_reqs=required&ssl_ca_certs={CERTIFICATE}")
+        one, other = party.join(), secure.join()
+        await asyncio.gather(party.calls(one, 20), secure.calls(other, 20))
+        assert (other.snapshot().processes, other.standing_in) == (2, False)
+        await secure.members[0][0].leave(other)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_certificate_that_is_not_to_be_trusted(
+    valkey: Valkey, host: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody vouches for it, or it is for another name: said once, and the process goes on with its share."""
+    trusted = f"?ssl_check_hostname=true&ssl_ca_certs={CERTIFICATE}" if host == "localhost" else ""
+    async with tls_in_front_of(valkey.path) as port:
+        party = Party(f"rediss://:the-password@{host}:{port}/0{trusted}")
+        bucket = party.join()
+        asked = time.monotonic()
+        with caplog.at_level(logging.INFO, "leadsquared_async"):
+            await party.call(bucket)
+            assert time.monotonic() - asked < 0.5
+            await party.call(bucket)
+        assert bucket.standing_in
+        await party.close()
+    assert len(caplog.messages) == 1
+    assert "SSLCertVerificationError" in caplog.text
+    assert "the-password" not in caplog.text

@@ -17,21 +17,22 @@ class Valkey:
     """A server on a socket file, without TCP and without anything on disk.
 
     Attributes:
+        path: of the socket file.
         url: for a client.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._socket = folder / "valkey.sock"
+        self.path = folder / "valkey.sock"
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self.url = f"unix://{self._socket}"
+        self.url = f"unix://{self.path}"
 
     def start(self) -> None:
         """Start it, empty, and wait until it answers."""
         self._process = subprocess.Popen(
             [
                 str(get_binary_path()),
-                *("--port", "0", "--unixsocket", str(self._socket), "--dir", str(self._folder)),
+                *("--port", "0", "--unixsocket", str(self.path), "--dir", str(self._folder)),
                 *("--save", "", "--appendonly", "no", "--logfile", str(self._folder / "log")),
             ],
         )
@@ -47,7 +48,7 @@ class Valkey:
             self._process.kill()
             self._process.wait()
             self._process = None
-            self._socket.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
 
     def freeze(self) -> None:
         """Have it take connections and answer nothing."""
@@ -63,7 +64,7 @@ class Valkey:
         """Send one command and return the first part of its answer."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(2.0)
-            connection.connect(str(self._socket))
+            connection.connect(str(self.path))
             parts = [b"*%d\r\n" % len(words)]
             parts += [b"$%d\r\n%s\r\n" % (len(word.encode()), word.encode()) for word in words]
             connection.sendall(b"".join(parts))

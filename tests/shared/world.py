@@ -80,7 +80,7 @@ class Connection:
     def listen(self, key: str, hear: Callable[[float], None]) -> None:
         self.server.ears[f"{self.channel} {key}"] = hear
 
-    def forget(self, key: str) -> None:
+    def forget(self, key: str, hear: Callable[[float], None]) -> None:
         """The server may still speak."""
 
 

@@ -354,7 +354,9 @@ local function hint()
   local start = math.max(now, when(claim, 0))
   if process.told > start + WORTH_A_HINT then
     local message = string.format('%s %.0f', KEYS[1], start - now)
-    if redis.call('PUBLISH', process.channel, message) > 0 then process.told = start end
+    -- A user without rights on channels does without hints.
+    local heard = redis.pcall('PUBLISH', process.channel, message)
+    if type(heard) == 'number' and heard > 0 then process.told = start end
   end
 end
 

@@ -35,6 +35,8 @@ KEPT = 3600.0
 """Seconds, and a few windows, for which the state is kept when nobody uses it."""
 SOON = 0.05
 """Seconds that the end of a call may wait to be told together with other things."""
+PARTS = 5
+"""Of the wait for an answer."""
 FIRST_RETRY, LAST_RETRY = 0.25, 5.0
 """Seconds between two attempts to reach a store that does not answer."""
 
@@ -216,7 +218,7 @@ class SharedBucket(Bucket):
         ):
             await self._speak()
         self._cancel_timers()
-        self._store.forget(self._key)
+        self._store.forget(self._key, self._hear_hint)
 
     # When to speak ----------------------------------------------------------------------------------------
 
@@ -276,8 +278,7 @@ class SharedBucket(Bucket):
         why: str | None = "the request could not be made"
         reply: Reply | None = None
         try:
-            async with asyncio.timeout(self._timeout):
-                reply = await self._store.exchange(self._key, request)
+            reply = await self._answer_to(request)
         except TimeoutError:
             why = f"no answer within {self._timeout:g} s"
         except StoreUnavailable as error:
@@ -297,6 +298,26 @@ class SharedBucket(Bucket):
                     self._stand_in(why)
         if reply is not None and not reply.stale:
             self._hear(request, reply)
+
+    async def _answer_to(self, request: Request) -> Reply:
+        """What the store answers within `timeout`, without the time for which this process stood still.
+
+        After a second in which other code blocked the loop, a timer would come before the answer that has
+        long been there. So it is waited for in parts, of which such a second uses up one.
+        """
+        exchange = self.loop.create_task(
+            self._store.exchange(self._key, request), name="leadsquared_async shared limit request"
+        )
+        try:
+            for _ in range(PARTS):
+                done, _ = await asyncio.wait([exchange], timeout=self._timeout / PARTS)
+                if done:
+                    return exchange.result()
+            raise TimeoutError
+        finally:
+            if not exchange.done():
+                exchange.cancel()
+                await asyncio.gather(exchange, return_exceptions=True)
 
     def _request(self) -> Request:
         now = self._clock()

@@ -7,14 +7,13 @@ import hashlib
 import importlib.util
 import os
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from leadsquared_async.config import Credentials, RateLimit, seconds
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.sending.bucket import Bucket
 from leadsquared_async.sending.call import Limit
 from leadsquared_async.sending.shared.bucket import SharedBucket
-from leadsquared_async.sending.shared.store import RedisStore
+from leadsquared_async.sending.shared.store import RedisStore, check_url
 
 __all__ = ["SharedLimiter"]
 
@@ -43,18 +42,20 @@ class SharedLimiter:
         prefix: of all names in the store, such as "leadsquared:limit:<digest of the account's key>".
 
     Raises:
-        ConfigurationError: the URL is of another kind, a number is out of bounds, or redis-py is missing.
+        ConfigurationError: the URL is of another kind or cannot be read, a number is out of bounds, or
+            redis-py is missing.
     """
 
     def __init__(
         self, url: str, *, lease: float = 3.0, timeout: float = 0.5, prefix: str = "leadsquared"
     ) -> None:
-        if urlsplit(url).scheme not in SCHEMES:
+        if url.partition("://")[0] not in SCHEMES:
             raise ConfigurationError("SharedLimiter: url has to start with redis://, rediss:// or unix://")
         if importlib.util.find_spec("redis") is None:
             raise ConfigurationError("SharedLimiter needs redis-py: pip install 'leadsquared_async[redis]'")
-        self._url = url
         self._timeout = seconds("timeout", timeout)
+        check_url(url, self._timeout)
+        self._url = url
         self._lease = seconds("lease", lease)
         if self._lease < 3 * self._timeout:
             raise ConfigurationError("SharedLimiter: lease has to be at least three times timeout")
@@ -64,7 +65,7 @@ class SharedLimiter:
         self._parties: dict[tuple[int, asyncio.AbstractEventLoop], _Party] = {}
 
     def __repr__(self) -> str:
-        return f"SharedLimiter({urlsplit(self._url).scheme}://…, lease={self._lease:g})"
+        return f"SharedLimiter({self._url.partition('://')[0]}://…, lease={self._lease:g})"
 
     @property
     def requests(self) -> int:
@@ -109,7 +110,7 @@ class SharedLimiter:
         for other in list(self._parties):
             # What a parent process or an ended loop had is of no use here.
             if other[0] != here[0] or other[1].is_closed():
-                del self._parties[other]
+                self._parties.pop(other, None)  # a loop in another thread may have been first
         party = self._parties.get(here)
         if party is None:
             store = RedisStore(self._url, prefix=self._prefix, timeout=self._timeout)

@@ -35,6 +35,6 @@ class Store(Protocol):
         """Have `hear` called with the seconds that a hint for that key names."""
         ...
 
-    def forget(self, key: str) -> None:
-        """Listen no longer."""
+    def forget(self, key: str, hear: Callable[[float], None]) -> None:
+        """Call `hear` no longer."""
         ...

@@ -1,4 +1,4 @@
-"""The connection to Redis or Valkey. redis-py is imported when the first request is made."""
+"""The connection to Redis or Valkey. redis-py is imported when the first store is made."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
+from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.sending.shared import script
 from leadsquared_async.sending.shared.messages import Incompatible, Reply, Request
 from leadsquared_async.sending.shared.protocol import StoreUnavailable
 
-__all__ = ["RedisStore"]
+__all__ = ["RedisStore", "check_url"]
 
 CONNECTIONS = 8
 """Connections of one process, in one loop, for the requests of all its accounts."""
@@ -29,7 +30,7 @@ class RedisStore:
     Args:
         url: as redis-py reads it.
         prefix: of all names in the store.
-        timeout: seconds for a connection, and for one answer.
+        timeout: seconds for a connection. For an answer it is whoever asks that gives up.
 
     Attributes:
         requests: how many were made, for those who count.
@@ -77,9 +78,10 @@ class RedisStore:
                 self._listen(), name="leadsquared_async shared limit hints", context=Context()
             )
 
-    def forget(self, key: str) -> None:
-        """Listen no longer for that key."""
-        self._listeners.pop(key, None)
+    def forget(self, key: str, hear: Callable[[float], None]) -> None:
+        """Call `hear` no longer; whoever has taken its place since stays."""
+        if self._listeners.get(key) == hear:
+            del self._listeners[key]
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -96,19 +98,9 @@ class RedisStore:
     def _connected(self) -> Any:
         if self._client is None:
             from redis import asyncio as asyncio_redis  # noqa: PLC0415
-            from redis.asyncio.retry import Retry  # noqa: PLC0415
-            from redis.backoff import NoBackoff  # noqa: PLC0415
 
             redis: Any = asyncio_redis  # whose types are known in part only
-            pool = redis.BlockingConnectionPool.from_url(
-                self._url,
-                max_connections=CONNECTIONS + 1,  # one listens
-                timeout=self._timeout,
-                socket_timeout=self._timeout,
-                socket_connect_timeout=self._timeout,
-                retry=Retry(NoBackoff(), 0),
-            )
-            self._client = redis.Redis.from_pool(pool)
+            self._client = redis.Redis.from_pool(_pool_of(self._url, self._timeout))
         return self._client
 
     async def _listen(self) -> None:
@@ -135,7 +127,54 @@ class RedisStore:
             hear(int(micro) / 1e6)
 
 
+def check_url(url: str, timeout: float) -> None:
+    """Refuse what no connection can be made with, before one is.
+
+    Raises:
+        ConfigurationError: and why, without a word of the URL: after a `/` or `#` in a password, redis-py
+            would call the half of it a port.
+    """
+    from redis.exceptions import RedisError  # noqa: PLC0415
+
+    try:
+        _pool_of(url, timeout).make_connection()
+    except (ValueError, TypeError, RedisError):
+        pass  # and what they say is forgotten
+    else:
+        return
+    raise ConfigurationError(
+        "SharedLimiter: redis-py cannot read the url: percent-encode what is special in its password "
+        "(/ # ? @ :), and check the port and the options"
+    )
+
+
+def _pool_of(url: str, timeout: float) -> Any:
+    from redis import asyncio as asyncio_redis  # noqa: PLC0415
+    from redis.asyncio.retry import Retry  # noqa: PLC0415
+    from redis.backoff import NoBackoff  # noqa: PLC0415
+
+    redis: Any = asyncio_redis
+    pool = redis.BlockingConnectionPool.from_url(
+        url,
+        max_connections=CONNECTIONS + 1,  # one listens
+        timeout=timeout,
+        socket_timeout=None,  # whoever asks gives up, and knows better when
+        socket_connect_timeout=timeout,
+        retry=Retry(NoBackoff(), 0),
+    )
+    pool.max_connections = max(pool.max_connections, 2)  # what the URL says comes last, and one listens
+    return pool
+
+
 def _kind_of(error: Exception) -> str:
     """What went wrong, without a word of the server's that could be secret."""
+    from redis.exceptions import AuthenticationError  # noqa: PLC0415
+
+    # redis-py says ConnectionError of a wrong password, a wrong certificate and a wrong port alike.
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (AuthenticationError, OSError)):
+            return type(cause).__name__
+        cause = cause.__cause__ or cause.__context__
     code = str(error).partition(" ")[0]
     return code if code.isascii() and code.isupper() and code.isalpha() else type(error).__name__
