@@ -191,7 +191,7 @@ class LeadSquared:
     @property
     def fields(self) -> Fields:
         """The lead fields that the account has."""
-        return Fields(self._fields)
+        return Fields(self._fields, self._settings.deadline)
 
     @sealed
     async def verify(self, *, fields: Collection[str] = ()) -> Verification:

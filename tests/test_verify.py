@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -11,13 +12,14 @@ from leadsquared_async import (
     AuthenticationFailed,
     ClientClosed,
     ConfigurationError,
+    DeadlineExceeded,
     Forbidden,
     LeadSquared,
     RetryPolicy,
     Verdict,
 )
 from leadsquared_async.client import examined
-from leadsquared_async.sandbox import Account
+from leadsquared_async.sandbox import Account, Faults
 from tests import virtual
 from tests.clients import KEYS, answering, virtual_client
 
@@ -187,3 +189,23 @@ async def test_a_client_that_is_not_open_verifies_nothing() -> None:
     """That is an error, not a report."""
     with pytest.raises(ClientClosed):
         await client_of().verify()
+
+
+def test_a_deadline_bounds_the_question_for_the_fields(caplog: pytest.LogCaptureFixture) -> None:
+    """Each call of `verify` ends by it; nothing is said of leads, of which there are none."""
+
+    async def main() -> None:
+        lsq, transport = virtual_client(Account(faults=Faults(operations=("fields",), script=("hang",))))
+        clock = asyncio.get_running_loop().time
+        async with lsq:
+            began = clock()
+            report = await lsq.with_options(deadline=2).verify(fields=["mx_City"])
+            assert clock() - began < 7
+            assert {check.name: check.verdict for check in report.checks}["fields"] is Verdict.UNKNOWN
+            assert "no answer within 2 s" in str(report)
+            transport.books.faults = Faults()
+            with pytest.raises(DeadlineExceeded, match="within 1 s"):
+                await lsq.with_options(deadline=1).fields.list()  # the first question is still out
+
+    virtual.run(main)
+    assert "leads go on" not in caplog.text

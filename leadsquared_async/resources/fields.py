@@ -13,6 +13,7 @@ from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import (
     ClientClosed,
     ConfigurationError,
+    DeadlineExceeded,
     Delivery,
     Fault,
     InvalidLead,
@@ -65,19 +66,33 @@ class FieldCache:
         self._until = 0.0
         self._not_before = 0.0
         self._patient_until: float | None = None
+        self._leads_asked = False
         self._question: asyncio.Task[FieldChecker] | None = None
 
-    async def current(self) -> FieldChecker:
+    async def current(self, within: float | None) -> FieldChecker:
         """The fields, not older than their time to live.
 
+        Args:
+            within: seconds to wait for them at most; None for no bound but that of the call.
+
         Raises:
+            DeadlineExceeded: they did not come in time.
             LeadSquaredError: they could not be had.
         """
         self._sender.session.pipeline()  # raises here if it may not be used
         if self._checker is not None and self._now() < self._until:
             return self._checker
         question = self._ask()
-        await asyncio.wait([question])  # others may wait for it too: it outlives a caller who is cancelled
+        # Others may wait for it too: it outlives a caller who is cancelled or has no more time.
+        await asyncio.wait([question], timeout=within)
+        if not question.done():
+            raise DeadlineExceeded(
+                f"fields.list: no answer within {within:g} s",
+                delivery=Delivery.UNKNOWN,
+                fault=Fault.SERVER,
+                operation="fields.list",
+                retryable=True,
+            )
         if question.cancelled():
             raise ClientClosed(
                 "fields.list: the client was closed before the answer came", operation="fields.list"
@@ -105,6 +120,7 @@ class FieldCache:
         now = self._now()
         if self._checker is not None and now < self._until:
             return self._checker
+        self._leads_asked = True
         if self._question is None and now < self._not_before:
             return self._checker
         question = self._ask()
@@ -140,7 +156,7 @@ class FieldCache:
             self._until = self._now() + self._ttl
             return
         self._patient_until = self._now()
-        if self._now() >= self._not_before:
+        if self._leads_asked and self._now() >= self._not_before:
             which = "with fields from before" if self._checker is not None else "without a check"
             logger.warning("leads go on %s: %s", which, _words(error), extra={"event": "no_fields"})
         self._not_before = self._now() + TRY_AGAIN
@@ -224,8 +240,9 @@ class Validation:
 class Fields:
     """The fields that leads of this account have, by their schema names."""
 
-    def __init__(self, cache: FieldCache) -> None:
+    def __init__(self, cache: FieldCache, within: float | None) -> None:
         self._cache = cache
+        self._within = within
 
     @sealed
     async def list(self) -> tuple[LeadField, ...]:
@@ -234,7 +251,7 @@ class Fields:
         Raises:
             LeadSquaredError: they could not be had; ConfigurationError if no synchronous host is known.
         """
-        return tuple((await self._cache.current()).fields.values())
+        return tuple((await self._cache.current(self._within)).fields.values())
 
     @sealed
     async def get(self, schema_name: str) -> LeadField:
@@ -245,7 +262,7 @@ class Fields:
             LeadSquaredError: they could not be had.
         """
         await self.require(schema_name)
-        return (await self._cache.current()).fields[schema_name]
+        return (await self._cache.current(self._within)).fields[schema_name]
 
     @sealed
     async def check(self, lead: Mapping[str, Any], *, partial: bool = False) -> tuple[Flaw, ...]:
@@ -261,7 +278,7 @@ class Fields:
         """
         if not isinstance(lead, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidLead(f"a lead is a mapping from schema name to value, not {type(lead).__name__}")
-        return (await self._cache.current()).check(lead, partial=partial)
+        return (await self._cache.current(self._within)).check(lead, partial=partial)
 
     @sealed
     async def require(self, *schema_names: str) -> None:
@@ -271,7 +288,7 @@ class Fields:
             ConfigurationError: naming all that it has not, and which ones were probably meant.
             LeadSquaredError: the fields could not be had.
         """
-        checker = await self._cache.current()
+        checker = await self._cache.current(self._within)
         missing = [name for name in schema_names if name not in checker.fields]
         if missing:
             named = ", ".join(
