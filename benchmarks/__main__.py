@@ -21,6 +21,7 @@ from benchmarks import (
     shared_faults,
     shared_rate,
     stranger,
+    tasks,
     token_cost,
 )
 from benchmarks.figures import Figure
@@ -33,6 +34,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "shared_cost": shared_cost.measure,
     "shared_rate": shared_rate.measure,
     "shared_faults": shared_faults.measure,
+    "tasks": tasks.measure,
     "stranger": stranger.measure,
     "rate": rate.measure,
     "connections": connections.measure,

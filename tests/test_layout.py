@@ -27,7 +27,7 @@ LAYERS = [
     {"client"},
     {"outbox"},
     {""},  # the package itself: the public names
-    {"testing"},
+    {"testing", "integrations"},
     {"cli"},
     {"__main__"},
 ]

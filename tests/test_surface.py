@@ -18,6 +18,7 @@ MODULES = [
     "leadsquared_async.submissions",
     "leadsquared_async.sandbox",
     "leadsquared_async.testing",
+    "leadsquared_async.integrations.taskiq",
 ]
 
 

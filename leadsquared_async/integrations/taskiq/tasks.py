@@ -1,0 +1,374 @@
+"""`LeadSquaredTasks`: submissions as tasks, from the web process to their outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from inspect import isawaitable
+from typing import Annotated, Any, TypeVar
+
+from redis.exceptions import RedisError
+from taskiq import AsyncBroker, AsyncTaskiqDecoratedTask, Context, InMemoryBroker, TaskiqDepends, TaskiqEvents
+from taskiq.exceptions import SendTaskError
+
+from leadsquared_async.client import LeadSquared, parts_of
+from leadsquared_async.errors import (
+    ClientClosed,
+    ConfigurationError,
+    ConnectionFailed,
+    Delivery,
+    Fault,
+    LeadSquaredError,
+    NoSuchPath,
+    NotFound,
+)
+from leadsquared_async.integrations.taskiq.broker import StreamBroker
+from leadsquared_async.integrations.taskiq.hand import Hand
+from leadsquared_async.integrations.taskiq.payload import (
+    Given,
+    Payload,
+    TaskOutcome,
+    operation_of,
+    payload_of,
+    submission_of,
+)
+from leadsquared_async.integrations.taskiq.turnstile import Turnstile
+from leadsquared_async.models import Receipt
+from leadsquared_async.outbox.items import ItemState
+from leadsquared_async.outbox.rows import ATTEMPTS, HeldError, may_repeat, patient, pause_after, reason_of
+from leadsquared_async.resources.submit import send_encoded
+from leadsquared_async.sending.bucket import Lane
+from leadsquared_async.sending.sealing import sealed, way_of
+from leadsquared_async.submissions import Submission
+
+__all__ = ["LeadSquaredTasks"]
+
+logger = logging.getLogger("leadsquared_async")
+
+WITHIN = 60.0
+"""Seconds for which a task waits in a worker while its operation is held; then others have a turn."""
+LONGEST_PAUSE = 60.0
+GRACE = 8.0
+"""Seconds for what is on its way when a worker stops."""
+
+Callback = Callable[[TaskOutcome], Awaitable[None] | None]
+C = TypeVar("C", bound=Callback)
+Task = AsyncTaskiqDecoratedTask[..., Any]
+Depends = Annotated[Context, TaskiqDepends()]
+
+
+class LeadSquaredTasks:
+    """Submissions as tasks of a broker: any process puts them there, workers hand them over.
+
+    A task that is in the store is delivered until LeadSquared has processed it, or refused it for a fault of
+    its own. Retries are made here, and not by taskiq as well. While nothing of an operation gets through, its
+    tasks wait, and one at a time tries. Only what a killed worker had on its way is sent again, and only if
+    LeadSquared can match it; others end as UNKNOWN.
+
+    Args:
+        broker: a `StreamBroker`; for tests of yours an `InMemoryBroker`, which keeps nothing.
+        client: makes a worker's `LeadSquared`, such as the class itself; it is opened and closed with the
+            worker. Processes that only submit never call it, and need no keys.
+        confirm: whether requests are followed to their outcome; otherwise a RequestID is the end.
+        keep_payload: whether the outcome of a rejected or unknown submission brings its values; they stay in
+            the store until it is told.
+        lane: of the limit, for all tasks.
+        name: begins the names of the tasks: one for each account that shares the broker.
+
+    Raises:
+        ConfigurationError: the broker keeps nothing safe.
+    """
+
+    def __init__(
+        self,
+        broker: AsyncBroker,
+        client: Callable[[], LeadSquared],
+        *,
+        confirm: bool = True,
+        keep_payload: bool = False,
+        lane: Lane = Lane.BATCH,
+        name: str = "leadsquared",
+    ) -> None:
+        if not isinstance(broker, StreamBroker | InMemoryBroker):
+            raise ConfigurationError(
+                "broker has to be a StreamBroker: others lose what a killed worker had in hand, or run slow "
+                "tasks twice"
+            )
+        self._broker = broker
+        self._make_client = client
+        self._confirm = confirm
+        self._keep_payload = keep_payload
+        self._lane = lane
+        self._client: LeadSquared | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._turnstiles: dict[str, Turnstile] = {}
+        self._followed: set[asyncio.Task[None]] = set()
+        self._callbacks: list[Callback] = []
+        self._submitting = self._step(f"{name}.submit", self._submit)
+        self._following = self._step(f"{name}.follow", self._follow)
+        self._telling = self._step(f"{name}.tell", self._tell)
+        broker.add_event_handler(TaskiqEvents.WORKER_STARTUP, self._open)
+        broker.add_event_handler(TaskiqEvents.WORKER_SHUTDOWN, self._close)
+
+    @sealed
+    async def submit(self, submission: Submission) -> None:
+        """Put a submission into the store; when this returns, it is there. The broker has to be started.
+
+        Args:
+            submission: made by a function of `leadsquared_async.submissions`; give it a reference, by which
+                you will be told how it ended.
+
+        Raises:
+            InvalidLead: naming what cannot be sent; nothing was put.
+            ConnectionFailed: the store did not say that it has it.
+        """
+        payload = payload_of(submission)
+        try:
+            await self._submitting.kiq(payload)
+        except SendTaskError:
+            raise ConnectionFailed(
+                "the store of the tasks did not say that it has this one: submit it again if it may go twice",
+                delivery=Delivery.UNKNOWN,
+                fault=Fault.SERVER,
+                operation=submission.operation.name,
+                reference=submission.reference,
+            ) from None
+
+    def on_final(self, callback: C) -> C:
+        """Call `callback(outcome)` in a worker for each submission that ends; may be a decorator.
+
+        It may be asynchronous. It is called at least once: one that fails, or dies with its worker, is called
+        again. Register it where workers find it.
+        """
+        self._callbacks.append(callback)
+        return callback
+
+    # In a worker: a submission
+
+    @sealed
+    async def _submit(self, payload: Given, hand: Hand) -> None:
+        submission = submission_of(payload)
+        name = submission.operation.name
+        turnstile = self._turnstiles.setdefault(name, Turnstile(name, self._is_stopping))
+        while await turnstile.enter(hand, WITHIN):
+            try:
+                receipt = await self._send(submission, turnstile, hand)
+            except HeldError:
+                continue
+            except ClientClosed:
+                break
+            except LeadSquaredError as error:
+                await self._failed(payload, error, turnstile, hand)
+            else:
+                turnstile.passed()
+                await self._accepted(payload, receipt, hand)
+            finally:
+                turnstile.left(hand)
+            return
+        await hand.hand_back()
+
+    async def _send(self, submission: Submission, turnstile: Turnstile, hand: Hand) -> Receipt:
+        parts = parts_of(self._opened)
+        admitted = await parts.door.admit(submission)
+        may_go_twice = may_repeat(admitted, parts.sender.settings.retry)
+        if not may_go_twice and await hand.was_marked():
+            raise ConnectionFailed(
+                "a worker died while it was on its way: look for it before it is sent again",
+                delivery=Delivery.UNKNOWN,
+            )
+
+        async def before_send() -> None:
+            if not turnstile.may_go(hand):
+                raise HeldError
+            if not may_go_twice:
+                try:
+                    await hand.mark()
+                except RedisError:
+                    raise HeldError from None  # it may not go unnoticed
+
+        sender = patient(parts.sender, 1 if turnstile.is_tried_by(hand) else ATTEMPTS)
+        return await send_encoded(sender, admitted, self._lane, before_send)
+
+    async def _failed(
+        self, payload: Given, error: LeadSquaredError, turnstile: Turnstile, hand: Hand
+    ) -> None:
+        if error.fault is Fault.LEAD:
+            turnstile.passed()  # LeadSquared looked at it: the way is free
+            await self._end(payload, ItemState.REJECTED, hand, reason=reason_of(error))
+            return
+        if error.fault is not None:
+            turnstile.failed(error)
+        if error.delivery is Delivery.UNKNOWN and not error.retryable:
+            await self._end(payload, ItemState.UNKNOWN, hand, reason=str(error))
+            return
+        await hand.unmark()
+        await hand.hand_back(min(LONGEST_PAUSE, pause_after(hand.deliveries - 1)))
+
+    async def _accepted(self, payload: Given, receipt: Receipt, hand: Hand) -> None:
+        if not self._confirm:
+            await self._end(payload, ItemState.ACCEPTED, hand, request_id=receipt.request_id)
+            return
+        await self._put(self._following, self._step_after(payload, receipt.request_id))
+        await hand.done()
+
+    # In a worker: its outcome
+
+    async def _follow(self, request: Given, hand: Hand) -> None:
+        # Beside the worker's tasks, and leased like them: LeadSquared may take hours.
+        task = asyncio.create_task(
+            self._minding(self._ask(request, hand), hand), name="leadsquared_async follow"
+        )
+        self._followed.add(task)
+        task.add_done_callback(self._followed.discard)
+
+    async def _ask(self, request: Given, hand: Hand) -> None:
+        tracker = parts_of(self._opened).trackers.of(operation_of(request["operation"]))
+        failures = 0
+        while True:
+            try:
+                status = await tracker.wait(request["request_id"], None)
+            except ClientClosed:
+                await hand.hand_back()
+                return
+            except NoSuchPath as error:
+                await self._end(
+                    request, ItemState.ACCEPTED, hand, reason=f"its outcome cannot be asked for: {error}"
+                )
+                return
+            except LeadSquaredError as error:
+                if isinstance(error, NotFound) or error.fault is Fault.LEAD:
+                    await self._end(request, ItemState.UNKNOWN, hand, reason=f"it was accepted, but {error}")
+                    return
+                failures += 1
+                await asyncio.sleep(pause_after(failures))
+            else:
+                if status.succeeded:
+                    await self._end(request, ItemState.CONFIRMED, hand, lead_id=status.lead_id)
+                else:
+                    await self._end(
+                        request, ItemState.REJECTED, hand, reason=status.reason or status.raw_state
+                    )
+                return
+
+    # In a worker: its end
+
+    async def _end(
+        self,
+        known: Given,
+        state: ItemState,
+        hand: Hand,
+        *,
+        request_id: str | None = None,
+        lead_id: str | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Tell of it, in a task of its own, so that a callback that fails sends nothing again."""
+        if state in {ItemState.REJECTED, ItemState.UNKNOWN}:
+            logger.error(
+                "tasks: a submission to %s is %s, reference %s",
+                known["operation"],
+                state,
+                known["reference"],
+                extra={"event": state.value},
+            )
+        if self._callbacks:
+            end = self._step_after(known, request_id or known.get("request_id"))
+            if state not in {ItemState.REJECTED, ItemState.UNKNOWN}:
+                end["submission"] = None
+            await self._put(self._telling, Payload(end, state=state, lead_id=lead_id, reason=reason))
+        await hand.done()
+
+    @sealed
+    async def _tell(self, end: Given, hand: Hand) -> None:
+        submission = end["submission"]
+        outcome = TaskOutcome(
+            operation=end["operation"],
+            state=ItemState(end["state"]),
+            reference=end["reference"],
+            request_id=end["request_id"],
+            lead_id=end["lead_id"],
+            reason=end["reason"],
+            submission=None if submission is None else submission_of(submission),
+        )
+        for callback in self._callbacks:
+            called = callback(outcome)
+            if isawaitable(called):
+                await called
+        await hand.done()
+
+    # All of them
+
+    def _step(self, name: str, work: Callable[[Given, Hand], Coroutine[Any, Any, None]]) -> Task:
+        """A task of the broker, which ends when its work says so."""
+
+        async def run(payload: dict[str, Any], context: Depends) -> None:
+            hand = Hand(context)
+            await self._minding(work(payload, hand), hand)
+
+        return self._broker.register_task(run, name, ack_type="manual")
+
+    def _step_after(self, known: Given, request_id: str | None) -> Payload:
+        """What the next step is given: the values of the submission only if they were asked for."""
+        return Payload(
+            operation=known["operation"],
+            reference=known["reference"],
+            request_id=request_id,
+            submission=known.get("submission", known if self._keep_payload else None),
+        )
+
+    async def _put(self, step: Task, payload: Payload) -> None:
+        """Put the next step into the store, however long that does not answer: what was done is not to be
+        done again."""
+        while True:
+            try:
+                await step.kiq(payload)
+            except SendTaskError:
+                await asyncio.sleep(1.0)
+            else:
+                return
+
+    async def _minding(self, work: Coroutine[Any, Any, None], hand: Hand) -> None:
+        """Have a fault in anybody's code stop no other task, and keep this one for later."""
+        try:
+            await work
+        except Exception as error:
+            logger.error("tasks: a task failed with %s, and is tried again", way_of(error))  # noqa: TRY400
+            await hand.hand_back(LONGEST_PAUSE)
+
+    # A worker's life
+
+    async def _open(self, _state: object) -> None:
+        self._client = await self._make_client().__aenter__()
+        if isinstance(self._broker, StreamBroker):
+            self._stopping = asyncio.create_task(
+                self._stop(self._client, self._broker), name="leadsquared_async stop"
+            )
+
+    @staticmethod
+    async def _stop(client: LeadSquared, broker: StreamBroker) -> None:
+        """Finish what is on its way as soon as the worker takes no more; whatever waits is handed back."""
+        await broker.stopping.wait()
+        await client.aclose(GRACE)
+
+    async def _close(self, _state: object) -> None:
+        for task in self._followed:
+            task.cancel()
+        if self._followed:
+            await asyncio.wait(self._followed)
+        if self._client is not None:
+            await self._client.aclose(GRACE)
+        if isinstance(self._broker, StreamBroker):
+            self._broker.stopping.set()
+            if self._stopping is not None:
+                await self._stopping
+            await self._broker.hand_all_back()
+
+    @property
+    def _opened(self) -> LeadSquared:
+        if self._client is None:
+            raise ClientClosed("no worker's broker was started here")
+        return self._client
+
+    def _is_stopping(self) -> bool:
+        return isinstance(self._broker, StreamBroker) and self._broker.stopping.is_set()

@@ -1,0 +1,101 @@
+"""Holds the tasks of an operation while none of them gets through, and lets one at a time try."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from contextlib import suppress
+
+from leadsquared_async.errors import Fault, LeadSquaredError
+from leadsquared_async.outbox.gate import Gate
+
+__all__ = ["Turnstile"]
+
+logger = logging.getLogger("leadsquared_async")
+
+AT_ONCE = 32
+"""Tasks that are sent or wait for a token: more would only be tried in vain before it shows that none gets
+through."""
+LOOK_EVERY = 1.0
+"""Seconds between two looks whether the worker stops."""
+
+
+class Turnstile:
+    """The gate of one operation in one worker process, in the running loop's time.
+
+    Args:
+        operation: its name.
+        is_stopping: whether nothing may begin any more.
+    """
+
+    def __init__(self, operation: str, is_stopping: Callable[[], bool]) -> None:
+        self._operation = operation
+        self._is_stopping = is_stopping
+        self._gate = Gate()
+        self._inside: set[object] = set()
+        self._probe: object | None = None
+        self._changed = asyncio.Event()
+
+    async def enter(self, task: object, within: float) -> bool:
+        """Wait until this task may try; False if it may not within so many seconds."""
+        last = _now() + within
+        while not self._is_stopping() and _now() < last:
+            if self._gate.reason is None and len(self._inside) < AT_ONCE:
+                self._inside.add(task)
+                return True
+            if self._gate.reason is not None and self._probe is None and _now() >= self._gate.probe_at:
+                self._probe = task
+                return True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.001, min(LOOK_EVERY, self._until_probe))):
+                    await self._changed.wait()
+        return False
+
+    def may_go(self, task: object) -> bool:
+        """Whether it may be sent at this moment: it is the one that tries, or nothing is held."""
+        return not self._is_stopping() and (self._gate.reason is None or self.is_tried_by(task))
+
+    def is_tried_by(self, task: object) -> bool:
+        """Whether it is the one that tries."""
+        return self._probe is task
+
+    def passed(self) -> None:
+        """A task of the operation got through: all may go."""
+        if self._gate.open():
+            logger.warning("tasks: handing over %s again", self._operation, extra={"event": "unblocked"})
+
+    def failed(self, error: LeadSquaredError) -> None:
+        """One failed by what is not its own fault: all wait."""
+        fault = error.fault or Fault.SERVER
+        if self._gate.close(str(error), fault, _now(), random.random()):
+            logger.warning(
+                "tasks: holding all of %s, and trying again in %.0f s: %s",
+                self._operation,
+                max(0.0, self._gate.probe_at - _now()),
+                error,
+                extra={"event": "blocked", "fault": fault.value},
+            )
+
+    def left(self, task: object) -> None:
+        """It tries no more, however it ended."""
+        if self._probe is task:
+            self._probe = None
+        self._inside.discard(task)
+        self._notify()
+
+    @property
+    def _until_probe(self) -> float:
+        """Seconds until one may try."""
+        if self._gate.reason is None or self._probe is not None:
+            return LOOK_EVERY
+        return self._gate.probe_at - _now()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
