@@ -1,0 +1,183 @@
+"""A web form. The visitor is thanked as soon as the lead is on disk, whether LeadSquared answers or not.
+
+Needs leadsquared_async[outbox,phone], fastapi, python-multipart, and uvicorn or gunicorn:
+
+    uvicorn fastapi_form:app --workers 2
+    gunicorn --preload --workers 2 --worker-class asgi fastapi_form:app
+"""
+
+import asyncio
+import html
+import logging
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, FastAPI, Form, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from pydantic import BaseModel, BeforeValidator, Field
+
+from leadsquared_async import InvalidLead, KeyReused, LeadSquared, LeadSquaredError, Outbox, OutboxError
+from leadsquared_async import phone as spelt_phone
+
+logger = logging.getLogger("fastapi_form")
+
+LATE = 900.0
+"""Seconds; a lead that waits longer is worth waking somebody."""
+
+SOURCES = {
+    "utm_source": "Source",
+    "utm_medium": "SourceMedium",
+    "utm_campaign": "SourceCampaign",
+    "utm_content": "SourceContent",
+}
+
+# LeadSquared's tracking code, where a site has it, sets MXCProspectId: with it the visits become the lead's.
+FORM = """<form method="post">{hidden}
+<label>Name <input name="FirstName" maxlength="200" required></label>
+<label>E-mail <input name="EmailAddress" type="email" maxlength="200" required></label>
+<label>Phone <input name="Phone" type="tel" maxlength="50"></label>
+<button>Send</button></form>
+<script>document.forms[0].addEventListener("submit", event => {{
+  if (typeof MXCProspectId !== "undefined") event.target.elements.ProspectID.value = MXCProspectId
+}})</script>"""
+
+
+def uuid_or_none(text: str | None) -> UUID | None:
+    """Nothing for what is no id: the visitor did not type it, and could not mend it."""
+    try:
+        return UUID(text)
+    except (TypeError, ValueError):
+        return None
+
+
+class Enquiry(BaseModel):
+    """A lead under LeadSquared's own names; a field that was left empty is None, and left out."""
+
+    token: str = Field(min_length=16, max_length=64)
+    FirstName: str = Field(max_length=200)
+    EmailAddress: str = Field(max_length=200, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
+    Phone: str | None = Field(None, max_length=50)
+    ProspectID: Annotated[UUID | None, BeforeValidator(uuid_or_none)] = None
+    Source: str | None = Field(None, max_length=200)
+    SourceMedium: str | None = Field(None, max_length=200)
+    SourceCampaign: str | None = Field(None, max_length=200)
+    SourceContent: str | None = Field(None, max_length=200)
+
+
+@asynccontextmanager
+async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:
+    """Open client and outbox in each worker process, after any fork."""
+    path = os.environ.get("LEADS_DB", "leads.db")  # a local disk that outlives the container
+    async with LeadSquared(deadline=10, normalize=spelt_phone("IN")) as lsq, Outbox(path, lsq) as outbox:
+        flaw = await flaw_of(lsq)
+        if flaw is not None:
+            logger.error("leads are kept, and will not get through until this is mended: %s", flaw)
+        yield {"lsq": lsq, "outbox": outbox, "flaw": flaw}
+
+
+async def flaw_of(lsq: LeadSquared) -> str | None:
+    """What the account's owner has to mend, if anything is; shows no key.
+
+    The form starts all the same: a restart with revoked keys would turn visitors away, while the outbox keeps
+    their leads until there are new ones. A LeadSquared that does not answer says nothing of the account.
+    """
+    try:
+        async with asyncio.timeout(5):  # seconds that it may hold up the start
+            await lsq.verify(fields=Enquiry.model_fields.keys() - {"token"})
+    except TimeoutError:
+        return None
+    except LeadSquaredError as error:
+        return str(error)
+    return None
+
+
+async def outbox_of(request: Request) -> Outbox:
+    outbox: Outbox = request.state.outbox
+    return outbox
+
+
+app = FastAPI(lifespan=lifespan, openapi_url=None)
+
+
+@app.get("/")
+async def form(request: Request) -> HTMLResponse:
+    # A token of its own for each form that is shown: sent twice, by a double click, it is one lead.
+    values = {"token": secrets.token_urlsafe(16), "ProspectID": ""}
+    values |= {name: request.query_params.get(utm, "")[:200] for utm, name in SOURCES.items()}
+    hidden = "".join(
+        f'<input type="hidden" name="{name}" value="{html.escape(value)}" autocomplete="off">'
+        for name, value in values.items()
+    )
+    return page(FORM.format(hidden=hidden), headers={"Cache-Control": "no-store"})
+
+
+@app.post("/")
+async def send(
+    enquiry: Annotated[Enquiry, Form()], outbox: Annotated[Outbox, Depends(outbox_of)]
+) -> RedirectResponse:
+    lead = enquiry.model_dump(exclude={"token"})
+    try:
+        # On disk when this returns, also if the visitor has hung up meanwhile.
+        await outbox.put(lead, key=f"form-{enquiry.token}")
+    except KeyReused:
+        # They went back and corrected something: another capture, which updates the lead of this address.
+        await outbox.put(lead)
+    return RedirectResponse("/thanks", status_code=303)
+
+
+@app.get("/thanks")
+async def thanks() -> HTMLResponse:
+    return page("<p>Thank you. We will be in touch.</p>")
+
+
+@app.exception_handler(RequestValidationError)
+async def incomplete(_request: Request, error: RequestValidationError) -> HTMLResponse:
+    return to_correct(*{str(fault["loc"][-1]) for fault in error.errors()})
+
+
+@app.exception_handler(InvalidLead)
+async def invalid(_request: Request, error: InvalidLead) -> HTMLResponse:
+    return to_correct(error.attribute or "the form")
+
+
+@app.exception_handler(OutboxError)
+async def not_kept(_request: Request, error: OutboxError) -> HTMLResponse:
+    logger.error("the outbox cannot be used: %s", error)
+    return page(
+        "<p>We could not take that. Please try again in a minute.</p>", 503, headers={"Retry-After": "60"}
+    )
+
+
+@app.get("/health")
+async def health(request: Request) -> JSONResponse:
+    """Whether leads get through, for whoever is on call; not for the public.
+
+    Not for a load balancer either, which would take the form away whenever LeadSquared is down; nor for what
+    restarts processes, since that mends nothing. Those may ask for `/thanks`.
+    """
+    outbox = await request.state.outbox.snapshot()
+    limit = request.state.lsq.snapshot().limit
+    # Only the process that delivers knows what blocks it; how long the oldest has waited, all know.
+    reason = request.state.flaw or outbox.blocked
+    is_well = reason is None and (outbox.oldest is None or outbox.oldest < LATE)
+    shown = {
+        "blocked": reason,
+        "counts": outbox.counts,
+        "oldest": outbox.oldest,
+        "delivers": outbox.delivers,
+        "free": None if limit is None else limit.free,
+    }
+    return JSONResponse(shown, 200 if is_well else 503)
+
+
+def to_correct(*names: str) -> HTMLResponse:
+    return page(f"<p>Please go back and correct: {', '.join(sorted(names))}</p>", 422)
+
+
+def page(body: str, status: int = 200, headers: dict[str, str] | None = None) -> HTMLResponse:
+    return HTMLResponse(f'<!doctype html><meta charset="utf-8"><title>Ask us</title>{body}', status, headers)

@@ -1,0 +1,133 @@
+"""A Telegram bot that asks for name and phone, and answers as soon as the lead is on disk.
+
+Needs leadsquared_async[outbox,phone] and aiogram 3:
+
+    TELEGRAM_TOKEN=... python telegram_bot.py
+
+Telegram's contact button hands over name and phone in one message. So one update is one whole lead: nothing
+of a conversation is lost by a restart, and an update that Telegram delivers again makes the same lead again.
+"""
+
+import asyncio
+import logging
+import os
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+
+from aiogram import Bot, Dispatcher, F, Router
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError
+from aiogram.types import (
+    Contact,
+    ErrorEvent,
+    KeyboardButton,
+    Message,
+    ReplyKeyboardMarkup,
+    ReplyKeyboardRemove,
+    Update,
+)
+
+from leadsquared_async import ItemState, LeadSquared, Outbox, OutboxItem, phone
+
+logger = logging.getLogger("telegram_bot")
+
+ASK = ReplyKeyboardMarkup(
+    keyboard=[[KeyboardButton(text="Send my name and number", request_contact=True)]],
+    resize_keyboard=True,
+)
+UNDER_WAY = (ItemState.PENDING, ItemState.SENDING, ItemState.ACCEPTED)
+
+
+class Chats:
+    """Which chat is to hear of which lead, on disk.
+
+    The id of a private chat is the id of a person. So it is no key and no reference of an outbox, which stand
+    in log lines and stay as long as the row: it stands here, and goes when its lead has ended.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.touch(mode=0o600)
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("PRAGMA secure_delete = ON")
+        self._db.execute("CREATE TABLE IF NOT EXISTS chats (key TEXT PRIMARY KEY, chat INTEGER)")
+
+    def remember(self, key: str, chat: int) -> None:
+        self._db.execute("INSERT OR IGNORE INTO chats VALUES (?, ?)", (key, chat))
+
+    def find(self, key: str | None) -> int | None:
+        row = self._db.execute("SELECT chat FROM chats WHERE key = ?", (key,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def forget(self, key: str | None) -> None:
+        self._db.execute("DELETE FROM chats WHERE key = ?", (key,))
+
+    def close(self) -> None:
+        self._db.close()
+
+
+router = Router()
+
+
+@router.message(F.contact, F.contact.user_id == F.from_user.id)  # their own, not one that they forward
+async def contact(message: Message, event_update: Update, bot: Bot, outbox: Outbox, chats: Chats) -> None:
+    key = f"telegram-{bot.id}-{event_update.update_id}"
+    chats.remember(key, message.chat.id)  # first: once it is put, it may end at any moment
+    ticket = await outbox.put(lead_of(message.contact), key=key)
+    if ticket.state not in UNDER_WAY:
+        chats.forget(key)  # it came again after its end
+    await message.answer("Thank you. We will call you.", reply_markup=ReplyKeyboardRemove())
+
+
+@router.message()
+async def anything_else(message: Message) -> None:
+    await message.answer("Press the button, and we will call you.", reply_markup=ASK)
+
+
+@router.error()
+async def failed(event: ErrorEvent) -> None:
+    """It is not in the outbox, or we could not answer; a traceback might quote the message."""
+    update = event.update
+    logger.error("update %d failed with %s", update.update_id, type(event.exception).__name__)
+    if update.message is not None:
+        await update.message.answer("That did not work. Please try again in a minute.", reply_markup=ASK)
+
+
+def lead_of(contact: Contact | None) -> dict[str, str | None]:
+    assert contact is not None
+    number = f"+{contact.phone_number.lstrip('+')}"  # Telegram writes it with and without
+    return {"FirstName": contact.first_name, "LastName": contact.last_name, "Phone": number}
+
+
+async def main(token: str, api: str) -> None:
+    chats = Chats(Path("chats.db"))
+    session = AiohttpSession(api=TelegramAPIServer.from_base(api))
+    async with Bot(token, session=session) as bot, LeadSquared(normalize=phone("IN")) as lsq:
+        outbox = Outbox("leads.db", lsq)
+
+        @outbox.on_final
+        async def ended(item: OutboxItem) -> None:
+            """May be called again after a crash; who was told is forgotten by then. If it fails, it is called
+            again at the next start."""
+            logger.info("%s is %s", item.key, item.state)
+            chat = chats.find(item.key)
+            if item.state is ItemState.REJECTED and chat is not None:
+                with suppress(TelegramBadRequest, TelegramForbiddenError):  # if they have left
+                    await bot.send_message(chat, "We could not take your number. Please send another one.")
+            chats.forget(item.key)
+
+        async with outbox:
+            # One after the other: Telegram is told that it may forget an update with the call for the next
+            # ones, and by then the lead is on disk. The session stays open, for what ends while we leave.
+            dispatcher = Dispatcher(outbox=outbox, chats=chats)
+            dispatcher.include_router(router)
+            await dispatcher.start_polling(bot, handle_as_tasks=False, close_bot_session=False)
+    chats.close()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each call
+    api = os.environ.get("TELEGRAM_API_URL", "https://api.telegram.org")  # or a Bot API server of your own
+    asyncio.run(main(os.environ["TELEGRAM_TOKEN"], api))

@@ -1,0 +1,100 @@
+"""A worker that never ends: files of JSON lines appear in a folder, and each line becomes a lead.
+
+Needs leadsquared_async[outbox]:
+
+    python worker.py inbox
+
+It puts them into an outbox, and does not call `capture_many`: that gives results to code that waits for them,
+and a lead without a result ends with the process. Here nobody waits. A line is on disk before its file is
+deleted, a file that is read again after a crash adds nothing, and an outage of days holds up no file.
+"""
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from leadsquared_async import ItemState, LeadSquared, Outbox, OutboxEntry, OutboxError, OutboxItem
+
+logger = logging.getLogger("worker")
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks into the folder."""
+
+
+async def main(inbox: Path, leads: Path) -> None:
+    async with LeadSquared() as lsq:
+        outbox = Outbox(leads, lsq)
+        outbox.on_final(ended)  # before it is entered: it tells of what ended while the worker was down, too
+        async with outbox:
+            pulling = asyncio.create_task(pull(inbox, outbox))
+            for stop in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(stop, pulling.cancel)
+            with suppress(asyncio.CancelledError):
+                await pulling
+            logger.info("stopping")
+        # What was on its way has come to an end by now, or is on disk.
+    async with Outbox(leads) as rest:  # without a client, to look only
+        counts = (await rest.snapshot()).counts
+    logger.info("left: %d to send, %d to follow", counts[ItemState.PENDING], counts[ItemState.ACCEPTED])
+
+
+async def pull(inbox: Path, outbox: Outbox) -> None:
+    while True:
+        await take(inbox, outbox)
+        await asyncio.sleep(LOOK_EVERY)
+
+
+async def take(inbox: Path, outbox: Outbox) -> None:
+    """Put what is in the folder into the outbox.
+
+    Whoever fills the folder writes a file under another name and renames it to `....jsonl` once it is whole,
+    and never uses a name twice.
+    """
+    for path in waiting(inbox):
+        try:
+            new = await outbox.put_many(entries(path))
+        except ValueError as error:  # no JSON, InvalidLead or KeyReused: the file's own fault
+            # The lines before the bad one are in the outbox. Mended and renamed back, it adds the others.
+            path.rename(path.with_suffix(".refused"))
+            logger.error("%s is set aside: %s", path.name, error)  # noqa: TRY400 - it names the line
+        except OutboxError as error:  # a full disk, say: the files wait
+            logger.error("%s has to wait: %s", path.name, error)  # noqa: TRY400 - it says what to do
+            return
+        else:
+            path.unlink()
+            logger.info("%s: %d new leads", path.name, new)
+
+
+def waiting(inbox: Path) -> list[Path]:
+    return sorted(inbox.glob("*.jsonl"))
+
+
+def entries(path: Path) -> Iterator[OutboxEntry]:
+    """Each line with a key of its own: a line that comes again is the lead that is there."""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                lead = json.loads(line)
+            except ValueError:
+                raise ValueError(f"line {number} is no JSON") from None
+            key = f"{path.name}:{number}"
+            yield OutboxEntry(lead, key=key, reference=key)
+
+
+def ended(item: OutboxItem) -> None:
+    """Tell what became of a lead, and nothing that was in it: `item.reason` may quote it."""
+    if item.state is ItemState.CONFIRMED:
+        logger.info("%s is lead %s", item.reference, item.lead_id)
+    else:  # `leadsquared outbox export` shows why, `leadsquared outbox requeue` sends it again, mended
+        logger.warning("%s is %s", item.reference, item.state)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each call
+    asyncio.run(main(Path(sys.argv[1]), Path("leads.db")))
