@@ -74,24 +74,22 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:
     """Open client and outbox in each worker process, after any fork."""
     path = os.environ.get("LEADS_DB", "leads.db")  # a local disk that outlives the container
     async with LeadSquared(deadline=10, normalize=spelt_phone("IN")) as lsq, Outbox(path, lsq) as outbox:
-        flaw = await flaw_of(lsq)
-        if flaw is not None:
-            logger.error("leads are kept, and will not get through until this is mended: %s", flaw)
-        yield {"lsq": lsq, "outbox": outbox, "flaw": flaw}
+        verifying = asyncio.create_task(flaw_of(lsq))
+        yield {"lsq": lsq, "outbox": outbox, "verifying": verifying}
+        verifying.cancel()
 
 
 async def flaw_of(lsq: LeadSquared) -> str | None:
     """What the account's owner has to mend, if anything is; shows no key.
 
-    The form starts all the same: a restart with revoked keys would turn visitors away, while the outbox keeps
-    their leads until there are new ones. A LeadSquared that does not answer says nothing of the account.
+    The form starts meanwhile, and whatever is found: a restart with revoked keys would turn visitors away,
+    while the outbox keeps their leads until there are new ones. A LeadSquared that does not answer says
+    nothing of the account.
     """
     try:
-        async with asyncio.timeout(5):  # seconds that it may hold up the start
-            await lsq.verify(fields=Enquiry.model_fields.keys() - {"token"})
-    except TimeoutError:
-        return None
+        await lsq.verify(fields=Enquiry.model_fields.keys() - {"token"})
     except LeadSquaredError as error:
+        logger.error("leads are kept, and will not get through until this is mended: %s", error)  # noqa: TRY400
         return str(error)
     return None
 
@@ -162,8 +160,10 @@ async def health(request: Request) -> JSONResponse:
     """
     outbox = await request.state.outbox.snapshot()
     limit = request.state.lsq.snapshot().limit
+    verifying = request.state.verifying
+    flaw = verifying.result() if verifying.done() else None
     # Only the process that delivers knows what blocks it; how long the oldest has waited, all know.
-    reason = request.state.flaw or outbox.blocked
+    reason = flaw or outbox.blocked
     is_well = reason is None and (outbox.oldest is None or outbox.oldest < LATE)
     shown = {
         "blocked": reason,

@@ -30,6 +30,8 @@ NETWORK = frozenset(
         "nfs4",
         "smb3",
         "smbfs",
+        "fakeowner",  # a folder of the host in Docker Desktop: locks do not hold there
+        "fuse.grpcfuse",  # the same, in its older versions
         "fuse.davfs",
         "fuse.gcsfuse",
         "fuse.glusterfs",

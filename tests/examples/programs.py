@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from leadsquared_async.sandbox import Sandbox
@@ -78,7 +78,8 @@ class Program:
     def kill(self) -> None:
         """End it and all that it started, as a crash would."""
         if self.code is None:
-            os.killpg(self.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended a moment ago
+                os.killpg(self.pid, signal.SIGKILL)
 
     async def _read(self) -> None:
         assert self._process.stdout is not None
