@@ -1,4 +1,5 @@
-# Each target makes the virtual environment that it needs; CI runs the same targets.
+# Each target makes the virtual environment that it needs; CI runs the same targets. Many tests wait for sockets
+# and processes, so that more of them than there are cores run beside each other.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -16,14 +17,14 @@ demo: $(STAMP) ## 100 leads through a LeadSquared on this machine, to their outc
 	$(BIN)/leadsquared demo
 
 test: $(STAMP) ## all tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 4
 
 test-lowest: ## all tests, with the lowest version of every dependency that pyproject.toml allows
 	$(PYTHON) -m venv $(VENV)-lowest
 	$(VENV)-lowest/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(PYTHON) tests/lowest.py > $(VENV)-lowest/lowest.txt
 	$(VENV)-lowest/bin/python -m pip install --quiet --editable ".[all]" --group dev --constraint $(VENV)-lowest/lowest.txt
-	$(VENV)-lowest/bin/python -m pytest -n 2 --ignore tests/examples
+	$(VENV)-lowest/bin/python -m pytest -n 4 --ignore tests/examples
 
 check: $(STAMP) ## linters and types
 	$(BIN)/ruff check
