@@ -42,6 +42,6 @@ class Account(Generic[C]):
     def call(self, use: Callable[[C], Awaitable[R]]) -> R:
         """What `use` comes to, awaited in the loop; any thread may call."""
         if self._open is None:
-            raise RuntimeError(f"not open in process {os.getpid()}: start it there, after the fork")
+            raise RuntimeError(f"not open in process {os.getpid()}: call start() in it first")
         portal, opened = self._open
         return portal.call(use, opened)

@@ -13,6 +13,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
@@ -28,6 +29,8 @@ logger = logging.getLogger("fastapi_form")
 
 LATE = 900.0
 """Seconds; a lead that waits longer is worth waking somebody."""
+VERIFY_EVERY = float(os.environ.get("VERIFY_EVERY", "60"))
+"""Seconds until it is seen again whether the account's owner has mended what there was to mend."""
 
 SOURCES = {
     "utm_source": "Source",
@@ -74,24 +77,36 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:
     """Open client and outbox in each worker process, after any fork."""
     path = os.environ.get("LEADS_DB", "leads.db")  # a local disk that outlives the container
     async with LeadSquared(deadline=10, normalize=spelt_phone("IN")) as lsq, Outbox(path, lsq) as outbox:
-        verifying = asyncio.create_task(flaw_of(lsq))
-        yield {"lsq": lsq, "outbox": outbox, "verifying": verifying}
+        account = Account()
+        verifying = asyncio.create_task(verify(lsq, account))
+        yield {"lsq": lsq, "outbox": outbox, "account": account}
         verifying.cancel()
 
 
-async def flaw_of(lsq: LeadSquared) -> str | None:
-    """What the account's owner has to mend, if anything is; shows no key.
+@dataclass
+class Account:
+    flaw: str | None = None
+    """What its owner has to mend; shows no key."""
+
+
+async def verify(lsq: LeadSquared, account: Account) -> None:
+    """See what the account's owner has to mend, until nothing is.
 
     The form starts meanwhile, and whatever is found: a restart with revoked keys would turn visitors away,
     while the outbox keeps their leads until there are new ones. A LeadSquared that does not answer says
     nothing of the account.
     """
-    try:
-        await lsq.verify(fields=Enquiry.model_fields.keys() - {"token"})
-    except LeadSquaredError as error:
-        logger.error("leads are kept, and will not get through until this is mended: %s", error)  # noqa: TRY400
-        return str(error)
-    return None
+    while True:
+        try:
+            await lsq.verify(fields=Enquiry.model_fields.keys() - {"token"})
+        except LeadSquaredError as error:
+            if account.flaw is None:
+                logger.error("leads are kept, and will not get through until this is mended: %s", error)  # noqa: TRY400
+            account.flaw = str(error)
+        else:
+            account.flaw = None
+            return
+        await asyncio.sleep(VERIFY_EVERY)
 
 
 async def outbox_of(request: Request) -> Outbox:
@@ -160,10 +175,8 @@ async def health(request: Request) -> JSONResponse:
     """
     outbox = await request.state.outbox.snapshot()
     limit = request.state.lsq.snapshot().limit
-    verifying = request.state.verifying
-    flaw = verifying.result() if verifying.done() else None
     # Only the process that delivers knows what blocks it; how long the oldest has waited, all know.
-    reason = flaw or outbox.blocked
+    reason = request.state.account.flaw or outbox.blocked
     is_well = reason is None and (outbox.oldest is None or outbox.oldest < LATE)
     shown = {
         "blocked": reason,

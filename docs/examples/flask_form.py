@@ -1,6 +1,6 @@
 """A web form of a Flask application, whose handlers are not asynchronous.
 
-Needs leadsquared_async[outbox], flask and gunicorn:
+Needs leadsquared_async[outbox,phone], flask and gunicorn:
 
     gunicorn --config python:flask_form flask_form:app
 
@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 from account import Account
 from flask import Flask, Response, render_template_string, request
 
-from leadsquared_async import InvalidLead, KeyReused, LeadSquared, Outbox, OutboxError
+from leadsquared_async import InvalidLead, KeyReused, LeadSquared, Outbox, OutboxError, phone
 
 FIELDS = ("FirstName", "EmailAddress", "Phone")
 
@@ -30,7 +30,8 @@ FORM = """<!doctype html><title>Ask us</title>
 
 @asynccontextmanager
 async def opened() -> AsyncIterator[Outbox]:
-    async with LeadSquared() as lsq, Outbox(os.environ.get("LEADS_DB", "leads.db"), lsq) as outbox:
+    path = os.environ.get("LEADS_DB", "leads.db")
+    async with LeadSquared(normalize=phone("IN")) as lsq, Outbox(path, lsq) as outbox:
         yield outbox
 
 

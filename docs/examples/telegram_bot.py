@@ -110,11 +110,14 @@ async def main(token: str, api: str) -> None:
         async def ended(item: OutboxItem) -> None:
             """May be called again after a crash; who was told is forgotten by then. If it fails, it is called
             again at the next start."""
-            logger.info("%s is %s", item.key, item.state)
             chat = chats.find(item.key)
+            if item.state is ItemState.CONFIRMED:
+                logger.info("%s is lead %s", item.key, item.lead_id)
+            else:  # the reason may quote the lead: `leadsquared outbox export` has it
+                logger.error("%s is %s: row %d of the outbox", item.key, item.state, item.id)
             if item.state is ItemState.REJECTED and chat is not None:
                 with suppress(TelegramBadRequest, TelegramForbiddenError):  # if they have left
-                    await bot.send_message(chat, "We could not take your number. Please send another one.")
+                    await bot.send_message(chat, "We could not note your number. Please call us.")
             chats.forget(item.key)
 
         async with outbox:

@@ -145,6 +145,10 @@ async def tell_the_chat(graph: httpx.AsyncClient, item: OutboxItem) -> None:
     What it raises for makes the outbox call it again at the next start; so only what may be better then.
     """
     # A refused lead is kept for 30 days, and with it the number to answer to: here, and nowhere else.
+    if item.state is ItemState.CONFIRMED:
+        return
+    # The reason may quote the lead: `leadsquared outbox export` has it.
+    logger.error("row %d of the outbox is %s", item.id, item.state)
     if item.state is not ItemState.REJECTED or item.lead is None:
         return
     number = "".join(filter(str.isdigit, item.lead["Phone"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -89,9 +90,10 @@ def make_private(path: Path) -> None:
 
 
 def _cannot_be_opened(error: OSError) -> OutboxError:
-    return OutboxError(
-        f"the outbox's file cannot be opened: {error.strerror}: check its folder and permissions"
-    )
+    way_out = "check its folder and permissions"
+    if error.errno in {errno.EMFILE, errno.ENFILE}:
+        way_out = "raise ulimit -n, an outbox takes four of them"
+    return OutboxError(f"the outbox's file cannot be opened: {error.strerror}: {way_out}")
 
 
 def volatile(kind: str | None) -> str | None:

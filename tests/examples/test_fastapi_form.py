@@ -251,6 +251,22 @@ async def test_revoked_keys_stop_no_form_and_are_said_loudly(tmp_path: Path, fau
     assert numbers(sandbox) == [1]
 
 
+async def test_what_was_mended_is_held_against_nobody(tmp_path: Path) -> None:
+    """/health is well again by itself, without a restart."""
+    revoked = Faults(probabilities={"401": 1.0})
+    async with (
+        Sandbox(limit=None, faults=revoked) as sandbox,
+        running(*UVICORN, sandbox=sandbox, folder=tmp_path, **FAST, VERIFY_EVERY="0.1") as program,
+    ):
+        await program.listens()
+        await program.says("will not get through until this is mended")
+        sandbox.books.faults = Faults()
+        async with browser(program) as client, asyncio.timeout(10):
+            while (await client.get("/health")).status_code != 200:  # noqa: ASYNC110 - a test may poll
+                await asyncio.sleep(0.05)
+        assert program.said.count("will not get through") == 1
+
+
 async def test_a_field_that_the_account_does_not_have_is_said_at_the_start(tmp_path: Path) -> None:
     """Before a lead fails for it, the log and /health name the field."""
     async with (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import multiprocessing
 import os
@@ -306,3 +307,16 @@ def test_processes_that_open_a_file_at_once_make_or_migrate_it_once(is_there: bo
     assert told == ["opened"] * 4
     version, rows = _version(path)
     assert (version, len(rows)) == (len(schema.MIGRATIONS) + 1, 4 + is_there)
+
+
+async def test_too_many_open_files_are_said_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folder and permissions are not to blame."""
+
+    def refuse(*_: Any) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(files.os, "open", refuse)
+    with pytest.raises(OutboxError, match="ulimit -n"):
+        files.create(tmp_path / "leads.db")
