@@ -3,57 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
-from typing import Any
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 
 import pytest
+from redis.asyncio.client import Pipeline
+from redis.exceptions import ConnectionError as StoreGone
 
 from leadsquared_async import ConnectionFailed, Delivery, ItemState, submissions
-from leadsquared_async.integrations.taskiq import LeadSquaredTasks, StreamBroker, TaskOutcome
+from leadsquared_async.integrations.taskiq import broker
 from leadsquared_async.sandbox import Faults, Sandbox
-from tests.clients import LEAD, client_of
+from tests.clients import LEAD
 from tests.shared.valkey import Valkey
-from tests.tasks.workers import Worker, until, working
+from tests.tasks.workers import Workers, until
 
 CAPTURE = submissions.capture_lead(LEAD, reference="form-1")
+ACTIVITY = submissions.create_activity("00000000-0000-4000-8000-000000000000", event=201, reference="visit-1")
 
 
-class Workers:
-    """Workers of one stream and sandbox, and what they were told."""
-
-    def __init__(self, store: Valkey, name: str, sandbox: Sandbox, **client: Any) -> None:
-        self._store = store
-        self._name = name
-        self._sandbox = sandbox
-        self._client = client
-        self.told: list[TaskOutcome] = []
-
-    def one(self, *, lease: float = 1.0, **options: Any) -> AbstractAsyncContextManager[Worker]:
-        """One more."""
-        return working(self._tasks(lease)[0], **options)
-
-    async def put(self, *wanted: submissions.Submission) -> None:
-        """Submit as a web process does."""
-        broker, tasks = self._tasks(1.0)
-        await broker.startup()
-        for submission in wanted:
-            await tasks.submit(submission)
-        await broker.shutdown()
-
-    def _tasks(self, lease: float) -> tuple[StreamBroker, LeadSquaredTasks]:
-        broker = StreamBroker(self._store.url, self._name, lease=lease, xread_block=50)
-        tasks = LeadSquaredTasks(broker, lambda: client_of(self._sandbox, **self._client))
-        tasks.on_final(self.told.append)
-        return broker, tasks
-
-    @property
-    def arrived(self) -> int:
-        """Submissions that reached the sandbox."""
-        return sum(it.operation in {"capture", "activity"} for it in self._sandbox.books.arrivals)
-
-    @property
-    def left(self) -> int:
-        return int(self._store.command("XLEN", self._name).strip(b":\r\n"))
+@contextmanager
+def cut_off(store: Valkey) -> Iterator[None]:
+    """For the length of a block no one reaches the store, which keeps what it has."""
+    path = store.path
+    store.path = path.rename(path.with_suffix(".away"))
+    store.command("CLIENT", "KILL", "TYPE", "normal")
+    try:
+        yield
+    finally:
+        store.path = store.path.rename(path)
 
 
 async def test_what_was_accepted_while_the_store_went_away_is_not_sent_again(own_valkey: Valkey) -> None:
@@ -76,10 +53,69 @@ async def test_a_store_that_does_not_answer_is_said_where_one_submits(own_valkey
     """Whether it has the task is not known."""
     async with Sandbox(limit=None) as sandbox:
         workers = Workers(own_valkey, "down", sandbox)
-        broker, tasks = workers._tasks(1.0)
-        await broker.startup()
+        web, tasks = workers.tasks()
+        await web.startup()
         own_valkey.stop()
         with pytest.raises(ConnectionFailed, match="store") as caught:
             await tasks.submit(CAPTURE)
         assert (caught.value.delivery, caught.value.reference) == (Delivery.UNKNOWN, "form-1")
-        await broker.shutdown()
+        await web.shutdown()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_an_outage_longer_than_the_lease_has_nothing_sent_twice(
+    own_valkey: Valkey, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No lease could be renewed: whoever lives does that before anybody takes over what others left."""
+    monkeypatch.setattr(broker, "LOOK_EVERY", 0.05)
+    async with Sandbox(limit=None, faults=Faults(latency=0.5)) as sandbox, AsyncExitStack() as stack:
+        workers = Workers(own_valkey, "cut", sandbox)
+        await workers.put()
+        for _ in range(count):
+            await stack.enter_async_context(workers.one())
+        consumers = "XINFO", "CONSUMERS", "cut", "taskiq"
+        await until(lambda: own_valkey.command(*consumers).startswith(b"*%d" % count))
+        await workers.put(CAPTURE)
+        await until(lambda: workers.arrived == 1)
+        with cut_off(own_valkey):
+            await asyncio.sleep(1.5)
+        await until(lambda: len(workers.told) == 1 and workers.left == 0, within=20)
+        await asyncio.sleep(1.2)
+        assert workers.arrived == 1
+
+
+async def test_what_cannot_be_acknowledged_at_once_is_not_sent_again(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store may go away between a task's last two words with it."""
+    execute, failed = Pipeline.execute, list[bool]()
+
+    async def fails_at_first(self: Pipeline, raise_on_error: bool = True) -> object:
+        if not failed:
+            failed.append(True)
+            raise StoreGone
+        return await execute(self, raise_on_error)
+
+    monkeypatch.setattr(Pipeline, "execute", fails_at_first)
+    async with Sandbox(limit=None) as sandbox:
+        workers = Workers(valkey, "words", sandbox)
+        await workers.put(CAPTURE)
+        async with workers.one():
+            await until(lambda: len(workers.told) == 1 and workers.left == 0)
+        assert workers.arrived == 1
+
+
+async def test_a_store_that_takes_no_marks_is_not_asked_at_full_speed(own_valkey: Valkey) -> None:
+    """Nothing that must not go twice is sent, until it does."""
+    async with Sandbox(limit=None) as sandbox:
+        workers = Workers(own_valkey, "full", sandbox)
+        await workers.put(ACTIVITY)
+        own_valkey.command("CONFIG", "SET", "maxmemory", "1")
+        async with workers.one():
+            await asyncio.sleep(1.5)
+            tried = own_valkey.command("INFO", "errorstats").partition(b"errorstat_OOM:count=")[2]
+            assert 1 <= int(tried.partition(b"\r")[0]) < 10
+            assert workers.arrived == 0
+            own_valkey.command("CONFIG", "SET", "maxmemory", "0")
+            await until(lambda: len(workers.told) == 1)
+        assert workers.told[0].state is ItemState.REJECTED  # there is no such lead

@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from leadsquared_async import ConfigurationError
-from leadsquared_async.integrations.taskiq import StreamBroker
+from leadsquared_async.integrations.taskiq import StreamBroker, broker
 from leadsquared_async.integrations.taskiq.hand import Hand
 from leadsquared_async.integrations.taskiq.tasks import Depends
 from tests.shared.valkey import Valkey
@@ -32,9 +32,9 @@ class Queue:
         self.gate = asyncio.Event()
 
     def broker(self) -> StreamBroker:
-        broker = StreamBroker(self._store.url, **self._options)
+        stream = StreamBroker(self._store.url, **self._options)
 
-        @broker.task("work", ack_type="manual")
+        @stream.task("work", ack_type="manual")
         async def work(word: str, context: Depends) -> None:
             hand = Hand(context)
             self.began.append(word)
@@ -44,14 +44,14 @@ class Queue:
             self.ended.append(word)
             await hand.done()
 
-        return broker
+        return stream
 
     async def put(self, *words: str) -> None:
-        broker = self.broker()
-        await broker.startup()
+        stream = self.broker()
+        await stream.startup()
         for word in words:
-            await broker.find_task("work").kiq(word)  # type: ignore[union-attr]
-        await broker.shutdown()
+            await stream.find_task("work").kiq(word)  # type: ignore[union-attr]
+        await stream.shutdown()
 
     @property
     def left(self) -> int:
@@ -98,6 +98,23 @@ async def test_a_slow_task_stays_with_its_worker(valkey: Valkey) -> None:
     assert queue.deliveries == [1]
 
 
+async def test_a_worker_does_not_take_its_own_task_over(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If its lease has run out nonetheless, such as by a jump of the store's clock."""
+    monkeypatch.setattr(broker, "LOOK_EVERY", 0.05)
+    queue = Queue(valkey, "jump", lease=30.0)
+    await queue.put("a")
+    async with working(queue.broker()), Redis.from_url(valkey.url) as redis:
+        await until(lambda: queue.began == ["a"])
+        (row,) = await redis.xpending_range("jump", "taskiq", "-", "+", 1)
+        await redis.xclaim("jump", "taskiq", "other", 0, [row["message_id"]], idle=60_000, justid=True)
+        await asyncio.sleep(0.5)
+        queue.gate.set()
+        await until(lambda: queue.left == 0)
+    assert queue.deliveries == [1]
+
+
 async def test_a_killed_workers_task_goes_to_another_though_no_new_one_comes(valkey: Valkey) -> None:
     """After the lease, and it is told that it is not the first."""
     queue = Queue(valkey, "killed")
@@ -128,16 +145,16 @@ async def test_a_worker_fetches_only_what_it_has_room_for(valkey: Valkey) -> Non
 
 async def test_what_is_handed_back_comes_again_after_its_pause(valkey: Valkey) -> None:
     """At once or later, to whoever is free."""
-    broker = StreamBroker(valkey.url, "back", lease=5.0, xread_block=50)
+    stream = StreamBroker(valkey.url, "back", lease=5.0, xread_block=50)
     times: list[float] = []
 
-    @broker.task("work", ack_type="manual")
+    @stream.task("work", ack_type="manual")
     async def work(context: Depends) -> None:
         times.append(asyncio.get_running_loop().time())
         hand = Hand(context)
         await (hand.done() if len(times) == 3 else hand.hand_back(0.0 if len(times) == 1 else 1.5))
 
-    async with working(broker):
+    async with working(stream):
         await work.kiq()  # type: ignore[call-overload]
         await until(lambda: len(times) == 3)
     assert times[1] - times[0] < 1.5
@@ -172,27 +189,78 @@ async def test_no_value_of_a_task_stands_in_a_workers_debug_log(
     assert "zqplanted4711" not in caplog.text
 
 
-async def test_what_is_no_task_is_dropped(valkey: Valkey) -> None:
-    """It stops no worker, and stays in nobody's way."""
-    queue = Queue(valkey, "garbage")
+@pytest.mark.parametrize("other", ["of another account", "garbage", "no data"])
+async def test_what_a_worker_does_not_know_stays(
+    valkey: Valkey, other: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may be a lead of another version or account: it is said once, by name alone, and in nobody's way."""
+    queue = Queue(valkey, f"strange {other}")
     queue.gate.set()
-    await queue.put("a")
-    valkey.command("XADD", "garbage", "*", "data", "{")
+    if other == "of another account":
+        stranger = StreamBroker(valkey.url, f"strange {other}")
+        await stranger.register_task(lambda _: None, "zqaccount").kiq("zqplanted4711")
+        await stranger.connection_pool.disconnect()
+    else:
+        key = "data" if other == "garbage" else "other"
+        valkey.command("XADD", f"strange {other}", "*", key, "{zqplanted4711")
     async with working(queue.broker()):
-        await until(lambda: queue.left == 0)
-    assert queue.ended == ["a"]
-
-
-async def test_what_is_in_the_stream_without_data_is_dropped(valkey: Valkey) -> None:
-    """Nobody's task."""
-    queue = Queue(valkey, "foreign")
-    queue.gate.set()
-    await queue.put("a")
-    valkey.command("XADD", "foreign", "*", "other", "x")
-    async with working(queue.broker()):
-        await queue.put("b")
-        await until(lambda: queue.left == 0)
+        await queue.put("a", "b")
+        await until(lambda: queue.left == 1)
+        await asyncio.sleep(2 * LEASE)
     assert sorted(queue.ended) == ["a", "b"]
+    assert queue.left == 1
+    assert sum("no worker here knows it" in line for line in caplog.messages) == 1
+    assert "zqplanted4711" not in caplog.text
+
+
+async def test_what_comes_again_and_again_does_not_hide_what_is_behind_it(valkey: Valkey) -> None:
+    """More of it than a worker takes over at one look."""
+    stream = StreamBroker(valkey.url, "old", lease=0.5, xread_block=50)
+    ended = asyncio.Event()
+
+    @stream.task("work", ack_type="manual")
+    async def work(number: int, context: Depends) -> None:
+        hand = Hand(context)
+        if number < 100 or hand.deliveries == 1:
+            await hand.hand_back()
+        else:
+            ended.set()
+            await hand.done()
+
+    async with working(stream):
+        for number in range(101):
+            await work.kiq(number)  # type: ignore[call-overload]
+        async with asyncio.timeout(10):
+            await ended.wait()
+
+
+async def test_a_stream_that_cannot_be_made_again_is_not_tried_at_full_speed(
+    own_valkey: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said once, too."""
+    async with working(StreamBroker(own_valkey.url, "full", xread_block=50)):
+        own_valkey.command("CONFIG", "SET", "maxmemory", "1")
+        own_valkey.command("DEL", "full")
+        await asyncio.sleep(1.0)
+        tried = own_valkey.command("INFO", "errorstats").partition(b"errorstat_OOM:count=")[2]
+        assert 1 <= int(tried.partition(b"\r")[0]) < 5
+    assert sum("cannot be used" in line for line in caplog.messages) == 1
+
+
+@pytest.mark.parametrize("option", ["protocol=3", "decode_responses=True"])
+async def test_no_option_in_a_url_changes_what_is_read(valkey: Valkey, option: str) -> None:
+    """Answers of another shape would stop every worker."""
+    stream = StreamBroker(f"{valkey.url}?{option}", "options", xread_block=50)
+    read = asyncio.Event()
+
+    @stream.task("work", ack_type="manual")
+    async def work(context: Depends) -> None:
+        await Hand(context).done()
+        read.set()
+
+    async with working(stream), asyncio.timeout(10):
+        await work.kiq()  # type: ignore[call-overload]
+        await read.wait()
 
 
 def test_a_lease_has_to_be_a_number_of_seconds() -> None:

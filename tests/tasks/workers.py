@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 from taskiq import AsyncBroker
 from taskiq.receiver import Receiver
 
-from leadsquared_async.integrations.taskiq import StreamBroker
+from leadsquared_async import Submission
+from leadsquared_async.integrations.taskiq import LeadSquaredTasks, StreamBroker, TaskOutcome
+from leadsquared_async.sandbox import Sandbox
+from tests.clients import client_of
+from tests.shared.valkey import Valkey
 
 
 class Worker:
@@ -49,6 +54,46 @@ async def working(
     finally:
         if not worker._task.done():
             await worker.stop()
+
+
+class Workers:
+    """Workers of one stream and sandbox, and what they were told."""
+
+    def __init__(self, store: Valkey, name: str, sandbox: Sandbox, **client: Any) -> None:
+        self._store = store
+        self._name = name
+        self._sandbox = sandbox
+        self._client = client
+        self.told: list[TaskOutcome] = []
+
+    def one(self, *, lease: float = 1.0, **options: Any) -> AbstractAsyncContextManager[Worker]:
+        """One more."""
+        return working(self.tasks(lease)[0], **options)
+
+    async def put(self, *wanted: Submission) -> None:
+        """Submit as a web process does."""
+        broker, tasks = self.tasks()
+        await broker.startup()
+        for submission in wanted:
+            await tasks.submit(submission)
+        await broker.shutdown()
+
+    def tasks(self, lease: float = 1.0) -> tuple[StreamBroker, LeadSquaredTasks]:
+        """As a process of its own has them."""
+        broker = StreamBroker(self._store.url, self._name, lease=lease, xread_block=50, socket_timeout=1.0)
+        tasks = LeadSquaredTasks(broker, lambda: client_of(self._sandbox, **self._client))
+        tasks.on_final(self.told.append)
+        return broker, tasks
+
+    @property
+    def arrived(self) -> int:
+        """Submissions that reached the sandbox."""
+        return sum(it.operation in {"capture", "activity"} for it in self._sandbox.books.arrivals)
+
+    @property
+    def left(self) -> int:
+        """Tasks in the stream."""
+        return int(self._store.command("XLEN", self._name).strip(b":\r\n"))
 
 
 async def until(condition: Callable[[], bool], within: float = 10.0, every: float = 0.005) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, cast
 
 from pydantic import Field
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError, ResponseError
 from taskiq import AckableMessage
 from taskiq.formatters.proxy_formatter import ProxyFormatter
@@ -20,7 +21,7 @@ from taskiq_redis import RedisStreamBroker
 
 from leadsquared_async.config import seconds
 
-__all__ = ["DELIVERIES", "STREAM_ID", "StreamBroker"]
+__all__ = ["DELIVERIES", "STREAM_ID", "StreamBroker", "is_cancelled"]
 
 logger = logging.getLogger("leadsquared_async")
 
@@ -28,13 +29,18 @@ STREAM_ID = "leadsquared_stream_id"
 """The label under which a worker finds where a task stands in the stream."""
 DELIVERIES = "leadsquared_deliveries"
 """The label that counts how often it was given to a worker."""
+CONNECTIONS = 64
+"""Of one process, at most: all that is followed may want to be told at once."""
 LOOK_EVERY = 1.0
 """Seconds between two looks for what other workers left behind."""
-FEW = 10
-"""Tasks taken over at once."""
+FEW = 32
+"""Tasks taken over at one look: no account lets that many through in its time."""
 AT_ONCE = 500
-"""Leases renewed by one command."""
+"""Leases renewed, or given up, by one command."""
 MARKED_FOR = 7 * 86_400
+"""Seconds for which it is known what a worker that died had on its way."""
+MARKED_AFTER = 3600
+"""The same of what was done, for one that took it over from a worker that was cut off from the store."""
 
 
 _Row = tuple[bytes, dict[bytes, bytes]]
@@ -55,7 +61,8 @@ class StreamBroker(RedisStreamBroker):
     twice, and a killed worker's tasks go to another one, whether new ones come or not. Tasks are fetched when
     there is room for them, and not ahead. What is done is deleted, so that no lead stays in the store. What
     was put before the first worker started is not passed over. While the store does not answer, a worker
-    waits. The values of a task stand in no repr, and so not in taskiq's debug log.
+    waits, and takes nothing over until all had time to renew their leases. A task that this process does not
+    know, or cannot read, stays. The values of a task stand in no repr, and so not in taskiq's debug log.
 
     Needs Redis 6.2 or later, or Valkey; Cluster and Sentinel are not supported.
 
@@ -63,7 +70,7 @@ class StreamBroker(RedisStreamBroker):
         url: redis://, rediss:// or unix://.
         queue_name: the stream's; forms in one of their own do not wait behind batches.
         lease: seconds after which another worker takes over what a killed one had in hand.
-        options: of `RedisStreamBroker`, such as `consumer_group_name`.
+        options: of `RedisStreamBroker` or the connection, such as `max_connection_pool_size`.
 
     Attributes:
         stopping: set as soon as this process, a worker, takes no more tasks.
@@ -76,13 +83,18 @@ class StreamBroker(RedisStreamBroker):
         self, url: str, queue_name: str = "leadsquared", *, lease: float = 60.0, **options: Any
     ) -> None:
         self.lease = seconds("lease", lease)
+        options = {"max_connection_pool_size": CONNECTIONS, **options}
         options = {"socket_timeout": 10.0, "socket_connect_timeout": 5.0, **options}
         super().__init__(url, queue_name, consumer_id="0", **options)
+        # Whatever the url asks for: other answers have another shape.
+        self.connection_pool.connection_kwargs |= {"decode_responses": False, "protocol": 2}
         self.formatter = _QuietFormatter(self)
         self.stopping = asyncio.Event()
         self._held: set[bytes] = set()
         self._renewing: asyncio.Task[None] | None = None
         self._look_at = -math.inf
+        self._look_from = "-"
+        self._strange: set[str] = set()
         self._is_down = False
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
@@ -91,41 +103,48 @@ class StreamBroker(RedisStreamBroker):
         try:
             while True:
                 entries = await self._next()
-                if not entries and _is_cancelled():
+                if not entries and is_cancelled():
                     raise asyncio.CancelledError
                 self._held.update(entry.id for entry in entries)
                 for entry in entries:
-                    yield AckableMessage(data=self._labelled(entry), ack=partial(self._done, entry.id))
+                    message = self._read(entry)
+                    if message is None:
+                        self._held.discard(entry.id)  # to come again when its lease has run out
+                        continue
+                    data = self.formatter.dumps(message).message
+                    yield AckableMessage(data=data, ack=partial(self._done, entry.id, message.task_id))
         finally:
             self.stopping.set()
 
     async def shutdown(self) -> None:
-        """Renew no lease any more, and close."""
-        if self._renewing is not None:
-            self._renewing.cancel()
-            await asyncio.wait([self._renewing])
-        await super().shutdown()
+        """Close, and renew no lease any more."""
+        try:
+            await super().shutdown()
+        finally:
+            if self._renewing is not None:
+                self._renewing.cancel()
+                await asyncio.wait([self._renewing])
 
-    async def hand_back(self, entry: bytes, after: float = 0.0) -> None:
-        """Let another worker have a task, or this one once more, after so many seconds, the lease at most."""
-        self._held.discard(entry)
+    async def hand_back(self, *entries: bytes, after: float = 0.0) -> None:
+        """Let another worker have tasks, or this one once more, after so many seconds, the lease at most."""
+        self._held.difference_update(entries)
         idle = max(0, round((self.lease - after) * 1000))
-        with suppress(RedisError):  # then its lease runs out
+        group = (self.queue_name, self.consumer_group_name, self.consumer_name)
+        with suppress(RedisError, OSError):  # then their lease runs out
             async with self._redis() as redis:
-                await redis.xclaim(
-                    self.queue_name,
-                    self.consumer_group_name,
-                    self.consumer_name,
-                    0,
-                    [entry],
-                    idle=idle,
-                    justid=True,
-                )
+                for start in range(0, len(entries), AT_ONCE):
+                    some = entries[start : start + AT_ONCE]
+                    await redis.xclaim(*group, 0, [*some], idle=idle, justid=True)
 
     async def hand_all_back(self) -> None:
-        """Let others have all that is in hand."""
-        for entry in list(self._held):
-            await self.hand_back(entry)
+        """Let others have all that is in hand, and what was given while the wait for it was cancelled."""
+        given: Any = []
+        with suppress(RedisError, OSError):
+            async with self._redis() as redis:
+                given = await redis.xpending_range(
+                    self.queue_name, self.consumer_group_name, "-", "+", AT_ONCE, self.consumer_name
+                )
+        await self.hand_back(*self._held | {row["message_id"] for row in given})
 
     async def mark(self, task_id: str) -> None:
         """Note that a task is about to do what must not be done twice."""
@@ -133,9 +152,8 @@ class StreamBroker(RedisStreamBroker):
             await redis.set(self._mark(task_id), b"", ex=MARKED_FOR)
 
     async def unmark(self, task_id: str) -> None:
-        """Note that it did not."""
-        async with self._redis() as redis:
-            await redis.delete(self._mark(task_id))
+        """Note that it did not, however long the store does not answer."""
+        await self._patiently(lambda pipe: pipe.delete(self._mark(task_id)))
 
     async def is_marked(self, task_id: str) -> bool:
         """Whether a task was about to do that, or did it."""
@@ -176,10 +194,16 @@ class StreamBroker(RedisStreamBroker):
         self._look_at = now + LOOK_EVERY
         lease = round(self.lease * 1000)
         group = (self.queue_name, self.consumer_group_name)
-        pending: Any = await redis.xpending_range(*group, "-", "+", FEW, idle=lease)
-        if not pending:
+        pending: Any = await redis.xpending_range(*group, self._look_from, "+", FEW, idle=lease)
+        # On from there the next time: old ones that come again and again are not to hide the others.
+        self._look_from = "(" + pending[-1]["message_id"].decode() if len(pending) == FEW else "-"
+        deliveries: dict[bytes, int] = {
+            row["message_id"]: row["times_delivered"]
+            for row in pending
+            if row["message_id"] not in self._held  # its lease ran out while the store was away
+        }
+        if not deliveries:
             return []
-        deliveries: dict[bytes, int] = {row["message_id"]: row["times_delivered"] for row in pending}
         # Another worker may have been faster: the store looks at the lease once more.
         claimed = await redis.xclaim(*group, self.consumer_name, lease, [*deliveries])
         return [
@@ -188,59 +212,80 @@ class StreamBroker(RedisStreamBroker):
             if fields  # else it was deleted by hand
         ]
 
-    async def _done(self, entry: bytes) -> None:
-        """Forget a task, and the lead in it."""
-        async with self._redis() as redis, redis.pipeline(transaction=True) as pipe:
+    async def _done(self, entry: bytes, task_id: str) -> None:
+        """Forget a task, and the lead in it, however long the store does not answer."""
+
+        def forget(pipe: Pipeline) -> None:
             pipe.xack(self.queue_name, self.consumer_group_name, entry)
             pipe.xdel(self.queue_name, entry)
-            await pipe.execute()
+            pipe.expire(self._mark(task_id), MARKED_AFTER)
+
+        await self._patiently(forget)
         self._held.discard(entry)
+
+    async def _patiently(self, commands: Callable[[Pipeline], object]) -> None:
+        """Have the store do something as soon as it answers: else what was done would be done again."""
+        while True:
+            try:
+                async with self._redis() as redis, redis.pipeline(transaction=True) as pipe:
+                    commands(pipe)
+                    await pipe.execute()
+            except (RedisError, OSError) as error:
+                await self._not_answered(error)
+            else:
+                return
 
     async def _renew(self) -> None:
         """Keep what is in hand, as long as this process lives."""
-        while not _is_cancelled():
+        while not is_cancelled():
             await asyncio.sleep(self.lease / 3)
-            held = list(self._held)
-            with suppress(RedisError, OSError):
+            held = [*self._held]
+            untouched = round(self.lease * 1000 / 6)  # what another one has just taken over stays its own
+            group = (self.queue_name, self.consumer_group_name, self.consumer_name)
+            try:
                 async with self._redis() as redis:
+                    await redis.exists(self.queue_name)
                     for start in range(0, len(held), AT_ONCE):
-                        await redis.xclaim(
-                            self.queue_name,
-                            self.consumer_group_name,
-                            self.consumer_name,
-                            round(
-                                self.lease * 1000 / 6
-                            ),  # what another one has just taken over stays its own
-                            [*held[start : start + AT_ONCE]],
-                            justid=True,
-                        )
+                        await redis.xclaim(*group, untouched, [*held[start : start + AT_ONCE]], justid=True)
+            except Exception:  # whatever it is, it must not end all leases
+                # Others could not renew theirs either: they come first.
+                self._look_at = asyncio.get_running_loop().time() + self.lease
 
     async def _not_answered(self, error: Exception) -> None:
         """Wait a little for a store that is down; one that is back, and empty, has no group any more."""
         if isinstance(error, ResponseError) and str(error).startswith("NOGROUP"):
             with suppress(RedisError, OSError):
-                async with self._redis() as redis:
-                    await redis.xgroup_create(
-                        self.queue_name, self.consumer_group_name, id="0", mkstream=True
-                    )
-            return
+                await self._declare_consumer_group()
         if not self._is_down:
             self._is_down = True
             logger.warning(
-                "tasks: the store does not answer, and is tried again each second: %s",
+                "tasks: the store cannot be used, and is tried again each second: %s",
                 type(error).__name__,
                 extra={"event": "blocked"},
             )
         await asyncio.sleep(LOOK_EVERY)
 
-    def _labelled(self, entry: _Entry) -> bytes:
-        """The task, with where it stands and how often it was delivered."""
+    def _read(self, entry: _Entry) -> TaskiqMessage | None:
+        """The task, with where it stands and how often it was delivered; None if it is none of ours.
+
+        taskiq would delete such a one, though it may be a lead of a later version, of an account that is not
+        imported here, or of another serializer; and would log all of what it cannot read.
+        """
         try:
             message = self.formatter.loads(entry.data)
-        except Exception:
-            return entry.data  # no task: taskiq says so, and drops it
+        except Exception as error:
+            self._tell_strange(f"what cannot be read ({type(error).__name__})")
+            return None
+        if self.find_task(message.task_name) is None:
+            self._tell_strange(message.task_name)
+            return None
         message.labels |= {STREAM_ID: entry.id.decode(), DELIVERIES: entry.deliveries}
-        return self.formatter.dumps(message).message
+        return message
+
+    def _tell_strange(self, what: str) -> None:
+        if what not in self._strange:
+            self._strange.add(what)
+            logger.error("tasks: %s stays in %s, since no worker here knows it", what, self.queue_name)
 
     def _redis(self) -> Redis:
         return Redis(connection_pool=self.connection_pool)
@@ -249,7 +294,7 @@ class StreamBroker(RedisStreamBroker):
         return f"{self.queue_name}:sent:{task_id}"
 
 
-def _is_cancelled() -> bool:
+def is_cancelled() -> bool:
     """Whether a cancellation got lost: Python 3.11's wait_for, with which redis-py sends, can swallow one."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

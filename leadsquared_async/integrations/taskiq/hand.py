@@ -22,6 +22,7 @@ class Hand:
         self._context = context
         self._message = context.message
         self.deliveries = int(self._message.labels.get(DELIVERIES, 1))
+        self._is_marked = False
 
     @property
     def _stream(self) -> StreamBroker:
@@ -40,7 +41,7 @@ class Hand:
     async def hand_back(self, after: float = 0.0) -> None:
         """Any worker may have it after so many seconds."""
         if not self._is_in_memory:
-            await self._stream.hand_back(self._message.labels[STREAM_ID].encode(), after)
+            await self._stream.hand_back(self._message.labels[STREAM_ID].encode(), after=after)
             return
         await asyncio.sleep(after)
         self._message.labels[DELIVERIES] = self.deliveries + 1
@@ -50,12 +51,14 @@ class Hand:
     async def mark(self) -> None:
         """It is about to be sent."""
         if not self._is_in_memory:
+            self._is_marked = True  # also if no answer comes
             await self._stream.mark(self._message.task_id)
 
     async def unmark(self) -> None:
         """It did not arrive."""
-        if not self._is_in_memory:
+        if self._is_marked:
             await self._stream.unmark(self._message.task_id)
+            self._is_marked = False
 
     async def was_marked(self) -> bool:
         """Whether a worker that died was about to send it, or did."""

@@ -23,7 +23,7 @@ from leadsquared_async.errors import (
     NoSuchPath,
     NotFound,
 )
-from leadsquared_async.integrations.taskiq.broker import StreamBroker
+from leadsquared_async.integrations.taskiq.broker import StreamBroker, is_cancelled
 from leadsquared_async.integrations.taskiq.hand import Hand
 from leadsquared_async.integrations.taskiq.payload import (
     Given,
@@ -47,7 +47,7 @@ __all__ = ["LeadSquaredTasks"]
 logger = logging.getLogger("leadsquared_async")
 
 WITHIN = 60.0
-"""Seconds for which a task waits in a worker while its operation is held; then others have a turn."""
+"""Seconds for which a task waits in a worker for its turn; then it may be another one's."""
 LONGEST_PAUSE = 60.0
 GRACE = 8.0
 """Seconds for what is on its way when a worker stops."""
@@ -151,22 +151,20 @@ class LeadSquaredTasks:
         submission = submission_of(payload)
         name = submission.operation.name
         turnstile = self._turnstiles.setdefault(name, Turnstile(name, self._is_stopping))
-        while await turnstile.enter(hand, WITHIN):
-            try:
-                receipt = await self._send(submission, turnstile, hand)
-            except HeldError:
-                continue
-            except ClientClosed:
-                break
-            except LeadSquaredError as error:
-                await self._failed(payload, error, turnstile, hand)
-            else:
-                turnstile.passed()
-                await self._accepted(payload, receipt, hand)
-            finally:
-                turnstile.left(hand)
+        if not await turnstile.enter(hand, WITHIN):
+            await self._later(turnstile.pause, hand)
             return
-        await hand.hand_back()
+        try:
+            receipt = await self._send(submission, turnstile, hand)
+        except HeldError:
+            await self._later(turnstile.pause, hand)
+        except LeadSquaredError as error:
+            await self._failed(payload, error, turnstile, hand)
+        else:
+            turnstile.passed()
+            await self._accepted(payload, receipt, hand)
+        finally:
+            turnstile.left(hand)
 
     async def _send(self, submission: Submission, turnstile: Turnstile, hand: Hand) -> Receipt:
         parts = parts_of(self._opened)
@@ -202,8 +200,12 @@ class LeadSquaredTasks:
         if error.delivery is Delivery.UNKNOWN and not error.retryable:
             await self._end(payload, ItemState.UNKNOWN, hand, reason=str(error))
             return
+        await self._later(pause_after(hand.deliveries - 1), hand)
+
+    async def _later(self, pause: float, hand: Hand) -> None:
+        """It did not arrive: any worker may try after a pause, or at once if this one stops."""
         await hand.unmark()
-        await hand.hand_back(min(LONGEST_PAUSE, pause_after(hand.deliveries - 1)))
+        await hand.hand_back(0.0 if self._is_stopping() else min(LONGEST_PAUSE, pause))
 
     async def _accepted(self, payload: Given, receipt: Receipt, hand: Hand) -> None:
         if not self._confirm:
@@ -229,8 +231,7 @@ class LeadSquaredTasks:
             try:
                 status = await tracker.wait(request["request_id"], None)
             except ClientClosed:
-                await hand.hand_back()
-                return
+                return  # the worker stops, and hands all back at once
             except NoSuchPath as error:
                 await self._end(
                     request, ItemState.ACCEPTED, hand, reason=f"its outcome cannot be asked for: {error}"
@@ -320,10 +321,18 @@ class LeadSquaredTasks:
     async def _put(self, step: Task, payload: Payload) -> None:
         """Put the next step into the store, however long that does not answer: what was done is not to be
         done again."""
+        is_told = False
         while True:
             try:
                 await step.kiq(payload)
-            except SendTaskError:
+            except SendTaskError as error:
+                if not is_told:
+                    is_told = True
+                    logger.warning(
+                        "tasks: the store does not take %s, and is tried again each second: %s",
+                        step.task_name,
+                        type(error.__cause__).__name__,
+                    )
                 await asyncio.sleep(1.0)
             else:
                 return
@@ -332,7 +341,9 @@ class LeadSquaredTasks:
         """Have a fault in anybody's code stop no other task, and keep this one for later."""
         try:
             await work
-        except Exception as error:
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                raise  # the worker's own, not one that got loose in a callback
             logger.error("tasks: a task failed with %s, and is tried again", way_of(error))  # noqa: TRY400
             await hand.hand_back(LONGEST_PAUSE)
 

@@ -1,4 +1,4 @@
-"""Holds the tasks of an operation while none of them gets through, and lets one at a time try."""
+"""Turns the tasks of an operation away while none of them gets through, and lets one at a time try."""
 
 from __future__ import annotations
 
@@ -39,19 +39,29 @@ class Turnstile:
         self._changed = asyncio.Event()
 
     async def enter(self, task: object, within: float) -> bool:
-        """Wait until this task may try; False if it may not within so many seconds."""
+        """Whether this task may try; waits for room, so many seconds at most, but not while all are held.
+
+        Tasks that waited here for LeadSquared would take a worker's places from those of other operations.
+        """
         last = _now() + within
         while not self._is_stopping() and _now() < last:
-            if self._gate.reason is None and len(self._inside) < AT_ONCE:
-                self._inside.add(task)
-                return True
-            if self._gate.reason is not None and self._probe is None and _now() >= self._gate.probe_at:
+            if self._gate.reason is not None:
+                if self._probe is not None or _now() < self._gate.probe_at:
+                    return False
                 self._probe = task
                 return True
+            if len(self._inside) < AT_ONCE:
+                self._inside.add(task)
+                return True
             with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.001, min(LOOK_EVERY, self._until_probe))):
+                async with asyncio.timeout(LOOK_EVERY):
                     await self._changed.wait()
         return False
+
+    @property
+    def pause(self) -> float:
+        """Seconds after which a task that may not try should come again."""
+        return 0.0 if self._gate.reason is None else max(LOOK_EVERY, self._gate.probe_at - _now())
 
     def may_go(self, task: object) -> bool:
         """Whether it may be sent at this moment: it is the one that tries, or nothing is held."""
@@ -84,13 +94,6 @@ class Turnstile:
             self._probe = None
         self._inside.discard(task)
         self._notify()
-
-    @property
-    def _until_probe(self) -> float:
-        """Seconds until one may try."""
-        if self._gate.reason is None or self._probe is not None:
-            return LOOK_EVERY
-        return self._gate.probe_at - _now()
 
     def _notify(self) -> None:
         self._changed.set()
