@@ -12,8 +12,8 @@ from enum import Enum
 from leadsquared_async import Fault, ItemState, Outbox, OutboxItem, OutboxSnapshot
 from leadsquared_async.cli.estimate import STATUS_CALLS
 from leadsquared_async.cli.progress import Look, Progress
-from leadsquared_async.cli.reasons import kind_of
 from leadsquared_async.cli.stopping import Stop
+from leadsquared_async.outbox.reasons import kind_of
 
 __all__ = ["Delivered", "Ending", "Kinds", "deliver"]
 

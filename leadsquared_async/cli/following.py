@@ -26,10 +26,10 @@ from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, status_o
 from leadsquared_async.cli.files.private_files import Draft, files_of, open_private
 from leadsquared_async.cli.files.source import in_pieces
 from leadsquared_async.cli.files.tables import open_table
-from leadsquared_async.cli.reasons import kind_of
 from leadsquared_async.cli.stopping import Interrupted, Stop
 from leadsquared_async.cli.talk import Talk
 from leadsquared_async.operations import LEADS_CAPTURE, operation_named
+from leadsquared_async.outbox.reasons import kind_of
 from leadsquared_async.tracking.look import request_id_of
 
 __all__ = ["Asked", "ids_in", "run_metrics", "run_status", "run_wait"]

@@ -12,10 +12,10 @@ from typing import Any
 from leadsquared_async import ItemState, Outbox, OutboxItem, OutboxSnapshot
 from leadsquared_async.cli.durations import spoken
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
-from leadsquared_async.cli.reasons import kind_of
 from leadsquared_async.cli.talk import Talk
 from leadsquared_async.cli.wording import rows
 from leadsquared_async.errors import InvalidLead
+from leadsquared_async.outbox.reasons import kind_of
 
 __all__ = [
     "Mending",

@@ -17,7 +17,7 @@ from leadsquared_async.cli.files.private_files import Draft, open_private, witho
 from leadsquared_async.cli.files.rejects import Rejects
 from leadsquared_async.cli.files.source import Input, Line, in_pieces
 from leadsquared_async.cli.putting import AT_ONCE
-from leadsquared_async.cli.reasons import kind_of
+from leadsquared_async.outbox.reasons import kind_of
 
 __all__ = ["COLUMNS", "Files", "Outcomes", "report"]
 

@@ -10,8 +10,8 @@ import pytest
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError as StoreGone
 
-from leadsquared_async import ConnectionFailed, Delivery, ItemState, submissions
-from leadsquared_async.integrations.taskiq import broker
+from leadsquared_async import ConnectionFailed, Delivery, ItemState, LeadSquared, submissions
+from leadsquared_async.integrations.taskiq import LeadSquaredTasks, StreamBroker, broker
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.clients import LEAD
 from tests.shared.valkey import Valkey
@@ -119,3 +119,21 @@ async def test_a_store_that_takes_no_marks_is_not_asked_at_full_speed(own_valkey
             own_valkey.command("CONFIG", "SET", "maxmemory", "0")
             await until(lambda: len(workers.told) == 1)
         assert workers.told[0].state is ItemState.REJECTED  # there is no such lead
+
+
+async def test_a_web_process_starts_without_its_store_and_hears_what_it_may_not_do(
+    own_valkey: Valkey,
+) -> None:
+    """A task that the store refuses is not in it, and may be submitted again."""
+    web = StreamBroker(own_valkey.url, "web")
+    tasks = LeadSquaredTasks(web, LeadSquared)
+    own_valkey.stop()
+    await web.startup()
+    own_valkey.start()
+    own_valkey.command("ACL", "SETUSER", "default", "-xadd")
+    with pytest.raises(ConnectionFailed, match="NoPermission") as caught:
+        await tasks.submit(CAPTURE)
+    assert caught.value.delivery is Delivery.NOT_SENT
+    own_valkey.command("ACL", "SETUSER", "default", "+xadd")
+    await tasks.submit(CAPTURE)
+    await web.shutdown()

@@ -153,7 +153,8 @@ def test_what_leadsquared_refuses_later_is_told_as_rejected(caplog: pytest.LogCa
 
     caplog.set_level(logging.DEBUG, "leadsquared_async")
     play(use, attributes=list(LEAD))
-    assert "tasks: a submission to leads.capture is rejected, reference form-1" in caplog.text
+    said = "tasks: a submission to leads.capture is rejected, reference form-1: MX"
+    assert said in caplog.text
     assert "zqplanted4711" not in caplog.text
 
 
@@ -320,6 +321,39 @@ def test_no_value_stands_in_taskiqs_debug_log(caplog: pytest.LogCaptureFixture) 
         assert "form-1" in kicked
         assert "zqplanted4711" not in kicked
         await world.told(1)
+
+    play(use)
+
+
+def test_two_accounts_under_one_name_are_refused() -> None:
+    """Else one account's leads would go to the other."""
+    broker = InMemoryBroker()
+    LeadSquaredTasks(broker, LeadSquared)
+    with pytest.raises(ConfigurationError, match="name="):
+        LeadSquaredTasks(broker, LeadSquared)
+
+
+def test_an_activity_is_told_with_its_id() -> None:
+    """What is neither lead nor submission is refused with what to call."""
+
+    async def use(world: World) -> None:
+        await world.tasks.submit(
+            submissions.create_lead_and_activity(LEAD, search_by="EmailAddress", event=201)
+        )
+        (outcome,) = await world.told(1)
+        assert outcome.activity_id is not None
+        with pytest.raises(ConfigurationError, match="capture_lead"):
+            await world.tasks.submit(LEAD)  # type: ignore[arg-type]
+
+    play(use)
+
+
+def test_a_worker_that_stops_while_it_follows_leaves_nothing_behind() -> None:
+    """No coroutine that was never awaited, which a test of somebody's would show."""
+
+    async def use(world: World) -> None:
+        await world.tasks.submit(capture())
+        await world.broker.wait_all()
 
     play(use)
 

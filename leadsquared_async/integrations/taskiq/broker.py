@@ -97,6 +97,12 @@ class StreamBroker(RedisStreamBroker):
         self._strange: set[str] = set()
         self._is_down = False
 
+    async def startup(self) -> None:
+        """Begin, also without the store: a worker makes its group as soon as it can."""
+        await super(RedisStreamBroker, self).startup()
+        with suppress(RedisError, OSError):
+            await self._declare_consumer_group()
+
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
         """Tasks as there is room for them: what others left behind, then new ones."""
         self._renewing = asyncio.create_task(self._renew(), name="leadsquared_async leases")

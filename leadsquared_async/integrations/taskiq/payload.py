@@ -12,7 +12,7 @@ from leadsquared_async.operations import OPERATIONS, Operation
 from leadsquared_async.outbox.items import ItemState
 from leadsquared_async.submissions import Submission
 
-__all__ = ["Given", "Payload", "TaskOutcome", "operation_of", "payload_of", "submission_of"]
+__all__ = ["Given", "Payload", "TaskOutcome", "operation_of", "outcome_of", "payload_of", "submission_of"]
 
 
 class Payload(dict[str, Any]):
@@ -36,8 +36,11 @@ class TaskOutcome:
         reference: as it was given.
         request_id: the RequestID, once it was accepted.
         lead_id: the lead it made or changed, once it was confirmed.
+        activity_id: the activity it posted, if it did.
+        opportunity_id: the opportunity it made or found, if it did.
         reason: why it was rejected or is unknown; LeadSquared's words, which may hold personal data.
-        submission: what was submitted, if it was rejected or is unknown and `keep_payload` was asked for.
+        submission: what was submitted, its values in `lead` and `details`, if it was rejected or is unknown
+            and `keep_payload` was asked for.
     """
 
     operation: str
@@ -45,6 +48,8 @@ class TaskOutcome:
     reference: str | None = None
     request_id: str | None = None
     lead_id: str | None = None
+    activity_id: str | None = None
+    opportunity_id: str | None = None
     reason: str | None = field(default=None, repr=False)
     submission: Submission | None = field(default=None, repr=False)
 
@@ -54,8 +59,13 @@ def payload_of(submission: Submission) -> Payload:
 
     Raises:
         InvalidLead: naming what cannot be sent.
-        ConfigurationError: it is for bulk calls, which tasks do not make.
+        ConfigurationError: it is none, or for bulk calls, which tasks do not make.
     """
+    if not isinstance(submission, Submission):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(
+            "submission has to be made by a function of leadsquared_async.submissions, such as "
+            "capture_lead({...})"
+        )
     if not isinstance(submission.operation, Operation):
         raise ConfigurationError(
             f"{submission.operation.name}: leads for bulk calls go by lsq.bulk, or through an outbox",
@@ -80,6 +90,22 @@ def submission_of(payload: Given) -> Submission:
         [(name, value) for name, value in payload["query"]],
         payload["suffix"],
         payload["reference"],
+    )
+
+
+def outcome_of(end: Given) -> TaskOutcome:
+    """The end that was written down."""
+    submission = end["submission"]
+    return TaskOutcome(
+        operation=end["operation"],
+        state=ItemState(end["state"]),
+        reference=end["reference"],
+        request_id=end["request_id"],
+        lead_id=end.get("lead_id"),
+        activity_id=end.get("activity_id"),
+        opportunity_id=end.get("opportunity_id"),
+        reason=end.get("reason"),
+        submission=None if submission is None else submission_of(submission),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from inspect import isawaitable
 from typing import Annotated, Any, TypeVar
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from taskiq import AsyncBroker, AsyncTaskiqDecoratedTask, Context, InMemoryBroker, TaskiqDepends, TaskiqEvents
 from taskiq.exceptions import SendTaskError
 
@@ -30,12 +30,14 @@ from leadsquared_async.integrations.taskiq.payload import (
     Payload,
     TaskOutcome,
     operation_of,
+    outcome_of,
     payload_of,
     submission_of,
 )
 from leadsquared_async.integrations.taskiq.turnstile import Turnstile
 from leadsquared_async.models import Receipt
 from leadsquared_async.outbox.items import ItemState
+from leadsquared_async.outbox.reasons import kind_of
 from leadsquared_async.outbox.rows import ATTEMPTS, HeldError, may_repeat, patient, pause_after, reason_of
 from leadsquared_async.resources.submit import send_encoded
 from leadsquared_async.sending.bucket import Lane
@@ -95,6 +97,8 @@ class LeadSquaredTasks:
                 "broker has to be a StreamBroker: others lose what a killed worker had in hand, or run slow "
                 "tasks twice"
             )
+        if broker.find_task(f"{name}.submit") is not None:
+            raise ConfigurationError(f"the broker has tasks called {name} already: give each account a name=")
         self._broker = broker
         self._make_client = client
         self._confirm = confirm
@@ -121,15 +125,19 @@ class LeadSquaredTasks:
 
         Raises:
             InvalidLead: naming what cannot be sent; nothing was put.
-            ConnectionFailed: the store did not say that it has it.
+            ConnectionFailed: the store refused it, or did not say that it has it: see `delivery`.
         """
         payload = payload_of(submission)
         try:
             await self._submitting.kiq(payload)
-        except SendTaskError:
+        except SendTaskError as error:
+            refused = isinstance(error.__cause__, ResponseError)
+            why = "did not say that it has this one: submit it again if it may go twice"
+            if refused:  # no rights, no room
+                why = f"refused this one: {type(error.__cause__).__name__}"
             raise ConnectionFailed(
-                "the store of the tasks did not say that it has this one: submit it again if it may go twice",
-                delivery=Delivery.UNKNOWN,
+                f"the store of the tasks {why}",
+                delivery=Delivery.NOT_SENT if refused else Delivery.UNKNOWN,
                 fault=Fault.SERVER,
                 operation=submission.operation.name,
                 reference=submission.reference,
@@ -218,9 +226,10 @@ class LeadSquaredTasks:
 
     async def _follow(self, request: Given, hand: Hand) -> None:
         # Beside the worker's tasks, and leased like them: LeadSquared may take hours.
-        task = asyncio.create_task(
-            self._minding(self._ask(request, hand), hand), name="leadsquared_async follow"
-        )
+        async def follow() -> None:
+            await self._minding(self._ask(request, hand), hand)
+
+        task = asyncio.create_task(follow(), name="leadsquared_async follow")
         self._followed.add(task)
         task.add_done_callback(self._followed.discard)
 
@@ -245,7 +254,14 @@ class LeadSquaredTasks:
                 await asyncio.sleep(pause_after(failures))
             else:
                 if status.succeeded:
-                    await self._end(request, ItemState.CONFIRMED, hand, lead_id=status.lead_id)
+                    await self._end(
+                        request,
+                        ItemState.CONFIRMED,
+                        hand,
+                        lead_id=status.lead_id,
+                        activity_id=status.activity_id,
+                        opportunity_id=status.opportunity_id,
+                    )
                 else:
                     await self._end(
                         request, ItemState.REJECTED, hand, reason=status.reason or status.raw_state
@@ -254,44 +270,28 @@ class LeadSquaredTasks:
 
     # In a worker: its end
 
-    async def _end(
-        self,
-        known: Given,
-        state: ItemState,
-        hand: Hand,
-        *,
-        request_id: str | None = None,
-        lead_id: str | None = None,
-        reason: str | None = None,
-    ) -> None:
+    async def _end(self, known: Given, state: ItemState, hand: Hand, **told: str | None) -> None:
         """Tell of it, in a task of its own, so that a callback that fails sends nothing again."""
         if state in {ItemState.REJECTED, ItemState.UNKNOWN}:
+            reason = told.get("reason")
             logger.error(
-                "tasks: a submission to %s is %s, reference %s",
+                "tasks: a submission to %s is %s, reference %s: %s",
                 known["operation"],
                 state,
                 known["reference"],
+                kind_of(reason) if state is ItemState.REJECTED else reason,  # theirs may quote the lead
                 extra={"event": state.value},
             )
         if self._callbacks:
-            end = self._step_after(known, request_id or known.get("request_id"))
+            end = self._step_after(known, known.get("request_id"))
             if state not in {ItemState.REJECTED, ItemState.UNKNOWN}:
                 end["submission"] = None
-            await self._put(self._telling, Payload(end, state=state, lead_id=lead_id, reason=reason))
+            await self._put(self._telling, Payload(end, state=state, **told))
         await hand.done()
 
     @sealed
     async def _tell(self, end: Given, hand: Hand) -> None:
-        submission = end["submission"]
-        outcome = TaskOutcome(
-            operation=end["operation"],
-            state=ItemState(end["state"]),
-            reference=end["reference"],
-            request_id=end["request_id"],
-            lead_id=end["lead_id"],
-            reason=end["reason"],
-            submission=None if submission is None else submission_of(submission),
-        )
+        outcome = outcome_of(end)
         for callback in self._callbacks:
             called = callback(outcome)
             if isawaitable(called):
