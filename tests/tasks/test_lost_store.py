@@ -10,7 +10,14 @@ import pytest
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError as StoreGone
 
-from leadsquared_async import ConnectionFailed, Delivery, ItemState, LeadSquared, submissions
+from leadsquared_async import (
+    ConfigurationError,
+    ConnectionFailed,
+    Delivery,
+    ItemState,
+    LeadSquared,
+    submissions,
+)
 from leadsquared_async.integrations.taskiq import LeadSquaredTasks, StreamBroker, broker
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.clients import LEAD
@@ -137,3 +144,39 @@ async def test_a_web_process_starts_without_its_store_and_hears_what_it_may_not_
     own_valkey.command("ACL", "SETUSER", "default", "+xadd")
     await tasks.submit(CAPTURE)
     await web.shutdown()
+
+
+async def test_a_key_that_is_given_twice_is_one_task(valkey: Valkey) -> None:
+    """However often a visitor clicks, in whichever process; another key, or none, is another task."""
+    webs = [StreamBroker(valkey.url, "keys") for _ in range(2)]
+    clicks = [LeadSquaredTasks(web, LeadSquared) for web in webs]
+    await asyncio.gather(*(tasks.submit(CAPTURE, key="form-4711") for tasks in clicks * 5))
+    assert valkey.command("XLEN", "keys") == b":1\r\n"
+    await clicks[0].submit(CAPTURE, key="form-4712")
+    await clicks[0].submit(CAPTURE)
+    await clicks[0].submit(CAPTURE)
+    assert valkey.command("XLEN", "keys") == b":4\r\n"
+    assert b"form-4711" not in valkey.command("KEYS", "*") + valkey.command("XRANGE", "keys", "-", "+")
+    for web in webs:
+        await web.shutdown()
+
+
+async def test_a_submit_that_was_not_answered_is_repeated_under_its_key(own_valkey: Valkey) -> None:
+    """Whether the store had it or not, it has it once."""
+    web = StreamBroker(own_valkey.url, "again", socket_timeout=0.2)
+    tasks = LeadSquaredTasks(web, LeadSquared)
+    own_valkey.freeze()
+    with pytest.raises(ConnectionFailed, match="if it had a key"):
+        await tasks.submit(CAPTURE, key="form-4711")
+    own_valkey.thaw()
+    await tasks.submit(CAPTURE, key="form-4711")
+    assert own_valkey.command("XLEN", "again") == b":1\r\n"
+    await web.shutdown()
+
+
+@pytest.mark.parametrize("key", ["", 4711])
+async def test_a_key_is_text(key: object, valkey: Valkey) -> None:
+    """Refused at the door."""
+    tasks = LeadSquaredTasks(StreamBroker(valkey.url, "text"), LeadSquared)
+    with pytest.raises(ConfigurationError, match="key"):
+        await tasks.submit(CAPTURE, key=key)  # type: ignore[arg-type]

@@ -230,7 +230,7 @@ async def test_what_comes_again_and_again_does_not_hide_what_is_behind_it(valkey
     async with working(stream):
         for number in range(101):
             await work.kiq(number)  # type: ignore[call-overload]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await ended.wait()
 
 

@@ -16,12 +16,12 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError, ResponseError
 from taskiq import AckableMessage
 from taskiq.formatters.proxy_formatter import ProxyFormatter
-from taskiq.message import TaskiqMessage
+from taskiq.message import BrokerMessage, TaskiqMessage
 from taskiq_redis import RedisStreamBroker
 
 from leadsquared_async.config import seconds
 
-__all__ = ["DELIVERIES", "STREAM_ID", "StreamBroker", "is_cancelled"]
+__all__ = ["DELIVERIES", "KEY", "STREAM_ID", "StreamBroker", "is_cancelled"]
 
 logger = logging.getLogger("leadsquared_async")
 
@@ -29,6 +29,8 @@ STREAM_ID = "leadsquared_stream_id"
 """The label under which a worker finds where a task stands in the stream."""
 DELIVERIES = "leadsquared_deliveries"
 """The label that counts how often it was given to a worker."""
+KEY = "leadsquared_key"
+"""The label with which a task is put once only, however often it is put."""
 CONNECTIONS = 64
 """Of one process, at most: all that is followed may want to be told at once."""
 LOOK_EVERY = 1.0
@@ -37,6 +39,13 @@ FEW = 32
 """Tasks taken over at one look: no account lets that many through in its time."""
 AT_ONCE = 500
 """Leases renewed, or given up, by one command."""
+KEPT = 7 * 86_400
+"""Seconds for which a key is known."""
+PUT_ONCE = """
+if redis.call('SET', KEYS[1], '', 'NX', 'EX', ARGV[2]) then
+  redis.call('XADD', KEYS[2], '*', 'data', ARGV[1])
+end
+"""
 MARKED_FOR = 7 * 86_400
 """Seconds for which it is known what a worker that died had on its way."""
 MARKED_AFTER = 3600
@@ -102,6 +111,18 @@ class StreamBroker(RedisStreamBroker):
         await super(RedisStreamBroker, self).startup()
         with suppress(RedisError, OSError):
             await self._declare_consumer_group()
+
+    async def kick(self, message: BrokerMessage) -> None:
+        """Put a task into the stream; one with a key that is known adds nothing."""
+        key = message.labels.get(KEY)
+        if key is None:
+            await super().kick(message)
+            return
+        async with self._redis() as redis:
+            known = f"{self.queue_name}:key:{key}"
+            # By one script: a key that is known without its task would lose the lead.
+            running: Any = redis.eval(PUT_ONCE, 2, known, self.queue_name, message.message, KEPT)
+            await running
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
         """Tasks as there is room for them: what others left behind, then new ones."""

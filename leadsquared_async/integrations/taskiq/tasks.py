@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from inspect import isawaitable
@@ -23,7 +24,7 @@ from leadsquared_async.errors import (
     NoSuchPath,
     NotFound,
 )
-from leadsquared_async.integrations.taskiq.broker import StreamBroker, is_cancelled
+from leadsquared_async.integrations.taskiq.broker import KEY, StreamBroker, is_cancelled
 from leadsquared_async.integrations.taskiq.hand import Hand
 from leadsquared_async.integrations.taskiq.payload import (
     Given,
@@ -116,23 +117,30 @@ class LeadSquaredTasks:
         broker.add_event_handler(TaskiqEvents.WORKER_SHUTDOWN, self._close)
 
     @sealed
-    async def submit(self, submission: Submission) -> None:
+    async def submit(self, submission: Submission, *, key: str | None = None) -> None:
         """Put a submission into the store; when this returns, it is there. The broker has to be started.
 
         Args:
             submission: made by a function of `leadsquared_async.submissions`; give it a reference, by which
                 you will be told how it ended.
+            key: your own id for it, such as a form's token. A key that was given in the last seven days adds
+                nothing, so that a repeated `submit` is one task. Its digest is stored. An `InMemoryBroker`
+                knows no keys.
 
         Raises:
             InvalidLead: naming what cannot be sent; nothing was put.
+            ConfigurationError: the key is no text, or the submission is none.
             ConnectionFailed: the store refused it, or did not say that it has it: see `delivery`.
         """
+        if key is not None and (not isinstance(key, str) or not key):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError("key has to be text, or None")
         payload = payload_of(submission)
+        labels = {} if key is None else {KEY: hashlib.sha256(key.encode()).hexdigest()}
         try:
-            await self._submitting.kiq(payload)
+            await self._submitting.kicker().with_labels(**labels).kiq(payload)
         except SendTaskError as error:
             refused = isinstance(error.__cause__, ResponseError)
-            why = "did not say that it has this one: submit it again if it may go twice"
+            why = "did not say that it has this one: submit it again, if it had a key or may go twice"
             if refused:  # no rights, no room
                 why = f"refused this one: {type(error.__cause__).__name__}"
             raise ConnectionFailed(
