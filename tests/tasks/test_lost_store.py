@@ -138,11 +138,14 @@ async def test_a_web_process_starts_without_its_store_and_hears_what_it_may_not_
     await web.startup()
     own_valkey.start()
     own_valkey.command("ACL", "SETUSER", "default", "-xadd")
-    with pytest.raises(ConnectionFailed, match="NoPermission") as caught:
-        await tasks.submit(CAPTURE)
-    assert caught.value.delivery is Delivery.NOT_SENT
+    for key in (None, "form-4711"):
+        with pytest.raises(ConnectionFailed, match="refused") as caught:
+            await tasks.submit(CAPTURE, key=key)
+        assert caught.value.delivery is Delivery.NOT_SENT
     own_valkey.command("ACL", "SETUSER", "default", "+xadd")
-    await tasks.submit(CAPTURE)
+    for key in (None, "form-4711"):
+        await tasks.submit(CAPTURE, key=key)
+    assert own_valkey.command("XLEN", "web") == b":2\r\n"
     await web.shutdown()
 
 

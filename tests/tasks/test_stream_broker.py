@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from itertools import pairwise
 from typing import Any
 
@@ -267,3 +268,11 @@ def test_a_lease_has_to_be_a_number_of_seconds() -> None:
     """Refused at the door."""
     with pytest.raises(ConfigurationError, match="lease"):
         StreamBroker("redis://127.0.0.1", lease=0)
+
+
+@pytest.mark.parametrize("url", ["redis://user:zqplanted/4711@127.0.0.1", "redis://127.0.0.1?nope=zqplanted"])
+def test_a_url_that_cannot_be_read_is_refused_without_a_word_of_it(url: str) -> None:
+    """There is a password in it."""
+    with pytest.raises(ConfigurationError, match="StreamBroker") as caught:
+        StreamBroker(url)
+    assert "zqplanted" not in "".join(traceback.format_exception(caught.value))

@@ -20,6 +20,7 @@ from taskiq.message import BrokerMessage, TaskiqMessage
 from taskiq_redis import RedisStreamBroker
 
 from leadsquared_async.config import seconds
+from leadsquared_async.sending.shared.store import check_url
 
 __all__ = ["DELIVERIES", "KEY", "STREAM_ID", "StreamBroker", "is_cancelled"]
 
@@ -31,6 +32,7 @@ DELIVERIES = "leadsquared_deliveries"
 """The label that counts how often it was given to a worker."""
 KEY = "leadsquared_key"
 """The label with which a task is put once only, however often it is put."""
+CONNECT_WITHIN = 5.0
 CONNECTIONS = 64
 """Of one process, at most: all that is followed may want to be told at once."""
 LOOK_EVERY = 1.0
@@ -42,10 +44,12 @@ AT_ONCE = 500
 KEPT = 7 * 86_400
 """Seconds for which a key is known."""
 PUT_ONCE = """
-if redis.call('SET', KEYS[1], '', 'NX', 'EX', ARGV[2]) then
+if redis.call('EXISTS', KEYS[1]) == 0 then
   redis.call('XADD', KEYS[2], '*', 'data', ARGV[1])
+  redis.call('SET', KEYS[1], '', 'EX', ARGV[2])
 end
 """
+"""The task first: a script that fails is not undone, and a key without its task would lose the lead."""
 MARKED_FOR = 7 * 86_400
 """Seconds for which it is known what a worker that died had on its way."""
 MARKED_AFTER = 3600
@@ -85,15 +89,16 @@ class StreamBroker(RedisStreamBroker):
         stopping: set as soon as this process, a worker, takes no more tasks.
 
     Raises:
-        ConfigurationError: the lease cannot be right.
+        ConfigurationError: the url or the lease cannot be right.
     """
 
     def __init__(
         self, url: str, queue_name: str = "leadsquared", *, lease: float = 60.0, **options: Any
     ) -> None:
+        check_url("StreamBroker", url, CONNECT_WITHIN)
         self.lease = seconds("lease", lease)
         options = {"max_connection_pool_size": CONNECTIONS, **options}
-        options = {"socket_timeout": 10.0, "socket_connect_timeout": 5.0, **options}
+        options = {"socket_timeout": 10.0, "socket_connect_timeout": CONNECT_WITHIN, **options}
         super().__init__(url, queue_name, consumer_id="0", **options)
         # Whatever the url asks for: other answers have another shape.
         self.connection_pool.connection_kwargs |= {"decode_responses": False, "protocol": 2}
@@ -120,7 +125,6 @@ class StreamBroker(RedisStreamBroker):
             return
         async with self._redis() as redis:
             known = f"{self.queue_name}:key:{key}"
-            # By one script: a key that is known without its task would lose the lead.
             running: Any = redis.eval(PUT_ONCE, 2, known, self.queue_name, message.message, KEPT)
             await running
 

@@ -166,7 +166,9 @@ class LeadSquaredTasks:
     async def _submit(self, payload: Given, hand: Hand) -> None:
         submission = submission_of(payload)
         name = submission.operation.name
-        turnstile = self._turnstiles.setdefault(name, Turnstile(name, self._is_stopping))
+        turnstile = self._turnstiles.get(name)
+        if turnstile is None:
+            turnstile = self._turnstiles[name] = Turnstile(name, self._is_stopping)
         if not await turnstile.enter(hand, WITHIN):
             await self._later(turnstile.pause, hand)
             return

@@ -54,7 +54,7 @@ class SharedLimiter:
         if importlib.util.find_spec("redis") is None:
             raise ConfigurationError("SharedLimiter needs redis-py: pip install 'leadsquared_async[redis]'")
         self._timeout = seconds("timeout", timeout)
-        check_url(url, self._timeout)
+        check_url("SharedLimiter", url, self._timeout)
         self._url = url
         self._lease = seconds("lease", lease)
         if self._lease < 3 * self._timeout:

@@ -127,8 +127,8 @@ class RedisStore:
             hear(int(micro) / 1e6)
 
 
-def check_url(url: str, timeout: float) -> None:
-    """Refuse what no connection can be made with, before one is.
+def check_url(who: str, url: str, timeout: float) -> None:
+    """Refuse what no connection can be made with, before one is; `who` was given it.
 
     Raises:
         ConfigurationError: and why, without a word of the URL: after a `/` or `#` in a password, redis-py
@@ -143,7 +143,7 @@ def check_url(url: str, timeout: float) -> None:
     else:
         return
     raise ConfigurationError(
-        "SharedLimiter: redis-py cannot read the url: percent-encode what is special in its password "
+        f"{who}: redis-py cannot read the url: percent-encode what is special in its password "
         "(/ # ? @ :), and check the port and the options"
     )
 
