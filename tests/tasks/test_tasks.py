@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -362,3 +364,10 @@ def test_a_broker_that_keeps_nothing_safe_is_refused() -> None:
     """With the way out in the message."""
     with pytest.raises(ConfigurationError, match="StreamBroker"):
         LeadSquaredTasks(ZeroMQBroker.__new__(ZeroMQBroker), LeadSquared)
+
+
+def test_without_the_extra_it_is_named() -> None:
+    """Not only the module that is missing."""
+    code = "import sys; sys.modules['taskiq_redis'] = None; import leadsquared_async.integrations.taskiq"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "install leadsquared_async with [taskiq]" in ran.stderr

@@ -4,8 +4,13 @@
 is one task in a worker's hands, `payload` what stands in the store, and `broker` the way there.
 """
 
-from leadsquared_async.integrations.taskiq.broker import StreamBroker
-from leadsquared_async.integrations.taskiq.payload import TaskOutcome
-from leadsquared_async.integrations.taskiq.tasks import LeadSquaredTasks
+try:
+    from leadsquared_async.integrations.taskiq.broker import StreamBroker
+    from leadsquared_async.integrations.taskiq.payload import TaskOutcome
+    from leadsquared_async.integrations.taskiq.tasks import LeadSquaredTasks
+except ImportError as error:
+    if error.name not in {"taskiq", "taskiq_redis", "redis", "filelock"}:
+        raise
+    raise ImportError("tasks need taskiq: install leadsquared_async with [taskiq]") from error
 
 __all__ = ["LeadSquaredTasks", "StreamBroker", "TaskOutcome"]

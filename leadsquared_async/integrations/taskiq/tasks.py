@@ -377,13 +377,12 @@ class LeadSquaredTasks:
             task.cancel()
         if self._followed:
             await asyncio.wait(self._followed)
-        if self._client is not None:
-            await self._client.aclose(GRACE)
-        if isinstance(self._broker, StreamBroker):
+        if self._stopping is not None and isinstance(self._broker, StreamBroker):
             self._broker.stopping.set()
-            if self._stopping is not None:
-                await self._stopping
+            await self._stopping
             await self._broker.hand_all_back()
+        elif self._client is not None:
+            await self._client.aclose(GRACE)
 
     @property
     def _opened(self) -> LeadSquared:
