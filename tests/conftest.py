@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import pytest
 
 from leadsquared_async.sandbox import Sandbox
 from leadsquared_async.sending import sharing
 from tests.virtual import VirtualLoop
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--uvloop", action="store_true", help="run the tests' event loops on uvloop")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--uvloop"):
+        config.pluginmanager.register(OnUvloop())
+
+
+class OnUvloop:
+    """Every test's loop is uvloop's; only tests in virtual time have a loop of their own all the same."""
+
+    @pytest.hookimpl
+    def pytest_asyncio_loop_factories(self) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+        import uvloop
+
+        return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,11 @@ import itertools
 import math
 import selectors
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from contextvars import Context
+from typing import Any, TypeVar, TypeVarTuple, cast
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 # Each loop begins later than any before it has ended: nothing that outlives a loop meets an earlier clock.
 _epochs = itertools.count(1)
@@ -44,6 +46,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Virtual seconds."""
         return self._virtual.now
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """As uvloop does: what is due already is a plain Handle, which knows no time."""
+        if when > self.time():
+            return super().call_at(when, callback, *args, context=context)
+        return cast("asyncio.TimerHandle", self.call_soon(callback, *args, context=context))
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
