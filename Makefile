@@ -1,11 +1,11 @@
 # Each target makes the virtual environment that it needs; CI runs the same targets. Many tests wait for sockets
 # and processes, so that more of them than there are cores run beside each other.
 PYTHON ?= python3
-VENV ?= .venv
+VENV ?= .venv$(addprefix -,$(filter-out python3,$(notdir $(PYTHON))))
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test test-lowest check bench docs clean
+.PHONY: demo test test-slow test-all test-uvloop test-lowest check bench docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -16,15 +16,23 @@ $(STAMP): pyproject.toml
 demo: $(STAMP) ## 100 leads through a LeadSquared on this machine, to their outcomes
 	$(BIN)/leadsquared demo
 
-test: $(STAMP) ## all tests
-	$(BIN)/python -m pytest -n 4
+test: $(STAMP) ## all tests but the slow ones; PYTHON=python3.13 runs them on another Python
+	$(BIN)/python -m pytest -n 4 -m "not slow"
 
-test-lowest: ## all tests, with the lowest version of every dependency that pyproject.toml allows
+test-slow: $(STAMP) ## the slow tests: killed processes, whole programs, days in virtual time
+	$(BIN)/python -m pytest -n 4 -m slow
+
+test-all: test test-slow ## all tests
+
+test-uvloop: $(STAMP) ## the tests that have an event loop, on uvloop
+	$(BIN)/python -m pytest -n 4 -m "not slow" --uvloop
+
+test-lowest: ## as test, with the lowest version of every dependency that pyproject.toml allows
 	$(PYTHON) -m venv $(VENV)-lowest
 	$(VENV)-lowest/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(PYTHON) tests/lowest.py > $(VENV)-lowest/lowest.txt
 	$(VENV)-lowest/bin/python -m pip install --quiet --editable ".[all]" --group dev --constraint $(VENV)-lowest/lowest.txt
-	$(VENV)-lowest/bin/python -m pytest -n 4 --ignore tests/examples
+	$(VENV)-lowest/bin/python -m pytest -n 4 -m "not slow" --ignore tests/examples
 
 check: $(STAMP) ## linters and types
 	$(BIN)/ruff check
@@ -39,4 +47,4 @@ docs: $(STAMP) ## type-check and run every snippet of README and docs
 	$(BIN)/python -m pytest tests/test_documentation.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv* .mypy_cache .pytest_cache .ruff_cache .hypothesis

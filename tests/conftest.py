@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import pytest
+import pytest_asyncio
 
 from leadsquared_async.sandbox import Sandbox
 from leadsquared_async.sending import sharing
@@ -14,7 +15,7 @@ from tests.virtual import VirtualLoop
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--uvloop", action="store_true", help="run the tests' event loops on uvloop")
+    parser.addoption("--uvloop", action="store_true", help="run the asynchronous tests, on uvloop")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,7 +24,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class OnUvloop:
-    """Every test's loop is uvloop's; only tests in virtual time have a loop of their own all the same."""
+    """Run the asynchronous tests, in loops of uvloop's; the others have no loop, or their own."""
+
+    @pytest.hookimpl
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        others = [item for item in items if not pytest_asyncio.is_async_test(item)]
+        items[:] = [item for item in items if pytest_asyncio.is_async_test(item)]
+        config.hook.pytest_deselected(items=others)
 
     @pytest.hookimpl
     def pytest_asyncio_loop_factories(self) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
