@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from leadsquared_async.errors import InvalidLead
-from leadsquared_async.lead import attributes, is_field_set, text_of
+from leadsquared_async.lead import attributes, is_field_set, text_of, truth_of, type_name, whole_number_of
 
 __all__ = ["encode_details", "fields_of"]
 
@@ -44,10 +44,10 @@ def encode_details(
             encoded[name] = _integer(value, name)
         elif name in dates:
             encoded[name] = _moment(value, name)
-        elif name in flags and not isinstance(value, bool):
-            raise InvalidLead(f"{name}: True or False, not {_type(value)}", attribute=name)
-        elif isinstance(value, bool):
-            encoded[name] = value
+        elif (truth := truth_of(value)) is not None:
+            encoded[name] = truth
+        elif name in flags:
+            raise InvalidLead(f"{name}: True or False, not {type_name(value)}", attribute=name)
         else:
             encoded[name] = text_of(value, name)
     return encoded
@@ -57,7 +57,7 @@ def _schema_fields(fields: object, set_entry: str) -> list[dict[str, Any]]:
     """The fields of an activity or an opportunity."""
     if not is_field_set(fields):
         raise InvalidLead(
-            f"Fields: a mapping from schema name to value, not {_type(fields)}", attribute="Fields"
+            f"Fields: a mapping from schema name to value, not {type_name(fields)}", attribute="Fields"
         )
     entries: list[dict[str, Any]] = []
     for name, value in attributes(fields, within="Fields"):
@@ -97,13 +97,14 @@ def fields_of(entries: Iterable[Mapping[str, Any]], set_entry: str) -> dict[str,
 
 
 def _integer(value: object, name: str) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9:
-        return value
+    whole = whole_number_of(value)
+    if whole is not None and 0 <= whole < 10**9:
+        return whole
     if isinstance(value, str) and re.fullmatch(r"\s*\d{1,9}\s*", value, re.ASCII):
         return int(value)
     raise InvalidLead(
-        f"{name}: a whole number, such as 201, not {_type(value)}; LeadSquared shows the codes beside its "
-        "activity and opportunity types",
+        f"{name}: a whole number, such as 201, not {type_name(value)}; LeadSquared shows the codes beside "
+        "its activity and opportunity types",
         attribute=name,
     )
 
@@ -115,7 +116,3 @@ def _moment(value: object, name: str) -> str:
             f"{name}: an aware datetime, or UTC written YYYY-MM-DD HH:MM:SS and nothing else", attribute=name
         )
     return text
-
-
-def _type(value: object) -> str:
-    return type(value).__name__

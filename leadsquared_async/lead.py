@@ -7,13 +7,14 @@ No value stands in any message, and a key only if it looks like a schema name.
 from __future__ import annotations
 
 import json
+import operator
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
-from numbers import Integral
+from numbers import Integral, Rational, Real
 from typing import Any, TypeGuard
 from uuid import UUID
 
@@ -28,7 +29,10 @@ __all__ = [
     "json_of",
     "lead_of",
     "text_of",
+    "truth_of",
+    "type_name",
     "update_behavior_query",
+    "whole_number_of",
 ]
 
 SEARCH_BY = "SearchBy"
@@ -75,14 +79,17 @@ def encode(lead: Mapping[str, Any], *, search_by: str | None = None) -> EncodedL
     """Encode a mapping from schema name to value.
 
     Strings go out as they are, numbers in plain decimal notation, booleans as "true" and "false", aware
-    datetimes in UTC, dates as their midnight, enums as their value, UUIDs in their usual spelling, a nested
-    mapping as a custom field set. An attribute that is None is left out; "" clears the field.
+    datetimes in UTC, dates as their midnight, enums as their value, UUIDs in their usual spelling, scalars of
+    numpy and pandas as the Python values that they stand for, a nested mapping as a custom field set. An
+    attribute that is None is left out; "" clears the field.
 
     Raises:
         InvalidLead: naming the attribute, what is wrong with it and what to do.
     """
     if not isinstance(lead, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidLead(f"a lead is a mapping from schema name to value, not {_type(lead)}")
+        raise InvalidLead(
+            f"a lead is a mapping from schema name to value, not {type_name(lead)}; pass a dict"
+        )
     pairs: list[dict[str, Any]] = []
     given: dict[str, str] = {}
     for name, value in attributes(lead, within=None):
@@ -175,7 +182,8 @@ def attributes(mapping: Mapping[Any, Any], *, within: str | None) -> list[tuple[
     for position, (key, value) in enumerate(mapping.items(), start=1):
         if not isinstance(key, str):
             raise InvalidLead(
-                f"{_place(position, within)}: a schema name is a string, not {_type(key)}", attribute=within
+                f"{_place(position, within)}: a schema name is a string, not {type_name(key)}",
+                attribute=within,
             )
         name = (str(key.value) if isinstance(key, Enum) else str(key)).strip()
         if not _SCHEMA_NAME.fullmatch(name):
@@ -211,22 +219,52 @@ def text_of(value: object, name: str) -> str:
         value = value.value
     if isinstance(value, str):
         return _checked(str.__str__(value), name)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Integral):
-        return _decimal(Decimal(int(value)), name)
+    if (truth := truth_of(value)) is not None:
+        return "true" if truth else "false"
+    if (whole := whole_number_of(value)) is not None:
+        return _decimal(Decimal(whole), name)
     if isinstance(value, Decimal):
         return _decimal(value, name)
     if isinstance(value, float):
         # Through repr, so that 0.1 stays 0.1; a whole float (a spreadsheet's phone number) loses its ".0".
         return _decimal(Decimal(repr(float(value))), name).removesuffix(".0")
+    if isinstance(value, Real) and not isinstance(value, Rational):
+        # A short or a long float of an array library: its text has just the digits that it knows.
+        return _decimal(Decimal(str(value)), name).removesuffix(".0")
     if isinstance(value, datetime):
         return _utc(value, name)
     if isinstance(value, date):
         return f"{value.isoformat()} 00:00:00"
     if isinstance(value, UUID):
         return str(value)
-    raise InvalidLead(f"{name}: {_type(value)} has no one spelling here; {_way_out(value)}", attribute=name)
+    raise _unwritable(value, name)
+
+
+def _unwritable(value: object, name: str) -> InvalidLead:
+    return InvalidLead(
+        f"{name}: {type_name(value)} has no one spelling here; {_way_out(value)}", attribute=name
+    )
+
+
+def truth_of(value: object) -> bool | None:
+    """A bool of Python's or of an array library's, such as numpy.bool_; None of any other value."""
+    if isinstance(value, bool):
+        return value
+    kind = getattr(getattr(value, "dtype", None), "kind", None)
+    return bool(value) if kind == "b" and getattr(value, "shape", None) == () else None
+
+
+def whole_number_of(value: object) -> int | None:
+    """An int of Python's or of an array library's, such as numpy.int64; None of any other value.
+
+    numpy's durations say that they are integers, but refuse to be used as one.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
 
 
 def _checked(text: str, name: str) -> str:
@@ -272,7 +310,7 @@ def _utc(value: datetime, name: str) -> str:
 def _search_by(argument: str | None, inside: str | None, given: Mapping[str, str]) -> str | None:
     """SearchBy as LeadSquared spells it, from the argument or from inside the lead."""
     if argument is not None and not isinstance(argument, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidLead(f"SearchBy: a schema name, not {_type(argument)}", attribute=SEARCH_BY)
+        raise InvalidLead(f"SearchBy: a schema name, not {type_name(argument)}", attribute=SEARCH_BY)
     stated = {_attribute_meant(text.strip()) for text in (argument, inside) if text is not None}
     if not stated:
         return None
@@ -313,8 +351,10 @@ def is_field_set(value: object) -> TypeGuard[Mapping[Any, Any]]:
     return not isinstance(value, str) and isinstance(value, Mapping)  # which is slow to find out
 
 
-def _type(value: object) -> str:
-    return type(value).__name__
+def type_name(value: object) -> str:
+    """The name of a value's type, with its module where it is not Python's own, such as numpy.ndarray."""
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _way_out(value: object) -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from numbers import Integral
 from typing import Any
 
+from leadsquared_async.contact import bare_phone
 from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.lead import whole_number_of
 
 __all__ = ["phone"]
 
 # Nothing but a number: with letters, a second number or an extension in it, something would be lost.
 _NUMBER = re.compile(r"[+\uff0b]?[\d \u00a0\u2009\u202f().\u2010-\u2015\u2212-]+")
 _MOST_DIGITS = 20
+_LONGEST = 250  # characters that phonenumbers reads
 
 
 def phone(
@@ -21,9 +23,9 @@ def phone(
 ) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     """A function that writes the phone numbers of a lead as LeadSquared does, such as +91-9988776655.
 
-    It returns a new lead and never raises for a value: whatever is not surely one valid number stays as it
-    is. So do texts with letters, slashes or an extension, and values that are neither strings nor whole
-    numbers.
+    It returns a new lead and never raises for a value. Invisible marks and the prefixes of exports (p:, tel:,
+    whatsapp:) come off. A value that is not surely one valid number stays as it is, and so do texts with
+    other letters, slashes or an extension, and values that are neither strings nor whole numbers.
 
     Args:
         region: where numbers without a country code belong, in two letters, such as "IN".
@@ -47,8 +49,8 @@ def phone(
 
     def spelt(text: str) -> str | None:
         """The number in LeadSquared's spelling; None if it is not surely one."""
-        text = text.strip()
-        if not _NUMBER.fullmatch(text):
+        text = bare_phone(text)
+        if len(text) > _LONGEST or not _NUMBER.fullmatch(text):
             return None
         try:
             number = phonenumbers.parse(text, home)
@@ -74,7 +76,5 @@ def _text(value: object) -> str | None:
     """What may be a number, as text; None of anything else."""
     if isinstance(value, str):
         return str.__str__(value)
-    if isinstance(value, Integral):
-        number = int(value)
-        return str(number) if 0 < number < 10**_MOST_DIGITS else None
-    return None
+    number = whole_number_of(value)
+    return str(number) if number is not None and 0 < number < 10**_MOST_DIGITS else None

@@ -327,7 +327,9 @@ class Stage(enum.Enum):
         ("Phone", "+91-9988776655", None),
         ("Phone", "+998 (99) 887-766-55", None),
         ("Phone", 9988776655, None),
-        ("Phone", "9988776655 / 9988776644", Problem.TOO_LONG),
+        ("Phone", "9988776655 ext. 12345", None),
+        ("Phone", "9988776655 9988776644", Problem.TOO_LONG),
+        ("Phone", "9988776655 / 9988776644", Problem.NOT_A_PHONE),
         ("EmailAddress", "bret.lee@example.com", None),
         ("EmailAddress", "bret@intranet", None),
         ("EmailAddress", " bret.lee@example.com\t", None),
@@ -479,7 +481,8 @@ def test_an_unknown_attribute() -> None:
 def test_identifiers_are_always_known() -> None:
     """LeadSquared matches by them on every account, whatever its metadata lists."""
     lead = {"ProspectID": "x", "EmailAddress": "no address", "Phone": "x" * 99}
-    assert checker(entry("mx_A", "Text")).check(lead) == ()
+    flaws = checker(entry("mx_A", "Text")).check(lead)
+    assert [flaw.problem for flaw in flaws] == [Problem.NOT_AN_EMAIL, Problem.NOT_A_PHONE]
 
 
 def test_without_fields_nothing_is_found() -> None:
@@ -601,7 +604,7 @@ def test_the_same_wrong_name_costs_once() -> None:
     ("name", "value", "message"),
     [
         ("FirstName", "x" * 21, "FirstName: longer than the 20 characters that the field takes; shorten it"),
-        ("Phone", "9" * 14, "Phone: more than the 10 digits that the field takes; give one whole number"),
+        ("Phone", "98" * 7, "Phone: more than the 10 digits that the field takes; give one whole number"),
         ("Source", "x", "Source: none of the field's options, to be spelt alike: Web, Trade Fair"),
         (
             "mx_Interests",
@@ -621,7 +624,20 @@ def test_the_same_wrong_name_costs_once() -> None:
         (
             "EmailAddress",
             "x",
-            "EmailAddress: no e-mail address; it needs one @, something on both sides of it, and no blanks",
+            "EmailAddress: not one e-mail address such as bret.lee@example.com; remove what stands around it",
+        ),
+        (
+            "Phone",
+            "x",
+            (
+                "Phone: not one phone number: an optional +, 5 to 20 digits with separators, at most an "
+                "extension; leadsquared_async.phone() removes marks and prefixes such as tel:"
+            ),
+        ),
+        (
+            "Phone",
+            "NULL",
+            "Phone: a placeholder, and all leads with the same one would become one; leave the attribute out",
         ),
         ("DoNotCall", "x", "DoNotCall: neither true nor false; pass a bool"),
         # AllowMultiple alone does not say that there may be several
@@ -652,7 +668,7 @@ def test_no_message_holds_a_value() -> None:
     """Whatever is wrong with it, a lead's value stands in no flaw; nor does a key that may be one."""
     lead: dict[str, Any] = dict.fromkeys(ACCOUNT.fields, f"{SECRET}@{SECRET}@{'x' * 200}")
     lead |= {"mx_Nothing_Like_It": SECRET, "mx_Ctiy": SECRET, f"{SECRET}@example.com": "EmailAddress"}
-    lead |= {"mx_KYC": {SECRET: SECRET}, "mx_Visit": [SECRET]}
+    lead |= {"mx_KYC": {SECRET: SECRET}, "mx_Visit": [SECRET], "ProspectID": f"<{SECRET[:0]}null>"}
     flaws = ACCOUNT.check(lead)
     assert {flaw.problem for flaw in flaws} == {*Problem} - {Problem.MISSING}
     assert SECRET not in repr(flaws)

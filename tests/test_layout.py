@@ -18,7 +18,7 @@ LAYERS = [
     {"_version"},
     {"models"},
     {"errors"},  # one of them carries a status
-    {"config", "lead", "operations"},
+    {"config", "contact", "lead", "operations"},
     {"details", "submissions", "fields", "phones"},
     {"encoding"},
     {"sending"},

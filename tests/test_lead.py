@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from leadsquared_async import ConfigurationError, InvalidLead
-from leadsquared_async.lead import encode, update_behavior_query
+from leadsquared_async.lead import encode, type_name, update_behavior_query
 
 GUID = "5a8f9f0e-d168-4c5a-9f8b-0a1b97c2d3e4"
 SECRET = "zq-private-4711"
@@ -96,7 +96,7 @@ def test_bodies_are_those_of_the_documentation(lead: Any, search_by: str | None,
 def test_what_is_no_mapping_is_no_lead(lead: object) -> None:
     """Anything but a mapping is refused by its type's name."""
     error = refusal(lead)
-    assert str(error) == f"a lead is a mapping from schema name to value, not {type(lead).__name__}"
+    assert str(error) == f"a lead is a mapping from schema name to value, not {type_name(lead)}; pass a dict"
 
 
 @pytest.mark.parametrize("kind", [dict, OrderedDict, UserDict, MappingProxyType])
@@ -190,7 +190,7 @@ def test_a_name_that_is_none_is_refused_and_not_shown(name: str, within: str | N
 def test_a_name_is_a_string(name: object) -> None:
     """A key of another type is refused by its type, never shown."""
     error = refusal({name: SECRET})
-    assert str(error) == f"attribute 1: a schema name is a string, not {type(name).__name__}"
+    assert str(error) == f"attribute 1: a schema name is a string, not {type_name(name)}"
 
 
 @pytest.mark.parametrize("name", ["A", "a", "mx_Street1", "X" * 100, "EmailAddress", "M__"])

@@ -13,11 +13,14 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import numpy  # noqa: ICN001
+import pandas  # noqa: ICN001
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async import Delivery, Fault, InvalidLead
+from leadsquared_async.details import encode_details
 from leadsquared_async.lead import encode
 
 GUID = "5a8f9f0e-d168-4c5a-9f8b-0a1b97c2d3e4"
@@ -55,7 +58,7 @@ class Loud(str):
 class Unsigned:
     """An Integral that is no int, as numpy.int64 is none."""
 
-    def __int__(self) -> int:
+    def __index__(self) -> int:
         return 18446744073709551615
 
 
@@ -262,3 +265,79 @@ def test_whatever_comes_is_encoded_or_refused(lead: Any, search_by: Any) -> None
     written = [pair["Attribute"] for pair in pairs]
     assert len(written) == len(set(written))
     assert "SearchBy" not in written[:-1]
+
+
+# What rows of numpy and pandas hold.
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (numpy.int8(-5), "-5"),
+        (numpy.uint64(2**64 - 1), "18446744073709551615"),
+        (numpy.float16(0.1), "0.1"),
+        (numpy.float32(0.1), "0.1"),
+        (numpy.float32(9988776), "9988776"),
+        (numpy.float64(0.1), "0.1"),
+        (numpy.float64(9988776655), "9988776655"),
+        (numpy.longdouble("0.5"), "0.5"),
+        (numpy.bool_(True), "true"),
+        (numpy.str_("Bret"), "Bret"),
+        (pandas.Timestamp("2024-02-29 12:00", tz="Asia/Kolkata"), "2024-02-29 06:30:00"),
+        (pandas.Series([5]).iloc[0], "5"),
+        (pandas.Series([True], dtype="boolean").iloc[0], "true"),
+        (pandas.Series(["a"], dtype="string").iloc[0], "a"),
+        (pandas.Series(["a"], dtype="category").iloc[0], "a"),
+    ],
+)
+def test_a_scalar_of_an_array_goes_out_as_the_value_that_it_stands_for(value: Any, written: str) -> None:
+    """numpy and pandas are known by their protocols, nothing of them is imported."""
+    assert encode({"mx_A": value}).pairs == [{"Attribute": "mx_A", "Value": written}]
+    assert encode({"mx_A": {"Inner": value}}).pairs[0]["Fields"] == [{"Attribute": "Inner", "Value": written}]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        numpy.timedelta64(5, "D"),
+        numpy.datetime64("2024-02-29T12:00:00", "ns"),
+        numpy.datetime64("NaT"),
+        numpy.complex64(1),
+        numpy.bytes_(b"a"),
+        numpy.void(b"a"),
+        numpy.array(5),
+        numpy.array([5]),
+        numpy.array(["a"]),
+        pandas.NA,
+        pandas.Timedelta("1D"),
+        pandas.Period("2024"),
+        pandas.Interval(0, 1),
+        pandas.Series([5]),
+        Fraction(1, 3),
+        5j,
+    ],
+)
+def test_any_other_is_refused_with_the_full_name_of_its_type(value: Any) -> None:
+    """A duration is no number, and nothing is taken for the text that its repr happens to show."""
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    with pytest.raises(InvalidLead) as caught:
+        encode({"mx_A": value})
+    assert str(caught.value).startswith(f"mx_A: {name} has no one spelling here; ")
+
+
+@pytest.mark.parametrize("value", [numpy.float32("nan"), numpy.float64("inf"), numpy.longdouble("nan")])
+def test_a_missing_number_of_an_array_is_refused(value: Any) -> None:
+    """As any other number that is not finite."""
+    with pytest.raises(InvalidLead, match=r"^mx_A: not a finite number; leave the attribute out$"):
+        encode({"mx_A": value})
+
+
+def test_details_take_scalars_of_arrays() -> None:
+    """A code or a flag from a table is what Python's own would be; a duration is no code."""
+    codes = {"integers": frozenset({"Code"}), "dates": frozenset[str](), "flags": frozenset({"Flag"})}
+    given = {"Code": numpy.int64(201), "Flag": numpy.bool_(False)}
+    assert encode_details(given, **codes) == {"Code": 201, "Flag": False}
+    for wrong in (numpy.timedelta64(5, "D"), numpy.float64(5), True):
+        with pytest.raises(InvalidLead, match=r"^Code: a whole number, such as 201, not "):
+            encode_details({"Code": wrong}, **codes)

@@ -15,6 +15,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+from leadsquared_async.contact import is_email, is_placeholder, phone_digits
 from leadsquared_async.errors import InvalidLead
 from leadsquared_async.fields.metadata import LeadField
 from leadsquared_async.fields.nearest import Index
@@ -36,6 +37,9 @@ class Problem(StrEnum):
     NOT_A_DATE = "not_a_date"
     NOT_A_NUMBER = "not_a_number"
     NOT_AN_EMAIL = "not_an_email"
+    NOT_A_PHONE = "not_a_phone"
+    PLACEHOLDER = "placeholder"
+    """It stands in for a value, such as NULL, in a field by which LeadSquared finds leads."""
     NOT_A_BOOLEAN = "not_a_boolean"
 
 
@@ -60,9 +64,13 @@ class FieldChecker:
     """Checks leads against an account's fields.
 
     What is checked of a value, by the field's data type: Text, Website, Email and Phone their length, Email
-    that it is one address, Date and Time that they are written YYYY-MM-DD HH:MM:SS or YYYY-MM-DD, Number
-    that it is a decimal number, Boolean that it is true or false, Select that it is one of the options,
-    spelt alike but for blanks around it. Any other type, and what `encode` refuses anyway, is not checked.
+    that it is one address, Phone that it is one number (an optional +, 5 to 20 digits with separators, at
+    most an extension), Date and Time that they are written YYYY-MM-DD HH:MM:SS or YYYY-MM-DD, Number that it
+    is a decimal number, Boolean that it is true or false, Select that it is one of the options, spelt alike
+    but for blanks around it. Any other type, and what `encode` refuses anyway, is not checked.
+
+    EmailAddress, Phone, ProspectID, the account's other lead identifiers and the field that SearchBy names
+    must not hold a placeholder, such as NULL or 0000000000: leads that share one would become one lead.
 
     Not confirmed by any page of LeadSquared's: that several options of one field are joined with ";" (taken
     so where AllowMultiple or the render type speaks of several), that the limit of a phone number counts its
@@ -75,8 +83,10 @@ class FieldChecker:
         for field in fields:
             by_name.setdefault(field.schema_name, field)
         self._fields = MappingProxyType(by_name)
+        self._known = dict(_IN_EVERY_ACCOUNT) | by_name
         self._rules: dict[str, _Rule | None] = dict.fromkeys(IDENTIFIERS)
-        self._rules |= {name: _rule(field) for name, field in by_name.items()}
+        if by_name:
+            self._rules = {name: _rule(field) for name, field in self._known.items()}
         self._rules.pop(SEARCH_BY, None)
         self._mandatory = tuple(name for name, field in by_name.items() if _is_required(field))
         self._index = Index(by_name.values())
@@ -87,7 +97,9 @@ class FieldChecker:
         """The fields by schema name."""
         return self._fields
 
-    def check(self, lead: Mapping[str, Any], *, partial: bool = False) -> tuple[Flaw, ...]:
+    def check(
+        self, lead: Mapping[str, Any], *, partial: bool = False, search_by: str | None = None
+    ) -> tuple[Flaw, ...]:
         """What is wrong with a lead, in its order, then what it lacks; empty if nothing is.
 
         An attribute that is None is left out, and so are SearchBy and the fields inside of a field set; ""
@@ -97,9 +109,10 @@ class FieldChecker:
             lead: a mapping from schema name to value, as `leads.capture` takes it.
             partial: whether it changes a lead that is there: then nothing is missing. A lead with SearchBy or
                 a ProspectID may be there, and lacks nothing either.
+            search_by: the schema name that the lead is searched by, where the lead itself does not say it.
         """
         flaws: list[Flaw] = []
-        given: set[str] = set()
+        given: dict[str, str | None] = {}
         rules = self._rules
         for position, (key, value) in enumerate(lead.items(), start=1):
             if value is None:
@@ -108,26 +121,28 @@ class FieldChecker:
             if name not in rules:
                 if name == SEARCH_BY:
                     partial = True
+                    search_by = search_by or _spelt(value, name)
                 elif self._fields and name not in _NO_FIELD:
                     flaws.append(self._unknown_flaw(name, position))
                 continue
             text = value if type(value) is str else _spelt(value, name)
             if text == "":
                 continue
-            given.add(name)
+            given[name] = text
             rule = rules[name]
             if rule is None or text is None or text.isspace():
                 continue
             problem = rule(text)
             if problem is not None:
-                field = self._fields[name]
-                flaws.append(Flaw(field.schema_name, problem, _message(field, problem)))
+                flaws.append(self._flaw(name, problem))
+        # The other fields by which leads are found have their placeholders refused by their own rules.
+        text = given.get(search_by) if search_by is not None and search_by in self._fields else None
+        if text and is_placeholder(text):
+            flaw = self._flaw(str(search_by), Problem.PLACEHOLDER)
+            if all(other.attribute != flaw.attribute for other in flaws):
+                flaws.append(flaw)
         if not partial and "ProspectID" not in given:
-            flaws += [
-                Flaw(name, Problem.MISSING, _message(self._fields[name], Problem.MISSING))
-                for name in self._mandatory
-                if name not in given
-            ]
+            flaws += [self._flaw(name, Problem.MISSING) for name in self._mandatory if name not in given]
         return tuple(flaws)
 
     def unknown(self, lead: Mapping[str, Any]) -> dict[str, str]:
@@ -149,6 +164,9 @@ class FieldChecker:
         "mx_"; then for the one name that begins like it; then for a typo.
         """
         return self._index.nearest(name)
+
+    def _flaw(self, name: str, problem: Problem) -> Flaw:
+        return Flaw(name, problem, _message(self._known[name], problem))
 
     def _unknown(self, lead: Mapping[str, Any]) -> Iterator[tuple[int, str, str]]:
         """Position, key and name of what is no field of the account; nothing without any fields."""
@@ -190,12 +208,19 @@ _FILLED_IN = frozenset(
     }
 )
 
+# LeadSquared finds leads by these on every account, whatever the metadata lists.
+_IN_EVERY_ACCOUNT = MappingProxyType(
+    {
+        "ProspectID": LeadField("ProspectID", data_type="Text"),
+        "EmailAddress": LeadField("EmailAddress", data_type="Email"),
+        "Phone": LeadField("Phone", data_type="Phone"),
+    }
+)
+
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?: [0-9]{2}:[0-9]{2}:[0-9]{2})?")
 _TIME_OF_DAY = re.compile(r"(?:[01]?[0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9])?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _BOOLEANS = frozenset({"true", "false", "1", "0", "yes", "no"})
-_PHONE_MARKS = str.maketrans("", "", " -+().")
 _COUNTRY_CODE = 3  # digits, at most
 
 
@@ -206,6 +231,13 @@ def _is_required(field: LeadField) -> bool:
 
 def _rule(field: LeadField) -> _Rule | None:
     """What a value of the field is checked with; None if anything goes."""
+    rule = _rule_of_type(field)
+    if field.schema_name in IDENTIFIERS or field.is_lead_identifier:
+        return partial(_identifying, rule)
+    return rule
+
+
+def _rule_of_type(field: LeadField) -> _Rule | None:
     limit = field.max_length
     kind = field.data_type.lower()
     if kind == "email":
@@ -213,7 +245,7 @@ def _rule(field: LeadField) -> _Rule | None:
     if kind in {"text", "website"}:
         return None if limit is None else partial(_short_text, limit)
     if kind == "phone":
-        return None if limit is None else partial(_phone, limit)
+        return partial(_phone, limit)
     if kind == "select":
         return _select(field)
     return {"date": _date, "time": _time, "number": _decimal, "boolean": _boolean}.get(kind)
@@ -238,15 +270,22 @@ def _short_text(limit: int, text: str) -> Problem | None:
     return Problem.TOO_LONG if len(text) > limit else None
 
 
-def _phone(limit: int, text: str) -> Problem | None:
-    if len(text) <= limit:
-        return None
-    return Problem.TOO_LONG if len(text.translate(_PHONE_MARKS)) > limit + _COUNTRY_CODE else None
+def _identifying(rule: _Rule | None, text: str) -> Problem | None:
+    if is_placeholder(text):
+        return Problem.PLACEHOLDER
+    return None if rule is None else rule(text)
+
+
+def _phone(limit: int | None, text: str) -> Problem | None:
+    digits = phone_digits(text)
+    if digits is None:
+        return Problem.NOT_A_PHONE
+    return Problem.TOO_LONG if limit is not None and digits > limit + _COUNTRY_CODE else None
 
 
 def _email(limit: int | None, text: str) -> Problem | None:
     text = text.strip()
-    if not _EMAIL.fullmatch(text):
+    if not is_email(text):
         return Problem.NOT_AN_EMAIL
     return Problem.TOO_LONG if limit is not None and len(text) > limit else None
 
@@ -298,7 +337,14 @@ def _message(field: LeadField, problem: Problem) -> str:
         case Problem.NOT_A_NUMBER:
             what = "no number; write it in digits, with a point for decimals and no commas"
         case Problem.NOT_AN_EMAIL:
-            what = "no e-mail address; it needs one @, something on both sides of it, and no blanks"
+            what = "not one e-mail address such as bret.lee@example.com; remove what stands around it"
+        case Problem.NOT_A_PHONE:
+            what = (
+                "not one phone number: an optional +, 5 to 20 digits with separators, at most an extension; "
+                "leadsquared_async.phone() removes marks and prefixes such as tel:"
+            )
+        case Problem.PLACEHOLDER:
+            what = "a placeholder, and all leads with the same one would become one; leave the attribute out"
         case Problem.NOT_A_BOOLEAN:
             what = "neither true nor false; pass a bool"
         case Problem.MISSING | Problem.UNKNOWN:  # of an unknown one there is no field, and no message here

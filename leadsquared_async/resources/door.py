@@ -8,6 +8,7 @@ from typing import Any
 
 from leadsquared_async.encoding import EncodedSubmission, encoded
 from leadsquared_async.errors import InvalidLead
+from leadsquared_async.lead import type_name
 from leadsquared_async.submissions import Submission
 
 __all__ = ["Door", "Normalize"]
@@ -44,9 +45,7 @@ class Door:
             ConfigurationError: an option of it cannot be right.
         """
         if not isinstance(submission, Submission):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidLead(
-                f"a submission of leadsquared_async.submissions, not {type(submission).__name__}"
-            )
+            raise InvalidLead(f"a submission of leadsquared_async.submissions, not {type_name(submission)}")
         if is_new and self._normalize is not None and submission.lead is not None:
             submission = dataclasses.replace(submission, lead=self._normalized(submission, self._normalize))
         if self._validate is None or submission.lead is None:
@@ -74,5 +73,5 @@ class Door:
             fault.operation, fault.reference = submission.operation.name, submission.reference
             raise fault from None
         if not isinstance(lead, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidLead(f"normalize has to return a lead, not {type(lead).__name__}")
+            raise InvalidLead(f"normalize has to return a lead, not {type_name(lead)}")
         return lead

@@ -20,6 +20,7 @@ from leadsquared_async.errors import (
     LeadSquaredError,
     ServerError,
 )
+from leadsquared_async.lead import type_name
 from leadsquared_async.operations import LEAD_FIELDS, Repeat
 from leadsquared_async.sending.bucket import Lane
 from leadsquared_async.sending.call import Call, Host
@@ -224,7 +225,9 @@ class Validation:
         if checker is None or not isinstance(lead, Mapping):  # what is no lead is refused when it is encoded
             return submission, ()
         if self._mode == "strict":
-            if flaws := checker.check(lead, partial=_may_be_there(submission)):
+            if flaws := checker.check(
+                lead, partial=_may_be_there(submission), search_by=submission.search_by
+            ):
                 raise _refusal(flaws, submission)
             return submission, ()
         unknown = checker.unknown(lead)
@@ -277,7 +280,7 @@ class Fields:
             LeadSquaredError: the fields could not be had.
         """
         if not isinstance(lead, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidLead(f"a lead is a mapping from schema name to value, not {type(lead).__name__}")
+            raise InvalidLead(f"a lead is a mapping from schema name to value, not {type_name(lead)}")
         return (await self._cache.current(self._within)).check(lead, partial=partial)
 
     @sealed

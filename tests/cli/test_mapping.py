@@ -516,3 +516,23 @@ def test_an_error_survives_pickling() -> None:
     """With its line and column."""
     error = pickle.loads(pickle.dumps(Refused("is wrong", 3, "Phone")))
     assert (str(error), error.line, error.column) == ('line 3, column "Phone": is wrong', 3, "Phone")
+
+
+@pytest.mark.parametrize(
+    "cell", ["p:+919988776655", "tel: +919988776655", "+9199\u200b88776655", "\u202a+919988776655\u202c"]
+)
+@pytest.mark.parametrize("attribute", ["Phone", "Mobile", "mx_WhatsApp"])
+def test_what_exports_put_around_a_telephone_number_comes_off(cell: str, attribute: str) -> None:
+    """As in `leadsquared_async.phone`."""
+    assert lead_of({attribute: cell}) == {attribute: "+919988776655"}
+
+
+@pytest.mark.parametrize(
+    "cell", ["NULL", "n/a", "-", "0000000000", "<test lead: dummy data for phone_number>"]
+)
+@pytest.mark.parametrize("attribute", ["Phone", "Mobile", "EmailAddress", "ProspectID"])
+def test_a_placeholder_is_refused_where_it_would_join_leads(cell: str, attribute: str) -> None:
+    """Anywhere else it is a value."""
+    with pytest.raises(Refused, match="holds a placeholder"):
+        lead_of({attribute: cell})
+    assert lead_of({"FirstName": cell}) == {"FirstName": cell}

@@ -18,6 +18,7 @@ from typing import Any, TypeGuard
 from zoneinfo import ZoneInfo
 
 from leadsquared_async.cli.files.rows import REASON, Row
+from leadsquared_async.contact import MARKS, bare_phone, is_placeholder
 
 __all__ = ["LeadMapping", "Refused"]
 
@@ -167,7 +168,9 @@ class LeadMapping:
 
         White space, no-break spaces and invisible marks around a cell are cut off: around an address or a
         number they are never meant, and LeadSquared would not find the lead by it. A cell that is empty
-        then leaves its attribute out, in JSON too: it does not clear the field.
+        then leaves its attribute out, in JSON too: it does not clear the field. A telephone number also loses
+        the invisible marks inside it and the prefix of an export, such as p: or tel:. A placeholder, such as
+        NULL, is refused where LeadSquared finds leads by it.
 
         A number that a spreadsheet has shortened (9.98878E+09, 1,23457E+11) is refused in every column that
         is not verbatim. One without sign and fraction (12E3) could be a code, and is refused only in columns
@@ -301,12 +304,13 @@ class LeadMapping:
         if not text:
             return None
         flaw = _flaw_of_text(text)
-        if flaw is None and attribute in _MATCHED_BY and _INVISIBLE.search(text):
-            flaw = "holds an invisible character; type it anew"
         if flaw is None and self._is_number_to_call(column, attribute):
+            text = bare_phone(text)
             flaw = _flaw_of_number_to_call(text)
         if flaw is None and not self._is_verbatim(column, attribute):
             flaw = _flaw_of_spreadsheet(text)
+        if flaw is None and attribute in _MATCHED_BY:
+            flaw = _flaw_of_identifier(text)
         if flaw is not None:
             raise Refused(flaw)
         return text
@@ -406,14 +410,12 @@ def _has_time(date_format: str) -> bool:
 
 # Cells.
 
-# All that Python takes for white space, and marks without a width that word processors and chats put around
-# what is copied. The joiners U+200C and U+200D are letters' own in Indian scripts.
-_MARKS = "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+# All that Python takes for white space, and marks that word processors and chats put around what is copied.
 _PADDING = (
     "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
-    f"\u200a\u2028\u2029\u202f\u205f\u3000{_MARKS}"
+    f"\u200a\u2028\u2029\u202f\u205f\u3000{MARKS}"
 )
-_INVISIBLE = re.compile(f"[\xa0\xad\u200c\u200d{_MARKS}]")
+_INVISIBLE = re.compile(f"[\xa0\xad\u200c\u200d{MARKS}]")
 _MATCHED_BY = frozenset({"EmailAddress", "Phone", "Mobile", "ProspectID"})
 _ALWAYS_CALLED = frozenset({"Phone", "Mobile"})
 _CALLED = re.compile(r"phone|mobile|whatsapp", re.IGNORECASE)
@@ -434,6 +436,12 @@ def _flaw_of_text(text: str) -> str | None:
             "holds a control character; remove it, or pass --encoding if the file is not what it was read as"
         )
     return None
+
+
+def _flaw_of_identifier(text: str) -> str | None:
+    if is_placeholder(text):
+        return "holds a placeholder, and all leads with the same one would become one lead; empty the cell"
+    return "holds an invisible character; type it anew" if _INVISIBLE.search(text) else None
 
 
 def _flaw_of_spreadsheet(text: str) -> str | None:
