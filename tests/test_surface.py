@@ -60,7 +60,8 @@ def described(name: str, value: object) -> Iterator[str]:
 def signature(value: object) -> str:
     assert callable(value)
     try:
-        return re.sub(r" at 0x[0-9a-f]+", "", str(inspect.signature(value)))
+        shown = re.sub(r" at 0x[0-9a-f]+", "", str(inspect.signature(value)))
+        return re.sub(r"\*<class '([\w.]+)'>", r"Unpack[\1]", shown)  # as Python has it from 3.12 on
     except ValueError:
         return "(...)"
 

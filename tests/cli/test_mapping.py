@@ -160,6 +160,7 @@ def test_a_heading_with_years_is_shown() -> None:
         ({"dates": ["A"], "date_format": "%H:%M"}, "year, a month and a day"),
         ({"dates": ["A"], "date_format": "%m/%Y"}, "year, a month and a day"),
         ({"dates": ["A"], "date_format": "%d %b"}, "year, a month and a day"),
+        ({"dates": ["A"], "date_format": "%a %d %b"}, "year, a month and a day"),
         ({"dates": ["A"], "date_format": "%d/%m/%Y %I:%M"}, "%p"),
         ({"dates": ["A"], "date_format": "%d/%m/%Y %M"}, "%H"),
         ({"dates": ["A"], "date_format": "%d/%m/%Y %H:%M %Z"}, "%z"),

@@ -393,13 +393,16 @@ def _has_time(date_format: str) -> bool:
     if "%Z" in date_format:
         raise Refused("--date-format: %Z would be passed over; use %z for an offset, or --timezone")
     moment = datetime(2024, 11, 29, 13, 5, 7, tzinfo=UTC)
+    # Python is about to stop reading dates without a year. After 28 years the weekdays are the same again.
+    has_year = moment.strftime(date_format) != moment.replace(year=2052).strftime(date_format)
+    complete = date_format if has_year else f"%Y {date_format}"
     try:
-        parsed = datetime.strptime(moment.strftime(date_format), date_format)  # noqa: DTZ007 - only looked at
+        parsed = datetime.strptime(moment.strftime(complete), complete)  # noqa: DTZ007 - only looked at
     except ValueError:
         raise Refused(
             "--date-format is written as Python's strptime has it, such as %d/%m/%Y %H:%M"
         ) from None
-    if parsed.date() != moment.date():
+    if not has_year or parsed.date() != moment.date():
         raise Refused("--date-format needs a year, a month and a day, such as %d/%m/%Y")
     if parsed.hour not in {0, moment.hour}:
         raise Refused("--date-format: %I leaves open which half of the day; add %p, or use %H")
