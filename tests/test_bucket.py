@@ -34,6 +34,13 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
+def joined(limit: RateLimit) -> Bucket:
+    """A bucket with a client that declares its limit."""
+    bucket = Bucket(limit)
+    bucket.join(limit)
+    return bucket
+
+
 async def spend(bucket: Bucket, lane: Lane = Lane.INTERACTIVE, seconds: float = 0.05) -> float:
     """One call; returns when it was sent."""
     await bucket.acquire(lane)
@@ -351,8 +358,9 @@ async def test_the_timer_keeps_no_waiters_context_alive() -> None:
     bucket.give()
     waiting = asyncio.create_task(bucket.acquire(Lane.INTERACTIVE))
     await asyncio.sleep(0)
-    assert bucket._timer is not None
-    assert len(bucket._timer._context) == 0  # type: ignore[attr-defined]
+    (home,) = bucket._homes.values()
+    assert home.alarm._handle is not None
+    assert len(home.alarm._handle._context) == 0  # type: ignore[attr-defined]
     await waiting
 
 
@@ -374,10 +382,10 @@ def test_a_smaller_limit_with_a_shorter_window_brings_no_second_burst(other: Rat
     """25 calls in flight when another client declares a shorter window: still at most 25 arrivals in 5 s."""
 
     async def main() -> None:
-        bucket = Bucket(DEFAULT)
+        bucket = joined(DEFAULT)
         calls = [asyncio.create_task(spend(bucket, seconds=0.1)) for _ in range(100)]
         await asyncio.sleep(0.05)
-        bucket.lower(other, "another client")
+        bucket.join(other)
         assert most_in_any_window(sorted(await asyncio.gather(*calls)), 5.0 - 1e-6) <= 25
 
     virtual.run(main)
@@ -386,11 +394,11 @@ def test_a_smaller_limit_with_a_shorter_window_brings_no_second_burst(other: Rat
 @in_virtual_time
 async def test_nothing_sent_after_a_ceiling_was_learnt_passes_it() -> None:
     """At full pace, lowered to 10 in 5 s: each call sent from then on is at most the tenth of its 5 s."""
-    bucket = Bucket(DEFAULT)
+    bucket = joined(DEFAULT)
     calls = [asyncio.create_task(spend(bucket)) for _ in range(150)]
     await asyncio.sleep(12)
     learnt = now()
-    bucket.lower(RateLimit(10, per=5.0), "another client")
+    bucket.join(RateLimit(10, per=5.0))
     sent = sorted(await asyncio.gather(*calls))
     for when in (when for when in sent if when > learnt):
         assert sum(when - 5.0 + 1e-6 < earlier <= when for earlier in sent) <= 10
@@ -410,8 +418,8 @@ async def test_withdrawn_tokens_come_back_while_nobody_sends() -> None:
 @in_virtual_time
 async def test_a_limit_lowered_to_a_longer_window_delays_no_call_beyond_it() -> None:
     """Of a thousand free tokens 25 are left; the next call waits for the longer window, not for them all."""
-    bucket = Bucket(RateLimit(1000, per=1.0))
-    bucket.lower(DEFAULT, "another client")
+    bucket = joined(RateLimit(1000, per=1.0))
+    bucket.join(DEFAULT)
     asked = now()
     await bucket.acquire(Lane.INTERACTIVE)
     assert now() - asked < 6.0

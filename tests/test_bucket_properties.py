@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from leadsquared_async import Lane, RateLimit
 from leadsquared_async.sandbox import most_in_any_window
 from leadsquared_async.sending.bucket import Bucket, NoTokenInTime, _Waiter
+from leadsquared_async.sending.tokens import NEVER
 from tests import virtual
 
 LIMIT = RateLimit(25, per=5.0)
@@ -111,7 +112,7 @@ def test_never_over_the_limit_and_nothing_forgotten(calls: list[Call]) -> None:
         state = world.bucket.snapshot()
         assert (state.free, state.in_flight, state.next_due) == (LIMIT.calls, 0, None)
         assert not any(state.waiting.values())
-        assert world.bucket._timer is None
+        assert all(home.alarm.at == NEVER for home in world.bucket._homes.values())
 
     virtual.run(main)
 

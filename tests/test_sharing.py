@@ -214,7 +214,7 @@ def test_a_pause_that_leadsquared_asked_for_outlives_the_client() -> None:
         await bucket.acquire(Lane.INTERACTIVE)
         bucket.refuse(600.0)
         bucket.give()
-        bucket.users -= 1
+        bucket.leave(RateLimit(25))
         await asyncio.sleep(40)
         again = join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25))
         assert again.snapshot().paused == pytest.approx(560.0)
@@ -229,7 +229,8 @@ def test_a_smaller_limit_ends_with_the_clients_that_declared_it(declared: tuple[
     async def main() -> None:
         for calls in declared:
             bucket = join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(calls))
-        bucket.users = 0
+        for calls in declared:
+            bucket.leave(RateLimit(calls))
         await asyncio.sleep(3600)
         assert join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25)).snapshot().limit == RateLimit(25)
 
@@ -267,7 +268,7 @@ def test_a_limit_that_leadsquared_named_is_not_forgotten() -> None:
         await bucket.acquire(Lane.INTERACTIVE)
         bucket.refuse(None, (10, 5.0))
         bucket.give()
-        bucket.users = 0
+        bucket.leave(RateLimit(25))
         await asyncio.sleep(3600)
         assert join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25)).snapshot().limit.calls == 10
 

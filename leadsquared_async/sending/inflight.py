@@ -85,11 +85,13 @@ class InFlight:
 
 
 def _give_back(exchange: Coroutine[Any, Any, Outcome], bucket: Bucket, task: asyncio.Task[Outcome]) -> None:
-    exchange.close()  # for one that never began
     outcome = None if task.cancelled() or task.exception() is not None else task.result()
-    if outcome is not None and outcome.throttled:
-        bucket.refuse(outcome.pause, outcome.limit)
-    bucket.give(counted=outcome is not None and outcome.counted)
+    try:
+        exchange.close()  # for one that never began
+        if outcome is not None and outcome.throttled:
+            bucket.refuse(outcome.pause, outcome.limit)
+    finally:
+        bucket.give(counted=outcome is not None and outcome.counted)
 
 
 def _tell_abandoned(call: Call, task: asyncio.Task[Outcome]) -> None:

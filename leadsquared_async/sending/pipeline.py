@@ -189,8 +189,8 @@ class Pipeline:
             with anyio.CancelScope(shield=True):
                 await self.keyring.aclose()
                 await self.transport.aclose()
-                for bucket in self.buckets.values():
-                    await self.sharing.leave(bucket)
+                for limit, bucket in self.buckets.items():
+                    await self.sharing.leave(bucket, self.limits[limit])
 
 
 CLOSED = "the client was closed before it was done"

@@ -141,14 +141,17 @@ class Session:
             raise ClientClosed(
                 "this client was opened before a fork: open one in each process, after the fork"
             )
-        if self._loop is not asyncio.get_running_loop():
+        if self._loop is not _running_loop():
             raise ClientClosed("this client was opened in another event loop: open one in each loop")
         return self._pipeline
 
     def snapshot(self) -> Snapshot:
         """What is under way."""
         pipeline = self.pipeline()
-        limits = {limit: bucket.snapshot() for limit, bucket in pipeline.buckets.items()}
+        limits = {
+            limit: _as_declared(bucket.snapshot(), pipeline.limits[limit])
+            for limit, bucket in pipeline.buckets.items()
+        }
         return Snapshot(
             limit=limits.get(Limit.CALLS),
             bulk_limit=limits.get(Limit.BULK),
@@ -162,6 +165,19 @@ class Session:
                 ResourceWarning,
                 source=self,
             )
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _as_declared(snapshot: LimitSnapshot, declared: RateLimit) -> LimitSnapshot:
+    """The state of a limit that clients share, beside what one of them declared."""
+    ceiling = None if snapshot.limit == declared else snapshot.ceiling
+    return replace(snapshot, declared=declared, ceiling=ceiling)
 
 
 @dataclass(frozen=True, slots=True)

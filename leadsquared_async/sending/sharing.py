@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import threading
+import os
+import sys
+import time
+from collections.abc import Callable
 from typing import Protocol
 
 from leadsquared_async.config import Credentials, RateLimit
-from leadsquared_async.sending.bucket import Bucket
+from leadsquared_async.sending.bucket import LOCK, Bucket
 from leadsquared_async.sending.call import Limit
 
 __all__ = ["InProcess", "Sharing", "join_bucket"]
@@ -24,64 +27,77 @@ class Sharing(Protocol):
         """The bucket of this account and kind of limit, with one more user."""
         ...
 
-    async def leave(self, bucket: Bucket) -> None:
-        """One user less."""
+    async def leave(self, bucket: Bucket, limit: RateLimit) -> None:
+        """One user less, who had declared this limit."""
         ...
 
 
 class InProcess:
-    """The clients of one process and event loop."""
+    """The clients of one process."""
 
     def join(self, host: str, credentials: Credentials, kind: Limit, limit: RateLimit) -> Bucket:
-        """The bucket of this account and kind of limit in the running loop, with one more user."""
+        """The bucket of this account and kind of limit, with one more user."""
         return join_bucket(host, credentials, kind, limit)
 
-    async def leave(self, bucket: Bucket) -> None:
-        """One user less."""
-        bucket.users -= 1
+    async def leave(self, bucket: Bucket, limit: RateLimit) -> None:
+        """One user less, who had declared this limit."""
+        if (change := bucket.leave(limit)) is not None:
+            change.log()
 
 
-_buckets: dict[str, list[Bucket]] = {}
-_lock = threading.Lock()  # loops in other threads register here too
+_buckets: dict[tuple[str, object], Bucket] = {}
+"""By account and clock."""
 
 
 def join_bucket(host: str, credentials: Credentials, kind: Limit, limit: RateLimit) -> Bucket:
-    """The bucket of this account in the running loop, with one more user; the smaller declared limit wins.
+    """The bucket of this account, with one more user; the smallest limit of its open clients is kept.
 
-    Each kind of limit has a bucket of its own.
+    Each kind of limit has a bucket of its own. All event loops of a process share it, in whichever threads.
 
     It outlives its users until all its tokens are back: closing a client and opening another does not bring
     a second burst, and neither does a second `asyncio.run`.
     """
-    loop = asyncio.get_running_loop()
     account = hashlib.sha256(f"{host} {kind.value} {credentials.api_key.reveal()}".encode()).hexdigest()
-    with _lock:
-        _forget_those_as_new(loop)
-        known = _buckets.setdefault(account, [])
-        bucket = next((bucket for bucket in known if bucket.loop is loop), None)
+    whose, clock = _clock_of(asyncio.get_running_loop())
+    with LOCK:
+        for key, known in list(_buckets.items()):
+            if key[1] is whose and known.is_as_new():
+                del _buckets[key]
+        bucket = _buckets.get((account, whose))
         if bucket is None:
-            bucket = _successor(known, loop, kind, limit)
-            known.append(bucket)
-    if limit != bucket.declared:
-        bucket.lower(limit, f"another client of this account declared {limit}")
-    bucket.users += 1
+            bucket = _buckets[account, whose] = Bucket(limit, option=kind.option, clock=clock)
+        change = bucket.join(limit)
+    if change is not None:
+        change.log()
     return bucket
 
 
-def _successor(known: list[Bucket], loop: asyncio.AbstractEventLoop, kind: Limit, limit: RateLimit) -> Bucket:
-    ended = [bucket for bucket in known if bucket.loop.is_closed()]
-    for bucket in ended:
-        known.remove(bucket)
-    if not ended:
-        return Bucket(limit, option=kind.option)
-    tokens = ended[-1].bequeath()
-    if tokens.is_full(loop.time()) and not ended[-1].learnt:
-        return Bucket(limit, option=kind.option)  # what an earlier loop's clients declared is not asked for
-    return Bucket(ended[-1].declared, option=kind.option, tokens=tokens, learnt=ended[-1].learnt)
+def _clock_of(loop: asyncio.AbstractEventLoop) -> tuple[object, Callable[[], float]]:
+    """Whose clock the loop's time is, and that clock.
+
+    The loops of asyncio and of uvloop go by the machine's monotonic clock, though uvloop's may be late. Other
+    loops may have a time of their own, such as a test's, which they share with loops of their kind.
+    """
+    kind = next((kind for kind in type(loop).__mro__ if "time" in vars(kind)), type(loop))
+    if kind.__module__.partition(".")[0] in {"asyncio", "uvloop"}:
+        return time.monotonic, time.monotonic
+    return kind, _time_of_the_running_loop
 
 
-def _forget_those_as_new(loop: asyncio.AbstractEventLoop) -> None:
-    for account, buckets in list(_buckets.items()):
-        buckets[:] = [bucket for bucket in buckets if bucket.loop is not loop or not bucket.is_as_new()]
-        if not buckets:
-            del _buckets[account]
+def _time_of_the_running_loop() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _begin_anew() -> None:
+    """In the child of a fork."""
+    LOCK.release()
+    for key, bucket in list(_buckets.items()):
+        if key[1] is time.monotonic:
+            bucket.forget_loops()
+        else:
+            del _buckets[key]  # its clock ended with the parent's loop
+
+
+if sys.platform != "win32":
+    # No thread changes a bucket while the process is copied.
+    os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=_begin_anew)

@@ -28,7 +28,9 @@ class Tokens:
     """The state of one bucket.
 
     Attributes:
-        limit: what is kept to now: the declared limit, or a lower one that was learnt.
+        declared: what the clients want kept; set by `keep_to`.
+        learnt: a lower limit that the server named, kept to as well; None if there is none.
+        limit: what is kept to now, which follows from the two.
         free: tokens that may be spent at once.
         out: tokens of calls in flight.
         paused_until: nothing is spent before this moment.
@@ -42,7 +44,9 @@ class Tokens:
         "_last_withdrawal",
         "_late",
         "_slot",
+        "declared",
         "free",
+        "learnt",
         "limit",
         "out",
         "paused_until",
@@ -50,6 +54,8 @@ class Tokens:
     )
 
     def __init__(self, limit: RateLimit) -> None:
+        self.declared = limit
+        self.learnt: RateLimit | None = None
         self.limit = limit
         self.free = limit.calls
         self.out = 0
@@ -180,16 +186,30 @@ class Tokens:
         """
         self.paused_until = max(self.paused_until, now + (self.limit.spacing if pause is None else pause))
         self._clean_since = now
-        if told is not None and self.lower(now, told):
-            return True
+        if told is not None and self.limit.within(told) != self.limit:
+            self.learnt = told if self.learnt is None else self.learnt.within(told)
+            return self._apply(now)
         if self.capacity > 1 and now >= self._last_withdrawal + self.limit.spacing:
             self.withdrawn += 1
             self._last_withdrawal = now
         return False
 
+    def keep_to(self, now: float, declared: RateLimit) -> bool:
+        """Keep to another declared limit, a smaller or a larger one; returns whether `limit` changed.
+
+        A learnt limit is kept to as well. Tokens that there were not before come back one a spacing, a window
+        from now: they may have been spent before the limit was lowered. In a shorter window nothing is due
+        later than one such window from now.
+        """
+        self.declared = declared
+        return self._apply(now)
+
     def lower(self, now: float, other: RateLimit) -> bool:
         """Keep to `other` too from now on; returns whether that changed anything."""
-        limit = self.limit.within(other)
+        return self.keep_to(now, self.declared.within(other))
+
+    def _apply(self, now: float) -> bool:
+        limit = self.declared if self.learnt is None else self.declared.within(self.learnt)
         if limit == self.limit:
             return False
         longer = limit.per - self.limit.per
@@ -204,17 +224,15 @@ class Tokens:
             free, self.free = min(self.free, limit.calls), 0
             for _ in range(free):
                 self._return(now)
+        elif longer < 0:
+            latest = now + limit.per
+            self._late = deque(min(end, latest) for end in self._late)
+            self._due = deque(min(due, latest) for due in self._due)
+            self._slot = min(self._slot, latest)
         self._drop_surplus()
+        for _ in range(self.capacity - self.held):
+            self._return(now)
         return True
-
-    @classmethod
-    def spent(cls, limit: RateLimit, calls: int, now: float) -> Tokens:
-        """Tokens of which so many were spent on calls that ended now without an answer."""
-        tokens = cls(limit)
-        for _ in range(calls):
-            tokens.take(now)
-        tokens.orphan(now)
-        return tokens
 
     def recall(self, calls: int | None, now: float, ended: float) -> None:
         """Spend free tokens on so many calls (None: all) that ended at `ended` without an answer."""
@@ -223,8 +241,3 @@ class Tokens:
             self.give(ended, counted=False)
         self._late = deque(sorted(self._late))
         self.settle(now)
-
-    def orphan(self, now: float) -> None:
-        """The calls in flight are lost from sight: count each as one that ended now without an answer."""
-        while self.out:
-            self.give(now, counted=False)

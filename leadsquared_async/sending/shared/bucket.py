@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from leadsquared_async.config import RateLimit
 from leadsquared_async.errors import ConfigurationError
-from leadsquared_async.sending.bucket import Bucket, Lane, LimitSnapshot
+from leadsquared_async.sending.bucket import Alarm, Bucket, Change, Lane, LimitSnapshot
 from leadsquared_async.sending.shared.messages import VERSION, End, Incompatible, Known, Reply, Request
 from leadsquared_async.sending.shared.protocol import Store, StoreUnavailable
 from leadsquared_async.sending.shared.refusal import Refusal
@@ -78,6 +78,9 @@ class SharedBucket(Bucket):
     ) -> None:
         view = View(declared)
         super().__init__(declared, option=option, tokens=view)
+        self.loop = asyncio.get_running_loop()
+        self.learnt = False
+        self._ceiling: str | None = None
         self._view = view
         self._store = store
         self._key = key
@@ -102,7 +105,7 @@ class SharedBucket(Bucket):
         self._retry_at = -NEVER
         self._retry_after = FIRST_RETRY
         self._speaking: asyncio.Task[None] | None = None
-        self._next_word: asyncio.TimerHandle | None = None
+        self._next_word = Alarm(self.loop, self._begin_to_speak)
         self._closed = False
         store.listen(key, self._hear_hint)
 
@@ -125,7 +128,11 @@ class SharedBucket(Bucket):
         if self._fault is not None:
             raise ConfigurationError(self._fault)
         await super().acquire(lane, deadline)
-        self._schedule()
+        try:
+            self._schedule()
+        except BaseException:
+            self.untake()
+            raise
 
     def give(self, *, counted: bool = True) -> None:
         """The call that took a token has ended.
@@ -158,29 +165,14 @@ class SharedBucket(Bucket):
             if told is not None:
                 account = RateLimit(told[0], told[1], self._mine.margin)
                 self._shared = self._shared.within(account)
-                super().lower(self._share(), f"it is a share of {account}, as LeadSquared says")
+                self._ceiling = f"it is a share of {account}, as LeadSquared says"
+                self._keep_to_share()
         else:
             self._refused += 1
             self._view.paused_until = max(
                 self._view.paused_until, now + (self._view.limit.spacing if pause is None else pause)
             )
             self._is_urgent = True
-        self._schedule()
-
-    def lower(self, other: RateLimit, why: str) -> None:
-        """Have all processes keep to `other` too, where it is the smaller."""
-        lower = self._mine.within(other)
-        if lower == self._mine:
-            return
-        logger.warning("rate limit lowered from %s to %s: %s", self.declared, lower, why)
-        self._mine = lower
-        self._shared = self._shared.within(lower)
-        self._ceiling = why
-        if self._standing_in:
-            super().lower(self._share(), why)
-        else:
-            self._view.limit = self._shared
-        self._is_urgent = True
         self._schedule()
 
     def recall(self, calls: int | None, ended: float) -> None:
@@ -220,37 +212,62 @@ class SharedBucket(Bucket):
         self._cancel_timers()
         self._store.forget(self._key, self._hear_hint)
 
+    def _declare(self, limit: RateLimit) -> Change | None:
+        """Have all processes keep to this, the smallest limit of this one's open clients."""
+        before, self._mine = self._mine, limit
+        if limit == before:
+            return None
+        self._is_urgent = True
+        change = None
+        if before.within(limit) != before:
+            # What a higher one comes to, the store has to say: others may keep to less.
+            self._shared = self._shared.within(limit)
+            self._ceiling = f"another client of this account declared {limit}"
+            change = Change(before, limit, self._ceiling)
+            if self._standing_in:
+                self._keep_to_share()
+            else:
+                self._view.limit = self._shared
+        self._schedule()
+        return change
+
+    def _keep_to_share(self) -> None:
+        if (change := self._keep_to(self._tokens.limit.within(self._share()))) is not None:
+            change.log()
+
+    def _why_lower(self) -> str | None:
+        return self._ceiling
+
     # When to speak ----------------------------------------------------------------------------------------
 
     def _schedule(self) -> None:
         """Set the timer for the next request, which is made at once if there is reason to."""
         if self._speaking is not None or self._closed:
             return  # once it is answered this is looked at again
-        when = self._when_to_speak()
-        if self._next_word is not None:
-            if self._next_word.when() == when:
-                return
-            self._next_word.cancel()
-            self._next_word = None
-        if when < NEVER:
-            # An empty context, so that no caller's context is kept alive by the timer of all.
-            self._next_word = self.loop.call_at(when, self._begin_to_speak, context=Context())
+        self._next_word.set(self._when_to_speak(), self._clock())
 
     def _when_to_speak(self) -> float:
         in_use = bool(self._tokens.out or any(self._lanes) or self._ends)
         if self._standing_in or self._fault is not None:
             return self._retry_at if in_use or self.users else NEVER
-        if self._is_urgent or any(bool(self._lanes[lane]) != self._told_of[lane] for lane in Lane):
+        if self._is_urgent or any(bool(self._asking(lane)) != self._told_of[lane] for lane in Lane):
             return self._told_at  # long ago: at once
         return min(
+            self._next_poll() if self._lanes[Lane.STATUS] and not self._asking(Lane.STATUS) else NEVER,
             self._ask_at if any(self._told_of) else NEVER,
             self._ends[0][0] + SOON if self._ends else NEVER,
             self._told_at + self._lease / 3 if self._tokens.out else NEVER,
             self._told_at + PRESENCE / 3 if self.users and self._number else NEVER,
         )
 
+    def _asking(self, lane: Lane) -> int:
+        """How many calls of a lane may be granted now: of polls one, when its moment has come."""
+        waiting = len(self._lanes[lane])
+        if lane is not Lane.STATUS:
+            return waiting
+        return min(1, waiting) if self._next_poll() <= self._clock() else 0
+
     def _begin_to_speak(self) -> None:
-        self._next_word = None
         self._speaking = self.loop.create_task(
             self._speak(), name="leadsquared_async shared limit", context=Context()
         )
@@ -339,7 +356,7 @@ class SharedBucket(Bucket):
             presence=max(PRESENCE, 2 * self._lease),
             keep=KEPT + 4 * self._shared.per + max(0.0, self._view.paused_until - now),
             held=self._tokens.out,
-            waiting=(len(self._lanes[0]), len(self._lanes[1]), len(self._lanes[2])),
+            waiting=(self._asking(Lane(0)), self._asking(Lane(1)), self._asking(Lane(2))),
             ends=tuple(End(now - ended, counted) for ended, counted in self._ends),
             all_ends_count=self._standing_in or self._all_ends_count,
             refused=refusal is not None,
@@ -377,12 +394,10 @@ class SharedBucket(Bucket):
         queue = self._lanes[lane]
         while tokens and queue:
             waiter = next(iter(queue.values()))
-            self._leave(waiter)
-            if not waiter.future.done():  # cancelled in this very tick
-                self._view.take(now)
-                self._granted += 1
-                waiter.future.set_result(None)
+            if not waiter.future.done():  # else it was cancelled in this very tick
+                self._serve(waiter, now)
                 tokens -= 1
+            self._leave(waiter)
         if tokens:
             self._is_urgent = True  # whoever waited for them has left: they are for others
 
@@ -447,9 +462,7 @@ class SharedBucket(Bucket):
         self._tokens = self._view
         self._standing_in = False
         self._retry_after = FIRST_RETRY
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_alarms()
         logger.warning("the store of the rate limit answers again: %s for all processes", self._view.limit)
 
     # The queue before it ----------------------------------------------------------------------------------
@@ -467,10 +480,8 @@ class SharedBucket(Bucket):
             super()._arm(now)
 
     def _cancel_timers(self) -> None:
-        for timer in (self._next_word, self._timer):
-            if timer is not None:
-                timer.cancel()
-        self._next_word = self._timer = None
+        self._next_word.cancel()
+        self._stop_alarms()
 
 
 def _is_same(one: RateLimit, other: RateLimit) -> bool:

@@ -86,14 +86,18 @@ class SharedLimiter:
                 lease=self._lease,
                 timeout=self._timeout,
             )
-        elif limit != bucket.declared:
-            bucket.lower(limit, f"another client of this account declared {limit}")
-        bucket.users += 1
+        if (change := bucket.join(limit)) is not None:
+            change.log()
         return bucket
 
-    async def leave(self, bucket: Bucket) -> None:
-        """One user less; after the last, the store is told, and after the last bucket it is closed."""
-        bucket.users -= 1
+    async def leave(self, bucket: Bucket, limit: RateLimit | None = None) -> None:
+        """One user less; after the last, the store is told, and after the last bucket it is closed.
+
+        Args:
+            bucket: that it had joined.
+            limit: that it had declared; by default the one that the bucket was made with.
+        """
+        bucket.leave(bucket.declared if limit is None else limit)
         if bucket.users > 0 or not isinstance(bucket, SharedBucket):
             return
         party = self._party()
