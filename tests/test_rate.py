@@ -32,13 +32,19 @@ def test_no_call_is_refused_however_the_server_counts(counting: str, profile: st
         assert max(result.seconds for result in results) / OPTIMUM <= 1.06
 
 
-@pytest.mark.parametrize("lane", [Lane.BATCH, Lane.STATUS])
-def test_lanes_that_may_wait_are_paced_from_the_start_and_lose_little_by_it(lane: Lane) -> None:
-    """A paced lane spends no burst, and still takes at most 7 % over the optimum."""
-    result = simulate("sliding-log", "WAN", 0, DEFAULT, leads=LEADS, lane=lane)
+def test_a_batch_is_paced_from_the_start_and_loses_little_by_it() -> None:
+    """It spends no burst, and still takes at most 7 % over the optimum."""
+    result = simulate("sliding-log", "WAN", 0, DEFAULT, leads=LEADS, lane=Lane.BATCH)
     assert result.refused == 0
     assert most_in_any_window(result.arrivals, 0.150) <= 3
     assert result.seconds / OPTIMUM <= 1.07
+
+
+def test_polls_take_half_of_the_rate_and_no_less() -> None:
+    """Two spacings apart, nobody else calling: twice the optimum and the margin, within 1 %."""
+    result = simulate("sliding-log", "WAN", 0, DEFAULT, leads=200, lane=Lane.STATUS)
+    assert result.refused == 0
+    assert result.seconds / (199 * 2 * DEFAULT.spacing) == pytest.approx(1.0, abs=0.01)
 
 
 def test_the_simulation_bites() -> None:

@@ -229,7 +229,7 @@ def test_a_request_that_is_finished_is_waited_for_again_and_again(others: int) -
         for _ in range(4):
             began = clock()
             assert (await lsq.leads.wait(ids[0], deadline=60)).succeeded
-            assert clock() - began < 2.0
+            assert clock() - began < 3.0
         assert all(status.succeeded for status in await asyncio.gather(*beside))
 
     play(wait_thrice)

@@ -7,7 +7,6 @@ import copy
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import (
@@ -27,9 +26,6 @@ from leadsquared_async.sending.session import Sender
 from leadsquared_async.tracking.line import Line
 from leadsquared_async.tracking.look import look, request_id_of
 
-if TYPE_CHECKING:
-    from aiolimiter import AsyncLimiter
-
 __all__ = ["GRACE", "Follower", "Tracker", "Trackers"]
 
 GRACE = 60.0
@@ -38,8 +34,6 @@ RETRIED_FOR = 32_970.0
 """Seconds that LeadSquared's ten retries take in all, after which an ERROR that stays is final."""
 MARGIN = 600.0
 """Seconds that they may take longer, since each waits its turn, or begin before the request is followed."""
-SHARE_OF_POLLS = 0.5
-"""Of the account's limit."""
 
 
 class _UnwantedError(Exception):
@@ -189,14 +183,10 @@ class Tracker:
 
     async def _sweep_until_all_is_known(self) -> None:
         """Sweep, pause, and again; an error that no further sweep can mend ends every wait."""
-        from aiolimiter import AsyncLimiter  # noqa: PLC0415 - slow to import, and only for those who follow
-
-        limit = self._sender.session.options.rate_limit
-        polls = AsyncLimiter(max(1.0, limit.calls * SHARE_OF_POLLS), limit.per)
         try:
             while self._line:
                 await self._pause()
-                await self._sweep(polls)
+                await self._sweep()
         except LeadSquaredError as error:
             self._fail_all(error)
 
@@ -211,12 +201,12 @@ class Tracker:
                         await self._joined.wait()
                     until = min(until, self._now() + self._line.pace.pause)
 
-    async def _sweep(self, polls: AsyncLimiter) -> None:
+    async def _sweep(self) -> None:
         sweep = self._line.sweep(self._now())
         asked = next(sweep, ())
         is_heard = False
         while asked:
-            asking = (self._is_finished(name, polls) for name in asked)
+            asking = (self._is_finished(name) for name in asked)
             answers = await asyncio.gather(*asking, return_exceptions=True)
             if (failure := next((it for it in answers if isinstance(it, BaseException)), None)) is not None:
                 for name, answer in zip(asked, answers, strict=True):
@@ -241,17 +231,15 @@ class Tracker:
             if request_id in self._followed and request_id not in self._line:
                 self._line.join(request_id)
 
-    async def _is_finished(self, request_id: str, polls: AsyncLimiter) -> bool | None:
+    async def _is_finished(self, request_id: str) -> bool | None:
         """Ask, and tell those who wait; None if there was no answer to be had."""
 
         async def still_wanted() -> None:
             if request_id not in self._followed:
                 raise _UnwantedError
 
-        await polls.acquire()
         status, trouble = None, None
         try:
-            await still_wanted()
             status = await look(self._sender, self._operation, request_id, still_wanted)
         except _UnwantedError:
             return False
