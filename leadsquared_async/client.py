@@ -385,8 +385,12 @@ class LeadSquared:
             raise ClientClosed(
                 "this is a copy made by with_options(): enter the client that it was made from"
             )
-        self._session.open()
+        await self._open()
         return self
+
+    @sealed
+    async def _open(self) -> None:
+        self._session.open()
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()

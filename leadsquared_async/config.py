@@ -39,6 +39,12 @@ ENVIRONMENT = {
 }
 
 
+def setting(name: str, environ: Mapping[str, str]) -> str | None:
+    """The value of an environment variable; one that is empty or blank counts as not set."""
+    value = environ.get(name)
+    return value if value and not value.isspace() else None
+
+
 KeysIn = Literal["query", "headers"]
 """Where the access key and the secret key of a call go."""
 

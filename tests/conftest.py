@@ -41,9 +41,9 @@ class OnUvloop:
 
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the machine's environment says about LeadSquared or proxies, tests do not see it."""
+    """What the machine's environment says of LeadSquared, proxies and certificates, tests do not see."""
     for name in list(os.environ):
-        if name.startswith("LEADSQUARED_") or name.lower().endswith("_proxy"):
+        if name.startswith(("LEADSQUARED_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
 
 

@@ -190,6 +190,7 @@ async def test_closing_under_a_scope_closes_the_connections(sandbox: Sandbox) ->
     sandbox.books.faults = Faults(probabilities={"hang": 1.0})
     with anyio.move_on_after(0.2):
         async with client_of(sandbox) as lsq:
-            pool = lsq._session.pipeline().transport._http._transport._inner._pool  # type: ignore[attr-defined]
+            inner = lsq._session.pipeline().transport._http._transport._inner  # type: ignore[attr-defined]
+            pool = inner._pools[httpx.URL(sandbox.url).netloc]._pool
             await lsq.leads.capture(LEAD)
     assert pool.connections == []

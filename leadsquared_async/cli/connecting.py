@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from leadsquared_async import LeadSquared, RateLimit, RetryPolicy
 from leadsquared_async.client import parts_of
-from leadsquared_async.config import hosts_from, rate_limit_from
+from leadsquared_async.config import Hosts, hosts_from, rate_limit_from
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.resources.resource import Resource
@@ -60,13 +60,22 @@ class Connection:
         Raises:
             ConfigurationError: the host is missing, or cannot be right.
         """
-        return hosts_from(self.host, None, self.region, os.environ).sync_host is not None
+        return self.hosts.sync_host is not None
+
+    @property
+    def hosts(self) -> Hosts:
+        """Where calls go.
+
+        Raises:
+            ConfigurationError: the host is missing, or cannot be right.
+        """
+        return hosts_from(self.host, None, self.region, os.environ)
 
     @property
     def origin(self) -> str:
         """Where calls go; empty if that is not known."""
         try:
-            return hosts_from(self.host, None, self.region, os.environ).host
+            return self.hosts.host
         except ConfigurationError:
             return ""
 

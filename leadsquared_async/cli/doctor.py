@@ -7,6 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,10 +19,11 @@ from leadsquared_async.cli.fields import NO_SYNC_HOST
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.talk import Talk
 from leadsquared_async.client import examined
-from leadsquared_async.config import ENVIRONMENT, MASK, hosts_from
+from leadsquared_async.config import ENVIRONMENT, MASK
 from leadsquared_async.errors import ConfigurationError, OutboxError
 from leadsquared_async.outbox.files import NETWORK, file_system_of, volatile
 from leadsquared_async.resources.verification import Check as Seen
+from leadsquared_async.sending.connections import certificates, proxy_for
 
 __all__ = ["Check", "run_doctor"]
 
@@ -54,7 +56,7 @@ class Check:
 
     def line(self) -> str:
         """For people."""
-        return f"{self.verdict:<8} {self.name:<11} {self.detail}"
+        return f"{self.verdict:<8} {self.name:<12} {self.detail}"
 
 
 def run_doctor(
@@ -69,7 +71,7 @@ def run_doctor(
         required: schema names that the account has to have.
     """
     with Stop(ExitStatus.LEFT) as stop:
-        checks = [*_keys(), *_hosts(connection), _limit(connection)]
+        checks = [*_keys(), *_hosts(connection), *_ways(connection), _limit(connection)]
         checks += asyncio.run(stop.unless(_live(connection, required)))
         if outbox is not None:
             checks.append(_outbox(outbox))
@@ -100,7 +102,7 @@ def _key(name: str) -> Check:
 def _hosts(connection: Connection) -> list[Check]:
     """Both hosts, and where each comes from: what is an argument takes nothing from the environment."""
     try:
-        hosts = hosts_from(connection.host, None, connection.region, os.environ)
+        hosts = connection.hosts
     except ConfigurationError as error:
         return [Check("host", "wrong", str(error), ExitStatus.USAGE)]
     if connection.host is not None or connection.region is not None:
@@ -117,6 +119,34 @@ def _hosts(connection: Connection) -> list[Check]:
     return [Check("host", "ok", f"{hosts.host}, from {source}"), sync]
 
 
+def _ways(connection: Connection) -> list[Check]:
+    """How each host is reached, and whose certificates are trusted; a proxy's password is shown nowhere."""
+    try:
+        hosts = connection.hosts
+    except ConfigurationError:
+        return []  # told above
+    checks = [
+        _way(name, origin) for name, origin in zip(("proxy", "sync proxy"), hosts, strict=True) if origin
+    ]
+    if not any(origin.startswith("https:") for origin in hosts if origin):
+        return checks
+    try:
+        return [*checks, Check("certificates", "ok", certificates().source)]
+    except ConfigurationError as error:
+        return [*checks, Check("certificates", "wrong", str(error), ExitStatus.USAGE)]
+
+
+def _way(name: str, origin: str) -> Check:
+    try:
+        proxy = proxy_for(origin)
+    except ConfigurationError as error:
+        return Check(name, "wrong", str(error), ExitStatus.USAGE)
+    if proxy is None:
+        return Check(name, "ok", f"none: {origin} is reached directly")
+    login = ", with a user and password" if proxy.has_credentials else ""
+    return Check(name, "ok", f"{proxy.address}{login}, from {proxy.variable}")
+
+
 def _limit(connection: Connection) -> Check:
     try:
         limit = connection.limit
@@ -131,11 +161,11 @@ def _limit(connection: Connection) -> Check:
 
 
 async def _live(connection: Connection, required: Sequence[str]) -> list[Check]:
-    try:
-        client = connection.client(quick=True)
-    except ConfigurationError as error:
-        return [Check("calls", "unknown", f"none was made: {error}", ExitStatus.USAGE)]
-    async with client as lsq:
+    async with AsyncExitStack() as stack:
+        try:
+            lsq = await stack.enter_async_context(connection.client(quick=True))
+        except ConfigurationError as error:
+            return [Check("calls", "unknown", f"none was made: {error}", ExitStatus.USAGE)]
         seen = await examined(lsq.with_options(deadline=WITHIN), required)
     return [Check(check.name, check.verdict.value, check.detail, _status(check)) for check in seen.checks]
 

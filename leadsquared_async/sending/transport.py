@@ -9,15 +9,15 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import cast
-from urllib.request import getproxies, proxy_bypass
 
 import anyio
 import httpx
 
 from leadsquared_async._version import __version__
-from leadsquared_async.config import LOOPBACK, Credentials, Hosts, KeysIn
-from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.config import Credentials, Hosts, KeysIn
+from leadsquared_async.errors import Fault
 from leadsquared_async.sending.call import Call, Host
+from leadsquared_async.sending.connections import Proxy, Transports, failure
 from leadsquared_async.sending.keyed import EXTENSION, Attached, KeyedTransport
 from leadsquared_async.sending.replies import Again, Outcome, Reply, classify, unanswered
 
@@ -30,8 +30,6 @@ SPARE_CONNECTIONS = 8
 CLOSING = 1.0
 """Seconds that closing an answer may take beyond the attempt."""
 _ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
-KEEPALIVE = 60.0
-"""Seconds a connection is kept. httpx's 5 is just the window, and opens a new one for every second call."""
 
 _BASE_HEADERS = (
     (b"Accept", b"application/json"),
@@ -44,7 +42,7 @@ _BASE_HEADERS = (
 # What the network, or an answer that cannot be unpacked, can raise through a transport.
 _BROKEN = (httpx.HTTPError, OSError, anyio.BrokenResourceError, anyio.ClosedResourceError, zlib.error)
 # A transport of the caller's may have read the body by then.
-_BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
 class Transport:
@@ -64,7 +62,11 @@ class Transport:
         inner: httpx.AsyncBaseTransport | None,
         keys_in: KeysIn = "query",
     ) -> None:
-        pool = inner or _pool(hosts.host, connections + SPARE_CONNECTIONS)
+        self._proxies: dict[bytes, Proxy | None] = {}
+        pool = inner
+        if pool is None:
+            pool = own = Transports(filter(None, hosts), connections + SPARE_CONNECTIONS)
+            self._proxies = own.proxies
         self._origins = {Host.ASYNC: httpx.URL(hosts.host)}
         if hosts.sync_host is not None:
             self._origins[Host.SYNC] = httpx.URL(hosts.sync_host)
@@ -88,7 +90,10 @@ class Transport:
             timeout: seconds for all of it, however slowly the server drips.
         """
         body = _Body(call.content or b"")
-        keyed = Attached(credentials, call.keys, call.suffix, call.query, call.private)
+        origin = self._origins[call.host]
+        proxy = self._proxies.get(origin.netloc)
+        private = call.private if proxy is None else (*call.private, *proxy.secrets)
+        keyed = Attached(credentials, call.keys, call.suffix, call.query, private)
         request = self._request(call, keyed, body, timeout)
         try:
             # httpx's own timeouts start anew at every read; this one bounds the whole attempt.
@@ -99,14 +104,21 @@ class Transport:
                 finally:
                     await _close(response)
         except (TimeoutError, httpx.TimeoutException) as error:
-            sent = body.started and not isinstance(error, _BEFORE_SENDING)
-            what = "no answer" if sent else "no connection"
-            return unanswered(sent=sent, timed_out=True, cause=f"{what} within {timeout:.3g} s")
+            if body.started and not isinstance(error, _BEFORE_SENDING):
+                cause = f"no answer within {timeout:.3g} s"
+                return unanswered(sent=True, timed_out=True, cause=cause)
+            why = failure(error, origin.host, proxy, f" within {timeout:.3g} s")
+            return unanswered(sent=False, timed_out=True, cause=why.cause)
         except _BROKEN as error:
-            sent = body.started and not isinstance(error, _BEFORE_SENDING)
-            what = "the connection broke before the answer was whole" if sent else "no connection"
-            cause = f"{what} ({_cause(error, body, keyed)})"
-            return unanswered(sent=sent, timed_out=False, cause=cause)
+            words = f" ({_cause(error, body, keyed)})"
+            if body.started and not isinstance(error, _BEFORE_SENDING):
+                cause = f"the connection broke before the answer was whole{words}"
+                return unanswered(sent=True, timed_out=False, cause=cause)
+            why = failure(error, origin.host, proxy, words)
+            outcome = unanswered(sent=False, timed_out=False, cause=why.cause)
+            return (
+                dataclasses.replace(outcome, again=Again.NO, fault=Fault.ACCOUNT) if why.is_final else outcome
+            )
         except Exception as error:
             # Not of the network: a fault in somebody's code, which another attempt would only hide.
             logger.error(  # noqa: TRY400 - its traceback shows the keyed request
@@ -198,26 +210,3 @@ def _cause(error: Exception, body: _Body, keyed: Attached) -> str:
         return name
     # A transport of the caller's may name the whole address.
     return f"{name}: {keyed.mask(str(error))}" if str(error) else name
-
-
-def _pool(host: str, connections: int) -> httpx.AsyncHTTPTransport:
-    """A pool for one origin, through the environment's proxy where there is one.
-
-    An `AsyncClient` that is given a transport ignores HTTPS_PROXY and NO_PROXY, so they are read here.
-    """
-    url = httpx.URL(host)
-    proxies = getproxies()
-    proxy = proxies.get(url.scheme) or proxies.get("all")
-    if url.host in LOOPBACK or proxy_bypass(url.host):
-        proxy = None
-    limits = httpx.Limits(
-        max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEPALIVE
-    )
-    try:
-        return httpx.AsyncHTTPTransport(limits=limits, proxy=proxy)
-    except (ImportError, ValueError, httpx.InvalidURL):
-        # Its own words would show the address, which may hold a password.
-        raise ConfigurationError(
-            "the proxy of HTTPS_PROXY or ALL_PROXY cannot be used: http:// and https:// work as they are, "
-            "socks5:// with `pip install httpx[socks]`"
-        ) from None

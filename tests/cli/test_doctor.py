@@ -14,6 +14,7 @@ from leadsquared_async.cli import connecting
 from leadsquared_async.sandbox import Sandbox
 from leadsquared_async.sandbox.settings import ACCESS_KEY, API_KEY, SECRET_KEY
 from tests.cli.commands import Finished, environment, run, with_fields
+from tests.proxies import TRUSTED
 
 KEYS = {
     "LEADSQUARED_ACCESS_KEY": ACCESS_KEY,
@@ -34,7 +35,8 @@ async def test_everything_right_is_exit_0(sandbox: Sandbox, tmp_path: Path) -> N
     done = await run("doctor", "--outbox", path, "--json", env=environment(sandbox))
     assert done.code == 0
     assert verdicts(done) == {
-        **dict.fromkeys(["access_key", "secret_key", "api_key", "host", "rate limit", "x-api-key"], "ok"),
+        **dict.fromkeys(["access_key", "secret_key", "api_key", "host", "proxy", "rate limit"], "ok"),
+        "x-api-key": "ok",
         **dict.fromkeys(["sync host", "keys"], "unknown"),
         "outbox": "ok",
     }
@@ -180,3 +182,63 @@ async def test_a_key_of_an_unusual_shape_is_pointed_out(sandbox: Sandbox) -> Non
     done = await run("doctor", env=environment(sandbox, LEADSQUARED_SECRET_KEY="zq-odd-key"))
     assert "10 characters, from LEADSQUARED_SECRET_KEY; it usually is 40 hexadecimal digits" in done.out
     assert "zq-odd" not in done.out
+
+
+PROXIED = {"LEADSQUARED_REGION": "in21", "HTTPS_PROXY": "http://me:hunter22@proxy.invalid:3128"}
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        (
+            PROXIED | {"NO_PROXY": "asyncapi-in21.leadsquared.com"},
+            {
+                "proxy": "none: https://asyncapi-in21.leadsquared.com is reached directly",
+                "sync proxy": "http://proxy.invalid:3128, with a user and password, from HTTPS_PROXY",
+                "certificates": "those that come with httpx (certifi)",
+            },
+        ),
+        (
+            {"LEADSQUARED_HOST": "https://a.invalid", "all_proxy": "proxy.invalid:3128"}
+            | {"SSL_CERT_FILE": str(TRUSTED)},
+            {
+                "proxy": "http://proxy.invalid:3128, from all_proxy",
+                "certificates": f"{TRUSTED}, from SSL_CERT_FILE",
+            },
+        ),
+        (
+            {
+                "LEADSQUARED_HOST": "http://127.0.0.1:9",
+                "ALL_PROXY": "gopher://x",
+                "SSL_CERT_FILE": "/not/there",
+            },
+            {"proxy": "none: http://127.0.0.1:9 is reached directly"},
+        ),
+    ],
+)
+async def test_proxies_and_certificates_in_force_are_shown(env: dict[str, str], said: dict[str, str]) -> None:
+    """For each host its proxy and the variable that names it, never its password; no call is made."""
+    done = await run("doctor", "--json", env=env)
+    shown = {check["name"]: check["detail"] for check in done.json["checks"]}
+    assert {name: shown[name] for name in ("proxy", "sync proxy", "certificates") if name in shown} == said
+    assert "hunter22" not in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    ("env", "name", "said"),
+    [
+        ({"HTTPS_PROXY": "gopher://me:hunter22@x"}, "proxy", "HTTPS_PROXY is no address of a proxy"),
+        ({"SSL_CERT_FILE": "/not/there.pem"}, "certificates", "SSL_CERT_FILE names '/not/there.pem'"),
+    ],
+)
+async def test_what_the_environment_makes_impossible_is_exit_2(
+    env: dict[str, str], name: str, said: str
+) -> None:
+    """The variable is named, and no call is made with it."""
+    done = await run("doctor", "--region", "in21", "--json", env=KEYS | env)
+    assert done.code == 2
+    assert {name, "calls"} <= verdicts(done).keys()
+    (told,) = [check["detail"] for check in done.json["checks"] if check["name"] == name]
+    assert told.startswith(said)
+    assert "none was made" in done.out
+    assert "hunter22" not in done.out + done.err
