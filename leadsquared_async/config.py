@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import ip_address
 from typing import Literal, NamedTuple, get_args
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from leadsquared_async.errors import ConfigurationError
 
@@ -150,19 +150,33 @@ def _spellings(key: str) -> tuple[str, ...]:
     return key, encoded, lower, unicode
 
 
+QUOTED = (
+    "has quotes around it, which are part of its value: write it without them (docker's --env-file keeps "
+    "quotes)"
+)
+
+
+def _is_quoted(value: str) -> bool:
+    """Whether it begins or ends with a quote, as nothing does that LeadSquared hands out."""
+    bare = value.strip()
+    return bare != bare.strip("\"'`\u2018\u2019\u201c\u201d")
+
+
 def _check_key(name: str, key: Secret) -> None:
-    fault = _key_fault(name, key.reveal())
+    fault = key_fault(name, key.reveal())
     if fault is not None:
         raise ConfigurationError(fault)
 
 
-def _key_fault(name: str, value: object) -> str | None:
+def key_fault(name: str, value: object) -> str | None:
     """What is wrong with a key, in words that do not show it."""
     where = f"{name} (or {ENVIRONMENT[name]})"
     if not isinstance(value, str):
         return f"{where} has to be a string, not {type(value).__name__}"
     if not value:
         return f"{where} is empty: copy the key from Settings > API and Webhooks"
+    if _is_quoted(value):
+        return f"{where} {QUOTED}"
     if not (value.isascii() and value.isprintable()) or " " in value:
         return f"{where} holds a space, a line break or another character that no key has: copy it again"
     # It is u$r and 32 hexadecimal digits: a shell takes $r... for a variable, a Makefile $r.
@@ -183,7 +197,7 @@ def credentials_from(
         ConfigurationError: a key is missing or cannot be right.
     """
     given = {"access_key": access_key, "secret_key": secret_key, "api_key": api_key}
-    keys = {name: environ.get(ENVIRONMENT[name]) if key is None else key for name, key in given.items()}
+    keys = {name: setting(ENVIRONMENT[name], environ) if key is None else key for name, key in given.items()}
     found = {name: key for name, key in keys.items() if key}
     missing = [f"{name} (or {ENVIRONMENT[name]})" for name in keys if name not in found]
     if missing:
@@ -212,11 +226,14 @@ def hosts_from(
     Raises:
         ConfigurationError: no host is known, the region is unknown, or an origin cannot be right.
     """
+    named = {"host": "host", "sync_host": "sync_host", "region": "region"}
     if host is None and region is None:
-        # Set to nothing is as good as not set: a compose file passes on what nobody has filled in.
-        host, region = environ.get(ENVIRONMENT["host"]) or None, environ.get(ENVIRONMENT["region"])
-        sync_host = sync_host or environ.get(ENVIRONMENT["sync_host"]) or None
-    regional = _region(region) if region else None
+        host, region = setting(ENVIRONMENT["host"], environ), setting(ENVIRONMENT["region"], environ)
+        named |= {"host": ENVIRONMENT["host"], "region": ENVIRONMENT["region"]}
+        if sync_host is None:
+            sync_host = setting(ENVIRONMENT["sync_host"], environ)
+            named["sync_host"] = ENVIRONMENT["sync_host"]
+    regional = None if region is None else _region(named["region"], region)
     if regional is not None:
         host = regional.host if host is None else host
         sync_host = regional.sync_host if sync_host is None else sync_host
@@ -225,57 +242,102 @@ def hosts_from(
             f"no host: pass region= ({', '.join(REGIONS)}) or host=, or set {ENVIRONMENT['region']} or "
             f"{ENVIRONMENT['host']}"
         )
-    return Hosts(origin("host", host), None if sync_host is None else origin("sync_host", sync_host))
+    hosts = Hosts(
+        origin("host", host, named["host"]),
+        None if sync_host is None else origin("sync_host", sync_host, named["sync_host"]),
+    )
+    _check_kinds(hosts, named)
+    return hosts
 
 
-def _region(region: str) -> Region:
+_LEADSQUARED = re.compile(r"(?P<kind>async)?(?P<name>api(?:-[a-z]{2}[0-9]{2})?\.leadsquared\.com)")
+
+
+def _check_kinds(hosts: Hosts, named: Mapping[str, str]) -> None:
+    """Refuse the synchronous host as the asynchronous one, and the reverse: each has other paths."""
+    for option, given in hosts._asdict().items():
+        match = None if given is None else _LEADSQUARED.fullmatch(given.removeprefix("https://"))
+        if match is None or (match["kind"] is None) is (option == "sync_host"):
+            continue
+        kind, other = ("synchronous", "asynchronous") if option == "host" else ("asynchronous", "synchronous")
+        right = f"https://{'async' if option == 'host' else ''}{match['name']}"
+        is_known = any(right in region for region in REGIONS.values())
+        raise ConfigurationError(
+            f"{named[option]} is the {kind} host; the {other} one of this region is "
+            f"{'' if is_known else 'probably '}{right}"
+        )
+
+
+def _region(named: str, region: str) -> Region:
     try:
         return REGIONS[region]
     except (KeyError, TypeError):
+        if isinstance(region, str) and _is_quoted(region):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"{named} {QUOTED}") from None
+        what = "this region" if named == "region" else f"the region in {named}"
         raise ConfigurationError(
-            f"this region is not known: it is one of {', '.join(REGIONS)}; for any other pass host= "
+            f"{what} is not known: it is one of {', '.join(REGIONS)}; for any other pass host= "
             "and sync_host= as LeadSquared gave them to you"
         ) from None
 
 
-def origin(option: str, url: str) -> str:
-    """Check that `url` is scheme, host and port and nothing else, and return it without a trailing slash.
+def origin(option: Literal["host", "sync_host"], url: str, named: str | None = None) -> str:
+    """Check that `url` is scheme, host and port, and return it without a trailing slash.
+
+    The `/v2/` with which LeadSquared shows its hosts is taken off: paths have it where it belongs.
+
+    Args:
+        option: what it is.
+        url: as it was given.
+        named: the variable that it is from, if it is not the option.
 
     Raises:
         ConfigurationError: it is not, or it is plain http to a host that is not this machine.
     """
+    named = named or option
     refused = ConfigurationError(
-        f"{option} has to be scheme, host and port and nothing else, such as "
+        f"{named} has to be scheme, host and port and nothing else, such as "
         f"{REGIONS['in21'].host if option == 'host' else REGIONS['in21'].sync_host}"
     )
+    if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise refused
+    if _is_quoted(url):
+        raise ConfigurationError(f"{named} {QUOTED}")
     # urlsplit would drop line breaks in silence.
-    if not isinstance(url, str) or not url.isprintable() or " " in url:  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not url.isascii() or not url.isprintable() or " " in url:
         raise refused
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         raise refused from None
-    if not parts.hostname or parts.username is not None or not _is_host(parts.hostname) or port == 0:
+    name = parts.hostname or ""
+    host = f"[{name}]" if ":" in name else name
+    authority = host if port is None else f"{host}:{port}"
+    # What was read of it, put together again, is all that was given: a user, a query, or what stands behind
+    # a bracket is not left out in silence.
+    if urlunsplit((parts.scheme, authority, parts.path, "", "")).lower() != url.lower():
         raise refused
-    if parts.path not in {"", "/"} or parts.query or parts.fragment:
+    if not _is_host(name) or port == 0 or parts.path.lower() not in {"", "/", "/v2", "/v2/"}:
         raise refused
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
+    if parts.scheme != "https" and not (parts.scheme == "http" and name in LOOPBACK):
         raise ConfigurationError(
-            f"{option} has to start with https:// (plain http:// is for a sandbox on 127.0.0.1 only, "
+            f"{named} has to start with https:// (plain http:// is for a sandbox on 127.0.0.1 only, "
             "since the keys travel in the address)"
         )
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     # With and without the scheme's own port it is one host, and one limit.
-    is_usual = port is None or port == (443 if parts.scheme == "https" else 80)
-    return f"{parts.scheme}://{host}" + ("" if is_usual else f":{port}")
+    is_usual = port == (443 if parts.scheme == "https" else 80)
+    return f"{parts.scheme}://{host if is_usual else authority}"
 
 
-_HOSTNAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9][A-Za-z0-9-]{0,62}(\.[A-Za-z0-9][A-Za-z0-9-]{0,62})*")
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOSTNAME = re.compile(rf"(?=.{{1,253}}$)(?:{_LABEL}\.)*{_LABEL}")
+# Resolvers read these as IPv4 addresses, whatever stands before: 127.1, 0x7f.1, 2130706433.
+_NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)")
 
 
 def _is_host(name: str) -> bool:
-    if ":" not in name and not re.fullmatch(r"[0-9.]+", name):
+    if ":" not in name and not _NUMERIC.fullmatch(name):
         return _HOSTNAME.fullmatch(name) is not None
     try:
         ip_address(name)
@@ -333,7 +395,7 @@ class RateLimit:
         Raises:
             ConfigurationError: it is written otherwise.
         """
-        match = re.fullmatch(r"\s*(\d{1,5})\s*/\s*(\d{1,6}(?:\.\d{1,6})?)\s*", text)
+        match = re.fullmatch(r"\s*(\d{1,5})\s*/\s*(\d{1,6}(?:\.\d{1,6})?)\s*", text, re.ASCII)
         if match is None:
             raise ConfigurationError(
                 'rate_limit (or LEADSQUARED_RATE_LIMIT) is written as calls/seconds, such as "25/5"'
@@ -344,9 +406,25 @@ class RateLimit:
 def rate_limit_from(rate_limit: RateLimit | None, environ: Mapping[str, str]) -> RateLimit:
     """The limit from the argument, else from the environment, else 25 calls in 5 seconds."""
     if rate_limit is None:
-        text = environ.get(ENVIRONMENT["rate_limit"])
-        return RateLimit.parse(text) if text else RateLimit(25, per=5.0)
+        text = setting(ENVIRONMENT["rate_limit"], environ)
+        return RateLimit(25, per=5.0) if text is None else limit_in(ENVIRONMENT["rate_limit"], text)
     return checked_limit("rate_limit", rate_limit)
+
+
+def limit_in(named: str, text: str) -> RateLimit:
+    """The limit in a variable or an option of a command.
+
+    Raises:
+        ConfigurationError: naming it; it is written otherwise, or out of range.
+    """
+    if _is_quoted(text):
+        raise ConfigurationError(f"{named} {QUOTED}")
+    try:
+        return RateLimit.parse(text)
+    except ConfigurationError:
+        raise ConfigurationError(
+            f"{named} is written as calls/seconds, such as 20/5, with 1 to 10,000 calls"
+        ) from None
 
 
 def checked_limit(option: str, limit: RateLimit) -> RateLimit:

@@ -19,6 +19,7 @@ from leadsquared_async.config import (
     credentials_from,
     hosts_from,
     origin,
+    rate_limit_from,
 )
 
 ACCESS = "u$r0123456789abcdef0123456789abcdef"
@@ -91,12 +92,131 @@ def test_an_argument_goes_before_the_environment(
     assert hosts_from(host, sync_host, region, environ) == hosts
 
 
-@pytest.mark.parametrize("environ", [{}, {"LEADSQUARED_HOST": "", "LEADSQUARED_REGION": ""}])
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        *({"LEADSQUARED_HOST": blank, "LEADSQUARED_REGION": blank} for blank in ("", " ", "\t\n", "\u00a0")),
+    ],
+)
 def test_a_host_has_to_be_known(environ: dict[str, str]) -> None:
     """Without a host or region from anywhere the message names all four ways to give one."""
     assert refusal(hosts_from, None, None, None, environ) == (
         "no host: pass region= (in21, us11, sg) or host=, or set LEADSQUARED_REGION or LEADSQUARED_HOST"
     )
+
+
+AS_HOST = "host is the synchronous host; the asynchronous one of this region is "
+AS_SYNC_HOST = "sync_host is the asynchronous host; the synchronous one of this region is "
+SYNC, ASYNC = "https://api", "https://asyncapi"
+
+
+@pytest.mark.parametrize(
+    ("host", "sync_host", "environ", "message"),
+    [
+        ("-in21", None, {}, f"{AS_HOST}{ASYNC}-in21.leadsquared.com"),
+        ("-IN21", None, {}, f"{AS_HOST}{ASYNC}-in21.leadsquared.com"),
+        ("-ir31", None, {}, f"{AS_HOST}probably {ASYNC}-ir31.leadsquared.com"),
+        (
+            None,
+            None,
+            {"HOST": f"{SYNC}.leadsquared.com/v2/"},
+            f"LEADSQUARED_{AS_HOST}{ASYNC}.leadsquared.com",
+        ),
+        ("async", "-in21", {}, f"{AS_SYNC_HOST}{SYNC}-in21.leadsquared.com"),
+        (
+            None,
+            None,
+            {"REGION": "in21", "SYNC_HOST": f"{ASYNC}-us11.leadsquared.com"},
+            f"LEADSQUARED_{AS_SYNC_HOST}{SYNC}-us11.leadsquared.com",
+        ),
+    ],
+)
+def test_the_two_hosts_are_not_taken_for_each_other(
+    host: str | None, sync_host: str | None, environ: dict[str, str], message: str
+) -> None:
+    """LeadSquared shows the synchronous host beside the keys; the error names the right one."""
+    outside = {f"LEADSQUARED_{name}": value for name, value in environ.items()}
+    if host == "async":
+        host, sync_host = IN21.host, f"{ASYNC}{sync_host}.leadsquared.com"
+    elif host is not None:
+        host = f"{SYNC}{host}.leadsquared.com"
+    said = refusal(hosts_from, host, sync_host, None, outside)
+    assert said.lower() == message.lower()
+    assert said.isprintable()
+
+
+@pytest.mark.parametrize("url", ["https://api-async.leadsquared.com", "https://api-in21.example.com"])
+def test_hosts_that_are_not_known_are_either(url: str) -> None:
+    """Only LeadSquared's own names are told apart."""
+    assert hosts_from(url, url, None, {}) == (url, url)
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"LEADSQUARED_HOST": "example.com"}, "LEADSQUARED_HOST has to be scheme, host and port and nothing"),
+        ({"LEADSQUARED_HOST": "http://example.com"}, "LEADSQUARED_HOST has to start with https://"),
+        (
+            {"LEADSQUARED_HOST": '"https://example.com"'},
+            "LEADSQUARED_HOST has quotes around it, which are part",
+        ),
+        ({"LEADSQUARED_HOST": "\udcff"}, "LEADSQUARED_HOST has to be scheme, host and port and nothing else"),
+        (
+            {"LEADSQUARED_REGION": "in21", "LEADSQUARED_SYNC_HOST": "x"},
+            "LEADSQUARED_SYNC_HOST has to be scheme, host and port and nothing else, such as https://api-in21",
+        ),
+        (
+            {"LEADSQUARED_REGION": "in22"},
+            "the region in LEADSQUARED_REGION is not known: it is one of in21, us11",
+        ),
+        (
+            {"LEADSQUARED_REGION": "'in21'"},
+            "LEADSQUARED_REGION has quotes around it, which are part of",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_variable_is_told_by_its_name(environ: dict[str, str], message: str) -> None:
+    """Whoever has passed no argument looks for the variable."""
+    assert refusal(hosts_from, None, None, None, environ).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "25",
+        "25/",
+        "/5",
+        "0/5",
+        "25/0",
+        "25/-5",
+        "25/5/5",
+        "25,5",
+        "1e9/5",
+        "\u0662\u0665/5",
+        "nan/5",
+        "25 per 5",
+    ],
+)
+def test_a_rate_limit_in_the_environment_that_is_none(text: str) -> None:
+    """The error names the variable and how it is written."""
+    assert refusal(rate_limit_from, None, {"LEADSQUARED_RATE_LIMIT": text}) == (
+        "LEADSQUARED_RATE_LIMIT is written as calls/seconds, such as 20/5, with 1 to 10,000 calls"
+    )
+
+
+@pytest.mark.parametrize("text", ['"10/5"', "'10/5'", '"10/5', '10/5"'])
+def test_quotes_around_a_rate_limit(text: str) -> None:
+    """They are named as what is wrong."""
+    assert refusal(rate_limit_from, None, {"LEADSQUARED_RATE_LIMIT": text}).startswith(
+        "LEADSQUARED_RATE_LIMIT has quotes around it, which are part of its value"
+    )
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\n"])
+def test_a_blank_rate_limit_is_not_set(blank: str) -> None:
+    """As a compose file passes on what nobody has filled in."""
+    assert rate_limit_from(None, {"LEADSQUARED_RATE_LIMIT": blank}) == RateLimit(25, per=5.0)
 
 
 @pytest.mark.parametrize(
@@ -115,18 +235,57 @@ def test_a_host_has_to_be_known(environ: dict[str, str]) -> None:
         ("http://localhost", "http://localhost"),
         ("http://[::1]:80/", "http://[::1]"),
         ("https://localhost", "https://localhost"),
+        ("https://xn--mller-kva.de", "https://xn--mller-kva.de"),
+        ("https://example.com/v2", "https://example.com"),
+        ("https://example.com/v2/", "https://example.com"),
+        ("HTTPS://Example.COM:443/V2/", "https://example.com"),
+        ("http://127.0.0.1:8080/v2/", "http://127.0.0.1:8080"),
+        ("https://[::FFFF:192.0.2.1]:443", "https://[::ffff:192.0.2.1]"),
     ],
 )
 def test_origins(url: str, clean: str) -> None:
     """Scheme, host and port, in lower case and without a trailing slash; httpx takes what comes out."""
     assert origin("host", url) == clean
     assert origin("host", clean) == clean
-    assert httpx.URL(clean).host in clean
+    assert httpx.URL(clean).raw_host.decode() in clean
 
 
 NOT_ORIGINS = [
     *["", "example.com", "https://", "https:///", "https://:443", "https:example.com"],
-    *["https://example.com/v2", "https://example.com//"],
+    *[
+        "https://example.com/v3",
+        "https://example.com//",
+        "https://example.com/v2/x",
+        "https://example.com/v2//",
+    ],
+    *["https://[::1]evil", "https://[::1]evil:443", "https://[::1].evil.com", "https://[::1]@evil.com"],
+    *["https://evil@[::1]", "https://[::1]:", "https://example.com:", "https://example.com:0443"],
+    *["https://example.com:+443", "https://example.com: 443", "https://example.com:4_4", "https://[::1]]"],
+    *["https://[[::1]]", "https://[::1%25lo]", "https://[v1.x]", "https://[127.0.0.1]", "https://::1:443"],
+    *["https://example.com%2eevil.com", "https://example%2ecom", "https://example.com%00", "https://%31"],
+    *[
+        "https://example.com\\@evil.com",
+        "https:\\\\example.com",
+        "https:/\\example.com",
+        "https:/example.com",
+    ],
+    *["https:///example.com", "https:////example.com", "https://example.com:443:443", "https://a:b@c:d"],
+    *[
+        "https://exam\tple.com",
+        "https://example.com\r",
+        "https://example.com\x7f",
+        "https://example.com\u2028",
+    ],
+    *["https://example.com?", "https://example.com#", "https://example.com/?", "https://example.com/#"],
+    *[
+        "https://example.com;",
+        "https://example.com&x",
+        "https://example.com,evil.com",
+        "https://*.example.com",
+    ],
+    *["https://examp\u212ae.com", "https://example\u3002com", "https://example.com\u00ad", "https://\uff11"],
+    *["https://example.com.", "https://xn--", "https://a-.com", "https://example.com-", "https://0x7f.1"],
+    *["https://127.1", "https://2130706433", "https://0177.0.0.1", "https://a.0x7f", "https://1.2.3.4.5"],
     *["https://example.com?accessKey=HIDDEN", "https://example.com/?x=1", "https://example.com/#x"],
     *["https://HIDDEN@example.com", "https://user:HIDDEN@example.com", "https://@example.com"],
     *[
@@ -214,7 +373,7 @@ def test_keys_from_arguments_and_environment() -> None:
 def test_missing_keys_are_all_named(names: list[str], empty: str | None) -> None:
     """The message names each missing key, its variable and where LeadSquared shows it."""
     given = {**KEYS, **dict.fromkeys(names, empty)}
-    environ = {} if empty is None else dict.fromkeys(KEYS_OUTSIDE, "")
+    environ = {} if empty is None else dict.fromkeys(KEYS_OUTSIDE, " \n")
     message = refusal(credentials_from, *given.values(), environ)
     missing = ", ".join(f"{name} (or {ENVIRONMENT[name]})" for name in names)
     assert message == (
@@ -258,6 +417,22 @@ def test_an_empty_argument_is_not_filled_from_outside() -> None:
 def test_a_key_that_cannot_be_one(name: str, key: Any, wrong: str) -> None:
     """A key that no header or address can carry is refused by its name and never shown."""
     assert refusal(Credentials, **{**KEYS, name: key}) == f"{name} (or {ENVIRONMENT[name]}) {wrong}"
+
+
+@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.parametrize(
+    "form", ['"{}"', "'{}'", '"{}', "{}'", ' "{}" ', "`{}`", "\u201c{}\u201d", "'\"{}\"'"]
+)
+@pytest.mark.parametrize("is_outside", [False, True])
+def test_quotes_around_a_key(name: str, form: str, is_outside: bool) -> None:
+    """They came in with the value, and no message but this one would say so."""
+    keys = {key: form.format(value) if key == name else value for key, value in KEYS.items()}
+    outside = {ENVIRONMENT[key]: value for key, value in keys.items()}
+    given = dict.fromkeys(KEYS) if is_outside else keys
+    assert refusal(credentials_from, *given.values(), outside if is_outside else {}) == (
+        f"{name} (or {ENVIRONMENT[name]}) has quotes around it, which are part of its value: write it "
+        "without them (docker's --env-file keeps quotes)"
+    )
 
 
 @pytest.mark.parametrize("key", ["u", "u$", "u0123456789abcdef0123456789abcdef"])

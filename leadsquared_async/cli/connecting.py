@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from leadsquared_async import LeadSquared, RateLimit, RetryPolicy
 from leadsquared_async.client import parts_of
-from leadsquared_async.config import Hosts, hosts_from, rate_limit_from
+from leadsquared_async.config import Hosts, hosts_from, limit_in, rate_limit_from
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.resources.resource import Resource
@@ -42,7 +42,7 @@ class Connection:
         Raises:
             ConfigurationError: it is written otherwise.
         """
-        return rate_limit_from(None, os.environ) if self.rate is None else _parsed("--rate", self.rate)
+        return rate_limit_from(None, os.environ) if self.rate is None else limit_in("--rate", self.rate)
 
     @property
     def bulk_limit(self) -> RateLimit:
@@ -51,7 +51,7 @@ class Connection:
         Raises:
             ConfigurationError: it is written otherwise.
         """
-        return BULK_LIMIT if self.bulk_rate is None else _parsed("--bulk-rate", self.bulk_rate)
+        return BULK_LIMIT if self.bulk_rate is None else limit_in("--bulk-rate", self.bulk_rate)
 
     @property
     def has_sync_host(self) -> bool:
@@ -104,12 +104,3 @@ def every_operation(client: LeadSquared) -> Resource:
         operations = tuple(OPERATIONS.values())
 
     return EveryOperation(parts_of(client))
-
-
-def _parsed(option: str, text: str) -> RateLimit:
-    try:
-        return RateLimit.parse(text)
-    except ConfigurationError:
-        raise ConfigurationError(
-            f"{option} is written as calls/seconds, such as 20/5, with 1 to 10,000 calls"
-        ) from None

@@ -19,7 +19,7 @@ from leadsquared_async.cli.fields import NO_SYNC_HOST
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.talk import Talk
 from leadsquared_async.client import examined
-from leadsquared_async.config import ENVIRONMENT, MASK
+from leadsquared_async.config import ENVIRONMENT, MASK, key_fault, setting
 from leadsquared_async.errors import ConfigurationError, OutboxError
 from leadsquared_async.outbox.files import NETWORK, file_system_of, volatile
 from leadsquared_async.resources.verification import Check as Seen
@@ -89,9 +89,11 @@ def _keys() -> list[Check]:
 def _key(name: str) -> Check:
     """Whether a key is there and looks like one; its characters are shown nowhere."""
     variable = ENVIRONMENT[name]
-    value = os.environ.get(variable)
-    if not value:
+    value = setting(variable, os.environ)
+    if value is None:
         return Check(name, "wrong", f"{variable} is not set", ExitStatus.USAGE)
+    if (fault := key_fault(name, value)) is not None:
+        return Check(name, "wrong", fault, ExitStatus.USAGE)
     shape, usual = _SHAPES[name]
     said = f"{MASK}, {len(value)} characters, from {variable}"
     if shape.fullmatch(value):
@@ -110,7 +112,7 @@ def _hosts(connection: Connection) -> list[Check]:
         sync_source = "--region"
     else:
         source, sync_source = (
-            ENVIRONMENT[name if os.environ.get(ENVIRONMENT[name]) else "region"]
+            ENVIRONMENT[name if setting(ENVIRONMENT[name], os.environ) else "region"]
             for name in ("host", "sync_host")
         )
     sync = Check("sync host", "unknown", NO_SYNC_HOST)
@@ -156,7 +158,7 @@ def _limit(connection: Connection) -> Check:
         source = "--rate"
     else:
         variable = ENVIRONMENT["rate_limit"]
-        source = variable if os.environ.get(variable) else "default; a smaller plan needs its own"
+        source = variable if setting(variable, os.environ) else "default; a smaller plan needs its own"
     return Check("rate limit", "ok", f"{limit.calls} calls in {limit.per:g} s, from {source}")
 
 

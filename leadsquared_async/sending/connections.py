@@ -90,7 +90,7 @@ def proxy_for(origin: str) -> Proxy | None:
         ConfigurationError: the variable names nothing that can be used; it shows none of its value.
     """
     url = httpx.URL(origin)
-    if url.host in LOOPBACK or _is_direct(url):
+    if url.raw_host.decode() in LOOPBACK or _is_direct(url):
         return None
     proxies = getproxies()
     for kind in (url.scheme, "all"):
@@ -107,7 +107,7 @@ def _is_direct(url: httpx.URL) -> bool:
     if proxy_bypass(host):
         return True
     names = getproxies().get("no", "").lower().split(",")
-    return any(_is_meant(name.strip(), host, url.host) for name in names)
+    return any(_is_meant(name.strip(), host, url.raw_host.decode()) for name in names)
 
 
 def _is_meant(name: str, host: str, address: str) -> bool:
@@ -134,9 +134,9 @@ def _proxy(variable: str, value: str) -> Proxy:
     url = None
     try:
         url = httpx.URL(value if "://" in value else f"http://{value}")
+        is_host = url.raw_host != b"" and b"%" not in url.raw_host and (url.port or 1) < 65536
         # More than host and port may be the end of a password with a `/`, a `?` or a `#`.
-        usable = url.scheme in _SCHEMES and url.raw_path == b"/" and not url.fragment
-        usable = usable and bool(url.host) and "%" not in url.host and (url.port or 1) in range(1, 65536)
+        usable = url.scheme in _SCHEMES and is_host and url.raw_path == b"/" and not url.fragment
     except (httpx.InvalidURL, ValueError):  # its words would show the address, which may hold a password
         usable = False
     if url is None or not usable:

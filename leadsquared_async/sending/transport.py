@@ -107,14 +107,14 @@ class Transport:
             if body.started and not isinstance(error, _BEFORE_SENDING):
                 cause = f"no answer within {timeout:.3g} s"
                 return unanswered(sent=True, timed_out=True, cause=cause)
-            why = failure(error, origin.host, proxy, f" within {timeout:.3g} s")
+            why = failure(error, origin.raw_host.decode(), proxy, f" within {timeout:.3g} s")
             return unanswered(sent=False, timed_out=True, cause=why.cause)
         except _BROKEN as error:
             words = f" ({_cause(error, body, keyed)})"
             if body.started and not isinstance(error, _BEFORE_SENDING):
                 cause = f"the connection broke before the answer was whole{words}"
                 return unanswered(sent=True, timed_out=False, cause=cause)
-            why = failure(error, origin.host, proxy, words)
+            why = failure(error, origin.raw_host.decode(), proxy, words)
             outcome = unanswered(sent=False, timed_out=False, cause=why.cause)
             return (
                 dataclasses.replace(outcome, again=Again.NO, fault=Fault.ACCOUNT) if why.is_final else outcome

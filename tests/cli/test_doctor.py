@@ -242,3 +242,13 @@ async def test_what_the_environment_makes_impossible_is_exit_2(
     assert told.startswith(said)
     assert "none was made" in done.out
     assert "hunter22" not in done.out + done.err
+
+
+async def test_a_key_with_quotes_around_it_is_exit_2(sandbox: Sandbox) -> None:
+    """It is wrong whatever LeadSquared says; a blank one is not set."""
+    env = environment(sandbox, LEADSQUARED_API_KEY=f'"{API_KEY}"', LEADSQUARED_SECRET_KEY=" ")
+    done = await run("doctor", "--json", env=env)
+    assert (done.code, verdicts(done)["api_key"], verdicts(done)["secret_key"]) == (2, "wrong", "wrong")
+    assert "has quotes around it" in done.out
+    assert "LEADSQUARED_SECRET_KEY is not set" in done.out
+    assert API_KEY not in done.out + done.err
