@@ -116,13 +116,11 @@ _MODULES = {name: module for module, names in _LATER.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """What costs an import is imported by those who use it; the outbox brings sqlite3 and filelock."""
+    """What costs an import is imported by those who use it; the outbox brings sqlite3."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        module = import_module(f"{__name__}.{_MODULES[name]}")
-    except ImportError as error:
-        if error.name != "filelock":
-            raise
-        raise ImportError("the outbox needs filelock: install leadsquared_async with [outbox]") from error
-    return getattr(module, name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

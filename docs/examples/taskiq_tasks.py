@@ -1,6 +1,6 @@
 """Leads as tasks of taskiq: any process puts them into a stream of Valkey, workers hand them over.
 
-pip install 'leadsquared_async[taskiq]'
+pip install "leadsquared_async[taskiq]"
 export VALKEY_URL=redis://127.0.0.1:6379/0           # and LEADSQUARED_..., which only workers need
 taskiq worker taskiq_tasks:broker --workers 3 --wait-tasks-timeout 10 --shutdown-timeout 10
 python taskiq_tasks.py 100                           # puts a hundred leads

@@ -6,21 +6,23 @@ import signal
 import sys
 from typing import NoReturn
 
+from leadsquared_async._version import __version__
+
 __all__ = ["main"]
 
 
-INTERRUPTED = 3  # as `exits` has it, which may not be imported yet
+USAGE, INTERRUPTED = 2, 3  # as `exits` has them, which may not be imported yet
 
 
 def main() -> None:
-    """Run the command line; exits with the command's status, 1 without the extra, 3 if it is interrupted."""
+    """Run the command line; exits with the command's status, 2 without the extra, 3 if it is interrupted."""
     try:
         try:
             from leadsquared_async.cli.app import app  # noqa: PLC0415 - needs the extra
         except ImportError as error:
             if error.name is None or error.name.startswith("leadsquared_async"):
                 raise
-            sys.exit(f"the command line needs {error.name}: install leadsquared_async with [cli]")
+            _without(error.name)
         except KeyboardInterrupt:
             _interrupted("nothing was sent")
         app()
@@ -28,6 +30,15 @@ def main() -> None:
         _interrupted("the same command goes on where this one stopped")
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it has ended: nothing is left to be broken off
+
+
+def _without(package: str) -> NoReturn:
+    """Answer what can be answered with the package alone."""
+    if sys.argv[1:] == ["--version"]:
+        print(__version__)
+        sys.exit()
+    sys.stderr.write(f'leadsquared: this needs {package}: pip install "leadsquared_async[cli]"\n')
+    sys.exit(USAGE)
 
 
 def _interrupted(what: str) -> NoReturn:

@@ -6,13 +6,13 @@ import errno
 import os
 import re
 import stat
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
-from filelock import FileLock, Timeout
+from leadsquared_async.errors import ConfigurationError, OutboxError
 
-from leadsquared_async.errors import OutboxError
-
-__all__ = ["DeliveryLock", "create", "file_system_of", "make_private", "volatile"]
+__all__ = ["DeliveryLock", "create", "file_system_of", "filelock", "make_private", "volatile"]
 
 PRIVATE = 0o600
 
@@ -129,6 +129,20 @@ def file_system_of(path: Path, mounts: str | None = None) -> str | None:
     return kind
 
 
+def filelock() -> ModuleType:
+    """The package that the lock needs, an extra.
+
+    Raises:
+        ConfigurationError: it is missing.
+    """
+    try:
+        return import_module("filelock")
+    except ImportError:
+        raise ConfigurationError(
+            'an outbox needs the package filelock: pip install "leadsquared_async[outbox]"'
+        ) from None
+
+
 class DeliveryLock:
     """Held by the one process that delivers; the kernel lets go of it when that process dies.
 
@@ -138,7 +152,8 @@ class DeliveryLock:
 
     def __init__(self, path: Path) -> None:
         self._path = Path(f"{path}.lock")
-        self._lock = FileLock(self._path, mode=PRIVATE, thread_local=False)
+        self._filelock = filelock()
+        self._lock = self._filelock.FileLock(self._path, mode=PRIVATE, thread_local=False)
         self._inode = -1
 
     def acquire(self) -> bool:
@@ -146,7 +161,7 @@ class DeliveryLock:
         try:
             self._lock.acquire(timeout=0)
             self._inode = self._path.stat().st_ino
-        except Timeout:
+        except self._filelock.Timeout:
             return False
         except OSError as error:
             raise OutboxError(f"the outbox's lock file cannot be used: {error.strerror}") from None

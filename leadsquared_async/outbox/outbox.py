@@ -19,7 +19,7 @@ from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.config import seconds
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ClientClosed, ConfigurationError, InvalidLead, KeyReused, OutboxError
-from leadsquared_async.outbox.files import DeliveryLock, create, volatile
+from leadsquared_async.outbox.files import DeliveryLock, create, filelock, volatile
 from leadsquared_async.outbox.holdings import Holdings
 from leadsquared_async.outbox.items import ItemState, OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
 from leadsquared_async.outbox.lanes import FILES, FORMS
@@ -404,9 +404,11 @@ class Outbox:
         Raises:
             OutboxError: the file cannot be used.
             ClientClosed: it was opened before, or the client is not open here.
+            ConfigurationError: the extra `outbox` is not installed.
         """
         if self._writer is not None:
             raise ClientClosed("this outbox was opened before: make a new one")
+        filelock()  # raises here if it is missing: after a put it would be too late
         parts = None if self._client is None else parts_of(self._client)
         if parts is not None:
             parts[0].session.pipeline()  # raises here if it may not be used

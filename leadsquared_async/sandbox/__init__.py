@@ -1,6 +1,6 @@
 """A LeadSquared on your own machine: it answers, counts and fails like the real one, and keeps the books.
 
-`Sandbox` listens on loopback (and needs `leadsquared_async[sandbox]`), `SandboxTransport` puts the same
+`Sandbox` listens on loopback (and needs the extra `sandbox`), `SandboxTransport` puts the same
 `Account` behind an `httpx.AsyncClient` without a socket. Nothing here uses the client: what the client gets
 wrong shows.
 """

@@ -50,7 +50,7 @@ class Sandbox:
             from leadsquared_async.sandbox.server import HOST, Server  # noqa: PLC0415 - needs the extra
         except ImportError as error:
             raise ImportError(
-                "the sandbox's server needs starlette and uvicorn: install leadsquared_async with [sandbox]"
+                'the sandbox needs starlette and uvicorn: pip install "leadsquared_async[sandbox]"'
             ) from error
         server = Server(self._account, self.books, self._now)
         port = await server.start(self._asked_port)

@@ -370,4 +370,4 @@ def test_without_the_extra_it_is_named() -> None:
     """Not only the module that is missing."""
     code = "import sys; sys.modules['taskiq_redis'] = None; import leadsquared_async.integrations.taskiq"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "install leadsquared_async with [taskiq]" in ran.stderr
+    assert 'pip install "leadsquared_async[taskiq]"' in ran.stderr

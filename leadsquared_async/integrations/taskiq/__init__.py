@@ -9,8 +9,8 @@ try:
     from leadsquared_async.integrations.taskiq.payload import TaskOutcome
     from leadsquared_async.integrations.taskiq.tasks import LeadSquaredTasks
 except ImportError as error:
-    if error.name not in {"taskiq", "taskiq_redis", "redis", "filelock"}:
+    if error.name not in {"taskiq", "taskiq_redis", "redis"}:
         raise
-    raise ImportError("tasks need taskiq: install leadsquared_async with [taskiq]") from error
+    raise ImportError('tasks need taskiq: pip install "leadsquared_async[taskiq]"') from error
 
 __all__ = ["LeadSquaredTasks", "StreamBroker", "TaskOutcome"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import importlib.util
 import os
 from dataclasses import dataclass, field
+from importlib import import_module
 
 from leadsquared_async.config import Credentials, RateLimit, seconds
 from leadsquared_async.errors import ConfigurationError
@@ -51,8 +51,12 @@ class SharedLimiter:
     ) -> None:
         if url.partition("://")[0] not in SCHEMES:
             raise ConfigurationError("SharedLimiter: url has to start with redis://, rediss:// or unix://")
-        if importlib.util.find_spec("redis") is None:
-            raise ConfigurationError("SharedLimiter needs redis-py: pip install 'leadsquared_async[redis]'")
+        try:
+            import_module("redis")
+        except ImportError:
+            raise ConfigurationError(
+                'SharedLimiter needs the package redis: pip install "leadsquared_async[redis]"'
+            ) from None
         self._timeout = seconds("timeout", timeout)
         check_url("SharedLimiter", url, self._timeout)
         self._url = url
