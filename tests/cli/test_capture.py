@@ -413,6 +413,39 @@ def write_keyed(path: Path, **values: str) -> Path:
 OWN_KEY = ("--key", "Id", "--ignore", "Id")
 
 
+# Other keys, whatever a rule for numbers, digests or letters would make of them.
+UNLIKE = [
+    "AB12",
+    "ab12",
+    "12 34",
+    "1234",
+    "zz",
+    "7a7a",
+    "0x1f",
+    "31",
+    "007",
+    "7",
+    "1e3",
+    "1000",
+    "e\u0301",
+    "\u00e9",
+]
+
+
+async def test_own_keys_are_the_same_only_if_they_are_spelt_the_same(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """They are text: nothing is read into them, in the count before as in the run."""
+    rows = "".join(f"{key},a{number}@example.com\n" for number, key in enumerate([*UNLIKE, UNLIKE[0]]))
+    rows = rows.replace(f"a{len(UNLIKE)}@", "a0@")
+    file = tmp_path / "leads.csv"
+    file.write_text(f"Id,EmailAddress\n{rows}", encoding="utf-8")
+    done = await capture(sandbox, file, *OWN_KEY, "--dry-run")
+    assert f"{len(UNLIKE) + 1} rows: {len(UNLIKE)} to send" in done.err
+    done = await capture(sandbox, file, *OWN_KEY, "--no-confirm", "--json")
+    assert (done.code, sandbox.books.accepted) == (0, len(UNLIKE))
+
+
 async def test_an_own_key_is_used_once(sandbox: Sandbox, tmp_path: Path) -> None:
     """A row with other values under a key that was delivered is refused, and told; nothing is sent of it."""
     await capture(sandbox, write_keyed(tmp_path / "a.csv", k1="x", k2="x"), *OWN_KEY, "--no-confirm")
