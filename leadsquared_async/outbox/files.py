@@ -12,7 +12,16 @@ from types import ModuleType
 
 from leadsquared_async.errors import ConfigurationError, OutboxError
 
-__all__ = ["DeliveryLock", "create", "file_system_of", "filelock", "make_private", "volatile"]
+__all__ = [
+    "DeliveryLock",
+    "create",
+    "file_system_of",
+    "filelock",
+    "files_of",
+    "identity_of",
+    "make_private",
+    "volatile",
+]
 
 PRIVATE = 0o600
 
@@ -54,46 +63,129 @@ VOLATILE = {
 _ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
 
 
-def create(path: Path) -> str | None:
+def create(path: Path, given: Path | None = None) -> str | None:
     """Make the file for its owner only, if it is not there, and return its kind of file system.
 
+    Args:
+        path: of the file, with its links followed.
+        given: how it was named; if that is a link, it has to be this user's, or root's.
+
     Raises:
-        OutboxError: it lies on a network file system, or cannot be made.
+        OutboxError: it lies on a network file system, cannot be made, or it or a file beside it is not this
+            user's own.
     """
+    if given is not None:
+        _check_link(given)
     kind = file_system_of(path)
     if kind in NETWORK:
         raise OutboxError(
-            f"the outbox is on a network file system ({kind}), where it would be damaged: choose a local disk"
+            f"{path}: on a network file system ({kind}), where it would be damaged: choose a local disk"
         )
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), PRIVATE)
-        os.close(descriptor)
-    except OSError as error:
-        raise _cannot_be_opened(error) from None
+    for file in files_of(path):
+        identity_of(file)
+    _make(path)
     return kind
+
+
+def files_of(path: Path) -> list[Path]:
+    """All that SQLite and the lock make beside an outbox's file, and the file itself."""
+    return [Path(f"{path}{suffix}") for suffix in ("", "-wal", "-shm", "-journal", ".lock")]
+
+
+def identity_of(path: Path) -> tuple[int, int] | None:
+    """Which file lies at a path; None if none does.
+
+    It is not opened: to close a file that SQLite has open in this process would give up SQLite's locks.
+
+    Raises:
+        OutboxError: it is not this user's own: others could make us write or read what is not an outbox.
+    """
+    try:
+        return _own(path, os.lstat(path))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _cannot_be_opened(path, error) from None
 
 
 def make_private(path: Path) -> None:
     """Keep everybody else from reading an outbox's file that was there; a new log takes the file's mode.
 
     Raises:
-        OutboxError: it is another user's.
+        OutboxError: it is not this user's own.
     """
     if os.name != "posix":
         return
+    for file in files_of(path):
+        try:
+            # What an outbox of this process has open is private already, and is not opened here.
+            if identity_of(file) is None or not stat.S_IMODE(os.lstat(file).st_mode) & ~PRIVATE:
+                continue
+            descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | _NO_LINK)
+            try:
+                _own(file, os.fstat(descriptor))
+                os.fchmod(descriptor, PRIVATE)
+            finally:
+                os.close(descriptor)
+        except FileNotFoundError:
+            continue  # another process has closed, and taken its log with it
+        except OSError as error:
+            raise _cannot_be_opened(file, error) from None
+
+
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def _make(path: Path) -> tuple[int, int]:
+    """Make a file if there is none; which file lies there then."""
     try:
-        for file in (Path(f"{path}{suffix}") for suffix in ("", "-wal", "-shm", ".lock")):
-            if file.exists() and stat.S_IMODE(file.stat().st_mode) & ~PRIVATE:
-                file.chmod(PRIVATE)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK, PRIVATE)
+    except FileExistsError:
+        pass
     except OSError as error:
-        raise _cannot_be_opened(error) from None
+        raise _cannot_be_opened(path, error) from None
+    else:
+        os.close(descriptor)
+    if (identity := identity_of(path)) is None:
+        raise _cannot_be_opened(path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
+    return identity
 
 
-def _cannot_be_opened(error: OSError) -> OutboxError:
+def _check_link(path: Path) -> None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return  # what is wrong there is told when it is opened
+    if stat.S_ISLNK(found.st_mode) and hasattr(os, "geteuid") and found.st_uid not in {0, os.geteuid()}:
+        raise OutboxError(f"{path}: is a link of another user (number {found.st_uid}): choose another path")
+
+
+def _own(path: Path, found: os.stat_result) -> tuple[int, int]:
+    """Which file it is, if it is a regular one of this user and of one name.
+
+    Raises:
+        OutboxError: it is not.
+    """
+    if stat.S_ISDIR(found.st_mode):
+        raise OutboxError(f"{path}: {os.strerror(errno.EISDIR)}: choose another path")
+    if not stat.S_ISREG(found.st_mode):
+        what = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "no regular file"
+        raise OutboxError(f"{path}: is {what}, and an outbox would write through it: remove it")
+    if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+        raise OutboxError(
+            f"{path}: belongs to another user (number {found.st_uid}): run as that user, or choose another "
+            "path"
+        )
+    if found.st_nlink > 1:
+        raise OutboxError(f"{path}: has another name (a hard link), which would be changed too: remove it")
+    return found.st_dev, found.st_ino
+
+
+def _cannot_be_opened(path: Path, error: OSError) -> OutboxError:
     way_out = "check its folder and permissions"
     if error.errno in {errno.EMFILE, errno.ENFILE}:
         way_out = "raise ulimit -n, an outbox takes four of them"
-    return OutboxError(f"the outbox's file cannot be opened: {error.strerror}: {way_out}")
+    return OutboxError(f"{path}: cannot be opened: {error.strerror}: {way_out}")
 
 
 def volatile(kind: str | None) -> str | None:
@@ -154,24 +246,34 @@ class DeliveryLock:
         self._path = Path(f"{path}.lock")
         self._filelock = filelock()
         self._lock = self._filelock.FileLock(self._path, mode=PRIVATE, thread_local=False)
-        self._inode = -1
+        self._identity: tuple[int, int] | None = None
 
     def acquire(self) -> bool:
-        """Take it, if nobody has it."""
+        """Take it, if nobody has it.
+
+        Raises:
+            OutboxError: the lock file is not this user's own, or cannot be used.
+        """
+        _make(self._path)  # or else FileLock would write to whatever lies there
         try:
             self._lock.acquire(timeout=0)
-            self._inode = self._path.stat().st_ino
         except self._filelock.Timeout:
             return False
-        except OSError as error:
-            raise OutboxError(f"the outbox's lock file cannot be used: {error.strerror}") from None
+        except (OSError, NotImplementedError, RuntimeError) as error:
+            why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+            raise OutboxError(f"{self._path}: the lock file cannot be used: {why}") from None
+        try:
+            self._identity = identity_of(self._path)
+        except OutboxError:
+            self._lock.release()
+            raise
         return True
 
     def is_held(self) -> bool:
         """Whether the lock file is the one that was taken: one that was deleted is made anew by others."""
         try:
-            return self._path.stat().st_ino == self._inode
-        except OSError:
+            return self._identity is not None and identity_of(self._path) == self._identity
+        except OutboxError:
             return False
 
     def release(self) -> None:

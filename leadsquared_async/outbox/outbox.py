@@ -83,6 +83,7 @@ class Outbox:
             raise ConfigurationError("client has to be an open LeadSquared, or None for putting only")
         if not isinstance(max_bytes, int) or isinstance(max_bytes, bool) or max_bytes < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError("max_bytes has to be a whole number of bytes")
+        self._given = Path(path)
         # One file, one lock, whichever link it is named by and wherever the process goes.
         self.path = Path(os.path.realpath(path))
         self._log = Path(f"{self.path}-wal")
@@ -412,7 +413,7 @@ class Outbox:
         parts = None if self._client is None else parts_of(self._client)
         if parts is not None:
             parts[0].session.pipeline()  # raises here if it may not be used
-        self._file_system = create(self.path)
+        self._file_system = create(self.path, self._given)
         if (why := volatile(self._file_system)) is not None:
             logger.warning("outbox: %s is on %s", self.path.name, why)
         self._writer = writer = Writer(lambda: Store(self.path, self._max_bytes))
