@@ -4,39 +4,49 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+from contextlib import closing
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 from leadsquared_async.errors import OutboxError
 
-__all__ = ["prepare"]
+__all__ = ["SALT", "prepare"]
 
 APPLICATION_ID = 0x4C53_7161
 """In the file's header, so that no other program's database is taken for an outbox."""
+
+SALT = 16
+"""Bytes of the salt of digests, in `meta`."""
+
+_Entry = tuple[Any, ...]
+"""Type, name, table and text of what a file is made of."""
 
 MIGRATIONS = (
     """
     CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 
     CREATE TABLE items (
-      id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice: who delivers may still know the row before
+      id INTEGER PRIMARY KEY AUTOINCREMENT,
       key TEXT UNIQUE,
-      digest BLOB NOT NULL,        -- of what was put, to tell another lead under a used key
+      digest BLOB NOT NULL,
       operation TEXT NOT NULL,
-      lane INTEGER NOT NULL,       -- of put or of put_many; see lanes.py
-      identity BLOB,               -- salted digest of whose it is; NULL: nobody's
-      is_open INTEGER NOT NULL,    -- 1: not final; later rows of its identity wait
-      is_ready INTEGER NOT NULL,   -- 1: its turn has come, and later rows of its identity wait for it
+      lane INTEGER NOT NULL,
+      identity BLOB,
+      is_open INTEGER NOT NULL,
+      is_ready INTEGER NOT NULL,
       state TEXT NOT NULL,
-      content BLOB,                -- the body to send; NULL once erased
-      query TEXT NOT NULL,         -- JSON: pairs beside the keys
+      content BLOB,
+      query TEXT NOT NULL,
       reference TEXT,
       attempts INTEGER NOT NULL DEFAULT 0,
-      put_at REAL NOT NULL,        -- seconds since 1970
+      put_at REAL NOT NULL,
       changed_at REAL NOT NULL,
       request_id TEXT,
       lead_id TEXT,
       created INTEGER,
       reason TEXT,
-      is_told INTEGER NOT NULL DEFAULT 1  -- 0: final, and a callback has not heard of it yet
+      is_told INTEGER NOT NULL DEFAULT 1
     );
 
     CREATE INDEX items_to_send ON items (lane, id) WHERE state = 'pending' AND is_ready;
@@ -49,44 +59,93 @@ MIGRATIONS = (
     ALTER TABLE items ADD COLUMN suffix TEXT NOT NULL DEFAULT '[]'
     """,
 )
-"""Each brings a file from its version to the next; a new file goes through all of them. The second is for
-further parts of the path, as JSON."""
+"""Each brings a file from its version to the next; a new file goes through all of them.
+
+SQLite keeps this text in the file, and a file in which it reads otherwise is refused: so it is never edited.
+
+- id: never used twice, since the process that delivers may still know the row before
+- digest: of what was put, to tell another lead under a used key
+- lane: of put or of put_many; see lanes.py
+- identity: salted digest of the lead that the row is about; NULL: of none
+- is_open: 1: not final; later rows of its identity wait
+- is_ready: 1: its turn has come, and later rows of its identity wait for it
+- content: the body to send; NULL once erased
+- query: JSON: pairs beside the keys
+- suffix: JSON: further parts of the path
+- put_at, changed_at: seconds since 1970
+- is_told: 0: final, and a callback has not heard of it yet
+"""
 
 
-def prepare(connection: sqlite3.Connection) -> None:
+def prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Bring the file up to this version's schema.
 
     Raises:
-        OutboxError: it is no outbox, or one of a newer version.
+        OutboxError: it is no outbox, one of a newer version, or holds what no version has made.
     """
-    version = _number(connection, "user_version")
-    if version == 0 and _number(connection, "application_id") == 0 and not _has_tables(connection):
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    if _number(connection, "application_id") != APPLICATION_ID:
-        raise OutboxError("this file is another program's database: choose another path")
-    if version > len(MIGRATIONS):
+    execute = connection.execute
+    execute("BEGIN")
+    try:
+        version, application = _number(connection, "user_version"), _number(connection, "application_id")
+        found = _schema(connection)
+    finally:
+        execute("ROLLBACK")
+    if version == 0 and application == 0 and not found:
+        execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        application = APPLICATION_ID
+    if application != APPLICATION_ID:
+        raise OutboxError(f"{path}: this is another program's database: choose another path")
+    if not 0 <= version <= len(MIGRATIONS):
         raise OutboxError(
-            f"this outbox was written by a newer version (schema {version}, known up to {len(MIGRATIONS)}): "
-            "upgrade leadsquared_async"
+            f"{path}: written by a newer version (schema {version}, known up to {len(MIGRATIONS)}): upgrade "
+            "leadsquared_async"
         )
+    _check(path, found, version)
     for number in range(version, len(MIGRATIONS)):
-        connection.execute("BEGIN IMMEDIATE")
+        execute("BEGIN IMMEDIATE")
         try:
             if _number(connection, "user_version") == number:  # else another process was faster
-                for statement in MIGRATIONS[number].split(";\n"):
-                    connection.execute(statement)
+                _migrate(connection, number)
                 if number == 0:
-                    connection.execute("INSERT INTO meta VALUES ('salt', ?)", (secrets.token_bytes(16),))
-                connection.execute(f"PRAGMA user_version = {number + 1}")
-            connection.execute("COMMIT")
+                    execute("INSERT INTO meta VALUES ('salt', ?)", (secrets.token_bytes(SALT),))
+                execute(f"PRAGMA user_version = {number + 1}")
+            execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            execute("ROLLBACK")
             raise
+
+
+def _migrate(connection: sqlite3.Connection, number: int) -> None:
+    for statement in MIGRATIONS[number].split(";\n"):
+        connection.execute(statement)
+
+
+def _check(path: Path, found: frozenset[_Entry], version: int) -> None:
+    """Refuse triggers, views and whatever else could do what no statement of ours says.
+
+    Raises:
+        OutboxError: the file does not hold exactly what its version makes.
+    """
+    expected = _made_by(MIGRATIONS[:version])
+    if odd := sorted(found ^ expected, key=str):
+        kind, name = ("".join(c if c.isprintable() else "?" for c in str(it)[:60]) for it in odd[0][:2])
+        raise OutboxError(
+            f"{path}: no outbox as leadsquared_async makes it: {kind} {name!r} was added, changed or "
+            "removed; undo that, or restore the file from a copy"
+        )
+
+
+@cache
+def _made_by(migrations: tuple[str, ...]) -> frozenset[_Entry]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        for number in range(len(migrations)):
+            _migrate(connection, number)
+        return _schema(connection)
+
+
+def _schema(connection: sqlite3.Connection) -> frozenset[_Entry]:
+    return frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
 
 
 def _number(connection: sqlite3.Connection, pragma: str) -> int:
     return int(connection.execute(f"PRAGMA {pragma}").fetchone()[0])
-
-
-def _has_tables(connection: sqlite3.Connection) -> bool:
-    return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None

@@ -10,17 +10,17 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from leadsquared_async.encoding import EncodedSubmission, decoded
 from leadsquared_async.errors import KeyReused, OutboxError, OutboxFull
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, OPERATIONS
 from leadsquared_async.outbox.erasure import is_of, kept_query, kind_of, needs_more_than_a_lead
-from leadsquared_async.outbox.files import make_private
+from leadsquared_async.outbox.files import identity_of, make_private
 from leadsquared_async.outbox.items import ItemState, OutboxItem, Ticket
 from leadsquared_async.outbox.lanes import FILES, FORMS, lane_of
 from leadsquared_async.outbox.records import CLAIMED, COLUMNS, Claim, item_of, submission_in, write_named
-from leadsquared_async.outbox.schema import prepare
+from leadsquared_async.outbox.schema import SALT, prepare
 from leadsquared_async.submissions import Submission
 
 __all__ = ["FILES", "FORMS", "Store"]
@@ -29,6 +29,8 @@ BUSY = 5_000
 """Milliseconds to wait for another process's commit; so long may closing be held up, too."""
 AGAIN = 0.01
 """Seconds until what SQLite did not wait for is tried again."""
+
+T = TypeVar("T")
 
 _ERASED = "content = NULL, suffix = '[]', query = kept_query(query)"
 """All that is of a person: the values, and the ids that stand in the path and the query."""
@@ -53,30 +55,52 @@ class Store:
     """
 
     def __init__(self, path: Path, max_bytes: int) -> None:
-        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._path = str(path)
-        self._inode = path.stat().st_ino
+        self.path = path
         self._max_bytes = max_bytes
         self._has_room = True
+        self._files = [str(path)]
+        self._identities = [identity_of(path)]
+        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         execute = self.connection.execute
         try:
             execute(f"PRAGMA busy_timeout = {BUSY}")
             execute("PRAGMA temp_store = MEMORY")  # no lead in a temporary file
-            _patiently(lambda: prepare(self.connection))  # first: another program's file is left as it is
+            # What is read from the file is data, whoever wrote it.
+            execute("PRAGMA trusted_schema = OFF")
+            execute("PRAGMA cell_size_check = ON")
+            # First: another program's file is left as it is.
+            _patiently(lambda: prepare(self.connection, path))
             make_private(path)
-            _patiently(lambda: execute("PRAGMA journal_mode = WAL"))
+            _patiently(self._begin_log)
             execute("PRAGMA synchronous = FULL")
             execute("PRAGMA secure_delete = ON")
-            # Only who delivers checkpoints: SQLite before 3.51.3 may corrupt the file when a checkpoint meets
-            # another connection's commit (sqlite.org/wal.html, "The WAL-Reset Bug").
+            # Only the process that has the deliverer's lock checkpoints, and by TRUNCATE, which keeps others
+            # from committing meanwhile: SQLite before 3.51.3 may corrupt the file when a checkpoint meets
+            # another connection's commit (sqlite.org/wal.html, "The WAL-Reset Bug"). The last connection to
+            # be closed checkpoints as well, when there is no other.
             execute("PRAGMA wal_autocheckpoint = 0")
             self.connection.create_function("kind_of", 1, kind_of, deterministic=True)
             self.connection.create_function("kept_query", 1, kept_query, deterministic=True)
-            self._salt = bytes(self.meta("salt") or b"")
+            self._salt = self._known_salt()
             self._page = int(execute("PRAGMA page_size").fetchone()[0])
+            # The log and its index are there from the first read on, until the last connection is closed.
+            for file in (Path(f"{path}-wal"), Path(f"{path}-shm")):
+                self._files.append(str(file))
+                self._identities.append(identity_of(file))
         except BaseException:
             self.connection.close()
             raise
+
+    def _begin_log(self) -> None:
+        (mode,) = self.connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise OutboxError(f"{self.path}: SQLite can make no write-ahead log here: choose a local disk")
+
+    def _known_salt(self) -> bytes:
+        salt = self.meta("salt")
+        if not isinstance(salt, bytes) or len(salt) != SALT:
+            raise OutboxError(f"{self.path}: the salt of its digests is damaged: restore it from a copy")
+        return salt
 
     def close(self) -> None:
         """Close the connection; the last one of all copies what is left in the write-ahead log."""
@@ -88,16 +112,23 @@ class Store:
         Raises:
             sqlite3.Error: it cannot be written, or is not where it was: what would be put would be gone.
         """
-        if not self._is_there():
-            raise sqlite3.OperationalError("the file was deleted or moved")
+        if not self.is_there():
+            raise sqlite3.OperationalError("the file or its write-ahead log was deleted or moved")
+        if self.connection.in_transaction:  # which could not be undone when it failed
+            self.connection.execute("ROLLBACK")
         self.connection.execute("BEGIN IMMEDIATE")
         self._has_room = self.size() < self._max_bytes
 
-    def _is_there(self) -> bool:
+    def is_there(self) -> bool:
+        """Whether the file and its log are those that were opened: what is put into others is gone."""
         try:
-            return os.stat(self._path).st_ino == self._inode  # noqa: PTH116 - at every commit, and a Path is slow
+            for file, identity in zip(self._files, self._identities, strict=True):
+                found = os.lstat(file)  # at every commit, and a Path is slow
+                if (found.st_dev, found.st_ino) != identity:
+                    return False
         except OSError:
             return False
+        return True
 
     def meta(self, name: str) -> Any:
         """A value kept beside the rows; None if there is none."""
@@ -556,7 +587,7 @@ def _places(values: Collection[object]) -> str:
     return ", ".join("?" * len(values))
 
 
-def _patiently(do: Callable[[], object]) -> None:
+def _patiently(do: Callable[[], T]) -> T:
     """Do what several processes do at once when they open a file: SQLite refuses some of it without waiting.
 
     Raises:
@@ -565,11 +596,10 @@ def _patiently(do: Callable[[], object]) -> None:
     until = time.monotonic() + BUSY / 1000
     while True:
         try:
-            do()
+            return do()
         except sqlite3.OperationalError as error:
             # The lower byte is the primary code (sqlite.org/rescode.html).
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
                 raise
             time.sleep(AGAIN)
-        else:
-            return

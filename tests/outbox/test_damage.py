@@ -1,0 +1,264 @@
+"""A file that was damaged, or made by somebody else: every use of it ends, with an answer or OutboxError."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from leadsquared_async import Outbox, OutboxError
+from leadsquared_async.outbox import ItemState, schema
+from leadsquared_async.outbox import outbox as outbox_module
+from leadsquared_async.outbox.files import DeliveryLock
+from leadsquared_async.outbox.store import Store
+from tests.clients import LEAD
+from tests.outbox.machine import items, lead
+
+NEVER = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+EDIT = "PRAGMA writable_schema = ON; UPDATE sqlite_schema"
+
+ADDITIONS = {
+    "a trigger that deletes": "CREATE TRIGGER t AFTER INSERT ON items BEGIN DELETE FROM items; END",
+    "a trigger that never ends": f"CREATE TRIGGER t AFTER INSERT ON items BEGIN {NEVER}; END",
+    "a trigger that does nothing": "CREATE TRIGGER t AFTER UPDATE ON items BEGIN SELECT 1; END",
+    "a trigger on a view": "CREATE VIEW v AS SELECT 1; "
+    "CREATE TRIGGER t INSTEAD OF INSERT ON v BEGIN SELECT 1; END",
+    "a view": "CREATE VIEW v AS SELECT * FROM items",
+    "a view in a table's place": "ALTER TABLE meta RENAME TO m; CREATE VIEW meta AS SELECT * FROM m",
+    "a table": "CREATE TABLE t (x)",
+    "a virtual table": "CREATE VIRTUAL TABLE t USING fts5(x)",
+    "a column": "ALTER TABLE items ADD COLUMN x INTEGER",
+    "a column that is computed": "ALTER TABLE items ADD COLUMN x AS (abs(id))",
+    "a column that is gone": "ALTER TABLE items DROP COLUMN reference",
+    "a column by another name": "ALTER TABLE items RENAME COLUMN reference TO x",
+    "an index": "CREATE INDEX i ON items (put_at)",
+    "an index with an expression": "CREATE UNIQUE INDEX i ON items (abs(id))",
+    "an index that is gone": "DROP INDEX items_to_send",
+    "another index by a known name": "DROP INDEX items_to_send; CREATE INDEX items_to_send ON items (lane)",
+    "statistics": "ANALYZE",
+    "another default": f"{EDIT} SET sql = replace(sql, '''[]''', '''{{}}''')",
+    "a rule": f"{EDIT} SET sql = replace(sql, 'key TEXT UNIQUE', 'key TEXT UNIQUE ON CONFLICT REPLACE')",
+    "no table": "DROP TABLE items",
+    "no schema that can be read": f"{EDIT} SET sql = 'CREATE NONSENSE'",
+    "text that is no text": f"{EDIT} SET sql = CAST(x'ff' AS TEXT)",
+    "a negative version": "PRAGMA user_version = -1",
+    "an earlier version": "PRAGMA user_version = 1",
+    "version 0": "PRAGMA user_version = 0",
+    "no salt": "DELETE FROM meta WHERE name = 'salt'",
+    "a salt that is a number": "UPDATE meta SET value = 1000000000000 WHERE name = 'salt'",
+    "a salt that is long": "UPDATE meta SET value = zeroblob(100) WHERE name = 'salt'",
+    "a salt that is text": "UPDATE meta SET value = '0123456789abcdef' WHERE name = 'salt'",
+}
+
+
+@pytest.mark.parametrize("statements", ADDITIONS.values(), ids=ADDITIONS)
+async def test_a_file_that_holds_what_no_version_made_is_refused(statements: str, tmp_path: Path) -> None:
+    """Triggers, views, tables, columns, indexes, rules: OutboxError names the file before a row is put."""
+    path = tmp_path / "leads.db"
+    async with Outbox(path) as outbox:
+        await outbox.put(LEAD, key="first")
+    _run(path, statements)
+    with pytest.raises(OutboxError, match=r"leads\.db: ") as caught:
+        async with Outbox(path) as outbox:
+            await outbox.put(LEAD, key="second")
+    assert caught.value.__cause__ is None
+
+
+def _run(path: Path, statements: str) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.executescript(statements)
+    finally:
+        connection.close()
+
+
+async def test_every_version_of_the_file_is_known_by_what_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of each version is opened, and a trigger in it refused before it is brought up to date."""
+    all_of_them = schema.MIGRATIONS
+    for version in range(1, len(all_of_them) + 1):
+        for statement in ("SELECT 1", ADDITIONS["a trigger that deletes"]):
+            path = tmp_path / f"{version}{len(statement)}.db"
+            with monkeypatch.context() as patch:
+                patch.setattr(schema, "MIGRATIONS", all_of_them[:version])
+                Store(_private(path), 2**30).close()
+            _run(path, statement)
+            if "TRIGGER" in statement:
+                with pytest.raises(OutboxError, match="trigger 't'"):
+                    await Outbox(path).open()
+            else:
+                async with Outbox(path) as outbox:
+                    assert (await outbox.put(LEAD)).is_new
+
+
+def _private(path: Path) -> Path:
+    path.touch(0o600)
+    return path
+
+
+async def test_closing_interrupts_what_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement that never ends is undone after the grace: its caller and those behind it are told that
+    nothing was stored, and the file and its lock are free."""
+    monkeypatch.setattr(outbox_module, "LAST_WAIT", 0.1)
+    path = tmp_path / "leads.db"
+    outbox = Outbox(path)
+    await outbox.open()
+    put = Store.put
+
+    def endless(self: Store, *values: Any) -> Any:
+        ticket = put(self, *values)
+        if self.counts()[ItemState.PENDING] == 1:
+            self.connection.execute(NEVER).fetchone()
+        return ticket
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "put", endless)
+        puts = [asyncio.create_task(outbox.put(lead(0)))]
+        await asyncio.sleep(0.05)
+        puts += [asyncio.create_task(outbox.put(lead(number))) for number in range(1, 5)]
+        start = time.monotonic()
+        await asyncio.sleep(0.0)
+        await outbox.aclose(0.2)
+        assert time.monotonic() - start < 3.0
+        for answer in await asyncio.gather(*puts, return_exceptions=True):
+            assert isinstance(answer, OutboxError)
+            assert "nothing of this was stored" in str(answer)
+    lock = DeliveryLock(path)
+    assert lock.acquire()
+    lock.release()
+    async with Outbox(path) as again:
+        assert await items(again) == []
+
+
+async def test_an_error_that_is_kept_keeps_the_file_writable(tmp_path: Path) -> None:
+    """The frames of an error from the middle of a reading would keep that reading open."""
+    path = tmp_path / "leads.db"
+    async with Outbox(path) as outbox:
+        await outbox.put(LEAD)
+        _run(path, "UPDATE items SET query = '[', put_at = 'x'")
+        kept: list[Exception] = []
+        for read in (lambda: items(outbox), lambda: outbox.find(["k"]), lambda: outbox.forget(Phone="1")):
+            try:
+                await read()
+            except OutboxError as error:
+                kept.append(error)
+        assert all(str(path) in str(error) for error in kept)
+        _run(path, "UPDATE items SET reference = 'changed by another'")
+        assert (await outbox.put(LEAD, key="k")).is_new
+
+
+# Fuzzing
+
+
+def _flip(data: bytearray, chance: Random) -> None:
+    for _ in range(chance.choice([1, 3, 20, 200])):
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+
+
+def _flip_in_the_header(data: bytearray, chance: Random) -> None:
+    data[chance.randrange(100)] ^= 1 << chance.randrange(8)
+
+
+def _blank(data: bytearray, chance: Random) -> None:
+    start = chance.randrange(len(data))
+    size = chance.choice([8, 64, 512, 4096, 8192])
+    data[start : start + size] = bytes([chance.choice([0, 0, 255])]) * len(data[start : start + size])
+
+
+def _cut(data: bytearray, chance: Random) -> None:
+    del data[chance.choice([chance.randrange(len(data)), 4096 * chance.randrange(len(data) // 4096)]) :]
+
+
+def _repeat_a_page(data: bytearray, chance: Random) -> None:
+    one, other = (4096 * chance.randrange(len(data) // 4096) for _ in range(2))
+    data[one : one + 4096] = data[other : other + 4096]
+
+
+DAMAGES = (_flip, _flip_in_the_header, _blank, _cut, _repeat_a_page)
+CASES = 25
+
+
+async def _filled(path: Path) -> None:
+    async with Outbox(path) as outbox:
+        await outbox.put_many(lead(number, Notes="x" * 40 * (number % 300)) for number in range(120))
+        for number, state in enumerate(ItemState):
+            await outbox.put(lead(1000 + number), key=f"{state}", reference="r")
+            _run(path, f"UPDATE items SET state = '{state}', reason = 'MXFoo: b' WHERE key = '{state}'")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+async def test_a_damaged_file_never_says_more_than_it_holds(
+    suffix: str, damage: Callable[[bytearray, Random], None], tmp_path: Path
+) -> None:
+    """Bytes flipped, blanked, cut off, pages in the place of others, in the file and in its log: opening,
+    putting, listing, counting, erasing and closing end, with OutboxError at most, and what `put` says is
+    stored can be read."""
+    base, path = tmp_path / "base.db", tmp_path / "leads.db"
+    if suffix:  # the log as it is while the outbox is open
+        async with Outbox(base) as outbox:
+            await outbox.put(LEAD)
+            await _filled(base)
+            for each in ("", "-wal"):
+                shutil.copy(f"{base}{each}", f"{tmp_path}/kept{each}")
+    else:
+        await _filled(base)
+        shutil.copy(base, tmp_path / "kept")
+    outcomes, said = set[str](), list[str]()
+    for seed in range(CASES):
+        chance = Random(f"{damage.__name__}{suffix}{seed}")
+        for each in ("", "-wal", "-shm", "-journal"):
+            Path(f"{path}{each}").unlink(missing_ok=True)
+            if Path(f"{tmp_path}/kept{each}").exists():
+                shutil.copy(f"{tmp_path}/kept{each}", f"{path}{each}")
+        data = bytearray(Path(f"{path}{suffix}").read_bytes())
+        damage(data, chance)
+        Path(f"{path}{suffix}").write_bytes(data)
+        outbox = Outbox(path)
+        try:
+            await outbox.open()
+        except OutboxError as error:
+            said.append(str(error))
+            continue
+        async with asyncio.timeout(10.0):
+            outcomes.add(await _used(outbox, path, said))
+            await outbox.aclose(1.0)
+    assert "stored" in outcomes or damage is _cut
+    assert [words for words in said if str(path) not in words and "row " not in words] == []
+
+
+async def _used(outbox: Outbox, path: Path, said: list[str]) -> str:
+    stored: list[int] = []
+    for use in (
+        lambda: outbox.put(lead(1), key="a"),
+        lambda: outbox.put(lead(2000)),
+        lambda: items(outbox),
+        outbox.snapshot,
+        lambda: outbox.find(["a", "pending"]),
+        lambda: outbox.forget(EmailAddress="p7@example.com"),
+        lambda: outbox.requeue(122),
+        lambda: outbox.purge(0.0),
+        lambda: outbox.put(lead(2001), key="b"),
+    ):
+        try:
+            answer = await use()
+        except OutboxError as error:
+            said.append(str(error))
+        else:
+            if hasattr(answer, "is_new"):
+                stored.append(answer.id)
+    connection = sqlite3.connect(path)
+    try:
+        for row in stored:
+            assert connection.execute("SELECT 1 FROM items WHERE id = ?", (row,)).fetchone()
+    finally:
+        connection.close()
+    return "stored" if stored else "nothing"
