@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-import anyio
-
 from leadsquared_async.batch import asynchronous
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.config import seconds
@@ -36,6 +34,8 @@ __all__ = ["Outbox"]
 logger = logging.getLogger("leadsquared_async")
 
 GRACE = 8.0
+LAST_WAIT = 2.0
+"""Seconds after the grace in which what became of the rows is written; then what runs is interrupted."""
 DAY = 86_400.0
 AT_ONCE = 500
 """Rows that one piece of work reads or writes."""
@@ -97,6 +97,8 @@ class Outbox:
         self._holdings = Holdings()
         self._service: Service | None = None
         self._callbacks: list[Callback] = []
+        self._is_emptying = False
+        self._has_warned = False
         self._state = "not open: use it inside `async with Outbox(...) as outbox:`"
 
     # Putting
@@ -125,13 +127,15 @@ class Outbox:
             InvalidLead: naming the attribute that cannot be sent.
             KeyReused: the key belongs to another lead.
             OutboxFull: the file has reached `max_bytes`.
-            OutboxError: the file cannot be written; the lead is not in it.
+            OutboxError: the file cannot be written; the lead is not in it. If a commit ends so that nobody
+                can know, the error says that, and its `delivery` is "unknown": put it again with the same
+                `key`, which adds nothing if it is there. The same holds for a put that is cancelled.
         """
         writer = self._opened()
         entry = OutboxEntry(lead, key, search_by, update_behavior, reference)
         submission = await self._admit(entry)
         ticket = await writer.write(lambda store: store.put(submission, key, FORMS, time.time()))
-        await self._was_put(writer)
+        self._was_put()
         return ticket
 
     @sealed
@@ -152,7 +156,8 @@ class Outbox:
 
         Raises:
             InvalidLead, KeyReused: of the first that has this fault; those before it are in the outbox.
-            OutboxError: the file cannot be written, or is full; whole pieces of 500 before it are in.
+            OutboxError: the file cannot be written, or is full; whole pieces of 500 before it are in. What
+                `put` says of keys holds for the last piece.
         """
         self._opened()
         index = new = 0
@@ -213,7 +218,7 @@ class Outbox:
 
         writer = self._opened()
         new, reused = await writer.write(put)
-        await self._was_put(writer)
+        self._was_put()
         if reused is not None:
             raise reused
         return new
@@ -377,7 +382,7 @@ class Outbox:
         while after is not None:
             more, after = await writer.write(partial(Store.forget, wanted=person, most=AT_ONCE, after=after))
             erased += more
-        await self._empty_log(writer)
+        await self._empty_log()
         return erased
 
     async def purge(self, older_than: float = 30 * DAY) -> int:
@@ -387,7 +392,7 @@ class Outbox:
         before = time.time() - older_than
         writer = self._opened()
         purged = await writer.write(lambda store: store.purge(before))
-        await self._empty_log(writer)
+        await self._empty_log()
         return purged
 
     # Life
@@ -416,36 +421,34 @@ class Outbox:
         self._file_system = create(self.path, self._given)
         if (why := volatile(self._file_system)) is not None:
             logger.warning("outbox: %s is on %s", self.path.name, why)
-        self._writer = writer = Writer(lambda: Store(self.path, self._max_bytes))
+        self._writer = writer = Writer(self.path, lambda: Store(self.path, self._max_bytes))
         self._ledger = Ledger(writer, confirm=self._confirm)
         self._ledger.callbacks = self._callbacks
+        self._process, self._loop = os.getpid(), asyncio.get_running_loop()
         try:
             await writer.open()
-        except BaseException:
-            self._state = "closed: its file could not be opened"
-            await writer.aclose()
-            raise
-        self._process, self._loop = os.getpid(), asyncio.get_running_loop()
-        if self._client is not None:
-            self._service = Service(
-                self.path,
-                writer,
-                self._ledger,
-                self._holdings,
-                self._client,
-                confirm=self._confirm,
-                keep_rejected=self._keep_rejected,
-            )
-            try:
+            if self._client is not None:
+                self._service = Service(
+                    self.path,
+                    writer,
+                    self._ledger,
+                    self._holdings,
+                    self._client,
+                    confirm=self._confirm,
+                    keep_rejected=self._keep_rejected,
+                )
                 await self._service.start()
-            except BaseException:
-                self._state = "closed: it could not be opened"
-                await writer.aclose()
-                raise
+        except BaseException:
+            self._state = "closed: it could not be opened"
+            await writer.aclose(0.0)
+            raise
         self._state = ""
 
     async def aclose(self, grace: float = GRACE) -> None:
         """Finish what is on its way within `grace` seconds, keep the rest, and close; twice is no harm.
+
+        A statement that the file does not end soon after is interrupted, and undone. Whatever cancels this,
+        the file is closed and its lock is free.
 
         Raises:
             ClientClosed: it was opened in another loop or process.
@@ -454,28 +457,60 @@ class Outbox:
             return
         writer = self._opened()
         self._state = "closed: its `async with` block has ended"
+        loop = asyncio.get_running_loop()
+        until = loop.time() + grace + LAST_WAIT
+        late = loop.call_at(until, writer.break_off)
         try:
             if self._service is not None:
                 await self._service.aclose(grace)
         finally:
-            with anyio.CancelScope(shield=True):
-                await writer.aclose()
+            late.cancel()
+            await writer.aclose(max(0.0, until - loop.time()))
 
-    async def _was_put(self, writer: Writer) -> None:
-        """Let it be delivered; where nobody delivers, nobody else empties the log."""
+    def _was_put(self) -> None:
+        """Let it be delivered, and the log be emptied where nobody delivers; the row is on disk already."""
         self._ledger.changed.set()
-        if self._service is None and self._log.stat().st_size > LONG_LOG:
-            await self._empty_log(writer)
+        if self._service is None:
+            self._loop.call_soon(self._shorten_log)
 
-    async def _empty_log(self, writer: Writer) -> None:
-        """Leave nothing of what was erased in the write-ahead log, if this process may empty it."""
-        if self._service is not None:
-            await self._service.empty_log()
+    def _shorten_log(self) -> None:
+        if self._state or self._writer is None or self._is_emptying:
             return
+        try:
+            is_long = os.stat(self._log).st_size > LONG_LOG  # noqa: PTH116 - at every put, and a Path is slow
+        except OSError:
+            return
+        if is_long:
+            self._is_emptying = True
+            self._writer.post(self._empty_free_log).add_done_callback(self._was_emptied)
+
+    def _was_emptied(self, emptying: asyncio.Future[None]) -> None:
+        self._is_emptying = False
+        if not emptying.cancelled() and (error := emptying.exception()) is not None:
+            self._warn(error)
+
+    async def _empty_log(self) -> None:
+        """Leave nothing of what was erased in the write-ahead log, if this process may empty it."""
+        try:
+            if self._service is not None:
+                await self._service.empty_log()
+            else:
+                await self._opened().read(self._empty_free_log)
+        except (OutboxError, ClientClosed) as error:
+            self._warn(error)
+
+    def _warn(self, error: BaseException) -> None:
+        """What was committed before is true all the same: that the log stays long is only logged, once."""
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning("outbox: the write-ahead log is not emptied: %s", error)
+
+    def _empty_free_log(self, store: Store) -> None:
+        """As the process that delivers does it, and in its place: if there is one, it has the lock."""
         lock = DeliveryLock(self.path)
-        if lock.acquire():  # nobody delivers
+        if lock.acquire():
             try:
-                await writer.read(lambda store: store.checkpoint())
+                store.checkpoint()
             finally:
                 lock.release()
 

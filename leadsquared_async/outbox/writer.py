@@ -6,18 +6,33 @@ A commit waits for the disk. A hundred producers that put at the same moment wai
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
-from leadsquared_async.errors import ClientClosed, LeadSquaredError, OutboxError
-from leadsquared_async.outbox.store import Store
+import anyio
 
-__all__ = ["Writer", "storage_error"]
+from leadsquared_async.errors import ClientClosed, Delivery, LeadSquaredError, OutboxError
+from leadsquared_async.outbox.store import Store
+from leadsquared_async.sending.sealing import way_of
+
+__all__ = ["Writer", "file_error"]
+
+logger = logging.getLogger("leadsquared_async")
 
 MOST_IN_A_COMMIT = 1000
+INTERRUPT_EVERY = 0.05
+"""Seconds between two interruptions of a statement that does not end."""
+GRACE = 1.0
+LONGEST_REASON = 200
+LAST_WAIT = 10.0
+"""Seconds that an interrupted statement may take to end; it may be waiting for another process's commit."""
 
 T = TypeVar("T")
 
@@ -32,16 +47,22 @@ class Writer:
     """The way to the file from an event loop.
 
     Args:
+        path: of the file, for errors.
         open_store: opens the file, in the thread.
     """
 
-    def __init__(self, open_store: Callable[[], Store]) -> None:
+    def __init__(self, path: Path, open_store: Callable[[], Store]) -> None:
+        self._path = path
         self._open_store = open_store
         self._thread = new_thread()
-        self._store: Store | None = None
+        self._store: Store | None = None  # set and closed in the thread, whatever becomes of who waits for it
         self._queue: deque[_Work] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._batches = 0  # that the thread has not done
+        self._is_starting = False
         self._is_closed = False
+        self._is_broken_off = False
+        self._idle: asyncio.Future[None] | None = None
+        self._closed: asyncio.Future[None] | None = None
 
     async def open(self) -> None:
         """Open the file.
@@ -49,16 +70,16 @@ class Writer:
         Raises:
             OutboxError: it cannot be used.
         """
-        try:
-            self._store = await self._in_thread(self._open_store)
-        except sqlite3.Error as error:
-            raise storage_error(error) from None
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
 
     async def write(self, do: Callable[[Store], T]) -> T:
         """Do something in a transaction, and return once it is on disk.
 
+        If the caller is cancelled before its turn comes, nothing is done; after that it is done all the same.
+
         Raises:
-            OutboxError: it could not be committed; then nothing of it is in the file.
+            OutboxError: it could not be committed; then nothing of it is in the file. If that is not known,
+                the error says so, and its `delivery` is "unknown".
             LeadSquaredError: what `do` raised; that undoes it and nothing else.
         """
         return await self._ask(do, writes=True)
@@ -71,44 +92,135 @@ class Writer:
         """
         return await self._ask(do, writes=False)
 
-    async def aclose(self) -> None:
-        """Finish what was asked for, and close the file."""
-        while self._task is not None:
-            await asyncio.wait([self._task])
-        self._is_closed = True
-        try:
-            if self._store is not None:
-                await self._in_thread(self._store.close)
-        finally:
-            self._thread.shutdown(wait=False)
+    def post(self, do: Callable[[Store], None]) -> asyncio.Future[None]:
+        """The same as `read`, for what nobody has to wait for."""
+        return self._ask(do, writes=False)
 
-    async def _ask(self, do: Callable[[Store], T], *, writes: bool) -> T:
+    def break_off(self) -> None:
+        """Interrupt what runs until it ends, and do nothing more; what was not committed is undone."""
+        self._is_broken_off = True
+        while self._queue:
+            work = self._queue.popleft()
+            _resolve(work.result, self._too_late())
+        self._tell_closing()
+        if self._batches:
+            if self._store is not None:
+                with suppress(sqlite3.Error):  # it is closed already
+                    self._store.connection.interrupt()
+            asyncio.get_running_loop().call_later(INTERRUPT_EVERY, self.break_off)
+
+    async def aclose(self, grace: float = GRACE) -> None:
+        """Finish what was asked for, and what that asks for, and close the file, whatever cancels this.
+
+        Args:
+            grace: seconds after which what runs is interrupted, and nothing more is done.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + grace + LAST_WAIT
+        late = loop.call_later(grace, self.break_off)
+        cancelled: asyncio.CancelledError | None = None
+        try:
+            while (next_step := self._next_step()) is not None and loop.time() < until:
+                try:
+                    with anyio.CancelScope(shield=True):
+                        await asyncio.wait([next_step], timeout=until - loop.time())
+                except asyncio.CancelledError as error:
+                    cancelled = error
+        finally:
+            late.cancel()
+        closed = self._close_soon()
+        if not closed.done():
+            logger.error("outbox: %s does not close: its disk does not answer", self._path)
+        elif (failed := closed.exception()) is not None:
+            logger.error("outbox: %s was closed with %s", self._path, type(failed).__name__)
+        if cancelled is not None:
+            raise cancelled
+
+    def _next_step(self) -> asyncio.Future[None] | None:
+        """What closing has to wait for; None once it is closed."""
+        if self._closed is None and self._batches + len(self._queue) and not self._is_broken_off:
+            if self._idle is None or self._idle.done():
+                self._idle = asyncio.get_running_loop().create_future()
+            return self._idle
+        closed = self._close_soon()
+        return None if closed.done() else closed
+
+    def _close_soon(self) -> asyncio.Future[None]:
+        """Take nothing more, and close the file after what the thread has to do."""
+        if self._closed is None:
+            self._is_closed = True
+            while self._queue:
+                self._start()
+            self._closed = asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+            self._thread.shutdown(wait=False)
+        return self._closed
+
+    def _ask(self, do: Callable[[Store], T], *, writes: bool) -> asyncio.Future[T]:
         if self._is_closed:
             raise ClientClosed("this outbox was closed meanwhile")
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        if self._is_broken_off:
+            raise self._too_late()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
         self._queue.append(_Work(do, writes, future))
-        if self._task is None:
-            self._task = asyncio.create_task(self._work_off(), name="leadsquared_async outbox writer")
-        # Shielded by being a future of its own: a caller that leaves takes nothing from the others.
-        return await future
+        if not self._batches and not self._is_starting:
+            self._is_starting = True
+            loop.call_soon(self._start)  # what is asked for in the same turn of the loop shares a commit
+        # A caller that leaves takes nothing from the others: no task of the loop does the work, so that
+        # whatever cancels tasks reaches only who waits.
+        return future
 
-    async def _work_off(self) -> None:
+    def _start(self) -> None:
+        """Give the thread what is asked for, but for what nobody waits for any more."""
+        self._is_starting = False
         works: list[_Work] = []
+        while self._queue and len(works) < MOST_IN_A_COMMIT:
+            work = self._queue.popleft()
+            if not work.result.cancelled():
+                works.append(work)
+        if not works:
+            return
         try:
-            while self._queue:
-                works = [self._queue.popleft() for _ in range(min(len(self._queue), MOST_IN_A_COMMIT))]
-                results = await self._in_thread(_transact, cast("Store", self._store), works)
-                for work, result in zip(works, results, strict=True):
-                    _resolve(work.result, result)
-        finally:
-            self._task = None
-            for work in (*works, *self._queue):
-                if not work.result.done():
-                    _resolve(work.result, OutboxError("the outbox was broken off before this was stored"))
-            self._queue.clear()
+            running = asyncio.get_running_loop().run_in_executor(
+                self._thread, _transact, cast("Store", self._store), works
+            )
+        except RuntimeError as error:  # the machine has no thread to give
+            for work in works:
+                _resolve(work.result, OutboxError(f"{self._path}: nothing of this was stored: {error}"))
+            return
+        self._batches += 1
+        running.add_done_callback(partial(self._finish, works))
 
-    async def _in_thread(self, do: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, do, *args)
+    def _finish(self, works: list[_Work], running: asyncio.Future[list[Any]]) -> None:
+        self._batches -= 1
+        if (error := running.exception()) is None:
+            results = running.result()
+        else:
+            results = [_unclear(self._path, error) for _ in works]
+        for work, result in zip(works, results, strict=True):
+            _resolve(work.result, result)
+        if self._queue and not self._batches:
+            self._start()
+        self._tell_closing()
+
+    def _tell_closing(self) -> None:
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    def _open(self) -> None:
+        try:
+            self._store = self._open_store()
+        except LeadSquaredError:
+            raise
+        except Exception as error:
+            raise file_error(self._path, error, writes=False) from None
+
+    def _close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+
+    def _too_late(self) -> OutboxError:
+        return OutboxError(f"{self._path}: nothing of this was stored: the outbox was closing")
 
 
 def new_thread() -> Executor:
@@ -144,11 +256,24 @@ def _commit(store: Store, works: list[_Work]) -> list[Any]:
         if any(isinstance(result, BaseException) for result in results):
             store.connection.execute("ROLLBACK")
             results = _together(store, works, apart=True)
+    except Exception as error:
+        _roll_back(store)
+        return [file_error(store.path, error, writes=True) for _ in works]
+    try:
         store.connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        if store.connection.in_transaction:
-            store.connection.execute("ROLLBACK")
-        return [storage_error(error) for _ in works]
+        is_there = store.is_there()
+    except Exception as error:
+        # A commit that SQLite did not begin leaves the transaction open, and one that found the disk full
+        # has written no whole frame of it. After any other, only the disk knows whether it is there.
+        is_undone = _roll_back(store) or _code(error) == sqlite3.SQLITE_FULL
+        if is_undone:
+            return [file_error(store.path, error, writes=True) for _ in works]
+        return [_unclear(store.path, error) for _ in works]
+    if not is_there:
+        gone = sqlite3.OperationalError("the file was deleted or moved")
+        return [
+            result if isinstance(result, BaseException) else _unclear(store.path, gone) for result in results
+        ]
     return results
 
 
@@ -171,33 +296,79 @@ def _together(store: Store, works: list[_Work], *, apart: bool) -> list[Any]:
     return results
 
 
+def _roll_back(store: Store) -> bool:
+    """Undo what was not committed; whether there was something to undo, and it is undone."""
+    with suppress(sqlite3.Error):
+        if store.connection.in_transaction:
+            store.connection.execute("ROLLBACK")
+            return True
+    return False
+
+
 def _attempt(store: Store, work: _Work) -> Any:
+    """What a piece of work returned, or its error.
+
+    An error leaves without the frames that it passed: as long as somebody keeps it, they would keep open a
+    statement that reads, and the connection could not write any more.
+    """
     try:
         return work.do(store)
+    except LeadSquaredError as error:
+        return error.with_traceback(None)
     except (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError) as error:
         return OutboxError(f"this cannot be stored: {error}")  # its own fault, not the file's
     except sqlite3.Error as error:
-        return error if work.writes else storage_error(error)
+        return error.with_traceback(None) if work.writes else file_error(store.path, error, writes=False)
     except Exception as error:
-        return error
+        return file_error(store.path, error, writes=work.writes)
 
 
-def storage_error(error: sqlite3.Error) -> LeadSquaredError:
-    """What the file's trouble means for whoever wanted to use it; SQLite's words show no values."""
-    what = str(error)
-    for words, way_out in _WAYS_OUT.items():
-        if words in what:
-            return OutboxError(f"the outbox's file cannot be used: {what}: {way_out}")
-    return OutboxError(f"the outbox's file cannot be used: {what}")
+def file_error(path: Path, error: Exception, *, writes: bool) -> OutboxError:
+    """What the file's trouble means for its user; names no value of a row.
+
+    Args:
+        path: of the file.
+        error: what SQLite, the system or the reading of a row raised.
+        writes: whether something was to be stored, which then was not.
+    """
+    if isinstance(error, sqlite3.Error | OSError) and "decode" not in str(error):
+        what = (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
+        what = "".join(letter if letter.isprintable() else "?" for letter in what[:LONGEST_REASON])
+        why = f"the outbox's file cannot be used: {what}"
+        way_out = next((way for words, way in _WAYS_OUT.items() if words in what), None)
+    else:
+        # Its words may repeat a value.
+        logger.debug("outbox: %s cannot be read: %s", path, way_of(error))
+        why = f"what the file holds cannot be read ({type(error).__name__})"
+        way_out = _WAYS_OUT["malformed"]
+    text = f"{path}: {why}" if way_out is None else f"{path}: {why}: {way_out}"
+    stored = "; nothing of this was stored" if writes else ""
+    return OutboxError(text + stored)
+
+
+def _unclear(path: Path, error: BaseException) -> OutboxError:
+    """The error of what may be in the file or not."""
+    return OutboxError(
+        f"{path}: it is not known whether this was stored, since the commit ended with "
+        f"{type(error).__name__}: put it again with the same key, which adds nothing if it was; without a "
+        "key, look for the row first",
+        delivery=Delivery.UNKNOWN,
+    )
+
+
+def _code(error: Exception) -> int:
+    """SQLite's primary code (sqlite.org/rescode.html); 0 of what did not come from SQLite."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 _WAYS_OUT = {
-    "deleted or moved": "open the outbox again, nothing of this was stored",
-    "full": "free some disk, nothing of this was stored",
+    "deleted or moved": "open the outbox again",
+    "full": "free some disk",
     "locked": "another program holds it in a transaction of its own: end that",
     "readonly": "this user may not write it",
     "unable to open": "check that its folder exists and that this user may write there",
     "not a database": "choose another path",
     "malformed": "restore it from a copy; `sqlite3 FILE .recover` may save what is readable",
-    "disk I/O": "check the disk, nothing of this was stored",
+    "disk I/O": "check the disk",
+    "interrupted": "it did not end within the grace of a close",
 }

@@ -1,0 +1,431 @@
+"""What an outbox answers is true of its rows, whatever fails at whichever step."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from leadsquared_async import Outbox, OutboxError
+from leadsquared_async.errors import Delivery
+from leadsquared_async.outbox import OutboxEntry, files, store, writer
+from leadsquared_async.outbox import outbox as outbox_module
+from leadsquared_async.outbox.items import Ticket
+from tests.outbox.machine import items, lead
+
+
+class Steps:
+    """Counts what an outbox asks SQLite and the system for, and does something at one of these steps.
+
+    Args:
+        of_files: whether looks at files are steps, too.
+    """
+
+    def __init__(self, *, of_files: bool = True) -> None:
+        self.at, self.after, self.count = 0, False, 0
+        self.act: Callable[[], object] = lambda: None
+        self.of_files = of_files
+        self.done: list[str] = []
+
+    def begin(self, at: int, act: Callable[[], object], *, after: bool) -> None:
+        self.at, self.after, self.act, self.count, self.done = at, after, act, 0, []
+
+    def end(self) -> bool:
+        """Whether the step was reached."""
+        self.at, was_reached = 0, self.count >= self.at
+        return was_reached
+
+    def step(self, name: str, do: Callable[[], Any]) -> Any:
+        self.count += 1
+        self.done.append(name)
+        is_it = self.count == self.at
+        if is_it and not self.after:
+            self.act()
+        result = do()
+        if is_it and self.after:
+            self.act()
+        return result
+
+
+class Connection:
+    """A connection whose statements are steps."""
+
+    def __init__(self, real: sqlite3.Connection, steps: Steps) -> None:
+        self._real, self._steps = real, steps
+
+    def execute(self, sql: str, *values: Any) -> Any:
+        return self._steps.step(sql, lambda: self._real.execute(sql, *values))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+class System:
+    """The module `os`, whose looks at files are steps."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(os, name)
+        if name not in {"lstat", "stat", "fstat", "open", "fchmod", "close"} or not self._steps.of_files:
+            return real
+        return lambda *values, **options: self._steps.step(name, lambda: real(*values, **options))
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    counted = Steps()
+    system = System(counted)
+    for module in (store, files, outbox_module):
+        monkeypatch.setattr(module, "os", system)
+    monkeypatch.setattr(outbox_module, "LONG_LOG", 0)  # the log is emptied after each put
+    return counted
+
+
+def watched(outbox: Outbox, steps: Steps) -> Outbox:
+    """Let the statements of an open outbox be steps."""
+    assert outbox._writer is not None
+    assert outbox._writer._store is not None
+    outbox._writer._store.connection = Connection(outbox._writer._store.connection, steps)  # type: ignore[assignment]
+    return outbox
+
+
+def asked(path: Path, sql: str, *values: Any) -> list[Any]:
+    """What another connection sees, or does."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        return connection.execute(sql, values).fetchall()
+    finally:
+        connection.close()
+
+
+def has(path: Path, key: str) -> bool:
+    return bool(asked(path, "SELECT 1 FROM items WHERE key = ?", key))
+
+
+@dataclass(frozen=True)
+class Change:
+    """A call that changes rows.
+
+    Attributes:
+        begin: brings a row into the state that it needs.
+        call: makes the call for the row under a key.
+        is_done: whether the file shows the change.
+        reads: whether it begins with a reading, which stores nothing.
+    """
+
+    begin: Callable[[Outbox, str], Awaitable[object]]
+    call: Callable[[Outbox, str], Awaitable[object]]
+    is_done: Callable[[Path, str], bool]
+    reads: bool = False
+
+
+async def _nothing(_outbox: Outbox, _key: str) -> None:
+    return
+
+
+async def _rejected(outbox: Outbox, key: str) -> None:
+    await outbox.put({"Phone": key, "FirstName": "B"}, key=key)
+    asked(
+        outbox.path,
+        "UPDATE items SET state = 'rejected', is_open = 0, is_ready = 0, changed_at = 0 WHERE key = ?",
+        key,
+    )
+
+
+async def _requeue(outbox: Outbox, key: str) -> None:
+    ((row,),) = asked(outbox.path, "SELECT id FROM items WHERE key = ?", key)
+    await outbox.requeue(row, drop=["FirstName"])
+
+
+async def _discard(outbox: Outbox, key: str) -> None:
+    ((row,),) = asked(outbox.path, "SELECT id FROM items WHERE key = ?", key)
+    assert await outbox.discard(row)
+
+
+async def _forget(outbox: Outbox, key: str) -> None:
+    assert await outbox.forget(Phone=key) == 1
+
+
+async def _purge(outbox: Outbox, _key: str) -> None:
+    assert await outbox.purge(60.0) >= 1
+
+
+def _put(outbox: Outbox, key: str) -> Awaitable[Ticket]:
+    return outbox.put(lead(1), key=key)
+
+
+def _put_many(outbox: Outbox, key: str) -> Awaitable[int]:
+    return outbox.put_many(OutboxEntry(lead(n), key=f"{key}{'abc'[n]}") for n in range(3))
+
+
+def _has_all(path: Path, key: str) -> bool:
+    found = [has(path, f"{key}{letter}") for letter in "abc"]
+    assert len(set(found)) == 1, "a piece is stored as a whole, or not at all"
+    return found[0]
+
+
+def _is_pending(path: Path, key: str) -> bool:
+    return asked(path, "SELECT state FROM items WHERE key = ?", key) == [("pending",)]
+
+
+def _is_gone(path: Path, key: str) -> bool:
+    return not has(path, key)
+
+
+CHANGES = {
+    "put": Change(_nothing, _put, has),
+    "put_many": Change(_nothing, _put_many, _has_all),
+    "requeue": Change(_rejected, _requeue, _is_pending, reads=True),
+    "discard": Change(_rejected, _discard, _is_gone),
+    "forget": Change(_rejected, _forget, _is_gone),
+    "purge": Change(_rejected, _purge, _is_gone),
+}
+
+
+def _full() -> Exception:
+    return sqlite3.OperationalError("database or disk is full")
+
+
+FAULTS: dict[str, Callable[[], Exception]] = {
+    "a full disk": _full,
+    "a broken disk": lambda: sqlite3.OperationalError("disk I/O error"),
+    "a fault of ours": lambda: RuntimeError("Phone 12345"),
+}
+
+
+async def _settle(outbox: Outbox) -> None:
+    """Until what is done after an answer is done."""
+    await asyncio.sleep(0)
+    assert outbox._writer is not None
+    await outbox._writer.read(lambda _: None)
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+async def test_an_answer_is_true_of_the_rows_whichever_step_fails(
+    change: Change, fault: Callable[[], Exception], steps: Steps, tmp_path: Path
+) -> None:
+    """A fault before or after each statement and each look at a file: a call that returns has changed the
+    row, one that raises has not, and one that says it does not know names the way on. The outbox goes on."""
+
+    def fail() -> None:
+        is_statement = steps.done[-1].isupper() or " " in steps.done[-1]
+        raise fault() if is_statement else OSError(errno.ENOSPC, "No space left on device")
+
+    said: list[str] = []
+    async with Outbox(tmp_path / "leads.db") as outbox:
+        watched(outbox, steps)
+        for after in (False, True):
+            number, was_reached = 0, True
+            while was_reached:
+                number += 1
+                assert number < 60
+                key = f"{after:d}{number:03d}"
+                await change.begin(outbox, key)
+                steps.begin(number, fail, after=after)
+                try:
+                    await change.call(outbox, key)
+                except OutboxError as error:
+                    said.append(str(error))
+                    is_done = None if error.delivery is Delivery.UNKNOWN else False
+                else:
+                    is_done = True
+                await _settle(outbox)
+                was_reached = steps.end()
+                assert is_done in {None, change.is_done(outbox.path, key)}, steps.done
+                if is_done is None and change is CHANGES["put"]:
+                    await change.call(outbox, key)
+                    assert len(asked(outbox.path, "SELECT 1 FROM items WHERE key = ?", key)) == 1
+    for words in said:
+        assert str(outbox.path) in words
+        assert "12345" not in words
+        assert "nothing of this was stored" in words or "same key" in words or change.reads
+
+
+@pytest.mark.parametrize("how", ["task", "scope", "everything else"])
+async def test_a_put_that_is_cancelled_at_any_step_can_be_repeated_under_its_key(
+    how: str, steps: Steps, tmp_path: Path
+) -> None:
+    """Cancelled while the row is written, a put says nothing of it, and the same key is one row; where
+    everything but the caller is cancelled, it returns."""
+    loop = asyncio.get_running_loop()
+    async with Outbox(tmp_path / "leads.db") as outbox:
+        watched(outbox, steps)
+        number, was_reached = 0, True
+        while was_reached:
+            number += 1
+            key = str(number)
+            scope = anyio.CancelScope()
+
+            async def put(key: str = key, scope: anyio.CancelScope = scope) -> Ticket | None:
+                with scope:
+                    return await outbox.put(lead(1), key=key)
+                return None
+
+            putting = asyncio.create_task(put())
+            mine = {putting, asyncio.current_task()}
+
+            def cancel(
+                putting: asyncio.Task[Any] = putting,
+                scope: anyio.CancelScope = scope,
+                mine: set[Any] = mine,
+            ) -> None:
+                if how == "task":
+                    putting.cancel()
+                elif how == "scope":
+                    scope.cancel()
+                else:
+                    for task in asyncio.all_tasks() - mine:
+                        task.cancel()
+
+            def act(cancel: Callable[[], None] = cancel) -> None:
+                loop.call_soon_threadsafe(cancel)
+                time.sleep(0.002)
+
+            steps.begin(number, act, after=False)
+            ticket = None
+            with suppress(asyncio.CancelledError):
+                ticket = await putting
+            await _settle(outbox)
+            was_reached = steps.end()
+            assert ticket is None or has(outbox.path, key)
+            assert ticket is not None or how != "everything else"
+            again = await outbox.put(lead(1), key=key)
+            assert ticket is None or not again.is_new
+            assert len(asked(outbox.path, "SELECT 1 FROM items WHERE key = ?", key)) == 1
+
+
+async def test_a_put_that_is_cancelled_before_its_turn_is_not_stored(tmp_path: Path) -> None:
+    """It waits behind another's commit: whoever is gone by then wanted nothing."""
+    async with Outbox(tmp_path / "leads.db") as outbox:
+        assert outbox._writer is not None
+        blocking = asyncio.create_task(outbox._writer.read(lambda _: time.sleep(0.1)))
+        await asyncio.sleep(0.02)
+        tasks = [asyncio.create_task(outbox.put(lead(n), key=str(n))) for n in range(10)]
+        await asyncio.sleep(0)
+        for task in tasks[::2]:
+            task.cancel()
+        await asyncio.wait([blocking, *tasks])
+        assert [item.key for item in await items(outbox)] == ["1", "3", "5", "7", "9"]
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_put_into_a_file_that_is_removed_meanwhile_does_not_say_that_it_is_stored(
+    suffix: str, after: bool, steps: Steps, tmp_path: Path
+) -> None:
+    """Removed before or after any statement of the put: what is not where others look for it is not
+    stored."""
+    steps.of_files = False
+    number, is_over = 0, False
+    while not is_over:
+        number += 1
+        path = tmp_path / f"{number}.db"
+        async with Outbox(path) as outbox:
+            await outbox.put(lead(0))
+            watched(outbox, steps)
+            gone = Path(f"{path}{suffix}")
+            steps.begin(number, lambda gone=gone: gone.rename(f"{gone}.old"), after=after)  # type: ignore[misc]
+            with pytest.raises(OutboxError, match=r"deleted or moved|not known"):
+                await outbox.put(lead(1), key="a")
+            is_over = steps.done[number - 1 :][:1] == ["COMMIT"]
+            steps.end()
+            # What is put after it is gone is refused as well.
+            with pytest.raises(OutboxError, match="deleted or moved"):
+                await outbox.put(lead(1), key="b")
+
+
+async def test_a_put_that_is_under_way_when_the_outbox_closes_is_answered(
+    steps: Steps, tmp_path: Path
+) -> None:
+    """Closed at any step of it: the row is stored, and the caller is told so."""
+    loop = asyncio.get_running_loop()
+    number, was_reached = 0, True
+    while was_reached:
+        number += 1
+        path = tmp_path / f"{number}.db"
+        outbox = Outbox(path)
+        await outbox.open()
+        watched(outbox, steps)
+        closing: list[asyncio.Task[None]] = []
+
+        def act(outbox: Outbox = outbox, closing: list[asyncio.Task[None]] = closing) -> None:
+            loop.call_soon_threadsafe(lambda: closing.append(asyncio.create_task(outbox.aclose())))
+            time.sleep(0.002)
+
+        steps.begin(number, act, after=False)
+        ticket = await outbox.put(lead(1), key="a")
+        was_reached = steps.end()
+        await asyncio.gather(*closing)
+        await outbox.aclose()
+        assert ticket.is_new
+        assert has(path, "a")
+
+
+async def test_a_commit_that_waits_for_another_program_ends_in_bounded_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is stored, the error says who is in the way, and closing is not held up."""
+    monkeypatch.setattr(store, "BUSY", 100)
+    async with Outbox(tmp_path / "leads.db") as outbox:
+        other = sqlite3.connect(outbox.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        start = time.monotonic()
+        for change in ("put", "put_many", "forget", "purge"):
+            with pytest.raises(OutboxError, match=r"another program holds it.*nothing of this was stored"):
+                await CHANGES[change].call(outbox, "k")
+        assert (await outbox.snapshot()).counts  # reading waits for nobody
+    assert time.monotonic() - start < 2.0
+    other.execute("ROLLBACK")
+    other.close()
+    with pytest.raises(OutboxError):  # nobody may read, either
+        await _open_while_locked(tmp_path / "leads.db")
+
+
+async def _open_while_locked(path: Path) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    try:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        await Outbox(path).open()
+    finally:
+        other.close()
+
+
+async def test_a_writer_without_a_thread_stores_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine has none to give: the put says so, and the next one goes."""
+    async with Outbox(tmp_path / "leads.db") as outbox:
+        assert outbox._writer is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(outbox._writer._thread, "submit", _refuse)
+            with pytest.raises(OutboxError, match=r"nothing of this was stored.*new thread"):
+                await outbox.put(lead(1), key="a")
+        assert (await outbox.put(lead(1), key="a")).is_new
+
+
+def _refuse(*_: Any) -> Any:
+    raise RuntimeError("can't start new thread")
+
+
+def test_errors_of_the_file_show_no_value(tmp_path: Path) -> None:
+    """What sqlite3 says of text that it cannot decode holds that text."""
+    said = sqlite3.OperationalError("Could not decode to UTF-8 column 'key' with text 'bret\xff'")
+    assert "bret" not in str(writer.file_error(tmp_path, said, writes=False))
+    long = sqlite3.DatabaseError("malformed database schema (x\x1b[2J\n" + "y" * 1000)
+    told = str(writer.file_error(Path("leads.db"), long, writes=False))
+    assert told.isprintable()
+    assert len(told) < 400
