@@ -448,7 +448,10 @@ def sandbox(  # noqa: PLR0917 - each parameter is an option of the command line
         int, typer.Option(min=1, max=10_000, help="How many fields the believable account has.")
     ] = 60,
     bulk_limit: Annotated[str, typer.Option(help='Bulk calls in seconds, or "none".')] = "1/5",
-    seed: Annotated[int, typer.Option(help="The same seed and calls give the same answers.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="With a seed the same calls give the same answers; else each run has its own ids."),
+    ] = None,
 ) -> None:
     """Run a LeadSquared on this machine until Ctrl-C, and print the environment that points a client to it.
 

@@ -27,7 +27,7 @@ def sandbox_options(
     mandatory: str | None,
     fields: int,
     bulk_limit: str,
-    seed: int,
+    seed: int | None,
 ) -> Options:
     """The options of a sandbox from those of the command line.
 

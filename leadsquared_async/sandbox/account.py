@@ -4,11 +4,11 @@ No socket, no clock, no await. What has been processed by now is worked out when
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Unpack
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from leadsquared_async.sandbox.answers import (
     RefusedError,
@@ -74,8 +74,9 @@ class Account:
         self.arrivals: list[Arrival] = []
         self.misplaced_keys: list[str] = []
         self.attempts: Counter[str] = Counter()
-        self._ids = Random(f"ids {settings.seed}")
-        self._faults = FaultSource(settings.faults, settings.seed)
+        self.instance = str(uuid4())
+        self._ids = None if settings.seed is None else Random(f"ids {settings.seed}")
+        self._faults = FaultSource(settings.faults, settings.seed or 0)
         self._gate = Gate(settings)
         self.store = LeadStore(
             self._new_id,
@@ -90,6 +91,11 @@ class Account:
     def queues(self) -> Mapping[str, ProcessingQueue]:
         """The queue of each operation, by its name."""
         return self._queues.by_name
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """Method and path of every call that exists, such as `POST /lead/capture`."""
+        return self._routes.known
 
     @property
     def faults(self) -> Faults:
@@ -177,7 +183,7 @@ class Account:
         return create_or_update(rows if fault.taken else (), self.store, self._faults.missing_row)
 
     def _new_id(self) -> str:
-        return str(UUID(int=self._ids.getrandbits(128), version=4))
+        return str(uuid4() if self._ids is None else UUID(int=self._ids.getrandbits(128), version=4))
 
 
 def _check_operations(faults: Faults) -> None:

@@ -40,6 +40,16 @@ class Books:
         return self._clock()
 
     @property
+    def instance(self) -> str:
+        """An id that no other sandbox has, nor this one after a reset, whatever the seed."""
+        return self._account.instance
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """Method and path of every call that exists."""
+        return self._account.paths
+
+    @property
     def arrivals(self) -> Sequence[Arrival]:
         """Every call that reached the account, in order."""
         return self._account.arrivals

@@ -15,6 +15,8 @@ from leadsquared_async.sandbox.faults import Faults
 from leadsquared_async.sandbox.messages import Reply, Request, json_reply
 
 PREFIX = "/_sandbox/"
+INDEX = frozenset({"/", "/_sandbox"})
+"""Paths that are answered as `/_sandbox/` is."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -22,13 +24,28 @@ def answer(request: Request, books: Books) -> Reply:
     """Answer a request to the control plane."""
     if is_from_a_browser(request):
         return _error(403, "The sandbox is for programs on this machine, not for browsers")
-    methods = ROUTES.get(request.path.removeprefix(PREFIX))
+    page = "" if request.path in INDEX else request.path.removeprefix(PREFIX)
+    methods = ROUTES.get(page)
     if methods is None:
-        return _error(404, f"There is no such page: choose from {', '.join(ROUTES)}")
+        return _error(404, f"There is no such page: choose from {', '.join(filter(None, ROUTES))}")
     act = methods.get(request.method)
     if act is None:
         return _error(405, f"Only {', '.join(methods)}", {"allow": ", ".join(methods)})
     return act(books, request)
+
+
+def _show_index(books: Books, _request: Request) -> Reply:
+    pages = [f"{method} {PREFIX}{page}" for page, methods in ROUTES.items() for method in methods]
+    return json_reply(
+        200,
+        {
+            "sandbox": "A LeadSquared for tests, on this machine only",
+            "instance": books.instance,
+            "calls": books.paths,
+            "keys": "Submissions take accessKey and secretKey in the query and x-api-key as a header",
+            "control": pages,
+        },
+    )
 
 
 def _reset(books: Books, _request: Request) -> Reply:
@@ -74,6 +91,7 @@ def _list_calls(books: Books, _request: Request) -> Reply:
 
 
 ROUTES: Mapping[str, Mapping[str, Callable[[Books, Request], Reply]]] = {
+    "": {"GET": _show_index},
     "reset": {"POST": _reset},
     "faults": {"GET": _show_faults, "PUT": _set_faults},
     "requests": {"GET": _list_requests},
@@ -83,6 +101,11 @@ ROUTES: Mapping[str, Mapping[str, Callable[[Books, Request], Reply]]] = {
     "opportunities": {"GET": _list_opportunities},
     "calls": {"GET": _list_calls},
 }
+
+
+def is_for_the_control_plane(request: Request) -> bool:
+    """Whether it is about the sandbox, and not a call of LeadSquared's."""
+    return request.path.startswith(PREFIX) or (request.method == "GET" and request.path in INDEX)
 
 
 def is_from_a_browser(request: Request) -> bool:

@@ -27,7 +27,7 @@ class Queues:
         self._settings = settings
         self._records = records
         self._new_id = new_id
-        self._delays = Random(f"delays {settings.seed}")
+        self._delays = Random(f"delays {settings.seed or 0}")
         self.by_name = {
             operation.name: ProcessingQueue(
                 rate=settings.processing_rate,

@@ -63,6 +63,12 @@ class Routes:
         if wrong := [path for path in moved.values() if not path.startswith("/")]:
             raise ValueError(f"paths: a path begins with a slash, not {wrong[0]!r}")
 
+    @property
+    def known(self) -> list[str]:
+        """Method and path of every call."""
+        connectors = [f"POST {path}/{{connectorKey}}" for path, _ in self._connectors]
+        return [*(f"{method} {path}" for method, path in self._calls), *connectors]
+
     def locate(self, request: Request) -> Call | None:
         """What `request` asks for, or None when its path and method name nothing."""
         found = self._calls.get((request.method, request.path))

@@ -25,7 +25,7 @@ from uvicorn.server import ServerState
 
 from leadsquared_async.sandbox.account import Account
 from leadsquared_async.sandbox.books import Books
-from leadsquared_async.sandbox.control import PREFIX, answer, is_from_a_browser
+from leadsquared_async.sandbox.control import answer, is_for_the_control_plane, is_from_a_browser
 from leadsquared_async.sandbox.messages import How, Reply, Request, in_eights, raw_head
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Server:
         request = await self._read(scope, receive)
         if request is None:
             return
-        if request.path.startswith(PREFIX) or is_from_a_browser(request):
+        if is_for_the_control_plane(request) or is_from_a_browser(request):
             reply = answer(request, self._books)
         else:
             await self._pause(self._account.transit())

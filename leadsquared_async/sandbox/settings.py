@@ -50,7 +50,7 @@ class Options(TypedDict, total=False):
     rejected_status: RejectedStatus
     retrying_status: RetryingStatus
     faults: Faults
-    seed: int
+    seed: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +114,9 @@ class Settings:
     """The status of a request that waits for its next try after a system error."""
     faults: Faults = field(default_factory=Faults)
     """How it misbehaves at first, and after a reset."""
-    seed: int = 0
-    """The same seed and calls give the same answers, ids included."""
+    seed: int | None = None
+    """With a seed the same calls give the same answers, ids included. None: the ids of each run are its own,
+    as after a reset; faults, delays and disorder are drawn alike all the same."""
 
     def __post_init__(self) -> None:
         for name, limit in (("limit", self.limit), ("bulk_limit", self.bulk_limit)):

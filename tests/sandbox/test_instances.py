@@ -1,0 +1,145 @@
+"""The ids of a sandbox: no two runs share one, unless a seed asks for the same run."""
+
+import json
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from leadsquared_async.sandbox import Account, Books, Faults, Request, Sandbox
+from leadsquared_async.sandbox.control import answer
+
+from .calls import BRET, bulk_request, capture_request, content, row, submission, submit
+from .documented import LEAD_DETAILS, OPPORTUNITY
+
+
+def ids_of(account: Account) -> set[str]:
+    """Every id that a few calls of each kind leave behind."""
+    given = {submit(account, "/lead/capture", json.loads(BRET))}
+    given.add(submit(account, "/lead/capture", [{"Attribute": "FirstName", "Value": "Bret"}]))
+    given.add(
+        submit(account, "/opportunity/capture", {"LeadDetails": LEAD_DETAILS, "Opportunity": OPPORTUNITY})
+    )
+    given.add(submit(account, "/1/api/telephony/logcallcomplete/key", {"Status": "Answered"}, query=""))
+    (bulk,) = content(account.decide(bulk_request([row(EmailAddress="a@b.c")]), 0.0))
+    given.add(bulk["LeadId"])
+    books = Books(account, lambda: 10.0)
+    given |= books.leads.keys() | books.opportunities.keys() | {call.id for call in books.calls}
+    given |= {activity.id for lead in books.leads.values() for activity in lead.activities}
+    assert len(given) == 13
+    return given
+
+
+def test_a_restarted_sandbox_gives_other_ids():
+    """RequestIDs, leads, activities, opportunities and calls of one run are of no other."""
+    assert not ids_of(Account()) & ids_of(Account())
+
+
+def test_a_reset_gives_other_ids():
+    """As a restart does."""
+    account = Account()
+    before, first = ids_of(account), account.instance
+    account.reset()
+    assert account.instance != first
+    assert not before & ids_of(account)
+
+
+def test_sandboxes_that_run_at_once_share_no_id():
+    """However their calls interleave."""
+    accounts = [Account() for _ in range(3)]
+    given = [
+        content(account.decide(capture_request(BRET), float(now)))["RequestID"]
+        for now in range(20)
+        for account in accounts
+    ]
+    assert len(set(given)) == 60
+    assert len({account.instance for account in accounts}) == 3
+
+
+@pytest.mark.parametrize("seed", [0, 1, -1])
+def test_a_seed_asks_for_the_same_ids(seed: int):
+    """Also after a reset; the instance is another one all the same."""
+    account, other = Account(seed=seed), Account(seed=seed)
+    first = ids_of(account)
+    assert first == ids_of(other)
+    assert account.instance != other.instance
+    instance = account.instance
+    account.reset()
+    assert account.instance != instance
+    assert first == ids_of(account)
+    assert not first & ids_of(Account(seed=seed + 7))
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [Faults(probabilities={"500": 0.3}), Faults(jitter=1.0, tail=1.0), Faults(missing_rows=0.4)],
+    ids=["probabilities", "delays", "rows"],
+)
+def test_faults_are_drawn_alike_without_a_seed(faults: Faults):
+    """A run that failed can be played again; only the ids are new."""
+
+    def run(account: Account) -> list[object]:
+        drawn: list[object] = []
+        for now in range(40):
+            reply = account.decide(capture_request(BRET), float(now))
+            rows = account.decide(bulk_request([row(FirstName="A")] * 5), float(now))
+            drawn += [reply.status, reply.delay, len(json.loads(rows.body)), rows.delay, account.transit()]
+        return drawn
+
+    def fresh(seed: int | None = None) -> Account:
+        return Account(limit=None, bulk_limit=None, faults=faults, seed=seed)
+
+    account = fresh()
+    first = run(account)
+    assert first == run(fresh())
+    account.reset()
+    assert first == run(account)
+    assert first != run(fresh(seed=5))
+
+
+def test_outcomes_out_of_order_are_drawn_alike_without_a_seed():
+    """As faults are."""
+
+    def run() -> list[float | None]:
+        account = Account(limit=None, disorder=5.0, processing_rate=60)
+        for _ in range(20):
+            account.decide(submission("/lead/capture", json.loads(BRET)), 0.0)
+        return [request["finished_at"] for request in Books(account, lambda: 100.0).requests]
+
+    assert run() == run()
+
+
+@pytest.mark.parametrize("path", ["/_sandbox/", "/_sandbox", "/"])
+def test_the_index_names_the_instance(path: str):
+    """So that a program notices that the sandbox is another one."""
+    account = Account(paths={"bulk": "/bulk"})
+
+    def asked(read: Callable[[dict[str, object]], object]) -> object:
+        request = Request("GET", path, headers={"host": "127.0.0.1:8025"})
+        return read(content(answer(request, Books(account, lambda: 0.0))))
+
+    assert asked(lambda index: index["instance"]) == account.instance
+    assert "POST /lead/capture" in asked(lambda index: index["calls"])
+    assert "POST /bulk" in asked(lambda index: index["calls"])
+    assert "PUT /_sandbox/faults" in asked(lambda index: index["control"])
+    before = account.instance
+    account.reset()
+    assert asked(lambda index: index["instance"]) == account.instance != before
+
+
+async def test_the_index_is_there_over_a_socket():
+    """At the address itself as well; other calls of it are LeadSquared's affair."""
+    async with Sandbox() as sandbox, httpx.AsyncClient(base_url=sandbox.url, trust_env=False) as client:
+        for path in ("/", "/_sandbox", "/_sandbox/"):
+            assert (await client.get(path)).json()["instance"] == sandbox.books.instance
+        assert (await client.post("/")).status_code == 403
+        assert [arrival.outcome for arrival in sandbox.books.arrivals] == ["403"]
+
+
+async def test_a_sandbox_that_is_entered_again_is_the_same_instance():
+    """Its account goes on."""
+    sandbox = Sandbox()
+    async with sandbox:
+        instance = sandbox.books.instance
+    async with sandbox:
+        assert sandbox.books.instance == instance
