@@ -5,10 +5,10 @@ neither read the leads nor set faults, not even by pointing its own name at this
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import urlsplit
 
 from leadsquared_async.sandbox.books import Books
 from leadsquared_async.sandbox.faults import Faults
@@ -17,7 +17,7 @@ from leadsquared_async.sandbox.messages import Reply, Request, json_reply
 PREFIX = "/_sandbox/"
 INDEX = frozenset({"/", "/_sandbox"})
 """Paths that are answered as `/_sandbox/` is."""
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+LOOPBACK = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
 
 
 def answer(request: Request, books: Books) -> Reply:
@@ -109,15 +109,14 @@ def is_for_the_control_plane(request: Request) -> bool:
 
 
 def is_from_a_browser(request: Request) -> bool:
-    """Whether a web page may have sent it: it names an origin, or a host that is made to resolve here."""
-    return "origin" in request.headers or not _is_loopback(request.headers.get("host", ""))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return urlsplit(f"//{host}").hostname in LOOPBACK
-    except ValueError:
-        return False
+    """Whether a web page may have sent it: it names an origin, comes from another site's page, or names a
+    host that is made to resolve here."""
+    headers = request.headers
+    return (
+        "origin" in headers
+        or headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
+        or LOOPBACK.fullmatch(headers.get("host", "")) is None
+    )
 
 
 def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> Reply:

@@ -112,7 +112,10 @@ class Server:
         except ClientDisconnect:
             return None
         path = scope["raw_path"].decode("ascii")
-        return Request(http.method, path, scope["query_string"].decode("latin-1"), http.headers, bytes(body))
+        headers: dict[str, str] = {}
+        for name, value in http.headers.items():
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        return Request(http.method, path, scope["query_string"].decode("latin-1"), headers, bytes(body))
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not longer than the server runs."""

@@ -132,9 +132,13 @@ def test_a_wrong_method_is_405(method: str, page: str, allowed: str):
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "127.0.0.1:8025", "localhost", "LOCALHOST:80", "[::1]", "[::1]:80"]
 )
-def test_loopback_names_are_let_in(host: str):
-    """With any port."""
-    assert answer(replace(get("summary"), headers={"Host": host}), make_books()).status == 200
+@pytest.mark.parametrize(
+    "others",
+    [{}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}, {"User-Agent": "Mozilla/5.0"}],
+)
+def test_loopback_names_are_let_in(host: str, others: dict[str, str]):
+    """With any port; also from a browser's address bar."""
+    assert answer(replace(get("summary"), headers={"Host": host, **others}), make_books()).status == 200
 
 
 @pytest.mark.parametrize(
@@ -149,14 +153,50 @@ def test_loopback_names_are_let_in(host: str):
         {"host": "evil.example#127.0.0.1"},
         {"host": "[::1"},
         {"host": "0.0.0.0"},
+        {"host": "evil@127.0.0.1"},
+        {"host": "evil:pw@127.0.0.1:8025"},
+        {"host": "@127.0.0.1"},
+        {"host": "127.0.0.1@evil.example"},
+        {"host": "127.0.0.1:"},
+        {"host": "127.0.0.1:80:80"},
+        {"host": "127.0.0.1:+80"},
+        {"host": "127.0.0.1:123456"},
+        {"host": "127.0.0.1:\u0661"},
+        {"host": "127.0.0.1:80/path"},
+        {"host": "127.0.0.1/"},
+        {"host": "127.0.0.1?"},
+        {"host": "127.0.0.1\n"},
+        {"host": " 127.0.0.1"},
+        {"host": "127.0.0.1, evil.example"},
+        {"host": "evil.example, 127.0.0.1"},
+        {"host": "127.0.0.1."},
+        {"host": "localhost."},
+        {"host": "127.1"},
+        {"host": "127.0.0.2"},
+        {"host": "2130706433"},
+        {"host": "0x7f.0.0.1"},
+        {"host": "::1"},
+        {"host": "[::1]evil"},
+        {"host": "[::1]:80evil"},
+        {"host": "[::1%25lo]"},
+        {"host": "[::ffff:127.0.0.1]"},
+        {"host": "loca\u017fhost"},
+        {"host": "http://127.0.0.1"},
         {**HOST, "origin": "https://evil.example"},
         {**HOST, "origin": "http://127.0.0.1:8025"},
         {**HOST, "origin": "null"},
+        {**HOST, "origin": ""},
+        {**HOST, "sec-fetch-site": "cross-site"},
+        {**HOST, "sec-fetch-site": "same-site"},
+        {**HOST, "sec-fetch-site": ""},
+        {**HOST, "sec-fetch-site": "NONE"},
+        {**HOST, "sec-fetch-site": "none, cross-site"},
+        {**HOST, "sec-fetch-site": "none", "origin": "http://127.0.0.1:8025"},
     ],
 )
 def test_browsers_are_kept_out(headers: dict[str, str]):
     """Neither another page nor a name that was pointed at this machine gets in."""
     books = make_books()
-    for method, page in (("GET", "leads"), ("POST", "reset"), ("PUT", "faults")):
+    for method, page in (("GET", ""), ("GET", "leads"), ("POST", "reset"), ("PUT", "faults")):
         assert answer(Request(method, f"/_sandbox/{page}", headers=headers), books).status == 403
     assert books.accepted == 1

@@ -181,6 +181,25 @@ async def test_bytes_that_are_no_request_do_no_harm(data: bytes, answer: bytes):
             assert (await capture(client)).status_code == 200
 
 
+REFUSED = (
+    b"Host: evil@127.0.0.1\r\n",
+    b"Host: 127.0.0.1\r\nSec-Fetch-Site: cross-site\r\n",
+    b"Host: 127.0.0.1\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Site: none\r\n",
+    b"Host: 127.0.0.1\r\nSec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site\r\n",
+    b"Host: 127.0.0.1\r\nOrigin: null\r\n",
+)
+
+
+@pytest.mark.parametrize("headers", REFUSED)
+async def test_what_a_web_page_sends_is_refused_on_every_path(headers: bytes):
+    """Neither the books nor the account hear of it; of a header that comes twice both count."""
+    async with Sandbox() as sandbox:
+        for request in (b"GET /_sandbox/leads", b"GET /", b"POST /_sandbox/reset", b"POST /lead/capture"):
+            said = await raw(sandbox, request + b" HTTP/1.1\r\nConnection: close\r\n" + headers + b"\r\n")
+            assert said.startswith(b"HTTP/1.1 403")
+        assert sandbox.books.arrivals == []
+
+
 @pytest.mark.parametrize("fault", ["hang", "drip-headers", "drip-body"])
 async def test_stopping_does_not_wait_for_clients(fault: str):
     """Clients that hang or read a drip are dropped at once."""
