@@ -444,6 +444,12 @@ def sandbox(  # noqa: PLR0917 - each parameter is an option of the command line
     mandatory: Annotated[
         str | None, typer.Option(metavar="NAME,NAME", help="The schema names that a new lead has to have.")
     ] = None,
+    unique: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,NAME", help='The schema names of which no two leads share a value, or "none".'
+        ),
+    ] = "EmailAddress,Phone",
     fields: Annotated[
         int, typer.Option(min=1, max=10_000, help="How many fields the believable account has.")
     ] = 60,
@@ -468,6 +474,7 @@ def sandbox(  # noqa: PLR0917 - each parameter is an option of the command line
             speed=speed,
             attributes=attributes,
             mandatory=mandatory,
+            unique=unique,
             fields=fields,
             bulk_limit=bulk_limit,
             seed=seed,

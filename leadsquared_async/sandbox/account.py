@@ -20,7 +20,7 @@ from leadsquared_async.sandbox.answers import (
 )
 from leadsquared_async.sandbox.bodies import MalformedError
 from leadsquared_async.sandbox.faults import Fault, Faults, FaultSource
-from leadsquared_async.sandbox.fields import fields_of
+from leadsquared_async.sandbox.fields import displays_of, fields_of
 from leadsquared_async.sandbox.gate import Gate
 from leadsquared_async.sandbox.keys import check_form, check_keys, has_api_key, misplaced_keys, read_query
 from leadsquared_async.sandbox.leads import LeadStore
@@ -82,6 +82,7 @@ class Account:
             self._new_id,
             None if settings.attributes is None else [field.name for field in self._fields],
             mandatory=settings.mandatory,
+            unique=displays_of(settings.unique, self._fields),
             by_digits=settings.phone_matching == "digits",
         )
         self.records = Records(self.store, self._new_id, settings.opportunity_answer)

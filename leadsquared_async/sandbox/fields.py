@@ -126,6 +126,12 @@ def fields_of(settings: Settings) -> Sequence[LeadField]:
     return [replace(field, mandatory=field.name in settings.mandatory) for field in fields]
 
 
+def displays_of(names: Collection[str], fields: Sequence[LeadField]) -> dict[str, str]:
+    """What the account calls fields where it speaks to people."""
+    displays = {field.name: field.display for field in (*_FIXED, *fields)}
+    return {name: displays.get(name, name.removeprefix("mx_")) for name in names}
+
+
 def _named(attributes: Collection[str] | None, count: int) -> Sequence[LeadField]:
     account = account_fields(count)
     if attributes is None or attributes == "account":

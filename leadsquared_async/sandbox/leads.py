@@ -3,13 +3,15 @@
 The rules are those of https://apidocs.leadsquared.com/capture-lead/.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TypedDict
 
 from leadsquared_async.sandbox.answers import ApplicationError
 
-UNIQUE = frozenset({"EmailAddress", "Phone", "Mobile"})
+IDENTITY = frozenset({"EmailAddress", "Phone", "Mobile"})
+"""What a lead can be searched for, beside its id and custom fields."""
 PHONES = frozenset({"Phone", "Mobile"})
 BEHAVIORS = frozenset({"DoNotUpdate", "UpdateOnlyEmptyFields", "DoNotUpdateUniqueFields"})
 
@@ -54,7 +56,8 @@ class LeadStore:
     """The leads of an account, by id and by what they are searched for.
 
     `schema_names` are the attributes that exist (None: all), `mandatory` those without which no lead is
-    created; with `by_digits` phone numbers match whatever stands between their digits.
+    created, `unique` those of which no two leads have the same value, with their display names; with
+    `by_digits` phone numbers match whatever stands between their digits.
     """
 
     def __init__(
@@ -63,20 +66,22 @@ class LeadStore:
         schema_names: Iterable[str] | None = None,
         *,
         mandatory: Collection[str] = (),
+        unique: Mapping[str, str] = MappingProxyType({}),
         by_digits: bool = False,
     ) -> None:
         self.leads: dict[str, Lead] = {}
         self._new_id = new_id
         self._schema_names = None if schema_names is None else {*schema_names, "ProspectID", "SearchBy"}
         self._mandatory = mandatory
+        self._unique = unique
         self._by_digits = by_digits
         self._indexes: dict[str, dict[str, dict[str, Lead]]] = {}
 
     def capture(self, passed: dict[str, str], behavior: str | None, at: float) -> Captured:
         """Create or update the lead that `passed` describes, and note a Lead Capture activity on it.
 
-        Raises ApplicationError for unknown attributes, a new lead without a mandatory one, a SearchBy that
-        cannot be searched for and an unknown behavior.
+        Raises ApplicationError for unknown attributes, a new lead without a mandatory one, a value that
+        another lead has of a unique one, a SearchBy that cannot be searched for and an unknown behavior.
         """
         lead, created = self.put(passed, behavior)
         activity = Activity(self._new_id(), "Lead Capture", at)
@@ -98,7 +103,8 @@ class LeadStore:
     def update(self, lead_id: str, passed: dict[str, str], *, posted: bool = False) -> dict[str, int]:
         """Change what is passed of a lead, and nothing else.
 
-        Raises ApplicationError for unknown attributes and an unknown lead.
+        Raises ApplicationError for unknown attributes, an unknown lead, and a value that another lead has of
+        a unique attribute.
         """
         self._check_names(passed)
         lead = self.leads.get(lead_id.lower())
@@ -133,7 +139,7 @@ class LeadStore:
         search_by = passed.get("SearchBy")
         if search_by is None:
             return
-        searchable = search_by in UNIQUE or search_by == "ProspectId" or search_by.startswith("mx_")
+        searchable = search_by in IDENTITY or search_by == "ProspectId" or search_by.startswith("mx_")
         attribute = "ProspectID" if search_by == "ProspectId" else search_by
         if not searchable or not passed.get(attribute):
             raise ApplicationError("MXInvalidInputException", "Invalid SearchBy value provided")
@@ -160,6 +166,7 @@ class LeadStore:
         if missing := sorted(name for name in self._mandatory if not values.get(name)):
             message = f"Mandatory attribute(s) missing - {', '.join(missing)}."
             raise ApplicationError("MXMandatoryAttributeMissingException", message)
+        self._check_unique(None, values)
         asked = values.get("ProspectID", "").lower()
         lead = Lead(asked if asked and asked not in self.leads else self._new_id())
         self.leads[lead.id] = lead
@@ -171,16 +178,28 @@ class LeadStore:
     def _update(
         self, lead: Lead, values: dict[str, str], behavior: str | None, search_by: str | None
     ) -> None:
-        if behavior == "DoNotUpdate":
-            return
-        for name, value in values.items():
-            if name == "ProspectID":
-                continue
-            if behavior == "UpdateOnlyEmptyFields" and lead.attributes.get(name):
-                continue
-            if behavior == "DoNotUpdateUniqueFields" and (name in UNIQUE or name == search_by):
-                continue
+        kept = {"ProspectID"}
+        match behavior:
+            case "DoNotUpdate":
+                return
+            case "UpdateOnlyEmptyFields":
+                kept |= {name for name in values if lead.attributes.get(name)}
+            case "DoNotUpdateUniqueFields":
+                kept |= {*IDENTITY, *self._unique, search_by or ""}
+            case _:
+                pass
+        changed = {name: value for name, value in values.items() if name not in kept}
+        self._check_unique(lead, changed)
+        for name, value in changed.items():
             self._set(lead, name, value)
+
+    def _check_unique(self, lead: Lead | None, values: dict[str, str]) -> None:
+        """Refuse what would leave two leads with the same value of a unique attribute."""
+        for name, display in self._unique.items():
+            found = self._find(name, value) if (value := values.get(name)) else None
+            if found is not None and found is not lead:
+                message = f"A Lead with same {display} already exists."
+                raise ApplicationError("MXDuplicateEntryException", message)
 
     def _set(self, lead: Lead, name: str, value: str) -> None:
         index = self._indexes.get(name)

@@ -37,6 +37,7 @@ class Options(TypedDict, total=False):
     max_body: int
     attributes: Attributes
     mandatory: Collection[str]
+    unique: Collection[str]
     fields: int
     phone_matching: PhoneMatching
     opportunity_answer: OpportunityAnswer
@@ -84,6 +85,8 @@ class Settings:
     a believable account. None: every name."""
     mandatory: Collection[str] = ()
     """The schema names without which no lead is created; the lead fields say so of them."""
+    unique: Collection[str] = ("EmailAddress", "Phone")
+    """The schema names of which no two leads have the same value, whatever the case of an e-mail address."""
     fields: int = 60
     """How many fields the believable account has, padded with custom ones; it never has fewer than 42."""
     phone_matching: PhoneMatching = "exact"

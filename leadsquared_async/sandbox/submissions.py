@@ -18,7 +18,7 @@ from leadsquared_async.sandbox.bodies import (
     read_object,
     read_text,
 )
-from leadsquared_async.sandbox.leads import UNIQUE
+from leadsquared_async.sandbox.leads import IDENTITY
 from leadsquared_async.sandbox.records import NewActivity, NewOpportunity, Records
 
 Work = Callable[[float], object]
@@ -80,7 +80,7 @@ def read_opportunity(submission: Submission, records: Records) -> Work:
     """A lead to be captured, and its opportunity."""
     body = read_object(submission.body, "The body", ("LeadDetails", "Opportunity"))
     passed = _read_searched(body.get("LeadDetails"))
-    if not any(passed.get(name) for name in (*UNIQUE, "ProspectID", passed["SearchBy"])):
+    if not any(passed.get(name) for name in (*IDENTITY, "ProspectID", passed["SearchBy"])):
         raise MalformedError("LeadDetails holds no unique field")
     content = read_object(body.get("Opportunity"), "Opportunity", (*OPPORTUNITY, *FLAGS))
     opportunity = NewOpportunity(

@@ -15,6 +15,7 @@ DEFAULTS = {
     "speed": 1.0,
     "attributes": "any",
     "mandatory": None,
+    "unique": "EmailAddress,Phone",
     "fields": 60,
     "bulk_limit": "1/5",
     "seed": 0,
@@ -39,6 +40,14 @@ def test_the_attributes(text: str, attributes: object):
     assert options(attributes=text)["attributes"] == attributes
 
 
+@pytest.mark.parametrize(
+    ("text", "unique"), [("none", []), ("Phone", ["Phone"]), ("Phone, mx_Id", ["Phone", "mx_Id"])]
+)
+def test_the_unique_fields(text: str, unique: list[str]):
+    """A list, or none."""
+    assert options(unique=text)["unique"] == unique
+
+
 @pytest.mark.parametrize(("text", "limit"), [("1/5", (1, 5.0)), ("5/2.5", (5, 2.5)), ("none", None)])
 def test_the_bulk_limit(text: str, limit: tuple[int, float] | None):
     """Calls in seconds, or none."""
@@ -51,6 +60,7 @@ def test_the_bulk_limit(text: str, limit: tuple[int, float] | None):
         ({"bulk_limit": "fast"}, "--bulk-limit is written as calls/seconds"),
         ({"limit": "fast"}, "--limit is written as calls/seconds"),
         ({"attributes": "Email Address"}, "--attributes is written as schema names"),
+        ({"unique": "Email Address"}, "--unique is written as schema names"),
         ({"fields": 0}, "fields is a number from 1 to 10000, not 0"),
     ],
 )
