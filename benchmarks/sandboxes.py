@@ -32,7 +32,7 @@ async def main(named: dict[str, dict[str, Any]]) -> None:
 
 
 def _options(told: dict[str, Any]) -> dict[str, Any]:
-    return {**told, "faults": Faults.from_json(told.get("faults", {}))}
+    return {**told, "faults": Faults().changed(told.get("faults", {}))}
 
 
 def _times(sandbox: Sandbox) -> list[float]:

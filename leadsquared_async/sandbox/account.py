@@ -4,7 +4,7 @@ No socket, no clock, no await. What has been processed by now is worked out when
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Unpack
@@ -19,7 +19,8 @@ from leadsquared_async.sandbox.answers import (
     wrong_region,
 )
 from leadsquared_async.sandbox.bodies import MalformedError
-from leadsquared_async.sandbox.faults import Fault, Faults, FaultSource
+from leadsquared_async.sandbox.checks import brief
+from leadsquared_async.sandbox.faults import Fault, Faults, FaultSource, check_faults
 from leadsquared_async.sandbox.fields import displays_of, fields_of
 from leadsquared_async.sandbox.gate import Gate
 from leadsquared_async.sandbox.keys import check_form, check_keys, has_api_key, misplaced_keys, read_query
@@ -61,32 +62,72 @@ class Account:
     secret_key = SECRET_KEY
     api_key = API_KEY
 
+    __slots__ = (
+        *("_arrivals", "_attempts", "_faults", "_fields", "_gate", "_ids", "_instance", "_misplaced_keys"),
+        *("_queues", "_records", "_routes", "_settings", "_store"),
+    )
+
     def __init__(self, **options: Unpack[Options]) -> None:
-        self.settings = Settings(**options)
-        _check_operations(self.settings.faults)
-        self._routes = Routes(self.settings.paths)
-        self._fields = fields_of(self.settings)
+        self._settings = Settings(**options)
+        _check_operations(self._settings.faults)
+        self._routes = Routes(self._settings.paths)
+        self._fields = fields_of(self._settings)
         self.reset()
 
     def reset(self) -> None:
         """Forget everything: leads, requests, arrivals, counts; faults and draws start over."""
-        settings = self.settings
-        self.arrivals: list[Arrival] = []
-        self.misplaced_keys: list[str] = []
-        self.attempts: Counter[str] = Counter()
-        self.instance = str(uuid4())
+        settings = self._settings
+        self._arrivals: list[Arrival] = []
+        self._misplaced_keys: list[str] = []
+        self._attempts: Counter[str] = Counter()
+        self._instance = str(uuid4())
         self._ids = None if settings.seed is None else Random(f"ids {settings.seed}")
         self._faults = FaultSource(settings.faults, settings.seed or 0)
         self._gate = Gate(settings)
-        self.store = LeadStore(
+        self._store = LeadStore(
             self._new_id,
             None if settings.attributes is None else [field.name for field in self._fields],
             mandatory=settings.mandatory,
             unique=displays_of(settings.unique, self._fields),
             by_digits=settings.phone_matching == "digits",
         )
-        self.records = Records(self.store, self._new_id, settings.opportunity_answer)
-        self._queues = Queues(settings, self.records, self._faults, self._new_id)
+        self._records = Records(self._store, self._new_id, settings.opportunity_answer)
+        self._queues = Queues(settings, self._records, self._faults, self._new_id)
+
+    @property
+    def settings(self) -> Settings:
+        """Its rules."""
+        return self._settings
+
+    @property
+    def instance(self) -> str:
+        """An id that no other account has, nor this one after a reset, whatever the seed."""
+        return self._instance
+
+    @property
+    def arrivals(self) -> Sequence[Arrival]:
+        """Every call that reached it, in order."""
+        return self._arrivals
+
+    @property
+    def misplaced_keys(self) -> Sequence[str]:
+        """Every time a key was sent where it does not belong, in words that do not show it."""
+        return self._misplaced_keys
+
+    @property
+    def attempts(self) -> Mapping[str, int]:
+        """How often each body was submitted, taken or not."""
+        return self._attempts
+
+    @property
+    def store(self) -> LeadStore:
+        """Its leads."""
+        return self._store
+
+    @property
+    def records(self) -> Records:
+        """What it keeps beside its leads."""
+        return self._records
 
     @property
     def queues(self) -> Mapping[str, ProcessingQueue]:
@@ -103,11 +144,14 @@ class Account:
         """How it misbehaves now."""
         return self._faults.faults
 
-    def set_faults(self, faults: Faults, now: float) -> None:
-        """Misbehave otherwise from `now` on; raises ValueError for an operation that does not exist."""
-        _check_operations(faults)
+    def set_faults(self, faults: Faults, now: float, *, go_on: Collection[str] = ()) -> None:
+        """Misbehave otherwise from `now` on; scripts named in `go_on` are not begun anew.
+
+        Raises ValueError for an operation that does not exist, and for what are no `Faults`.
+        """
+        _check_operations(check_faults("faults", faults))
         self.advance(now)
-        self._faults.replace(faults)
+        self._faults.replace(faults, go_on=go_on)
 
     def transit(self) -> float:
         """Draw the seconds of one way: to be waited for before `decide`, which draws the way back itself."""
@@ -125,12 +169,12 @@ class Account:
         fault = self._faults.draw(name, now)
         if fault.how is How.REFUSED:
             return Reply(503, delay=self.transit(), how=fault.how)
-        self.misplaced_keys += misplaced_keys(request, call, self.settings)
+        self._misplaced_keys += misplaced_keys(request, call, self._settings)
         if call is not None and (call.kind == "submit" or call.name == "bulk"):
-            self.attempts[request.body.decode("utf-8", "replace")] += 1
+            self._attempts[request.body.decode("utf-8", "replace")] += 1
         answer, refused = self._judge(request, call, fault, now)
         outcome = fault.how.value if fault.how in UNANSWERED else str(answer.status)
-        self.arrivals.append(Arrival(now, name, outcome, refused))
+        self._arrivals.append(Arrival(now, name, outcome, refused))
         return replace(answer, delay=self.transit(), how=fault.how, pace=self.faults.drip)
 
     def _judge(self, request: Request, call: Call | None, fault: Fault, now: float) -> tuple[Reply, bool]:
@@ -156,16 +200,16 @@ class Account:
             return self._gate.over_limit(call.name)
         if fault.regional and call.kind == "sync":
             # The one call that answers on any regional host tells which one is right.
-            return answer if call.name == "user" else wrong_region(self.settings.api_host)
+            return answer if call.name == "user" else wrong_region(self._settings.api_host)
         return answer if fault.answer is None else fault.answer()
 
     def _serve(self, request: Request, call: Call, fault: Fault, now: float) -> Reply:
         """The answer without a fault; raises MalformedError and RefusedError."""
         query = read_query(request)
-        check_keys(request, query, call, self.settings)
+        check_keys(request, query, call, self._settings)
         match call.kind:
             case "submit":
-                check_form(request, self.settings)
+                check_form(request, self._settings)
                 return self._queues.submit(request, query, call, now, taken=fault.taken)
             case "status":
                 return self._queues.status(query, call, now)
@@ -176,12 +220,12 @@ class Account:
 
     def _serve_at_once(self, request: Request, query: dict[str, str], call: Call, fault: Fault) -> Reply:
         if call.name == "user":
-            return show_user(self.settings.api_host)
+            return show_user(self._settings.api_host)
         if call.name == "fields":
             return list_fields(query, self._fields)
-        check_form(request, self.settings)
+        check_form(request, self._settings)
         rows = read_bulk(request.body)
-        return create_or_update(rows if fault.taken else (), self.store, self._faults.missing_row)
+        return create_or_update(rows if fault.taken else (), self._store, self._faults.missing_row)
 
     def _new_id(self) -> str:
         return str(uuid4() if self._ids is None else UUID(int=self._ids.getrandbits(128), version=4))
@@ -189,4 +233,6 @@ class Account:
 
 def _check_operations(faults: Faults) -> None:
     if unknown := set(faults.operations) - CALL_NAMES:
-        raise ValueError(f"no operation is called {', '.join(sorted(unknown))}")
+        raise ValueError(
+            f"no operation is called {brief(min(unknown))}: choose from {', '.join(sorted(CALL_NAMES))}"
+        )

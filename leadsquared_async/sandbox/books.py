@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from leadsquared_async.sandbox.account import Account, Arrival
 from leadsquared_async.sandbox.faults import Faults
@@ -29,6 +29,8 @@ class Books:
 
     Personal data can be reached through it by name; its repr shows none.
     """
+
+    __slots__ = ("_account", "_clock")
 
     def __init__(self, account: Account, clock: Callable[[], float]) -> None:
         self._account = account
@@ -155,6 +157,15 @@ class Books:
     @faults.setter
     def faults(self, faults: Faults) -> None:
         self._account.set_faults(faults, self._clock())
+
+    def change_faults(self, content: object) -> None:
+        """Change of the faults what a decoded JSON object names, and leave the others as they are.
+
+        Raises ValueError for what makes no sense.
+        """
+        faults = self.faults.changed(content)
+        go_on = {"script", "processing_script"} - set(cast("dict[str, object]", content))
+        self._account.set_faults(faults, self._clock(), go_on=go_on)
 
     def summary(self) -> dict[str, Any]:
         """The counts, as a mapping that JSON can hold, with `now` in seconds; no personal data."""

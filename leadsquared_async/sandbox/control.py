@@ -17,6 +17,7 @@ from leadsquared_async.sandbox.messages import Reply, Request, json_reply
 PREFIX = "/_sandbox/"
 INDEX = frozenset({"/", "/_sandbox"})
 """Paths that are answered as `/_sandbox/` is."""
+MOST_OF_A_BODY = 64 * 1024
 LOOPBACK = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
 
 
@@ -58,10 +59,21 @@ def _show_faults(books: Books, _request: Request) -> Reply:
 
 
 def _set_faults(books: Books, request: Request) -> Reply:
+    if len(request.body) > MOST_OF_A_BODY:
+        return _error(400, f"The body is longer than {MOST_OF_A_BODY} bytes")
     try:
-        books.faults = Faults.from_json(json.loads(request.body.decode()))
-    except (ValueError, RecursionError) as error:
+        content = json.loads(request.body.decode())
+    except (ValueError, RecursionError):
+        return _error(400, "The body is not JSON in UTF-8")
+    try:
+        books.change_faults(content)
+    except ValueError as error:
         return _error(400, str(error))
+    return _show_faults(books, request)
+
+
+def _end_faults(books: Books, request: Request) -> Reply:
+    books.faults = Faults()
     return _show_faults(books, request)
 
 
@@ -93,7 +105,7 @@ def _list_calls(books: Books, _request: Request) -> Reply:
 ROUTES: Mapping[str, Mapping[str, Callable[[Books, Request], Reply]]] = {
     "": {"GET": _show_index},
     "reset": {"POST": _reset},
-    "faults": {"GET": _show_faults, "PUT": _set_faults},
+    "faults": {"GET": _show_faults, "PUT": _set_faults, "DELETE": _end_faults},
     "requests": {"GET": _list_requests},
     "leads": {"GET": _list_leads},
     "arrivals": {"GET": _list_arrivals},

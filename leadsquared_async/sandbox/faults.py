@@ -5,8 +5,8 @@ A fault either takes the place of the answer (`503`, `html`) or changes how the 
 taken before the fault struck. What the account itself refuses (keys, limit, body) it refuses under any fault.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from math import inf
 from random import Random
 from typing import Any, Self, cast
@@ -24,6 +24,7 @@ from leadsquared_async.sandbox.answers import (
     wrong_keys,
     wrong_region,
 )
+from leadsquared_async.sandbox.checks import LONGEST, brief, number, wrong
 from leadsquared_async.sandbox.messages import How, Reply
 
 
@@ -82,11 +83,13 @@ def find_fault(name: str) -> Fault:
     base, plus, taken = name.partition("+")
     fault = FAULTS.get(base)
     if fault is None or (plus and (taken != "taken" or fault.how is How.REFUSED)):
-        raise ValueError(f"no fault is called {name!r}: choose from {', '.join(FAULTS)}; '+taken' may follow")
+        raise ValueError(
+            f"no fault is called {brief(name)}: choose from {', '.join(FAULTS)}; '+taken' may follow"
+        )
     return replace(fault, name=name, taken=True) if plus else fault
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, whose frozen classes fail oddly on unknown names
 class Faults:
     """How a sandbox misbehaves; by default not at all. Raises ValueError for what makes no sense.
 
@@ -125,26 +128,28 @@ class Faults:
         for name in (*self.script, *self.probabilities, *_strings("outage_fault", [self.outage_fault])):
             find_fault(name)
         for name in ("latency", "jitter", "tail", "drip"):
-            _number(name, getattr(self, name), inf)
+            number(most=LONGEST)(name, getattr(self, name))
         shares = {"system_error": self.system_error, "missing_rows": self.missing_rows}
         for name, probability in {**self.probabilities, **shares}.items():
-            _number(name, probability, 1.0)
+            number(most=1)(name, probability)
         if sum(self.probabilities.values()) > 1 + 1e-9:
             raise ValueError("the probabilities of the faults add up to more than 1")
         if unknown := set(self.processing_script) - {"ok", "system-error"}:
-            raise ValueError(f"processing meets 'ok' or 'system-error', not {', '.join(sorted(unknown))}")
+            raise ValueError(f"processing meets 'ok' or 'system-error', not {brief(min(unknown))}")
         if self.outage is not None:
             object.__setattr__(self, "outage", _span(self.outage))
 
-    @classmethod
-    def from_json(cls, content: object) -> Self:
-        """Faults from a decoded JSON object; what it leaves out keeps its default."""
+    def changed(self, content: object) -> Self:
+        """These faults with what a decoded JSON object names; raises ValueError for what makes no sense."""
         if not isinstance(content, dict):
             raise ValueError("faults are a JSON object")  # noqa: TRY004 - the content is wrong, not the call
-        try:
-            return cls(**cast("dict[str, Any]", content))
-        except TypeError as error:
-            raise ValueError(str(error)) from None
+        changes = cast("dict[str, Any]", content)
+        names = [field.name for field in fields(self)]
+        if unknown := sorted(changes.keys() - set(names)):
+            raise ValueError(
+                f"no field of faults is called {brief(unknown[0])}: choose from {', '.join(names)}"
+            )
+        return replace(self, **changes)
 
     def to_json(self) -> dict[str, Any]:
         """The same as a mapping that JSON can hold."""
@@ -164,11 +169,13 @@ class FaultSource:
         self._errors = Random(f"errors {seed}")
         self._rows = Random(f"rows {seed}")
 
-    def replace(self, faults: Faults) -> None:
-        """Go on with other faults: their scripts start at the beginning, the draws go on."""
+    def replace(self, faults: Faults, *, go_on: Collection[str] = ()) -> None:
+        """Go on with other faults: the draws go on, scripts start at the beginning, save those in `go_on`."""
         self.faults = faults
-        self._script = iter(faults.script)
-        self._processing = iter(faults.processing_script)
+        if "script" not in go_on:
+            self._script = iter(faults.script)
+        if "processing_script" not in go_on:
+            self._processing = iter(faults.processing_script)
 
     def transit(self) -> float:
         """Seconds of one way between client and server."""
@@ -205,35 +212,33 @@ class FaultSource:
         return chance < self.faults.system_error
 
 
+def check_faults(name: str, value: object) -> Faults:
+    """Faults, and nothing that merely looks like them."""
+    if not isinstance(value, Faults):
+        raise wrong(name, "a Faults(...)", value)
+    return value
+
+
 def _strings(name: str, value: object) -> tuple[str, ...]:
     if isinstance(value, (list, tuple)):
         entries = cast("list[object] | tuple[object, ...]", value)
         if all(isinstance(entry, str) for entry in entries):
             return cast("tuple[str, ...]", tuple(entries))
-    raise ValueError(f"{name} is made of strings")
+    raise wrong(name, "a list or tuple of strings", value)
 
 
 def _mapping(name: str, value: object) -> dict[str, float]:
     if isinstance(value, Mapping):
-        return dict(cast("Mapping[str, float]", value))
-    raise ValueError(f"{name} is a mapping from the fault's name")
-
-
-def _number(name: str, value: object, most: float) -> None:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not 0 <= value <= most
-        or value == inf
-    ):
-        bounds = "at least 0" if most == inf else "from 0 to 1"
-        raise ValueError(f"{name} is a number {bounds}, not {value!r}")
+        found = cast("Mapping[object, object]", value)
+        if all(isinstance(key, str) for key in found):
+            return dict(cast("Mapping[str, float]", value))
+    raise wrong(name, "a mapping from the fault's name to its probability", value)
 
 
 def _span(value: object) -> tuple[float, float]:
     if isinstance(value, (list, tuple)):
         match cast("list[object] | tuple[object, ...]", value):
-            case [int() | float() as start, int() | float() as end] if start <= end < inf:
+            case [int() | float() as start, int() | float() as end] if -inf < start <= end < inf:
                 return (start, end)
             case _:
                 pass

@@ -1,11 +1,11 @@
 """The control plane: the books over HTTP, for programs on this machine only."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
-from leadsquared_async.sandbox import Account, Books, Faults, Request
+from leadsquared_async.sandbox import Account, Books, Faults, Reply, Request
 from leadsquared_async.sandbox.control import answer
 
 from .calls import BRET, capture_request, content, submit
@@ -78,31 +78,143 @@ def test_the_summary():
     assert content(answer(get("summary"), books)) == books.summary()
 
 
+def put_faults(books: Books, content: object) -> Reply:
+    """PUT something, JSON or bytes."""
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return answer(replace(get("faults"), method="PUT", body=body), books)
+
+
 def test_faults_can_be_shown_and_set():
-    """PUT replaces them all, and answers what holds now."""
+    """PUT answers what holds now."""
     books = make_books()
     assert content(answer(get("faults"), books)) == Faults().to_json() | {
         "script": [],
         "operations": [],
         "processing_script": [],
     }
-    body = json.dumps({"script": ["500", "lost"], "latency": 0.5}).encode()
-    reply = answer(replace(get("faults"), method="PUT", body=body), books)
+    reply = put_faults(books, {"script": ["500", "lost"], "latency": 0.5})
     assert reply.status == 200
     assert books.faults == Faults(script=("500", "lost"), latency=0.5)
     assert content(reply) == content(answer(get("faults"), books))
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"script":["501"]}', b'{"operations":["captures"]}']
-)
-def test_wrong_faults_are_answered_400_and_change_nothing(body: bytes):
-    """With what is wrong."""
+VALUES = {
+    "latency": 0.5,
+    "jitter": 0.25,
+    "tail": 1.0,
+    "probabilities": {"500": 0.5},
+    "script": ["502"],
+    "operations": ["status"],
+    "outage": [1.0, 2.0],
+    "outage_fault": "401",
+    "drip": 0.5,
+    "system_error": 0.5,
+    "processing_script": ["system-error"],
+    "missing_rows": 0.5,
+}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Faults)])
+def test_a_put_changes_what_it_names_only(name: str):
+    """Every other fault stays as it was."""
     books = make_books()
-    reply = answer(replace(get("faults"), method="PUT", body=body), books)
+    others = {other: value for other, value in VALUES.items() if other != name}
+    books.faults = Faults(**others)
+    assert content(put_faults(books, {name: VALUES[name]})) == VALUES
+    assert content(put_faults(books, {})) == VALUES
+
+
+@pytest.mark.parametrize(
+    ("change", "seen"), [({"latency": 0.5}, [503, 504, 200]), ({"script": ["500", "502"]}, [500, 502, 200])]
+)
+def test_a_script_goes_on_unless_the_put_names_it(change: dict[str, object], seen: list[int]):
+    """What it does not name goes on where it was."""
+    account = Account(faults=Faults(script=("500", "503", "504")))
+    books = Books(account, lambda: 2.0)
+    assert account.decide(capture_request(BRET), 1.0).status == 500
+    put_faults(books, change)
+    assert [account.decide(capture_request(BRET), 3.0).status for _ in range(3)] == seen
+
+
+def test_a_script_of_processing_goes_on_unless_the_put_names_it():
+    """As that of calls does."""
+    script = ("system-error", "system-error")
+    account = Account(faults=Faults(processing_script=script), processing_rate=60)
+    books = Books(account, lambda: 1.5)
+    for _ in range(3):
+        account.decide(capture_request(BRET), 0.0)
+    put_faults(books, {"latency": 0.5})
+    assert [request["system_errors"] for request in Books(account, lambda: 4.0).requests] == [1, 1, 0]
+
+
+def test_a_delete_ends_all_faults():
+    """Those that the sandbox began with as well; a reset brings these back."""
+    account = Account(faults=Faults(script=("500",) * 9, latency=1.0))
+    books = Books(account, lambda: 2.0)
+    reply = answer(replace(get("faults"), method="DELETE"), books)
+    assert (reply.status, books.faults) == (200, Faults())
+    assert content(reply) == content(answer(get("faults"), books))
+    assert account.decide(capture_request(BRET), 1.0).status == 200
+    books.reset()
+    assert account.decide(capture_request(BRET), 1.0).status == 500
+
+
+WRONG_FAULTS = (
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b'"x"',
+    b"\xff",
+    b"[" * 100_000,
+    b'{"a":' * 5000 + b"1" + b"}" * 5000,
+    b'{"script":["501"]}',
+    b'{"script":["' + b"x" * 50_000 + b'"]}',
+    b'{"script":["\\u001b[2J\\r\\n"]}',
+    b'{"script":"500"}',
+    b'{"script":null}',
+    b'{"script":[null]}',
+    b'{"operations":["captures"]}',
+    b'{"operations":["\\ud800"]}',
+    b'{"' + b"y" * 50_000 + b'":1}',
+    b'{"latency":' + b"9" * 5000 + b"}",
+    b'{"latency":' + b"9" * 400 + b"}",
+    b'{"latency":1e999}',
+    b'{"latency":-1e-9}',
+    b'{"latency":NaN}',
+    b'{"latency":Infinity}',
+    b'{"latency":{"a":[1]}}',
+    b'{"drip":1e300}',
+    b'{"outage":[0,1e999]}',
+    b'{"outage":[1]}',
+    b'{"outage":{"0":1}}',
+    b'{"outage_fault":["503"]}',
+    b'{"probabilities":{"500":' + b"9" * 400 + b"}}",
+    b'{"probabilities":[["500",0.1]]}',
+    b'{"__class__":"x"}',
+    b'{"script":["ok"]}' + b" " * 65_536,
+)
+
+
+@pytest.mark.parametrize("body", WRONG_FAULTS)
+def test_wrong_faults_are_answered_400_and_change_nothing(body: bytes):
+    """With what is wrong, in one short line."""
+    books = make_books()
+    books.faults = before = Faults(latency=0.5, script=("ok",))
+    reply = put_faults(books, body)
     assert reply.status == 400
-    assert content(reply)["error"]
-    assert books.faults == Faults()
+    error = content(reply)["error"]
+    assert 0 < len(error) < 600
+    assert error.isprintable()
+    assert error.isascii()
+    assert books.faults == before
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[" * 100_000, b"\xff", b"x" * 100_000])
+@pytest.mark.parametrize(("method", "page"), [("POST", "reset"), ("DELETE", "faults"), ("GET", "summary")])
+def test_a_body_that_is_not_asked_for_is_not_read(method: str, page: str, body: bytes):
+    """Whatever it is."""
+    assert answer(replace(get(page), method=method, body=body), make_books()).status in {200, 204}
 
 
 def test_a_reset():
@@ -121,7 +233,7 @@ def test_an_unknown_page_is_404():
 
 
 @pytest.mark.parametrize(
-    ("method", "page", "allowed"), [("GET", "reset", "POST"), ("POST", "faults", "GET, PUT")]
+    ("method", "page", "allowed"), [("GET", "reset", "POST"), ("POST", "faults", "GET, PUT, DELETE")]
 )
 def test_a_wrong_method_is_405(method: str, page: str, allowed: str):
     """And names those that are allowed."""
