@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 from leadsquared_async.sandbox.account import Account
 from leadsquared_async.sandbox.books import Books
+from leadsquared_async.sandbox.checks import whole
+from leadsquared_async.sandbox.faults import Faults
 from leadsquared_async.sandbox.settings import ACCESS_KEY, API_KEY, SECRET_KEY, Options
 
 if TYPE_CHECKING:
@@ -18,19 +20,25 @@ class Sandbox:
     """A LeadSquared on 127.0.0.1, for the length of an `async with` block, in the running loop.
 
     `port` 0 takes any that is free; the other options are the fields of `Settings`. Its clock starts at 0
-    when the block is first entered. Nothing is kept outside memory, and the books can be read after the
-    block; entering again goes on with the same account. Entering raises ImportError without starlette and
-    uvicorn, and OSError when the port is in use.
+    when the block is first entered and follows `clock`, seconds that never go back. By default that is the
+    machine's monotonic clock, also while a test patches `time` or `datetime`. Nothing is kept outside
+    memory, and the books can be read after the block; entering again goes on with the same account. Entering
+    raises ImportError without starlette and uvicorn, and OSError when the port is in use.
     """
+
+    __slots__ = ("_account", "_asked_port", "_books", "_clock", "_server", "_started", "_url")
 
     access_key = ACCESS_KEY
     secret_key = SECRET_KEY
     api_key = API_KEY
 
-    def __init__(self, *, port: int = 0, **options: Unpack[Options]) -> None:
-        account = Account(**options)
-        self.books = Books(account, self._now)
-        self._account = account
+    def __init__(
+        self, *, port: int = 0, clock: Callable[[], float] = time.monotonic, **options: Unpack[Options]
+    ) -> None:
+        whole(0, 65_535)("port", port)
+        self._account = Account(**options)
+        self._books = Books(self._account, self._now)
+        self._clock = clock
         self._asked_port = port
         self._started: float | None = None
         self._server: Server | None = None
@@ -42,6 +50,20 @@ class Sandbox:
         if self._url is None:
             raise RuntimeError("the sandbox is not running: enter it with `async with`")
         return self._url
+
+    @property
+    def books(self) -> Books:
+        """What really arrived."""
+        return self._books
+
+    @property
+    def faults(self) -> Faults:
+        """How it misbehaves; assign other `Faults` to change it from the next call on."""
+        return self._books.faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        self._books.faults = faults
 
     async def __aenter__(self) -> Self:
         if self._server is not None:
@@ -55,7 +77,7 @@ class Sandbox:
         server = Server(self._account, self.books, self._now)
         port = await server.start(self._asked_port)
         if self._started is None:
-            self._started = time.monotonic()
+            self._started = self._clock()
         self._server = server
         self._url = f"http://{HOST}:{port}"
         return self
@@ -68,7 +90,7 @@ class Sandbox:
             await server.stop()
 
     def _now(self) -> float:
-        return 0.0 if self._started is None else time.monotonic() - self._started
+        return 0.0 if self._started is None else self._clock() - self._started
 
 
 async def serve(

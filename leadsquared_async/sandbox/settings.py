@@ -1,12 +1,23 @@
 """What a sandbox can be told, with the defaults and what they stand for."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from math import inf
 from typing import Literal, TypedDict, get_args
 
 from leadsquared_async.sandbox.answers import RIGHT_SYNC_HOST
-from leadsquared_async.sandbox.faults import Faults
+from leadsquared_async.sandbox.checks import (
+    LONGEST,
+    check_flag,
+    check_limit,
+    check_text,
+    check_texts,
+    names,
+    number,
+    one_of,
+    or_none,
+    whole,
+)
+from leadsquared_async.sandbox.faults import Faults, check_faults
 from leadsquared_async.sandbox.limits import COUNTERS
 
 ACCESS_KEY = "u$r" + "0123456789abcdef" * 2
@@ -54,7 +65,7 @@ class Options(TypedDict, total=False):
     seed: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, whose frozen classes fail oddly on unknown names
 class Settings:
     """A sandbox's rules. Raises ValueError for what makes no sense."""
 
@@ -122,27 +133,36 @@ class Settings:
     as after a reset; faults, delays and disorder are drawn alike all the same."""
 
     def __post_init__(self) -> None:
-        for name, limit in (("limit", self.limit), ("bulk_limit", self.bulk_limit)):
-            if limit is not None and (limit[0] < 1 or limit[1] <= 0):
-                raise ValueError(f"{name} is at least 1 call in more than 0 seconds, not {limit}")
-        if self.counting not in COUNTERS:
-            raise ValueError(f"counting is one of {', '.join(COUNTERS)}, not {self.counting!r}")
-        for name, value, choices in (
-            ("refusal", self.refusal, RefusalStyle),
-            ("unknown_id", self.unknown_id, UnknownID),
-            ("rejected_status", self.rejected_status, RejectedStatus),
-            ("retrying_status", self.retrying_status, RetryingStatus),
-            ("phone_matching", self.phone_matching, PhoneMatching),
-            ("opportunity_answer", self.opportunity_answer, OpportunityAnswer),
-        ):
-            if value not in get_args(choices):
-                raise ValueError(f"{name} is one of {', '.join(get_args(choices))}, not {value!r}")
-        for name in ("processing_rate", "speed"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is more than 0, not {getattr(self, name)!r}")
-        if isinstance(self.attributes, str) and self.attributes != "account":
-            raise ValueError(f"attributes is a collection of names, or 'account', not {self.attributes!r}")
-        if not 0 < self.fields <= 10_000:
-            raise ValueError(f"fields is a number from 1 to 10000, not {self.fields!r}")
-        if not 0 <= self.disorder < inf:
-            raise ValueError(f"disorder is a number of seconds, at least 0, not {self.disorder!r}")
+        for name, check in _CHECKS.items():
+            object.__setattr__(self, name, check(name, getattr(self, name)))
+
+
+_CHECKS: Mapping[str, Callable[[str, object], object]] = {
+    "limit": check_limit,
+    "bulk_limit": check_limit,
+    "counting": one_of(COUNTERS),
+    "phase": number(least=-LONGEST, most=LONGEST),
+    "count_refused": check_flag,
+    "refusal": one_of(get_args(RefusalStyle)),
+    "retry_after": or_none(check_text),
+    "daily_quota": or_none(whole(0, 10**12)),
+    "header_keys": check_flag,
+    "max_body": whole(0, 10**12),
+    "attributes": names(None, "account"),
+    "mandatory": names(),
+    "unique": names(),
+    "fields": whole(1, 10_000),
+    "phone_matching": one_of(get_args(PhoneMatching)),
+    "opportunity_answer": one_of(get_args(OpportunityAnswer)),
+    "paths": check_texts,
+    "api_host": check_text,
+    "unknown_id": one_of(get_args(UnknownID)),
+    "known_after": number(most=LONGEST),
+    "processing_rate": number(more_than=0, most=1e12),
+    "disorder": number(most=LONGEST),
+    "speed": number(more_than=0, most=1e12),
+    "rejected_status": one_of(get_args(RejectedStatus)),
+    "retrying_status": one_of(get_args(RetryingStatus)),
+    "faults": check_faults,
+    "seed": or_none(whole(-(2**63), 2**63)),
+}

@@ -7,6 +7,7 @@ import httpx
 
 from leadsquared_async.sandbox.account import Account
 from leadsquared_async.sandbox.books import Books
+from leadsquared_async.sandbox.faults import Faults
 from leadsquared_async.sandbox.messages import How, Reply, Request, in_eights, raw_head
 
 
@@ -30,7 +31,27 @@ class SandboxTransport(httpx.AsyncBaseTransport):
         self._clock = clock or _loop_time
         self._sleep = sleep
         self._on_the_way: set[asyncio.Task[Reply]] = set()
-        self.books = Books(account, self._clock)
+        self._books = Books(account, self._clock)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # httpx's class has no slots, so that a wrong name would be taken and do nothing.
+        if not name.startswith("_") and not hasattr(type(self), name):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        super().__setattr__(name, value)
+
+    @property
+    def books(self) -> Books:
+        """What really arrived."""
+        return self._books
+
+    @property
+    def faults(self) -> Faults:
+        """How the account misbehaves; assign other `Faults` to change it from the next call on."""
+        return self._books.faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        self._books.faults = faults
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         path, _, query = request.url.raw_path.partition(b"?")
