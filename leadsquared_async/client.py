@@ -376,9 +376,7 @@ class LeadSquared:
             raise ClientClosed(
                 "this is a copy made by with_options(): close the client that it was made from"
             )
-        await self._trackers.aclose()
-        await self._fields.aclose()
-        await self._session.aclose(grace)
+        await self._session.aclose(grace, (self._trackers, self._fields))
 
     async def __aenter__(self) -> Self:
         if self._derived:

@@ -194,3 +194,70 @@ async def test_closing_under_a_scope_closes_the_connections(sandbox: Sandbox) ->
             pool = inner._pools[httpx.URL(sandbox.url).netloc]._pool
             await lsq.leads.capture(LEAD)
     assert pool.connections == []
+
+
+async def by_a_scope(use: Callable[[], Awaitable[None]]) -> None:
+    with anyio.move_on_after(1.5):
+        await use()
+
+
+async def by_a_timeout(use: Callable[[], Awaitable[None]]) -> None:
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(use(), 1.5)
+
+
+async def by_two_cancellations(use: Callable[[], Awaitable[None]]) -> None:
+    task = asyncio.ensure_future(use())
+    await asyncio.sleep(1.5)
+    for _ in range(5):
+        task.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait([task])
+
+
+@pytest.mark.parametrize("leave", [by_a_scope, by_a_timeout, by_two_cancellations])
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_client_whose_block_is_cancelled_while_it_follows_is_closed(
+    leave: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]], *, hangs: bool
+) -> None:
+    """Whatever runs in its name (a request that is followed, a question for the fields, calls under way)
+    ends, and the client is closed, however and however often its block is cancelled."""
+
+    async def main() -> None:
+        account = Account(processing_rate=0.1)
+        lsq, _ = virtual_client(account, validate="strict")
+
+        async def use() -> None:
+            async with lsq:
+                receipt = await lsq.leads.capture(LEAD)
+                if hangs:
+                    now = asyncio.get_running_loop().time()
+                    account.set_faults(Faults(probabilities={"hang": 1.0}), now)
+                await lsq.leads.wait(receipt, deadline=None)
+
+        await leave(use)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        with pytest.raises(ClientClosed, match="is closed"):
+            await lsq.leads.capture(LEAD)
+
+    virtual.run(main)
+
+
+def test_who_closes_a_client_that_is_being_closed_waits_for_that() -> None:
+    """A second `aclose` returns when the first has closed the connections, not before."""
+
+    async def main() -> None:
+        clock = asyncio.get_running_loop().time
+        lsq, _ = virtual_client(Account(faults=Faults(latency=6.0)))
+        async with lsq:
+            call = asyncio.create_task(lsq.leads.capture(LEAD))
+            await asyncio.sleep(0.1)
+            start = clock()
+            first = asyncio.create_task(lsq.aclose())
+            await asyncio.sleep(0)
+            await lsq.aclose()
+            assert first.done()
+            assert call.done()
+            assert clock() - start >= 5.0
+
+    virtual.run(main)

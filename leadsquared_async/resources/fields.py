@@ -135,11 +135,12 @@ class FieldCache:
                 await asyncio.wait([question], timeout=patience)
         return self._checker
 
-    async def aclose(self) -> None:
-        """Stop asking."""
-        if self._question is not None:
-            self._question.cancel()
-            await asyncio.wait([self._question])
+    def stop(self) -> set[asyncio.Task[FieldChecker]]:
+        """Stop asking. Returns the tasks that have to end."""
+        tasks = set[asyncio.Task["FieldChecker"]]() if self._question is None else {self._question}
+        for task in tasks:
+            task.cancel()
+        return tasks
 
     def _ask(self) -> asyncio.Task[FieldChecker]:
         if self._question is None:

@@ -12,8 +12,6 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
-import anyio
-
 from leadsquared_async.sending.bucket import Bucket
 from leadsquared_async.sending.call import Call
 from leadsquared_async.sending.replies import Outcome, unanswered
@@ -56,22 +54,19 @@ class InFlight:
             task.add_done_callback(partial(_tell_abandoned, call))
             raise
 
-    async def aclose(self, grace: float) -> None:
-        """Wait up to `grace` seconds for what is under way, then break it off, as when this is cancelled.
+    async def finish(self, grace: float) -> None:
+        """Wait up to `grace` seconds for what is under way; a read that nobody waits for gets no grace."""
+        if wanted := self._tasks - self._unwanted:
+            await asyncio.wait(wanted, timeout=grace)
 
-        A read that nobody waits for gets no grace.
-        """
-        try:
-            if wanted := self._tasks - self._unwanted:
-                await asyncio.wait(wanted, timeout=grace)
-        finally:
-            self._breaking_off = True
-            late = set(self._tasks)
-            for task in late:
-                task.cancel()
-            if late:
-                with anyio.CancelScope(shield=True):
-                    await asyncio.wait(late, timeout=LAST_WAIT)
+    async def break_off(self) -> None:
+        """End what is still under way."""
+        self._breaking_off = True
+        late = set(self._tasks)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=LAST_WAIT)
 
     async def _to_its_end(self, exchange: Coroutine[Any, Any, Outcome]) -> Outcome:
         try:

@@ -6,10 +6,11 @@ import asyncio
 import dataclasses
 import logging
 import random
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Collection, Generator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from tenacity import AsyncRetrying, RetryCallState
@@ -27,6 +28,7 @@ from leadsquared_async.errors import (
 )
 from leadsquared_async.sending.bucket import Bucket, NoTokenInTime
 from leadsquared_async.sending.call import Call, Limit, Settings
+from leadsquared_async.sending.cleanup import uninterrupted
 from leadsquared_async.sending.inflight import InFlight
 from leadsquared_async.sending.keyring import Keyring
 from leadsquared_async.sending.replies import Again, Outcome
@@ -96,7 +98,7 @@ class Pipeline:
         self.label = f"[{name}] " if name else ""
         self.buckets: dict[Limit, Bucket] = {}
         self.closing = False
-        self._waits: set[anyio.CancelScope] = set()
+        self._at_closing: set[Callable[[], None]] = set()
         self._recalled: list[tuple[int | None, float]] = []
 
     async def send(self, call: Call, settings: Settings, before_send: BeforeSend | None = None) -> Sent:
@@ -151,6 +153,16 @@ class Pipeline:
         for limit, bucket in self.buckets.items():
             bucket.recall(calls if limit is Limit.CALLS else None, ended)
 
+    def when_closing(self, end: Callable[[], None]) -> Callable[[], None]:
+        """Have `end` called once when the client is closed; what is returned forgets it again.
+
+        Raises:
+            ClientClosed: it is closed already.
+        """
+        self.check_open()
+        self._at_closing.add(end)
+        return partial(self._at_closing.discard, end)
+
     @contextmanager
     def while_open(self) -> Generator[None]:
         """Around a wait, which ends when the client is closed.
@@ -158,13 +170,12 @@ class Pipeline:
         Raises:
             ClientClosed: it is closed, or was while this waited.
         """
-        self.check_open()
         with anyio.CancelScope() as scope:
-            self._waits.add(scope)
+            forget = self.when_closing(scope.cancel)
             try:
                 yield
             finally:
-                self._waits.discard(scope)
+                forget()
         if scope.cancelled_caught:
             raise ClientClosed(CLOSED)
 
@@ -177,20 +188,33 @@ class Pipeline:
         with self.while_open():
             await anyio.sleep(seconds)
 
-    async def aclose(self, grace: float) -> None:
-        """Send nothing more, wait up to `grace` seconds for what is in flight, and close the connections."""
+    async def aclose(self, grace: float, ending: Collection[asyncio.Task[Any]]) -> None:
+        """Send nothing more, wait up to `grace` seconds for what is in flight, and close the connections.
+
+        Args:
+            grace: seconds.
+            ending: cancelled tasks of the client; what they have in flight gets no grace.
+        """
         self.closing = True
-        for wait in list(self._waits):
-            wait.cancel()
+        for end in list(self._at_closing):
+            end()
         try:
-            await self.in_flight.aclose(grace)
+            if ending:
+                await asyncio.wait(ending)
+            await self.in_flight.finish(grace)
         finally:
             # Whoever is impatient with the wait above leaves nothing open behind.
-            with anyio.CancelScope(shield=True):
-                await self.keyring.aclose()
-                await self.transport.aclose()
-                for limit, bucket in self.buckets.items():
-                    await self.sharing.leave(bucket, self.limits[limit])
+            await uninterrupted(self._close(ending))
+
+    async def _close(self, ending: Collection[asyncio.Task[Any]]) -> None:
+        async with AsyncExitStack() as stack:
+            for limit, bucket in self.buckets.items():
+                stack.push_async_callback(self.sharing.leave, bucket, self.limits[limit])
+            stack.push_async_callback(self.transport.aclose)
+            stack.push_async_callback(self.keyring.aclose)
+            await self.in_flight.break_off()
+            if ending:
+                await asyncio.wait(ending)
 
 
 CLOSED = "the client was closed before it was done"

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from leadsquared_async.config import (
     NOT_GIVEN,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from leadsquared_async.sending.pipeline import BeforeSend, Pipeline, Sent
 
-__all__ = ["Options", "Sender", "Session", "Snapshot"]
+__all__ = ["Background", "Options", "Sender", "Session", "Snapshot"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,14 @@ class Snapshot:
     abandoned: int
 
 
+class Background(Protocol):
+    """What works for a client in tasks of its own."""
+
+    def stop(self) -> Iterable[asyncio.Task[Any]]:
+        """Cancel the tasks; returns those that have to end."""
+        ...
+
+
 class _State(Enum):
     NEW = "new"
     OPEN = "open"
@@ -85,6 +93,7 @@ class Session:
         self._pipeline: Pipeline | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
+        self._closed = asyncio.Event()
 
     def open(self) -> None:
         """Build the connections, in the running loop.
@@ -118,14 +127,25 @@ class Session:
         self._process = os.getpid()
         self._state = _State.OPEN
 
-    async def aclose(self, grace: float) -> None:
-        """Finish what is in flight within `grace` seconds and close; a second time does nothing."""
+    async def aclose(self, grace: float, background: Iterable[Background]) -> None:
+        """Finish what is in flight within `grace` seconds and close; a second time only waits for the first.
+
+        Args:
+            grace: seconds.
+            background: has tasks of the client, which end first.
+        """
         if self._state is not _State.OPEN:
             self._state = _State.CLOSED
+            if self._loop is asyncio.get_running_loop():
+                await self._closed.wait()
             return
         pipeline = self.pipeline()
         self._state = _State.CLOSED
-        await pipeline.aclose(grace)
+        ending = [task for those in background for task in those.stop()]
+        try:
+            await pipeline.aclose(grace, ending)
+        finally:
+            self._closed.set()
 
     def pipeline(self) -> Pipeline:
         """The way out, if it may be used here and now.

@@ -154,13 +154,12 @@ class Tracker:
             self.leave(follower)
         raise self._still_processing(follower, asyncio.get_running_loop().time() - start)
 
-    async def aclose(self) -> None:
-        """Stop asking; whoever still waits is told."""
+    def stop(self) -> set[asyncio.Task[None]]:
+        """Stop asking; whoever still waits is told. Returns the tasks that have to end."""
         tasks = {task for task in (self._task, *self._ending) if task is not None}
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        return tasks
 
     def _still_processing(self, follower: Follower, waited: float) -> StillProcessing:
         if follower.last is not None:
@@ -344,12 +343,6 @@ class Trackers:
             tracker = self._trackers[operation.name] = Tracker(self._sender, operation)
         return tracker
 
-    async def aclose(self) -> None:
-        """Stop asking; whoever still waits is told. Where a client cannot be closed its session says so."""
-        with suppress(ClientClosed):
-            self._sender.session.pipeline()
-            await self._stop()
-
-    async def _stop(self) -> None:
-        for tracker in self._trackers.values():
-            await tracker.aclose()
+    def stop(self) -> set[asyncio.Task[None]]:
+        """Stop asking; whoever still waits is told. Returns the tasks that have to end."""
+        return {task for tracker in self._trackers.values() for task in tracker.stop()}
