@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterable, Awaitable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
-from leadsquared_async.batch import Results, SubmissionResult
+from leadsquared_async.batch import Results, Source, SubmissionResult
 from leadsquared_async.config import (
     NOT_GIVEN,
     Credentials,
@@ -253,7 +253,7 @@ class LeadSquared:
         return submit_many(
             self._sender,
             self._door,
-            submissions,
+            Source(submissions, "submit_many", "submissions"),
             submission=lambda submission: submission,
             result=SubmissionResult,
             lane=self._sender.lane(lane, Lane.BATCH),

@@ -24,13 +24,14 @@ from leadsquared_async import (
     QuotaExceeded,
     RateLimit,
     Rejected,
+    RetryPolicy,
     Submission,
     submissions,
 )
 from leadsquared_async.batch import Held, Results
-from leadsquared_async.sandbox import Account, Books, Faults
+from leadsquared_async.sandbox import Account, Books, Faults, Sandbox
 from tests import virtual
-from tests.clients import KEYS, virtual_client
+from tests.clients import KEYS, client_of, virtual_client
 
 WIDE = RateLimit(1000, per=0.01)
 """A limit that is out of the way."""
@@ -457,9 +458,9 @@ def test_a_batch_is_entered_once_and_read_inside_its_block() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"leads": {"Phone": "1"}}, "takes an iterable"),
-        ({"leads": "b@example.com"}, "takes an iterable"),
-        ({"leads": 7}, "takes an iterable"),
+        ({"leads": {"Phone": "1"}}, "expects an iterable"),
+        ({"leads": "b@example.com"}, "expects an iterable"),
+        ({"leads": 7}, "expects an iterable"),
         ({"leads": [], "concurrency": 0}, "concurrency"),
         ({"leads": [], "concurrency": True}, "concurrency"),
         ({"leads": [], "concurrency": 2.5}, "concurrency"),
@@ -481,7 +482,7 @@ def test_many_ids_are_no_single_one() -> None:
     """`wait_many` refuses one id, which would be read as its letters, and a deadline that is none."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
-        with pytest.raises(ConfigurationError, match="takes an iterable"):
+        with pytest.raises(ConfigurationError, match="expects an iterable"):
             lsq.leads.wait_many("5f0d6f0c-9f4e-4d5f-8a31-3a6f8a2f2f10")
         with pytest.raises(ConfigurationError, match="deadline"):
             lsq.leads.wait_many([], deadline=-1.0)
@@ -495,6 +496,121 @@ def test_what_is_shown_of_a_result_is_not_the_lead() -> None:
     shown = f"{CaptureResult(3, person, None, None)!r} {Held(3, person, 0.0)!r}"
     assert "3" in shown
     assert person["EmailAddress"] not in shown
+
+
+class Receiptlike:
+    pass
+
+
+WRONG: dict[str, Any] = {
+    "dict": {"Phone": "1"},
+    "str": "5f0d6f0c-9f4e-4d5f-8a31-3a6f8a2f2f10",
+    "bytes": b"5f0d6f0c",
+    "int": 5,
+    "NoneType": None,
+    "Receiptlike": Receiptlike(),
+}
+MANY: dict[str, tuple[Callable[[LeadSquared, Any], Any], str]] = {
+    "leads.capture_many": (lambda lsq, given: lsq.leads.capture_many(given), "leads"),
+    "leads.wait_many": (lambda lsq, given: lsq.leads.wait_many(given), "receipts or RequestIDs"),
+    "activities.wait_many": (lambda lsq, given: lsq.activities.wait_many(given), "receipts or RequestIDs"),
+    "opportunities.wait_many": (
+        lambda lsq, given: lsq.opportunities.wait_many(given),
+        "receipts or RequestIDs",
+    ),
+    "calls.wait_many": (lambda lsq, given: lsq.calls.wait_many(given), "receipts or RequestIDs"),
+    "submit_many": (lambda lsq, given: lsq.submit_many(given), "submissions"),
+    "bulk.create_or_update": (lambda lsq, given: lsq.bulk.create_or_update(given), "leads"),
+}
+
+
+@pytest.mark.parametrize("call", MANY)
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_is_not_many_is_refused_with_the_call_the_type_and_the_way_on(call: str, kind: str) -> None:
+    """One message for every call that takes many: what was called, what it expects, what it got."""
+    make, of = MANY[call]
+    lsq, _ = virtual_client(Account())
+    with pytest.raises(ConfigurationError) as caught:
+        make(lsq, WRONG[kind])
+    assert str(caught.value) == (
+        f"{call}() expects an iterable or async iterable of {of}, got {kind}; "
+        "pass list(...) of them, or [...] around a single one"
+    )
+
+
+@pytest.mark.parametrize("fault", ["401", "403", "quota", "500-mx", "504", "closed", "invalid"])
+def test_every_error_of_a_submission_names_its_reference_and_operation(fault: str) -> None:
+    """Sent or not, refused here or there."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        values = {"Tags": ["x"]} if fault == "invalid" else lead(1)
+        source = [submissions.capture_lead(values, reference=f"form-{number}") for number in range(40)]
+        done = []
+        async with lsq.submit_many(source) as results:
+            if fault == "closed":
+                await lsq.aclose()
+            try:
+                async for result in results:
+                    done.append(result)  # noqa: PERF401
+            except (AuthenticationFailed, Forbidden, QuotaExceeded, ClientClosed):
+                pass
+        assert len(done) >= (0 if fault == "closed" else 20)
+        for result in done:
+            assert result.error is not None
+            assert result.error.reference == result.submission.reference == f"form-{result.index}"
+            assert result.error.operation == "leads.capture"
+        if fault == "closed":
+            for _ in range(2):
+                with pytest.raises(ClientClosed) as caught:
+                    await lsq.submit(source[0])
+                assert (caught.value.reference, caught.value.operation) == ("form-0", "leads.capture")
+
+    tight = RateLimit(4, per=0.5)
+    options = {"rate_limit": tight, "retry": RetryPolicy(attempts=1)}
+    play(send, Faults(probabilities={} if fault in {"closed", "invalid"} else {fault: 1.0}), options)
+
+
+def failing_tail() -> list[Submission]:
+    return [
+        *(submissions.capture_lead(lead(number)) for number in range(5)),
+        *(submissions.log_call("key", {"SourceNumber": str(number)}) for number in range(100)),
+    ]
+
+
+def test_a_tail_of_an_operation_that_failed_is_no_endless_wait() -> None:
+    """Many in a row that are not sent, since their operation's path does not exist: each has its result."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        async with lsq.submit_many(failing_tail(), concurrency=3) as results:
+            done = [result async for result in results]
+        assert sorted(result.index for result in done) == list(range(105))
+
+    play(send, paths={"call-log": "/moved"})
+
+
+async def test_a_tail_of_an_operation_that_failed_ends_on_any_loop() -> None:
+    """The same over a socket, on the loop that a program has."""
+    async with (
+        asyncio.timeout(20.0),
+        Sandbox(limit=None, paths={"call-log": "/moved"}) as sandbox,
+        client_of(sandbox, rate_limit=WIDE) as lsq,
+        lsq.submit_many(failing_tail(), concurrency=3) as results,
+    ):
+        done = [result async for result in results]
+    assert sorted(result.index for result in done) == list(range(105))
+
+
+async def test_a_batch_that_waits_for_its_source_hears_of_the_closing_on_any_loop(sandbox: Sandbox) -> None:
+    """A source that gives nothing for an hour does not keep its reader once the client is closed."""
+    async with (
+        asyncio.timeout(20.0),
+        client_of(sandbox) as lsq,
+        lsq.leads.capture_many(paced(leads(3), 3600.0)) as results,
+    ):
+        closing = asyncio.create_task(lsq.aclose())
+        with pytest.raises(ClientClosed):
+            await anext(results)
+        await closing
 
 
 def test_a_lead_that_hangs_costs_only_its_own_time() -> None:

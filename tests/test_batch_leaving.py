@@ -9,19 +9,21 @@ import logging
 import random
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
 import pytest
 
-from leadsquared_async import CaptureResult, LeadSquared, RateLimit, RetryPolicy
-from leadsquared_async.batch import Results
+from leadsquared_async import CaptureResult, ClientClosed, LeadSquared, RateLimit, RetryPolicy, submissions
+from leadsquared_async.batch import Chunks, Results
 from leadsquared_async.sandbox import Account, Books, Faults
 from tests import virtual
 from tests.clients import LEAD, answering, virtual_client
 
 TIGHT = RateLimit(4, per=1.0)
+WIDE = RateLimit(1000, per=0.01)
 LEAVING = 9.0
 """Seconds after which a batch is left: some results were taken by then, and some calls are under way."""
 
@@ -166,7 +168,8 @@ def test_however_a_batch_is_left_no_lead_goes_missing(
 
 
 def test_results_that_nobody_took_are_told(caplog: pytest.LogCaptureFixture) -> None:
-    """Accepted ones with their RequestID, those that may have arrived as such, the others not at all."""
+    """Accepted ones with their RequestID as a warning; what was rejected, or may have arrived, as an error
+    with its kind; no value of a lead."""
 
     async def send(lsq: LeadSquared, books: Books) -> list[str]:
         source = [{"FirstName": f"Bret{number}"} for number in range(4)]
@@ -178,9 +181,15 @@ def test_results_that_nobody_took_are_told(caplog: pytest.LogCaptureFixture) -> 
     accepted = play(send, faults, retry=RetryPolicy(attempts=1))[:2]
     lines = [vars(record) for record in caplog.records if vars(record).get("event") == "abandoned"]
     facts = [(line["index"], line["request_id"], line["delivery"]) for line in lines]
-    assert facts == [(1, accepted[0], "accepted"), (2, accepted[1], "accepted"), (3, None, "unknown")]
+    assert facts == [(1, accepted[0], "accepted"), (2, accepted[1], "accepted")]
     assert {line["levelno"] for line in lines} == {logging.WARNING}
     assert "was accepted, RequestID" in lines[0]["message"]
+    errors = [vars(record) for record in caplog.records if record.levelno == logging.ERROR]
+    assert [tuple(line[name] for name in ("event", "index", "reason")) for line in errors] == [
+        ("rejected", 0, "InvalidLead"),
+        ("unknown", 3, "ServerError"),
+        ("rejected", 4, "MXDuplicateEntryException"),
+    ]
     assert "Bret" not in caplog.text
 
 
@@ -356,3 +365,248 @@ async def test_memory_does_not_grow_with_the_number_of_leads() -> None:
     assert taken == count
     assert ahead <= concurrency + 1
     assert growth < 2_000_000
+
+
+@pytest.mark.parametrize("closes", [False, True])
+@pytest.mark.parametrize("reads", [0, 2, 5])
+def test_each_submission_that_nobody_read_is_told_with_its_reference(
+    caplog: pytest.LogCaptureFixture, *, reads: int, closes: bool
+) -> None:
+    """One line for each that was accepted, rejected or may have arrived and that nobody read; none for one
+    that was read, and none for one that was not sent."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        source = [submissions.capture_lead({"FirstName": "Bret"}, reference=f"form-{n}") for n in range(5)]
+        read = set[str | None]()
+        async with lsq.submit_many(source, concurrency=5) as results:
+            await asyncio.sleep(30.0)
+            if closes:
+                await lsq.aclose()
+            for _ in range(reads):
+                read.add((await anext(results)).submission.reference)
+        lines = [vars(record) for record in caplog.records if record.name == "leadsquared_async"]
+        told = {line["reference"]: (line["event"], line["operation"]) for line in lines if "index" in line}
+        events = ["abandoned", "rejected", "unknown", "abandoned", "rejected"]
+        every = {f"form-{n}": (event, "leads.capture") for n, event in enumerate(events)}
+        assert told == {reference: line for reference, line in every.items() if reference not in read}
+
+    async def main() -> None:
+        faults = Faults(script=("ok", "500-mx", "504", "ok", "500-mx"))
+        lsq, transport = virtual_client(
+            Account(faults=faults, limit=None), retry=RetryPolicy(attempts=1), rate_limit=TIGHT
+        )
+        async with lsq:
+            await send(lsq, transport.books)
+
+    virtual.run(main)
+
+
+class Rows:
+    """A source that makes an asynchronous generator for each reader, as an object of a class may."""
+
+    def __init__(self, made: Callable[[], AsyncIterator[Any]]) -> None:
+        self._made = made
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._made()
+
+
+Open = Callable[[LeadSquared, Any], Results[Any]]
+MANY: dict[str, tuple[Open, Callable[[int], Any]]] = {
+    "capture_many": (
+        lambda lsq, source: lsq.leads.capture_many(source, concurrency=2),
+        lambda number: {"EmailAddress": f"b{number}@example.com"},
+    ),
+    "submit_many": (
+        lambda lsq, source: lsq.submit_many(source, concurrency=2),
+        lambda number: submissions.log_call("key", {"SourceNumber": str(number)}),
+    ),
+    "bulk": (
+        lambda lsq, source: lsq.bulk.create_or_update(source, concurrency=2),
+        lambda number: {"EmailAddress": f"b{number}@example.com"},
+    ),
+    "wait_many": (
+        lambda lsq, source: lsq.leads.wait_many(source),
+        lambda number: f"5f0d6f0c-9f4e-4d5f-8a31-{number:012d}",
+    ),
+}
+
+
+async def leave_at_once(results: Results[Any]) -> None:
+    async with results:
+        pass
+
+
+async def leave_after_a_while(results: Results[Any]) -> None:
+    async with results:
+        await asyncio.sleep(2.0)
+
+
+async def leave_by_scope(results: Results[Any]) -> None:
+    with anyio.move_on_after(2.0):
+        async with results:
+            await asyncio.sleep(1e6)
+
+
+async def leave_by_two_cancellations(results: Results[Any]) -> None:
+    task = asyncio.create_task(leave_by_scope(results))
+    await asyncio.sleep(1.0)
+    task.cancel()
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@pytest.mark.parametrize("many", MANY.values(), ids=MANY)
+@pytest.mark.parametrize("kind", ["generator", "asynchronous generator", "slow one", "object"])
+@pytest.mark.parametrize(
+    "leave", [leave_at_once, leave_after_a_while, leave_by_scope, leave_by_two_cancellations]
+)
+def test_a_generator_is_closed_when_its_batch_is_left(
+    many: tuple[Open, Callable[[int], Any]], kind: str, leave: Callable[[Results[Any]], Awaitable[None]]
+) -> None:
+    """Whatever it holds, such as a file or a cursor, is closed when the block has ended, in the task that
+    read it."""
+    opened, item = many
+    readers: list[asyncio.Task[Any] | None] = []
+    closers: list[asyncio.Task[Any] | None] = []
+
+    def rows() -> Iterator[Any]:
+        readers.append(asyncio.current_task())
+        try:
+            yield from map(item, itertools.count())
+        finally:
+            closers.append(asyncio.current_task())
+
+    async def slow_rows() -> AsyncIterator[Any]:
+        readers.append(asyncio.current_task())
+        try:
+            for number in itertools.count():
+                yield item(number)
+                await asyncio.sleep(1e6 if kind == "slow one" else 0.0)
+        finally:
+            closers.append(asyncio.current_task())
+
+    async def main() -> None:
+        lsq, _ = virtual_client(Account(limit=None), rate_limit=TIGHT)
+        source: Any = rows() if kind == "generator" else slow_rows() if kind != "object" else Rows(slow_rows)
+        async with lsq:
+            await leave(opened(lsq, source))
+            assert closers == readers
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            assert len(readers) == 1 or leave in {leave_at_once, leave_by_two_cancellations}
+
+    virtual.run(main)
+
+
+def test_an_iterator_that_is_no_generator_stays_its_owners(tmp_path: Path) -> None:
+    """A file whose lines were read in part can be read on after the block."""
+    path = tmp_path / "ids"
+    path.write_text("".join(f"5f0d6f0c-9f4e-4d5f-8a31-{number:012d}\n" for number in range(5000)))
+
+    async def main() -> None:
+        lsq, _ = virtual_client(Account(limit=None))
+        async with lsq:
+            with path.open() as ids:
+                async with lsq.leads.wait_many(ids):
+                    await asyncio.sleep(1.0)
+                assert ids.readline().endswith("\n")
+
+    virtual.run(main)
+
+
+def test_a_source_that_fails_when_it_is_closed_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Its error does not take the place of how the block was left, and does not go unseen."""
+
+    def rows() -> Iterator[dict[str, str]]:
+        try:
+            yield from endless()
+        finally:
+            raise ZeroDivisionError("not a word of this")
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        with pytest.raises(BodyFailed):  # noqa: PT012
+            async with lsq.leads.capture_many(rows(), concurrency=1):
+                await asyncio.sleep(5.0)
+                raise BodyFailed
+
+    play(send)
+    (line,) = [record for record in caplog.records if vars(record).get("event") == "source_failed"]
+    assert line.getMessage() == "leads.capture: the source failed with ZeroDivisionError when it was closed"
+
+
+@pytest.mark.parametrize("many", MANY.values(), ids=MANY)
+@pytest.mark.parametrize("deaf", [False, True])
+@pytest.mark.parametrize("given", [0, 1, 60])
+def test_a_batch_that_waits_for_its_source_ends_when_the_client_is_closed(
+    many: tuple[Open, Callable[[int], Any]], *, deaf: bool, given: int
+) -> None:
+    """At once with ClientClosed after the results of what was pulled, or a second later if the source ignores
+    its cancellation; the source is closed."""
+    opened, item = many
+    closed = False
+
+    async def slow() -> AsyncIterator[Any]:
+        nonlocal closed
+        try:
+            for number in range(given):
+                yield item(number)
+            for _ in range(6):
+                try:
+                    await asyncio.sleep(1.0 if deaf else 1e6)
+                except asyncio.CancelledError:
+                    if not deaf:
+                        raise
+        finally:
+            closed = True
+
+    async def main() -> None:
+        clock = asyncio.get_running_loop().time
+        lsq, _ = virtual_client(Account(limit=None), rate_limit=WIDE, bulk_limit=WIDE)
+        await lsq.__aenter__()
+        async with opened(lsq, slow()) as results:
+            asyncio.get_running_loop().call_later(
+                3.0, lambda: closing.append(asyncio.ensure_future(lsq.aclose()))
+            )
+            closing: list[asyncio.Future[None]] = []
+            done = []
+            with pytest.raises(ClientClosed, match="closed before it was done") as caught:  # noqa: PT012
+                async for result in results:
+                    done.append(result)  # noqa: PERF401
+            now = clock()
+            assert caught.value.operation is not None
+            with pytest.raises(StopAsyncIteration):
+                await anext(results)
+        await asyncio.gather(*closing)
+        # What was gathered for a call when a deaf source was given up was never sent.
+        left_out = given % 25 if deaf and isinstance(results._source, Chunks) else 0
+        assert sorted(result.index for result in done) == list(range(given - left_out))
+        assert now - start <= 3.0 + (1.01 if deaf else 0.01)
+        assert closed
+        with pytest.raises(ClientClosed):
+            await opened(lsq, slow()).__aenter__()
+
+    async def timed() -> None:
+        nonlocal start
+        start = asyncio.get_running_loop().time()
+        await main()
+
+    start = 0.0
+    virtual.run(timed)
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_closing_the_client_takes_nothing_from_a_batch_whose_source_has_ended(count: int) -> None:
+    """All that was pulled is on its way: it ends within the grace, and nothing is raised."""
+
+    async def main() -> None:
+        lsq, _ = virtual_client(Account(faults=Faults(latency=2.0), limit=None), rate_limit=WIDE)
+        async with lsq, lsq.leads.capture_many(list(itertools.islice(endless(), count))) as results:
+            await asyncio.sleep(1.0)
+            closing = asyncio.create_task(lsq.aclose())
+            done = [result async for result in results]
+            await closing
+        assert len(done) == count
+        assert all(result.receipt is not None for result in done)
+
+    virtual.run(main)

@@ -559,7 +559,7 @@ async def test_arguments_that_cannot_be_right_are_refused_at_once() -> None:
     """No source, no room, no synchronous host; and a bulk lead has no RequestID to wait for."""
     async with answering(lambda _: httpx.Response(200), **SYNC) as lsq:
         for source in ("leads", {"Phone": "1"}, 7):
-            with pytest.raises(ConfigurationError, match="takes an iterable"):
+            with pytest.raises(ConfigurationError, match="expects an iterable"):
                 lsq.bulk.create_or_update(cast("Any", source))
         with pytest.raises(ConfigurationError, match="concurrency"):
             lsq.bulk.create_or_update([], concurrency=0)

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from leadsquared_async.batch import asynchronous
+from leadsquared_async.batch import Source
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.config import seconds
 from leadsquared_async.encoding import EncodedSubmission
@@ -158,12 +158,14 @@ class Outbox:
             InvalidLead, KeyReused: of the first that has this fault; those before it are in the outbox.
             OutboxError: the file cannot be written, or is full; whole pieces of 500 before it are in. What
                 `put` says of keys holds for the last piece.
+            ConfigurationError: these are not many leads.
         """
         self._opened()
         index = new = 0
         piece: list[tuple[EncodedSubmission, str | None]] = []
+        source = Source(leads, "outbox.put_many", "leads")
         try:
-            async for lead in asynchronous(leads):
+            async for lead in source:
                 if isinstance(lead, OutboxEntry):
                     entry = lead
                 elif isinstance(lead, Submission):
@@ -181,8 +183,11 @@ class Outbox:
                     full, piece = piece, []
                     new += await self._put_piece(full)
         finally:
-            if piece:
-                new += await self._put_piece(piece)
+            try:
+                if piece:
+                    new += await self._put_piece(piece)
+            finally:
+                await source.aclose()
         return new
 
     async def _admit(self, entry: OutboxEntry) -> EncodedSubmission:

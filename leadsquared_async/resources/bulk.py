@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from typing import Any
 
-from leadsquared_async.batch import BulkResult, Chunk, Chunks, Held, Results
+from leadsquared_async.batch import BulkResult, Chunk, Chunks, Held, Results, Source
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ConfigurationError, LeadSquaredError
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, BULK_MOST
@@ -102,7 +102,8 @@ class Bulk:
                 _failed(held.item, place, unsent_error(name, error)) for place in range(len(held.item.items))
             ]
 
-        return Results(Chunks(leads, BULK_MOST, name), work, unsent, concurrency=concurrency, name=name)
+        source = Chunks(Source(leads, name, "leads"), BULK_MOST)
+        return Results(source, work, unsent, session=sender.session, concurrency=concurrency, name=name)
 
 
 def _failed(chunk: Chunk[_Lead], place: int, error: LeadSquaredError) -> BulkResult:

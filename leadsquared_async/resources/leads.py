@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from leadsquared_async.batch import CaptureResult, Results
+from leadsquared_async.batch import CaptureResult, Results, Source
 from leadsquared_async.config import NOT_GIVEN, NotGiven
 from leadsquared_async.lead import update_behavior_query
 from leadsquared_async.models import Receipt
@@ -130,7 +130,7 @@ class Leads(Resource):
         return submit_many(
             self._sender,
             self._parts.door,
-            leads,
+            Source(leads, "leads.capture_many", "leads"),
             submission=submission,
             result=CaptureResult,
             lane=self._sender.lane(lane, Lane.BATCH),

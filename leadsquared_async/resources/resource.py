@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterable, Iterable
 from typing import ClassVar, NamedTuple
 
-from leadsquared_async.batch import Held, Results, WaitResult
+from leadsquared_async.batch import Held, Results, Source, WaitResult
 from leadsquared_async.config import NOT_GIVEN, NotGiven
 from leadsquared_async.errors import ConfigurationError, Delivery, Fault, LeadSquaredError, ServerError
 from leadsquared_async.models import QueueMetrics, Receipt, RequestStatus
@@ -120,7 +120,13 @@ class Resource:
                 return WaitResult(held.index, _id_of(held.item), None, error)
             return WaitResult(held.index, _id_of(held.item), status, None)
 
-        return Results(requests, work, concurrency=FOLLOWED, name=f"{usual.name} wait")
+        return Results(
+            Source(requests, f"{usual.name.partition('.')[0]}.wait_many", "receipts or RequestIDs"),
+            work,
+            session=self._sender.session,
+            concurrency=FOLLOWED,
+            name=f"{usual.name} wait",
+        )
 
     @sealed
     async def metrics(self, *, operation: str | None = None) -> QueueMetrics:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from leadsquared_async.batch import CaptureResult, Held, Results, SubmissionResult
+from leadsquared_async.batch import CaptureResult, Held, Results, Source, SubmissionResult
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ConfigurationError, Delivery, LeadSquaredError
 from leadsquared_async.models import Receipt
@@ -39,14 +39,20 @@ async def submit(
         InvalidLead: naming what cannot be sent; nothing was.
         LeadSquaredError: it did not succeed; `delivery` says whether it may have arrived.
     """
-    sender.session.pipeline()  # raises here if it may not be used
-    clock = asyncio.get_running_loop().time
-    began, deadline = clock(), sender.settings.deadline
-    admitted = await door.admit(submission, within=deadline)
-    # A wait for the account's fields counts; what the check itself takes is not worth telling.
-    if deadline is not None and (gone := round(clock() - began, 2)):
-        sender = sender.until(max(0.001, deadline - gone))
-    return await send_encoded(sender, admitted, lane, before_send)
+    try:
+        sender.session.pipeline()  # raises here if it may not be used
+        clock = asyncio.get_running_loop().time
+        began, deadline = clock(), sender.settings.deadline
+        admitted = await door.admit(submission, within=deadline)
+        # A wait for the account's fields counts; what the check itself takes is not worth telling.
+        if deadline is not None and (gone := round(clock() - began, 2)):
+            sender = sender.until(max(0.001, deadline - gone))
+        return await send_encoded(sender, admitted, lane, before_send)
+    except LeadSquaredError as error:
+        if isinstance(submission, Submission):  # pyright: ignore[reportUnnecessaryIsInstance]
+            error.operation = error.operation or submission.operation.name
+            error.reference = error.reference or submission.reference
+        raise
 
 
 @sealed
@@ -95,7 +101,7 @@ async def send_encoded(
 def submit_many(
     sender: Sender,
     door: Door,
-    source: Iterable[Any] | AsyncIterable[Any],
+    source: Source[Any],
     *,
     submission: Callable[[Any], Submission],
     result: Callable[[int, Any, Receipt | None, LeadSquaredError | None], R],
@@ -132,12 +138,12 @@ def submit_many(
         return result(held.index, held.item, receipt, None)
 
     def unsent(held: Held[Any], error: LeadSquaredError) -> R:
-        return result(held.index, held.item, None, unsent_error(name, error))
+        return result(held.index, held.item, None, unsent_error(name, error, held.item))
 
-    return Results(source, work, unsent, concurrency=concurrency, name=name)
+    return Results(source, work, unsent, session=sender.session, concurrency=concurrency, name=name)
 
 
-def unsent_error(name: str, error: LeadSquaredError) -> LeadSquaredError:
+def unsent_error(name: str, error: LeadSquaredError, item: object = None) -> LeadSquaredError:
     """The error of an item that is not sent, since `error` met another and would meet it too."""
     kind, meant = type(error).__name__, error.operation or name
     return type(error)(
@@ -145,4 +151,5 @@ def unsent_error(name: str, error: LeadSquaredError) -> LeadSquaredError:
         delivery=Delivery.NOT_SENT,
         fault=error.fault,
         operation=error.operation,
+        reference=item.reference if isinstance(item, Submission) else None,
     )

@@ -12,6 +12,7 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
+from leadsquared_async.errors import Delivery
 from leadsquared_async.sending.bucket import Bucket
 from leadsquared_async.sending.call import Call
 from leadsquared_async.sending.replies import Outcome, unanswered
@@ -91,26 +92,27 @@ def _give_back(exchange: Coroutine[Any, Any, Outcome], bucket: Bucket, task: asy
 
 def _tell_abandoned(call: Call, task: asyncio.Task[Outcome]) -> None:
     """Tell what became of an exchange that nobody waits for any more."""
-    request_id, delivery = None, "unknown"
+    request_id, delivery = None, Delivery.UNKNOWN
     if task.cancelled():
         what = "was broken off; it may have arrived"
     elif (error := task.exception()) is not None:
         what = f"failed with {type(error).__name__}; it may have arrived"
     else:
         outcome = task.result()
-        request_id, delivery = outcome.request_id, outcome.delivery.value
+        request_id, delivery = outcome.request_id, outcome.delivery
         what = f"was accepted, RequestID {request_id}" if request_id else outcome.summary
+    is_lost = call.writes and delivery in {Delivery.UNKNOWN, Delivery.REJECTED}
     logger.log(
-        logging.WARNING if call.writes else logging.DEBUG,
+        logging.ERROR if is_lost else logging.WARNING if call.writes else logging.DEBUG,
         "%s: abandoned by its caller%s: %s",
         call.operation,
         f" (reference {call.reference})" if call.reference else "",
         what,
         extra={
-            "event": "abandoned",
+            "event": delivery.value if is_lost else "abandoned",
             "operation": call.operation,
             "reference": call.reference,
             "request_id": request_id,
-            "delivery": delivery,
+            "delivery": delivery.value,
         },
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -278,3 +278,44 @@ async def test_a_disk_that_is_full_refuses_the_put_and_takes_the_next_one_again(
 async def _put_each(outbox: Outbox, count: int) -> None:
     for number in range(count):
         await outbox.put(lead(number, Notes="x" * 400), key=f"n{number}")
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("ends", ["whole", "invalid", "cancelled"])
+async def test_a_generator_of_leads_is_closed_when_put_many_ends(
+    tmp_path: Path, ends: str, *, asynchronous: bool
+) -> None:
+    """However it ends, what the generator holds is given back at once."""
+    closed: list[str] = []
+
+    def leads() -> Iterator[Any]:
+        try:
+            yield from [LEAD, {"Tags": object()} if ends == "invalid" else LEAD, LEAD]
+        finally:
+            closed.append("generator")
+
+    async def slow() -> AsyncIterator[Any]:
+        try:
+            for lead in leads():
+                if ends == "cancelled" and (task := asyncio.current_task()) is not None:
+                    task.cancel()
+                await asyncio.sleep(0)
+                yield lead
+        finally:
+            closed.append("asynchronous generator")
+
+    async with Outbox(tmp_path / "leads.db") as box:
+        source = slow() if asynchronous else leads()
+        try:
+            await asyncio.create_task(box.put_many(source))
+        except (InvalidLead, asyncio.CancelledError):
+            assert ends != "whole"
+        assert closed[-1] == ("asynchronous generator" if asynchronous else "generator")
+
+
+async def test_what_is_not_many_leads_is_refused(tmp_path: Path) -> None:
+    """One lead alone, or none, is not put attribute by attribute."""
+    async with Outbox(tmp_path / "leads.db") as box:
+        for wrong in (LEAD, "leads.csv", 5, None):
+            with pytest.raises(ConfigurationError, match=rf"put_many\(\) .* got {type(wrong).__name__}"):
+                await box.put_many(wrong)  # type: ignore[arg-type]
