@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
+from leadsquared_async.printable import one_line
+
 if TYPE_CHECKING:
     from leadsquared_async.models import RequestStatus
 
@@ -95,6 +97,7 @@ class LeadSquaredError(Exception):
     """The root of every error of this package.
 
     Attributes:
+        message: what `str` shows, on one line; it is among the attributes so that JSON made of them says it.
         delivery: whether the lead may have arrived, over all attempts of the call.
         fault: who has to act; None when it is the calling code (a closed client, a deadline of its own).
         attempts: how many times the call was sent or tried to be sent.
@@ -105,7 +108,8 @@ class LeadSquaredError(Exception):
     """
 
     def __init__(self, message: str = "", **facts: Unpack[Facts]) -> None:
-        super().__init__(message)
+        self.message = one_line(message)
+        super().__init__(self.message)
         self.delivery = facts.get("delivery", Delivery.NOT_SENT)
         self.fault = facts.get("fault")
         self.attempts = facts.get("attempts", 0)

@@ -15,7 +15,7 @@ NAME = "leadsquared_async"
 
 # From what everything may use to what nothing may use; a part imports only from parts above it.
 LAYERS = [
-    {"_version"},
+    {"_version", "printable"},
     {"models"},
     {"errors"},  # one of them carries a status
     {"config", "contact", "lead", "operations"},

@@ -15,6 +15,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
+from leadsquared_async.printable import Traceback
+
 __all__ = ["sealed", "sealed_init", "way_of"]
 
 P = ParamSpec("P")
@@ -57,9 +59,9 @@ def sealed_init(method: Callable[P, None]) -> Callable[P, None]:
     return call
 
 
-def way_of(error: BaseException) -> str:
+def way_of(error: BaseException) -> Traceback:
     """An error's name and the way it took, for a log: without its words, which may repeat a lead."""
-    return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"
+    return Traceback(f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}")
 
 
 def _empty_frames(error: BaseException, handled: BaseException | None) -> None:
