@@ -1,17 +1,31 @@
 """What LeadSquared answers, as frozen values: a receipt, a status, the state of the queue.
 
-Keys are read without regard to case, since the API spells them differently from page to page.
+Keys are read without regard to case, since the API spells them differently from page to page. What comes
+from outside is checked here, once: an id is an id, a number is a number, and text can be stored.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any, Self, cast
 
-__all__ = ["QueueMetrics", "Receipt", "RequestState", "RequestStatus"]
+from leadsquared_async.printable import one_line
+
+__all__ = [
+    "QueueMetrics",
+    "Receipt",
+    "Refusal",
+    "RequestState",
+    "RequestStatus",
+    "decoded",
+    "field_of",
+    "id_in",
+    "text_in",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +104,20 @@ class RequestStatus:
         raw_state = _text(field_of(task, "Status"))
         if raw_state is None:
             return None
+        raw_state = raw_state[:LONGEST_NAME]
         message = _decoded(field_of(task, "Message"))
-        reason = _text(field_of(task, "StatusReason"))
+        reason = text_in(field_of(task, "StatusReason"))
         state = _STATES.get(raw_state.strip().lower(), RequestState.OTHER)
         # The outer word says that processing ran; the answer inside may still be a refusal.
-        refused = _is_error(field_of(message, "Status")) or field_of(message, "ExceptionType") is not None
-        if state is RequestState.SUCCEEDED and refused:
-            state, reason = RequestState.FAILED, _refusal(message) or reason
+        refusal = Refusal.read(message)
+        if state is RequestState.SUCCEEDED and refusal is not None:
+            state, reason = RequestState.FAILED, refusal.words or reason
         answer = _answer(message) if state is RequestState.SUCCEEDED else None
         created = field_of(answer, "IsCreated")
-        task_type = _text(field_of(task, "TaskType"))
+        task_type = _name(field_of(task, "TaskType"))
         # Whether the answer of an opportunity is wrapped as others are is not known; then Id is its own.
         is_of_opportunity = (task_type or "").lower().startswith("opportunity")
-        answer_id = _text(field_of(answer, "Id"))
+        answer_id = id_in(field_of(answer, "Id"))
         failed_for_good = state is RequestState.FAILED and _settled(raw_state, reason)
         return cls(
             request_id=request_id,
@@ -110,10 +125,10 @@ class RequestStatus:
             raw_state=raw_state,
             is_final=state is RequestState.SUCCEEDED or failed_for_good,
             reason=reason,
-            lead_id=_text(field_of(answer, "RelatedId")) or _text(field_of(answer, "RelatedProspectId")),
+            lead_id=id_in(field_of(answer, "RelatedId")) or id_in(field_of(answer, "RelatedProspectId")),
             activity_id=None if is_of_opportunity else answer_id,
-            opportunity_id=_text(field_of(answer, "CreatedOpportunityId"))
-            or _text(field_of(answer, "ConflictedOpportunityId"))
+            opportunity_id=id_in(field_of(answer, "CreatedOpportunityId"))
+            or id_in(field_of(answer, "ConflictedOpportunityId"))
             or (answer_id if is_of_opportunity else None),
             created=created if isinstance(created, bool) else None,
             task_type=task_type,
@@ -149,9 +164,37 @@ def _is_error(word: object) -> bool:
     return isinstance(word, str) and word.strip().lower() == "error"
 
 
-def _refusal(message: object) -> str | None:
-    parts = [_text(field_of(message, name)) for name in ("ExceptionType", "ExceptionMessage")]
-    return ": ".join(part for part in parts if part) or None
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """That an answer says no: the one rule for every answer, whatever the HTTP status and wherever it stands.
+
+    Its Status is Error, or it names an exception.
+
+    Attributes:
+        exception_type: LeadSquared's name of the exception.
+        exception_message: LeadSquared's own words; may hold personal data.
+        is_mx: whether it is one of LeadSquared's own exceptions, which are final.
+    """
+
+    exception_type: str | None
+    exception_message: str | None = field(repr=False)
+    is_mx: bool
+
+    @classmethod
+    def read(cls, data: object) -> Self | None:
+        """The refusal in a decoded answer, or in one of its rows; None if it is none."""
+        exception_type = _name(field_of(data, "ExceptionType"))
+        is_mx = (exception_type or "").upper().startswith("MX") or field_of(data, "IsMXException") is True
+        if not (is_mx or exception_type or _is_error(field_of(data, "Status"))):
+            return None
+        # The rows of bulk calls say ErrorMessage (seen in the field).
+        words = text_in(field_of(data, "ExceptionMessage")) or text_in(field_of(data, "ErrorMessage"))
+        return cls(exception_type, words, is_mx)
+
+    @property
+    def words(self) -> str | None:
+        """The exception's name and message, as far as it has them; may hold personal data."""
+        return ": ".join(part for part in (self.exception_type, self.exception_message) if part) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +215,30 @@ class QueueMetrics:
     def read(cls, data: object) -> QueueMetrics | None:
         """The metrics in an answer; None when they are not in it."""
         names = ("PendingMessages", "MaxDelayInSeconds", "ProcessingRatePerMinute")
-        try:
-            pending, max_delay, rate = (float(field_of(data, name)) for name in names)
-        except (TypeError, ValueError, OverflowError):
-            return None
-        if not all(map(math.isfinite, (pending, max_delay, rate))):
+        pending, max_delay, rate = (_quantity(field_of(data, name)) for name in names)
+        if pending is None or max_delay is None or rate is None:
             return None
         return cls(pending=int(pending), max_delay=max_delay, rate_per_minute=rate)
+
+
+def _quantity(value: object) -> float | None:
+    """A number, or one written as text; None of anything else, and of absurd ones."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) and 0 <= number <= MOST else None
+
+
+MOST = 1e12
+LONGEST_NAME = 200
+"""Characters of an exception's name, a state or a task's type."""
+LONGEST_TEXT = 10_000
+"""Characters of LeadSquared's own words."""
+DEEPEST = 64
+"""Levels of JSON: what was read is pickled and written again, deeper in the stack."""
 
 
 def field_of(data: object, name: str) -> Any:
@@ -192,6 +252,30 @@ def field_of(data: object, name: str) -> Any:
     return next((value for key, value in fields.items() if key.lower() == wanted), None)
 
 
+_ID = re.compile(r"[A-Za-z0-9{][A-Za-z0-9._~:+/=@{}-]{0,99}")
+
+
+def id_in(value: object) -> str | None:
+    """A RequestID or another id, without white space around it; None if it can be none.
+
+    LeadSquared's are GUIDs. Any other that fits in a URL, a file's cell and a log line is taken as well.
+    """
+    if not isinstance(value, str) or len(value) > LONGEST_NAME:
+        return None
+    text = value.strip()
+    return text if _ID.fullmatch(text) else None
+
+
+def text_in(value: object) -> str | None:
+    """LeadSquared's own words, cut to size; None if there are none."""
+    text = _text(value)
+    return text[:LONGEST_TEXT] if text is not None and text.strip() else None
+
+
+def _name(value: object) -> str | None:
+    return (one_line(value, LONGEST_NAME) or None) if isinstance(value, str) else None
+
+
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
@@ -201,6 +285,71 @@ def _decoded(value: object) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
+        return decoded(value)
+    except ValueError:
         return value
+
+
+def decoded(text: str) -> Any:
+    """JSON from outside, as values that can be stored, pickled and written again.
+
+    Raises:
+        ValueError: it is not JSON, holds a key twice or a number that is none, or is nested too deeply.
+    """
+    try:
+        data = json.loads(
+            text.removeprefix("\ufeff"),  # a byte order mark, which JSON knows nothing of
+            object_pairs_hook=_object,
+            parse_float=_finite,
+            parse_constant=_finite,
+        )
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+    if text.count("[") + text.count("{") > DEEPEST:
+        _check_depth(data)
+    return _without_halves(data) if _HALF.search(text) else data
+
+
+TOO_DEEP = "nested too deeply"
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a key stands there twice")
+    return fields
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError("a number that is none")
+    return value
+
+
+def _check_depth(data: object) -> None:
+    level: list[object] = [data]
+    for _ in range(DEEPEST):
+        level = [inner for value in level for inner in _inside(value)]
+        if not level:
+            return
+    raise ValueError(TOO_DEEP)
+
+
+def _inside(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(cast("dict[str, object]", value).values())
+    return cast("list[object]", value) if isinstance(value, list) else []
+
+
+def _without_halves(value: object) -> object:
+    """The same with U+FFFD for halves of surrogate pairs, as of an emoji that was cut: UTF-8 has none."""
+    if isinstance(value, str):
+        return re.sub("[\ud800-\udfff]", "\ufffd", value)
+    if isinstance(value, list):
+        return [_without_halves(inner) for inner in cast("list[object]", value)]
+    if isinstance(value, dict):
+        fields = cast("dict[str, object]", value)
+        return {_without_halves(key): _without_halves(inner) for key, inner in fields.items()}
+    return value

@@ -81,6 +81,7 @@ no_path = (NoSuchPath, Delivery.REJECTED, Fault.ACCOUNT, Again.NO)
 host = (APIError, Delivery.REJECTED, Fault.ACCOUNT, Again.NO)
 body = (BadRequest, Delivery.REJECTED, Fault.LEAD, Again.NO)
 failed = (ServerError, Delivery.UNKNOWN, Fault.SERVER, Again.YES)
+named = (ServerError, Delivery.UNKNOWN, Fault.SERVER, Again.A_FEW_TIMES)
 unknown = (ServerError, Delivery.UNKNOWN, Fault.SERVER, Again.IF_REPEATABLE)
 
 TABLE = [
@@ -147,7 +148,32 @@ TABLE = [
     # failed, or nobody knows
     (500, MESSAGE % "Internal server error", failed),
     (500, "", failed),
-    (500, '{"Status":"Error","ExceptionType":"NullReferenceException"}', failed),
+    # an exception that is not LeadSquared's own, under any status
+    *[
+        (status, f'{{"Status":"Error","ExceptionType":"{kind}"}}', named)
+        for status in (200, 202, 204, 302, 405, 408, 500, 502, 504)
+        for kind in ("NullReferenceException", "ArgumentNullException", "System.FormatException")
+    ],
+    (500, '{"ExceptionType":"NullReferenceException"}', named),
+    (200, f'{{"ExceptionType":"NullReferenceException","RequestID":"{GUID}"}}', named),
+    # a refusal without a type, under any status
+    *[
+        (status, f'{{"Status":"{word}","ExceptionMessage":"Delete is not enabled for you"}}', lead)
+        for status in (200, 201, 202, 204, 302, 400, 405, 413, 500, 502, 503, 504)
+        for word in ("Error", "ERROR ", "error")
+    ],
+    (200, '{"Status":"Error"}', lead),
+    (200, f'{{"Status":"Error","RequestID":"{GUID}"}}', lead),
+    *[
+        (status, f'{{"Status":"Error","ExceptionMessage":"{words}"}}', keys)
+        for status in (200, 400, 500)
+        for words in ("Invalid User Details!", "unauthorized", "Access is denied.", "Invalid Access Key")
+    ],
+    (200, mx("UnauthorizedAccessException", "no"), keys),
+    # which a visitor cannot say for the account
+    (200, '{"Status":"Error","ExceptionMessage":"No lead called Invalid User Details!"}', lead),
+    (200, mx("MXNew", "Invalid User Details!"), lead),
+    (200, mx("MXInvalidAuthorException", "no"), lead),
     (500, '{"Status":"Error","ExceptionType":"MXNew"', failed),
     (500, '{"IsMXException":"true"}', failed),
     (503, MESSAGE % "Service Unavailable", failed),
@@ -173,7 +199,22 @@ TABLE = [
     (200, '{"RequestID":"  "}', unknown),
     (200, '{"RequestID":4711}', unknown),
     (200, f'{{"Data":{{"RequestID":"{GUID}"}}}}', unknown),
-    (200, '{"Status":"Error","ExceptionType":"NullReferenceException"}', unknown),
+    # what is no RequestID, or no JSON that can be kept
+    *[
+        (200, json.dumps({"RequestID": value}), unknown)
+        for value in ("a b", "é", "x" * 101, "i\nd", "id\x1b[31m", "=1+1", "\ud800", "'id'", "a\u202eb", [])
+    ],
+    *[
+        (200, ACCEPTED[:-1] + more + "}", unknown)
+        for more in (
+            ',"Number":NaN',
+            ',"Number":-Infinity',
+            ',"Number":1e999',
+            f',"Number":{"9" * 5_000}',
+            f',"RequestID":"{GUID}"',
+            ',"Deep":' + "[" * 900 + "]" * 900,
+        )
+    ],
     (203, ACCEPTED, unknown),
     (204, "", unknown),
     (206, ACCEPTED, unknown),

@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from leadsquared_async.errors import ClientClosed, Delivery, Fault, LeadSquaredError
+from leadsquared_async.errors import APIError, ClientClosed, Delivery, Fault, LeadSquaredError
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, BULK_MOST
 from leadsquared_async.outbox.holding import Holding
 from leadsquared_async.outbox.lanes import FILES, FORMS
@@ -230,6 +230,8 @@ class BulkDeliverer:
         elif self._missing[row.id] + 1 < ATTEMPTS and self._may_repeat(row):
             self._missing[row.id] += 1
             await self._try_again(row, error)
+        elif isinstance(error, APIError) and error.exception_type is not None:
+            await self._reject(row, error)  # LeadSquared fails at it each time, and says with what
         else:
             await self._give_up(row, error)
 

@@ -17,20 +17,17 @@ from typing import TYPE_CHECKING, Any, TypeGuard, cast
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import (
     APIError,
-    AuthenticationFailed,
     Delivery,
     Facts,
     Fault,
     LeadSquaredError,
-    RateLimited,
-    Rejected,
     ServerError,
 )
-from leadsquared_async.models import field_of
+from leadsquared_async.models import Refusal, field_of, id_in, text_in
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, Repeat
 from leadsquared_async.sending.bucket import Lane
 from leadsquared_async.sending.call import Call, Host, Limit
-from leadsquared_async.sending.replies import Expect
+from leadsquared_async.sending.replies import Again, Expect, refusal_of
 from leadsquared_async.sending.sealing import sealed
 from leadsquared_async.sending.session import Sender
 from leadsquared_async.sending.wording import masked
@@ -124,9 +121,7 @@ def read_rows(data: object, count: int) -> dict[int, object]:
 
 
 def _outcome(label: str, row: EncodedSubmission, answer: object, sent: Sent) -> RowOutcome:
-    kind = _text(field_of(answer, "ExceptionType"))
-    words = _text(field_of(answer, "ErrorMessage")) or _text(field_of(answer, "ExceptionMessage"))
-    lead_id = _text(field_of(answer, "LeadId"))
+    lead_id = id_in(field_of(answer, "LeadId"))
     created, updated = _flag(field_of(answer, "LeadCreated")), _flag(field_of(answer, "LeadUpdated"))
     facts = Facts(
         attempts=sent.attempts,
@@ -136,18 +131,23 @@ def _outcome(label: str, row: EncodedSubmission, answer: object, sent: Sent) -> 
     )
     status_code = sent.outcome.status_code
     body = None if answer is None else json.dumps(answer, ensure_ascii=False)
-    status = _text(field_of(answer, "Status"))
-    if kind or words or _is_failure(status):
-        error, what, found = _refusal(kind, words or status, identified=row.identified)
-        said = masked(": ".join(part for part in (kind, words) if part), row.private)
-        arrived = "It was not taken" if found.get("delivery") is Delivery.REJECTED else "It may have arrived"
-        refused = error(
-            f"{label}{what}{f': {said}' if said else ''}. {arrived}.",
-            exception_type=kind,
-            exception_message=words,
+    refusal = _refusal(answer)
+    if refusal is not None:
+        verdict = refusal_of(refusal)
+        assert verdict.error is not None
+        assert issubclass(verdict.error, APIError)
+        facts["delivery"], facts["fault"] = verdict.delivery, verdict.fault
+        is_again = row.identified if verdict.delivery is Delivery.UNKNOWN else verdict.again is Again.YES
+        facts["retryable"] = is_again
+        said = masked(refusal.words or "", row.private)
+        arrived = "It was not taken" if verdict.delivery is Delivery.REJECTED else "It may have arrived"
+        refused = verdict.error(
+            f"{label}{verdict.summary}{f': {said}' if said else ''}. {arrived}.",
+            exception_type=refusal.exception_type,
+            exception_message=refusal.exception_message,
             status_code=status_code,
             body=body,
-            **(facts | found),
+            **facts,
         )
         return RowOutcome(sent.attempts, error=refused)
     if lead_id is None and not created and not updated:
@@ -164,25 +164,16 @@ def _outcome(label: str, row: EncodedSubmission, answer: object, sent: Sent) -> 
     return RowOutcome(sent.attempts, lead_id, created, updated)
 
 
-def _refusal(kind: str | None, words: str | None, *, identified: bool) -> tuple[type[APIError], str, Facts]:
-    """What a row's exception means: as for a whole call, only an MX exception is the lead's own fault."""
-    name = (kind or "").lower()
-    if name == "mxapiratelimitexceededexception":
-        facts = Facts(delivery=Delivery.REJECTED, fault=None, retryable=True)
-        return RateLimited, "the account is over its rate limit", facts
-    if name.startswith("mx") and "auth" in name:
-        facts = Facts(delivery=Delivery.REJECTED, fault=Fault.ACCOUNT)
-        return AuthenticationFailed, "LeadSquared does not accept the keys", facts
-    # Integrations have met words without a type, which were about the lead.
-    if name.startswith("mx") or (not kind and words):
-        return Rejected, "LeadSquared refuses the lead", Facts(delivery=Delivery.REJECTED, fault=Fault.LEAD)
-    facts = Facts(delivery=Delivery.UNKNOWN, fault=Fault.SERVER, retryable=identified)
-    return ServerError, "LeadSquared failed at this lead", facts
-
-
-def _is_failure(status: str | None) -> bool:
-    """Whether a row's own Status, which no page has, says that it failed."""
-    return status is not None and status.strip().lower() not in {"success", "succeeded", "ok"}
+def _refusal(answer: object) -> Refusal | None:
+    """What a row says against itself: as a whole answer does, or in words or a Status that no page has."""
+    refusal = Refusal.read(answer)
+    if refusal is not None:
+        return refusal
+    words = text_in(field_of(answer, "ErrorMessage")) or text_in(field_of(answer, "ExceptionMessage"))
+    status = text_in(field_of(answer, "Status"))
+    if words is None and (status is None or status.strip().lower() in {"success", "succeeded", "ok"}):
+        return None
+    return Refusal(None, words, is_mx=False)
 
 
 def _number(value: Any) -> int | None:
@@ -196,10 +187,6 @@ def _number(value: Any) -> int | None:
 
 def _is_list(value: object) -> TypeGuard[list[object]]:
     return isinstance(value, list)
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value.strip() else None
 
 
 def _flag(value: object) -> bool | None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
-from urllib.parse import urlsplit
 
 from leadsquared_async.config import REGIONS, Hosts
 from leadsquared_async.errors import ClientClosed, ConfigurationError, Fault, LeadSquaredError, NotFound
-from leadsquared_async.models import field_of
+from leadsquared_async.models import field_of, id_in
 from leadsquared_async.operations import USER, Repeat
 from leadsquared_async.resources.fields import Fields
 from leadsquared_async.resources.leads import Leads
 from leadsquared_async.sending.bucket import Lane
 from leadsquared_async.sending.call import Call, Host
-from leadsquared_async.sending.replies import Expect
+from leadsquared_async.sending.replies import Expect, host_in
 from leadsquared_async.sending.session import Sender
 
 __all__ = ["Check", "Verdict", "Verification", "examine"]
@@ -129,7 +128,10 @@ async def _keys(sender: Sender, hosts: Hosts) -> AsyncIterator[Check]:
     except LeadSquaredError as error:
         yield _failed("keys", error)
         return
-    yield Check("keys", Verdict.OK, "LeadSquared knows the user of the access key")
+    if id_in(field_of(user, "Id")) or id_in(field_of(user, "UserId")):
+        yield Check("keys", Verdict.OK, "LeadSquared knows the user of the access key")
+    else:
+        yield Check("keys", Verdict.UNKNOWN, "the answer names no user: check the sync_host")
     yield _region(hosts, field_of(field_of(user, "LSQCommonServiceURLs"), "api"))
 
 
@@ -161,11 +163,7 @@ def _region(hosts: Hosts, named: object) -> Check:
 
 def _host_of(url: str) -> str:
     """The host name of an origin, or of a host that is named without one; "" if there is none in it."""
-    try:
-        name = urlsplit(url if "//" in url else f"//{url}").hostname or ""
-    except ValueError:
-        return ""
-    return name if name.isascii() and name.isprintable() and len(name) < 254 else ""
+    return host_in(url if "//" in url else f"//{url}")
 
 
 async def _fields(fields: Fields, required: Collection[str]) -> Check:

@@ -31,7 +31,7 @@ from leadsquared_async.sending.call import Call, Limit, Settings
 from leadsquared_async.sending.cleanup import uninterrupted
 from leadsquared_async.sending.inflight import InFlight
 from leadsquared_async.sending.keyring import Keyring
-from leadsquared_async.sending.replies import Again, Outcome
+from leadsquared_async.sending.replies import Again, Outcome, given_up
 from leadsquared_async.sending.retry import Bound, Decision, Progress, decide
 from leadsquared_async.sending.sharing import Sharing
 from leadsquared_async.sending.tracing import traced
@@ -241,6 +241,7 @@ class _Run:
         self._clock = asyncio.get_running_loop().time
         self._deadline = None if settings.deadline is None else self._clock() + settings.deadline
         self._deliveries: list[Delivery] = []
+        self._failed_at: list[bool] = []  # whether LeadSquared named an exception, by attempt
         self._uncounted = 0
         self._started: float | None = None
         self._refused_since: float | None = None
@@ -264,7 +265,7 @@ class _Run:
             return Sent(attempt.outcome, len(self._deliveries), self._waited)
         if attempt.decision.bound is Bound.DEADLINE:
             raise self._deadline_exceeded("another attempt would be too late")
-        raise self._error(attempt.outcome)
+        raise self._given_up(attempt.outcome)
 
     async def _attempt(self) -> _Attempt:
         credentials = await self._credentials()
@@ -279,6 +280,7 @@ class _Run:
         outcome = await self._pipeline.in_flight.run(self._call, exchange, bucket)
         self._last = outcome
         self._deliveries.append(outcome.delivery)
+        self._failed_at.append(outcome.again is Again.A_FEW_TIMES)
         outcome = await self._with_renewed_keys(outcome, credentials)
         decision = self._decide(outcome, now)
         self._retryable = decision.again
@@ -414,6 +416,17 @@ class _Run:
     def _error(self, last: Outcome) -> LeadSquaredError:
         label = f"{self._pipeline.label}{self._call.operation}: "
         return error_from(last, self._call, self._facts(last), label)
+
+    def _given_up(self, last: Outcome) -> LeadSquaredError:
+        """The error of the last attempt; a write that LeadSquared failed at each time was not taken."""
+        final = given_up(last) if self._call.writes else last
+        if final is not last:
+            self._last, self._retryable = final, False
+            self._deliveries = [
+                final.delivery if failed else delivery
+                for delivery, failed in zip(self._deliveries, self._failed_at, strict=True)
+            ]
+        return self._error(final)
 
     def _deadline_exceeded(self, why: str) -> DeadlineExceeded:
         """The whole call took too long; caused by the last attempt's error, if there was an attempt."""

@@ -6,11 +6,10 @@ the status alone says little (apidocs.leadsquared.com, "Error handling", and wha
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -34,9 +33,20 @@ from leadsquared_async.errors import (
     ServerError,
     Timeout,
 )
-from leadsquared_async.models import field_of
+from leadsquared_async.models import Refusal, decoded, field_of, id_in, text_in
 
-__all__ = ["Again", "Expect", "Outcome", "Reply", "classify", "retry_after", "unanswered"]
+__all__ = [
+    "Again",
+    "Expect",
+    "Outcome",
+    "Reply",
+    "classify",
+    "given_up",
+    "host_in",
+    "refusal_of",
+    "retry_after",
+    "unanswered",
+]
 
 MAX_BODY = 1_000_000
 MAX_RETRY_AFTER = 3600.0
@@ -48,6 +58,7 @@ class Again(Enum):
 
     NO = "no"
     YES = "yes"
+    A_FEW_TIMES = "a few times, and then it is refused for good"
     IF_REPEATABLE = "if the call may be made twice"
 
 
@@ -126,6 +137,19 @@ def unanswered(*, sent: bool, timed_out: bool, cause: str) -> Outcome:
     )
 
 
+def given_up(outcome: Outcome) -> Outcome:
+    """What the last attempt came to, now that there is no other: an exception that stays is a refusal."""
+    if outcome.again is not Again.A_FEW_TIMES:
+        return outcome
+    return replace(
+        outcome,
+        delivery=Delivery.REJECTED,
+        fault=Fault.LEAD,
+        error=Rejected,
+        summary=f"LeadSquared fails at it each time ({outcome.status_code})",
+    )
+
+
 def classify(reply: Reply, expect: Expect, now: datetime) -> Outcome:
     """What an answer means for the call.
 
@@ -134,7 +158,10 @@ def classify(reply: Reply, expect: Expect, now: datetime) -> Outcome:
         expect: what a good one would hold.
         now: the wall time, to read a Retry-After that is a date.
     """
-    data = None if reply.cut_off else _decoded(reply.body)
+    try:
+        data = None if reply.cut_off else decoded(reply.body)
+    except ValueError:
+        data = None
     said = _Said.read(data)
     verdict = _verdict(reply, said, data, expect)
     return Outcome(
@@ -142,13 +169,13 @@ def classify(reply: Reply, expect: Expect, now: datetime) -> Outcome:
         fault=verdict.fault,
         again=verdict.again,
         error=verdict.error,
-        summary=verdict.summary,
+        summary=f"{verdict.summary} ({reply.status})" if verdict is _THROTTLED else verdict.summary,
         throttled=verdict is _THROTTLED,
         pause=retry_after(reply.headers.get("retry-after"), now) if verdict.again is not Again.NO else None,
         limit=said.limit if verdict is _THROTTLED else None,
         request_id=said.request_id,
         status_code=reply.status,
-        exception_type=said.exception_type,
+        exception_type=None if said.refusal is None else said.refusal.exception_type,
         exception_message=said.exception_message,
         body=reply.body,
         data=data,
@@ -159,28 +186,31 @@ def classify(reply: Reply, expect: Expect, now: datetime) -> Outcome:
 class _Said:
     """What LeadSquared or its gateway put into words, in whichever spelling."""
 
-    exception_type: str | None
-    exception_message: str | None
+    refusal: Refusal | None
     gateway_message: str | None
     request_id: str | None
     limit: tuple[int, float] | None
-    is_mx: bool
 
     @classmethod
     def read(cls, data: object) -> _Said:
-        exception_type = _string(field_of(data, "ExceptionType"))
-        exception_message = _string(field_of(data, "ExceptionMessage"))
-        gateway_message = _string(field_of(data, "message"))
-        words = exception_message or gateway_message
+        refusal = Refusal.read(data)
+        gateway_message = text_in(field_of(data, "message"))
+        words = (None if refusal is None else refusal.exception_message) or gateway_message
         limit = _LIMIT.fullmatch(words) if words else None
         return cls(
-            exception_type=exception_type,
-            exception_message=exception_message,
+            refusal=refusal,
             gateway_message=gateway_message,
-            request_id=_string(field_of(data, "RequestID")),
+            request_id=id_in(field_of(data, "RequestID")),
             limit=_sane_limit(limit) if limit else None,
-            is_mx=(exception_type or "").upper().startswith("MX") or field_of(data, "IsMXException") is True,
         )
+
+    @property
+    def exception_message(self) -> str | None:
+        return None if self.refusal is None else self.refusal.exception_message
+
+    @property
+    def words(self) -> str:
+        return " ".join(part for part in (self.exception_message, self.gateway_message) if part)
 
 
 # The whole message: a refusal may repeat a lead's value, and a visitor is not to set the account's limit.
@@ -205,9 +235,7 @@ class _Verdict:
     summary: str
 
 
-_THROTTLED = _Verdict(
-    Delivery.REJECTED, None, Again.YES, RateLimited, "the account is over its rate limit (429)"
-)
+_THROTTLED = _Verdict(Delivery.REJECTED, None, Again.YES, RateLimited, "the account is over its rate limit")
 _QUOTA = _Verdict(
     Delivery.REJECTED, Fault.ACCOUNT, Again.NO, QuotaExceeded, "the account's calls of the day are used up"
 )
@@ -235,7 +263,10 @@ _NO_PATH = _Verdict(
 _FORBIDDEN = _Verdict(
     Delivery.REJECTED, Fault.ACCOUNT, Again.NO, Forbidden, "the gateway refused the call: check the x-api-key"
 )
-_MX = _Verdict(Delivery.REJECTED, Fault.LEAD, Again.NO, Rejected, "LeadSquared refuses the lead")
+_REFUSED = _Verdict(Delivery.REJECTED, Fault.LEAD, Again.NO, Rejected, "LeadSquared refuses the lead")
+_EXCEPTION = _Verdict(
+    Delivery.UNKNOWN, Fault.SERVER, Again.A_FEW_TIMES, ServerError, "LeadSquared fails at it"
+)
 _ACCEPTED = _Verdict(Delivery.ACCEPTED, None, Again.NO, None, "accepted")
 _NO_ANSWER_IN_IT = _Verdict(
     Delivery.UNKNOWN, Fault.SERVER, Again.IF_REPEATABLE, ServerError, "the answer holds no RequestID"
@@ -260,20 +291,17 @@ def _verdict(reply: Reply, said: _Said, data: Any, expect: Expect) -> _Verdict:
     status = reply.status
     if said.gateway_message == "Limit Exceeded" and not said.request_id:
         return _QUOTA
-    if (
-        status == 429
-        or said.exception_type == "MXAPIRateLimitExceededException"
-        or (said.limit and status >= 400)
-    ):
+    refused = None if said.refusal is None else refusal_of(said.refusal)
+    if status == 429 or refused is _THROTTLED or (said.limit and status >= 400):
         return _THROTTLED
     if status in _ACCOUNT_STATUSES or said.gateway_message == "Missing Authentication Token":
         return _account_verdict(status, said)
-    if said.is_mx:
-        return _AUTHENTICATION if "auth" in (said.exception_type or "").lower() else _MX
+    if refused is not None and not (refused is _EXCEPTION and status in _OF_THE_BODY):
+        return refused
     if status in {200, 201, 202} or (expect is Expect.JSON and 200 <= status < 300):
         return _success_or_not(reply, said, data, expect)
     if 300 <= status < 400:
-        host = urlsplit_host(reply.headers.get("x-location", ""))
+        host = host_in(reply.headers.get("x-location", "")) or "another address"
         return _Verdict(
             Delivery.UNKNOWN
             if status == 303
@@ -286,7 +314,7 @@ def _verdict(reply: Reply, said: _Said, data: Any, expect: Expect) -> _Verdict:
     if status >= 500:
         again = Again.YES if status in {500, 503} else Again.IF_REPEATABLE
         return _Verdict(Delivery.UNKNOWN, Fault.SERVER, again, ServerError, f"LeadSquared failed ({status})")
-    if status in {400, 413}:
+    if status in _OF_THE_BODY:
         what = "cannot be read by LeadSquared" if status == 400 else "is too large for LeadSquared"
         return _Verdict(Delivery.REJECTED, Fault.LEAD, Again.NO, BadRequest, f"the body {what} ({status})")
     if status == 408:
@@ -308,10 +336,34 @@ def _verdict(reply: Reply, said: _Said, data: Any, expect: Expect) -> _Verdict:
     )
 
 
+_OF_THE_BODY = {400, 413}
+# The whole message, as above: a lead's value that is repeated is not to stop the account.
+_ABOUT_KEYS = re.compile(
+    r"\s*(?:invalid user details|un-?authori[sz]ed(?: (?:access|request|user))?|access (?:is )?denied"
+    r"|authentication (?:failed|failure)|(?:invalid|wrong) (?:access|secret|api)[ -]?key"
+    r"(?: or secret[ -]?key)?)[!.\s]*",
+    re.IGNORECASE,
+)
+
+
+def refusal_of(refusal: Refusal) -> _Verdict:
+    """What a refusal means, of a whole call or of one row of it."""
+    name = (refusal.exception_type or "").lower()
+    if name == "mxapiratelimitexceededexception":
+        return _THROTTLED
+    if re.search("authenti|authori[sz]", name):
+        return _AUTHENTICATION
+    if refusal.exception_type and not refusal.is_mx:
+        return _EXCEPTION
+    if not name and _ABOUT_KEYS.fullmatch(refusal.exception_message or ""):
+        return _AUTHENTICATION
+    return _REFUSED
+
+
 def _account_verdict(status: int, said: _Said) -> _Verdict:
     if said.gateway_message == "Missing Authentication Token":
         return _NO_PATH
-    named = _HOST.search(f"{said.exception_message or ''} {said.gateway_message or ''}"[:2000])
+    named = _HOST.search(said.words[:2000])
     if status == 401 and named:
         # A key of another region is answered with the host that it belongs to.
         return _Verdict(
@@ -330,7 +382,7 @@ _HOST = re.compile(r"\b[a-z0-9-]{1,63}\.leadsquared\.com\b", re.IGNORECASE)
 def _success_or_not(reply: Reply, said: _Said, data: Any, expect: Expect) -> _Verdict:
     if expect is Expect.REQUEST_ID:
         return _ACCEPTED if said.request_id else _NO_ANSWER_IN_IT
-    if data is None and (reply.cut_off or _without_mark(reply.body).strip() not in {"", "null"}):
+    if data is None and (reply.cut_off or reply.body.removeprefix("\ufeff").strip() not in {"", "null"}):
         what = "is longer than 1 MB" if reply.cut_off else "is not JSON"
         return _Verdict(
             Delivery.UNKNOWN,
@@ -342,13 +394,13 @@ def _success_or_not(reply: Reply, said: _Said, data: Any, expect: Expect) -> _Ve
     return _ACCEPTED
 
 
-def urlsplit_host(url: str) -> str:
-    """The host of a URL, and nothing else of it; a redirect's query repeats the keys."""
+def host_in(url: str) -> str:
+    """The host of a URL, and nothing else of it, since a redirect's query repeats the keys; "" if none."""
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:
-        host = ""
-    return host if re.fullmatch(r"[A-Za-z0-9.\-]{1,253}", host) else "another address"
+        return ""
+    return host if re.fullmatch(r"[a-z0-9.\-]{1,253}", host) else ""
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
@@ -365,19 +417,3 @@ def retry_after(value: str | None, now: datetime) -> float | None:
 def _until(date: str, now: datetime) -> float:
     then = parsedate_to_datetime(date)
     return max(0.0, (then.replace(tzinfo=then.tzinfo or UTC) - now).total_seconds())
-
-
-def _decoded(body: str) -> Any:
-    try:
-        return json.loads(_without_mark(body))
-    except (ValueError, RecursionError):
-        return None
-
-
-def _without_mark(body: str) -> str:
-    """The body without a byte order mark, which JSON knows nothing of."""
-    return body.removeprefix("\ufeff")
-
-
-def _string(value: object) -> str | None:
-    return value if isinstance(value, str) and value.strip() else None

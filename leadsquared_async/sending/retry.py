@@ -13,6 +13,10 @@ from leadsquared_async.sending.replies import Again, Outcome
 __all__ = ["Bound", "Decision", "Progress", "decide"]
 
 
+FEW = 3
+"""Attempts at what LeadSquared fails at with an exception of its own."""
+
+
 class Bound(Enum):
     """What keeps a call from another attempt that would have been of use."""
 
@@ -82,7 +86,7 @@ def _of_use(outcome: Outcome, repeat: Repeat, policy: RetryPolicy) -> bool:
         return True
     if policy.unknown == "never":
         return False
-    return outcome.again is Again.YES or repeat is Repeat.SAFE
+    return outcome.again is not Again.IF_REPEATABLE or repeat is Repeat.SAFE
 
 
 def _bound(outcome: Outcome, policy: RetryPolicy, progress: Progress, pause: float) -> Bound | None:
@@ -90,7 +94,8 @@ def _bound(outcome: Outcome, policy: RetryPolicy, progress: Progress, pause: flo
         return Bound.DEADLINE
     # Before a pause that would be too long: an error that was the last anyway is told as what it is.
     if not outcome.throttled:
-        if progress.counted >= policy.attempts:
+        most = min(policy.attempts, FEW) if outcome.again is Again.A_FEW_TIMES else policy.attempts
+        if progress.counted >= most:
             return Bound.ATTEMPTS
         if progress.elapsed + pause > policy.within:
             return Bound.WITHIN

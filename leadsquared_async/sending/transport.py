@@ -137,6 +137,8 @@ class Transport:
                 (b"Content-Type", b"application/json"),
                 (b"Content-Length", b"%d" % len(call.content)),
             )
+        elif call.method in {"POST", "PUT", "PATCH"}:
+            headers.append((b"Content-Length", b"0"))  # some servers refuse a POST without one (411)
         return httpx.Request(
             call.method,
             url,

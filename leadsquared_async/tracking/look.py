@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from leadsquared_async.errors import ConfigurationError, NotFound
-from leadsquared_async.models import RequestStatus
+from leadsquared_async.models import RequestStatus, id_in
 from leadsquared_async.operations import Keys, Operation, Repeat
 from leadsquared_async.sending.bucket import Lane
 from leadsquared_async.sending.call import Call
@@ -60,6 +59,7 @@ def request_id_of(text: str) -> str:
     Raises:
         ConfigurationError: it cannot be one.
     """
-    if not isinstance(text, str) or not re.fullmatch(r"\s*[!-~]{1,200}\s*", text):  # pyright: ignore[reportUnnecessaryIsInstance]
+    request_id = id_in(text)
+    if request_id is None:
         raise ConfigurationError("request_id has to be the string that a receipt holds")
-    return text.strip()
+    return request_id

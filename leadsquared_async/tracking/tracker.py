@@ -17,6 +17,7 @@ from leadsquared_async.errors import (
     LeadSquaredError,
     NoSuchPath,
     NotFound,
+    Rejected,
     StillProcessing,
 )
 from leadsquared_async.models import RequestState, RequestStatus
@@ -253,7 +254,8 @@ class Tracker:
         return self._troubled(request_id, followed, trouble)
 
     def _troubled(self, request_id: str, followed: _Followed, error: LeadSquaredError) -> bool | None:
-        is_unknown = isinstance(error, NotFound) and not isinstance(error, NoSuchPath)
+        # How an id that is not known yet is answered is not documented: it may be a refusal.
+        is_unknown = isinstance(error, NotFound | Rejected) and not isinstance(error, NoSuchPath)
         if not is_unknown and (
             error.fault is Fault.ACCOUNT or isinstance(error, ClientClosed | ConfigurationError)
         ):

@@ -1,0 +1,157 @@
+"""A refusal is a refusal under any HTTP status, in every place that reads an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from leadsquared_async import (
+    AuthenticationFailed,
+    Delivery,
+    Fault,
+    LeadSquared,
+    LeadSquaredError,
+    RateLimit,
+    Rejected,
+    RequestState,
+    RequestStatus,
+    RetryPolicy,
+    ServerError,
+    Verdict,
+)
+from leadsquared_async.client import examined
+from tests.clients import LEAD, answering
+
+STATUSES = [200, 201, 202, 204, 400, 500, 502, 503]
+GUID = "5a8f9f0e-d168-4c5a-9f8b-0a1b97c2d3e4"
+WIDE = RateLimit(1000, per=0.01)
+OPTIONS: dict[str, Any] = {"sync_host": "https://sync.invalid", "rate_limit": WIDE, "bulk_limit": WIDE}
+
+# What each reader would take for a success, so that a refusal beside it must not.
+SUCCESS = {
+    "RequestID": GUID,
+    "TaskStatus": {"Status": "Success"},
+    "PendingMessages": 1,
+    "MaxDelayInSeconds": 0,
+    "ProcessingRatePerMinute": 1,
+    "Id": GUID,
+    "Rows": [{"RowNumber": 1, "LeadId": GUID, "LeadCreated": True}],
+}
+
+
+async def rows(lsq: LeadSquared) -> Any:
+    async with lsq.bulk.create_or_update([LEAD]) as results:
+        async for result in results:
+            if result.error is not None:
+                raise result.error
+
+
+async def verify(lsq: LeadSquared) -> Any:
+    checks = (await examined(lsq, [])).checks
+    keys = next(check for check in checks if check.name == "keys")
+    if keys.error is not None:
+        assert (keys.verdict is Verdict.WRONG) is (keys.error.fault is Fault.ACCOUNT)
+        raise keys.error
+    return keys
+
+
+READERS: dict[str, Callable[[LeadSquared], Awaitable[Any]]] = {
+    "capture": lambda lsq: lsq.leads.capture(LEAD),
+    "activity": lambda lsq: lsq.activities.create(GUID, event=1),
+    "status": lambda lsq: lsq.leads.status(GUID),
+    "metrics": lambda lsq: lsq.leads.metrics(),
+    "fields": lambda lsq: lsq.fields.list(),
+    "request": lambda lsq: lsq.request("GET", "/v2/Any.svc/Thing"),
+    "post": lambda lsq: lsq.request("POST", "/v2/Any.svc/Thing", json={}),
+    "bulk": rows,
+    "verify": verify,
+}
+WRITERS = {"capture", "activity", "post", "bulk"}
+
+
+def refusal(**said: Any) -> dict[str, Any]:
+    return {**SUCCESS, **said}
+
+
+BODIES: dict[str, tuple[dict[str, Any], type[LeadSquaredError]]] = {
+    "an error without a type": (refusal(Status="Error", ExceptionMessage="Delete is not enabled"), Rejected),
+    "an error without a word": (refusal(status="ERROR"), Rejected),
+    "an MX exception": (refusal(Status="Error", ExceptionType="MXNewException"), Rejected),
+    "an MX exception by its flag": (refusal(IsMXException=True), Rejected),
+    "the keys' user": (
+        refusal(Status="Error", ExceptionMessage="Invalid User Details!"),
+        AuthenticationFailed,
+    ),
+    "keys": (refusal(Status="Error", ExceptionType="MXUnAuthorizedAccessException"), AuthenticationFailed),
+}
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("reader", READERS)
+async def test_every_reader_sees_a_refusal(reader: str, body: str, status: int) -> None:
+    """What stands beside it in the answer, or over it, makes no success of it, and no other error."""
+    content, error = BODIES[body]
+    policy = RetryPolicy(attempts=1)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, json=content)
+
+    async with answering(answer, retry=policy, **OPTIONS) as lsq:
+        with pytest.raises(error) as caught:
+            await READERS[reader](lsq)
+    assert caught.value.delivery is Delivery.REJECTED
+
+
+@pytest.mark.parametrize("status", [200, 202, 500, 504])
+@pytest.mark.parametrize("kind", ["NullReferenceException", "System.ArgumentNullException"])
+@pytest.mark.parametrize("reader", READERS)
+async def test_an_exception_that_stays_ends_with_its_name(reader: str, kind: str, status: int) -> None:
+    """It is tried a few times; then a write is refused for good, and a read says who failed."""
+    calls = 0
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal calls
+        calls += "Authentication" in request.url.path or reader != "verify"
+        return httpx.Response(status, json=refusal(Status="Error", ExceptionType=kind))
+
+    policy = RetryPolicy(attempts=6, base=0.001)
+    async with answering(answer, retry=policy, **OPTIONS) as lsq:
+        with pytest.raises(Rejected if reader in WRITERS else ServerError, match=kind) as caught:
+            await READERS[reader](lsq)
+    assert calls == 3
+    assert caught.value.retryable is (reader not in WRITERS)
+    if reader in WRITERS:
+        assert (caught.value.delivery, caught.value.fault) == (Delivery.REJECTED, Fault.LEAD)
+
+
+async def test_an_exception_that_passes_is_no_refusal() -> None:
+    """The next attempt is accepted, also of a lead that LeadSquared could not match."""
+    answers = [
+        httpx.Response(500, json={"Status": "Error", "ExceptionType": "NullReferenceException"}),
+        httpx.Response(200, json={"RequestID": GUID}),
+    ]
+    async with answering(lambda _: answers.pop(0), retry=RetryPolicy(base=0.001), **OPTIONS) as lsq:
+        assert (await lsq.leads.capture({"FirstName": "Bret"})).attempts == 2
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_status_is_read_by_the_same_rule(body: str) -> None:
+    """The answer of the processing, inside a status, is refused where an answer of its own would be."""
+    content, _ = BODIES[body]
+    status = RequestStatus.read({"TaskStatus": {"Status": "Success", "Message": content}}, GUID)
+    assert status is not None
+    assert (status.state, status.is_final, status.lead_id) == (RequestState.FAILED, True, None)
+
+
+@pytest.mark.parametrize(
+    "body", [None, {}, [], {"Id": ""}, {"Id": " "}, {"Id": None}, {"Name": "N"}, {"Id": 7}]
+)
+async def test_keys_are_ok_once_a_user_was_seen(body: Any) -> None:
+    """An answer without a user's id says nothing of the keys."""
+    async with answering(lambda _: httpx.Response(200, json=body), **OPTIONS) as lsq:
+        checks = (await examined(lsq, [])).checks
+    assert {check.name: check.verdict for check in checks}["keys"] is Verdict.UNKNOWN
