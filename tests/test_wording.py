@@ -114,6 +114,38 @@ def test_a_hostile_text_takes_no_time(word: str) -> None:
     assert time.perf_counter() - before < 3.0
 
 
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("too long: " + "a" * 19_900, tuple("a" * (20_000 + more) for more in range(20))),
+        ("a" * 100_000, tuple("a" * (3 + more) for more in range(2000))),
+        (("a" * 999 + "b") * 100, tuple("a" * (more % 1100) + f"b{more}" for more in range(5000))),
+        ("ab" * 50_000, tuple("ab" * 500 + "c" * more for more in range(1000))),
+        ("a" * 1200, tuple("a" * 11 + chr(300 + more) for more in range(5000))),
+        ("İ" * 50_000, tuple("İ" * (20_000 + more) + "ß" for more in range(20))),
+        ("aa bb " * 20_000, tuple(chr(97 + more % 26) + chr(97 + more // 26 % 26) for more in range(7000))),
+        ("x@" * 50_000, tuple("x@" * (5000 + more) for more in range(100))),
+    ],
+    ids=lambda value: ascii(value[0])[:12],
+)
+def test_the_work_of_masking_is_bounded(text: str, values: tuple[str, ...]) -> None:
+    """Values that nearly are each other, and nearly stand in a text, do not hold up the loop."""
+    began = time.process_time()
+    masked(text, values)
+    assert time.process_time() - began < 0.2
+
+
+@pytest.mark.parametrize("length", [12, 13, 50, 500, 999])
+def test_the_beginning_of_a_long_value_is_masked(length: int) -> None:
+    """A server cuts what it quotes; a few characters in common say nothing."""
+    note = "".join(f"Planted{number} " for number in range(200))
+    for before, after in (("", ""), ("too long: ", "..."), ("Notes '", "' is too long")):
+        said = masked(f"{before}{note[:length]}{after}", (note,))
+        assert said.startswith(f"{before}{MASK}")
+        assert "lanted" not in said
+    assert masked("Plants are not taken", (note,)) == "Plants are not taken"
+
+
 def error_of(status: int, body: str, facts: Facts, call: Call = CALL) -> Any:
     outcome = classify(Reply(status, {}, body), Expect.REQUEST_ID, datetime(2024, 2, 29, tzinfo=UTC))
     return error_from(outcome, call, facts, "[eu] leads.capture: ")
