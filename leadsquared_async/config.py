@@ -79,16 +79,22 @@ REGIONS = {
 
 
 class Secret:
-    """A string that shows only as asterisks, until `reveal()` is called."""
+    """A string that shows only as asterisks, until `reveal()` is called.
 
-    __slots__ = ("_value",)
+    What walks over attributes, to copy or to serialise them, finds no string in it either.
+    """
+
+    __slots__ = ("_reveal",)
 
     def __init__(self, value: str) -> None:
-        self._value = value
+        def reveal() -> str:
+            return value
+
+        self._reveal = reveal
 
     def reveal(self) -> str:
         """The secret itself."""
-        return self._value
+        return self._reveal()
 
     def __repr__(self) -> str:
         return f"Secret({MASK!r})"
@@ -96,13 +102,15 @@ class Secret:
     __str__ = __repr__
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self._value == other._value
+        return isinstance(other, Secret) and self.reveal() == other.reveal()
 
     def __hash__(self) -> int:
-        return hash(self._value)
+        return hash(self.reveal())
 
     def __reduce__(self) -> str:
         raise TypeError("a Secret is not pickled: pass keys by the environment")
+
+    __getstate__ = __reduce__
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -116,7 +124,7 @@ class Credentials:
     access_key: Secret
     secret_key: Secret
     api_key: Secret
-    _spellings: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    _spellings: tuple[Secret, ...] = field(init=False, repr=False, compare=False)
 
     def __init__(self, access_key: str | Secret, secret_key: str | Secret, api_key: str | Secret) -> None:
         given = {"access_key": access_key, "secret_key": secret_key, "api_key": api_key}
@@ -130,12 +138,13 @@ class Credentials:
         # The longest first, so that a key which is the start of another does not leave the rest of it.
         # A stand-in of a few letters, as tests have them, would be masked inside other words.
         spellings = {spelling for key in plain if len(key) >= SHORTEST_KEY for spelling in _spellings(key)}
-        object.__setattr__(self, "_spellings", tuple(sorted(spellings, key=len, reverse=True)))
+        ordered = sorted(spellings, key=len, reverse=True)
+        object.__setattr__(self, "_spellings", tuple(map(Secret, ordered)))
 
     def mask(self, text: str) -> str:
         """The text without the keys, however they are escaped, in case a server repeats them."""
         for key in self._spellings:
-            text = text.replace(key, MASK)
+            text = text.replace(key.reveal(), MASK)
         return text
 
 

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
+import json
 import pickle
+from collections.abc import Iterator
+from contextlib import suppress
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
+from pydantic_core import to_json, to_jsonable_python
 
 from leadsquared_async import ConfigurationError, Credentials, LeadSquared, RateLimit, Secret
 from leadsquared_async.config import (
@@ -475,6 +483,57 @@ def test_keys_are_not_pickled(way: Any) -> None:
         with pytest.raises(TypeError) as caught:
             way(thing)
         assert str(caught.value) == "a Secret is not pickled: pass keys by the environment"
+
+
+def everything_in(thing: object, deepest: int = 6) -> Iterator[object]:
+    """What a debugger, a serialiser or an error tracker finds, attribute by attribute."""
+    yield thing
+    if deepest == 0 or isinstance(thing, str | bytes | type | ModuleType | FunctionType | MethodType):
+        return
+    inner: list[object] = []
+    if isinstance(thing, dict):
+        inner += [*thing.keys(), *thing.values()]
+    elif isinstance(thing, list | tuple | set | frozenset):
+        inner += thing
+    inner += vars(thing).values() if hasattr(thing, "__dict__") else []
+    names = [name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())]
+    inner += [getattr(thing, name) for name in names if hasattr(thing, name)]
+    with suppress(TypeError):
+        inner.append(thing.__getstate__())
+    for one in inner:
+        yield from everything_in(one, deepest - 1)
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        lambda thing: list(everything_in(thing)),
+        lambda thing: to_jsonable_python(thing, serialize_unknown=True),
+        lambda thing: to_json(thing, serialize_unknown=True),
+        lambda thing: TypeAdapter(Any).dump_python(thing, mode="json", warnings=False),
+        lambda thing: thing.__getstate__(),
+        lambda thing: json.dumps(thing, default=lambda it: getattr(it, "__dict__", None) or repr(it)),
+        inspect.getmembers,
+        lambda thing: [getattr(thing, field.name) for field in dataclasses.fields(thing)],
+        dataclasses.astuple,
+        dataclasses.asdict,
+        pickle.dumps,
+        copy.deepcopy,
+        copy.copy,
+        repr,
+    ],
+)
+@pytest.mark.parametrize("thing", [Credentials(**KEYS), Settings(Secret(SECRET), Credentials(**KEYS))])
+def test_whatever_walks_over_keys_finds_none(show: Any, thing: object) -> None:
+    """It fails with a TypeError, or what it makes of them holds no key in any spelling."""
+    try:
+        found = show(thing)
+    except (TypeError, ValueError) as error:
+        found = str(error)
+    shown = f"{found!r}"
+    for key in KEYS.values():
+        assert key not in shown
+        assert quote(key, safe="") not in shown
 
 
 def test_one_key_can_be_replaced() -> None:
