@@ -23,6 +23,7 @@ from benchmarks import (
     stranger,
     tasks,
     token_cost,
+    uvloop_captures,
 )
 from benchmarks.figures import Figure
 
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "outbox_cost": outbox_cost.measure,
     "forms": forms.measure,
     "crashes": crashes.measure,
+    "uvloop_captures": uvloop_captures.measure,
 }
 
 

@@ -281,6 +281,23 @@ async def test_a_field_that_the_account_does_not_have_is_said_at_the_start(tmp_p
             assert "SourceMedium" in health.json()["blocked"]
 
 
+async def test_a_burst_of_forms_gets_through_a_narrow_limit_on_uvloop(tmp_path: Path) -> None:
+    """Where calls wait, on the loop of uvicorn[standard]: all leads arrive once, without a 429."""
+    command = (*UVICORN, "--loop", "uvloop")
+    async with (
+        Sandbox(limit=(20, 0.4)) as sandbox,
+        running(*command, sandbox=sandbox, folder=tmp_path, LEADSQUARED_RATE_LIMIT="20/0.4") as program,
+    ):
+        await program.listens()
+        async with browser(program) as client:
+            await asyncio.gather(*(send(client, number) for number in range(80)))
+        await until(lambda: len(sandbox.books.leads) == 80)
+        await program.stopped()
+        assert "Traceback" not in program.said, program.said
+        assert numbers(sandbox) == list(range(80))
+        assert sandbox.books.over_limit == 0
+
+
 @pytest.mark.parametrize(
     "command",
     [
