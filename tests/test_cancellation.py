@@ -246,18 +246,18 @@ def test_an_exchange_that_is_cancelled_before_its_first_step_gives_its_token_bac
 
 def in_the_tick_of_the_next_grant(lsq: LeadSquared, act: Callable[[], object], *, before: bool) -> None:
     """Do something in the very tick in which the bucket's timer grants a token, before or after the grant."""
-    bucket = lsq._session.pipeline().buckets[Limit.CALLS]
-    wake = bucket._wake
+    (home,) = lsq._session.pipeline().buckets[Limit.CALLS]._homes.values()
+    ring = home.alarm._ring
 
     def patched() -> None:
-        bucket._wake = wake  # type: ignore[method-assign]
+        home.alarm._ring = ring
         if before:
             act()
-        wake()
+        ring()
         if not before:
             act()
 
-    bucket._wake = patched  # type: ignore[method-assign]
+    home.alarm._ring = patched
 
 
 def test_a_token_that_is_granted_in_the_tick_of_a_cancellation_goes_to_the_next() -> None:

@@ -224,6 +224,7 @@ class Bucket:
         self._tokens = Tokens(declared) if tokens is None else tokens
         self._clock = asyncio.get_running_loop().time if clock is None else clock
         self._homes: dict[asyncio.AbstractEventLoop, _Home] = {}
+        self._only: _Home | None = None  # the one of them: to ask which loop runs is slow in Python 3.11
         # Ordered dicts, since a waiter may leave from the middle, and a plain dict pops its first in O(n).
         self._lanes: tuple[OrderedDict[int, _Waiter], ...] = tuple(OrderedDict() for _ in Lane)
         self._passed = [0] * len(Lane)
@@ -262,10 +263,20 @@ class Bucket:
         Raises:
             NoTokenInTime: even the best case is later than the deadline, or it passed while waiting.
         """
-        with self._step:
-            waiter = self._take_or_wait(lane, deadline)
-        if waiter is None:
-            return
+        with LOCK:  # not self._step, which costs more than all the rest where nobody waits
+            try:
+                now = self._clock()
+                self._tokens.settle(now)
+                home = self._homes.get(asyncio.get_running_loop()) or self._home()
+                if not any(self._lanes) and self._may_take(lane, now):
+                    self._take(home, lane, now)
+                    return
+                waiter = self._wait(home, lane, deadline, now)
+            except NoTokenInTime:
+                raise
+            except BaseException:
+                self.look_soon()
+                raise
         try:
             await waiter.future
         except BaseException:  # a coroutine that is closed leaves as well
@@ -281,15 +292,19 @@ class Bucket:
         Args:
             counted: False if it got no answer, so that the server may count it later than now.
         """
-        with self._step:
+        with LOCK:  # as above
             now = self._clock()
             try:
-                self._tokens.settle(now)
-            finally:
-                if self._end_call(self._here()):
-                    self._tokens.give(now, counted=counted)
-            if any(self._lanes):
-                self._dispatch(now)
+                try:
+                    self._tokens.settle(now)
+                finally:
+                    if self._end_call(self._only or self._here()):
+                        self._tokens.give(now, counted=counted)
+                if any(self._lanes):
+                    self._dispatch(now)
+            except BaseException:
+                self.look_soon()
+                raise
 
     def untake(self) -> None:
         """The call that took a token was never sent."""
@@ -349,6 +364,7 @@ class Bucket:
         """In the child of a fork: the loops are the parent's; what they had sent still counts."""
         homes = list(self._homes.values())
         self._homes.clear()
+        self._only = None
         for lane in self._lanes:
             lane.clear()
         for home in homes:
@@ -418,6 +434,7 @@ class Bucket:
         if home is None:
             self._forget_ended_loops()
             home = self._homes[loop] = _Home(loop, self._look_after)
+            self._only = home if len(self._homes) == 1 else None
         return home
 
     def _forget_ended_loops(self) -> None:
@@ -430,6 +447,7 @@ class Bucket:
 
     def _forget(self, home: _Home) -> None:
         del self._homes[home.loop]
+        self._only = next(iter(self._homes.values())) if len(self._homes) == 1 else None
         for lane in self._lanes:
             for number in [number for number, waiter in lane.items() if waiter.home is home]:
                 del lane[number]
@@ -454,6 +472,8 @@ class Bucket:
         if home.lost:
             home.lost -= 1
             return False
+        if not home.out:
+            return False
         home.out -= 1
         return True
 
@@ -463,14 +483,8 @@ class Bucket:
 
     # The queue --------------------------------------------------------------------------------------------
 
-    def _take_or_wait(self, lane: Lane, deadline: float | None) -> _Waiter | None:
-        """Take a token, or stand in line: whatever fails here leaves neither behind."""
-        now = self._clock()
-        self._tokens.settle(now)
-        home = self._home()
-        if not any(self._lanes) and self._may_take(lane, now):
-            self._take(home, lane, now)
-            return None
+    def _wait(self, home: _Home, lane: Lane, deadline: float | None, now: float) -> _Waiter:
+        """Stand in line: whatever fails here leaves nobody in it, and no token taken."""
         ahead = len(self._lanes[lane])
         if deadline is not None and self._earliest(lane, ahead, now) > self._on_our_clock(deadline, now):
             raise NoTokenInTime(ahead, self._spacing(lane))
@@ -570,17 +584,19 @@ class Bucket:
         first = heads[0]
         # Behind a batch that never ends, a poll would be the oldest only once all that is held has gone.
         passed = min(heads, key=_number) if first.lane is Lane.INTERACTIVE else heads[-1]
-        polls_may = self._next_poll() <= now
-        is_its_turn = self._passed[first.lane] >= OVERTAKES and (passed.lane is not Lane.STATUS or polls_may)
+        is_its_turn = self._passed[first.lane] >= OVERTAKES and self._is_due(passed, now)
         if first is passed or is_its_turn:
             self._passed = [0] * len(Lane)
             if first.lane is Lane.INTERACTIVE and passed.lane is Lane.BATCH:
                 # Beside forms without end, batches and polls take turns with what is left.
                 self._is_polls_turn = not self._is_polls_turn
-                return heads[-1] if self._is_polls_turn and polls_may else passed
+                return heads[-1] if self._is_polls_turn and self._is_due(heads[-1], now) else passed
             return passed
         self._passed[first.lane] += 1
         return first
+
+    def _is_due(self, waiter: _Waiter, now: float) -> bool:
+        return waiter.lane is not Lane.STATUS or self._next_poll() <= now
 
     def _leave(self, waiter: _Waiter) -> bool:
         if self._lanes[waiter.lane].pop(waiter.number, None) is None:
@@ -682,5 +698,8 @@ def _do_in(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
 
 
 def _first(lane: OrderedDict[int, _Waiter]) -> _Waiter | None:
-    """The first that can be served: its loop runs, or will not be waited for."""
-    return next((waiter for waiter in lane.values() if waiter.home.loop.is_running()), None)
+    """The first whose loop runs."""
+    for waiter in lane.values():
+        if waiter.home.loop.is_running():
+            return waiter
+    return None
