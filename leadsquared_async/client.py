@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Awaitable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable, Mapping
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    Self,
+    TypeVar,
+    cast,
+    get_args,
+    get_type_hints,
+    overload,
+)
 
 from leadsquared_async.batch import Results, Source, SubmissionResult
 from leadsquared_async.config import (
@@ -55,10 +66,28 @@ if TYPE_CHECKING:
 
 __all__ = ["LeadSquared", "examined", "parts_of"]
 
+R = TypeVar("R")
+
 GRACE = 8.0
 LONGEST_PATH = 2000
 LONGEST_QUERY = 8000
 """Characters; beyond it gateways refuse an address, and httpx does from 65,536 on."""
+
+
+class resource(property, Generic[R]):  # noqa: N801 - it decorates, as property does
+    """A resource of a client; of the class it is the resource's class, so that `help()` shows its methods."""
+
+    def __init__(self, of: Callable[[Any], R]) -> None:
+        super().__init__(of)
+
+    @overload  # type: ignore[override] # a property of a class is its resource's class, not a property
+    def __get__(self, instance: None, owner: type | None = None, /) -> type[R]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None, /) -> R: ...
+    def __get__(self, instance: object | None, owner: type | None = None, /) -> R | type[R]:
+        if instance is None:
+            return cast("type[R]", get_type_hints(self.fget)["return"])
+        return cast("R", super().__get__(instance, owner))
 
 
 class LeadSquared:
@@ -163,32 +192,32 @@ class LeadSquared:
         self._door = Door(_checked_normalize(normalize), self._validation(validate))
         self._derived = False
 
-    @property
+    @resource
     def leads(self) -> Leads:
         """Capture and update leads, and follow them."""
         return Leads(self._parts)
 
-    @property
+    @resource
     def activities(self) -> Activities:
         """Post activities on leads."""
         return Activities(self._parts)
 
-    @property
+    @resource
     def opportunities(self) -> Opportunities:
         """Capture and update opportunities."""
         return Opportunities(self._parts)
 
-    @property
+    @resource
     def calls(self) -> Calls:
         """Log telephone calls."""
         return Calls(self._parts)
 
-    @property
+    @resource
     def bulk(self) -> Bulk:
         """Create and update leads, 25 in a call."""
         return Bulk(self._sender, self._door)
 
-    @property
+    @resource
     def fields(self) -> Fields:
         """The lead fields that the account has."""
         return Fields(self._fields, self._settings.deadline)
@@ -271,6 +300,9 @@ class LeadSquared:
     ) -> LeadSquared:
         """A copy with other options for its calls; it shares connections and limit, and closes with this.
 
+        These are all options of a call. `request` takes them too; methods that hand something over take
+        `lane` and `deadline`.
+
         Args:
             retry: when its calls are made again.
             timeout: seconds for one attempt.
@@ -280,18 +312,12 @@ class LeadSquared:
         Raises:
             ConfigurationError: an option cannot be right.
         """
-        mine = self._settings
         copy = object.__new__(LeadSquared)
         copy._session = self._session
         copy._trackers = self._trackers
         copy._door = self._door
         copy._fields = self._fields
-        copy._settings = Settings(
-            lane=mine.lane if lane is None else lane,
-            deadline=mine.deadline if isinstance(deadline, NotGiven) else _checked_deadline(deadline),
-            timeout=mine.timeout if timeout is None else seconds("timeout", timeout),
-            retry=mine.retry if retry is None else _checked_retry(retry),
-        )
+        copy._settings = self._settings_with(retry, timeout, deadline, lane)
         copy._derived = True
         return copy
 
@@ -306,8 +332,10 @@ class LeadSquared:
         host: Literal["async", "sync"] = "async",
         keys: Literal["all", "api_key"] = "all",
         repeatable: bool = False,
-        lane: Lane | None = None,
+        retry: RetryPolicy | None = None,
+        timeout: float | None = None,
         deadline: float | NotGiven | None = NOT_GIVEN,
+        lane: Lane | None = None,
         reference: str | None = None,
     ) -> Any:
         """Call what has no method here yet: limited, retried and classified like everything else.
@@ -320,8 +348,10 @@ class LeadSquared:
             host: which of the account's hosts.
             keys: what to authenticate with: all three keys, or the x-api-key only.
             repeatable: whether it may be made twice when nobody knows whether it arrived; GET always may.
+            retry: when it is made again; by default as the client's.
+            timeout: seconds for one attempt; by default the client's.
+            deadline: seconds for the whole call; None for no bound; by default the client's.
             lane: who goes first; by default INTERACTIVE.
-            deadline: seconds for the whole call; by default the client's.
             reference: your own id, for errors and logs.
 
         Returns:
@@ -341,6 +371,7 @@ class LeadSquared:
             raise ConfigurationError(f"path is longer than {LONGEST_PATH} characters")
         if host not in {"async", "sync"} or keys not in {"all", "api_key"}:
             raise ConfigurationError('host has to be "async" or "sync", keys "all" or "api_key"')
+        sender = Sender(self._session, self._settings_with(retry, timeout, deadline, lane))
         reads = verb in {"GET", "HEAD"}
         call = Call(
             operation=f"{verb} {path}",
@@ -353,10 +384,10 @@ class LeadSquared:
             keys=Keys.ALL if keys == "all" else Keys.API_KEY,
             expect=Expect.JSON,
             repeat=Repeat.ALWAYS if reads else Repeat.SAFE if repeatable else Repeat.NEVER,
-            lane=self._sender.lane(lane, Lane.INTERACTIVE),
+            lane=sender.lane(None, Lane.INTERACTIVE),
             reference=reference,
         )
-        return (await self._sender.until(deadline).send(call)).outcome.data
+        return (await sender.send(call)).outcome.data
 
     def snapshot(self) -> Snapshot:
         """What is under way: the state of the limit, who waits, what was abandoned.
@@ -397,6 +428,22 @@ class LeadSquared:
         options = self._session.options
         name = f"name={options.name!r}, " if options.name else ""
         return f"LeadSquared({name}host={options.hosts.host!r}, rate_limit={options.rate_limit})"
+
+    def _settings_with(
+        self,
+        retry: RetryPolicy | None,
+        timeout: float | None,
+        deadline: float | NotGiven | None,
+        lane: Lane | None,
+    ) -> Settings:
+        """The settings of this client's calls, but for what is given."""
+        mine = self._settings
+        return Settings(
+            lane=mine.lane if lane is None else self._sender.lane(lane, lane),
+            deadline=mine.deadline if isinstance(deadline, NotGiven) else _checked_deadline(deadline),
+            timeout=mine.timeout if timeout is None else seconds("timeout", timeout),
+            retry=mine.retry if retry is None else _checked_retry(retry),
+        )
 
     @property
     def _sender(self) -> Sender:

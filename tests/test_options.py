@@ -1,0 +1,173 @@
+"""What may be chosen for a client, a copy of it and a call, and that the three stay in step."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import pydoc
+from typing import Any
+from unittest.mock import create_autospec
+
+import httpx
+import pytest
+
+from leadsquared_async import ConfigurationError, DeadlineExceeded, Lane, LeadSquared, RetryPolicy, Timeout
+from leadsquared_async.config import NOT_GIVEN
+from leadsquared_async.resources.leads import Leads
+from leadsquared_async.sending.call import Settings
+from tests.clients import answering
+
+OF_A_CALL = {field.name for field in dataclasses.fields(Settings)}
+RESOURCES = ("leads", "activities", "opportunities", "calls", "fields", "bulk")
+SENDING = [
+    *(LeadSquared.submit, LeadSquared.leads.capture, LeadSquared.leads.update, LeadSquared.calls.log),
+    *(LeadSquared.activities.create, LeadSquared.activities.create_with_lead),
+    *(LeadSquared.opportunities.capture, LeadSquared.opportunities.update),
+]
+
+
+def parameters(function: Any) -> dict[str, inspect.Parameter]:
+    return {name: it for name, it in inspect.signature(function).parameters.items() if name != "self"}
+
+
+def bare(annotation: str) -> set[str]:
+    """The types of an option, without the two that say that it is not given."""
+    return set(annotation.split(" | ")) - {"None", "NotGiven"}
+
+
+def test_with_options_takes_all_options_of_a_call() -> None:
+    """An option that is added to calls is added to copies; all of them are the client's, but for the lane."""
+    copies, client = parameters(LeadSquared.with_options), parameters(LeadSquared)
+    assert copies.keys() == OF_A_CALL
+    assert copies.keys() - client.keys() == {"lane"}
+    for name in OF_A_CALL - {"lane"}:
+        assert bare(copies[name].annotation) == bare(client[name].annotation), name
+        assert copies[name].kind is client[name].kind is inspect.Parameter.KEYWORD_ONLY
+
+
+def test_request_takes_what_with_options_takes() -> None:
+    """The same names, types and defaults: what has no method of its own has no options of its own."""
+    copies, request = parameters(LeadSquared.with_options), parameters(LeadSquared.request)
+    assert {name: request.get(name) for name in copies} == copies
+
+
+@pytest.mark.parametrize("method", SENDING, ids=lambda method: method.__qualname__)
+def test_methods_that_hand_something_over_take_lane_and_deadline(method: Any) -> None:
+    """What changes from call to call; the rest of a call's options is for `with_options`."""
+    copies, own = parameters(LeadSquared.with_options), parameters(method)
+    assert own.keys() & OF_A_CALL == {"lane", "deadline"}
+    assert {name: own[name] for name in ("lane", "deadline")} == {
+        name: copies[name] for name in ("lane", "deadline")
+    }
+
+
+def test_every_method_that_sends_is_looked_at() -> None:
+    """A method that takes a reference hands something over."""
+    found = {
+        method.__qualname__
+        for name in RESOURCES
+        for method in vars(getattr(LeadSquared, name)).values()
+        if inspect.isfunction(method) and "reference" in inspect.signature(method).parameters
+    }
+    assert found == {method.__qualname__ for method in SENDING} - {"LeadSquared.submit"}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, Settings(None, 600.0, 30.0, RetryPolicy())),
+        ({"lane": Lane.BATCH}, Settings(Lane.BATCH, 600.0, 30.0, RetryPolicy())),
+        ({"deadline": 5}, Settings(None, 5.0, 30.0, RetryPolicy())),
+        ({"deadline": None}, Settings(None, None, 30.0, RetryPolicy())),
+        ({"deadline": NOT_GIVEN, "timeout": None}, Settings(None, 600.0, 30.0, RetryPolicy())),
+        ({"timeout": 2}, Settings(None, 600.0, 2.0, RetryPolicy())),
+        ({"retry": RetryPolicy(attempts=1)}, Settings(None, 600.0, 30.0, RetryPolicy(attempts=1))),
+    ],
+)
+async def test_the_options_of_a_copy_and_of_a_request_are_the_same(
+    options: dict[str, Any], expected: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Either changes what is given, and nothing else."""
+    async with answering(lambda request: httpx.Response(200, json={})) as lsq:
+        assert lsq.with_options(**options)._settings == expected
+        seen: list[Settings] = []
+        pipeline = lsq._session.pipeline()
+        send = pipeline.send
+
+        async def noting(call: Any, settings: Settings, *rest: Any) -> Any:
+            seen.append(settings)
+            return await send(call, settings, *rest)
+
+        monkeypatch.setattr(pipeline, "send", noting)
+        await lsq.request("GET", "/x", **options)
+        await lsq.with_options(**options).request("GET", "/x")
+    assert seen == [expected, expected]
+
+
+@pytest.mark.parametrize(
+    "options", [{"lane": "batch"}, {"deadline": 0}, {"timeout": -1}, {"retry": 3}, {"timeout": float("nan")}]
+)
+async def test_an_option_of_a_call_that_is_invalid(options: dict[str, Any]) -> None:
+    """It is refused where it is given, by its name."""
+    async with answering(lambda request: httpx.Response(200, json={})) as lsq:
+        with pytest.raises(ConfigurationError, match=next(iter(options))):
+            lsq.with_options(**options)
+        with pytest.raises(ConfigurationError, match=next(iter(options))):
+            await lsq.request("GET", "/x", **options)
+
+
+async def test_a_request_has_bounds_of_its_own() -> None:
+    """Attempts, the time of each, and the time of all of them."""
+    attempts = 0
+
+    def fail(request: httpx.Request) -> httpx.Response:
+        nonlocal attempts
+        attempts += 1
+        raise httpx.ConnectTimeout("no")
+
+    async with answering(fail) as lsq:
+        with pytest.raises(Timeout):
+            await lsq.request("GET", "/x", retry=RetryPolicy(attempts=2, base=0.0))
+        assert attempts == 2
+        with pytest.raises(DeadlineExceeded):
+            await lsq.request("GET", "/x", deadline=0.05, retry=RetryPolicy(base=10.0, cap=10.0))
+
+
+# resources
+
+
+@pytest.mark.parametrize("name", RESOURCES)
+def test_help_of_a_resource_shows_its_methods(name: str) -> None:
+    """With their signatures and docstrings, as for the class it is."""
+    kind = getattr(LeadSquared, name)
+    shown = pydoc.plain(pydoc.render_doc(kind))
+    methods = [method for method in dir(kind) if not method.startswith("_") and method != "operations"]
+    assert methods
+    for method in methods:
+        assert f"{method}(self" in shown, method
+        assert (inspect.getdoc(getattr(kind, method)) or "").partition("\n")[0] in shown
+
+
+def test_help_of_the_client_names_its_resources() -> None:
+    """Each with what it is for."""
+    shown = pydoc.plain(pydoc.render_doc(LeadSquared))
+    for name in RESOURCES:
+        assert f" |  {name}\n |      {vars(LeadSquared)[name].__doc__}" in shown
+
+
+def test_a_resource_is_of_its_client() -> None:
+    """Of the class it is a class; of a client it works, and nothing else can be put in its place."""
+    lsq = answering(lambda request: httpx.Response(200))
+    assert LeadSquared.leads is Leads
+    assert isinstance(lsq.leads, Leads)
+    with pytest.raises(AttributeError):
+        lsq.leads = Leads  # type: ignore[misc,assignment]
+
+
+def test_a_double_of_the_client_has_its_methods() -> None:
+    """`create_autospec` knows the resources, so that a test cannot call what is not there."""
+    double = create_autospec(LeadSquared, instance=True)
+    with pytest.raises(AttributeError):
+        _ = double.leads.captured
+    with pytest.raises(TypeError):
+        double.leads.capture({}, unknown=True)
