@@ -121,7 +121,7 @@ async def _server(serve: Serve, certificate: Path | None) -> AsyncIterator[int]:
         task.add_done_callback(serving.discard)
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             await serve(reader, writer)
-        writer.transport.abort()
+        await _end(writer)
 
     async with AsyncExitStack() as stack:
         server = await asyncio.start_server(watched, "127.0.0.1", 0, ssl=context)
@@ -144,8 +144,15 @@ async def _join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, targ
     finally:
         for way in ways:
             way.cancel()
+        inner_writer.transport.abort()  # at once: this may be cancelled while it waits
         await asyncio.gather(*ways, return_exceptions=True)
-        inner_writer.transport.abort()
+        await _end(inner_writer)
+
+
+async def _end(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -25,6 +25,7 @@ __all__ = ["Certificates", "Failure", "Proxy", "Transports", "certificates", "fa
 
 KEEPALIVE = 60.0
 """Seconds a connection is kept. httpx's 5 is just the window, and opens a new one for every second call."""
+_HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 _SCHEMES = frozenset({"http", "https", "socks5", "socks5h"})
 _ADVICE = (
     "http://host:port, https://host:port or socks5://host:port, with user:password@ before the host if the "
@@ -134,9 +135,11 @@ def _proxy(variable: str, value: str) -> Proxy:
     url = None
     try:
         url = httpx.URL(value if "://" in value else f"http://{value}")
-        is_host = url.raw_host != b"" and b"%" not in url.raw_host and (url.port or 1) < 65536
+        host = url.raw_host.decode()
+        is_host = ":" in host or _HOST.fullmatch(host) is not None
         # More than host and port may be the end of a password with a `/`, a `?` or a `#`.
-        usable = url.scheme in _SCHEMES and is_host and url.raw_path == b"/" and not url.fragment
+        is_all = url.raw_path == b"/" and not url.fragment and (url.port is None or 0 < url.port < 65536)
+        usable = url.scheme in _SCHEMES and is_host and is_all
     except (httpx.InvalidURL, ValueError):  # its words would show the address, which may hold a password
         usable = False
     if url is None or not usable:
