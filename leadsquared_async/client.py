@@ -94,7 +94,8 @@ class LeadSquared:
     """An account at LeadSquared, for use in one event loop: `async with LeadSquared(...) as lsq:`.
 
     Clients of one account in one process and loop keep to one rate limit by themselves. A client is opened
-    once; `with_options` gives cheap copies that share its connections and limit.
+    once; `with_options` gives cheap copies that share its connections and limit. An environment variable
+    that is empty or blank counts as not set.
 
     Args:
         access_key: LeadSquared's accessKey; else LEADSQUARED_ACCESS_KEY.
@@ -104,7 +105,7 @@ class LeadSquared:
             after a 401.
         region: "in21", "us11" or "sg"; else LEADSQUARED_REGION.
         host: any other asynchronous host: scheme, host and port; else LEADSQUARED_HOST. Plain http:// for
-            loopback only.
+            loopback only. The `/v2/` with which LeadSquared shows its hosts may follow.
         sync_host: the synchronous host, for lead fields and bulk; else LEADSQUARED_SYNC_HOST; follows from
             the region.
         rate_limit: what the account may do; else LEADSQUARED_RATE_LIMIT, such as "10/5"; else 25 calls in

@@ -43,7 +43,7 @@ class OnUvloop:
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the machine's environment says of LeadSquared, proxies and certificates, tests do not see."""
     for name in list(os.environ):
-        if name.startswith(("LEADSQUARED_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
+        if name.startswith(("LEADSQUARED_", "SSL_CERT_", "SSLKEYLOGFILE")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
 
 

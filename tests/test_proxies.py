@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -475,9 +476,31 @@ async def test_certificates_that_are_not_there_are_refused_by_their_variable(
     assert str(caught.value).isprintable()
 
 
+async def test_a_key_log_that_cannot_be_written_is_refused_by_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is one more file that the standard library opens when certificates are read."""
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "not" / "there"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(TRUSTED))
+    with pytest.raises(ConfigurationError, match=r"^SSLKEYLOGFILE names '.*', which cannot be written"):
+        await client().__aenter__()
+
+
 def _certificate(path: Path) -> str:
     text = path.read_text()
     return text[text.index("-----BEGIN C") : text.index("-----END CERTIFICATE-----") + 25]
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "p\u00e4ss", "it's", 'quo"te', "back\\slash", "a b", "%"])
+def test_every_spelling_of_a_proxys_password_is_hidden(
+    password: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plain, percent-encoded, and as bytes in a log line of httpcore."""
+    monkeypatch.setenv("ALL_PROXY", f"http://me:{quote(password, safe='')}@proxy.invalid")
+    proxy = proxy_for(HOST)
+    assert proxy is not None
+    for spelling in (password, f"{password.encode()!r}", proxy.url.userinfo.decode()):
+        assert any(secret in spelling for secret in proxy.secrets), spelling
 
 
 def test_a_proxy_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,9 @@ class Proxy:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What no log line may show of it."""
-        return tuple(text for text in (self.url.password, self.url.userinfo.decode()) if text)
+        password = self.url.password
+        logged = repr(password.encode())[2:-1]  # as httpcore's log has what it gives to a SOCKS proxy
+        return tuple(text for text in (password, logged, self.url.userinfo.decode()) if text)
 
 
 class Certificates(NamedTuple):
@@ -152,13 +154,25 @@ def certificates() -> Certificates:
     """The certificates to trust: of SSL_CERT_FILE, else of SSL_CERT_DIR, else those that come with httpx.
 
     Raises:
-        ConfigurationError: a variable names what holds no certificates, or cannot be read.
+        ConfigurationError: a variable names what holds no certificates, or cannot be used.
     """
+    _check_key_log()
     if file := setting("SSL_CERT_FILE", os.environ):
         return Certificates(_loaded("SSL_CERT_FILE", file), f"{file}, from SSL_CERT_FILE")
     if folders := setting("SSL_CERT_DIR", os.environ):
         return Certificates(_loaded("SSL_CERT_DIR", folders), f"{folders}, from SSL_CERT_DIR")
     return Certificates(httpx.create_ssl_context(trust_env=False), "those that come with httpx (certifi)")
+
+
+def _check_key_log() -> None:
+    """SSLKEYLOGFILE, with which the standard library logs the keys of every TLS connection for debuggers."""
+    if path := setting("SSLKEYLOGFILE", os.environ):
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).keylog_filename = path
+        except OSError as error:
+            raise ConfigurationError(
+                f"SSLKEYLOGFILE names {path!r}, which cannot be written ({error.strerror}): unset it"
+            ) from None
 
 
 def _loaded(name: str, path: str) -> ssl.SSLContext:
