@@ -23,9 +23,17 @@ from leadsquared_async.sandbox.checks import brief
 from leadsquared_async.sandbox.faults import Fault, Faults, FaultSource, check_faults
 from leadsquared_async.sandbox.fields import displays_of, fields_of
 from leadsquared_async.sandbox.gate import Gate
-from leadsquared_async.sandbox.keys import check_form, check_keys, has_api_key, misplaced_keys, read_query
+from leadsquared_async.sandbox.keys import (
+    api_key_hint,
+    check_form,
+    check_keys,
+    has_api_key,
+    misplaced_keys,
+    read_query,
+    shown_path,
+)
 from leadsquared_async.sandbox.leads import LeadStore
-from leadsquared_async.sandbox.messages import How, Reply, Request
+from leadsquared_async.sandbox.messages import HINT, How, Reply, Request, hinted, one_line
 from leadsquared_async.sandbox.operations import CALL_NAMES
 from leadsquared_async.sandbox.processing import ProcessingQueue
 from leadsquared_async.sandbox.queues import Queues
@@ -49,6 +57,11 @@ class Arrival:
     """The HTTP status of the answer; `lost`, `reset` or `hang` if none went out."""
     over_limit: bool
     """Whether the limit refused it (a scripted 429 is no such refusal)."""
+    method: str
+    path: str
+    """Without the query and a connector's key."""
+    why: str
+    """Why it was refused or met a fault, without a value of it; empty where all is well."""
 
 
 class Account:
@@ -168,32 +181,35 @@ class Account:
         name = "unknown" if call is None else call.name
         fault = self._faults.draw(name, now)
         if fault.how is How.REFUSED:
-            return Reply(503, delay=self.transit(), how=fault.how)
+            return Reply(503, {HINT: f"fault {fault.name}"}, delay=self.transit(), how=fault.how)
         self._misplaced_keys += misplaced_keys(request, call, self._settings)
         if call is not None and (call.kind == "submit" or call.name == "bulk"):
             self._attempts[request.body.decode("utf-8", "replace")] += 1
         answer, refused = self._judge(request, call, fault, now)
         outcome = fault.how.value if fault.how in UNANSWERED else str(answer.status)
-        self._arrivals.append(Arrival(now, name, outcome, refused))
+        why = answer.headers.get(HINT, "" if fault.name == "ok" else f"fault {fault.name}")
+        self._arrivals.append(
+            Arrival(now, name, outcome, refused, one_line(request.method, 20), shown_path(request, call), why)
+        )
         return replace(answer, delay=self.transit(), how=fault.how, pace=self.faults.drip)
 
     def _judge(self, request: Request, call: Call | None, fault: Fault, now: float) -> tuple[Reply, bool]:
         """The answer, and whether it is the limit's refusal."""
         if call is None:
-            return no_such_path(), False
+            return no_such_path(self._routes.hint(request)), False
         if not has_api_key(request, call):
-            return forbidden(), False
+            return hinted(forbidden(), api_key_hint(request)), False
         if not self._gate.admits(call.name, now):
-            return self._gate.over_limit(call.name), True
+            return hinted(self._gate.over_limit(call.name), "over the limit"), True
         if not self._gate.has_quota(now):
-            return quota_used_up(), False
+            return hinted(quota_used_up(), "the calls of the day are used up"), False
         return self._answer(request, call, fault, now), False
 
     def _answer(self, request: Request, call: Call, fault: Fault, now: float) -> Reply:
         try:
             answer = self._serve(request, call, fault, now)
         except MalformedError as error:
-            return malformed(str(error))
+            return malformed(str(error), error.where)
         except RefusedError as refused:
             return refused.reply
         if fault.over_limit:

@@ -4,7 +4,7 @@ LeadSquared's errors are `{"Status": "Error", "ExceptionType": "MX…", "Excepti
 (https://apidocs.leadsquared.com/error-handling/), the gateway's are `{"message": …}`.
 """
 
-from leadsquared_async.sandbox.messages import Reply, json_reply
+from leadsquared_async.sandbox.messages import JSON_TYPE, Reply, hinted, json_reply
 
 ELSEWHERE = "elsewhere.invalid"
 """The other origin that a redirect points to; `.invalid` never resolves (RFC 2606)."""
@@ -67,9 +67,9 @@ def quota_used_up() -> Reply:
     return gateway(429, "Limit Exceeded")
 
 
-def no_such_path() -> Reply:
+def no_such_path(hint: str) -> Reply:
     """The gateway's answer to a path or method that does not exist."""
-    return gateway(403, "Missing Authentication Token")
+    return hinted(gateway(403, "Missing Authentication Token"), hint)
 
 
 def forbidden() -> Reply:
@@ -90,17 +90,17 @@ def wrong_region(right_host: str = RIGHT_HOST) -> Reply:
 
 def wrong_type() -> Reply:
     """The gateway's answer to a body that is not announced as JSON."""
-    return gateway(415, "Unsupported Media Type")
+    return hinted(gateway(415, "Unsupported Media Type"), f"send the header Content-Type: {JSON_TYPE}")
 
 
-def too_large() -> Reply:
-    """The gateway's answer to a body over its bound."""
-    return gateway(413, "Request Too Long")
+def too_large(most: int) -> Reply:
+    """The gateway's answer to a body over its bound, in bytes."""
+    return hinted(gateway(413, "Request Too Long"), f"the body is over {most} bytes")
 
 
-def malformed(why: str) -> Reply:
-    """LeadSquared's answer to a request that it cannot take; `why` holds no value of the request."""
-    return mx(400, "MXInvalidInputException", why)
+def malformed(why: str, where: str = "") -> Reply:
+    """LeadSquared's answer to a request that it cannot take; neither text holds a value of the request."""
+    return hinted(mx(400, "MXInvalidInputException", why), f"{why}{where and f': {where}'}")
 
 
 def unknown_id() -> Reply:

@@ -13,16 +13,29 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
 
 
 class MalformedError(Exception):
-    """The request is not what the operation takes; the message says why without showing a value."""
+    """The request is not what the operation takes; the message says why without showing a value.
+
+    `where` is the place of what is wrong, as far as it is not in the message.
+    """
+
+    def __init__(self, why: str, where: str = "") -> None:
+        super().__init__(why)
+        self.where = where
 
 
 def decode(body: bytes) -> tuple[str, object]:
     """The body as text and as JSON."""
+    text = ""
     try:
         text = body.decode()
         return text, json.loads(text)
+    except UnicodeDecodeError as error:
+        where = f"byte {error.start + 1} is not UTF-8"
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}" if text.strip() else "it is empty"
     except (ValueError, RecursionError):
-        raise MalformedError("The body is not JSON in UTF-8") from None
+        where = "a number is too long, or it is nested too deeply"
+    raise MalformedError("The body is not JSON in UTF-8", where)
 
 
 def read_pairs(value: object, within: str = "") -> dict[str, str]:

@@ -70,13 +70,14 @@ def names(*others: str | None) -> Check:
     or_others = "".join(f" or {other!r}" for other in others)
 
     def check(name: str, value: object) -> object:
+        given = value
         if (value is None or isinstance(value, str)) and value in others:
             return value
         if not isinstance(value, (str, bytes)) and isinstance(value, Collection):
             found = tuple(cast("Collection[object]", value))
             if all(isinstance(entry, str) for entry in found):
                 return found
-        raise wrong(name, f"a collection of schema names{or_others}", value)
+        raise wrong(name, f"a collection of schema names{or_others}", given)
 
     return check
 
@@ -102,21 +103,23 @@ def check_text(name: str, value: object) -> object:
 
 def check_texts(name: str, value: object) -> object:
     """A mapping from strings to strings."""
+    given = value
     if isinstance(value, Mapping):
         found = dict(cast("Mapping[object, object]", value))
         if all(isinstance(part, str) for pair in found.items() for part in pair):
             return found
-    raise wrong(name, "a mapping from strings to strings", value)
+    raise wrong(name, "a mapping from strings to strings", given)
 
 
 def check_limit(name: str, value: object) -> object:
     """Calls in seconds, or None."""
     if value is None:
         return None
+    given = value
     if isinstance(value, (list, tuple)):
         match cast("list[object] | tuple[object, ...]", value):
             case [int() as calls, int() | float() as per] if calls >= 1 and 0 < per <= LONGEST:
                 return calls, per
             case _:
                 pass
-    raise wrong(name, "at least 1 call in more than 0 seconds, such as (25, 5.0), or None", value)
+    raise wrong(name, "at least 1 call in more than 0 seconds, such as (25, 5.0), or None", given)

@@ -12,7 +12,7 @@ from typing import Any
 
 from leadsquared_async.sandbox.books import Books
 from leadsquared_async.sandbox.faults import Faults
-from leadsquared_async.sandbox.messages import Reply, Request, json_reply
+from leadsquared_async.sandbox.messages import HINT, JSON_TYPE, Reply, Request, json_reply
 
 PREFIX = "/_sandbox/"
 INDEX = frozenset({"/", "/_sandbox"})
@@ -37,16 +37,14 @@ def answer(request: Request, books: Books) -> Reply:
 
 def _show_index(books: Books, _request: Request) -> Reply:
     pages = [f"{method} {PREFIX}{page}" for page, methods in ROUTES.items() for method in methods]
-    return json_reply(
-        200,
-        {
-            "sandbox": "A LeadSquared for tests, on this machine only",
-            "instance": books.instance,
-            "calls": books.paths,
-            "keys": "Submissions take accessKey and secretKey in the query and x-api-key as a header",
-            "control": pages,
-        },
-    )
+    index = {
+        "sandbox": "A LeadSquared for tests, on this machine only",
+        "instance": books.instance,
+        "calls": books.paths,
+        "keys": "Submissions take accessKey and secretKey in the query and x-api-key as a header",
+        "control": pages,
+    }
+    return Reply(200, {"content-type": JSON_TYPE}, json.dumps(index, indent=2).encode())
 
 
 def _reset(books: Books, _request: Request) -> Reply:
@@ -133,4 +131,4 @@ def is_from_a_browser(request: Request) -> bool:
 
 def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> Reply:
     content: dict[str, Any] = {"error": message}
-    return json_reply(status, content, headers)
+    return json_reply(status, content, {**(headers or {}), HINT: message})

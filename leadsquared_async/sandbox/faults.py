@@ -220,19 +220,21 @@ def check_faults(name: str, value: object) -> Faults:
 
 
 def _strings(name: str, value: object) -> tuple[str, ...]:
+    given = value
     if isinstance(value, (list, tuple)):
         entries = cast("list[object] | tuple[object, ...]", value)
         if all(isinstance(entry, str) for entry in entries):
             return cast("tuple[str, ...]", tuple(entries))
-    raise wrong(name, "a list or tuple of strings", value)
+    raise wrong(name, "a list or tuple of strings", given)
 
 
 def _mapping(name: str, value: object) -> dict[str, float]:
+    given = value
     if isinstance(value, Mapping):
         found = cast("Mapping[object, object]", value)
         if all(isinstance(key, str) for key in found):
             return dict(cast("Mapping[str, float]", value))
-    raise wrong(name, "a mapping from the fault's name to its probability", value)
+    raise wrong(name, "a mapping from the fault's name to its probability", given)
 
 
 def _span(value: object) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl, unquote
 
 from leadsquared_async.sandbox.answers import ELSEWHERE, RefusedError, too_large, wrong_keys, wrong_type
-from leadsquared_async.sandbox.messages import JSON_TYPE, Request
+from leadsquared_async.sandbox.messages import JSON_TYPE, Request, hinted, one_line
 from leadsquared_async.sandbox.routes import Call
 from leadsquared_async.sandbox.settings import ACCESS_KEY, API_KEY, SECRET_KEY, Settings
 
@@ -24,6 +24,12 @@ def has_api_key(request: Request, call: Call) -> bool:
     return call.kind == "sync" or request.headers.get("x-api-key") == API_KEY
 
 
+def api_key_hint(request: Request) -> str:
+    """What is wrong with the x-api-key, without its value."""
+    is_there = "x-api-key" in request.headers
+    return f"the header x-api-key is {'not the key of this sandbox' if is_there else 'missing'}"
+
+
 def check_keys(request: Request, query: Mapping[str, str], call: Call, settings: Settings) -> None:
     """Raises RefusedError when the accessKey and secretKey that the call needs are missing or wrong."""
     if not call.takes_keys:
@@ -32,7 +38,7 @@ def check_keys(request: Request, query: Mapping[str, str], call: Call, settings:
     if _takes_header_keys(call, settings) and given == (None, None):
         given = tuple(request.headers.get(name) for name in _IN_HEADERS)
     if given != (ACCESS_KEY, SECRET_KEY):
-        raise RefusedError(wrong_keys())
+        raise RefusedError(hinted(wrong_keys(), _keys_hint(given)))
 
 
 def check_form(request: Request, settings: Settings) -> None:
@@ -40,7 +46,7 @@ def check_form(request: Request, settings: Settings) -> None:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
         raise RefusedError(wrong_type())
     if len(request.body) > settings.max_body:
-        raise RefusedError(too_large())
+        raise RefusedError(too_large(settings.max_body))
 
 
 def misplaced_keys(request: Request, call: Call | None, settings: Settings) -> list[str]:
@@ -67,6 +73,27 @@ def misplaced_keys(request: Request, call: Call | None, settings: Settings) -> l
     ]
     name = "unknown path" if call is None else call.name
     return [f"{name}: a key in {place}" for place, misplaced in checks if misplaced]
+
+
+def shown_path(request: Request, call: Call | None) -> str:
+    """The path for people: without a connector's key, and without a key that strayed there."""
+    path = request.path
+    if call is not None and call.rest:
+        path = f"{path.removesuffix('/'.join(call.rest))}{{connectorKey}}"
+    return "(a path that holds a key)" if _holds_key(unquote(path)) else one_line(path, 200)
+
+
+def _keys_hint(given: tuple[str | None, ...]) -> str:
+    """Which of accessKey and secretKey is wrong, without a value."""
+    wrong = [
+        f"{name} is {'missing in the query' if value is None else 'not the key of this sandbox'}"
+        for (name, right), value in zip(_IN_QUERY.items(), given, strict=True)
+        if value != right
+    ]
+    access_key = given[0]
+    if access_key and "$" not in access_key:
+        wrong.append("an accessKey holds a $, which a shell takes away outside of single quotes")
+    return "; ".join(wrong)
 
 
 def _takes_header_keys(call: Call, settings: Settings) -> bool:

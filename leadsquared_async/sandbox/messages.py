@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from http import HTTPStatus
 
 JSON_TYPE = "application/json"
+
+HINT = "x-sandbox-hint"
+"""The header in which the sandbox says what is wrong with a call that it refuses; LeadSquared sends none."""
 
 
 class How(StrEnum):
@@ -75,6 +78,17 @@ def json_reply(status: int, content: object, headers: Mapping[str, str] | None =
 def dump(content: object) -> str:
     """JSON without blanks, in ASCII, so that a lone surrogate in a lead cannot break an answer."""
     return json.dumps(content, separators=(",", ":"))
+
+
+def hinted(reply: Reply, hint: str) -> Reply:
+    """The reply with a header for whoever reads it; the body stays LeadSquared's."""
+    return replace(reply, headers={**reply.headers, HINT: hint})
+
+
+def one_line(text: str, most: int) -> str:
+    """Text from outside as one line of bounded length, without anything that a terminal obeys."""
+    shown = "".join(c if c.isascii() and c.isprintable() else "?" for c in text[: most + 1])
+    return shown if len(shown) <= most else f"{shown[: most - 3]}..."
 
 
 def raw_head(reply: Reply) -> bytes:

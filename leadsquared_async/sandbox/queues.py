@@ -9,7 +9,7 @@ from random import Random
 from leadsquared_async.sandbox.answers import accepted, empty, unknown_id
 from leadsquared_async.sandbox.bodies import MalformedError, decode
 from leadsquared_async.sandbox.faults import FaultSource
-from leadsquared_async.sandbox.messages import Reply, Request, json_reply
+from leadsquared_async.sandbox.messages import Reply, Request, hinted, json_reply
 from leadsquared_async.sandbox.operations import OPERATIONS, Operation
 from leadsquared_async.sandbox.processing import ProcessingQueue, Task, advance_all
 from leadsquared_async.sandbox.records import Records
@@ -74,7 +74,16 @@ class Queues:
             task = self.by_name[operation.name].tasks.get(request_id.lower())
             if task is not None and now >= task.known_from:
                 return json_reply(200, task.as_status())
-        return unknown_id() if self._settings.unknown_id == "404" else empty()
+        unknown = unknown_id() if self._settings.unknown_id == "404" else empty()
+        return hinted(unknown, self._unknown_hint(request_id.lower(), call))
+
+    def _unknown_hint(self, request_id: str, call: Call) -> str:
+        for name, queue in self.by_name.items():
+            task = queue.tasks.get(request_id)
+            if task is not None:
+                is_early = any(name == operation.name for operation in call.operations)
+                return "this RequestID is not known yet" if is_early else f"this RequestID is one of {name}"
+        return "no request of this sandbox has this RequestID; it forgets all at a restart or reset"
 
     def metrics(self, operation: Operation, now: float) -> Reply:
         """How long the operation's queue is."""

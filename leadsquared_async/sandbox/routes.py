@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Literal
 
 from leadsquared_async.sandbox.messages import Request
@@ -68,6 +69,17 @@ class Routes:
         """Method and path of every call."""
         connectors = [f"POST {path}/{{connectorKey}}" for path, _ in self._connectors]
         return [*(f"{method} {path}" for method, path in self._calls), *connectors]
+
+    def hint(self, request: Request) -> str:
+        """What may have been meant by a method and a path that name nothing."""
+        path = request.path[:200]
+        found = [known for known in self.known if known.partition(" ")[2] == path]
+        if not found:
+            by_name = {known.lower(): known for known in self.known}
+            asked = f"{request.method[:20]} {path}".lower()
+            found = [by_name[near] for near in get_close_matches(asked, by_name, n=3)]
+        meant = f": did you mean {' or '.join(found)}?" if found else ""
+        return f"there is no such method and path, whatever the keys{meant} GET /_sandbox/ lists all"
 
     def locate(self, request: Request) -> Call | None:
         """What `request` asks for, or None when its path and method name nothing."""

@@ -11,7 +11,7 @@ from leadsquared_async.sandbox.answers import ApplicationError, RefusedError, mx
 from leadsquared_async.sandbox.bodies import MalformedError, decode, read_lead
 from leadsquared_async.sandbox.fields import LeadField
 from leadsquared_async.sandbox.leads import LeadStore
-from leadsquared_async.sandbox.messages import Reply, json_reply
+from leadsquared_async.sandbox.messages import Reply, hinted, json_reply
 
 MOST_ROWS = 25
 
@@ -60,7 +60,7 @@ def read_bulk(body: bytes) -> list[dict[str, str]]:
     rows = cast("list[object]", content)
     if not 1 <= len(rows) <= MOST_ROWS:
         message = f"Pass at least 1 lead and at most {MOST_ROWS} leads"
-        raise RefusedError(mx(500, "MXInvalidInputException", message))
+        raise RefusedError(hinted(mx(500, "MXInvalidInputException", message), message))
     return [read_lead(row, f"the body[{number}]") for number, row in enumerate(rows)]
 
 

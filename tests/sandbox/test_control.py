@@ -65,10 +65,20 @@ def test_opportunities_and_calls():
 
 
 def test_the_arrivals():
-    """Time, operation and outcome, and the most in any window."""
+    """Time, operation, method, path and outcome with its reason, and the most in any window."""
     assert content(answer(get("arrivals"), make_books())) == {
         "most_arrivals": 1,
-        "arrivals": [{"time": 1.0, "operation": "capture", "outcome": "200", "over_limit": False}],
+        "arrivals": [
+            {
+                "time": 1.0,
+                "operation": "capture",
+                "outcome": "200",
+                "over_limit": False,
+                "method": "POST",
+                "path": "/lead/capture",
+                "why": "",
+            }
+        ],
     }
 
 
