@@ -458,6 +458,7 @@ def sandbox(  # noqa: PLR0917 - each parameter is an option of the command line
         int | None,
         typer.Option(help="With a seed the same calls give the same answers; else each run has its own ids."),
     ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print no line for each call.")] = False,
 ) -> None:
     """Run a LeadSquared on this machine until Ctrl-C, and print the environment that points a client to it.
 
@@ -479,7 +480,7 @@ def sandbox(  # noqa: PLR0917 - each parameter is an option of the command line
             bulk_limit=bulk_limit,
             seed=seed,
         )
-        asyncio.run(run_sandbox(port, options))
+        asyncio.run(run_sandbox(port, options, quiet=quiet))
     except (ValueError, ImportError) as error:
         typer.echo(f"leadsquared sandbox: {error}", err=True)
         raise typer.Exit(2) from None

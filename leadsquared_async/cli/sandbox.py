@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
+from contextlib import suppress
+from datetime import datetime
 
 import typer
 
 from leadsquared_async import ConfigurationError, RateLimit
 from leadsquared_async.cli.files.mapping import SCHEMA_NAME
-from leadsquared_async.sandbox import FAULTS, Faults, Sandbox, serve
+from leadsquared_async.sandbox import FAULTS, Books, Faults, Sandbox, serve
 from leadsquared_async.sandbox.settings import Attributes, Options, Settings
 
-__all__ = ["run_sandbox", "sandbox_options"]
+__all__ = ["run_sandbox", "sandbox_options", "summary_of"]
 
 
 def sandbox_options(
@@ -85,9 +88,44 @@ def _share(text: str) -> tuple[str, float]:
         ) from None
 
 
-async def run_sandbox(port: int, options: Options) -> None:
-    """Serve until cancelled, and say how to reach it."""
-    await serve(port=port, on_ready=_tell, **options)
+async def run_sandbox(port: int, options: Options, *, quiet: bool) -> None:
+    """Serve until cancelled, and say how to reach it; a line for each call, and a summary at the end."""
+    running: list[Sandbox] = []
+
+    def on_ready(sandbox: Sandbox) -> None:
+        running.append(sandbox)
+        _tell(sandbox)
+
+    try:
+        await serve(port=port, on_ready=on_ready, on_call=None if quiet else _tell_call, **options)
+    finally:
+        if running and not quiet:
+            _say(summary_of(running[0].books))
+
+
+def summary_of(books: Books) -> str:
+    """What a sandbox has seen, in a line."""
+    calls = ", ".join(f"{count} x {outcome}" for outcome, count in sorted(books.by_outcome.items()))
+    states = Counter(request["status"] for request in books.requests)
+    requests = ", ".join(f"{count} {status}" for status, count in sorted(states.items()))
+    return "; ".join(
+        f"{what}: {total}" + (f" ({detail})" if detail else "")
+        for what, total, detail in (
+            ("calls", len(books.arrivals), calls),
+            ("requests", books.accepted, requests),
+            ("leads", len(books.leads), ""),
+        )
+    )
+
+
+def _tell_call(line: str) -> None:
+    _say(f"{datetime.now().astimezone():%H:%M:%S} {line}")
+
+
+def _say(text: str) -> None:
+    """Beside the lines to export; a terminal that has gone ends no call."""
+    with suppress(OSError):
+        typer.echo(text, err=True)
 
 
 def _tell(sandbox: Sandbox) -> None:
@@ -100,5 +138,7 @@ def _tell(sandbox: Sandbox) -> None:
     }
     for name, value in environment.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
-    typer.echo(f"# a LeadSquared listens on {sandbox.url}; its books are at {sandbox.url}/_sandbox/summary")
+    typer.echo(
+        f"# a LeadSquared listens on {sandbox.url}; what it takes and has seen: {sandbox.url}/_sandbox/"
+    )
     typer.echo("# stop it with Ctrl-C")

@@ -21,24 +21,31 @@ class Sandbox:
 
     `port` 0 takes any that is free; the other options are the fields of `Settings`. Its clock starts at 0
     when the block is first entered and follows `clock`, seconds that never go back. By default that is the
-    machine's monotonic clock, also while a test patches `time` or `datetime`. Nothing is kept outside
-    memory, and the books can be read after the block; entering again goes on with the same account. Entering
-    raises ImportError without starlette and uvicorn, and OSError when the port is in use.
+    machine's monotonic clock, also while a test patches `time` or `datetime`. `on_call` gets a line of text
+    for each call, with the names of its fields and none of their values. Nothing is kept outside memory, and
+    the books can be read after the block; entering again goes on with the same account. Entering raises
+    ImportError without starlette and uvicorn, and OSError when the port is in use.
     """
 
-    __slots__ = ("_account", "_asked_port", "_books", "_clock", "_server", "_started", "_url")
+    __slots__ = ("_account", "_asked_port", "_books", "_clock", "_on_call", "_server", "_started", "_url")
 
     access_key = ACCESS_KEY
     secret_key = SECRET_KEY
     api_key = API_KEY
 
     def __init__(
-        self, *, port: int = 0, clock: Callable[[], float] = time.monotonic, **options: Unpack[Options]
+        self,
+        *,
+        port: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+        on_call: Callable[[str], object] | None = None,
+        **options: Unpack[Options],
     ) -> None:
         whole(0, 65_535)("port", port)
         self._account = Account(**options)
         self._books = Books(self._account, self._now)
         self._clock = clock
+        self._on_call = on_call
         self._asked_port = port
         self._started: float | None = None
         self._server: Server | None = None
@@ -74,7 +81,7 @@ class Sandbox:
             raise ImportError(
                 'the sandbox needs starlette and uvicorn: pip install "leadsquared_async[sandbox]"'
             ) from error
-        server = Server(self._account, self.books, self._now)
+        server = Server(self._account, self.books, self._now, self._on_call)
         port = await server.start(self._asked_port)
         if self._started is None:
             self._started = self._clock()
@@ -94,10 +101,17 @@ class Sandbox:
 
 
 async def serve(
-    *, port: int = 8025, on_ready: Callable[[Sandbox], object] | None = None, **options: Unpack[Options]
+    *,
+    port: int = 8025,
+    on_ready: Callable[[Sandbox], object] | None = None,
+    on_call: Callable[[str], object] | None = None,
+    **options: Unpack[Options],
 ) -> None:
-    """Run a sandbox until cancelled; `on_ready` gets it once it listens. Raises what `Sandbox` raises."""
-    async with Sandbox(port=port, **options) as sandbox:
+    """Run a sandbox until cancelled; `on_ready` gets it once it listens, `on_call` a line for each call.
+
+    Raises what `Sandbox` raises.
+    """
+    async with Sandbox(port=port, on_call=on_call, **options) as sandbox:
         if on_ready is not None:
             on_ready(sandbox)
         await asyncio.Event().wait()

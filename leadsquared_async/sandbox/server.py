@@ -23,9 +23,10 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from leadsquared_async.sandbox.account import Account
+from leadsquared_async.sandbox.account import Account, Arrival
 from leadsquared_async.sandbox.books import Books
 from leadsquared_async.sandbox.control import answer, is_for_the_control_plane, is_from_a_browser
+from leadsquared_async.sandbox.lines import line_of
 from leadsquared_async.sandbox.messages import How, Reply, Request, in_eights, raw_head
 
 if TYPE_CHECKING:
@@ -40,8 +41,15 @@ TICKS_TO_ACCEPT = 3
 class Server:
     """Serves `account` on 127.0.0.1, in the running loop, until it is stopped."""
 
-    def __init__(self, account: Account, books: Books, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        account: Account,
+        books: Books,
+        clock: Callable[[], float],
+        on_call: Callable[[str], object] | None = None,
+    ) -> None:
         self._account = account
+        self._on_call = on_call
         self._books = books
         self._clock = clock
         self._state = ServerState()
@@ -87,16 +95,23 @@ class Server:
             return
         if is_for_the_control_plane(request) or is_from_a_browser(request):
             reply = answer(request, self._books)
+            if reply.status != 200 or request.method != "GET":
+                self._tell(request, reply, None)
         else:
             await self._pause(self._account.transit())
             if self._stopping.is_set():
                 return
             reply = self._account.decide(request, self._clock())
+            self._tell(request, reply, self._account.arrivals[-1] if reply.how is not How.REFUSED else None)
             await self._pause(reply.delay)
         if reply.how is How.WHOLE:
             await Response(reply.body, reply.status, reply.headers)(scope, receive, send)
         else:
             await self._misbehave(reply, scope["state"]["transport"], receive)
+
+    def _tell(self, request: Request, reply: Reply, arrival: Arrival | None) -> None:
+        if self._on_call is not None:
+            self._on_call(line_of(request, reply, arrival))
 
     async def _read(self, scope: Scope, receive: Receive) -> Request | None:
         """The request, or None when the client left before it was complete.

@@ -1,9 +1,17 @@
 """What `leadsquared sandbox` makes of its options."""
 
-import pytest
+import asyncio
+import re
 
-from leadsquared_async.cli.sandbox import sandbox_options
+import httpx
+import pytest
+import typer
+
+from leadsquared_async.cli.sandbox import _tell_call, run_sandbox, sandbox_options
+from leadsquared_async.sandbox import Sandbox
 from leadsquared_async.sandbox.settings import Options
+
+from .calls import BRET, HEADERS, KEYS
 
 DEFAULTS = {
     "limit": "25/5",
@@ -73,3 +81,48 @@ def test_options_that_make_no_sense_are_refused(changes: dict[str, object], mess
 def test_the_number_of_fields():
     """As it is given."""
     assert options(fields=400)["fields"] == 400
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+async def test_a_line_for_each_call_and_a_summary_at_the_end(quiet: bool, capsys: pytest.CaptureFixture[str]):
+    """On standard error, since the lines to export are on standard output; nothing with --quiet."""
+    running = asyncio.create_task(run_sandbox(0, Options(processing_rate=1e9), quiet=quiet))
+    out = ""
+    for _ in range(500):
+        await asyncio.sleep(0.01)
+        out += capsys.readouterr().out
+        if "# stop it" in out:
+            break
+    url = re.search(r"LEADSQUARED_HOST=(\S+)", out)
+    assert url is not None
+    async with httpx.AsyncClient(base_url=url[1], headers=HEADERS, trust_env=False) as client:
+        request_id = (await client.post(f"/lead/capture?{KEYS}", content=BRET)).json()["RequestID"]
+        assert (await client.post(f"/lead/capture?{KEYS}", headers={"x-api-key": "x"})).status_code == 403
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    said = capsys.readouterr()
+    assert said.out == ""
+    if quiet:
+        assert said.err == ""
+        return
+    first, second, summary = said.err.splitlines()
+    assert re.fullmatch(
+        rf"\d\d:\d\d:\d\d POST /lead/capture 200 FirstName, LastName, EmailAddress -> {request_id}", first
+    )
+    assert second.endswith("POST /lead/capture 403: the header x-api-key is not the key of this sandbox")
+    assert summary == "calls: 2 (1 x 200, 1 x 403); requests: 1 (1 Success); leads: 1"
+
+
+async def test_a_terminal_that_has_gone_ends_no_call(monkeypatch: pytest.MonkeyPatch):
+    """The sandbox goes on."""
+
+    def gone(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(typer, "echo", gone)
+    async with (
+        Sandbox(on_call=_tell_call) as sandbox,
+        httpx.AsyncClient(base_url=sandbox.url, headers=HEADERS, trust_env=False) as client,
+    ):
+        assert (await client.post(f"/lead/capture?{KEYS}", content=BRET)).status_code == 200
