@@ -26,6 +26,7 @@ from leadsquared_async.cli.outboxes import outbox_if_there
 from leadsquared_async.cli.progress import Progress
 from leadsquared_async.cli.putting import Checked, Put, Refusals, check, put, withdraw
 from leadsquared_async.cli.reports import Files, Outcomes, report
+from leadsquared_async.cli.restarts import check_instance, instance_at, note_instance
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.summary import Summary
 from leadsquared_async.cli.talk import Talk
@@ -120,6 +121,7 @@ class _Capture:
         self._talk = talk
         self._stop = stop
         self._path = options.outbox or default_outbox(options.file, options.connection.origin)
+        self._instance: str | None = None
 
     async def run(self) -> ExitStatus:
         options, others = self._options, files_of([self._path])
@@ -190,8 +192,12 @@ class _Capture:
             self._talk.say(f"cannot be sent: {flaw}")
 
     async def _check(self, source: Source) -> Checked:
+        origin = self._options.connection.origin
+        self._instance = await instance_at(origin)
         async with outbox_if_there(self._path) as outbox:
             checked = await check(source, outbox, self._stop, confirm=self._options.confirm)
+            known = checked.before + checked.to_confirm
+            await check_instance(outbox, self._path, origin, self._instance, known=known)
         self._tell_refusals(checked.refused)
         if checked.unfit:
             self._talk.say(
@@ -287,6 +293,7 @@ class _Capture:
     async def _put(self, source: Source, checked: Checked) -> Put:
         options, taken_out = self._options, 0
         async with Outbox(self._path) as outbox:
+            await note_instance(outbox, options.connection.origin, self._instance)
             if checked.left_over and self._drops_left_over():
                 taken_out = await withdraw(outbox, checked.left_over)
                 self._talk.say(f"taken out: {rows(taken_out)} of an earlier run")

@@ -18,6 +18,7 @@ from leadsquared_async.cli.files.submissions import Submissions
 from leadsquared_async.cli.outboxes import outbox_if_there
 from leadsquared_async.cli.putting import Checked, Put, Refusals, check, put
 from leadsquared_async.cli.reports import Files, Outcomes, report
+from leadsquared_async.cli.restarts import check_instance, instance_at, note_instance
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.summary import Summary
 from leadsquared_async.cli.talk import Talk
@@ -67,7 +68,10 @@ def run_submit(options: SubmitOptions, talk: Talk) -> ExitStatus:
         )
         with source:
             talk.say(f"outbox: {path}")
-            checked, done = asyncio.run(_put(source, path, talk, stop, confirm=options.confirm))
+            put_all = _put(
+                source, path, talk, stop, origin=options.connection.origin, confirm=options.confirm
+            )
+            checked, done = asyncio.run(put_all)
             delivered = Delivered(Ending.DONE, is_idle=True)
             with some_left():
                 if path.exists():
@@ -93,11 +97,14 @@ def run_submit(options: SubmitOptions, talk: Talk) -> ExitStatus:
 
 
 async def _put(
-    source: Submissions, path: Path, talk: Talk, stop: Stop, *, confirm: bool
+    source: Submissions, path: Path, talk: Talk, stop: Stop, *, origin: str, confirm: bool
 ) -> tuple[Checked, Put]:
     """Read the whole file, tell what cannot be sent of it, and put the rest."""
+    instance = await instance_at(origin)
     async with outbox_if_there(path) as outbox:
         checked = await check(source, outbox, stop, confirm=confirm)
+        known = checked.before + checked.to_confirm
+        await check_instance(outbox, path, origin, instance, known=known)
         is_there = outbox is not None
     for flaw in checked.refused.told():
         talk.say(f"cannot be sent: {flaw}")
@@ -107,6 +114,7 @@ async def _put(
         return checked, Put()
     with some_left():
         async with Outbox(path) as outbox:
+            await note_instance(outbox, origin, instance)
             done = await put(source, outbox, stop, own_keys=True, confirm=confirm)
     for flaw in Refusals(done.reused.values()).told():
         talk.say(f"cannot be sent: {flaw}")

@@ -531,6 +531,11 @@ class Outbox:
         return self._writer
 
 
+def writer_of(outbox: Outbox) -> Writer:
+    """The way to the file of an open outbox, for the rest of the package."""
+    return outbox._opened()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
 def _check(option: str, text: str | None) -> None:
     """Refuse a key or a reference that SQLite could not keep."""
     if text is None:
