@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 import secrets
 import time
@@ -12,7 +13,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 
@@ -38,6 +39,8 @@ TRY_THE_LOCK_EVERY = 1.0
 TIDY_EVERY = 30.0
 """Seconds between two times that the write-ahead log is emptied: what was erased may be in it until then."""
 HOUR = 3600.0
+MOST_CALLS = 1_000_000
+"""More than any limit lets through in its window."""
 LOCK_IS_GONE = "the lock file was deleted, and another process may deliver"
 
 _process = secrets.token_hex(8)
@@ -54,6 +57,22 @@ def since_boot() -> tuple[str, float]:
         return boot, time.clock_gettime(time.CLOCK_BOOTTIME)
     except (AttributeError, OSError):
         return "unknown", time.time()  # of another system than Linux
+
+
+def _calls_in(note: object) -> dict[str, Any]:
+    """What was noted of the process before; of a note that is damaged, that there was one and no more."""
+    unknown = {"process": None, "spent": None}
+    try:
+        calls = json.loads(note) if isinstance(note, str) else None
+    except (ValueError, RecursionError):
+        return unknown
+    if not isinstance(calls, dict):
+        return unknown
+    known = cast("dict[str, Any]", calls)
+    spent, at = known.get("spent"), known.get("at")
+    is_count = spent is None or (isinstance(spent, int) and 0 <= spent <= MOST_CALLS)
+    is_time = isinstance(at, float | int) and math.isfinite(at)
+    return known if is_count and ("at" not in known or is_time) else unknown
 
 
 class Service:
@@ -230,14 +249,13 @@ class Service:
         """A restart is not to begin with a full burst: count what the process before may have sent."""
         note = await self._writer.read(lambda store: store.meta("calls"))
         self._has_recalled = True
-        self._earlier = {} if note is None else json.loads(note)
-        calls = self._earlier
-        if not calls or calls["process"] == _me():
+        calls = self._earlier = {} if note is None else _calls_in(note)
+        if not calls or calls.get("process") == _me():
             return  # there was none, or this process remembers by itself
         pipeline = parts_of(self._client)[0].session.pipeline()
         now = asyncio.get_running_loop().time()
         boot, uptime = since_boot()
-        if calls.get("boot") == boot:
+        if calls.get("boot") == boot and "at" in calls:
             pipeline.recall(calls["spent"], now - max(0.0, uptime - calls["at"]))
         else:
             # It died, or the machine was another one or was started anew: nobody knows how long ago.

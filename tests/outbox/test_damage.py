@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from leadsquared_async import Outbox, OutboxError
+from leadsquared_async import LeadSquared, Outbox, OutboxError
 from leadsquared_async.outbox import ItemState, schema
 from leadsquared_async.outbox import outbox as outbox_module
 from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.outbox.store import Store
-from tests.clients import LEAD
+from tests.clients import KEYS, LEAD
 from tests.outbox.machine import items, lead
 
 NEVER = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
@@ -262,3 +262,36 @@ async def _used(outbox: Outbox, path: Path, said: list[str]) -> str:
     finally:
         connection.close()
     return "stored" if stored else "nothing"
+
+
+NOTES = [
+    "'{'",
+    "'[]'",
+    "'null'",
+    "'7'",
+    "7",
+    "x'ff'",
+    "CAST(x'ff' AS TEXT)",
+    "'{\"process\": 1}'",
+    '\'{"spent": "x", "process": 1, "at": 1}\'',
+    '\'{"spent": 1e9, "process": 1, "at": 1}\'',
+    '\'{"spent": 99999999999999, "process": 1}\'',
+    '\'{"spent": 1, "process": 1, "at": NaN}\'',
+    '\'{"spent": 1, "process": 1, "at": "now"}\'',
+    "printf('%.*c', 200000, '[')",
+]
+
+
+@pytest.mark.parametrize("name", ["calls", "lost", "status_paths"])
+async def test_a_damaged_note_stops_no_outbox_from_opening(name: str, tmp_path: Path) -> None:
+    """What the process before has called, or could not follow, is not known then: it opens, puts and
+    closes."""
+    async with LeadSquared(**KEYS, host="http://127.0.0.1:9") as lsq:
+        for number, note in enumerate(NOTES):
+            path = tmp_path / f"{number}.db"
+            async with Outbox(path):
+                pass
+            _run(path, f"INSERT INTO meta VALUES ('{name}', {note})")
+            async with Outbox(path, lsq) as outbox:
+                await asyncio.sleep(0.002)
+                assert (await outbox.put(LEAD)).is_new
