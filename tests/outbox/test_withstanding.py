@@ -12,6 +12,7 @@ import pytest
 from leadsquared_async import ConfigurationError, Outbox, OutboxError
 from leadsquared_async.outbox import OutboxItem
 from leadsquared_async.outbox import outbox as outbox_module
+from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.sandbox import Faults
 from tests.outbox.machine import Machine, by_state, items, lead, play
 
@@ -75,6 +76,37 @@ async def test_the_log_is_bounded_where_nobody_delivers(
         for number in range(200):
             await outbox.put(lead(number))
             assert Path(f"{path}-wal").stat().st_size < 300_000
+
+
+async def test_only_the_process_that_has_the_lock_empties_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as somebody delivers, processes that only put leave the log to that one, however long it is and
+    whatever they erase; SQLite itself empties it for none of them, but when the last one closes."""
+    monkeypatch.setattr(outbox_module, "LONG_LOG", 0)
+    path = tmp_path / "leads.db"
+    log = Path(f"{path}-wal")
+    delivering = DeliveryLock(path)
+    assert delivering.acquire()
+    async with Outbox(path) as outbox:
+        async with Outbox(path) as other:
+            sizes = [log.stat().st_size]
+            for number in range(100):
+                await (outbox if number % 2 else other).put(
+                    lead(number, Phone=f"{number}", Notes="x" * 20_000)
+                )
+                sizes.append(log.stat().st_size)
+            assert await outbox.forget(Phone="7") == 1
+            assert await other.purge(0.0) == 0
+            sizes.append(log.stat().st_size)
+        sizes.append(log.stat().st_size)  # it closed, and is not the last
+        assert sizes == sorted(sizes)
+        assert sizes[-1] > 1000 * 4096  # from where on SQLite by default checkpoints
+        delivering.release()
+        await outbox.put(lead(100))
+        await outbox.snapshot()
+        assert log.stat().st_size == 0
+    assert not log.exists()
 
 
 def test_a_form_takes_the_older_rows_of_its_lead_with_it(tmp_path: Path) -> None:
