@@ -272,9 +272,10 @@ class DeliveryLock:
     def is_held(self) -> bool:
         """Whether the lock file is the one that was taken: one that was deleted is made anew by others."""
         try:
-            return self._identity is not None and identity_of(self._path) == self._identity
-        except OutboxError:
+            found = os.lstat(self._path)
+        except OSError:
             return False
+        return (found.st_dev, found.st_ino) == self._identity
 
     def release(self) -> None:
         """Let go of it."""

@@ -147,3 +147,20 @@ async def test_an_outbox_that_is_open_twice_keeps_its_locks(tmp_path: Path) -> N
         locks = Path("/proc/locks").read_text() if sys.platform == "linux" else ""
         inode = path.stat().st_ino
         assert not locks or any(line.split()[5].endswith(f":{inode}") for line in locks.splitlines())
+
+
+async def test_another_name_that_an_open_outbox_gets_stops_nothing(tmp_path: Path) -> None:
+    """As a backup makes it: rows are put, the lock is still held, and only the next opening refuses it."""
+    path = tmp_path / "leads.db"
+    lock = DeliveryLock(path)
+    assert lock.acquire()
+    async with Outbox(path) as outbox:
+        for suffix in ("", ".lock"):
+            Path(f"{path}{suffix}.copy").hardlink_to(f"{path}{suffix}")
+        assert (await outbox.put(LEAD)).is_new
+        assert lock.is_held()
+    with pytest.raises(OutboxError, match="another name"):
+        await Outbox(path).open()
+    Path(f"{path}.lock").unlink()
+    assert not lock.is_held()
+    lock.release()
