@@ -562,7 +562,7 @@ def test_what_was_normalised_once_is_not_normalised_again(tmp_path: Any) -> None
     play_machine(tmp_path, mend, attributes=("EmailAddress",))
 
 
-@pytest.mark.parametrize("bad", ["raises", "returns nothing"])
+@pytest.mark.parametrize("bad", ["raises", "refuses", "returns nothing"])
 def test_a_normalize_that_fails_is_told_without_the_lead(bad: str) -> None:
     """The lead is refused and named nowhere; others go."""
 
@@ -570,6 +570,8 @@ def test_a_normalize_that_fails_is_told_without_the_lead(bad: str) -> None:
         if lead.get("FirstName") == "Bret":
             if bad == "raises":
                 raise ValueError(f"cannot read {lead}")
+            if bad == "refuses":
+                raise InvalidLead("normalize knows no Bret")
             return None
         return lead
 
@@ -578,6 +580,7 @@ def test_a_normalize_that_fails_is_told_without_the_lead(bad: str) -> None:
             with pytest.raises(InvalidLead, match="normalize") as caught:
                 await lsq.leads.capture(GOOD, reference="form-1")
             assert "example.com" not in f"{caught.value!r} {caught.value.__cause__!r}"
+            assert (caught.value.operation, caught.value.reference) == ("leads.capture", "form-1")
             assert (await lsq.leads.capture({"FirstName": "Other"})).request_id
         with pytest.raises(ConfigurationError, match="normalize"):
             client_of(Answers(FIELDS), normalize="upper")

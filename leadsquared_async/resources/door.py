@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from leadsquared_async.encoding import EncodedSubmission, encoded
 from leadsquared_async.errors import InvalidLead
@@ -61,17 +61,16 @@ class Door:
     def _normalized(submission: Submission, normalize: Normalize) -> Mapping[str, Any]:
         assert submission.lead is not None
         try:
-            lead = normalize(submission.lead)
+            lead: object = normalize(submission.lead)
+        except InvalidLead as error:
+            fault = error
         except Exception as error:
-            fault = (
-                error
-                if isinstance(error, InvalidLead)
-                else InvalidLead(
-                    f"normalize failed with {type(error).__name__}: mend that function, or catch it there"
-                )
+            fault = InvalidLead(
+                f"normalize failed with {type(error).__name__}: correct that function, or catch it there"
             )
-            fault.operation, fault.reference = submission.operation.name, submission.reference
-            raise fault from None
-        if not isinstance(lead, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidLead(f"normalize has to return a lead, not {type_name(lead)}")
-        return lead
+        else:
+            if isinstance(lead, Mapping):
+                return cast("Mapping[str, Any]", lead)
+            fault = InvalidLead(f"normalize has to return a lead, not {type_name(lead)}")
+        fault.operation, fault.reference = submission.operation.name, submission.reference
+        raise fault from None

@@ -15,6 +15,7 @@ from taskiq.exceptions import SendTaskError
 
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.errors import (
+    APIError,
     ClientClosed,
     ConfigurationError,
     ConnectionFailed,
@@ -210,7 +211,8 @@ class LeadSquaredTasks:
         self, payload: Given, error: LeadSquaredError, turnstile: Turnstile, hand: Hand
     ) -> None:
         if error.fault is Fault.LEAD:
-            turnstile.passed()  # LeadSquared looked at it: the way is free
+            if isinstance(error, APIError):
+                turnstile.passed()  # LeadSquared looked at it; what is refused here says nothing of it
             await self._end(payload, ItemState.REJECTED, hand, reason=reason_of(error))
             return
         if error.fault is not None:
