@@ -178,3 +178,27 @@ def test_a_prospect_id_beside_an_address_may_make_a_new_lead_each_time(
 ) -> None:
     """ProspectID on file with another address is a new lead; SearchBy is ignored beside all three."""
     assert encode(lead, search_by=search_by).identified is identified
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "length"),
+    [
+        ("POST", None, "0"),
+        ("PUT", None, "0"),
+        ("PATCH", None, "0"),
+        ("POST", {}, "2"),
+        ("GET", None, None),
+        ("DELETE", None, None),
+    ],
+)
+async def test_a_call_says_how_long_its_body_is(method: str, body: object, length: str | None) -> None:
+    """Some servers refuse a POST without a Content-Length, though it has no body."""
+    seen = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("content-length"))
+        return httpx.Response(200)
+
+    async with answering(answer) as lsq:
+        await lsq.request(method, "/x", json=body)
+    assert seen == [length]
