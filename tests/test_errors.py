@@ -164,6 +164,26 @@ def test_what_an_error_carries_is_not_shown(name: str) -> None:
     assert repr(error) == f"{name}('leads.capture: it failed')"
 
 
+@pytest.mark.parametrize("name", CLASSES)
+def test_an_errors_attributes_say_what_it_says(name: str) -> None:
+    """JSON that is made of an error's attributes, as web frameworks make it, holds its message."""
+    error = filled(CLASSES[name])
+    assert vars(error)["message"] == error.message == str(error)
+    assert CLASSES[name]().message == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["two\nlines", "\x1b[2J", "\u202ex", "\ud800", "\u2028", "x" * 500_000], ids=ascii
+)
+@pytest.mark.parametrize("name", CLASSES)
+def test_an_error_is_one_line(name: str, text: str) -> None:
+    """Whatever of other people's text a message repeats."""
+    error = CLASSES[name](f"leads.capture: {text}")
+    for shown in (str(error), error.message, repr(error), *error.args):
+        assert shown.isprintable()
+        assert len(shown) < 1100
+
+
 RESULTS = [
     Receipt("5a8f9f0e", 1, 0.5, "form-4711"),
     STATUS,
