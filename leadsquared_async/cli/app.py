@@ -54,6 +54,7 @@ from leadsquared_async.cli.sandbox import run_sandbox, sandbox_options
 from leadsquared_async.cli.submitting import SubmitOptions, run_submit
 from leadsquared_async.cli.talk import Talk, logs_told
 from leadsquared_async.operations import LEADS_CAPTURE, OPERATIONS
+from leadsquared_async.printable import one_line
 from leadsquared_async.submissions import UpdateBehavior
 
 app = typer.Typer(
@@ -482,7 +483,7 @@ def sandbox(  # noqa: PLR0917 - each parameter is an option of the command line
         )
         asyncio.run(run_sandbox(port, options, quiet=quiet))
     except (ValueError, ImportError) as error:
-        typer.echo(f"leadsquared sandbox: {error}", err=True)
+        typer.echo(one_line(f"leadsquared sandbox: {error}"), err=True)
         raise typer.Exit(2) from None
     except OSError as error:
         typer.echo(f"leadsquared sandbox: cannot listen on port {port}: {error.strerror}", err=True)

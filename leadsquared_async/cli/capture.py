@@ -33,6 +33,7 @@ from leadsquared_async.cli.talk import Talk
 from leadsquared_async.cli.wording import rows
 from leadsquared_async.config import LOOPBACK
 from leadsquared_async.fields import Flaw
+from leadsquared_async.printable import one_line
 from leadsquared_async.submissions import UpdateBehavior
 
 __all__ = ["CaptureOptions", "default_outbox", "run_capture"]
@@ -284,7 +285,7 @@ class _Capture:
             "estimate": plan.data(),
             "exit": int(status),
         }
-        text = f"{source.name}: nothing was sent, {rows(plan.submissions)} would be"
+        text = f"{one_line(source.name)}: nothing was sent, {rows(plan.submissions)} would be"
         if before := self._from_before(checked):
             text += f", {before:,} of which the outbox holds from before"
         self._talk.result(text, data)

@@ -18,6 +18,7 @@ from leadsquared_async.cli.reports import Files, report
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.talk import Talk
 from leadsquared_async.cli.wording import rows, table
+from leadsquared_async.printable import one_line
 
 __all__ = ["CheckOptions", "run_check"]
 
@@ -122,7 +123,7 @@ async def _check(options: CheckOptions, talk: Talk, stop: Stop) -> ExitStatus:
     status = ExitStatus.NOT_ALL if flawed else ExitStatus.DONE
     problems = sorted(found.items(), key=lambda item: -item[1].count)
     said = f"{flawed:,} would be rejected" if flawed else "none would be rejected"
-    head = f"{source.name}: {rows(read)} against {len(checker.fields):,} lead fields, {said}"
+    head = f"{one_line(source.name)}: {rows(read)} against {len(checker.fields):,} lead fields, {said}"
     data: dict[str, Any] = {
         "input": source.name,
         "rows": read,

@@ -22,6 +22,7 @@ from leadsquared_async.client import examined
 from leadsquared_async.config import ENVIRONMENT, MASK, key_fault, setting
 from leadsquared_async.errors import ConfigurationError, OutboxError
 from leadsquared_async.outbox.files import NETWORK, file_system_of, volatile
+from leadsquared_async.printable import one_line
 from leadsquared_async.resources.verification import Check as Seen
 from leadsquared_async.sending.connections import certificates, proxy_for
 
@@ -56,7 +57,7 @@ class Check:
 
     def line(self) -> str:
         """For people."""
-        return f"{self.verdict:<8} {self.name:<12} {self.detail}"
+        return f"{self.verdict:<8} {self.name:<12} {one_line(self.detail)}"
 
 
 def run_doctor(

@@ -18,6 +18,7 @@ from leadsquared_async.cli.outboxes import check_files, counts_of
 from leadsquared_async.cli.progress import Progress
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.talk import Talk
+from leadsquared_async.printable import one_line
 
 __all__ = ["Drained", "drain", "run_drain"]
 
@@ -139,4 +140,4 @@ async def _snapshots(files: Sequence[Path]) -> list[OutboxSnapshot]:
 
 def _line(path: Path, found: OutboxSnapshot) -> str:
     counts = ", ".join(f"{state} {found.counts[state]:,}" for state in ItemState if found.counts[state])
-    return f"{path}: {counts or 'empty'}"
+    return f"{one_line(path)}: {counts or 'empty'}"

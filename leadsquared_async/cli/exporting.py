@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import json
 import os
 import sys
@@ -15,9 +14,11 @@ from typing import Any, Literal, TextIO
 from leadsquared_async import ItemState, Outbox, OutboxItem
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
 from leadsquared_async.cli.files.private_files import Draft, files_of, open_private
+from leadsquared_async.cli.files.sheets import sheet
 from leadsquared_async.cli.outboxes import check_files, row_of
 from leadsquared_async.cli.talk import Talk
 from leadsquared_async.cli.wording import rows
+from leadsquared_async.printable import one_line
 
 __all__ = ["Form", "run_export"]
 
@@ -32,8 +33,18 @@ def run_export(
     out: Path | None,
     form: Form,
     talk: Talk,
+    *,
+    verbatim: bool = False,
 ) -> ExitStatus:
     """Write rows with their values into a private file, or to standard output unless that is a terminal.
+
+    Args:
+        files: the outboxes.
+        state: of the rows; None for all.
+        out: the file to write; None for standard output.
+        form: JSON lines or CSV.
+        talk: says how many rows it were.
+        verbatim: whether CSV cells are written as they are, also those that a spreadsheet runs as formulas.
 
     Raises:
         CommandFailedError, OutboxError: a file is not there, or no outbox.
@@ -47,12 +58,12 @@ def run_export(
         if out is not None:
             draft = stack.enter_context(Draft(out, others=files_of(files), begins=BEGINS))
         if draft is None:
-            written = asyncio.run(_export(files, state, form, sys.stdout))
+            written = asyncio.run(_export(files, state, form, sys.stdout, verbatim=verbatim))
         else:
             with os.fdopen(open_private(draft.part), "w", encoding="utf-8", newline="") as file:
-                written = asyncio.run(_export(files, state, form, file))
+                written = asyncio.run(_export(files, state, form, file, verbatim=verbatim))
             draft.place()
-            talk.result(f"{rows(written)} in {out}", {"rows": written, "out": str(out)})
+            talk.result(f"{rows(written)} in {one_line(out)}", {"rows": written, "out": str(out)})
     return ExitStatus.DONE
 
 
@@ -66,7 +77,9 @@ async def _rows(
                 yield row, item
 
 
-async def _export(files: Sequence[Path], state: ItemState | None, form: Form, file: TextIO) -> int:
+async def _export(
+    files: Sequence[Path], state: ItemState | None, form: Form, file: TextIO, *, verbatim: bool
+) -> int:
     written = 0
     if form == "jsonl":
         async for row, item in _rows(files, state):
@@ -75,12 +88,12 @@ async def _export(files: Sequence[Path], state: ItemState | None, form: Form, fi
             written += 1
         return written
     attributes = dict.fromkeys([name async for _, item in _rows(files, state) for name in _values(item)])
-    writer = csv.writer(file)
+    write = sheet(file, verbatim=verbatim)
     async for row, item in _rows(files, state):
         if not written:
-            writer.writerow([*row, *attributes])
+            write([*row, *attributes])
         cells = [_cell(_values(item).get(name)) for name in attributes]
-        writer.writerow([*("" if value is None else value for value in row.values()), *cells])
+        write([*row.values(), *cells])
         written += 1
     return written
 

@@ -13,8 +13,9 @@ from leadsquared_async.cli.durations import spoken
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.talk import Talk
-from leadsquared_async.cli.wording import on_one_line, table
+from leadsquared_async.cli.wording import table
 from leadsquared_async.fields import FieldChecker
+from leadsquared_async.printable import one_line
 
 __all__ = ["NO_SYNC_HOST", "checker_of", "run_fields"]
 
@@ -73,7 +74,7 @@ def _check_names(names: Iterable[str], checker: FieldChecker) -> None:
     unknown = [name for name in names if name not in checker.fields]
     if unknown:
         said = "; ".join(
-            f"{on_one_line(name)}" + (f", did you mean {near}?" if (near := checker.nearest(name)) else "")
+            f"{one_line(name, 100)}" + (f", did you mean {near}?" if (near := checker.nearest(name)) else "")
             for name in unknown
         )
         raise CommandFailedError(f"this account has no such lead field: {said}")
@@ -83,9 +84,9 @@ def _table(fields: Iterable[LeadField]) -> str:
     lines = [HEADINGS]
     lines += [
         (
-            on_one_line(field.schema_name),
-            on_one_line(field.display_name, 40),
-            on_one_line(field.data_type),
+            one_line(field.schema_name, 100),
+            one_line(field.display_name, 40),
+            one_line(field.data_type, 100),
             "yes" if field.is_mandatory else "",
             "" if field.max_length is None else str(field.max_length),
             str(len(field.options)) if field.options else "",
@@ -108,9 +109,9 @@ def _detail(field: LeadField) -> str:
         "locked": "once the lead is there" if field.lock_after_create else "",
         "options": "" if not field.options else f"{len(field.options):,}",
     }
-    lines = [(f"  {name}", on_one_line(said)) for name, said in facts.items() if said]
-    options = [f"    {on_one_line(option)}" for option in field.options]
-    return "\n".join((on_one_line(field.schema_name), table(lines), *options))
+    lines = [(f"  {name}", one_line(said, 100)) for name, said in facts.items() if said]
+    options = [f"    {one_line(option, 100)}" for option in field.options]
+    return "\n".join((one_line(field.schema_name, 100), table(lines), *options))
 
 
 def _data(field: LeadField) -> dict[str, Any]:

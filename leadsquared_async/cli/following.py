@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import os
 import time
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
@@ -24,12 +23,14 @@ from leadsquared_async import (
 from leadsquared_async.cli.connecting import Connection, every_operation
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, status_of
 from leadsquared_async.cli.files.private_files import Draft, files_of, open_private
+from leadsquared_async.cli.files.sheets import sheet
 from leadsquared_async.cli.files.source import in_pieces
 from leadsquared_async.cli.files.tables import open_table
 from leadsquared_async.cli.stopping import Interrupted, Stop
 from leadsquared_async.cli.talk import Talk
 from leadsquared_async.operations import LEADS_CAPTURE, operation_named
 from leadsquared_async.outbox.reasons import kind_of
+from leadsquared_async.printable import one_line
 from leadsquared_async.tracking.look import request_id_of
 
 __all__ = ["Asked", "ids_in", "run_metrics", "run_status", "run_wait"]
@@ -308,9 +309,9 @@ def _without_answer(request_id: str, name: str, error: LeadSquaredError) -> _Out
 
 def _write(draft: Draft, outcomes: Sequence[_Outcome]) -> None:
     with os.fdopen(open_private(draft.part), "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
+        write = sheet(file)
+        write(COLUMNS)
         for outcome in outcomes:
-            told = (outcome.lead_id or "", outcome.state, outcome.reason or "")
-            writer.writerow([outcome.request_id, *told, outcome.operation])
+            reason = one_line(outcome.reason or "")
+            write((outcome.request_id, outcome.lead_id, outcome.state, reason, outcome.operation))
     draft.place()

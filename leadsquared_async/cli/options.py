@@ -105,8 +105,16 @@ OutboxFile = Annotated[
         "leads-from-stdin.outbox in this folder, for a sandbox ….sandbox.outbox."
     ),
 ]
-OutFile = Annotated[Path | None, typer.Option(help="Write what became of each row, as CSV.")]
-RejectsFile = Annotated[Path | None, typer.Option(help="Write the rows to be mended, each with its reason.")]
+OutFile = Annotated[
+    Path | None, typer.Option(help="Write what became of each row, as CSV; no cell is a formula.")
+]
+RejectsFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write the rows to be mended, each with its reason. Cells are exact, so that they can be passed "
+        "in again: a spreadsheet runs those that begin with =, +, - or @."
+    ),
+]
 Partial = Annotated[
     bool,
     typer.Option("--partial", help="The leads are there already: what a new one has to have may be missing."),

@@ -151,11 +151,19 @@ def forget(
 
 
 @outbox.command()
-def export(
+def export(  # noqa: PLR0917 - each parameter is an option of the command line
     files: OutboxFiles,
     state: State = None,
     form: Annotated[Form, typer.Option("--format", help="JSON lines or CSV.")] = "jsonl",
     out: Annotated[Path | None, typer.Option(help="A file for you only; by default standard output.")] = None,
+    verbatim: Annotated[
+        bool,
+        typer.Option(
+            "--verbatim",
+            help="Write CSV cells as they are. By default those that a spreadsheet would run as formulas "
+            "get a ' in front.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write rows with their values, keys and reasons: personal data.
@@ -164,7 +172,7 @@ def export(
     """
     talk = Talk(as_json=as_json)
     with ending("outbox export", talk), logs_told(talk):
-        status = run_export(files, state, out, form, talk)
+        status = run_export(files, state, out, form, talk, verbatim=verbatim)
     raise typer.Exit(status)
 
 

@@ -16,6 +16,7 @@ from leadsquared_async.cli.talk import Talk
 from leadsquared_async.cli.wording import rows
 from leadsquared_async.errors import InvalidLead
 from leadsquared_async.outbox.reasons import kind_of
+from leadsquared_async.printable import one_line
 
 __all__ = [
     "Mending",
@@ -77,7 +78,7 @@ def run_stats(files: Sequence[Path], talk: Talk) -> ExitStatus:
     for stat in found:
         counts = ", ".join(f"{state} {stat[state]:,}" for state in ItemState if stat[state]) or "empty"
         oldest = "" if stat["oldest"] is None else f"; the oldest open one waits {spoken(stat['oldest'])}"
-        lines.append(f"{stat['file']}: {counts}{oldest}; {stat['size']:,} bytes")
+        lines.append(f"{one_line(stat['file'])}: {counts}{oldest}; {stat['size']:,} bytes")
     talk.result("\n".join(lines), {"outboxes": found})
     return ExitStatus.DONE
 
@@ -93,7 +94,8 @@ def run_items(files: Sequence[Path], state: ItemState | None, talk: Talk) -> Exi
         async for item in outbox.items(state):
             row = row_of(path, item)
             said = (item.operation, item.request_id, item.lead_id, row["kind"], item.reference)
-            talk.result("  ".join((f"{item.id:>7}  {item.state:<9}", *filter(None, said))), row)
+            cells = (one_line(part, 100) for part in said if part)
+            talk.result("  ".join((f"{item.id:>7}  {item.state:<9}", *cells)), row)
             if not talk.is_heard:
                 return
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Self, TextIO
 
 from leadsquared_async import ItemState, Outbox, OutboxItem
 from leadsquared_async.cli.exits import CommandFailedError
 from leadsquared_async.cli.files.private_files import Draft, open_private, without_links
 from leadsquared_async.cli.files.rejects import Rejects
+from leadsquared_async.cli.files.sheets import sheet
 from leadsquared_async.cli.files.source import Input, Line, in_pieces
 from leadsquared_async.cli.putting import AT_ONCE
 from leadsquared_async.outbox.reasons import kind_of
+from leadsquared_async.printable import one_line
 
 __all__ = ["COLUMNS", "Files", "Outcomes", "report"]
 
@@ -122,9 +124,7 @@ async def report(
                     is_its_own = item is not None and outcome != REFUSED
                     ids = (item.request_id, item.lead_id) if item is not None and is_its_own else ("", "")
                     operation = "" if item is None else item.operation
-                    out.writerow(
-                        [line.row.line, *(text or "" for text in ids), outcome, reason or "", operation]
-                    )
+                    out((line.row.line, *ids, outcome, one_line(reason or ""), operation))
     _place(files, outcomes)
     return outcomes
 
@@ -157,9 +157,9 @@ def _outcome(line: Line, item: OutboxItem | None, refused: str | None) -> tuple[
 
 
 @contextmanager
-def _outcomes_file(draft: Draft) -> Generator[Any]:
+def _outcomes_file(draft: Draft) -> Generator[Callable[[Iterable[object]], None]]:
     file: TextIO = os.fdopen(open_private(draft.part), "w", encoding="utf-8", newline="")
     with file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        yield writer
+        write = sheet(file)
+        write(COLUMNS)
+        yield write

@@ -11,6 +11,7 @@ from leadsquared_async.cli.delivering import Delivered, Ending
 from leadsquared_async.cli.exits import ExitStatus
 from leadsquared_async.cli.reports import PENDING, REFUSED, Outcomes
 from leadsquared_async.cli.wording import rows as rows_in_words
+from leadsquared_async.printable import one_line
 
 __all__ = ["Summary"]
 
@@ -124,7 +125,7 @@ class Summary:
             head.append(f"{self.repeats:,} {self.repeats_are}")
         if self.delivered.is_idle:
             head.append("nothing was sent this time")
-        lines = [f"{self.name}: {', '.join(head)}"]
+        lines = [f"{one_line(self.name)}: {', '.join(head)}"]
         lines += [
             f"  {name:<9} {count:>9,}" + (f"  {note}" if note else "") for name, count, note in rows if count
         ]

@@ -13,9 +13,14 @@ from typing import Any
 import typer
 from rich.console import Console
 
+from leadsquared_async.printable import one_line, printable
+
 __all__ = ["Talk", "discard_results", "logs_told"]
 
 logger = logging.getLogger("leadsquared_async")
+
+
+LONGEST_LINE = 4000
 
 
 class Talk:
@@ -35,7 +40,7 @@ class Talk:
 
     def say(self, text: str) -> None:
         """Say something beside the result."""
-        self.console.print(text, soft_wrap=True)
+        self.console.print(one_line(text, LONGEST_LINE), soft_wrap=True)
 
     def ask(self, question: str) -> bool:
         """Ask whoever sits at the terminal; yes where nobody does."""
@@ -45,7 +50,7 @@ class Talk:
 
     def result(self, text: str, data: Mapping[str, Any]) -> None:
         """Give the result: the text, or the data as one line of JSON."""
-        line = json.dumps(data) if self.as_json else text
+        line = json.dumps(data) if self.as_json else printable(text)
         try:
             if line:
                 typer.echo(line)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
-__all__ = ["on_one_line", "rows", "table"]
+from leadsquared_async.printable import printable
+
+__all__ = ["rows", "table"]
 
 
 def rows(count: int) -> str:
@@ -15,15 +17,9 @@ def rows(count: int) -> str:
 
 def table(lines: Iterable[Sequence[str]]) -> str:
     """Cells one below the other; a line without cells stays empty."""
-    lines = list(lines)
+    lines = [[printable(cell).replace("\n", " ") for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip_longest(*lines, fillvalue="")]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)).rstrip()
         for line in lines
     )
-
-
-def on_one_line(text: str, most: int = 100) -> str:
-    """The account's own words, without line breaks and what moves a terminal's cursor."""
-    line = "".join(character for character in " ".join(text.split()) if character.isprintable())
-    return line if len(line) <= most else f"{line[:most]}…"

@@ -1,0 +1,95 @@
+"""CSV files that people open: no cell runs as a formula, unless cells are asked for as they are."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from leadsquared_async import Outbox
+from leadsquared_async.cli.files.sheets import sheet
+from tests.cli.commands import run
+
+LIVE = [
+    "=cmd|' /C calc'!A0",
+    "+91 99887 76655",
+    "+1+1",
+    "-1+1",
+    "-2-3",
+    "@SUM(1)",
+    "\t=1",
+    "\rplain",
+    "\tplain",
+    " =1",
+    "\n=1",
+    '"=1',
+    "''=1",
+    "\u00a0@x",
+    "\u200b=1",
+    "\x00=1",
+    "\u202e-x",
+    "\uff1d1",
+    "\uff0b1",
+    "-",
+    "+1e5+x",
+]
+PLAIN = [
+    "",
+    "Bret",
+    "-5",
+    "+919988776655",
+    "-5.25",
+    "+1,5",
+    "a=b",
+    "5-3",
+    "p:+91",
+    "bret@example.com",
+    "'",
+    "é",
+    "#N/A",
+]
+
+
+def written(*cells: object, verbatim: bool = False) -> list[str]:
+    file = io.StringIO(newline="")
+    sheet(file, verbatim=verbatim)(cells)
+    (row,) = csv.reader(io.StringIO(file.getvalue(), newline=""))
+    return row
+
+
+@pytest.mark.parametrize("cell", LIVE, ids=ascii)
+def test_a_live_cell_is_made_text(cell: str) -> None:
+    """A quote in front, and nothing else of it changed."""
+    assert written(cell, "x") == [f"'{cell}", "x"]
+    assert written(cell, "x", verbatim=True) == [cell, "x"]
+
+
+@pytest.mark.parametrize("cell", PLAIN, ids=ascii)
+def test_another_cell_stays(cell: str) -> None:
+    """Numbers with a sign as well."""
+    assert written(cell, "x") == [cell, "x"]
+
+
+def test_cells_need_not_be_text() -> None:
+    """None is an empty cell."""
+    assert written(None, -7, 1.5, True) == ["", "-7", "1.5", "True"]
+
+
+async def test_an_export_has_no_live_cell(tmp_path: Path) -> None:
+    """In values, references, keys and headings; --verbatim writes them as they are."""
+    path = tmp_path / "leads.outbox"
+    cells = {f"mx_{number}": cell for number, cell in enumerate(LIVE) if cell.isprintable()}
+    async with Outbox(path) as outbox:
+        await outbox.put({**cells, "EmailAddress": "a@example.com"}, reference="=ref", key="@key")
+    for options, front in (((), "'"), (("--verbatim",), "")):
+        out = tmp_path / f"rows{front}.csv"
+        done = await run("outbox", "export", path, "--format", "csv", "--out", out, *options)
+        assert done.code == 0
+        with out.open(newline="") as file:
+            (row,) = csv.DictReader(file)
+        assert row["reference"] == f"{front}=ref"
+        assert row["key"] == f"{front}@key"
+        for name, cell in cells.items():
+            assert row[name] == f"{front}{cell.strip()}" or row[name] == f"{front}{cell}"
