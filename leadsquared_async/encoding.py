@@ -22,7 +22,7 @@ from leadsquared_async.lead import (
 from leadsquared_async.operations import Write
 from leadsquared_async.submissions import Submission
 
-__all__ = ["EncodedSubmission", "decoded", "encoded", "private_values"]
+__all__ = ["EncodedSubmission", "decoded", "encoded", "private_values", "query_values"]
 
 _ID = re.compile(r"[!-.0-9:;=@-~]{1,100}")
 """Printable, without what would end a part of a path or begin a query."""
@@ -103,7 +103,7 @@ def encoded(
             private=(
                 *(lead.values if lead else ()),
                 *private_values(details),
-                *(value for name, value in query if name not in _WORDS),
+                *query_values(query),
                 *submission.suffix,
             ),
             reference=submission.reference,
@@ -149,12 +149,19 @@ def private_values(value: Any) -> tuple[str, ...]:
         entry = rest.pop()
         if isinstance(entry, dict):
             fields = cast("dict[object, object]", entry)
+            if fields.get("Attribute") == SEARCH_BY:
+                continue  # its value is a schema name
             rest += [inner for name, inner in fields.items() if name not in _NAMES]
         elif isinstance(entry, list | tuple):
             rest += cast("list[object]", entry)
         elif isinstance(entry, str | int | float) and not isinstance(entry, bool):
             found.append(str(entry))
     return tuple(found)
+
+
+def query_values(query: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """The values of a query that may be personal."""
+    return tuple(value for name, value in query if name not in _WORDS)
 
 
 _NAMES = frozenset({"Attribute", "SchemaName"})

@@ -4,7 +4,7 @@
 `rows` is what both know of one. `confirmation` follows them, where `status_paths` knows how; `ledger`
 notes what became of them. `gate` holds rows while nothing gets through, `holding` says so, and `holdings`
 knows what holds what. `writer` and `store` are the way to the file, `records` its rows as they are read,
-`lanes` their order, `reasons` what may be shown of why one was rejected, `erasure` what goes from them;
+`reasons` what may be shown of why one was rejected, `erasure` what goes from them;
 `schema` has its tables, and `files` the place where it lies.
 """
 

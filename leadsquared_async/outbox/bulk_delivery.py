@@ -7,21 +7,21 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from leadsquared_async.errors import APIError, ClientClosed, Delivery, Fault, LeadSquaredError
+from leadsquared_async.encoding import EncodedSubmission
+from leadsquared_async.errors import ClientClosed, Delivery, Fault, LeadSquaredError
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, BULK_MOST
 from leadsquared_async.outbox.holding import Holding
-from leadsquared_async.outbox.lanes import FILES, FORMS
 from leadsquared_async.outbox.ledger import Ledger
-from leadsquared_async.outbox.records import Claim
+from leadsquared_async.outbox.records import FILES, FORMS, Claim, UnreadableRowError, stored
 from leadsquared_async.outbox.rows import (
     ATTEMPTS,
-    LONGEST_PAUSE,
+    ROUNDS,
     HeldError,
+    UnforeseenError,
+    is_of_the_row,
     may_repeat,
     patient,
     pause_after,
-    reason_of,
-    submission_of,
 )
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
@@ -76,6 +76,7 @@ class BulkDeliverer:
         self._parked: dict[int, float] = {}
         self._failures: Counter[int] = Counter()
         self._missing: Counter[int] = Counter()
+        self._own_failures: Counter[int] = Counter()
         self.holding = Holding("holding every bulk lead", "delivering every bulk lead again")
         self.calls: dict[asyncio.Task[None], list[Claim]] = {}
 
@@ -160,16 +161,20 @@ class BulkDeliverer:
         try:
             await self._deliver(rows, is_probe=is_probe)
         except Exception as error:
-            # A fault in somebody's code is not to stop the others, nor to be tried at full speed. It does not
-            # leave the task, whose repr would show its words.
-            self._note_failure(rows)
-            self._park(rows, LONGEST_PAUSE)
-            first = rows[0].id
-            logger.error("outbox: the bulk call from row %d failed with %s", first, way_of(error))  # noqa: TRY400
+            # A fault in somebody's code is not to stop the others. It does not leave the task, whose repr
+            # would show its words.
+            if not any(self._own_failures[row.id] for row in rows):
+                first = rows[0].id
+                logger.error("outbox: the bulk call from row %d failed with %s", first, way_of(error))  # noqa: TRY400
+            is_sending = any(row.is_sending for row in rows)
+            unforeseen = UnforeseenError(error, rows[0].operation, may_have_arrived=is_sending)
+            await self._failed(rows, unforeseen)
 
     @sealed
     async def _deliver(self, rows: list[Claim], *, is_probe: bool) -> None:
-        submissions = [submission_of(row) for row in rows]
+        submissions = await self._submissions(rows)
+        if not submissions:
+            return
 
         def check() -> None:
             if self._is_over() or (self.holding.reason is not None and not is_probe):
@@ -195,6 +200,17 @@ class BulkDeliverer:
         else:
             self.holding.end()
             await asyncio.gather(*map(self._settle, rows, outcomes))
+
+    async def _submissions(self, rows: list[Claim]) -> list[EncodedSubmission]:
+        """What they submit; those that cannot be read end, and leave the call."""
+        submissions: list[EncodedSubmission] = []
+        for row in rows.copy():
+            try:
+                submissions.append(stored(row))
+            except UnreadableRowError as flaw:
+                rows.remove(row)
+                await self._ledger.unreadable(row, flaw)
+        return submissions
 
     async def _note_sending(self, rows: Sequence[Claim]) -> None:
         """All in one commit; if one may not be sent, such as one that was forgotten, none is.
@@ -230,8 +246,8 @@ class BulkDeliverer:
         elif self._missing[row.id] + 1 < ATTEMPTS and self._may_repeat(row):
             self._missing[row.id] += 1
             await self._try_again(row, error)
-        elif isinstance(error, APIError) and error.exception_type is not None:
-            await self._reject(row, error)  # LeadSquared fails at it each time, and says with what
+        elif is_of_the_row(error) and self._may_repeat(row):
+            await self._reject(row, error)
         else:
             await self._give_up(row, error)
 
@@ -247,6 +263,12 @@ class BulkDeliverer:
             return
         self.holding.because_of(error, rows[0].id)
         self._note_failure(rows)
+        if is_of_the_row(error) and len(rows) == 1 and (error.retryable or self._may_repeat(rows[0])):
+            self._own_failures[rows[0].id] += 1
+            if self._own_failures[rows[0].id] >= ROUNDS:
+                self._is_over_for(rows[0])
+                await self._ledger.given_up(rows[0], error)
+                return
         is_clear = error.delivery is not Delivery.UNKNOWN or error.retryable
         await asyncio.gather(
             *(
@@ -258,7 +280,7 @@ class BulkDeliverer:
         )
 
     def _may_repeat(self, row: Claim) -> bool:
-        return may_repeat(submission_of(row), self._policy)
+        return may_repeat(BULK_CREATE_OR_UPDATE, self._policy, identified=row.identified)
 
     async def _try_again(self, row: Claim, error: LeadSquaredError) -> None:
         self._park([row], pause_after(self._failures[row.id] + self._missing[row.id]))
@@ -266,17 +288,17 @@ class BulkDeliverer:
 
     async def _reject(self, row: Claim, error: LeadSquaredError) -> None:
         self._is_over_for(row)
-        await self._ledger.rejected(row, reason_of(error), error.attempts)
+        await self._ledger.rejected(row, error)
 
     async def _give_up(self, row: Claim, error: LeadSquaredError) -> None:
         self._is_over_for(row)
-        await self._ledger.unknown(row, str(error), error.attempts)
+        await self._ledger.unknown(row, error)
 
     def _note_failure(self, rows: Iterable[Claim]) -> None:
         self._failures.update(row.id for row in rows)
 
     def _is_over_for(self, row: Claim) -> None:
-        del self._failures[row.id], self._missing[row.id]
+        del self._failures[row.id], self._missing[row.id], self._own_failures[row.id]
 
     def _park(self, rows: Iterable[Claim], seconds: float) -> None:
         until = self._now() + seconds

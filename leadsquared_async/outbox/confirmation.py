@@ -7,16 +7,26 @@ from contextlib import suppress
 from functools import partial
 from itertools import islice
 
-from leadsquared_async.errors import ClientClosed, Fault, LeadSquaredError, NoSuchPath, NotFound, OutboxError
+from leadsquared_async.errors import (
+    ClientClosed,
+    ConfigurationError,
+    Delivery,
+    Fault,
+    LeadSquaredError,
+    NoSuchPath,
+    NotFound,
+    OutboxError,
+)
 from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.outbox.holdings import Holdings
 from leadsquared_async.outbox.items import ItemState
 from leadsquared_async.outbox.ledger import Ledger
-from leadsquared_async.outbox.records import Claim
+from leadsquared_async.outbox.records import Claim, UnreadableRowError, write_named
 from leadsquared_async.outbox.status_paths import StatusPaths
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 from leadsquared_async.tracking import GRACE, Follower, Trackers
+from leadsquared_async.tracking.look import request_id_of
 
 __all__ = ["Confirmer"]
 
@@ -52,6 +62,7 @@ class Confirmer:
         self._rows: dict[int, Claim] = {}
         self._followers: dict[int, Follower] = {}
         self._settled: list[tuple[int, Follower]] = []
+        self._unreadable: list[tuple[Claim, UnreadableRowError]] = []
         self._news = asyncio.Event()
         self._has_more = True
         self._passed_by: list[int] = []
@@ -60,6 +71,10 @@ class Confirmer:
 
     def follow(self, row: Claim) -> None:
         """Follow a row that was accepted a moment ago."""
+        if (flaw := _flaw_of(row)) is not None:
+            self._unreadable.append((row, flaw))
+            self._news.set()
+            return
         if len(self._rows) >= FOLLOWED:
             self._has_more = True
         else:
@@ -79,6 +94,9 @@ class Confirmer:
                     if self._has_more and len(self._rows) <= FOLLOWED // 2:
                         await self._load()
                     await self._pass_by()
+                while self._unreadable:
+                    await self._ledger.lost(*self._unreadable[0])
+                    del self._unreadable[0]
                 self._ask_for_all()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_EVERY):
@@ -126,7 +144,7 @@ class Confirmer:
                 self._has_more = True
                 return
             for row in rows:
-                if row.id not in self._rows and row.operation in OPERATIONS:
+                if row.id not in self._rows:
                     self.follow(row)
             if len(rows) < AT_ONCE:
                 return
@@ -182,7 +200,7 @@ class Confirmer:
             if status.succeeded:
                 await self._ledger.confirmed(row, status.lead_id, status.created)
             else:
-                await self._ledger.rejected(row, status.reason or status.raw_state)
+                await self._ledger.failed(row, status.reason or status.raw_state)
         elif isinstance(error, ClientClosed) or not isinstance(error, LeadSquaredError):
             raise error
         elif self._is_of_the_row(error):
@@ -190,7 +208,7 @@ class Confirmer:
                 if not self._paths.is_known(row.operation):
                     self._give_up(row.operation, error)
                 return  # by now the path is known to be right: there is more patience with it
-            await self._ledger.unknown(row, f"it was accepted, but {error}")
+            await self._ledger.lost(row, error)
         else:
             self._give_up(row.operation, error)
             return  # it stays accepted, and is asked for again
@@ -225,3 +243,17 @@ class Confirmer:
         del self._followers[row]
         self._paths.tracker(self._rows[row].operation).leave(follower)
         follower.outcome.cancel()
+
+
+def _flaw_of(row: Claim) -> UnreadableRowError | None:
+    """Why nobody can ask for its outcome."""
+    try:
+        if write_named(row.operation).name not in OPERATIONS:
+            return UnreadableRowError(f"{row.operation} has no outcomes", delivery=Delivery.ACCEPTED)
+        request_id_of(row.request_id or "")
+    except ConfigurationError:
+        return UnreadableRowError("its RequestID is none that can be asked for", delivery=Delivery.ACCEPTED)
+    except UnreadableRowError as flaw:
+        flaw.delivery = Delivery.ACCEPTED
+        return flaw
+    return None

@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import product
 
 import anyio
 
-from leadsquared_async.errors import ClientClosed, Delivery, Fault, LeadSquaredError, OutboxError
+from leadsquared_async.errors import (
+    ClientClosed,
+    ConnectionFailed,
+    Delivery,
+    Fault,
+    LeadSquaredError,
+    OutboxError,
+)
 from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.outbox.bulk_delivery import BulkDeliverer
 from leadsquared_async.outbox.holding import Holding
 from leadsquared_async.outbox.holdings import Holdings
 from leadsquared_async.outbox.items import ItemState
-from leadsquared_async.outbox.lanes import FILES, FORMS
 from leadsquared_async.outbox.ledger import Ledger
-from leadsquared_async.outbox.records import Claim
+from leadsquared_async.outbox.records import FILES, FORMS, Claim, UnreadableRowError, stored, write_named
 from leadsquared_async.outbox.rows import (
     ATTEMPTS,
-    LONGEST_PAUSE,
+    ROUNDS,
     HeldError,
+    UnforeseenError,
+    is_of_the_row,
     may_repeat,
     patient,
     pause_after,
-    reason_of,
-    submission_of,
 )
+from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 from leadsquared_async.resources.submit import send_encoded
 from leadsquared_async.sending.bucket import Lane
@@ -44,6 +53,9 @@ FRESH_AT_ONCE = 32
 """Forms beyond them that somebody has just put."""
 LOOK_EVERY = 0.2
 """Seconds between two looks for what other processes have put."""
+LOOK_FOR_STRAYS_EVERY = 1.0
+SOME = 100
+"""Rows that one look takes up."""
 
 
 class Deliverer:
@@ -81,6 +93,8 @@ class Deliverer:
         self._rows: dict[int, Claim] = {}
         self._parked: dict[int, float] = {}
         self._failures: dict[int, int] = {}
+        self._own_failures: Counter[int] = Counter()
+        self._strays_at = 0.0
         self._seen = 0
         self._version = -1
         self._probes: dict[str | None, int] = {}  # rows by what they probe for: an operation, or everything
@@ -97,6 +111,7 @@ class Deliverer:
                 if not is_recovered:
                     await self._recover()
                     is_recovered = True
+                await self._end_strays()
                 if is_news or self._may_probe() or self.bulk.is_due:
                     await self._claim()
                     await self.bulk.claim()
@@ -112,20 +127,44 @@ class Deliverer:
     @sealed
     async def _recover(self) -> None:
         """Decide on the rows that were on their way when an earlier process died."""
-        while rows := await self._writer.read(lambda store: store.in_state(ItemState.SENDING, 100)):
+        while rows := await self._writer.read(lambda store: store.in_state(ItemState.SENDING, SOME)):
             for row in rows:
-                if row.content is None or may_repeat(submission_of(row), self._policy):
-                    await self._ledger.pending(row, 0)
-                else:
-                    reason = "the process died while it was on its way: look for it before it is sent again"
-                    await self._ledger.unknown(row, reason)
+                await self._recover_row(row)
         await self._ledger.end_accepted()
-        if strangers := await self._writer.read(lambda store: store.strangers()):
-            logger.error(
-                "outbox: rows of %s stay, which this version does not know: upgrade leadsquared_async",
-                ", ".join(strangers),
-            )
+        while await self._writer.write(lambda store: store.release_orphans(SOME)):
+            pass
         self._seen = await self._writer.read(lambda store: store.last_id())
+
+    async def _recover_row(self, row: Claim) -> None:
+        if row.content is None:  # it was forgotten while it was on its way
+            await self._ledger.pending(row, 0)
+            return
+        try:
+            stored(row)
+        except UnreadableRowError as flaw:
+            await self._ledger.unreadable(row, flaw)
+            return
+        if self._may_repeat(row):
+            await self._ledger.pending(row, 0)
+        else:
+            reason = "the process died while it was on its way: look for it before it is sent again"
+            await self._ledger.unknown(row, ConnectionFailed(reason, delivery=Delivery.UNKNOWN))
+
+    async def _end_strays(self) -> None:
+        """End what this version cannot send: another one, or somebody's hand, has put it."""
+        if (now := self._now()) < self._strays_at:
+            return
+        self._strays_at = now + LOOK_FOR_STRAYS_EVERY
+        while odd := await self._writer.read(lambda store: store.out_of_lane(SOME)):
+            await self._writer.write(partial(Store.put_into_lane, rows=odd))
+        while strays := await self._writer.read(lambda store: store.stray(SOME)):
+            for row in strays:
+                try:
+                    stored(row)
+                except UnreadableRowError as flaw:
+                    await self._ledger.unreadable(row, flaw)
+                else:
+                    await self._ledger.unreadable(row, UnreadableRowError("its state is none"))
 
     async def aclose(self, grace: float) -> None:
         """Send nothing more; finish what is on its way within `grace` seconds, and leave the rest pending."""
@@ -254,15 +293,20 @@ class Deliverer:
     async def _attempt(self, row: Claim, lane: Lane) -> None:
         try:
             await self._deliver(row, lane)
+        except UnreadableRowError as flaw:
+            await self._ledger.unreadable(row, flaw)
         except Exception as error:
-            # A fault in somebody's code is not to stop the others, nor to be tried at full speed. It does not
-            # leave the task, whose repr would show its words.
-            self._parked[row.id] = self._now() + LONGEST_PAUSE
-            logger.error("outbox: row %d failed with %s", row.id, way_of(error))  # noqa: TRY400
+            # A fault in somebody's code is not to stop the others. It does not leave the task, whose repr
+            # would show its words.
+            if not self._own_failures[row.id]:
+                logger.error("outbox: row %d failed with %s", row.id, way_of(error))  # noqa: TRY400
+            unforeseen = UnforeseenError(error, row.operation, may_have_arrived=row.is_sending)
+            unforeseen.retryable = not row.is_sending or self._may_repeat(row)
+            await self._failed(row, unforeseen)
 
     @sealed
     async def _deliver(self, row: Claim, lane: Lane) -> None:
-        submission = submission_of(row)
+        submission = stored(row)
         sender = self._probing if row.id in self._probes.values() else self._sender
 
         def check() -> None:
@@ -302,22 +346,37 @@ class Deliverer:
         return not self._holdings.holds(row.operation) or (is_probe and self._holdings.every.reason is None)
 
     def _passed(self, row: Claim) -> None:
-        self._failures.pop(row.id, None)
+        self._is_over_for(row)
         self._holdings.passed(row.operation)
 
     async def _failed(self, row: Claim, error: LeadSquaredError) -> None:
         if error.fault is Fault.LEAD:
             self._passed(row)  # LeadSquared looked at it: the way is free
-            await self._ledger.rejected(row, reason_of(error), error.attempts)
+            await self._ledger.rejected(row, error)
             return
         self._holdings.failed(row.operation, error, row.id)
         if error.delivery is Delivery.UNKNOWN and not error.retryable:
-            self._failures.pop(row.id, None)
-            await self._ledger.unknown(row, str(error), error.attempts)
+            self._is_over_for(row)
+            await self._ledger.unknown(row, error)
             return
+        if is_of_the_row(error):
+            self._own_failures[row.id] += 1
+            if self._own_failures[row.id] >= ROUNDS:
+                self._is_over_for(row)
+                await self._ledger.given_up(row, error)
+                return
         failures = self._failures[row.id] = self._failures.get(row.id, 0) + 1
         self._parked[row.id] = self._now() + pause_after(failures)
         await self._ledger.pending(row, error.attempts)
+
+    def _may_repeat(self, row: Claim) -> bool:
+        """Whether it may be sent again when nobody knows whether it arrived; not once it did."""
+        write = write_named(row.operation)
+        return row.request_id is None and may_repeat(write, self._policy, identified=row.identified)
+
+    def _is_over_for(self, row: Claim) -> None:
+        self._failures.pop(row.id, None)
+        del self._own_failures[row.id]
 
     def _is_over(self) -> bool:
         return self._stopping or self.ended is not None

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 from leadsquared_async.lead import IDENTIFIERS, identity_of
 from leadsquared_async.operations import Write
+from leadsquared_async.outbox.reasons import exception_in
 from leadsquared_async.submissions import Submission
 
-__all__ = ["is_of", "kept_query", "kind_of", "needs_more_than_a_lead"]
+__all__ = ["is_of", "kept_query", "kept_reason", "may_be_of", "needs_more_than_a_lead"]
 
 _OF_NOBODY = frozenset({"LeadUpdateBehavior", "postUpdatedLead"})
 """Pairs of a query that are no values of a person; an id is one."""
 
 
-def kept_query(query: str) -> str:
+def kept_query(query: bytes) -> str:
     """What stays of a row's query, as JSON: a row may be sent again with another lead."""
-    return json.dumps([pair for pair in json.loads(query) if pair[0] in _OF_NOBODY])
+    try:
+        return json.dumps([pair for pair in json.loads(query.decode()) if pair[0] in _OF_NOBODY])
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return "[]"  # it cannot be read, and an error here would keep the row's state from being written
 
 
-def kind_of(reason: str | None) -> str | None:
-    """The name of the exception that a reason begins with; what follows may hold a lead's values."""
-    kind = re.match(r"MX\w+(?=:|$)", reason or "", re.ASCII)
-    return None if kind is None else kind[0]
+def kept_reason(reason: bytes | None) -> str | None:
+    """What stays of a row's reason: the name of an exception."""
+    return None if reason is None else exception_in(reason.decode("utf-8", "replace"))
 
 
 def needs_more_than_a_lead(write: Write) -> bool:
@@ -51,6 +54,26 @@ def is_of(submission: Submission, wanted: Mapping[str, str]) -> bool:
         for its_name, value in values
         if its_name == name or (not is_own and name in IDENTIFIERS)
     )
+
+
+def may_be_of(columns: Iterable[object], wanted: Mapping[str, str]) -> bool:
+    """Whether one of these values is in columns that cannot be read, under whichever name."""
+    texts = [
+        text
+        for column in columns
+        for text in _BETWEEN.split(
+            column.decode("utf-8", "replace") if isinstance(column, bytes) else str(column)
+        )
+    ]
+    return any(
+        (identity := identity_of(name, value)) is not None and identity == identity_of(name, text)
+        for name, value in wanted.items()
+        for text in texts
+    )
+
+
+_BETWEEN = re.compile(r"[^\w@.+() -]+")
+"""What stands between values, in JSON or in what is left of it."""
 
 
 def _texts(value: object, name: str = "") -> Iterator[tuple[str, str]]:

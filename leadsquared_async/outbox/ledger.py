@@ -15,9 +15,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
-from leadsquared_async.errors import ClientClosed, OutboxError
+from leadsquared_async.errors import ClientClosed, Delivery, LeadSquaredError, OutboxError, Rejected
 from leadsquared_async.outbox.items import ItemState, OutboxItem
-from leadsquared_async.outbox.records import Claim
+from leadsquared_async.outbox.reasons import exception_in, kind_of_error
+from leadsquared_async.outbox.records import Claim, UnreadableRowError, operation_shown
+from leadsquared_async.outbox.rows import UnforeseenError, reason_of
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 
@@ -84,13 +86,39 @@ class Ledger:
         """LeadSquared has processed it."""
         await self._finish(row, ItemState.CONFIRMED, attempts, lead_id=lead_id, created=created, reason=None)
 
-    async def rejected(self, row: Claim, reason: str, attempts: int = 0) -> None:
+    async def rejected(self, row: Claim, error: LeadSquaredError) -> None:
         """LeadSquared refuses it."""
-        await self._finish(row, ItemState.REJECTED, attempts, reason=reason)
+        await self._bury(row, ItemState.REJECTED, error, reason_of(error), error.attempts)
 
-    async def unknown(self, row: Claim, reason: str, attempts: int = 0) -> None:
+    async def unknown(self, row: Claim, error: LeadSquaredError) -> None:
         """Nobody knows whether it arrived, and to send it again could make a second lead."""
-        await self._finish(row, ItemState.UNKNOWN, attempts, reason=reason)
+        await self._bury(row, ItemState.UNKNOWN, error, str(error), error.attempts)
+
+    async def given_up(self, row: Claim, error: LeadSquaredError) -> None:
+        """It failed again and again by what is its own fault, as far as can be seen."""
+        if isinstance(error, UnforeseenError) and error.delivery is Delivery.UNKNOWN:
+            await self.unknown(row, error)
+        else:
+            await self.rejected(row, error)
+
+    async def unreadable(self, row: Claim, flaw: UnreadableRowError) -> None:
+        """There is nothing in it that this version could send."""
+        if row.is_sending or row.attempts:
+            flaw.delivery = Delivery.UNKNOWN
+            reason = f"it may have been sent, and now the row cannot be read: {flaw}"
+            await self._bury(row, ItemState.UNKNOWN, flaw, reason)
+        else:
+            reason = f"it was not sent, since the row cannot be read: {flaw}"
+            await self._bury(row, ItemState.REJECTED, flaw, reason)
+
+    async def failed(self, row: Claim, reason: str) -> None:
+        """LeadSquared has accepted it, and then refused it."""
+        error = Rejected(exception_type=exception_in(reason), delivery=Delivery.ACCEPTED)
+        await self._bury(row, ItemState.REJECTED, error, reason)
+
+    async def lost(self, row: Claim, error: LeadSquaredError) -> None:
+        """LeadSquared has accepted it, and nobody knows what became of it."""
+        await self._bury(row, ItemState.UNKNOWN, error, f"it was accepted, but {error}")
 
     async def end_accepted(self) -> None:
         """Where nobody follows them, what an earlier process left accepted is final too."""
@@ -149,7 +177,22 @@ class Ledger:
             if late:
                 await asyncio.wait(late, timeout=LAST_WAIT)
 
-    async def _finish(self, row: Claim, state: ItemState, attempts: int = 0, **facts: Any) -> None:
+    async def _bury(
+        self, row: Claim, state: ItemState, error: LeadSquaredError, reason: str, attempts: int = 0
+    ) -> None:
+        """It is a dead letter, and one log record says so, whoever waits no more for this."""
+
+        async def bury() -> None:
+            is_ours = isinstance(error, UnreadableRowError)
+            item = await self._finish(row, state, attempts, reason=reason, is_reason_ours=is_ours)
+            if item is not None:
+                _log(item, error)
+
+        await asyncio.shield(self._begin_telling(bury()))
+
+    async def _finish(
+        self, row: Claim, state: ItemState, attempts: int = 0, **facts: Any
+    ) -> OutboxItem | None:
         is_told = not self.callbacks
 
         def finish(store: Store) -> OutboxItem | None:
@@ -159,11 +202,13 @@ class Ledger:
         self.changed.set()
         if item is not None and not is_told:
             self._begin_telling(self._tell(item))
+        return item
 
-    def _begin_telling(self, telling: Coroutine[Any, Any, None]) -> None:
+    def _begin_telling(self, telling: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(telling, name="leadsquared_async outbox on_final")
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
+        return task
 
     async def _tell(self, item: OutboxItem) -> None:
         for callback in self.callbacks:
@@ -210,3 +255,25 @@ class Ledger:
             self.stuck = None
             self.changed.set()
             logger.warning("outbox: the file can be written again")
+
+
+def _log(item: OutboxItem, error: LeadSquaredError) -> None:
+    """One record for each dead letter: what an alert needs, and nothing that was sent."""
+    operation, kind = operation_shown(item.operation), kind_of_error(error)
+    is_ours = isinstance(error, UnreadableRowError)  # LeadSquared's words may hold the lead
+    logger.error(
+        "outbox: item %d of %s is %s: %s",
+        item.id,
+        operation,
+        item.state.value,
+        error if is_ours else kind,
+        extra={
+            "event": item.state.value,
+            "item": item.id,
+            "operation": operation,
+            "reference": item.reference,
+            "kind": kind,
+            "request_id": item.request_id,
+            "delivery": error.delivery.value,
+        },
+    )

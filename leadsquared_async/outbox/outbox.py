@@ -20,8 +20,8 @@ from leadsquared_async.errors import ClientClosed, ConfigurationError, InvalidLe
 from leadsquared_async.outbox.files import DeliveryLock, create, filelock, volatile
 from leadsquared_async.outbox.holdings import Holdings
 from leadsquared_async.outbox.items import ItemState, OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
-from leadsquared_async.outbox.lanes import FILES, FORMS
 from leadsquared_async.outbox.ledger import Callback, Ledger
+from leadsquared_async.outbox.records import FILES, FORMS
 from leadsquared_async.outbox.service import Service
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer

@@ -1,6 +1,7 @@
-"""What may be shown of the reason why a lead was rejected. Pure.
+"""What may be shown of the reason why an item was rejected or is unknown. Pure.
 
-LeadSquared's own words may hold what was sent: they go into private files, and only their kind to a terminal.
+LeadSquared's own words may hold what was sent: they go into private files, and only their kind to a terminal
+or a log.
 """
 
 from __future__ import annotations
@@ -8,13 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-__all__ = ["OTHER", "kind_of"]
+from leadsquared_async.errors import LeadSquaredError
+
+__all__ = ["OTHER", "exception_in", "kind_of", "kind_of_error"]
 
 OTHER = "another reason"
 
-_EXCEPTION = re.compile(r"\s*(MX[A-Za-z]{3,80})\b")
+_EXCEPTION = re.compile(r"\s*(MX[A-Za-z]{3,80}|[A-Z][A-Za-z]{0,70}Exception)\b", re.ASCII)
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _ABOUT_NAMES = frozenset({"MXUnknownAttributeException"})
+
+
+def exception_in(reason: str | None) -> str | None:
+    """LeadSquared's name of the exception that a reason begins with."""
+    match = _EXCEPTION.match(reason or "")
+    return None if match is None else match[1]
 
 
 def kind_of(reason: str | None, attributes: Collection[str] = ()) -> str:
@@ -24,10 +33,13 @@ def kind_of(reason: str | None, attributes: Collection[str] = ()) -> str:
         reason: in whichever words.
         attributes: schema names that may be shown, since they are the user's own.
     """
-    match = _EXCEPTION.match(reason or "")
-    if match is None:
-        return OTHER
-    if match[1] not in _ABOUT_NAMES:
-        return match[1]
+    kind = exception_in(reason)
+    if kind is None or kind not in _ABOUT_NAMES:
+        return kind or OTHER
     named = sorted({word for word in _WORD.findall(reason or "") if word in attributes})
-    return f"{match[1]} ({', '.join(named)})" if named else match[1]
+    return f"{kind} ({', '.join(named)})" if named else kind
+
+
+def kind_of_error(error: LeadSquaredError) -> str:
+    """LeadSquared's name of the exception, else ours."""
+    return exception_in(getattr(error, "exception_type", None)) or type(error).__name__

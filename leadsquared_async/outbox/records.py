@@ -1,28 +1,50 @@
-"""A row as it is read from the file."""
+"""A row as it is read from the file, in which another version or anybody may have written anything."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
-from leadsquared_async.encoding import decoded
+from leadsquared_async.encoding import EncodedSubmission, decoded, private_values, query_values
 from leadsquared_async.errors import OutboxError
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Write
 from leadsquared_async.outbox.items import ItemState, OutboxItem
 from leadsquared_async.submissions import Submission
 
-__all__ = ["CLAIMED", "COLUMNS", "Claim", "item_of", "submission_in", "write_named"]
+__all__ = [
+    "CLAIMED",
+    "COLUMNS",
+    "FILES",
+    "FORMS",
+    "Claim",
+    "UnreadableRowError",
+    "claim_of",
+    "item_of",
+    "moment",
+    "operation_shown",
+    "stored",
+    "submission_in",
+    "write_named",
+]
 
+FORMS, FILES = range(2)
+"""The lanes of `put` and of `put_many`."""
 COLUMNS = (
-    "id, key, reference, operation, state, content, query, suffix, put_at, changed_at, attempts, request_id, "
-    "lead_id, created, reason"
+    "id, key, reference, operation, state, CAST(content AS BLOB), query, suffix, put_at, changed_at, "
+    "attempts, request_id, lead_id, created, reason"
 )
 """What `item_of` reads."""
-CLAIMED = "id, operation, lane, content, query, suffix, reference, request_id"
-"""What a `Claim` holds, but for whether it is on its way."""
+CLAIMED = (
+    "id, operation, CAST(content AS BLOB), query, suffix, identified, reference, request_id, attempts, "
+    "state <> 'pending'"
+)
+"""What `claim_of` reads."""
+
+
+class UnreadableRowError(OutboxError):
+    """A row does not hold what this version can send; the text says what is wrong, without its values."""
 
 
 @dataclass(slots=True)
@@ -30,65 +52,188 @@ class Claim:
     """A row that is to be sent or followed.
 
     Attributes:
-        is_sending: whether it is on its way by the file's account.
+        operation: its name, which this version may not know.
+        query: as it is stored; `stored` reads it, and content and suffix.
+        identified: whether LeadSquared can match it, so that sending it twice does no harm.
+        attempts: how often it was sent before it was read.
+        is_sending: whether it is on its way, or was, by the file's account.
     """
 
     id: int
     operation: str
-    lane: int
-    content: bytes | None = field(repr=False)
-    query: str = field(repr=False)
-    suffix: str = field(repr=False)
+    content: object = field(repr=False)
+    query: object = field(repr=False)
+    suffix: object = field(repr=False)
+    identified: bool
     reference: str | None
     request_id: str | None
+    attempts: int
     is_sending: bool
 
 
-def write_named(name: str) -> Write:
+def claim_of(row: tuple[Any, ...]) -> Claim:
+    """The columns of a row, in the order of `CLAIMED`."""
+    row_id, operation, content, query, suffix, identified, reference, request_id, attempts, is_sending = row
+    return Claim(
+        id=row_id,
+        operation=_text(operation) or "",
+        content=content,
+        query=query,
+        suffix=suffix,
+        identified=identified == 1,
+        reference=_text(reference),
+        request_id=_text(request_id),
+        attempts=_number(attempts),
+        is_sending=bool(is_sending),
+    )
+
+
+def write_named(name: object) -> Write:
     """What a row asks LeadSquared to do.
 
     Raises:
-        OutboxError: a newer version has put it.
+        UnreadableRowError: this version does not know it.
     """
-    write = BULK_CREATE_OR_UPDATE if name == BULK_CREATE_OR_UPDATE.name else OPERATIONS.get(name)
+    known = OPERATIONS.get(name) if isinstance(name, str) else None
+    write = BULK_CREATE_OR_UPDATE if name == BULK_CREATE_OR_UPDATE.name else known
     if write is None:
-        raise OutboxError(
-            f"the outbox holds a row of the operation {name}, which this version does not know: upgrade "
-            "leadsquared_async"
+        raise UnreadableRowError(
+            f"this version does not know the operation {operation_shown(name)}: upgrade leadsquared_async"
         )
     return write
 
 
-def submission_in(
-    operation: str, content: bytes, query: str, suffix: str, reference: str | None = None
-) -> Submission:
-    """What a row's columns hold.
+def operation_shown(name: object) -> str:
+    """The name of an operation, or what stands in its place, as one short line."""
+    return str(name) if name in OPERATIONS or name == BULK_CREATE_OR_UPDATE.name else ascii(name)[:60]
+
+
+def stored(row: Claim) -> EncodedSubmission:
+    """What a row submits: its bytes, as they were checked when it was put.
 
     Raises:
-        OutboxError: a newer version has put it.
+        UnreadableRowError: there is nothing in it that could be sent.
     """
-    return decoded(write_named(operation), content, json.loads(query), json.loads(suffix), reference)
+    write = write_named(row.operation)
+    if row.content is None:
+        raise UnreadableRowError("its values are erased")
+    body = _json("content", row.content)
+    expected = list if write.takes_lead and not write.envelope else dict
+    if not isinstance(body, expected):
+        raise UnreadableRowError(f"its content is no JSON {'array' if expected is list else 'object'}")
+    query, suffix = _pairs(row.query), _texts("suffix", row.suffix)
+    return EncodedSubmission(
+        operation=write,
+        content=cast("bytes", row.content),
+        query=query,
+        suffix=suffix,
+        identified=row.identified,
+        identity=None,  # that was for the order in which rows are claimed
+        private=(*private_values(body), *query_values(query), *suffix),
+        reference=row.reference,
+    )
+
+
+def submission_in(
+    operation: object, content: object, query: object, suffix: object, reference: str | None = None
+) -> Submission:
+    """What a row's columns hold, to be looked at or changed.
+
+    Raises:
+        UnreadableRowError: they cannot be read.
+    """
+    write = write_named(operation)
+    _json("content", content)
+    try:
+        return decoded(
+            write, cast("bytes", content), _pairs(query), _texts("suffix", suffix), _text(reference)
+        )
+    except (ValueError, TypeError, LookupError, AttributeError):  # JSON, but of another shape
+        raise UnreadableRowError(f"its content is not what {write.name} submits") from None
 
 
 def item_of(row: tuple[Any, ...]) -> OutboxItem:
-    """The columns of a row, in the order of `COLUMNS`, for whoever looks into the outbox."""
-    fields: Iterator[Any] = iter(row)
-    row_id, key, reference, operation, state, content, query, suffix = (next(fields) for _ in range(8))
-    known = None if content is None else submission_in(operation, content, query, suffix)
+    """The columns of a row, in the order of `COLUMNS`, to be looked at; what cannot be read is its reason."""
+    row_id, key, reference, operation, state, content, query, suffix, put_at, changed_at, *rest = row
+    attempts, request_id, lead_id, created, reason = rest
+    known, reason = None, _text(reason)
+    try:
+        if content is not None:
+            known = submission_in(operation, content, query, suffix)
+        else:
+            write_named(operation)
+    except UnreadableRowError as flaw:
+        reason = reason or f"it cannot be read: {flaw}"
     return OutboxItem(
         id=row_id,
-        key=key,
-        reference=reference,
-        operation=operation,
-        state=ItemState(state),
+        key=_text(key),
+        reference=_text(reference),
+        operation=operation if isinstance(operation, str) else operation_shown(operation),
+        state=ItemState(state) if state in set(ItemState) else ItemState.UNKNOWN,
         lead=None if known is None else known.lead,
         details=None if known is None else known.details,
-        is_erased=known is None,
-        put_at=datetime.fromtimestamp(next(fields), UTC),
-        changed_at=datetime.fromtimestamp(next(fields), UTC),
-        attempts=next(fields),
-        request_id=next(fields),
-        lead_id=next(fields),
-        created=None if (created := next(fields)) is None else bool(created),
-        reason=next(fields),
+        is_erased=content is None,
+        put_at=_datetime(put_at),
+        changed_at=_datetime(changed_at),
+        attempts=_number(attempts),
+        request_id=_text(request_id),
+        lead_id=_text(lead_id),
+        created=None if created is None else bool(created),
+        reason=reason,
     )
+
+
+def moment(value: object) -> float:
+    """Seconds since 1970; 0 for what is none."""
+    is_one = isinstance(value, int | float) and 0 <= value < _YEAR_3000
+    return float(cast("float", value)) if is_one else 0.0
+
+
+_YEAR_3000 = 32_503_680_000.0
+
+
+def _datetime(value: object) -> datetime:
+    return datetime.fromtimestamp(moment(value), UTC)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _json(column: str, value: object) -> object:
+    try:
+        text = value.decode() if isinstance(value, bytes) else cast("str", value)
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        raise UnreadableRowError(f"its {column} is not JSON") from None
+
+
+def _pairs(value: object) -> tuple[tuple[str, str], ...]:
+    """The query: pairs of texts.
+
+    Raises:
+        UnreadableRowError: it is something else.
+    """
+    found = _json("query", value)
+    pairs = cast("list[object]", found) if isinstance(found, list) else [None]
+    read = [tuple(cast("list[object]", pair)) if isinstance(pair, list) else () for pair in pairs]
+    if not all(len(pair) == 2 and all(map(_is_sendable, pair)) for pair in read):
+        raise UnreadableRowError("its query is no list of pairs of texts")
+    return cast("tuple[tuple[str, str], ...]", tuple(read))
+
+
+def _texts(column: str, value: object) -> tuple[str, ...]:
+    found = _json(column, value)
+    texts = cast("list[object]", found) if isinstance(found, list) else [None]
+    if not all(map(_is_sendable, texts)):
+        raise UnreadableRowError(f"its {column} is no list of texts")
+    return cast("tuple[str, ...]", tuple(texts))
+
+
+def _is_sendable(value: object) -> bool:
+    """Whether it is a text that can stand in an address."""
+    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)

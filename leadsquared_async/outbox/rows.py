@@ -1,30 +1,32 @@
-"""A row as what is to be sent, how it is sent, and what may be done with it afterwards."""
+"""How a row is sent, and what may be done with it afterwards."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from leadsquared_async.config import RetryPolicy
-from leadsquared_async.encoding import EncodedSubmission, encoded
-from leadsquared_async.errors import LeadSquaredError
-from leadsquared_async.operations import Repeat
-from leadsquared_async.outbox.records import Claim, submission_in
+from leadsquared_async.errors import APIError, Delivery, Fault, LeadSquaredError
+from leadsquared_async.operations import Repeat, Write
 from leadsquared_async.sending.session import Sender
 
 __all__ = [
     "ATTEMPTS",
     "FIRST_PAUSE",
     "LONGEST_PAUSE",
+    "ROUNDS",
     "HeldError",
+    "UnforeseenError",
+    "is_of_the_row",
     "may_repeat",
     "patient",
     "pause_after",
     "reason_of",
-    "submission_of",
 ]
 
 ATTEMPTS = 3
 """Of one call, before the other rows are held too."""
+ROUNDS = 3
+"""How often a row is tried that fails by what may well be its own fault, without LeadSquared saying so."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 900.0
 """Seconds for which a row that failed waits while others go on."""
 
@@ -33,10 +35,17 @@ class HeldError(Exception):
     """The row is not to be sent now."""
 
 
-def submission_of(row: Claim) -> EncodedSubmission:
-    """What a row that has its values submits."""
-    assert row.content is not None  # a pending row has its values
-    return encoded(submission_in(row.operation, row.content, row.query, row.suffix, row.reference))
+class UnforeseenError(LeadSquaredError):
+    """Sending a row raised what no call raises."""
+
+    def __init__(self, error: Exception, operation: str, *, may_have_arrived: bool) -> None:
+        super().__init__(
+            f"{operation}: sending failed with {type(error).__name__}"
+            f"{'. It may have arrived' if may_have_arrived else ''}",
+            delivery=Delivery.UNKNOWN if may_have_arrived else Delivery.NOT_SENT,
+            fault=Fault.SERVER,
+            operation=operation,
+        )
 
 
 def patient(sender: Sender, attempts: int) -> Sender:
@@ -47,16 +56,28 @@ def patient(sender: Sender, attempts: int) -> Sender:
     return Sender(sender.session, replace(sender.settings, deadline=None, lane=None, retry=retry))
 
 
-def may_repeat(submission: EncodedSubmission, policy: RetryPolicy) -> bool:
+def may_repeat(write: Write, policy: RetryPolicy, *, identified: bool) -> bool:
     """Whether it may be sent again when nobody knows whether it arrived."""
     if policy.unknown == "safe":
-        return submission.operation.repeat(identified=submission.identified) is not Repeat.NEVER
+        return write.repeat(identified=identified) is not Repeat.NEVER
     return policy.unknown == "always"
 
 
 def pause_after(failures: int) -> float:
     """Seconds for which a row waits that has failed so often."""
     return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 20))
+
+
+def is_of_the_row(error: LeadSquaredError) -> bool:
+    """Whether an error may well be this row's own, so that it is not tried for ever.
+
+    LeadSquared names exceptions of .NET where its own code stumbles over what it was sent, such as
+    NullReferenceException.
+    """
+    if isinstance(error, UnforeseenError):
+        return True
+    name = error.exception_type if isinstance(error, APIError) else None
+    return error.fault is Fault.SERVER and name is not None and not name.upper().startswith("MX")
 
 
 def reason_of(error: LeadSquaredError) -> str:

@@ -33,11 +33,13 @@ MIGRATIONS = (
       operation TEXT NOT NULL,
       lane INTEGER NOT NULL,
       identity BLOB,
+      identified INTEGER NOT NULL,
       is_open INTEGER NOT NULL,
       is_ready INTEGER NOT NULL,
       state TEXT NOT NULL,
       content BLOB,
       query TEXT NOT NULL,
+      suffix TEXT NOT NULL,
       reference TEXT,
       attempts INTEGER NOT NULL DEFAULT 0,
       put_at REAL NOT NULL,
@@ -49,14 +51,12 @@ MIGRATIONS = (
       is_told INTEGER NOT NULL DEFAULT 1
     );
 
-    CREATE INDEX items_to_send ON items (lane, id) WHERE state = 'pending' AND is_ready;
+    CREATE INDEX items_to_send ON items (operation, lane, id) WHERE state = 'pending' AND is_ready;
+    CREATE INDEX items_waiting ON items (id) WHERE state = 'pending' AND NOT is_ready;
     CREATE INDEX items_of_one ON items (identity, id) WHERE is_open AND identity IS NOT NULL;
     CREATE INDEX items_by_state ON items (state, id);
     CREATE INDEX items_followed ON items (id) WHERE state = 'accepted' AND is_open;
     CREATE INDEX items_untold ON items (id) WHERE NOT is_told;
-    """,
-    """
-    ALTER TABLE items ADD COLUMN suffix TEXT NOT NULL DEFAULT '[]'
     """,
 )
 """Each brings a file from its version to the next; a new file goes through all of them.
@@ -65,8 +65,9 @@ SQLite keeps this text in the file, and a file in which it reads otherwise is re
 
 - id: never used twice, since the process that delivers may still know the row before
 - digest: of what was put, to tell another lead under a used key
-- lane: of put or of put_many; see lanes.py
+- lane: 0: of put; 1: of put_many
 - identity: salted digest of the lead that the row is about; NULL: of none
+- identified: 1: LeadSquared can match it, so that sending it twice does no harm
 - is_open: 1: not final; later rows of its identity wait
 - is_ready: 1: its turn has come, and later rows of its identity wait for it
 - content: the body to send; NULL once erased

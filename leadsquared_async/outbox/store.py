@@ -9,21 +9,34 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
 from leadsquared_async.encoding import EncodedSubmission, decoded
 from leadsquared_async.errors import KeyReused, OutboxError, OutboxFull
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, OPERATIONS
-from leadsquared_async.outbox.erasure import is_of, kept_query, kind_of, needs_more_than_a_lead
+from leadsquared_async.outbox.erasure import is_of, kept_query, kept_reason, may_be_of, needs_more_than_a_lead
 from leadsquared_async.outbox.files import identity_of, make_private
 from leadsquared_async.outbox.items import ItemState, OutboxItem, Ticket
-from leadsquared_async.outbox.lanes import FILES, FORMS, lane_of
-from leadsquared_async.outbox.records import CLAIMED, COLUMNS, Claim, item_of, submission_in, write_named
+from leadsquared_async.outbox.reasons import exception_in
+from leadsquared_async.outbox.records import (
+    CLAIMED,
+    COLUMNS,
+    FILES,
+    FORMS,
+    Claim,
+    UnreadableRowError,
+    claim_of,
+    item_of,
+    moment,
+    submission_in,
+    write_named,
+)
 from leadsquared_async.outbox.schema import SALT, prepare
 from leadsquared_async.submissions import Submission
 
-__all__ = ["FILES", "FORMS", "Store"]
+__all__ = ["Store"]
 
 BUSY = 5_000
 """Milliseconds to wait for another process's commit; so long may closing be held up, too."""
@@ -32,7 +45,7 @@ AGAIN = 0.01
 
 T = TypeVar("T")
 
-_ERASED = "content = NULL, suffix = '[]', query = kept_query(query)"
+_ERASED = "content = NULL, suffix = '[]', query = kept_query(CAST(query AS BLOB))"
 """All that is of a person: the values, and the ids that stand in the path and the query."""
 
 
@@ -64,6 +77,7 @@ class Store:
         execute = self.connection.execute
         try:
             execute(f"PRAGMA busy_timeout = {BUSY}")
+            self.connection.text_factory = _text  # one text that is none would fail every row read with it
             execute("PRAGMA temp_store = MEMORY")  # no lead in a temporary file
             # What is read from the file is data, whoever wrote it.
             execute("PRAGMA trusted_schema = OFF")
@@ -79,7 +93,7 @@ class Store:
             # another connection's commit (sqlite.org/wal.html, "The WAL-Reset Bug"). The last connection to
             # be closed checkpoints as well, when there is no other.
             execute("PRAGMA wal_autocheckpoint = 0")
-            self.connection.create_function("kind_of", 1, kind_of, deterministic=True)
+            self.connection.create_function("kept_reason", 1, kept_reason, deterministic=True)
             self.connection.create_function("kept_query", 1, kept_query, deterministic=True)
             self._salt = self._known_salt()
             self._page = int(execute("PRAGMA page_size").fetchone()[0])
@@ -159,9 +173,9 @@ class Store:
         if not self._has_room:
             return self._known(key, digest, submission.dropped, full=True)
         cursor = self.connection.execute(
-            "INSERT INTO items (key, digest, operation, lane, identity, is_open, is_ready, state, content, "
-            "query, suffix, reference, put_at, changed_at) "
-            "VALUES (:key, :digest, :operation, :lane, :identity, 1, "
+            "INSERT INTO items (key, digest, operation, lane, identity, identified, is_open, is_ready, "
+            "state, content, query, suffix, reference, put_at, changed_at) "
+            "VALUES (:key, :digest, :operation, :lane, :identity, :identified, 1, "
             "NOT EXISTS (SELECT 1 FROM items WHERE identity = :identity AND is_open AND "
             "(is_ready OR state = 'pending')), "
             "'pending', :content, :query, :suffix, :reference, :now, :now) ON CONFLICT (key) DO NOTHING",
@@ -169,8 +183,9 @@ class Store:
                 "key": key,
                 "digest": digest,
                 "operation": submission.operation.name,
-                "lane": lane_of(submission.operation.name, lane),
+                "lane": lane,
                 "identity": identity,
+                "identified": submission.identified,
                 "content": submission.content,
                 "query": json.dumps(submission.query) if submission.query else "[]",
                 "suffix": json.dumps(submission.suffix) if submission.suffix else "[]",
@@ -184,7 +199,8 @@ class Store:
         if lane == FORMS and identity is not None:
             # What waits before it goes as a form too, or it would wait behind the file that holds that.
             self.connection.execute(
-                "UPDATE items SET lane = lane - 1 WHERE identity = ? AND is_open AND lane & 1", (identity,)
+                "UPDATE items SET lane = ? WHERE identity = ? AND is_open AND lane = ?",
+                (FORMS, identity, FILES),
             )
         return Ticket(cursor.lastrowid, key, is_new=True, state=ItemState.PENDING, dropped=submission.dropped)
 
@@ -263,45 +279,81 @@ class Store:
         found: list[int] = []
         for operation in operations:
             rows = self.connection.execute(
-                f"SELECT id FROM items {_TO_SEND} AND lane = ? AND id > ? ORDER BY id LIMIT ?",  # noqa: S608
-                (lane_of(operation, lane), after, most + len(skipped)),
+                f"SELECT id FROM items {_TO_SEND} "  # noqa: S608
+                "AND operation = ? AND lane = ? AND id > ? ORDER BY id LIMIT ?",
+                (operation, lane, after, most + len(skipped)),
             )
             found += [row for (row,) in rows if row not in skipped]
-        chosen = sorted(found)[:most]
-        if not chosen:
-            return []
-        claims = self.connection.execute(
-            f"SELECT {CLAIMED}, 0 FROM items WHERE id IN ({_places(chosen)}) ORDER BY id",  # noqa: S608
-            chosen,
+        return self._claims(sorted(found)[:most])
+
+    def _claims(self, ids: Collection[int]) -> list[Claim]:
+        rows = self.connection.execute(
+            f"SELECT {CLAIMED} FROM items WHERE id IN ({_places(ids)}) ORDER BY id",  # noqa: S608
+            tuple(ids),
         )
-        return [Claim(*row) for row in claims]
+        return [claim_of(row) for row in rows]
 
     def in_state(
         self, state: ItemState, most: int, after: int = 0, without: Collection[str] = ()
     ) -> list[Claim]:
         """Rows of one state that are not final, oldest first, numbered above `after`; none `without`."""
         rows = self.connection.execute(
-            f"SELECT {CLAIMED}, state = 'sending' FROM items "  # noqa: S608
-            f"WHERE state = ? AND is_open AND id > ? AND operation NOT IN ({_places(without)}) "
-            "ORDER BY id LIMIT ?",
+            f"SELECT {CLAIMED} FROM items "  # noqa: S608
+            f"WHERE state = ? AND (is_open OR state = 'sending') AND id > ? "
+            f"AND operation NOT IN ({_places(without)}) ORDER BY id LIMIT ?",
             (state, after, *without, most),
         )
-        return [Claim(*row) for row in rows]
+        return [claim_of(row) for row in rows]
 
-    def strangers(self) -> list[str]:
-        """Operations of rows to be sent that this version does not know."""
-        names = (*OPERATIONS, BULK_CREATE_OR_UPDATE.name)
-        known = {lane_of(name, lane) for name in names for lane in (FORMS, FILES)}
-        lanes = self.connection.execute(f"SELECT DISTINCT lane FROM items {_TO_SEND}").fetchall()  # noqa: S608
-        strangers = {
-            self.connection.execute(
-                f"SELECT operation FROM items {_TO_SEND} AND lane = ? LIMIT 1",  # noqa: S608
-                (lane,),
-            ).fetchone()[0]
-            for (lane,) in lanes
-            if lane not in known
-        }
-        return sorted(strangers)
+    def stray(self, most: int) -> list[Claim]:
+        """Rows that no claim finds, since this version knows no such operation, or no such state."""
+        operations = (*OPERATIONS, BULK_CREATE_OR_UPDATE.name)
+        found = self._others(f"{_TO_SEND} AND operation", operations, most)
+        found += self._others("INDEXED BY items_by_state WHERE state", tuple(ItemState), most)
+        return self._claims(found[:most])
+
+    def out_of_lane(self, most: int) -> list[int]:
+        """Rows that no claim finds, since this version knows no such lane."""
+        found: list[int] = []
+        for operation in (*OPERATIONS, BULK_CREATE_OR_UPDATE.name):
+            where = f"{_TO_SEND} AND operation = '{operation}' AND lane"
+            found += self._others(where, (FORMS, FILES), most)
+        return found
+
+    def put_into_lane(self, rows: Iterable[int]) -> None:
+        """They go with the files."""
+        for row in rows:
+            self.connection.execute("UPDATE items SET lane = ? WHERE id = ?", (FILES, row))
+
+    def release_orphans(self, most: int) -> bool:
+        """Let rows go that wait for one which is not there any more; returns whether there were any."""
+        waiting = self.connection.execute(
+            "SELECT id, identity IS NULL OR NOT is_open FROM items AS waiting INDEXED BY items_waiting "
+            "WHERE state = 'pending' AND NOT is_ready AND NOT EXISTS "
+            "(SELECT 1 FROM items WHERE identity = waiting.identity AND is_open AND is_ready) LIMIT ?",
+            (most,),
+        ).fetchall()
+        for row, is_alone in waiting:
+            if is_alone:
+                self.connection.execute("UPDATE items SET is_open = 1, is_ready = 1 WHERE id = ?", (row,))
+            else:
+                self._release(row)
+        return bool(waiting)
+
+    def _others(self, where: str, known: Collection[str | int], most: int) -> list[int]:
+        """Rows whose value is none of the known ones, without passing those whose value is one."""
+        ordered = sorted(known)
+        gaps = [f"< {_literal(ordered[0])}"]
+        gaps += [
+            f"> {_literal(low)} AND {where.rpartition(' ')[2]} < {_literal(high)}"
+            for low, high in pairwise(ordered)
+        ]
+        gaps.append(f"> {_literal(ordered[-1])}")
+        found: list[int] = []
+        for gap in gaps:
+            rows = self.connection.execute(f"SELECT id FROM items {where} {gap} LIMIT ?", (most,))  # noqa: S608
+            found += [row for (row,) in rows]
+        return found
 
     def last_id(self) -> int:
         """The number of the youngest row."""
@@ -328,7 +380,15 @@ class Store:
         self._change(row, now, attempts, state="accepted", request_id=request_id)
 
     def finish(
-        self, row: int, now: float, state: ItemState, attempts: int = 0, *, is_told: bool, **facts: Any
+        self,
+        row: int,
+        now: float,
+        state: ItemState,
+        attempts: int = 0,
+        *,
+        is_told: bool,
+        is_reason_ours: bool = False,
+        **facts: Any,
     ) -> OutboxItem | None:
         """It is final, and the next of its identity may go; returns it with the values it had.
 
@@ -338,13 +398,16 @@ class Store:
             state: its last.
             attempts: how often it was sent since the last change.
             is_told: whether nobody has to hear of it.
+            is_reason_ours: whether the reason holds no values, so that it stays where those are erased.
             facts: other columns to set.
         """
         item = self.item(row)
         if item is None:
             return None
         if item.is_erased:  # it was forgotten, and the words may hold its values
-            facts = {**facts, "reason": kind_of(facts.get("reason")), "lead_id": None}
+            facts = {**facts, "lead_id": None}
+            if not is_reason_ours:
+                facts["reason"] = exception_in(facts.get("reason"))
         extra = f", {_ERASED}" if state in {ItemState.CONFIRMED, ItemState.ACCEPTED} else ""
         facts = {**facts, "state": str(state), "is_open": 0, "is_told": is_told}
         self._change(row, now, attempts, extra, **facts)
@@ -435,19 +498,25 @@ class Store:
             OutboxError: it cannot be mended, or another lead would not make a whole of what is left.
         """
         found = self.connection.execute(
-            "SELECT operation, content, query, suffix, reference FROM items WHERE id = ?", (row,)
+            "SELECT operation, CAST(content AS BLOB), query, suffix, reference FROM items WHERE id = ?",
+            (row,),
         ).fetchone()
         if found is None or (found[1] is None and not is_erased):
             return None
         operation, content, query, suffix, reference = found
-        if content is None:
-            self._mendable(row)
-            if needs_more_than_a_lead(write_named(operation)):
-                raise OutboxError(
-                    f"row {row} cannot be sent again: with its values all else that {operation} needs was "
-                    "erased; discard it, and put it anew"
-                )
-        return submission_in(operation, content or b"[]", query, suffix, reference)
+        try:
+            if content is None:
+                self._mendable(row)
+                if needs_more_than_a_lead(write_named(operation)):
+                    raise OutboxError(
+                        f"row {row} cannot be sent again: with its values all else that {operation} "
+                        "needs was erased; discard it, and put it anew"
+                    )
+            return submission_in(operation, b"[]" if content is None else content, query, suffix, reference)
+        except UnreadableRowError as flaw:
+            raise OutboxError(
+                f"row {row} cannot be changed: {flaw}; or discard it, and put it anew"
+            ) from None
 
     def items(self, state: ItemState | None, most: int, after: int) -> list[OutboxItem]:
         """Rows by number, of one state or of all, numbered above `after`."""
@@ -510,13 +579,17 @@ class Store:
         What is on its way stays as a row without values, until its outcome is known.
         """
         rows = self.connection.execute(
-            "SELECT id, operation, content, query, suffix, state FROM items "
+            "SELECT id, operation, CAST(content AS BLOB), query, suffix, state FROM items "
             "WHERE content IS NOT NULL AND id > ? ORDER BY id LIMIT ?",
             (after, most),
         ).fetchall()
         erased = 0
         for row, operation, content, query, suffix, state in rows:
-            if not is_of(submission_in(operation, content, query, suffix), wanted):
+            try:
+                is_theirs = is_of(submission_in(operation, content, query, suffix), wanted)
+            except UnreadableRowError:
+                is_theirs = may_be_of((content, query, suffix), wanted)
+            if not is_theirs:
                 continue
             erased += 1
             if state in {ItemState.SENDING, ItemState.ACCEPTED}:
@@ -542,15 +615,15 @@ class Store:
     def erase_rejected(self, before: float) -> int:
         """Erase the values of rejected rows whose last change is older; returns how many."""
         return self.connection.execute(
-            f"UPDATE items SET {_ERASED}, reason = kind_of(reason) "  # noqa: S608
-            "WHERE state = 'rejected' AND changed_at < ? AND content IS NOT NULL",
+            f"UPDATE items SET {_ERASED}, reason = kept_reason(CAST(reason AS BLOB)) "  # noqa: S608
+            "WHERE state = 'rejected' AND CAST(changed_at AS REAL) < ? AND content IS NOT NULL",
             (before,),
         ).rowcount
 
     def purge(self, before: float) -> int:
         """Delete final rows whose last change is older; returns how many."""
         return self.connection.execute(
-            "DELETE FROM items WHERE NOT is_open AND changed_at < ?", (before,)
+            "DELETE FROM items WHERE NOT is_open AND CAST(changed_at AS REAL) < ?", (before,)
         ).rowcount
 
     def counts(self) -> dict[ItemState, int]:
@@ -568,7 +641,7 @@ class Store:
         found = self.connection.execute(
             f"SELECT put_at FROM items {of_it} ORDER BY id LIMIT 1"  # noqa: S608
         ).fetchone()
-        return None if found is None else float(found[0])
+        return None if found is None else moment(found[0])
 
     def version(self) -> int:
         """A number that is another one after a commit of another connection."""
@@ -581,6 +654,14 @@ class Store:
         """
         busy, _, _ = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "replace")
+
+
+def _literal(value: str | int) -> str:
+    return str(value) if isinstance(value, int) else f"'{value}'"
 
 
 def _places(values: Collection[object]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,9 +9,7 @@ from typing import Any
 import pytest
 
 from leadsquared_async import ConfigurationError, InvalidLead, ItemState, Outbox, OutboxEntry, submissions
-from leadsquared_async.errors import KeyReused, OutboxError
-from leadsquared_async.outbox import schema
-from leadsquared_async.outbox.lanes import FORMS, lane_of
+from leadsquared_async.errors import KeyReused
 from leadsquared_async.sandbox import Faults
 from tests.outbox.machine import Machine, by_state, items, lead, play, until
 
@@ -267,65 +263,3 @@ def test_a_status_path_that_does_not_exist_holds_nothing_else(
         assert machine.books.leads[lead_id].attributes["mx_City"] == "Pune 2"
 
     play(tmp_path, deliver, paths={"update status": "/moved"})
-
-
-def test_a_file_of_the_version_before_is_delivered(tmp_path: Path) -> None:
-    """Rows that an earlier version has put are brought up to date, and sent."""
-
-    async def deliver(machine: Machine) -> None:
-        connection = sqlite3.connect(machine.path)
-        connection.executescript(schema.MIGRATIONS[0])
-        connection.execute("INSERT INTO meta VALUES ('salt', ?)", (b"0" * 16,))
-        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
-        connection.execute("PRAGMA user_version = 1")
-        connection.execute(
-            "INSERT INTO items (digest, operation, lane, is_open, is_ready, state, content, query, put_at, "
-            "changed_at) VALUES (x'00', 'leads.capture', 0, 1, 1, 'pending', ?, ?, 0, 0)",
-            (
-                b'[{"Attribute":"EmailAddress","Value":"old@example.com"}]',
-                '[["LeadUpdateBehavior","DoNotUpdate"]]',
-            ),
-        )
-        connection.commit()
-        connection.close()
-        async with machine.process() as outbox:
-            await outbox.drained()
-            assert await by_state(outbox) == {"confirmed": 1}
-        (known,) = machine.books.leads.values()
-        assert known.attributes["EmailAddress"] == "old@example.com"
-
-    play(tmp_path, deliver)
-
-
-def test_an_operation_of_a_newer_version_is_not_guessed_at(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A row that this version knows nothing of is an error that says so, not a lead that is lost."""
-
-    async def deliver(machine: Machine) -> None:
-        async with Outbox(machine.path) as outbox:
-            await outbox.put(lead(1))
-            await outbox.put(lead(2))
-        connection = sqlite3.connect(machine.path)
-        connection.execute("UPDATE items SET operation = 'tasks.create' WHERE id = 1")
-        connection.commit()
-        connection.close()
-        async with machine.process() as outbox:
-
-            async def other_is_done() -> bool:
-                return (await outbox.snapshot()).counts[ItemState.CONFIRMED] == 1
-
-            await until(other_is_done)
-            assert (await outbox.snapshot()).counts[ItemState.PENDING] == 1
-            with pytest.raises(OutboxError, match=r"tasks\.create.*upgrade"):
-                await items(outbox)
-        connection = sqlite3.connect(machine.path)
-        connection.execute("UPDATE items SET lane = ? WHERE id = 1", (lane_of("tasks.create", FORMS),))
-        connection.commit()
-        connection.close()
-        async with machine.process() as outbox:  # where the newer version puts it
-            await asyncio.sleep(5.0)
-            assert (await outbox.snapshot()).counts[ItemState.PENDING] == 1
-        assert sum("rows of tasks.create stay" in record.message for record in caplog.records) == 1
-
-    play(tmp_path, deliver)

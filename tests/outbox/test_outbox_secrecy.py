@@ -13,9 +13,10 @@ import httpx
 import pytest
 
 from leadsquared_async import InvalidLead, KeyReused, Outbox, OutboxError, OutboxFull, RateLimit, RetryPolicy
-from leadsquared_async.outbox import OutboxEntry, OutboxItem, rows, store
+from leadsquared_async.encoding import EncodedSubmission
+from leadsquared_async.outbox import OutboxEntry, OutboxItem, delivery, store
+from leadsquared_async.outbox.records import Claim, claim_of
 from leadsquared_async.sandbox import FAULTS, Faults, Sandbox
-from leadsquared_async.submissions import Submission
 from tests.clients import KEYS, answering, client_of
 from tests.leaks import ECHO, PERSON, assert_nothing_secret, failure, shown, watching
 from tests.outbox.machine import until
@@ -197,15 +198,14 @@ async def test_a_callback_that_fails_shows_no_lead(tmp_path: Path) -> None:
 async def test_a_fault_of_our_own_shows_no_lead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Should delivering itself break, the log has the way it took, and nobody's values; the other rows go
     on."""
-    broken = rows.encoded
+    unbroken = delivery.stored
 
-    def encoded(submission: Submission) -> Any:
-        assert submission.lead is not None
-        if submission.lead.get("EmailAddress") == PERSON["EmailAddress"]:
-            raise RuntimeError(f"ours: {submission.lead}")
-        return broken(submission)
+    def stored(row: Claim) -> EncodedSubmission:
+        if row.id == 1:
+            raise RuntimeError(f"ours: {row.content!r}")
+        return unbroken(row)
 
-    monkeypatch.setattr(rows, "encoded", encoded)
+    monkeypatch.setattr(delivery, "stored", stored)
     async with (
         watching() as watch,
         Sandbox(limit=None) as sandbox,
@@ -226,6 +226,6 @@ async def test_a_fault_of_our_own_shows_no_lead(tmp_path: Path, monkeypatch: pyt
 def test_an_entry_and_its_kind_show_no_lead() -> None:
     """What a caller builds, and what the file's rows become in memory."""
     entry = OutboxEntry(PERSON, key="form-1", reference="r1")
-    claim = store.Claim(1, "leads.capture", 0, ECHO.encode(), ECHO, ECHO, "r1", None, is_sending=False)
+    claim = claim_of((1, "leads.capture", ECHO.encode(), ECHO, ECHO, 1, "r1", None, 0, 0))
     outbox = Outbox("leads.db")
     assert_nothing_secret(f"{printed(entry)} {printed(claim)} {printed(outbox)} {KEYS.keys()}")

@@ -188,7 +188,9 @@ class LeadSquaredTasks:
     async def _send(self, submission: Submission, turnstile: Turnstile, hand: Hand) -> Receipt:
         parts = parts_of(self._opened)
         admitted = await parts.door.admit(submission)
-        may_go_twice = may_repeat(admitted, parts.sender.settings.retry)
+        may_go_twice = may_repeat(
+            admitted.operation, parts.sender.settings.retry, identified=admitted.identified
+        )
         if not may_go_twice and await hand.was_marked():
             raise ConnectionFailed(
                 "a worker died while it was on its way: look for it before it is sent again",

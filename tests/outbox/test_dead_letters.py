@@ -1,0 +1,248 @@
+"""Each item that ends rejected or unknown is one log record at ERROR, whichever way it ended."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from leadsquared_async import Outbox, Receipt, submissions
+from leadsquared_async.outbox import ItemState, delivery
+from leadsquared_async.sandbox import Faults
+from tests.outbox.machine import Machine, items, lead, play
+
+ATTRIBUTES = ["EmailAddress", "FirstName"]
+PERSON = "Zqplanted"
+SYNC = {"sync_host": "https://sandbox.invalid"}
+
+
+def answering(machine: Machine, status: int, body: dict[str, Any], *, at: str = "") -> None:
+    """From now on every submission whose body holds these words is answered so."""
+    inner = machine._transport
+
+    class Answering(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.method == "POST" and at in (await request.aread()).decode():
+                return httpx.Response(status, json=body, request=request)
+            return await inner.handle_async_request(request)
+
+    machine._transport = Answering()  # type: ignore[assignment]
+
+
+def deaths(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """The records about items, with what was added to them."""
+    names = ("event", "item", "operation", "reference", "kind", "request_id", "delivery", "levelname")
+    found = [record for record in caplog.records if getattr(record, "event", "") in {"rejected", "unknown"}]
+    assert all(PERSON not in str(vars(record)) for record in found)
+    return [{name: getattr(record, name) for name in names} for record in found]
+
+
+async def refused_at_once(machine: Machine) -> None:
+    refusal = {"Status": "Error", "ExceptionType": "MXFooException", "ExceptionMessage": PERSON}
+    answering(machine, 500, refusal)
+    await put_and_drain(machine)
+
+
+async def refused_later(machine: Machine) -> None:
+    await put_and_drain(machine, mx_Nope="x")
+
+
+async def refused_in_bulk(machine: Machine) -> None:
+    row = {"RowNumber": 1, "ExceptionType": "MXDuplicateEntryException", "ErrorMessage": PERSON}
+    answering(machine, 200, [row])  # type: ignore[arg-type]
+    async with machine.process(SYNC) as outbox:
+        await outbox.put(submissions.bulk_lead({"FirstName": PERSON, "Phone": "1"}, reference="form-1"))
+        await outbox.drained()
+
+
+async def failed_at_again_and_again(machine: Machine) -> None:
+    named = {"Status": "Error", "ExceptionType": "NullReferenceException", "ExceptionMessage": PERSON}
+    answering(machine, 500, named)
+    await put_and_drain(machine)
+
+
+async def lost_without_an_answer(machine: Machine) -> None:
+    async with machine.process() as outbox:
+        await outbox.put({"FirstName": PERSON}, reference="form-1")
+        await outbox.drained()
+
+
+async def lost_by_a_crash(machine: Machine) -> None:
+    async with machine.crashing() as outbox:
+        await outbox.put({"FirstName": PERSON}, reference="form-1")
+        await machine.arrival_of(PERSON)
+    async with machine.process() as outbox:
+        await outbox.drained()
+
+
+async def accepted_and_never_heard_of(machine: Machine) -> None:
+    answering(machine, 200, {"RequestID": "nobody-knows-it"})
+    await put_and_drain(machine)
+
+
+async def unreadable(machine: Machine) -> None:
+    async with Outbox(machine.path) as outbox:
+        await outbox.put({"FirstName": PERSON, "Phone": "1"}, reference="form-1")
+    with closing(sqlite3.connect(machine.path)) as connection:
+        connection.execute("UPDATE items SET content = substr(content, 3)")
+        connection.commit()
+    async with machine.process() as outbox:
+        await outbox.drained()
+
+
+async def put_and_drain(machine: Machine, **more: str) -> None:
+    async with machine.process() as outbox:
+        await outbox.put({"FirstName": PERSON, "EmailAddress": "a@example.com", **more}, reference="form-1")
+        await outbox.drained()
+
+
+@dataclass(frozen=True)
+class Way:
+    """How an item ends badly, and what the record says of it."""
+
+    end: Callable[[Machine], Awaitable[None]]
+    event: str
+    kind: str
+    delivery: str
+    faults: Faults | None = None
+
+
+WAYS = [
+    Way(refused_at_once, "rejected", "MXFooException", "rejected"),
+    Way(refused_later, "rejected", "MXUnknownAttributeException", "accepted"),
+    Way(refused_in_bulk, "rejected", "MXDuplicateEntryException", "rejected"),
+    Way(failed_at_again_and_again, "rejected", "NullReferenceException", "unknown"),
+    Way(lost_without_an_answer, "unknown", "ConnectionFailed", "unknown", Faults(script=("reset",))),
+    Way(lost_by_a_crash, "unknown", "ConnectionFailed", "unknown", Faults(latency=5.0)),
+    Way(accepted_and_never_heard_of, "unknown", "NotFound", "unknown"),
+    Way(unreadable, "rejected", "UnreadableRowError", "not_sent"),
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.end.__name__)
+def test_every_way_to_end_badly_is_logged_once(
+    way: Way, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With what an alert needs, and no value of the lead; a restart adds none, a second ending adds one."""
+    caplog.set_level(logging.DEBUG)
+
+    async def deliver(machine: Machine) -> None:
+        await way.end(machine)
+        async with machine.process(SYNC) as outbox:  # a restart
+            (item,) = await items(outbox)
+            assert item.state.value == way.event
+            assert item.reason
+            counts = (await outbox.snapshot()).counts
+            assert counts[ItemState(way.event)] == 1
+            (death,) = deaths(caplog)
+            assert death == {
+                "event": way.event,
+                "item": item.id,
+                "operation": item.operation,
+                "reference": "form-1",
+                "kind": way.kind,
+                "request_id": item.request_id,
+                "delivery": way.delivery,
+                "levelname": "ERROR",
+            }
+            await outbox.requeue(item)
+            await outbox.drained()
+            (item,) = await items(outbox)
+            assert len(deaths(caplog)) == 1 + (item.state.value in {"rejected", "unknown"})
+
+    play(tmp_path, deliver, way.faults, attributes=ATTRIBUTES, processing_rate=60_000)
+
+
+def test_it_is_logged_though_the_outbox_closes_meanwhile(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An answer that comes while the outbox closes is written, and logged."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.process() as outbox:
+            for number in range(20):
+                await outbox.put(lead(number, mx_Nope="x"))
+            await machine.arrival_of("p7@")
+        before = len(deaths(caplog))
+        async with machine.process() as outbox:
+            await outbox.drained()
+            assert {item.state for item in await items(outbox)} == {ItemState.REJECTED}
+            assert before <= len(deaths(caplog)) == 20
+            assert {death["item"] for death in deaths(caplog)} == set(range(1, 21))
+
+    play(tmp_path, deliver, attributes=ATTRIBUTES, processing_rate=60_000)
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+def test_an_exception_with_a_name_is_not_retried_for_ever(bulk: bool, tmp_path: Path) -> None:
+    """LeadSquared's code stumbles over one item each time: after three rounds it is rejected with the name,
+    and the others go on; a fault without a name holds the item until it is over."""
+
+    async def deliver(machine: Machine) -> None:
+        named = {"Status": "Error", "ExceptionType": "ArgumentNullException", "ExceptionMessage": "x"}
+        answering(machine, 500, named, at="p3@")
+        async with machine.process(SYNC) as outbox:
+            for number in range(8):
+                await outbox.put(submissions.bulk_lead(lead(number)) if bulk else lead(number))
+            await outbox.drained()
+            states = {item.id: item for item in await items(outbox)}
+            assert [states[number].state.value for number in range(1, 9)] == [
+                "rejected" if number == 4 else "confirmed" for number in range(1, 9)
+            ]
+            assert str(states[4].reason).startswith("ArgumentNullException")
+
+    play(tmp_path, deliver, processing_rate=60_000)
+
+
+def test_a_fault_without_a_name_is_waited_out(tmp_path: Path) -> None:
+    """An hour of 500s rejects nothing."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.process() as outbox:
+            await outbox.put(lead(1))
+            await outbox.drained()
+            assert [item.state.value for item in await items(outbox)] == ["confirmed"]
+
+    def faults(now: float) -> Faults:
+        return Faults(latency=0.04, outage=(now, now + 3600.0), outage_fault="500")
+
+    play(tmp_path, deliver, faults)
+
+
+@pytest.mark.parametrize("is_sent", [False, True])
+def test_what_no_call_raises_ends_the_item_after_a_few_rounds(
+    is_sent: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Code of ours that fails for one item stops no other, is logged with its way once, and is not tried for
+    ever: the item is rejected if it was not sent, else unknown."""
+    unbroken = delivery.send_encoded
+
+    async def send(sender: Any, submission: Any, lane: Any, before_send: Any) -> Receipt:
+        if b"p3@" not in submission.content:
+            return await unbroken(sender, submission, lane, before_send)
+        if is_sent:
+            await before_send()
+        raise TypeError(PERSON)
+
+    monkeypatch.setattr(delivery, "send_encoded", send)
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.process() as outbox:
+            for number in range(8):
+                await outbox.put(lead(number))
+            await outbox.drained()
+            (item,) = await items(outbox, "unknown" if is_sent else "rejected")
+            assert item.id == 4
+            assert "TypeError" in str(item.reason)
+            assert len(await items(outbox, "confirmed")) == 7
+
+    play(tmp_path, deliver, processing_rate=60_000)
+    assert sum("row 4 failed with TypeError" in record.getMessage() for record in caplog.records) == 1
+    assert len(deaths(caplog)) == 1
