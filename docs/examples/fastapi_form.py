@@ -22,7 +22,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from pydantic import BaseModel, BeforeValidator, Field
 
-from leadsquared_async import InvalidLead, KeyReused, LeadSquared, LeadSquaredError, Outbox, OutboxError
+from leadsquared_async import (
+    InvalidLead,
+    ItemState,
+    KeyReused,
+    LeadSquared,
+    LeadSquaredError,
+    Outbox,
+    OutboxError,
+)
 from leadsquared_async import phone as spelt_phone
 
 logger = logging.getLogger("fastapi_form")
@@ -181,6 +189,8 @@ async def health(request: Request) -> JSONResponse:
     shown = {
         "blocked": reason,
         "counts": outbox.counts,
+        # Each waits for a person: `leadsquared outbox items leads.db --state rejected`.
+        "dead_letters": {state: outbox.counts[state] for state in (ItemState.REJECTED, ItemState.UNKNOWN)},
         "oldest": outbox.oldest,
         "delivers": outbox.delivers,
         "free": None if limit is None else limit.free,

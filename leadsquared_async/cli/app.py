@@ -13,6 +13,7 @@ from leadsquared_async import __version__
 from leadsquared_async.cli.capture import CaptureOptions, run_capture
 from leadsquared_async.cli.checking import CheckOptions, run_check
 from leadsquared_async.cli.connecting import Connection
+from leadsquared_async.cli.dead_letters import states_of
 from leadsquared_async.cli.demo import LIMIT, run_demo
 from leadsquared_async.cli.doctor import run_doctor
 from leadsquared_async.cli.exits import Interruptible, ending
@@ -29,6 +30,7 @@ from leadsquared_async.cli.options import (
     Dates,
     Delimiter,
     Encoding,
+    FailOn,
     Format,
     Host,
     Ignored,
@@ -380,6 +382,7 @@ def doctor(  # noqa: PLR0917 - each parameter is an option of the command line
         list[str] | None,
         typer.Option(metavar="NAME", help="A lead field that has to be there; may be repeated."),
     ] = None,
+    fail_on: FailOn = None,
     rate: Rate = None,
     host: Host = None,
     region: Region = None,
@@ -387,14 +390,15 @@ def doctor(  # noqa: PLR0917 - each parameter is an option of the command line
 ) -> None:
     """Show what is configured and from where, and check it with calls that change nothing.
 
-    Exits with 0 if nothing is wrong, 2 if something is missing here, 3 without an answer, 4 if the account
-    has to be mended.
+    Exits with 0 if nothing is wrong, 2 if something is missing here, 3 without an answer, 4 if somebody has
+    to act on the account, else 5 if the outbox has items in a state that --fail-on names.
 
     Example: leadsquared doctor --outbox leads.csv.outbox --require mx_City
     """
     talk = Talk(as_json=as_json)
     with ending("doctor", talk), logs_told(talk):
-        ended = run_doctor(Connection(host, region, rate), outbox, talk, require or ())
+        states = states_of(fail_on)
+        ended = run_doctor(Connection(host, region, rate), outbox, talk, require or (), states)
     raise typer.Exit(ended)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Literal
 
 from leadsquared_async import ItemState, Outbox, Verdict
 from leadsquared_async.cli.connecting import Connection
-from leadsquared_async.cli.exits import ExitStatus, status_of
+from leadsquared_async.cli.dead_letters import dead_letters, status_for
+from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, status_of
 from leadsquared_async.cli.fields import NO_SYNC_HOST
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.talk import Talk
@@ -36,7 +37,7 @@ _SHAPES = {
     "api_key": (re.compile(r"[0-9A-Za-z]{40}"), "40 letters and digits"),
 }
 
-Word = Literal["ok", "wrong", "unknown"]
+Word = Literal["ok", "look", "wrong", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Check:
 
     Attributes:
         name: of the thing.
-        verdict: ok, wrong or unknown.
+        verdict: ok, wrong or unknown; look: it works, and somebody has to act.
         detail: what was found; holds no key.
         status: to exit with if it is wrong.
     """
@@ -61,7 +62,11 @@ class Check:
 
 
 def run_doctor(
-    connection: Connection, outbox: Path | None, talk: Talk, required: Sequence[str] = ()
+    connection: Connection,
+    outbox: Path | None,
+    talk: Talk,
+    required: Sequence[str] = (),
+    fail_on: Collection[ItemState] = (),
 ) -> ExitStatus:
     """Look at everything, and tell.
 
@@ -70,13 +75,21 @@ def run_doctor(
         outbox: a file to look at as well.
         talk: tells it.
         required: schema names that the account has to have.
+        fail_on: states of which the outbox may have no item.
+
+    Raises:
+        CommandFailedError: there is no outbox to have none.
     """
+    if fail_on and outbox is None:
+        raise CommandFailedError("--fail-on looks into an outbox: name it with --outbox")
     with Stop(ExitStatus.LEFT) as stop:
         checks = [*_keys(), *_hosts(connection), *_ways(connection), _limit(connection)]
         checks += asyncio.run(stop.unless(_live(connection, required)))
         if outbox is not None:
-            checks.append(_outbox(outbox))
-    status = max(check.status for check in checks)
+            checks.append(_outbox(outbox, fail_on))
+    # What keeps leads from getting through goes before what ended badly.
+    statuses = {check.status for check in checks}
+    status = max(statuses - {ExitStatus.FAIL_ON}) or max(statuses)
     rows = [{**asdict(check), "status": int(check.status)} for check in checks]
     text = "\n".join(check.line() for check in checks)
     talk.result(text, {"checks": rows, "exit": int(status)})
@@ -184,7 +197,7 @@ def _status(seen: Seen) -> ExitStatus:
     return ExitStatus.USAGE if seen.name == "fields" else ExitStatus.DONE
 
 
-def _outbox(path: Path) -> Check:
+def _outbox(path: Path, fail_on: Collection[ItemState]) -> Check:
     kind = file_system_of(path)
     place = f"on {kind or 'a file system that is not known'}"
     if kind in NETWORK:
@@ -203,7 +216,10 @@ def _outbox(path: Path) -> Check:
         return Check("outbox", "wrong", str(error), ExitStatus.USAGE)
     said = ", ".join(f"{state} {count:,}" for state, count in counts.items() if count) or "empty"
     others = "" if not mode & 0o077 else "; others could read it, which opening it has ended"
-    return Check("outbox", verdict, f"{path}: {said}; mode {mode:04o}{others}; {place}{warning}")
+    found = f"{path}: {said}; mode {mode:04o}{others}; {place}{warning}"
+    if (dead := dead_letters(path, counts)) is not None:
+        verdict, found = "look", f"{dead}; {found}"
+    return Check("outbox", verdict, found, status_for(counts, fail_on))
 
 
 async def _counts(path: Path) -> Mapping[ItemState, int]:

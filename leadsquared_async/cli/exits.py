@@ -32,6 +32,8 @@ class ExitStatus(IntEnum):
     """Interrupted, or without an answer: something is left, and the same command goes on with it."""
     ACCOUNT = 4
     """Keys, host, permissions or quota: somebody has to act before anything gets through."""
+    FAIL_ON = 5
+    """An outbox holds items in a state that `--fail-on` names; nothing else is wrong."""
 
 
 class CommandFailedError(Exception):

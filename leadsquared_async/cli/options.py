@@ -20,6 +20,7 @@ __all__ = [
     "Dates",
     "Delimiter",
     "Encoding",
+    "FailOn",
     "Format",
     "Host",
     "Ignored",
@@ -57,6 +58,14 @@ BulkRate = Annotated[
     str | None, typer.Option(help="Bulk calls in seconds, such as 5/5, as the plan allows them; else 1/5.")
 ]
 OutboxFiles = Annotated[list[Path], typer.Argument(help="Outbox files.", metavar="FILE...")]
+FailOn = Annotated[
+    str | None,
+    typer.Option(
+        "--fail-on",
+        metavar="STATES",
+        help="Exit with 5 if the outbox has items in one of these states, such as rejected,unknown.",
+    ),
+]
 NoConfirm = Annotated[bool, typer.Option("--no-confirm", help="Do not follow leads to their outcome.")]
 OfOperation = Annotated[
     str,

@@ -9,12 +9,14 @@ import typer
 
 from leadsquared_async import ItemState
 from leadsquared_async.cli.connecting import Connection
+from leadsquared_async.cli.dead_letters import states_of
 from leadsquared_async.cli.draining import run_drain
 from leadsquared_async.cli.exits import ending
 from leadsquared_async.cli.exporting import Form, run_export
 from leadsquared_async.cli.options import (
     AsJson,
     BulkRate,
+    FailOn,
     Host,
     NoConfirm,
     OutboxFiles,
@@ -39,14 +41,14 @@ State = Annotated[ItemState | None, typer.Option(help="Rows of this state only."
 
 
 @outbox.command()
-def stats(files: OutboxFiles, as_json: AsJson = False) -> None:
-    """Count the rows of each file by state.
+def stats(files: OutboxFiles, fail_on: FailOn = None, as_json: AsJson = False) -> None:
+    """Count the rows of each file by state, and say how to list those that ended rejected or unknown.
 
-    Example: leadsquared outbox stats leads.csv.outbox
+    Example: leadsquared outbox stats leads.csv.outbox --fail-on rejected,unknown
     """
     talk = Talk(as_json=as_json)
     with ending("outbox stats", talk), logs_told(talk):
-        status = run_stats(files, talk)
+        status = run_stats(files, talk, states_of(fail_on))
     raise typer.Exit(status)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from leadsquared_async import ItemState, Outbox, OutboxItem, OutboxSnapshot
+from leadsquared_async.cli.dead_letters import dead_letters, status_for
 from leadsquared_async.cli.durations import spoken
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
 from leadsquared_async.cli.talk import Talk
@@ -62,8 +63,13 @@ class Mending:
         return self.reason is None or self.reason.casefold() in (item.reason or "").casefold()
 
 
-def run_stats(files: Sequence[Path], talk: Talk) -> ExitStatus:
+def run_stats(files: Sequence[Path], talk: Talk, fail_on: Collection[ItemState] = ()) -> ExitStatus:
     """Count the rows of each file.
+
+    Args:
+        files: outboxes.
+        talk: says it.
+        fail_on: states of which there may be no item.
 
     Raises:
         CommandFailedError, OutboxError: a file is not there, or no outbox.
@@ -79,8 +85,10 @@ def run_stats(files: Sequence[Path], talk: Talk) -> ExitStatus:
         counts = ", ".join(f"{state} {stat[state]:,}" for state in ItemState if stat[state]) or "empty"
         oldest = "" if stat["oldest"] is None else f"; the oldest open one waits {spoken(stat['oldest'])}"
         lines.append(f"{one_line(stat['file'])}: {counts}{oldest}; {stat['size']:,} bytes")
+        if (dead := dead_letters(Path(stat["file"]), stat)) is not None:
+            lines.append(f"  {dead}")
     talk.result("\n".join(lines), {"outboxes": found})
-    return ExitStatus.DONE
+    return max(status_for(stat, fail_on) for stat in found)
 
 
 def run_items(files: Sequence[Path], state: ItemState | None, talk: Talk) -> ExitStatus:
@@ -90,16 +98,20 @@ def run_items(files: Sequence[Path], state: ItemState | None, talk: Talk) -> Exi
         CommandFailedError, OutboxError: a file is not there, or no outbox.
     """
 
-    async def listed(path: Path, outbox: Outbox) -> None:
+    async def listed(path: Path, outbox: Outbox) -> bool:
+        is_empty = True
         async for item in outbox.items(state):
+            is_empty = False
             row = row_of(path, item)
             said = (item.operation, item.request_id, item.lead_id, row["kind"], item.reference)
             cells = (one_line(part, 100) for part in said if part)
             talk.result("  ".join((f"{item.id:>7}  {item.state:<9}", *cells)), row)
             if not talk.is_heard:
-                return
+                break
+        return is_empty
 
-    _each(files, listed)
+    if all(_each(files, listed)):
+        talk.say("no items" if state is None else f"no items are {state}")
     return ExitStatus.DONE
 
 

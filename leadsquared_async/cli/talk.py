@@ -66,15 +66,18 @@ def discard_results() -> None:
     os.close(nowhere)
 
 
+_SAID_ELSEWHERE = frozenset({"blocked", "unblocked", "no_fields", "rejected", "unknown"})
+"""Events of log records. Whether leads are held is shown by the progress, and how many ended badly by the
+summary; whoever asks for the fields says without which."""
+
+
 class _Telling(logging.Handler):
     def __init__(self, talk: Talk) -> None:
         super().__init__(logging.WARNING)
         self._talk = talk
 
     def emit(self, record: logging.LogRecord) -> None:
-        # Whether leads are held is shown by the progress, and whoever asks for the fields says without which.
-        # Tracebacks are for programs.
-        if getattr(record, "event", None) not in {"blocked", "unblocked", "no_fields"}:
+        if getattr(record, "event", None) not in _SAID_ELSEWHERE:
             self._talk.say(record.getMessage())
 
 

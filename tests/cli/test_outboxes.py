@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import signal
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -66,12 +69,83 @@ async def test_stats_count_each_file(tmp_path: Path) -> None:
     assert done.json["outboxes"][0]["pending"] == 2
 
 
+def buried(path: Path, **states: int) -> Path:
+    """The same outbox, with so many of its rows in these states."""
+    names = [state for state, count in states.items() for _ in range(count)]
+    with closing(sqlite3.connect(path)) as connection:
+        for row, state in enumerate(names, start=1):
+            connection.execute("UPDATE items SET state = ?, is_open = 0 WHERE id = ?", (state, row))
+        connection.commit()
+    return path
+
+
+DEAD = "dead letters: 1 rejected, 2 unknown; list them with: leadsquared outbox items {} --state rejected"
+
+
+async def test_stats_and_doctor_say_what_ended_badly(sandbox: Sandbox, tmp_path: Path) -> None:
+    """With the command that lists it, ready to be pasted; that alone is exit 0."""
+    path = buried(await outbox_of(tmp_path / "my leads.outbox", 1, 2, 3, 4), rejected=1, unknown=2)
+    said = DEAD.format(shlex.quote(str(path)))
+    for arguments in (["outbox", "stats", path], ["doctor", "--outbox", path]):
+        done = await run(*arguments, env=environment(sandbox))
+        assert done.code == 0
+        assert said in done.out
+    assert "look     outbox" in done.out
+    assert "ok       outbox" not in done.out
+    well = await outbox_of(tmp_path / "well.outbox", 1)
+    assert "dead letters" not in (await run("outbox", "stats", well)).out
+    one = buried(await outbox_of(tmp_path / "one.outbox", 1), unknown=1)
+    assert "dead letters: 1 unknown; list" in (out := (await run("outbox", "stats", one)).out)
+    assert out.strip().endswith("--state unknown")
+
+
+@pytest.mark.parametrize(
+    ("states", "code"),
+    [
+        ("rejected", 5),
+        ("unknown", 5),
+        ("rejected,unknown", 5),
+        (" Unknown , accepted", 5),
+        ("pending", 5),
+        ("accepted", 0),
+        ("confirmed,sending", 0),
+        ("", 2),
+        ("rejected,", 2),
+        ("dead", 2),
+        ("rejected;unknown", 2),
+    ],
+)
+async def test_fail_on_is_an_exit_status_of_its_own(
+    states: str, code: int, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """For whoever watches by exit status; a state that is none is named, with those that are."""
+    path = buried(await outbox_of(tmp_path / "1.outbox", 1, 2, 3, 4), rejected=1, unknown=2)
+    empty = await outbox_of(tmp_path / "2.outbox")
+    for arguments in (["outbox", "stats", path, empty], ["doctor", "--outbox", path]):
+        done = await run(*arguments, "--fail-on", states, env=environment(sandbox))
+        assert done.code == code, done.err
+        assert ("is no state of an item" in done.err) == (code == 2)
+        assert ("pending, sending, accepted, confirmed, rejected, unknown" in done.err) == (code == 2)
+
+
+async def test_fail_on_hides_no_other_fault(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Wrong keys go before what ended badly; without an outbox there is nothing to look into."""
+    path = buried(await outbox_of(tmp_path / "1.outbox", 1), rejected=1)
+    arguments = ["doctor", "--outbox", path, "--fail-on", "rejected"]
+    wrong = environment(sandbox, LEADSQUARED_API_KEY="wrong-key-of-a-test")
+    assert (await run(*arguments, env=wrong)).code == 4
+    done = await run("doctor", "--fail-on", "rejected", env=environment(sandbox))
+    assert done.code == 2
+    assert "--outbox" in done.err
+
+
 async def test_items_show_no_values_and_no_keys(tmp_path: Path) -> None:
     """Rows are listed by number and state; one JSON object a line for programs."""
     path = await outbox_of(tmp_path / "1.outbox", 1, 2)
     done = await run("outbox", "items", path, "--state", "pending", "--json")
     assert [json.loads(line)["id"] for line in done.out.splitlines()] == [1, 2]
-    assert (await run("outbox", "items", path, "--state", "rejected")).out == ""
+    done = await run("outbox", "items", path, "--state", "rejected")
+    assert (done.code, done.out, done.err.strip()) == (0, "", "no items are rejected")
 
 
 async def test_rows_show_what_they_are_submitted_to(tmp_path: Path) -> None:
