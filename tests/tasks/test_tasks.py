@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from leadsquared_async import (
     submissions,
 )
 from leadsquared_async.integrations.taskiq import LeadSquaredTasks, TaskOutcome
-from leadsquared_async.sandbox import Account, Books, Faults, SandboxTransport
+from leadsquared_async.sandbox import Account, Books, Faults, Reply, Request, SandboxTransport
 from tests import virtual
 from tests.clients import LEAD, virtual_client
 from tests.tasks.workers import until
@@ -141,6 +142,11 @@ def test_a_confirmed_lead_is_told_with_its_id() -> None:
     play(use)
 
 
+def deaths(caplog: pytest.LogCaptureFixture) -> list[Any]:
+    """The records of what ended badly, each of which has these attributes."""
+    return [record for record in caplog.records if getattr(record, "event", "") in {"rejected", "unknown"}]
+
+
 def test_what_leadsquared_refuses_later_is_told_as_rejected(caplog: pytest.LogCaptureFixture) -> None:
     """With LeadSquared's words by name, and in the log by reference alone."""
 
@@ -158,6 +164,11 @@ def test_what_leadsquared_refuses_later_is_told_as_rejected(caplog: pytest.LogCa
     said = "tasks: a submission to leads.capture is rejected, reference form-1: MX"
     assert said in caplog.text
     assert "zqplanted4711" not in caplog.text
+    (death,) = deaths(caplog)
+    assert (death.event, death.kind) == ("rejected", "MXUnknownAttributeException")
+    assert (death.operation, death.reference, death.delivery) == ("leads.capture", "form-1", "accepted")
+    assert death.request_id
+    assert death.item
 
 
 @pytest.mark.parametrize("later", [True, False], ids=["by its outcome", "at once"])
@@ -202,6 +213,30 @@ def test_an_activity_whose_answer_is_lost_is_unknown(caplog: pytest.LogCaptureFi
 
     play(use, faults=Faults(latency=0.04, script=("lost",)))
     assert "activities.create is unknown, reference visit-1" in caplog.text
+    (death,) = deaths(caplog)
+    assert (death.event, death.kind, death.delivery) == ("unknown", "ConnectionFailed", "unknown")
+
+
+def test_an_exception_with_a_name_is_not_retried_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LeadSquared's code stumbles over one lead each time: after a few rounds it is rejected by that name."""
+    named = {"Status": "Error", "ExceptionType": "NullReferenceException", "ExceptionMessage": "x"}
+
+    async def use(world: World) -> None:
+        answer = world._account._answer
+
+        def stumble(request: Request, *rest: Any) -> Reply:
+            if b"FirstName" in request.body:
+                return Reply(500, body=json.dumps(named).encode())
+            return answer(request, *rest)
+
+        monkeypatch.setattr(world._account, "_answer", stumble)
+        await world.tasks.submit(submissions.capture_lead({**LEAD, "FirstName": "Bret"}))
+        await world.tasks.submit(submissions.capture_lead({"Phone": "9988776655", "mx_City": "Pune"}))
+        outcomes = {outcome.state: outcome for outcome in await world.told(2)}
+        assert outcomes.keys() == {ItemState.REJECTED, ItemState.CONFIRMED}
+        assert str(outcomes[ItemState.REJECTED].reason).startswith("NullReferenceException")
+
+    play(use)
 
 
 def test_an_outage_of_fifteen_minutes_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:

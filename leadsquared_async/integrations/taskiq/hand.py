@@ -25,6 +25,11 @@ class Hand:
         self._is_marked = False
 
     @property
+    def task_id(self) -> str:
+        """The task's own id."""
+        return self._message.task_id
+
+    @property
     def _stream(self) -> StreamBroker:
         assert isinstance(self._context.broker, StreamBroker)
         return self._context.broker

@@ -24,6 +24,7 @@ from leadsquared_async.errors import (
     LeadSquaredError,
     NoSuchPath,
     NotFound,
+    Rejected,
 )
 from leadsquared_async.integrations.taskiq.broker import KEY, StreamBroker, is_cancelled
 from leadsquared_async.integrations.taskiq.hand import Hand
@@ -39,8 +40,17 @@ from leadsquared_async.integrations.taskiq.payload import (
 from leadsquared_async.integrations.taskiq.turnstile import Turnstile
 from leadsquared_async.models import Receipt
 from leadsquared_async.outbox.items import ItemState
-from leadsquared_async.outbox.reasons import kind_of
-from leadsquared_async.outbox.rows import ATTEMPTS, HeldError, may_repeat, patient, pause_after, reason_of
+from leadsquared_async.outbox.reasons import exception_in, kind_of, kind_of_error
+from leadsquared_async.outbox.rows import (
+    ATTEMPTS,
+    ROUNDS,
+    HeldError,
+    is_of_the_row,
+    may_repeat,
+    patient,
+    pause_after,
+    reason_of,
+)
 from leadsquared_async.resources.submit import send_encoded
 from leadsquared_async.sending.bucket import Lane
 from leadsquared_async.sending.sealing import sealed, way_of
@@ -215,12 +225,15 @@ class LeadSquaredTasks:
         if error.fault is Fault.LEAD:
             if isinstance(error, APIError):
                 turnstile.passed()  # LeadSquared looked at it; what is refused here says nothing of it
-            await self._end(payload, ItemState.REJECTED, hand, reason=reason_of(error))
+            await self._bury(payload, ItemState.REJECTED, error, reason_of(error), hand)
             return
         if error.fault is not None:
             turnstile.failed(error)
         if error.delivery is Delivery.UNKNOWN and not error.retryable:
-            await self._end(payload, ItemState.UNKNOWN, hand, reason=str(error))
+            await self._bury(payload, ItemState.UNKNOWN, error, str(error), hand)
+            return
+        if is_of_the_row(error) and hand.deliveries >= ROUNDS:
+            await self._bury(payload, ItemState.REJECTED, error, reason_of(error), hand)
             return
         await self._later(pause_after(hand.deliveries - 1), hand)
 
@@ -262,7 +275,8 @@ class LeadSquaredTasks:
                 return
             except LeadSquaredError as error:
                 if isinstance(error, NotFound) or error.fault is Fault.LEAD:
-                    await self._end(request, ItemState.UNKNOWN, hand, reason=f"it was accepted, but {error}")
+                    reason = f"it was accepted, but {error}"
+                    await self._bury(request, ItemState.UNKNOWN, error, reason, hand)
                     return
                 failures += 1
                 await asyncio.sleep(pause_after(failures))
@@ -277,25 +291,38 @@ class LeadSquaredTasks:
                         opportunity_id=status.opportunity_id,
                     )
                 else:
-                    await self._end(
-                        request, ItemState.REJECTED, hand, reason=status.reason or status.raw_state
-                    )
+                    reason = status.reason or status.raw_state
+                    kind = exception_in(reason)
+                    refused = Rejected(exception_type=kind, delivery=Delivery.ACCEPTED)
+                    await self._bury(request, ItemState.REJECTED, refused, reason, hand)
                 return
 
     # In a worker: its end
 
+    async def _bury(
+        self, known: Given, state: ItemState, error: LeadSquaredError, reason: str, hand: Hand
+    ) -> None:
+        """It ended badly: one log record says so, with what an alert needs."""
+        logger.error(
+            "tasks: a submission to %s is %s, reference %s: %s",
+            known["operation"],
+            state,
+            known["reference"],
+            kind_of(reason) if state is ItemState.REJECTED else reason,  # theirs may quote the lead
+            extra={
+                "event": state.value,
+                "item": hand.task_id,
+                "operation": known["operation"],
+                "reference": known["reference"],
+                "kind": kind_of_error(error),
+                "request_id": known.get("request_id"),
+                "delivery": error.delivery.value,
+            },
+        )
+        await self._end(known, state, hand, reason=reason)
+
     async def _end(self, known: Given, state: ItemState, hand: Hand, **told: str | None) -> None:
         """Tell of it, in a task of its own, so that a callback that fails sends nothing again."""
-        if state in {ItemState.REJECTED, ItemState.UNKNOWN}:
-            reason = told.get("reason")
-            logger.error(
-                "tasks: a submission to %s is %s, reference %s: %s",
-                known["operation"],
-                state,
-                known["reference"],
-                kind_of(reason) if state is ItemState.REJECTED else reason,  # theirs may quote the lead
-                extra={"event": state.value},
-            )
         if self._callbacks:
             end = self._step_after(known, known.get("request_id"))
             if state not in {ItemState.REJECTED, ItemState.UNKNOWN}:
