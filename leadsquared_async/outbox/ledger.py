@@ -273,7 +273,7 @@ def _log(item: OutboxItem, error: LeadSquaredError) -> None:
             "operation": operation,
             "reference": item.reference,
             "kind": kind,
-            "request_id": item.request_id,
+            "request_id": item.request_id if (item.request_id or "").isprintable() else None,
             "delivery": error.delivery.value,
         },
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -105,7 +106,11 @@ def write_named(name: object) -> Write:
 
 def operation_shown(name: object) -> str:
     """The name of an operation, or what stands in its place, as one short line."""
-    return str(name) if name in OPERATIONS or name == BULK_CREATE_OR_UPDATE.name else ascii(name)[:60]
+    is_sound = isinstance(name, str) and _OPERATION.fullmatch(name)
+    return str(name) if is_sound else ascii(name)[:60]
+
+
+_OPERATION = re.compile(r"[\w.]{1,60}", re.ASCII)
 
 
 def stored(row: Claim) -> EncodedSubmission:
@@ -168,7 +173,7 @@ def item_of(row: tuple[Any, ...]) -> OutboxItem:
         id=row_id,
         key=_text(key),
         reference=_text(reference),
-        operation=operation if isinstance(operation, str) else operation_shown(operation),
+        operation=operation_shown(operation),
         state=ItemState(state) if state in set(ItemState) else ItemState.UNKNOWN,
         lead=None if known is None else known.lead,
         details=None if known is None else known.details,

@@ -558,7 +558,9 @@ class Store:
         if submission is not None:
             identity = None if submission.identity is None else self._digest(*submission.identity)
             # The query stays: it holds the row's `update_behavior`, which is not mended.
-            self._change(row, now, content=submission.content, identity=identity)
+            self._change(
+                row, now, content=submission.content, identity=identity, identified=submission.identified
+            )
         (identity,) = self.connection.execute("SELECT identity FROM items WHERE id = ?", (row,)).fetchone()
         is_ready = identity is None or not self._has_open(identity)
         self._change(

@@ -6,8 +6,10 @@ import asyncio
 import re
 import signal
 import socket
+import sqlite3
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -71,6 +73,11 @@ async def test_a_form_becomes_a_lead_with_its_campaign_and_its_visits(tmp_path: 
             assert "Thank you" in sent.text
             await until(lambda: len(sandbox.books.leads) == 1)
             assert (await client.get("/health")).json()["blocked"] is None
+            with closing(sqlite3.connect(tmp_path / "leads.db")) as connection:
+                connection.execute("UPDATE items SET state = 'rejected', is_open = 0")
+                connection.commit()
+            health = await client.get("/health")
+            assert health.json()["dead_letters"] == {"rejected": 1, "unknown": 0}
     assert bodies(sandbox) == [
         {
             "FirstName": PLANTED,

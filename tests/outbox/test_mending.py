@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -245,3 +247,23 @@ def test_drained_waits_for_rows_that_are_put_while_it_waits(tmp_path: Path) -> N
             assert await by_state(outbox) == {"confirmed": 20}
 
     play(tmp_path, deliver)
+
+
+def test_whether_a_changed_row_may_be_sent_twice_is_decided_anew(tmp_path: Path) -> None:
+    """A lead without an identifier is not repeated once its answer is lost, and one with an identifier is."""
+
+    async def deliver(machine: Machine) -> None:
+        async with Outbox(machine.path) as outbox:
+            await outbox.put(lead(1))
+            await outbox.put({"FirstName": "Bret"})
+        with closing(sqlite3.connect(machine.path)) as connection:
+            connection.execute("UPDATE items SET state = 'rejected', is_open = 0")
+            connection.commit()
+        async with Outbox(machine.path) as outbox:
+            await outbox.requeue(1, lead={"FirstName": "Asha"})
+            await outbox.requeue(2, lead=lead(2))
+        async with machine.process() as outbox:
+            await outbox.drained()
+            assert [item.state.value for item in await items(outbox)] == ["unknown", "confirmed"]
+
+    play(tmp_path, deliver, Faults(latency=0.04, script=("lost", "lost")))
