@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from itertools import product
-
-import anyio
 
 from leadsquared_async.errors import (
     ClientClosed,
@@ -40,6 +38,7 @@ from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 from leadsquared_async.resources.submit import send_encoded
 from leadsquared_async.sending.bucket import Lane
+from leadsquared_async.sending.cleanup import uninterrupted
 from leadsquared_async.sending.sealing import sealed, way_of
 from leadsquared_async.sending.session import Sender
 
@@ -181,9 +180,7 @@ class Deliverer:
             rest = [*self._under_way.values(), *self.bulk.calls]
             for task in rest:
                 task.cancel()
-            if rest:
-                with anyio.CancelScope(shield=True):
-                    await asyncio.wait(rest)
+            await uninterrupted(_ended(rest))
 
     async def _news(self) -> bool:
         """Wait a little; whether there may be something to claim."""
@@ -384,3 +381,8 @@ class Deliverer:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+async def _ended(tasks: Collection[asyncio.Task[None]]) -> None:
+    if tasks:
+        await asyncio.wait(tasks)

@@ -15,8 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import anyio
-
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.errors import ClientClosed, OutboxError
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE
@@ -29,6 +27,7 @@ from leadsquared_async.outbox.ledger import Ledger
 from leadsquared_async.outbox.records import Claim
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
+from leadsquared_async.sending.cleanup import uninterrupted
 from leadsquared_async.sending.sealing import way_of
 
 __all__ = ["Service"]
@@ -176,13 +175,15 @@ class Service:
             await self._ledger.aclose(max(0.0, until - clock()))
         finally:
             try:
-                with anyio.CancelScope(shield=True):
-                    await self._end_tasks()
-                    await self._ledger.aclose(0.0)
-                    await self._note_calls()
-                    await self.empty_log()
+                await uninterrupted(self._end())
             finally:
                 self._lock.release()  # without an await: whatever cancels this, another may deliver
+
+    async def _end(self) -> None:
+        await self._end_tasks()
+        await self._ledger.aclose(0.0)
+        await self._note_calls()
+        await self.empty_log()
 
     async def _end_tasks(self) -> None:
         for task in self._tasks:
