@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 from rich.console import Console
 
@@ -49,8 +48,7 @@ async def run_demo(console: Console, leads: int, seed: int) -> bool:
                 )
             finally:
                 showing.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await showing
+                await asyncio.wait([showing])
     show_summary(scene)
     arrived = scene.progress.confirmed == leads == len(sandbox.books.leads)
     console.print("every lead arrived" if arrived else "not every lead arrived")

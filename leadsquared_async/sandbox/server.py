@@ -66,7 +66,15 @@ class Server:
             return _Protocol(config, self._state, app=self._serve, stopping=self._stopping)
 
         try:
-            self._listener = await asyncio.get_running_loop().create_server(protocol, HOST, port)
+            # In two steps: cancelled in the second, `create_server` would leave the socket listening.
+            self._listener = await asyncio.get_running_loop().create_server(
+                protocol, HOST, port, start_serving=False
+            )
+            try:
+                await self._listener.start_serving()
+            except BaseException:
+                self._listener.close()
+                raise
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 message = f"port {port} on {HOST} is in use: choose another one, or 0 for any that is free"
