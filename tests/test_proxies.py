@@ -1,4 +1,4 @@
-"""What the environment puts between us and LeadSquared is honoured; what it refuses is told as that."""
+"""What the environment puts between us and LeadSquared is honoured, and its refusals are named."""
 
 from __future__ import annotations
 
@@ -292,13 +292,13 @@ async def test_a_proxy_that_asks_for_a_password_is_final(
 async def test_a_proxy_that_refuses_is_final(
     status: int, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever runs it has to allow the host: the error names host and variable, not the proxy's words."""
+    """Its administrator has to allow the host: the error names host and variable, not the proxy's words."""
     monkeypatch.setenv("HTTPS_PROXY", proxy.url(f"me:{PASSWORD}"))
     proxy.answers = [f"{status} {PASSWORD}".encode()] * 5
     error = await refused()
     assert str(error) == (
         "leads.capture: the proxy of HTTPS_PROXY does not let calls through to asyncapi.leadsquared.invalid "
-        f"({status}): ask whoever runs it to allow the host, or name the host in NO_PROXY if it can be "
+        f"({status}): ask its administrator to allow the host, or name the host in NO_PROXY if it can be "
         "reached directly. It was not sent."
     )
     assert (error.fault, error.attempts, error.retryable) == (Fault.ACCOUNT, 1, False)

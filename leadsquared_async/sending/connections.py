@@ -262,9 +262,9 @@ def failure(error: Exception, host: str, proxy: Proxy | None, cause: str) -> Fai
         has_its_own = proxy is not None and proxy.url.scheme == "https"
         whose = f"{host}, or of {named}," if has_its_own else host
         return Failure(
-            f"the certificate of {whose} cannot be verified ({broken.verify_message[:200]}): if you trust "
-            "whoever presents it, such as a proxy that inspects TLS, let SSL_CERT_FILE name a PEM file with "
-            "the certificate of its authority",
+            f"the certificate of {whose} cannot be verified ({broken.verify_message[:200]}): to trust it, "
+            "as that of a proxy that inspects TLS, let SSL_CERT_FILE name a PEM file with the certificate of "
+            "its authority",
             is_final=True,
         )
     if proxy is None:
@@ -287,8 +287,8 @@ def _refused(said: str, named: str, host: str, *, has_credentials: bool) -> Fail
         what = "does not accept its user and password" if has_credentials else "asks for a user and password"
         return Failure(f"{named} {what} ({status}): name it as http://user:password@host:port", is_final=True)
     return Failure(
-        f"{named} does not let calls through to {host} ({status}): ask whoever runs it to allow the host, or "
-        "name the host in NO_PROXY if it can be reached directly",
+        f"{named} does not let calls through to {host} ({status}): ask its administrator to allow the host, "
+        "or name the host in NO_PROXY if it can be reached directly",
         is_final=True,
     )
 
