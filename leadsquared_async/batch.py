@@ -42,6 +42,7 @@ from leadsquared_async.sending.cleanup import uninterrupted
 from leadsquared_async.submissions import Submission
 
 if TYPE_CHECKING:
+    from leadsquared_async.sending.logs import ClientLog
     from leadsquared_async.sending.session import Session
 
 __all__ = [
@@ -55,8 +56,6 @@ __all__ = [
     "SubmissionResult",
     "WaitResult",
 ]
-
-logger = logging.getLogger("leadsquared_async")
 
 GRACE = 8.0
 """Seconds for which what has been sent is waited for when a block is left early."""
@@ -298,7 +297,7 @@ class Results(Generic[R]):
             await self._source.aclose()
         except Exception as error:
             if self._is_left:
-                logger.warning(
+                self._session.log.warning(
                     "%s: the source failed with %s when it was closed",
                     self._name,
                     type(error).__name__,
@@ -413,7 +412,7 @@ class Results(Generic[R]):
         await asyncio.wait(tasks, timeout=LAST_WAIT)
         for result, _ in self._inbox.untaken():
             if not isinstance(result, WaitResult):
-                _tell(result, self._name)
+                _tell(result, self._name, self._session.log)
 
 
 class _LeftError(Exception):
@@ -472,7 +471,7 @@ class _Inbox(Generic[T]):
             yield self._results.popleft()
 
 
-def _tell(result: CaptureResult | SubmissionResult | BulkResult, name: str) -> None:
+def _tell(result: CaptureResult | SubmissionResult | BulkResult, name: str, log: ClientLog) -> None:
     """Tell of a lead that was accepted, may have been, or was rejected, and whose result nobody took."""
     error = result.error
     receipt = None if isinstance(result, BulkResult) else result.receipt
@@ -487,7 +486,7 @@ def _tell(result: CaptureResult | SubmissionResult | BulkResult, name: str) -> N
         )
     else:
         return
-    logger.log(
+    log.log(
         level,
         "%s: abandoned by its caller (index %d): %s",
         name,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from leadsquared_async.fields import FieldChecker, Flaw, LeadField
 
 __all__ = ["FieldCache", "Fields", "Validate", "Validation"]
-
-logger = logging.getLogger("leadsquared_async")
 
 Validate = Literal["off", "strict", "drop"]
 
@@ -160,7 +157,9 @@ class FieldCache:
         self._patient_until = self._now()
         if self._leads_asked and self._now() >= self._not_before:
             which = "with fields from before" if self._checker is not None else "without a check"
-            logger.warning("leads go on %s: %s", which, _words(error), extra={"event": "no_fields"})
+            self._sender.session.log.warning(
+                "leads go on %s: %s", which, _words(error), extra={"event": "no_fields"}
+            )
         self._not_before = self._now() + TRY_AGAIN
 
     @sealed

@@ -10,7 +10,6 @@ lock; a future and a timer are touched in their own loop only.
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -22,11 +21,10 @@ from functools import partial, reduce
 from types import TracebackType
 
 from leadsquared_async.config import RateLimit
+from leadsquared_async.sending.logs import ClientLog
 from leadsquared_async.sending.tokens import NEVER, Tokens
 
 __all__ = ["LOCK", "Alarm", "Bucket", "Change", "Lane", "LimitSnapshot", "NoTokenInTime"]
-
-logger = logging.getLogger("leadsquared_async")
 
 OVERTAKES = 7
 """Grants in a row of forms past an older waiter, or of batches past a poll; the next is that one's."""
@@ -102,12 +100,12 @@ class Change:
     after: RateLimit
     why: str | None
 
-    def log(self) -> None:
+    def write_to(self, log: ClientLog) -> None:
         """Not while the bucket's lock is held: a log handler is other people's code."""
         if self.before.within(self.after) != self.before:
-            logger.warning("rate limit lowered from %s to %s: %s", self.before, self.after, self.why)
+            log.warning("rate limit lowered from %s to %s: %s", self.before, self.after, self.why)
         else:
-            logger.info("rate limit back from %s to %s", self.before, self.after)
+            log.info("rate limit back from %s to %s", self.before, self.after)
 
 
 class Alarm:
@@ -207,6 +205,7 @@ class Bucket:
     Attributes:
         declared: the limit that it was made with.
         users: open clients that share it.
+        log: of the first of them.
     """
 
     def __init__(
@@ -221,6 +220,7 @@ class Bucket:
         self.users = 0
         self._step = _Step(self)
         self._option = option
+        self.log = ClientLog(None)
         self._tokens = Tokens(declared) if tokens is None else tokens
         self._clock = asyncio.get_running_loop().time if clock is None else clock
         self._homes: dict[asyncio.AbstractEventLoop, _Home] = {}
@@ -328,7 +328,7 @@ class Bucket:
             if not self._tokens.refuse(now, pause, limit) or limit is None:
                 return
             after = self._tokens.limit
-        logger.warning(
+        self.log.warning(
             "rate limit lowered from %s to %s: LeadSquared says that the account's limit is %s; configure it "
             "with %s=RateLimit(%d, per=%g)%s",
             before,

@@ -15,11 +15,10 @@ from typing import Any
 from leadsquared_async.errors import Delivery
 from leadsquared_async.sending.bucket import Bucket
 from leadsquared_async.sending.call import Call
+from leadsquared_async.sending.logs import ClientLog
 from leadsquared_async.sending.replies import Outcome, unanswered
 
 __all__ = ["InFlight"]
-
-logger = logging.getLogger("leadsquared_async")
 
 LAST_WAIT = 1.0
 """Seconds that an exchange which is broken off may take to end; only a transport of others needs any."""
@@ -28,12 +27,16 @@ LAST_WAIT = 1.0
 class InFlight:
     """The exchanges of one client.
 
+    Args:
+        log: where those are told of whose caller left.
+
     Attributes:
         abandoned: exchanges whose caller left before they ended.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log: ClientLog) -> None:
         self.abandoned = 0
+        self._log = log
         self._tasks: set[asyncio.Task[Outcome]] = set()
         self._unwanted: set[asyncio.Task[Outcome]] = set()
         self._breaking_off = False
@@ -52,7 +55,7 @@ class InFlight:
             self.abandoned += 1
             if not call.writes:
                 self._unwanted.add(task)
-            task.add_done_callback(partial(_tell_abandoned, call))
+            task.add_done_callback(partial(_tell_abandoned, self._log, call))
             raise
 
     async def finish(self, grace: float) -> None:
@@ -90,7 +93,7 @@ def _give_back(exchange: Coroutine[Any, Any, Outcome], bucket: Bucket, task: asy
         bucket.give(counted=outcome is not None and outcome.counted)
 
 
-def _tell_abandoned(call: Call, task: asyncio.Task[Outcome]) -> None:
+def _tell_abandoned(log: ClientLog, call: Call, task: asyncio.Task[Outcome]) -> None:
     """Tell what became of an exchange that nobody waits for any more."""
     request_id, delivery = None, Delivery.UNKNOWN
     if task.cancelled():
@@ -102,7 +105,7 @@ def _tell_abandoned(call: Call, task: asyncio.Task[Outcome]) -> None:
         request_id, delivery = outcome.request_id, outcome.delivery
         what = f"was accepted, RequestID {request_id}" if request_id else outcome.summary
     is_lost = call.writes and delivery in {Delivery.UNKNOWN, Delivery.REJECTED}
-    logger.log(
+    log.log(
         logging.ERROR if is_lost else logging.WARNING if call.writes else logging.DEBUG,
         "%s: abandoned by its caller%s: %s",
         call.operation,

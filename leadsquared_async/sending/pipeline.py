@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 import random
 from collections.abc import Awaitable, Callable, Collection, Generator, Mapping
 from contextlib import AsyncExitStack, contextmanager
@@ -31,6 +30,7 @@ from leadsquared_async.sending.call import Call, Limit, Settings
 from leadsquared_async.sending.cleanup import uninterrupted
 from leadsquared_async.sending.inflight import InFlight
 from leadsquared_async.sending.keyring import Keyring
+from leadsquared_async.sending.logs import ClientLog
 from leadsquared_async.sending.replies import Again, Outcome, given_up
 from leadsquared_async.sending.retry import Bound, Decision, Progress, decide
 from leadsquared_async.sending.sharing import Sharing
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
 __all__ = ["BeforeSend", "Pipeline", "Sent"]
-
-logger = logging.getLogger("leadsquared_async")
 
 
 BeforeSend = Callable[[], Awaitable[None]]
@@ -74,6 +72,7 @@ class Pipeline:
         sharing: with whom the limits are shared.
         limiter: a limiter of the caller's, which every attempt passes as well.
         transport: the connections.
+        log: where its calls are told of.
         name: a label for messages.
     """
 
@@ -86,6 +85,7 @@ class Pipeline:
         sharing: Sharing,
         limiter: AsyncLimiter | None,
         transport: Transport,
+        log: ClientLog,
         name: str | None,
     ) -> None:
         self.hosts = hosts
@@ -94,7 +94,8 @@ class Pipeline:
         self.sharing = sharing
         self.limiter = limiter
         self.transport = transport
-        self.in_flight = InFlight()
+        self.log = log
+        self.in_flight = InFlight(log)
         self.label = f"[{name}] " if name else ""
         self.buckets: dict[Limit, Bucket] = {}
         self.closing = False
@@ -128,6 +129,8 @@ class Pipeline:
         bucket = self.buckets.get(limit)
         if bucket is None:
             bucket = self.sharing.join(self.hosts.host, credentials, limit, self.limits[limit])
+            if bucket.users == 1:
+                bucket.log = self.log
             self.buckets[limit] = bucket
             for calls, ended in self._recalled:
                 bucket.recall(calls if limit is Limit.CALLS else None, ended)
@@ -285,7 +288,7 @@ class _Run:
         decision = self._decide(outcome, now)
         self._retryable = decision.again
         if decision.again and decision.bound is None:
-            logger.info(
+            self._pipeline.log.info(
                 "%s%s: %s; again in %.2f s",
                 self._pipeline.label,
                 self._call.operation,

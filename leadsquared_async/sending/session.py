@@ -28,6 +28,7 @@ from leadsquared_async.operations import Certainty
 from leadsquared_async.sending.bucket import Lane, LimitSnapshot
 from leadsquared_async.sending.call import Call, Host, Limit, Settings
 from leadsquared_async.sending.keyring import Keyring
+from leadsquared_async.sending.logs import ClientLog
 from leadsquared_async.sending.sharing import Sharing
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class Session:
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self.log = ClientLog(options.name)
         self._state = _State.NEW
         self._pipeline: Pipeline | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -120,7 +122,9 @@ class Session:
                 options.rate_limit.calls + options.bulk_limit.calls,
                 options.transport,
                 keys_in=options.keys_in,
+                log=self.log,
             ),
+            log=self.log,
             name=options.name,
         )
         self._loop = asyncio.get_running_loop()

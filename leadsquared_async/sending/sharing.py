@@ -42,7 +42,7 @@ class InProcess:
     async def leave(self, bucket: Bucket, limit: RateLimit) -> None:
         """One user less, who had declared this limit."""
         if (change := bucket.leave(limit)) is not None:
-            change.log()
+            change.write_to(bucket.log)
 
 
 _buckets: dict[tuple[str, object], Bucket] = {}
@@ -68,7 +68,7 @@ def join_bucket(host: str, credentials: Credentials, kind: Limit, limit: RateLim
             bucket = _buckets[account, whose] = Bucket(limit, option=kind.option, clock=clock)
         change = bucket.join(limit)
     if change is not None:
-        change.log()
+        change.write_to(bucket.log)
     return bucket
 
 

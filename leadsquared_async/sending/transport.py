@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -19,11 +18,10 @@ from leadsquared_async.errors import Fault
 from leadsquared_async.sending.call import Call, Host
 from leadsquared_async.sending.connections import Proxy, Transports, failure
 from leadsquared_async.sending.keyed import EXTENSION, Attached, KeyedTransport
+from leadsquared_async.sending.logs import ClientLog
 from leadsquared_async.sending.replies import Again, Outcome, Reply, classify, unanswered
 
 __all__ = ["Transport"]
-
-logger = logging.getLogger("leadsquared_async")
 
 SPARE_CONNECTIONS = 8
 """Connections beyond the tokens: httpx's own queue, which loses slots to cancellation, stays empty."""
@@ -53,6 +51,7 @@ class Transport:
         connections: how many calls may be in flight.
         inner: a transport to use instead of an own pool; it is not closed.
         keys_in: where a submission's keys go.
+        log: where a transport of the caller's that fails is told of.
     """
 
     def __init__(
@@ -61,7 +60,10 @@ class Transport:
         connections: int,
         inner: httpx.AsyncBaseTransport | None,
         keys_in: KeysIn = "query",
+        *,
+        log: ClientLog,
     ) -> None:
+        self._log = log
         self._proxies: dict[bytes, Proxy | None] = {}
         pool = inner
         if pool is None:
@@ -120,10 +122,9 @@ class Transport:
                 dataclasses.replace(outcome, again=Again.NO, fault=Fault.ACCOUNT) if why.is_final else outcome
             )
         except Exception as error:
-            # Not of the network: a fault in somebody's code, which another attempt would only hide.
-            logger.error(  # noqa: TRY400 - its traceback shows the keyed request
-                "%s: the transport failed with %s", call.operation, type(error).__name__
-            )
+            # Not of the network: a fault in somebody's code, which another attempt would only hide. Logged
+            # without its traceback, which shows the keyed request.
+            self._log.error("%s: the transport failed with %s", call.operation, type(error).__name__)
             cause = f"the transport failed with {type(error).__name__}, which is a fault in its code"
             failed = unanswered(sent=body.started, timed_out=False, cause=cause)
             return dataclasses.replace(failed, again=Again.NO)

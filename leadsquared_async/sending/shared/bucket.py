@@ -8,7 +8,6 @@ from its share of the limit, and keeps trying to reach the store.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import uuid
 from collections import deque
@@ -26,8 +25,6 @@ from leadsquared_async.sending.shared.view import View
 from leadsquared_async.sending.tokens import NEVER
 
 __all__ = ["SharedBucket", "SharedLimitSnapshot"]
-
-logger = logging.getLogger("leadsquared_async")
 
 PRESENCE = 30.0
 """Seconds after which a process that is not heard of counts no more, neither its declared limit."""
@@ -233,7 +230,7 @@ class SharedBucket(Bucket):
 
     def _keep_to_share(self) -> None:
         if (change := self._keep_to(self._tokens.limit.within(self._share()))) is not None:
-            change.log()
+            change.write_to(self.log)
 
     def _why_lower(self) -> str | None:
         return self._ceiling
@@ -403,18 +400,18 @@ class SharedBucket(Bucket):
 
     def _tell_of_limit(self, reply: Reply, *, knew: bool) -> None:
         if reply.begun_as_spent:
-            logger.info("the store of the rate limit has begun anew: all tokens count as spent just now")
+            self.log.info("the store of the rate limit has begun anew: all tokens count as spent just now")
         if _is_same(reply.limit, self._shared):
             return
         before, self._shared = self._shared, reply.limit
         if _is_same(reply.limit, self._mine):
             self._ceiling = None
-            logger.info("rate limit back from %s to %s", before, reply.limit)
+            self.log.info("rate limit back from %s to %s", before, reply.limit)
             return
         self._ceiling = f"another process of this account declared {reply.limit}"
         if reply.learnt and not knew:
             self._ceiling = f"LeadSquared says that the account's limit is {reply.limit}"
-        logger.warning("rate limit changed from %s to %s: %s", before, reply.limit, self._ceiling)
+        self.log.warning("rate limit changed from %s to %s: %s", before, reply.limit, self._ceiling)
 
     def _refuse_all(self, error: Incompatible) -> None:
         found = f"version {error.version}" if error.version else "something that is no state of a rate limit"
@@ -449,7 +446,7 @@ class SharedBucket(Bucket):
             share, now, held=self._view.out, free=free, phase=random.uniform(0.5, 1.5)
         )
         self._tokens.paused_until = self._view.paused_until
-        logger.warning(
+        self.log.warning(
             "the store of the rate limit cannot be reached (%s): this process keeps to its share, %s, "
             "and goes on trying",
             why,
@@ -463,7 +460,7 @@ class SharedBucket(Bucket):
         self._standing_in = False
         self._retry_after = FIRST_RETRY
         self._stop_alarms()
-        logger.warning("the store of the rate limit answers again: %s for all processes", self._view.limit)
+        self.log.warning("the store of the rate limit answers again: %s for all processes", self._view.limit)
 
     # The queue before it ----------------------------------------------------------------------------------
 

@@ -91,7 +91,7 @@ class SharedLimiter:
                 timeout=self._timeout,
             )
         if (change := bucket.join(limit)) is not None:
-            change.log()
+            change.write_to(bucket.log)
         return bucket
 
     async def leave(self, bucket: Bucket, limit: RateLimit | None = None) -> None:
