@@ -355,7 +355,7 @@ class Results(Generic[R]):
         return results
 
     def _client_is_closing(self) -> None:
-        if self._is_pulling:  # else all was pulled, and each of those that are left gets to know by itself
+        if self._is_pulling:  # else all was pulled, and each call that is left ends with its own error
             self._stop(ClientClosed(f"{self._name}: {CLOSED}", operation=self._name))
 
     def _stop(self, error: LeadSquaredError) -> None:

@@ -107,9 +107,11 @@ class Leads(Resource):
         fails has its error in its result and stops no other. An error that is the account's fault would meet
         every lead: nothing more is pulled and sent, and the iteration raises it after the last result. An
         error of the source is raised there too. Leaving the block early cancels what is not sent yet and
-        awaits what is; a log line tells each RequestID that nobody took. There is no deadline, since waiting
-        for the limit is what many leads do; the retry policy bounds each lead from its first attempt on,
-        except that after a refusal by the limit (429) it is tried again as long as it takes.
+        awaits what is. A result that was not read is logged: the RequestID of an accepted lead as a warning,
+        a lead that was rejected or may have arrived as an error. A generator is closed when the block ends.
+        There is no deadline, since waiting for the limit is what many leads do; the retry policy bounds each
+        lead from its first attempt on, except that after a refusal by the limit (429) it is tried again as
+        long as it takes.
 
         Args:
             leads: any iterable or asynchronous iterable of leads, endless ones too; the next is pulled when

@@ -28,7 +28,7 @@ class InFlight:
     """The exchanges of one client.
 
     Args:
-        log: where those are told of whose caller left.
+        log: takes a record of each exchange whose caller left.
 
     Attributes:
         abandoned: exchanges whose caller left before they ended.

@@ -72,7 +72,7 @@ class Pipeline:
         sharing: with whom the limits are shared.
         limiter: a limiter of the caller's, which every attempt passes as well.
         transport: the connections.
-        log: where its calls are told of.
+        log: takes the records about its calls.
         name: a label for messages.
     """
 

@@ -51,7 +51,7 @@ class Transport:
         connections: how many calls may be in flight.
         inner: a transport to use instead of an own pool; it is not closed.
         keys_in: where a submission's keys go.
-        log: where a transport of the caller's that fails is told of.
+        log: takes a record of each failure of a caller's transport.
     """
 
     def __init__(

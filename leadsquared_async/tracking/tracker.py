@@ -156,7 +156,7 @@ class Tracker:
         raise self._still_processing(follower, asyncio.get_running_loop().time() - start)
 
     def stop(self) -> set[asyncio.Task[None]]:
-        """Stop asking; whoever still waits is told. Returns the tasks that have to end."""
+        """Stop asking; every wait ends with `ClientClosed`. Returns the tasks that have to end."""
         tasks = {task for task in (self._task, *self._ending) if task is not None}
         for task in tasks:
             task.cancel()
@@ -346,5 +346,5 @@ class Trackers:
         return tracker
 
     def stop(self) -> set[asyncio.Task[None]]:
-        """Stop asking; whoever still waits is told. Returns the tasks that have to end."""
+        """Stop asking; every wait ends with `ClientClosed`. Returns the tasks that have to end."""
         return {task for tracker in self._trackers.values() for task in tracker.stop()}
