@@ -181,11 +181,11 @@ class Outbox:
                 index += 1
                 if len(piece) == AT_ONCE:
                     full, piece = piece, []
-                    new += await self._put_piece(full)
+                    new += await self._put_piece(full, index - len(full))
         finally:
             try:
                 if piece:
-                    new += await self._put_piece(piece)
+                    new += await self._put_piece(piece, index - len(piece))
             finally:
                 await source.aclose()
         return new
@@ -211,7 +211,7 @@ class Outbox:
             submission = replace(submission, reference=entry.reference)
         return await self._door.admit(submission)
 
-    async def _put_piece(self, piece: list[tuple[EncodedSubmission, str | None]]) -> int:
+    async def _put_piece(self, piece: list[tuple[EncodedSubmission, str | None]], put_before: int) -> int:
         def put(store: Store) -> tuple[int, KeyReused | None]:
             now, new = time.time(), 0
             for submission, key in piece:
@@ -222,7 +222,11 @@ class Outbox:
             return new, None
 
         writer = self._opened()
-        new, reused = await writer.write(put)
+        try:
+            new, reused = await writer.write(put)
+        except OutboxError as error:
+            error.args = (f"{error}; the {put_before} leads before these {len(piece)} are in the outbox",)
+            raise
         self._was_put()
         if reused is not None:
             raise reused
@@ -385,7 +389,12 @@ class Outbox:
         erased = 0
         after: int | None = 0
         while after is not None:
-            more, after = await writer.write(partial(Store.forget, wanted=person, most=AT_ONCE, after=after))
+            piece = partial(Store.forget, wanted=person, most=AT_ONCE, after=after)
+            try:
+                more, after = await writer.write(piece)
+            except OutboxError as error:
+                error.args = (f"{error}; {erased} rows were erased before: call it again for the others",)
+                raise
             erased += more
         await self._empty_log()
         return erased

@@ -254,6 +254,36 @@ async def test_an_answer_is_true_of_the_rows_whichever_step_fails(
         assert "nothing of this was stored" in words or "same key" in words or change.reads
 
 
+async def test_what_is_done_in_pieces_says_what_was_done_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fills up in the middle: how many leads are in, and how many rows are erased."""
+    begin, left = store.Store.begin, 0
+
+    def begin_if_room(self: store.Store) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise _full()
+        begin(self)
+
+    monkeypatch.setattr(store.Store, "begin", begin_if_room)
+    async with Outbox(tmp_path / "leads.db") as outbox:
+        rows = [OutboxEntry({"Phone": "1"}, key=str(number)) for number in range(1200)]
+        left = 2
+        with pytest.raises(OutboxError, match=r"nothing of this was stored; the 1000 leads before these 200"):
+            await outbox.put_many(rows)
+        assert len(await items(outbox)) == 1000
+        left = 3
+        assert await outbox.put_many(rows) == 200
+        left = 1
+        with pytest.raises(OutboxError, match=r"; 500 rows were erased before: call it again"):
+            await outbox.forget(Phone="1")
+        assert len(await items(outbox)) == 700
+        left = 5
+        assert await outbox.forget(Phone="1") == 700
+
+
 @pytest.mark.parametrize("how", ["task", "scope", "everything else"])
 async def test_a_put_that_is_cancelled_at_any_step_can_be_repeated_under_its_key(
     how: str, steps: Steps, tmp_path: Path
