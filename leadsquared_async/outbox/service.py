@@ -264,7 +264,7 @@ class Service:
 
     async def _forget_lost(self) -> None:
         """Whether outcomes can be asked for this process finds out anew."""
-        if await self._writer.read(lambda store: store.lost()):
+        if await self._writer.read(lambda store: store.meta("lost")) not in (None, "{}"):
             await self._writer.write(lambda store: store.set_lost({}))
 
     async def _note_calls(self) -> None:

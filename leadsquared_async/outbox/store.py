@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
@@ -82,6 +83,8 @@ class Store:
             # What is read from the file is data, whoever wrote it.
             execute("PRAGMA trusted_schema = OFF")
             execute("PRAGMA cell_size_check = ON")
+            if sys.version_info >= (3, 12):
+                self.connection.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
             # First: another program's file is left as it is.
             _patiently(lambda: prepare(self.connection, path))
             make_private(path)

@@ -104,12 +104,17 @@ def _private(path: Path) -> Path:
     return path
 
 
-async def test_closing_interrupts_what_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("delivers", [False, True])
+async def test_closing_interrupts_what_does_not_end(
+    delivers: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A statement that never ends is undone after the grace: its caller and those behind it are told that
     nothing was stored, and the file and its lock are free."""
     monkeypatch.setattr(outbox_module, "LAST_WAIT", 0.1)
     path = tmp_path / "leads.db"
-    outbox = Outbox(path)
+    lsq = LeadSquared(**KEYS, host="http://127.0.0.1:9")
+    await lsq.__aenter__()
+    outbox = Outbox(path, lsq if delivers else None)
     await outbox.open()
     put = Store.put
 
@@ -131,6 +136,7 @@ async def test_closing_interrupts_what_does_not_end(tmp_path: Path, monkeypatch:
         for answer in await asyncio.gather(*puts, return_exceptions=True):
             assert isinstance(answer, OutboxError)
             assert "nothing of this was stored" in str(answer)
+    await lsq.aclose()
     lock = DeliveryLock(path)
     assert lock.acquire()
     lock.release()
@@ -295,3 +301,5 @@ async def test_a_damaged_note_stops_no_outbox_from_opening(name: str, tmp_path: 
             async with Outbox(path, lsq) as outbox:
                 await asyncio.sleep(0.002)
                 assert (await outbox.put(LEAD)).is_new
+                if name == "lost" and "ff" not in note:
+                    assert (await outbox.snapshot()).unfollowed == {}
