@@ -17,6 +17,7 @@ from leadsquared_async.cli.talk import Talk
 from leadsquared_async.cli.wording import rows
 from leadsquared_async.errors import InvalidLead
 from leadsquared_async.outbox.reasons import kind_of
+from leadsquared_async.outbox.records import UnreadableRowError
 from leadsquared_async.printable import one_line
 
 __all__ = [
@@ -134,7 +135,7 @@ def run_requeue(files: Sequence[Path], mending: Mending, talk: Talk, *, dry_run:
             try:
                 if not dry_run:
                     await _requeue(outbox, item, mending)
-            except InvalidLead as error:
+            except (InvalidLead, UnreadableRowError) as error:
                 refused += 1
                 talk.say(f"row {item.id}: {error}")
             else:

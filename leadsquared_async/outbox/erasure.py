@@ -69,9 +69,11 @@ def may_be_of(columns: Iterable[object], wanted: Mapping[str, str]) -> bool:
         (identity := identity_of(name, value)) is not None and identity == identity_of(name, text)
         for name, value in wanted.items()
         for text in texts
+        if name != "Phone" or not _LETTER.search(text)  # the digits of an address are no phone number
     )
 
 
+_LETTER = re.compile(r"[^\W\d_]|@")
 _BETWEEN = re.compile(r"[^\w@.+() -]+")
 """What stands between values, in JSON or in what is left of it."""
 

@@ -517,7 +517,7 @@ class Store:
                     )
             return submission_in(operation, b"[]" if content is None else content, query, suffix, reference)
         except UnreadableRowError as flaw:
-            raise OutboxError(
+            raise UnreadableRowError(
                 f"row {row} cannot be changed: {flaw}; or discard it, and put it anew"
             ) from None
 
@@ -592,7 +592,7 @@ class Store:
         for row, operation, content, query, suffix, state in rows:
             try:
                 is_theirs = is_of(submission_in(operation, content, query, suffix), wanted)
-            except UnreadableRowError:
+            except (UnreadableRowError, RecursionError):
                 is_theirs = may_be_of((content, query, suffix), wanted)
             if not is_theirs:
                 continue

@@ -364,6 +364,23 @@ async def test_a_file_that_is_not_there_is_not_made(
     assert other.read_text().startswith("mine")
 
 
+async def test_a_row_that_cannot_be_read_stops_no_other(tmp_path: Path) -> None:
+    """Each command goes on with the others; requeue says which row cannot be changed."""
+    path = buried(await outbox_of(tmp_path / "1.outbox", 1, 2, 3), rejected=3)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE items SET operation = 'tasks.create' WHERE id = 1")
+        connection.execute("UPDATE items SET content = substr(content, 3) WHERE id = 2")
+        connection.commit()
+    assert len((await run("outbox", "items", path)).out.splitlines()) == 3
+    done = await run("outbox", "requeue", path, "--drop", "FirstName", "--json")
+    assert (done.code, done.json["requeued"], done.json["refused"]) == (1, 1, 2)
+    assert "tasks.create" in done.err
+    assert "its content is not JSON" in done.err
+    assert (await run("outbox", "forget", path, "Phone=1", "--json")).json == {"erased": 0}
+    done = await run("outbox", "forget", path, f"EmailAddress={PLANTED}-2@example.com", "--json")
+    assert done.json == {"erased": 1}
+
+
 async def test_forget_needs_a_file_and_a_person(tmp_path: Path) -> None:
     """Half a command erases nothing, and repeats nothing of it."""
     path = await outbox_of(tmp_path / "1.outbox", 1)

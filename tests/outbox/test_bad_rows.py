@@ -244,7 +244,7 @@ VALUES = st.one_of(
 
 
 @given(st.lists(st.tuples(st.sampled_from(NAMES.split()), VALUES), min_size=1, max_size=4), st.booleans())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_stands_in_a_row_the_others_go_on(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[str, Any]], bulk: bool
 ) -> None:
