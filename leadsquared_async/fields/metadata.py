@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
 
+from leadsquared_async.models import LONGEST_NAME
+from leadsquared_async.printable import one_line
+
 __all__ = ["LeadField", "read_fields"]
 
 
@@ -52,9 +55,10 @@ class LeadField:
         for key, value in cast("dict[object, Any]", data).items():
             if isinstance(key, str):
                 entry.setdefault(key.lower(), value)
-        schema_name = _line(entry.get("schemaname"))
-        if not schema_name:
-            return None
+        given = entry.get("schemaname")
+        schema_name = _line(given)
+        if not isinstance(given, str) or not schema_name or schema_name != given.strip():
+            return None  # a name that does not print is no attribute that could be sent
         max_length = _number(entry.get("maxlength"))
         return cls(
             schema_name=schema_name,
@@ -84,7 +88,7 @@ def read_fields(data: object) -> tuple[LeadField, ...] | None:
 
 
 def _line(value: object) -> str:
-    return value.strip() if isinstance(value, str) else ""
+    return one_line(value, LONGEST_NAME) if isinstance(value, str) else ""
 
 
 def _flag(value: object) -> bool:
