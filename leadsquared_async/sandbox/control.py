@@ -24,7 +24,7 @@ LOOPBACK = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.
 def answer(request: Request, books: Books) -> Reply:
     """Answer a request to the control plane."""
     if is_from_a_browser(request):
-        return _error(403, "The sandbox is for programs on this machine, not for browsers")
+        return _error(403, "The sandbox is for programs on this machine, not for pages of other sites")
     page = "" if request.path in INDEX else request.path.removeprefix(PREFIX)
     methods = ROUTES.get(page)
     if methods is None:
