@@ -61,9 +61,9 @@ class Transport:
         inner: httpx.AsyncBaseTransport | None,
         keys_in: KeysIn = "query",
         *,
-        log: ClientLog,
+        log: ClientLog | None = None,
     ) -> None:
-        self._log = log
+        self._log = ClientLog(None) if log is None else log
         self._proxies: dict[bytes, Proxy | None] = {}
         pool = inner
         if pool is None:
