@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import stat
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +23,11 @@ __all__ = [
     "make_private",
     "volatile",
 ]
+
+with suppress(ImportError):
+    # Early, since filelock stops its locks around a fork, and hooks before a fork run in the reverse of their
+    # order: one of the caller's that closes an outbox has to come before filelock's.
+    import_module("filelock")
 
 PRIVATE = 0o600
 
