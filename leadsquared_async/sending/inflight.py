@@ -107,9 +107,9 @@ def _tell_abandoned(log: ClientLog, call: Call, task: asyncio.Task[Outcome]) -> 
     is_lost = call.writes and delivery in {Delivery.UNKNOWN, Delivery.REJECTED}
     log.log(
         logging.ERROR if is_lost else logging.WARNING if call.writes else logging.DEBUG,
-        "%s: abandoned by its caller%s: %s",
+        "%s: abandoned by its caller %s: %s",
         call.operation,
-        f" (reference {call.reference})" if call.reference else "",
+        f"(reference {call.reference})" if call.reference else "(without a reference)",
         what,
         extra={
             "event": delivery.value if is_lost else "abandoned",

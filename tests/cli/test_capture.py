@@ -300,7 +300,10 @@ async def test_a_dry_run_counts_refusals_and_needs_no_answer(sandbox: Sandbox, t
     ("broken", "said"),
     [
         ({"LEADSQUARED_API_KEY": ""}, "LEADSQUARED_API_KEY"),
-        ({"LEADSQUARED_HOST": "", "LEADSQUARED_REGION": "mars"}, "region is not known"),
+        (
+            {"LEADSQUARED_HOST": "", "LEADSQUARED_REGION": "mars"},
+            "the region in LEADSQUARED_REGION is not known",
+        ),
         ({"LEADSQUARED_HOST": "http://example.com"}, "https://"),
     ],
 )

@@ -20,7 +20,7 @@ from leadsquared_async.sandbox.answers import gateway
 from leadsquared_async.sending import sharing
 from leadsquared_async.sending.session import _State
 from tests import virtual
-from tests.clients import KEYS
+from tests.clients import KEYS, PatchedAccount
 from tests.outboxes import virtual_files
 
 T = TypeVar("T")
@@ -145,7 +145,9 @@ def play(
 
     async def main() -> T:
         chosen = faults(asyncio.get_running_loop().time()) if callable(faults) else faults
-        machine = Machine(folder, Account(faults=chosen or Faults(latency=0.04), **account), options or {})
+        machine = Machine(
+            folder, PatchedAccount(faults=chosen or Faults(latency=0.04), **account), options or {}
+        )
         async with asyncio.timeout(LONGEST_PLAY):
             result = await what(machine)
         for task in asyncio.all_tasks() - {asyncio.current_task()}:

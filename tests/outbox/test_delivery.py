@@ -238,7 +238,7 @@ def test_a_request_id_that_leadsquared_never_knows_makes_a_row_unknown(tmp_path:
         assert 3600.0 <= machine.now - start < 2 * 3600.0
         assert machine.operations["capture"] == 2
 
-    play(tmp_path, deliver, known_after=1e6, look_every=5.0)
+    play(tmp_path, deliver, known_after=86_400.0, look_every=5.0)
 
 
 def test_more_rows_than_are_followed_at_once_are_all_confirmed(

@@ -336,6 +336,6 @@ async def test_without_the_extra_starting_says_what_to_install(monkeypatch: pyte
     monkeypatch.delitem(sys.modules, "leadsquared_async.sandbox.server", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn.config", None)
     sandbox = Sandbox()
-    with pytest.raises(ImportError, match=r"install leadsquared_async with \[sandbox\]"):
+    with pytest.raises(ImportError, match=r'pip install "leadsquared_async\[sandbox\]"'):
         async with sandbox:
             pass

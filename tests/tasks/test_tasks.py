@@ -26,7 +26,7 @@ from leadsquared_async import (
 from leadsquared_async.integrations.taskiq import LeadSquaredTasks, TaskOutcome
 from leadsquared_async.sandbox import Account, Books, Faults, Reply, Request, SandboxTransport
 from tests import virtual
-from tests.clients import LEAD, virtual_client
+from tests.clients import LEAD, PatchedAccount, virtual_client
 from tests.tasks.workers import until
 
 LEAD_ID = "00000000-0000-4000-8000-000000000000"
@@ -77,7 +77,7 @@ def play(
 
     async def main() -> None:
         account.setdefault("faults", USUAL)
-        world = World(Account(**account), client or {}, options or {})
+        world = World(PatchedAccount(**account), client or {}, options or {})
         await world.broker.startup()
         try:
             await what(world)

@@ -36,6 +36,7 @@ class Hand:
     """Takes what becomes of a task."""
 
     deliveries = 1
+    task_id = "1"
 
     async def done(self) -> None: ...
     async def hand_back(self, after: float = 0.0) -> None: ...
