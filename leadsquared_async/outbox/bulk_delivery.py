@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from leadsquared_async.encoding import EncodedSubmission
-from leadsquared_async.errors import ClientClosed, Delivery, Fault, LeadSquaredError
+from leadsquared_async.errors import APIError, ClientClosed, Delivery, Fault, LeadSquaredError
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, BULK_MOST
 from leadsquared_async.outbox.holding import Holding
 from leadsquared_async.outbox.ledger import Ledger
@@ -254,7 +254,8 @@ class BulkDeliverer:
     async def _failed(self, rows: Sequence[Claim], error: LeadSquaredError) -> None:
         """The call failed as a whole."""
         if error.fault is Fault.LEAD:
-            self.holding.end()  # LeadSquared looked at it: the way is free
+            if isinstance(error, APIError):  # what is refused here says nothing of LeadSquared
+                self.holding.end()
             if len(rows) == 1:
                 await self._reject(rows[0], error)
                 return

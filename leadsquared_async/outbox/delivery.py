@@ -10,6 +10,7 @@ from functools import partial
 from itertools import product
 
 from leadsquared_async.errors import (
+    APIError,
     ClientClosed,
     ConnectionFailed,
     Delivery,
@@ -330,7 +331,8 @@ class Deliverer:
         except LeadSquaredError as error:
             await self._failed(row, error)
         else:
-            self._passed(row)
+            self._is_over_for(row)
+            self._holdings.passed(row.operation)
             row.request_id = receipt.request_id
             await self._ledger.accepted(row, receipt.attempts, receipt.request_id)
             self._follow(row)
@@ -342,13 +344,11 @@ class Deliverer:
         is_probe = self._probes.get(row.operation) == row.id
         return not self._holdings.holds(row.operation) or (is_probe and self._holdings.every.reason is None)
 
-    def _passed(self, row: Claim) -> None:
-        self._is_over_for(row)
-        self._holdings.passed(row.operation)
-
     async def _failed(self, row: Claim, error: LeadSquaredError) -> None:
         if error.fault is Fault.LEAD:
-            self._passed(row)  # LeadSquared looked at it: the way is free
+            self._is_over_for(row)
+            if isinstance(error, APIError):  # what is refused here says nothing of LeadSquared
+                self._holdings.passed(row.operation)
             await self._ledger.rejected(row, error)
             return
         self._holdings.failed(row.operation, error, row.id)
