@@ -23,6 +23,7 @@ __all__ = [
     "RequestStatus",
     "decoded",
     "field_of",
+    "has_field",
     "id_in",
     "text_in",
 ]
@@ -250,6 +251,11 @@ def field_of(data: object, name: str) -> Any:
         return fields[name]
     wanted = name.lower()
     return next((value for key, value in fields.items() if key.lower() == wanted), None)
+
+
+def has_field(data: object, name: str) -> bool:
+    """Whether anything stands under `name`, however LeadSquared capitalised it there."""
+    return isinstance(data, dict) and name.lower() in {key.lower() for key in cast("dict[str, Any]", data)}
 
 
 _ID = re.compile(r"[A-Za-z0-9{][A-Za-z0-9._~:+/=@{}-]{0,99}")

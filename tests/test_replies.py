@@ -271,6 +271,10 @@ def test_what_an_answer_to_a_read_means(status: int, content: str, row: Any) -> 
     [
         (200, ACCEPTED, "accepted"),
         (200, "", "the answer holds no RequestID"),
+        (200, "<html>", "the answer holds no RequestID"),
+        (200, '{"Data":{"RequestID":"a b"}}', "the answer holds no RequestID"),
+        (200, '{"RequestID":"a b"}', "the RequestID in the answer is invalid"),
+        (202, '{"requestid":null}', "the RequestID in the answer is invalid"),
         (400, "", "the body cannot be read by LeadSquared (400)"),
         (403, "", "the gateway refused the call: check the x-api-key"),
         (404, "", "LeadSquared knows no such path or request: check the host"),

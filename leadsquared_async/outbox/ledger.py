@@ -19,7 +19,7 @@ from leadsquared_async.errors import ClientClosed, Delivery, LeadSquaredError, O
 from leadsquared_async.outbox.items import ItemState, OutboxItem
 from leadsquared_async.outbox.reasons import exception_in, kind_of_error
 from leadsquared_async.outbox.records import Claim, UnreadableRowError, operation_shown
-from leadsquared_async.outbox.rows import UnforeseenError, reason_of
+from leadsquared_async.outbox.rows import reason_of
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 
@@ -96,7 +96,7 @@ class Ledger:
 
     async def given_up(self, row: Claim, error: LeadSquaredError) -> None:
         """It failed again and again by what is its own fault, as far as can be seen."""
-        if isinstance(error, UnforeseenError) and error.delivery is Delivery.UNKNOWN:
+        if error.delivery is Delivery.UNKNOWN:
             await self.unknown(row, error)
         else:
             await self.rejected(row, error)

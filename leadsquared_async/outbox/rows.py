@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import APIError, Delivery, Fault, LeadSquaredError
-from leadsquared_async.operations import Repeat, Write
+from leadsquared_async.operations import OPERATIONS, Repeat, Write
+from leadsquared_async.sending.replies import gives_invalid_id
 from leadsquared_async.sending.session import Sender
 
 __all__ = [
@@ -72,9 +73,9 @@ def is_of_the_row(error: LeadSquaredError) -> bool:
     """Whether an error may well be this row's own, so that it is not tried for ever.
 
     LeadSquared names exceptions of .NET where its own code stumbles over what it was sent, such as
-    NullReferenceException.
+    NullReferenceException. An invalid RequestID is LeadSquared's answer to this row.
     """
-    if isinstance(error, UnforeseenError):
+    if isinstance(error, UnforeseenError) or (error.operation in OPERATIONS and gives_invalid_id(error)):
         return True
     name = error.exception_type if isinstance(error, APIError) else None
     return error.fault is Fault.SERVER and name is not None and not name.upper().startswith("MX")

@@ -33,7 +33,7 @@ from leadsquared_async.errors import (
     ServerError,
     Timeout,
 )
-from leadsquared_async.models import Refusal, decoded, field_of, id_in, text_in
+from leadsquared_async.models import Refusal, decoded, field_of, has_field, id_in, text_in
 
 __all__ = [
     "Again",
@@ -42,6 +42,7 @@ __all__ = [
     "Reply",
     "classify",
     "given_up",
+    "gives_invalid_id",
     "host_in",
     "refusal_of",
     "retry_after",
@@ -271,6 +272,13 @@ _ACCEPTED = _Verdict(Delivery.ACCEPTED, None, Again.NO, None, "accepted")
 _NO_ANSWER_IN_IT = _Verdict(
     Delivery.UNKNOWN, Fault.SERVER, Again.IF_REPEATABLE, ServerError, "the answer holds no RequestID"
 )
+_INVALID_ID_IN_IT = _Verdict(
+    Delivery.UNKNOWN,
+    Fault.SERVER,
+    Again.IF_REPEATABLE,
+    ServerError,
+    "the RequestID in the answer is invalid",
+)
 
 _ACCOUNT_STATUSES = {
     401: _AUTHENTICATION,
@@ -298,7 +306,7 @@ def _verdict(reply: Reply, said: _Said, data: Any, expect: Expect) -> _Verdict:
         return _account_verdict(status, said)
     if refused is not None and not (refused is _EXCEPTION and status in _OF_THE_BODY):
         return refused
-    if status in {200, 201, 202} or (expect is Expect.JSON and 200 <= status < 300):
+    if status in _TAKEN or (expect is Expect.JSON and 200 <= status < 300):
         return _success_or_not(reply, said, data, expect)
     if 300 <= status < 400:
         host = host_in(reply.headers.get("x-location", "")) or "another address"
@@ -336,6 +344,7 @@ def _verdict(reply: Reply, said: _Said, data: Any, expect: Expect) -> _Verdict:
     )
 
 
+_TAKEN = {200, 201, 202}
 _OF_THE_BODY = {400, 413}
 # The whole message, as above: a lead's value that is repeated is not to stop the account.
 _ABOUT_KEYS = re.compile(
@@ -381,7 +390,9 @@ _HOST = re.compile(r"\b[a-z0-9-]{1,63}\.leadsquared\.com\b", re.IGNORECASE)
 
 def _success_or_not(reply: Reply, said: _Said, data: Any, expect: Expect) -> _Verdict:
     if expect is Expect.REQUEST_ID:
-        return _ACCEPTED if said.request_id else _NO_ANSWER_IN_IT
+        if said.request_id:
+            return _ACCEPTED
+        return _INVALID_ID_IN_IT if has_field(data, "RequestID") else _NO_ANSWER_IN_IT
     if data is None and (reply.cut_off or reply.body.removeprefix("\ufeff").strip() not in {"", "null"}):
         what = "is longer than 1 MB" if reply.cut_off else "is not JSON"
         return _Verdict(
@@ -392,6 +403,16 @@ def _success_or_not(reply: Reply, said: _Said, data: Any, expect: Expect) -> _Ve
             f"the answer {what} ({reply.status})",
         )
     return _ACCEPTED
+
+
+def gives_invalid_id(error: LeadSquaredError) -> bool:
+    """Whether a submission failed since the RequestID in LeadSquared's answer to it is invalid."""
+    if not isinstance(error, ServerError) or error.status_code not in _TAKEN or error.body is None:
+        return False
+    try:
+        return has_field(decoded(error.body), "RequestID")
+    except ValueError:
+        return False
 
 
 def host_in(url: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from unittest.mock import AsyncMock, patch
 
 import pytest
 from taskiq import InMemoryBroker
@@ -16,6 +17,7 @@ from leadsquared_async import (
     Delivery,
     Fault,
     InvalidLead,
+    ItemState,
     LeadSquared,
     LeadSquaredError,
     OutboxError,
@@ -27,6 +29,7 @@ from leadsquared_async import (
 from leadsquared_async.errors import BadRequest
 from leadsquared_async.integrations.taskiq.tasks import LeadSquaredTasks
 from leadsquared_async.integrations.taskiq.turnstile import Turnstile
+from leadsquared_async.outbox.rows import ROUNDS
 
 DOWN = ServerError("LeadSquared failed (503)", fault=Fault.SERVER, delivery=Delivery.REJECTED)
 PAYLOAD = {"operation": "leads.capture", "content": "[]", "query": [], "suffix": [], "reference": None}
@@ -76,3 +79,36 @@ async def test_only_an_answer_lets_the_others_go(error: LeadSquaredError, is_ans
     await asyncio.wait_for(tasks._failed(PAYLOAD, error, turnstile, hand), 1)
     assert turnstile.may_go(object()) is is_answer
     assert is_answer or turnstile.pause == pytest.approx(pause, abs=1.0)
+
+
+@pytest.mark.parametrize(
+    ("body", "retryable", "deliveries", "end"),
+    [
+        ('{"RequestID":"a b"}', True, ROUNDS - 1, None),
+        ('{"RequestID":"a b"}', True, ROUNDS, ItemState.UNKNOWN),
+        ('{"RequestID":null}', True, ROUNDS, ItemState.UNKNOWN),
+        ('{"RequestID":"a b"}', False, 1, ItemState.UNKNOWN),
+        ("<html>", True, ROUNDS, None),
+        ("<html>", True, 100 * ROUNDS, None),
+    ],
+)
+async def test_a_task_ends_whose_requestid_is_invalid(
+    body: str, retryable: bool, deliveries: int, end: ItemState | None
+) -> None:
+    """After a few rounds it is unknown, since LeadSquared took it; a page of somebody else ends nothing."""
+    tasks = LeadSquaredTasks(InMemoryBroker(), LeadSquared)
+    hand: Any = Hand()
+    hand.deliveries = deliveries
+    error = ServerError(
+        "the answer",
+        status_code=200,
+        body=body,
+        operation="leads.capture",
+        fault=Fault.SERVER,
+        delivery=Delivery.UNKNOWN,
+        retryable=retryable,
+    )
+    turnstile = Turnstile("leads.capture", lambda: False)
+    with patch.object(tasks, "_end", AsyncMock()) as ending:
+        await tasks._failed(PAYLOAD, error, turnstile, hand)
+    assert [call.args[1] for call in ending.await_args_list] == ([] if end is None else [end])

@@ -229,10 +229,11 @@ class LeadSquaredTasks:
             return
         if error.fault is not None:
             turnstile.failed(error)
-        if error.delivery is Delivery.UNKNOWN and not error.retryable:
+        is_given_up = is_of_the_row(error) and hand.deliveries >= ROUNDS
+        if error.delivery is Delivery.UNKNOWN and (is_given_up or not error.retryable):
             await self._bury(payload, ItemState.UNKNOWN, error, str(error), hand)
             return
-        if is_of_the_row(error) and hand.deliveries >= ROUNDS:
+        if is_given_up:
             await self._bury(payload, ItemState.REJECTED, error, reason_of(error), hand)
             return
         await self._later(pause_after(hand.deliveries - 1), hand)
