@@ -17,6 +17,7 @@ from leadsquared_async import Outbox
 from leadsquared_async.lead import encode
 from leadsquared_async.outbox import ItemState
 from leadsquared_async.outbox.store import FILES, Store
+from leadsquared_async.sending.logs import ClientLog
 
 PRODUCERS, EACH = 100, 20
 ALONE = 200
@@ -106,7 +107,7 @@ def _behind_a_backlog(folder: Path) -> Iterator[Figure]:
 
 
 def _filled(path: Path, rows: int) -> Store:
-    store = Store(path, MOST_BYTES)
+    store = Store(path, MOST_BYTES, ClientLog(None))
     head, _, tail = encode(LEAD).content.decode().partition("bret.lee")
     store.begin()
     store.connection.execute(

@@ -6,19 +6,25 @@ import ast
 import asyncio
 import itertools
 import logging
+import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 import leadsquared_async
-from leadsquared_async import LeadSquaredError, RateLimit, RetryPolicy
+from leadsquared_async import LeadSquaredError, OutboxError, RateLimit, RetryPolicy, submissions
+from leadsquared_async.integrations.taskiq import TaskOutcome
+from leadsquared_async.outbox.outbox import writer_of
+from leadsquared_async.outbox.store import Store
 from leadsquared_async.sandbox import Account, Faults, SandboxTransport
 from tests import virtual
 from tests.clients import LEAD, virtual_client
+from tests.outbox.machine import Machine, lead, play
+from tests.tasks.test_tasks import World, capture
+from tests.tasks.test_tasks import play as play_tasks
 
 PACKAGE = Path(leadsquared_async.__file__).parent
 
@@ -85,10 +91,102 @@ def loggers(path: Path) -> list[str]:
     ]
 
 
-def test_what_makes_calls_has_no_logger_of_its_own() -> None:
+def test_only_these_modules_have_a_logger_of_their_own() -> None:
     """There is one place that writes the records of a client, so that none lacks its name."""
-    modules = [PACKAGE / "batch.py", *(PACKAGE / "sending").rglob("*.py")]
-    modules += [*(PACKAGE / "resources").rglob("*.py"), *(PACKAGE / "tracking").rglob("*.py")]
-    found: list[Any] = [place for path in modules for place in loggers(path)]
-    # keyed.py puts a filter on the loggers of httpx and httpcore.
-    assert {place.partition(":")[0] for place in found} == {"logs.py", "keyed.py"}
+    found = {place.partition(":")[0] for path in PACKAGE.rglob("*.py") for place in loggers(path)}
+    # keyed.py puts a filter on the loggers of httpx and httpcore; talk.py shows records on a terminal;
+    # server.py is uvicorn's, of the sandbox; printable.py keeps every record on one line.
+    assert found == {"logs.py", "keyed.py", "talk.py", "server.py", "printable.py"}
+
+
+@pytest.mark.parametrize("name", ["acme", "100 % acme", None])
+def test_every_record_about_an_outbox_names_its_client(
+    name: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Holds, dead letters, callbacks, a file that cannot be read or written, a lock that was deleted."""
+    caplog.set_level(logging.DEBUG, "leadsquared_async")
+
+    async def use(machine: Machine) -> None:
+        sync = {"sync_host": "https://sandbox.invalid"}
+        async with machine.process(sync) as outbox:
+
+            @outbox.on_final
+            def fails(_: object) -> None:
+                raise ZeroDivisionError
+
+            await outbox.put_many([lead(number) for number in range(20)])
+            await outbox.put(submissions.bulk_lead({"Phone": "1"}))
+            await outbox.put({"mx_Nowhere": "x"})
+            await asyncio.sleep(120.0)
+            machine.books.faults = Faults()
+            await outbox.drained()
+            writer = writer_of(outbox)
+
+            def broken(*_: object) -> None:
+                raise TypeError
+
+            with pytest.MonkeyPatch.context() as patch, suppress(OutboxError):
+                patch.setattr(Store, "oldest", broken)
+                await writer.read(lambda store: store.oldest())
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Store, "sending", full)
+                await outbox.put(lead(30))
+                await asyncio.sleep(5.0)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("leadsquared_async.outbox.delivery.send_encoded", broken)
+                patch.setattr("leadsquared_async.outbox.bulk_delivery.send_rows", broken)
+                await outbox.put(lead(31))
+                await outbox.put(submissions.bulk_lead({"Phone": "2"}))
+                await asyncio.sleep(30.0)
+            Path(f"{machine.path}.lock").unlink()
+            await asyncio.sleep(10.0)
+
+    outage = {"401": 1.0}
+    play(tmp_path, use, Faults(probabilities=outage), {"name": name}, look_every=1.0, attributes=["Phone"])
+    records = [vars(record) for record in caplog.records if record.name == "leadsquared_async"]
+    events = {record.get("event") for record in records}
+    assert events >= {"blocked", "unblocked", "rejected", "callback_failed"}
+    said = " ".join(record["message"] for record in records)
+    for words in (
+        "cannot be read: TypeError",
+        "could not be noted",
+        "can be written again",
+        "failed with TypeError",
+        "the bulk call from row",
+        "lock file was deleted",
+    ):
+        assert words in said, words
+    assert [record["message"] for record in records if record["client"] != name] == []
+
+
+def full(*_: object) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
+
+
+@pytest.mark.parametrize("name", ["acme", None])
+def test_every_record_about_tasks_names_its_client(
+    name: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Holds, dead letters, and what failed in a callback."""
+    caplog.set_level(logging.DEBUG, "leadsquared_async")
+
+    async def use(world: World) -> None:
+        @world.tasks.on_final
+        def fails(outcome: TaskOutcome) -> None:
+            if outcome.reference == "form-3":
+                raise ZeroDivisionError
+
+        world.books.faults = Faults(probabilities={"503": 1.0})
+        await world.tasks.submit(capture(1))
+        await asyncio.sleep(300.0)
+        world.books.faults = Faults()
+        await world.tasks.submit(submissions.update_lead("0" * 32, {"mx_Nowhere": "x"}))
+        await world.tasks.submit(capture(3))
+        await world.told(3)
+        await asyncio.sleep(10.0)
+
+    play_tasks(use, client={"name": name})
+    records = [vars(record) for record in caplog.records if record.name == "leadsquared_async"]
+    assert {record.get("event") for record in records} >= {"blocked", "unblocked", "rejected"}
+    assert any("a task failed with" in record["message"] for record in records)
+    assert [record["message"] for record in records if record["client"] != name] == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
@@ -31,8 +30,6 @@ from leadsquared_async.sending.sealing import sealed, way_of
 from leadsquared_async.sending.session import Sender
 
 __all__ = ["BulkDeliverer"]
-
-logger = logging.getLogger("leadsquared_async")
 
 _BULK = (BULK_CREATE_OR_UPDATE.name,)
 
@@ -69,6 +66,7 @@ class BulkDeliverer:
         self._ledger = ledger
         self._sender = patient(sender, ATTEMPTS)
         self._probing = patient(sender, 1)
+        self._log = sender.log
         self._policy = sender.settings.retry
         self._is_over = is_over
         self._end = end
@@ -77,7 +75,7 @@ class BulkDeliverer:
         self._failures: Counter[int] = Counter()
         self._missing: Counter[int] = Counter()
         self._own_failures: Counter[int] = Counter()
-        self.holding = Holding("holding every bulk lead", "delivering every bulk lead again")
+        self.holding = Holding(sender.log, "holding every bulk lead", "delivering every bulk lead again")
         self.calls: dict[asyncio.Task[None], list[Claim]] = {}
 
     @property
@@ -165,7 +163,7 @@ class BulkDeliverer:
             # would show its words.
             if not any(self._own_failures[row.id] for row in rows):
                 first = rows[0].id
-                logger.error("outbox: the bulk call from row %d failed with %s", first, way_of(error))  # noqa: TRY400
+                self._log.error("outbox: the bulk call from row %d failed with %s", first, way_of(error))
             is_sending = any(row.is_sending for row in rows)
             unforeseen = UnforeseenError(error, rows[0].operation, may_have_arrived=is_sending)
             await self._failed(rows, unforeseen)

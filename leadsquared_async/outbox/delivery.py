@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
@@ -45,8 +44,6 @@ from leadsquared_async.sending.session import Sender
 
 __all__ = ["Deliverer"]
 
-logger = logging.getLogger("leadsquared_async")
-
 AT_ONCE = 32
 """Rows under way or waiting for a token; more than the limit lets through is of no use."""
 FRESH_AT_ONCE = 32
@@ -86,6 +83,7 @@ class Deliverer:
         self._holdings = holdings
         self._sender = patient(sender, ATTEMPTS)
         self._probing = patient(sender, 1)
+        self._log = sender.log
         self._policy = sender.settings.retry
         self._follow = follow
         self._under_way: dict[int, asyncio.Task[None]] = {}
@@ -297,7 +295,7 @@ class Deliverer:
             # A fault in somebody's code is not to stop the others. It does not leave the task, whose repr
             # would show its words.
             if not self._own_failures[row.id]:
-                logger.error("outbox: row %d failed with %s", row.id, way_of(error))  # noqa: TRY400
+                self._log.error("outbox: row %d failed with %s", row.id, way_of(error))
             unforeseen = UnforeseenError(error, row.operation, may_have_arrived=row.is_sending)
             unforeseen.retryable = not row.is_sending or self._may_repeat(row)
             await self._failed(row, unforeseen)

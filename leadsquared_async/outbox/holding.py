@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Callable
 
@@ -17,10 +16,9 @@ from leadsquared_async.errors import (
     QuotaExceeded,
 )
 from leadsquared_async.outbox.gate import Gate
+from leadsquared_async.sending.logs import ClientLog
 
 __all__ = ["FEW", "OF_THE_ACCOUNT", "Holding"]
-
-logger = logging.getLogger("leadsquared_async")
 
 FEW = 8
 """Up to so many leads that LeadSquared fails at may be to blame themselves, while it works for all others."""
@@ -32,6 +30,7 @@ class Holding:
     """The gate, in the running loop's time, with a voice.
 
     Args:
+        log: where that is said.
         held: what is said when it closes.
         again: and when it opens.
 
@@ -39,7 +38,10 @@ class Holding:
         on_hold: called when everything is held that it is about, polls too.
     """
 
-    def __init__(self, held: str = "holding every lead", again: str = "delivering again") -> None:
+    def __init__(
+        self, log: ClientLog, held: str = "holding every lead", again: str = "delivering again"
+    ) -> None:
+        self._log = log
         self._held = held
         self._again = again
         self._gate = Gate()
@@ -86,7 +88,7 @@ class Holding:
         fault = Fault.ACCOUNT if is_account else Fault.SERVER
         self._may_pass = not is_account or isinstance(error, OF_THE_ACCOUNT)
         if self._gate.close(str(error), fault, _now(), random.random()):
-            logger.warning(
+            self._log.warning(
                 "outbox: %s, and trying again in %.0f s: %s",
                 self._held,
                 self.until_probe,
@@ -104,7 +106,7 @@ class Holding:
         """A lead got through."""
         self._failed.clear()
         if self._gate.open():
-            logger.warning("outbox: %s", self._again, extra={"event": "unblocked"})
+            self._log.warning("outbox: %s", self._again, extra={"event": "unblocked"})
 
     def end_untried(self) -> None:
         """There is no lead to try with: whatever comes next shows whether the way is free."""

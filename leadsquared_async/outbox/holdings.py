@@ -7,6 +7,7 @@ from collections.abc import Callable
 from leadsquared_async.errors import ConnectionFailed, Delivery, Fault, Forbidden, LeadSquaredError
 from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.outbox.holding import OF_THE_ACCOUNT, Holding
+from leadsquared_async.sending.logs import ClientLog
 
 __all__ = ["Holdings"]
 
@@ -18,26 +19,32 @@ class Holdings:
     another one gets through, everything goes on, and those that met it try with one row first: what fails
     then is held as that operation's own.
 
+    Args:
+        log: where it is said.
+
     Attributes:
         every: holds everything.
         on_hold: called when something is held that is followed, too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log: ClientLog) -> None:
+        self._log = log
         self.on_hold: Callable[[], None] = lambda: None
         self._sending: dict[str, Holding] = {}
         self._following: dict[str, Holding] = {}
         self._met: dict[Holding, tuple[str, Fault]] = {}
         self._turns = 0
         self._turn_of: dict[str, int] = {}
-        self.every = self._heard(Holding())
+        self.every = self._heard(Holding(log))
 
     def sending(self, operation: str) -> Holding:
         """What holds the submissions of an operation, and of no other."""
         holding = self._sending.get(operation)
         if holding is None:
             holding = self._sending[operation] = self._heard(
-                Holding(f"holding every row of {operation}", f"delivering rows of {operation} again")
+                Holding(
+                    self._log, f"holding every row of {operation}", f"delivering rows of {operation} again"
+                )
             )
         return holding
 
@@ -47,7 +54,7 @@ class Holdings:
         if holding is None:
             what = f"what was accepted of {operation} is"
             holding = self._following[operation] = self._heard(
-                Holding(f"{what} not followed", f"{what} followed again")
+                Holding(self._log, f"{what} not followed", f"{what} followed again")
             )
         return holding
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -22,10 +21,9 @@ from leadsquared_async.outbox.records import Claim, UnreadableRowError, operatio
 from leadsquared_async.outbox.rows import reason_of
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
+from leadsquared_async.sending.logs import ClientLog
 
 __all__ = ["Callback", "Ledger"]
-
-logger = logging.getLogger("leadsquared_async")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds between two tries to write what the disk does not take."""
@@ -44,6 +42,7 @@ class Ledger:
 
     Args:
         writer: the way to the file.
+        log: where dead letters are noted.
         confirm: whether an accepted row is followed to its outcome, or final.
 
     Attributes:
@@ -51,7 +50,8 @@ class Ledger:
         stuck: why nothing can be written; None if it can.
     """
 
-    def __init__(self, writer: Writer, *, confirm: bool) -> None:
+    def __init__(self, writer: Writer, log: ClientLog, *, confirm: bool) -> None:
+        self._log = log
         self._writer = writer
         self._confirm = confirm
         self.changed = asyncio.Event()
@@ -186,7 +186,7 @@ class Ledger:
             is_ours = isinstance(error, UnreadableRowError)
             item = await self._finish(row, state, attempts, reason=reason, is_reason_ours=is_ours)
             if item is not None:
-                _log(item, error)
+                _log(self._log, item, error)
 
         await asyncio.shield(self._begin_telling(bury()))
 
@@ -220,7 +220,7 @@ class Ledger:
                 if (task := asyncio.current_task()) is not None and task.cancelling():
                     raise  # it is this task that is cancelled, not something in the callback
                 # Its traceback would show the item.
-                logger.error(  # noqa: TRY400
+                self._log.error(
                     "outbox: a callback of on_final failed with %s for row %d; it is called again at the "
                     "next start",
                     type(error).__name__,
@@ -246,7 +246,7 @@ class Ledger:
     def note(self, error: OutboxError) -> None:
         """The disk does not take it: until it does, nothing is sent."""
         if self.stuck is None:
-            logger.error("outbox: nothing is sent, since it could not be noted: %s", error)
+            self._log.error("outbox: nothing is sent, since it could not be noted: %s", error)
         self.stuck = str(error)
 
     def recovered(self) -> None:
@@ -254,14 +254,14 @@ class Ledger:
         if self.stuck is not None:
             self.stuck = None
             self.changed.set()
-            logger.warning("outbox: the file can be written again")
+            self._log.warning("outbox: the file can be written again")
 
 
-def _log(item: OutboxItem, error: LeadSquaredError) -> None:
+def _log(log: ClientLog, item: OutboxItem, error: LeadSquaredError) -> None:
     """One record for each dead letter: what an alert needs, and nothing that was sent."""
     operation, kind = operation_shown(item.operation), kind_of_error(error)
     is_ours = isinstance(error, UnreadableRowError)  # LeadSquared's words may hold the lead
-    logger.error(
+    log.error(
         "outbox: item %d of %s is %s: %s",
         item.id,
         operation,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Container, Iterable, Mapping
@@ -26,12 +25,11 @@ from leadsquared_async.outbox.service import Service
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 from leadsquared_async.resources.door import Door
+from leadsquared_async.sending.logs import ClientLog
 from leadsquared_async.sending.sealing import sealed
 from leadsquared_async.submissions import Submission, UpdateBehavior, capture_lead
 
 __all__ = ["Outbox"]
-
-logger = logging.getLogger("leadsquared_async")
 
 GRACE = 8.0
 LAST_WAIT = 2.0
@@ -86,15 +84,16 @@ class Outbox:
         self._given = Path(path)
         # One file, one lock, whichever link it is named by and wherever the process goes.
         self.path = Path(os.path.realpath(path))
-        self._log = Path(f"{self.path}-wal")
+        self._write_ahead = Path(f"{self.path}-wal")
         self._client = client
         self._door = Door() if client is None else parts_of(client).door
+        self._log = ClientLog(None) if client is None else parts_of(client).sender.log
         self._confirm = bool(confirm)
         self._keep_rejected = seconds("keep_rejected", keep_rejected)
         self._max_bytes = max_bytes
         self._file_system: str | None = None
         self._writer: Writer | None = None
-        self._holdings = Holdings()
+        self._holdings = Holdings(self._log)
         self._service: Service | None = None
         self._callbacks: list[Callback] = []
         self._is_emptying = False
@@ -434,9 +433,11 @@ class Outbox:
             parts[0].session.pipeline()  # raises here if it may not be used
         self._file_system = create(self.path, self._given)
         if (why := volatile(self._file_system)) is not None:
-            logger.warning("outbox: %s is on %s", self.path.name, why)
-        self._writer = writer = Writer(self.path, lambda: Store(self.path, self._max_bytes))
-        self._ledger = Ledger(writer, confirm=self._confirm)
+            self._log.warning("outbox: %s is on %s", self.path.name, why)
+        self._writer = writer = Writer(
+            self.path, lambda: Store(self.path, self._max_bytes, self._log), self._log
+        )
+        self._ledger = Ledger(writer, self._log, confirm=self._confirm)
         self._ledger.callbacks = self._callbacks
         self._process, self._loop = os.getpid(), asyncio.get_running_loop()
         try:
@@ -491,7 +492,7 @@ class Outbox:
         if self._state or self._writer is None or self._is_emptying:
             return
         try:
-            is_long = os.stat(self._log).st_size > LONG_LOG  # noqa: PTH116 - at every put, and a Path is slow
+            is_long = os.stat(self._write_ahead).st_size > LONG_LOG  # noqa: PTH116 - at every put, and a Path is slow
         except OSError:
             return
         if is_long:
@@ -517,7 +518,7 @@ class Outbox:
         """What was committed before is true all the same: that the log stays long is only logged, once."""
         if not self._has_warned:
             self._has_warned = True
-            logger.warning("outbox: the write-ahead log is not emptied: %s", error)
+            self._log.warning("outbox: the write-ahead log is not emptied: %s", error)
 
     def _empty_free_log(self, store: Store) -> None:
         """As the process that delivers does it, and in its place: if there is one, it has the lock."""

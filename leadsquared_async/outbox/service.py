@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import math
 import os
 import secrets
@@ -31,8 +30,6 @@ from leadsquared_async.sending.cleanup import uninterrupted
 from leadsquared_async.sending.sealing import way_of
 
 __all__ = ["Service"]
-
-logger = logging.getLogger("leadsquared_async")
 
 TRY_THE_LOCK_EVERY = 1.0
 TIDY_EVERY = 30.0
@@ -102,6 +99,7 @@ class Service:
         self._ledger = ledger
         self._holdings = holdings
         self._client = client
+        self._log = parts_of(client).sender.log
         self._confirm = confirm
         self._keep_rejected = keep_rejected
         self._lock = DeliveryLock(path)
@@ -219,7 +217,7 @@ class Service:
         while self._lock.is_held():  # noqa: ASYNC110 - the kernel wakes nobody
             await asyncio.sleep(TRY_THE_LOCK_EVERY)
         deliverer.end(OutboxError(f"{LOCK_IS_GONE}: open the outbox again"))
-        logger.error("outbox: nothing is delivered any more: %s", LOCK_IS_GONE)
+        self._log.error("outbox: nothing is delivered any more: %s", LOCK_IS_GONE)
 
     async def _tidy(self) -> None:
         """Empty the log, and erase what has been kept long enough, now and then."""
@@ -300,4 +298,4 @@ class Service:
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._broken = f"{task.get_name()} failed with {type(error).__name__}"
-            logger.error("%s failed with %s", task.get_name(), way_of(error))
+            self._log.error("%s failed with %s", task.get_name(), way_of(error))

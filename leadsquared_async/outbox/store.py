@@ -35,6 +35,7 @@ from leadsquared_async.outbox.records import (
     write_named,
 )
 from leadsquared_async.outbox.schema import SALT, prepare
+from leadsquared_async.sending.logs import ClientLog
 from leadsquared_async.submissions import Submission
 
 __all__ = ["Store"]
@@ -62,14 +63,16 @@ class Store:
     Args:
         path: of the file, which exists.
         max_bytes: from which size on nothing more is put.
+        log: of the client that delivers, if there is one.
 
     Raises:
         OutboxError: it is no outbox, or one of a newer version.
         sqlite3.Error: it cannot be opened.
     """
 
-    def __init__(self, path: Path, max_bytes: int) -> None:
+    def __init__(self, path: Path, max_bytes: int, log: ClientLog) -> None:
         self.path = path
+        self.log = log
         self._max_bytes = max_bytes
         self._has_room = True
         self._files = [str(path)]

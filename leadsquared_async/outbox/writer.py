@@ -6,7 +6,6 @@ A commit waits for the disk. A hundred producers that put at the same moment wai
 from __future__ import annotations
 
 import asyncio
-import logging
 import sqlite3
 from collections import deque
 from collections.abc import Callable
@@ -20,11 +19,10 @@ import anyio
 
 from leadsquared_async.errors import ClientClosed, Delivery, LeadSquaredError, OutboxError
 from leadsquared_async.outbox.store import Store
+from leadsquared_async.sending.logs import ClientLog
 from leadsquared_async.sending.sealing import way_of
 
 __all__ = ["Writer", "file_error"]
-
-logger = logging.getLogger("leadsquared_async")
 
 MOST_IN_A_COMMIT = 1000
 INTERRUPT_EVERY = 0.05
@@ -49,9 +47,11 @@ class Writer:
     Args:
         path: of the file, for errors.
         open_store: opens the file, in the thread.
+        log: of the client that delivers, if there is one.
     """
 
-    def __init__(self, path: Path, open_store: Callable[[], Store]) -> None:
+    def __init__(self, path: Path, open_store: Callable[[], Store], log: ClientLog) -> None:
+        self._log = log
         self._path = path
         self._open_store = open_store
         self._thread = new_thread()
@@ -130,9 +130,9 @@ class Writer:
             late.cancel()
         closed = self._close_soon()
         if not closed.done():
-            logger.error("outbox: %s does not close: its disk does not answer", self._path)
+            self._log.error("outbox: %s does not close: its disk does not answer", self._path)
         elif (failed := closed.exception()) is not None:
-            logger.error("outbox: %s was closed with %s", self._path, type(failed).__name__)
+            self._log.error("outbox: %s was closed with %s", self._path, type(failed).__name__)
         if cancelled is not None:
             raise cancelled
 
@@ -213,7 +213,7 @@ class Writer:
         except LeadSquaredError:
             raise
         except Exception as error:
-            raise file_error(self._path, error, writes=False) from None
+            raise file_error(self._path, error, self._log, writes=False) from None
 
     def _close(self) -> None:
         if self._store is not None:
@@ -258,7 +258,7 @@ def _commit(store: Store, works: list[_Work]) -> list[Any]:
             results = _together(store, works, apart=True)
     except Exception as error:
         _roll_back(store)
-        return [file_error(store.path, error, writes=True) for _ in works]
+        return [file_error(store.path, error, store.log, writes=True) for _ in works]
     try:
         store.connection.execute("COMMIT")
         is_there = store.is_there()
@@ -267,7 +267,7 @@ def _commit(store: Store, works: list[_Work]) -> list[Any]:
         # has written no whole frame of it. After any other, only the disk knows whether it is there.
         is_undone = _roll_back(store) or _code(error) == sqlite3.SQLITE_FULL
         if is_undone:
-            return [file_error(store.path, error, writes=True) for _ in works]
+            return [file_error(store.path, error, store.log, writes=True) for _ in works]
         return [_unclear(store.path, error) for _ in works]
     if not is_there:
         gone = sqlite3.OperationalError("the file was deleted or moved")
@@ -318,17 +318,22 @@ def _attempt(store: Store, work: _Work) -> Any:
     except (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError) as error:
         return OutboxError(f"this cannot be stored: {error}")  # its own fault, not the file's
     except sqlite3.Error as error:
-        return error.with_traceback(None) if work.writes else file_error(store.path, error, writes=False)
+        return (
+            error.with_traceback(None)
+            if work.writes
+            else file_error(store.path, error, store.log, writes=False)
+        )
     except Exception as error:
-        return file_error(store.path, error, writes=work.writes)
+        return file_error(store.path, error, store.log, writes=work.writes)
 
 
-def file_error(path: Path, error: Exception, *, writes: bool) -> OutboxError:
+def file_error(path: Path, error: Exception, log: ClientLog, *, writes: bool) -> OutboxError:
     """What the file's trouble means for its user; names no value of a row.
 
     Args:
         path: of the file.
         error: what SQLite, the system or the reading of a row raised.
+        log: where it is noted what could not be read.
         writes: whether something was to be stored, which then was not.
     """
     if isinstance(error, sqlite3.Error | OSError) and "decode" not in str(error):
@@ -338,7 +343,7 @@ def file_error(path: Path, error: Exception, *, writes: bool) -> OutboxError:
         way_out = next((way for words, way in _WAYS_OUT.items() if words in what), None)
     else:
         # Its words may repeat a value.
-        logger.debug("outbox: %s cannot be read: %s", path, way_of(error))
+        log.debug("outbox: %s cannot be read: %s", path, way_of(error))
         why = f"what the file holds cannot be read ({type(error).__name__})"
         way_out = _WAYS_OUT["malformed"]
     text = f"{path}: {why}" if way_out is None else f"{path}: {why}: {way_out}"

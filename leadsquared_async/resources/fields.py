@@ -157,9 +157,7 @@ class FieldCache:
         self._patient_until = self._now()
         if self._leads_asked and self._now() >= self._not_before:
             which = "with fields from before" if self._checker is not None else "without a check"
-            self._sender.session.log.warning(
-                "leads go on %s: %s", which, _words(error), extra={"event": "no_fields"}
-            )
+            self._sender.log.warning("leads go on %s: %s", which, _words(error), extra={"event": "no_fields"})
         self._not_before = self._now() + TRY_AGAIN
 
     @sealed

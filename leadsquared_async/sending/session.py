@@ -211,6 +211,11 @@ class Sender:
     session: Session
     settings: Settings
 
+    @property
+    def log(self) -> ClientLog:
+        """The client's log."""
+        return self.session.log
+
     async def send(self, call: Call, before_send: BeforeSend | None = None) -> Sent:
         """Make a call.
 

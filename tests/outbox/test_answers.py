@@ -83,8 +83,8 @@ async def test_only_an_answer_lets_the_other_rows_go(
     is."""
     ledger: Any = Ledger()
     writer: Any = None
-    holdings = Holdings()
     sender = parts_of(LeadSquared(**KEYS, host="http://127.0.0.1:9")).sender
+    holdings = Holdings(sender.log)
     if rows:
         bulk = BulkDeliverer(writer, ledger, sender, lambda: False, lambda _: None)
         holding, name = bulk.holding, BULK_CREATE_OR_UPDATE.name

@@ -18,6 +18,7 @@ from leadsquared_async.outbox import ItemState, schema
 from leadsquared_async.outbox import outbox as outbox_module
 from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.outbox.store import Store
+from leadsquared_async.sending.logs import ClientLog
 from tests.clients import KEYS, LEAD
 from tests.outbox.machine import items, lead
 
@@ -89,7 +90,7 @@ async def test_every_version_of_the_file_is_known_by_what_it_holds(
             path = tmp_path / f"{version}{len(statement)}.db"
             with monkeypatch.context() as patch:
                 patch.setattr(schema, "MIGRATIONS", all_of_them[:version])
-                Store(_private(path), 2**30).close()
+                Store(_private(path), 2**30, ClientLog(None)).close()
             _run(path, statement)
             if "TRIGGER" in statement:
                 with pytest.raises(OutboxError, match="trigger 't'"):

@@ -21,6 +21,7 @@ from leadsquared_async.errors import Delivery
 from leadsquared_async.outbox import OutboxEntry, files, store, writer
 from leadsquared_async.outbox import outbox as outbox_module
 from leadsquared_async.outbox.items import Ticket
+from leadsquared_async.sending.logs import ClientLog
 from tests.outbox.machine import items, lead
 
 
@@ -454,8 +455,8 @@ def _refuse(*_: Any) -> Any:
 def test_errors_of_the_file_show_no_value(tmp_path: Path) -> None:
     """What sqlite3 says of text that it cannot decode holds that text."""
     said = sqlite3.OperationalError("Could not decode to UTF-8 column 'key' with text 'bret\xff'")
-    assert "bret" not in str(writer.file_error(tmp_path, said, writes=False))
+    assert "bret" not in str(writer.file_error(tmp_path, said, ClientLog(None), writes=False))
     long = sqlite3.DatabaseError("malformed database schema (x\x1b[2J\n" + "y" * 1000)
-    told = str(writer.file_error(Path("leads.db"), long, writes=False))
+    told = str(writer.file_error(Path("leads.db"), long, ClientLog(None), writes=False))
     assert told.isprintable()
     assert len(told) < 400

@@ -30,6 +30,7 @@ from leadsquared_async.errors import BadRequest
 from leadsquared_async.integrations.taskiq.tasks import LeadSquaredTasks
 from leadsquared_async.integrations.taskiq.turnstile import Turnstile
 from leadsquared_async.outbox.rows import ROUNDS
+from leadsquared_async.sending.logs import ClientLog
 
 DOWN = ServerError("LeadSquared failed (503)", fault=Fault.SERVER, delivery=Delivery.REJECTED)
 PAYLOAD = {"operation": "leads.capture", "content": "[]", "query": [], "suffix": [], "reference": None}
@@ -70,7 +71,7 @@ class Hand:
 async def test_only_an_answer_lets_the_others_go(error: LeadSquaredError, is_answer: bool) -> None:
     """In an outage everything else leaves the tasks waiting, and the pauses as long as they are."""
     tasks = LeadSquaredTasks(InMemoryBroker(), LeadSquared)
-    turnstile = Turnstile("leads.capture", lambda: False)
+    turnstile = Turnstile("leads.capture", lambda: False, ClientLog(None))
     for _ in range(6):
         turnstile._gate.probe_at = 0.0
         turnstile.failed(DOWN)
@@ -108,7 +109,7 @@ async def test_a_task_ends_whose_requestid_is_invalid(
         delivery=Delivery.UNKNOWN,
         retryable=retryable,
     )
-    turnstile = Turnstile("leads.capture", lambda: False)
+    turnstile = Turnstile("leads.capture", lambda: False, ClientLog(None))
     with patch.object(tasks, "_end", AsyncMock()) as ending:
         await tasks._failed(PAYLOAD, error, turnstile, hand)
     assert [call.args[1] for call in ending.await_args_list] == ([] if end is None else [end])

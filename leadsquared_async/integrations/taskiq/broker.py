@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
@@ -20,11 +19,10 @@ from taskiq.message import BrokerMessage, TaskiqMessage
 from taskiq_redis import RedisStreamBroker
 
 from leadsquared_async.config import seconds
+from leadsquared_async.sending.logs import ClientLog
 from leadsquared_async.sending.shared.store import check_url
 
 __all__ = ["DELIVERIES", "KEY", "STREAM_ID", "StreamBroker", "is_cancelled"]
-
-logger = logging.getLogger("leadsquared_async")
 
 STREAM_ID = "leadsquared_stream_id"
 """The label under which a worker finds where a task stands in the stream."""
@@ -108,6 +106,7 @@ class StreamBroker(RedisStreamBroker):
         self._renewing: asyncio.Task[None] | None = None
         self._look_at = -math.inf
         self._look_from = "-"
+        self._log = ClientLog(None)  # clients of several accounts may share the store
         self._strange: set[str] = set()
         self._is_down = False
 
@@ -203,7 +202,7 @@ class StreamBroker(RedisStreamBroker):
             return []
         if self._is_down:
             self._is_down = False
-            logger.warning("tasks: the store answers again", extra={"event": "unblocked"})
+            self._log.warning("tasks: the store answers again", extra={"event": "unblocked"})
         return entries
 
     async def _new(self, redis: Redis) -> list[_Entry]:
@@ -289,7 +288,7 @@ class StreamBroker(RedisStreamBroker):
                 await self._declare_consumer_group()
         if not self._is_down:
             self._is_down = True
-            logger.warning(
+            self._log.warning(
                 "tasks: the store cannot be used, and is tried again each second: %s",
                 type(error).__name__,
                 extra={"event": "blocked"},
@@ -316,7 +315,7 @@ class StreamBroker(RedisStreamBroker):
     def _tell_strange(self, what: str) -> None:
         if what not in self._strange:
             self._strange.add(what)
-            logger.error("tasks: %s stays in %s, since no worker here knows it", what, self.queue_name)
+            self._log.error("tasks: %s stays in %s, since no worker here knows it", what, self.queue_name)
 
     def _redis(self) -> Redis:
         return Redis(connection_pool=self.connection_pool)

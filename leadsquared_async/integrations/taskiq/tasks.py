@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from inspect import isawaitable
 from typing import Annotated, Any, TypeVar
@@ -53,12 +52,11 @@ from leadsquared_async.outbox.rows import (
 )
 from leadsquared_async.resources.submit import send_encoded
 from leadsquared_async.sending.bucket import Lane
+from leadsquared_async.sending.logs import ClientLog
 from leadsquared_async.sending.sealing import sealed, way_of
 from leadsquared_async.submissions import Submission
 
 __all__ = ["LeadSquaredTasks"]
-
-logger = logging.getLogger("leadsquared_async")
 
 WITHIN = 60.0
 """Seconds for which a task waits in a worker for its turn; then it may be another one's."""
@@ -179,7 +177,7 @@ class LeadSquaredTasks:
         name = submission.operation.name
         turnstile = self._turnstiles.get(name)
         if turnstile is None:
-            turnstile = self._turnstiles[name] = Turnstile(name, self._is_stopping)
+            turnstile = self._turnstiles[name] = Turnstile(name, self._is_stopping, self._log)
         if not await turnstile.enter(hand, WITHIN):
             await self._later(turnstile.pause, hand)
             return
@@ -304,7 +302,7 @@ class LeadSquaredTasks:
         self, known: Given, state: ItemState, error: LeadSquaredError, reason: str, hand: Hand
     ) -> None:
         """It ended badly: one log record says so, with what an alert needs."""
-        logger.error(
+        self._log.error(
             "tasks: a submission to %s is %s, reference %s: %s",
             known["operation"],
             state,
@@ -370,7 +368,7 @@ class LeadSquaredTasks:
             except SendTaskError as error:
                 if not is_told:
                     is_told = True
-                    logger.warning(
+                    self._log.warning(
                         "tasks: the store does not take %s, and is tried again each second: %s",
                         step.task_name,
                         type(error.__cause__).__name__,
@@ -386,7 +384,7 @@ class LeadSquaredTasks:
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and is_cancelled():
                 raise  # the worker's own, not one that got loose in a callback
-            logger.error("tasks: a task failed with %s, and is tried again", way_of(error))  # noqa: TRY400
+            self._log.error("tasks: a task failed with %s, and is tried again", way_of(error))
             await hand.hand_back(LONGEST_PAUSE)
 
     # A worker's life
@@ -421,6 +419,10 @@ class LeadSquaredTasks:
         if self._client is None:
             raise ClientClosed("no worker's broker was started here")
         return self._client
+
+    @property
+    def _log(self) -> ClientLog:
+        return ClientLog(None) if self._client is None else parts_of(self._client).sender.log
 
     def _is_stopping(self) -> bool:
         return isinstance(self._broker, StreamBroker) and self._broker.stopping.is_set()

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Callable
 from contextlib import suppress
 
 from leadsquared_async.errors import Fault, LeadSquaredError
 from leadsquared_async.outbox.gate import Gate
+from leadsquared_async.sending.logs import ClientLog
 
 __all__ = ["Turnstile"]
-
-logger = logging.getLogger("leadsquared_async")
 
 AT_ONCE = 32
 """Tasks that are sent or wait for a token: more would only be tried in vain before it shows that none gets
@@ -28,9 +26,11 @@ class Turnstile:
     Args:
         operation: its name.
         is_stopping: whether nothing may begin any more.
+        log: the client's.
     """
 
-    def __init__(self, operation: str, is_stopping: Callable[[], bool]) -> None:
+    def __init__(self, operation: str, is_stopping: Callable[[], bool], log: ClientLog) -> None:
+        self._log = log
         self._operation = operation
         self._is_stopping = is_stopping
         self._gate = Gate()
@@ -74,13 +74,13 @@ class Turnstile:
     def passed(self) -> None:
         """A task of the operation got through: all may go."""
         if self._gate.open():
-            logger.warning("tasks: handing over %s again", self._operation, extra={"event": "unblocked"})
+            self._log.warning("tasks: handing over %s again", self._operation, extra={"event": "unblocked"})
 
     def failed(self, error: LeadSquaredError) -> None:
         """One failed by what is not its own fault: all wait."""
         fault = error.fault or Fault.SERVER
         if self._gate.close(str(error), fault, _now(), random.random()):
-            logger.warning(
+            self._log.warning(
                 "tasks: holding all of %s, and trying again in %.0f s: %s",
                 self._operation,
                 max(0.0, self._gate.probe_at - _now()),
