@@ -1,4 +1,4 @@
-"""The file's tables, and how an older file becomes a newer one."""
+"""The file's tables. A file of another version is refused."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ SALT = 16
 _Entry = tuple[Any, ...]
 """Type, name, table and text of what a file is made of."""
 
-MIGRATIONS = (
-    """
+VERSION = 1
+"""Raised with each change of the text below."""
+
+SCHEMA = """
     CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 
     CREATE TABLE items (
@@ -57,11 +59,8 @@ MIGRATIONS = (
     CREATE INDEX items_by_state ON items (state, id);
     CREATE INDEX items_followed ON items (id) WHERE state = 'accepted' AND is_open;
     CREATE INDEX items_untold ON items (id) WHERE NOT is_told;
-    """,
-)
-"""Each brings a file from its version to the next; a new file goes through all of them.
-
-SQLite keeps this text in the file, and a file in which it reads otherwise is refused: so it is never edited.
+    """
+"""SQLite keeps this text in the file, and a file in which it reads otherwise is refused.
 
 - id: never used twice, since the process that delivers may still know the row before
 - digest: of what was put, to tell another lead under a used key
@@ -79,56 +78,61 @@ SQLite keeps this text in the file, and a file in which it reads otherwise is re
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring the file up to this version's schema.
+    """Make the tables of a new file, or check those of one that was there.
 
     Raises:
-        OutboxError: it is no outbox, one of a newer version, or holds what no version has made.
+        OutboxError: it is no outbox, one of another version, or holds what that version has not made.
     """
-    execute = connection.execute
-    execute("BEGIN")
-    try:
-        version, application = _number(connection, "user_version"), _number(connection, "application_id")
-        found = _schema(connection)
-    finally:
-        execute("ROLLBACK")
-    if version == 0 and application == 0 and not found:
-        execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        application = APPLICATION_ID
+    if _state(connection) == (0, 0, frozenset()):
+        _make(connection)
+    version, application, found = _state(connection)
     if application != APPLICATION_ID:
         raise OutboxError(f"{path}: this is another program's database: choose another path")
-    if not 0 <= version <= len(MIGRATIONS):
+    if version != VERSION:
         raise OutboxError(
-            f"{path}: written by a newer version (schema {version}, known up to {len(MIGRATIONS)}): upgrade "
-            "leadsquared_async"
+            f"{path}: an outbox of another version (schema {version}, and only {VERSION} is known): use the "
+            "version of leadsquared_async that wrote it, or choose another path"
         )
-    _check(path, found, version)
-    for number in range(version, len(MIGRATIONS)):
-        execute("BEGIN IMMEDIATE")
-        try:
-            if _number(connection, "user_version") == number:  # else another process was faster
-                _migrate(connection, number)
-                if number == 0:
-                    execute("INSERT INTO meta VALUES ('salt', ?)", (secrets.token_bytes(SALT),))
-                execute(f"PRAGMA user_version = {number + 1}")
-            execute("COMMIT")
-        except BaseException:
-            execute("ROLLBACK")
-            raise
+    _check(path, found)
 
 
-def _migrate(connection: sqlite3.Connection, number: int) -> None:
-    for statement in MIGRATIONS[number].split(";\n"):
+def _state(connection: sqlite3.Connection) -> tuple[int, int, frozenset[_Entry]]:
+    """Version, application and tables, as they are at one moment."""
+    connection.execute("BEGIN")
+    try:
+        version, application = _number(connection, "user_version"), _number(connection, "application_id")
+        return version, application, _tables(connection)
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _make(connection: sqlite3.Connection) -> None:
+    execute = connection.execute
+    execute("BEGIN IMMEDIATE")
+    try:
+        if not _tables(connection):  # else another process was faster
+            _create(connection)
+            execute("INSERT INTO meta VALUES ('salt', ?)", (secrets.token_bytes(SALT),))
+            execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            execute(f"PRAGMA user_version = {VERSION}")
+        execute("COMMIT")
+    except BaseException:
+        execute("ROLLBACK")
+        raise
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    for statement in SCHEMA.split(";\n"):
         connection.execute(statement)
 
 
-def _check(path: Path, found: frozenset[_Entry], version: int) -> None:
+def _check(path: Path, found: frozenset[_Entry]) -> None:
     """Refuse triggers, views and whatever else could do what no statement of ours says.
 
     Raises:
         OutboxError: the file does not hold exactly what its version makes.
     """
-    expected = _made_by(MIGRATIONS[:version])
-    if odd := sorted(found ^ expected, key=str):
+    if odd := sorted(found ^ _expected(), key=str):
         kind, name = ("".join(c if c.isprintable() else "?" for c in str(it)[:60]) for it in odd[0][:2])
         raise OutboxError(
             f"{path}: no outbox as leadsquared_async makes it: {kind} {name!r} was added, changed or "
@@ -137,14 +141,13 @@ def _check(path: Path, found: frozenset[_Entry], version: int) -> None:
 
 
 @cache
-def _made_by(migrations: tuple[str, ...]) -> frozenset[_Entry]:
+def _expected() -> frozenset[_Entry]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        for number in range(len(migrations)):
-            _migrate(connection, number)
-        return _schema(connection)
+        _create(connection)
+        return _tables(connection)
 
 
-def _schema(connection: sqlite3.Connection) -> frozenset[_Entry]:
+def _tables(connection: sqlite3.Connection) -> frozenset[_Entry]:
     return frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
 
 

@@ -66,7 +66,7 @@ class Store:
         log: of the client that delivers, if there is one.
 
     Raises:
-        OutboxError: it is no outbox, or one of a newer version.
+        OutboxError: it is no outbox, or one of another version.
         sqlite3.Error: it cannot be opened.
     """
 

@@ -12,7 +12,7 @@ import sqlite3
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,16 +68,25 @@ def _foreign(path: Path) -> None:
     connection.close()
 
 
-def _newer(path: Path) -> None:
-    connection = sqlite3.connect(path)
-    connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
-    connection.execute("PRAGMA user_version = 99")
-    connection.close()
+def _of_version(version: int) -> Any:
+    def make(path: Path) -> None:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {version}")
+            connection.executescript(schema.SCHEMA)
+
+    return make
 
 
 PLACES: dict[str, tuple[Any, str]] = {
     "another program's database": (_foreign, "another program's database: choose another path"),
-    "a newer version's outbox": (_newer, r"newer version \(schema 99, known up to \d\): upgrade"),
+    **{
+        f"an outbox of version {version}": (
+            _of_version(version),
+            rf"another version \(schema {version}, and only 1 is known\): use the version",
+        )
+        for version in (-1, 0, 2, 99)
+    },
     "no database": (
         lambda path: path.write_bytes(b"Name;Phone\n" * 1000),
         "not a database: choose another path",
@@ -224,62 +233,25 @@ async def test_what_is_gone_with_the_machine_or_container_is_warned_about(
     assert [words in record.message for record in caplog.records] == ([True] if words else [])
 
 
-SECOND = """
-ALTER TABLE items ADD COLUMN weight INTEGER NOT NULL DEFAULT 7;
-CREATE INDEX by_weight ON items (weight)"""
-
-
-async def _at_version_one(path: Path) -> None:
-    async with Outbox(path) as outbox:
-        await outbox.put(LEAD, key="form-1")
-
-
-def _version(path: Path) -> tuple[int, list[tuple[int, ...]]]:
-    connection = sqlite3.connect(path)
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    rows = connection.execute("SELECT weight FROM items").fetchall()
-    connection.close()
-    return version, rows
-
-
-async def test_an_older_file_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its rows stay; an older version then refuses it."""
-    path = tmp_path / "leads.db"
-    await _at_version_one(path)
-    first = schema.MIGRATIONS
-    monkeypatch.setattr(schema, "MIGRATIONS", (*first, SECOND))
-    async with Outbox(path) as outbox:
-        (item,) = await items(outbox)
-        assert item.lead == LEAD
-        assert not (await outbox.put(LEAD, key="form-1")).is_new
-    assert _version(path) == (len(schema.MIGRATIONS), [(7,)])
-    monkeypatch.setattr(schema, "MIGRATIONS", first)
-    with pytest.raises(OutboxError, match="newer version"):
-        await Outbox(path).open()
-
-
-async def test_a_migration_that_fails_changes_nothing(
+async def test_a_file_that_cannot_be_made_whole_is_left_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file stays at its version, whole."""
+    """The next opening makes it."""
     path = tmp_path / "leads.db"
-    await _at_version_one(path)
-    first = schema.MIGRATIONS
-    monkeypatch.setattr(schema, "MIGRATIONS", (*first, SECOND + ";\nCREATE NONSENSE"))
-    with pytest.raises(OutboxError, match="syntax error"):
-        await Outbox(path).open()
-    monkeypatch.setattr(schema, "MIGRATIONS", first)
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "SCHEMA", schema.SCHEMA + "CREATE NONSENSE")
+        with pytest.raises(OutboxError, match="syntax error"):
+            await Outbox(path).open()
     async with Outbox(path) as outbox:
+        await outbox.put(LEAD)
         assert len(await items(outbox)) == 1
 
 
-def _open_with(migrations: tuple[str, ...], path: Path, ready: Any, results: Any) -> None:
-    async def use() -> int:
+def _put(path: Path, ready: Any, results: Any) -> None:
+    async def use() -> None:
         async with Outbox(path) as outbox:
             await outbox.put(LEAD, key=str(os.getpid()))
-            return len(await items(outbox))
 
-    schema.MIGRATIONS = migrations
     ready.wait(10.0)
     try:
         asyncio.run(use())
@@ -288,25 +260,20 @@ def _open_with(migrations: tuple[str, ...], path: Path, ready: Any, results: Any
         results.put(str(error))
 
 
-@pytest.mark.parametrize("is_there", [False, True])
-def test_processes_that_open_a_file_at_once_make_or_migrate_it_once(is_there: bool, tmp_path: Path) -> None:
-    """Four of them, a new file and an older one alike: each opens it and puts, none meets a half-made
-    schema."""
+def test_processes_that_open_a_new_file_at_once_make_it_once(tmp_path: Path) -> None:
+    """Four of them: each opens it and puts, none meets a half-made schema."""
     path = tmp_path / "leads.db"
-    if is_there:
-        asyncio.run(_at_version_one(path))
     spawn = multiprocessing.get_context("spawn")
     ready, results = spawn.Barrier(4), spawn.Queue()
-    arguments = ((*schema.MIGRATIONS, SECOND), path, ready, results)
-    children = [spawn.Process(target=_open_with, args=arguments) for _ in range(4)]
+    children = [spawn.Process(target=_put, args=(path, ready, results)) for _ in range(4)]
     for child in children:
         child.start()
     told = [results.get(timeout=30.0) for _ in children]
     for child in children:
         child.join(10.0)
     assert told == ["opened"] * 4
-    version, rows = _version(path)
-    assert (version, len(rows)) == (len(schema.MIGRATIONS) + 1, 4 + is_there)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM items").fetchone() == (4,)
 
 
 async def test_too_many_open_files_are_said_with_the_way_out(
