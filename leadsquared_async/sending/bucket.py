@@ -323,22 +323,40 @@ class Bucket:
             now = self._clock()
             self._tokens.settle(now)
             self._refused += 1
-            before = self._tokens.limit
+            tokens = self._tokens
+            before, doubted = tokens.limit, tokens.doubted
             limit = None if told is None else RateLimit(told[0], told[1], before.margin)
-            if not self._tokens.refuse(now, pause, limit) or limit is None:
-                return
-            after = self._tokens.limit
+            is_lowered = tokens.refuse(now, pause, limit)
+            is_doubted = tokens.doubted not in (None, doubted)
+            after, declared, patience = tokens.limit, tokens.declared, tokens.patience
+        if limit is None:
+            return
+        if is_lowered:
+            self.log.warning(
+                "rate limit lowered from %s to %s: LeadSquared says that the account's limit is %s; %s is tried "
+                "again after %g s without a refusal; if the lower one is right, configure it with %s",
+                before,
+                after,
+                limit,
+                declared,
+                patience,
+                self._configured(limit),
+            )
+        elif is_doubted:
+            self._warn_of_doubt(limit, declared)
+
+    def _warn_of_doubt(self, limit: RateLimit, declared: RateLimit) -> None:
         self.log.warning(
-            "rate limit lowered from %s to %s: LeadSquared says that the account's limit is %s; configure it "
-            "with %s=RateLimit(%d, per=%g)%s",
-            before,
-            after,
+            "LeadSquared says that the account's limit is %s, which is far below %s: it is kept to if a "
+            "second answer says so; if it is right, configure it with %s",
             limit,
-            self._option,
-            limit.calls,
-            limit.per,
-            f" or LEADSQUARED_RATE_LIMIT={limit}" if self._option == "rate_limit" else "",
+            declared,
+            self._configured(limit),
         )
+
+    def _configured(self, limit: RateLimit) -> str:
+        option = f"{self._option}=RateLimit({limit.calls}, per={limit.per:g})"
+        return f"{option} or LEADSQUARED_RATE_LIMIT={limit}" if self._option == "rate_limit" else option
 
     def recall(self, calls: int | None, ended: float) -> None:
         """Count calls of an earlier process too, as ended without an answer.

@@ -5,11 +5,15 @@ call spends one when it is sent. It is due back `limit.per` seconds after the ca
 counted the call at some moment between its start and its end; and no closer than about `limit.spacing` behind
 the token before it, because a server that weighs two windows against each other (as most proxies do) punishes
 calls that come in bunches. So at most `calls` arrive in any `per` seconds, whatever the network does.
+
+The limit may change at any time, both ways. What is due follows from the limit now in force and from when the
+last calls ended, so a limit that was lowered for a while leaves no trace.
 """
 
 from __future__ import annotations
 
 import time
+from bisect import insort
 from collections import deque
 
 from leadsquared_async.config import RateLimit
@@ -20,6 +24,14 @@ NEVER = float("inf")
 LATENESS = 0.1
 """How late a token may be, in spacings, before those behind it move too. At 0, 40 ms of jitter cost 0.3 % of
 the rate; from 0.2 on, a sliding counter begins to refuse calls."""
+CLEAN_WINDOWS, MOST_CLEAN_WINDOWS = 12, 768
+"""Windows without a refusal after which a learnt limit is given up and the declared one is tried again; each
+attempt that fails doubles the number. The window is the learnt limit's, of at most a minute, or the declared
+one's if that is longer."""
+FAR_BELOW = 10
+"""A named limit of less than this part of the declared rate needs a second answer."""
+LONG_WINDOW = 60.0
+"""Seconds; so does one with a window that is longer than this and than the declared one."""
 # Seconds by which the window is longer: floats round, and a coarse clock lets a call end before it arrived.
 _ROUNDING = max(1e-6, time.get_clock_info("monotonic").resolution)
 
@@ -30,7 +42,8 @@ class Tokens:
     Attributes:
         declared: what the clients want kept; set by `keep_to`.
         learnt: a lower limit that the server named, kept to as well; None if there is none.
-        limit: what is kept to now, which follows from the two.
+        doubted: a limit that the server named once, too far below the declared one to be believed yet.
+        limit: what is kept to now, which follows from `declared` and `learnt`.
         free: tokens that may be spent at once.
         out: tokens of calls in flight.
         paused_until: nothing is spent before this moment.
@@ -39,12 +52,17 @@ class Tokens:
 
     __slots__ = (
         "_clean_since",
+        "_clean_windows",
         "_due",
+        "_ends",
+        "_last_refusal",
         "_last_taken",
         "_last_withdrawal",
         "_late",
+        "_on_trial_until",
         "_slot",
         "declared",
+        "doubted",
         "free",
         "learnt",
         "limit",
@@ -56,17 +74,23 @@ class Tokens:
     def __init__(self, limit: RateLimit) -> None:
         self.declared = limit
         self.learnt: RateLimit | None = None
+        self.doubted: RateLimit | None = None
         self.limit = limit
         self.free = limit.calls
         self.out = 0
         self.paused_until = -NEVER
         self.withdrawn = 0
+        # When the last calls ended, as many as there are tokens under the largest limit so far, in order.
+        self._ends = deque([-NEVER] * limit.calls)
         self._due: deque[float] = deque()
         self._late: deque[float] = deque()
         self._slot = -NEVER
         self._last_taken = -NEVER
         self._last_withdrawal = -NEVER
+        self._last_refusal = -NEVER
+        self._on_trial_until = -NEVER
         self._clean_since = -NEVER
+        self._clean_windows = CLEAN_WINDOWS
 
     @property
     def capacity(self) -> int:
@@ -88,6 +112,20 @@ class Tokens:
         self.settle(now)
         return self.free == self.limit.calls and now >= self.paused_until
 
+    @property
+    def tried_again_at(self) -> float:
+        """When the declared limit is tried again, if no call is refused before; `NEVER` if it is kept to.
+
+        Only while there are calls, so that an idle account is not met with a burst.
+        """
+        is_idle = not (self.out or self._due or self._late)
+        return NEVER if self.learnt is None or is_idle else self._last_refusal + self.patience
+
+    @property
+    def patience(self) -> float:
+        """Seconds without a refusal after which a learnt limit is given up."""
+        return self._clean_windows * max(self.declared.per, min(self.limit.per, LONG_WINDOW))
+
     def settle(self, now: float) -> None:
         """Bring the state up to `now`."""
         while self._late and self._late[0] <= now:
@@ -96,7 +134,13 @@ class Tokens:
             self.withdrawn -= 1
             self._clean_since += self.limit.per
             if self.held < self.capacity:
-                self._return(self._clean_since)
+                self._queue(self._clean_since)
+        self._free_those_due(now)
+        if now >= self.tried_again_at:
+            self.learnt, self._on_trial_until = None, now + self.patience
+            self._apply(now)
+
+    def _free_those_due(self, now: float) -> None:
         due = self._due
         while due and due[0] <= now:
             due.popleft()
@@ -128,19 +172,33 @@ class Tokens:
             self._late.append(now + self.limit.per)
 
     def _return(self, end: float) -> None:
+        self._ends.popleft()
+        if self._ends and self._ends[-1] > end:
+            insort(self._ends, end)
+        else:
+            self._ends.append(end)
+        self._queue(end)
+        self._drop_surplus()
+
+    def _queue(self, end: float) -> None:
+        """Have the token of a call that ended then come back in its turn."""
         due = end + self.limit.per + _ROUNDING
         # A slot is kept even if its token is a little late, else each little would be lost for all behind it.
         self._slot = max(self._slot + self.limit.spacing, due - LATENESS * self.limit.spacing)
         self._due.append(max(due, self._slot))
-        self._drop_surplus()
 
     def _drop_surplus(self) -> None:
         """Give up tokens beyond the capacity, the earliest first: the calls last made keep theirs in view."""
         surplus = max(0, self.held - self.capacity)
         from_free = min(surplus, self.free)
         self.free -= from_free
-        for _ in range(min(surplus - from_free, len(self._due))):
-            self._due.popleft()
+        if surplus > from_free and self._due:
+            # Those behind move up, else each token given up would delay the others by its place in line.
+            left = max(0, len(self._due) - (surplus - from_free))
+            self._slot = self._due[0] - self.limit.spacing
+            self._due.clear()
+            for place in range(len(self._ends) - left, len(self._ends)):
+                self._queue(self._ends[place])
 
     def paced_at(self, now: float) -> float:
         """When a call that may wait can have a token without spending the burst that others need.
@@ -163,6 +221,7 @@ class Tokens:
             self.next_due,
             self._late[0] if self._late else NEVER,
             self._clean_since + self.limit.per if self.withdrawn else NEVER,
+            self.tried_again_at,
         )
 
     def earliest(self, now: float, ahead: int) -> float:
@@ -175,31 +234,56 @@ class Tokens:
         else:
             first = max(now + self.limit.per, self._slot + self.limit.spacing)
             start = first + (short - len(self._due)) * self.limit.spacing
-        return max(start, self.paused_until)
+        return max(min(start, self.tried_again_at), now, self.paused_until)
 
     def refuse(self, now: float, pause: float | None, told: RateLimit | None) -> bool:
         """The server refused a call all the same; returns whether the limit was lowered.
 
         Nothing is spent for `pause` seconds, or else one spacing. If the server told a limit that is lower
-        than ours, it becomes ours; otherwise a stranger is on the account and one token is withdrawn, at
-        most one a spacing and never the last; every window without a refusal gives one back.
+        than ours, it is kept to from now on, until the declared one is tried again. One that is far below
+        the declared limit is `doubted` until a second answer says the same. Otherwise a stranger is on the
+        account and one token is withdrawn, at most one a spacing and never the last; every window without a
+        refusal gives one back.
         """
+        if now >= self._last_refusal + self.patience:
+            self.doubted = None
         self.paused_until = max(self.paused_until, now + (self.limit.spacing if pause is None else pause))
-        self._clean_since = now
-        if told is not None and self.limit.within(told) != self.limit:
-            self.learnt = told if self.learnt is None else self.learnt.within(told)
-            return self._apply(now)
+        self._clean_since = self._last_refusal = now
+        if told is not None and self._is_believed(told) and self._learn(now, told):
+            return True
         if self.capacity > 1 and now >= self._last_withdrawal + self.limit.spacing:
             self.withdrawn += 1
             self._last_withdrawal = now
         return False
 
-    def keep_to(self, now: float, declared: RateLimit) -> bool:
-        """Keep to another declared limit, a smaller or a larger one; returns whether `limit` changed.
+    def _is_believed(self, told: RateLimit) -> bool:
+        ours = self.declared
+        is_far_below = told.calls / told.per * FAR_BELOW < ours.calls / ours.per or told.per > max(
+            LONG_WINDOW, ours.per
+        )
+        if not is_far_below or self.doubted == told:
+            return True
+        self.doubted = told
+        return False
 
-        A learnt limit is kept to as well. Tokens that there were not before come back one a spacing, a window
-        from now: they may have been spent before the limit was lowered. In a shorter window nothing is due
-        later than one such window from now.
+    def _learn(self, now: float, told: RateLimit) -> bool:
+        if self.limit.within(told) == self.limit:
+            return False
+        if self.learnt is None:
+            # The declared limit was tried again and failed: the next attempt comes later.
+            failed = now < self._on_trial_until
+            self._clean_windows = (
+                min(2 * self._clean_windows, MOST_CLEAN_WINDOWS) if failed else CLEAN_WINDOWS
+            )
+        self.learnt = told if self.learnt is None else self.learnt.within(told)
+        return self._apply(now)
+
+    def keep_to(self, now: float, declared: RateLimit) -> bool:
+        """Keep to another declared limit from now on, a smaller or a larger one; returns if `limit` changed.
+
+        A learnt limit is kept to as well. Each call counts from its end, whichever limit it was made under:
+        nothing of the limit before is left after one window of this one. Tokens that the change adds come one
+        a spacing from now on, so that no burst goes out at once.
         """
         self.declared = declared
         return self._apply(now)
@@ -215,23 +299,21 @@ class Tokens:
         longer = limit.per - self.limit.per
         self.limit = limit
         self.withdrawn = min(self.withdrawn, limit.calls - 1)
-        if longer > 0:
-            # Calls that ended a while ago count again in the longer window.
-            self._late = deque(end + longer for end in self._late)
-            self._due = deque(due + longer for due in self._due)
-            self._slot += longer
-            # Not more than will be in use, or the surplus would take its place in line before it is dropped.
-            free, self.free = min(self.free, limit.calls), 0
-            for _ in range(free):
-                self._return(now)
-        elif longer < 0:
-            latest = now + limit.per
-            self._late = deque(min(end, latest) for end in self._late)
-            self._due = deque(min(due, latest) for due in self._due)
-            self._slot = min(self._slot, latest)
-        self._drop_surplus()
-        for _ in range(self.capacity - self.held):
-            self._return(now)
+        self._late = deque(end + longer for end in self._late)
+        # Calls before the oldest that is known ended no later than that one.
+        self._ends.extendleft([self._ends[0]] * (limit.calls - len(self._ends)))
+        usable = max(0, self.capacity - self.out - len(self._late))
+        free = min(self.free, self.free - (self.free + len(self._due) - usable))
+        self.free = 0
+        self._due.clear()
+        self._slot = now - limit.spacing
+        for place in range(len(self._ends) - usable, len(self._ends)):
+            end = self._ends[place]
+            if self.free < free and end + limit.per + _ROUNDING <= now:
+                self.free += 1
+            else:
+                self._queue(end)
+        self._free_those_due(now)
         return True
 
     def recall(self, calls: int | None, now: float, ended: float) -> None:

@@ -76,7 +76,6 @@ class SharedBucket(Bucket):
         view = View(declared)
         super().__init__(declared, option=option, tokens=view)
         self.loop = asyncio.get_running_loop()
-        self.learnt = False
         self._ceiling: str | None = None
         self._view = view
         self._store = store
@@ -88,6 +87,7 @@ class SharedBucket(Bucket):
         self._mine = declared
         self._shared = declared
         self._processes: int | None = None
+        self._is_learnt = False
         self._known: tuple[Reply, float] | None = None
         self._fault: str | None = None
         self._ends: deque[tuple[float, bool]] = deque()
@@ -110,6 +110,11 @@ class SharedBucket(Bucket):
     def standing_in(self) -> bool:
         """Whether the store does not answer, and this process keeps to its share by itself."""
         return self._standing_in
+
+    @property
+    def learnt(self) -> bool:
+        """Whether LeadSquared named the limit that all processes keep to."""
+        return self._is_learnt
 
     async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
         """Wait for a token and take it; every `acquire` that returns is followed by one `give` or `untake`.
@@ -371,7 +376,7 @@ class SharedBucket(Bucket):
         self._known = (reply, self._told_at)
         self._fault = None
         self._processes = reply.processes
-        knew, self.learnt = self.learnt, reply.learnt
+        knew, self._is_learnt = self._is_learnt, reply.learnt
         # Calls that began and ended on this process's own account while the answer was under way count too.
         self._all_ends_count = self._standing_in
         for _ in range(min(len(request.ends), len(self._ends))):

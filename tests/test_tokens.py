@@ -1,0 +1,211 @@
+"""The arithmetic of the bucket when its limit changes, down and up: by declaration and by the server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leadsquared_async import RateLimit
+from leadsquared_async.sending.tokens import Tokens
+
+DEFAULT = RateLimit(25, per=5.0)
+START = 1_000.0
+
+limits = st.builds(
+    RateLimit,
+    st.sampled_from([1, 2, 10, 25, 60, 200]),
+    st.sampled_from([1.0, 2.0, 5.0, 60.0, 600.0, 86_400.0]),
+)
+
+
+def use(tokens: Tokens, now: float, seconds: float, *, answered: bool = True) -> list[float]:
+    """Take every token as soon as it is there; returns when."""
+    taken: list[float] = []
+    end = now + seconds
+    while True:
+        tokens.settle(now)
+        while tokens.free and now >= tokens.paused_until:
+            tokens.take(now)
+            tokens.give(now, counted=answered)
+            taken.append(now)
+        wait = tokens.paused_until if now < tokens.paused_until else tokens.next_change()
+        if wait > end:
+            tokens.settle(end)
+            return taken
+        now = wait
+
+
+@dataclass(frozen=True)
+class Spell:
+    """A limit, for how long, and whether calls are made as fast as it allows."""
+
+    limit: RateLimit
+    seconds: float
+    busy: bool
+    answered: bool
+
+
+spells = st.builds(Spell, limits, st.sampled_from([0.0, 0.5, 2.0]), st.booleans(), st.booleans())
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(spells, max_size=6), limits)
+def test_a_limit_kept_for_a_while_leaves_no_trace_beyond_one_window_of_the_next(
+    before: list[Spell], limit: RateLimit
+) -> None:
+    """Whatever was kept to before: one window after the change, all tokens that nothing holds are free."""
+    tokens, now = Tokens(DEFAULT), START
+    for spell in before:
+        tokens.keep_to(now, spell.limit)
+        tokens.settle(now)
+        if spell.busy:
+            use(tokens, now, spell.seconds, answered=spell.answered)
+        now += spell.seconds
+    tokens.settle(now)
+    tokens.keep_to(now, limit)
+    tokens.settle(now)
+    unanswered = len(tokens._late)
+    # The first is there within a window, and then one a spacing: what spending them all now would cost.
+    for place, due in enumerate(tokens._due):
+        assert due <= now + limit.per + (place + 1) * limit.spacing
+    assert tokens.earliest(now, 0) <= now + limit.per * (2 if unanswered else 1) + 2 * limit.spacing
+    assert all(late <= now + limit.per for late in tokens._late)
+    assert tokens.held == limit.calls or unanswered > limit.calls
+    tokens.settle(now + 3 * limit.per + (limit.calls + 1) * limit.spacing)
+    assert tokens.free == limit.calls
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(limits, st.sampled_from([0.0, 1.0, 4.0, 30.0]), st.booleans()), min_size=1, max_size=8)
+)
+def test_calls_made_under_any_limits_keep_to_the_one_in_force(
+    changes: list[tuple[RateLimit, float, bool]],
+) -> None:
+    """After each change, no call starts as one too many of the window then in force."""
+    tokens, now, sent = Tokens(DEFAULT), START, list[float]()
+    for limit, seconds, busy in changes:
+        tokens.keep_to(now, limit)
+        if busy:
+            for when in use(tokens, now, min(seconds, 40 * limit.spacing)):
+                sent.append(when)
+                assert sum(when - limit.per < earlier for earlier in sent) <= limit.calls
+        now += seconds
+
+
+def test_two_limits_that_alternate_cost_no_more_than_the_smaller() -> None:
+    """Another client that comes and goes every 2 s with 1 call in 600 s: between, calls go on."""
+    tokens, now, sent = Tokens(DEFAULT), START, 0
+    for _ in range(30):
+        tokens.keep_to(now, RateLimit(1, per=600.0))
+        sent += len(use(tokens, now, 2.0))
+        now += 2.0
+        tokens.keep_to(now, DEFAULT)
+        sent += len(use(tokens, now, 2.0))
+        now += 2.0
+    assert sent >= 0.9 * 30 * 2.0 * 5
+
+
+def test_a_stranger_for_two_seconds_costs_an_idle_account_nothing() -> None:
+    """Lowered to 1 call in 600 s and back: a token at once, all of them within one window."""
+    tokens = Tokens(DEFAULT)
+    tokens.keep_to(START, RateLimit(1, per=600.0))
+    tokens.keep_to(START + 2, DEFAULT)
+    tokens.settle(START + 2)
+    assert tokens.free
+    tokens.settle(START + 2 + DEFAULT.per)
+    assert tokens.free == 25
+
+
+def test_tokens_that_a_larger_limit_adds_come_one_a_spacing() -> None:
+    """No burst goes out at once because a limit was raised."""
+    tokens = Tokens(RateLimit(10, per=5.0))
+    tokens.keep_to(START, DEFAULT)
+    sent = use(tokens, START, 4.0)
+    at_once = sum(when == START for when in sent)
+    assert at_once == 11
+    assert sent[at_once] == pytest.approx(START + DEFAULT.spacing)
+
+
+# Limits that the server names
+
+FAR = [RateLimit(1, per=3600.0), RateLimit(1, per=5.0), RateLimit(2, per=5.0), RateLimit(10_000, per=61.0)]
+NEAR = [RateLimit(10, per=5.0), RateLimit(3, per=5.0), RateLimit(60, per=60.0)]
+
+
+@pytest.mark.parametrize("told", FAR, ids=str)
+def test_a_limit_far_below_the_declared_needs_a_second_answer(told: RateLimit) -> None:
+    """One answer costs a pause and a token; a second that says the same is believed."""
+    tokens = Tokens(DEFAULT)
+    assert not tokens.refuse(START, None, told)
+    assert (tokens.limit, tokens.doubted, tokens.withdrawn) == (DEFAULT, told, 1)
+    other = RateLimit(told.calls, told.per + 1)
+    assert not tokens.refuse(START + 1, None, other)
+    assert not tokens.refuse(START + 2, None, told)
+    lowered = tokens.refuse(START + 3, None, told)
+    assert lowered == (DEFAULT.within(told) != DEFAULT)
+    assert tokens.limit == DEFAULT.within(told)
+
+
+def test_a_doubted_limit_is_forgotten_after_clean_windows() -> None:
+    """Two odd answers an hour apart are two first ones."""
+    tokens = Tokens(DEFAULT)
+    assert not tokens.refuse(START, None, FAR[0])
+    assert not tokens.refuse(START + 3600, None, FAR[0])
+    assert tokens.limit == DEFAULT
+
+
+@pytest.mark.parametrize("told", NEAR, ids=str)
+def test_a_learnt_limit_is_given_up_after_clean_windows(told: RateLimit) -> None:
+    """It is kept to at once, and the declared one is tried again after twelve windows without a refusal."""
+    tokens = Tokens(DEFAULT)
+    assert tokens.refuse(START, None, told)
+    assert tokens.limit == DEFAULT.within(told)
+    clean = 12 * tokens.limit.per
+    use(tokens, START, clean - 0.1)
+    assert tokens.limit == DEFAULT.within(told)
+    use(tokens, START + clean - 0.1, 10.0)
+    assert (tokens.limit, tokens.learnt) == (DEFAULT, None)
+
+
+def test_each_attempt_that_fails_doubles_the_time_to_the_next() -> None:
+    """An account of 10 in 5 seconds: after 1, 2, 4 … minutes, at most after 64; a success starts over."""
+    told, tokens, now = RateLimit(10, per=5.0), Tokens(DEFAULT), START
+    waits = []
+    for _ in range(9):
+        assert tokens.refuse(now, None, told)
+        tokens.take(now)
+        waits.append(tokens.tried_again_at - now)
+        now = tokens.tried_again_at
+        tokens.settle(now)
+        tokens.give(now, counted=True)
+        assert tokens.limit == DEFAULT
+        now += 1.0
+    assert waits == [60, 120, 240, 480, 960, 1920, 3840, 3840, 3840]
+    now += 3841
+    assert tokens.refuse(now, None, told)
+    tokens.take(now)
+    assert tokens.tried_again_at - now == 60
+
+
+def test_an_idle_account_is_not_tried_with_a_burst() -> None:
+    """The attempt begins with a call, and what it adds comes one a spacing."""
+    tokens = Tokens(DEFAULT)
+    tokens.refuse(START, None, NEAR[0])
+    now = START + 3600
+    tokens.settle(now)
+    assert tokens.limit.calls == 10
+    assert sum(when == now for when in use(tokens, now, 1.0)) <= 12
+
+
+def test_a_declared_limit_that_changes_keeps_what_was_learnt() -> None:
+    """Declaring anew neither forgets the server's limit nor is forgotten by the attempt."""
+    tokens = Tokens(DEFAULT)
+    tokens.refuse(START, None, RateLimit(10, per=5.0))
+    tokens.keep_to(START, RateLimit(20, per=5.0))
+    assert tokens.limit == RateLimit(10, per=5.0)
+    use(tokens, START, 70.0)
+    assert tokens.limit == RateLimit(20, per=5.0)
