@@ -333,8 +333,8 @@ class Bucket:
             return
         if is_lowered:
             self.log.warning(
-                "rate limit lowered from %s to %s: LeadSquared says that the account's limit is %s; %s is tried "
-                "again after %g s without a refusal; if the lower one is right, configure it with %s",
+                "rate limit lowered from %s to %s: LeadSquared says that the account's limit is %s; %s is "
+                "tried again after %g s without a refusal; if the lower one is right, configure it with %s",
                 before,
                 after,
                 limit,

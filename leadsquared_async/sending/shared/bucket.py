@@ -11,8 +11,10 @@ import asyncio
 import random
 import uuid
 from collections import deque
+from collections.abc import Coroutine
 from contextvars import Context
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from leadsquared_async.config import RateLimit
 from leadsquared_async.errors import ConfigurationError
@@ -26,6 +28,8 @@ from leadsquared_async.sending.tokens import NEVER
 
 __all__ = ["SharedBucket", "SharedLimitSnapshot"]
 
+T = TypeVar("T")
+
 PRESENCE = 30.0
 """Seconds after which a process that is not heard of counts no more, neither its declared limit."""
 KEPT = 3600.0
@@ -34,6 +38,7 @@ SOON = 0.05
 """Seconds that the end of a call may wait to be told together with other things."""
 PARTS = 5
 """Of the wait for an answer."""
+UNFORESEEN = "the request could not be made"
 FIRST_RETRY, LAST_RETRY = 0.25, 5.0
 """Seconds between two attempts to reach a store that does not answer."""
 
@@ -200,19 +205,27 @@ class SharedBucket(Bucket):
         return SharedLimitSnapshot(**values, processes=self._processes, standing_in=self._standing_in)
 
     async def aclose(self) -> None:
-        """Tell the store what it does not know yet, and that this process is leaving; never raises."""
+        """Tell the store what it does not know yet, and that this process is leaving.
+
+        It takes no longer than a request that was under way and one more. It does not raise: a fault goes to
+        the loop's exception handler.
+        """
         self._closed = True
         self._cancel_timers()
-        if self._speaking is not None:
-            await asyncio.wait([self._speaking])
-        if (
-            self._number
-            and self._fault is None
-            and not (self._standing_in and self._retry_at > self._clock())
-        ):
-            await self._speak()
-        self._cancel_timers()
-        self._store.forget(self._key, self._hear_hint)
+        try:
+            if self._speaking is not None:
+                await asyncio.wait([self._speaking])
+            if (
+                self._number
+                and self._fault is None
+                and not (self._standing_in and self._retry_at > self._clock())
+            ):
+                await self._speak()
+        except Exception as error:
+            self.loop.call_exception_handler({"message": UNFORESEEN, "exception": error})
+        finally:
+            self._cancel_timers()
+            self._store.forget(self._key, self._hear_hint)
 
     def _declare(self, limit: RateLimit) -> Change | None:
         """Have all processes keep to this, the smallest limit of this one's open clients."""
@@ -246,7 +259,11 @@ class SharedBucket(Bucket):
         """Set the timer for the next request, which is made at once if there is reason to."""
         if self._speaking is not None or self._closed:
             return  # once it is answered this is looked at again
-        self._next_word.set(self._when_to_speak(), self._clock())
+        try:
+            self._next_word.set(self._when_to_speak(), self._clock())
+        except BaseException:
+            self.loop.call_soon(self._schedule, context=Context())  # else nobody would speak any more
+            raise
 
     def _when_to_speak(self) -> float:
         in_use = bool(self._tokens.out or any(self._lanes) or self._ends)
@@ -270,9 +287,11 @@ class SharedBucket(Bucket):
         return min(1, waiting) if self._next_poll() <= self._clock() else 0
 
     def _begin_to_speak(self) -> None:
-        self._speaking = self.loop.create_task(
-            self._speak(), name="leadsquared_async shared limit", context=Context()
-        )
+        try:
+            self._speaking = self._task(self._speak(), "leadsquared_async shared limit")
+        except BaseException:
+            self._stand_in(UNFORESEEN)
+            raise
         self._speaking.add_done_callback(self._end_of_speaking)
 
     def _end_of_speaking(self, task: asyncio.Task[None]) -> None:
@@ -289,15 +308,18 @@ class SharedBucket(Bucket):
 
     async def _speak(self) -> None:
         """One request and what follows from it."""
-        request = self._request()
         self._told_at = self._clock()
         self._is_urgent = False
-        refusal, self._refusal = self._refusal, None
-        recalled, self._recalled = self._recalled, None
-        why: str | None = "the request could not be made"
-        reply: Reply | None = None
+        refusal, recalled = self._refusal, self._recalled
+        why: str | None = UNFORESEEN
+        is_heard = False
         try:
+            request = self._request()
+            self._refusal = self._recalled = None
             reply = await self._answer_to(request)
+            if not reply.stale:
+                self._hear(request, reply)
+                is_heard = True
         except TimeoutError:
             why = f"no answer within {self._timeout:g} s"
         except StoreUnavailable as error:
@@ -310,13 +332,12 @@ class SharedBucket(Bucket):
             raise
         finally:
             # Whatever it was, calls go on; an error that nobody foresaw is reported by the loop as well.
-            if reply is None or reply.stale:
-                self._refusal = self._refusal if refusal is None else refusal.then(self._refusal)
+            if not is_heard:
+                if refusal is not None and self._refusal is not refusal:
+                    self._refusal = refusal.then(self._refusal)
                 self._recalled = self._recalled or recalled
                 if why is not None:
                     self._stand_in(why)
-        if reply is not None and not reply.stale:
-            self._hear(request, reply)
 
     async def _answer_to(self, request: Request) -> Reply:
         """What the store answers within `timeout`, without the time for which this process stood still.
@@ -324,12 +345,14 @@ class SharedBucket(Bucket):
         After a second in which other code blocked the loop, a timer would come before the answer that has
         long been there. So it is waited for in parts, of which such a second uses up one.
         """
-        exchange = self.loop.create_task(
-            self._store.exchange(self._key, request), name="leadsquared_async shared limit request"
+        exchange = self._task(
+            self._store.exchange(self._key, request), "leadsquared_async shared limit request"
         )
         try:
             for _ in range(PARTS):
                 done, _ = await asyncio.wait([exchange], timeout=self._timeout / PARTS)
+                if exchange.cancelled():
+                    raise StoreUnavailable("the request was cancelled")
                 if done:
                     return exchange.result()
             raise TimeoutError
@@ -337,6 +360,13 @@ class SharedBucket(Bucket):
             if not exchange.done():
                 exchange.cancel()
                 await asyncio.gather(exchange, return_exceptions=True)
+
+    def _task(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        try:
+            return self.loop.create_task(work, name=name, context=Context())
+        except BaseException:
+            work.close()
+            raise
 
     def _request(self) -> Request:
         now = self._clock()

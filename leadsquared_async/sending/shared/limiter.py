@@ -12,6 +12,7 @@ from leadsquared_async.config import Credentials, RateLimit, seconds
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.sending.bucket import Bucket
 from leadsquared_async.sending.call import Limit
+from leadsquared_async.sending.cleanup import uninterrupted
 from leadsquared_async.sending.shared.bucket import SharedBucket
 from leadsquared_async.sending.shared.store import RedisStore, check_url
 
@@ -22,10 +23,17 @@ SCHEMES = ("redis", "rediss", "unix")
 
 @dataclass(slots=True)
 class _Party:
-    """What one process has in one event loop."""
+    """What one process has in one event loop.
+
+    Attributes:
+        store: closed after the last of its buckets.
+        buckets: those in use, by key.
+        closing: how many have no user any more and are telling the store so.
+    """
 
     store: RedisStore
     buckets: dict[str, SharedBucket] = field(default_factory=dict[str, SharedBucket])
+    closing: int = 0
 
 
 class SharedLimiter:
@@ -74,7 +82,8 @@ class SharedLimiter:
     @property
     def requests(self) -> int:
         """Requests to the store that the running loop has made."""
-        return self._party().store.requests
+        party = self._parties.get((os.getpid(), asyncio.get_running_loop()))
+        return 0 if party is None else party.store.requests
 
     def join(self, host: str, credentials: Credentials, kind: Limit, limit: RateLimit) -> SharedBucket:
         """The bucket of this account in the running loop, with one more user; `leave` it when it is done."""
@@ -97,6 +106,9 @@ class SharedLimiter:
     async def leave(self, bucket: Bucket, limit: RateLimit | None = None) -> None:
         """One user less; after the last, the store is told, and after the last bucket it is closed.
 
+        Being cancelled leaves no connection open: it ends all the same, within a few timeouts, and only then
+        the cancellation is raised.
+
         Args:
             bucket: that it had joined.
             limit: that it had declared; by default the one that the bucket was made with.
@@ -108,10 +120,19 @@ class SharedLimiter:
         for key, mine in list(party.buckets.items()):
             if mine is bucket:
                 del party.buckets[key]
-        await bucket.aclose()
-        if not party.buckets:
-            self._parties.pop((os.getpid(), asyncio.get_running_loop()), None)
-            await party.store.aclose()
+        party.closing += 1
+        await uninterrupted(self._close(bucket, party))
+
+    async def _close(self, bucket: SharedBucket, party: _Party) -> None:
+        try:
+            await bucket.aclose()
+        finally:
+            party.closing -= 1
+            if not party.buckets and not party.closing:
+                here = (os.getpid(), asyncio.get_running_loop())
+                if self._parties.get(here) is party:
+                    del self._parties[here]
+                await party.store.aclose()
 
     def _party(self) -> _Party:
         here = (os.getpid(), asyncio.get_running_loop())

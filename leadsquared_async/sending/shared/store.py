@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import re
 import uuid
 from collections.abc import Callable
 from contextvars import Context
@@ -16,12 +18,16 @@ from leadsquared_async.sending.shared.protocol import StoreUnavailable
 
 __all__ = ["RedisStore", "check_url"]
 
+logger = logging.getLogger("leadsquared_async")
+
 CONNECTIONS = 8
 """Connections of one process, in one loop, for the requests of all its accounts."""
 LISTENS_FOR = 60.0
 """Seconds of one wait for a hint; without a number, an early redis-py 5 would wait as for an answer."""
 LISTEN_AGAIN = 2.0
 """Seconds after which listening for hints is tried again."""
+_HINT = re.compile(rb"([!-~]+) (\d{1,12})")
+"""A key and microseconds."""
 
 
 class RedisStore:
@@ -42,6 +48,8 @@ class RedisStore:
         self._client: Any = None
         self._listeners: dict[str, Callable[[float], None]] = {}
         self._listening: asyncio.Task[None] | None = None
+        self._closed = False
+        self._has_heard_nonsense = False
         self.channel = f"{prefix}:hints:{uuid.uuid4().hex}"
         self.requests = 0
 
@@ -72,11 +80,11 @@ class RedisStore:
 
     def listen(self, key: str, hear: Callable[[float], None]) -> None:
         """Have `hear` called with the seconds that a hint for that key names."""
-        self._listeners[key] = hear
         if self._listening is None:
             self._listening = asyncio.create_task(
                 self._listen(), name="leadsquared_async shared limit hints", context=Context()
             )
+        self._listeners[key] = hear
 
     def forget(self, key: str, hear: Callable[[float], None]) -> None:
         """Call `hear` no longer; whoever has taken its place since stays."""
@@ -84,18 +92,23 @@ class RedisStore:
             del self._listeners[key]
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.wait([self._listening], timeout=self._timeout)
-            self._listening = None
-        if self._client is not None:
-            client, self._client = self._client, None
-            with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(self._timeout):
-                    await client.aclose()
+        """Close the connections, within two timeouts; nothing opens one again."""
+        self._closed = True
+        listening, self._listening = self._listening, None
+        client, self._client = self._client, None
+        try:
+            if listening is not None:
+                listening.cancel()
+                await asyncio.wait([listening], timeout=self._timeout)
+        finally:
+            if client is not None:
+                with contextlib.suppress(OSError, TimeoutError):
+                    async with asyncio.timeout(self._timeout):
+                        await client.aclose()
 
     def _connected(self) -> Any:
+        if self._closed:
+            raise StoreUnavailable("it was closed")
         if self._client is None:
             from redis import asyncio as asyncio_redis  # noqa: PLC0415
 
@@ -107,8 +120,9 @@ class RedisStore:
         """Pass hints on for as long as it lasts; without them everybody still asks when told to."""
         from redis.exceptions import RedisError  # noqa: PLC0415
 
-        while True:
-            with contextlib.suppress(RedisError, OSError, TimeoutError):
+        while not self._closed:
+            # redis-py raises a ValueError for what it cannot decode.
+            with contextlib.suppress(RedisError, OSError, TimeoutError, ValueError):
                 async with self._connected().pubsub() as subscription:
                     await subscription.subscribe(self.channel)
                     while True:
@@ -119,12 +133,18 @@ class RedisStore:
                             self._pass_on(message["data"])
             await asyncio.sleep(LISTEN_AGAIN)
 
-    def _pass_on(self, data: bytes | str) -> None:
-        text = data if isinstance(data, str) else data.decode()
-        key, _, micro = text.rpartition(" ")
-        hear = self._listeners.get(key)
-        if hear is not None:
-            hear(int(micro) / 1e6)
+    def _pass_on(self, data: object) -> None:
+        data = data.encode(errors="replace") if isinstance(data, str) else data
+        hint = _HINT.fullmatch(data) if isinstance(data, bytes) else None
+        if hint is not None:
+            hear = self._listeners.get(hint[1].decode())
+            if hear is not None:
+                hear(int(hint[2]) / 1e6)
+        elif not self._has_heard_nonsense:
+            self._has_heard_nonsense = True
+            logger.warning(
+                "somebody else writes to the channel of the shared rate limit: what is no hint is ignored"
+            )
 
 
 def check_url(who: str, url: str, timeout: float) -> None:
