@@ -355,6 +355,10 @@ def _is_host(name: str) -> bool:
     return "%" not in name
 
 
+LONGEST_WINDOW = 86_400.0
+"""Seconds that the window of a rate limit may have."""
+
+
 @dataclass(frozen=True, slots=True)
 class RateLimit:
     """At most `calls` calls in any `per` seconds.
@@ -367,7 +371,7 @@ class RateLimit:
             `RateLimit(24, per=5.0, margin=0.04)`.
 
     Raises:
-        ConfigurationError: a number is not positive, or not a number.
+        ConfigurationError: a number is not positive, not a number, or too large.
     """
 
     calls: int
@@ -377,8 +381,10 @@ class RateLimit:
     def __post_init__(self) -> None:
         if not _is_count(self.calls) or self.calls > 10_000:
             raise ConfigurationError("RateLimit: calls has to be a whole number from 1 to 10,000")
-        if not _is_number(self.per) or self.per <= 0:
-            raise ConfigurationError("RateLimit: per has to be a number of seconds above 0")
+        if not _is_number(self.per) or not 0 < self.per <= LONGEST_WINDOW:
+            raise ConfigurationError(
+                "RateLimit: per has to be a number of seconds above 0, at most 86,400 (a day)"
+            )
         if not _is_number(self.margin) or not 0 <= self.margin <= 1:
             raise ConfigurationError("RateLimit: margin has to be a share from 0 to 1")
 

@@ -30,10 +30,12 @@ def test_calls_are_a_whole_number(calls: Any) -> None:
     assert refusal(RateLimit, calls) == "RateLimit: calls has to be a whole number from 1 to 10,000"
 
 
-@pytest.mark.parametrize("per", [0, -5, -0.0, *NO_NUMBERS])
+@pytest.mark.parametrize("per", [0, -5, -0.0, 86_400.1, 1e9, *NO_NUMBERS])
 def test_a_window_is_a_number_of_seconds(per: Any) -> None:
-    """A window has a length."""
-    assert refusal(RateLimit, 25, per) == "RateLimit: per has to be a number of seconds above 0"
+    """A window has a length, of a day at most."""
+    wrong = "RateLimit: per has to be a number of seconds above 0, at most 86,400 (a day)"
+    assert refusal(RateLimit, 25, per) == wrong
+    assert RateLimit(25, per=86_400).per == 86_400
 
 
 @pytest.mark.parametrize("margin", [-0.01, 1.01, 2, *NO_NUMBERS])
@@ -107,7 +109,8 @@ def test_a_text_that_is_no_limit(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "wrong"), [("0/5", "calls has"), ("25/0", "per has"), ("99999/5", "calls has")]
+    ("text", "wrong"),
+    [("0/5", "calls has"), ("25/0", "per has"), ("25/86401", "per has"), ("99999/5", "calls has")],
 )
 def test_a_limit_of_nothing(text: str, wrong: str) -> None:
     """A text that is written right may still be out of range."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leadsquared_async.config import RateLimit
+from leadsquared_async.config import LONGEST_WINDOW, RateLimit
 from leadsquared_async.sending.tokens import Tokens
 
 __all__ = ["UNKNOWN", "share_of", "tokens_of_share"]
@@ -16,7 +16,7 @@ def share_of(limit: RateLimit, processes: int) -> RateLimit:
     calls = limit.calls // processes
     if calls:
         return RateLimit(calls, limit.per, limit.margin)
-    return RateLimit(1, limit.per * processes / limit.calls, limit.margin)
+    return RateLimit(1, min(LONGEST_WINDOW, limit.per * processes / limit.calls), limit.margin)
 
 
 def tokens_of_share(share: RateLimit, now: float, *, held: int, free: int, phase: float) -> Tokens:
