@@ -18,7 +18,7 @@ from collections import deque
 
 from leadsquared_async.config import RateLimit
 
-__all__ = ["Tokens"]
+__all__ = ["Tokens", "is_far_below"]
 
 NEVER = float("inf")
 LATENESS = 0.1
@@ -36,6 +36,12 @@ LONG_WINDOW = 60.0
 _ROUNDING = max(1e-6, time.get_clock_info("monotonic").resolution)
 
 
+def is_far_below(told: RateLimit, declared: RateLimit) -> bool:
+    """Whether a limit that the server named needs a second answer that says the same."""
+    is_slower = told.calls * FAR_BELOW * declared.per < declared.calls * told.per
+    return is_slower or told.per > max(LONG_WINDOW, declared.per)
+
+
 class Tokens:
     """The state of one bucket.
 
@@ -51,6 +57,7 @@ class Tokens:
     """
 
     __slots__ = (
+        "_asked_until",
         "_clean_since",
         "_clean_windows",
         "_due",
@@ -79,6 +86,7 @@ class Tokens:
         self.free = limit.calls
         self.out = 0
         self.paused_until = -NEVER
+        self._asked_until = -NEVER
         self.withdrawn = 0
         # When the last calls ended, as many as there are tokens under the largest limit so far, in order.
         self._ends = deque([-NEVER] * limit.calls)
@@ -239,15 +247,18 @@ class Tokens:
     def refuse(self, now: float, pause: float | None, told: RateLimit | None) -> bool:
         """The server refused a call all the same; returns whether the limit was lowered.
 
-        Nothing is spent for `pause` seconds, or else one spacing. If the server told a limit that is lower
-        than ours, it is kept to from now on, until the declared one is tried again. One that is far below
-        the declared limit is `doubted` until a second answer says the same. Otherwise a stranger is on the
-        account and one token is withdrawn, at most one a spacing and never the last; every window without a
-        refusal gives one back.
+        Nothing is spent for `pause` seconds, or else one spacing, of at most a minute. If the server told a
+        limit that is lower than ours, it is kept to from now on, until the declared one is tried again. One
+        that is far below the declared limit is `doubted` until a second answer says the same. Otherwise a
+        stranger is on the account and one token is withdrawn, at most one a spacing and never the last; every
+        window without a refusal gives one back.
         """
         if now >= self._last_refusal + self.patience:
             self.doubted = None
-        self.paused_until = max(self.paused_until, now + (self.limit.spacing if pause is None else pause))
+        if pause is None:
+            self.paused_until = max(self.paused_until, now + min(self.limit.spacing, LONG_WINDOW))
+        else:
+            self.silence(now + pause)
         self._clean_since = self._last_refusal = now
         if told is not None and self._is_believed(told) and self._learn(now, told):
             return True
@@ -256,12 +267,13 @@ class Tokens:
             self._last_withdrawal = now
         return False
 
+    def silence(self, until: float) -> None:
+        """Spend nothing before that moment, since the server asked for it."""
+        self._asked_until = max(self._asked_until, until)
+        self.paused_until = max(self.paused_until, until)
+
     def _is_believed(self, told: RateLimit) -> bool:
-        ours = self.declared
-        is_far_below = told.calls / told.per * FAR_BELOW < ours.calls / ours.per or told.per > max(
-            LONG_WINDOW, ours.per
-        )
-        if not is_far_below or self.doubted == told:
+        if not is_far_below(told, self.declared) or self.doubted == told:
             return True
         self.doubted = told
         return False
@@ -298,12 +310,13 @@ class Tokens:
             return False
         longer = limit.per - self.limit.per
         self.limit = limit
+        self.paused_until = min(self.paused_until, max(self._asked_until, now + limit.spacing))
         self.withdrawn = min(self.withdrawn, limit.calls - 1)
         self._late = deque(end + longer for end in self._late)
         # Calls before the oldest that is known ended no later than that one.
         self._ends.extendleft([self._ends[0]] * (limit.calls - len(self._ends)))
         usable = max(0, self.capacity - self.out - len(self._late))
-        free = min(self.free, self.free - (self.free + len(self._due) - usable))
+        free = min(self.free, usable - len(self._due))
         self.free = 0
         self._due.clear()
         self._slot = now - limit.spacing

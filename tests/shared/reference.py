@@ -45,7 +45,7 @@ class Head:
 
 
 class SharedTokens(Tokens):
-    """Tokens that may be spent behind their back, and whose limit may go up again."""
+    """Tokens that may be spent behind their back."""
 
     __slots__ = ()
 
@@ -76,42 +76,6 @@ class SharedTokens(Tokens):
             self.free -= 1
             self._return(now)
 
-    def keep_to(self, limit: RateLimit, now: float) -> None:
-        if limit == self.limit:
-            return
-        if limit.per > self.limit.per:
-            self._widen(limit, now)
-        else:
-            self.limit = limit
-            self.withdrawn = min(self.withdrawn, limit.calls - 1)
-        self._drop_surplus()
-        for _ in range(self.capacity - self.held):
-            self._return(now)
-
-    def _widen(self, limit: RateLimit, now: float) -> None:
-        longer = limit.per - self.limit.per
-        self.limit = limit
-        self.withdrawn = min(self.withdrawn, limit.calls - 1)
-        late, due = [end + longer for end in self._late], [due + longer for due in self._due]
-        self._late.clear()
-        self._late.extend(late)
-        self._due.clear()
-        self._due.extend(due)
-        self._slot += longer
-        free, self.free = min(self.free, limit.calls), 0
-        for _ in range(free):
-            self._return(now)
-
-    def withdraw(self, now: float) -> None:
-        if self.capacity > 1 and now >= self._last_withdrawal + self.limit.spacing:
-            self.withdrawn += 1
-            self._last_withdrawal = now
-            self._drop_surplus()
-
-    def silence(self, now: float, pause: float | None) -> None:
-        self.paused_until = max(self.paused_until, now + (self.limit.spacing if pause is None else pause))
-        self._clean_since = now
-
     def paced_after(self, ahead: int, now: float) -> float:
         free, self.free = self.free, self.free - ahead
         try:
@@ -137,7 +101,6 @@ class State:
         self.at = wall
         self.was_out_of_reach = False
         self.tokens = SharedTokens(request.declared)
-        self.told: RateLimit | None = None
         self.spent_at = -NEVER
         self.ticket = 0
         self.passed = [0, 0, 0]
@@ -180,7 +143,7 @@ class State:
             withdrawn=tokens.withdrawn,
             limit=tokens.limit,
             processes=sum(not process.gone for process in self.processes.values()),
-            learnt=self.told is not None,
+            learnt=tokens.learnt is not None,
             begun_as_spent=begun_as_spent,
             stale=stale,
         )
@@ -225,9 +188,11 @@ class State:
         mine.lease, mine.present = now + request.lease, now + request.presence
         mine.gone = request.leaving
         self._hear_of_calls(mine, request)
-        tokens.keep_to(self._agreed(), now)
+        tokens.keep_to(now, self._agreed())
         if request.refused:
-            self._refuse(request)
+            told = None if request.told is None else RateLimit(*request.told, request.declared.margin)
+            tokens.refuse(now, request.pause, told)
+            tokens._drop_surplus()
         if request.recalled is not None and now - request.recalled[1] < self.began:
             tokens.recall(request.recalled[0], now, now - request.recalled[1])
         self._settle()
@@ -264,26 +229,12 @@ class State:
 
     def _agreed(self) -> RateLimit:
         limits = [process.declared for process in self.processes.values() if not process.gone]
-        if self.told is not None:
-            limits.append(self.told)
         if not limits:
-            return self.tokens.limit
+            return self.tokens.declared
         first, *rest = sorted(limits, key=lambda limit: (-limit.per, limit.calls, limit.margin))
         for other in rest:
             first = first.within(other)
         return first
-
-    def _refuse(self, request: Request) -> None:
-        tokens = self.tokens
-        tokens.silence(self.at, request.pause)
-        if request.told is not None:
-            told = RateLimit(*request.told, request.declared.margin)
-            lower = tokens.limit.within(told)
-            if (lower.calls, lower.per) != (tokens.limit.calls, tokens.limit.per):
-                self.told = told if self.told is None else self.told.within(told)
-                tokens.keep_to(self._agreed(), self.at)
-                return
-        tokens.withdraw(self.at)
 
     def _ticket(self) -> int:
         self.ticket += 1

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from leadsquared_async.config import RateLimit
 from leadsquared_async.sending.shared import script
@@ -16,7 +18,10 @@ from leadsquared_async.sending.shared.messages import End, Incompatible, Known, 
 from tests.shared.reference import State
 from tests.shared.valkey import Valkey
 
-LIMITS = [RateLimit(25, per=5.0), RateLimit(20, per=5.0), RateLimit(3, per=2.0), RateLimit(60, per=60.0)]
+LIMITS = [
+    *(RateLimit(25, per=5.0), RateLimit(20, per=5.0), RateLimit(3, per=2.0), RateLimit(60, per=60.0)),
+    *(RateLimit(1, per=600.0), RateLimit(26, per=5.0, margin=0.1)),
+]
 BEGIN = 1_700_000_000.0
 SAME = pytest.approx
 
@@ -111,7 +116,9 @@ class Simulated:
             all_ends_count=chance.random() < 0.1,
             refused=refused,
             pause=chance.choice([None, 0.5, 3.0]),
-            told=chance.choice([None, None, None, (10, 5.0), (30, 60.0)]) if chance.random() < 0.2 else None,
+            told=chance.choice([None, None, None, (10, 5.0), (30, 60.0), (1, 3600.0)])
+            if chance.random() < 0.2
+            else None,
             recalled=chance.choice([(2, 1.0), (None, 100.0)]) if chance.random() < 0.01 else None,
             known=known,
             leaving=chance.random() < 0.01,
@@ -183,11 +190,11 @@ def test_the_script_does_what_the_reference_does(client: redis.Redis, seed: int)
 
 def test_a_state_of_another_version_is_refused(client: redis.Redis) -> None:
     """A process that finds a later version, or something else altogether, says so and changes nothing."""
-    for key, value in (("later", b"\x81\xa7version\x02"), ("other", b"not packed"), ("number", b"\x07")):
+    for key, value in (("later", b"\x81\xa7version\x03"), ("other", b"not packed"), ("number", b"\x07")):
         client.set(key, value)
         with pytest.raises(Incompatible) as caught:
             Clocked(client, key).run(BEGIN, request())
-        assert caught.value.version == (2 if key == "later" else 0)
+        assert caught.value.version == (3 if key == "later" else 0)
         assert client.get(key) == value
 
 
@@ -221,3 +228,71 @@ def test_a_store_that_has_just_started_begins_with_nothing(client: redis.Redis) 
     assert (fresh.granted, fresh.free) == ((0, 0, 0), 0)
     later = Clocked(client, "later").run(BEGIN, ask)
     assert (later.granted, later.free, later.begun_as_spent) == ((3, 0, 0), 22, False)
+
+
+declared = st.builds(
+    RateLimit,
+    st.sampled_from([1, 2, 10, 25, 60, 200]),
+    st.sampled_from([1.0, 5.0, 60.0, 600.0, 86_400.0]),
+)
+visits = st.tuples(declared, st.sampled_from([0.1, 2.0, 40.0]), st.integers(0, 30), st.booleans())
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(visits, min_size=1, max_size=5))
+def test_a_limit_that_another_process_declared_for_a_while_leaves_no_trace(
+    client: redis.Redis, visits: list[tuple[RateLimit, float, int, bool]]
+) -> None:
+    """Whatever strangers declared, called and were refused: once they are gone, the next token comes within
+    one window of the limit in force, and the state does not outlive a week."""
+    client.flushall()
+    clocked, wall = Clocked(client, "k"), BEGIN
+    usual = request(process="p")
+    clocked.run(wall, usual)
+    for place, (limit, stays, calls, refused) in enumerate(visits):
+        comes = request(process=f"stranger {place}", declared=limit, waiting=(calls, 0, 0))
+        granted = sum(clocked.run(wall, comes).granted)
+        wall += stays
+        ends = tuple(End(stays / 2, counted=True) for _ in range(granted))
+        refusal = {"refused": True, "told": (1, 3600.0)} if refused else {}
+        clocked.run(wall, replace(comes, number=2, waiting=(0, 0, 0), ends=ends, leaving=True, **refusal))
+        reply = clocked.run(wall, replace(usual, number=2 + place))
+        assert reply.first <= 5.0 + 2 * 0.204 or reply.learnt or reply.withdrawn
+        assert reply.paused <= (60.0 if reply.learnt else 0.21)
+    assert client.pttl("k") <= 7 * 86_400_000
+    # What strangers were refused costs tokens and a pause; after some clean windows nothing is left of it.
+    wall += 12 * 60.0
+    clocked.run(wall, replace(usual, number=100, waiting=(1, 0, 0)))
+    clocked.run(wall + 0.1, replace(usual, number=101, held=0, ends=(End(0.0, counted=True),)))
+    wall += 25 * 5.0 + 10.2
+    reply = clocked.run(wall, replace(usual, number=102))
+    assert (reply.limit, reply.free, reply.withdrawn) == (RateLimit(25, per=5.0), 25, 0)
+
+
+def test_a_stranger_with_one_call_in_ten_minutes_does_not_silence_the_account(client: redis.Redis) -> None:
+    """Declared for two seconds: a fresh process gets a token at once and 25 within a window."""
+    clocked = Clocked(client, "k")
+    clocked.run(BEGIN, request(process="p"))
+    comes = request(process="stranger", declared=RateLimit(1, per=600.0))
+    assert clocked.run(BEGIN + 1, comes).limit == RateLimit(1, per=600.0)
+    clocked.run(BEGIN + 3, replace(comes, number=2, leaving=True))
+    fresh = clocked.run(BEGIN + 3.1, request(process="fresh", waiting=(1, 0, 0)))
+    assert (fresh.limit, sum(fresh.granted)) == (RateLimit(25, per=5.0), 1)
+    replies = [clocked.run(BEGIN + 3.1 + i, request(process="fresh", number=2 + i, held=1)) for i in range(6)]
+    assert replies[-1].free == 24
+
+
+def test_a_learnt_limit_is_given_up_and_one_far_below_needs_a_second_answer(client: redis.Redis) -> None:
+    """In the store, for all processes, as in one process."""
+    clocked = Clocked(client, "k")
+    clocked.run(BEGIN, request())
+    first = clocked.run(BEGIN + 1, request(number=2, refused=True, told=(1, 3600.0)))
+    assert (first.limit, first.learnt) == (RateLimit(25, per=5.0), False)
+    second = clocked.run(BEGIN + 2, request(number=3, refused=True, told=(1, 3600.0), waiting=(1, 0, 0)))
+    assert (second.limit, second.learnt) == (RateLimit(1, per=3600.0), True)
+    clocked.run(BEGIN + 3, request(number=4, waiting=(1, 0, 0)))
+    kept = clocked.run(BEGIN + 700, request(number=5, waiting=(1, 0, 0), held=1))
+    assert kept.learnt
+    assert kept.again is not None
+    back = clocked.run(BEGIN + 723, request(number=6, waiting=(1, 0, 0), held=1))
+    assert (back.limit, back.learnt) == (RateLimit(25, per=5.0), False)

@@ -6,7 +6,8 @@
 -- server's, except that it neither goes back nor leaps.
 --
 -- KEYS[1]: the state, one packed table. A later version of the same number may add fields: whoever does not
--- know them keeps them. ARGV: see Request.arguments in messages.py.
+-- know them keeps them. A state that this script cannot have written is replaced by a new one, as if all had
+-- been spent just now. ARGV: see Request.arguments in messages.py.
 
 local OVERTAKES = 7         -- grants in a row past an older waiter
 local LATENESS = 0.1        -- spacings that a token may be late before those behind it move too
@@ -15,6 +16,16 @@ local GRACE = 500000        -- after which a process that did not come when it w
 local LEAP = 500000         -- by which the clock may be ahead of what a process expects: a slow request
 local WORTH_A_HINT = 10000  -- by which a turn has to come earlier than told
 local NOT_AT_ONCE = 1000    -- nobody is told to ask again sooner
+local CLEAN_WINDOWS, MOST_CLEAN_WINDOWS = 12, 768  -- after which a learnt limit is given up
+local FAR_BELOW = 10        -- a named limit of less than this part of the declared rate is said twice
+local SECOND = 1000000
+local LONG_WINDOW = 60 * SECOND  -- and one of a longer window
+local HOUR, DAY = 3600 * SECOND, 86400 * SECOND
+local MOST_CALLS = 10000
+local MOST_OUT = 100000     -- calls in flight and without an answer, of all processes
+local MOST_KEPT = 7 * 86400000  -- milliseconds that a state outlives the last request
+local HUGE = 2 ^ 51         -- microseconds of 71 years, and no counter comes near it
+local NEVER = 2 ^ 53
 local LANES = {1, 2, 3}     -- forms, batches, polls
 local FORMS, BATCH = 1, 2
 
@@ -37,7 +48,7 @@ local known_born, known_steps, expected = args[22], args[23], args[24]
 local leaving = args[25] == 1
 local FIRST_END = 26
 
-local s, now, begun_as_spent, was_out_of_reach
+local s, now, begun_as_spent, was_damaged, was_out_of_reach
 
 -- Tokens -----------------------------------------------------------------------------------------------------
 
@@ -58,17 +69,32 @@ local function without(list, n)
   return rest
 end
 
+-- The token of a call that ended then comes back in its turn.
+local function queue(ended)
+  local due = ended + s.limit.p + ROUNDING
+  s.slot = math.max(s.slot + spacing(), due - LATENESS * spacing())
+  s.due[#s.due + 1] = math.max(due, s.slot)
+end
+
 local function drop_surplus()
   local surplus = math.max(0, existing() - capacity())
   local from_free = math.min(surplus, s.free)
   s.free = s.free - from_free
-  s.due = without(s.due, math.min(surplus - from_free, #s.due))
+  if surplus > from_free and #s.due > 0 then
+    -- Those behind move up, else each token given up would delay the others by its place in line.
+    local left = math.max(0, #s.due - (surplus - from_free))
+    s.slot = s.due[1] - spacing()
+    s.due = {}
+    for i = #s.ends - left + 1, #s.ends do queue(s.ends[i]) end
+  end
 end
 
 local function give_back(ended)
-  local due = ended + s.limit.p + ROUNDING
-  s.slot = math.max(s.slot + spacing(), due - LATENESS * spacing())
-  s.due[#s.due + 1] = math.max(due, s.slot)
+  table.remove(s.ends, 1)
+  local place = #s.ends + 1
+  while place > 1 and s.ends[place - 1] > ended do place = place - 1 end
+  table.insert(s.ends, place, ended)
+  queue(ended)
   drop_surplus()
 end
 
@@ -123,18 +149,7 @@ local function lose_lapsed_leases()
   if lost then table.sort(s.late) end
 end
 
-local function settle()
-  lose_lapsed_leases()
-  while #s.late > 0 and s.late[1] <= now do
-    local ended = s.late[1]
-    s.late = without(s.late, 1)
-    give_back(ended)
-  end
-  while s.withdrawn > 0 and now >= s.clean_since + s.limit.p do
-    s.withdrawn = s.withdrawn - 1
-    s.clean_since = s.clean_since + s.limit.p
-    if existing() < capacity() then give_back(s.clean_since) end
-  end
+local function free_those_due()
   local back = 0
   while s.due[back + 1] and s.due[back + 1] <= now do back = back + 1 end
   s.due = without(s.due, back)
@@ -149,58 +164,116 @@ local function within(one, other)
   return {c = calls, p = per, m = math.max(one.m, other.m)}
 end
 
--- What keeps to everything that those present declared and to what the server named.
+-- What keeps to everything that those present declared.
 local function agreed()
   local all = {}
   for _, process in pairs(s.processes) do
     if not process.gone then all[#all + 1] = process.declared end
   end
-  if s.told then all[#all + 1] = s.told end
   table.sort(all, function(a, b)
     if a.p ~= b.p then return a.p > b.p end
     if a.c ~= b.c then return a.c < b.c end
     return a.m < b.m
   end)
-  local limit = all[1] or s.limit
+  local limit = all[1] or s.declared
   for i = 2, #all do limit = within(limit, all[i]) end
   return limit
 end
 
-local function keep_to(limit)
-  local old = s.limit
-  if limit.c == old.c and limit.p == old.p and limit.m == old.m then return end
-  local longer = limit.p - old.p
+-- Keep to what was declared and learnt. Each call counts from its end, whichever limit it was made under.
+local function apply()
+  local limit = s.learnt and within(s.declared, s.learnt) or s.declared
+  if limit.c == s.limit.c and limit.p == s.limit.p and limit.m == s.limit.m then return false end
+  local longer = limit.p - s.limit.p
   s.limit = {c = limit.c, p = limit.p, m = limit.m}
+  s.paused = math.min(s.paused, math.max(s.asked_until, now + spacing()))
   s.withdrawn = math.min(s.withdrawn, limit.c - 1)
-  if longer > 0 then
-    -- Calls that ended a while ago count again in the longer window.
-    for i, ended in ipairs(s.late) do s.late[i] = ended + longer end
-    for i, due in ipairs(s.due) do s.due[i] = due + longer end
-    s.slot = s.slot + longer
-    local free = math.min(s.free, limit.c)
-    s.free = 0
-    for _ = 1, free do give_back(now) end
+  for i, ended in ipairs(s.late) do s.late[i] = ended + longer end
+  local unknown = limit.c - #s.ends
+  if unknown > 0 then
+    -- Calls before the oldest that is known ended no later than that one.
+    local ends = {}
+    for i = 1, unknown do ends[i] = s.ends[1] end
+    for i, ended in ipairs(s.ends) do ends[unknown + i] = ended end
+    s.ends = ends
   end
-  drop_surplus()
-  -- Whoever declared less has left: the tokens that this adds are not there at once.
-  for _ = 1, capacity() - existing() do give_back(now) end
+  local usable = math.max(0, capacity() - s.out - #s.late)
+  local free = math.min(s.free, usable - #s.due)
+  s.free, s.due, s.slot = 0, {}, now - spacing()
+  for i = #s.ends - usable + 1, #s.ends do
+    if s.free < free and s.ends[i] + s.limit.p + ROUNDING <= now then
+      s.free = s.free + 1
+    else
+      queue(s.ends[i])
+    end
+  end
+  free_those_due()
+  return true
+end
+
+local function keep_to(limit)
+  s.declared = {c = limit.c, p = limit.p, m = limit.m}
+  apply()
+end
+
+-- Microseconds without a refusal after which a learnt limit is given up.
+local function patience()
+  return s.clean_windows * math.max(s.declared.p, math.min(s.limit.p, LONG_WINDOW))
+end
+
+local function tried_again_at()
+  local is_idle = s.out == 0 and #s.due == 0 and #s.late == 0
+  return s.learnt and not is_idle and s.last_refusal + patience() or NEVER
+end
+
+local function is_believed()
+  local ours = s.declared
+  local is_far_below = told.c * FAR_BELOW * ours.p < ours.c * told.p or told.p > math.max(LONG_WINDOW, ours.p)
+  if not is_far_below or s.doubted and s.doubted.c == told.c and s.doubted.p == told.p then return true end
+  s.doubted = told
+  return false
+end
+
+local function learn()
+  local lower = within(s.limit, told)
+  if lower.c == s.limit.c and lower.p == s.limit.p then return false end
+  if not s.learnt then
+    local failed = now < s.on_trial_until
+    s.clean_windows = failed and math.min(2 * s.clean_windows, MOST_CLEAN_WINDOWS) or CLEAN_WINDOWS
+  end
+  s.learnt = s.learnt and within(s.learnt, told) or told
+  return apply()
 end
 
 local function refuse()
-  s.paused = math.max(s.paused, now + (pause < 0 and spacing() or pause))
-  s.clean_since = now
-  if told then
-    local lower = within(s.limit, told)
-    if lower.c ~= s.limit.c or lower.p ~= s.limit.p then
-      s.told = s.told and within(s.told, told) or told
-      keep_to(agreed())
-      return
-    end
-  end
+  if now >= s.last_refusal + patience() then s.doubted = nil end
+  if pause >= 0 then s.asked_until = math.max(s.asked_until, now + math.min(pause, HOUR)) end
+  s.paused = math.max(s.paused, s.asked_until, pause < 0 and now + math.min(spacing(), LONG_WINDOW) or 0)
+  s.clean_since, s.last_refusal = now, now
+  if told and is_believed() and learn() then return end
   if capacity() > 1 and now >= s.last_withdrawal + spacing() then
     s.withdrawn = s.withdrawn + 1
     s.last_withdrawal = now
     drop_surplus()
+  end
+end
+
+local function settle()
+  lose_lapsed_leases()
+  while #s.late > 0 and s.late[1] <= now do
+    local ended = s.late[1]
+    s.late = without(s.late, 1)
+    give_back(ended)
+  end
+  while s.withdrawn > 0 and now >= s.clean_since + s.limit.p do
+    s.withdrawn = s.withdrawn - 1
+    s.clean_since = s.clean_since + s.limit.p
+    if existing() < capacity() then queue(s.clean_since) end
+  end
+  free_those_due()
+  if now >= tried_again_at() then
+    s.on_trial_until, s.learnt = now + patience(), nil
+    apply()
   end
 end
 
@@ -222,7 +295,7 @@ local function earliest(ahead)
   elseif short >= 0 then
     start = math.max(now + s.limit.p, s.slot + spacing()) + (short - #s.due) * spacing()
   end
-  return math.max(start, s.paused)
+  return math.max(math.min(start, tried_again_at()), now, s.paused)
 end
 
 local function may_take(lane, ahead)
@@ -370,6 +443,91 @@ local function forget_the_absent()
   end
 end
 
+-- Is it a state that this script has written? -----------------------------------------------------------------
+
+local function is_number(value, least, most)
+  return type(value) == 'number' and value >= least and value <= most  -- NaN is neither
+end
+
+local function is_count(value, most) return is_number(value, 0, most) and value % 1 == 0 end
+
+local function is_limit(value)
+  return type(value) == 'table' and is_count(value.c, MOST_CALLS) and value.c > 0
+    and is_number(value.p, 1, DAY) and is_number(value.m, 0, SECOND)
+end
+
+-- A list of so many numbers at most, none above `most`.
+local function is_list(value, length, most)
+  if type(value) ~= 'table' then return false end
+  local count = 0
+  for place, item in pairs(value) do
+    count = count + 1
+    if not is_count(place, length) or place < 1 then return false end
+    if not is_number(item, -HUGE, most) then return false end
+  end
+  return count == #value
+end
+
+local function are_counts(value, most)
+  if not is_list(value, 3, most) or #value ~= 3 then return false end
+  for _, item in ipairs(value) do
+    if not is_count(item, most) then return false end
+  end
+  return true
+end
+
+local function is_process(value)
+  return type(value) == 'table' and type(value.channel) == 'string' and type(value.gone) == 'boolean'
+    and is_limit(value.declared) and is_count(value.number, HUGE) and is_count(value.out, MOST_OUT)
+    and is_number(value.told, -HUGE, s.at + HOUR) and is_number(value.lease, -HUGE, s.at + HOUR)
+    and is_number(value.present, -HUGE, s.at + 2 * HOUR)
+    and are_counts(value.waiting, HUGE) and are_counts(value.tickets, s.ticket)
+end
+
+local function are_tokens_sound()
+  local window = s.limit.p + SECOND
+  local last = s.at + window + (s.limit.c + 1) * spacing()  -- as if all had been spent at once
+  if not (is_count(s.withdrawn, s.limit.c - 1) and is_count(s.free, s.limit.c) and is_count(s.out, MOST_OUT)
+    and is_list(s.late, MOST_OUT, s.at + window)
+    and is_list(s.due, MOST_CALLS, last) and is_number(s.slot, -HUGE, last)
+    and is_list(s.ends, MOST_CALLS, s.at) and #s.ends >= s.limit.c and existing() >= capacity()
+    and is_number(s.paused, 0, s.at + HOUR) and is_number(s.asked_until, 0, s.at + HOUR)) then
+    return false
+  end
+  for _, list in ipairs({s.late, s.due, s.ends}) do
+    for i = 2, #list do
+      if list[i] < list[i - 1] then return false end
+    end
+  end
+  return true
+end
+
+local function are_processes_sound()
+  if type(s.processes) ~= 'table' then return false end
+  local out = 0
+  for name, process in pairs(s.processes) do
+    if type(name) ~= 'string' or not is_process(process) then return false end
+    out = out + process.out
+  end
+  local mine = s.processes[me]
+  return out == s.out and not (mine and mine.number > number + 1000)
+end
+
+local function is_sound()
+  if not (is_number(s.at, 0, HUGE) and is_number(s.born, 0, s.at) and is_number(s.offset, -HUGE, HUGE)
+    and is_count(s.steps, HUGE) and is_count(s.ticket, HUGE) and are_counts(s.passed, OVERTAKES)
+    and type(s.polls_turn) == 'boolean' and is_limit(s.limit) and is_limit(s.declared)
+    and (s.learnt == nil or is_limit(s.learnt)) and (s.doubted == nil or is_limit(s.doubted))
+    and is_count(s.clean_windows, MOST_CLEAN_WINDOWS) and s.clean_windows >= CLEAN_WINDOWS
+    and is_number(s.on_trial_until, 0, HUGE)) then
+    return false
+  end
+  for _, name in ipairs({'clean_since', 'last_withdrawal', 'last_taken', 'last_refusal', 'spent_at'}) do
+    if not is_number(s[name], 0, s.at) then return false end
+  end
+  return are_tokens_sound() and are_processes_sound()
+end
+
 -- The run ----------------------------------------------------------------------------------------------------
 
 local function is_just_started()
@@ -383,14 +541,17 @@ local function begin(wall)
   s = {
     version = VERSION, born = wall, steps = 0, offset = 0,
     limit = {c = declared.c, p = declared.p, m = declared.m},
-    free = declared.c, out = 0, due = {}, late = {}, slot = 0, paused = 0, withdrawn = 0,
+    declared = {c = declared.c, p = declared.p, m = declared.m},
+    free = declared.c, out = 0, due = {}, late = {}, ends = {}, slot = 0, paused = 0, asked_until = 0, withdrawn = 0,
     clean_since = 0, last_withdrawal = 0, last_taken = 0, spent_at = 0,
+    last_refusal = 0, on_trial_until = 0, clean_windows = CLEAN_WINDOWS,
     ticket = 0, passed = {0, 0, 0}, polls_turn = false, processes = {},
   }
+  for i = 1, declared.c do s.ends[i] = 0 end
   -- Nobody knows what was spent before a store began anew, so all of it was, just now.
-  if known_born > 0 or is_just_started() then
+  if known_born > 0 or was_damaged or is_just_started() then
     spend_all()
-    s.doubted = true
+    s.may_lack_calls = true
     begun_as_spent = true
   end
 end
@@ -414,8 +575,8 @@ end
 -- does one that nobody could reach while all went on by themselves.
 local function make_up_for_loss()
   if known_born > 0 and known_born ~= s.born then
-    if not s.doubted then
-      s.doubted = true
+    if not s.may_lack_calls then
+      s.may_lack_calls = true
       spend_all()
     end
   elseif known_born > 0 and known_steps > s.steps then
@@ -452,12 +613,11 @@ local wall = server_clock()
 if raw then
   local ok
   ok, s = pcall(cmsgpack.unpack, raw)
-  if not ok or type(s) ~= 'table' or type(s.version) ~= 'number' then return {1, 0} end
+  if not ok or type(s) ~= 'table' or not is_count(s.version, 1000000) then return {1, 0} end
   if s.version ~= VERSION then return {1, s.version} end
-  go_on(wall)
-else
-  begin(wall)
+  was_damaged = not is_sound()
 end
+if raw and not was_damaged then go_on(wall) else begin(wall) end
 
 local mine = s.processes[me]
 local stale = mine ~= nil and mine.number >= number
@@ -501,7 +661,7 @@ if not stale then
 end
 s.steps = s.steps + 1
 s.at = now
-redis.call('SET', KEYS[1], cmsgpack.pack(s), 'PX', keep)
+redis.call('SET', KEYS[1], cmsgpack.pack(s), 'PX', math.min(keep, MOST_KEPT))
 
 local processes = 0
 for _, process in pairs(s.processes) do
@@ -511,5 +671,6 @@ local limit = s.limit
 return {
   stale and 2 or 0, now, s.born, s.steps, granted[1], granted[2], granted[3], again, s.free,
   math.ceil(math.max(0, earliest(s.free) - now)), math.ceil(math.max(0, s.paused - now)), s.withdrawn,
-  limit.c, math.ceil(limit.p), limit.m, processes, s.told and 1 or 0, begun_as_spent and 1 or 0,
+  limit.c, math.ceil(limit.p), limit.m, processes, s.learnt and 1 or 0,
+  was_damaged and 2 or begun_as_spent and 1 or 0,
 }

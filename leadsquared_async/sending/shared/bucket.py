@@ -24,7 +24,7 @@ from leadsquared_async.sending.shared.protocol import Store, StoreUnavailable
 from leadsquared_async.sending.shared.refusal import Refusal
 from leadsquared_async.sending.shared.standing_in import UNKNOWN, share_of, tokens_of_share
 from leadsquared_async.sending.shared.view import View
-from leadsquared_async.sending.tokens import NEVER
+from leadsquared_async.sending.tokens import NEVER, is_far_below
 
 __all__ = ["SharedBucket", "SharedLimitSnapshot"]
 
@@ -93,6 +93,8 @@ class SharedBucket(Bucket):
         self._shared = declared
         self._processes: int | None = None
         self._is_learnt = False
+        self._doubted: RateLimit | None = None
+        self._has_told_of_damage = False
         self._known: tuple[Reply, float] | None = None
         self._fault: str | None = None
         self._ends: deque[tuple[float, bool]] = deque()
@@ -167,20 +169,27 @@ class SharedBucket(Bucket):
         now = self._clock()
         refusal = Refusal.now(now, pause, told)
         self._refusal = refusal if self._refusal is None else self._refusal.then(refusal)
+        self._refused += 1
+        account = None if told is None else RateLimit(told[0], told[1], self._mine.margin)
+        is_doubted = account is not None and account != self._doubted and is_far_below(account, self._mine)
+        self._doubted = account or self._doubted
+        is_lowered = False
         if self._standing_in:
-            super().refuse(pause)
-            if told is not None:
-                account = RateLimit(told[0], told[1], self._mine.margin)
-                self._shared = self._shared.within(account)
+            self._tokens.settle(now)
+            share = None if account is None else share_of(account, self._processes or UNKNOWN)
+            is_lowered = self._tokens.refuse(now, pause, share)
+            if is_lowered:
                 self._ceiling = f"it is a share of {account}, as LeadSquared says"
-                self._keep_to_share()
         else:
-            self._refused += 1
             self._view.paused_until = max(
                 self._view.paused_until, now + (self._view.limit.spacing if pause is None else pause)
             )
             self._is_urgent = True
         self._schedule()
+        if is_lowered:
+            self.log.warning("rate limit lowered to %s: %s", self._tokens.limit, self._ceiling)
+        if account is not None and is_doubted:
+            self._warn_of_doubt(account, self._mine)
 
     def recall(self, calls: int | None, ended: float) -> None:
         """Count calls of an earlier process too (None: all), as ended without an answer at `ended`.
@@ -434,7 +443,14 @@ class SharedBucket(Bucket):
             self._is_urgent = True  # whoever waited for them has left: they are for others
 
     def _tell_of_limit(self, reply: Reply, *, knew: bool) -> None:
-        if reply.begun_as_spent:
+        if reply.was_damaged and not self._has_told_of_damage:
+            self._has_told_of_damage = True
+            self.log.warning(
+                "the store of the rate limit held a state that leadsquared_async has not written: it has "
+                "begun anew, and all tokens count as spent just now; see that nobody else writes to keys "
+                "that begin with SharedLimiter's prefix"
+            )
+        elif reply.begun_as_spent:
             self.log.info("the store of the rate limit has begun anew: all tokens count as spent just now")
         if _is_same(reply.limit, self._shared):
             return
@@ -445,7 +461,11 @@ class SharedBucket(Bucket):
             return
         self._ceiling = f"another process of this account declared {reply.limit}"
         if reply.learnt and not knew:
-            self._ceiling = f"LeadSquared says that the account's limit is {reply.limit}"
+            self._ceiling = (
+                f"LeadSquared says that the account's limit is {reply.limit}; {self._mine} is tried "
+                "again after some windows without a refusal; if the lower one is right, configure it with "
+                + self._configured(reply.limit)
+            )
         self.log.warning("rate limit changed from %s to %s: %s", before, reply.limit, self._ceiling)
 
     def _refuse_all(self, error: Incompatible) -> None:
@@ -480,7 +500,7 @@ class SharedBucket(Bucket):
         self._tokens = tokens_of_share(
             share, now, held=self._view.out, free=free, phase=random.uniform(0.5, 1.5)
         )
-        self._tokens.paused_until = self._view.paused_until
+        self._tokens.silence(self._view.paused_until)
         self.log.warning(
             "the store of the rate limit cannot be reached (%s): this process keeps to its share, %s, "
             "and goes on trying",

@@ -19,6 +19,7 @@ from leadsquared_async.sending.shared.store import RedisStore, check_url
 __all__ = ["SharedLimiter"]
 
 SCHEMES = ("redis", "rediss", "unix")
+LONGEST_LEASE = 3600.0
 
 
 @dataclass(slots=True)
@@ -71,6 +72,8 @@ class SharedLimiter:
         self._lease = seconds("lease", lease)
         if self._lease < 3 * self._timeout:
             raise ConfigurationError("SharedLimiter: lease has to be at least three times timeout")
+        if self._lease > LONGEST_LEASE:
+            raise ConfigurationError("SharedLimiter: lease has to be at most 3,600 seconds")
         if not prefix or not prefix.isascii() or not prefix.isprintable() or " " in prefix:
             raise ConfigurationError("SharedLimiter: prefix has to be ASCII without blanks")
         self._prefix = prefix

@@ -7,18 +7,36 @@ since the next one says again how many calls are in flight.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from leadsquared_async.config import RateLimit
 
-__all__ = ["VERSION", "End", "Incompatible", "Known", "Reply", "Request"]
+__all__ = ["VERSION", "End", "Incompatible", "Known", "OutOfBounds", "Reply", "Request"]
 
-VERSION = 1
+VERSION = 2
 """Of the state in the store. Processes that speak different versions do not share an account."""
 
 _MICRO = 1e6
 _OK, _INCOMPATIBLE = 0, 1
+_DAMAGED = 2
+_HUGE = 2**53
+_DAY = 86_400 * 10**6
+_MOST = 10_000
+_BOUNDS = (
+    *((0, 2), (0, _HUGE), (0, _HUGE), (0, _HUGE)),  # status, at, born, steps
+    *((0, _MOST), (0, _MOST), (0, _MOST)),  # granted
+    *(
+        (-1, _DAY),
+        (0, _MOST),
+        (0, 4 * _DAY),
+        (0, 2 * _DAY),
+        (0, _MOST),
+    ),  # again, free, first, paused, withdrawn
+    *((1, _MOST), (1, _DAY), (0, 10**6)),  # limit
+    *((0, 10**6), (0, 1), (0, 2)),  # processes, learnt, begun
+)
+"""The least and the most that each number of an answer may be."""
 
 
 class Incompatible(Exception):
@@ -31,6 +49,10 @@ class Incompatible(Exception):
     def __init__(self, version: int) -> None:
         super().__init__(version)
         self.version = version
+
+
+class OutOfBounds(Exception):
+    """The store answered what its script cannot have answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +177,7 @@ class Reply:
         learnt: whether the server named the limit.
         begun_as_spent: whether the state is new, and all its tokens count as spent just before.
         stale: whether the request came after a later one, and nothing was done.
+        was_damaged: whether the state before was none that the script can have written.
     """
 
     at: float
@@ -171,18 +194,25 @@ class Reply:
     learnt: bool
     begun_as_spent: bool = False
     stale: bool = False
+    was_damaged: bool = False
 
     @classmethod
-    def read(cls, answer: Sequence[int]) -> Reply:
+    def read(cls, answer: object) -> Reply:
         """From what the script returned.
 
         Raises:
             Incompatible: the state is of another version.
+            OutOfBounds: it is no answer of the script.
         """
-        if answer[0] == _INCOMPATIBLE:
-            raise Incompatible(answer[1])
-        (status, at, born, steps, forms, batch, polls, again, free, first, paused, withdrawn) = answer[:12]
-        (calls, per, margin, processes, learnt, begun_as_spent) = answer[12:18]
+        numbers = _numbers(answer)
+        if numbers[:1] == [_INCOMPATIBLE] and len(numbers) > 1:
+            raise Incompatible(numbers[1])
+        if len(numbers) < len(_BOUNDS) or not all(
+            least <= number <= most for number, (least, most) in zip(numbers, _BOUNDS, strict=False)
+        ):
+            raise OutOfBounds
+        (status, at, born, steps, forms, batch, polls, again, free, first, paused, withdrawn) = numbers[:12]
+        (calls, per, margin, processes, learnt, begun) = numbers[12:18]
         return cls(
             at=at / _MICRO,
             born=born,
@@ -196,9 +226,16 @@ class Reply:
             limit=RateLimit(calls, per / _MICRO, margin / _MICRO),
             processes=processes,
             learnt=bool(learnt),
-            begun_as_spent=bool(begun_as_spent),
+            begun_as_spent=begun > 0,
             stale=status != _OK,
+            was_damaged=begun == _DAMAGED,
         )
+
+
+def _numbers(answer: object) -> list[int]:
+    items = cast("list[object]", answer) if isinstance(answer, list) else []
+    numbers = [item for item in items if isinstance(item, int) and not isinstance(item, bool)]
+    return numbers if len(numbers) == len(items) else []
 
 
 def _up(seconds: float) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.sending.shared import script
-from leadsquared_async.sending.shared.messages import Incompatible, Reply, Request
+from leadsquared_async.sending.shared.messages import Incompatible, OutOfBounds, Reply, Request
 from leadsquared_async.sending.shared.protocol import StoreUnavailable
 
 __all__ = ["RedisStore", "check_url"]
@@ -71,12 +71,17 @@ class RedisStore:
             except NoScriptError:
                 self.requests += 1
                 answer = await client.execute_command("EVAL", script.text(), *arguments)
-            return Reply.read(answer)
+            reply = Reply.read(answer)
+        except OutOfBounds:
+            raise StoreUnavailable("its answer is out of bounds") from None
         except (RedisError, OSError) as error:
             if "WRONGTYPE" in str(error):  # Redis 6 puts words before it
                 raise Incompatible(0) from None
             # The message of redis-py may name the server, and the URL has a password in it.
             raise StoreUnavailable(_kind_of(error)) from None
+        if any(granted > asked for granted, asked in zip(reply.granted, request.waiting, strict=True)):
+            raise StoreUnavailable("its answer is out of bounds")
+        return reply
 
     def listen(self, key: str, hear: Callable[[float], None]) -> None:
         """Have `hear` called with the seconds that a hint for that key names."""
