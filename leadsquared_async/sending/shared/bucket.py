@@ -256,7 +256,7 @@ class SharedBucket(Bucket):
         return change
 
     def _keep_to_share(self) -> None:
-        if (change := self._keep_to(self._tokens.limit.within(self._share()))) is not None:
+        if (change := self._keep_to(self._share())) is not None:
             change.write_to(self.log)
 
     def _why_lower(self) -> str | None:
