@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -140,10 +141,31 @@ def test_an_answer_is_within_bounds_or_none(place: int, value: object) -> None:
         return
     assert all(0 <= granted <= 10_000 for granted in reply.granted)
     assert 0 <= reply.free <= 10_000
-    assert 0 <= reply.paused <= 2 * 86_400
+    assert 0 <= reply.paused <= 3600
     assert 0 <= reply.first <= 4 * 86_400
     assert reply.again is None or 0 <= reply.again <= 86_400
     assert all(math.isfinite(number) for number in (reply.at, reply.limit.per, reply.limit.margin))
+
+
+@pytest.mark.parametrize(
+    ("changes", "fits"),
+    [
+        ({}, True),
+        ({"granted": (3, 0, 0)}, False),
+        ({"granted": (0, 0, 1)}, False),
+        ({"again": None}, False),
+        ({"again": None, "granted": (2, 1, 0)}, True),
+        ({"again": 86_400.0}, False),
+        ({"first": 86_400.0}, False),
+        ({"first": 3600.0, "paused": 3600.0}, True),
+        ({"again": None, "stale": True}, True),
+    ],
+)
+def test_an_answer_fits_its_request(changes: dict[str, Any], fits: bool) -> None:
+    """It grants no more than was asked for, and has nobody wait without end or past the limit's windows."""
+    reply = replace(Reply.read(GOOD), again=0.5, **changes) if "again" not in changes else None
+    reply = reply or replace(Reply.read(GOOD), **changes)
+    assert reply.fits(request(waiting=(2, 1, 0))) == fits
 
 
 @pytest.mark.parametrize("answer", [None, b"OK", 7, [], [0], GOOD[:-1], [[], *GOOD[1:]], {}])

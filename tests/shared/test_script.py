@@ -176,6 +176,7 @@ def test_the_script_does_what_the_reference_does(client: redis.Redis, seed: int)
             state = State(wall, asked, just_started=False)
         expected = state.run(wall, asked)
         answer = clocked.run(wall, asked)
+        assert answer.fits(asked)
         assert_same(answer, expected, f"step {step} {asked}")
         for channel, delay in state.hints:
             message = listening.get_message(timeout=1.0)

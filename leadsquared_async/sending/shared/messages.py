@@ -20,8 +20,10 @@ VERSION = 2
 _MICRO = 1e6
 _OK, _INCOMPATIBLE = 0, 1
 _DAMAGED = 2
+_TICK = 1.0
+"""Seconds by which an answer may be beyond its bounds, for rounding and a lease of nearly nothing."""
 _HUGE = 2**53
-_DAY = 86_400 * 10**6
+_HOUR, _DAY = 3_600 * 10**6, 86_400 * 10**6
 _MOST = 10_000
 _BOUNDS = (
     *((0, 2), (0, _HUGE), (0, _HUGE), (0, _HUGE)),  # status, at, born, steps
@@ -30,7 +32,7 @@ _BOUNDS = (
         (-1, _DAY),
         (0, _MOST),
         (0, 4 * _DAY),
-        (0, 2 * _DAY),
+        (0, _HOUR),
         (0, _MOST),
     ),  # again, free, first, paused, withdrawn
     *((1, _MOST), (1, _DAY), (0, 10**6)),  # limit
@@ -230,6 +232,20 @@ class Reply:
             stale=status != _OK,
             was_damaged=begun == _DAMAGED,
         )
+
+    def fits(self, request: Request) -> bool:
+        """Whether the script can have answered that to this request: no more and no later than was asked."""
+        waits = False
+        for granted, asked in zip(self.granted, request.waiting, strict=True):
+            if granted > asked:
+                return False
+            waits |= granted < asked
+        if self.stale or request.leaving:
+            return True
+        all_spent = self.limit.per + (self.limit.calls + 2) * self.limit.spacing
+        if self.again is None:
+            return not waits
+        return self.again <= request.lease / 3 + _TICK and self.first <= max(self.paused, all_spent) + _TICK
 
 
 def _numbers(answer: object) -> list[int]:

@@ -79,7 +79,7 @@ class RedisStore:
                 raise Incompatible(0) from None
             # The message of redis-py may name the server, and the URL has a password in it.
             raise StoreUnavailable(_kind_of(error)) from None
-        if any(granted > asked for granted, asked in zip(reply.granted, request.waiting, strict=True)):
+        if not reply.fits(request):
             raise StoreUnavailable("its answer is out of bounds")
         return reply
 
