@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import re
 import uuid
 from collections.abc import Callable
@@ -12,13 +11,12 @@ from contextvars import Context
 from typing import Any
 
 from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.sending.logs import ClientLog
 from leadsquared_async.sending.shared import script
 from leadsquared_async.sending.shared.messages import Incompatible, OutOfBounds, Reply, Request
 from leadsquared_async.sending.shared.protocol import StoreUnavailable
 
 __all__ = ["RedisStore", "check_url"]
-
-logger = logging.getLogger("leadsquared_async")
 
 CONNECTIONS = 8
 """Connections of one process, in one loop, for the requests of all its accounts."""
@@ -147,7 +145,7 @@ class RedisStore:
                 hear(int(hint[2]) / 1e6)
         elif not self._has_heard_nonsense:
             self._has_heard_nonsense = True
-            logger.warning(
+            ClientLog(None).warning(
                 "somebody else writes to the channel of the shared rate limit: what is no hint is ignored"
             )
 
