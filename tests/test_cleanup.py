@@ -71,7 +71,7 @@ class World:
                 assert pipeline.transport._http.is_closed
                 assert not pipeline.in_flight._tasks
                 assert not pipeline._at_closing
-        for bucket in (bucket for known in sharing._buckets.values() for bucket in known):
+        for bucket in sharing._buckets.values():
             assert bucket._tokens.out == 0
             assert not any(bucket._lanes)
             assert bucket.users == 0
