@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from leadsquared_async.config import RateLimit
-from leadsquared_async.sending.bucket import OVERTAKES, Lane
+from leadsquared_async.sending.bucket import OVERTAKES, POLLS_APART, Lane
 from leadsquared_async.sending.shared.messages import Reply, Request
 from leadsquared_async.sending.tokens import NEVER, Tokens
 
@@ -102,6 +102,7 @@ class State:
         self.was_out_of_reach = False
         self.tokens = SharedTokens(request.declared)
         self.spent_at = -NEVER
+        self.last_poll = -NEVER
         self.ticket = 0
         self.passed = [0, 0, 0]
         self.polls_turn = False
@@ -252,30 +253,43 @@ class State:
                 heads.append(min(waiting, key=lambda head: head.ticket))
         return heads
 
+    def _is_due(self, head: Head) -> bool:
+        return head.lane is not Lane.STATUS or self.at >= self._next_poll()
+
     def _turn(self) -> tuple[Head, Lane, list[int], bool] | None:
         heads = self._heads()
         if not heads:
             return None
         first = heads[0]
         passed = min(heads, key=lambda head: head.ticket) if first.lane is Lane.INTERACTIVE else heads[-1]
-        if first == passed or self.passed[first.lane] >= OVERTAKES:
+        if first == passed or (self.passed[first.lane] >= OVERTAKES and self._is_due(passed)):
             polls_turn = self.polls_turn
             if first.lane is Lane.INTERACTIVE and passed.lane is Lane.BATCH:
                 polls_turn = not polls_turn
-                passed = heads[-1] if polls_turn else passed
+                passed = heads[-1] if polls_turn and self._is_due(heads[-1]) else passed
             return passed, first.lane, [0, 0, 0], polls_turn
         counters = list(self.passed)
-        counters[first.lane] += 1
+        counters[first.lane] = min(OVERTAKES, counters[first.lane] + 1)
         return first, first.lane, counters, self.polls_turn
 
-    def _ahead_of(self, name: str, lane: Lane) -> int:
+    def _ahead_of(self, name: str, lane: Lane) -> tuple[int, int]:
+        """All calls, and the polls among them."""
         mine = self.processes[name].tickets[lane]
         higher = sum(sum(process.waiting[:lane]) for process in self.processes.values())
-        return higher + sum(0 < process.tickets[lane] < mine for process in self.processes.values())
+        same = sum(0 < process.tickets[lane] < mine for process in self.processes.values())
+        return higher + same, same if lane is Lane.STATUS else 0
 
-    def _may_take(self, lane: Lane, ahead: int) -> bool:
+    def _polls_apart(self) -> float:
+        return POLLS_APART * self.tokens.limit.spacing
+
+    def _next_poll(self) -> float:
+        return self.last_poll + self._polls_apart()
+
+    def _may_take(self, lane: Lane, ahead: int, polls: int) -> bool:
         tokens = self.tokens
         if tokens.free <= ahead or self.at < tokens.paused_until:
+            return False
+        if lane is Lane.STATUS and (polls or self.at < self._next_poll()):
             return False
         return lane is Lane.INTERACTIVE or tokens.paced_after(ahead, self.at) <= self.at
 
@@ -283,12 +297,12 @@ class State:
         granted = [0, 0, 0]
         while self.tokens.free and self.at >= self.tokens.paused_until:
             turn = self._turn()
-            if turn is not None and turn[0].process == name and self._may_take(turn[1], 0):
+            if turn is not None and turn[0].process == name and self._may_take(turn[1], 0, 0):
                 lane, self.passed, self.polls_turn = turn[0].lane, turn[2], turn[3]
             else:
                 tickets = self.processes[name].tickets
                 mine = [each for each in Lane if tickets[each]]
-                may = [each for each in mine if self._may_take(each, self._ahead_of(name, each))]
+                may = [each for each in mine if self._may_take(each, *self._ahead_of(name, each))]
                 if not may:
                     break
                 lane = may[0]
@@ -299,20 +313,24 @@ class State:
     def _grant(self, name: str, lane: Lane) -> None:
         process = self.processes[name]
         self.tokens.take(self.at)
+        if lane is Lane.STATUS:
+            self.last_poll = self.at
         process.out += 1
         process.waiting[lane] -= 1
         process.tickets[lane] = self._ticket() if process.waiting[lane] else 0
 
-    def _when(self, lane: Lane, ahead: int) -> float:
+    def _when(self, lane: Lane, ahead: int, polls: int) -> float:
         start = self.tokens.earliest(self.at, ahead)
         if lane is not Lane.INTERACTIVE and self.tokens.free > ahead:
             start = max(start, self.tokens.paced_after(ahead, self.at))
+        if lane is Lane.STATUS:
+            start = max(start, max(self.at, self._next_poll()) + polls * self._polls_apart())
         return start
 
     def _next_question(self, request: Request) -> float | None:
         mine = self.processes[request.process]
         starts = [
-            self._when(lane, self._ahead_of(request.process, lane)) for lane in Lane if mine.tickets[lane]
+            self._when(lane, *self._ahead_of(request.process, lane)) for lane in Lane if mine.tickets[lane]
         ]
         if not starts:
             return None
@@ -325,7 +343,7 @@ class State:
         if turn is None or turn[0].process == name:
             return
         process = self.processes[turn[0].process]
-        start = max(self.at, self._when(turn[1], 0))
+        start = max(self.at, self._when(turn[1], 0, 0))
         if process.told > start + WORTH_A_HINT:
             self.hints.append((process.channel, start - self.at))
             process.told = start

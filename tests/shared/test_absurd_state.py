@@ -49,7 +49,15 @@ redis.call('SET', KEYS[1], cmsgpack.pack(s))
 FIELDS = [
     *("born", "steps", "at", "offset", "limit", "limit.c", "limit.p", "limit.m", "declared", "declared.p"),
     *("free", "out", "due", "late", "ends", "ends.1", "slot", "paused", "asked_until", "withdrawn"),
-    *("clean_since", "last_withdrawal", "last_taken", "last_refusal", "spent_at", "on_trial_until"),
+    *(
+        "clean_since",
+        "last_withdrawal",
+        "last_taken",
+        "last_poll",
+        "last_refusal",
+        "spent_at",
+        "on_trial_until",
+    ),
     *("clean_windows", "ticket", "passed", "passed.1", "polls_turn", "processes", "learnt", "doubted"),
     *("processes.*", "processes.*.number", "processes.*.channel", "processes.*.declared"),
     *("processes.*.declared.c", "processes.*.declared.p", "processes.*.lease", "processes.*.present"),

@@ -10,6 +10,7 @@
 -- been spent just now. ARGV: see Request.arguments in messages.py.
 
 local OVERTAKES = 7         -- grants in a row past an older waiter
+local POLLS_APART = 2       -- spacings between two polls, at least, of all processes together
 local LATENESS = 0.1        -- spacings that a token may be late before those behind it move too
 local ROUNDING = 1          -- by which windows are longer: the resolution of the clock
 local GRACE = 500000        -- after which a process that did not come when it was told to is passed over
@@ -27,7 +28,7 @@ local MOST_KEPT = 7 * 86400000  -- milliseconds that a state outlives the last r
 local HUGE = 2 ^ 51         -- microseconds of 71 years, and no counter comes near it
 local NEVER = 2 ^ 53
 local LANES = {1, 2, 3}     -- forms, batches, polls
-local FORMS, BATCH = 1, 2
+local FORMS, BATCH, POLLS = 1, 2, 3
 
 local function server_clock()
   local time = redis.call('TIME')
@@ -298,13 +299,19 @@ local function earliest(ahead)
   return math.max(math.min(start, tried_again_at()), now, s.paused)
 end
 
-local function may_take(lane, ahead)
-  return s.free > ahead and now >= s.paused and (lane == FORMS or paced_at(ahead) <= now)
+local function next_poll() return s.last_poll + POLLS_APART * spacing() end
+
+-- Whether a token may go to a lane that leaves so many to those ahead, of which so many are polls.
+local function may_take(lane, ahead, polls)
+  if s.free <= ahead or now < s.paused then return false end
+  if lane == POLLS and (polls > 0 or now < next_poll()) then return false end
+  return lane == FORMS or paced_at(ahead) <= now
 end
 
-local function when(lane, ahead)
+local function when(lane, ahead, polls)
   local start = earliest(ahead)
   if lane ~= FORMS and s.free > ahead then start = math.max(start, paced_at(ahead)) end
+  if lane == POLLS then start = math.max(start, math.max(now, next_poll()) + polls * POLLS_APART * spacing()) end
   return start
 end
 
@@ -324,6 +331,8 @@ local function heads()
   return found
 end
 
+local function is_due(head) return head.lane ~= POLLS or now >= next_poll() end
+
 -- Whose turn it is, the lane whose claim that is, and what the counters of turns become if it is taken.
 local function turn()
   local all = heads()
@@ -336,28 +345,29 @@ local function turn()
       if head.ticket < passed.ticket then passed = head end
     end
   end
-  if first.ticket == passed.ticket or s.passed[first.lane] >= OVERTAKES then
+  if first.ticket == passed.ticket or s.passed[first.lane] >= OVERTAKES and is_due(passed) then
     local polls_turn = s.polls_turn
     if first.lane == FORMS and passed.lane == BATCH then
       polls_turn = not polls_turn
-      if polls_turn then passed = last end
+      if polls_turn and is_due(last) then passed = last end
     end
     return passed, first.lane, {0, 0, 0}, polls_turn
   end
   local counters = {s.passed[1], s.passed[2], s.passed[3]}
-  counters[first.lane] = counters[first.lane] + 1
+  counters[first.lane] = math.min(OVERTAKES, counters[first.lane] + 1)
   return first, first.lane, counters, s.polls_turn
 end
 
--- How many go before this process in a lane: every form and batch of a higher one, one of each process in it.
+-- How many go before this process in a lane: every form and batch of a higher one, one of each process in it;
+-- and how many of them are polls.
 local function ahead_of(lane)
-  local mine, count = s.processes[me].tickets[lane], 0
+  local mine, count, same = s.processes[me].tickets[lane], 0, 0
   for _, process in pairs(s.processes) do
     for higher = 1, lane - 1 do count = count + process.waiting[higher] end
     local ticket = process.tickets[lane]
-    if ticket > 0 and ticket < mine then count = count + 1 end
+    if ticket > 0 and ticket < mine then same = same + 1 end
   end
-  return count
+  return count + same, lane == POLLS and same or 0
 end
 
 local function ticket()
@@ -372,6 +382,7 @@ local function grant(lane)
   s.free = s.free - 1
   s.out = s.out + 1
   s.last_taken = now
+  if lane == POLLS then s.last_poll = now end
   mine.out = mine.out + 1
   mine.waiting[lane] = mine.waiting[lane] - 1
   -- The next of this process queues behind the other processes.
@@ -394,7 +405,7 @@ local function grant_all()
   local more = true
   while more and s.free > 0 and now >= s.paused do
     local head, claim, counters, polls_turn = turn()
-    if head and head.process == me and may_take(claim, 0) then
+    if head and head.process == me and may_take(claim, 0, 0) then
       s.passed, s.polls_turn = counters, polls_turn
       grant(head.lane)
     else
@@ -424,7 +435,7 @@ local function hint()
   local head, claim = turn()
   if not head or head.process == me then return end
   local process = s.processes[head.process]
-  local start = math.max(now, when(claim, 0))
+  local start = math.max(now, when(claim, 0, 0))
   if process.told > start + WORTH_A_HINT then
     local message = string.format('%s %.0f', KEYS[1], start - now)
     -- A user without rights on channels does without hints.
@@ -522,7 +533,7 @@ local function is_sound()
     and is_number(s.on_trial_until, 0, HUGE)) then
     return false
   end
-  for _, name in ipairs({'clean_since', 'last_withdrawal', 'last_taken', 'last_refusal', 'spent_at'}) do
+  for _, name in ipairs({'clean_since', 'last_withdrawal', 'last_taken', 'last_poll', 'last_refusal', 'spent_at'}) do
     if not is_number(s[name], 0, s.at) then return false end
   end
   return are_tokens_sound() and are_processes_sound()
@@ -543,7 +554,7 @@ local function begin(wall)
     limit = {c = declared.c, p = declared.p, m = declared.m},
     declared = {c = declared.c, p = declared.p, m = declared.m},
     free = declared.c, out = 0, due = {}, late = {}, ends = {}, slot = 0, paused = 0, asked_until = 0, withdrawn = 0,
-    clean_since = 0, last_withdrawal = 0, last_taken = 0, spent_at = 0,
+    clean_since = 0, last_withdrawal = 0, last_taken = 0, last_poll = 0, spent_at = 0,
     last_refusal = 0, on_trial_until = 0, clean_windows = CLEAN_WINDOWS,
     ticket = 0, passed = {0, 0, 0}, polls_turn = false, processes = {},
   }

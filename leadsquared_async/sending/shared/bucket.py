@@ -278,22 +278,14 @@ class SharedBucket(Bucket):
         in_use = bool(self._tokens.out or any(self._lanes) or self._ends)
         if self._standing_in or self._fault is not None:
             return self._retry_at if in_use or self.users else NEVER
-        if self._is_urgent or any(bool(self._asking(lane)) != self._told_of[lane] for lane in Lane):
+        if self._is_urgent or any(bool(self._lanes[lane]) != self._told_of[lane] for lane in Lane):
             return self._told_at  # long ago: at once
         return min(
-            self._next_poll() if self._lanes[Lane.STATUS] and not self._asking(Lane.STATUS) else NEVER,
             self._ask_at if any(self._told_of) else NEVER,
             self._ends[0][0] + SOON if self._ends else NEVER,
             self._told_at + self._lease / 3 if self._tokens.out else NEVER,
             self._told_at + PRESENCE / 3 if self.users and self._number else NEVER,
         )
-
-    def _asking(self, lane: Lane) -> int:
-        """How many calls of a lane may be granted now: of polls one, when its moment has come."""
-        waiting = len(self._lanes[lane])
-        if lane is not Lane.STATUS:
-            return waiting
-        return min(1, waiting) if self._next_poll() <= self._clock() else 0
 
     def _begin_to_speak(self) -> None:
         try:
@@ -397,7 +389,7 @@ class SharedBucket(Bucket):
             presence=max(PRESENCE, 2 * self._lease),
             keep=KEPT + 4 * self._shared.per + max(0.0, self._view.paused_until - now),
             held=self._tokens.out,
-            waiting=(self._asking(Lane(0)), self._asking(Lane(1)), self._asking(Lane(2))),
+            waiting=(len(self._lanes[0]), len(self._lanes[1]), len(self._lanes[2])),
             ends=tuple(End(now - ended, counted) for ended, counted in self._ends),
             all_ends_count=self._standing_in or self._all_ends_count,
             refused=refusal is not None,
