@@ -50,11 +50,12 @@ class UnforeseenError(LeadSquaredError):
 
 
 def patient(sender: Sender, attempts: int) -> Sender:
-    """The same way out, with so many attempts at most and without a deadline: a row waits as long as it
-    takes."""
+    """For rows: so many attempts at most, and no deadline, since a row waits as long as it takes."""
     policy = sender.settings.retry
     retry = replace(policy, attempts=min(attempts, policy.attempts))
-    return Sender(sender.session, replace(sender.settings, deadline=None, lane=None, retry=retry))
+    return Sender(
+        sender.session, replace(sender.settings, deadline=None, lane=None, retry=retry, recorded=True)
+    )
 
 
 def may_repeat(write: Write, policy: RetryPolicy, *, identified: bool) -> bool:

@@ -44,12 +44,14 @@ class Settings:
         deadline: seconds for the whole call, the wait for a token included; None for no bound.
         timeout: seconds for one attempt.
         retry: when to make the call again.
+        recorded: whether an outbox or a task records how the submission ends, and logs that.
     """
 
     lane: Lane | None
     deadline: float | None
     timeout: float
     retry: RetryPolicy
+    recorded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
