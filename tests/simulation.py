@@ -39,8 +39,19 @@ def simulate(
     *,
     leads: int = 1000,
     lane: Lane = Lane.INTERACTIVE,
+    stops: float = 0.0,
 ) -> Result:
-    """Send leads as fast as the bucket lets them, a refused one again, until all are taken."""
+    """Send leads as fast as the bucket lets them, a refused one again, until all are taken.
+
+    Args:
+        counting: how the server counts.
+        profile: of the network.
+        seed: of all that is random.
+        limit: what the bucket keeps to.
+        leads: how many.
+        lane: of all of them.
+        stops: seconds for which the loop stands still, every ten seconds or so.
+    """
     chance = random.Random(f"{profile} {seed}")
     round_trip = PROFILES[profile]
     result = Result()
@@ -66,8 +77,16 @@ def simulate(
                     bucket.refuse()
                 bucket.give()
 
+        async def stand_still() -> None:
+            while True:
+                await asyncio.sleep(chance.uniform(8.0, 13.0))
+                virtual.stand_still(stops)
+
+        standing = [asyncio.create_task(stand_still())] if stops else []
         await asyncio.gather(*(capture() for _ in range(leads)))
         result.seconds = loop.time() - start
+        for task in standing:
+            task.cancel()
 
     virtual.run(main)
     return result

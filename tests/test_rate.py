@@ -32,6 +32,18 @@ def test_no_call_is_refused_however_the_server_counts(counting: str, profile: st
         assert max(result.seconds for result in results) / OPTIMUM <= 1.06
 
 
+@pytest.mark.parametrize("lane", [Lane.INTERACTIVE, Lane.BATCH])
+@pytest.mark.parametrize("stops", [0.3, 1.0, 4.0])
+@pytest.mark.parametrize("counting", ["sliding-log", "fixed-window", "token-bucket", "gcra"])
+def test_a_loop_that_stands_still_goes_over_no_limit(counting: str, stops: float, lane: Lane) -> None:
+    """What became due meanwhile goes out together, and that is within the limit. Only a counter that takes
+    the window before as evenly spread may refuse a few."""
+    for seed in range(3):
+        result = simulate(counting, "WAN", seed, limit_for(counting), leads=300, lane=lane, stops=stops)
+        assert result.refused == 0
+        assert most_in_any_window(result.arrivals, 5.0) <= 25
+
+
 def test_a_batch_is_paced_from_the_start_and_loses_little_by_it() -> None:
     """It spends no burst, and still takes at most 7 % over the optimum."""
     result = simulate("sliding-log", "WAN", 0, DEFAULT, leads=LEADS, lane=Lane.BATCH)

@@ -60,6 +60,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return cast("asyncio.TimerHandle", self.call_soon(callback, *args, context=context))
 
 
+def stand_still(seconds: float) -> None:
+    """Let time pass in which the running loop does nothing, as while other code blocks it."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop._virtual.now += seconds
+
+
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine function in virtual time."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
