@@ -21,7 +21,7 @@ from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.outbox.holdings import Holdings
 from leadsquared_async.outbox.items import ItemState
 from leadsquared_async.outbox.ledger import Ledger
-from leadsquared_async.outbox.records import Claim, UnreadableRowError, write_named
+from leadsquared_async.outbox.records import BEFORE_ALL, Claim, UnreadableRowError, write_named
 from leadsquared_async.outbox.status_paths import StatusPaths
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
@@ -127,7 +127,7 @@ class Confirmer:
 
     async def _load(self) -> None:
         """Take up what was accepted before."""
-        after = 0
+        after = BEFORE_ALL
         self._has_more = False
         while not self._has_more:
             try:

@@ -23,7 +23,15 @@ from leadsquared_async.outbox.holding import Holding
 from leadsquared_async.outbox.holdings import Holdings
 from leadsquared_async.outbox.items import ItemState
 from leadsquared_async.outbox.ledger import Ledger
-from leadsquared_async.outbox.records import FILES, FORMS, Claim, UnreadableRowError, stored, write_named
+from leadsquared_async.outbox.records import (
+    BEFORE_ALL,
+    FILES,
+    FORMS,
+    Claim,
+    UnreadableRowError,
+    stored,
+    write_named,
+)
 from leadsquared_async.outbox.rows import (
     ATTEMPTS,
     ROUNDS,
@@ -129,14 +137,13 @@ class Deliverer:
             for row in rows:
                 await self._recover_row(row)
         await self._ledger.end_accepted()
+        while await self._writer.write(lambda store: store.close_ended(SOME)):
+            pass
         while await self._writer.write(lambda store: store.release_orphans(SOME)):
             pass
         self._seen = await self._writer.read(lambda store: store.last_id())
 
     async def _recover_row(self, row: Claim) -> None:
-        if row.content is None:  # it was forgotten while it was on its way
-            await self._ledger.pending(row, 0)
-            return
         try:
             stored(row)
         except UnreadableRowError as flaw:
@@ -265,7 +272,13 @@ class Deliverer:
             holding.end_untried()
 
     async def _claimed(
-        self, operations: Sequence[str], lane: int, most: int, without: Iterable[int], *, after: int = 0
+        self,
+        operations: Sequence[str],
+        lane: int,
+        most: int,
+        without: Iterable[int],
+        *,
+        after: float = BEFORE_ALL,
     ) -> list[Claim]:
         skipped = {*self._under_way, *without}
         return await self._writer.read(lambda store: store.claim(lane, most, skipped, after, operations))

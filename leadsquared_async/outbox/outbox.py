@@ -20,7 +20,7 @@ from leadsquared_async.outbox.files import DeliveryLock, create, filelock, volat
 from leadsquared_async.outbox.holdings import Holdings
 from leadsquared_async.outbox.items import ItemState, OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
 from leadsquared_async.outbox.ledger import Callback, Ledger
-from leadsquared_async.outbox.records import FILES, FORMS
+from leadsquared_async.outbox.records import BEFORE_ALL, FILES, FORMS
 from leadsquared_async.outbox.service import Service
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
@@ -294,7 +294,7 @@ class Outbox:
             ConfigurationError: there is no such state.
         """
         wanted = None if state is None else _state(state)
-        after = 0
+        after = BEFORE_ALL
         while True:
             found = await self._opened().read(partial(Store.items, state=wanted, most=AT_ONCE, after=after))
             for item in found:
@@ -386,7 +386,7 @@ class Outbox:
             )
         writer = self._opened()
         erased = 0
-        after: int | None = 0
+        after: float | None = BEFORE_ALL
         while after is not None:
             piece = partial(Store.forget, wanted=person, most=AT_ONCE, after=after)
             try:
@@ -583,7 +583,7 @@ def _only(store: Store, mine: dict[str, str] | None) -> dict[str, str]:
 
 def _row(item: OutboxItem | int) -> int:
     row = item.id if isinstance(item, OutboxItem) else item
-    if not isinstance(row, int) or isinstance(row, bool) or not 0 <= row < 2**63:  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(row, int) or isinstance(row, bool) or not -(2**63) <= row < 2**63:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError("item has to be an OutboxItem, or the id of one")
     return row
 

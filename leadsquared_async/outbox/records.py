@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from leadsquared_async.outbox.items import ItemState, OutboxItem
 from leadsquared_async.submissions import Submission
 
 __all__ = [
+    "BEFORE_ALL",
     "CLAIMED",
     "COLUMNS",
     "FILES",
@@ -30,6 +32,8 @@ __all__ = [
     "write_named",
 ]
 
+BEFORE_ALL = -math.inf
+"""Below every id: another program may have put rows with negative ones."""
 FORMS, FILES = range(2)
 """The lanes of `put` and of `put_many`."""
 COLUMNS = (

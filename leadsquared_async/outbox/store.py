@@ -22,6 +22,7 @@ from leadsquared_async.outbox.files import identity_of, make_private
 from leadsquared_async.outbox.items import ItemState, OutboxItem, Ticket
 from leadsquared_async.outbox.reasons import exception_in
 from leadsquared_async.outbox.records import (
+    BEFORE_ALL,
     CLAIMED,
     COLUMNS,
     FILES,
@@ -55,6 +56,9 @@ _TO_SEND = "INDEXED BY items_to_send WHERE state = 'pending' AND is_ready"
 _FOLLOWED = "INDEXED BY items_followed WHERE state = 'accepted' AND is_open"
 """With their indexes, since without SQLite takes the one by state, and passes a million rows of others."""
 _OPEN = (ItemState.PENDING, ItemState.SENDING, ItemState.ACCEPTED)
+
+
+_ENDED = "state IN ('confirmed', 'rejected', 'unknown')"
 
 
 class Store:
@@ -269,7 +273,7 @@ class Store:
         lane: int,
         most: int,
         without: Iterable[int],
-        after: int = 0,
+        after: float = BEFORE_ALL,
         operations: Iterable[str] = (LEADS_CAPTURE.name,),
     ) -> list[Claim]:
         """The oldest rows of these operations that may be sent, but for some.
@@ -300,7 +304,7 @@ class Store:
         return [claim_of(row) for row in rows]
 
     def in_state(
-        self, state: ItemState, most: int, after: int = 0, without: Collection[str] = ()
+        self, state: ItemState, most: int, after: float = BEFORE_ALL, without: Collection[str] = ()
     ) -> list[Claim]:
         """Rows of one state that are not final, oldest first, numbered above `after`; none `without`."""
         rows = self.connection.execute(
@@ -330,6 +334,15 @@ class Store:
         """They go with the files."""
         for row in rows:
             self.connection.execute("UPDATE items SET lane = ? WHERE id = ?", (FILES, row))
+
+    def close_ended(self, most: int) -> bool:
+        """Let nobody wait for rows that are final, and open all the same; returns whether there were any."""
+        closed = self.connection.execute(
+            "UPDATE items SET is_open = 0 WHERE id IN (SELECT id FROM items INDEXED BY items_of_one "  # noqa: S608
+            f"WHERE is_open AND identity IS NOT NULL AND {_ENDED} LIMIT ?)",
+            (most,),
+        )
+        return closed.rowcount > 0
 
     def release_orphans(self, most: int) -> bool:
         """Let rows go that wait for one which is not there any more; returns whether there were any."""
@@ -524,7 +537,7 @@ class Store:
                 f"row {row} cannot be changed: {flaw}; or discard it, and put it anew"
             ) from None
 
-    def items(self, state: ItemState | None, most: int, after: int) -> list[OutboxItem]:
+    def items(self, state: ItemState | None, most: int, after: float) -> list[OutboxItem]:
         """Rows by number, of one state or of all, numbered above `after`."""
         condition = "" if state is None else "state = :state AND "
         rows = self.connection.execute(
@@ -581,7 +594,7 @@ class Store:
             raise OutboxError(f"row {row} is {state}: only rejected and unknown rows are sent again")
         return item
 
-    def forget(self, wanted: Mapping[str, str], most: int, after: int) -> tuple[int, int | None]:
+    def forget(self, wanted: Mapping[str, str], most: int, after: float) -> tuple[int, int | None]:
         """Erase whoever has one of these values; returns how many rows, and where to go on.
 
         What is on its way stays as a row without values, until its outcome is known.
@@ -631,7 +644,8 @@ class Store:
     def purge(self, before: float) -> int:
         """Delete final rows whose last change is older; returns how many."""
         return self.connection.execute(
-            "DELETE FROM items WHERE NOT is_open AND CAST(changed_at AS REAL) < ?", (before,)
+            f"DELETE FROM items WHERE (NOT is_open OR {_ENDED}) AND CAST(changed_at AS REAL) < ?",  # noqa: S608
+            (before,),
         ).rowcount
 
     def counts(self) -> dict[ItemState, int]:
