@@ -8,6 +8,7 @@ import gc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from leadsquared_async import (
@@ -25,7 +26,7 @@ from leadsquared_async import (
     StillProcessing,
 )
 from leadsquared_async.operations import LEADS_CAPTURE
-from leadsquared_async.sandbox import Account, Books, Faults
+from leadsquared_async.sandbox import Account, Books, Faults, SandboxTransport
 from tests import virtual
 from tests.clients import LEAD, virtual_client
 
@@ -500,3 +501,48 @@ def test_the_deadline_of_many_is_for_all_of_them() -> None:
         assert [type(error) for error in errors] == [StillProcessing] * 3
 
     play(follow, processing_rate=NEVER)
+
+
+class Poisoned(SandboxTransport):
+    """Answers alike whoever asks for some requests."""
+
+    def __init__(self, account: Account, status: int, body: str) -> None:
+        super().__init__(account)
+        self._reply = status, body
+        self._ids: list[str] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "GET" and any(name in str(request.url) for name in self._ids):
+            return httpx.Response(self._reply[0], text=self._reply[1], request=request)
+        return await super().handle_async_request(request)
+
+
+@pytest.mark.parametrize(("status", "body"), [(500, ""), (200, "<html>")])
+@pytest.mark.parametrize("at", [0, 15])
+@pytest.mark.parametrize("poisoned", [1, 2, 8])
+def test_requests_at_which_leadsquared_fails_hold_up_no_others(
+    poisoned: int, at: int, status: int, body: str
+) -> None:
+    """Wherever in the line they stand: the others are known as soon as ever, at little cost; and they
+    themselves within a minute or so once that ends."""
+
+    async def main() -> None:
+        clock = asyncio.get_running_loop().time
+        account = Account(faults=Faults(latency=0.1), limit=None, processing_rate=60.0)
+        transport = Poisoned(account, status, body)
+        lsq, _ = virtual_client(account, transport=transport, deadline=None)
+        async with lsq:
+            ids = [await capture(lsq, Phone=f"99887766{n:02d}") for n in range(30)]
+            transport._ids = ids[at : at + poisoned]
+            start = clock()
+            waits = {name: asyncio.create_task(lsq.leads.wait(name)) for name in ids}
+            others = [wait for name, wait in waits.items() if name not in transport._ids]
+            await asyncio.wait(others, timeout=120.0)
+            assert all(wait.done() and wait.result().succeeded for wait in others)
+            await asyncio.sleep(600.0 - (clock() - start))
+            assert len(transport.books.arrivals) <= 30 + 60
+            transport._ids = []
+            done, _ = await asyncio.wait(waits.values(), timeout=150.0)
+            assert len(done) == 30
+
+    virtual.run(main)

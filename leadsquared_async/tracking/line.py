@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Generator, Sequence
 from itertools import islice
+from operator import itemgetter
 
-from leadsquared_async.tracking.pace import PATIENCE, Pace
+from leadsquared_async.tracking.pace import LONGEST_STALL, PATIENCE, Pace
 
 __all__ = ["LEFT_BEHIND", "Line"]
 
@@ -24,6 +25,8 @@ WORTH_A_LOOSE_SWEEP = 3
 LEFT_BEHIND = (40.0, 40.0, 60.0, 120.0, 420.0, 900.0, 1800.0, 2700.0, 3600.0)
 """Seconds after which one that was overtaken is asked for again; then every hour. LeadSquared tries a request
 again after 30 s, 2, 7, 15, 30, 45, 60 min, 1.5, 2 and 3 h (apidocs.leadsquared.com, "Async API")."""
+FEW = 2
+"""So many requests in a row at which LeadSquared fails end a sweep: it may fail at all of them."""
 TOGETHER = 8
 """Requests asked for at the same moment, at most."""
 
@@ -38,10 +41,11 @@ _FADING = 0.6
 
 
 class _Place:
-    __slots__ = ("asked", "due", "overtaken", "put_off")
+    __slots__ = ("asked", "due", "failures", "overtaken", "put_off")
 
     def __init__(self) -> None:
         self.asked = 0
+        self.failures = 0
         self.overtaken = False
         self.put_off = 0
         self.due = 0.0
@@ -59,6 +63,7 @@ class Line:
         self._places: OrderedDict[str, _Place] = OrderedDict()
         self._overtaken = 0.0
         self._is_loose = False
+        self._is_stalled = False
         self._surplus = 0.0
 
     def __len__(self) -> int:
@@ -80,20 +85,24 @@ class Line:
     def sweep(self, now: float) -> Generator[Sequence[str], Sequence[bool | None], None]:
         """Ask once around: yields the requests to ask for, and is sent for each whether it is finished.
 
-        None for one means that nobody answered, which says nothing of it.
+        None for one means that nobody answered, which says nothing of it. Others are asked then: it may be
+        the only one at which LeadSquared fails. While nothing is heard at all, a sweep asks for one alone.
         """
-        found = moved = 0
+        found = moved = failed = 0
+        is_heard = False
         trailing: list[_Place] = []
         passed: set[str] = set()
         overtaken: set[str] = set()
-        waiting = deque(name for name, place in self._places.items() if place.due <= now)
+        waiting = self._due(now)
         expected = self.pace.expected(now)
         is_over = False
         while not is_over and (asked := self._next(waiting, self._together(expected, found))):
             for name, is_finished in zip(asked, (yield asked), strict=True):
                 place = self._places.get(name)
-                if place is None or is_finished is None:
+                failed = failed + 1 if is_finished is None else 0
+                if place is None or not self._is_heard(place, is_finished, now):
                     continue  # it left meanwhile, or nothing was heard of it
+                is_heard = True
                 if is_finished:
                     found += 1
                     moved += not place.put_off
@@ -104,11 +113,37 @@ class Line:
                     self._overtake(place, now)
                 else:
                     is_over |= self._unfinished(place, trailing, now)
+            is_over |= failed >= (1 if self._is_stalled else FEW)
             passed = set()
             if self._goes_on:
                 is_over = self._surplus >= 1 and bool(waiting) and self._is_new(waiting[0])
             elif trailing and not moved and waiting:
                 passed = self._look_further(waiting)
+        self._is_stalled = failed > 0 and not is_heard
+        if self._is_stalled:
+            self.pace.stall()
+        else:
+            self._conclude(found, trailing, now)
+
+    def _due(self, now: float) -> deque[str]:
+        """Those that it is time to ask for, in order; while nobody answers, another one first each time."""
+        due = [(place.failures, name) for name, place in self._places.items() if place.due <= now]
+        if self._is_stalled:
+            due.sort(key=itemgetter(0))
+        return deque(name for _, name in due)
+
+    @staticmethod
+    def _is_heard(place: _Place, is_finished: bool | None, now: float) -> bool:
+        """Note whether anything was heard of it; if not, it is passed over for a while."""
+        if is_finished is None:
+            place.failures += 1
+            place.due = now + min(LONGEST_STALL, 2.0 ** min(place.failures, 10))
+        elif place.failures:
+            place.failures, place.due = 0, 0.0
+        return is_finished is not None
+
+    def _conclude(self, found: int, trailing: Sequence[_Place], now: float) -> None:
+        """Decide when to sweep next."""
         self._surplus *= _FADING
         self._is_loose = self._overtaken > (_ORDERLY if self._is_loose else _LOOSE)
         if not found:

@@ -204,7 +204,6 @@ class Tracker:
     async def _sweep(self) -> None:
         sweep = self._line.sweep(self._now())
         asked = next(sweep, ())
-        is_heard = False
         while asked:
             asking = (self._is_finished(name) for name in asked)
             answers = await asyncio.gather(*asking, return_exceptions=True)
@@ -213,10 +212,6 @@ class Tracker:
                     if answer is True:
                         self._line.leave(name)  # nobody waits for it, and it would be asked for for ever
                 raise failure
-            is_heard |= any(answer is not None for answer in answers)
-            if not is_heard:
-                self._line.pace.stall()
-                return
             heard = [answer for answer in answers if not isinstance(answer, BaseException)]
             try:
                 asked, before = sweep.send(heard), asked
