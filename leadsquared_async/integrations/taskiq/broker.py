@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -19,6 +19,7 @@ from taskiq.message import BrokerMessage, TaskiqMessage
 from taskiq_redis import RedisStreamBroker
 
 from leadsquared_async.config import seconds
+from leadsquared_async.sending.cleanup import uninterrupted
 from leadsquared_async.sending.logs import ClientLog
 from leadsquared_async.sending.shared.store import check_url
 
@@ -85,6 +86,7 @@ class StreamBroker(RedisStreamBroker):
 
     Attributes:
         stopping: set as soon as this process, a worker, takes no more tasks.
+        at_end: called last in a shutdown, however that is cancelled; twice is no harm to them.
 
     Raises:
         ConfigurationError: the url or the lease cannot be right.
@@ -102,6 +104,7 @@ class StreamBroker(RedisStreamBroker):
         self.connection_pool.connection_kwargs |= {"decode_responses": False, "protocol": 2}
         self.formatter = _QuietFormatter(self)
         self.stopping = asyncio.Event()
+        self.at_end: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._held: set[bytes] = set()
         self._renewing: asyncio.Task[None] | None = None
         self._look_at = -math.inf
@@ -147,13 +150,21 @@ class StreamBroker(RedisStreamBroker):
             self.stopping.set()
 
     async def shutdown(self) -> None:
-        """Close, and renew no lease any more."""
+        """Close, and renew no lease any more; whatever cancels this, nothing is left open."""
         try:
             await super().shutdown()
+        finally:
+            await uninterrupted(self._end())
+
+    async def _end(self) -> None:
+        try:
+            for finish in self.at_end:  # their handlers may not have been reached
+                await finish()
         finally:
             if self._renewing is not None:
                 self._renewing.cancel()
                 await asyncio.wait([self._renewing])
+            await self.connection_pool.disconnect()
 
     async def hand_back(self, *entries: bytes, after: float = 0.0) -> None:
         """Let another worker have tasks, or this one once more, after so many seconds, the lease at most."""

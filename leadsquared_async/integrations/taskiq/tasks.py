@@ -52,6 +52,7 @@ from leadsquared_async.outbox.rows import (
 )
 from leadsquared_async.resources.submit import send_encoded
 from leadsquared_async.sending.bucket import Lane
+from leadsquared_async.sending.cleanup import uninterrupted
 from leadsquared_async.sending.logs import ClientLog
 from leadsquared_async.sending.sealing import sealed, way_of
 from leadsquared_async.submissions import Submission
@@ -124,6 +125,8 @@ class LeadSquaredTasks:
         self._telling = self._step(f"{name}.tell", self._tell)
         broker.add_event_handler(TaskiqEvents.WORKER_STARTUP, self._open)
         broker.add_event_handler(TaskiqEvents.WORKER_SHUTDOWN, self._close)
+        if isinstance(broker, StreamBroker):
+            broker.at_end.append(self._finish)
 
     @sealed
     async def submit(self, submission: Submission, *, key: str | None = None) -> None:
@@ -403,6 +406,9 @@ class LeadSquaredTasks:
         await client.aclose(GRACE)
 
     async def _close(self, _state: object) -> None:
+        await uninterrupted(self._finish())
+
+    async def _finish(self) -> None:
         for task in self._followed:
             task.cancel()
         if self._followed:
