@@ -83,7 +83,8 @@ def test_the_limit_is_that_of_the_open_clients_whoever_comes_and_goes(
             for one in open_ones[1 : 1 + leaves]:
                 bucket.leave(one)
                 open_ones.remove(one)
-            assert bucket.snapshot().limit == reduce(RateLimit.within, open_ones)
+            by_window = sorted(open_ones, key=lambda limit: (-limit.per, limit.calls))
+            assert bucket.snapshot().limit == reduce(RateLimit.within, by_window)
             await asyncio.sleep(0.7)
         for one in open_ones[1:]:
             bucket.leave(one)
@@ -140,3 +141,16 @@ def test_a_window_that_shrinks_again_holds_nothing_back_longer_than_itself(
         assert tokens.free >= 1
         tokens.settle(1.0 + 4 * WIDE.per)
         assert (tokens.free, tokens.held) == (25, 25)
+
+
+@pytest.mark.parametrize("others", [(RateLimit(100, per=60.0), RateLimit(10, per=1.0)), (WIDE, NARROW)])
+def test_the_order_in_which_clients_come_changes_nothing(others: tuple[RateLimit, ...]) -> None:
+    """Whoever joins first, the same limit is kept."""
+
+    async def main(limits: tuple[RateLimit, ...]) -> RateLimit:
+        bucket = Bucket(WIDE)
+        for limit in limits:
+            bucket.join(limit)
+        return bucket.snapshot().limit
+
+    assert virtual.run(lambda: main(others)) == virtual.run(lambda: main(others[::-1]))

@@ -414,7 +414,11 @@ class Bucket:
 
     def _follow_clients(self) -> Change | None:
         """Keep to the smallest limit of the open clients; while none is open, to the one before."""
-        declared = [limit for home in self._homes.values() for limit in home.declared]
+        # Sorted as in the script of a shared limit, so that the order in which clients came changes nothing.
+        declared = sorted(
+            (limit for home in self._homes.values() for limit in home.declared),
+            key=lambda limit: (-limit.per, limit.calls, limit.margin),
+        )
         return self._declare(reduce(RateLimit.within, declared)) if declared else None
 
     def _declare(self, limit: RateLimit) -> Change | None:
