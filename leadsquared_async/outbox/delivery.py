@@ -137,6 +137,7 @@ class Deliverer:
             for row in rows:
                 await self._recover_row(row)
         await self._ledger.end_accepted()
+        await self._writer.write(lambda store: store.open_hidden())
         while await self._writer.write(lambda store: store.close_ended(SOME)):
             pass
         while await self._writer.write(lambda store: store.release_orphans(SOME)):
@@ -160,6 +161,8 @@ class Deliverer:
         if (now := self._now()) < self._strays_at:
             return
         self._strays_at = now + LOOK_FOR_STRAYS_EVERY
+        if await self._writer.read(lambda store: store.hides_rows()):
+            await self._writer.write(lambda store: store.open_hidden())
         while odd := await self._writer.read(lambda store: store.out_of_lane(SOME)):
             await self._writer.write(partial(Store.put_into_lane, rows=odd))
         while strays := await self._writer.read(lambda store: store.stray(SOME)):

@@ -55,6 +55,7 @@ SCHEMA = """
 
     CREATE INDEX items_to_send ON items (operation, lane, id) WHERE state = 'pending' AND is_ready;
     CREATE INDEX items_waiting ON items (id) WHERE state = 'pending' AND NOT is_ready;
+    CREATE INDEX items_hidden ON items (id) WHERE state = 'pending' AND NOT is_open;
     CREATE INDEX items_of_one ON items (identity, id) WHERE is_open AND identity IS NOT NULL;
     CREATE INDEX items_by_state ON items (state, id);
     CREATE INDEX items_followed ON items (id) WHERE state = 'accepted' AND is_open;

@@ -335,6 +335,20 @@ class Store:
         for row in rows:
             self.connection.execute("UPDATE items SET lane = ? WHERE id = ?", (FILES, row))
 
+    def open_hidden(self) -> bool:
+        """Open rows that are pending and say that they have ended; returns whether there were any."""
+        opened = self.connection.execute(
+            "UPDATE items INDEXED BY items_hidden SET is_open = 1 WHERE state = 'pending' AND NOT is_open"
+        )
+        return opened.rowcount > 0
+
+    def hides_rows(self) -> bool:
+        """Whether there is one for `open_hidden`."""
+        found = self.connection.execute(
+            "SELECT 1 FROM items INDEXED BY items_hidden WHERE state = 'pending' AND NOT is_open LIMIT 1"
+        )
+        return found.fetchone() is not None
+
     def close_ended(self, most: int) -> bool:
         """Let nobody wait for rows that are final, and open all the same; returns whether there were any."""
         closed = self.connection.execute(
@@ -347,14 +361,14 @@ class Store:
     def release_orphans(self, most: int) -> bool:
         """Let rows go that wait for one which is not there any more; returns whether there were any."""
         waiting = self.connection.execute(
-            "SELECT id, identity IS NULL OR NOT is_open FROM items AS waiting INDEXED BY items_waiting "
+            "SELECT id, identity IS NULL FROM items AS waiting INDEXED BY items_waiting "
             "WHERE state = 'pending' AND NOT is_ready AND NOT EXISTS "
             "(SELECT 1 FROM items WHERE identity = waiting.identity AND is_open AND is_ready) LIMIT ?",
             (most,),
         ).fetchall()
         for row, is_alone in waiting:
             if is_alone:
-                self.connection.execute("UPDATE items SET is_open = 1, is_ready = 1 WHERE id = ?", (row,))
+                self.connection.execute("UPDATE items SET is_ready = 1 WHERE id = ?", (row,))
             else:
                 self._release(row)
         return bool(waiting)
