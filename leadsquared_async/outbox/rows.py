@@ -53,9 +53,8 @@ def patient(sender: Sender, attempts: int) -> Sender:
     """For rows: so many attempts at most, and no deadline, since a row waits as long as it takes."""
     policy = sender.settings.retry
     retry = replace(policy, attempts=min(attempts, policy.attempts))
-    return Sender(
-        sender.session, replace(sender.settings, deadline=None, lane=None, retry=retry, recorded=True)
-    )
+    settings = replace(sender.settings, deadline=None, lane=None, retry=retry)
+    return Sender(sender.session, settings, recorded=True)
 
 
 def may_repeat(write: Write, policy: RetryPolicy, *, identified: bool) -> bool:

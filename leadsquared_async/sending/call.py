@@ -44,14 +44,12 @@ class Settings:
         deadline: seconds for the whole call, the wait for a token included; None for no bound.
         timeout: seconds for one attempt.
         retry: when to make the call again.
-        recorded: whether an outbox or a task records how the submission ends, and logs that.
     """
 
     lane: Lane | None
     deadline: float | None
     timeout: float
     retry: RetryPolicy
-    recorded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +67,7 @@ class Call:
         limit: what it counts against.
         most: bytes of the answer that are read.
         reference: the caller's own id; never sent.
+        recorded: whether an outbox or a task records how its submission ends, and logs that.
     """
 
     operation: str
@@ -86,6 +85,7 @@ class Call:
     repeat: Repeat
     lane: Lane
     reference: str | None = None
+    recorded: bool = False
     most: int = MAX_BODY
 
     @property

@@ -41,22 +41,8 @@ class InFlight:
         self._unwanted: set[asyncio.Task[Outcome]] = set()
         self._breaking_off = False
 
-    async def run(
-        self,
-        call: Call,
-        exchange: Coroutine[Any, Any, Outcome],
-        bucket: Bucket,
-        *,
-        recorded: bool = False,
-    ) -> Outcome:
-        """Run an exchange to its end, and give its token back then, even if the caller is cancelled.
-
-        Args:
-            call: which is made.
-            exchange: of it.
-            bucket: from which its token came.
-            recorded: whether somebody else logs how the submission ends, so that here it has not.
-        """
+    async def run(self, call: Call, exchange: Coroutine[Any, Any, Outcome], bucket: Bucket) -> Outcome:
+        """Run an exchange to its end, and give its token back then, even if the caller is cancelled."""
         task = asyncio.create_task(self._to_its_end(exchange), name=f"leadsquared_async {call.operation}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -69,7 +55,7 @@ class InFlight:
             self.abandoned += 1
             if not call.writes:
                 self._unwanted.add(task)
-            task.add_done_callback(partial(_tell_abandoned, self._log, call, recorded))
+            task.add_done_callback(partial(_tell_abandoned, self._log, call))
             raise
 
     async def finish(self, grace: float) -> None:
@@ -107,7 +93,7 @@ def _give_back(exchange: Coroutine[Any, Any, Outcome], bucket: Bucket, task: asy
         bucket.give(counted=outcome is not None and outcome.counted)
 
 
-def _tell_abandoned(log: ClientLog, call: Call, recorded: bool, task: asyncio.Task[Outcome]) -> None:
+def _tell_abandoned(log: ClientLog, call: Call, task: asyncio.Task[Outcome]) -> None:
     """Tell what became of an exchange that nobody waits for any more."""
     request_id, delivery = None, Delivery.UNKNOWN
     if task.cancelled():
@@ -118,7 +104,7 @@ def _tell_abandoned(log: ClientLog, call: Call, recorded: bool, task: asyncio.Ta
         outcome = task.result()
         request_id, delivery = outcome.request_id, outcome.delivery
         what = f"was accepted, RequestID {request_id}" if request_id else outcome.summary
-    is_lost = call.writes and not recorded and delivery in {Delivery.UNKNOWN, Delivery.REJECTED}
+    is_lost = call.writes and not call.recorded and delivery in {Delivery.UNKNOWN, Delivery.REJECTED}
     log.log(
         logging.ERROR if is_lost else logging.WARNING if call.writes else logging.DEBUG,
         "%s: abandoned by its caller %s: %s",

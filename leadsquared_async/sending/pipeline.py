@@ -280,9 +280,7 @@ class _Run:
         left = self._left(now)
         timeout = self._settings.timeout if left is None else min(self._settings.timeout, left)
         exchange = self._pipeline.transport.exchange(self._call, credentials, timeout)
-        outcome = await self._pipeline.in_flight.run(
-            self._call, exchange, bucket, recorded=self._settings.recorded
-        )
+        outcome = await self._pipeline.in_flight.run(self._call, exchange, bucket)
         self._last = outcome
         self._deliveries.append(outcome.delivery)
         self._failed_at.append(outcome.again is Again.A_FEW_TIMES)

@@ -196,7 +196,7 @@ class _Said:
     def read(cls, data: object) -> _Said:
         refusal = Refusal.read(data)
         gateway_message = text_in(field_of(data, "message"))
-        words = (None if refusal is None else refusal.exception_message) or gateway_message
+        words = text_in(field_of(data, "ExceptionMessage")) or gateway_message
         limit = _LIMIT.fullmatch(words) if words else None
         return cls(
             refusal=refusal,

@@ -206,10 +206,17 @@ def _as_declared(snapshot: LimitSnapshot, declared: RateLimit) -> LimitSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """A session, and the settings with which calls go through it."""
+    """A session, and the settings with which calls go through it.
+
+    Attributes:
+        session: with the connections.
+        settings: of each call.
+        recorded: whether an outbox or a task records how submissions end, and logs that.
+    """
 
     session: Session
     settings: Settings
+    recorded: bool = False
 
     @property
     def log(self) -> ClientLog:
@@ -233,6 +240,8 @@ class Sender:
         path = self.session.options.paths.get(call.operation)
         if path is not None:
             call = replace(call, path=path, certainty=Certainty.GIVEN)
+        if self.recorded:
+            call = replace(call, recorded=True)
         return await self.session.pipeline().send(call, self.settings, before_send)
 
     def lane(self, chosen: Lane | None, usual: Lane) -> Lane:
@@ -257,4 +266,4 @@ class Sender:
         if deadline is NOT_GIVEN:
             return self
         checked = None if deadline is None else seconds("deadline", deadline)
-        return Sender(self.session, replace(self.settings, deadline=checked))
+        return replace(self, settings=replace(self.settings, deadline=checked))
