@@ -296,6 +296,7 @@ def test_leaving_many_waits_is_at_once() -> None:
     play(send)
 
 
+@pytest.mark.slow
 def test_random_exits_leave_every_token_and_no_task() -> None:
     """After two hundred batches that were left at any moment a capture works, and all tokens are back."""
     faults = Faults(
@@ -334,6 +335,7 @@ def test_random_exits_leave_every_token_and_no_task() -> None:
     play(send, faults, rate_limit=RateLimit(25, per=5.0), timeout=5.0)
 
 
+@pytest.mark.slow
 async def test_memory_does_not_grow_with_the_number_of_leads() -> None:
     """From a generator through a limit that is out of the way: as many held as may be, and no more memory."""
     count, concurrency = 6000, 32

@@ -342,6 +342,7 @@ ANSWER = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(ANSWER, st.integers(1, 25))
 @settings(max_examples=300, deadline=None)
 def test_whatever_comes_each_lead_has_one_outcome(answer: object, count: int) -> None:
@@ -602,6 +603,7 @@ async def test_a_result_survives_pickling_and_does_not_change() -> None:
 
 
 # A sliding counter that does not round takes one call in two windows where it allows one in each.
+@pytest.mark.slow
 @pytest.mark.parametrize("counting", sorted(COUNTERS.keys() - {"sliding-counter-strict"}))
 @pytest.mark.parametrize("bulk_limit", [RateLimit(1, per=5.0), RateLimit(5, per=5.0)])
 def test_bulk_calls_and_captures_have_a_limit_each(bulk_limit: RateLimit, counting: str) -> None:

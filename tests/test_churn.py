@@ -17,6 +17,8 @@ from leadsquared_async import LeadSquared, LeadSquaredError, RateLimit, RetryPol
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.clients import LEAD, client_of
 
+pytestmark = pytest.mark.slow
+
 CHURN = Faults(
     latency=0.004,
     jitter=0.02,

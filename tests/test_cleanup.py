@@ -21,6 +21,8 @@ from tests.clients import KEYS, LEAD, virtual_client
 from tests.interruptions import WAYS, Way, interrupted, no_complaints
 from tests.outboxes import virtual_files
 
+pytestmark = pytest.mark.slow
+
 MOST = 400
 """Awaits of one use, at most: a use that has more is no use for this test."""
 LONGEST = 30.0

@@ -15,6 +15,8 @@ import pytest
 from leadsquared_async.sandbox import Sandbox
 from leadsquared_async.testing import client_of
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -12,6 +12,8 @@ from tests import virtual
 from tests.clients import virtual_client
 from tests.following import follow
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_thousand_in_order_cost_little_more_than_a_call_each(seed: int) -> None:

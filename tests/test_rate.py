@@ -8,6 +8,8 @@ from leadsquared_async import Lane, RateLimit
 from leadsquared_async.sandbox import COUNTERS, most_in_any_window
 from tests.simulation import PROFILES, simulate
 
+pytestmark = pytest.mark.slow
+
 LEADS = 1000
 SEEDS = 20
 OPTIMUM = (LEADS / 25 - 1) * 5.0

@@ -154,6 +154,7 @@ def test_a_check_says_what_leadsquared_would_refuse() -> None:
     virtual.run(use)
 
 
+@pytest.mark.slow
 def test_one_misspelt_lead_among_a_thousand_is_refused_when_strict() -> None:
     """At the door, with the right suggestion; the others are accepted."""
 
@@ -171,6 +172,7 @@ def test_one_misspelt_lead_among_a_thousand_is_refused_when_strict() -> None:
     play(use, {"validate": "strict"})
 
 
+@pytest.mark.slow
 def test_one_misspelt_lead_among_a_thousand_goes_without_it_when_dropping() -> None:
     """Accepted without the attribute, which its receipt names; the others' receipts name none."""
 
@@ -188,6 +190,7 @@ def test_one_misspelt_lead_among_a_thousand_goes_without_it_when_dropping() -> N
     play(use, {"validate": "drop"})
 
 
+@pytest.mark.slow
 def test_one_misspelt_lead_among_a_thousand_fails_later_when_off() -> None:
     """Accepted first; LeadSquared's words come from `wait` and `wait_many`."""
 

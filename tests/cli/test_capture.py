@@ -258,6 +258,7 @@ async def test_an_account_that_fails_later_is_given_a_minute(
         assert "used up" in done.err
 
 
+@pytest.mark.slow
 async def test_a_fault_of_the_server_is_shown_and_waited_out(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -165,6 +165,7 @@ async def test_whose_fault_it_is_shows_in_the_exit_status(sandbox: Sandbox, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["leads.csv"]
 
 
+@pytest.mark.slow
 async def test_many_rows_take_seconds(sandbox: Sandbox, tmp_path: Path) -> None:
     """Ten thousand of them, half of which do not fit: no search for the meant name is made twice."""
     file = tmp_path / "leads.csv"
@@ -325,6 +326,7 @@ async def test_many_flaws_of_a_row_are_told_in_short(sandbox: Sandbox, tmp_path:
     assert said.endswith("; and 4 more")
 
 
+@pytest.mark.slow
 async def test_one_misspelt_lead_of_a_thousand_fails_unchecked_and_is_mended(tmp_path: Path) -> None:
     """With --no-check it is accepted first; then LeadSquared's words stand in --out, and `outbox requeue
     --drop` delivers it. Checked, the line is named before anything is sent."""

@@ -12,6 +12,8 @@ import pytest
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.cli.commands import capture, finish, names_in, numbers_sent, rows_of, start, until, write_leads
 
+pytestmark = pytest.mark.slow
+
 ROWS = 120
 PACE = ("--rate", "40/1")
 IN_FLIGHT = 32

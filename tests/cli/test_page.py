@@ -13,6 +13,8 @@ from leadsquared_async.cli.exits import ExitStatus
 from leadsquared_async.sandbox import Sandbox
 from tests.cli.commands import PLANTED, environment, run
 
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text()
 LINES = [
     line

@@ -441,6 +441,7 @@ def many_json(count: int) -> Iterator[bytes]:
     yield b"]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("many", [many_csv, many_jsonl, many_json])
 def test_memory_stays_flat(many: Callable[[int], Iterator[bytes]]) -> None:
     """A hundred thousand rows are never in memory together."""
@@ -528,6 +529,7 @@ dialects = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(table=tables(), encoding=st.sampled_from(UNICODE + SINGLE_BYTE), dialect=dialects)
 def test_what_is_told_is_read(
@@ -541,6 +543,7 @@ def test_what_is_told_is_read(
     assert [dict(row.cells) for row in found] == as_rows(table)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(table=tables(), encoding=st.sampled_from([*UNICODE, "utf-16-le"]), dialect=dialects)
 def test_what_is_recognised_is_right(

@@ -17,6 +17,8 @@ from tests.cli.commands import bodies
 from tests.examples.programs import PLANTED, Program, running, until
 from tests.shared.valkey import Valkey
 
+pytestmark = pytest.mark.slow
+
 WORKER = ("worker", "--loglevel", "INFO", "--concurrency", "2", "--task-events")
 AT_ONCE = ("--without-mingle", "--without-gossip")  # it asks no other workers
 

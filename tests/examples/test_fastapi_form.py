@@ -21,6 +21,8 @@ from leadsquared_async.sandbox import Faults, Sandbox
 from tests.cli.commands import bodies
 from tests.examples.programs import PLANTED, Program, running, until
 
+pytestmark = pytest.mark.slow
+
 UVICORN = ("uvicorn", "fastapi_form:app", "--port", "{port}")
 GUNICORN = ("gunicorn", "--preload", "--bind", "127.0.0.1:{port}", "--no-control-socket", "fastapi_form:app")
 FAST = {"LEADSQUARED_RATE_LIMIT": "1000/1"}  # nothing here waits for a limit

@@ -19,6 +19,8 @@ from leadsquared_async.sandbox import Faults, Sandbox
 from tests.cli.commands import bodies
 from tests.examples.programs import PLANTED, Program, free_port, running, until
 
+pytestmark = pytest.mark.slow
+
 FAST = {"LEADSQUARED_RATE_LIMIT": "1000/1"}  # nothing here waits for a limit
 GUNICORN = ("gunicorn", "--config", "python:flask_form", "--bind", "127.0.0.1:{port}")
 PRELOADED = (*GUNICORN, "--preload")

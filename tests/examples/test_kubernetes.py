@@ -18,6 +18,8 @@ from leadsquared_async.sandbox import Faults, Sandbox
 from tests.examples.programs import EXAMPLES, running
 from tests.examples.test_fastapi_form import DOWN, FAST, numbers, send
 
+pytestmark = pytest.mark.slow
+
 MANIFEST = (EXAMPLES / "kubernetes.yaml").read_text()
 FORM, DRAIN = (part for part in MANIFEST.split("\n---\n") if "template:" in part)
 

@@ -6,10 +6,14 @@ import re
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+import pytest
+
 from leadsquared_async.sandbox import Sandbox
 from tests.examples.programs import Program, running, until
 from tests.shared.conftest import own_valkey
 from tests.shared.valkey import Valkey
+
+pytestmark = pytest.mark.slow
 
 __all__ = ["own_valkey"]
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -19,6 +20,8 @@ from starlette.routing import Route
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.cli.commands import bodies
 from tests.examples.programs import PLANTED, Program, free_port, running, until
+
+pytestmark = pytest.mark.slow
 
 TOKEN = "4711:AAE-fake-token-of-no-bot-at-all-0123456"
 CHAT = 918273645546372

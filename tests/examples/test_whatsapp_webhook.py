@@ -21,6 +21,8 @@ from leadsquared_async.sandbox import Faults, Sandbox
 from tests.cli.commands import bodies
 from tests.examples.programs import PLANTED, Program, running, until
 
+pytestmark = pytest.mark.slow
+
 APP_SECRET, VERIFY_TOKEN, ACCESS_TOKEN = "zqappsecret", "zqverifytoken", "zqaccesstoken"
 OUR_NUMBER = "106540352242922"
 DOWN = Faults(probabilities={"503": 1.0}, operations=("capture",))

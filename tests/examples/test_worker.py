@@ -16,6 +16,8 @@ from leadsquared_async.testing import client_of
 from tests.cli.commands import bodies
 from tests.examples.programs import EXAMPLES, PLANTED, running, until
 
+pytestmark = pytest.mark.slow
+
 FAST = {"LEADSQUARED_RATE_LIMIT": "1000/1"}  # nothing here waits for a limit
 WORKER = ("worker", "inbox")
 DOWN = Faults(probabilities={"503": 1.0}, operations=("capture",))

@@ -115,6 +115,7 @@ async def reads(outbox: Outbox, keys: list[str]) -> dict[str, OutboxItem]:
     return {key: listed[key] for key in keys}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bulk", [False, True], ids=["single", "bulk"])
 @pytest.mark.parametrize("state", ["pending", "sending", "accepted", "confirmed", "rejected", "unknown"])
 def test_a_bad_row_ends_with_a_reason_and_all_others_go_on(

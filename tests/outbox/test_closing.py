@@ -82,6 +82,7 @@ def test_closing_at_any_moment_loses_nothing(tmp_path: Path) -> None:
     play(tmp_path, deliver, Faults(latency=0.3, jitter=0.2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [0.0, 0.05, 1.0, 30.0])
 def test_a_client_that_is_closed_first_does_no_harm(moment: float, tmp_path: Path) -> None:
     """The outbox says why it delivers no more, `drained` ends with that, and closes; all rows are kept."""

@@ -10,7 +10,10 @@ import pytest
 
 from tests.outbox.crashes import CALLS, Crashes, Toll
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and limits as on Linux")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="signals and limits as on Linux"),
+]
 
 KILLS = 9
 

@@ -103,6 +103,7 @@ STATES: dict[str, Callable[[Machine, Outbox], Awaitable[None]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bring", STATES.values(), ids=STATES)
 def test_after_forget_nothing_is_left(
     bring: Callable[[Machine, Outbox], Awaitable[None]], tmp_path: Path

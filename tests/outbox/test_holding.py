@@ -16,6 +16,8 @@ from leadsquared_async.sandbox import Faults, Reply, Request
 from leadsquared_async.sandbox.answers import gateway
 from tests.outbox.machine import Machine, by_state, items, lead, play, until
 
+pytestmark = pytest.mark.slow
+
 HOUR = 3600.0
 
 

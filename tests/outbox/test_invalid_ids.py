@@ -15,6 +15,8 @@ from leadsquared_async.outbox.holding import FEW
 from leadsquared_async.outbox.rows import ATTEMPTS, ROUNDS, is_of_the_row
 from tests.outbox.machine import Machine, by_state, items, lead, play, until
 
+pytestmark = pytest.mark.slow
+
 INVALID = [
     None,
     "",

@@ -20,6 +20,7 @@ WIDE = RateLimit(2000, per=1.0)
 IDENTITIES, UPDATES = 1000, 5
 
 
+@pytest.mark.slow
 def test_the_fifth_of_five_updates_is_what_stays_whatever_happens(tmp_path: Path) -> None:
     """1,000 leads with five updates each, a fifth of all captures failing, and two crashes in between: in the
     end LeadSquared holds the fifth value of each, and made each once."""

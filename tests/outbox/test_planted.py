@@ -15,7 +15,7 @@ from leadsquared_async import LeadSquared, Outbox, OutboxError
 from leadsquared_async.outbox.files import DeliveryLock
 from tests.clients import KEYS, LEAD
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="for POSIX")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="for POSIX")]
 
 SUFFIXES = ("", "-wal", "-shm", "-journal", ".lock")
 STRANGER = 65534

@@ -30,6 +30,7 @@ async def put_updates(outbox: Outbox, lead_id: str, count: int = 3) -> None:
         await outbox.put(submissions.update_lead(lead_id, {"mx_City": f"City {number}"}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "message", "within"),
     [
@@ -92,6 +93,7 @@ def _asked(machine: Machine) -> int:
     return machine.operations["status"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [403, 404])
 def test_a_path_that_comes_to_work_is_followed_again(status: int, tmp_path: Path) -> None:
     """Within 15 minutes, in the same process, with the rows of before and those that came meanwhile; from
@@ -178,6 +180,7 @@ def test_many_rows_that_are_not_followed_keep_none_from_being_followed(
     play(tmp_path, deliver, look_every=1.0)
 
 
+@pytest.mark.slow
 def test_a_status_that_wants_other_keys_does_not_stop_the_sending_again_and_again(tmp_path: Path) -> None:
     """A 401 holds everything at first; once a submission gets through it is known to be the path's."""
 

@@ -109,6 +109,7 @@ async def test_only_the_process_that_has_the_lock_empties_the_log(
     assert not log.exists()
 
 
+@pytest.mark.slow
 def test_a_form_takes_the_older_rows_of_its_lead_with_it(tmp_path: Path) -> None:
     """The same person stands far behind in a file: the form does not wait for the whole file."""
 

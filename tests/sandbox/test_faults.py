@@ -116,6 +116,7 @@ def test_faults_can_be_for_some_operations_only():
     assert account.decide(status_request("1"), 0.0).status == 404
 
 
+@pytest.mark.slow
 def test_probabilities_hold_in_the_long_run():
     """3 % and 10 % of many calls."""
     account = Account(limit=None, seed=1, faults=Faults(probabilities={"500": 0.03, "502": 0.1}))

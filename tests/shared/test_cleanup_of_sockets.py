@@ -16,6 +16,8 @@ from tests.clients import LEAD, client_of
 from tests.interruptions import WAYS, Way, interrupted, no_complaints
 from tests.shared.valkey import Valkey
 
+pytestmark = pytest.mark.slow
+
 MOST = 60
 SOON = 2.0
 

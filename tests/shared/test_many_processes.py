@@ -22,6 +22,7 @@ def limit_for(counting: str) -> RateLimit:
     return STRICT if counting == "sliding-counter-strict" else DEFAULT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 4, 8])
 @pytest.mark.parametrize("profile", ["LAN", "WAN"])
 @pytest.mark.parametrize("counting", COUNTERS)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from leadsquared_async.sandbox import COUNTERS, most_in_any_window
 from tests.shared.processes import Workers
 from tests.shared.valkey import Valkey
+
+pytestmark = pytest.mark.slow
 
 CALLS, PER = 25, 0.5
 SPACING = PER / CALLS * 1.02

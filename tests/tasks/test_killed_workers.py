@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+import pytest
+
 from leadsquared_async import Submission, submissions
 from leadsquared_async.integrations.taskiq import LeadSquaredTasks, StreamBroker
 from leadsquared_async.sandbox import Faults, Sandbox
@@ -12,6 +14,8 @@ from tests.clients import LEAD, client_of
 from tests.examples.programs import Program, running
 from tests.shared.valkey import Valkey
 from tests.tasks.workers import until
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent.parent
 LEAD_ID = "00000000-0000-4000-8000-000000000000"

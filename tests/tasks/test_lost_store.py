@@ -24,6 +24,8 @@ from tests.clients import LEAD
 from tests.shared.valkey import Valkey
 from tests.tasks.workers import Workers, until
 
+pytestmark = pytest.mark.slow
+
 CAPTURE = submissions.capture_lead(LEAD, reference="form-1")
 ACTIVITY = submissions.create_activity("00000000-0000-4000-8000-000000000000", event=201, reference="visit-1")
 

@@ -239,6 +239,7 @@ def test_an_exception_with_a_name_is_not_retried_for_ever(monkeypatch: pytest.Mo
     play(use)
 
 
+@pytest.mark.slow
 def test_an_outage_of_fifteen_minutes_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """200 leads; while nothing gets through one at a time tries, at growing pauses, and it is said once."""
 
