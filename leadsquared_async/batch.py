@@ -275,6 +275,7 @@ class Results(Generic[R]):
     async def _pull(self) -> None:
         """Pull from the source whenever there is room."""
         index = 0
+        await asyncio.sleep(0)  # an eager task would begin before `__aenter__` has noted it
         try:
             await self._room.acquire()
             # Neither source nor item in a local: a traceback of the source's error is to show no lead.

@@ -43,7 +43,14 @@ class InFlight:
 
     async def run(self, call: Call, exchange: Coroutine[Any, Any, Outcome], bucket: Bucket) -> Outcome:
         """Run an exchange to its end, and give its token back then, even if the caller is cancelled."""
-        task = asyncio.create_task(self._to_its_end(exchange), name=f"leadsquared_async {call.operation}")
+        work = self._to_its_end(exchange)
+        try:
+            task = asyncio.create_task(work, name=f"leadsquared_async {call.operation}")
+        except BaseException:  # a task factory is the caller's code
+            work.close()
+            exchange.close()
+            bucket.untake()
+            raise
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(self._unwanted.discard)
