@@ -9,8 +9,10 @@ import logging
 import pickle
 import pprint
 import traceback
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import httpx
@@ -30,12 +32,12 @@ from leadsquared_async import (
 )
 from leadsquared_async.lead import encode
 from leadsquared_async.operations import Keys, Repeat
-from leadsquared_async.sandbox import Account
+from leadsquared_async.sandbox import Account, Sandbox
 from leadsquared_async.sending.call import Call
 from leadsquared_async.sending.keyed import Attached
 from leadsquared_async.sending.replies import Expect, Reply, classify
 from tests import virtual
-from tests.clients import KEYS, answering, virtual_client
+from tests.clients import KEYS, answering, client_of, virtual_client
 from tests.leaks import ECHO, PERSON, assert_nothing_secret, failure, shown, watching
 
 CREDENTIALS = Credentials(**KEYS)
@@ -110,6 +112,42 @@ async def test_nothing_an_open_client_holds_shows_a_key_or_a_person() -> None:
     assert PERSON["EmailAddress"] in str(look.reason)
     assert_nothing_secret(shown(still))
     assert_nothing_secret(repr((*tasks, receipt, look, still.last_status, held)))
+
+
+def _walked(start: object) -> list[object]:
+    """All that can be reached over attributes, slots and items: what a debugger or a serialiser walks."""
+    found: list[object] = []
+    seen: set[int] = set()
+    ahead = [start]
+    while ahead:
+        it = ahead.pop()
+        if id(it) in seen or isinstance(it, type | ModuleType | FunctionType | MethodType | asyncio.Task):
+            continue
+        seen.add(id(it))
+        found.append(it)
+        if isinstance(it, dict):
+            ahead += [*it.keys(), *it.values()]
+        elif isinstance(it, list | tuple | set | frozenset | deque):
+            ahead += list(it)
+        else:
+            ahead += vars(it).values() if hasattr(it, "__dict__") else ()
+            slots = [name for kind in type(it).__mro__ for name in vars(kind).get("__slots__", ())]
+            ahead += [getattr(it, name) for name in slots if hasattr(it, name)]
+    return found
+
+
+async def test_no_attribute_of_an_open_client_is_a_key() -> None:
+    """After calls of each kind, nothing that is reached over attributes shows a key."""
+    async with Sandbox() as sandbox:
+        async with client_of(sandbox, validate="strict") as lsq:
+            receipt = await lsq.leads.capture(PERSON)
+            await lsq.leads.wait(receipt)
+            await lsq.leads.metrics()
+            found = _walked(lsq)
+    assert len(found) > 200, "the walk has stopped reaching the connections"
+    for it in found:
+        text = it.decode("latin-1") if isinstance(it, bytes) else f"{it!r}"
+        assert not any(key in text for key in KEYS.values()), type(it)
 
 
 @pytest.mark.parametrize("take", [pickle.dumps, copy.deepcopy, dataclasses.asdict, dataclasses.astuple])

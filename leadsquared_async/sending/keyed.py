@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -80,7 +80,8 @@ class KeyedTransport(httpx.AsyncBaseTransport):
         self._owned = owned
         self._keys_in: KeysIn = keys_in
         self._addresses_of: Credentials | None = None
-        self._addresses: dict[httpx.URL, httpx.URL] = {}
+        # Functions, so that what walks over attributes meets no key, as with `Secret`.
+        self._addresses: dict[httpx.URL, Callable[[], httpx.URL]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         keyed = request.extensions.pop(EXTENSION)
@@ -119,12 +120,12 @@ class KeyedTransport(httpx.AsyncBaseTransport):
         if self._addresses_of is not keyed.credentials:
             self._addresses_of = keyed.credentials
             self._addresses.clear()
-        address = self._addresses.get(url)
-        if address is None:
-            query = keyed.query_string(self._keys_in)
-            address = url.copy_with(raw_path=url.raw_path + b"?" + query) if query else url
-            if len(self._addresses) < 64:
-                self._addresses[url] = address
+        if (known := self._addresses.get(url)) is not None:
+            return known()
+        query = keyed.query_string(self._keys_in)
+        address = url.copy_with(raw_path=url.raw_path + b"?" + query) if query else url
+        if len(self._addresses) < 64:
+            self._addresses[url] = lambda: address
         return address
 
 
