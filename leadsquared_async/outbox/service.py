@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
 import secrets
 import time
@@ -37,6 +36,8 @@ TIDY_EVERY = 30.0
 HOUR = 3600.0
 MOST_CALLS = 1_000_000
 """More than any limit lets through in its window."""
+LONGEST_TIME = 1e12
+"""Seconds; a moment beyond is a damaged note."""
 LOCK_IS_GONE = "the lock file was deleted, and another process may deliver"
 
 _process = secrets.token_hex(8)
@@ -67,7 +68,7 @@ def _calls_in(note: object) -> dict[str, Any]:
     known = cast("dict[str, Any]", calls)
     spent, at = known.get("spent"), known.get("at")
     is_count = spent is None or (isinstance(spent, int) and 0 <= spent <= MOST_CALLS)
-    is_time = isinstance(at, float | int) and math.isfinite(at)
+    is_time = isinstance(at, float | int) and abs(at) <= LONGEST_TIME
     return known if is_count and ("at" not in known or is_time) else unknown
 
 
@@ -255,7 +256,7 @@ class Service:
         now = asyncio.get_running_loop().time()
         boot, uptime = since_boot()
         if calls.get("boot") == boot and "at" in calls:
-            pipeline.recall(calls["spent"], now - max(0.0, uptime - calls["at"]))
+            pipeline.recall(calls.get("spent"), now - max(0.0, uptime - calls["at"]))
         else:
             # It died, or the machine was another one or was started anew: nobody knows how long ago.
             pipeline.recall(calls.get("spent"), now)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from leadsquared_async.encoding import EncodedSubmission, decoded
 from leadsquared_async.errors import KeyReused, OutboxError, OutboxFull
@@ -490,8 +490,7 @@ class Store:
 
     def status_paths(self) -> dict[str, str]:
         """What was noted by `set_status_paths`."""
-        note = self.meta("status_paths")
-        return {} if note is None else json.loads(note)
+        return self._note("status_paths")
 
     def set_lost(self, reasons: Mapping[str, str]) -> None:
         """Note why the accepted rows of which operations are not followed, for other processes."""
@@ -499,8 +498,17 @@ class Store:
 
     def lost(self) -> dict[str, str]:
         """What was noted by `set_lost`."""
-        note = self.meta("lost")
-        return {} if note is None else json.loads(note)
+        return self._note("lost")
+
+    def _note(self, name: str) -> dict[str, str]:
+        """Texts by name; none of what cannot be read, since all that is noted can be learnt anew."""
+        note = self.meta(name)
+        try:
+            found = json.loads(note) if isinstance(note, str) else None
+        except (ValueError, RecursionError):
+            return {}
+        known = cast("dict[str, object]", found) if isinstance(found, dict) else {}
+        return {name: text for name, text in known.items() if isinstance(text, str)}
 
     def has_only(self, operations: Collection[str]) -> bool:
         """Whether rows are not final, but only accepted ones of these operations."""

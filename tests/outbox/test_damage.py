@@ -19,7 +19,7 @@ from leadsquared_async.outbox import outbox as outbox_module
 from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.outbox.store import Store
 from tests.clients import KEYS, LEAD
-from tests.outbox.machine import items, lead
+from tests.outbox.machine import Machine, by_state, items, lead, play, until
 
 NEVER = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
 EDIT = "PRAGMA writable_schema = ON; UPDATE sqlite_schema"
@@ -261,6 +261,13 @@ NOTES = [
     '\'{"spent": 1, "process": 1, "at": NaN}\'',
     '\'{"spent": 1, "process": 1, "at": "now"}\'',
     "printf('%.*c', 200000, '[')",
+    "'[\"leads.capture\"]'",
+    '\'{"leads.capture": 7, "": null}\'',
+    '\'{"process": "x", "boot": "virtual", "at": 1}\'',
+    f'\'{{"process": "x", "boot": "virtual", "spent": 1, "at": {10**400}}}\'',
+    f'\'{{"process": "x", "boot": "virtual", "spent": 1, "at": -{10**400}}}\'',
+    f'\'{{"process": "x", "boot": "virtual", "spent": {10**400}, "at": 1}}\'',
+    '\'{"process": "x", "boot": "virtual", "spent": null, "at": -1e308}\'',
 ]
 
 
@@ -279,3 +286,32 @@ async def test_a_damaged_note_stops_no_outbox_from_opening(name: str, tmp_path: 
                 assert (await outbox.put(LEAD)).is_new
                 if name == "lost" and "ff" not in note:
                     assert (await outbox.snapshot()).unfollowed == {}
+
+
+@pytest.mark.parametrize("note", NOTES, ids=lambda note: note[:50])
+def test_a_damaged_note_keeps_no_row_from_its_end(note: str, tmp_path: Path) -> None:
+    """Whatever the notes hold, what was accepted before is followed, what is put is delivered, and another
+    process can look, also if a note is damaged meanwhile."""
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.crashing() as outbox:
+            await outbox.put(lead(0))
+            await until(lambda: is_accepted(outbox))
+        damage = ";".join(
+            f"INSERT OR REPLACE INTO meta VALUES ('{name}', {note})"
+            for name in ("calls", "lost", "status_paths")
+        )
+        _run(machine.path, damage)
+        async with machine.process() as outbox, Outbox(machine.path) as other:
+            await outbox.put(lead(1))
+            await asyncio.sleep(2.0)
+            _run(machine.path, damage)
+            assert all(isinstance(why, str) for why in (await other.snapshot()).unfollowed.values())
+            async with asyncio.timeout(600.0):
+                await other.drained()
+            assert await by_state(outbox) == {"confirmed": 2}
+
+    async def is_accepted(outbox: Outbox) -> bool:
+        return await by_state(outbox) == {"accepted": 1}
+
+    play(tmp_path, deliver, processing_rate=60)
