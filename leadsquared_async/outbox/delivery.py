@@ -122,8 +122,10 @@ class Deliverer:
                     await self._claim()
                     await self.bulk.claim()
                 is_news = await self._news()
+                self._ledger.can_read()
             except OutboxError as error:
-                self._ledger.note(error)
+                self._ledger.cannot_read(error)
+                is_news = True  # all of it is tried again, or it would seem to be readable
                 await asyncio.sleep(LOOK_EVERY)
 
     def end(self, error: LeadSquaredError) -> None:
@@ -158,9 +160,8 @@ class Deliverer:
 
     async def _end_strays(self) -> None:
         """End what this version cannot send: another one, or somebody's hand, has put it."""
-        if (now := self._now()) < self._strays_at:
+        if self._now() < self._strays_at:
             return
-        self._strays_at = now + LOOK_FOR_STRAYS_EVERY
         if await self._writer.read(lambda store: store.hides_rows()):
             await self._writer.write(lambda store: store.open_hidden())
         while odd := await self._writer.read(lambda store: store.out_of_lane(SOME)):
@@ -173,6 +174,7 @@ class Deliverer:
                     await self._ledger.unreadable(row, flaw)
                 else:
                     await self._ledger.unreadable(row, UnreadableRowError("its state is none"))
+        self._strays_at = self._now() + LOOK_FOR_STRAYS_EVERY
 
     async def aclose(self, grace: float) -> None:
         """Send nothing more; finish what is on its way within `grace` seconds, and leave the rest pending."""

@@ -48,6 +48,7 @@ class Ledger:
     Attributes:
         changed: set whenever a row changed.
         stuck: why nothing can be written; None if it can.
+        unread: why it cannot be read what is to be sent; None if it can.
     """
 
     def __init__(self, writer: Writer, log: ClientLog, *, confirm: bool) -> None:
@@ -56,6 +57,7 @@ class Ledger:
         self._confirm = confirm
         self.changed = asyncio.Event()
         self.stuck: str | None = None
+        self.unread: str | None = None
         self.callbacks: list[Callback] = []
         self._telling: set[asyncio.Task[None]] = set()
 
@@ -255,6 +257,18 @@ class Ledger:
             self.stuck = None
             self.changed.set()
             self._log.warning("outbox: the file can be written again")
+
+    def cannot_read(self, error: OutboxError) -> None:
+        """It is not known what is to be sent; that something can be written does not end this."""
+        if self.unread is None:
+            self._log.error("outbox: nothing is sent, since the file cannot be read: %s", error)
+        self.unread = str(error)
+
+    def can_read(self) -> None:
+        """It is known again what is to be sent."""
+        if self.unread is not None:
+            self.unread = None
+            self._log.warning("outbox: the file can be read again")
 
 
 def _log(log: ClientLog, item: OutboxItem, error: LeadSquaredError) -> None:

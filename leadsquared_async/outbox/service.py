@@ -125,8 +125,8 @@ class Service:
     @property
     def blocked(self) -> str | None:
         """Why nothing is delivered, or nothing of some operation; None if all is."""
-        holding = self.holding
-        return self.ended or self._ledger.stuck or (None if holding is None else holding.reason)
+        holding, ledger = self.holding, self._ledger
+        return self.ended or ledger.stuck or ledger.unread or (None if holding is None else holding.reason)
 
     @property
     def holding(self) -> Holding | None:

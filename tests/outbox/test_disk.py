@@ -126,3 +126,43 @@ def test_a_crash_while_the_disk_is_full_loses_nothing(tmp_path: Path) -> None:
         assert machine.books.repeated <= 25
 
     play(tmp_path, deliver, Faults(latency=0.5))
+
+
+@pytest.mark.parametrize("reading", ["claim", "stray", "out_of_lane", "in_state", "last_id"])
+def test_that_the_file_cannot_be_read_is_logged_once(
+    reading: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as a damaged page in a file that can be written all the same: for as long as it lasts there is
+    one record, and `blocked` says why; then there is another one, and all is delivered."""
+
+    def damaged(self: Store, *args: object, **options: object) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    async def deliver(machine: Machine) -> None:
+        async with machine.process() as outbox:
+            await asyncio.sleep(2.0)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Store, reading, damaged)
+                async with machine.process() as other:  # one that begins, and one that delivers already
+                    await outbox.put(lead(1))
+                    for _ in range(100):
+                        await asyncio.sleep(5.97)
+                        if reading != "in_state":  # by which only those that begin read
+                            assert "malformed" in str((await outbox.snapshot()).blocked)
+                    assert not (await other.snapshot()).delivers
+            await outbox.drained()
+            await asyncio.sleep(1.0)
+            assert (await outbox.snapshot()).blocked is None
+        async with machine.process() as outbox:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Store, reading, damaged)
+                await outbox.put(lead(2))
+                await asyncio.sleep(600.0)
+            await outbox.drained()
+            assert await by_state(outbox) == {"confirmed": 2}
+
+    caplog.set_level(logging.WARNING)
+    play(tmp_path, deliver)
+    told = [record.getMessage().partition(" since")[0] for record in caplog.records]
+    times = {"in_state": 1}.get(reading, 2)
+    assert told == ["outbox: nothing is sent,", "outbox: the file can be read again"] * times
