@@ -216,13 +216,7 @@ class BulkDeliverer:
         Raises:
             HeldError: one may not.
         """
-        before = [row.is_sending for row in rows]
-        for row in rows:
-            row.is_sending = True
-        noted = await asyncio.gather(*map(self._ledger.sending, rows))
-        for row, was_sending, is_noted in zip(rows, before, noted, strict=True):
-            row.is_sending = was_sending or is_noted
-        if not all(noted):
+        if not all(await asyncio.gather(*map(self._ledger.sending, rows))):
             raise HeldError
 
     async def _put_back(self, rows: Iterable[Claim], attempts: int) -> None:

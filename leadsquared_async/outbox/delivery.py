@@ -329,9 +329,7 @@ class Deliverer:
 
         async def before_send() -> None:
             check()
-            was_sending, row.is_sending = row.is_sending, True
             if not await self._ledger.sending(row):  # each time: it may have been forgotten since
-                row.is_sending = was_sending
                 raise HeldError
             check()
 

@@ -63,11 +63,15 @@ class Ledger:
 
     async def sending(self, row: Claim) -> bool:
         """It is about to be sent; False if it may not be: it was forgotten, or the disk does not take it."""
+        was_sending, row.is_sending = row.is_sending, True
         try:
-            return await self._writer.write(lambda store: store.sending(row.id, time.time()))
+            is_noted = await self._writer.write(lambda store: store.sending(row.id, time.time()))
         except OutboxError as error:
             self.note(error)
+            row.is_sending = was_sending or error.delivery is Delivery.UNKNOWN  # then the file may say so
             return False
+        row.is_sending = was_sending or is_noted
+        return is_noted
 
     async def pending(self, row: Claim, attempts: int) -> None:
         """It was not taken, and will be sent again."""
@@ -196,9 +200,14 @@ class Ledger:
         self, row: Claim, state: ItemState, attempts: int = 0, **facts: Any
     ) -> OutboxItem | None:
         is_told = not self.callbacks
+        before: OutboxItem | None = None
 
         def finish(store: Store) -> OutboxItem | None:
-            return store.finish(row.id, time.time(), state, attempts, is_told=is_told, **facts)
+            nonlocal before
+            # A commit of which nobody knew may have taken place: a second one would find the values erased.
+            if before is None or not store.has_ended(row.id, state):
+                before = store.finish(row.id, time.time(), state, attempts, is_told=is_told, **facts)
+            return before
 
         item = await self._until_written(finish)
         self.changed.set()

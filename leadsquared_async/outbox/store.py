@@ -448,6 +448,13 @@ class Store:
         finished = self.item(row)
         return None if finished is None else replace(finished, lead=item.lead, details=item.details)
 
+    def has_ended(self, row: int, state: ItemState) -> bool:
+        """Whether it is final, in this state."""
+        found = self.connection.execute(
+            "SELECT 1 FROM items WHERE id = ? AND state = ? AND NOT is_open", (row, state)
+        )
+        return found.fetchone() is not None
+
     def _change(self, row: int, now: float, attempts: int = 0, extra: str = "", **columns: Any) -> int:
         names = ", ".join(f"{name} = ?" for name in columns)
         return self.connection.execute(

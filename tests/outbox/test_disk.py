@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from leadsquared_async import OutboxError
+from leadsquared_async import OutboxError, Submission, submissions
+from leadsquared_async.outbox import ItemState, OutboxItem
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.sandbox import Faults
-from tests.outbox.machine import Machine, by_state, lead, play
+from tests.outbox.machine import Machine, by_state, items, lead, play
+
+LEAD_ID = "00000000-0000-4000-8000-000000000000"
 
 
 @contextmanager
@@ -166,3 +169,53 @@ def test_that_the_file_cannot_be_read_is_logged_once(
     told = [record.getMessage().partition(" since")[0] for record in caplog.records]
     times = {"in_state": 1}.get(reading, 2)
     assert told == ["outbox: nothing is sent,", "outbox: the file can be read again"] * times
+
+
+@pytest.mark.parametrize("kind", ["lead", "activity", "bulk"])
+def test_a_commit_that_took_place_after_all_changes_nothing(kind: str, tmp_path: Path) -> None:
+    """As when the file is moved away and back: whichever commit it meets, the rows end as LeadSquared
+    said, with its ids and told with their values; none is sent twice, and none stays."""
+    real = Store.is_there
+
+    def put(number: int) -> dict[str, str] | Submission:
+        if kind == "activity":
+            return submissions.create_activity(LEAD_ID, event=201, note=f"n{number}")
+        return submissions.bulk_lead(lead(number)) if kind == "bulk" else lead(number)
+
+    async def deliver(machine: Machine) -> None:
+        number, was_reached, commits = 0, True, 0
+
+        def is_there(store: Store) -> bool:
+            nonlocal commits
+            commits += not store.connection.in_transaction
+            return real(store) and commits != 2 * number  # one look before each commit, and one after it
+
+        told: list[OutboxItem] = []
+        async with machine.process({"sync_host": "https://sandbox.invalid"}) as outbox:
+            outbox.on_final(told.append)
+            await outbox.put(put(0))
+            await outbox.drained()
+            while was_reached:
+                number += 1
+                assert number < 60
+                with pytest.MonkeyPatch.context() as patch:
+                    await outbox.put(put(number), key=f"{number}")
+                    commits = 0
+                    patch.setattr(Store, "is_there", is_there)
+                    async with asyncio.timeout(600.0):
+                        await outbox.drained()
+                    await asyncio.sleep(1.0)
+                    was_reached = commits >= 2 * number
+            ended = await items(outbox)
+            assert len(ended) == len(told) == number + 1
+            for item, heard in zip(ended, told, strict=True):
+                assert (
+                    item.state
+                    is heard.state
+                    is (ItemState.REJECTED if kind == "activity" else ItemState.CONFIRMED)
+                )
+                assert kind == "activity" or (item.lead_id and item.lead_id == heard.lead_id)
+                assert heard.lead or heard.details
+        assert sum(machine.books.attempts.values()) == number + 1
+
+    play(tmp_path, deliver)
