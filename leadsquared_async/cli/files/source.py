@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -16,8 +16,8 @@ from typing import Any, BinaryIO, Self, TypeVar
 from leadsquared_async import OutboxEntry
 from leadsquared_async.cli.exits import CommandFailedError
 from leadsquared_async.cli.files.mapping import LeadMapping, Refused
-from leadsquared_async.cli.files.rows import Row
-from leadsquared_async.cli.files.tables import Table
+from leadsquared_async.cli.files.rows import ROW_LIMIT, Row
+from leadsquared_async.cli.files.tables import Table, opened
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.encoding import encoded
 from leadsquared_async.errors import InvalidLead
@@ -29,6 +29,8 @@ __all__ = ["STDIN", "Input", "Line", "Reading", "Source", "in_pieces"]
 
 STDIN = "-"
 FLAWS_SHOWN = 5
+BEGINNING = 8 * ROW_LIMIT
+"""Bytes that hold the header and the first row in any encoding, each of at most `ROW_LIMIT` characters."""
 NO_SEARCH_BY = "SearchBy: does not name one attribute that the row contains, such as EmailAddress"
 
 T = TypeVar("T")
@@ -92,9 +94,10 @@ class Input(ABC):
         self.name = "standard input" if path == STDIN else name
         self._suffix = Path(path).suffix.lower()
         self._reading = reading
-        with stop.at_once():
-            self._copy = _copied(path, folder)
+        self._copy = _new_copy(folder)
         try:
+            with stop.at_once():
+                self._fill(path)
             self.table = self.open()
             self._check_table(self.table)
         except BaseException:
@@ -112,6 +115,17 @@ class Input(ABC):
     @abstractmethod
     def entry(self, line: Line) -> OutboxEntry:
         """What goes into the outbox for a line that is not refused."""
+
+    def _fill(self, path: str) -> None:
+        """Copy the input, unless its first row cannot be read: it may have no end."""
+        stream = opened(path)
+        with nullcontext() if path == STDIN else stream:
+            beginning = stream.read(BEGINNING)
+            self._copy.write(beginning)
+            if len(beginning) == BEGINNING:
+                next(iter(self.open()), None)
+                self._copy.seek(0, os.SEEK_END)
+                shutil.copyfileobj(stream, self._copy)
 
     def __enter__(self) -> Self:
         return self
@@ -229,24 +243,14 @@ class Source(Input):
         return Line(row, lead, key, None, () if self.check is None else self.check(lead))
 
 
-def _copied(path: str, folder: Path | None) -> BinaryIO:
+def _new_copy(folder: Path | None) -> BinaryIO:
     try:
-        copy: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - the source's
+        return tempfile.TemporaryFile(dir=folder)
     except OSError as error:
         place = "the folder for temporary files" if folder is None else str(folder.absolute())
         raise CommandFailedError(
             f"{place}: nothing can be written there ({error.strerror}); --outbox chooses another place"
         ) from None
-    try:
-        if path == STDIN:
-            shutil.copyfileobj(sys.stdin.buffer, copy)
-        else:
-            with Path(path).open("rb") as file:
-                shutil.copyfileobj(file, copy)
-    except BaseException:
-        copy.close()
-        raise
-    return copy
 
 
 def in_pieces(items: Iterable[T], size: int) -> Iterator[list[T]]:

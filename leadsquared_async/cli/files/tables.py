@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
+import stat
 import sys
 from collections.abc import Iterator
 from itertools import chain
@@ -27,9 +28,26 @@ from leadsquared_async.cli.files.decoding import PIECE, encoding_of, lines_of, t
 from leadsquared_async.cli.files.json_rows import json_array, json_lines
 from leadsquared_async.cli.files.rows import ROW_LIMIT, Row, Unreadable
 
-__all__ = ["FORMATS", "Table", "open_table"]
+__all__ = ["FORMATS", "Table", "open_table", "opened"]
 
 FORMATS = ("csv", "jsonl", "json")
+
+
+def opened(path: str) -> BinaryIO:
+    """The file, or standard input for "-", which stays the caller's.
+
+    Raises:
+        Unreadable: it is a device, whose bytes may never end, or standard input is closed.
+        OSError: it cannot be opened.
+    """
+    if path == "-":
+        if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - a shell's <&- closes it
+            raise Unreadable("standard input is closed; pass a file or a pipe")
+        return sys.stdin.buffer
+    mode = Path(path).stat().st_mode  # before it is opened, which alone may do something to a device
+    if stat.S_ISBLK(mode) or stat.S_ISCHR(mode):
+        raise Unreadable("this is a device; pass a file, a pipe or - for standard input")
+    return Path(path).open("rb")
 
 
 def open_table(
@@ -50,10 +68,10 @@ def open_table(
         delimiter: between the cells of a CSV file: one character, or "tab".
 
     Raises:
-        Unreadable: an option makes no sense, or the file is empty or cannot be read for certain.
+        Unreadable: an option makes no sense, or the file is empty, a device, or cannot be read for certain.
         OSError: the file cannot be opened.
     """
-    stream = (stdin or sys.stdin.buffer) if path == "-" else Path(path).open("rb")  # noqa: SIM115 - the table's
+    stream = stdin or opened(path)
     try:
         return Table(
             stream,
