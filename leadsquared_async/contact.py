@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 __all__ = ["MARKS", "bare_phone", "is_email", "is_placeholder", "phone_digits"]
 
@@ -20,16 +21,25 @@ _PREFIX = re.compile(
 _MARK = re.compile(f"[\u00ad\u200c\u200d{MARKS}]")
 _SEPARATORS = r"[ \u00a0\u2009\u202f().\u2010-\u2015\u2212-]"
 _PHONE = re.compile(
-    rf"(?P<number>[+\uff0b]?{_SEPARATORS}*\d(?:{_SEPARATORS}*\d)*{_SEPARATORS}*)"
+    rf"(?P<number>{_SEPARATORS}*[+\uff0b]?{_SEPARATORS}*\d(?:{_SEPARATORS}*\d)*{_SEPARATORS}*)"
     r"(?:[;,]?\s*(?:ext(?:ension|n)?\.?|x|#)\s*[:=]?\s*\d{1,7})?",
     re.IGNORECASE,
 )
+_DECIMALS = re.compile(r".*\d{5}[.]0+")  # a float's, which count as digits of the number
+# Country calling codes (ITU-T E.164): behind a + or 00, or with a separator after them.
+_CODES = (
+    r"(?:[17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]"
+    r"|(?:2[1-689]|3[578]|42|5[09]|6[7-9]|8[03578]|9[679])\d)"
+)
+_CODE = re.compile(rf"{_SEPARATORS}*(?:(?:\+|00){_SEPARATORS}*{_CODES}|{_CODES}(?={_SEPARATORS}))")
 FEWEST_DIGITS, MOST_DIGITS = 5, 20
+_FEWEST_AFTER_CODE = 8  # US numbers have seven after what may be the area or a country
 _LONGEST = 200
 
 # One address as people have it; quoted local parts and addresses of hosts by number are left out on purpose.
 _ATOM = r"""[^\s@<>()\[\],;:"\\.]+"""
-_LABEL = r"[^\W_](?:[\w-]*[^\W_])?"
+_MARKS_OF_SCRIPTS = "\u0900-\u0e7f"  # vowels of Indian scripts and Thai, which are no letters by themselves
+_LABEL = rf"(?:[^\W_])(?:[\w{_MARKS_OF_SCRIPTS}-]*(?:[^\W_]|[{_MARKS_OF_SCRIPTS}]))?"
 _EMAIL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
 _SCHEMES = ("mailto:", "email:", "e-mail:", "mail:")
 
@@ -50,9 +60,12 @@ _NOTHING = frozenset(
             "empty",
             "blank",
         ),
-        *("\\n", "not available", "not applicable", "not provided", "no phone", "no email", "no e-mail"),
+        *("\\n", "not available", "not applicable", "not provided", "not given", "n.a", "tbd", "tba"),
+        *("no", "no phone", "no number", "no email", "no e-mail", "noemail", "nomail", "noname"),
+        *("test", "dummy", "#ref!", "#value!", "#name?"),
     }
 )
+_AROUND = " \t\r\n'\"<>()[]{}.,;:_*~-\u2010\u2011\u2012\u2013\u2014\u2015"
 _TEST_ROW = "test lead: dummy data"  # what advertising platforms put into every cell of a test row
 
 
@@ -69,11 +82,25 @@ def phone_digits(text: str) -> int | None:
     """
     if len(text) > _LONGEST:
         return None
-    match = _PHONE.fullmatch(text.strip())
-    if match is None:
+    number = _number(text)
+    if number is None or _DECIMALS.fullmatch(number):
         return None
-    digits = sum(character.isdigit() for character in match["number"])
+    digits = len(_digits(number))
     return digits if FEWEST_DIGITS <= digits <= MOST_DIGITS else None
+
+
+def _number(text: str) -> str | None:
+    """The number without its extension, in ASCII; None if the text has another form."""
+    match = _PHONE.fullmatch(text.strip())
+    return None if match is None else "".join(map(_in_ascii, match["number"]))
+
+
+def _in_ascii(character: str) -> str:
+    return "+" if character == "\uff0b" else str(unicodedata.decimal(character, character))
+
+
+def _digits(number: str) -> str:
+    return "".join(character for character in number if character.isdigit())
 
 
 def is_email(text: str) -> bool:
@@ -85,15 +112,34 @@ def is_email(text: str) -> bool:
 def is_placeholder(text: str) -> bool:
     """Whether the text stands in for a value that is not there, such as NULL, n/a, --- or 0000000000.
 
+    So does one digit again and again, or all of them counting up, with separators or a country code as well,
+    and an e-mail address of two such words, such as test@test.com.
     Two people with the same one would become one lead where LeadSquared finds leads by it.
     """
     if len(text) > _LONGEST:
         return False
-    words = _MARK.sub("", text).strip(" \t\r\n'\"<>()[]{}").casefold()
+    words = _MARK.sub("", text).strip(_AROUND).casefold()
     if not any(character.isalnum() for character in words):
         return bool(text.strip())
-    if words in _NOTHING or words.startswith(_TEST_ROW):
+    if _is_nothing(words) or words.startswith(_TEST_ROW):
         return True
-    return (
-        words.isdecimal() and len(words) >= FEWEST_DIGITS and (len({*words}) == 1 or words in "01234567890")
-    )
+    local, at, domain = words.partition("@")
+    if at:
+        return _is_nothing(local) and _is_nothing(domain.partition(".")[0])
+    number = _number(words) or ""
+    code = _CODE.match(number)
+    national = _digits(number[code.end() :]) if code else ""
+    return len(national) >= _FEWEST_AFTER_CODE and _is_typed(national)
+
+
+def _is_nothing(words: str) -> bool:
+    """Whether it is a word for nothing, or digits that somebody typed in its place."""
+    if words in _NOTHING or re.fullmatch("x{2,20}", words):
+        return True
+    digits = _digits(_number(words) or "")
+    return len(digits) >= FEWEST_DIGITS and _is_typed(digits)
+
+
+def _is_typed(digits: str) -> bool:
+    """Whether it is one digit again and again, or counts up."""
+    return len({*digits}) == 1 or digits in "01234567890"

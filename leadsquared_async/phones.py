@@ -13,7 +13,7 @@ from leadsquared_async.lead import whole_number_of
 __all__ = ["phone"]
 
 # Nothing but a number: with letters, a second number or an extension in it, something would be lost.
-_NUMBER = re.compile(r"[+\uff0b]?[\d \u00a0\u2009\u202f().\u2010-\u2015\u2212-]+")
+_NUMBER = re.compile(r"[(\s]*[+\uff0b]?[\d \u00a0\u2009\u202f().\u2010-\u2015\u2212-]+")
 _MOST_DIGITS = 20
 _LONGEST = 250  # characters that phonenumbers reads
 
