@@ -37,7 +37,9 @@ def _without(package: str) -> NoReturn:
     if sys.argv[1:] == ["--version"]:
         print(__version__)
         sys.exit()
-    sys.stderr.write(f'leadsquared: this needs {package}: pip install "leadsquared_async[cli]"\n')
+    sys.stderr.write(
+        f'leadsquared: this command needs the package {package}: pip install "leadsquared_async[cli]"\n'
+    )
     sys.exit(USAGE)
 
 

@@ -390,8 +390,8 @@ def doctor(  # noqa: PLR0917 - each parameter is an option of the command line
 ) -> None:
     """Show what is configured and from where, and check it with calls that change nothing.
 
-    Exits with 0 if nothing is wrong, 2 if something is missing here, 3 without an answer, 4 if somebody has
-    to act on the account, else 5 if the outbox has items in a state that --fail-on names.
+    Exits with 0 if nothing is wrong, 2 if the configuration is incomplete, 3 if LeadSquared does not answer,
+    4 if somebody has to act on the account, else 5 if the outbox has items in a state that --fail-on names.
 
     Example: leadsquared doctor --outbox leads.csv.outbox --require mx_City
     """
@@ -452,7 +452,7 @@ def sandbox(  # noqa: PLR0917 - each parameter is an option of the command line
     unique: Annotated[
         str,
         typer.Option(
-            metavar="NAME,NAME", help='The schema names of which no two leads share a value, or "none".'
+            metavar="NAME,NAME", help='Schema names whose values no two leads may share, or "none".'
         ),
     ] = "EmailAddress,Phone",
     fields: Annotated[
@@ -461,9 +461,11 @@ def sandbox(  # noqa: PLR0917 - each parameter is an option of the command line
     bulk_limit: Annotated[str, typer.Option(help='Bulk calls in seconds, or "none".')] = "1/5",
     seed: Annotated[
         int | None,
-        typer.Option(help="With a seed the same calls give the same answers; else each run has its own ids."),
+        typer.Option(
+            help="With a seed, the same calls give the same answers. Without, each run has its own ids."
+        ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print no line for each call.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Do not print a line for each call.")] = False,
 ) -> None:
     """Run a LeadSquared on this machine until Ctrl-C, and print the environment that points a client to it.
 

@@ -34,7 +34,7 @@ def states_of(text: str | None) -> frozenset[ItemState]:
     for name in names:
         if name not in set(ItemState):
             raise CommandFailedError(
-                f"--fail-on: {name!r} is no state of an item; name some of {', '.join(ItemState)}, "
+                f"--fail-on: {name!r} is not an item state; choose from {', '.join(ItemState)}, "
                 "separated by commas"
             )
     return frozenset(map(ItemState, names))

@@ -81,7 +81,7 @@ def run_doctor(
         CommandFailedError: there is no outbox to have none.
     """
     if fail_on and outbox is None:
-        raise CommandFailedError("--fail-on looks into an outbox: name it with --outbox")
+        raise CommandFailedError("--fail-on needs an outbox: pass its file with --outbox")
     with Stop(ExitStatus.LEFT) as stop:
         checks = [*_keys(), *_hosts(connection), *_ways(connection), _limit(connection)]
         checks += asyncio.run(stop.unless(_live(connection, required)))

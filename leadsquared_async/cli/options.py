@@ -115,13 +115,14 @@ OutboxFile = Annotated[
     ),
 ]
 OutFile = Annotated[
-    Path | None, typer.Option(help="Write what became of each row, as CSV; no cell is a formula.")
+    Path | None,
+    typer.Option(help="Write each row's result as CSV. Cells that would be formulas get a leading '."),
 ]
 RejectsFile = Annotated[
     Path | None,
     typer.Option(
-        help="Write the rows to be mended, each with its reason. Cells are exact, so that they can be passed "
-        "in again: a spreadsheet runs those that begin with =, +, - or @."
+        help="Write the rows that need fixing, each with its reason. Cells are exact, so that the file can "
+        "be passed in again; a spreadsheet runs cells that begin with =, +, - or @."
     ),
 ]
 Partial = Annotated[

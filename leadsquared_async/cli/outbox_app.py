@@ -42,7 +42,7 @@ State = Annotated[ItemState | None, typer.Option(help="Rows of this state only."
 
 @outbox.command()
 def stats(files: OutboxFiles, fail_on: FailOn = None, as_json: AsJson = False) -> None:
-    """Count the rows of each file by state, and say how to list those that ended rejected or unknown.
+    """Count the rows of each file by state, and show how to list rejected and unknown ones.
 
     Example: leadsquared outbox stats leads.csv.outbox --fail-on rejected,unknown
     """
@@ -162,8 +162,8 @@ def export(  # noqa: PLR0917 - each parameter is an option of the command line
         bool,
         typer.Option(
             "--verbatim",
-            help="Write CSV cells as they are. By default those that a spreadsheet would run as formulas "
-            "get a ' in front.",
+            help="Write CSV cells unchanged. By default, cells that a spreadsheet would run as formulas "
+            "get a leading '.",
         ),
     ] = False,
     as_json: AsJson = False,

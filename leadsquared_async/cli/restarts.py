@@ -71,9 +71,9 @@ async def check_instance(
     pending = counts[ItemState.PENDING]
     left = f"; {rows(pending)} more are still to be sent" if pending else ""
     raise CommandFailedError(
-        f"{path} holds {rows(known)} delivered to a sandbox that has been restarted or reset since, or to "
-        f"another one{left}. The sandbox that runs now has none of them, so nothing was sent. To send them "
-        f"again, delete the outbox: rm {shlex.quote(str(path))}*; or pass another --outbox"
+        f"{path} holds {rows(known)} delivered to a sandbox that was restarted or reset since, or to another "
+        f"one{left}. The running sandbox does not have them, so nothing was sent. To send them again, delete "
+        f"the outbox (rm {shlex.quote(str(path))}*) or pass another --outbox"
     )
 
 

@@ -227,7 +227,7 @@ async def test_proxies_and_certificates_in_force_are_shown(env: dict[str, str], 
 @pytest.mark.parametrize(
     ("env", "name", "said"),
     [
-        ({"HTTPS_PROXY": "gopher://me:hunter22@x"}, "proxy", "HTTPS_PROXY is no address of a proxy"),
+        ({"HTTPS_PROXY": "gopher://me:hunter22@x"}, "proxy", "HTTPS_PROXY is not the address of a proxy"),
         ({"SSL_CERT_FILE": "/not/there.pem"}, "certificates", "SSL_CERT_FILE names '/not/there.pem'"),
     ],
 )

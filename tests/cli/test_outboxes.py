@@ -124,7 +124,7 @@ async def test_fail_on_is_an_exit_status_of_its_own(
     for arguments in (["outbox", "stats", path, empty], ["doctor", "--outbox", path]):
         done = await run(*arguments, "--fail-on", states, env=environment(sandbox))
         assert done.code == code, done.err
-        assert ("is no state of an item" in done.err) == (code == 2)
+        assert ("is not an item state" in done.err) == (code == 2)
         assert ("pending, sending, accepted, confirmed, rejected, unknown" in done.err) == (code == 2)
 
 

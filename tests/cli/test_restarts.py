@@ -11,7 +11,7 @@ from leadsquared_async.cli.restarts import instance_at
 from leadsquared_async.sandbox import Sandbox
 from tests.cli.commands import PLANTED, Finished, capture, environment, run
 
-ANOTHER = "delivered to a sandbox that has been restarted or reset since, or to another one"
+ANOTHER = "delivered to a sandbox that was restarted or reset since, or to another one"
 
 
 def write(path: Path, *numbers: int) -> Path:

@@ -443,7 +443,7 @@ def _flaw_of_text(text: str) -> str | None:
 
 def _flaw_of_identifier(text: str) -> str | None:
     if is_placeholder(text):
-        return "holds a placeholder, and all leads with the same one would become one lead; empty the cell"
+        return "holds a placeholder; leads that share it would become one lead: empty the cell"
     return "holds an invisible character; type it anew" if _INVISIBLE.search(text) else None
 
 
