@@ -202,7 +202,7 @@ class Account:
         if not self._gate.admits(call.name, now):
             return hinted(self._gate.over_limit(call.name), "over the limit"), True
         if not self._gate.has_quota(now):
-            return hinted(quota_used_up(), "the calls of the day are used up"), False
+            return hinted(quota_used_up(), "the daily quota is used up"), False
         return self._answer(request, call, fault, now), False
 
     def _answer(self, request: Request, call: Call, fault: Fault, now: float) -> Reply:

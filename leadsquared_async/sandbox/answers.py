@@ -95,7 +95,7 @@ def wrong_type() -> Reply:
 
 def too_large(most: int) -> Reply:
     """The gateway's answer to a body over its bound, in bytes."""
-    return hinted(gateway(413, "Request Too Long"), f"the body is over {most} bytes")
+    return hinted(gateway(413, "Request Too Long"), f"the body is longer than {most} bytes")
 
 
 def malformed(why: str, where: str = "") -> Reply:

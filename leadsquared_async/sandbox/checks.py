@@ -23,7 +23,7 @@ def brief(value: object) -> str:
 
 def wrong(name: str, what: str, value: object) -> ValueError:
     """What is raised for an option that makes no sense."""
-    return ValueError(f"{name} is {what}, not {brief(value)}")
+    return ValueError(f"{name} must be {what}, not {brief(value)}")
 
 
 def number(*, least: float = 0.0, more_than: float | None = None, most: float) -> Check:

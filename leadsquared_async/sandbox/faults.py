@@ -135,7 +135,7 @@ class Faults:
         if sum(self.probabilities.values()) > 1 + 1e-9:
             raise ValueError("the probabilities of the faults add up to more than 1")
         if unknown := set(self.processing_script) - {"ok", "system-error"}:
-            raise ValueError(f"processing meets 'ok' or 'system-error', not {brief(min(unknown))}")
+            raise ValueError(f"processing must be 'ok' or 'system-error', not {brief(min(unknown))}")
         if self.outage is not None:
             object.__setattr__(self, "outage", _span(self.outage))
 
@@ -147,7 +147,7 @@ class Faults:
         names = [field.name for field in fields(self)]
         if unknown := sorted(changes.keys() - set(names)):
             raise ValueError(
-                f"no field of faults is called {brief(unknown[0])}: choose from {', '.join(names)}"
+                f"no option of Faults is called {brief(unknown[0])}: choose from {', '.join(names)}"
             )
         return replace(self, **changes)
 

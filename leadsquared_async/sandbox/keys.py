@@ -86,13 +86,13 @@ def shown_path(request: Request, call: Call | None) -> str:
 def _keys_hint(given: tuple[str | None, ...]) -> str:
     """Which of accessKey and secretKey is wrong, without a value."""
     wrong = [
-        f"{name} is {'missing in the query' if value is None else 'not the key of this sandbox'}"
+        f"{name} is {'missing from the query' if value is None else 'not the key of this sandbox'}"
         for (name, right), value in zip(_IN_QUERY.items(), given, strict=True)
         if value != right
     ]
     access_key = given[0]
     if access_key and "$" not in access_key:
-        wrong.append("an accessKey holds a $, which a shell takes away outside of single quotes")
+        wrong.append("an accessKey contains a $, which a shell expands unless it is in single quotes")
     return "; ".join(wrong)
 
 

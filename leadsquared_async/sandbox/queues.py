@@ -82,8 +82,8 @@ class Queues:
             task = queue.tasks.get(request_id)
             if task is not None:
                 is_early = any(name == operation.name for operation in call.operations)
-                return "this RequestID is not known yet" if is_early else f"this RequestID is one of {name}"
-        return "no request of this sandbox has this RequestID; it forgets all at a restart or reset"
+                return "this RequestID is not known yet" if is_early else f"this RequestID belongs to {name}"
+        return "no request of this sandbox has this RequestID; a restart or a reset forgets all requests"
 
     def metrics(self, operation: Operation, now: float) -> Reply:
         """How long the operation's queue is."""

@@ -78,8 +78,10 @@ class Routes:
             by_name = {known.lower(): known for known in self.known}
             asked = f"{request.method[:20]} {path}".lower()
             found = [by_name[near] for near in get_close_matches(asked, by_name, n=3)]
-        meant = f": did you mean {' or '.join(found)}?" if found else ""
-        return f"there is no such method and path, whatever the keys{meant} GET /_sandbox/ lists all"
+        meant = f" Did you mean {' or '.join(found)}?" if found else ""
+        return (
+            f"there is no such method and path; the keys are not the cause.{meant} GET /_sandbox/ lists all"
+        )
 
     def locate(self, request: Request) -> Call | None:
         """What `request` asks for, or None when its path and method name nothing."""

@@ -50,7 +50,7 @@ def test_only_faults_are_faults(kind: str, wrong: Any):
     """Anything else is refused by its name, and the faults stay as they were."""
     made = MAKERS[kind]()
     made.faults = before = Faults(latency=0.5)
-    with pytest.raises(ValueError, match="faults is a Faults"):
+    with pytest.raises(ValueError, match="faults must be a Faults"):
         made.faults = wrong
     assert made.faults == before
 
@@ -182,14 +182,14 @@ def test_every_option_refuses_what_makes_no_sense(name: str):
 @pytest.mark.parametrize(("name", "wrong"), [("mandatory", "LastName"), ("attributes", "EmailAddress")])
 def test_one_name_is_no_collection_of_names(name: str, wrong: str):
     """It would be one of its letters."""
-    with pytest.raises(ValueError, match=f"{name} is a collection of schema names"):
+    with pytest.raises(ValueError, match=f"{name} must be a collection of schema names"):
         Account(**{name: wrong})
 
 
 @pytest.mark.parametrize("port", [-1, 65_536, "8025", 80.5, True, None])
 def test_a_port_is_a_number(port: Any):
     """In its bounds."""
-    with pytest.raises(ValueError, match="port is a whole number from 0 to 65535"):
+    with pytest.raises(ValueError, match="port must be a whole number from 0 to 65535"):
         Sandbox(port=port)
 
 

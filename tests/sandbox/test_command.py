@@ -69,7 +69,7 @@ def test_the_bulk_limit(text: str, limit: tuple[int, float] | None):
         ({"limit": "fast"}, "--limit is written as calls/seconds"),
         ({"attributes": "Email Address"}, "--attributes is written as schema names"),
         ({"unique": "Email Address"}, "--unique is written as schema names"),
-        ({"fields": 0}, "fields is a whole number from 1 to 10000, not 0"),
+        ({"fields": 0}, "fields must be a whole number from 1 to 10000, not 0"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(changes: dict[str, object], message: str):

@@ -54,12 +54,12 @@ REFUSED: dict[str, tuple[Request, int, str]] = {
     "no keys": (
         replace(GOOD, query=""),
         401,
-        "accessKey is missing in the query; secretKey is missing in the query",
+        "accessKey is missing from the query; secretKey is missing from the query",
     ),
     "no secret key": (
         replace(GOOD, query=KEYS.partition("&")[0]),
         401,
-        "secretKey is missing in the query",
+        "secretKey is missing from the query",
     ),
     "another secret key": (
         replace(GOOD, query=f"{KEYS.partition('&')[0]}&secretKey={PLANTED}"),
@@ -69,20 +69,20 @@ REFUSED: dict[str, tuple[Request, int, str]] = {
     "what a shell leaves of the access key": (
         replace(GOOD, query=f"accessKey=u&secretKey={SECRET_KEY}"),
         401,
-        "accessKey is not the key of this sandbox; an accessKey holds a $, which a shell takes away",
+        "accessKey is not the key of this sandbox; an accessKey contains a $, which a shell expands",
     ),
-    "another method": (replace(GOOD, method="GET"), 403, "did you mean POST /lead/capture?"),
-    "a near path": (replace(GOOD, path="/Lead/Captures/"), 403, "did you mean POST /lead/capture"),
+    "another method": (replace(GOOD, method="GET"), 403, "Did you mean POST /lead/capture?"),
+    "a near path": (replace(GOOD, path="/Lead/Captures/"), 403, "Did you mean POST /lead/capture"),
     "a guessed path": (
         replace(status_request("1"), path="/lead/capture/status"),
         403,
         "or GET /lead/status",
     ),
-    "a path of nothing": (replace(GOOD, path="/"), 403, "no such method and path, whatever the keys GET"),
+    "a path of nothing": (replace(GOOD, path="/"), 403, "the keys are not the cause. GET"),
     "an endless path": (
         replace(GOOD, path="/a" * 100_000),
         403,
-        "no such method and path, whatever the keys",
+        "no such method and path; the keys are not the cause.",
     ),
     "an empty body": (capture_request(b" "), 400, "The body is not JSON in UTF-8: it is empty"),
     "no JSON": (
@@ -109,10 +109,10 @@ REFUSED: dict[str, tuple[Request, int, str]] = {
     "an unknown RequestID": (
         status_request(PLANTED),
         404,
-        "no request of this sandbox has this RequestID; it forgets all at a restart or reset",
+        "no request of this sandbox has this RequestID; a restart or a reset forgets all requests",
     ),
     "too many rows": (bulk_request([row(FirstName=PLANTED)] * 26), 500, "at most 25 leads"),
-    "too large": (capture_request(b" " * 100_001), 413, "the body is over 100000 bytes"),
+    "too large": (capture_request(b" " * 100_001), 413, "the body is longer than 100000 bytes"),
 }
 
 
@@ -135,7 +135,7 @@ def test_a_refusal_says_what_is_wrong(request_: Request, status: int, hint: str)
 
 @pytest.mark.parametrize(
     ("options", "why"),
-    [({"limit": (1, 5.0)}, "over the limit"), ({"daily_quota": 1}, "the calls of the day are used up")],
+    [({"limit": (1, 5.0)}, "over the limit"), ({"daily_quota": 1}, "the daily quota is used up")],
 )
 def test_what_is_too_much_says_so(options: Any, why: str):
     """Under any style of refusal."""
@@ -151,7 +151,7 @@ def test_the_status_of_another_operation_names_it():
     account = Account()
     request_id = submit(account, "/lead/capture", [{"Attribute": "FirstName", "Value": "A"}])
     reply = account.decide(status_request(request_id, "/lead/update/status"), 1.0)
-    assert (reply.status, reply.headers[HINT]) == (404, "this RequestID is one of capture")
+    assert (reply.status, reply.headers[HINT]) == (404, "this RequestID belongs to capture")
     account = Account(known_after=5.0)
     request_id = submit(account, "/lead/capture", [{"Attribute": "FirstName", "Value": "A"}])
     reply = account.decide(status_request(request_id), 1.0)
