@@ -299,7 +299,7 @@ class Results(Generic[R]):
         except Exception as error:
             if self._is_left:
                 self._session.log.warning(
-                    "%s: the source failed with %s when it was closed",
+                    "%s: closing the source failed with %s",
                     self._name,
                     type(error).__name__,
                     extra={"event": "source_failed", "operation": self._name},
@@ -556,7 +556,7 @@ class Source(Generic[S]):
         if not _is_many(items):
             raise ConfigurationError(
                 f"{call}() expects an iterable or async iterable of {of}, got {type(items).__name__}; "
-                "pass list(...) of them, or [...] around a single one"
+                "pass a list, also for a single one: [item]"
             )
         self._given = items
         self._reading: Iterator[S] | AsyncIterator[S] | None = None

@@ -160,8 +160,7 @@ def _spellings(key: str) -> tuple[str, ...]:
 
 
 QUOTED = (
-    "has quotes around it, which are part of its value: write it without them (docker's --env-file keeps "
-    "quotes)"
+    "has quotes around it, and they are part of the value: remove them (docker's --env-file keeps quotes)"
 )
 
 
@@ -272,7 +271,7 @@ def _check_kinds(hosts: Hosts, named: Mapping[str, str]) -> None:
         right = f"https://{'async' if option == 'host' else ''}{match['name']}"
         is_known = any(right in region for region in REGIONS.values())
         raise ConfigurationError(
-            f"{named[option]} is the {kind} host; the {other} one of this region is "
+            f"{named[option]} is the {kind} host; the {other} host of this region is "
             f"{'' if is_known else 'probably '}{right}"
         )
 

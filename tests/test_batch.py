@@ -534,7 +534,7 @@ def test_what_is_not_many_is_refused_with_the_call_the_type_and_the_way_on(call:
         make(lsq, WRONG[kind])
     assert str(caught.value) == (
         f"{call}() expects an iterable or async iterable of {of}, got {kind}; "
-        "pass list(...) of them, or [...] around a single one"
+        "pass a list, also for a single one: [item]"
     )
 
 

@@ -534,7 +534,7 @@ def test_a_source_that_fails_when_it_is_closed_is_told(caplog: pytest.LogCapture
 
     play(send)
     (line,) = [record for record in caplog.records if vars(record).get("event") == "source_failed"]
-    assert line.getMessage() == "leads.capture: the source failed with ZeroDivisionError when it was closed"
+    assert line.getMessage() == "leads.capture: closing the source failed with ZeroDivisionError"
 
 
 @pytest.mark.parametrize("many", MANY.values(), ids=MANY)

@@ -114,8 +114,8 @@ def test_a_host_has_to_be_known(environ: dict[str, str]) -> None:
     )
 
 
-AS_HOST = "host is the synchronous host; the asynchronous one of this region is "
-AS_SYNC_HOST = "sync_host is the asynchronous host; the synchronous one of this region is "
+AS_HOST = "host is the synchronous host; the asynchronous host of this region is "
+AS_SYNC_HOST = "sync_host is the asynchronous host; the synchronous host of this region is "
 SYNC, ASYNC = "https://api", "https://asyncapi"
 
 
@@ -167,7 +167,7 @@ def test_hosts_that_are_not_known_are_either(url: str) -> None:
         ({"LEADSQUARED_HOST": "http://example.com"}, "LEADSQUARED_HOST has to start with https://"),
         (
             {"LEADSQUARED_HOST": '"https://example.com"'},
-            "LEADSQUARED_HOST has quotes around it, which are part",
+            "LEADSQUARED_HOST has quotes around it, and they are part",
         ),
         ({"LEADSQUARED_HOST": "\udcff"}, "LEADSQUARED_HOST has to be scheme, host and port and nothing else"),
         (
@@ -180,7 +180,7 @@ def test_hosts_that_are_not_known_are_either(url: str) -> None:
         ),
         (
             {"LEADSQUARED_REGION": "'in21'"},
-            "LEADSQUARED_REGION has quotes around it, which are part of",
+            "LEADSQUARED_REGION has quotes around it, and they are part of",
         ),
     ],
 )
@@ -217,7 +217,7 @@ def test_a_rate_limit_in_the_environment_that_is_none(text: str) -> None:
 def test_quotes_around_a_rate_limit(text: str) -> None:
     """They are named as what is wrong."""
     assert refusal(rate_limit_from, None, {"LEADSQUARED_RATE_LIMIT": text}).startswith(
-        "LEADSQUARED_RATE_LIMIT has quotes around it, which are part of its value"
+        "LEADSQUARED_RATE_LIMIT has quotes around it, and they are part of the value"
     )
 
 
@@ -438,8 +438,8 @@ def test_quotes_around_a_key(name: str, form: str, is_outside: bool) -> None:
     outside = {ENVIRONMENT[key]: value for key, value in keys.items()}
     given = dict.fromkeys(KEYS) if is_outside else keys
     assert refusal(credentials_from, *given.values(), outside if is_outside else {}) == (
-        f"{name} (or {ENVIRONMENT[name]}) has quotes around it, which are part of its value: write it "
-        "without them (docker's --env-file keeps quotes)"
+        f"{name} (or {ENVIRONMENT[name]}) has quotes around it, and they are part of the value: remove "
+        "them (docker's --env-file keeps quotes)"
     )
 
 

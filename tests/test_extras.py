@@ -102,7 +102,9 @@ def test_the_command_without_its_extra(arguments: tuple[str, ...]) -> None:
     ran = without(EXTRAS["cli"], COMMAND, *arguments)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert re.fullmatch(
-        r'leadsquared: this needs (typer|click|rich): pip install "leadsquared_async\[cli\]"\n', ran.stderr
+        r"leadsquared: this command needs the package (typer|click|rich): "
+        r'pip install "leadsquared_async\[cli\]"\n',
+        ran.stderr,
     )
 
 

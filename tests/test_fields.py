@@ -624,20 +624,23 @@ def test_the_same_wrong_name_costs_once() -> None:
         (
             "EmailAddress",
             "x",
-            "EmailAddress: not one e-mail address such as bret.lee@example.com; remove what stands around it",
+            (
+                "EmailAddress: not a single e-mail address such as bret.lee@example.com; "
+                "remove any text around it"
+            ),
         ),
         (
             "Phone",
             "x",
             (
-                "Phone: not one phone number: an optional +, 5 to 20 digits with separators, at most an "
-                "extension; leadsquared_async.phone() removes marks and prefixes such as tel:"
+                "Phone: not a phone number: an optional +, 5 to 20 digits with separators, an optional "
+                "extension; leadsquared_async.phone() removes invisible marks and prefixes such as tel:"
             ),
         ),
         (
             "Phone",
             "NULL",
-            "Phone: a placeholder, and all leads with the same one would become one; leave the attribute out",
+            "Phone: a placeholder, and leads that share it would become one lead; leave the attribute out",
         ),
         ("DoNotCall", "x", "DoNotCall: neither true nor false; pass a bool"),
         # AllowMultiple alone does not say that there may be several

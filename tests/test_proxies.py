@@ -192,7 +192,7 @@ async def test_a_proxy_that_is_no_address_is_refused_by_its_variable(
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError) as caught:
         await client().__aenter__()
-    assert str(caught.value).startswith(f"{name} is no address of a proxy: it is http://host:port")
+    assert str(caught.value).startswith(f"{name} is not the address of a proxy: set it to http://host:port")
     assert PASSWORD not in shown(caught.value)
 
 
@@ -270,7 +270,7 @@ async def test_user_and_password_for_the_proxy(
     ("given", "message"),
     [
         (None, "asks for a user and password (407)"),
-        (f"me:{PASSWORD}", "does not accept its user and password (407)"),
+        (f"me:{PASSWORD}", "rejects the user and password (407)"),
     ],
 )
 async def test_a_proxy_that_asks_for_a_password_is_final(
@@ -281,8 +281,8 @@ async def test_a_proxy_that_asks_for_a_password_is_final(
         monkeypatch.setenv("ALL_PROXY", proxy.url(given))
         error = await refused()
     assert str(error) == (
-        f"leads.capture: the proxy of ALL_PROXY {message}: name it as http://user:password@host:port. It was "
-        "not sent."
+        f"leads.capture: the proxy of ALL_PROXY {message}: write it as http://user:password@host:port. It "
+        "was not sent."
     )
     assert (error.fault, error.attempts, error.retryable) == (Fault.ACCOUNT, 1, False)
     assert len(proxy.asked) == 1
@@ -297,8 +297,8 @@ async def test_a_proxy_that_refuses_is_final(
     proxy.answers = [f"{status} {PASSWORD}".encode()] * 5
     error = await refused()
     assert str(error) == (
-        "leads.capture: the proxy of HTTPS_PROXY does not let calls through to asyncapi.leadsquared.invalid "
-        f"({status}): ask its administrator to allow the host, or name the host in NO_PROXY if it can be "
+        "leads.capture: the proxy of HTTPS_PROXY does not allow connections to asyncapi.leadsquared.invalid "
+        f"({status}): ask its administrator to allow the host, or add the host to NO_PROXY if it can be "
         "reached directly. It was not sent."
     )
     assert (error.fault, error.attempts, error.retryable) == (Fault.ACCOUNT, 1, False)
@@ -345,13 +345,13 @@ async def test_a_proxy_that_does_not_answer(proxy: Proxy, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("said", "is_final", "cause"),
     [
-        ("Invalid username/password", True, "does not accept its user and password (refused)"),
+        ("Invalid username/password", True, "rejects the user and password (refused)"),
         ("Requested NO AUTHENTICATION REQUIRED from proxy server, but got X.", True, "user and password"),
-        ("Proxy Server could not connect: Connection not allowed by ruleset.", True, "does not let calls"),
+        ("Proxy Server could not connect: Connection not allowed by ruleset.", True, "does not allow"),
         ("Proxy Server could not connect: Connection refused.", False, "could not reach a.invalid"),
         ("Proxy Server could not connect: Host unreachable.", False, "could not reach a.invalid"),
         ("511 Network Authentication Required", False, "could not reach a.invalid (511)"),
-        ("", True, "does not let calls"),
+        ("", True, "does not allow connections"),
     ],
 )
 def test_what_a_socks_proxy_says(
@@ -421,7 +421,7 @@ async def test_a_certificate_that_cannot_be_verified_is_final(
     assert (error.fault, error.attempts, error.retryable) == (Fault.ACCOUNT, 1, False)
     assert f"the certificate of {host} cannot be verified (" in str(error)
     assert reason in str(error)
-    assert "let SSL_CERT_FILE name a PEM file" in str(error)
+    assert "set SSL_CERT_FILE to a PEM file" in str(error)
 
 
 async def test_certificates_of_the_environment(
@@ -447,17 +447,17 @@ async def test_certificates_of_the_environment(
 @pytest.mark.parametrize(
     ("name", "path", "why"),
     [
-        ("SSL_CERT_FILE", "/not/there.pem", "which is no file"),
-        ("SSL_CERT_FILE", "/", "which is no file"),
-        ("SSL_CERT_FILE", "/dev/zero", "which is no file"),
-        ("SSL_CERT_FILE", "~/there.pem", "which is no file"),
-        ("SSL_CERT_FILE", "\udcff", "which is no file"),
-        ("SSL_CERT_FILE", __file__, "which holds no certificate in PEM form"),
-        ("SSL_CERT_FILE", "DER", "which holds no certificate in PEM form"),
-        ("SSL_CERT_FILE", "EMPTY", "which holds no certificate in PEM form"),
-        ("SSL_CERT_DIR", "/not/there", "which is no folder"),
-        ("SSL_CERT_DIR", __file__, "which is no folder"),
-        ("SSL_CERT_DIR", "/not/there:/nor/there", "which is no folder"),
+        ("SSL_CERT_FILE", "/not/there.pem", "which is not a file"),
+        ("SSL_CERT_FILE", "/", "which is not a file"),
+        ("SSL_CERT_FILE", "/dev/zero", "which is not a file"),
+        ("SSL_CERT_FILE", "~/there.pem", "which is not a file"),
+        ("SSL_CERT_FILE", "\udcff", "which is not a file"),
+        ("SSL_CERT_FILE", __file__, "which contains no PEM certificate"),
+        ("SSL_CERT_FILE", "DER", "which contains no PEM certificate"),
+        ("SSL_CERT_FILE", "EMPTY", "which contains no PEM certificate"),
+        ("SSL_CERT_DIR", "/not/there", "which is not a folder"),
+        ("SSL_CERT_DIR", __file__, "which is not a folder"),
+        ("SSL_CERT_DIR", "/not/there:/nor/there", "which is not a folder"),
     ],
 )
 async def test_certificates_that_are_not_there_are_refused_by_their_variable(
@@ -472,7 +472,7 @@ async def test_certificates_that_are_not_there_are_refused_by_their_variable(
     monkeypatch.setenv(name, path)
     with pytest.raises(ConfigurationError) as caught:
         await client().__aenter__()
-    assert str(caught.value).startswith(f"{name} names {path!r}, {why}: let it name ")
+    assert str(caught.value).startswith(f"{name} names {path!r}, {why}: set it to ")
     assert str(caught.value).isprintable()
 
 

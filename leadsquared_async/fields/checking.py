@@ -39,7 +39,7 @@ class Problem(StrEnum):
     NOT_AN_EMAIL = "not_an_email"
     NOT_A_PHONE = "not_a_phone"
     PLACEHOLDER = "placeholder"
-    """It stands in for a value, such as NULL, in a field by which LeadSquared finds leads."""
+    """The value is a placeholder, such as NULL, in a field by which LeadSquared finds leads."""
     NOT_A_BOOLEAN = "not_a_boolean"
 
 
@@ -337,14 +337,14 @@ def _message(field: LeadField, problem: Problem) -> str:
         case Problem.NOT_A_NUMBER:
             what = "no number; write it in digits, with a point for decimals and no commas"
         case Problem.NOT_AN_EMAIL:
-            what = "not one e-mail address such as bret.lee@example.com; remove what stands around it"
+            what = "not a single e-mail address such as bret.lee@example.com; remove any text around it"
         case Problem.NOT_A_PHONE:
             what = (
-                "not one phone number: an optional +, 5 to 20 digits with separators, at most an extension; "
-                "leadsquared_async.phone() removes marks and prefixes such as tel:"
+                "not a phone number: an optional +, 5 to 20 digits with separators, an optional extension; "
+                "leadsquared_async.phone() removes invisible marks and prefixes such as tel:"
             )
         case Problem.PLACEHOLDER:
-            what = "a placeholder, and all leads with the same one would become one; leave the attribute out"
+            what = "a placeholder, and leads that share it would become one lead; leave the attribute out"
         case Problem.NOT_A_BOOLEAN:
             what = "neither true nor false; pass a bool"
         case Problem.MISSING | Problem.UNKNOWN:  # of an unknown one there is no field, and no message here

@@ -252,7 +252,7 @@ def _flaw_of(row: Claim) -> UnreadableRowError | None:
             return UnreadableRowError(f"{row.operation} has no outcomes", delivery=Delivery.ACCEPTED)
         request_id_of(row.request_id or "")
     except ConfigurationError:
-        return UnreadableRowError("its RequestID is none that can be asked for", delivery=Delivery.ACCEPTED)
+        return UnreadableRowError("its RequestID is invalid", delivery=Delivery.ACCEPTED)
     except UnreadableRowError as flaw:
         flaw.delivery = Delivery.ACCEPTED
         return flaw

@@ -173,7 +173,7 @@ class Deliverer:
                 except UnreadableRowError as flaw:
                     await self._ledger.unreadable(row, flaw)
                 else:
-                    await self._ledger.unreadable(row, UnreadableRowError("its state is none"))
+                    await self._ledger.unreadable(row, UnreadableRowError("its state is invalid"))
         self._strays_at = self._now() + LOOK_FOR_STRAYS_EVERY
 
     async def aclose(self, grace: float) -> None:

@@ -163,7 +163,7 @@ def _check_link(path: Path) -> None:
     except OSError:
         return  # what is wrong there is told when it is opened
     if stat.S_ISLNK(found.st_mode) and hasattr(os, "geteuid") and found.st_uid not in {0, os.geteuid()}:
-        raise OutboxError(f"{path}: is a link of another user (number {found.st_uid}): choose another path")
+        raise OutboxError(f"{path}: is a link of another user (uid {found.st_uid}): choose another path")
 
 
 def _own(path: Path, found: os.stat_result) -> tuple[int, int]:
@@ -175,15 +175,16 @@ def _own(path: Path, found: os.stat_result) -> tuple[int, int]:
     if stat.S_ISDIR(found.st_mode):
         raise OutboxError(f"{path}: {os.strerror(errno.EISDIR)}: choose another path")
     if not stat.S_ISREG(found.st_mode):
-        what = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "no regular file"
-        raise OutboxError(f"{path}: is {what}, and an outbox would write through it: remove it")
+        what = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "not a regular file"
+        raise OutboxError(f"{path}: is {what}, and the outbox would write through it: remove it")
     if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
         raise OutboxError(
-            f"{path}: belongs to another user (number {found.st_uid}): run as that user, or choose another "
-            "path"
+            f"{path}: belongs to another user (uid {found.st_uid}): run as that user, or choose another path"
         )
     if found.st_nlink > 1:
-        raise OutboxError(f"{path}: has another name (a hard link), which would be changed too: remove it")
+        raise OutboxError(
+            f"{path}: has another hard link, so a file elsewhere would change too: remove that link"
+        )
     return found.st_dev, found.st_ino
 
 

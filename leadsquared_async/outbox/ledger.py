@@ -285,7 +285,7 @@ def _log(log: ClientLog, item: OutboxItem, error: LeadSquaredError) -> None:
     operation, kind = operation_shown(item.operation), kind_of_error(error)
     is_ours = isinstance(error, UnreadableRowError)  # LeadSquared's words may hold the lead
     log.error(
-        "outbox: item %d of %s is %s: %s",
+        "outbox: item %d of %s ended %s: %s",
         item.id,
         operation,
         item.state.value,

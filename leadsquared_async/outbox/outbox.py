@@ -392,7 +392,9 @@ class Outbox:
             try:
                 more, after = await writer.write(piece)
             except OutboxError as error:
-                error.args = (f"{error}; {erased} rows were erased before: call it again for the others",)
+                error.args = (
+                    f"{error}; {erased} rows were already erased: call forget again for the others",
+                )
                 raise
             erased += more
         await self._empty_log()
@@ -518,7 +520,7 @@ class Outbox:
         """What was committed before is true all the same: that the log stays long is only logged, once."""
         if not self._has_warned:
             self._has_warned = True
-            self._log.warning("outbox: the write-ahead log is not emptied: %s", error)
+            self._log.warning("outbox: the write-ahead log could not be emptied: %s", error)
 
     def _empty_free_log(self, store: Store) -> None:
         """As the process that delivers does it, and in its place: if there is one, it has the lock."""

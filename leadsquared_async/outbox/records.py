@@ -129,7 +129,7 @@ def stored(row: Claim) -> EncodedSubmission:
     body = _json("content", row.content)
     expected = list if write.takes_lead and not write.envelope else dict
     if not isinstance(body, expected):
-        raise UnreadableRowError(f"its content is no JSON {'array' if expected is list else 'object'}")
+        raise UnreadableRowError(f"its content is not a JSON {'array' if expected is list else 'object'}")
     query, suffix = _pairs(row.query), _texts("suffix", row.suffix)
     return EncodedSubmission(
         operation=write,
@@ -158,7 +158,7 @@ def submission_in(
             write, cast("bytes", content), _pairs(query), _texts("suffix", suffix), _text(reference)
         )
     except (ValueError, TypeError, LookupError, AttributeError):  # JSON, but of another shape
-        raise UnreadableRowError(f"its content is not what {write.name} submits") from None
+        raise UnreadableRowError(f"its content does not fit {write.name}") from None
 
 
 def item_of(row: tuple[Any, ...]) -> OutboxItem:
@@ -231,7 +231,7 @@ def _pairs(value: object) -> tuple[tuple[str, str], ...]:
     pairs = cast("list[object]", found) if isinstance(found, list) else [None]
     read = [tuple(cast("list[object]", pair)) if isinstance(pair, list) else () for pair in pairs]
     if not all(len(pair) == 2 and all(map(_is_sendable, pair)) for pair in read):
-        raise UnreadableRowError("its query is no list of pairs of texts")
+        raise UnreadableRowError("its query is not a list of pairs of strings")
     return cast("tuple[tuple[str, str], ...]", tuple(read))
 
 
@@ -239,7 +239,7 @@ def _texts(column: str, value: object) -> tuple[str, ...]:
     found = _json(column, value)
     texts = cast("list[object]", found) if isinstance(found, list) else [None]
     if not all(map(_is_sendable, texts)):
-        raise UnreadableRowError(f"its {column} is no list of texts")
+        raise UnreadableRowError(f"its {column} is not a list of strings")
     return cast("tuple[str, ...]", tuple(texts))
 
 

@@ -91,7 +91,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         raise OutboxError(f"{path}: this is another program's database: choose another path")
     if version != VERSION:
         raise OutboxError(
-            f"{path}: an outbox of another version (schema {version}, and only {VERSION} is known): use the "
+            f"{path}: the outbox has schema {version}, and this version reads schema {VERSION} only: use the "
             "version of leadsquared_async that wrote it, or choose another path"
         )
     _check(path, found)
@@ -136,8 +136,8 @@ def _check(path: Path, found: frozenset[_Entry]) -> None:
     if odd := sorted(found ^ _expected(), key=str):
         kind, name = ("".join(c if c.isprintable() else "?" for c in str(it)[:60]) for it in odd[0][:2])
         raise OutboxError(
-            f"{path}: no outbox as leadsquared_async makes it: {kind} {name!r} was added, changed or "
-            "removed; undo that, or restore the file from a copy"
+            f"{path}: not an outbox as leadsquared_async creates it: {kind} {name!r} was added, changed or "
+            "removed: undo that, or restore the file from a backup"
         )
 
 

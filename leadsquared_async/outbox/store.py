@@ -118,12 +118,14 @@ class Store:
     def _begin_log(self) -> None:
         (mode,) = self.connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
-            raise OutboxError(f"{self.path}: SQLite can make no write-ahead log here: choose a local disk")
+            raise OutboxError(f"{self.path}: SQLite cannot use a write-ahead log here: choose a local disk")
 
     def _known_salt(self) -> bytes:
         salt = self.meta("salt")
         if not isinstance(salt, bytes) or len(salt) != SALT:
-            raise OutboxError(f"{self.path}: the salt of its digests is damaged: restore it from a copy")
+            raise OutboxError(
+                f"{self.path}: the salt of its digests is damaged: restore the file from a backup"
+            )
         return salt
 
     def close(self) -> None:
@@ -557,13 +559,13 @@ class Store:
                 self._mendable(row)
                 if needs_more_than_a_lead(write_named(operation)):
                     raise OutboxError(
-                        f"row {row} cannot be sent again: with its values all else that {operation} "
-                        "needs was erased; discard it, and put it anew"
+                        f"row {row} cannot be sent again, because the values that {operation} needs were "
+                        "erased; discard it and put it again"
                     )
             return submission_in(operation, b"[]" if content is None else content, query, suffix, reference)
         except UnreadableRowError as flaw:
             raise UnreadableRowError(
-                f"row {row} cannot be changed: {flaw}; or discard it, and put it anew"
+                f"row {row} cannot be changed: {flaw}; you can discard it and put it again"
             ) from None
 
     def items(self, state: ItemState | None, most: int, after: float) -> list[OutboxItem]:

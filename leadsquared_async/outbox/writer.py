@@ -130,9 +130,9 @@ class Writer:
             late.cancel()
         closed = self._close_soon()
         if not closed.done():
-            self._log.error("outbox: %s does not close: its disk does not answer", self._path)
+            self._log.error("outbox: %s cannot be closed: its disk does not respond", self._path)
         elif (failed := closed.exception()) is not None:
-            self._log.error("outbox: %s was closed with %s", self._path, type(failed).__name__)
+            self._log.error("outbox: closing %s failed with %s", self._path, type(failed).__name__)
         if cancelled is not None:
             raise cancelled
 
@@ -186,7 +186,7 @@ class Writer:
             )
         except RuntimeError as error:  # the machine has no thread to give
             for work in works:
-                _resolve(work.result, OutboxError(f"{self._path}: nothing of this was stored: {error}"))
+                _resolve(work.result, OutboxError(f"{self._path}: this change was not stored: {error}"))
             return
         self._batches += 1
         running.add_done_callback(partial(self._finish, works))
@@ -220,7 +220,7 @@ class Writer:
             self._store.close()
 
     def _too_late(self) -> OutboxError:
-        return OutboxError(f"{self._path}: nothing of this was stored: the outbox was closing")
+        return OutboxError(f"{self._path}: this change was not stored: the outbox was closing")
 
 
 def new_thread() -> Executor:
@@ -344,19 +344,19 @@ def file_error(path: Path, error: Exception, log: ClientLog, *, writes: bool) ->
     else:
         # Its words may repeat a value.
         log.debug("outbox: %s cannot be read: %s", path, way_of(error))
-        why = f"what the file holds cannot be read ({type(error).__name__})"
+        why = f"the contents of the file cannot be read ({type(error).__name__})"
         way_out = _WAYS_OUT["malformed"]
     text = f"{path}: {why}" if way_out is None else f"{path}: {why}: {way_out}"
-    stored = "; nothing of this was stored" if writes else ""
+    stored = "; this change was not stored" if writes else ""
     return OutboxError(text + stored)
 
 
 def _unclear(path: Path, error: BaseException) -> OutboxError:
     """The error of what may be in the file or not."""
     return OutboxError(
-        f"{path}: it is not known whether this was stored, since the commit ended with "
-        f"{type(error).__name__}: put it again with the same key, which adds nothing if it was; without a "
-        "key, look for the row first",
+        f"{path}: it is unknown whether this change was stored, because the commit failed with "
+        f"{type(error).__name__}: put it again with the same key, which adds nothing if it was "
+        "stored; without a key, look for the row first",
         delivery=Delivery.UNKNOWN,
     )
 
@@ -375,5 +375,5 @@ _WAYS_OUT = {
     "not a database": "choose another path",
     "malformed": "restore it from a copy; `sqlite3 FILE .recover` may save what is readable",
     "disk I/O": "check the disk",
-    "interrupted": "it did not end within the grace of a close",
+    "interrupted": "it did not finish before the outbox closed",
 }

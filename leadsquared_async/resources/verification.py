@@ -131,7 +131,7 @@ async def _keys(sender: Sender, hosts: Hosts) -> AsyncIterator[Check]:
     if id_in(field_of(user, "Id")) or id_in(field_of(user, "UserId")):
         yield Check("keys", Verdict.OK, "LeadSquared knows the user of the access key")
     else:
-        yield Check("keys", Verdict.UNKNOWN, "the answer names no user: check the sync_host")
+        yield Check("keys", Verdict.UNKNOWN, "the answer does not name a user: check sync_host")
     yield _region(hosts, field_of(field_of(user, "LSQCommonServiceURLs"), "api"))
 
 

@@ -334,7 +334,7 @@ class Bucket:
         if is_lowered:
             self.log.warning(
                 "rate limit lowered from %s to %s: LeadSquared says that the account's limit is %s; %s is "
-                "tried again after %g s without a refusal; if the lower one is right, configure it with %s",
+                "tried again after %g s without a 429; if the lower limit is right, configure it with %s",
                 before,
                 after,
                 limit,
@@ -347,8 +347,8 @@ class Bucket:
 
     def _warn_of_doubt(self, limit: RateLimit, declared: RateLimit) -> None:
         self.log.warning(
-            "LeadSquared says that the account's limit is %s, which is far below %s: it is kept to if a "
-            "second answer says so; if it is right, configure it with %s",
+            "LeadSquared says that the account's limit is %s, which is far below %s: it is applied if a "
+            "second answer says the same; if it is right, configure it with %s",
             limit,
             declared,
             self._configured(limit),

@@ -145,7 +145,7 @@ def _proxy(variable: str, value: str) -> Proxy:
     except (httpx.InvalidURL, ValueError):  # its words would show the address, which may hold a password
         usable = False
     if url is None or not usable:
-        raise ConfigurationError(f"{variable} is no address of a proxy: it is {_ADVICE}")
+        raise ConfigurationError(f"{variable} is not the address of a proxy: set it to {_ADVICE}")
     address = f"{url.scheme}://{url.netloc.decode()}"
     return Proxy(variable, address, url)
 
@@ -181,17 +181,17 @@ def _loaded(name: str, path: str) -> ssl.SSLContext:
         # OpenSSL takes any folder without a look at it, and would read a device for ever.
         there = Path(path).is_file() if is_file else any(Path(one).is_dir() for one in path.split(os.pathsep))
         if not there:
-            _unusable(name, path, "which is no file" if is_file else "which is no folder")
+            _unusable(name, path, "which is not a file" if is_file else "which is not a folder")
         return ssl.create_default_context(cafile=path) if is_file else ssl.create_default_context(capath=path)
     except ssl.SSLError:
-        _unusable(name, path, "which holds no certificate in PEM form")
+        _unusable(name, path, "which contains no PEM certificate")
     except OSError as error:
         _unusable(name, path, f"which cannot be read ({error.strerror or type(error).__name__})")
 
 
 def _unusable(name: str, path: str, why: str) -> NoReturn:
     raise ConfigurationError(
-        f"{name} names {path!r}, {why}: let it name "
+        f"{name} names {path!r}, {why}: set it to "
         f"{'a PEM file' if name == 'SSL_CERT_FILE' else 'a folder'} of the authorities to trust, or unset it"
     ) from None
 
@@ -263,7 +263,7 @@ def failure(error: Exception, host: str, proxy: Proxy | None, cause: str) -> Fai
         whose = f"{host}, or of {named}," if has_its_own else host
         return Failure(
             f"the certificate of {whose} cannot be verified ({broken.verify_message[:200]}): to trust it, "
-            "as that of a proxy that inspects TLS, let SSL_CERT_FILE name a PEM file with the certificate of "
+            "as behind a proxy that inspects TLS, set SSL_CERT_FILE to a PEM file with the certificate of "
             "its authority",
             is_final=True,
         )
@@ -284,11 +284,13 @@ def _refused(said: str, named: str, host: str, *, has_credentials: bool) -> Fail
     if _BEHIND.match(said):
         return Failure(f"{named} could not reach {host} ({status})", is_final=False)
     if said.startswith(("407", "Invalid username", "Requested ")):  # the words of SOCKS
-        what = "does not accept its user and password" if has_credentials else "asks for a user and password"
-        return Failure(f"{named} {what} ({status}): name it as http://user:password@host:port", is_final=True)
+        what = "rejects the user and password" if has_credentials else "asks for a user and password"
+        return Failure(
+            f"{named} {what} ({status}): write it as http://user:password@host:port", is_final=True
+        )
     return Failure(
-        f"{named} does not let calls through to {host} ({status}): ask its administrator to allow the host, "
-        "or name the host in NO_PROXY if it can be reached directly",
+        f"{named} does not allow connections to {host} ({status}): ask its administrator to allow the host, "
+        "or add the host to NO_PROXY if it can be reached directly",
         is_final=True,
     )
 

@@ -147,7 +147,7 @@ def given_up(outcome: Outcome) -> Outcome:
         delivery=Delivery.REJECTED,
         fault=Fault.LEAD,
         error=Rejected,
-        summary=f"LeadSquared fails at it each time ({outcome.status_code})",
+        summary=f"LeadSquared failed to process it each time ({outcome.status_code})",
     )
 
 
@@ -266,7 +266,7 @@ _FORBIDDEN = _Verdict(
 )
 _REFUSED = _Verdict(Delivery.REJECTED, Fault.LEAD, Again.NO, Rejected, "LeadSquared refuses the lead")
 _EXCEPTION = _Verdict(
-    Delivery.UNKNOWN, Fault.SERVER, Again.A_FEW_TIMES, ServerError, "LeadSquared fails at it"
+    Delivery.UNKNOWN, Fault.SERVER, Again.A_FEW_TIMES, ServerError, "LeadSquared failed to process it"
 )
 _ACCEPTED = _Verdict(Delivery.ACCEPTED, None, Again.NO, None, "accepted")
 _NO_ANSWER_IN_IT = _Verdict(

@@ -111,7 +111,7 @@ async def test_closing_interrupts_what_does_not_end(
         assert time.monotonic() - start < 3.0
         for answer in await asyncio.gather(*puts, return_exceptions=True):
             assert isinstance(answer, OutboxError)
-            assert "nothing of this was stored" in str(answer)
+            assert "this change was not stored" in str(answer)
     await lsq.aclose()
     lock = DeliveryLock(path)
     assert lock.acquire()

@@ -83,7 +83,7 @@ PLACES: dict[str, tuple[Any, str]] = {
     **{
         f"an outbox of version {version}": (
             _of_version(version),
-            rf"another version \(schema {version}, and only 1 is known\): use the version",
+            rf"has schema {version}, and this version reads schema 1 only: use the version",
         )
         for version in (-1, 0, 2, 99)
     },

@@ -252,7 +252,7 @@ async def test_an_answer_is_true_of_the_rows_whichever_step_fails(
     for words in said:
         assert str(outbox.path) in words
         assert "12345" not in words
-        assert "nothing of this was stored" in words or "same key" in words or change.reads
+        assert "this change was not stored" in words or "same key" in words or change.reads
 
 
 async def test_what_is_done_in_pieces_says_what_was_done_before(
@@ -272,13 +272,13 @@ async def test_what_is_done_in_pieces_says_what_was_done_before(
     async with Outbox(tmp_path / "leads.db") as outbox:
         rows = [OutboxEntry({"Phone": "1"}, key=str(number)) for number in range(1200)]
         left = 2
-        with pytest.raises(OutboxError, match=r"nothing of this was stored; the 1000 leads before these 200"):
+        with pytest.raises(OutboxError, match=r"this change was not stored; the 1000 leads before these 200"):
             await outbox.put_many(rows)
         assert len(await items(outbox)) == 1000
         left = 3
         assert await outbox.put_many(rows) == 200
         left = 1
-        with pytest.raises(OutboxError, match=r"; 500 rows were erased before: call it again"):
+        with pytest.raises(OutboxError, match=r"; 500 rows were already erased: call forget again"):
             await outbox.forget(Phone="1")
         assert len(await items(outbox)) == 700
         left = 5
@@ -369,7 +369,7 @@ async def test_a_put_into_a_file_that_is_removed_meanwhile_does_not_say_that_it_
             watched(outbox, steps)
             gone = Path(f"{path}{suffix}")
             steps.begin(number, lambda gone=gone: gone.rename(f"{gone}.old"), after=after)  # type: ignore[misc]
-            with pytest.raises(OutboxError, match=r"deleted or moved|not known"):
+            with pytest.raises(OutboxError, match=r"deleted or moved|is unknown"):
                 await outbox.put(lead(1), key="a")
             is_over = steps.done[number - 1 :][:1] == ["COMMIT"]
             steps.end()
@@ -415,7 +415,7 @@ async def test_a_commit_that_waits_for_another_program_ends_in_bounded_time(
         other.execute("BEGIN IMMEDIATE")
         start = time.monotonic()
         for change in ("put", "put_many", "forget", "purge"):
-            with pytest.raises(OutboxError, match=r"another program holds it.*nothing of this was stored"):
+            with pytest.raises(OutboxError, match=r"another program holds it.*this change was not stored"):
                 await CHANGES[change].call(outbox, "k")
         assert (await outbox.snapshot()).counts  # reading waits for nobody
     assert time.monotonic() - start < 2.0
@@ -443,7 +443,7 @@ async def test_a_writer_without_a_thread_stores_nothing(
         assert outbox._writer is not None
         with monkeypatch.context() as patch:
             patch.setattr(outbox._writer._thread, "submit", _refuse)
-            with pytest.raises(OutboxError, match=r"nothing of this was stored.*new thread"):
+            with pytest.raises(OutboxError, match=r"this change was not stored.*new thread"):
                 await outbox.put(lead(1), key="a")
         assert (await outbox.put(lead(1), key="a")).is_new
 

@@ -161,7 +161,7 @@ def test_what_leadsquared_refuses_later_is_told_as_rejected(caplog: pytest.LogCa
 
     caplog.set_level(logging.DEBUG, "leadsquared_async")
     play(use, attributes=list(LEAD))
-    said = "tasks: a submission to leads.capture is rejected, reference form-1: MX"
+    said = "tasks: a submission to leads.capture ended rejected (reference form-1): MX"
     assert said in caplog.text
     assert "zqplanted4711" not in caplog.text
     (death,) = deaths(caplog)
@@ -212,7 +212,7 @@ def test_an_activity_whose_answer_is_lost_is_unknown(caplog: pytest.LogCaptureFi
         assert len(world.books.arrivals) == 1
 
     play(use, faults=Faults(latency=0.04, script=("lost",)))
-    assert "activities.create is unknown, reference visit-1" in caplog.text
+    assert "activities.create ended unknown (reference visit-1)" in caplog.text
     (death,) = deaths(caplog)
     assert (death.event, death.kind, death.delivery) == ("unknown", "ConnectionFailed", "unknown")
 

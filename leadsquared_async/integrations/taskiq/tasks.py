@@ -306,7 +306,7 @@ class LeadSquaredTasks:
     ) -> None:
         """It ended badly: one log record says so, with what an alert needs."""
         self._log.error(
-            "tasks: a submission to %s is %s, reference %s: %s",
+            "tasks: a submission to %s ended %s (reference %s): %s",
             known["operation"],
             state,
             known["reference"],

@@ -438,8 +438,8 @@ class SharedBucket(Bucket):
         if reply.was_damaged and not self._has_told_of_damage:
             self._has_told_of_damage = True
             self.log.warning(
-                "the store of the rate limit held a state that leadsquared_async has not written: it has "
-                "begun anew, and all tokens count as spent just now; see that nobody else writes to keys "
+                "the store of the rate limit held a state that leadsquared_async did not write: it was "
+                "replaced, and all tokens count as spent just now; make sure that nobody else writes to keys "
                 "that begin with SharedLimiter's prefix"
             )
         elif reply.begun_as_spent:
@@ -455,7 +455,7 @@ class SharedBucket(Bucket):
         if reply.learnt and not knew:
             self._ceiling = (
                 f"LeadSquared says that the account's limit is {reply.limit}; {self._mine} is tried "
-                "again after some windows without a refusal; if the lower one is right, configure it with "
+                "again after some windows without a 429; if the lower limit is right, configure it with "
                 + self._configured(reply.limit)
             )
         self.log.warning("rate limit changed from %s to %s: %s", before, reply.limit, self._ceiling)

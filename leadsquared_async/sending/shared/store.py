@@ -71,14 +71,14 @@ class RedisStore:
                 answer = await client.execute_command("EVAL", script.text(), *arguments)
             reply = Reply.read(answer)
         except OutOfBounds:
-            raise StoreUnavailable("its answer is out of bounds") from None
+            raise StoreUnavailable("its answer is invalid") from None
         except (RedisError, OSError) as error:
             if "WRONGTYPE" in str(error):  # Redis 6 puts words before it
                 raise Incompatible(0) from None
             # The message of redis-py may name the server, and the URL has a password in it.
             raise StoreUnavailable(_kind_of(error)) from None
         if not reply.fits(request):
-            raise StoreUnavailable("its answer is out of bounds")
+            raise StoreUnavailable("its answer is invalid")
         return reply
 
     def listen(self, key: str, hear: Callable[[float], None]) -> None:
@@ -146,7 +146,8 @@ class RedisStore:
         elif not self._has_heard_nonsense:
             self._has_heard_nonsense = True
             ClientLog(None).warning(
-                "somebody else writes to the channel of the shared rate limit: what is no hint is ignored"
+                "the channel of the shared rate limit carries messages that leadsquared_async did not send: "
+                "they are ignored; make sure that nobody else writes to it"
             )
 
 
