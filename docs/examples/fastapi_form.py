@@ -189,7 +189,7 @@ async def health(request: Request) -> JSONResponse:
     shown = {
         "blocked": reason,
         "counts": outbox.counts,
-        # Each waits for a person: `leadsquared outbox items leads.db --state rejected`.
+        # Each needs a person: `leadsquared outbox items leads.db --state rejected`.
         "dead_letters": {state: outbox.counts[state] for state in (ItemState.REJECTED, ItemState.UNKNOWN)},
         "oldest": outbox.oldest,
         "delivers": outbox.delivers,
