@@ -171,9 +171,9 @@ class Results(Generic[R]):
 
     It holds at most `concurrency` items, pulled and not yet taken, so that source and consumer keep pace. One
     that fails does not stop the others; an error that is the account's fault does, since it would meet all:
-    then the rest is not sent, and after the results of what was pulled the iteration raises that error. So it
-    does with an error of the source, and when the client is closed. Leaving the block early cancels what is
-    not sent and awaits what is. A source that is a generator is closed when the block ends at the latest.
+    then the rest is not sent, and after the results of what was pulled the iteration raises that error. It
+    does the same for an error of the source, and when the client is closed. Leaving the block early cancels
+    unsent calls and awaits the others. A generator is closed when the block ends at the latest.
     Where submissions of several operations are sent, an error that is one operation's, such as a path that
     does not exist, stops the rest of that operation only: their results say so, and nothing is raised.
 

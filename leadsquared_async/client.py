@@ -105,7 +105,7 @@ class LeadSquared:
             after a 401.
         region: "in21", "us11" or "sg"; else LEADSQUARED_REGION.
         host: any other asynchronous host: scheme, host and port; else LEADSQUARED_HOST. Plain http:// for
-            loopback only. The `/v2/` with which LeadSquared shows its hosts may follow.
+            loopback only. A `/v2/` at the end, as LeadSquared shows its hosts, is allowed.
         sync_host: the synchronous host, for lead fields and bulk; else LEADSQUARED_SYNC_HOST; follows from
             the region.
         rate_limit: what the account may do; else LEADSQUARED_RATE_LIMIT, such as "10/5"; else 25 calls in
@@ -301,8 +301,8 @@ class LeadSquared:
     ) -> LeadSquared:
         """A copy with other options for its calls; it shares connections and limit, and closes with this.
 
-        These are all options of a call. `request` takes them too; methods that hand something over take
-        `lane` and `deadline`.
+        These are all options of a call. `request` takes them too; methods that submit something take `lane`
+        and `deadline`.
 
         Args:
             retry: when its calls are made again.
@@ -349,7 +349,7 @@ class LeadSquared:
             host: which of the account's hosts.
             keys: what to authenticate with: all three keys, or the x-api-key only.
             repeatable: whether it may be made twice when nobody knows whether it arrived; GET always may.
-            retry: when it is made again; by default as the client's.
+            retry: when the call is made again; by default the client's policy.
             timeout: seconds for one attempt; by default the client's.
             deadline: seconds for the whole call; None for no bound; by default the client's.
             lane: who goes first; by default INTERACTIVE.

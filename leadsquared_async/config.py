@@ -81,7 +81,7 @@ REGIONS = {
 class Secret:
     """A string that shows only as asterisks, until `reveal()` is called.
 
-    What walks over attributes, to copy or to serialise them, finds no string in it either.
+    Code that walks over attributes, to copy or serialise them, finds no string in it either.
     """
 
     __slots__ = ("_reveal",)

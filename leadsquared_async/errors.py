@@ -97,7 +97,7 @@ class LeadSquaredError(Exception):
     """The root of every error of this package.
 
     Attributes:
-        message: what `str` shows, on one line; it is among the attributes so that JSON made of them says it.
+        message: the text that `str` shows, on one line; an attribute, so that JSON made of them includes it.
         delivery: whether the lead may have arrived, over all attempts of the call.
         fault: who has to act; None when it is the calling code (a closed client, a deadline of its own).
         attempts: how many times the call was sent or tried to be sent.

@@ -24,7 +24,7 @@ def phone(
     """A function that writes the phone numbers of a lead as LeadSquared does, such as +91-9988776655.
 
     It returns a new lead and never raises for a value. Invisible marks and the prefixes of exports (p:, tel:,
-    whatsapp:) come off. A value that is not surely one valid number stays as it is, and so do texts with
+    whatsapp:) are removed. A value that is not surely one valid number stays as it is, and so do texts with
     other letters, slashes or an extension, and values that are neither strings nor whole numbers.
 
     Args:

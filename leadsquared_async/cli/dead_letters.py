@@ -1,4 +1,4 @@
-"""What outboxes hold that ended badly, and whether a command is to fail for it."""
+"""Dead letters of outboxes, and whether a command fails because of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def states_of(text: str | None) -> frozenset[ItemState]:
     """The states that `--fail-on` names.
 
     Raises:
-        CommandFailedError: one of them is none.
+        CommandFailedError: one of them is not a state.
     """
     names = [] if text is None else [name.strip().lower() for name in text.split(",")]
     for name in names:

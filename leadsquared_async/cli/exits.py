@@ -33,7 +33,7 @@ class ExitStatus(IntEnum):
     ACCOUNT = 4
     """Keys, host, permissions or quota: somebody has to act before anything gets through."""
     FAIL_ON = 5
-    """An outbox holds items in a state that `--fail-on` names; nothing else is wrong."""
+    """An outbox has items in a state that `--fail-on` names; nothing else is wrong."""
 
 
 class CommandFailedError(Exception):

@@ -1,4 +1,4 @@
-"""A sandbox that was restarted: what an outbox has delivered to the one before, the new one does not have."""
+"""A restarted sandbox does not have the rows that an outbox delivered to it before."""
 
 from __future__ import annotations
 

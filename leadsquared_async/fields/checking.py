@@ -64,8 +64,8 @@ class FieldChecker:
     """Checks leads against an account's fields.
 
     What is checked of a value, by the field's data type: Text, Website, Email and Phone their length, Email
-    that it is one address, Phone that it is one number (an optional +, 5 to 20 digits with separators, at
-    most an extension), Date and Time that they are written YYYY-MM-DD HH:MM:SS or YYYY-MM-DD, Number that it
+    that it is one address, Phone that it is one number (an optional +, 5 to 20 digits with separators, an
+    optional extension), Date and Time that they are written YYYY-MM-DD HH:MM:SS or YYYY-MM-DD, Number that it
     is a decimal number, Boolean that it is true or false, Select that it is one of the options, spelt alike
     but for blanks around it. Any other type, and what `encode` refuses anyway, is not checked.
 

@@ -126,9 +126,9 @@ class Outbox:
             InvalidLead: naming the attribute that cannot be sent.
             KeyReused: the key belongs to another lead.
             OutboxFull: the file has reached `max_bytes`.
-            OutboxError: the file cannot be written; the lead is not in it. If a commit ends so that nobody
-                can know, the error says that, and its `delivery` is "unknown": put it again with the same
-                `key`, which adds nothing if it is there. The same holds for a put that is cancelled.
+            OutboxError: the file cannot be written; the lead is not in it. If the outcome of a commit is
+                unknown, the error says so and its `delivery` is "unknown": put the lead again with the same
+                `key`, which adds nothing if it is there. Do the same after a cancelled put.
         """
         writer = self._opened()
         entry = OutboxEntry(lead, key, search_by, update_behavior, reference)
@@ -155,9 +155,9 @@ class Outbox:
 
         Raises:
             InvalidLead, KeyReused: of the first that has this fault; those before it are in the outbox.
-            OutboxError: the file cannot be written, or is full; whole pieces of 500 before it are in. What
-                `put` says of keys holds for the last piece.
-            ConfigurationError: these are not many leads.
+            OutboxError: the file cannot be written, or is full; complete batches of 500 before that are in
+                the outbox. If the outcome of the last batch is unknown, repeat it as described for `put`.
+            ConfigurationError: `leads` is not an iterable of leads.
         """
         self._opened()
         index = new = 0
@@ -464,8 +464,8 @@ class Outbox:
     async def aclose(self, grace: float = GRACE) -> None:
         """Finish what is on its way within `grace` seconds, keep the rest, and close; twice is no harm.
 
-        A statement that the file does not end soon after is interrupted, and undone. Whatever cancels this,
-        the file is closed and its lock is free.
+        A statement that does not finish soon after is interrupted and rolled back. Even if this is cancelled,
+        the file is closed and its lock is released.
 
         Raises:
             ClientClosed: it was opened in another loop or process.

@@ -61,7 +61,7 @@ class Arrival:
     path: str
     """Without the query and a connector's key."""
     why: str
-    """Why it was refused or met a fault, without a value of it; empty where all is well."""
+    """Why the call was refused, or which fault applied, without its values; else empty."""
 
 
 class Account:
@@ -114,7 +114,7 @@ class Account:
 
     @property
     def instance(self) -> str:
-        """An id that no other account has, nor this one after a reset, whatever the seed."""
+        """An id of this account, which changes with each reset, whatever the seed."""
         return self._instance
 
     @property
@@ -158,9 +158,9 @@ class Account:
         return self._faults.faults
 
     def set_faults(self, faults: Faults, now: float, *, go_on: Collection[str] = ()) -> None:
-        """Misbehave otherwise from `now` on; scripts named in `go_on` are not begun anew.
+        """Apply other faults from `now` on; scripts named in `go_on` do not start again.
 
-        Raises ValueError for an operation that does not exist, and for what are no `Faults`.
+        Raises ValueError for an unknown operation, and if these are not `Faults`.
         """
         _check_operations(check_faults("faults", faults))
         self.advance(now)

@@ -43,7 +43,7 @@ class Books:
 
     @property
     def instance(self) -> str:
-        """An id that no other sandbox has, nor this one after a reset, whatever the seed."""
+        """An id of this sandbox, which changes with each run and each reset, whatever the seed."""
         return self._account.instance
 
     @property
@@ -159,9 +159,9 @@ class Books:
         self._account.set_faults(faults, self._clock())
 
     def change_faults(self, content: object) -> None:
-        """Change of the faults what a decoded JSON object names, and leave the others as they are.
+        """Change the faults that a decoded JSON object names, and leave the others as they are.
 
-        Raises ValueError for what makes no sense.
+        Raises ValueError for invalid input.
         """
         faults = self.faults.changed(content)
         go_on = {"script", "processing_script"} - set(cast("dict[str, object]", content))

@@ -1,4 +1,4 @@
-"""Checks of what a sandbox is told.
+"""Checks of a sandbox's options.
 
 Each takes the name of an option and its value, and returns the value or raises ValueError with both.
 """
@@ -22,7 +22,7 @@ def brief(value: object) -> str:
 
 
 def wrong(name: str, what: str, value: object) -> ValueError:
-    """What is raised for an option that makes no sense."""
+    """The error for an invalid option."""
     return ValueError(f"{name} must be {what}, not {brief(value)}")
 
 

@@ -140,7 +140,7 @@ class Faults:
             object.__setattr__(self, "outage", _span(self.outage))
 
     def changed(self, content: object) -> Self:
-        """These faults with what a decoded JSON object names; raises ValueError for what makes no sense."""
+        """These faults with the changes in a decoded JSON object; raises ValueError for invalid input."""
         if not isinstance(content, dict):
             raise ValueError("faults are a JSON object")  # noqa: TRY004 - the content is wrong, not the call
         changes = cast("dict[str, Any]", content)

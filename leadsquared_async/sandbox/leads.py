@@ -56,7 +56,7 @@ class LeadStore:
     """The leads of an account, by id and by what they are searched for.
 
     `schema_names` are the attributes that exist (None: all), `mandatory` those without which no lead is
-    created, `unique` those of which no two leads have the same value, with their display names; with
+    created, `unique` those whose values no two leads share, with their display names; with
     `by_digits` phone numbers match whatever stands between their digits.
     """
 

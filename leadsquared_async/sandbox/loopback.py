@@ -21,7 +21,7 @@ class Sandbox:
 
     `port` 0 takes any that is free; the other options are the fields of `Settings`. Its clock starts at 0
     when the block is first entered and follows `clock`, seconds that never go back. By default that is the
-    machine's monotonic clock, also while a test patches `time` or `datetime`. `on_call` gets a line of text
+    machine's monotonic clock, even while a test patches `time` or `datetime`. `on_call` gets a line of text
     for each call, with the names of its fields and none of their values. Nothing is kept outside memory, and
     the books can be read after the block; entering again goes on with the same account. Entering raises
     ImportError without starlette and uvicorn, and OSError when the port is in use.

@@ -9,7 +9,7 @@ from http import HTTPStatus
 JSON_TYPE = "application/json"
 
 HINT = "x-sandbox-hint"
-"""The header in which the sandbox says what is wrong with a call that it refuses; LeadSquared sends none."""
+"""The header in which the sandbox says why it refused a call; LeadSquared does not send it."""
 
 
 class How(StrEnum):

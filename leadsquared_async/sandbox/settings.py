@@ -97,7 +97,7 @@ class Settings:
     mandatory: Collection[str] = ()
     """The schema names without which no lead is created; the lead fields say so of them."""
     unique: Collection[str] = ("EmailAddress", "Phone")
-    """The schema names of which no two leads have the same value, whatever the case of an e-mail address."""
+    """The schema names whose values no two leads share; e-mail addresses are compared without their case."""
     fields: int = 60
     """How many fields the believable account has, padded with custom ones; it never has fewer than 42."""
     phone_matching: PhoneMatching = "exact"
@@ -129,8 +129,8 @@ class Settings:
     faults: Faults = field(default_factory=Faults)
     """How it misbehaves at first, and after a reset."""
     seed: int | None = None
-    """With a seed the same calls give the same answers, ids included. None: the ids of each run are its own,
-    as after a reset; faults, delays and disorder are drawn alike all the same."""
+    """With a seed, the same calls give the same answers, ids included. None: each run and each reset has its
+    own ids; faults, delays and disorder are still the same in every run."""
 
     def __post_init__(self) -> None:
         for name, check in _CHECKS.items():
