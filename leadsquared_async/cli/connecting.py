@@ -67,7 +67,7 @@ class Connection:
         """Where calls go.
 
         Raises:
-            ConfigurationError: the host is missing, or cannot be right.
+            ConfigurationError: the host is missing or invalid.
         """
         return hosts_from(self.host, None, self.region, os.environ)
 

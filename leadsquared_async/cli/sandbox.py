@@ -139,6 +139,6 @@ def _tell(sandbox: Sandbox) -> None:
     for name, value in environment.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
     typer.echo(
-        f"# a LeadSquared listens on {sandbox.url}; what it takes and has seen: {sandbox.url}/_sandbox/"
+        f"# a LeadSquared listens on {sandbox.url}; its calls and records are at {sandbox.url}/_sandbox/"
     )
     typer.echo("# stop it with Ctrl-C")

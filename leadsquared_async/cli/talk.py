@@ -67,8 +67,8 @@ def discard_results() -> None:
 
 
 _SAID_ELSEWHERE = frozenset({"blocked", "unblocked", "no_fields", "rejected", "unknown"})
-"""Events of log records. Whether leads are held is shown by the progress, and how many ended badly by the
-summary; whoever asks for the fields says without which."""
+"""Events of log records that the commands show themselves: the progress shows held leads, and the summary
+shows dead letters; the code that asks for the fields says which are missing."""
 
 
 class _Telling(logging.Handler):

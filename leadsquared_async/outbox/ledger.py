@@ -114,7 +114,7 @@ class Ledger:
             reason = f"it may have been sent, and now the row cannot be read: {flaw}"
             await self._bury(row, ItemState.UNKNOWN, flaw, reason)
         else:
-            reason = f"it was not sent, since the row cannot be read: {flaw}"
+            reason = f"it was not sent, because the row cannot be read: {flaw}"
             await self._bury(row, ItemState.REJECTED, flaw, reason)
 
     async def failed(self, row: Claim, reason: str) -> None:
@@ -186,7 +186,7 @@ class Ledger:
     async def _bury(
         self, row: Claim, state: ItemState, error: LeadSquaredError, reason: str, attempts: int = 0
     ) -> None:
-        """It is a dead letter, and one log record says so, whoever waits no more for this."""
+        """Log one record for this dead letter, even if the caller is cancelled."""
 
         async def bury() -> None:
             is_ours = isinstance(error, UnreadableRowError)

@@ -247,8 +247,8 @@ class Tokens:
     def refuse(self, now: float, pause: float | None, told: RateLimit | None) -> bool:
         """The server refused a call all the same; returns whether the limit was lowered.
 
-        Nothing is spent for `pause` seconds, or else one spacing, of at most a minute. If the server told a
-        limit that is lower than ours, it is kept to from now on, until the declared one is tried again. One
+        Nothing is spent for `pause` seconds, or else one spacing, of at most a minute. If the server named a
+        limit that is lower than ours, it applies from now on, until the declared one is tried again. One
         that is far below the declared limit is `doubted` until a second answer says the same. Otherwise a
         stranger is on the account and one token is withdrawn, at most one a spacing and never the last; every
         window without a refusal gives one back.
