@@ -138,12 +138,11 @@ def _walked(start: object) -> list[object]:
 
 async def test_no_attribute_of_an_open_client_is_a_key() -> None:
     """After calls of each kind, nothing that is reached over attributes shows a key."""
-    async with Sandbox() as sandbox:
-        async with client_of(sandbox, validate="strict") as lsq:
-            receipt = await lsq.leads.capture(PERSON)
-            await lsq.leads.wait(receipt)
-            await lsq.leads.metrics()
-            found = _walked(lsq)
+    async with Sandbox() as sandbox, client_of(sandbox, validate="strict") as lsq:
+        receipt = await lsq.leads.capture(PERSON)
+        await lsq.leads.wait(receipt)
+        await lsq.leads.metrics()
+        found = _walked(lsq)
     assert len(found) > 200, "the walk has stopped reaching the connections"
     for it in found:
         text = it.decode("latin-1") if isinstance(it, bytes) else f"{it!r}"
