@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
@@ -19,7 +20,7 @@ from leadsquared_async import (
     LeadSquared,
     RetryPolicy,
 )
-from leadsquared_async.sandbox import Account
+from leadsquared_async.sandbox import Account, most_in_any_window
 from tests import virtual
 from tests.clients import KEYS, LEAD, answering, virtual_client
 
@@ -231,3 +232,32 @@ async def test_a_caller_that_leaves_does_not_take_the_keys_from_the_others() -> 
         first.cancel()
         assert (await second).attempts == 1
     assert (vault.asked, first.cancelled()) == (1, True)
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_another_api_key_brings_no_second_limit(others: int) -> None:
+    """When the x-api-key rotates, what was sent with the old one counts, and users of the new one share."""
+    arrivals: list[float] = []
+
+    async def main() -> None:
+        accepted = [OLD]
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            arrivals.append(asyncio.get_running_loop().time())
+            return only(accepted[0])(request)
+
+        rotating = asking(Vault(OLD, NEW), answer)
+        clients = [rotating, *(asking(Vault(NEW), answer) for _ in range(others))]
+        async with AsyncExitStack() as stack:
+            for lsq in clients:
+                await stack.enter_async_context(lsq)
+            await asyncio.gather(*(rotating.leads.capture(LEAD) for _ in range(20)))
+            accepted[0] = NEW
+            await rotating.leads.capture(LEAD)
+            await asyncio.gather(*(lsq.leads.capture(LEAD) for lsq in clients for _ in range(30)))
+            limit = rotating.snapshot().limit
+            assert limit is not None
+            assert limit.granted >= 30 * len(clients), "the snapshot shows the limit in use"
+
+    virtual.run(main)
+    assert most_in_any_window(sorted(arrivals), 5.0) <= 25

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from tenacity import AsyncRetrying, RetryCallState
 
-from leadsquared_async.config import Credentials, Hosts, RateLimit
+from leadsquared_async.config import Credentials, Hosts, RateLimit, Secret
 from leadsquared_async.errors import (
     AuthenticationFailed,
     ClientClosed,
@@ -98,6 +98,7 @@ class Pipeline:
         self.in_flight = InFlight(log)
         self.label = f"[{name}] " if name else ""
         self.buckets: dict[Limit, Bucket] = {}
+        self._joined: dict[tuple[Limit, Secret], Bucket] = {}
         self.closing = False
         self._at_closing: set[Callable[[], None]] = set()
         self._recalled: list[tuple[int | None, float]] = []
@@ -126,14 +127,21 @@ class Pipeline:
 
     def bucket_for(self, limit: Limit, credentials: Credentials) -> Bucket:
         """The account's bucket of that kind; which account it is shows only once the keys are known."""
-        bucket = self.buckets.get(limit)
-        if bucket is None:
-            bucket = self.sharing.join(self.hosts.host, credentials, limit, self.limits[limit])
-            if bucket.users == 1:
-                bucket.log = self.log
-            self.buckets[limit] = bucket
-            for calls, ended in self._recalled:
-                bucket.recall(calls if limit is Limit.CALLS else None, ended)
+        bucket = self._joined.get((limit, credentials.api_key)) or self._join(limit, credentials)
+        self.buckets[limit] = bucket
+        return bucket
+
+    def _join(self, limit: Limit, credentials: Credentials) -> Bucket:
+        bucket = self.sharing.join(self.hosts.host, credentials, limit, self.limits[limit])
+        if bucket.users == 1:
+            bucket.log = self.log
+        self._joined[limit, credentials.api_key] = bucket
+        for calls, ended in self._recalled:
+            bucket.recall(calls if limit is Limit.CALLS else None, ended)
+        if (before := self.buckets.get(limit)) is not None:
+            # Other keys, and perhaps the same account: what was spent with the old ones counts.
+            state = before.snapshot()
+            bucket.recall(state.limit.calls - state.free, asyncio.get_running_loop().time())
         return bucket
 
     def check_open(self) -> None:
@@ -153,7 +161,7 @@ class Pipeline:
             ended: when the last of them ended, at the latest.
         """
         self._recalled.append((calls, ended))
-        for limit, bucket in self.buckets.items():
+        for (limit, _), bucket in self._joined.items():
             bucket.recall(calls if limit is Limit.CALLS else None, ended)
 
     def when_closing(self, end: Callable[[], None]) -> Callable[[], None]:
@@ -211,7 +219,7 @@ class Pipeline:
 
     async def _close(self, ending: Collection[asyncio.Task[Any]]) -> None:
         async with AsyncExitStack() as stack:
-            for limit, bucket in self.buckets.items():
+            for (limit, _), bucket in self._joined.items():
                 stack.push_async_callback(self.sharing.leave, bucket, self.limits[limit])
             stack.push_async_callback(self.transport.aclose)
             stack.push_async_callback(self.keyring.aclose)
