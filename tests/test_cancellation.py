@@ -7,16 +7,19 @@ import gc
 import logging
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 
 from leadsquared_async import (
     ClientClosed,
+    ConnectionFailed,
     Credentials,
+    Delivery,
     Lane,
     LeadSquared,
     RateLimit,
@@ -307,3 +310,48 @@ def test_a_token_that_is_granted_in_the_tick_of_the_closing_is_not_spent() -> No
             assert state.in_flight == 0
 
     virtual.run(main)
+
+
+class _Broken(httpx.AsyncByteStream):
+    """A body that a transport breaks off."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b'{"RequestID": '
+        raise asyncio.CancelledError
+
+
+async def _before_sending(request: httpx.Request) -> httpx.Response:
+    raise asyncio.CancelledError
+
+
+async def _after_sending(request: httpx.Request) -> httpx.Response:
+    await request.aread()
+    raise asyncio.CancelledError
+
+
+async def _while_answering(request: httpx.Request) -> httpx.Response:
+    await request.aread()
+    return httpx.Response(200, stream=_Broken())
+
+
+@pytest.mark.parametrize(
+    ("handler", "delivery"),
+    [
+        (_before_sending, Delivery.NOT_SENT),
+        (_after_sending, Delivery.UNKNOWN),
+        (_while_answering, Delivery.UNKNOWN),
+    ],
+)
+async def test_a_transport_that_cancels_itself_cancels_nobody(handler: Any, delivery: Delivery) -> None:
+    """An error says whether the lead may have arrived; one that is bare would end the caller's task."""
+
+    class Transport(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            return await handler(request)
+
+    async with LeadSquared(**KEYS, host="https://sandbox.invalid", transport=Transport()) as lsq:
+        with pytest.raises(ConnectionFailed, match="the transport failed with CancelledError") as caught:
+            await lsq.leads.capture(LEAD)
+        assert caught.value.delivery is delivery
+        async with lsq.leads.capture_many([LEAD] * 3) as results:
+            assert [result.error and result.error.delivery async for result in results] == [delivery] * 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import zlib
 from collections.abc import AsyncIterator
@@ -121,7 +122,9 @@ class Transport:
             return (
                 dataclasses.replace(outcome, again=Again.NO, fault=Fault.ACCOUNT) if why.is_final else outcome
             )
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                raise
             # Not of the network: a fault in somebody's code, which another attempt would only hide. Logged
             # without its traceback, which shows the keyed request.
             self._log.error("%s: the transport failed with %s", call.operation, type(error).__name__)
@@ -204,6 +207,12 @@ async def _close(response: httpx.Response) -> None:
     """Close, and lose nothing that was read to a connection that closes badly."""
     with anyio.move_on_after(CLOSING, shield=True), suppress(Exception):
         await response.aclose()
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancelled the running task: a transport may raise the error without that."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _cause(error: Exception, body: _Body, keyed: Attached) -> str:
