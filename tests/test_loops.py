@@ -344,3 +344,46 @@ def test_a_client_used_where_it_was_not_opened_says_so() -> None:
 
 async def _awaited(use: Callable[[], Any]) -> None:
     await use()
+
+
+@pytest.mark.parametrize("lane", [Lane.INTERACTIVE, Lane.BATCH])
+def test_a_loop_that_other_code_blocks_does_not_gather_the_tokens(lane: Lane) -> None:
+    """While a thread's loop stands still with many waiting, the calls of another thread go on."""
+    waiting, go_on = threading.Event(), threading.Event()
+    limit = RateLimit(3, per=0.15)
+    granted: list[int] = []
+
+    async def blocked() -> None:
+        bucket = bucket_here(limit)
+
+        async def call() -> None:
+            await bucket.acquire(lane)
+            granted.append(bucket.snapshot().in_flight)
+            bucket.give()
+
+        calls = [asyncio.create_task(call()) for _ in range(9)]
+        await asyncio.sleep(0)
+        waiting.set()
+        go_on.wait(timeout=10.0)
+        await asyncio.gather(*calls)
+        bucket.leave(limit)
+
+    async def working() -> None:
+        bucket = bucket_here(limit)
+        for _ in range(4):
+            async with asyncio.timeout(5.0):
+                await bucket.acquire(Lane.INTERACTIVE)
+            bucket.give()
+        assert not go_on.is_set()
+        go_on.set()
+        bucket.leave(limit)
+
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(run, blocked())
+        assert waiting.wait(10.0)
+        try:
+            run(working(), kind=1)
+        finally:
+            go_on.set()
+        other.result(10.0)
+    assert len(granted) == 9

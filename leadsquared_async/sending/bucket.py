@@ -159,9 +159,10 @@ class _Home:
         lost: calls that were taken for ended while the loop did not run; their tokens are given back.
         alarm: when its waiters are looked after.
         asked_at: the moment for which another loop has asked it to set its alarm.
+        is_handed: whether another loop has granted a token that this one has not noticed yet.
     """
 
-    __slots__ = ("alarm", "asked_at", "declared", "loop", "lost", "out", "waiting")
+    __slots__ = ("alarm", "asked_at", "declared", "is_handed", "loop", "lost", "out", "waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, look_after: Callable[[_Home], None]) -> None:
         self.loop = loop
@@ -171,6 +172,12 @@ class _Home:
         self.lost = 0
         self.alarm = Alarm(loop, partial(look_after, self))
         self.asked_at = NEVER
+        self.is_handed = False
+
+    @property
+    def is_served(self) -> bool:
+        """Whether it may have a token. Code that blocks a loop is not to gather the tokens of the others."""
+        return self.loop.is_running() and not self.is_handed
 
 
 class _Waiter:
@@ -592,12 +599,23 @@ class Bucket:
             if waiter.home.loop is _running_loop():
                 waiter.go()
                 return
-            _do_in(waiter.home.loop, waiter.go)
+            _do_in(waiter.home.loop, partial(self._hand_over, waiter))
+            waiter.home.is_handed = True
         except BaseException as error:
             waiter.granted = False
             self._put_back(waiter.home)
             if not isinstance(error, _LoopClosed):
                 raise
+
+    def _hand_over(self, waiter: _Waiter) -> None:
+        """In the loop of a waiter: it goes, and the next of that loop may have a token."""
+        with self._step:
+            waiter.home.is_handed = False
+            waiter.go()
+            if any(self._lanes):
+                now = self._clock()
+                self._tokens.settle(now)
+                self._dispatch(now)
 
     def _next(self, now: float) -> _Waiter | None:
         heads = [waiter for lane in self._lanes if lane and (waiter := _first(lane)) is not None]
@@ -720,8 +738,8 @@ def _do_in(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
 
 
 def _first(lane: OrderedDict[int, _Waiter]) -> _Waiter | None:
-    """The first whose loop runs."""
+    """The first that may have a token."""
     for waiter in lane.values():
-        if waiter.home.loop.is_running():
+        if waiter.home.is_served:
             return waiter
     return None
