@@ -675,7 +675,8 @@ class Store:
     def purge(self, before: float) -> int:
         """Delete final rows whose last change is older; returns how many."""
         return self.connection.execute(
-            f"DELETE FROM items WHERE (NOT is_open OR {_ENDED}) AND CAST(changed_at AS REAL) < ?",  # noqa: S608
+            f"DELETE FROM items WHERE ({_ENDED} OR state = 'accepted' AND NOT is_open) "  # noqa: S608
+            "AND CAST(changed_at AS REAL) < ?",
             (before,),
         ).rowcount
 
