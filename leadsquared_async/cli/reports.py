@@ -15,7 +15,7 @@ from leadsquared_async import ItemState, Outbox, OutboxItem
 from leadsquared_async.cli.exits import CommandFailedError
 from leadsquared_async.cli.files.private_files import Draft, open_private, without_links
 from leadsquared_async.cli.files.rejects import Rejects
-from leadsquared_async.cli.files.sheets import sheet
+from leadsquared_async.cli.files.sheets import inert, sheet
 from leadsquared_async.cli.files.source import Input, Line, in_pieces
 from leadsquared_async.cli.putting import AT_ONCE
 from leadsquared_async.outbox.reasons import kind_of
@@ -119,7 +119,7 @@ async def report(
                 if outcome == ItemState.REJECTED:
                     outcomes.kinds[kind_of(reason, attributes)] += 1
                 if rejects is not None and outcome in {REFUSED, ItemState.REJECTED}:
-                    rejects.write(line.row, reason or "")
+                    rejects.write(line.row, inert(one_line(reason or "")))
                 if out is not None:
                     is_its_own = item is not None and outcome != REFUSED
                     ids = (item.request_id, item.lead_id) if item is not None and is_its_own else ("", "")

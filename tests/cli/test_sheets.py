@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 
 from leadsquared_async import Outbox
+from leadsquared_async.cli.files.mapping import LeadMapping
+from leadsquared_async.cli.files.rows import REASON
 from leadsquared_async.cli.files.sheets import sheet
-from tests.cli.commands import run
+from leadsquared_async.cli.files.source import Reading, Source
+from leadsquared_async.cli.reports import Files, report
+from leadsquared_async.cli.stopping import Stop
+from tests.cli.commands import rows_of, run
 
 LIVE = [
     "=cmd|' /C calc'!A0",
@@ -19,11 +24,9 @@ LIVE = [
     "-1+1",
     "-2-3",
     "@SUM(1)",
-    "\t=1",
     "\rplain",
     "\tplain",
     " =1",
-    "\n=1",
     '"=1',
     "''=1",
     "\u00a0@x",
@@ -66,6 +69,26 @@ def test_a_live_cell_is_made_text(cell: str) -> None:
     assert written(cell, "x", verbatim=True) == [cell, "x"]
 
 
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("x;=1+1;y", "x;'=1+1;y"),
+        ("x\t=1+1", "x\t'=1+1"),
+        ("x\r\n=1+1", "x\r\n'=1+1"),
+        ("x;; @a", "x;;' @a"),
+        ("=1;=2", "'=1;'=2"),
+        ("\t=1", "'\t'=1"),
+        ("\n=1", "'\n'=1"),
+        ("a;b;-5;+5", "a;b;-5;+5"),
+        (";", ";"),
+    ],
+)
+def test_each_part_of_a_cell_is_made_text(cell: str, shown: str) -> None:
+    """Where semicolons divide cells, a spreadsheet makes a cell of each, quotes around them or not."""
+    assert written(cell, "x") == [shown, "x"]
+    assert written(cell, "x", verbatim=True) == [cell, "x"]
+
+
 @pytest.mark.parametrize("cell", PLAIN, ids=ascii)
 def test_another_cell_stays(cell: str) -> None:
     """Numbers with a sign as well."""
@@ -93,3 +116,21 @@ async def test_an_export_has_no_live_cell(tmp_path: Path) -> None:
         assert row["key"] == f"{front}@key"
         for name, cell in cells.items():
             assert row[name] == f"{front}{cell.strip()}" or row[name] == f"{front}{cell}"
+
+
+async def test_a_reason_in_the_rejects_is_one_line_of_text(tmp_path: Path) -> None:
+    """It is not read back in, and holds what LeadSquared has answered; the cells beside it stay exact."""
+    file = tmp_path / "leads.csv"
+    file.write_text("EmailAddress,FirstName\na@example.com,=1\n")
+    reason = "=1+1;\r\n\x1b[2J\u202ex"
+    rejects = tmp_path / "rejects.csv"
+    with (
+        Stop(3) as stop,
+        Source(
+            str(file), Reading(), LeadMapping(), update_behavior=None, host="", folder=None, stop=stop
+        ) as source,
+        Files(None, rejects, []) as files,
+    ):
+        await report(source, None, files, reused={2: reason})
+    (row,) = rows_of(rejects)
+    assert row == {"EmailAddress": "a@example.com", "FirstName": "=1", REASON: "'=1+1; [2Jx"}
