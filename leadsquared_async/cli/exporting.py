@@ -93,7 +93,10 @@ async def _export(
         if not written:
             write([*row, *attributes])
         cells = [_cell(_values(item).get(name)) for name in attributes]
-        write([*row.values(), *cells])
+        known = [
+            one_line(value) if isinstance(value, str) and not verbatim else value for value in row.values()
+        ]
+        write([*known, *cells])
         written += 1
     return written
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from leadsquared_async.cli.reports import Files, report
 from leadsquared_async.cli.stopping import Stop
 from tests.cli.commands import rows_of, run
 
+ODD = "\x1b[2J\r\n\u202ex"
 LIVE = [
     "=cmd|' /C calc'!A0",
     "+91 99887 76655",
@@ -134,3 +137,19 @@ async def test_a_reason_in_the_rejects_is_one_line_of_text(tmp_path: Path) -> No
         await report(source, None, files, reused={2: reason})
     (row,) = rows_of(rejects)
     assert row == {"EmailAddress": "a@example.com", "FirstName": "=1", REASON: "'=1+1; [2Jx"}
+
+
+async def test_what_an_export_says_of_a_row_is_one_line(tmp_path: Path) -> None:
+    """The reason is LeadSquared's, the reference and the key are the caller's; --verbatim keeps them."""
+    path, out = tmp_path / "leads.outbox", tmp_path / "rows.csv"
+    async with Outbox(path) as outbox:
+        await outbox.put({"EmailAddress": "a@example.com"}, reference=f"a{ODD}b", key=f"k{ODD}")
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE items SET reason = ?", [f"MXFoo: {ODD}b"])
+    for options, kept in (((), " [2J x"), (("--verbatim",), ODD)):
+        done = await run("outbox", "export", path, "--format", "csv", "--out", out, *options)
+        assert done.code == 0, done.err
+        (row,) = rows_of(out)
+        assert row["reference"] == f"a{kept}b"
+        assert row["reason"] == f"MXFoo: {kept}b".replace("  ", " ")
+        assert row["key"] == f"k{kept}"
