@@ -79,6 +79,9 @@ def test_every_record_about_a_call_names_its_client(
     assert "the transport failed" in said
     assert "rate limit" in said
     assert [record["message"] for record in records if record["client"] != name] == []
+    label = f"[{name}] " if name else ""
+    retries = {record["message"].partition(":")[0] for record in records if record.get("event") == "retry"}
+    assert retries == {f"{label}leads.capture", f"{label}fields.list"}
 
 
 def loggers(path: Path) -> list[str]:

@@ -297,9 +297,8 @@ class _Run:
         self._retryable = decision.again
         if decision.again and decision.bound is None:
             self._pipeline.log.info(
-                "%s%s: %s; again in %.2f s",
-                self._pipeline.label,
-                self._call.operation,
+                "%s: %s; again in %.2f s",
+                f"{self._pipeline.label}{self._call.operation}",  # one argument, since each is stripped
                 outcome.summary,
                 decision.pause,
                 extra={
