@@ -76,5 +76,5 @@ def _text(value: object) -> str | None:
     """What may be a number, as text; None of anything else."""
     if isinstance(value, str):
         return str.__str__(value)
-    number = whole_number_of(value)
+    number = int(value) if isinstance(value, float) and value.is_integer() else whole_number_of(value)
     return str(number) if number is not None and 0 < number < 10**_MOST_DIGITS else None

@@ -9,6 +9,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
+import numpy  # noqa: ICN001
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -55,6 +56,9 @@ class Number(int):
         ("IN", 9988776655, "+91-9988776655"),
         ("IN", 919988776655, "+91-9988776655"),
         ("IN", Number(9988776655), "+91-9988776655"),
+        # a column of pandas with a number missing holds floats
+        ("IN", 9988776655.0, "+91-9988776655"),
+        ("IN", numpy.float64(919988776655.0), "+91-9988776655"),
         ("IN", Line.DESK, "+91-9988776655"),
         ("US", "650.253.0000", "+1-6502530000"),
         ("us", "(650) 253-0000", "+1-6502530000"),
@@ -104,7 +108,10 @@ def test_a_number_is_written(region: str, value: Any, written: str) -> None:
         -9988776655,
         12345,
         pytest.param(10**5000, id="5,000 digits"),
-        9988776655.0,
+        9988776655.5,
+        -9988776655.0,
+        1e300,
+        float("inf"),
         float("nan"),
         Decimal(9988776655),
         b"9988776655",
