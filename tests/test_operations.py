@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import product
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -25,7 +26,7 @@ from leadsquared_async import (
     encoding,
     submissions,
 )
-from leadsquared_async.operations import CALLS_LOG, LEADS_CAPTURE
+from leadsquared_async.operations import CALLS_LOG, LEADS_CAPTURE, OPERATIONS
 from tests.clients import KEYS, answering
 
 HOST = "https://asyncapi-in21.leadsquared.com"
@@ -595,8 +596,16 @@ async def test_a_receipt_is_followed_by_the_resource_it_is_of() -> None:
     """Another resource refuses it, and so does another operation."""
     receipt = Receipt(REQUEST_ID, 1, 0.0, operation="activities.create")
     async with answering(lambda request: httpx.Response(200)) as lsq:
+        for resource, operation, name in product(
+            (lsq.leads, lsq.activities, lsq.opportunities, lsq.calls), OPERATIONS.values(), ("status", "wait")
+        ):
+            if operation not in resource.operations:
+                other = Receipt(REQUEST_ID, 1, 0.0, operation=operation.name)
+                home = operation.name.partition(".")[0]
+                with pytest.raises(ConfigurationError, match=rf"is of {operation.name}; .* lsq\.{home}$"):
+                    await getattr(resource, name)(other)
         with pytest.raises(ConfigurationError, match=r"leads\.capture, leads\.update"):
-            await lsq.leads.status(receipt)
+            await lsq.leads.status(Receipt(REQUEST_ID, 1, 0.0, operation="leads.conquer"))
         with pytest.raises(ConfigurationError, match=r"activities\.create"):
             await lsq.activities.wait(receipt, operation="activities.create_with_lead")
         with pytest.raises(ConfigurationError, match=r"calls\.log"):

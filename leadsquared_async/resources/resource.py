@@ -10,7 +10,7 @@ from leadsquared_async.batch import Held, Results, Source, WaitResult
 from leadsquared_async.config import NOT_GIVEN, NotGiven
 from leadsquared_async.errors import ConfigurationError, Delivery, Fault, LeadSquaredError, ServerError
 from leadsquared_async.models import QueueMetrics, Receipt, RequestStatus
-from leadsquared_async.operations import Keys, Operation, Repeat
+from leadsquared_async.operations import OPERATIONS, Keys, Operation, Repeat
 from leadsquared_async.resources.door import Door
 from leadsquared_async.resources.submit import submit
 from leadsquared_async.sending.bucket import Lane
@@ -187,6 +187,9 @@ class Resource:
             return self._operation(name)
         if name not in {None, request.operation}:
             raise ConfigurationError(f"operation: the receipt is of {request.operation}; leave it out")
+        if (operation := OPERATIONS.get(request.operation)) is not None and operation not in self.operations:
+            resource = operation.name.partition(".")[0]
+            raise ConfigurationError(f"the receipt is of {operation.name}; follow it with lsq.{resource}")
         return self._operation(request.operation)
 
 
