@@ -75,7 +75,7 @@ def test_the_program_starts_as_a_module_too() -> None:
         (["sandbox", "--fault", "500"], "NAME=SHARE"),
         (["sandbox", "--limit", "fast"], "calls/seconds"),
         (["sandbox", "--attributes", "Email Address"], "schema names, such as"),
-        (["sandbox", "--counting", "fingers"], "counting is one of"),
+        (["sandbox", "--counting", "fingers"], "counting must be one of"),
         (["demo", "--leads", "0"], "--leads"),
         (["nothing"], "No such command"),
     ],
