@@ -296,7 +296,7 @@ def test_an_erased_row_that_was_more_than_a_lead_is_not_sent_as_a_lead(tmp_path:
             assert all(item.is_erased for item in (activity, update, bulk, capture))
             sent = len(machine.books.attempts)
             for item in (activity, update):
-                with pytest.raises(OutboxError, match=rf"all else that {item.operation} needs was erased"):
+                with pytest.raises(OutboxError, match=rf"the values that {item.operation} needs were erased"):
                     await outbox.requeue(item, lead=lead(1))
             assert len(machine.books.attempts) == sent
             await outbox.requeue(bulk, lead=lead(2))
