@@ -93,9 +93,9 @@ class resource(property, Generic[R]):  # noqa: N801 - it decorates, as property 
 class LeadSquared:
     """An account at LeadSquared, for use in one event loop: `async with LeadSquared(...) as lsq:`.
 
-    Clients of one account in one process and loop keep to one rate limit by themselves. A client is opened
-    once; `with_options` gives cheap copies that share its connections and limit. An environment variable
-    that is empty or blank counts as not set.
+    Clients of one account in one process share one rate limit, in any event loops and threads. A client is
+    opened once; `with_options` gives cheap copies that share its connections and limit. An environment
+    variable that is empty or blank counts as not set.
 
     Args:
         access_key: LeadSquared's accessKey; else LEADSQUARED_ACCESS_KEY.
@@ -271,6 +271,8 @@ class LeadSquared:
         concurrency: int = CONCURRENCY,
     ) -> Results[SubmissionResult]:
         """Hand over any number of submissions of any operations, as `leads.capture_many` does with leads.
+
+        A receipt is followed by the resource of its `operation`: one of "calls.log" by `lsq.calls`.
 
         Args:
             submissions: made by functions of `leadsquared_async.submissions`.
