@@ -18,7 +18,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from leadsquared_async import ItemState, LeadSquared, Outbox, OutboxEntry, OutboxError, OutboxItem
+from leadsquared_async import (
+    InvalidLead,
+    ItemState,
+    LeadSquared,
+    Outbox,
+    OutboxEntry,
+    OutboxError,
+    OutboxItem,
+)
 
 logger = logging.getLogger("worker")
 
@@ -61,7 +69,8 @@ async def take(inbox: Path, outbox: Outbox) -> None:
         except ValueError as error:  # no JSON, InvalidLead or KeyReused: the file's own fault
             # The lines before the bad one are in the outbox. Mended and renamed back, it adds the others.
             path.rename(path.with_suffix(".refused"))
-            logger.error("%s is set aside: %s", path.name, error)  # noqa: TRY400 - it names the line
+            line = f"{error.reference}: " if isinstance(error, InvalidLead) else ""
+            logger.error("%s is set aside: %s%s", path.name, line, error)  # noqa: TRY400 - it names the line
         except OutboxError as error:  # a full disk, say: the files wait
             logger.error("%s has to wait: %s", path.name, error)  # noqa: TRY400 - it says what to do
             return
