@@ -65,7 +65,9 @@ class Ledger:
         """It is about to be sent; False if it may not be: it was forgotten, or the disk does not take it."""
         was_sending, row.is_sending = row.is_sending, True
         try:
-            is_noted = await self._writer.write(lambda store: store.sending(row.id, time.time()))
+            is_noted = await self._writer.write(
+                lambda store: store.sending(row.id, time.time(), is_again=was_sending)
+            )
         except OutboxError as error:
             self.note(error)
             row.is_sending = was_sending or error.delivery is Delivery.UNKNOWN  # then the file may say so

@@ -394,19 +394,30 @@ class Store:
         """The number of the youngest row."""
         return int(self.connection.execute("SELECT coalesce(max(id), 0) FROM items").fetchone()[0])
 
-    def sending(self, row: int, now: float) -> bool:
-        """It is about to be sent; False if it was forgotten meanwhile."""
+    def sending(self, row: int, now: float, *, is_again: bool = False) -> bool:
+        """It is about to be sent; False if it was forgotten meanwhile, or another process has taken it.
+
+        Args:
+            row: which.
+            now: seconds since 1970.
+            is_again: whether this process has noted it before, and its first attempt did not arrive.
+        """
         return (
             self.connection.execute(
-                "UPDATE items SET state = 'sending', changed_at = ? WHERE id = ? AND content IS NOT NULL",
-                (now, row),
+                "UPDATE items SET state = 'sending', changed_at = ? "
+                "WHERE id = ? AND content IS NOT NULL AND state IN ('pending', ?)",
+                (now, row, "sending" if is_again else "pending"),
             ).rowcount
             == 1
         )
 
     def pending(self, row: int, now: float, attempts: int = 0) -> None:
         """It was not taken, and will be sent again; if it was forgotten meanwhile, it goes."""
-        self._change(row, now, attempts, state="pending")
+        self.connection.execute(
+            "UPDATE items SET state = 'pending', changed_at = ?, attempts = attempts + ? "
+            "WHERE id = ? AND state IN ('pending', 'sending')",  # else another process has ended it
+            (now, attempts, row),
+        )
         if self.connection.execute("SELECT 1 FROM items WHERE id = ? AND content IS NULL", (row,)).fetchone():
             self.delete(row)
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from leadsquared_async import ConfigurationError, Outbox, OutboxError
+from leadsquared_async import ConfigurationError, Outbox, OutboxError, RateLimit, Submission, submissions
 from leadsquared_async.outbox import OutboxItem
 from leadsquared_async.outbox import outbox as outbox_module
 from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.sandbox import Faults
 from tests.outbox.machine import Machine, by_state, items, lead, play
+
+SYNC: dict[str, Any] = {"sync_host": "https://sandbox.invalid", "rate_limit": RateLimit(40, per=1.0)}
 
 
 def test_one_file_is_delivered_once_whichever_link_it_is_named_by(tmp_path: Path) -> None:
@@ -268,3 +271,34 @@ def test_a_lock_file_that_is_deleted_ends_the_delivering_that_held_it(tmp_path: 
             assert await by_state(other) == {"confirmed": 100}
 
     play(tmp_path, deliver)
+
+
+@pytest.mark.parametrize("bulk", [False, True], ids=["single", "bulk"])
+def test_a_lead_is_sent_once_also_while_two_deliver(bulk: bool, tmp_path: Path) -> None:
+    """Somebody deletes the lock file, and for up to a second two processes deliver the same rows: what
+    LeadSquared cannot match arrives once, and each row ends."""
+
+    def nobodys(number: int) -> Submission:
+        values = {"FirstName": f"n{number}."}
+        return submissions.bulk_lead(values) if bulk else submissions.capture_lead(values)
+
+    async def deliver(machine: Machine) -> None:
+        one, two = machine.client(**SYNC), machine.client(**SYNC)
+        async with one, Outbox(machine.path, one) as outbox:
+            await asyncio.sleep(0.5)
+            async with two, Outbox(machine.path, two) as other:
+                await asyncio.sleep(0.6)  # the second looks for the lock half a second before the first
+                await outbox.put_many(nobodys(number) for number in range(400))
+                await asyncio.sleep(0.1)
+                Path(f"{machine.path}.lock").unlink()
+                await asyncio.sleep(0.5)
+                assert (await outbox.snapshot()).delivers
+                assert (await other.snapshot()).delivers
+                async with asyncio.timeout(600.0):
+                    await other.drained()
+        firsts = Counter(lead.attributes.get("FirstName") for lead in machine.books.leads.values())
+        assert max(firsts.values()) == 1
+        async with Outbox(machine.path) as outbox:
+            assert set(await by_state(outbox)) <= {"confirmed", "unknown"}
+
+    play(tmp_path, deliver, Faults(latency=0.3, jitter=0.3), limit=None)
