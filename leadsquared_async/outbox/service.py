@@ -222,13 +222,14 @@ class Service:
 
     async def _tidy(self) -> None:
         """Empty the log, and erase what has been kept long enough, now and then."""
-        erased_at = -HOUR
+        erase_at, clock = 0.0, asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(TIDY_EVERY)
             with suppress(OutboxError):
-                if (now := time.time()) - erased_at >= HOUR:
-                    erased_at = now
-                    await self._writer.write(partial(Store.erase_rejected, before=now - self._keep_rejected))
+                if clock() >= erase_at:
+                    erase_at = clock() + HOUR
+                    before = time.time() - self._keep_rejected
+                    await self._writer.write(partial(Store.erase_rejected, before=before))
                 await self.empty_log()
 
     async def _begin(self) -> None:

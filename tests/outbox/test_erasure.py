@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
@@ -206,6 +207,27 @@ def test_ids_and_keys_beside_the_body_are_erased_with_it(tmp_path: Path) -> None
             queries = sqlite3.connect(machine.path).execute("SELECT query FROM items ORDER BY id").fetchall()
             assert queries == [('[["postUpdatedLead", "true"]]',), *[("[]",)] * 3]
         assert ids_in(machine.path) == []
+
+    play(tmp_path, deliver, look_every=5.0)
+
+
+def test_a_clock_that_was_wrong_keeps_no_values(tmp_path: Path) -> None:
+    """Years ahead when the process began, and then set right: what is rejected from then on is erased."""
+
+    async def deliver(machine: Machine) -> None:
+        ahead = 1e8
+        right = time.time
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(time, "time", lambda: right() + ahead)
+            async with machine.process(keep_rejected=60.0) as outbox:
+                await asyncio.sleep(100.0)
+                ahead = 0.0
+                machine.answer_at(PERSON["FirstName"], 400, "no")
+                await outbox.put(PERSON)
+                await outbox.drained()
+                assert await by_state(outbox) == {"rejected": 1}
+                await asyncio.sleep(2 * 3700.0)
+                assert all(item.is_erased for item in await items(outbox))
 
     play(tmp_path, deliver, look_every=5.0)
 
