@@ -16,7 +16,7 @@ from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.dead_letters import states_of
 from leadsquared_async.cli.demo import LIMIT, run_demo
 from leadsquared_async.cli.doctor import run_doctor
-from leadsquared_async.cli.exits import Interruptible, ending
+from leadsquared_async.cli.exits import ExitStatus, Interruptible, ending, told
 from leadsquared_async.cli.fields import run_fields
 from leadsquared_async.cli.files.mapping import LeadMapping
 from leadsquared_async.cli.files.source import Reading
@@ -420,6 +420,9 @@ def demo(
     except KeyboardInterrupt:
         console.print("interrupted")
         raise typer.Exit(130) from None
+    except OSError as error:
+        typer.echo(f"leadsquared demo: {told(error)}", err=True)
+        raise typer.Exit(ExitStatus.USAGE) from None
     raise typer.Exit(0 if arrived else 1)
 
 

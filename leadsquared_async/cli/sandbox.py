@@ -136,9 +136,12 @@ def _tell(sandbox: Sandbox) -> None:
         "LEADSQUARED_API_KEY": sandbox.api_key,
         "LEADSQUARED_SYNC_HOST": sandbox.url,
     }
-    for name, value in environment.items():
-        typer.echo(f"export {name}={shlex.quote(value)}")
-    typer.echo(
-        f"# a LeadSquared listens on {sandbox.url}; its calls and records are at {sandbox.url}/_sandbox/"
-    )
-    typer.echo("# stop it with Ctrl-C")
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
+    lines += [
+        f"# a LeadSquared listens on {sandbox.url}; its calls and records are at {sandbox.url}/_sandbox/",
+        "# stop it with Ctrl-C",
+    ]
+    try:
+        typer.echo("\n".join(lines))
+    except OSError as error:  # which would be taken for a port in use
+        raise ValueError(f"its environment cannot be printed: {error.strerror}") from None

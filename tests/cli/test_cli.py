@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -18,6 +19,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import leadsquared_async
+from leadsquared_async.cli import app as app_module
 from leadsquared_async.cli import demo as demo_module
 from leadsquared_async.cli.app import app
 from leadsquared_async.cli.demo import run_demo
@@ -161,3 +163,15 @@ async def test_the_demo_says_when_a_lead_did_not_arrive(monkeypatch: pytest.Monk
     console = Console(record=True, width=120, force_terminal=True, file=io.StringIO())
     assert not await run_demo(console, 5, seed=1)
     assert "not every lead arrived" in console.export_text()
+
+
+def test_the_demo_ends_without_a_traceback_on_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What standard output refuses is said in a line."""
+
+    async def full(*_: object) -> bool:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(app_module, "run_demo", full)
+    done = CliRunner().invoke(app, ["demo"])
+    assert done.exit_code == 2
+    assert done.stderr == "leadsquared demo: No space left on device\n"

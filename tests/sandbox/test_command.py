@@ -1,6 +1,8 @@
 """What `leadsquared sandbox` makes of its options."""
 
 import asyncio
+import errno
+import os
 import re
 
 import httpx
@@ -126,3 +128,14 @@ async def test_a_terminal_that_has_gone_ends_no_call(monkeypatch: pytest.MonkeyP
         httpx.AsyncClient(base_url=sandbox.url, headers=HEADERS, trust_env=False) as client,
     ):
         assert (await client.post(f"/lead/capture?{KEYS}", content=BRET)).status_code == 200
+
+
+async def test_an_environment_that_nobody_reads_is_no_port_in_use(monkeypatch: pytest.MonkeyPatch):
+    """The disk that standard output goes to may be full."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(typer, "echo", full)
+    with pytest.raises(ValueError, match="environment cannot be printed: No space left"):
+        await run_sandbox(0, {}, quiet=True)
