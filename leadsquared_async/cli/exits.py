@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import Any
+from typing import Any, cast
 
 import typer
 from typer.core import TyperGroup
@@ -15,8 +15,13 @@ from leadsquared_async.cli.files.rows import Unreadable
 from leadsquared_async.cli.stopping import Interrupted
 from leadsquared_async.cli.talk import Talk, discard_results
 from leadsquared_async.errors import ConfigurationError, Fault, LeadSquaredError, OutboxError
+from leadsquared_async.printable import printable
 
 __all__ = ["CommandFailedError", "ExitStatus", "Interruptible", "ending", "some_left", "status_of", "told"]
+
+
+_UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
+"""Of click, or of the copy of it that later versions of typer have inside."""
 
 
 class ExitStatus(IntEnum):
@@ -69,6 +74,9 @@ def _interruptible(what: str) -> Generator[None]:
     except KeyboardInterrupt:
         typer.echo(f"leadsquared: interrupted; {what}", err=True)
         raise typer.Exit(ExitStatus.LEFT) from None
+    except _UsageError as error:  # its text may repeat what was given
+        error.message = printable(error.message)
+        raise
 
 
 @contextmanager

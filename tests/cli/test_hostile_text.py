@@ -133,3 +133,14 @@ async def test_answers(hostile: str, code: int, tmp_path: Path, monkeypatch: pyt
     out = tmp_path / "out.csv"
     done = await run("status", "5a8f9f0e", "--out", out, env=env)
     assert_harmless(done, out.read_text() if out.exists() else "")
+
+
+@pytest.mark.parametrize("before", [(), ("check", "leads.csv"), ("outbox",), ("outbox", "stats")])
+async def test_an_option_that_does_not_exist(before: tuple[str, ...]) -> None:
+    """Its name is repeated without what a terminal obeys."""
+    done = await run(
+        *before, f"--{HOSTILE['a bidirectional override']}\u2028\u200b{HOSTILE['an escape sequence']}"
+    )
+    assert done.code == 2
+    assert "No such option" in done.err
+    assert_harmless(done)
