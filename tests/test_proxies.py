@@ -458,6 +458,8 @@ async def test_certificates_of_the_environment(
         ("SSL_CERT_DIR", "/not/there", "which is not a folder"),
         ("SSL_CERT_DIR", __file__, "which is not a folder"),
         ("SSL_CERT_DIR", "/not/there:/nor/there", "which is not a folder"),
+        ("SSL_CERT_DIR", "/not/there:", "which is not a folder"),
+        ("SSL_CERT_DIR", ":::", "which is not a folder"),
     ],
 )
 async def test_certificates_that_are_not_there_are_refused_by_their_variable(

@@ -179,7 +179,7 @@ def _loaded(name: str, path: str) -> ssl.SSLContext:
     is_file = name == "SSL_CERT_FILE"
     try:
         # OpenSSL takes any folder without a look at it, and would read a device for ever.
-        there = Path(path).is_file() if is_file else any(Path(one).is_dir() for one in path.split(os.pathsep))
+        there = Path(path).is_file() if is_file else any(map(os.path.isdir, path.split(os.pathsep)))
         if not there:
             _unusable(name, path, "which is not a file" if is_file else "which is not a folder")
         return ssl.create_default_context(cafile=path) if is_file else ssl.create_default_context(capath=path)
