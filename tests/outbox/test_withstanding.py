@@ -288,7 +288,7 @@ def test_a_lead_is_sent_once_also_while_two_deliver(bulk: bool, tmp_path: Path) 
             await asyncio.sleep(0.5)
             async with two, Outbox(machine.path, two) as other:
                 await asyncio.sleep(0.6)  # the second looks for the lock half a second before the first
-                await outbox.put_many(nobodys(number) for number in range(400))
+                await outbox.put_many(nobodys(number) for number in range(100))
                 await asyncio.sleep(0.1)
                 Path(f"{machine.path}.lock").unlink()
                 await asyncio.sleep(0.5)
