@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -204,7 +205,8 @@ def test_ids_and_keys_beside_the_body_are_erased_with_it(tmp_path: Path) -> None
             await asyncio.sleep(2 * 3700.0)
             assert all(item.is_erased for item in await items(outbox))
             assert ids_in(machine.path) == []
-            queries = sqlite3.connect(machine.path).execute("SELECT query FROM items ORDER BY id").fetchall()
+            with closing(sqlite3.connect(machine.path)) as connection:
+                queries = connection.execute("SELECT query FROM items ORDER BY id").fetchall()
             assert queries == [('[["postUpdatedLead", "true"]]',), *[("[]",)] * 3]
         assert ids_in(machine.path) == []
 
