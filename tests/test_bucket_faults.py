@@ -111,7 +111,8 @@ def play_with(where: tuple[type, str] | None, fails: int | None, monkeypatch: py
         allowed = (_InjectedError, NoTokenInTime, asyncio.CancelledError)
         assert all(isinstance(error, allowed) for error in raised), raised
         failed = [error for error in [*raised, *heard] if isinstance(error, _InjectedError)]
-        assert len(failed) == (fails is not None), "a step that fails is told once"
+        # How floats round differs from loop to loop, so that a play may have a step less than the one before.
+        assert len(failed) == (fails is not None and seen > fails), "a step that fails is told once"
         await asyncio.sleep(60.0)
         state = bucket.snapshot()
         assert not any(state.waiting.values())
