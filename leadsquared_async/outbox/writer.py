@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import anyio
 
@@ -35,7 +36,8 @@ LAST_WAIT = 10.0
 T = TypeVar("T")
 
 
-class _Work(NamedTuple):
+@dataclass(slots=True, eq=False, repr=False)  # a loop's debug log shows callbacks with what they are given
+class _Work:
     do: Callable[[Store], Any]
     writes: bool
     result: asyncio.Future[Any]
