@@ -123,7 +123,8 @@ def test_a_fault_of_our_own_is_not_taken_for_a_missing_extra() -> None:
 
 def test_how_extras_are_installed_is_spelt_one_way() -> None:
     """In code, docs and examples; a clone, as in the README, has no name to install it by."""
-    files = [*(ROOT / "leadsquared_async").rglob("*.py"), *(ROOT / "docs").rglob("*.*"), ROOT / "README.md"]
+    pages = (page for kind in ("md", "py", "yaml") for page in (ROOT / "docs").rglob(f"*.{kind}"))
+    files = [*(ROOT / "leadsquared_async").rglob("*.py"), *pages, ROOT / "README.md"]
     lines = {line.strip() for file in files for line in file.read_text(encoding="utf-8").splitlines()}
     advice = [line for line in lines if re.search(r"install .*leadsquared_async|with \[[a-z]+\]", line)]
     assert len(advice) > 5

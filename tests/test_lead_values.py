@@ -301,7 +301,7 @@ def test_a_scalar_of_an_array_goes_out_as_the_value_that_it_stands_for(value: An
     [
         numpy.timedelta64(5, "D"),
         numpy.datetime64("2024-02-29T12:00:00", "ns"),
-        numpy.datetime64("NaT"),
+        numpy.datetime64("NaT", "ns"),
         numpy.complex64(1),
         numpy.bytes_(b"a"),
         numpy.void(b"a"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
 import threading
 import time
@@ -115,7 +114,6 @@ async def test_a_closing_that_is_cancelled_closes_all_the_same(
                 assert len(await items(again)) == 2
 
 
-@pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")  # of Python 3.13, and deserved
 def test_a_loop_that_ends_under_an_open_outbox_leaves_no_thread(tmp_path: Path) -> None:
     """A program that forgets to close it, and whose tasks are all cancelled at its end: what was being put
     is stored or not, and Python can end."""
@@ -136,4 +134,3 @@ def test_a_loop_that_ends_under_an_open_outbox_leaves_no_thread(tmp_path: Path) 
             return len(await items(outbox))
 
     assert asyncio.run(look()) in {1, 2}
-    gc.collect()
