@@ -102,6 +102,22 @@ def test_the_limit_is_that_of_the_open_clients_whoever_comes_and_goes(
     virtual.run(main)
 
 
+def test_a_client_after_another_one_does_not_burst_behind_its_burst() -> None:
+    """25 calls, closed; then 5 a second: LeadSquared's window of 5 s holds no more than 25 of them all."""
+
+    async def main() -> None:
+        account = Account(faults=Faults(latency=0.002))
+        first, transport = virtual_client(account, rate_limit=WIDE)
+        async with first:
+            await asyncio.gather(*(first.leads.capture(LEAD) for _ in range(25)))
+        second, _ = virtual_client(account, rate_limit=RateLimit(5, per=1.0), transport=transport)
+        async with second:
+            await asyncio.gather(*(second.leads.capture(LEAD) for _ in range(40)))
+        assert transport.books.over_limit == 0
+
+    virtual.run(main)
+
+
 def test_what_leadsquared_said_stays_when_clients_come_and_go() -> None:
     """Told 10 in 5 s, a client that declares 5 in 5 s lowers it; when that one closes it is 10 again."""
 

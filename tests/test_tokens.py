@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async import RateLimit
-from leadsquared_async.sending.tokens import Tokens
+from leadsquared_async.sending.tokens import REMEMBERED, Tokens
 
 DEFAULT = RateLimit(25, per=5.0)
 START = 1_000.0
@@ -17,7 +17,7 @@ START = 1_000.0
 limits = st.builds(
     RateLimit,
     st.sampled_from([1, 2, 10, 25, 60, 200]),
-    st.sampled_from([1.0, 2.0, 5.0, 60.0, 600.0, 86_400.0]),
+    st.sampled_from([0.2, 1.0, 2.0, 5.0, 60.0, 600.0, 86_400.0]),
 )
 
 
@@ -71,10 +71,12 @@ def test_a_limit_kept_for_a_while_leaves_no_trace_beyond_one_window_of_the_next(
     # The first is there within a window, and then one a spacing: what spending them all now would cost.
     for place, due in enumerate(tokens._due):
         assert due <= now + limit.per + (place + 1) * limit.spacing
-    assert tokens.earliest(now, 0) <= now + limit.per * (2 if unanswered else 1) + 2 * limit.spacing
-    assert all(late <= now + limit.per for late in tokens._late)
+    # What LeadSquared's own window still counts, and what got no answer, comes back a window later.
+    window = max(limit.per, REMEMBERED)
+    assert tokens.earliest(now, 0) <= now + window * (2 if unanswered else 1) + 2 * limit.spacing
+    assert all(late <= now + 2 * window - limit.per for late in tokens._late)
     assert tokens.held == limit.calls or unanswered > limit.calls
-    tokens.settle(now + 3 * limit.per + (limit.calls + 1) * limit.spacing)
+    tokens.settle(now + 3 * window + (limit.calls + 1) * limit.spacing)
     assert tokens.free == limit.calls
 
 
@@ -94,6 +96,36 @@ def test_calls_made_under_any_limits_keep_to_the_one_in_force(
                 sent.append(when)
                 assert sum(when - limit.per < earlier for earlier in sent) <= limit.calls
         now += seconds
+
+
+FASTER = [
+    (RateLimit(25, per=5.0), RateLimit(5, per=1.0)),
+    (RateLimit(25, per=5.0), RateLimit(1, per=0.2)),
+    (RateLimit(25, per=1.0), RateLimit(1, per=0.04)),
+    (RateLimit(25, per=1.0), RateLimit(5, per=0.2)),
+    (RateLimit(10, per=2.0), RateLimit(2, per=1.0)),
+]
+
+
+@pytest.mark.parametrize("busy", [0.0, 0.3, 0.9, 7.0])
+@pytest.mark.parametrize("answered", [True, False])
+@pytest.mark.parametrize(("wide", "narrow"), FASTER, ids=str)
+def test_a_shorter_window_lets_no_more_through_than_the_longer_before_it(
+    wide: RateLimit, narrow: RateLimit, answered: bool, busy: float
+) -> None:
+    """Bursts under a wide window, then a limit of the same rate in a short one, and then in a shorter one."""
+    shortest = RateLimit(1, per=narrow.per / narrow.calls)
+    for then in ([narrow], [shortest], [narrow, shortest]):
+        tokens, now = Tokens(wide), START
+        sent = use(tokens, now, busy, answered=answered)
+        now += busy
+        for limit in then:
+            tokens.keep_to(now, limit)
+            sent += use(tokens, now, 0.1 if limit is not then[-1] else wide.per)
+            now += 0.1
+        made_before = [when for when in sent if when <= START + busy]
+        for first in made_before:
+            assert sum(first <= when < first + wide.per for when in sent) <= wide.calls, (then, first)
 
 
 def test_two_limits_that_alternate_cost_no_more_than_the_smaller() -> None:

@@ -13,7 +13,7 @@ last calls ended, so a limit that was lowered for a while leaves no trace.
 from __future__ import annotations
 
 import time
-from bisect import insort
+from bisect import bisect_left, insort
 from collections import deque
 
 from leadsquared_async.config import RateLimit
@@ -30,6 +30,8 @@ attempt that fails doubles the number. The window is the learnt limit's, of at m
 one's if that is longer."""
 FAR_BELOW = 10
 """A named limit of less than this part of the declared rate needs a second answer."""
+REMEMBERED = 5.0
+"""Seconds for which a call counts at most if the window becomes shorter: LeadSquared's own window."""
 LONG_WINDOW = 60.0
 """Seconds; so does one with a window that is longer than this and than the declared one."""
 # Seconds by which the window is longer: floats round, and a coarse clock lets a call end before it arrived.
@@ -68,6 +70,7 @@ class Tokens:
         "_late",
         "_on_trial_until",
         "_slot",
+        "_window_since",
         "declared",
         "doubted",
         "free",
@@ -93,6 +96,7 @@ class Tokens:
         self._due: deque[float] = deque()
         self._late: deque[float] = deque()
         self._slot = -NEVER
+        self._window_since = -NEVER
         self._last_taken = -NEVER
         self._last_withdrawal = -NEVER
         self._last_refusal = -NEVER
@@ -293,9 +297,10 @@ class Tokens:
     def keep_to(self, now: float, declared: RateLimit) -> bool:
         """Keep to another declared limit from now on, a smaller or a larger one; returns if `limit` changed.
 
-        A learnt limit is kept to as well. Each call counts from its end, whichever limit it was made under:
-        nothing of the limit before is left after one window of this one. Tokens that the change adds come one
-        a spacing from now on, so that no burst goes out at once.
+        A learnt limit is kept to as well. Each call counts from its end for one window of this limit; nothing
+        of the limit before is left after that. Only if the window becomes shorter, calls count for the one
+        they were made under, up to `REMEMBERED` seconds, since LeadSquared still counts them. Tokens that the
+        change adds come one a spacing from now on, so that no burst goes out at once.
         """
         self.declared = declared
         return self._apply(now)
@@ -308,13 +313,18 @@ class Tokens:
         limit = self.declared if self.learnt is None else self.declared.within(self.learnt)
         if limit == self.limit:
             return False
-        longer = limit.per - self.limit.per
+        former, longer = self.limit.per, limit.per - self.limit.per
         self.limit = limit
         self.paused_until = min(self.paused_until, max(self._asked_until, now + limit.spacing))
         self.withdrawn = min(self.withdrawn, limit.calls - 1)
-        self._late = deque(end + longer for end in self._late)
         # Calls before the oldest that is known ended no later than that one.
         self._ends.extendleft([self._ends[0]] * (limit.calls - len(self._ends)))
+        if longer > 0:
+            self._late = deque(min(end + longer, now + limit.per) for end in self._late)
+        if longer < 0:
+            self._remember(now, former)
+        if longer:
+            self._window_since = now
         usable = max(0, self.capacity - self.out - len(self._late))
         free = min(self.free, usable - len(self._due))
         self.free = 0
@@ -328,6 +338,21 @@ class Tokens:
                 self._queue(end)
         self._free_those_due(now)
         return True
+
+    def _remember(self, now: float, former: float) -> None:
+        """The window became shorter: calls that LeadSquared may still count come back later."""
+        window = min(former, REMEMBERED)
+        shorter, later = former - self.limit.per, window - self.limit.per
+        if later <= 0:
+            self._late = deque(end - shorter for end in self._late)
+            return
+        until = now + 2 * REMEMBERED - self.limit.per
+        late = [max(end - shorter, min(end + shorter, until)) for end in self._late]
+        ends = list(self._ends)
+        first = bisect_left(ends, max(self._window_since, now - window))
+        self._late = deque(sorted(late + [end + later for end in ends[first:]]))
+        # They are queued again from there, so those before them move up.
+        self._ends = deque([min(ends[0], self._window_since)] * (len(ends) - first) + ends[:first])
 
     def recall(self, calls: int | None, now: float, ended: float) -> None:
         """Spend free tokens on so many calls (None: all) that ended at `ended` without an answer."""

@@ -20,7 +20,7 @@ from tests.shared.valkey import Valkey
 
 LIMITS = [
     *(RateLimit(25, per=5.0), RateLimit(20, per=5.0), RateLimit(3, per=2.0), RateLimit(60, per=60.0)),
-    *(RateLimit(1, per=600.0), RateLimit(26, per=5.0, margin=0.1)),
+    *(RateLimit(1, per=600.0), RateLimit(26, per=5.0, margin=0.1), RateLimit(5, per=0.5)),
 ]
 BEGIN = 1_700_000_000.0
 SAME = pytest.approx
@@ -234,7 +234,7 @@ def test_a_store_that_has_just_started_begins_with_nothing(client: redis.Redis) 
 declared = st.builds(
     RateLimit,
     st.sampled_from([1, 2, 10, 25, 60, 200]),
-    st.sampled_from([1.0, 5.0, 60.0, 600.0, 86_400.0]),
+    st.sampled_from([0.2, 1.0, 5.0, 60.0, 600.0, 86_400.0]),
 )
 visits = st.tuples(declared, st.sampled_from([0.1, 2.0, 40.0]), st.integers(0, 30), st.booleans())
 
@@ -281,6 +281,26 @@ def test_a_stranger_with_one_call_in_ten_minutes_does_not_silence_the_account(cl
     assert (fresh.limit, sum(fresh.granted)) == (RateLimit(25, per=5.0), 1)
     replies = [clocked.run(BEGIN + 3.1 + i, request(process="fresh", number=2 + i, held=1)) for i in range(6)]
     assert replies[-1].free == 24
+
+
+def test_a_shorter_window_lets_no_more_through_than_the_longer_before_it(client: redis.Redis) -> None:
+    """25 calls in 5 s; then a process that declares 5 a second gets none until those have left the window."""
+    clocked = Clocked(client, "k")
+    assert sum(clocked.run(BEGIN, request(process="p", waiting=(25, 0, 0))).granted) == 25
+    ends = tuple(End(0.0, counted=True) for _ in range(25))
+    clocked.run(BEGIN + 0.1, request(process="p", number=2, ends=ends, leaving=True))
+    granted, held = list[float](), 0
+    for number in range(1, 100):
+        after = 0.1 + number / 10
+        over = tuple(End(0.0, counted=True) for _ in range(held))
+        asked = request(
+            process="q", number=number, declared=RateLimit(5, per=1.0), waiting=(9, 0, 0), ends=over
+        )
+        held = sum(clocked.run(BEGIN + after, asked).granted)
+        granted += [after] * held
+    assert granted[0] == SAME(5.1, abs=0.11)
+    assert all(sum(start <= time < start + 0.99 for time in granted) <= 5 for start in granted)
+    assert len(granted) >= 20
 
 
 def test_a_learnt_limit_is_given_up_and_one_far_below_needs_a_second_answer(client: redis.Redis) -> None:

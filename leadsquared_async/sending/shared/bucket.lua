@@ -21,6 +21,7 @@ local CLEAN_WINDOWS, MOST_CLEAN_WINDOWS = 12, 768  -- after which a learnt limit
 local FAR_BELOW = 10        -- a named limit of less than this part of the declared rate is said twice
 local SECOND = 1000000
 local LONG_WINDOW = 60 * SECOND  -- and one of a longer window
+local REMEMBERED = 5 * SECOND  -- for which a call counts at most if the window becomes shorter
 local HOUR, DAY = 3600 * SECOND, 86400 * SECOND
 local MOST_CALLS = 10000
 local MOST_OUT = 100000     -- calls in flight and without an answer, of all processes
@@ -181,15 +182,37 @@ local function agreed()
   return limit
 end
 
+-- The window became shorter: calls that LeadSquared may still count come back later.
+local function remember(former)
+  local window = math.min(former, REMEMBERED)
+  local shorter, later = former - s.limit.p, window - s.limit.p
+  local late = {}
+  for i, ended in ipairs(s.late) do
+    local most = later > 0 and math.min(ended + shorter, now + 2 * REMEMBERED - s.limit.p) or 0
+    late[i] = math.max(ended - shorter, most)
+  end
+  if later > 0 then
+    local since, ends = math.max(s.window_since, now - window), {}
+    for _, ended in ipairs(s.ends) do
+      if ended >= since then late[#late + 1] = ended + later else ends[#ends + 1] = ended end
+    end
+    -- They are queued again from there, so those before them move up.
+    local oldest = math.min(s.ends[1], s.window_since)
+    for _ = 1, #s.ends - #ends do table.insert(ends, 1, oldest) end
+    s.ends = ends
+    table.sort(late)
+  end
+  s.late = late
+end
+
 -- Keep to what was declared and learnt. Each call counts from its end, whichever limit it was made under.
 local function apply()
   local limit = s.learnt and within(s.declared, s.learnt) or s.declared
   if limit.c == s.limit.c and limit.p == s.limit.p and limit.m == s.limit.m then return false end
-  local longer = limit.p - s.limit.p
+  local former = s.limit.p
   s.limit = {c = limit.c, p = limit.p, m = limit.m}
   s.paused = math.min(s.paused, math.max(s.asked_until, now + spacing()))
   s.withdrawn = math.min(s.withdrawn, limit.c - 1)
-  for i, ended in ipairs(s.late) do s.late[i] = ended + longer end
   local unknown = limit.c - #s.ends
   if unknown > 0 then
     -- Calls before the oldest that is known ended no later than that one.
@@ -198,6 +221,11 @@ local function apply()
     for i, ended in ipairs(s.ends) do ends[unknown + i] = ended end
     s.ends = ends
   end
+  if limit.p < former then remember(former) end
+  if limit.p > former then
+    for i, ended in ipairs(s.late) do s.late[i] = math.min(ended + limit.p - former, now + limit.p) end
+  end
+  if limit.p ~= former then s.window_since = now end
   local usable = math.max(0, capacity() - s.out - #s.late)
   local free = math.min(s.free, usable - #s.due)
   s.free, s.due, s.slot = 0, {}, now - spacing()
@@ -496,7 +524,7 @@ local function is_process(value)
 end
 
 local function are_tokens_sound()
-  local window = s.limit.p + SECOND
+  local window = math.max(s.limit.p, 2 * REMEMBERED) + SECOND
   local last = s.at + window + (s.limit.c + 1) * spacing()  -- as if all had been spent at once
   if not (is_count(s.withdrawn, s.limit.c - 1) and is_count(s.free, s.limit.c) and is_count(s.out, MOST_OUT)
     and is_list(s.late, MOST_OUT, s.at + window)
@@ -533,7 +561,8 @@ local function is_sound()
     and is_number(s.on_trial_until, 0, HUGE)) then
     return false
   end
-  for _, name in ipairs({'clean_since', 'last_withdrawal', 'last_taken', 'last_poll', 'last_refusal', 'spent_at'}) do
+  for _, name in ipairs({'clean_since', 'last_withdrawal', 'last_taken', 'last_poll', 'last_refusal', 'spent_at',
+      'window_since'}) do
     if not is_number(s[name], 0, s.at) then return false end
   end
   return are_tokens_sound() and are_processes_sound()
@@ -554,7 +583,7 @@ local function begin(wall)
     limit = {c = declared.c, p = declared.p, m = declared.m},
     declared = {c = declared.c, p = declared.p, m = declared.m},
     free = declared.c, out = 0, due = {}, late = {}, ends = {}, slot = 0, paused = 0, asked_until = 0, withdrawn = 0,
-    clean_since = 0, last_withdrawal = 0, last_taken = 0, last_poll = 0, spent_at = 0,
+    clean_since = 0, last_withdrawal = 0, last_taken = 0, last_poll = 0, spent_at = 0, window_since = 0,
     last_refusal = 0, on_trial_until = 0, clean_windows = CLEAN_WINDOWS,
     ticket = 0, passed = {0, 0, 0}, polls_turn = false, processes = {},
   }
