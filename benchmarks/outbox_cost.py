@@ -15,9 +15,9 @@ from benchmarks.accounts import LEAD
 from benchmarks.figures import Figure
 from leadsquared_async import Outbox
 from leadsquared_async.lead import encode
+from leadsquared_async.logs import ClientLog
 from leadsquared_async.outbox import ItemState
 from leadsquared_async.outbox.store import FILES, Store
-from leadsquared_async.sending.logs import ClientLog
 
 PRODUCERS, EACH = 100, 20
 ALONE = 200

@@ -13,10 +13,9 @@ from pathlib import Path
 from benchmarks.figures import Figure
 from leadsquared_async import Lane, RateLimit
 from leadsquared_async.config import Credentials
-from leadsquared_async.sending.bucket import Bucket
-from leadsquared_async.sending.call import Limit
-from leadsquared_async.sending.shared.bucket import SharedBucket
-from leadsquared_async.sending.shared.limiter import SharedLimiter
+from leadsquared_async.limiter.bucket import Bucket, Limit
+from leadsquared_async.limiter.shared.bucket import SharedBucket
+from leadsquared_async.limiter.shared.limiter import SharedLimiter
 from tests.shared.processes import Workers
 from tests.shared.valkey import Valkey
 

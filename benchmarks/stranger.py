@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from benchmarks.figures import Figure
 from leadsquared_async import Lane, RateLimit
+from leadsquared_async.limiter.bucket import Bucket
 from leadsquared_async.sandbox import COUNTERS
-from leadsquared_async.sending.bucket import Bucket
 from tests import virtual
 
 ACCOUNT = (25, 5.0)

@@ -33,17 +33,17 @@ from leadsquared_async.errors import (
     StillProcessing,
     Timeout,
 )
+from leadsquared_async.http.session import Snapshot
+from leadsquared_async.limiter.bucket import Lane, LimitSnapshot
 from leadsquared_async.models import QueueMetrics, Receipt, RequestState, RequestStatus
-from leadsquared_async.sending.bucket import Lane, LimitSnapshot
-from leadsquared_async.sending.session import Snapshot
 from leadsquared_async.submissions import Submission
 
 if TYPE_CHECKING:
     from leadsquared_async.fields import Flaw, LeadField, Problem
+    from leadsquared_async.limiter.shared.limiter import SharedLimiter
     from leadsquared_async.outbox import ItemState, Outbox, OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
     from leadsquared_async.phones import phone
     from leadsquared_async.resources.verification import Check, Verdict, Verification
-    from leadsquared_async.sending.shared.limiter import SharedLimiter
 
 __all__ = [
     "APIError",
@@ -109,7 +109,7 @@ _LATER = {
     "outbox": ("ItemState", "Outbox", "OutboxEntry", "OutboxItem", "OutboxSnapshot", "Ticket"),
     "fields": ("Flaw", "LeadField", "Problem"),
     "phones": ("phone",),
-    "sending.shared.limiter": ("SharedLimiter",),
+    "limiter.shared.limiter": ("SharedLimiter",),
     "resources.verification": ("Check", "Verdict", "Verification"),
 }
 _MODULES = {name: module for module, names in _LATER.items() for name in names}

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
+from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.errors import (
     APIError,
     AuthenticationFailed,
@@ -38,12 +39,11 @@ from leadsquared_async.errors import (
     QuotaExceeded,
 )
 from leadsquared_async.models import Receipt, RequestStatus
-from leadsquared_async.sending.cleanup import uninterrupted
 from leadsquared_async.submissions import Submission
 
 if TYPE_CHECKING:
-    from leadsquared_async.sending.logs import ClientLog
-    from leadsquared_async.sending.session import Session
+    from leadsquared_async.http.session import Session
+    from leadsquared_async.logs import ClientLog
 
 __all__ = [
     "BulkResult",

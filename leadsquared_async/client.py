@@ -37,6 +37,12 @@ from leadsquared_async.config import (
 )
 from leadsquared_async.encoding import private_values
 from leadsquared_async.errors import ClientClosed, ConfigurationError
+from leadsquared_async.http.call import Call, Host, Settings, json_content
+from leadsquared_async.http.replies import Expect
+from leadsquared_async.http.sealing import sealed, sealed_init
+from leadsquared_async.http.session import Options, Sender, Session, Snapshot
+from leadsquared_async.limiter.bucket import Lane
+from leadsquared_async.limiter.sharing import InProcess, Sharing
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Keys, Repeat
 from leadsquared_async.resources.activities import Activities
@@ -48,12 +54,6 @@ from leadsquared_async.resources.leads import Leads
 from leadsquared_async.resources.opportunities import Opportunities
 from leadsquared_async.resources.resource import Parts
 from leadsquared_async.resources.submit import CONCURRENCY, submit, submit_many
-from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.call import Call, Host, Settings, json_content
-from leadsquared_async.sending.replies import Expect
-from leadsquared_async.sending.sealing import sealed, sealed_init
-from leadsquared_async.sending.session import Options, Sender, Session, Snapshot
-from leadsquared_async.sending.sharing import InProcess, Sharing
 from leadsquared_async.submissions import Submission
 from leadsquared_async.tracking import Trackers
 
@@ -61,8 +61,8 @@ if TYPE_CHECKING:
     import httpx
     from aiolimiter import AsyncLimiter
 
+    from leadsquared_async.limiter.shared.limiter import SharedLimiter
     from leadsquared_async.resources.verification import Verification
-    from leadsquared_async.sending.shared.limiter import SharedLimiter
 
 __all__ = ["LeadSquared", "examined", "parts_of"]
 
@@ -513,7 +513,7 @@ def _checked_query(query: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 def _sharing(limiter: AsyncLimiter | SharedLimiter | None) -> Sharing:
     """With whom the limits are shared."""
     if limiter is not None:
-        from leadsquared_async.sending.shared.limiter import SharedLimiter  # noqa: PLC0415 - for who has one
+        from leadsquared_async.limiter.shared.limiter import SharedLimiter  # noqa: PLC0415 - for who has one
 
         if isinstance(limiter, SharedLimiter):
             return limiter

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 import pytest
 import pytest_asyncio
 
+from leadsquared_async.limiter import sharing
 from leadsquared_async.sandbox import Sandbox
-from leadsquared_async.sending import sharing
 from tests.virtual import VirtualLoop
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from leadsquared_async import Lane, RateLimit
+from leadsquared_async.limiter.bucket import Bucket
 from leadsquared_async.sandbox import COUNTERS
-from leadsquared_async.sending.bucket import Bucket
 from tests import virtual
 
 ACCOUNT = (25, 5.0)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from leadsquared_async import Lane, RateLimit
+from leadsquared_async.limiter.bucket import Bucket, NoTokenInTime
 from leadsquared_async.sandbox import most_in_any_window
-from leadsquared_async.sending.bucket import Bucket, NoTokenInTime
 from tests import virtual
 
 DEFAULT = RateLimit(25, per=5.0)

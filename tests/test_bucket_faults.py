@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from leadsquared_async import Lane, RateLimit
-from leadsquared_async.sending import bucket as module
-from leadsquared_async.sending.bucket import Alarm, Bucket, NoTokenInTime
-from leadsquared_async.sending.tokens import Tokens
+from leadsquared_async.limiter import bucket as module
+from leadsquared_async.limiter.bucket import Alarm, Bucket, NoTokenInTime
+from leadsquared_async.limiter.tokens import Tokens
 from tests.virtual import VirtualLoop
 
 LIMIT = RateLimit(3, per=1.0)

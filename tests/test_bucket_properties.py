@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async import Lane, RateLimit
+from leadsquared_async.limiter.bucket import Bucket, NoTokenInTime, _Waiter
+from leadsquared_async.limiter.tokens import NEVER
 from leadsquared_async.sandbox import most_in_any_window
-from leadsquared_async.sending.bucket import Bucket, NoTokenInTime, _Waiter
-from leadsquared_async.sending.tokens import NEVER
 from tests import virtual
 
 LIMIT = RateLimit(25, per=5.0)

@@ -25,8 +25,8 @@ from leadsquared_async import (
     RateLimit,
     RetryPolicy,
 )
+from leadsquared_async.limiter.bucket import Limit
 from leadsquared_async.sandbox import Account, Faults
-from leadsquared_async.sending.call import Limit
 from tests import virtual
 from tests.clients import KEYS, LEAD, virtual_client
 

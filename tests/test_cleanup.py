@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from leadsquared_async import Credentials, LeadSquared, LeadSquaredError, Outbox, RateLimit, submissions
+from leadsquared_async.http.session import _State
+from leadsquared_async.limiter import sharing
 from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.sandbox import Account, Faults
-from leadsquared_async.sending import sharing
-from leadsquared_async.sending.session import _State
 from tests import virtual
 from tests.clients import KEYS, LEAD, virtual_client
 from tests.interruptions import WAYS, Way, interrupted, no_complaints

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async import Lane, LimitSnapshot, RateLimit
+from leadsquared_async.limiter.bucket import Bucket
+from leadsquared_async.limiter.tokens import Tokens
 from leadsquared_async.sandbox import Account, Faults, most_in_any_window
-from leadsquared_async.sending.bucket import Bucket
-from leadsquared_async.sending.tokens import Tokens
 from tests import virtual
 from tests.clients import LEAD, virtual_client
 

@@ -66,7 +66,7 @@ async def test_a_request_id_that_was_read_is_not_lost_to_closing(
     close: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer came whole; that its connection closes badly, or not at all, changes nothing."""
-    monkeypatch.setattr("leadsquared_async.sending.transport.CLOSING", 0.01)
+    monkeypatch.setattr("leadsquared_async.http.transport.CLOSING", 0.01)
     transport = Streamed(ACCEPTED, {}, close)
     async with answering(None, transport=transport) as lsq:
         assert (await lsq.leads.capture(LEAD)).request_id.startswith("11111111")

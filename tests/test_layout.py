@@ -15,13 +15,14 @@ NAME = "leadsquared_async"
 
 # From what everything may use to what nothing may use; a part imports only from parts above it.
 LAYERS = [
-    {"_version", "printable"},
+    {"_version", "cleanup", "logs", "printable"},
     {"models"},
     {"errors"},  # one of them carries a status
     {"config", "contact", "lead", "operations"},
     {"details", "submissions", "fields", "phones"},
     {"encoding"},
-    {"sending"},
+    {"limiter"},
+    {"http"},
     {"batch", "tracking"},
     {"resources"},
     {"client"},
@@ -35,7 +36,7 @@ MAY_USE_THE_SANDBOX = {"testing", "cli", "__main__", "sandbox"}
 
 
 def part_of(module: str) -> str:
-    """The top-level part of a module's name: "sending" for leadsquared_async.sending.bucket."""
+    """The top-level part of a module's name: "http" for leadsquared_async.limiter.bucket."""
     return module.removeprefix(NAME).removeprefix(".").partition(".")[0]
 
 

@@ -10,9 +10,9 @@ from functools import partial
 import pytest
 
 from leadsquared_async import Lane, RateLimit
+from leadsquared_async.limiter.bucket import Bucket
+from leadsquared_async.limiter.shared.bucket import SharedBucket
 from leadsquared_async.sandbox import COUNTERS
-from leadsquared_async.sending.bucket import Bucket
-from leadsquared_async.sending.shared.bucket import SharedBucket
 from tests import virtual
 from tests.shared.world import Connection, Server
 

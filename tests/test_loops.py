@@ -16,11 +16,10 @@ import pytest
 import uvloop
 
 from leadsquared_async import ClientClosed, Credentials, Lane, LeadSquared, RateLimit
+from leadsquared_async.limiter import sharing
+from leadsquared_async.limiter.bucket import Bucket, Limit, NoTokenInTime
+from leadsquared_async.limiter.sharing import join_bucket
 from leadsquared_async.sandbox import most_in_any_window
-from leadsquared_async.sending import sharing
-from leadsquared_async.sending.bucket import Bucket, NoTokenInTime
-from leadsquared_async.sending.call import Limit
-from leadsquared_async.sending.sharing import join_bucket
 from tests.clients import KEYS, LEAD
 
 HOST = "https://sandbox.invalid"

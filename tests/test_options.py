@@ -14,8 +14,8 @@ import pytest
 
 from leadsquared_async import ConfigurationError, DeadlineExceeded, Lane, LeadSquared, RetryPolicy, Timeout
 from leadsquared_async.config import NOT_GIVEN
+from leadsquared_async.http.call import Settings
 from leadsquared_async.resources.leads import Leads
-from leadsquared_async.sending.call import Settings
 from tests.clients import answering
 
 OF_A_CALL = {field.name for field in dataclasses.fields(Settings)}

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from leadsquared_async import Lane, LeadSquared, RateLimit
+from leadsquared_async.limiter.bucket import Bucket
 from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.sandbox import most_in_any_window
-from leadsquared_async.sending.bucket import Bucket
 from leadsquared_async.tracking.tracker import Tracker
 from tests import virtual
 from tests.clients import answering

@@ -23,8 +23,8 @@ from leadsquared_async import (
     RetryPolicy,
     Timeout,
 )
+from leadsquared_async.http.connections import failure, proxy_for
 from leadsquared_async.sandbox import Sandbox
-from leadsquared_async.sending.connections import failure, proxy_for
 from tests.clients import KEYS, LEAD, answering, client_of
 from tests.leaks import shown
 from tests.proxies import EXPIRED, HOST, SYNC_HOST, TRUSTED, Proxy, accepting_server, running_proxy

@@ -28,7 +28,7 @@ from leadsquared_async import (
     ServerError,
     Timeout,
 )
-from leadsquared_async.sending.replies import (
+from leadsquared_async.http.replies import (
     Again,
     Expect,
     Outcome,

@@ -30,12 +30,12 @@ from leadsquared_async import (
     Secret,
     StillProcessing,
 )
+from leadsquared_async.http.call import Call
+from leadsquared_async.http.keyed import Attached
+from leadsquared_async.http.replies import Expect, Reply, classify
 from leadsquared_async.lead import encode
 from leadsquared_async.operations import Keys, Repeat
 from leadsquared_async.sandbox import Account, Sandbox
-from leadsquared_async.sending.call import Call
-from leadsquared_async.sending.keyed import Attached
-from leadsquared_async.sending.replies import Expect, Reply, classify
 from tests import virtual
 from tests.clients import KEYS, answering, client_of, virtual_client
 from tests.leaks import ECHO, PERSON, assert_nothing_secret, failure, shown, watching

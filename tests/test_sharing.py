@@ -11,10 +11,10 @@ import pytest
 from aiolimiter import AsyncLimiter
 
 from leadsquared_async import Credentials, DeadlineExceeded, Lane, RateLimit
+from leadsquared_async.limiter import sharing
+from leadsquared_async.limiter.bucket import Limit
+from leadsquared_async.limiter.sharing import join_bucket
 from leadsquared_async.sandbox import Account, Faults
-from leadsquared_async.sending import sharing
-from leadsquared_async.sending.call import Limit
-from leadsquared_async.sending.sharing import join_bucket
 from tests import virtual
 from tests.clients import KEYS, LEAD, virtual_client
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async import RateLimit
-from leadsquared_async.sending.tokens import REMEMBERED, Tokens
+from leadsquared_async.limiter.tokens import REMEMBERED, Tokens
 
 DEFAULT = RateLimit(25, per=5.0)
 START = 1_000.0

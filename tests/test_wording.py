@@ -21,10 +21,10 @@ from leadsquared_async import (
     Timeout,
 )
 from leadsquared_async.errors import Facts
+from leadsquared_async.http.call import Call
+from leadsquared_async.http.replies import Expect, Reply, classify, unanswered
+from leadsquared_async.http.wording import delivery_sentence, error_from, masked
 from leadsquared_async.operations import Repeat
-from leadsquared_async.sending.call import Call
-from leadsquared_async.sending.replies import Expect, Reply, classify, unanswered
-from leadsquared_async.sending.wording import delivery_sentence, error_from, masked
 
 MASK = "**********"
 CALL = Call(

@@ -22,10 +22,10 @@ from leadsquared_async.cli.talk import Talk
 from leadsquared_async.client import examined
 from leadsquared_async.config import ENVIRONMENT, MASK, key_fault, setting
 from leadsquared_async.errors import ConfigurationError, OutboxError
+from leadsquared_async.http.connections import certificates, proxy_for
 from leadsquared_async.outbox.files import NETWORK, file_system_of, volatile
 from leadsquared_async.printable import one_line
 from leadsquared_async.resources.verification import Check as Seen
-from leadsquared_async.sending.connections import certificates, proxy_for
 
 __all__ = ["Check", "run_doctor"]
 

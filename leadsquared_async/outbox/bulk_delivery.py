@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import APIError, ClientClosed, Delivery, Fault, LeadSquaredError
+from leadsquared_async.http.sealing import sealed, way_of
+from leadsquared_async.http.session import Sender
+from leadsquared_async.limiter.bucket import Lane
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, BULK_MOST
 from leadsquared_async.outbox.holding import Holding
 from leadsquared_async.outbox.ledger import Ledger
@@ -25,9 +28,6 @@ from leadsquared_async.outbox.rows import (
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 from leadsquared_async.resources.bulk_call import RowOutcome, send_rows
-from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.sealing import sealed, way_of
-from leadsquared_async.sending.session import Sender
 
 __all__ = ["BulkDeliverer"]
 

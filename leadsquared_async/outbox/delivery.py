@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from itertools import product
 
+from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.errors import (
     APIError,
     ClientClosed,
@@ -17,6 +18,9 @@ from leadsquared_async.errors import (
     LeadSquaredError,
     OutboxError,
 )
+from leadsquared_async.http.sealing import sealed, way_of
+from leadsquared_async.http.session import Sender
+from leadsquared_async.limiter.bucket import Lane
 from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.outbox.bulk_delivery import BulkDeliverer
 from leadsquared_async.outbox.holding import Holding
@@ -45,10 +49,6 @@ from leadsquared_async.outbox.rows import (
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 from leadsquared_async.resources.submit import send_encoded
-from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.cleanup import uninterrupted
-from leadsquared_async.sending.sealing import sealed, way_of
-from leadsquared_async.sending.session import Sender
 
 __all__ = ["Deliverer"]
 

@@ -15,8 +15,8 @@ from leadsquared_async.errors import (
     NotFound,
     QuotaExceeded,
 )
+from leadsquared_async.logs import ClientLog
 from leadsquared_async.outbox.gate import Gate
-from leadsquared_async.sending.logs import ClientLog
 
 __all__ = ["FEW", "OF_THE_ACCOUNT", "Holding"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from leadsquared_async.errors import ConnectionFailed, Delivery, Fault, Forbidden, LeadSquaredError
+from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.outbox.holding import OF_THE_ACCOUNT, Holding
-from leadsquared_async.sending.logs import ClientLog
 
 __all__ = ["Holdings"]
 

@@ -16,6 +16,8 @@ from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.config import seconds
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ClientClosed, ConfigurationError, InvalidLead, KeyReused, OutboxError
+from leadsquared_async.http.sealing import sealed
+from leadsquared_async.logs import ClientLog
 from leadsquared_async.outbox.files import DeliveryLock, create, filelock, volatile
 from leadsquared_async.outbox.holdings import Holdings
 from leadsquared_async.outbox.items import ItemState, OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
@@ -25,8 +27,6 @@ from leadsquared_async.outbox.service import Service
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 from leadsquared_async.resources.door import Door
-from leadsquared_async.sending.logs import ClientLog
-from leadsquared_async.sending.sealing import sealed
 from leadsquared_async.submissions import Submission, UpdateBehavior, capture_lead
 
 __all__ = ["Outbox"]

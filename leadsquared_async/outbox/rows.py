@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import APIError, Delivery, Fault, LeadSquaredError
+from leadsquared_async.http.replies import gives_invalid_id
+from leadsquared_async.http.session import Sender
 from leadsquared_async.operations import OPERATIONS, Repeat, Write
-from leadsquared_async.sending.replies import gives_invalid_id
-from leadsquared_async.sending.session import Sender
 
 __all__ = [
     "ATTEMPTS",

@@ -13,8 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.errors import ClientClosed, OutboxError
+from leadsquared_async.http.sealing import way_of
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE
 from leadsquared_async.outbox.confirmation import Confirmer
 from leadsquared_async.outbox.delivery import Deliverer
@@ -25,8 +27,6 @@ from leadsquared_async.outbox.ledger import Ledger
 from leadsquared_async.outbox.records import Claim
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
-from leadsquared_async.sending.cleanup import uninterrupted
-from leadsquared_async.sending.sealing import way_of
 
 __all__ = ["Service"]
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 
 from leadsquared_async.encoding import EncodedSubmission, decoded
 from leadsquared_async.errors import KeyReused, OutboxError, OutboxFull
+from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, OPERATIONS
 from leadsquared_async.outbox.erasure import is_of, kept_query, kept_reason, may_be_of, needs_more_than_a_lead
 from leadsquared_async.outbox.files import identity_of, make_private
@@ -36,7 +37,6 @@ from leadsquared_async.outbox.records import (
     write_named,
 )
 from leadsquared_async.outbox.schema import SALT, prepare
-from leadsquared_async.sending.logs import ClientLog
 from leadsquared_async.submissions import Submission
 
 __all__ = ["Store"]

@@ -19,9 +19,9 @@ from typing import Any, TypeVar, cast
 import anyio
 
 from leadsquared_async.errors import ClientClosed, Delivery, LeadSquaredError, OutboxError
+from leadsquared_async.http.sealing import way_of
+from leadsquared_async.logs import ClientLog
 from leadsquared_async.outbox.store import Store
-from leadsquared_async.sending.logs import ClientLog
-from leadsquared_async.sending.sealing import way_of
 
 __all__ = ["Writer", "file_error"]
 

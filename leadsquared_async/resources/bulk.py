@@ -8,13 +8,13 @@ from typing import Any
 from leadsquared_async.batch import BulkResult, Chunk, Chunks, Held, Results, Source
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ConfigurationError, LeadSquaredError
+from leadsquared_async.http.sealing import sealed
+from leadsquared_async.http.session import Sender
+from leadsquared_async.limiter.bucket import Lane
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, BULK_MOST
 from leadsquared_async.resources.bulk_call import RowOutcome, send_rows
 from leadsquared_async.resources.door import Door
 from leadsquared_async.resources.submit import unsent_error
-from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.sealing import sealed
-from leadsquared_async.sending.session import Sender
 from leadsquared_async.submissions import bulk_lead
 
 __all__ = ["CALLS", "Bulk"]

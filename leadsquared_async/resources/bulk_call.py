@@ -23,17 +23,17 @@ from leadsquared_async.errors import (
     LeadSquaredError,
     ServerError,
 )
+from leadsquared_async.http.call import Call, Host
+from leadsquared_async.http.replies import Again, Expect, refusal_of
+from leadsquared_async.http.sealing import sealed
+from leadsquared_async.http.session import Sender
+from leadsquared_async.http.wording import masked
+from leadsquared_async.limiter.bucket import Lane, Limit
 from leadsquared_async.models import Refusal, field_of, id_in, text_in
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, Repeat
-from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.call import Call, Host, Limit
-from leadsquared_async.sending.replies import Again, Expect, refusal_of
-from leadsquared_async.sending.sealing import sealed
-from leadsquared_async.sending.session import Sender
-from leadsquared_async.sending.wording import masked
 
 if TYPE_CHECKING:
-    from leadsquared_async.sending.pipeline import BeforeSend, Sent
+    from leadsquared_async.http.pipeline import BeforeSend, Sent
 
 __all__ = ["RowOutcome", "read_rows", "send_rows"]
 

@@ -19,13 +19,13 @@ from leadsquared_async.errors import (
     LeadSquaredError,
     ServerError,
 )
+from leadsquared_async.http.call import Call, Host
+from leadsquared_async.http.replies import Expect
+from leadsquared_async.http.sealing import sealed
+from leadsquared_async.http.session import Sender
 from leadsquared_async.lead import type_name
+from leadsquared_async.limiter.bucket import Lane
 from leadsquared_async.operations import LEAD_FIELDS, Repeat
-from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.call import Call, Host
-from leadsquared_async.sending.replies import Expect
-from leadsquared_async.sending.sealing import sealed
-from leadsquared_async.sending.session import Sender
 from leadsquared_async.submissions import Submission
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from uuid import UUID
 
 from leadsquared_async.batch import CaptureResult, Results, Source
 from leadsquared_async.config import NOT_GIVEN, NotGiven
+from leadsquared_async.http.sealing import sealed
 from leadsquared_async.lead import update_behavior_query
+from leadsquared_async.limiter.bucket import Lane
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import LEADS_CAPTURE, LEADS_UPDATE
 from leadsquared_async.resources.resource import Resource
 from leadsquared_async.resources.submit import CONCURRENCY, submit_many
-from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.sealing import sealed
 from leadsquared_async.submissions import Submission, UpdateBehavior, capture_lead, update_lead
 
 __all__ = ["Leads"]

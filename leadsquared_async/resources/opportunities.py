@@ -8,11 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from leadsquared_async.config import NOT_GIVEN, NotGiven
+from leadsquared_async.http.sealing import sealed
+from leadsquared_async.limiter.bucket import Lane
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import OPPORTUNITIES_CAPTURE, OPPORTUNITIES_UPDATE
 from leadsquared_async.resources.resource import Resource
-from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.sealing import sealed
 from leadsquared_async.submissions import capture_opportunity, update_opportunity
 
 __all__ = ["Opportunities"]

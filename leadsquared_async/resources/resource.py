@@ -9,15 +9,15 @@ from typing import ClassVar, NamedTuple
 from leadsquared_async.batch import Held, Results, Source, WaitResult
 from leadsquared_async.config import NOT_GIVEN, NotGiven
 from leadsquared_async.errors import ConfigurationError, Delivery, Fault, LeadSquaredError, ServerError
+from leadsquared_async.http.call import Call
+from leadsquared_async.http.replies import Expect
+from leadsquared_async.http.sealing import sealed
+from leadsquared_async.http.session import Sender
+from leadsquared_async.limiter.bucket import Lane
 from leadsquared_async.models import QueueMetrics, Receipt, RequestStatus
 from leadsquared_async.operations import OPERATIONS, Keys, Operation, Repeat
 from leadsquared_async.resources.door import Door
 from leadsquared_async.resources.submit import submit
-from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.call import Call
-from leadsquared_async.sending.replies import Expect
-from leadsquared_async.sending.sealing import sealed
-from leadsquared_async.sending.session import Sender
 from leadsquared_async.submissions import Submission
 from leadsquared_async.tracking import Trackers, look
 

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from leadsquared_async.batch import CaptureResult, Held, Results, Source, SubmissionResult
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ConfigurationError, Delivery, LeadSquaredError
+from leadsquared_async.http.call import Call
+from leadsquared_async.http.sealing import sealed
+from leadsquared_async.http.session import Sender
+from leadsquared_async.limiter.bucket import Lane
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import Operation
 from leadsquared_async.resources.door import Door
-from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.call import Call
-from leadsquared_async.sending.sealing import sealed
-from leadsquared_async.sending.session import Sender
 from leadsquared_async.submissions import Submission
 
 if TYPE_CHECKING:
-    from leadsquared_async.sending.pipeline import BeforeSend
+    from leadsquared_async.http.pipeline import BeforeSend
 
 __all__ = ["CONCURRENCY", "send_encoded", "submit", "submit_many", "unsent_error"]
 

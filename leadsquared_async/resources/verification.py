@@ -8,14 +8,14 @@ from enum import StrEnum
 
 from leadsquared_async.config import REGIONS, Hosts
 from leadsquared_async.errors import ClientClosed, ConfigurationError, Fault, LeadSquaredError, NotFound
+from leadsquared_async.http.call import Call, Host
+from leadsquared_async.http.replies import Expect, host_in
+from leadsquared_async.http.session import Sender
+from leadsquared_async.limiter.bucket import Lane
 from leadsquared_async.models import field_of, id_in
 from leadsquared_async.operations import USER, Repeat
 from leadsquared_async.resources.fields import Fields
 from leadsquared_async.resources.leads import Leads
-from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.call import Call, Host
-from leadsquared_async.sending.replies import Expect, host_in
-from leadsquared_async.sending.session import Sender
 
 __all__ = ["Check", "Verdict", "Verification", "examine"]
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leadsquared_async.errors import ConfigurationError, NotFound
+from leadsquared_async.http.call import Call
+from leadsquared_async.http.replies import Expect
+from leadsquared_async.http.session import Sender
+from leadsquared_async.limiter.bucket import Lane
 from leadsquared_async.models import RequestStatus, id_in
 from leadsquared_async.operations import Keys, Operation, Repeat
-from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.call import Call
-from leadsquared_async.sending.replies import Expect
-from leadsquared_async.sending.session import Sender
 
 if TYPE_CHECKING:
-    from leadsquared_async.sending.pipeline import BeforeSend
+    from leadsquared_async.http.pipeline import BeforeSend
 
 __all__ = ["look", "request_id_of"]
 

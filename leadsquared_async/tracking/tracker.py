@@ -20,10 +20,10 @@ from leadsquared_async.errors import (
     Rejected,
     StillProcessing,
 )
+from leadsquared_async.http.sealing import sealed
+from leadsquared_async.http.session import Sender
 from leadsquared_async.models import RequestState, RequestStatus
 from leadsquared_async.operations import Certainty, Operation, Path
-from leadsquared_async.sending.sealing import sealed
-from leadsquared_async.sending.session import Sender
 from leadsquared_async.tracking.line import Line
 from leadsquared_async.tracking.look import look, request_id_of
 

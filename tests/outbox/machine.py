@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 import pytest
 
 from leadsquared_async import LeadSquared, Outbox
+from leadsquared_async.http.session import _State
+from leadsquared_async.limiter import sharing
 from leadsquared_async.outbox import OutboxItem, delivery, service
 from leadsquared_async.sandbox import Account, Faults, Reply, Request, SandboxTransport
 from leadsquared_async.sandbox.answers import gateway
-from leadsquared_async.sending import sharing
-from leadsquared_async.sending.session import _State
 from tests import virtual
 from tests.clients import KEYS, PatchedAccount
 from tests.outboxes import virtual_files

@@ -18,10 +18,10 @@ import pytest
 
 from leadsquared_async import Outbox, OutboxError
 from leadsquared_async.errors import Delivery
+from leadsquared_async.logs import ClientLog
 from leadsquared_async.outbox import OutboxEntry, files, store, writer
 from leadsquared_async.outbox import outbox as outbox_module
 from leadsquared_async.outbox.items import Ticket
-from leadsquared_async.sending.logs import ClientLog
 from tests.outbox.machine import items, lead
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from leadsquared_async.config import RateLimit
-from leadsquared_async.sending.bucket import OVERTAKES, POLLS_APART, Lane
-from leadsquared_async.sending.shared.messages import Reply, Request
-from leadsquared_async.sending.tokens import NEVER, Tokens
+from leadsquared_async.limiter.bucket import OVERTAKES, POLLS_APART, Lane
+from leadsquared_async.limiter.shared.messages import Reply, Request
+from leadsquared_async.limiter.tokens import NEVER, Tokens
 
 GRACE = 0.5
 LEAP = 0.5

@@ -17,14 +17,13 @@ from hypothesis import strategies as st
 
 from leadsquared_async.config import Credentials, RateLimit
 from leadsquared_async.errors import ConfigurationError
-from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.call import Limit
-from leadsquared_async.sending.shared import script
-from leadsquared_async.sending.shared.bucket import SharedBucket
-from leadsquared_async.sending.shared.limiter import SharedLimiter
-from leadsquared_async.sending.shared.messages import End, Incompatible, OutOfBounds, Reply, Request
-from leadsquared_async.sending.shared.protocol import StoreUnavailable
-from leadsquared_async.sending.shared.store import RedisStore
+from leadsquared_async.limiter.bucket import Lane, Limit
+from leadsquared_async.limiter.shared import script
+from leadsquared_async.limiter.shared.bucket import SharedBucket
+from leadsquared_async.limiter.shared.limiter import SharedLimiter
+from leadsquared_async.limiter.shared.messages import End, Incompatible, OutOfBounds, Reply, Request
+from leadsquared_async.limiter.shared.protocol import StoreUnavailable
+from leadsquared_async.limiter.shared.store import RedisStore
 from tests import virtual
 from tests.shared.test_script import request
 from tests.shared.valkey import Valkey

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from leadsquared_async import ConfigurationError, Lane, LeadSquared, RateLimit, SharedLimiter
+from leadsquared_async.limiter.shared.bucket import SharedLimitSnapshot
 from leadsquared_async.sandbox import Sandbox
-from leadsquared_async.sending.shared.bucket import SharedLimitSnapshot
 from tests.clients import KEYS, LEAD, client_of
 from tests.shared.valkey import Valkey
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from leadsquared_async.sending.bucket import Alarm, Lane
-from leadsquared_async.sending.shared.bucket import SharedBucket
-from leadsquared_async.sending.shared.messages import Reply, Request
+from leadsquared_async.limiter.bucket import Alarm, Lane
+from leadsquared_async.limiter.shared.bucket import SharedBucket
+from leadsquared_async.limiter.shared.messages import Reply, Request
 from tests import virtual
 from tests.shared.world import DEFAULT, Connection, Server
 

@@ -11,12 +11,11 @@ import anyio
 import pytest
 
 from leadsquared_async.config import Credentials, RateLimit
-from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.call import Limit
-from leadsquared_async.sending.shared import limiter as module
-from leadsquared_async.sending.shared.bucket import SharedBucket
-from leadsquared_async.sending.shared.limiter import SharedLimiter
-from leadsquared_async.sending.shared.messages import Reply, Request
+from leadsquared_async.limiter.bucket import Lane, Limit
+from leadsquared_async.limiter.shared import limiter as module
+from leadsquared_async.limiter.shared.bucket import SharedBucket
+from leadsquared_async.limiter.shared.limiter import SharedLimiter
+from leadsquared_async.limiter.shared.messages import Reply, Request
 from tests import virtual
 from tests.shared.valkey import Valkey
 from tests.shared.world import DEFAULT, Connection, Server

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from leadsquared_async.config import RateLimit
+from leadsquared_async.limiter.bucket import Lane
 from leadsquared_async.sandbox import COUNTERS, most_in_any_window
-from leadsquared_async.sending.bucket import Lane
 from tests import virtual
 from tests.shared.world import DEFAULT, Server, World
 from tests.test_bucket import in_virtual_time

@@ -10,11 +10,11 @@ import pytest
 
 from leadsquared_async.config import RateLimit
 from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.limiter.bucket import Lane, NoTokenInTime
+from leadsquared_async.limiter.shared.bucket import SharedBucket
+from leadsquared_async.limiter.shared.messages import Incompatible, Reply, Request
+from leadsquared_async.limiter.shared.standing_in import share_of, tokens_of_share
 from leadsquared_async.sandbox import most_in_any_window
-from leadsquared_async.sending.bucket import Lane, NoTokenInTime
-from leadsquared_async.sending.shared.bucket import SharedBucket
-from leadsquared_async.sending.shared.messages import Incompatible, Reply, Request
-from leadsquared_async.sending.shared.standing_in import share_of, tokens_of_share
 from tests.shared.world import DEFAULT, Server, World
 from tests.test_bucket import in_virtual_time
 

@@ -10,10 +10,9 @@ from itertools import pairwise
 import pytest
 
 from leadsquared_async import Credentials, Lane, RateLimit, SharedLimiter
+from leadsquared_async.limiter.bucket import POLLS_APART, Limit
+from leadsquared_async.limiter.shared.bucket import SharedBucket
 from leadsquared_async.sandbox import most_in_any_window
-from leadsquared_async.sending.bucket import POLLS_APART
-from leadsquared_async.sending.call import Limit
-from leadsquared_async.sending.shared.bucket import SharedBucket
 from tests import virtual
 from tests.shared.valkey import Valkey
 from tests.shared.world import DEFAULT, Server, World

@@ -7,9 +7,9 @@ import random
 
 import pytest
 
+from leadsquared_async.limiter.bucket import Lane, NoTokenInTime
+from leadsquared_async.limiter.shared.bucket import SharedBucket
 from leadsquared_async.sandbox import most_in_any_window
-from leadsquared_async.sending.bucket import Lane, NoTokenInTime
-from leadsquared_async.sending.shared.bucket import SharedBucket
 from tests import virtual
 from tests.shared.world import Server, World
 

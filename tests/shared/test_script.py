@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async.config import RateLimit
-from leadsquared_async.sending.shared import script
-from leadsquared_async.sending.shared.messages import End, Incompatible, Known, Reply, Request
+from leadsquared_async.limiter.shared import script
+from leadsquared_async.limiter.shared.messages import End, Incompatible, Known, Reply, Request
 from tests.shared.reference import State
 from tests.shared.valkey import Valkey
 

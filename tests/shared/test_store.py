@@ -11,11 +11,10 @@ import pytest
 
 from leadsquared_async.config import Credentials, RateLimit
 from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.limiter.bucket import Lane, Limit
+from leadsquared_async.limiter.shared.bucket import SharedBucket
+from leadsquared_async.limiter.shared.limiter import SharedLimiter
 from leadsquared_async.sandbox import most_in_any_window
-from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.call import Limit
-from leadsquared_async.sending.shared.bucket import SharedBucket
-from leadsquared_async.sending.shared.limiter import SharedLimiter
 from tests.shared.tls import CERTIFICATE, tls_in_front_of
 from tests.shared.valkey import Valkey
 

@@ -13,9 +13,8 @@ import sys
 import time
 
 from leadsquared_async.config import Credentials, RateLimit
-from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.call import Limit
-from leadsquared_async.sending.shared.limiter import SharedLimiter
+from leadsquared_async.limiter.bucket import Lane, Limit
+from leadsquared_async.limiter.shared.limiter import SharedLimiter
 
 ROUND_TRIP = (0.002, 0.012)
 

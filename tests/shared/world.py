@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from leadsquared_async.config import RateLimit
+from leadsquared_async.limiter.bucket import Lane
+from leadsquared_async.limiter.shared.bucket import SharedBucket
+from leadsquared_async.limiter.shared.messages import Reply, Request
+from leadsquared_async.limiter.shared.protocol import StoreUnavailable
 from leadsquared_async.sandbox import COUNTERS
-from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.shared.bucket import SharedBucket
-from leadsquared_async.sending.shared.messages import Reply, Request
-from leadsquared_async.sending.shared.protocol import StoreUnavailable
 from tests.shared.reference import State
 from tests.simulation import PROFILES
 

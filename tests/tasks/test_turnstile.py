@@ -29,8 +29,8 @@ from leadsquared_async import (
 from leadsquared_async.errors import BadRequest
 from leadsquared_async.integrations.taskiq.tasks import LeadSquaredTasks
 from leadsquared_async.integrations.taskiq.turnstile import Turnstile
+from leadsquared_async.logs import ClientLog
 from leadsquared_async.outbox.rows import ROUNDS
-from leadsquared_async.sending.logs import ClientLog
 
 DOWN = ServerError("LeadSquared failed (503)", fault=Fault.SERVER, delivery=Delivery.REJECTED)
 PAYLOAD = {"operation": "leads.capture", "content": "[]", "query": [], "suffix": [], "reference": None}

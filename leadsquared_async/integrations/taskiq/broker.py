@@ -18,10 +18,10 @@ from taskiq.formatters.proxy_formatter import ProxyFormatter
 from taskiq.message import BrokerMessage, TaskiqMessage
 from taskiq_redis import RedisStreamBroker
 
+from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.config import seconds
-from leadsquared_async.sending.cleanup import uninterrupted
-from leadsquared_async.sending.logs import ClientLog
-from leadsquared_async.sending.shared.store import check_url
+from leadsquared_async.limiter.shared.store import check_url
+from leadsquared_async.logs import ClientLog
 
 __all__ = ["DELIVERIES", "KEY", "STREAM_ID", "StreamBroker", "is_cancelled"]
 

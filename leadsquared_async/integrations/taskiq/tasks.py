@@ -12,6 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 from taskiq import AsyncBroker, AsyncTaskiqDecoratedTask, Context, InMemoryBroker, TaskiqDepends, TaskiqEvents
 from taskiq.exceptions import SendTaskError
 
+from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.errors import (
     APIError,
@@ -25,6 +26,7 @@ from leadsquared_async.errors import (
     NotFound,
     Rejected,
 )
+from leadsquared_async.http.sealing import sealed, way_of
 from leadsquared_async.integrations.taskiq.broker import KEY, StreamBroker, is_cancelled
 from leadsquared_async.integrations.taskiq.hand import Hand
 from leadsquared_async.integrations.taskiq.payload import (
@@ -37,6 +39,8 @@ from leadsquared_async.integrations.taskiq.payload import (
     submission_of,
 )
 from leadsquared_async.integrations.taskiq.turnstile import Turnstile
+from leadsquared_async.limiter.bucket import Lane
+from leadsquared_async.logs import ClientLog
 from leadsquared_async.models import Receipt
 from leadsquared_async.outbox.items import ItemState
 from leadsquared_async.outbox.reasons import exception_in, kind_of, kind_of_error
@@ -51,10 +55,6 @@ from leadsquared_async.outbox.rows import (
     reason_of,
 )
 from leadsquared_async.resources.submit import send_encoded
-from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.cleanup import uninterrupted
-from leadsquared_async.sending.logs import ClientLog
-from leadsquared_async.sending.sealing import sealed, way_of
 from leadsquared_async.submissions import Submission
 
 __all__ = ["LeadSquaredTasks"]

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from leadsquared_async.errors import Fault, LeadSquaredError
+from leadsquared_async.logs import ClientLog
 from leadsquared_async.outbox.gate import Gate
-from leadsquared_async.sending.logs import ClientLog
 
 __all__ = ["Turnstile"]
 

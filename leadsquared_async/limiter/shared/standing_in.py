@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from leadsquared_async.config import LONGEST_WINDOW, RateLimit
-from leadsquared_async.sending.tokens import Tokens
+from leadsquared_async.limiter.tokens import Tokens
 
 __all__ = ["UNKNOWN", "share_of", "tokens_of_share"]
 

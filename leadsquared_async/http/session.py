@@ -24,18 +24,18 @@ from leadsquared_async.config import (
     seconds,
 )
 from leadsquared_async.errors import ClientClosed, ConfigurationError
+from leadsquared_async.http.call import Call, Host, Settings
+from leadsquared_async.http.keyring import Keyring
+from leadsquared_async.limiter.bucket import Lane, Limit, LimitSnapshot
+from leadsquared_async.limiter.sharing import Sharing
+from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import Certainty
-from leadsquared_async.sending.bucket import Lane, LimitSnapshot
-from leadsquared_async.sending.call import Call, Host, Limit, Settings
-from leadsquared_async.sending.keyring import Keyring
-from leadsquared_async.sending.logs import ClientLog
-from leadsquared_async.sending.sharing import Sharing
 
 if TYPE_CHECKING:
     import httpx
     from aiolimiter import AsyncLimiter
 
-    from leadsquared_async.sending.pipeline import BeforeSend, Pipeline, Sent
+    from leadsquared_async.http.pipeline import BeforeSend, Pipeline, Sent
 
 __all__ = ["Background", "Options", "Sender", "Session", "Snapshot"]
 
@@ -107,8 +107,8 @@ class Session:
             state = "is open already" if self._state is _State.OPEN else "was closed"
             raise ClientClosed(f"this client {state}: make a new LeadSquared() for another `async with`")
         # They bring httpx, tenacity and anyio, slow to import: only for those who open a client.
-        from leadsquared_async.sending.pipeline import Pipeline  # noqa: PLC0415
-        from leadsquared_async.sending.transport import Transport  # noqa: PLC0415
+        from leadsquared_async.http.pipeline import Pipeline  # noqa: PLC0415
+        from leadsquared_async.http.transport import Transport  # noqa: PLC0415
 
         options = self.options
         self._pipeline = Pipeline(

@@ -8,13 +8,12 @@ import os
 from dataclasses import dataclass, field
 from importlib import import_module
 
+from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.config import Credentials, RateLimit, seconds
 from leadsquared_async.errors import ConfigurationError
-from leadsquared_async.sending.bucket import Bucket
-from leadsquared_async.sending.call import Limit
-from leadsquared_async.sending.cleanup import uninterrupted
-from leadsquared_async.sending.shared.bucket import SharedBucket
-from leadsquared_async.sending.shared.store import RedisStore, check_url
+from leadsquared_async.limiter.bucket import Bucket, Limit
+from leadsquared_async.limiter.shared.bucket import SharedBucket
+from leadsquared_async.limiter.shared.store import RedisStore, check_url
 
 __all__ = ["SharedLimiter"]
 

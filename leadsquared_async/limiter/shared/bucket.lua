@@ -1,8 +1,8 @@
 -- The token bucket of one account and kind of limit, shared by many processes.
 --
 -- One run hears one process (how many of its calls are in flight, which have ended, how many wait) and answers
--- how many tokens it gets and when to ask again. The arithmetic of tokens is that of sending/tokens.py; the
--- order of lanes that of sending/bucket.py. Times are microseconds of the state's own clock, which is the
+-- how many tokens it gets and when to ask again. The arithmetic of tokens is that of limiter/tokens.py; the
+-- order of lanes that of limiter/bucket.py. Times are microseconds of the state's own clock, which is the
 -- server's, except that it neither goes back nor leaps.
 --
 -- KEYS[1]: the state, one packed table. A later version of the same number may add fields: whoever does not

@@ -18,13 +18,13 @@ from typing import Any, TypeVar
 
 from leadsquared_async.config import RateLimit
 from leadsquared_async.errors import ConfigurationError
-from leadsquared_async.sending.bucket import Alarm, Bucket, Change, Lane, LimitSnapshot
-from leadsquared_async.sending.shared.messages import VERSION, End, Incompatible, Known, Reply, Request
-from leadsquared_async.sending.shared.protocol import Store, StoreUnavailable
-from leadsquared_async.sending.shared.refusal import Refusal
-from leadsquared_async.sending.shared.standing_in import UNKNOWN, share_of, tokens_of_share
-from leadsquared_async.sending.shared.view import View
-from leadsquared_async.sending.tokens import NEVER, is_far_below
+from leadsquared_async.limiter.bucket import Alarm, Bucket, Change, Lane, LimitSnapshot
+from leadsquared_async.limiter.shared.messages import VERSION, End, Incompatible, Known, Reply, Request
+from leadsquared_async.limiter.shared.protocol import Store, StoreUnavailable
+from leadsquared_async.limiter.shared.refusal import Refusal
+from leadsquared_async.limiter.shared.standing_in import UNKNOWN, share_of, tokens_of_share
+from leadsquared_async.limiter.shared.view import View
+from leadsquared_async.limiter.tokens import NEVER, is_far_below
 
 __all__ = ["SharedBucket", "SharedLimitSnapshot"]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from leadsquared_async.config import RateLimit
-from leadsquared_async.sending.shared.messages import Reply
-from leadsquared_async.sending.tokens import NEVER, Tokens
+from leadsquared_async.limiter.shared.messages import Reply
+from leadsquared_async.limiter.tokens import NEVER, Tokens
 
 __all__ = ["View"]
 

@@ -16,15 +16,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum, IntEnum
 from functools import partial, reduce
 from types import TracebackType
 
 from leadsquared_async.config import RateLimit
-from leadsquared_async.sending.logs import ClientLog
-from leadsquared_async.sending.tokens import NEVER, Tokens
+from leadsquared_async.limiter.tokens import NEVER, Tokens
+from leadsquared_async.logs import ClientLog
 
-__all__ = ["LOCK", "Alarm", "Bucket", "Change", "Lane", "LimitSnapshot", "NoTokenInTime"]
+__all__ = ["LOCK", "Alarm", "Bucket", "Change", "Lane", "Limit", "LimitSnapshot", "NoTokenInTime"]
 
 OVERTAKES = 7
 """Grants in a row of forms past an older waiter, or of batches past a poll; the next is that one's."""
@@ -45,6 +45,18 @@ class Lane(IntEnum):
     """Many leads; paced, so that a form that comes alone does not wait behind them."""
     STATUS = 2
     """Polls; at most half of the rate, even if nobody else calls."""
+
+
+class Limit(Enum):
+    """Which of the account's limits a call counts against."""
+
+    CALLS = "calls"
+    BULK = "bulk calls"
+
+    @property
+    def option(self) -> str:
+        """The client's option that declares it."""
+        return "rate_limit" if self is Limit.CALLS else "bulk_limit"
 
 
 @dataclass(frozen=True, slots=True)

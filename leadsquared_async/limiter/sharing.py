@@ -1,6 +1,6 @@
 """Clients of one account keep to one limit: in one process without being told of each other.
 
-`sending/shared` has the same for many processes.
+`limiter/shared` has the same for many processes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from leadsquared_async.config import Credentials, RateLimit
-from leadsquared_async.sending.bucket import LOCK, Bucket
-from leadsquared_async.sending.call import Limit
+from leadsquared_async.limiter.bucket import LOCK, Bucket, Limit
 
 __all__ = ["InProcess", "Sharing", "join_bucket"]
 

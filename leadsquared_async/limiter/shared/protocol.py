@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from leadsquared_async.sending.shared.messages import Reply, Request
+from leadsquared_async.limiter.shared.messages import Reply, Request
 
 __all__ = ["Store", "StoreUnavailable"]
 

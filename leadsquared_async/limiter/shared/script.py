@@ -12,7 +12,7 @@ __all__ = ["digest", "text"]
 @cache
 def text() -> str:
     """The Lua source."""
-    return files("leadsquared_async.sending.shared").joinpath("bucket.lua").read_text(encoding="utf-8")
+    return files("leadsquared_async.limiter.shared").joinpath("bucket.lua").read_text(encoding="utf-8")
 
 
 @cache

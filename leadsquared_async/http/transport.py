@@ -16,11 +16,11 @@ import httpx
 from leadsquared_async._version import __version__
 from leadsquared_async.config import Credentials, Hosts, KeysIn
 from leadsquared_async.errors import Fault
-from leadsquared_async.sending.call import Call, Host
-from leadsquared_async.sending.connections import Proxy, Transports, failure
-from leadsquared_async.sending.keyed import EXTENSION, Attached, KeyedTransport
-from leadsquared_async.sending.logs import ClientLog
-from leadsquared_async.sending.replies import Again, Outcome, Reply, classify, unanswered
+from leadsquared_async.http.call import Call, Host
+from leadsquared_async.http.connections import Proxy, Transports, failure
+from leadsquared_async.http.keyed import EXTENSION, Attached, KeyedTransport
+from leadsquared_async.http.replies import Again, Outcome, Reply, classify, unanswered
+from leadsquared_async.logs import ClientLog
 
 __all__ = ["Transport"]
 

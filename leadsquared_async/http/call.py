@@ -9,11 +9,11 @@ from typing import Any
 
 from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.http.replies import MAX_BODY, Expect
+from leadsquared_async.limiter.bucket import Lane, Limit
 from leadsquared_async.operations import Certainty, Keys, Repeat
-from leadsquared_async.sending.bucket import Lane
-from leadsquared_async.sending.replies import MAX_BODY, Expect
 
-__all__ = ["Call", "Host", "Limit", "Settings", "json_content"]
+__all__ = ["Call", "Host", "Settings", "json_content"]
 
 
 class Host(Enum):
@@ -21,18 +21,6 @@ class Host(Enum):
 
     ASYNC = "host"
     SYNC = "sync_host"
-
-
-class Limit(Enum):
-    """Which of the account's limits a call counts against."""
-
-    CALLS = "calls"
-    BULK = "bulk calls"
-
-    @property
-    def option(self) -> str:
-        """The client's option that declares it."""
-        return "rate_limit" if self is Limit.CALLS else "bulk_limit"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from leadsquared_async.errors import LeadSquaredError
-from leadsquared_async.sending.call import Call
+from leadsquared_async.http.call import Call
 
 __all__ = ["traced"]
 

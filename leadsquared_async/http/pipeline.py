@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from tenacity import AsyncRetrying, RetryCallState
 
+from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.config import Credentials, Hosts, RateLimit, Secret
 from leadsquared_async.errors import (
     AuthenticationFailed,
@@ -25,18 +26,17 @@ from leadsquared_async.errors import (
     LeadSquaredError,
     join,
 )
-from leadsquared_async.sending.bucket import Bucket, NoTokenInTime
-from leadsquared_async.sending.call import Call, Limit, Settings
-from leadsquared_async.sending.cleanup import uninterrupted
-from leadsquared_async.sending.inflight import InFlight
-from leadsquared_async.sending.keyring import Keyring
-from leadsquared_async.sending.logs import ClientLog
-from leadsquared_async.sending.replies import Again, Outcome, given_up
-from leadsquared_async.sending.retry import Bound, Decision, Progress, decide
-from leadsquared_async.sending.sharing import Sharing
-from leadsquared_async.sending.tracing import traced
-from leadsquared_async.sending.transport import Transport
-from leadsquared_async.sending.wording import delivery_sentence, error_from
+from leadsquared_async.http.call import Call, Settings
+from leadsquared_async.http.inflight import InFlight
+from leadsquared_async.http.keyring import Keyring
+from leadsquared_async.http.replies import Again, Outcome, given_up
+from leadsquared_async.http.retry import Bound, Decision, Progress, decide
+from leadsquared_async.http.tracing import traced
+from leadsquared_async.http.transport import Transport
+from leadsquared_async.http.wording import delivery_sentence, error_from
+from leadsquared_async.limiter.bucket import Bucket, Limit, NoTokenInTime
+from leadsquared_async.limiter.sharing import Sharing
+from leadsquared_async.logs import ClientLog
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter

@@ -13,10 +13,10 @@ from functools import partial
 from typing import Any
 
 from leadsquared_async.errors import Delivery
-from leadsquared_async.sending.bucket import Bucket
-from leadsquared_async.sending.call import Call
-from leadsquared_async.sending.logs import ClientLog
-from leadsquared_async.sending.replies import Outcome, unanswered
+from leadsquared_async.http.call import Call
+from leadsquared_async.http.replies import Outcome, unanswered
+from leadsquared_async.limiter.bucket import Bucket
+from leadsquared_async.logs import ClientLog
 
 __all__ = ["InFlight"]
 

@@ -11,10 +11,10 @@ from contextvars import Context
 from typing import Any
 
 from leadsquared_async.errors import ConfigurationError
-from leadsquared_async.sending.logs import ClientLog
-from leadsquared_async.sending.shared import script
-from leadsquared_async.sending.shared.messages import Incompatible, OutOfBounds, Reply, Request
-from leadsquared_async.sending.shared.protocol import StoreUnavailable
+from leadsquared_async.limiter.shared import script
+from leadsquared_async.limiter.shared.messages import Incompatible, OutOfBounds, Reply, Request
+from leadsquared_async.limiter.shared.protocol import StoreUnavailable
+from leadsquared_async.logs import ClientLog
 
 __all__ = ["RedisStore", "check_url"]
 
