@@ -13,7 +13,7 @@ last calls ended, so a limit that was lowered for a while leaves no trace.
 from __future__ import annotations
 
 import time
-from bisect import bisect_left, insort
+from bisect import insort
 from collections import deque
 
 from leadsquared_async.config import RateLimit
@@ -298,9 +298,9 @@ class Tokens:
         """Keep to another declared limit from now on, a smaller or a larger one; returns if `limit` changed.
 
         A learnt limit is kept to as well. Each call counts from its end for one window of this limit; nothing
-        of the limit before is left after that. Only if the window becomes shorter, calls count for the one
-        they were made under, up to `REMEMBERED` seconds, since LeadSquared still counts them. Tokens that the
-        change adds come one a spacing from now on, so that no burst goes out at once.
+        of the limit before is left after that. Only before a window that is shorter than `REMEMBERED` nothing
+        is spent until the calls made under a longer one count no more. Tokens that the change adds come one a
+        spacing from now on, so that no burst goes out at once.
         """
         self.declared = declared
         return self._apply(now)
@@ -317,14 +317,13 @@ class Tokens:
         self.limit = limit
         self.paused_until = min(self.paused_until, max(self._asked_until, now + limit.spacing))
         self.withdrawn = min(self.withdrawn, limit.calls - 1)
-        # Calls before the oldest that is known ended no later than that one.
-        self._ends.extendleft([self._ends[0]] * (limit.calls - len(self._ends)))
-        if longer > 0:
-            self._late = deque(min(end + longer, now + limit.per) for end in self._late)
-        if longer < 0:
-            self._remember(now, former)
+        if limit.per < min(former, REMEMBERED):
+            self._wait_for_longer_window(now, min(former, REMEMBERED))
         if longer:
             self._window_since = now
+        self._late = deque(end + longer for end in self._late)
+        # Calls before the oldest that is known ended no later than that one.
+        self._ends.extendleft([self._ends[0]] * (limit.calls - len(self._ends)))
         usable = max(0, self.capacity - self.out - len(self._late))
         free = min(self.free, usable - len(self._due))
         self.free = 0
@@ -339,20 +338,13 @@ class Tokens:
         self._free_those_due(now)
         return True
 
-    def _remember(self, now: float, former: float) -> None:
-        """The window became shorter: calls that LeadSquared may still count come back later."""
-        window = min(former, REMEMBERED)
-        shorter, later = former - self.limit.per, window - self.limit.per
-        if later <= 0:
-            self._late = deque(end - shorter for end in self._late)
-            return
-        until = now + 2 * REMEMBERED - self.limit.per
-        late = [max(end - shorter, min(end + shorter, until)) for end in self._late]
-        ends = list(self._ends)
-        first = bisect_left(ends, max(self._window_since, now - window))
-        self._late = deque(sorted(late + [end + later for end in ends[first:]]))
-        # They are queued again from there, so those before them move up.
-        self._ends = deque([min(ends[0], self._window_since)] * (len(ends) - first) + ends[:first])
+    def _wait_for_longer_window(self, now: float, window: float) -> None:
+        """Spend nothing until LeadSquared counts no call any more that was made under the longer window."""
+        last = now if self.out else self._ends[-1]
+        if self._late:
+            last = max(last, min(self._late[-1], now + window))
+        if last >= self._window_since:
+            self.silence(last + window + _ROUNDING)
 
     def recall(self, calls: int | None, now: float, ended: float) -> None:
         """Spend free tokens on so many calls (None: all) that ended at `ended` without an answer."""

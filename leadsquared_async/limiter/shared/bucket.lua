@@ -182,27 +182,14 @@ local function agreed()
   return limit
 end
 
--- The window became shorter: calls that LeadSquared may still count come back later.
-local function remember(former)
-  local window = math.min(former, REMEMBERED)
-  local shorter, later = former - s.limit.p, window - s.limit.p
-  local late = {}
-  for i, ended in ipairs(s.late) do
-    local most = later > 0 and math.min(ended + shorter, now + 2 * REMEMBERED - s.limit.p) or 0
-    late[i] = math.max(ended - shorter, most)
+-- Spend nothing until LeadSquared counts no call any more that was made under the longer window.
+local function wait_for_longer_window(window)
+  local last = s.out > 0 and now or s.ends[#s.ends]
+  if #s.late > 0 then last = math.max(last, math.min(s.late[#s.late], now + window)) end
+  if last >= s.window_since then
+    s.asked_until = math.max(s.asked_until, last + window + ROUNDING)
+    s.paused = math.max(s.paused, s.asked_until)
   end
-  if later > 0 then
-    local since, ends = math.max(s.window_since, now - window), {}
-    for _, ended in ipairs(s.ends) do
-      if ended >= since then late[#late + 1] = ended + later else ends[#ends + 1] = ended end
-    end
-    -- They are queued again from there, so those before them move up.
-    local oldest = math.min(s.ends[1], s.window_since)
-    for _ = 1, #s.ends - #ends do table.insert(ends, 1, oldest) end
-    s.ends = ends
-    table.sort(late)
-  end
-  s.late = late
 end
 
 -- Keep to what was declared and learnt. Each call counts from its end, whichever limit it was made under.
@@ -213,6 +200,10 @@ local function apply()
   s.limit = {c = limit.c, p = limit.p, m = limit.m}
   s.paused = math.min(s.paused, math.max(s.asked_until, now + spacing()))
   s.withdrawn = math.min(s.withdrawn, limit.c - 1)
+  local remembered = math.min(former, REMEMBERED)
+  if limit.p < remembered then wait_for_longer_window(remembered) end
+  if limit.p ~= former then s.window_since = now end
+  for i, ended in ipairs(s.late) do s.late[i] = ended + limit.p - former end
   local unknown = limit.c - #s.ends
   if unknown > 0 then
     -- Calls before the oldest that is known ended no later than that one.
@@ -221,11 +212,6 @@ local function apply()
     for i, ended in ipairs(s.ends) do ends[unknown + i] = ended end
     s.ends = ends
   end
-  if limit.p < former then remember(former) end
-  if limit.p > former then
-    for i, ended in ipairs(s.late) do s.late[i] = math.min(ended + limit.p - former, now + limit.p) end
-  end
-  if limit.p ~= former then s.window_since = now end
   local usable = math.max(0, capacity() - s.out - #s.late)
   local free = math.min(s.free, usable - #s.due)
   s.free, s.due, s.slot = 0, {}, now - spacing()
@@ -524,7 +510,7 @@ local function is_process(value)
 end
 
 local function are_tokens_sound()
-  local window = math.max(s.limit.p, 2 * REMEMBERED) + SECOND
+  local window = s.limit.p + SECOND
   local last = s.at + window + (s.limit.c + 1) * spacing()  -- as if all had been spent at once
   if not (is_count(s.withdrawn, s.limit.c - 1) and is_count(s.free, s.limit.c) and is_count(s.out, MOST_OUT)
     and is_list(s.late, MOST_OUT, s.at + window)
