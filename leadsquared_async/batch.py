@@ -29,14 +29,12 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.errors import (
     APIError,
-    AuthenticationFailed,
     ClientClosed,
     ConfigurationError,
     Delivery,
     Fault,
-    Forbidden,
     LeadSquaredError,
-    QuotaExceeded,
+    Scope,
 )
 from leadsquared_async.models import Receipt, RequestStatus
 from leadsquared_async.submissions import Submission
@@ -338,16 +336,15 @@ class Results(Generic[R]):
 
     async def _one(self, held: Held[Any]) -> None:
         errors = [result.error for result in self._add(await self._work(held))]
-        operation = _operation_of(held)
-        for error in errors:
-            if error is None or not _meets_others(error):
-                continue
-            held.sent = True  # this one has its results
-            if operation is None or _meets_all(error):
-                self._stop(error)
-            else:
-                self._stop_operation(operation, error)
+        error = next((error for error in errors if error is not None and _stops_others(error)), None)
+        if error is None:
             return
+        held.sent = True  # this one has its results
+        operation = _operation_of(held)
+        if operation is None or error.scope is Scope.ACCOUNT:
+            self._stop(error)
+        else:
+            self._stop_operation(operation, error)
 
     def _add(self, outcome: R | Sequence[R]) -> Sequence[R]:
         """Keep the results of an item for whoever takes them; with the last of them there is room again."""
@@ -526,15 +523,9 @@ def _operation_of(held: Held[Any]) -> str | None:
     return held.item.operation.name if isinstance(held.item, Submission) else None
 
 
-def _meets_others(error: LeadSquaredError) -> bool:
-    """Whether whatever else is submitted to the same operation would meet it too."""
-    return error.fault is Fault.ACCOUNT or isinstance(error, ClientClosed)
-
-
-def _meets_all(error: LeadSquaredError) -> bool:
-    """Whether other operations would meet it, too: it is no fault of a path."""
-    of_the_account = AuthenticationFailed | ConfigurationError | Forbidden | QuotaExceeded
-    return isinstance(error, of_the_account | ClientClosed)
+def _stops_others(error: LeadSquaredError) -> bool:
+    """Whether the others would fail as well until somebody acts."""
+    return error.scope is Scope.ACCOUNT or (error.scope is Scope.OPERATION and error.fault is Fault.ACCOUNT)
 
 
 class Source(Generic[S]):

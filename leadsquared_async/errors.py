@@ -38,6 +38,7 @@ __all__ = [
     "QuotaExceeded",
     "RateLimited",
     "Rejected",
+    "Scope",
     "ServerError",
     "StillProcessing",
     "Timeout",
@@ -59,14 +60,29 @@ class Delivery(StrEnum):
 
 
 class Fault(StrEnum):
-    """Who has to do something before the call can succeed."""
+    """Who has to act before the call can succeed."""
 
     LEAD = "lead"
-    """This lead has to be mended; others are not affected."""
+    """Whoever wrote the lead: it is invalid, or LeadSquared rejected it."""
     ACCOUNT = "account"
-    """Keys, host, permissions or quota: nothing of this account gets through."""
+    """Whoever runs the account: keys, host, permissions, proxy or quota."""
+    LIMIT = "limit"
+    """Nobody: the account is over its rate limit, and a later call succeeds."""
     SERVER = "server"
-    """LeadSquared or the way to it: later it may work."""
+    """LeadSquared, or the network on the way to it: a later call may succeed."""
+
+
+class Scope(StrEnum):
+    """What else an error affects: which other calls would fail in the same way."""
+
+    LEAD = "lead"
+    """No other call: it comes from this lead, or from this RequestID."""
+    OPERATION = "operation"
+    """Other calls of the same operation, such as all captures."""
+    ACCOUNT = "account"
+    """Every call of the account, or of this client."""
+    SERVER = "server"
+    """Every call to this host, since it cannot be reached."""
 
 
 def join(deliveries: Iterable[Delivery]) -> Delivery:
@@ -86,11 +102,12 @@ class Facts(TypedDict, total=False):
 
     delivery: Delivery
     fault: Fault | None
+    scope: Scope | None
     attempts: int
     waited: float
     operation: str | None
     reference: str | None
-    retryable: bool
+    safe_to_retry: bool
 
 
 class LeadSquaredError(Exception):
@@ -100,11 +117,12 @@ class LeadSquaredError(Exception):
         message: the text that `str` shows, on one line; an attribute, so that JSON made of them includes it.
         delivery: whether the lead may have arrived, over all attempts of the call.
         fault: who has to act; None when it is the calling code (a closed client, a deadline of its own).
+        scope: which other calls would fail in the same way; None if that says nothing of others.
         attempts: how many times the call was sent or tried to be sent.
         waited: seconds spent waiting for a token of the limit and between attempts.
         operation: what was called, such as "leads.capture".
         reference: the caller's own id for the lead, as it was passed.
-        retryable: whether to send it again can succeed with nothing mended, and cannot make a second lead.
+        safe_to_retry: whether sending it again unchanged may succeed and cannot create a duplicate.
     """
 
     def __init__(self, message: str = "", **facts: Unpack[Facts]) -> None:
@@ -112,11 +130,12 @@ class LeadSquaredError(Exception):
         super().__init__(self.message)
         self.delivery = facts.get("delivery", Delivery.NOT_SENT)
         self.fault = facts.get("fault")
+        self.scope = facts.get("scope")
         self.attempts = facts.get("attempts", 0)
         self.waited = facts.get("waited", 0.0)
         self.operation = facts.get("operation")
         self.reference = facts.get("reference")
-        self.retryable = facts.get("retryable", False)
+        self.safe_to_retry = facts.get("safe_to_retry", False)
 
 
 class ConfigurationError(LeadSquaredError, ValueError):
@@ -131,12 +150,15 @@ class InvalidLead(LeadSquaredError, ValueError):
     """
 
     def __init__(self, message: str = "", *, attribute: str | None = None) -> None:
-        super().__init__(message, fault=Fault.LEAD)
+        super().__init__(message, fault=Fault.LEAD, scope=Scope.LEAD)
         self.attribute = attribute
 
 
 class ClientClosed(LeadSquaredError, RuntimeError):
     """The client was used before entering, after closing, from another event loop or after a fork."""
+
+    def __init__(self, message: str = "", **facts: Unpack[Facts]) -> None:
+        super().__init__(message, **(Facts(scope=Scope.ACCOUNT) | facts))
 
 
 class DeadlineExceeded(LeadSquaredError):

@@ -22,6 +22,7 @@ from leadsquared_async import (
     LeadSquaredError,
     NoSuchPath,
     Rejected,
+    Scope,
     Submission,
     SubmissionResult,
     submissions,
@@ -172,9 +173,16 @@ class World:
                     raise Rejected(delivery=Delivery.REJECTED, fault=Fault.LEAD)
                 case "operation":
                     operation = held.item.operation.name
-                    raise NoSuchPath(delivery=Delivery.REJECTED, fault=Fault.ACCOUNT, operation=operation)
+                    raise NoSuchPath(
+                        delivery=Delivery.REJECTED,
+                        fault=Fault.ACCOUNT,
+                        scope=Scope.OPERATION,
+                        operation=operation,
+                    )
                 case "account":
-                    self.met.append(Forbidden(delivery=Delivery.REJECTED, fault=Fault.ACCOUNT))
+                    self.met.append(
+                        Forbidden(delivery=Delivery.REJECTED, fault=Fault.ACCOUNT, scope=Scope.ACCOUNT)
+                    )
                     raise self.met[-1]
                 case "accepted":
                     return SubmissionResult(held.index, held.item, None, None)

@@ -228,15 +228,15 @@ NOTHING_DONE = {"LeadId": "", "LeadCreated": False, "LeadUpdated": False, "Affec
 
 
 @pytest.mark.parametrize(
-    ("kind", "error", "delivery", "fault", "retryable"),
+    ("kind", "error", "delivery", "fault", "safe_to_retry"),
     [
         ("SqlException", ServerError, Delivery.UNKNOWN, Fault.SERVER, True),
-        ("MXAPIRateLimitExceededException", RateLimited, Delivery.REJECTED, None, True),
+        ("MXAPIRateLimitExceededException", RateLimited, Delivery.REJECTED, Fault.LIMIT, True),
         ("MXUnAuthorizedAccessException", AuthenticationFailed, Delivery.REJECTED, Fault.ACCOUNT, False),
     ],
 )
 async def test_a_row_is_not_rejected_for_what_is_no_fault_of_its_own(
-    kind: str, error: type[APIError], delivery: Delivery, fault: Fault | None, retryable: bool
+    kind: str, error: type[APIError], delivery: Delivery, fault: Fault | None, safe_to_retry: bool
 ) -> None:
     """As for a whole call, only an MX exception is the lead's fault, but for the limit and the keys."""
     answer = [{"RowNumber": 1, "ExceptionType": kind, "ErrorMessage": "Rerun the transaction."}]
@@ -252,7 +252,7 @@ async def test_a_row_is_not_rejected_for_what_is_no_fault_of_its_own(
     assert result.error is not None
     assert type(result.error) is error
     assert (result.error.delivery, result.error.fault) == (delivery, fault)
-    assert result.error.retryable is retryable
+    assert result.error.safe_to_retry is safe_to_retry
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ async def test_a_row_that_failed_is_rejected(
     error = bad.error
     assert isinstance(error, Rejected)
     assert (error.exception_type, error.exception_message) == (kind, words)
-    assert (error.delivery, error.fault, error.retryable) == (Delivery.REJECTED, Fault.LEAD, False)
+    assert (error.delivery, error.fault, error.safe_to_retry) == (Delivery.REJECTED, Fault.LEAD, False)
     assert (error.operation, error.attempts, error.status_code) == ("bulk.create_or_update", 1, 200)
     assert str(error).startswith("bulk.create_or_update: row 2 of the call: LeadSquared refuses the lead")
     assert str(error).endswith(". It was not taken.")
@@ -309,7 +309,7 @@ async def test_a_row_that_is_missing_may_have_arrived(answer: object) -> None:
     assert good.lead_id == "lead-1"
     assert isinstance(bad.error, ServerError)
     assert (bad.error.delivery, bad.error.fault) == (Delivery.UNKNOWN, Fault.SERVER)
-    assert bad.error.retryable  # it is identified
+    assert bad.error.safe_to_retry  # it is identified
     assert "row 2 of the call" in str(bad.error)
     assert str(bad.error).endswith(". It may have arrived.")
 

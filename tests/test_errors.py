@@ -24,6 +24,7 @@ from leadsquared_async import (
     RequestState,
     RequestStatus,
     RetryPolicy,
+    Scope,
     Snapshot,
     StillProcessing,
 )
@@ -78,15 +79,18 @@ def test_the_tree_is_whole() -> None:
 
 
 def test_the_words_that_are_stored() -> None:
-    """Delivery and fault are plain words, that logs, rows and JSON keep."""
+    """Delivery, fault and scope are plain words, that logs, rows and JSON keep."""
     assert [str(delivery) for delivery in Delivery] == ["accepted", "not_sent", "rejected", "unknown"]
-    assert [str(fault) for fault in Fault] == ["lead", "account", "server"]
+    assert [str(fault) for fault in Fault] == ["lead", "account", "limit", "server"]
+    assert [str(scope) for scope in Scope] == ["lead", "operation", "account", "server"]
     assert [str(state) for state in RequestState] == ["queued", "succeeded", "failed", "other"]
 
 
 FACTS = Facts(
     delivery=Delivery.UNKNOWN,
     fault=Fault.SERVER,
+    scope=Scope.OPERATION,
+    safe_to_retry=True,
     attempts=3,
     waited=1.5,
     operation="leads.capture",

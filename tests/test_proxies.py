@@ -284,7 +284,7 @@ async def test_a_proxy_that_asks_for_a_password_is_final(
         f"leads.capture: the proxy of ALL_PROXY {message}: write it as http://user:password@host:port. It "
         "was not sent."
     )
-    assert (error.fault, error.attempts, error.retryable) == (Fault.ACCOUNT, 1, False)
+    assert (error.fault, error.attempts, error.safe_to_retry) == (Fault.ACCOUNT, 1, False)
     assert len(proxy.asked) == 1
 
 
@@ -301,7 +301,7 @@ async def test_a_proxy_that_refuses_is_final(
         f"({status}): ask its administrator to allow the host, or add the host to NO_PROXY if it can be "
         "reached directly. It was not sent."
     )
-    assert (error.fault, error.attempts, error.retryable) == (Fault.ACCOUNT, 1, False)
+    assert (error.fault, error.attempts, error.safe_to_retry) == (Fault.ACCOUNT, 1, False)
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])
@@ -316,7 +316,7 @@ async def test_a_proxy_that_does_not_reach_the_host_is_tried_again(
         assert (await lsq.leads.capture(LEAD)).attempts == 2
     proxy.answers = [f"{status} Bad".encode()] * 2
     error = await refused()
-    assert (error.fault, error.attempts, error.retryable) == (Fault.SERVER, 2, True)
+    assert (error.fault, error.attempts, error.safe_to_retry) == (Fault.SERVER, 2, True)
     assert f"the proxy of HTTPS_PROXY could not reach asyncapi.leadsquared.invalid ({status})" in str(error)
 
 
@@ -329,7 +329,7 @@ async def test_a_proxy_that_is_not_there_is_tried_again(
     """As with every connection; the error says that it is the proxy."""
     monkeypatch.setenv("https_proxy", address)
     error = await refused()
-    assert (error.fault, error.attempts, error.retryable) == (Fault.SERVER, 2, True)
+    assert (error.fault, error.attempts, error.safe_to_retry) == (Fault.SERVER, 2, True)
     assert str(error).startswith("leads.capture: the proxy of https_proxy cannot be reached (ConnectError")
 
 
@@ -418,7 +418,7 @@ async def test_a_certificate_that_cannot_be_verified_is_final(
         monkeypatch.setenv("HTTPS_PROXY", proxy.url())
         error = await refused(host=f"https://{host}:{port}")
     assert len(proxy.asked) == host.endswith(".invalid")
-    assert (error.fault, error.attempts, error.retryable) == (Fault.ACCOUNT, 1, False)
+    assert (error.fault, error.attempts, error.safe_to_retry) == (Fault.ACCOUNT, 1, False)
     assert f"the certificate of {host} cannot be verified (" in str(error)
     assert reason in str(error)
     assert "set SSL_CERT_FILE to a PEM file" in str(error)

@@ -123,7 +123,7 @@ async def test_an_exception_that_stays_ends_with_its_name(reader: str, kind: str
         with pytest.raises(Rejected if reader in WRITERS else ServerError, match=kind) as caught:
             await READERS[reader](lsq)
     assert calls == 3
-    assert caught.value.retryable is (reader not in WRITERS)
+    assert caught.value.safe_to_retry is (reader not in WRITERS)
     if reader in WRITERS:
         assert (caught.value.delivery, caught.value.fault) == (Delivery.REJECTED, Fault.LEAD)
 

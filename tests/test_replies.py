@@ -25,6 +25,7 @@ from leadsquared_async import (
     QuotaExceeded,
     RateLimited,
     Rejected,
+    Scope,
     ServerError,
     Timeout,
 )
@@ -69,20 +70,21 @@ MESSAGE = '{"message":"%s"}'
 QUOTA = MESSAGE % "Limit Exceeded"
 NO_TOKEN = MESSAGE % "Missing Authentication Token"
 
-# What came back, and design's row for it: the error, is it taken, who has to act, is it made again.
-accepted = (None, Delivery.ACCEPTED, None, Again.NO)
-lead = (Rejected, Delivery.REJECTED, Fault.LEAD, Again.NO)
-throttled = (RateLimited, Delivery.REJECTED, None, Again.YES)
-quota = (QuotaExceeded, Delivery.REJECTED, Fault.ACCOUNT, Again.NO)
-keys = (AuthenticationFailed, Delivery.REJECTED, Fault.ACCOUNT, Again.NO)
-forbidden = (Forbidden, Delivery.REJECTED, Fault.ACCOUNT, Again.NO)
-not_found = (NotFound, Delivery.REJECTED, Fault.ACCOUNT, Again.NO)
-no_path = (NoSuchPath, Delivery.REJECTED, Fault.ACCOUNT, Again.NO)
-host = (APIError, Delivery.REJECTED, Fault.ACCOUNT, Again.NO)
-body = (BadRequest, Delivery.REJECTED, Fault.LEAD, Again.NO)
-failed = (ServerError, Delivery.UNKNOWN, Fault.SERVER, Again.YES)
-named = (ServerError, Delivery.UNKNOWN, Fault.SERVER, Again.A_FEW_TIMES)
-unknown = (ServerError, Delivery.UNKNOWN, Fault.SERVER, Again.IF_REPEATABLE)
+# What came back, and its row: the error, delivery, fault, scope, is it made again.
+accepted = (None, Delivery.ACCEPTED, None, None, Again.NO)
+lead = (Rejected, Delivery.REJECTED, Fault.LEAD, Scope.LEAD, Again.NO)
+throttled = (RateLimited, Delivery.REJECTED, Fault.LIMIT, None, Again.YES)
+quota = (QuotaExceeded, Delivery.REJECTED, Fault.ACCOUNT, Scope.ACCOUNT, Again.NO)
+keys = (AuthenticationFailed, Delivery.REJECTED, Fault.ACCOUNT, Scope.ACCOUNT, Again.NO)
+forbidden = (Forbidden, Delivery.REJECTED, Fault.ACCOUNT, Scope.ACCOUNT, Again.NO)
+not_found = (NotFound, Delivery.REJECTED, Fault.ACCOUNT, Scope.OPERATION, Again.NO)
+no_path = (NoSuchPath, Delivery.REJECTED, Fault.ACCOUNT, Scope.OPERATION, Again.NO)
+host = (APIError, Delivery.REJECTED, Fault.ACCOUNT, Scope.OPERATION, Again.NO)
+body = (BadRequest, Delivery.REJECTED, Fault.LEAD, Scope.LEAD, Again.NO)
+failed = (ServerError, Delivery.UNKNOWN, Fault.SERVER, Scope.OPERATION, Again.YES)
+named = (ServerError, Delivery.UNKNOWN, Fault.SERVER, Scope.LEAD, Again.A_FEW_TIMES)
+unknown = (ServerError, Delivery.UNKNOWN, Fault.SERVER, Scope.OPERATION, Again.IF_REPEATABLE)
+invalid_id = (ServerError, Delivery.UNKNOWN, Fault.SERVER, Scope.LEAD, Again.IF_REPEATABLE)
 
 TABLE = [
     # accepted
@@ -194,14 +196,14 @@ TABLE = [
     (200, json.dumps(ACCEPTED), unknown),
     (200, "[" * 100_000 + "]" * 100_000, unknown),
     (200, "9" * 5_000, unknown),
-    (200, '{"RequestID":null}', unknown),
-    (200, '{"RequestID":""}', unknown),
-    (200, '{"RequestID":"  "}', unknown),
-    (200, '{"RequestID":4711}', unknown),
+    (200, '{"RequestID":null}', invalid_id),
+    (200, '{"RequestID":""}', invalid_id),
+    (200, '{"RequestID":"  "}', invalid_id),
+    (200, '{"RequestID":4711}', invalid_id),
     (200, f'{{"Data":{{"RequestID":"{GUID}"}}}}', unknown),
     # what is no RequestID, or no JSON that can be kept
     *[
-        (200, json.dumps({"RequestID": value}), unknown)
+        (200, json.dumps({"RequestID": value}), invalid_id)
         for value in ("a b", "é", "x" * 101, "i\nd", "id\x1b[31m", "=1+1", "\ud800", "'id'", "a\u202eb", [])
     ],
     *[
@@ -227,7 +229,7 @@ TABLE = [
 def test_what_an_answer_means(status: int, content: str, row: Any) -> None:
     """The body is read first and the status second, and each pair has one meaning."""
     outcome = outcome_of(status, content)
-    assert (outcome.error, outcome.delivery, outcome.fault, outcome.again) == row
+    assert (outcome.error, outcome.delivery, outcome.fault, outcome.scope, outcome.again) == row
     assert outcome.succeeded is (row is accepted)
     assert outcome.throttled is (row is throttled)
     assert outcome.request_id == GUID or row is not accepted
@@ -263,7 +265,7 @@ def test_what_an_answer_means(status: int, content: str, row: Any) -> None:
 def test_what_an_answer_to_a_read_means(status: int, content: str, row: Any) -> None:
     """A read is answered by any JSON, or by nothing; errors mean what they mean to a write."""
     outcome = outcome_of(status, content, expect=Expect.JSON)
-    assert (outcome.error, outcome.delivery, outcome.fault, outcome.again) == row
+    assert (outcome.error, outcome.delivery, outcome.fault, outcome.scope, outcome.again) == row
 
 
 @pytest.mark.parametrize(
@@ -298,7 +300,7 @@ def test_a_long_answer_is_no_json() -> None:
     """An answer that was cut off at 1 MB is not decoded, even if its first MB could be."""
     for expect in Expect:
         outcome = outcome_of(200, ACCEPTED, expect=expect, cut_off=True)
-        assert (outcome.error, outcome.delivery, outcome.fault, outcome.again) == unknown
+        assert (outcome.error, outcome.delivery, outcome.fault, outcome.scope, outcome.again) == unknown
         assert outcome.data is None
     assert outcome_of(200, "", expect=Expect.JSON, cut_off=True).summary == (
         "the answer is longer than 1 MB (200)"
@@ -420,7 +422,7 @@ def test_any_answer_means_something(
     else:
         assert issubclass(outcome.error or object, LeadSquaredError)
     if outcome.throttled:
-        assert (outcome.delivery, outcome.fault, outcome.again) == (Delivery.REJECTED, None, Again.YES)
+        assert (outcome.delivery, outcome.fault, outcome.scope, outcome.again) == throttled[1:]
     assert outcome.pause is None or 0 <= outcome.pause <= 3600
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadsquared_async import Delivery, Fault, RetryPolicy, ServerError
+from leadsquared_async import Delivery, Fault, RetryPolicy, Scope, ServerError
 from leadsquared_async.http.replies import Again, Outcome
 from leadsquared_async.http.retry import Bound, Decision, Progress, decide
 from leadsquared_async.operations import Repeat
@@ -18,7 +18,7 @@ FIRST = Progress(failures=1, counted=1, elapsed=0.0, left=None)
 
 
 def outcome(delivery: Delivery = Delivery.NOT_SENT, again: Again = Again.YES, **fields: Any) -> Outcome:
-    return Outcome(delivery, Fault.SERVER, again, ServerError, "it failed", **fields)
+    return Outcome(delivery, Fault.SERVER, Scope.OPERATION, again, ServerError, "it failed", **fields)
 
 
 def decision(

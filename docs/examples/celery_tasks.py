@@ -94,7 +94,7 @@ def capture(task: Any, lead: Mapping[str, Any]) -> None:
         receipt = account.call(lambda lsq: lsq.leads.capture(lead, reference=reference))
     except LeadSquaredError as error:
         is_held = error.fault is Fault.ACCOUNT and error.delivery is not Delivery.UNKNOWN
-        if error.retryable or is_held:
+        if error.safe_to_retry or is_held:
             raise task.retry(countdown=AGAIN_AFTER, exc=error) from None
         logger.error("%s is not delivered (%s): %s", reference, error.delivery, error)  # noqa: TRY400
     else:

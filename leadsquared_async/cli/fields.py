@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from leadsquared_async import Fault, LeadField, Timeout
+from leadsquared_async import Fault, LeadField, Scope, Timeout
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.durations import spoken
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
@@ -47,7 +47,12 @@ async def checker_of(connection: Connection, stop: Stop, *, within: float | None
                 return FieldChecker(await stop.unless(lsq.fields.list()))
         except TimeoutError:
             await lsq.aclose(grace=0)  # nobody waits for the answer any more
-            raise Timeout(f"no answer within {spoken(within or 0)}", fault=Fault.SERVER) from None
+            raise Timeout(
+                f"no answer within {spoken(within or 0)}",
+                fault=Fault.SERVER,
+                scope=Scope.SERVER,
+                safe_to_retry=True,
+            ) from None
 
 
 def run_fields(names: Sequence[str], connection: Connection, talk: Talk) -> ExitStatus:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from leadsquared_async.config import Credentials, CredentialsProvider
-from leadsquared_async.errors import ConfigurationError, Fault
+from leadsquared_async.errors import ConfigurationError, Fault, Scope
 
 __all__ = ["Keyring"]
 
@@ -71,12 +71,15 @@ class Keyring:
         except (Exception, asyncio.CancelledError) as error:
             # Cancelled too: whoever waits for the keys was not, and has to be told.
             raise ConfigurationError(
-                f"the credentials callable failed with {type(error).__name__}", fault=Fault.ACCOUNT
+                f"the credentials callable failed with {type(error).__name__}",
+                fault=Fault.ACCOUNT,
+                scope=Scope.ACCOUNT,
             ) from error
         if not isinstance(answer, Credentials):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(
                 f"the credentials callable has to return Credentials, not {type(answer).__name__}",
                 fault=Fault.ACCOUNT,
+                scope=Scope.ACCOUNT,
             )
         self._current = answer
         return answer

@@ -24,6 +24,7 @@ from leadsquared_async.errors import (
     Delivery,
     Facts,
     LeadSquaredError,
+    Scope,
     join,
 )
 from leadsquared_async.http.call import Call, Settings
@@ -258,7 +259,7 @@ class _Run:
         self._refused_since: float | None = None
         self._waited = 0.0
         self._keys_renewed = False
-        self._retryable = True
+        self._safe_to_retry = True
         self._last: Outcome | None = None
 
     async def to_its_end(self) -> Sent:
@@ -294,7 +295,7 @@ class _Run:
         self._failed_at.append(outcome.again is Again.A_FEW_TIMES)
         outcome = await self._with_renewed_keys(outcome, credentials)
         decision = self._decide(outcome, now)
-        self._retryable = decision.again
+        self._safe_to_retry = decision.again
         if decision.again and decision.bound is None:
             self._pipeline.log.info(
                 "%s: %s; again in %.2f s",
@@ -346,7 +347,7 @@ class _Run:
         except ConfigurationError as error:
             message = f"{self._pipeline.label}{self._call.operation}: {error}"
             facts = self._facts(self._last)
-            facts["fault"] = error.fault
+            facts |= Facts(fault=error.fault, scope=Scope.ACCOUNT, safe_to_retry=False)
             raise ConfigurationError(message, **facts) from error.__cause__
 
     async def _with_renewed_keys(self, outcome: Outcome, credentials: Credentials) -> Outcome:
@@ -416,11 +417,12 @@ class _Run:
         return Facts(
             delivery=join(self._deliveries),
             fault=None if last is None else last.fault,
+            scope=None if last is None else last.scope,
             attempts=len(self._deliveries),
             waited=self._waited,
             operation=self._call.operation,
             reference=self._call.reference,
-            retryable=self._retryable,
+            safe_to_retry=self._safe_to_retry,
         )
 
     def _error(self, last: Outcome) -> LeadSquaredError:
@@ -431,7 +433,7 @@ class _Run:
         """The error of the last attempt; a write that LeadSquared failed at each time was not taken."""
         final = given_up(last) if self._call.writes else last
         if final is not last:
-            self._last, self._retryable = final, False
+            self._last, self._safe_to_retry = final, False
             self._deliveries = [
                 final.delivery if failed else delivery
                 for delivery, failed in zip(self._deliveries, self._failed_at, strict=True)
@@ -452,7 +454,7 @@ class _Run:
 
     def _closed(self) -> ClientClosed:
         """The client was closed under the call; caused by the last attempt's error, if there was one."""
-        facts = self._facts(self._last)
+        facts = self._facts(self._last) | Facts(scope=Scope.ACCOUNT)
         return ClientClosed(
             f"{self._pipeline.label}{self._call.operation}: {CLOSED}{delivery_sentence(self._call, facts)}",
             **facts,

@@ -30,6 +30,7 @@ from leadsquared_async.errors import (
     QuotaExceeded,
     RateLimited,
     Rejected,
+    Scope,
     ServerError,
     Timeout,
 )
@@ -42,7 +43,6 @@ __all__ = [
     "Reply",
     "classify",
     "given_up",
-    "gives_invalid_id",
     "host_in",
     "refusal_of",
     "retry_after",
@@ -87,6 +87,7 @@ class Outcome:
     Attributes:
         delivery: whether it arrived.
         fault: who has to act; None when nobody has.
+        scope: which other calls would come to the same.
         again: is another attempt of any use?
         error: what to raise if there is none; None for a success.
         summary: what happened, in words that hold nothing secret or personal.
@@ -100,6 +101,7 @@ class Outcome:
 
     delivery: Delivery
     fault: Fault | None
+    scope: Scope | None
     again: Again
     error: type[LeadSquaredError] | None
     summary: str
@@ -131,6 +133,7 @@ def unanswered(*, sent: bool, timed_out: bool, cause: str) -> Outcome:
     return Outcome(
         delivery=Delivery.UNKNOWN if sent else Delivery.NOT_SENT,
         fault=Fault.SERVER,
+        scope=Scope.OPERATION if sent else Scope.SERVER,
         again=Again.IF_REPEATABLE if sent else Again.YES,
         error=Timeout if timed_out else ConnectionFailed,
         summary=cause,
@@ -146,6 +149,7 @@ def given_up(outcome: Outcome) -> Outcome:
         outcome,
         delivery=Delivery.REJECTED,
         fault=Fault.LEAD,
+        scope=Scope.LEAD,
         error=Rejected,
         summary=f"LeadSquared failed to process it each time ({outcome.status_code})",
     )
@@ -168,6 +172,7 @@ def classify(reply: Reply, expect: Expect, now: datetime) -> Outcome:
     return Outcome(
         delivery=verdict.delivery,
         fault=verdict.fault,
+        scope=verdict.scope,
         again=verdict.again,
         error=verdict.error,
         summary=f"{verdict.summary} ({reply.status})" if verdict is _THROTTLED else verdict.summary,
@@ -231,18 +236,27 @@ class _Verdict:
 
     delivery: Delivery
     fault: Fault | None
+    scope: Scope | None
     again: Again
     error: type[LeadSquaredError] | None
     summary: str
 
 
-_THROTTLED = _Verdict(Delivery.REJECTED, None, Again.YES, RateLimited, "the account is over its rate limit")
+_THROTTLED = _Verdict(
+    Delivery.REJECTED, Fault.LIMIT, None, Again.YES, RateLimited, "the account is over its rate limit"
+)
 _QUOTA = _Verdict(
-    Delivery.REJECTED, Fault.ACCOUNT, Again.NO, QuotaExceeded, "the account's calls of the day are used up"
+    Delivery.REJECTED,
+    Fault.ACCOUNT,
+    Scope.ACCOUNT,
+    Again.NO,
+    QuotaExceeded,
+    "the account's calls of the day are used up",
 )
 _AUTHENTICATION = _Verdict(
     Delivery.REJECTED,
     Fault.ACCOUNT,
+    Scope.ACCOUNT,
     Again.NO,
     AuthenticationFailed,
     "LeadSquared does not accept the keys: check them, the region, and that their user is active",
@@ -250,6 +264,7 @@ _AUTHENTICATION = _Verdict(
 _NOT_FOUND = _Verdict(
     Delivery.REJECTED,
     Fault.ACCOUNT,
+    Scope.OPERATION,
     Again.NO,
     NotFound,
     "LeadSquared knows no such path or request: check the host",
@@ -257,24 +272,43 @@ _NOT_FOUND = _Verdict(
 _NO_PATH = _Verdict(
     Delivery.REJECTED,
     Fault.ACCOUNT,
+    Scope.OPERATION,
     Again.NO,
     NoSuchPath,
     "the path does not exist on this host: check the host",
 )
 _FORBIDDEN = _Verdict(
-    Delivery.REJECTED, Fault.ACCOUNT, Again.NO, Forbidden, "the gateway refused the call: check the x-api-key"
+    Delivery.REJECTED,
+    Fault.ACCOUNT,
+    Scope.ACCOUNT,
+    Again.NO,
+    Forbidden,
+    "the gateway refused the call: check the x-api-key",
 )
-_REFUSED = _Verdict(Delivery.REJECTED, Fault.LEAD, Again.NO, Rejected, "LeadSquared refuses the lead")
+_REFUSED = _Verdict(
+    Delivery.REJECTED, Fault.LEAD, Scope.LEAD, Again.NO, Rejected, "LeadSquared refuses the lead"
+)
 _EXCEPTION = _Verdict(
-    Delivery.UNKNOWN, Fault.SERVER, Again.A_FEW_TIMES, ServerError, "LeadSquared failed to process it"
+    Delivery.UNKNOWN,
+    Fault.SERVER,
+    Scope.LEAD,
+    Again.A_FEW_TIMES,
+    ServerError,
+    "LeadSquared failed to process it",
 )
-_ACCEPTED = _Verdict(Delivery.ACCEPTED, None, Again.NO, None, "accepted")
+_ACCEPTED = _Verdict(Delivery.ACCEPTED, None, None, Again.NO, None, "accepted")
 _NO_ANSWER_IN_IT = _Verdict(
-    Delivery.UNKNOWN, Fault.SERVER, Again.IF_REPEATABLE, ServerError, "the answer holds no RequestID"
+    Delivery.UNKNOWN,
+    Fault.SERVER,
+    Scope.OPERATION,
+    Again.IF_REPEATABLE,
+    ServerError,
+    "the answer holds no RequestID",
 )
 _INVALID_ID_IN_IT = _Verdict(
     Delivery.UNKNOWN,
     Fault.SERVER,
+    Scope.LEAD,
     Again.IF_REPEATABLE,
     ServerError,
     "the RequestID in the answer is invalid",
@@ -287,6 +321,7 @@ _ACCOUNT_STATUSES = {
     415: _Verdict(
         Delivery.REJECTED,
         Fault.ACCOUNT,
+        Scope.OPERATION,
         Again.NO,
         APIError,
         "the host does not take JSON (415): check the host",
@@ -315,20 +350,31 @@ def _verdict(reply: Reply, said: _Said, data: Any, expect: Expect) -> _Verdict:
             if status == 303
             else Delivery.REJECTED,  # "see other" follows a post that was taken
             Fault.ACCOUNT,
+            Scope.OPERATION,
             Again.NO,
             APIError,
             f"the host redirects ({status}) to {host}, which is not followed with keys: check the host",
         )
     if status >= 500:
         again = Again.YES if status in {500, 503} else Again.IF_REPEATABLE
-        return _Verdict(Delivery.UNKNOWN, Fault.SERVER, again, ServerError, f"LeadSquared failed ({status})")
+        return _Verdict(
+            Delivery.UNKNOWN,
+            Fault.SERVER,
+            Scope.OPERATION,
+            again,
+            ServerError,
+            f"LeadSquared failed ({status})",
+        )
     if status in _OF_THE_BODY:
         what = "cannot be read by LeadSquared" if status == 400 else "is too large for LeadSquared"
-        return _Verdict(Delivery.REJECTED, Fault.LEAD, Again.NO, BadRequest, f"the body {what} ({status})")
+        return _Verdict(
+            Delivery.REJECTED, Fault.LEAD, Scope.LEAD, Again.NO, BadRequest, f"the body {what} ({status})"
+        )
     if status == 408:
         return _Verdict(
             Delivery.UNKNOWN,
             Fault.SERVER,
+            Scope.OPERATION,
             Again.IF_REPEATABLE,
             ServerError,
             "LeadSquared waited too long (408)",
@@ -338,6 +384,7 @@ def _verdict(reply: Reply, said: _Said, data: Any, expect: Expect) -> _Verdict:
     return _Verdict(
         Delivery.REJECTED,
         Fault.ACCOUNT,
+        Scope.OPERATION,
         Again.NO,
         APIError,
         f"the host refuses the call ({status}): check the host",
@@ -378,6 +425,7 @@ def _account_verdict(status: int, said: _Said) -> _Verdict:
         return _Verdict(
             Delivery.REJECTED,
             Fault.ACCOUNT,
+            Scope.ACCOUNT,
             Again.NO,
             AuthenticationFailed,
             f"LeadSquared does not accept the keys on this host and names {named[0]}: pass region= or host=",
@@ -398,21 +446,12 @@ def _success_or_not(reply: Reply, said: _Said, data: Any, expect: Expect) -> _Ve
         return _Verdict(
             Delivery.UNKNOWN,
             Fault.SERVER,
+            Scope.OPERATION,
             Again.IF_REPEATABLE,
             ServerError,
             f"the answer {what} ({reply.status})",
         )
     return _ACCEPTED
-
-
-def gives_invalid_id(error: LeadSquaredError) -> bool:
-    """Whether a submission failed since the RequestID in LeadSquared's answer to it is invalid."""
-    if not isinstance(error, ServerError) or error.status_code not in _TAKEN or error.body is None:
-        return False
-    try:
-        return has_field(decoded(error.body), "RequestID")
-    except ValueError:
-        return False
 
 
 def host_in(url: str) -> str:

@@ -15,7 +15,7 @@ import httpx
 
 from leadsquared_async._version import __version__
 from leadsquared_async.config import Credentials, Hosts, KeysIn
-from leadsquared_async.errors import Fault
+from leadsquared_async.errors import Fault, Scope
 from leadsquared_async.http.call import Call, Host
 from leadsquared_async.http.connections import Proxy, Transports, failure
 from leadsquared_async.http.keyed import EXTENSION, Attached, KeyedTransport
@@ -120,7 +120,9 @@ class Transport:
             why = failure(error, origin.raw_host.decode(), proxy, words)
             outcome = unanswered(sent=False, timed_out=False, cause=why.cause)
             return (
-                dataclasses.replace(outcome, again=Again.NO, fault=Fault.ACCOUNT) if why.is_final else outcome
+                dataclasses.replace(outcome, again=Again.NO, fault=Fault.ACCOUNT, scope=Scope.ACCOUNT)
+                if why.is_final
+                else outcome
             )
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():

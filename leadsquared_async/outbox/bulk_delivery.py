@@ -191,7 +191,7 @@ class BulkDeliverer:
             await self._put_back(rows, 0)
         except ClientClosed as error:
             self._end(error)
-            if error.retryable:
+            if error.safe_to_retry:
                 await self._put_back(rows, error.attempts)
         except LeadSquaredError as error:
             await self._failed(rows, error)
@@ -231,7 +231,7 @@ class BulkDeliverer:
         elif error.fault is Fault.LEAD:
             await self._reject(row, error)
         elif error.delivery is Delivery.REJECTED:  # the limit or the keys: it was not taken, and can be
-            if error.fault is not None:
+            if error.scope is not None:
                 self.holding.because_of(error, row.id)
             self._failures[row.id] += 1
             await self._try_again(row, error)
@@ -256,13 +256,13 @@ class BulkDeliverer:
             return
         self.holding.because_of(error, rows[0].id)
         self._note_failure(rows)
-        if is_of_the_row(error) and len(rows) == 1 and (error.retryable or self._may_repeat(rows[0])):
+        if is_of_the_row(error) and len(rows) == 1 and (error.safe_to_retry or self._may_repeat(rows[0])):
             self._own_failures[rows[0].id] += 1
             if self._own_failures[rows[0].id] >= ROUNDS:
                 self._is_over_for(rows[0])
                 await self._ledger.given_up(rows[0], error)
                 return
-        is_clear = error.delivery is not Delivery.UNKNOWN or error.retryable
+        is_clear = error.delivery is not Delivery.UNKNOWN or error.safe_to_retry
         await asyncio.gather(
             *(
                 self._try_again(row, error)

@@ -11,11 +11,10 @@ from leadsquared_async.errors import (
     ClientClosed,
     ConfigurationError,
     Delivery,
-    Fault,
     LeadSquaredError,
-    NoSuchPath,
     NotFound,
     OutboxError,
+    Scope,
 )
 from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.outbox.holdings import Holdings
@@ -203,7 +202,7 @@ class Confirmer:
                 await self._ledger.failed(row, status.reason or status.raw_state)
         elif isinstance(error, ClientClosed) or not isinstance(error, LeadSquaredError):
             raise error
-        elif self._is_of_the_row(error):
+        elif error.scope is Scope.LEAD:
             if isinstance(error, NotFound) and follower.patience < PATIENCE:
                 if not self._paths.is_known(row.operation):
                     self._give_up(row.operation, error)
@@ -213,11 +212,6 @@ class Confirmer:
             self._give_up(row.operation, error)
             return  # it stays accepted, and is asked for again
         del self._rows[row_id]
-
-    @staticmethod
-    def _is_of_the_row(error: LeadSquaredError) -> bool:
-        is_unknown = isinstance(error, NotFound) and not isinstance(error, NoSuchPath)
-        return is_unknown or error.fault is Fault.LEAD
 
     def _give_up(self, operation: str, error: LeadSquaredError) -> None:
         """For now: the outcomes of this operation cannot be asked for, or nothing can."""

@@ -315,7 +315,7 @@ class Deliverer:
             if not self._own_failures[row.id]:
                 self._log.error("outbox: row %d failed with %s", row.id, way_of(error))
             unforeseen = UnforeseenError(error, row.operation, may_have_arrived=row.is_sending)
-            unforeseen.retryable = not row.is_sending or self._may_repeat(row)
+            unforeseen.safe_to_retry = not row.is_sending or self._may_repeat(row)
             await self._failed(row, unforeseen)
 
     @sealed
@@ -340,7 +340,7 @@ class Deliverer:
                 await self._ledger.pending(row, 0)
         except ClientClosed as error:
             self.end(error)
-            if row.is_sending and error.retryable:
+            if row.is_sending and error.safe_to_retry:
                 await self._ledger.pending(row, error.attempts)
         except LeadSquaredError as error:
             await self._failed(row, error)
@@ -366,7 +366,7 @@ class Deliverer:
             await self._ledger.rejected(row, error)
             return
         self._holdings.failed(row.operation, error, row.id)
-        if error.delivery is Delivery.UNKNOWN and not error.retryable:
+        if error.delivery is Delivery.UNKNOWN and not error.safe_to_retry:
             self._is_over_for(row)
             await self._ledger.unknown(row, error)
             return

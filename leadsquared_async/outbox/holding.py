@@ -7,23 +7,17 @@ import random
 from collections.abc import Callable
 
 from leadsquared_async.errors import (
-    AuthenticationFailed,
-    ConfigurationError,
     Fault,
-    Forbidden,
     LeadSquaredError,
-    NotFound,
-    QuotaExceeded,
+    Scope,
 )
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.outbox.gate import Gate
 
-__all__ = ["FEW", "OF_THE_ACCOUNT", "Holding"]
+__all__ = ["FEW", "Holding"]
 
 FEW = 8
 """Up to so many leads that LeadSquared fails at may be to blame themselves, while it works for all others."""
-OF_THE_ACCOUNT = (AuthenticationFailed, ConfigurationError, Forbidden, QuotaExceeded)
-"""Errors of keys and quota; others, such as a path that does not exist, may be one operation's."""
 
 
 class Holding:
@@ -84,9 +78,8 @@ class Holding:
     def because_of(self, error: LeadSquaredError, row: int | None = None) -> None:
         """An error that the next lead would meet too; `row` is the one that met it."""
         self._failed.add(row)
-        is_account = error.fault is Fault.ACCOUNT or isinstance(error, NotFound)
-        fault = Fault.ACCOUNT if is_account else Fault.SERVER
-        self._may_pass = not is_account or isinstance(error, OF_THE_ACCOUNT)
+        fault = Fault.ACCOUNT if error.fault is Fault.ACCOUNT else Fault.SERVER
+        self._may_pass = fault is Fault.SERVER or error.scope is Scope.ACCOUNT
         if self._gate.close(str(error), fault, _now(), random.random()):
             self._log.warning(
                 "outbox: %s, and trying again in %.0f s: %s",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from leadsquared_async.errors import ConnectionFailed, Delivery, Fault, Forbidden, LeadSquaredError
+from leadsquared_async.errors import Fault, Forbidden, LeadSquaredError, Scope
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import OPERATIONS
-from leadsquared_async.outbox.holding import OF_THE_ACCOUNT, Holding
+from leadsquared_async.outbox.holding import Holding
 
 __all__ = ["Holdings"]
 
@@ -109,12 +109,14 @@ class Holdings:
 
     def failed(self, operation: str, error: LeadSquaredError, row: int) -> None:
         """A submission failed by what is not its own fault."""
-        self._note(self.sending(operation), error, row, meets_all=_is_of_the_account(error))
+        self._note(
+            self.sending(operation), error, row, meets_all=error.scope in {Scope.ACCOUNT, Scope.SERVER}
+        )
 
     def not_followed(self, operation: str, error: LeadSquaredError) -> None:
         """The outcome of what was accepted cannot be asked for."""
         # A 403 may well be of this path: if it is the key's, submissions will meet it too.
-        meets_all = isinstance(error, OF_THE_ACCOUNT) and not isinstance(error, Forbidden)
+        meets_all = error.scope is Scope.ACCOUNT and not isinstance(error, Forbidden)
         self._note(self.following(operation), error, None, meets_all=meets_all)
 
     def passed(self, operation: str) -> None:
@@ -132,7 +134,7 @@ class Holdings:
 
     def _note(self, own: Holding, error: LeadSquaredError, row: int | None, *, meets_all: bool) -> None:
         if meets_all and own.reason is None:
-            self._met[own] = (str(error), error.fault or Fault.SERVER)
+            self._met[own] = (str(error), Fault.ACCOUNT if error.fault is Fault.ACCOUNT else Fault.SERVER)
             self.every.because_of(error, row)
         else:
             own.because_of(error, row)
@@ -150,13 +152,6 @@ class Holdings:
 
     def _hold(self) -> None:
         self.on_hold()
-
-
-def _is_of_the_account(error: LeadSquaredError) -> bool:
-    """Whether whatever else is submitted would meet it too."""
-    if isinstance(error, ConnectionFailed):
-        return error.delivery is Delivery.NOT_SENT  # else a path may be slow, or break off, while others work
-    return isinstance(error, OF_THE_ACCOUNT)
 
 
 def _reasons(holdings: dict[str, Holding]) -> dict[str, str]:

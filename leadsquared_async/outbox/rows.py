@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from leadsquared_async.config import RetryPolicy
-from leadsquared_async.errors import APIError, Delivery, Fault, LeadSquaredError
-from leadsquared_async.http.replies import gives_invalid_id
+from leadsquared_async.errors import Delivery, Fault, LeadSquaredError, Scope
 from leadsquared_async.http.session import Sender
-from leadsquared_async.operations import OPERATIONS, Repeat, Write
+from leadsquared_async.operations import Repeat, Write
 
 __all__ = [
     "ATTEMPTS",
@@ -45,6 +44,7 @@ class UnforeseenError(LeadSquaredError):
             f"{'. It may have arrived' if may_have_arrived else ''}",
             delivery=Delivery.UNKNOWN if may_have_arrived else Delivery.NOT_SENT,
             fault=Fault.SERVER,
+            scope=Scope.LEAD,
             operation=operation,
         )
 
@@ -75,10 +75,7 @@ def is_of_the_row(error: LeadSquaredError) -> bool:
     LeadSquared names exceptions of .NET where its own code stumbles over what it was sent, such as
     NullReferenceException. An invalid RequestID is LeadSquared's answer to this row.
     """
-    if isinstance(error, UnforeseenError) or (error.operation in OPERATIONS and gives_invalid_id(error)):
-        return True
-    name = error.exception_type if isinstance(error, APIError) else None
-    return error.fault is Fault.SERVER and name is not None and not name.upper().startswith("MX")
+    return error.scope is Scope.LEAD and error.fault is Fault.SERVER
 
 
 def reason_of(error: LeadSquaredError) -> str:

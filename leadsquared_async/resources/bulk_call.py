@@ -21,6 +21,7 @@ from leadsquared_async.errors import (
     Facts,
     Fault,
     LeadSquaredError,
+    Scope,
     ServerError,
 )
 from leadsquared_async.http.call import Call, Host
@@ -136,9 +137,9 @@ def _outcome(label: str, row: EncodedSubmission, answer: object, sent: Sent) -> 
         verdict = refusal_of(refusal)
         assert verdict.error is not None
         assert issubclass(verdict.error, APIError)
-        facts["delivery"], facts["fault"] = verdict.delivery, verdict.fault
+        facts |= Facts(delivery=verdict.delivery, fault=verdict.fault, scope=verdict.scope)
         is_again = row.identified if verdict.delivery is Delivery.UNKNOWN else verdict.again is Again.YES
-        facts["retryable"] = is_again
+        facts["safe_to_retry"] = is_again
         said = masked(refusal.words or "", row.private)
         arrived = "It was not taken" if verdict.delivery is Delivery.REJECTED else "It may have arrived"
         refused = verdict.error(
@@ -158,7 +159,15 @@ def _outcome(label: str, row: EncodedSubmission, answer: object, sent: Sent) -> 
             f"{label}{why}. It may have arrived.",
             status_code=status_code,
             body=body,
-            **(facts | Facts(delivery=Delivery.UNKNOWN, fault=Fault.SERVER, retryable=row.identified)),
+            **(
+                facts
+                | Facts(
+                    delivery=Delivery.UNKNOWN,
+                    fault=Fault.SERVER,
+                    scope=Scope.OPERATION,
+                    safe_to_retry=row.identified,
+                )
+            ),
         )
         return RowOutcome(sent.attempts, error=unknown)
     return RowOutcome(sent.attempts, lead_id, created, updated)

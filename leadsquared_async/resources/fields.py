@@ -17,6 +17,7 @@ from leadsquared_async.errors import (
     Fault,
     InvalidLead,
     LeadSquaredError,
+    Scope,
     ServerError,
 )
 from leadsquared_async.http.call import Call, Host
@@ -88,8 +89,9 @@ class FieldCache:
                 f"fields.list: no answer within {within:g} s",
                 delivery=Delivery.UNKNOWN,
                 fault=Fault.SERVER,
+                scope=Scope.OPERATION,
                 operation="fields.list",
-                retryable=True,
+                safe_to_retry=True,
             )
         if question.cancelled():
             raise ClientClosed(
@@ -182,6 +184,7 @@ class FieldCache:
                 f"fields.list: the answer holds {what} lead fields",
                 delivery=Delivery.UNKNOWN,
                 fault=Fault.SERVER,
+                scope=Scope.OPERATION,
                 attempts=sent.attempts,
                 waited=sent.waited,
                 operation="fields.list",
@@ -300,6 +303,7 @@ class Fields:
                 f"this account has no lead field {named}; LeadSquared shows schema names under Settings > "
                 "Leads > Lead Fields",
                 fault=Fault.ACCOUNT,
+                scope=Scope.OPERATION,
                 operation="fields.require",
             )
 

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 
 from leadsquared_async.batch import Held, Results, Source, WaitResult
 from leadsquared_async.config import NOT_GIVEN, NotGiven
-from leadsquared_async.errors import ConfigurationError, Delivery, Fault, LeadSquaredError, ServerError
+from leadsquared_async.errors import ConfigurationError, Delivery, Fault, LeadSquaredError, Scope, ServerError
 from leadsquared_async.http.call import Call
 from leadsquared_async.http.replies import Expect
 from leadsquared_async.http.sealing import sealed
@@ -157,6 +157,8 @@ class Resource:
                 f"{name}: the answer holds no metrics",
                 delivery=Delivery.UNKNOWN,
                 fault=Fault.SERVER,
+                scope=Scope.OPERATION,
+                safe_to_retry=True,
                 attempts=sent.attempts,
                 waited=sent.waited,
                 operation=name,

@@ -150,6 +150,7 @@ def unsent_error(name: str, error: LeadSquaredError, item: object = None) -> Lea
         f"{name}: not sent, since all of {meant} would fail like one of them ({kind})",
         delivery=Delivery.NOT_SENT,
         fault=error.fault,
+        scope=error.scope,
         operation=error.operation,
         reference=item.reference if isinstance(item, Submission) else None,
     )

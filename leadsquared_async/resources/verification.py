@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from leadsquared_async.config import REGIONS, Hosts
-from leadsquared_async.errors import ClientClosed, ConfigurationError, Fault, LeadSquaredError, NotFound
+from leadsquared_async.errors import (
+    ClientClosed,
+    ConfigurationError,
+    Fault,
+    LeadSquaredError,
+    NotFound,
+    Scope,
+)
 from leadsquared_async.http.call import Call, Host
 from leadsquared_async.http.replies import Expect, host_in
 from leadsquared_async.http.session import Sender
@@ -151,6 +158,7 @@ def _region(hosts: Hosts, named: object) -> Check:
             f"the account is at home in the region {region} ({home}), and this client is not: pass "
             f'region="{region}"',
             fault=Fault.ACCOUNT,
+            scope=Scope.ACCOUNT,
             operation="verify",
         )
         return Check("region", Verdict.WRONG, str(error), error)

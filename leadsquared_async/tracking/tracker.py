@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import (
     ClientClosed,
-    ConfigurationError,
     Delivery,
     Fault,
     LeadSquaredError,
     NoSuchPath,
     NotFound,
     Rejected,
+    Scope,
     StillProcessing,
 )
 from leadsquared_async.http.sealing import sealed
@@ -251,15 +251,13 @@ class Tracker:
     def _troubled(self, request_id: str, followed: _Followed, error: LeadSquaredError) -> bool | None:
         # How an id that is not known yet is answered is not documented: it may be a refusal.
         is_unknown = isinstance(error, NotFound | Rejected) and not isinstance(error, NoSuchPath)
-        if not is_unknown and (
-            error.fault is Fault.ACCOUNT or isinstance(error, ClientClosed | ConfigurationError)
-        ):
+        if not is_unknown and (error.fault is Fault.ACCOUNT or error.scope is Scope.ACCOUNT):
             raise error
         for follower in followed.followers:
             follower.trouble = error
         if is_unknown and self._now() - followed.since <= followed.patience:
             return False
-        if is_unknown or error.fault is Fault.LEAD:
+        if is_unknown or (error.scope is Scope.LEAD and error.fault is Fault.LEAD):
             self._resolve(request_id, error)
             return True
         return None
@@ -291,7 +289,10 @@ class Tracker:
                 error = copy.copy(outcome)
                 error.delivery = _delivery(follower)
                 if isinstance(error, NotFound) and not isinstance(error, NoSuchPath):
-                    error.fault = None  # of this id nothing is known: that says nothing of the account
+                    error.fault, error.scope = (
+                        None,
+                        Scope.LEAD,
+                    )  # this id is unknown, which says nothing of others
                 follower.outcome.set_exception(error)
                 follower.outcome.exception()  # one that leaves in this very tick does not look at it
 

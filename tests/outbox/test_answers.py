@@ -20,6 +20,7 @@ from leadsquared_async import (
     OutboxError,
     OutboxFull,
     Rejected,
+    Scope,
     ServerError,
     Timeout,
 )
@@ -33,7 +34,9 @@ from leadsquared_async.outbox.holdings import Holdings
 from leadsquared_async.outbox.records import Claim, UnreadableRowError
 from tests.clients import KEYS
 
-DOWN = ServerError("LeadSquared failed (503)", fault=Fault.SERVER, delivery=Delivery.REJECTED)
+DOWN = ServerError(
+    "LeadSquared failed (503)", fault=Fault.SERVER, scope=Scope.OPERATION, delivery=Delivery.REJECTED
+)
 TURNED_AWAY = 6
 ERRORS = [
     (InvalidLead("mx_Ctiy: no such field"), False),

@@ -21,6 +21,7 @@ from leadsquared_async import (
     Outbox,
     RateLimited,
     RetryPolicy,
+    Scope,
     ServerError,
 )
 from leadsquared_async.outbox import OutboxItem, bulk_delivery
@@ -133,9 +134,15 @@ def test_a_refused_row_is_rejected_alone_and_can_be_mended(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "error",
     [
-        RateLimited("limit", delivery=Delivery.REJECTED, retryable=True),
-        AuthenticationFailed("keys", delivery=Delivery.REJECTED, fault=Fault.ACCOUNT),
-        ServerError("deadlock", delivery=Delivery.UNKNOWN, fault=Fault.SERVER, retryable=True),
+        RateLimited("limit", delivery=Delivery.REJECTED, safe_to_retry=True),
+        AuthenticationFailed("keys", delivery=Delivery.REJECTED, fault=Fault.ACCOUNT, scope=Scope.ACCOUNT),
+        ServerError(
+            "deadlock",
+            delivery=Delivery.UNKNOWN,
+            fault=Fault.SERVER,
+            scope=Scope.OPERATION,
+            safe_to_retry=True,
+        ),
     ],
     ids=lambda error: type(error).__name__,
 )

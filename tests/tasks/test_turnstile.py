@@ -23,6 +23,7 @@ from leadsquared_async import (
     OutboxError,
     OutboxFull,
     Rejected,
+    Scope,
     ServerError,
     Timeout,
 )
@@ -32,7 +33,9 @@ from leadsquared_async.integrations.taskiq.turnstile import Turnstile
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.outbox.rows import ROUNDS
 
-DOWN = ServerError("LeadSquared failed (503)", fault=Fault.SERVER, delivery=Delivery.REJECTED)
+DOWN = ServerError(
+    "LeadSquared failed (503)", fault=Fault.SERVER, scope=Scope.OPERATION, delivery=Delivery.REJECTED
+)
 PAYLOAD = {"operation": "leads.capture", "content": "[]", "query": [], "suffix": [], "reference": None}
 
 
@@ -83,7 +86,7 @@ async def test_only_an_answer_lets_the_others_go(error: LeadSquaredError, is_ans
 
 
 @pytest.mark.parametrize(
-    ("body", "retryable", "deliveries", "end"),
+    ("body", "safe_to_retry", "deliveries", "end"),
     [
         ('{"RequestID":"a b"}', True, ROUNDS - 1, None),
         ('{"RequestID":"a b"}', True, ROUNDS, ItemState.UNKNOWN),
@@ -94,7 +97,7 @@ async def test_only_an_answer_lets_the_others_go(error: LeadSquaredError, is_ans
     ],
 )
 async def test_a_task_ends_whose_requestid_is_invalid(
-    body: str, retryable: bool, deliveries: int, end: ItemState | None
+    body: str, safe_to_retry: bool, deliveries: int, end: ItemState | None
 ) -> None:
     """After a few rounds it is unknown, since LeadSquared took it; a page of somebody else ends nothing."""
     tasks = LeadSquaredTasks(InMemoryBroker(), LeadSquared)
@@ -106,8 +109,9 @@ async def test_a_task_ends_whose_requestid_is_invalid(
         body=body,
         operation="leads.capture",
         fault=Fault.SERVER,
+        scope=Scope.LEAD if body.startswith("{") else Scope.OPERATION,
         delivery=Delivery.UNKNOWN,
-        retryable=retryable,
+        safe_to_retry=safe_to_retry,
     )
     turnstile = Turnstile("leads.capture", lambda: False, ClientLog(None))
     with patch.object(tasks, "_end", AsyncMock()) as ending:

@@ -23,8 +23,8 @@ from leadsquared_async.errors import (
     Fault,
     LeadSquaredError,
     NoSuchPath,
-    NotFound,
     Rejected,
+    Scope,
 )
 from leadsquared_async.http.sealing import sealed, way_of
 from leadsquared_async.integrations.taskiq.broker import KEY, StreamBroker, is_cancelled
@@ -159,6 +159,7 @@ class LeadSquaredTasks:
                 f"the store of the tasks {why}",
                 delivery=Delivery.NOT_SENT if refused else Delivery.UNKNOWN,
                 fault=Fault.SERVER,
+                scope=Scope.SERVER,
                 operation=submission.operation.name,
                 reference=submission.reference,
             ) from None
@@ -228,10 +229,10 @@ class LeadSquaredTasks:
                 turnstile.passed()  # LeadSquared looked at it; what is refused here says nothing of it
             await self._bury(payload, ItemState.REJECTED, error, reason_of(error), hand)
             return
-        if error.fault is not None:
+        if error.scope is not None:
             turnstile.failed(error)
         is_given_up = is_of_the_row(error) and hand.deliveries >= ROUNDS
-        if error.delivery is Delivery.UNKNOWN and (is_given_up or not error.retryable):
+        if error.delivery is Delivery.UNKNOWN and (is_given_up or not error.safe_to_retry):
             await self._bury(payload, ItemState.UNKNOWN, error, str(error), hand)
             return
         if is_given_up:
@@ -276,7 +277,7 @@ class LeadSquaredTasks:
                 )
                 return
             except LeadSquaredError as error:
-                if isinstance(error, NotFound) or error.fault is Fault.LEAD:
+                if error.scope is Scope.LEAD:
                     reason = f"it was accepted, but {error}"
                     await self._bury(request, ItemState.UNKNOWN, error, reason, hand)
                     return

@@ -78,7 +78,7 @@ class Turnstile:
 
     def failed(self, error: LeadSquaredError) -> None:
         """One failed by what is not its own fault: all wait."""
-        fault = error.fault or Fault.SERVER
+        fault = Fault.ACCOUNT if error.fault is Fault.ACCOUNT else Fault.SERVER
         if self._gate.close(str(error), fault, _now(), random.random()):
             self._log.warning(
                 "tasks: holding all of %s, and trying again in %.0f s: %s",
