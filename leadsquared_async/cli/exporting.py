@@ -6,8 +6,8 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import ExitStack, aclosing
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -69,7 +69,7 @@ def run_export(
 
 async def _rows(
     files: Sequence[Path], state: ItemState | None
-) -> AsyncIterator[tuple[dict[str, Any], OutboxItem]]:
+) -> AsyncGenerator[tuple[dict[str, Any], OutboxItem]]:
     for path in files:
         async with Outbox(path) as outbox:
             async for item in outbox.items(state):
@@ -82,22 +82,25 @@ async def _export(
 ) -> int:
     written = 0
     if form == "jsonl":
-        async for row, item in _rows(files, state):
-            values = {"lead": item.lead, "details": item.details}
-            file.write(json.dumps({**row, **values}, ensure_ascii=False) + "\n")
-            written += 1
+        async with aclosing(_rows(files, state)) as found:
+            async for row, item in found:
+                values = {"lead": item.lead, "details": item.details}
+                file.write(json.dumps({**row, **values}, ensure_ascii=False) + "\n")
+                written += 1
         return written
     attributes = dict.fromkeys([name async for _, item in _rows(files, state) for name in _values(item)])
     write = sheet(file, verbatim=verbatim)
-    async for row, item in _rows(files, state):
-        if not written:
-            write([*row, *attributes])
-        cells = [_cell(_values(item).get(name)) for name in attributes]
-        known = [
-            one_line(value) if isinstance(value, str) and not verbatim else value for value in row.values()
-        ]
-        write([*known, *cells])
-        written += 1
+    async with aclosing(_rows(files, state)) as found:
+        async for row, item in found:
+            if not written:
+                write([*row, *attributes])
+            cells = [_cell(_values(item).get(name)) for name in attributes]
+            known = [
+                one_line(value) if isinstance(value, str) and not verbatim else value
+                for value in row.values()
+            ]
+            write([*known, *cells])
+            written += 1
     return written
 
 

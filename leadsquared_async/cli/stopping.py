@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Self, TypeVar
 
+from leadsquared_async.sending.cleanup import uninterrupted
+
 __all__ = ["Interrupted", "Stop"]
 
 SHOW_CURSOR = "\x1b[?25h"
@@ -80,9 +82,7 @@ class Stop:
                 await asyncio.wait([task], timeout=LOOK_EVERY)
             return task.result()
         finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait([task])
+            await uninterrupted(_ended(task))
 
     @contextmanager
     def at_once(self) -> Generator[None]:
@@ -119,3 +119,8 @@ class Stop:
                 sys.stderr.write(SHOW_CURSOR)
                 sys.stderr.flush()
             os._exit(self._status)
+
+
+async def _ended(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
