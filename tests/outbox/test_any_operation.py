@@ -253,10 +253,18 @@ def test_a_status_path_that_does_not_exist_holds_nothing_else(
             async def captures_done() -> bool:
                 snapshot = await outbox.snapshot()
                 is_done = snapshot.counts[ItemState.CONFIRMED] == 3
+                # Not before nothing else is left.
                 assert is_done or snapshot.blocked is None
                 return is_done
 
+            async def rest_is_accepted() -> bool:
+                return (await by_state(outbox)).get("accepted") == 3
+
             await until(captures_done)
+            await until(rest_is_accepted)
+            snapshot = await outbox.snapshot()
+            assert str(snapshot.blocked).startswith("leads.update status: ")
+            assert (snapshot.held, snapshot.unfollowed.keys()) == ({}, {"leads.update"})
         assert sum("is not followed" in record.message for record in caplog.records) == 1
         assert 'paths={"leads.update status"' in caplog.text
         async with machine.process({"paths": {"leads.update status": "/moved"}}) as outbox:
