@@ -22,7 +22,7 @@ import pytest
 from typer.testing import CliRunner
 
 from leadsquared_async import LeadSquared, Outbox
-from leadsquared_async.cli import delivering, demo, restarts, stopping
+from leadsquared_async.cli import delivering, demo, restarts
 from leadsquared_async.cli.app import app
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.exporting import Form, _export
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.slow
 MOST = 600
 """Awaits of one command, at most: one that has more is no use for this test."""
 LOOK_EVERY = 60.0
-"""Seconds between two looks at what a command waits for: each look would be one more await."""
+"""Seconds between two looks at an outbox that delivers: each look is two more awaits."""
 HOST = "https://sandbox.invalid"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SANDBOX_LASTS = 0.05
@@ -84,8 +84,7 @@ class World:
         patch.setattr(Connection, "client", lambda _connection, *, quick=False: self._client())
         patch.setattr(demo, "LeadSquared", lambda **_options: self._client())
         patch.setattr(demo, "Sandbox", self._sandbox)
-        for module in (delivering, stopping):
-            patch.setattr(module, "LOOK_EVERY", LOOK_EVERY)
+        patch.setattr(delivering, "LOOK_EVERY", LOOK_EVERY)
         patch.setattr(asyncio, "run", self._run)
 
     def _client(self) -> LeadSquared:
@@ -269,7 +268,7 @@ def status(folder: Path) -> list[str | Path]:
 
 @command
 def wait(folder: Path) -> list[str | Path]:
-    return ["wait", "--file", request_ids(folder), "--timeout", "20s", "--out", folder / "out.csv"]
+    return ["wait", "--file", request_ids(folder), "--timeout", "3s", "--out", folder / "out.csv"]
 
 
 @command
