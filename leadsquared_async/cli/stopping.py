@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Self, TypeVar
 
-from leadsquared_async.sending.cleanup import uninterrupted
+from leadsquared_async.cleanup import uninterrupted
 
 __all__ = ["Interrupted", "Stop"]
 

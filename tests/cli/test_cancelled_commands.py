@@ -19,6 +19,8 @@ from typing import Any, Self
 
 import httpx
 import pytest
+from leadsquared_async.sending import sharing
+from leadsquared_async.sending.session import _State
 from typer.testing import CliRunner
 
 from leadsquared_async import LeadSquared, Outbox
@@ -30,8 +32,6 @@ from leadsquared_async.cli.sandbox import run_sandbox
 from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.sandbox import Account, Faults, SandboxTransport
 from leadsquared_async.sandbox.settings import Options
-from leadsquared_async.sending import sharing
-from leadsquared_async.sending.session import _State
 from tests import virtual
 from tests.cli.commands import write_leads
 from tests.clients import KEYS, virtual_client
