@@ -6,15 +6,13 @@ wrong shows.
 """
 
 from leadsquared_async.sandbox.account import Account, Arrival
-from leadsquared_async.sandbox.books import Books
+from leadsquared_async.sandbox.answers import How, Reply, Request
+from leadsquared_async.sandbox.control import Books
+from leadsquared_async.sandbox.counters import COUNTERS, most_in_any_window
 from leadsquared_async.sandbox.faults import FAULTS, Faults
-from leadsquared_async.sandbox.leads import Activity, Lead
-from leadsquared_async.sandbox.limits import COUNTERS, most_in_any_window
-from leadsquared_async.sandbox.loopback import Sandbox, serve
-from leadsquared_async.sandbox.messages import How, Reply, Request
-from leadsquared_async.sandbox.records import Opportunity, PhoneCall
+from leadsquared_async.sandbox.records import Activity, Lead, Opportunity, PhoneCall
 from leadsquared_async.sandbox.settings import Settings
-from leadsquared_async.sandbox.transport import SandboxTransport
+from leadsquared_async.sandbox.transport import Sandbox, SandboxTransport, serve
 
 __all__ = [
     "COUNTERS",

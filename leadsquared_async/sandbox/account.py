@@ -3,44 +3,50 @@
 No socket, no clock, no await. What has been processed by now is worked out when somebody asks.
 """
 
-from collections import Counter
+import collections
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Unpack
+from urllib.parse import parse_qsl, unquote
 from uuid import UUID, uuid4
 
 from leadsquared_async.sandbox.answers import (
+    ELSEWHERE,
+    HINT,
+    JSON_TYPE,
+    How,
     RefusedError,
+    Reply,
+    Request,
     forbidden,
+    hinted,
     malformed,
     no_such_path,
+    one_line,
+    over_limit,
     quota_used_up,
+    too_large,
+    wrong_keys,
     wrong_region,
+    wrong_type,
 )
 from leadsquared_async.sandbox.bodies import MalformedError
 from leadsquared_async.sandbox.checks import brief
+from leadsquared_async.sandbox.counters import COUNTERS, Counter
 from leadsquared_async.sandbox.faults import Fault, Faults, FaultSource, check_faults
-from leadsquared_async.sandbox.fields import displays_of, fields_of
-from leadsquared_async.sandbox.gate import Gate
-from leadsquared_async.sandbox.keys import (
-    api_key_hint,
-    check_form,
-    check_keys,
-    has_api_key,
-    misplaced_keys,
-    read_query,
-    shown_path,
-)
-from leadsquared_async.sandbox.leads import LeadStore
-from leadsquared_async.sandbox.messages import HINT, How, Reply, Request, hinted, one_line
-from leadsquared_async.sandbox.operations import CALL_NAMES
-from leadsquared_async.sandbox.processing import ProcessingQueue
-from leadsquared_async.sandbox.queues import Queues
-from leadsquared_async.sandbox.records import Records
-from leadsquared_async.sandbox.routes import Call, Routes
+from leadsquared_async.sandbox.operations import CALL_NAMES, Call, Routes
+from leadsquared_async.sandbox.processing import ProcessingQueue, Queues
+from leadsquared_async.sandbox.records import LeadStore, Records
 from leadsquared_async.sandbox.settings import ACCESS_KEY, API_KEY, SECRET_KEY, Options, Settings
-from leadsquared_async.sandbox.sync import create_or_update, list_fields, read_bulk, show_user
+from leadsquared_async.sandbox.sync import (
+    create_or_update,
+    displays_of,
+    fields_of,
+    list_fields,
+    read_bulk,
+    show_user,
+)
 
 UNANSWERED = frozenset({How.LOST, How.RESET, How.HANG})
 
@@ -92,7 +98,7 @@ class Account:
         settings = self._settings
         self._arrivals: list[Arrival] = []
         self._misplaced_keys: list[str] = []
-        self._attempts: Counter[str] = Counter()
+        self._attempts: collections.Counter[str] = collections.Counter()
         self._instance = str(uuid4())
         self._ids = None if settings.seed is None else Random(f"ids {settings.seed}")
         self._faults = FaultSource(settings.faults, settings.seed or 0)
@@ -252,3 +258,162 @@ def _check_operations(faults: Faults) -> None:
         raise ValueError(
             f"no operation is called {brief(min(unknown))}: choose from {', '.join(sorted(CALL_NAMES))}"
         )
+
+
+_IN_QUERY = {"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}
+_IN_HEADERS = {"x-lsq-accesskey": ACCESS_KEY, "x-lsq-secretkey": SECRET_KEY}
+_NAMES = frozenset({"accesskey", "secretkey", *_IN_HEADERS})
+_KEYS = (ACCESS_KEY, SECRET_KEY, API_KEY)
+
+
+def read_query(request: Request) -> dict[str, str]:
+    """The decoded query; of a name given twice the last counts."""
+    return dict(parse_qsl(request.query, keep_blank_values=True))
+
+
+def has_api_key(request: Request, call: Call) -> bool:
+    """Whether the gateway lets the call in; the synchronous host asks for no x-api-key."""
+    return call.kind == "sync" or request.headers.get("x-api-key") == API_KEY
+
+
+def api_key_hint(request: Request) -> str:
+    """What is wrong with the x-api-key, without its value."""
+    is_there = "x-api-key" in request.headers
+    return f"the header x-api-key is {'not the key of this sandbox' if is_there else 'missing'}"
+
+
+def check_keys(request: Request, query: Mapping[str, str], call: Call, settings: Settings) -> None:
+    """Raises RefusedError when the accessKey and secretKey that the call needs are missing or wrong."""
+    if not call.takes_keys:
+        return
+    given = tuple(query.get(name) for name in _IN_QUERY)
+    if _takes_header_keys(call, settings) and given == (None, None):
+        given = tuple(request.headers.get(name) for name in _IN_HEADERS)
+    if given != (ACCESS_KEY, SECRET_KEY):
+        raise RefusedError(hinted(wrong_keys(), _keys_hint(given)))
+
+
+def check_form(request: Request, settings: Settings) -> None:
+    """Raises RefusedError when a body is too large or not announced as JSON."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
+        raise RefusedError(wrong_type())
+    if len(request.body) > settings.max_body:
+        raise RefusedError(too_large(settings.max_body))
+
+
+def misplaced_keys(request: Request, call: Call | None, settings: Settings) -> list[str]:
+    """Where the request carries a key that does not belong there, in words that do not show it.
+
+    The access and secret key belong in the query of submissions (with `header_keys` also in their headers)
+    and in query or headers on the synchronous host, the x-api-key in its header, and none of them at another
+    origin. A call log takes the x-api-key only.
+    """
+    query = parse_qsl(request.query, keep_blank_values=True)
+    in_headers = {"x-api-key": API_KEY}
+    if call is not None and _takes_header_keys(call, settings):
+        in_headers |= _IN_HEADERS
+    in_query = _IN_QUERY if call is not None and call.takes_keys else {}
+    checks = [
+        ("the query", any(_strays(name, value, in_query) for name, value in query)),
+        *(
+            (f"the header {name}", _strays(name, value, in_headers))
+            for name, value in request.headers.items()
+        ),
+        ("the path", _holds_key(unquote(request.path))),
+        ("the body", any(key.encode() in request.body for key in _KEYS)),
+        ("a request to another origin", _is_elsewhere(request) and _carries_key(request, query)),
+    ]
+    name = "unknown path" if call is None else call.name
+    return [f"{name}: a key in {place}" for place, misplaced in checks if misplaced]
+
+
+def shown_path(request: Request, call: Call | None) -> str:
+    """The path for people: without a connector's key, and without a key that strayed there."""
+    path = request.path
+    if call is not None and call.rest:
+        path = f"{path.removesuffix('/'.join(call.rest))}{{connectorKey}}"
+    return "(a path that holds a key)" if _holds_key(unquote(path)) else one_line(path, 200)
+
+
+def _keys_hint(given: tuple[str | None, ...]) -> str:
+    """Which of accessKey and secretKey is wrong, without a value."""
+    wrong = [
+        f"{name} is {'missing from the query' if value is None else 'not the key of this sandbox'}"
+        for (name, right), value in zip(_IN_QUERY.items(), given, strict=True)
+        if value != right
+    ]
+    access_key = given[0]
+    if access_key and "$" not in access_key:
+        wrong.append("an accessKey contains a $, which a shell expands unless it is in single quotes")
+    return "; ".join(wrong)
+
+
+def _takes_header_keys(call: Call, settings: Settings) -> bool:
+    return call.kind == "sync" or (call.takes_keys and settings.header_keys)
+
+
+def _holds_key(text: str) -> bool:
+    return any(key in text for key in _KEYS)
+
+
+def _strays(name: str, value: str, at_home: Mapping[str, str]) -> bool:
+    if name in at_home:
+        return _holds_key(value) and value != at_home[name]
+    return name.lower() in _NAMES or _holds_key(value)
+
+
+def _is_elsewhere(request: Request) -> bool:
+    return request.headers.get("host", "").partition(":")[0] == ELSEWHERE
+
+
+def _carries_key(request: Request, query: list[tuple[str, str]]) -> bool:
+    return any(_holds_key(value) for value in (*request.headers.values(), *(value for _, value in query)))
+
+
+DAY = 86_400.0
+DEFAULT_LIMIT = (25, 5.0)
+DEFAULT_BULK_LIMIT = (1, 5.0)
+"""What a scripted 429 quotes where there is no limit."""
+
+
+class Gate:
+    """Counts each call, and refuses what is too much."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._counter = self._make(settings.limit)
+        self._bulk_counter = self._make(settings.bulk_limit)
+        self._day = 0
+        self._calls_today = 0
+
+    def admits(self, name: str, now: float) -> bool:
+        """Count a call named so against its limit."""
+        counter = self._bulk_counter if name == "bulk" else self._counter
+        return counter is None or counter.admit(now)
+
+    def has_quota(self, now: float) -> bool:
+        """Count a call against the day's quota, whatever it is named."""
+        if self._settings.daily_quota is None:
+            return True
+        day = int(now // DAY)
+        if day != self._day:
+            self._day = day
+            self._calls_today = 0
+        self._calls_today += 1
+        return self._calls_today <= self._settings.daily_quota
+
+    def over_limit(self, name: str) -> Reply:
+        """The refusal of a call named so, with the numbers of its limit."""
+        settings = self._settings
+        if name == "bulk":
+            calls, per = settings.bulk_limit or DEFAULT_BULK_LIMIT
+        else:
+            calls, per = settings.limit or DEFAULT_LIMIT
+        return over_limit(calls, per, settings.refusal, settings.retry_after)
+
+    def _make(self, limit: tuple[int, float] | None) -> Counter | None:
+        if limit is None:
+            return None
+        settings = self._settings
+        make = COUNTERS[settings.counting]
+        return make(*limit, phase=settings.phase, count_refused=settings.count_refused)

@@ -12,6 +12,8 @@ from random import Random
 from typing import Any, Self, cast
 
 from leadsquared_async.sandbox.answers import (
+    How,
+    Reply,
     duplicate,
     empty,
     empty_object,
@@ -25,7 +27,6 @@ from leadsquared_async.sandbox.answers import (
     wrong_region,
 )
 from leadsquared_async.sandbox.checks import LONGEST, brief, number, wrong
-from leadsquared_async.sandbox.messages import How, Reply
 
 
 @dataclass(frozen=True, slots=True)

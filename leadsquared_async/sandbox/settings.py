@@ -17,8 +17,8 @@ from leadsquared_async.sandbox.checks import (
     or_none,
     whole,
 )
+from leadsquared_async.sandbox.counters import COUNTERS
 from leadsquared_async.sandbox.faults import Faults, check_faults
-from leadsquared_async.sandbox.limits import COUNTERS
 
 ACCESS_KEY = "u$r" + "0123456789abcdef" * 2
 SECRET_KEY = "fedcba9876" * 4

@@ -4,14 +4,162 @@ Errors come under 500 with LeadSquared's body (https://apidocs.leadsquared.com/e
 is not what the call takes under 400.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
-from leadsquared_async.sandbox.answers import ApplicationError, RefusedError, mx
+from leadsquared_async.sandbox.answers import ApplicationError, RefusedError, Reply, hinted, json_reply, mx
 from leadsquared_async.sandbox.bodies import MalformedError, decode, read_lead
-from leadsquared_async.sandbox.fields import LeadField
-from leadsquared_async.sandbox.leads import LeadStore
-from leadsquared_async.sandbox.messages import Reply, hinted, json_reply
+from leadsquared_async.sandbox.records import LeadStore
+from leadsquared_async.sandbox.settings import Settings
+
+CREATED = "/Date(1751910591000+0000)/"
+
+
+@dataclass(frozen=True, slots=True)
+class LeadField:
+    """One field of leads."""
+
+    name: str
+    display: str
+    type: str = "Text"
+    most: int | None = 200
+    """Characters at most."""
+    mandatory: bool = False
+    identifies: bool = False
+    options: tuple[str, ...] = ()
+    default: str | None = None
+    locked: bool = False
+
+    def as_metadata(self, *, options: bool) -> dict[str, object]:
+        """The field as LeadSquared tells of it, with its drop-down's values or without; what it has not, it
+        leaves out."""
+        content: dict[str, object] = {
+            "SchemaName": self.name,
+            "DisplayName": self.display,
+            "DataType": self.type,
+            "IsMandatory": self.mandatory,
+            "IsLeadIdentifier": self.identifies,
+        }
+        if options and self.options:
+            content["Options"] = [{"Value": option} for option in self.options]
+        if self.most is not None:
+            content["MaxLength"] = str(self.most)
+        if self.type == "Number":
+            content["RangeMin"] = "0"
+        if self.type == "Select":
+            content["AllowMultiple"] = False
+        if self.type == "Text":
+            content["RenderTypeTextValue"] = "TextBox"
+        if self.locked:
+            content["LockAfterCreate"] = True
+        if self.default is not None:
+            content["DefaultValue"] = self.default
+        if self.name.startswith("mx_"):
+            content["CreatedOn"] = CREATED
+        return content
+
+
+_YES_NO = ("Yes", "No")
+_STAGES = ("Prospect", "Contacted", "Qualified", "Opportunity", "Customer", "Disqualified")
+
+_SYSTEM = (
+    LeadField("ProspectID", "Lead Number", most=36, identifies=True, locked=True),
+    LeadField("FirstName", "First Name"),
+    LeadField("LastName", "Last Name"),
+    LeadField("EmailAddress", "Email", "Email", identifies=True),
+    LeadField("Phone", "Phone Number", "Phone", 50, identifies=True),
+    LeadField("Mobile", "Mobile Number", "Phone", 50, identifies=True),
+    LeadField("Company", "Company"),
+    LeadField("JobTitle", "Job Title"),
+    LeadField("Website", "Website", "Website"),
+    LeadField("Source", "Lead Source", "Select", options=("Website", "Referral", "Walk-in", "Campaign")),
+    LeadField("SourceCampaign", "Source Campaign"),
+    LeadField("SourceMedium", "Source Medium"),
+    LeadField("SourceContent", "Source Content", most=2000),
+    LeadField("ProspectStage", "Lead Stage", "Select", options=_STAGES, default="Prospect"),
+    LeadField("OwnerId", "Owner", most=36),
+    LeadField("Notes", "Notes", most=4000),
+    LeadField("DoNotEmail", "Do Not Email", "Boolean", None, options=_YES_NO),
+    LeadField("DoNotCall", "Do Not Call", "Boolean", None, options=_YES_NO),
+    LeadField("DoNotSMS", "Do Not SMS", "Boolean", None, options=_YES_NO),
+    LeadField("LeadType", "Lead Type", most=50, locked=True),
+)
+
+_SHIPPED = (
+    LeadField("mx_Street1", "Address 1"),
+    LeadField("mx_Street2", "Address 2"),
+    LeadField("mx_City", "City"),
+    LeadField("mx_State", "State"),
+    LeadField("mx_Country", "Country"),
+    LeadField("mx_Zip", "Zip", most=20),
+)
+
+_CUSTOM = (
+    LeadField("mx_Course", "Course", "Select", options=("Design", "Engineering", "Management")),
+    LeadField("mx_Intake", "Intake", "Select", options=("January", "July")),
+    LeadField("mx_Preferred_Language", "Preferred Language", "Select", options=("English", "Hindi", "Tamil")),
+    LeadField("mx_Budget", "Budget", "Number", None),
+    LeadField("mx_Age", "Age", "Number", 3),
+    LeadField("mx_Alternate_Email", "Alternate Email", "Email"),
+    LeadField("mx_WhatsApp", "WhatsApp Number", "Phone", 50, identifies=True),
+    LeadField("mx_Portfolio", "Portfolio", "Website"),
+    LeadField("mx_Date_of_Birth", "Date of Birth", "Date", None),
+    LeadField("mx_Visit_Date", "Visit Date", "Date", None),
+    LeadField("mx_Call_Back_At", "Call Back At", "Time", None),
+    LeadField("mx_Newsletter", "Newsletter", "Boolean", None, options=_YES_NO),
+    LeadField("mx_Consent", "Consent", "Boolean", None, options=_YES_NO),
+    LeadField("mx_Remarks", "Remarks", most=2000),
+    LeadField("mx_Landing_Page", "Landing Page", "Website", 1000),
+    LeadField("mx_UTM_Term", "UTM Term"),
+)
+
+_PADDING = ("Text", "Number", "Date", "Boolean", "Select", "Text", "Time")
+
+_FIXED = (*_SYSTEM, *_SHIPPED, *_CUSTOM)
+
+
+def account_fields(count: int) -> Sequence[LeadField]:
+    """The fields of a believable account, padded with custom ones to `count`; never fewer than it needs."""
+    return (*_FIXED, *(_padding(number) for number in range(1, count - len(_FIXED) + 1)))
+
+
+def fields_of(settings: Settings) -> Sequence[LeadField]:
+    """The fields that the setting `attributes` names, exactly; else those of a believable account."""
+    fields = _named(settings.attributes, settings.fields)
+    return [replace(field, mandatory=field.name in settings.mandatory) for field in fields]
+
+
+def displays_of(names: Collection[str], fields: Sequence[LeadField]) -> dict[str, str]:
+    """What the account calls fields where it speaks to people."""
+    displays = {field.name: field.display for field in (*_FIXED, *fields)}
+    return {name: displays.get(name, name.removeprefix("mx_")) for name in names}
+
+
+def _named(attributes: Collection[str] | None, count: int) -> Sequence[LeadField]:
+    account = account_fields(count)
+    if attributes is None or attributes == "account":
+        return account
+    known = {field.name: field for field in account}
+    named = set(attributes) - {"SearchBy"}
+    return [known.get(name) or LeadField(name, name.removeprefix("mx_")) for name in sorted(named, key=_rank)]
+
+
+_RANKS = {field.name: rank for rank, field in enumerate(_FIXED)}
+
+
+def _rank(name: str) -> tuple[int, str]:
+    """Known fields in their order, then the others by name."""
+    return _RANKS.get(name, len(_RANKS)), name
+
+
+def _padding(number: int) -> LeadField:
+    kind = _PADDING[number % len(_PADDING)]
+    options = {"Select": ("A", "B", "C"), "Boolean": _YES_NO}.get(kind, ())
+    return LeadField(
+        f"mx_Custom_{number}", f"Custom {number}", kind, 100 if kind == "Text" else None, options=options
+    )
+
 
 MOST_ROWS = 25
 

@@ -5,7 +5,7 @@ from itertools import count
 import pytest
 
 from leadsquared_async.sandbox.answers import ApplicationError
-from leadsquared_async.sandbox.leads import LeadStore
+from leadsquared_async.sandbox.records import LeadStore
 
 OLD = "aaaaaaaa-0000-4000-8000-000000000001"
 NEW = "bbbbbbbb-0000-4000-8000-000000000002"

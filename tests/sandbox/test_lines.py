@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async.sandbox import FAULTS, Account, Faults, How, Request, Sandbox
-from leadsquared_async.sandbox.lines import LONGEST_LINE, line_of
+from leadsquared_async.sandbox.server import LONGEST_LINE, line_of
 
 from .calls import (
     ACCESS_KEY,
