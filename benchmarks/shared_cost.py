@@ -13,11 +13,12 @@ from pathlib import Path
 from benchmarks.figures import Figure
 from leadsquared_async import Lane, RateLimit
 from leadsquared_async.config import Credentials
-from leadsquared_async.limiter.bucket import Bucket, Limit
-from leadsquared_async.limiter.shared.bucket import SharedBucket
-from leadsquared_async.limiter.shared.limiter import SharedLimiter
-from tests.shared.processes import Workers
-from tests.shared.valkey import Valkey
+from leadsquared_async.limiter.limiter import Limit
+from leadsquared_async.limiter.queue import Bucket
+from leadsquared_async.limiter.redis_grantor import SharedBucket
+from leadsquared_async.limiter.redis_limits import SharedLimiter
+from tests.limiter.processes import Workers
+from tests.limiter.valkey import Valkey
 
 BUDGET_CPU = 1500.0
 BUDGET_TIME = 3.0

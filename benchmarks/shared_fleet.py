@@ -15,7 +15,7 @@ from benchmarks.processes import Process
 from benchmarks.rate import LIMIT, STRICT
 from benchmarks.shared_sender import Work
 from leadsquared_async import RateLimit
-from tests.shared.valkey import Valkey
+from tests.limiter.valkey import Valkey
 
 PER = LIMIT.per
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from benchmarks.figures import Figure
 from leadsquared_async import Lane, RateLimit
-from leadsquared_async.limiter.bucket import Bucket
+from leadsquared_async.limiter.queue import Bucket
 from leadsquared_async.sandbox import COUNTERS
 from tests import virtual
 

@@ -25,7 +25,7 @@ from benchmarks.tasks_worker import CALLS, OUTCOMES, PER, account
 from leadsquared_async import submissions
 from leadsquared_async.integrations.taskiq import LeadSquaredTasks, StreamBroker
 from leadsquared_async.sandbox import Faults, Sandbox
-from tests.shared.valkey import Valkey
+from tests.limiter.valkey import Valkey
 
 LEADS = 2000
 WORKERS = 3

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from benchmarks.figures import Figure
 from leadsquared_async import Lane, RateLimit
-from leadsquared_async.limiter.bucket import Bucket
+from leadsquared_async.limiter.queue import Bucket
 
 BUDGET = 6.0
 BUDGET_CONTENDED = 60.0

@@ -21,7 +21,7 @@ from benchmarks.accounts import LEAD, client
 from benchmarks.figures import Figure
 from benchmarks.processes import Process
 from leadsquared_async import LeadSquaredError, LimitSnapshot, RateLimit, SharedLimiter
-from tests.shared.valkey import Valkey
+from tests.limiter.valkey import Valkey
 
 LIMIT = RateLimit(250, per=5.0)
 CALLERS = 40

@@ -35,13 +35,14 @@ from leadsquared_async.errors import (
     Timeout,
 )
 from leadsquared_async.http.session import Snapshot
-from leadsquared_async.limiter.bucket import Lane, LimitSnapshot
+from leadsquared_async.limiter.lanes import Lane
+from leadsquared_async.limiter.limiter import LimitSnapshot
 from leadsquared_async.models import QueueMetrics, Receipt, RequestState, RequestStatus
 from leadsquared_async.submissions import Submission
 
 if TYPE_CHECKING:
     from leadsquared_async.fields import Flaw, LeadField, Problem
-    from leadsquared_async.limiter.shared.limiter import SharedLimiter
+    from leadsquared_async.limiter.redis_limits import SharedLimiter
     from leadsquared_async.outbox import ItemState, Outbox, OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
     from leadsquared_async.phones import phone
     from leadsquared_async.resources.verification import Check, Verdict, Verification
@@ -111,7 +112,7 @@ _LATER = {
     "outbox": ("ItemState", "Outbox", "OutboxEntry", "OutboxItem", "OutboxSnapshot", "Ticket"),
     "fields": ("Flaw", "LeadField", "Problem"),
     "phones": ("phone",),
-    "limiter.shared.limiter": ("SharedLimiter",),
+    "limiter.redis_limits": ("SharedLimiter",),
     "resources.verification": ("Check", "Verdict", "Verification"),
 }
 _MODULES = {name: module for module, names in _LATER.items() for name in names}

@@ -41,8 +41,8 @@ from leadsquared_async.http.call import Call, Host, Settings, json_content
 from leadsquared_async.http.replies import Expect
 from leadsquared_async.http.sealing import sealed, sealed_init
 from leadsquared_async.http.session import Options, Sender, Session, Snapshot
-from leadsquared_async.limiter.bucket import Lane
-from leadsquared_async.limiter.sharing import InProcess, Sharing
+from leadsquared_async.limiter.lanes import Lane
+from leadsquared_async.limiter.local_limits import InProcess, Sharing
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Keys, Repeat
 from leadsquared_async.resources.activities import Activities
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     import httpx
     from aiolimiter import AsyncLimiter
 
-    from leadsquared_async.limiter.shared.limiter import SharedLimiter
+    from leadsquared_async.limiter.redis_limits import SharedLimiter
     from leadsquared_async.resources.verification import Verification
 
 __all__ = ["LeadSquared", "examined", "parts_of"]
@@ -513,7 +513,7 @@ def _checked_query(query: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 def _sharing(limiter: AsyncLimiter | SharedLimiter | None) -> Sharing:
     """With whom the limits are shared."""
     if limiter is not None:
-        from leadsquared_async.limiter.shared.limiter import SharedLimiter  # noqa: PLC0415 - for who has one
+        from leadsquared_async.limiter.redis_limits import SharedLimiter  # noqa: PLC0415 - for who has one
 
         if isinstance(limiter, SharedLimiter):
             return limiter

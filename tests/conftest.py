@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 import pytest
 import pytest_asyncio
 
-from leadsquared_async.limiter import sharing
+from leadsquared_async.limiter import local_limits as sharing
 from leadsquared_async.sandbox import Sandbox
 from tests.virtual import VirtualLoop
 

@@ -13,7 +13,7 @@ import pytest
 
 from leadsquared_async import Credentials, LeadSquared, LeadSquaredError, Outbox, RateLimit, submissions
 from leadsquared_async.http.session import _State
-from leadsquared_async.limiter import sharing
+from leadsquared_async.limiter import local_limits as sharing
 from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.sandbox import Account, Faults
 from tests import virtual

@@ -36,7 +36,7 @@ MAY_USE_THE_SANDBOX = {"testing", "cli", "__main__", "sandbox"}
 
 
 def part_of(module: str) -> str:
-    """The top-level part of a module's name: "http" for leadsquared_async.limiter.bucket."""
+    """The top-level part of a module's name: "http" for leadsquared_async.limiter.queue."""
     return module.removeprefix(NAME).removeprefix(".").partition(".")[0]
 
 

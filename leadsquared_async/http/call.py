@@ -10,7 +10,8 @@ from typing import Any
 from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.http.replies import MAX_BODY, Expect
-from leadsquared_async.limiter.bucket import Lane, Limit
+from leadsquared_async.limiter.lanes import Lane
+from leadsquared_async.limiter.limiter import Limit
 from leadsquared_async.operations import Certainty, Keys, Repeat
 
 __all__ = ["Call", "Host", "Settings", "json_content"]

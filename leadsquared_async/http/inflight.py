@@ -15,7 +15,7 @@ from typing import Any
 from leadsquared_async.errors import Delivery
 from leadsquared_async.http.call import Call
 from leadsquared_async.http.replies import Outcome, unanswered
-from leadsquared_async.limiter.bucket import Bucket
+from leadsquared_async.limiter.queue import Bucket
 from leadsquared_async.logs import ClientLog
 
 __all__ = ["InFlight"]

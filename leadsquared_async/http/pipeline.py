@@ -35,8 +35,9 @@ from leadsquared_async.http.retry import Bound, Decision, Progress, decide
 from leadsquared_async.http.tracing import traced
 from leadsquared_async.http.transport import Transport
 from leadsquared_async.http.wording import delivery_sentence, error_from
-from leadsquared_async.limiter.bucket import Bucket, Limit, NoTokenInTime
-from leadsquared_async.limiter.sharing import Sharing
+from leadsquared_async.limiter.limiter import Limit, NoTokenInTime
+from leadsquared_async.limiter.local_limits import Sharing
+from leadsquared_async.limiter.queue import Bucket
 from leadsquared_async.logs import ClientLog
 
 if TYPE_CHECKING:

@@ -26,8 +26,9 @@ from leadsquared_async.config import (
 from leadsquared_async.errors import ClientClosed, ConfigurationError
 from leadsquared_async.http.call import Call, Host, Settings
 from leadsquared_async.http.keyring import Keyring
-from leadsquared_async.limiter.bucket import Lane, Limit, LimitSnapshot
-from leadsquared_async.limiter.sharing import Sharing
+from leadsquared_async.limiter.lanes import Lane
+from leadsquared_async.limiter.limiter import Limit, LimitSnapshot
+from leadsquared_async.limiter.local_limits import Sharing
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import Certainty
 

@@ -20,7 +20,7 @@ from leadsquared_async.errors import (
 )
 from leadsquared_async.http.sealing import sealed, way_of
 from leadsquared_async.http.session import Sender
-from leadsquared_async.limiter.bucket import Lane
+from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.outbox.bulk_delivery import BulkDeliverer
 from leadsquared_async.outbox.holding import Holding

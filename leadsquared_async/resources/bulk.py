@@ -10,7 +10,7 @@ from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ConfigurationError, LeadSquaredError
 from leadsquared_async.http.sealing import sealed
 from leadsquared_async.http.session import Sender
-from leadsquared_async.limiter.bucket import Lane
+from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, BULK_MOST
 from leadsquared_async.resources.bulk_call import RowOutcome, send_rows
 from leadsquared_async.resources.door import Door

@@ -29,7 +29,8 @@ from leadsquared_async.http.replies import Again, Expect, refusal_of
 from leadsquared_async.http.sealing import sealed
 from leadsquared_async.http.session import Sender
 from leadsquared_async.http.wording import masked
-from leadsquared_async.limiter.bucket import Lane, Limit
+from leadsquared_async.limiter.lanes import Lane
+from leadsquared_async.limiter.limiter import Limit
 from leadsquared_async.models import Refusal, field_of, id_in, text_in
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, Repeat
 

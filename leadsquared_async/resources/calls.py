@@ -8,7 +8,7 @@ from uuid import UUID
 
 from leadsquared_async.config import NOT_GIVEN, NotGiven
 from leadsquared_async.http.sealing import sealed
-from leadsquared_async.limiter.bucket import Lane
+from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import CALLS_LOG
 from leadsquared_async.resources.resource import Resource

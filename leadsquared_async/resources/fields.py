@@ -25,7 +25,7 @@ from leadsquared_async.http.replies import Expect
 from leadsquared_async.http.sealing import sealed
 from leadsquared_async.http.session import Sender
 from leadsquared_async.lead import type_name
-from leadsquared_async.limiter.bucket import Lane
+from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import LEAD_FIELDS, Repeat
 from leadsquared_async.submissions import Submission
 

@@ -13,7 +13,7 @@ from leadsquared_async.http.call import Call
 from leadsquared_async.http.replies import Expect
 from leadsquared_async.http.sealing import sealed
 from leadsquared_async.http.session import Sender
-from leadsquared_async.limiter.bucket import Lane
+from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import QueueMetrics, Receipt, RequestStatus
 from leadsquared_async.operations import OPERATIONS, Keys, Operation, Repeat
 from leadsquared_async.resources.door import Door

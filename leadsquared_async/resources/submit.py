@@ -12,7 +12,7 @@ from leadsquared_async.errors import ConfigurationError, Delivery, LeadSquaredEr
 from leadsquared_async.http.call import Call
 from leadsquared_async.http.sealing import sealed
 from leadsquared_async.http.session import Sender
-from leadsquared_async.limiter.bucket import Lane
+from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import Operation
 from leadsquared_async.resources.door import Door

@@ -18,7 +18,7 @@ from leadsquared_async.errors import (
 from leadsquared_async.http.call import Call, Host
 from leadsquared_async.http.replies import Expect, host_in
 from leadsquared_async.http.session import Sender
-from leadsquared_async.limiter.bucket import Lane
+from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import field_of, id_in
 from leadsquared_async.operations import USER, Repeat
 from leadsquared_async.resources.fields import Fields

@@ -8,7 +8,7 @@ from leadsquared_async.errors import ConfigurationError, NotFound
 from leadsquared_async.http.call import Call
 from leadsquared_async.http.replies import Expect
 from leadsquared_async.http.session import Sender
-from leadsquared_async.limiter.bucket import Lane
+from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import RequestStatus, id_in
 from leadsquared_async.operations import Keys, Operation, Repeat
 

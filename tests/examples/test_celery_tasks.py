@@ -15,7 +15,7 @@ import redis
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.cli.commands import bodies
 from tests.examples.programs import PLANTED, Program, running, until
-from tests.shared.valkey import Valkey
+from tests.limiter.valkey import Valkey
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,8 @@ import pytest
 
 from leadsquared_async.sandbox import Sandbox
 from tests.examples.programs import Program, running, until
-from tests.shared.conftest import own_valkey
-from tests.shared.valkey import Valkey
+from tests.limiter.conftest import own_valkey
+from tests.limiter.valkey import Valkey
 
 pytestmark = pytest.mark.slow
 

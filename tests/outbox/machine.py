@@ -15,7 +15,7 @@ import pytest
 
 from leadsquared_async import LeadSquared, Outbox
 from leadsquared_async.http.session import _State
-from leadsquared_async.limiter import sharing
+from leadsquared_async.limiter import local_limits as sharing
 from leadsquared_async.outbox import OutboxItem, delivery, service
 from leadsquared_async.sandbox import Account, Faults, Reply, Request, SandboxTransport
 from leadsquared_async.sandbox.answers import gateway

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.shared.conftest import own_valkey, valkey
+from tests.limiter.conftest import own_valkey, valkey
 
 __all__ = ["own_valkey", "valkey"]

@@ -12,7 +12,7 @@ from leadsquared_async import ClientClosed, LeadSquared
 from leadsquared_async.integrations.taskiq import LeadSquaredTasks, StreamBroker
 from tests.clients import KEYS
 from tests.interruptions import WAYS, Way, interrupted
-from tests.shared.valkey import Valkey
+from tests.limiter.valkey import Valkey
 
 LONGEST = 40
 

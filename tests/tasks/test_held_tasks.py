@@ -11,7 +11,7 @@ from leadsquared_async.integrations.taskiq import TaskOutcome
 from leadsquared_async.integrations.taskiq.payload import Payload
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.clients import LEAD
-from tests.shared.valkey import Valkey
+from tests.limiter.valkey import Valkey
 from tests.tasks.workers import Workers, until, working
 
 CAPTURE = submissions.capture_lead(LEAD, reference="form-1")

@@ -12,7 +12,7 @@ from leadsquared_async.integrations.taskiq import LeadSquaredTasks, StreamBroker
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.clients import LEAD, client_of
 from tests.examples.programs import Program, running
-from tests.shared.valkey import Valkey
+from tests.limiter.valkey import Valkey
 from tests.tasks.workers import until
 
 pytestmark = pytest.mark.slow

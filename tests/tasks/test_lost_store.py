@@ -21,7 +21,7 @@ from leadsquared_async import (
 from leadsquared_async.integrations.taskiq import LeadSquaredTasks, StreamBroker, broker
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.clients import LEAD
-from tests.shared.valkey import Valkey
+from tests.limiter.valkey import Valkey
 from tests.tasks.workers import Workers, until
 
 pytestmark = pytest.mark.slow

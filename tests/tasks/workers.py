@@ -14,7 +14,7 @@ from leadsquared_async import Submission
 from leadsquared_async.integrations.taskiq import LeadSquaredTasks, StreamBroker, TaskOutcome
 from leadsquared_async.sandbox import Sandbox
 from tests.clients import client_of
-from tests.shared.valkey import Valkey
+from tests.limiter.valkey import Valkey
 
 
 class Worker:

@@ -20,7 +20,7 @@ from taskiq_redis import RedisStreamBroker
 
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.config import seconds
-from leadsquared_async.limiter.shared.store import check_url
+from leadsquared_async.limiter.redis_store import check_url
 from leadsquared_async.logs import ClientLog
 
 __all__ = ["DELIVERIES", "KEY", "STREAM_ID", "StreamBroker", "is_cancelled"]

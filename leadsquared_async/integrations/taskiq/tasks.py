@@ -39,7 +39,7 @@ from leadsquared_async.integrations.taskiq.payload import (
     submission_of,
 )
 from leadsquared_async.integrations.taskiq.turnstile import Turnstile
-from leadsquared_async.limiter.bucket import Lane
+from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.models import Receipt
 from leadsquared_async.outbox.items import ItemState

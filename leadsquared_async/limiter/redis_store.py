@@ -1,0 +1,204 @@
+"""The connection to Redis or Valkey. redis-py is imported when the first store is made."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import uuid
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.limiter import script
+from leadsquared_async.limiter.protocol import StoreUnavailable
+from leadsquared_async.limiter.redis_messages import Incompatible, OutOfBounds, Reply, Request
+from leadsquared_async.logs import ClientLog
+
+__all__ = ["RedisStore", "check_url"]
+
+CONNECTIONS = 8
+"""Connections of one process, in one loop, for the requests of all its accounts."""
+LISTENS_FOR = 60.0
+"""Seconds of one wait for a hint; without a number, an early redis-py 5 would wait as for an answer."""
+LISTEN_AGAIN = 2.0
+"""Seconds after which listening for hints is tried again."""
+_HINT = re.compile(rb"([!-~]+) (\d{1,12})")
+"""A key and microseconds."""
+
+
+class RedisStore:
+    """A store at a URL, in one event loop.
+
+    Args:
+        url: as redis-py reads it.
+        prefix: of all names in the store.
+        timeout: seconds for a connection. For an answer it is whoever asks that gives up.
+
+    Attributes:
+        requests: how many were made, for those who count.
+    """
+
+    def __init__(self, url: str, *, prefix: str, timeout: float) -> None:
+        self._url = url
+        self._timeout = timeout
+        self._client: Any = None
+        self._listeners: dict[str, Callable[[float], None]] = {}
+        self._listening: asyncio.Task[None] | None = None
+        self._closed = False
+        self._has_heard_nonsense = False
+        self.channel = f"{prefix}:hints:{uuid.uuid4().hex}"
+        self.requests = 0
+
+    async def exchange(self, key: str, request: Request) -> Reply:
+        """Run the script on the state of that key.
+
+        Raises:
+            StoreUnavailable: it was not run, or may have been run without an answer.
+            Incompatible: the state is of another version.
+        """
+        from redis.exceptions import NoScriptError, RedisError  # noqa: PLC0415
+
+        client = self._connected()
+        arguments = (1, key, *request.arguments())
+        self.requests += 1
+        try:
+            try:
+                answer = await client.execute_command("EVALSHA", script.digest(), *arguments)
+            except NoScriptError:
+                self.requests += 1
+                answer = await client.execute_command("EVAL", script.text(), *arguments)
+            reply = Reply.read(answer)
+        except OutOfBounds:
+            raise StoreUnavailable("its answer is invalid") from None
+        except (RedisError, OSError) as error:
+            if "WRONGTYPE" in str(error):  # Redis 6 puts words before it
+                raise Incompatible(0) from None
+            # The message of redis-py may name the server, and the URL has a password in it.
+            raise StoreUnavailable(_kind_of(error)) from None
+        if not reply.fits(request):
+            raise StoreUnavailable("its answer is invalid")
+        return reply
+
+    def listen(self, key: str, hear: Callable[[float], None]) -> None:
+        """Have `hear` called with the seconds that a hint for that key names."""
+        if self._listening is None:
+            self._listening = asyncio.create_task(
+                self._listen(), name="leadsquared_async shared limit hints", context=Context()
+            )
+        self._listeners[key] = hear
+
+    def forget(self, key: str, hear: Callable[[float], None]) -> None:
+        """Call `hear` no longer; whoever has taken its place since stays."""
+        if self._listeners.get(key) == hear:
+            del self._listeners[key]
+
+    async def aclose(self) -> None:
+        """Close the connections, within two timeouts; nothing opens one again."""
+        self._closed = True
+        listening, self._listening = self._listening, None
+        client, self._client = self._client, None
+        try:
+            if listening is not None:
+                listening.cancel()
+                await asyncio.wait([listening], timeout=self._timeout)
+        finally:
+            if client is not None:
+                with contextlib.suppress(OSError, TimeoutError):
+                    async with asyncio.timeout(self._timeout):
+                        await client.aclose()
+
+    def _connected(self) -> Any:
+        if self._closed:
+            raise StoreUnavailable("it was closed")
+        if self._client is None:
+            from redis import asyncio as asyncio_redis  # noqa: PLC0415
+
+            redis: Any = asyncio_redis  # whose types are known in part only
+            self._client = redis.Redis.from_pool(_pool_of(self._url, self._timeout))
+        return self._client
+
+    async def _listen(self) -> None:
+        """Pass hints on for as long as it lasts; without them everybody still asks when told to."""
+        from redis.exceptions import RedisError  # noqa: PLC0415
+
+        while not self._closed:
+            # redis-py raises a ValueError for what it cannot decode.
+            with contextlib.suppress(RedisError, OSError, TimeoutError, ValueError):
+                async with self._connected().pubsub() as subscription:
+                    await subscription.subscribe(self.channel)
+                    while True:
+                        message = await subscription.get_message(
+                            ignore_subscribe_messages=True, timeout=LISTENS_FOR
+                        )
+                        if message is not None:
+                            self._pass_on(message["data"])
+            await asyncio.sleep(LISTEN_AGAIN)
+
+    def _pass_on(self, data: object) -> None:
+        data = data.encode(errors="replace") if isinstance(data, str) else data
+        hint = _HINT.fullmatch(data) if isinstance(data, bytes) else None
+        if hint is not None:
+            hear = self._listeners.get(hint[1].decode())
+            if hear is not None:
+                hear(int(hint[2]) / 1e6)
+        elif not self._has_heard_nonsense:
+            self._has_heard_nonsense = True
+            ClientLog(None).warning(
+                "the channel of the shared rate limit carries messages that leadsquared_async did not send: "
+                "they are ignored; make sure that nobody else writes to it"
+            )
+
+
+def check_url(who: str, url: str, timeout: float) -> None:
+    """Refuse what no connection can be made with, before one is; `who` was given it.
+
+    Raises:
+        ConfigurationError: and why, without a word of the URL: after a `/` or `#` in a password, redis-py
+            would call the half of it a port.
+    """
+    from redis.exceptions import RedisError  # noqa: PLC0415
+
+    try:
+        _pool_of(url, timeout).make_connection()
+    except (ValueError, TypeError, RedisError):
+        pass  # and what they say is forgotten
+    else:
+        return
+    raise ConfigurationError(
+        f"{who}: redis-py cannot read the url: percent-encode what is special in its password "
+        "(/ # ? @ :), and check the port and the options"
+    )
+
+
+def _pool_of(url: str, timeout: float) -> Any:
+    from redis import asyncio as asyncio_redis  # noqa: PLC0415
+    from redis.asyncio.retry import Retry  # noqa: PLC0415
+    from redis.backoff import NoBackoff  # noqa: PLC0415
+
+    redis: Any = asyncio_redis
+    pool = redis.BlockingConnectionPool.from_url(
+        url,
+        max_connections=CONNECTIONS + 1,  # one listens
+        timeout=timeout,
+        socket_timeout=None,  # whoever asks gives up, and knows better when
+        socket_connect_timeout=timeout,
+        retry=Retry(NoBackoff(), 0),
+    )
+    pool.max_connections = max(pool.max_connections, 2)  # what the URL says comes last, and one listens
+    return pool
+
+
+def _kind_of(error: Exception) -> str:
+    """What went wrong, without a word of the server's that could be secret."""
+    from redis.exceptions import AuthenticationError  # noqa: PLC0415
+
+    # redis-py says ConnectionError of a wrong password, a wrong certificate and a wrong port alike.
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (AuthenticationError, OSError)):
+            return type(cause).__name__
+        cause = cause.__cause__ or cause.__context__
+    code = str(error).partition(" ")[0]
+    return code if code.isascii() and code.isupper() and code.isalpha() else type(error).__name__

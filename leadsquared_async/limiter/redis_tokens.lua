@@ -1,0 +1,702 @@
+-- The token bucket of one account and kind of limit, shared by many processes.
+--
+-- One run hears one process (how many of its calls are in flight, which have ended, how many wait) and answers
+-- how many tokens it gets and when to ask again. The arithmetic of tokens is that of limiter/tokens.py; the
+-- order of lanes that of limiter/queue.py. Times are microseconds of the state's own clock, which is the
+-- server's, except that it neither goes back nor leaps.
+--
+-- KEYS[1]: the state, one packed table. A later version of the same number may add fields: whoever does not
+-- know them keeps them. A state that this script cannot have written is replaced by a new one, as if all had
+-- been spent just now. ARGV: see Request.arguments in redis_messages.py.
+
+local OVERTAKES = 7         -- grants in a row past an older waiter
+local POLLS_APART = 2       -- spacings between two polls, at least, of all processes together
+local LATENESS = 0.1        -- spacings that a token may be late before those behind it move too
+local ROUNDING = 1          -- by which windows are longer: the resolution of the clock
+local GRACE = 500000        -- after which a process that did not come when it was told to is passed over
+local LEAP = 500000         -- by which the clock may be ahead of what a process expects: a slow request
+local WORTH_A_HINT = 10000  -- by which a turn has to come earlier than told
+local NOT_AT_ONCE = 1000    -- nobody is told to ask again sooner
+local CLEAN_WINDOWS, MOST_CLEAN_WINDOWS = 12, 768  -- after which a learnt limit is given up
+local FAR_BELOW = 10        -- a named limit of less than this part of the declared rate is said twice
+local SECOND = 1000000
+local LONG_WINDOW = 60 * SECOND  -- and one of a longer window
+local REMEMBERED = 5 * SECOND  -- for which a call counts at most if the window becomes shorter
+local HOUR, DAY = 3600 * SECOND, 86400 * SECOND
+local MOST_CALLS = 10000
+local MOST_OUT = 100000     -- calls in flight and without an answer, of all processes
+local MOST_KEPT = 7 * 86400000  -- milliseconds that a state outlives the last request
+local HUGE = 2 ^ 51         -- microseconds of 71 years, and no counter comes near it
+local NEVER = 2 ^ 53
+local LANES = {1, 2, 3}     -- forms, batches, polls
+local FORMS, BATCH, POLLS = 1, 2, 3
+
+local function server_clock()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+
+local args = {}
+for i, value in ipairs(ARGV) do args[i] = tonumber(value) end
+local VERSION, me, number, channel = args[1], ARGV[2], args[3], ARGV[4]
+local declared = {c = args[5], p = args[6], m = args[7]}
+local lease, presence, keep = args[8], args[9], args[10]
+local held, waiting = args[11], {args[12], args[13], args[14]}
+local all_ends_count = args[15] == 1
+local refused, pause = args[16] == 1, args[17]
+local told = args[18] > 0 and {c = args[18], p = args[19], m = declared.m} or nil
+local recalled, recalled_age = args[20], args[21]
+local known_born, known_steps, expected = args[22], args[23], args[24]
+local leaving = args[25] == 1
+local FIRST_END = 26
+
+local s, now, begun_as_spent, was_damaged, was_out_of_reach
+
+-- Tokens -----------------------------------------------------------------------------------------------------
+
+local function spacing(limit)
+  limit = limit or s.limit
+  return limit.p / limit.c * (1 + limit.m / 1000000)
+end
+
+local function capacity() return s.limit.c - s.withdrawn end
+
+local function existing() return s.free + s.out + #s.due + #s.late end
+
+-- A list without its first n.
+local function without(list, n)
+  if n == 0 then return list end
+  local rest = {}
+  for i = n + 1, #list do rest[#rest + 1] = list[i] end
+  return rest
+end
+
+-- The token of a call that ended then comes back in its turn.
+local function queue(ended)
+  local due = ended + s.limit.p + ROUNDING
+  s.slot = math.max(s.slot + spacing(), due - LATENESS * spacing())
+  s.due[#s.due + 1] = math.max(due, s.slot)
+end
+
+local function drop_surplus()
+  local surplus = math.max(0, existing() - capacity())
+  local from_free = math.min(surplus, s.free)
+  s.free = s.free - from_free
+  if surplus > from_free and #s.due > 0 then
+    -- Those behind move up, else each token given up would delay the others by its place in line.
+    local left = math.max(0, #s.due - (surplus - from_free))
+    s.slot = s.due[1] - spacing()
+    s.due = {}
+    for i = #s.ends - left + 1, #s.ends do queue(s.ends[i]) end
+  end
+end
+
+local function give_back(ended)
+  table.remove(s.ends, 1)
+  local place = #s.ends + 1
+  while place > 1 and s.ends[place - 1] > ended do place = place - 1 end
+  table.insert(s.ends, place, ended)
+  queue(ended)
+  drop_surplus()
+end
+
+-- A call in flight has ended; one without an answer may be counted for another window.
+local function give(ended, counted)
+  s.out = s.out - 1
+  if counted then
+    give_back(ended)
+  else
+    s.late[#s.late + 1] = ended + s.limit.p
+    table.sort(s.late)
+  end
+end
+
+-- A call was made without a token: whichever token is the next to be free stands for it.
+local function seize()
+  if s.free > 0 then
+    s.free = s.free - 1
+  elseif #s.due > 0 then
+    s.due = without(s.due, 1)
+  elseif #s.late > 0 then
+    s.late = without(s.late, 1)
+  end
+  s.out = s.out + 1
+  s.last_taken = now
+end
+
+local function untake()
+  s.out = s.out - 1
+  s.free = s.free + 1
+  drop_surplus()
+end
+
+local function spend_all()
+  for _ = 1, s.free do
+    s.free = s.free - 1
+    give_back(now)
+  end
+  s.spent_at = now
+end
+
+local function lose_lapsed_leases()
+  local lost = false
+  for _, process in pairs(s.processes) do
+    if process.out > 0 and process.lease <= now then
+      for _ = 1, process.out do s.late[#s.late + 1] = process.lease + s.limit.p end
+      s.out = s.out - process.out
+      process.out = 0
+      lost = true
+    end
+  end
+  if lost then table.sort(s.late) end
+end
+
+local function free_those_due()
+  local back = 0
+  while s.due[back + 1] and s.due[back + 1] <= now do back = back + 1 end
+  s.due = without(s.due, back)
+  s.free = s.free + back
+end
+
+-- Which limit ------------------------------------------------------------------------------------------------
+
+local function within(one, other)
+  local calls = math.min(one.c, other.c)
+  local per = math.max(one.p, other.p / math.floor(other.c / calls))
+  return {c = calls, p = per, m = math.max(one.m, other.m)}
+end
+
+-- What keeps to everything that those present declared.
+local function agreed()
+  local all = {}
+  for _, process in pairs(s.processes) do
+    if not process.gone then all[#all + 1] = process.declared end
+  end
+  table.sort(all, function(a, b)
+    if a.p ~= b.p then return a.p > b.p end
+    if a.c ~= b.c then return a.c < b.c end
+    return a.m < b.m
+  end)
+  local limit = all[1] or s.declared
+  for i = 2, #all do limit = within(limit, all[i]) end
+  return limit
+end
+
+-- Spend nothing until LeadSquared counts no call any more that was made under the longer window.
+local function wait_for_longer_window(window)
+  local last = s.out > 0 and now or s.ends[#s.ends]
+  if #s.late > 0 then last = math.max(last, math.min(s.late[#s.late], now + window)) end
+  if last >= s.window_since then
+    s.asked_until = math.max(s.asked_until, last + window + ROUNDING)
+    s.paused = math.max(s.paused, s.asked_until)
+  end
+end
+
+-- Keep to what was declared and learnt. Each call counts from its end, whichever limit it was made under.
+local function apply()
+  local limit = s.learnt and within(s.declared, s.learnt) or s.declared
+  if limit.c == s.limit.c and limit.p == s.limit.p and limit.m == s.limit.m then return false end
+  local former = s.limit.p
+  s.limit = {c = limit.c, p = limit.p, m = limit.m}
+  s.paused = math.min(s.paused, math.max(s.asked_until, now + spacing()))
+  s.withdrawn = math.min(s.withdrawn, limit.c - 1)
+  local remembered = math.min(former, REMEMBERED)
+  if limit.p < remembered then wait_for_longer_window(remembered) end
+  if limit.p ~= former then s.window_since = now end
+  for i, ended in ipairs(s.late) do s.late[i] = ended + limit.p - former end
+  local unknown = limit.c - #s.ends
+  if unknown > 0 then
+    -- Calls before the oldest that is known ended no later than that one.
+    local ends = {}
+    for i = 1, unknown do ends[i] = s.ends[1] end
+    for i, ended in ipairs(s.ends) do ends[unknown + i] = ended end
+    s.ends = ends
+  end
+  local usable = math.max(0, capacity() - s.out - #s.late)
+  local free = math.min(s.free, usable - #s.due)
+  s.free, s.due, s.slot = 0, {}, now - spacing()
+  for i = #s.ends - usable + 1, #s.ends do
+    if s.free < free and s.ends[i] + s.limit.p + ROUNDING <= now then
+      s.free = s.free + 1
+    else
+      queue(s.ends[i])
+    end
+  end
+  free_those_due()
+  return true
+end
+
+local function keep_to(limit)
+  s.declared = {c = limit.c, p = limit.p, m = limit.m}
+  apply()
+end
+
+-- Microseconds without a refusal after which a learnt limit is given up.
+local function patience()
+  return s.clean_windows * math.max(s.declared.p, math.min(s.limit.p, LONG_WINDOW))
+end
+
+local function tried_again_at()
+  local is_idle = s.out == 0 and #s.due == 0 and #s.late == 0
+  return s.learnt and not is_idle and s.last_refusal + patience() or NEVER
+end
+
+local function is_believed()
+  local ours = s.declared
+  local is_far_below = told.c * FAR_BELOW * ours.p < ours.c * told.p or told.p > math.max(LONG_WINDOW, ours.p)
+  if not is_far_below or s.doubted and s.doubted.c == told.c and s.doubted.p == told.p then return true end
+  s.doubted = told
+  return false
+end
+
+local function learn()
+  local lower = within(s.limit, told)
+  if lower.c == s.limit.c and lower.p == s.limit.p then return false end
+  if not s.learnt then
+    local failed = now < s.on_trial_until
+    s.clean_windows = failed and math.min(2 * s.clean_windows, MOST_CLEAN_WINDOWS) or CLEAN_WINDOWS
+  end
+  s.learnt = s.learnt and within(s.learnt, told) or told
+  return apply()
+end
+
+local function refuse()
+  if now >= s.last_refusal + patience() then s.doubted = nil end
+  if pause >= 0 then s.asked_until = math.max(s.asked_until, now + math.min(pause, HOUR)) end
+  s.paused = math.max(s.paused, s.asked_until, pause < 0 and now + math.min(spacing(), LONG_WINDOW) or 0)
+  s.clean_since, s.last_refusal = now, now
+  if told and is_believed() and learn() then return end
+  if capacity() > 1 and now >= s.last_withdrawal + spacing() then
+    s.withdrawn = s.withdrawn + 1
+    s.last_withdrawal = now
+    drop_surplus()
+  end
+end
+
+local function settle()
+  lose_lapsed_leases()
+  while #s.late > 0 and s.late[1] <= now do
+    local ended = s.late[1]
+    s.late = without(s.late, 1)
+    give_back(ended)
+  end
+  while s.withdrawn > 0 and now >= s.clean_since + s.limit.p do
+    s.withdrawn = s.withdrawn - 1
+    s.clean_since = s.clean_since + s.limit.p
+    if existing() < capacity() then queue(s.clean_since) end
+  end
+  free_those_due()
+  if now >= tried_again_at() then
+    s.on_trial_until, s.learnt = now + patience(), nil
+    apply()
+  end
+end
+
+-- Who is next ------------------------------------------------------------------------------------------------
+
+-- When a batch may have a token that leaves so many to those ahead and does not spend the burst of forms.
+local function paced_at(ahead)
+  local free = s.free - ahead
+  if #s.due > 0 then return s.due[1] - free * spacing() - ROUNDING end
+  if s.out > 0 or #s.late > 0 then return s.last_taken + s.limit.p end
+  return now
+end
+
+local function earliest(ahead)
+  local short = ahead - s.free
+  local start = now
+  if short >= 0 and short < #s.due then
+    start = s.due[short + 1]
+  elseif short >= 0 then
+    start = math.max(now + s.limit.p, s.slot + spacing()) + (short - #s.due) * spacing()
+  end
+  return math.max(math.min(start, tried_again_at()), now, s.paused)
+end
+
+local function next_poll() return s.last_poll + POLLS_APART * spacing() end
+
+-- Whether a token may go to a lane that leaves so many to those ahead, of which so many are polls.
+local function may_take(lane, ahead, polls)
+  if s.free <= ahead or now < s.paused then return false end
+  if lane == POLLS and (polls > 0 or now < next_poll()) then return false end
+  return lane == FORMS or paced_at(ahead) <= now
+end
+
+local function when(lane, ahead, polls)
+  local start = earliest(ahead)
+  if lane ~= FORMS and s.free > ahead then start = math.max(start, paced_at(ahead)) end
+  if lane == POLLS then start = math.max(start, math.max(now, next_poll()) + polls * POLLS_APART * spacing()) end
+  return start
+end
+
+-- The oldest waiting head of each lane, the highest lane first.
+local function heads()
+  local found = {}
+  for _, lane in ipairs(LANES) do
+    local head
+    for name, process in pairs(s.processes) do
+      local ticket = process.tickets[lane]
+      if ticket > 0 and (not head or ticket < head.ticket) then
+        head = {process = name, lane = lane, ticket = ticket}
+      end
+    end
+    if head then found[#found + 1] = head end
+  end
+  return found
+end
+
+local function is_due(head) return head.lane ~= POLLS or now >= next_poll() end
+
+-- Whose turn it is, the lane whose claim that is, and what the counters of turns become if it is taken.
+local function turn()
+  local all = heads()
+  local first = all[1]
+  if not first then return nil end
+  local last = all[#all]
+  local passed = last
+  if first.lane == FORMS then
+    for _, head in ipairs(all) do
+      if head.ticket < passed.ticket then passed = head end
+    end
+  end
+  if first.ticket == passed.ticket or s.passed[first.lane] >= OVERTAKES and is_due(passed) then
+    local polls_turn = s.polls_turn
+    if first.lane == FORMS and passed.lane == BATCH then
+      polls_turn = not polls_turn
+      if polls_turn and is_due(last) then passed = last end
+    end
+    return passed, first.lane, {0, 0, 0}, polls_turn
+  end
+  local counters = {s.passed[1], s.passed[2], s.passed[3]}
+  counters[first.lane] = math.min(OVERTAKES, counters[first.lane] + 1)
+  return first, first.lane, counters, s.polls_turn
+end
+
+-- How many go before this process in a lane: every form and batch of a higher one, one of each process in it;
+-- and how many of them are polls.
+local function ahead_of(lane)
+  local mine, count, same = s.processes[me].tickets[lane], 0, 0
+  for _, process in pairs(s.processes) do
+    for higher = 1, lane - 1 do count = count + process.waiting[higher] end
+    local ticket = process.tickets[lane]
+    if ticket > 0 and ticket < mine then same = same + 1 end
+  end
+  return count + same, lane == POLLS and same or 0
+end
+
+local function ticket()
+  s.ticket = s.ticket + 1
+  return s.ticket
+end
+
+local granted = {0, 0, 0}
+
+local function grant(lane)
+  local mine = s.processes[me]
+  s.free = s.free - 1
+  s.out = s.out + 1
+  s.last_taken = now
+  if lane == POLLS then s.last_poll = now end
+  mine.out = mine.out + 1
+  mine.waiting[lane] = mine.waiting[lane] - 1
+  -- The next of this process queues behind the other processes.
+  mine.tickets[lane] = mine.waiting[lane] > 0 and ticket() or 0
+  granted[lane] = granted[lane] + 1
+end
+
+-- A token for a lane of this process whose turn it is not, if one is left for each of those ahead.
+local function grant_out_of_turn()
+  for _, lane in ipairs(LANES) do
+    if s.processes[me].tickets[lane] > 0 and may_take(lane, ahead_of(lane)) then
+      grant(lane)
+      return true
+    end
+  end
+  return false
+end
+
+local function grant_all()
+  local more = true
+  while more and s.free > 0 and now >= s.paused do
+    local head, claim, counters, polls_turn = turn()
+    if head and head.process == me and may_take(claim, 0, 0) then
+      s.passed, s.polls_turn = counters, polls_turn
+      grant(head.lane)
+    else
+      more = grant_out_of_turn()
+    end
+  end
+end
+
+-- When this process should ask again, at the latest in time to renew its lease.
+local function next_question()
+  local mine = s.processes[me]
+  local best
+  for _, lane in ipairs(LANES) do
+    if mine.tickets[lane] > 0 then
+      local start = when(lane, ahead_of(lane))
+      if not best or start < best then best = start end
+    end
+  end
+  if not best then return -1 end
+  local again = math.max(NOT_AT_ONCE, math.ceil(math.min(best - now, lease / 3)))
+  mine.told = now + again
+  return again
+end
+
+-- Whoever is next and was told to come later than it might is told so.
+local function hint()
+  local head, claim = turn()
+  if not head or head.process == me then return end
+  local process = s.processes[head.process]
+  local start = math.max(now, when(claim, 0, 0))
+  if process.told > start + WORTH_A_HINT then
+    local message = string.format('%s %.0f', KEYS[1], start - now)
+    -- A user without rights on channels does without hints.
+    local heard = redis.pcall('PUBLISH', process.channel, message)
+    if type(heard) == 'number' and heard > 0 then process.told = start end
+  end
+end
+
+-- Those who did not come when they were told to wait no longer; those not heard of for long are gone.
+local function forget_the_absent()
+  for name, process in pairs(s.processes) do
+    if name ~= me and process.told + GRACE < now then
+      process.waiting, process.tickets = {0, 0, 0}, {0, 0, 0}
+    end
+    if process.out == 0 and (process.gone or process.present <= now) then s.processes[name] = nil end
+  end
+end
+
+-- Is it a state that this script has written? -----------------------------------------------------------------
+
+local function is_number(value, least, most)
+  return type(value) == 'number' and value >= least and value <= most  -- NaN is neither
+end
+
+local function is_count(value, most) return is_number(value, 0, most) and value % 1 == 0 end
+
+local function is_limit(value)
+  return type(value) == 'table' and is_count(value.c, MOST_CALLS) and value.c > 0
+    and is_number(value.p, 1, DAY) and is_number(value.m, 0, SECOND)
+end
+
+-- A list of so many numbers at most, none above `most`.
+local function is_list(value, length, most)
+  if type(value) ~= 'table' then return false end
+  local count = 0
+  for place, item in pairs(value) do
+    count = count + 1
+    if not is_count(place, length) or place < 1 then return false end
+    if not is_number(item, -HUGE, most) then return false end
+  end
+  return count == #value
+end
+
+local function are_counts(value, most)
+  if not is_list(value, 3, most) or #value ~= 3 then return false end
+  for _, item in ipairs(value) do
+    if not is_count(item, most) then return false end
+  end
+  return true
+end
+
+local function is_process(value)
+  return type(value) == 'table' and type(value.channel) == 'string' and type(value.gone) == 'boolean'
+    and is_limit(value.declared) and is_count(value.number, HUGE) and is_count(value.out, MOST_OUT)
+    and is_number(value.told, -HUGE, s.at + HOUR) and is_number(value.lease, -HUGE, s.at + HOUR)
+    and is_number(value.present, -HUGE, s.at + 2 * HOUR)
+    and are_counts(value.waiting, HUGE) and are_counts(value.tickets, s.ticket)
+end
+
+local function are_tokens_sound()
+  local window = s.limit.p + SECOND
+  local last = s.at + window + (s.limit.c + 1) * spacing()  -- as if all had been spent at once
+  if not (is_count(s.withdrawn, s.limit.c - 1) and is_count(s.free, s.limit.c) and is_count(s.out, MOST_OUT)
+    and is_list(s.late, MOST_OUT, s.at + window)
+    and is_list(s.due, MOST_CALLS, last) and is_number(s.slot, -HUGE, last)
+    and is_list(s.ends, MOST_CALLS, s.at) and #s.ends >= s.limit.c and existing() >= capacity()
+    and is_number(s.paused, 0, s.at + HOUR) and is_number(s.asked_until, 0, s.at + HOUR)) then
+    return false
+  end
+  for _, list in ipairs({s.late, s.due, s.ends}) do
+    for i = 2, #list do
+      if list[i] < list[i - 1] then return false end
+    end
+  end
+  return true
+end
+
+local function are_processes_sound()
+  if type(s.processes) ~= 'table' then return false end
+  local out = 0
+  for name, process in pairs(s.processes) do
+    if type(name) ~= 'string' or not is_process(process) then return false end
+    out = out + process.out
+  end
+  local mine = s.processes[me]
+  return out == s.out and not (mine and mine.number > number + 1000)
+end
+
+local function is_sound()
+  if not (is_number(s.at, 0, HUGE) and is_number(s.born, 0, s.at) and is_number(s.offset, -HUGE, HUGE)
+    and is_count(s.steps, HUGE) and is_count(s.ticket, HUGE) and are_counts(s.passed, OVERTAKES)
+    and type(s.polls_turn) == 'boolean' and is_limit(s.limit) and is_limit(s.declared)
+    and (s.learnt == nil or is_limit(s.learnt)) and (s.doubted == nil or is_limit(s.doubted))
+    and is_count(s.clean_windows, MOST_CLEAN_WINDOWS) and s.clean_windows >= CLEAN_WINDOWS
+    and is_number(s.on_trial_until, 0, HUGE)) then
+    return false
+  end
+  for _, name in ipairs({'clean_since', 'last_withdrawal', 'last_taken', 'last_poll', 'last_refusal', 'spent_at',
+      'window_since'}) do
+    if not is_number(s[name], 0, s.at) then return false end
+  end
+  return are_tokens_sound() and are_processes_sound()
+end
+
+-- The run ----------------------------------------------------------------------------------------------------
+
+local function is_just_started()
+  local ok, info = pcall(redis.call, 'INFO', 'server')
+  local uptime = ok and type(info) == 'string' and info:match('uptime_in_seconds:(%d+)')
+  return uptime and uptime * 1000000 < 2 * declared.p + lease + 1000000
+end
+
+local function begin(wall)
+  now = wall
+  s = {
+    version = VERSION, born = wall, steps = 0, offset = 0,
+    limit = {c = declared.c, p = declared.p, m = declared.m},
+    declared = {c = declared.c, p = declared.p, m = declared.m},
+    free = declared.c, out = 0, due = {}, late = {}, ends = {}, slot = 0, paused = 0, asked_until = 0, withdrawn = 0,
+    clean_since = 0, last_withdrawal = 0, last_taken = 0, last_poll = 0, spent_at = 0, window_since = 0,
+    last_refusal = 0, on_trial_until = 0, clean_windows = CLEAN_WINDOWS,
+    ticket = 0, passed = {0, 0, 0}, polls_turn = false, processes = {},
+  }
+  for i = 1, declared.c do s.ends[i] = 0 end
+  -- Nobody knows what was spent before a store began anew, so all of it was, just now.
+  if known_born > 0 or was_damaged or is_just_started() then
+    spend_all()
+    s.may_lack_calls = true
+    begun_as_spent = true
+  end
+end
+
+local function go_on(wall)
+  now = wall + s.offset
+  if known_born == s.born and expected > 0 and now > expected + LEAP then now = expected end
+  now = math.max(now, s.at)
+  s.offset = now - wall
+  -- Whoever has calls in flight or waiting speaks three times a lease.
+  if now - s.at > lease / 2 then
+    was_out_of_reach = all_ends_count
+    for _, process in pairs(s.processes) do
+      local waits = process.waiting
+      was_out_of_reach = was_out_of_reach or process.out + waits[1] + waits[2] + waits[3] > 0
+    end
+  end
+end
+
+-- A state that another one has taken the place of, or an older copy of it, lacks what was spent since; so
+-- does one that nobody could reach while all went on by themselves.
+local function make_up_for_loss()
+  if known_born > 0 and known_born ~= s.born then
+    if not s.may_lack_calls then
+      s.may_lack_calls = true
+      spend_all()
+    end
+  elseif known_born > 0 and known_steps > s.steps then
+    s.steps = known_steps
+    spend_all()
+  end
+  if was_out_of_reach then spend_all() end
+end
+
+local function hear_of_calls(process)
+  local surplus = process.out - held
+  local ends = #args - FIRST_END + 1
+  local unknown = ends - math.min(math.max(surplus, 0), ends)
+  for i = 1, ends do
+    local value = args[FIRST_END + i - 1]
+    local counted = value >= 0
+    local ended = now - (counted and value or -1 - value)
+    if i > unknown then
+      surplus = surplus - 1
+      process.out = process.out - 1
+      give(ended, counted)
+    elseif all_ends_count and ended + (counted and 0 or s.limit.p) > s.spent_at then
+      seize()
+      give(ended, counted)
+    end
+  end
+  for _ = 1, surplus do untake() end
+  for _ = 1, -surplus do seize() end
+  process.out = held
+end
+
+local raw = redis.call('GET', KEYS[1])
+local wall = server_clock()
+if raw then
+  local ok
+  ok, s = pcall(cmsgpack.unpack, raw)
+  if not ok or type(s) ~= 'table' or not is_count(s.version, 1000000) then return {1, 0} end
+  if s.version ~= VERSION then return {1, s.version} end
+  was_damaged = not is_sound()
+end
+if raw and not was_damaged then go_on(wall) else begin(wall) end
+
+local mine = s.processes[me]
+local stale = mine ~= nil and mine.number >= number
+local again = -1
+settle()
+if not stale then
+  make_up_for_loss()
+  if not mine then
+    mine = {out = 0, told = 0, waiting = {0, 0, 0}, tickets = {0, 0, 0}}
+    s.processes[me] = mine
+  end
+  mine.number, mine.channel, mine.declared = number, channel, declared
+  mine.lease, mine.present, mine.gone = now + lease, now + presence, leaving
+  hear_of_calls(mine)
+  keep_to(agreed())
+  if refused then refuse() end
+  -- The store knows what was spent since its state began.
+  if recalled ~= 0 and now - recalled_age < s.born then
+    for _ = 1, recalled < 0 and s.free or math.min(recalled, s.free) do
+      s.free = s.free - 1
+      s.out = s.out + 1
+      s.last_taken = now
+      give(now - recalled_age, false)
+    end
+  end
+  settle()
+  for _, lane in ipairs(LANES) do
+    mine.waiting[lane] = leaving and 0 or waiting[lane]
+    if mine.waiting[lane] == 0 then
+      mine.tickets[lane] = 0
+    elseif mine.tickets[lane] == 0 then
+      mine.tickets[lane] = ticket()
+    end
+  end
+  forget_the_absent()
+  if not leaving then
+    grant_all()
+    again = next_question()
+  end
+  hint()
+end
+s.steps = s.steps + 1
+s.at = now
+redis.call('SET', KEYS[1], cmsgpack.pack(s), 'PX', math.min(keep, MOST_KEPT))
+
+local processes = 0
+for _, process in pairs(s.processes) do
+  if not process.gone then processes = processes + 1 end
+end
+local limit = s.limit
+return {
+  stale and 2 or 0, now, s.born, s.steps, granted[1], granted[2], granted[3], again, s.free,
+  math.ceil(math.max(0, earliest(s.free) - now)), math.ceil(math.max(0, s.paused - now)), s.withdrawn,
+  limit.c, math.ceil(limit.p), limit.m, processes, s.learnt and 1 or 0,
+  was_damaged and 2 or begun_as_spent and 1 or 0,
+}

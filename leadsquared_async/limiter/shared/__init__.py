@@ -1,1 +1,0 @@
-"""One rate limit for many processes, kept in Redis or Valkey."""

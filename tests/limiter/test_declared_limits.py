@@ -1,0 +1,172 @@
+"""Which limit is kept to: the smallest that an open client declares, and what LeadSquared said."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import reduce
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leadsquared_async import Lane, LimitSnapshot, RateLimit
+from leadsquared_async.limiter.queue import Bucket
+from leadsquared_async.limiter.tokens import Tokens
+from leadsquared_async.sandbox import Account, Faults, most_in_any_window
+from tests import virtual
+from tests.clients import LEAD, virtual_client
+
+WIDE, NARROW = RateLimit(25, per=5.0), RateLimit(5, per=5.0)
+LIMITS = [WIDE, NARROW, RateLimit(1, per=600.0), RateLimit(10, per=1.0), RateLimit(100, per=60.0)]
+
+
+async def spend(bucket: Bucket, arrivals: list[float]) -> None:
+    await bucket.acquire(Lane.INTERACTIVE)
+    arrivals.append(asyncio.get_running_loop().time())
+    bucket.give()
+
+
+def test_a_client_that_closes_takes_its_smaller_limit_with_it(caplog: pytest.LogCaptureFixture) -> None:
+    """The others are back at theirs when it has gone, without a second burst; each sees what it declared."""
+
+    def limit_of(snapshot: LimitSnapshot | None) -> tuple[str, str, bool]:
+        assert snapshot is not None
+        return str(snapshot.limit), str(snapshot.declared), snapshot.ceiling is None
+
+    async def main() -> None:
+        account = Account(faults=Faults(latency=0.002))
+        wide, transport = virtual_client(account, rate_limit=WIDE)
+        narrow, _ = virtual_client(account, rate_limit=NARROW, transport=transport)
+        async with wide:
+            await asyncio.gather(*(wide.leads.capture(LEAD) for _ in range(20)))
+            async with narrow:
+                await narrow.leads.capture(LEAD)
+                assert limit_of(wide.snapshot().limit) == ("5/5", "25/5", False)
+                assert limit_of(narrow.snapshot().limit) == ("5/5", "5/5", True)
+            assert limit_of(wide.snapshot().limit) == ("25/5", "25/5", True)
+            await asyncio.gather(*(wide.leads.capture(LEAD) for _ in range(60)))
+            assert transport.books.over_limit == 0
+            await asyncio.sleep(20.0)
+            state = wide.snapshot().limit
+            assert state is not None
+            assert state.free == 25
+
+    with caplog.at_level(logging.INFO, "leadsquared_async"):
+        virtual.run(main)
+    said = [record.getMessage() for record in caplog.records if "rate limit" in record.getMessage()]
+    assert said == [
+        "rate limit lowered from 25/5 to 5/5: another client of this account declared 5/5",
+        "rate limit back from 5/5 to 25/5",
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(LIMITS), st.integers(0, 3)), min_size=1, max_size=12))
+def test_the_limit_is_that_of_the_open_clients_whoever_comes_and_goes(
+    steps: list[tuple[RateLimit, int]],
+) -> None:
+    """At each moment; never more than the client that stays declares; in the end all tokens are back."""
+
+    async def main() -> None:
+        clock = asyncio.get_running_loop().time
+        bucket = Bucket(WIDE)
+        bucket.join(WIDE)
+        open_ones = [WIDE]
+        arrivals: list[float] = []
+        callers: list[asyncio.Task[None]] = []
+        for limit, leaves in steps:
+            bucket.join(limit)
+            open_ones.append(limit)
+            callers += [asyncio.create_task(spend(bucket, arrivals)) for _ in range(15)]
+            await asyncio.sleep(0.7)
+            for one in open_ones[1 : 1 + leaves]:
+                bucket.leave(one)
+                open_ones.remove(one)
+            by_window = sorted(open_ones, key=lambda limit: (-limit.per, limit.calls))
+            assert bucket.snapshot().limit == reduce(RateLimit.within, by_window)
+            await asyncio.sleep(0.7)
+        for one in open_ones[1:]:
+            bucket.leave(one)
+        left = clock()
+        async with asyncio.timeout(15 * len(callers)):
+            await asyncio.gather(*callers)
+        assert most_in_any_window(sorted(arrivals), WIDE.per - 1e-6) <= WIDE.calls
+        # Once the clients with long windows have gone, theirs hold nothing back.
+        waited = max([time for time in arrivals if time > left], default=left) - left
+        assert waited <= 2 * WIDE.per + len(callers) * WIDE.spacing
+        await asyncio.sleep(3 * WIDE.per)
+        state = bucket.snapshot()
+        assert (state.limit, state.free, state.in_flight) == (WIDE, 25, 0)
+
+    virtual.run(main)
+
+
+def test_a_client_after_another_one_does_not_burst_behind_its_burst() -> None:
+    """25 calls, closed; then 5 a second: LeadSquared's window of 5 s holds no more than 25 of them all."""
+
+    async def main() -> None:
+        account = Account(faults=Faults(latency=0.002))
+        first, transport = virtual_client(account, rate_limit=WIDE)
+        async with first:
+            await asyncio.gather(*(first.leads.capture(LEAD) for _ in range(25)))
+        second, _ = virtual_client(account, rate_limit=RateLimit(5, per=1.0), transport=transport)
+        async with second:
+            await asyncio.gather(*(second.leads.capture(LEAD) for _ in range(40)))
+        assert transport.books.over_limit == 0
+
+    virtual.run(main)
+
+
+def test_what_leadsquared_said_stays_when_clients_come_and_go() -> None:
+    """Told 10 in 5 s, a client that declares 5 in 5 s lowers it; when that one closes it is 10 again."""
+
+    async def main() -> None:
+        bucket = Bucket(WIDE)
+        bucket.join(WIDE)
+        await bucket.acquire(Lane.INTERACTIVE)
+        bucket.refuse(None, (10, 5.0))
+        bucket.give()
+        bucket.join(NARROW)
+        assert str(bucket.snapshot().limit) == "5/5"
+        bucket.leave(NARROW)
+        assert str(bucket.snapshot().limit) == "10/5"
+        assert bucket.snapshot().ceiling is not None
+
+    virtual.run(main)
+
+
+@pytest.mark.parametrize("long", [RateLimit(1, per=600.0), RateLimit(25, per=600.0), RateLimit(3, per=60.0)])
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize("spent", [1, 25])
+def test_a_window_that_shrinks_again_holds_nothing_back_longer_than_itself(
+    long: RateLimit, counted: bool, spent: int
+) -> None:
+    """Lowered before or after the calls: the next token comes within two of the new windows."""
+    for lowered_first in (False, True):
+        tokens = Tokens(WIDE)
+        if lowered_first:
+            tokens.keep_to(0.0, long)
+        for _ in range(min(spent, tokens.free)):
+            tokens.take(0.0)
+            tokens.give(0.1, counted=counted)
+        tokens.keep_to(0.2, long)
+        tokens.settle(1.0)
+        tokens.keep_to(1.0, WIDE)
+        tokens.settle(1.0 + 2 * WIDE.per + 0.01)
+        assert tokens.free >= 1
+        tokens.settle(1.0 + 4 * WIDE.per)
+        assert (tokens.free, tokens.held) == (25, 25)
+
+
+@pytest.mark.parametrize("others", [(RateLimit(100, per=60.0), RateLimit(10, per=1.0)), (WIDE, NARROW)])
+def test_the_order_in_which_clients_come_changes_nothing(others: tuple[RateLimit, ...]) -> None:
+    """Whoever joins first, the same limit is kept."""
+
+    async def main(limits: tuple[RateLimit, ...]) -> RateLimit:
+        bucket = Bucket(WIDE)
+        for limit in limits:
+            bucket.join(limit)
+        return bucket.snapshot().limit
+
+    assert virtual.run(lambda: main(others)) == virtual.run(lambda: main(others[::-1]))

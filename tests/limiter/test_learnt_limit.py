@@ -1,0 +1,149 @@
+"""An account that allows less than was declared: the client settles at its limit, and seldom tries more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from functools import partial
+
+import pytest
+
+from leadsquared_async import Lane, RateLimit
+from leadsquared_async.limiter.queue import Bucket
+from leadsquared_async.limiter.redis_grantor import SharedBucket
+from leadsquared_async.sandbox import COUNTERS
+from tests import virtual
+from tests.limiter.world import Connection, Server
+
+DECLARED = RateLimit(25, per=5.0)
+HOUR = 3600.0
+
+
+class Account:
+    """A server that allows so many calls, and callers that never stop.
+
+    Attributes:
+        refused: when it refused a call.
+        taken: when it took one.
+    """
+
+    def __init__(self, counting: str, calls: int, per: float, seed: int = 0) -> None:
+        self.chance = random.Random(seed)
+        self.counting = counting
+        self.loop = asyncio.get_running_loop()
+        self.refused: list[float] = []
+        self.taken: list[float] = []
+        self.allow(calls, per)
+
+    def allow(self, calls: int, per: float) -> None:
+        self.named = (calls, per)
+        self.counter = COUNTERS[self.counting](calls, per, phase=self.chance.uniform(0, per))
+
+    async def use(self, bucket: Bucket, seconds: float, senders: int = 8) -> None:
+        end = self.loop.time() + seconds
+
+        async def sender() -> None:
+            while self.loop.time() < end:
+                await bucket.acquire(Lane.INTERACTIVE)
+                round_trip = 0.040 + self.chance.expovariate(1 / 0.040)
+                await asyncio.sleep(round_trip / 2)
+                taken = self.counter.admit(self.loop.time())
+                (self.taken if taken else self.refused).append(self.loop.time())
+                await asyncio.sleep(round_trip / 2)
+                if not taken:
+                    bucket.refuse(told=self.named)
+                bucket.give()
+
+        await asyncio.gather(*(sender() for _ in range(senders)))
+
+
+def test_an_account_with_a_lower_limit_costs_few_refusals_an_hour() -> None:
+    """10 in 5 s where 25 were declared, callers without end: the account's rate, at most 20 refusals in the
+    first hour and 3 in a later one."""
+
+    async def main() -> None:
+        account, bucket = Account("sliding-log", 10, 5.0), Bucket(DECLARED)
+        start = account.loop.time()
+        await account.use(bucket, 2 * HOUR, senders=4)
+        first = sum(at < start + HOUR for at in account.refused)
+        assert first <= 20
+        assert len(account.refused) - first <= 3
+        assert len(account.taken) >= 0.95 * 2 * HOUR * 2
+
+    virtual.run(main)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_limit_that_is_raised_again_is_used_again(shared: bool) -> None:
+    """The account allows 10 in 5 s for 100 s and then 25: at the next attempt all of them are used."""
+
+    async def main() -> None:
+        account = Account("sliding-log", 10, 5.0)
+        if shared:
+            bucket: Bucket = SharedBucket(DECLARED, store=Connection(Server(), "p"), key="k")
+            bucket.users = 1
+        else:
+            bucket = Bucket(DECLARED)
+        await account.use(bucket, 100)
+        assert bucket.snapshot().limit.calls == 10
+        account.allow(25, 5.0)
+        await account.use(bucket, 120)
+        snapshot = bucket.snapshot()
+        assert (snapshot.limit, snapshot.ceiling) == (DECLARED, None)
+        before = len(account.taken)
+        await account.use(bucket, 20)
+        assert len(account.taken) - before >= 0.9 * 20 * 5
+        if isinstance(bucket, SharedBucket):
+            bucket.users = 0
+            await bucket.aclose()
+
+    virtual.run(main)
+
+
+def test_one_odd_answer_changes_nothing_but_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """1 call in 3600 seconds, once: calls go on at the declared rate; the line says how to declare it."""
+
+    async def main(bucket: Bucket) -> None:
+        account = Account("sliding-log", 25, 5.0)
+        await bucket.acquire(Lane.INTERACTIVE)
+        bucket.refuse(None, (1, 3600.0))
+        bucket.give()
+        await account.use(bucket, 60)
+        assert len(account.taken) >= 0.9 * 60 * 5
+        assert bucket.snapshot().limit == DECLARED
+
+    async def shared() -> None:
+        bucket = SharedBucket(DECLARED, store=Connection(Server(), "p"), key="k")
+        bucket.users = 1
+        await main(bucket)
+        bucket.users = 0
+        await bucket.aclose()
+
+    async def local() -> None:
+        await main(Bucket(DECLARED))
+
+    for each in (local, shared):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "leadsquared_async"):
+            virtual.run(each)
+        (message,) = caplog.messages
+        assert "far below 25/5" in message
+        assert "LEADSQUARED_RATE_LIMIT=1/3600" in message
+
+
+@pytest.mark.parametrize("told", [(1, 3600.0), (10, 5.0)])
+def test_a_lie_that_is_repeated_is_over_within_a_quarter_of_an_hour(told: tuple[int, float]) -> None:
+    """Two answers that say the same are believed; nobody says it again, and the declared rate is back."""
+
+    async def main(calls: int, per: float) -> None:
+        account, bucket = Account("sliding-log", 25, 5.0), Bucket(DECLARED)
+        for _ in range(2):
+            await bucket.acquire(Lane.INTERACTIVE)
+            bucket.refuse(None, (calls, per))
+            bucket.give()
+        assert bucket.snapshot().limit == RateLimit(calls, per)
+        await account.use(bucket, 900)
+        assert bucket.snapshot().limit == DECLARED
+
+    virtual.run(partial(main, *told))

@@ -1,0 +1,275 @@
+"""Clients of one account in one process keep to one limit, without being told of each other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from aiolimiter import AsyncLimiter
+
+from leadsquared_async import Credentials, DeadlineExceeded, Lane, RateLimit
+from leadsquared_async.limiter import local_limits as sharing
+from leadsquared_async.limiter.limiter import Limit
+from leadsquared_async.limiter.local_limits import join_bucket
+from leadsquared_async.sandbox import Account, Faults
+from tests import virtual
+from tests.clients import KEYS, LEAD, virtual_client
+
+# Without any latency, calls would arrive on the very edge of the server's window.
+NEAR = Faults(latency=0.002)
+HOST = "https://sandbox.invalid"
+CREDENTIALS = Credentials(**KEYS)
+
+
+def follow(earlier: virtual.VirtualLoop, main: Callable[[], Coroutine[Any, Any, None]], pause: float) -> None:
+    """Run in a second loop, whose clock goes on where the first one's ended."""
+
+    def loop_factory() -> virtual.VirtualLoop:
+        loop = virtual.VirtualLoop()
+        loop._virtual.now = earlier.time() + pause
+        return loop
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main())
+
+
+def test_two_clients_of_one_account_share_a_bucket() -> None:
+    """Together they stay within the limit of one; a client of another account is not affected."""
+
+    async def main() -> None:
+        account = Account(faults=NEAR)
+        first, transport = virtual_client(account)
+        second, _ = virtual_client(account, transport=transport)
+        stranger, _ = virtual_client(Account(), api_key="another-account")
+        async with first, second, stranger:
+            calls = [client.leads.capture(LEAD) for client in (first, second) for _ in range(40)]
+            await asyncio.gather(*calls)
+            assert transport.books.over_limit == 0
+            assert transport.books.most_arrivals() <= 25
+            await asyncio.gather(stranger.leads.capture(LEAD), return_exceptions=True)
+            state = stranger.snapshot().limit
+            assert state is not None
+            assert state.granted == 1
+
+    virtual.run(main)
+
+
+@pytest.mark.parametrize("smaller_first", [True, False])
+def test_the_smaller_rate_wins_and_is_logged(smaller_first: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Two clients that declare different rates keep to the lower, and one line says so."""
+    rates = [RateLimit(25, per=5.0), RateLimit(10, per=5.0)]
+    if smaller_first:
+        rates.reverse()
+
+    async def main() -> None:
+        account = Account(limit=(10, 5.0), faults=NEAR)
+        first, transport = virtual_client(account, rate_limit=rates[0])
+        second, _ = virtual_client(account, rate_limit=rates[1], transport=transport)
+        async with first, second:
+            await first.leads.capture(LEAD)
+            await second.leads.capture(LEAD)
+            await asyncio.gather(
+                *(client.leads.capture(LEAD) for client in (first, second) for _ in range(15))
+            )
+            assert transport.books.over_limit == 0
+            for client in (first, second):
+                state = client.snapshot().limit
+                assert state is not None
+                assert str(state.limit) == "10/5"
+
+    virtual.run(main)
+    lowered = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    if smaller_first:
+        assert lowered == []
+    else:
+        assert lowered == [
+            "rate limit lowered from 25/5 to 10/5: another client of this account declared 10/5"
+        ]
+
+
+def test_closing_a_client_and_opening_another_brings_no_second_burst() -> None:
+    """The bucket outlives its users until all its tokens are back."""
+
+    async def main() -> None:
+        account = Account(faults=NEAR)
+        transport = None
+        for _ in range(3):
+            lsq, transport = virtual_client(account)
+            async with lsq:
+                await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(25)))
+        assert transport is not None
+        assert transport.books.over_limit == 0
+
+    virtual.run(main)
+
+
+def test_a_bucket_is_forgotten_once_nobody_uses_it_and_all_tokens_are_back() -> None:
+    """A process that opens clients of many accounts does not keep them all."""
+
+    async def main() -> None:
+        for number in range(20):
+            lsq, _ = virtual_client(Account(), api_key=f"account-{number}")
+            async with lsq:
+                await asyncio.gather(lsq.leads.capture(LEAD), return_exceptions=True)
+            await asyncio.sleep(30.0)
+
+    virtual.run(main)
+    assert len(sharing._buckets) == 1
+
+
+@pytest.mark.parametrize("pause", [0.0, 2.0, 4.9])
+def test_a_second_event_loop_gets_no_second_burst(pause: float) -> None:
+    """`asyncio.run` after `asyncio.run` goes on with the tokens that the first one left."""
+    account = Account(faults=NEAR)
+
+    async def burst() -> None:
+        lsq, transport = virtual_client(account)
+        async with lsq:
+            await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(25)))
+            assert transport.books.over_limit == 0
+            assert transport.books.most_arrivals() <= 25
+
+    first = virtual.VirtualLoop()
+    first.run_until_complete(burst())
+    first.close()
+    follow(first, burst, pause)
+
+
+def test_a_second_event_loop_that_comes_late_starts_afresh() -> None:
+    """Once all tokens are back, what clients of an earlier loop declared is no longer asked for."""
+    account = Account(faults=NEAR)
+
+    async def slow() -> None:
+        lsq, _ = virtual_client(account, rate_limit=RateLimit(1, per=5.0))
+        async with lsq:
+            await lsq.leads.capture(LEAD)
+
+    async def fast() -> None:
+        lsq, _ = virtual_client(account)
+        async with lsq:
+            await lsq.leads.capture(LEAD)
+            state = lsq.snapshot().limit
+            assert state is not None
+            assert (str(state.limit), state.free, state.ceiling) == ("25/5", 24, None)
+
+    first = virtual.VirtualLoop()
+    first.run_until_complete(slow())
+    first.close()
+    follow(first, fast, 60.0)
+
+
+def test_a_limiter_of_the_callers_is_kept_to_as_well() -> None:
+    """Every attempt passes both: an AsyncLimiter that is slower than the bucket sets the pace."""
+
+    async def main() -> None:
+        limiter = AsyncLimiter(2, 1.0)
+        lsq, transport = virtual_client(Account(faults=NEAR), limiter=limiter)
+        async with lsq:
+            await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(20)))
+            assert transport.books.most_arrivals(1.0) <= 4  # a leaky bucket lets its burst through on top
+            assert transport.books.arrivals[-1].time - transport.books.arrivals[0].time >= 8.9
+
+    virtual.run(main)
+
+
+def test_the_bucket_is_kept_to_behind_a_limiter_that_lets_all_through() -> None:
+    """A generous limiter does not replace the account's own limit."""
+
+    async def main() -> None:
+        lsq, transport = virtual_client(Account(faults=NEAR), limiter=AsyncLimiter(1000, 1.0))
+        async with lsq:
+            await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(60)))
+            assert transport.books.over_limit == 0
+            assert transport.books.most_arrivals() <= 25
+
+    virtual.run(main)
+
+
+def test_a_limiter_without_room_costs_no_token() -> None:
+    """A call that gives up in the caller's limiter puts its token back, and says whose limiter it was."""
+
+    async def main() -> None:
+        limiter = AsyncLimiter(1, 1000.0)
+        lsq, _ = virtual_client(Account(faults=NEAR), limiter=limiter)
+        async with lsq:
+            await lsq.leads.capture(LEAD)
+            with pytest.raises(DeadlineExceeded, match="the limiter that was passed has no room"):
+                await lsq.leads.capture(LEAD, deadline=3.0)
+            await asyncio.sleep(10.0)
+            state = lsq.snapshot().limit
+            assert state is not None
+            assert (state.free, state.in_flight) == (25, 0)
+
+    virtual.run(main)
+
+
+def test_a_pause_that_leadsquared_asked_for_outlives_the_client() -> None:
+    """Retry-After 600: a client opened 40 s after the first was closed is still silent."""
+
+    async def main() -> None:
+        bucket = join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25))
+        await bucket.acquire(Lane.INTERACTIVE)
+        bucket.refuse(600.0)
+        bucket.give()
+        bucket.leave(RateLimit(25))
+        await asyncio.sleep(40)
+        again = join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25))
+        assert again.snapshot().paused == pytest.approx(560.0)
+
+    virtual.run(main)
+
+
+@pytest.mark.parametrize("declared", [(25, 1), (1, 25)])
+def test_a_smaller_limit_ends_with_the_clients_that_declared_it(declared: tuple[int, int]) -> None:
+    """In either order: when all are closed and all tokens are back, a new client has what it declares."""
+
+    async def main() -> None:
+        for calls in declared:
+            bucket = join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(calls))
+        for calls in declared:
+            bucket.leave(RateLimit(calls))
+        await asyncio.sleep(3600)
+        assert join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25)).snapshot().limit == RateLimit(25)
+
+    virtual.run(main)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (Limit.CALLS, "configure it with rate_limit=RateLimit(10, per=5) or LEADSQUARED_RATE_LIMIT=10/5"),
+        (Limit.BULK, "configure it with bulk_limit=RateLimit(10, per=5)"),
+    ],
+)
+def test_a_limit_that_is_lowered_names_its_own_option(
+    kind: Limit, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever does as the line says changes the limit that is meant."""
+
+    async def main() -> None:
+        bucket = join_bucket(HOST, CREDENTIALS, kind, RateLimit(25))
+        await bucket.acquire(Lane.INTERACTIVE)
+        bucket.refuse(None, (10, 5.0))
+        bucket.give()
+
+    virtual.run(main)
+    (record,) = caplog.records
+    assert record.getMessage().endswith(words)
+
+
+def test_a_limit_that_leadsquared_named_is_not_forgotten() -> None:
+    """What the account's own answer said holds for the clients after it too."""
+
+    async def main() -> None:
+        bucket = join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25))
+        await bucket.acquire(Lane.INTERACTIVE)
+        bucket.refuse(None, (10, 5.0))
+        bucket.give()
+        bucket.leave(RateLimit(25))
+        await asyncio.sleep(3600)
+        assert join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25)).snapshot().limit.calls == 10
+
+    virtual.run(main)

@@ -1,0 +1,427 @@
+"""The queue before the tokens: who is next, who leaves, what a refusal changes."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import weakref
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from leadsquared_async import Lane, RateLimit
+from leadsquared_async.limiter.limiter import NoTokenInTime
+from leadsquared_async.limiter.queue import Bucket
+from leadsquared_async.sandbox import most_in_any_window
+from tests import virtual
+
+DEFAULT = RateLimit(25, per=5.0)
+SPACING = DEFAULT.spacing
+
+
+def in_virtual_time(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """Run a test in a loop whose clock jumps."""
+
+    def run() -> None:
+        virtual.run(test)
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def joined(limit: RateLimit) -> Bucket:
+    """A bucket with a client that declares its limit."""
+    bucket = Bucket(limit)
+    bucket.join(limit)
+    return bucket
+
+
+async def spend(bucket: Bucket, lane: Lane = Lane.INTERACTIVE, seconds: float = 0.05) -> float:
+    """One call; returns when it was sent."""
+    await bucket.acquire(lane)
+    sent = now()
+    await asyncio.sleep(seconds)
+    bucket.give()
+    return sent
+
+
+async def flood(bucket: Bucket, lane: Lane, calls: int) -> list[asyncio.Task[float]]:
+    """Calls that all wait at once."""
+    tasks = [asyncio.create_task(spend(bucket, lane)) for _ in range(calls)]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def stop(tasks: list[asyncio.Task[float]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@in_virtual_time
+async def test_an_idle_bucket_lets_a_burst_go_at_once() -> None:
+    """25 forms at once are sent at once; the 26th waits until the first is due back."""
+    bucket = Bucket(DEFAULT)
+    start = now()
+    sent = await asyncio.gather(*(spend(bucket) for _ in range(26)))
+    assert [round(when - start, 6) for when in sent[:25]] == [0.0] * 25
+    assert sent[25] - start == pytest.approx(5.05)
+
+
+@in_virtual_time
+async def test_a_lone_form_is_sent_within_one_spacing_beside_2000_batch_calls() -> None:
+    """While 2,000 batch calls wait, forms that come alone are each sent within one spacing."""
+    bucket = Bucket(DEFAULT)
+    batch = await flood(bucket, Lane.BATCH, 2000)
+    waits = []
+    for moment in range(60):
+        await asyncio.sleep(1.0 + 0.037 * moment)
+        asked = now()
+        waits.append(await spend(bucket) - asked)
+    assert max(waits) <= SPACING + 1e-6
+    await stop(batch)
+
+
+@in_virtual_time
+async def test_forms_that_come_together_are_each_sent_within_their_place_in_line() -> None:
+    """The k-th of k forms at once is sent within k spacings, one more for each overtaken waiter."""
+    bucket = Bucket(DEFAULT)
+    batch = await flood(bucket, Lane.BATCH, 500)
+    await asyncio.sleep(20)
+    asked = now()
+    sent = await asyncio.gather(*(spend(bucket) for _ in range(14)))
+    for place, when in enumerate(sent, start=1):
+        assert when - asked <= (place + place // 7) * SPACING + 0.06
+    await stop(batch)
+
+
+@in_virtual_time
+async def test_polls_make_progress_beside_forms_and_batches_without_end() -> None:
+    """No lane starves: of eight grants, one goes to the oldest waiter if seven have passed it."""
+    bucket = Bucket(DEFAULT)
+    others = await flood(bucket, Lane.BATCH, 20)
+    polls = await flood(bucket, Lane.STATUS, 3)
+    others += await flood(bucket, Lane.INTERACTIVE, 1000)
+    asked = now()
+    await asyncio.gather(*polls)
+    assert now() - asked < 23 * 8 * SPACING
+    await stop(others)
+
+
+@in_virtual_time
+async def test_a_poll_beside_a_batch_gets_the_eighth_grant_however_many_wait_before_it() -> None:
+    """A poll need not be older than the whole batch that is held: seven calls pass it, then it goes."""
+    bucket = Bucket(DEFAULT)
+    batch = await flood(bucket, Lane.BATCH, 500)
+    for _ in range(5):
+        asked = now()
+        await spend(bucket, Lane.STATUS, seconds=0)
+        assert now() - asked < 9 * SPACING
+    await stop(batch)
+
+
+@in_virtual_time
+async def test_beside_forms_and_a_batch_without_end_polls_get_their_turn_too() -> None:
+    """What forms leave over, one grant in eight, batches and polls take in turns."""
+    bucket = Bucket(DEFAULT)
+    others = await flood(bucket, Lane.BATCH, 100) + await flood(bucket, Lane.INTERACTIVE, 1000)
+    await asyncio.sleep(10.0)  # past the burst
+    for _ in range(3):
+        asked = now()
+        await spend(bucket, Lane.STATUS, seconds=0)
+        assert now() - asked < 17 * SPACING
+    await stop(others)
+
+
+@in_virtual_time
+async def test_a_batch_never_spends_the_burst_that_a_form_needs() -> None:
+    """At any moment of a batch, a token for a form is free or due within a spacing."""
+    bucket = Bucket(DEFAULT)
+    batch = await flood(bucket, Lane.BATCH, 300)
+    for _ in range(500):
+        await asyncio.sleep(0.1)
+        state = bucket.snapshot()
+        assert state.free or (state.next_due is not None and state.next_due <= SPACING)
+    await stop(batch)
+
+
+@in_virtual_time
+async def test_a_batch_goes_on_when_one_call_hangs() -> None:
+    """A call that hangs holds up the batch for at most one window."""
+    bucket = Bucket(DEFAULT)
+    hanging = asyncio.create_task(spend(bucket, Lane.BATCH, seconds=300))
+    await asyncio.sleep(20)
+    started = now()
+    await spend(bucket, Lane.BATCH)
+    assert now() - started < 0.1
+    hanging.cancel()
+
+
+@in_virtual_time
+async def test_a_call_without_an_answer_is_counted_a_window_longer() -> None:
+    """A token whose call got no answer comes back after two windows, not one."""
+    bucket = Bucket(RateLimit(1, per=5.0))
+    start = now()
+    await bucket.acquire(Lane.INTERACTIVE)
+    bucket.give(counted=False)
+    await bucket.acquire(Lane.INTERACTIVE)
+    assert now() - start == pytest.approx(10.0)
+
+
+@in_virtual_time
+async def test_a_deadline_that_cannot_be_met_fails_at_once_and_says_why() -> None:
+    """The best case decides: those ahead in the lane, one a spacing."""
+    bucket = Bucket(DEFAULT)
+    waiting = await flood(bucket, Lane.INTERACTIVE, 125)
+    before = now()
+    with pytest.raises(NoTokenInTime) as caught:
+        await bucket.acquire(Lane.INTERACTIVE, before + 10)
+    assert now() == before
+    assert caught.value.ahead == 100
+    assert caught.value.spacing == pytest.approx(SPACING)
+    await stop(waiting)
+
+
+@in_virtual_time
+async def test_a_deadline_that_could_be_met_is_waited_for() -> None:
+    """A deadline just before the next token fails when it passes; one just after gets it."""
+    bucket = Bucket(RateLimit(1, per=5.0))
+    start = now()
+    await spend(bucket)
+    await bucket.acquire(Lane.INTERACTIVE, start + 5.06)
+    assert now() - start == pytest.approx(5.05)
+    with pytest.raises(NoTokenInTime):
+        await bucket.acquire(Lane.INTERACTIVE, start + 5.1)
+    waiting = asyncio.create_task(bucket.acquire(Lane.INTERACTIVE, start + 12.0))
+    await asyncio.sleep(0)
+    with pytest.raises(NoTokenInTime):
+        await waiting
+    assert now() - start == pytest.approx(12.0)
+    assert sum(bucket.snapshot().waiting.values()) == 0
+
+
+@in_virtual_time
+async def test_a_cancelled_waiter_leaves_nothing_behind() -> None:
+    """10,000 waiters cancelled at random places: the rest go on in order, and nothing keeps them alive."""
+    bucket = Bucket(RateLimit(1, per=1.0, margin=0.0))
+    await bucket.acquire(Lane.INTERACTIVE)
+    tasks = [asyncio.create_task(spend(bucket)) for _ in range(10_000)]
+    await asyncio.sleep(0)
+    survivors = tasks[::2500]
+    for task in tasks:
+        if task not in survivors:
+            task.cancel()
+    bucket.give()
+    sent = await asyncio.gather(*survivors)
+    assert list(sent) == sorted(sent)
+    gone = weakref.ref(tasks[1])
+    del tasks, task
+    gc.collect()
+    assert gone() is None
+    assert sum(bucket.snapshot().waiting.values()) == 0
+
+
+@in_virtual_time
+async def test_a_token_granted_to_a_waiter_that_is_cancelled_in_the_same_tick_is_passed_on() -> None:
+    """Granted and cancelled at once: the next waiter gets the token at the same moment."""
+    bucket = Bucket(RateLimit(1, per=5.0))
+    await bucket.acquire(Lane.INTERACTIVE)
+    first = asyncio.create_task(bucket.acquire(Lane.INTERACTIVE))
+    second = asyncio.create_task(bucket.acquire(Lane.INTERACTIVE))
+    await asyncio.sleep(0)
+    bucket.untake()  # grants it to the first, which has had no chance to run
+    first.cancel()
+    await second
+    assert first.cancelled()
+    assert bucket.snapshot().in_flight == 1
+
+
+@in_virtual_time
+async def test_a_waiter_cancelled_before_its_grant_in_the_same_tick_is_skipped() -> None:
+    """Cancelled and then granted at once: no error, the next waiter gets the token."""
+    bucket = Bucket(RateLimit(1, per=5.0))
+    await bucket.acquire(Lane.INTERACTIVE)
+    first = asyncio.create_task(bucket.acquire(Lane.INTERACTIVE))
+    second = asyncio.create_task(bucket.acquire(Lane.INTERACTIVE))
+    await asyncio.sleep(0)
+    first.cancel()
+    bucket.untake()
+    await second
+    assert first.cancelled()
+    assert bucket.snapshot().in_flight == 1
+
+
+@in_virtual_time
+async def test_a_refusal_silences_all_for_as_long_as_the_server_asks() -> None:
+    """After a 429 with Retry-After 3 nobody sends for 3 s; without one, for one spacing."""
+    bucket = Bucket(DEFAULT)
+    for pause, silent in ((3.0, 3.0), (None, SPACING)):
+        start = now()
+        await bucket.acquire(Lane.INTERACTIVE)
+        bucket.refuse(pause)
+        bucket.give()
+        await bucket.acquire(Lane.INTERACTIVE)
+        assert now() - start == pytest.approx(silent)
+        bucket.give()
+        await asyncio.sleep(60)
+
+
+@in_virtual_time
+async def test_a_limit_that_the_server_names_becomes_the_ceiling() -> None:
+    """A message that says 10 in 5 seconds is kept to, and shows in the snapshot."""
+    bucket = Bucket(DEFAULT)
+    await bucket.acquire(Lane.INTERACTIVE)
+    bucket.refuse(None, (10, 5.0))
+    bucket.give()
+    state = bucket.snapshot()
+    assert (state.limit.calls, state.limit.per, state.declared) == (10, 5.0, DEFAULT)
+    assert state.ceiling is not None
+    start = now()
+    sent = await asyncio.gather(*(spend(bucket) for _ in range(40)))
+    assert sum(when < start + 4.9 for when in sent) <= 10
+
+
+@in_virtual_time
+async def test_a_limit_with_a_longer_window_counts_what_was_just_sent() -> None:
+    """A message that says 30 in 60 seconds is kept to from the calls on that were sent before it came."""
+    bucket = Bucket(DEFAULT)
+    sent = list(await asyncio.gather(*(spend(bucket) for _ in range(20))))
+    await bucket.acquire(Lane.INTERACTIVE)
+    bucket.refuse(None, (30, 60.0))
+    bucket.give()
+    sent += await asyncio.gather(*(spend(bucket) for _ in range(40)))
+    assert max(sum(start <= when < start + 60 for when in sent) for start in sent) <= 30
+
+
+async def refuse(bucket: Bucket) -> None:
+    await bucket.acquire(Lane.INTERACTIVE)
+    bucket.refuse()
+    bucket.give()
+
+
+@in_virtual_time
+async def test_a_stranger_costs_one_token_a_spacing_and_each_clean_window_gives_one_back() -> None:
+    """Refusals withdraw tokens one a spacing, never the last; clean windows give them back one by one."""
+    bucket = Bucket(RateLimit(3, per=3.0))
+    for withdrawn in (1, 2, 2):
+        await refuse(bucket)
+        assert bucket.snapshot().withdrawn == withdrawn
+        await asyncio.sleep(1.1)
+    await asyncio.sleep(2.0)
+    assert bucket.snapshot().withdrawn == 1
+    await asyncio.sleep(3.0)
+    assert bucket.snapshot().withdrawn == 0
+    await asyncio.sleep(10.0)
+    assert bucket.snapshot().free == 3
+
+
+@in_virtual_time
+async def test_refusals_that_come_together_withdraw_one_token() -> None:
+    """A whole burst refused at once is one event, not 25."""
+    bucket = Bucket(DEFAULT)
+    for _ in range(25):
+        await bucket.acquire(Lane.INTERACTIVE)
+    for _ in range(25):
+        bucket.refuse()
+        bucket.give()
+    assert bucket.snapshot().withdrawn == 1
+    assert bucket.snapshot().refused == 25
+
+
+def test_a_ceiling_is_logged_once_with_the_line_to_configure(caplog: pytest.LogCaptureFixture) -> None:
+    """The log says what to write into the configuration, and says it once."""
+
+    async def main() -> None:
+        bucket = Bucket(DEFAULT)
+        for _ in range(3):
+            await bucket.acquire(Lane.INTERACTIVE)
+            bucket.refuse(None, (10, 5.0))
+            bucket.give()
+            await asyncio.sleep(1)
+
+    with caplog.at_level(logging.WARNING, "leadsquared_async"):
+        virtual.run(main)
+    assert len(caplog.messages) == 1
+    assert "LEADSQUARED_RATE_LIMIT=10/5" in caplog.messages[0]
+
+
+@in_virtual_time
+async def test_the_timer_keeps_no_waiters_context_alive() -> None:
+    """The one timer of all runs in an empty context."""
+    bucket = Bucket(RateLimit(1, per=5.0))
+    await bucket.acquire(Lane.INTERACTIVE)
+    bucket.give()
+    waiting = asyncio.create_task(bucket.acquire(Lane.INTERACTIVE))
+    await asyncio.sleep(0)
+    (home,) = bucket._homes.values()
+    assert home.alarm._handle is not None
+    assert len(home.alarm._handle._context) == 0  # type: ignore[attr-defined]
+    await waiting
+
+
+@in_virtual_time
+async def test_calls_that_arrive_a_window_after_they_were_given_up_are_allowed_for() -> None:
+    """25 calls given up at once that arrive 5 s later, and those after them: at most 25 in any 5 s."""
+    bucket = Bucket(DEFAULT)
+    start = now()
+    for _ in range(25):
+        await bucket.acquire(Lane.INTERACTIVE)
+        bucket.give(counted=False)
+    sent = await asyncio.gather(*(spend(bucket, seconds=0.0) for _ in range(50)))
+    arrivals = [start + 5.0] * 25 + list(sent)
+    assert most_in_any_window(sorted(arrivals), 5.0 - 1e-6) <= 25
+
+
+@pytest.mark.parametrize("other", [RateLimit(10, per=1.0), RateLimit(5, per=1.0), RateLimit(1, per=0.2)])
+def test_a_smaller_limit_with_a_shorter_window_brings_no_second_burst(other: RateLimit) -> None:
+    """25 calls in flight when another client declares a shorter window: still at most 25 arrivals in 5 s."""
+
+    async def main() -> None:
+        bucket = joined(DEFAULT)
+        calls = [asyncio.create_task(spend(bucket, seconds=0.1)) for _ in range(100)]
+        await asyncio.sleep(0.05)
+        bucket.join(other)
+        assert most_in_any_window(sorted(await asyncio.gather(*calls)), 5.0 - 1e-6) <= 25
+
+    virtual.run(main)
+
+
+@in_virtual_time
+async def test_nothing_sent_after_a_ceiling_was_learnt_passes_it() -> None:
+    """At full pace, lowered to 10 in 5 s: each call sent from then on is at most the tenth of its 5 s."""
+    bucket = joined(DEFAULT)
+    calls = [asyncio.create_task(spend(bucket)) for _ in range(150)]
+    await asyncio.sleep(12)
+    learnt = now()
+    bucket.join(RateLimit(10, per=5.0))
+    sent = sorted(await asyncio.gather(*calls))
+    for when in (when for when in sent if when > learnt):
+        assert sum(when - 5.0 + 1e-6 < earlier <= when for earlier in sent) <= 10
+
+
+@in_virtual_time
+async def test_withdrawn_tokens_come_back_while_nobody_sends() -> None:
+    """After a storm of refusals and a long silence all tokens are back."""
+    bucket = Bucket(DEFAULT)
+    for _ in range(40):
+        await refuse(bucket)
+    assert bucket.snapshot().withdrawn == 24
+    await asyncio.sleep(25 * 5 + 15)
+    assert (bucket.snapshot().withdrawn, bucket.snapshot().free) == (0, 25)
+
+
+@in_virtual_time
+async def test_a_limit_lowered_to_a_longer_window_delays_no_call_beyond_it() -> None:
+    """Of a thousand free tokens 25 are left; the next call waits for the longer window, not for them all."""
+    bucket = joined(RateLimit(1000, per=1.0))
+    bucket.join(DEFAULT)
+    asked = now()
+    await bucket.acquire(Lane.INTERACTIVE)
+    assert now() - asked < 6.0
+    bucket.give()

@@ -1,0 +1,290 @@
+"""What nobody but a stranger can have written: in the store's state, in its answers, on its channel."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from leadsquared_async.config import Credentials, RateLimit
+from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.limiter import script
+from leadsquared_async.limiter.lanes import Lane
+from leadsquared_async.limiter.limiter import Limit
+from leadsquared_async.limiter.protocol import StoreUnavailable
+from leadsquared_async.limiter.redis_grantor import SharedBucket
+from leadsquared_async.limiter.redis_limits import SharedLimiter
+from leadsquared_async.limiter.redis_messages import End, Incompatible, OutOfBounds, Reply, Request
+from leadsquared_async.limiter.redis_store import RedisStore
+from tests import virtual
+from tests.limiter.test_redis_script import request
+from tests.limiter.valkey import Valkey
+from tests.limiter.world import DEFAULT, Connection, Server
+
+FAST = RateLimit(25, per=0.5)
+CHANGE = """
+local s = cmsgpack.unpack(redis.call('GET', KEYS[1]))
+local parent, last = s, nil
+for name in string.gmatch(ARGV[1], '[^.]+') do
+  if last then parent = parent[last] end
+  if last == 'processes' then last = next(parent) else last = tonumber(name) or name end
+  if name == '*' then last = next(parent) end
+end
+local values = {
+  huge = 1e300, low = -1e9, inf = math.huge, nan = 0/0, zero = 0, half = 0.5, word = 'x', yes = true,
+  list = {}, long = {1e300}, far = 9e15, days = s.at + 86400 * 1e6 * 5,
+}
+parent[last] = values[ARGV[2]]
+redis.call('SET', KEYS[1], cmsgpack.pack(s))
+"""
+FIELDS = [
+    *("born", "steps", "at", "offset", "limit", "limit.c", "limit.p", "limit.m", "declared", "declared.p"),
+    *("free", "out", "due", "late", "ends", "ends.1", "slot", "paused", "asked_until", "withdrawn"),
+    *(
+        "clean_since",
+        "last_withdrawal",
+        "last_taken",
+        "last_poll",
+        "last_refusal",
+        "spent_at",
+        "on_trial_until",
+    ),
+    *("clean_windows", "ticket", "passed", "passed.1", "polls_turn", "processes", "learnt", "doubted"),
+    *("processes.*", "processes.*.number", "processes.*.channel", "processes.*.declared"),
+    *("processes.*.declared.c", "processes.*.declared.p", "processes.*.lease", "processes.*.present"),
+    *("processes.*.gone", "processes.*.out", "processes.*.told", "processes.*.waiting"),
+    *("processes.*.waiting.1", "processes.*.tickets", "processes.*.tickets.1"),
+]
+VALUES = [
+    "huge",
+    "low",
+    "inf",
+    "nan",
+    "zero",
+    "half",
+    "word",
+    "yes",
+    "list",
+    "long",
+    "far",
+    "days",
+    "missing",
+]
+
+
+@pytest.fixture
+def client(valkey: Valkey) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(valkey.url) as client:
+        client.flushall()
+        yield client
+
+
+def ask(run: Callable[..., Any], **given: Any) -> Reply:
+    return Reply.read(run(keys=["k"], args=request(**given).arguments()))
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_no_value_of_a_field_stops_the_account(client: redis.Redis, field: str) -> None:
+    """Each field of the state, each absurd value: every request is answered within bounds, and the next token
+    comes no later than after one window and the little that is asked for."""
+    run, change = client.register_script(script.text()), client.register_script(CHANGE)
+    for value in VALUES:
+        client.flushall()
+        before = ask(run, process="other", number=7, waiting=(2, 0, 0), held=1)
+        change(keys=["k"], args=[field, value])
+        reply = ask(run, process="p", waiting=(1, 3, 1), held=0)
+        told = f"{field} = {value}: {reply}"
+        assert not reply.stale, told
+        assert reply.limit.calls >= 1, told
+        assert reply.first <= before.limit.per + 2 * before.limit.spacing, told
+        assert reply.paused <= 3600, told
+        again = ask(run, process="other", number=8, held=0, ends=(End(0.1, counted=True),), leaving=True)
+        assert again.limit.calls >= 1, told
+        refused = ask(run, process="p", number=2, refused=True, pause=1.0, told=(10, 5.0))
+        assert refused.paused <= 3600, told
+        assert client.pttl("k") <= 7 * 86_400_000
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.binary(max_size=200))
+def test_bytes_that_are_no_state_are_refused_and_left_alone(client: redis.Redis, data: bytes) -> None:
+    """Whatever else the key holds: refused as no state, not written over."""
+    client.set("k", data)
+    with pytest.raises(Incompatible):
+        ask(client.register_script(script.text()))
+    assert client.get("k") == data
+
+
+GOOD = [0, 10, 5, 1, 1, 0, 0, -1, 3, 100, 0, 0, 25, 5_000_000, 20_000, 1, 0, 0]
+numbers = st.one_of(
+    st.integers(),
+    st.sampled_from([2**63 - 1, -(2**63), -2, 0, 86_400 * 10**6 + 1]),
+    st.floats(),
+    st.none(),
+    st.text(max_size=3),
+    st.binary(max_size=3),
+    st.booleans(),
+    st.lists(st.integers(), max_size=2),
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.integers(0, len(GOOD) - 1), numbers)
+def test_an_answer_is_within_bounds_or_none(place: int, value: object) -> None:
+    """Each number of an answer, whatever else may stand there: read into sane values, or refused."""
+    answer: list[object] = list(GOOD)
+    answer[place] = value
+    try:
+        reply = Reply.read(answer)
+    except (OutOfBounds, Incompatible):
+        return
+    assert all(0 <= granted <= 10_000 for granted in reply.granted)
+    assert 0 <= reply.free <= 10_000
+    assert 0 <= reply.paused <= 3600
+    assert 0 <= reply.first <= 4 * 86_400
+    assert reply.again is None or 0 <= reply.again <= 86_400
+    assert all(math.isfinite(number) for number in (reply.at, reply.limit.per, reply.limit.margin))
+
+
+@pytest.mark.parametrize(
+    ("changes", "fits"),
+    [
+        ({}, True),
+        ({"granted": (3, 0, 0)}, False),
+        ({"granted": (0, 0, 1)}, False),
+        ({"again": None}, False),
+        ({"again": None, "granted": (2, 1, 0)}, True),
+        ({"again": 86_400.0}, False),
+        ({"first": 86_400.0}, False),
+        ({"first": 3600.0, "paused": 3600.0}, True),
+        ({"again": None, "stale": True}, True),
+    ],
+)
+def test_an_answer_fits_its_request(changes: dict[str, Any], fits: bool) -> None:
+    """It grants no more than was asked for, and has nobody wait without end or past the limit's windows."""
+    reply = replace(Reply.read(GOOD), again=0.5, **changes) if "again" not in changes else None
+    reply = reply or replace(Reply.read(GOOD), **changes)
+    assert reply.fits(request(waiting=(2, 1, 0))) == fits
+
+
+@pytest.mark.parametrize("answer", [None, b"OK", 7, [], [0], GOOD[:-1], [[], *GOOD[1:]], {}])
+def test_what_is_no_answer_at_all(answer: object) -> None:
+    """Nothing, a word, a number, too few numbers."""
+    with pytest.raises(OutOfBounds):
+        Reply.read(answer)
+
+
+def test_an_answer_out_of_bounds_is_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+    """Acquire, give, refuse, snapshot and aclose go on with the share, and one line says why."""
+
+    class Absurd(Connection):
+        async def exchange(self, key: str, request: Request) -> Reply:
+            raise StoreUnavailable("its answer is invalid")
+
+    async def main() -> None:
+        bucket = SharedBucket(DEFAULT, store=Absurd(Server(), "p"), key="k")
+        bucket.users = 1
+        for _ in range(3):
+            await bucket.acquire(Lane.INTERACTIVE)
+            bucket.refuse(1.0, (10, 5.0))
+            bucket.give()
+            assert bucket.snapshot().standing_in
+            await asyncio.sleep(30)
+        await bucket.aclose()
+
+    with caplog.at_level(logging.INFO, "leadsquared_async"):
+        virtual.run(main)
+    assert sum("its answer is invalid" in message for message in caplog.messages) == 1
+
+
+@pytest.fixture
+async def bucket(valkey: Valkey) -> AsyncIterator[SharedBucket]:
+    valkey.command("FLUSHALL")
+    limiter = SharedLimiter(valkey.url)
+    bucket = limiter.join("host", Credentials("access", "secret", "key"), Limit.CALLS, FAST)
+    yield bucket
+    await limiter.leave(bucket)
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_a_damaged_state_is_said_once_and_costs_a_window(
+    bucket: SharedBucket, valkey: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A stranger damages it twice: one warning, no error from any call, and calls go on."""
+    with redis.Redis.from_url(valkey.url) as client:
+        for _ in range(2):
+            await bucket.acquire(Lane.INTERACTIVE)
+            bucket.give()
+            client.register_script(CHANGE)(keys=[bucket._key], args=["free", "low"])
+            start = time.monotonic()
+            await bucket.acquire(Lane.INTERACTIVE)
+            bucket.refuse(None, (10, 1.0))
+            bucket.give()
+            assert time.monotonic() - start < 2.0
+    assert sum("did not write" in message for message in caplog.messages) == 1
+
+
+@pytest.mark.parametrize("kind", ["list", "hash", "word"])
+async def test_a_key_of_another_kind_raises_from_acquire_only(
+    bucket: SharedBucket, valkey: Valkey, kind: str
+) -> None:
+    """Written over while calls are in flight: give, refuse, snapshot and aclose do not raise."""
+    await bucket.acquire(Lane.INTERACTIVE)
+    valkey.command("DEL", bucket._key)
+    commands = {"list": ("RPUSH", "x"), "hash": ("HSET", "x", "y"), "word": ("SET", "x")}
+    name, *rest = commands[kind]
+    valkey.command(name, bucket._key, *rest)
+    bucket.refuse(0.1, (10, 5.0))
+    bucket.give()
+    bucket.snapshot()
+    with pytest.raises(ConfigurationError, match="prefix"):
+        await bucket.acquire(Lane.INTERACTIVE)
+    valkey.command("DEL", bucket._key)
+
+
+NONSENSE = [b"", b" ", b"\xff\xfe", b"x", b"k nan", b"k 1e300", b"k -1", b"k " + b"9" * 400, b"\x00" * 5000]
+
+
+@pytest.mark.parametrize("options", ["", "?decode_responses=True"])
+async def test_foreign_bytes_on_the_channel_do_not_end_the_listener(
+    valkey: Valkey, options: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After all that was no hint, a hint is still heard; it is said once."""
+    store = RedisStore(valkey.url + options, prefix="p", timeout=0.5)
+    heard: list[float] = []
+    store.listen("k", heard.append)
+    with redis.Redis.from_url(valkey.url) as client:
+        while not client.pubsub_numsub(store.channel)[0][1]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        for nonsense in NONSENSE if not options else NONSENSE[3:4]:
+            client.publish(store.channel, nonsense)
+        client.publish(store.channel, b"k 1000000")
+        for _ in range(100):
+            if heard:
+                break
+            await asyncio.sleep(0.01)
+    await store.aclose()
+    assert heard == [1.0]
+    assert sum("channel" in message for message in caplog.messages) == 1
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(st.binary(max_size=40), st.text(max_size=40), st.integers(), st.none()))
+def test_whatever_a_message_is_it_is_a_hint_within_bounds_or_nothing(data: object) -> None:
+    """Of any type, with any content."""
+    store = RedisStore("unix:///nowhere", prefix="p", timeout=0.5)
+    heard: list[float] = []
+    store._listeners["k"] = heard.append
+    store._pass_on(data)
+    store._pass_on(b"k 5")
+    assert heard[-1] == 5e-6
+    assert all(0 <= seconds <= 1e6 for seconds in heard)

@@ -1,0 +1,87 @@
+"""Whole clients on one shared limit, in front of the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from leadsquared_async import ConfigurationError, Lane, LeadSquared, RateLimit, SharedLimiter
+from leadsquared_async.limiter.redis_grantor import SharedLimitSnapshot
+from leadsquared_async.sandbox import Sandbox
+from tests.clients import KEYS, LEAD, client_of
+from tests.limiter.valkey import Valkey
+
+LIMIT = RateLimit(25, per=1.0)
+
+
+async def test_clients_that_know_nothing_of_each_other_keep_to_one_limit(valkey: Valkey) -> None:
+    """Each with a limiter of its own, as in processes of their own: no refusal, no task left behind."""
+    async with Sandbox(limit=(25, 1.0)) as sandbox:
+
+        async def work(lsq: LeadSquared) -> int:
+            async with lsq:
+                calls = (lsq.leads.capture(LEAD, lane=Lane.BATCH, deadline=60) for _ in range(40))
+                receipts = await asyncio.gather(*calls)
+                limit = lsq.snapshot().limit
+                assert isinstance(limit, SharedLimitSnapshot)
+                assert (limit.refused, limit.standing_in) == (0, False)
+                return len(receipts)
+
+        clients = [client_of(sandbox, limiter=SharedLimiter(valkey.url), rate_limit=LIMIT) for _ in range(3)]
+        assert await asyncio.gather(*map(work, clients)) == [40] * 3
+        assert (sandbox.books.over_limit, sandbox.books.most_arrivals()) == (0, 25)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_bulk_has_a_shared_limit_of_its_own(valkey: Valkey) -> None:
+    """Two clients' bulk calls go under one, and take nothing from their captures."""
+    leads = [{"EmailAddress": f"p{number}@example.com"} for number in range(50)]
+    async with Sandbox(limit=(25, 1.0), bulk_limit=(1, 0.5)) as sandbox:
+
+        async def work(lsq: LeadSquared) -> int:
+            async with lsq, lsq.bulk.create_or_update(leads) as results:
+                done = [result.error async for result in results]
+                await lsq.leads.capture(LEAD)
+                return done.count(None)
+
+        options = {"rate_limit": LIMIT, "bulk_limit": RateLimit(1, per=0.5)}
+        clients = [client_of(sandbox, limiter=SharedLimiter(valkey.url), **options) for _ in range(2)]
+        assert await asyncio.gather(*map(work, clients)) == [50, 50]
+        assert sandbox.books.over_limit == 0
+
+
+async def test_one_limiter_serves_many_accounts(own_valkey: Valkey) -> None:
+    """Each has a bucket of its own in the store, which does not hold its key."""
+    limiter = SharedLimiter(own_valkey.url)
+    async with (
+        Sandbox(limit=None) as one,
+        Sandbox(limit=None) as other,
+        client_of(one, limiter=limiter) as first,
+        client_of(other, limiter=limiter) as second,
+    ):
+        await asyncio.gather(first.leads.capture(LEAD), second.leads.capture(LEAD))
+        names = own_valkey.command("KEYS", "*")
+    assert names.count(b"leadsquared:limit:") == 2
+    assert not any(key.encode() in names for key in KEYS.values())
+
+
+async def test_without_the_store_every_lead_arrives() -> None:
+    """It stands in from the first call on, with a part of the limit, and says so in the snapshot."""
+    async with Sandbox(limit=(25, 1.0)) as sandbox:
+        limiter = SharedLimiter("redis://127.0.0.1:1", timeout=0.2)
+        async with client_of(sandbox, limiter=limiter, rate_limit=LIMIT) as lsq:
+            await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(5)))
+            limit = lsq.snapshot().limit
+            assert isinstance(limit, SharedLimitSnapshot)
+            assert limit.standing_in
+        assert sandbox.books.accepted == 5
+
+
+def test_a_limiter_of_another_kind_is_refused() -> None:
+    """The message names both kinds; a URL of another kind names those that there are."""
+    with pytest.raises(ConfigurationError, match=r"SharedLimiter or an aiolimiter\.AsyncLimiter"):
+        LeadSquared(**KEYS, region="in21", limiter=7)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="redis://"):
+        SharedLimiter("http://127.0.0.1")
+    assert "secret" not in repr(SharedLimiter("redis://user:secret@127.0.0.1/0"))

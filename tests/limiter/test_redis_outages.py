@@ -1,0 +1,228 @@
+"""The store down, frozen, empty, failed over, with another clock: no call hangs, and no lead is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+
+import pytest
+
+from leadsquared_async.config import RateLimit
+from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.limiter.lanes import Lane
+from leadsquared_async.limiter.limiter import NoTokenInTime
+from leadsquared_async.limiter.redis_grantor import SharedBucket
+from leadsquared_async.limiter.redis_messages import Incompatible, Reply, Request
+from leadsquared_async.limiter.standing_in import share_of, tokens_of_share
+from leadsquared_async.sandbox import most_in_any_window
+from tests.limiter.test_queue import in_virtual_time
+from tests.limiter.world import DEFAULT, Server, World
+
+STORE = "the store of the rate limit"
+
+
+async def under_load(world: World, processes: int, calls: int) -> list[asyncio.Task[float]]:
+    """Processes that all have work, for ten seconds."""
+    tasks = [call for _ in range(processes) for call in world.flood(world.join(), Lane.INTERACTIVE, calls)]
+    await asyncio.sleep(10)
+    return tasks
+
+
+@pytest.mark.parametrize("how", ["down", "frozen"])
+@pytest.mark.parametrize("empty", [True, False])
+def test_every_call_goes_through_an_outage(how: str, empty: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """The store is away for 20 s and comes back, empty or not: all calls are made, each process goes on
+    with its share meanwhile and comes back by itself, and that is said once each way."""
+
+    @in_virtual_time
+    async def main() -> None:
+        world = World(Server())
+        tasks = await under_load(world, 4, 100)
+        before = len(world.arrivals)
+        setattr(world.server, how, True)
+        await asyncio.sleep(20)
+        assert all(bucket.snapshot().standing_in for bucket in world.buckets)
+        assert {bucket.snapshot().limit.calls for bucket in world.buckets} == {6}
+        during = len(world.arrivals) - before
+        assert during >= 0.8 * 20 * 5 * 24 / 25
+        setattr(world.server, how, False)
+        if empty:
+            world.server.restart_empty()
+        await asyncio.sleep(7)
+        assert not any(bucket.snapshot().standing_in for bucket in world.buckets)
+        await asyncio.gather(*tasks)
+        assert len(world.arrivals) - world.refused == 400
+        assert world.refused == 0
+        assert most_in_any_window(sorted(world.arrivals), 5.0) <= 25
+        await world.close()
+
+    with caplog.at_level(logging.INFO, "leadsquared_async"):
+        main()
+    said = [message for message in caplog.messages if message.startswith(STORE)]
+    assert sum("cannot be reached" in message for message in said) == 4
+    assert sum("answers again" in message for message in said) == 4
+
+
+@in_virtual_time
+async def test_a_process_that_never_reached_the_store_takes_a_sixteenth() -> None:
+    """With the store down from the start a form goes at once, and then one in each window."""
+    world = World(Server())
+    world.server.down = True
+    bucket = world.join()
+    start = world.loop.time()
+    sent = await asyncio.gather(*world.flood(bucket, Lane.INTERACTIVE, 3))
+    assert [round(when - start) for when in sent] == [0, 5, 10]
+    assert bucket.snapshot().processes is None
+    world.server.down = False
+    await asyncio.sleep(6)
+    assert not bucket.snapshot().standing_in
+    await world.close()
+
+
+@in_virtual_time
+async def test_no_call_waits_past_its_deadline_for_a_frozen_store() -> None:
+    """A store that takes requests and answers none: a call gets a token of the share or ends in time."""
+    world = World(Server())
+    bucket = world.join()
+    await world.call(bucket)
+    world.server.frozen = True
+    start = world.loop.time()
+    results = await asyncio.gather(
+        *(world.call(bucket, deadline=start + 2.0) for _ in range(60)), return_exceptions=True
+    )
+    assert world.loop.time() - start < 2.5
+    failed = [result for result in results if isinstance(result, BaseException)]
+    assert all(isinstance(error, NoTokenInTime) for error in failed)
+    assert len(results) - len(failed) >= 24
+    await world.close()
+
+
+@in_virtual_time
+async def test_a_lost_reply_costs_no_token() -> None:
+    """Tokens granted in an answer that never came are free again once the process is heard."""
+    world = World(Server())
+    bucket = world.join()
+    await world.call(bucket)
+    world.server.latency = 1.5  # longer than the process waits
+    waiting = world.flood(bucket, Lane.INTERACTIVE, 3)
+    await asyncio.sleep(1.2)
+    world.server.latency = 0.001
+    await asyncio.gather(*waiting)
+    await asyncio.sleep(30)
+    tokens = world.server.states["account"].tokens
+    assert (tokens.free, tokens.out) == (25, 0)
+    await world.close()
+
+
+@in_virtual_time
+async def test_what_was_spent_while_standing_in_counts_when_it_is_over() -> None:
+    """A process cut off from a store that others use tells it of its calls: they take tokens away."""
+    world = World(Server())
+    alone, other = world.join(), world.join()
+    await world.call(alone)
+    await world.call(other)
+    await asyncio.sleep(10)
+    world.cut(alone)
+    await asyncio.gather(*world.flood(alone, Lane.INTERACTIVE, 10))
+    assert alone.snapshot().standing_in
+    assert world.server.states["account"].tokens.free == 25
+    world.cut(alone, cut=False)
+    await asyncio.sleep(3)
+    assert not alone.snapshot().standing_in
+    assert world.server.states["account"].tokens.free <= 15
+    await asyncio.gather(*world.flood(other, Lane.INTERACTIVE, 60))
+    assert most_in_any_window(sorted(world.arrivals), 5.0) <= 25
+    await world.close()
+
+
+@pytest.mark.parametrize("leap", [-3600.0, -2.0, 2.0, 3600.0])
+def test_a_clock_that_moves_brings_no_second_burst_and_no_stop(leap: float) -> None:
+    """The server's clock leaps under load: never over the limit, and it goes on at the same pace."""
+
+    @in_virtual_time
+    async def main() -> None:
+        world = World(Server())
+        tasks = await under_load(world, 4, 150)
+        world.server.clock += leap
+        before = len(world.arrivals)
+        await asyncio.sleep(20)
+        assert len(world.arrivals) - before >= 85
+        await asyncio.gather(*tasks)
+        assert most_in_any_window(sorted(world.arrivals), 5.0) <= 25
+        assert world.refused == 0
+        await world.close()
+
+    main()
+
+
+@in_virtual_time
+async def test_a_failover_that_lost_the_last_writes_brings_no_second_burst() -> None:
+    """An older copy of the state takes over: what is free in it counts as spent."""
+    world = World(Server())
+    bucket, other = world.join(), world.join()
+    await world.call(bucket)
+    await world.call(other)
+    await asyncio.sleep(15)
+    copied = copy.deepcopy(world.server.states)
+    await asyncio.gather(*world.flood(bucket, Lane.INTERACTIVE, 25))
+    world.server.states = copied
+    await asyncio.gather(*world.flood(bucket, Lane.INTERACTIVE, 30))
+    assert most_in_any_window(sorted(world.arrivals), 5.0) <= 25
+    assert world.refused == 0
+    await world.close()
+
+
+@in_virtual_time
+async def test_a_state_of_another_version_is_an_error_that_says_so_and_ends_with_it() -> None:
+    """Waiting calls and later ones get a ConfigurationError, until the state is one that can be read."""
+
+    class Foreign:
+        channel = "c"
+        foreign = True
+
+        def __init__(self, server: Server) -> None:
+            self.server = server
+
+        async def exchange(self, key: str, request: Request) -> Reply:
+            if self.foreign:
+                raise Incompatible(2)
+            return self.server.run(key, request)
+
+        def listen(self, key: str, hear: object) -> None: ...
+        def forget(self, key: str, hear: object) -> None: ...
+
+    store = Foreign(Server())
+    bucket = SharedBucket(DEFAULT, store=store, key="k")
+    bucket.users = 1
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="version 2"):
+            await bucket.acquire(Lane.INTERACTIVE)
+    store.foreign = False
+    await asyncio.sleep(10)
+    await bucket.acquire(Lane.INTERACTIVE)
+    bucket.give()
+    await bucket.aclose()
+
+
+def test_a_share_is_a_part_of_the_calls_or_a_longer_window() -> None:
+    """25 calls by 4 are 6 each; by 100, one in 20 seconds."""
+    assert share_of(DEFAULT, 4) == RateLimit(6, per=5.0)
+    assert share_of(DEFAULT, 25) == RateLimit(1, per=5.0)
+    assert share_of(DEFAULT, 100) == RateLimit(1, per=20.0)
+
+
+@pytest.mark.parametrize("held", [0, 2, 6, 9])
+@pytest.mark.parametrize("free", [0, 1, 6])
+def test_the_tokens_of_a_share_are_all_there_after_a_window(held: int, free: int) -> None:
+    """So many free, so many in flight, the rest back within a window; in the end as many as the share."""
+    share = RateLimit(6, per=5.0)
+    tokens = tokens_of_share(share, 100.0, held=held, free=free, phase=0.5)
+    assert tokens.out == held
+    assert tokens.free == min(free, max(0, 6 - held))
+    tokens.settle(105.2)
+    assert tokens.free == max(0, 6 - held)
+    for _ in range(held):
+        tokens.give(105.2, counted=True)
+    tokens.settle(120.0)
+    assert tokens.is_full(120.0)

@@ -1,0 +1,339 @@
+"""SharedLimiter on a real Valkey: what it keeps there, and what happens when that goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from leadsquared_async.config import Credentials, RateLimit
+from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.limiter.lanes import Lane
+from leadsquared_async.limiter.limiter import Limit
+from leadsquared_async.limiter.redis_grantor import SharedBucket
+from leadsquared_async.limiter.redis_limits import SharedLimiter
+from leadsquared_async.sandbox import most_in_any_window
+from tests.limiter.tls import CERTIFICATE, tls_in_front_of
+from tests.limiter.valkey import Valkey
+
+KEY = "the-api-key-of-the-account"
+FAST = RateLimit(25, per=0.5)
+
+
+class Party:
+    """Limiters that stand for processes, and their buckets."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.members: list[tuple[SharedLimiter, SharedBucket]] = []
+        self.sent: list[float] = []
+
+    def join(
+        self, limit: RateLimit = FAST, kind: Limit = Limit.CALLS, prefix: str = "leadsquared"
+    ) -> SharedBucket:
+        limiter = SharedLimiter(self.url, lease=1.5, timeout=0.2, prefix=prefix)
+        bucket = limiter.join("host", Credentials("access", "secret", KEY), kind, limit)
+        self.members.append((limiter, bucket))
+        return bucket
+
+    async def call(self, bucket: SharedBucket, lane: Lane = Lane.INTERACTIVE) -> float:
+        await bucket.acquire(lane)
+        sent = asyncio.get_running_loop().time()
+        self.sent.append(sent)
+        await asyncio.sleep(0.005)
+        bucket.give()
+        return sent
+
+    async def calls(self, bucket: SharedBucket, number: int) -> list[float]:
+        return list(await asyncio.gather(*(self.call(bucket) for _ in range(number))))
+
+    async def close(self) -> None:
+        for limiter, bucket in self.members:
+            await limiter.leave(bucket)
+        assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.fixture
+async def party(valkey: Valkey) -> AsyncIterator[Party]:
+    valkey.command("FLUSHALL")
+    party = Party(valkey.url)
+    yield party
+    await party.close()
+
+
+@pytest.fixture
+async def own(own_valkey: Valkey) -> AsyncIterator[Party]:
+    party = Party(own_valkey.url)
+    yield party
+    await party.close()
+
+
+async def test_two_processes_share_one_limit(party: Party) -> None:
+    """60 calls each by two: at most 25 in any 0.5 s, and little slower than one alone."""
+    one, other = party.join(), party.join()
+    start = time.monotonic()
+    await asyncio.gather(party.calls(one, 60), party.calls(other, 60))
+    assert most_in_any_window(sorted(party.sent), 0.5) <= 25
+    assert time.monotonic() - start < 0.5 + 120 / 50 * 1.2
+    assert one.snapshot().processes == 2
+
+
+async def test_the_store_holds_a_digest_and_neither_key_nor_secret(party: Party, valkey: Valkey) -> None:
+    """What stands in the store tells nothing of the account; calls and bulk calls have a state each."""
+    await party.call(party.join())
+    await party.call(party.join(kind=Limit.BULK))
+    keys = valkey.command("KEYS", "*")
+    assert keys.count(b"leadsquared:limit:") == 2
+    for key in keys.split(b"\r\n"):
+        if key.startswith(b"leadsquared"):
+            assert KEY.encode() not in valkey.command("GET", key.decode())
+            assert 3600 <= int(valkey.command("TTL", key.decode())[1:]) <= 3610
+    assert KEY.encode() not in keys
+
+
+async def test_a_script_that_was_evicted_is_sent_again(party: Party, valkey: Valkey) -> None:
+    """SCRIPT FLUSH costs one more request and nothing else."""
+    bucket = party.join()
+    await party.call(bucket)
+    valkey.command("SCRIPT", "FLUSH")
+    await party.calls(bucket, 5)
+    assert not bucket.standing_in
+
+
+async def test_a_hint_brings_a_turn_forward(party: Party) -> None:
+    """A token that is put back goes to the process that waits for one, before it was told to ask."""
+    one, other = party.join(RateLimit(1, per=1.0)), party.join(RateLimit(1, per=1.0))
+    await asyncio.sleep(0.2)  # both listen
+    start = time.monotonic()
+    await one.acquire(Lane.INTERACTIVE)  # the store is new: this takes a window
+    waiting = asyncio.create_task(other.acquire(Lane.INTERACTIVE))
+    await asyncio.sleep(0.1)
+    put_back = time.monotonic()
+    one.untake()
+    await waiting
+    assert time.monotonic() - put_back < 0.1
+    other.untake()
+    assert time.monotonic() - start < 3.0
+
+
+async def test_a_store_that_is_stopped_and_started_empty(own: Party, own_valkey: Valkey) -> None:
+    """It dies under load and comes back with nothing: every call is made, never more than 25 in 0.5 s."""
+    buckets = [own.join() for _ in range(2)]
+    calls = [asyncio.create_task(own.calls(bucket, 100)) for bucket in buckets]
+    await asyncio.sleep(1.5)
+    own_valkey.stop()
+    await asyncio.sleep(1.0)
+    assert all(bucket.standing_in for bucket in buckets)
+    own_valkey.start()
+    await asyncio.gather(*calls)
+    await asyncio.sleep(1.0)
+    assert not any(bucket.standing_in for bucket in buckets)
+    assert len(own.sent) == 200
+    assert most_in_any_window(sorted(own.sent), 0.5) <= 25
+
+
+async def test_a_store_that_freezes(own: Party, own_valkey: Valkey) -> None:
+    """It takes requests and does not answer: a form waits for it no longer than its timeout."""
+    bucket = own.join()
+    await own.call(bucket)
+    await asyncio.sleep(1.0)
+    own_valkey.freeze()
+    asked = time.monotonic()
+    await own.call(bucket)
+    assert time.monotonic() - asked < 0.4
+    assert bucket.standing_in
+    own_valkey.thaw()
+    await asyncio.sleep(1.0)
+    assert not bucket.standing_in
+    await own.calls(bucket, 30)
+
+
+async def test_a_process_that_stands_still_does_not_take_the_store_for_dead(party: Party) -> None:
+    """Other code blocks the loop for longer than the timeout while an answer is on its way: it counts."""
+    bucket = party.join()
+    await party.call(bucket)
+    await asyncio.sleep(0.1)
+    waiting = asyncio.create_task(bucket.acquire(Lane.INTERACTIVE))
+    while bucket._speaking is None:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    for _ in range(4):  # until the request has left
+        await asyncio.sleep(0)
+    time.sleep(0.3)  # noqa: ASYNC251
+    await waiting
+    assert not bucket.standing_in
+    bucket.give()
+
+
+async def test_a_user_without_rights_on_channels_does_without_hints(
+    party: Party, valkey: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As the store makes its users by default: a turn that comes early is waited for as it was told."""
+    valkey.command("ACL", "SETUSER", "limited", "on", ">word", "~leadsquared:*", "+@all", "resetchannels")
+    limited = Party(valkey.url.replace("unix://", "unix://limited:word@"))
+    one, other = limited.join(RateLimit(1, per=0.5)), limited.join(RateLimit(1, per=0.5))
+    await one.acquire(Lane.INTERACTIVE)
+    waiting = asyncio.create_task(other.acquire(Lane.INTERACTIVE))
+    await asyncio.sleep(0.1)
+    one.untake()
+    await waiting
+    other.untake()
+    for limiter, bucket in limited.members:
+        await limiter.leave(bucket)
+    assert not any("cannot be reached" in message for message in caplog.messages)
+
+
+async def test_a_password_that_is_wrong(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+    """The line that says that the process goes on with its share names the reason, and no password."""
+    valkey.command("ACL", "SETUSER", "someone", "on", ">word", "+@all")
+    party = Party(valkey.url.replace("unix://", "unix://someone:the-password@"))
+    await party.call(party.join())
+    await party.close()
+    assert "(AuthenticationError)" in caplog.text
+    assert "the-password" not in caplog.text
+
+
+async def test_whoever_joins_while_the_last_user_leaves_hears_hints(party: Party) -> None:
+    """The one that has left takes the ear of its successor with it no more."""
+    bucket = party.join()
+    limiter, _ = party.members.pop()
+    await party.call(bucket)
+    leaving = asyncio.create_task(limiter.leave(bucket))
+    await asyncio.sleep(0)
+    successor = limiter.join("host", Credentials("access", "secret", KEY), Limit.CALLS, FAST)
+    await leaving
+    assert limiter._party().store._listeners == {bucket._key: successor._hear_hint}
+    await limiter.leave(successor)
+
+
+async def test_no_store_at_all(tmp_path: object, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing listens there: the process goes on with a sixteenth, says so once, and shows no password."""
+    party = Party("redis://:the-password@127.0.0.1:1/0")
+    bucket = party.join()
+    with caplog.at_level(logging.INFO, "leadsquared_async"):
+        await party.calls(bucket, 3)
+    assert bucket.snapshot().limit == RateLimit(1, per=0.5)
+    assert len(caplog.messages) == 1
+    assert "ConnectionRefusedError" in caplog.text
+    assert "the-password" not in caplog.text + repr(party.members[0][0])
+    await party.close()
+
+
+async def test_a_key_of_somebody_else_is_refused(party: Party, valkey: Valkey) -> None:
+    """Where a state should be there is a list: nothing is written over, and the error says what to do."""
+    bucket = party.join(prefix="other")
+    valkey.command("RPUSH", bucket._key, "theirs")
+    with pytest.raises(ConfigurationError, match="prefix"):
+        await bucket.acquire(Lane.INTERACTIVE)
+    assert b"theirs" in valkey.command("LRANGE", bucket._key, "0", "-1")
+
+
+async def test_clients_of_one_process_share_a_bucket(valkey: Valkey) -> None:
+    """The same limiter gives the same bucket for the same account, until the last has left."""
+    limiter = SharedLimiter(valkey.url)
+    one = limiter.join("host", Credentials("access", "secret", KEY), Limit.CALLS, FAST)
+    same = limiter.join("host", Credentials("access", "secret", KEY), Limit.CALLS, FAST)
+    other = limiter.join("host", Credentials("access", "secret", "another"), Limit.CALLS, FAST)
+    assert one is same
+    assert one is not other
+    await limiter.leave(one)
+    await limiter.leave(same)
+    assert limiter.join("host", Credentials("access", "secret", KEY), Limit.CALLS, FAST) is not one
+    for bucket in list(limiter._party().buckets.values()):
+        await limiter.leave(bucket)
+    assert not limiter._parties
+
+
+def test_a_second_event_loop_joins_anew(valkey: Valkey) -> None:
+    """One limiter in two runs, the first of which was left in a hurry."""
+    limiter = SharedLimiter(valkey.url)
+
+    async def main() -> None:
+        bucket = limiter.join("host", Credentials("access", "secret", KEY), Limit.CALLS, FAST)
+        await bucket.acquire(Lane.INTERACTIVE)
+        bucket.give()
+        await limiter.leave(bucket)
+
+    asyncio.run(main())
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("http://localhost", {}),
+        ("localhost:6379", {}),
+        ("redis://localhost", {"lease": 0}),
+        ("redis://localhost", {"timeout": -1}),
+        ("redis://localhost", {"lease": 1.0, "timeout": 0.5}),
+        ("redis://localhost", {"prefix": ""}),
+        ("redis://localhost", {"prefix": "two words"}),
+    ],
+)
+def test_what_makes_no_limiter(url: str, options: dict[str, object]) -> None:
+    """Another scheme, a lease too short to be renewed, a name that cannot be one: said at once."""
+    with pytest.raises(ConfigurationError):
+        SharedLimiter(url, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hidden/word@127.0.0.1/0",
+        "redis://:hidden#word@127.0.0.1/0",
+        "redis://:hidden@[::1/0",
+        "redis://:hidden@127.0.0.1/0?max_connections=many",
+        "redis://:hidden@127.0.0.1/0?no_such_option=1",
+        "rediss://:hidden@127.0.0.1/0?ssl_cert_reqs=no_such",
+    ],
+)
+def test_a_url_that_cannot_be_read_is_refused_without_a_word_of_it(url: str) -> None:
+    """At once, and not from the first call on: a password cut at its slash is no port to be shown."""
+    with pytest.raises(ConfigurationError, match="percent-encode") as caught:
+        SharedLimiter(url)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+    assert not any(part in str(caught.value) for part in ("hidden", "127", "many", "no_such"))
+
+
+async def test_a_url_that_allows_one_connection_still_gets_two(valkey: Valkey) -> None:
+    """One listens, and the other asks."""
+    valkey.command("FLUSHALL")
+    party = Party(f"{valkey.url}?max_connections=1")
+    bucket = party.join()
+    await party.call(bucket)
+    assert not bucket.standing_in
+    await party.close()
+
+
+async def test_a_store_behind_tls(party: Party, valkey: Valkey) -> None:
+    """rediss:// with a certificate of one's own, as redis-py's options in the URL say: one limit with all."""
+    async with tls_in_front_of(valkey.path) as port:
+        secure = Party(f"rediss://127.0.0.1:{port}/0?ssl_cert_reqs=required&ssl_ca_certs={CERTIFICATE}")
+        one, other = party.join(), secure.join()
+        await asyncio.gather(party.calls(one, 20), secure.calls(other, 20))
+        assert (other.snapshot().processes, other.standing_in) == (2, False)
+        await secure.members[0][0].leave(other)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_certificate_that_is_not_to_be_trusted(
+    valkey: Valkey, host: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody vouches for it, or it is for another name: said once, and the process goes on with its share."""
+    trusted = f"?ssl_check_hostname=true&ssl_ca_certs={CERTIFICATE}" if host == "localhost" else ""
+    async with tls_in_front_of(valkey.path) as port:
+        party = Party(f"rediss://:the-password@{host}:{port}/0{trusted}")
+        bucket = party.join()
+        asked = time.monotonic()
+        with caplog.at_level(logging.INFO, "leadsquared_async"):
+            await party.call(bucket)
+            assert time.monotonic() - asked < 0.5
+            await party.call(bucket)
+        assert bucket.standing_in
+        await party.close()
+    assert len(caplog.messages) == 1
+    assert "SSLCertVerificationError" in caplog.text
+    assert "the-password" not in caplog.text
