@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks.figures import Figure
+from leadsquared_async.encoding import encode
 from leadsquared_async.fields import FieldChecker, read_fields
-from leadsquared_async.lead import encode
 
 BUDGET = 50.0
 FIELDS = 400

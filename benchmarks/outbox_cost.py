@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.accounts import LEAD
 from benchmarks.figures import Figure
 from leadsquared_async import Outbox
-from leadsquared_async.lead import encode
+from leadsquared_async.encoding import encode
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.outbox import ItemState
 from leadsquared_async.outbox.store import FILES, Store

@@ -41,10 +41,10 @@ from leadsquared_async.models import QueueMetrics, Receipt, RequestState, Reques
 from leadsquared_async.submissions import Submission
 
 if TYPE_CHECKING:
+    from leadsquared_async.contact import phone
     from leadsquared_async.fields import Flaw, LeadField, Problem
     from leadsquared_async.limiter.redis_limits import SharedLimiter
     from leadsquared_async.outbox import ItemState, Outbox, OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
-    from leadsquared_async.phones import phone
     from leadsquared_async.resources.verification import Check, Verdict, Verification
 
 __all__ = [
@@ -111,7 +111,7 @@ __all__ = [
 _LATER = {
     "outbox": ("ItemState", "Outbox", "OutboxEntry", "OutboxItem", "OutboxSnapshot", "Ticket"),
     "fields": ("Flaw", "LeadField", "Problem"),
-    "phones": ("phone",),
+    "contact": ("phone",),
     "limiter.redis_limits": ("SharedLimiter",),
     "resources.verification": ("Check", "Verdict", "Verification"),
 }

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leadsquared_async.encoding import IDENTIFIERS, encode
 from leadsquared_async.fields import FieldChecker, Flaw, LeadField, Problem, read_fields
-from leadsquared_async.lead import IDENTIFIERS, encode
 
 SECRET = "zq-private-4711"
 

@@ -21,7 +21,7 @@ from leadsquared_async import (
     LeadSquaredError,
     ServerError,
 )
-from leadsquared_async.lead import encode
+from leadsquared_async.encoding import encode
 from tests.clients import KEYS, LEAD, answering
 
 ACCEPTED = b'{"RequestID":"11111111-2222-4333-8444-abcdefabcdef"}'

@@ -18,9 +18,11 @@ LAYERS = [
     {"_version", "cleanup", "logs", "printable"},
     {"models"},
     {"errors"},  # one of them carries a status
-    {"config", "contact", "lead", "operations"},
-    {"details", "submissions", "fields", "phones"},
+    {"config", "operations"},
+    {"submissions"},
     {"encoding"},
+    {"contact"},
+    {"fields"},
     {"limiter"},
     {"http"},
     {"batch", "tracking"},

@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from leadsquared_async import ConfigurationError, InvalidLead
-from leadsquared_async.lead import encode, type_name, update_behavior_query
+from leadsquared_async.encoding import encode, type_name, update_behavior_query
 
 GUID = "5a8f9f0e-d168-4c5a-9f8b-0a1b97c2d3e4"
 SECRET = "zq-private-4711"

@@ -20,8 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async import Delivery, Fault, InvalidLead
-from leadsquared_async.details import encode_details
-from leadsquared_async.lead import encode
+from leadsquared_async.encoding import encode, encode_details
 
 GUID = "5a8f9f0e-d168-4c5a-9f8b-0a1b97c2d3e4"
 KOLKATA = ZoneInfo("Asia/Kolkata")

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async import ConfigurationError
-from leadsquared_async.phones import phone
+from leadsquared_async.contact import phone
 
 INDIA = phone("IN")
 
@@ -177,6 +177,6 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_phonenumbers_is_imported_by_the_call_only() -> None:
     """Whoever imports the module does not pay for it."""
-    code = "import sys, leadsquared_async.phones; print('phonenumbers' in sys.modules)"
+    code = "import sys, leadsquared_async.contact; print('phonenumbers' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "False"

@@ -30,10 +30,10 @@ from leadsquared_async import (
     Secret,
     StillProcessing,
 )
+from leadsquared_async.encoding import encode
 from leadsquared_async.http.call import Call
 from leadsquared_async.http.keyed import Attached
 from leadsquared_async.http.replies import Expect, Reply, classify
-from leadsquared_async.lead import encode
 from leadsquared_async.operations import Keys, Repeat
 from leadsquared_async.sandbox import Account, Sandbox
 from tests import virtual

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
-from leadsquared_async.lead import IDENTIFIERS, identity_of
+from leadsquared_async.encoding import IDENTIFIERS, identity_of
 from leadsquared_async.operations import Write
 from leadsquared_async.outbox.reasons import exception_in
 from leadsquared_async.submissions import Submission

@@ -6,9 +6,8 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
-from leadsquared_async.encoding import EncodedSubmission, encoded
+from leadsquared_async.encoding import EncodedSubmission, encoded, type_name
 from leadsquared_async.errors import InvalidLead
-from leadsquared_async.lead import type_name
 from leadsquared_async.submissions import Submission
 
 __all__ = ["Door", "Normalize"]

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from leadsquared_async.config import RetryPolicy
+from leadsquared_async.encoding import type_name
 from leadsquared_async.errors import (
     ClientClosed,
     ConfigurationError,
@@ -24,7 +25,6 @@ from leadsquared_async.http.call import Call, Host
 from leadsquared_async.http.replies import Expect
 from leadsquared_async.http.sealing import sealed
 from leadsquared_async.http.session import Sender
-from leadsquared_async.lead import type_name
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import LEAD_FIELDS, Repeat
 from leadsquared_async.submissions import Submission

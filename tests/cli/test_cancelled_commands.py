@@ -19,8 +19,8 @@ from typing import Any, Self
 
 import httpx
 import pytest
-from leadsquared_async.sending import sharing
-from leadsquared_async.sending.session import _State
+from leadsquared_async.limiter import sharing
+from leadsquared_async.http.session import _State
 from typer.testing import CliRunner
 
 from leadsquared_async import LeadSquared, Outbox

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadsquared_async import lead as leads
+from leadsquared_async import encoding as leads
 from leadsquared_async.cli.files import mapping
 from leadsquared_async.cli.files.mapping import LeadMapping, Refused
 from leadsquared_async.cli.files.rows import REASON, Row
-from leadsquared_async.lead import encode
+from leadsquared_async.encoding import encode
 
 SECRET = "zq-private-4711"
 KOLKATA = timezone(timedelta(hours=5, minutes=30))

@@ -19,10 +19,9 @@ from leadsquared_async.cli.files.mapping import LeadMapping, Refused
 from leadsquared_async.cli.files.rows import ROW_LIMIT, Row
 from leadsquared_async.cli.files.tables import Table, opened
 from leadsquared_async.cli.stopping import Stop
-from leadsquared_async.encoding import encoded
+from leadsquared_async.encoding import SEARCH_BY, encoded
 from leadsquared_async.errors import InvalidLead
 from leadsquared_async.fields import Flaw
-from leadsquared_async.lead import SEARCH_BY
 from leadsquared_async.submissions import Submission, UpdateBehavior, bulk_lead, capture_lead
 
 __all__ = ["STDIN", "Input", "Line", "Reading", "Source", "in_pieces"]
