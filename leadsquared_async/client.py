@@ -44,7 +44,7 @@ from leadsquared_async.http.session import Options, Sender, Session, Snapshot
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.local_limits import InProcess, Sharing
 from leadsquared_async.models import Receipt
-from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Keys, Repeat
+from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Idempotency, Keys
 from leadsquared_async.resources.activities import Activities
 from leadsquared_async.resources.bulk import Bulk
 from leadsquared_async.resources.calls import Calls
@@ -386,7 +386,7 @@ class LeadSquared:
             host=Host.ASYNC if host == "async" else Host.SYNC,
             keys=Keys.ALL if keys == "all" else Keys.API_KEY,
             expect=Expect.JSON,
-            repeat=Repeat.ALWAYS if reads else Repeat.SAFE if repeatable else Repeat.NEVER,
+            repeat=Idempotency.READ if reads else Idempotency.MATCHED if repeatable else Idempotency.NONE,
             lane=sender.lane(None, Lane.INTERACTIVE),
             reference=reference,
         )

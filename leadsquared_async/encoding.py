@@ -20,7 +20,7 @@ from typing import Any, TypeGuard, cast
 from uuid import UUID
 
 from leadsquared_async.errors import ConfigurationError, InvalidLead
-from leadsquared_async.operations import Write
+from leadsquared_async.operations import Endpoint
 from leadsquared_async.submissions import Submission
 
 __all__ = [
@@ -61,7 +61,7 @@ class EncodedSubmission:
             is known of the account, and so cannot tell whether two submissions are the same.
     """
 
-    operation: Write
+    operation: Endpoint
     content: bytes = field(repr=False)
     query: tuple[tuple[str, str], ...] = field(repr=False)
     suffix: tuple[str, ...] = field(repr=False)
@@ -128,7 +128,7 @@ def encoded(
 
 
 def decoded(
-    operation: Write,
+    operation: Endpoint,
     content: bytes,
     query: Iterable[tuple[str, str]] = (),
     suffix: Iterable[str] = (),
@@ -184,7 +184,7 @@ _WORDS = frozenset({"LeadUpdateBehavior", "postUpdatedLead"})
 """Query pairs whose values are words of LeadSquared's."""
 
 
-def _body(operation: Write, pairs: list[dict[str, Any]] | None, details: dict[str, Any] | None) -> object:
+def _body(operation: Endpoint, pairs: list[dict[str, Any]] | None, details: dict[str, Any] | None) -> object:
     if details is None:
         return pairs
     beside = {operation.envelope: details} if operation.envelope else details
@@ -192,7 +192,7 @@ def _body(operation: Write, pairs: list[dict[str, Any]] | None, details: dict[st
 
 
 def _as_given(
-    operation: Write,
+    operation: Endpoint,
     lead: EncodedLead | None,
     left_out: Iterable[tuple[str, Any]],
     details: dict[str, Any] | None,
@@ -205,7 +205,7 @@ def _as_given(
     return json_of(_body(operation, pairs, details))
 
 
-def _is_matched(operation: Write, lead: EncodedLead) -> bool:
+def _is_matched(operation: Endpoint, lead: EncodedLead) -> bool:
     """Whether LeadSquared matches the lead to what a first attempt made of it."""
     if operation.finds_by_id or not lead.identified:
         return lead.identified

@@ -1,8 +1,8 @@
-"""The one table of LeadSquared's asynchronous operations: where each is, how surely, what its body holds.
+"""The one table of LeadSquared's asynchronous operations: paths, certainty, body, idempotency.
 
-A row is all that the rest of the package needs to send an operation, follow it, batch it and keep it in an
-outbox. Paths and their certainty come from the pages of apidocs.leadsquared.com ("Async API" and the page of
-each operation); what no page confirms is marked, and can be changed with `LeadSquared(paths=...)`.
+A row is all that the package needs to send an operation, follow it, batch it and keep it in an outbox. Paths
+and their certainty come from apidocs.leadsquared.com ("Async API" and the page of each operation). Paths that
+no page confirms are marked as inferred, and `LeadSquared(paths=...)` replaces them.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ __all__ = [
     "OPPORTUNITIES_UPDATE",
     "USER",
     "Certainty",
+    "Endpoint",
+    "Idempotency",
     "Keys",
     "Operation",
     "Path",
-    "Repeat",
-    "Write",
     "operation_named",
 ]
 
 
 class Certainty(Enum):
-    """How surely a fact about LeadSquared is known."""
+    """How well a fact about LeadSquared is confirmed."""
 
     DOCUMENTED = "documented"
     SEEN = "seen in the field"
@@ -44,19 +44,19 @@ class Certainty(Enum):
     GIVEN = "given by the caller"
 
 
-class Repeat(Enum):
-    """May a call be made again when nobody knows whether the last attempt arrived?"""
+class Idempotency(Enum):
+    """What a second call does when nobody knows whether the first arrived."""
 
-    ALWAYS = "always"
-    """A read: nothing changes."""
-    SAFE = "safe"
-    """A write that LeadSquared matches to what the first one made."""
-    NEVER = "never"
-    """A write that would be made twice."""
+    READ = "read"
+    """Nothing: the call reads."""
+    MATCHED = "matched"
+    """LeadSquared matches it to what the first call made."""
+    NONE = "none"
+    """It makes a second lead, activity or call log."""
 
 
 class Keys(Enum):
-    """Which keys a call carries: submissions all of them, status and metrics the x-api-key only."""
+    """The keys that a call carries: submissions all of them, status and metrics the x-api-key only."""
 
     ALL = "all"
     API_KEY = "api_key"
@@ -64,41 +64,39 @@ class Keys(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A path on one of the account's hosts, and how surely it is known."""
+    """A path on one of the account's hosts, and how well it is confirmed."""
 
     text: str
     certainty: Certainty = Certainty.DOCUMENTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Write:
-    """What LeadSquared can be asked to do.
+class Endpoint:
+    """An endpoint that takes a submission, and what the body looks like.
 
     Attributes:
-        name: what errors, logs and options call it: the resource and the verb.
-        submit: where it is posted to.
-        unidentified: may it be repeated on an unknown delivery if nothing in it identifies the lead?
-        identified: the same, if something does.
+        name: the name in errors, logs and options: the resource and the verb.
+        submit: the path that the body is posted to.
+        is_matched: whether LeadSquared matches a repeated submission to what the first one made, provided
+            that something in it identifies the lead.
         finds_by_id: whether a ProspectID identifies a lead without SearchBy.
-        keys: what a submission authenticates with.
-        takes_lead: whether it is about a lead's attributes.
-        envelope: the name under which its details stand beside `LeadDetails`; "" if they are the whole body.
-        ids: details that are ids, and have to be there.
-        integers: details that are whole numbers, and have to be there.
+        keys: the keys that a submission carries.
+        takes_lead: whether the body holds a lead.
+        envelope: the name of the details beside `LeadDetails`; "" if they are the whole body.
+        ids: details that are ids, all required.
+        integers: details that are whole numbers, all required.
         dates: details that are moments, in UTC.
-        flags: details that are true or false; all that is not named is text.
-        set_entry: what the names of a field set among the details and of its entries stand under; other
-            fields have a SchemaName.
-        exclusive: flags of which one at most may be set.
-        needs_search_by: whether its lead has to say by what it is searched for.
-        changes: the query pair or detail that names what is changed, and what that is an id of: what changes
-            the same goes out of an outbox in the order in which it came. None: whoever the lead is.
+        flags: details that are true or false. All other details are text.
+        set_entry: the key of a name within a field set of the details; other fields have a SchemaName.
+        exclusive: flags of which at most one may be true.
+        needs_search_by: whether the lead needs a SearchBy.
+        changes: the query parameter or detail that holds the id of what is changed, and the kind of that id.
+            An outbox keeps changes of one id in order. None: the lead decides.
     """
 
     name: str
     submit: Path
-    unidentified: Repeat
-    identified: Repeat
+    is_matched: bool = False
     finds_by_id: bool = True
     keys: Keys = Keys.ALL
     takes_lead: bool = False
@@ -112,19 +110,19 @@ class Write:
     needs_search_by: bool = False
     changes: tuple[str, str] | None = None
 
-    def repeat(self, *, identified: bool) -> Repeat:
-        """May this call be repeated when its delivery is unknown?"""
-        return self.identified if identified else self.unidentified
+    def idempotency(self, *, identified: bool) -> Idempotency:
+        """What a second call does; `identified` says whether something in it identifies the lead."""
+        return Idempotency.MATCHED if identified and self.is_matched else Idempotency.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operation(Write):
-    """One row of the table: it is queued, and followed by its RequestID.
+class Operation(Endpoint):
+    """An endpoint that queues the submission and returns a RequestID: one row of the table.
 
     Attributes:
-        task_type: LeadSquared's word for it in a status.
-        status: where its outcome is asked for.
-        metrics: where its queue is measured.
+        task_type: LeadSquared's name for it in a status.
+        status: the path of its outcome.
+        metrics: the path of its queue's metrics.
     """
 
     task_type: str
@@ -139,9 +137,7 @@ LEADS_CAPTURE = Operation(
     status=Path("/lead/status"),
     metrics=Path("/lead/capture/metrics", Certainty.INFERRED),
     takes_lead=True,
-    # A lead without ProspectID, EmailAddress, Phone or SearchBy is always a new lead: twice makes two.
-    unidentified=Repeat.NEVER,
-    identified=Repeat.SAFE,
+    is_matched=True,  # a lead that nothing identifies is always a new lead: two calls make two
 )
 LEADS_UPDATE = Operation(
     name="leads.update",
@@ -150,8 +146,7 @@ LEADS_UPDATE = Operation(
     status=Path("/lead/update/status", Certainty.INFERRED),
     metrics=Path("/lead/update/metrics", Certainty.INFERRED),
     takes_lead=True,
-    unidentified=Repeat.NEVER,
-    identified=Repeat.SAFE,
+    is_matched=True,
     changes=("leadId", "ProspectID"),
 )
 ACTIVITIES_CREATE = Operation(
@@ -160,8 +155,7 @@ ACTIVITIES_CREATE = Operation(
     submit=Path("/activity/create"),
     status=Path("/activity/create/status", Certainty.INFERRED),
     metrics=Path("/activity/create/metrics", Certainty.INFERRED),
-    unidentified=Repeat.NEVER,  # each one posts an activity
-    identified=Repeat.NEVER,
+    # Not matched: each call posts an activity.
     ids=frozenset({"RelatedProspectId"}),
     integers=frozenset({"ActivityEvent"}),
     dates=frozenset({"ActivityDateTime"}),
@@ -173,8 +167,7 @@ ACTIVITIES_CREATE_WITH_LEAD = Operation(
     status=Path("/activity/createcustom/status", Certainty.INFERRED),
     metrics=Path("/activity/createcustom/metrics"),
     takes_lead=True,
-    unidentified=Repeat.NEVER,
-    identified=Repeat.NEVER,  # the lead is matched, the activity is not
+    # Not matched: LeadSquared finds the lead, and posts another activity.
     envelope="Activity",
     integers=frozenset({"ActivityEvent"}),
     dates=frozenset({"ActivityDateTime"}),
@@ -187,9 +180,7 @@ OPPORTUNITIES_CAPTURE = Operation(
     status=Path("/opportunity/capture/status", Certainty.INFERRED),
     metrics=Path("/opportunity/capture/metrics", Certainty.INFERRED),
     takes_lead=True,
-    # It is matched only by the account's own rules for duplicates, which nobody has to have.
-    unidentified=Repeat.NEVER,
-    identified=Repeat.NEVER,
+    # Not matched: only an account's own rules for duplicates would do that, and it may have none.
     envelope="Opportunity",
     integers=frozenset({"OpportunityEventCode"}),
     dates=frozenset({"OpportunityDateTime"}),
@@ -206,8 +197,7 @@ OPPORTUNITIES_UPDATE = Operation(
     submit=Path("/opportunity/update"),
     status=Path("/opportunity/update/status", Certainty.INFERRED),
     metrics=Path("/opportunity/update/metrics", Certainty.INFERRED),
-    unidentified=Repeat.NEVER,
-    identified=Repeat.SAFE,
+    is_matched=True,
     set_entry="SchemaName",
     changes=("ProspectOpportunityId", "ProspectOpportunityId"),
 )
@@ -217,8 +207,7 @@ CALLS_LOG = Operation(
     submit=Path("/1/api/telephony/logcallcomplete"),
     status=Path("/1/api/telephony/logcallcomplete/status"),
     metrics=Path("/1/api/telephony/logcallcomplete/metrics", Certainty.INFERRED),
-    unidentified=Repeat.NEVER,  # each one logs a call
-    identified=Repeat.NEVER,
+    # Not matched: each call logs a telephone call.
     keys=Keys.API_KEY,
     dates=frozenset({"StartTime", "EndTime"}),
 )
@@ -226,7 +215,7 @@ CALLS_LOG = Operation(
 LEAD_FIELDS = Path("/v2/LeadManagement.svc/LeadsMetaData.Get")
 """On the synchronous host: the account's lead fields ("Get Lead Meta Data")."""
 USER = Path("/v2/Authentication.svc/UserByAccessKey.Get")
-"""On the synchronous host: whose keys these are, and where the account is at home ("User Authentication")."""
+"""On the synchronous host: the user of the keys, and the account's region ("User Authentication")."""
 
 OPERATIONS: dict[str, Operation] = {
     operation.name: operation
@@ -240,29 +229,28 @@ OPERATIONS: dict[str, Operation] = {
         CALLS_LOG,
     )
 }
-"""Every operation by its name."""
+"""Every operation by name."""
 
-BULK_CREATE_OR_UPDATE = Write(
+BULK_CREATE_OR_UPDATE = Endpoint(
     name="bulk.create_or_update",
     submit=Path("/v2/LeadManagement.svc/Lead/Bulk/CreateOrUpdate"),
     takes_lead=True,
-    unidentified=Repeat.NEVER,
-    identified=Repeat.SAFE,
-    # Its page names e-mail address and phone as what a lead is looked for by, and SearchBy for all else.
+    is_matched=True,
+    # Its page says that a lead is found by e-mail address or phone, and by SearchBy for anything else.
     finds_by_id=False,
 )
-"""No row of the table: the synchronous API does it at once, and many leads share a call."""
+"""Not an operation: the synchronous API processes the call at once, for many leads."""
 BULK_MOST = 25
-"""Leads in a bulk call."""
+"""Leads in one bulk call, at most."""
 
 
 def operation_named(name: str) -> Operation:
-    """The row of that name.
+    """The operation of this name.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: no operation has it.
     """
     try:
         return OPERATIONS[name]
     except (KeyError, TypeError):
-        raise ConfigurationError(f"operation has to be one of {', '.join(OPERATIONS)}") from None
+        raise ConfigurationError(f"operation must be one of {', '.join(OPERATIONS)}") from None

@@ -22,7 +22,7 @@ from leadsquared_async.operations import (
     LEADS_UPDATE,
     OPPORTUNITIES_CAPTURE,
     OPPORTUNITIES_UPDATE,
-    Write,
+    Endpoint,
 )
 
 __all__ = [
@@ -55,7 +55,7 @@ class Submission:
         reference: your own opaque id; never sent.
     """
 
-    operation: Write
+    operation: Endpoint
     lead: Mapping[str, Any] | None = field(default=None, repr=False)
     search_by: str | None = None
     details: Mapping[str, Any] | None = field(default=None, repr=False)

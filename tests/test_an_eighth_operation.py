@@ -13,7 +13,7 @@ import pytest
 
 from leadsquared_async import LeadSquared, NotFound, Outbox, QueueMetrics, Receipt, Submission
 from leadsquared_async.client import parts_of
-from leadsquared_async.operations import OPERATIONS, Certainty, Operation, Repeat
+from leadsquared_async.operations import OPERATIONS, Certainty, Operation
 from leadsquared_async.operations import Path as At
 from leadsquared_async.resources.resource import Resource
 from tests import virtual
@@ -27,8 +27,6 @@ TASKS_CREATE = Operation(
     submit=At("/task/create"),
     status=At("/task/create/status", Certainty.INFERRED),
     metrics=At("/task/create/metrics", Certainty.INFERRED),
-    unidentified=Repeat.NEVER,
-    identified=Repeat.NEVER,
     integers=frozenset({"TaskType"}),
 )
 

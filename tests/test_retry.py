@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from leadsquared_async import Delivery, Fault, RetryPolicy, Scope, ServerError
 from leadsquared_async.http.replies import Again, Outcome
 from leadsquared_async.http.retry import Bound, Decision, Progress, decide
-from leadsquared_async.operations import Repeat
+from leadsquared_async.operations import Idempotency
 
 FIRST = Progress(failures=1, counted=1, elapsed=0.0, left=None)
 
@@ -23,7 +23,7 @@ def outcome(delivery: Delivery = Delivery.NOT_SENT, again: Again = Again.YES, **
 
 def decision(
     what: Outcome | None = None,
-    repeat: Repeat = Repeat.NEVER,
+    repeat: Idempotency = Idempotency.NONE,
     progress: Progress = FIRST,
     chance: float = 1.0,
     **policy: Any,
@@ -35,19 +35,19 @@ CERTAIN = [Delivery.NOT_SENT, Delivery.REJECTED]
 
 
 @pytest.mark.parametrize("delivery", list(Delivery))
-@pytest.mark.parametrize("repeat", list(Repeat))
+@pytest.mark.parametrize("repeat", list(Idempotency))
 @pytest.mark.parametrize("unknown", ["safe", "always", "never"])
-def test_what_is_of_no_use_is_never_repeated(delivery: Delivery, repeat: Repeat, unknown: str) -> None:
+def test_what_is_of_no_use_is_never_repeated(delivery: Delivery, repeat: Idempotency, unknown: str) -> None:
     """No option makes a call again whose answer says that it would fare the same."""
     assert decision(outcome(delivery, Again.NO), repeat, unknown=unknown) == Decision(again=False)
 
 
 @pytest.mark.parametrize("delivery", CERTAIN)
 @pytest.mark.parametrize("again", [Again.YES, Again.IF_REPEATABLE])
-@pytest.mark.parametrize("repeat", list(Repeat))
+@pytest.mark.parametrize("repeat", list(Idempotency))
 @pytest.mark.parametrize("unknown", ["safe", "always", "never"])
 def test_what_has_not_arrived_is_repeated(
-    delivery: Delivery, again: Again, repeat: Repeat, unknown: str
+    delivery: Delivery, again: Again, repeat: Idempotency, unknown: str
 ) -> None:
     """A call that was not taken cannot be doubled, so `unknown` has no say in it."""
     assert decision(outcome(delivery, again), repeat, unknown=unknown).again
@@ -57,16 +57,16 @@ def test_what_has_not_arrived_is_repeated(
     ("again", "repeat", "safe", "never"),
     [
         # 500 and 503: the API says that the call failed
-        (Again.YES, Repeat.ALWAYS, True, True),
-        (Again.YES, Repeat.SAFE, True, False),
-        (Again.YES, Repeat.NEVER, True, False),
+        (Again.YES, Idempotency.READ, True, True),
+        (Again.YES, Idempotency.MATCHED, True, False),
+        (Again.YES, Idempotency.NONE, True, False),
         # 502, 504, timeouts, lost connections: nobody says anything
-        (Again.IF_REPEATABLE, Repeat.ALWAYS, True, True),
-        (Again.IF_REPEATABLE, Repeat.SAFE, True, False),
-        (Again.IF_REPEATABLE, Repeat.NEVER, False, False),
+        (Again.IF_REPEATABLE, Idempotency.READ, True, True),
+        (Again.IF_REPEATABLE, Idempotency.MATCHED, True, False),
+        (Again.IF_REPEATABLE, Idempotency.NONE, False, False),
     ],
 )
-def test_what_may_have_arrived(again: Again, repeat: Repeat, safe: bool, never: bool) -> None:
+def test_what_may_have_arrived(again: Again, repeat: Idempotency, safe: bool, never: bool) -> None:
     """The operation decides under "safe"; "always" and "never" override it, but never for a read."""
     what = outcome(Delivery.UNKNOWN, again)
     assert decision(what, repeat, unknown="safe").again is safe
@@ -169,7 +169,7 @@ def test_the_bound_that_is_named() -> None:
         throttled=st.booleans(),
         pause=st.none() | st.floats(0, 3600),
     ),
-    repeat=st.sampled_from(Repeat),
+    repeat=st.sampled_from(Idempotency),
     progress=st.builds(
         Progress,
         failures=st.integers(1, 10_000),
@@ -188,7 +188,7 @@ def test_the_bound_that_is_named() -> None:
     chance=st.floats(0, 1),
 )
 def test_any_decision_can_be_kept(
-    what: Outcome, repeat: Repeat, progress: Progress, policy: RetryPolicy, chance: float
+    what: Outcome, repeat: Idempotency, progress: Progress, policy: RetryPolicy, chance: float
 ) -> None:
     """A pause is finite, from the floor to the larger of floor and cap; without another attempt it is 0."""
     made = decide(what, repeat, policy, progress, chance)

@@ -34,7 +34,7 @@ from leadsquared_async.encoding import encode
 from leadsquared_async.http.call import Call
 from leadsquared_async.http.keyed import Attached
 from leadsquared_async.http.replies import Expect, Reply, classify
-from leadsquared_async.operations import Keys, Repeat
+from leadsquared_async.operations import Idempotency, Keys
 from leadsquared_async.sandbox import Account, Sandbox
 from tests import virtual
 from tests.clients import KEYS, answering, client_of, virtual_client
@@ -50,7 +50,7 @@ CALL = Call(
     query=(("contact", PERSON["EmailAddress"]),),
     content=ECHO.encode(),
     private=tuple(PERSON.values()),
-    repeat=Repeat.SAFE,
+    repeat=Idempotency.MATCHED,
     lane=Lane.BATCH,
 )
 REPLY = Reply(500, {"x-echo": ECHO}, f'{{"ExceptionType": "MXEcho", "ExceptionMessage": "{ECHO}"}}')

@@ -24,7 +24,7 @@ from leadsquared_async.errors import Facts
 from leadsquared_async.http.call import Call
 from leadsquared_async.http.replies import Expect, Reply, classify, unanswered
 from leadsquared_async.http.wording import delivery_sentence, error_from, masked
-from leadsquared_async.operations import Repeat
+from leadsquared_async.operations import Idempotency
 
 MASK = "**********"
 CALL = Call(
@@ -34,7 +34,7 @@ CALL = Call(
     content=b'[{"Attribute":"FirstName","Value":"Bret"}]',
     query=(("leadId", "bret-id"),),
     private=("Bret", "bret.lee@example.com", "+91-9988776655", "Lee Holdings (Pty)"),
-    repeat=Repeat.SAFE,
+    repeat=Idempotency.MATCHED,
     lane=Lane.INTERACTIVE,
 )
 
@@ -225,7 +225,7 @@ def test_an_error_without_an_answer(sent: bool, timed_out: bool, kind: type[Lead
 def test_what_became_of_it(facts: Facts, said: str) -> None:
     """A write says where the lead is; a read leaves nothing anywhere."""
     assert delivery_sentence(CALL, facts) == said
-    read = Call(operation="leads.metrics", method="GET", path="/", repeat=Repeat.ALWAYS, lane=Lane.STATUS)
+    read = Call(operation="leads.metrics", method="GET", path="/", repeat=Idempotency.READ, lane=Lane.STATUS)
     assert delivery_sentence(read, facts) == ""
 
 

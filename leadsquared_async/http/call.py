@@ -12,7 +12,7 @@ from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.http.replies import MAX_BODY, Expect
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.limiter import Limit
-from leadsquared_async.operations import Certainty, Keys, Repeat
+from leadsquared_async.operations import Certainty, Idempotency, Keys
 
 __all__ = ["Call", "Host", "Settings", "json_content"]
 
@@ -71,7 +71,7 @@ class Call:
     limit: Limit = Limit.CALLS
     keys: Keys = Keys.ALL
     expect: Expect = Expect.REQUEST_ID
-    repeat: Repeat
+    repeat: Idempotency
     lane: Lane
     reference: str | None = None
     recorded: bool = False
@@ -80,7 +80,7 @@ class Call:
     @property
     def writes(self) -> bool:
         """Whether it changes anything at LeadSquared."""
-        return self.repeat is not Repeat.ALWAYS
+        return self.repeat is not Idempotency.READ
 
 
 def json_content(value: Any) -> bytes:

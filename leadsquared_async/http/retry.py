@@ -8,7 +8,7 @@ from enum import Enum
 from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import Delivery
 from leadsquared_async.http.replies import Again, Outcome
-from leadsquared_async.operations import Repeat
+from leadsquared_async.operations import Idempotency
 
 __all__ = ["Bound", "Decision", "Progress", "decide"]
 
@@ -61,7 +61,7 @@ DONE = Decision(again=False)
 
 
 def decide(
-    outcome: Outcome, repeat: Repeat, policy: RetryPolicy, progress: Progress, chance: float
+    outcome: Outcome, repeat: Idempotency, policy: RetryPolicy, progress: Progress, chance: float
 ) -> Decision:
     """Decide what follows an attempt.
 
@@ -79,14 +79,14 @@ def decide(
     return Decision(again=True, bound=_bound(outcome, policy, progress, pause), pause=pause)
 
 
-def _of_use(outcome: Outcome, repeat: Repeat, policy: RetryPolicy) -> bool:
+def _of_use(outcome: Outcome, repeat: Idempotency, policy: RetryPolicy) -> bool:
     if outcome.again is Again.NO:
         return False
-    if outcome.delivery is not Delivery.UNKNOWN or repeat is Repeat.ALWAYS or policy.unknown == "always":
+    if outcome.delivery is not Delivery.UNKNOWN or repeat is Idempotency.READ or policy.unknown == "always":
         return True
     if policy.unknown == "never":
         return False
-    return outcome.again is not Again.IF_REPEATABLE or repeat is Repeat.SAFE
+    return outcome.again is not Again.IF_REPEATABLE or repeat is Idempotency.MATCHED
 
 
 def _bound(outcome: Outcome, policy: RetryPolicy, progress: Progress, pause: float) -> Bound | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 from leadsquared_async.encoding import IDENTIFIERS, identity_of
-from leadsquared_async.operations import Write
+from leadsquared_async.operations import Endpoint
 from leadsquared_async.outbox.reasons import exception_in
 from leadsquared_async.submissions import Submission
 
@@ -31,7 +31,7 @@ def kept_reason(reason: bytes | None) -> str | None:
     return None if reason is None else exception_in(reason.decode("utf-8", "replace"))
 
 
-def needs_more_than_a_lead(write: Write) -> bool:
+def needs_more_than_a_lead(write: Endpoint) -> bool:
     """Whether a row whose values are erased lacks more than what another lead brings."""
     return not write.takes_lead or bool(write.envelope) or write.changes is not None
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from leadsquared_async.encoding import EncodedSubmission, decoded, private_values, query_values
 from leadsquared_async.errors import OutboxError
-from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Write
+from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Endpoint
 from leadsquared_async.outbox.items import ItemState, OutboxItem
 from leadsquared_async.submissions import Submission
 
@@ -93,7 +93,7 @@ def claim_of(row: tuple[Any, ...]) -> Claim:
     )
 
 
-def write_named(name: object) -> Write:
+def write_named(name: object) -> Endpoint:
     """What a row asks LeadSquared to do.
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import Delivery, Fault, LeadSquaredError, Scope
 from leadsquared_async.http.session import Sender
-from leadsquared_async.operations import Repeat, Write
+from leadsquared_async.operations import Endpoint, Idempotency
 
 __all__ = [
     "ATTEMPTS",
@@ -57,10 +57,10 @@ def patient(sender: Sender, attempts: int) -> Sender:
     return Sender(sender.session, settings, recorded=True)
 
 
-def may_repeat(write: Write, policy: RetryPolicy, *, identified: bool) -> bool:
+def may_repeat(write: Endpoint, policy: RetryPolicy, *, identified: bool) -> bool:
     """Whether it may be sent again when nobody knows whether it arrived."""
     if policy.unknown == "safe":
-        return write.repeat(identified=identified) is not Repeat.NEVER
+        return write.idempotency(identified=identified) is not Idempotency.NONE
     return policy.unknown == "always"
 
 

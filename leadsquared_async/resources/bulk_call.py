@@ -32,7 +32,7 @@ from leadsquared_async.http.wording import masked
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.limiter import Limit
 from leadsquared_async.models import Refusal, field_of, id_in, text_in
-from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, Repeat
+from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, Idempotency
 
 if TYPE_CHECKING:
     from leadsquared_async.http.pipeline import BeforeSend, Sent
@@ -71,7 +71,7 @@ async def send_rows(
         LeadSquaredError: the call failed as a whole.
     """
     write = BULK_CREATE_OR_UPDATE
-    repeats = {write.repeat(identified=row.identified) for row in rows}
+    repeats = {write.idempotency(identified=row.identified) for row in rows}
     call = Call(
         operation=write.name,
         method="POST",
@@ -83,7 +83,7 @@ async def send_rows(
         limit=Limit.BULK,
         keys=write.keys,
         expect=Expect.JSON,
-        repeat=Repeat.NEVER if Repeat.NEVER in repeats else Repeat.SAFE,
+        repeat=Idempotency.NONE if Idempotency.NONE in repeats else Idempotency.MATCHED,
         lane=lane,
     )
     sent = await sender.send(call, before_send)

@@ -26,7 +26,7 @@ from leadsquared_async.http.replies import Expect
 from leadsquared_async.http.sealing import sealed
 from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.operations import LEAD_FIELDS, Repeat
+from leadsquared_async.operations import LEAD_FIELDS, Idempotency
 from leadsquared_async.submissions import Submission
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class FieldCache:
             path=LEAD_FIELDS.text,
             host=Host.SYNC,
             expect=Expect.JSON,
-            repeat=Repeat.ALWAYS,
+            repeat=Idempotency.READ,
             lane=Lane.INTERACTIVE,  # forms wait for it
             most=LARGEST,
         )

@@ -15,7 +15,7 @@ from leadsquared_async.http.sealing import sealed
 from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import QueueMetrics, Receipt, RequestStatus
-from leadsquared_async.operations import OPERATIONS, Keys, Operation, Repeat
+from leadsquared_async.operations import OPERATIONS, Idempotency, Keys, Operation
 from leadsquared_async.resources.door import Door
 from leadsquared_async.resources.submit import submit
 from leadsquared_async.submissions import Submission
@@ -147,7 +147,7 @@ class Resource:
             certainty=measured.metrics.certainty,
             keys=Keys.API_KEY,
             expect=Expect.JSON,
-            repeat=Repeat.ALWAYS,
+            repeat=Idempotency.READ,
             lane=self._sender.lane(None, Lane.STATUS),
         )
         sent = await self._sender.send(call)

@@ -82,7 +82,7 @@ async def send_encoded(
         content=submission.content,
         private=submission.private,
         keys=operation.keys,
-        repeat=operation.repeat(identified=submission.identified),
+        repeat=operation.idempotency(identified=submission.identified),
         lane=lane,
         reference=submission.reference,
     )

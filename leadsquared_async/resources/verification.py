@@ -20,7 +20,7 @@ from leadsquared_async.http.replies import Expect, host_in
 from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import field_of, id_in
-from leadsquared_async.operations import USER, Repeat
+from leadsquared_async.operations import USER, Idempotency
 from leadsquared_async.resources.fields import Fields
 from leadsquared_async.resources.leads import Leads
 
@@ -127,7 +127,7 @@ async def _keys(sender: Sender, hosts: Hosts) -> AsyncIterator[Check]:
         path=USER.text,
         host=Host.SYNC,
         expect=Expect.JSON,
-        repeat=Repeat.ALWAYS,
+        repeat=Idempotency.READ,
         lane=Lane.INTERACTIVE,
     )
     try:

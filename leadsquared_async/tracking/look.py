@@ -10,7 +10,7 @@ from leadsquared_async.http.replies import Expect
 from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import RequestStatus, id_in
-from leadsquared_async.operations import Keys, Operation, Repeat
+from leadsquared_async.operations import Idempotency, Keys, Operation
 
 if TYPE_CHECKING:
     from leadsquared_async.http.pipeline import BeforeSend
@@ -36,7 +36,7 @@ async def look(
         query=(("RequestID", request_id_of(request_id)),),
         keys=Keys.API_KEY,
         expect=Expect.JSON,
-        repeat=Repeat.ALWAYS,
+        repeat=Idempotency.READ,
         lane=sender.lane(None, Lane.STATUS),
     )
     sent = await sender.send(call, before_send)

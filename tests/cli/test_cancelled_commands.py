@@ -19,8 +19,6 @@ from typing import Any, Self
 
 import httpx
 import pytest
-from leadsquared_async.limiter import sharing
-from leadsquared_async.http.session import _State
 from typer.testing import CliRunner
 
 from leadsquared_async import LeadSquared, Outbox
@@ -29,6 +27,8 @@ from leadsquared_async.cli.app import app
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.exporting import Form, _export
 from leadsquared_async.cli.sandbox import run_sandbox
+from leadsquared_async.http.session import _State
+from leadsquared_async.limiter import sharing
 from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.sandbox import Account, Faults, SandboxTransport
 from leadsquared_async.sandbox.settings import Options

@@ -13,7 +13,7 @@ import pytest
 
 from leadsquared_async import LeadSquared, Outbox
 from leadsquared_async.cli import connecting
-from leadsquared_async.operations import OPERATIONS, Operation, Repeat
+from leadsquared_async.operations import OPERATIONS, Operation
 from leadsquared_async.operations import Path as CallPath
 from leadsquared_async.sandbox import Sandbox
 from tests.cli.commands import PLANTED, Finished, environment, names_in, rows_of, run
@@ -209,7 +209,7 @@ async def test_what_leadsquared_rejects_is_exit_1_each_time(sandbox: Sandbox, tm
 @pytest.mark.parametrize(
     ("operation", "name", "content", "said"),
     [
-        ("leads.conquer", "a.jsonl", "{}", "operation has to be one of leads.capture, leads.update"),
+        ("leads.conquer", "a.jsonl", "{}", "operation must be one of leads.capture, leads.update"),
         ("leads.capture", "a.csv", "FirstName\nBret\n", "this is no JSON"),
         ("leads.capture", "a.jsonl", '{"lead": {}}\n{"lead"\n', "line 2: no whole JSON object"),
         ("leads.capture", "a.jsonl", "", "the file is empty"),
@@ -316,8 +316,6 @@ async def test_a_new_row_of_the_table_is_a_new_operation_everywhere(
         submit=CallPath("/task/create"),
         status=CallPath("/task/create/status"),
         metrics=CallPath("/task/create/metrics"),
-        unidentified=Repeat.NEVER,
-        identified=Repeat.NEVER,
         integers=frozenset({"TaskType"}),
     )
     monkeypatch.setitem(OPERATIONS, made_up.name, made_up)
