@@ -28,7 +28,7 @@ from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.exporting import Form, _export
 from leadsquared_async.cli.sandbox import run_sandbox
 from leadsquared_async.http.session import _State
-from leadsquared_async.limiter import sharing
+from leadsquared_async.limiter import local_limits
 from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.sandbox import Account, Faults, SandboxTransport
 from leadsquared_async.sandbox.settings import Options
@@ -139,7 +139,7 @@ class World:
                 assert pipeline.transport._http.is_closed
                 assert not pipeline.in_flight._tasks
                 assert not pipeline._at_closing
-        for bucket in sharing._buckets.values():
+        for bucket in local_limits._buckets.values():
             assert bucket._tokens.out == 0
             assert not any(bucket._lanes)
             assert bucket.users == 0
