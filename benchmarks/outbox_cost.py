@@ -18,6 +18,7 @@ from leadsquared_async.encoding import encode
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.outbox import ItemState
 from leadsquared_async.outbox.store import FILES, Store
+from leadsquared_async.submissions import capture_lead
 
 PRODUCERS, EACH = 100, 20
 ALONE = 200
@@ -108,7 +109,7 @@ def _behind_a_backlog(folder: Path) -> Iterator[Figure]:
 
 def _filled(path: Path, rows: int) -> Store:
     store = Store(path, MOST_BYTES, ClientLog(None))
-    head, _, tail = encode(LEAD).content.decode().partition("bret.lee")
+    head, _, tail = encode(capture_lead(LEAD)).content.decode().partition("bret.lee")
     store.begin()
     store.connection.execute(
         "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :rows) "

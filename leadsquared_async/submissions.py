@@ -1,8 +1,8 @@
-"""What can be handed to LeadSquared for processing, as plain values: one function an operation.
+"""Submissions as plain values: one function per operation.
 
-A submission is sent by `lsq.submit`, by `lsq.submit_many` with others, or put into an outbox; the methods of
-`lsq.leads`, `lsq.activities`, `lsq.opportunities` and `lsq.calls` make one and send it. Nothing is checked
-when it is made: whatever takes it refuses it with an `InvalidLead` that names what is wrong.
+`lsq.submit` sends one, `lsq.submit_many` sends many, and an outbox keeps them. The methods of `lsq.leads`,
+`lsq.activities`, `lsq.opportunities` and `lsq.calls` make one and send it. Making a submission checks
+nothing: sending it or putting it into an outbox raises an `InvalidLead` that names what is invalid.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ UpdateBehavior = Literal["DoNotUpdate", "UpdateOnlyEmptyFields", "DoNotUpdateUni
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """Something to be handed over, as the caller has it; its repr shows no personal data.
+    """The payload of one operation, not yet checked; its repr shows no personal data.
 
     Attributes:
-        operation: a row of the table of operations, or the bulk write.
-        lead: schema name to value; None where the operation takes none.
-        search_by: the schema name by which LeadSquared looks for a lead it has.
-        details: what stands beside the lead, or alone: name to value, `Fields` a mapping of its own.
-        query: pairs beside the keys.
-        suffix: further parts of the path.
+        operation: the endpoint that takes it.
+        lead: schema name to value; None if the operation takes no lead.
+        search_by: the schema name by which LeadSquared looks for an existing lead.
+        details: what the body holds besides the lead: name to value, with `Fields` as a mapping of its own.
+        query: query parameters other than the keys; those that are None are left out.
+        suffix: segments to append to the path.
         reference: your own opaque id; never sent.
     """
 
@@ -71,7 +71,7 @@ def capture_lead(
     update_behavior: UpdateBehavior | None = None,
     reference: str | None = None,
 ) -> Submission:
-    """A lead, new or known; see `lsq.leads.capture`."""
+    """Create or update a lead; see `lsq.leads.capture`."""
     return Submission(
         operation=LEADS_CAPTURE,
         lead=lead,
@@ -88,7 +88,7 @@ def update_lead(
     post_updated_lead: bool = False,
     reference: str | None = None,
 ) -> Submission:
-    """Other values for a lead; see `lsq.leads.update`."""
+    """Update a lead by its id; see `lsq.leads.update`."""
     return Submission(
         operation=LEADS_UPDATE,
         lead=fields,
@@ -106,7 +106,7 @@ def create_activity(
     fields: Mapping[str, Any] | None = None,
     reference: str | None = None,
 ) -> Submission:
-    """An activity of a lead; see `lsq.activities.create`."""
+    """Post an activity on a lead; see `lsq.activities.create`."""
     details = {"RelatedProspectId": _id(lead_id), **_activity(event, note, at, fields)}
     return Submission(operation=ACTIVITIES_CREATE, details=details, reference=reference)
 
@@ -121,7 +121,7 @@ def create_lead_and_activity(
     fields: Mapping[str, Any] | None = None,
     reference: str | None = None,
 ) -> Submission:
-    """A lead, new or known, and an activity of it; see `lsq.activities.create_with_lead`."""
+    """Create or update a lead and post an activity on it; see `lsq.activities.create_with_lead`."""
     return Submission(
         operation=ACTIVITIES_CREATE_WITH_LEAD,
         lead=lead,
@@ -145,7 +145,7 @@ def capture_opportunity(
     do_not_change_owner: bool | None = None,
     reference: str | None = None,
 ) -> Submission:
-    """An opportunity of a lead, new or known; see `lsq.opportunities.capture`."""
+    """Create an opportunity of a new or existing lead; see `lsq.opportunities.capture`."""
     details = {
         "OpportunityEventCode": event_code,
         "OpportunityNote": note,
@@ -157,11 +157,7 @@ def capture_opportunity(
         "Fields": fields,
     }
     return Submission(
-        operation=OPPORTUNITIES_CAPTURE,
-        lead=lead,
-        search_by=search_by,
-        details=details,
-        reference=reference,
+        operation=OPPORTUNITIES_CAPTURE, lead=lead, search_by=search_by, details=details, reference=reference
     )
 
 
@@ -172,7 +168,7 @@ def update_opportunity(
     fields: Mapping[str, Any] | None = None,
     reference: str | None = None,
 ) -> Submission:
-    """Other values for an opportunity; see `lsq.opportunities.update`."""
+    """Update an opportunity by its id; see `lsq.opportunities.update`."""
     return Submission(
         operation=OPPORTUNITIES_UPDATE,
         details={"ProspectOpportunityId": _id(opportunity_id), "OpportunityNote": note, "Fields": fields},
@@ -187,7 +183,7 @@ def log_call(
     instance: str | UUID | None = None,
     reference: str | None = None,
 ) -> Submission:
-    """A telephone call that was made; see `lsq.calls.log`."""
+    """Log a telephone call; see `lsq.calls.log`."""
     suffix = (connector_key,) if instance is None else (connector_key, _id(instance))
     return Submission(operation=CALLS_LOG, details=call, suffix=suffix, reference=reference)
 
@@ -195,17 +191,17 @@ def log_call(
 def bulk_lead(
     lead: Mapping[str, Any], *, search_by: str | None = None, reference: str | None = None
 ) -> Submission:
-    """A lead, new or known, for an outbox, which sends up to 25 such in a call; see `lsq.bulk`."""
+    """Create or update a lead; an outbox sends up to 25 of these in a bulk call. See `lsq.bulk`."""
     return Submission(operation=BULK_CREATE_OR_UPDATE, lead=lead, search_by=search_by, reference=reference)
 
 
 def _id(value: str | UUID) -> str:
-    """An id as text; what is none stays as it is, to be refused with its name."""
+    """The id as text. Any other value is kept, so that encoding rejects it by name."""
     return str(value) if isinstance(value, UUID) else value
 
 
 def _flag(value: bool) -> str | None:
-    """A flag for the query, where False is left out; what is none stays as it is, to be refused."""
+    """A flag of the query, left out if False. Any other value is kept, so that encoding rejects it."""
     return "true" if value is True else None if value is False else value
 
 

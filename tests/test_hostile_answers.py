@@ -21,7 +21,6 @@ from leadsquared_async import (
     LeadSquaredError,
     ServerError,
 )
-from leadsquared_async.encoding import encode
 from tests.clients import KEYS, LEAD, answering
 
 ACCEPTED = b'{"RequestID":"11111111-2222-4333-8444-abcdefabcdef"}'
@@ -160,24 +159,6 @@ async def test_what_gateways_refuse_is_refused_at_the_door() -> None:
             await lsq.request("GET", "/x", query={"a": "x" * 9000})
     with pytest.raises(ConfigurationError, match="max_rate"):
         LeadSquared(**KEYS, region="in21", limiter=AsyncLimiter(0.5, 1))
-
-
-@pytest.mark.parametrize(
-    ("lead", "search_by", "identified"),
-    [
-        ({"EmailAddress": "a@example.com"}, None, True),
-        ({"ProspectID": "p"}, None, True),
-        ({"ProspectID": "p", "Phone": "1"}, None, True),
-        ({"ProspectID": "p", "EmailAddress": "a@example.com"}, None, False),
-        ({"ProspectID": "p", "EmailAddress": "a@example.com"}, "EmailAddress", True),
-        ({"ProspectID": "p", "EmailAddress": "a@example.com", "Phone": "1"}, "Phone", False),
-    ],
-)
-def test_a_prospect_id_beside_an_address_may_make_a_new_lead_each_time(
-    lead: dict[str, str], search_by: str | None, identified: bool
-) -> None:
-    """ProspectID on file with another address is a new lead; SearchBy is ignored beside all three."""
-    assert encode(lead, search_by=search_by).identified is identified
 
 
 @pytest.mark.parametrize(

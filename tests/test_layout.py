@@ -18,7 +18,7 @@ LAYERS = [
     {"_version", "cleanup", "logs", "printable"},
     {"models"},
     {"errors"},  # one of them carries a status
-    {"config", "operations"},
+    {"config", "operations", "values"},
     {"submissions"},
     {"encoding"},
     {"contact"},

@@ -579,8 +579,8 @@ async def test_what_is_submitted_as_a_value_is_the_same_request(documented: Docu
         lsq._door.admit = note  # type: ignore[method-assign]
         await documented.act(lsq)
         (submission,) = made
-        encoded = encoding.encoded(submission)
-        again = encoding.decoded(
+        encoded = encoding.encode(submission)
+        again = encoding.decode(
             encoded.operation, encoded.content, encoded.query, encoded.suffix, encoded.reference
         )
         await lsq.submit(submission)
@@ -589,7 +589,7 @@ async def test_what_is_submitted_as_a_value_is_the_same_request(documented: Docu
     assert all(receipt is not None and receipt.operation == documented.name for receipt in receipts)
     assert len(sent) == 4
     assert len(set(sent)) == 1
-    assert encoding.encoded(again) == encoded
+    assert encoding.encode(again) == encoded
 
 
 async def test_a_receipt_is_followed_by_the_resource_it_is_of() -> None:
@@ -653,7 +653,7 @@ async def test_a_connector_key_shows_nowhere(caplog: pytest.LogCaptureFixture) -
         with pytest.raises(Exception, match="MXInvalidInputException") as caught:
             await lsq.calls.log(key, CALL)
     submission = submissions.log_call(key, CALL)
-    shown = f"{caught.value} {caught.value!r} {submission!r} {encoding.encoded(submission)!r} {caplog.text}"
+    shown = f"{caught.value} {caught.value!r} {submission!r} {encoding.encode(submission)!r} {caplog.text}"
     assert key not in shown
     assert CALL["SourceNumber"] not in shown
 
@@ -661,6 +661,6 @@ async def test_a_connector_key_shows_nowhere(caplog: pytest.LogCaptureFixture) -
 def test_a_moment_goes_out_in_utc() -> None:
     """An aware datetime of any zone, in an activity as in a lead."""
     at = datetime(2026, 1, 1, 0, 30, tzinfo=IST)
-    encoded = encoding.encoded(submissions.create_activity(LEAD_ID, event=1, at=at))
+    encoded = encoding.encode(submissions.create_activity(LEAD_ID, event=1, at=at))
     assert json.loads(encoded.content)["ActivityDateTime"] == "2025-12-31 19:00:00"
     assert at.astimezone(UTC).isoformat(" ")[:19] == "2025-12-31 19:00:00"

@@ -36,6 +36,7 @@ from leadsquared_async.http.keyed import Attached
 from leadsquared_async.http.replies import Expect, Reply, classify
 from leadsquared_async.operations import Idempotency, Keys
 from leadsquared_async.sandbox import Account, Sandbox
+from leadsquared_async.submissions import capture_lead
 from tests import virtual
 from tests.clients import KEYS, answering, client_of, virtual_client
 from tests.leaks import ECHO, PERSON, assert_nothing_secret, failure, shown, watching
@@ -67,7 +68,7 @@ OBJECTS: dict[str, Callable[[], object]] = {
     "Attached": lambda: Attached(CREDENTIALS, Keys.ALL, ("connector",), CALL.query, CALL.private),
     "Reply": lambda: REPLY,
     "Outcome": lambda: classify(REPLY, Expect.REQUEST_ID, datetime(2026, 1, 1, tzinfo=UTC)),
-    "EncodedLead": lambda: encode(PERSON),
+    "EncodedSubmission": lambda: encode(capture_lead(PERSON)),
 }
 
 

@@ -16,10 +16,11 @@ from types import MappingProxyType
 from typing import Any
 
 from leadsquared_async.contact import is_email, is_placeholder, phone_digits
-from leadsquared_async.encoding import IDENTIFIERS, SEARCH_BY, text_of
+from leadsquared_async.encoding import IDENTIFIERS, SEARCH_BY
 from leadsquared_async.errors import InvalidLead
 from leadsquared_async.fields.metadata import LeadField
 from leadsquared_async.fields.nearest import Index
+from leadsquared_async.values import text_of
 
 __all__ = ["FieldChecker", "Flaw", "Problem"]
 

@@ -174,7 +174,7 @@ class Outbox:
                 try:
                     submission = await self._admit(entry)
                 except InvalidLead as error:
-                    error.args = (f"lead {index}, from 0: {error}; those before it are in the outbox",)
+                    error.args = (f"lead {index}, from 0: {error} The leads before it are in the outbox.",)
                     raise
                 piece.append((submission, entry.key))
                 index += 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from leadsquared_async.encoding import EncodedSubmission, decoded, private_values, query_values
+from leadsquared_async.encoding import EncodedSubmission, decode, private_values, query_values
 from leadsquared_async.errors import OutboxError
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Endpoint
 from leadsquared_async.outbox.items import ItemState, OutboxItem
@@ -154,7 +154,7 @@ def submission_in(
     write = write_named(operation)
     _json("content", content)
     try:
-        return decoded(
+        return decode(
             write, cast("bytes", content), _pairs(query), _texts("suffix", suffix), _text(reference)
         )
     except (ValueError, TypeError, LookupError, AttributeError):  # JSON, but of another shape

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from leadsquared_async.encoding import EncodedSubmission, decoded
+from leadsquared_async.encoding import EncodedSubmission, decode
 from leadsquared_async.errors import KeyReused, OutboxError, OutboxFull
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, OPERATIONS
@@ -260,7 +260,7 @@ class Store:
             # Nothing that a value holds looks like this, since its quotes are escaped.
             pairs = sorted(content[len(b'[{"Attribute":') : -2].split(b'},{"Attribute":'))
         else:
-            known = decoded(submission.operation, content)
+            known = decode(submission.operation, content)
             lead_first = known.lead if known.details is None else (known.lead, known.details)
             pairs = [json.dumps(lead_first, sort_keys=True).encode()]
         head = f"{submission.operation.name} {submission.query}".encode()

@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
-from leadsquared_async.encoding import EncodedSubmission, encoded, type_name
+from leadsquared_async.encoding import EncodedSubmission, encode
 from leadsquared_async.errors import InvalidLead
 from leadsquared_async.submissions import Submission
+from leadsquared_async.values import type_name
 
 __all__ = ["Door", "Normalize"]
 
@@ -48,13 +49,13 @@ class Door:
         if is_new and self._normalize is not None and submission.lead is not None:
             submission = dataclasses.replace(submission, lead=self._normalized(submission, self._normalize))
         if self._validate is None or submission.lead is None:
-            return encoded(submission)
+            return encode(submission)
         given = submission.lead
         submission, dropped = await self._validate(submission, within)
         if not dropped:
-            return encoded(submission)
+            return encode(submission)
         kept = submission.lead or {}
-        return encoded(submission, dropped, [item for item in given.items() if item[0] not in kept])
+        return encode(submission, dropped, [item for item in given.items() if item[0] not in kept])
 
     @staticmethod
     def _normalized(submission: Submission, normalize: Normalize) -> Mapping[str, Any]:

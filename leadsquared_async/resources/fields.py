@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from leadsquared_async.config import RetryPolicy
-from leadsquared_async.encoding import type_name
 from leadsquared_async.errors import (
     ClientClosed,
     ConfigurationError,
@@ -28,6 +27,7 @@ from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import LEAD_FIELDS, Idempotency
 from leadsquared_async.submissions import Submission
+from leadsquared_async.values import type_name
 
 if TYPE_CHECKING:
     from leadsquared_async.fields import FieldChecker, Flaw, LeadField

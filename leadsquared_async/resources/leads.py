@@ -8,7 +8,7 @@ from uuid import UUID
 
 from leadsquared_async.batch import CaptureResult, Results, Source
 from leadsquared_async.config import NOT_GIVEN, NotGiven
-from leadsquared_async.encoding import update_behavior_query
+from leadsquared_async.encoding import check_update_behavior
 from leadsquared_async.http.sealing import sealed
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import Receipt
@@ -124,7 +124,7 @@ class Leads(Resource):
         Raises:
             ConfigurationError: an argument cannot be right.
         """
-        update_behavior_query(update_behavior)
+        check_update_behavior(update_behavior)
 
         def submission(lead: Mapping[str, Any]) -> Submission:
             return capture_lead(lead, search_by=search_by, update_behavior=update_behavior)

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadsquared_async import encoding as leads
 from leadsquared_async.cli.files import mapping
 from leadsquared_async.cli.files.mapping import LeadMapping, Refused
 from leadsquared_async.cli.files.rows import REASON, Row
-from leadsquared_async.encoding import encode
+from leadsquared_async.encoding import SCHEMA_NAME, encode
+from leadsquared_async.submissions import capture_lead
 
 SECRET = "zq-private-4711"
 KOLKATA = timezone(timedelta(hours=5, minutes=30))
@@ -55,7 +55,7 @@ def test_a_lead() -> None:
     )
     assert lead == {"FirstName": "Bret", "EmailAddress": "bret.lee@example.com", "Source": "Website"}
     assert list(lead) == ["FirstName", "EmailAddress", "Source"]
-    encode(lead)
+    encode(capture_lead(lead))
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_rows_of_json_are_checked_one_by_one() -> None:
 
 def test_names_as_the_encoder_has_them() -> None:
     """What is a schema name here is one there, and nothing else is."""
-    assert mapping.SCHEMA_NAME.pattern == leads._SCHEMA_NAME.pattern
+    assert mapping.SCHEMA_NAME.pattern == SCHEMA_NAME.pattern
     assert all(mapping.SCHEMA_NAME.fullmatch(name) for name in mapping.USUAL_HEADINGS)
 
 
@@ -225,7 +225,7 @@ def test_a_cell(cell: Any, value: Any) -> None:
     lead = lead_of({"mx_Field": cell})
     assert lead == {"mx_Field": value}
     assert type(lead["mx_Field"]) is type(value)
-    encode(lead)
+    encode(capture_lead(lead))
 
 
 @pytest.mark.parametrize("cell", ["", " ", "\u00a0\ufeff", None, {}, {"mx_A": " "}])
@@ -363,7 +363,7 @@ def test_a_date(cell: str, options: dict[str, str], value: date) -> None:
     assert lead == {"Joined": value, "mx_Text": cell.strip()}
     assert type(lead["Joined"]) is type(value)
     assert lead_of({"Joined": cell}, columns={"Joined": "mx_J"}, dates=["mx_J"], **options) == {"mx_J": value}
-    encode(lead)
+    encode(capture_lead(lead))
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ async def test_an_opportunity_is_made_and_updated(tmp_path: Path) -> None:
         ("leads.capture", {"lead": PERSON, "key": PLANTED * 50}, "key: a text of 1 to 500 characters"),
         ("leads.capture", {"lead": PERSON, "reference": {}}, "reference: a text"),
         ("leads.capture", {"lead": PERSON, "query": {"LeadUpdateBehavior": PLANTED}}, "update_behavior"),
-        ("leads.update", {"lead": {"mx_City": PLANTED}}, "leadId: an id as LeadSquared gives it"),
+        ("leads.update", {"lead": {"mx_City": PLANTED}}, "leadId: must be an id from LeadSquared"),
         (
             "leads.update",
             {"lead": {"mx_City": "x"}, "query": {"leadId": LEAD_ID, "postUpdatedLead": True}},

@@ -150,7 +150,7 @@ async def test_put_many_puts_what_comes_before_a_fault(outbox: Outbox) -> None:
         return lead(number) if number != 700 else {"EmailAddress": ["a"]}
 
     with pytest.raises(
-        InvalidLead, match=r"lead 700, from 0: EmailAddress: .*those before it are in the outbox"
+        InvalidLead, match=r"lead 700, from 0: EmailAddress: .*The leads before it are in the outbox"
     ):
         await outbox.put_many(broken(number) for number in range(1000))
     assert rows_of(outbox.path) == 700

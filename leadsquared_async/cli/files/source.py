@@ -19,7 +19,7 @@ from leadsquared_async.cli.files.mapping import LeadMapping, Refused
 from leadsquared_async.cli.files.rows import ROW_LIMIT, Row
 from leadsquared_async.cli.files.tables import Table, opened
 from leadsquared_async.cli.stopping import Stop
-from leadsquared_async.encoding import SEARCH_BY, encoded
+from leadsquared_async.encoding import SEARCH_BY, encode
 from leadsquared_async.errors import InvalidLead
 from leadsquared_async.fields import Flaw
 from leadsquared_async.submissions import Submission, UpdateBehavior, bulk_lead, capture_lead
@@ -234,7 +234,7 @@ class Source(Input):
         except Refused as refused:
             return Line(row, None, None, str(refused))
         try:
-            encoded(self.submission(lead))
+            encode(self.submission(lead))
         except InvalidLead as error:
             is_of_a_cell = error.attribute == SEARCH_BY and SEARCH_BY in lead
             flaw = NO_SEARCH_BY if is_of_a_cell else str(error)  # which repeats it

@@ -16,7 +16,7 @@ from leadsquared_async.cli.files.rows import REASON, Row, Unreadable
 from leadsquared_async.cli.files.source import Input, Line, Reading
 from leadsquared_async.cli.files.tables import Table
 from leadsquared_async.cli.stopping import Stop
-from leadsquared_async.encoding import encoded
+from leadsquared_async.encoding import encode
 from leadsquared_async.operations import Operation
 
 __all__ = ["Submissions"]
@@ -65,7 +65,7 @@ class Submissions(Input):
 
     def _line(self, row: Row) -> Line:
         try:
-            encoded(_submission(self._operation, row.cells))
+            encode(_submission(self._operation, row.cells))
             key = self._key(row.cells)
         except (_UnfitError, InvalidLead, ConfigurationError) as error:
             return Line(row, None, None, f"line {row.line}: {error}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from leadsquared_async.encoding import decoded, encoded
+from leadsquared_async.encoding import decode, encode
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.operations import OPERATIONS, Operation
 from leadsquared_async.outbox.items import ItemState
@@ -72,7 +72,7 @@ def payload_of(submission: Submission) -> Payload:
             operation=submission.operation.name,
             reference=submission.reference,
         )
-    written = encoded(submission)
+    written = encode(submission)
     return Payload(
         operation=submission.operation.name,
         content=written.content.decode(),
@@ -84,7 +84,7 @@ def payload_of(submission: Submission) -> Payload:
 
 def submission_of(payload: Given) -> Submission:
     """The submission that was written down."""
-    return decoded(
+    return decode(
         operation_of(payload["operation"]),
         payload["content"].encode(),
         [(name, value) for name, value in payload["query"]],

@@ -1,4 +1,4 @@
-"""Every type of value that a mapping can hold: its one spelling, or a refusal that says what to do."""
+"""Every type of value that a lead can hold: the text that is sent, or an error that says what to do."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadsquared_async import Delivery, Fault, InvalidLead
-from leadsquared_async.encoding import encode, encode_details
+from leadsquared_async import Delivery, Fault, InvalidLead, submissions
+from leadsquared_async.encoding import encode
 
 GUID = "5a8f9f0e-d168-4c5a-9f8b-0a1b97c2d3e4"
 KOLKATA = ZoneInfo("Asia/Kolkata")
@@ -78,13 +78,13 @@ class Timestamp(datetime):
         return super().isoformat(sep, timespec) + (".000000789" if timespec == "auto" else "")
 
 
-def sent(lead: Any, **options: Any) -> Any:
-    return json.loads(encode(lead, **options).content)
+def sent(lead: Any) -> Any:
+    return json.loads(encode(submissions.capture_lead(lead)).content)
 
 
-def refusal(lead: Any, **options: Any) -> InvalidLead:
+def refusal(lead: Any) -> InvalidLead:
     with pytest.raises(InvalidLead) as caught:
-        encode(lead, **options)
+        sent(lead)
     return caught.value
 
 
@@ -136,15 +136,15 @@ def refusal(lead: Any, **options: Any) -> InvalidLead:
         (UUID(GUID.upper()), GUID),
     ],
 )
-def test_a_value_has_one_spelling(value: object, text: str) -> None:
-    """Each type that has one spelling goes out in it, as a top-level attribute and within a field set."""
+def test_a_value_is_sent_as(value: object, text: str) -> None:
+    """Each type that can be written in one way only is, as an attribute and within a field set."""
     assert sent({"mx_Field": value}) == [{"Attribute": "mx_Field", "Value": text}]
     assert sent({"mx_Set": {"Inner": value}}) == [
         {"Attribute": "mx_Set", "Value": "", "Fields": [{"Attribute": "Inner", "Value": text}]}
     ]
 
 
-def test_a_day_light_saving_hour_is_told_apart_by_its_fold() -> None:
+def test_the_fold_of_a_daylight_saving_hour_counts() -> None:
     """The same clock time before and after the change are two different moments in UTC."""
     berlin = ZoneInfo("Europe/Berlin")
     first = datetime(2024, 10, 27, 2, 30, tzinfo=berlin)
@@ -154,49 +154,49 @@ def test_a_day_light_saving_hour_is_told_apart_by_its_fold() -> None:
     ]
 
 
-NAIVE = "a datetime without a time zone could be any of 24 hours; "
+NAIVE = "this datetime has no time zone"
 REFUSED = [
-    (float("nan"), "not a finite number", "leave the attribute out"),
-    (float("inf"), "not a finite number", "leave the attribute out"),
-    (float("-inf"), "not a finite number", "leave the attribute out"),
-    (Decimal("NaN"), "not a finite number", "leave the attribute out"),
-    (Decimal("sNaN"), "not a finite number", "leave the attribute out"),
-    (Decimal("Infinity"), "not a finite number", "leave the attribute out"),
-    (10**101, "too large or too small", "pass a string"),
-    pytest.param(10**6000, "too large or too small", "pass a string", id="6001 digits"),
-    (1.7e308, "too large or too small", "pass a string"),
-    (5e-324, "too large or too small", "pass a string"),
-    (Decimal("1e-101"), "too large or too small", "pass a string"),
-    (Decimal("1e999999"), "too large or too small", "pass a string"),
-    (datetime(2024, 1, 1), NAIVE, "attach one (value.replace(tzinfo=ZoneInfo(...)))"),  # noqa: DTZ001
-    (datetime.min, "without a time zone", "attach one"),  # noqa: DTZ901
-    (datetime(1, 1, 1, tzinfo=KOLKATA), "no moment that UTC can write", "correct it"),
+    (float("nan"), "not a finite number", "Leave the attribute out."),
+    (float("inf"), "not a finite number", "Leave the attribute out."),
+    (float("-inf"), "not a finite number", "Leave the attribute out."),
+    (Decimal("NaN"), "not a finite number", "Leave the attribute out."),
+    (Decimal("sNaN"), "not a finite number", "Leave the attribute out."),
+    (Decimal("Infinity"), "not a finite number", "Leave the attribute out."),
+    (10**101, "too large or too small", "Pass a string."),
+    pytest.param(10**6000, "too large or too small", "Pass a string.", id="6001 digits"),
+    (1.7e308, "too large or too small", "Pass a string."),
+    (5e-324, "too large or too small", "Pass a string."),
+    (Decimal("1e-101"), "too large or too small", "Pass a string."),
+    (Decimal("1e999999"), "too large or too small", "Pass a string."),
+    (datetime(2024, 1, 1), NAIVE, "Attach one, such as value.replace(tzinfo=ZoneInfo(...))"),  # noqa: DTZ001
+    (datetime.min, NAIVE, "Attach one"),  # noqa: DTZ901
+    (datetime(1, 1, 1, tzinfo=KOLKATA), "cannot be converted to UTC", "Correct it"),
     (
         datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-2))),
-        "no moment that UTC can write",
-        "correct it",
+        "cannot be converted to UTC",
+        "Correct it",
     ),
-    (NotATime(2024, 1, 1), "no moment that UTC can write", "leave the attribute out"),
-    (time(12), "time has no one spelling", "pass a string"),
-    (timedelta(1), "timedelta has no one spelling", "pass a string"),
-    (Fraction(1, 3), "Fraction has no one spelling", "pass a string"),
-    (1j, "complex has no one spelling", "pass a string"),
-    (Stage.NOTHING, "NoneType has no one spelling", "pass a string"),
-    (Path(SECRET), "has no one spelling", "pass a string"),
-    (object(), "object has no one spelling", "pass a string"),
-    (SECRET.encode(), "bytes has no one spelling", "decode it"),
-    (bytearray(b"x"), "bytearray has no one spelling", "decode it"),
-    (memoryview(b"x"), "memoryview has no one spelling", "decode it"),
-    ([SECRET], "list has no one spelling", "join its items"),
-    ((SECRET,), "tuple has no one spelling", "join its items"),
-    ({SECRET}, "set has no one spelling", "join its items"),
-    (frozenset([SECRET]), "frozenset has no one spelling", "join its items"),
-    (SECRET + "\x00", "a control character", "remove it"),
-    (SECRET + "\x1b[2J", "a control character", "remove it"),
-    (SECRET + "\x7f", "a control character", "remove it"),
-    (SECRET + "\x0b", "a control character", "remove it"),
-    (SECRET + "\ud83d", "half of a surrogate pair", "decode it again"),
-    ("\udc80" + SECRET, "half of a surrogate pair", "decode it again"),
+    (NotATime(2024, 1, 1), "cannot be converted to UTC", "or leave the attribute out."),
+    (time(12), "cannot encode datetime.time.", "Pass a string."),
+    (timedelta(1), "cannot encode datetime.timedelta.", "Pass a string."),
+    (Fraction(1, 3), "cannot encode fractions.Fraction.", "Pass a string."),
+    (1j, "cannot encode complex.", "Pass a string."),
+    (Stage.NOTHING, "cannot encode NoneType.", "Pass a string."),
+    (Path(SECRET), "cannot encode ", "Pass a string."),
+    (object(), "cannot encode object.", "Pass a string."),
+    (SECRET.encode(), "cannot encode bytes.", "Decode it to a string."),
+    (bytearray(b"x"), "cannot encode bytearray.", "Decode it to a string."),
+    (memoryview(b"x"), "cannot encode memoryview.", "Decode it to a string."),
+    ([SECRET], "cannot encode a list.", "Join the items with your field's separator."),
+    ((SECRET,), "cannot encode a tuple.", "Join the items with your field's separator."),
+    ({SECRET}, "cannot encode a set.", "Join the items with your field's separator."),
+    (frozenset([SECRET]), "cannot encode a frozenset.", "Join the items with your field's separator."),
+    (SECRET + "\x00", "a control character", "Remove it."),
+    (SECRET + "\x1b[2J", "a control character", "Remove it."),
+    (SECRET + "\x7f", "a control character", "Remove it."),
+    (SECRET + "\x0b", "a control character", "Remove it."),
+    (SECRET + "\ud83d", "half of a surrogate pair", "Decode it again"),
+    ("\udc80" + SECRET, "half of a surrogate pair", "Decode it again"),
 ]
 
 
@@ -204,10 +204,10 @@ REFUSED = [
 @pytest.mark.parametrize(
     ("place", "within"), [("mx_Field", False), ("mx_Set.Inner", True)], ids=["top", "set"]
 )
-def test_a_value_without_one_spelling_is_refused(
+def test_an_ambiguous_value_is_rejected(
     value: object, wrong: str, remedy: str, place: str, within: bool
 ) -> None:
-    """What would have to be guessed is refused: where it stands, what is wrong, what to do, no value."""
+    """The error says where the value is, what is wrong and what to do, and shows no value."""
     error = refusal({"mx_Set": {"Inner": value}} if within else {"mx_Field": value})
     assert str(error).startswith(f"{place}: ")
     assert wrong in str(error)
@@ -244,11 +244,11 @@ values = st.recursive(
     lead=st.dictionaries(names, values, max_size=5) | values,
     search_by=st.none() | st.sampled_from(["Phone", "ProspectID"]) | scalars,
 )
-def test_whatever_comes_is_encoded_or_refused(lead: Any, search_by: Any) -> None:
+def test_anything_is_encoded_or_rejected(lead: Any, search_by: Any) -> None:
     """Any mapping becomes JSON pairs of strings, or an InvalidLead that shows no value; nothing else."""
     error, encoded = None, None
     try:
-        encoded = encode(lead, search_by=search_by)
+        encoded = encode(submissions.capture_lead(lead, search_by=search_by))
     except InvalidLead as refused:
         error = refused
     if encoded is None:
@@ -289,10 +289,10 @@ def test_whatever_comes_is_encoded_or_refused(lead: Any, search_by: Any) -> None
         (pandas.Series(["a"], dtype="category").iloc[0], "a"),
     ],
 )
-def test_a_scalar_of_an_array_goes_out_as_the_value_that_it_stands_for(value: Any, written: str) -> None:
+def test_a_scalar_of_an_array_is_sent_as_its_value(value: Any, written: str) -> None:
     """numpy and pandas are known by their protocols, nothing of them is imported."""
-    assert encode({"mx_A": value}).pairs == [{"Attribute": "mx_A", "Value": written}]
-    assert encode({"mx_A": {"Inner": value}}).pairs[0]["Fields"] == [{"Attribute": "Inner", "Value": written}]
+    assert sent({"mx_A": value}) == [{"Attribute": "mx_A", "Value": written}]
+    assert sent({"mx_A": {"Inner": value}})[0]["Fields"] == [{"Attribute": "Inner", "Value": written}]
 
 
 @pytest.mark.parametrize(
@@ -316,27 +316,32 @@ def test_a_scalar_of_an_array_goes_out_as_the_value_that_it_stands_for(value: An
         5j,
     ],
 )
-def test_any_other_is_refused_with_the_full_name_of_its_type(value: Any) -> None:
-    """A duration is no number, and nothing is taken for the text that its repr happens to show."""
+def test_another_type_is_rejected_with_its_full_name(value: Any) -> None:
+    """A duration is not a number, and no value is sent as whatever its repr shows."""
     kind = type(value)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    with pytest.raises(InvalidLead) as caught:
-        encode({"mx_A": value})
-    assert str(caught.value).startswith(f"mx_A: {name} has no one spelling here; ")
+    assert str(refusal({"mx_A": value})).startswith(f"mx_A: cannot encode {name}. ")
 
 
 @pytest.mark.parametrize("value", [numpy.float32("nan"), numpy.float64("inf"), numpy.longdouble("nan")])
-def test_a_missing_number_of_an_array_is_refused(value: Any) -> None:
+def test_a_missing_number_of_an_array_is_rejected(value: Any) -> None:
     """As any other number that is not finite."""
-    with pytest.raises(InvalidLead, match=r"^mx_A: not a finite number; leave the attribute out$"):
-        encode({"mx_A": value})
+    assert str(refusal({"mx_A": value})) == "mx_A: not a finite number. Leave the attribute out."
 
 
 def test_details_take_scalars_of_arrays() -> None:
-    """A code or a flag from a table is what Python's own would be; a duration is no code."""
-    codes = {"integers": frozenset({"Code"}), "dates": frozenset[str](), "flags": frozenset({"Flag"})}
-    given = {"Code": numpy.int64(201), "Flag": numpy.bool_(False)}
-    assert encode_details(given, **codes) == {"Code": 201, "Flag": False}
+    """A code or a flag from a table is sent as Python's own would be; a duration is not a code."""
+
+    def details(code: Any, flag: Any = None) -> Any:
+        submission = submissions.capture_opportunity(
+            {"Phone": "1"}, search_by="Phone", event_code=code, overwrite_fields=flag
+        )
+        return json.loads(encode(submission).content)["Opportunity"]
+
+    assert details(numpy.int64(201), numpy.bool_(False)) == {
+        "OpportunityEventCode": 201,
+        "OverwriteFields": False,
+    }
     for wrong in (numpy.timedelta64(5, "D"), numpy.float64(5), True):
-        with pytest.raises(InvalidLead, match=r"^Code: a whole number, such as 201, not "):
-            encode_details({"Code": wrong}, **codes)
+        with pytest.raises(InvalidLead, match=r"^OpportunityEventCode: must be a whole number such as 201, "):
+            details(wrong)

@@ -1,0 +1,130 @@
+"""One value as the text that LeadSquared takes, or an `InvalidLead`. Pure.
+
+Values of numpy and pandas are known by their protocols; nothing of these packages is imported.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
+from numbers import Integral, Rational, Real
+from uuid import UUID
+
+from leadsquared_async.errors import InvalidLead
+
+__all__ = ["invalid", "text_of", "truth_of", "type_name", "whole_number_of"]
+
+
+def text_of(value: object, name: str) -> str:
+    """The value as the string that LeadSquared takes.
+
+    Raises:
+        InvalidLead: it could be written in more than one way, or in none.
+    """
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, str):
+        return _checked(str.__str__(value), name)
+    if (truth := truth_of(value)) is not None:
+        return "true" if truth else "false"
+    if (whole := whole_number_of(value)) is not None:
+        return _decimal(Decimal(whole), name)
+    if isinstance(value, Decimal):
+        return _decimal(value, name)
+    if isinstance(value, float):
+        # Through repr, so that 0.1 stays 0.1; a whole float (a spreadsheet's phone number) loses its ".0".
+        return _decimal(Decimal(repr(float(value))), name).removesuffix(".0")
+    if isinstance(value, Real) and not isinstance(value, Rational):
+        # A float of an array library: its text has exactly the digits that its precision gives.
+        return _decimal(Decimal(str(value)), name).removesuffix(".0")
+    if isinstance(value, datetime):
+        return _utc(value, name)
+    if isinstance(value, date):
+        return f"{value.isoformat()} 00:00:00"
+    if isinstance(value, UUID):
+        return str(value)
+    raise invalid(name, f"cannot encode {_unencodable(value)}")
+
+
+def _unencodable(value: object) -> str:
+    kind = type_name(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"{kind}. Decode it to a string."
+    if isinstance(value, Mapping):
+        return f"a {kind} here. Field sets cannot be nested."
+    if isinstance(value, list | tuple | set | frozenset):
+        return f"a {kind}. Join the items with your field's separator."
+    return f"{kind}. Pass a string."
+
+
+def truth_of(value: object) -> bool | None:
+    """A bool of Python or of an array library, such as numpy.bool_; None for any other value."""
+    if isinstance(value, bool):
+        return value
+    kind = getattr(getattr(value, "dtype", None), "kind", None)
+    return bool(value) if kind == "b" and getattr(value, "shape", None) == () else None
+
+
+def whole_number_of(value: object) -> int | None:
+    """An int of Python or of an array library, such as numpy.int64; None for any other value."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:  # a duration of numpy claims to be an integer, and is not
+        return None
+
+
+def _checked(text: str, name: str) -> str:
+    if _CONTROL.search(text):
+        raise invalid(name, "contains a control character. Remove it.")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise invalid(
+                name, "contains half of a surrogate pair, which is not text. Decode it again from its source."
+            ) from None
+    return text
+
+
+# Legal in JSON once escaped, but not in the XML and SQL behind it; tab and line breaks are.
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+def _decimal(number: Decimal, name: str) -> str:
+    if not number.is_finite():
+        raise invalid(name, "not a finite number. Leave the attribute out.")
+    if abs(number.adjusted()) > 100:
+        raise invalid(name, "too large or too small for a field. Pass a string.")
+    return f"{number:f}"
+
+
+def _utc(value: datetime, name: str) -> str:
+    try:
+        aware = value.utcoffset() is not None
+        moment = value.astimezone(UTC) if aware else value
+    except (OverflowError, ValueError):  # ValueError: pandas.NaT, which is a datetime
+        raise invalid(name, "cannot be converted to UTC. Correct it, or leave the attribute out.") from None
+    if not aware:
+        raise invalid(
+            name,
+            "this datetime has no time zone. Attach one, such as "
+            "value.replace(tzinfo=ZoneInfo(...)); it is sent in UTC.",
+        )
+    return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
+
+
+def type_name(value: object) -> str:
+    """The name of a value's type, with its module unless it is built in, such as numpy.ndarray."""
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def invalid(place: str, problem: str) -> InvalidLead:
+    """The error that names an attribute, what is wrong with it and what to do."""
+    return InvalidLead(f"{place}: {problem}", attribute=place)
