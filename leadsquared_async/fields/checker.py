@@ -18,8 +18,7 @@ from typing import Any
 from leadsquared_async.contact import is_email, is_placeholder, phone_digits
 from leadsquared_async.encoding import IDENTIFIERS, SEARCH_BY
 from leadsquared_async.errors import InvalidLead
-from leadsquared_async.fields.metadata import LeadField
-from leadsquared_async.fields.nearest import Index
+from leadsquared_async.fields.lead_fields import FieldNames, LeadField
 from leadsquared_async.values import text_of
 
 __all__ = ["FieldChecker", "Flaw", "Problem"]
@@ -90,7 +89,7 @@ class FieldChecker:
             self._rules = {name: _rule(field) for name, field in self._known.items()}
         self._rules.pop(SEARCH_BY, None)
         self._mandatory = tuple(name for name, field in by_name.items() if _is_required(field))
-        self._index = Index(by_name.values())
+        self._index = FieldNames(by_name.values())
         self._by_case = {name.casefold(): name for name in (*IDENTIFIERS, SEARCH_BY, *by_name)}
 
     @property
