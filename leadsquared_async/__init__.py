@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from leadsquared_async.fields import Flaw, LeadField, Problem
     from leadsquared_async.limiter.redis_limits import SharedLimiter
     from leadsquared_async.outbox import ItemState, Outbox, OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
-    from leadsquared_async.resources.verification import Check, Verdict, Verification
+    from leadsquared_async.resources.account_report import Check, Verdict, Verification
 
 __all__ = [
     "APIError",
@@ -113,7 +113,7 @@ _LATER = {
     "fields": ("Flaw", "LeadField", "Problem"),
     "contact": ("phone",),
     "limiter.redis_limits": ("SharedLimiter",),
-    "resources.verification": ("Check", "Verdict", "Verification"),
+    "resources.account_report": ("Check", "Verdict", "Verification"),
 }
 _MODULES = {name: module for module, names in _LATER.items() for name in names}
 

@@ -48,11 +48,11 @@ from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Idem
 from leadsquared_async.resources.activities import Activities
 from leadsquared_async.resources.bulk import Bulk
 from leadsquared_async.resources.calls import Calls
-from leadsquared_async.resources.door import Door, Normalize
-from leadsquared_async.resources.fields import FieldCache, Fields, Validate, Validation
+from leadsquared_async.resources.lead_fields import FieldCache, Fields, Validate, Validation
 from leadsquared_async.resources.leads import Leads
 from leadsquared_async.resources.opportunities import Opportunities
-from leadsquared_async.resources.resource import Parts
+from leadsquared_async.resources.prepare import Door, Normalize
+from leadsquared_async.resources.requests import Parts
 from leadsquared_async.resources.submit import CONCURRENCY, submit, submit_many
 from leadsquared_async.submissions import Submission
 from leadsquared_async.tracking import Trackers
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
     from leadsquared_async.limiter.redis_limits import SharedLimiter
-    from leadsquared_async.resources.verification import Verification
+    from leadsquared_async.resources.account_report import Verification
 
 __all__ = ["LeadSquared", "examined", "parts_of"]
 
@@ -471,7 +471,7 @@ class LeadSquared:
 
 def examined(client: LeadSquared, fields: Collection[str]) -> Awaitable[Verification]:
     """What `verify` finds, with what it would raise standing in the report."""
-    from leadsquared_async.resources.verification import examine  # noqa: PLC0415 - most never ask
+    from leadsquared_async.resources.account_report import examine  # noqa: PLC0415 - most never ask
 
     return examine(client._sender, client.leads, client.fields, fields)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 

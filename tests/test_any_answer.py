@@ -29,7 +29,7 @@ from leadsquared_async import (
 )
 from leadsquared_async.client import examined
 from leadsquared_async.models import id_in
-from leadsquared_async.resources.verification import Verification
+from leadsquared_async.resources.account_report import Verification
 from tests import virtual
 from tests.clients import LEAD, answering
 

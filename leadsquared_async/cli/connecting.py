@@ -10,7 +10,7 @@ from leadsquared_async.client import parts_of
 from leadsquared_async.config import Hosts, hosts_from, limit_in, rate_limit_from
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.operations import OPERATIONS
-from leadsquared_async.resources.resource import Resource
+from leadsquared_async.resources.requests import Resource
 
 __all__ = ["Connection", "every_operation"]
 

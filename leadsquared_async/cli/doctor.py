@@ -25,7 +25,7 @@ from leadsquared_async.errors import ConfigurationError, OutboxError
 from leadsquared_async.http.connections import certificates, proxy_for
 from leadsquared_async.outbox.files import NETWORK, file_system_of, volatile
 from leadsquared_async.printable import one_line
-from leadsquared_async.resources.verification import Check as Seen
+from leadsquared_async.resources.account_report import Check as Seen
 
 __all__ = ["Check", "run_doctor"]
 

@@ -26,7 +26,7 @@ from leadsquared_async.outbox.records import BEFORE_ALL, FILES, FORMS
 from leadsquared_async.outbox.service import Service
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
-from leadsquared_async.resources.door import Door
+from leadsquared_async.resources.prepare import Door
 from leadsquared_async.submissions import Submission, UpdateBehavior, capture_lead
 
 __all__ = ["Outbox"]

@@ -12,7 +12,7 @@ from leadsquared_async.http.sealing import sealed
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import ACTIVITIES_CREATE, ACTIVITIES_CREATE_WITH_LEAD
-from leadsquared_async.resources.resource import Resource
+from leadsquared_async.resources.requests import Resource
 from leadsquared_async.submissions import create_activity, create_lead_and_activity
 
 __all__ = ["Activities"]

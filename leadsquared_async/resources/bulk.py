@@ -13,7 +13,7 @@ from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, BULK_MOST
 from leadsquared_async.resources.bulk_call import RowOutcome, send_rows
-from leadsquared_async.resources.door import Door
+from leadsquared_async.resources.prepare import Door
 from leadsquared_async.resources.submit import unsent_error
 from leadsquared_async.submissions import bulk_lead
 

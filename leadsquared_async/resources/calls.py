@@ -11,7 +11,7 @@ from leadsquared_async.http.sealing import sealed
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import CALLS_LOG
-from leadsquared_async.resources.resource import Resource
+from leadsquared_async.resources.requests import Resource
 from leadsquared_async.submissions import log_call
 
 __all__ = ["Calls"]

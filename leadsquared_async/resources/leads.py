@@ -13,7 +13,7 @@ from leadsquared_async.http.sealing import sealed
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import LEADS_CAPTURE, LEADS_UPDATE
-from leadsquared_async.resources.resource import Resource
+from leadsquared_async.resources.requests import Resource
 from leadsquared_async.resources.submit import CONCURRENCY, submit_many
 from leadsquared_async.submissions import Submission, UpdateBehavior, capture_lead, update_lead
 

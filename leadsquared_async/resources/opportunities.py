@@ -12,7 +12,7 @@ from leadsquared_async.http.sealing import sealed
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import OPPORTUNITIES_CAPTURE, OPPORTUNITIES_UPDATE
-from leadsquared_async.resources.resource import Resource
+from leadsquared_async.resources.requests import Resource
 from leadsquared_async.submissions import capture_opportunity, update_opportunity
 
 __all__ = ["Opportunities"]

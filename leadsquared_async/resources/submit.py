@@ -15,7 +15,7 @@ from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import Operation
-from leadsquared_async.resources.door import Door
+from leadsquared_async.resources.prepare import Door
 from leadsquared_async.submissions import Submission
 
 if TYPE_CHECKING:

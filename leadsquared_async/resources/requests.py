@@ -16,7 +16,7 @@ from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import QueueMetrics, Receipt, RequestStatus
 from leadsquared_async.operations import OPERATIONS, Idempotency, Keys, Operation
-from leadsquared_async.resources.door import Door
+from leadsquared_async.resources.prepare import Door
 from leadsquared_async.resources.submit import submit
 from leadsquared_async.submissions import Submission
 from leadsquared_async.tracking import Trackers, look

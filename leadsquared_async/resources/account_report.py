@@ -21,7 +21,7 @@ from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import field_of, id_in
 from leadsquared_async.operations import USER, Idempotency
-from leadsquared_async.resources.fields import Fields
+from leadsquared_async.resources.lead_fields import Fields
 from leadsquared_async.resources.leads import Leads
 
 __all__ = ["Check", "Verdict", "Verification", "examine"]

@@ -15,7 +15,7 @@ from leadsquared_async import LeadSquared, NotFound, Outbox, QueueMetrics, Recei
 from leadsquared_async.client import parts_of
 from leadsquared_async.operations import OPERATIONS, Certainty, Operation
 from leadsquared_async.operations import Path as At
-from leadsquared_async.resources.resource import Resource
+from leadsquared_async.resources.requests import Resource
 from tests import virtual
 from tests.clients import answering
 from tests.outbox.machine import by_state, items
