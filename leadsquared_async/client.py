@@ -38,13 +38,13 @@ from leadsquared_async.config import (
 from leadsquared_async.encoding import private_values
 from leadsquared_async.errors import ClientClosed, ConfigurationError
 from leadsquared_async.http.call import Call, Host, Settings, json_content
-from leadsquared_async.http.replies import Expect
-from leadsquared_async.http.sealing import sealed, sealed_init
+from leadsquared_async.http.redaction import sealed, sealed_init
 from leadsquared_async.http.session import Options, Sender, Session, Snapshot
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.local_limits import InProcess, Sharing
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Idempotency, Keys
+from leadsquared_async.protocol import Expect
 from leadsquared_async.resources.activities import Activities
 from leadsquared_async.resources.bulk import Bulk
 from leadsquared_async.resources.calls import Calls

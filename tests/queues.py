@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from random import Random
 
-from leadsquared_async.tracking.line import Line
+from leadsquared_async.tracking.order import Line
 
 RETRIES = (30, 120, 420, 900, 1800, 2700, 3600, 5400, 7200, 10800)
 """Seconds to the next try after each system error."""

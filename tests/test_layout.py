@@ -20,7 +20,7 @@ LAYERS = [
     {"errors"},  # one of them carries a status
     {"config", "operations", "values"},
     {"submissions"},
-    {"encoding"},
+    {"encoding", "protocol"},
     {"contact"},
     {"fields"},
     {"limiter"},

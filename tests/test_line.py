@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadsquared_async.tracking.line import LEFT_BEHIND, TOGETHER, Line
-from leadsquared_async.tracking.pace import FIRST_PAUSE, LONGEST_PAUSE, LONGEST_STALL
+from leadsquared_async.tracking.order import LEFT_BEHIND, TOGETHER, Line
+from leadsquared_async.tracking.schedule import FIRST_PAUSE, LONGEST_PAUSE, LONGEST_STALL
 from tests.queues import follow, ready_times
 
 ACCEPTED = [number * 0.2 for number in range(1000)]

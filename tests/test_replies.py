@@ -29,7 +29,7 @@ from leadsquared_async import (
     ServerError,
     Timeout,
 )
-from leadsquared_async.http.replies import (
+from leadsquared_async.protocol import (
     Again,
     Expect,
     Outcome,

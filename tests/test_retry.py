@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async import Delivery, Fault, RetryPolicy, Scope, ServerError
-from leadsquared_async.http.replies import Again, Outcome
 from leadsquared_async.http.retry import Bound, Decision, Progress, decide
 from leadsquared_async.operations import Idempotency
+from leadsquared_async.protocol import Again, Outcome
 
 FIRST = Progress(failures=1, counted=1, elapsed=0.0, left=None)
 

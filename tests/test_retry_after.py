@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadsquared_async.http.replies import Expect, Outcome, Reply, classify, retry_after
+from leadsquared_async.protocol import Expect, Outcome, Reply, classify, retry_after
 
 NOW = datetime(2024, 2, 29, 12, 0, tzinfo=UTC)
 A_SECOND = "API calls exceeded the limit of 25 in 5 second(s)"

@@ -31,10 +31,10 @@ from leadsquared_async import (
     StillProcessing,
 )
 from leadsquared_async.encoding import encode
+from leadsquared_async.http.auth_transport import Attached
 from leadsquared_async.http.call import Call
-from leadsquared_async.http.keyed import Attached
-from leadsquared_async.http.replies import Expect, Reply, classify
 from leadsquared_async.operations import Idempotency, Keys
+from leadsquared_async.protocol import Expect, Reply, classify
 from leadsquared_async.sandbox import Account, Sandbox
 from leadsquared_async.submissions import capture_lead
 from tests import virtual

@@ -22,9 +22,9 @@ from leadsquared_async import (
 )
 from leadsquared_async.errors import Facts
 from leadsquared_async.http.call import Call
-from leadsquared_async.http.replies import Expect, Reply, classify, unanswered
-from leadsquared_async.http.wording import delivery_sentence, error_from, masked
+from leadsquared_async.http.error_messages import delivery_sentence, error_from, masked
 from leadsquared_async.operations import Idempotency
+from leadsquared_async.protocol import Expect, Reply, classify, unanswered
 
 MASK = "**********"
 CALL = Call(

@@ -9,10 +9,10 @@ from typing import Any
 
 from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import ConfigurationError
-from leadsquared_async.http.replies import MAX_BODY, Expect
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.limiter import Limit
 from leadsquared_async.operations import Certainty, Idempotency, Keys
+from leadsquared_async.protocol import MAX_BODY, Expect
 
 __all__ = ["Call", "Host", "Settings", "json_content"]
 

@@ -7,8 +7,8 @@ from enum import Enum
 
 from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import Delivery
-from leadsquared_async.http.replies import Again, Outcome
 from leadsquared_async.operations import Idempotency
+from leadsquared_async.protocol import Again, Outcome
 
 __all__ = ["Bound", "Decision", "Progress", "decide"]
 

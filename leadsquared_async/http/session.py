@@ -25,7 +25,7 @@ from leadsquared_async.config import (
 )
 from leadsquared_async.errors import ClientClosed, ConfigurationError
 from leadsquared_async.http.call import Call, Host, Settings
-from leadsquared_async.http.keyring import Keyring
+from leadsquared_async.http.credentials import Keyring
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.limiter import Limit, LimitSnapshot
 from leadsquared_async.limiter.local_limits import Sharing
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import httpx
     from aiolimiter import AsyncLimiter
 
-    from leadsquared_async.http.pipeline import BeforeSend, Pipeline, Sent
+    from leadsquared_async.http.run import BeforeSend, Pipeline, Sent
 
 __all__ = ["Background", "Options", "Sender", "Session", "Snapshot"]
 
@@ -108,7 +108,7 @@ class Session:
             state = "is open already" if self._state is _State.OPEN else "was closed"
             raise ClientClosed(f"this client {state}: make a new LeadSquared() for another `async with`")
         # They bring httpx, tenacity and anyio, slow to import: only for those who open a client.
-        from leadsquared_async.http.pipeline import Pipeline  # noqa: PLC0415
+        from leadsquared_async.http.run import Pipeline  # noqa: PLC0415
         from leadsquared_async.http.transport import Transport  # noqa: PLC0415
 
         options = self.options

@@ -16,11 +16,11 @@ import httpx
 from leadsquared_async._version import __version__
 from leadsquared_async.config import Credentials, Hosts, KeysIn
 from leadsquared_async.errors import Fault, Scope
+from leadsquared_async.http.auth_transport import EXTENSION, Attached, KeyedTransport
 from leadsquared_async.http.call import Call, Host
 from leadsquared_async.http.connections import Proxy, Transports, failure
-from leadsquared_async.http.keyed import EXTENSION, Attached, KeyedTransport
-from leadsquared_async.http.replies import Again, Outcome, Reply, classify, unanswered
 from leadsquared_async.logs import ClientLog
+from leadsquared_async.protocol import Again, Outcome, Reply, classify, unanswered
 
 __all__ = ["Transport"]
 

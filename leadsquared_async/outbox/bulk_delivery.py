@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import APIError, ClientClosed, Delivery, Fault, LeadSquaredError
-from leadsquared_async.http.sealing import sealed, way_of
+from leadsquared_async.http.redaction import sealed, way_of
 from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, BULK_MOST

@@ -18,7 +18,7 @@ from leadsquared_async.errors import (
     LeadSquaredError,
     OutboxError,
 )
-from leadsquared_async.http.sealing import sealed, way_of
+from leadsquared_async.http.redaction import sealed, way_of
 from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import OPERATIONS

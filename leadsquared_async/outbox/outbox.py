@@ -16,7 +16,7 @@ from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.config import seconds
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ClientClosed, ConfigurationError, InvalidLead, KeyReused, OutboxError
-from leadsquared_async.http.sealing import sealed
+from leadsquared_async.http.redaction import sealed
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.outbox.files import DeliveryLock, create, filelock, volatile
 from leadsquared_async.outbox.holdings import Holdings

@@ -16,7 +16,7 @@ from typing import Any, cast
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.errors import ClientClosed, OutboxError
-from leadsquared_async.http.sealing import way_of
+from leadsquared_async.http.redaction import way_of
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE
 from leadsquared_async.outbox.confirmation import Confirmer
 from leadsquared_async.outbox.delivery import Deliverer

@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 import anyio
 
 from leadsquared_async.errors import ClientClosed, Delivery, LeadSquaredError, OutboxError
-from leadsquared_async.http.sealing import way_of
+from leadsquared_async.http.redaction import way_of
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.outbox.store import Store
 

@@ -16,11 +16,11 @@ from leadsquared_async.errors import (
     Scope,
 )
 from leadsquared_async.http.call import Call, Host
-from leadsquared_async.http.replies import Expect, host_in
 from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import field_of, id_in
 from leadsquared_async.operations import USER, Idempotency
+from leadsquared_async.protocol import Expect, host_in
 from leadsquared_async.resources.lead_fields import Fields
 from leadsquared_async.resources.leads import Leads
 

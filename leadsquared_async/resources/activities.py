@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from leadsquared_async.config import NOT_GIVEN, NotGiven
-from leadsquared_async.http.sealing import sealed
+from leadsquared_async.http.redaction import sealed
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import ACTIVITIES_CREATE, ACTIVITIES_CREATE_WITH_LEAD

@@ -8,7 +8,7 @@ from typing import Any
 from leadsquared_async.batch import BulkResult, Chunk, Chunks, Held, Results, Source
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ConfigurationError, LeadSquaredError
-from leadsquared_async.http.sealing import sealed
+from leadsquared_async.http.redaction import sealed
 from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, BULK_MOST

@@ -25,17 +25,17 @@ from leadsquared_async.errors import (
     ServerError,
 )
 from leadsquared_async.http.call import Call, Host
-from leadsquared_async.http.replies import Again, Expect, refusal_of
-from leadsquared_async.http.sealing import sealed
+from leadsquared_async.http.error_messages import masked
+from leadsquared_async.http.redaction import sealed
 from leadsquared_async.http.session import Sender
-from leadsquared_async.http.wording import masked
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.limiter import Limit
 from leadsquared_async.models import Refusal, field_of, id_in, text_in
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, Idempotency
+from leadsquared_async.protocol import Again, Expect, refusal_of
 
 if TYPE_CHECKING:
-    from leadsquared_async.http.pipeline import BeforeSend, Sent
+    from leadsquared_async.http.run import BeforeSend, Sent
 
 __all__ = ["RowOutcome", "read_rows", "send_rows"]
 

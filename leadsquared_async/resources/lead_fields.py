@@ -21,11 +21,11 @@ from leadsquared_async.errors import (
     ServerError,
 )
 from leadsquared_async.http.call import Call, Host
-from leadsquared_async.http.replies import Expect
-from leadsquared_async.http.sealing import sealed
+from leadsquared_async.http.redaction import sealed
 from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import LEAD_FIELDS, Idempotency
+from leadsquared_async.protocol import Expect
 from leadsquared_async.submissions import Submission
 from leadsquared_async.values import type_name
 

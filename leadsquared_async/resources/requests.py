@@ -10,12 +10,12 @@ from leadsquared_async.batch import Held, Results, Source, WaitResult
 from leadsquared_async.config import NOT_GIVEN, NotGiven
 from leadsquared_async.errors import ConfigurationError, Delivery, Fault, LeadSquaredError, Scope, ServerError
 from leadsquared_async.http.call import Call
-from leadsquared_async.http.replies import Expect
-from leadsquared_async.http.sealing import sealed
+from leadsquared_async.http.redaction import sealed
 from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import QueueMetrics, Receipt, RequestStatus
 from leadsquared_async.operations import OPERATIONS, Idempotency, Keys, Operation
+from leadsquared_async.protocol import Expect
 from leadsquared_async.resources.prepare import Door
 from leadsquared_async.resources.submit import submit
 from leadsquared_async.submissions import Submission

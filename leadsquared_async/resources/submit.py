@@ -10,7 +10,7 @@ from leadsquared_async.batch import CaptureResult, Held, Results, Source, Submis
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ConfigurationError, Delivery, LeadSquaredError
 from leadsquared_async.http.call import Call
-from leadsquared_async.http.sealing import sealed
+from leadsquared_async.http.redaction import sealed
 from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import Receipt
@@ -19,7 +19,7 @@ from leadsquared_async.resources.prepare import Door
 from leadsquared_async.submissions import Submission
 
 if TYPE_CHECKING:
-    from leadsquared_async.http.pipeline import BeforeSend
+    from leadsquared_async.http.run import BeforeSend
 
 __all__ = ["CONCURRENCY", "send_encoded", "submit", "submit_many", "unsent_error"]
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from leadsquared_async.errors import ConfigurationError, NotFound
 from leadsquared_async.http.call import Call
-from leadsquared_async.http.replies import Expect
 from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import RequestStatus, id_in
 from leadsquared_async.operations import Idempotency, Keys, Operation
+from leadsquared_async.protocol import Expect
 
 if TYPE_CHECKING:
-    from leadsquared_async.http.pipeline import BeforeSend
+    from leadsquared_async.http.run import BeforeSend
 
 __all__ = ["look", "request_id_of"]
 

@@ -20,12 +20,12 @@ from leadsquared_async.errors import (
     Scope,
     StillProcessing,
 )
-from leadsquared_async.http.sealing import sealed
+from leadsquared_async.http.redaction import sealed
 from leadsquared_async.http.session import Sender
 from leadsquared_async.models import RequestState, RequestStatus
 from leadsquared_async.operations import Certainty, Operation, Path
-from leadsquared_async.tracking.line import Line
 from leadsquared_async.tracking.look import look, request_id_of
+from leadsquared_async.tracking.order import Line
 
 __all__ = ["GRACE", "Follower", "Tracker", "Trackers"]
 

@@ -26,7 +26,7 @@ from leadsquared_async.errors import (
     Rejected,
     Scope,
 )
-from leadsquared_async.http.sealing import sealed, way_of
+from leadsquared_async.http.redaction import sealed, way_of
 from leadsquared_async.integrations.taskiq.broker import KEY, StreamBroker, is_cancelled
 from leadsquared_async.integrations.taskiq.hand import Hand
 from leadsquared_async.integrations.taskiq.payload import (

@@ -10,9 +10,9 @@ from urllib.parse import quote
 from leadsquared_async.config import MASK
 from leadsquared_async.errors import APIError, Delivery, Facts, LeadSquaredError, NotFound
 from leadsquared_async.http.call import Call
-from leadsquared_async.http.replies import Outcome
 from leadsquared_async.operations import Certainty
 from leadsquared_async.printable import one_line
+from leadsquared_async.protocol import Outcome
 
 __all__ = ["delivery_sentence", "error_from", "masked"]
 

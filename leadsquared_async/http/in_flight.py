@@ -14,9 +14,9 @@ from typing import Any
 
 from leadsquared_async.errors import Delivery
 from leadsquared_async.http.call import Call
-from leadsquared_async.http.replies import Outcome, unanswered
 from leadsquared_async.limiter.queue import Bucket
 from leadsquared_async.logs import ClientLog
+from leadsquared_async.protocol import Outcome, unanswered
 
 __all__ = ["InFlight"]
 

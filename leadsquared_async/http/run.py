@@ -28,17 +28,17 @@ from leadsquared_async.errors import (
     join,
 )
 from leadsquared_async.http.call import Call, Settings
-from leadsquared_async.http.inflight import InFlight
-from leadsquared_async.http.keyring import Keyring
-from leadsquared_async.http.replies import Again, Outcome, given_up
+from leadsquared_async.http.credentials import Keyring
+from leadsquared_async.http.error_messages import delivery_sentence, error_from
+from leadsquared_async.http.in_flight import InFlight
 from leadsquared_async.http.retry import Bound, Decision, Progress, decide
 from leadsquared_async.http.tracing import traced
 from leadsquared_async.http.transport import Transport
-from leadsquared_async.http.wording import delivery_sentence, error_from
 from leadsquared_async.limiter.limiter import Limit, NoTokenInTime
 from leadsquared_async.limiter.local_limits import Sharing
 from leadsquared_async.limiter.queue import Bucket
 from leadsquared_async.logs import ClientLog
+from leadsquared_async.protocol import Again, Outcome, given_up
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter

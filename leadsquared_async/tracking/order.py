@@ -15,7 +15,7 @@ from collections.abc import Generator, Sequence
 from itertools import islice
 from operator import itemgetter
 
-from leadsquared_async.tracking.pace import LONGEST_STALL, PATIENCE, Pace
+from leadsquared_async.tracking.schedule import LONGEST_STALL, PATIENCE, Pace
 
 __all__ = ["LEFT_BEHIND", "Line"]
 
