@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from benchmarks.figures import Figure
 from leadsquared_async.sandbox import Faults
-from tests.following import Followed, follow
+from tests.tracking.following import Followed, follow
 
 REQUESTS = 1000
 PROCESSED_A_MINUTE = 25.0

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from leadsquared_async.batch import CaptureResult, Results, Source
 from leadsquared_async.config import NOT_GIVEN, NotGiven
+from leadsquared_async.encoding import check_update_behavior
 from leadsquared_async.http.redaction import sealed
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import Receipt

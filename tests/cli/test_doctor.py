@@ -14,7 +14,7 @@ from leadsquared_async.cli import connecting
 from leadsquared_async.sandbox import Sandbox
 from leadsquared_async.sandbox.settings import ACCESS_KEY, API_KEY, SECRET_KEY
 from tests.cli.commands import Finished, environment, run, with_fields
-from tests.proxies import TRUSTED
+from tests.http.proxies import TRUSTED
 
 KEYS = {
     "LEADSQUARED_ACCESS_KEY": ACCESS_KEY,

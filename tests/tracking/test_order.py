@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from leadsquared_async.tracking.order import LEFT_BEHIND, TOGETHER, Line
 from leadsquared_async.tracking.schedule import FIRST_PAUSE, LONGEST_PAUSE, LONGEST_STALL
-from tests.queues import follow, ready_times
+from tests.tracking.queues import follow, ready_times
 
 ACCEPTED = [number * 0.2 for number in range(1000)]
 RATE = 25.0

@@ -10,7 +10,7 @@ from leadsquared_async import LeadSquared, RateLimit
 from leadsquared_async.sandbox import Account, Faults
 from tests import virtual
 from tests.clients import virtual_client
-from tests.following import follow
+from tests.tracking.following import follow
 
 pytestmark = pytest.mark.slow
 

@@ -26,9 +26,9 @@ from leadsquared_async import (
 from leadsquared_async.http.connections import failure, proxy_for
 from leadsquared_async.sandbox import Sandbox
 from tests.clients import KEYS, LEAD, answering, client_of
+from tests.http.proxies import EXPIRED, HOST, SYNC_HOST, TRUSTED, Proxy, accepting_server, running_proxy
 from tests.leaks import shown
-from tests.limiter.tls import CERTIFICATE
-from tests.proxies import EXPIRED, HOST, SYNC_HOST, TRUSTED, Proxy, accepting_server, running_proxy
+from tests.shared.tls import CERTIFICATE
 
 TWICE = RetryPolicy(attempts=2, base=0.0)
 REGIONAL = "https://asyncapi-in21.leadsquared.com"
