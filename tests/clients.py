@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from random import Random
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 
 from leadsquared_async import LeadSquared
-from leadsquared_async.sandbox import Account, Sandbox, SandboxTransport
+from leadsquared_async.sandbox import Account, Reply, Request, Sandbox, SandboxTransport
+from leadsquared_async.sandbox.operations import Call
+from leadsquared_async.sandbox.processing import Task
 from leadsquared_async.sandbox.settings import ACCESS_KEY, API_KEY, SECRET_KEY
 
 KEYS = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "api_key": API_KEY}
@@ -15,7 +21,104 @@ LEAD = {"FirstName": "Bret", "EmailAddress": "bret.lee@example.com"}
 
 
 class PatchedAccount(Account):
-    """A sandbox's account whose answers a test replaces; the real one takes no attribute."""
+    """A sandbox's account whose answers a test replaces; the real one takes no attribute.
+
+    Its options are answers that LeadSquared may give as well, since no page documents them.
+
+    Args:
+        unknown_id: what the status of an unknown RequestID is: "404", or an "empty" 200.
+        known_after: seconds for which the RequestID of an accepted request stays unknown.
+        rejected_status: the status of a request that ended in an application error.
+        retrying_status: the status of a request that waits for its next try.
+        flat_opportunity: whether the outcome of an opportunity is written as by the synchronous API.
+        disorder: seconds; an outcome is shown up to twice as much later than it is there (uniform).
+        header_keys: whether submissions may have their keys in headers.
+        retry_after: the Retry-After header of an answer over the limit.
+        options: as `Account` takes them.
+    """
+
+    def __init__(
+        self,
+        *,
+        unknown_id: str = "404",
+        known_after: float = 0.0,
+        rejected_status: str = "FAILURE",
+        retrying_status: str = "In-Queue",
+        flat_opportunity: bool = False,
+        disorder: float = 0.0,
+        header_keys: bool = False,
+        retry_after: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self._unknown = Reply(200) if unknown_id == "empty" else None
+        self._known_after = known_after
+        self._statuses = {"FAILURE": rejected_status, "retrying": retrying_status}
+        self._flat_opportunity = flat_opportunity
+        self._disorder = disorder
+        self._header_keys = header_keys
+        self._retry_after = retry_after
+
+    def task_of(self, request_id: str) -> Task:
+        return next(q.tasks[request_id] for q in self.queues.values() if request_id in q.tasks)
+
+    def shown_at(self, request_id: str) -> float | None:
+        """When the outcome of a request shows, in seconds; None while there is none."""
+        finished_at = self.task_of(request_id).finished_at
+        delay = Random(request_id).uniform(0, 2 * self._disorder)
+        return None if finished_at is None else finished_at / self.settings.speed + delay
+
+    def decide(self, request: Request, now: float) -> Reply:
+        if self._header_keys:
+            names = {"x-lsq-accesskey": "accessKey", "x-lsq-secretkey": "secretKey"}
+            keys = {
+                name: request.headers[header] for header, name in names.items() if header in request.headers
+            }
+            headers = {name: value for name, value in request.headers.items() if name not in names}
+            query = "&".join(filter(None, (request.query, urlencode(keys))))
+            request = replace(request, headers=headers, query=query)
+        return super().decide(request, now)
+
+    def _over_limit(self, call: Call) -> Reply:
+        reply = super()._over_limit(call)
+        headers = {} if self._retry_after is None else {"retry-after": self._retry_after}
+        return replace(reply, headers={**reply.headers, **headers})
+
+    def _serve(self, request: Request, call: Call, *rest: Any) -> Reply:
+        reply = super()._serve(request, call, *rest)
+        if call.kind != "status":
+            return reply
+        if reply.status == 404:
+            return self._unknown or reply
+        content = json.loads(reply.body)
+        task = self.task_of(content.get("RequestId") or content["RequestID"])
+        now = rest[-1]
+        if now < task.accepted_at / self.settings.speed + self._known_after:
+            return self._unknown or Reply(404, body=b'{"message":"Not Found"}')
+        shown_at = self.shown_at(task.request_id)
+        if shown_at is not None and now < shown_at:
+            content["TaskStatus"] |= {"Status": "In-Queue", "StatusReason": "", "Message": None}
+        elif task.errors and task.finished_at is None:
+            content["TaskStatus"]["Status"] = self._statuses["retrying"]
+        else:
+            content["TaskStatus"]["Status"] = self._statuses.get(task.status, task.status)
+            if self._flat_opportunity and task.operation.name == "opportunity":
+                content["TaskStatus"]["Message"] = json.dumps(_flat(json.loads(task.message or "")))
+        return replace(reply, body=json.dumps(content).encode())
+
+
+def _flat(message: dict[str, Any]) -> dict[str, Any]:
+    """The outcome of an opportunity, neither wrapped nor with a word for its status."""
+    return {
+        "Status": 0,
+        "IsUnique": True,
+        "RelatedProspectId": message["Message"]["RelatedId"],
+        "CreatedOpportunityId": message["Message"]["Id"],
+        "ConflictedOpportunityId": None,
+        "AdditionalDetails": [
+            {"PostDeDupActionPerformed": 1, "ActivityId": "cccccccc-0000-4000-8000-000000000003"}
+        ],
+    }
 
 
 def client_of(sandbox: Sandbox, **options: Any) -> LeadSquared:

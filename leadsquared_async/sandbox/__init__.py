@@ -1,8 +1,7 @@
-"""A LeadSquared on your own machine: it answers, counts and fails like the real one, and keeps the books.
+"""A LeadSquared on your own machine: it answers, counts and fails like the real one, and records every call.
 
-`Sandbox` listens on loopback (and needs the extra `sandbox`), `SandboxTransport` puts the same
-`Account` behind an `httpx.AsyncClient` without a socket. Nothing here uses the client: what the client gets
-wrong shows.
+`Sandbox` listens on loopback (and needs the extra `sandbox`); `SandboxTransport` puts the same `Account`
+behind an `httpx.AsyncClient` without a socket. Nothing here uses the client, so that its mistakes show.
 """
 
 from leadsquared_async.sandbox.account import Account, Arrival

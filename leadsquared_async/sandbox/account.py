@@ -1,6 +1,6 @@
 """A LeadSquared account in memory: requests and the time go in, replies come out.
 
-No socket, no clock, no await. What has been processed by now is worked out when somebody asks.
+There is no socket, no clock and no await. The state at a time is worked out when it is asked for.
 """
 
 import collections
@@ -15,29 +15,25 @@ from leadsquared_async.sandbox.answers import (
     ELSEWHERE,
     HINT,
     JSON_TYPE,
+    SYNC_HOST,
     How,
     RefusedError,
     Reply,
     Request,
     forbidden,
+    gateway,
     hinted,
-    malformed,
-    no_such_path,
     one_line,
     over_limit,
-    quota_used_up,
-    too_large,
     wrong_keys,
     wrong_region,
-    wrong_type,
 )
-from leadsquared_async.sandbox.bodies import MalformedError
 from leadsquared_async.sandbox.checks import brief
 from leadsquared_async.sandbox.counters import COUNTERS, Counter
 from leadsquared_async.sandbox.faults import Fault, Faults, FaultSource, check_faults
 from leadsquared_async.sandbox.operations import CALL_NAMES, Call, Routes
 from leadsquared_async.sandbox.processing import ProcessingQueue, Queues
-from leadsquared_async.sandbox.records import LeadStore, Records
+from leadsquared_async.sandbox.records import Records
 from leadsquared_async.sandbox.settings import ACCESS_KEY, API_KEY, SECRET_KEY, Options, Settings
 from leadsquared_async.sandbox.sync import (
     create_or_update,
@@ -48,12 +44,19 @@ from leadsquared_async.sandbox.sync import (
     show_user,
 )
 
+DEFAULT_LIMIT = (25, 5.0)
+DEFAULT_BULK_LIMIT = (1, 5.0)
+"""What a scripted 429 quotes if there is no limit."""
+
+LARGEST_BODY = 10 * 1024 * 1024
+"""Bytes; the API Gateway's bound."""
+
 UNANSWERED = frozenset({How.LOST, How.RESET, How.HANG})
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One call that reached the account, whatever became of it."""
+    """One call that reached the account, whatever its outcome."""
 
     time: float
     """Seconds on the clock that drives the account."""
@@ -62,19 +65,19 @@ class Arrival:
     outcome: str
     """The HTTP status of the answer; `lost`, `reset` or `hang` if none went out."""
     over_limit: bool
-    """Whether the limit refused it (a scripted 429 is no such refusal)."""
+    """Whether the limit refused it (a scripted 429 is not such a refusal)."""
     method: str
     path: str
     """Without the query and a connector's key."""
     why: str
-    """Why the call was refused, or which fault applied, without its values; else empty."""
+    """Why the call was refused, or which fault it met, without its values; else empty."""
 
 
 class Account:
-    """A LeadSquared account that plays by `Settings` (given as keyword arguments).
+    """A LeadSquared account that follows `Settings` (given as keyword arguments).
 
-    Drive it with `decide(request, now)`, where `now` is seconds that never go back. Raises ValueError for
-    settings that make no sense.
+    Drive it with `decide(request, now)`, where `now` is seconds that never go back. Raises ValueError for an
+    invalid option.
     """
 
     access_key = ACCESS_KEY
@@ -82,8 +85,8 @@ class Account:
     api_key = API_KEY
 
     __slots__ = (
-        *("_arrivals", "_attempts", "_faults", "_fields", "_gate", "_ids", "_instance", "_misplaced_keys"),
-        *("_queues", "_records", "_routes", "_settings", "_store"),
+        *("_arrivals", "_attempts", "_bulk_counter", "_counter", "_faults", "_fields", "_ids", "_instance"),
+        *("_misplaced_keys", "_queues", "_records", "_routes", "_settings"),
     )
 
     def __init__(self, **options: Unpack[Options]) -> None:
@@ -94,7 +97,7 @@ class Account:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything: leads, requests, arrivals, counts; faults and draws start over."""
+        """Forget everything: leads, requests, arrivals, counts. Faults and draws start over."""
         settings = self._settings
         self._arrivals: list[Arrival] = []
         self._misplaced_keys: list[str] = []
@@ -102,15 +105,14 @@ class Account:
         self._instance = str(uuid4())
         self._ids = None if settings.seed is None else Random(f"ids {settings.seed}")
         self._faults = FaultSource(settings.faults, settings.seed or 0)
-        self._gate = Gate(settings)
-        self._store = LeadStore(
+        self._counter = self._make_counter(settings.limit)
+        self._bulk_counter = self._make_counter(settings.bulk_limit)
+        self._records = Records(
             self._new_id,
             None if settings.attributes is None else [field.name for field in self._fields],
             mandatory=settings.mandatory,
             unique=displays_of(settings.unique, self._fields),
-            by_digits=settings.phone_matching == "digits",
         )
-        self._records = Records(self._store, self._new_id, settings.opportunity_answer)
         self._queues = Queues(settings, self._records, self._faults, self._new_id)
 
     @property
@@ -130,22 +132,17 @@ class Account:
 
     @property
     def misplaced_keys(self) -> Sequence[str]:
-        """Every time a key was sent where it does not belong, in words that do not show it."""
+        """Every time a key was sent to a wrong place, described without the key."""
         return self._misplaced_keys
 
     @property
     def attempts(self) -> Mapping[str, int]:
-        """How often each body was submitted, taken or not."""
+        """How often each body was submitted, accepted or not."""
         return self._attempts
 
     @property
-    def store(self) -> LeadStore:
-        """Its leads."""
-        return self._store
-
-    @property
     def records(self) -> Records:
-        """What it keeps beside its leads."""
+        """What it stores: leads, opportunities, phone calls."""
         return self._records
 
     @property
@@ -155,7 +152,7 @@ class Account:
 
     @property
     def paths(self) -> Sequence[str]:
-        """Method and path of every call that exists, such as `POST /lead/capture`."""
+        """Method and path of every call, such as `POST /lead/capture`."""
         return self._routes.known
 
     @property
@@ -164,7 +161,7 @@ class Account:
         return self._faults.faults
 
     def set_faults(self, faults: Faults, now: float, *, go_on: Collection[str] = ()) -> None:
-        """Apply other faults from `now` on; scripts named in `go_on` do not start again.
+        """Apply other faults from `now` on; scripts named in `go_on` do not start over.
 
         Raises ValueError for an unknown operation, and if these are not `Faults`.
         """
@@ -173,11 +170,11 @@ class Account:
         self._faults.replace(faults, go_on=go_on)
 
     def transit(self) -> float:
-        """Draw the seconds of one way: to be waited for before `decide`, which draws the way back itself."""
+        """Draw the seconds of one way, to wait for before `decide`, which draws the way back itself."""
         return self._faults.transit()
 
     def advance(self, now: float) -> None:
-        """Process what is done by `now`."""
+        """Process what is due by `now`."""
         self._queues.advance(now)
 
     def decide(self, request: Request, now: float) -> Reply:
@@ -188,7 +185,7 @@ class Account:
         fault = self._faults.draw(name, now)
         if fault.how is How.REFUSED:
             return Reply(503, {HINT: f"fault {fault.name}"}, delay=self.transit(), how=fault.how)
-        self._misplaced_keys += misplaced_keys(request, call, self._settings)
+        self._misplaced_keys += misplaced_keys(request, call)
         if call is not None and (call.kind == "submit" or call.name == "bulk"):
             self._attempts[request.body.decode("utf-8", "replace")] += 1
         answer, refused = self._judge(request, call, fault, now)
@@ -200,41 +197,39 @@ class Account:
         return replace(answer, delay=self.transit(), how=fault.how, pace=self.faults.drip)
 
     def _judge(self, request: Request, call: Call | None, fault: Fault, now: float) -> tuple[Reply, bool]:
-        """The answer, and whether it is the limit's refusal."""
+        """The answer, and whether the limit refuses the call."""
         if call is None:
-            return no_such_path(self._routes.hint(request)), False
-        if not has_api_key(request, call):
-            return hinted(forbidden(), api_key_hint(request)), False
-        if not self._gate.admits(call.name, now):
-            return hinted(self._gate.over_limit(call.name), "over the limit"), True
-        if not self._gate.has_quota(now):
-            return hinted(quota_used_up(), "the daily quota is used up"), False
+            return hinted(gateway(403, "Missing Authentication Token"), self._routes.hint(request)), False
+        if call.kind != "sync" and request.headers.get("x-api-key") != API_KEY:
+            problem = "not the key of this sandbox" if "x-api-key" in request.headers else "missing"
+            return hinted(forbidden(), f"the header x-api-key is {problem}"), False
+        counter = self._bulk_counter if call.name == "bulk" else self._counter
+        if counter is not None and not counter.admit(now):
+            return hinted(self._over_limit(call), "over the limit"), True
         return self._answer(request, call, fault, now), False
 
     def _answer(self, request: Request, call: Call, fault: Fault, now: float) -> Reply:
         try:
             answer = self._serve(request, call, fault, now)
-        except MalformedError as error:
-            return malformed(str(error), error.where)
         except RefusedError as refused:
             return refused.reply
         if fault.over_limit:
-            return self._gate.over_limit(call.name)
+            return self._over_limit(call)
         if fault.regional and call.kind == "sync":
-            # The one call that answers on any regional host tells which one is right.
-            return answer if call.name == "user" else wrong_region(self._settings.api_host)
+            # UserByAccessKey.Get answers on any regional host, and names the right one.
+            return answer if call.name == "user" else wrong_region(SYNC_HOST)
         return answer if fault.answer is None else fault.answer()
 
     def _serve(self, request: Request, call: Call, fault: Fault, now: float) -> Reply:
-        """The answer without a fault; raises MalformedError and RefusedError."""
-        query = read_query(request)
-        check_keys(request, query, call, self._settings)
+        """The answer without a fault; raises RefusedError."""
+        query = dict(parse_qsl(request.query, keep_blank_values=True))
+        _check_keys(request, query, call)
         match call.kind:
             case "submit":
-                check_form(request, self._settings)
+                _check_form(request)
                 return self._queues.submit(request, query, call, now, taken=fault.taken)
             case "status":
-                return self._queues.status(query, call, now)
+                return self._queues.status(query, call)
             case "metrics":
                 return self._queues.metrics(call.operations[0], now)
             case "sync":
@@ -242,22 +237,26 @@ class Account:
 
     def _serve_at_once(self, request: Request, query: dict[str, str], call: Call, fault: Fault) -> Reply:
         if call.name == "user":
-            return show_user(self._settings.api_host)
+            return show_user()
         if call.name == "fields":
             return list_fields(query, self._fields)
-        check_form(request, self._settings)
+        _check_form(request)
         rows = read_bulk(request.body)
-        return create_or_update(rows if fault.taken else (), self._store, self._faults.missing_row)
+        return create_or_update(rows if fault.taken else (), self._records, self._faults.row_is_missing)
+
+    def _over_limit(self, call: Call) -> Reply:
+        if call.name == "bulk":
+            return over_limit(*(self._settings.bulk_limit or DEFAULT_BULK_LIMIT))
+        return over_limit(*(self._settings.limit or DEFAULT_LIMIT))
+
+    def _make_counter(self, limit: tuple[int, float] | None) -> Counter | None:
+        if limit is None:
+            return None
+        settings = self._settings
+        return COUNTERS[settings.counting](*limit, count_refused=settings.count_refused)
 
     def _new_id(self) -> str:
         return str(uuid4() if self._ids is None else UUID(int=self._ids.getrandbits(128), version=4))
-
-
-def _check_operations(faults: Faults) -> None:
-    if unknown := set(faults.operations) - CALL_NAMES:
-        raise ValueError(
-            f"no operation is called {brief(min(unknown))}: choose from {', '.join(sorted(CALL_NAMES))}"
-        )
 
 
 _IN_QUERY = {"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}
@@ -266,54 +265,21 @@ _NAMES = frozenset({"accesskey", "secretkey", *_IN_HEADERS})
 _KEYS = (ACCESS_KEY, SECRET_KEY, API_KEY)
 
 
-def read_query(request: Request) -> dict[str, str]:
-    """The decoded query; of a name given twice the last counts."""
-    return dict(parse_qsl(request.query, keep_blank_values=True))
+def misplaced_keys(request: Request, call: Call | None) -> list[str]:
+    """The wrong places in which the request carries a key, described without the key.
 
-
-def has_api_key(request: Request, call: Call) -> bool:
-    """Whether the gateway lets the call in; the synchronous host asks for no x-api-key."""
-    return call.kind == "sync" or request.headers.get("x-api-key") == API_KEY
-
-
-def api_key_hint(request: Request) -> str:
-    """What is wrong with the x-api-key, without its value."""
-    is_there = "x-api-key" in request.headers
-    return f"the header x-api-key is {'not the key of this sandbox' if is_there else 'missing'}"
-
-
-def check_keys(request: Request, query: Mapping[str, str], call: Call, settings: Settings) -> None:
-    """Raises RefusedError when the accessKey and secretKey that the call needs are missing or wrong."""
-    if not call.takes_keys:
-        return
-    given = tuple(query.get(name) for name in _IN_QUERY)
-    if _takes_header_keys(call, settings) and given == (None, None):
-        given = tuple(request.headers.get(name) for name in _IN_HEADERS)
-    if given != (ACCESS_KEY, SECRET_KEY):
-        raise RefusedError(hinted(wrong_keys(), _keys_hint(given)))
-
-
-def check_form(request: Request, settings: Settings) -> None:
-    """Raises RefusedError when a body is too large or not announced as JSON."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
-        raise RefusedError(wrong_type())
-    if len(request.body) > settings.max_body:
-        raise RefusedError(too_large(settings.max_body))
-
-
-def misplaced_keys(request: Request, call: Call | None, settings: Settings) -> list[str]:
-    """Where the request carries a key that does not belong there, in words that do not show it.
-
-    The access and secret key belong in the query of submissions (with `header_keys` also in their headers)
-    and in query or headers on the synchronous host, the x-api-key in its header, and none of them at another
-    origin. A call log takes the x-api-key only.
+    The access and secret key belong in the query of submissions, and in the query or the headers on the
+    synchronous host; the x-api-key in its header; none of them at another origin. A call log takes the
+    x-api-key only.
     """
     query = parse_qsl(request.query, keep_blank_values=True)
-    in_headers = {"x-api-key": API_KEY}
-    if call is not None and _takes_header_keys(call, settings):
-        in_headers |= _IN_HEADERS
     in_query = _IN_QUERY if call is not None and call.takes_keys else {}
-    checks = [
+    in_headers = {"x-api-key": API_KEY}
+    if call is not None and call.kind == "sync":
+        in_headers |= _IN_HEADERS
+    is_elsewhere = request.headers.get("host", "").partition(":")[0] == ELSEWHERE
+    carried = (*request.headers.values(), *(value for _, value in query))
+    places = [
         ("the query", any(_strays(name, value, in_query) for name, value in query)),
         *(
             (f"the header {name}", _strays(name, value, in_headers))
@@ -321,10 +287,10 @@ def misplaced_keys(request: Request, call: Call | None, settings: Settings) -> l
         ),
         ("the path", _holds_key(unquote(request.path))),
         ("the body", any(key.encode() in request.body for key in _KEYS)),
-        ("a request to another origin", _is_elsewhere(request) and _carries_key(request, query)),
+        ("a request to another origin", is_elsewhere and any(map(_holds_key, carried))),
     ]
     name = "unknown path" if call is None else call.name
-    return [f"{name}: a key in {place}" for place, misplaced in checks if misplaced]
+    return [f"{name}: a key in {place}" for place, misplaced in places if misplaced]
 
 
 def shown_path(request: Request, call: Call | None) -> str:
@@ -335,21 +301,40 @@ def shown_path(request: Request, call: Call | None) -> str:
     return "(a path that holds a key)" if _holds_key(unquote(path)) else one_line(path, 200)
 
 
-def _keys_hint(given: tuple[str | None, ...]) -> str:
-    """Which of accessKey and secretKey is wrong, without a value."""
+def _check_keys(request: Request, query: Mapping[str, str], call: Call) -> None:
+    """Raises RefusedError if the accessKey or secretKey that the call needs is missing or wrong."""
+    if not call.takes_keys:
+        return
+    given = tuple(query.get(name) for name in _IN_QUERY)
+    if call.kind == "sync" and given == (None, None):
+        given = tuple(request.headers.get(name) for name in _IN_HEADERS)
+    if given == (ACCESS_KEY, SECRET_KEY):
+        return
     wrong = [
         f"{name} is {'missing from the query' if value is None else 'not the key of this sandbox'}"
         for (name, right), value in zip(_IN_QUERY.items(), given, strict=True)
         if value != right
     ]
-    access_key = given[0]
-    if access_key and "$" not in access_key:
+    if given[0] and "$" not in given[0]:
         wrong.append("an accessKey contains a $, which a shell expands unless it is in single quotes")
-    return "; ".join(wrong)
+    raise RefusedError(hinted(wrong_keys(), "; ".join(wrong)))
 
 
-def _takes_header_keys(call: Call, settings: Settings) -> bool:
-    return call.kind == "sync" or (call.takes_keys and settings.header_keys)
+def _check_form(request: Request) -> None:
+    """Raises RefusedError if a body is too large or not announced as JSON."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
+        unsupported = gateway(415, "Unsupported Media Type")
+        raise RefusedError(hinted(unsupported, f"send the header Content-Type: {JSON_TYPE}"))
+    if len(request.body) > LARGEST_BODY:
+        too_long = gateway(413, "Request Too Long")
+        raise RefusedError(hinted(too_long, f"the body is longer than {LARGEST_BODY} bytes"))
+
+
+def _check_operations(faults: Faults) -> None:
+    if unknown := set(faults.operations) - CALL_NAMES:
+        raise ValueError(
+            f"no operation is called {brief(min(unknown))}: choose from {', '.join(sorted(CALL_NAMES))}"
+        )
 
 
 def _holds_key(text: str) -> bool:
@@ -360,60 +345,3 @@ def _strays(name: str, value: str, at_home: Mapping[str, str]) -> bool:
     if name in at_home:
         return _holds_key(value) and value != at_home[name]
     return name.lower() in _NAMES or _holds_key(value)
-
-
-def _is_elsewhere(request: Request) -> bool:
-    return request.headers.get("host", "").partition(":")[0] == ELSEWHERE
-
-
-def _carries_key(request: Request, query: list[tuple[str, str]]) -> bool:
-    return any(_holds_key(value) for value in (*request.headers.values(), *(value for _, value in query)))
-
-
-DAY = 86_400.0
-DEFAULT_LIMIT = (25, 5.0)
-DEFAULT_BULK_LIMIT = (1, 5.0)
-"""What a scripted 429 quotes where there is no limit."""
-
-
-class Gate:
-    """Counts each call, and refuses what is too much."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._counter = self._make(settings.limit)
-        self._bulk_counter = self._make(settings.bulk_limit)
-        self._day = 0
-        self._calls_today = 0
-
-    def admits(self, name: str, now: float) -> bool:
-        """Count a call named so against its limit."""
-        counter = self._bulk_counter if name == "bulk" else self._counter
-        return counter is None or counter.admit(now)
-
-    def has_quota(self, now: float) -> bool:
-        """Count a call against the day's quota, whatever it is named."""
-        if self._settings.daily_quota is None:
-            return True
-        day = int(now // DAY)
-        if day != self._day:
-            self._day = day
-            self._calls_today = 0
-        self._calls_today += 1
-        return self._calls_today <= self._settings.daily_quota
-
-    def over_limit(self, name: str) -> Reply:
-        """The refusal of a call named so, with the numbers of its limit."""
-        settings = self._settings
-        if name == "bulk":
-            calls, per = settings.bulk_limit or DEFAULT_BULK_LIMIT
-        else:
-            calls, per = settings.limit or DEFAULT_LIMIT
-        return over_limit(calls, per, settings.refusal, settings.retry_after)
-
-    def _make(self, limit: tuple[int, float] | None) -> Counter | None:
-        if limit is None:
-            return None
-        settings = self._settings
-        make = COUNTERS[settings.counting]
-        return make(*limit, phase=settings.phase, count_refused=settings.count_refused)

@@ -1,7 +1,9 @@
-"""The answers of LeadSquared and of the AWS API Gateway in front of it, word for word where they are known.
+"""HTTP requests and replies as values, and the answers of LeadSquared and its gateway.
 
-LeadSquared's errors are `{"Status": "Error", "ExceptionType": "MX…", "ExceptionMessage": …}`
-(https://apidocs.leadsquared.com/error-handling/), the gateway's are `{"message": …}`.
+Answers are word for word where they are known. LeadSquared's errors are
+`{"Status": "Error", "ExceptionType": "MX…", "ExceptionMessage": …}`
+(https://apidocs.leadsquared.com/error-handling/). The AWS API Gateway in front of it answers
+`{"message": …}`.
 """
 
 import json
@@ -13,14 +15,21 @@ from http import HTTPStatus
 JSON_TYPE = "application/json"
 
 HINT = "x-sandbox-hint"
-"""The header in which the sandbox says why it refused a call; LeadSquared does not send it."""
+"""The header in which the sandbox explains a refusal; LeadSquared does not send it."""
+
+ELSEWHERE = "elsewhere.invalid"
+"""The other origin that a redirect points to; `.invalid` never resolves (RFC 2606)."""
+
+ASYNC_HOST = "asyncapi-in21.leadsquared.com"
+SYNC_HOST = "api-in21.leadsquared.com"
+"""The account's regional hosts, as the answer to a call on another region names them."""
 
 
 class How(StrEnum):
     """How an answer goes out on the wire."""
 
     WHOLE = "whole"
-    """As it should."""
+    """In full."""
     DRIP_HEADERS = "drip-headers"
     """Eight bytes at a time, from the status line on."""
     DRIP_BODY = "drip-body"
@@ -28,7 +37,7 @@ class How(StrEnum):
     HALF_BODY = "half-body"
     """Half of the announced body, then the connection closes."""
     LOST = "lost"
-    """Not at all: the connection closes in order, without an answer."""
+    """Not at all: the connection closes without an answer."""
     RESET = "reset"
     """Not at all: the connection is reset."""
     REFUSED = "refused"
@@ -57,7 +66,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer, when it goes out and how; its repr does not show the body."""
+    """One answer, with when and how it goes out; its repr does not show the body."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -68,49 +77,13 @@ class Reply:
     pace: float = 0.0
     """Seconds between two pieces of an answer that drips."""
 
-
-def in_eights(data: bytes) -> list[bytes]:
-    """Cut `data` into the pieces of eight bytes in which an answer drips."""
-    return [data[start : start + 8] for start in range(0, len(data), 8)]
-
-
-def json_reply(status: int, content: object, headers: Mapping[str, str] | None = None) -> Reply:
-    """A reply whose body is `content` as JSON."""
-    return Reply(status, {"content-type": JSON_TYPE, **(headers or {})}, dump(content).encode())
-
-
-def dump(content: object) -> str:
-    """JSON without blanks, in ASCII, so that a lone surrogate in a lead cannot break an answer."""
-    return json.dumps(content, separators=(",", ":"))
-
-
-def hinted(reply: Reply, hint: str) -> Reply:
-    """The reply with a header for whoever reads it; the body stays LeadSquared's."""
-    return replace(reply, headers={**reply.headers, HINT: hint})
-
-
-def one_line(text: str, most: int) -> str:
-    """Text from outside as one line of bounded length, without anything that a terminal obeys."""
-    shown = "".join(c if c.isascii() and c.isprintable() else "?" for c in text[: most + 1])
-    return shown if len(shown) <= most else f"{shown[: most - 3]}..."
-
-
-def raw_head(reply: Reply) -> bytes:
-    """Status line and headers as HTTP/1.1 puts them on the wire, for a connection that closes afterwards."""
-    headers = {**reply.headers, "content-length": str(len(reply.body)), "connection": "close"}
-    lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")
-
-
-ELSEWHERE = "elsewhere.invalid"
-"""The other origin that a redirect points to; `.invalid` never resolves (RFC 2606)."""
-
-RIGHT_HOST = "asyncapi-in21.leadsquared.com"
-"""The host that the answer to a call on the wrong regional host names."""
-
-RIGHT_SYNC_HOST = "api-in21.leadsquared.com"
-"""The synchronous host of the same region."""
+    @property
+    def head(self) -> bytes:
+        """Status line and headers as HTTP/1.1 sends them on a connection that closes afterwards."""
+        headers = {**self.headers, "content-length": str(len(self.body)), "connection": "close"}
+        lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
 class ApplicationError(Exception):
@@ -123,50 +96,76 @@ class ApplicationError(Exception):
 
 
 class RefusedError(Exception):
-    """What the account refuses by itself, whatever fault the call meets."""
+    """The account refuses a request by its own rules, which no fault replaces."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__()
         self.reply = reply
 
 
-def mx(
-    status: int, exception_type: str, exception_message: str, headers: dict[str, str] | None = None
-) -> Reply:
+class MalformedError(RefusedError):
+    """The request is not what the call takes; the texts explain why without showing a value.
+
+    `where` is the position of the error if `why` does not name it; the hint alone shows it.
+    """
+
+    def __init__(self, why: str, where: str = "") -> None:
+        reply = mx(400, "MXInvalidInputException", why)
+        super().__init__(hinted(reply, f"{why}: {where}" if where else why))
+
+
+def json_reply(status: int, content: object, headers: Mapping[str, str] | None = None) -> Reply:
+    """A reply whose body is `content` as JSON."""
+    return Reply(status, {"content-type": JSON_TYPE, **(headers or {})}, dump(content).encode())
+
+
+def dump(content: object) -> str:
+    """Compact JSON in ASCII, so that a lone surrogate in a lead cannot break an answer."""
+    return json.dumps(content, separators=(",", ":"))
+
+
+def hinted(reply: Reply, hint: str) -> Reply:
+    """The reply with the sandbox's explanation in a header; the body stays LeadSquared's."""
+    return replace(reply, headers={**reply.headers, HINT: hint})
+
+
+def in_eights(data: bytes) -> list[bytes]:
+    """Cut `data` into the pieces of eight bytes in which an answer drips."""
+    return [data[start : start + 8] for start in range(0, len(data), 8)]
+
+
+def one_line(text: str, most: int) -> str:
+    """Foreign text as one line of at most `most` characters, without terminal control characters."""
+    shown = "".join(c if c.isascii() and c.isprintable() else "?" for c in text[: most + 1])
+    return shown if len(shown) <= most else f"{shown[: most - 3]}..."
+
+
+def mx(status: int, exception_type: str, exception_message: str) -> Reply:
     """LeadSquared's error body under any HTTP status."""
     content = {"Status": "Error", "ExceptionType": exception_type, "ExceptionMessage": exception_message}
-    return json_reply(status, content, headers)
+    return json_reply(status, content)
 
 
-def gateway(status: int, message: str, headers: dict[str, str] | None = None) -> Reply:
+def gateway(status: int, message: str) -> Reply:
     """The gateway's error body."""
-    return json_reply(status, {"message": message}, headers)
+    return json_reply(status, {"message": message})
 
 
 def accepted(request_id: str) -> Reply:
-    """The answer to every submission that was taken (https://apidocs.leadsquared.com/capture-leads-async/)."""
+    """The answer to every accepted submission (https://apidocs.leadsquared.com/capture-leads-async/)."""
     status = "Request accepted. Please use below request id to check the status"
     return json_reply(200, {"Status": status, "RequestID": request_id})
 
 
-def over_limit(calls: int, per: float, style: str = "mx", retry_after: str | None = None) -> Reply:
-    """The answer to a call over the limit: `mx`, `gateway`, `mx-200` or `mx-403`; all four have been seen."""
-    headers = {} if retry_after is None else {"retry-after": retry_after}
-    if style == "gateway":
-        return gateway(429, "Too Many Requests", headers)
-    status = {"mx": 429, "mx-200": 200, "mx-403": 403}[style]
+def over_limit(calls: int, per: float) -> Reply:
+    """LeadSquared's answer to a call over the limit."""
     message = f"API calls exceeded the limit of {calls} in {per:g} second(s)"
-    return mx(status, "MXAPIRateLimitExceededException", message, headers)
+    return mx(429, "MXAPIRateLimitExceededException", message)
 
 
 def quota_used_up() -> Reply:
     """The gateway's answer once the day's calls are used up."""
     return gateway(429, "Limit Exceeded")
-
-
-def no_such_path(hint: str) -> Reply:
-    """The gateway's answer to a path or method that does not exist."""
-    return hinted(gateway(403, "Missing Authentication Token"), hint)
 
 
 def forbidden() -> Reply:
@@ -179,51 +178,21 @@ def wrong_keys() -> Reply:
     return mx(401, "MXUnAuthorizedAccessException", "Invalid AccessKey or SecretKey")
 
 
-def wrong_region(right_host: str = RIGHT_HOST) -> Reply:
-    """LeadSquared's answer on the wrong regional host: it names the right one."""
+def wrong_region(right_host: str = ASYNC_HOST) -> Reply:
+    """LeadSquared's answer on another region's host: it names the right one."""
     message = f"Unauthorized access. Please use the host {right_host} for this account"
     return mx(401, "MXUnAuthorizedAccessException", message)
 
 
-def wrong_type() -> Reply:
-    """The gateway's answer to a body that is not announced as JSON."""
-    return hinted(gateway(415, "Unsupported Media Type"), f"send the header Content-Type: {JSON_TYPE}")
-
-
-def too_large(most: int) -> Reply:
-    """The gateway's answer to a body over its bound, in bytes."""
-    return hinted(gateway(413, "Request Too Long"), f"the body is longer than {most} bytes")
-
-
-def malformed(why: str, where: str = "") -> Reply:
-    """LeadSquared's answer to a request that it cannot take; neither text holds a value of the request."""
-    return hinted(mx(400, "MXInvalidInputException", why), f"{why}{where and f': {where}'}")
-
-
-def unknown_id() -> Reply:
-    """The answer to the status of a RequestID that is not known, or not yet; nobody has documented it."""
-    return gateway(404, "Not Found")
-
-
 def duplicate(status: int) -> Reply:
-    """A permanent, logical error: it comes under 500 and under 200 alike."""
+    """A permanent, logical error, which has been seen under 500 and under 200."""
     return mx(status, "MXDuplicateEntryException", "A Lead with same Email already exists.")
 
 
 def html() -> Reply:
-    """What a proxy or a maintenance page puts in place of the answer."""
+    """The page of a proxy or of a maintenance window."""
     body = b"<!doctype html><html><body><h1>We will be back soon</h1></body></html>"
     return Reply(200, {"content-type": "text/html"}, body)
-
-
-def empty() -> Reply:
-    """A 200 without a body."""
-    return Reply(200)
-
-
-def empty_object() -> Reply:
-    """A 200 whose JSON says nothing."""
-    return json_reply(200, {})
 
 
 def huge() -> Reply:

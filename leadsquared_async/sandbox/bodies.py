@@ -1,6 +1,7 @@
-"""What the parts of a body must look like before they are taken: attributes, fields, numbers, dates.
+"""The bodies of calls: each is checked as LeadSquared documents it, and turned into the work it asks for.
 
-Each reader returns what it read, or raises MalformedError.
+A reader returns what it read or raises MalformedError. The work is done when the request's turn in the
+processing queue comes.
 """
 
 import json
@@ -10,20 +11,33 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
 
-from leadsquared_async.sandbox.records import IDENTITY, NewActivity, NewOpportunity, Records
+from leadsquared_async.sandbox.answers import MalformedError
+from leadsquared_async.sandbox.records import IDENTITY, Activity, Opportunity, Records
+
+Work = Callable[[float], object]
+"""Processes a request at a time; returns the synchronous API's answer or raises ApplicationError."""
+
+ACTIVITY = ("ActivityEvent", "ActivityNote", "ActivityDateTime", "Fields")
+OPPORTUNITY = ("OpportunityEventCode", "OpportunityNote", "OpportunityDateTime", "Fields")
+FLAGS = ("OverwriteFields", "UpdateEmptyFields", "DoNotPostDuplicateActivity", "DoNotChangeOwner")
+CALL = (
+    *("SourceNumber", "CallerSource", "DestinationNumber", "DisplayNumber", "StartTime", "EndTime"),
+    *("CallDuration", "Status", "ResourceURL", "Direction", "CallSessionId", "LeadId", "Tag", "UserId"),
+)
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
 
+_Object = dict[str, object]
 
-class MalformedError(Exception):
-    """The request is not what the operation takes; the message says why without showing a value.
 
-    `where` is the place of what is wrong, as far as it is not in the message.
-    """
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A decoded submission; its repr shows none of it."""
 
-    def __init__(self, why: str, where: str = "") -> None:
-        super().__init__(why)
-        self.where = where
+    body: object = field(repr=False)
+    query: Mapping[str, str] = field(repr=False)
+    rest: tuple[str, ...] = field(default=(), repr=False)
+    """The path segments after the operation's own."""
 
 
 def decode(body: bytes) -> tuple[str, object]:
@@ -41,75 +55,191 @@ def decode(body: bytes) -> tuple[str, object]:
     raise MalformedError("The body is not JSON in UTF-8", where)
 
 
-def read_pairs(value: object, within: str = "") -> dict[str, str]:
-    """Attribute and value of each entry; the entries of a custom field set are named `mx_Set.Entry`."""
-    found: dict[str, str] = {}
-    for place, entry in _entries(value, within, "Attribute and Value"):
-        found |= _read_attribute(place, entry, found)
-    return found
+def read_capture(submission: Submission, records: Records) -> Work:
+    """`[{"Attribute": …, "Value": …}, …]`, one of which may be SearchBy."""
+    passed = read_lead(submission.body)
+    behavior = submission.query.get("LeadUpdateBehavior")
+    return lambda at: records.capture(passed, behavior, at)
+
+
+def read_update(submission: Submission, records: Records) -> Work:
+    """The same array, for the lead in the query's `leadId`."""
+    passed = read_lead(submission.body)
+    lead_id = submission.query.get("leadId")
+    if not lead_id:
+        raise MalformedError("leadId is missing")
+    posted = _read_flag(submission.query, "postUpdatedLead")
+    return lambda _at: records.update_lead(lead_id, passed, posted=posted)
+
+
+def read_activity(submission: Submission, records: Records) -> Work:
+    """An activity of the lead in RelatedProspectId."""
+    body = _read_object(submission.body, "The body", ("RelatedProspectId", *ACTIVITY))
+    lead_id = _read_id(body, "RelatedProspectId")
+    activity = _read_activity(body)
+    return lambda at: records.post_activity(lead_id, activity, at)
+
+
+def read_lead_and_activity(submission: Submission, records: Records) -> Work:
+    """A lead to create or update, and its activity."""
+    body = _read_object(submission.body, "The body", ("LeadDetails", "Activity"))
+    passed = _read_searched(body.get("LeadDetails"))
+    activity = _read_activity(_read_object(body.get("Activity"), "Activity", ACTIVITY))
+    return lambda at: records.post_lead_and_activity(passed, activity, at)
+
+
+def read_opportunity(submission: Submission, records: Records) -> Work:
+    """A lead to create or update, and its opportunity."""
+    body = _read_object(submission.body, "The body", ("LeadDetails", "Opportunity"))
+    passed = _read_searched(body.get("LeadDetails"))
+    if not any(passed.get(name) for name in (*IDENTITY, "ProspectID", passed["SearchBy"])):
+        raise MalformedError("LeadDetails holds no unique field")
+    content = _read_object(body.get("Opportunity"), "Opportunity", (*OPPORTUNITY, *FLAGS))
+    opportunity = Opportunity(
+        event_code=_read_code(content, "OpportunityEventCode"),
+        note=_read_text(content, "OpportunityNote"),
+        date=_read_date(content, "OpportunityDateTime"),
+        fields=_read_fields(content, set_key="SchemaName"),
+        flags=_read_flags(content, submission.query),
+    )
+    return lambda at: records.capture_opportunity(passed, opportunity, at)
+
+
+def read_opportunity_update(submission: Submission, records: Records) -> Work:
+    """Fields and note for the opportunity in ProspectOpportunityId."""
+    names = ("ProspectOpportunityId", "OpportunityNote", "Fields")
+    body = _read_object(submission.body, "The body", names)
+    opportunity_id = _read_id(body, "ProspectOpportunityId")
+    note = _read_text(body, "OpportunityNote")
+    fields = _read_fields(body, set_key="SchemaName")
+    return lambda _at: records.update_opportunity(opportunity_id, note, fields)
+
+
+def read_call_log(submission: Submission, records: Records) -> Work:
+    """A finished phone call; the path names the telephony connector."""
+    body = _read_object(submission.body, "The body", CALL)
+    if not body:
+        raise MalformedError("The body holds no call")
+    readers = {"StartTime": _read_date, "EndTime": _read_date, "CallDuration": _read_duration}
+    fields = {name: readers.get(name, _read_text)(body, name) for name in CALL if name in body}
+    return lambda at: records.log_call(submission.rest, fields, at)
 
 
 def read_lead(value: object, within: str = "") -> dict[str, str]:
-    """The pairs of a lead: at least one beside SearchBy."""
-    passed = read_pairs(value, within)
+    """Attribute and value of each entry, at least one of which is not SearchBy.
+
+    The entries of a custom field set are named `mx_Set.Entry`.
+    """
+    passed: dict[str, str] = {}
+    for place, entry in _read_entries(value, within, "Attribute and Value"):
+        passed |= _read_entry(place, entry, passed, "Attribute", set_key="Attribute")
     if not passed.keys() - {"SearchBy"}:
         raise MalformedError(f"{within or 'The body'} holds no attribute")
     return passed
 
 
-def read_fields(value: object, within: str, *, set_key: str) -> dict[str, str]:
-    """Schema name and value of each entry of an activity's or an opportunity's Fields.
+def _read_searched(value: object) -> dict[str, str]:
+    passed = read_lead(value, "LeadDetails")
+    if "SearchBy" not in passed:
+        raise MalformedError("LeadDetails holds no SearchBy")
+    return passed
 
-    An entry may be a custom field set, whose name and whose entries' names stand under `set_key`.
-    """
+
+def _read_activity(content: _Object) -> Activity:
+    return Activity(
+        event=str(_read_code(content, "ActivityEvent")),
+        note=_read_text(content, "ActivityNote"),
+        date=_read_date(content, "ActivityDateTime"),
+        fields=_read_fields(content, set_key="Attribute"),
+    )
+
+
+def _read_fields(content: _Object, *, set_key: str) -> dict[str, str]:
+    """Schema name and value of each of an activity's or opportunity's Fields."""
     found: dict[str, str] = {}
-    for place, entry in _entries(value, within, "SchemaName and Value"):
-        if "Fields" in entry:
-            found |= _read_set(place, entry, found, set_key)
-        else:
-            found |= _read_pair(place, entry, "SchemaName", found)
+    for place, entry in _read_entries(content.get("Fields", []), "Fields", "SchemaName and Value"):
+        found |= _read_entry(place, entry, found, "SchemaName", set_key=set_key)
     return found
 
 
-def read_object(value: object, place: str, names: Collection[str]) -> dict[str, object]:
+def _read_entries(value: object, within: str, of: str) -> list[tuple[str, _Object]]:
+    """Each entry of an array of objects, with its position for messages."""
+    if not isinstance(value, list):
+        raise MalformedError(f"{within or 'The body'} is not an array of {of}")
+    found: list[tuple[str, _Object]] = []
+    for position, entry in enumerate(cast("list[object]", value)):
+        place = f"{within or 'the body'}[{position}]"
+        if not isinstance(entry, dict):
+            raise MalformedError(f"{place} is not an object")
+        found.append((place, cast("_Object", entry)))
+    return found
+
+
+def _read_entry(
+    place: str, entry: _Object, before: Collection[str], key: str, *, set_key: str
+) -> dict[str, str]:
+    """A schema name and its value, or a custom field set, whose names are all under `set_key`."""
+    if "Fields" not in entry:
+        return _read_pair(place, entry, before, key)
+    found = _read_pair(place, {name: entry[name] for name in entry if name != "Fields"}, before, set_key)
+    (set_name,) = found
+    inner: dict[str, str] = {}
+    for inside, nested in _read_entries(entry["Fields"], f"{place}.Fields", f"{set_key} and Value"):
+        inner |= _read_pair(inside, nested, inner, set_key)
+    return found | {f"{set_name}.{name}": value for name, value in inner.items()}
+
+
+def _read_pair(place: str, entry: _Object, before: Collection[str], key: str) -> dict[str, str]:
+    name, value = entry.get(key), entry.get("Value")
+    if not isinstance(name, str) or not name:
+        raise MalformedError(f"{place}: {key} is not a schema name")
+    if not isinstance(value, str):
+        raise MalformedError(f"{place}: Value is not a string")
+    if name in before:
+        raise MalformedError(f"{place}: {key} was given before")
+    if entry.keys() - {key, "Value"}:
+        raise MalformedError(f"{place} holds more than {key} and Value")
+    return {name: value}
+
+
+def _read_object(value: object, place: str, names: Collection[str]) -> _Object:
     """An object that has no other keys than `names`."""
     if not isinstance(value, dict):
         raise MalformedError(f"{place} is not an object")
-    found = cast("dict[str, object]", value)
+    found = cast("_Object", value)
     if found.keys() - set(names):
         raise MalformedError(f"{place} holds more than {', '.join(names)}")
     return found
 
 
-def read_text(holder: dict[str, object], name: str) -> str:
-    """A string, or an empty one where there is none."""
+def _read_text(holder: _Object, name: str) -> str:
+    """A string; empty if it is absent."""
     value = holder.get(name, "")
     if not isinstance(value, str):
         raise MalformedError(f"{name} is not a string")
     return value
 
 
-def read_id(holder: dict[str, object], name: str) -> str:
-    """The id of something that exists already."""
-    value = read_text(holder, name)
+def _read_id(holder: _Object, name: str) -> str:
+    value = _read_text(holder, name)
     if not value:
         raise MalformedError(f"{name} is missing")
     return value
 
 
-def read_code(holder: dict[str, object], name: str) -> int:
-    """A whole number, which a string is not."""
+def _read_code(holder: _Object, name: str) -> int:
+    """A whole number; a string of digits is not one."""
     value = holder.get(name)
     if isinstance(value, bool) or not isinstance(value, int):
         raise MalformedError(f"{name} is not a whole number")
     return value
 
 
-def read_date(holder: dict[str, object], name: str) -> str:
-    """A date and time as `YYYY-MM-DD HH:MM:SS`, or an empty string where there is none."""
-    value = holder.get(name)
-    if value is None and name not in holder:
+def _read_date(holder: _Object, name: str) -> str:
+    """A date and time as `YYYY-MM-DD HH:MM:SS`; empty if it is absent."""
+    if name not in holder:
         return ""
+    value = holder[name]
     if isinstance(value, str) and _DATE.fullmatch(value):
         try:
             datetime.fromisoformat(value)
@@ -120,190 +250,29 @@ def read_date(holder: dict[str, object], name: str) -> str:
     raise MalformedError(f"{name} is not a date written YYYY-MM-DD HH:MM:SS")
 
 
-def read_duration(holder: dict[str, object], name: str) -> str:
+def _read_duration(holder: _Object, name: str) -> str:
     """Whole seconds, as a number or as a string of digits; both have been seen."""
-    value = holder.get(name, "")
+    value = holder[name]
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not re.fullmatch(r"[0-9]*", text):
         raise MalformedError(f"{name} is not a number of seconds")
     return text
 
 
-def _entries(value: object, within: str, of: str) -> list[tuple[str, dict[str, object]]]:
-    if not isinstance(value, list):
-        raise MalformedError(f"{within or 'The body'} is not an array of {of}")
-    found: list[tuple[str, dict[str, object]]] = []
-    for position, entry in enumerate(cast("list[object]", value)):
-        place = f"{within or 'the body'}[{position}]"
-        if not isinstance(entry, dict):
-            raise MalformedError(f"{place} is not an object")
-        found.append((place, cast("dict[str, object]", entry)))
-    return found
-
-
-def _read_attribute(place: str, entry: dict[str, object], found: dict[str, str]) -> dict[str, str]:
-    """One attribute, together with the entries of its field set if it is one."""
-    if "Fields" not in entry:
-        return _read_pair(place, entry, "Attribute", found)
-    return _read_set(place, entry, found, "Attribute")
-
-
-def _read_set(place: str, entry: dict[str, object], found: dict[str, str], key: str) -> dict[str, str]:
-    """A custom field set and its entries, named `mx_Set.Entry`."""
-    alone = {name: value for name, value in entry.items() if name != "Fields"}
-    read = _read_pair(place, alone, key, found)
-    (attribute,) = read
-    inner: dict[str, str] = {}
-    for inside, nested in _entries(entry["Fields"], f"{place}.Fields", f"{key} and Value"):
-        inner |= _read_pair(inside, nested, key, inner)
-    return read | {f"{attribute}.{name}": value for name, value in inner.items()}
-
-
-def _read_pair(place: str, entry: dict[str, object], key: str, found: dict[str, str]) -> dict[str, str]:
-    name, value = entry.get(key), entry.get("Value")
-    if not isinstance(name, str) or not name:
-        raise MalformedError(f"{place}: {key} is not a schema name")
-    if not isinstance(value, str):
-        raise MalformedError(f"{place}: Value is not a string")
-    if name in found:
-        raise MalformedError(f"{place}: {key} was given before")
-    if entry.keys() - {key, "Value"}:
-        raise MalformedError(f"{place} holds more than {key} and Value")
-    return {name: value}
-
-
-Work = Callable[[float], object]
-"""Does what was asked for at a time; returns the synchronous API's answer or raises ApplicationError."""
-
-ACTIVITY = ("ActivityEvent", "ActivityNote", "ActivityDateTime", "Fields")
-OPPORTUNITY = ("OpportunityEventCode", "OpportunityNote", "OpportunityDateTime", "Fields")
-FLAGS = ("OverwriteFields", "UpdateEmptyFields", "DoNotPostDuplicateActivity", "DoNotChangeOwner")
-CALL = (
-    *("SourceNumber", "CallerSource", "DestinationNumber", "DisplayNumber", "StartTime", "EndTime"),
-    *("CallDuration", "Status", "ResourceURL", "Direction", "CallSessionId", "LeadId", "Tag", "UserId"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """What came with a submission; its repr shows none of it."""
-
-    body: object = field(repr=False)
-    query: Mapping[str, str] = field(repr=False)
-    rest: tuple[str, ...] = field(default=(), repr=False)
-    """The segments of the path behind the operation's own."""
-
-
-def read_capture(submission: Submission, records: Records) -> Work:
-    """`[{"Attribute": …, "Value": …}, …]`, one of them possibly SearchBy."""
-    passed = read_lead(submission.body)
-    behavior = submission.query.get("LeadUpdateBehavior")
-    return lambda at: _success(records.leads.capture(passed, behavior, at))
-
-
-def read_update(submission: Submission, records: Records) -> Work:
-    """The same array, for the lead that the query's `leadId` names."""
-    passed = read_lead(submission.body)
-    lead_id = submission.query.get("leadId")
-    if not lead_id:
-        raise MalformedError("leadId is missing")
-    posted = read_flag(submission.query, "postUpdatedLead")
-    return lambda _at: _success(records.leads.update(lead_id, passed, posted=posted))
-
-
-def read_activity(submission: Submission, records: Records) -> Work:
-    """An activity of the lead that RelatedProspectId names."""
-    body = read_object(submission.body, "The body", ("RelatedProspectId", *ACTIVITY))
-    lead_id = read_id(body, "RelatedProspectId")
-    activity = _read_activity(body)
-    return lambda at: _success(records.post_activity(lead_id, activity, at))
-
-
-def read_lead_and_activity(submission: Submission, records: Records) -> Work:
-    """A lead to be captured, and its activity."""
-    body = read_object(submission.body, "The body", ("LeadDetails", "Activity"))
-    passed = _read_searched(body.get("LeadDetails"))
-    activity = _read_activity(read_object(body.get("Activity"), "Activity", ACTIVITY))
-    return lambda at: _success(records.post_lead_and_activity(passed, activity, at))
-
-
-def read_opportunity(submission: Submission, records: Records) -> Work:
-    """A lead to be captured, and its opportunity."""
-    body = read_object(submission.body, "The body", ("LeadDetails", "Opportunity"))
-    passed = _read_searched(body.get("LeadDetails"))
-    if not any(passed.get(name) for name in (*IDENTITY, "ProspectID", passed["SearchBy"])):
-        raise MalformedError("LeadDetails holds no unique field")
-    content = read_object(body.get("Opportunity"), "Opportunity", (*OPPORTUNITY, *FLAGS))
-    opportunity = NewOpportunity(
-        event_code=read_code(content, "OpportunityEventCode"),
-        note=read_text(content, "OpportunityNote"),
-        date=read_date(content, "OpportunityDateTime"),
-        fields=read_fields(content.get("Fields", []), "Fields", set_key="SchemaName"),
-        flags=_read_flags(content, submission.query),
-    )
-    return lambda at: records.capture_opportunity(passed, opportunity, at)
-
-
-def read_opportunity_update(submission: Submission, records: Records) -> Work:
-    """Other fields and another note for the opportunity that ProspectOpportunityId names."""
-    names = ("ProspectOpportunityId", "OpportunityNote", "Fields")
-    body = read_object(submission.body, "The body", names)
-    opportunity_id = read_id(body, "ProspectOpportunityId")
-    note = read_text(body, "OpportunityNote")
-    fields = read_fields(body.get("Fields", []), "Fields", set_key="SchemaName")
-    return lambda _at: _success(records.update_opportunity(opportunity_id, note, fields))
-
-
-def read_call_log(submission: Submission, records: Records) -> Work:
-    """A phone call that is over; the path names the telephony connector."""
-    body = read_object(submission.body, "The body", CALL)
-    if not body:
-        raise MalformedError("The body holds no call")
-    fields = {
-        name: value
-        for name in CALL
-        if (value := _CALL_READERS.get(name, read_text)(body, name)) or name in body
-    }
-    return lambda at: _success(records.log_call(submission.rest, fields, at))
-
-
-_CALL_READERS = {"StartTime": read_date, "EndTime": read_date, "CallDuration": read_duration}
-
-
-def read_flag(query: Mapping[str, str], name: str) -> bool:
-    """`true` or `false` in the query; nothing is false."""
+def _read_flag(query: Mapping[str, str], name: str) -> bool:
+    """`true` or `false` in the query; absent is false."""
     value = query.get(name, "false")
     if value not in {"true", "false"}:
         raise MalformedError(f"{name} is neither true nor false")
     return value == "true"
 
 
-def _read_searched(value: object) -> dict[str, str]:
-    passed = read_lead(value, "LeadDetails")
-    if "SearchBy" not in passed:
-        raise MalformedError("LeadDetails holds no SearchBy")
-    return passed
-
-
-def _read_activity(content: dict[str, object]) -> NewActivity:
-    return NewActivity(
-        event=read_code(content, "ActivityEvent"),
-        note=read_text(content, "ActivityNote"),
-        date=read_date(content, "ActivityDateTime"),
-        fields=read_fields(content.get("Fields", []), "Fields", set_key="Attribute"),
-    )
-
-
 def _read_flags(content: Mapping[str, object], query: Mapping[str, str]) -> tuple[str, ...]:
-    """The flags that are set: `true` in the query or in the opportunity, where they have been seen."""
+    """The flags that are set in the query or in the opportunity; both places have been seen."""
     for name in FLAGS:
         if not isinstance(content.get(name, False), bool):
             raise MalformedError(f"{name} is neither true nor false")
-    flags = tuple(name for name in FLAGS if read_flag(query, name) or content.get(name))
+    flags = tuple(name for name in FLAGS if _read_flag(query, name) or content.get(name))
     if {"OverwriteFields", "UpdateEmptyFields"} <= set(flags):
         raise MalformedError("OverwriteFields and UpdateEmptyFields exclude each other")
     return flags
-
-
-def _success(message: object) -> object:
-    return {"Status": "Success", "Message": message}

@@ -1,7 +1,7 @@
-"""The control plane: the books over HTTP, under `/_sandbox/`.
+"""What an account has seen: in Python as `Books`, over HTTP as the control plane under `/_sandbox/`.
 
-It needs no keys and is not limited, so it keeps browsers out: a page that a user has open elsewhere must
-neither read the leads nor set faults, not even by pointing its own name at this machine (DNS rebinding).
+The control plane needs no keys and has no limit, so it refuses browsers: a page of another site must neither
+read the leads nor set faults, not even by pointing its own name at this machine (DNS rebinding).
 """
 
 import json
@@ -19,7 +19,7 @@ from leadsquared_async.sandbox.records import Lead, Opportunity, PhoneCall
 
 
 class RequestState(TypedDict):
-    """One accepted request and where it stands."""
+    """One accepted request and its state."""
 
     request_id: str
     operation: str
@@ -31,7 +31,7 @@ class RequestState(TypedDict):
 
 
 class Books:
-    """A view of `account` at the time that `clock` tells (seconds, the clock that drives the account).
+    """A view of `account` at the time that `clock` returns (seconds, the clock that drives the account).
 
     Personal data can be reached through it by name; its repr shows none.
     """
@@ -54,7 +54,7 @@ class Books:
 
     @property
     def paths(self) -> Sequence[str]:
-        """Method and path of every call that exists."""
+        """Method and path of every call."""
         return self._account.paths
 
     @property
@@ -65,14 +65,13 @@ class Books:
     def most_arrivals(self, per: float | None = None, operation: str | None = None) -> int:
         """The most calls that arrived in any `per` seconds; by default in the seconds of their limit.
 
-        `operation` names the calls; by default all that share `limit`, so all but `bulk`.
+        `operation` names the calls; by default all that share `limit`, which are all but `bulk`.
         """
         settings = self._account.settings
         if per is None:
-            limit, default = settings.limit, DEFAULT_LIMIT
-            if operation == "bulk":
-                limit, default = settings.bulk_limit, DEFAULT_BULK_LIMIT
-            per = (limit or default)[1]
+            limit = settings.limit or DEFAULT_LIMIT
+            bulk_limit = settings.bulk_limit or DEFAULT_BULK_LIMIT
+            _, per = bulk_limit if operation == "bulk" else limit
         times = [
             arrival.time
             for arrival in self.arrivals
@@ -87,7 +86,7 @@ class Books:
 
     @property
     def over_limit(self) -> int:
-        """How many calls the limit refused, under whatever status; scripted 429s are not among them."""
+        """How many calls the limit refused; scripted 429s are not among them."""
         return sum(arrival.over_limit for arrival in self.arrivals)
 
     @property
@@ -110,27 +109,26 @@ class Books:
 
     @property
     def accepted(self) -> int:
-        """How many submissions were taken, whether the client heard of it or not."""
+        """How many submissions were accepted, whether or not the client received the answer."""
         return sum(len(queue.tasks) for queue in self._account.queues.values())
 
     @property
     def repeated(self) -> int:
-        """How many submissions were taken although the same body had been taken before."""
-        bodies = Counter(
-            task.body for queue in self._account.queues.values() for task in queue.tasks.values()
+        """How many submissions were accepted although the same body had been accepted before."""
+        return self.accepted - len(
+            {task.body for queue in self._account.queues.values() for task in queue.tasks.values()}
         )
-        return bodies.total() - len(bodies)
 
     @property
     def attempts(self) -> Mapping[str, int]:
-        """How often each body was submitted, taken or not."""
+        """How often each body was submitted, accepted or not."""
         return self._account.attempts
 
     @property
     def leads(self) -> Mapping[str, Lead]:
         """The leads by id, oldest first."""
         self._advance()
-        return self._account.store.leads
+        return self._account.records.leads
 
     @property
     def opportunities(self) -> Mapping[str, Opportunity]:
@@ -140,7 +138,7 @@ class Books:
 
     @property
     def calls(self) -> Sequence[PhoneCall]:
-        """The phone calls that were logged, oldest first."""
+        """The logged phone calls, oldest first."""
         self._advance()
         return self._account.records.calls
 
@@ -148,11 +146,11 @@ class Books:
     def duplicates(self) -> int:
         """How many leads there are beyond the first of each person."""
         self._advance()
-        return self._account.store.duplicates()
+        return self._account.records.duplicates()
 
     @property
     def misplaced_keys(self) -> Sequence[str]:
-        """Every time a key was sent where it does not belong, in words that do not show it."""
+        """Every time a key was sent to a wrong place, described without the key."""
         return self._account.misplaced_keys
 
     @property
@@ -165,16 +163,16 @@ class Books:
         self._account.set_faults(faults, self._clock())
 
     def change_faults(self, content: object) -> None:
-        """Change the faults that a decoded JSON object names, and leave the others as they are.
+        """Change the faults that a decoded JSON object names, and keep the others.
 
-        Raises ValueError for invalid input.
+        A script that it does not name continues. Raises ValueError for invalid input.
         """
         faults = self.faults.changed(content)
         go_on = {"script", "processing_script"} - set(cast("dict[str, object]", content))
         self._account.set_faults(faults, self._clock(), go_on=go_on)
 
     def summary(self) -> dict[str, Any]:
-        """The counts, as a mapping that JSON can hold, with `now` in seconds; no personal data."""
+        """The counts as a mapping for JSON, with `now` in seconds; no personal data."""
         return {
             "now": self.now,
             "arrivals": len(self.arrivals),
@@ -193,7 +191,7 @@ class Books:
         }
 
     def reset(self) -> None:
-        """Forget everything; faults and draws start over, the clock goes on."""
+        """Forget everything. Faults and draws start over; the clock does not."""
         self._account.reset()
 
     def _advance(self) -> None:
@@ -203,8 +201,24 @@ class Books:
 PREFIX = "/_sandbox/"
 INDEX = frozenset({"/", "/_sandbox"})
 """Paths that are answered as `/_sandbox/` is."""
-MOST_OF_A_BODY = 64 * 1024
+LARGEST_BODY = 64 * 1024
 LOOPBACK = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
+
+
+def is_for_the_control_plane(request: Request) -> bool:
+    """Whether it concerns the sandbox, and is not a call of LeadSquared's."""
+    return request.path.startswith(PREFIX) or (request.method == "GET" and request.path in INDEX)
+
+
+def is_from_a_browser(request: Request) -> bool:
+    """Whether a web page may have sent it: it names an origin or another site's page, or its host is not this
+    machine's loopback."""
+    headers = request.headers
+    return (
+        "origin" in headers
+        or headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
+        or LOOPBACK.fullmatch(headers.get("host", "")) is None
+    )
 
 
 def answer(request: Request, books: Books) -> Reply:
@@ -238,13 +252,9 @@ def _reset(books: Books, _request: Request) -> Reply:
     return Reply(204)
 
 
-def _show_faults(books: Books, _request: Request) -> Reply:
-    return json_reply(200, books.faults.to_json())
-
-
 def _set_faults(books: Books, request: Request) -> Reply:
-    if len(request.body) > MOST_OF_A_BODY:
-        return _error(400, f"The body is longer than {MOST_OF_A_BODY} bytes")
+    if len(request.body) > LARGEST_BODY:
+        return _error(400, f"The body is longer than {LARGEST_BODY} bytes")
     try:
         content = json.loads(request.body.decode())
     except (ValueError, RecursionError):
@@ -253,68 +263,41 @@ def _set_faults(books: Books, request: Request) -> Reply:
         books.change_faults(content)
     except ValueError as error:
         return _error(400, str(error))
-    return _show_faults(books, request)
+    return json_reply(200, books.faults.to_json())
 
 
-def _end_faults(books: Books, request: Request) -> Reply:
+def _end_faults(books: Books, _request: Request) -> Reply:
     books.faults = Faults()
-    return _show_faults(books, request)
+    return json_reply(200, books.faults.to_json())
 
 
-def _list_requests(books: Books, _request: Request) -> Reply:
-    return json_reply(200, books.requests)
-
-
-def _list_leads(books: Books, _request: Request) -> Reply:
-    return json_reply(200, [asdict(lead) for lead in books.leads.values()])
-
-
-def _list_arrivals(books: Books, _request: Request) -> Reply:
+def _show_arrivals(books: Books) -> object:
     arrivals = [asdict(arrival) for arrival in books.arrivals]
-    return json_reply(200, {"most_arrivals": books.most_arrivals(), "arrivals": arrivals})
+    return {"most_arrivals": books.most_arrivals(), "arrivals": arrivals}
 
 
-def _summarise(books: Books, _request: Request) -> Reply:
-    return json_reply(200, books.summary())
-
-
-def _list_opportunities(books: Books, _request: Request) -> Reply:
-    return json_reply(200, [asdict(opportunity) for opportunity in books.opportunities.values()])
-
-
-def _list_calls(books: Books, _request: Request) -> Reply:
-    return json_reply(200, [asdict(call) for call in books.calls])
+def _showing(read: Callable[[Books], object]) -> Callable[[Books, Request], Reply]:
+    """Answer with what `read` returns, as JSON."""
+    return lambda books, _request: json_reply(200, read(books))
 
 
 ROUTES: Mapping[str, Mapping[str, Callable[[Books, Request], Reply]]] = {
     "": {"GET": _show_index},
     "reset": {"POST": _reset},
-    "faults": {"GET": _show_faults, "PUT": _set_faults, "DELETE": _end_faults},
-    "requests": {"GET": _list_requests},
-    "leads": {"GET": _list_leads},
-    "arrivals": {"GET": _list_arrivals},
-    "summary": {"GET": _summarise},
-    "opportunities": {"GET": _list_opportunities},
-    "calls": {"GET": _list_calls},
+    "faults": {
+        "GET": _showing(lambda books: books.faults.to_json()),
+        "PUT": _set_faults,
+        "DELETE": _end_faults,
+    },
+    "requests": {"GET": _showing(lambda books: books.requests)},
+    "leads": {"GET": _showing(lambda books: list(map(asdict, books.leads.values())))},
+    "arrivals": {"GET": _showing(_show_arrivals)},
+    "summary": {"GET": _showing(Books.summary)},
+    "opportunities": {"GET": _showing(lambda books: list(map(asdict, books.opportunities.values())))},
+    "calls": {"GET": _showing(lambda books: list(map(asdict, books.calls)))},
 }
-
-
-def is_for_the_control_plane(request: Request) -> bool:
-    """Whether it is about the sandbox, and not a call of LeadSquared's."""
-    return request.path.startswith(PREFIX) or (request.method == "GET" and request.path in INDEX)
-
-
-def is_from_a_browser(request: Request) -> bool:
-    """Whether a web page may have sent it: it names an origin, comes from another site's page, or names a
-    host that is made to resolve here."""
-    headers = request.headers
-    return (
-        "origin" in headers
-        or headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
-        or LOOPBACK.fullmatch(headers.get("host", "")) is None
-    )
+"""The control plane: what answers each page and method."""
 
 
 def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> Reply:
-    content: dict[str, Any] = {"error": message}
-    return json_reply(status, content, {**(headers or {}), HINT: message})
+    return json_reply(status, {"error": message}, {**(headers or {}), HINT: message})

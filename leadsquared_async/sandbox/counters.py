@@ -1,175 +1,163 @@
-"""Ways of counting calls against a limit.
+"""Six ways of counting calls against a limit.
 
-Which of them LeadSquared uses is not documented, so a client has to be safe under all. Each counter takes the
-time of a call, in seconds that never go back, and says whether the call is admitted; `COUNTERS` holds them by
-name.
+LeadSquared does not document how it counts, so a client has to be safe under each of them.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Mapping
-from math import floor
-from typing import Protocol
+from dataclasses import dataclass, field
+from math import floor, inf
 
 _ROUNDING = 1e-9
 """Keeps the rounding error of many additions from refusing a call that is exactly on time."""
 
 
-class Counter(Protocol):
-    """Says of each call whether the limit admits it."""
+@dataclass(eq=False)
+class Counter(ABC):
+    """Admits `calls` calls in `per` seconds, or refuses them.
 
-    def admit(self, now: float) -> bool:
-        """Count a call at `now` (seconds) and say whether it is admitted."""
-        ...
-
-
-class CounterFactory(Protocol):
-    """Makes a counter for `calls` in `per` seconds.
-
-    `phase` moves the edges of windows by that many seconds; with `count_refused` a refused call costs as much
-    as an admitted one, so that hammering keeps the door shut.
+    `phase` moves the edges of windows by that many seconds. With `count_refused` a refused call costs as much
+    as an admitted one. Raises ValueError for a limit that admits nothing.
     """
 
-    def __call__(
-        self, calls: int, per: float, phase: float = 0.0, count_refused: bool = False
-    ) -> Counter: ...
+    calls: int
+    per: float
+    phase: float = 0.0
+    count_refused: bool = False
+
+    def __post_init__(self) -> None:
+        if self.calls < 1 or self.per <= 0:
+            message = f"a limit is at least 1 call in more than 0 seconds, not {self.calls} in {self.per}"
+            raise ValueError(message)
+
+    def admit(self, now: float) -> bool:
+        """Count a call at `now` (seconds that never go back); returns whether it is admitted."""
+        self._move_to(now)
+        admitted = self._has_room()
+        if admitted or self.count_refused:
+            self._count()
+        return admitted
+
+    @abstractmethod
+    def _move_to(self, now: float) -> None: ...
+
+    @abstractmethod
+    def _has_room(self) -> bool: ...
+
+    @abstractmethod
+    def _count(self) -> None: ...
 
 
-class _Declared:
-    __slots__ = ("calls", "count_refused", "per", "phase")
-
-    def __init__(self, calls: int, per: float, phase: float = 0.0, count_refused: bool = False) -> None:
-        if calls < 1 or per <= 0:
-            raise ValueError(f"a limit is at least 1 call in more than 0 seconds, not {calls} in {per}")
-        self.calls = calls
-        self.per = per
-        self.phase = phase
-        self.count_refused = count_refused
-
-
-class SlidingLog(_Declared):
+@dataclass(eq=False)
+class SlidingLog(Counter):
     """At most `calls` in any half-open window of `per` seconds: the time of every counted call is kept."""
 
-    __slots__ = ("_log",)
+    _now: float = field(default=0.0, init=False)
+    _log: deque[float] = field(default_factory=deque[float], init=False)
 
-    def __init__(self, calls: int, per: float, phase: float = 0.0, count_refused: bool = False) -> None:
-        super().__init__(calls, per, phase, count_refused)
-        self._log: deque[float] = deque()
+    def _move_to(self, now: float) -> None:
+        self._now = now
+        while self._log and now - self._log[0] >= self.per:
+            self._log.popleft()
 
-    def admit(self, now: float) -> bool:
-        log = self._log
-        while log and now - log[0] >= self.per:
-            log.popleft()
-        admitted = len(log) < self.calls
-        if admitted or self.count_refused:
-            log.append(now)
-        return admitted
+    def _has_room(self) -> bool:
+        return len(self._log) < self.calls
+
+    def _count(self) -> None:
+        self._log.append(self._now)
 
 
-class FixedWindow(_Declared):
+@dataclass(eq=False)
+class FixedWindow(Counter):
     """At most `calls` in each window `[phase + n * per, phase + (n + 1) * per)`."""
 
-    __slots__ = ("_count", "_window")
+    _window: int = field(default=0, init=False)
+    _elapsed: float = field(default=0.0, init=False)
+    """The share of the current window that is over."""
+    _previous: int = field(default=0, init=False)
+    _current: int = field(default=0, init=False)
 
-    def __init__(self, calls: int, per: float, phase: float = 0.0, count_refused: bool = False) -> None:
-        super().__init__(calls, per, phase, count_refused)
-        self._window = 0
-        self._count = 0
-
-    def admit(self, now: float) -> bool:
-        window = floor((now - self.phase) / self.per)
-        if window != self._window:
-            self._window = window
-            self._count = 0
-        admitted = self._count < self.calls
-        if admitted or self.count_refused:
-            self._count += 1
-        return admitted
-
-
-class SlidingCounter(_Declared):
-    """Two fixed windows, the previous one weighted by the share that a sliding window would still cover.
-
-    The estimate is rounded down before it is compared, as most proxies do.
-    """
-
-    __slots__ = ("_current", "_previous", "_window")
-
-    def __init__(self, calls: int, per: float, phase: float = 0.0, count_refused: bool = False) -> None:
-        super().__init__(calls, per, phase, count_refused)
-        self._window = 0
-        self._previous = 0
-        self._current = 0
-
-    def admit(self, now: float) -> bool:
+    def _move_to(self, now: float) -> None:
         position = (now - self.phase) / self.per
         window = floor(position)
         if window != self._window:
             self._previous = self._current if window == self._window + 1 else 0
             self._current = 0
             self._window = window
-        admitted = self._has_room(self._previous * (1 - (position - window)) + self._current)
-        if admitted or self.count_refused:
-            self._current += 1
-        return admitted
+        self._elapsed = position - window
 
-    def _has_room(self, estimate: float) -> bool:
-        return floor(estimate) + 1 <= self.calls
+    def _has_room(self) -> bool:
+        return self._carried_over() + self._current + 1 <= self.calls
+
+    def _count(self) -> None:
+        self._current += 1
+
+    def _carried_over(self) -> float:
+        """What the previous window still counts for."""
+        return 0.0
 
 
-class StrictSlidingCounter(SlidingCounter):
+class SlidingCounter(FixedWindow):
+    """Two fixed windows, the previous one weighted by the share that a sliding window would still cover.
+
+    The estimate is rounded down before it is compared, as in most proxies.
+    """
+
+    def _carried_over(self) -> float:
+        return floor(self._previous * (1 - self._elapsed))
+
+
+class StrictSlidingCounter(FixedWindow):
     """A sliding counter whose estimate is not rounded."""
 
-    __slots__ = ()
-
-    def _has_room(self, estimate: float) -> bool:
-        return estimate + 1 <= self.calls
+    def _carried_over(self) -> float:
+        return self._previous * (1 - self._elapsed)
 
 
-class TokenBucket(_Declared):
+@dataclass(eq=False)
+class TokenBucket(Counter):
     """`calls` tokens, one spent by each call, refilled evenly at `calls / per` a second; full at first.
 
     With `count_refused` a refused call spends the fraction of a token that was there.
     """
 
-    __slots__ = ("_at", "_tokens")
+    _spent: float = field(default=0.0, init=False)
+    _now: float = field(default=0.0, init=False)
 
-    def __init__(self, calls: int, per: float, phase: float = 0.0, count_refused: bool = False) -> None:
-        super().__init__(calls, per, phase, count_refused)
-        self._tokens = float(calls)
-        self._at: float | None = None
+    def _move_to(self, now: float) -> None:
+        self._spent = max(0.0, self._spent - (now - self._now) * self.calls / self.per)
+        self._now = now
 
-    def admit(self, now: float) -> bool:
-        if self._at is not None:
-            self._tokens = min(self.calls, self._tokens + (now - self._at) * self.calls / self.per)
-        self._at = now
-        admitted = self._tokens >= 1 - _ROUNDING
-        if admitted or self.count_refused:
-            self._tokens = max(0.0, self._tokens - 1)
-        return admitted
+    def _has_room(self) -> bool:
+        return self._spent + 1 <= self.calls + _ROUNDING
+
+    def _count(self) -> None:
+        self._spent = min(self.calls, self._spent + 1)
 
 
-class GCRA(_Declared):
+@dataclass(eq=False)
+class GCRA(Counter):
     """The generic cell rate algorithm: one call each `per / calls` seconds, a burst of `calls` tolerated.
 
-    With `count_refused` a refused call sets the schedule back as far as a full burst does.
+    With `count_refused` a refused call delays the schedule as far as a full burst does.
     """
 
-    __slots__ = ("_arrival",)
+    _now: float = field(default=-inf, init=False)
+    _scheduled: float = field(default=-inf, init=False)
 
-    def __init__(self, calls: int, per: float, phase: float = 0.0, count_refused: bool = False) -> None:
-        super().__init__(calls, per, phase, count_refused)
-        self._arrival: float | None = None
+    def _move_to(self, now: float) -> None:
+        self._now = now
+        self._scheduled = max(self._scheduled, now)
 
-    def admit(self, now: float) -> bool:
-        interval = self.per / self.calls
-        arrival = now if self._arrival is None else max(self._arrival, now)
-        admitted = arrival - now <= self.per - interval + _ROUNDING
-        if admitted or self.count_refused:
-            self._arrival = min(arrival + interval, now + self.per)
-        return admitted
+    def _has_room(self) -> bool:
+        return self._scheduled - self._now <= self.per - self.per / self.calls + _ROUNDING
+
+    def _count(self) -> None:
+        self._scheduled = min(self._scheduled + self.per / self.calls, self._now + self.per)
 
 
-COUNTERS: Mapping[str, CounterFactory] = {
+COUNTERS: Mapping[str, type[Counter]] = {
     "sliding-log": SlidingLog,
     "fixed-window": FixedWindow,
     "sliding-counter": SlidingCounter,

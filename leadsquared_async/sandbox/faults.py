@@ -1,13 +1,12 @@
-"""What goes wrong between a client and LeadSquared, by probability, by script or for a time.
+"""What goes wrong between a client and LeadSquared: by probability, by script or for some time.
 
-A fault either takes the place of the answer (`503`, `html`) or changes how the answer goes out (`lost`,
-`drip-body`). `FAULTS` lists them. A name followed by `+taken`, as in `504+taken`, says that the lead was
-taken before the fault struck. What the account itself refuses (keys, limit, body) it refuses under any fault.
+A fault either replaces the answer (`503`, `html`) or changes how it goes out (`lost`, `drip-body`); `FAULTS`
+lists them. A name followed by `+taken`, as in `504+taken`, means that the lead was accepted before the fault
+occurred. The account's own refusals (keys, limit, body) take precedence over any fault.
 """
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from math import inf
 from random import Random
 from typing import Any, Self, cast
 
@@ -15,18 +14,17 @@ from leadsquared_async.sandbox.answers import (
     How,
     Reply,
     duplicate,
-    empty,
-    empty_object,
     forbidden,
     gateway,
     html,
     huge,
+    json_reply,
     quota_used_up,
     redirect,
     wrong_keys,
     wrong_region,
 )
-from leadsquared_async.sandbox.checks import LONGEST, brief, number, wrong
+from leadsquared_async.sandbox.checks import DAY, Check, brief, by_name, check_span, number, strings, wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +33,14 @@ class Fault:
 
     name: str
     answer: Callable[[], Reply] | None = None
-    """What is answered in place of the true answer; None leaves that."""
+    """The answer that replaces the true one; None keeps that."""
     taken: bool = False
-    """Whether a submission is taken all the same."""
+    """Whether a submission is accepted all the same."""
     how: How = How.WHOLE
     over_limit: bool = False
-    """Whether the answer is the account's own answer to a call over its limit."""
+    """Whether the answer quotes the limit of the call."""
     regional: bool = False
-    """Whether the answer names the right host; the synchronous host names its own."""
+    """Whether the answer names the right host, which is another one for the synchronous API."""
 
 
 OK = Fault("ok", taken=True)
@@ -63,8 +61,8 @@ FAULTS: Mapping[str, Fault] = {
         Fault("504", lambda: gateway(504, "Endpoint request timed out")),
         Fault("200-mx", lambda: duplicate(200)),
         Fault("html", html),
-        Fault("empty", empty),
-        Fault("empty-object", empty_object),
+        Fault("empty", lambda: Reply(200)),
+        Fault("empty-object", lambda: json_reply(200, {})),
         Fault("huge", huge),
         Fault("redirect", redirect),
         Fault("lost", taken=True, how=How.LOST),
@@ -87,15 +85,15 @@ def find_fault(name: str) -> Fault:
         raise ValueError(
             f"no fault is called {brief(name)}: choose from {', '.join(FAULTS)}; '+taken' may follow"
         )
-    return replace(fault, name=name, taken=True) if plus else fault
+    return replace(fault, taken=True, name=name) if plus else fault
 
 
 @dataclass(frozen=True, kw_only=True)  # without slots, whose frozen classes fail oddly on unknown names
 class Faults:
-    """How a sandbox misbehaves; by default not at all. Raises ValueError for what makes no sense.
+    """How a sandbox misbehaves; by default not at all. Raises ValueError for an invalid option.
 
     A round trip takes `latency` seconds, plus up to `jitter` seconds (uniform), plus a delay whose mean is
-    `tail` seconds (exponential). Half of it passes before the call arrives, and is counted; the other half,
+    `tail` seconds (exponential). Half of it passes before the call arrives and is counted; the other half,
     drawn anew, before the answer is back.
 
     A call meets the `outage`, else the next entry of `script`, else a draw from `probabilities`.
@@ -105,40 +103,34 @@ class Faults:
     jitter: float = 0.0
     tail: float = 0.0
     probabilities: Mapping[str, float] = field(default_factory=dict[str, float])
-    """By the fault's name; they add up to 1 at most, the rest is `ok`."""
+    """By the fault's name; their sum is at most 1, the rest is `ok`."""
     script: tuple[str, ...] = ()
-    """The faults of the next calls, in order, `ok` among them."""
+    """The faults of the next calls, in order; `ok` for none."""
     operations: tuple[str, ...] = ()
-    """`capture`, `status`, `bulk` and so on: the calls that meet faults. None named: all."""
+    """The calls that meet faults: `capture`, `status`, `bulk` and so on. Empty: all."""
     outage: tuple[float, float] | None = None
     """From and until, in seconds of the sandbox's clock, every call meets `outage_fault`."""
     outage_fault: str = "503"
     drip: float = 0.1
     """Seconds between two pieces of an answer that drips."""
     system_error: float = 0.0
-    """The probability that processing a request meets a system error, and is tried again later."""
+    """The probability that processing a request meets a system error and is retried later."""
     processing_script: tuple[str, ...] = ()
     """`ok` or `system-error` for the next requests that are processed, in order."""
     missing_rows: float = 0.0
-    """The probability that a row of a bulk call is done and left out of the answer."""
+    """The probability that a processed row of a bulk call is missing from the answer."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "probabilities", _mapping("probabilities", self.probabilities))
-        for name in ("script", "operations", "processing_script"):
-            object.__setattr__(self, name, _strings(name, getattr(self, name)))
-        for name in (*self.script, *self.probabilities, *_strings("outage_fault", [self.outage_fault])):
+        for name, check in _CHECKS.items():
+            object.__setattr__(self, name, check(name, getattr(self, name)))
+        for name in (*self.script, *self.probabilities, self.outage_fault):
             find_fault(name)
-        for name in ("latency", "jitter", "tail", "drip"):
-            number(most=LONGEST)(name, getattr(self, name))
-        shares = {"system_error": self.system_error, "missing_rows": self.missing_rows}
-        for name, probability in {**self.probabilities, **shares}.items():
+        for name, probability in self.probabilities.items():
             number(most=1)(name, probability)
         if sum(self.probabilities.values()) > 1 + 1e-9:
             raise ValueError("the probabilities of the faults add up to more than 1")
         if unknown := set(self.processing_script) - {"ok", "system-error"}:
-            raise ValueError(f"processing must be 'ok' or 'system-error', not {brief(min(unknown))}")
-        if self.outage is not None:
-            object.__setattr__(self, "outage", _span(self.outage))
+            raise wrong("processing_script", "a list of 'ok' and 'system-error'", min(unknown))
 
     def changed(self, content: object) -> Self:
         """These faults with the changes in a decoded JSON object; raises ValueError for invalid input."""
@@ -153,12 +145,43 @@ class Faults:
         return replace(self, **changes)
 
     def to_json(self) -> dict[str, Any]:
-        """The same as a mapping that JSON can hold."""
+        """The same as a mapping for JSON."""
         return asdict(self)
 
 
+def check_faults(name: str, value: object) -> Faults:
+    """An instance of `Faults`."""
+    if not isinstance(value, Faults):
+        raise wrong(name, "a Faults(...)", value)
+    return value
+
+
+def _check_name(name: str, value: object) -> object:
+    if not isinstance(value, str):
+        raise wrong(name, "the name of a fault", value)
+    return value
+
+
+_strings = strings("a list or tuple of strings", ordered=True)
+
+_CHECKS: Mapping[str, Check] = {
+    "latency": number(most=DAY),
+    "jitter": number(most=DAY),
+    "tail": number(most=DAY),
+    "probabilities": by_name("a mapping from the fault's name to its probability"),
+    "script": _strings,
+    "operations": _strings,
+    "outage": check_span,
+    "outage_fault": _check_name,
+    "drip": number(most=DAY),
+    "system_error": number(most=1),
+    "processing_script": _strings,
+    "missing_rows": number(most=1),
+}
+
+
 class FaultSource:
-    """Draws what `faults` say, the same for the same seed."""
+    """Draws faults and delays; the same seed gives the same draws."""
 
     def __init__(self, faults: Faults, seed: int) -> None:
         self.faults = faults
@@ -171,7 +194,7 @@ class FaultSource:
         self._rows = Random(f"rows {seed}")
 
     def replace(self, faults: Faults, *, go_on: Collection[str] = ()) -> None:
-        """Go on with other faults: the draws go on, scripts start at the beginning, save those in `go_on`."""
+        """Apply other faults. Draws continue; scripts start over, except those named in `go_on`."""
         self.faults = faults
         if "script" not in go_on:
             self._script = iter(faults.script)
@@ -185,11 +208,11 @@ class FaultSource:
         tail = self._ways.expovariate(1 / faults.tail) if faults.tail else 0.0
         return (faults.latency + jitter + tail) / 2
 
-    def draw(self, operation: str, now: float) -> Fault:
-        """The fault that a call of `operation` meets at `now` (seconds)."""
+    def draw(self, call: str, now: float) -> Fault:
+        """The fault that the call of this name meets at `now` (seconds)."""
         faults = self.faults
         chance = self._calls.random()
-        if faults.operations and operation not in faults.operations:
+        if faults.operations and call not in faults.operations:
             return OK
         if faults.outage is not None and faults.outage[0] <= now < faults.outage[1]:
             return find_fault(faults.outage_fault)
@@ -201,8 +224,8 @@ class FaultSource:
                 return find_fault(name)
         return OK
 
-    def missing_row(self) -> bool:
-        """Whether the next row of a bulk call is left out of the answer."""
+    def row_is_missing(self) -> bool:
+        """Whether the next row of a bulk call is missing from the answer."""
         return self._rows.random() < self.faults.missing_rows
 
     def system_error(self) -> bool:
@@ -211,38 +234,3 @@ class FaultSource:
         if (scripted := next(self._processing, None)) is not None:
             return scripted == "system-error"
         return chance < self.faults.system_error
-
-
-def check_faults(name: str, value: object) -> Faults:
-    """Faults, and nothing that merely looks like them."""
-    if not isinstance(value, Faults):
-        raise wrong(name, "a Faults(...)", value)
-    return value
-
-
-def _strings(name: str, value: object) -> tuple[str, ...]:
-    given = value
-    if isinstance(value, (list, tuple)):
-        entries = cast("list[object] | tuple[object, ...]", value)
-        if all(isinstance(entry, str) for entry in entries):
-            return cast("tuple[str, ...]", tuple(entries))
-    raise wrong(name, "a list or tuple of strings", given)
-
-
-def _mapping(name: str, value: object) -> dict[str, float]:
-    given = value
-    if isinstance(value, Mapping):
-        found = cast("Mapping[object, object]", value)
-        if all(isinstance(key, str) for key in found):
-            return dict(cast("Mapping[str, float]", value))
-    raise wrong(name, "a mapping from the fault's name to its probability", given)
-
-
-def _span(value: object) -> tuple[float, float]:
-    if isinstance(value, (list, tuple)):
-        match cast("list[object] | tuple[object, ...]", value):
-            case [int() | float() as start, int() | float() as end] if -inf < start <= end < inf:
-                return (start, end)
-            case _:
-                pass
-    raise ValueError("outage is two times in seconds, the earlier one first")

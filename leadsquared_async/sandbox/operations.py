@@ -1,12 +1,12 @@
-"""The operations of the Async API: where each is, what it is called, and who reads its body.
+"""Which calls exist: the operations of the Async API and their paths, and the synchronous calls.
 
-Copied by hand from LeadSquared's documentation. Paths that no page confirms are its likeliest ones; the
+Copied by hand from LeadSquared's documentation. Paths that no page confirms are the likeliest ones; the
 setting `paths` moves them.
 """
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Literal
 
@@ -31,99 +31,63 @@ class Operation:
 
     name: str
     task_type: str
-    submit: str
-    status: str
-    metrics: str
+    path: str
+    """Of its submission; status and metrics are below it, apart from the status of a capture."""
     read: Callable[[Submission, Records], Work]
-    """Makes the work out of what was submitted, or raises MalformedError."""
     id_name: str = "RequestId"
     """How its status spells the id; both spellings are documented."""
     rate_name: str = "ProcessingRatePerMinute"
     """How its metrics spell the rate; both spellings are documented."""
-    keyed: bool = True
-    """Whether it takes accessKey and secretKey; without them the x-api-key alone decides."""
     names_connector: bool = False
-    """Whether its path goes on with a telephony connector's key, and perhaps an instance's guid."""
+    """Whether its path continues with a telephony connector's key and, possibly, an instance's GUID. Such a
+    call takes the x-api-key and no other key."""
+
+    @property
+    def status_path(self) -> str:
+        """The path of its status."""
+        return "/lead/status" if self.name == "capture" else f"{self.path}/status"
 
 
 OPERATIONS = (
+    Operation("capture", "Lead Capture", "/lead/capture", read_capture),
+    Operation("update", "Lead Update", "/lead/update", read_update, id_name="RequestID"),
+    Operation("activity", "Activity Create", "/activity/create", read_activity),
     Operation(
-        name="capture",
-        task_type="Lead Capture",
-        submit="/lead/capture",
-        status="/lead/status",
-        metrics="/lead/capture/metrics",
-        read=read_capture,
-    ),
-    Operation(
-        name="update",
-        task_type="Lead Update",
-        submit="/lead/update",
-        status="/lead/update/status",
-        metrics="/lead/update/metrics",
-        read=read_update,
-        id_name="RequestID",
-    ),
-    Operation(
-        name="activity",
-        task_type="Activity Create",
-        submit="/activity/create",
-        status="/activity/create/status",
-        metrics="/activity/create/metrics",
-        read=read_activity,
-    ),
-    Operation(
-        name="lead-and-activity",
-        task_type="Activity Create Custom",
-        submit="/activity/createcustom",
-        status="/activity/createcustom/status",
-        metrics="/activity/createcustom/metrics",
-        read=read_lead_and_activity,
+        "lead-and-activity",
+        "Activity Create Custom",
+        "/activity/createcustom",
+        read_lead_and_activity,
         id_name="RequestID",
         rate_name="ProcessingratePerMinute",
     ),
+    Operation("opportunity", "Opportunity Capture", "/opportunity/capture", read_opportunity),
     Operation(
-        name="opportunity",
-        task_type="Opportunity Capture",
-        submit="/opportunity/capture",
-        status="/opportunity/capture/status",
-        metrics="/opportunity/capture/metrics",
-        read=read_opportunity,
-    ),
-    Operation(
-        name="opportunity-update",
-        task_type="Opportunity Update",
-        submit="/opportunity/update",
-        status="/opportunity/update/status",
-        metrics="/opportunity/update/metrics",
-        read=read_opportunity_update,
+        "opportunity-update",
+        "Opportunity Update",
+        "/opportunity/update",
+        read_opportunity_update,
         id_name="RequestID",
     ),
     Operation(
-        name="call-log",
-        task_type="Telephony-LogCall",
-        submit="/1/api/telephony/logcallcomplete",
-        status="/1/api/telephony/logcallcomplete/status",
-        metrics="/1/api/telephony/logcallcomplete/metrics",
-        read=read_call_log,
-        keyed=False,
+        "call-log",
+        "Telephony-LogCall",
+        "/1/api/telephony/logcallcomplete",
+        read_call_log,
         names_connector=True,
     ),
 )
-"""Every operation of the Async API."""
 
 SYNC = {
     "fields": ("GET", "/v2/LeadManagement.svc/LeadsMetaData.Get"),
     "bulk": ("POST", "/v2/LeadManagement.svc/Lead/Bulk/CreateOrUpdate"),
     "user": ("GET", "/v2/Authentication.svc/UserByAccessKey.Get"),
 }
-"""Method and path of each call that the synchronous host plays, by its name."""
+"""Method and path of each synchronous call, by its name."""
 
 CALL_NAMES = frozenset({"status", "metrics", *SYNC, *(operation.name for operation in OPERATIONS)})
-"""The words for calls in faults and books."""
+"""The names of calls in faults and in the books."""
 
-
-CONNECTOR = re.compile(
+_CONNECTOR = re.compile(
     r"/(?P<key>[0-9A-Za-z_-]+)"
     r"(?:/(?P<instance>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}))?"
 )
@@ -134,26 +98,24 @@ class Call:
     """What a request asks for."""
 
     name: str
-    """The word for it in faults and books: the operation's or the synchronous call's name, or `status`, or
-    `metrics`."""
+    """One of `CALL_NAMES`."""
     kind: Literal["submit", "status", "metrics", "sync"]
     operations: tuple[Operation, ...] = ()
     """The operation; several may share the path of their status."""
     rest: tuple[str, ...] = field(default=(), repr=False)
-    """The segments of the path behind the operation's own."""
+    """The path segments after the operation's own."""
 
     @property
     def takes_keys(self) -> bool:
-        """Whether accessKey and secretKey belong to it."""
-        return self.kind == "sync" or (self.kind == "submit" and self.operations[0].keyed)
+        """Whether it needs accessKey and secretKey."""
+        return self.kind == "sync" or (self.kind == "submit" and not self.operations[0].names_connector)
 
 
 class Routes:
     """Finds the call behind a method and a path.
 
-    `moved` are other paths by the name of the call: `activity` for its submission, `activity status` and
-    `activity metrics`, `bulk`. Raises ValueError for a name that there is not, for what is no path, and for
-    a path that two calls share, unless both are a status.
+    `moved` holds other paths by the name of the call, as `Settings.paths` does. Raises ValueError for an
+    unknown name, for a path without a leading slash, and for a path of two calls, unless both are a status.
     """
 
     def __init__(self, moved: Mapping[str, str]) -> None:
@@ -161,16 +123,17 @@ class Routes:
         self._connectors: list[tuple[str, Call]] = []
         left = dict(moved)
         for operation in OPERATIONS:
-            submit = Call(operation.name, "submit", (operation,))
-            path = left.pop(operation.name, operation.submit)
+            name = operation.name
+            submit = Call(name, "submit", (operation,))
+            path = left.pop(name, operation.path)
             if operation.names_connector:
                 self._connectors.append((path, submit))
             else:
                 self._add("POST", path, submit)
-            status = left.pop(f"{operation.name} status", operation.status)
-            self._add("GET", status, Call("status", "status", (operation,)))
-            metrics = left.pop(f"{operation.name} metrics", operation.metrics)
-            self._add("GET", metrics, Call("metrics", "metrics", (operation,)))
+            status_path = left.pop(f"{name} status", operation.status_path)
+            self._add("GET", status_path, Call("status", "status", (operation,)))
+            metrics_path = left.pop(f"{name} metrics", f"{operation.path}/metrics")
+            self._add("GET", metrics_path, Call("metrics", "metrics", (operation,)))
         for name, (method, path) in SYNC.items():
             self._add(method, left.pop(name, path), Call(name, "sync"))
         if left:
@@ -184,8 +147,20 @@ class Routes:
         connectors = [f"POST {path}/{{connectorKey}}" for path, _ in self._connectors]
         return [*(f"{method} {path}" for method, path in self._calls), *connectors]
 
+    def locate(self, request: Request) -> Call | None:
+        """The call that `request` makes, or None if its path and method do not exist."""
+        found = self._calls.get((request.method, request.path))
+        if found is not None or request.method != "POST":
+            return found
+        for path, call in self._connectors:
+            if request.path.startswith(path) and (match := _CONNECTOR.fullmatch(request.path[len(path) :])):
+                if match["key"] in {"status", "metrics"}:
+                    return None
+                return replace(call, rest=tuple(segment for segment in match.groups() if segment))
+        return None
+
     def hint(self, request: Request) -> str:
-        """What may have been meant by a method and a path that name nothing."""
+        """A suggestion for a method and path that do not exist."""
         path = request.path[:200]
         found = [known for known in self.known if known.partition(" ")[2] == path]
         if not found:
@@ -197,23 +172,10 @@ class Routes:
             f"there is no such method and path; the keys are not the cause.{meant} GET /_sandbox/ lists all"
         )
 
-    def locate(self, request: Request) -> Call | None:
-        """What `request` asks for, or None when its path and method name nothing."""
-        found = self._calls.get((request.method, request.path))
-        if found is not None or request.method != "POST":
-            return found
-        for path, call in self._connectors:
-            if request.path.startswith(path) and (match := CONNECTOR.fullmatch(request.path[len(path) :])):
-                if match["key"] in {"status", "metrics"}:
-                    return None
-                rest = tuple(segment for segment in match.groups() if segment)
-                return Call(call.name, call.kind, call.operations, rest)
-        return None
-
     def _add(self, method: str, path: str, call: Call) -> None:
         there = self._calls.get((method, path))
         if there is not None:
             if there.kind != "status" or call.kind != "status":
                 raise ValueError(f"paths: {path} is the path of two calls")
-            call = Call("status", "status", there.operations + call.operations)
+            call = replace(call, operations=there.operations + call.operations)
         self._calls[method, path] = call

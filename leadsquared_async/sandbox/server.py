@@ -1,8 +1,8 @@
-"""The sandbox's HTTP server: starlette's requests and responses on uvicorn's HTTP/1.1 protocol.
+"""The sandbox's HTTP server: Starlette's requests and responses on uvicorn's HTTP/1.1 protocol.
 
-uvicorn's own `Server` is left out: it installs signal handlers, sets up loggers that other servers of the
-process share, and waits for clients that hang. A listening socket and the protocol are all that is needed,
-and with the TCP transport in hand an answer can also be reset, lost, halved or dripped.
+uvicorn's own `Server` is not used: it installs signal handlers, sets up loggers that other servers of the
+process share, and waits for clients that hang. A listening socket and the protocol are enough, and with
+the TCP transport at hand an answer can also be reset, lost, halved or dripped.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from leadsquared_async.sandbox.account import Account, Arrival, shown_path
-from leadsquared_async.sandbox.answers import HINT, How, Reply, Request, in_eights, one_line, raw_head
+from leadsquared_async.sandbox.account import LARGEST_BODY, Account, Arrival, shown_path
+from leadsquared_async.sandbox.answers import HINT, How, Reply, Request, in_eights, one_line
 from leadsquared_async.sandbox.control import Books, answer, is_for_the_control_plane, is_from_a_browser
 
 if TYPE_CHECKING:
@@ -39,19 +39,17 @@ TICKS_TO_ACCEPT = 3
 
 
 class Server:
-    """Serves `account` on 127.0.0.1, in the running loop, until it is stopped."""
+    """Serves `account` on 127.0.0.1, in the running loop, until it is stopped.
+
+    `books` has the account's clock; `on_call` gets a line of text for each call.
+    """
 
     def __init__(
-        self,
-        account: Account,
-        books: Books,
-        clock: Callable[[], float],
-        on_call: Callable[[str], object] | None = None,
+        self, account: Account, books: Books, on_call: Callable[[str], object] | None = None
     ) -> None:
         self._account = account
-        self._on_call = on_call
         self._books = books
-        self._clock = clock
+        self._on_call = on_call
         self._state = ServerState()
         self._stopping = asyncio.Event()
 
@@ -77,16 +75,16 @@ class Server:
                 raise
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                message = f"port {port} on {HOST} is in use: choose another one, or 0 for any that is free"
+                message = f"port {port} on {HOST} is in use: choose another one, or 0 for any free port"
                 raise OSError(errno.EADDRINUSE, message) from None
             raise
         return int(self._listener.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Stop listening and drop every connection; takes a second at most, whatever the clients do."""
+        """Stop listening and drop every connection; takes at most a second, whatever the clients do."""
         try:
-            # A connection that the listener has accepted but not yet handed over when it closes is forgotten
-            # by asyncio, and its client never told (https://github.com/python/cpython/issues/109564).
+            # asyncio forgets a connection that the listener has accepted but not yet handed over when it
+            # closes, and its client hangs (https://github.com/python/cpython/issues/109564).
             for _ in range(TICKS_TO_ACCEPT):
                 await asyncio.sleep(0)
         finally:
@@ -98,69 +96,50 @@ class Server:
             await asyncio.wait(self._state.tasks, timeout=STOP_WITHIN)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = await self._read(scope, receive)
+        request = await _read(scope, receive)
         if request is None:
             return
         if is_for_the_control_plane(request) or is_from_a_browser(request):
             reply = answer(request, self._books)
             if reply.status != 200 or request.method != "GET":
-                self._tell(request, reply, None)
+                self._report(request, reply, None)
         else:
             await self._pause(self._account.transit())
             if self._stopping.is_set():
                 return
-            reply = self._account.decide(request, self._clock())
-            self._tell(request, reply, self._account.arrivals[-1] if reply.how is not How.REFUSED else None)
+            reply = self._account.decide(request, self._books.now)
+            arrived = reply.how is not How.REFUSED
+            self._report(request, reply, self._account.arrivals[-1] if arrived else None)
             await self._pause(reply.delay)
         if reply.how is How.WHOLE:
             await Response(reply.body, reply.status, reply.headers)(scope, receive, send)
         else:
             await self._misbehave(reply, scope["state"]["transport"], receive)
 
-    def _tell(self, request: Request, reply: Reply, arrival: Arrival | None) -> None:
+    def _report(self, request: Request, reply: Reply, arrival: Arrival | None) -> None:
         if self._on_call is not None:
             self._on_call(line_of(request, reply, arrival))
 
-    async def _read(self, scope: Scope, receive: Receive) -> Request | None:
-        """The request, or None when the client left before it was complete.
-
-        Of a body over the bound one byte more than allowed is kept and the rest dropped.
-        """
-        http = HTTPRequest(scope, receive)
-        most = self._account.settings.max_body + 1
-        body = bytearray()
-        try:
-            async for chunk in http.stream():
-                body += chunk[: most - len(body)]
-        except ClientDisconnect:
-            return None
-        path = scope["raw_path"].decode("ascii")
-        headers: dict[str, str] = {}
-        for name, value in http.headers.items():
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        return Request(http.method, path, scope["query_string"].decode("latin-1"), headers, bytes(body))
-
     async def _pause(self, seconds: float) -> None:
-        """Wait, but not longer than the server runs."""
+        """Wait, but no longer than the server runs."""
         if seconds > 0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._stopping.wait()
 
     async def _misbehave(self, reply: Reply, transport: asyncio.Transport, receive: Receive) -> None:
-        """Put on the wire what no HTTP library would send, and wait until the connection is gone."""
-        half = reply.body[: len(reply.body) // 2]
+        """Send what no HTTP library would, and wait until the connection is closed."""
         match reply.how:
             case How.DRIP_HEADERS:
-                await self._drip(transport, in_eights(raw_head(reply) + reply.body), reply.pace)
+                await self._drip(transport, in_eights(reply.head + reply.body), reply.pace)
             case How.DRIP_BODY:
-                await self._drip(transport, [raw_head(reply), *in_eights(reply.body)], reply.pace)
+                await self._drip(transport, [reply.head, *in_eights(reply.body)], reply.pace)
             case How.HALF_BODY:
-                await self._drip(transport, [raw_head(reply) + half], 0)
+                await self._drip(transport, [reply.head + reply.body[: len(reply.body) // 2]], 0)
             case How.LOST:
                 transport.close()
             case How.RESET | How.REFUSED:
-                # A connection that was accepted can no longer be refused: reset is the nearest thing.
+                # A connection that was accepted can no longer be refused; a reset comes closest.
                 # Closing without lingering makes the kernel send RST instead of FIN.
                 linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
                 transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
@@ -177,6 +156,25 @@ class Server:
             transport.write(piece)
             await self._pause(pace)
         transport.close()
+
+
+async def _read(scope: Scope, receive: Receive) -> Request | None:
+    """The request, or None if the client left before it was complete.
+
+    A body over the bound is cut one byte behind it, and the rest dropped.
+    """
+    http = HTTPRequest(scope, receive)
+    body = bytearray()
+    try:
+        async for chunk in http.stream():
+            body += chunk[: LARGEST_BODY + 1 - len(body)]
+    except ClientDisconnect:
+        return None
+    path = scope["raw_path"].decode("ascii")
+    headers: dict[str, str] = {}
+    for name, value in http.headers.items():
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return Request(http.method, path, scope["query_string"].decode("latin-1"), headers, bytes(body))
 
 
 class _Protocol(H11Protocol):
@@ -204,48 +202,43 @@ _log = logging.getLogger("leadsquared_async.sandbox.server")
 _log.addHandler(logging.NullHandler())
 _log.setLevel(logging.ERROR)
 
-
 LONGEST_LINE = 500
 NAMES_SHOWN = 8
-LARGEST = 1024 * 1024
-"""Bytes of a body beyond which its names are not looked for."""
+LARGEST_SHOWN = 1024 * 1024
+"""Bytes of a body or an answer beyond which it is not searched."""
 
 _NAME = re.compile(r"mx_[A-Za-z0-9_]{1,50}|[A-Za-z][A-Za-z_]{0,29}")
-"""What is shown as a schema name: neither a key nor most values look like one."""
+"""What is shown as a schema name; neither a key nor most values look like one."""
 
 
 def line_of(request: Request, reply: Reply, arrival: Arrival | None) -> str:
-    """One bounded line: method, path, outcome, schema names, RequestID, and why it was refused.
+    """A call as one bounded line: method, path, outcome, schema names, RequestID, reason of a refusal.
 
-    `arrival` is None for what did not reach the account.
+    It holds no values. `arrival` is None for a request that did not reach the account.
     """
-    method, path = one_line(request.method, 20), shown_path(request, None)
-    outcome = How.REFUSED.value if reply.how is How.REFUSED else str(reply.status)
-    why = reply.headers.get(HINT, "")
-    if arrival is not None:
-        method, path, outcome, why = arrival.method, arrival.path, arrival.outcome, arrival.why
-    parts = [method, path, outcome]
-    if arrival is not None and request.method == "POST":
-        parts.append(_names_of(request.body))
-    if said := _said(reply) if arrival is not None else "":
-        parts.append(f"-> {said}")
+    if arrival is None:
+        method, path = one_line(request.method, 20), shown_path(request, None)
+        outcome = How.REFUSED.value if reply.how is How.REFUSED else str(reply.status)
+        parts, why = [method, path, outcome], reply.headers.get(HINT, "")
+    else:
+        parts, why = [arrival.method, arrival.path, arrival.outcome], arrival.why
+        parts.append(_names_of(request.body) if request.method == "POST" else "")
+        request_state = _request_state_of(reply.body)
+        parts.append(request_state and f"-> {request_state}")
     line = " ".join(filter(None, parts))
     return one_line(f"{line}: {why}" if why else line, LONGEST_LINE)
 
 
 def _names_of(body: bytes) -> str:
-    try:
-        content: object = json.loads(body) if len(body) <= LARGEST else None
-    except (ValueError, RecursionError):
-        return ""
-    names = list(dict.fromkeys(_names_in(content)))
+    """The first schema names in a body."""
+    names = list(dict.fromkeys(_names_in(_decoded(body))))
     shown = [name if _NAME.fullmatch(name) else "?" for name in names[:NAMES_SHOWN]]
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     return f"{', '.join(shown)}{more}"
 
 
 def _names_in(content: object, depth: int = 0) -> Iterator[str]:
-    """The schema names of a lead or of leads, or what an activity and the like are made of."""
+    """The schema names of a lead or of leads, or the keys of an activity and the like."""
     given = content
     if isinstance(content, list) and depth < 3:
         for entry in cast("list[object]", given):
@@ -261,20 +254,22 @@ def _names_in(content: object, depth: int = 0) -> Iterator[str]:
                 yield from inner or (key,)
 
 
-def _said(reply: Reply) -> str:
-    """The RequestID that was answered, with the status where one was asked for."""
-    if len(reply.body) > LARGEST:
-        return ""
-    try:
-        content: object = json.loads(reply.body)
-    except ValueError:
-        return ""
+def _request_state_of(body: bytes) -> str:
+    """The RequestID in an answer, with its status if there is one; else empty."""
+    content = _decoded(body)
     if not isinstance(content, dict):
         return ""
-    answer = cast("dict[str, object]", content)
-    request_id = answer.get("RequestID", answer.get("RequestId"))
+    found = cast("dict[str, object]", content)
+    request_id = found.get("RequestID", found.get("RequestId"))
     if not isinstance(request_id, str):
         return ""
-    task = answer.get("TaskStatus")
-    status = cast("dict[str, object]", task).get("Status") if isinstance(task, dict) else None
-    return f"{request_id} {status}" if isinstance(status, str) else request_id
+    task = found.get("TaskStatus")
+    status = cast("dict[str, object]", task).get("Status") if isinstance(task, dict) else ""
+    return f"{request_id} {status}".strip()
+
+
+def _decoded(body: bytes) -> object:
+    try:
+        return json.loads(body) if len(body) <= LARGEST_SHOWN else None
+    except (ValueError, RecursionError):
+        return None

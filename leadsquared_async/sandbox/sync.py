@@ -1,24 +1,33 @@
-"""The calls of the synchronous API that the sandbox plays: lead fields, the user, and leads in bulk.
+"""The calls of the synchronous API that the sandbox has: lead fields, the user, and leads in bulk.
 
-Errors come under 500 with LeadSquared's body (https://apidocs.leadsquared.com/error-handling/), a body that
-is not what the call takes under 400.
+Errors come under 500 with LeadSquared's body (https://apidocs.leadsquared.com/error-handling/), a malformed
+body under 400.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
-from leadsquared_async.sandbox.answers import ApplicationError, RefusedError, Reply, hinted, json_reply, mx
-from leadsquared_async.sandbox.bodies import MalformedError, decode, read_lead
-from leadsquared_async.sandbox.records import LeadStore
+from leadsquared_async.sandbox.answers import (
+    SYNC_HOST,
+    ApplicationError,
+    MalformedError,
+    RefusedError,
+    Reply,
+    hinted,
+    json_reply,
+    mx,
+)
+from leadsquared_async.sandbox.bodies import decode, read_lead
+from leadsquared_async.sandbox.records import Records
 from leadsquared_async.sandbox.settings import Settings
 
-CREATED = "/Date(1751910591000+0000)/"
+MOST_ROWS = 25
 
 
 @dataclass(frozen=True, slots=True)
 class LeadField:
-    """One field of leads."""
+    """One field of leads, as `LeadsMetaData.Get` lists it (https://apidocs.leadsquared.com/meta-data/)."""
 
     name: str
     display: str
@@ -32,38 +41,29 @@ class LeadField:
     locked: bool = False
 
     def as_metadata(self, *, options: bool) -> dict[str, object]:
-        """The field as LeadSquared tells of it, with its drop-down's values or without; what it has not, it
-        leaves out."""
-        content: dict[str, object] = {
+        """LeadSquared's object for the field, with or without drop-down values; absent values have no key."""
+        return {
             "SchemaName": self.name,
             "DisplayName": self.display,
             "DataType": self.type,
             "IsMandatory": self.mandatory,
             "IsLeadIdentifier": self.identifies,
+            **({"Options": [{"Value": value} for value in self.options]} if options and self.options else {}),
+            **({} if self.most is None else {"MaxLength": str(self.most)}),
+            **({"RangeMin": "0"} if self.type == "Number" else {}),
+            **({"AllowMultiple": False} if self.type == "Select" else {}),
+            **({"RenderTypeTextValue": "TextBox"} if self.type == "Text" else {}),
+            **({"LockAfterCreate": True} if self.locked else {}),
+            **({} if self.default is None else {"DefaultValue": self.default}),
+            **({"CreatedOn": "/Date(1751910591000+0000)/"} if self.name.startswith("mx_") else {}),
         }
-        if options and self.options:
-            content["Options"] = [{"Value": option} for option in self.options]
-        if self.most is not None:
-            content["MaxLength"] = str(self.most)
-        if self.type == "Number":
-            content["RangeMin"] = "0"
-        if self.type == "Select":
-            content["AllowMultiple"] = False
-        if self.type == "Text":
-            content["RenderTypeTextValue"] = "TextBox"
-        if self.locked:
-            content["LockAfterCreate"] = True
-        if self.default is not None:
-            content["DefaultValue"] = self.default
-        if self.name.startswith("mx_"):
-            content["CreatedOn"] = CREATED
-        return content
 
 
 _YES_NO = ("Yes", "No")
 _STAGES = ("Prospect", "Contacted", "Qualified", "Opportunity", "Customer", "Disqualified")
 
-_SYSTEM = (
+_FIELDS = (
+    # LeadSquared's own:
     LeadField("ProspectID", "Lead Number", most=36, identifies=True, locked=True),
     LeadField("FirstName", "First Name"),
     LeadField("LastName", "Last Name"),
@@ -84,18 +84,13 @@ _SYSTEM = (
     LeadField("DoNotCall", "Do Not Call", "Boolean", None, options=_YES_NO),
     LeadField("DoNotSMS", "Do Not SMS", "Boolean", None, options=_YES_NO),
     LeadField("LeadType", "Lead Type", most=50, locked=True),
-)
-
-_SHIPPED = (
     LeadField("mx_Street1", "Address 1"),
     LeadField("mx_Street2", "Address 2"),
     LeadField("mx_City", "City"),
     LeadField("mx_State", "State"),
     LeadField("mx_Country", "Country"),
     LeadField("mx_Zip", "Zip", most=20),
-)
-
-_CUSTOM = (
+    # Custom fields of an account that could exist:
     LeadField("mx_Course", "Course", "Select", options=("Design", "Engineering", "Management")),
     LeadField("mx_Intake", "Intake", "Select", options=("January", "July")),
     LeadField("mx_Preferred_Language", "Preferred Language", "Select", options=("English", "Hindi", "Tamil")),
@@ -116,66 +111,37 @@ _CUSTOM = (
 
 _PADDING = ("Text", "Number", "Date", "Boolean", "Select", "Text", "Time")
 
-_FIXED = (*_SYSTEM, *_SHIPPED, *_CUSTOM)
-
-
-def account_fields(count: int) -> Sequence[LeadField]:
-    """The fields of a believable account, padded with custom ones to `count`; never fewer than it needs."""
-    return (*_FIXED, *(_padding(number) for number in range(1, count - len(_FIXED) + 1)))
-
 
 def fields_of(settings: Settings) -> Sequence[LeadField]:
-    """The fields that the setting `attributes` names, exactly; else those of a believable account."""
-    fields = _named(settings.attributes, settings.fields)
+    """The fields that the setting `attributes` names; without names those of a realistic account."""
+    fields = [*_FIELDS, *(_padding(number) for number in range(1, settings.fields - len(_FIELDS) + 1))]
+    if settings.attributes is not None and settings.attributes != "account":
+        names = set(settings.attributes) - {"SearchBy"}
+        known = [field for field in fields if field.name in names]
+        others = sorted(names - {field.name for field in known})
+        fields = [*known, *(LeadField(name, name.removeprefix("mx_")) for name in others)]
     return [replace(field, mandatory=field.name in settings.mandatory) for field in fields]
 
 
 def displays_of(names: Collection[str], fields: Sequence[LeadField]) -> dict[str, str]:
-    """What the account calls fields where it speaks to people."""
-    displays = {field.name: field.display for field in (*_FIXED, *fields)}
+    """The display names of fields by their schema names."""
+    displays = {field.name: field.display for field in (*_FIELDS, *fields)}
     return {name: displays.get(name, name.removeprefix("mx_")) for name in names}
 
 
-def _named(attributes: Collection[str] | None, count: int) -> Sequence[LeadField]:
-    account = account_fields(count)
-    if attributes is None or attributes == "account":
-        return account
-    known = {field.name: field for field in account}
-    named = set(attributes) - {"SearchBy"}
-    return [known.get(name) or LeadField(name, name.removeprefix("mx_")) for name in sorted(named, key=_rank)]
-
-
-_RANKS = {field.name: rank for rank, field in enumerate(_FIXED)}
-
-
-def _rank(name: str) -> tuple[int, str]:
-    """Known fields in their order, then the others by name."""
-    return _RANKS.get(name, len(_RANKS)), name
-
-
-def _padding(number: int) -> LeadField:
-    kind = _PADDING[number % len(_PADDING)]
-    options = {"Select": ("A", "B", "C"), "Boolean": _YES_NO}.get(kind, ())
-    return LeadField(
-        f"mx_Custom_{number}", f"Custom {number}", kind, 100 if kind == "Text" else None, options=options
+def list_fields(query: Mapping[str, str], fields: Sequence[LeadField]) -> Reply:
+    """An array of fields; empty for an unknown name."""
+    name = query.get("schemaName")
+    options = query.get("excludeOptionSets") != "1"
+    return json_reply(
+        200, [field.as_metadata(options=options) for field in fields if name in {None, field.name}]
     )
 
 
-MOST_ROWS = 25
+def show_user() -> Reply:
+    """The owner of the keys and the account's hosts (https://apidocs.leadsquared.com/user-authentication/).
 
-
-def list_fields(query: Mapping[str, str], fields: Sequence[LeadField]) -> Reply:
-    """A bare array of fields (https://apidocs.leadsquared.com/meta-data/), of none for an unknown name."""
-    name = query.get("schemaName")
-    options = query.get("excludeOptionSets") != "1"
-    found = [field.as_metadata(options=options) for field in fields if name in {None, field.name}]
-    return json_reply(200, found)
-
-
-def show_user(api_host: str) -> Reply:
-    """Whose keys they are, and where the account lives (https://apidocs.leadsquared.com/user-authentication/).
-
-    Of the values that name hosts only `api` matters to a client; it has been seen without a scheme.
+    Only the host `api` matters to a client; it has been seen without a scheme.
     """
     return json_reply(
         200,
@@ -192,7 +158,7 @@ def show_user(api_host: str) -> Reply:
             "OrgShortCode": "10000",
             "DefaultCountryCode": "91",
             "LSQCommonServiceURLs": {
-                "api": api_host,
+                "api": SYNC_HOST,
                 "app": "in21.leadsquared.com",
                 "tracking": "web-in21.mxradon.com",
             },
@@ -213,22 +179,22 @@ def read_bulk(body: bytes) -> list[dict[str, str]]:
 
 
 def create_or_update(
-    rows: Sequence[dict[str, str]], store: LeadStore, is_missing: Callable[[], bool]
+    rows: Sequence[dict[str, str]], records: Records, row_is_missing: Callable[[], bool]
 ) -> Reply:
     """Match each row as a capture does, and create or update its lead; no activity is posted.
 
-    How a row that failed looks is documented nowhere: here it has ExceptionType and ErrorMessage, as seen in
-    the field. Rows of which `is_missing` says so are done and left out of the answer.
+    LeadSquared does not document how a failed row looks: here it has ExceptionType and ErrorMessage, as seen
+    in the field. Rows for which `row_is_missing` returns True are processed and left out of the answer.
     """
     answers = [
-        {"RowNumber": number, **_create_or_update(row, store)} for number, row in enumerate(rows, start=1)
+        {"RowNumber": number, **_create_or_update(row, records)} for number, row in enumerate(rows, start=1)
     ]
-    return json_reply(200, [answer for answer in answers if not is_missing()])
+    return json_reply(200, [answer for answer in answers if not row_is_missing()])
 
 
-def _create_or_update(row: dict[str, str], store: LeadStore) -> dict[str, object]:
+def _create_or_update(row: dict[str, str], records: Records) -> dict[str, object]:
     try:
-        lead, created = store.put(row)
+        lead, created = records.put_lead(row)
     except ApplicationError as error:
         return {
             "LeadId": None,
@@ -239,3 +205,11 @@ def _create_or_update(row: dict[str, str], store: LeadStore) -> dict[str, object
             "ErrorMessage": error.exception_message,
         }
     return {"LeadId": lead.id, "LeadCreated": created, "LeadUpdated": not created, "AffectedRows": 1}
+
+
+def _padding(number: int) -> LeadField:
+    kind = _PADDING[number % len(_PADDING)]
+    options = {"Select": ("A", "B", "C"), "Boolean": _YES_NO}.get(kind, ())
+    return LeadField(
+        f"mx_Custom_{number}", f"Custom {number}", kind, 100 if kind == "Text" else None, options=options
+    )

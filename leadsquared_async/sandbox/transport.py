@@ -1,4 +1,4 @@
-"""An httpx transport in front of an account: no socket, so that a test's clock can drive a whole client."""
+"""Two ways to an account: `Sandbox` on a socket of this machine, `SandboxTransport` for httpx without one."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 import httpx
 
 from leadsquared_async.sandbox.account import Account
-from leadsquared_async.sandbox.answers import How, Reply, Request, in_eights, raw_head
+from leadsquared_async.sandbox.answers import How, Reply, Request, in_eights
 from leadsquared_async.sandbox.checks import whole
 from leadsquared_async.sandbox.control import Books
 from leadsquared_async.sandbox.faults import Faults
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 class Sandbox:
     """A LeadSquared on 127.0.0.1, for the length of an `async with` block, in the running loop.
 
-    `port` 0 takes any that is free; the other options are the fields of `Settings`. Its clock starts at 0
-    when the block is first entered and follows `clock`, seconds that never go back. By default that is the
-    machine's monotonic clock, even while a test patches `time` or `datetime`. `on_call` gets a line of text
-    for each call, with the names of its fields and none of their values. Nothing is kept outside memory, and
-    the books can be read after the block; entering again goes on with the same account. Entering raises
-    ImportError without starlette and uvicorn, and OSError when the port is in use.
+    `port` 0 takes any free port; the other options are the fields of `Settings`. The sandbox's clock starts
+    at 0 when the block is first entered and follows `clock`, seconds that never go back. By default that is
+    the machine's monotonic clock, even while a test patches `time` or `datetime`. `on_call` gets a line of
+    text for each call, with the names of its fields and without their values. Nothing is stored outside
+    memory. The books can be read after the block; entering again continues with the same account.
+
+    Making one raises ValueError for an invalid option. Entering raises ImportError without starlette and
+    uvicorn, and OSError if the port is in use.
     """
 
     __slots__ = ("_account", "_asked_port", "_books", "_clock", "_on_call", "_server", "_started", "_url")
@@ -84,7 +86,7 @@ class Sandbox:
             raise ImportError(
                 'the sandbox needs starlette and uvicorn: pip install "leadsquared_async[sandbox]"'
             ) from error
-        server = Server(self._account, self.books, self._now, self._on_call)
+        server = Server(self._account, self._books, self._on_call)
         port = await server.start(self._asked_port)
         if self._started is None:
             self._started = self._clock()
@@ -112,7 +114,7 @@ async def serve(
 ) -> None:
     """Run a sandbox until cancelled; `on_ready` gets it once it listens, `on_call` a line for each call.
 
-    Raises what `Sandbox` raises.
+    Raises as `Sandbox` does.
     """
     async with Sandbox(port=port, on_call=on_call, **options) as sandbox:
         if on_ready is not None:
@@ -121,12 +123,12 @@ async def serve(
 
 
 class SandboxTransport(httpx.AsyncBaseTransport):
-    """Carries requests to `account` and answers back, as a socket would, in the time of `clock` and `sleep`.
+    """An httpx transport that carries requests to `account` as a socket would, in the time of `clock`.
 
     `clock` returns seconds (default: the running loop's time) and `sleep` waits for some (default:
-    `asyncio.sleep`). A request that was sent arrives after half of the round trip even if its sender has
-    given up by then. httpx's own timeouts are not played: an answer that hangs does so until the caller is
-    cancelled. Raises `httpx.ConnectError` for `refused`, `httpx.ReadError` for `reset` and
+    `asyncio.sleep`). A request that was sent arrives after half of the round trip, even if its sender has
+    given up by then. httpx's own timeouts have no effect: an answer that hangs does so until the caller is
+    cancelled. Sending raises `httpx.ConnectError` for `refused`, `httpx.ReadError` for `reset` and
     `httpx.RemoteProtocolError` for `lost` and `half-body`. Several transports may share an account.
     """
 
@@ -143,7 +145,7 @@ class SandboxTransport(httpx.AsyncBaseTransport):
         self._books = Books(account, self._clock)
 
     def __setattr__(self, name: str, value: object) -> None:
-        # httpx's class has no slots, so that a wrong name would be taken and do nothing.
+        # httpx's class has no slots: a misspelt name would be accepted and have no effect.
         if not name.startswith("_") and not hasattr(type(self), name):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         super().__setattr__(name, value)
@@ -179,7 +181,7 @@ class SandboxTransport(httpx.AsyncBaseTransport):
         return await self._answer(reply)
 
     async def aclose(self) -> None:
-        """Drop the requests that are still on their way."""
+        """Drop the requests that have not arrived yet."""
         for arriving in self._on_the_way:
             arriving.cancel()
         await asyncio.gather(*self._on_the_way, return_exceptions=True)
@@ -200,7 +202,7 @@ class SandboxTransport(httpx.AsyncBaseTransport):
                 while True:
                     await self._sleep(3600)
             case How.DRIP_HEADERS:
-                for _ in in_eights(raw_head(reply)):
+                for _ in in_eights(reply.head):
                     await self._sleep(reply.pace)
                 return self._stream(reply, _Drip(reply, self._sleep))
             case How.DRIP_BODY:

@@ -251,7 +251,7 @@ async def test_an_account_that_fails_later_is_given_a_minute(
 ) -> None:
     """A quota that is used up in the middle ends the run with 4, once nothing got through for a while."""
     monkeypatch.setattr(delivering, "PATIENCE", 0.5)
-    async with Sandbox(limit=None, daily_quota=10) as sandbox:
+    async with Sandbox(limit=None, faults=Faults(script=("ok",) * 10 + ("quota",) * 1000)) as sandbox:
         file = write_leads(tmp_path / "leads.csv", range(20))
         done = await capture(sandbox, file, "--no-confirm", "--json")
         assert (done.code, done.json["accepted"], done.json["pending"]) == (4, 10, 10)

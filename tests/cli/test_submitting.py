@@ -126,7 +126,7 @@ async def test_every_operation_takes_its_object(operation: str, sandbox: Sandbox
 
 async def test_an_opportunity_is_made_and_updated(tmp_path: Path) -> None:
     """`wait --json` has the id of what was made, which the update then names."""
-    async with Sandbox(limit=None, opportunity_answer="flat") as sandbox:
+    async with Sandbox(limit=None) as sandbox:
         await with_a_lead(sandbox, tmp_path)
         file, out = write(tmp_path / "a.jsonl", OBJECTS["opportunities.capture"]), tmp_path / "out.csv"
         await submit(sandbox, "opportunities.capture", file, "--no-confirm", "--out", out)

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import pytest
 
 from leadsquared_async import LeadSquared, Receipt, RequestStatus, RetryPolicy, submissions
-from leadsquared_async.sandbox import Account, Books, Faults
+from leadsquared_async.sandbox import Books, Faults
 from tests import virtual
-from tests.clients import virtual_client
+from tests.clients import PatchedAccount, virtual_client
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ NOBODY = "00000000-0000-4000-8000-000000000000"
 def play(what: Callable[[LeadSquared, Books], Awaitable[T]], client: Any = None, **account: Any) -> T:
     async def main() -> T:
         account.setdefault("faults", Faults(latency=0.04))
-        lsq, transport = virtual_client(Account(**account), **(client or {}))
+        lsq, transport = virtual_client(PatchedAccount(**account), **(client or {}))
         async with lsq, asyncio.timeout(50_000):
             return await what(lsq, transport.books)
 
@@ -80,8 +80,8 @@ def test_a_lead_comes_with_its_activity() -> None:
     play(use)
 
 
-@pytest.mark.parametrize("answer", ["wrapped", "flat"])
-def test_an_opportunity_is_captured_and_changed(answer: str) -> None:
+@pytest.mark.parametrize("flat", [False, True])
+def test_an_opportunity_is_captured_and_changed(flat: bool) -> None:
     """Whichever way its outcome is written, it says which lead it is of."""
 
     async def use(lsq: LeadSquared, books: Books) -> None:
@@ -102,7 +102,7 @@ def test_an_opportunity_is_captured_and_changed(answer: str) -> None:
         assert (await lsq.opportunities.wait(update)).succeeded
         assert opportunity.fields["Status"] == "Won"
 
-    play(use, opportunity_answer=answer)
+    play(use, flat_opportunity=flat)
 
 
 def test_a_call_is_logged() -> None:

@@ -27,9 +27,9 @@ from leadsquared_async import (
     StillProcessing,
     Timeout,
 )
-from leadsquared_async.sandbox import Account, Books, Faults
+from leadsquared_async.sandbox import Books, Faults
 from tests import virtual
-from tests.clients import LEAD, virtual_client
+from tests.clients import LEAD, PatchedAccount, virtual_client
 
 NOBODY = {"FirstName": "Bret"}
 
@@ -44,7 +44,7 @@ def play(
 
     async def main() -> Any:
         client, transport = virtual_client(
-            Account(faults=faults or Faults(latency=0.1), **account), **(options or {})
+            PatchedAccount(faults=faults or Faults(latency=0.1), **account), **(options or {})
         )
         async with client as lsq:
             return await what(lsq, transport.books)

@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, get_args
+from typing import Any
 
 import httpx
 import pytest
 
 from leadsquared_async.sandbox import Account, Books, Faults, Sandbox, SandboxTransport, Settings
-from leadsquared_async.sandbox.settings import RefusalStyle
 
 from .calls import API_KEY, BRET, KEYS, capture_request
 
@@ -127,28 +126,14 @@ TAKEN: dict[str, list[Any]] = {
     "limit": [None, (1, 0.5), [2, 5]],
     "bulk_limit": [None, (1, 5)],
     "counting": ["gcra"],
-    "phase": [0, -1, 1.5],
     "count_refused": [True],
-    "refusal": list(get_args(RefusalStyle)),
-    "retry_after": [None, "x", "", "120"],
-    "daily_quota": [None, 0, 10],
-    "header_keys": [True],
-    "max_body": [0, 10],
     "attributes": [None, "account", [], {}, {"A"}, ("A", "B")],
     "mandatory": [[], {}, {"A"}],
     "unique": [[], {}, ("A",)],
     "fields": [1, 60],
-    "phone_matching": ["exact", "digits"],
-    "opportunity_answer": ["wrapped", "flat"],
     "paths": [{}, {"bulk": "/b"}],
-    "api_host": ["", "x"],
-    "unknown_id": ["404", "empty"],
-    "known_after": [0, 1.5],
     "processing_rate": [1.5, 10],
-    "disorder": [0, 1.5],
     "speed": [1.5, 10],
-    "rejected_status": ["FAILURE", "ERROR"],
-    "retrying_status": ["In-Queue", "ERROR"],
     "faults": [Faults()],
     "seed": [None, 0, -1],
 }
@@ -175,7 +160,7 @@ def test_every_option_refuses_what_makes_no_sense(name: str):
             assert len(said) < 400
             assert said.isprintable()
         else:
-            assert account.decide(capture_request(BRET), 0.0).status in {200, 413, 429}
+            assert account.decide(capture_request(BRET), 0.0).status in {200, 429}
             account.advance(10.0)
 
 

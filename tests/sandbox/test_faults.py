@@ -92,11 +92,11 @@ def test_the_huge_answer_is_over_a_megabyte():
     assert len(Account(faults=Faults(script=("huge",))).decide(GOOD, 0.0).body) > 1024 * 1024
 
 
-def test_a_scripted_429_quotes_the_accounts_limit_in_its_style():
+def test_a_scripted_429_quotes_the_accounts_limit():
     """It looks like the real refusal, but the books know better."""
-    account = Account(limit=(10, 5.0), refusal="mx-200", faults=Faults(script=("429",)))
+    account = Account(limit=(10, 5.0), faults=Faults(script=("429",)))
     reply = account.decide(GOOD, 0.0)
-    assert reply.status == 200
+    assert reply.status == 429
     assert b"exceeded the limit of 10 in 5 second(s)" in reply.body
     assert [arrival.over_limit for arrival in account.arrivals] == [False]
 
@@ -236,15 +236,15 @@ def test_faults_survive_json():
         ({"jitter": True}, "jitter must be a number from 0 to 86400"),
         ({"drip": None}, "drip must be a number from 0 to 86400"),
         ({"system_error": 2}, "system_error must be a number from 0 to 1"),
-        ({"processing_script": ["fail"]}, "processing must be"),
-        ({"outage": [2, 1]}, "outage is two times"),
-        ({"outage": [1, float("inf")]}, "outage is two times"),
-        ({"outage": 5}, "outage is two times"),
-        ({"outage": [1, "2"]}, "outage is two times"),
+        ({"processing_script": ["fail"]}, "processing_script must be"),
+        ({"outage": [2, 1]}, "outage must be two times"),
+        ({"outage": [1, float("inf")]}, "outage must be two times"),
+        ({"outage": 5}, "outage must be two times"),
+        ({"outage": [1, "2"]}, "outage must be two times"),
         ({"missing_rows": 1.5}, "missing_rows must be a number from 0 to 1"),
         ({"missing_rows": "half"}, "missing_rows must be a number from 0 to 1"),
         ({"outage_fault": "501"}, "no fault is called"),
-        ({"outage_fault": 503}, "outage_fault must be a list or tuple of strings"),
+        ({"outage_fault": 503}, "outage_fault must be the name of a fault"),
         ({"surprise": 1}, "surprise"),
         ([], "JSON object"),
         (None, "JSON object"),

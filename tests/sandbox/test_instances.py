@@ -9,7 +9,7 @@ import pytest
 from leadsquared_async.sandbox import Account, Books, Faults, Request, Sandbox
 from leadsquared_async.sandbox.control import answer
 
-from .calls import BRET, bulk_request, capture_request, content, row, submission, submit
+from .calls import BRET, bulk_request, capture_request, content, row, submit
 from .documented import LEAD_DETAILS, OPPORTUNITY
 
 
@@ -95,18 +95,6 @@ def test_faults_are_drawn_alike_without_a_seed(faults: Faults):
     account.reset()
     assert first == run(account)
     assert first != run(fresh(seed=5))
-
-
-def test_outcomes_out_of_order_are_drawn_alike_without_a_seed():
-    """As faults are."""
-
-    def run() -> list[float | None]:
-        account = Account(limit=None, disorder=5.0, processing_rate=60)
-        for _ in range(20):
-            account.decide(submission("/lead/capture", json.loads(BRET)), 0.0)
-        return [request["finished_at"] for request in Books(account, lambda: 100.0).requests]
-
-    assert run() == run()
 
 
 @pytest.mark.parametrize("path", ["/_sandbox/", "/_sandbox", "/"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from leadsquared_async.sandbox import Account, Faults
+from leadsquared_async.sandbox import Account, Books, Faults
 
 from .calls import capture, content, metrics_request, task_status
 
@@ -17,6 +17,16 @@ def test_requests_are_processed_first_in_first_out_at_the_rate():
     ids = [capture(account, 0.0, FirstName=str(n)) for n in range(3)]
     for done in range(4):
         assert statuses(account, ids, done) == ["Success"] * done + ["In-Queue"] * (3 - done)
+
+
+@pytest.mark.parametrize("speed", [1.0, 10.0])
+def test_the_books_know_when_a_request_was_finished(speed: float):
+    """On the account's clock, however fast the queue's runs."""
+    account = Account(processing_rate=60, limit=None, speed=speed)
+    for number in range(3):
+        capture(account, 0.0, FirstName=str(number))
+    finished = [request["finished_at"] for request in Books(account, lambda: 100.0).requests]
+    assert finished == [1.0 / speed, 2.0 / speed, 3.0 / speed]
 
 
 def test_an_idle_queue_saves_up_nothing():
@@ -74,7 +84,7 @@ def test_system_errors_are_retried_on_the_documented_schedule():
     status = task_status(account, request_id, tries)
     assert status["Status"] == "ERROR"
     assert status["TaskCurrentStep"] is None
-    assert account.store.leads == {}
+    assert account.records.leads == {}
     assert content(account.decide(metrics_request(), tries + 9)) == {
         "PendingMessages": 0,
         "MaxDelayInSeconds": 0,
@@ -97,14 +107,6 @@ def test_what_waits_for_a_retry_is_overtaken():
     ids = [capture(account, 0.0, FirstName="A"), capture(account, 0.0, FirstName="B")]
     assert statuses(account, ids, 5.0) == ["In-Queue", "Success"]
     assert statuses(account, ids, 32.0) == ["Success", "Success"]
-
-
-def test_a_request_that_is_retried_can_be_called_error():
-    """Whether a request between tries is In-Queue or ERROR is undocumented."""
-    account = Account(retrying_status="ERROR", faults=Faults(processing_script=("system-error",)))
-    request_id = capture(account, 0.0, FirstName="B")
-    assert statuses(account, [request_id], 5.0) == ["ERROR"]
-    assert statuses(account, [request_id], 40.0) == ["Success"]
 
 
 def test_an_application_error_is_never_retried():
@@ -131,9 +133,6 @@ def test_what_waits_for_a_retry_counts_as_pending():
         {"processing_rate": 0},
         {"processing_rate": -1},
         {"speed": 0},
-        {"disorder": -1.0},
-        {"disorder": float("inf")},
-        {"disorder": float("nan")},
         {"speed": float("nan")},
         {"limit": (0, 5.0)},
         {"limit": (25, 0.0)},
@@ -141,18 +140,12 @@ def test_what_waits_for_a_retry_counts_as_pending():
         {"bulk_limit": (1, -1.0)},
         {"attributes": "everything"},
         {"fields": 0},
-        {"phone_matching": "loose"},
-        {"opportunity_answer": "round"},
         {"paths": {"captures": "/lead"}},
         {"paths": {"capture": "lead"}},
         {"paths": {"capture": "/lead/update"}},
         {"paths": {"update metrics": "/lead/capture/metrics"}},
         {"paths": {"fields": "/lead/status"}},
         {"counting": "guess"},
-        {"refusal": "shrug"},
-        {"unknown_id": "500"},
-        {"rejected_status": "Success"},
-        {"retrying_status": "Success"},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(options: dict[str, object]):

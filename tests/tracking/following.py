@@ -9,7 +9,7 @@ from typing import Any
 
 from leadsquared_async.sandbox import Account, Faults
 from tests import virtual
-from tests.clients import virtual_client
+from tests.clients import PatchedAccount, virtual_client
 
 
 @dataclass
@@ -28,12 +28,13 @@ class Followed:
         return sum(lag <= seconds for lag in self.lags) / len(self.lags)
 
 
-def follow(leads: int, faults: Faults, **account: Any) -> Followed:
+def follow(leads: int, faults: Faults, **options: Any) -> Followed:
     """Follow so many requests, five a second of which are accepted, and compare with the books."""
 
     async def main() -> Followed:
         clock = asyncio.get_running_loop().time
-        client, transport = virtual_client(Account(faults=faults, limit=None, **account), deadline=None)
+        account = PatchedAccount(faults=faults, limit=None, **options)
+        client, transport = virtual_client(account, deadline=None)
         # Whoever captures has a limit of its own, so that the one that follows is measured alone.
         other, _ = virtual_client(Account(), host="https://other.invalid", transport=transport)
         known: dict[str, float] = {}
@@ -49,7 +50,9 @@ def follow(leads: int, faults: Faults, **account: Any) -> Followed:
                 assert result.status is not None
                 known[result.request_id] = clock()
         books = transport.books
-        finished = {request["request_id"]: request["finished_at"] for request in books.requests}
+        finished = {
+            name: account.shown_at(name) for name in (request["request_id"] for request in books.requests)
+        }
         assert set(finished) == set(known)
         lags = [known[name] - time for name, time in finished.items() if time is not None]
         calls = sum(arrival.operation == "status" for arrival in books.arrivals) / leads

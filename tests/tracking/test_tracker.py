@@ -28,7 +28,7 @@ from leadsquared_async import (
 from leadsquared_async.operations import LEADS_CAPTURE
 from leadsquared_async.sandbox import Account, Books, Faults, SandboxTransport
 from tests import virtual
-from tests.clients import LEAD, virtual_client
+from tests.clients import LEAD, PatchedAccount, virtual_client
 
 UNKNOWN_ID = "00000000-0000-0000-0000-000000000000"
 NEVER = 0.001
@@ -45,7 +45,7 @@ def play(
 
     async def main() -> Any:
         client, transport = virtual_client(
-            Account(faults=faults or Faults(latency=0.1), **account), **(options or {})
+            PatchedAccount(faults=faults or Faults(latency=0.1), **account), **(options or {})
         )
         async with client as lsq:
             result = await what(lsq, transport.books)
