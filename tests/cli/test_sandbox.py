@@ -12,8 +12,7 @@ import typer
 from leadsquared_async.cli.sandbox import _tell_call, run_sandbox, sandbox_options
 from leadsquared_async.sandbox import Sandbox
 from leadsquared_async.sandbox.settings import Options
-
-from .calls import BRET, HEADERS, KEYS
+from tests.sandbox.calls import BRET, HEADERS, KEYS
 
 DEFAULTS = {
     "limit": "25/5",
