@@ -204,41 +204,32 @@ class SandboxTransport(httpx.AsyncBaseTransport):
             case How.DRIP_HEADERS:
                 for _ in in_eights(reply.head):
                     await self._sleep(reply.pace)
-                return self._stream(reply, _Drip(reply, self._sleep))
+                return _streamed(reply, self._drip(reply))
             case How.DRIP_BODY:
-                return self._stream(reply, _Drip(reply, self._sleep))
+                return _streamed(reply, self._drip(reply))
             case How.HALF_BODY:
-                return self._stream(reply, _Half(reply))
+                return _streamed(reply, _half(reply))
             case How.WHOLE:
                 return httpx.Response(reply.status, headers=reply.headers, content=reply.body)
 
-    def _stream(self, reply: Reply, stream: httpx.AsyncByteStream) -> httpx.Response:
-        headers = {**reply.headers, "content-length": str(len(reply.body))}
-        return httpx.Response(reply.status, headers=headers, stream=stream)
-
-
-class _Drip(httpx.AsyncByteStream):
-    def __init__(self, reply: Reply, sleep: Callable[[float], Awaitable[object]]) -> None:
-        self._reply = reply
-        self._sleep = sleep
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in in_eights(self._reply.body):
-            await self._sleep(self._reply.pace)
+    async def _drip(self, reply: Reply) -> AsyncIterator[bytes]:
+        for piece in in_eights(reply.body):
+            await self._sleep(reply.pace)
             yield piece
 
 
-class _Half(httpx.AsyncByteStream):
-    def __init__(self, reply: Reply) -> None:
-        self._body = reply.body
+async def _half(reply: Reply) -> AsyncIterator[bytes]:
+    half = reply.body[: len(reply.body) // 2]
+    yield half
+    raise httpx.RemoteProtocolError(
+        "peer closed connection without sending complete message body "
+        f"(received {len(half)} bytes, expected {len(reply.body)})"
+    )
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        half = self._body[: len(self._body) // 2]
-        yield half
-        raise httpx.RemoteProtocolError(
-            "peer closed connection without sending complete message body "
-            f"(received {len(half)} bytes, expected {len(self._body)})"
-        )
+
+def _streamed(reply: Reply, pieces: AsyncIterator[bytes]) -> httpx.Response:
+    headers = {**reply.headers, "content-length": str(len(reply.body))}
+    return httpx.Response(reply.status, headers=headers, content=pieces)
 
 
 def _loop_time() -> float:
