@@ -42,7 +42,6 @@ from leadsquared_async.submissions import Submission
 
 if TYPE_CHECKING:
     from leadsquared_async.contact import phone
-    from leadsquared_async.fields import Flaw, LeadField, Problem
     from leadsquared_async.limiter.redis_limits import SharedLimiter
     from leadsquared_async.outbox import ItemState, Outbox, OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
     from leadsquared_async.resources.account_report import Check, Verdict, Verification
@@ -61,13 +60,11 @@ __all__ = [
     "DeadlineExceeded",
     "Delivery",
     "Fault",
-    "Flaw",
     "Forbidden",
     "InvalidLead",
     "ItemState",
     "KeyReused",
     "Lane",
-    "LeadField",
     "LeadSquared",
     "LeadSquaredError",
     "LimitSnapshot",
@@ -79,7 +76,6 @@ __all__ = [
     "OutboxFull",
     "OutboxItem",
     "OutboxSnapshot",
-    "Problem",
     "QueueMetrics",
     "QuotaExceeded",
     "RateLimit",
@@ -110,7 +106,6 @@ __all__ = [
 
 _LATER = {
     "outbox": ("ItemState", "Outbox", "OutboxEntry", "OutboxItem", "OutboxSnapshot", "Ticket"),
-    "fields": ("Flaw", "LeadField", "Problem"),
     "contact": ("phone",),
     "limiter.redis_limits": ("SharedLimiter",),
     "resources.account_report": ("Check", "Verdict", "Verification"),

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from leadsquared_async import (
     BulkResult,
-    LeadField,
     LeadSquared,
     LeadSquaredError,
     QueueMetrics,
@@ -28,6 +27,7 @@ from leadsquared_async import (
     RetryPolicy,
 )
 from leadsquared_async.client import examined
+from leadsquared_async.fields import LeadField
 from leadsquared_async.models import id_in
 from leadsquared_async.resources.account_report import Verification
 from tests import virtual

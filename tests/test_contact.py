@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async.contact import MARKS, bare_phone, is_email, is_placeholder, phone_digits
-from leadsquared_async.fields import FieldChecker, LeadField, Problem
+from leadsquared_async.fields import FieldChecker, LeadField, ProblemKind
 
 ACCOUNT = FieldChecker(
     (
@@ -25,10 +25,10 @@ ACCOUNT = FieldChecker(
 )
 
 
-def problem_of(name: str, value: Any, **others: Any) -> Problem | None:
+def problem_of(name: str, value: Any, **others: Any) -> ProblemKind | None:
     flaws = ACCOUNT.check({name: value}, partial=True, **others)
     assert len(flaws) <= 1
-    return flaws[0].problem if flaws else None
+    return flaws[0].kind if flaws else None
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_no_phone_number(text: str) -> None:
     """Words, two numbers, prefixes, invisible marks, what a spreadsheet left: no phone field takes them."""
     assert phone_digits(text) is None
     for field in ("Phone", "Mobile"):
-        assert problem_of(field, text) in {Problem.NOT_A_PHONE, Problem.PLACEHOLDER}
+        assert problem_of(field, text) in {ProblemKind.NOT_A_PHONE, ProblemKind.PLACEHOLDER}
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_no_email_address(text: str) -> None:
     """Half an address, two, one in brackets or with a scheme before it, and invisible marks are refused."""
     assert not is_email(text)
     for field in ("EmailAddress", "mx_Work_Email"):
-        assert problem_of(field, text) is Problem.NOT_AN_EMAIL
+        assert problem_of(field, text) is ProblemKind.NOT_AN_EMAIL
 
 
 PLACEHOLDERS = [
@@ -214,7 +214,7 @@ PLACEHOLDERS = [
 def test_a_placeholder_identifies_nobody(field: str, text: str) -> None:
     """Two leads that share one would become one lead, so every field that identifies a lead refuses it."""
     assert is_placeholder(text)
-    assert problem_of(field, text) is Problem.PLACEHOLDER
+    assert problem_of(field, text) is ProblemKind.PLACEHOLDER
 
 
 @pytest.mark.parametrize("text", PLACEHOLDERS)
@@ -222,9 +222,9 @@ def test_a_placeholder_elsewhere_is_a_value(text: str) -> None:
     """A first name may be Null; once a lead is searched by the field it has to tell leads apart."""
     assert problem_of("FirstName", text) is None
     assert problem_of("mx_Card", text) is None
-    assert problem_of("mx_Card", text, search_by="mx_Card") is Problem.PLACEHOLDER
+    assert problem_of("mx_Card", text, search_by="mx_Card") is ProblemKind.PLACEHOLDER
     (flaw,) = ACCOUNT.check({"mx_Card": text, "SearchBy": "mx_Card"})
-    assert flaw.problem is Problem.PLACEHOLDER
+    assert flaw.kind is ProblemKind.PLACEHOLDER
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ STORED = Path(__file__).with_name("surface.txt")
 MODULES = [
     "leadsquared_async",
     "leadsquared_async.submissions",
+    "leadsquared_async.fields",
     "leadsquared_async.sandbox",
     "leadsquared_async.testing",
     "leadsquared_async.integrations.taskiq",

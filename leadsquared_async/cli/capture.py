@@ -32,7 +32,7 @@ from leadsquared_async.cli.summary import Summary
 from leadsquared_async.cli.talk import Talk
 from leadsquared_async.cli.wording import rows
 from leadsquared_async.config import LOOPBACK
-from leadsquared_async.fields import Flaw
+from leadsquared_async.fields import FieldProblem
 from leadsquared_async.printable import one_line
 from leadsquared_async.submissions import UpdateBehavior
 
@@ -169,7 +169,7 @@ class _Capture:
         with self._stop.at_once():
             return self._talk.ask(question)
 
-    async def _fields(self) -> Callable[[Mapping[str, Any]], tuple[Flaw, ...]] | None:
+    async def _fields(self) -> Callable[[Mapping[str, Any]], tuple[FieldProblem, ...]] | None:
         """What the account's lead fields say against a lead; None if they are not known."""
         options = self._options
         if not options.check:

@@ -148,7 +148,7 @@ def _kinds(line: Line) -> Iterator[_Kind]:
         yield _Kind("", REFUSED, line.flaw.removeprefix(place).lstrip(",: "))
     for flaw in line.flaws:
         message = flaw.message.removeprefix(f"{flaw.attribute}: ")
-        yield _Kind(flaw.attribute, flaw.problem, message, flaw.suggestion)
+        yield _Kind(flaw.attribute, flaw.kind, message, flaw.suggestion)
 
 
 def _cells(kind: _Kind, where: _Where) -> tuple[str, ...]:

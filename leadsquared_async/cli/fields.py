@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from leadsquared_async import Fault, LeadField, Scope, Timeout
+from leadsquared_async import Fault, Scope, Timeout
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.durations import spoken
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.talk import Talk
 from leadsquared_async.cli.wording import table
-from leadsquared_async.fields import FieldChecker
+from leadsquared_async.fields import FieldChecker, LeadField
 from leadsquared_async.printable import one_line
 
 __all__ = ["NO_SYNC_HOST", "checker_of", "run_fields"]

@@ -1,4 +1,4 @@
-"""One field of an account's leads, read off LeadSquared's metadata. Pure."""
+"""The fields of an account's leads: read from LeadSquared's metadata, and found by a similar name. Pure."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class LeadField:
     """One field of an account's leads, as its metadata describes it.
 
     Attributes:
-        schema_name: the name it has in a lead, such as "mx_City".
-        display_name: the name it has on LeadSquared's pages, such as "City".
-        data_type: LeadSquared's own word, such as "Text", "Select" or "Date".
-        render_type: LeadSquared's own word for how it is shown, such as "Textbox" or "Dropdown".
-        is_mandatory: whether LeadSquared asks for it in a new lead.
-        options: the values of a drop-down; empty if it has none, or they were not asked for.
-        max_length: the most characters it takes, of a phone number digits; None if that is not known.
-        range_min: the least number; of a phone number, the fewest digits.
+        schema_name: its name in a lead, such as "mx_City".
+        display_name: its name on LeadSquared's pages, such as "City".
+        data_type: LeadSquared's word for its type, such as "Text", "Select" or "Date".
+        render_type: LeadSquared's word for how it is shown, such as "Textbox" or "Dropdown".
+        is_mandatory: whether LeadSquared requires it in a new lead.
+        options: the values of a drop-down; empty if there are none, or if they are not known.
+        max_length: characters that it takes at most, for a phone number digits; None if not known.
+        range_min: the smallest number; for a phone number, the fewest digits.
         range_max: the largest number.
         is_lead_identifier: LeadSquared's IsLeadIdentifier.
-        allow_multiple: LeadSquared's AllowMultiple. Its own examples say true of fields that hold one value.
-        lock_after_create: whether only administrators change it once the lead is there.
-        default_value: what LeadSquared fills in where the lead has nothing.
+        allow_multiple: LeadSquared's AllowMultiple, which its own examples set for fields with one value.
+        lock_after_create: whether only administrators can change it once the lead exists.
+        default_value: what LeadSquared fills in if the lead has no value.
     """
 
     schema_name: str
@@ -51,7 +51,7 @@ class LeadField:
 
     @classmethod
     def read(cls, data: object) -> LeadField | None:
-        """The field in an entry of the metadata; None if the entry names none."""
+        """The field in an entry of the metadata; None if the entry has no usable name."""
         if not isinstance(data, dict):
             return None
         entry: dict[str, Any] = {}
@@ -61,7 +61,7 @@ class LeadField:
         given = entry.get("schemaname")
         schema_name = _line(given)
         if not isinstance(given, str) or not schema_name or schema_name != given.strip():
-            return None  # a name that does not print is no attribute that could be sent
+            return None  # a name that does not print cannot be sent
         max_length = _number(entry.get("maxlength"))
         return cls(
             schema_name=schema_name,
@@ -75,14 +75,14 @@ class LeadField:
             range_max=_number(entry.get("rangemax")),
             is_lead_identifier=_flag(entry.get("isleadidentifier")),
             allow_multiple=_flag(entry.get("allowmultiple")),
-            # 0, 1 or 2, of which 2 stands for "never".
+            # 0, 1 or 2; 2 means "never".
             lock_after_create=_flag(entry.get("lockaftercreate")),
             default_value=_scalar(entry.get("defaultvalue")) or None,
         )
 
 
 def read_fields(data: object) -> tuple[LeadField, ...] | None:
-    """The fields in the metadata of an account, in its order; None if it is no array of fields."""
+    """The fields in the metadata of an account, in its order; None if it is not an array of fields."""
     if not isinstance(data, list):
         return None
     entries = cast("list[object]", data)
@@ -95,14 +95,14 @@ def _line(value: object) -> str:
 
 
 def _flag(value: object) -> bool:
-    """Whether it says yes; what is in doubt does not."""
+    """Whether the value means yes; in doubt it does not."""
     if isinstance(value, str):
         return value.strip().lower() in {"true", "1", "yes"}
     return value is True or (type(value) is int and value == 1)
 
 
 def _number(value: object) -> Decimal | None:
-    """A number, or one written as a string; None of anything else, and of absurd ones."""
+    """A number, or one written as a string; None for anything else, and for absurd numbers."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
@@ -113,7 +113,7 @@ def _number(value: object) -> Decimal | None:
 
 
 def _scalar(value: object) -> str | None:
-    """A string, or a number as one; None of anything else."""
+    """A string, or a number as a string; None for anything else."""
     if isinstance(value, str):
         return value
     number = _number(value)
@@ -121,7 +121,7 @@ def _scalar(value: object) -> str | None:
 
 
 def _options(value: object) -> tuple[str, ...]:
-    """The options of a drop-down; none of them if one cannot be read, since a value may be that one."""
+    """The options of a drop-down; none if one of them cannot be read, since a value may be that one."""
     if not isinstance(value, list):
         return ()
     options: list[str] = []
@@ -144,7 +144,7 @@ _PREFIX = re.compile(r"^\s*(?:mx[_\s-]+)+")
 
 
 class FieldNames:
-    """Finds the field that somebody meant."""
+    """The names of an account's fields; finds the one that a misspelt name means."""
 
     def __init__(self, fields: Iterable[LeadField]) -> None:
         self._exact: dict[str, str] = {}
@@ -160,6 +160,7 @@ class FieldNames:
         self._folded.pop("", None)
 
     def nearest(self, name: str) -> str | None:
+        """The schema name that was probably meant; None if there is none like it."""
         if len(name) > 200:
             return None
         if name not in self._found:
@@ -187,7 +188,7 @@ class FieldNames:
 
 
 def _fold(name: str) -> str:
-    """A name without what people get wrong: case, blanks, punctuation, mx_."""
+    """A name without case, spaces, punctuation and mx_, which people often get wrong."""
     return "".join(char for char in _PREFIX.sub("", name.casefold()) if char.isalnum())
 
 

@@ -30,7 +30,7 @@ from leadsquared_async.submissions import Submission
 from leadsquared_async.values import type_name
 
 if TYPE_CHECKING:
-    from leadsquared_async.fields import FieldChecker, Flaw, LeadField
+    from leadsquared_async.fields import FieldChecker, FieldProblem, LeadField
 
 __all__ = ["FieldCache", "Fields", "Validate", "Validation"]
 
@@ -269,7 +269,7 @@ class Fields:
         return (await self._cache.current(self._within)).fields[schema_name]
 
     @sealed
-    async def check(self, lead: Mapping[str, Any], *, partial: bool = False) -> tuple[Flaw, ...]:
+    async def check(self, lead: Mapping[str, Any], *, partial: bool = False) -> tuple[FieldProblem, ...]:
         """What LeadSquared would refuse about a lead; empty if nothing.
 
         Args:
@@ -281,7 +281,7 @@ class Fields:
             LeadSquaredError: the fields could not be had.
         """
         if not isinstance(lead, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidLead(f"a lead is a mapping from schema name to value, not {type_name(lead)}")
+            raise InvalidLead(f"a lead is a mapping from schema name to value, not {type_name(lead)}.")
         return (await self._cache.current(self._within)).check(lead, partial=partial)
 
     @sealed
@@ -318,9 +318,9 @@ def _may_be_there(submission: Submission) -> bool:
     return operation.changes is not None or operation.needs_search_by or submission.search_by is not None
 
 
-def _refusal(flaws: tuple[Flaw, ...], submission: Submission) -> InvalidLead:
-    said = "; ".join(flaw.message for flaw in flaws[:FLAWS_SHOWN])
-    more = f"; and {len(flaws) - FLAWS_SHOWN} more" if len(flaws) > FLAWS_SHOWN else ""
+def _refusal(flaws: tuple[FieldProblem, ...], submission: Submission) -> InvalidLead:
+    said = " ".join(flaw.message for flaw in flaws[:FLAWS_SHOWN])
+    more = f" And {len(flaws) - FLAWS_SHOWN} more." if len(flaws) > FLAWS_SHOWN else ""
     error = InvalidLead(said + more, attribute=flaws[0].attribute)
     error.operation, error.reference = submission.operation.name, submission.reference
     return error

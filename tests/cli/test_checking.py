@@ -190,7 +190,7 @@ async def test_rows_that_do_not_fit_are_refused_and_the_rest_goes(sandbox: Sandb
     done = await checked_capture(sandbox, file, "--rejects", rejects, "--out", out, "--json")
     assert (done.code, done.json["confirmed"], done.json["refused"]) == (1, 2, 2)
     assert sorted(numbers_sent(sandbox)) == [0, 2]
-    assert "cannot be sent: line 3 and 1 more: Source: none of the field's options" in done.err
+    assert "cannot be sent: line 3 and 1 more: Source: must be one of the field's options" in done.err
     assert done.err.count("cannot be sent") == 1
     assert "2 rows of these do not fit the account's lead fields" in done.err
     assert [row["Outcome"] for row in rows_of(out)] == ["confirmed", "refused", "confirmed", "refused"]
@@ -323,7 +323,7 @@ async def test_many_flaws_of_a_row_are_told_in_short(sandbox: Sandbox, tmp_path:
         sandbox, write_leads(tmp_path / "leads.csv", [1], **FULL, **columns), "--dry-run"
     )
     (said,) = [line for line in done.err.splitlines() if line.startswith("cannot be sent: line 2")]
-    assert said.endswith("; and 4 more")
+    assert said.endswith(" And 4 more.")
 
 
 @pytest.mark.slow
@@ -340,7 +340,7 @@ async def test_one_misspelt_lead_of_a_thousand_fails_unchecked_and_is_mended(tmp
     async with Sandbox(limit=None, attributes="account", processing_rate=1e9) as sandbox:
         done = await checked_capture(sandbox, file, "--dry-run")
         assert done.code == 1
-        assert "cannot be sent: line 502: mx_Citty: no field of this account" in done.err
+        assert "cannot be sent: line 502: mx_Citty: this account has no such field" in done.err
         assert "did you mean mx_City?" in done.err
         done = await checked_capture(sandbox, file, "--no-check", "--out", out, "--json")
         assert (done.code, done.json["confirmed"], done.json["rejected"]) == (1, 999, 1)

@@ -19,12 +19,12 @@ from leadsquared_async import (
     KeyReused,
     LeadSquared,
     Outbox,
-    Problem,
     RetryPolicy,
     ServerError,
     submissions,
 )
 from leadsquared_async.client import parts_of
+from leadsquared_async.fields import ProblemKind
 from leadsquared_async.sandbox import Account, Books, Faults
 from tests import virtual
 from tests.clients import KEYS, answering, virtual_client
@@ -139,12 +139,12 @@ def test_a_check_says_what_leadsquared_would_refuse() -> None:
         async with client_of(Answers(FIELDS)) as lsq:
             lead = {"FirstName": "x" * 21, "EmailAddress": "no address", "mx_Plan": "Iron", "mx_Ctiy": "Pune"}
             flaws = await lsq.fields.check(lead)
-            assert {flaw.attribute: flaw.problem for flaw in flaws} == {
-                "FirstName": Problem.TOO_LONG,
-                "EmailAddress": Problem.NOT_AN_EMAIL,
-                "mx_Plan": Problem.NO_OPTION,
-                "mx_Ctiy": Problem.UNKNOWN,
-                "LastName": Problem.MISSING,
+            assert {flaw.attribute: flaw.kind for flaw in flaws} == {
+                "FirstName": ProblemKind.TOO_LONG,
+                "EmailAddress": ProblemKind.NOT_AN_EMAIL,
+                "mx_Plan": ProblemKind.NO_OPTION,
+                "mx_Ctiy": ProblemKind.UNKNOWN,
+                "LastName": ProblemKind.MISSING,
             }
             assert next(flaw.suggestion for flaw in flaws if flaw.suggestion) == "mx_City"
             assert not await lsq.fields.check({"mx_City": "Pune"}, partial=True)

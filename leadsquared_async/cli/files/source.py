@@ -21,7 +21,7 @@ from leadsquared_async.cli.files.tables import Table, opened
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.encoding import SEARCH_BY, encode
 from leadsquared_async.errors import InvalidLead
-from leadsquared_async.fields import Flaw
+from leadsquared_async.fields import FieldProblem
 from leadsquared_async.submissions import Submission, UpdateBehavior, bulk_lead, capture_lead
 
 __all__ = ["STDIN", "Input", "Line", "Reading", "Source", "in_pieces"]
@@ -61,15 +61,15 @@ class Line:
     lead: Mapping[str, Any] | None = field(repr=False)
     key: str | None = field(repr=False)
     flaw: str | None
-    flaws: tuple[Flaw, ...] = ()
+    flaws: tuple[FieldProblem, ...] = ()
 
     @property
     def why(self) -> str:
         """Why it is refused, with its line; empty if nothing is against it."""
         if self.flaw is not None or not self.flaws:
             return self.flaw or ""
-        said = "; ".join(flaw.message for flaw in self.flaws[:FLAWS_SHOWN])
-        more = f"; and {len(self.flaws) - FLAWS_SHOWN} more" if len(self.flaws) > FLAWS_SHOWN else ""
+        said = " ".join(flaw.message for flaw in self.flaws[:FLAWS_SHOWN])
+        more = f" And {len(self.flaws) - FLAWS_SHOWN} more." if len(self.flaws) > FLAWS_SHOWN else ""
         return f"line {self.row.line}: {said}{more}"
 
 
@@ -203,7 +203,7 @@ class Source(Input):
         self._bulk = bulk
         # One lead both ways is two things to send: a capture posts an activity.
         self._options = {"update_behavior": update_behavior, "host": host, "bulk": "yes" if bulk else None}
-        self.check: Callable[[Mapping[str, Any]], tuple[Flaw, ...]] | None = None
+        self.check: Callable[[Mapping[str, Any]], tuple[FieldProblem, ...]] | None = None
         super().__init__(path, reading, folder=folder, stop=stop)
 
     @property
