@@ -14,8 +14,8 @@ from benchmarks.figures import Figure
 from leadsquared_async import Lane, RateLimit
 from leadsquared_async.config import Credentials
 from leadsquared_async.limiter.limiter import Limit
-from leadsquared_async.limiter.queue import Bucket
-from leadsquared_async.limiter.redis_grantor import SharedBucket
+from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_limits import SharedLimiter
 from tests.limiter.processes import Workers
 from tests.limiter.valkey import Valkey
@@ -54,7 +54,7 @@ def _of_one_token(server: Valkey) -> Iterator[Figure]:
 
 
 async def _local() -> tuple[float, list[float]]:
-    return await _cost(Bucket(WIDE))
+    return await _cost(TokenQueue(LocalGrantor(WIDE)))
 
 
 async def _shared(server: Valkey) -> tuple[float, list[float], float, float]:
@@ -65,19 +65,19 @@ async def _shared(server: Valkey) -> tuple[float, list[float], float, float]:
         return cpu, waits, (limiter.requests - requests) / TOKENS, store_cpu
 
 
-async def _cost(bucket: Bucket) -> tuple[float, list[float]]:
+async def _cost(bucket: TokenQueue) -> tuple[float, list[float]]:
     waits: list[float] = []
     before = time.process_time()
     for _ in range(TOKENS):
         asked = time.perf_counter()
         await bucket.acquire(Lane.INTERACTIVE)
         waits.append(time.perf_counter() - asked)
-        bucket.give()
+        bucket.release()
     return (time.process_time() - before) / TOKENS * 1e6, waits
 
 
 @asynccontextmanager
-async def _joined(server: Valkey) -> AsyncIterator[tuple[SharedLimiter, SharedBucket]]:
+async def _joined(server: Valkey) -> AsyncIterator[tuple[SharedLimiter, TokenQueue]]:
     limiter = SharedLimiter(server.url)
     bucket = limiter.join("host", Credentials("a", "s", "key"), Limit.CALLS, WIDE)
     await asyncio.sleep(0.1)  # a store that has just started begins with nothing

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from benchmarks.accounts import LEAD, client
 from benchmarks.processes import say, until_told_to_end
 from leadsquared_async import LeadSquared, RateLimit, SharedLimiter
-from leadsquared_async.limiter.redis_grantor import SharedLimitSnapshot
+from leadsquared_async.limiter.limiter import LimitSnapshot
 
 BURST = 25
 BETWEEN_FORMS = (0.3, 0.9)
@@ -89,7 +89,7 @@ def _limit(numbers: tuple[int, float, float]) -> RateLimit:
 async def _say_when_heard(clients: list[LeadSquared]) -> None:
     """Say that it is there once the store has heard what it declares."""
     for lsq in clients:
-        while not (isinstance(limit := lsq.snapshot().limit, SharedLimitSnapshot) and limit.processes):  # noqa: ASYNC110
+        while not (isinstance(limit := lsq.snapshot().limit, LimitSnapshot) and limit.processes):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     say("heard")
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from benchmarks.figures import Figure
 from leadsquared_async import Lane, RateLimit
-from leadsquared_async.limiter.queue import Bucket
+from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.sandbox import COUNTERS
 from tests import virtual
 
@@ -62,7 +63,8 @@ def _simulate(counting: str, seed: int) -> _Run:
         loop = asyncio.get_running_loop()
         counter = COUNTERS[counting](*ACCOUNT, phase=chance.uniform(0, ACCOUNT[1]))
         strict = counting == "sliding-counter-strict"
-        bucket = Bucket(RateLimit(24, per=5.0, margin=0.04) if strict else RateLimit(*ACCOUNT))
+        limit = RateLimit(24, per=5.0, margin=0.04) if strict else RateLimit(*ACCOUNT)
+        bucket = TokenQueue(LocalGrantor(limit))
         start = loop.time()
 
         async def stranger() -> None:
@@ -84,8 +86,8 @@ def _simulate(counting: str, seed: int) -> _Run:
                     run.refused += not taken
                 await asyncio.sleep(seconds / 2)
                 if not taken:
-                    bucket.refuse(told=ACCOUNT)
-                bucket.give()
+                    bucket.on_rate_limited(named=ACCOUNT)
+                bucket.release()
 
         await asyncio.gather(stranger(), *(sender() for _ in range(SENDERS)))
 

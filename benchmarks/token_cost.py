@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from benchmarks.figures import Figure
 from leadsquared_async import Lane, RateLimit
-from leadsquared_async.limiter.queue import Bucket
+from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.queue import TokenQueue
 
 BUDGET = 6.0
 BUDGET_CONTENDED = 60.0
@@ -37,20 +38,20 @@ async def _cpu(once: Callable[[], Awaitable[None]]) -> float:
 
 
 async def _uncontended() -> None:
-    bucket = Bucket(WIDE)
+    bucket = TokenQueue(LocalGrantor(WIDE))
     deadline = asyncio.get_running_loop().time() + 600.0
     for _ in range(TOKENS):
         await bucket.acquire(Lane.INTERACTIVE, deadline)
-        bucket.give()
+        bucket.release()
 
 
 async def _contended() -> None:
-    bucket = Bucket(NARROW)
+    bucket = TokenQueue(LocalGrantor(NARROW))
     deadline = asyncio.get_running_loop().time() + 600.0
 
     async def worker() -> None:
         for _ in range(TOKENS // WAITERS):
             await bucket.acquire(Lane.INTERACTIVE, deadline)
-            bucket.give()
+            bucket.release()
 
     await asyncio.gather(*(worker() for _ in range(WAITERS)))

@@ -41,7 +41,7 @@ from leadsquared_async.http.call import Call, Host, Settings, json_content
 from leadsquared_async.http.redaction import sealed, sealed_init
 from leadsquared_async.http.session import Options, Sender, Session, Snapshot
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.local_limits import InProcess, Sharing
+from leadsquared_async.limiter.local_limits import AccountLimits, LocalLimits
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Idempotency, Keys
 from leadsquared_async.protocol import Expect
@@ -510,17 +510,17 @@ def _checked_query(query: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return pairs
 
 
-def _sharing(limiter: AsyncLimiter | SharedLimiter | None) -> Sharing:
+def _sharing(limiter: AsyncLimiter | SharedLimiter | None) -> AccountLimits:
     """With whom the limits are shared."""
     if limiter is not None:
         from leadsquared_async.limiter.redis_limits import SharedLimiter  # noqa: PLC0415 - for who has one
 
         if isinstance(limiter, SharedLimiter):
             return limiter
-    return InProcess()
+    return LocalLimits()
 
 
-def _foreign(limiter: AsyncLimiter | SharedLimiter | None, sharing: Sharing) -> AsyncLimiter | None:
+def _foreign(limiter: AsyncLimiter | SharedLimiter | None, sharing: AccountLimits) -> AsyncLimiter | None:
     """A limiter that every attempt passes besides."""
     if limiter is None or limiter is sharing:
         return None

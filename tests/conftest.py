@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 import pytest
 import pytest_asyncio
 
-from leadsquared_async.limiter import local_limits as sharing
+from leadsquared_async.limiter import local_limits
 from leadsquared_async.sandbox import Sandbox
 from tests.virtual import VirtualLoop
 
@@ -50,7 +50,7 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def no_limits_from_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tokens that another test has spent are not missed in this one."""
-    monkeypatch.setattr(sharing, "_buckets", {})
+    monkeypatch.setattr(local_limits, "_accounts", {})
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from leadsquared_async import Credentials, LeadSquared, LeadSquaredError, Outbox, RateLimit, submissions
 from leadsquared_async.http.session import _State
-from leadsquared_async.limiter import local_limits as sharing
+from leadsquared_async.limiter import local_limits
 from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.sandbox import Account, Faults
 from tests import virtual
@@ -73,10 +73,10 @@ class World:
                 assert pipeline.transport._http.is_closed
                 assert not pipeline.in_flight._tasks
                 assert not pipeline._at_closing
-        for bucket in sharing._buckets.values():
-            assert bucket._tokens.out == 0
-            assert not any(bucket._lanes)
-            assert bucket.users == 0
+        for account in local_limits._accounts.values():
+            assert account.grantor.tokens.out == 0
+            assert not any(account.queue.waiting)
+            assert account.queue.users == 0
         for outbox in self.outboxes:
             assert outbox._state
         assert self.closed_sources == self.opened_sources

@@ -35,8 +35,8 @@ from leadsquared_async.http.retry import Bound, Decision, Progress, decide
 from leadsquared_async.http.tracing import traced
 from leadsquared_async.http.transport import Transport
 from leadsquared_async.limiter.limiter import Limit, NoTokenInTime
-from leadsquared_async.limiter.local_limits import Sharing
-from leadsquared_async.limiter.queue import Bucket
+from leadsquared_async.limiter.local_limits import AccountLimits
+from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.protocol import Again, Outcome, given_up
 
@@ -84,7 +84,7 @@ class Pipeline:
         hosts: Hosts,
         keyring: Keyring,
         limits: Mapping[Limit, RateLimit],
-        sharing: Sharing,
+        sharing: AccountLimits,
         limiter: AsyncLimiter | None,
         transport: Transport,
         log: ClientLog,
@@ -99,11 +99,11 @@ class Pipeline:
         self.log = log
         self.in_flight = InFlight(log)
         self.label = f"[{name}] " if name else ""
-        self.buckets: dict[Limit, Bucket] = {}
-        self._joined: dict[tuple[Limit, Secret], Bucket] = {}
+        self.buckets: dict[Limit, TokenQueue] = {}
+        self._joined: dict[tuple[Limit, Secret], TokenQueue] = {}
         self.closing = False
         self._at_closing: set[Callable[[], None]] = set()
-        self._recalled: list[tuple[int | None, float]] = []
+        self._assumed: list[tuple[float, int | None]] = []
 
     async def send(self, call: Call, settings: Settings, before_send: BeforeSend | None = None) -> Sent:
         """Make the call, as often as its outcome and the settings ask for.
@@ -127,23 +127,23 @@ class Pipeline:
             )
         return sent
 
-    def bucket_for(self, limit: Limit, credentials: Credentials) -> Bucket:
+    def bucket_for(self, limit: Limit, credentials: Credentials) -> TokenQueue:
         """The account's bucket of that kind; which account it is shows only once the keys are known."""
         bucket = self._joined.get((limit, credentials.api_key)) or self._join(limit, credentials)
         self.buckets[limit] = bucket
         return bucket
 
-    def _join(self, limit: Limit, credentials: Credentials) -> Bucket:
+    def _join(self, limit: Limit, credentials: Credentials) -> TokenQueue:
         bucket = self.sharing.join(self.hosts.host, credentials, limit, self.limits[limit])
         if bucket.users == 1:
             bucket.log = self.log
         self._joined[limit, credentials.api_key] = bucket
-        for calls, ended in self._recalled:
-            bucket.recall(calls if limit is Limit.CALLS else None, ended)
+        for ended, calls in self._assumed:
+            bucket.assume_spent(ended, calls if limit is Limit.CALLS else None)
         if (before := self.buckets.get(limit)) is not None:
             # Other keys, and perhaps the same account: what was spent with the old ones counts.
             state = before.snapshot()
-            bucket.recall(state.limit.calls - state.free, asyncio.get_running_loop().time())
+            bucket.assume_spent(asyncio.get_running_loop().time(), state.limit.calls - state.free)
         return bucket
 
     def check_open(self) -> None:
@@ -155,16 +155,16 @@ class Pipeline:
         if self.closing:
             raise ClientClosed(CLOSED)
 
-    def recall(self, calls: int | None, ended: float) -> None:
-        """Count calls of an earlier process too, made on this account until `ended`, in the loop's time.
+    def assume_spent(self, ended: float, calls: int | None = None) -> None:
+        """Count unknown calls of an earlier process on this account, as ended without an answer.
 
         Args:
-            calls: how many; None for as many as the limit allows. Of bulk calls it is always these.
-            ended: when the last of them ended, at the latest.
+            ended: the loop's time at which they had ended, at the latest.
+            calls: how many; None for as many as the limit allows, as always of bulk calls.
         """
-        self._recalled.append((calls, ended))
+        self._assumed.append((ended, calls))
         for (limit, _), bucket in self._joined.items():
-            bucket.recall(calls if limit is Limit.CALLS else None, ended)
+            bucket.assume_spent(ended, calls if limit is Limit.CALLS else None)
 
     def when_closing(self, end: Callable[[], None]) -> Callable[[], None]:
         """Have `end` called once when the client is closed; what is returned forgets it again.
@@ -364,7 +364,7 @@ class _Run:
         self._uncounted += 1  # the attempt with the old keys is not held against the new ones
         return dataclasses.replace(outcome, again=Again.YES)
 
-    async def _token(self, bucket: Bucket) -> None:
+    async def _token(self, bucket: TokenQueue) -> None:
         before = self._clock()
         too_late = None
         try:
@@ -382,17 +382,17 @@ class _Run:
         if limiter is not None and self._call.limit is Limit.CALLS:
             await self._foreign_token(limiter, bucket)
 
-    async def _ready(self, bucket: Bucket) -> None:
+    async def _ready(self, bucket: TokenQueue) -> None:
         """The last moment before it is sent; whoever keeps it from being sent puts the token back."""
         try:
             if self._before_send is not None:
                 await self._before_send()
             self._pipeline.check_open()
         except BaseException:
-            bucket.untake()
+            bucket.release_unused()
             raise
 
-    async def _foreign_token(self, limiter: AsyncLimiter, bucket: Bucket) -> None:
+    async def _foreign_token(self, limiter: AsyncLimiter, bucket: TokenQueue) -> None:
         """Pass the caller's own limiter as well, and give our token back if that takes too long."""
         before = self._clock()
         passed = False
@@ -403,7 +403,7 @@ class _Run:
         finally:
             self._waited += self._clock() - before
             if not passed:
-                bucket.untake()
+                bucket.release_unused()
         if not passed:
             raise self._deadline_exceeded("the limiter that was passed has no room")
 

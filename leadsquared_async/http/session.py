@@ -28,7 +28,7 @@ from leadsquared_async.http.call import Call, Host, Settings
 from leadsquared_async.http.credentials import Keyring
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.limiter import Limit, LimitSnapshot
-from leadsquared_async.limiter.local_limits import Sharing
+from leadsquared_async.limiter.local_limits import AccountLimits
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import Certainty
 
@@ -51,7 +51,7 @@ class Options:
     bulk_limit: RateLimit
     paths: Mapping[str, str]
     keys_in: KeysIn
-    sharing: Sharing
+    sharing: AccountLimits
     limiter: AsyncLimiter | None
     transport: httpx.AsyncBaseTransport | None
     name: str | None

@@ -1,14 +1,19 @@
-"""Who goes first among the calls that wait for a token."""
+"""Lanes, and whose turn it is when calls of several lanes wait. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
+from typing import NamedTuple, Protocol, TypeVar
 
-__all__ = ["Lane"]
+__all__ = ["OVERTAKES", "Lane", "Turns", "Waiting"]
+
+OVERTAKES = 7
+"""Grants in a row that may pass an older waiter; the next grant is that waiter's."""
 
 
 class Lane(IntEnum):
-    """Who goes first. Within a lane it is the order of arrival."""
+    """Priority of a call while it waits for a token. Within a lane, calls go in the order of arrival."""
 
     INTERACTIVE = 0
     """Somebody waits for the answer: a form. The only lane that may spend a burst."""
@@ -16,3 +21,66 @@ class Lane(IntEnum):
     """Many leads; paced, so that a form that comes alone does not wait behind them."""
     STATUS = 2
     """Polls; at most half of the rate, even if nobody else calls."""
+
+
+class Waiting(Protocol):
+    """The first waiter of a lane.
+
+    Attributes:
+        lane: the lane.
+        number: grows with the order of arrival, over all lanes.
+    """
+
+    @property
+    def lane(self) -> Lane: ...
+    @property
+    def number(self) -> int: ...
+
+
+W = TypeVar("W", bound=Waiting)
+
+
+class Turns(NamedTuple):
+    """How often lanes were passed. A higher lane goes first, but no lane starves.
+
+    After seven forms in a row that passed an older waiter, the oldest waiter goes; after seven batch calls
+    that passed a poll, the poll goes. Beside forms without end, batches and polls alternate.
+
+    Attributes:
+        passed: grants of each lane in a row that passed an older waiter.
+        is_polls_turn: whether the last grant that forms left over went to a poll.
+    """
+
+    passed: tuple[int, ...] = (0, 0, 0)
+    is_polls_turn: bool = False
+
+    def next(self, heads: Sequence[W], *, is_poll_due: bool) -> tuple[W, Turns]:
+        """Return the waiter whose turn it is, and the turns after it has gone.
+
+        Args:
+            heads: the first waiter of each lane that has any, the highest lane first; at least one.
+            is_poll_due: whether the pace of polls allows one now.
+        """
+        first = heads[0]
+        if len(heads) == 1:
+            return first, _FRESH[self.is_polls_turn]
+        is_form = first.lane is Lane.INTERACTIVE
+        # Behind a batch without end, a poll would be the oldest only once the whole batch has gone.
+        passed = min(heads, key=_number) if is_form else heads[-1]
+        is_due = passed.lane is not Lane.STATUS or is_poll_due
+        if first is not passed and not (self.passed[first.lane] >= OVERTAKES and is_due):
+            counts = list(self.passed)
+            counts[first.lane] = min(OVERTAKES, counts[first.lane] + 1)
+            return first, Turns(tuple(counts), self.is_polls_turn)
+        if is_form and passed.lane is Lane.BATCH:
+            last, is_polls_turn = heads[-1], not self.is_polls_turn
+            is_due = last.lane is not Lane.STATUS or is_poll_due
+            return (last if is_polls_turn and is_due else passed), _FRESH[is_polls_turn]
+        return passed, _FRESH[self.is_polls_turn]
+
+
+_FRESH = (Turns(), Turns(is_polls_turn=True))
+
+
+def _number(head: Waiting) -> int:
+    return head.number

@@ -1,8 +1,8 @@
-"""The bucket whose tokens are in a store: the same queue, and somebody else who says when it moves on.
+"""The grantor of tokens that many processes share in a store.
 
-While the store answers, nothing is granted here: a request tells it how many wait and how many calls are in
-flight, its reply says who may go, and when to ask again. While it does not, the process grants by itself,
-from its share of the limit, and keeps trying to reach the store.
+While the store answers, it grants: a request states how many callers wait here and how many calls are in
+flight; the reply says how many tokens each lane gets and when to ask again. While it does not answer, this
+process grants from its share of the limit (degraded mode), and keeps trying to reach the store.
 """
 
 from __future__ import annotations
@@ -11,63 +11,90 @@ import asyncio
 import random
 import uuid
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence, Sized
 from contextvars import Context
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
 
-from leadsquared_async.config import RateLimit
+from leadsquared_async.config import LONGEST_WINDOW, RateLimit
 from leadsquared_async.errors import ConfigurationError
-from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.limiter import LimitSnapshot
-from leadsquared_async.limiter.protocol import Store, StoreUnavailable
-from leadsquared_async.limiter.queue import Alarm, Bucket, Change
-from leadsquared_async.limiter.redis_messages import VERSION, End, Incompatible, Known, Reply, Request
-from leadsquared_async.limiter.refusal import Refusal
-from leadsquared_async.limiter.standing_in import UNKNOWN, share_of, tokens_of_share
-from leadsquared_async.limiter.tokens import NEVER, is_far_below
-from leadsquared_async.limiter.view import View
+from leadsquared_async.limiter.event_loops import Alarm
+from leadsquared_async.limiter.lanes import Lane, Waiting
+from leadsquared_async.limiter.limiter import LimitSnapshot, Notice
+from leadsquared_async.limiter.local import LocalGrantor, configured, doubt
+from leadsquared_async.limiter.queue import TokenQueue
+from leadsquared_async.limiter.redis_messages import (
+    VERSION,
+    End,
+    Incompatible,
+    Known,
+    RateLimited,
+    Reply,
+    Request,
+    StoreUnavailable,
+)
+from leadsquared_async.limiter.tokens import NEVER, Tokens, is_far_below, spacing_of
 
-__all__ = ["SharedBucket", "SharedLimitSnapshot"]
+__all__ = ["RedisGrantor", "Store", "share_of", "tokens_of_share"]
 
 T = TypeVar("T")
+W = TypeVar("W", bound=Waiting)
 
 PRESENCE = 30.0
-"""Seconds after which a process that is not heard of counts no more, neither its declared limit."""
+"""Seconds without a request after which a process and its declared limit count no more."""
 KEPT = 3600.0
 """Seconds, and a few windows, for which the state is kept when nobody uses it."""
 SOON = 0.05
-"""Seconds that the end of a call may wait to be told together with other things."""
+"""Seconds for which the end of a call may wait to be reported together with other things."""
 PARTS = 5
 """Of the wait for an answer."""
 UNFORESEEN = "the request could not be made"
 FIRST_RETRY, LAST_RETRY = 0.25, 5.0
 """Seconds between two attempts to reach a store that does not answer."""
+UNKNOWN = 16
+"""The assumed number of processes while none was ever seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class SharedLimitSnapshot(LimitSnapshot):
-    """The state of a shared limit at one moment, as this process knows it.
+class Store(Protocol):
+    """Keeps the shared state of accounts."""
 
-    Attributes:
-        processes: how many share it; None before the store was heard.
-        standing_in: whether the store does not answer, and `limit` is this process's share.
-    """
+    @property
+    def channel(self) -> str:
+        """Where this process listens for hints."""
+        ...
 
-    processes: int | None
-    standing_in: bool
+    async def exchange(self, key: str, request: Request) -> Reply:
+        """Send a request about the state of that key, and return the reply.
+
+        Raises:
+            StoreUnavailable: it was not received, or may have been received without a reply.
+            Incompatible: the state is of another version.
+        """
+        ...
+
+    def listen(self, key: str, hear: Callable[[float], None]) -> None:
+        """Have `hear` called with the seconds that a hint for that key names."""
+        ...
+
+    def forget(self, key: str, hear: Callable[[float], None]) -> None:
+        """Call `hear` no longer."""
+        ...
 
 
-class SharedBucket(Bucket):
-    """A token bucket for one account and class of endpoint, shared with other processes.
+class RedisGrantor:
+    """Grants the tokens that the store granted to this process.
 
     Args:
         declared: the limit to keep to; the smallest that any present process declares is kept.
-        store: where the tokens are.
+        store: keeps the tokens.
         key: the account's and class's, in the store.
-        option: the client's option that declares the limit, for a message.
-        lease: seconds after which the calls of a process that died are taken for ended.
+        option: the client's option that declares the limit, for messages.
+        lease: seconds after which the calls of a process that died count as ended.
         timeout: seconds for one request to the store.
+
+    Attributes:
+        queue: the callers that it grants tokens to.
+        learnt: whether LeadSquared named the limit that all processes keep to.
     """
 
     def __init__(
@@ -80,248 +107,314 @@ class SharedBucket(Bucket):
         lease: float = 3.0,
         timeout: float = 0.5,
     ) -> None:
-        view = View(declared)
-        super().__init__(declared, option=option, tokens=view)
-        self.loop = asyncio.get_running_loop()
-        self._ceiling: str | None = None
-        self._view = view
+        self._loop = asyncio.get_running_loop()
+        self._clock = self._loop.time
         self._store = store
         self._key = key
+        self._option = option
         self._lease = lease
         self._timeout = timeout
         self._process = uuid.uuid4().hex
         self._number = 0
+        # The limit: of this process, of all, why it is lower, and what was only named once.
         self._mine = declared
         self._shared = declared
-        self._processes: int | None = None
-        self._is_learnt = False
+        self._ceiling: str | None = None
         self._doubted: RateLimit | None = None
-        self._has_told_of_damage = False
-        self._known: tuple[Reply, float] | None = None
+        self.learnt = False
+        # What the store said last.
+        self._reply: Reply | None = None
+        self._asked_for_reply = self._heard_at = -NEVER
+        self._paused_until = -NEVER
+        self._granted = [0] * len(Lane)
+        self._has_warned_of_damage = False
         self._fault: str | None = None
+        # What it does not know yet.
+        self._out = 0
+        self._last_poll = -NEVER
         self._ends: deque[tuple[float, bool]] = deque()
-        self._refusal: Refusal | None = None
-        self._recalled: tuple[int | None, float] | None = None
-        self._told_of = [False] * len(Lane)
-        self._ask_at = NEVER
-        self._told_at = -NEVER
-        self._is_urgent = False
-        self._standing_in = False
         self._all_ends_count = False
+        self._rate_limited: RateLimited | None = None
+        self._assumed: tuple[int | None, float] | None = None
+        self._reported_waiting = [False] * len(Lane)
+        # When to ask it.
+        self._ask_at = NEVER
+        self._asked_at = -NEVER
+        self._is_urgent = False
+        self._asking: asyncio.Task[None] | None = None
+        self._next_question = Alarm(self._loop, self._begin_to_ask)
+        self._closed = False
+        # While it does not answer.
+        self._share: LocalGrantor | None = None
         self._retry_at = -NEVER
         self._retry_after = FIRST_RETRY
-        self._speaking: asyncio.Task[None] | None = None
-        self._next_word = Alarm(self.loop, self._begin_to_speak)
-        self._closed = False
-        store.listen(key, self._hear_hint)
+        self.queue = TokenQueue(self)
+        store.listen(key, self._on_hint)
 
     @property
-    def standing_in(self) -> bool:
-        """Whether the store does not answer, and this process keeps to its share by itself."""
-        return self._standing_in
+    def degraded(self) -> bool:
+        """Whether the store does not answer, and this process grants from its share."""
+        return self._share is not None
 
     @property
-    def learnt(self) -> bool:
-        """Whether LeadSquared named the limit that all processes keep to."""
-        return self._is_learnt
-
-    async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
-        """Wait for a token and take it; every `acquire` that returns is followed by one `give` or `untake`.
-
-        Args:
-            lane: who goes first, in all processes.
-            deadline: the loop's time after which a token is of no use; None waits as long as it takes.
-
-        Raises:
-            NoTokenInTime: even the best case is later than the deadline, or it passed while waiting.
-            ConfigurationError: the store's state was written by a version that does not go with this one.
-        """
-        if self._fault is not None:
-            raise ConfigurationError(self._fault)
-        await super().acquire(lane, deadline)
-        try:
-            self._schedule()
-        except BaseException:
-            self.untake()
-            raise
-
-    def give(self, *, counted: bool = True) -> None:
-        """The call that took a token has ended.
-
-        Args:
-            counted: False if it got no answer, so that the server may count it later than now.
-        """
-        self._ends.append((self._clock(), counted))
-        super().give(counted=counted)
-        self._schedule()
-
-    def untake(self) -> None:
-        """The call that took a token was never sent."""
-        self._is_urgent = True
-        super().untake()
-        self._schedule()
-
-    def refuse(self, pause: float | None = None, told: tuple[int, float] | None = None) -> None:
-        """The server refused a call for the rate all the same; `give` still has to follow.
-
-        Args:
-            pause: the seconds it asked for.
-            told: the account's limit (calls, seconds), where the answer names it.
-        """
-        now = self._clock()
-        refusal = Refusal.now(now, pause, told)
-        self._refusal = refusal if self._refusal is None else self._refusal.then(refusal)
-        self._refused += 1
-        account = None if told is None else RateLimit(told[0], told[1], self._mine.margin)
-        is_doubted = account is not None and account != self._doubted and is_far_below(account, self._mine)
-        self._doubted = account or self._doubted
-        is_lowered = False
-        if self._standing_in:
-            self._tokens.settle(now)
-            share = None if account is None else share_of(account, self._processes or UNKNOWN)
-            is_lowered = self._tokens.refuse(now, pause, share)
-            if is_lowered:
-                self._ceiling = f"it is a share of {account}, as LeadSquared says"
-        else:
-            self._view.paused_until = max(
-                self._view.paused_until, now + (self._view.limit.spacing if pause is None else pause)
-            )
-            self._is_urgent = True
-        self._schedule()
-        if is_lowered:
-            self.log.warning("rate limit lowered to %s: %s", self._tokens.limit, self._ceiling)
-        if account is not None and is_doubted:
-            self._warn_of_doubt(account, self._mine)
-
-    def recall(self, calls: int | None, ended: float) -> None:
-        """Count calls of an earlier process too (None: all), as ended without an answer at `ended`.
-
-        The store counts them only if it cannot know of them, since it has begun anew after they ended.
-        """
-        ended = min(ended, self._clock())
-        self._recalled = (calls, ended)
-        if self._standing_in:
-            super().recall(calls, ended)
-        self._is_urgent = True
-        self._schedule()
-
-    def is_as_new(self) -> bool:
-        """Whether nobody uses it and it has nothing to remember: to forget it loses nothing."""
-        return not (self.users or self._standing_in or self._ends or self._tokens.out)
-
-    def snapshot(self) -> SharedLimitSnapshot:
-        """The state at this moment; what is free is as old as the store's last answer."""
-        local = super().snapshot()
-        values = {name: getattr(local, name) for name in LimitSnapshot.__dataclass_fields__}
-        return SharedLimitSnapshot(**values, processes=self._processes, standing_in=self._standing_in)
+    def limit(self) -> RateLimit:
+        """The limit in force."""
+        return self._shared if self._share is None else self._share.limit
 
     async def aclose(self) -> None:
-        """Tell the store what it does not know yet, and that this process is leaving.
+        """Report to the store what it does not know yet, and that this process is leaving.
 
         It takes no longer than a request that was under way and one more. It does not raise: a fault goes to
         the loop's exception handler.
         """
         self._closed = True
-        self._cancel_timers()
+        self.stop()
         try:
-            if self._speaking is not None:
-                await asyncio.wait([self._speaking])
+            if self._asking is not None:
+                await asyncio.wait([self._asking])
             if (
                 self._number
                 and self._fault is None
-                and not (self._standing_in and self._retry_at > self._clock())
+                and not (self.degraded and self._retry_at > self._clock())
             ):
-                await self._speak()
+                await self._ask()
         except Exception as error:
-            self.loop.call_exception_handler({"message": UNFORESEEN, "exception": error})
+            self._loop.call_exception_handler({"message": UNFORESEEN, "exception": error})
         finally:
-            self._cancel_timers()
-            self._store.forget(self._key, self._hear_hint)
+            self.stop()
+            self._store.forget(self._key, self._on_hint)
 
-    def _declare(self, limit: RateLimit) -> Change | None:
-        """Have all processes keep to this, the smallest limit of this one's open clients."""
+    def stop(self) -> None:
+        """Cancel all timers."""
+        self._next_question.cancel()
+        self.queue.stop()
+
+    # For the queue ----------------------------------------------------------------------------------------
+
+    def settle(self, now: float) -> None:
+        """Bring the share up to `now`; what the store said changes when it says so."""
+        if self._share is not None:
+            self._share.settle(now)
+
+    def take_at_once(self, lane: Lane, now: float) -> bool:
+        """Spend a token of the share on a caller with nobody before it; the store has to be asked first.
+
+        Raises:
+            ConfigurationError: the state in the store was written by an incompatible version.
+        """
+        if self._fault is not None:
+            raise ConfigurationError(self._fault)
+        if self._share is None or not self._share.take_at_once(lane, now):
+            return False
+        self._out += 1
+        try:
+            self._schedule()
+        except BaseException:
+            self.release_unused(now)
+            raise
+        return True
+
+    def next(self, heads: Sequence[W], now: float) -> W | None:
+        """The waiter that is granted a token now, if any; `take` spends it."""
+        if self._share is not None:
+            return self._share.next(heads, now)
+        return next((head for head in heads if self._granted[head.lane]), None)
+
+    def take(self, lane: Lane, now: float) -> None:
+        """Spend a token on a call that starts now."""
+        if self._share is not None:
+            self._share.take(lane, now)
+        else:
+            self._granted[lane] -= 1
+        self._out += 1
+        if lane is Lane.STATUS:
+            self._last_poll = now
+
+    def release(self, now: float, *, counted: bool) -> None:
+        """A call has ended; without an answer (not `counted`) the server may count it later."""
+        self._ends.append((now, counted))
+        self._out -= 1
+        if self._share is not None:
+            self._share.release(now, counted=counted)
+        self._schedule()
+
+    def release_unused(self, now: float) -> None:
+        """A call was never sent; the store learns of it by the number of calls in flight."""
+        self._is_urgent = True
+        self._out -= 1
+        if self._share is not None:
+            self._share.release_unused(now)
+        self._schedule()
+
+    def earliest(self, lane: Lane, ahead: int, now: float) -> float:
+        """The earliest moment at which a call could start with so many of its lane before it."""
+        if self._share is not None:
+            return self._share.earliest(lane, ahead, now)
+        short = ahead - self._free
+        first = -NEVER if self._reply is None else self._heard_at + self._reply.first
+        start = now if short < 0 else max(now, first + short * self._shared.spacing)
+        start = max(start, self._paused_until)
+        if lane is not Lane.STATUS:
+            return start
+        apart = spacing_of(lane, self._shared)
+        return max(start, max(now, self._last_poll + apart) + ahead * apart)
+
+    def next_grant(self, lanes: Sequence[Sized], now: float) -> float:
+        """When the share may grant next; until the store has answered it grants nothing."""
+        self._schedule()
+        return NEVER if self._share is None else self._share.next_grant(lanes, now)
+
+    def declare(self, limit: RateLimit, now: float) -> Notice | None:
+        """Have all processes keep to this limit, the smallest that the clients of this one declare."""
         before, self._mine = self._mine, limit
         if limit == before:
             return None
         self._is_urgent = True
-        change = None
+        notice = None
         if before.within(limit) != before:
-            # What a higher one comes to, the store has to say: others may keep to less.
+            # What a higher limit leads to is for the store to say: other processes may keep to less.
             self._shared = self._shared.within(limit)
             self._ceiling = f"another client of this account declared {limit}"
-            change = Change(before, limit, self._ceiling)
-            if self._standing_in:
-                self._keep_to_share()
-            else:
-                self._view.limit = self._shared
+            notice = Notice(True, "rate limit lowered from %s to %s: %s", (before, limit, self._ceiling))
+            if self._share is not None:
+                self._share.declare(self._share_limit(), now)
         self._schedule()
-        return change
+        return notice
 
-    def _keep_to_share(self) -> None:
-        if (change := self._keep_to(self._share())) is not None:
-            change.write_to(self.log)
+    def on_rate_limited(
+        self, pause: float | None, named: tuple[int, float] | None, now: float
+    ) -> Notice | None:
+        """The server answered 429; all processes are to know."""
+        event = RateLimited(None if pause is None else now + pause, named)
+        self._rate_limited = event if self._rate_limited is None else self._rate_limited.then(event)
+        account = None if named is None else RateLimit(named[0], named[1], self._mine.margin)
+        notice = None
+        if account is not None and account != self._doubted and is_far_below(account, self._mine):
+            notice = doubt(account, self._mine, self._option)
+        self._doubted = account or self._doubted
+        if self._share is None:
+            until = now + (self._shared.spacing if pause is None else pause)
+            self._paused_until = max(self._paused_until, until)
+            self._is_urgent = True
+        else:
+            share = None if account is None else share_of(account, self._processes or UNKNOWN)
+            tokens = self._share.tokens
+            tokens.settle(now)
+            if tokens.on_rate_limited(now, pause, share):
+                self._ceiling = f"it is a share of {account}, as LeadSquared says"
+                notice = Notice(True, "rate limit lowered to %s: %s", (tokens.limit, self._ceiling))
+        self._schedule()
+        return notice
 
-    def _why_lower(self) -> str | None:
-        return self._ceiling
+    def assume_spent(self, ended: float, calls: int | None, now: float) -> None:
+        """Count so many unknown calls (None: as many as there are tokens) that had ended at `ended`.
 
-    # When to speak ----------------------------------------------------------------------------------------
+        The store counts them only if it cannot know of them, since its state began after they ended.
+        """
+        self._assumed = (calls, ended)
+        if self._share is not None:
+            self._share.assume_spent(ended, calls, now)
+        self._is_urgent = True
+        self._schedule()
+
+    def snapshot(self, now: float) -> LimitSnapshot:
+        """The state of the tokens; what is free is as old as the store's last answer."""
+        if self._share is not None:
+            state = self._share.snapshot(now)
+            return replace(
+                state,
+                ceiling=self._ceiling,
+                in_flight=self._out,
+                processes=self._processes,
+                degraded=True,
+            )
+        reply = self._reply
+        is_all_free = reply is None or self._free >= self._shared.calls
+        return LimitSnapshot(
+            limit=self._shared,
+            declared=self._mine,
+            ceiling=self._ceiling,
+            free=self._free,
+            in_flight=self._out,
+            withdrawn=0 if reply is None else reply.withdrawn,
+            waiting={},
+            next_due=None if is_all_free or reply is None else max(0.0, self._heard_at + reply.first - now),
+            paused=max(0.0, self._paused_until - now),
+            granted=0,
+            refused=0,
+            processes=self._processes,
+        )
+
+    @property
+    def _free(self) -> int:
+        return self._shared.calls if self._reply is None else self._reply.free
+
+    @property
+    def _processes(self) -> int | None:
+        return None if self._reply is None else self._reply.processes
+
+    # When to ask the store --------------------------------------------------------------------------------
 
     def _schedule(self) -> None:
         """Set the timer for the next request, which is made at once if there is reason to."""
-        if self._speaking is not None or self._closed:
-            return  # once it is answered this is looked at again
+        if self._asking is not None or self._closed:
+            return  # this is called again once the request is answered
         try:
-            self._next_word.set(self._when_to_speak(), self._clock())
+            self._next_question.set(self._when_to_ask(), self._clock())
         except BaseException:
-            self.loop.call_soon(self._schedule, context=Context())  # else nobody would speak any more
+            self._loop.call_soon(self._schedule, context=Context())  # else the store would not be asked again
             raise
 
-    def _when_to_speak(self) -> float:
-        in_use = bool(self._tokens.out or any(self._lanes) or self._ends)
-        if self._standing_in or self._fault is not None:
-            return self._retry_at if in_use or self.users else NEVER
-        if self._is_urgent or any(bool(self._lanes[lane]) != self._told_of[lane] for lane in Lane):
-            return self._told_at  # long ago: at once
+    def _when_to_ask(self) -> float:
+        waiting, users = self.queue.waiting, self.queue.users
+        if self._share is not None or self._fault is not None:
+            is_in_use = bool(self._out or any(waiting) or self._ends or users)
+            return self._retry_at if is_in_use else NEVER
+        if self._is_urgent or any(
+            bool(now) != before for now, before in zip(waiting, self._reported_waiting, strict=True)
+        ):
+            return self._asked_at  # in the past: at once
         return min(
-            self._ask_at if any(self._told_of) else NEVER,
+            self._ask_at if any(self._reported_waiting) else NEVER,
             self._ends[0][0] + SOON if self._ends else NEVER,
-            self._told_at + self._lease / 3 if self._tokens.out else NEVER,
-            self._told_at + PRESENCE / 3 if self.users and self._number else NEVER,
+            self._asked_at + self._lease / 3 if self._out else NEVER,
+            self._asked_at + PRESENCE / 3 if users and self._number else NEVER,
         )
 
-    def _begin_to_speak(self) -> None:
+    def _begin_to_ask(self) -> None:
         try:
-            self._speaking = self._task(self._speak(), "leadsquared_async shared limit")
+            self._asking = self._task(self._ask(), "leadsquared_async shared limit")
         except BaseException:
-            self._stand_in(UNFORESEEN)
+            self._degrade(UNFORESEEN)
             raise
-        self._speaking.add_done_callback(self._end_of_speaking)
+        self._asking.add_done_callback(self._end_of_asking)
 
-    def _end_of_speaking(self, task: asyncio.Task[None]) -> None:
-        self._speaking = None
+    def _end_of_asking(self, task: asyncio.Task[None]) -> None:
+        self._asking = None
         self._schedule()
         if not task.cancelled() and (error := task.exception()) is not None:
             raise error  # a fault of this package: the loop reports it
 
-    def _hear_hint(self, seconds: float) -> None:
+    def _on_hint(self, seconds: float) -> None:
+        """A turn of this process has come earlier than the store's last reply said."""
         self._ask_at = min(self._ask_at, self._clock() + seconds)
         self._schedule()
 
-    # What is said -----------------------------------------------------------------------------------------
+    # Requests ---------------------------------------------------------------------------------------------
 
-    async def _speak(self) -> None:
-        """One request and what follows from it."""
-        self._told_at = self._clock()
+    async def _ask(self) -> None:
+        """Make one request, and do what its reply says."""
+        self._asked_at = self._clock()
         self._is_urgent = False
-        refusal, recalled = self._refusal, self._recalled
+        rate_limited, assumed = self._rate_limited, self._assumed
         why: str | None = UNFORESEEN
         is_heard = False
         try:
             request = self._request()
-            self._refusal = self._recalled = None
-            reply = await self._answer_to(request)
+            self._rate_limited = self._assumed = None
+            reply = await self._reply_to(request)
             if not reply.stale:
-                self._hear(request, reply)
+                self._on_reply(request, reply)
                 is_heard = True
         except TimeoutError:
             why = f"no answer within {self._timeout:g} s"
@@ -329,24 +422,24 @@ class SharedBucket(Bucket):
             why = str(error)
         except Incompatible as error:
             why = None
-            self._refuse_all(error)
+            self._fail_all(error)
         except asyncio.CancelledError:
             why = None  # the loop is ending
             raise
         finally:
             # Whatever it was, calls go on; an error that nobody foresaw is reported by the loop as well.
             if not is_heard:
-                if refusal is not None and self._refusal is not refusal:
-                    self._refusal = refusal.then(self._refusal)
-                self._recalled = self._recalled or recalled
+                if rate_limited is not None and self._rate_limited is not rate_limited:
+                    self._rate_limited = rate_limited.then(self._rate_limited)
+                self._assumed = self._assumed or assumed
                 if why is not None:
-                    self._stand_in(why)
+                    self._degrade(why)
 
-    async def _answer_to(self, request: Request) -> Reply:
-        """What the store answers within `timeout`, without the time for which this process stood still.
+    async def _reply_to(self, request: Request) -> Reply:
+        """The store's reply within `timeout`, not counting the time for which this process was blocked.
 
         After a second in which other code blocked the loop, a timer would come before the answer that has
-        long been there. So it is waited for in parts, of which such a second uses up one.
+        long arrived. So it is waited for in parts, of which such a second uses up one.
         """
         exchange = self._task(
             self._store.exchange(self._key, request), "leadsquared_async shared limit request"
@@ -366,7 +459,7 @@ class SharedBucket(Bucket):
 
     def _task(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         try:
-            return self.loop.create_task(work, name=name, context=Context())
+            return self._loop.create_task(work, name=name, context=Context())
         except BaseException:
             work.close()
             raise
@@ -377,10 +470,9 @@ class SharedBucket(Bucket):
         while self._ends and self._ends[0][0] < now - window:
             self._ends.popleft()
         known = None
-        if self._known is not None:
-            reply, asked = self._known
-            known = Known(reply.born, reply.steps, reply.at + now - asked)
-        refusal = self._refusal
+        if (reply := self._reply) is not None:
+            known = Known(reply.born, reply.steps, reply.at + now - self._asked_for_reply)
+        event = self._rate_limited
         self._number += 1
         return Request(
             process=self._process,
@@ -389,145 +481,139 @@ class SharedBucket(Bucket):
             declared=self._mine,
             lease=self._lease,
             presence=max(PRESENCE, 2 * self._lease),
-            keep=KEPT + 4 * self._shared.per + max(0.0, self._view.paused_until - now),
-            held=self._tokens.out,
-            waiting=(len(self._lanes[0]), len(self._lanes[1]), len(self._lanes[2])),
+            keep=KEPT + 4 * self._shared.per + max(0.0, self._paused_until - now),
+            held=self._out,
+            waiting=self.queue.waiting,
             ends=tuple(End(now - ended, counted) for ended, counted in self._ends),
-            all_ends_count=self._standing_in or self._all_ends_count,
-            refused=refusal is not None,
-            pause=None if refusal is None else refusal.left(now),
-            told=None if refusal is None else refusal.told,
-            recalled=None if self._recalled is None else (self._recalled[0], now - self._recalled[1]),
+            all_ends_count=self.degraded or self._all_ends_count,
+            rate_limited=event is not None,
+            pause=None if event is None else event.left(now),
+            named=None if event is None else event.named,
+            assumed=None if self._assumed is None else (self._assumed[0], now - self._assumed[1]),
             known=known,
             leaving=self._closed,
         )
 
-    # What is heard ----------------------------------------------------------------------------------------
-
-    def _hear(self, request: Request, reply: Reply) -> None:
+    def _on_reply(self, request: Request, reply: Reply) -> None:
         now = self._clock()
-        self._known = (reply, self._told_at)
+        self._reply, self._asked_for_reply, self._heard_at = reply, self._asked_at, now
+        self._paused_until = now + reply.paused
         self._fault = None
-        self._processes = reply.processes
-        knew, self._is_learnt = self._is_learnt, reply.learnt
-        # Calls that began and ended on this process's own account while the answer was under way count too.
-        self._all_ends_count = self._standing_in
+        was_learnt, self.learnt = self.learnt, reply.learnt
+        # Calls that began and ended in degraded mode while the answer was under way count too.
+        self._all_ends_count = self.degraded
         for _ in range(min(len(request.ends), len(self._ends))):
             self._ends.popleft()
-        self._view.hear(reply, now)
-        if self._standing_in:
-            self._come_back()
-        self._tell_of_limit(reply, knew=knew)
-        self._told_of = [
+        if self.degraded:
+            self._share = None
+            self._retry_after = FIRST_RETRY
+            self.queue.log.warning(
+                "the store of the rate limit answers again: %s for all processes", reply.limit
+            )
+        self._log_limit(reply, was_learnt=was_learnt)
+        self._reported_waiting = [
             waiting > granted for waiting, granted in zip(request.waiting, reply.granted, strict=True)
         ]
         self._ask_at = NEVER if reply.again is None else now + reply.again
-        for lane in Lane:
-            self._grant(lane, reply.granted[lane], now)
+        self._granted = list(reply.granted)
+        self.queue.grant()
+        if any(self._granted):
+            self._is_urgent = True  # those who waited for them have left: the tokens are for others
+            self._granted = [0] * len(Lane)
 
-    def _grant(self, lane: Lane, tokens: int, now: float) -> None:
-        queue = self._lanes[lane]
-        while tokens and queue:
-            waiter = next(iter(queue.values()))
-            if not waiter.future.done():  # else it was cancelled in this very tick
-                self._serve(waiter, now)
-                tokens -= 1
-            self._leave(waiter)
-        if tokens:
-            self._is_urgent = True  # whoever waited for them has left: they are for others
-
-    def _tell_of_limit(self, reply: Reply, *, knew: bool) -> None:
-        if reply.was_damaged and not self._has_told_of_damage:
-            self._has_told_of_damage = True
-            self.log.warning(
+    def _log_limit(self, reply: Reply, *, was_learnt: bool) -> None:
+        log = self.queue.log
+        if reply.was_damaged and not self._has_warned_of_damage:
+            self._has_warned_of_damage = True
+            log.warning(
                 "the store of the rate limit held a state that leadsquared_async did not write: it was "
                 "replaced, and all tokens count as spent just now; make sure that nobody else writes to keys "
                 "that begin with SharedLimiter's prefix"
             )
         elif reply.begun_as_spent:
-            self.log.info("the store of the rate limit has begun anew: all tokens count as spent just now")
+            log.info("the store of the rate limit has begun anew: all tokens count as spent just now")
         if _is_same(reply.limit, self._shared):
             return
         before, self._shared = self._shared, reply.limit
         if _is_same(reply.limit, self._mine):
             self._ceiling = None
-            self.log.info("rate limit back from %s to %s", before, reply.limit)
+            log.info("rate limit back from %s to %s", before, reply.limit)
             return
         self._ceiling = f"another process of this account declared {reply.limit}"
-        if reply.learnt and not knew:
+        if reply.learnt and not was_learnt:
             self._ceiling = (
                 f"LeadSquared says that the account's limit is {reply.limit}; {self._mine} is tried "
                 "again after some windows without a 429; if the lower limit is right, configure it with "
-                + self._configured(reply.limit)
+                + configured(self._option, reply.limit)
             )
-        self.log.warning("rate limit changed from %s to %s: %s", before, reply.limit, self._ceiling)
+        log.warning("rate limit changed from %s to %s: %s", before, reply.limit, self._ceiling)
 
-    def _refuse_all(self, error: Incompatible) -> None:
+    def _fail_all(self, error: Incompatible) -> None:
         found = f"version {error.version}" if error.version else "something that is no state of a rate limit"
-        self._fault = (
+        fault = self._fault = (
             f"the store of the rate limit holds {found} where this process needs version {VERSION}: "
             "run one version of leadsquared_async, or give SharedLimiter another prefix"
         )
-        for queue in self._lanes:
-            for waiter in list(queue.values()):
-                self._leave(waiter)
-                if not waiter.future.done():
-                    waiter.future.set_exception(ConfigurationError(self._fault))
+        self.queue.fail_all(lambda: ConfigurationError(fault))
         self._retry_at = self._clock() + LAST_RETRY
 
-    # Standing in ------------------------------------------------------------------------------------------
+    # Degraded mode ----------------------------------------------------------------------------------------
 
-    def _share(self) -> RateLimit:
+    def _share_limit(self) -> RateLimit:
         return share_of(self._shared, self._processes or UNKNOWN)
 
-    def _stand_in(self, why: str) -> None:
-        """Go on without the store, or go on going on."""
+    def _degrade(self, why: str) -> None:
+        """Grant from this process's share, until the store answers again."""
         now = self._clock()
         self._retry_at = now + self._retry_after * random.uniform(0.75, 1.25)
         self._retry_after = min(LAST_RETRY, self._retry_after * 2)
-        if self._standing_in or self._closed:
+        if self.degraded or self._closed:
             return
-        self._standing_in = True
-        self._told_of = [False] * len(Lane)
-        share = self._share()
-        free = share.calls if self._processes is None else self._view.free // self._processes
-        self._tokens = tokens_of_share(
-            share, now, held=self._view.out, free=free, phase=random.uniform(0.5, 1.5)
-        )
-        self._tokens.silence(self._view.paused_until)
-        self.log.warning(
+        self._reported_waiting = [False] * len(Lane)
+        self._granted = [0] * len(Lane)
+        limit = self._share_limit()
+        free = limit.calls if self._processes is None else self._free // self._processes
+        tokens = tokens_of_share(limit, now, held=self._out, free=free, phase=random.uniform(0.5, 1.5))
+        tokens.pause(self._paused_until)
+        self._share = LocalGrantor(limit, self._option, tokens)
+        self.queue.log.warning(
             "the store of the rate limit cannot be reached (%s): this process keeps to its share, %s, "
             "and goes on trying",
             why,
-            share,
+            limit,
         )
-        self._dispatch(now)
+        self.queue.grant()
 
-    def _come_back(self) -> None:
-        self._view.out = self._tokens.out
-        self._tokens = self._view
-        self._standing_in = False
-        self._retry_after = FIRST_RETRY
-        self._stop_alarms()
-        self.log.warning("the store of the rate limit answers again: %s for all processes", self._view.limit)
 
-    # The queue before it ----------------------------------------------------------------------------------
+def share_of(limit: RateLimit, processes: int) -> RateLimit:
+    """The part of the limit that one of so many processes may use; below one call it is a longer window."""
+    calls = limit.calls // processes
+    if calls:
+        return RateLimit(calls, limit.per, limit.margin)
+    return RateLimit(1, min(LONGEST_WINDOW, limit.per * processes / limit.calls), limit.margin)
 
-    def _may_take(self, lane: Lane, now: float) -> bool:
-        return self._standing_in and super()._may_take(lane, now)
 
-    def _dispatch(self, now: float) -> None:
-        if self._standing_in:
-            super()._dispatch(now)
-        self._schedule()
+def tokens_of_share(share: RateLimit, now: float, *, held: int, free: int, phase: float) -> Tokens:
+    """The tokens of a share, in the state in which the store reported the whole last.
 
-    def _arm(self, now: float) -> None:
-        if self._standing_in:
-            super()._arm(now)
-
-    def _cancel_timers(self) -> None:
-        self._next_word.cancel()
-        self._stop_alarms()
+    Args:
+        share: the limit of this process.
+        now: the loop's time.
+        held: its calls in flight; they may be more than the share.
+        free: how many may be spent at once. The rest comes back evenly over one window.
+        phase: where in its spacing each of the rest comes, so that not all processes send at once.
+    """
+    tokens = Tokens(share)
+    in_flight = min(held, share.calls)
+    for _ in range(in_flight):
+        tokens.take(now)
+    rest = max(0, tokens.free - free)
+    for place in range(rest):
+        tokens.take(now)
+        # A call that ended then is due back by now and so many parts of the window.
+        tokens.release(now - share.per * (1 - (place + phase) / rest), counted=True)
+    tokens.out += held - in_flight
+    return tokens
 
 
 def _is_same(one: RateLimit, other: RateLimit) -> bool:

@@ -1,9 +1,8 @@
-"""What a user makes: one limit for all processes that are given the same store."""
+"""One rate limit for many processes, kept in Redis or Valkey."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -12,8 +11,9 @@ from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.config import Credentials, RateLimit, seconds
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.limiter.limiter import Limit
-from leadsquared_async.limiter.queue import Bucket
-from leadsquared_async.limiter.redis_grantor import SharedBucket
+from leadsquared_async.limiter.local_limits import account_digest
+from leadsquared_async.limiter.queue import TokenQueue
+from leadsquared_async.limiter.redis_grantor import RedisGrantor
 from leadsquared_async.limiter.redis_store import RedisStore, check_url
 
 __all__ = ["SharedLimiter"]
@@ -23,17 +23,17 @@ LONGEST_LEASE = 3600.0
 
 
 @dataclass(slots=True)
-class _Party:
+class _LoopState:
     """What one process has in one event loop.
 
     Attributes:
-        store: closed after the last of its buckets.
-        buckets: those in use, by key.
-        closing: how many have no user any more and are telling the store so.
+        store: closed after the last of its grantors.
+        grantors: those in use, by key.
+        closing: how many have no user any more and are leaving the store.
     """
 
     store: RedisStore
-    buckets: dict[str, SharedBucket] = field(default_factory=dict[str, SharedBucket])
+    grantors: dict[str, RedisGrantor] = field(default_factory=dict[str, RedisGrantor])
     closing: int = 0
 
 
@@ -45,9 +45,9 @@ class SharedLimiter:
 
     Args:
         url: of the store: "redis://host:6379/0", "rediss://…" or "unix:///path/to/socket".
-        lease: seconds after which the calls in flight of a process that died are taken for ended. Their
-            tokens come back two windows later.
-        timeout: seconds for one request to the store; a slower one counts as none.
+        lease: seconds after which the calls in flight of a process that died count as ended. Their tokens
+            come back two windows later.
+        timeout: seconds for one request to the store; a slower answer counts as none.
         prefix: of all names in the store, such as "leadsquared:limit:<digest of the account's key>".
 
     Raises:
@@ -77,7 +77,7 @@ class SharedLimiter:
         if not prefix or not prefix.isascii() or not prefix.isprintable() or " " in prefix:
             raise ConfigurationError("SharedLimiter: prefix has to be ASCII without blanks")
         self._prefix = prefix
-        self._parties: dict[tuple[int, asyncio.AbstractEventLoop], _Party] = {}
+        self._states: dict[tuple[int, asyncio.AbstractEventLoop], _LoopState] = {}
 
     def __repr__(self) -> str:
         return f"SharedLimiter({self._url.partition('://')[0]}://…, lease={self._lease:g})"
@@ -85,71 +85,71 @@ class SharedLimiter:
     @property
     def requests(self) -> int:
         """Requests to the store that the running loop has made."""
-        party = self._parties.get((os.getpid(), asyncio.get_running_loop()))
-        return 0 if party is None else party.store.requests
+        state = self._states.get(_here())
+        return 0 if state is None else state.store.requests
 
-    def join(self, host: str, credentials: Credentials, kind: Limit, limit: RateLimit) -> SharedBucket:
-        """The bucket of this account in the running loop, with one more user; `leave` it when it is done."""
-        key = self._key(host, credentials, kind)
-        party = self._party()
-        bucket = party.buckets.get(key)
-        if bucket is None:
-            bucket = party.buckets[key] = SharedBucket(
+    def join(self, host: str, credentials: Credentials, kind: Limit, limit: RateLimit) -> TokenQueue:
+        """The queue of this account in the running loop, with one more user; `leave` it when it is done."""
+        key = f"{self._prefix}:limit:{account_digest(host, credentials, kind)}"
+        state = self._state()
+        grantor = state.grantors.get(key)
+        if grantor is None:
+            grantor = state.grantors[key] = RedisGrantor(
                 limit,
-                store=party.store,
+                store=state.store,
                 key=key,
                 option=kind.option,
                 lease=self._lease,
                 timeout=self._timeout,
             )
-        if (change := bucket.join(limit)) is not None:
-            change.write_to(bucket.log)
-        return bucket
+        queue = grantor.queue
+        if (notice := queue.join(limit)) is not None:
+            notice.write_to(queue.log)
+        return queue
 
-    async def leave(self, bucket: Bucket, limit: RateLimit | None = None) -> None:
-        """One user less; after the last, the store is told, and after the last bucket it is closed.
+    async def leave(self, queue: TokenQueue, limit: RateLimit | None = None) -> None:
+        """One user less; after the last, the store is told, and after the last queue it is closed.
 
         Being cancelled leaves no connection open: it ends all the same, within a few timeouts, and only then
         the cancellation is raised.
 
         Args:
-            bucket: that it had joined.
-            limit: that it had declared; by default the one that the bucket was made with.
+            queue: that it had joined.
+            limit: that it had declared; by default the one that the queue was made with.
         """
-        bucket.leave(bucket.declared if limit is None else limit)
-        if bucket.users > 0 or not isinstance(bucket, SharedBucket):
+        queue.leave(queue.declared if limit is None else limit)
+        state = self._state()
+        if queue.users > 0:
             return
-        party = self._party()
-        for key, mine in list(party.buckets.items()):
-            if mine is bucket:
-                del party.buckets[key]
-        party.closing += 1
-        await uninterrupted(self._close(bucket, party))
+        for key, grantor in list(state.grantors.items()):
+            if grantor.queue is queue:
+                del state.grantors[key]
+                state.closing += 1
+                await uninterrupted(self._close(grantor, state))
+                return
 
-    async def _close(self, bucket: SharedBucket, party: _Party) -> None:
+    async def _close(self, grantor: RedisGrantor, state: _LoopState) -> None:
         try:
-            await bucket.aclose()
+            await grantor.aclose()
         finally:
-            party.closing -= 1
-            if not party.buckets and not party.closing:
-                here = (os.getpid(), asyncio.get_running_loop())
-                if self._parties.get(here) is party:
-                    del self._parties[here]
-                await party.store.aclose()
+            state.closing -= 1
+            if not state.grantors and not state.closing:
+                if self._states.get(_here()) is state:
+                    del self._states[_here()]
+                await state.store.aclose()
 
-    def _party(self) -> _Party:
-        here = (os.getpid(), asyncio.get_running_loop())
-        for other in list(self._parties):
+    def _state(self) -> _LoopState:
+        here = _here()
+        for other in list(self._states):
             # What a parent process or an ended loop had is of no use here.
             if other[0] != here[0] or other[1].is_closed():
-                self._parties.pop(other, None)  # a loop in another thread may have been first
-        party = self._parties.get(here)
-        if party is None:
+                self._states.pop(other, None)  # a loop in another thread may have been first
+        state = self._states.get(here)
+        if state is None:
             store = RedisStore(self._url, prefix=self._prefix, timeout=self._timeout)
-            party = self._parties[here] = _Party(store)
-        return party
+            state = self._states[here] = _LoopState(store)
+        return state
 
-    def _key(self, host: str, credentials: Credentials, kind: Limit) -> str:
-        """Names the account in the store, and does not tell its key."""
-        account = f"{host} {kind.value} {credentials.api_key.reveal()}"
-        return f"{self._prefix}:limit:{hashlib.sha256(account.encode()).hexdigest()}"
+
+def _here() -> tuple[int, asyncio.AbstractEventLoop]:
+    return os.getpid(), asyncio.get_running_loop()

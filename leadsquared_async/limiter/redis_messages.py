@@ -1,4 +1,4 @@
-"""What a process tells the store about its calls of one account, and what the store answers.
+"""The messages between a process and the store: a request about the calls of one account, and the reply.
 
 A request states how things are, not what changed: a request that is lost, or whose answer is, harms nothing,
 since the next one says again how many calls are in flight.
@@ -12,9 +12,19 @@ from typing import cast
 
 from leadsquared_async.config import RateLimit
 
-__all__ = ["VERSION", "End", "Incompatible", "Known", "OutOfBounds", "Reply", "Request"]
+__all__ = [
+    "VERSION",
+    "End",
+    "Incompatible",
+    "Known",
+    "OutOfBounds",
+    "RateLimited",
+    "Reply",
+    "Request",
+    "StoreUnavailable",
+]
 
-VERSION = 2
+VERSION = 1
 """Of the state in the store. Processes that speak different versions do not share an account."""
 
 _MICRO = 1e6
@@ -39,6 +49,10 @@ _BOUNDS = (
     *((0, 10**6), (0, 1), (0, 2)),  # processes, learnt, begun
 )
 """The least and the most that each number of an answer may be."""
+
+
+class StoreUnavailable(Exception):
+    """The store could not be reached, or did not do what it was asked; the message says why."""
 
 
 class Incompatible(Exception):
@@ -68,6 +82,30 @@ class End:
 
     age: float
     counted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimited:
+    """One or several answers of 429 that the store does not know of yet.
+
+    Attributes:
+        until: the loop's time until which the server wants silence; None if it did not say.
+        named: the account's limit (calls, seconds), where it was named.
+    """
+
+    until: float | None
+    named: tuple[int, float] | None
+
+    def then(self, later: RateLimited | None) -> RateLimited:
+        """This one, and another that came later."""
+        if later is None:
+            return self
+        ends = [until for until in (self.until, later.until) if until is not None]
+        return RateLimited(max(ends) if ends else None, later.named or self.named)
+
+    def left(self, now: float) -> float | None:
+        """Seconds of silence that are left."""
+        return None if self.until is None else max(0.0, self.until - now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +139,11 @@ class Request:
         waiting: how many wait for a token, by lane.
         ends: calls that ended since it was last answered, the oldest first.
         all_ends_count: whether calls among them were made without a token of the store.
-        refused: whether the server refused a call meanwhile.
+        rate_limited: whether the server answered 429 meanwhile.
         pause: seconds for which the server wants silence.
-        told: the limit that the server named.
-        recalled: calls of an earlier process (None: all it may have made), and seconds since the last one.
+        named: the limit that the server named.
+        assumed: unknown calls of an earlier process (None: as many as there are tokens), and seconds since
+            the last one ended.
         known: what it last heard; None if nothing.
         leaving: whether it is the last request.
     """
@@ -120,17 +159,17 @@ class Request:
     waiting: tuple[int, int, int] = (0, 0, 0)
     ends: tuple[End, ...] = ()
     all_ends_count: bool = False
-    refused: bool = False
+    rate_limited: bool = False
     pause: float | None = None
-    told: tuple[int, float] | None = None
-    recalled: tuple[int | None, float] | None = None
+    named: tuple[int, float] | None = None
+    assumed: tuple[int | None, float] | None = None
     known: Known | None = None
     leaving: bool = False
 
     def arguments(self) -> list[str | int]:
         """For the script; times in microseconds, rounded to the safe side."""
-        calls, per = self.told or (0, 0.0)
-        recalled, recalled_age = self.recalled or (0, 0.0)
+        calls, per = self.named or (0, 0.0)
+        assumed, assumed_age = self.assumed or (0, 0.0)
         known = self.known or Known(0, 0, 0.0)
         return [
             VERSION,
@@ -146,12 +185,12 @@ class Request:
             self.held,
             *self.waiting,
             int(self.all_ends_count),
-            int(self.refused),
+            int(self.rate_limited),
             -1 if self.pause is None else _up(self.pause),
             calls,
             _up(per),
-            -1 if recalled is None else recalled,
-            _down(recalled_age),
+            -1 if assumed is None else assumed,
+            _down(assumed_age),
             known.born,
             known.steps,
             _up(known.expected),
@@ -173,7 +212,7 @@ class Reply:
         free: tokens that may be spent at once.
         first: seconds until the earliest token beyond the free ones.
         paused: seconds for which nothing is spent.
-        withdrawn: tokens out of use since the server refused calls.
+        withdrawn: tokens out of use since the server answered 429.
         limit: what all keep to.
         processes: how many are present.
         learnt: whether the server named the limit.

@@ -1,22 +1,32 @@
-"""The connection to Redis or Valkey. redis-py is imported when the first store is made."""
+"""The connection to Redis or Valkey, and the script that it runs there.
+
+redis-py is imported when the first store is made.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import re
 import uuid
 from collections.abc import Callable
 from contextvars import Context
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from leadsquared_async.errors import ConfigurationError
-from leadsquared_async.limiter import script
-from leadsquared_async.limiter.protocol import StoreUnavailable
-from leadsquared_async.limiter.redis_messages import Incompatible, OutOfBounds, Reply, Request
+from leadsquared_async.limiter.redis_messages import (
+    Incompatible,
+    OutOfBounds,
+    Reply,
+    Request,
+    StoreUnavailable,
+)
 from leadsquared_async.logs import ClientLog
 
-__all__ = ["RedisStore", "check_url"]
+__all__ = ["RedisStore", "check_url", "script"]
 
 CONNECTIONS = 8
 """Connections of one process, in one loop, for the requests of all its accounts."""
@@ -65,10 +75,10 @@ class RedisStore:
         self.requests += 1
         try:
             try:
-                answer = await client.execute_command("EVALSHA", script.digest(), *arguments)
+                answer = await client.execute_command("EVALSHA", _digest(), *arguments)
             except NoScriptError:
                 self.requests += 1
-                answer = await client.execute_command("EVAL", script.text(), *arguments)
+                answer = await client.execute_command("EVAL", script(), *arguments)
             reply = Reply.read(answer)
         except OutOfBounds:
             raise StoreUnavailable("its answer is invalid") from None
@@ -149,6 +159,17 @@ class RedisStore:
                 "the channel of the shared rate limit carries messages that leadsquared_async did not send: "
                 "they are ignored; make sure that nobody else writes to it"
             )
+
+
+@cache
+def script() -> str:
+    """The Lua source of what the store runs for each request."""
+    return files("leadsquared_async.limiter").joinpath("redis_tokens.lua").read_text(encoding="utf-8")
+
+
+@cache
+def _digest() -> str:
+    return hashlib.sha1(script().encode(), usedforsecurity=False).hexdigest()
 
 
 def check_url(who: str, url: str, timeout: float) -> None:

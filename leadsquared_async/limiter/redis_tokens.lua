@@ -43,9 +43,9 @@ local declared = {c = args[5], p = args[6], m = args[7]}
 local lease, presence, keep = args[8], args[9], args[10]
 local held, waiting = args[11], {args[12], args[13], args[14]}
 local all_ends_count = args[15] == 1
-local refused, pause = args[16] == 1, args[17]
-local told = args[18] > 0 and {c = args[18], p = args[19], m = declared.m} or nil
-local recalled, recalled_age = args[20], args[21]
+local rate_limited, pause = args[16] == 1, args[17]
+local named = args[18] > 0 and {c = args[18], p = args[19], m = declared.m} or nil
+local assumed, assumed_age = args[20], args[21]
 local known_born, known_steps, expected = args[22], args[23], args[24]
 local leaving = args[25] == 1
 local FIRST_END = 26
@@ -91,7 +91,7 @@ local function drop_surplus()
   end
 end
 
-local function give_back(ended)
+local function return_token(ended)
   table.remove(s.ends, 1)
   local place = #s.ends + 1
   while place > 1 and s.ends[place - 1] > ended do place = place - 1 end
@@ -101,10 +101,10 @@ local function give_back(ended)
 end
 
 -- A call in flight has ended; one without an answer may be counted for another window.
-local function give(ended, counted)
+local function release(ended, counted)
   s.out = s.out - 1
   if counted then
-    give_back(ended)
+    return_token(ended)
   else
     s.late[#s.late + 1] = ended + s.limit.p
     table.sort(s.late)
@@ -124,7 +124,7 @@ local function seize()
   s.last_taken = now
 end
 
-local function untake()
+local function release_unused()
   s.out = s.out - 1
   s.free = s.free + 1
   drop_surplus()
@@ -133,7 +133,7 @@ end
 local function spend_all()
   for _ = 1, s.free do
     s.free = s.free - 1
-    give_back(now)
+    return_token(now)
   end
   s.spent_at = now
 end
@@ -238,34 +238,34 @@ end
 
 local function tried_again_at()
   local is_idle = s.out == 0 and #s.due == 0 and #s.late == 0
-  return s.learnt and not is_idle and s.last_refusal + patience() or NEVER
+  return s.learnt and not is_idle and s.last_429 + patience() or NEVER
 end
 
 local function is_believed()
   local ours = s.declared
-  local is_far_below = told.c * FAR_BELOW * ours.p < ours.c * told.p or told.p > math.max(LONG_WINDOW, ours.p)
-  if not is_far_below or s.doubted and s.doubted.c == told.c and s.doubted.p == told.p then return true end
-  s.doubted = told
+  local is_far_below = named.c * FAR_BELOW * ours.p < ours.c * named.p or named.p > math.max(LONG_WINDOW, ours.p)
+  if not is_far_below or s.doubted and s.doubted.c == named.c and s.doubted.p == named.p then return true end
+  s.doubted = named
   return false
 end
 
 local function learn()
-  local lower = within(s.limit, told)
+  local lower = within(s.limit, named)
   if lower.c == s.limit.c and lower.p == s.limit.p then return false end
   if not s.learnt then
     local failed = now < s.on_trial_until
     s.clean_windows = failed and math.min(2 * s.clean_windows, MOST_CLEAN_WINDOWS) or CLEAN_WINDOWS
   end
-  s.learnt = s.learnt and within(s.learnt, told) or told
+  s.learnt = s.learnt and within(s.learnt, named) or named
   return apply()
 end
 
-local function refuse()
-  if now >= s.last_refusal + patience() then s.doubted = nil end
+local function on_rate_limited()
+  if now >= s.last_429 + patience() then s.doubted = nil end
   if pause >= 0 then s.asked_until = math.max(s.asked_until, now + math.min(pause, HOUR)) end
   s.paused = math.max(s.paused, s.asked_until, pause < 0 and now + math.min(spacing(), LONG_WINDOW) or 0)
-  s.clean_since, s.last_refusal = now, now
-  if told and is_believed() and learn() then return end
+  s.clean_since, s.last_429 = now, now
+  if named and is_believed() and learn() then return end
   if capacity() > 1 and now >= s.last_withdrawal + spacing() then
     s.withdrawn = s.withdrawn + 1
     s.last_withdrawal = now
@@ -278,7 +278,7 @@ local function settle()
   while #s.late > 0 and s.late[1] <= now do
     local ended = s.late[1]
     s.late = without(s.late, 1)
-    give_back(ended)
+    return_token(ended)
   end
   while s.withdrawn > 0 and now >= s.clean_since + s.limit.p do
     s.withdrawn = s.withdrawn - 1
@@ -440,7 +440,7 @@ local function next_question()
   end
   if not best then return -1 end
   local again = math.max(NOT_AT_ONCE, math.ceil(math.min(best - now, lease / 3)))
-  mine.told = now + again
+  mine.ask_at = now + again
   return again
 end
 
@@ -450,18 +450,18 @@ local function hint()
   if not head or head.process == me then return end
   local process = s.processes[head.process]
   local start = math.max(now, when(claim, 0, 0))
-  if process.told > start + WORTH_A_HINT then
+  if process.ask_at > start + WORTH_A_HINT then
     local message = string.format('%s %.0f', KEYS[1], start - now)
     -- A user without rights on channels does without hints.
     local heard = redis.pcall('PUBLISH', process.channel, message)
-    if type(heard) == 'number' and heard > 0 then process.told = start end
+    if type(heard) == 'number' and heard > 0 then process.ask_at = start end
   end
 end
 
 -- Those who did not come when they were told to wait no longer; those not heard of for long are gone.
 local function forget_the_absent()
   for name, process in pairs(s.processes) do
-    if name ~= me and process.told + GRACE < now then
+    if name ~= me and process.ask_at + GRACE < now then
       process.waiting, process.tickets = {0, 0, 0}, {0, 0, 0}
     end
     if process.out == 0 and (process.gone or process.present <= now) then s.processes[name] = nil end
@@ -504,7 +504,7 @@ end
 local function is_process(value)
   return type(value) == 'table' and type(value.channel) == 'string' and type(value.gone) == 'boolean'
     and is_limit(value.declared) and is_count(value.number, HUGE) and is_count(value.out, MOST_OUT)
-    and is_number(value.told, -HUGE, s.at + HOUR) and is_number(value.lease, -HUGE, s.at + HOUR)
+    and is_number(value.ask_at, -HUGE, s.at + HOUR) and is_number(value.lease, -HUGE, s.at + HOUR)
     and is_number(value.present, -HUGE, s.at + 2 * HOUR)
     and are_counts(value.waiting, HUGE) and are_counts(value.tickets, s.ticket)
 end
@@ -547,7 +547,7 @@ local function is_sound()
     and is_number(s.on_trial_until, 0, HUGE)) then
     return false
   end
-  for _, name in ipairs({'clean_since', 'last_withdrawal', 'last_taken', 'last_poll', 'last_refusal', 'spent_at',
+  for _, name in ipairs({'clean_since', 'last_withdrawal', 'last_taken', 'last_poll', 'last_429', 'spent_at',
       'window_since'}) do
     if not is_number(s[name], 0, s.at) then return false end
   end
@@ -570,7 +570,7 @@ local function begin(wall)
     declared = {c = declared.c, p = declared.p, m = declared.m},
     free = declared.c, out = 0, due = {}, late = {}, ends = {}, slot = 0, paused = 0, asked_until = 0, withdrawn = 0,
     clean_since = 0, last_withdrawal = 0, last_taken = 0, last_poll = 0, spent_at = 0, window_since = 0,
-    last_refusal = 0, on_trial_until = 0, clean_windows = CLEAN_WINDOWS,
+    last_429 = 0, on_trial_until = 0, clean_windows = CLEAN_WINDOWS,
     ticket = 0, passed = {0, 0, 0}, polls_turn = false, processes = {},
   }
   for i = 1, declared.c do s.ends[i] = 0 end
@@ -582,7 +582,7 @@ local function begin(wall)
   end
 end
 
-local function go_on(wall)
+local function resume(wall)
   now = wall + s.offset
   if known_born == s.born and expected > 0 and now > expected + LEAP then now = expected end
   now = math.max(now, s.at)
@@ -612,7 +612,7 @@ local function make_up_for_loss()
   if was_out_of_reach then spend_all() end
 end
 
-local function hear_of_calls(process)
+local function count_calls(process)
   local surplus = process.out - held
   local ends = #args - FIRST_END + 1
   local unknown = ends - math.min(math.max(surplus, 0), ends)
@@ -623,13 +623,13 @@ local function hear_of_calls(process)
     if i > unknown then
       surplus = surplus - 1
       process.out = process.out - 1
-      give(ended, counted)
+      release(ended, counted)
     elseif all_ends_count and ended + (counted and 0 or s.limit.p) > s.spent_at then
       seize()
-      give(ended, counted)
+      release(ended, counted)
     end
   end
-  for _ = 1, surplus do untake() end
+  for _ = 1, surplus do release_unused() end
   for _ = 1, -surplus do seize() end
   process.out = held
 end
@@ -643,7 +643,7 @@ if raw then
   if s.version ~= VERSION then return {1, s.version} end
   was_damaged = not is_sound()
 end
-if raw and not was_damaged then go_on(wall) else begin(wall) end
+if raw and not was_damaged then resume(wall) else begin(wall) end
 
 local mine = s.processes[me]
 local stale = mine ~= nil and mine.number >= number
@@ -652,21 +652,21 @@ settle()
 if not stale then
   make_up_for_loss()
   if not mine then
-    mine = {out = 0, told = 0, waiting = {0, 0, 0}, tickets = {0, 0, 0}}
+    mine = {out = 0, ask_at = 0, waiting = {0, 0, 0}, tickets = {0, 0, 0}}
     s.processes[me] = mine
   end
   mine.number, mine.channel, mine.declared = number, channel, declared
   mine.lease, mine.present, mine.gone = now + lease, now + presence, leaving
-  hear_of_calls(mine)
+  count_calls(mine)
   keep_to(agreed())
-  if refused then refuse() end
+  if rate_limited then on_rate_limited() end
   -- The store knows what was spent since its state began.
-  if recalled ~= 0 and now - recalled_age < s.born then
-    for _ = 1, recalled < 0 and s.free or math.min(recalled, s.free) do
+  if assumed ~= 0 and now - assumed_age < s.born then
+    for _ = 1, assumed < 0 and s.free or math.min(assumed, s.free) do
       s.free = s.free - 1
       s.out = s.out + 1
       s.last_taken = now
-      give(now - recalled_age, false)
+      release(now - assumed_age, false)
     end
   end
   settle()

@@ -1,4 +1,4 @@
-"""The arithmetic of the token bucket: what is free, what comes back when, and what a refusal costs.
+"""The arithmetic of the token bucket: what is free, what comes back when, and what a 429 costs.
 
 Pure: the time comes in as an argument, in seconds of any monotonic clock. There are `limit.calls` tokens. A
 call spends one when it is sent. It is due back `limit.per` seconds after the call ended, because the server
@@ -17,19 +17,22 @@ from bisect import insort
 from collections import deque
 
 from leadsquared_async.config import RateLimit
+from leadsquared_async.limiter.lanes import Lane
 
-__all__ = ["Tokens", "is_far_below"]
+__all__ = ["NEVER", "POLLS_APART", "Tokens", "is_far_below", "spacing_of"]
 
 NEVER = float("inf")
 LATENESS = 0.1
 """How late a token may be, in spacings, before those behind it move too. At 0, 40 ms of jitter cost 0.3 % of
-the rate; from 0.2 on, a sliding counter begins to refuse calls."""
+the rate; from 0.2 on, a sliding counter begins to answer 429."""
 CLEAN_WINDOWS, MOST_CLEAN_WINDOWS = 12, 768
-"""Windows without a refusal after which a learnt limit is given up and the declared one is tried again; each
+"""Windows without a 429 after which a learnt limit is given up and the declared one is tried again; each
 attempt that fails doubles the number. The window is the learnt limit's, of at most a minute, or the declared
 one's if that is longer."""
 FAR_BELOW = 10
 """A named limit of less than this part of the declared rate needs a second answer."""
+POLLS_APART = 2
+"""Spacings between two polls, at least: they take half of the rate at most, without a burst."""
 REMEMBERED = 5.0
 """Seconds for which a call counts at most if the window becomes shorter: LeadSquared's own window."""
 LONG_WINDOW = 60.0
@@ -38,10 +41,15 @@ LONG_WINDOW = 60.0
 _ROUNDING = max(1e-6, time.get_clock_info("monotonic").resolution)
 
 
-def is_far_below(told: RateLimit, declared: RateLimit) -> bool:
-    """Whether a limit that the server named needs a second answer that says the same."""
-    is_slower = told.calls * FAR_BELOW * declared.per < declared.calls * told.per
-    return is_slower or told.per > max(LONG_WINDOW, declared.per)
+def is_far_below(named: RateLimit, declared: RateLimit) -> bool:
+    """Whether a limit that the server named needs a second answer that names the same."""
+    is_slower = named.calls * FAR_BELOW * declared.per < declared.calls * named.per
+    return is_slower or named.per > max(LONG_WINDOW, declared.per)
+
+
+def spacing_of(lane: Lane, limit: RateLimit) -> float:
+    """Seconds between two calls of a lane that is busy, at least."""
+    return POLLS_APART * limit.spacing if lane is Lane.STATUS else limit.spacing
 
 
 class Tokens:
@@ -55,7 +63,7 @@ class Tokens:
         free: tokens that may be spent at once.
         out: tokens of calls in flight.
         paused_until: nothing is spent before this moment.
-        withdrawn: tokens taken out of use since the server refused calls.
+        withdrawn: tokens taken out of use since the server answered 429.
     """
 
     __slots__ = (
@@ -64,7 +72,8 @@ class Tokens:
         "_clean_windows",
         "_due",
         "_ends",
-        "_last_refusal",
+        "_last_429",
+        "_last_poll",
         "_last_taken",
         "_last_withdrawal",
         "_late",
@@ -98,8 +107,9 @@ class Tokens:
         self._slot = -NEVER
         self._window_since = -NEVER
         self._last_taken = -NEVER
+        self._last_poll = -NEVER
         self._last_withdrawal = -NEVER
-        self._last_refusal = -NEVER
+        self._last_429 = -NEVER
         self._on_trial_until = -NEVER
         self._clean_since = -NEVER
         self._clean_windows = CLEAN_WINDOWS
@@ -126,16 +136,16 @@ class Tokens:
 
     @property
     def tried_again_at(self) -> float:
-        """When the declared limit is tried again, if no call is refused before; `NEVER` if it is kept to.
+        """When the declared limit is tried again, if there is no 429 before; `NEVER` if it is kept to.
 
         Only while there are calls, so that an idle account is not met with a burst.
         """
         is_idle = not (self.out or self._due or self._late)
-        return NEVER if self.learnt is None or is_idle else self._last_refusal + self.patience
+        return NEVER if self.learnt is None or is_idle else self._last_429 + self.patience
 
     @property
     def patience(self) -> float:
-        """Seconds without a refusal after which a learnt limit is given up."""
+        """Seconds without a 429 after which a learnt limit is given up."""
         return self._clean_windows * max(self.declared.per, min(self.limit.per, LONG_WINDOW))
 
     def settle(self, now: float) -> None:
@@ -158,19 +168,31 @@ class Tokens:
             due.popleft()
             self.free += 1
 
-    def take(self, now: float) -> None:
+    def may_take(self, lane: Lane, now: float, ahead: int = 0, polls_ahead: int = 0) -> bool:
+        """Whether a call of that lane may have a token now that leaves one for each call ahead of it."""
+        if self.free <= ahead or now < self.paused_until:
+            return False
+        if lane is Lane.INTERACTIVE:
+            return True
+        if lane is Lane.STATUS and (polls_ahead or now < self.next_poll):
+            return False
+        return self.paced_at(now, ahead) <= now
+
+    def take(self, now: float, lane: Lane = Lane.INTERACTIVE) -> None:
         """Spend a free token on a call that starts now."""
         self.free -= 1
         self.out += 1
         self._last_taken = now
+        if lane is Lane.STATUS:
+            self._last_poll = now
 
-    def untake(self) -> None:
-        """Put a token back that was taken and not spent."""
+    def release_unused(self) -> None:
+        """Put a token back that was taken for a call that was never sent."""
         self.out -= 1
         self.free += 1
         self._drop_surplus()
 
-    def give(self, now: float, *, counted: bool) -> None:
+    def release(self, now: float, *, counted: bool) -> None:
         """The call that spent a token has ended.
 
         Args:
@@ -212,17 +234,27 @@ class Tokens:
             for place in range(len(self._ends) - left, len(self._ends)):
                 self._queue(self._ends[place])
 
-    def paced_at(self, now: float) -> float:
-        """When a call that may wait can have a token without spending the burst that others need.
+    @property
+    def next_poll(self) -> float:
+        """When the next poll may be sent."""
+        return self._last_poll + POLLS_APART * self.limit.spacing
+
+    def paced_at(self, now: float, ahead: int = 0) -> float:
+        """When a call that may wait can have a token without spending the burst that forms need.
 
         That is while the free tokens, this one included, would last, one a spacing, until the next is due.
-        After a call that still is in flight nobody knows when that will be; then it is assumed to end soon
-        for `per` seconds, and not waited for after that.
+        When that is, is unknown while calls are in flight; they are assumed to end soon for `per` seconds
+        after the last one started, and are not waited for after that.
+
+        Args:
+            now: the time.
+            ahead: calls that go before this one, each of which is left a token.
         """
-        if not self.free:
+        free = self.free - ahead
+        if free <= 0:
             return self.next_due
         if self._due:
-            return self._due[0] - self.free * self.limit.spacing - _ROUNDING
+            return self._due[0] - free * self.limit.spacing - _ROUNDING
         if self.out or self._late:
             return self._last_taken + self.limit.per
         return now
@@ -237,7 +269,7 @@ class Tokens:
         )
 
     def earliest(self, now: float, ahead: int) -> float:
-        """The earliest moment at which a call could start that has `ahead` others before it."""
+        """The earliest moment at which there could be a token for a call with `ahead` others before it."""
         short = ahead - self.free
         if short < 0:
             start = now
@@ -248,42 +280,63 @@ class Tokens:
             start = first + (short - len(self._due)) * self.limit.spacing
         return max(min(start, self.tried_again_at), now, self.paused_until)
 
-    def refuse(self, now: float, pause: float | None, told: RateLimit | None) -> bool:
-        """The server refused a call all the same; returns whether the limit was lowered.
+    def earliest_of(self, lane: Lane, now: float, ahead: int) -> float:
+        """The earliest moment at which a call of that lane could start, whatever other lanes do."""
+        earliest = self.earliest(now, ahead)
+        if lane is not Lane.STATUS:
+            return earliest
+        return max(earliest, max(now, self.next_poll) + ahead * POLLS_APART * self.limit.spacing)
 
-        Nothing is spent for `pause` seconds, or else one spacing, of at most a minute. If the server named a
-        limit that is lower than ours, it applies from now on, until the declared one is tried again. One
-        that is far below the declared limit is `doubted` until a second answer says the same. Otherwise a
-        stranger is on the account and one token is withdrawn, at most one a spacing and never the last; every
-        window without a refusal gives one back.
+    def expected(self, lane: Lane, now: float, ahead: int, polls_ahead: int) -> float:
+        """When a call of that lane can have a token if nothing changes, as `may_take` has it."""
+        start = self.earliest(now, ahead)
+        if lane is not Lane.INTERACTIVE and self.free > ahead:
+            start = max(start, self.paced_at(now, ahead))
+        if lane is Lane.STATUS:
+            start = max(start, max(now, self.next_poll) + polls_ahead * POLLS_APART * self.limit.spacing)
+        return start
+
+    def on_rate_limited(self, now: float, pause: float | None, named: RateLimit | None) -> bool:
+        """The server answered 429 all the same; return whether the limit was lowered.
+
+        Nothing is spent for `pause` seconds, or one spacing (a minute at most) without it. If the server
+        named a limit that is lower than ours, it applies from now on, until the declared one is tried again.
+        One that is far below the declared limit is `doubted` until a second answer names the same. Otherwise
+        somebody else uses the account, and one token is withdrawn, at most one a spacing and never the last;
+        every window without a 429 gives one back.
         """
-        if now >= self._last_refusal + self.patience:
+        if now >= self._last_429 + self.patience:
             self.doubted = None
         if pause is None:
             self.paused_until = max(self.paused_until, now + min(self.limit.spacing, LONG_WINDOW))
         else:
-            self.silence(now + pause)
-        self._clean_since = self._last_refusal = now
-        if told is not None and self._is_believed(told) and self._learn(now, told):
+            self.pause(now + pause)
+        self._clean_since = self._last_429 = now
+        if named is not None and self._is_believed(named) and self._learn(now, named):
             return True
         if self.capacity > 1 and now >= self._last_withdrawal + self.limit.spacing:
             self.withdrawn += 1
             self._last_withdrawal = now
+            self._drop_surplus()
         return False
 
-    def silence(self, until: float) -> None:
-        """Spend nothing before that moment, since the server asked for it."""
+    def pause(self, until: float) -> None:
+        """Spend nothing before that moment."""
         self._asked_until = max(self._asked_until, until)
         self.paused_until = max(self.paused_until, until)
 
-    def _is_believed(self, told: RateLimit) -> bool:
-        if not is_far_below(told, self.declared) or self.doubted == told:
+    def _is_believed(self, named: RateLimit) -> bool:
+        is_repeated = self.doubted is not None and (self.doubted.calls, self.doubted.per) == (
+            named.calls,
+            named.per,
+        )
+        if is_repeated or not is_far_below(named, self.declared):
             return True
-        self.doubted = told
+        self.doubted = named
         return False
 
-    def _learn(self, now: float, told: RateLimit) -> bool:
-        if self.limit.within(told) == self.limit:
+    def _learn(self, now: float, named: RateLimit) -> bool:
+        if self.limit.within(named) == self.limit:
             return False
         if self.learnt is None:
             # The declared limit was tried again and failed: the next attempt comes later.
@@ -291,11 +344,11 @@ class Tokens:
             self._clean_windows = (
                 min(2 * self._clean_windows, MOST_CLEAN_WINDOWS) if failed else CLEAN_WINDOWS
             )
-        self.learnt = told if self.learnt is None else self.learnt.within(told)
+        self.learnt = named if self.learnt is None else self.learnt.within(named)
         return self._apply(now)
 
     def keep_to(self, now: float, declared: RateLimit) -> bool:
-        """Keep to another declared limit from now on, a smaller or a larger one; returns if `limit` changed.
+        """Keep to another declared limit from now on, a smaller or a larger one; return if `limit` changed.
 
         A learnt limit is kept to as well. Each call counts from its end for one window of this limit; nothing
         of the limit before is left after that. Only before a window that is shorter than `REMEMBERED` nothing
@@ -304,10 +357,6 @@ class Tokens:
         """
         self.declared = declared
         return self._apply(now)
-
-    def lower(self, now: float, other: RateLimit) -> bool:
-        """Keep to `other` too from now on; returns whether that changed anything."""
-        return self.keep_to(now, self.declared.within(other))
 
     def _apply(self, now: float) -> bool:
         limit = self.declared if self.learnt is None else self.declared.within(self.learnt)
@@ -344,12 +393,12 @@ class Tokens:
         if self._late:
             last = max(last, min(self._late[-1], now + window))
         if last >= self._window_since:
-            self.silence(last + window + _ROUNDING)
+            self.pause(last + window + _ROUNDING)
 
-    def recall(self, calls: int | None, now: float, ended: float) -> None:
-        """Spend free tokens on so many calls (None: all) that ended at `ended` without an answer."""
+    def assume_spent(self, now: float, ended: float, calls: int | None = None) -> None:
+        """Spend free tokens on unknown calls (None: all tokens) that ended at `ended` without an answer."""
         for _ in range(self.free if calls is None else min(calls, self.free)):
             self.take(now)
-            self.give(ended, counted=False)
+            self.release(ended, counted=False)
         self._late = deque(sorted(self._late))
         self.settle(now)

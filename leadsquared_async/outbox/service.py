@@ -257,10 +257,10 @@ class Service:
         now = asyncio.get_running_loop().time()
         boot, uptime = since_boot()
         if calls.get("boot") == boot and "at" in calls:
-            pipeline.recall(calls.get("spent"), now - max(0.0, uptime - calls["at"]))
+            pipeline.assume_spent(now - max(0.0, uptime - calls["at"]), calls.get("spent"))
         else:
             # It died, or the machine was another one or was started anew: nobody knows how long ago.
-            pipeline.recall(calls.get("spent"), now)
+            pipeline.assume_spent(now, calls.get("spent"))
 
     async def _forget_lost(self) -> None:
         """Whether outcomes can be asked for this process finds out anew."""

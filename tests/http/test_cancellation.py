@@ -43,7 +43,7 @@ def spot(task: asyncio.Task[Any]) -> str:
 
 
 SPOTS = {
-    "Bucket.acquire": "for a token",
+    "TokenQueue.acquire": "for a token",
     "Keyring._ask": "for the keys",
     "InFlight.run": "for the exchange",
     "_Run._pause": "between attempts",
@@ -249,7 +249,7 @@ def test_an_exchange_that_is_cancelled_before_its_first_step_gives_its_token_bac
 
 def in_the_tick_of_the_next_grant(lsq: LeadSquared, act: Callable[[], object], *, before: bool) -> None:
     """Do something in the very tick in which the bucket's timer grants a token, before or after the grant."""
-    (home,) = lsq._session.pipeline().buckets[Limit.CALLS]._homes.values()
+    (home,) = lsq._session.pipeline().buckets[Limit.CALLS]._loops.values()
     ring = home.alarm._ring
 
     def patched() -> None:

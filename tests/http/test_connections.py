@@ -28,7 +28,7 @@ from leadsquared_async.sandbox import Sandbox
 from tests.clients import KEYS, LEAD, answering, client_of
 from tests.http.proxies import EXPIRED, HOST, SYNC_HOST, TRUSTED, Proxy, accepting_server, running_proxy
 from tests.leaks import shown
-from tests.shared.tls import CERTIFICATE
+from tests.limiter.tls import CERTIFICATE
 
 TWICE = RetryPolicy(attempts=2, base=0.0)
 REGIONAL = "https://asyncapi-in21.leadsquared.com"

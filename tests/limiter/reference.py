@@ -1,4 +1,4 @@
-"""What the script in the store has to do, in Python: the tokens are those of the local bucket.
+"""What the script in the store has to do, in Python: the tokens and turns are those of one process.
 
 Slow and plain, with the time as an argument. The script is tested against it, and it stands for the store
 where many processes are simulated in virtual time.
@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from leadsquared_async.config import RateLimit
-from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.queue import OVERTAKES, POLLS_APART
+from leadsquared_async.limiter.lanes import Lane, Turns
 from leadsquared_async.limiter.redis_messages import Reply, Request
 from leadsquared_async.limiter.tokens import NEVER, Tokens
 
@@ -31,7 +30,7 @@ class Process:
     present: float = 0.0
     gone: bool = False
     out: int = 0
-    told: float = -NEVER
+    ask_at: float = -NEVER
     waiting: list[int] = field(default_factory=lambda: [0, 0, 0])
     tickets: list[int] = field(default_factory=lambda: [0, 0, 0])
 
@@ -42,7 +41,7 @@ class Head:
 
     process: str
     lane: Lane
-    ticket: int
+    number: int
 
 
 class SharedTokens(Tokens):
@@ -64,7 +63,7 @@ class SharedTokens(Tokens):
     def lose(self, ended: float, calls: int) -> None:
         """So many calls in flight are lost from sight."""
         for _ in range(calls):
-            self.give(ended, counted=False)
+            self.release(ended, counted=False)
         self.sort()
 
     def sort(self) -> None:
@@ -76,13 +75,6 @@ class SharedTokens(Tokens):
         for _ in range(self.free):
             self.free -= 1
             self._return(now)
-
-    def paced_after(self, ahead: int, now: float) -> float:
-        free, self.free = self.free, self.free - ahead
-        try:
-            return self.paced_at(now) if self.free else NEVER
-        finally:
-            self.free = free
 
 
 class State:
@@ -103,10 +95,8 @@ class State:
         self.was_out_of_reach = False
         self.tokens = SharedTokens(request.declared)
         self.spent_at = -NEVER
-        self.last_poll = -NEVER
         self.ticket = 0
-        self.passed = [0, 0, 0]
-        self.polls_turn = False
+        self.turns = Turns()
         self.processes: dict[str, Process] = {}
         self.hints: list[tuple[str, float]] = []
         self.doubted = self.begun_as_spent = request.known is not None or just_started
@@ -191,12 +181,11 @@ class State:
         mine.gone = request.leaving
         self._hear_of_calls(mine, request)
         tokens.keep_to(now, self._agreed())
-        if request.refused:
-            told = None if request.told is None else RateLimit(*request.told, request.declared.margin)
-            tokens.refuse(now, request.pause, told)
-            tokens._drop_surplus()
-        if request.recalled is not None and now - request.recalled[1] < self.began:
-            tokens.recall(request.recalled[0], now, now - request.recalled[1])
+        if request.rate_limited:
+            named = None if request.named is None else RateLimit(*request.named, request.declared.margin)
+            tokens.on_rate_limited(now, request.pause, named)
+        if request.assumed is not None and now - request.assumed[1] < self.began:
+            tokens.assume_spent(now, now - request.assumed[1], request.assumed[0])
         self._settle()
         for lane in Lane:
             mine.waiting[lane] = 0 if request.leaving else request.waiting[lane]
@@ -212,21 +201,21 @@ class State:
             ended = self.at - end.age
             if place >= unknown:
                 surplus -= 1
-                self._give(ended, counted=end.counted)
+                self._release(ended, counted=end.counted)
             elif (
                 request.all_ends_count
                 and ended + (0 if end.counted else self.tokens.limit.per) > self.spent_at
             ):
                 self.tokens.seize(self.at)
-                self._give(ended, counted=end.counted)
+                self._release(ended, counted=end.counted)
         for _ in range(surplus):
-            self.tokens.untake()
+            self.tokens.release_unused()
         for _ in range(-surplus):
             self.tokens.seize(self.at)
         mine.out = request.held
 
-    def _give(self, ended: float, *, counted: bool) -> None:
-        self.tokens.give(ended, counted=counted)
+    def _release(self, ended: float, *, counted: bool) -> None:
+        self.tokens.release(ended, counted=counted)
         self.tokens.sort()
 
     def _agreed(self) -> RateLimit:
@@ -251,27 +240,16 @@ class State:
                 if process.tickets[lane]
             ]
             if waiting:
-                heads.append(min(waiting, key=lambda head: head.ticket))
+                heads.append(min(waiting, key=lambda head: head.number))
         return heads
 
-    def _is_due(self, head: Head) -> bool:
-        return head.lane is not Lane.STATUS or self.at >= self._next_poll()
-
-    def _turn(self) -> tuple[Head, Lane, list[int], bool] | None:
+    def _turn(self) -> tuple[Head, Lane, Turns] | None:
+        """Whose turn it is, the lane whose claim that is, and the turns after it."""
         heads = self._heads()
         if not heads:
             return None
-        first = heads[0]
-        passed = min(heads, key=lambda head: head.ticket) if first.lane is Lane.INTERACTIVE else heads[-1]
-        if first == passed or (self.passed[first.lane] >= OVERTAKES and self._is_due(passed)):
-            polls_turn = self.polls_turn
-            if first.lane is Lane.INTERACTIVE and passed.lane is Lane.BATCH:
-                polls_turn = not polls_turn
-                passed = heads[-1] if polls_turn and self._is_due(heads[-1]) else passed
-            return passed, first.lane, [0, 0, 0], polls_turn
-        counters = list(self.passed)
-        counters[first.lane] = min(OVERTAKES, counters[first.lane] + 1)
-        return first, first.lane, counters, self.polls_turn
+        head, turns = self.turns.next(heads, is_poll_due=self.at >= self.tokens.next_poll)
+        return head, heads[0].lane, turns
 
     def _ahead_of(self, name: str, lane: Lane) -> tuple[int, int]:
         """All calls, and the polls among them."""
@@ -280,30 +258,18 @@ class State:
         same = sum(0 < process.tickets[lane] < mine for process in self.processes.values())
         return higher + same, same if lane is Lane.STATUS else 0
 
-    def _polls_apart(self) -> float:
-        return POLLS_APART * self.tokens.limit.spacing
-
-    def _next_poll(self) -> float:
-        return self.last_poll + self._polls_apart()
-
-    def _may_take(self, lane: Lane, ahead: int, polls: int) -> bool:
-        tokens = self.tokens
-        if tokens.free <= ahead or self.at < tokens.paused_until:
-            return False
-        if lane is Lane.STATUS and (polls or self.at < self._next_poll()):
-            return False
-        return lane is Lane.INTERACTIVE or tokens.paced_after(ahead, self.at) <= self.at
-
     def _grant_all(self, name: str) -> list[int]:
         granted = [0, 0, 0]
         while self.tokens.free and self.at >= self.tokens.paused_until:
             turn = self._turn()
-            if turn is not None and turn[0].process == name and self._may_take(turn[1], 0, 0):
-                lane, self.passed, self.polls_turn = turn[0].lane, turn[2], turn[3]
+            if turn is not None and turn[0].process == name and self.tokens.may_take(turn[1], self.at):
+                lane, self.turns = turn[0].lane, turn[2]
             else:
                 tickets = self.processes[name].tickets
                 mine = [each for each in Lane if tickets[each]]
-                may = [each for each in mine if self._may_take(each, *self._ahead_of(name, each))]
+                may = [
+                    each for each in mine if self.tokens.may_take(each, self.at, *self._ahead_of(name, each))
+                ]
                 if not may:
                     break
                 lane = may[0]
@@ -313,30 +279,22 @@ class State:
 
     def _grant(self, name: str, lane: Lane) -> None:
         process = self.processes[name]
-        self.tokens.take(self.at)
-        if lane is Lane.STATUS:
-            self.last_poll = self.at
+        self.tokens.take(self.at, lane)
         process.out += 1
         process.waiting[lane] -= 1
         process.tickets[lane] = self._ticket() if process.waiting[lane] else 0
 
-    def _when(self, lane: Lane, ahead: int, polls: int) -> float:
-        start = self.tokens.earliest(self.at, ahead)
-        if lane is not Lane.INTERACTIVE and self.tokens.free > ahead:
-            start = max(start, self.tokens.paced_after(ahead, self.at))
-        if lane is Lane.STATUS:
-            start = max(start, max(self.at, self._next_poll()) + polls * self._polls_apart())
-        return start
-
     def _next_question(self, request: Request) -> float | None:
         mine = self.processes[request.process]
         starts = [
-            self._when(lane, *self._ahead_of(request.process, lane)) for lane in Lane if mine.tickets[lane]
+            self.tokens.expected(lane, self.at, *self._ahead_of(request.process, lane))
+            for lane in Lane
+            if mine.tickets[lane]
         ]
         if not starts:
             return None
         again = max(NOT_AT_ONCE, min(min(starts) - self.at, request.lease / 3))
-        mine.told = self.at + again
+        mine.ask_at = self.at + again
         return again
 
     def _hint(self, name: str) -> None:
@@ -344,14 +302,14 @@ class State:
         if turn is None or turn[0].process == name:
             return
         process = self.processes[turn[0].process]
-        start = max(self.at, self._when(turn[1], 0, 0))
-        if process.told > start + WORTH_A_HINT:
+        start = max(self.at, self.tokens.expected(turn[1], self.at, 0, 0))
+        if process.ask_at > start + WORTH_A_HINT:
             self.hints.append((process.channel, start - self.at))
-            process.told = start
+            process.ask_at = start
 
     def _forget_the_absent(self, name: str) -> None:
         for other, process in list(self.processes.items()):
-            if other != name and process.told + GRACE < self.at:
+            if other != name and process.ask_at + GRACE < self.at:
                 process.waiting, process.tickets = [0, 0, 0], [0, 0, 0]
             if not process.out and (process.gone or process.present <= self.at):
                 del self.processes[other]

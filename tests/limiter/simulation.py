@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from leadsquared_async import Lane, RateLimit
-from leadsquared_async.limiter.queue import Bucket
+from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.sandbox import COUNTERS
 from tests import virtual
 
@@ -59,7 +60,7 @@ def simulate(
     async def main() -> None:
         loop = asyncio.get_running_loop()
         counter = COUNTERS[counting](*ACCOUNT, phase=chance.uniform(0, ACCOUNT[1]))
-        bucket = Bucket(limit)
+        bucket = TokenQueue(LocalGrantor(limit))
         start = loop.time()
 
         async def capture() -> None:
@@ -74,8 +75,8 @@ def simulate(
                 await asyncio.sleep(seconds - there)
                 if not taken:
                     result.refused += 1
-                    bucket.refuse()
-                bucket.give()
+                    bucket.on_rate_limited()
+                bucket.release()
 
         async def stand_still() -> None:
             while True:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async import Lane, LimitSnapshot, RateLimit
-from leadsquared_async.limiter.queue import Bucket
+from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.tokens import Tokens
 from leadsquared_async.sandbox import Account, Faults, most_in_any_window
 from tests import virtual
@@ -21,10 +22,10 @@ WIDE, NARROW = RateLimit(25, per=5.0), RateLimit(5, per=5.0)
 LIMITS = [WIDE, NARROW, RateLimit(1, per=600.0), RateLimit(10, per=1.0), RateLimit(100, per=60.0)]
 
 
-async def spend(bucket: Bucket, arrivals: list[float]) -> None:
+async def spend(bucket: TokenQueue, arrivals: list[float]) -> None:
     await bucket.acquire(Lane.INTERACTIVE)
     arrivals.append(asyncio.get_running_loop().time())
-    bucket.give()
+    bucket.release()
 
 
 def test_a_client_that_closes_takes_its_smaller_limit_with_it(caplog: pytest.LogCaptureFixture) -> None:
@@ -70,7 +71,7 @@ def test_the_limit_is_that_of_the_open_clients_whoever_comes_and_goes(
 
     async def main() -> None:
         clock = asyncio.get_running_loop().time
-        bucket = Bucket(WIDE)
+        bucket = TokenQueue(LocalGrantor(WIDE))
         bucket.join(WIDE)
         open_ones = [WIDE]
         arrivals: list[float] = []
@@ -122,11 +123,11 @@ def test_what_leadsquared_said_stays_when_clients_come_and_go() -> None:
     """Told 10 in 5 s, a client that declares 5 in 5 s lowers it; when that one closes it is 10 again."""
 
     async def main() -> None:
-        bucket = Bucket(WIDE)
+        bucket = TokenQueue(LocalGrantor(WIDE))
         bucket.join(WIDE)
         await bucket.acquire(Lane.INTERACTIVE)
-        bucket.refuse(None, (10, 5.0))
-        bucket.give()
+        bucket.on_rate_limited(None, (10, 5.0))
+        bucket.release()
         bucket.join(NARROW)
         assert str(bucket.snapshot().limit) == "5/5"
         bucket.leave(NARROW)
@@ -149,7 +150,7 @@ def test_a_window_that_shrinks_again_holds_nothing_back_longer_than_itself(
             tokens.keep_to(0.0, long)
         for _ in range(min(spent, tokens.free)):
             tokens.take(0.0)
-            tokens.give(0.1, counted=counted)
+            tokens.release(0.1, counted=counted)
         tokens.keep_to(0.2, long)
         tokens.settle(1.0)
         tokens.keep_to(1.0, WIDE)
@@ -164,7 +165,7 @@ def test_the_order_in_which_clients_come_changes_nothing(others: tuple[RateLimit
     """Whoever joins first, the same limit is kept."""
 
     async def main(limits: tuple[RateLimit, ...]) -> RateLimit:
-        bucket = Bucket(WIDE)
+        bucket = TokenQueue(LocalGrantor(WIDE))
         for limit in limits:
             bucket.join(limit)
         return bucket.snapshot().limit

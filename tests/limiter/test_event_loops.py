@@ -16,10 +16,10 @@ import pytest
 import uvloop
 
 from leadsquared_async import ClientClosed, Credentials, Lane, LeadSquared, RateLimit
-from leadsquared_async.limiter import local_limits as sharing
+from leadsquared_async.limiter import local_limits
 from leadsquared_async.limiter.limiter import Limit, NoTokenInTime
-from leadsquared_async.limiter.local_limits import join_bucket
-from leadsquared_async.limiter.queue import Bucket
+from leadsquared_async.limiter.local_limits import join_queue
+from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.sandbox import most_in_any_window
 from tests.clients import KEYS, LEAD
 
@@ -59,8 +59,8 @@ def run(main: Coroutine[Any, Any, Any], kind: int = 0) -> Any:
         return runner.run(main)
 
 
-def bucket_here(limit: RateLimit = LIMIT) -> Bucket:
-    return join_bucket(HOST, CREDENTIALS, Limit.CALLS, limit)
+def bucket_here(limit: RateLimit = LIMIT) -> TokenQueue:
+    return join_queue(HOST, CREDENTIALS, Limit.CALLS, limit)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -83,7 +83,7 @@ def test_eight_threads_with_a_loop_each_keep_to_one_limit() -> None:
     assert len(server.arrivals) == 80
     assert server.most <= LIMIT.calls
     assert time.monotonic() - start < 6 * LIMIT.per
-    assert len(sharing._buckets) == 1
+    assert len(local_limits._accounts) == 1
 
 
 @pytest.mark.parametrize("kinds", [(0, 0), (0, 1), (1, 0), (1, 1)])
@@ -135,7 +135,7 @@ def test_a_loop_that_ends_with_calls_in_flight_and_waiters_costs_the_others_two_
         async with asyncio.timeout(5.0):
             for acquired in asyncio.as_completed(waiting):
                 await acquired
-                bucket.give()
+                bucket.release()
         await asyncio.sleep(5 * limit.per)
         state = bucket.snapshot()
         assert (state.free, state.in_flight, sum(state.waiting.values())) == (2, 0, 0)
@@ -165,14 +165,14 @@ def test_a_loop_that_stands_still_holds_nobody_up_and_goes_on_later(kind: int) -
         async with asyncio.timeout(5.0):
             for _ in range(2):
                 await bucket.acquire(Lane.BATCH)
-                bucket.give()
+                bucket.release()
 
     async def end(waiting: asyncio.Task[None]) -> None:
         bucket = bucket_here(limit)
-        bucket.give()
+        bucket.release()
         async with asyncio.timeout(5.0):
             await waiting
-        bucket.give()
+        bucket.release()
         await asyncio.sleep(0.3)
         assert (bucket.snapshot().free, bucket.snapshot().in_flight) == (1, 0)
 
@@ -198,7 +198,7 @@ def test_lanes_and_order_hold_across_loops() -> None:
         await task
         served.append(name)
         await asyncio.sleep(0.3 if not place else 0.0)  # the first keeps the only token until all have asked
-        bucket.give()
+        bucket.release()
 
     wanted = [("first", Lane.BATCH), ("batch", Lane.BATCH), ("form", Lane.INTERACTIVE), ("later", Lane.BATCH)]
     with ThreadPoolExecutor(4) as pool:
@@ -217,7 +217,7 @@ def test_a_deadline_is_kept_to_while_another_loop_has_all_tokens(kind: int) -> N
         await bucket.acquire(Lane.INTERACTIVE)
         taken.set()
         await until(over.is_set)
-        bucket.give()
+        bucket.release()
 
     async def wait() -> None:
         bucket = bucket_here(limit)
@@ -230,7 +230,7 @@ def test_a_deadline_is_kept_to_while_another_loop_has_all_tokens(kind: int) -> N
         over.set()
         async with asyncio.timeout(5.0):
             await bucket.acquire(Lane.INTERACTIVE)
-        bucket.give()
+        bucket.release()
 
     thread = threading.Thread(target=run, args=(hang(), 1 - kind))
     thread.start()
@@ -243,11 +243,11 @@ def test_no_token_is_lost_whatever_loops_and_callers_do() -> None:
     limit = RateLimit(20, per=0.1)
     taken: list[float] = []
 
-    async def call(bucket: Bucket, pause: float) -> None:
+    async def call(bucket: TokenQueue, pause: float) -> None:
         await bucket.acquire(Lane.INTERACTIVE)
         taken.append(time.monotonic())
         # As in the client, what gives the token back is the loop, which does so no more once it is closed.
-        asyncio.get_running_loop().call_later(pause, bucket.give)
+        asyncio.get_running_loop().call_later(pause, bucket.release)
 
     async def use(chance: random.Random) -> list[asyncio.Task[None]]:
         bucket = bucket_here(limit)
@@ -293,7 +293,7 @@ def _spend_in_child(answers: Any) -> None:
         async with asyncio.timeout(5.0):
             for _ in range(26):
                 await bucket.acquire(Lane.INTERACTIVE)
-                bucket.give()
+                bucket.release()
         return state.free, state.in_flight, bucket.users
 
     answers.send(run(spend()))
@@ -314,7 +314,7 @@ def test_a_forked_child_goes_on_from_what_its_parent_had_spent() -> None:
         child.join()
         assert bucket.snapshot().in_flight == 20
         for _ in range(20):
-            bucket.give()
+            bucket.release()
         async with asyncio.timeout(5.0):
             await bucket.acquire(Lane.INTERACTIVE)
 
@@ -359,7 +359,7 @@ def test_a_loop_that_other_code_blocks_does_not_gather_the_tokens(lane: Lane) ->
         async def call() -> None:
             await bucket.acquire(lane)
             granted.append(bucket.snapshot().in_flight)
-            bucket.give()
+            bucket.release()
 
         calls = [asyncio.create_task(call()) for _ in range(9)]
         await asyncio.sleep(0)
@@ -373,7 +373,7 @@ def test_a_loop_that_other_code_blocks_does_not_gather_the_tokens(lane: Lane) ->
         for _ in range(4):
             async with asyncio.timeout(5.0):
                 await bucket.acquire(Lane.INTERACTIVE)
-            bucket.give()
+            bucket.release()
         assert not go_on.is_set()
         go_on.set()
         bucket.leave(limit)

@@ -10,11 +10,12 @@ from functools import partial
 import pytest
 
 from leadsquared_async import Lane, RateLimit
-from leadsquared_async.limiter.queue import Bucket
-from leadsquared_async.limiter.redis_grantor import SharedBucket
+from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.queue import TokenQueue
+from leadsquared_async.limiter.redis_grantor import RedisGrantor
 from leadsquared_async.sandbox import COUNTERS
 from tests import virtual
-from tests.limiter.world import Connection, Server
+from tests.limiter.world import Connection, Server, joined, leave
 
 DECLARED = RateLimit(25, per=5.0)
 HOUR = 3600.0
@@ -40,7 +41,7 @@ class Account:
         self.named = (calls, per)
         self.counter = COUNTERS[self.counting](calls, per, phase=self.chance.uniform(0, per))
 
-    async def use(self, bucket: Bucket, seconds: float, senders: int = 8) -> None:
+    async def use(self, bucket: TokenQueue, seconds: float, senders: int = 8) -> None:
         end = self.loop.time() + seconds
 
         async def sender() -> None:
@@ -52,8 +53,8 @@ class Account:
                 (self.taken if taken else self.refused).append(self.loop.time())
                 await asyncio.sleep(round_trip / 2)
                 if not taken:
-                    bucket.refuse(told=self.named)
-                bucket.give()
+                    bucket.on_rate_limited(named=self.named)
+                bucket.release()
 
         await asyncio.gather(*(sender() for _ in range(senders)))
 
@@ -63,7 +64,7 @@ def test_an_account_with_a_lower_limit_costs_few_refusals_an_hour() -> None:
     first hour and 3 in a later one."""
 
     async def main() -> None:
-        account, bucket = Account("sliding-log", 10, 5.0), Bucket(DECLARED)
+        account, bucket = Account("sliding-log", 10, 5.0), TokenQueue(LocalGrantor(DECLARED))
         start = account.loop.time()
         await account.use(bucket, 2 * HOUR, senders=4)
         first = sum(at < start + HOUR for at in account.refused)
@@ -81,10 +82,9 @@ def test_a_limit_that_is_raised_again_is_used_again(shared: bool) -> None:
     async def main() -> None:
         account = Account("sliding-log", 10, 5.0)
         if shared:
-            bucket: Bucket = SharedBucket(DECLARED, store=Connection(Server(), "p"), key="k")
-            bucket.users = 1
+            bucket = joined(RedisGrantor(DECLARED, store=Connection(Server(), "p"), key="k"))
         else:
-            bucket = Bucket(DECLARED)
+            bucket = TokenQueue(LocalGrantor(DECLARED))
         await account.use(bucket, 100)
         assert bucket.snapshot().limit.calls == 10
         account.allow(25, 5.0)
@@ -94,9 +94,8 @@ def test_a_limit_that_is_raised_again_is_used_again(shared: bool) -> None:
         before = len(account.taken)
         await account.use(bucket, 20)
         assert len(account.taken) - before >= 0.9 * 20 * 5
-        if isinstance(bucket, SharedBucket):
-            bucket.users = 0
-            await bucket.aclose()
+        if shared:
+            await leave(bucket)
 
     virtual.run(main)
 
@@ -104,24 +103,22 @@ def test_a_limit_that_is_raised_again_is_used_again(shared: bool) -> None:
 def test_one_odd_answer_changes_nothing_but_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """1 call in 3600 seconds, once: calls go on at the declared rate; the line says how to declare it."""
 
-    async def main(bucket: Bucket) -> None:
+    async def main(bucket: TokenQueue) -> None:
         account = Account("sliding-log", 25, 5.0)
         await bucket.acquire(Lane.INTERACTIVE)
-        bucket.refuse(None, (1, 3600.0))
-        bucket.give()
+        bucket.on_rate_limited(None, (1, 3600.0))
+        bucket.release()
         await account.use(bucket, 60)
         assert len(account.taken) >= 0.9 * 60 * 5
         assert bucket.snapshot().limit == DECLARED
 
     async def shared() -> None:
-        bucket = SharedBucket(DECLARED, store=Connection(Server(), "p"), key="k")
-        bucket.users = 1
+        bucket = joined(RedisGrantor(DECLARED, store=Connection(Server(), "p"), key="k"))
         await main(bucket)
-        bucket.users = 0
-        await bucket.aclose()
+        await leave(bucket)
 
     async def local() -> None:
-        await main(Bucket(DECLARED))
+        await main(TokenQueue(LocalGrantor(DECLARED)))
 
     for each in (local, shared):
         caplog.clear()
@@ -137,11 +134,11 @@ def test_a_lie_that_is_repeated_is_over_within_a_quarter_of_an_hour(told: tuple[
     """Two answers that say the same are believed; nobody says it again, and the declared rate is back."""
 
     async def main(calls: int, per: float) -> None:
-        account, bucket = Account("sliding-log", 25, 5.0), Bucket(DECLARED)
+        account, bucket = Account("sliding-log", 25, 5.0), TokenQueue(LocalGrantor(DECLARED))
         for _ in range(2):
             await bucket.acquire(Lane.INTERACTIVE)
-            bucket.refuse(None, (calls, per))
-            bucket.give()
+            bucket.on_rate_limited(None, (calls, per))
+            bucket.release()
         assert bucket.snapshot().limit == RateLimit(calls, per)
         await account.use(bucket, 900)
         assert bucket.snapshot().limit == DECLARED

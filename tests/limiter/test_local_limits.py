@@ -11,9 +11,9 @@ import pytest
 from aiolimiter import AsyncLimiter
 
 from leadsquared_async import Credentials, DeadlineExceeded, Lane, RateLimit
-from leadsquared_async.limiter import local_limits as sharing
+from leadsquared_async.limiter import local_limits
 from leadsquared_async.limiter.limiter import Limit
-from leadsquared_async.limiter.local_limits import join_bucket
+from leadsquared_async.limiter.local_limits import join_queue
 from leadsquared_async.sandbox import Account, Faults
 from tests import virtual
 from tests.clients import KEYS, LEAD, virtual_client
@@ -117,7 +117,7 @@ def test_a_bucket_is_forgotten_once_nobody_uses_it_and_all_tokens_are_back() -> 
             await asyncio.sleep(30.0)
 
     virtual.run(main)
-    assert len(sharing._buckets) == 1
+    assert len(local_limits._accounts) == 1
 
 
 @pytest.mark.parametrize("pause", [0.0, 2.0, 4.9])
@@ -210,13 +210,13 @@ def test_a_pause_that_leadsquared_asked_for_outlives_the_client() -> None:
     """Retry-After 600: a client opened 40 s after the first was closed is still silent."""
 
     async def main() -> None:
-        bucket = join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25))
+        bucket = join_queue(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25))
         await bucket.acquire(Lane.INTERACTIVE)
-        bucket.refuse(600.0)
-        bucket.give()
+        bucket.on_rate_limited(600.0)
+        bucket.release()
         bucket.leave(RateLimit(25))
         await asyncio.sleep(40)
-        again = join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25))
+        again = join_queue(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25))
         assert again.snapshot().paused == pytest.approx(560.0)
 
     virtual.run(main)
@@ -228,11 +228,11 @@ def test_a_smaller_limit_ends_with_the_clients_that_declared_it(declared: tuple[
 
     async def main() -> None:
         for calls in declared:
-            bucket = join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(calls))
+            bucket = join_queue(HOST, CREDENTIALS, Limit.CALLS, RateLimit(calls))
         for calls in declared:
             bucket.leave(RateLimit(calls))
         await asyncio.sleep(3600)
-        assert join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25)).snapshot().limit == RateLimit(25)
+        assert join_queue(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25)).snapshot().limit == RateLimit(25)
 
     virtual.run(main)
 
@@ -250,10 +250,10 @@ def test_a_limit_that_is_lowered_names_its_own_option(
     """Whoever does as the line says changes the limit that is meant."""
 
     async def main() -> None:
-        bucket = join_bucket(HOST, CREDENTIALS, kind, RateLimit(25))
+        bucket = join_queue(HOST, CREDENTIALS, kind, RateLimit(25))
         await bucket.acquire(Lane.INTERACTIVE)
-        bucket.refuse(None, (10, 5.0))
-        bucket.give()
+        bucket.on_rate_limited(None, (10, 5.0))
+        bucket.release()
 
     virtual.run(main)
     (record,) = caplog.records
@@ -264,12 +264,12 @@ def test_a_limit_that_leadsquared_named_is_not_forgotten() -> None:
     """What the account's own answer said holds for the clients after it too."""
 
     async def main() -> None:
-        bucket = join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25))
+        bucket = join_queue(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25))
         await bucket.acquire(Lane.INTERACTIVE)
-        bucket.refuse(None, (10, 5.0))
-        bucket.give()
+        bucket.on_rate_limited(None, (10, 5.0))
+        bucket.release()
         bucket.leave(RateLimit(25))
         await asyncio.sleep(3600)
-        assert join_bucket(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25)).snapshot().limit.calls == 10
+        assert join_queue(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25)).snapshot().limit.calls == 10
 
     virtual.run(main)

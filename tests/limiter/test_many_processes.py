@@ -11,7 +11,7 @@ from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.sandbox import COUNTERS, most_in_any_window
 from tests import virtual
 from tests.limiter.test_queue import in_virtual_time
-from tests.limiter.world import DEFAULT, Server, World
+from tests.limiter.world import DEFAULT, Server, World, grantor_of, kill, leave
 
 STRICT = RateLimit(24, per=5.0, margin=0.04)
 LEADS = 1000
@@ -116,9 +116,7 @@ async def test_a_killed_process_gives_its_tokens_back_after_its_lease_and_two_wi
     for _ in range(25):
         await killed.acquire(Lane.INTERACTIVE)
     died = world.loop.time()
-    world.cut(killed)
-    killed._closed = True
-    killed._cancel_timers()
+    kill(killed)
     first = await world.call(other)
     assert 10.0 <= first - died <= 3.0 + 10.0 + 0.1
     await asyncio.sleep(6.0)
@@ -143,9 +141,9 @@ async def test_the_smallest_declared_limit_is_kept_while_its_process_is_there() 
     for bucket in world.buckets[:4]:
         for queue in bucket._lanes:
             queue.clear()
-        bucket.users = 0
+        bucket.leave(bucket.declared)
         await asyncio.sleep(1.0)
-        await bucket.aclose()
+        await leave(bucket)
     await asyncio.sleep(1.0)
     assert world.buckets[7].snapshot().limit.calls == 25
     assert world.buckets[7].snapshot().ceiling is None
@@ -161,13 +159,13 @@ async def test_a_refusal_in_one_process_silences_all_and_its_limit_is_kept_by_al
         await world.call(bucket)
     start = world.loop.time()
     await buckets[0].acquire(Lane.INTERACTIVE)
-    buckets[0].refuse(3.0, (10, 5.0))
-    buckets[0].give()
+    buckets[0].on_rate_limited(3.0, (10, 5.0))
+    buckets[0].release()
     await asyncio.sleep(0.01)
     sent = await asyncio.gather(
         *(call for bucket in buckets for call in world.flood(bucket, Lane.INTERACTIVE, 10))
     )
     assert min(sent) - start >= 3.0
     assert most_in_any_window(sorted(world.arrivals), 5.0) <= 10
-    assert all(bucket.learnt for bucket in buckets)
+    assert all(grantor_of(bucket).learnt for bucket in buckets)
     await world.close()

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from leadsquared_async import Lane, LeadSquared, RateLimit
-from leadsquared_async.limiter.queue import Bucket
+from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.sandbox import most_in_any_window
 from leadsquared_async.tracking.tracker import Tracker
@@ -86,7 +87,7 @@ def test_the_pace_of_polls_follows_the_limit() -> None:
 
     async def main() -> None:
         clock = asyncio.get_running_loop().time
-        bucket = Bucket(RateLimit(20, per=1.0))
+        bucket = TokenQueue(LocalGrantor(RateLimit(20, per=1.0)))
         bucket.join(RateLimit(20, per=1.0))
         times: list[float] = []
 
@@ -94,7 +95,7 @@ def test_the_pace_of_polls_follows_the_limit() -> None:
             while True:
                 await bucket.acquire(Lane.STATUS)
                 times.append(clock())
-                bucket.give()
+                bucket.release()
 
         pollers = [asyncio.create_task(poll()) for _ in range(30)]
         for calls in (20, 4, 20):

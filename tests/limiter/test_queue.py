@@ -13,7 +13,8 @@ import pytest
 
 from leadsquared_async import Lane, RateLimit
 from leadsquared_async.limiter.limiter import NoTokenInTime
-from leadsquared_async.limiter.queue import Bucket
+from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.sandbox import most_in_any_window
 from tests import virtual
 
@@ -35,23 +36,23 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def joined(limit: RateLimit) -> Bucket:
+def joined(limit: RateLimit) -> TokenQueue:
     """A bucket with a client that declares its limit."""
-    bucket = Bucket(limit)
+    bucket = TokenQueue(LocalGrantor(limit))
     bucket.join(limit)
     return bucket
 
 
-async def spend(bucket: Bucket, lane: Lane = Lane.INTERACTIVE, seconds: float = 0.05) -> float:
+async def spend(bucket: TokenQueue, lane: Lane = Lane.INTERACTIVE, seconds: float = 0.05) -> float:
     """One call; returns when it was sent."""
     await bucket.acquire(lane)
     sent = now()
     await asyncio.sleep(seconds)
-    bucket.give()
+    bucket.release()
     return sent
 
 
-async def flood(bucket: Bucket, lane: Lane, calls: int) -> list[asyncio.Task[float]]:
+async def flood(bucket: TokenQueue, lane: Lane, calls: int) -> list[asyncio.Task[float]]:
     """Calls that all wait at once."""
     tasks = [asyncio.create_task(spend(bucket, lane)) for _ in range(calls)]
     await asyncio.sleep(0)
@@ -67,7 +68,7 @@ async def stop(tasks: list[asyncio.Task[float]]) -> None:
 @in_virtual_time
 async def test_an_idle_bucket_lets_a_burst_go_at_once() -> None:
     """25 forms at once are sent at once; the 26th waits until the first is due back."""
-    bucket = Bucket(DEFAULT)
+    bucket = TokenQueue(LocalGrantor(DEFAULT))
     start = now()
     sent = await asyncio.gather(*(spend(bucket) for _ in range(26)))
     assert [round(when - start, 6) for when in sent[:25]] == [0.0] * 25
@@ -77,7 +78,7 @@ async def test_an_idle_bucket_lets_a_burst_go_at_once() -> None:
 @in_virtual_time
 async def test_a_lone_form_is_sent_within_one_spacing_beside_2000_batch_calls() -> None:
     """While 2,000 batch calls wait, forms that come alone are each sent within one spacing."""
-    bucket = Bucket(DEFAULT)
+    bucket = TokenQueue(LocalGrantor(DEFAULT))
     batch = await flood(bucket, Lane.BATCH, 2000)
     waits = []
     for moment in range(60):
@@ -91,7 +92,7 @@ async def test_a_lone_form_is_sent_within_one_spacing_beside_2000_batch_calls() 
 @in_virtual_time
 async def test_forms_that_come_together_are_each_sent_within_their_place_in_line() -> None:
     """The k-th of k forms at once is sent within k spacings, one more for each overtaken waiter."""
-    bucket = Bucket(DEFAULT)
+    bucket = TokenQueue(LocalGrantor(DEFAULT))
     batch = await flood(bucket, Lane.BATCH, 500)
     await asyncio.sleep(20)
     asked = now()
@@ -104,7 +105,7 @@ async def test_forms_that_come_together_are_each_sent_within_their_place_in_line
 @in_virtual_time
 async def test_polls_make_progress_beside_forms_and_batches_without_end() -> None:
     """No lane starves: of eight grants, one goes to the oldest waiter if seven have passed it."""
-    bucket = Bucket(DEFAULT)
+    bucket = TokenQueue(LocalGrantor(DEFAULT))
     others = await flood(bucket, Lane.BATCH, 20)
     polls = await flood(bucket, Lane.STATUS, 3)
     others += await flood(bucket, Lane.INTERACTIVE, 1000)
@@ -117,7 +118,7 @@ async def test_polls_make_progress_beside_forms_and_batches_without_end() -> Non
 @in_virtual_time
 async def test_a_poll_beside_a_batch_gets_the_eighth_grant_however_many_wait_before_it() -> None:
     """A poll need not be older than the whole batch that is held: seven calls pass it, then it goes."""
-    bucket = Bucket(DEFAULT)
+    bucket = TokenQueue(LocalGrantor(DEFAULT))
     batch = await flood(bucket, Lane.BATCH, 500)
     for _ in range(5):
         asked = now()
@@ -129,7 +130,7 @@ async def test_a_poll_beside_a_batch_gets_the_eighth_grant_however_many_wait_bef
 @in_virtual_time
 async def test_beside_forms_and_a_batch_without_end_polls_get_their_turn_too() -> None:
     """What forms leave over, one grant in eight, batches and polls take in turns."""
-    bucket = Bucket(DEFAULT)
+    bucket = TokenQueue(LocalGrantor(DEFAULT))
     others = await flood(bucket, Lane.BATCH, 100) + await flood(bucket, Lane.INTERACTIVE, 1000)
     await asyncio.sleep(10.0)  # past the burst
     for _ in range(3):
@@ -142,7 +143,7 @@ async def test_beside_forms_and_a_batch_without_end_polls_get_their_turn_too() -
 @in_virtual_time
 async def test_a_batch_never_spends_the_burst_that_a_form_needs() -> None:
     """At any moment of a batch, a token for a form is free or due within a spacing."""
-    bucket = Bucket(DEFAULT)
+    bucket = TokenQueue(LocalGrantor(DEFAULT))
     batch = await flood(bucket, Lane.BATCH, 300)
     for _ in range(500):
         await asyncio.sleep(0.1)
@@ -154,7 +155,7 @@ async def test_a_batch_never_spends_the_burst_that_a_form_needs() -> None:
 @in_virtual_time
 async def test_a_batch_goes_on_when_one_call_hangs() -> None:
     """A call that hangs holds up the batch for at most one window."""
-    bucket = Bucket(DEFAULT)
+    bucket = TokenQueue(LocalGrantor(DEFAULT))
     hanging = asyncio.create_task(spend(bucket, Lane.BATCH, seconds=300))
     await asyncio.sleep(20)
     started = now()
@@ -166,10 +167,10 @@ async def test_a_batch_goes_on_when_one_call_hangs() -> None:
 @in_virtual_time
 async def test_a_call_without_an_answer_is_counted_a_window_longer() -> None:
     """A token whose call got no answer comes back after two windows, not one."""
-    bucket = Bucket(RateLimit(1, per=5.0))
+    bucket = TokenQueue(LocalGrantor(RateLimit(1, per=5.0)))
     start = now()
     await bucket.acquire(Lane.INTERACTIVE)
-    bucket.give(counted=False)
+    bucket.release(counted=False)
     await bucket.acquire(Lane.INTERACTIVE)
     assert now() - start == pytest.approx(10.0)
 
@@ -177,7 +178,7 @@ async def test_a_call_without_an_answer_is_counted_a_window_longer() -> None:
 @in_virtual_time
 async def test_a_deadline_that_cannot_be_met_fails_at_once_and_says_why() -> None:
     """The best case decides: those ahead in the lane, one a spacing."""
-    bucket = Bucket(DEFAULT)
+    bucket = TokenQueue(LocalGrantor(DEFAULT))
     waiting = await flood(bucket, Lane.INTERACTIVE, 125)
     before = now()
     with pytest.raises(NoTokenInTime) as caught:
@@ -191,7 +192,7 @@ async def test_a_deadline_that_cannot_be_met_fails_at_once_and_says_why() -> Non
 @in_virtual_time
 async def test_a_deadline_that_could_be_met_is_waited_for() -> None:
     """A deadline just before the next token fails when it passes; one just after gets it."""
-    bucket = Bucket(RateLimit(1, per=5.0))
+    bucket = TokenQueue(LocalGrantor(RateLimit(1, per=5.0)))
     start = now()
     await spend(bucket)
     await bucket.acquire(Lane.INTERACTIVE, start + 5.06)
@@ -209,7 +210,7 @@ async def test_a_deadline_that_could_be_met_is_waited_for() -> None:
 @in_virtual_time
 async def test_a_cancelled_waiter_leaves_nothing_behind() -> None:
     """10,000 waiters cancelled at random places: the rest go on in order, and nothing keeps them alive."""
-    bucket = Bucket(RateLimit(1, per=1.0, margin=0.0))
+    bucket = TokenQueue(LocalGrantor(RateLimit(1, per=1.0, margin=0.0)))
     await bucket.acquire(Lane.INTERACTIVE)
     tasks = [asyncio.create_task(spend(bucket)) for _ in range(10_000)]
     await asyncio.sleep(0)
@@ -217,7 +218,7 @@ async def test_a_cancelled_waiter_leaves_nothing_behind() -> None:
     for task in tasks:
         if task not in survivors:
             task.cancel()
-    bucket.give()
+    bucket.release()
     sent = await asyncio.gather(*survivors)
     assert list(sent) == sorted(sent)
     gone = weakref.ref(tasks[1])
@@ -230,12 +231,12 @@ async def test_a_cancelled_waiter_leaves_nothing_behind() -> None:
 @in_virtual_time
 async def test_a_token_granted_to_a_waiter_that_is_cancelled_in_the_same_tick_is_passed_on() -> None:
     """Granted and cancelled at once: the next waiter gets the token at the same moment."""
-    bucket = Bucket(RateLimit(1, per=5.0))
+    bucket = TokenQueue(LocalGrantor(RateLimit(1, per=5.0)))
     await bucket.acquire(Lane.INTERACTIVE)
     first = asyncio.create_task(bucket.acquire(Lane.INTERACTIVE))
     second = asyncio.create_task(bucket.acquire(Lane.INTERACTIVE))
     await asyncio.sleep(0)
-    bucket.untake()  # grants it to the first, which has had no chance to run
+    bucket.release_unused()  # grants it to the first, which has had no chance to run
     first.cancel()
     await second
     assert first.cancelled()
@@ -245,13 +246,13 @@ async def test_a_token_granted_to_a_waiter_that_is_cancelled_in_the_same_tick_is
 @in_virtual_time
 async def test_a_waiter_cancelled_before_its_grant_in_the_same_tick_is_skipped() -> None:
     """Cancelled and then granted at once: no error, the next waiter gets the token."""
-    bucket = Bucket(RateLimit(1, per=5.0))
+    bucket = TokenQueue(LocalGrantor(RateLimit(1, per=5.0)))
     await bucket.acquire(Lane.INTERACTIVE)
     first = asyncio.create_task(bucket.acquire(Lane.INTERACTIVE))
     second = asyncio.create_task(bucket.acquire(Lane.INTERACTIVE))
     await asyncio.sleep(0)
     first.cancel()
-    bucket.untake()
+    bucket.release_unused()
     await second
     assert first.cancelled()
     assert bucket.snapshot().in_flight == 1
@@ -260,25 +261,25 @@ async def test_a_waiter_cancelled_before_its_grant_in_the_same_tick_is_skipped()
 @in_virtual_time
 async def test_a_refusal_silences_all_for_as_long_as_the_server_asks() -> None:
     """After a 429 with Retry-After 3 nobody sends for 3 s; without one, for one spacing."""
-    bucket = Bucket(DEFAULT)
+    bucket = TokenQueue(LocalGrantor(DEFAULT))
     for pause, silent in ((3.0, 3.0), (None, SPACING)):
         start = now()
         await bucket.acquire(Lane.INTERACTIVE)
-        bucket.refuse(pause)
-        bucket.give()
+        bucket.on_rate_limited(pause)
+        bucket.release()
         await bucket.acquire(Lane.INTERACTIVE)
         assert now() - start == pytest.approx(silent)
-        bucket.give()
+        bucket.release()
         await asyncio.sleep(60)
 
 
 @in_virtual_time
 async def test_a_limit_that_the_server_names_becomes_the_ceiling() -> None:
     """A message that says 10 in 5 seconds is kept to, and shows in the snapshot."""
-    bucket = Bucket(DEFAULT)
+    bucket = TokenQueue(LocalGrantor(DEFAULT))
     await bucket.acquire(Lane.INTERACTIVE)
-    bucket.refuse(None, (10, 5.0))
-    bucket.give()
+    bucket.on_rate_limited(None, (10, 5.0))
+    bucket.release()
     state = bucket.snapshot()
     assert (state.limit.calls, state.limit.per, state.declared) == (10, 5.0, DEFAULT)
     assert state.ceiling is not None
@@ -290,25 +291,25 @@ async def test_a_limit_that_the_server_names_becomes_the_ceiling() -> None:
 @in_virtual_time
 async def test_a_limit_with_a_longer_window_counts_what_was_just_sent() -> None:
     """A message that says 30 in 60 seconds is kept to from the calls on that were sent before it came."""
-    bucket = Bucket(DEFAULT)
+    bucket = TokenQueue(LocalGrantor(DEFAULT))
     sent = list(await asyncio.gather(*(spend(bucket) for _ in range(20))))
     await bucket.acquire(Lane.INTERACTIVE)
-    bucket.refuse(None, (30, 60.0))
-    bucket.give()
+    bucket.on_rate_limited(None, (30, 60.0))
+    bucket.release()
     sent += await asyncio.gather(*(spend(bucket) for _ in range(40)))
     assert max(sum(start <= when < start + 60 for when in sent) for start in sent) <= 30
 
 
-async def refuse(bucket: Bucket) -> None:
+async def refuse(bucket: TokenQueue) -> None:
     await bucket.acquire(Lane.INTERACTIVE)
-    bucket.refuse()
-    bucket.give()
+    bucket.on_rate_limited()
+    bucket.release()
 
 
 @in_virtual_time
 async def test_a_stranger_costs_one_token_a_spacing_and_each_clean_window_gives_one_back() -> None:
     """Refusals withdraw tokens one a spacing, never the last; clean windows give them back one by one."""
-    bucket = Bucket(RateLimit(3, per=3.0))
+    bucket = TokenQueue(LocalGrantor(RateLimit(3, per=3.0)))
     for withdrawn in (1, 2, 2):
         await refuse(bucket)
         assert bucket.snapshot().withdrawn == withdrawn
@@ -324,12 +325,12 @@ async def test_a_stranger_costs_one_token_a_spacing_and_each_clean_window_gives_
 @in_virtual_time
 async def test_refusals_that_come_together_withdraw_one_token() -> None:
     """A whole burst refused at once is one event, not 25."""
-    bucket = Bucket(DEFAULT)
+    bucket = TokenQueue(LocalGrantor(DEFAULT))
     for _ in range(25):
         await bucket.acquire(Lane.INTERACTIVE)
     for _ in range(25):
-        bucket.refuse()
-        bucket.give()
+        bucket.on_rate_limited()
+        bucket.release()
     assert bucket.snapshot().withdrawn == 1
     assert bucket.snapshot().refused == 25
 
@@ -338,11 +339,11 @@ def test_a_ceiling_is_logged_once_with_the_line_to_configure(caplog: pytest.LogC
     """The log says what to write into the configuration, and says it once."""
 
     async def main() -> None:
-        bucket = Bucket(DEFAULT)
+        bucket = TokenQueue(LocalGrantor(DEFAULT))
         for _ in range(3):
             await bucket.acquire(Lane.INTERACTIVE)
-            bucket.refuse(None, (10, 5.0))
-            bucket.give()
+            bucket.on_rate_limited(None, (10, 5.0))
+            bucket.release()
             await asyncio.sleep(1)
 
     with caplog.at_level(logging.WARNING, "leadsquared_async"):
@@ -354,12 +355,12 @@ def test_a_ceiling_is_logged_once_with_the_line_to_configure(caplog: pytest.LogC
 @in_virtual_time
 async def test_the_timer_keeps_no_waiters_context_alive() -> None:
     """The one timer of all runs in an empty context."""
-    bucket = Bucket(RateLimit(1, per=5.0))
+    bucket = TokenQueue(LocalGrantor(RateLimit(1, per=5.0)))
     await bucket.acquire(Lane.INTERACTIVE)
-    bucket.give()
+    bucket.release()
     waiting = asyncio.create_task(bucket.acquire(Lane.INTERACTIVE))
     await asyncio.sleep(0)
-    (home,) = bucket._homes.values()
+    (home,) = bucket._loops.values()
     assert home.alarm._handle is not None
     assert len(home.alarm._handle._context) == 0  # type: ignore[attr-defined]
     await waiting
@@ -368,11 +369,11 @@ async def test_the_timer_keeps_no_waiters_context_alive() -> None:
 @in_virtual_time
 async def test_calls_that_arrive_a_window_after_they_were_given_up_are_allowed_for() -> None:
     """25 calls given up at once that arrive 5 s later, and those after them: at most 25 in any 5 s."""
-    bucket = Bucket(DEFAULT)
+    bucket = TokenQueue(LocalGrantor(DEFAULT))
     start = now()
     for _ in range(25):
         await bucket.acquire(Lane.INTERACTIVE)
-        bucket.give(counted=False)
+        bucket.release(counted=False)
     sent = await asyncio.gather(*(spend(bucket, seconds=0.0) for _ in range(50)))
     arrivals = [start + 5.0] * 25 + list(sent)
     assert most_in_any_window(sorted(arrivals), 5.0 - 1e-6) <= 25
@@ -408,7 +409,7 @@ async def test_nothing_sent_after_a_ceiling_was_learnt_passes_it() -> None:
 @in_virtual_time
 async def test_withdrawn_tokens_come_back_while_nobody_sends() -> None:
     """After a storm of refusals and a long silence all tokens are back."""
-    bucket = Bucket(DEFAULT)
+    bucket = TokenQueue(LocalGrantor(DEFAULT))
     for _ in range(40):
         await refuse(bucket)
     assert bucket.snapshot().withdrawn == 24
@@ -424,4 +425,4 @@ async def test_a_limit_lowered_to_a_longer_window_delays_no_call_beyond_it() -> 
     asked = now()
     await bucket.acquire(Lane.INTERACTIVE)
     assert now() - asked < 6.0
-    bucket.give()
+    bucket.release()

@@ -11,8 +11,10 @@ import pytest
 
 from leadsquared_async import Lane, RateLimit
 from leadsquared_async.limiter import queue as module
+from leadsquared_async.limiter.event_loops import Alarm
 from leadsquared_async.limiter.limiter import NoTokenInTime
-from leadsquared_async.limiter.queue import Alarm, Bucket
+from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.tokens import Tokens
 from tests.virtual import EPOCH, VirtualLoop
 
@@ -51,7 +53,7 @@ class FailingLoop(VirtualLoop):
     def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        if isinstance(getattr(callback, "__self__", None), Alarm | Bucket):
+        if isinstance(getattr(callback, "__self__", None), Alarm | TokenQueue):
             self.steps.take()
         return super().call_at(when, callback, *args, context=context)
 
@@ -60,14 +62,14 @@ STEPS: dict[str, tuple[type, str] | None] = {
     "the loop sets a timer": None,
     "the arithmetic is brought up to date": (Tokens, "settle"),
     "a token is taken": (Tokens, "take"),
-    "tokens are given to those whose turn it is": (Bucket, "_dispatch"),
-    "the next in line is looked for": (Bucket, "_next"),
+    "tokens are given to those whose turn it is": (TokenQueue, "_dispatch"),
+    "the next in line is looked for": (TokenQueue, "_next"),
     "a token is handed over": (module._Waiter, "go"),
-    "the timer is set": (Bucket, "_arm"),
+    "the timer is set": (TokenQueue, "_arm"),
 }
 
 
-async def play(bucket: Bucket) -> list[BaseException]:
+async def play(bucket: TokenQueue) -> list[BaseException]:
     """Forms, batches and polls that end, hang, are cancelled, refused or late; returns what they raised."""
     loop = asyncio.get_running_loop()
 
@@ -76,13 +78,13 @@ async def play(bucket: Bucket) -> list[BaseException]:
         await bucket.acquire(Lane(number % 3), deadline)
         try:
             if number % 4 == 3:
-                bucket.refuse()
+                bucket.on_rate_limited()
             await asyncio.sleep(0.05 * (number % 7))
         finally:
             if number % 6 == 5:
-                bucket.untake()
+                bucket.release_unused()
             else:
-                bucket.give(counted=number % 8 != 7)
+                bucket.release(counted=number % 8 != 7)
 
     async def change() -> None:
         await asyncio.sleep(0.7)
@@ -111,7 +113,7 @@ def play_with(where: tuple[type, str] | None, fails: int | None, monkeypatch: py
         asyncio.get_running_loop().set_exception_handler(
             lambda _loop, context: heard.append(context.get("exception"))
         )
-        bucket = Bucket(LIMIT)
+        bucket = TokenQueue(LocalGrantor(LIMIT))
         bucket.join(LIMIT)
         steps.fails, steps.seen = fails, 0
         raised = await play(bucket)
@@ -127,7 +129,7 @@ def play_with(where: tuple[type, str] | None, fails: int | None, monkeypatch: py
         start = asyncio.get_running_loop().time()
         for _ in range(4):
             await bucket.acquire(Lane.INTERACTIVE)
-            bucket.give()
+            bucket.release()
         assert asyncio.get_running_loop().time() - start < 1.1
         return seen
 

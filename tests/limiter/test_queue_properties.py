@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from leadsquared_async import Lane, RateLimit
 from leadsquared_async.limiter.limiter import NoTokenInTime
-from leadsquared_async.limiter.queue import Bucket, _Waiter
+from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.queue import TokenQueue, _Waiter
 from leadsquared_async.limiter.tokens import NEVER
 from leadsquared_async.sandbox import most_in_any_window
 from tests import virtual
@@ -58,7 +59,7 @@ class World:
     """A bucket, its callers, and a server that writes down when calls arrive."""
 
     def __init__(self) -> None:
-        self.bucket = Bucket(LIMIT)
+        self.bucket = TokenQueue(LocalGrantor(LIMIT))
         self.loop = asyncio.get_running_loop()
         self.arrivals: list[float] = []
         self.exchanges: set[asyncio.Task[None]] = set()
@@ -81,11 +82,11 @@ class World:
             await asyncio.sleep(call.there)
             self.arrivals.append(self.loop.time())
             await asyncio.sleep(call.back)
-            self.bucket.give()
+            self.bucket.release()
         else:
             await asyncio.sleep(call.gives_up_after)
             self.arrivals.append(self.loop.time() + call.arrives_late_by)
-            self.bucket.give(counted=False)
+            self.bucket.release(counted=False)
 
 
 @pytest.mark.slow
@@ -115,16 +116,16 @@ def test_never_over_the_limit_and_nothing_forgotten(calls: list[Call]) -> None:
         state = world.bucket.snapshot()
         assert (state.free, state.in_flight, state.next_due) == (LIMIT.calls, 0, None)
         assert not any(state.waiting.values())
-        assert all(home.alarm.at == NEVER for home in world.bucket._homes.values())
+        assert all(home.alarm.at == NEVER for home in world.bucket._loops.values())
 
     virtual.run(main)
 
 
-class Witness(Bucket):
+class Witness(TokenQueue):
     """Writes down of each grant whether it was in lane order, and of each lane who was served."""
 
     def __init__(self, limit: RateLimit) -> None:
-        super().__init__(limit)
+        super().__init__(LocalGrantor(limit))
         self.in_order: list[bool] = []
         self.served: dict[Lane, list[int]] = {lane: [] for lane in Lane}
 
@@ -148,7 +149,7 @@ def test_of_any_eight_grants_at_least_seven_are_in_lane_order(arrivals: list[tup
         async def make(lane: Lane) -> None:
             await bucket.acquire(lane)
             await asyncio.sleep(0.05)
-            bucket.give()
+            bucket.release()
 
         tasks: list[asyncio.Task[None]] = []
         for after, lane in arrivals:

@@ -17,18 +17,24 @@ from hypothesis import strategies as st
 
 from leadsquared_async.config import Credentials, RateLimit
 from leadsquared_async.errors import ConfigurationError
-from leadsquared_async.limiter import script
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.limiter import Limit
-from leadsquared_async.limiter.protocol import StoreUnavailable
-from leadsquared_async.limiter.redis_grantor import SharedBucket
+from leadsquared_async.limiter.queue import TokenQueue
+from leadsquared_async.limiter.redis_grantor import RedisGrantor
 from leadsquared_async.limiter.redis_limits import SharedLimiter
-from leadsquared_async.limiter.redis_messages import End, Incompatible, OutOfBounds, Reply, Request
-from leadsquared_async.limiter.redis_store import RedisStore
+from leadsquared_async.limiter.redis_messages import (
+    End,
+    Incompatible,
+    OutOfBounds,
+    Reply,
+    Request,
+    StoreUnavailable,
+)
+from leadsquared_async.limiter.redis_store import RedisStore, script
 from tests import virtual
 from tests.limiter.test_redis_script import request
 from tests.limiter.valkey import Valkey
-from tests.limiter.world import DEFAULT, Connection, Server
+from tests.limiter.world import DEFAULT, Connection, Server, grantor_of, joined, leave
 
 FAST = RateLimit(25, per=0.5)
 CHANGE = """
@@ -54,14 +60,14 @@ FIELDS = [
         "last_withdrawal",
         "last_taken",
         "last_poll",
-        "last_refusal",
+        "last_429",
         "spent_at",
         "on_trial_until",
     ),
     *("clean_windows", "ticket", "passed", "passed.1", "polls_turn", "processes", "learnt", "doubted"),
     *("processes.*", "processes.*.number", "processes.*.channel", "processes.*.declared"),
     *("processes.*.declared.c", "processes.*.declared.p", "processes.*.lease", "processes.*.present"),
-    *("processes.*.gone", "processes.*.out", "processes.*.told", "processes.*.waiting"),
+    *("processes.*.gone", "processes.*.out", "processes.*.ask_at", "processes.*.waiting"),
     *("processes.*.waiting.1", "processes.*.tickets", "processes.*.tickets.1"),
 ]
 VALUES = [
@@ -96,7 +102,7 @@ def ask(run: Callable[..., Any], **given: Any) -> Reply:
 def test_no_value_of_a_field_stops_the_account(client: redis.Redis, field: str) -> None:
     """Each field of the state, each absurd value: every request is answered within bounds, and the next token
     comes no later than after one window and the little that is asked for."""
-    run, change = client.register_script(script.text()), client.register_script(CHANGE)
+    run, change = client.register_script(script()), client.register_script(CHANGE)
     for value in VALUES:
         client.flushall()
         before = ask(run, process="other", number=7, waiting=(2, 0, 0), held=1)
@@ -109,7 +115,7 @@ def test_no_value_of_a_field_stops_the_account(client: redis.Redis, field: str) 
         assert reply.paused <= 3600, told
         again = ask(run, process="other", number=8, held=0, ends=(End(0.1, counted=True),), leaving=True)
         assert again.limit.calls >= 1, told
-        refused = ask(run, process="p", number=2, refused=True, pause=1.0, told=(10, 5.0))
+        refused = ask(run, process="p", number=2, rate_limited=True, pause=1.0, named=(10, 5.0))
         assert refused.paused <= 3600, told
         assert client.pttl("k") <= 7 * 86_400_000
 
@@ -120,7 +126,7 @@ def test_bytes_that_are_no_state_are_refused_and_left_alone(client: redis.Redis,
     """Whatever else the key holds: refused as no state, not written over."""
     client.set("k", data)
     with pytest.raises(Incompatible):
-        ask(client.register_script(script.text()))
+        ask(client.register_script(script()))
     assert client.get("k") == data
 
 
@@ -191,15 +197,14 @@ def test_an_answer_out_of_bounds_is_an_outage(caplog: pytest.LogCaptureFixture) 
             raise StoreUnavailable("its answer is invalid")
 
     async def main() -> None:
-        bucket = SharedBucket(DEFAULT, store=Absurd(Server(), "p"), key="k")
-        bucket.users = 1
+        bucket = joined(RedisGrantor(DEFAULT, store=Absurd(Server(), "p"), key="k"))
         for _ in range(3):
             await bucket.acquire(Lane.INTERACTIVE)
-            bucket.refuse(1.0, (10, 5.0))
-            bucket.give()
-            assert bucket.snapshot().standing_in
+            bucket.on_rate_limited(1.0, (10, 5.0))
+            bucket.release()
+            assert bucket.snapshot().degraded
             await asyncio.sleep(30)
-        await bucket.aclose()
+        await leave(bucket)
 
     with caplog.at_level(logging.INFO, "leadsquared_async"):
         virtual.run(main)
@@ -207,7 +212,7 @@ def test_an_answer_out_of_bounds_is_an_outage(caplog: pytest.LogCaptureFixture) 
 
 
 @pytest.fixture
-async def bucket(valkey: Valkey) -> AsyncIterator[SharedBucket]:
+async def bucket(valkey: Valkey) -> AsyncIterator[TokenQueue]:
     valkey.command("FLUSHALL")
     limiter = SharedLimiter(valkey.url)
     bucket = limiter.join("host", Credentials("access", "secret", "key"), Limit.CALLS, FAST)
@@ -217,38 +222,38 @@ async def bucket(valkey: Valkey) -> AsyncIterator[SharedBucket]:
 
 
 async def test_a_damaged_state_is_said_once_and_costs_a_window(
-    bucket: SharedBucket, valkey: Valkey, caplog: pytest.LogCaptureFixture
+    bucket: TokenQueue, valkey: Valkey, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A stranger damages it twice: one warning, no error from any call, and calls go on."""
     with redis.Redis.from_url(valkey.url) as client:
         for _ in range(2):
             await bucket.acquire(Lane.INTERACTIVE)
-            bucket.give()
-            client.register_script(CHANGE)(keys=[bucket._key], args=["free", "low"])
+            bucket.release()
+            client.register_script(CHANGE)(keys=[grantor_of(bucket)._key], args=["free", "low"])
             start = time.monotonic()
             await bucket.acquire(Lane.INTERACTIVE)
-            bucket.refuse(None, (10, 1.0))
-            bucket.give()
+            bucket.on_rate_limited(None, (10, 1.0))
+            bucket.release()
             assert time.monotonic() - start < 2.0
     assert sum("did not write" in message for message in caplog.messages) == 1
 
 
 @pytest.mark.parametrize("kind", ["list", "hash", "word"])
 async def test_a_key_of_another_kind_raises_from_acquire_only(
-    bucket: SharedBucket, valkey: Valkey, kind: str
+    bucket: TokenQueue, valkey: Valkey, kind: str
 ) -> None:
     """Written over while calls are in flight: give, refuse, snapshot and aclose do not raise."""
     await bucket.acquire(Lane.INTERACTIVE)
-    valkey.command("DEL", bucket._key)
+    valkey.command("DEL", grantor_of(bucket)._key)
     commands = {"list": ("RPUSH", "x"), "hash": ("HSET", "x", "y"), "word": ("SET", "x")}
     name, *rest = commands[kind]
-    valkey.command(name, bucket._key, *rest)
-    bucket.refuse(0.1, (10, 5.0))
-    bucket.give()
+    valkey.command(name, grantor_of(bucket)._key, *rest)
+    bucket.on_rate_limited(0.1, (10, 5.0))
+    bucket.release()
     bucket.snapshot()
     with pytest.raises(ConfigurationError, match="prefix"):
         await bucket.acquire(Lane.INTERACTIVE)
-    valkey.command("DEL", bucket._key)
+    valkey.command("DEL", grantor_of(bucket)._key)
 
 
 NONSENSE = [b"", b" ", b"\xff\xfe", b"x", b"k nan", b"k 1e300", b"k -1", b"k " + b"9" * 400, b"\x00" * 5000]

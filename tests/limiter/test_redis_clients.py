@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from leadsquared_async import ConfigurationError, Lane, LeadSquared, RateLimit, SharedLimiter
-from leadsquared_async.limiter.redis_grantor import SharedLimitSnapshot
+from leadsquared_async.limiter.limiter import LimitSnapshot
 from leadsquared_async.sandbox import Sandbox
 from tests.clients import KEYS, LEAD, client_of
 from tests.limiter.valkey import Valkey
@@ -24,8 +24,8 @@ async def test_clients_that_know_nothing_of_each_other_keep_to_one_limit(valkey:
                 calls = (lsq.leads.capture(LEAD, lane=Lane.BATCH, deadline=60) for _ in range(40))
                 receipts = await asyncio.gather(*calls)
                 limit = lsq.snapshot().limit
-                assert isinstance(limit, SharedLimitSnapshot)
-                assert (limit.refused, limit.standing_in) == (0, False)
+                assert isinstance(limit, LimitSnapshot)
+                assert (limit.refused, limit.degraded) == (0, False)
                 return len(receipts)
 
         clients = [client_of(sandbox, limiter=SharedLimiter(valkey.url), rate_limit=LIMIT) for _ in range(3)]
@@ -73,8 +73,8 @@ async def test_without_the_store_every_lead_arrives() -> None:
         async with client_of(sandbox, limiter=limiter, rate_limit=LIMIT) as lsq:
             await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(5)))
             limit = lsq.snapshot().limit
-            assert isinstance(limit, SharedLimitSnapshot)
-            assert limit.standing_in
+            assert isinstance(limit, LimitSnapshot)
+            assert limit.degraded
         assert sandbox.books.accepted == 5
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from leadsquared_async import Lane, RateLimit
 from leadsquared_async.sandbox import most_in_any_window
-from tests.limiter.test_queue import DEFAULT, in_virtual_time
-from tests.limiter.world import Server, World
+from tests.limiter.test_queue import in_virtual_time
+from tests.limiter.world import Server, World, grantor_of
 
 NARROW = RateLimit(5, per=5.0)
 
@@ -20,10 +20,8 @@ async def test_a_client_that_closes_takes_its_smaller_limit_with_it() -> None:
     """All processes keep to it while it is open, and go back when it closes."""
     world = World(Server())
     mine, others = world.join(), world.join()
-    mine.users = 0
-    mine.join(DEFAULT)
     mine.join(NARROW)
-    others._is_urgent = True
+    grantor_of(others)._is_urgent = True
     await asyncio.gather(*(world.call(bucket) for bucket in (mine, others)))
     await asyncio.sleep(60.0)
     assert [str(bucket.snapshot().limit) for bucket in (mine, others)] == ["5/5", "5/5"]

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from leadsquared_async.limiter.event_loops import Alarm
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.queue import Alarm
-from leadsquared_async.limiter.redis_grantor import SharedBucket
+from leadsquared_async.limiter.queue import TokenQueue
+from leadsquared_async.limiter.redis_grantor import RedisGrantor
 from leadsquared_async.limiter.redis_messages import Reply, Request
 from tests import virtual
-from tests.limiter.world import DEFAULT, Connection, Server
+from tests.limiter.world import DEFAULT, Connection, Server, joined, leave
 
 
 class Breaks(Exception):
@@ -43,7 +44,7 @@ class FaultyLoop(virtual.VirtualLoop):
     def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        if isinstance(getattr(callback, "__self__", None), Alarm | SharedBucket):
+        if isinstance(getattr(callback, "__self__", None), Alarm | TokenQueue | RedisGrantor):
             self.fuse.burn()
         return super().call_at(when, callback, *args, context=context)
 
@@ -65,10 +66,10 @@ class FaultyStore(Connection):
         return reply
 
 
-async def call(bucket: SharedBucket, lane: Lane, deadline: float | None = None) -> None:
+async def call(bucket: TokenQueue, lane: Lane, deadline: float | None = None) -> None:
     await bucket.acquire(lane, deadline)
     await asyncio.sleep(0.05)
-    bucket.give()
+    bucket.release()
 
 
 @pytest.mark.parametrize("where", ["loop", "store", "request", "answer"])
@@ -83,22 +84,22 @@ def test_a_fault_at_any_step_leaves_no_waiter_and_no_token_behind(
         loop.set_exception_handler(lambda loop, context: None)
         server, fuse = Server(), Fuse(step, error)
         store = FaultyStore(server, "process")
-        bucket = SharedBucket(DEFAULT, store=store, key="account")
-        bucket.users = 1
+        grantor = RedisGrantor(DEFAULT, store=store, key="account")
+        bucket = joined(grantor)
         with monkeypatch.context() as patch:
             if where == "loop":
                 patch.setattr(FaultyLoop, "fuse", fuse)
             elif where == "store":
                 store.fuse = fuse
             else:
-                name = "_request" if where == "request" else "_tell_of_limit"
-                original = getattr(bucket, name)
+                name = "_request" if where == "request" else "_log_limit"
+                original = getattr(grantor, name)
 
                 def fails(*args: Any, **options: Any) -> Any:
                     fuse.burn()
                     return original(*args, **options)
 
-                patch.setattr(bucket, name, fails)
+                patch.setattr(grantor, name, fails)
             calls = [
                 asyncio.create_task(call(bucket, lane, None if number % 2 else loop.time() + 90))
                 for number, lane in enumerate([*Lane] * 4)
@@ -109,12 +110,11 @@ def test_a_fault_at_any_step_leaves_no_waiter_and_no_token_behind(
         failed = [task for task in calls if task.cancelled() or task.exception() is not None]
         assert len(failed) <= 1, failed
         assert not any(bucket._lanes)
-        assert not bucket._tokens.out
+        assert not grantor._out
         await asyncio.sleep(40)
         await asyncio.gather(*(call(bucket, Lane.INTERACTIVE) for _ in range(25)))
         await asyncio.sleep(40)
-        bucket.users = 0
-        await bucket.aclose()
+        await leave(bucket)
         tokens = server.states["account"].tokens
         assert (tokens.out, tokens.held) == (0, 25)
         return fuse.left

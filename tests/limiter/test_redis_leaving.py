@@ -14,7 +14,7 @@ from leadsquared_async.config import Credentials, RateLimit
 from leadsquared_async.limiter import redis_limits as module
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.limiter import Limit
-from leadsquared_async.limiter.redis_grantor import SharedBucket
+from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_limits import SharedLimiter
 from leadsquared_async.limiter.redis_messages import Reply, Request
 from tests import virtual
@@ -62,20 +62,20 @@ def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(module, "RedisStore", Closable)
 
 
-def join(limiter: SharedLimiter, account: int = 0) -> SharedBucket:
+def join(limiter: SharedLimiter, account: int = 0) -> TokenQueue:
     return limiter.join("host", Credentials("access", "secret", f"key-{account}"), Limit.CALLS, DEFAULT)
 
 
-async def call(bucket: SharedBucket) -> None:
+async def call(bucket: TokenQueue) -> None:
     await bucket.acquire(Lane.INTERACTIVE)
-    bucket.give()
+    bucket.release()
 
 
 async def settled(limiter: SharedLimiter) -> None:
     """All that goes on ends; nothing is left but the test."""
     await asyncio.sleep(20)
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    assert not limiter._parties
+    assert not limiter._states
     assert [store.closed for store in STORES] == [1] * len(STORES)
     assert not any(store.asked_when_closed for store in STORES)
 
@@ -169,7 +169,7 @@ def test_asking_for_the_number_of_requests_leaves_nothing_behind() -> None:
     async def main() -> None:
         limiter = SharedLimiter("redis://127.0.0.1:1")
         assert limiter.requests == 0
-        assert not limiter._parties
+        assert not limiter._states
 
     virtual.run(main)
 
@@ -204,7 +204,7 @@ async def test_no_connection_to_a_valkey_is_left(own_valkey: Valkey, how: str, f
             leaving.cancel()
         await asyncio.wait([leaving])
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    assert not limiter._parties
+    assert not limiter._states
     if frozen:
         own_valkey.thaw()
     for _ in range(50):

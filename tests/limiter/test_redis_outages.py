@@ -12,12 +12,11 @@ from leadsquared_async.config import RateLimit
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.limiter import NoTokenInTime
-from leadsquared_async.limiter.redis_grantor import SharedBucket
+from leadsquared_async.limiter.redis_grantor import RedisGrantor, share_of, tokens_of_share
 from leadsquared_async.limiter.redis_messages import Incompatible, Reply, Request
-from leadsquared_async.limiter.standing_in import share_of, tokens_of_share
 from leadsquared_async.sandbox import most_in_any_window
 from tests.limiter.test_queue import in_virtual_time
-from tests.limiter.world import DEFAULT, Server, World
+from tests.limiter.world import DEFAULT, Server, World, joined, leave
 
 STORE = "the store of the rate limit"
 
@@ -42,7 +41,7 @@ def test_every_call_goes_through_an_outage(how: str, empty: bool, caplog: pytest
         before = len(world.arrivals)
         setattr(world.server, how, True)
         await asyncio.sleep(20)
-        assert all(bucket.snapshot().standing_in for bucket in world.buckets)
+        assert all(bucket.snapshot().degraded for bucket in world.buckets)
         assert {bucket.snapshot().limit.calls for bucket in world.buckets} == {6}
         during = len(world.arrivals) - before
         assert during >= 0.8 * 20 * 5 * 24 / 25
@@ -50,7 +49,7 @@ def test_every_call_goes_through_an_outage(how: str, empty: bool, caplog: pytest
         if empty:
             world.server.restart_empty()
         await asyncio.sleep(7)
-        assert not any(bucket.snapshot().standing_in for bucket in world.buckets)
+        assert not any(bucket.snapshot().degraded for bucket in world.buckets)
         await asyncio.gather(*tasks)
         assert len(world.arrivals) - world.refused == 400
         assert world.refused == 0
@@ -76,7 +75,7 @@ async def test_a_process_that_never_reached_the_store_takes_a_sixteenth() -> Non
     assert bucket.snapshot().processes is None
     world.server.down = False
     await asyncio.sleep(6)
-    assert not bucket.snapshot().standing_in
+    assert not bucket.snapshot().degraded
     await world.close()
 
 
@@ -125,11 +124,11 @@ async def test_what_was_spent_while_standing_in_counts_when_it_is_over() -> None
     await asyncio.sleep(10)
     world.cut(alone)
     await asyncio.gather(*world.flood(alone, Lane.INTERACTIVE, 10))
-    assert alone.snapshot().standing_in
+    assert alone.snapshot().degraded
     assert world.server.states["account"].tokens.free == 25
     world.cut(alone, cut=False)
     await asyncio.sleep(3)
-    assert not alone.snapshot().standing_in
+    assert not alone.snapshot().degraded
     assert world.server.states["account"].tokens.free <= 15
     await asyncio.gather(*world.flood(other, Lane.INTERACTIVE, 60))
     assert most_in_any_window(sorted(world.arrivals), 5.0) <= 25
@@ -193,16 +192,15 @@ async def test_a_state_of_another_version_is_an_error_that_says_so_and_ends_with
         def forget(self, key: str, hear: object) -> None: ...
 
     store = Foreign(Server())
-    bucket = SharedBucket(DEFAULT, store=store, key="k")
-    bucket.users = 1
+    bucket = joined(RedisGrantor(DEFAULT, store=store, key="k"))
     for _ in range(2):
         with pytest.raises(ConfigurationError, match="version 2"):
             await bucket.acquire(Lane.INTERACTIVE)
     store.foreign = False
     await asyncio.sleep(10)
     await bucket.acquire(Lane.INTERACTIVE)
-    bucket.give()
-    await bucket.aclose()
+    bucket.release()
+    await leave(bucket)
 
 
 def test_a_share_is_a_part_of_the_calls_or_a_longer_window() -> None:
@@ -223,6 +221,6 @@ def test_the_tokens_of_a_share_are_all_there_after_a_window(held: int, free: int
     tokens.settle(105.2)
     assert tokens.free == max(0, 6 - held)
     for _ in range(held):
-        tokens.give(105.2, counted=True)
+        tokens.release(105.2, counted=True)
     tokens.settle(120.0)
     assert tokens.is_full(120.0)

@@ -11,12 +11,12 @@ import pytest
 
 from leadsquared_async import Credentials, Lane, RateLimit, SharedLimiter
 from leadsquared_async.limiter.limiter import Limit
-from leadsquared_async.limiter.queue import POLLS_APART
-from leadsquared_async.limiter.redis_grantor import SharedBucket
+from leadsquared_async.limiter.queue import TokenQueue
+from leadsquared_async.limiter.tokens import POLLS_APART
 from leadsquared_async.sandbox import most_in_any_window
 from tests import virtual
 from tests.limiter.valkey import Valkey
-from tests.limiter.world import DEFAULT, Server, World
+from tests.limiter.world import DEFAULT, Server, World, kill, leave
 
 FAST = RateLimit(20, per=1.0)
 POLLS = 120
@@ -28,11 +28,11 @@ BESIDE: dict[str, list[Lane]] = {
 }
 
 
-async def poll(bucket: SharedBucket, times: list[float], *, answered: bool = True) -> None:
+async def poll(bucket: TokenQueue, times: list[float], *, answered: bool = True) -> None:
     await bucket.acquire(Lane.STATUS)
     times.append(asyncio.get_running_loop().time())
     await asyncio.sleep(0.01)
-    bucket.give(counted=answered)
+    bucket.release(counted=answered)
 
 
 def assert_half(times: list[float], limit: RateLimit) -> None:
@@ -97,7 +97,7 @@ def test_polls_keep_to_half_whoever_comes_goes_and_fails(seed: int) -> None:
         world = World(Server(latency=chance.choice([0.001, 0.03])), seed=seed)
         limit, times = world.limit, list[float]()
         patient = [world.join() for _ in range(2)]
-        others: list[SharedBucket] = []
+        others: list[TokenQueue] = []
         steady = [asyncio.create_task(poll(bucket, times)) for bucket in patient for _ in range(100)]
         tasks: list[asyncio.Task[None]] = []
         start = world.loop.time()
@@ -117,13 +117,10 @@ def test_polls_keep_to_half_whoever_comes_goes_and_fails(seed: int) -> None:
                 chance.choice(tasks).cancel()
             elif kind in ("leave", "kill"):
                 others.remove(bucket)
-                bucket.users = 0
                 if kind == "leave":
-                    await bucket.aclose()
+                    await leave(bucket)
                 else:
-                    world.cut(bucket)
-                    bucket._closed = True
-                    bucket._cancel_timers()
+                    kill(bucket)
         end = world.loop.time()
         used = sum(start <= time <= end for time in times)
         assert used >= 0.75 * (end - start) * limit.calls / limit.per / 2

@@ -9,10 +9,10 @@ import pytest
 
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.limiter import NoTokenInTime
-from leadsquared_async.limiter.redis_grantor import SharedBucket
+from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.sandbox import most_in_any_window
 from tests import virtual
-from tests.limiter.world import Server, World
+from tests.limiter.world import Server, World, grantor_of, is_killed, kill
 
 PER = 5.0
 
@@ -20,9 +20,9 @@ PER = 5.0
 class Chaos(World):
     """Calls of every kind, and when they arrived."""
 
-    async def any_call(self, bucket: SharedBucket) -> None:
+    async def any_call(self, bucket: TokenQueue) -> None:
         chance = self.chance
-        if bucket._closed:
+        if is_killed(bucket):
             return  # killed in this very tick
         deadline = None if chance.random() < 0.7 else self.loop.time() + chance.uniform(0, 20)
         lane = chance.choice([Lane.INTERACTIVE, *Lane])
@@ -33,27 +33,25 @@ class Chaos(World):
             return
         assert deadline is None or self.loop.time() <= deadline + 1e-6
         if chance.random() < 0.05:
-            bucket.untake()
+            bucket.release_unused()
             return
         await asyncio.shield(asyncio.create_task(self.exchange(bucket)))
 
-    async def exchange(self, bucket: SharedBucket) -> None:
+    async def exchange(self, bucket: TokenQueue) -> None:
         chance = self.chance
         if chance.random() < 0.8:
             await asyncio.sleep(chance.uniform(0, 0.8))
             self.arrivals.append(self.loop.time())
             await asyncio.sleep(chance.uniform(0, 0.8))
-            bucket.give()
+            bucket.release()
         else:
             await asyncio.sleep(chance.uniform(0, 4))
             self.arrivals.append(self.loop.time() + chance.uniform(0, PER))
-            bucket.give(counted=False)
+            bucket.release(counted=False)
 
-    def kill(self, bucket: SharedBucket) -> None:
+    def kill(self, bucket: TokenQueue) -> None:
         """Its calls in flight go on; nobody hears of it any more."""
-        self.cut(bucket)
-        bucket._closed = True
-        bucket._cancel_timers()
+        kill(bucket)
         for queue in bucket._lanes:
             for waiter in queue.values():
                 waiter.future.cancel()
@@ -72,7 +70,7 @@ def test_never_over_the_limit_and_nothing_forgotten(seed: int, kills: bool) -> N
         tasks: list[asyncio.Task[None]] = []
         for _ in range(400):
             await asyncio.sleep(chance.choice([0.0, 0.0, 0.0, 0.1, 0.2, 0.5]))
-            alive = [bucket for bucket in world.buckets if not bucket._closed]
+            alive = [bucket for bucket in world.buckets if not is_killed(bucket)]
             task = asyncio.create_task(world.any_call(chance.choice(alive)))
             tasks.append(task)
             if chance.random() < 0.2:
@@ -85,14 +83,14 @@ def test_never_over_the_limit_and_nothing_forgotten(seed: int, kills: bool) -> N
         assert not any(failures), failures
         await asyncio.sleep(3.0 + 3 * PER + 25 * 0.204)
         assert most_in_any_window(sorted(world.arrivals), PER - 1e-6) <= 25
-        alive = [bucket for bucket in world.buckets if not bucket._closed]
+        alive = [bucket for bucket in world.buckets if not is_killed(bucket)]
         await asyncio.sleep(30.0)
         await world.call(alive[0])
         state = world.server.states["account"]
         assert state.tokens.held == 25
         assert state.tokens.free >= 24
         assert not any(sum(process.waiting) for process in state.processes.values())
-        assert state.processes.keys() == {bucket._process for bucket in alive if bucket._number}
+        assert state.processes.keys() == {each._process for each in map(grantor_of, alive) if each._number}
         await world.close()
         assert state.tokens.out == 0
 

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async.config import RateLimit
-from leadsquared_async.limiter import script
 from leadsquared_async.limiter.redis_messages import End, Incompatible, Known, Reply, Request
+from leadsquared_async.limiter.redis_store import script
 from tests.limiter.reference import State
 from tests.limiter.valkey import Valkey
 
@@ -35,7 +35,7 @@ class Clocked:
     """The script, with the server's clock in the test's hand."""
 
     def __init__(self, client: redis.Redis, key: str) -> None:
-        source = script.text()
+        source = script()
         assert source.count(TIME) == source.count(ARGUMENTS) == 1
         self._run = client.register_script(
             source.replace(TIME, GIVEN_TIME).replace(ARGUMENTS, ALL_BUT_TIME).replace("'INFO'", "'INFX'")
@@ -104,7 +104,6 @@ class Simulated:
             steps = reply.steps + (1000 if chance.random() < 0.01 else 0)
             born = 1 if chance.random() < 0.01 else reply.born
             known = Known(born, steps, reply.at + now - heard)
-        refused = chance.random() < 0.03
         return request(
             process=self.name,
             number=max(1, self.number),
@@ -114,12 +113,12 @@ class Simulated:
             waiting=tuple(self.waiting),
             ends=tuple(End(now - ended, counted) for ended, counted in self.ends),
             all_ends_count=chance.random() < 0.1,
-            refused=refused,
+            rate_limited=chance.random() < 0.03,
             pause=chance.choice([None, 0.5, 3.0]),
-            told=chance.choice([None, None, None, (10, 5.0), (30, 60.0), (1, 3600.0)])
+            named=chance.choice([None, None, None, (10, 5.0), (30, 60.0), (1, 3600.0)])
             if chance.random() < 0.2
             else None,
-            recalled=chance.choice([(2, 1.0), (None, 100.0)]) if chance.random() < 0.01 else None,
+            assumed=chance.choice([(2, 1.0), (None, 100.0)]) if chance.random() < 0.01 else None,
             known=known,
             leaving=chance.random() < 0.01,
         )
@@ -201,12 +200,10 @@ def test_a_state_of_another_version_is_refused(client: redis.Redis) -> None:
 
 def test_fields_of_a_compatible_version_are_kept(client: redis.Redis) -> None:
     """Two versions that share a number coexist: the one does not lose what the other added."""
-    newer = script.text().replace(
-        "s.steps = s.steps + 1", "s.steps = s.steps + 1; s.added = (s.added or 0) + 1"
-    )
+    newer = script().replace("s.steps = s.steps + 1", "s.steps = s.steps + 1; s.added = (s.added or 0) + 1")
     ask = client.register_script(newer + "\n")
     ask(keys=["k"], args=request(process="new", number=1).arguments())
-    old = client.register_script(script.text())
+    old = client.register_script(script())
     old(keys=["k"], args=request(process="old", number=1).arguments())
     ask(keys=["k"], args=request(process="new", number=2).arguments())
     state = client.get("k")
@@ -216,13 +213,13 @@ def test_fields_of_a_compatible_version_are_kept(client: redis.Redis) -> None:
 
 def test_a_state_that_nobody_uses_expires(client: redis.Redis) -> None:
     """The key lives as long as the last request asked for."""
-    client.register_script(script.text())(keys=["k"], args=request(keep=60.0).arguments())
+    client.register_script(script())(keys=["k"], args=request(keep=60.0).arguments())
     assert 59_000 < int(client.pttl("k")) <= 60_000
 
 
 def test_a_store_that_has_just_started_begins_with_nothing(client: redis.Redis) -> None:
     """No full burst after a restart: all tokens count as spent; a later state begins full."""
-    run = client.register_script(script.text())
+    run = client.register_script(script())
     ask = request(declared=RateLimit(25, per=3600.0), waiting=(3, 0, 0))
     assert Reply.read(run(keys=["new"], args=ask.arguments())).begun_as_spent
     fresh = Reply.read(run(keys=["new"], args=replace(ask, number=2).arguments()))
@@ -255,7 +252,7 @@ def test_a_limit_that_another_process_declared_for_a_while_leaves_no_trace(
         granted = sum(clocked.run(wall, comes).granted)
         wall += stays
         ends = tuple(End(stays / 2, counted=True) for _ in range(granted))
-        refusal = {"refused": True, "told": (1, 3600.0)} if refused else {}
+        refusal = {"rate_limited": True, "named": (1, 3600.0)} if refused else {}
         clocked.run(wall, replace(comes, number=2, waiting=(0, 0, 0), ends=ends, leaving=True, **refusal))
         reply = clocked.run(wall, replace(usual, number=2 + place))
         assert reply.first <= 5.0 + 2 * 0.204 or reply.learnt or reply.withdrawn
@@ -307,9 +304,11 @@ def test_a_learnt_limit_is_given_up_and_one_far_below_needs_a_second_answer(clie
     """In the store, for all processes, as in one process."""
     clocked = Clocked(client, "k")
     clocked.run(BEGIN, request())
-    first = clocked.run(BEGIN + 1, request(number=2, refused=True, told=(1, 3600.0)))
+    first = clocked.run(BEGIN + 1, request(number=2, rate_limited=True, named=(1, 3600.0)))
     assert (first.limit, first.learnt) == (RateLimit(25, per=5.0), False)
-    second = clocked.run(BEGIN + 2, request(number=3, refused=True, told=(1, 3600.0), waiting=(1, 0, 0)))
+    second = clocked.run(
+        BEGIN + 2, request(number=3, rate_limited=True, named=(1, 3600.0), waiting=(1, 0, 0))
+    )
     assert (second.limit, second.learnt) == (RateLimit(1, per=3600.0), True)
     clocked.run(BEGIN + 3, request(number=4, waiting=(1, 0, 0)))
     kept = clocked.run(BEGIN + 700, request(number=5, waiting=(1, 0, 0), held=1))

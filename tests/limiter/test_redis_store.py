@@ -13,11 +13,12 @@ from leadsquared_async.config import Credentials, RateLimit
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.limiter import Limit
-from leadsquared_async.limiter.redis_grantor import SharedBucket
+from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_limits import SharedLimiter
 from leadsquared_async.sandbox import most_in_any_window
 from tests.limiter.tls import CERTIFICATE, tls_in_front_of
 from tests.limiter.valkey import Valkey
+from tests.limiter.world import grantor_of
 
 KEY = "the-api-key-of-the-account"
 FAST = RateLimit(25, per=0.5)
@@ -28,26 +29,26 @@ class Party:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.members: list[tuple[SharedLimiter, SharedBucket]] = []
+        self.members: list[tuple[SharedLimiter, TokenQueue]] = []
         self.sent: list[float] = []
 
     def join(
         self, limit: RateLimit = FAST, kind: Limit = Limit.CALLS, prefix: str = "leadsquared"
-    ) -> SharedBucket:
+    ) -> TokenQueue:
         limiter = SharedLimiter(self.url, lease=1.5, timeout=0.2, prefix=prefix)
         bucket = limiter.join("host", Credentials("access", "secret", KEY), kind, limit)
         self.members.append((limiter, bucket))
         return bucket
 
-    async def call(self, bucket: SharedBucket, lane: Lane = Lane.INTERACTIVE) -> float:
+    async def call(self, bucket: TokenQueue, lane: Lane = Lane.INTERACTIVE) -> float:
         await bucket.acquire(lane)
         sent = asyncio.get_running_loop().time()
         self.sent.append(sent)
         await asyncio.sleep(0.005)
-        bucket.give()
+        bucket.release()
         return sent
 
-    async def calls(self, bucket: SharedBucket, number: int) -> list[float]:
+    async def calls(self, bucket: TokenQueue, number: int) -> list[float]:
         return list(await asyncio.gather(*(self.call(bucket) for _ in range(number))))
 
     async def close(self) -> None:
@@ -100,7 +101,7 @@ async def test_a_script_that_was_evicted_is_sent_again(party: Party, valkey: Val
     await party.call(bucket)
     valkey.command("SCRIPT", "FLUSH")
     await party.calls(bucket, 5)
-    assert not bucket.standing_in
+    assert not bucket.snapshot().degraded
 
 
 async def test_a_hint_brings_a_turn_forward(party: Party) -> None:
@@ -112,10 +113,10 @@ async def test_a_hint_brings_a_turn_forward(party: Party) -> None:
     waiting = asyncio.create_task(other.acquire(Lane.INTERACTIVE))
     await asyncio.sleep(0.1)
     put_back = time.monotonic()
-    one.untake()
+    one.release_unused()
     await waiting
     assert time.monotonic() - put_back < 0.1
-    other.untake()
+    other.release_unused()
     assert time.monotonic() - start < 3.0
 
 
@@ -126,11 +127,11 @@ async def test_a_store_that_is_stopped_and_started_empty(own: Party, own_valkey:
     await asyncio.sleep(1.5)
     own_valkey.stop()
     await asyncio.sleep(1.0)
-    assert all(bucket.standing_in for bucket in buckets)
+    assert all(bucket.snapshot().degraded for bucket in buckets)
     own_valkey.start()
     await asyncio.gather(*calls)
     await asyncio.sleep(1.0)
-    assert not any(bucket.standing_in for bucket in buckets)
+    assert not any(bucket.snapshot().degraded for bucket in buckets)
     assert len(own.sent) == 200
     assert most_in_any_window(sorted(own.sent), 0.5) <= 25
 
@@ -144,10 +145,10 @@ async def test_a_store_that_freezes(own: Party, own_valkey: Valkey) -> None:
     asked = time.monotonic()
     await own.call(bucket)
     assert time.monotonic() - asked < 0.4
-    assert bucket.standing_in
+    assert bucket.snapshot().degraded
     own_valkey.thaw()
     await asyncio.sleep(1.0)
-    assert not bucket.standing_in
+    assert not bucket.snapshot().degraded
     await own.calls(bucket, 30)
 
 
@@ -157,14 +158,14 @@ async def test_a_process_that_stands_still_does_not_take_the_store_for_dead(part
     await party.call(bucket)
     await asyncio.sleep(0.1)
     waiting = asyncio.create_task(bucket.acquire(Lane.INTERACTIVE))
-    while bucket._speaking is None:  # noqa: ASYNC110
+    while grantor_of(bucket)._asking is None:  # noqa: ASYNC110
         await asyncio.sleep(0)
     for _ in range(4):  # until the request has left
         await asyncio.sleep(0)
     time.sleep(0.3)  # noqa: ASYNC251
     await waiting
-    assert not bucket.standing_in
-    bucket.give()
+    assert not bucket.snapshot().degraded
+    bucket.release()
 
 
 async def test_a_user_without_rights_on_channels_does_without_hints(
@@ -177,9 +178,9 @@ async def test_a_user_without_rights_on_channels_does_without_hints(
     await one.acquire(Lane.INTERACTIVE)
     waiting = asyncio.create_task(other.acquire(Lane.INTERACTIVE))
     await asyncio.sleep(0.1)
-    one.untake()
+    one.release_unused()
     await waiting
-    other.untake()
+    other.release_unused()
     for limiter, bucket in limited.members:
         await limiter.leave(bucket)
     assert not any("cannot be reached" in message for message in caplog.messages)
@@ -204,7 +205,7 @@ async def test_whoever_joins_while_the_last_user_leaves_hears_hints(party: Party
     await asyncio.sleep(0)
     successor = limiter.join("host", Credentials("access", "secret", KEY), Limit.CALLS, FAST)
     await leaving
-    assert limiter._party().store._listeners == {bucket._key: successor._hear_hint}
+    assert limiter._state().store._listeners == {grantor_of(bucket)._key: grantor_of(successor)._on_hint}
     await limiter.leave(successor)
 
 
@@ -224,10 +225,10 @@ async def test_no_store_at_all(tmp_path: object, caplog: pytest.LogCaptureFixtur
 async def test_a_key_of_somebody_else_is_refused(party: Party, valkey: Valkey) -> None:
     """Where a state should be there is a list: nothing is written over, and the error says what to do."""
     bucket = party.join(prefix="other")
-    valkey.command("RPUSH", bucket._key, "theirs")
+    valkey.command("RPUSH", grantor_of(bucket)._key, "theirs")
     with pytest.raises(ConfigurationError, match="prefix"):
         await bucket.acquire(Lane.INTERACTIVE)
-    assert b"theirs" in valkey.command("LRANGE", bucket._key, "0", "-1")
+    assert b"theirs" in valkey.command("LRANGE", grantor_of(bucket)._key, "0", "-1")
 
 
 async def test_clients_of_one_process_share_a_bucket(valkey: Valkey) -> None:
@@ -241,9 +242,9 @@ async def test_clients_of_one_process_share_a_bucket(valkey: Valkey) -> None:
     await limiter.leave(one)
     await limiter.leave(same)
     assert limiter.join("host", Credentials("access", "secret", KEY), Limit.CALLS, FAST) is not one
-    for bucket in list(limiter._party().buckets.values()):
+    for bucket in [each.queue for each in limiter._state().grantors.values()]:
         await limiter.leave(bucket)
-    assert not limiter._parties
+    assert not limiter._states
 
 
 def test_a_second_event_loop_joins_anew(valkey: Valkey) -> None:
@@ -253,7 +254,7 @@ def test_a_second_event_loop_joins_anew(valkey: Valkey) -> None:
     async def main() -> None:
         bucket = limiter.join("host", Credentials("access", "secret", KEY), Limit.CALLS, FAST)
         await bucket.acquire(Lane.INTERACTIVE)
-        bucket.give()
+        bucket.release()
         await limiter.leave(bucket)
 
     asyncio.run(main())
@@ -304,7 +305,7 @@ async def test_a_url_that_allows_one_connection_still_gets_two(valkey: Valkey) -
     party = Party(f"{valkey.url}?max_connections=1")
     bucket = party.join()
     await party.call(bucket)
-    assert not bucket.standing_in
+    assert not bucket.snapshot().degraded
     await party.close()
 
 
@@ -314,7 +315,7 @@ async def test_a_store_behind_tls(party: Party, valkey: Valkey) -> None:
         secure = Party(f"rediss://127.0.0.1:{port}/0?ssl_cert_reqs=required&ssl_ca_certs={CERTIFICATE}")
         one, other = party.join(), secure.join()
         await asyncio.gather(party.calls(one, 20), secure.calls(other, 20))
-        assert (other.snapshot().processes, other.standing_in) == (2, False)
+        assert (other.snapshot().processes, other.snapshot().degraded) == (2, False)
         await secure.members[0][0].leave(other)
 
 
@@ -332,7 +333,7 @@ async def test_a_certificate_that_is_not_to_be_trusted(
             await party.call(bucket)
             assert time.monotonic() - asked < 0.5
             await party.call(bucket)
-        assert bucket.standing_in
+        assert bucket.snapshot().degraded
         await party.close()
     assert len(caplog.messages) == 1
     assert "SSLCertVerificationError" in caplog.text

@@ -24,7 +24,7 @@ async def main(url: str, lane: Lane, waiters: int, limit: RateLimit) -> None:
     limiter = SharedLimiter(url, lease=1.5)
     bucket = limiter.join("host", Credentials("a", "s", "the-key"), Limit.CALLS, limit)
     await bucket.acquire(lane)
-    bucket.give()
+    bucket.release()
     loop = asyncio.get_running_loop()
     say("ready", os.getpid())
     await loop.run_in_executor(None, sys.stdin.readline)
@@ -39,7 +39,7 @@ async def main(url: str, lane: Lane, waiters: int, limit: RateLimit) -> None:
         await asyncio.sleep(seconds / 2)
         say("call", asked, sent, time.monotonic())
         await asyncio.sleep(seconds / 2)
-        bucket.give()
+        bucket.release()
 
     async def wait_and_call() -> None:
         while True:

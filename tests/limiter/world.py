@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from leadsquared_async.config import RateLimit
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.protocol import StoreUnavailable
-from leadsquared_async.limiter.redis_grantor import SharedBucket
-from leadsquared_async.limiter.redis_messages import Reply, Request
+from leadsquared_async.limiter.queue import TokenQueue
+from leadsquared_async.limiter.redis_grantor import RedisGrantor
+from leadsquared_async.limiter.redis_messages import Reply, Request, StoreUnavailable
 from leadsquared_async.sandbox import COUNTERS
 from tests.limiter.reference import State
 from tests.limiter.simulation import PROFILES
@@ -84,6 +84,38 @@ class Connection:
         """The server may still speak."""
 
 
+def joined(grantor: RedisGrantor) -> TokenQueue:
+    """The queue of a process that has just joined, with one client."""
+    grantor.queue.join(grantor.limit)
+    return grantor.queue
+
+
+def grantor_of(queue: TokenQueue) -> RedisGrantor:
+    grantor = queue._grantor
+    assert isinstance(grantor, RedisGrantor)
+    return grantor
+
+
+async def leave(queue: TokenQueue) -> None:
+    """The last client of a process leaves."""
+    if queue.users:
+        queue.leave(queue.declared)
+    await grantor_of(queue).aclose()
+
+
+def kill(queue: TokenQueue) -> None:
+    """The process is not heard of any more."""
+    store = grantor_of(queue)._store
+    assert isinstance(store, Connection)
+    store.cut = True
+    grantor_of(queue)._closed = True
+    grantor_of(queue).stop()
+
+
+def is_killed(queue: TokenQueue) -> bool:
+    return grantor_of(queue)._closed
+
+
 @dataclass
 class World:
     """The processes of one account, and the arrivals at LeadSquared.
@@ -110,24 +142,23 @@ class World:
         calls, per = self.account
         self.counter = COUNTERS[self.counting](calls, per, phase=self.chance.uniform(0, per))
         self.loop = asyncio.get_running_loop()
-        self.buckets: list[SharedBucket] = []
+        self.buckets: list[TokenQueue] = []
 
-    def join(self, limit: RateLimit | None = None) -> SharedBucket:
+    def join(self, limit: RateLimit | None = None) -> TokenQueue:
         """One more process."""
         connection = Connection(self.server, f"process {len(self.buckets)}")
-        bucket = SharedBucket(limit or self.limit, store=connection, key="account")
-        bucket.users = 1
+        bucket = joined(RedisGrantor(limit or self.limit, store=connection, key="account"))
         self.sent[len(self.buckets)] = []
         self.buckets.append(bucket)
         return bucket
 
-    def cut(self, bucket: SharedBucket, *, cut: bool = True) -> None:
-        store = bucket._store
+    def cut(self, bucket: TokenQueue, *, cut: bool = True) -> None:
+        store = grantor_of(bucket)._store
         assert isinstance(store, Connection)
         store.cut = cut
 
     async def call(
-        self, bucket: SharedBucket, lane: Lane = Lane.INTERACTIVE, deadline: float | None = None
+        self, bucket: TokenQueue, lane: Lane = Lane.INTERACTIVE, deadline: float | None = None
     ) -> float:
         """One call until it is taken; returns when that attempt was sent."""
         place = self.buckets.index(bucket)
@@ -141,13 +172,13 @@ class World:
             await asyncio.sleep(seconds / 2)
             if not taken:
                 self.refused += 1
-                bucket.refuse()
-            bucket.give()
+                bucket.on_rate_limited()
+            bucket.release()
             if taken:
                 self.sent[place].append(sent)
                 return sent
 
-    def flood(self, bucket: SharedBucket, lane: Lane, calls: int) -> list[asyncio.Task[float]]:
+    def flood(self, bucket: TokenQueue, lane: Lane, calls: int) -> list[asyncio.Task[float]]:
         """Calls that all wait at once."""
         tasks = [asyncio.create_task(self.call(bucket, lane)) for _ in range(calls)]
         self.calls.update(tasks)
@@ -159,5 +190,4 @@ class World:
             task.cancel()
         await asyncio.gather(*self.calls, return_exceptions=True)
         for bucket in self.buckets:
-            bucket.users = 0
-            await bucket.aclose()
+            await leave(bucket)

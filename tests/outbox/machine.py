@@ -15,7 +15,7 @@ import pytest
 
 from leadsquared_async import LeadSquared, Outbox
 from leadsquared_async.http.session import _State
-from leadsquared_async.limiter import local_limits as sharing
+from leadsquared_async.limiter import local_limits
 from leadsquared_async.outbox import OutboxItem, delivery, service
 from leadsquared_async.sandbox import Account, Faults, Reply, Request, SandboxTransport
 from leadsquared_async.sandbox.answers import gateway
@@ -78,7 +78,7 @@ class Machine:
 
     def client(self, **options: Any) -> LeadSquared:
         """A client, as a process just started has it: it knows of no call of the others."""
-        sharing._buckets.clear()
+        local_limits._accounts.clear()
         service._process = secrets.token_hex(8)
         mine = {**KEYS, "host": "https://sandbox.invalid", "transport": self._transport}
         return LeadSquared(**{**mine, **self._options, **options})
