@@ -36,7 +36,7 @@ from leadsquared_async.errors import (
 )
 from leadsquared_async.http.session import Snapshot
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.limiter import LimitSnapshot
+from leadsquared_async.limiter.limiter import Limiter, LimitSnapshot
 from leadsquared_async.models import QueueMetrics, Receipt, RequestState, RequestStatus
 from leadsquared_async.submissions import Submission
 
@@ -68,6 +68,7 @@ __all__ = [
     "LeadSquared",
     "LeadSquaredError",
     "LimitSnapshot",
+    "Limiter",
     "NoSuchPath",
     "NotFound",
     "Outbox",

@@ -41,6 +41,7 @@ from leadsquared_async.http.call import Call, Host, Settings, json_content
 from leadsquared_async.http.redaction import sealed, sealed_init
 from leadsquared_async.http.session import Options, Sender, Session, Snapshot
 from leadsquared_async.limiter.lanes import Lane
+from leadsquared_async.limiter.limiter import AsyncLimiterAdapter, Limiter
 from leadsquared_async.limiter.local_limits import AccountLimits, LocalLimits
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Idempotency, Keys
@@ -115,8 +116,8 @@ class LeadSquared:
         timeout: seconds for one attempt, whatever the server drips.
         deadline: seconds for a whole call, the wait for a token included; None for no bound. A form handler
             sets 10.
-        limiter: a `SharedLimiter`, through which many processes keep to one limit; or an
-            `aiolimiter.AsyncLimiter` that you share with other code, which every attempt passes too.
+        limiter: a `SharedLimiter`, through which many processes keep to one limit; or a `Limiter` of yours or
+            an `aiolimiter.AsyncLimiter`, which every attempt passes besides the account's own limit.
         transport: an httpx transport of yours (proxy, TLS, one pool for many accounts); it is not closed.
         validate: what to do with a lead that LeadSquared would refuse, by the account's own lead fields:
             "off" sends it, "strict" raises `InvalidLead`, "drop" leaves out attributes that the account does
@@ -150,7 +151,7 @@ class LeadSquared:
         retry: RetryPolicy | None = None,
         timeout: float = 30.0,
         deadline: float | None = 600.0,
-        limiter: AsyncLimiter | SharedLimiter | None = None,
+        limiter: Limiter | AsyncLimiter | SharedLimiter | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         validate: Validate = "off",
         fields_ttl: float = 3600.0,
@@ -510,7 +511,7 @@ def _checked_query(query: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return pairs
 
 
-def _sharing(limiter: AsyncLimiter | SharedLimiter | None) -> AccountLimits:
+def _sharing(limiter: Limiter | AsyncLimiter | SharedLimiter | None) -> AccountLimits:
     """With whom the limits are shared."""
     if limiter is not None:
         from leadsquared_async.limiter.redis_limits import SharedLimiter  # noqa: PLC0415 - for who has one
@@ -520,19 +521,26 @@ def _sharing(limiter: AsyncLimiter | SharedLimiter | None) -> AccountLimits:
     return LocalLimits()
 
 
-def _foreign(limiter: AsyncLimiter | SharedLimiter | None, sharing: AccountLimits) -> AsyncLimiter | None:
-    """A limiter that every attempt passes besides."""
+def _foreign(
+    limiter: Limiter | AsyncLimiter | SharedLimiter | None, sharing: AccountLimits
+) -> Limiter | None:
+    """A limiter that every attempt passes besides the account's own limit."""
     if limiter is None or limiter is sharing:
         return None
+    if isinstance(limiter, Limiter):
+        return limiter
     from aiolimiter import AsyncLimiter  # noqa: PLC0415 - imported by whoever made one
 
     if not isinstance(limiter, AsyncLimiter):
-        raise ConfigurationError("limiter has to be a SharedLimiter or an aiolimiter.AsyncLimiter")
+        raise ConfigurationError(
+            "limiter has to be a SharedLimiter, an aiolimiter.AsyncLimiter, or a Limiter with acquire, "
+            "release, release_unused and on_rate_limited"
+        )
     if limiter.max_rate < 1:
         raise ConfigurationError(
             "limiter: its max_rate has to be at least 1, or it never lets a call through"
         )
-    return limiter
+    return AsyncLimiterAdapter(limiter)
 
 
 def _checked_transport(transport: httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:

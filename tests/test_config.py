@@ -597,7 +597,7 @@ def test_the_client_reads_its_environment(monkeypatch: pytest.MonkeyPatch) -> No
         ({**KEYS, "region": "in21", "deadline": True}, "deadline has to be a number of seconds above 0"),
         (
             {**KEYS, "region": "in21", "limiter": 5},
-            "limiter has to be a SharedLimiter or an aiolimiter.AsyncLimiter",
+            "limiter has to be a SharedLimiter, an aiolimiter.AsyncLimiter, or a Limiter",
         ),
         ({**KEYS, "region": "in21", "transport": 5}, "transport has to be an httpx.AsyncBaseTransport, such"),
     ],

@@ -14,7 +14,7 @@ from typing import Any
 
 from leadsquared_async.errors import Delivery
 from leadsquared_async.http.call import Call
-from leadsquared_async.limiter.queue import TokenQueue
+from leadsquared_async.limiter.limiter import Limiter
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.protocol import Outcome, unanswered
 
@@ -41,7 +41,7 @@ class InFlight:
         self._unwanted: set[asyncio.Task[Outcome]] = set()
         self._breaking_off = False
 
-    async def run(self, call: Call, exchange: Coroutine[Any, Any, Outcome], bucket: TokenQueue) -> Outcome:
+    async def run(self, call: Call, exchange: Coroutine[Any, Any, Outcome], limiter: Limiter) -> Outcome:
         """Run an exchange to its end, and give its token back then, even if the caller is cancelled."""
         work = self._to_its_end(exchange)
         try:
@@ -49,13 +49,13 @@ class InFlight:
         except BaseException:  # a task factory is the caller's code
             work.close()
             exchange.close()
-            bucket.release_unused()
+            limiter.release_unused()
             raise
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(self._unwanted.discard)
         # In a callback, since a task that is cancelled before its first step never gets to a `finally`.
-        task.add_done_callback(partial(_release, exchange, bucket))
+        task.add_done_callback(partial(_release, exchange, limiter))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -90,14 +90,14 @@ class InFlight:
             return unanswered(sent=True, timed_out=False, cause=cause)
 
 
-def _release(exchange: Coroutine[Any, Any, Outcome], bucket: TokenQueue, task: asyncio.Task[Outcome]) -> None:
+def _release(exchange: Coroutine[Any, Any, Outcome], limiter: Limiter, task: asyncio.Task[Outcome]) -> None:
     outcome = None if task.cancelled() or task.exception() is not None else task.result()
     try:
         exchange.close()  # for one that never began
         if outcome is not None and outcome.throttled:
-            bucket.on_rate_limited(outcome.pause, outcome.limit)
+            limiter.on_rate_limited(outcome.pause, outcome.limit)
     finally:
-        bucket.release(counted=outcome is not None and outcome.counted)
+        limiter.release(counted=outcome is not None and outcome.counted)
 
 
 def _tell_abandoned(log: ClientLog, call: Call, task: asyncio.Task[Outcome]) -> None:

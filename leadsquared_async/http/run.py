@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Generator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 from tenacity import AsyncRetrying, RetryCallState
@@ -34,14 +34,11 @@ from leadsquared_async.http.in_flight import InFlight
 from leadsquared_async.http.retry import Bound, Decision, Progress, decide
 from leadsquared_async.http.tracing import traced
 from leadsquared_async.http.transport import Transport
-from leadsquared_async.limiter.limiter import Limit, NoTokenInTime
+from leadsquared_async.limiter.limiter import ChainedLimiters, Limit, Limiter
 from leadsquared_async.limiter.local_limits import AccountLimits
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.protocol import Again, Outcome, given_up
-
-if TYPE_CHECKING:
-    from aiolimiter import AsyncLimiter
 
 __all__ = ["BeforeSend", "Pipeline", "Sent"]
 
@@ -85,7 +82,7 @@ class Pipeline:
         keyring: Keyring,
         limits: Mapping[Limit, RateLimit],
         sharing: AccountLimits,
-        limiter: AsyncLimiter | None,
+        limiter: Limiter | None,
         transport: Transport,
         log: ClientLog,
         name: str | None,
@@ -126,6 +123,15 @@ class Pipeline:
                 request_id=outcome.request_id,
             )
         return sent
+
+    def limiter_for(self, limit: Limit, credentials: Credentials) -> Limiter:
+        """What a call passes before it is sent: the account's bucket, and the caller's own limiter."""
+        bucket = self.bucket_for(limit, credentials)
+        return (
+            bucket
+            if self.limiter is None or limit is not Limit.CALLS
+            else ChainedLimiters(bucket, self.limiter)
+        )
 
     def bucket_for(self, limit: Limit, credentials: Credentials) -> TokenQueue:
         """The account's bucket of that kind; which account it is shows only once the keys are known."""
@@ -282,15 +288,15 @@ class _Run:
 
     async def _attempt(self) -> _Attempt:
         credentials = await self._credentials()
-        bucket = self._pipeline.bucket_for(self._call.limit, credentials)
-        await self._token(bucket)
-        await self._ready(bucket)
+        limiter = self._pipeline.limiter_for(self._call.limit, credentials)
+        await self._token(limiter)
+        await self._ready(limiter)
         now = self._clock()
         self._start(now)
         left = self._left(now)
         timeout = self._settings.timeout if left is None else min(self._settings.timeout, left)
         exchange = self._pipeline.transport.exchange(self._call, credentials, timeout)
-        outcome = await self._pipeline.in_flight.run(self._call, exchange, bucket)
+        outcome = await self._pipeline.in_flight.run(self._call, exchange, limiter)
         self._last = outcome
         self._deliveries.append(outcome.delivery)
         self._failed_at.append(outcome.again is Again.A_FEW_TIMES)
@@ -364,48 +370,30 @@ class _Run:
         self._uncounted += 1  # the attempt with the old keys is not held against the new ones
         return dataclasses.replace(outcome, again=Again.YES)
 
-    async def _token(self, bucket: TokenQueue) -> None:
+    async def _token(self, limiter: Limiter) -> None:
         before = self._clock()
         too_late = None
         try:
             with self._pipeline.while_open(), self._asking():
-                await bucket.acquire(self._call.lane, self._deadline)
-        except NoTokenInTime as error:
+                await limiter.acquire(self._call.lane, self._deadline)
+        except TimeoutError as error:
+            if self._deadline is None:
+                raise  # only a limiter of the caller's does this
             too_late = error
         finally:
             self._waited += self._clock() - before
         if too_late is not None:
-            raise self._deadline_exceeded(
-                f"{too_late.ahead} calls of its lane are ahead, at {1 / too_late.spacing:.3g} a second"
-            )
-        limiter = self._pipeline.limiter
-        if limiter is not None and self._call.limit is Limit.CALLS:
-            await self._foreign_token(limiter, bucket)
+            raise self._deadline_exceeded(str(too_late) or "the limiter that was passed has no room")
 
-    async def _ready(self, bucket: TokenQueue) -> None:
+    async def _ready(self, limiter: Limiter) -> None:
         """The last moment before it is sent; whoever keeps it from being sent puts the token back."""
         try:
             if self._before_send is not None:
                 await self._before_send()
             self._pipeline.check_open()
         except BaseException:
-            bucket.release_unused()
+            limiter.release_unused()
             raise
-
-    async def _foreign_token(self, limiter: AsyncLimiter, bucket: TokenQueue) -> None:
-        """Pass the caller's own limiter as well, and give our token back if that takes too long."""
-        before = self._clock()
-        passed = False
-        try:
-            with anyio.move_on_after(self._left(before)), self._pipeline.while_open():
-                await limiter.acquire()
-                passed = True
-        finally:
-            self._waited += self._clock() - before
-            if not passed:
-                bucket.release_unused()
-        if not passed:
-            raise self._deadline_exceeded("the limiter that was passed has no room")
 
     async def _pause(self, seconds: float) -> None:
         self._waited += seconds

@@ -27,14 +27,13 @@ from leadsquared_async.errors import ClientClosed, ConfigurationError
 from leadsquared_async.http.call import Call, Host, Settings
 from leadsquared_async.http.credentials import Keyring
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.limiter import Limit, LimitSnapshot
+from leadsquared_async.limiter.limiter import Limit, Limiter, LimitSnapshot
 from leadsquared_async.limiter.local_limits import AccountLimits
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import Certainty
 
 if TYPE_CHECKING:
     import httpx
-    from aiolimiter import AsyncLimiter
 
     from leadsquared_async.http.run import BeforeSend, Pipeline, Sent
 
@@ -52,7 +51,7 @@ class Options:
     paths: Mapping[str, str]
     keys_in: KeysIn
     sharing: AccountLimits
-    limiter: AsyncLimiter | None
+    limiter: Limiter | None
     transport: httpx.AsyncBaseTransport | None
     name: str | None
 

@@ -1,16 +1,142 @@
-"""The limits of an account, their state, and the error of a token that does not come in time."""
+"""What a call passes before it is sent: the interface of limiters, and the values that go with it."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from leadsquared_async.config import RateLimit
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.logs import ClientLog
 
-__all__ = ["Limit", "LimitSnapshot", "NoTokenInTime", "Notice"]
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
+
+__all__ = [
+    "AsyncLimiterAdapter",
+    "ChainedLimiters",
+    "Limit",
+    "LimitSnapshot",
+    "Limiter",
+    "NoTokenInTime",
+    "Notice",
+]
+
+
+@runtime_checkable
+class Limiter(Protocol):
+    """A limiter of your own: every attempt passes it before it is sent, besides the account's own limit.
+
+    Each `acquire` that returns is followed by one `release` or `release_unused`, in the same event loop.
+    """
+
+    async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
+        """Wait until the call may be sent.
+
+        Args:
+            lane: the call's priority.
+            deadline: the event loop's time after which it need not be sent; None waits as long as it takes.
+
+        Raises:
+            TimeoutError: it cannot be sent before the deadline; the call ends with `DeadlineExceeded`.
+        """
+        ...
+
+    def release(self, *, counted: bool = True) -> None:
+        """The call has ended.
+
+        Args:
+            counted: False if it got no answer, so that the server may count it later than now.
+        """
+        ...
+
+    def release_unused(self) -> None:
+        """The call was never sent."""
+        ...
+
+    def on_rate_limited(self, pause: float | None = None, named: tuple[int, float] | None = None) -> None:
+        """The server answered 429; `release` still follows.
+
+        Args:
+            pause: the seconds that it asked for.
+            named: the account's limit (calls, seconds), where the answer names it.
+        """
+        ...
+
+
+class AsyncLimiterAdapter:
+    """An `aiolimiter.AsyncLimiter` as a limiter."""
+
+    def __init__(self, limiter: AsyncLimiter) -> None:
+        self._limiter = limiter
+
+    async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
+        """Wait for room in it; the lane makes no difference.
+
+        Raises:
+            TimeoutError: there is none before the deadline.
+        """
+        del lane
+        async with asyncio.timeout_at(deadline):
+            await self._limiter.acquire()
+
+    def release(self, *, counted: bool = True) -> None:
+        """It leaks by itself."""
+
+    def release_unused(self) -> None:
+        """What was acquired is spent."""
+
+    def on_rate_limited(self, pause: float | None = None, named: tuple[int, float] | None = None) -> None:
+        """It knows no pause."""
+
+
+class ChainedLimiters:
+    """Two limiters, both of which a call passes.
+
+    Args:
+        first: is passed first.
+        second: is passed then; if that fails, the first one's token is put back.
+    """
+
+    def __init__(self, first: Limiter, second: Limiter) -> None:
+        self._first = first
+        self._second = second
+
+    async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
+        """Wait for both.
+
+        Raises:
+            TimeoutError: one of them lets the call through too late.
+        """
+        await self._first.acquire(lane, deadline)
+        try:
+            await self._second.acquire(lane, deadline)
+        except BaseException:
+            self._first.release_unused()
+            raise
+
+    def release(self, *, counted: bool = True) -> None:
+        """The call has ended."""
+        try:
+            self._second.release(counted=counted)
+        finally:
+            self._first.release(counted=counted)
+
+    def release_unused(self) -> None:
+        """The call was never sent."""
+        try:
+            self._second.release_unused()
+        finally:
+            self._first.release_unused()
+
+    def on_rate_limited(self, pause: float | None = None, named: tuple[int, float] | None = None) -> None:
+        """The server answered 429."""
+        try:
+            self._second.on_rate_limited(pause, named)
+        finally:
+            self._first.on_rate_limited(pause, named)
 
 
 class Limit(Enum):

@@ -8,9 +8,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from aiolimiter import AsyncLimiter
 
-from leadsquared_async import Credentials, DeadlineExceeded, Lane, RateLimit
+from leadsquared_async import Credentials, Lane, RateLimit
 from leadsquared_async.limiter import local_limits
 from leadsquared_async.limiter.limiter import Limit
 from leadsquared_async.limiter.local_limits import join_queue
@@ -159,51 +158,6 @@ def test_a_second_event_loop_that_comes_late_starts_afresh() -> None:
     first.run_until_complete(slow())
     first.close()
     follow(first, fast, 60.0)
-
-
-def test_a_limiter_of_the_callers_is_kept_to_as_well() -> None:
-    """Every attempt passes both: an AsyncLimiter that is slower than the bucket sets the pace."""
-
-    async def main() -> None:
-        limiter = AsyncLimiter(2, 1.0)
-        lsq, transport = virtual_client(Account(faults=NEAR), limiter=limiter)
-        async with lsq:
-            await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(20)))
-            assert transport.books.most_arrivals(1.0) <= 4  # a leaky bucket lets its burst through on top
-            assert transport.books.arrivals[-1].time - transport.books.arrivals[0].time >= 8.9
-
-    virtual.run(main)
-
-
-def test_the_bucket_is_kept_to_behind_a_limiter_that_lets_all_through() -> None:
-    """A generous limiter does not replace the account's own limit."""
-
-    async def main() -> None:
-        lsq, transport = virtual_client(Account(faults=NEAR), limiter=AsyncLimiter(1000, 1.0))
-        async with lsq:
-            await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(60)))
-            assert transport.books.over_limit == 0
-            assert transport.books.most_arrivals() <= 25
-
-    virtual.run(main)
-
-
-def test_a_limiter_without_room_costs_no_token() -> None:
-    """A call that gives up in the caller's limiter puts its token back, and says whose limiter it was."""
-
-    async def main() -> None:
-        limiter = AsyncLimiter(1, 1000.0)
-        lsq, _ = virtual_client(Account(faults=NEAR), limiter=limiter)
-        async with lsq:
-            await lsq.leads.capture(LEAD)
-            with pytest.raises(DeadlineExceeded, match="the limiter that was passed has no room"):
-                await lsq.leads.capture(LEAD, deadline=3.0)
-            await asyncio.sleep(10.0)
-            state = lsq.snapshot().limit
-            assert state is not None
-            assert (state.free, state.in_flight) == (25, 0)
-
-    virtual.run(main)
 
 
 def test_a_pause_that_leadsquared_asked_for_outlives_the_client() -> None:

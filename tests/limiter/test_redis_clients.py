@@ -79,8 +79,8 @@ async def test_without_the_store_every_lead_arrives() -> None:
 
 
 def test_a_limiter_of_another_kind_is_refused() -> None:
-    """The message names both kinds; a URL of another kind names those that there are."""
-    with pytest.raises(ConfigurationError, match=r"SharedLimiter or an aiolimiter\.AsyncLimiter"):
+    """The message names all kinds; a URL of another kind names those that there are."""
+    with pytest.raises(ConfigurationError, match=r"SharedLimiter, an aiolimiter\.AsyncLimiter, or a Limiter"):
         LeadSquared(**KEYS, region="in21", limiter=7)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="redis://"):
         SharedLimiter("http://127.0.0.1")

@@ -1,0 +1,194 @@
+"""Limiters of the caller's, which every attempt passes besides the account's own limit."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiolimiter import AsyncLimiter
+
+from leadsquared_async import ConfigurationError, DeadlineExceeded, Lane, LeadSquared, Limiter
+from leadsquared_async.limiter.limiter import ChainedLimiters
+from leadsquared_async.sandbox import Account, Faults
+from tests import virtual
+from tests.clients import KEYS, LEAD, virtual_client
+
+# Without any latency, calls would arrive on the very edge of the server's window.
+NEAR = Faults(latency=0.002)
+
+
+class Recorder:
+    """A limiter that writes down what it is asked."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.error = error
+
+    async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
+        self.asked.append(("acquire", lane, deadline))
+        await asyncio.sleep(0.1)
+        if self.error is not None:
+            raise self.error
+
+    def release(self, *, counted: bool = True) -> None:
+        self.asked.append(("release", counted))
+
+    def release_unused(self) -> None:
+        self.asked.append(("release_unused",))
+
+    def on_rate_limited(self, pause: float | None = None, named: tuple[int, float] | None = None) -> None:
+        self.asked.append(("on_rate_limited", pause, named))
+
+
+def assert_no_token_is_missing(lsq: LeadSquared) -> None:
+    state = lsq.snapshot().limit
+    assert state is not None
+    assert (state.free, state.in_flight) == (25, 0)
+
+
+def test_each_attempt_acquires_and_releases_with_its_lane_and_deadline() -> None:
+    """A 429 is reported before its release; the retry acquires again."""
+
+    async def main() -> None:
+        limiter: Limiter = Recorder()
+        account = Account(limit=(1, 5.0), faults=NEAR)
+        lsq, _ = virtual_client(account, limiter=limiter)
+        start = asyncio.get_running_loop().time()
+        async with lsq:
+            await lsq.with_options(lane=Lane.BATCH).leads.capture(LEAD, deadline=60.0)
+            await lsq.leads.capture(LEAD, deadline=None)
+        assert isinstance(limiter, Recorder)
+        batch, end, form, limited, again, *_ = limiter.asked
+        assert batch[:2] == ("acquire", Lane.BATCH)
+        assert batch[2] == pytest.approx(start + 60.0)
+        assert (end, form) == (("release", True), ("acquire", Lane.INTERACTIVE, None))
+        assert limited[0] == "on_rate_limited"
+        assert again == ("release", True)
+        kinds = [asked[0] for asked in limiter.asked]
+        assert kinds.count("acquire") == kinds.count("release") > 2
+
+    virtual.run(main)
+
+
+@pytest.mark.parametrize("probability", ["hang", "lost"])
+def test_an_attempt_without_an_answer_is_released_as_not_counted(probability: str) -> None:
+    """The server may still count it."""
+
+    async def main() -> None:
+        limiter = Recorder()
+        faults = Faults(latency=0.002, probabilities={probability: 1.0})
+        lsq, _ = virtual_client(Account(faults=faults), limiter=limiter, timeout=1.0)
+        async with lsq:
+            await asyncio.gather(lsq.leads.capture(LEAD, deadline=1.5), return_exceptions=True)
+        assert ("release", False) in limiter.asked
+
+    virtual.run(main)
+
+
+@pytest.mark.parametrize(("error", "raised"), [(TimeoutError(), DeadlineExceeded), (KeyError(), KeyError)])
+def test_a_limiter_that_raises_costs_no_token_of_the_account(
+    error: Exception, raised: type[Exception]
+) -> None:
+    """A TimeoutError ends the call with DeadlineExceeded; nothing else is changed."""
+
+    async def main() -> None:
+        limiter = Recorder(error)
+        lsq, transport = virtual_client(Account(faults=NEAR), limiter=limiter)
+        async with lsq:
+            with pytest.raises(raised):
+                await lsq.leads.capture(LEAD)
+            assert_no_token_is_missing(lsq)
+        assert [asked[0] for asked in limiter.asked] == ["acquire"]
+        assert not transport.books.arrivals
+
+    virtual.run(main)
+
+
+async def test_of_two_limiters_both_hear_of_each_call() -> None:
+    """If the second fails, the first gets its token back; what happens to the call, both are told."""
+    first, second = Recorder(), Recorder()
+    both = ChainedLimiters(first, second)
+    await both.acquire(Lane.STATUS, 1e9)
+    both.on_rate_limited(3.0, (10, 5.0))
+    both.release(counted=False)
+    await both.acquire(Lane.STATUS)
+    both.release_unused()
+    assert first.asked == second.asked
+    assert len(first.asked) == 5
+    second.error = LookupError()
+    with pytest.raises(LookupError):
+        await both.acquire(Lane.BATCH)
+    assert first.asked[-1] == ("release_unused",)
+    assert second.asked[-1][0] == "acquire"
+
+
+def test_bulk_calls_do_not_pass_it() -> None:
+    """They have a limit of their own."""
+
+    async def main() -> None:
+        limiter = Recorder()
+        lsq, _ = virtual_client(Account(faults=NEAR), limiter=limiter)
+        async with lsq, lsq.bulk.create_or_update([LEAD]) as results:
+            assert [result.error async for result in results] == [None]
+        assert limiter.asked == []
+
+    virtual.run(main)
+
+
+def test_an_object_without_one_of_the_methods_is_refused() -> None:
+    """When the client is made, and not with the first call."""
+
+    class Half:
+        async def acquire(self, lane: Lane, deadline: float | None = None) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="release_unused and on_rate_limited"):
+        LeadSquared(**KEYS, region="in21", limiter=Half())  # type: ignore[arg-type]
+
+
+# An aiolimiter.AsyncLimiter
+
+
+def test_a_limiter_of_the_callers_is_kept_to_as_well() -> None:
+    """Every attempt passes both: an AsyncLimiter that is slower than the bucket sets the pace."""
+
+    async def main() -> None:
+        limiter = AsyncLimiter(2, 1.0)
+        lsq, transport = virtual_client(Account(faults=NEAR), limiter=limiter)
+        async with lsq:
+            await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(20)))
+            assert transport.books.most_arrivals(1.0) <= 4  # a leaky bucket lets its burst through on top
+            assert transport.books.arrivals[-1].time - transport.books.arrivals[0].time >= 8.9
+
+    virtual.run(main)
+
+
+def test_the_bucket_is_kept_to_behind_a_limiter_that_lets_all_through() -> None:
+    """A generous limiter does not replace the account's own limit."""
+
+    async def main() -> None:
+        lsq, transport = virtual_client(Account(faults=NEAR), limiter=AsyncLimiter(1000, 1.0))
+        async with lsq:
+            await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(60)))
+            assert transport.books.over_limit == 0
+            assert transport.books.most_arrivals() <= 25
+
+    virtual.run(main)
+
+
+def test_a_limiter_without_room_costs_no_token() -> None:
+    """A call that gives up in the caller's limiter puts its token back, and says whose limiter it was."""
+
+    async def main() -> None:
+        limiter = AsyncLimiter(1, 1000.0)
+        lsq, _ = virtual_client(Account(faults=NEAR), limiter=limiter)
+        async with lsq:
+            await lsq.leads.capture(LEAD)
+            with pytest.raises(DeadlineExceeded, match="the limiter that was passed has no room"):
+                await lsq.leads.capture(LEAD, deadline=3.0)
+            await asyncio.sleep(10.0)
+            state = lsq.snapshot().limit
+            assert state is not None
+            assert (state.free, state.in_flight) == (25, 0)
+
+    virtual.run(main)
