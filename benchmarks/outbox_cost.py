@@ -17,7 +17,7 @@ from leadsquared_async import Outbox
 from leadsquared_async.encoding import encode
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.outbox import ItemState
-from leadsquared_async.outbox.records import FILES
+from leadsquared_async.outbox.rows import FILES
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.submissions import capture_lead
 

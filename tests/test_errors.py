@@ -30,9 +30,9 @@ from leadsquared_async import (
     Snapshot,
     StillProcessing,
 )
+from leadsquared_async.delivery.policy import UnforeseenError
 from leadsquared_async.errors import Facts, join
-from leadsquared_async.outbox.records import UnreadableRowError
-from leadsquared_async.outbox.rows import UnforeseenError
+from leadsquared_async.outbox.rows import UnreadableRowError
 
 TREE = """
 LeadSquaredError: Exception

@@ -25,7 +25,7 @@ LAYERS = [
     {"fields"},
     {"limiter"},
     {"http"},
-    {"batch", "tracking"},
+    {"batch", "delivery", "tracking"},
     {"resources"},
     {"client"},
     {"outbox"},

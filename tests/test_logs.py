@@ -136,8 +136,8 @@ def test_every_record_about_an_outbox_names_its_client(
                 await outbox.put(lead(30))
                 await asyncio.sleep(5.0)
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("leadsquared_async.outbox.delivery.send_encoded", broken)
-                patch.setattr("leadsquared_async.outbox.bulk_delivery.send_rows", broken)
+                patch.setattr("leadsquared_async.outbox.deliver.send_encoded", broken)
+                patch.setattr("leadsquared_async.outbox.deliver_bulk.send_rows", broken)
                 await outbox.put(lead(31))
                 await outbox.put(submissions.bulk_lead({"Phone": "2"}))
                 await asyncio.sleep(30.0)

@@ -13,7 +13,7 @@ from leadsquared_async import Fault, ItemState, Outbox, OutboxItem, OutboxSnapsh
 from leadsquared_async.cli.estimate import STATUS_CALLS
 from leadsquared_async.cli.progress import Look, Progress
 from leadsquared_async.cli.stopping import Stop
-from leadsquared_async.outbox.reasons import kind_of
+from leadsquared_async.delivery.reasons import kind_of
 
 __all__ = ["Delivered", "Ending", "Kinds", "deliver"]
 

@@ -28,8 +28,8 @@ from leadsquared_async.cli.files.source import in_pieces
 from leadsquared_async.cli.files.tables import open_table
 from leadsquared_async.cli.stopping import Interrupted, Stop
 from leadsquared_async.cli.talk import Talk
+from leadsquared_async.delivery.reasons import kind_of
 from leadsquared_async.operations import LEADS_CAPTURE, operation_named
-from leadsquared_async.outbox.reasons import kind_of
 from leadsquared_async.printable import one_line
 from leadsquared_async.tracking.look import request_id_of
 

@@ -15,9 +15,9 @@ from leadsquared_async.cli.durations import spoken
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
 from leadsquared_async.cli.talk import Talk
 from leadsquared_async.cli.wording import rows
+from leadsquared_async.delivery.reasons import kind_of
 from leadsquared_async.errors import InvalidLead
-from leadsquared_async.outbox.reasons import kind_of
-from leadsquared_async.outbox.records import UnreadableRowError
+from leadsquared_async.outbox.rows import UnreadableRowError
 from leadsquared_async.printable import one_line
 
 __all__ = [

@@ -18,7 +18,7 @@ from leadsquared_async.cli.files.rejects import Rejects
 from leadsquared_async.cli.files.sheets import inert, sheet
 from leadsquared_async.cli.files.source import Input, Line, in_pieces
 from leadsquared_async.cli.putting import AT_ONCE
-from leadsquared_async.outbox.reasons import kind_of
+from leadsquared_async.delivery.reasons import kind_of
 from leadsquared_async.printable import one_line
 
 __all__ = ["COLUMNS", "Files", "Outcomes", "report"]

@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
-from leadsquared_async.encoding import IDENTIFIERS, identity_of
+from leadsquared_async.delivery.reasons import exception_in
+from leadsquared_async.encoding import IDENTIFIERS
+from leadsquared_async.encoding import identity_of
 from leadsquared_async.operations import Endpoint
-from leadsquared_async.outbox.reasons import exception_in
 from leadsquared_async.submissions import Submission
 
 __all__ = ["is_of", "kept_query", "kept_reason", "may_be_of", "needs_more_than_a_lead"]

@@ -6,13 +6,13 @@ import asyncio
 import random
 from collections.abc import Callable
 
+from leadsquared_async.delivery.hold import Gate
 from leadsquared_async.errors import (
     Fault,
     LeadSquaredError,
     Scope,
 )
 from leadsquared_async.logs import ClientLog
-from leadsquared_async.outbox.gate import Gate
 
 __all__ = ["FEW", "Holding"]
 

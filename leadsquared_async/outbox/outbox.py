@@ -21,9 +21,9 @@ from leadsquared_async.logs import ClientLog
 from leadsquared_async.outbox.files import DeliveryLock, create, filelock, volatile
 from leadsquared_async.outbox.holdings import Holdings
 from leadsquared_async.outbox.items import ItemState, OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
-from leadsquared_async.outbox.ledger import Callback, Ledger
-from leadsquared_async.outbox.records import BEFORE_ALL, FILES, FORMS
+from leadsquared_async.outbox.rows import BEFORE_ALL, FILES, FORMS
 from leadsquared_async.outbox.service import Service
+from leadsquared_async.outbox.settle import Callback, Ledger
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 from leadsquared_async.resources.prepare import Door

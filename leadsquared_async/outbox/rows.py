@@ -1,84 +1,248 @@
-"""How a row is sent, and what may be done with it afterwards."""
+"""A row as it is read from the file, in which another version or anybody may have written anything."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, cast
 
-from leadsquared_async.config import RetryPolicy
-from leadsquared_async.errors import Delivery, Fault, LeadSquaredError, Scope
-from leadsquared_async.http.session import Sender
-from leadsquared_async.operations import Endpoint, Idempotency
+from leadsquared_async.encoding import EncodedSubmission, decode, private_values, query_values
+from leadsquared_async.errors import OutboxError
+from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Endpoint
+from leadsquared_async.outbox.items import ItemState, OutboxItem
+from leadsquared_async.submissions import Submission
 
 __all__ = [
-    "ATTEMPTS",
-    "FIRST_PAUSE",
-    "LONGEST_PAUSE",
-    "ROUNDS",
-    "HeldError",
-    "UnforeseenError",
-    "is_of_the_row",
-    "may_repeat",
-    "patient",
-    "pause_after",
-    "reason_of",
+    "BEFORE_ALL",
+    "CLAIMED",
+    "COLUMNS",
+    "FILES",
+    "FORMS",
+    "Claim",
+    "UnreadableRowError",
+    "claim_of",
+    "item_of",
+    "moment",
+    "operation_shown",
+    "stored",
+    "submission_in",
+    "write_named",
 ]
 
-ATTEMPTS = 3
-"""Of one call, before the other rows are held too."""
-ROUNDS = 3
-"""How often a row is tried that fails by what may well be its own fault, without LeadSquared saying so."""
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 900.0
-"""Seconds for which a row that failed waits while others go on."""
+BEFORE_ALL = -math.inf
+"""Below every id: another program may have put rows with negative ones."""
+FORMS, FILES = range(2)
+"""The lanes of `put` and of `put_many`."""
+COLUMNS = (
+    "id, key, reference, operation, state, CAST(content AS BLOB), query, suffix, put_at, changed_at, "
+    "attempts, request_id, lead_id, created, reason"
+)
+"""What `item_of` reads."""
+CLAIMED = (
+    "id, operation, CAST(content AS BLOB), query, suffix, identified, reference, request_id, attempts, "
+    "state <> 'pending'"
+)
+"""What `claim_of` reads."""
 
 
-class HeldError(Exception):
-    """The row is not to be sent now."""
+class UnreadableRowError(OutboxError):
+    """A row does not hold what this version can send; the text says what is wrong, without its values."""
 
 
-class UnforeseenError(LeadSquaredError):
-    """Sending a row raised what no call raises."""
+@dataclass(slots=True)
+class Claim:
+    """A row that is to be sent or followed.
 
-    def __init__(self, error: Exception, operation: str, *, may_have_arrived: bool) -> None:
-        super().__init__(
-            f"{operation}: sending failed with {type(error).__name__}"
-            f"{'. It may have arrived' if may_have_arrived else ''}",
-            delivery=Delivery.UNKNOWN if may_have_arrived else Delivery.NOT_SENT,
-            fault=Fault.SERVER,
-            scope=Scope.LEAD,
-            operation=operation,
-        )
-
-
-def patient(sender: Sender, attempts: int) -> Sender:
-    """For rows: so many attempts at most, and no deadline, since a row waits as long as it takes."""
-    policy = sender.settings.retry
-    retry = replace(policy, attempts=min(attempts, policy.attempts))
-    settings = replace(sender.settings, deadline=None, lane=None, retry=retry)
-    return Sender(sender.session, settings, recorded=True)
-
-
-def may_repeat(write: Endpoint, policy: RetryPolicy, *, identified: bool) -> bool:
-    """Whether it may be sent again when nobody knows whether it arrived."""
-    if policy.unknown == "safe":
-        return write.idempotency(identified=identified) is not Idempotency.NONE
-    return policy.unknown == "always"
-
-
-def pause_after(failures: int) -> float:
-    """Seconds for which a row waits that has failed so often."""
-    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 20))
-
-
-def is_of_the_row(error: LeadSquaredError) -> bool:
-    """Whether an error may well be this row's own, so that it is not tried for ever.
-
-    LeadSquared names exceptions of .NET where its own code stumbles over what it was sent, such as
-    NullReferenceException. An invalid RequestID is LeadSquared's answer to this row.
+    Attributes:
+        operation: its name, which this version may not know.
+        query: as it is stored; `stored` reads it, and content and suffix.
+        identified: whether LeadSquared can match it, so that sending it twice does no harm.
+        attempts: how often it was sent before it was read.
+        is_sending: whether it is on its way, or was, by the file's account.
     """
-    return error.scope is Scope.LEAD and error.fault is Fault.SERVER
+
+    id: int
+    operation: str
+    content: object = field(repr=False)
+    query: object = field(repr=False)
+    suffix: object = field(repr=False)
+    identified: bool
+    reference: str | None
+    request_id: str | None
+    attempts: int
+    is_sending: bool
 
 
-def reason_of(error: LeadSquaredError) -> str:
-    """LeadSquared's own words if it said any, else ours."""
-    said = [getattr(error, name, None) for name in ("exception_type", "exception_message")]
-    return ": ".join(part for part in said if part) or str(error)
+def claim_of(row: tuple[Any, ...]) -> Claim:
+    """The columns of a row, in the order of `CLAIMED`."""
+    row_id, operation, content, query, suffix, identified, reference, request_id, attempts, is_sending = row
+    return Claim(
+        id=row_id,
+        operation=_text(operation) or "",
+        content=content,
+        query=query,
+        suffix=suffix,
+        identified=identified == 1,
+        reference=_text(reference),
+        request_id=_text(request_id),
+        attempts=_number(attempts),
+        is_sending=bool(is_sending),
+    )
+
+
+def write_named(name: object) -> Endpoint:
+    """What a row asks LeadSquared to do.
+
+    Raises:
+        UnreadableRowError: this version does not know it.
+    """
+    known = OPERATIONS.get(name) if isinstance(name, str) else None
+    write = BULK_CREATE_OR_UPDATE if name == BULK_CREATE_OR_UPDATE.name else known
+    if write is None:
+        raise UnreadableRowError(
+            f"this version does not know the operation {operation_shown(name)}: upgrade leadsquared_async"
+        )
+    return write
+
+
+def operation_shown(name: object) -> str:
+    """The name of an operation, or what stands in its place, as one short line."""
+    is_sound = isinstance(name, str) and _OPERATION.fullmatch(name)
+    return str(name) if is_sound else ascii(name)[:60]
+
+
+_OPERATION = re.compile(r"[\w.]{1,60}", re.ASCII)
+
+
+def stored(row: Claim) -> EncodedSubmission:
+    """What a row submits: its bytes, as they were checked when it was put.
+
+    Raises:
+        UnreadableRowError: there is nothing in it that could be sent.
+    """
+    write = write_named(row.operation)
+    if row.content is None:
+        raise UnreadableRowError("its values are erased")
+    body = _json("content", row.content)
+    expected = list if write.takes_lead and not write.envelope else dict
+    if not isinstance(body, expected):
+        raise UnreadableRowError(f"its content is not a JSON {'array' if expected is list else 'object'}")
+    query, suffix = _pairs(row.query), _texts("suffix", row.suffix)
+    return EncodedSubmission(
+        operation=write,
+        content=cast("bytes", row.content),
+        query=query,
+        suffix=suffix,
+        identified=row.identified,
+        identity=None,  # that was for the order in which rows are claimed
+        private=(*private_values(body), *query_values(query), *suffix),
+        reference=row.reference,
+    )
+
+
+def submission_in(
+    operation: object, content: object, query: object, suffix: object, reference: str | None = None
+) -> Submission:
+    """What a row's columns hold, to be looked at or changed.
+
+    Raises:
+        UnreadableRowError: they cannot be read.
+    """
+    write = write_named(operation)
+    _json("content", content)
+    try:
+        return decode(
+            write, cast("bytes", content), _pairs(query), _texts("suffix", suffix), _text(reference)
+        )
+    except (ValueError, TypeError, LookupError, AttributeError):  # JSON, but of another shape
+        raise UnreadableRowError(f"its content does not fit {write.name}") from None
+
+
+def item_of(row: tuple[Any, ...]) -> OutboxItem:
+    """The columns of a row, in the order of `COLUMNS`, to be looked at; what cannot be read is its reason."""
+    row_id, key, reference, operation, state, content, query, suffix, put_at, changed_at, *rest = row
+    attempts, request_id, lead_id, created, reason = rest
+    known, reason = None, _text(reason)
+    try:
+        if content is not None:
+            known = submission_in(operation, content, query, suffix)
+        else:
+            write_named(operation)
+    except UnreadableRowError as flaw:
+        reason = reason or f"it cannot be read: {flaw}"
+    return OutboxItem(
+        id=row_id,
+        key=_text(key),
+        reference=_text(reference),
+        operation=operation_shown(operation),
+        state=ItemState(state) if state in set(ItemState) else ItemState.UNKNOWN,
+        lead=None if known is None else known.lead,
+        details=None if known is None else known.details,
+        is_erased=content is None,
+        put_at=_datetime(put_at),
+        changed_at=_datetime(changed_at),
+        attempts=_number(attempts),
+        request_id=_text(request_id),
+        lead_id=_text(lead_id),
+        created=None if created is None else bool(created),
+        reason=reason,
+    )
+
+
+def moment(value: object) -> float:
+    """Seconds since 1970; 0 for what is none."""
+    is_one = isinstance(value, int | float) and 0 <= value < _YEAR_3000
+    return float(cast("float", value)) if is_one else 0.0
+
+
+_YEAR_3000 = 32_503_680_000.0
+
+
+def _datetime(value: object) -> datetime:
+    return datetime.fromtimestamp(moment(value), UTC)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _json(column: str, value: object) -> object:
+    try:
+        text = value.decode() if isinstance(value, bytes) else cast("str", value)
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        raise UnreadableRowError(f"its {column} is not JSON") from None
+
+
+def _pairs(value: object) -> tuple[tuple[str, str], ...]:
+    """The query: pairs of texts.
+
+    Raises:
+        UnreadableRowError: it is something else.
+    """
+    found = _json("query", value)
+    pairs = cast("list[object]", found) if isinstance(found, list) else [None]
+    read = [tuple(cast("list[object]", pair)) if isinstance(pair, list) else () for pair in pairs]
+    if not all(len(pair) == 2 and all(map(_is_sendable, pair)) for pair in read):
+        raise UnreadableRowError("its query is not a list of pairs of strings")
+    return cast("tuple[tuple[str, str], ...]", tuple(read))
+
+
+def _texts(column: str, value: object) -> tuple[str, ...]:
+    found = _json(column, value)
+    texts = cast("list[object]", found) if isinstance(found, list) else [None]
+    if not all(map(_is_sendable, texts)):
+        raise UnreadableRowError(f"its {column} is not a list of strings")
+    return cast("tuple[str, ...]", tuple(texts))
+
+
+def _is_sendable(value: object) -> bool:
+    """Whether it is a text that can stand in an address."""
+    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)

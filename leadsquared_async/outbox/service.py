@@ -18,13 +18,13 @@ from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.errors import ClientClosed, OutboxError
 from leadsquared_async.http.redaction import way_of
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE
-from leadsquared_async.outbox.confirmation import Confirmer
-from leadsquared_async.outbox.delivery import Deliverer
+from leadsquared_async.outbox.deliver import Deliverer
 from leadsquared_async.outbox.files import DeliveryLock
+from leadsquared_async.outbox.follow import Confirmer
 from leadsquared_async.outbox.holding import Holding
 from leadsquared_async.outbox.holdings import Holdings
-from leadsquared_async.outbox.ledger import Ledger
-from leadsquared_async.outbox.records import Claim
+from leadsquared_async.outbox.rows import Claim
+from leadsquared_async.outbox.settle import Ledger
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from leadsquared_async.delivery.reasons import exception_in
 from leadsquared_async.encoding import EncodedSubmission, decode
 from leadsquared_async.errors import KeyReused, OutboxError, OutboxFull
 from leadsquared_async.logs import ClientLog
@@ -21,8 +22,7 @@ from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, O
 from leadsquared_async.outbox.erasure import is_of, kept_query, kept_reason, may_be_of, needs_more_than_a_lead
 from leadsquared_async.outbox.files import identity_of, make_private
 from leadsquared_async.outbox.items import ItemState, OutboxItem, Ticket
-from leadsquared_async.outbox.reasons import exception_in
-from leadsquared_async.outbox.records import (
+from leadsquared_async.outbox.rows import (
     BEFORE_ALL,
     CLAIMED,
     COLUMNS,

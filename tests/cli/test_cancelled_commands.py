@@ -139,7 +139,7 @@ class World:
                 assert pipeline.transport._http.is_closed
                 assert not pipeline.in_flight._tasks
                 assert not pipeline._at_closing
-        for bucket in local_limits._buckets.values():
+        for bucket in local_limits._accounts.values():
             assert bucket._tokens.out == 0
             assert not any(bucket._lanes)
             assert bucket.users == 0

@@ -8,7 +8,7 @@ import pytest
 
 from leadsquared_async import QueueMetrics, RateLimit
 from leadsquared_async.cli.estimate import estimate
-from leadsquared_async.outbox.reasons import OTHER, kind_of
+from leadsquared_async.delivery.reasons import OTHER, kind_of
 
 LIMIT = RateLimit(25, per=5.0)  # one call in 0.204 s
 

@@ -16,7 +16,8 @@ import pytest
 from leadsquared_async import LeadSquared, Outbox
 from leadsquared_async.http.session import _State
 from leadsquared_async.limiter import local_limits
-from leadsquared_async.outbox import OutboxItem, delivery, service
+from leadsquared_async.outbox import OutboxItem, service
+from leadsquared_async.outbox import deliver as deliver_module
 from leadsquared_async.sandbox import Account, Faults, Reply, Request, SandboxTransport
 from leadsquared_async.sandbox.answers import gateway
 from tests import virtual
@@ -157,7 +158,7 @@ def play(
     with virtual_files(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(service, "_process", service._process)
         if look_every is not None:
-            patch.setattr(delivery, "LOOK_EVERY", look_every)
+            patch.setattr(deliver_module, "LOOK_EVERY", look_every)
             patch.setattr("leadsquared_async.outbox.outbox.LOOK_EVERY", look_every)
         return virtual.run(main)
 

@@ -27,11 +27,11 @@ from leadsquared_async import (
 from leadsquared_async.client import parts_of
 from leadsquared_async.errors import BadRequest
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE
-from leadsquared_async.outbox.bulk_delivery import BulkDeliverer
-from leadsquared_async.outbox.delivery import Deliverer
+from leadsquared_async.outbox.deliver import Deliverer
+from leadsquared_async.outbox.deliver_bulk import BulkDeliverer
 from leadsquared_async.outbox.holding import FEW
 from leadsquared_async.outbox.holdings import Holdings
-from leadsquared_async.outbox.records import Claim, UnreadableRowError
+from leadsquared_async.outbox.rows import Claim, UnreadableRowError
 from tests.clients import KEYS
 
 DOWN = ServerError(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from leadsquared_async import Outbox, OutboxError, submissions
 from leadsquared_async.outbox import ItemState, OutboxItem
-from leadsquared_async.outbox.records import FILES, FORMS
+from leadsquared_async.outbox.rows import FILES, FORMS
 from tests.outbox.machine import Machine, items, lead, play
 
 FINAL = {"confirmed", "rejected", "unknown"}

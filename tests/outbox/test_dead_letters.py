@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from leadsquared_async import Outbox, Receipt, submissions
-from leadsquared_async.outbox import ItemState, delivery
+from leadsquared_async.outbox import ItemState
+from leadsquared_async.outbox import deliver as deliver_module
 from leadsquared_async.sandbox import Faults
 from tests.outbox.machine import Machine, items, lead, play
 
@@ -222,7 +223,7 @@ def test_what_no_call_raises_ends_the_item_after_a_few_rounds(
 ) -> None:
     """Code of ours that fails for one item stops no other, is logged with its way once, and is not tried for
     ever: the item is rejected if it was not sent, else unknown."""
-    unbroken = delivery.send_encoded
+    unbroken = deliver_module.send_encoded
 
     async def send(sender: Any, submission: Any, lane: Any, before_send: Any) -> Receipt:
         if b"p3@" not in submission.content:
@@ -231,7 +232,7 @@ def test_what_no_call_raises_ends_the_item_after_a_few_rounds(
             await before_send()
         raise TypeError(PERSON)
 
-    monkeypatch.setattr(delivery, "send_encoded", send)
+    monkeypatch.setattr(deliver_module, "send_encoded", send)
 
     async def deliver(machine: Machine) -> None:
         async with machine.process() as outbox:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from leadsquared_async import Outbox, RetryPolicy
-from leadsquared_async.outbox import confirmation
+from leadsquared_async.outbox import follow
 from leadsquared_async.sandbox import Faults
 from tests.outbox.machine import Machine, by_state, items, lead, play
 
@@ -245,7 +245,7 @@ def test_more_rows_than_are_followed_at_once_are_all_confirmed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was accepted beyond that is taken up as others end, after a restart as well."""
-    monkeypatch.setattr(confirmation, "FOLLOWED", 20)
+    monkeypatch.setattr(follow, "FOLLOWED", 20)
 
     async def deliver(machine: Machine) -> None:
         async with machine.process() as outbox:

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from leadsquared_async import Delivery, Fault, ServerError, submissions
+from leadsquared_async.delivery.policy import ATTEMPTS, ROUNDS, is_of_the_row
 from leadsquared_async.outbox.holding import FEW
-from leadsquared_async.outbox.rows import ATTEMPTS, ROUNDS, is_of_the_row
 from tests.outbox.machine import Machine, by_state, items, lead, play, until
 
 pytestmark = pytest.mark.slow

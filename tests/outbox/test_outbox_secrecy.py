@@ -14,8 +14,9 @@ import pytest
 
 from leadsquared_async import InvalidLead, KeyReused, Outbox, OutboxError, OutboxFull, RateLimit, RetryPolicy
 from leadsquared_async.encoding import EncodedSubmission
-from leadsquared_async.outbox import OutboxEntry, OutboxItem, delivery, store
-from leadsquared_async.outbox.records import Claim, claim_of
+from leadsquared_async.outbox import OutboxEntry, OutboxItem, store
+from leadsquared_async.outbox import deliver as deliver_module
+from leadsquared_async.outbox.rows import Claim, claim_of
 from leadsquared_async.sandbox import FAULTS, Faults, Sandbox
 from tests.clients import KEYS, answering, client_of
 from tests.leaks import ECHO, PERSON, assert_nothing_secret, failure, shown, watching
@@ -198,14 +199,14 @@ async def test_a_callback_that_fails_shows_no_lead(tmp_path: Path) -> None:
 async def test_a_fault_of_our_own_shows_no_lead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Should delivering itself break, the log has the way it took, and nobody's values; the other rows go
     on."""
-    unbroken = delivery.stored
+    unbroken = deliver_module.stored
 
     def stored(row: Claim) -> EncodedSubmission:
         if row.id == 1:
             raise RuntimeError(f"ours: {row.content!r}")
         return unbroken(row)
 
-    monkeypatch.setattr(delivery, "stored", stored)
+    monkeypatch.setattr(deliver_module, "stored", stored)
     async with (
         watching() as watch,
         Sandbox(limit=None) as sandbox,
@@ -219,7 +220,7 @@ async def test_a_fault_of_our_own_shows_no_lead(tmp_path: Path, monkeypatch: pyt
             return bool([item async for item in outbox.items("accepted")])
 
         await until(other_is_accepted, within=5.0, every=0.02)
-    assert any("row 1 failed with RuntimeError" in line and "delivery.py" in line for line in watch.lines)
+    assert any("row 1 failed with RuntimeError" in line and "deliver.py" in line for line in watch.lines)
     watch.assert_nothing_secret()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from leadsquared_async import Outbox, OutboxError, submissions
 from leadsquared_async.errors import Fault
-from leadsquared_async.outbox import confirmation
+from leadsquared_async.outbox import follow
 from leadsquared_async.sandbox import Faults
 from tests.outbox.machine import Machine, by_state, items, lead, play, until
 
@@ -164,8 +164,8 @@ def test_many_rows_that_are_not_followed_keep_none_from_being_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many were accepted, captures are confirmed beside them."""
-    monkeypatch.setattr(confirmation, "FOLLOWED", 50)
-    monkeypatch.setattr(confirmation, "TRIED", 5)
+    monkeypatch.setattr(follow, "FOLLOWED", 50)
+    monkeypatch.setattr(follow, "TRIED", 5)
 
     async def deliver(machine: Machine) -> None:
         machine.answer_at("/activity/create/status", 404, "Not Found")

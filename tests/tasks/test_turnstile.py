@@ -27,11 +27,11 @@ from leadsquared_async import (
     ServerError,
     Timeout,
 )
+from leadsquared_async.delivery.policy import ROUNDS
 from leadsquared_async.errors import BadRequest
 from leadsquared_async.integrations.taskiq.tasks import LeadSquaredTasks
 from leadsquared_async.integrations.taskiq.turnstile import Turnstile
 from leadsquared_async.logs import ClientLog
-from leadsquared_async.outbox.rows import ROUNDS
 
 DOWN = ServerError(
     "LeadSquared failed (503)", fault=Fault.SERVER, scope=Scope.OPERATION, delivery=Delivery.REJECTED

@@ -14,6 +14,17 @@ from taskiq.exceptions import SendTaskError
 
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.client import LeadSquared, parts_of
+from leadsquared_async.delivery.policy import (
+    ATTEMPTS,
+    ROUNDS,
+    HeldError,
+    is_of_the_row,
+    may_repeat,
+    patient,
+    pause_after,
+    reason_of,
+)
+from leadsquared_async.delivery.reasons import exception_in, kind_of, kind_of_error
 from leadsquared_async.errors import (
     APIError,
     ClientClosed,
@@ -43,17 +54,6 @@ from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.models import Receipt
 from leadsquared_async.outbox.items import ItemState
-from leadsquared_async.outbox.reasons import exception_in, kind_of, kind_of_error
-from leadsquared_async.outbox.rows import (
-    ATTEMPTS,
-    ROUNDS,
-    HeldError,
-    is_of_the_row,
-    may_repeat,
-    patient,
-    pause_after,
-    reason_of,
-)
 from leadsquared_async.resources.submit import send_encoded
 from leadsquared_async.submissions import Submission
 

@@ -7,9 +7,9 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 
+from leadsquared_async.delivery.hold import Gate
 from leadsquared_async.errors import Fault, LeadSquaredError
 from leadsquared_async.logs import ClientLog
-from leadsquared_async.outbox.gate import Gate
 
 __all__ = ["Turnstile"]
 

@@ -19,8 +19,8 @@ from leadsquared_async.errors import (
 from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.outbox.holdings import Holdings
 from leadsquared_async.outbox.items import ItemState
-from leadsquared_async.outbox.ledger import Ledger
-from leadsquared_async.outbox.records import BEFORE_ALL, Claim, UnreadableRowError, write_named
+from leadsquared_async.outbox.rows import BEFORE_ALL, Claim, UnreadableRowError, write_named
+from leadsquared_async.outbox.settle import Ledger
 from leadsquared_async.outbox.status_paths import StatusPaths
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer

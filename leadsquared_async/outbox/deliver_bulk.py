@@ -6,16 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from leadsquared_async.encoding import EncodedSubmission
-from leadsquared_async.errors import APIError, ClientClosed, Delivery, Fault, LeadSquaredError
-from leadsquared_async.http.redaction import sealed, way_of
-from leadsquared_async.http.session import Sender
-from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, BULK_MOST
-from leadsquared_async.outbox.holding import Holding
-from leadsquared_async.outbox.ledger import Ledger
-from leadsquared_async.outbox.records import FILES, FORMS, Claim, UnreadableRowError, stored
-from leadsquared_async.outbox.rows import (
+from leadsquared_async.delivery.policy import (
     ATTEMPTS,
     ROUNDS,
     HeldError,
@@ -25,6 +16,15 @@ from leadsquared_async.outbox.rows import (
     patient,
     pause_after,
 )
+from leadsquared_async.encoding import EncodedSubmission
+from leadsquared_async.errors import APIError, ClientClosed, Delivery, Fault, LeadSquaredError
+from leadsquared_async.http.redaction import sealed, way_of
+from leadsquared_async.http.session import Sender
+from leadsquared_async.limiter.lanes import Lane
+from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, BULK_MOST
+from leadsquared_async.outbox.holding import Holding
+from leadsquared_async.outbox.rows import FILES, FORMS, Claim, UnreadableRowError, stored
+from leadsquared_async.outbox.settle import Ledger
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 from leadsquared_async.resources.bulk_call import RowOutcome, send_rows

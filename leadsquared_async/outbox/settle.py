@@ -14,12 +14,12 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
+from leadsquared_async.delivery.policy import reason_of
+from leadsquared_async.delivery.reasons import exception_in, kind_of_error
 from leadsquared_async.errors import ClientClosed, Delivery, LeadSquaredError, OutboxError, Rejected
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.outbox.items import ItemState, OutboxItem
-from leadsquared_async.outbox.reasons import exception_in, kind_of_error
-from leadsquared_async.outbox.records import Claim, UnreadableRowError, operation_shown
-from leadsquared_async.outbox.rows import reason_of
+from leadsquared_async.outbox.rows import Claim, UnreadableRowError, operation_shown
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 

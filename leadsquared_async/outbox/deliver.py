@@ -9,6 +9,16 @@ from functools import partial
 from itertools import product
 
 from leadsquared_async.cleanup import uninterrupted
+from leadsquared_async.delivery.policy import (
+    ATTEMPTS,
+    ROUNDS,
+    HeldError,
+    UnforeseenError,
+    is_of_the_row,
+    may_repeat,
+    patient,
+    pause_after,
+)
 from leadsquared_async.errors import (
     APIError,
     ClientClosed,
@@ -22,12 +32,11 @@ from leadsquared_async.http.redaction import sealed, way_of
 from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import OPERATIONS
-from leadsquared_async.outbox.bulk_delivery import BulkDeliverer
+from leadsquared_async.outbox.deliver_bulk import BulkDeliverer
 from leadsquared_async.outbox.holding import Holding
 from leadsquared_async.outbox.holdings import Holdings
 from leadsquared_async.outbox.items import ItemState
-from leadsquared_async.outbox.ledger import Ledger
-from leadsquared_async.outbox.records import (
+from leadsquared_async.outbox.rows import (
     BEFORE_ALL,
     FILES,
     FORMS,
@@ -36,16 +45,7 @@ from leadsquared_async.outbox.records import (
     stored,
     write_named,
 )
-from leadsquared_async.outbox.rows import (
-    ATTEMPTS,
-    ROUNDS,
-    HeldError,
-    UnforeseenError,
-    is_of_the_row,
-    may_repeat,
-    patient,
-    pause_after,
-)
+from leadsquared_async.outbox.settle import Ledger
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 from leadsquared_async.resources.submit import send_encoded
