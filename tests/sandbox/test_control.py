@@ -322,3 +322,11 @@ def test_browsers_are_kept_out(headers: dict[str, str]):
     for method, page in (("GET", ""), ("GET", "leads"), ("POST", "reset"), ("PUT", "faults")):
         assert answer(Request(method, f"/_sandbox/{page}", headers=headers), books).status == 403
     assert books.accepted == 1
+
+
+@pytest.mark.parametrize("path", ["/_sandbox/secrets", "/_sandbox/faults"])
+def test_the_control_plane_hints_as_well(path: str):
+    """The same as in its body."""
+    request = Request("PUT", path, headers={"host": "localhost"}, body=b"[]")
+    reply = answer(request, Books(Account(), lambda: 0.0))
+    assert content(reply) == {"error": reply.headers["x-sandbox-hint"]}
