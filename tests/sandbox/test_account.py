@@ -50,7 +50,7 @@ def test_a_capture_is_accepted_with_a_request_id():
 
 
 def test_a_status_in_queue():
-    """Before it is processed the status is In-Queue, and Message is null."""
+    """Before a request is processed its status is In-Queue and its Message null."""
     account = Account()
     request_id = capture(account, 0.0, FirstName="Bret")
     assert content(account.decide(status_request(request_id), 0.0)) == {
@@ -68,7 +68,7 @@ def test_a_status_in_queue():
 
 
 def test_a_status_of_success():
-    """After it is processed the Message is the synchronous API's answer, as JSON within JSON."""
+    """After a request is processed its Message is the synchronous API's answer, as JSON within JSON."""
     account = Account()
     request_id = json.loads(account.decide(capture_request(BRET), 0.0).body)["RequestID"]
     status = task_status(account, request_id, 1.0)
@@ -85,7 +85,7 @@ def test_a_status_of_success():
 
 
 def test_a_repeated_capture_created_nothing():
-    """IsCreated is false when the capture updated a lead."""
+    """IsCreated is false if the capture updated a lead."""
     account = Account()
     capture(account, 0.0, EmailAddress="a@b.c")
     status = task_status(account, capture(account, 1.0, EmailAddress="a@b.c"), 2.0)
@@ -105,7 +105,7 @@ def test_an_unknown_attribute_is_accepted_and_fails_later():
 
 
 def test_the_metrics():
-    """Queue length, largest delay, and requests a minute over ten minutes."""
+    """The metrics are queue length, largest delay, and requests a minute over ten minutes."""
     account = Account(processing_rate=60)
     for _ in range(5):
         capture(account, 0.0, FirstName="B")
@@ -286,7 +286,7 @@ REFUSED: dict[str, tuple[Request, int, bytes, str]] = {
 def test_a_refusal_is_leadsquareds_and_a_header_explains_it(
     request_: Request, status: int, body: bytes, hint: str
 ):
-    """In one line that holds neither a key nor a value, and in the same words in the books."""
+    """The hint is one line without keys and values, and the arrival has the same."""
     account = Account()
     reply = account.decide(request_, 0.0)
     assert (reply.status, reply.body) == (status, body)
@@ -328,7 +328,7 @@ def test_the_limit_is_answered_in_leadsquareds_words():
 
 
 def test_submissions_status_and_metrics_share_the_limit():
-    """The limit is the account's, whatever is called."""
+    """All calls of the account count towards one limit."""
     account = Account(limit=(3, 5.0))
     requests = [GOOD, status_request("1"), metrics_request(), metrics_request()]
     assert [account.decide(request, 0.0).status for request in requests] == [200, 404, 200, 429]
@@ -349,8 +349,8 @@ def test_wrong_keys_spend_the_limit():
     assert account.decide(GOOD, 0.0).status == 429
 
 
-def test_without_a_limit_every_call_is_taken():
-    """`limit=None` is for measuring clients."""
+def test_without_a_limit_every_call_is_accepted():
+    """`limit=None` admits any number of calls."""
     account = Account(limit=None)
     assert {account.decide(GOOD, 0.0).status for _ in range(1000)} == {200}
 
@@ -363,7 +363,7 @@ def test_a_request_id_is_known_in_any_case():
 
 
 def test_no_repr_shows_keys_or_personal_data():
-    """Requests, replies, accounts and leads can be printed."""
+    """The reprs of requests, replies, accounts and leads show neither keys nor personal data."""
     account = Account()
     request = capture_request(BRET)
     reply = account.decide(request, 0.0)
@@ -377,8 +377,8 @@ def test_no_repr_shows_keys_or_personal_data():
         assert secret not in seen
 
 
-def test_a_call_over_the_limit_says_so():
-    """In the books."""
+def test_a_call_over_the_limit_is_marked_in_the_books():
+    """The arrival says that the call was over the limit."""
     account = Account(limit=(1, 5.0))
     account.decide(GOOD, 0.0)
     account.decide(GOOD, 0.0)
@@ -386,7 +386,7 @@ def test_a_call_over_the_limit_says_so():
 
 
 def test_the_status_of_another_operation_names_it():
-    """The RequestID is right, the path is not."""
+    """The hint names the operation of a RequestID that was asked for at another's path."""
     account = Account()
     request_id = submit(account, "/lead/capture", [{"Attribute": "FirstName", "Value": "A"}])
     reply = account.decide(status_request(request_id, "/lead/update/status"), 1.0)
@@ -395,15 +395,15 @@ def test_the_status_of_another_operation_names_it():
 
 @pytest.mark.parametrize("fault", sorted(set(FAULTS) - {"ok", "refused"}))
 def test_a_fault_is_named_in_the_books_only(fault: str):
-    """Its answer looks like the real one."""
+    """The answer of a fault has no hint, so that it looks like the real one."""
     account = Account(faults=Faults(script=(fault, f"{fault}+taken")))
     for name in (fault, f"{fault}+taken"):
         assert HINT not in account.decide(GOOD, 0.0).headers
         assert account.arrivals[-1].why == f"fault {name}"
 
 
-def test_what_is_taken_has_no_hint():
-    """Every call of a good client."""
+def test_an_accepted_call_has_no_hint():
+    """Neither the answer nor the arrival of an accepted call has a hint."""
     account = Account()
     request_id = submit(account, "/lead/capture", [{"Attribute": "FirstName", "Value": "A"}])
     for request in (GOOD, status_request(request_id), bulk_request([row(FirstName="A")])):
@@ -412,7 +412,7 @@ def test_what_is_taken_has_no_hint():
 
 
 def test_the_books_name_method_and_path_without_a_key():
-    """Neither a connector's key nor one that strayed into the path is kept, nor what a terminal obeys."""
+    """Method and path hold no connector's key, no stray key and no terminal control characters."""
     account = Account()
     account.decide(submission("/1/api/telephony/logcallcomplete/zqplanted4711", CALL, ""), 0.0)
     account.decide(replace(GOOD, path=f"/{SECRET_KEY}"), 0.0)
@@ -449,7 +449,7 @@ pairs = st.lists(
 @quietly
 @given(st.lists(pairs, max_size=5), st.sampled_from(["", "DoNotUpdate", "UpdateOnlyEmptyFields", "Nonsense"]))
 def test_any_leads_end_in_an_outcome(leads: list[object], behavior: str):
-    """What is accepted is processed to Success or FAILURE, and the books agree with the queue."""
+    """Whatever is accepted ends in Success or FAILURE, and the books agree with the queue."""
     account = Account()
     for lead in leads:
         body = json.dumps(lead).encode()
@@ -480,7 +480,7 @@ def test_any_leads_end_in_an_outcome(leads: list[object], behavior: str):
     st.sampled_from(sorted(FAULTS)),
 )
 def test_any_request_is_answered(request: Request, fault: str):
-    """No method, path, query or header breaks the account, under no fault."""
+    """No method, path, query, header or fault breaks the account."""
     account = Account(faults=Faults(script=(fault,)))
     reply = account.decide(request, 0.0)
     assert reply.status in STATUSES

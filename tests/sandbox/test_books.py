@@ -16,7 +16,7 @@ def books_of(account: Account, now: float = 100.0) -> Books:
 
 
 def test_arrivals_are_kept_with_time_operation_and_outcome():
-    """Every call that arrived is there, refused or not."""
+    """Every call that arrived is recorded, refused or not."""
     account = Account(limit=(2, 5.0), faults=Faults(script=("ok", "lost")))
     for now in (0.0, 1.0, 2.0):
         account.decide(GOOD, now)
@@ -31,7 +31,7 @@ def test_arrivals_are_kept_with_time_operation_and_outcome():
 
 
 def test_the_most_arrivals_do_not_depend_on_the_counter():
-    """The list of arrivals is the truth, whatever the counter admits."""
+    """The most arrivals come from the recorded times, whatever the counter admits."""
     account = Account(counting="fixed-window")
     for now in (4.0, 4.5, 5.0, 8.75, 9.0):
         account.decide(GOOD, now)
@@ -40,7 +40,7 @@ def test_the_most_arrivals_do_not_depend_on_the_counter():
 
 
 def test_the_most_arrivals_are_those_of_one_limit():
-    """By default of the calls that share the account's; those of one operation by its name."""
+    """By default all calls but bulk calls count; an operation's name selects its own."""
     account = Account(limit=None, bulk_limit=(1, 2.0))
     for now in (0.0, 1.0, 4.0):
         account.decide(replace(GOOD, path="/v2/LeadManagement.svc/Lead/Bulk/CreateOrUpdate"), now)
@@ -55,7 +55,7 @@ def test_the_most_arrivals_are_those_of_one_limit():
 
 
 def test_refusals_by_the_limit_are_counted():
-    """Apart from the other outcomes."""
+    """`over_limit` counts the calls that the limit refused."""
     account = Account(limit=(1, 5.0))
     for _ in range(3):
         account.decide(GOOD, 0.0)
@@ -64,8 +64,8 @@ def test_refusals_by_the_limit_are_counted():
     assert books.by_outcome == {"200": 1, "429": 2}
 
 
-def test_what_was_taken_is_counted_whether_the_client_heard_of_it_or_not():
-    """A lost answer leaves a lead behind, and its repetition shows as such."""
+def test_accepted_submissions_are_counted_even_if_the_answer_was_lost():
+    """A lost answer leaves a lead behind, and its repetition is counted."""
     account = Account(faults=Faults(script=("503", "lost")))
     for now in (0.0, 1.0, 2.0):
         account.decide(GOOD, now)
@@ -86,15 +86,15 @@ def test_what_was_taken_is_counted_whether_the_client_heard_of_it_or_not():
     ],
 )
 def test_duplicates_are_leads_beyond_the_first_of_a_person(leads: list[dict[str, str]], duplicates: int):
-    """Without identity equal attributes make the person."""
+    """Leads without e-mail address and phone are the same person if all attributes are equal."""
     account = Account()
     for lead in leads:
         account.decide(capture_request(**lead), 0.0)
     assert books_of(account).duplicates == duplicates
 
 
-def test_requests_show_their_state_by_now():
-    """The books look at the queue with their own clock."""
+def test_requests_show_their_current_state():
+    """The books read the queue at their own clock's time."""
     account = Account(processing_rate=60, attributes={"FirstName"})
     account.decide(capture_request(FirstName="A"), 0.0)
     account.decide(capture_request(mx_B="B"), 0.0)
@@ -145,15 +145,15 @@ STRAY = {
 
 
 @pytest.mark.parametrize(("request_", "noted"), STRAY.values(), ids=STRAY.keys())
-def test_a_key_that_does_not_belong_is_noted(request_, noted: list[str]):
-    """In words that do not show it."""
+def test_a_misplaced_key_is_recorded(request_, noted: list[str]):
+    """A key in a wrong place is recorded without the key."""
     account = Account()
     account.decide(request_, 0.0)
     assert books_of(account).misplaced_keys == noted
 
 
-def test_keys_in_their_places_are_not_noted():
-    """Submissions with keys and x-api-key, reads with x-api-key, wrong keys where right ones belong."""
+def test_keys_in_the_right_place_are_not_recorded():
+    """Right and wrong keys are fine where the call takes keys."""
     account = Account()
     account.decide(GOOD, 0.0)
     account.decide(status_request("1"), 0.0)
@@ -161,8 +161,8 @@ def test_keys_in_their_places_are_not_noted():
     assert books_of(account).misplaced_keys == []
 
 
-def test_the_summary_counts_and_names_nobody():
-    """It can be shown to anyone."""
+def test_the_summary_has_counts_only():
+    """The summary holds no personal data."""
     account = Account(limit=(2, 5.0))
     for _ in range(3):
         account.decide(GOOD, 0.0)
@@ -186,7 +186,7 @@ def test_the_summary_counts_and_names_nobody():
 
 
 def test_a_reset_forgets_everything_but_the_settings():
-    """Counts, leads, requests, the limit's memory; the first faults are back."""
+    """A reset clears counts, leads, requests and the limit, and restores the first faults."""
     account = Account(limit=(1, 5.0), faults=Faults(script=("503",)))
     books = books_of(account)
     for _ in range(2):
@@ -198,8 +198,8 @@ def test_a_reset_forgets_everything_but_the_settings():
     assert [account.decide(GOOD, 101.0).status for _ in range(2)] == [503, 429]
 
 
-def test_the_repr_of_books_shows_nothing():
-    """They hold personal data on purpose, for those who ask by name."""
+def test_the_repr_of_books_shows_no_personal_data():
+    """Personal data is reached by name only."""
     account = Account()
     account.decide(GOOD, 0.0)
     assert "bret" not in repr(books_of(account)).lower()

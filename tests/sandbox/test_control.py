@@ -25,7 +25,7 @@ def get(page: str) -> Request:
 
 
 def test_the_requests():
-    """RequestIDs with their state."""
+    """`requests` lists RequestIDs with their state."""
     (request,) = content(answer(get("requests"), make_books()))
     assert request.pop("request_id")
     assert request == {
@@ -38,14 +38,14 @@ def test_the_requests():
 
 
 def test_the_leads():
-    """With attributes and activities."""
+    """`leads` lists leads with attributes and activities."""
     (lead,) = content(answer(get("leads"), make_books()))
     assert lead["attributes"]["EmailAddress"] == "bret.lee@australia.com"
     assert [activity["event"] for activity in lead["activities"]] == ["Lead Capture"]
 
 
 def test_opportunities_and_calls():
-    """Those that are kept, with their fields."""
+    """`opportunities` and `calls` list what was stored, with its fields."""
     account = Account()
     opportunity = {
         "LeadDetails": [
@@ -65,7 +65,7 @@ def test_opportunities_and_calls():
 
 
 def test_the_arrivals():
-    """Time, operation, method, path and outcome with its reason, and the most in any window."""
+    """`arrivals` lists every call, with its outcome and reason, and the most in any window."""
     assert content(answer(get("arrivals"), make_books())) == {
         "most_arrivals": 1,
         "arrivals": [
@@ -83,7 +83,7 @@ def test_the_arrivals():
 
 
 def test_the_summary():
-    """The same as the books' own."""
+    """`summary` is the books' own."""
     books = make_books()
     assert content(answer(get("summary"), books)) == books.summary()
 
@@ -95,7 +95,7 @@ def put_faults(books: Books, content: object) -> Reply:
 
 
 def test_faults_can_be_shown_and_set():
-    """PUT answers what holds now."""
+    """PUT sets the faults and answers with all of them."""
     books = make_books()
     assert content(answer(get("faults"), books)) == Faults().to_json() | {
         "script": [],
@@ -126,7 +126,7 @@ VALUES = {
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Faults)])
 def test_a_put_changes_what_it_names_only(name: str):
-    """Every other fault stays as it was."""
+    """PUT keeps the faults that it does not name."""
     books = make_books()
     others = {other: value for other, value in VALUES.items() if other != name}
     books.faults = Faults(**others)
@@ -137,8 +137,8 @@ def test_a_put_changes_what_it_names_only(name: str):
 @pytest.mark.parametrize(
     ("change", "seen"), [({"latency": 0.5}, [503, 504, 200]), ({"script": ["500", "502"]}, [500, 502, 200])]
 )
-def test_a_script_goes_on_unless_the_put_names_it(change: dict[str, object], seen: list[int]):
-    """What it does not name goes on where it was."""
+def test_a_put_restarts_a_script_only_if_it_names_it(change: dict[str, object], seen: list[int]):
+    """A script that the PUT does not name continues."""
     account = Account(faults=Faults(script=("500", "503", "504")))
     books = Books(account, lambda: 2.0)
     assert account.decide(capture_request(BRET), 1.0).status == 500
@@ -146,8 +146,8 @@ def test_a_script_goes_on_unless_the_put_names_it(change: dict[str, object], see
     assert [account.decide(capture_request(BRET), 3.0).status for _ in range(3)] == seen
 
 
-def test_a_script_of_processing_goes_on_unless_the_put_names_it():
-    """As that of calls does."""
+def test_a_put_keeps_the_processing_script_running():
+    """The processing script continues as the script of calls does."""
     script = ("system-error", "system-error")
     account = Account(faults=Faults(processing_script=script), processing_rate=60)
     books = Books(account, lambda: 1.5)
@@ -158,7 +158,7 @@ def test_a_script_of_processing_goes_on_unless_the_put_names_it():
 
 
 def test_a_delete_ends_all_faults():
-    """Those that the sandbox began with as well; a reset brings these back."""
+    """DELETE also ends the faults of the start; a reset restores those."""
     account = Account(faults=Faults(script=("500",) * 9, latency=1.0))
     books = Books(account, lambda: 2.0)
     reply = answer(replace(get("faults"), method="DELETE"), books)
@@ -207,8 +207,8 @@ WRONG_FAULTS = (
 
 
 @pytest.mark.parametrize("body", WRONG_FAULTS)
-def test_wrong_faults_are_answered_400_and_change_nothing(body: bytes):
-    """With what is wrong, in one short line."""
+def test_invalid_faults_are_answered_400_and_change_nothing(body: bytes):
+    """The error is one short line."""
     books = make_books()
     books.faults = before = Faults(latency=0.5, script=("ok",))
     reply = put_faults(books, body)
@@ -222,13 +222,13 @@ def test_wrong_faults_are_answered_400_and_change_nothing(body: bytes):
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[" * 100_000, b"\xff", b"x" * 100_000])
 @pytest.mark.parametrize(("method", "page"), [("POST", "reset"), ("DELETE", "faults"), ("GET", "summary")])
-def test_a_body_that_is_not_asked_for_is_not_read(method: str, page: str, body: bytes):
-    """Whatever it is."""
+def test_an_unneeded_body_is_ignored(method: str, page: str, body: bytes):
+    """Calls without a body ignore one that is sent."""
     assert answer(replace(get(page), method=method, body=body), make_books()).status in {200, 204}
 
 
 def test_a_reset():
-    """Forgets everything."""
+    """POST reset forgets everything."""
     books = make_books()
     reply = answer(replace(get("reset"), method="POST"), books)
     assert (reply.status, reply.body) == (204, b"")
@@ -236,7 +236,7 @@ def test_a_reset():
 
 
 def test_an_unknown_page_is_404():
-    """And names those that exist."""
+    """The error lists the pages that exist."""
     reply = answer(get("secrets"), make_books())
     assert reply.status == 404
     assert "reset, faults, requests, leads, arrivals, summary" in content(reply)["error"]
@@ -246,7 +246,7 @@ def test_an_unknown_page_is_404():
     ("method", "page", "allowed"), [("GET", "reset", "POST"), ("POST", "faults", "GET, PUT, DELETE")]
 )
 def test_a_wrong_method_is_405(method: str, page: str, allowed: str):
-    """And names those that are allowed."""
+    """The error and the Allow header list the methods that exist."""
     reply = answer(replace(get(page), method=method), make_books())
     assert (reply.status, reply.headers["allow"]) == (405, allowed)
 
@@ -258,8 +258,8 @@ def test_a_wrong_method_is_405(method: str, page: str, allowed: str):
     "others",
     [{}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}, {"User-Agent": "Mozilla/5.0"}],
 )
-def test_loopback_names_are_let_in(host: str, others: dict[str, str]):
-    """With any port; also from a browser's address bar."""
+def test_loopback_hosts_are_accepted(host: str, others: dict[str, str]):
+    """Any port is accepted, and so is a browser's address bar."""
     assert answer(replace(get("summary"), headers={"Host": host, **others}), make_books()).status == 200
 
 
@@ -316,8 +316,8 @@ def test_loopback_names_are_let_in(host: str, others: dict[str, str]):
         {**HOST, "sec-fetch-site": "none", "origin": "http://127.0.0.1:8025"},
     ],
 )
-def test_browsers_are_kept_out(headers: dict[str, str]):
-    """Neither another page nor a name that was pointed at this machine gets in."""
+def test_web_pages_are_refused(headers: dict[str, str]):
+    """Neither another site's page nor a name that resolves to this machine is accepted."""
     books = make_books()
     for method, page in (("GET", ""), ("GET", "leads"), ("POST", "reset"), ("PUT", "faults")):
         assert answer(Request(method, f"/_sandbox/{page}", headers=headers), books).status == 403
@@ -325,8 +325,8 @@ def test_browsers_are_kept_out(headers: dict[str, str]):
 
 
 @pytest.mark.parametrize("path", ["/_sandbox/secrets", "/_sandbox/faults"])
-def test_the_control_plane_hints_as_well(path: str):
-    """The same as in its body."""
+def test_an_error_of_the_control_plane_is_in_the_hint_as_well(path: str):
+    """The hint is the error of the body."""
     request = Request("PUT", path, headers={"host": "localhost"}, body=b"[]")
     reply = answer(request, Books(Account(), lambda: 0.0))
     assert content(reply) == {"error": reply.headers["x-sandbox-hint"]}

@@ -2,12 +2,10 @@
 
 import json
 from dataclasses import replace
-from typing import get_type_hints
 
 import pytest
 
-from leadsquared_async.sandbox import FAULTS, Account, Faults, How, Settings
-from leadsquared_async.sandbox.settings import Options
+from leadsquared_async.sandbox import FAULTS, Account, Faults, How
 
 from .calls import BRET, capture_request, content, metrics_request, status_request
 
@@ -39,8 +37,8 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize(("fault", "status", "text"), [(name, *row) for name, row in ANSWERS.items()])
-def test_a_fault_takes_the_place_of_the_answer(fault: str, status: int, text: str):
-    """The lead is not taken, unless the fault's name says so."""
+def test_a_fault_replaces_the_answer(fault: str, status: int, text: str):
+    """The lead is not accepted, unless the fault's name says so."""
     account = Account(faults=Faults(script=(fault, f"{fault}+taken")))
     for taken in (0, 1):
         reply = account.decide(GOOD, 0.0)
@@ -64,8 +62,8 @@ def test_a_fault_takes_the_place_of_the_answer(fault: str, status: int, text: st
         ("refused", How.REFUSED, 0),
     ],
 )
-def test_a_fault_of_the_wire_leaves_the_true_answer(fault: str, how: How, taken: int):
-    """What would have been answered is there, and the reply says what the wire does to it."""
+def test_a_fault_of_the_wire_keeps_the_true_answer(fault: str, how: How, taken: int):
+    """The reply holds the true answer, and how it goes out."""
     account = Account(faults=Faults(script=(fault,), drip=0.25))
     reply = account.decide(GOOD, 0.0)
     assert reply.how is how
@@ -76,24 +74,24 @@ def test_a_fault_of_the_wire_leaves_the_true_answer(fault: str, how: How, taken:
 
 
 def test_every_fault_is_tested():
-    """No fault without a row in the two tables above."""
+    """Every fault has a row in the two tables above."""
     wire = {"ok", "lost", "half-body", "drip-headers", "drip-body", "reset", "hang", "refused"}
     assert set(FAULTS) == set(ANSWERS) | wire
 
 
 def test_the_redirect_leads_to_another_origin():
-    """307 asks for the same body again, elsewhere."""
+    """The 307 asks for the same body again at another host."""
     reply = Account(faults=Faults(script=("redirect",))).decide(GOOD, 0.0)
     assert reply.headers["location"] == "https://elsewhere.invalid/lead/capture"
 
 
 def test_the_huge_answer_is_over_a_megabyte():
-    """Enough to cross a client's bound."""
+    """The huge answer exceeds a client's bound."""
     assert len(Account(faults=Faults(script=("huge",))).decide(GOOD, 0.0).body) > 1024 * 1024
 
 
 def test_a_scripted_429_quotes_the_accounts_limit():
-    """It looks like the real refusal, but the books know better."""
+    """It looks like the real refusal, but is not counted as one."""
     account = Account(limit=(10, 5.0), faults=Faults(script=("429",)))
     reply = account.decide(GOOD, 0.0)
     assert reply.status == 429
@@ -102,12 +100,12 @@ def test_a_scripted_429_quotes_the_accounts_limit():
 
 
 def test_a_script_applies_to_the_next_calls_in_order():
-    """And then it is over."""
+    """After its last entry calls succeed again."""
     account = Account(faults=Faults(script=("ok", "500", "503")))
     assert outcomes(account, 5) == ["200", "500", "503", "200", "200"]
 
 
-def test_faults_can_be_for_some_operations_only():
+def test_faults_can_be_limited_to_some_operations():
     """Other calls neither meet them nor use up the script."""
     account = Account(faults=Faults(script=("503",), operations=("status",)))
     assert account.decide(GOOD, 0.0).status == 200
@@ -118,7 +116,7 @@ def test_faults_can_be_for_some_operations_only():
 
 @pytest.mark.slow
 def test_probabilities_hold_in_the_long_run():
-    """3 % and 10 % of many calls."""
+    """3 % and 10 % of 5,000 calls fail."""
     account = Account(limit=None, seed=1, faults=Faults(probabilities={"500": 0.03, "502": 0.1}))
     seen = outcomes(account, 5000)
     assert 100 <= seen.count("500") <= 200
@@ -150,7 +148,7 @@ def test_latency_does_not_change_which_calls_fail():
 
 
 def test_a_round_trip_is_two_ways_of_half_the_latency():
-    """One way before the decision, one after it."""
+    """Half of the latency passes before the decision, half after it."""
     account = Account(faults=Faults(latency=0.5))
     assert account.transit() == 0.25
     assert account.decide(GOOD, 0.0).delay == 0.25
@@ -178,8 +176,8 @@ def test_an_outage_has_a_beginning_and_an_end():
     assert [account.decide(GOOD, now).status for now in (49.0, 50.0, 60.0)] == [200, 429, 200]
 
 
-def test_what_the_account_refuses_it_refuses_under_any_fault():
-    """A limit, a key or a body that is wrong shows through; a fault of the wire still strikes the answer."""
+def test_the_accounts_own_refusals_take_precedence():
+    """A fault does not hide a refusal; a fault of the wire still changes how it goes out."""
     account = Account(limit=(1, 5.0), faults=Faults(script=("503", "503", "lost")))
     assert account.decide(capture_request(b"{}"), 0.0).status == 400
     assert account.decide(GOOD, 0.0).status == 429
@@ -188,7 +186,7 @@ def test_what_the_account_refuses_it_refuses_under_any_fault():
 
 
 def test_a_refused_connection_never_arrives():
-    """It is neither in the arrivals nor counted; a reset one is."""
+    """A refused connection is neither recorded nor counted; a reset one is both."""
     account = Account(limit=(1, 5.0), faults=Faults(script=("refused", "reset")))
     account.decide(GOOD, 0.0)
     assert account.arrivals == []
@@ -197,8 +195,8 @@ def test_a_refused_connection_never_arrives():
     assert account.decide(GOOD, 2.0).status == 429
 
 
-def test_other_faults_hold_from_now_on():
-    """What was processed before is left as it was."""
+def test_new_faults_apply_from_now_on():
+    """What was processed before does not change."""
     account = Account()
     account.decide(GOOD, 0.0)
     account.set_faults(Faults(system_error=1.0), 5.0)
@@ -208,7 +206,7 @@ def test_other_faults_hold_from_now_on():
 
 
 def test_faults_survive_json():
-    """What the control plane shows can be put back."""
+    """Faults read from the control plane can be set again."""
     faults = Faults(latency=1, probabilities={"500": 0.5}, script=("ok", "lost+taken"), outage=(1, 2.5))
     assert Faults().changed(json.loads(json.dumps(faults.to_json()))) == faults
 
@@ -250,14 +248,14 @@ def test_faults_survive_json():
         (None, "JSON object"),
     ],
 )
-def test_faults_that_make_no_sense_are_refused(wrong: object, message: str):
-    """With a ValueError that names what is wrong."""
+def test_invalid_faults_are_refused(wrong: object, message: str):
+    """The ValueError names the invalid option."""
     with pytest.raises(ValueError, match=message):
         Faults().changed(wrong)
 
 
 def test_faults_for_an_operation_that_does_not_exist_are_refused():
-    """At the start and later alike."""
+    """They are refused at the start and later."""
     wrong = Faults(operations=("captures",))
     with pytest.raises(ValueError, match="no operation is called 'captures': choose from activity, "):
         Account(faults=wrong)
@@ -265,13 +263,8 @@ def test_faults_for_an_operation_that_does_not_exist_are_refused():
         Account().set_faults(wrong, 0.0)
 
 
-def test_options_and_settings_name_the_same_fields():
-    """What can be passed as a keyword is what there is to set, with the same type."""
-    assert get_type_hints(Options) == get_type_hints(Settings)
-
-
-def test_a_fault_of_an_unknown_path_is_none():
-    """The gateway answers a path that does not exist, and nothing hides it but the wire."""
+def test_a_fault_does_not_hide_an_unknown_path():
+    """The gateway answers a path that does not exist."""
     account = Account(faults=Faults(script=("500",)))
     reply = account.decide(replace(GOOD, path="/nowhere"), 0.0)
     assert content(reply) == {"message": "Missing Authentication Token"}

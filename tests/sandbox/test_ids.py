@@ -31,12 +31,12 @@ def ids_of(account: Account) -> set[str]:
 
 
 def test_a_restarted_sandbox_gives_other_ids():
-    """RequestIDs, leads, activities, opportunities and calls of one run are of no other."""
+    """RequestIDs, leads, activities, opportunities and calls of two runs share no id."""
     assert not ids_of(Account()) & ids_of(Account())
 
 
 def test_a_reset_gives_other_ids():
-    """As a restart does."""
+    """After a reset all ids are new, and so is the instance."""
     account = Account()
     before, first = ids_of(account), account.instance
     account.reset()
@@ -45,7 +45,7 @@ def test_a_reset_gives_other_ids():
 
 
 def test_sandboxes_that_run_at_once_share_no_id():
-    """However their calls interleave."""
+    """They share no id however their calls interleave."""
     accounts = [Account() for _ in range(3)]
     given = [
         content(account.decide(capture_request(BRET), float(now)))["RequestID"]
@@ -57,8 +57,8 @@ def test_sandboxes_that_run_at_once_share_no_id():
 
 
 @pytest.mark.parametrize("seed", [0, 1, -1])
-def test_a_seed_asks_for_the_same_ids(seed: int):
-    """Also after a reset; the instance is another one all the same."""
+def test_a_seed_gives_the_same_ids(seed: int):
+    """A seed gives the same ids also after a reset; the instance differs all the same."""
     account, other = Account(seed=seed), Account(seed=seed)
     first = ids_of(account)
     assert first == ids_of(other)
@@ -76,7 +76,7 @@ def test_a_seed_asks_for_the_same_ids(seed: int):
     ids=["probabilities", "delays", "rows"],
 )
 def test_faults_are_drawn_alike_without_a_seed(faults: Faults):
-    """A run that failed can be played again; only the ids are new."""
+    """Without a seed two runs meet the same faults and delays; only the ids differ."""
 
     def run(account: Account) -> list[object]:
         drawn: list[object] = []
@@ -99,7 +99,7 @@ def test_faults_are_drawn_alike_without_a_seed(faults: Faults):
 
 @pytest.mark.parametrize("path", ["/_sandbox/", "/_sandbox", "/"])
 def test_the_index_names_the_instance(path: str):
-    """So that a program notices that the sandbox is another one."""
+    """A program can notice a restart by the instance in the index."""
     account = Account(paths={"bulk": "/bulk"})
 
     def asked(read: Callable[[dict[str, object]], object]) -> object:
@@ -115,8 +115,8 @@ def test_the_index_names_the_instance(path: str):
     assert asked(lambda index: index["instance"]) == account.instance != before
 
 
-async def test_the_index_is_there_over_a_socket():
-    """At the address itself as well; other calls of it are LeadSquared's affair."""
+async def test_the_index_is_served_over_a_socket():
+    """`GET /` is the index; other calls of `/` are LeadSquared's."""
     async with Sandbox() as sandbox, httpx.AsyncClient(base_url=sandbox.url, trust_env=False) as client:
         for path in ("/", "/_sandbox", "/_sandbox/"):
             assert (await client.get(path)).json()["instance"] == sandbox.books.instance
@@ -125,7 +125,7 @@ async def test_the_index_is_there_over_a_socket():
 
 
 async def test_a_sandbox_that_is_entered_again_is_the_same_instance():
-    """Its account goes on."""
+    """Entering again continues with the same account."""
     sandbox = Sandbox()
     async with sandbox:
         instance = sandbox.books.instance

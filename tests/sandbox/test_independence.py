@@ -25,7 +25,7 @@ def imported(module: Path) -> set[str]:
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
 def test_a_module_imports_the_standard_library_httpx_and_the_sandbox_only(module: Path):
-    """The server's module, and no other, may also import starlette and uvicorn; none imports the client."""
+    """Only the server's module may also import starlette and uvicorn; none imports the client."""
     allowed = {"httpx", "leadsquared_async"} | (
         {"starlette", "uvicorn"} if module.stem == "server" else set()
     )
@@ -38,14 +38,14 @@ def test_a_module_imports_the_standard_library_httpx_and_the_sandbox_only(module
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
 def test_the_servers_module_is_imported_inside_a_function_only(module: Path):
-    """So that the sandbox can be imported without the extra."""
+    """The sandbox can be imported without its extra."""
     tree = ast.parse(module.read_text("utf-8"))
     at_once = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
     assert "leadsquared_async.sandbox.server" not in at_once
 
 
-def test_the_public_names_are_sorted_and_there():
-    """`__all__` names what can be imported: constants, then classes, then functions, each in order."""
+def test_the_public_names_are_sorted_and_exist():
+    """`__all__` lists constants, then classes, then functions, each in order."""
     names = sandbox.__all__
     assert names == sorted(names, key=lambda name: (not name.isupper(), name[0].islower(), name))
     assert all(hasattr(sandbox, name) for name in names)

@@ -35,7 +35,7 @@ def line(account: Account, request: Request, now: float = 0.0) -> str:
 
 
 def test_a_capture_and_its_status():
-    """The names of what was passed, the RequestID, and where it stands."""
+    """A line has the schema names, the RequestID and its status."""
     account = Account(seed=1, attributes={"FirstName"})
     first = line(account, capture_request(FirstName=PLANTED, mx_City=PLANTED))
     head, arrow, request_id = first.partition(" -> ")
@@ -45,7 +45,7 @@ def test_a_capture_and_its_status():
 
 @pytest.mark.parametrize("operation", TABLE)
 def test_every_operation(operation: str):
-    """One line with the names of the documented body, and none of its values."""
+    """A line has the names in the documented body and none of its values."""
     submit, query, body, *_ = TABLE[operation]
     said = line(Account(), submission(submit, body, query))
     assert " 200 " in said
@@ -55,7 +55,7 @@ def test_every_operation(operation: str):
 
 
 def test_a_bulk_call_names_each_field_once():
-    """However many rows have it."""
+    """A name is shown once, however many rows have it."""
     said = line(Account(), bulk_request([row(FirstName="A"), row(FirstName="B", Phone="1")]))
     assert said == "POST /v2/LeadManagement.svc/Lead/Bulk/CreateOrUpdate 200 FirstName, Phone"
 
@@ -69,13 +69,13 @@ def test_a_bulk_call_names_each_field_once():
     ],
 )
 def test_a_refusal_says_why(request_: Request, said: str):
-    """As in the books."""
+    """A line ends with the hint of a refusal."""
     assert line(Account(), request_).startswith(said)
 
 
 @pytest.mark.parametrize("fault", sorted(set(FAULTS) - {"ok"}))
 def test_a_fault_is_named(fault: str):
-    """Whether an answer goes out or not."""
+    """A line ends with the fault that the call met, whether it was answered or not."""
     account = Account(faults=Faults(script=(fault,)))
     assert line(account, capture_request(BRET)).endswith(f": fault {fault}")
 
@@ -84,8 +84,8 @@ def test_a_fault_is_named(fault: str):
     "name",
     ["bret.lee@example.com", "+91 98765", "9876543210", SECRET_KEY, API_KEY, ACCESS_KEY, "\x1b[2J", "x" * 99],
 )
-def test_what_looks_like_a_value_is_no_name(name: str):
-    """Where a client mixes up the two."""
+def test_a_name_that_looks_like_a_value_is_not_shown(name: str):
+    """A value that a client sends as a name is shown as a question mark."""
     for body in ([{"Attribute": name, "Value": "x"}], {name: "x"}, {"LeadDetails": [{"Attribute": name}]}):
         said = line(Account(), submission("/lead/capture", body))
         assert name not in said
@@ -93,7 +93,7 @@ def test_what_looks_like_a_value_is_no_name(name: str):
 
 
 def test_many_names_are_counted():
-    """The first are shown."""
+    """The first eight names are shown, the rest counted."""
     said = line(Account(), capture_request(**{f"mx_A{number}": "x" for number in range(100)}))
     assert "mx_A7 and 92 more ->" in said
 
@@ -119,15 +119,15 @@ anything = st.recursive(
     st.sampled_from(sorted(FAULTS)),
 )
 def test_any_call_makes_one_harmless_line(request: Request, fault: str):
-    """Bounded, and without anything that a terminal obeys."""
+    """A line is bounded and has no terminal control characters."""
     said = line(Account(faults=Faults(script=(fault,))), request)
     assert said.isascii()
     assert said.isprintable()
     assert len(said) <= LONGEST_LINE
 
 
-async def test_a_running_sandbox_tells_each_call():
-    """Also of calls that are refused before they arrive; looking at the books makes none."""
+async def test_a_running_sandbox_reports_each_call():
+    """Calls that are refused before they arrive are reported, successful reads of the books are not."""
     told: list[str] = []
     faults = Faults(script=("refused", "ok", "ok"))
     async with (

@@ -54,7 +54,7 @@ def with_lead(**options: Any) -> Account:
 
 @ROWS
 def test_the_documented_body_is_accepted_processed_and_echoed(name: str):
-    """Submission, status and metrics at their paths; the status holds the body as it was sent."""
+    """Submission, status and metrics are at their paths; the status echoes the body."""
     path, query, body, status_path, id_name, metrics_path, rate_name, task_type = TABLE[name]
     account = with_lead()
     reply = account.decide(submission(path, body, query), 1.0)
@@ -82,7 +82,7 @@ def test_the_documented_body_is_accepted_processed_and_echoed(name: str):
 
 @ROWS
 def test_the_id_of_one_operation_is_unknown_to_the_others(name: str):
-    """Each status knows its own requests."""
+    """A status call knows the requests of its own operation only."""
     path, query, body, *_ = TABLE[name]
     account = with_lead()
     request_id = submit(account, path, body, 1.0, query)
@@ -91,7 +91,7 @@ def test_the_id_of_one_operation_is_unknown_to_the_others(name: str):
 
 
 def test_an_update_changes_what_is_passed_and_nothing_else():
-    """Fields that are not passed stay; automations are counted only when they are asked for."""
+    """Other fields stay; automations are counted only if they are asked for."""
     account = with_lead()
     query = f"{KEYS}&leadId={LEAD.upper()}"
     answer = {"Status": "Success", "Message": {"AffectedRows": 1}}
@@ -110,7 +110,7 @@ def test_an_update_changes_what_is_passed_and_nothing_else():
 
 
 def test_an_activity_is_added_to_its_lead():
-    """With note, date and fields; the message holds its id."""
+    """It is stored with note, date and fields; the message holds its id."""
     account = with_lead()
     body = {"RelatedProspectId": LEAD, **ACTIVITY}
     answer = outcome(account, submit(account, "/activity/create", body, 1.0), "/activity/create/status", 2.0)
@@ -144,8 +144,8 @@ def test_a_lead_and_activity_matches_as_a_capture_does():
     assert [activity.event for activity in lead.activities] == ["105", "105"]
 
 
-def test_an_opportunity_is_kept_with_its_lead():
-    """The books hold it; its lead has an activity for it."""
+def test_an_opportunity_is_stored_with_its_lead():
+    """The books hold the opportunity, and its lead has an activity for it."""
     account = Account()
     body = {"LeadDetails": LEAD_DETAILS, "Opportunity": OPPORTUNITY}
     query = f"{KEYS}&DoNotChangeOwner=true"
@@ -170,7 +170,7 @@ def test_an_opportunity_is_kept_with_its_lead():
 
 
 def test_an_opportunity_is_updated():
-    """The passed fields and the note; at its own paths."""
+    """An update changes the passed fields and the note."""
     account = Account()
     body = {"LeadDetails": LEAD_DETAILS, "Opportunity": OPPORTUNITY}
     submit(account, "/opportunity/capture", body)
@@ -195,8 +195,8 @@ def test_an_opportunity_is_updated():
 
 
 @pytest.mark.parametrize(("path", "instance"), [(CONNECTOR, None), (f"{CONNECTOR}/{INSTANCE}", INSTANCE)])
-def test_a_call_log_is_kept(path: str, instance: str | None):
-    """With its fields, and the instance that the path may name; the x-api-key is all it takes."""
+def test_a_call_log_is_stored(path: str, instance: str | None):
+    """It is stored with its fields and the instance in the path; it needs the x-api-key only."""
     account = Account()
     request_id = submit(account, path, CALL, 0.0, "")
     answer = outcome(account, request_id, "/1/api/telephony/logcallcomplete/status")
@@ -208,7 +208,7 @@ def test_a_call_log_is_kept(path: str, instance: str | None):
 
 
 def test_keys_of_a_call_log_are_misplaced():
-    """It takes no accessKey and no secretKey, anywhere."""
+    """A call log takes neither accessKey nor secretKey, anywhere."""
     account = Account()
     account.decide(submission(CONNECTOR, CALL, KEYS), 0.0)
     headers = {**HEADERS, "x-LSQ-AccessKey": ACCESS_KEY}
@@ -234,7 +234,7 @@ def test_keys_of_a_call_log_are_misplaced():
     ],
 )
 def test_a_call_log_needs_its_connector_in_the_path(path: str):
-    """A key, then perhaps a guid, and nothing else."""
+    """The path continues with a key and an optional GUID, and nothing else."""
     reply = Account().decide(submission(path, CALL, ""), 0.0)
     assert (reply.status, content(reply)) == (403, {"message": "Missing Authentication Token"})
 
@@ -250,8 +250,8 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
-def test_what_does_not_exist_fails_in_processing(name: str):
-    """The submission is accepted all the same, and only the status tells."""
+def test_an_unknown_lead_or_opportunity_fails_in_processing(name: str):
+    """The submission is accepted, and its status is FAILURE."""
     reason, body = UNKNOWN[name]
     path, query, documented, status_path, *_ = TABLE.get(
         name, ("/opportunity/update", KEYS, body, "/opportunity/update/status")
@@ -264,7 +264,7 @@ def test_what_does_not_exist_fails_in_processing(name: str):
 
 @pytest.mark.parametrize("name", ["update", "lead-and-activity", "opportunity"])
 def test_an_unknown_attribute_fails_the_whole_request(name: str):
-    """As in a capture: nothing is created, nothing is changed, no activity is posted."""
+    """Nothing is created or changed, and no activity is posted."""
     path, query, body, status_path, *_ = TABLE[name]
     account = with_lead(attributes={"FirstName", "EmailAddress"})
     status = task_status(account, submit(account, path, body, 1.0, query), 2.0, status_path)
@@ -277,7 +277,7 @@ def test_an_unknown_attribute_fails_the_whole_request(name: str):
 
 @ROWS
 def test_submissions_need_their_keys(name: str):
-    """Without the x-api-key the gateway refuses, without the others LeadSquared; a call log has no others."""
+    """The gateway wants the x-api-key, LeadSquared the other two, which a call log does not take."""
     path, query, body, *_ = TABLE[name]
     request = submission(path, body, query)
     account = Account(limit=None)
@@ -289,7 +289,7 @@ def test_submissions_need_their_keys(name: str):
 
 @ROWS
 def test_faults_know_every_operation_by_its_name(name: str):
-    """A fault for one operation strikes no other call."""
+    """A fault of one operation does not affect other calls."""
     path, query, body, status_path, *_ = TABLE[name]
     account = with_lead(faults=Faults(script=("503", "504+taken"), operations=(name,)))
     assert account.decide(status_request("1", status_path), 1.0).status == 404
@@ -299,7 +299,7 @@ def test_faults_know_every_operation_by_its_name(name: str):
 
 
 def test_the_queues_are_processed_in_the_order_of_time():
-    """An activity finds the lead that was captured just before it, however late somebody looks."""
+    """An activity finds the lead that was captured before it, however late the state is read."""
     for looks in (1, 50):
         account = Account(processing_rate=60, limit=None)
         early = submit(account, "/activity/create", {"RelatedProspectId": LEAD, "ActivityEvent": 1}, 0.0)
@@ -311,8 +311,8 @@ def test_the_queues_are_processed_in_the_order_of_time():
         assert [state["Status"] for state in states] == ["FAILURE", "Success"]
 
 
-def test_no_repr_of_what_is_kept_shows_personal_data():
-    """Leads, activities, opportunities and phone calls can be printed."""
+def test_no_repr_of_a_record_shows_personal_data():
+    """The reprs of leads, activities, opportunities and phone calls show ids only."""
     account = with_lead()
     for path, query, body, *_ in TABLE.values():
         submit(account, path, body, 1.0, query)
@@ -347,8 +347,8 @@ MOVED = {
 
 
 @pytest.mark.parametrize("name", MOVED)
-def test_a_call_that_is_moved_is_there_and_nowhere_else(name: str):
-    """The usual place answers as a path that does not exist does."""
+def test_a_moved_call_exists_at_its_new_path_only(name: str):
+    """Its default path answers as an unknown path does."""
     method, usual = MOVED[name]
     account = Account(paths={name: "/moved/here"})
     there = Request(method, "/moved/here", headers={"x-api-key": API_KEY})
@@ -357,8 +357,8 @@ def test_a_call_that_is_moved_is_there_and_nowhere_else(name: str):
     assert (gone.status, content(gone)) == (403, NO_PATH)
 
 
-def test_a_call_log_that_is_moved_keeps_its_connector_behind_it():
-    """The path goes on with key and guid."""
+def test_a_moved_call_log_keeps_its_connector():
+    """The new path continues with key and GUID."""
     account = Account(paths={"call-log": "/telephony/logcall"})
     for rest in ("/key", f"/key/{INSTANCE}"):
         submit(account, f"/telephony/logcall{rest}", {"Status": "Answered"}, 0.0, "")
@@ -366,7 +366,7 @@ def test_a_call_log_that_is_moved_keeps_its_connector_behind_it():
 
 
 def test_operations_may_share_the_path_of_their_status():
-    """Each RequestID is found, whichever operation it is of, and spelt as that one spells it."""
+    """Each RequestID is found, whatever its operation, and spelt as that one spells it."""
     account = Account(paths={f"{name} status": "/lead/status" for name in TABLE})
     ids = {"capture": capture(account, 0.0, FirstName="B")}
     for name, (path, query, body, *_) in TABLE.items():
@@ -378,15 +378,15 @@ def test_operations_may_share_the_path_of_their_status():
 
 
 def test_two_calls_may_change_places():
-    """What was moved away makes room."""
+    """The path of a moved call is free for another one."""
     account = Account(paths={"capture": "/lead/update", "update": "/lead/capture"})
     assert account.decide(submission("/lead/update", BRET), 0.0).status == 200
     assert account.decide(submission("/lead/capture", BRET), 0.0).status == 400
     assert [arrival.operation for arrival in account.arrivals] == ["capture", "update"]
 
 
-def test_what_is_not_moved_stays():
-    """Other calls of the same operation are where they were."""
+def test_other_calls_of_the_operation_stay():
+    """Moving a status does not move the metrics."""
     account = Account(paths={"activity status": "/activity/status"})
     assert account.decide(metrics_request("/activity/create/metrics"), 0.0).status == 200
     assert account.decide(bulk_request([row(Phone="1")]), 0.0).status == 200
@@ -402,7 +402,7 @@ def test_what_is_not_moved_stays():
         ({"update metrics": "/lead/status"}, "paths: /lead/status is the path of two calls"),
     ],
 )
-def test_paths_that_make_no_sense_are_refused(paths: dict[str, str], message: str):
-    """With what is wrong about them."""
+def test_invalid_paths_are_refused(paths: dict[str, str], message: str):
+    """The error names the call or the path."""
     with pytest.raises(ValueError, match=message):
         Account(paths=paths)

@@ -58,8 +58,8 @@ MATCHES = {
 
 
 @pytest.mark.parametrize(("passed", "created"), MATCHES.values(), ids=MATCHES.keys())
-def test_whom_a_capture_matches(passed: dict[str, str], created: bool):
-    """A capture updates the lead that it matches, else it creates one."""
+def test_which_lead_a_capture_matches(passed: dict[str, str], created: bool):
+    """A capture updates the lead that it matches, or creates one."""
     store = make_store()
     store.capture(dict(STORED), None, 0.0)
     captured = store.capture(passed, None, 1.0)
@@ -85,8 +85,8 @@ def test_of_several_matches_the_oldest_is_updated():
     assert store.capture({"EmailAddress": "x@y.z"}, None, 0.0)["RelatedId"] == list(store.leads)[1]
 
 
-def test_a_lead_is_found_by_what_it_was_updated_to():
-    """The index follows an update, and forgets the old value."""
+def test_a_lead_is_found_by_its_new_value_only():
+    """An update changes the index."""
     store = make_store()
     store.capture(dict(STORED), None, 0.0)
     store.capture({"EmailAddress": "a@b.c", "Phone": "2"}, None, 0.0)
@@ -95,7 +95,7 @@ def test_a_lead_is_found_by_what_it_was_updated_to():
 
 
 def test_twice_without_identity_makes_two_leads():
-    """There is no idempotency key: the duplicate shows."""
+    """Without an identity a repeated capture makes a duplicate."""
     store = make_store()
     for _ in range(2):
         store.capture({"FirstName": "Bret"}, None, 0.0)
@@ -112,7 +112,7 @@ def test_phone_numbers_match_exactly():
 
 
 def test_every_capture_posts_an_activity():
-    """A repeated capture posts one more on the same lead."""
+    """A repeated capture posts another activity on the same lead."""
     store = make_store()
     first = store.capture({"EmailAddress": "a@b.c"}, None, 1.0)
     second = store.capture({"EmailAddress": "a@b.c"}, None, 2.0)
@@ -133,7 +133,7 @@ def test_every_capture_posts_an_activity():
     ],
 )
 def test_what_an_update_changes(behavior: str | None, after: dict[str, str]):
-    """LeadUpdateBehavior decides; without it all that is passed changes, and nothing else."""
+    """LeadUpdateBehavior decides; without it exactly the passed values change."""
     store = make_store()
     store.capture({"EmailAddress": "a@b.c", "FirstName": "Old", "LastName": "", "Phone": "1"}, None, 0.0)
     passed = {"EmailAddress": "a@b.c", "FirstName": "New", "LastName": "New", "Phone": "2"}
@@ -153,7 +153,7 @@ def test_what_an_update_changes(behavior: str | None, after: dict[str, str]):
         ({"Phone": "1"}, "Overwrite", "Invalid LeadUpdateBehavior value provided"),
     ],
 )
-def test_what_cannot_be_searched_for_fails(passed: dict[str, str], behavior: str | None, message: str):
+def test_an_invalid_search_by_or_behavior_fails(passed: dict[str, str], behavior: str | None, message: str):
     """SearchBy names a passed, searchable field; for the id it is spelt ProspectId."""
     with pytest.raises(ApplicationError) as caught:
         make_store().capture(passed, behavior, 0.0)
@@ -162,7 +162,7 @@ def test_what_cannot_be_searched_for_fails(passed: dict[str, str], behavior: str
 
 
 def test_unknown_attributes_are_named_in_one_sentence():
-    """All of them, in the order passed; ProspectID and SearchBy always exist, and so do a set's entries."""
+    """All are named in order; ProspectID, SearchBy and the entries of a field set always exist."""
     store = Records(lambda: "1", ["EmailAddress", "mx_KYC"])
     passed = {
         "mx_B": "1",
@@ -181,7 +181,7 @@ def test_unknown_attributes_are_named_in_one_sentence():
 
 
 def test_a_new_lead_needs_its_mandatory_attributes():
-    """They are named in one sentence; an empty one is missing, and a lead that exists needs none."""
+    """An empty value is missing; an existing lead needs none of them."""
     store = Records(lambda: "id", mandatory={"LastName", "FirstName"})
     for passed, missing in (
         ({"Phone": "1"}, "FirstName, LastName"),
@@ -274,7 +274,7 @@ BY_EMAIL, BY_PHONE = {"SearchBy": "EmailAddress"}, {"SearchBy": "Phone"}
     ],
 )
 def test_the_value_of_another_lead_is_refused(call: Any, lead: Mapping[str, str], display: str):
-    """With LeadSquared's words, and nothing of the submission is kept."""
+    """The request fails with LeadSquared's words, and nothing of it is stored."""
     account, first, second = account_of_two()
     lead = {name: first.id if value == "{a}" else value for name, value in lead.items()}
     before = [dict(lead.attributes) for lead in (first, second)]
@@ -294,7 +294,7 @@ def test_the_value_of_another_lead_is_refused(call: Any, lead: Mapping[str, str]
     ],
 )
 def test_an_update_takes_no_value_of_another_lead(values: dict[str, str], display: str):
-    """Not one of its values is changed then."""
+    """The update fails and changes nothing."""
     account, first, _ = account_of_two()
     before = dict(first.attributes)
     assert update(account, first, **values) == DUPLICATE.format(display)
@@ -311,8 +311,8 @@ def test_an_update_takes_no_value_of_another_lead(values: dict[str, str], displa
         ("DoNotUpdate", MIXED),
     ],
 )
-def test_what_leaves_the_field_alone_is_taken(behavior: str, lead: dict[str, str]):
-    """SearchBy says which of the two leads is meant, and the behavior keeps its e-mail and phone."""
+def test_a_behavior_that_keeps_the_field_avoids_the_duplicate(behavior: str, lead: dict[str, str]):
+    """SearchBy selects one of the two leads, and the behavior keeps its e-mail address and phone."""
     account, first, second = account_of_two()
     assert capture(account, behavior, **lead, mx_Note="new") is None
     found, other = (second, first) if "SearchBy" in lead else (first, second)
@@ -322,7 +322,7 @@ def test_what_leaves_the_field_alone_is_taken(behavior: str, lead: dict[str, str
 
 
 def test_a_lead_keeps_and_frees_its_own_values():
-    """Its own value is no other lead's; one that it gives up is free; an empty one is nobody's."""
+    """A lead may repeat its own value; a released value is free; an empty one is never a duplicate."""
     account, first, second = account_of_two()
     assert capture(account, **A) is None
     assert update(account, first, EmailAddress="A@B.C", Phone="") is None
@@ -333,7 +333,7 @@ def test_a_lead_keeps_and_frees_its_own_values():
 
 
 def test_custom_fields_may_be_unique():
-    """By their display name, where the account has one."""
+    """The error shows the display name, if the account has one."""
     account, first, _ = account_of_two(unique=["mx_Number", "mx_WhatsApp"])
     assert capture(account, EmailAddress="a@b.c", mx_Number="n2") == DUPLICATE.format("Number")
     assert capture(account, EmailAddress="c@d.e", mx_Number="n2") == DUPLICATE.format("Number")
@@ -346,7 +346,7 @@ def test_custom_fields_may_be_unique():
 
 
 def test_unique_fields_can_be_switched_off():
-    """Then two leads may hold one phone."""
+    """Without unique fields two leads may have one phone number."""
     account, first, second = account_of_two(unique=())
     assert capture(account, **MIXED) is None
     assert first.attributes["Phone"] == second.attributes["Phone"] == "2"
@@ -395,7 +395,7 @@ def _request(account: Account, call: str, behavior: str, lead: dict[str, str]) -
 def test_no_two_leads_ever_share_a_unique_value(
     calls: list[tuple[str, str, dict[str, str]]], unique: tuple[str, ...]
 ):
-    """After any calls, whether they were taken or refused."""
+    """It holds after any calls, accepted or refused."""
     account = Account(limit=None, bulk_limit=None, unique=unique)
     for now, (call, behavior, lead) in enumerate(calls):
         reply = account.decide(_request(account, call, behavior, lead), now)

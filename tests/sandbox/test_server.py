@@ -29,8 +29,8 @@ async def capture(client: httpx.AsyncClient, body: bytes = BRET, read_within: fl
     return await client.post(f"/lead/capture?{KEYS}", content=body, timeout=timeout)
 
 
-async def test_a_lead_goes_in_and_its_outcome_comes_out():
-    """Capture, status and metrics over one kept connection."""
+async def test_a_lead_over_a_socket():
+    """Capture, status and metrics work over one kept connection."""
     async with Sandbox(processing_rate=1e9) as sandbox, client_of(sandbox) as client:
         accepted = await capture(client)
         assert accepted.headers["content-type"] == "application/json"
@@ -43,7 +43,7 @@ async def test_a_lead_goes_in_and_its_outcome_comes_out():
 
 
 async def test_it_listens_on_loopback_with_made_up_keys():
-    """127.0.0.1, a free port, keys in the shape of real ones."""
+    """It takes a free port of 127.0.0.1; its keys are as long as real ones."""
     async with Sandbox() as sandbox:
         assert httpx.URL(sandbox.url).host == "127.0.0.1"
         assert (sandbox.access_key, sandbox.secret_key, sandbox.api_key) == (ACCESS_KEY, SECRET_KEY, API_KEY)
@@ -51,7 +51,7 @@ async def test_it_listens_on_loopback_with_made_up_keys():
 
 
 async def test_the_limit_holds_over_a_socket():
-    """26 calls at once: one meets 429."""
+    """Of 26 calls at once one is answered 429."""
     async with Sandbox() as sandbox, client_of(sandbox) as client:
         responses = await asyncio.gather(*(capture(client) for _ in range(26)))
         assert sorted(response.status_code for response in responses) == [200] * 25 + [429]
@@ -89,7 +89,7 @@ SEEN = {
 
 @pytest.mark.parametrize("fault", SEEN)
 async def test_every_fault_over_a_real_socket(fault: str):
-    """The client sees it as it says, and the next call works."""
+    """The client meets the fault, and its next call succeeds."""
     read_within = 0.02 if fault == "hang" else 5.0
     faults = Faults(script=(fault,), drip=0.0005)
     async with Sandbox(faults=faults) as sandbox, client_of(sandbox) as client:
@@ -105,13 +105,13 @@ async def test_every_fault_over_a_real_socket(fault: str):
         assert (await capture(client)).status_code == 200
 
 
-def test_every_fault_is_seen():
-    """No fault without a row in the table above."""
+def test_every_fault_is_tested_over_a_socket():
+    """Every fault has a row in the table above."""
     assert set(SEEN) == set(FAULTS)
 
 
 async def test_a_drip_defeats_a_read_timeout():
-    """Each piece comes within the timeout, the whole takes longer."""
+    """Each piece is within the timeout, the whole answer takes longer."""
     faults = Faults(script=("drip-body",), drip=0.01)
     async with Sandbox(faults=faults) as sandbox, client_of(sandbox) as client:
         began = time.monotonic()
@@ -120,7 +120,7 @@ async def test_a_drip_defeats_a_read_timeout():
 
 
 async def test_latency_passes_on_the_socket():
-    """Half before the arrival, half after it."""
+    """A call takes as long as its latency."""
     async with Sandbox(faults=Faults(latency=0.04)) as sandbox, client_of(sandbox) as client:
         began = time.monotonic()
         await capture(client)
@@ -143,7 +143,7 @@ async def test_the_control_plane_works_while_the_limit_is_used_up():
 
 
 async def test_a_body_over_the_bound_is_answered_413():
-    """It is read to its end, so that the client hears the answer, and not kept."""
+    """It is read to its end, so that the client receives the answer, and cut."""
     bound = 10 * 1024 * 1024
     async with Sandbox() as sandbox, client_of(sandbox) as client:
         assert (await capture(client, b" " * (bound + 1_000_000))).status_code == 413
@@ -173,7 +173,7 @@ async def raw(sandbox: Sandbox, data: bytes) -> bytes:
         (b"", b""),
     ],
 )
-async def test_bytes_that_are_no_request_do_no_harm(data: bytes, answer: bytes):
+async def test_bytes_that_are_not_a_request_do_no_harm(data: bytes, answer: bytes):
     """The connection ends, nothing arrives, the next client is served."""
     async with Sandbox() as sandbox:
         assert (await raw(sandbox, data)).startswith(answer)
@@ -192,8 +192,8 @@ REFUSED = (
 
 
 @pytest.mark.parametrize("headers", REFUSED)
-async def test_what_a_web_page_sends_is_refused_on_every_path(headers: bytes):
-    """Neither the books nor the account hear of it; of a header that comes twice both count."""
+async def test_requests_of_web_pages_are_refused_on_every_path(headers: bytes):
+    """They do not reach the account; of a repeated header both values count."""
     async with Sandbox() as sandbox:
         for request in (b"GET /_sandbox/leads", b"GET /", b"POST /_sandbox/reset", b"POST /lead/capture"):
             said = await raw(sandbox, request + b" HTTP/1.1\r\nConnection: close\r\n" + headers + b"\r\n")
@@ -219,7 +219,7 @@ async def test_stopping_does_not_wait_for_clients(fault: str):
 
 
 async def test_stopping_does_not_wait_for_latency():
-    """Calls still on their way do not arrive."""
+    """Calls that have not arrived yet do not arrive."""
     async with Sandbox(faults=Faults(latency=3600.0)) as sandbox:
         client = httpx.AsyncClient(base_url=sandbox.url, headers={"x-api-key": API_KEY}, trust_env=False)
         call = asyncio.create_task(client.get("/lead/capture/metrics"))
@@ -234,7 +234,7 @@ async def test_stopping_does_not_wait_for_latency():
 
 @pytest.mark.parametrize("ticks", range(6))
 async def test_stopping_drops_a_connection_that_is_just_being_accepted(ticks: int):
-    """However far it has come, its client is told."""
+    """Its client sees the connection end, however far it has come."""
     async with Sandbox() as sandbox:
         url = httpx.URL(sandbox.url)
         client = socket.create_connection((url.host, url.port or 0), timeout=1)
@@ -256,7 +256,7 @@ async def test_stopping_leaves_no_task_behind():
 
 
 async def test_a_client_that_leaves_early_leaves_nothing_behind():
-    """Its call arrived, its connection is gone, the server goes on."""
+    """Its call arrived, its connection is closed, the server continues."""
     async with Sandbox(faults=Faults(script=("hang",))) as sandbox:
         async with client_of(sandbox) as client:
             with pytest.raises(httpx.ReadTimeout):
@@ -267,7 +267,7 @@ async def test_a_client_that_leaves_early_leaves_nothing_behind():
 
 
 async def test_a_port_in_use_is_a_clear_error():
-    """It names the port and what to do."""
+    """The error names the port and what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"port {port} on 127.0.0.1 is in use: choose another"):
@@ -276,7 +276,7 @@ async def test_a_port_in_use_is_a_clear_error():
 
 
 async def test_a_sandbox_can_be_entered_again():
-    """The account and its clock go on, which plays a restart."""
+    """The account and its clock continue, as after a restart of the network."""
     sandbox = Sandbox()
     async with sandbox, client_of(sandbox) as client:
         await capture(client)
@@ -292,7 +292,7 @@ async def test_a_sandbox_can_be_entered_again():
 
 
 async def test_serve_runs_until_cancelled():
-    """For the command line."""
+    """`serve` stops listening when it is cancelled."""
     ready: asyncio.Future[Sandbox] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(serve(port=0, on_ready=ready.set_result, seed=3))
     sandbox = await ready
@@ -305,8 +305,8 @@ async def test_serve_runs_until_cancelled():
         _ = sandbox.url
 
 
-async def test_serve_needs_nobody_to_be_told():
-    """Without `on_ready` it just runs, and stops when cancelled."""
+async def test_serve_needs_no_callback():
+    """Without `on_ready` it runs until it is cancelled."""
     task = asyncio.create_task(serve(port=0))
     await asyncio.sleep(0.01)
     assert not task.done()
@@ -316,7 +316,7 @@ async def test_serve_needs_nobody_to_be_told():
 
 
 async def test_it_logs_nothing_and_leaves_signals_and_loggers_alone(caplog: pytest.LogCaptureFixture):
-    """An access log would hold the keys; other servers of the process keep theirs."""
+    """An access log would hold the keys; other servers of the process keep their loggers."""
     caplog.set_level(1, "uvicorn.error")
     caplog.set_level(1, "uvicorn.access")
     caplog.set_level(1, "leadsquared_async")
@@ -333,7 +333,7 @@ async def test_it_logs_nothing_and_leaves_signals_and_loggers_alone(caplog: pyte
 
 
 async def test_without_the_extra_starting_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
-    """Making a sandbox works, entering it does not."""
+    """A sandbox can be made without the extra, but not entered."""
     monkeypatch.delitem(sys.modules, "leadsquared_async.sandbox.server", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn.config", None)
     sandbox = Sandbox()

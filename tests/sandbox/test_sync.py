@@ -39,7 +39,7 @@ CALLS = pytest.mark.parametrize("request_", EVERY, ids=["fields", "user", "bulk"
 
 @CALLS
 def test_keys_go_in_the_query_or_in_headers(request_: Request):
-    """Both always; the x-api-key is not needed, and does no harm."""
+    """Both are accepted; the x-api-key is neither needed nor misplaced."""
     account = Account(bulk_limit=None)
     headers = {**request_.headers, **KEY_HEADERS}
     for given in (
@@ -54,7 +54,7 @@ def test_keys_go_in_the_query_or_in_headers(request_: Request):
 
 @CALLS
 def test_wrong_keys_are_answered_401(request_: Request):
-    """In LeadSquared's words."""
+    """The answer is LeadSquared's."""
     account = Account(bulk_limit=None)
     for query in ("", "accessKey=1&secretKey=2", KEYS[:-1]):
         reply = account.decide(replace(request_, query=query), 0.0)
@@ -63,8 +63,8 @@ def test_wrong_keys_are_answered_401(request_: Request):
     assert account.records.leads == {}
 
 
-def test_the_wrong_region_is_answered_with_the_right_host_but_for_the_call_that_tells_it():
-    """UserByAccessKey.Get answers on any host."""
+def test_another_region_names_the_right_host():
+    """UserByAccessKey.Get answers on any host, the other calls name the right one."""
     account = Account(faults=Faults(outage=(0, 10), outage_fault="401-region"), bulk_limit=None)
     for request in (Request("GET", FIELDS, KEYS), bulk_request([row(Phone="1")])):
         reply = account.decide(request, 0.0)
@@ -76,7 +76,7 @@ def test_the_wrong_region_is_answered_with_the_right_host_but_for_the_call_that_
 
 
 def test_the_user_names_the_accounts_host():
-    """As it has been seen, without a scheme."""
+    """The host has no scheme, as it has been seen."""
     user = content(Account().decide(Request("GET", USER, KEYS), 0.0))
     assert user["LSQCommonServiceURLs"]["api"] == "api-in21.leadsquared.com"
     assert user["Role"] == "Administrator"
@@ -102,8 +102,8 @@ KEYS_OF_A_FIELD = {
 }
 
 
-def test_the_fields_of_a_believable_account():
-    """The system's, the shipped and custom ones, of every type; keys may be absent, MaxLength is a string."""
+def test_the_fields_of_a_realistic_account():
+    """It has fields of every type; absent values have no key, and MaxLength is a string."""
     found = fields(Account())
     names = [field["SchemaName"] for field in found]
     assert names[: len(COMMON)] == COMMON
@@ -121,13 +121,13 @@ def test_the_fields_of_a_believable_account():
 
 @pytest.mark.parametrize(("asked", "had"), [(1, 42), (60, 60), (400, 400)])
 def test_the_number_of_fields(asked: int, had: int):
-    """Padded with custom ones; never fewer than a believable account needs."""
+    """The account is padded with custom fields; it never has fewer than 42."""
     names = [field["SchemaName"] for field in fields(Account(fields=asked))]
     assert len(names) == len(set(names)) == had
 
 
 def test_drop_down_values_can_be_left_out():
-    """With `excludeOptionSets=1`, and nothing else changes."""
+    """`excludeOptionSets=1` changes nothing else."""
     account = Account()
     slim = [{**field} for field in fields(account, "&excludeOptionSets=1")]
     full = fields(account, "&excludeOptionSets=0")
@@ -136,7 +136,7 @@ def test_drop_down_values_can_be_left_out():
 
 
 def test_one_field_can_be_asked_for():
-    """By its exact schema name; an unknown one gives an empty array."""
+    """A field is found by its exact schema name; an unknown one gives an empty array."""
     account = Account()
     (city,) = fields(account, "&schemaName=mx_City")
     assert (city["SchemaName"], city["DataType"], city["MaxLength"]) == ("mx_City", "Text", "200")
@@ -144,7 +144,7 @@ def test_one_field_can_be_asked_for():
 
 
 def test_the_fields_are_exactly_the_attributes():
-    """Known ones as they are, others as text; SearchBy is no field."""
+    """Known fields keep their type, others are text; SearchBy is not a field."""
     account = Account(attributes={"mx_Pet", "Phone", "EmailAddress", "SearchBy"})
     found = fields(account)
     assert [(field["SchemaName"], field["DataType"]) for field in found] == [
@@ -155,8 +155,8 @@ def test_the_fields_are_exactly_the_attributes():
     assert fields(Account(attributes=[])) == []
 
 
-def test_a_believable_account_rejects_what_its_fields_say():
-    """An unknown attribute, a new lead without a mandatory one; neither unless it is told to."""
+def test_a_realistic_account_enforces_its_fields():
+    """An unknown attribute fails, and so does a new lead without a mandatory one."""
     account = Account(attributes="account", mandatory=["LastName"])
     marked = [field["SchemaName"] for field in fields(account) if field["IsMandatory"]]
     assert marked == ["LastName"]
@@ -173,8 +173,8 @@ def test_a_believable_account_rejects_what_its_fields_say():
     assert task_status(other, capture(other, 0.0, Phone="1", mx_Typo="x"), 1.0)["Status"] == "Success"
 
 
-def test_rows_are_created_or_updated_as_captures_are_and_without_an_activity():
-    """RowNumber from 1; a row may match the one before it."""
+def test_rows_are_matched_as_captures_are():
+    """No activity is posted; a row may match the one before it."""
     account = Account()
     capture(account, 0.0, EmailAddress="old@b.c", FirstName="Old")
     account.advance(0.5)
@@ -198,8 +198,8 @@ def test_rows_are_created_or_updated_as_captures_are_and_without_an_activity():
     assert [len(lead.activities) for lead in account.records.leads.values()] == [1, 0, 0]
 
 
-def test_a_row_that_fails_does_so_under_200_and_stops_no_other():
-    """It carries the exception; the others are done."""
+def test_a_failed_row_does_not_stop_the_others():
+    """It fails under 200 and carries the exception."""
     account = Account(attributes="account", mandatory=["LastName"])
     rows = [
         row(FirstName="B", LastName="L", mx_Typo="x"),
@@ -236,7 +236,7 @@ def test_a_row_that_fails_does_so_under_200_and_stops_no_other():
 
 @pytest.mark.parametrize(("rows", "status"), [(0, 500), (1, 200), (25, 200), (26, 500)])
 def test_a_call_takes_25_rows(rows: int, status: int):
-    """More, or none, is a logical error: 500 with LeadSquared's body, and nothing is done."""
+    """More or none is a logical error under 500, and nothing is done."""
     account = Account()
     reply = account.decide(bulk_request([row(Phone=str(number)) for number in range(rows)]), 0.0)
     assert reply.status == status
@@ -260,7 +260,7 @@ def test_a_call_takes_25_rows(rows: int, status: int):
     ],
 )
 def test_a_malformed_body_is_answered_400(body: object, why: str):
-    """The whole call, and nothing is done."""
+    """The whole call fails, and nothing is done."""
     account = Account()
     reply = account.decide(bulk_request(body), 0.0)
     assert (reply.status, content(reply)["ExceptionMessage"]) == (400, why)
@@ -268,14 +268,14 @@ def test_a_malformed_body_is_answered_400(body: object, why: str):
 
 
 def test_a_bulk_body_is_announced_as_json_and_bounded():
-    """As any other."""
+    """Type and size are checked as for a submission."""
     account = Account(bulk_limit=None)
     assert account.decide(bulk_request([row(Phone="1")], headers={}), 0.0).status == 415
     assert account.decide(bulk_request(b" " * (10 * 1024 * 1024 + 1)), 0.0).status == 413
 
 
 def test_bulk_calls_have_a_limit_of_their_own():
-    """Counted apart, refused with their own numbers; neither spends the other's."""
+    """Neither limit counts the other's calls, and each is quoted with its own numbers."""
     account = Account(limit=(2, 5.0), bulk_limit=(1, 2.5))
     assert [account.decide(bulk_request([row(Phone="1")]), 0.0).status for _ in range(2)] == [200, 429]
     reply = account.decide(bulk_request([row(Phone="1")]), 1.0)
@@ -296,14 +296,14 @@ def test_bulk_calls_have_a_limit_of_their_own():
 
 @pytest.mark.parametrize(("counting", "admitted"), [("sliding-log", 1), ("fixed-window", 2)])
 def test_bulk_calls_are_counted_the_same_way(counting: str, admitted: int):
-    """By the account's counter, whichever it is."""
+    """The bulk limit uses the account's way of counting."""
     account = Account(counting=counting)
     statuses = [account.decide(bulk_request([row(Phone="1")]), now).status for now in (4.9, 5.0)]
     assert statuses.count(200) == admitted
 
 
 def test_without_a_bulk_limit_a_scripted_429_quotes_the_default():
-    """None is no limit."""
+    """`bulk_limit=None` admits any number of calls."""
     account = Account(bulk_limit=None, faults=Faults(script=("ok",) * 30 + ("429",), operations=("bulk",)))
     replies = [account.decide(bulk_request([row(Phone="1")]), 0.0) for _ in range(31)]
     assert [reply.status for reply in replies] == [200] * 30 + [429]
@@ -311,7 +311,7 @@ def test_without_a_bulk_limit_a_scripted_429_quotes_the_default():
 
 
 def test_rows_can_be_missing_from_the_answer():
-    """All are done, some are not told of, the same ones for the same seed; RowNumber tells which."""
+    """All rows are processed; the same seed leaves out the same ones."""
     rows = [row(Phone=str(number)) for number in range(25)]
 
     def numbers(seed: int) -> list[int]:
@@ -328,8 +328,8 @@ def test_rows_can_be_missing_from_the_answer():
 
 
 @pytest.mark.parametrize(("fault", "taken"), [("503", 0), ("504+taken", 1), ("lost", 1), ("reset", 0)])
-def test_faults_decide_whether_the_rows_are_taken(fault: str, taken: int):
-    """As of a submission; the attempts count all the same."""
+def test_faults_decide_whether_the_rows_are_accepted(fault: str, taken: int):
+    """Rows are accepted as a submission is; the attempt counts in any case."""
     account = Account(faults=Faults(script=(fault,), operations=("bulk",)))
     request = bulk_request([row(Phone="1")])
     account.decide(request, 0.0)

@@ -58,7 +58,7 @@ async def test_a_client_is_answered_as_by_a_server():
 
 
 async def test_a_call_arrives_after_half_of_the_round_trip():
-    """And its answer is back after the other half."""
+    """Its answer is back after the other half."""
     _, time, transport = await run(Faults(latency=3.0))
     assert [arrival.time for arrival in transport.books.arrivals] == [1.5]
     assert time.now == 3.0
@@ -76,7 +76,7 @@ async def test_a_call_arrives_after_half_of_the_round_trip():
 async def test_faults_of_the_wire_raise_what_a_socket_would(
     fault: str, error: type[httpx.TransportError], taken: int
 ):
-    """The error has the request, as httpx's own have."""
+    """The error carries the request, as httpx's own do."""
     time = VirtualTime()
     transport = SandboxTransport(Account(faults=Faults(script=(fault,))), time, time.sleep)
     async with client_of(transport) as client:
@@ -89,7 +89,7 @@ async def test_faults_of_the_wire_raise_what_a_socket_would(
 
 @pytest.mark.parametrize("fault", ["drip-headers", "drip-body"])
 async def test_a_dripping_answer_is_whole_in_the_end(fault: str):
-    """Eight bytes each `drip` seconds."""
+    """Eight bytes come each `drip` seconds."""
     response, time, _ = await run(Faults(script=(fault,), drip=10.0))
     assert response.json()["RequestID"]
     pieces = -(-len(response.content) // 8)
@@ -99,8 +99,8 @@ async def test_a_dripping_answer_is_whole_in_the_end(fault: str):
         assert time.now > pieces * 10.0
 
 
-async def test_an_answer_that_hangs_leaves_when_the_caller_does():
-    """Nothing comes until the call is cancelled; the next call works."""
+async def test_an_answer_hangs_until_the_caller_is_cancelled():
+    """The next call succeeds."""
     transport = SandboxTransport(Account(faults=Faults(script=("hang",))))
     async with client_of(transport) as client:
         with pytest.raises(TimeoutError):
@@ -111,7 +111,7 @@ async def test_an_answer_that_hangs_leaves_when_the_caller_does():
 
 
 async def test_a_call_arrives_although_its_sender_has_given_up():
-    """What was sent is on its way: a server counts and takes it all the same."""
+    """A server counts and accepts a call whose sender has left."""
     arrive = asyncio.Event()
 
     async def sleep(seconds: float) -> None:
@@ -128,7 +128,7 @@ async def test_a_call_arrives_although_its_sender_has_given_up():
         assert transport.books.accepted == 1
 
 
-async def test_closing_drops_what_is_on_its_way():
+async def test_closing_drops_calls_that_have_not_arrived():
     """No task is left behind."""
     transport = SandboxTransport(Account(faults=Faults(latency=3600.0)))
     async with client_of(transport) as client:
@@ -140,7 +140,7 @@ async def test_closing_drops_what_is_on_its_way():
 
 
 async def test_many_clients_may_share_an_account():
-    """Four transports, one limit."""
+    """Four transports share one limit."""
     account = Account(limit=(25, 5.0))
     transports = [SandboxTransport(account, lambda: 0.0) for _ in range(4)]
 
@@ -153,7 +153,7 @@ async def test_many_clients_may_share_an_account():
 
 
 async def test_a_followed_redirect_shows_in_the_books():
-    """A client that carries its keys to another origin is found out."""
+    """Keys that a client carries to another origin are recorded."""
     transport = SandboxTransport(Account(faults=Faults(script=("redirect",))))
     async with client_of(transport) as client:
         await client.post("/lead/capture", params=KEYS, content=BRET, follow_redirects=True)
@@ -198,8 +198,8 @@ def frozen(read: Callable[[], float]) -> Callable[[], float]:
 
 
 @pytest.mark.usefixtures("strange_time")
-async def test_limits_and_processing_go_on_under_a_strange_date():
-    """The limit refuses and lets in again, a request is processed, latency passes."""
+async def test_limits_and_processing_continue_under_a_patched_date():
+    """The limit and the queue continue while `time` and `datetime` are patched."""
     async with (
         Sandbox(limit=(2, 0.2), processing_rate=60, speed=100, faults=Faults(latency=0.01)) as sandbox,
         httpx.AsyncClient(base_url=sandbox.url, headers=CLOCK_HEADERS, trust_env=False) as client,
@@ -219,8 +219,8 @@ async def test_limits_and_processing_go_on_under_a_strange_date():
         assert times == sorted(times)
 
 
-async def test_the_sandbox_goes_on_where_the_monotonic_clock_is_frozen_too(monkeypatch: pytest.MonkeyPatch):
-    """Some libraries freeze it as well; the loop that drives the test has its own."""
+async def test_the_sandbox_continues_while_the_monotonic_clock_is_frozen(monkeypatch: pytest.MonkeyPatch):
+    """Some libraries freeze it as well."""
     sandbox = Sandbox(limit=(1, 0.05))
     monkeypatch.setattr(time, "perf_counter", frozen(time.perf_counter))
     async with (
@@ -239,8 +239,8 @@ async def test_the_sandbox_goes_on_where_the_monotonic_clock_is_frozen_too(monke
             assert (await client.get("/lead/capture/metrics")).status_code == 200
 
 
-async def test_a_clock_of_ones_own_drives_it():
-    """For a test that moves the time by hand."""
+async def test_a_clock_of_your_own_drives_the_sandbox():
+    """A test may move the sandbox's time by hand."""
     now = 100.0
     async with (
         Sandbox(limit=(1, 5.0), processing_rate=60, clock=lambda: now) as sandbox,
