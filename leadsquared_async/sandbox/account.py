@@ -261,8 +261,8 @@ class Account:
 
 _IN_QUERY = {"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}
 _IN_HEADERS = {"x-lsq-accesskey": ACCESS_KEY, "x-lsq-secretkey": SECRET_KEY}
-_NAMES = frozenset({"accesskey", "secretkey", *_IN_HEADERS})
-_KEYS = (ACCESS_KEY, SECRET_KEY, API_KEY)
+_KEY_NAMES = frozenset({"accesskey", "secretkey", *_IN_HEADERS})
+_ALL_KEYS = (ACCESS_KEY, SECRET_KEY, API_KEY)
 
 
 def misplaced_keys(request: Request, call: Call | None) -> list[str]:
@@ -280,13 +280,13 @@ def misplaced_keys(request: Request, call: Call | None) -> list[str]:
     is_elsewhere = request.headers.get("host", "").partition(":")[0] == ELSEWHERE
     carried = (*request.headers.values(), *(value for _, value in query))
     places = [
-        ("the query", any(_strays(name, value, in_query) for name, value in query)),
+        ("the query", any(_is_misplaced(name, value, in_query) for name, value in query)),
         *(
-            (f"the header {name}", _strays(name, value, in_headers))
+            (f"the header {name}", _is_misplaced(name, value, in_headers))
             for name, value in request.headers.items()
         ),
         ("the path", _holds_key(unquote(request.path))),
-        ("the body", any(key.encode() in request.body for key in _KEYS)),
+        ("the body", any(key.encode() in request.body for key in _ALL_KEYS)),
         ("a request to another origin", is_elsewhere and any(map(_holds_key, carried))),
     ]
     name = "unknown path" if call is None else call.name
@@ -294,7 +294,7 @@ def misplaced_keys(request: Request, call: Call | None) -> list[str]:
 
 
 def shown_path(request: Request, call: Call | None) -> str:
-    """The path for people: without a connector's key, and without a key that strayed there."""
+    """The path for people: without a connector's key and without a misplaced key."""
     path = request.path
     if call is not None and call.rest:
         path = f"{path.removesuffix('/'.join(call.rest))}{{connectorKey}}"
@@ -338,10 +338,10 @@ def _check_operations(faults: Faults) -> None:
 
 
 def _holds_key(text: str) -> bool:
-    return any(key in text for key in _KEYS)
+    return any(key in text for key in _ALL_KEYS)
 
 
-def _strays(name: str, value: str, at_home: Mapping[str, str]) -> bool:
-    if name in at_home:
-        return _holds_key(value) and value != at_home[name]
-    return name.lower() in _NAMES or _holds_key(value)
+def _is_misplaced(name: str, value: str, allowed: Mapping[str, str]) -> bool:
+    if name in allowed:
+        return _holds_key(value) and value != allowed[name]
+    return name.lower() in _KEY_NAMES or _holds_key(value)
