@@ -1,4 +1,4 @@
-"""The documented body of each operation, and where each is, copied by hand from LeadSquared's pages."""
+"""What LeadSquared documents, copied by hand from its pages: paths, bodies and answers."""
 
 from typing import Any
 
@@ -105,4 +105,24 @@ TABLE: dict[str, tuple[str, str, Any, str, str, str, str, str]] = {
         "ProcessingRatePerMinute",
         "Telephony-LogCall",
     ),
+}
+
+# what each fault answers that is not one of the wire: (status, part of the body)
+ANSWERS: dict[str, tuple[int, str]] = {
+    "401": (401, "MXUnAuthorizedAccessException"),
+    "401-region": (401, "asyncapi-in21.leadsquared.com"),
+    "403": (403, '{"message":"Forbidden"}'),
+    "429": (429, "API calls exceeded the limit of 25 in 5 second(s)"),
+    "quota": (429, '{"message":"Limit Exceeded"}'),
+    "500": (500, '{"message":"Internal server error"}'),
+    "500-mx": (500, '"ExceptionMessage":"A Lead with same Email already exists."'),
+    "502": (502, '{"message":"Internal server error"}'),
+    "503": (503, '{"message":"Service Unavailable"}'),
+    "504": (504, '{"message":"Endpoint request timed out"}'),
+    "200-mx": (200, '"ExceptionType":"MXDuplicateEntryException"'),
+    "html": (200, "<!doctype html>"),
+    "empty": (200, ""),
+    "empty-object": (200, "{}"),
+    "huge": (200, "x" * 1_000_000),
+    "redirect": (307, ""),
 }

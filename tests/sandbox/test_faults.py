@@ -8,32 +8,13 @@ import pytest
 from leadsquared_async.sandbox import FAULTS, Account, Faults, How
 
 from .calls import BRET, capture_request, content, metrics_request, status_request
+from .documented import ANSWERS
 
 GOOD = capture_request(BRET)
 
 
 def outcomes(account: Account, calls: int, now: float = 0.0) -> list[str]:
     return [str(account.decide(GOOD, now).status) for _ in range(calls)]
-
-
-ANSWERS = {
-    "401": (401, "MXUnAuthorizedAccessException"),
-    "401-region": (401, "asyncapi-in21.leadsquared.com"),
-    "403": (403, '{"message":"Forbidden"}'),
-    "429": (429, "API calls exceeded the limit of 25 in 5 second(s)"),
-    "quota": (429, '{"message":"Limit Exceeded"}'),
-    "500": (500, '{"message":"Internal server error"}'),
-    "500-mx": (500, '"ExceptionMessage":"A Lead with same Email already exists."'),
-    "502": (502, '{"message":"Internal server error"}'),
-    "503": (503, '{"message":"Service Unavailable"}'),
-    "504": (504, '{"message":"Endpoint request timed out"}'),
-    "200-mx": (200, '"ExceptionType":"MXDuplicateEntryException"'),
-    "html": (200, "<!doctype html>"),
-    "empty": (200, ""),
-    "empty-object": (200, "{}"),
-    "huge": (200, "xxxx"),
-    "redirect": (307, ""),
-}
 
 
 @pytest.mark.parametrize(("fault", "status", "text"), [(name, *row) for name, row in ANSWERS.items()])
