@@ -1,4 +1,4 @@
-"""What a phone number and an e-mail address look like, and what only stands in for one. Pure."""
+"""Phone numbers and e-mail addresses: their form, placeholders for them, and LeadSquared's spelling. Pure."""
 
 from __future__ import annotations
 
@@ -16,74 +16,81 @@ MARKS = (
     "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e"  # widths and directions
     "\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufeff"
 )
-"""Marks without a width that word processors, address books and chats put around what is copied. Not the
-joiners U+200C and U+200D, which are letters' own in Indian scripts."""
-
-# Exports write the kind of a number before it: Facebook "p:", address books and web pages "tel:".
-_PREFIX = re.compile(
-    r"(?:p|ph|phone|tel|telephone|mob|mobile|cell|whatsapp|wa|callto|sms)\s*:\s*(?://)?", re.IGNORECASE
-)
-_MARK = re.compile(f"[\u00ad\u200c\u200d{MARKS}]")
-_SEPARATORS = r"[ \u00a0\u2009\u202f().\u2010-\u2015\u2212-]"
-_PHONE = re.compile(
-    rf"(?P<number>{_SEPARATORS}*[+\uff0b]?{_SEPARATORS}*\d(?:{_SEPARATORS}*\d)*{_SEPARATORS}*)"
-    r"(?:[;,]?\s*(?:ext(?:ension|n)?\.?|x|#)\s*[:=]?\s*\d{1,7})?",
-    re.IGNORECASE,
-)
-_DECIMALS = re.compile(r".*\d{5}[.]0+")  # a float's, which count as digits of the number
-# Country calling codes (ITU-T E.164): behind a + or 00, or with a separator after them.
-_CODES = (
-    r"(?:[17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]"
-    r"|(?:2[1-689]|3[578]|42|5[09]|6[7-9]|8[03578]|9[679])\d)"
-)
-_CODE = re.compile(rf"{_SEPARATORS}*(?:(?:\+|00){_SEPARATORS}*{_CODES}|{_CODES}(?={_SEPARATORS}))")
+"""Zero-width marks that word processors, address books and chats put around copied text. The joiners U+200C
+and U+200D are not among them, since words in Indian scripts contain them."""
 FEWEST_DIGITS, MOST_DIGITS = 5, 20
-_FEWEST_AFTER_CODE = 8  # US numbers have seven after what may be the area or a country
-_LONGEST = 200
+_LONGEST = 200  # characters of a phone number, and of a placeholder
+_LONGEST_PARSED = 250  # characters that phonenumbers reads
 
-# One address as people have it; quoted local parts and addresses of hosts by number are left out on purpose.
-_ATOM = r"""[^\s@<>()\[\],;:"\\.]+"""
-_MARKS_OF_SCRIPTS = "\u0900-\u0e7f"  # vowels of Indian scripts and Thai, which are no letters by themselves
-_LABEL = rf"(?:[^\W_])(?:[\w{_MARKS_OF_SCRIPTS}-]*(?:[^\W_]|[{_MARKS_OF_SCRIPTS}]))?"
-_EMAIL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
-_SCHEMES = ("mailto:", "email:", "e-mail:", "mail:")
 
-_NOTHING = frozenset(
-    {
-        *(
-            "null",
-            "none",
-            "nil",
-            "nan",
-            "nat",
-            "na",
-            "n/a",
-            "n.a.",
-            "#n/a",
-            "undefined",
-            "unknown",
-            "empty",
-            "blank",
-        ),
-        *("\\n", "not available", "not applicable", "not provided", "not given", "n.a", "tbd", "tba"),
-        *("no", "no phone", "no number", "no email", "no e-mail", "noemail", "nomail", "noname"),
-        *("test", "dummy", "#ref!", "#value!", "#name?"),
-    }
-)
-_AROUND = " \t\r\n'\"<>()[]{}.,;:_*~-\u2010\u2011\u2012\u2013\u2014\u2015"
-_TEST_ROW = "test lead: dummy data"  # what advertising platforms put into every cell of a test row
+def phone(
+    region: str, fields: Collection[str] = ("Phone", "Mobile")
+) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """Make a function that writes the phone numbers of a lead as LeadSquared does, such as +91-9988776655.
+
+    The function returns a new lead and never raises for a value. It removes invisible marks and the prefixes
+    of exports (p:, tel:, whatsapp:). It changes a string or a whole number only if that is one valid number:
+    text with other letters, slashes or an extension stays as it is.
+
+    Args:
+        region: the country of numbers without a country code, in two letters, such as "IN".
+        fields: the attributes that hold numbers.
+
+    Raises:
+        ConfigurationError: the extra `phone` is missing, the region is unknown, or `fields` is a string.
+    """
+    try:
+        import phonenumbers  # noqa: PLC0415 - an extra, and slow to import
+    except ImportError:
+        raise ConfigurationError(
+            'phone needs the package phonenumbers: pip install "leadsquared_async[phone]"'
+        ) from None
+    home = region.strip().upper() if isinstance(region, str) else ""  # pyright: ignore[reportUnnecessaryIsInstance]
+    if home not in phonenumbers.SUPPORTED_REGIONS:
+        raise ConfigurationError("region must be the two letters of a country, such as IN, US or SG")
+    if isinstance(fields, str):
+        raise ConfigurationError("fields must be several schema names, such as ('Phone', 'Mobile')")
+    names = tuple(fields)
+
+    def normalized(value: object) -> str | None:
+        """The number in LeadSquared's spelling; None unless the value is one valid number."""
+        text = bare_phone(_digits_given(value))
+        if len(text) > _LONGEST_PARSED or not _PLAIN_NUMBER.fullmatch(text):
+            return None
+        try:
+            number = phonenumbers.parse(text, home)
+        except phonenumbers.NumberParseException:
+            return None
+        if not phonenumbers.is_valid_number(number):
+            return None
+        return f"+{number.country_code}-{phonenumbers.national_significant_number(number)}"
+
+    def normalize(lead: Mapping[str, Any]) -> dict[str, Any]:
+        """The lead with its numbers in LeadSquared's spelling."""
+        numbers = {name: normalized(lead[name]) for name in names if name in lead}
+        return {**lead, **{name: number for name, number in numbers.items() if number is not None}}
+
+    return normalize
+
+
+def _digits_given(value: object) -> str:
+    """What may be a phone number, as text; "" for anything else."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    number = int(value) if isinstance(value, float) and value.is_integer() else whole_number_of(value)
+    return str(number) if number is not None and 0 < number < 10**MOST_DIGITS else ""
 
 
 def bare_phone(text: str) -> str:
-    """The text without invisible marks, white space around it and the prefix of an export, such as tel:."""
+    """The text without invisible marks, white space around it and an export's prefix, such as tel:."""
     text = _MARK.sub("", text).strip()
     return _PREFIX.sub("", text, count=1).strip() if _PREFIX.match(text) else text
 
 
 def phone_digits(text: str) -> int | None:
-    """How many digits the number has without its extension; None if the text is no phone number.
+    """How many digits the number has without its extension; None if the text is not a phone number.
 
-    A number is an optional +, 5 to 20 digits with separators between them, and at most an extension.
+    A number is an optional +, 5 to 20 digits with separators between them, and an optional extension.
     """
     if len(text) > _LONGEST:
         return None
@@ -108,18 +115,42 @@ def _digits(number: str) -> str:
     return "".join(character for character in number if character.isdigit())
 
 
+# Exports write the kind of a number before it: Facebook "p:", address books and web pages "tel:".
+_PREFIX = re.compile(
+    r"(?:p|ph|phone|tel|telephone|mob|mobile|cell|whatsapp|wa|callto|sms)\s*:\s*(?://)?", re.IGNORECASE
+)
+_MARK = re.compile(f"[\u00ad\u200c\u200d{MARKS}]")
+_SEPARATOR = r"[ \u00a0\u2009\u202f().\u2010-\u2015\u2212-]"
+_PHONE = re.compile(
+    rf"(?P<number>{_SEPARATOR}*[+\uff0b]?{_SEPARATOR}*\d(?:{_SEPARATOR}*\d)*{_SEPARATOR}*)"
+    r"(?:[;,]?\s*(?:ext(?:ension|n)?\.?|x|#)\s*[:=]?\s*\d{1,7})?",
+    re.IGNORECASE,
+)
+# With letters, a second number or an extension, rewriting would lose something.
+_PLAIN_NUMBER = re.compile(r"[(\s]*[+\uff0b]?[\d \u00a0\u2009\u202f().\u2010-\u2015\u2212-]+")
+_DECIMALS = re.compile(r".*\d{5}[.]0+")  # a float, whose zero would count as a digit
+
+
 def is_email(text: str) -> bool:
     """Whether the text is one e-mail address and nothing else: no name, no brackets, no mailto:."""
     text = text.strip()
     return text.isprintable() and not text.lower().startswith(_SCHEMES) and _EMAIL.fullmatch(text) is not None
 
 
-def is_placeholder(text: str) -> bool:
-    """Whether the text stands in for a value that is not there, such as NULL, n/a, --- or 0000000000.
+# Quoted local parts and numeric hosts are excluded on purpose: people do not have such addresses.
+_ATOM = r"""[^\s@<>()\[\],;:"\\.]+"""
+_VOWELS = "\u0900-\u0e7f"  # vowel marks of Indian scripts and Thai, which do not count as letters
+_LABEL = rf"(?:[^\W_])(?:[\w{_VOWELS}-]*(?:[^\W_]|[{_VOWELS}]))?"
+_EMAIL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
+_SCHEMES = ("mailto:", "email:", "e-mail:", "mail:")
 
-    So does one digit again and again, or all of them counting up, with separators or a country code as well,
-    and an e-mail address of two such words, such as test@test.com.
-    Two people with the same one would become one lead where LeadSquared finds leads by it.
+
+def is_placeholder(text: str) -> bool:
+    """Whether the text stands for a missing value, such as NULL, n/a, --- or 0000000000.
+
+    One repeated digit and digits that count up are placeholders too, also with separators or a country code;
+    so is an e-mail address of two such words, such as test@test.com. Two people with the same placeholder
+    would become one lead where LeadSquared finds leads by it.
     """
     if len(text) > _LONGEST:
         return False
@@ -138,80 +169,29 @@ def is_placeholder(text: str) -> bool:
 
 
 def _is_nothing(words: str) -> bool:
-    """Whether it is a word for nothing, or digits that somebody typed in its place."""
-    if words in _NOTHING or re.fullmatch("x{2,20}", words):
+    """Whether it is a word for nothing, or digits typed in its place."""
+    if _NOTHING.fullmatch(words):
         return True
     digits = _digits(_number(words) or "")
     return len(digits) >= FEWEST_DIGITS and _is_typed(digits)
 
 
 def _is_typed(digits: str) -> bool:
-    """Whether it is one digit again and again, or counts up."""
+    """Whether one digit is repeated, or the digits count up."""
     return len({*digits}) == 1 or digits in "01234567890"
 
 
-# Nothing but a number: with letters, a second number or an extension in it, something would be lost.
-_PLAIN_NUMBER = re.compile(r"[(\s]*[+\uff0b]?[\d \u00a0\u2009\u202f().\u2010-\u2015\u2212-]+")
-_LONGEST_PARSED = 250  # characters that phonenumbers reads
-
-
-def phone(
-    region: str, fields: Collection[str] = ("Phone", "Mobile")
-) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """A function that writes the phone numbers of a lead as LeadSquared does, such as +91-9988776655.
-
-    It returns a new lead and never raises for a value. Invisible marks and the prefixes of exports (p:, tel:,
-    whatsapp:) are removed. A value that is not surely one valid number stays as it is, and so do texts with
-    other letters, slashes or an extension, and values that are neither strings nor whole numbers.
-
-    Args:
-        region: where numbers without a country code belong, in two letters, such as "IN".
-        fields: the attributes that hold numbers.
-
-    Raises:
-        ConfigurationError: the extra is not installed, the region is not known, or `fields` is one string.
-    """
-    try:
-        import phonenumbers  # noqa: PLC0415 - an extra, and slow to import
-    except ImportError:
-        raise ConfigurationError(
-            'phone needs the package phonenumbers: pip install "leadsquared_async[phone]"'
-        ) from None
-    home = region.strip().upper() if isinstance(region, str) else ""  # pyright: ignore[reportUnnecessaryIsInstance]
-    if home not in phonenumbers.SUPPORTED_REGIONS:
-        raise ConfigurationError("region is no country's two letters, such as IN, US or SG")
-    if isinstance(fields, str):
-        raise ConfigurationError("fields has to be several schema names, such as ('Phone', 'Mobile')")
-    names = tuple(fields)
-
-    def spelt(text: str) -> str | None:
-        """The number in LeadSquared's spelling; None if it is not surely one."""
-        text = bare_phone(text)
-        if len(text) > _LONGEST_PARSED or not _PLAIN_NUMBER.fullmatch(text):
-            return None
-        try:
-            number = phonenumbers.parse(text, home)
-        except phonenumbers.NumberParseException:
-            return None
-        if not phonenumbers.is_valid_number(number):
-            return None
-        return f"+{number.country_code}-{phonenumbers.national_significant_number(number)}"
-
-    def normalise(lead: Mapping[str, Any]) -> dict[str, Any]:
-        """The lead with its numbers in one spelling."""
-        written = dict(lead)
-        for name in names:
-            text = _text(written.get(name))
-            if text is not None and (number := spelt(text)) is not None:
-                written[name] = number
-        return written
-
-    return normalise
-
-
-def _text(value: object) -> str | None:
-    """What may be a number, as text; None of anything else."""
-    if isinstance(value, str):
-        return str.__str__(value)
-    number = int(value) if isinstance(value, float) and value.is_integer() else whole_number_of(value)
-    return str(number) if number is not None and 0 < number < 10**MOST_DIGITS else None
+_NOTHING = re.compile(
+    r"null|none|nil|nan|nat|na|n/a|n\.a\.?|#n/a|#ref!|#value!|#name\?|\\n|undefined|unknown|empty|blank|tbd|tba"
+    r"|not available|not applicable|not provided|not given|no|no phone|no number|no e-?mail|noemail|nomail"
+    r"|noname|test|dummy|x{2,20}"
+)
+_AROUND = " \t\r\n'\"<>()[]{}.,;:_*~-\u2010\u2011\u2012\u2013\u2014\u2015"
+_TEST_ROW = "test lead: dummy data"  # in every cell of a test row of an advertising platform
+# Country calling codes (ITU-T E.164): after a + or 00, or before a separator.
+_CODES = (
+    r"(?:[17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]"
+    r"|(?:2[1-689]|3[578]|42|5[09]|6[7-9]|8[03578]|9[679])\d)"
+)
+_CODE = re.compile(rf"{_SEPARATOR}*(?:(?:\+|00){_SEPARATOR}*{_CODES}|{_CODES}(?={_SEPARATOR}))")
+_FEWEST_AFTER_CODE = 8  # a US number has seven digits after its area code, which looks like a country code

@@ -1,8 +1,7 @@
-"""Text from outside as one bounded line that neither a terminal nor a log can be misled by.
+"""Text from outside as one line of bounded length that cannot mislead a terminal or a log.
 
-LeadSquared's words, references, file names and cells hold what other people chose. A line break in them would
-forge a log line, an escape sequence would be obeyed by a terminal, and a bidirectional mark would show a
-name backwards.
+LeadSquared's messages, references, file names and cells hold what other people wrote. A line break in them
+would forge a log line, a terminal would obey an escape sequence, and a bidirectional mark would reverse a name.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from logging import LogRecord
 __all__ = ["LONGEST", "Traceback", "one_line", "printable"]
 
 LONGEST = 1000
-"""Characters of a line, unless its place asks for fewer."""
+"""Characters of a line, at most, unless the caller asks for fewer."""
 
 
 def one_line(text: object, most: int = LONGEST) -> str:
-    """The text on one line, without characters that do not print, cut to `most` characters."""
+    """The text on one line, without unprintable characters, cut to `most` characters."""
     whole = str(text)
     line = " ".join(printable(whole[: 4 * most]).split())
     is_cut = len(line) > most or len(whole) > 4 * most
@@ -26,9 +25,9 @@ def one_line(text: object, most: int = LONGEST) -> str:
 
 
 def printable(text: str) -> str:
-    """The text without characters that do not print, its line feeds and spaces kept: for lines of ours.
+    """The text without unprintable characters, but with its line feeds and spaces: for lines of our own.
 
-    Marks without a width (category Cf) are left out, since scripts such as Devanagari have them inside words.
+    Zero-width marks (category Cf) are removed, since scripts such as Devanagari have them inside words.
     Controls, line and paragraph separators and halves of surrogate pairs become spaces.
     """
     if text.isprintable():
@@ -43,13 +42,13 @@ def _printable(character: str) -> str:
 
 
 class Traceback(str):
-    """The way that an error took, in several lines; a log shows it as it is."""
+    """A traceback of several lines, which the log keeps as it is."""
 
     __slots__ = ()
 
 
 class _OneLine(logging.Filter):
-    """Makes what is logged one line, and each of the record's own attributes another."""
+    """Makes the message one line, and each of the record's extra attributes one line."""
 
     def filter(self, record: LogRecord) -> bool:
         if isinstance(record.args, tuple):

@@ -1,15 +1,22 @@
-"""What is taken for a phone number, an e-mail address, a placeholder; and what leads with them are told."""
+"""Phone numbers, e-mail addresses and placeholders: what counts as one, and how numbers are written."""
 
 from __future__ import annotations
 
+import enum
+import subprocess
+import sys
 import time
+from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
+import numpy  # noqa: ICN001
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadsquared_async.contact import MARKS, bare_phone, is_email, is_placeholder, phone_digits
+from leadsquared_async import ConfigurationError
+from leadsquared_async.contact import MARKS, bare_phone, is_email, is_placeholder, phone, phone_digits
 from leadsquared_async.fields import FieldChecker, LeadField, ProblemKind
 
 ACCOUNT = FieldChecker(
@@ -56,7 +63,7 @@ def problem_of(name: str, value: Any, **others: Any) -> ProblemKind | None:
     ],
 )
 def test_a_phone_number(text: str, digits: int) -> None:
-    """An optional +, 5 to 20 digits with separators, at most an extension, which does not count."""
+    """An optional +, 5 to 20 digits with separators, and an optional extension that does not count."""
     assert phone_digits(text) == digits
     assert problem_of("Mobile", text) is None
 
@@ -94,7 +101,7 @@ def test_a_phone_number(text: str, digits: int) -> None:
     ],
 )
 def test_no_phone_number(text: str) -> None:
-    """Words, two numbers, prefixes, invisible marks, what a spreadsheet left: no phone field takes them."""
+    """Words, two numbers, prefixes, invisible marks and damage by a spreadsheet are not accepted."""
     assert phone_digits(text) is None
     for field in ("Phone", "Mobile"):
         assert problem_of(field, text) in {ProblemKind.NOT_A_PHONE, ProblemKind.PLACEHOLDER}
@@ -116,7 +123,7 @@ def test_no_phone_number(text: str) -> None:
     ],
 )
 def test_an_email_address(text: str) -> None:
-    """One address as people have it, white space around it or not."""
+    """One ordinary address, with or without white space around it."""
     assert is_email(text)
     assert problem_of("EmailAddress", text) is None
 
@@ -160,7 +167,7 @@ def test_an_email_address(text: str) -> None:
     ],
 )
 def test_no_email_address(text: str) -> None:
-    """Half an address, two, one in brackets or with a scheme before it, and invisible marks are refused."""
+    """Half an address, two, one in brackets or after a scheme, and invisible marks are not accepted."""
     assert not is_email(text)
     for field in ("EmailAddress", "mx_Work_Email"):
         assert problem_of(field, text) is ProblemKind.NOT_AN_EMAIL
@@ -212,14 +219,14 @@ PLACEHOLDERS = [
 @pytest.mark.parametrize("text", PLACEHOLDERS)
 @pytest.mark.parametrize("field", ["EmailAddress", "Phone", "ProspectID", "mx_Member"])
 def test_a_placeholder_identifies_nobody(field: str, text: str) -> None:
-    """Two leads that share one would become one lead, so every field that identifies a lead refuses it."""
+    """Two leads that share one would become one lead, so no field that identifies a lead accepts it."""
     assert is_placeholder(text)
     assert problem_of(field, text) is ProblemKind.PLACEHOLDER
 
 
 @pytest.mark.parametrize("text", PLACEHOLDERS)
 def test_a_placeholder_elsewhere_is_a_value(text: str) -> None:
-    """A first name may be Null; once a lead is searched by the field it has to tell leads apart."""
+    """A first name may be Null; only a field that leads are searched by must tell them apart."""
     assert problem_of("FirstName", text) is None
     assert problem_of("mx_Card", text) is None
     assert problem_of("mx_Card", text, search_by="mx_Card") is ProblemKind.PLACEHOLDER
@@ -252,13 +259,13 @@ def test_a_placeholder_elsewhere_is_a_value(text: str) -> None:
     ],
 )
 def test_no_placeholder(text: str) -> None:
-    """Whatever holds more than a word for nothing, or nothing at all, is not one."""
+    """A text that contains more than a word for nothing is a value, and so is an empty one."""
     assert is_placeholder(text) is (text == "12345678")
 
 
 @pytest.mark.parametrize("mark", MARKS)
-def test_marks_come_off_a_number(mark: str) -> None:
-    """Wherever they stand; so do export prefixes, white space around the number, and nothing else."""
+def test_marks_are_removed_from_a_number(mark: str) -> None:
+    """Anywhere in it; so are export prefixes and white space around it, and nothing else."""
     assert bare_phone(f"{mark}tel:{mark} +91{mark}-99887 76655{mark} ") == "+91-99887 76655"
     assert bare_phone("name: 5") == "name: 5"
 
@@ -266,7 +273,7 @@ def test_marks_come_off_a_number(mark: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.text() | st.text("0123456789+-() x/;,#.:@tel\u200b"))
 def test_any_text_is_answered(text: str) -> None:
-    """No text raises, and what is taken off once is off."""
+    """No text raises, and removing marks and prefixes once is enough."""
     phone_digits(text), is_email(text), is_placeholder(text)
     assert bare_phone(bare_phone(text)) == bare_phone(text) or ":" in text
 
@@ -278,3 +285,170 @@ def test_long_texts_are_answered_at_once(piece: str) -> None:
     start = time.process_time()
     bare_phone(text), phone_digits(text), is_email(text), is_email(f"a@{text}"), is_placeholder(text)
     assert time.process_time() - start < 1.0
+
+
+# Numbers in LeadSquared's spelling
+
+INDIA = phone("IN")
+
+
+class Line(enum.StrEnum):
+    DESK = "09988776655"
+
+
+class Number(int):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("region", "value", "written"),
+    [
+        ("IN", "9988776655", "+91-9988776655"),
+        ("IN", "+91-9988776655", "+91-9988776655"),
+        ("IN", "+919988776655", "+91-9988776655"),
+        ("IN", "919988776655", "+91-9988776655"),
+        ("IN", "00919988776655", "+91-9988776655"),
+        ("IN", "099887 76655", "+91-9988776655"),
+        ("IN", " 99887-76655 ", "+91-9988776655"),
+        ("IN", "\t+91 9988776655\r\n", "+91-9988776655"),
+        ("IN", "99887\u00a076655", "+91-9988776655"),
+        ("IN", "99887\u201376655", "+91-9988776655"),
+        ("IN", "९९८८७७६६५५", "+91-9988776655"),
+        ("IN", "022 2345 6789", "+91-2223456789"),
+        ("IN", "+1 (650) 253-0000", "+1-6502530000"),
+        # as exports, links and address books write it
+        ("IN", "p:+919988776655", "+91-9988776655"),
+        ("IN", "tel:+91-99887-76655", "+91-9988776655"),
+        ("IN", "Phone: 9988776655", "+91-9988776655"),
+        ("IN", "WhatsApp:+919988776655", "+91-9988776655"),
+        ("IN", "callto://9988776655", "+91-9988776655"),
+        ("IN", "\u202a+91 99887 76655\u202c", "+91-9988776655"),
+        ("IN", "\ufeff99887\u200b76655", "+91-9988776655"),
+        ("IN", "\u200etel:\u00a099887\u00ad76655", "+91-9988776655"),
+        ("IN", 9988776655, "+91-9988776655"),
+        ("IN", 919988776655, "+91-9988776655"),
+        ("IN", Number(9988776655), "+91-9988776655"),
+        # a column of pandas with a number missing holds floats
+        ("IN", 9988776655.0, "+91-9988776655"),
+        ("IN", numpy.float64(919988776655.0), "+91-9988776655"),
+        ("IN", Line.DESK, "+91-9988776655"),
+        ("US", "650.253.0000", "+1-6502530000"),
+        ("us", "(650) 253-0000", "+1-6502530000"),
+        ("SG", "6521 8000", "+65-65218000"),
+        ("AE", "050 123 4567", "+971-501234567"),
+        # a zero that belongs to the number stays
+        ("IT", "06 698 12345", "+39-0669812345"),
+    ],
+)
+def test_a_number_is_rewritten(region: str, value: Any, written: str) -> None:
+    """Country code, hyphen, the national number in digits."""
+    assert phone(region)({"Phone": value}) == {"Phone": written}
+    assert phone(region)({"Phone": written}) == {"Phone": written}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        "  ",
+        "unknown",
+        "12345",
+        "+91-12345",
+        "+999 9988776655",
+        "99887766551234567890",
+        "9" * 300,
+        pytest.param("9" * 100_000, id="very long"),
+        # two numbers, an extension, a remark
+        "9988776655 / 9988776644",
+        "9988776655, 9988776644",
+        "9988776655\n9988776644",
+        "022 2345 6789 ext. 12",
+        "022 2345 6789 x12",
+        "022 2345 6789;ext=12",
+        "022 2345 6789#12",
+        "9988776655 (office)",
+        "name: 9988776655",
+        "p:",
+        "tel:NULL",
+        "\ud800",
+        "+",
+        "(-)",
+        # no strings, and no whole numbers that can be one
+        True,
+        0,
+        -9988776655,
+        12345,
+        pytest.param(10**5000, id="5,000 digits"),
+        9988776655.5,
+        -9988776655.0,
+        1e300,
+        float("inf"),
+        float("nan"),
+        Decimal(9988776655),
+        b"9988776655",
+        ["9988776655"],
+        {"Number": "9988776655"},
+    ],
+)
+def test_any_other_value_is_kept(value: Any) -> None:
+    """A value that is not certainly one valid number is not changed."""
+    normalised = INDIA({"Phone": value})
+    assert list(normalised) == ["Phone"]
+    assert normalised["Phone"] is value
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    value=st.text()
+    | st.text("0123456789+-() x/;,#.")
+    | st.integers()
+    | st.floats()
+    | st.binary()
+    | st.lists(st.text())
+)
+def test_no_value_raises(value: Any) -> None:
+    """Any value is rewritten or kept, and a rewritten number is kept."""
+    once = INDIA({"Phone": value})
+    assert once["Phone"] is value or once["Phone"].startswith("+")
+    assert INDIA(once)["Phone"] is once["Phone"] or INDIA(once) == once
+
+
+def test_only_the_named_attributes_change() -> None:
+    """By default Phone and Mobile; the others, their order and the argument stay."""
+    lead = {"mx_Phone": "9988776655", "Mobile": "9988776644", "Age": 9988776655, "Phone": "9988776655"}
+    before = dict(lead)
+    written = INDIA(MappingProxyType(lead))
+    assert written == {**before, "Mobile": "+91-9988776644", "Phone": "+91-9988776655"}
+    assert list(written) == list(before)
+    assert lead == before
+    assert phone("IN", {"mx_Phone"})(lead) == {**before, "mx_Phone": "+91-9988776655"}
+    assert INDIA({}) == {}
+
+
+@pytest.mark.parametrize("region", ["", "XX", "India", "+91", "001", None, 91])
+def test_an_unknown_region_is_rejected(region: Any) -> None:
+    """Otherwise no number would ever be rewritten, and nobody would see why."""
+    with pytest.raises(ConfigurationError, match=r"^region must be the two letters of a country"):
+        phone(region)
+
+
+def test_a_string_is_not_a_collection_of_names() -> None:
+    """Its letters are not attributes."""
+    with pytest.raises(ConfigurationError, match=r"^fields must be several schema names"):
+        phone("IN", "Phone")
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command that installs it."""
+    monkeypatch.setitem(sys.modules, "phonenumbers", None)
+    with pytest.raises(ConfigurationError) as caught:
+        phone("IN")
+    assert 'pip install "leadsquared_async[phone]"' in str(caught.value)
+
+
+def test_phonenumbers_is_imported_by_the_call_only() -> None:
+    """Importing the module does not cost it."""
+    code = "import sys, leadsquared_async.contact; print('phonenumbers' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "False"
