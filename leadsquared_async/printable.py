@@ -1,7 +1,8 @@
 """Text from outside as one line of bounded length that cannot mislead a terminal or a log.
 
 LeadSquared's messages, references, file names and cells hold what other people wrote. A line break in them
-would forge a log line, a terminal would obey an escape sequence, and a bidirectional mark would reverse a name.
+would forge a log line, a terminal would obey an escape sequence, and a bidirectional mark would reverse a
+name.
 """
 
 from __future__ import annotations
