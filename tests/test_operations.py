@@ -1,12 +1,13 @@
-"""Every operation over the wire, both directions, against literals copied by hand from the documentation."""
+"""Every operation: over the wire, against literals copied by hand from the documentation; to its outcome."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import httpx
@@ -21,13 +22,16 @@ from leadsquared_async import (
     NotFound,
     QueueMetrics,
     Receipt,
+    RequestStatus,
     RetryPolicy,
     ServerError,
     encoding,
     submissions,
 )
 from leadsquared_async.operations import CALLS_LOG, LEADS_CAPTURE, OPERATIONS
-from tests.clients import KEYS, answering
+from leadsquared_async.sandbox import Account, Books, Faults
+from tests import virtual
+from tests.clients import KEYS, answering, virtual_client
 
 HOST = "https://asyncapi-in21.leadsquared.com"
 LEAD_ID = "0b1f4a1c-d168-4f8b-9f8b-21de97c8b4a1"
@@ -215,7 +219,7 @@ def client() -> LeadSquared:
 async def test_it_is_sent_to_the_letter(
     client: LeadSquared, respx_mock: respx.MockRouter, documented: Documented
 ) -> None:
-    """Path, query, headers and body of a submission are those of its page, and its answer is a receipt."""
+    """Path, query, headers and body are those of its page, and the answer becomes a receipt."""
     route = respx_mock.post(f"{HOST}{documented.submit}").respond(json=ACCEPTED)
     async with client as lsq:
         receipt = await documented.act(lsq)
@@ -229,20 +233,8 @@ async def test_it_is_sent_to_the_letter(
 
 
 @every
-@pytest.mark.parametrize("spelling", ["RequestID", "RequestId", "requestid"])
-async def test_its_receipt_is_read_in_every_spelling(
-    client: LeadSquared, respx_mock: respx.MockRouter, documented: Documented, spelling: str
-) -> None:
-    """200, 201 and 202 with a RequestID in the body are a success, however it is spelt."""
-    respx_mock.post(f"{HOST}{documented.submit}").respond(202, json={spelling: REQUEST_ID})
-    async with client as lsq:
-        assert (await documented.act(lsq)).request_id == REQUEST_ID
-
-
-@every
-@pytest.mark.parametrize("spelling", ["RequestId", "RequestID"])
 async def test_its_outcome_is_asked_for_at_its_own_path(
-    client: LeadSquared, respx_mock: respx.MockRouter, documented: Documented, spelling: str
+    client: LeadSquared, respx_mock: respx.MockRouter, documented: Documented
 ) -> None:
     """GET with RequestID and the x-api-key only; a receipt says by itself which operation it is of."""
     respx_mock.post(f"{HOST}{documented.submit}").respond(json=ACCEPTED)
@@ -256,7 +248,7 @@ async def test_its_outcome_is_asked_for_at_its_own_path(
         "Message": documented.message,
     }
     route = respx_mock.get(f"{HOST}{documented.status}").respond(
-        json={spelling: REQUEST_ID, "TaskStatus": task}
+        json={"RequestId": REQUEST_ID, "TaskStatus": task}
     )
     async with client as lsq:
         receipt = await documented.act(lsq)
@@ -274,13 +266,12 @@ async def test_its_outcome_is_asked_for_at_its_own_path(
 
 
 @every
-@pytest.mark.parametrize("rate", ["ProcessingRatePerMinute", "ProcessingratePerMinute"])
 async def test_its_queue_is_measured_at_its_own_path(
-    client: LeadSquared, respx_mock: respx.MockRouter, documented: Documented, rate: str
+    client: LeadSquared, respx_mock: respx.MockRouter, documented: Documented
 ) -> None:
-    """GET with the x-api-key only; the rate is spelt in two ways."""
+    """GET with the x-api-key only."""
     route = respx_mock.get(f"{HOST}{documented.metrics}").respond(
-        json={"PendingMessages": 1, "MaxDelayInSeconds": 0, rate: 24.8}
+        json={"PendingMessages": 1, "MaxDelayInSeconds": 0, "ProcessingRatePerMinute": 24.8}
     )
     async with client as lsq:
         metrics = await documented.resource(lsq).metrics(operation=documented.name)
@@ -386,7 +377,7 @@ async def test_a_guess_that_was_replaced_is_a_guess_no_more() -> None:
         (["/x"], "mapping"),
     ],
 )
-def test_a_path_that_cannot_be_right_is_refused_at_once(paths: Any, words: str) -> None:
+def test_an_invalid_path_is_rejected_at_once(paths: Any, words: str) -> None:
     """The error names the names that there are, or what a path looks like."""
     with pytest.raises(ConfigurationError, match=words):
         LeadSquared(**KEYS, region="in21", paths=paths)
@@ -513,8 +504,8 @@ REFUSED: dict[str, tuple[Act, str]] = {
 
 
 @pytest.mark.parametrize(("act", "words"), REFUSED.values(), ids=REFUSED)
-async def test_what_cannot_be_right_is_refused_at_the_door(act: Act, words: str) -> None:
-    """The error names the field, nothing is sent, and no value shows."""
+async def test_an_invalid_submission_is_rejected_before_it_is_sent(act: Act, words: str) -> None:
+    """The error names the field and shows no value; nothing is sent."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         raise AssertionError("it was sent")
@@ -540,7 +531,7 @@ async def test_what_cannot_be_right_is_refused_at_the_door(act: Act, words: str)
     ],
 )
 async def test_only_what_is_matched_is_sent_again_when_nobody_knows(name: str, repeated: bool) -> None:
-    """An answer that is lost: an upsert is repeated, an activity or a call log is not, unless asked for."""
+    """When an answer is lost, an upsert is repeated; an activity or a call log is only if asked for."""
     documented = next(it for it in EVERY if it.name == name)
     sent: list[str] = []
 
@@ -560,7 +551,7 @@ async def test_only_what_is_matched_is_sent_again_when_nobody_knows(name: str, r
 
 @every
 async def test_what_is_submitted_as_a_value_is_the_same_request(documented: Documented) -> None:
-    """A submission that was made once, batched and decoded again goes out as the method sends it."""
+    """A submission that was made once, batched or decoded is sent as the method sends it."""
     sent: list[tuple[str, bytes]] = []
 
     def accept(request: httpx.Request) -> httpx.Response:
@@ -593,7 +584,7 @@ async def test_what_is_submitted_as_a_value_is_the_same_request(documented: Docu
 
 
 async def test_a_receipt_is_followed_by_the_resource_it_is_of() -> None:
-    """Another resource refuses it, and so does another operation."""
+    """Another resource rejects it, and so does another operation."""
     receipt = Receipt(REQUEST_ID, 1, 0.0, operation="activities.create")
     async with answering(lambda request: httpx.Response(200)) as lsq:
         for resource, operation, name in product(
@@ -640,7 +631,7 @@ async def test_a_leads_id_shows_in_no_message(act: Act) -> None:
 
 
 async def test_a_connector_key_shows_nowhere(caplog: pytest.LogCaptureFixture) -> None:
-    """It is part of the address: no log of any library, error or repr holds it."""
+    """It is part of the address, and no log of any library, error or repr holds it."""
     caplog.set_level(0)
     key = "connector-key-that-is-secret"
 
@@ -664,3 +655,148 @@ def test_a_moment_goes_out_in_utc() -> None:
     encoded = encoding.encode(submissions.create_activity(LEAD_ID, event=1, at=at))
     assert json.loads(encoded.content)["ActivityDateTime"] == "2025-12-31 19:00:00"
     assert at.astimezone(UTC).isoformat(" ")[:19] == "2025-12-31 19:00:00"
+
+
+# In front of the sandbox, in virtual time
+
+T = TypeVar("T")
+
+PERSON = {"FirstName": "Bret", "EmailAddress": "bret.lee@example.com"}
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+def play(what: Callable[[LeadSquared, Books], Awaitable[T]], client: Any = None, **account: Any) -> T:
+    async def main() -> T:
+        account.setdefault("faults", Faults(latency=0.04))
+        lsq, transport = virtual_client(Account(**account), **(client or {}))
+        async with lsq, asyncio.timeout(50_000):
+            return await what(lsq, transport.books)
+
+    return virtual.run(main)
+
+
+async def captured(lsq: LeadSquared) -> str:
+    """A lead that is there; returns its id."""
+    status = await lsq.leads.wait(await lsq.leads.capture(PERSON))
+    assert status.lead_id is not None
+    return status.lead_id
+
+
+@pytest.mark.parametrize("answer", ["wrapped", "flat"])
+def test_every_operation_is_followed_to_its_outcome(answer: str) -> None:
+    """Each status says what was made or changed, in both forms of an opportunity's answer."""
+
+    async def use(lsq: LeadSquared, books: Books) -> None:
+        lead_id = await captured(lsq)
+        known = books.leads[lead_id]
+
+        status = await lsq.leads.wait(await lsq.leads.update(lead_id, {"FirstName": "", "mx_City": "Pune"}))
+        assert (status.succeeded, status.message["Message"]) == (True, {"AffectedRows": 1})
+        changed = {name: known.attributes[name] for name in ("FirstName", "EmailAddress", "mx_City")}
+        assert changed == {**PERSON, "FirstName": "", "mx_City": "Pune"}
+
+        receipt = await lsq.activities.create(
+            lead_id, event=201, note="rang", at="2026-01-02 03:04:05", fields={"mx_Custom_1": "Blue"}
+        )
+        status = await lsq.activities.wait(receipt)
+        assert (status.succeeded, status.activity_id) == (True, known.activities[-1].id)
+
+        receipt = await lsq.activities.create_with_lead(PERSON, search_by="EmailAddress", event=7)
+        status = await lsq.activities.wait(receipt)
+        assert (status.succeeded, status.lead_id, status.created) == (True, lead_id, False)
+        assert [activity.event for activity in known.activities] == ["Lead Capture", "201", "7"]
+
+        receipt = await lsq.opportunities.capture(
+            PERSON,
+            search_by="EmailAddress",
+            event_code=12000,
+            do_not_change_owner=True,
+            fields={"mx_Custom_1": "x", "mx_Custom_36": {"mx_CustomObject_1": "y"}},
+        )
+        status = await lsq.opportunities.wait(receipt)
+        (opportunity,) = books.opportunities.values()
+        assert (status.succeeded, status.lead_id, status.activity_id) == (True, lead_id, None)
+        assert (status.opportunity_id, opportunity.lead_id) == (opportunity.id, lead_id)
+        assert opportunity.flags == ("DoNotChangeOwner",)
+        assert opportunity.fields["mx_Custom_36.mx_CustomObject_1"] == "y"
+
+        receipt = await lsq.opportunities.update(opportunity.id, note="Won", fields={"Status": "Won"})
+        assert (await lsq.opportunities.wait(receipt)).succeeded
+        assert opportunity.fields["Status"] == "Won"
+
+        receipt = await lsq.calls.log(
+            "connector-1", {"SourceNumber": "+91-9611795983", "Direction": "Inbound"}
+        )
+        assert (await lsq.calls.wait(receipt)).succeeded
+        (call,) = books.calls
+        assert call.fields["SourceNumber"] == "+91-9611795983"
+        assert not books.misplaced_keys
+
+    play(use, opportunity_answer=answer)
+
+
+def test_the_id_of_nobody_fails_when_it_is_processed() -> None:
+    """An activity or an update of a lead that is not there is accepted first, and its status says why not."""
+
+    async def use(lsq: LeadSquared, books: Books) -> None:
+        for wait, receipt in (
+            (lsq.leads.wait, await lsq.leads.update(NOBODY, {"mx_City": "Pune"})),
+            (lsq.activities.wait, await lsq.activities.create(NOBODY, event=1)),
+        ):
+            status = await wait(receipt)
+            assert (status.is_final, status.succeeded) == (True, False)
+            assert (status.reason or "").startswith("MX")
+
+    play(use)
+
+
+def test_a_batch_takes_any_operation() -> None:
+    """Submissions of all kinds in one stream; a bad one stops no other, and each is followed to its end."""
+
+    async def use(lsq: LeadSquared, books: Books) -> None:
+        lead_id = await captured(lsq)
+
+        def source() -> Any:
+            for number in range(20):
+                yield submissions.capture_lead({"EmailAddress": f"p{number}@example.com"})
+                yield submissions.update_lead(lead_id, {"mx_City": f"City {number}"})
+                yield submissions.create_activity(lead_id, event=number)
+                yield submissions.create_activity(lead_id, event="bad")  # type: ignore[arg-type]
+                yield submissions.log_call("key", {"SourceNumber": str(number)})
+
+        receipts: list[Receipt] = []
+        refused = 0
+        async with lsq.submit_many(source()) as results:
+            async for result in results:
+                refused += result.error is not None
+                receipts += [result.receipt] if result.receipt is not None else []
+        assert (len(receipts), refused) == (80, 20)
+        outcomes: list[RequestStatus] = []
+        for resource, name in ((lsq.leads, "leads"), (lsq.activities, "activities"), (lsq.calls, "calls")):
+            mine = [receipt for receipt in receipts if receipt.operation.startswith(name)]
+            async with resource.wait_many(mine) as waits:
+                outcomes += [wait.status async for wait in waits if wait.status is not None]
+        assert sum(outcome.succeeded for outcome in outcomes) == 80
+        assert (books.over_limit, books.most_arrivals()) == (0, 25)
+        assert len(books.calls) == 20
+
+    play(use)
+
+
+def test_all_operations_share_one_limit() -> None:
+    """Bursts of four operations at once: no more than the account may."""
+
+    async def use(lsq: LeadSquared, books: Books) -> None:
+        lead_id = await captured(lsq)
+        calls = []
+        for number in range(40):
+            calls += [
+                lsq.leads.capture({"EmailAddress": f"p{number}@example.com"}),
+                lsq.leads.update(lead_id, {"mx_City": "Pune"}),
+                lsq.activities.create(lead_id, event=number),
+                lsq.opportunities.capture(PERSON, search_by="EmailAddress", event_code=1),
+            ]
+        await asyncio.gather(*calls)
+        assert (books.over_limit, books.most_arrivals()) == (0, 25)
+
+    play(use, count_refused=True)
