@@ -105,8 +105,8 @@ class EncodedSubmission:
         Which attributes are left out depends on what is known of the account at that moment.
         """
         body: object = json.loads(self.content if self.as_given is None else self.as_given)
-        parts = (self.operation.name, _canonical(dict(self.query)), *self.suffix, _canonical(body))
-        return "\0".join(parts).encode()
+        _sort(body)
+        return _SORTED.encode((self.operation.name, self.suffix, dict(self.query), body)).encode()
 
 
 def encode(
@@ -260,20 +260,24 @@ def check_update_behavior(value: str | None) -> None:
 
 # Made once: `json.dumps` would make one each time.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_SORTED = json.JSONEncoder(sort_keys=True)
 
 
 def _json(value: object) -> bytes:
     return _ENCODER.encode(value).encode()
 
 
-def _canonical(value: object) -> str:
-    """JSON in which neither names nor the items of an array have an order."""
-    if isinstance(value, dict):
-        items = cast("dict[str, object]", value).items()
-        return f"{{{','.join(sorted(_ENCODER.encode(name) + _canonical(inner) for name, inner in items))}}}"
-    if isinstance(value, list):
-        return f"[{','.join(sorted(map(_canonical, cast('list[object]', value))))}]"
-    return _ENCODER.encode(value)
+def _sort(body: Any) -> None:
+    """Put the entries of a body in the order of their names."""
+    if isinstance(body, list):
+        entries = cast("list[_Pair]", body)
+        for entry in entries:
+            if "Fields" in entry:
+                _sort(entry["Fields"])
+        entries.sort(key=lambda entry: str(entry.get("Attribute", entry.get("SchemaName"))))
+    elif isinstance(body, dict):
+        for value in cast("dict[str, object]", body).values():
+            _sort(value)
 
 
 def _body(operation: Endpoint, pairs: list[_Pair] | None, details: dict[str, Any] | None) -> object:
