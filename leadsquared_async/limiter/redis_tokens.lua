@@ -1,35 +1,32 @@
 -- The token bucket of one account and kind of limit, shared by many processes.
 --
--- One run hears one process (how many of its calls are in flight, which have ended, how many wait) and answers
--- how many tokens it gets and when to ask again. The arithmetic of tokens is that of limiter/tokens.py; the
--- order of lanes that of limiter/queue.py. Times are microseconds of the state's own clock, which is the
--- server's, except that it neither goes back nor leaps.
+-- Each run is a request of one process (how many of its calls are in flight, which have ended, how many wait); the
+-- reply says how many tokens it gets and when to ask again. The arithmetic of tokens is that of tokens.py, the
+-- turns of lanes those of lanes.py. Times are microseconds of the state's own clock, which is the server's, except
+-- that it neither goes back nor leaps.
 --
--- KEYS[1]: the state, one packed table. A later version of the same number may add fields: whoever does not
--- know them keeps them. A state that this script cannot have written is replaced by a new one, as if all had
--- been spent just now. ARGV: see Request.arguments in redis_messages.py.
+-- KEYS[1]: the state. A script of the same version may add fields: one that does not know them keeps them. A state
+-- that somebody else has changed is replaced by a new one, as if all tokens had been spent just now.
+-- ARGV: see Request.arguments in redis_messages.py.
 
-local OVERTAKES = 7         -- grants in a row past an older waiter
-local POLLS_APART = 2       -- spacings between two polls, at least, of all processes together
-local LATENESS = 0.1        -- spacings that a token may be late before those behind it move too
-local ROUNDING = 1          -- by which windows are longer: the resolution of the clock
-local GRACE = 500000        -- after which a process that did not come when it was told to is passed over
-local LEAP = 500000         -- by which the clock may be ahead of what a process expects: a slow request
-local WORTH_A_HINT = 10000  -- by which a turn has to come earlier than told
-local NOT_AT_ONCE = 1000    -- nobody is told to ask again sooner
-local CLEAN_WINDOWS, MOST_CLEAN_WINDOWS = 12, 768  -- after which a learnt limit is given up
-local FAR_BELOW = 10        -- a named limit of less than this part of the declared rate is said twice
 local SECOND = 1000000
-local LONG_WINDOW = 60 * SECOND  -- and one of a longer window
-local REMEMBERED = 5 * SECOND  -- for which a call counts at most if the window becomes shorter
-local HOUR, DAY = 3600 * SECOND, 86400 * SECOND
-local MOST_CALLS = 10000
-local MOST_OUT = 100000     -- calls in flight and without an answer, of all processes
-local MOST_KEPT = 7 * 86400000  -- milliseconds that a state outlives the last request
-local HUGE = 2 ^ 51         -- microseconds of 71 years, and no counter comes near it
+local OVERTAKES = 7              -- grants in a row that may pass an older waiter
+local POLLS_APART = 2            -- spacings between two polls of all processes together, at least
+local LATENESS = 0.1             -- spacings that a token may be late before those behind it move too
+local ROUNDING = 1               -- by which windows are longer: the resolution of the clock
+local GRACE = SECOND / 2         -- after which a process that did not ask when it should have is passed over
+local LEAP = SECOND / 2          -- by which the clock may be ahead of what a process expects: a slow request
+local WORTH_A_HINT = SECOND / 100  -- by which a turn has to come earlier than the last reply said
+local NOT_AT_ONCE = SECOND / 1000  -- the least that a process has to wait before it asks again
+local CLEAN_WINDOWS, MOST_CLEAN_WINDOWS = 12, 768  -- after which a learnt limit is given up
+local FAR_BELOW = 10             -- a named limit of less than this part of the declared rate is named twice
+local LONG_WINDOW = 60 * SECOND  -- and so is one of a longer window
+local REMEMBERED = 5 * SECOND    -- for which a call counts at most if the window becomes shorter
+local LONGEST_PAUSE = 3600 * SECOND
+local MOST_KEPT = 7 * 86400000   -- milliseconds that a state outlives the last request
 local NEVER = 2 ^ 53
-local LANES = {1, 2, 3}     -- forms, batches, polls
 local FORMS, BATCH, POLLS = 1, 2, 3
+local LANES = {FORMS, BATCH, POLLS}
 
 local function server_clock()
   local time = redis.call('TIME')
@@ -71,7 +68,7 @@ local function without(list, n)
   return rest
 end
 
--- The token of a call that ended then comes back in its turn.
+-- Have the token of a call that ended then come back in its turn.
 local function queue(ended)
   local due = ended + s.limit.p + ROUNDING
   s.slot = math.max(s.slot + spacing(), due - LATENESS * spacing())
@@ -111,7 +108,7 @@ local function release(ended, counted)
   end
 end
 
--- A call was made without a token: whichever token is the next to be free stands for it.
+-- A call was made without a token: spend the next one that would be free.
 local function seize()
   if s.free > 0 then
     s.free = s.free - 1
@@ -166,7 +163,7 @@ local function within(one, other)
   return {c = calls, p = per, m = math.max(one.m, other.m)}
 end
 
--- What keeps to everything that those present declared.
+-- The largest limit that keeps to all limits that the present processes declared.
 local function agreed()
   local all = {}
   for _, process in pairs(s.processes) do
@@ -231,7 +228,7 @@ local function keep_to(limit)
   apply()
 end
 
--- Microseconds without a refusal after which a learnt limit is given up.
+-- Microseconds without a 429 after which a learnt limit is given up.
 local function patience()
   return s.clean_windows * math.max(s.declared.p, math.min(s.limit.p, LONG_WINDOW))
 end
@@ -262,7 +259,7 @@ end
 
 local function on_rate_limited()
   if now >= s.last_429 + patience() then s.doubted = nil end
-  if pause >= 0 then s.asked_until = math.max(s.asked_until, now + math.min(pause, HOUR)) end
+  if pause >= 0 then s.asked_until = math.max(s.asked_until, now + math.min(pause, LONGEST_PAUSE)) end
   s.paused = math.max(s.paused, s.asked_until, pause < 0 and now + math.min(spacing(), LONG_WINDOW) or 0)
   s.clean_since, s.last_429 = now, now
   if named and is_believed() and learn() then return end
@@ -444,7 +441,7 @@ local function next_question()
   return again
 end
 
--- Whoever is next and was told to come later than it might is told so.
+-- If the process whose turn it is was told to ask later than it may, publish a hint.
 local function hint()
   local head, claim = turn()
   if not head or head.process == me then return end
@@ -452,13 +449,13 @@ local function hint()
   local start = math.max(now, when(claim, 0, 0))
   if process.ask_at > start + WORTH_A_HINT then
     local message = string.format('%s %.0f', KEYS[1], start - now)
-    -- A user without rights on channels does without hints.
+    -- A user without rights on channels gets no hints.
     local heard = redis.pcall('PUBLISH', process.channel, message)
     if type(heard) == 'number' and heard > 0 then process.ask_at = start end
   end
 end
 
--- Those who did not come when they were told to wait no longer; those not heard of for long are gone.
+-- A process that did not ask in time waits no longer; one that is not heard of for long is gone.
 local function forget_the_absent()
   for name, process in pairs(s.processes) do
     if name ~= me and process.ask_at + GRACE < now then
@@ -468,90 +465,18 @@ local function forget_the_absent()
   end
 end
 
--- Is it a state that this script has written? -----------------------------------------------------------------
+-- The state in the store: a header with its version and a digest, and a packed table ------------------------------
 
-local function is_number(value, least, most)
-  return type(value) == 'number' and value >= least and value <= most  -- NaN is neither
+local function header_of(version, packed)
+  return string.format('leadsquared limit %d %s\n', version, redis.sha1hex(packed))
 end
 
-local function is_count(value, most) return is_number(value, 0, most) and value % 1 == 0 end
-
-local function is_limit(value)
-  return type(value) == 'table' and is_count(value.c, MOST_CALLS) and value.c > 0
-    and is_number(value.p, 1, DAY) and is_number(value.m, 0, SECOND)
-end
-
--- A list of so many numbers at most, none above `most`.
-local function is_list(value, length, most)
-  if type(value) ~= 'table' then return false end
-  local count = 0
-  for place, item in pairs(value) do
-    count = count + 1
-    if not is_count(place, length) or place < 1 then return false end
-    if not is_number(item, -HUGE, most) then return false end
-  end
-  return count == #value
-end
-
-local function are_counts(value, most)
-  if not is_list(value, 3, most) or #value ~= 3 then return false end
-  for _, item in ipairs(value) do
-    if not is_count(item, most) then return false end
-  end
-  return true
-end
-
-local function is_process(value)
-  return type(value) == 'table' and type(value.channel) == 'string' and type(value.gone) == 'boolean'
-    and is_limit(value.declared) and is_count(value.number, HUGE) and is_count(value.out, MOST_OUT)
-    and is_number(value.ask_at, -HUGE, s.at + HOUR) and is_number(value.lease, -HUGE, s.at + HOUR)
-    and is_number(value.present, -HUGE, s.at + 2 * HOUR)
-    and are_counts(value.waiting, HUGE) and are_counts(value.tickets, s.ticket)
-end
-
-local function are_tokens_sound()
-  local window = s.limit.p + SECOND
-  local last = s.at + window + (s.limit.c + 1) * spacing()  -- as if all had been spent at once
-  if not (is_count(s.withdrawn, s.limit.c - 1) and is_count(s.free, s.limit.c) and is_count(s.out, MOST_OUT)
-    and is_list(s.late, MOST_OUT, s.at + window)
-    and is_list(s.due, MOST_CALLS, last) and is_number(s.slot, -HUGE, last)
-    and is_list(s.ends, MOST_CALLS, s.at) and #s.ends >= s.limit.c and existing() >= capacity()
-    and is_number(s.paused, 0, s.at + HOUR) and is_number(s.asked_until, 0, s.at + HOUR)) then
-    return false
-  end
-  for _, list in ipairs({s.late, s.due, s.ends}) do
-    for i = 2, #list do
-      if list[i] < list[i - 1] then return false end
-    end
-  end
-  return true
-end
-
-local function are_processes_sound()
-  if type(s.processes) ~= 'table' then return false end
-  local out = 0
-  for name, process in pairs(s.processes) do
-    if type(name) ~= 'string' or not is_process(process) then return false end
-    out = out + process.out
-  end
-  local mine = s.processes[me]
-  return out == s.out and not (mine and mine.number > number + 1000)
-end
-
-local function is_sound()
-  if not (is_number(s.at, 0, HUGE) and is_number(s.born, 0, s.at) and is_number(s.offset, -HUGE, HUGE)
-    and is_count(s.steps, HUGE) and is_count(s.ticket, HUGE) and are_counts(s.passed, OVERTAKES)
-    and type(s.polls_turn) == 'boolean' and is_limit(s.limit) and is_limit(s.declared)
-    and (s.learnt == nil or is_limit(s.learnt)) and (s.doubted == nil or is_limit(s.doubted))
-    and is_count(s.clean_windows, MOST_CLEAN_WINDOWS) and s.clean_windows >= CLEAN_WINDOWS
-    and is_number(s.on_trial_until, 0, HUGE)) then
-    return false
-  end
-  for _, name in ipairs({'clean_since', 'last_withdrawal', 'last_taken', 'last_poll', 'last_429', 'spent_at',
-      'window_since'}) do
-    if not is_number(s[name], 0, s.at) then return false end
-  end
-  return are_tokens_sound() and are_processes_sound()
+-- The version of a stored state, 0 if it is none; and its table, unless somebody has changed it.
+local function read(raw)
+  local header, version = raw:match('^(leadsquared limit (%d%d?%d?) %x+\n)')
+  if not header then return 0 end
+  local packed = raw:sub(#header + 1)
+  return tonumber(version), header == header_of(version, packed) and cmsgpack.unpack(packed) or nil
 end
 
 -- The run ----------------------------------------------------------------------------------------------------
@@ -565,7 +490,7 @@ end
 local function begin(wall)
   now = wall
   s = {
-    version = VERSION, born = wall, steps = 0, offset = 0,
+    born = wall, steps = 0, offset = 0,
     limit = {c = declared.c, p = declared.p, m = declared.m},
     declared = {c = declared.c, p = declared.p, m = declared.m},
     free = declared.c, out = 0, due = {}, late = {}, ends = {}, slot = 0, paused = 0, asked_until = 0, withdrawn = 0,
@@ -574,7 +499,7 @@ local function begin(wall)
     ticket = 0, passed = {0, 0, 0}, polls_turn = false, processes = {},
   }
   for i = 1, declared.c do s.ends[i] = 0 end
-  -- Nobody knows what was spent before a store began anew, so all of it was, just now.
+  -- What was spent before a store began anew is unknown, so all tokens count as spent just now.
   if known_born > 0 or was_damaged or is_just_started() then
     spend_all()
     s.may_lack_calls = true
@@ -587,7 +512,7 @@ local function resume(wall)
   if known_born == s.born and expected > 0 and now > expected + LEAP then now = expected end
   now = math.max(now, s.at)
   s.offset = now - wall
-  -- Whoever has calls in flight or waiting speaks three times a lease.
+  -- A process with calls in flight or waiting makes three requests a lease.
   if now - s.at > lease / 2 then
     was_out_of_reach = all_ends_count
     for _, process in pairs(s.processes) do
@@ -597,8 +522,8 @@ local function resume(wall)
   end
 end
 
--- A state that another one has taken the place of, or an older copy of it, lacks what was spent since; so
--- does one that nobody could reach while all went on by themselves.
+-- A state that replaced another one, or an older copy of one, lacks what was spent since; so does one that no
+-- process could reach while all granted from their shares.
 local function make_up_for_loss()
   if known_born > 0 and known_born ~= s.born then
     if not s.may_lack_calls then
@@ -637,13 +562,12 @@ end
 local raw = redis.call('GET', KEYS[1])
 local wall = server_clock()
 if raw then
-  local ok
-  ok, s = pcall(cmsgpack.unpack, raw)
-  if not ok or type(s) ~= 'table' or not is_count(s.version, 1000000) then return {1, 0} end
-  if s.version ~= VERSION then return {1, s.version} end
-  was_damaged = not is_sound()
+  local version
+  version, s = read(raw)
+  if version ~= VERSION then return {1, version} end
+  was_damaged = not s
 end
-if raw and not was_damaged then resume(wall) else begin(wall) end
+if s then resume(wall) else begin(wall) end
 
 local mine = s.processes[me]
 local stale = mine ~= nil and mine.number >= number
@@ -660,7 +584,7 @@ if not stale then
   count_calls(mine)
   keep_to(agreed())
   if rate_limited then on_rate_limited() end
-  -- The store knows what was spent since its state began.
+  -- What was spent since the state began is known.
   if assumed ~= 0 and now - assumed_age < s.born then
     for _ = 1, assumed < 0 and s.free or math.min(assumed, s.free) do
       s.free = s.free - 1
@@ -687,7 +611,8 @@ if not stale then
 end
 s.steps = s.steps + 1
 s.at = now
-redis.call('SET', KEYS[1], cmsgpack.pack(s), 'PX', math.min(keep, MOST_KEPT))
+local packed = cmsgpack.pack(s)
+redis.call('SET', KEYS[1], header_of(VERSION, packed) .. packed, 'PX', math.min(keep, MOST_KEPT))
 
 local processes = 0
 for _, process in pairs(s.processes) do

@@ -190,7 +190,11 @@ def test_the_script_does_what_the_reference_does(client: redis.Redis, seed: int)
 
 def test_a_state_of_another_version_is_refused(client: redis.Redis) -> None:
     """A process that finds a later version, or something else altogether, says so and changes nothing."""
-    for key, value in (("later", b"\x81\xa7version\x03"), ("other", b"not packed"), ("number", b"\x07")):
+    for key, value in (
+        ("later", b"leadsquared limit 3 0f\n\x80"),
+        ("other", b"not packed"),
+        ("number", b"7"),
+    ):
         client.set(key, value)
         with pytest.raises(Incompatible) as caught:
             Clocked(client, key).run(BEGIN, request())
