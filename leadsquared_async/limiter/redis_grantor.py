@@ -51,6 +51,8 @@ PARTS = 5
 UNFORESEEN = "the request could not be made"
 FIRST_RETRY, LAST_RETRY = 0.25, 5.0
 """Seconds between two attempts to reach a store that does not answer."""
+NOBODY = (False, False, False)
+"""No lane has a waiter that the store knows of."""
 UNKNOWN = 16
 """The assumed number of processes while none was ever seen."""
 
@@ -136,7 +138,7 @@ class RedisGrantor:
         self._all_ends_count = False
         self._rate_limited: RateLimited | None = None
         self._assumed: tuple[int | None, float] | None = None
-        self._reported_waiting = [False] * len(Lane)
+        self._reported = NOBODY
         # When to ask it.
         self._ask_at = NEVER
         self._asked_at = -NEVER
@@ -218,7 +220,10 @@ class RedisGrantor:
         """The waiter that is granted a token now, if any; `take` spends it."""
         if self._share is not None:
             return self._share.next(heads, now)
-        return next((head for head in heads if self._granted[head.lane]), None)
+        for head in heads:
+            if self._granted[head.lane]:
+                return head
+        return None
 
     def take(self, lane: Lane, now: float) -> None:
         """Spend a token on a call that starts now."""
@@ -370,12 +375,11 @@ class RedisGrantor:
         if self._share is not None or self._fault is not None:
             is_in_use = bool(self._out or any(waiting) or self._ends or users)
             return self._retry_at if is_in_use else NEVER
-        if self._is_urgent or any(
-            bool(now) != before for now, before in zip(waiting, self._reported_waiting, strict=True)
-        ):
+        forms, batch, polls = waiting
+        if self._is_urgent or (forms > 0, batch > 0, polls > 0) != self._reported:
             return self._asked_at  # in the past: at once
         return min(
-            self._ask_at if any(self._reported_waiting) else NEVER,
+            self._ask_at if self._reported != NOBODY else NEVER,
             self._ends[0][0] + SOON if self._ends else NEVER,
             self._asked_at + self._lease / 3 if self._out else NEVER,
             self._asked_at + PRESENCE / 3 if users and self._number else NEVER,
@@ -511,9 +515,8 @@ class RedisGrantor:
                 "the store of the rate limit answers again: %s for all processes", reply.limit
             )
         self._log_limit(reply, was_learnt=was_learnt)
-        self._reported_waiting = [
-            waiting > granted for waiting, granted in zip(request.waiting, reply.granted, strict=True)
-        ]
+        forms, batch, polls = map(int.__gt__, request.waiting, reply.granted)
+        self._reported = (forms, batch, polls)
         self._ask_at = NEVER if reply.again is None else now + reply.again
         self._granted = list(reply.granted)
         self.queue.grant()
@@ -569,7 +572,7 @@ class RedisGrantor:
         self._retry_after = min(LAST_RETRY, self._retry_after * 2)
         if self.degraded or self._closed:
             return
-        self._reported_waiting = [False] * len(Lane)
+        self._reported = NOBODY
         self._granted = [0] * len(Lane)
         limit = self._share_limit()
         free = limit.calls if self._processes is None else self._free // self._processes
