@@ -113,7 +113,7 @@ def test_it_is_batched() -> None:
             assert sum(outcome is not None and outcome.succeeded for outcome in outcomes) == 39
             limit = lsq.snapshot().limit
             assert limit is not None
-            assert limit.refused == 0
+            assert limit.rate_limited == 0
 
     virtual.run(use)
 

@@ -16,7 +16,7 @@ class Lane(IntEnum):
     """Priority of a call while it waits for a token. Within a lane, calls go in the order of arrival."""
 
     INTERACTIVE = 0
-    """Somebody waits for the answer: a form. The only lane that may spend a burst."""
+    """A person waits for the answer: a form. The only lane that may spend a burst."""
     BATCH = 1
     """Many leads; paced, so that a form that comes alone does not wait behind them."""
     STATUS = 2

@@ -166,7 +166,7 @@ class LimitSnapshot:
         next_due: seconds until the next token comes back; None while none is on its way.
         paused: seconds for which nothing is sent, since the server asked for it.
         granted: tokens given out so far.
-        refused: answers of 429 so far.
+        rate_limited: answers of 429 so far.
         processes: with a SharedLimiter, processes that share the limit; None before the store was heard.
         degraded: whether a SharedLimiter's store does not answer, and `limit` is this process's share.
     """
@@ -181,7 +181,7 @@ class LimitSnapshot:
     next_due: float | None
     paused: float
     granted: int
-    refused: int
+    rate_limited: int
     processes: int | None = None
     degraded: bool = False
 

@@ -160,7 +160,7 @@ class LocalGrantor:
             next_due=None if due == NEVER else max(0.0, due - now),
             paused=max(0.0, tokens.paused_until - now),
             granted=0,
-            refused=0,
+            rate_limited=0,
         )
 
     def _why_lower(self) -> str:

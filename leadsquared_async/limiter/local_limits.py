@@ -1,4 +1,4 @@
-"""One limit for all clients of an account in a process, without being told of each other.
+"""One limit for all clients of an account in a process, which need not know of each other.
 
 `redis_limits.py` has the same for many processes.
 """
@@ -52,7 +52,7 @@ class _Account(NamedTuple):
     clock: Callable[[], float]
 
     def is_idle(self) -> bool:
-        """Whether nobody uses it and it remembers nothing."""
+        """Whether no client uses it and forgetting it loses nothing."""
         self.queue.forget_ended_loops()
         return not self.queue.users and self.grantor.is_idle(self.clock())
 
@@ -70,15 +70,15 @@ def join_queue(host: str, credentials: Credentials, kind: Limit, limit: RateLimi
     a second burst, and neither does a second `asyncio.run`.
     """
     digest = account_digest(host, credentials, kind)
-    whose, clock = _clock_of(asyncio.get_running_loop())
+    timebase, clock = _clock_of(asyncio.get_running_loop())
     with LOCK:
         for key, known in list(_accounts.items()):
-            if key[1] is whose and known.is_idle():
+            if key[1] is timebase and known.is_idle():
                 del _accounts[key]
-        account = _accounts.get((digest, whose))
+        account = _accounts.get((digest, timebase))
         if account is None:
             grantor = LocalGrantor(limit, kind.option)
-            account = _accounts[digest, whose] = _Account(TokenQueue(grantor, clock=clock), grantor, clock)
+            account = _accounts[digest, timebase] = _Account(TokenQueue(grantor, clock=clock), grantor, clock)
         queue = account.queue
         notice = queue.join(limit)
     if notice is not None:
@@ -92,7 +92,7 @@ def account_digest(host: str, credentials: Credentials, kind: Limit) -> str:
 
 
 def _clock_of(loop: asyncio.AbstractEventLoop) -> tuple[object, Callable[[], float]]:
-    """Whose clock the loop's time is, and that clock.
+    """What a loop's time is measured by, and that clock.
 
     The loops of asyncio and of uvloop use the machine's monotonic clock, though uvloop's may be late. Other
     loops may have a time of their own, such as a test's, which they share with loops of their kind.

@@ -134,7 +134,7 @@ class TokenQueue:
         self._lanes: tuple[OrderedDict[int, _Waiter], ...] = tuple(OrderedDict() for _ in Lane)
         self._arrivals = 0
         self._granted = 0
-        self._refused = 0
+        self._answers_of_429 = 0
 
     def join(self, limit: RateLimit) -> Notice | None:
         """A client of the running loop uses it from now on, and declares this limit; the smallest is kept."""
@@ -166,7 +166,7 @@ class TokenQueue:
             NoTokenInTime: even the best case is later than the deadline, or it passed while waiting.
             ConfigurationError: the state in the store was written by an incompatible version.
         """
-        with LOCK:  # not self._step, which costs more than all the rest where nobody waits
+        with LOCK:  # not self._step, which costs more than the rest if the queue is empty
             try:
                 now = self._clock()
                 use = self._loops.get(asyncio.get_running_loop()) or self._use()
@@ -224,7 +224,7 @@ class TokenQueue:
             named: the account's limit (calls, seconds), where the answer names it.
         """
         with self._step:
-            self._refused += 1
+            self._answers_of_429 += 1
             notice = self._grantor.on_rate_limited(pause, named, self._clock())
         if notice is not None:
             notice.write_to(self.log)
@@ -251,7 +251,7 @@ class TokenQueue:
                 ceiling=None if state.limit == self.declared else state.ceiling,
                 waiting={lane: len(self._lanes[lane]) for lane in Lane},
                 granted=self._granted,
-                refused=self._refused,
+                rate_limited=self._answers_of_429,
             )
 
     # For those who keep queues ----------------------------------------------------------------------------

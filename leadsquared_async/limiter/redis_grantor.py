@@ -43,12 +43,12 @@ W = TypeVar("W", bound=Waiting)
 PRESENCE = 30.0
 """Seconds without a request after which a process and its declared limit count no more."""
 KEPT = 3600.0
-"""Seconds, and a few windows, for which the state is kept when nobody uses it."""
+"""Seconds, and a few windows, for which a state outlives its last request."""
 SOON = 0.05
 """Seconds for which the end of a call may wait to be reported together with other things."""
 PARTS = 5
 """Of the wait for an answer."""
-UNFORESEEN = "the request could not be made"
+UNEXPECTED = "the request could not be made"
 FIRST_RETRY, LAST_RETRY = 0.25, 5.0
 """Seconds between two attempts to reach a store that does not answer."""
 NOBODY = (False, False, False)
@@ -74,12 +74,12 @@ class Store(Protocol):
         """
         ...
 
-    def listen(self, key: str, hear: Callable[[float], None]) -> None:
-        """Have `hear` called with the seconds that a hint for that key names."""
+    def listen(self, key: str, on_hint: Callable[[float], None]) -> None:
+        """Call `on_hint` with the seconds that each hint for that key names."""
         ...
 
-    def forget(self, key: str, hear: Callable[[float], None]) -> None:
-        """Call `hear` no longer."""
+    def forget(self, key: str, on_hint: Callable[[float], None]) -> None:
+        """Stop calling `on_hint`."""
         ...
 
 
@@ -124,14 +124,14 @@ class RedisGrantor:
         self._ceiling: str | None = None
         self._doubted: RateLimit | None = None
         self.learnt = False
-        # What the store said last.
+        # The last reply of the store.
         self._reply: Reply | None = None
         self._asked_for_reply = self._heard_at = -NEVER
         self._paused_until = -NEVER
         self._granted = [0] * len(Lane)
         self._has_warned_of_damage = False
         self._fault: str | None = None
-        # What it does not know yet.
+        # What the store does not know yet.
         self._out = 0
         self._last_poll = -NEVER
         self._ends: deque[tuple[float, bool]] = deque()
@@ -139,14 +139,14 @@ class RedisGrantor:
         self._rate_limited: RateLimited | None = None
         self._assumed: tuple[int | None, float] | None = None
         self._reported = NOBODY
-        # When to ask it.
+        # When to ask the store.
         self._ask_at = NEVER
         self._asked_at = -NEVER
         self._is_urgent = False
         self._asking: asyncio.Task[None] | None = None
         self._next_question = Alarm(self._loop, self._begin_to_ask)
         self._closed = False
-        # While it does not answer.
+        # While the store does not answer.
         self._share: LocalGrantor | None = None
         self._retry_at = -NEVER
         self._retry_after = FIRST_RETRY
@@ -181,7 +181,7 @@ class RedisGrantor:
             ):
                 await self._ask()
         except Exception as error:
-            self._loop.call_exception_handler({"message": UNFORESEEN, "exception": error})
+            self._loop.call_exception_handler({"message": UNEXPECTED, "exception": error})
         finally:
             self.stop()
             self._store.forget(self._key, self._on_hint)
@@ -270,7 +270,7 @@ class RedisGrantor:
         return NEVER if self._share is None else self._share.next_grant(lanes, now)
 
     def declare(self, limit: RateLimit, now: float) -> Notice | None:
-        """Have all processes keep to this limit, the smallest that the clients of this one declare."""
+        """Report to all processes the smallest limit that the clients of this one declare."""
         before, self._mine = self._mine, limit
         if limit == before:
             return None
@@ -289,7 +289,7 @@ class RedisGrantor:
     def on_rate_limited(
         self, pause: float | None, named: tuple[int, float] | None, now: float
     ) -> Notice | None:
-        """The server answered 429; all processes are to know."""
+        """The server answered 429; the store tells all processes."""
         event = RateLimited(None if pause is None else now + pause, named)
         self._rate_limited = event if self._rate_limited is None else self._rate_limited.then(event)
         account = None if named is None else RateLimit(named[0], named[1], self._mine.margin)
@@ -346,7 +346,7 @@ class RedisGrantor:
             next_due=None if is_all_free or reply is None else max(0.0, self._heard_at + reply.first - now),
             paused=max(0.0, self._paused_until - now),
             granted=0,
-            refused=0,
+            rate_limited=0,
             processes=self._processes,
         )
 
@@ -389,7 +389,7 @@ class RedisGrantor:
         try:
             self._asking = self._task(self._ask(), "leadsquared_async shared limit")
         except BaseException:
-            self._degrade(UNFORESEEN)
+            self._degrade(UNEXPECTED)
             raise
         self._asking.add_done_callback(self._end_of_asking)
 
@@ -407,11 +407,11 @@ class RedisGrantor:
     # Requests ---------------------------------------------------------------------------------------------
 
     async def _ask(self) -> None:
-        """Make one request, and do what its reply says."""
+        """Make one request, and apply its reply."""
         self._asked_at = self._clock()
         self._is_urgent = False
         rate_limited, assumed = self._rate_limited, self._assumed
-        why: str | None = UNFORESEEN
+        why: str | None = UNEXPECTED
         is_heard = False
         try:
             request = self._request()
@@ -431,7 +431,7 @@ class RedisGrantor:
             why = None  # the loop is ending
             raise
         finally:
-            # Whatever it was, calls go on; an error that nobody foresaw is reported by the loop as well.
+            # After any error calls continue in degraded mode; the loop reports an unexpected one.
             if not is_heard:
                 if rate_limited is not None and self._rate_limited is not rate_limited:
                     self._rate_limited = rate_limited.then(self._rate_limited)
@@ -581,7 +581,7 @@ class RedisGrantor:
         self._share = LocalGrantor(limit, self._option, tokens)
         self.queue.log.warning(
             "the store of the rate limit cannot be reached (%s): this process keeps to its share, %s, "
-            "and goes on trying",
+            "and keeps trying to reach it",
             why,
             limit,
         )

@@ -29,7 +29,7 @@ class _LoopState:
     Attributes:
         store: closed after the last of its grantors.
         grantors: those in use, by key.
-        closing: how many have no user any more and are leaving the store.
+        closing: grantors without users that still report to the store.
     """
 
     store: RedisStore
@@ -108,10 +108,9 @@ class SharedLimiter:
         return queue
 
     async def leave(self, queue: TokenQueue, limit: RateLimit | None = None) -> None:
-        """One user less; after the last, the store is told, and after the last queue it is closed.
+        """One user less; the last one reports to the store, which is closed after its last queue.
 
-        Being cancelled leaves no connection open: it ends all the same, within a few timeouts, and only then
-        the cancellation is raised.
+        If it is cancelled, it still closes everything, within a few timeouts, before it raises.
 
         Args:
             queue: that it had joined.

@@ -1,6 +1,6 @@
 """The messages between a process and the store: a request about the calls of one account, and the reply.
 
-A request states how things are, not what changed: a request that is lost, or whose answer is, harms nothing,
+A request states how things are, not what changed: losing a request or its reply does no harm,
 since the next one says again how many calls are in flight.
 """
 
@@ -68,7 +68,7 @@ class Incompatible(Exception):
 
 
 class OutOfBounds(Exception):
-    """The store answered what its script cannot have answered."""
+    """The answer cannot be one of the script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +130,11 @@ class Request:
     Attributes:
         process: its name.
         number: of this request; an older one that arrives late is not heard.
-        channel: where it listens for a hint that its turn has come earlier than it was told.
+        channel: where it listens for hints that its turn comes earlier than the last reply said.
         declared: the limit it wants kept.
         lease: seconds until its calls in flight are taken for lost, if nothing more is heard of it.
         presence: seconds until it is taken for gone.
-        keep: seconds for which the state is kept when nobody speaks any more.
+        keep: seconds for which the state outlives this request.
         held: its calls in flight.
         waiting: how many wait for a token, by lane.
         ends: calls that ended since it was last answered, the oldest first.
@@ -208,7 +208,7 @@ class Reply:
         born: names the state.
         steps: how often it has changed.
         granted: tokens for the process, by lane; they are spent as of now.
-        again: seconds after which whoever still waits should ask again; None if nobody does.
+        again: seconds until it should ask again for those who still wait; None if none do.
         free: tokens that may be spent at once.
         first: seconds until the earliest token beyond the free ones.
         paused: seconds for which nothing is spent.

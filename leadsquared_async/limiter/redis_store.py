@@ -44,10 +44,10 @@ class RedisStore:
     Args:
         url: as redis-py reads it.
         prefix: of all names in the store.
-        timeout: seconds for a connection. For an answer it is whoever asks that gives up.
+        timeout: seconds to connect. The caller bounds the wait for an answer.
 
     Attributes:
-        requests: how many were made, for those who count.
+        requests: how many were made.
     """
 
     def __init__(self, url: str, *, prefix: str, timeout: float) -> None:
@@ -57,7 +57,7 @@ class RedisStore:
         self._listeners: dict[str, Callable[[float], None]] = {}
         self._listening: asyncio.Task[None] | None = None
         self._closed = False
-        self._has_heard_nonsense = False
+        self._has_warned = False
         self.channel = f"{prefix}:hints:{uuid.uuid4().hex}"
         self.requests = 0
 
@@ -91,17 +91,17 @@ class RedisStore:
             raise StoreUnavailable("its answer is invalid")
         return reply
 
-    def listen(self, key: str, hear: Callable[[float], None]) -> None:
-        """Have `hear` called with the seconds that a hint for that key names."""
+    def listen(self, key: str, on_hint: Callable[[float], None]) -> None:
+        """Call `on_hint` with the seconds that each hint for that key names."""
         if self._listening is None:
             self._listening = asyncio.create_task(
                 self._listen(), name="leadsquared_async shared limit hints", context=Context()
             )
-        self._listeners[key] = hear
+        self._listeners[key] = on_hint
 
-    def forget(self, key: str, hear: Callable[[float], None]) -> None:
-        """Call `hear` no longer; whoever has taken its place since stays."""
-        if self._listeners.get(key) == hear:
+    def forget(self, key: str, on_hint: Callable[[float], None]) -> None:
+        """Stop calling `on_hint`; a later listener for that key stays."""
+        if self._listeners.get(key) == on_hint:
             del self._listeners[key]
 
     async def aclose(self) -> None:
@@ -130,11 +130,11 @@ class RedisStore:
         return self._client
 
     async def _listen(self) -> None:
-        """Pass hints on for as long as it lasts; without them everybody still asks when told to."""
+        """Pass hints on; without them, processes still ask when the last reply said."""
         from redis.exceptions import RedisError  # noqa: PLC0415
 
         while not self._closed:
-            # redis-py raises a ValueError for what it cannot decode.
+            # redis-py raises ValueError for messages that it cannot decode.
             with contextlib.suppress(RedisError, OSError, TimeoutError, ValueError):
                 async with self._connected().pubsub() as subscription:
                     await subscription.subscribe(self.channel)
@@ -150,11 +150,11 @@ class RedisStore:
         data = data.encode(errors="replace") if isinstance(data, str) else data
         hint = _HINT.fullmatch(data) if isinstance(data, bytes) else None
         if hint is not None:
-            hear = self._listeners.get(hint[1].decode())
-            if hear is not None:
-                hear(int(hint[2]) / 1e6)
-        elif not self._has_heard_nonsense:
-            self._has_heard_nonsense = True
+            on_hint = self._listeners.get(hint[1].decode())
+            if on_hint is not None:
+                on_hint(int(hint[2]) / 1e6)
+        elif not self._has_warned:
+            self._has_warned = True
             ClientLog(None).warning(
                 "the channel of the shared rate limit carries messages that leadsquared_async did not send: "
                 "they are ignored; make sure that nobody else writes to it"
@@ -173,18 +173,18 @@ def _digest() -> str:
 
 
 def check_url(who: str, url: str, timeout: float) -> None:
-    """Refuse what no connection can be made with, before one is; `who` was given it.
+    """Check a URL before it is used; `who` was given it.
 
     Raises:
-        ConfigurationError: and why, without a word of the URL: after a `/` or `#` in a password, redis-py
-            would call the half of it a port.
+        ConfigurationError: redis-py cannot read it. The message shows no part of the URL: after a `/` or `#`
+            in a password, redis-py would show half of the password as a port.
     """
     from redis.exceptions import RedisError  # noqa: PLC0415
 
     try:
         _pool_of(url, timeout).make_connection()
     except (ValueError, TypeError, RedisError):
-        pass  # and what they say is forgotten
+        pass  # their messages may show a password
     else:
         return
     raise ConfigurationError(
@@ -203,7 +203,7 @@ def _pool_of(url: str, timeout: float) -> Any:
         url,
         max_connections=CONNECTIONS + 1,  # one listens
         timeout=timeout,
-        socket_timeout=None,  # whoever asks gives up, and knows better when
+        socket_timeout=None,  # the caller bounds the wait for an answer
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
     )
@@ -212,7 +212,7 @@ def _pool_of(url: str, timeout: float) -> Any:
 
 
 def _kind_of(error: Exception) -> str:
-    """What went wrong, without a word of the server's that could be secret."""
+    """What went wrong, without text of the server, which could contain a secret."""
     from redis.exceptions import AuthenticationError  # noqa: PLC0415
 
     # redis-py says ConnectionError of a wrong password, a wrong certificate and a wrong port alike.

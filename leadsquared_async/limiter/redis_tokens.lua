@@ -6,7 +6,7 @@
 -- that it neither goes back nor leaps.
 --
 -- KEYS[1]: the state. A script of the same version may add fields: one that does not know them keeps them. A state
--- that somebody else has changed is replaced by a new one, as if all tokens had been spent just now.
+-- that somebody else changed is replaced by a new one, as if all tokens had been spent just now.
 -- ARGV: see Request.arguments in redis_messages.py.
 
 local SECOND = 1000000
@@ -344,7 +344,7 @@ end
 
 local function is_due(head) return head.lane ~= POLLS or now >= next_poll() end
 
--- Whose turn it is, the lane whose claim that is, and what the counters of turns become if it is taken.
+-- The head whose turn it is, the lane that gives it its claim, and the counters of turns after it has gone.
 local function turn()
   local all = heads()
   local first = all[1]
@@ -401,7 +401,7 @@ local function grant(lane)
   granted[lane] = granted[lane] + 1
 end
 
--- A token for a lane of this process whose turn it is not, if one is left for each of those ahead.
+-- Grant a token to a lane of this process out of turn, if one is left for each call ahead.
 local function grant_out_of_turn()
   for _, lane in ipairs(LANES) do
     if s.processes[me].tickets[lane] > 0 and may_take(lane, ahead_of(lane)) then

@@ -332,7 +332,7 @@ async def test_refusals_that_come_together_withdraw_one_token() -> None:
         bucket.on_rate_limited()
         bucket.release()
     assert bucket.snapshot().withdrawn == 1
-    assert bucket.snapshot().refused == 25
+    assert bucket.snapshot().rate_limited == 25
 
 
 def test_a_ceiling_is_logged_once_with_the_line_to_configure(caplog: pytest.LogCaptureFixture) -> None:

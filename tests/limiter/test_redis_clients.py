@@ -25,7 +25,7 @@ async def test_clients_that_know_nothing_of_each_other_keep_to_one_limit(valkey:
                 receipts = await asyncio.gather(*calls)
                 limit = lsq.snapshot().limit
                 assert isinstance(limit, LimitSnapshot)
-                assert (limit.refused, limit.degraded) == (0, False)
+                assert (limit.rate_limited, limit.degraded) == (0, False)
                 return len(receipts)
 
         clients = [client_of(sandbox, limiter=SharedLimiter(valkey.url), rate_limit=LIMIT) for _ in range(3)]

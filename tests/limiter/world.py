@@ -77,10 +77,10 @@ class Connection:
         await asyncio.sleep(server.latency / 2)
         return reply
 
-    def listen(self, key: str, hear: Callable[[float], None]) -> None:
-        self.server.ears[f"{self.channel} {key}"] = hear
+    def listen(self, key: str, on_hint: Callable[[float], None]) -> None:
+        self.server.ears[f"{self.channel} {key}"] = on_hint
 
-    def forget(self, key: str, hear: Callable[[float], None]) -> None:
+    def forget(self, key: str, on_hint: Callable[[float], None]) -> None:
         """The server may still speak."""
 
 
