@@ -74,7 +74,7 @@ class World:
                 assert not pipeline.in_flight._tasks
                 assert not pipeline._at_closing
         for account in local_limits._accounts.values():
-            assert account.grantor.tokens.out == 0
+            assert account.grantor.out == 0
             assert not any(account.queue.waiting)
             assert account.queue.users == 0
         for outbox in self.outboxes:

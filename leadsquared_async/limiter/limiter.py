@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
@@ -162,9 +162,9 @@ class LimitSnapshot:
         free: tokens that may be spent at once.
         in_flight: calls under way.
         withdrawn: tokens out of use since the server answered 429; each clean window brings one back.
-        waiting: calls that wait for a token, by lane.
         next_due: seconds until the next token comes back; None while none is on its way.
         paused: seconds for which nothing is sent, since the server asked for it.
+        waiting: calls that wait for a token, by lane.
         granted: tokens given out so far.
         rate_limited: answers of 429 so far.
         processes: with a SharedLimiter, processes that share the limit; None before the store was heard.
@@ -177,11 +177,11 @@ class LimitSnapshot:
     free: int
     in_flight: int
     withdrawn: int
-    waiting: dict[Lane, int]
     next_due: float | None
     paused: float
-    granted: int
-    rate_limited: int
+    waiting: dict[Lane, int] = field(default_factory=dict[Lane, int])
+    granted: int = 0
+    rate_limited: int = 0
     processes: int | None = None
     degraded: bool = False
 

@@ -16,12 +16,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence, Sized
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence, Sized
+from contextlib import contextmanager, suppress
 from contextvars import Context
 from dataclasses import replace
 from functools import partial, reduce
-from types import TracebackType
 from typing import Protocol, TypeVar
 
 from leadsquared_async.config import RateLimit
@@ -69,7 +68,7 @@ class Grantor(Protocol):
         """
         ...
 
-    def take(self, lane: Lane, now: float) -> None:
+    def take(self, now: float, lane: Lane) -> None:
         """Spend a token on a call that starts now."""
         ...
 
@@ -77,11 +76,11 @@ class Grantor(Protocol):
         """A call has ended; without an answer (not `counted`) the server may count it later."""
         ...
 
-    def release_unused(self, now: float) -> None:
+    def release_unused(self) -> None:
         """A call was never sent."""
         ...
 
-    def earliest(self, lane: Lane, ahead: int, now: float) -> float:
+    def earliest_of(self, lane: Lane, now: float, ahead: int) -> float:
         """The earliest moment at which a call could start with so many of its lane before it."""
         ...
 
@@ -99,7 +98,7 @@ class Grantor(Protocol):
         """The server answered 429, asked for a pause in seconds, and named a limit (calls, seconds)."""
         ...
 
-    def assume_spent(self, ended: float, calls: int | None, now: float) -> None:
+    def assume_spent(self, now: float, ended: float, calls: int | None) -> None:
         """Count so many unknown calls (None: as many as there are tokens) that had ended at `ended`."""
         ...
 
@@ -127,7 +126,6 @@ class TokenQueue:
         self.log = ClientLog(None)
         self._grantor = grantor
         self._clock = asyncio.get_running_loop().time if clock is None else clock
-        self._step = _Step(self)
         self._loops: dict[asyncio.AbstractEventLoop, LoopUse] = {}
         self._only: LoopUse | None = None  # the only one of them: asking for the running loop is slow in 3.11
         # Ordered dicts, since a waiter may leave from the middle, and a plain dict pops its first in O(n).
@@ -138,7 +136,7 @@ class TokenQueue:
 
     def join(self, limit: RateLimit) -> Notice | None:
         """A client of the running loop uses it from now on, and declares this limit; the smallest is kept."""
-        with self._step:
+        with self._changing():
             self._use().declared.append(limit)
             self.users += 1
             try:
@@ -150,7 +148,7 @@ class TokenQueue:
 
     def leave(self, limit: RateLimit) -> Notice | None:
         """A client of the running loop uses it no more; what it declared is forgotten."""
-        with self._step:
+        with self._changing():
             self._use().declared.remove(limit)
             self.users -= 1
             return self._declare_smallest()
@@ -166,7 +164,7 @@ class TokenQueue:
             NoTokenInTime: even the best case is later than the deadline, or it passed while waiting.
             ConfigurationError: the state in the store was written by an incompatible version.
         """
-        with LOCK:  # not self._step, which costs more than the rest if the queue is empty
+        with LOCK:  # not self._changing(), which costs more than the rest if the queue is empty
             try:
                 now = self._clock()
                 use = self._loops.get(asyncio.get_running_loop()) or self._use()
@@ -201,8 +199,11 @@ class TokenQueue:
             now = self._clock()
             try:
                 use = self._only or self._here()
-                if use is not None and use.end_call():
-                    self._grantor.release(now, counted=counted)
+                try:
+                    self._grantor.settle(now)
+                finally:
+                    if use is not None and use.end_call():
+                        self._grantor.release(now, counted=counted)
                 if any(self._lanes):
                     self._dispatch(now)
             except BaseException:
@@ -211,10 +212,9 @@ class TokenQueue:
 
     def release_unused(self) -> None:
         """The call that took a token was never sent."""
-        with self._step:
-            now = self._clock()
-            self._put_back(self._here(), now)
-            self._dispatch(now)
+        with self._changing():
+            self._put_back(self._here())
+            self._dispatch(self._clock())
 
     def on_rate_limited(self, pause: float | None = None, named: tuple[int, float] | None = None) -> None:
         """The server answered 429; `release` still has to follow.
@@ -223,7 +223,7 @@ class TokenQueue:
             pause: the seconds it asked for.
             named: the account's limit (calls, seconds), where the answer names it.
         """
-        with self._step:
+        with self._changing():
             self._answers_of_429 += 1
             notice = self._grantor.on_rate_limited(pause, named, self._clock())
         if notice is not None:
@@ -236,14 +236,15 @@ class TokenQueue:
             ended: the running loop's time at which they had ended, at the latest.
             calls: how many; None for as many as the limit allows.
         """
-        with self._step:
+        with self._changing():
             now = self._clock()
-            self._grantor.assume_spent(min(now, self._on_our_clock(ended, now)), calls, now)
+            self._grantor.settle(now)
+            self._grantor.assume_spent(now, min(now, self._on_our_clock(ended, now)), calls)
             self._arm(now)
 
     def snapshot(self) -> LimitSnapshot:
         """The state at this moment."""
-        with self._step:
+        with self._changing():
             state = self._grantor.snapshot(self._clock())
             return replace(
                 state,
@@ -258,7 +259,7 @@ class TokenQueue:
 
     def forget_ended_loops(self) -> None:
         """Count the calls of loops that do not run any more as ended now without an answer."""
-        with self._step:
+        with self._changing():
             for use in list(self._loops.values()):
                 if use.loop.is_closed():
                     self._forget(use)
@@ -286,12 +287,12 @@ class TokenQueue:
 
     def grant(self) -> None:
         """Grant what there is to grant."""
-        with self._step:
+        with self._changing():
             self._dispatch(self._clock())
 
     def fail_all(self, error: Callable[[], Exception]) -> None:
         """Have all who wait raise an error."""
-        with self._step:
+        with self._changing():
             for lane in self._lanes:
                 for waiter in list(lane.values()):
                     self._leave(waiter)
@@ -309,6 +310,18 @@ class TokenQueue:
             if use.waiting:
                 with suppress(LoopClosed):
                     use.look_soon()
+
+    @contextmanager
+    def _changing(self) -> Generator[None]:
+        """Around one change of the state. If it fails, no waiter is left without a timer."""
+        with LOCK:
+            try:
+                yield
+            except NoTokenInTime:
+                raise
+            except BaseException:
+                self.look_soon()
+                raise
 
     # Event loops ------------------------------------------------------------------------------------------
 
@@ -338,6 +351,7 @@ class TokenQueue:
 
     def _lose(self, use: LoopUse) -> None:
         now = self._clock()
+        self._grantor.settle(now)
         for _ in range(use.out):
             self._grantor.release(now, counted=False)
         use.lost += use.out
@@ -368,7 +382,7 @@ class TokenQueue:
     def _wait(self, use: LoopUse, lane: Lane, deadline: float | None, now: float) -> _Waiter:
         """Join the queue: if anything here fails, no waiter stays in it, and no token is taken."""
         ahead = len(self._lanes[lane])
-        if deadline is not None and self._grantor.earliest(lane, ahead, now) > self._on_our_clock(
+        if deadline is not None and self._grantor.earliest_of(lane, now, ahead) > self._on_our_clock(
             deadline, now
         ):
             raise NoTokenInTime(ahead, spacing_of(lane, self._grantor.limit))
@@ -383,7 +397,7 @@ class TokenQueue:
         except BaseException:
             if waiter.expiry is not None:
                 waiter.expiry.cancel()
-            self._stand_down(waiter, now)
+            self._stand_down(waiter)
             raise
         return waiter
 
@@ -393,26 +407,25 @@ class TokenQueue:
         waiter.use.waiting -= 1
         return True
 
-    def _stand_down(self, waiter: _Waiter, now: float) -> bool:
+    def _stand_down(self, waiter: _Waiter) -> bool:
         """Have it wait no more and put back a token it was granted; return whether it did either."""
         if waiter.granted:
             waiter.granted = False
-            self._put_back(waiter.use, now)
+            self._put_back(waiter.use)
             return True
         return self._leave(waiter)
 
     def _withdraw(self, waiter: _Waiter) -> None:
-        with self._step:
-            now = self._clock()
-            if self._stand_down(waiter, now):
-                self._dispatch(now)
+        with self._changing():
+            if self._stand_down(waiter):
+                self._dispatch(self._clock())
 
-    def _put_back(self, use: LoopUse | None, now: float) -> None:
+    def _put_back(self, use: LoopUse | None) -> None:
         if use is not None and use.end_call():
-            self._grantor.release_unused(now)
+            self._grantor.release_unused()
 
     def _expire(self, waiter: _Waiter, ahead: int) -> None:
-        with self._step:
+        with self._changing():
             if waiter.granted or waiter.future.done():
                 return
             self._leave(waiter)
@@ -434,7 +447,7 @@ class TokenQueue:
         return self._grantor.next(heads, now)
 
     def _serve(self, waiter: _Waiter, now: float) -> None:
-        self._grantor.take(waiter.lane, now)
+        self._grantor.take(now, waiter.lane)
         waiter.use.out += 1
         self._granted += 1
         waiter.granted = True
@@ -446,13 +459,13 @@ class TokenQueue:
             waiter.use.is_handed = True
         except BaseException as error:
             waiter.granted = False
-            self._put_back(waiter.use, now)
+            self._put_back(waiter.use)
             if not isinstance(error, LoopClosed):
                 raise
 
     def _hand_over(self, waiter: _Waiter) -> None:
         """In the loop of a waiter: it goes, and the next of that loop may have a token."""
-        with self._step:
+        with self._changing():
             waiter.use.is_handed = False
             waiter.go()
             if any(self._lanes):
@@ -478,7 +491,7 @@ class TokenQueue:
 
     def _look_after(self, use: LoopUse) -> None:
         """In that loop: grant what there is to grant."""
-        with self._step:
+        with self._changing():
             use.asked_at = NEVER
             now = self._clock()
             self.forget_ended_loops()
@@ -508,24 +521,3 @@ def _first(lane: OrderedDict[int, _Waiter]) -> _Waiter | None:
         if waiter.use.may_be_granted:
             return waiter
     return None
-
-
-class _Step:
-    """The lock around one change of a queue. If the change fails, no waiter is left without a timer."""
-
-    __slots__ = ("_queue",)
-
-    def __init__(self, queue: TokenQueue) -> None:
-        self._queue = queue
-
-    def __enter__(self) -> None:
-        LOCK.acquire()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is not None and kind is not NoTokenInTime:
-                self._queue.look_soon()
-        finally:
-            LOCK.release()

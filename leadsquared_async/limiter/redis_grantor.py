@@ -11,10 +11,10 @@ import asyncio
 import random
 import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence, Sized
+from collections.abc import Coroutine, Sequence, Sized
 from contextvars import Context
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from leadsquared_async.config import LONGEST_WINDOW, RateLimit
 from leadsquared_async.errors import ConfigurationError
@@ -33,9 +33,10 @@ from leadsquared_async.limiter.redis_messages import (
     Request,
     StoreUnavailable,
 )
+from leadsquared_async.limiter.redis_store import RedisStore
 from leadsquared_async.limiter.tokens import NEVER, Tokens, is_far_below, spacing_of
 
-__all__ = ["RedisGrantor", "Store", "share_of", "tokens_of_share"]
+__all__ = ["RedisGrantor", "share_of", "spend_of_share"]
 
 T = TypeVar("T")
 W = TypeVar("W", bound=Waiting)
@@ -55,32 +56,6 @@ NOBODY = (False, False, False)
 """No lane has a waiter that the store knows of."""
 UNKNOWN = 16
 """The assumed number of processes while none was ever seen."""
-
-
-class Store(Protocol):
-    """Keeps the shared state of accounts."""
-
-    @property
-    def channel(self) -> str:
-        """Where this process listens for hints."""
-        ...
-
-    async def exchange(self, key: str, request: Request) -> Reply:
-        """Send a request about the state of that key, and return the reply.
-
-        Raises:
-            StoreUnavailable: it was not received, or may have been received without a reply.
-            Incompatible: the state is of another version.
-        """
-        ...
-
-    def listen(self, key: str, on_hint: Callable[[float], None]) -> None:
-        """Call `on_hint` with the seconds that each hint for that key names."""
-        ...
-
-    def forget(self, key: str, on_hint: Callable[[float], None]) -> None:
-        """Stop calling `on_hint`."""
-        ...
 
 
 class RedisGrantor:
@@ -103,7 +78,7 @@ class RedisGrantor:
         self,
         declared: RateLimit,
         *,
-        store: Store,
+        store: RedisStore,
         key: str,
         option: str = "rate_limit",
         lease: float = 3.0,
@@ -194,12 +169,11 @@ class RedisGrantor:
     # For the queue ----------------------------------------------------------------------------------------
 
     def settle(self, now: float) -> None:
-        """Bring the share up to `now`; what the store said changes when it says so."""
         if self._share is not None:
             self._share.settle(now)
 
     def take_at_once(self, lane: Lane, now: float) -> bool:
-        """Spend a token of the share on a caller with nobody before it; the store has to be asked first.
+        """Spend a token of the share, if there is one; the tokens of the store have to be asked for.
 
         Raises:
             ConfigurationError: the state in the store was written by an incompatible version.
@@ -212,12 +186,11 @@ class RedisGrantor:
         try:
             self._schedule()
         except BaseException:
-            self.release_unused(now)
+            self.release_unused()
             raise
         return True
 
     def next(self, heads: Sequence[W], now: float) -> W | None:
-        """The waiter that is granted a token now, if any; `take` spends it."""
         if self._share is not None:
             return self._share.next(heads, now)
         for head in heads:
@@ -225,10 +198,9 @@ class RedisGrantor:
                 return head
         return None
 
-    def take(self, lane: Lane, now: float) -> None:
-        """Spend a token on a call that starts now."""
+    def take(self, now: float, lane: Lane) -> None:
         if self._share is not None:
-            self._share.take(lane, now)
+            self._share.take(now, lane)
         else:
             self._granted[lane] -= 1
         self._out += 1
@@ -236,25 +208,23 @@ class RedisGrantor:
             self._last_poll = now
 
     def release(self, now: float, *, counted: bool) -> None:
-        """A call has ended; without an answer (not `counted`) the server may count it later."""
         self._ends.append((now, counted))
         self._out -= 1
         if self._share is not None:
             self._share.release(now, counted=counted)
         self._schedule()
 
-    def release_unused(self, now: float) -> None:
-        """A call was never sent; the store learns of it by the number of calls in flight."""
+    def release_unused(self) -> None:
+        """The store learns of it by the number of calls in flight."""
         self._is_urgent = True
         self._out -= 1
         if self._share is not None:
-            self._share.release_unused(now)
+            self._share.release_unused()
         self._schedule()
 
-    def earliest(self, lane: Lane, ahead: int, now: float) -> float:
-        """The earliest moment at which a call could start with so many of its lane before it."""
+    def earliest_of(self, lane: Lane, now: float, ahead: int) -> float:
         if self._share is not None:
-            return self._share.earliest(lane, ahead, now)
+            return self._share.earliest_of(lane, now, ahead)
         short = ahead - self._free
         first = -NEVER if self._reply is None else self._heard_at + self._reply.first
         start = now if short < 0 else max(now, first + short * self._shared.spacing)
@@ -265,7 +235,6 @@ class RedisGrantor:
         return max(start, max(now, self._last_poll + apart) + ahead * apart)
 
     def next_grant(self, lanes: Sequence[Sized], now: float) -> float:
-        """When the share may grant next; until the store has answered it grants nothing."""
         self._schedule()
         return NEVER if self._share is None else self._share.next_grant(lanes, now)
 
@@ -303,27 +272,23 @@ class RedisGrantor:
             self._is_urgent = True
         else:
             share = None if account is None else share_of(account, self._processes or UNKNOWN)
-            tokens = self._share.tokens
-            tokens.settle(now)
-            if tokens.on_rate_limited(now, pause, share):
+            self._share.settle(now)
+            if self._share.count_429(now, pause, share):
                 self._ceiling = f"it is a share of {account}, as LeadSquared says"
-                notice = Notice(True, "rate limit lowered to %s: %s", (tokens.limit, self._ceiling))
+                notice = Notice(True, "rate limit lowered to %s: %s", (self._share.limit, self._ceiling))
         self._schedule()
         return notice
 
-    def assume_spent(self, ended: float, calls: int | None, now: float) -> None:
-        """Count so many unknown calls (None: as many as there are tokens) that had ended at `ended`.
-
-        The store counts them only if it cannot know of them, since its state began after they ended.
-        """
+    def assume_spent(self, now: float, ended: float, calls: int | None) -> None:
+        """The store counts them only if its state began after they ended, so that it cannot know of them."""
         self._assumed = (calls, ended)
         if self._share is not None:
-            self._share.assume_spent(ended, calls, now)
+            self._share.assume_spent(now, ended, calls)
         self._is_urgent = True
         self._schedule()
 
     def snapshot(self, now: float) -> LimitSnapshot:
-        """The state of the tokens; what is free is as old as the store's last answer."""
+        """What is free is as old as the store's last reply."""
         if self._share is not None:
             state = self._share.snapshot(now)
             return replace(
@@ -342,11 +307,8 @@ class RedisGrantor:
             free=self._free,
             in_flight=self._out,
             withdrawn=0 if reply is None else reply.withdrawn,
-            waiting={},
             next_due=None if is_all_free or reply is None else max(0.0, self._heard_at + reply.first - now),
             paused=max(0.0, self._paused_until - now),
-            granted=0,
-            rate_limited=0,
             processes=self._processes,
         )
 
@@ -576,9 +538,9 @@ class RedisGrantor:
         self._granted = [0] * len(Lane)
         limit = self._share_limit()
         free = limit.calls if self._processes is None else self._free // self._processes
-        tokens = tokens_of_share(limit, now, held=self._out, free=free, phase=random.uniform(0.5, 1.5))
-        tokens.pause(self._paused_until)
-        self._share = LocalGrantor(limit, self._option, tokens)
+        self._share = LocalGrantor(limit, self._option)
+        spend_of_share(self._share, now, held=self._out, free=free, phase=random.uniform(0.5, 1.5))
+        self._share.pause(self._paused_until)
         self.queue.log.warning(
             "the store of the rate limit cannot be reached (%s): this process keeps to its share, %s, "
             "and keeps trying to reach it",
@@ -596,17 +558,17 @@ def share_of(limit: RateLimit, processes: int) -> RateLimit:
     return RateLimit(1, min(LONGEST_WINDOW, limit.per * processes / limit.calls), limit.margin)
 
 
-def tokens_of_share(share: RateLimit, now: float, *, held: int, free: int, phase: float) -> Tokens:
-    """The tokens of a share, in the state in which the store reported the whole last.
+def spend_of_share(tokens: Tokens, now: float, *, held: int, free: int, phase: float) -> None:
+    """Bring the fresh tokens of a share into the state in which the store last reported the whole.
 
     Args:
-        share: the limit of this process.
+        tokens: of the share.
         now: the loop's time.
         held: its calls in flight; they may be more than the share.
         free: how many may be spent at once. The rest comes back evenly over one window.
         phase: where in its spacing each of the rest comes, so that not all processes send at once.
     """
-    tokens = Tokens(share)
+    share = tokens.limit
     in_flight = min(held, share.calls)
     for _ in range(in_flight):
         tokens.take(now)
@@ -616,7 +578,6 @@ def tokens_of_share(share: RateLimit, now: float, *, held: int, free: int, phase
         # A call that ended then is due back by now and so many parts of the window.
         tokens.release(now - share.per * (1 - (place + phase) / rest), counted=True)
     tokens.out += held - in_flight
-    return tokens
 
 
 def _is_same(one: RateLimit, other: RateLimit) -> bool:

@@ -91,11 +91,11 @@ class Tokens:
     )
 
     def __init__(self, limit: RateLimit) -> None:
-        self.declared = limit
+        self.declared: RateLimit = limit
         self.learnt: RateLimit | None = None
         self.doubted: RateLimit | None = None
-        self.limit = limit
-        self.free = limit.calls
+        self.limit: RateLimit = limit
+        self.free: int = limit.calls
         self.out = 0
         self.paused_until = -NEVER
         self._asked_until = -NEVER
@@ -129,10 +129,10 @@ class Tokens:
         """When the next token comes back; `NEVER` while none is on its way."""
         return self._due[0] if self._due else NEVER
 
-    def is_full(self, now: float) -> bool:
-        """Whether every token is free and nothing holds them back: as if no call had ever been made."""
+    def is_idle(self, now: float) -> bool:
+        """Whether all tokens are free and nothing was learnt: to forget it loses nothing."""
         self.settle(now)
-        return self.free == self.limit.calls and now >= self.paused_until
+        return self.free == self.limit.calls and now >= self.paused_until and self.learnt is None
 
     @property
     def tried_again_at(self) -> float:
@@ -296,7 +296,7 @@ class Tokens:
             start = max(start, max(now, self.next_poll) + polls_ahead * POLLS_APART * self.limit.spacing)
         return start
 
-    def on_rate_limited(self, now: float, pause: float | None, named: RateLimit | None) -> bool:
+    def count_429(self, now: float, pause: float | None, named: RateLimit | None) -> bool:
         """The server answered 429 all the same; return whether the limit was lowered.
 
         Nothing is spent for `pause` seconds, or one spacing (a minute at most) without it. If the server

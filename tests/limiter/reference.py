@@ -183,7 +183,7 @@ class State:
         tokens.keep_to(now, self._agreed())
         if request.rate_limited:
             named = None if request.named is None else RateLimit(*request.named, request.declared.margin)
-            tokens.on_rate_limited(now, request.pause, named)
+            tokens.count_429(now, request.pause, named)
         if request.assumed is not None and now - request.assumed[1] < self.began:
             tokens.assume_spent(now, now - request.assumed[1], request.assumed[0])
         self._settle()

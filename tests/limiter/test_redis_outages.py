@@ -12,8 +12,9 @@ from leadsquared_async.config import RateLimit
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.limiter import NoTokenInTime
-from leadsquared_async.limiter.redis_grantor import RedisGrantor, share_of, tokens_of_share
+from leadsquared_async.limiter.redis_grantor import RedisGrantor, share_of, spend_of_share
 from leadsquared_async.limiter.redis_messages import Incompatible, Reply, Request
+from leadsquared_async.limiter.tokens import Tokens
 from leadsquared_async.sandbox import most_in_any_window
 from tests.limiter.test_queue import in_virtual_time
 from tests.limiter.world import DEFAULT, Server, World, joined, leave
@@ -215,7 +216,8 @@ def test_a_share_is_a_part_of_the_calls_or_a_longer_window() -> None:
 def test_the_tokens_of_a_share_are_all_there_after_a_window(held: int, free: int) -> None:
     """So many free, so many in flight, the rest back within a window; in the end as many as the share."""
     share = RateLimit(6, per=5.0)
-    tokens = tokens_of_share(share, 100.0, held=held, free=free, phase=0.5)
+    tokens = Tokens(share)
+    spend_of_share(tokens, 100.0, held=held, free=free, phase=0.5)
     assert tokens.out == held
     assert tokens.free == min(free, max(0, 6 - held))
     tokens.settle(105.2)
@@ -223,4 +225,4 @@ def test_the_tokens_of_a_share_are_all_there_after_a_window(held: int, free: int
     for _ in range(held):
         tokens.release(105.2, counted=True)
     tokens.settle(120.0)
-    assert tokens.is_full(120.0)
+    assert tokens.is_idle(120.0)

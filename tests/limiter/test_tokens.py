@@ -174,12 +174,12 @@ NEAR = [RateLimit(10, per=5.0), RateLimit(3, per=5.0), RateLimit(60, per=60.0)]
 def test_a_limit_far_below_the_declared_needs_a_second_answer(told: RateLimit) -> None:
     """One answer costs a pause and a token; a second that says the same is believed."""
     tokens = Tokens(DEFAULT)
-    assert not tokens.on_rate_limited(START, None, told)
+    assert not tokens.count_429(START, None, told)
     assert (tokens.limit, tokens.doubted, tokens.withdrawn) == (DEFAULT, told, 1)
     other = RateLimit(told.calls, told.per + 1)
-    assert not tokens.on_rate_limited(START + 1, None, other)
-    assert not tokens.on_rate_limited(START + 2, None, told)
-    lowered = tokens.on_rate_limited(START + 3, None, told)
+    assert not tokens.count_429(START + 1, None, other)
+    assert not tokens.count_429(START + 2, None, told)
+    lowered = tokens.count_429(START + 3, None, told)
     assert lowered == (DEFAULT.within(told) != DEFAULT)
     assert tokens.limit == DEFAULT.within(told)
 
@@ -187,8 +187,8 @@ def test_a_limit_far_below_the_declared_needs_a_second_answer(told: RateLimit) -
 def test_a_doubted_limit_is_forgotten_after_clean_windows() -> None:
     """Two odd answers an hour apart are two first ones."""
     tokens = Tokens(DEFAULT)
-    assert not tokens.on_rate_limited(START, None, FAR[0])
-    assert not tokens.on_rate_limited(START + 3600, None, FAR[0])
+    assert not tokens.count_429(START, None, FAR[0])
+    assert not tokens.count_429(START + 3600, None, FAR[0])
     assert tokens.limit == DEFAULT
 
 
@@ -196,7 +196,7 @@ def test_a_doubted_limit_is_forgotten_after_clean_windows() -> None:
 def test_a_learnt_limit_is_given_up_after_clean_windows(told: RateLimit) -> None:
     """It is kept to at once, and the declared one is tried again after twelve windows without a refusal."""
     tokens = Tokens(DEFAULT)
-    assert tokens.on_rate_limited(START, None, told)
+    assert tokens.count_429(START, None, told)
     assert tokens.limit == DEFAULT.within(told)
     clean = 12 * tokens.limit.per
     use(tokens, START, clean - 0.1)
@@ -210,7 +210,7 @@ def test_each_attempt_that_fails_doubles_the_time_to_the_next() -> None:
     told, tokens, now = RateLimit(10, per=5.0), Tokens(DEFAULT), START
     waits = []
     for _ in range(9):
-        assert tokens.on_rate_limited(now, None, told)
+        assert tokens.count_429(now, None, told)
         tokens.take(now)
         waits.append(tokens.tried_again_at - now)
         now = tokens.tried_again_at
@@ -220,7 +220,7 @@ def test_each_attempt_that_fails_doubles_the_time_to_the_next() -> None:
         now += 1.0
     assert waits == [60, 120, 240, 480, 960, 1920, 3840, 3840, 3840]
     now += 3841
-    assert tokens.on_rate_limited(now, None, told)
+    assert tokens.count_429(now, None, told)
     tokens.take(now)
     assert tokens.tried_again_at - now == 60
 
@@ -228,7 +228,7 @@ def test_each_attempt_that_fails_doubles_the_time_to_the_next() -> None:
 def test_an_idle_account_is_not_tried_with_a_burst() -> None:
     """The attempt begins with a call, and what it adds comes one a spacing."""
     tokens = Tokens(DEFAULT)
-    tokens.on_rate_limited(START, None, NEAR[0])
+    tokens.count_429(START, None, NEAR[0])
     now = START + 3600
     tokens.settle(now)
     assert tokens.limit.calls == 10
@@ -238,7 +238,7 @@ def test_an_idle_account_is_not_tried_with_a_burst() -> None:
 def test_a_declared_limit_that_changes_keeps_what_was_learnt() -> None:
     """Declaring anew neither forgets the server's limit nor is forgotten by the attempt."""
     tokens = Tokens(DEFAULT)
-    tokens.on_rate_limited(START, None, RateLimit(10, per=5.0))
+    tokens.count_429(START, None, RateLimit(10, per=5.0))
     tokens.keep_to(START, RateLimit(20, per=5.0))
     assert tokens.limit == RateLimit(10, per=5.0)
     use(tokens, START, 70.0)
