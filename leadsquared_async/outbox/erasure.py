@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 from leadsquared_async.delivery.reasons import exception_in
-from leadsquared_async.encoding import IDENTIFIERS
-from leadsquared_async.encoding import identity_of
+from leadsquared_async.encoding import IDENTIFIERS, identity_of
 from leadsquared_async.operations import Endpoint
 from leadsquared_async.submissions import Submission
 
