@@ -201,7 +201,7 @@ class Books:
 PREFIX = "/_sandbox/"
 INDEX = frozenset({"/", "/_sandbox"})
 """Paths that are answered as `/_sandbox/` is."""
-LARGEST_BODY = 64 * 1024
+LARGEST_CONTROL_BODY = 64 * 1024
 LOOPBACK = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
 
 
@@ -253,8 +253,8 @@ def _reset(books: Books, _request: Request) -> Reply:
 
 
 def _set_faults(books: Books, request: Request) -> Reply:
-    if len(request.body) > LARGEST_BODY:
-        return _error(400, f"The body is longer than {LARGEST_BODY} bytes")
+    if len(request.body) > LARGEST_CONTROL_BODY:
+        return _error(400, f"The body is longer than {LARGEST_CONTROL_BODY} bytes")
     try:
         content = json.loads(request.body.decode())
     except (ValueError, RecursionError):
