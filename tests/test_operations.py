@@ -29,9 +29,9 @@ from leadsquared_async import (
     submissions,
 )
 from leadsquared_async.operations import CALLS_LOG, LEADS_CAPTURE, OPERATIONS
-from leadsquared_async.sandbox import Account, Books, Faults
+from leadsquared_async.sandbox import Books, Faults
 from tests import virtual
-from tests.clients import KEYS, answering, virtual_client
+from tests.clients import KEYS, PatchedAccount, answering, virtual_client
 
 HOST = "https://asyncapi-in21.leadsquared.com"
 LEAD_ID = "0b1f4a1c-d168-4f8b-9f8b-21de97c8b4a1"
@@ -668,7 +668,7 @@ NOBODY = "00000000-0000-4000-8000-000000000000"
 def play(what: Callable[[LeadSquared, Books], Awaitable[T]], client: Any = None, **account: Any) -> T:
     async def main() -> T:
         account.setdefault("faults", Faults(latency=0.04))
-        lsq, transport = virtual_client(Account(**account), **(client or {}))
+        lsq, transport = virtual_client(PatchedAccount(**account), **(client or {}))
         async with lsq, asyncio.timeout(50_000):
             return await what(lsq, transport.books)
 
@@ -682,8 +682,8 @@ async def captured(lsq: LeadSquared) -> str:
     return status.lead_id
 
 
-@pytest.mark.parametrize("answer", ["wrapped", "flat"])
-def test_every_operation_is_followed_to_its_outcome(answer: str) -> None:
+@pytest.mark.parametrize("flat", [False, True])
+def test_every_operation_is_followed_to_its_outcome(flat: bool) -> None:
     """Each status says what was made or changed, in both forms of an opportunity's answer."""
 
     async def use(lsq: LeadSquared, books: Books) -> None:
@@ -732,7 +732,7 @@ def test_every_operation_is_followed_to_its_outcome(answer: str) -> None:
         assert call.fields["SourceNumber"] == "+91-9611795983"
         assert not books.misplaced_keys
 
-    play(use, opportunity_answer=answer)
+    play(use, flat_opportunity=flat)
 
 
 def test_the_id_of_nobody_fails_when_it_is_processed() -> None:
