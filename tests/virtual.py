@@ -71,3 +71,13 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine function in virtual time."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main())
+
+
+def in_virtual_time(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """Run a test in a loop whose clock jumps."""
+
+    def run_test() -> None:
+        run(test)
+
+    run_test.__name__, run_test.__doc__ = test.__name__, test.__doc__
+    return run_test

@@ -1,14 +1,28 @@
-"""Real processes on one limit, and what they wrote down."""
+"""Real processes on one limit, and what they wrote down.
+
+`python -m tests.limiter.processes URL LANE WAITERS CALLS PER` is one of them: it prints "ready", waits for a
+line, and from then on makes calls until it gets another one. Each call is a line: when it was asked for, sent,
+and arrived, in seconds of the clock that all processes of a machine share.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import random
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from leadsquared_async.config import Credentials, RateLimit
+from leadsquared_async.limiter.lanes import Lane
+from leadsquared_async.limiter.limiter import Limit
+from leadsquared_async.limiter.redis_limits import SharedLimiter
 
 ROOT = Path(__file__).parent.parent.parent
 END_WITHIN = 10.0
@@ -70,7 +84,7 @@ class Workers:
         url, calls, per = self._arguments
         words = (url, lane, waiters, calls, per)
         child = subprocess.Popen(
-            [sys.executable, "-m", "tests.limiter.worker", *map(str, words)],
+            [sys.executable, "-m", "tests.limiter.processes", *map(str, words)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -112,3 +126,54 @@ class Workers:
             if worker.child.poll() is None:
                 worker.child.kill()
             worker.wait()
+
+
+ROUND_TRIP = (0.002, 0.012)
+
+
+async def main(url: str, lane: Lane, waiters: int, limit: RateLimit) -> None:
+    limiter = SharedLimiter(url, lease=1.5)
+    bucket = limiter.join("host", Credentials("a", "s", "the-key"), Limit.CALLS, limit)
+    await bucket.acquire(lane)
+    bucket.release()
+    loop = asyncio.get_running_loop()
+    say("ready", os.getpid())
+    await loop.run_in_executor(None, sys.stdin.readline)
+    stopped = loop.run_in_executor(None, sys.stdin.readline)
+    chance = random.Random(os.getpid())
+
+    async def call() -> None:
+        asked = time.monotonic()
+        await bucket.acquire(lane)
+        sent = time.monotonic()
+        seconds = chance.uniform(*ROUND_TRIP)
+        await asyncio.sleep(seconds / 2)
+        say("call", asked, sent, time.monotonic())
+        await asyncio.sleep(seconds / 2)
+        bucket.release()
+
+    async def wait_and_call() -> None:
+        while True:
+            if waiters == 1:
+                await asyncio.sleep(chance.uniform(0.1, 0.4))
+            await call()
+
+    tasks = [asyncio.create_task(wait_and_call()) for _ in range(waiters)]
+    before, cpu = bucket.snapshot().granted, time.process_time()
+    requests = limiter.requests
+    await stopped
+    say("end", bucket.snapshot().granted - before, limiter.requests - requests, time.process_time() - cpu)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await limiter.leave(bucket)
+    assert len(asyncio.all_tasks()) == 1
+
+
+def say(*words: object) -> None:
+    print(*words, flush=True)
+
+
+if __name__ == "__main__":
+    url, lane, waiters, calls, per = sys.argv[1:]
+    asyncio.run(main(url, Lane[lane], int(waiters), RateLimit(int(calls), per=float(per))))

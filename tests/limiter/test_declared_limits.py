@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from leadsquared_async import Lane, LimitSnapshot, RateLimit
 from leadsquared_async.limiter.local import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
-from leadsquared_async.limiter.tokens import Tokens
 from leadsquared_async.sandbox import Account, Faults, most_in_any_window
 from tests import virtual
 from tests.clients import LEAD, virtual_client
@@ -135,29 +134,6 @@ def test_what_leadsquared_said_stays_when_clients_come_and_go() -> None:
         assert bucket.snapshot().ceiling is not None
 
     virtual.run(main)
-
-
-@pytest.mark.parametrize("long", [RateLimit(1, per=600.0), RateLimit(25, per=600.0), RateLimit(3, per=60.0)])
-@pytest.mark.parametrize("counted", [True, False])
-@pytest.mark.parametrize("spent", [1, 25])
-def test_a_window_that_shrinks_again_holds_nothing_back_longer_than_itself(
-    long: RateLimit, counted: bool, spent: int
-) -> None:
-    """Lowered before or after the calls: the next token comes within two of the new windows."""
-    for lowered_first in (False, True):
-        tokens = Tokens(WIDE)
-        if lowered_first:
-            tokens.keep_to(0.0, long)
-        for _ in range(min(spent, tokens.free)):
-            tokens.take(0.0)
-            tokens.release(0.1, counted=counted)
-        tokens.keep_to(0.2, long)
-        tokens.settle(1.0)
-        tokens.keep_to(1.0, WIDE)
-        tokens.settle(1.0 + 2 * WIDE.per + 0.01)
-        assert tokens.free >= 1
-        tokens.settle(1.0 + 4 * WIDE.per)
-        assert (tokens.free, tokens.held) == (25, 25)
 
 
 @pytest.mark.parametrize("others", [(RateLimit(100, per=60.0), RateLimit(10, per=1.0)), (WIDE, NARROW)])

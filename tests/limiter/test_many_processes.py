@@ -10,8 +10,8 @@ from leadsquared_async.config import RateLimit
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.sandbox import COUNTERS, most_in_any_window
 from tests import virtual
-from tests.limiter.test_queue import in_virtual_time
 from tests.limiter.world import DEFAULT, Server, World, grantor_of, kill, leave
+from tests.virtual import in_virtual_time
 
 STRICT = RateLimit(24, per=5.0, margin=0.04)
 LEADS = 1000

@@ -6,8 +6,6 @@ import asyncio
 import gc
 import logging
 import weakref
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 import pytest
 
@@ -17,19 +15,10 @@ from leadsquared_async.limiter.local import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.sandbox import most_in_any_window
 from tests import virtual
+from tests.virtual import in_virtual_time
 
 DEFAULT = RateLimit(25, per=5.0)
 SPACING = DEFAULT.spacing
-
-
-def in_virtual_time(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    """Run a test in a loop whose clock jumps."""
-
-    def run() -> None:
-        virtual.run(test)
-
-    run.__name__, run.__doc__ = test.__name__, test.__doc__
-    return run
 
 
 def now() -> float:

@@ -16,8 +16,8 @@ from leadsquared_async.limiter.redis_grantor import RedisGrantor, share_of, spen
 from leadsquared_async.limiter.redis_messages import Incompatible, Reply, Request
 from leadsquared_async.limiter.tokens import Tokens
 from leadsquared_async.sandbox import most_in_any_window
-from tests.limiter.test_queue import in_virtual_time
 from tests.limiter.world import DEFAULT, Server, World, joined, leave
+from tests.virtual import in_virtual_time
 
 STORE = "the store of the rate limit"
 

@@ -164,6 +164,29 @@ def test_tokens_that_a_larger_limit_adds_come_one_a_spacing() -> None:
     assert sent[at_once] == pytest.approx(START + DEFAULT.spacing)
 
 
+@pytest.mark.parametrize("long", [RateLimit(1, per=600.0), RateLimit(25, per=600.0), RateLimit(3, per=60.0)])
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize("spent", [1, 25])
+def test_a_window_that_shrinks_again_holds_nothing_back_longer_than_itself(
+    long: RateLimit, counted: bool, spent: int
+) -> None:
+    """Lowered before or after the calls: the next token comes within two of the new windows."""
+    for lowered_first in (False, True):
+        tokens = Tokens(DEFAULT)
+        if lowered_first:
+            tokens.keep_to(0.0, long)
+        for _ in range(min(spent, tokens.free)):
+            tokens.take(0.0)
+            tokens.release(0.1, counted=counted)
+        tokens.keep_to(0.2, long)
+        tokens.settle(1.0)
+        tokens.keep_to(1.0, DEFAULT)
+        tokens.settle(1.0 + 2 * DEFAULT.per + 0.01)
+        assert tokens.free >= 1
+        tokens.settle(1.0 + 4 * DEFAULT.per)
+        assert (tokens.free, tokens.held) == (25, 25)
+
+
 # Limits that the server names
 
 FAR = [RateLimit(1, per=3600.0), RateLimit(1, per=5.0), RateLimit(2, per=5.0), RateLimit(10_000, per=61.0)]
