@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsquared_async import submissions
 from leadsquared_async._version import __version__
-from leadsquared_async.batch import BulkResult, CaptureResult, Results, SubmissionResult, WaitResult
+from leadsquared_async.batch import Result, Results
 from leadsquared_async.client import LeadSquared
 from leadsquared_async.config import Credentials, RateLimit, RetryPolicy, Secret
 from leadsquared_async.errors import (
@@ -44,15 +44,13 @@ if TYPE_CHECKING:
     from leadsquared_async.contact import phone
     from leadsquared_async.limiter.redis_limits import SharedLimiter
     from leadsquared_async.outbox import ItemState, Outbox, OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
-    from leadsquared_async.resources.account_report import Check, Verdict, Verification
+    from leadsquared_async.resources.account_report import AccountReport
 
 __all__ = [
     "APIError",
+    "AccountReport",
     "AuthenticationFailed",
     "BadRequest",
-    "BulkResult",
-    "CaptureResult",
-    "Check",
     "ClientClosed",
     "ConfigurationError",
     "ConnectionFailed",
@@ -85,6 +83,7 @@ __all__ = [
     "Rejected",
     "RequestState",
     "RequestStatus",
+    "Result",
     "Results",
     "RetryPolicy",
     "Scope",
@@ -94,12 +93,8 @@ __all__ = [
     "Snapshot",
     "StillProcessing",
     "Submission",
-    "SubmissionResult",
     "Ticket",
     "Timeout",
-    "Verdict",
-    "Verification",
-    "WaitResult",
     "__version__",
     "phone",
     "submissions",
@@ -109,7 +104,7 @@ _LATER = {
     "outbox": ("ItemState", "Outbox", "OutboxEntry", "OutboxItem", "OutboxSnapshot", "Ticket"),
     "contact": ("phone",),
     "limiter.redis_limits": ("SharedLimiter",),
-    "resources.account_report": ("Check", "Verdict", "Verification"),
+    "resources.account_report": ("AccountReport",),
 }
 _MODULES = {name: module for module, names in _LATER.items() for name in names}
 

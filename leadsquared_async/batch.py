@@ -1,7 +1,7 @@
-"""Many calls from one source, streamed: so many at a time, their results as they complete.
+"""Many calls from one source: a bounded number at a time, their results as they complete.
 
-Not a generator: one that yields inside a task group would break cancellation, and one that is left early
-would end when the garbage collector finds it.
+`Results` is a context manager and an iterator, not a generator: a generator that yields inside a task group
+breaks cancellation, and one that is left early is closed only when it is garbage collected.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import dataclass, field
+from enum import Enum
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
@@ -43,172 +44,169 @@ if TYPE_CHECKING:
     from leadsquared_async.http.session import Session
     from leadsquared_async.logs import ClientLog
 
-__all__ = [
-    "BulkResult",
-    "CaptureResult",
-    "Chunk",
-    "Chunks",
-    "Held",
-    "Results",
-    "Source",
-    "SubmissionResult",
-    "WaitResult",
-]
+__all__ = ["FOLLOWED", "Pending", "Result", "Results", "Source"]
 
+FOLLOWED = 1000
+"""Requests followed at the same time; they share their status calls."""
 GRACE = 8.0
-"""Seconds for which what has been sent is waited for when a block is left early."""
+"""Seconds for which calls under way are awaited when a block is left early."""
 LAST_WAIT = 1.0
-"""Seconds that what is broken off then may take to end; only a source or a transport of others needs any."""
+"""Seconds that tasks may take to end once they are cancelled; a source or transport of the caller's may."""
 CLOSED = "the client was closed before it was done"
 
-
-@dataclass(frozen=True, slots=True)
-class CaptureResult:
-    """What became of one lead of many.
-
-    Attributes:
-        index: its place in the source, from 0.
-        lead: as it came from the source.
-        receipt: LeadSquared's, if it was accepted.
-        error: why it was not; its `delivery` says whether the lead may have arrived.
-    """
-
-    index: int
-    lead: Mapping[str, Any] = field(repr=False)
-    receipt: Receipt | None
-    error: LeadSquaredError | None
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class SubmissionResult:
-    """What became of one submission of many.
+class Result(Generic[T]):
+    """What became of one item of many; its repr shows no personal data.
 
     Attributes:
-        index: its place in the source, from 0.
-        submission: as it came from the source.
-        receipt: LeadSquared's, if it was accepted.
-        error: why it was not; its `delivery` says whether it may have arrived.
-    """
-
-    index: int
-    submission: Submission
-    receipt: Receipt | None
-    error: LeadSquaredError | None
-
-
-@dataclass(frozen=True, slots=True)
-class WaitResult:
-    """What became of one request of many.
-
-    Attributes:
-        index: its place in the source, from 0.
-        request_id: as it came from the source.
-        status: the final status.
-        error: why there is none; `StillProcessing` when the wait ran out.
-    """
-
-    index: int
-    request_id: str
-    status: RequestStatus | None
-    error: LeadSquaredError | None
-
-
-@dataclass(frozen=True, slots=True)
-class BulkResult:
-    """What became of one lead of many that share calls.
-
-    Attributes:
-        index: its place in the source, from 0.
-        lead: as it came from the source.
-        lead_id: of the lead that it made or changed; None if it failed.
-        created: whether that lead is new; None if it failed, or LeadSquared did not say.
-        updated: whether LeadSquared says that a lead which it had was changed.
-        error: why it failed; its `delivery` says whether the lead may have arrived.
+        index: its position in the source, from 0.
+        item: as it came from the source.
+        reference: the caller's own id for it, if it has one.
+        receipt: LeadSquared's, once it accepted the item.
+        status: the outcome, where it is known: after a wait, with `follow=True`, or of a bulk call.
+        error: what went wrong. Its `delivery` says whether the item may have arrived; with a receipt, only
+            following it failed.
         dropped: attributes that the account does not have and that were left out, with `validate="drop"`.
     """
 
     index: int
-    lead: Mapping[str, Any] = field(repr=False)
-    lead_id: str | None
-    created: bool | None
-    updated: bool | None
-    error: LeadSquaredError | None
+    item: T = field(repr=False)
+    reference: str | None = None
+    receipt: Receipt | None = None
+    status: RequestStatus | None = None
+    error: LeadSquaredError | None = None
     dropped: tuple[str, ...] = ()
 
+    @property
+    def ok(self) -> bool:
+        """Whether there is no error, and the outcome, where it is known, is a success."""
+        return self.error is None and (self.status is None or self.status.succeeded)
 
-S = TypeVar("S")
-T = TypeVar("T")
-R = TypeVar("R", CaptureResult, SubmissionResult, WaitResult, BulkResult)
+
+class Stage(Enum):
+    """How far the call for an item is."""
+
+    UNSENT = "unsent"
+    SENT = "sent"
+    """A call is under way; cancelling it would lose its outcome."""
+    ACCEPTED = "accepted"
+    """Its outcome is awaited; cancelling that loses nothing."""
+    DONE = "done"
 
 
 @dataclass(eq=False)
-class Held(Generic[S]):
-    """An item that was pulled from the source and whose result nobody has taken yet.
+class Pending(Generic[T]):
+    """Items that share a call, mostly one, whose results have not all been taken yet.
 
     Attributes:
-        index: its place in the source.
-        item: what the source gave.
-        entered: when the block was entered, in the loop's time.
-        sent: whether a call for it is under way or was, so that breaking off would lose its outcome.
-        stopped_by: the error of another item that keeps this one from being sent.
+        index: position of the first item in the source.
+        items: as the source gave them.
+        entered: the loop's time when the block was entered.
+        room: what the items occupy until their results are taken.
+        followed: what they occupy instead while they are followed.
+        stage: how far the call is.
+        receipt: LeadSquared's, once it accepted the item.
+        stopped_by: another item's error, which keeps these from being sent.
     """
 
     index: int
-    item: S = field(repr=False)
+    items: list[T] = field(repr=False)
     entered: float
-    sent: bool = False
+    room: asyncio.Semaphore = field(repr=False)
+    followed: asyncio.Semaphore = field(repr=False)
+    stage: Stage = Stage.UNSENT
+    receipt: Receipt | None = None
     stopped_by: LeadSquaredError | None = None
+
+    @property
+    def item(self) -> T:
+        """The first item, or the only one."""
+        return self.items[0]
 
     async def about_to_send(self) -> None:
         """For `before_send`."""
-        self.sent = True
+        self.stage = Stage.SENT
+
+    async def follow(self) -> None:
+        """Make room for the next item to be sent, as soon as this one may be followed."""
+        self.stage = Stage.ACCEPTED
+        await self.followed.acquire()
+        self.room.release()
+        self.room = self.followed
+
+    def result(
+        self,
+        place: int = 0,
+        *,
+        status: RequestStatus | None = None,
+        error: LeadSquaredError | None = None,
+        dropped: tuple[str, ...] = (),
+    ) -> Result[T]:
+        """The result of the item at this place among the items."""
+        item, receipt = self.items[place], self.receipt
+        if receipt is not None:
+            dropped = receipt.dropped
+        return Result(self.index + place, item, _reference_of(item), receipt, status, error, dropped)
 
 
-class Results(Generic[R]):
+class Results(Generic[T]):
     """The results of many calls, as they complete: `async with ... as results: async for result in results`.
 
-    It holds at most `concurrency` items, pulled and not yet taken, so that source and consumer keep pace. One
-    that fails does not stop the others; an error that is the account's fault does, since it would meet all:
-    then the rest is not sent, and after the results of what was pulled the iteration raises that error. It
-    does the same for an error of the source, and when the client is closed. Leaving the block early cancels
-    unsent calls and awaits the others. A generator is closed when the block ends at the latest.
-    Where submissions of several operations are sent, an error that is one operation's, such as a path that
-    does not exist, stops the rest of that operation only: their results say so, and nothing is raised.
+    At most `concurrency` calls have their items pulled from the source and their results not yet taken, so a
+    source of any length costs no memory; with `follow=True`, up to 1000 more are followed. One item that
+    fails does not stop the others. An error that affects the whole account would hit every item: nothing more
+    is pulled or sent, and the iteration raises that error after the results of what was pulled. It also
+    raises an error of the source, and `ClientClosed` when the client is closed. Where submissions of several
+    operations are sent, an error that affects one operation, such as a path that does not exist, stops the
+    rest of that operation: their results say so, and nothing is raised.
 
-    An item may have several results, such as a chunk of leads that share a call.
+    Leaving the block early cancels unsent calls and awaits the others. A generator is closed when the block
+    ends, at the latest.
 
     Args:
-        source: items; one that blocks should be asynchronous.
-        work: makes the call for an item and returns its results; errors of the call stand in them.
-        unsent: the results of an item that is not sent, since this error would meet it too; None to let those
-            that were pulled meet it themselves.
+        source: the items; one that blocks should be asynchronous.
+        work: makes the call for pending items and returns a result for each; errors of the call are in them.
         session: of the client that makes the calls.
-        concurrency: items held at the same moment, at most.
+        concurrency: calls pending at the same time, at most.
         name: of the operation, for log lines.
+        size: items that share a call, at most.
+        mixed: whether the items are submissions of several operations.
+        submits: whether the calls submit something; else they only follow what was submitted before.
     """
 
     def __init__(
         self,
-        source: Source[S] | Chunks[Any],
-        work: Callable[[Held[S]], Awaitable[R | Sequence[R]]],
-        unsent: Callable[[Held[S], LeadSquaredError], R | Sequence[R]] | None = None,
+        source: Source[T],
+        work: Callable[[Pending[T]], Awaitable[Sequence[Result[T]]]],
         *,
         session: Session,
         concurrency: int,
         name: str,
+        size: int = 1,
+        mixed: bool = False,
+        submits: bool = True,
     ) -> None:
         if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError("concurrency has to be a whole number of at least 1")
         self._source = source
-        self._work: Callable[[Held[Any]], Awaitable[R | Sequence[R]]] = work
-        self._unsent: Callable[[Held[Any], LeadSquaredError], R | Sequence[R]] | None = unsent
+        self._work = work
         self._session = session
         self._name = name
+        self._size = size
+        self._mixed = mixed
+        self._submits = submits
         self._room = asyncio.Semaphore(concurrency)
-        self._held: dict[asyncio.Task[None], Held[Any]] = {}
-        self._inbox: _Inbox[tuple[R, bool]] = _Inbox()
+        self._followed = asyncio.Semaphore(FOLLOWED)
+        self._gathered: list[T] = []
+        self._next = 0
+        self._pending: dict[asyncio.Task[None], Pending[T]] = {}
+        self._inbox: _Inbox[tuple[Result[T], asyncio.Semaphore | None]] = _Inbox()
         self._failure: BaseException | None = None
-        self._failed: dict[str, LeadSquaredError] = {}  # by operation, what all of it would meet
+        self._failed: dict[str, LeadSquaredError] = {}  # by operation, the error that affects all of it
         self._puller: asyncio.Task[None] | None = None
         self._is_pulling = False
         self._is_cancelled = False
@@ -237,11 +235,11 @@ class Results(Generic[R]):
         self._is_left = True
         self._forget()
         self._inbox.close()
-        for task, held in self._held.items():
-            if not held.sent:
+        for task, pending in self._pending.items():
+            if pending.stage in {Stage.UNSENT, Stage.ACCEPTED}:
                 task.cancel()
         self._cancel_source()
-        tasks = {self._puller, *self._held}
+        tasks = {self._puller, *self._pending}
         try:
             # An anyio scope that cancelled the block would cancel this wait, too.
             with anyio.CancelScope(shield=True):
@@ -249,10 +247,10 @@ class Results(Generic[R]):
         finally:
             await uninterrupted(self._break_off(tasks))
 
-    def __aiter__(self) -> AsyncIterator[R]:
+    def __aiter__(self) -> AsyncIterator[Result[T]]:
         return self
 
-    async def __anext__(self) -> R:
+    async def __anext__(self) -> Result[T]:
         if self._puller is None or self._is_left:
             raise self._not_inside()
         try:
@@ -262,9 +260,9 @@ class Results(Generic[R]):
         if taken is None:
             failure, self._failure = self._failure, None
             raise StopAsyncIteration if failure is None else failure
-        result, is_last = taken
-        if is_last:
-            self._room.release()
+        result, room = taken
+        if room is not None:
+            room.release()
         return result
 
     def _not_inside(self) -> ClientClosed:
@@ -272,20 +270,23 @@ class Results(Generic[R]):
 
     async def _pull(self) -> None:
         """Pull from the source whenever there is room."""
-        index = 0
         await asyncio.sleep(0)  # an eager task would begin before `__aenter__` has noted it
         try:
-            await self._room.acquire()
-            # Neither source nor item in a local: a traceback of the source's error is to show no lead.
-            async for item in self._source:
-                if self._is_left or not self._is_pulling:
-                    return  # it was cancelled, and the source gave one more all the same
-                self._begin(Held(index, item, self._entered))
-                del item
-                index += 1
-                if self._failure is not None:
-                    return  # the same, but that one has a result
+            try:
                 await self._room.acquire()
+                # Neither source nor item in a local: a traceback of the source's error is to show no lead.
+                async for item in self._source:
+                    if self._is_left or not self._is_pulling:
+                        return  # it was cancelled, and the source gave one more all the same
+                    self._gathered.append(item)
+                    del item
+                    if self._failure is not None:
+                        return  # the same, but that one gets a result
+                    if len(self._gathered) == self._size:
+                        self._begin()
+                        await self._room.acquire()
+            finally:
+                self._begin()  # what came before the source ended, failed or was cancelled
         except Exception as error:
             self._source_failed(error)
         finally:
@@ -324,33 +325,48 @@ class Results(Generic[R]):
             self._is_pulling = False
             self._inbox.settle()
 
-    def _begin(self, held: Held[Any]) -> None:
-        error = self._failure if self._failure is not None else self._failed.get(_operation_of(held) or "")
-        if self._unsent is not None and isinstance(error, LeadSquaredError):
-            self._add(self._unsent(held, error))
+    def _begin(self) -> None:
+        """Start the call for what was gathered."""
+        items, self._gathered = self._gathered, []
+        if not items or self._is_left or not self._is_pulling:
             return
-        task = asyncio.create_task(self._one(held), name=f"leadsquared_async {self._name} {held.index}")
-        self._held[task] = held
+        stage = Stage.UNSENT if self._submits else Stage.ACCEPTED
+        pending = Pending(self._next, items, self._entered, self._room, self._followed, stage)
+        self._next += len(items)
+        error = self._failure if self._failure is not None else self._failed.get(self._operation_of(pending))
+        if self._submits and isinstance(error, LeadSquaredError):
+            self._add_unsent(pending, error)
+            return
+        task = asyncio.create_task(self._one(pending), name=f"leadsquared_async {self._name} {pending.index}")
+        self._pending[task] = pending
         self._inbox.expect()
         task.add_done_callback(self._ended)
 
-    async def _one(self, held: Held[Any]) -> None:
-        errors = [result.error for result in self._add(await self._work(held))]
-        error = next((error for error in errors if error is not None and _stops_others(error)), None)
+    async def _one(self, pending: Pending[T]) -> None:
+        results = await self._work(pending)
+        self._add(pending, results)
+        error = next((it.error for it in results if it.error and _stops_others(it, it.error)), None)
         if error is None:
             return
-        held.sent = True  # this one has its results
-        operation = _operation_of(held)
-        if operation is None or error.scope is Scope.ACCOUNT:
+        if error.scope is Scope.ACCOUNT or not self._mixed:
             self._stop(error)
         else:
-            self._stop_operation(operation, error)
+            self._stop_operation(self._operation_of(pending), error)
 
-    def _add(self, outcome: R | Sequence[R]) -> Sequence[R]:
-        """Keep the results of an item for whoever takes them; with the last of them there is room again."""
-        results = outcome if isinstance(outcome, Sequence) else [outcome]
-        self._inbox.put([(result, number == len(results)) for number, result in enumerate(results, 1)])
-        return results
+    def _add(self, pending: Pending[T], results: Sequence[Result[T]]) -> None:
+        """Hand results to the reader; once the last of them is taken there is room again."""
+        pending.stage = Stage.DONE
+        last = len(results) - 1
+        self._inbox.put([(result, pending.room if n == last else None) for n, result in enumerate(results)])
+
+    def _add_unsent(self, pending: Pending[T], error: LeadSquaredError) -> None:
+        self._add(
+            pending,
+            [
+                pending.result(place, error=_not_sent(self._name, error, _reference_of(item)))
+                for place, item in enumerate(pending.items)
+            ],
+        )
 
     def _client_is_closing(self) -> None:
         if self._is_pulling:  # else all was pulled, and each call that is left ends with its own error
@@ -360,21 +376,26 @@ class Results(Generic[R]):
         """Send nothing more; what was pulled gets its result all the same."""
         if self._failure is None:
             self._break_off_pulling(error)
-            self._cancel_unsent(error, self._held)
+            self._cancel_unsent(error, self._pending)
 
     def _stop_operation(self, operation: str, error: LeadSquaredError) -> None:
         """Send nothing more of one operation."""
         self._failed[operation] = error
         self._cancel_unsent(
-            error, [task for task, held in self._held.items() if _operation_of(held) == operation]
+            error, [task for task, it in self._pending.items() if self._operation_of(it) == operation]
         )
 
     def _cancel_unsent(self, error: LeadSquaredError, tasks: Iterable[asyncio.Task[None]]) -> None:
         for task in tasks:
-            held = self._held[task]
-            if self._unsent is not None and not held.sent and held.stopped_by is None:
-                held.stopped_by = error
+            pending = self._pending[task]
+            if pending.stage is Stage.UNSENT and pending.stopped_by is None:
+                pending.stopped_by = error
                 task.cancel()
+
+    def _operation_of(self, pending: Pending[T]) -> str:
+        """What it is submitted to, where that may differ from item to item."""
+        item = pending.item
+        return item.operation.name if self._mixed and isinstance(item, Submission) else self._name
 
     def _break_off_pulling(self, error: BaseException) -> None:
         """Pull nothing more, and raise this in the end."""
@@ -391,26 +412,29 @@ class Results(Generic[R]):
             self._puller.cancel()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        held = self._held.pop(task)
+        pending = self._pending.pop(task)
+        error = None if task.cancelled() else task.exception()
+        if pending.stage is Stage.ACCEPTED and pending.receipt is not None:
+            self._add(pending, [pending.result()])  # following it was broken off
         if task.cancelled():
-            if held.stopped_by is not None and self._unsent is not None:
-                self._add(self._unsent(held, held.stopped_by))
+            if pending.stopped_by is not None:
+                self._add_unsent(pending, pending.stopped_by)
             elif not self._is_left:
                 self._break_off_pulling(asyncio.CancelledError())
-        elif (error := task.exception()) is not None:
-            # A fault in somebody's code, not of a call: it is not to hide among results.
+        elif error is not None:
+            # A bug, of the caller or of this package, and no failed call: it is not to hide among results.
             self._break_off_pulling(error)
         self._inbox.settle()
 
     async def _break_off(self, tasks: Iterable[asyncio.Task[None]]) -> None:
-        """End what did not end within the grace, and tell what became of results that nobody took."""
+        """End what did not end within the grace, and log the results that nobody took."""
         tasks = list(tasks)
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks, timeout=LAST_WAIT)
         for result, _ in self._inbox.untaken():
-            if not isinstance(result, WaitResult):
-                _tell(result, self._name, self._session.log)
+            if self._submits:
+                _log_untaken(result, self._name, self._session.log)
 
 
 class _LeftError(Exception):
@@ -469,14 +493,45 @@ class _Inbox(Generic[T]):
             yield self._results.popleft()
 
 
-def _tell(result: CaptureResult | SubmissionResult | BulkResult, name: str, log: ClientLog) -> None:
-    """Tell of a lead that was accepted, may have been, or was rejected, and whose result nobody took."""
-    error = result.error
-    receipt = None if isinstance(result, BulkResult) else result.receipt
-    if error is None:
-        level, event, delivery, reason = logging.WARNING, "abandoned", Delivery.ACCEPTED, None
-        accepted = None if receipt is None else f"was accepted, RequestID {receipt.request_id}"
-        what = accepted or f"is lead {result.lead_id if isinstance(result, BulkResult) else None}"
+def _reference_of(item: object) -> str | None:
+    return item.reference if isinstance(item, Submission | Receipt | Result) else None
+
+
+def _stops_others(result: Result[Any], error: LeadSquaredError) -> bool:
+    """Whether the other items would fail as well until somebody acts."""
+    item: object = result.item
+    if isinstance(item, Result) and item.error is error:
+        return False  # it was passed through
+    if error.scope is Scope.ACCOUNT:
+        return True
+    # With a receipt it could be submitted: only its status cannot be asked for.
+    return error.scope is Scope.OPERATION and error.fault is Fault.ACCOUNT and result.receipt is None
+
+
+def _not_sent(name: str, error: LeadSquaredError, reference: str | None) -> LeadSquaredError:
+    """The error of an item that is not sent because of another item's error."""
+    meant = error.operation or name
+    return type(error)(
+        f"{name}: not sent: an earlier {meant} failed with {type(error).__name__}, which affects all of them",
+        delivery=Delivery.NOT_SENT,
+        fault=error.fault,
+        scope=error.scope,
+        operation=error.operation,
+        reference=reference,
+    )
+
+
+def _log_untaken(result: Result[Any], name: str, log: ClientLog) -> None:
+    """Log an item that was accepted, may have arrived, or was rejected, and whose result nobody took."""
+    receipt, status, error = result.receipt, result.status, result.error
+    level, event, delivery, reason = logging.WARNING, "abandoned", Delivery.ACCEPTED, None
+    if receipt is not None:
+        what = f"was accepted, RequestID {receipt.request_id}"
+        if status is not None and status.is_final and not status.succeeded:
+            level, event, reason = logging.ERROR, "rejected", status.state.value
+            what += ", and failed"
+    elif error is None:
+        what = f"is lead {status and status.lead_id}"
     elif (loss := _loss(error)) is not None:
         level, event, delivery, reason = logging.ERROR, loss, error.delivery, _kind_of(error)
         what = (
@@ -494,8 +549,8 @@ def _tell(result: CaptureResult | SubmissionResult | BulkResult, name: str, log:
             "event": event,
             "operation": receipt.operation if receipt is not None else (error and error.operation) or name,
             "index": result.index,
-            "reference": receipt.reference if receipt is not None else error and error.reference,
-            "request_id": None if receipt is None else receipt.request_id,
+            "reference": result.reference,
+            "request_id": receipt and receipt.request_id,
             "delivery": delivery.value,
             "reason": reason,
         },
@@ -516,16 +571,6 @@ def _kind_of(error: LeadSquaredError) -> str:
 
 
 _EXCEPTION = re.compile(r"[A-Za-z]{1,80}Exception")
-
-
-def _operation_of(held: Held[Any]) -> str | None:
-    """What it is submitted to, where that may be another operation than that of the others."""
-    return held.item.operation.name if isinstance(held.item, Submission) else None
-
-
-def _stops_others(error: LeadSquaredError) -> bool:
-    """Whether the others would fail as well until somebody acts."""
-    return error.scope is Scope.ACCOUNT or (error.scope is Scope.OPERATION and error.fault is Fault.ACCOUNT)
 
 
 class Source(Generic[S]):
@@ -578,53 +623,3 @@ def _is_many(items: object) -> bool:
     return isinstance(items, Iterable | AsyncIterable) and not isinstance(
         items, str | bytes | bytearray | Mapping
     )
-
-
-class Chunk(Generic[S]):
-    """Some items in a row, which share a call.
-
-    Attributes:
-        first: the place of the first in the source.
-        items: them; at least one.
-    """
-
-    __slots__ = ("first", "items")  # and a repr that shows none of them
-
-    def __init__(self, first: int) -> None:
-        self.first = first
-        self.items: list[S] = []
-
-
-class Chunks(Generic[S]):
-    """A source, cut into chunks. What it gave before it failed, or was cancelled, comes as a last chunk.
-
-    Args:
-        source: of items.
-        size: items in a chunk, at most.
-    """
-
-    def __init__(self, source: Source[S], size: int) -> None:
-        self._items = source
-        self._size = size
-        self._next = 0
-        self._end: BaseException | None = None
-
-    def __aiter__(self) -> Self:
-        aiter(self._items)
-        return self
-
-    async def __anext__(self) -> Chunk[S]:
-        chunk = Chunk[S](self._next)
-        try:
-            while self._end is None and len(chunk.items) < self._size:
-                chunk.items.append(await anext(self._items))
-        except (Exception, asyncio.CancelledError) as end:
-            self._end = end
-        self._next += len(chunk.items)
-        if not chunk.items and self._end is not None:
-            raise self._end
-        return chunk
-
-    async def aclose(self) -> None:
-        """Close the source."""
-        await self._items.aclose()

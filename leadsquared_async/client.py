@@ -17,7 +17,7 @@ from typing import (
     overload,
 )
 
-from leadsquared_async.batch import Results, Source, SubmissionResult
+from leadsquared_async.batch import Results, Source
 from leadsquared_async.config import (
     NOT_GIVEN,
     Credentials,
@@ -46,15 +46,12 @@ from leadsquared_async.limiter.local_limits import AccountLimits, LocalLimits
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Idempotency, Keys
 from leadsquared_async.protocol import Expect
-from leadsquared_async.resources.activities import Activities
 from leadsquared_async.resources.bulk import Bulk
-from leadsquared_async.resources.calls import Calls
 from leadsquared_async.resources.lead_fields import FieldCache, Fields, Validate, Validation
-from leadsquared_async.resources.leads import Leads
-from leadsquared_async.resources.opportunities import Opportunities
-from leadsquared_async.resources.prepare import Door, Normalize
-from leadsquared_async.resources.requests import Parts
-from leadsquared_async.resources.submit import CONCURRENCY, submit, submit_many
+from leadsquared_async.resources.prepare import Normalize, Preparer
+from leadsquared_async.resources.queued_operations import Activities, Calls, Leads, Opportunities
+from leadsquared_async.resources.requests import Requests
+from leadsquared_async.resources.submit import CONCURRENCY, Parts, submit, submit_many
 from leadsquared_async.submissions import Submission
 from leadsquared_async.tracking import Trackers
 
@@ -63,7 +60,7 @@ if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
     from leadsquared_async.limiter.redis_limits import SharedLimiter
-    from leadsquared_async.resources.account_report import Verification
+    from leadsquared_async.resources.account_report import AccountReport
 
 __all__ = ["LeadSquared", "examined", "parts_of"]
 
@@ -91,7 +88,7 @@ class resource(property, Generic[R]):  # noqa: N801 - it decorates, as property 
         return cast("R", super().__get__(instance, owner))
 
 
-class LeadSquared:
+class LeadSquared(Requests):
     """An account at LeadSquared, for use in one event loop: `async with LeadSquared(...) as lsq:`.
 
     Clients of one account in one process share one rate limit, in any event loops and threads. A client is
@@ -189,9 +186,10 @@ class LeadSquared:
             timeout=seconds("timeout", timeout),
             retry=_checked_retry(retry or RetryPolicy()),
         )
-        self._trackers = Trackers(self._sender)
-        self._fields = FieldCache(self._sender, seconds("fields_ttl", fields_ttl))
-        self._door = Door(_checked_normalize(normalize), self._validation(validate))
+        sender = Sender(self._session, self._settings)
+        self._fields = FieldCache(sender, seconds("fields_ttl", fields_ttl))
+        preparer = Preparer(_checked_normalize(normalize), self._validation(validate))
+        self._parts = Parts(sender, Trackers(sender), preparer)
         self._derived = False
 
     @resource
@@ -217,7 +215,7 @@ class LeadSquared:
     @resource
     def bulk(self) -> Bulk:
         """Create and update leads, 25 in a call."""
-        return Bulk(self._sender, self._door)
+        return Bulk(self._parts)
 
     @resource
     def fields(self) -> Fields:
@@ -225,7 +223,7 @@ class LeadSquared:
         return Fields(self._fields, self._settings.deadline)
 
     @sealed
-    async def verify(self, *, fields: Collection[str] = ()) -> Verification:
+    async def verify(self, *, fields: Collection[str] = ()) -> AccountReport:
         """See whether the account can be used, as at the start of a program: by calls that change nothing.
 
         Looked at are the host and the x-api-key, the access and secret key, the region, and the lead fields
@@ -244,54 +242,48 @@ class LeadSquared:
 
     @sealed
     async def submit(
-        self,
-        submission: Submission,
-        *,
-        lane: Lane | None = None,
-        deadline: float | NotGiven | None = NOT_GIVEN,
+        self, submission: Submission, *, deadline: float | NotGiven | None = NOT_GIVEN
     ) -> Receipt:
-        """Hand over any submission, and return LeadSquared's receipt for it.
+        """Submit anything, and return LeadSquared's receipt for it.
 
         Args:
             submission: made by a function of `leadsquared_async.submissions`.
-            lane: who goes first; by default INTERACTIVE, as for a form.
             deadline: seconds for the whole call; by default the client's.
 
         Raises:
             InvalidLead: naming what cannot be sent; nothing was.
             LeadSquaredError: it did not succeed; `delivery` says whether it may have arrived.
         """
-        sender = self._sender.until(deadline)
-        return await submit(sender, self._door, submission, sender.lane(lane, Lane.INTERACTIVE))
+        return await submit(self._parts, submission, deadline=deadline)
 
     def submit_many(
         self,
         submissions: Iterable[Submission] | AsyncIterable[Submission],
         *,
+        follow: bool = False,
         lane: Lane | None = None,
         concurrency: int = CONCURRENCY,
-    ) -> Results[SubmissionResult]:
-        """Hand over any number of submissions of any operations, as `leads.capture_many` does with leads.
-
-        A receipt is followed by the resource of its `operation`: one of "calls.log" by `lsq.calls`.
+    ) -> Results[Submission]:
+        """Submit any number of submissions of any operations, as `leads.capture_many` does with leads.
 
         Args:
             submissions: made by functions of `leadsquared_async.submissions`.
+            follow: whether to follow each accepted submission, so that its result has the final `status`.
             lane: by default BATCH, which leaves room for forms.
-            concurrency: submissions pulled and not yet taken as results, at most.
+            concurrency: submissions that are pulled and neither followed nor taken as results, at most.
 
         Raises:
-            ConfigurationError: an argument cannot be right.
+            ConfigurationError: an argument is invalid.
         """
         return submit_many(
-            self._sender,
-            self._door,
+            self._parts,
             Source(submissions, "submit_many", "submissions"),
-            submission=lambda submission: submission,
-            result=SubmissionResult,
-            lane=self._sender.lane(lane, Lane.BATCH),
-            concurrency=concurrency,
+            lambda submission: submission,
             name="submit_many",
+            lane=lane,
+            concurrency=concurrency,
+            follow=follow,
+            mixed=True,
         )
 
     def with_options(
@@ -304,8 +296,8 @@ class LeadSquared:
     ) -> LeadSquared:
         """A copy with other options for its calls; it shares connections and limit, and closes with this.
 
-        These are all options of a call. `request` takes them too; methods that submit something take `lane`
-        and `deadline`.
+        These are all options of a call. `request` takes them too; `leads.capture`, `submit` and `wait` take
+        `deadline`, and methods for many items take `lane`.
 
         Args:
             retry: when its calls are made again.
@@ -318,10 +310,9 @@ class LeadSquared:
         """
         copy = object.__new__(LeadSquared)
         copy._session = self._session
-        copy._trackers = self._trackers
-        copy._door = self._door
         copy._fields = self._fields
         copy._settings = self._settings_with(retry, timeout, deadline, lane)
+        copy._parts = self._parts._replace(sender=Sender(copy._session, copy._settings))
         copy._derived = True
         return copy
 
@@ -411,7 +402,7 @@ class LeadSquared:
             raise ClientClosed(
                 "this is a copy made by with_options(): close the client that it was made from"
             )
-        await self._session.aclose(grace, (self._trackers, self._fields))
+        await self._session.aclose(grace, (self._parts.trackers, self._fields))
 
     async def __aenter__(self) -> Self:
         if self._derived:
@@ -443,15 +434,11 @@ class LeadSquared:
         """The settings of this client's calls, but for what is given."""
         mine = self._settings
         return Settings(
-            lane=mine.lane if lane is None else self._sender.lane(lane, lane),
+            lane=mine.lane if lane is None else self._parts.sender.lane(lane, lane),
             deadline=mine.deadline if isinstance(deadline, NotGiven) else _checked_deadline(deadline),
             timeout=mine.timeout if timeout is None else seconds("timeout", timeout),
             retry=mine.retry if retry is None else _checked_retry(retry),
         )
-
-    @property
-    def _sender(self) -> Sender:
-        return Sender(self._session, self._settings)
 
     def _validation(self, mode: Validate) -> Validation | None:
         if mode not in get_args(Validate):
@@ -465,16 +452,12 @@ class LeadSquared:
             )
         return Validation(self._fields, mode)
 
-    @property
-    def _parts(self) -> Parts:
-        return Parts(self._sender, self._trackers, self._door)
 
-
-def examined(client: LeadSquared, fields: Collection[str]) -> Awaitable[Verification]:
+def examined(client: LeadSquared, fields: Collection[str]) -> Awaitable[AccountReport]:
     """What `verify` finds, with what it would raise standing in the report."""
     from leadsquared_async.resources.account_report import examine  # noqa: PLC0415 - most never ask
 
-    return examine(client._sender, client.leads, client.fields, fields)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return examine(parts_of(client).sender, client, client.fields, fields)  # pyright: ignore[reportPrivateUsage]
 
 
 def parts_of(client: LeadSquared) -> Parts:

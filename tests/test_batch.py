@@ -12,7 +12,6 @@ import pytest
 
 from leadsquared_async import (
     AuthenticationFailed,
-    CaptureResult,
     ClientClosed,
     ConfigurationError,
     Delivery,
@@ -28,7 +27,7 @@ from leadsquared_async import (
     Submission,
     submissions,
 )
-from leadsquared_async.batch import Held, Results
+from leadsquared_async.batch import Pending, Result, Results
 from leadsquared_async.sandbox import Account, Books, Faults, Sandbox
 from tests import virtual
 from tests.clients import KEYS, client_of, virtual_client
@@ -74,7 +73,7 @@ def play(
     return virtual.run(main)
 
 
-async def taken(results: Results[CaptureResult]) -> list[CaptureResult]:
+async def taken(results: Results[Any]) -> list[Result[Any]]:
     return [result async for result in results]
 
 
@@ -96,7 +95,7 @@ def test_every_lead_of_any_source_gets_its_result(source: Callable[[], Any]) -> 
     async def send(lsq: LeadSquared, books: Books) -> None:
         async with lsq.leads.capture_many(source()) as results:
             done = sorted(await taken(results), key=lambda result: result.index)
-        assert [(result.index, result.lead) for result in done] == list(enumerate(leads(20)))
+        assert [(result.index, result.item) for result in done] == list(enumerate(leads(20)))
         assert all(result.receipt is not None and result.error is None for result in done)
         accepted = {request["request_id"] for request in books.requests}
         assert {result.receipt.request_id for result in done if result.receipt} == accepted
@@ -138,7 +137,7 @@ def test_a_bad_lead_stops_no_other() -> None:
             done = sorted(await taken(results), key=lambda result: result.index)
         kinds = {result.index: type(result.error) for result in done if result.error is not None}
         assert kinds == {**dict.fromkeys(bad, InvalidLead), 0: Rejected}
-        assert [result.lead for result in done] == source
+        assert [result.item for result in done] == source
         assert books.accepted == 12 - len(kinds)
 
     play(send, Faults(script=("500-mx",)))
@@ -296,8 +295,8 @@ def test_a_path_that_does_not_exist_stops_its_own_operation_only() -> None:
         async with lsq.submit_many(mixed(), concurrency=8) as results:
             done = [result async for result in results]
         assert sorted(result.index for result in done) == list(range(200))
-        captures = [result for result in done if result.submission.operation.name == "leads.capture"]
-        calls = [result.error for result in done if result.submission.operation.name == "calls.log"]
+        captures = [result for result in done if result.item.operation.name == "leads.capture"]
+        calls = [result.error for result in done if result.item.operation.name == "calls.log"]
         assert all(result.receipt is not None for result in captures)
         assert all(isinstance(error, NoSuchPath) for error in calls)
         deliveries = [error.delivery for error in calls if error is not None]
@@ -493,7 +492,8 @@ def test_many_ids_are_no_single_one() -> None:
 def test_what_is_shown_of_a_result_is_not_the_lead() -> None:
     """`repr` of results and of what a batch holds names the place, not the person."""
     person = lead(7)
-    shown = f"{CaptureResult(3, person, None, None)!r} {Held(3, person, 0.0)!r}"
+    pending = Pending(3, [person], 0.0, asyncio.Semaphore(1), asyncio.Semaphore(1))
+    shown = f"{Result(3, person)!r} {pending!r}"
     assert "3" in shown
     assert person["EmailAddress"] not in shown
 
@@ -512,13 +512,16 @@ WRONG: dict[str, Any] = {
 }
 MANY: dict[str, tuple[Callable[[LeadSquared, Any], Any], str]] = {
     "leads.capture_many": (lambda lsq, given: lsq.leads.capture_many(given), "leads"),
-    "leads.wait_many": (lambda lsq, given: lsq.leads.wait_many(given), "receipts or RequestIDs"),
-    "activities.wait_many": (lambda lsq, given: lsq.activities.wait_many(given), "receipts or RequestIDs"),
+    "leads.wait_many": (lambda lsq, given: lsq.leads.wait_many(given), "receipts, RequestIDs or results"),
+    "activities.wait_many": (
+        lambda lsq, given: lsq.activities.wait_many(given),
+        "receipts, RequestIDs or results",
+    ),
     "opportunities.wait_many": (
         lambda lsq, given: lsq.opportunities.wait_many(given),
-        "receipts or RequestIDs",
+        "receipts, RequestIDs or results",
     ),
-    "calls.wait_many": (lambda lsq, given: lsq.calls.wait_many(given), "receipts or RequestIDs"),
+    "calls.wait_many": (lambda lsq, given: lsq.calls.wait_many(given), "receipts, RequestIDs or results"),
     "submit_many": (lambda lsq, given: lsq.submit_many(given), "submissions"),
     "bulk.create_or_update": (lambda lsq, given: lsq.bulk.create_or_update(given), "leads"),
 }
@@ -557,7 +560,7 @@ def test_every_error_of_a_submission_names_its_reference_and_operation(fault: st
         assert len(done) >= (0 if fault == "closed" else 20)
         for result in done:
             assert result.error is not None
-            assert result.error.reference == result.submission.reference == f"form-{result.index}"
+            assert result.error.reference == result.item.reference == f"form-{result.index}"
             assert result.error.operation == "leads.capture"
         if fault == "closed":
             for _ in range(2):

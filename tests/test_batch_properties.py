@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NoReturn, cast
 
 import anyio
 import pytest
@@ -21,18 +22,27 @@ from leadsquared_async import (
     LeadSquared,
     LeadSquaredError,
     NoSuchPath,
+    Receipt,
     Rejected,
+    RequestState,
+    RequestStatus,
+    Result,
+    Results,
     Scope,
+    StillProcessing,
     Submission,
-    SubmissionResult,
+    batch,
     submissions,
 )
-from leadsquared_async.batch import Held, Results, Source
-from leadsquared_async.resources.submit import unsent_error
+from leadsquared_async.batch import Pending, Source
+from leadsquared_async.resources.submit import outcome
 from leadsquared_async.sandbox import Account
+from leadsquared_async.tracking import Tracker
 from tests import virtual
 from tests.clients import virtual_client
 
+FOLLOWED = 4
+"""Items followed at once."""
 MOST = 60
 """Results that a consumer of an endless source takes."""
 PATIENCE = 20_000.0
@@ -53,12 +63,14 @@ class BodyFailed(Exception):
 
 @dataclass(frozen=True)
 class Item:
-    """What happens to one item: it waits, is sent, and ends in some way."""
+    """What happens to one item: it waits, is sent, ends in some way, and is followed to some outcome."""
 
     operation: Literal["capture", "call"]
     waits: float
     takes: float
     ends: Literal["accepted", "lead", "operation", "account", "bug"]
+    is_followed_for: float = 0.0
+    outcome: Literal["succeeded", "failed", "late", "operation", "account", "bug"] = "succeeded"
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,7 @@ class Plan:
     is_asynchronous: bool
     gap: float
     source_fails: bool
+    follows: bool
     concurrency: int
     pause: float
     takes: int
@@ -85,6 +98,8 @@ items = st.builds(
     waits=seconds,
     takes=seconds,
     ends=st.sampled_from((*["accepted"] * 3, *["operation"] * 3, "lead", "account", "bug")),
+    is_followed_for=seconds,
+    outcome=st.sampled_from((*["succeeded"] * 4, "failed", "late", "operation", "account", "bug")),
 )
 # In runs: what hangs are often many of the same kind in a row, such as a tail of one operation.
 runs = st.lists(st.tuples(items, st.integers(1, 8)), max_size=4).map(
@@ -97,6 +112,7 @@ plans = st.builds(
     is_asynchronous=st.booleans(),
     gap=seconds,
     source_fails=st.booleans(),
+    follows=st.booleans(),
     concurrency=st.integers(1, 5),
     pause=seconds,
     takes=st.integers(0, 15),
@@ -113,7 +129,7 @@ class World:
         self.plan = plan
         self.lsq = lsq
         self.pulled = 0
-        self.taken: list[SubmissionResult] = []
+        self.taken: list[Result[Submission]] = []
         self.is_over = False
         self.is_left = False
         self.raised: BaseException | None = None
@@ -122,6 +138,8 @@ class World:
         self.source_error = SourceFailed()
         self.closings: list[str] = []
         self.began: list[int] = []
+        self.accepted: dict[int, Receipt] = {}
+        self.logged: set[int] = set()
 
     def item(self, number: int) -> Submission:
         made = self.plan.items[number % len(self.plan.items)]
@@ -130,7 +148,12 @@ class World:
         return submissions.log_call("key", {"SourceNumber": "1"}, reference=f"form-{number}")
 
     def give(self) -> None:
-        assert self.pulled - len(self.taken) < self.plan.concurrency
+        most = self.plan.concurrency + FOLLOWED * self.plan.follows
+        assert self.pulled - len(self.taken) < most
+        # What is not accepted yet, or has a result, has to find room besides what is followed.
+        indices = {result.index for result in self.taken}
+        unaccepted = self.pulled - len(indices | self.accepted.keys())
+        assert unaccepted < self.plan.concurrency
         self.pulled += 1
 
     def items(self) -> Iterator[Submission]:
@@ -157,52 +180,57 @@ class World:
             await asyncio.sleep(0)  # as a cursor does that is closed
             self.closings.append("asynchronous source")
 
-    async def work(self, held: Held[Submission]) -> SubmissionResult:
-        plan = self.plan.items[held.index % len(self.plan.items)]
+    async def work(self, pending: Pending[Submission]) -> list[Result[Submission]]:
+        """As `submit_many` works, with the plan's calls instead of LeadSquared's."""
+        plan = self.plan.items[pending.index % len(self.plan.items)]
+        status = None
         try:
-            await self.lsq._session.pipeline().pause(plan.waits)
-            assert not self.is_left  # what was not sent when the block was left never is
-            await held.about_to_send()
-            self.began.append(held.index)
-            await asyncio.sleep(plan.takes)
-            match plan.ends:
-                case "bug":
-                    self.bugs.append(WorkFailed())
-                    raise self.bugs[-1]
-                case "lead":
-                    raise Rejected(delivery=Delivery.REJECTED, fault=Fault.LEAD)
-                case "operation":
-                    operation = held.item.operation.name
-                    raise NoSuchPath(
-                        delivery=Delivery.REJECTED,
-                        fault=Fault.ACCOUNT,
-                        scope=Scope.OPERATION,
-                        operation=operation,
-                    )
-                case "account":
-                    self.met.append(
-                        Forbidden(delivery=Delivery.REJECTED, fault=Fault.ACCOUNT, scope=Scope.ACCOUNT)
-                    )
-                    raise self.met[-1]
-                case "accepted":
-                    return SubmissionResult(held.index, held.item, None, None)
+            pending.receipt = receipt = await self.send(pending, plan)
+            if self.plan.follows:
+                await pending.follow()
+                status = await outcome(cast("Tracker", Following(self, plan, pending)), receipt, None)
         except LeadSquaredError as error:
-            return SubmissionResult(held.index, held.item, None, error)
+            return [pending.result(error=error)]
+        return [pending.result(status=status)]
 
-    def results(self) -> Results[SubmissionResult]:
-        def unsent(held: Held[Submission], error: LeadSquaredError) -> SubmissionResult:
-            return SubmissionResult(held.index, held.item, None, unsent_error("batch", error, held.item))
+    async def send(self, pending: Pending[Submission], plan: Item) -> Receipt:
+        await self.lsq._session.pipeline().pause(plan.waits)
+        assert not self.is_left  # what was not sent when the block was left never is
+        await pending.about_to_send()
+        self.began.append(pending.index)
+        await asyncio.sleep(plan.takes)
+        if plan.ends != "accepted":
+            self.fail(plan.ends, pending.item.operation.name, Delivery.REJECTED)
+        receipt = Receipt(f"id-{pending.index}", 1, 0.0, reference=pending.item.reference)
+        self.accepted[pending.index] = receipt
+        return receipt
 
+    def fail(self, how: str, operation: str, delivery: Delivery) -> NoReturn:
+        match how:
+            case "lead":
+                raise Rejected(delivery=delivery, fault=Fault.LEAD)
+            case "operation":
+                raise NoSuchPath(
+                    delivery=delivery, fault=Fault.ACCOUNT, scope=Scope.OPERATION, operation=operation
+                )
+            case "account":
+                self.met.append(Forbidden(delivery=delivery, fault=Fault.ACCOUNT, scope=Scope.ACCOUNT))
+                raise self.met[-1]
+            case _:
+                self.bugs.append(WorkFailed())
+                raise self.bugs[-1]
+
+    def results(self) -> Results[Submission]:
         return Results(
             Source(self.slowly() if self.plan.is_asynchronous else self.items(), "batch", "submissions"),
             self.work,
-            unsent,
             session=self.lsq._session,
             concurrency=self.plan.concurrency,
             name="batch",
+            mixed=True,
         )
 
-    async def read(self, results: Results[SubmissionResult], most: int) -> None:
+    async def read(self, results: Results[Submission], most: int) -> None:
         try:
             while len(self.taken) < most:
                 self.taken.append(await anext(results))
@@ -256,18 +284,44 @@ class World:
         except BodyFailed:
             pass
 
+    def note(self, record: logging.LogRecord) -> bool:
+        """Note whose result nobody took."""
+        line = vars(record)
+        if line.get("request_id") is not None:
+            assert line["reference"] == f"form-{line['index']}"
+            self.logged.add(line["index"])
+        return False
+
     def check(self) -> None:
+        self.check_results()
+        if self.is_over:
+            self.check_end()
+        else:  # left early
+            known = {result.index for result in self.taken} | self.logged
+            assert known >= self.accepted.keys()
+
+    def check_results(self) -> None:
         indices = [result.index for result in self.taken]
         assert len(set(indices)) == len(indices)
         assert set(indices) <= set(range(self.pulled))
         for result in self.taken:
-            assert result.submission.reference == f"form-{result.index}"
+            assert result.item.reference == result.reference == f"form-{result.index}"
+            assert result.receipt == self.accepted.get(result.index)  # whatever became of following it
+            if result.receipt is None:
+                assert result.status is None
+            elif result.error is not None:
+                assert result.error.delivery is Delivery.ACCEPTED
+            if self.plan.follows and result.receipt is not None and result.error is None:
+                assert result.status is not None or self.bugs
             if result.error is not None and result.error.delivery is Delivery.NOT_SENT:
                 assert result.index not in self.began
-        if not self.is_over:
-            return
+
+    def check_end(self) -> None:
+        indices = [result.index for result in self.taken]
         if not self.bugs:
             assert sorted(indices) == list(range(self.pulled))
+        # A bug hides no item that LeadSquared accepted.
+        assert set(indices) >= self.accepted.keys()
         if self.met or self.bugs:
             assert self.raised is not None
         if self.raised is None:
@@ -284,17 +338,43 @@ class World:
             assert self.plan.closes_at is not None
 
 
+@dataclass
+class Following:
+    """A tracker that follows one item as planned."""
+
+    world: World
+    plan: Item
+    pending: Pending[Submission]
+
+    async def wait(self, request_id: str, deadline: float | None) -> RequestStatus:
+        assert deadline is None
+        await self.world.lsq._session.pipeline().pause(self.plan.is_followed_for)
+        assert not self.world.is_left  # it is broken off at once
+        if self.plan.outcome == "late":
+            raise StillProcessing
+        if self.plan.outcome in {"operation", "account", "bug"}:
+            self.world.fail(self.plan.outcome, self.pending.item.operation.name, Delivery.UNKNOWN)
+        state = RequestState(self.plan.outcome)
+        return RequestStatus(request_id, state, state.value, is_final=True)
+
+
 @settings(max_examples=150, deadline=None)
 @given(plans)
 def test_every_batch_ends_with_a_result_for_each_item(plan: Plan) -> None:
-    """Whatever source, calls, client and consumer do: it ends; no item is without a result or has two; no
-    more than `concurrency` are held; what stops all is raised after the results; nothing stays behind."""
+    """Whatever source, calls, following, client and consumer do: it ends; no item is without a result or has
+    two; no more than `concurrency` are pending besides those that are followed; a receipt is in the result
+    whatever comes after it; what stops all is raised after the results; nothing stays behind."""
 
     async def main() -> None:
         lsq, _ = virtual_client(Account(limit=None))
         async with lsq:
             world = World(plan, lsq)
-            await world.play()
+            log = logging.getLogger("leadsquared_async")
+            log.addFilter(world.note)
+            try:
+                await world.play()
+            finally:
+                log.removeFilter(world.note)
             assert asyncio.all_tasks() == {asyncio.current_task()}
             assert not lsq._session._pipeline._at_closing  # type: ignore[union-attr]
         world.check()
@@ -302,4 +382,6 @@ def test_every_batch_ends_with_a_result_for_each_item(plan: Plan) -> None:
             assert "source" in world.closings
             assert "asynchronous source" in world.closings or not plan.is_asynchronous
 
-    virtual.run(main)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch, "FOLLOWED", FOLLOWED)
+        virtual.run(main)

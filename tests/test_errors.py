@@ -216,7 +216,7 @@ RESULTS = [
             next_due=None,
             paused=0.0,
             granted=5,
-            refused=6,
+            rate_limited=6,
         ),
         bulk_limit=None,
         abandoned=0,

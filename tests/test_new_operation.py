@@ -15,7 +15,8 @@ from leadsquared_async import LeadSquared, NotFound, Outbox, QueueMetrics, Recei
 from leadsquared_async.client import parts_of
 from leadsquared_async.operations import OPERATIONS, Certainty, Operation
 from leadsquared_async.operations import Path as At
-from leadsquared_async.resources.requests import Resource
+from leadsquared_async.resources.queued_operations import Resource
+from leadsquared_async.resources.submit import submit
 from tests import virtual
 from tests.clients import answering
 from tests.outbox.machine import by_state, items
@@ -34,11 +35,11 @@ TASKS_CREATE = Operation(
 class Tasks(Resource):
     """The made-up resource: a method of a few lines."""
 
-    operations = (TASKS_CREATE,)
+    usual = TASKS_CREATE
 
     async def create(self, task: Mapping[str, Any]) -> Receipt:
         """Hand over a task."""
-        return await self._submit(Submission(operation=TASKS_CREATE, details=task), None, None)
+        return await submit(self._parts, Submission(operation=TASKS_CREATE, details=task))
 
 
 class TaskServer:
@@ -108,7 +109,7 @@ def test_it_is_batched() -> None:
                 done = [result async for result in results]
             receipts = [result.receipt for result in done if result.receipt is not None]
             assert (len(done), len(receipts)) == (40, 39)
-            async with Tasks(parts_of(lsq)).wait_many(receipts) as waits:
+            async with lsq.wait_many(receipts) as waits:
                 outcomes = [wait.status async for wait in waits]
             assert sum(outcome is not None and outcome.succeeded for outcome in outcomes) == 39
             limit = lsq.snapshot().limit

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
-from itertools import product
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -561,13 +560,13 @@ async def test_what_is_submitted_as_a_value_is_the_same_request(documented: Docu
     made: list[submissions.Submission] = []
 
     async with answering(accept) as lsq:
-        admit = lsq._door.admit
+        prepare = lsq._parts.preparer.prepare
 
         async def note(submission: submissions.Submission, **options: Any) -> Any:
             made.append(submission)
-            return await admit(submission, **options)
+            return await prepare(submission, **options)
 
-        lsq._door.admit = note  # type: ignore[method-assign]
+        lsq._parts.preparer.prepare = note  # type: ignore[method-assign]
         await documented.act(lsq)
         (submission,) = made
         encoded = encoding.encode(submission)
@@ -583,24 +582,55 @@ async def test_what_is_submitted_as_a_value_is_the_same_request(documented: Docu
     assert encoding.encode(again) == encoded
 
 
-async def test_a_receipt_is_followed_by_the_resource_it_is_of() -> None:
-    """Another resource rejects it, and so does another operation."""
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_a_receipt_is_followed_by_any_resource(operation: str) -> None:
+    """It says of which operation it is: the client and every resource ask at that operation's path."""
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return httpx.Response(200, json={"TaskStatus": {"Status": "Success"}})
+
+    receipt = Receipt(REQUEST_ID, 1, 0.0, operation=operation)
+    async with answering(answer) as lsq:
+        followers = (lsq, lsq.leads, lsq.activities, lsq.opportunities, lsq.calls)
+        for follower in followers:
+            await follower.status(receipt)
+            await lsq.status(REQUEST_ID, operation=operation)
+        assert (await lsq.wait(receipt)).succeeded
+        async with lsq.wait_many([receipt]) as results:
+            assert [result.ok async for result in results] == [True]
+    path = OPERATIONS[operation].status.text
+    assert asked == [path] * (2 * len(followers) + 2)
+
+
+async def test_a_bare_request_id_is_of_the_first_operation_of_the_resource() -> None:
+    """The client takes it for that of a capture."""
+    async with answering(lambda request: httpx.Response(200)) as lsq:
+        resources = (lsq, lsq.leads, lsq.activities, lsq.opportunities, lsq.calls)
+        names = [resource.usual.name for resource in resources]
+    assert names == [
+        "leads.capture",
+        "leads.capture",
+        "activities.create",
+        "opportunities.capture",
+        "calls.log",
+    ]
+
+
+async def test_an_operation_that_is_not_the_receipts_is_refused() -> None:
+    """So is one that does not exist, with the names of those that do."""
     receipt = Receipt(REQUEST_ID, 1, 0.0, operation="activities.create")
     async with answering(lambda request: httpx.Response(200)) as lsq:
-        for resource, operation, name in product(
-            (lsq.leads, lsq.activities, lsq.opportunities, lsq.calls), OPERATIONS.values(), ("status", "wait")
-        ):
-            if operation not in resource.operations:
-                other = Receipt(REQUEST_ID, 1, 0.0, operation=operation.name)
-                home = operation.name.partition(".")[0]
-                with pytest.raises(ConfigurationError, match=rf"is of {operation.name}; .* lsq\.{home}$"):
-                    await getattr(resource, name)(other)
         with pytest.raises(ConfigurationError, match=r"leads\.capture, leads\.update"):
             await lsq.leads.status(Receipt(REQUEST_ID, 1, 0.0, operation="leads.conquer"))
-        with pytest.raises(ConfigurationError, match=r"activities\.create"):
+        with pytest.raises(ConfigurationError, match=r"the receipt is of activities\.create"):
             await lsq.activities.wait(receipt, operation="activities.create_with_lead")
+        async with lsq.wait_many([receipt], operation="leads.capture") as results:
+            errors = [result.error async for result in results]
+        assert [type(error) for error in errors] == [ConfigurationError]
         with pytest.raises(ConfigurationError, match=r"calls\.log"):
-            lsq.calls.wait_many([receipt], operation="leads.capture")
+            lsq.wait_many([receipt], operation="leads.conquer")
         with pytest.raises(ConfigurationError, match="operation"):
             await lsq.calls.metrics(operation="calls")
 

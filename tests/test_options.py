@@ -12,10 +12,18 @@ from unittest.mock import create_autospec
 import httpx
 import pytest
 
-from leadsquared_async import ConfigurationError, DeadlineExceeded, Lane, LeadSquared, RetryPolicy, Timeout
+from leadsquared_async import (
+    ConfigurationError,
+    DeadlineExceeded,
+    Lane,
+    LeadSquared,
+    RetryPolicy,
+    Timeout,
+    submissions,
+)
 from leadsquared_async.config import NOT_GIVEN
 from leadsquared_async.http.call import Settings
-from leadsquared_async.resources.leads import Leads
+from leadsquared_async.resources.queued_operations import Leads
 from tests.clients import answering
 
 OF_A_CALL = {field.name for field in dataclasses.fields(Settings)}
@@ -53,13 +61,23 @@ def test_request_takes_what_with_options_takes() -> None:
 
 
 @pytest.mark.parametrize("method", SENDING, ids=lambda method: method.__qualname__)
-def test_methods_that_hand_something_over_take_lane_and_deadline(method: Any) -> None:
-    """What changes from call to call; the rest of a call's options is for `with_options`."""
-    copies, own = parameters(LeadSquared.with_options), parameters(method)
-    assert own.keys() & OF_A_CALL == {"lane", "deadline"}
-    assert {name: own[name] for name in ("lane", "deadline")} == {
-        name: copies[name] for name in ("lane", "deadline")
+def test_a_method_that_submits_one_takes_a_deadline_or_what_its_submission_takes(method: Any) -> None:
+    """`submit` and `leads.capture` take a deadline; the other options of a call are for `with_options`."""
+    own = parameters(method)
+    if own.keys() & OF_A_CALL:
+        assert method in {LeadSquared.submit, LeadSquared.leads.capture}
+        assert own.keys() & OF_A_CALL == {"deadline"}
+        assert own["deadline"] == parameters(LeadSquared.with_options)["deadline"]
+        return
+    made_by = {
+        "Leads.update": submissions.update_lead,
+        "Activities.create": submissions.create_activity,
+        "Activities.create_with_lead": submissions.create_lead_and_activity,
+        "Opportunities.capture": submissions.capture_opportunity,
+        "Opportunities.update": submissions.update_opportunity,
+        "Calls.log": submissions.log_call,
     }
+    assert own == parameters(made_by[method.__qualname__])
 
 
 def test_every_method_that_sends_is_looked_at() -> None:
@@ -142,7 +160,7 @@ def test_help_of_a_resource_shows_its_methods(name: str) -> None:
     """With their signatures and docstrings, as for the class it is."""
     kind = getattr(LeadSquared, name)
     shown = pydoc.plain(pydoc.render_doc(kind))
-    methods = [method for method in dir(kind) if not method.startswith("_") and method != "operations"]
+    methods = [method for method in dir(kind) if not method.startswith("_") and method != "usual"]
     assert methods
     for method in methods:
         # From Python 3.13 on a long signature has a line for each parameter.

@@ -41,7 +41,9 @@ def described(name: str, value: object) -> Iterator[str]:
             yield from (f"{name}.{member.name} = {member.value!r}" for member in value)
             return
         yield f"{name}{signature(value)}"
-        for attribute, member in sorted(vars(value).items()):
+        own = [base for base in reversed(value.__mro__) if base.__module__.startswith("leadsquared_async")]
+        members = {attribute: member for base in own for attribute, member in vars(base).items()}
+        for attribute, member in sorted(members.items()):
             if attribute.startswith("_"):
                 continue
             if isinstance(member, property):

@@ -6,13 +6,10 @@ import os
 from dataclasses import dataclass
 
 from leadsquared_async import LeadSquared, RateLimit, RetryPolicy
-from leadsquared_async.client import parts_of
 from leadsquared_async.config import Hosts, hosts_from, limit_in, rate_limit_from
 from leadsquared_async.errors import ConfigurationError
-from leadsquared_async.operations import OPERATIONS
-from leadsquared_async.resources.requests import Resource
 
-__all__ = ["Connection", "every_operation"]
+__all__ = ["Connection"]
 
 BULK_LIMIT = RateLimit(1, per=5.0)
 QUICK = RetryPolicy(attempts=3, within=10.0, cap=2.0)
@@ -95,12 +92,3 @@ class Connection:
             bulk_limit=self.bulk_limit,
             retry=QUICK if quick else None,
         )
-
-
-def every_operation(client: LeadSquared) -> Resource:
-    """Follows requests of any operation of the table, and measures its queue."""
-
-    class EveryOperation(Resource):
-        operations = tuple(OPERATIONS.values())
-
-    return EveryOperation(parts_of(client))

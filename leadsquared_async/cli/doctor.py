@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from leadsquared_async import ItemState, Outbox, Verdict
+from leadsquared_async import ItemState, Outbox
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.dead_letters import dead_letters, status_for
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, status_of
@@ -25,7 +25,7 @@ from leadsquared_async.errors import ConfigurationError, OutboxError
 from leadsquared_async.http.connections import certificates, proxy_for
 from leadsquared_async.outbox.files import NETWORK, file_system_of, volatile
 from leadsquared_async.printable import one_line
-from leadsquared_async.resources.account_report import Check as Seen
+from leadsquared_async.resources.account_report import AccountCheck
 
 __all__ = ["Check", "run_doctor"]
 
@@ -183,13 +183,13 @@ async def _live(connection: Connection, required: Sequence[str]) -> list[Check]:
         except ConfigurationError as error:
             return [Check("calls", "unknown", f"none was made: {error}", ExitStatus.USAGE)]
         seen = await examined(lsq.with_options(deadline=WITHIN), required)
-    return [Check(check.name, check.verdict.value, check.detail, _status(check)) for check in seen.checks]
+    return [Check(check.name, check.verdict, check.detail, _status(check)) for check in seen.checks]
 
 
-def _status(seen: Seen) -> ExitStatus:
-    if seen.verdict is Verdict.WRONG:
+def _status(seen: AccountCheck) -> ExitStatus:
+    if seen.verdict == "wrong":
         return ExitStatus.ACCOUNT
-    if seen.verdict is Verdict.OK:
+    if seen.verdict == "ok":
         return ExitStatus.DONE
     if seen.error is not None:
         return status_of(seen.error)

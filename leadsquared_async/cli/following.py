@@ -20,7 +20,7 @@ from leadsquared_async import (
     RequestStatus,
     StillProcessing,
 )
-from leadsquared_async.cli.connecting import Connection, every_operation
+from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, status_of
 from leadsquared_async.cli.files.private_files import Draft, files_of, open_private
 from leadsquared_async.cli.files.sheets import sheet
@@ -132,7 +132,7 @@ def run_metrics(connection: Connection, talk: Talk, operation: str) -> ExitStatu
 
     async def ask() -> None:
         async with connection.client(quick=True) as lsq:
-            queue = await stop.unless(every_operation(lsq).metrics(operation=name))
+            queue = await stop.unless(lsq.metrics(operation=name))
         talk.result(
             f"pending {queue.pending:,}, longest wait {queue.max_delay:g} s, "
             f"processed {queue.rate_per_minute:g} a minute",
@@ -222,12 +222,11 @@ async def _ids(asked: Asked) -> dict[str, str]:
 
 
 async def _look(lsq: LeadSquared, ids: Mapping[str, str], stop: Stop) -> list[_Outcome]:
-    requests = every_operation(lsq)
 
     async def look(request_id: str) -> _Outcome:
         name = ids[request_id]
         try:
-            return _of(await requests.status(request_id, operation=name), name)
+            return _of(await lsq.status(request_id, operation=name), name)
         except LeadSquaredError as error:
             return _without_answer(request_id, name, error)
 
@@ -251,7 +250,6 @@ async def _wait(
     }
     ends = time.monotonic() + timeout
     room = asyncio.Semaphore(FOLLOWED)
-    requests = every_operation(lsq)
 
     async def follow(request_id: str) -> None:
         name = ids[request_id]
@@ -260,7 +258,7 @@ async def _wait(
             if (left := ends - time.monotonic()) <= 0:
                 return
             try:
-                status = await requests.wait(request_id, operation=name, deadline=left)
+                status = await lsq.wait(request_id, operation=name, deadline=left)
                 outcomes[request_id] = _of(status, name)
             except LeadSquaredError as error:
                 outcomes[request_id] = _without_answer(request_id, name, error)

@@ -227,7 +227,10 @@ class BulkDeliverer:
         error = outcome.error
         if error is None:
             self._is_over_for(row)
-            await self._ledger.confirmed(row, outcome.lead_id, outcome.created, outcome.attempts)
+            assert outcome.status is not None
+            await self._ledger.confirmed(
+                row, outcome.status.lead_id, outcome.status.created, outcome.attempts
+            )
         elif error.fault is Fault.LEAD:
             await self._reject(row, error)
         elif error.delivery is Delivery.REJECTED:  # the limit or the keys: it was not taken, and can be

@@ -26,7 +26,7 @@ from leadsquared_async.outbox.service import Service
 from leadsquared_async.outbox.settle import Callback, Ledger
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
-from leadsquared_async.resources.prepare import Door
+from leadsquared_async.resources.prepare import Preparer
 from leadsquared_async.submissions import Submission, UpdateBehavior, capture_lead
 
 __all__ = ["Outbox"]
@@ -86,7 +86,7 @@ class Outbox:
         self.path = Path(os.path.realpath(path))
         self._write_ahead = Path(f"{self.path}-wal")
         self._client = client
-        self._door = Door() if client is None else parts_of(client).door
+        self._preparer = Preparer() if client is None else parts_of(client).preparer
         self._log = ClientLog(None) if client is None else parts_of(client).sender.log
         self._confirm = bool(confirm)
         self._keep_rejected = seconds("keep_rejected", keep_rejected)
@@ -194,7 +194,7 @@ class Outbox:
         _check("key", entry.key)
         _check("reference", entry.reference)
         if not isinstance(entry.lead, Submission):
-            return await self._door.admit(
+            return await self._preparer.prepare(
                 capture_lead(
                     entry.lead,
                     search_by=entry.search_by,
@@ -208,7 +208,7 @@ class Outbox:
         _check("reference", submission.reference)
         if entry.reference is not None:
             submission = replace(submission, reference=entry.reference)
-        return await self._door.admit(submission)
+        return await self._preparer.prepare(submission)
 
     async def _put_piece(self, piece: list[tuple[EncodedSubmission, str | None]], put_before: int) -> int:
         def put(store: Store) -> tuple[int, KeyReused | None]:
@@ -360,7 +360,7 @@ class Outbox:
             if known is None:
                 raise OutboxError(f"the values of row {row} are erased, or it is gone: pass lead=")
             mended = _mended(known, lead, search_by, dropped)
-            submission = await self._door.admit(mended, is_new=lead is not None)
+            submission = await self._preparer.prepare(mended, is_new=lead is not None)
         await writer.write(lambda store: store.requeue(row, submission, time.time()))
         self._ledger.changed.set()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
-from enum import StrEnum
+from typing import Literal
 
 from leadsquared_async.config import REGIONS, Hosts
 from leadsquared_async.errors import (
@@ -22,69 +22,63 @@ from leadsquared_async.models import field_of, id_in
 from leadsquared_async.operations import USER, Idempotency
 from leadsquared_async.protocol import Expect, host_in
 from leadsquared_async.resources.lead_fields import Fields
-from leadsquared_async.resources.leads import Leads
+from leadsquared_async.resources.requests import Requests
 
-__all__ = ["Check", "Verdict", "Verification", "examine"]
-
-
-class Verdict(StrEnum):
-    """What a check came to."""
-
-    OK = "ok"
-    WRONG = "wrong"
-    """The account, or what the client was told of it, has to be mended."""
-    UNKNOWN = "unknown"
-    """There was no answer, or nothing to ask."""
+__all__ = ["AccountCheck", "AccountReport", "examine"]
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at.
+class AccountCheck:
+    """One thing that was checked.
 
     Attributes:
-        name: of the thing: "x-api-key", "keys", "region" or "fields".
-        verdict: what came of it.
-        detail: that in a sentence; holds no key.
-        error: what it ran into, if it did.
+        name: "x-api-key", "keys", "region" or "fields".
+        verdict: "ok"; "wrong" if the account or the client's options need fixing; "unknown" if there was no
+            answer, or nothing to ask.
+        detail: the same in a sentence; holds no key.
+        error: what the check ran into, if anything.
     """
 
     name: str
-    verdict: Verdict
+    verdict: Literal["ok", "wrong", "unknown"]
     detail: str
     error: LeadSquaredError | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
+class AccountReport:
     """Whether an account can be used, as far as that can be seen without sending a lead.
 
     Attributes:
-        checks: what was looked at.
+        checks: what was checked, each with `name`, `verdict` ("ok", "wrong" or "unknown"), `detail` and
+            `error`.
     """
 
-    checks: tuple[Check, ...]
+    checks: tuple[AccountCheck, ...]
 
     @property
     def succeeded(self) -> bool:
-        """Whether everything was seen to work."""
-        return all(check.verdict is Verdict.OK for check in self.checks)
+        """Whether every check is ok."""
+        return all(check.verdict == "ok" for check in self.checks)
 
     def raise_for_account(self) -> None:
-        """Raise what the account's owner has to mend, if anything is.
+        """Raise if keys, region or fields need fixing.
 
         Raises:
-            LeadSquaredError: of the first check that is WRONG.
+            LeadSquaredError: of the first check that is "wrong".
         """
         for check in self.checks:
-            if check.verdict is Verdict.WRONG and check.error is not None:
+            if check.verdict == "wrong" and check.error is not None:
                 raise check.error
 
     def __str__(self) -> str:
         return "\n".join(f"{check.verdict:<8} {check.name:<10} {check.detail}" for check in self.checks)
 
 
-async def examine(sender: Sender, leads: Leads, fields: Fields, required: Collection[str]) -> Verification:
-    """Look at everything, and raise nothing of it.
+async def examine(
+    sender: Sender, requests: Requests, fields: Fields, required: Collection[str]
+) -> AccountReport:
+    """Make every check, and raise none of their errors.
 
     Raises:
         ClientClosed: the client is not open here, or was closed meanwhile.
@@ -96,7 +90,7 @@ async def examine(sender: Sender, leads: Leads, fields: Fields, required: Collec
         )
     sender.session.pipeline()
     hosts = sender.session.options.hosts
-    checks = [await _api_key(leads)]
+    checks = [await _api_key(requests)]
     if hosts.sync_host is None:
         checks.append(_without_sync_host("keys"))
     else:
@@ -105,22 +99,22 @@ async def examine(sender: Sender, leads: Leads, fields: Fields, required: Collec
         checks.append(
             _without_sync_host("fields") if hosts.sync_host is None else await _fields(fields, required)
         )
-    return Verification(tuple(checks))
+    return AccountReport(tuple(checks))
 
 
-async def _api_key(leads: Leads) -> Check:
-    """Ask for the queue: that takes the x-api-key only."""
+async def _api_key(requests: Requests) -> AccountCheck:
+    """Ask for the queue's metrics: that takes the x-api-key only."""
     try:
-        queue = await leads.metrics()
+        queue = await requests.metrics()
     except NotFound as error:
-        # Where the queue is measured is a guess: the host answers, and that is as much as can be said.
-        return Check("x-api-key", Verdict.UNKNOWN, f"the host answers, and has no metrics: {error}")
+        # The path of the metrics is a guess: the host answers, and that is as much as can be said.
+        return AccountCheck("x-api-key", "unknown", f"the host answers, and has no metrics: {error}")
     except LeadSquaredError as error:
         return _failed("x-api-key", error)
-    return Check("x-api-key", Verdict.OK, f"accepted; {queue.pending:,} requests are queued")
+    return AccountCheck("x-api-key", "ok", f"accepted; {queue.pending:,} requests are queued")
 
 
-async def _keys(sender: Sender, hosts: Hosts) -> AsyncIterator[Check]:
+async def _keys(sender: Sender, hosts: Hosts) -> AsyncIterator[AccountCheck]:
     call = Call(
         operation="verify",
         method="GET",
@@ -136,20 +130,20 @@ async def _keys(sender: Sender, hosts: Hosts) -> AsyncIterator[Check]:
         yield _failed("keys", error)
         return
     if id_in(field_of(user, "Id")) or id_in(field_of(user, "UserId")):
-        yield Check("keys", Verdict.OK, "LeadSquared knows the user of the access key")
+        yield AccountCheck("keys", "ok", "LeadSquared knows the user of the access key")
     else:
-        yield Check("keys", Verdict.UNKNOWN, "the answer does not name a user: check sync_host")
+        yield AccountCheck("keys", "unknown", "the answer does not name a user: check sync_host")
     yield _region(hosts, field_of(field_of(user, "LSQCommonServiceURLs"), "api"))
 
 
-def _region(hosts: Hosts, named: object) -> Check:
-    """Whether the account is at home where the client sends to."""
+def _region(hosts: Hosts, named: object) -> AccountCheck:
+    """Whether the account belongs to the host that the client sends to."""
     home = _host_of(named) if isinstance(named, str) else ""
     if not home:
-        return Check("region", Verdict.UNKNOWN, "LeadSquared did not say where the account is at home")
+        return AccountCheck("region", "unknown", "LeadSquared did not say where the account is at home")
     mine = {_host_of(hosts.host), _host_of(hosts.sync_host or "")}
     if home in mine:
-        return Check("region", Verdict.OK, f"the account is at home on {home}")
+        return AccountCheck("region", "ok", f"the account is at home on {home}")
     region = next((name for name, it in REGIONS.items() if _host_of(it.sync_host) == home), None)
     if region is not None and any(
         mine & {_host_of(known.host), _host_of(known.sync_host)} for known in REGIONS.values()
@@ -161,10 +155,10 @@ def _region(hosts: Hosts, named: object) -> Check:
             scope=Scope.ACCOUNT,
             operation="verify",
         )
-        return Check("region", Verdict.WRONG, str(error), error)
-    return Check(
+        return AccountCheck("region", "wrong", str(error), error)
+    return AccountCheck(
         "region",
-        Verdict.UNKNOWN,
+        "unknown",
         f"the account is at home on {home}; whether {_host_of(hosts.host)} belongs to it is not known",
     )
 
@@ -174,22 +168,22 @@ def _host_of(url: str) -> str:
     return host_in(url if "//" in url else f"//{url}")
 
 
-async def _fields(fields: Fields, required: Collection[str]) -> Check:
+async def _fields(fields: Fields, required: Collection[str]) -> AccountCheck:
     try:
         await fields.require(*required)
     except LeadSquaredError as error:
         return _failed("fields", error)
-    return Check("fields", Verdict.OK, f"the account has {', '.join(required)}")
+    return AccountCheck("fields", "ok", f"the account has {', '.join(required)}")
 
 
-def _failed(name: str, error: LeadSquaredError) -> Check:
+def _failed(name: str, error: LeadSquaredError) -> AccountCheck:
     if isinstance(error, ClientClosed):
         raise error  # by the caller's own program: that says nothing of the account
-    verdict = Verdict.WRONG if error.fault is Fault.ACCOUNT else Verdict.UNKNOWN
-    return Check(name, verdict, str(error), error)
+    verdict: Literal["wrong", "unknown"] = "wrong" if error.fault is Fault.ACCOUNT else "unknown"
+    return AccountCheck(name, verdict, str(error), error)
 
 
-def _without_sync_host(name: str) -> Check:
-    return Check(
-        name, Verdict.UNKNOWN, "not checked: no synchronous host is known; pass region= or sync_host="
+def _without_sync_host(name: str) -> AccountCheck:
+    return AccountCheck(
+        name, "unknown", "not checked: no synchronous host is known; pass region= or sync_host="
     )

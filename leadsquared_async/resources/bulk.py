@@ -3,120 +3,105 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from leadsquared_async.batch import BulkResult, Chunk, Chunks, Held, Results, Source
+from leadsquared_async.batch import Pending, Result, Results, Source
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ConfigurationError, LeadSquaredError
 from leadsquared_async.http.redaction import sealed
-from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, BULK_MOST
 from leadsquared_async.resources.bulk_call import RowOutcome, send_rows
-from leadsquared_async.resources.prepare import Door
-from leadsquared_async.resources.submit import unsent_error
-from leadsquared_async.submissions import bulk_lead
+from leadsquared_async.resources.submit import Parts, submission_of
+from leadsquared_async.submissions import Submission, bulk_lead
 
 __all__ = ["CALLS", "Bulk"]
 
 CALLS = 8
-"""Calls held at once, of 25 leads each: the largest known plan allows 10 in 5 seconds."""
+"""Calls pending at once, of 25 leads each: the largest known plan allows 10 in 5 seconds."""
 
-_Lead = Mapping[str, Any]
+L = TypeVar("L", bound=Mapping[str, Any] | Submission)
 
 
 class Bulk:
-    """Leads in calls of 25, done at once by the synchronous API, under a limit of their own."""
+    """Leads in calls of 25, processed at once by the synchronous API, under a limit of their own."""
 
-    def __init__(self, sender: Sender, door: Door) -> None:
-        self._sender = sender
-        self._door = door
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
 
     def create_or_update(
         self,
-        leads: Iterable[_Lead] | AsyncIterable[_Lead],
+        leads: Iterable[L] | AsyncIterable[L],
         *,
         search_by: str | None = None,
         lane: Lane | None = None,
         concurrency: int = CALLS,
-    ) -> Results[BulkResult]:
-        """Create leads, or update those that LeadSquared has, and get their results as they complete, in no
-        promised order (apidocs.leadsquared.com, "Create or Update Leads in Bulk").
+    ) -> Results[L]:
+        """Create or update leads, and get their results as they complete, in no promised order
+        (apidocs.leadsquared.com, "Create or Update Leads in Bulk").
 
         `async with lsq.bulk.create_or_update(rows) as results: async for result in results: ...`. No "Lead
-        Capture" activity is posted, and there is no RequestID: the results are final. A lead that cannot be
-        sent, or that LeadSquared refuses, has its error in its result and stops no other; one that is missing
-        from LeadSquared's answer has an error whose delivery is unknown. A call that fails as a whole gives
-        its error to each of its leads; it is repeated on an unknown delivery only if LeadSquared can match
-        all of them. Errors of the account and of the source, and leaving early, are as for
-        `leads.capture_many`.
+        Capture" activity is posted, and there is no RequestID: the `status` of a result is final and has
+        `lead_id` and `created`; its `message` is LeadSquared's row. A lead that cannot be sent, or that
+        LeadSquared rejects, has its error in its result and stops no other; the delivery of one that is
+        missing from LeadSquared's answer is unknown. A call that fails as a whole gives its error to each of
+        its leads; it is repeated on an unknown delivery only if LeadSquared can match all of them. Errors of
+        the account and of the source, and leaving early, are as for `leads.capture_many`.
 
         Args:
-            leads: any iterable or asynchronous iterable of leads. A call goes when 25 have come, or the last.
-            search_by: the schema name by which LeadSquared looks for a lead it has; by default EmailAddress
-                and Phone. Without one of them it is always a new lead.
+            leads: any iterable or asynchronous iterable of mappings, or of `submissions.bulk_lead(...)` with
+                their own options and `reference`. A call is made when 25 have come, or the last.
+            search_by: the schema name by which LeadSquared looks for an existing lead, for each mapping; by
+                default EmailAddress and Phone. Without one of them it is always a new lead.
             lane: by default BATCH. Bulk calls compete with each other only.
             concurrency: calls whose leads are pulled and not yet all taken as results, at most.
 
         Raises:
-            ConfigurationError: an argument cannot be right, or no synchronous host is known.
+            ConfigurationError: an argument is invalid, or no synchronous host is known.
         """
-        lane = self._sender.lane(lane, Lane.BATCH)
-        sender = self._sender.until(None)
+        sender, preparer = self._parts.sender.until(None), self._parts.preparer
+        lane = sender.lane(lane, Lane.BATCH)
         name = BULK_CREATE_OR_UPDATE.name
         if sender.session.options.hosts.sync_host is None:
             raise ConfigurationError(
                 f"{name}: this client knows no synchronous host: pass region= or sync_host="
             )
 
+        def made(lead: Mapping[str, Any]) -> Submission:
+            return bulk_lead(lead, search_by=search_by)
+
         # Places instead of leads in the locals: a traceback of what is caught here is to show no lead.
         @sealed
-        async def admit(chunk: Chunk[_Lead], place: int) -> EncodedSubmission:
-            return await self._door.admit(bulk_lead(chunk.items[place], search_by=search_by))
+        async def prepare(pending: Pending[L], place: int) -> EncodedSubmission:
+            return await preparer.prepare(submission_of(pending.items[place], BULK_CREATE_OR_UPDATE, made))
 
-        async def work(held: Held[Chunk[_Lead]]) -> Sequence[BulkResult]:
-            chunk = held.item
-            rows: list[EncodedSubmission | LeadSquaredError] = []
-            for place in range(len(chunk.items)):
+        async def work(pending: Pending[L]) -> Sequence[Result[L]]:
+            rows: list[EncodedSubmission] = []
+            outcomes: dict[int, RowOutcome] = {}
+            for place in range(len(pending.items)):
                 try:
-                    rows.append(await admit(chunk, place))
+                    rows.append(await prepare(pending, place))
                 except LeadSquaredError as error:
-                    rows.append(error)
-            admitted = [row for row in rows if isinstance(row, EncodedSubmission)]
-            outcomes: list[RowOutcome] = []
+                    outcomes[place] = RowOutcome(0, error=error)
+            places = [place for place in range(len(pending.items)) if place not in outcomes]
             try:
-                if admitted:
-                    outcomes = await send_rows(sender, admitted, lane, held.about_to_send)
+                if rows:
+                    answered = await send_rows(sender, rows, lane, pending.about_to_send)
+                    outcomes |= zip(places, answered, strict=True)
             except LeadSquaredError as error:
-                outcomes = [RowOutcome(error.attempts, error=error)] * len(admitted)
-            left = iter(outcomes)
+                outcomes |= dict.fromkeys(places, RowOutcome(error.attempts, error=error))
+            dropped = {place: row.dropped for place, row in zip(places, rows, strict=True)}
             return [
-                _failed(chunk, place, row)
-                if isinstance(row, LeadSquaredError)
-                else _done(chunk, place, row, next(left))
-                for place, row in enumerate(rows)
+                pending.result(
+                    place,
+                    status=outcomes[place].status,
+                    error=outcomes[place].error,
+                    dropped=dropped.get(place, ()),
+                )
+                for place in range(len(pending.items))
             ]
 
-        def unsent(held: Held[Chunk[_Lead]], error: LeadSquaredError) -> Sequence[BulkResult]:
-            return [
-                _failed(held.item, place, unsent_error(name, error)) for place in range(len(held.item.items))
-            ]
-
-        source = Chunks(Source(leads, name, "leads"), BULK_MOST)
-        return Results(source, work, unsent, session=sender.session, concurrency=concurrency, name=name)
-
-
-def _failed(chunk: Chunk[_Lead], place: int, error: LeadSquaredError) -> BulkResult:
-    return BulkResult(chunk.first + place, chunk.items[place], None, None, None, error)
-
-
-def _done(chunk: Chunk[_Lead], place: int, row: EncodedSubmission, outcome: RowOutcome) -> BulkResult:
-    return BulkResult(
-        index=chunk.first + place,
-        lead=chunk.items[place],
-        lead_id=outcome.lead_id,
-        created=outcome.created,
-        updated=outcome.updated,
-        error=outcome.error,
-        dropped=row.dropped,
-    )
+        source = Source(leads, name, "leads")
+        return Results(
+            source, work, session=sender.session, concurrency=concurrency, name=name, size=BULK_MOST
+        )

@@ -30,7 +30,7 @@ from leadsquared_async.http.redaction import sealed
 from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.limiter import Limit
-from leadsquared_async.models import Refusal, field_of, id_in, text_in
+from leadsquared_async.models import Refusal, RequestState, RequestStatus, field_of, id_in, text_in
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, Idempotency
 from leadsquared_async.protocol import Again, Expect, refusal_of
 
@@ -46,16 +46,13 @@ class RowOutcome:
 
     Attributes:
         attempts: of the call.
-        lead_id: of the lead that it made or changed.
-        created: whether that is new; None if LeadSquared did not say.
-        updated: whether LeadSquared says that it changed a lead which it had.
+        status: the lead that it created or updated; `created` is None if LeadSquared did not say, and
+            `message` is the row of the answer. It has no RequestID.
         error: why it failed.
     """
 
     attempts: int
-    lead_id: str | None = None
-    created: bool | None = None
-    updated: bool | None = None
+    status: RequestStatus | None = None
     error: LeadSquaredError | None = field(default=None, repr=False)
 
 
@@ -171,7 +168,16 @@ def _outcome(label: str, row: EncodedSubmission, answer: object, sent: Sent) -> 
             ),
         )
         return RowOutcome(sent.attempts, error=unknown)
-    return RowOutcome(sent.attempts, lead_id, created, updated)
+    status = RequestStatus(
+        request_id="",
+        state=RequestState.SUCCEEDED,
+        raw_state="",
+        is_final=True,
+        lead_id=lead_id,
+        created=created,
+        message=answer,
+    )
+    return RowOutcome(sent.attempts, status)
 
 
 def _refusal(answer: object) -> Refusal | None:

@@ -1,67 +1,53 @@
-"""What every resource can do: follow what it submitted, and measure LeadSquared's queue."""
+"""What LeadSquared accepted: its status, its outcome, and LeadSquared's queue."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Iterable
-from typing import ClassVar, NamedTuple
+from collections.abc import AsyncIterable, Iterable, Sequence
+from typing import Any, ClassVar, TypeVar, cast
 
-from leadsquared_async.batch import Held, Results, Source, WaitResult
+from leadsquared_async.batch import FOLLOWED, Pending, Result, Results, Source
 from leadsquared_async.config import NOT_GIVEN, NotGiven
 from leadsquared_async.errors import ConfigurationError, Delivery, Fault, LeadSquaredError, Scope, ServerError
 from leadsquared_async.http.call import Call
 from leadsquared_async.http.redaction import sealed
-from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import QueueMetrics, Receipt, RequestStatus
-from leadsquared_async.operations import OPERATIONS, Idempotency, Keys, Operation
+from leadsquared_async.operations import LEADS_CAPTURE, Idempotency, Keys, Operation, operation_named
 from leadsquared_async.protocol import Expect
-from leadsquared_async.resources.prepare import Door
-from leadsquared_async.resources.submit import submit
-from leadsquared_async.submissions import Submission
-from leadsquared_async.tracking import Trackers, look
+from leadsquared_async.resources.submit import Parts, outcome
+from leadsquared_async.tracking import look
 
-__all__ = ["Parts", "Resource"]
+__all__ = ["Requests"]
 
-FOLLOWED = 1000
-"""Requests followed at once; they share their calls."""
+Q = TypeVar("Q", bound=Receipt | str | Result[Any])
 
 
-class Parts(NamedTuple):
-    """What the resources of a client share: the way out, what follows requests, what every lead passes."""
-
-    sender: Sender
-    trackers: Trackers
-    door: Door
-
-
-class Resource:
-    """Some operations of the table, with one way to submit, follow and measure them.
+class Requests:
+    """Requests that were accepted. A receipt says of which operation it is, a bare RequestID does not.
 
     Attributes:
-        operations: what it submits; a bare RequestID is taken for one of the first.
+        usual: the operation of a bare RequestID, unless `operation` says which.
     """
 
-    operations: ClassVar[tuple[Operation, ...]]
-
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._sender = parts.sender
+    usual: ClassVar[Operation] = LEADS_CAPTURE
+    _prefix: ClassVar[str] = ""
+    _parts: Parts
 
     @sealed
     async def status(self, request: Receipt | str, *, operation: str | None = None) -> RequestStatus:
-        """Look once at what became of a request.
+        """Ask once for the status of a request.
 
         Args:
             request: the receipt, or the RequestID from it.
-            operation: which one a bare RequestID is of, such as "leads.update"; by default the first of this
-                resource.
+            operation: of a bare RequestID, such as "leads.update"; by default the first of this resource.
 
         Raises:
-            NotFound: LeadSquared does not know the id, or not yet: it can take a moment.
+            NotFound: LeadSquared does not know the RequestID, or not yet: it can take a moment.
             LeadSquaredError: the call did not succeed.
         """
-        return await look(self._sender, self._operation_of(request, operation), _id_of(request))
+        request_id = request.request_id if isinstance(request, Receipt) else request
+        return await look(self._parts.sender, self._operation_of(request, operation), request_id)
 
     @sealed
     async def wait(
@@ -71,61 +57,77 @@ class Resource:
         operation: str | None = None,
         deadline: float | NotGiven | None = NOT_GIVEN,
     ) -> RequestStatus:
-        """Follow a request until its status is final, and return that: look at `succeeded`.
+        """Follow a request until its status is final, and return that status: look at `succeeded`.
 
-        A status that says FAILED is returned, not raised. Polls share the account's rate limit.
+        A FAILED status is returned, not raised. Status calls share the account's rate limit.
 
         Args:
             request: the receipt, or the RequestID from it.
-            operation: which one a bare RequestID is of; by default the first of this resource.
+            operation: of a bare RequestID; by default the first of this resource.
             deadline: seconds to wait at most; None for no bound; by default the client's.
 
         Raises:
             StillProcessing: it is not final yet; the request stays queued, wait again.
-            LeadSquaredError: the account's fault, or an id that LeadSquared does not know.
+            LeadSquaredError: an account-level error, or LeadSquared does not know the RequestID.
         """
+        seconds = self._parts.sender.until(deadline).settings.deadline
         tracker = self._parts.trackers.of(self._operation_of(request, operation))
-        return await tracker.wait(_id_of(request), self._sender.until(deadline).settings.deadline)
+        return await outcome(tracker, request, seconds)
 
     def wait_many(
         self,
-        requests: Iterable[Receipt | str] | AsyncIterable[Receipt | str],
+        requests: Iterable[Q] | AsyncIterable[Q],
         *,
         operation: str | None = None,
         deadline: float | NotGiven | None = NOT_GIVEN,
-    ) -> Results[WaitResult]:
+    ) -> Results[Q]:
         """Follow any number of requests, and get their outcomes as they become final.
 
-        `async with lsq.leads.wait_many(ids) as results: async for result in results: ...`. In the order in
-        which they were accepted they cost little more than one status call each.
+        `async with lsq.wait_many(receipts) as results: async for result in results: ...`. In the order in
+        which LeadSquared accepted them they cost little more than one status call each.
 
         Args:
-            requests: receipts or RequestIDs, the oldest first; up to 1000 are followed at once.
-            operation: which one bare RequestIDs are of; by default the first of this resource.
+            requests: receipts, RequestIDs, or results of `submit_many` and the like, the oldest first; up to
+                1000 are followed at once. A result without a receipt keeps its error, and one whose outcome
+                is known keeps that.
+            operation: of bare RequestIDs; by default the first of this resource.
             deadline: seconds for all of them, from entering on; what is not final then has `StillProcessing`
                 as its error. None for no bound; by default the client's.
 
         Raises:
-            ConfigurationError: an argument cannot be right.
+            ConfigurationError: an argument is invalid.
         """
-        seconds = self._sender.until(deadline).settings.deadline
-        usual = self._operation(operation)
+        parts = self._parts
+        seconds = parts.sender.until(deadline).settings.deadline
 
-        async def work(held: Held[Receipt | str]) -> WaitResult:
-            gone = asyncio.get_running_loop().time() - held.entered
+        # No item in a local of `work`: a traceback of what is caught there is to show none.
+        @sealed
+        async def follow(pending: Pending[Q]) -> RequestStatus:
+            request = pending.receipt or cast("str", pending.item)
+            tracker = parts.trackers.of(self._operation_of(request, operation))
+            gone = asyncio.get_running_loop().time() - pending.entered
+            return await outcome(tracker, request, None if seconds is None else seconds - gone)
+
+        async def work(pending: Pending[Q]) -> Sequence[Result[Q]]:
+            if isinstance(pending.item, Receipt):
+                pending.receipt = pending.item
+            elif isinstance(pending.item, Result):
+                known: Result[Any] = pending.item
+                pending.receipt = known.receipt
+                if known.receipt is None or (known.status is not None and known.status.is_final):
+                    return [pending.result(status=known.status, error=known.error, dropped=known.dropped)]
             try:
-                tracker = self._parts.trackers.of(self._operation_of(held.item, operation))
-                status = await tracker.wait(_id_of(held.item), None if seconds is None else seconds - gone)
+                return [pending.result(status=await follow(pending))]
             except LeadSquaredError as error:
-                return WaitResult(held.index, _id_of(held.item), None, error)
-            return WaitResult(held.index, _id_of(held.item), status, None)
+                return [pending.result(error=error)]
 
         return Results(
-            Source(requests, f"{usual.name.partition('.')[0]}.wait_many", "receipts or RequestIDs"),
+            Source(requests, f"{self._prefix}wait_many", "receipts, RequestIDs or results"),
             work,
-            session=self._sender.session,
+            session=parts.sender.session,
             concurrency=FOLLOWED,
-            name=f"{usual.name} wait",
+            name=f"{self._operation(operation).name} wait",
+            submits=False,
         )
 
     @sealed
@@ -133,11 +135,12 @@ class Resource:
         """How long LeadSquared's queue of an operation is, and how fast it is processed.
 
         Args:
-            operation: which one; by default the first of this resource.
+            operation: by default the first of this resource.
 
         Raises:
             LeadSquaredError: the call did not succeed.
         """
+        sender = self._parts.sender
         measured = self._operation(operation)
         name = f"{measured.name} metrics"
         call = Call(
@@ -148,9 +151,9 @@ class Resource:
             keys=Keys.API_KEY,
             expect=Expect.JSON,
             repeat=Idempotency.READ,
-            lane=self._sender.lane(None, Lane.STATUS),
+            lane=sender.lane(None, Lane.STATUS),
         )
-        sent = await self._sender.send(call)
+        sent = await sender.send(call)
         metrics = QueueMetrics.read(sent.outcome.data)
         if metrics is None:
             raise ServerError(
@@ -167,33 +170,12 @@ class Resource:
             )
         return metrics
 
-    @sealed
-    async def _submit(
-        self, submission: Submission, lane: Lane | None, deadline: float | NotGiven | None
-    ) -> Receipt:
-        """Send one, as for a form unless told otherwise."""
-        sender = self._sender.until(deadline)
-        return await submit(sender, self._parts.door, submission, sender.lane(lane, Lane.INTERACTIVE))
-
     def _operation(self, name: str | None) -> Operation:
-        if name is None:
-            return self.operations[0]
-        found = next((operation for operation in self.operations if operation.name == name), None)
-        if found is None:
-            names = ", ".join(operation.name for operation in self.operations)
-            raise ConfigurationError(f"operation has to be one of {names}")
-        return found
+        return self.usual if name is None else operation_named(name)
 
     def _operation_of(self, request: Receipt | str, name: str | None) -> Operation:
         if not isinstance(request, Receipt):
             return self._operation(name)
         if name not in {None, request.operation}:
             raise ConfigurationError(f"operation: the receipt is of {request.operation}; leave it out")
-        if (operation := OPERATIONS.get(request.operation)) is not None and operation not in self.operations:
-            resource = operation.name.partition(".")[0]
-            raise ConfigurationError(f"the receipt is of {operation.name}; follow it with lsq.{resource}")
-        return self._operation(request.operation)
-
-
-def _id_of(request: Receipt | str) -> str:
-    return request.request_id if isinstance(request, Receipt) else request
+        return operation_named(request.operation)

@@ -1,53 +1,70 @@
-"""Submissions on their way out: one, or many."""
+"""One way to submit, for one submission or many, and to follow what was accepted."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from leadsquared_async.batch import CaptureResult, Held, Results, Source, SubmissionResult
+from leadsquared_async.batch import Pending, Result, Results, Source
+from leadsquared_async.config import NOT_GIVEN, NotGiven
 from leadsquared_async.encoding import EncodedSubmission
-from leadsquared_async.errors import ConfigurationError, Delivery, LeadSquaredError
+from leadsquared_async.errors import ConfigurationError, Delivery, InvalidLead, LeadSquaredError
 from leadsquared_async.http.call import Call
 from leadsquared_async.http.redaction import sealed
 from leadsquared_async.http.session import Sender
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.models import Receipt
-from leadsquared_async.operations import Operation
-from leadsquared_async.resources.prepare import Door
+from leadsquared_async.models import Receipt, RequestStatus
+from leadsquared_async.operations import Endpoint, Operation, operation_named
+from leadsquared_async.resources.prepare import Preparer
 from leadsquared_async.submissions import Submission
+from leadsquared_async.tracking import Tracker, Trackers
 
 if TYPE_CHECKING:
     from leadsquared_async.http.run import BeforeSend
 
-__all__ = ["CONCURRENCY", "send_encoded", "submit", "submit_many", "unsent_error"]
+__all__ = ["CONCURRENCY", "Parts", "outcome", "send_encoded", "submission_of", "submit", "submit_many"]
 
 CONCURRENCY = 32
-"""Submissions held at once: more than the limit lets through in the time of a slow answer is of no use."""
+"""Submissions pending at once: more than the limit lets through during a slow answer would be of no use."""
 
-R = TypeVar("R", CaptureResult, SubmissionResult)
+T = TypeVar("T")
 
 
-@sealed
+class Parts(NamedTuple):
+    """What the resources of a client share."""
+
+    sender: Sender
+    trackers: Trackers
+    preparer: Preparer
+
+
 async def submit(
-    sender: Sender, door: Door, submission: Submission, lane: Lane, before_send: BeforeSend | None = None
+    parts: Parts,
+    submission: Submission,
+    *,
+    deadline: float | NotGiven | None = NOT_GIVEN,
+    lane: Lane = Lane.INTERACTIVE,
+    before_send: BeforeSend | None = None,
 ) -> Receipt:
-    """Check it, send it, and return LeadSquared's receipt.
+    """Check a submission, send it, and return LeadSquared's receipt.
+
+    The caller has to be `sealed`: what this raises has the submission in its frames.
 
     Raises:
         InvalidLead: naming what cannot be sent; nothing was.
         LeadSquaredError: it did not succeed; `delivery` says whether it may have arrived.
     """
     try:
-        sender.session.pipeline()  # raises here if it may not be used
+        sender = parts.sender.until(deadline)
+        sender.session.pipeline()  # raises if the client may not be used here
         clock = asyncio.get_running_loop().time
-        began, deadline = clock(), sender.settings.deadline
-        admitted = await door.admit(submission, within=deadline)
-        # A wait for the account's fields counts; what the check itself takes is not worth telling.
-        if deadline is not None and (gone := round(clock() - began, 2)):
-            sender = sender.until(max(0.001, deadline - gone))
-        return await send_encoded(sender, admitted, lane, before_send)
+        began, seconds = clock(), sender.settings.deadline
+        encoded = await parts.preparer.prepare(submission, within=seconds)
+        # Waiting for the account's lead fields counts; the check itself takes next to no time.
+        if seconds is not None and (gone := round(clock() - began, 2)):
+            sender = sender.until(max(0.001, seconds - gone))
+        return await send_encoded(sender, encoded, sender.lane(None, lane), before_send)
     except LeadSquaredError as error:
         if isinstance(submission, Submission):  # pyright: ignore[reportUnnecessaryIsInstance]
             error.operation = error.operation or submission.operation.name
@@ -55,14 +72,13 @@ async def submit(
         raise
 
 
-@sealed
 async def send_encoded(
     sender: Sender, submission: EncodedSubmission, lane: Lane, before_send: BeforeSend | None = None
 ) -> Receipt:
-    """Send what was checked, and return LeadSquared's receipt.
+    """Send what was checked, and return LeadSquared's receipt; the caller has to be `sealed`.
 
     Raises:
-        ConfigurationError: it has no RequestID, and goes another way.
+        ConfigurationError: the operation gives no RequestID, and is sent in another way.
         LeadSquaredError: it did not succeed; `delivery` says whether it may have arrived.
     """
     operation = submission.operation
@@ -99,58 +115,85 @@ async def send_encoded(
 
 
 def submit_many(
-    sender: Sender,
-    door: Door,
-    source: Source[Any],
+    parts: Parts,
+    source: Source[T],
+    make: Callable[[T], Submission],
     *,
-    submission: Callable[[Any], Submission],
-    result: Callable[[int, Any, Receipt | None, LeadSquaredError | None], R],
-    lane: Lane,
-    concurrency: int,
     name: str,
-) -> Results[R]:
-    """Send what a source yields, as it comes.
+    lane: Lane | None,
+    concurrency: int,
+    follow: bool,
+    mixed: bool = False,
+) -> Results[T]:
+    """Submit what a source yields, as it comes.
 
     Args:
-        sender: its deadline does not count: waiting for the limit is what many do.
-        door: checks each.
+        parts: the deadline counts for following only: submitting many means waiting for the limit.
         source: of items.
-        submission: makes one of an item.
-        result: of index, item, receipt and error.
-        lane: of all of them.
-        concurrency: items held at most.
+        make: makes the submission of an item.
         name: for errors and log lines.
+        lane: of all of them; by default BATCH.
+        concurrency: submissions pending, at most.
+        follow: whether the result of an accepted item is its outcome.
+        mixed: whether the submissions are of several operations.
 
     Raises:
-        ConfigurationError: an argument cannot be right.
+        ConfigurationError: an argument is invalid.
     """
-    patient = sender.until(None)
+    patient = parts._replace(sender=parts.sender.until(None))
+    seconds = parts.sender.settings.deadline
+    lane = parts.sender.lane(lane, Lane.BATCH)
 
     @sealed
-    async def send(held: Held[Any]) -> Receipt:
-        return await submit(patient, door, submission(held.item), lane, held.about_to_send)
+    async def send(pending: Pending[T]) -> Receipt:
+        return await submit(patient, make(pending.item), lane=lane, before_send=pending.about_to_send)
 
-    async def work(held: Held[Any]) -> R:
+    async def work(pending: Pending[T]) -> Sequence[Result[T]]:
+        status = None
         try:
-            receipt = await send(held)
+            pending.receipt = receipt = await send(pending)
+            if follow:
+                await pending.follow()
+                status = await outcome(
+                    parts.trackers.of(operation_named(receipt.operation)), receipt, seconds
+                )
         except LeadSquaredError as error:
-            return result(held.index, held.item, None, error)
-        return result(held.index, held.item, receipt, None)
+            return [pending.result(error=error)]
+        return [pending.result(status=status)]
 
-    def unsent(held: Held[Any], error: LeadSquaredError) -> R:
-        return result(held.index, held.item, None, unsent_error(name, error, held.item))
-
-    return Results(source, work, unsent, session=sender.session, concurrency=concurrency, name=name)
-
-
-def unsent_error(name: str, error: LeadSquaredError, item: object = None) -> LeadSquaredError:
-    """The error of an item that is not sent, since `error` met another and would meet it too."""
-    kind, meant = type(error).__name__, error.operation or name
-    return type(error)(
-        f"{name}: not sent, since all of {meant} would fail like one of them ({kind})",
-        delivery=Delivery.NOT_SENT,
-        fault=error.fault,
-        scope=error.scope,
-        operation=error.operation,
-        reference=item.reference if isinstance(item, Submission) else None,
+    return Results(
+        source, work, session=parts.sender.session, concurrency=concurrency, name=name, mixed=mixed
     )
+
+
+def submission_of(item: object, operation: Endpoint, make: Callable[[Any], Submission]) -> Submission:
+    """An item that is a submission of the operation, or the one that is made of a lead.
+
+    Raises:
+        InvalidLead: it is a submission of another operation.
+    """
+    if not isinstance(item, Submission):
+        return make(item)
+    if item.operation is not operation:
+        error = InvalidLead(f"a lead, or a submission of {operation.name}, not one of {item.operation.name}")
+        error.operation, error.reference = operation.name, item.reference
+        raise error
+    return item
+
+
+async def outcome(tracker: Tracker, request: Receipt | str, deadline: float | None) -> RequestStatus:
+    """Follow a request until its status is final.
+
+    Raises:
+        StillProcessing: it is not final within `deadline` seconds.
+        LeadSquaredError: an account-level error, or LeadSquared does not know the RequestID. If that is in a
+            receipt, the delivery is ACCEPTED, and it is not safe to submit again.
+    """
+    if not isinstance(request, Receipt):
+        return await tracker.wait(request, deadline)
+    try:
+        return await tracker.wait(request.request_id, deadline)
+    except LeadSquaredError as error:
+        error.delivery, error.safe_to_retry = Delivery.ACCEPTED, False
+        error.reference = error.reference or request.reference
+        raise

@@ -134,7 +134,7 @@ async def test_a_reason_phrase_that_repeats_the_keys_is_masked_in_httpxs_log(
 
 
 @pytest.mark.parametrize("request_id", ["", " ", "a b", "\ud800", "x" * 70_000, "é", None, 7])
-async def test_what_cannot_be_a_request_id_is_refused_at_the_door(request_id: str) -> None:
+async def test_what_cannot_be_a_request_id_is_refused_before_it_is_sent(request_id: str) -> None:
     """An id from outside, a webhook's say, raises what is documented."""
     async with answering(lambda request: httpx.Response(200, json={})) as lsq:
         for ask in (lsq.leads.status, lsq.leads.wait):
@@ -143,14 +143,14 @@ async def test_what_cannot_be_a_request_id_is_refused_at_the_door(request_id: st
 
 
 @pytest.mark.parametrize("lane", ["batch", 5, -1, 1])
-async def test_what_is_no_lane_is_refused_at_the_door(lane: Lane) -> None:
+async def test_what_is_no_lane_is_refused_where_it_is_given(lane: Lane) -> None:
     """A lane is a Lane."""
     async with answering(lambda request: httpx.Response(200, content=ACCEPTED)) as lsq:
         with pytest.raises(ConfigurationError, match=r"Lane\.BATCH"):
-            await lsq.leads.capture(LEAD, lane=lane)
+            lsq.with_options(lane=lane)
 
 
-async def test_what_gateways_refuse_is_refused_at_the_door() -> None:
+async def test_what_gateways_refuse_is_refused_before_it_is_sent() -> None:
     """Paths and queries have a bound, as have limiters that would never let a call through."""
     async with answering(lambda request: httpx.Response(200, json={})) as lsq:
         with pytest.raises(ConfigurationError, match="path is longer"):

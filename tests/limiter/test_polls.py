@@ -42,7 +42,7 @@ def follow(
         opened = [answering(answer, rate_limit=limit, deadline=None) for _ in range(clients)]
         for lsq in opened:
             await lsq.__aenter__()
-        trackers = [Tracker(lsq._sender, OPERATIONS[name]) for lsq in opened for name in operations]
+        trackers = [Tracker(lsq._parts.sender, OPERATIONS[name]) for lsq in opened for name in operations]
         followers = [tracker.follow(f"id-{number}") for tracker in trackers for number in range(EACH)]
         if beside is not None:
             await beside(opened[0])

@@ -24,7 +24,9 @@ async def test_clients_that_know_nothing_of_each_other_keep_to_one_limit(valkey:
 
         async def work(lsq: LeadSquared) -> int:
             async with lsq:
-                calls = (lsq.leads.capture(LEAD, lane=Lane.BATCH, deadline=60) for _ in range(40))
+                calls = (
+                    lsq.with_options(lane=Lane.BATCH, deadline=60).leads.capture(LEAD) for _ in range(40)
+                )
                 receipts = await asyncio.gather(*calls)
                 limit = lsq.snapshot().limit
                 assert isinstance(limit, LimitSnapshot)

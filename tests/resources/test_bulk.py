@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from leadsquared_async import (
     APIError,
     AuthenticationFailed,
-    BulkResult,
     ClientClosed,
     ConfigurationError,
     Delivery,
@@ -36,7 +35,8 @@ from leadsquared_async import (
     Timeout,
     submissions,
 )
-from leadsquared_async.batch import Chunk
+from leadsquared_async.batch import Pending, Result
+from leadsquared_async.models import field_of
 from leadsquared_async.resources.bulk_call import read_rows
 from leadsquared_async.sandbox import COUNTERS, Account, Books, Faults
 from tests import virtual
@@ -64,14 +64,31 @@ def row(number: object, **other: object) -> dict[str, object]:
     return {"RowNumber": number, **known, **other}
 
 
-async def taken(results: Results[BulkResult]) -> list[BulkResult]:
+def lead_id(result: Result[Any]) -> str | None:
+    return None if result.status is None else result.status.lead_id
+
+
+def facts(result: Result[Any]) -> tuple[str | None, bool | None, bool | None]:
+    """Whose it is, whether that lead is new, and whether LeadSquared says that it was updated."""
+    if result.status is None:
+        return None, None, None
+    assert result.status.succeeded
+    assert result.status.is_final
+    return (
+        result.status.lead_id,
+        result.status.created,
+        result.status.message and field_of(result.status.message, "LeadUpdated"),
+    )
+
+
+async def taken(results: Results[Any]) -> list[Result[Any]]:
     async with results:
         return sorted([result async for result in results], key=lambda result: result.index)
 
 
-async def all_of(results: Results[BulkResult], raises: type[BaseException]) -> list[BulkResult]:
+async def all_of(results: Results[Any], raises: type[BaseException]) -> list[Result[Any]]:
     """The results as they came, of an iteration that ends with an error."""
-    found: list[BulkResult] = []
+    found: list[Result[Any]] = []
     try:
         async with results:
             async for result in results:
@@ -81,7 +98,7 @@ async def all_of(results: Results[BulkResult], raises: type[BaseException]) -> l
     raise AssertionError(f"{raises.__name__} was not raised")
 
 
-async def sent(answer: object, source: Any = None, status: int = 200, **options: Any) -> list[BulkResult]:
+async def sent(answer: object, source: Any = None, status: int = 200, **options: Any) -> list[Result[Any]]:
     """The results of leads whose one call is answered so."""
     options = {**SYNC, "bulk_limit": WIDE, "retry": ONCE, **options}
     async with answering(lambda _: httpx.Response(status, json=answer), **options) as lsq:
@@ -173,9 +190,9 @@ def test_any_number_of_leads_goes_in_calls_of_25(source: Any, count: int, sizes:
         results = await taken(lsq.bulk.create_or_update(items))
         assert [len(json.loads(body)) for body in books.attempts] == sizes
         assert [result.index for result in results] == list(range(count))
-        assert [result.lead for result in results] == list(leads(count))
-        assert all(result.error is None and result.created for result in results)
-        assert {result.lead_id for result in results} == set(books.leads)
+        assert [result.item for result in results] == list(leads(count))
+        assert all(result.ok and facts(result)[1] for result in results)
+        assert {lead_id(result) for result in results} == set(books.leads)
         assert [arrival.operation for arrival in books.arrivals] == ["bulk"] * len(sizes)
 
     play(send)
@@ -187,9 +204,9 @@ def test_a_lead_that_is_there_is_updated() -> None:
     async def send(lsq: LeadSquared, books: Books) -> None:
         (first,) = await taken(lsq.bulk.create_or_update([lead(1)]))
         (second,) = await taken(lsq.bulk.create_or_update([lead(1, mx_City="Pune")]))
-        assert (first.created, first.updated) == (True, False)
-        assert (second.created, second.updated) == (False, True)
-        assert first.lead_id == second.lead_id
+        assert facts(first)[1:] == (True, False)
+        assert facts(second)[1:] == (False, True)
+        assert lead_id(first) == lead_id(second)
         assert books.requests == []
 
     play(send)
@@ -218,8 +235,10 @@ async def test_an_answer_is_read_to_the_letter() -> None:
             },
         ]
     )
-    assert first == BulkResult(0, lead(0), "9a19a6a2-3d5f-11e6-8ec6-22000aa4133b", True, False, None)
-    assert second == BulkResult(1, lead(1), "0c0ea2b4-3d60-11e6-8ec6-22000aa4133b", False, True, None)
+    assert (first.index, first.item, first.receipt, first.error) == (0, lead(0), None, None)
+    assert facts(first) == ("9a19a6a2-3d5f-11e6-8ec6-22000aa4133b", True, False)
+    assert (second.index, second.item, second.receipt, second.error) == (1, lead(1), None, None)
+    assert facts(second) == ("0c0ea2b4-3d60-11e6-8ec6-22000aa4133b", False, True)
 
 
 REFUSED = "MXDuplicateEntryException"
@@ -240,7 +259,7 @@ async def test_a_row_is_not_rejected_for_what_is_no_fault_of_its_own(
 ) -> None:
     """As for a whole call, only an MX exception is the lead's fault, but for the limit and the keys."""
     answer = [{"RowNumber": 1, "ExceptionType": kind, "ErrorMessage": "Rerun the transaction."}]
-    found: list[BulkResult] = []
+    found: list[Result[Any]] = []
     async with (
         answering(lambda request: httpx.Response(200, json=answer), **SYNC) as lsq,
         lsq.bulk.create_or_update([lead(0)]) as results,
@@ -281,7 +300,7 @@ async def test_a_row_that_failed_is_rejected(
     assert (error.operation, error.attempts, error.status_code) == ("bulk.create_or_update", 1, 200)
     assert str(error).startswith("bulk.create_or_update: row 2 of the call: LeadSquared refuses the lead")
     assert str(error).endswith(". It was not taken.")
-    assert (bad.lead_id, bad.created, bad.updated) == (None, None, None)
+    assert (bad.ok, bad.status, bad.receipt) == (False, None, None)
 
 
 @pytest.mark.parametrize("number", [2, "2", " 2 ", 2.0])
@@ -290,7 +309,7 @@ async def test_a_row_that_failed_is_rejected(
 async def test_rows_are_matched_by_their_number(number: object, name: str, wrap: Any) -> None:
     """In whichever order, case and type they come, bare or wrapped."""
     answer = wrap([{name: number, "leadid": "second"}, {name: 1, "LEADID": "first"}])
-    assert [result.lead_id for result in await sent(answer)] == ["first", "second"]
+    assert [lead_id(result) for result in await sent(answer)] == ["first", "second"]
 
 
 @pytest.mark.parametrize(
@@ -306,7 +325,7 @@ async def test_rows_are_matched_by_their_number(number: object, name: str, wrap:
 async def test_a_row_that_is_missing_may_have_arrived(answer: object) -> None:
     """Nothing that is for certain its own speaks for it: its delivery is unknown, and the message says so."""
     good, bad = await sent(answer)
-    assert good.lead_id == "lead-1"
+    assert lead_id(good) == "lead-1"
     assert isinstance(bad.error, ServerError)
     assert (bad.error.delivery, bad.error.fault) == (Delivery.UNKNOWN, Fault.SERVER)
     assert bad.error.safe_to_retry  # it is identified
@@ -318,7 +337,7 @@ async def test_a_row_that_is_missing_may_have_arrived(answer: object) -> None:
 async def test_an_answer_that_counts_otherwise_gives_nobody_anothers_id(numbers: tuple[int, int]) -> None:
     """One number out of range, and all are unknown: an id under the wrong lead is worse than no id."""
     results = await sent([row(number) for number in numbers])
-    assert [result.lead_id for result in results] == [None, None]
+    assert [result.status for result in results] == [None, None]
     assert all(result.error is not None and result.error.delivery is Delivery.UNKNOWN for result in results)
 
 
@@ -360,9 +379,7 @@ def test_whatever_comes_each_lead_has_one_outcome(answer: object, count: int) ->
     results = asyncio.run(sent(answer, list(leads(count))))
     assert [result.index for result in results] == list(range(count))
     for number, result in enumerate(results, start=1):
-        assert (result.error is None) == (
-            result.lead_id is not None or bool(result.created) or bool(result.updated)
-        )
+        assert (result.error is None) == (lead_id(result) is not None or any(facts(result)[1:]))
         if result.error is None:
             assert isinstance(rows[number], Mapping)
 
@@ -370,7 +387,7 @@ def test_whatever_comes_each_lead_has_one_outcome(answer: object, count: int) ->
 # What fails
 
 
-async def test_a_lead_that_is_refused_at_the_door_leaves_the_others_their_call() -> None:
+async def test_a_lead_that_cannot_be_sent_leaves_the_others_their_call() -> None:
     """What cannot be encoded is not sent; the numbers of the answer are those of what was."""
     bodies: list[Any] = []
 
@@ -382,14 +399,14 @@ async def test_a_lead_that_is_refused_at_the_door_leaves_the_others_their_call()
     async with answering(answer, **SYNC) as lsq:
         results = await taken(lsq.bulk.create_or_update(source))
         assert [type(result.error) for result in results if result.error] == [InvalidLead] * 4
-        assert [result.lead_id for result in results if not result.error] == ["lead-1", "lead-2", "lead-3"]
-        assert [result.lead for result in results] == source
+        assert [lead_id(result) for result in results if not result.error] == ["lead-1", "lead-2", "lead-3"]
+        assert [result.item for result in results] == source
         await taken(lsq.bulk.create_or_update([{}, {}]))  # nothing is left: no call
     assert [len(body) for body in bodies] == [3]
 
 
 def test_normalize_and_validate_are_the_clients() -> None:
-    """Bulk leads pass the same door as captures: changed, checked, with attributes left out and named."""
+    """Bulk leads are prepared as captures are: normalised, checked, with dropped attributes named."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         results = await taken(
@@ -581,7 +598,8 @@ async def test_a_row_shows_no_person() -> None:
     words = f"{PERSON['EmailAddress']} of {PERSON['FirstName']} exists"
     (result,) = await sent([{"RowNumber": 1, "ExceptionType": "MXEcho", "ErrorMessage": words}], [PERSON])
     assert isinstance(result.error, Rejected)
-    assert_nothing_secret(f"{result!r} {result.error} {result.error!r} {Chunk[Any](0)!r}")
+    pending = Pending(0, [PERSON], 0.0, asyncio.Semaphore(1), asyncio.Semaphore(1))
+    assert_nothing_secret(f"{result!r} {result.error} {result.error!r} {pending!r}")
     assert words in str(result.error.exception_message)
     assert words in str(result.error.body)
     refused, unknown = await sent([], [{**PERSON, "Tags": ["x"]}, PERSON])
@@ -596,7 +614,7 @@ async def test_a_result_survives_pickling_and_does_not_change() -> None:
     assert pickle.loads(pickle.dumps(good)) == good
     assert str(pickle.loads(pickle.dumps(bad)).error) == str(bad.error)
     with pytest.raises(AttributeError):
-        good.lead_id = "x"  # type: ignore[misc]
+        good.status = None  # type: ignore[misc]
 
 
 # Beside captures

@@ -1,4 +1,4 @@
-"""Leads against the account's own fields: fetched once, checked at the door, and never in the way."""
+"""Leads against the account's own fields: fetched once, checked before sending, and never in the way."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_a_check_says_what_leadsquared_would_refuse() -> None:
 
 @pytest.mark.slow
 def test_one_misspelt_lead_among_a_thousand_is_refused_when_strict() -> None:
-    """At the door, with the right suggestion; the others are accepted."""
+    """Before sending, with the right suggestion; the others are accepted."""
 
     async def use(lsq: LeadSquared, books: Books) -> None:
         async with lsq.leads.capture_many(thousand()) as results:
@@ -232,7 +232,7 @@ def test_the_outbox_tells_leadsquareds_words_and_delivers_what_is_mended(tmp_pat
 
 
 @pytest.mark.parametrize("mode", ["strict", "drop"])
-def test_the_outbox_has_the_door_of_its_client(tmp_path: Any, mode: str) -> None:
+def test_the_outbox_checks_as_its_client_does(tmp_path: Any, mode: str) -> None:
     """`strict` refuses at `put`; `drop` leaves out, and the ticket names what."""
 
     async def put(machine: Machine) -> None:
@@ -344,11 +344,11 @@ def test_a_call_keeps_half_of_its_time_for_being_sent() -> None:
 
     async def use() -> None:
         async with client_of(Answers(1000.0), validate="strict") as lsq:
-            clock, door = asyncio.get_running_loop().time, parts_of(lsq).door
+            clock, preparer = asyncio.get_running_loop().time, parts_of(lsq).preparer
 
             async def waited(within: float | None) -> float:
                 began = clock()
-                await door.admit(submissions.capture_lead(BAD), within=within)
+                await preparer.prepare(submissions.capture_lead(BAD), within=within)
                 return clock() - began
 
             waits = await asyncio.gather(waited(2.0), waited(600.0), waited(None))
@@ -537,7 +537,7 @@ def test_normalize_runs_before_everything_else(tmp_path: Any) -> None:
             assert not (await outbox.put({"FirstName": "Bret", "Phone": "8888888888 "}, key="k")).is_new
             (row,) = await items(outbox)
             assert row.lead == {"FirstName": "Bret", "Phone": "8888888888"}
-        async with Outbox(machine.path) as outbox:  # without a client there is no door of one
+        async with Outbox(machine.path) as outbox:  # without a client nothing is checked
             assert (await outbox.put({"FirstName": " Bret "})).is_new
 
     play_machine(tmp_path, put)

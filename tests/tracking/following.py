@@ -48,7 +48,7 @@ def follow(leads: int, faults: Faults, **options: Any) -> Followed:
         async with client as lsq, other, lsq.leads.wait_many(accepted()) as results:
             async for result in results:
                 assert result.status is not None
-                known[result.request_id] = clock()
+                known[result.item] = clock()
         books = transport.books
         finished = {
             name: account.shown_at(name) for name in (request["request_id"] for request in books.requests)

@@ -110,7 +110,7 @@ def test_a_wait_ends_with_the_final_status(  # noqa: PLR0917
         if many:
             async with lsq.leads.wait_many([request_id], deadline=None) as results:
                 (result,) = [result async for result in results]
-            assert (result.index, result.request_id, result.error) == (0, request_id, None)
+            assert (result.index, result.item, result.error) == (0, request_id, None)
             status = result.status
         else:
             status = await lsq.leads.wait(request_id, deadline=None)
@@ -159,7 +159,7 @@ def test_an_id_that_stays_unknown_does_not_end_the_waits_for_others() -> None:
     async def follow(lsq: LeadSquared, books: Books) -> None:
         ids = [UNKNOWN_ID, await capture(lsq)]
         async with lsq.leads.wait_many(ids) as results:
-            outcomes = {result.request_id: result async for result in results}
+            outcomes = {result.item: result async for result in results}
         assert isinstance(outcomes[UNKNOWN_ID].error, NotFound)
         assert outcomes[ids[1]].error is None
 
@@ -324,7 +324,7 @@ def test_an_error_that_nobody_reads_any_more_is_no_complaint(caplog: pytest.LogC
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         books.faults = Faults(probabilities={"401": 1.0})
-        follower = lsq._trackers.of(LEADS_CAPTURE).follow(UNKNOWN_ID)
+        follower = lsq._parts.trackers.of(LEADS_CAPTURE).follow(UNKNOWN_ID)
         await asyncio.sleep(10.0)
         assert follower.outcome.done()
 

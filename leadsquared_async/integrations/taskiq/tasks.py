@@ -199,7 +199,7 @@ class LeadSquaredTasks:
 
     async def _send(self, submission: Submission, turnstile: Turnstile, hand: Hand) -> Receipt:
         parts = parts_of(self._opened)
-        admitted = await parts.door.admit(submission)
+        admitted = await parts.preparer.prepare(submission)
         may_go_twice = may_repeat(
             admitted.operation, parts.sender.settings.retry, identified=admitted.identified
         )
