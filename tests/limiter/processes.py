@@ -1,8 +1,8 @@
 """Real processes on one limit, and what they wrote down.
 
 `python -m tests.limiter.processes URL LANE WAITERS CALLS PER` is one of them: it prints "ready", waits for a
-line, and from then on makes calls until it gets another one. It prints a line for each call: when it was
-asked for, sent, and arrived, in seconds of the clock that all processes of a machine share.
+line, and from then on makes calls until it gets another one. Each call is a line: when it was asked
+for, sent, and arrived, in seconds of the clock that all processes of a machine share.
 """
 
 from __future__ import annotations
