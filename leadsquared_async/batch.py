@@ -217,7 +217,7 @@ class Results(Generic[T]):
     async def __aenter__(self) -> Self:
         if self._puller is not None:
             raise ClientClosed(f"{self._name}: a batch is entered once")
-        self._forget = self._session.pipeline().when_closing(self._client_is_closing)
+        self._forget = self._session.when_closing(self._client_is_closing)
         self._entered = asyncio.get_running_loop().time()
         self._puller = asyncio.create_task(self._pull(), name=f"leadsquared_async {self._name} source")
         self._is_pulling = True

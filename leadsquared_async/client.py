@@ -22,12 +22,10 @@ from leadsquared_async.config import (
     NOT_GIVEN,
     Credentials,
     CredentialsProvider,
-    KeysIn,
     NotGiven,
     RateLimit,
     RetryPolicy,
     Secret,
-    checked_keys_in,
     checked_limit,
     checked_paths,
     credentials_from,
@@ -38,14 +36,15 @@ from leadsquared_async.config import (
 from leadsquared_async.encoding import private_values
 from leadsquared_async.errors import ClientClosed, ConfigurationError
 from leadsquared_async.http.call import Call, Host, Settings, json_content
-from leadsquared_async.http.redaction import sealed, sealed_init
-from leadsquared_async.http.session import Options, Sender, Session, Snapshot
+from leadsquared_async.http.redaction import init_without_locals, without_locals
+from leadsquared_async.http.sender import Sender
+from leadsquared_async.http.session import Options, Session, Snapshot
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.limiter import AsyncLimiterAdapter, Limiter
 from leadsquared_async.limiter.local_limits import AccountLimits, LocalLimits
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Idempotency, Keys
-from leadsquared_async.protocol import Expect
+from leadsquared_async.protocol import ExpectedBody
 from leadsquared_async.resources.bulk import Bulk
 from leadsquared_async.resources.lead_fields import FieldCache, Fields, Validate, Validation
 from leadsquared_async.resources.prepare import Normalize, Preparer
@@ -119,20 +118,17 @@ class LeadSquared(Requests):
         validate: what to do with a lead that LeadSquared would refuse, by the account's own lead fields:
             "off" sends it, "strict" raises `InvalidLead`, "drop" leaves out attributes that the account does
             not have and names them on the receipt. Where the fields cannot be had, leads go unchecked.
-        fields_ttl: seconds for which lead fields are taken for current.
         normalize: your own change to every lead, before it is checked, told apart from others and sent: a
             function from a lead to a lead.
         paths: paths of operations that are others on your account than in the table of operations, by name:
             {"leads.update status": "/..."}.
-        keys_in: where the access key and the secret key go: the "query", as documented, or "headers", as the
-            synchronous API recommends and nobody has confirmed for the asynchronous one.
         name: a label for log lines and errors.
 
     Raises:
         ConfigurationError: an option cannot be right, or keys or host are missing.
     """
 
-    @sealed_init
+    @init_without_locals
     def __init__(
         self,
         *,
@@ -151,10 +147,8 @@ class LeadSquared(Requests):
         limiter: Limiter | AsyncLimiter | SharedLimiter | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         validate: Validate = "off",
-        fields_ttl: float = 3600.0,
         normalize: Normalize | None = None,
         paths: Mapping[str, str] | None = None,
-        keys_in: KeysIn = "query",
         name: str | None = None,
     ) -> None:
         if credentials is None:
@@ -173,7 +167,6 @@ class LeadSquared(Requests):
                 rate_limit=rate_limit_from(rate_limit, os.environ),
                 bulk_limit=checked_limit("bulk_limit", bulk_limit or RateLimit(1, per=5.0)),
                 paths=checked_paths(paths or {}, _call_names()),
-                keys_in=checked_keys_in(keys_in),
                 sharing=sharing,
                 limiter=_foreign(limiter, sharing),
                 transport=None if transport is None else _checked_transport(transport),
@@ -187,7 +180,7 @@ class LeadSquared(Requests):
             retry=_checked_retry(retry or RetryPolicy()),
         )
         sender = Sender(self._session, self._settings)
-        self._fields = FieldCache(sender, seconds("fields_ttl", fields_ttl))
+        self._fields = FieldCache(sender)
         preparer = Preparer(_checked_normalize(normalize), self._validation(validate))
         self._parts = Parts(sender, Trackers(sender), preparer)
         self._derived = False
@@ -222,7 +215,7 @@ class LeadSquared(Requests):
         """The lead fields that the account has."""
         return Fields(self._fields, self._settings.deadline)
 
-    @sealed
+    @without_locals
     async def verify(self, *, fields: Collection[str] = ()) -> AccountReport:
         """See whether the account can be used, as at the start of a program: by calls that change nothing.
 
@@ -240,7 +233,7 @@ class LeadSquared(Requests):
         report.raise_for_account()
         return report
 
-    @sealed
+    @without_locals
     async def submit(
         self, submission: Submission, *, deadline: float | NotGiven | None = NOT_GIVEN
     ) -> Receipt:
@@ -316,7 +309,7 @@ class LeadSquared(Requests):
         copy._derived = True
         return copy
 
-    @sealed
+    @without_locals
     async def request(
         self,
         method: str,
@@ -377,7 +370,7 @@ class LeadSquared(Requests):
             private=(*(query or {}).values(), *private_values(json)),
             host=Host.ASYNC if host == "async" else Host.SYNC,
             keys=Keys.ALL if keys == "all" else Keys.API_KEY,
-            expect=Expect.JSON,
+            expect=ExpectedBody.JSON,
             repeat=Idempotency.READ if reads else Idempotency.MATCHED if repeatable else Idempotency.NONE,
             lane=sender.lane(None, Lane.INTERACTIVE),
             reference=reference,
@@ -412,7 +405,7 @@ class LeadSquared(Requests):
         await self._open()
         return self
 
-    @sealed
+    @without_locals
     async def _open(self) -> None:
         self._session.open()
 

@@ -1,7 +1,7 @@
-"""What a client is told: regions and hosts, credentials, the rate limit, the retry policy.
+"""A client's options: regions and hosts, credentials, the rate limit, the retry policy.
 
-Loose input comes in from arguments and the environment, strict values go out; what cannot be right is
-refused here with a `ConfigurationError` that names the option and the way out.
+Loose input comes in from arguments and the environment, strict values go out. An invalid value raises a
+`ConfigurationError` that names the option and the fix.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import ip_address
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from leadsquared_async.errors import ConfigurationError
@@ -21,12 +21,13 @@ __all__ = [
     "NOT_GIVEN",
     "Credentials",
     "CredentialsProvider",
-    "KeysIn",
     "NotGiven",
     "RateLimit",
     "RetryPolicy",
     "Secret",
 ]
+
+T = TypeVar("T")
 
 ENVIRONMENT = {
     "access_key": "LEADSQUARED_ACCESS_KEY",
@@ -43,10 +44,6 @@ def setting(name: str, environ: Mapping[str, str]) -> str | None:
     """The value of an environment variable; one that is empty or blank counts as not set."""
     value = environ.get(name)
     return value if value and not value.isspace() else None
-
-
-KeysIn = Literal["query", "headers"]
-"""Where the access key and the secret key of a call go."""
 
 
 class NotGiven(Enum):
@@ -79,9 +76,9 @@ REGIONS = {
 
 
 class Secret:
-    """A string that shows only as asterisks, until `reveal()` is called.
+    """A string that is shown as asterisks; `reveal()` returns it.
 
-    Code that walks over attributes, to copy or serialise them, finds no string in it either.
+    Code that walks over attributes, to copy or serialise them, does not find the string either.
     """
 
     __slots__ = ("_reveal",)
@@ -108,7 +105,7 @@ class Secret:
         return hash(self.reveal())
 
     def __reduce__(self) -> str:
-        raise TypeError("a Secret is not pickled: pass keys by the environment")
+        raise TypeError("a Secret cannot be pickled: pass keys by the environment")
 
     __getstate__ = __reduce__
 
@@ -129,20 +126,20 @@ class Credentials:
     def __init__(self, access_key: str | Secret, secret_key: str | Secret, api_key: str | Secret) -> None:
         given = {"access_key": access_key, "secret_key": secret_key, "api_key": api_key}
         hidden = {name: key if isinstance(key, Secret) else Secret(key) for name, key in given.items()}
-        del access_key, secret_key, api_key, given  # a traceback that shows locals is to show none of them
+        del access_key, secret_key, api_key, given  # a traceback that shows locals must not show them
         for name, key in hidden.items():
             object.__setattr__(self, name, key)
         for name, key in hidden.items():
             _check_key(name, key)
         plain = [key.reveal() for key in hidden.values()]
         # The longest first, so that a key which is the start of another does not leave the rest of it.
-        # A stand-in of a few letters, as tests have them, would be masked inside other words.
+        # A placeholder of a few letters, as in tests, would be masked inside other words.
         spellings = {spelling for key in plain if len(key) >= SHORTEST_KEY for spelling in _spellings(key)}
         ordered = sorted(spellings, key=len, reverse=True)
         object.__setattr__(self, "_spellings", tuple(map(Secret, ordered)))
 
     def mask(self, text: str) -> str:
-        """The text without the keys, however they are escaped, in case a server repeats them."""
+        """The text with the keys masked, however they are escaped, in case a server repeats them."""
         for key in self._spellings:
             text = text.replace(key.reveal(), MASK)
         return text
@@ -152,7 +149,7 @@ CredentialsProvider = Callable[[], Awaitable[Credentials]]
 
 
 def _spellings(key: str) -> tuple[str, ...]:
-    """A key as it is, in a URL, and in JSON that escapes what is neither letter nor digit."""
+    """A key as it is, in a URL, and in JSON that escapes all but letters and digits."""
     encoded = quote(key, safe="")
     lower = re.sub("%..", lambda escape: escape[0].lower(), encoded)
     unicode = "".join(char if char.isalnum() else f"\\u{ord(char):04x}" for char in key)
@@ -165,7 +162,7 @@ QUOTED = (
 
 
 def _is_quoted(value: str) -> bool:
-    """Whether it begins or ends with a quote, as nothing does that LeadSquared hands out."""
+    """Whether it begins or ends with a quote, which no key or host of LeadSquared does."""
     bare = value.strip()
     return bare != bare.strip("\"'`\u2018\u2019\u201c\u201d")
 
@@ -177,7 +174,7 @@ def _check_key(name: str, key: Secret) -> None:
 
 
 def key_fault(name: str, value: object) -> str | None:
-    """What is wrong with a key, in words that do not show it."""
+    """What is wrong with a key, without showing it."""
     where = f"{name} (or {ENVIRONMENT[name]})"
     if not isinstance(value, str):
         return f"{where} has to be a string, not {type(value).__name__}"
@@ -186,7 +183,7 @@ def key_fault(name: str, value: object) -> str | None:
     if _is_quoted(value):
         return f"{where} {QUOTED}"
     if not (value.isascii() and value.isprintable()) or " " in value:
-        return f"{where} holds a space, a line break or another character that no key has: copy it again"
+        return f"{where} contains a space, a line break or another invalid character: copy it again"
     # It is u$r and 32 hexadecimal digits: a shell takes $r... for a variable, a Makefile $r.
     if name == "access_key" and re.fullmatch(r"u\$?(?:[0-9a-f]{32})?", value):
         return f"{where} was cut at its $: put it in single quotes in a shell, write $$ in make and compose"
@@ -199,11 +196,7 @@ def credentials_from(
     api_key: str | Secret | None,
     environ: Mapping[str, str],
 ) -> Credentials:
-    """The keys from the arguments, each else from the environment.
-
-    Raises:
-        ConfigurationError: a key is missing or cannot be right.
-    """
+    """The keys from the arguments, else from the environment."""
     given = {"access_key": access_key, "secret_key": secret_key, "api_key": api_key}
     keys = {name: setting(ENVIRONMENT[name], environ) if key is None else key for name, key in given.items()}
     found = {name: key for name, key in keys.items() if key}
@@ -228,11 +221,8 @@ def hosts_from(
 ) -> Hosts:
     """The hosts from the arguments, else from the environment.
 
-    An explicit `host` takes nothing from the environment beside it: keys of one account never go to the
-    synchronous host of another.
-
-    Raises:
-        ConfigurationError: no host is known, the region is unknown, or an origin cannot be right.
+    With an explicit `host` the environment is not used: keys of one account never go to the synchronous host
+    of another.
     """
     named = {"host": "host", "sync_host": "sync_host", "region": "region"}
     if host is None and region is None:
@@ -262,7 +252,7 @@ _LEADSQUARED = re.compile(r"(?P<kind>async)?(?P<name>api(?:-[a-z]{2}[0-9]{2})?\.
 
 
 def _check_kinds(hosts: Hosts, named: Mapping[str, str]) -> None:
-    """Refuse the synchronous host as the asynchronous one, and the reverse: each has other paths."""
+    """Reject the synchronous host as the asynchronous one, and the reverse: they have different paths."""
     for option, given in hosts._asdict().items():
         match = None if given is None else _LEADSQUARED.fullmatch(given.removeprefix("https://"))
         if match is None or (match["kind"] is None) is (option == "sync_host"):
@@ -292,15 +282,12 @@ def _region(named: str, region: str) -> Region:
 def origin(option: Literal["host", "sync_host"], url: str, named: str | None = None) -> str:
     """Check that `url` is scheme, host and port, and return it without a trailing slash.
 
-    The `/v2/` with which LeadSquared shows its hosts is taken off: paths have it where it belongs.
+    The `/v2/` with which LeadSquared shows its hosts is removed, since it is part of our paths.
 
     Args:
-        option: what it is.
-        url: as it was given.
-        named: the variable that it is from, if it is not the option.
-
-    Raises:
-        ConfigurationError: it is not, or it is plain http to a host that is not this machine.
+        option: which host it is.
+        url: its address.
+        named: the environment variable that it comes from, if any.
     """
     named = named or option
     refused = ConfigurationError(
@@ -311,7 +298,7 @@ def origin(option: Literal["host", "sync_host"], url: str, named: str | None = N
         raise refused
     if _is_quoted(url):
         raise ConfigurationError(f"{named} {QUOTED}")
-    # urlsplit would drop line breaks in silence.
+    # urlsplit would silently drop line breaks.
     if not url.isascii() or not url.isprintable() or " " in url:
         raise refused
     try:
@@ -322,8 +309,7 @@ def origin(option: Literal["host", "sync_host"], url: str, named: str | None = N
     name = parts.hostname or ""
     host = f"[{name}]" if ":" in name else name
     authority = host if port is None else f"{host}:{port}"
-    # What was read of it, put together again, is all that was given: a user, a query, or what stands behind
-    # a bracket is not left out in silence.
+    # Put together again, the parts have to be all that was given: a user or a query is not silently dropped.
     if urlunsplit((parts.scheme, authority, parts.path, "", "")).lower() != url.lower():
         raise refused
     if not _is_host(name) or port == 0 or parts.path.lower() not in {"", "/", "/v2", "/v2/"}:
@@ -333,14 +319,14 @@ def origin(option: Literal["host", "sync_host"], url: str, named: str | None = N
             f"{named} has to start with https:// (plain http:// is for a sandbox on 127.0.0.1 only, "
             "since the keys travel in the address)"
         )
-    # With and without the scheme's own port it is one host, and one limit.
+    # With and without its default port it is one host, with one limit.
     is_usual = port == (443 if parts.scheme == "https" else 80)
     return f"{parts.scheme}://{host if is_usual else authority}"
 
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOSTNAME = re.compile(rf"(?=.{{1,253}}$)(?:{_LABEL}\.)*{_LABEL}")
-# Resolvers read these as IPv4 addresses, whatever stands before: 127.1, 0x7f.1, 2130706433.
+# Resolvers take these for IPv4 addresses: 127.1, 0x7f.1, 2130706433.
 _NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)")
 
 
@@ -355,7 +341,7 @@ def _is_host(name: str) -> bool:
 
 
 LONGEST_WINDOW = 86_400.0
-"""Seconds that the window of a rate limit may have."""
+"""The longest window of a rate limit, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,8 +351,8 @@ class RateLimit:
     Attributes:
         calls: calls that may be made in one window; also the largest burst.
         per: length of the window in seconds.
-        margin: how much further apart than `per / calls` paced calls are kept, as a share. The default suits
-            every way of counting but a sliding counter that does not round down, which needs
+        margin: by which share spaced calls are further apart than `per / calls`. The default suits every way
+            of counting but a sliding counter that does not round down; that needs
             `RateLimit(24, per=5.0, margin=0.04)`.
 
     Raises:
@@ -389,11 +375,11 @@ class RateLimit:
 
     @property
     def spacing(self) -> float:
-        """Seconds that paced calls are kept apart."""
+        """Seconds between spaced calls."""
         return self.per / self.calls * (1 + self.margin)
 
     def within(self, other: RateLimit) -> RateLimit:
-        """The largest limit, of no shorter window than this one, that keeps to both."""
+        """The largest limit that respects both, with a window no shorter than this one's."""
         calls = min(self.calls, other.calls)
         # A window of the other meets at most this many whole bursts of ours, each of `calls`.
         per = max(self.per, other.per / (other.calls // calls))
@@ -407,7 +393,7 @@ class RateLimit:
         """Read "25/5" (calls per seconds).
 
         Raises:
-            ConfigurationError: it is written otherwise.
+            ConfigurationError: it has another format.
         """
         match = re.fullmatch(r"\s*(\d{1,5})\s*/\s*(\d{1,6}(?:\.\d{1,6})?)\s*", text, re.ASCII)
         if match is None:
@@ -426,11 +412,7 @@ def rate_limit_from(rate_limit: RateLimit | None, environ: Mapping[str, str]) ->
 
 
 def limit_in(named: str, text: str) -> RateLimit:
-    """The limit in a variable or an option of a command.
-
-    Raises:
-        ConfigurationError: naming it; it is written otherwise, or out of range.
-    """
+    """The limit in an environment variable or an option of the command line."""
     if _is_quoted(text):
         raise ConfigurationError(f"{named} {QUOTED}")
     try:
@@ -442,74 +424,53 @@ def limit_in(named: str, text: str) -> RateLimit:
 
 
 def checked_limit(option: str, limit: RateLimit) -> RateLimit:
-    """Check that it is a limit.
+    return checked(option, limit, RateLimit, "a RateLimit, such as RateLimit(25, per=5.0)")
 
-    Raises:
-        ConfigurationError: it is not.
-    """
-    if not isinstance(limit, RateLimit):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError(f"{option} has to be a RateLimit, such as RateLimit(25, per=5.0)")
-    return limit
+
+def checked(option: str, value: T, kind: type[T], meant: str) -> T:
+    """Check the type of an option; `meant` says what it has to be."""
+    if not isinstance(value, kind):
+        raise ConfigurationError(f"{option} has to be {meant}")
+    return value
 
 
 def checked_paths(paths: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
-    """Check paths that are given instead of those of the table of operations.
-
-    Args:
-        paths: by the name of the call, such as "activities.create status".
-        names: of all calls.
-
-    Raises:
-        ConfigurationError: there is no such call, or it is no path.
-    """
+    """Check paths that replace those of the table of operations, by the names of calls."""
     if not isinstance(paths, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError('paths has to be a mapping, such as {"leads.update status": "/lead/status"}')
     for name, path in paths.items():
         if name not in names:
             raise ConfigurationError(
-                f"paths: it is keyed by the name of an operation, or that and status or metrics, such as "
+                f"paths: the keys are the names of operations, or one and status or metrics, such as "
                 f'"leads.update status"; the names are {", ".join(names)}'
             )
         if not isinstance(path, str) or not re.fullmatch(r"/[!-\"$->@-~]{0,500}", path):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(
-                f"paths: that of {name} has to start with a slash, and hold ASCII without blank, ? and #"
+                f"paths: that of {name} has to start with a slash, and to be ASCII without space, ? and #"
             )
     return dict(paths)
 
 
-def checked_keys_in(keys_in: KeysIn) -> KeysIn:
-    """Check where keys are to go.
-
-    Raises:
-        ConfigurationError: it is neither of the two.
-    """
-    if keys_in not in get_args(KeysIn):
-        raise ConfigurationError('keys_in has to be "query" or "headers"')
-    return keys_in
-
-
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When a call is made again, and how long to pause before.
+    """When a call is retried, and how long to pause before that.
 
-    Pauses are drawn evenly from 0 to `min(base * 2**n, cap)` seconds after the n-th failure ("full jitter",
-    Exponential Backoff and Jitter, AWS Architecture Blog, 2015); a Retry-After that is longer is kept to.
+    A pause is drawn uniformly from 0 to `min(base * 2**n, cap)` seconds, n retries having been made ("full
+    jitter", Exponential Backoff and Jitter, AWS Architecture Blog, 2015). A longer Retry-After is honoured.
 
     Attributes:
-        attempts: attempts a call may use up; refusals by the rate limit (429) are not counted.
-        within: seconds after the first attempt in which another may start; time under 429s is not counted.
+        attempts: attempts of a call at most, the first one included; a 429 does not count.
         base: the upper bound of the first pause, in seconds.
         cap: the upper bound of any pause, in seconds.
-        unknown: what to do with a write of which nobody knows whether it arrived. "safe": send it again if
-            LeadSquared can match it to the first (the lead carries ProspectID, EmailAddress, Phone or
-            SearchBy), or answered that it failed; "always"; "never". Reads are always repeated.
+        unknown: whether to retry a write that may have arrived. "safe": if LeadSquared can match it to the
+            first one (the lead has ProspectID, EmailAddress, Phone or SearchBy), or answered that it failed;
+            "always"; "never". Reads are always retried.
 
     Raises:
-        ConfigurationError: a number or the word is out of range.
+        ConfigurationError: a value is invalid.
     """
 
     attempts: int = 6
-    within: float = 60.0
     base: float = 0.5
     cap: float = 20.0
     unknown: Literal["safe", "always", "never"] = field(default="safe")
@@ -517,7 +478,7 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         if not _is_count(self.attempts):
             raise ConfigurationError("RetryPolicy: attempts has to be a whole number of at least 1")
-        for name in ("within", "base", "cap"):
+        for name in ("base", "cap"):
             value = getattr(self, name)
             if not _is_number(value) or value < 0:
                 raise ConfigurationError(f"RetryPolicy: {name} has to be a number of seconds, 0 or more")
@@ -526,11 +487,7 @@ class RetryPolicy:
 
 
 def seconds(option: str, value: float) -> float:
-    """Check a duration in seconds.
-
-    Raises:
-        ConfigurationError: it is not a number above 0.
-    """
+    """Check a duration in seconds."""
     if not _is_number(value) or value <= 0:
         raise ConfigurationError(f"{option} has to be a number of seconds above 0")
     return float(value)

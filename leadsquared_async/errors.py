@@ -1,8 +1,8 @@
 """What can go wrong, who has to act on it, and whether the lead may have arrived.
 
 Every error the package raises is a `LeadSquaredError`. Its message holds no key and no personal data; what
-LeadSquared said word for word is in `APIError.body` and `APIError.exception_message`, which may hold both
-the lead's values and more, and are reached by name only.
+LeadSquared answered, word for word, is in `APIError.body` and `APIError.exception_message`, which may contain
+personal data and are reached by name only.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ class Delivery(StrEnum):
     ACCEPTED = "accepted"
     """LeadSquared has it and gave a RequestID."""
     NOT_SENT = "not_sent"
-    """It never left: sending it again cannot make a second one."""
+    """It was never sent: sending it again cannot create a duplicate."""
     REJECTED = "rejected"
-    """LeadSquared answered and did not take it."""
+    """LeadSquared answered and did not accept it."""
     UNKNOWN = "unknown"
-    """It left, and nobody said what became of it."""
+    """It was sent, and whether it arrived is not known."""
 
 
 class Fault(StrEnum):
@@ -98,7 +98,7 @@ def join(deliveries: Iterable[Delivery]) -> Delivery:
 
 
 class Facts(TypedDict, total=False):
-    """What every error of a call carries; see `LeadSquaredError`."""
+    """The attributes of every error; see `LeadSquaredError`."""
 
     delivery: Delivery
     fault: Fault | None
@@ -114,7 +114,7 @@ class LeadSquaredError(Exception):
     """The root of every error of this package.
 
     Attributes:
-        message: the text that `str` shows, on one line; an attribute, so that JSON made of them includes it.
+        message: the text that `str` shows, on one line; an attribute, so that serialisers include it.
         delivery: whether the lead may have arrived, over all attempts of the call.
         fault: who has to act; None when it is the calling code (a closed client, a deadline of its own).
         scope: which other calls would fail in the same way; None if that says nothing of others.
@@ -139,14 +139,14 @@ class LeadSquaredError(Exception):
 
 
 class ConfigurationError(LeadSquaredError, ValueError):
-    """An option, a key or an argument cannot be right; nothing was sent."""
+    """An option, a key or an argument is invalid. Nothing was sent."""
 
 
 class InvalidLead(LeadSquaredError, ValueError):
-    """The lead cannot be encoded without guessing; nothing was sent.
+    """The lead cannot be encoded unambiguously. Nothing was sent.
 
     Attributes:
-        attribute: the schema name at fault; None when it is the lead as a whole, or not fit to be shown.
+        attribute: the schema name at fault; None if it is the lead as a whole, or may not be shown.
     """
 
     def __init__(self, message: str = "", *, attribute: str | None = None) -> None:
@@ -166,13 +166,13 @@ class DeadlineExceeded(LeadSquaredError):
 
 
 class StillProcessing(LeadSquaredError):
-    """A wait ran out before LeadSquared finished: no failure, the request is still in its queue.
+    """A wait ended before LeadSquared finished. The request has not failed: it is still queued.
 
-    Call `leads.wait` again with the same `request_id` to go on.
+    Call `leads.wait` again with the same `request_id` to continue.
 
     Attributes:
         request_id: the request that was followed.
-        last_status: what the last successful look showed; None if there was none.
+        last_status: the last status that was fetched; None if there is none.
     """
 
     def __init__(
@@ -189,15 +189,15 @@ class StillProcessing(LeadSquaredError):
 
 
 class OutboxError(LeadSquaredError):
-    """The outbox's file cannot be used, or cannot keep what it was given; nothing was sent."""
+    """The outbox's file cannot be used, or cannot store a lead. Nothing was sent."""
 
 
 class OutboxFull(OutboxError):
-    """The outbox's file has reached `max_bytes`; this lead is not in it."""
+    """The outbox's file has reached `max_bytes`. This lead was not stored."""
 
 
 class KeyReused(OutboxError, ValueError):
-    """The key belongs to another lead already; this one is not in the outbox."""
+    """The key already belongs to another lead. This one was not stored."""
 
 
 class ConnectionFailed(LeadSquaredError):
@@ -214,8 +214,8 @@ class APIError(LeadSquaredError):
     Attributes:
         status_code: the HTTP status.
         exception_type: LeadSquared's ExceptionType, such as "MXUnknownAttributeException".
-        exception_message: LeadSquared's ExceptionMessage as it came; may hold personal data.
-        body: the answer as text, at most 1 MB; may hold personal data.
+        exception_message: LeadSquared's ExceptionMessage, unchanged; may contain personal data.
+        body: the answer as text, at most 1 MB; may contain personal data.
     """
 
     def __init__(
@@ -236,7 +236,7 @@ class APIError(LeadSquaredError):
 
 
 class BadRequest(APIError):
-    """The body cannot be read by LeadSquared (400), or is too large (413)."""
+    """LeadSquared cannot read the body (400), or it is too large (413)."""
 
 
 class AuthenticationFailed(APIError):
@@ -244,11 +244,11 @@ class AuthenticationFailed(APIError):
 
 
 class Forbidden(APIError):
-    """The gateway refused the call (403): check the x-api-key."""
+    """The gateway rejected the call (403): check the x-api-key."""
 
 
 class NotFound(APIError):
-    """LeadSquared knows no such request, or no such path (404)."""
+    """Unknown RequestID or path (404)."""
 
 
 class NoSuchPath(NotFound):
@@ -256,16 +256,16 @@ class NoSuchPath(NotFound):
 
 
 class Rejected(APIError):
-    """LeadSquared refused this lead for good, and says why in its MX... exception."""
+    """LeadSquared rejected this lead permanently; its MX... exception has the reason."""
 
 
 class RateLimited(APIError):
-    """The account made more calls than its limit allows (429)."""
+    """The account is over its rate limit (429)."""
 
 
 class QuotaExceeded(RateLimited):
-    """The account's calls of the day are used up."""
+    """The account's daily quota of calls is used up."""
 
 
 class ServerError(APIError):
-    """LeadSquared failed (5xx), or answered with something that is no answer."""
+    """LeadSquared failed (5xx), or sent an invalid answer."""

@@ -1,7 +1,7 @@
-"""What LeadSquared answers, as frozen values: a receipt, a status, the state of the queue.
+"""LeadSquared's answers as frozen values: a receipt, a status, the metrics of a queue.
 
-Keys are read without regard to case, since the API spells them differently from page to page. What comes
-from outside is checked here, once: an id is an id, a number is a number, and text can be stored.
+Keys are case-insensitive, since the API's pages spell them differently. Answers are validated here, once:
+an id is an id, a number is a number, and text can be stored.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class Receipt:
     """LeadSquared has accepted a request and will process it.
 
     Attributes:
-        request_id: the RequestID to ask for the outcome with.
+        request_id: the RequestID, with which to ask for the outcome.
         attempts: how many attempts it took.
-        waited: seconds spent waiting for a token of the limit and between attempts.
+        waited: seconds spent waiting for the rate limit and between attempts.
         reference: the caller's own id, as it was passed.
         operation: what was accepted, such as "leads.capture".
-        dropped: attributes that the account does not have and that were left out, with `validate="drop"`.
+        dropped: attributes that the account does not have, left out by `validate="drop"`.
     """
 
     request_id: str
@@ -57,27 +57,27 @@ class RequestState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     OTHER = "other"
-    """A word that LeadSquared has not documented: treated as not finished."""
+    """A state that LeadSquared does not document: treated as not finished."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestStatus:
-    """One look at an accepted request.
+    """The status of an accepted request at one moment.
 
     Attributes:
-        request_id: the request that was asked for.
+        request_id: the request.
         state: QUEUED, SUCCEEDED, FAILED or OTHER.
         raw_state: LeadSquared's own word, such as "In-Queue".
         is_final: whether it will not change any more.
-        reason: LeadSquared's own words on it; may hold personal data.
-        lead_id: the lead it made or changed, once it succeeded (the answer's RelatedId).
-        activity_id: the activity it posted, once it succeeded (the answer's Id).
-        opportunity_id: the opportunity it made or found, once it succeeded (CreatedOpportunityId, else
-            ConflictedOpportunityId, else the Id in the answer to an opportunity).
+        reason: LeadSquared's StatusReason; may contain personal data.
+        lead_id: the lead that it created or updated, once it succeeded (the answer's RelatedId).
+        activity_id: the activity that it posted, once it succeeded (the answer's Id).
+        opportunity_id: the opportunity that it created or found, once it succeeded
+            (CreatedOpportunityId, else ConflictedOpportunityId, else the Id in the answer to an opportunity).
         created: whether the lead is new; None while that is not known.
         task_type: LeadSquared's name of the operation.
-        message: the decoded answer of the processing; may hold personal data.
-        request_body: the request as LeadSquared kept it; holds personal data.
+        message: the decoded answer of the processing; may contain personal data.
+        request_body: the request as LeadSquared stored it; contains personal data.
     """
 
     request_id: str
@@ -95,12 +95,12 @@ class RequestStatus:
 
     @property
     def succeeded(self) -> bool:
-        """Whether LeadSquared has done what was asked."""
+        """Whether LeadSquared has processed the request successfully."""
         return self.state is RequestState.SUCCEEDED
 
     @classmethod
     def read(cls, data: object, request_id: str) -> RequestStatus | None:
-        """The status in an answer; None when the answer knows nothing of the request (yet)."""
+        """The status in an answer; None if LeadSquared does not know the request (yet)."""
         task = field_of(data, "TaskStatus")
         raw_state = _text(field_of(task, "Status"))
         if raw_state is None:
@@ -109,14 +109,14 @@ class RequestStatus:
         message = _decoded(field_of(task, "Message"))
         reason = text_in(field_of(task, "StatusReason"))
         state = _STATES.get(raw_state.strip().lower(), RequestState.OTHER)
-        # The outer word says that processing ran; the answer inside may still be a refusal.
+        # The outer state says that processing ran; the answer inside may still be a rejection.
         refusal = Refusal.read(message)
         if state is RequestState.SUCCEEDED and refusal is not None:
             state, reason = RequestState.FAILED, refusal.words or reason
         answer = _answer(message) if state is RequestState.SUCCEEDED else None
         created = field_of(answer, "IsCreated")
         task_type = _name(field_of(task, "TaskType"))
-        # Whether the answer of an opportunity is wrapped as others are is not known; then Id is its own.
+        # Whether the answer to an opportunity is wrapped like the others is not known; if not, Id is its own.
         is_of_opportunity = (task_type or "").lower().startswith("opportunity")
         answer_id = id_in(field_of(answer, "Id"))
         failed_for_good = state is RequestState.FAILED and _settled(raw_state, reason)
@@ -147,7 +147,7 @@ _STATES = {
 
 
 def _answer(message: object) -> object:
-    """What the synchronous API would have answered; that of opportunities is not wrapped as others are."""
+    """What the synchronous API would have answered; that to opportunities is not wrapped like the others."""
     inner = field_of(message, "Message")
     return cast("object", inner) if isinstance(inner, dict) else message
 
@@ -155,25 +155,25 @@ def _answer(message: object) -> object:
 def _settled(raw_state: str, reason: str | None) -> bool:
     """Whether a failed state is final.
 
-    No page tells FAILURE from ERROR. Application errors, whose names start with MX, are never tried again;
-    an ERROR of another kind may be a system error, which LeadSquared retries for about nine hours.
+    No page explains the difference between FAILURE and ERROR. Application errors, whose names start with MX,
+    are never retried; any other ERROR may be a system error, which LeadSquared retries for about nine hours.
     """
     return not _is_error(raw_state) or (reason or "").lstrip().upper().startswith("MX")
 
 
-def _is_error(word: object) -> bool:
-    return isinstance(word, str) and word.strip().lower() == "error"
+def _is_error(status: object) -> bool:
+    return isinstance(status, str) and status.strip().lower() == "error"
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """That an answer says no: the one rule for every answer, whatever the HTTP status and wherever it stands.
+    """An answer that says no: its Status is Error, or it names an exception.
 
-    Its Status is Error, or it names an exception.
+    The one rule for every answer and every row of one, whatever the HTTP status.
 
     Attributes:
         exception_type: LeadSquared's name of the exception.
-        exception_message: LeadSquared's own words; may hold personal data.
+        exception_message: LeadSquared's message; may contain personal data.
         is_mx: whether it is one of LeadSquared's own exceptions, which are final.
     """
 
@@ -183,29 +183,29 @@ class Refusal:
 
     @classmethod
     def read(cls, data: object) -> Self | None:
-        """The refusal in a decoded answer, or in one of its rows; None if it is none."""
+        """The refusal in a decoded answer, or in one of its rows; None if there is none."""
         exception_type = _name(field_of(data, "ExceptionType"))
         is_mx = (exception_type or "").upper().startswith("MX") or field_of(data, "IsMXException") is True
         if not (is_mx or exception_type or _is_error(field_of(data, "Status"))):
             return None
-        # The rows of bulk calls say ErrorMessage (seen in the field).
+        # The rows of bulk calls have ErrorMessage (seen in the field).
         words = text_in(field_of(data, "ExceptionMessage")) or text_in(field_of(data, "ErrorMessage"))
         return cls(exception_type, words, is_mx)
 
     @property
     def words(self) -> str | None:
-        """The exception's name and message, as far as it has them; may hold personal data."""
+        """The exception's name and message, if it has any; may contain personal data."""
         return ": ".join(part for part in (self.exception_type, self.exception_message) if part) or None
 
 
 @dataclass(frozen=True, slots=True)
 class QueueMetrics:
-    """How long LeadSquared's queue is, approximately.
+    """The approximate state of LeadSquared's queue.
 
     Attributes:
         pending: requests that wait to be processed.
         max_delay: the longest wait among them, in seconds.
-        rate_per_minute: requests processed a minute, over the last ten minutes.
+        rate_per_minute: requests processed per minute, over the last ten minutes.
     """
 
     pending: int
@@ -214,7 +214,7 @@ class QueueMetrics:
 
     @classmethod
     def read(cls, data: object) -> QueueMetrics | None:
-        """The metrics in an answer; None when they are not in it."""
+        """The metrics in an answer; None if there are none."""
         names = ("PendingMessages", "MaxDelayInSeconds", "ProcessingRatePerMinute")
         pending, max_delay, rate = (_quantity(field_of(data, name)) for name in names)
         if pending is None or max_delay is None or rate is None:
@@ -223,7 +223,7 @@ class QueueMetrics:
 
 
 def _quantity(value: object) -> float | None:
-    """A number, or one written as text; None of anything else, and of absurd ones."""
+    """A number, or one written as text; None for anything else, and for absurd ones."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
@@ -237,13 +237,13 @@ MOST = 1e12
 LONGEST_NAME = 200
 """Characters of an exception's name, a state or a task's type."""
 LONGEST_TEXT = 10_000
-"""Characters of LeadSquared's own words."""
+"""Characters of a message."""
 DEEPEST = 64
-"""Levels of JSON: what was read is pickled and written again, deeper in the stack."""
+"""Levels of JSON: values that were read are pickled and written again, deeper in the stack."""
 
 
 def field_of(data: object, name: str) -> Any:
-    """The value under `name`, however LeadSquared capitalised it there; None if there is none."""
+    """The value of a key, whatever its case; None if there is none."""
     if not isinstance(data, dict):
         return None
     fields = cast("dict[str, Any]", data)
@@ -254,7 +254,7 @@ def field_of(data: object, name: str) -> Any:
 
 
 def has_field(data: object, name: str) -> bool:
-    """Whether anything stands under `name`, however LeadSquared capitalised it there."""
+    """Whether there is such a key, whatever its case."""
     return isinstance(data, dict) and name.lower() in {key.lower() for key in cast("dict[str, Any]", data)}
 
 
@@ -262,9 +262,9 @@ _ID = re.compile(r"[A-Za-z0-9{][A-Za-z0-9._~:+/=@{}-]{0,99}")
 
 
 def id_in(value: object) -> str | None:
-    """A RequestID or another id, without white space around it; None if it can be none.
+    """A RequestID or another id, stripped; None if it is not a valid one.
 
-    LeadSquared's are GUIDs. Any other that fits in a URL, a file's cell and a log line is taken as well.
+    LeadSquared's are GUIDs. Any other that fits in a URL, a file's cell and a log line is accepted as well.
     """
     if not isinstance(value, str) or len(value) > LONGEST_NAME:
         return None
@@ -273,7 +273,7 @@ def id_in(value: object) -> str | None:
 
 
 def text_in(value: object) -> str | None:
-    """LeadSquared's own words, cut to size; None if there are none."""
+    """A message, truncated; None if there is none."""
     text = _text(value)
     return text[:LONGEST_TEXT] if text is not None and text.strip() else None
 
@@ -287,7 +287,7 @@ def _text(value: object) -> str | None:
 
 
 def _decoded(value: object) -> Any:
-    """JSON inside JSON, decoded; anything else as it is."""
+    """JSON inside JSON, decoded; anything else unchanged."""
     if not isinstance(value, str):
         return value
     try:
@@ -297,14 +297,14 @@ def _decoded(value: object) -> Any:
 
 
 def decoded(text: str) -> Any:
-    """JSON from outside, as values that can be stored, pickled and written again.
+    """JSON as values that can be stored, pickled and written again.
 
     Raises:
-        ValueError: it is not JSON, holds a key twice or a number that is none, or is nested too deeply.
+        ValueError: it is not JSON, repeats a key, contains NaN or Infinity, or is nested too deeply.
     """
     try:
         data = json.loads(
-            text.removeprefix("\ufeff"),  # a byte order mark, which JSON knows nothing of
+            text.removeprefix("\ufeff"),  # a byte order mark, which JSON does not have
             object_pairs_hook=_object,
             parse_float=_finite,
             parse_constant=_finite,
@@ -323,14 +323,14 @@ _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise ValueError("a key stands there twice")
+        raise ValueError("a key is repeated")
     return fields
 
 
 def _finite(number: str) -> float:
     value = float(number)
     if not math.isfinite(value):
-        raise ValueError("a number that is none")
+        raise ValueError("not a finite number")
     return value
 
 
@@ -350,7 +350,7 @@ def _inside(value: object) -> list[object]:
 
 
 def _without_halves(value: object) -> object:
-    """The same with U+FFFD for halves of surrogate pairs, as of an emoji that was cut: UTF-8 has none."""
+    """The same with U+FFFD for unpaired surrogates, as of a truncated emoji: UTF-8 cannot encode them."""
     if isinstance(value, str):
         return re.sub("[\ud800-\udfff]", "\ufffd", value)
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""What an attempt came to, read off its answer: the body first, the status second.
+"""What an attempt came to, read off its answer: the body first, the status second. And may it be retried?
 
 Pure. LeadSquared answers permanent errors with HTTP 500, and the same body also arrives under HTTP 200, so
-the status alone says little (apidocs.leadsquared.com, "Error handling", and what integrations have met).
+the status alone says little (apidocs.leadsquared.com, "Error handling", and reports from integrations).
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import (
     APIError,
     AuthenticationFailed,
@@ -35,36 +36,42 @@ from leadsquared_async.errors import (
     Timeout,
 )
 from leadsquared_async.models import Refusal, decoded, field_of, has_field, id_in, text_in
+from leadsquared_async.operations import Idempotency
 
 __all__ = [
-    "Again",
-    "Expect",
+    "Classification",
+    "ExpectedBody",
     "Outcome",
     "Reply",
+    "RetryHint",
+    "attempts_allowed",
     "classify",
-    "given_up",
+    "classify_refusal",
     "host_in",
-    "refusal_of",
+    "may_retry",
+    "outcome_without_answer",
     "retry_after",
-    "unanswered",
+    "without_attempts_left",
 ]
 
 MAX_BODY = 1_000_000
 MAX_RETRY_AFTER = 3600.0
 """A longer Retry-After (seconds) is taken for a mistake: it would silence the account for hours."""
+FEW = 3
+"""Attempts when LeadSquared fails with a .NET exception."""
 
 
-class Again(Enum):
-    """Is another attempt of any use?"""
+class RetryHint(Enum):
+    """Can another attempt succeed?"""
 
     NO = "no"
     YES = "yes"
-    A_FEW_TIMES = "a few times, and then it is refused for good"
-    IF_REPEATABLE = "if the call may be made twice"
+    A_FEW_TIMES = "a few times, then it counts as rejected"
+    IF_REPEATABLE = "only if the call may be made twice"
 
 
-class Expect(Enum):
-    """What a good answer holds."""
+class ExpectedBody(Enum):
+    """What the body of a successful answer contains."""
 
     REQUEST_ID = "a RequestID"
     JSON = "JSON, or nothing"
@@ -85,15 +92,15 @@ class Outcome:
     """What one attempt came to.
 
     Attributes:
-        delivery: whether it arrived.
+        delivery: whether the call arrived.
         fault: who has to act; None when nobody has.
-        scope: which other calls would come to the same.
-        again: is another attempt of any use?
+        scope: which other calls would fail in the same way.
+        retry: whether another attempt can succeed.
         error: what to raise if there is none; None for a success.
-        summary: what happened, in words that hold nothing secret or personal.
-        throttled: the rate limit refused it.
-        counted: False while the server may count it later than its end: it never answered.
-        pause: what the server asked for, in seconds.
+        summary: what happened, without secrets and personal data.
+        throttled: whether the rate limit rejected it.
+        counted: False while the server may still count it: it has not answered.
+        pause: the Retry-After, in seconds.
         limit: the account's own limit (calls, seconds), when the answer names it.
         request_id: the RequestID of an accepted submission.
         data: the decoded body.
@@ -102,7 +109,7 @@ class Outcome:
     delivery: Delivery
     fault: Fault | None
     scope: Scope | None
-    again: Again
+    retry: RetryHint
     error: type[LeadSquaredError] | None
     summary: str
     throttled: bool = False
@@ -118,79 +125,97 @@ class Outcome:
 
     @property
     def succeeded(self) -> bool:
-        """Whether this is what the call was made for."""
+        """Whether the call did what it was made for."""
         return self.error is None
 
 
-def unanswered(*, sent: bool, timed_out: bool, cause: str) -> Outcome:
-    """The outcome of an attempt that got no whole answer.
+def outcome_without_answer(*, sent: bool, timed_out: bool, cause: str) -> Outcome:
+    """The outcome of an attempt that got no complete answer.
 
     Args:
         sent: whether any of it may have reached the server.
-        timed_out: whether time ran out, or else the connection failed.
-        cause: what happened, in words that hold nothing secret.
+        timed_out: whether time ran out; else the connection failed.
+        cause: what happened, without secrets.
     """
     return Outcome(
         delivery=Delivery.UNKNOWN if sent else Delivery.NOT_SENT,
         fault=Fault.SERVER,
         scope=Scope.OPERATION if sent else Scope.SERVER,
-        again=Again.IF_REPEATABLE if sent else Again.YES,
+        retry=RetryHint.IF_REPEATABLE if sent else RetryHint.YES,
         error=Timeout if timed_out else ConnectionFailed,
         summary=cause,
         counted=not sent,
     )
 
 
-def given_up(outcome: Outcome) -> Outcome:
-    """What the last attempt came to, now that there is no other: an exception that stays is a refusal."""
-    if outcome.again is not Again.A_FEW_TIMES:
-        return outcome
-    return replace(
-        outcome,
-        delivery=Delivery.REJECTED,
-        fault=Fault.LEAD,
-        scope=Scope.LEAD,
-        error=Rejected,
-        summary=f"LeadSquared failed to process it each time ({outcome.status_code})",
-    )
-
-
-def classify(reply: Reply, expect: Expect, now: datetime) -> Outcome:
-    """What an answer means for the call.
+def classify(reply: Reply, expected: ExpectedBody, now: datetime) -> Outcome:
+    """The outcome of an attempt that was answered.
 
     Args:
         reply: the answer.
-        expect: what a good one would hold.
+        expected: what a successful one contains.
         now: the wall time, to read a Retry-After that is a date.
     """
     try:
         data = None if reply.cut_off else decoded(reply.body)
     except ValueError:
         data = None
-    said = _Said.read(data)
-    verdict = _verdict(reply, said, data, expect)
+    parsed = _ParsedError.read(data)
+    row = _classification(reply, parsed, data, expected)
+    throttled = row is _THROTTLED
+    if throttled:
+        row = row._replace(summary=f"{row.summary} ({reply.status})")
     return Outcome(
-        delivery=verdict.delivery,
-        fault=verdict.fault,
-        scope=verdict.scope,
-        again=verdict.again,
-        error=verdict.error,
-        summary=f"{verdict.summary} ({reply.status})" if verdict is _THROTTLED else verdict.summary,
-        throttled=verdict is _THROTTLED,
-        pause=retry_after(reply.headers.get("retry-after"), now) if verdict.again is not Again.NO else None,
-        limit=said.limit if verdict is _THROTTLED else None,
-        request_id=said.request_id,
+        *row,
+        throttled=throttled,
+        pause=None if row.retry is RetryHint.NO else retry_after(reply.headers.get("retry-after"), now),
+        limit=parsed.limit if throttled else None,
+        request_id=parsed.request_id,
         status_code=reply.status,
-        exception_type=None if said.refusal is None else said.refusal.exception_type,
-        exception_message=said.exception_message,
+        exception_type=None if parsed.refusal is None else parsed.refusal.exception_type,
+        exception_message=parsed.exception_message,
         body=reply.body,
         data=data,
     )
 
 
+def may_retry(outcome: Outcome, repeat: Idempotency, policy: RetryPolicy) -> bool:
+    """Whether another attempt can succeed and is allowed, whatever the number of attempts.
+
+    Only a write whose delivery is unknown can be doubled: `unknown` and the operation decide about that.
+    """
+    if outcome.retry is RetryHint.NO:
+        return False
+    if outcome.delivery is not Delivery.UNKNOWN or repeat is Idempotency.READ or policy.unknown == "always":
+        return True
+    if policy.unknown == "never":
+        return False
+    return outcome.retry is not RetryHint.IF_REPEATABLE or repeat is Idempotency.MATCHED
+
+
+def attempts_allowed(outcome: Outcome, policy: RetryPolicy) -> int:
+    """How many attempts a call has whose last one came to `outcome`."""
+    return min(policy.attempts, FEW) if outcome.retry is RetryHint.A_FEW_TIMES else policy.attempts
+
+
+def without_attempts_left(outcome: Outcome) -> Outcome:
+    """The outcome of a write's last attempt: a .NET exception that persists is a rejection."""
+    if outcome.retry is not RetryHint.A_FEW_TIMES:
+        return outcome
+    return replace(
+        outcome,
+        delivery=Delivery.REJECTED,
+        fault=Fault.LEAD,
+        scope=Scope.LEAD,
+        retry=RetryHint.NO,
+        error=Rejected,
+        summary=f"LeadSquared failed to process it each time ({outcome.status_code})",
+    )
+
+
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """What LeadSquared or its gateway put into words, in whichever spelling."""
+class _ParsedError:
+    """What LeadSquared or its gateway says in the body, in whichever spelling."""
 
     refusal: Refusal | None
     gateway_message: str | None
@@ -198,13 +223,12 @@ class _Said:
     limit: tuple[int, float] | None
 
     @classmethod
-    def read(cls, data: object) -> _Said:
-        refusal = Refusal.read(data)
+    def read(cls, data: object) -> _ParsedError:
         gateway_message = text_in(field_of(data, "message"))
-        words = text_in(field_of(data, "ExceptionMessage")) or gateway_message
-        limit = _LIMIT.fullmatch(words) if words else None
+        message = text_in(field_of(data, "ExceptionMessage")) or gateway_message
+        limit = _LIMIT.fullmatch(message) if message else None
         return cls(
-            refusal=refusal,
+            refusal=Refusal.read(data),
             gateway_message=gateway_message,
             request_id=id_in(field_of(data, "RequestID")),
             limit=_sane_limit(limit) if limit else None,
@@ -215,11 +239,11 @@ class _Said:
         return None if self.refusal is None else self.refusal.exception_message
 
     @property
-    def words(self) -> str:
+    def messages(self) -> str:
         return " ".join(part for part in (self.exception_message, self.gateway_message) if part)
 
 
-# The whole message: a refusal may repeat a lead's value, and a visitor is not to set the account's limit.
+# The whole message: a refusal may repeat a lead's value, and a visitor must not set the account's limit.
 _LIMIT = re.compile(
     r"\s*API calls exceeded the limit of (\d{1,6}) in (\d{1,6}) second(?:\(s\)|s)?[.\s]*", re.IGNORECASE
 )
@@ -230,170 +254,85 @@ def _sane_limit(match: re.Match[str]) -> tuple[int, float] | None:
     return (calls, per) if 1 <= calls <= 10_000 and 0 < per <= 3600 else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    """One row of the table of answers."""
+class Classification(NamedTuple):
+    """A row of the table of answers: the first fields of an `Outcome`."""
 
     delivery: Delivery
     fault: Fault | None
     scope: Scope | None
-    again: Again
+    retry: RetryHint
     error: type[LeadSquaredError] | None
     summary: str
 
 
-_THROTTLED = _Verdict(
-    Delivery.REJECTED, Fault.LIMIT, None, Again.YES, RateLimited, "the account is over its rate limit"
+def _of_account(error: type[APIError], scope: Scope, summary: str) -> Classification:
+    return Classification(Delivery.REJECTED, Fault.ACCOUNT, scope, RetryHint.NO, error, summary)
+
+
+def _of_lead(error: type[APIError], summary: str) -> Classification:
+    return Classification(Delivery.REJECTED, Fault.LEAD, Scope.LEAD, RetryHint.NO, error, summary)
+
+
+def _unknown(scope: Scope, retry: RetryHint, summary: str) -> Classification:
+    return Classification(Delivery.UNKNOWN, Fault.SERVER, scope, retry, ServerError, summary)
+
+
+_ACCEPTED = Classification(Delivery.ACCEPTED, None, None, RetryHint.NO, None, "accepted")
+_THROTTLED = Classification(
+    Delivery.REJECTED, Fault.LIMIT, None, RetryHint.YES, RateLimited, "the account is over its rate limit"
 )
-_QUOTA = _Verdict(
-    Delivery.REJECTED,
-    Fault.ACCOUNT,
-    Scope.ACCOUNT,
-    Again.NO,
-    QuotaExceeded,
-    "the account's calls of the day are used up",
-)
-_AUTHENTICATION = _Verdict(
-    Delivery.REJECTED,
-    Fault.ACCOUNT,
-    Scope.ACCOUNT,
-    Again.NO,
+_QUOTA = _of_account(QuotaExceeded, Scope.ACCOUNT, "the account's daily quota of calls is used up")
+_BAD_KEYS = _of_account(
     AuthenticationFailed,
+    Scope.ACCOUNT,
     "LeadSquared does not accept the keys: check them, the region, and that their user is active",
 )
-_NOT_FOUND = _Verdict(
-    Delivery.REJECTED,
-    Fault.ACCOUNT,
-    Scope.OPERATION,
-    Again.NO,
-    NotFound,
-    "LeadSquared knows no such path or request: check the host",
-)
-_NO_PATH = _Verdict(
-    Delivery.REJECTED,
-    Fault.ACCOUNT,
-    Scope.OPERATION,
-    Again.NO,
-    NoSuchPath,
-    "the path does not exist on this host: check the host",
-)
-_FORBIDDEN = _Verdict(
-    Delivery.REJECTED,
-    Fault.ACCOUNT,
-    Scope.ACCOUNT,
-    Again.NO,
-    Forbidden,
-    "the gateway refused the call: check the x-api-key",
-)
-_REFUSED = _Verdict(
-    Delivery.REJECTED, Fault.LEAD, Scope.LEAD, Again.NO, Rejected, "LeadSquared refuses the lead"
-)
-_EXCEPTION = _Verdict(
-    Delivery.UNKNOWN,
-    Fault.SERVER,
-    Scope.LEAD,
-    Again.A_FEW_TIMES,
-    ServerError,
-    "LeadSquared failed to process it",
-)
-_ACCEPTED = _Verdict(Delivery.ACCEPTED, None, None, Again.NO, None, "accepted")
-_NO_ANSWER_IN_IT = _Verdict(
-    Delivery.UNKNOWN,
-    Fault.SERVER,
-    Scope.OPERATION,
-    Again.IF_REPEATABLE,
-    ServerError,
-    "the answer holds no RequestID",
-)
-_INVALID_ID_IN_IT = _Verdict(
-    Delivery.UNKNOWN,
-    Fault.SERVER,
-    Scope.LEAD,
-    Again.IF_REPEATABLE,
-    ServerError,
-    "the RequestID in the answer is invalid",
-)
+_FORBIDDEN = _of_account(Forbidden, Scope.ACCOUNT, "the gateway rejected the call: check the x-api-key")
+_NOT_FOUND = _of_account(NotFound, Scope.OPERATION, "unknown path or RequestID (404): check the host")
+_NO_PATH = _of_account(NoSuchPath, Scope.OPERATION, "the path does not exist on this host: check the host")
+_NO_JSON = _of_account(APIError, Scope.OPERATION, "the host does not accept JSON (415): check the host")
+_REJECTED = _of_lead(Rejected, "LeadSquared rejected the lead")
+_UNREADABLE = _of_lead(BadRequest, "LeadSquared cannot read the body (400)")
+_TOO_LARGE = _of_lead(BadRequest, "the body is too large for LeadSquared (413)")
+_EXCEPTION = _unknown(Scope.LEAD, RetryHint.A_FEW_TIMES, "LeadSquared failed to process it")
+_TIMED_OUT = _unknown(Scope.OPERATION, RetryHint.IF_REPEATABLE, "LeadSquared timed out (408)")
+_NO_ID = _unknown(Scope.OPERATION, RetryHint.IF_REPEATABLE, "the answer contains no RequestID")
+_INVALID_ID = _unknown(Scope.LEAD, RetryHint.IF_REPEATABLE, "the RequestID in the answer is invalid")
 
-_ACCOUNT_STATUSES = {
-    401: _AUTHENTICATION,
-    403: _FORBIDDEN,
-    404: _NOT_FOUND,
-    415: _Verdict(
-        Delivery.REJECTED,
-        Fault.ACCOUNT,
-        Scope.OPERATION,
-        Again.NO,
-        APIError,
-        "the host does not take JSON (415): check the host",
-    ),
-}
+_BY_STATUS = {401: _BAD_KEYS, 403: _FORBIDDEN, 404: _NOT_FOUND, 415: _NO_JSON}  # whatever the body says
+_BY_STATUS_ALONE = {400: _UNREADABLE, 408: _TIMED_OUT, 413: _TOO_LARGE}  # if the body says nothing
+_SUBMITTED = {200, 201, 202}
 
 
-def _verdict(reply: Reply, said: _Said, data: Any, expect: Expect) -> _Verdict:
+def _classification(reply: Reply, parsed: _ParsedError, data: Any, expected: ExpectedBody) -> Classification:
     """The first row that fits; the order is the rule."""
     status = reply.status
-    if said.gateway_message == "Limit Exceeded" and not said.request_id:
+    if parsed.gateway_message == "Limit Exceeded" and not parsed.request_id:
         return _QUOTA
-    refused = None if said.refusal is None else refusal_of(said.refusal)
-    if status == 429 or refused is _THROTTLED or (said.limit and status >= 400):
+    refused = None if parsed.refusal is None else classify_refusal(parsed.refusal)
+    if status == 429 or refused is _THROTTLED or (parsed.limit and status >= 400):
         return _THROTTLED
-    if status in _ACCOUNT_STATUSES or said.gateway_message == "Missing Authentication Token":
-        return _account_verdict(status, said)
-    if refused is not None and not (refused is _EXCEPTION and status in _OF_THE_BODY):
+    if parsed.gateway_message == "Missing Authentication Token":
+        return _NO_PATH
+    if status in _BY_STATUS:
+        return _wrong_region(parsed) or _BAD_KEYS if status == 401 else _BY_STATUS[status]
+    if refused is not None and not (refused is _EXCEPTION and status in {400, 413}):
         return refused
-    if status in _TAKEN or (expect is Expect.JSON and 200 <= status < 300):
-        return _success_or_not(reply, said, data, expect)
+    if status in _SUBMITTED or (expected is ExpectedBody.JSON and 200 <= status < 300):
+        return _success_or_not(reply, parsed, data, expected)
     if 300 <= status < 400:
-        host = host_in(reply.headers.get("x-location", "")) or "another address"
-        return _Verdict(
-            Delivery.UNKNOWN
-            if status == 303
-            else Delivery.REJECTED,  # "see other" follows a post that was taken
-            Fault.ACCOUNT,
-            Scope.OPERATION,
-            Again.NO,
-            APIError,
-            f"the host redirects ({status}) to {host}, which is not followed with keys: check the host",
-        )
+        return _redirect(status, reply.headers.get("x-location", ""))
     if status >= 500:
-        again = Again.YES if status in {500, 503} else Again.IF_REPEATABLE
-        return _Verdict(
-            Delivery.UNKNOWN,
-            Fault.SERVER,
-            Scope.OPERATION,
-            again,
-            ServerError,
-            f"LeadSquared failed ({status})",
-        )
-    if status in _OF_THE_BODY:
-        what = "cannot be read by LeadSquared" if status == 400 else "is too large for LeadSquared"
-        return _Verdict(
-            Delivery.REJECTED, Fault.LEAD, Scope.LEAD, Again.NO, BadRequest, f"the body {what} ({status})"
-        )
-    if status == 408:
-        return _Verdict(
-            Delivery.UNKNOWN,
-            Fault.SERVER,
-            Scope.OPERATION,
-            Again.IF_REPEATABLE,
-            ServerError,
-            "LeadSquared waited too long (408)",
-        )
+        retry = RetryHint.YES if status in {500, 503} else RetryHint.IF_REPEATABLE
+        return _unknown(Scope.OPERATION, retry, f"LeadSquared failed ({status})")
+    if status in _BY_STATUS_ALONE:
+        return _BY_STATUS_ALONE[status]
     if 200 <= status < 300:
-        return _NO_ANSWER_IN_IT
-    return _Verdict(
-        Delivery.REJECTED,
-        Fault.ACCOUNT,
-        Scope.OPERATION,
-        Again.NO,
-        APIError,
-        f"the host refuses the call ({status}): check the host",
-    )
+        return _NO_ID
+    return _of_account(APIError, Scope.OPERATION, f"the host rejected the call ({status}): check the host")
 
 
-_TAKEN = {200, 201, 202}
-_OF_THE_BODY = {400, 413}
-# The whole message, as above: a lead's value that is repeated is not to stop the account.
+# The whole message, as above: a lead's value that is repeated must not stop the account.
 _ABOUT_KEYS = re.compile(
     r"\s*(?:invalid user details|un-?authori[sz]ed(?: (?:access|request|user))?|access (?:is )?denied"
     r"|authentication (?:failed|failure)|(?:invalid|wrong) (?:access|secret|api)[ -]?key"
@@ -402,60 +341,58 @@ _ABOUT_KEYS = re.compile(
 )
 
 
-def refusal_of(refusal: Refusal) -> _Verdict:
-    """What a refusal means, of a whole call or of one row of it."""
+def classify_refusal(refusal: Refusal) -> Classification:
+    """What a refusal means, whether of a whole call or of one row of it."""
     name = (refusal.exception_type or "").lower()
     if name == "mxapiratelimitexceededexception":
         return _THROTTLED
     if re.search("authenti|authori[sz]", name):
-        return _AUTHENTICATION
+        return _BAD_KEYS
     if refusal.exception_type and not refusal.is_mx:
         return _EXCEPTION
     if not name and _ABOUT_KEYS.fullmatch(refusal.exception_message or ""):
-        return _AUTHENTICATION
-    return _REFUSED
-
-
-def _account_verdict(status: int, said: _Said) -> _Verdict:
-    if said.gateway_message == "Missing Authentication Token":
-        return _NO_PATH
-    named = _HOST.search(said.words[:2000])
-    if status == 401 and named:
-        # A key of another region is answered with the host that it belongs to.
-        return _Verdict(
-            Delivery.REJECTED,
-            Fault.ACCOUNT,
-            Scope.ACCOUNT,
-            Again.NO,
-            AuthenticationFailed,
-            f"LeadSquared does not accept the keys on this host and names {named[0]}: pass region= or host=",
-        )
-    return _ACCOUNT_STATUSES[status]
+        return _BAD_KEYS
+    return _REJECTED
 
 
 _HOST = re.compile(r"\b[a-z0-9-]{1,63}\.leadsquared\.com\b", re.IGNORECASE)
 
 
-def _success_or_not(reply: Reply, said: _Said, data: Any, expect: Expect) -> _Verdict:
-    if expect is Expect.REQUEST_ID:
-        if said.request_id:
+def _wrong_region(parsed: _ParsedError) -> Classification | None:
+    """A key of another region is answered with the host that it belongs to."""
+    named = _HOST.search(parsed.messages[:2000])
+    if named is None:
+        return None
+    return _BAD_KEYS._replace(
+        summary=f"LeadSquared does not accept the keys on this host and names {named[0]}: "
+        "pass region= or host="
+    )
+
+
+def _redirect(status: int, location: str) -> Classification:
+    row = _of_account(
+        APIError,
+        Scope.OPERATION,
+        f"the host redirects ({status}) to {host_in(location) or 'another address'}, which is not followed "
+        "with keys: check the host",
+    )
+    # "See other" follows a post that was accepted.
+    return row._replace(delivery=Delivery.UNKNOWN) if status == 303 else row
+
+
+def _success_or_not(reply: Reply, parsed: _ParsedError, data: Any, expected: ExpectedBody) -> Classification:
+    if expected is ExpectedBody.REQUEST_ID:
+        if parsed.request_id:
             return _ACCEPTED
-        return _INVALID_ID_IN_IT if has_field(data, "RequestID") else _NO_ANSWER_IN_IT
+        return _INVALID_ID if has_field(data, "RequestID") else _NO_ID
     if data is None and (reply.cut_off or reply.body.removeprefix("\ufeff").strip() not in {"", "null"}):
         what = "is longer than 1 MB" if reply.cut_off else "is not JSON"
-        return _Verdict(
-            Delivery.UNKNOWN,
-            Fault.SERVER,
-            Scope.OPERATION,
-            Again.IF_REPEATABLE,
-            ServerError,
-            f"the answer {what} ({reply.status})",
-        )
+        return _unknown(Scope.OPERATION, RetryHint.IF_REPEATABLE, f"the answer {what} ({reply.status})")
     return _ACCEPTED
 
 
 def host_in(url: str) -> str:
-    """The host of a URL, and nothing else of it, since a redirect's query repeats the keys; "" if none."""
+    """The host of a URL, and nothing else, since a redirect's query repeats the keys; "" if there is none."""
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:
@@ -464,7 +401,7 @@ def host_in(url: str) -> str:
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
-    """A Retry-After header in seconds from `now`; None if none makes sense (RFC 9110, 10.2.3)."""
+    """A Retry-After header in seconds from `now`; None if it is missing or invalid (RFC 9110, 10.2.3)."""
     if not value:
         return None
     try:

@@ -28,6 +28,7 @@ from leadsquared_async import (
     submissions,
 )
 from leadsquared_async.batch import Pending, Result, Results
+from leadsquared_async.http.run import run
 from leadsquared_async.sandbox import Account, Books, Faults, Sandbox
 from tests import virtual
 from tests.clients import KEYS, client_of, virtual_client
@@ -143,19 +144,16 @@ def test_a_bad_lead_stops_no_other() -> None:
     play(send, Faults(script=("500-mx",)))
 
 
-def test_the_arguments_of_capture_hold_for_every_lead() -> None:
+def test_the_arguments_of_capture_hold_for_every_lead(monkeypatch: pytest.MonkeyPatch) -> None:
     """`search_by` and `update_behavior` go out with each, in the lane for batches unless another is given."""
     sent: list[tuple[str, bool]] = []
 
     async def send(lsq: LeadSquared, books: Books) -> None:
-        pipeline = lsq._session.pipeline()
-        through = pipeline.send
-
-        async def spy(call: Any, settings: Any, before: Any) -> Any:
+        async def spy(session: Any, call: Any, settings: Any, before: Any) -> Any:
             sent.append((call.lane, b"SearchBy" in call.content and bool(call.query)))
-            return await through(call, settings, before)
+            return await run(session, call, settings, before)
 
-        pipeline.send = spy  # type: ignore[method-assign]
+        monkeypatch.setattr("leadsquared_async.http.run.run", spy)
         arguments: dict[str, Any] = {"search_by": "EmailAddress", "update_behavior": "DoNotUpdate"}
         for lane in ({}, {"lane": Lane.INTERACTIVE}):
             async with lsq.leads.capture_many(leads(2), **arguments, **lane) as results:

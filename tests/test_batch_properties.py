@@ -194,7 +194,7 @@ class World:
         return [pending.result(status=status)]
 
     async def send(self, pending: Pending[Submission], plan: Item) -> Receipt:
-        await self.lsq._session.pipeline().pause(plan.waits)
+        await self.lsq._session.pause(plan.waits)
         assert not self.is_left  # what was not sent when the block was left never is
         await pending.about_to_send()
         self.began.append(pending.index)
@@ -348,7 +348,7 @@ class Following:
 
     async def wait(self, request_id: str, deadline: float | None) -> RequestStatus:
         assert deadline is None
-        await self.world.lsq._session.pipeline().pause(self.plan.is_followed_for)
+        await self.world.lsq._session.pause(self.plan.is_followed_for)
         assert not self.world.is_left  # it is broken off at once
         if self.plan.outcome == "late":
             raise StillProcessing
@@ -376,7 +376,7 @@ def test_every_batch_ends_with_a_result_for_each_item(plan: Plan) -> None:
             finally:
                 log.removeFilter(world.note)
             assert asyncio.all_tasks() == {asyncio.current_task()}
-            assert not lsq._session._pipeline._at_closing  # type: ignore[union-attr]
+            assert not lsq._session._at_closing
         world.check()
         if world.pulled:
             assert "source" in world.closings

@@ -69,10 +69,10 @@ class World:
         assert left <= {"sandbox arrival"}  # the transport is the test's own
         for lsq in self.clients:
             assert lsq._session._state is not _State.OPEN
-            if (pipeline := lsq._session._pipeline) is not None:
-                assert pipeline.transport._http.is_closed
-                assert not pipeline.in_flight._tasks
-                assert not pipeline._at_closing
+            if hasattr(lsq._session, "transport"):
+                assert lsq._session.transport._http.is_closed
+            assert not lsq._session.in_flight._tasks
+            assert not lsq._session._at_closing
         for account in local_limits._accounts.values():
             assert account.grantor.out == 0
             assert not any(account.queue.waiting)

@@ -399,21 +399,21 @@ def test_an_empty_argument_is_not_filled_from_outside() -> None:
 @pytest.mark.parametrize(
     ("key", "wrong"),
     [
-        (f"{SECRET}\n", "holds a space, a line break or another character that no key has: copy it again"),
-        (f" {SECRET}", "holds a space, a line break or another character that no key has: copy it again"),
-        (f"{SECRET}\x00", "holds a space, a line break or another character that no key has: copy it again"),
-        (f"{SECRET}é", "holds a space, a line break or another character that no key has: copy it again"),
+        (f"{SECRET}\n", "contains a space, a line break or another invalid character: copy it again"),
+        (f" {SECRET}", "contains a space, a line break or another invalid character: copy it again"),
+        (f"{SECRET}\x00", "contains a space, a line break or another invalid character: copy it again"),
+        (f"{SECRET}é", "contains a space, a line break or another invalid character: copy it again"),
         (
             f"{SECRET}\ud800",
-            "holds a space, a line break or another character that no key has: copy it again",
+            "contains a space, a line break or another invalid character: copy it again",
         ),
         (
             f"\ufeff{SECRET}",
-            "holds a space, a line break or another character that no key has: copy it again",
+            "contains a space, a line break or another invalid character: copy it again",
         ),
         (
             Secret(f"{SECRET}\t"),
-            "holds a space, a line break or another character that no key has: copy it again",
+            "contains a space, a line break or another invalid character: copy it again",
         ),
         ("", "is empty: copy the key from Settings > API and Webhooks"),
         (Secret(""), "is empty: copy the key from Settings > API and Webhooks"),
@@ -482,7 +482,7 @@ def test_keys_are_not_pickled(way: Any) -> None:
     for thing in (Settings(Secret(SECRET), Credentials(**KEYS)), Credentials(**KEYS)):
         with pytest.raises(TypeError) as caught:
             way(thing)
-        assert str(caught.value) == "a Secret is not pickled: pass keys by the environment"
+        assert str(caught.value) == "a Secret cannot be pickled: pass keys by the environment"
 
 
 def everything_in(thing: object, deepest: int = 6) -> Iterator[object]:

@@ -279,20 +279,6 @@ async def test_its_queue_is_measured_at_its_own_path(
 
 
 @every
-async def test_its_keys_go_into_headers_when_asked(
-    respx_mock: respx.MockRouter, documented: Documented
-) -> None:
-    """With `keys_in="headers"` no key stands in an address; what asks for the x-api-key only gets no more."""
-    route = respx_mock.post(f"{HOST}{documented.submit}").respond(json=ACCEPTED)
-    async with LeadSquared(**KEYS, region="in21", keys_in="headers") as lsq:
-        await documented.act(lsq)
-    sent = route.calls.last.request
-    assert KEYS["secret_key"] not in str(sent.url)
-    expected = (KEYS["access_key"], KEYS["secret_key"]) if documented.query else (None, None)
-    assert (sent.headers.get("x-lsq-accesskey"), sent.headers.get("x-lsq-secretkey")) == expected
-
-
-@every
 async def test_its_paths_can_be_others(respx_mock: respx.MockRouter, documented: Documented) -> None:
     """`paths` names all three, and nothing goes to those of the table any more."""
     name = documented.name
@@ -380,12 +366,6 @@ def test_an_invalid_path_is_rejected_at_once(paths: Any, words: str) -> None:
     """The error names the names that there are, or what a path looks like."""
     with pytest.raises(ConfigurationError, match=words):
         LeadSquared(**KEYS, region="in21", paths=paths)
-
-
-def test_keys_go_to_one_of_two_places() -> None:
-    """Anything else is refused at once."""
-    with pytest.raises(ConfigurationError, match="keys_in"):
-        LeadSquared(**KEYS, region="in21", keys_in="cookie")  # type: ignore[arg-type]
 
 
 # What is refused before anything is sent.

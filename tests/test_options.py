@@ -23,6 +23,7 @@ from leadsquared_async import (
 )
 from leadsquared_async.config import NOT_GIVEN
 from leadsquared_async.http.call import Settings
+from leadsquared_async.http.run import run
 from leadsquared_async.resources.queued_operations import Leads
 from tests.clients import answering
 
@@ -110,14 +111,12 @@ async def test_the_options_of_a_copy_and_of_a_request_are_the_same(
     async with answering(lambda request: httpx.Response(200, json={})) as lsq:
         assert lsq.with_options(**options)._settings == expected
         seen: list[Settings] = []
-        pipeline = lsq._session.pipeline()
-        send = pipeline.send
 
-        async def noting(call: Any, settings: Settings, *rest: Any) -> Any:
+        async def noting(session: Any, call: Any, settings: Settings, before_send: Any) -> Any:
             seen.append(settings)
-            return await send(call, settings, *rest)
+            return await run(session, call, settings, before_send)
 
-        monkeypatch.setattr(pipeline, "send", noting)
+        monkeypatch.setattr("leadsquared_async.http.run.run", noting)
         await lsq.request("GET", "/x", **options)
         await lsq.with_options(**options).request("GET", "/x")
     assert seen == [expected, expected]

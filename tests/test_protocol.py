@@ -30,12 +30,12 @@ from leadsquared_async import (
     Timeout,
 )
 from leadsquared_async.protocol import (
-    Again,
-    Expect,
+    ExpectedBody,
     Outcome,
     Reply,
+    RetryHint,
     classify,
-    unanswered,
+    outcome_without_answer,
 )
 
 NOW = datetime(2024, 2, 29, 12, 0, tzinfo=UTC)
@@ -51,7 +51,7 @@ def outcome_of(
     body: str = "",
     headers: dict[str, str] | None = None,
     *,
-    expect: Expect = Expect.REQUEST_ID,
+    expect: ExpectedBody = ExpectedBody.REQUEST_ID,
     cut_off: bool = False,
 ) -> Outcome:
     return classify(Reply(status, headers or {}, body, cut_off), expect, NOW)
@@ -71,20 +71,20 @@ QUOTA = MESSAGE % "Limit Exceeded"
 NO_TOKEN = MESSAGE % "Missing Authentication Token"
 
 # What came back, and its row: the error, delivery, fault, scope, is it made again.
-accepted = (None, Delivery.ACCEPTED, None, None, Again.NO)
-lead = (Rejected, Delivery.REJECTED, Fault.LEAD, Scope.LEAD, Again.NO)
-throttled = (RateLimited, Delivery.REJECTED, Fault.LIMIT, None, Again.YES)
-quota = (QuotaExceeded, Delivery.REJECTED, Fault.ACCOUNT, Scope.ACCOUNT, Again.NO)
-keys = (AuthenticationFailed, Delivery.REJECTED, Fault.ACCOUNT, Scope.ACCOUNT, Again.NO)
-forbidden = (Forbidden, Delivery.REJECTED, Fault.ACCOUNT, Scope.ACCOUNT, Again.NO)
-not_found = (NotFound, Delivery.REJECTED, Fault.ACCOUNT, Scope.OPERATION, Again.NO)
-no_path = (NoSuchPath, Delivery.REJECTED, Fault.ACCOUNT, Scope.OPERATION, Again.NO)
-host = (APIError, Delivery.REJECTED, Fault.ACCOUNT, Scope.OPERATION, Again.NO)
-body = (BadRequest, Delivery.REJECTED, Fault.LEAD, Scope.LEAD, Again.NO)
-failed = (ServerError, Delivery.UNKNOWN, Fault.SERVER, Scope.OPERATION, Again.YES)
-named = (ServerError, Delivery.UNKNOWN, Fault.SERVER, Scope.LEAD, Again.A_FEW_TIMES)
-unknown = (ServerError, Delivery.UNKNOWN, Fault.SERVER, Scope.OPERATION, Again.IF_REPEATABLE)
-invalid_id = (ServerError, Delivery.UNKNOWN, Fault.SERVER, Scope.LEAD, Again.IF_REPEATABLE)
+accepted = (None, Delivery.ACCEPTED, None, None, RetryHint.NO)
+lead = (Rejected, Delivery.REJECTED, Fault.LEAD, Scope.LEAD, RetryHint.NO)
+throttled = (RateLimited, Delivery.REJECTED, Fault.LIMIT, None, RetryHint.YES)
+quota = (QuotaExceeded, Delivery.REJECTED, Fault.ACCOUNT, Scope.ACCOUNT, RetryHint.NO)
+keys = (AuthenticationFailed, Delivery.REJECTED, Fault.ACCOUNT, Scope.ACCOUNT, RetryHint.NO)
+forbidden = (Forbidden, Delivery.REJECTED, Fault.ACCOUNT, Scope.ACCOUNT, RetryHint.NO)
+not_found = (NotFound, Delivery.REJECTED, Fault.ACCOUNT, Scope.OPERATION, RetryHint.NO)
+no_path = (NoSuchPath, Delivery.REJECTED, Fault.ACCOUNT, Scope.OPERATION, RetryHint.NO)
+host = (APIError, Delivery.REJECTED, Fault.ACCOUNT, Scope.OPERATION, RetryHint.NO)
+body = (BadRequest, Delivery.REJECTED, Fault.LEAD, Scope.LEAD, RetryHint.NO)
+failed = (ServerError, Delivery.UNKNOWN, Fault.SERVER, Scope.OPERATION, RetryHint.YES)
+named = (ServerError, Delivery.UNKNOWN, Fault.SERVER, Scope.LEAD, RetryHint.A_FEW_TIMES)
+unknown = (ServerError, Delivery.UNKNOWN, Fault.SERVER, Scope.OPERATION, RetryHint.IF_REPEATABLE)
+invalid_id = (ServerError, Delivery.UNKNOWN, Fault.SERVER, Scope.LEAD, RetryHint.IF_REPEATABLE)
 
 TABLE = [
     # accepted
@@ -229,7 +229,7 @@ TABLE = [
 def test_what_an_answer_means(status: int, content: str, row: Any) -> None:
     """The body is read first and the status second, and each pair has one meaning."""
     outcome = outcome_of(status, content)
-    assert (outcome.error, outcome.delivery, outcome.fault, outcome.scope, outcome.again) == row
+    assert (outcome.error, outcome.delivery, outcome.fault, outcome.scope, outcome.retry) == row
     assert outcome.succeeded is (row is accepted)
     assert outcome.throttled is (row is throttled)
     assert outcome.request_id == GUID or row is not accepted
@@ -264,29 +264,29 @@ def test_what_an_answer_means(status: int, content: str, row: Any) -> None:
 )
 def test_what_an_answer_to_a_read_means(status: int, content: str, row: Any) -> None:
     """A read is answered by any JSON, or by nothing; errors mean what they mean to a write."""
-    outcome = outcome_of(status, content, expect=Expect.JSON)
-    assert (outcome.error, outcome.delivery, outcome.fault, outcome.scope, outcome.again) == row
+    outcome = outcome_of(status, content, expect=ExpectedBody.JSON)
+    assert (outcome.error, outcome.delivery, outcome.fault, outcome.scope, outcome.retry) == row
 
 
 @pytest.mark.parametrize(
     ("status", "content", "summary"),
     [
         (200, ACCEPTED, "accepted"),
-        (200, "", "the answer holds no RequestID"),
-        (200, "<html>", "the answer holds no RequestID"),
-        (200, '{"Data":{"RequestID":"a b"}}', "the answer holds no RequestID"),
+        (200, "", "the answer contains no RequestID"),
+        (200, "<html>", "the answer contains no RequestID"),
+        (200, '{"Data":{"RequestID":"a b"}}', "the answer contains no RequestID"),
         (200, '{"RequestID":"a b"}', "the RequestID in the answer is invalid"),
         (202, '{"requestid":null}', "the RequestID in the answer is invalid"),
-        (400, "", "the body cannot be read by LeadSquared (400)"),
-        (403, "", "the gateway refused the call: check the x-api-key"),
-        (404, "", "LeadSquared knows no such path or request: check the host"),
-        (408, "", "LeadSquared waited too long (408)"),
+        (400, "", "LeadSquared cannot read the body (400)"),
+        (403, "", "the gateway rejected the call: check the x-api-key"),
+        (404, "", "unknown path or RequestID (404): check the host"),
+        (408, "", "LeadSquared timed out (408)"),
         (413, "", "the body is too large for LeadSquared (413)"),
-        (415, "", "the host does not take JSON (415): check the host"),
-        (418, "", "the host refuses the call (418): check the host"),
+        (415, "", "the host does not accept JSON (415): check the host"),
+        (418, "", "the host rejected the call (418): check the host"),
         (429, "", "the account is over its rate limit (429)"),
-        (429, QUOTA, "the account's calls of the day are used up"),
-        (500, DUPLICATE, "LeadSquared refuses the lead"),
+        (429, QUOTA, "the account's daily quota of calls is used up"),
+        (500, DUPLICATE, "LeadSquared rejected the lead"),
         (500, "", "LeadSquared failed (500)"),
         (504, "", "LeadSquared failed (504)"),
     ],
@@ -298,14 +298,14 @@ def test_the_words_of_an_outcome(status: int, content: str, summary: str) -> Non
 
 def test_a_long_answer_is_no_json() -> None:
     """An answer that was cut off at 1 MB is not decoded, even if its first MB could be."""
-    for expect in Expect:
+    for expect in ExpectedBody:
         outcome = outcome_of(200, ACCEPTED, expect=expect, cut_off=True)
-        assert (outcome.error, outcome.delivery, outcome.fault, outcome.scope, outcome.again) == unknown
+        assert (outcome.error, outcome.delivery, outcome.fault, outcome.scope, outcome.retry) == unknown
         assert outcome.data is None
-    assert outcome_of(200, "", expect=Expect.JSON, cut_off=True).summary == (
+    assert outcome_of(200, "", expect=ExpectedBody.JSON, cut_off=True).summary == (
         "the answer is longer than 1 MB (200)"
     )
-    assert outcome_of(200, "<", expect=Expect.JSON).summary == "the answer is not JSON (200)"
+    assert outcome_of(200, "<", expect=ExpectedBody.JSON).summary == "the answer is not JSON (200)"
 
 
 def test_what_was_said_is_kept_by_name_and_not_shown() -> None:
@@ -364,18 +364,18 @@ def test_a_redirect_names_its_host_and_nothing_else(location: str, shown: str) -
 @pytest.mark.parametrize(
     ("sent", "timed_out", "delivery", "again", "error"),
     [
-        (False, False, Delivery.NOT_SENT, Again.YES, ConnectionFailed),
-        (False, True, Delivery.NOT_SENT, Again.YES, Timeout),
-        (True, False, Delivery.UNKNOWN, Again.IF_REPEATABLE, ConnectionFailed),
-        (True, True, Delivery.UNKNOWN, Again.IF_REPEATABLE, Timeout),
+        (False, False, Delivery.NOT_SENT, RetryHint.YES, ConnectionFailed),
+        (False, True, Delivery.NOT_SENT, RetryHint.YES, Timeout),
+        (True, False, Delivery.UNKNOWN, RetryHint.IF_REPEATABLE, ConnectionFailed),
+        (True, True, Delivery.UNKNOWN, RetryHint.IF_REPEATABLE, Timeout),
     ],
 )
 def test_what_no_answer_means(
-    sent: bool, timed_out: bool, delivery: Delivery, again: Again, error: type[LeadSquaredError]
+    sent: bool, timed_out: bool, delivery: Delivery, again: RetryHint, error: type[LeadSquaredError]
 ) -> None:
     """Without an answer a call was not sent or is unknown, and the server may still count the latter."""
-    outcome = unanswered(sent=sent, timed_out=timed_out, cause="it broke")
-    assert (outcome.delivery, outcome.again, outcome.error) == (delivery, again, error)
+    outcome = outcome_without_answer(sent=sent, timed_out=timed_out, cause="it broke")
+    assert (outcome.delivery, outcome.retry, outcome.error) == (delivery, again, error)
     assert (outcome.fault, outcome.summary, outcome.counted) == (Fault.SERVER, "it broke", not sent)
     assert not outcome.succeeded
 
@@ -403,13 +403,13 @@ bodies = st.one_of(
     status=st.integers(100, 599) | st.sampled_from([0, 200, 401, 429, 500, 999]),
     content=bodies,
     headers=st.fixed_dictionaries({}, optional={"retry-after": st.text(), "x-location": st.text()}),
-    expect=st.sampled_from(Expect),
+    expect=st.sampled_from(ExpectedBody),
     cut_off=st.booleans(),
 )
-@example(200, "[" * 2000, {}, Expect.JSON, False)
-@example(200, '{"RequestID":"\\ud800"}', {}, Expect.REQUEST_ID, False)
+@example(200, "[" * 2000, {}, ExpectedBody.JSON, False)
+@example(200, '{"RequestID":"\\ud800"}', {}, ExpectedBody.REQUEST_ID, False)
 def test_any_answer_means_something(
-    status: int, content: str, headers: dict[str, str], expect: Expect, cut_off: bool
+    status: int, content: str, headers: dict[str, str], expect: ExpectedBody, cut_off: bool
 ) -> None:
     """Whatever comes back is classified, and only a RequestID or a read's JSON makes a success."""
     outcome = outcome_of(status, content, headers, expect=expect, cut_off=cut_off)
@@ -417,12 +417,12 @@ def test_any_answer_means_something(
     assert outcome.summary
     if outcome.succeeded:
         assert 200 <= status < 300
-        assert outcome.request_id or expect is Expect.JSON
-        assert (outcome.fault, outcome.again, outcome.pause) == (None, Again.NO, None)
+        assert outcome.request_id or expect is ExpectedBody.JSON
+        assert (outcome.fault, outcome.retry, outcome.pause) == (None, RetryHint.NO, None)
     else:
         assert issubclass(outcome.error or object, LeadSquaredError)
     if outcome.throttled:
-        assert (outcome.delivery, outcome.fault, outcome.scope, outcome.again) == throttled[1:]
+        assert (outcome.delivery, outcome.fault, outcome.scope, outcome.retry) == throttled[1:]
     assert outcome.pause is None or 0 <= outcome.pause <= 3600
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadsquared_async.protocol import Expect, Outcome, Reply, classify, retry_after
+from leadsquared_async.protocol import ExpectedBody, Outcome, Reply, classify, retry_after
 
 NOW = datetime(2024, 2, 29, 12, 0, tzinfo=UTC)
 A_SECOND = "API calls exceeded the limit of 25 in 5 second(s)"
@@ -17,7 +17,7 @@ LIMIT = json.dumps({"ExceptionType": "MXAPIRateLimitExceededException", "Excepti
 
 
 def outcome_of(status: int, content: str, headers: dict[str, str] | None = None) -> Outcome:
-    return classify(Reply(status, headers or {}, content), Expect.REQUEST_ID, NOW)
+    return classify(Reply(status, headers or {}, content), ExpectedBody.REQUEST_ID, NOW)
 
 
 @pytest.mark.parametrize(

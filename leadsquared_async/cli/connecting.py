@@ -12,7 +12,7 @@ from leadsquared_async.errors import ConfigurationError
 __all__ = ["Connection"]
 
 BULK_LIMIT = RateLimit(1, per=5.0)
-QUICK = RetryPolicy(attempts=3, within=10.0, cap=2.0)
+QUICK = RetryPolicy(attempts=3, cap=2.0)
 """For a question that somebody waits for, and can ask again."""
 
 

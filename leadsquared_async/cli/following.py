@@ -31,7 +31,7 @@ from leadsquared_async.cli.talk import Talk
 from leadsquared_async.delivery.reasons import kind_of
 from leadsquared_async.operations import LEADS_CAPTURE, operation_named
 from leadsquared_async.printable import one_line
-from leadsquared_async.tracking.look import request_id_of
+from leadsquared_async.tracking import request_id_of
 
 __all__ = ["Asked", "ids_in", "run_metrics", "run_status", "run_wait"]
 

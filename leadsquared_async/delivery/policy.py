@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import Delivery, Fault, LeadSquaredError, Scope
-from leadsquared_async.http.session import Sender
+from leadsquared_async.http.sender import Sender
 from leadsquared_async.operations import Endpoint, Idempotency
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""A call to be made: what is sent where, and what may be done about it. Frozen, and safe to show."""
+"""A call: what is sent where, and how it may be treated. Frozen, and safe to show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.limiter import Limit
 from leadsquared_async.operations import Certainty, Idempotency, Keys
-from leadsquared_async.protocol import MAX_BODY, Expect
+from leadsquared_async.protocol import MAX_BODY, ExpectedBody
 
 __all__ = ["Call", "Host", "Settings", "json_content"]
 
@@ -26,13 +26,13 @@ class Host(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a caller may choose for each call; the client's own options are the defaults.
+    """The options of each call; the client's own are the defaults.
 
     Attributes:
-        lane: who goes first; None leaves it to the operation.
+        lane: its priority; None leaves it to the operation.
         deadline: seconds for the whole call, the wait for a token included; None for no bound.
         timeout: seconds for one attempt.
-        retry: when to make the call again.
+        retry: when to retry the call.
     """
 
     lane: Lane | None
@@ -48,12 +48,12 @@ class Call:
     Attributes:
         operation: what errors and logs call it.
         path: on its host.
-        suffix: further parts of the path, which are not to be shown.
-        certainty: how surely the path is known.
+        suffix: further parts of the path, which no log may show.
+        certainty: how well the path is known.
         query: pairs beside the keys; may hold personal data.
         content: the JSON body; holds personal data.
         private: values that LeadSquared may repeat in its answer and that no message may show.
-        limit: what it counts against.
+        limit: the rate limit that it counts towards.
         most: bytes of the answer that are read.
         reference: the caller's own id; never sent.
         recorded: whether an outbox or a task records how its submission ends, and logs that.
@@ -70,7 +70,7 @@ class Call:
     host: Host = Host.ASYNC
     limit: Limit = Limit.CALLS
     keys: Keys = Keys.ALL
-    expect: Expect = Expect.REQUEST_ID
+    expect: ExpectedBody = ExpectedBody.REQUEST_ID
     repeat: Idempotency
     lane: Lane
     reference: str | None = None
@@ -87,7 +87,7 @@ def json_content(value: Any) -> bytes:
     """A body of JSON.
 
     Raises:
-        ConfigurationError: JSON has no way to write it.
+        ConfigurationError: it cannot be encoded.
     """
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()

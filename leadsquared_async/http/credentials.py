@@ -1,4 +1,4 @@
-"""The keys in use: given once, or asked for at first use and again when LeadSquared refuses them."""
+"""The credentials in use: given once, or asked for at first use and again when LeadSquared rejects them."""
 
 from __future__ import annotations
 
@@ -7,79 +7,79 @@ import asyncio
 from leadsquared_async.config import Credentials, CredentialsProvider
 from leadsquared_async.errors import ConfigurationError, Fault, Scope
 
-__all__ = ["Keyring"]
+__all__ = ["CredentialsSource"]
 
 LAST_WAIT = 1.0
-"""Seconds for which a callable that ignores its cancellation is waited for."""
+"""Seconds that a callable which ignores its cancellation may take to end."""
 
 
-class Keyring:
-    """The account's keys; callers that need new ones at the same moment share one question.
+class CredentialsSource:
+    """The account's credentials; callers that need new ones at the same moment share one request.
 
     Args:
-        source: the keys, or an async callable that returns them.
+        source: the credentials, or an async callable that returns them.
     """
 
     def __init__(self, source: Credentials | CredentialsProvider) -> None:
         self._provider = None if isinstance(source, Credentials) else source
         self._current = source if isinstance(source, Credentials) else None
-        self._question: asyncio.Task[Credentials] | None = None
+        self._request: asyncio.Task[Credentials] | None = None
 
     @property
     def known(self) -> Credentials | None:
-        """The keys in use; None while they have to be asked for."""
+        """The credentials in use; None until the callable has returned some."""
         return self._current
 
-    async def current(self) -> Credentials:
-        """The keys in use.
+    async def get(self) -> Credentials:
+        """The credentials in use; asks the callable if there are none yet.
 
         Raises:
-            ConfigurationError: the callable failed, or returned something that cannot be keys.
+            ConfigurationError: the callable failed, or did not return credentials.
         """
         return self._current or await self._ask()
 
-    async def renewed(self, refused: Credentials) -> bool:
-        """Whether there are other keys than those that were refused; asks for them unless somebody has."""
+    async def renew(self, rejected: Credentials) -> bool:
+        """Whether there are other credentials than the rejected ones; asks unless another call has.
+
+        Raises:
+            ConfigurationError: the callable failed, or did not return credentials.
+        """
         if self._provider is None:
             return False
-        if self._current is refused:
+        if self._current is rejected:
             await self._ask()
-        return self._current != refused
+        return self._current != rejected
 
     async def aclose(self) -> None:
-        """Stop asking."""
-        if self._question is not None:
-            self._question.cancel()
-            await asyncio.wait([self._question], timeout=LAST_WAIT)
+        """Cancel the request that is under way."""
+        if self._request is not None:
+            self._request.cancel()
+            await asyncio.wait([self._request], timeout=LAST_WAIT)
 
     async def _ask(self) -> Credentials:
-        if self._question is None:
-            self._question = asyncio.create_task(self._answer(), name="leadsquared_async credentials")
-            self._question.add_done_callback(self._answered)
-        # Shielded: one caller that leaves must not take the keys from the others.
-        return await asyncio.shield(self._question)
+        if self._request is None:
+            self._request = asyncio.create_task(self._call(), name="leadsquared_async credentials")
+            self._request.add_done_callback(self._ended)
+        # Shielded: one caller that leaves must not take the answer from the others.
+        return await asyncio.shield(self._request)
 
-    def _answered(self, question: asyncio.Task[Credentials]) -> None:
-        self._question = None
-        if not question.cancelled():
-            question.exception()  # seen, even if all who asked have left
+    def _ended(self, request: asyncio.Task[Credentials]) -> None:
+        self._request = None
+        if not request.cancelled():
+            request.exception()  # retrieved, even if every caller has left
 
-    async def _answer(self) -> Credentials:
+    async def _call(self) -> Credentials:
         assert self._provider is not None
         try:
             answer = await self._provider()
         except (Exception, asyncio.CancelledError) as error:
-            # Cancelled too: whoever waits for the keys was not, and has to be told.
-            raise ConfigurationError(
-                f"the credentials callable failed with {type(error).__name__}",
-                fault=Fault.ACCOUNT,
-                scope=Scope.ACCOUNT,
-            ) from error
+            # A cancellation too: the callers were not cancelled, and need an error.
+            raise _invalid(f"the credentials callable failed with {type(error).__name__}") from error
         if not isinstance(answer, Credentials):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError(
-                f"the credentials callable has to return Credentials, not {type(answer).__name__}",
-                fault=Fault.ACCOUNT,
-                scope=Scope.ACCOUNT,
-            )
+            raise _invalid(f"the credentials callable has to return Credentials, not {type(answer).__name__}")
         self._current = answer
         return answer
+
+
+def _invalid(message: str) -> ConfigurationError:
+    return ConfigurationError(message, fault=Fault.ACCOUNT, scope=Scope.ACCOUNT)

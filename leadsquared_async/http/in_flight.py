@@ -1,7 +1,7 @@
-"""Exchanges under way: each in a task of its own, so that whoever asked may leave at any moment.
+"""Exchanges under way: each in a task of its own, so that its caller may leave at any moment.
 
 A native cancellation (`asyncio.wait_for`, a task group) that lands inside httpx 0.28 loses a slot of its pool
-for good (encode/httpcore issue 1093), and a lead that was sent has an outcome even if nobody waits for it.
+for good (encode/httpcore issue 1093), and a lead that was sent has an outcome even if no caller waits for it.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from leadsquared_async.errors import Delivery
 from leadsquared_async.http.call import Call
 from leadsquared_async.limiter.limiter import Limiter
 from leadsquared_async.logs import ClientLog
-from leadsquared_async.protocol import Outcome, unanswered
+from leadsquared_async.protocol import Outcome, outcome_without_answer
 
 __all__ = ["InFlight"]
 
 LAST_WAIT = 1.0
-"""Seconds that an exchange which is broken off may take to end; only a transport of others needs any."""
+"""Seconds that a cancelled exchange may take to end; only a transport of the caller's needs any."""
 
 
 class InFlight:
     """The exchanges of one client.
 
     Args:
-        log: takes a record of each exchange whose caller left.
+        log: gets a record of each exchange whose caller left.
 
     Attributes:
         abandoned: exchanges whose caller left before they ended.
@@ -62,16 +62,16 @@ class InFlight:
             self.abandoned += 1
             if not call.writes:
                 self._unwanted.add(task)
-            task.add_done_callback(partial(_tell_abandoned, self._log, call))
+            task.add_done_callback(partial(_log_abandoned, self._log, call))
             raise
 
     async def finish(self, grace: float) -> None:
-        """Wait up to `grace` seconds for what is under way; a read that nobody waits for gets no grace."""
+        """Wait up to `grace` seconds for what is under way; a read without a caller gets no grace."""
         if wanted := self._tasks - self._unwanted:
             await asyncio.wait(wanted, timeout=grace)
 
     async def break_off(self) -> None:
-        """End what is still under way."""
+        """Cancel what is still under way."""
         self._breaking_off = True
         late = set(self._tasks)
         for task in late:
@@ -85,9 +85,9 @@ class InFlight:
         except asyncio.CancelledError:
             if not self._breaking_off:
                 raise
-            # Nobody cancelled the caller, who has to be told.
+            # The caller was not cancelled, and needs an outcome.
             cause = "the client was closed before the answer came"
-            return unanswered(sent=True, timed_out=False, cause=cause)
+            return outcome_without_answer(sent=True, timed_out=False, cause=cause)
 
 
 def _release(exchange: Coroutine[Any, Any, Outcome], limiter: Limiter, task: asyncio.Task[Outcome]) -> None:
@@ -100,11 +100,11 @@ def _release(exchange: Coroutine[Any, Any, Outcome], limiter: Limiter, task: asy
         limiter.release(counted=outcome is not None and outcome.counted)
 
 
-def _tell_abandoned(log: ClientLog, call: Call, task: asyncio.Task[Outcome]) -> None:
-    """Tell what became of an exchange that nobody waits for any more."""
+def _log_abandoned(log: ClientLog, call: Call, task: asyncio.Task[Outcome]) -> None:
+    """Log the outcome of an exchange whose caller has left."""
     request_id, delivery = None, Delivery.UNKNOWN
     if task.cancelled():
-        what = "was broken off; it may have arrived"
+        what = "was cancelled; it may have arrived"
     elif (error := task.exception()) is not None:
         what = f"failed with {type(error).__name__}; it may have arrived"
     else:

@@ -1,30 +1,45 @@
-"""Errors leave the package without the local variables of the frames they passed.
+"""Secrets and personal data are kept out of tracebacks, messages and logs.
 
-Error trackers, and `traceback` with `capture_locals`, show what every frame held, leads and keys among it.
-The frames themselves stay, so that a traceback still shows the way; what they held does not.
+Error trackers, and `traceback` with `capture_locals`, show what every frame held, leads and keys among it. So
+errors leave the package with their frames, for the traceback, but without the frames' local variables.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import logging
+import re
 import sys
 import traceback
-from collections.abc import Callable, Coroutine
+from bisect import bisect
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
+from urllib.parse import quote
 
-from leadsquared_async.printable import Traceback
+from leadsquared_async.config import MASK
+from leadsquared_async.printable import Traceback, one_line
 
-__all__ = ["sealed", "sealed_init", "way_of"]
+__all__ = [
+    "init_without_locals",
+    "masked",
+    "redact_logs_of_task",
+    "traceback_without_values",
+    "without_locals",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def sealed(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Let nothing that the method was given show in the traceback of what it raises."""
+def without_locals(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Clear the local variables of every frame that an error of this method has passed.
+
+    For the methods that a user calls, and for the tasks that the package starts: once for each call.
+    """
 
     @functools.wraps(method)
     async def call(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -36,13 +51,13 @@ def sealed(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine
         try:
             return await running
         except BaseException as error:
-            _empty_frames(error, handled)
+            _clear_frames(error, handled)
             raise
 
     return call
 
 
-def sealed_init(method: Callable[P, None]) -> Callable[P, None]:
+def init_without_locals(method: Callable[P, None]) -> Callable[P, None]:
     """The same for a constructor."""
 
     @functools.wraps(method)
@@ -51,7 +66,7 @@ def sealed_init(method: Callable[P, None]) -> Callable[P, None]:
         try:
             method(*args, **kwargs)
         except BaseException as error:
-            _empty_frames(error, handled)
+            _clear_frames(error, handled)
             raise
         finally:
             del args, kwargs
@@ -59,13 +74,13 @@ def sealed_init(method: Callable[P, None]) -> Callable[P, None]:
     return call
 
 
-def way_of(error: BaseException) -> Traceback:
-    """An error's name and the way it took, for a log: without its words, which may repeat a lead."""
+def traceback_without_values(error: BaseException) -> Traceback:
+    """An error's name and traceback for a log, without its message, which may repeat a lead."""
     return Traceback(f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}")
 
 
-def _empty_frames(error: BaseException, handled: BaseException | None) -> None:
-    """Empty the frames of `error` and of what it is chained to, up to what its caller was `handled`ing."""
+def _clear_frames(error: BaseException, handled: BaseException | None) -> None:
+    """Clear the frames of `error` and of its chain, up to the error that its caller was handling."""
     chain: list[BaseException | None] = [error]
     seen = {handled, None}
     while chain:
@@ -75,7 +90,7 @@ def _empty_frames(error: BaseException, handled: BaseException | None) -> None:
         seen.add(link)
         trace = link.__traceback__
         while trace is not None:
-            if _is_over(trace.tb_frame):
+            if _has_ended(trace.tb_frame):
                 with suppress(RuntimeError):  # it runs: the wrapper itself, or a frame above it
                     trace.tb_frame.clear()
             trace = trace.tb_next
@@ -88,11 +103,134 @@ _OURS = frozenset({"leadsquared_async", "httpx", "httpcore", "anyio", "tenacity"
 _SUSPENDS = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
-def _is_over(frame: FrameType) -> bool:
-    """Whether a frame will not go on.
+def _has_ended(frame: FrameType) -> bool:
+    """Whether a frame will not be resumed.
 
-    To clear a coroutine's frame ends the coroutine, before Python 3.13 without a word; and an error that came
-    through a future may have passed one of the caller's that still runs.
+    Clearing a coroutine's frame ends the coroutine, silently before Python 3.13; and an error that came
+    through a future may have passed a coroutine of the caller's that still runs.
     """
     module = str(frame.f_globals.get("__name__", "")).partition(".")[0]
     return module in _OURS or not frame.f_code.co_flags & _SUSPENDS
+
+
+# LeadSquared may repeat what it has on file as well as what it was sent.
+# The first half is tried where a word starts and nowhere else, or a long word would take quadratic time.
+_ADDRESS = re.compile(
+    r"(?<![^\s\"'<>,;:=@()])[^\s\"'<>,;:=@()]+(?:@|%40)[^\s\"'<>,;()]+|\+?\d[\d\s().-]{6,}\d"
+)
+# A shorter one is masked only where it is a whole word, save in scripts where two characters are a name.
+_SHORTEST = 3
+_BEGINNING = 12
+"""Characters of a value that are masked even without the rest: servers truncate what they quote."""
+_LONGEST = 300
+_READ = 1000
+"""Characters that are shown at most: a server may send a megabyte of text."""
+_UNSURE = 200
+"""Characters after those that are searched too: the text shown may end inside a value or an address."""
+
+_Span = tuple[int, int]
+
+
+def masked(text: str, private: tuple[str, ...]) -> str:
+    """The text without these values, e-mail addresses and phone numbers, on one line, truncated.
+
+    Its work is linear in the number of values, and bounded in their length and that of the text.
+    """
+    looked_at = text[: _READ + _UNSURE]
+    cut = {value[: len(looked_at)] for value in private}
+    telling = {value for value in cut if len(value) >= _SHORTEST or not value.isascii()}
+    telling |= {quote(value, safe="", errors="replace") for value in telling}
+    spans = [match.span() for match in _ADDRESS.finditer(looked_at)]
+    spans += _spans_of_words(looked_at, {value for value in cut - telling if value.isalnum()})
+    spans += _spans_of_values(_folded(looked_at), sorted({_folded(value) for value in telling if value}))
+    shown = looked_at if len(text) <= len(looked_at) else looked_at[:_READ]
+    return one_line(_without(shown, spans), _LONGEST).rstrip(".")
+
+
+def _spans_of_words(text: str, values: set[str]) -> Iterator[_Span]:
+    return (match.span() for match in re.finditer(r"\w+", text) if match[0] in values) if values else iter(())
+
+
+def _spans_of_values(text: str, values: Sequence[str]) -> Iterator[_Span]:
+    """Where the sorted values stand, in full or, if they are long, their beginnings."""
+    for value in values:
+        place = text.find(value)
+        while place >= 0:
+            yield place, place + len(value)
+            place = text.find(value, place + len(value))
+    place = 0
+    while place <= len(text) - _BEGINNING:
+        rest = text[place:]
+        after = bisect(values, rest)  # what begins like the rest stands beside it
+        same = max(
+            (_common_length(rest, value) for value in values[max(0, after - 1) : after + 1]), default=0
+        )
+        if same >= _BEGINNING:
+            yield place, place + same
+        place += max(1, same - _BEGINNING + 1)
+
+
+def _common_length(text: str, other: str) -> int:
+    """How many characters they have in common at their beginnings."""
+    same = 0
+    for character, its in zip(text, other, strict=False):
+        if character != its:
+            break
+        same += 1
+    return same
+
+
+def _folded(text: str) -> str:
+    """In lower case, of the same length, so that places in it are places in the text."""
+    lower = text.lower()
+    if len(lower) == len(text):
+        return lower
+    return "".join(small if len(small := letter.lower()) == 1 else letter for letter in text)
+
+
+def _without(text: str, spans: Iterable[_Span]) -> str:
+    """The text with a mask for each span, and one for spans that overlap."""
+    parts: list[str] = []
+    end = 0
+    for start, stop in sorted(spans):
+        if start >= len(text):
+            break
+        if start >= end:
+            parts += (text[end:start], MASK)
+        end = max(end, stop)
+    return "".join(parts) + text[end:]
+
+
+def redact_logs_of_task(mask: Callable[[str], str]) -> None:
+    """Pass everything that httpx and its parts log in the running task through `mask`.
+
+    A server may repeat what it was sent: httpx logs its reason phrase, httpcore its headers.
+    """
+    _mask.set(mask)
+    for logger in _LOGGERS:
+        if _redact not in logger.filters:
+            logger.addFilter(_redact)
+
+
+_mask: ContextVar[Callable[[str], str] | None] = ContextVar("leadsquared_async_mask", default=None)
+
+
+class _Redact(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        mask = _mask.get()
+        if mask is not None:
+            record.msg, record.args = mask(record.getMessage()), ()
+        return True
+
+
+_LOGGERS = tuple(
+    logging.getLogger(name)
+    for name in (
+        "httpx",
+        *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")),
+        # Under HTTP/2, which a transport of the caller's may speak, it logs every header that goes out.
+        "hpack.hpack",
+        "hpack.table",
+    )
+)
+_redact = _Redact()

@@ -1,55 +1,52 @@
-"""A client's open connections, and the sender through which everything goes out.
-
-One session belongs to a client and all its derived copies; each has a sender with settings of its own.
-"""
+"""What a client shares with its derived copies: connections, credentials, rate limits, and its lifecycle."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.config import (
-    NOT_GIVEN,
     Credentials,
     CredentialsProvider,
     Hosts,
-    KeysIn,
-    NotGiven,
     RateLimit,
-    seconds,
+    Secret,
 )
-from leadsquared_async.errors import ClientClosed, ConfigurationError
-from leadsquared_async.http.call import Call, Host, Settings
-from leadsquared_async.http.credentials import Keyring
-from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.limiter import Limit, Limiter, LimitSnapshot
+from leadsquared_async.errors import ClientClosed
+from leadsquared_async.http.credentials import CredentialsSource
+from leadsquared_async.http.in_flight import InFlight
+from leadsquared_async.limiter.limiter import ChainedLimiters, Limit, Limiter, LimitSnapshot
 from leadsquared_async.limiter.local_limits import AccountLimits
+from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.logs import ClientLog
-from leadsquared_async.operations import Certainty
 
 if TYPE_CHECKING:
     import httpx
 
-    from leadsquared_async.http.run import BeforeSend, Pipeline, Sent
+    from leadsquared_async.http.transport import Transport
 
-__all__ = ["Background", "Options", "Sender", "Session", "Snapshot"]
+__all__ = ["Background", "Options", "Session", "Snapshot"]
+
+CLOSED = "the client was closed before the call ended"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a client was told, checked."""
+    """A client's options, validated."""
 
     hosts: Hosts
     credentials: Credentials | CredentialsProvider = field(repr=False)
     rate_limit: RateLimit
     bulk_limit: RateLimit
     paths: Mapping[str, str]
-    keys_in: KeysIn
     sharing: AccountLimits
     limiter: Limiter | None
     transport: httpx.AsyncBaseTransport | None
@@ -62,8 +59,8 @@ class Snapshot:
 
     Attributes:
         limit: the state of the rate limit; None before the first call.
-        bulk_limit: the same of bulk calls.
-        abandoned: calls whose caller left while they were under way; each told its outcome in a log line.
+        bulk_limit: the same for bulk calls.
+        abandoned: calls whose caller left while they were under way; a log line has the outcome of each.
     """
 
     limit: LimitSnapshot | None
@@ -72,7 +69,7 @@ class Snapshot:
 
 
 class Background(Protocol):
-    """What works for a client in tasks of its own."""
+    """A part of the client with tasks of its own."""
 
     def stop(self) -> Iterable[asyncio.Task[Any]]:
         """Cancel the tasks; returns those that have to end."""
@@ -86,13 +83,30 @@ class _State(Enum):
 
 
 class Session:
-    """Opened once, used in one event loop and one process, closed once."""
+    """Opened once, used in one event loop and one process, closed once.
+
+    Attributes:
+        label: the client's name, for the beginning of a message.
+        buckets: the rate limits in use; a class of calls that has not been made has none.
+        closing: whether it is being closed, or was.
+        transport: the connections; there are none before it is opened.
+    """
+
+    transport: Transport
 
     def __init__(self, options: Options) -> None:
         self.options = options
         self.log = ClientLog(options.name)
+        self.label = f"[{options.name}] " if options.name else ""
+        self.credentials = CredentialsSource(options.credentials)
+        self.in_flight = InFlight(self.log)
+        self.limits = {Limit.CALLS: options.rate_limit, Limit.BULK: options.bulk_limit}
+        self.buckets: dict[Limit, TokenQueue] = {}
+        self.closing = False
+        self._joined: dict[tuple[Limit, Secret], TokenQueue] = {}
+        self._assumed: list[tuple[float, int | None]] = []
+        self._at_closing: set[Callable[[], None]] = set()
         self._state = _State.NEW
-        self._pipeline: Pipeline | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
         self._closed = asyncio.Event()
@@ -104,60 +118,27 @@ class Session:
             ClientClosed: it was opened before.
         """
         if self._state is not _State.NEW:
-            state = "is open already" if self._state is _State.OPEN else "was closed"
+            state = "is already open" if self._state is _State.OPEN else "was closed"
             raise ClientClosed(f"this client {state}: make a new LeadSquared() for another `async with`")
-        # They bring httpx, tenacity and anyio, slow to import: only for those who open a client.
-        from leadsquared_async.http.run import Pipeline  # noqa: PLC0415
+        # It imports httpx and anyio, which is slow: only for programs that open a client.
         from leadsquared_async.http.transport import Transport  # noqa: PLC0415
 
         options = self.options
-        self._pipeline = Pipeline(
-            hosts=options.hosts,
-            keyring=Keyring(options.credentials),
-            limits={Limit.CALLS: options.rate_limit, Limit.BULK: options.bulk_limit},
-            sharing=options.sharing,
-            limiter=options.limiter,
-            transport=Transport(
-                options.hosts,
-                options.rate_limit.calls + options.bulk_limit.calls,
-                options.transport,
-                keys_in=options.keys_in,
-                log=self.log,
-            ),
-            log=self.log,
-            name=options.name,
-        )
+        connections = options.rate_limit.calls + options.bulk_limit.calls
+        self.transport = Transport(options.hosts, connections, options.transport, log=self.log)
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
         self._state = _State.OPEN
 
-    async def aclose(self, grace: float, background: Iterable[Background]) -> None:
-        """Finish what is in flight within `grace` seconds and close; a second time only waits for the first.
-
-        Args:
-            grace: seconds.
-            background: has tasks of the client, which end first.
-        """
-        if self._state is not _State.OPEN:
-            self._state = _State.CLOSED
-            if self._loop is asyncio.get_running_loop():
-                await self._closed.wait()
-            return
-        pipeline = self.pipeline()
-        self._state = _State.CLOSED
-        ending = [task for those in background for task in those.stop()]
-        try:
-            await pipeline.aclose(grace, ending)
-        finally:
-            self._closed.set()
-
-    def pipeline(self) -> Pipeline:
-        """The way out, if it may be used here and now.
+    def check_usable(self) -> None:
+        """Check that it may be used here and now.
 
         Raises:
             ClientClosed: it may not, and why.
         """
-        if self._pipeline is None:
+        if self._state is _State.OPEN and self._process == os.getpid() and self._loop is _running_loop():
+            return
+        if self._loop is None:
             raise ClientClosed("this client is not open: use it inside `async with LeadSquared(...) as lsq:`")
         if self._state is _State.CLOSED:
             raise ClientClosed("this client is closed: its `async with` block has ended")
@@ -165,22 +146,145 @@ class Session:
             raise ClientClosed(
                 "this client was opened before a fork: open one in each process, after the fork"
             )
-        if self._loop is not _running_loop():
-            raise ClientClosed("this client was opened in another event loop: open one in each loop")
-        return self._pipeline
+        raise ClientClosed("this client was opened in another event loop: open one in each loop")
+
+    def check_not_closing(self) -> None:
+        """Check that nobody has begun to close it.
+
+        Raises:
+            ClientClosed: somebody has.
+        """
+        if self.closing:
+            raise ClientClosed(CLOSED)
+
+    def when_closing(self, end: Callable[[], None]) -> Callable[[], None]:
+        """Have `end` called once when the client is closed; calling the result cancels that.
+
+        Raises:
+            ClientClosed: it is closed already.
+        """
+        self.check_not_closing()
+        self._at_closing.add(end)
+        return partial(self._at_closing.discard, end)
+
+    @contextmanager
+    def while_open(self) -> Generator[None]:
+        """End what is awaited inside when the client is closed.
+
+        Raises:
+            ClientClosed: it is closed, or was closed meanwhile.
+        """
+        import anyio  # noqa: PLC0415 - slow to import
+
+        with anyio.CancelScope() as scope:
+            forget = self.when_closing(scope.cancel)
+            try:
+                yield
+            finally:
+                forget()
+        if scope.cancelled_caught:
+            raise ClientClosed(CLOSED)
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep.
+
+        Raises:
+            ClientClosed: the client was closed meanwhile.
+        """
+        with self.while_open():
+            await asyncio.sleep(seconds)
+
+    def limiter_for(self, limit: Limit, credentials: Credentials) -> Limiter:
+        """What a call passes before it is sent: the account's token bucket, and the caller's own limiter."""
+        bucket = self.bucket_for(limit, credentials)
+        own = self.options.limiter
+        return bucket if own is None or limit is not Limit.CALLS else ChainedLimiters(bucket, own)
+
+    def bucket_for(self, limit: Limit, credentials: Credentials) -> TokenQueue:
+        """The account's token bucket; which account it is shows only once the credentials are known."""
+        bucket = self._joined.get((limit, credentials.api_key)) or self._join(limit, credentials)
+        self.buckets[limit] = bucket
+        return bucket
+
+    def _join(self, limit: Limit, credentials: Credentials) -> TokenQueue:
+        bucket = self.options.sharing.join(self.options.hosts.host, credentials, limit, self.limits[limit])
+        if bucket.users == 1:
+            bucket.log = self.log
+        self._joined[limit, credentials.api_key] = bucket
+        for ended, calls in self._assumed:
+            bucket.assume_spent(ended, calls if limit is Limit.CALLS else None)
+        if (before := self.buckets.get(limit)) is not None:
+            # Other keys, and perhaps the same account: what was spent with the old ones counts.
+            state = before.snapshot()
+            bucket.assume_spent(asyncio.get_running_loop().time(), state.limit.calls - state.free)
+        return bucket
+
+    def assume_spent(self, ended: float, calls: int | None = None) -> None:
+        """Count unknown calls of an earlier process on this account, as ended without an answer.
+
+        Args:
+            ended: the loop's time at which they had ended, at the latest.
+            calls: how many; None for as many as the limit allows, as always of bulk calls.
+        """
+        self._assumed.append((ended, calls))
+        for (limit, _), bucket in self._joined.items():
+            bucket.assume_spent(ended, calls if limit is Limit.CALLS else None)
 
     def snapshot(self) -> Snapshot:
-        """What is under way."""
-        pipeline = self.pipeline()
+        """What is under way.
+
+        Raises:
+            ClientClosed: the client is not open here.
+        """
+        self.check_usable()
         limits = {
-            limit: _as_declared(bucket.snapshot(), pipeline.limits[limit])
-            for limit, bucket in pipeline.buckets.items()
+            limit: _as_declared(bucket.snapshot(), self.limits[limit])
+            for limit, bucket in self.buckets.items()
         }
         return Snapshot(
             limit=limits.get(Limit.CALLS),
             bulk_limit=limits.get(Limit.BULK),
-            abandoned=pipeline.in_flight.abandoned,
+            abandoned=self.in_flight.abandoned,
         )
+
+    async def aclose(self, grace: float, background: Iterable[Background]) -> None:
+        """Finish what is in flight within `grace` seconds and close; a second time only waits for the first.
+
+        Args:
+            grace: seconds.
+            background: parts with tasks of the client; these are cancelled, without grace.
+        """
+        if self._state is not _State.OPEN:
+            self._state = _State.CLOSED
+            if self._loop is asyncio.get_running_loop():
+                await self._closed.wait()
+            return
+        self.check_usable()
+        self._state = _State.CLOSED
+        ending = [task for part in background for task in part.stop()]
+        self.closing = True
+        for end in list(self._at_closing):
+            end()
+        try:
+            if ending:
+                await asyncio.wait(ending)
+            await self.in_flight.finish(grace)
+        finally:
+            try:
+                # A caller that is cancelled in the wait above leaves nothing open behind.
+                await uninterrupted(self._close(ending))
+            finally:
+                self._closed.set()
+
+    async def _close(self, ending: Collection[asyncio.Task[Any]]) -> None:
+        async with AsyncExitStack() as stack:
+            for (limit, _), bucket in self._joined.items():
+                stack.push_async_callback(self.options.sharing.leave, bucket, self.limits[limit])
+            stack.push_async_callback(self.transport.aclose)
+            stack.push_async_callback(self.credentials.aclose)
+            await self.in_flight.break_off()
+            if ending:
+                await asyncio.wait(ending)
 
     def __del__(self, _warn: Any = warnings.warn) -> None:
         if getattr(self, "_state", None) is _State.OPEN and self._process == os.getpid():
@@ -202,68 +306,3 @@ def _as_declared(snapshot: LimitSnapshot, declared: RateLimit) -> LimitSnapshot:
     """The state of a limit that clients share, beside what one of them declared."""
     ceiling = None if snapshot.limit == declared else snapshot.ceiling
     return replace(snapshot, declared=declared, ceiling=ceiling)
-
-
-@dataclass(frozen=True, slots=True)
-class Sender:
-    """A session, and the settings with which calls go through it.
-
-    Attributes:
-        session: with the connections.
-        settings: of each call.
-        recorded: whether an outbox or a task records how submissions end, and logs that.
-    """
-
-    session: Session
-    settings: Settings
-    recorded: bool = False
-
-    @property
-    def log(self) -> ClientLog:
-        """The client's log."""
-        return self.session.log
-
-    async def send(self, call: Call, before_send: BeforeSend | None = None) -> Sent:
-        """Make a call.
-
-        Args:
-            call: what to send.
-            before_send: awaited before each attempt, with the token in hand; if it raises, nothing is sent.
-
-        Raises:
-            LeadSquaredError: it did not succeed.
-        """
-        if call.host is Host.SYNC and self.session.options.hosts.sync_host is None:
-            raise ConfigurationError(
-                f"{call.operation}: this client knows no synchronous host: pass region= or sync_host="
-            )
-        path = self.session.options.paths.get(call.operation)
-        if path is not None:
-            call = replace(call, path=path, certainty=Certainty.GIVEN)
-        if self.recorded:
-            call = replace(call, recorded=True)
-        return await self.session.pipeline().send(call, self.settings, before_send)
-
-    def lane(self, chosen: Lane | None, usual: Lane) -> Lane:
-        """The lane of a call: what was chosen for it, else for all calls, else what is usual for it."""
-        mine = self.settings.lane if chosen is None else chosen
-        if mine is None:
-            return usual
-        if not isinstance(mine, Lane):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError("lane has to be Lane.INTERACTIVE, Lane.BATCH or Lane.STATUS")
-        return mine
-
-    async def pause(self, seconds: float) -> None:
-        """Sleep between two calls.
-
-        Raises:
-            ClientClosed: the client was closed meanwhile.
-        """
-        await self.session.pipeline().pause(seconds)
-
-    def until(self, deadline: float | NotGiven | None) -> Sender:
-        """The same with another deadline in seconds, if one is given."""
-        if deadline is NOT_GIVEN:
-            return self
-        checked = None if deadline is None else seconds("deadline", deadline)
-        return replace(self, settings=replace(self.settings, deadline=checked))

@@ -14,13 +14,13 @@ import anyio
 import httpx
 
 from leadsquared_async._version import __version__
-from leadsquared_async.config import Credentials, Hosts, KeysIn
+from leadsquared_async.config import Credentials, Hosts
 from leadsquared_async.errors import Fault, Scope
-from leadsquared_async.http.auth_transport import EXTENSION, Attached, KeyedTransport
+from leadsquared_async.http.auth_transport import EXTENSION, AuthTransport, RequestSecrets
 from leadsquared_async.http.call import Call, Host
 from leadsquared_async.http.connections import Proxy, Transports, failure
 from leadsquared_async.logs import ClientLog
-from leadsquared_async.protocol import Again, Outcome, Reply, classify, unanswered
+from leadsquared_async.protocol import Outcome, Reply, RetryHint, classify, outcome_without_answer
 
 __all__ = ["Transport"]
 
@@ -51,8 +51,7 @@ class Transport:
         hosts: where calls may go; nothing is ever sent elsewhere.
         connections: how many calls may be in flight.
         inner: a transport to use instead of an own pool; it is not closed.
-        keys_in: where a submission's keys go.
-        log: takes a record of each failure of a caller's transport.
+        log: gets a record of each failure of a caller's transport.
     """
 
     def __init__(
@@ -60,7 +59,6 @@ class Transport:
         hosts: Hosts,
         connections: int,
         inner: httpx.AsyncBaseTransport | None,
-        keys_in: KeysIn = "query",
         *,
         log: ClientLog | None = None,
     ) -> None:
@@ -74,7 +72,7 @@ class Transport:
         if hosts.sync_host is not None:
             self._origins[Host.SYNC] = httpx.URL(hosts.sync_host)
         self._http = httpx.AsyncClient(
-            transport=KeyedTransport(pool, owned=inner is None, keys_in=keys_in),
+            transport=AuthTransport(pool, owned=inner is None),
             timeout=None,  # noqa: S113 - `exchange` bounds the whole attempt
             trust_env=False,
         )
@@ -85,19 +83,19 @@ class Transport:
         await self._http.aclose()
 
     async def exchange(self, call: Call, credentials: Credentials, timeout: float) -> Outcome:
-        """Make one attempt; every way in which it can fail comes back as an outcome.
+        """Make one attempt; every failure is returned as an outcome.
 
         Args:
             call: what to send.
-            credentials: the keys; those that the call carries are added.
+            credentials: the keys; the call says which of them are added.
             timeout: seconds for all of it, however slowly the server drips.
         """
         body = _Body(call.content or b"")
         origin = self._origins[call.host]
         proxy = self._proxies.get(origin.netloc)
         private = call.private if proxy is None else (*call.private, *proxy.secrets)
-        keyed = Attached(credentials, call.keys, call.suffix, call.query, private)
-        request = self._request(call, keyed, body, timeout)
+        secrets = RequestSecrets(credentials, call.keys, call.suffix, call.query, private)
+        request = self._request(call, secrets, body, timeout)
         try:
             # httpx's own timeouts start anew at every read; this one bounds the whole attempt.
             with anyio.fail_after(timeout):
@@ -109,33 +107,33 @@ class Transport:
         except (TimeoutError, httpx.TimeoutException) as error:
             if body.started and not isinstance(error, _BEFORE_SENDING):
                 cause = f"no answer within {timeout:.3g} s"
-                return unanswered(sent=True, timed_out=True, cause=cause)
+                return outcome_without_answer(sent=True, timed_out=True, cause=cause)
             why = failure(error, origin.raw_host.decode(), proxy, f" within {timeout:.3g} s")
-            return unanswered(sent=False, timed_out=True, cause=why.cause)
+            return outcome_without_answer(sent=False, timed_out=True, cause=why.cause)
         except _BROKEN as error:
-            words = f" ({_cause(error, body, keyed)})"
+            words = f" ({_cause(error, body, secrets)})"
             if body.started and not isinstance(error, _BEFORE_SENDING):
                 cause = f"the connection broke before the answer was whole{words}"
-                return unanswered(sent=True, timed_out=False, cause=cause)
+                return outcome_without_answer(sent=True, timed_out=False, cause=cause)
             why = failure(error, origin.raw_host.decode(), proxy, words)
-            outcome = unanswered(sent=False, timed_out=False, cause=why.cause)
+            outcome = outcome_without_answer(sent=False, timed_out=False, cause=why.cause)
             return (
-                dataclasses.replace(outcome, again=Again.NO, fault=Fault.ACCOUNT, scope=Scope.ACCOUNT)
+                dataclasses.replace(outcome, retry=RetryHint.NO, fault=Fault.ACCOUNT, scope=Scope.ACCOUNT)
                 if why.is_final
                 else outcome
             )
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
-            # Not of the network: a fault in somebody's code, which another attempt would only hide. Logged
-            # without its traceback, which shows the keyed request.
+            # Not a network error but a bug, which another attempt would only hide. Logged without its
+            # traceback, which shows the request with its keys.
             self._log.error("%s: the transport failed with %s", call.operation, type(error).__name__)
-            cause = f"the transport failed with {type(error).__name__}, which is a fault in its code"
-            failed = unanswered(sent=body.started, timed_out=False, cause=cause)
-            return dataclasses.replace(failed, again=Again.NO)
+            cause = f"the transport failed with {type(error).__name__}, which is a bug in its code"
+            failed = outcome_without_answer(sent=body.started, timed_out=False, cause=cause)
+            return dataclasses.replace(failed, retry=RetryHint.NO)
         return classify(reply, call.expect, datetime.now(UTC))
 
-    def _request(self, call: Call, keyed: Attached, body: _Body, timeout: float) -> httpx.Request:
+    def _request(self, call: Call, secrets: RequestSecrets, body: _Body, timeout: float) -> httpx.Request:
         url = self._url(call)
         headers = [(b"Host", url.netloc), *_BASE_HEADERS]
         if call.content is not None:
@@ -144,15 +142,15 @@ class Transport:
                 (b"Content-Length", b"%d" % len(call.content)),
             )
         elif call.method in {"POST", "PUT", "PATCH"}:
-            headers.append((b"Content-Length", b"0"))  # some servers refuse a POST without one (411)
+            headers.append((b"Content-Length", b"0"))  # some servers reject a POST without one (411)
         return httpx.Request(
             call.method,
             url,
             headers=headers,
             stream=body,
             extensions={
-                EXTENSION: keyed,
-                # A pool of the caller's own may queue: give up there before the attempt is cancelled in it.
+                EXTENSION: secrets,
+                # A pool of the caller's may queue: give up there before the attempt is cancelled in it.
                 "timeout": {"pool": timeout / 2},
             },
         )
@@ -168,7 +166,7 @@ class Transport:
 
 
 class _Body(httpx.AsyncByteStream):
-    """A request's body that knows whether it was asked for: until then the server cannot have the call."""
+    """A request's body that records whether it was read: before that the server cannot have the call."""
 
     def __init__(self, content: bytes) -> None:
         self.started = False
@@ -181,7 +179,7 @@ class _Body(httpx.AsyncByteStream):
 
 
 async def _read(response: httpx.Response, credentials: Credentials, most: int) -> Reply:
-    """The answer's body as text, not more than `most` bytes of it, however well it is compressed."""
+    """The answer's body as text, `most` bytes of it at most, however well it is compressed."""
     body = bytearray()
     packed = response.headers.get("content-encoding", "").strip().lower() in {"gzip", "deflate"}
     # `aiter_bytes` would unpack a chunk whole, and a bomb of two kilobytes to gigabytes.
@@ -206,21 +204,21 @@ async def _read(response: httpx.Response, credentials: Credentials, most: int) -
 
 
 async def _close(response: httpx.Response) -> None:
-    """Close, and lose nothing that was read to a connection that closes badly."""
+    """Close; an error here must not lose what was read."""
     with anyio.move_on_after(CLOSING, shield=True), suppress(Exception):
         await response.aclose()
 
 
 def _is_cancelled() -> bool:
-    """Whether somebody cancelled the running task: a transport may raise the error without that."""
+    """Whether the running task was cancelled: a transport may raise the error without that."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
-def _cause(error: Exception, body: _Body, keyed: Attached) -> str:
-    """An error's name, and its words only where they cannot repeat what was sent."""
+def _cause(error: Exception, body: _Body, secrets: RequestSecrets) -> str:
+    """An error's name, and its message only where that cannot repeat what was sent."""
     name = type(error).__name__
     if body.started or not isinstance(error, httpx.ConnectError | OSError):
         return name
-    # A transport of the caller's may name the whole address.
-    return f"{name}: {keyed.mask(str(error))}" if str(error) else name
+    # A transport of the caller's may show the whole address.
+    return f"{name}: {secrets.mask(str(error))}" if str(error) else name

@@ -200,7 +200,7 @@ class NoTokenInTime(TimeoutError):
         self.spacing = spacing
 
     def __str__(self) -> str:
-        return f"{self.ahead} calls of its lane are ahead, at {1 / self.spacing:.3g} a second"
+        return f"the rate limit ({self.ahead} calls ahead, {1 / self.spacing:.3g} calls/s)"
 
 
 class Notice(NamedTuple):

@@ -28,8 +28,8 @@ from leadsquared_async.errors import (
     LeadSquaredError,
     OutboxError,
 )
-from leadsquared_async.http.redaction import sealed, way_of
-from leadsquared_async.http.session import Sender
+from leadsquared_async.http.redaction import traceback_without_values, without_locals
+from leadsquared_async.http.sender import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.outbox.deliver_bulk import BulkDeliverer
@@ -132,7 +132,7 @@ class Deliverer:
         """Send nothing more, for this reason."""
         self.ended = self.ended or error
 
-    @sealed
+    @without_locals
     async def _recover(self) -> None:
         """Decide on the rows that were on their way when an earlier process died."""
         while rows := await self._writer.read(lambda store: store.in_state(ItemState.SENDING, SOME)):
@@ -313,12 +313,12 @@ class Deliverer:
             # A fault in somebody's code is not to stop the others. It does not leave the task, whose repr
             # would show its words.
             if not self._own_failures[row.id]:
-                self._log.error("outbox: row %d failed with %s", row.id, way_of(error))
+                self._log.error("outbox: row %d failed with %s", row.id, traceback_without_values(error))
             unforeseen = UnforeseenError(error, row.operation, may_have_arrived=row.is_sending)
             unforeseen.safe_to_retry = not row.is_sending or self._may_repeat(row)
             await self._failed(row, unforeseen)
 
-    @sealed
+    @without_locals
     async def _deliver(self, row: Claim, lane: Lane) -> None:
         submission = stored(row)
         sender = self._probing if row.id in self._probes.values() else self._sender

@@ -18,8 +18,8 @@ from leadsquared_async.delivery.policy import (
 )
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import APIError, ClientClosed, Delivery, Fault, LeadSquaredError
-from leadsquared_async.http.redaction import sealed, way_of
-from leadsquared_async.http.session import Sender
+from leadsquared_async.http.redaction import traceback_without_values, without_locals
+from leadsquared_async.http.sender import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, BULK_MOST
 from leadsquared_async.outbox.holding import Holding
@@ -163,12 +163,14 @@ class BulkDeliverer:
             # would show its words.
             if not any(self._own_failures[row.id] for row in rows):
                 first = rows[0].id
-                self._log.error("outbox: the bulk call from row %d failed with %s", first, way_of(error))
+                self._log.error(
+                    "outbox: the bulk call from row %d failed with %s", first, traceback_without_values(error)
+                )
             is_sending = any(row.is_sending for row in rows)
             unforeseen = UnforeseenError(error, rows[0].operation, may_have_arrived=is_sending)
             await self._failed(rows, unforeseen)
 
-    @sealed
+    @without_locals
     async def _deliver(self, rows: list[Claim], *, is_probe: bool) -> None:
         submissions = await self._submissions(rows)
         if not submissions:

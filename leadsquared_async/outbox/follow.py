@@ -24,8 +24,7 @@ from leadsquared_async.outbox.settle import Ledger
 from leadsquared_async.outbox.status_paths import StatusPaths
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
-from leadsquared_async.tracking import GRACE, Follower, Trackers
-from leadsquared_async.tracking.look import request_id_of
+from leadsquared_async.tracking import GRACE, Follower, Trackers, request_id_of
 
 __all__ = ["Confirmer"]
 

@@ -16,7 +16,7 @@ from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.config import seconds
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ClientClosed, ConfigurationError, InvalidLead, KeyReused, OutboxError
-from leadsquared_async.http.redaction import sealed
+from leadsquared_async.http.redaction import without_locals
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.outbox.files import DeliveryLock, create, filelock, volatile
 from leadsquared_async.outbox.holdings import Holdings
@@ -102,7 +102,7 @@ class Outbox:
 
     # Putting
 
-    @sealed
+    @without_locals
     async def put(
         self,
         lead: Mapping[str, Any] | Submission,
@@ -137,7 +137,7 @@ class Outbox:
         self._was_put()
         return ticket
 
-    @sealed
+    @without_locals
     async def put_many(
         self,
         leads: Iterable[Mapping[str, Any] | Submission | OutboxEntry]
@@ -327,7 +327,7 @@ class Outbox:
 
     # Mending
 
-    @sealed
+    @without_locals
     async def requeue(
         self,
         item: OutboxItem | int,
@@ -369,7 +369,7 @@ class Outbox:
         row = _row(item)
         return await self._opened().write(lambda store: store.discard(row))
 
-    @sealed
+    @without_locals
     async def forget(self, **person: str) -> int:
         """Erase a person: `forget(EmailAddress="bret.lee@example.com")`; returns how many rows had the value.
 
@@ -432,7 +432,7 @@ class Outbox:
         filelock()  # raises here if it is missing: after a put it would be too late
         parts = None if self._client is None else parts_of(self._client)
         if parts is not None:
-            parts[0].session.pipeline()  # raises here if it may not be used
+            parts[0].session.check_usable()  # raises here if it may not be used
         self._file_system = create(self.path, self._given)
         if (why := volatile(self._file_system)) is not None:
             self._log.warning("outbox: %s is on %s", self.path.name, why)

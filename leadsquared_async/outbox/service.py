@@ -16,7 +16,7 @@ from typing import Any, cast
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.errors import ClientClosed, OutboxError
-from leadsquared_async.http.redaction import way_of
+from leadsquared_async.http.redaction import traceback_without_values
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE
 from leadsquared_async.outbox.deliver import Deliverer
 from leadsquared_async.outbox.files import DeliveryLock
@@ -253,14 +253,14 @@ class Service:
         calls = self._earlier = {} if note is None else _calls_in(note)
         if not calls or calls.get("process") == _me():
             return  # there was none, or this process remembers by itself
-        pipeline = parts_of(self._client)[0].session.pipeline()
+        session = parts_of(self._client)[0].session
         now = asyncio.get_running_loop().time()
         boot, uptime = since_boot()
         if calls.get("boot") == boot and "at" in calls:
-            pipeline.assume_spent(now - max(0.0, uptime - calls["at"]), calls.get("spent"))
+            session.assume_spent(now - max(0.0, uptime - calls["at"]), calls.get("spent"))
         else:
             # It died, or the machine was another one or was started anew: nobody knows how long ago.
-            pipeline.assume_spent(now, calls.get("spent"))
+            session.assume_spent(now, calls.get("spent"))
 
     async def _forget_lost(self) -> None:
         """Whether outcomes can be asked for this process finds out anew."""
@@ -300,4 +300,4 @@ class Service:
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._broken = f"{task.get_name()} failed with {type(error).__name__}"
-            self._log.error("%s failed with %s", task.get_name(), way_of(error))
+            self._log.error("%s failed with %s", task.get_name(), traceback_without_values(error))

@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 import anyio
 
 from leadsquared_async.errors import ClientClosed, Delivery, LeadSquaredError, OutboxError
-from leadsquared_async.http.redaction import way_of
+from leadsquared_async.http.redaction import traceback_without_values
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.outbox.store import Store
 
@@ -345,7 +345,7 @@ def file_error(path: Path, error: Exception, log: ClientLog, *, writes: bool) ->
         way_out = next((way for words, way in _WAYS_OUT.items() if words in what), None)
     else:
         # Its words may repeat a value.
-        log.debug("outbox: %s cannot be read: %s", path, way_of(error))
+        log.debug("outbox: %s cannot be read: %s", path, traceback_without_values(error))
         why = f"the contents of the file cannot be read ({type(error).__name__})"
         way_out = _WAYS_OUT["malformed"]
     text = f"{path}: {why}" if way_out is None else f"{path}: {why}: {way_out}"

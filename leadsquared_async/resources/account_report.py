@@ -16,11 +16,11 @@ from leadsquared_async.errors import (
     Scope,
 )
 from leadsquared_async.http.call import Call, Host
-from leadsquared_async.http.session import Sender
+from leadsquared_async.http.sender import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import field_of, id_in
 from leadsquared_async.operations import USER, Idempotency
-from leadsquared_async.protocol import Expect, host_in
+from leadsquared_async.protocol import ExpectedBody, host_in
 from leadsquared_async.resources.lead_fields import Fields
 from leadsquared_async.resources.requests import Requests
 
@@ -88,7 +88,7 @@ async def examine(
         raise ConfigurationError(
             'fields has to be a list of schema names, such as ["mx_City"], not one string', operation="verify"
         )
-    sender.session.pipeline()
+    sender.session.check_usable()
     hosts = sender.session.options.hosts
     checks = [await _api_key(requests)]
     if hosts.sync_host is None:
@@ -120,7 +120,7 @@ async def _keys(sender: Sender, hosts: Hosts) -> AsyncIterator[AccountCheck]:
         method="GET",
         path=USER.text,
         host=Host.SYNC,
-        expect=Expect.JSON,
+        expect=ExpectedBody.JSON,
         repeat=Idempotency.READ,
         lane=Lane.INTERACTIVE,
     )

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from leadsquared_async.batch import Pending, Result, Results, Source
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ConfigurationError, LeadSquaredError
-from leadsquared_async.http.redaction import sealed
+from leadsquared_async.http.redaction import without_locals
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, BULK_MOST
 from leadsquared_async.resources.bulk_call import RowOutcome, send_rows
@@ -71,7 +71,7 @@ class Bulk:
             return bulk_lead(lead, search_by=search_by)
 
         # Places instead of leads in the locals: a traceback of what is caught here is to show no lead.
-        @sealed
+        @without_locals
         async def prepare(pending: Pending[L], place: int) -> EncodedSubmission:
             return await preparer.prepare(submission_of(pending.items[place], BULK_CREATE_OR_UPDATE, made))
 

@@ -25,14 +25,14 @@ from leadsquared_async.errors import (
     ServerError,
 )
 from leadsquared_async.http.call import Call, Host
-from leadsquared_async.http.error_messages import masked
-from leadsquared_async.http.redaction import sealed
-from leadsquared_async.http.session import Sender
+from leadsquared_async.http.error_messages import DELIVERY_SENTENCES
+from leadsquared_async.http.redaction import masked, without_locals
+from leadsquared_async.http.sender import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.limiter import Limit
 from leadsquared_async.models import Refusal, RequestState, RequestStatus, field_of, id_in, text_in
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, Idempotency
-from leadsquared_async.protocol import Again, Expect, refusal_of
+from leadsquared_async.protocol import ExpectedBody, RetryHint, classify_refusal
 
 if TYPE_CHECKING:
     from leadsquared_async.http.run import BeforeSend, Sent
@@ -56,7 +56,7 @@ class RowOutcome:
     error: LeadSquaredError | None = field(default=None, repr=False)
 
 
-@sealed
+@without_locals
 async def send_rows(
     sender: Sender, rows: Sequence[EncodedSubmission], lane: Lane, before_send: BeforeSend | None = None
 ) -> list[RowOutcome]:
@@ -79,7 +79,7 @@ async def send_rows(
         host=Host.SYNC,
         limit=Limit.BULK,
         keys=write.keys,
-        expect=Expect.JSON,
+        expect=ExpectedBody.JSON,
         repeat=Idempotency.NONE if Idempotency.NONE in repeats else Idempotency.MATCHED,
         lane=lane,
     )
@@ -132,16 +132,15 @@ def _outcome(label: str, row: EncodedSubmission, answer: object, sent: Sent) -> 
     body = None if answer is None else json.dumps(answer, ensure_ascii=False)
     refusal = _refusal(answer)
     if refusal is not None:
-        verdict = refusal_of(refusal)
+        verdict = classify_refusal(refusal)
         assert verdict.error is not None
         assert issubclass(verdict.error, APIError)
         facts |= Facts(delivery=verdict.delivery, fault=verdict.fault, scope=verdict.scope)
-        is_again = row.identified if verdict.delivery is Delivery.UNKNOWN else verdict.again is Again.YES
+        is_again = row.identified if verdict.delivery is Delivery.UNKNOWN else verdict.retry is RetryHint.YES
         facts["safe_to_retry"] = is_again
         said = masked(refusal.words or "", row.private)
-        arrived = "It was not taken" if verdict.delivery is Delivery.REJECTED else "It may have arrived"
         refused = verdict.error(
-            f"{label}{verdict.summary}{f': {said}' if said else ''}. {arrived}.",
+            f"{label}{verdict.summary}{f': {said}' if said else ''}. {DELIVERY_SENTENCES[verdict.delivery]}",
             exception_type=refusal.exception_type,
             exception_message=refusal.exception_message,
             status_code=status_code,

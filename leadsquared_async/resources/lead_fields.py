@@ -21,11 +21,11 @@ from leadsquared_async.errors import (
     ServerError,
 )
 from leadsquared_async.http.call import Call, Host
-from leadsquared_async.http.redaction import sealed
-from leadsquared_async.http.session import Sender
+from leadsquared_async.http.redaction import without_locals
+from leadsquared_async.http.sender import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import LEAD_FIELDS, Idempotency
-from leadsquared_async.protocol import Expect
+from leadsquared_async.protocol import ExpectedBody
 from leadsquared_async.submissions import Submission
 from leadsquared_async.values import type_name
 
@@ -44,7 +44,7 @@ FIRST_WAIT = 5.0
 """Seconds for which leads wait for the fields, from the first lead of all on."""
 TRY_AGAIN = 60.0
 """Seconds until fields that could not be had are asked for again on behalf of leads."""
-RETRY = RetryPolicy(attempts=3, within=WITHIN, cap=4.0)
+RETRY = RetryPolicy(attempts=3, cap=4.0)
 FLAWS_SHOWN = 5
 IN_EVERY_ACCOUNT = frozenset({"EmailAddress", "Phone"})
 """An answer with none of them cannot be the list of an account's fields."""
@@ -58,7 +58,7 @@ class FieldCache:
         ttl: seconds for which they are taken for current.
     """
 
-    def __init__(self, sender: Sender, ttl: float) -> None:
+    def __init__(self, sender: Sender, ttl: float = 3600.0) -> None:
         self._sender = Sender(sender.session, replace(sender.settings, deadline=WITHIN, retry=RETRY))
         self._ttl = ttl
         self._checker: FieldChecker | None = None
@@ -78,7 +78,7 @@ class FieldCache:
             DeadlineExceeded: they did not come in time.
             LeadSquaredError: they could not be had.
         """
-        self._sender.session.pipeline()  # raises here if it may not be used
+        self._sender.session.check_usable()  # raises here if it may not be used
         if self._checker is not None and self._now() < self._until:
             return self._checker
         question = self._ask()
@@ -114,7 +114,7 @@ class FieldCache:
                 there is time to send it.
         """
         try:
-            self._sender.session.pipeline()
+            self._sender.session.check_usable()
         except ClientClosed:  # who sends hears of it, and an outbox takes leads all the same
             return self._checker
         now = self._now()
@@ -162,14 +162,14 @@ class FieldCache:
             self._sender.log.warning("leads go on %s: %s", which, _words(error), extra={"event": "no_fields"})
         self._not_before = self._now() + TRY_AGAIN
 
-    @sealed
+    @without_locals
     async def _answer(self) -> FieldChecker:
         call = Call(
             operation="fields.list",
             method="GET",
             path=LEAD_FIELDS.text,
             host=Host.SYNC,
-            expect=Expect.JSON,
+            expect=ExpectedBody.JSON,
             repeat=Idempotency.READ,
             lane=Lane.INTERACTIVE,  # forms wait for it
             most=LARGEST,
@@ -248,16 +248,16 @@ class Fields:
         self._cache = cache
         self._within = within
 
-    @sealed
+    @without_locals
     async def list(self) -> tuple[LeadField, ...]:
-        """All of them, in LeadSquared's order; asked for once in the client's `fields_ttl`.
+        """All of them, in LeadSquared's order; asked for once an hour.
 
         Raises:
             LeadSquaredError: they could not be had; ConfigurationError if no synchronous host is known.
         """
         return tuple((await self._cache.current(self._within)).fields.values())
 
-    @sealed
+    @without_locals
     async def get(self, schema_name: str) -> LeadField:
         """One of them.
 
@@ -268,7 +268,7 @@ class Fields:
         await self.require(schema_name)
         return (await self._cache.current(self._within)).fields[schema_name]
 
-    @sealed
+    @without_locals
     async def check(self, lead: Mapping[str, Any], *, partial: bool = False) -> tuple[FieldProblem, ...]:
         """What LeadSquared would refuse about a lead; empty if nothing.
 
@@ -284,7 +284,7 @@ class Fields:
             raise InvalidLead(f"a lead is a mapping from schema name to value, not {type_name(lead)}.")
         return (await self._cache.current(self._within)).check(lead, partial=partial)
 
-    @sealed
+    @without_locals
     async def require(self, *schema_names: str) -> None:
         """See that the account has all of these, as at the start of a program that sends them.
 

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from leadsquared_async.batch import Results, Source
 from leadsquared_async.config import NOT_GIVEN, NotGiven
 from leadsquared_async.encoding import check_update_behavior
-from leadsquared_async.http.redaction import sealed
+from leadsquared_async.http.redaction import without_locals
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import ACTIVITIES_CREATE, CALLS_LOG, LEADS_CAPTURE, OPPORTUNITIES_CAPTURE
@@ -47,7 +47,7 @@ def submits(
     """Make a method that submits what `make` makes, and that takes what `make` takes."""
 
     def decorate(described: Callable[[Any], None]) -> Callable[..., Coroutine[Any, Any, Receipt]]:
-        @sealed
+        @without_locals
         @functools.wraps(described)
         async def method(self: Resource, *args: P.args, **kwargs: P.kwargs) -> Receipt:
             return await submit(self._parts, make(*args, **kwargs))  # pyright: ignore[reportPrivateUsage]
@@ -66,7 +66,7 @@ class Leads(Resource):
     usual = LEADS_CAPTURE
     _prefix = "leads."
 
-    @sealed
+    @without_locals
     async def capture(
         self,
         lead: Mapping[str, Any],

@@ -10,13 +10,13 @@ from leadsquared_async.batch import FOLLOWED, Pending, Result, Results, Source
 from leadsquared_async.config import NOT_GIVEN, NotGiven
 from leadsquared_async.errors import ConfigurationError, Delivery, Fault, LeadSquaredError, Scope, ServerError
 from leadsquared_async.http.call import Call
-from leadsquared_async.http.redaction import sealed
+from leadsquared_async.http.redaction import without_locals
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import QueueMetrics, Receipt, RequestStatus
 from leadsquared_async.operations import LEADS_CAPTURE, Idempotency, Keys, Operation, operation_named
-from leadsquared_async.protocol import Expect
+from leadsquared_async.protocol import ExpectedBody
 from leadsquared_async.resources.submit import Parts, outcome
-from leadsquared_async.tracking import look
+from leadsquared_async.tracking import fetch_status
 
 __all__ = ["Requests"]
 
@@ -34,7 +34,7 @@ class Requests:
     _prefix: ClassVar[str] = ""
     _parts: Parts
 
-    @sealed
+    @without_locals
     async def status(self, request: Receipt | str, *, operation: str | None = None) -> RequestStatus:
         """Ask once for the status of a request.
 
@@ -47,9 +47,9 @@ class Requests:
             LeadSquaredError: the call did not succeed.
         """
         request_id = request.request_id if isinstance(request, Receipt) else request
-        return await look(self._parts.sender, self._operation_of(request, operation), request_id)
+        return await fetch_status(self._parts.sender, self._operation_of(request, operation), request_id)
 
-    @sealed
+    @without_locals
     async def wait(
         self,
         request: Receipt | str,
@@ -101,7 +101,7 @@ class Requests:
         seconds = parts.sender.until(deadline).settings.deadline
 
         # No item in a local of `work`: a traceback of what is caught there is to show none.
-        @sealed
+        @without_locals
         async def follow(pending: Pending[Q]) -> RequestStatus:
             request = pending.receipt or cast("str", pending.item)
             tracker = parts.trackers.of(self._operation_of(request, operation))
@@ -130,7 +130,7 @@ class Requests:
             submits=False,
         )
 
-    @sealed
+    @without_locals
     async def metrics(self, *, operation: str | None = None) -> QueueMetrics:
         """How long LeadSquared's queue of an operation is, and how fast it is processed.
 
@@ -149,7 +149,7 @@ class Requests:
             path=measured.metrics.text,
             certainty=measured.metrics.certainty,
             keys=Keys.API_KEY,
-            expect=Expect.JSON,
+            expect=ExpectedBody.JSON,
             repeat=Idempotency.READ,
             lane=sender.lane(None, Lane.STATUS),
         )

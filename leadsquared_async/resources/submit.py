@@ -11,8 +11,8 @@ from leadsquared_async.config import NOT_GIVEN, NotGiven
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ConfigurationError, Delivery, InvalidLead, LeadSquaredError
 from leadsquared_async.http.call import Call
-from leadsquared_async.http.redaction import sealed
-from leadsquared_async.http.session import Sender
+from leadsquared_async.http.redaction import without_locals
+from leadsquared_async.http.sender import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import Receipt, RequestStatus
 from leadsquared_async.operations import Endpoint, Operation, operation_named
@@ -49,7 +49,7 @@ async def submit(
 ) -> Receipt:
     """Check a submission, send it, and return LeadSquared's receipt.
 
-    The caller has to be `sealed`: what this raises has the submission in its frames.
+    The caller has to be `without_locals`: what this raises has the submission in its frames.
 
     Raises:
         InvalidLead: naming what cannot be sent; nothing was.
@@ -57,7 +57,7 @@ async def submit(
     """
     try:
         sender = parts.sender.until(deadline)
-        sender.session.pipeline()  # raises if the client may not be used here
+        sender.session.check_usable()  # raises if the client may not be used here
         clock = asyncio.get_running_loop().time
         began, seconds = clock(), sender.settings.deadline
         encoded = await parts.preparer.prepare(submission, within=seconds)
@@ -75,7 +75,7 @@ async def submit(
 async def send_encoded(
     sender: Sender, submission: EncodedSubmission, lane: Lane, before_send: BeforeSend | None = None
 ) -> Receipt:
-    """Send what was checked, and return LeadSquared's receipt; the caller has to be `sealed`.
+    """Send what was checked, and return LeadSquared's receipt; the caller has to be `without_locals`.
 
     Raises:
         ConfigurationError: the operation gives no RequestID, and is sent in another way.
@@ -144,7 +144,7 @@ def submit_many(
     seconds = parts.sender.settings.deadline
     lane = parts.sender.lane(lane, Lane.BATCH)
 
-    @sealed
+    @without_locals
     async def send(pending: Pending[T]) -> Receipt:
         return await submit(patient, make(pending.item), lane=lane, before_send=pending.about_to_send)
 

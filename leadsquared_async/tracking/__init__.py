@@ -1,6 +1,5 @@
-"""A RequestID, followed to its end: `line` decides whom to ask, `pace` when, `tracker` asks and tells."""
+"""RequestIDs, followed to their outcome: `order` decides which to poll, `schedule` when, `tracker` polls."""
 
-from leadsquared_async.tracking.look import look
-from leadsquared_async.tracking.tracker import GRACE, Follower, Tracker, Trackers
+from leadsquared_async.tracking.tracker import GRACE, Follower, Tracker, Trackers, fetch_status, request_id_of
 
-__all__ = ["GRACE", "Follower", "Tracker", "Trackers", "look"]
+__all__ = ["GRACE", "Follower", "Tracker", "Trackers", "fetch_status", "request_id_of"]

@@ -1,11 +1,11 @@
-"""Whom to ask next, and when: the requests that are followed, in the order in which LeadSquared got them.
+"""Which requests to poll next: those that are followed, in the order in which LeadSquared got them.
 
 Pure: answers and the time come in as arguments, in seconds of any monotonic clock. LeadSquared's queue is
-first in, first out, apart from the requests that it tries again. So a sweep asks from the oldest on until one
-is still in the queue, and costs little more than one call a request. If it is the very one at which the last
-sweep ended, one further behind is asked: is that one finished, the first was overtaken. What was overtaken is
-*left behind*, and asked for now and then. Where many are overtaken, the queue is no queue: then a sweep goes
-on to where most are still unfinished. The order decides what it costs, never what comes out.
+first in, first out, apart from requests that it retries. So a sweep polls from the oldest on until one is
+still queued, and costs little more than one call a request. If that is where the last sweep ended, one
+further back is polled: if it is finished, the first was overtaken. Overtaken requests are *put off*, and
+polled at longer and longer intervals. Where many are overtaken, there is no order: then a sweep goes on to
+where most are still unfinished. The order decides how many calls are made, never what the outcome is.
 """
 
 from __future__ import annotations
@@ -15,172 +15,172 @@ from collections.abc import Generator, Sequence
 from itertools import islice
 from operator import itemgetter
 
-from leadsquared_async.tracking.schedule import LONGEST_STALL, PATIENCE, Pace
+from leadsquared_async.tracking.schedule import LONGEST_STALL, PATIENCE, PollSchedule
 
-__all__ = ["LEFT_BEHIND", "Line"]
+__all__ = ["PUT_OFF", "QueueOrder"]
 
 WORTH_A_SWEEP = 4
-"""So many should be finished at each sweep: with fewer, the call for the one that is not costs too much."""
+"""So many should be finished at each sweep; with fewer, the call for the unfinished one costs too much."""
 WORTH_A_LOOSE_SWEEP = 3
-LEFT_BEHIND = (40.0, 40.0, 60.0, 120.0, 420.0, 900.0, 1800.0, 2700.0, 3600.0)
-"""Seconds after which one that was overtaken is asked for again; then every hour. LeadSquared tries a request
-again after 30 s, 2, 7, 15, 30, 45, 60 min, 1.5, 2 and 3 h (apidocs.leadsquared.com, "Async API")."""
+PUT_OFF = (40.0, 40.0, 60.0, 120.0, 420.0, 900.0, 1800.0, 2700.0, 3600.0)
+"""Seconds after which an overtaken request is polled again; then every hour. LeadSquared retries a request
+after 30 s, 2, 7, 15, 30, 45, 60 min, 1.5, 2 and 3 h (apidocs.leadsquared.com, "Async API")."""
 FEW = 2
-"""So many requests in a row at which LeadSquared fails end a sweep: it may fail at all of them."""
+"""So many failed polls in a row end a sweep: all the others may fail too."""
 TOGETHER = 8
-"""Requests asked for at the same moment, at most."""
+"""Requests polled at the same moment, at most."""
 
 _LOOSE = 0.08
-"""Share of the finished requests that were overtaken, from which on the order is not relied upon."""
+"""From this share of overtaken requests among the finished ones on, the order is not relied upon."""
 _ORDERLY = 0.03
-"""And from which down it is again."""
+"""From this share down it is relied upon again."""
 _MEMORY = 0.08
 _UNFINISHED = 0.40
-"""What an unfinished one counts towards the end of a loose sweep; a finished one: 1 minus this, against."""
+"""The weight of an unfinished request towards the end of a loose sweep; a finished one has 1 minus this."""
 _FADING = 0.6
 
 
-class _Place:
-    __slots__ = ("asked", "due", "failures", "overtaken", "put_off")
+class _Entry:
+    __slots__ = ("due", "failures", "overtaken", "polls", "put_off")
 
     def __init__(self) -> None:
-        self.asked = 0
         self.failures = 0
         self.overtaken = False
+        self.polls = 0
         self.put_off = 0
         self.due = 0.0
 
 
-class Line:
+class QueueOrder:
     """The requests that are followed, oldest first.
 
     Attributes:
-        pace: when the next sweep should be.
+        schedule: when the next sweep is due.
     """
 
     def __init__(self) -> None:
-        self.pace = Pace()
-        self._places: OrderedDict[str, _Place] = OrderedDict()
+        self.schedule = PollSchedule()
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._overtaken = 0.0
         self._is_loose = False
         self._is_stalled = False
         self._surplus = 0.0
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._entries)
 
     def __contains__(self, request_id: str) -> bool:
-        return request_id in self._places
+        return request_id in self._entries
 
-    def join(self, request_id: str) -> None:
-        """Follow a request too, as the youngest."""
-        if all(place.due for place in self._places.values()):
-            self.pace.restart()  # nobody in it tells when this one will be done
-        self._places.setdefault(request_id, _Place())
+    def add(self, request_id: str) -> None:
+        """Follow one more request, as the youngest."""
+        if all(entry.due for entry in self._entries.values()):
+            self.schedule.restart()  # no other one says when this will be finished
+        self._entries.setdefault(request_id, _Entry())
 
-    def leave(self, request_id: str) -> None:
-        """Follow it no more."""
-        self._places.pop(request_id, None)
+    def remove(self, request_id: str) -> None:
+        """Stop following a request."""
+        self._entries.pop(request_id, None)
 
     def sweep(self, now: float) -> Generator[Sequence[str], Sequence[bool | None], None]:
-        """Ask once around: yields the requests to ask for, and is sent for each whether it is finished.
+        """Yields the requests to poll at once, and is sent for each whether it is finished.
 
-        None for one means that nobody answered, which says nothing of it. Others are asked then: it may be
-        the only one at which LeadSquared fails. While nothing is heard at all, a sweep asks for one alone.
+        None means that there was no answer, which says nothing about the request. Others are polled then: it
+        may be the only one that fails. While no poll is answered at all, a sweep polls a single request.
         """
         found = moved = failed = 0
-        is_heard = False
-        trailing: list[_Place] = []
+        is_answered = False
+        trailing: list[_Entry] = []
         passed: set[str] = set()
         overtaken: set[str] = set()
         waiting = self._due(now)
-        expected = self.pace.expected(now)
+        expected = self.schedule.expected(now)
         is_over = False
         while not is_over and (asked := self._next(waiting, self._together(expected, found))):
             for name, is_finished in zip(asked, (yield asked), strict=True):
-                place = self._places.get(name)
+                entry = self._entries.get(name)
                 failed = failed + 1 if is_finished is None else 0
-                if place is None or not self._is_heard(place, is_finished, now):
-                    continue  # it left meanwhile, or nothing was heard of it
-                is_heard = True
+                if entry is None or not self._is_answered(entry, is_finished, now):
+                    continue  # it was removed meanwhile, or not answered
+                is_answered = True
                 if is_finished:
                     found += 1
-                    moved += not place.put_off
-                    self._finished(name, place, trailing, now)
+                    moved += not entry.put_off
+                    self._finished(name, entry, trailing, now)
                     overtaken |= passed
                 elif name in overtaken:
-                    place.asked += 1
-                    self._overtake(place, now)
+                    entry.polls += 1
+                    self._overtake(entry, now)
                 else:
-                    is_over |= self._unfinished(place, trailing, now)
+                    is_over |= self._unfinished(entry, trailing, now)
             is_over |= failed >= (1 if self._is_stalled else FEW)
             passed = set()
             if self._goes_on:
                 is_over = self._surplus >= 1 and bool(waiting) and self._is_new(waiting[0])
             elif trailing and not moved and waiting:
                 passed = self._look_further(waiting)
-        self._is_stalled = failed > 0 and not is_heard
+        self._is_stalled = failed > 0 and not is_answered
         if self._is_stalled:
-            self.pace.stall()
+            self.schedule.got_no_answer()
         else:
             self._conclude(found, trailing, now)
 
     def _due(self, now: float) -> deque[str]:
-        """Those that it is time to ask for, in order; while nobody answers, another one first each time."""
-        due = [(place.failures, name) for name, place in self._places.items() if place.due <= now]
+        """Those that are due, in order; while there is no answer, another one first each time."""
+        due = [(entry.failures, name) for name, entry in self._entries.items() if entry.due <= now]
         if self._is_stalled:
             due.sort(key=itemgetter(0))
         return deque(name for _, name in due)
 
     @staticmethod
-    def _is_heard(place: _Place, is_finished: bool | None, now: float) -> bool:
-        """Note whether anything was heard of it; if not, it is passed over for a while."""
+    def _is_answered(entry: _Entry, is_finished: bool | None, now: float) -> bool:
+        """Note whether there was an answer; if not, the request is skipped for a while."""
         if is_finished is None:
-            place.failures += 1
-            place.due = now + min(LONGEST_STALL, 2.0 ** min(place.failures, 10))
-        elif place.failures:
-            place.failures, place.due = 0, 0.0
+            entry.failures += 1
+            entry.due = now + min(LONGEST_STALL, 2.0 ** min(entry.failures, 10))
+        elif entry.failures:
+            entry.failures, entry.due = 0, 0.0
         return is_finished is not None
 
-    def _conclude(self, found: int, trailing: Sequence[_Place], now: float) -> None:
+    def _conclude(self, found: int, trailing: Sequence[_Entry], now: float) -> None:
         """Decide when to sweep next."""
         self._surplus *= _FADING
         self._is_loose = self._overtaken > (_ORDERLY if self._is_loose else _LOOSE)
         if not found:
-            self.pace.nothing(of_many=bool(trailing))
+            self.schedule.found_nothing(beyond_stragglers=bool(trailing))
             return
-        if self.pace.stands_still:
+        if self.schedule.is_stalled:
             self._forgive(now)
-        self.pace.found(found, now, WORTH_A_LOOSE_SWEEP if self._is_loose else WORTH_A_SWEEP)
-        if not any(place.asked for place in self._places.values()):
-            self.pace.restart()  # all that are left joined meanwhile: nobody tells when they will be done
+        self.schedule.found(found, now, WORTH_A_LOOSE_SWEEP if self._is_loose else WORTH_A_SWEEP)
+        if not any(entry.polls for entry in self._entries.values()):
+            self.schedule.restart()  # all the others are new: none says when they will be finished
 
     @property
     def _goes_on(self) -> bool:
-        """Whether a sweep goes on past the unfinished; while nothing moves that would find nothing either."""
-        return self._is_loose and not self.pace.stands_still
+        """Whether a sweep goes on after unfinished ones; in a stall that would find nothing either."""
+        return self._is_loose and not self.schedule.is_stalled
 
     def _together(self, expected: float, found: int) -> int:
-        """How many to ask for at once: more while many should be finished, or many were."""
-        if self.pace.fruitless and not found:
+        """How many to poll at once: more while many should be finished, or many were."""
+        if self.schedule.fruitless and not found:
             return 1
         return max(1, min(TOGETHER, max(int(expected - found) // 2, found // 4)))
 
     def _next(self, waiting: deque[str], together: int) -> Sequence[str]:
-        """The next to ask for, without those that left."""
+        """The next to poll, without those that were removed."""
         asked: list[str] = []
         while waiting and len(asked) < together:
             name = waiting.popleft()
-            if name in self._places:
+            if name in self._entries:
                 asked.append(name)
         return asked
 
     def _look_further(self, waiting: deque[str]) -> set[str]:
-        """Move one that is further behind to the front, and return those that it passed.
+        """Move one from further back to the front, and return those that it passed.
 
-        It is the further behind, the longer nothing was found: many in a row may have been held back.
+        The longer nothing was found, the further back it is: many in a row may be delayed.
         """
-        reach = self.pace.fruitless % len(waiting).bit_length()
+        reach = self.schedule.fruitless % len(waiting).bit_length()
         ahead = min(2**reach, len(waiting)) - 1
         name = waiting[ahead]
         del waiting[ahead]
@@ -189,47 +189,47 @@ class Line:
         return passed
 
     def _is_new(self, name: str) -> bool:
-        place = self._places.get(name)
-        return place is not None and not place.asked
+        entry = self._entries.get(name)
+        return entry is not None and not entry.polls
 
-    def _finished(self, name: str, place: _Place, trailing: list[_Place], now: float) -> None:
-        del self._places[name]
-        self._overtaken += _MEMORY * (place.overtaken - self._overtaken)
-        if not place.asked:
+    def _finished(self, name: str, entry: _Entry, trailing: list[_Entry], now: float) -> None:
+        del self._entries[name]
+        self._overtaken += _MEMORY * (entry.overtaken - self._overtaken)
+        if not entry.polls:
             self._surplus = _FADING * self._surplus - 2 * (1 - _UNFINISHED)
-        if not place.put_off:
+        if not entry.put_off:
             for straggler in trailing:
                 self._overtake(straggler, now)
             trailing.clear()
 
-    def _unfinished(self, place: _Place, trailing: list[_Place], now: float) -> bool:
-        """Note it, and say whether the sweep is over."""
-        place.asked += 1
-        is_new = place.asked == 1
+    def _unfinished(self, entry: _Entry, trailing: list[_Entry], now: float) -> bool:
+        """Note it; returns whether the sweep is over."""
+        entry.polls += 1
+        is_new = entry.polls == 1
         if is_new:
             self._surplus = _FADING * self._surplus + 2 * _UNFINISHED
-        if place.put_off:
-            self._put_off(place, now)
+        if entry.put_off:
+            self._put_off(entry, now)
             return False
         if self._goes_on:
-            self._put_off(place, now)
-        elif place.asked >= PATIENCE:
-            place.due = now + self.pace.backoff
-        trailing.append(place)
+            self._put_off(entry, now)
+        elif entry.polls >= PATIENCE:
+            entry.due = now + self.schedule.backoff
+        trailing.append(entry)
         # One that was unfinished at the last sweep too may be a straggler: look behind it.
         return (is_new or len(trailing) > 1) and not self._goes_on
 
-    def _overtake(self, place: _Place, now: float) -> None:
-        place.overtaken = True
+    def _overtake(self, entry: _Entry, now: float) -> None:
+        entry.overtaken = True
         if not self._goes_on:
-            self._put_off(place, now)
+            self._put_off(entry, now)
 
-    def _put_off(self, place: _Place, now: float) -> None:
-        place.due = now + LEFT_BEHIND[min(place.put_off, len(LEFT_BEHIND) - 1)]
-        place.put_off += 1
+    def _put_off(self, entry: _Entry, now: float) -> None:
+        entry.due = now + PUT_OFF[min(entry.put_off, len(PUT_OFF) - 1)]
+        entry.put_off += 1
 
     def _forgive(self, now: float) -> None:
-        """The queue moves again: that it stood still is held against nobody."""
-        for place in self._places.values():
-            place.due = min(place.due, now)
-            place.put_off = min(place.put_off, 1)
+        """The queue moves again: requests that were put off in the stall are due now."""
+        for entry in self._entries.values():
+            entry.due = min(entry.due, now)
+            entry.put_off = min(entry.put_off, 1)

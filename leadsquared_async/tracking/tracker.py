@@ -1,4 +1,4 @@
-"""Everybody who waits for an outcome, and the one task that asks for them all."""
+"""Follows RequestIDs to their outcome: one task polls for all who wait."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import copy
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import (
     ClientClosed,
+    ConfigurationError,
     Delivery,
     Fault,
     LeadSquaredError,
@@ -20,37 +22,42 @@ from leadsquared_async.errors import (
     Scope,
     StillProcessing,
 )
-from leadsquared_async.http.redaction import sealed
-from leadsquared_async.http.session import Sender
-from leadsquared_async.models import RequestState, RequestStatus
-from leadsquared_async.operations import Certainty, Operation, Path
-from leadsquared_async.tracking.look import look, request_id_of
-from leadsquared_async.tracking.order import Line
+from leadsquared_async.http.call import Call
+from leadsquared_async.http.redaction import without_locals
+from leadsquared_async.http.sender import Sender
+from leadsquared_async.limiter.lanes import Lane
+from leadsquared_async.models import RequestState, RequestStatus, id_in
+from leadsquared_async.operations import Certainty, Idempotency, Keys, Operation, Path
+from leadsquared_async.protocol import ExpectedBody
+from leadsquared_async.tracking.order import QueueOrder
 
-__all__ = ["GRACE", "Follower", "Tracker", "Trackers"]
+if TYPE_CHECKING:
+    from leadsquared_async.http.run import BeforeSend
+
+__all__ = ["GRACE", "Follower", "Tracker", "Trackers", "fetch_status", "request_id_of"]
 
 GRACE = 60.0
-"""Seconds for which an id that LeadSquared does not know is taken for one that it does not know yet."""
+"""Seconds for which an unknown id counts as not known yet."""
 RETRIED_FOR = 32_970.0
-"""Seconds that LeadSquared's ten retries take in all, after which an ERROR that stays is final."""
+"""Seconds that LeadSquared's ten retries take in all; after that an ERROR is final."""
 MARGIN = 600.0
-"""Seconds that they may take longer, since each waits its turn, or begin before the request is followed."""
+"""Seconds by which they may take longer, since each is queued, or begin before the request is followed."""
 
 
-class _UnwantedError(Exception):
-    """Nobody waits for it any more."""
+class _NotFollowedError(Exception):
+    """Nobody waits for the request any more."""
 
 
 @dataclass(slots=True)
 class Follower:
-    """Somebody who waits for the outcome of a request.
+    """One wait for the outcome of a request.
 
     Attributes:
-        request_id: whose.
+        request_id: the request.
         outcome: the final status, or the error that ended the wait.
-        patience: seconds for which an unknown id is taken for one that is not known yet.
-        last: what the last successful look showed.
-        trouble: what the last look ran into, if it was not successful.
+        patience: seconds for which an unknown id counts as not known yet.
+        last: the last status.
+        trouble: the error of the last poll, if it failed.
     """
 
     request_id: str
@@ -62,7 +69,7 @@ class Follower:
 
 @dataclass(slots=True)
 class _Followed:
-    """A request, and all who wait for it."""
+    """A request, and all waits for it."""
 
     since: float
     patience: float
@@ -74,19 +81,19 @@ class Tracker:
     """Follows the requests of one operation with as few calls as the order of LeadSquared's queue allows.
 
     Args:
-        sender: makes the calls; each once, since the next sweep asks again.
-        operation: whose requests.
+        sender: makes the calls, without retries, since the next sweep polls again.
+        operation: of the requests.
 
     Attributes:
-        answers: how often a request was known.
+        answers: polls that were answered with a status.
     """
 
     def __init__(self, sender: Sender, operation: Operation) -> None:
         settings = replace(sender.settings, deadline=None, retry=RetryPolicy(attempts=1))
         self._sender = Sender(sender.session, settings)
         self._operation = operation
-        self._line = Line()
-        self._joined = asyncio.Event()
+        self._order = QueueOrder()
+        self._added = asyncio.Event()
         self._followed: dict[str, _Followed] = {}
         self._task: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
@@ -94,55 +101,55 @@ class Tracker:
 
     @property
     def path(self) -> Path:
-        """Where it asks."""
+        """The path that it polls."""
         given = self._sender.session.options.paths.get(f"{self._operation.name} status")
         return self._operation.status if given is None else Path(given, Certainty.GIVEN)
 
     def follow(self, request_id: str, *, patience: float = GRACE) -> Follower:
-        """Begin to follow; whoever stops waiting says so with `leave`.
+        """Begin to follow a request; `leave` ends that.
 
         Args:
             request_id: from a receipt.
-            patience: seconds for which an unknown id is taken for one that is not known yet.
+            patience: seconds for which an unknown id counts as not known yet.
         """
         loop = asyncio.get_running_loop()
         follower = Follower(request_id_of(request_id), loop.create_future(), patience)
         followed = self._followed.get(follower.request_id)
         if followed is None:
             followed = self._followed[follower.request_id] = _Followed(loop.time(), patience)
-            self._line.join(follower.request_id)
-            self._joined.set()
+            self._order.add(follower.request_id)
+            self._added.set()
         followed.patience = max(followed.patience, patience)
         followed.followers.append(follower)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(
-                self._sweep_until_all_is_known(), name=f"leadsquared_async {self._operation.name} tracker"
+                self._sweep_until_all_are_final(), name=f"leadsquared_async {self._operation.name} tracker"
             )
             self._task.add_done_callback(self._ended)
         return follower
 
     def leave(self, follower: Follower) -> None:
-        """Wait no more; twice is no harm."""
+        """End a wait; a second time has no effect."""
         followed = self._followed.get(follower.request_id)
         if followed is None or follower not in followed.followers:
             return
         followed.followers.remove(follower)
         if not followed.followers:
             del self._followed[follower.request_id]
-            self._line.leave(follower.request_id)
+            self._order.remove(follower.request_id)
         if not self._followed and self._task is not None:
-            # Whoever follows next begins another: this one needs a moment to end.
+            # The next `follow` starts another task: this one needs a moment to end.
             self._task.cancel()
             self._ending.add(self._task)
             self._task = None
 
-    @sealed
+    @without_locals
     async def wait(self, request_id: str, deadline: float | None) -> RequestStatus:
         """Follow a request until its status is final.
 
         Raises:
-            StillProcessing: it is not final within `deadline` seconds; nothing is lost, wait again.
-            LeadSquaredError: the account's fault, or an id that stays unknown.
+            StillProcessing: it is not final within `deadline` seconds; wait again.
+            LeadSquaredError: an error of the account, or an id that stays unknown.
         """
         start = asyncio.get_running_loop().time()
         follower = self.follow(request_id)
@@ -156,7 +163,7 @@ class Tracker:
         raise self._still_processing(follower, asyncio.get_running_loop().time() - start)
 
     def stop(self) -> set[asyncio.Task[None]]:
-        """Stop asking; every wait ends with `ClientClosed`. Returns the tasks that have to end."""
+        """Stop polling; every wait ends with `ClientClosed`. Returns the tasks that have to end."""
         tasks = {task for task in (self._task, *self._ending) if task is not None}
         for task in tasks:
             task.cancel()
@@ -164,14 +171,14 @@ class Tracker:
 
     def _still_processing(self, follower: Follower, waited: float) -> StillProcessing:
         if follower.last is not None:
-            seen = "it was accepted and stays in LeadSquared's queue"
+            seen = "it was accepted and is still queued"
         elif isinstance(follower.trouble, NotFound):
             seen = "it was not found so far"
         else:
-            seen = "what became of it is not known so far"
+            seen = "its status is not known so far"
         error = StillProcessing(
-            f"{self._operation.name}: after {waited:.3g} s request {follower.request_id} is not finished; "
-            f"{seen}: wait again later",
+            f"{self._operation.name}: request {follower.request_id} is not finished after {waited:.3g} s: "
+            f"{seen}; wait again later",
             delivery=_delivery(follower),
             request_id=follower.request_id,
             last_status=follower.last,
@@ -181,75 +188,76 @@ class Tracker:
         error.__cause__ = follower.trouble
         return error
 
-    async def _sweep_until_all_is_known(self) -> None:
-        """Sweep, pause, and again; an error that no further sweep can mend ends every wait."""
+    async def _sweep_until_all_are_final(self) -> None:
+        """Pause and sweep in turn; an error that would meet every poll ends every wait."""
         try:
-            while self._line:
+            while self._order:
                 await self._pause()
                 await self._sweep()
         except LeadSquaredError as error:
             self._fail_all(error)
 
     async def _pause(self) -> None:
-        """Sleep until the next sweep, which one that joins may bring nearer."""
-        until = self._now() + self._line.pace.pause
-        with self._sender.session.pipeline().while_open():
+        """Sleep until the next sweep; a new request may bring it forward."""
+        until = self._now() + self._order.schedule.pause
+        self._sender.session.check_usable()
+        with self._sender.session.while_open():
             while (left := until - self._now()) > 0:
-                self._joined.clear()
+                self._added.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(left):
-                        await self._joined.wait()
-                    until = min(until, self._now() + self._line.pace.pause)
+                        await self._added.wait()
+                    until = min(until, self._now() + self._order.schedule.pause)
 
     async def _sweep(self) -> None:
-        sweep = self._line.sweep(self._now())
+        sweep = self._order.sweep(self._now())
         asked = next(sweep, ())
         while asked:
-            asking = (self._is_finished(name) for name in asked)
-            answers = await asyncio.gather(*asking, return_exceptions=True)
+            polls = (self._poll(name) for name in asked)
+            answers = await asyncio.gather(*polls, return_exceptions=True)
             if (failure := next((it for it in answers if isinstance(it, BaseException)), None)) is not None:
                 for name, answer in zip(asked, answers, strict=True):
                     if answer is True:
-                        self._line.leave(name)  # nobody waits for it, and it would be asked for for ever
+                        self._order.remove(name)  # nobody waits for it, and it would be polled for ever
                 raise failure
-            heard = [answer for answer in answers if not isinstance(answer, BaseException)]
+            known = [answer for answer in answers if not isinstance(answer, BaseException)]
             try:
-                asked, before = sweep.send(heard), asked
+                asked, before = sweep.send(known), asked
             except StopIteration:
-                self._rejoin(asked)
+                self._add_again(asked)
                 return
-            self._rejoin(before)
+            self._add_again(before)
 
-    def _rejoin(self, asked: Iterable[str]) -> None:
-        """Keep in line whoever was told, and waits for the same again before the line heard of it."""
+    def _add_again(self, asked: Iterable[str]) -> None:
+        """Keep a request that ended and is followed again before the order was told that it ended."""
         for request_id in asked:
-            if request_id in self._followed and request_id not in self._line:
-                self._line.join(request_id)
+            if request_id in self._followed and request_id not in self._order:
+                self._order.add(request_id)
 
-    async def _is_finished(self, request_id: str) -> bool | None:
-        """Ask, and tell those who wait; None if there was no answer to be had."""
+    async def _poll(self, request_id: str) -> bool | None:
+        """Whether the request is finished; ends its waits if so. None if there was no answer."""
 
-        async def still_wanted() -> None:
+        async def check_followed() -> None:
             if request_id not in self._followed:
-                raise _UnwantedError
+                raise _NotFollowedError
 
         status, trouble = None, None
         try:
-            status = await look(self._sender, self._operation, request_id, still_wanted)
-        except _UnwantedError:
+            status = await fetch_status(self._sender, self._operation, request_id, check_followed)
+        except _NotFollowedError:
             return False
         except LeadSquaredError as error:
             trouble = error
         followed = self._followed.get(request_id)
         if followed is None:
-            return False  # everybody left meanwhile
+            return False  # all waits have ended meanwhile
         if status is not None:
-            return self._heard(request_id, followed, status)
+            return self._on_status(request_id, followed, status)
         assert trouble is not None
-        return self._troubled(request_id, followed, trouble)
+        return self._on_error(request_id, followed, trouble)
 
-    def _troubled(self, request_id: str, followed: _Followed, error: LeadSquaredError) -> bool | None:
-        # How an id that is not known yet is answered is not documented: it may be a refusal.
+    def _on_error(self, request_id: str, followed: _Followed, error: LeadSquaredError) -> bool | None:
+        # The answer to an id that is not known yet is not documented: it may be a rejection.
         is_unknown = isinstance(error, NotFound | Rejected) and not isinstance(error, NoSuchPath)
         if not is_unknown and (error.fault is Fault.ACCOUNT or error.scope is Scope.ACCOUNT):
             raise error
@@ -262,13 +270,13 @@ class Tracker:
             return True
         return None
 
-    def _heard(self, request_id: str, followed: _Followed, status: RequestStatus) -> bool:
+    def _on_status(self, request_id: str, followed: _Followed, status: RequestStatus) -> bool:
         self.answers += 1
         if status.state is RequestState.FAILED and not status.is_final:
             if followed.failing_since is None:
                 followed.failing_since = self._now()
             failing, before = self._now() - followed.failing_since, followed.failing_since - followed.since
-            # Whether it is called ERROR already between two tries is not documented.
+            # Whether a request is called ERROR between two retries is not documented.
             if failing >= RETRIED_FOR + MARGIN or before >= RETRIED_FOR - MARGIN:
                 status = replace(status, is_final=True)
         for follower in followed.followers:
@@ -289,27 +297,26 @@ class Tracker:
                 error = copy.copy(outcome)
                 error.delivery = _delivery(follower)
                 if isinstance(error, NotFound) and not isinstance(error, NoSuchPath):
-                    error.fault, error.scope = (
-                        None,
-                        Scope.LEAD,
-                    )  # this id is unknown, which says nothing of others
+                    error.fault, error.scope = None, Scope.LEAD  # only this id is unknown
                 follower.outcome.set_exception(error)
-                follower.outcome.exception()  # one that leaves in this very tick does not look at it
+                follower.outcome.exception()  # retrieved, even if the wait ends in this very tick
 
     def _fail_all(self, error: LeadSquaredError) -> None:
         for request_id in list(self._followed):
-            self._line.leave(request_id)
+            self._order.remove(request_id)
             self._resolve(request_id, error)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._ending.discard(task)
         if self._task is not task:
-            return  # nobody waits for it any more
+            return  # it was replaced
         self._task = None
         if task.cancelled():
-            self._fail_all(ClientClosed(f"{self._operation.name}: the client was closed before it was done"))
+            self._fail_all(
+                ClientClosed(f"{self._operation.name}: the client was closed before the call ended")
+            )
         elif (error := task.exception()) is not None:
-            # A fault in our own code; whoever waits is told, and the loop's handler shows it.
+            # A bug in our own code: every wait ends with an error, and the loop's handler shows it.
             self._fail_all(LeadSquaredError(f"{self._operation.name}: the tracker failed"))
             raise error
 
@@ -319,12 +326,12 @@ class Tracker:
 
 
 def _delivery(follower: Follower) -> Delivery:
-    """Whether LeadSquared has the request, as far as was seen."""
+    """Whether LeadSquared has the request, as far as is known."""
     return Delivery.UNKNOWN if follower.last is None else Delivery.ACCEPTED
 
 
 class Trackers:
-    """The trackers of one client, one an operation.
+    """The trackers of one client, one for each operation.
 
     Args:
         sender: makes their calls.
@@ -342,5 +349,52 @@ class Trackers:
         return tracker
 
     def stop(self) -> set[asyncio.Task[None]]:
-        """Stop asking; every wait ends with `ClientClosed`. Returns the tasks that have to end."""
+        """Stop polling; every wait ends with `ClientClosed`. Returns the tasks that have to end."""
         return {task for tracker in self._trackers.values() for task in tracker.stop()}
+
+
+async def fetch_status(
+    sender: Sender, operation: Operation, request_id: str, before_send: BeforeSend | None = None
+) -> RequestStatus:
+    """The status of a request, by one call.
+
+    Raises:
+        NotFound: LeadSquared does not know the request (yet).
+        LeadSquaredError: the call did not succeed.
+    """
+    name = f"{operation.name} status"
+    call = Call(
+        operation=name,
+        method="GET",
+        path=operation.status.text,
+        certainty=operation.status.certainty,
+        query=(("RequestID", request_id_of(request_id)),),
+        keys=Keys.API_KEY,
+        expect=ExpectedBody.JSON,
+        repeat=Idempotency.READ,
+        lane=sender.lane(None, Lane.STATUS),
+    )
+    sent = await sender.send(call, before_send)
+    status = RequestStatus.read(sent.outcome.data, request_id)
+    if status is None:
+        raise NotFound(
+            f"{name}: LeadSquared does not know this request (yet)",
+            attempts=sent.attempts,
+            waited=sent.waited,
+            operation=name,
+            status_code=sent.outcome.status_code,
+            body=sent.outcome.body,
+        )
+    return status
+
+
+def request_id_of(text: str) -> str:
+    """The RequestID, stripped.
+
+    Raises:
+        ConfigurationError: it is not a valid one.
+    """
+    request_id = id_in(text)
+    if request_id is None:
+        raise ConfigurationError("request_id has to be the string in a receipt")
+    return request_id

@@ -135,14 +135,14 @@ class World:
         assert left <= {"sandbox arrival"}  # the transport is the test's own
         for lsq in self._clients:
             assert lsq._session._state is not _State.OPEN
-            if (pipeline := lsq._session._pipeline) is not None:
-                assert pipeline.transport._http.is_closed
-                assert not pipeline.in_flight._tasks
-                assert not pipeline._at_closing
-        for bucket in local_limits._accounts.values():
-            assert bucket._tokens.out == 0
-            assert not any(bucket._lanes)
-            assert bucket.users == 0
+            if hasattr(lsq._session, "transport"):
+                assert lsq._session.transport._http.is_closed
+            assert not lsq._session.in_flight._tasks
+            assert not lsq._session._at_closing
+        for account in local_limits._accounts.values():
+            assert account.grantor.out == 0
+            assert not any(account.queue.waiting)
+            assert account.queue.users == 0
         assert all(client.is_closed for client in self._asking)
         assert all(outbox._state for outbox in self._outboxes)
         for connection in self._connections:

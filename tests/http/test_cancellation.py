@@ -44,9 +44,9 @@ def spot(task: asyncio.Task[Any]) -> str:
 
 SPOTS = {
     "TokenQueue.acquire": "for a token",
-    "Keyring._ask": "for the keys",
+    "CredentialsSource._ask": "for the keys",
     "InFlight.run": "for the exchange",
-    "_Run._pause": "between attempts",
+    "_Run._sleep": "between attempts",
     "Tracker.wait": "for an outcome",
 }
 
@@ -249,7 +249,7 @@ def test_an_exchange_that_is_cancelled_before_its_first_step_gives_its_token_bac
 
 def in_the_tick_of_the_next_grant(lsq: LeadSquared, act: Callable[[], object], *, before: bool) -> None:
     """Do something in the very tick in which the bucket's timer grants a token, before or after the grant."""
-    (home,) = lsq._session.pipeline().buckets[Limit.CALLS]._loops.values()
+    (home,) = lsq._session.buckets[Limit.CALLS]._loops.values()
     ring = home.alarm._ring
 
     def patched() -> None:
@@ -300,7 +300,7 @@ def test_a_token_that_is_granted_in_the_tick_of_the_closing_is_not_spent() -> No
                 lsq, lambda: closing.append(asyncio.create_task(lsq.aclose())), before=True
             )
             late = asyncio.create_task(lsq.leads.capture(LEAD))
-            with pytest.raises(ClientClosed, match="It was not sent"):
+            with pytest.raises(ClientClosed, match="Not sent"):
                 await late
             await asyncio.gather(*closing)
             assert len(transport.books.arrivals) == 1

@@ -60,7 +60,7 @@ def client(**options: Any) -> LeadSquared:
 async def refused(**options: Any) -> ConnectionFailed:
     """The error of a lead that cannot be sent, which shows no password anywhere."""
     async with client(**options) as lsq:
-        with pytest.raises(ConnectionFailed, match="It was not sent") as caught:
+        with pytest.raises(ConnectionFailed, match="Not sent") as caught:
             await lsq.leads.capture(LEAD)
     assert PASSWORD not in shown(caught.value)
     assert caught.value.delivery is Delivery.NOT_SENT
@@ -281,8 +281,8 @@ async def test_a_proxy_that_asks_for_a_password_is_final(
         monkeypatch.setenv("ALL_PROXY", proxy.url(given))
         error = await refused()
     assert str(error) == (
-        f"leads.capture: the proxy of ALL_PROXY {message}: write it as http://user:password@host:port. It "
-        "was not sent."
+        f"leads.capture: the proxy of ALL_PROXY {message}: write it as http://user:password@host:port. Not "
+        "sent."
     )
     assert (error.fault, error.attempts, error.safe_to_retry) == (Fault.ACCOUNT, 1, False)
     assert len(proxy.asked) == 1
@@ -299,7 +299,7 @@ async def test_a_proxy_that_refuses_is_final(
     assert str(error) == (
         "leads.capture: the proxy of HTTPS_PROXY does not allow connections to asyncapi.leadsquared.invalid "
         f"({status}): ask its administrator to allow the host, or add the host to NO_PROXY if it can be "
-        "reached directly. It was not sent."
+        "reached directly. Not sent."
     )
     assert (error.fault, error.attempts, error.safe_to_retry) == (Fault.ACCOUNT, 1, False)
 

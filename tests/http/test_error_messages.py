@@ -22,9 +22,15 @@ from leadsquared_async import (
 )
 from leadsquared_async.errors import Facts
 from leadsquared_async.http.call import Call
-from leadsquared_async.http.error_messages import delivery_sentence, error_from, masked
+from leadsquared_async.http.error_messages import delivery_sentence, error_from
+from leadsquared_async.http.redaction import masked
 from leadsquared_async.operations import Idempotency
-from leadsquared_async.protocol import Expect, Reply, classify, unanswered
+from leadsquared_async.protocol import (
+    ExpectedBody,
+    Reply,
+    classify,
+    outcome_without_answer,
+)
 
 MASK = "**********"
 CALL = Call(
@@ -147,7 +153,7 @@ def test_the_beginning_of_a_long_value_is_masked(length: int) -> None:
 
 
 def error_of(status: int, body: str, facts: Facts, call: Call = CALL) -> Any:
-    outcome = classify(Reply(status, {}, body), Expect.REQUEST_ID, datetime(2024, 2, 29, tzinfo=UTC))
+    outcome = classify(Reply(status, {}, body), ExpectedBody.REQUEST_ID, datetime(2024, 2, 29, tzinfo=UTC))
     return error_from(outcome, call, facts, "[eu] leads.capture: ")
 
 
@@ -176,8 +182,8 @@ def test_an_error_of_an_answer() -> None:
     error = error_of(500, body, facts)
     assert type(error) is Rejected
     assert str(error) == (
-        "[eu] leads.capture: LeadSquared refuses the lead: MXDuplicateEntryException: "
-        f"{MASK} ({MASK}) of {MASK} exists, as has {MASK}. It was not taken. (2 attempts)"
+        "[eu] leads.capture: LeadSquared rejected the lead: MXDuplicateEntryException: "
+        f"{MASK} ({MASK}) of {MASK} exists, as has {MASK}. Not accepted. (2 attempts)"
     )
     assert (error.delivery, error.fault, error.attempts) == (Delivery.REJECTED, Fault.LEAD, 2)
     assert (error.status_code, error.exception_type) == (500, "MXDuplicateEntryException")
@@ -203,10 +209,10 @@ def test_no_answer_makes_a_message_personal(status: int, field: str) -> None:
 )
 def test_an_error_without_an_answer(sent: bool, timed_out: bool, kind: type[LeadSquaredError]) -> None:
     """No answer has no status and no body; the cause is the message."""
-    outcome = unanswered(sent=sent, timed_out=timed_out, cause="no answer within 3 s")
+    outcome = outcome_without_answer(sent=sent, timed_out=timed_out, cause="no answer within 3 s")
     error = error_from(outcome, CALL, Facts(delivery=outcome.delivery, attempts=1), "")
     assert type(error) is kind
-    said = "It may have arrived." if sent else "It was not sent."
+    said = "It may have arrived." if sent else "Not sent."
     assert str(error) == f"no answer within 3 s. {said}"
     assert not hasattr(error, "body")
     assert not isinstance(error, DeadlineExceeded)
@@ -215,9 +221,9 @@ def test_an_error_without_an_answer(sent: bool, timed_out: bool, kind: type[Lead
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
-        (Facts(), ". It was not sent."),
-        (Facts(delivery=Delivery.NOT_SENT, attempts=1), ". It was not sent."),
-        (Facts(delivery=Delivery.REJECTED, attempts=1), ". It was not taken."),
+        (Facts(), ". Not sent."),
+        (Facts(delivery=Delivery.NOT_SENT, attempts=1), ". Not sent."),
+        (Facts(delivery=Delivery.REJECTED, attempts=1), ". Not accepted."),
         (Facts(delivery=Delivery.UNKNOWN, attempts=3), ". It may have arrived. (3 attempts)"),
         (Facts(delivery=Delivery.ACCEPTED, attempts=2), ". It was accepted. (2 attempts)"),
     ],

@@ -111,7 +111,7 @@ async def test_cookies_are_not_kept() -> None:
     async with answering(answer) as lsq:
         for _ in range(2):
             await lsq.leads.capture(LEAD)
-        assert not lsq._session.pipeline().transport._http.cookies
+        assert not lsq._session.transport._http.cookies
     assert seen == [None, None]
 
 

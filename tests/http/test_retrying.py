@@ -1,34 +1,30 @@
-"""Is a call made again, and after how long?"""
+"""When a call is retried, and after which pause."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tenacity import AsyncRetrying, RetryCallState
 
 from leadsquared_async import Delivery, Fault, RetryPolicy, Scope, ServerError
-from leadsquared_async.http.retry import Bound, Decision, Progress, decide
+from leadsquared_async.http.retrying import Attempt, retrying
 from leadsquared_async.operations import Idempotency
-from leadsquared_async.protocol import Again, Outcome
-
-FIRST = Progress(failures=1, counted=1, elapsed=0.0, left=None)
+from leadsquared_async.protocol import Outcome, RetryHint, may_retry
 
 
-def outcome(delivery: Delivery = Delivery.NOT_SENT, again: Again = Again.YES, **fields: Any) -> Outcome:
-    return Outcome(delivery, Fault.SERVER, Scope.OPERATION, again, ServerError, "it failed", **fields)
+def outcome(
+    delivery: Delivery = Delivery.NOT_SENT, retry: RetryHint = RetryHint.YES, **fields: Any
+) -> Outcome:
+    return Outcome(delivery, Fault.SERVER, Scope.OPERATION, retry, ServerError, "it failed", **fields)
 
 
-def decision(
-    what: Outcome | None = None,
-    repeat: Idempotency = Idempotency.NONE,
-    progress: Progress = FIRST,
-    chance: float = 1.0,
-    **policy: Any,
-) -> Decision:
-    return decide(what or outcome(), repeat, RetryPolicy(**policy), progress, chance)
+def allowed(what: Outcome, repeat: Idempotency = Idempotency.NONE, unknown: Any = "safe") -> bool:
+    return may_retry(what, repeat, RetryPolicy(unknown=unknown))
 
 
 CERTAIN = [Delivery.NOT_SENT, Delivery.REJECTED]
@@ -37,127 +33,147 @@ CERTAIN = [Delivery.NOT_SENT, Delivery.REJECTED]
 @pytest.mark.parametrize("delivery", list(Delivery))
 @pytest.mark.parametrize("repeat", list(Idempotency))
 @pytest.mark.parametrize("unknown", ["safe", "always", "never"])
-def test_what_is_of_no_use_is_never_repeated(delivery: Delivery, repeat: Idempotency, unknown: str) -> None:
-    """No option makes a call again whose answer says that it would fare the same."""
-    assert decision(outcome(delivery, Again.NO), repeat, unknown=unknown) == Decision(again=False)
+def test_a_final_answer_is_never_retried(delivery: Delivery, repeat: Idempotency, unknown: str) -> None:
+    """No option retries a call whose answer says that it would fail again."""
+    assert not allowed(outcome(delivery, RetryHint.NO), repeat, unknown)
 
 
 @pytest.mark.parametrize("delivery", CERTAIN)
-@pytest.mark.parametrize("again", [Again.YES, Again.IF_REPEATABLE])
+@pytest.mark.parametrize("retry", [RetryHint.YES, RetryHint.IF_REPEATABLE])
 @pytest.mark.parametrize("repeat", list(Idempotency))
 @pytest.mark.parametrize("unknown", ["safe", "always", "never"])
-def test_what_has_not_arrived_is_repeated(
-    delivery: Delivery, again: Again, repeat: Idempotency, unknown: str
+def test_a_call_that_has_not_arrived_is_retried(
+    delivery: Delivery, retry: RetryHint, repeat: Idempotency, unknown: str
 ) -> None:
-    """A call that was not taken cannot be doubled, so `unknown` has no say in it."""
-    assert decision(outcome(delivery, again), repeat, unknown=unknown).again
+    """A call that was not accepted cannot be doubled, so `unknown` has no say in it."""
+    assert allowed(outcome(delivery, retry), repeat, unknown)
 
 
 @pytest.mark.parametrize(
-    ("again", "repeat", "safe", "never"),
+    ("retry", "repeat", "safe", "never"),
     [
         # 500 and 503: the API says that the call failed
-        (Again.YES, Idempotency.READ, True, True),
-        (Again.YES, Idempotency.MATCHED, True, False),
-        (Again.YES, Idempotency.NONE, True, False),
-        # 502, 504, timeouts, lost connections: nobody says anything
-        (Again.IF_REPEATABLE, Idempotency.READ, True, True),
-        (Again.IF_REPEATABLE, Idempotency.MATCHED, True, False),
-        (Again.IF_REPEATABLE, Idempotency.NONE, False, False),
+        (RetryHint.YES, Idempotency.READ, True, True),
+        (RetryHint.YES, Idempotency.MATCHED, True, False),
+        (RetryHint.YES, Idempotency.NONE, True, False),
+        # 502, 504, timeouts, lost connections: the API says nothing
+        (RetryHint.IF_REPEATABLE, Idempotency.READ, True, True),
+        (RetryHint.IF_REPEATABLE, Idempotency.MATCHED, True, False),
+        (RetryHint.IF_REPEATABLE, Idempotency.NONE, False, False),
     ],
 )
-def test_what_may_have_arrived(again: Again, repeat: Idempotency, safe: bool, never: bool) -> None:
+def test_a_call_that_may_have_arrived(retry: RetryHint, repeat: Idempotency, safe: bool, never: bool) -> None:
     """The operation decides under "safe"; "always" and "never" override it, but never for a read."""
-    what = outcome(Delivery.UNKNOWN, again)
-    assert decision(what, repeat, unknown="safe").again is safe
-    assert decision(what, repeat, unknown="never").again is never
-    assert decision(what, repeat, unknown="always").again
-    assert decision(what, repeat).again is safe
+    what = outcome(Delivery.UNKNOWN, retry)
+    assert allowed(what, repeat, "safe") is safe
+    assert allowed(what, repeat, "never") is never
+    assert allowed(what, repeat, "always")
+    assert may_retry(what, repeat, RetryPolicy()) is safe
+
+
+def after(
+    what: Outcome | None = None,
+    *,
+    number: int = 1,
+    counted: int = 1,
+    left: float | None = None,
+    chance: float = 1.0,
+    repeat: Idempotency = Idempotency.NONE,
+    **policy: Any,
+) -> tuple[AsyncRetrying, RetryCallState]:
+    """tenacity's objects after the attempt of that number, with its pause drawn."""
+
+    async def unused(seconds: float) -> None: ...
+
+    rules = retrying(repeat, RetryPolicy(**policy), sleep=unused, before_sleep=lambda state: None)
+    state = RetryCallState(rules, None, (), {})
+    state.attempt_number = number
+    state.set_result(Attempt(what or outcome(), counted, left))
+    with mock.patch("random.uniform", lambda low, high: low + chance * (high - low)):
+        state.upcoming_sleep = rules.wait(state)
+    return rules, state
+
+
+def pause(what: Outcome | None = None, **fields: Any) -> float:
+    _, state = after(what, **fields)
+    return state.upcoming_sleep
+
+
+def bound(what: Outcome | None = None, **fields: Any) -> str | None:
+    """What rules out another attempt."""
+    rules, state = after(what, **fields)
+    assert rules.retry_error_callback is not None
+    if not rules.stop(state):
+        return None
+    return "deadline" if rules.retry_error_callback(state).out_of_time else "attempts"
 
 
 @pytest.mark.parametrize(
-    ("failures", "upper"),
+    ("number", "upper"),
     [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (6, 16.0), (7, 20.0), (8, 20.0), (5000, 20.0)],
 )
-def test_pauses_are_full_jitter(failures: int, upper: float) -> None:
-    """A pause is drawn from 0 to min(base * 2^n, cap): it doubles, and stops at the cap."""
-    progress = Progress(failures, 1, 0.0, None)
-    assert decision(progress=progress, chance=1.0).pause == upper
-    assert decision(progress=progress, chance=0.25).pause == upper / 4
-    assert decision(progress=progress, chance=0.0).pause == 0.0
+def test_pauses_have_full_jitter(number: int, upper: float) -> None:
+    """A pause is drawn from 0 to min(base * 2^n, cap): the upper bound doubles until it is the cap."""
+    assert pause(number=number) == upper
+    assert pause(number=number, chance=0.25) == upper / 4
+    assert pause(number=number, chance=0.0) == 0.0
 
 
 @pytest.mark.parametrize(
-    ("asked", "chance", "pause"),
+    ("asked", "chance", "expected"),
     [(None, 1.0, 0.5), (0.0, 1.0, 0.5), (0.3, 1.0, 0.5), (3.0, 1.0, 3.0), (3.0, 0.0, 3.0), (30.0, 0.5, 30.0)],
 )
-def test_retry_after_is_a_floor(asked: float | None, chance: float, pause: float) -> None:
+def test_retry_after_is_a_floor(asked: float | None, chance: float, expected: float) -> None:
     """A Retry-After lengthens a pause, beyond the cap as well, and never shortens it."""
-    assert decision(outcome(pause=asked), chance=chance).pause == pause
+    assert pause(outcome(pause=asked), chance=chance) == expected
 
 
 @pytest.mark.parametrize(
-    ("counted", "bound"),
-    [(1, None), (2, None), (3, Bound.ATTEMPTS), (4, Bound.ATTEMPTS), (100, Bound.ATTEMPTS)],
+    ("counted", "expected"), [(1, None), (2, None), (3, "attempts"), (4, "attempts"), (100, "attempts")]
 )
-def test_attempts_are_bounded(counted: int, bound: Bound | None) -> None:
-    """The attempts of the policy are all there are, the first one included."""
-    assert decision(progress=Progress(counted, counted, 0.0, None), attempts=3).bound is bound
+def test_attempts_are_bounded(counted: int, expected: str | None) -> None:
+    """`attempts` includes the first one."""
+    assert bound(counted=counted, attempts=3) == expected
 
 
-def test_the_policy_that_nobody_chose() -> None:
-    """Six attempts within a minute, pauses from half a second to twenty, and no lead made twice."""
+@pytest.mark.parametrize(
+    ("counted", "attempts", "expected"),
+    [(1, 6, None), (2, 6, None), (3, 6, "attempts"), (2, 2, "attempts"), (1, 1, "attempts")],
+)
+def test_a_dotnet_exception_has_three_attempts(counted: int, attempts: int, expected: str | None) -> None:
+    """Or as many as the policy allows, if those are fewer."""
+    what = outcome(Delivery.UNKNOWN, RetryHint.A_FEW_TIMES)
+    assert bound(what, counted=counted, attempts=attempts) == expected
+
+
+def test_the_default_policy() -> None:
+    """Six attempts, pauses from half a second to twenty, and no lead made twice."""
     policy = RetryPolicy()
-    assert (policy.attempts, policy.within, policy.base, policy.cap) == (6, 60.0, 0.5, 20.0)
-    assert policy.unknown == "safe"
-
-
-def test_one_attempt_is_none_again() -> None:
-    """attempts=1 makes no call twice, and says that it was the bound that forbade it."""
-    assert decision(attempts=1) == Decision(again=True, bound=Bound.ATTEMPTS, pause=0.5)
+    assert (policy.attempts, policy.base, policy.cap, policy.unknown) == (6, 0.5, 20.0, "safe")
 
 
 @pytest.mark.parametrize(
-    ("elapsed", "chance", "bound"),
-    [
-        (0.0, 1.0, None),
-        (9.5, 1.0, None),
-        (9.6, 1.0, Bound.WITHIN),
-        (9.6, 0.0, None),
-        (10.0, 0.0, None),
-        (10.1, 0.0, Bound.WITHIN),
-    ],
+    ("left", "expected"), [(None, None), (1.0, None), (0.51, None), (0.5, "deadline"), (0.0, "deadline")]
 )
-def test_no_attempt_starts_after_within(elapsed: float, chance: float, bound: Bound | None) -> None:
-    """An attempt starts within so many seconds of the first one, its own pause included."""
-    progress = Progress(1, 1, elapsed, None)
-    assert decision(progress=progress, chance=chance, within=10.0).bound is bound
+def test_no_pause_outlasts_the_deadline(left: float | None, expected: str | None) -> None:
+    """A pause that would end at the deadline or later is not begun."""
+    assert bound(left=left) == expected
 
 
-@pytest.mark.parametrize(
-    ("left", "bound"), [(None, None), (1.0, None), (0.51, None), (0.5, Bound.DEADLINE), (0.0, Bound.DEADLINE)]
-)
-def test_no_pause_outlasts_the_deadline(left: float | None, bound: Bound | None) -> None:
-    """A pause at whose end the deadline is over is not begun."""
-    assert decision(progress=Progress(1, 1, 0.0, left)).bound is bound
+def test_a_429_counts_towards_the_deadline_only() -> None:
+    """No number of attempts ends a call that the rate limit rejects."""
+    rejected = outcome(Delivery.REJECTED, throttled=True)
+    assert bound(rejected, number=1000, counted=1000, attempts=1) is None
+    assert pause(rejected, number=1000, counted=1000, attempts=1) == 20.0
+    assert bound(rejected, counted=0, left=0.4) == "deadline"
 
 
-def test_refusals_use_up_nothing_but_the_deadline() -> None:
-    """A 429 is neither bounded by `attempts` nor by `within`."""
-    refused = outcome(Delivery.REJECTED, throttled=True)
-    late = Progress(failures=1000, counted=1000, elapsed=1e6, left=None)
-    assert decision(refused, progress=late, attempts=1, within=0.0) == Decision(again=True, pause=20.0)
-    short = Progress(failures=1, counted=0, elapsed=0.0, left=0.4)
-    assert decision(refused, progress=short).bound is Bound.DEADLINE
-
-
-def test_the_bound_that_is_named() -> None:
-    """A deadline that has passed goes first; one that only the pause would pass, after the others."""
-    assert decision(progress=Progress(9, 9, 99.0, 0.0)).bound is Bound.DEADLINE
-    assert decision(progress=Progress(9, 9, 99.0, 0.1)).bound is Bound.ATTEMPTS
-    assert decision(progress=Progress(2, 2, 59.9, 0.1)).bound is Bound.WITHIN
-    assert decision(progress=Progress(2, 2, 1.0, 0.1)).bound is Bound.DEADLINE
-    assert decision(progress=Progress(9, 9, 99.0, None)).bound is Bound.ATTEMPTS
+def test_the_bound_that_an_error_names() -> None:
+    """A deadline that has passed goes first; one that only the pause would pass, after the attempts."""
+    assert bound(counted=9, left=0.0) == "deadline"
+    assert bound(counted=9, left=0.1) == "attempts"
+    assert bound(counted=2, left=0.1) == "deadline"
+    assert bound(counted=9, left=None) == "attempts"
 
 
 @settings(max_examples=300, deadline=None)
@@ -165,36 +181,33 @@ def test_the_bound_that_is_named() -> None:
     what=st.builds(
         outcome,
         st.sampled_from(Delivery),
-        st.sampled_from(Again),
+        st.sampled_from(RetryHint),
         throttled=st.booleans(),
         pause=st.none() | st.floats(0, 3600),
     ),
-    repeat=st.sampled_from(Idempotency),
-    progress=st.builds(
-        Progress,
-        failures=st.integers(1, 10_000),
-        counted=st.integers(0, 10_000),
-        elapsed=st.floats(0, 1e9),
-        left=st.none() | st.floats(0, 1e9),
-    ),
-    policy=st.builds(
-        RetryPolicy,
-        attempts=st.integers(1, 100),
-        within=st.floats(0, 1e308),
-        base=st.floats(0, 1e308),
-        cap=st.floats(0, 1e308),
-        unknown=st.sampled_from(["safe", "always", "never"]),
-    ),
+    number=st.integers(1, 10_000),
+    base=st.floats(0, 1e308),
+    cap=st.floats(0, 1e308),
     chance=st.floats(0, 1),
 )
-def test_any_decision_can_be_kept(
-    what: Outcome, repeat: Idempotency, progress: Progress, policy: RetryPolicy, chance: float
-) -> None:
-    """A pause is finite, from the floor to the larger of floor and cap; without another attempt it is 0."""
-    made = decide(what, repeat, policy, progress, chance)
+def test_any_pause_can_be_slept(what: Outcome, number: int, base: float, cap: float, chance: float) -> None:
+    """It is finite, from Retry-After to the larger of Retry-After and cap."""
     floor = what.pause or 0.0
-    if made.again:
-        assert math.isfinite(made.pause)
-        assert floor <= made.pause <= max(floor, policy.cap)
-    else:
-        assert made == Decision(again=False, bound=None, pause=0.0)
+    drawn = pause(what, number=number, base=base, cap=cap, chance=chance)
+    assert math.isfinite(drawn)
+    assert floor <= drawn <= max(floor, cap)
+
+
+async def test_an_error_of_the_function_is_raised_at_once() -> None:
+    """tenacity retries attempts that ended with an outcome, and nothing else."""
+    calls = 0
+
+    async def broken() -> Attempt:
+        nonlocal calls
+        calls += 1
+        raise TypeError
+
+    rules, _ = after()
+    with pytest.raises(TypeError):
+        await rules(broken)
+    assert calls == 1

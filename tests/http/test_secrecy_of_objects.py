@@ -31,10 +31,10 @@ from leadsquared_async import (
     StillProcessing,
 )
 from leadsquared_async.encoding import encode
-from leadsquared_async.http.auth_transport import Attached
+from leadsquared_async.http.auth_transport import RequestSecrets
 from leadsquared_async.http.call import Call
 from leadsquared_async.operations import Idempotency, Keys
-from leadsquared_async.protocol import Expect, Reply, classify
+from leadsquared_async.protocol import ExpectedBody, Reply, classify
 from leadsquared_async.sandbox import Account, Sandbox
 from leadsquared_async.submissions import capture_lead
 from tests import virtual
@@ -65,9 +65,9 @@ OBJECTS: dict[str, Callable[[], object]] = {
     "Credentials": lambda: CREDENTIALS,
     "Secret": lambda: CREDENTIALS.secret_key,
     "Call": lambda: CALL,
-    "Attached": lambda: Attached(CREDENTIALS, Keys.ALL, ("connector",), CALL.query, CALL.private),
+    "RequestSecrets": lambda: RequestSecrets(CREDENTIALS, Keys.ALL, ("connector",), CALL.query, CALL.private),
     "Reply": lambda: REPLY,
-    "Outcome": lambda: classify(REPLY, Expect.REQUEST_ID, datetime(2026, 1, 1, tzinfo=UTC)),
+    "Outcome": lambda: classify(REPLY, ExpectedBody.REQUEST_ID, datetime(2026, 1, 1, tzinfo=UTC)),
     "EncodedSubmission": lambda: encode(capture_lead(PERSON)),
 }
 
@@ -107,8 +107,8 @@ async def test_nothing_an_open_client_holds_shows_a_key_or_a_person() -> None:
         receipt = await calling
         look = await lsq.leads.status("3f0c2c4e")
         still = await failure(lsq.leads.wait("3f0c2c4e", deadline=0.05))
-        pipeline = lsq._session.pipeline()
-        held = (lsq, lsq.snapshot(), pipeline, pipeline.keyring, pipeline.transport, pipeline.buckets)
+        session = lsq._session
+        held = (lsq, lsq.snapshot(), session, session.credentials, session.transport, session.buckets)
     assert isinstance(still, StillProcessing)
     assert PERSON["EmailAddress"] in str(look.reason)
     assert_nothing_secret(shown(still))
@@ -153,7 +153,7 @@ async def test_no_attribute_of_an_open_client_is_a_key() -> None:
 @pytest.mark.parametrize("take", [pickle.dumps, copy.deepcopy, dataclasses.asdict, dataclasses.astuple])
 def test_keys_are_not_taken_out_by_accident(take: Callable[[Any], Any]) -> None:
     """Credentials are neither pickled nor copied into a plain structure, and the refusal shows none."""
-    with pytest.raises(TypeError, match="a Secret is not pickled") as caught:
+    with pytest.raises(TypeError, match="a Secret cannot be pickled") as caught:
         take(CREDENTIALS)
     assert_nothing_secret(str(caught.value))
 

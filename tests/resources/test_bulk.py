@@ -298,8 +298,8 @@ async def test_a_row_that_failed_is_rejected(
     assert (error.exception_type, error.exception_message) == (kind, words)
     assert (error.delivery, error.fault, error.safe_to_retry) == (Delivery.REJECTED, Fault.LEAD, False)
     assert (error.operation, error.attempts, error.status_code) == ("bulk.create_or_update", 1, 200)
-    assert str(error).startswith("bulk.create_or_update: row 2 of the call: LeadSquared refuses the lead")
-    assert str(error).endswith(". It was not taken.")
+    assert str(error).startswith("bulk.create_or_update: row 2 of the call: LeadSquared rejected the lead")
+    assert str(error).endswith(". Not accepted.")
     assert (bad.ok, bad.status, bad.receipt) == (False, None, None)
 
 

@@ -401,7 +401,9 @@ def test_stale_fields_are_used_while_newer_ones_are_asked_for() -> None:
     answers = Answers(FIELDS, newer)
 
     async def use() -> None:
-        async with client_of(answers, validate="strict", fields_ttl=60.0) as lsq:
+        lsq = client_of(answers, validate="strict")
+        lsq._fields._ttl = 60.0
+        async with lsq:
             await lsq.leads.capture(GOOD)
             with pytest.raises(InvalidLead):
                 await lsq.leads.capture(BAD)
@@ -497,7 +499,8 @@ async def test_a_client_that_is_not_open_asks_nothing(
 ) -> None:
     """Whoever sends hears that, and later leads wait all the same; an outbox takes leads even after it."""
     answers = Answers(0.1)
-    lsq = client_of(answers, validate="strict", fields_ttl=0.2)
+    lsq = client_of(answers, validate="strict")
+    lsq._fields._ttl = 0.2
     outbox = Outbox(tmp_path / "leads.db", lsq)
     with pytest.raises(ClientClosed):
         await lsq.leads.capture(BAD)
@@ -520,8 +523,6 @@ def test_a_check_needs_the_synchronous_host() -> None:
         LeadSquared(**KEYS, host="https://asyncapi.example.com", validate="strict")
     with pytest.raises(ConfigurationError, match='"off", "strict" or "drop"'):
         LeadSquared(**KEYS, region="in21", validate="yes")  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="fields_ttl"):
-        LeadSquared(**KEYS, region="in21", fields_ttl=0)
 
 
 def test_normalize_runs_before_everything_else(tmp_path: Any) -> None:

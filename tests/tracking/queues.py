@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from random import Random
 
-from leadsquared_async.tracking.order import Line
+from leadsquared_async.tracking.order import QueueOrder
 
 RETRIES = (30, 120, 420, 900, 1800, 2700, 3600, 5400, 7200, 10800)
 """Seconds to the next try after each system error."""
@@ -77,27 +77,27 @@ def follow(
     ready: Sequence[float],
     *,
     round_trip: float = 0.2,
-    line: Line | None = None,
+    order: QueueOrder | None = None,
     until: float = float("inf"),
     between: Callable[[float], None] = lambda now: None,
 ) -> Following:
     """Follow requests from when they are accepted until all are known, as the tracker does."""
-    line = Line() if line is None else line
+    order = QueueOrder() if order is None else order
     result = Following()
     times = {str(number): time for number, time in enumerate(ready)}
     coming = sorted((time, number) for number, time in enumerate(accepted))[::-1]
     now = 0.0
-    while (line or coming) and now < until:
-        wake = now + line.pace.pause
-        if not line:
+    while (order or coming) and now < until:
+        wake = now + order.schedule.pause
+        if not order:
             wake = now = max(now, coming[-1][0])
         while coming and coming[-1][0] <= wake:
             joined, number = coming.pop()
-            line.join(str(number))
-            wake = min(wake, max(now, joined) + line.pace.pause)
+            order.add(str(number))
+            wake = min(wake, max(now, joined) + order.schedule.pause)
         now = wake
         between(now)
-        sweep = line.sweep(now)
+        sweep = order.sweep(now)
         asked = next(sweep, ())
         while asked:
             result.together = max(result.together, len(asked))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadsquared_async.tracking.order import LEFT_BEHIND, TOGETHER, Line
+from leadsquared_async.tracking.order import PUT_OFF, TOGETHER, QueueOrder
 from leadsquared_async.tracking.schedule import FIRST_PAUSE, LONGEST_PAUSE, LONGEST_STALL
 from tests.tracking.queues import follow, ready_times
 
@@ -18,10 +18,10 @@ RATE = 25.0
 SEEDS = range(6)
 
 
-def asks(line: Line, now: float, finished: set[str]) -> list[str]:
+def asks(order: QueueOrder, now: float, finished: set[str]) -> list[str]:
     """Sweep once, and return who was asked for."""
     asked: list[str] = []
-    sweep = line.sweep(now)
+    sweep = order.sweep(now)
     group: Sequence[str] = next(sweep, ())
     while group:
         asked += group
@@ -32,11 +32,11 @@ def asks(line: Line, now: float, finished: set[str]) -> list[str]:
     return asked
 
 
-def line_of(*names: str) -> Line:
-    line = Line()
+def order_of(*names: str) -> QueueOrder:
+    order = QueueOrder()
     for name in names:
-        line.join(name)
-    return line
+        order.add(name)
+    return order
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -113,34 +113,34 @@ def test_many_in_a_row_that_are_held_back_hold_up_nobody() -> None:
 
 def test_two_neighbours_that_are_held_back_do_not_stop_the_line() -> None:
     """One behind both of them that is finished shows that they were overtaken."""
-    line = line_of("a", "b", "c", "d", "e")
+    order = order_of("a", "b", "c", "d", "e")
     now, asked = 0.0, []
     while "e" not in asked:
-        now += line.pace.pause
+        now += order.schedule.pause
         assert now < 60.0
-        asked += asks(line, now, {"c", "d", "e"})
+        asked += asks(order, now, {"c", "d", "e"})
     assert asked.count("c") == asked.count("d") == asked.count("e") == 1
-    assert "c" not in line
+    assert "c" not in order
 
 
 def test_a_sweep_ends_at_the_first_that_is_new_and_unfinished() -> None:
     """In order, the call that finds nothing is one a sweep."""
-    line = line_of("a", "b", "c", "d")
-    assert asks(line, 1.0, {"a", "b"}) == ["a", "b", "c"]
-    assert asks(line, 9.0, {"c"}) == ["c", "d"]
+    order = order_of("a", "b", "c", "d")
+    assert asks(order, 1.0, {"a", "b"}) == ["a", "b", "c"]
+    assert asks(order, 9.0, {"c"}) == ["c", "d"]
 
 
 def test_what_was_overtaken_is_asked_for_on_the_servers_schedule() -> None:
     """Held back for good it is asked for about as often as LeadSquared tries it again, then every hour."""
-    line = line_of("held", "b", "c", "d")
+    order = order_of("held", "b", "c", "d")
     calls: list[float] = []
     now = 0.0
     while now < 40_000.0:
-        now += line.pace.pause
-        calls += [now for name in asks(line, now, {"b", "c", "d"}) if name == "held"]
+        now += order.schedule.pause
+        calls += [now for name in asks(order, now, {"b", "c", "d"}) if name == "held"]
     pauses = [later - earlier for earlier, later in pairwise(calls[2:])]
-    assert len(calls) <= 2 + len(LEFT_BEHIND) + 9
-    for pause, wanted in zip(pauses, [*LEFT_BEHIND[1:], *[3600.0] * 8], strict=False):
+    assert len(calls) <= 2 + len(PUT_OFF) + 9
+    for pause, wanted in zip(pauses, [*PUT_OFF[1:], *[3600.0] * 8], strict=False):
         assert wanted - 1e-6 <= pause <= wanted + LONGEST_STALL
 
 
@@ -161,80 +161,80 @@ def test_quiet_hours_before_say_nothing_about_the_queue() -> None:
 
 @pytest.mark.parametrize("others", [[], ["held"]])
 def test_joining_where_nobody_tells_anything_restarts_the_short_pause(others: list[str]) -> None:
-    """In an empty line, or one in which all were left behind, the first look comes a second later."""
-    line = line_of(*others)
+    """In an empty order, or one in which all were left behind, the first look comes a second later."""
+    order = order_of(*others)
     for name in others:
-        line.join("b")
-        asks(line, 1.0, set())
-        assert asks(line, 2.0, {"b"}) == [name, "b"]
+        order.add("b")
+        asks(order, 1.0, set())
+        assert asks(order, 2.0, {"b"}) == [name, "b"]
     for sweep in range(3, 20):
-        asks(line, float(sweep), set())
-    assert line.pace.pause > 2 * FIRST_PAUSE
-    line.join("new")
-    assert line.pace.pause == FIRST_PAUSE
+        asks(order, float(sweep), set())
+    assert order.schedule.pause > 2 * FIRST_PAUSE
+    order.add("new")
+    assert order.schedule.pause == FIRST_PAUSE
 
 
 def test_the_time_in_which_nobody_waited_says_nothing_about_the_rate() -> None:
     """After quiet hours the first that is found does not make the next sweep a late one."""
-    line = line_of("a")
-    assert asks(line, 1.0, {"a"}) == ["a"]
-    line.join("b")
-    line.join("c")
-    assert asks(line, 3601.0, {"b"}) == ["b", "c"]
-    assert line.pace.pause <= 4.0
+    order = order_of("a")
+    assert asks(order, 1.0, {"a"}) == ["a"]
+    order.add("b")
+    order.add("c")
+    assert asks(order, 3601.0, {"b"}) == ["b", "c"]
+    assert order.schedule.pause <= 4.0
 
 
 def test_joining_a_line_that_moves_leaves_its_pause() -> None:
     """The youngest comes last: whoever joins does not make the tracker ask more often."""
-    line = line_of("a", "b")
+    order = order_of("a", "b")
     for now in range(1, 5):
-        asks(line, float(now), set())
-    pause = line.pace.pause
-    line.join("new")
-    assert line.pace.pause == pause > FIRST_PAUSE
+        asks(order, float(now), set())
+    pause = order.schedule.pause
+    order.add("new")
+    assert order.schedule.pause == pause > FIRST_PAUSE
 
 
 def test_one_that_leaves_in_the_middle_of_a_sweep_is_not_asked_for() -> None:
     """Neither in the rest of the sweep nor later; the others are."""
-    line = line_of("a", "b", "c", "d")
-    sweep = line.sweep(1.0)
+    order = order_of("a", "b", "c", "d")
+    sweep = order.sweep(1.0)
     assert next(sweep) == ["a"]
-    line.leave("a")
-    line.leave("b")
+    order.remove("a")
+    order.remove("b")
     assert sweep.send([True]) == ["c"]
     assert sweep.send([True]) == ["d"]
     with pytest.raises(StopIteration):
         sweep.send([False])
-    assert [*line._places] == ["d"]
+    assert [*order._entries] == ["d"]
 
 
 def test_a_sweep_that_breaks_off_concludes_nothing() -> None:
     """While nobody answers the pauses grow up to a minute, and then one is asked for at first."""
-    line = line_of(*map(str, range(50)))
-    assert len(asks(line, 1.0, set(map(str, range(40))))) > 40
+    order = order_of(*map(str, range(50)))
+    assert len(asks(order, 1.0, set(map(str, range(40))))) > 40
     for _ in range(20):
-        next(line.sweep(100.0))
-        line.pace.stall()
-    assert line.pace.pause == LONGEST_STALL
-    assert len(next(line.sweep(1000.0))) == 1
+        next(order.sweep(100.0))
+        order.schedule.got_no_answer()
+    assert order.schedule.pause == LONGEST_STALL
+    assert len(next(order.sweep(1000.0))) == 1
 
 
 def check_a_history(rounds: list[int], ready: list[float]) -> None:
     """Follow requests that come and are finished at any time, some of which leave."""
     accepted = [0.0] * len(ready)
     leaving = dict(enumerate(rounds))
-    line = Line()
+    order = QueueOrder()
     left: set[str] = set()
     sweeps = iter(range(10**6))
 
     def leave_some(now: float) -> None:
         name = str(leaving.get(next(sweeps), -1))
-        if name in line:
-            line.leave(name)
+        if name in order:
+            order.remove(name)
             left.add(name)
 
-    result = follow(accepted, ready, line=line, between=leave_some, until=200_000.0)
-    assert not line
+    result = follow(accepted, ready, order=order, between=leave_some, until=200_000.0)
+    assert not order
     assert set(result.lags) | left == set(map(str, range(len(ready))))
     seen: set[str] = set()
     for time, name in result.calls:

@@ -186,7 +186,7 @@ def test_a_wait_that_runs_out_can_be_resumed() -> None:
     async def follow(lsq: LeadSquared, books: Books) -> None:
         request_id = await capture(lsq)
         start = books.now
-        with pytest.raises(StillProcessing, match="stays in LeadSquared's queue: wait again") as caught:
+        with pytest.raises(StillProcessing, match="is still queued; wait again") as caught:
             await lsq.leads.wait(request_id, deadline=30.0)
         assert books.now - start == pytest.approx(30.0)
         assert caught.value.request_id == request_id

@@ -37,7 +37,7 @@ from leadsquared_async.errors import (
     Rejected,
     Scope,
 )
-from leadsquared_async.http.redaction import sealed, way_of
+from leadsquared_async.http.redaction import traceback_without_values, without_locals
 from leadsquared_async.integrations.taskiq.broker import KEY, StreamBroker, is_cancelled
 from leadsquared_async.integrations.taskiq.hand import Hand
 from leadsquared_async.integrations.taskiq.payload import (
@@ -128,7 +128,7 @@ class LeadSquaredTasks:
         if isinstance(broker, StreamBroker):
             broker.at_end.append(self._finish)
 
-    @sealed
+    @without_locals
     async def submit(self, submission: Submission, *, key: str | None = None) -> None:
         """Put a submission into the store; when this returns, it is there. The broker has to be started.
 
@@ -175,7 +175,7 @@ class LeadSquaredTasks:
 
     # In a worker: a submission
 
-    @sealed
+    @without_locals
     async def _submit(self, payload: Given, hand: Hand) -> None:
         submission = submission_of(payload)
         name = submission.operation.name
@@ -333,7 +333,7 @@ class LeadSquaredTasks:
             await self._put(self._telling, Payload(end, state=state, **told))
         await hand.done()
 
-    @sealed
+    @without_locals
     async def _tell(self, end: Given, hand: Hand) -> None:
         outcome = outcome_of(end)
         for callback in self._callbacks:
@@ -388,7 +388,9 @@ class LeadSquaredTasks:
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and is_cancelled():
                 raise  # the worker's own, not one that got loose in a callback
-            self._log.error("tasks: a task failed with %s, and is tried again", way_of(error))
+            self._log.error(
+                "tasks: a task failed with %s, and is tried again", traceback_without_values(error)
+            )
             await hand.hand_back(LONGEST_PAUSE)
 
     # A worker's life

@@ -1,0 +1,88 @@
+"""How a client, or a derived copy with settings of its own, sends calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from leadsquared_async.config import NOT_GIVEN, NotGiven, seconds
+from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.http.call import Call, Host, Settings
+from leadsquared_async.http.session import Session
+from leadsquared_async.limiter.lanes import Lane
+from leadsquared_async.logs import ClientLog
+from leadsquared_async.operations import Certainty
+
+if TYPE_CHECKING:
+    from leadsquared_async.http.run import BeforeSend, Sent
+
+__all__ = ["Sender"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """A session, and the settings of the calls that are sent through it.
+
+    Attributes:
+        session: with the connections.
+        settings: of each call.
+        recorded: whether an outbox or a task records how submissions end, and logs that.
+    """
+
+    session: Session
+    settings: Settings
+    recorded: bool = False
+
+    @property
+    def log(self) -> ClientLog:
+        """The client's log."""
+        return self.session.log
+
+    async def send(self, call: Call, before_send: BeforeSend | None = None) -> Sent:
+        """Make a call.
+
+        Args:
+            call: what to send.
+            before_send: awaited before each attempt, with the token in hand; if it raises, nothing is sent.
+
+        Raises:
+            LeadSquaredError: it did not succeed.
+        """
+        from leadsquared_async.http.run import run  # noqa: PLC0415 - it imports tenacity, which is slow
+
+        if call.host is Host.SYNC and self.session.options.hosts.sync_host is None:
+            raise ConfigurationError(
+                f"{call.operation}: this client knows no synchronous host: pass region= or sync_host="
+            )
+        path = self.session.options.paths.get(call.operation)
+        if path is not None:
+            call = replace(call, path=path, certainty=Certainty.GIVEN)
+        if self.recorded:
+            call = replace(call, recorded=True)
+        self.session.check_usable()
+        return await run(self.session, call, self.settings, before_send)
+
+    def lane(self, chosen: Lane | None, usual: Lane) -> Lane:
+        """The lane of a call: what was chosen for it, else for all calls, else `usual`."""
+        mine = self.settings.lane if chosen is None else chosen
+        if mine is None:
+            return usual
+        if not isinstance(mine, Lane):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError("lane has to be Lane.INTERACTIVE, Lane.BATCH or Lane.STATUS")
+        return mine
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep between two calls.
+
+        Raises:
+            ClientClosed: the client is not open here, or was closed meanwhile.
+        """
+        self.session.check_usable()
+        await self.session.pause(seconds)
+
+    def until(self, deadline: float | NotGiven | None) -> Sender:
+        """The same with another deadline in seconds, if one is given."""
+        if deadline is NOT_GIVEN:
+            return self
+        checked = None if deadline is None else seconds("deadline", deadline)
+        return replace(self, settings=replace(self.settings, deadline=checked))
