@@ -131,7 +131,7 @@ def test_a_key_that_one_path_refuses_holds_the_others_for_seconds(tmp_path: Path
                 await outbox.put(call(number))
             await asyncio.sleep(1.0)
             assert (await outbox.snapshot()).held == {}
-            assert "refused the call" in str((await outbox.snapshot()).blocked)
+            assert "rejected the call" in str((await outbox.snapshot()).blocked)
             start = machine.now
             await outbox.put_many(lead(number) for number in range(20))
 
