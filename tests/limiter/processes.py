@@ -80,7 +80,7 @@ class Workers:
         self.all: list[Worker] = []
 
     def add(self, lane: str, waiters: int) -> Worker:
-        """One more; it waits to be told."""
+        """Start one more; it waits for a line."""
         url, calls, per = self._arguments
         words = (url, lane, waiters, calls, per)
         child = subprocess.Popen(

@@ -244,7 +244,7 @@ class State:
         return heads
 
     def _turn(self) -> tuple[Head, Lane, Turns] | None:
-        """Whose turn it is, the lane whose claim that is, and the turns after it."""
+        """The head whose turn it is, the lane that gives it its claim, and the turns after it."""
         heads = self._heads()
         if not heads:
             return None

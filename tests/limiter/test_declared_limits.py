@@ -1,4 +1,4 @@
-"""Which limit is kept to: the smallest that an open client declares, and what LeadSquared said."""
+"""The limit in force: the smallest that an open client declares, or a lower one that LeadSquared named."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ def test_a_client_after_another_one_does_not_burst_behind_its_burst() -> None:
     virtual.run(main)
 
 
-def test_what_leadsquared_said_stays_when_clients_come_and_go() -> None:
-    """Told 10 in 5 s, a client that declares 5 in 5 s lowers it; when that one closes it is 10 again."""
+def test_a_limit_that_leadsquared_named_stays_when_clients_come_and_go() -> None:
+    """LeadSquared named 10 in 5 s: another client lowers it to 5 in 5 s, and it is 10 again when it closes."""
 
     async def main() -> None:
         bucket = TokenQueue(LocalGrantor(WIDE))
@@ -138,7 +138,7 @@ def test_what_leadsquared_said_stays_when_clients_come_and_go() -> None:
 
 @pytest.mark.parametrize("others", [(RateLimit(100, per=60.0), RateLimit(10, per=1.0)), (WIDE, NARROW)])
 def test_the_order_in_which_clients_come_changes_nothing(others: tuple[RateLimit, ...]) -> None:
-    """Whoever joins first, the same limit is kept."""
+    """The same limit is kept, in whichever order clients join."""
 
     async def main(limits: tuple[RateLimit, ...]) -> RateLimit:
         bucket = TokenQueue(LocalGrantor(WIDE))

@@ -322,7 +322,7 @@ def test_a_forked_child_goes_on_from_what_its_parent_had_spent() -> None:
 
 
 def test_a_client_used_where_it_was_not_opened_says_so() -> None:
-    """From another thread's loop and without a loop: ClientClosed, whose words say what to do."""
+    """From another thread's loop and without a loop: ClientClosed, and its message says what to do."""
     lsq = client(Server())
 
     async def opened() -> None:

@@ -67,7 +67,7 @@ def test_who_goes_next(order: list[Lane], is_poll_due: bool, expected: str) -> N
 def test_of_any_eight_grants_at_least_seven_are_in_lane_order(
     steps: list[tuple[Lane | None, bool]],
 ) -> None:
-    """A grant past a waiter of a higher lane happens at most once in eight, whoever comes when."""
+    """A grant past a waiter of a higher lane happens at most once in eight, in any order of arrivals."""
     lanes: dict[Lane, deque[int]] = {lane: deque() for lane in Lane}
     turns, in_order = Turns(), list[bool]()
     for number, (comes, is_poll_due) in enumerate(steps):

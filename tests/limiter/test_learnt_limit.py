@@ -59,9 +59,9 @@ class Account:
         await asyncio.gather(*(sender() for _ in range(senders)))
 
 
-def test_an_account_with_a_lower_limit_costs_few_refusals_an_hour() -> None:
-    """10 in 5 s where 25 were declared, callers without end: the account's rate, at most 20 refusals in the
-    first hour and 3 in a later one."""
+def test_an_account_with_a_lower_limit_answers_few_429s_an_hour() -> None:
+    """10 in 5 s where 25 were declared, callers without end: the account's rate, at most 20 answers of 429 in
+    the first hour and 3 in a later one."""
 
     async def main() -> None:
         account, bucket = Account("sliding-log", 10, 5.0), TokenQueue(LocalGrantor(DECLARED))
@@ -131,7 +131,7 @@ def test_one_odd_answer_changes_nothing_but_the_log(caplog: pytest.LogCaptureFix
 
 @pytest.mark.parametrize("told", [(1, 3600.0), (10, 5.0)])
 def test_a_lie_that_is_repeated_is_over_within_a_quarter_of_an_hour(told: tuple[int, float]) -> None:
-    """Two answers that say the same are believed; nobody says it again, and the declared rate is back."""
+    """Two answers that name the same limit are believed; without a third, the declared rate comes back."""
 
     async def main(calls: int, per: float) -> None:
         account, bucket = Account("sliding-log", 25, 5.0), TokenQueue(LocalGrantor(DECLARED))

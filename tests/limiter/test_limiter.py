@@ -106,7 +106,7 @@ def test_a_limiter_that_raises_costs_no_token_of_the_account(
 
 
 async def test_of_two_limiters_both_hear_of_each_call() -> None:
-    """If the second fails, the first gets its token back; what happens to the call, both are told."""
+    """If the second fails, the first gets its token back; both learn how each call ended."""
     first, second = Recorder(), Recorder()
     both = ChainedLimiters(first, second)
     await both.acquire(Lane.STATUS, 1e9)
@@ -177,7 +177,7 @@ def test_the_bucket_is_kept_to_behind_a_limiter_that_lets_all_through() -> None:
 
 
 def test_a_limiter_without_room_costs_no_token() -> None:
-    """A call that gives up in the caller's limiter puts its token back, and says whose limiter it was."""
+    """A call that gives up in the caller's limiter puts its token back, and the error names that limiter."""
 
     async def main() -> None:
         limiter = AsyncLimiter(1, 1000.0)

@@ -1,4 +1,4 @@
-"""Clients of one account in one process keep to one limit, without being told of each other."""
+"""Clients of one account in one process keep to one limit, and need not know of each other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CREDENTIALS = Credentials(**KEYS)
 
 
 def follow(earlier: virtual.VirtualLoop, main: Callable[[], Coroutine[Any, Any, None]], pause: float) -> None:
-    """Run in a second loop, whose clock goes on where the first one's ended."""
+    """Run in a second loop, whose clock continues that of the first."""
 
     def loop_factory() -> virtual.VirtualLoop:
         loop = virtual.VirtualLoop()
@@ -121,7 +121,7 @@ def test_a_bucket_is_forgotten_once_nobody_uses_it_and_all_tokens_are_back() -> 
 
 @pytest.mark.parametrize("pause", [0.0, 2.0, 4.9])
 def test_a_second_event_loop_gets_no_second_burst(pause: float) -> None:
-    """`asyncio.run` after `asyncio.run` goes on with the tokens that the first one left."""
+    """A second `asyncio.run` continues with the tokens that the first one left."""
     account = Account(faults=NEAR)
 
     async def burst() -> None:
@@ -201,7 +201,7 @@ def test_a_smaller_limit_ends_with_the_clients_that_declared_it(declared: tuple[
 def test_a_limit_that_is_lowered_names_its_own_option(
     kind: Limit, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever does as the line says changes the limit that is meant."""
+    """The log line names the option of the limit that was lowered."""
 
     async def main() -> None:
         bucket = join_queue(HOST, CREDENTIALS, kind, RateLimit(25))
@@ -215,7 +215,7 @@ def test_a_limit_that_is_lowered_names_its_own_option(
 
 
 def test_a_limit_that_leadsquared_named_is_not_forgotten() -> None:
-    """What the account's own answer said holds for the clients after it too."""
+    """A limit that an answer named applies to later clients too."""
 
     async def main() -> None:
         bucket = join_queue(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25))

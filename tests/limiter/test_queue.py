@@ -1,4 +1,4 @@
-"""The queue before the tokens: who is next, who leaves, what a refusal changes."""
+"""The queue for tokens: who is next, who leaves, what a 429 changes."""
 
 from __future__ import annotations
 
@@ -248,8 +248,8 @@ async def test_a_waiter_cancelled_before_its_grant_in_the_same_tick_is_skipped()
 
 
 @in_virtual_time
-async def test_a_refusal_silences_all_for_as_long_as_the_server_asks() -> None:
-    """After a 429 with Retry-After 3 nobody sends for 3 s; without one, for one spacing."""
+async def test_a_429_pauses_all_callers_for_as_long_as_the_server_asks() -> None:
+    """After a 429 with Retry-After 3 nothing is sent for 3 s; without the header, for one spacing."""
     bucket = TokenQueue(LocalGrantor(DEFAULT))
     for pause, silent in ((3.0, 3.0), (None, SPACING)):
         start = now()
@@ -296,8 +296,8 @@ async def refuse(bucket: TokenQueue) -> None:
 
 
 @in_virtual_time
-async def test_a_stranger_costs_one_token_a_spacing_and_each_clean_window_gives_one_back() -> None:
-    """Refusals withdraw tokens one a spacing, never the last; clean windows give them back one by one."""
+async def test_429s_withdraw_one_token_a_spacing_and_each_clean_window_brings_one_back() -> None:
+    """429s withdraw tokens one a spacing, never the last; each clean window brings one back."""
     bucket = TokenQueue(LocalGrantor(RateLimit(3, per=3.0)))
     for withdrawn in (1, 2, 2):
         await refuse(bucket)
@@ -312,8 +312,8 @@ async def test_a_stranger_costs_one_token_a_spacing_and_each_clean_window_gives_
 
 
 @in_virtual_time
-async def test_refusals_that_come_together_withdraw_one_token() -> None:
-    """A whole burst refused at once is one event, not 25."""
+async def test_429s_that_come_together_withdraw_one_token() -> None:
+    """A whole burst that gets 429s is one event, not 25."""
     bucket = TokenQueue(LocalGrantor(DEFAULT))
     for _ in range(25):
         await bucket.acquire(Lane.INTERACTIVE)
@@ -397,7 +397,7 @@ async def test_nothing_sent_after_a_ceiling_was_learnt_passes_it() -> None:
 
 @in_virtual_time
 async def test_withdrawn_tokens_come_back_while_nobody_sends() -> None:
-    """After a storm of refusals and a long silence all tokens are back."""
+    """After many 429s and a long silence all tokens are back."""
     bucket = TokenQueue(LocalGrantor(DEFAULT))
     for _ in range(40):
         await refuse(bucket)

@@ -1,4 +1,4 @@
-"""Whatever fails on the way through the queue: nobody waits for ever, and no token is lost."""
+"""If any step in the queue fails, no caller waits for ever and no token is lost."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ STEPS: dict[str, tuple[type, str] | None] = {
 
 
 async def play(bucket: TokenQueue) -> list[BaseException]:
-    """Forms, batches and polls that end, hang, are cancelled, refused or late; returns what they raised."""
+    """Forms, batches and polls that end, hang, are cancelled, get a 429 or are late; return their errors."""
     loop = asyncio.get_running_loop()
 
     async def call(number: int) -> None:
@@ -121,7 +121,7 @@ def play_with(where: tuple[type, str] | None, fails: int | None, monkeypatch: py
         allowed = (_InjectedError, NoTokenInTime, asyncio.CancelledError)
         assert all(isinstance(error, allowed) for error in raised), raised
         failed = [error for error in [*raised, *heard] if isinstance(error, _InjectedError)]
-        assert len(failed) == (fails is not None), "a step that fails is told once"
+        assert len(failed) == (fails is not None), "a step that fails is reported once"
         await asyncio.sleep(60.0)
         state = bucket.snapshot()
         assert not any(state.waiting.values())
@@ -155,7 +155,7 @@ def play_with(where: tuple[type, str] | None, fails: int | None, monkeypatch: py
 def test_a_step_that_fails_leaves_no_waiter_and_loses_no_token(
     where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each step of that kind fails once: the others are served, all tokens come back, it is told once."""
+    """Each step of that kind fails once: the others are served, all tokens come back, one error."""
     seen = play_with(STEPS[where], None, monkeypatch)
     assert seen >= 10, "the test has stopped reaching these steps"
     for fails in range(seen):

@@ -95,7 +95,7 @@ class World:
 )
 @given(st.lists(calls, min_size=60, max_size=120))
 def test_never_over_the_limit_and_nothing_forgotten(calls: list[Call]) -> None:
-    """At most 25 arrivals in any 5 s; in the end all tokens are back and nobody waits."""
+    """At most 25 arrivals in any 5 s; in the end all tokens are back and no caller waits."""
 
     async def main() -> None:
         world = World()

@@ -24,7 +24,7 @@ def limit_for(counting: str) -> RateLimit:
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("counting", COUNTERS)
-def test_no_call_is_refused_however_the_server_counts(counting: str, profile: str) -> None:
+def test_no_call_gets_a_429_however_the_server_counts(counting: str, profile: str) -> None:
     """1,000 leads, 20 phases and seeds: no 429; at most 2 where a rounding counter meets wild latencies."""
     results = [simulate(counting, profile, seed, limit_for(counting), leads=LEADS) for seed in range(SEEDS)]
     refused = [result.refused for result in results]
@@ -62,5 +62,5 @@ def test_polls_take_half_of_the_rate_and_no_less() -> None:
 
 
 def test_the_simulation_bites() -> None:
-    """With half the window the same simulation draws refusals: it can fail."""
+    """With half the window the same simulation gets 429s: the test can fail."""
     assert simulate("sliding-log", "WAN", 0, RateLimit(25, per=2.5), leads=200).refused > 0

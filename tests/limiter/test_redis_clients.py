@@ -19,7 +19,7 @@ LIMIT = RateLimit(25, per=1.0)
 
 
 async def test_clients_that_know_nothing_of_each_other_keep_to_one_limit(valkey: Valkey) -> None:
-    """Each with a limiter of its own, as in processes of their own: no refusal, no task left behind."""
+    """Each with a limiter of its own, as in processes of their own: no 429, no task left behind."""
     async with Sandbox(limit=(25, 1.0)) as sandbox:
 
         async def work(lsq: LeadSquared) -> int:
@@ -83,7 +83,7 @@ async def test_without_the_store_every_lead_arrives() -> None:
         assert sandbox.books.accepted == 5
 
 
-def test_a_limiter_of_another_kind_is_refused() -> None:
+def test_a_limiter_of_another_kind_is_rejected() -> None:
     """The message names all kinds; a URL of another kind names those that there are."""
     with pytest.raises(ConfigurationError, match=r"SharedLimiter, an aiolimiter\.AsyncLimiter, or a Limiter"):
         LeadSquared(**KEYS, region="in21", limiter=7)  # type: ignore[arg-type]

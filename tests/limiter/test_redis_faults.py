@@ -1,4 +1,4 @@
-"""Whatever fails on the way, at whichever step: nobody waits for ever, and all tokens come back."""
+"""If any step on the way to the store fails, no caller waits for ever and all tokens come back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.limiter.world import DEFAULT, Connection, Server, joined, leave
 
 
 class Breaks(Exception):
-    """What nobody foresaw."""
+    """An unexpected error."""
 
 
 class Fuse:

@@ -72,7 +72,7 @@ async def call(bucket: TokenQueue) -> None:
 
 
 async def settled(limiter: SharedLimiter) -> None:
-    """All that goes on ends; nothing is left but the test."""
+    """Every task but the test's own has ended."""
     await asyncio.sleep(20)
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert not limiter._states
@@ -83,7 +83,7 @@ async def settled(limiter: SharedLimiter) -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_clients_that_come_and_go_at_once_close_each_store_once(seed: int) -> None:
     """Five users of three accounts leave and join at odd moments, some cancelled: a store is closed after its
-    last user has told it so, and never asked again."""
+    last user has left, and gets no request after that."""
 
     async def main() -> None:
         chance = random.Random(seed)

@@ -32,8 +32,8 @@ async def under_load(world: World, processes: int, calls: int) -> list[asyncio.T
 @pytest.mark.parametrize("how", ["down", "frozen"])
 @pytest.mark.parametrize("empty", [True, False])
 def test_every_call_goes_through_an_outage(how: str, empty: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """The store is away for 20 s and comes back, empty or not: all calls are made, each process goes on
-    with its share meanwhile and comes back by itself, and that is said once each way."""
+    """The store is away for 20 s and comes back, empty or not: all calls are made, each process keeps
+    to its share meanwhile and returns by itself, and logs both once."""
 
     @in_virtual_time
     async def main() -> None:
@@ -116,7 +116,7 @@ async def test_a_lost_reply_costs_no_token() -> None:
 
 
 @in_virtual_time
-async def test_what_was_spent_while_standing_in_counts_when_it_is_over() -> None:
+async def test_calls_made_in_degraded_mode_count_when_it_ends() -> None:
     """A process cut off from a store that others use tells it of its calls: they take tokens away."""
     world = World(Server())
     alone, other = world.join(), world.join()
@@ -138,7 +138,7 @@ async def test_what_was_spent_while_standing_in_counts_when_it_is_over() -> None
 
 @pytest.mark.parametrize("leap", [-3600.0, -2.0, 2.0, 3600.0])
 def test_a_clock_that_moves_brings_no_second_burst_and_no_stop(leap: float) -> None:
-    """The server's clock leaps under load: never over the limit, and it goes on at the same pace."""
+    """The server's clock leaps under load: never over the limit, and the pace stays the same."""
 
     @in_virtual_time
     async def main() -> None:

@@ -18,13 +18,13 @@ SECONDS = 4.0
 
 
 def refused(arrivals: list[float]) -> dict[str, int]:
-    """How many of the calls each way of counting would have refused."""
+    """How many of the calls would have got a 429, by way of counting."""
     counters = {name: make(CALLS, PER) for name, make in COUNTERS.items() if "strict" not in name}
     return {name: sum(not counter.admit(at) for at in arrivals) for name, counter in counters.items()}
 
 
 def test_four_processes_keep_to_one_limit_and_use_it(valkey: Valkey) -> None:
-    """No way of counting refuses a call, 95 % of the rate is used, in even shares, for few requests."""
+    """No 429 in any way of counting, 95 % of the rate is used, in even shares, for few requests."""
     valkey.command("FLUSHALL")
     with Workers(valkey.url) as workers:
         for _ in range(4):

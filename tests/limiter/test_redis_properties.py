@@ -50,7 +50,7 @@ class Chaos(World):
             bucket.release(counted=False)
 
     def kill(self, bucket: TokenQueue) -> None:
-        """Its calls in flight go on; nobody hears of it any more."""
+        """Its calls in flight continue, and it makes no more requests."""
         kill(bucket)
         for queue in bucket._lanes:
             for waiter in queue.values():
@@ -60,7 +60,7 @@ class Chaos(World):
 @pytest.mark.parametrize("kills", [False, True])
 @pytest.mark.parametrize("seed", range(12))
 def test_never_over_the_limit_and_nothing_forgotten(seed: int, kills: bool) -> None:
-    """At most 25 arrivals in any 5 s; in the end all tokens are free and nobody waits."""
+    """At most 25 arrivals in any 5 s; in the end all tokens are free and no caller waits."""
 
     async def main() -> None:
         world = Chaos(Server(latency=random.Random(seed).choice([0.001, 0.05, 0.3])), seed=seed)

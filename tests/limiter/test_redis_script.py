@@ -150,7 +150,7 @@ def assert_same(one: Reply, other: Reply, note: str) -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_the_script_does_what_the_reference_does(client: redis.Redis, seed: int) -> None:
-    """600 requests of up to six processes, with lapses, losses, refusals and a clock that moves."""
+    """600 requests of up to six processes, with lapses, losses, 429s and a clock that moves."""
     listening = client.pubsub(ignore_subscribe_messages=True)
     listening.psubscribe("*")
     listening.get_message(timeout=1.0)
@@ -188,7 +188,7 @@ def test_the_script_does_what_the_reference_does(client: redis.Redis, seed: int)
     listening.close()
 
 
-def test_a_state_of_another_version_is_refused(client: redis.Redis) -> None:
+def test_a_state_of_another_version_is_rejected(client: redis.Redis) -> None:
     """A process that finds a later version, or something else altogether, says so and changes nothing."""
     for key, value in (
         ("later", b"leadsquared limit 3 0f\n\x80"),
@@ -245,7 +245,7 @@ visits = st.tuples(declared, st.sampled_from([0.1, 2.0, 40.0]), st.integers(0, 3
 def test_a_limit_that_another_process_declared_for_a_while_leaves_no_trace(
     client: redis.Redis, visits: list[tuple[RateLimit, float, int, bool]]
 ) -> None:
-    """Whatever strangers declared, called and were refused: once they are gone, the next token comes within
+    """After other processes with any limits, calls and 429s have left, the next token comes within
     one window of the limit in force, and the state does not outlive a week."""
     client.flushall()
     clocked, wall = Clocked(client, "k"), BEGIN
@@ -271,7 +271,9 @@ def test_a_limit_that_another_process_declared_for_a_while_leaves_no_trace(
     assert (reply.limit, reply.free, reply.withdrawn) == (RateLimit(25, per=5.0), 25, 0)
 
 
-def test_a_stranger_with_one_call_in_ten_minutes_does_not_silence_the_account(client: redis.Redis) -> None:
+def test_a_process_with_one_call_in_ten_minutes_does_not_stop_the_account(
+    client: redis.Redis,
+) -> None:
     """Declared for two seconds: a fresh process gets a token at once and 25 within a window."""
     clocked = Clocked(client, "k")
     clocked.run(BEGIN, request(process="p"))

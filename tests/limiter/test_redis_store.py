@@ -105,7 +105,7 @@ async def test_a_script_that_was_evicted_is_sent_again(party: Party, valkey: Val
 
 
 async def test_a_hint_brings_a_turn_forward(party: Party) -> None:
-    """A token that is put back goes to the process that waits for one, before it was told to ask."""
+    """A token that is put back goes to the process that waits for one, earlier than it would have asked."""
     one, other = party.join(RateLimit(1, per=1.0)), party.join(RateLimit(1, per=1.0))
     await asyncio.sleep(0.2)  # both listen
     start = time.monotonic()
@@ -171,7 +171,7 @@ async def test_a_process_that_stands_still_does_not_take_the_store_for_dead(part
 async def test_a_user_without_rights_on_channels_does_without_hints(
     party: Party, valkey: Valkey, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As the store makes its users by default: a turn that comes early is waited for as it was told."""
+    """As the store makes its users by default: without hints, a process asks when the last reply said."""
     valkey.command("ACL", "SETUSER", "limited", "on", ">word", "~leadsquared:*", "+@all", "resetchannels")
     limited = Party(valkey.url.replace("unix://", "unix://limited:word@"))
     one, other = limited.join(RateLimit(1, per=0.5)), limited.join(RateLimit(1, per=0.5))
@@ -187,7 +187,7 @@ async def test_a_user_without_rights_on_channels_does_without_hints(
 
 
 async def test_a_password_that_is_wrong(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
-    """The line that says that the process goes on with its share names the reason, and no password."""
+    """The log line about the outage names the reason, and no password."""
     valkey.command("ACL", "SETUSER", "someone", "on", ">word", "+@all")
     party = Party(valkey.url.replace("unix://", "unix://someone:the-password@"))
     await party.call(party.join())
@@ -196,8 +196,8 @@ async def test_a_password_that_is_wrong(valkey: Valkey, caplog: pytest.LogCaptur
     assert "the-password" not in caplog.text
 
 
-async def test_whoever_joins_while_the_last_user_leaves_hears_hints(party: Party) -> None:
-    """The one that has left takes the ear of its successor with it no more."""
+async def test_a_client_that_joins_while_the_last_one_leaves_gets_hints(party: Party) -> None:
+    """The one that leaves does not remove the listener of its successor."""
     bucket = party.join()
     limiter, _ = party.members.pop()
     await party.call(bucket)
@@ -210,7 +210,7 @@ async def test_whoever_joins_while_the_last_user_leaves_hears_hints(party: Party
 
 
 async def test_no_store_at_all(tmp_path: object, caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing listens there: the process goes on with a sixteenth, says so once, and shows no password."""
+    """Nothing listens there: the process keeps to a sixteenth, logs it once, and shows no password."""
     party = Party("redis://:the-password@127.0.0.1:1/0")
     bucket = party.join()
     with caplog.at_level(logging.INFO, "leadsquared_async"):
@@ -222,7 +222,7 @@ async def test_no_store_at_all(tmp_path: object, caplog: pytest.LogCaptureFixtur
     await party.close()
 
 
-async def test_a_key_of_somebody_else_is_refused(party: Party, valkey: Valkey) -> None:
+async def test_a_key_of_another_program_is_rejected(party: Party, valkey: Valkey) -> None:
     """Where a state should be there is a list: nothing is written over, and the error says what to do."""
     bucket = party.join(prefix="other")
     valkey.command("RPUSH", grantor_of(bucket)._key, "theirs")
@@ -273,8 +273,8 @@ def test_a_second_event_loop_joins_anew(valkey: Valkey) -> None:
         ("redis://localhost", {"prefix": "two words"}),
     ],
 )
-def test_what_makes_no_limiter(url: str, options: dict[str, object]) -> None:
-    """Another scheme, a lease too short to be renewed, a name that cannot be one: said at once."""
+def test_invalid_options_of_a_limiter(url: str, options: dict[str, object]) -> None:
+    """Another scheme, a lease too short to be renewed, an invalid prefix: an error when it is made."""
     with pytest.raises(ConfigurationError):
         SharedLimiter(url, **options)  # type: ignore[arg-type]
 
@@ -290,8 +290,8 @@ def test_what_makes_no_limiter(url: str, options: dict[str, object]) -> None:
         "rediss://:hidden@127.0.0.1/0?ssl_cert_reqs=no_such",
     ],
 )
-def test_a_url_that_cannot_be_read_is_refused_without_a_word_of_it(url: str) -> None:
-    """At once, and not from the first call on: a password cut at its slash is no port to be shown."""
+def test_an_invalid_url_is_rejected_and_not_shown(url: str) -> None:
+    """When it is made, and not from the first call on; no part of a password is shown as a port."""
     with pytest.raises(ConfigurationError, match="percent-encode") as caught:
         SharedLimiter(url)
     assert caught.value.__cause__ is None
@@ -320,10 +320,8 @@ async def test_a_store_behind_tls(party: Party, valkey: Valkey) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_a_certificate_that_is_not_to_be_trusted(
-    valkey: Valkey, host: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Nobody vouches for it, or it is for another name: said once, and the process goes on with its share."""
+async def test_an_untrusted_certificate(valkey: Valkey, host: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Unknown issuer, or another host name: logged once, and the process keeps to its share."""
     trusted = f"?ssl_check_hostname=true&ssl_ca_certs={CERTIFICATE}" if host == "localhost" else ""
     async with tls_in_front_of(valkey.path) as port:
         party = Party(f"rediss://:the-password@{host}:{port}/0{trusted}")

@@ -143,7 +143,7 @@ def test_two_limits_that_alternate_cost_no_more_than_the_smaller() -> None:
     assert sent >= 0.9 * 30 * 2.0 * 5
 
 
-def test_a_stranger_for_two_seconds_costs_an_idle_account_nothing() -> None:
+def test_a_small_limit_for_two_seconds_costs_an_idle_account_nothing() -> None:
     """Lowered to 1 call in 600 s and back: a token at once, all of them within one window."""
     tokens = Tokens(DEFAULT)
     tokens.keep_to(START, RateLimit(1, per=600.0))
@@ -217,7 +217,7 @@ def test_a_doubted_limit_is_forgotten_after_clean_windows() -> None:
 
 @pytest.mark.parametrize("told", NEAR, ids=str)
 def test_a_learnt_limit_is_given_up_after_clean_windows(told: RateLimit) -> None:
-    """It is kept to at once, and the declared one is tried again after twelve windows without a refusal."""
+    """It is kept to at once, and the declared one is tried again after twelve windows without a 429."""
     tokens = Tokens(DEFAULT)
     assert tokens.count_429(START, None, told)
     assert tokens.limit == DEFAULT.within(told)

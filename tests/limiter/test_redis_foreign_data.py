@@ -1,4 +1,4 @@
-"""What nobody but a stranger can have written: in the store's state, in its answers, on its channel."""
+"""Foreign data in the store's state, in its answers and on its channel."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def ask(run: Callable[..., Any], **given: Any) -> Reply:
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_no_value_of_a_field_stops_the_account(client: redis.Redis, field: str) -> None:
-    """Each field of the state, each absurd value: every request is answered within bounds, and the next token
-    comes no later than after one window and the little that is asked for."""
+    """A foreign value in a field of the state: each reply is within bounds, and the next token comes after
+    at most one window."""
     run, change = client.register_script(script()), client.register_script(CHANGE)
     for value in VALUES:
         client.flushall()
@@ -98,7 +98,7 @@ def test_no_value_of_a_field_stops_the_account(client: redis.Redis, field: str) 
 def test_bytes_that_somebody_else_wrote_are_never_taken_for_a_state(
     client: redis.Redis, data: st.DataObject
 ) -> None:
-    """Some bytes changed, cut off or added: all tokens count as spent, or it is refused as no state."""
+    """Some bytes changed, cut off or added: all tokens count as spent, or it is rejected as no state."""
     client.flushall()
     run = client.register_script(script())
     ask(run, process="other", waiting=(2, 0, 0))
@@ -118,8 +118,8 @@ def test_bytes_that_somebody_else_wrote_are_never_taken_for_a_state(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=200))
-def test_bytes_that_are_no_state_are_refused_and_left_alone(client: redis.Redis, data: bytes) -> None:
-    """Whatever else the key holds: refused as no state, not written over."""
+def test_bytes_that_are_no_state_are_rejected_and_left_alone(client: redis.Redis, data: bytes) -> None:
+    """Any other content of the key is rejected, and not overwritten."""
     client.set("k", data)
     with pytest.raises(Incompatible):
         ask(client.register_script(script()))
@@ -142,7 +142,7 @@ numbers = st.one_of(
 @settings(max_examples=500, deadline=None)
 @given(st.integers(0, len(GOOD) - 1), numbers)
 def test_an_answer_is_within_bounds_or_none(place: int, value: object) -> None:
-    """Each number of an answer, whatever else may stand there: read into sane values, or refused."""
+    """Any value in the place of a number: it is read as a number within bounds, or rejected."""
     answer: list[object] = list(GOOD)
     answer[place] = value
     try:
@@ -172,7 +172,7 @@ def test_an_answer_is_within_bounds_or_none(place: int, value: object) -> None:
     ],
 )
 def test_an_answer_fits_its_request(changes: dict[str, Any], fits: bool) -> None:
-    """It grants no more than was asked for, and has nobody wait without end or past the limit's windows."""
+    """It grants no more than was asked for, and lets no caller wait for ever or past the limit's windows."""
     reply = replace(Reply.read(GOOD), again=0.5, **changes) if "again" not in changes else None
     reply = reply or replace(Reply.read(GOOD), **changes)
     assert reply.fits(request(waiting=(2, 1, 0))) == fits
@@ -186,7 +186,7 @@ def test_what_is_no_answer_at_all(answer: object) -> None:
 
 
 def test_an_answer_out_of_bounds_is_an_outage(caplog: pytest.LogCaptureFixture) -> None:
-    """Acquire, give, refuse, snapshot and aclose go on with the share, and one line says why."""
+    """All methods work with the share, and one log line says why."""
 
     class Absurd(Connection):
         async def exchange(self, key: str, request: Request) -> Reply:
@@ -217,10 +217,10 @@ async def bucket(valkey: Valkey) -> AsyncIterator[TokenQueue]:
     assert len(asyncio.all_tasks()) == 1
 
 
-async def test_a_damaged_state_is_said_once_and_costs_a_window(
+async def test_a_damaged_state_is_logged_once_and_costs_a_window(
     bucket: TokenQueue, valkey: Valkey, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A stranger damages it twice: one warning, no error from any call, and calls go on."""
+    """Damaged twice: one warning, no error from any call, and calls continue."""
     with redis.Redis.from_url(valkey.url) as client:
         for _ in range(2):
             await bucket.acquire(Lane.INTERACTIVE)
@@ -238,7 +238,7 @@ async def test_a_damaged_state_is_said_once_and_costs_a_window(
 async def test_a_key_of_another_kind_raises_from_acquire_only(
     bucket: TokenQueue, valkey: Valkey, kind: str
 ) -> None:
-    """Written over while calls are in flight: give, refuse, snapshot and aclose do not raise."""
+    """Overwritten while calls are in flight: all other methods work."""
     await bucket.acquire(Lane.INTERACTIVE)
     valkey.command("DEL", grantor_of(bucket)._key)
     commands = {"list": ("RPUSH", "x"), "hash": ("HSET", "x", "y"), "word": ("SET", "x")}
@@ -259,7 +259,7 @@ NONSENSE = [b"", b" ", b"\xff\xfe", b"x", b"k nan", b"k 1e300", b"k -1", b"k " +
 async def test_foreign_bytes_on_the_channel_do_not_end_the_listener(
     valkey: Valkey, options: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After all that was no hint, a hint is still heard; it is said once."""
+    """A hint after foreign messages is still heard; one warning is logged."""
     store = RedisStore(valkey.url + options, prefix="p", timeout=0.5)
     heard: list[float] = []
     store.listen("k", heard.append)
@@ -280,8 +280,8 @@ async def test_foreign_bytes_on_the_channel_do_not_end_the_listener(
 
 @settings(max_examples=200, deadline=None)
 @given(st.one_of(st.binary(max_size=40), st.text(max_size=40), st.integers(), st.none()))
-def test_whatever_a_message_is_it_is_a_hint_within_bounds_or_nothing(data: object) -> None:
-    """Of any type, with any content."""
+def test_a_message_is_a_hint_within_bounds_or_ignored(data: object) -> None:
+    """A message of any type, with any content."""
     store = RedisStore("unix:///nowhere", prefix="p", timeout=0.5)
     heard: list[float] = []
     store._listeners["k"] = heard.append
