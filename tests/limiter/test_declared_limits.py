@@ -119,7 +119,7 @@ def test_a_client_after_another_one_does_not_burst_behind_its_burst() -> None:
 
 
 def test_a_limit_that_leadsquared_named_stays_when_clients_come_and_go() -> None:
-    """LeadSquared named 10 in 5 s: another client lowers it to 5 in 5 s, and it is 10 again when it closes."""
+    """LeadSquared named 10 in 5 s; a client lowers it to 5 in 5 s, and when it closes it is 10 again."""
 
     async def main() -> None:
         bucket = TokenQueue(LocalGrantor(WIDE))
