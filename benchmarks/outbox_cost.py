@@ -133,7 +133,7 @@ def _send_some(store: Store) -> float:
         (claimed,) = store.claim(FILES, 1, ())
         assert claimed.id == row.id
         with _commit(store):
-            store.sending(row.id, time.time())
+            store.sending([(row.id, False)], time.time())
         with _commit(store):
             store.accepted(row.id, time.time(), 1, "5f0d6f0c-9f4e-4d5f-8a31-3a6f8a2f2f10")
         with _commit(store):

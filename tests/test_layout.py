@@ -92,6 +92,15 @@ def test_imports_point_one_way(module: str, path: Path) -> None:
             assert layer_of(theirs) < layer_of(mine), f"{module} imports {name}"
 
 
+def test_nothing_outside_the_outbox_imports_its_internals() -> None:
+    """The rest of the package uses what `leadsquared_async.outbox` exports."""
+    internals = {module for module, _ in modules() if module.startswith(f"{NAME}.outbox.")}
+    assert internals
+    for module, path in modules():
+        if part_of(module) != "outbox":
+            assert not internals & set(imports_of(path)), module
+
+
 def test_every_part_has_its_place() -> None:
     """A new folder or file at the top has to be put into the list."""
     parts = {part_of(module) for module, _ in modules()}

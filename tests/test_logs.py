@@ -6,6 +6,7 @@ import ast
 import asyncio
 import itertools
 import logging
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,7 +18,6 @@ import pytest
 import leadsquared_async
 from leadsquared_async import LeadSquaredError, OutboxError, RateLimit, RetryPolicy, submissions
 from leadsquared_async.integrations.taskiq import TaskOutcome
-from leadsquared_async.outbox.outbox import writer_of
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.sandbox import Account, Faults, SandboxTransport
 from tests import virtual
@@ -123,7 +123,7 @@ def test_every_record_about_an_outbox_names_its_client(
             await asyncio.sleep(120.0)
             machine.books.faults = Faults()
             await outbox.drained()
-            writer = writer_of(outbox)
+            writer = outbox._opened()
 
             def broken(*_: object) -> None:
                 raise TypeError
@@ -137,7 +137,7 @@ def test_every_record_about_an_outbox_names_its_client(
                 await asyncio.sleep(5.0)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("leadsquared_async.outbox.deliver.send_encoded", broken)
-                patch.setattr("leadsquared_async.outbox.deliver_bulk.send_rows", broken)
+                patch.setattr("leadsquared_async.outbox.deliver.send_rows", broken)
                 await outbox.put(lead(31))
                 await outbox.put(submissions.bulk_lead({"Phone": "2"}))
                 await asyncio.sleep(30.0)
@@ -152,13 +152,13 @@ def test_every_record_about_an_outbox_names_its_client(
     said = " ".join(record["message"] for record in records)
     for words in (
         "cannot be read: TypeError",
-        "could not be noted",
+        "the file cannot be written",
         "can be written again",
         "failed with TypeError",
-        "the bulk call from row",
         "lock file was deleted",
     ):
         assert words in said, words
+    assert len(re.findall(r"row \d+ failed with TypeError", said)) == 2  # alone, and in a bulk call
     assert [record["message"] for record in records if record["client"] != name] == []
 
 

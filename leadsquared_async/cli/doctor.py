@@ -23,7 +23,7 @@ from leadsquared_async.client import examined
 from leadsquared_async.config import ENVIRONMENT, MASK, key_fault, setting
 from leadsquared_async.errors import ConfigurationError, OutboxError
 from leadsquared_async.http.connections import certificates, proxy_for
-from leadsquared_async.outbox.files import NETWORK, file_system_of, volatile
+from leadsquared_async.outbox import place_of
 from leadsquared_async.printable import one_line
 from leadsquared_async.resources.account_report import AccountCheck
 
@@ -198,12 +198,12 @@ def _status(seen: AccountCheck) -> ExitStatus:
 
 
 def _outbox(path: Path, fail_on: Collection[ItemState]) -> Check:
-    kind = file_system_of(path)
+    kind, is_usable, risk = place_of(path)
     place = f"on {kind or 'a file system that is not known'}"
-    if kind in NETWORK:
+    if not is_usable:
         said = f"{place}, a network file system, where it would be damaged: choose a local disk"
         return Check("outbox", "wrong", said, ExitStatus.USAGE)
-    warning = "" if (why := volatile(kind)) is None else f", {why}"
+    warning = "" if risk is None else f", {risk}"
     verdict: Word = "unknown" if warning else "ok"
     if not path.exists():
         if not os.access(path.parent, os.W_OK):

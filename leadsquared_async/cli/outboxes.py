@@ -17,7 +17,7 @@ from leadsquared_async.cli.talk import Talk
 from leadsquared_async.cli.wording import rows
 from leadsquared_async.delivery.reasons import kind_of
 from leadsquared_async.errors import InvalidLead
-from leadsquared_async.outbox.rows import UnreadableRowError
+from leadsquared_async.outbox import UnreadableRowError
 from leadsquared_async.printable import one_line
 
 __all__ = [

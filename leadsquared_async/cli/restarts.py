@@ -16,7 +16,7 @@ from leadsquared_async import ItemState, Outbox
 from leadsquared_async.cli.exits import CommandFailedError
 from leadsquared_async.cli.wording import rows
 from leadsquared_async.config import LOOPBACK
-from leadsquared_async.outbox.outbox import writer_of
+from leadsquared_async.outbox import note_of, set_note
 
 __all__ = ["check_instance", "instance_at", "note_instance"]
 
@@ -81,10 +81,10 @@ async def note_instance(outbox: Outbox, origin: str, instance: str | None) -> No
     """Keep with an outbox which sandbox it delivers to, if it is one."""
     if instance is not None:
         notes = json.dumps(await _notes(outbox) | {origin: instance})
-        await writer_of(outbox).write(lambda store: store.set_meta(NOTE, notes))
+        await set_note(outbox, NOTE, notes)
 
 
 async def _notes(outbox: Outbox) -> dict[str, str]:
     """The instance of the sandbox that the outbox has delivered to, by its origin."""
-    noted = await writer_of(outbox).read(lambda store: store.meta(NOTE))
+    noted = await note_of(outbox, NOTE)
     return {} if noted is None else json.loads(noted)

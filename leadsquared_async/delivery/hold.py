@@ -1,83 +1,301 @@
-"""Whether anything may be sent at present, or else when to try with one. Pure."""
+"""When delivery is held, and what is probed: one hold for all items, and one for each operation.
+
+Pure but for its log lines: the clock and the random numbers are passed in.
+"""
 
 from __future__ import annotations
 
-from leadsquared_async.errors import Fault
+from collections.abc import Callable, Iterable
 
-__all__ = ["Gate"]
+from leadsquared_async.errors import Fault, Forbidden, LeadSquaredError, Scope
+from leadsquared_async.logs import ClientLog
+
+__all__ = ["FEW", "Hold", "Holds"]
 
 FIRST_PAUSE = {Fault.ACCOUNT: 30.0, Fault.SERVER: 1.0}
-"""Seconds to the first probe: somebody has to act before keys work again, LeadSquared may be back at once."""
+"""Seconds to the first probe: an account has to be fixed by somebody, LeadSquared may be back at once."""
 LONGEST_PAUSE = 900.0
 SPREAD = 0.1
-WORTH_TELLING = 4.0
-"""Seconds to the next probe, from which on it is no mere hiccup."""
+WORTH_LOGGING = 4.0
+"""Seconds to the next probe from which on it is more than a hiccup."""
+FEW = 8
+"""Up to so many items that fail at LeadSquared may be invalid themselves, while it works for all others."""
 
 
-class Gate:
-    """Open while leads get through. Closed, one probe at a time may pass, at growing pauses.
+class Hold:
+    """Delivery of one scope. Open until an item fails by what would fail others; then one item at a time is
+    probed, after growing pauses, until one gets through.
+
+    Args:
+        what: is held, for log lines, such as "outbox: {} every item": "holding" or "delivering" goes there.
+        log: where it is logged.
+        clock: seconds of a monotonic clock.
+        random: from 0 to 1, evenly distributed.
 
     Attributes:
-        reason: why it is closed; None while it is open.
-        fault: whose fault that is; None while it is open.
-        probe_at: when the next probe may go.
+        reason: why it is held; None while it is open.
+        fault: who has to act; None while it is open.
+        probe: the item that is being probed, if any.
+        failures: how often in a row it failed, the items under way at the same moment counted once.
+        on_certain: called when it is held and no single item can be to blame.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, what: str, log: ClientLog, clock: Callable[[], float], random: Callable[[], float]
+    ) -> None:
+        self._what = what
+        self._log = log
+        self._clock = clock
+        self._random = random
         self.reason: str | None = None
         self.fault: Fault | None = None
-        self.probe_at = 0.0
+        self.probe: object = None
+        self.failures = 0
+        self.on_certain: Callable[[], None] = lambda: None
+        self._failed: set[object] = set()
+        self._probe_at = 0.0
         self._pause = 0.0
-        self._opened_at: float | None = None
-        self._is_told = False
+        self._released_at: float | None = None
+        self._is_logged = False
+
+    @property
+    def until_probe(self) -> float:
+        """Seconds until an item may be probed."""
+        return max(0.0, self._probe_at - self._clock())
+
+    @property
+    def may_probe(self) -> bool:
+        """Whether an item may be probed now."""
+        return self.reason is not None and self.probe is None and not self.until_probe
 
     @property
     def has_failed(self) -> bool:
-        """Whether it is closed since something failed here, not on mere suspicion."""
+        """Whether it is held because something failed here, not on suspicion."""
         return self.reason is not None and self._pause > 0.0
 
     @property
-    def is_slow(self) -> bool:
-        """Whether it failed so often that the pauses grow no more."""
-        return self.has_failed and self._pause >= LONGEST_PAUSE
+    def is_certain(self) -> bool:
+        """Whether no single item can be to blame for the hold; until then the others may be tried."""
+        if self.reason is None or self.fault is Fault.ACCOUNT:
+            return self.reason is not None
+        return None in self._failed or len(self._failed) > FEW
 
-    def close(self, reason: str, fault: Fault, now: float, chance: float) -> bool:
-        """Something was held up that would hold up everything; returns whether that is to be told.
+    def may_send(self, item: object) -> bool:
+        """Whether an item may be sent now: nothing is held, or it is the one that is probed."""
+        return self.reason is None or (self.probe is not None and self.probe == item)
 
-        Args:
-            reason: in words that hold nothing personal.
-            fault: whose.
-            now: the time in seconds, of any monotonic clock.
-            chance: a number from 0 to 1, evenly drawn.
-        """
-        if now < self.probe_at:
-            return False  # one that was under way already when it closed
-        if self._opened_at is not None and now - self._opened_at > self._pause:
+    def fail(self, error: LeadSquaredError, item: object = None) -> None:
+        """An item failed by what would fail others; None as the item if it cannot be the item's fault."""
+        self._failed.add(item)
+        self._close(str(error), fault_of(error), error)
+        if self.is_certain:
+            self.on_certain()
+
+    def suspect(self, reason: str, fault: Fault) -> None:
+        """Probe an item at once, and send the others only if it gets through."""
+        self.reason, self.fault = reason, fault
+        self._probe_at = self._clock()
+        self._pause, self.failures = 0.0, 0
+        self._released_at = None
+
+    def succeed(self) -> None:
+        """An item got through: nothing is held any more."""
+        self._failed.clear()
+        self.reason = self.fault = self._released_at = None
+        self._probe_at = self._pause = 0.0
+        self.failures = 0
+        if self._is_logged:
+            self._is_logged = False
+            self._log.warning(f"{self._what} again", "delivering", extra={"event": "unblocked"})
+
+    def release(self) -> None:
+        """Send what comes next, since there is no item to probe; if that fails, the pause keeps growing."""
+        self.reason = self.fault = None
+        self._released_at = self._clock()
+
+    def _close(self, reason: str, fault: Fault, error: LeadSquaredError) -> None:
+        now = self._clock()
+        if now < self._probe_at:
+            return  # it was under way already when another one failed
+        if self._released_at is not None and now - self._released_at > self._pause:
             self._pause = 0.0  # it went well for a while
-        self._opened_at = None
+        self._released_at = None
         self._pause = min(LONGEST_PAUSE, max(FIRST_PAUSE[fault], 2 * self._pause))
         self.reason, self.fault = reason, fault
-        self.probe_at = now + min(LONGEST_PAUSE, self._pause * (1 + SPREAD * chance))
-        is_news = not self._is_told and self._pause >= WORTH_TELLING
-        self._is_told |= is_news
-        return is_news
+        self.failures += 1
+        self._probe_at = now + min(LONGEST_PAUSE, self._pause * (1 + SPREAD * self._random()))
+        if not self._is_logged and self._pause >= WORTH_LOGGING:
+            self._is_logged = True
+            self._log.warning(
+                f"{self._what}, and probing again in %.0f s: %s",
+                "holding",
+                self.until_probe,
+                error,
+                extra={"event": "blocked", "fault": fault.value},
+            )
 
-    def suspect(self, reason: str, fault: Fault, now: float) -> None:
-        """Let one probe pass at once, and the others only if that gets through."""
-        self.reason, self.fault = reason, fault
-        self.probe_at = now
-        self._pause = 0.0
-        self._opened_at = None
 
-    def try_again(self, now: float) -> None:
-        """Let everything pass, since there is nothing to probe with; if that fails, pauses go on growing."""
-        self.reason = self.fault = None
-        self._opened_at = now
+class Holds:
+    """One hold for every item, and two for each operation: for its items, and for asking for their outcomes.
 
-    def open(self) -> bool:
-        """Something got through; returns whether that is to be told."""
-        is_news, self._is_told = self._is_told, False
-        self.reason = self.fault = None
-        self.probe_at = self._pause = 0.0
-        self._opened_at = None
-        return is_news
+    One operation alone may meet what looks like the account's fault, such as a 403 on its path. So as soon as
+    an item of another one gets through, everything is sent, and the operations that failed probe one item
+    first: what fails then is held as that operation's own.
+
+    Args:
+        log: where it is logged.
+        operations: whose items meet the faults of the whole account together; those of any other operation
+            are held alone.
+        clock: seconds of a monotonic clock.
+        random: from 0 to 1, evenly distributed.
+
+    Attributes:
+        every: holds every item of `operations`.
+        on_certain: called when something is held and no single item can be to blame.
+    """
+
+    def __init__(
+        self,
+        log: ClientLog,
+        operations: Iterable[str],
+        clock: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
+        self._operations = tuple(operations)
+        self._log, self._clock, self._random = log, clock, random
+        self._sending: dict[str, Hold] = {}
+        self._following: dict[str, Hold] = {}
+        self._failed_alike: dict[Hold, tuple[str, Fault]] = {}
+        self._probes = 0
+        self._last_probe: dict[str, int] = {}
+        self.on_certain: Callable[[], None] = lambda: None
+        self.every = self._watched("outbox: %s every item")
+
+    def sending(self, operation: str) -> Hold:
+        """What holds the items of one operation only."""
+        if operation not in self._sending:
+            self._sending[operation] = self._watched(f"outbox: %s every item of {operation}")
+        return self._sending[operation]
+
+    def following(self, operation: str) -> Hold:
+        """What keeps the outcomes of one operation from being asked for."""
+        if operation not in self._following:
+            self._following[operation] = self._watched(f"outbox: %s outcomes of {operation}")
+        return self._following[operation]
+
+    def holds(self, operation: str) -> bool:
+        """Whether items of an operation are held."""
+        return self.every.reason is not None or self.sending(operation).reason is not None
+
+    def may_send(self, operation: str, item: object) -> bool:
+        """Whether an item may be sent now: nothing holds it, or it is the one that is probed."""
+        if operation not in self._operations:
+            return self.sending(operation).may_send(item)
+        if self.every.reason is not None:
+            return self.every.may_send(item)
+        return self.every.probe == item or self.sending(operation).may_send(item)
+
+    def is_probe(self, operation: str, item: object) -> bool:
+        """Whether an item is being probed."""
+        return item in {self.every.probe, self.sending(operation).probe}
+
+    def may_follow(self, operation: str) -> bool:
+        """Whether outcomes of an operation are asked for."""
+        sending, following = self.sending(operation), self.following(operation)
+        if self.every.is_certain or (sending.is_certain and sending.fault is Fault.SERVER):
+            return False
+        return following.reason is None or not following.until_probe
+
+    @property
+    def first(self) -> Hold | None:
+        """What holds every item, or else those of an operation; None if nothing is held."""
+        return next((hold for hold in (self.every, *self._sending.values()) if hold.has_failed), None)
+
+    @property
+    def held(self) -> dict[str, str]:
+        """The operations whose items alone are held, and why."""
+        return {
+            operation: hold.reason
+            for operation, hold in self._sending.items()
+            if hold.reason is not None and hold.has_failed
+        }
+
+    def to_probe(self) -> list[tuple[str | None, Hold]]:
+        """What is probed: every item (None), or else each operation that is held."""
+        if self.every.reason is not None:
+            return [(None, self.every)]
+        holds = [(operation, self.sending(operation)) for operation in self._operations]
+        return [(operation, hold) for operation, hold in holds if hold.reason is not None]
+
+    def in_turn(self) -> list[str]:
+        """The operations by which to probe for all: those that did not fail, then who waits longest."""
+
+        def rank(operation: str) -> tuple[bool, int]:
+            own = self.sending(operation)
+            is_suspect = own.reason is not None or own in self._failed_alike
+            return is_suspect, self._last_probe.get(operation, 0)
+
+        return sorted(self._operations, key=rank)
+
+    def probe(self, operation: str, item: object) -> None:
+        """This item of an operation is probed for all."""
+        self._probes += 1
+        self._last_probe[operation] = self._probes
+        self.every.probe = item
+
+    def end_probe(self, item: object) -> None:
+        """An item is probed no more, however that ended."""
+        for hold in (self.every, *self._sending.values()):
+            if hold.probe == item:
+                hold.probe = None
+
+    def fail(self, operation: str, error: LeadSquaredError, item: object) -> None:
+        """An item failed by what is not its own fault."""
+        is_alike = operation in self._operations and error.scope in {Scope.ACCOUNT, Scope.SERVER}
+        self._note(self.sending(operation), error, item, is_alike=is_alike)
+
+    def fail_to_follow(self, operation: str, error: LeadSquaredError) -> None:
+        """Outcomes of an operation could not be asked for."""
+        # A 403 may well be about this path: if it is the key's, items meet it too.
+        is_alike = error.scope is Scope.ACCOUNT and not isinstance(error, Forbidden)
+        self._note(self.following(operation), error, None, is_alike=is_alike)
+
+    def succeed(self, operation: str) -> None:
+        """An item got through."""
+        own = self.sending(operation)
+        own.succeed()
+        if operation not in self._operations:
+            return
+        was_held = self.every.reason is not None
+        self.every.succeed()
+        suspects, self._failed_alike = self._failed_alike, {}
+        if was_held:
+            suspects = {**self._held_alone(), **suspects}  # their pauses say nothing any more
+        for hold, (reason, fault) in suspects.items():
+            if hold is not own:
+                hold.suspect(reason, fault)
+
+    def _note(self, own: Hold, error: LeadSquaredError, item: object, *, is_alike: bool) -> None:
+        if is_alike and own.reason is None:
+            self._failed_alike[own] = (str(error), fault_of(error))
+            self.every.fail(error, item)
+        else:
+            own.fail(error, item)
+
+    def _held_alone(self) -> dict[Hold, tuple[str, Fault]]:
+        sending = [hold for operation, hold in self._sending.items() if operation in self._operations]
+        return {
+            hold: (hold.reason, hold.fault)
+            for hold in (*sending, *self._following.values())
+            if hold.reason is not None and hold.fault is not None
+        }
+
+    def _watched(self, what: str) -> Hold:
+        hold = Hold(what, self._log, self._clock, self._random)
+        hold.on_certain = lambda: self.on_certain()  # noqa: PLW0108 - it is set later
+        return hold
+
+
+def fault_of(error: LeadSquaredError) -> Fault:
+    """Who has to act before a hold ends: the account's owner, or nobody here."""
+    return Fault.ACCOUNT if error.fault is Fault.ACCOUNT else Fault.SERVER

@@ -1,8 +1,9 @@
-"""How a row is sent, and what may be done with it afterwards."""
+"""How an item is sent, and what follows from an error: it is retried, or ends. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from enum import StrEnum
 
 from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import Delivery, Fault, LeadSquaredError, Scope
@@ -11,32 +12,48 @@ from leadsquared_async.operations import Endpoint, Idempotency
 
 __all__ = [
     "ATTEMPTS",
-    "FIRST_PAUSE",
-    "LONGEST_PAUSE",
     "ROUNDS",
     "HeldError",
+    "ItemState",
     "UnforeseenError",
-    "is_of_the_row",
+    "final_state",
+    "is_of_the_item",
     "may_repeat",
     "patient",
     "pause_after",
-    "reason_of",
 ]
 
 ATTEMPTS = 3
-"""Of one call, before the other rows are held too."""
+"""Of one call, before the other items are held too."""
 ROUNDS = 3
-"""How often a row is tried that fails by what may well be its own fault, without LeadSquared saying so."""
+"""How often an item is tried that fails by what may well be its own fault, though LeadSquared names none."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 900.0
-"""Seconds for which a row that failed waits while others go on."""
+"""Seconds for which an item that failed waits while others are sent."""
+
+
+class ItemState(StrEnum):
+    """Where a lead of an outbox is."""
+
+    PENDING = "pending"
+    """On disk, to be sent."""
+    SENDING = "sending"
+    """On its way: LeadSquared may have it."""
+    ACCEPTED = "accepted"
+    """LeadSquared gave a RequestID, and will process it."""
+    CONFIRMED = "confirmed"
+    """LeadSquared has processed it; its values are erased."""
+    REJECTED = "rejected"
+    """LeadSquared rejected it, and says why: fix it and requeue it."""
+    UNKNOWN = "unknown"
+    """It may have arrived; sending it again could create a duplicate: look first, then requeue or purge."""
 
 
 class HeldError(Exception):
-    """The row is not to be sent now."""
+    """The item is not to be sent now."""
 
 
 class UnforeseenError(LeadSquaredError):
-    """Sending a row raised what no call raises."""
+    """Sending an item raised what no call raises."""
 
     def __init__(self, error: Exception, operation: str, *, may_have_arrived: bool) -> None:
         super().__init__(
@@ -49,36 +66,46 @@ class UnforeseenError(LeadSquaredError):
         )
 
 
-def patient(sender: Sender, attempts: int) -> Sender:
-    """For rows: so many attempts at most, and no deadline, since a row waits as long as it takes."""
-    policy = sender.settings.retry
-    retry = replace(policy, attempts=min(attempts, policy.attempts))
-    settings = replace(sender.settings, deadline=None, lane=None, retry=retry)
-    return Sender(sender.session, settings, recorded=True)
+def final_state(error: LeadSquaredError, rounds: int, *, may_be_repeated: bool) -> ItemState | None:
+    """The state in which an item ends after this error; None if it is retried.
+
+    Args:
+        error: of the last call.
+        rounds: how many calls failed by what may be this item's own fault, this one included.
+        may_be_repeated: whether sending it again cannot create a duplicate.
+    """
+    if error.fault is Fault.LEAD:
+        return ItemState.REJECTED
+    is_given_up = is_of_the_item(error) and rounds >= ROUNDS
+    if error.delivery is Delivery.UNKNOWN and (is_given_up or not may_be_repeated):
+        return ItemState.UNKNOWN
+    return ItemState.REJECTED if is_given_up else None
+
+
+def is_of_the_item(error: LeadSquaredError) -> bool:
+    """Whether an error may well be this item's own, so that it is not retried for ever.
+
+    LeadSquared names exceptions of .NET where its own code fails at what it was sent, such as
+    NullReferenceException. An invalid RequestID is LeadSquared's answer to this item.
+    """
+    return error.scope is Scope.LEAD and error.fault is Fault.SERVER
 
 
 def may_repeat(write: Endpoint, policy: RetryPolicy, *, identified: bool) -> bool:
-    """Whether it may be sent again when nobody knows whether it arrived."""
+    """Whether an item may be sent again when nobody knows whether it arrived."""
     if policy.unknown == "safe":
         return write.idempotency(identified=identified) is not Idempotency.NONE
     return policy.unknown == "always"
 
 
 def pause_after(failures: int) -> float:
-    """Seconds for which a row waits that has failed so often."""
+    """Seconds for which an item waits that has failed so often."""
     return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 20))
 
 
-def is_of_the_row(error: LeadSquaredError) -> bool:
-    """Whether an error may well be this row's own, so that it is not tried for ever.
-
-    LeadSquared names exceptions of .NET where its own code stumbles over what it was sent, such as
-    NullReferenceException. An invalid RequestID is LeadSquared's answer to this row.
-    """
-    return error.scope is Scope.LEAD and error.fault is Fault.SERVER
-
-
-def reason_of(error: LeadSquaredError) -> str:
-    """LeadSquared's own words if it said any, else ours."""
-    said = [getattr(error, name, None) for name in ("exception_type", "exception_message")]
-    return ": ".join(part for part in said if part) or str(error)
+def patient(sender: Sender, attempts: int) -> Sender:
+    """A sender for items: so many attempts at most, and no deadline, since an item may wait for days."""
+    policy = sender.settings.retry
+    retry = replace(policy, attempts=min(attempts, policy.attempts))
+    settings = replace(sender.settings, deadline=None, lane=None, retry=retry)
+    return Sender(sender.session, settings, recorded=True)

@@ -1,7 +1,7 @@
-"""What may be shown of the reason why an item was rejected or is unknown. Pure.
+"""The reason why an item was rejected or is unknown, and what of it may be shown. Pure.
 
-LeadSquared's own words may hold what was sent: they go into private files, and only their kind to a terminal
-or a log.
+LeadSquared's own words may quote what was sent: they go into private files, and only their kind goes to a
+terminal or a log.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from leadsquared_async.errors import LeadSquaredError
 
-__all__ = ["OTHER", "exception_in", "kind_of", "kind_of_error"]
+__all__ = ["OTHER", "exception_in", "kind_of", "kind_of_error", "reason_of"]
 
 OTHER = "another reason"
 
@@ -43,3 +43,9 @@ def kind_of(reason: str | None, attributes: Collection[str] = ()) -> str:
 def kind_of_error(error: LeadSquaredError) -> str:
     """LeadSquared's name of the exception, else ours."""
     return exception_in(getattr(error, "exception_type", None)) or type(error).__name__
+
+
+def reason_of(error: LeadSquaredError) -> str:
+    """LeadSquared's own words if it gave any, else ours."""
+    words = [getattr(error, name, None) for name in ("exception_type", "exception_message")]
+    return ": ".join(part for part in words if part) or str(error)

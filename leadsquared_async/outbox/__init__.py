@@ -1,6 +1,20 @@
 """Items on disk until LeadSquared has processed them."""
 
-from leadsquared_async.outbox.items import ItemState, OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
-from leadsquared_async.outbox.outbox import Outbox
+from leadsquared_async.delivery.policy import ItemState
+from leadsquared_async.outbox.files import place_of
+from leadsquared_async.outbox.items import OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
+from leadsquared_async.outbox.outbox import Outbox, note_of, set_note
+from leadsquared_async.outbox.rows import UnreadableRowError
 
-__all__ = ["ItemState", "Outbox", "OutboxEntry", "OutboxItem", "OutboxSnapshot", "Ticket"]
+__all__ = [
+    "ItemState",
+    "Outbox",
+    "OutboxEntry",
+    "OutboxItem",
+    "OutboxSnapshot",
+    "Ticket",
+    "UnreadableRowError",
+    "note_of",
+    "place_of",
+    "set_note",
+]

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from itertools import product
+from typing import TypeVar
 
 from leadsquared_async.cleanup import uninterrupted
+from leadsquared_async.delivery.hold import Hold, Holds
 from leadsquared_async.delivery.policy import (
     ATTEMPTS,
-    ROUNDS,
     HeldError,
+    ItemState,
     UnforeseenError,
-    is_of_the_row,
+    final_state,
+    is_of_the_item,
     may_repeat,
     patient,
     pause_after,
 )
+from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import (
     APIError,
     ClientClosed,
@@ -29,38 +32,240 @@ from leadsquared_async.errors import (
     OutboxError,
 )
 from leadsquared_async.http.redaction import traceback_without_values, without_locals
+from leadsquared_async.http.run import BeforeSend
 from leadsquared_async.http.sender import Sender
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.operations import OPERATIONS
-from leadsquared_async.outbox.deliver_bulk import BulkDeliverer
-from leadsquared_async.outbox.holding import Holding
-from leadsquared_async.outbox.holdings import Holdings
-from leadsquared_async.outbox.items import ItemState
+from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, BULK_MOST, OPERATIONS
 from leadsquared_async.outbox.rows import (
     BEFORE_ALL,
     FILES,
     FORMS,
-    Claim,
+    Row,
     UnreadableRowError,
     stored,
     write_named,
 )
-from leadsquared_async.outbox.settle import Ledger
+from leadsquared_async.outbox.settle import Settler
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
+from leadsquared_async.resources.bulk_call import RowOutcome, send_rows
 from leadsquared_async.resources.submit import send_encoded
 
-__all__ = ["Deliverer"]
+__all__ = ["BulkDeliverer", "Deliverer"]
 
 AT_ONCE = 32
-"""Rows under way or waiting for a token; more than the limit lets through is of no use."""
+"""Rows under way or waiting for a token; more than the limit lets through would not help."""
 FRESH_AT_ONCE = 32
-"""Forms beyond them that somebody has just put."""
+"""Forms beyond them that were put a moment ago."""
 LOOK_EVERY = 0.2
 """Seconds between two looks for what other processes have put."""
 LOOK_FOR_STRAYS_EVERY = 1.0
 SOME = 100
-"""Rows that one look takes up."""
+"""Rows that one look reads."""
+
+R = TypeVar("R")
+
+
+class Attempts:
+    """Calls under way, each with its rows, and what failed before: shared by single rows and bulk calls.
+
+    Args:
+        settler: stores what becomes of a row.
+        holds: say what may be sent.
+        sender: the client's way out.
+
+    Attributes:
+        ended: why nothing is sent any more; None if it is.
+        is_stopping: whether no call begins any more.
+        calls: the rows of each call under way.
+        failures: how often each row has failed.
+        missing: how often each row was missing from the answer to a bulk call.
+    """
+
+    def __init__(self, settler: Settler, holds: Holds, sender: Sender) -> None:
+        self._settler = settler
+        self._holds = holds
+        self._sender = patient(sender, ATTEMPTS)
+        self._probing = patient(sender, 1)
+        self._log = sender.log
+        self._policy = sender.settings.retry
+        self._parked: dict[int, float] = {}
+        self._rounds: Counter[int] = Counter()
+        self.calls: dict[asyncio.Task[None], list[Row]] = {}
+        self.failures: Counter[int] = Counter()
+        self.missing: Counter[int] = Counter()
+        self.ended: LeadSquaredError | None = None
+        self.is_stopping = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is to be sent."""
+        return self.is_stopping or self.ended is not None
+
+    def end(self, error: LeadSquaredError) -> None:
+        """Send nothing more, for this reason."""
+        self.ended = self.ended or error
+
+    def under_way(self) -> set[int]:
+        """The rows of all calls."""
+        return {row.id for rows in self.calls.values() for row in rows}
+
+    def parked(self) -> set[int]:
+        """The rows that have failed and wait before they are tried again."""
+        now = _now()
+        self._parked = {row: due for row, due in self._parked.items() if due > now}
+        return set(self._parked)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a row has waited long enough after its failure."""
+        now = _now()
+        return any(due <= now for due in self._parked.values())
+
+    def start(self, rows: list[Row], work: Callable[[list[Row]], Awaitable[None]]) -> asyncio.Task[None]:
+        """Begin a call in a task of its own."""
+        for row in rows:
+            self._parked.pop(row.id, None)
+        name = f"leadsquared_async outbox row {rows[0].id}"
+        call = asyncio.create_task(self._run(rows, work), name=name)
+        self.calls[call] = rows
+        call.add_done_callback(self._done)
+        return call
+
+    async def aclose(self, grace: float) -> None:
+        """Begin no call; finish within `grace` seconds what is on its way, and leave the rest pending."""
+        self.is_stopping = True
+        sent = [call for call, rows in self.calls.items() if any(row.is_sending for row in rows)]
+        for call in self.calls:
+            if call not in sent:
+                call.cancel()
+        try:
+            if sent:
+                await asyncio.wait(sent, timeout=grace)
+        finally:
+            rest = [*self.calls]
+            for call in rest:
+                call.cancel()
+            await uninterrupted(_ended(rest))
+
+    async def readable(self, rows: list[Row]) -> tuple[list[Row], list[EncodedSubmission]]:
+        """The rows that can be sent, and what they submit; the others end."""
+        good: list[Row] = []
+        submissions: list[EncodedSubmission] = []
+        for row in rows:
+            try:
+                submissions.append(stored(row))
+                good.append(row)
+            except UnreadableRowError as flaw:
+                await self._settler.unreadable(row, flaw)
+        return good, submissions
+
+    @without_locals
+    async def send(
+        self,
+        rows: list[Row],
+        call: Callable[[Sender, BeforeSend], Awaitable[R]],
+        has_token: Callable[[], None] = lambda: None,
+    ) -> R | None:
+        """Make a call with rows that are noted as sending first, in one commit; None if it failed, and its
+        rows are settled.
+
+        Args:
+            rows: of one operation.
+            call: makes it, with a sender and what is to be awaited before sending.
+            has_token: called once the rows are noted.
+        """
+        operation, probe = rows[0].operation, rows[0].id
+
+        def check() -> None:
+            if self.is_over or not self._holds.may_send(operation, probe):
+                raise HeldError
+
+        async def before_send() -> None:
+            check()
+            if not await self._settler.sending(rows):  # each time: a row may have been forgotten since
+                raise HeldError
+            has_token()
+            check()
+
+        sender = self._probing if self._holds.is_probe(operation, probe) else self._sender
+        try:
+            return await call(sender, before_send)
+        except HeldError:
+            await self.put_back(rows, 0)
+        except ClientClosed as error:
+            self.end(error)
+            if error.safe_to_retry:
+                await self.put_back(rows, error.attempts)
+        except LeadSquaredError as error:
+            await self.fail(rows, error)
+        return None
+
+    async def put_back(self, rows: Iterable[Row], attempts: int) -> None:
+        """Make those of them pending that were noted as sending."""
+        await asyncio.gather(*(self._settler.pending(row, attempts) for row in rows if row.is_sending))
+
+    async def fail(self, rows: Sequence[Row], error: LeadSquaredError) -> None:
+        """The call failed as a whole."""
+        operation = rows[0].operation
+        if error.fault is not Fault.LEAD:
+            self._holds.fail(operation, error, rows[0].id)
+        elif isinstance(error, APIError):  # an error raised here says nothing about LeadSquared
+            self._holds.succeed(operation)
+        self.failures.update(row.id for row in rows)
+        if error.fault is Fault.LEAD and len(rows) > 1:  # one of them is invalid: smaller calls find it
+            await self.put_back(rows, error.attempts)
+        elif len(rows) == 1:
+            self._rounds[rows[0].id] += is_of_the_item(error)
+            await self._fail_one(rows[0], error)
+        else:
+            await asyncio.gather(*(self._fail_one(row, error) for row in rows))
+
+    async def retry(self, row: Row, error: LeadSquaredError, failures: int) -> None:
+        """Make it pending, and wait before it is tried again."""
+        self._parked[row.id] = _now() + pause_after(failures)
+        await self._settler.pending(row, error.attempts)
+
+    async def finish(self, row: Row, state: ItemState, error: LeadSquaredError) -> None:
+        """It ends rejected or unknown."""
+        self.forget(row)
+        await self._settler.end(row, state, error)
+
+    def forget(self, row: Row) -> None:
+        """It is final, or accepted: its failures count no more."""
+        del self.failures[row.id], self.missing[row.id], self._rounds[row.id]
+
+    def may_repeat(self, row: Row) -> bool:
+        """Whether it may be sent again when nobody knows whether it arrived; not once it was accepted."""
+        write = write_named(row.operation)
+        return row.request_id is None and may_repeat(write, self._policy, identified=row.identified)
+
+    async def _fail_one(self, row: Row, error: LeadSquaredError) -> None:
+        # The error of a bulk call speaks of all its rows together.
+        is_bulk = row.operation == BULK_CREATE_OR_UPDATE.name
+        may_be_repeated = error.safe_to_retry or (is_bulk and self.may_repeat(row))
+        state = final_state(error, self._rounds[row.id], may_be_repeated=may_be_repeated)
+        if state is None:
+            await self.retry(row, error, self.failures[row.id])
+        else:
+            await self.finish(row, state, error)
+
+    async def _run(self, rows: list[Row], work: Callable[[list[Row]], Awaitable[None]]) -> None:
+        try:
+            await work(rows)
+        except Exception as error:
+            # A bug must not stop the others. It does not leave the task, whose repr would show its words.
+            if not any(self._rounds[row.id] for row in rows):
+                self._log.error("outbox: row %d failed with %s", rows[0].id, traceback_without_values(error))
+            may_have_arrived = any(row.is_sending for row in rows)
+            unforeseen = UnforeseenError(error, rows[0].operation, may_have_arrived=may_have_arrived)
+            unforeseen.safe_to_retry = not may_have_arrived or all(map(self.may_repeat, rows))
+            await self.fail(rows, unforeseen)
+
+    def _done(self, call: asyncio.Task[None]) -> None:
+        for row in self.calls.pop(call):
+            self._holds.end_probe(row.id)
+        self._settler.changed.set()
 
 
 class Deliverer:
@@ -68,45 +273,40 @@ class Deliverer:
 
     Args:
         writer: the way to the file.
-        ledger: notes what became of them.
-        holdings: what may be sent.
+        settler: stores what becomes of a row.
+        holds: say what may be sent.
         sender: the client's way out.
         follow: called with each row that was accepted.
-
-    Attributes:
-        ended: why nothing is sent any more; None if it is.
-        bulk: sends the rows that share calls, beside it and under a limit of their own.
     """
 
     def __init__(
         self,
         writer: Writer,
-        ledger: Ledger,
-        holdings: Holdings,
+        settler: Settler,
+        holds: Holds,
         sender: Sender,
-        follow: Callable[[Claim], None],
+        follow: Callable[[Row], None],
     ) -> None:
         self._writer = writer
-        self._ledger = ledger
-        self._holdings = holdings
-        self._sender = patient(sender, ATTEMPTS)
-        self._probing = patient(sender, 1)
-        self._log = sender.log
-        self._policy = sender.settings.retry
+        self._settler = settler
+        self._holds = holds
         self._follow = follow
-        self._under_way: dict[int, asyncio.Task[None]] = {}
-        self._fresh: set[int] = set()
-        self._rows: dict[int, Claim] = {}
-        self._parked: dict[int, float] = {}
-        self._failures: dict[int, int] = {}
-        self._own_failures: Counter[int] = Counter()
+        self._attempts = Attempts(settler, holds, sender)
+        self._bulk = BulkDeliverer(writer, settler, holds, Attempts(settler, holds, sender))
+        self._fresh: set[asyncio.Task[None]] = set()
         self._strays_at = 0.0
         self._seen = 0
         self._version = -1
-        self._probes: dict[str | None, int] = {}  # rows by what they probe for: an operation, or everything
-        self._stopping = False
-        self.ended: LeadSquaredError | None = None
-        self.bulk = BulkDeliverer(writer, ledger, sender, self._is_over, self.end)
+
+    @property
+    def ended(self) -> LeadSquaredError | None:
+        """Why nothing is sent any more; None if it is."""
+        return self._attempts.ended or self._bulk.attempts.ended
+
+    def end(self, error: LeadSquaredError) -> None:
+        """Send nothing more, for this reason."""
+        self._attempts.end(error)
+        self._bulk.attempts.end(error)
 
     async def run(self) -> None:
         """Send what is there and what comes, until cancelled or until the client is closed."""
@@ -118,84 +318,69 @@ class Deliverer:
                     await self._recover()
                     is_recovered = True
                 await self._end_strays()
-                if is_news or self._may_probe() or self.bulk.is_due:
+                if is_news or self._may_probe() or self._bulk.is_due:
                     await self._claim()
-                    await self.bulk.claim()
+                    await self._bulk.claim()
                 is_news = await self._news()
-                self._ledger.can_read()
+                self._writer.can_read()
             except OutboxError as error:
-                self._ledger.cannot_read(error)
+                self._writer.cannot_read(error)
                 is_news = True  # all of it is tried again, or it would seem to be readable
                 await asyncio.sleep(LOOK_EVERY)
 
-    def end(self, error: LeadSquaredError) -> None:
-        """Send nothing more, for this reason."""
-        self.ended = self.ended or error
+    async def aclose(self, grace: float) -> None:
+        """Begin no call; finish within `grace` seconds what is on its way, and leave the rest pending."""
+        self._attempts.is_stopping = self._bulk.attempts.is_stopping = True
+        await asyncio.gather(self._attempts.aclose(grace), self._bulk.attempts.aclose(grace))
 
     @without_locals
     async def _recover(self) -> None:
         """Decide on the rows that were on their way when an earlier process died."""
-        while rows := await self._writer.read(lambda store: store.in_state(ItemState.SENDING, SOME)):
+        while rows := await self._writer.read(Store.in_state, ItemState.SENDING, SOME):
             for row in rows:
                 await self._recover_row(row)
-        await self._ledger.end_accepted()
-        await self._writer.write(lambda store: store.open_hidden())
-        while await self._writer.write(lambda store: store.close_ended(SOME)):
+        await self._settler.end_accepted()
+        await self._writer.write(Store.open_hidden)
+        while await self._writer.write(Store.close_ended, SOME):
             pass
-        while await self._writer.write(lambda store: store.release_orphans(SOME)):
+        while await self._writer.write(Store.release_orphans, SOME):
             pass
-        self._seen = await self._writer.read(lambda store: store.last_id())
+        self._seen = await self._writer.read(Store.last_id)
 
-    async def _recover_row(self, row: Claim) -> None:
+    async def _recover_row(self, row: Row) -> None:
         try:
             stored(row)
         except UnreadableRowError as flaw:
-            await self._ledger.unreadable(row, flaw)
+            await self._settler.unreadable(row, flaw)
             return
-        if self._may_repeat(row):
-            await self._ledger.pending(row, 0)
+        if self._attempts.may_repeat(row):
+            await self._settler.pending(row, 0)
         else:
             reason = "the process died while it was on its way: look for it before it is sent again"
-            await self._ledger.unknown(row, ConnectionFailed(reason, delivery=Delivery.UNKNOWN))
+            error = ConnectionFailed(reason, delivery=Delivery.UNKNOWN)
+            await self._settler.end(row, ItemState.UNKNOWN, error)
 
     async def _end_strays(self) -> None:
-        """End what this version cannot send: another one, or somebody's hand, has put it."""
-        if self._now() < self._strays_at:
+        """End what this version cannot send: another version, or somebody by hand, has put it."""
+        if _now() < self._strays_at:
             return
-        if await self._writer.read(lambda store: store.hides_rows()):
-            await self._writer.write(lambda store: store.open_hidden())
-        while odd := await self._writer.read(lambda store: store.out_of_lane(SOME)):
-            await self._writer.write(partial(Store.put_into_lane, rows=odd))
-        while strays := await self._writer.read(lambda store: store.stray(SOME)):
+        if await self._writer.read(Store.hides_rows):
+            await self._writer.write(Store.open_hidden)
+        while odd := await self._writer.read(Store.out_of_lane, SOME):
+            await self._writer.write(Store.put_into_lane, odd)
+        while strays := await self._writer.read(Store.stray, SOME):
             for row in strays:
                 try:
                     stored(row)
                 except UnreadableRowError as flaw:
-                    await self._ledger.unreadable(row, flaw)
+                    await self._settler.unreadable(row, flaw)
                 else:
-                    await self._ledger.unreadable(row, UnreadableRowError("its state is invalid"))
-        self._strays_at = self._now() + LOOK_FOR_STRAYS_EVERY
-
-    async def aclose(self, grace: float) -> None:
-        """Send nothing more; finish what is on its way within `grace` seconds, and leave the rest pending."""
-        self._stopping = True
-        sent = [task for row, task in self._under_way.items() if self._rows[row].is_sending]
-        sent += self.bulk.sent()
-        for task in (*self._under_way.values(), *self.bulk.calls):
-            if task not in sent:
-                task.cancel()
-        try:
-            if sent:
-                await asyncio.wait(sent, timeout=grace)
-        finally:
-            rest = [*self._under_way.values(), *self.bulk.calls]
-            for task in rest:
-                task.cancel()
-            await uninterrupted(_ended(rest))
+                    await self._settler.unreadable(row, UnreadableRowError("its state is invalid"))
+        self._strays_at = _now() + LOOK_FOR_STRAYS_EVERY
 
     async def _news(self) -> bool:
         """Wait a little; whether there may be something to claim."""
-        changed = self._ledger.changed
+        changed = self._settler.changed
         try:
             async with asyncio.timeout(LOOK_EVERY):
                 await changed.wait()
@@ -204,77 +389,67 @@ class Deliverer:
         else:
             changed.clear()
             return True
-        if self._ledger.stuck is not None:
-            return await self._ledger.is_writable()
-        version = await self._writer.read(lambda store: store.version())
+        if self._writer.stuck is not None:
+            return await self._writer.is_writable()
+        version = await self._writer.read(Store.version)
         is_news, self._version = version != self._version, version
-        now = self._now()
-        return is_news or any(due <= now for due in self._parked.values())
+        return is_news or self._attempts.is_due
 
     def _may_probe(self) -> bool:
-        return any(
-            holding.reason is not None and not holding.until_probe and what not in self._probes
-            for what, holding in self._gates()
-        )
-
-    def _gates(self) -> list[tuple[str | None, Holding]]:
-        """What may have to be probed for: everything, or else each operation."""
-        if self._holdings.every.reason is not None:
-            return [(None, self._holdings.every)]
-        return [(operation, self._holdings.sending(operation)) for operation in OPERATIONS]
+        return any(hold.may_probe for _, hold in self._holds.to_probe())
 
     async def _claim(self) -> None:
-        if self._ledger.stuck is not None or self._stopping:
+        if self._writer.stuck is not None or self._attempts.is_over:
             return
-        for what, holding in self._gates():
-            if holding.reason is not None and what not in self._probes:
-                await self._claim_probe(what, holding)
-        free = [operation for operation in OPERATIONS if not self._holdings.holds(operation)]
+        for operation, hold in self._holds.to_probe():
+            if hold.probe is None:
+                await self._claim_probe(operation, hold)
+        free = [operation for operation in OPERATIONS if not self._holds.holds(operation)]
         if not free:
             return
-        now = self._now()
-        self._parked = {row: due for row, due in self._parked.items() if due > now}
-        await self._claim_fresh(free)
+        parked = self._attempts.parked()
+        await self._claim_fresh(free, parked)
         for lane in (FORMS, FILES):
-            room = AT_ONCE - (len(self._under_way) - len(self._fresh))
+            room = AT_ONCE - (len(self._attempts.calls) - len(self._fresh))
             if room > 0:
-                for row in await self._claimed(free, lane, room, self._parked):
+                for row in await self._claimed(free, lane, room, parked):
                     is_fresh = lane == FORMS and row.id > self._seen
                     self._start(row, Lane.INTERACTIVE if is_fresh else Lane.BATCH)
 
-    async def _claim_fresh(self, operations: Sequence[str]) -> None:
+    async def _claim_fresh(self, operations: Sequence[str], parked: Iterable[int]) -> None:
         """The forms that came since the last look."""
         room = FRESH_AT_ONCE - len(self._fresh)
         if room <= 0:
             return
         # Before they are claimed: what comes in between is fresh the next time.
-        last = await self._writer.read(lambda store: store.last_id())
-        fresh = await self._claimed(operations, FORMS, room, self._parked, after=self._seen)
+        last = await self._writer.read(Store.last_id)
+        fresh = await self._claimed(operations, FORMS, room, parked, after=self._seen)
         self._seen = last if len(fresh) < room else fresh[-1].id
         for row in fresh:
-            self._fresh.add(row.id)
-            self._start(row, Lane.INTERACTIVE)
+            if (call := self._start(row, Lane.INTERACTIVE)) is not None:
+                self._fresh.add(call)
+                call.add_done_callback(self._fresh.discard)
 
-    async def _claim_probe(self, what: str | None, holding: Holding) -> None:
+    async def _claim_probe(self, operation: str | None, hold: Hold) -> None:
         """One row, none that failed before if there is another; while few failed, that need not wait.
 
-        What holds everything is tried with an operation that did not meet it, if there is one: else an
-        operation that fails alone would hold the others for as long as it fails.
+        A hold of every row is probed with an operation that did not fail, if there is one: else an operation
+        that fails alone would hold the others for as long as it fails.
         """
-        is_due = not holding.until_probe
-        if not is_due and holding.is_certain:
+        is_due = not hold.until_probe
+        if not is_due and hold.is_certain:
             return
-        operations = self._holdings.in_turn() if what is None else [what]
-        for without in (self._failures, ()) if is_due else (self._failures,):
-            for operation, lane in product(operations, (FORMS, FILES)):
-                if rows := await self._claimed([operation], lane, 1, without):
-                    self._probes[what] = rows[0].id
-                    if what is None:
-                        self._holdings.probes(operation)
+        operations = self._holds.in_turn() if operation is None else [operation]
+        for without in (self._attempts.failures, ()) if is_due else (self._attempts.failures,):
+            for name, lane in product(operations, (FORMS, FILES)):
+                if rows := await self._claimed([name], lane, 1, without):
+                    if operation is None:
+                        self._holds.probe(name, rows[0].id)
+                    hold.probe = rows[0].id
                     self._start(rows[0], Lane.BATCH)
                     return
         if is_due:
-            holding.end_untried()
+            hold.release()
 
     async def _claimed(
         self,
@@ -284,119 +459,154 @@ class Deliverer:
         without: Iterable[int],
         *,
         after: float = BEFORE_ALL,
-    ) -> list[Claim]:
-        skipped = {*self._under_way, *without}
-        return await self._writer.read(lambda store: store.claim(lane, most, skipped, after, operations))
+    ) -> list[Row]:
+        skipped = {*self._attempts.under_way(), *without}
+        return await self._writer.read(Store.claim, lane, most, skipped, after, operations)
 
-    def _start(self, row: Claim, lane: Lane) -> None:
-        if row.id in self._under_way or self._stopping:
+    def _start(self, row: Row, lane: Lane) -> asyncio.Task[None] | None:
+        if self._attempts.is_over:
+            return None
+        return self._attempts.start([row], lambda rows: self._deliver(rows, lane))
+
+    async def _deliver(self, rows: list[Row], lane: Lane) -> None:
+        row = rows[0]
+        _, submissions = await self._attempts.readable(rows)
+        if not submissions:
             return
-        self._parked.pop(row.id, None)
-        self._rows[row.id] = row
-        task = asyncio.create_task(self._attempt(row, lane), name=f"leadsquared_async outbox row {row.id}")
-        self._under_way[row.id] = task
-        task.add_done_callback(lambda _: self._done(row.id))
-
-    def _done(self, row: int) -> None:
-        del self._under_way[row]
-        del self._rows[row]
-        self._fresh.discard(row)
-        self._probes = {what: probe for what, probe in self._probes.items() if probe != row}
-        self._ledger.changed.set()
-
-    async def _attempt(self, row: Claim, lane: Lane) -> None:
-        try:
-            await self._deliver(row, lane)
-        except UnreadableRowError as flaw:
-            await self._ledger.unreadable(row, flaw)
-        except Exception as error:
-            # A fault in somebody's code is not to stop the others. It does not leave the task, whose repr
-            # would show its words.
-            if not self._own_failures[row.id]:
-                self._log.error("outbox: row %d failed with %s", row.id, traceback_without_values(error))
-            unforeseen = UnforeseenError(error, row.operation, may_have_arrived=row.is_sending)
-            unforeseen.safe_to_retry = not row.is_sending or self._may_repeat(row)
-            await self._failed(row, unforeseen)
-
-    @without_locals
-    async def _deliver(self, row: Claim, lane: Lane) -> None:
-        submission = stored(row)
-        sender = self._probing if row.id in self._probes.values() else self._sender
-
-        def check() -> None:
-            if self._is_over() or not self._may_go(row):
-                raise HeldError
-
-        async def before_send() -> None:
-            check()
-            if not await self._ledger.sending(row):  # each time: it may have been forgotten since
-                raise HeldError
-            check()
-
-        try:
-            receipt = await send_encoded(sender, submission, lane, before_send)
-        except HeldError:
-            if row.is_sending:
-                await self._ledger.pending(row, 0)
-        except ClientClosed as error:
-            self.end(error)
-            if row.is_sending and error.safe_to_retry:
-                await self._ledger.pending(row, error.attempts)
-        except LeadSquaredError as error:
-            await self._failed(row, error)
-        else:
-            self._is_over_for(row)
-            self._holdings.passed(row.operation)
+        receipt = await self._attempts.send(
+            rows, lambda sender, before_send: send_encoded(sender, submissions[0], lane, before_send)
+        )
+        if receipt is not None:
+            self._attempts.forget(row)
+            self._holds.succeed(row.operation)
             row.request_id = receipt.request_id
-            await self._ledger.accepted(row, receipt.attempts, receipt.request_id)
+            await self._settler.accepted(row, receipt.attempts, receipt.request_id)
             self._follow(row)
 
-    def _may_go(self, row: Claim) -> bool:
-        """Whether nothing holds it, or it is the one that probes."""
-        if self._probes.get(None) == row.id:
-            return True
-        is_probe = self._probes.get(row.operation) == row.id
-        return not self._holdings.holds(row.operation) or (is_probe and self._holdings.every.reason is None)
 
-    async def _failed(self, row: Claim, error: LeadSquaredError) -> None:
-        if error.fault is Fault.LEAD:
-            self._is_over_for(row)
-            if isinstance(error, APIError):  # what is refused here says nothing of LeadSquared
-                self._holdings.passed(row.operation)
-            await self._ledger.rejected(row, error)
+class BulkDeliverer:
+    """Sends the bulk rows of an outbox, up to 25 in a call; each gets the state that its part of the answer
+    gives it.
+
+    One call at a time waits for its token, and the next is made up when it has it, so that rows which come
+    meanwhile share one. Rows of a call that failed as a whole go in smaller ones, each alone in the end: so
+    the invalid one is found, and no other is rejected for it. They are held apart from the other rows, since
+    they go to another host, under a limit of its own.
+
+    Args:
+        writer: the way to the file.
+        settler: stores what becomes of a row.
+        holds: say what may be sent.
+        attempts: the calls under way.
+    """
+
+    def __init__(self, writer: Writer, settler: Settler, holds: Holds, attempts: Attempts) -> None:
+        self._writer = writer
+        self._settler = settler
+        self._hold = holds.sending(BULK_CREATE_OR_UPDATE.name)
+        self._waiting: list[Row] | None = None
+        self.attempts = attempts
+
+    @property
+    def is_due(self) -> bool:
+        """Whether time alone has brought something to be sent."""
+        if self._waiting is not None:
+            return False
+        if self._hold.reason is not None:
+            return self._hold.may_probe and not self.attempts.calls
+        return self.attempts.is_due
+
+    async def claim(self) -> None:
+        """Make up the next call, unless one waits for its token."""
+        if self._waiting is not None or self._writer.stuck is not None or self.attempts.is_over:
             return
-        self._holdings.failed(row.operation, error, row.id)
-        if error.delivery is Delivery.UNKNOWN and not error.safe_to_retry:
-            self._is_over_for(row)
-            await self._ledger.unknown(row, error)
+        if self._hold.reason is not None:
+            rows = await self._claim_probe()
+        else:
+            rows = self._together(await self._claimed(BULK_MOST, self.attempts.parked()))
+        if not rows or self.attempts.is_over:
             return
-        if is_of_the_row(error):
-            self._own_failures[row.id] += 1
-            if self._own_failures[row.id] >= ROUNDS:
-                self._is_over_for(row)
-                await self._ledger.given_up(row, error)
-                return
-        failures = self._failures[row.id] = self._failures.get(row.id, 0) + 1
-        self._parked[row.id] = self._now() + pause_after(failures)
-        await self._ledger.pending(row, error.attempts)
+        self._waiting = rows
+        call = self.attempts.start(rows, self._deliver)
+        call.add_done_callback(lambda _: self._has_token(rows))
 
-    def _may_repeat(self, row: Claim) -> bool:
-        """Whether it may be sent again when nobody knows whether it arrived; not once it did."""
-        write = write_named(row.operation)
-        return row.request_id is None and may_repeat(write, self._policy, identified=row.identified)
+    async def _claim_probe(self) -> list[Row]:
+        """One row alone, if there is one that has not failed; while few calls have, it need not wait."""
+        is_due = not self._hold.until_probe
+        if self.attempts.calls or (not is_due and self._hold.is_certain):
+            return []
+        rows = await self._claimed(1, self.attempts.failures)
+        if not rows and is_due:
+            rows = await self._claimed(1, ())
+        if rows:
+            self._hold.probe = rows[0].id
+        elif is_due:
+            self._hold.release()
+        return rows
 
-    def _is_over_for(self, row: Claim) -> None:
-        self._failures.pop(row.id, None)
-        del self._own_failures[row.id]
+    async def _claimed(self, most: int, without: Iterable[int]) -> list[Row]:
+        """The oldest rows that may be sent, forms first; never two of one identity."""
+        skipped, bulk = {*without, *self.attempts.under_way()}, (BULK_CREATE_OR_UPDATE.name,)
+        forms = await self._writer.read(Store.claim, FORMS, most, skipped, BEFORE_ALL, bulk)
+        room = most - len(forms)
+        return forms + await self._writer.read(Store.claim, FILES, room, skipped, BEFORE_ALL, bulk)
 
-    def _is_over(self) -> bool:
-        return self._stopping or self.ended is not None
+    def _together(self, rows: Sequence[Row]) -> list[Row]:
+        """So many of them as may share a call: half as many after each failure of one of them."""
+        most, together = BULK_MOST, list[Row]()
+        for row in rows:
+            most = min(most, max(1, BULK_MOST >> self.attempts.failures[row.id]))
+            if len(together) >= most:
+                break
+            together.append(row)
+        return together
 
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
+    async def _deliver(self, rows: list[Row]) -> None:
+        good, submissions = await self.attempts.readable(rows)
+        if not submissions:
+            return
+        outcomes = await self.attempts.send(
+            good,
+            lambda sender, before_send: send_rows(sender, submissions, Lane.BATCH, before_send),
+            lambda: self._has_token(rows),
+        )
+        if outcomes is not None:
+            self._hold.succeed()
+            await asyncio.gather(*map(self._settle, good, outcomes))
+
+    def _has_token(self, rows: list[Row]) -> None:
+        if self._waiting is rows:
+            self._waiting = None
+            self._settler.changed.set()  # the next one may be made up
+
+    async def _settle(self, row: Row, outcome: RowOutcome) -> None:
+        """Its part of the answer is final, unless it is missing: then it is sent again, a few times."""
+        error, attempts = outcome.error, self.attempts
+        if error is None:
+            attempts.forget(row)
+            assert outcome.status is not None
+            status = outcome.status
+            await self._settler.confirmed(row, status.lead_id, status.created, outcome.attempts)
+        elif error.fault is Fault.LEAD:
+            await attempts.finish(row, ItemState.REJECTED, error)
+        elif error.delivery is Delivery.REJECTED:  # the limit or the keys: it was not taken, and can be
+            if error.scope is not None:
+                self._hold.fail(error, row.id)
+            attempts.failures[row.id] += 1
+            await attempts.retry(row, error, attempts.failures[row.id] + attempts.missing[row.id])
+        elif attempts.missing[row.id] + 1 < ATTEMPTS and attempts.may_repeat(row):
+            attempts.missing[row.id] += 1
+            await attempts.retry(row, error, attempts.failures[row.id] + attempts.missing[row.id])
+        else:
+            is_rejected = is_of_the_item(error) and attempts.may_repeat(row)
+            state = ItemState.REJECTED if is_rejected else ItemState.UNKNOWN
+            await attempts.finish(row, state, error)
 
 
 async def _ended(tasks: Collection[asyncio.Task[None]]) -> None:
     if tasks:
         await asyncio.wait(tasks)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

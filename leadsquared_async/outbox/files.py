@@ -21,7 +21,7 @@ __all__ = [
     "files_of",
     "identity_of",
     "make_private",
-    "volatile",
+    "place_of",
 ]
 
 with suppress(ImportError):
@@ -69,8 +69,8 @@ VOLATILE = {
 _ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
 
 
-def create(path: Path, given: Path | None = None) -> str | None:
-    """Make the file for its owner only, if it is not there, and return its kind of file system.
+def create(path: Path, given: Path | None = None) -> tuple[str | None, str | None]:
+    """Make the file for its owner only, if it is not there; its file system, and why it may be gone tomorrow.
 
     Args:
         path: of the file, with its links followed.
@@ -82,15 +82,15 @@ def create(path: Path, given: Path | None = None) -> str | None:
     """
     if given is not None:
         _check_link(given)
-    kind = file_system_of(path)
-    if kind in NETWORK:
+    kind, is_usable, risk = place_of(path)
+    if not is_usable:
         raise OutboxError(
             f"{path}: on a network file system ({kind}), where it would be damaged: choose a local disk"
         )
     for file in files_of(path):
         identity_of(file)
     _make(path)
-    return kind
+    return kind, risk
 
 
 def files_of(path: Path) -> list[Path]:
@@ -195,9 +195,11 @@ def _cannot_be_opened(path: Path, error: OSError) -> OutboxError:
     return OutboxError(f"{path}: cannot be opened: {error.strerror}: {way_out}")
 
 
-def volatile(kind: str | None) -> str | None:
-    """Why what lies on this kind of file system may be gone tomorrow; None if nothing speaks for it."""
-    return VOLATILE.get(kind or "")
+def place_of(path: Path) -> tuple[str | None, bool, str | None]:
+    """The kind of file system that a path is on, whether an outbox may lie there, and why it may be gone
+    tomorrow; None where the system does not tell, and where nothing is known against it."""
+    kind = file_system_of(path)
+    return kind, kind not in NETWORK, VOLATILE.get(kind or "")
 
 
 def file_system_of(path: Path, mounts: str | None = None) -> str | None:

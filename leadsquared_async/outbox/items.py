@@ -5,30 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
+from leadsquared_async.delivery.policy import ItemState
 from leadsquared_async.errors import Fault
 from leadsquared_async.submissions import Submission, UpdateBehavior
 
 __all__ = ["ItemState", "OutboxEntry", "OutboxItem", "OutboxSnapshot", "Ticket"]
-
-
-class ItemState(StrEnum):
-    """Where a lead of an outbox is."""
-
-    PENDING = "pending"
-    """On disk, to be sent."""
-    SENDING = "sending"
-    """On its way: LeadSquared may have it."""
-    ACCEPTED = "accepted"
-    """LeadSquared gave a RequestID, and will process it."""
-    CONFIRMED = "confirmed"
-    """LeadSquared has processed it; its values are erased."""
-    REJECTED = "rejected"
-    """LeadSquared refuses it, and says why: mend it and requeue it."""
-    UNKNOWN = "unknown"
-    """It may have arrived; sending it again could make a second lead: look first, then requeue or purge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +99,7 @@ class OutboxSnapshot:
     Attributes:
         counts: rows by state.
         oldest: age in seconds of the oldest row that is not final; None if all are.
-        blocked: why nothing is delivered, or nothing of some operation, or why nothing of what is left can
-            become final; None if all goes on.
+        blocked: why nothing is delivered, or nothing of some operation; None if everything is.
         fault: who has to act before it is, if LeadSquared's answers said so: the account, or the server.
         next_probe: seconds until delivering is tried again, while it is blocked.
         delivers: whether this process is the one that delivers.
@@ -125,8 +107,6 @@ class OutboxSnapshot:
         size: bytes of the file.
         max_bytes: bytes from which on `put` refuses.
         held: operations of which alone nothing is delivered, while others are: why.
-        unfollowed: operations whose outcomes cannot be asked for: why. Their rows stay accepted, and nothing
-            waits for them.
     """
 
     counts: Mapping[ItemState, int]
@@ -139,4 +119,3 @@ class OutboxSnapshot:
     size: int
     max_bytes: int
     held: Mapping[str, str] = field(default_factory=dict[str, str])
-    unfollowed: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Container, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from leadsquared_async.batch import Source
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.config import seconds
+from leadsquared_async.delivery.hold import Holds
+from leadsquared_async.delivery.policy import ItemState
 from leadsquared_async.encoding import EncodedSubmission
-from leadsquared_async.errors import ClientClosed, ConfigurationError, InvalidLead, KeyReused, OutboxError
+from leadsquared_async.errors import ClientClosed, ConfigurationError, InvalidLead, OutboxError
 from leadsquared_async.http.redaction import without_locals
 from leadsquared_async.logs import ClientLog
-from leadsquared_async.outbox.files import DeliveryLock, create, filelock, volatile
-from leadsquared_async.outbox.holdings import Holdings
-from leadsquared_async.outbox.items import ItemState, OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
+from leadsquared_async.operations import OPERATIONS
+from leadsquared_async.outbox.files import DeliveryLock, create, filelock
+from leadsquared_async.outbox.items import OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
 from leadsquared_async.outbox.rows import BEFORE_ALL, FILES, FORMS
 from leadsquared_async.outbox.service import Service
-from leadsquared_async.outbox.settle import Callback, Ledger
+from leadsquared_async.outbox.settle import Callback, Settler
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 from leadsquared_async.resources.prepare import Preparer
@@ -93,7 +95,7 @@ class Outbox:
         self._max_bytes = max_bytes
         self._file_system: str | None = None
         self._writer: Writer | None = None
-        self._holdings = Holdings(self._log)
+        self._holds = Holds(self._log, OPERATIONS, lambda: asyncio.get_running_loop().time(), random.random)
         self._service: Service | None = None
         self._callbacks: list[Callback] = []
         self._is_emptying = False
@@ -133,7 +135,7 @@ class Outbox:
         writer = self._opened()
         entry = OutboxEntry(lead, key, search_by, update_behavior, reference)
         submission = await self._admit(entry)
-        ticket = await writer.write(lambda store: store.put(submission, key, FORMS, time.time()))
+        ticket = await writer.write(Store.put, submission, key, FORMS, time.time())
         self._was_put()
         return ticket
 
@@ -211,18 +213,9 @@ class Outbox:
         return await self._preparer.prepare(submission)
 
     async def _put_piece(self, piece: list[tuple[EncodedSubmission, str | None]], put_before: int) -> int:
-        def put(store: Store) -> tuple[int, KeyReused | None]:
-            now, new = time.time(), 0
-            for submission, key in piece:
-                try:
-                    new += store.put(submission, key, FILES, now).is_new
-                except KeyReused as error:
-                    return new, error  # those before it stay
-            return new, None
-
         writer = self._opened()
         try:
-            new, reused = await writer.write(put)
+            new, reused = await writer.write(Store.put_all, piece, FILES, time.time())
         except OutboxError as error:
             error.args = (f"{error}; the {put_before} leads before these {len(piece)} are in the outbox",)
             raise
@@ -234,58 +227,42 @@ class Outbox:
     # Watching
 
     async def drained(self) -> None:
-        """Wait until every lead is final: confirmed, rejected or unknown.
+        """Wait until every item is final.
 
         Raises:
-            OutboxError: they never will be, since the client was closed; or all that are left were accepted,
-                and their outcomes cannot be asked for.
+            OutboxError: they never will be, since the client was closed.
         """
         writer = self._opened()
-        while await writer.read(lambda store: store.oldest()) is not None:
+        while await writer.read(Store.oldest) is not None:
             if self._service is not None and (why := self._service.ended) is not None:
-                raise OutboxError(f"leads are left, and nothing is delivered any more: {why}")
-            if lost := await writer.read(partial(_only, mine=self._lost)):
-                raise OutboxError(
-                    "what is left was accepted, and its outcome cannot be asked for: "
-                    f"{'; '.join(lost.values())}"
-                )
+                raise OutboxError(f"delivery has stopped with items still pending: {why}")
             await asyncio.sleep(LOOK_EVERY)
             self._opened()
 
     async def snapshot(self) -> OutboxSnapshot:
         """What is in it, and whether it is delivered."""
-        mine = self._lost
-        counts, oldest, size, lost, unfollowed = await self._opened().read(
-            lambda store: (store.counts(), store.oldest(), store.size(), _only(store, mine), store.lost())
+        counts, oldest, size = await self._opened().read(
+            lambda store: (store.counts(), store.oldest(), store.size())
         )
         blocked = None if self._service is None else self._service.blocked
-        holding = None if self._service is None else self._service.holding
-        if blocked is None and lost:
-            operation, blocked = next(iter(lost.items()))
-            holding = self._holdings.following(operation)
-        is_held = holding is not None and blocked == holding.reason
+        hold = None if self._service is None else self._holds.first
+        is_held = hold is not None and blocked == hold.reason
         return OutboxSnapshot(
             counts=counts,
             oldest=None if oldest is None else max(0.0, time.time() - oldest),
             blocked=blocked,
-            fault=holding.fault if holding is not None and is_held else None,
-            next_probe=holding.until_probe if holding is not None and is_held else None,
+            fault=hold.fault if hold is not None and is_held else None,
+            next_probe=hold.until_probe if hold is not None and is_held else None,
             delivers=self._delivers,
             file_system=self._file_system,
             size=size,
             max_bytes=self._max_bytes,
-            held={} if self._service is None else self._service.held,
-            unfollowed=self._holdings.unfollowed if self._delivers else unfollowed,
+            held={} if self._service is None else self._holds.held,
         )
 
     @property
     def _delivers(self) -> bool:
         return self._service is not None and self._service.delivers
-
-    @property
-    def _lost(self) -> dict[str, str] | None:
-        """The operations whose outcomes cannot be asked for, if it is this process that asks."""
-        return self._holdings.lost if self._delivers else None
 
     async def items(self, state: ItemState | str | None = None) -> AsyncIterator[OutboxItem]:
         """The rows of a state, or all, oldest first.
@@ -296,7 +273,7 @@ class Outbox:
         wanted = None if state is None else _state(state)
         after = BEFORE_ALL
         while True:
-            found = await self._opened().read(partial(Store.items, state=wanted, most=AT_ONCE, after=after))
+            found = await self._opened().read(Store.items, wanted, AT_ONCE, after)
             for item in found:
                 yield item
             if len(found) < AT_ONCE:
@@ -312,7 +289,7 @@ class Outbox:
         found: dict[str, OutboxItem] = {}
         for start in range(0, len(wanted), AT_ONCE):
             piece = wanted[start : start + AT_ONCE]
-            found |= await writer.read(partial(Store.under, keys=piece))
+            found |= await writer.read(Store.under, piece)
         return found
 
     def on_final(self, callback: C) -> C:
@@ -354,20 +331,20 @@ class Outbox:
         submission: EncodedSubmission | None = None
         dropped = {drop} if isinstance(drop, str) else set(drop)
         if lead is not None or search_by is not None or dropped:
-            known = await writer.read(lambda store: store.submission(row))
+            known = await writer.read(Store.submission, row)
             if known is None and lead is not None:
-                known = await writer.read(lambda store: store.submission(row, is_erased=True))
+                known = await writer.read(Store.submission, row, is_erased=True)
             if known is None:
                 raise OutboxError(f"the values of row {row} are erased, or it is gone: pass lead=")
             mended = _mended(known, lead, search_by, dropped)
             submission = await self._preparer.prepare(mended, is_new=lead is not None)
-        await writer.write(lambda store: store.requeue(row, submission, time.time()))
-        self._ledger.changed.set()
+        await writer.write(Store.requeue, row, submission, time.time())
+        writer.changed.set()
 
     async def discard(self, item: OutboxItem | int) -> bool:
         """Delete a pending, rejected or unknown row, and its key; False if it is none of these, or gone."""
         row = _row(item)
-        return await self._opened().write(lambda store: store.discard(row))
+        return await self._opened().write(Store.discard, row)
 
     @without_locals
     async def forget(self, **person: str) -> int:
@@ -388,9 +365,8 @@ class Outbox:
         erased = 0
         after: float | None = BEFORE_ALL
         while after is not None:
-            piece = partial(Store.forget, wanted=person, most=AT_ONCE, after=after)
             try:
-                more, after = await writer.write(piece)
+                more, after = await writer.write(Store.forget, person, AT_ONCE, after)
             except OutboxError as error:
                 error.args = (
                     f"{error}; {erased} rows were already erased: call forget again for the others",
@@ -406,7 +382,7 @@ class Outbox:
             raise ConfigurationError("older_than has to be a number of seconds, 0 or more")
         before = time.time() - older_than
         writer = self._opened()
-        purged = await writer.write(lambda store: store.purge(before))
+        purged = await writer.write(Store.purge, before)
         await self._empty_log()
         return purged
 
@@ -432,15 +408,14 @@ class Outbox:
         filelock()  # raises here if it is missing: after a put it would be too late
         parts = None if self._client is None else parts_of(self._client)
         if parts is not None:
-            parts[0].session.check_usable()  # raises here if it may not be used
-        self._file_system = create(self.path, self._given)
-        if (why := volatile(self._file_system)) is not None:
-            self._log.warning("outbox: %s is on %s", self.path.name, why)
+            parts[0].session.check_usable()  # raises if the client may not be used here
+        self._file_system, risk = create(self.path, self._given)
+        if risk is not None:
+            self._log.warning("outbox: %s is on %s", self.path.name, risk)
         self._writer = writer = Writer(
             self.path, lambda: Store(self.path, self._max_bytes, self._log), self._log
         )
-        self._ledger = Ledger(writer, self._log, confirm=self._confirm)
-        self._ledger.callbacks = self._callbacks
+        settler = Settler(writer, self._log, self._callbacks, confirm=self._confirm)
         self._process, self._loop = os.getpid(), asyncio.get_running_loop()
         try:
             await writer.open()
@@ -448,8 +423,8 @@ class Outbox:
                 self._service = Service(
                     self.path,
                     writer,
-                    self._ledger,
-                    self._holdings,
+                    settler,
+                    self._holds,
                     self._client,
                     confirm=self._confirm,
                     keep_rejected=self._keep_rejected,
@@ -486,7 +461,8 @@ class Outbox:
 
     def _was_put(self) -> None:
         """Let it be delivered, and the log be emptied where nobody delivers; the row is on disk already."""
-        self._ledger.changed.set()
+        if self._writer is not None:
+            self._writer.changed.set()
         if self._service is None:
             self._loop.call_soon(self._shorten_log)
 
@@ -543,9 +519,14 @@ class Outbox:
         return self._writer
 
 
-def writer_of(outbox: Outbox) -> Writer:
-    """The way to the file of an open outbox, for the rest of the package."""
-    return outbox._opened()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+async def note_of(outbox: Outbox, name: str) -> str | None:
+    """A text that the rest of the package keeps beside the rows of an open outbox."""
+    return await outbox._opened().read(Store.meta, name)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+async def set_note(outbox: Outbox, name: str, text: str) -> None:
+    """Keep a text for `note_of`."""
+    await outbox._opened().write(Store.set_meta, name, text)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 def _check(option: str, text: str | None) -> None:
@@ -575,12 +556,6 @@ def _mended(
     if details is not None and "Fields" in details:
         details["Fields"] = kept(details["Fields"])
     return replace(known, lead=values, details=details, search_by=search_by)
-
-
-def _only(store: Store, mine: dict[str, str] | None) -> dict[str, str]:
-    """Why the outcomes of all that is left cannot be asked for, by operation; empty if some can."""
-    lost = store.lost() if mine is None else mine
-    return lost if store.has_only(lost) else {}
 
 
 def _row(item: OutboxItem | int) -> int:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from leadsquared_async.delivery.policy import ItemState
 from leadsquared_async.encoding import EncodedSubmission, decode, private_values, query_values
 from leadsquared_async.errors import OutboxError
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Endpoint
-from leadsquared_async.outbox.items import ItemState, OutboxItem
+from leadsquared_async.outbox.items import OutboxItem
 from leadsquared_async.submissions import Submission
 
 __all__ = [
@@ -21,12 +22,12 @@ __all__ = [
     "COLUMNS",
     "FILES",
     "FORMS",
-    "Claim",
+    "Row",
     "UnreadableRowError",
-    "claim_of",
     "item_of",
     "moment",
     "operation_shown",
+    "row_of",
     "stored",
     "submission_in",
     "write_named",
@@ -45,7 +46,7 @@ CLAIMED = (
     "id, operation, CAST(content AS BLOB), query, suffix, identified, reference, request_id, attempts, "
     "state <> 'pending'"
 )
-"""What `claim_of` reads."""
+"""What `row_of` reads."""
 
 
 class UnreadableRowError(OutboxError):
@@ -53,7 +54,7 @@ class UnreadableRowError(OutboxError):
 
 
 @dataclass(slots=True)
-class Claim:
+class Row:
     """A row that is to be sent or followed.
 
     Attributes:
@@ -76,10 +77,10 @@ class Claim:
     is_sending: bool
 
 
-def claim_of(row: tuple[Any, ...]) -> Claim:
+def row_of(row: tuple[Any, ...]) -> Row:
     """The columns of a row, in the order of `CLAIMED`."""
     row_id, operation, content, query, suffix, identified, reference, request_id, attempts, is_sending = row
-    return Claim(
+    return Row(
         id=row_id,
         operation=_text(operation) or "",
         content=content,
@@ -117,7 +118,7 @@ def operation_shown(name: object) -> str:
 _OPERATION = re.compile(r"[\w.]{1,60}", re.ASCII)
 
 
-def stored(row: Claim) -> EncodedSubmission:
+def stored(row: Row) -> EncodedSubmission:
     """What a row submits: its bytes, as they were checked when it was put.
 
     Raises:
@@ -157,7 +158,7 @@ def submission_in(
         return decode(
             write, cast("bytes", content), _pairs(query), _texts("suffix", suffix), _text(reference)
         )
-    except (ValueError, TypeError, LookupError, AttributeError):  # JSON, but of another shape
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):  # JSON, but of another shape
         raise UnreadableRowError(f"its content does not fit {write.name}") from None
 
 

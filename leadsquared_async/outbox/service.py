@@ -9,22 +9,19 @@ import secrets
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.client import LeadSquared, parts_of
+from leadsquared_async.delivery.hold import Holds
 from leadsquared_async.errors import ClientClosed, OutboxError
 from leadsquared_async.http.redaction import traceback_without_values
-from leadsquared_async.operations import BULK_CREATE_OR_UPDATE
 from leadsquared_async.outbox.deliver import Deliverer
 from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.outbox.follow import Confirmer
-from leadsquared_async.outbox.holding import Holding
-from leadsquared_async.outbox.holdings import Holdings
-from leadsquared_async.outbox.rows import Claim
-from leadsquared_async.outbox.settle import Ledger
+from leadsquared_async.outbox.rows import Row
+from leadsquared_async.outbox.settle import Settler
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 
@@ -78,8 +75,8 @@ class Service:
     Args:
         path: of the outbox's file.
         writer: the way to it.
-        ledger: notes what becomes of the rows.
-        holdings: what may be sent, and asked for.
+        settler: stores what becomes of the rows.
+        holds: say what may be sent, and asked for.
         client: delivers.
         confirm: whether accepted rows are followed.
         keep_rejected: seconds after which the values of rejected rows are erased.
@@ -89,16 +86,16 @@ class Service:
         self,
         path: Path,
         writer: Writer,
-        ledger: Ledger,
-        holdings: Holdings,
+        settler: Settler,
+        holds: Holds,
         client: LeadSquared,
         *,
         confirm: bool,
         keep_rejected: float,
     ) -> None:
         self._writer = writer
-        self._ledger = ledger
-        self._holdings = holdings
+        self._settler = settler
+        self._holds = holds
         self._client = client
         self._log = parts_of(client).sender.log
         self._confirm = confirm
@@ -124,21 +121,9 @@ class Service:
 
     @property
     def blocked(self) -> str | None:
-        """Why nothing is delivered, or nothing of some operation; None if all is."""
-        holding, ledger = self.holding, self._ledger
-        return self.ended or ledger.stuck or ledger.unread or (None if holding is None else holding.reason)
-
-    @property
-    def holding(self) -> Holding | None:
-        """What holds leads: all of them, or else those of an operation; None if nothing is held."""
-        bulk = None if self._deliverer is None else self._deliverer.bulk.holding
-        return self._holdings.first or (None if bulk is None or bulk.reason is None else bulk)
-
-    @property
-    def held(self) -> dict[str, str]:
-        """The operations of which alone nothing is delivered, and why."""
-        bulk = None if self._deliverer is None else self._deliverer.bulk.holding.reason
-        return {**self._holdings.held, **({} if bulk is None else {BULK_CREATE_OR_UPDATE.name: bulk})}
+        """Why nothing is delivered, or nothing of some operation; None if everything is."""
+        hold, writer = self._holds.first, self._writer
+        return self.ended or writer.stuck or writer.unread or (None if hold is None else hold.reason)
 
     async def start(self) -> None:
         """Deliver as soon as nobody else does; if that is now, with the calls of the process before in mind.
@@ -151,7 +136,6 @@ class Service:
             try:
                 with suppress(OutboxError):
                     await self._recall_calls()  # before the client's owner may make a call
-                    await self._forget_lost()  # and ask for what is left
             except BaseException:
                 self._lock.release()
                 raise
@@ -161,7 +145,7 @@ class Service:
         """Leave nothing of what was erased in the write-ahead log; the one who delivers may."""
         if self._deliverer is not None:
             with suppress(OutboxError):
-                await self._writer.read(lambda store: store.checkpoint())
+                await self._writer.read(Store.checkpoint)
 
     async def aclose(self, grace: float) -> None:
         """Finish what is on its way within `grace` seconds, and leave the rest."""
@@ -171,7 +155,7 @@ class Service:
             if self._deliverer is not None:
                 await self._deliverer.aclose(grace)
             await self._end_tasks()
-            await self._ledger.aclose(max(0.0, until - clock()))
+            await self._settler.aclose(max(0.0, until - clock()))
         finally:
             try:
                 await uninterrupted(self._end())
@@ -180,7 +164,7 @@ class Service:
 
     async def _end(self) -> None:
         await self._end_tasks()
-        await self._ledger.aclose(0.0)
+        await self._settler.aclose(0.0)
         await self._note_calls()
         await self.empty_log()
 
@@ -198,19 +182,19 @@ class Service:
         sender, trackers, _ = parts_of(self._client)
         confirmer: Confirmer | None = None
 
-        def follow(row: Claim) -> None:
+        def follow(row: Row) -> None:
             if confirmer is not None:
                 confirmer.follow(row)
 
-        untold = await self._ledger.untold()  # before another becomes final
-        deliverer = Deliverer(self._writer, self._ledger, self._holdings, sender, follow)
+        uncalled = await self._settler.uncalled()  # before another becomes final
+        deliverer = Deliverer(self._writer, self._settler, self._holds, sender, follow)
         self._deliverer = deliverer
         if self._confirm:
-            confirmer = Confirmer(self._writer, self._ledger, self._holdings, trackers)
+            confirmer = Confirmer(self._writer, self._settler, self._holds, trackers)
             self._run(confirmer.run(), "confirmation")
         self._run(self._mind_the_lock(deliverer), "lock")
         self._run(self._tidy(), "tidying")
-        self._run(self._ledger.tell(untold), "callbacks")
+        self._run(self._settler.call_back(uncalled), "callbacks")
         await deliverer.run()
 
     async def _mind_the_lock(self, deliverer: Deliverer) -> None:
@@ -229,7 +213,7 @@ class Service:
                 if clock() >= erase_at:
                     erase_at = clock() + HOUR
                     before = time.time() - self._keep_rejected
-                    await self._writer.write(partial(Store.erase_rejected, before=before))
+                    await self._writer.write(Store.erase_rejected, before)
                 await self.empty_log()
 
     async def _begin(self) -> None:
@@ -240,15 +224,15 @@ class Service:
                     await self._recall_calls()
                 await self._set_note(process=_me())
             except OutboxError as error:
-                self._ledger.note(error)
+                self._writer.note(error)
                 await asyncio.sleep(TRY_THE_LOCK_EVERY)
             else:
-                self._ledger.recovered()
+                self._writer.recovered()
                 return
 
     async def _recall_calls(self) -> None:
         """A restart is not to begin with a full burst: count what the process before may have sent."""
-        note = await self._writer.read(lambda store: store.meta("calls"))
+        note = await self._writer.read(Store.meta, "calls")
         self._has_recalled = True
         calls = self._earlier = {} if note is None else _calls_in(note)
         if not calls or calls.get("process") == _me():
@@ -261,11 +245,6 @@ class Service:
         else:
             # It died, or the machine was another one or was started anew: nobody knows how long ago.
             session.assume_spent(now, calls.get("spent"))
-
-    async def _forget_lost(self) -> None:
-        """Whether outcomes can be asked for this process finds out anew."""
-        if await self._writer.read(lambda store: store.meta("lost")) not in (None, "{}"):
-            await self._writer.write(lambda store: store.set_lost({}))
 
     async def _note_calls(self) -> None:
         """For the process after this one, if this one delivered."""
@@ -290,7 +269,7 @@ class Service:
             await self._set_note(process=_me(), boot=boot, at=uptime, spent=spent)
 
     async def _set_note(self, **note: Any) -> None:
-        await self._writer.write(lambda store: store.set_meta("calls", json.dumps(note)))
+        await self._writer.write(Store.set_meta, "calls", json.dumps(note))
 
     def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=f"leadsquared_async outbox {name}")

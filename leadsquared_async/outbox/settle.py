@@ -1,116 +1,118 @@
-"""What became of each row, put on disk and then told.
-
-Whatever LeadSquared answered is kept in memory until the disk takes it. Until then nothing more is sent,
-since nobody could say afterwards what was.
-"""
+"""What became of each row: stored, and if it is final, logged and passed to the callbacks."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from functools import partial
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any
 
-from leadsquared_async.delivery.policy import reason_of
-from leadsquared_async.delivery.reasons import exception_in, kind_of_error
+from leadsquared_async.delivery.policy import ItemState
+from leadsquared_async.delivery.reasons import exception_in, kind_of_error, reason_of
 from leadsquared_async.errors import ClientClosed, Delivery, LeadSquaredError, OutboxError, Rejected
 from leadsquared_async.logs import ClientLog
-from leadsquared_async.outbox.items import ItemState, OutboxItem
-from leadsquared_async.outbox.rows import Claim, UnreadableRowError, operation_shown
+from leadsquared_async.outbox.items import OutboxItem
+from leadsquared_async.outbox.rows import Row, UnreadableRowError, operation_shown
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 
-__all__ = ["Callback", "Ledger"]
+__all__ = ["Callback", "Settler"]
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-"""Seconds between two tries to write what the disk does not take."""
 LAST_WAIT = 1.0
 """Seconds that a callback which is broken off may take to end."""
 ENDED_AT_ONCE = 100
-TOLD_AT_ONCE = 16
+CALLBACKS_AT_ONCE = 16
 
 Callback = Callable[[OutboxItem], Awaitable[object] | object]
 
-T = TypeVar("T")
 
+class Settler:
+    """Stores the states of rows as one process changes them.
 
-class Ledger:
-    """The rows' states, as one process changes them.
+    What LeadSquared answered is kept in memory until the disk takes it.
 
     Args:
         writer: the way to the file.
-        log: where dead letters are noted.
+        log: where dead letters are logged.
         confirm: whether an accepted row is followed to its outcome, or final.
+        callbacks: called with each item that is final.
 
     Attributes:
         changed: set whenever a row changed.
-        stuck: why nothing can be written; None if it can.
-        unread: why it cannot be read what is to be sent; None if it can.
     """
 
-    def __init__(self, writer: Writer, log: ClientLog, *, confirm: bool) -> None:
+    def __init__(self, writer: Writer, log: ClientLog, callbacks: list[Callback], *, confirm: bool) -> None:
         self._log = log
         self._writer = writer
         self._confirm = confirm
-        self.changed = asyncio.Event()
-        self.stuck: str | None = None
-        self.unread: str | None = None
-        self.callbacks: list[Callback] = []
-        self._telling: set[asyncio.Task[None]] = set()
+        self._callbacks = callbacks
+        self._running: set[asyncio.Task[Any]] = set()
+        self.changed = writer.changed
 
-    async def sending(self, row: Claim) -> bool:
-        """It is about to be sent; False if it may not be: it was forgotten, or the disk does not take it."""
-        was_sending, row.is_sending = row.is_sending, True
+    # Not final
+
+    async def sending(self, rows: Sequence[Row]) -> bool:
+        """They are about to be sent together; False if one may not be: it was forgotten, or the disk does not
+        take it."""
+        were_sending = [row.is_sending for row in rows]
+        for row in rows:
+            row.is_sending = True
+        marks = [(row.id, was_sending) for row, was_sending in zip(rows, were_sending, strict=True)]
+        is_unknown = False
         try:
-            is_noted = await self._writer.write(
-                lambda store: store.sending(row.id, time.time(), is_again=was_sending)
-            )
+            noted = await self._writer.write(Store.sending, marks, time.time())
         except OutboxError as error:
-            self.note(error)
-            row.is_sending = was_sending or error.delivery is Delivery.UNKNOWN  # then the file may say so
-            return False
-        row.is_sending = was_sending or is_noted
-        return is_noted
+            self._writer.note(error)
+            is_unknown = error.delivery is Delivery.UNKNOWN  # then the file may say that they are sending
+            noted = [False] * len(rows)
+        for row, was_sending, is_noted in zip(rows, were_sending, noted, strict=True):
+            row.is_sending = was_sending or is_noted or is_unknown
+        return all(noted)
 
-    async def pending(self, row: Claim, attempts: int) -> None:
+    async def pending(self, row: Row, attempts: int) -> None:
         """It was not taken, and will be sent again."""
         row.is_sending = False
-        await self._until_written(lambda store: store.pending(row.id, time.time(), attempts))
+        await self._writer.persist(Store.pending, row.id, time.time(), attempts)
 
-    async def accepted(self, row: Claim, attempts: int, request_id: str) -> None:
+    async def accepted(self, row: Row, attempts: int, request_id: str) -> None:
         """LeadSquared gave a RequestID."""
         if not self._confirm:
             await self._finish(row, ItemState.ACCEPTED, attempts, request_id=request_id)
             return
-        await self._until_written(lambda store: store.accepted(row.id, time.time(), attempts, request_id))
+        await self._writer.persist(Store.accepted, row.id, time.time(), attempts, request_id)
         self.changed.set()
 
-    async def confirmed(
-        self, row: Claim, lead_id: str | None, created: bool | None, attempts: int = 0
-    ) -> None:
+    # Final
+
+    async def confirmed(self, row: Row, lead_id: str | None, created: bool | None, attempts: int = 0) -> None:
         """LeadSquared has processed it."""
         await self._finish(row, ItemState.CONFIRMED, attempts, lead_id=lead_id, created=created, reason=None)
 
-    async def rejected(self, row: Claim, error: LeadSquaredError) -> None:
-        """LeadSquared refuses it."""
-        await self._bury(row, ItemState.REJECTED, error, reason_of(error), error.attempts)
+    async def unfollowed(self, row: Row, error: LeadSquaredError) -> None:
+        """LeadSquared has accepted it, and its outcome cannot be asked for."""
+        reason = f"its outcome cannot be asked for: {error}"
+        await self._finish(row, ItemState.ACCEPTED, reason=reason, is_reason_ours=True)
 
-    async def unknown(self, row: Claim, error: LeadSquaredError) -> None:
-        """Nobody knows whether it arrived, and to send it again could make a second lead."""
-        await self._bury(row, ItemState.UNKNOWN, error, str(error), error.attempts)
+    async def end(self, row: Row, state: ItemState, error: LeadSquaredError) -> None:
+        """It was sent, and is rejected; or nobody knows whether it arrived, and a repeat could create a
+        duplicate."""
+        reason = reason_of(error) if state is ItemState.REJECTED else str(error)
+        await self._bury(row, state, error, reason, error.attempts)
 
-    async def given_up(self, row: Claim, error: LeadSquaredError) -> None:
-        """It failed again and again by what is its own fault, as far as can be seen."""
-        if error.delivery is Delivery.UNKNOWN:
-            await self.unknown(row, error)
-        else:
-            await self.rejected(row, error)
+    async def failed(self, row: Row, reason: str) -> None:
+        """LeadSquared has accepted it, and then rejected it."""
+        error = Rejected(exception_type=exception_in(reason), delivery=Delivery.ACCEPTED)
+        await self._bury(row, ItemState.REJECTED, error, reason)
 
-    async def unreadable(self, row: Claim, flaw: UnreadableRowError) -> None:
-        """There is nothing in it that this version could send."""
+    async def lost(self, row: Row, error: LeadSquaredError) -> None:
+        """LeadSquared has accepted it, and does not know it any more."""
+        await self._bury(row, ItemState.UNKNOWN, error, f"it was accepted, but {error}")
+
+    async def unreadable(self, row: Row, flaw: UnreadableRowError) -> None:
+        """It holds nothing that this version could send."""
         if row.is_sending or row.attempts:
             flaw.delivery = Delivery.UNKNOWN
             reason = f"it may have been sent, and now the row cannot be read: {flaw}"
@@ -119,112 +121,97 @@ class Ledger:
             reason = f"it was not sent, because the row cannot be read: {flaw}"
             await self._bury(row, ItemState.REJECTED, flaw, reason)
 
-    async def failed(self, row: Claim, reason: str) -> None:
-        """LeadSquared has accepted it, and then refused it."""
-        error = Rejected(exception_type=exception_in(reason), delivery=Delivery.ACCEPTED)
-        await self._bury(row, ItemState.REJECTED, error, reason)
-
-    async def lost(self, row: Claim, error: LeadSquaredError) -> None:
-        """LeadSquared has accepted it, and nobody knows what became of it."""
-        await self._bury(row, ItemState.UNKNOWN, error, f"it was accepted, but {error}")
-
     async def end_accepted(self) -> None:
-        """Where nobody follows them, what an earlier process left accepted is final too."""
+        """Where outcomes are not asked for, what an earlier process left accepted is final too."""
         while not self._confirm:
-            rows = await self._writer.read(
-                partial(Store.in_state, state=ItemState.ACCEPTED, most=ENDED_AT_ONCE)
-            )
+            rows = await self._writer.read(Store.in_state, ItemState.ACCEPTED, ENDED_AT_ONCE)
             for row in rows:
                 await self._finish(row, ItemState.ACCEPTED)
             if not rows:
                 return
 
-    async def untold(self) -> list[int]:
-        """The rows that were final before, and were not told to their end; none without callbacks."""
-        if not self.callbacks:
-            return []
-        try:
-            return await self._writer.read(lambda store: store.untold())
-        except OutboxError:
-            return []  # the next start tells them
-
-    async def tell(self, rows: list[int]) -> None:
-        """Tell the callbacks of these rows; one that takes long holds up few others."""
-        room = asyncio.Semaphore(TOLD_AT_ONCE)
-
-        async def tell_one(row: int) -> None:
-            try:
-                with suppress(OutboxError, ClientClosed):  # then the next start tells it
-                    item = await self._writer.read(lambda store: store.item(row))
-                    if item is not None:
-                        await self._tell(item)
-            finally:
-                room.release()
-
-        for row in rows:
-            await room.acquire()
-            self._begin_telling(tell_one(row))
-
-    async def is_writable(self) -> bool:
-        """Whether the disk takes something again, where it did not before."""
-        try:
-            await self._writer.write(lambda store: store.set_meta("written_at", repr(time.time())))
-        except OutboxError as error:
-            self.note(error)
-            return False
-        self.recovered()
-        return True
-
-    async def aclose(self, grace: float) -> None:
-        """Wait for the callbacks that run, but not for ever; what they did not finish is told again later."""
-        telling = self._telling - {asyncio.current_task()}  # a callback may be what closes the outbox
-        if telling:
-            _, late = await asyncio.wait(telling, timeout=grace)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=LAST_WAIT)
-
     async def _bury(
-        self, row: Claim, state: ItemState, error: LeadSquaredError, reason: str, attempts: int = 0
+        self, row: Row, state: ItemState, error: LeadSquaredError, reason: str, attempts: int = 0
     ) -> None:
         """Log one record for this dead letter, even if the caller is cancelled."""
 
         async def bury() -> None:
             is_ours = isinstance(error, UnreadableRowError)
-            item = await self._finish(row, state, attempts, reason=reason, is_reason_ours=is_ours)
-            if item is not None:
-                _log(self._log, item, error)
+            if await self._finish(row, state, attempts, reason=reason, is_reason_ours=is_ours):
+                _log(self._log, row, state, error)
 
-        await asyncio.shield(self._begin_telling(bury()))
+        await asyncio.shield(self._begin(bury()))
 
-    async def _finish(
-        self, row: Claim, state: ItemState, attempts: int = 0, **facts: Any
-    ) -> OutboxItem | None:
-        is_told = not self.callbacks
-        before: OutboxItem | None = None
+    async def _finish(self, row: Row, state: ItemState, attempts: int = 0, **facts: Any) -> bool:
+        """Store its last state; False if it is gone."""
+        has_callbacks = bool(self._callbacks)
+        was_there: bool | None = None
+        item: OutboxItem | None = None
 
-        def finish(store: Store) -> OutboxItem | None:
-            nonlocal before
-            # A commit of which nobody knew may have taken place: a second one would find the values erased.
-            if before is None or not store.has_ended(row.id, state):
-                before = store.finish(row.id, time.time(), state, attempts, is_told=is_told, **facts)
-            return before
+        def finish(store: Store) -> None:
+            nonlocal was_there, item
+            # If the first commit took place after all, the values are erased by now.
+            if was_there is None or not store.has_ended(row.id, state):
+                before = store.item(row.id) if has_callbacks else None
+                was_there = store.finish(
+                    row.id, time.time(), state, attempts, is_told=not has_callbacks, **facts
+                )
+                after = store.item(row.id) if has_callbacks else None
+                if before is not None and after is not None:
+                    item = replace(after, lead=before.lead, details=before.details)
 
-        item = await self._until_written(finish)
+        await self._writer.persist(finish)
         self.changed.set()
-        if item is not None and not is_told:
-            self._begin_telling(self._tell(item))
-        return item
+        if item is not None:
+            self._begin(self._call_back(item))
+        return bool(was_there)
 
-    def _begin_telling(self, telling: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(telling, name="leadsquared_async outbox on_final")
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+    # Callbacks
+
+    async def uncalled(self) -> list[int]:
+        """The rows that were final before, and whose callbacks did not finish; none without callbacks."""
+        if not self._callbacks:
+            return []
+        try:
+            return await self._writer.read(Store.untold)
+        except OutboxError:
+            return []  # they are called at the next start
+
+    async def call_back(self, rows: list[int]) -> None:
+        """Call the callbacks for these rows; one that takes long delays few others."""
+        room = asyncio.Semaphore(CALLBACKS_AT_ONCE)
+
+        async def call_back(row: int) -> None:
+            try:
+                with suppress(OutboxError, ClientClosed):  # then they are called at the next start
+                    item = await self._writer.read(Store.item, row)
+                    if item is not None:
+                        await self._call_back(item)
+            finally:
+                room.release()
+
+        for row in rows:
+            await room.acquire()
+            self._begin(call_back(row))
+
+    async def aclose(self, grace: float) -> None:
+        """Wait for running callbacks, `grace` seconds at most; the others are called at the next start."""
+        running = self._running - {asyncio.current_task()}  # a callback may be what closes the outbox
+        if running:
+            _, late = await asyncio.wait(running, timeout=grace)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=LAST_WAIT)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name="leadsquared_async outbox on_final")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
         return task
 
-    async def _tell(self, item: OutboxItem) -> None:
-        for callback in self.callbacks:
+    async def _call_back(self, item: OutboxItem) -> None:
+        for callback in self._callbacks:
             try:
                 answer = callback(item)
                 if inspect.isawaitable(answer):
@@ -241,64 +228,26 @@ class Ledger:
                     extra={"event": "callback_failed", "reference": item.reference},
                 )
                 return
-        await self._until_written(lambda store: store.told(item.id))
-
-    async def _until_written(self, do: Callable[[Store], T]) -> T:
-        pause = FIRST_PAUSE
-        while True:
-            try:
-                result = await self._writer.write(do)
-            except OutboxError as error:
-                self.note(error)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
-            else:
-                self.recovered()
-                return result
-
-    def note(self, error: OutboxError) -> None:
-        """The disk does not take it: until it does, nothing is sent."""
-        if self.stuck is None:
-            self._log.error("outbox: nothing is sent, since it could not be noted: %s", error)
-        self.stuck = str(error)
-
-    def recovered(self) -> None:
-        """The disk takes it again."""
-        if self.stuck is not None:
-            self.stuck = None
-            self.changed.set()
-            self._log.warning("outbox: the file can be written again")
-
-    def cannot_read(self, error: OutboxError) -> None:
-        """It is not known what is to be sent; that something can be written does not end this."""
-        if self.unread is None:
-            self._log.error("outbox: nothing is sent, since the file cannot be read: %s", error)
-        self.unread = str(error)
-
-    def can_read(self) -> None:
-        """It is known again what is to be sent."""
-        if self.unread is not None:
-            self.unread = None
-            self._log.warning("outbox: the file can be read again")
+        await self._writer.persist(Store.told, item.id)
 
 
-def _log(log: ClientLog, item: OutboxItem, error: LeadSquaredError) -> None:
+def _log(log: ClientLog, row: Row, state: ItemState, error: LeadSquaredError) -> None:
     """One record for each dead letter: what an alert needs, and nothing that was sent."""
-    operation, kind = operation_shown(item.operation), kind_of_error(error)
-    is_ours = isinstance(error, UnreadableRowError)  # LeadSquared's words may hold the lead
+    operation, kind = operation_shown(row.operation), kind_of_error(error)
+    is_ours = isinstance(error, UnreadableRowError)  # LeadSquared's words may quote the lead
     log.error(
         "outbox: item %d of %s ended %s: %s",
-        item.id,
+        row.id,
         operation,
-        item.state.value,
+        state.value,
         error if is_ours else kind,
         extra={
-            "event": item.state.value,
-            "item": item.id,
+            "event": state.value,
+            "item": row.id,
             "operation": operation,
-            "reference": item.reference,
+            "reference": row.reference,
             "kind": kind,
-            "request_id": item.request_id if (item.request_id or "").isprintable() else None,
+            "request_id": row.request_id if (row.request_id or "").isprintable() else None,
             "delivery": error.delivery.value,
         },
     )

@@ -8,31 +8,31 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from leadsquared_async.delivery.policy import ItemState
 from leadsquared_async.delivery.reasons import exception_in
-from leadsquared_async.encoding import EncodedSubmission, decode
+from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import KeyReused, OutboxError, OutboxFull
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, OPERATIONS
 from leadsquared_async.outbox.erasure import is_of, kept_query, kept_reason, may_be_of, needs_more_than_a_lead
 from leadsquared_async.outbox.files import identity_of, make_private
-from leadsquared_async.outbox.items import ItemState, OutboxItem, Ticket
+from leadsquared_async.outbox.items import OutboxItem, Ticket
 from leadsquared_async.outbox.rows import (
     BEFORE_ALL,
     CLAIMED,
     COLUMNS,
     FILES,
     FORMS,
-    Claim,
+    Row,
     UnreadableRowError,
-    claim_of,
     item_of,
     moment,
+    row_of,
     submission_in,
     write_named,
 )
@@ -216,6 +216,22 @@ class Store:
             )
         return Ticket(cursor.lastrowid, key, is_new=True, state=ItemState.PENDING, dropped=submission.dropped)
 
+    def put_all(
+        self, submissions: Iterable[tuple[EncodedSubmission, str | None]], lane: int, now: float
+    ) -> tuple[int, KeyReused | None]:
+        """Add rows until a key is another lead's; returns how many are new, and that error.
+
+        Raises:
+            OutboxFull: there is no room.
+        """
+        new = 0
+        for submission, key in submissions:
+            try:
+                new += self.put(submission, key, lane, now).is_new
+            except KeyReused as error:
+                return new, error  # those before it stay
+        return new, None
+
     def size(self) -> int:
         """Bytes of the file, less what is free in it."""
         pages, free = (
@@ -258,15 +274,11 @@ class Store:
         content = submission.content if submission.as_given is None else submission.as_given
         if content.startswith(b"[") and b'"Fields":[' not in content:
             # Nothing that a value holds looks like this, since its quotes are escaped.
-            pairs = sorted(content[len(b'[{"Attribute":') : -2].split(b'},{"Attribute":'))
+            parts = sorted(content[len(b'[{"Attribute":') : -2].split(b'},{"Attribute":'))
         else:
-            known = decode(submission.operation, content)
-            lead_first = known.lead if known.details is None else (known.lead, known.details)
-            pairs = [json.dumps(lead_first, sort_keys=True).encode()]
-        head = f"{submission.operation.name} {submission.query}".encode()
-        if submission.suffix:
-            head += json.dumps(submission.suffix).encode()
-        return hashlib.blake2b(b"\0".join((head, *pairs)), key=self._salt, digest_size=16).digest()
+            parts = [_in_order(json.loads(content)).encode()]
+        head = f"{submission.operation.name} {submission.query} {submission.suffix}".encode()
+        return hashlib.blake2b(b"\0".join((head, *parts)), key=self._salt, digest_size=16).digest()
 
     # Out
 
@@ -277,7 +289,7 @@ class Store:
         without: Iterable[int],
         after: float = BEFORE_ALL,
         operations: Iterable[str] = (LEADS_CAPTURE.name,),
-    ) -> list[Claim]:
+    ) -> list[Row]:
         """The oldest rows of these operations that may be sent, but for some.
 
         Args:
@@ -298,26 +310,23 @@ class Store:
             found += [row for (row,) in rows if row not in skipped]
         return self._claims(sorted(found)[:most])
 
-    def _claims(self, ids: Collection[int]) -> list[Claim]:
+    def _claims(self, ids: Collection[int]) -> list[Row]:
         rows = self.connection.execute(
             f"SELECT {CLAIMED} FROM items WHERE id IN ({_places(ids)}) ORDER BY id",  # noqa: S608
             tuple(ids),
         )
-        return [claim_of(row) for row in rows]
+        return [row_of(row) for row in rows]
 
-    def in_state(
-        self, state: ItemState, most: int, after: float = BEFORE_ALL, without: Collection[str] = ()
-    ) -> list[Claim]:
-        """Rows of one state that are not final, oldest first, numbered above `after`; none `without`."""
+    def in_state(self, state: ItemState, most: int, after: float = BEFORE_ALL) -> list[Row]:
+        """Rows of one state that are not final, oldest first, numbered above `after`."""
         rows = self.connection.execute(
             f"SELECT {CLAIMED} FROM items "  # noqa: S608
-            f"WHERE state = ? AND (is_open OR state = 'sending') AND id > ? "
-            f"AND operation NOT IN ({_places(without)}) ORDER BY id LIMIT ?",
-            (state, after, *without, most),
+            "WHERE state = ? AND (is_open OR state = 'sending') AND id > ? ORDER BY id LIMIT ?",
+            (state, after, most),
         )
-        return [claim_of(row) for row in rows]
+        return [row_of(row) for row in rows]
 
-    def stray(self, most: int) -> list[Claim]:
+    def stray(self, most: int) -> list[Row]:
         """Rows that no claim finds, since this version knows no such operation, or no such state."""
         operations = (*OPERATIONS, BULK_CREATE_OR_UPDATE.name)
         found = self._others(f"{_TO_SEND} AND operation", operations, most)
@@ -394,22 +403,23 @@ class Store:
         """The number of the youngest row."""
         return int(self.connection.execute("SELECT coalesce(max(id), 0) FROM items").fetchone()[0])
 
-    def sending(self, row: int, now: float, *, is_again: bool = False) -> bool:
-        """It is about to be sent; False if it was forgotten meanwhile, or another process has taken it.
+    def sending(self, rows: Sequence[tuple[int, bool]], now: float) -> list[bool]:
+        """They are about to be sent; for each False if it was forgotten, or another process has taken it.
 
         Args:
-            row: which.
+            rows: their ids, and whether this process has noted it before and its first attempt did not
+                arrive.
             now: seconds since 1970.
-            is_again: whether this process has noted it before, and its first attempt did not arrive.
         """
-        return (
+        return [
             self.connection.execute(
                 "UPDATE items SET state = 'sending', changed_at = ? "
                 "WHERE id = ? AND content IS NOT NULL AND state IN ('pending', ?)",
                 (now, row, "sending" if is_again else "pending"),
             ).rowcount
             == 1
-        )
+            for row, is_again in rows
+        ]
 
     def pending(self, row: int, now: float, attempts: int = 0) -> None:
         """It was not taken, and will be sent again; if it was forgotten meanwhile, it goes."""
@@ -435,8 +445,8 @@ class Store:
         is_told: bool,
         is_reason_ours: bool = False,
         **facts: Any,
-    ) -> OutboxItem | None:
-        """It is final, and the next of its identity may go; returns it with the values it had.
+    ) -> bool:
+        """It is final, and the next of its identity may go; False if there is no such row.
 
         Args:
             row: which.
@@ -447,10 +457,10 @@ class Store:
             is_reason_ours: whether the reason holds no values, so that it stays where those are erased.
             facts: other columns to set.
         """
-        item = self.item(row)
-        if item is None:
-            return None
-        if item.is_erased:  # it was forgotten, and the words may hold its values
+        found = self.connection.execute("SELECT content IS NULL FROM items WHERE id = ?", (row,)).fetchone()
+        if found is None:
+            return False
+        if found[0]:  # it was forgotten, and the words may hold its values
             facts = {**facts, "lead_id": None}
             if not is_reason_ours:
                 facts["reason"] = exception_in(facts.get("reason"))
@@ -458,8 +468,7 @@ class Store:
         facts = {**facts, "state": str(state), "is_open": 0, "is_told": is_told}
         self._change(row, now, attempts, extra, **facts)
         self._release(row)
-        finished = self.item(row)
-        return None if finished is None else replace(finished, lead=item.lead, details=item.details)
+        return True
 
     def has_ended(self, row: int, state: ItemState) -> bool:
         """Whether it is final, in this state."""
@@ -485,61 +494,6 @@ class Store:
             "AND identity = (SELECT identity FROM items WHERE id = :row))",
             {"row": row},
         )
-
-    # What is not followed
-
-    def waited_for(self, operation: str, most: int) -> list[int]:
-        """Accepted rows of an operation for whose outcome others wait, or would."""
-        rows = self.connection.execute(
-            f"SELECT id FROM items {_FOLLOWED} AND is_ready AND operation = ? ORDER BY id LIMIT ?",  # noqa: S608
-            (operation, most),
-        )
-        return [row for (row,) in rows]
-
-    def pass_by(self, rows: Iterable[int]) -> None:
-        """Nobody waits for the outcome of these accepted rows any more: the next of each identity may go."""
-        for row in rows:
-            self.connection.execute(
-                "UPDATE items SET is_ready = 0 WHERE id = ? AND state = 'accepted' AND is_open", (row,)
-            )
-            self._release(row)
-
-    def set_status_paths(self, paths: Mapping[str, str]) -> None:
-        """Note at which paths the requests of which operations were known."""
-        self.set_meta("status_paths", json.dumps(dict(paths)))
-
-    def status_paths(self) -> dict[str, str]:
-        """What was noted by `set_status_paths`."""
-        return self._note("status_paths")
-
-    def set_lost(self, reasons: Mapping[str, str]) -> None:
-        """Note why the accepted rows of which operations are not followed, for other processes."""
-        self.set_meta("lost", json.dumps(dict(reasons)))
-
-    def lost(self) -> dict[str, str]:
-        """What was noted by `set_lost`."""
-        return self._note("lost")
-
-    def _note(self, name: str) -> dict[str, str]:
-        """Texts by name; none of what cannot be read, since all that is noted can be learnt anew."""
-        note = self.meta(name)
-        try:
-            found = json.loads(note) if isinstance(note, str) else None
-        except (ValueError, RecursionError):
-            return {}
-        known = cast("dict[str, object]", found) if isinstance(found, dict) else {}
-        return {name: text for name, text in known.items() if isinstance(text, str)}
-
-    def has_only(self, operations: Collection[str]) -> bool:
-        """Whether rows are not final, but only accepted ones of these operations."""
-        if not operations:
-            return False
-        others = self.connection.execute(
-            f"SELECT 1 FROM items {_FOLLOWED} AND operation NOT IN ({_places(operations)}) LIMIT 1",  # noqa: S608
-            tuple(operations),
-        ).fetchone()
-        is_open = {state: self._oldest(state) is not None for state in _OPEN}
-        return is_open.pop(ItemState.ACCEPTED) and others is None and not any(is_open.values())
 
     # By hand
 
@@ -723,6 +677,16 @@ class Store:
 
 def _text(stored: bytes) -> str:
     return stored.decode("utf-8", "replace")
+
+
+def _in_order(body: object) -> str:
+    """A body as text that does not depend on the order of its attributes and fields."""
+    if isinstance(body, dict):
+        pairs = cast("dict[str, object]", body).items()
+        return json.dumps(sorted((name, _in_order(value)) for name, value in pairs))
+    if isinstance(body, list):
+        return json.dumps(sorted(map(_in_order, cast("list[object]", body))))
+    return json.dumps(body)
 
 
 def _literal(value: str | int) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -14,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import anyio
 
@@ -29,10 +30,13 @@ MOST_IN_A_COMMIT = 1000
 INTERRUPT_EVERY = 0.05
 """Seconds between two interruptions of a statement that does not end."""
 GRACE = 1.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+"""Seconds between two tries to write what the disk does not take."""
 LONGEST_REASON = 200
 LAST_WAIT = 10.0
 """Seconds that an interrupted statement may take to end; it may be waiting for another process's commit."""
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -50,9 +54,17 @@ class Writer:
         path: of the file, for errors.
         open_store: opens the file, in the thread.
         log: of the client that delivers, if there is one.
+
+    Attributes:
+        changed: set whenever there may be something to deliver.
+        stuck: why nothing can be written; None if it can.
+        unread: why it cannot be read what is to be sent; None if it can.
     """
 
     def __init__(self, path: Path, open_store: Callable[[], Store], log: ClientLog) -> None:
+        self.changed = asyncio.Event()
+        self.stuck: str | None = None
+        self.unread: str | None = None
         self._log = log
         self._path = path
         self._open_store = open_store
@@ -74,7 +86,7 @@ class Writer:
         """
         await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
 
-    async def write(self, do: Callable[[Store], T]) -> T:
+    async def write(self, do: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do something in a transaction, and return once it is on disk.
 
         If the caller is cancelled before its turn comes, nothing is done; after that it is done all the same.
@@ -84,19 +96,69 @@ class Writer:
                 the error says so, and its `delivery` is "unknown".
             LeadSquaredError: what `do` raised; that undoes it and nothing else.
         """
-        return await self._ask(do, writes=True)
+        return await self._ask(lambda store: do(store, *args, **kwargs), writes=True)
 
-    async def read(self, do: Callable[[Store], T]) -> T:
+    async def read(self, do: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do something that changes nothing, or that cannot be in a transaction.
 
         Raises:
             OutboxError: the file cannot be read.
         """
-        return await self._ask(do, writes=False)
+        return await self._ask(lambda store: do(store, *args, **kwargs), writes=False)
 
     def post(self, do: Callable[[Store], None]) -> asyncio.Future[None]:
         """The same as `read`, for what nobody has to wait for."""
         return self._ask(do, writes=False)
+
+    async def persist(self, do: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same as `write`, tried until the disk takes it; meanwhile nothing is sent, since nobody could
+        say afterwards what was."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                result = await self.write(do, *args, **kwargs)
+            except OutboxError as error:
+                self.note(error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                self.recovered()
+                return result
+
+    async def is_writable(self) -> bool:
+        """Whether the disk takes something again, where it did not before."""
+        try:
+            await self.write(Store.set_meta, "written_at", repr(time.time()))
+        except OutboxError as error:
+            self.note(error)
+            return False
+        self.recovered()
+        return True
+
+    def note(self, error: OutboxError) -> None:
+        """The disk does not take it: until it does, nothing is sent."""
+        if self.stuck is None:
+            self._log.error("outbox: paused, because the file cannot be written: %s", error)
+        self.stuck = str(error)
+
+    def recovered(self) -> None:
+        """The disk takes it again."""
+        if self.stuck is not None:
+            self.stuck = None
+            self.changed.set()
+            self._log.warning("outbox: the file can be written again")
+
+    def cannot_read(self, error: OutboxError) -> None:
+        """It is unknown what is to be sent; that something can be written does not end this."""
+        if self.unread is None:
+            self._log.error("outbox: paused, because the file cannot be read: %s", error)
+        self.unread = str(error)
+
+    def can_read(self) -> None:
+        """It is known again what is to be sent."""
+        if self.unread is not None:
+            self.unread = None
+            self._log.warning("outbox: the file can be read again")
 
     def break_off(self) -> None:
         """Interrupt what runs until it ends, and do nothing more; what was not committed is undone."""

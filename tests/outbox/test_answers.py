@@ -25,13 +25,11 @@ from leadsquared_async import (
     Timeout,
 )
 from leadsquared_async.client import parts_of
+from leadsquared_async.delivery.hold import FEW, Holds
 from leadsquared_async.errors import BadRequest
-from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE
-from leadsquared_async.outbox.deliver import Deliverer
-from leadsquared_async.outbox.deliver_bulk import BulkDeliverer
-from leadsquared_async.outbox.holding import FEW
-from leadsquared_async.outbox.holdings import Holdings
-from leadsquared_async.outbox.rows import Claim, UnreadableRowError
+from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, OPERATIONS
+from leadsquared_async.outbox.deliver import Attempts
+from leadsquared_async.outbox.rows import Row, UnreadableRowError
 from tests.clients import KEYS
 
 DOWN = ServerError(
@@ -60,7 +58,7 @@ ERRORS = [
 ]
 
 
-class Ledger:
+class Settler:
     """Takes what becomes of a row."""
 
     def __getattr__(self, _name: str) -> Any:
@@ -69,8 +67,8 @@ class Ledger:
         return note
 
 
-def claim(number: int, operation: str) -> Claim:
-    return Claim(number, operation, b"[]", "[]", "[]", False, None, None, 0, True)
+def row(number: int, operation: str) -> Row:
+    return Row(number, operation, b"[]", "[]", "[]", False, None, None, 0, True)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2], ids=["alone", "bulk", "bulk of two"])
@@ -84,23 +82,17 @@ async def test_only_an_answer_lets_the_other_rows_go(
 ) -> None:
     """In an outage everything else leaves the rows held, and the pause between two probes as long as it
     is."""
-    ledger: Any = Ledger()
-    writer: Any = None
+    settler: Any = Settler()
     sender = parts_of(LeadSquared(**KEYS, host="http://127.0.0.1:9")).sender
-    holdings = Holdings(sender.log)
-    if rows:
-        bulk = BulkDeliverer(writer, ledger, sender, lambda: False, lambda _: None)
-        holding, name = bulk.holding, BULK_CREATE_OR_UPDATE.name
-        failing = bulk._failed([claim(number, name) for number in range(rows)], error)
-    else:
-        deliverer = Deliverer(writer, ledger, holdings, sender, lambda _: None)
-        holding, name = holdings.sending(LEADS_CAPTURE.name), LEADS_CAPTURE.name
-        failing = deliverer._failed(claim(0, name), error)
+    holds = Holds(sender.log, OPERATIONS, asyncio.get_running_loop().time, lambda: 0.5)
+    name = BULK_CREATE_OR_UPDATE.name if rows else LEADS_CAPTURE.name
+    hold = holds.sending(name)
     for number in range(FEW + TURNED_AWAY):
-        holding._gate.probe_at = 0.0
-        holding.because_of(DOWN, number)
-    pause = holding.until_probe
+        hold._probe_at = 0.0
+        hold.fail(DOWN, number)
+    pause = hold.until_probe
     assert pause > 10.0
-    await asyncio.wait_for(failing, 1)
-    assert (holding.reason is None) is is_answer
-    assert is_answer or (holding.is_certain and holding.until_probe == pytest.approx(pause, abs=1.0))
+    failed = [row(number, name) for number in range(max(1, rows))]
+    await asyncio.wait_for(Attempts(settler, holds, sender).fail(failed, error), 1)
+    assert (hold.reason is None) is is_answer
+    assert is_answer or (hold.is_certain and hold.until_probe == pytest.approx(pause, abs=1.0))

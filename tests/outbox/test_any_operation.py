@@ -240,8 +240,8 @@ def test_a_person_is_forgotten_wherever_it_stands(tmp_path: Path) -> None:
 def test_a_status_path_that_does_not_exist_holds_nothing_else(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Updates are accepted and stay so, which one line says with the way out; captures are confirmed; told
-    the right path, the next process confirms the updates too."""
+    """Updates end as accepted, and one line says why and what to do; captures are confirmed; with the right
+    path, the next process confirms updates too."""
 
     async def deliver(machine: Machine) -> None:
         lead_id = await known_lead(machine)
@@ -263,13 +263,15 @@ def test_a_status_path_that_does_not_exist_holds_nothing_else(
             await until(captures_done)
             await until(rest_is_accepted)
             snapshot = await outbox.snapshot()
-            assert str(snapshot.blocked).startswith("leads.update status: ")
-            assert (snapshot.held, snapshot.unfollowed.keys()) == ({}, {"leads.update"})
-        assert sum("is not followed" in record.message for record in caplog.records) == 1
+            assert (snapshot.blocked, snapshot.held) == (None, {})
+        assert sum("holding outcomes of leads.update" in record.message for record in caplog.records) == 1
         assert 'paths={"leads.update status"' in caplog.text
         async with machine.process({"paths": {"leads.update status": "/moved"}}) as outbox:
+            await outbox.put(submissions.update_lead(lead_id, {"mx_City": "Pune 3"}))
             await outbox.drained()
-            assert await by_state(outbox) == {"confirmed": 6}
-        assert machine.books.leads[lead_id].attributes["mx_City"] == "Pune 2"
+            assert await by_state(outbox) == {"confirmed": 4, "accepted": 3}
+            reasons = {item.reason for item in await items(outbox) if item.state is ItemState.ACCEPTED}
+            assert all("its outcome cannot be asked for" in str(reason) for reason in reasons)
+        assert machine.books.leads[lead_id].attributes["mx_City"] == "Pune 3"
 
     play(tmp_path, deliver, paths={"update status": "/moved"})

@@ -24,7 +24,8 @@ from leadsquared_async import (
     Scope,
     ServerError,
 )
-from leadsquared_async.outbox import OutboxItem, deliver_bulk
+from leadsquared_async.outbox import OutboxItem
+from leadsquared_async.outbox import deliver as deliver_module
 from leadsquared_async.resources.bulk_call import RowOutcome, send_rows
 from leadsquared_async.sandbox import Faults
 from leadsquared_async.submissions import Submission, bulk_lead
@@ -160,7 +161,7 @@ def test_a_row_that_fails_for_no_fault_of_its_own_is_sent_again(
             outcomes[0] = RowOutcome(1, error=error)
         return outcomes
 
-    monkeypatch.setattr(deliver_bulk, "send_rows", sometimes)
+    monkeypatch.setattr(deliver_module, "send_rows", sometimes)
 
     async def send(machine: Machine) -> None:
         async with machine.process() as outbox:

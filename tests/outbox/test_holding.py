@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from leadsquared_async.outbox.holding import FEW
+from leadsquared_async.delivery.hold import FEW
 from leadsquared_async.sandbox import Faults, Reply, Request
 from leadsquared_async.sandbox.answers import gateway
 from tests.outbox.machine import Machine, by_state, items, lead, play, until

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from leadsquared_async import Delivery, Fault, ServerError, submissions
-from leadsquared_async.delivery.policy import ATTEMPTS, ROUNDS, is_of_the_row
-from leadsquared_async.outbox.holding import FEW
+from leadsquared_async.delivery.hold import FEW
+from leadsquared_async.delivery.policy import ATTEMPTS, ROUNDS, is_of_the_item
 from tests.outbox.machine import Machine, by_state, items, lead, play, until
 
 pytestmark = pytest.mark.slow
@@ -152,4 +152,4 @@ def test_only_an_answer_to_a_submission_counts(
 ) -> None:
     """What an answer of another kind holds says nothing of a row."""
     facts: Any = {"delivery": Delivery.UNKNOWN, "fault": Fault.SERVER, "operation": operation}
-    assert is_of_the_row(ServerError("", status_code=status, body=body, **facts)) is is_its_own
+    assert is_of_the_item(ServerError("", status_code=status, body=body, **facts)) is is_its_own

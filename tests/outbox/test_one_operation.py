@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from leadsquared_async import submissions
+from leadsquared_async.delivery.hold import FEW
 from leadsquared_async.errors import Fault
-from leadsquared_async.outbox.holding import FEW
 from leadsquared_async.sandbox import Faults
 from leadsquared_async.submissions import Submission
 from tests.outbox.machine import Machine, by_state, items, lead, play, until
@@ -54,7 +54,7 @@ def test_a_path_that_does_not_exist_holds_its_own_rows_only(
             snapshot = await outbox.snapshot()
             assert snapshot.held.keys() == {"calls.log"}
             assert "does not exist" in str(snapshot.blocked)
-            assert (snapshot.fault, snapshot.unfollowed) == (Fault.ACCOUNT, {})
+            assert snapshot.fault is Fault.ACCOUNT
             assert snapshot.next_probe is not None
             # Those that were under way when the first failed, and the probes of an hour.
             missed = [body for body in machine.books.attempts if "SourceNumber" in body]
@@ -68,7 +68,7 @@ def test_a_path_that_does_not_exist_holds_its_own_rows_only(
     play(tmp_path, deliver, look_every=2.0, paths={"call-log": "/moved"})
     told = [record.message for record in caplog.records if getattr(record, "event", None) == "blocked"]
     assert len(told) == 1
-    assert "holding every row of calls.log" in told[0]
+    assert "holding every item of calls.log" in told[0]
 
 
 @pytest.mark.parametrize("fault", ["503", "500", "lost"])
@@ -177,6 +177,6 @@ def test_what_is_the_accounts_holds_every_operation(fault: str, tmp_path: Path) 
             await outbox.drained()
             assert await by_state(outbox) == {"confirmed": 60}
             snapshot = await outbox.snapshot()
-            assert (snapshot.blocked, snapshot.held, snapshot.unfollowed) == (None, {}, {})
+            assert (snapshot.blocked, snapshot.held) == (None, {})
 
     play(tmp_path, deliver, look_every=2.0)

@@ -16,7 +16,7 @@ from leadsquared_async import InvalidLead, KeyReused, Outbox, OutboxError, Outbo
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.outbox import OutboxEntry, OutboxItem, store
 from leadsquared_async.outbox import deliver as deliver_module
-from leadsquared_async.outbox.rows import Claim, claim_of
+from leadsquared_async.outbox.rows import Row, row_of
 from leadsquared_async.sandbox import FAULTS, Faults, Sandbox
 from tests.clients import KEYS, answering, client_of
 from tests.leaks import ECHO, PERSON, assert_nothing_secret, failure, shown, watching
@@ -201,7 +201,7 @@ async def test_a_fault_of_our_own_shows_no_lead(tmp_path: Path, monkeypatch: pyt
     on."""
     unbroken = deliver_module.stored
 
-    def stored(row: Claim) -> EncodedSubmission:
+    def stored(row: Row) -> EncodedSubmission:
         if row.id == 1:
             raise RuntimeError(f"ours: {row.content!r}")
         return unbroken(row)
@@ -227,6 +227,6 @@ async def test_a_fault_of_our_own_shows_no_lead(tmp_path: Path, monkeypatch: pyt
 def test_an_entry_and_its_kind_show_no_lead() -> None:
     """What a caller builds, and what the file's rows become in memory."""
     entry = OutboxEntry(PERSON, key="form-1", reference="r1")
-    claim = claim_of((1, "leads.capture", ECHO.encode(), ECHO, ECHO, 1, "r1", None, 0, 0))
+    claim = row_of((1, "leads.capture", ECHO.encode(), ECHO, ECHO, 1, "r1", None, 0, 0))
     outbox = Outbox("leads.db")
     assert_nothing_secret(f"{printed(entry)} {printed(claim)} {printed(outbox)} {KEYS.keys()}")

@@ -260,7 +260,7 @@ def test_an_outage_of_fifteen_minutes_loses_nothing(caplog: pytest.LogCaptureFix
     play(use)
     said = [record.getMessage() for record in caplog.records if record.name == "leadsquared_async"]
     assert sum("holding all of leads.capture" in line for line in said) == 1
-    assert sum("handing over leads.capture again" in line for line in said) == 1
+    assert sum("delivering all of leads.capture again" in line for line in said) == 1
 
 
 def test_revoked_keys_hold_every_task_until_they_work_again() -> None:

@@ -1,6 +1,6 @@
 """Submissions as tasks, for work that has to outlive a machine: `LeadSquaredTasks` on a `StreamBroker`.
 
-`tasks` submits, follows and tells; `turnstile` holds an operation's tasks while nothing gets through, `hand`
+`tasks` submits, follows and tells; `admission` holds an operation's tasks while nothing gets through, `hand`
 is one task in a worker's hands, `payload` what stands in the store, and `broker` the way there.
 """
 

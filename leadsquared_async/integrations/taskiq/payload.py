@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from leadsquared_async.delivery.policy import ItemState
 from leadsquared_async.encoding import decode, encode
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.operations import OPERATIONS, Operation
-from leadsquared_async.outbox.items import ItemState
 from leadsquared_async.submissions import Submission
 
 __all__ = ["Given", "Payload", "TaskOutcome", "operation_of", "outcome_of", "payload_of", "submission_of"]

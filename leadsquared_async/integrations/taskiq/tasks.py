@@ -16,15 +16,14 @@ from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.delivery.policy import (
     ATTEMPTS,
-    ROUNDS,
     HeldError,
-    is_of_the_row,
+    ItemState,
+    final_state,
     may_repeat,
     patient,
     pause_after,
-    reason_of,
 )
-from leadsquared_async.delivery.reasons import exception_in, kind_of, kind_of_error
+from leadsquared_async.delivery.reasons import exception_in, kind_of, kind_of_error, reason_of
 from leadsquared_async.errors import (
     APIError,
     ClientClosed,
@@ -38,6 +37,7 @@ from leadsquared_async.errors import (
     Scope,
 )
 from leadsquared_async.http.redaction import traceback_without_values, without_locals
+from leadsquared_async.integrations.taskiq.admission import Admission
 from leadsquared_async.integrations.taskiq.broker import KEY, StreamBroker, is_cancelled
 from leadsquared_async.integrations.taskiq.hand import Hand
 from leadsquared_async.integrations.taskiq.payload import (
@@ -49,11 +49,9 @@ from leadsquared_async.integrations.taskiq.payload import (
     payload_of,
     submission_of,
 )
-from leadsquared_async.integrations.taskiq.turnstile import Turnstile
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.models import Receipt
-from leadsquared_async.outbox.items import ItemState
 from leadsquared_async.resources.submit import send_encoded
 from leadsquared_async.submissions import Submission
 
@@ -117,7 +115,7 @@ class LeadSquaredTasks:
         self._lane = lane
         self._client: LeadSquared | None = None
         self._stopping: asyncio.Task[None] | None = None
-        self._turnstiles: dict[str, Turnstile] = {}
+        self._admissions: dict[str, Admission] = {}
         self._followed: set[asyncio.Task[None]] = set()
         self._callbacks: list[Callback] = []
         self._submitting = self._step(f"{name}.submit", self._submit)
@@ -179,25 +177,25 @@ class LeadSquaredTasks:
     async def _submit(self, payload: Given, hand: Hand) -> None:
         submission = submission_of(payload)
         name = submission.operation.name
-        turnstile = self._turnstiles.get(name)
-        if turnstile is None:
-            turnstile = self._turnstiles[name] = Turnstile(name, self._is_stopping, self._log)
-        if not await turnstile.enter(hand, WITHIN):
-            await self._later(turnstile.pause, hand)
+        admission = self._admissions.get(name)
+        if admission is None:
+            admission = self._admissions[name] = Admission(name, self._is_stopping, self._log)
+        if not await admission.enter(hand, WITHIN):
+            await self._later(admission.pause, hand)
             return
         try:
-            receipt = await self._send(submission, turnstile, hand)
+            receipt = await self._send(submission, admission, hand)
         except HeldError:
-            await self._later(turnstile.pause, hand)
+            await self._later(admission.pause, hand)
         except LeadSquaredError as error:
-            await self._failed(payload, error, turnstile, hand)
+            await self._failed(payload, error, admission, hand)
         else:
-            turnstile.passed()
+            admission.hold.succeed()
             await self._accepted(payload, receipt, hand)
         finally:
-            turnstile.left(hand)
+            admission.leave(hand)
 
-    async def _send(self, submission: Submission, turnstile: Turnstile, hand: Hand) -> Receipt:
+    async def _send(self, submission: Submission, admission: Admission, hand: Hand) -> Receipt:
         parts = parts_of(self._opened)
         admitted = await parts.preparer.prepare(submission)
         may_go_twice = may_repeat(
@@ -210,7 +208,7 @@ class LeadSquaredTasks:
             )
 
         async def before_send() -> None:
-            if not turnstile.may_go(hand):
+            if not admission.may_send(hand):
                 raise HeldError
             if not may_go_twice:
                 try:
@@ -218,27 +216,23 @@ class LeadSquaredTasks:
                 except RedisError:
                     raise HeldError from None  # it may not go unnoticed
 
-        sender = patient(parts.sender, 1 if turnstile.is_tried_by(hand) else ATTEMPTS)
+        sender = patient(parts.sender, 1 if admission.hold.probe is hand else ATTEMPTS)
         return await send_encoded(sender, admitted, self._lane, before_send)
 
     async def _failed(
-        self, payload: Given, error: LeadSquaredError, turnstile: Turnstile, hand: Hand
+        self, payload: Given, error: LeadSquaredError, admission: Admission, hand: Hand
     ) -> None:
         if error.fault is Fault.LEAD:
-            if isinstance(error, APIError):
-                turnstile.passed()  # LeadSquared looked at it; what is refused here says nothing of it
-            await self._bury(payload, ItemState.REJECTED, error, reason_of(error), hand)
-            return
-        if error.scope is not None:
-            turnstile.failed(error)
-        is_given_up = is_of_the_row(error) and hand.deliveries >= ROUNDS
-        if error.delivery is Delivery.UNKNOWN and (is_given_up or not error.safe_to_retry):
-            await self._bury(payload, ItemState.UNKNOWN, error, str(error), hand)
-            return
-        if is_given_up:
-            await self._bury(payload, ItemState.REJECTED, error, reason_of(error), hand)
-            return
-        await self._later(pause_after(hand.deliveries - 1), hand)
+            if isinstance(error, APIError):  # an error raised here says nothing about LeadSquared
+                admission.hold.succeed()
+        elif error.scope is not None:
+            admission.hold.fail(error)
+        state = final_state(error, hand.deliveries, may_be_repeated=error.safe_to_retry)
+        if state is None:
+            await self._later(pause_after(hand.deliveries - 1), hand)
+        else:
+            reason = reason_of(error) if state is ItemState.REJECTED else str(error)
+            await self._bury(payload, state, error, reason, hand)
 
     async def _later(self, pause: float, hand: Hand) -> None:
         """It did not arrive: any worker may try after a pause, or at once if this one stops."""

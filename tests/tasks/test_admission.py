@@ -29,8 +29,8 @@ from leadsquared_async import (
 )
 from leadsquared_async.delivery.policy import ROUNDS
 from leadsquared_async.errors import BadRequest
+from leadsquared_async.integrations.taskiq.admission import Admission
 from leadsquared_async.integrations.taskiq.tasks import LeadSquaredTasks
-from leadsquared_async.integrations.taskiq.turnstile import Turnstile
 from leadsquared_async.logs import ClientLog
 
 DOWN = ServerError(
@@ -74,15 +74,15 @@ class Hand:
 async def test_only_an_answer_lets_the_others_go(error: LeadSquaredError, is_answer: bool) -> None:
     """In an outage everything else leaves the tasks waiting, and the pauses as long as they are."""
     tasks = LeadSquaredTasks(InMemoryBroker(), LeadSquared)
-    turnstile = Turnstile("leads.capture", lambda: False, ClientLog(None))
+    admission = Admission("leads.capture", lambda: False, ClientLog(None))
     for _ in range(6):
-        turnstile._gate.probe_at = 0.0
-        turnstile.failed(DOWN)
-    pause = turnstile.pause
+        admission.hold._probe_at = 0.0
+        admission.hold.fail(DOWN)
+    pause = admission.pause
     hand: Any = Hand()
-    await asyncio.wait_for(tasks._failed(PAYLOAD, error, turnstile, hand), 1)
-    assert turnstile.may_go(object()) is is_answer
-    assert is_answer or turnstile.pause == pytest.approx(pause, abs=1.0)
+    await asyncio.wait_for(tasks._failed(PAYLOAD, error, admission, hand), 1)
+    assert admission.may_send(object()) is is_answer
+    assert is_answer or admission.pause == pytest.approx(pause, abs=1.0)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ async def test_a_task_ends_whose_requestid_is_invalid(
         delivery=Delivery.UNKNOWN,
         safe_to_retry=safe_to_retry,
     )
-    turnstile = Turnstile("leads.capture", lambda: False, ClientLog(None))
+    admission = Admission("leads.capture", lambda: False, ClientLog(None))
     with patch.object(tasks, "_end", AsyncMock()) as ending:
-        await tasks._failed(PAYLOAD, error, turnstile, hand)
+        await tasks._failed(PAYLOAD, error, admission, hand)
     assert [call.args[1] for call in ending.await_args_list] == ([] if end is None else [end])
