@@ -43,7 +43,7 @@ from leadsquared_async.submissions import Submission
 if TYPE_CHECKING:
     from leadsquared_async.contact import phone
     from leadsquared_async.limiter.redis_limits import SharedLimiter
-    from leadsquared_async.outbox import ItemState, Outbox, OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
+    from leadsquared_async.outbox import ItemState, Outbox, OutboxItem, OutboxSnapshot, Ticket
     from leadsquared_async.resources.account_report import AccountReport
 
 __all__ = [
@@ -70,7 +70,6 @@ __all__ = [
     "NoSuchPath",
     "NotFound",
     "Outbox",
-    "OutboxEntry",
     "OutboxError",
     "OutboxFull",
     "OutboxItem",
@@ -101,7 +100,7 @@ __all__ = [
 ]
 
 _LATER = {
-    "outbox": ("ItemState", "Outbox", "OutboxEntry", "OutboxItem", "OutboxSnapshot", "Ticket"),
+    "outbox": ("ItemState", "Outbox", "OutboxItem", "OutboxSnapshot", "Ticket"),
     "contact": ("phone",),
     "limiter.redis_limits": ("SharedLimiter",),
     "resources.account_report": ("AccountReport",),

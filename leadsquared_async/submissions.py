@@ -8,7 +8,7 @@ nothing: sending it or putting it into an outbox raises an `InvalidLead` that na
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -53,6 +53,7 @@ class Submission:
         query: query parameters other than the keys; those that are None are left out.
         suffix: segments to append to the path.
         reference: your own opaque id; never sent.
+        key: for an outbox, in which the same key is the same item; never sent.
     """
 
     operation: Endpoint
@@ -62,6 +63,11 @@ class Submission:
     query: Mapping[str, str | None] = field(default_factory=dict[str, str | None], repr=False)
     suffix: tuple[str, ...] = field(default=(), repr=False)
     reference: str | None = None
+    key: str | None = None
+
+    def with_key(self, key: str | None) -> Submission:
+        """The same with this key, for `Outbox.put_many`."""
+        return replace(self, key=key)
 
 
 def capture_lead(

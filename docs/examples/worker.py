@@ -23,9 +23,10 @@ from leadsquared_async import (
     ItemState,
     LeadSquared,
     Outbox,
-    OutboxEntry,
     OutboxError,
     OutboxItem,
+    Submission,
+    submissions,
 )
 
 logger = logging.getLogger("worker")
@@ -83,7 +84,7 @@ def waiting(inbox: Path) -> list[Path]:
     return sorted(inbox.glob("*.jsonl"))
 
 
-def entries(path: Path) -> Iterator[OutboxEntry]:
+def entries(path: Path) -> Iterator[Submission]:
     """Each line with a key of its own: a line that comes again is the lead that is there."""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
@@ -92,7 +93,7 @@ def entries(path: Path) -> Iterator[OutboxEntry]:
             except ValueError:
                 raise ValueError(f"line {number} is no JSON") from None
             key = f"{path.name}:{number}"
-            yield OutboxEntry(lead, key=key, reference=key)
+            yield submissions.capture_lead(lead, reference=key).with_key(key)
 
 
 def ended(item: OutboxItem) -> None:

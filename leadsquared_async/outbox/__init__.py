@@ -2,14 +2,13 @@
 
 from leadsquared_async.delivery.policy import ItemState
 from leadsquared_async.outbox.files import place_of
-from leadsquared_async.outbox.items import OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
+from leadsquared_async.outbox.items import OutboxItem, OutboxSnapshot, Ticket
 from leadsquared_async.outbox.outbox import Outbox, note_of, set_note
 from leadsquared_async.outbox.rows import UnreadableRowError
 
 __all__ = [
     "ItemState",
     "Outbox",
-    "OutboxEntry",
     "OutboxItem",
     "OutboxSnapshot",
     "Ticket",

@@ -9,28 +9,8 @@ from typing import Any
 
 from leadsquared_async.delivery.policy import ItemState
 from leadsquared_async.errors import Fault
-from leadsquared_async.submissions import Submission, UpdateBehavior
 
-__all__ = ["ItemState", "OutboxEntry", "OutboxItem", "OutboxSnapshot", "Ticket"]
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxEntry:
-    """A lead, or another submission, to be put with options of its own.
-
-    Attributes:
-        lead: schema name to value; or a submission, which brings its own options.
-        key: your own id: the same key is the same row.
-        search_by: as for `capture`.
-        update_behavior: as for `capture`.
-        reference: your own opaque id, never sent.
-    """
-
-    lead: Mapping[str, Any] | Submission = field(repr=False)
-    key: str | None = None
-    search_by: str | None = None
-    update_behavior: UpdateBehavior | None = None
-    reference: str | None = None
+__all__ = ["ItemState", "OutboxItem", "OutboxSnapshot", "Ticket"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from leadsquared_async.http.redaction import without_locals
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.outbox.files import DeliveryLock, create, filelock
-from leadsquared_async.outbox.items import OutboxEntry, OutboxItem, OutboxSnapshot, Ticket
+from leadsquared_async.outbox.items import OutboxItem, OutboxSnapshot, Ticket
 from leadsquared_async.outbox.rows import BEFORE_ALL, FILES, FORMS
 from leadsquared_async.outbox.service import Service
 from leadsquared_async.outbox.settle import Callback, Settler
@@ -119,7 +119,8 @@ class Outbox:
         Args:
             lead: schema name to value, as for `capture`; or any submission of
                 `leadsquared_async.submissions`, which brings its own options.
-            key: your own id for it. A key that is known adds nothing, so that a repeated put is one lead.
+            key: your own id for it; by default the submission's. A key that is known adds nothing, so that a
+                repeated put is one lead.
             search_by: as for `capture`.
             update_behavior: as for `capture`.
             reference: your own opaque id, never sent; on items and in log lines.
@@ -133,17 +134,16 @@ class Outbox:
                 `key`, which adds nothing if it is there. Do the same after a cancelled put.
         """
         writer = self._opened()
-        entry = OutboxEntry(lead, key, search_by, update_behavior, reference)
-        submission = await self._admit(entry)
-        ticket = await writer.write(Store.put, submission, key, FORMS, time.time())
+        submission = _submission(lead, search_by, update_behavior, reference, key)
+        encoded = await self._preparer.prepare(submission)
+        ticket = await writer.write(Store.put, encoded, submission.key, FORMS, time.time())
         self._was_put()
         return ticket
 
     @without_locals
     async def put_many(
         self,
-        leads: Iterable[Mapping[str, Any] | Submission | OutboxEntry]
-        | AsyncIterable[Mapping[str, Any] | Submission | OutboxEntry],
+        leads: Iterable[Mapping[str, Any] | Submission] | AsyncIterable[Mapping[str, Any] | Submission],
         *,
         search_by: str | None = None,
         update_behavior: UpdateBehavior | None = None,
@@ -151,9 +151,9 @@ class Outbox:
         """Put many leads, as of a file; forms go before them. Returns how many were new.
 
         Args:
-            leads: leads or submissions, or `OutboxEntry`s with keys and options of their own.
-            search_by: for leads that are no `OutboxEntry`.
-            update_behavior: for leads that are no `OutboxEntry`.
+            leads: mappings, or submissions with options of their own: `capture_lead(...).with_key("row-1")`.
+            search_by: for mappings.
+            update_behavior: for mappings.
 
         Raises:
             InvalidLead, KeyReused: of the first that has this fault; those before it are in the outbox.
@@ -167,18 +167,16 @@ class Outbox:
         source = Source(leads, "outbox.put_many", "leads")
         try:
             async for lead in source:
-                if isinstance(lead, OutboxEntry):
-                    entry = lead
-                elif isinstance(lead, Submission):
-                    entry = OutboxEntry(lead)
+                if isinstance(lead, Submission):
+                    submission = _submission(lead)
                 else:
-                    entry = OutboxEntry(lead, search_by=search_by, update_behavior=update_behavior)
+                    submission = _submission(lead, search_by, update_behavior)
                 try:
-                    submission = await self._admit(entry)
+                    encoded = await self._preparer.prepare(submission)
                 except InvalidLead as error:
                     error.args = (f"lead {index}, from 0: {error} The leads before it are in the outbox.",)
                     raise
-                piece.append((submission, entry.key))
+                piece.append((encoded, submission.key))
                 index += 1
                 if len(piece) == AT_ONCE:
                     full, piece = piece, []
@@ -190,27 +188,6 @@ class Outbox:
             finally:
                 await source.aclose()
         return new
-
-    async def _admit(self, entry: OutboxEntry) -> EncodedSubmission:
-        """What an entry asks for, normalised and checked as the client says."""
-        _check("key", entry.key)
-        _check("reference", entry.reference)
-        if not isinstance(entry.lead, Submission):
-            return await self._preparer.prepare(
-                capture_lead(
-                    entry.lead,
-                    search_by=entry.search_by,
-                    update_behavior=entry.update_behavior,
-                    reference=entry.reference,
-                )
-            )
-        if entry.search_by is not None or entry.update_behavior is not None:
-            raise ConfigurationError("search_by and update_behavior are the submission's own: leave them out")
-        submission = entry.lead
-        _check("reference", submission.reference)
-        if entry.reference is not None:
-            submission = replace(submission, reference=entry.reference)
-        return await self._preparer.prepare(submission)
 
     async def _put_piece(self, piece: list[tuple[EncodedSubmission, str | None]], put_before: int) -> int:
         writer = self._opened()
@@ -527,6 +504,27 @@ async def note_of(outbox: Outbox, name: str) -> str | None:
 async def set_note(outbox: Outbox, name: str, text: str) -> None:
     """Keep a text for `note_of`."""
     await outbox._opened().write(Store.set_meta, name, text)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def _submission(
+    lead: Mapping[str, Any] | Submission,
+    search_by: str | None = None,
+    update_behavior: UpdateBehavior | None = None,
+    reference: str | None = None,
+    key: str | None = None,
+) -> Submission:
+    """What is put, with its key and reference; a submission brings its own other options."""
+    if not isinstance(lead, Submission):
+        submission = capture_lead(lead, search_by=search_by, update_behavior=update_behavior)
+    elif search_by is not None or update_behavior is not None:
+        raise ConfigurationError("search_by and update_behavior are the submission's own: leave them out")
+    else:
+        submission = lead
+    key = submission.key if key is None else key
+    reference = submission.reference if reference is None else reference
+    _check("key", key)
+    _check("reference", reference)
+    return replace(submission, key=key, reference=reference)
 
 
 def _check(option: str, text: str | None) -> None:

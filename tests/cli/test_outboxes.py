@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from leadsquared_async import ItemState, Outbox, OutboxEntry, submissions
+from leadsquared_async import ItemState, Outbox, submissions
 from leadsquared_async.cli import exporting
 from leadsquared_async.sandbox import Sandbox
+from leadsquared_async.submissions import capture_lead
 from tests.cli.commands import (
     PLANTED,
     bodies,
@@ -41,7 +42,9 @@ def lead(number: int, **others: str) -> dict[str, str]:
 async def outbox_of(path: Path, *numbers: int) -> Path:
     """An outbox that a program of the user's has left, nothing of it sent."""
     async with Outbox(path) as outbox:
-        await outbox.put_many([OutboxEntry(lead(number), key=f"{PLANTED}{number}") for number in numbers])
+        await outbox.put_many(
+            [capture_lead(lead(number)).with_key(f"{PLANTED}{number}") for number in numbers]
+        )
     return path
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from leadsquared_async import ConfigurationError, InvalidLead, ItemState, Outbox, OutboxEntry, submissions
+from leadsquared_async import ConfigurationError, InvalidLead, ItemState, Outbox, submissions
 from leadsquared_async.errors import KeyReused
 from leadsquared_async.sandbox import Faults
 from tests.outbox.machine import Machine, by_state, items, lead, play, until
@@ -179,7 +180,7 @@ def test_a_submission_brings_its_own_options(tmp_path: Path) -> None:
                 await outbox.put(activity, search_by="Phone")
             with pytest.raises(ConfigurationError, match="reference"):
                 await outbox.put(submissions.create_activity(NOBODY, event=1, reference=""))
-            await outbox.put_many([OutboxEntry(activity, key="a", reference="mine")], search_by="Phone")
+            await outbox.put_many([replace(activity, key="a", reference="mine")], search_by="Phone")
             with pytest.raises(InvalidLead, match="lead 1, from 0: ActivityEvent"):
                 await outbox.put_many([activity, submissions.create_activity(NOBODY, event="x")])  # type: ignore[arg-type]
             assert [row.reference for row in await items(outbox)] == ["mine", None]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from leadsquared_async import Outbox, RateLimit, RetryPolicy
-from leadsquared_async.outbox import OutboxEntry
 from leadsquared_async.sandbox import Faults
+from leadsquared_async.submissions import capture_lead
 from tests.outbox.machine import Machine, by_state, lead, play
 
 SPACING = RateLimit(25).spacing
@@ -28,7 +28,7 @@ def test_the_fifth_of_five_updates_is_what_stays_whatever_happens(tmp_path: Path
     async def deliver(machine: Machine) -> None:
         async with machine.crashing() as outbox:
             await outbox.put_many(
-                OutboxEntry(lead(number, mx_N=str(update)), key=f"{number}-{update}")
+                capture_lead(lead(number, mx_N=str(update))).with_key(f"{number}-{update}")
                 for update in range(UPDATES)
                 for number in range(IDENTITIES)
             )

@@ -14,10 +14,11 @@ import pytest
 
 from leadsquared_async import InvalidLead, KeyReused, Outbox, OutboxError, OutboxFull, RateLimit, RetryPolicy
 from leadsquared_async.encoding import EncodedSubmission
-from leadsquared_async.outbox import OutboxEntry, OutboxItem, store
+from leadsquared_async.outbox import OutboxItem, store
 from leadsquared_async.outbox import deliver as deliver_module
 from leadsquared_async.outbox.rows import Row, row_of
 from leadsquared_async.sandbox import FAULTS, Faults, Sandbox
+from leadsquared_async.submissions import capture_lead
 from tests.clients import KEYS, answering, client_of
 from tests.leaks import ECHO, PERSON, assert_nothing_secret, failure, shown, watching
 from tests.outbox.machine import until
@@ -48,7 +49,7 @@ async def test_no_fault_while_delivering_makes_a_person_show(
         outbox.on_final(lambda item: heard.append(printed(item)))
         async with lsq, outbox:
             ticket = await outbox.put(PERSON, key="form-1", reference="r1")
-            await outbox.put_many([OutboxEntry(PERSON, key="row-1"), {"mx_Nobody": PERSON["Phone"]}])
+            await outbox.put_many([capture_lead(PERSON).with_key("row-1"), {"mx_Nobody": PERSON["Phone"]}])
             await asyncio.sleep(0.1)
             tasks = [repr(task) for task in asyncio.all_tasks() if "leadsquared" in task.get_name()]
             snapshot = await outbox.snapshot()
@@ -103,7 +104,7 @@ async def _rows(outbox: Outbox) -> int:
 FAILURES: dict[str, tuple[Callable[[Outbox], Awaitable[object]], type[BaseException]]] = {
     "put, key of another lead": (lambda outbox: outbox.put(OTHER, key="form-1"), KeyReused),
     "put_many, key of another lead": (
-        lambda outbox: outbox.put_many([PERSON, OutboxEntry(OTHER, key="form-1")]),
+        lambda outbox: outbox.put_many([PERSON, capture_lead(OTHER).with_key("form-1")]),
         KeyReused,
     ),
     "put, not to be encoded": (lambda outbox: outbox.put(BROKEN, key="form-2"), InvalidLead),
@@ -226,7 +227,7 @@ async def test_a_fault_of_our_own_shows_no_lead(tmp_path: Path, monkeypatch: pyt
 
 def test_an_entry_and_its_kind_show_no_lead() -> None:
     """What a caller builds, and what the file's rows become in memory."""
-    entry = OutboxEntry(PERSON, key="form-1", reference="r1")
+    entry = capture_lead(PERSON, reference="r1").with_key("form-1")
     claim = row_of((1, "leads.capture", ECHO.encode(), ECHO, ECHO, 1, "r1", None, 0, 0))
     outbox = Outbox("leads.db")
     assert_nothing_secret(f"{printed(entry)} {printed(claim)} {printed(outbox)} {KEYS.keys()}")

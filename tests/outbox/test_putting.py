@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from leadsquared_async import ConfigurationError, InvalidLead, KeyReused, Outbox, OutboxError, OutboxFull
-from leadsquared_async.outbox import ItemState, OutboxEntry, store, writer
+from leadsquared_async.outbox import ItemState, store, writer
+from leadsquared_async.submissions import capture_lead
 from tests.clients import LEAD
 from tests.outbox.machine import items, lead
 
@@ -157,7 +158,7 @@ async def test_put_many_puts_what_comes_before_a_fault(outbox: Outbox) -> None:
     await outbox.put(lead(0), key="taken")
     with pytest.raises(KeyReused):
         await outbox.put_many(
-            OutboxEntry(lead(number), key="taken" if number == 320 else None) for number in range(1000)
+            capture_lead(lead(number)).with_key("taken" if number == 320 else None) for number in range(1000)
         )
     assert rows_of(outbox.path) == 701 + 320
 
@@ -170,9 +171,11 @@ async def test_put_many_counts_what_is_new_of_any_source(outbox: Outbox) -> None
             yield lead(number)
 
     assert await outbox.put_many(paced()) == 1200
-    entries = [OutboxEntry(lead(number), key=str(number), reference=f"r{number}") for number in range(10)]
+    entries = [
+        capture_lead(lead(number), reference=f"r{number}").with_key(str(number)) for number in range(10)
+    ]
     assert await outbox.put_many(entries) == 10
-    assert await outbox.put_many([*entries, OutboxEntry(lead(10), key="10")]) == 1
+    assert await outbox.put_many([*entries, capture_lead(lead(10)).with_key("10")]) == 1
     assert await outbox.put_many([]) == 0
     assert await outbox.put_many([LEAD], search_by="EmailAddress", update_behavior="DoNotUpdate") == 1
     *_, last = await items(outbox)
@@ -218,7 +221,7 @@ async def test_a_key_is_a_string_of_a_sensible_length(key: Any, outbox: Outbox) 
     with pytest.raises(ConfigurationError, match="key"):
         await outbox.put(LEAD, key=key)
     with pytest.raises(ConfigurationError, match="key"):
-        await outbox.put_many([OutboxEntry(LEAD, key=key)])
+        await outbox.put_many([capture_lead(LEAD).with_key(key)])
     assert rows_of(outbox.path) == 0
 
 

@@ -19,9 +19,10 @@ import pytest
 from leadsquared_async import Outbox, OutboxError
 from leadsquared_async.errors import Delivery
 from leadsquared_async.logs import ClientLog
-from leadsquared_async.outbox import OutboxEntry, files, store, writer
+from leadsquared_async.outbox import files, store, writer
 from leadsquared_async.outbox import outbox as outbox_module
 from leadsquared_async.outbox.items import Ticket
+from leadsquared_async.submissions import capture_lead
 from tests.outbox.machine import items, lead
 
 
@@ -168,7 +169,7 @@ def _put(outbox: Outbox, key: str) -> Awaitable[Ticket]:
 
 
 def _put_many(outbox: Outbox, key: str) -> Awaitable[int]:
-    return outbox.put_many(OutboxEntry(lead(n), key=f"{key}{'abc'[n]}") for n in range(3))
+    return outbox.put_many(capture_lead(lead(n)).with_key(f"{key}{'abc'[n]}") for n in range(3))
 
 
 def _has_all(path: Path, key: str) -> bool:
@@ -270,7 +271,7 @@ async def test_what_is_done_in_pieces_says_what_was_done_before(
 
     monkeypatch.setattr(store.Store, "begin", begin_if_room)
     async with Outbox(tmp_path / "leads.db") as outbox:
-        rows = [OutboxEntry({"Phone": "1"}, key=str(number)) for number in range(1200)]
+        rows = [capture_lead({"Phone": "1"}).with_key(str(number)) for number in range(1200)]
         left = 2
         with pytest.raises(OutboxError, match=r"this change was not stored; the 1000 leads before these 200"):
             await outbox.put_many(rows)

@@ -8,12 +8,11 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeVar
 
-from leadsquared_async import OutboxEntry
 from leadsquared_async.cli.exits import CommandFailedError
 from leadsquared_async.cli.files.mapping import LeadMapping, Refused
 from leadsquared_async.cli.files.rows import ROW_LIMIT, Row
@@ -112,7 +111,7 @@ class Input(ABC):
         """What a row makes."""
 
     @abstractmethod
-    def entry(self, line: Line) -> OutboxEntry:
+    def entry(self, line: Line) -> Submission:
         """What goes into the outbox for a line that is not refused."""
 
     def _fill(self, path: str) -> None:
@@ -212,9 +211,10 @@ class Source(Input):
         columns = (self._mapping.columns.get(column, column) for column in self.table.columns or ())
         return frozenset((*columns, *self._mapping.columns.values(), *self._mapping.constants))
 
-    def entry(self, line: Line) -> OutboxEntry:
+    def entry(self, line: Line) -> Submission:
         """What goes into the outbox for a line that is not refused."""
-        return OutboxEntry(self.submission(line.lead or {}), key=line.key, reference=self.reference(line))
+        submission = self.submission(line.lead or {})
+        return replace(submission, key=line.key, reference=self.reference(line))
 
     def submission(self, lead: Mapping[str, Any]) -> Submission:
         """What is sent of a lead."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from leadsquared_async import ConfigurationError, InvalidLead, OutboxEntry, Submission
+from leadsquared_async import ConfigurationError, InvalidLead, Submission
 from leadsquared_async.cli.files.json_rows import is_array, is_object
 from leadsquared_async.cli.files.mapping import LONGEST_KEY, SCHEMA_NAME
 from leadsquared_async.cli.files.rows import REASON, Row, Unreadable
@@ -53,11 +54,11 @@ class Submissions(Input):
         self._host = host
         super().__init__(path, Reading(), folder=folder, stop=stop)
 
-    def entry(self, line: Line) -> OutboxEntry:
+    def entry(self, line: Line) -> Submission:
         """What goes into the outbox for a line that is not refused."""
         submission = _submission(self._operation, line.row.cells)
         reference = submission.reference or self.reference(line)
-        return OutboxEntry(submission, key=line.key, reference=reference)
+        return replace(submission, key=line.key, reference=reference)
 
     def _check_table(self, table: Table) -> None:
         if table.columns is not None:
