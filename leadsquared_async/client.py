@@ -46,7 +46,7 @@ from leadsquared_async.models import Receipt
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Idempotency, Keys
 from leadsquared_async.protocol import ExpectedBody
 from leadsquared_async.resources.bulk import Bulk
-from leadsquared_async.resources.lead_fields import FieldCache, Fields, Validate, Validation
+from leadsquared_async.resources.lead_fields import FieldCache, Fields, FieldValidator, ValidationMode
 from leadsquared_async.resources.prepare import Normalize, Preparer
 from leadsquared_async.resources.queued_operations import Activities, Calls, Leads, Opportunities
 from leadsquared_async.resources.requests import Requests
@@ -146,7 +146,7 @@ class LeadSquared(Requests):
         deadline: float | None = 600.0,
         limiter: Limiter | AsyncLimiter | SharedLimiter | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
-        validate: Validate = "off",
+        validate: ValidationMode = "off",
         normalize: Normalize | None = None,
         paths: Mapping[str, str] | None = None,
         name: str | None = None,
@@ -433,8 +433,8 @@ class LeadSquared(Requests):
             retry=mine.retry if retry is None else _checked_retry(retry),
         )
 
-    def _validation(self, mode: Validate) -> Validation | None:
-        if mode not in get_args(Validate):
+    def _validation(self, mode: ValidationMode) -> FieldValidator | None:
+        if mode not in get_args(ValidationMode):
             raise ConfigurationError('validate has to be "off", "strict" or "drop"')
         if mode == "off":
             return None
@@ -443,7 +443,7 @@ class LeadSquared(Requests):
                 f'validate="{mode}" asks the synchronous host for the lead fields, and none is known: pass '
                 "region= or sync_host="
             )
-        return Validation(self._fields, mode)
+        return FieldValidator(self._fields, mode)
 
 
 def examined(client: LeadSquared, fields: Collection[str]) -> Awaitable[AccountReport]:

@@ -1,7 +1,7 @@
-"""One bulk call: up to 25 leads out, and what became of each.
+"""One bulk call: up to 25 leads, and the outcome of each.
 
 The answer is a bare array of rows: RowNumber, LeadId, LeadCreated, LeadUpdated, AffectedRows
-(apidocs.leadsquared.com, "Create or Update Leads in Bulk"). How a row looks that failed stands on no page:
+(apidocs.leadsquared.com, "Create or Update Leads in Bulk"). How a failed row looks is not documented:
 integrations have met an ExceptionType and an ErrorMessage in it, and an empty LeadId; the bulk calls of
 activities say ExceptionMessage, and wrap their rows in an object. All of these are read.
 """
@@ -42,7 +42,7 @@ __all__ = ["RowOutcome", "read_rows", "send_rows"]
 
 @dataclass(frozen=True, slots=True)
 class RowOutcome:
-    """What became of one row of a call.
+    """The outcome of one row of a call.
 
     Attributes:
         attempts: of the call.
@@ -60,9 +60,9 @@ class RowOutcome:
 async def send_rows(
     sender: Sender, rows: Sequence[EncodedSubmission], lane: Lane, before_send: BeforeSend | None = None
 ) -> list[RowOutcome]:
-    """Send rows in one call, and return what became of each, in their order.
+    """Send rows in one call, and return the outcome of each, in their order.
 
-    It is repeated on an unknown delivery only if LeadSquared can match every lead in it.
+    The call is repeated on an unknown delivery only if LeadSquared can match every lead in it.
 
     Raises:
         LeadSquaredError: the call failed as a whole.
@@ -94,10 +94,10 @@ async def send_rows(
 
 
 def read_rows(data: object, count: int) -> dict[int, object]:
-    """The rows of an answer to so many leads, by their number, from 1.
+    """The rows of the answer to `count` leads, by their number, from 1.
 
-    A number that stands there twice belongs to nobody for certain. If one is out of range, as when they are
-    counted from 0, none is to be trusted: an id under the wrong lead is worse than no id.
+    A number that occurs twice is ignored. If one is out of range, as when rows are counted from 0, all are:
+    an id under the wrong lead is worse than no id.
     """
     rows: object = data
     if isinstance(data, dict):
@@ -180,7 +180,7 @@ def _outcome(label: str, row: EncodedSubmission, answer: object, sent: Sent) -> 
 
 
 def _refusal(answer: object) -> Refusal | None:
-    """What a row says against itself: as a whole answer does, or in words or a Status that no page has."""
+    """The refusal in a row: as in a whole answer, or an ErrorMessage or Status that is not documented."""
     refusal = Refusal.read(answer)
     if refusal is not None:
         return refusal

@@ -1,4 +1,4 @@
-"""`lsq.fields`: the account's lead fields, kept for a while, and what is checked with them."""
+"""`lsq.fields`: the account's lead fields, cached, and the validation of leads against them."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ from leadsquared_async.values import type_name
 if TYPE_CHECKING:
     from leadsquared_async.fields import FieldChecker, FieldProblem, LeadField
 
-__all__ = ["FieldCache", "Fields", "Validate", "Validation"]
+__all__ = ["FieldCache", "FieldValidator", "Fields", "ValidationMode"]
 
-Validate = Literal["off", "strict", "drop"]
+ValidationMode = Literal["off", "strict", "drop"]
 
 LARGEST = 32 * 1024 * 1024
 """Bytes: hundreds of fields with their options are megabytes."""
 WITHIN = 30.0
-"""Seconds in which the fields are asked for."""
+"""Seconds for one request of the fields, its retries included."""
 FIRST_WAIT = 5.0
-"""Seconds for which leads wait for the fields, from the first lead of all on."""
+"""Seconds for which leads wait for the fields, counted from the very first lead."""
 TRY_AGAIN = 60.0
-"""Seconds until fields that could not be had are asked for again on behalf of leads."""
+"""Seconds until the fields are requested again for leads, after a request failed."""
 RETRY = RetryPolicy(attempts=3, cap=4.0)
 FLAWS_SHOWN = 5
 IN_EVERY_ACCOUNT = frozenset({"EmailAddress", "Phone"})
-"""An answer with none of them cannot be the list of an account's fields."""
+"""An answer with neither of them is not the list of an account's fields."""
 
 
 class FieldCache:
-    """The account's fields, asked for when somebody needs them, by one call at a time.
+    """The account's fields, requested when they are needed, by one call at a time.
 
     Args:
         sender: makes the call.
-        ttl: seconds for which they are taken for current.
+        ttl: seconds for which they are current.
     """
 
     def __init__(self, sender: Sender, ttl: float = 3600.0) -> None:
@@ -66,25 +66,25 @@ class FieldCache:
         self._not_before = 0.0
         self._patient_until: float | None = None
         self._leads_asked = False
-        self._question: asyncio.Task[FieldChecker] | None = None
+        self._request: asyncio.Task[FieldChecker] | None = None
 
     async def current(self, within: float | None) -> FieldChecker:
-        """The fields, not older than their time to live.
+        """The fields, no older than their time to live.
 
         Args:
-            within: seconds to wait for them at most; None for no bound but that of the call.
+            within: seconds to wait for them at most; None for the bound of the call only.
 
         Raises:
-            DeadlineExceeded: they did not come in time.
-            LeadSquaredError: they could not be had.
+            DeadlineExceeded: there was no answer in time.
+            LeadSquaredError: the call did not succeed.
         """
-        self._sender.session.check_usable()  # raises here if it may not be used
+        self._sender.session.check_usable()  # raises if the client may not be used here
         if self._checker is not None and self._now() < self._until:
             return self._checker
-        question = self._ask()
-        # Others may wait for it too: it outlives a caller who is cancelled or has no more time.
-        await asyncio.wait([question], timeout=within)
-        if not question.done():
+        request = self._requested()
+        # Others may wait for it too: it outlives a caller that is cancelled or runs out of time.
+        await asyncio.wait([request], timeout=within)
+        if not request.done():
             raise DeadlineExceeded(
                 f"fields.list: no answer within {within:g} s",
                 delivery=Delivery.UNKNOWN,
@@ -93,21 +93,20 @@ class FieldCache:
                 operation="fields.list",
                 safe_to_retry=True,
             )
-        if question.cancelled():
+        if request.cancelled():
             raise ClientClosed(
                 "fields.list: the client was closed before the answer came", operation="fields.list"
             )
         try:
-            return question.result()
+            return request.result()
         except LeadSquaredError as error:
-            # A copy each: an error that many raise would gather the tracebacks of all of them.
+            # A copy for each caller: an error that many raise would collect all their tracebacks.
             raise copy.copy(error) from error.__cause__
 
     async def at_hand(self, within: float | None = None) -> FieldChecker | None:
-        """The fields for a lead that is not to wait: stale ones rather than none, none rather than late.
+        """The fields for a lead, without delaying it: stale ones rather than none, none rather than late.
 
-        Only the first leads of all wait for them, for some seconds at most. Once that was in vain no lead
-        waits again.
+        Only the very first leads wait for them, for some seconds at most. Once that failed, no lead waits.
 
         Args:
             within: seconds that the lead's whole call may take: it waits for half of them at most, so that
@@ -115,15 +114,15 @@ class FieldCache:
         """
         try:
             self._sender.session.check_usable()
-        except ClientClosed:  # who sends hears of it, and an outbox takes leads all the same
+        except ClientClosed:  # sending raises it, and an outbox takes leads all the same
             return self._checker
         now = self._now()
         if self._checker is not None and now < self._until:
             return self._checker
         self._leads_asked = True
-        if self._question is None and now < self._not_before:
+        if self._request is None and now < self._not_before:
             return self._checker
-        question = self._ask()
+        request = self._requested()
         if self._checker is None:
             if self._patient_until is None:
                 self._patient_until = now + FIRST_WAIT
@@ -131,39 +130,41 @@ class FieldCache:
             if within is not None:
                 patience = min(patience, within / 2)
             if patience > 0:
-                await asyncio.wait([question], timeout=patience)
+                await asyncio.wait([request], timeout=patience)
         return self._checker
 
     def stop(self) -> set[asyncio.Task[FieldChecker]]:
-        """Stop asking. Returns the tasks that have to end."""
-        tasks = set[asyncio.Task["FieldChecker"]]() if self._question is None else {self._question}
+        """Cancel the request. Returns the tasks that have to end."""
+        tasks = set[asyncio.Task["FieldChecker"]]() if self._request is None else {self._request}
         for task in tasks:
             task.cancel()
         return tasks
 
-    def _ask(self) -> asyncio.Task[FieldChecker]:
-        if self._question is None:
-            self._question = asyncio.create_task(self._answer(), name="leadsquared_async lead fields")
-            self._question.add_done_callback(self._answered)
-        return self._question
+    def _requested(self) -> asyncio.Task[FieldChecker]:
+        if self._request is None:
+            self._request = asyncio.create_task(self._fetch(), name="leadsquared_async lead fields")
+            self._request.add_done_callback(self._fetched)
+        return self._request
 
-    def _answered(self, question: asyncio.Task[FieldChecker]) -> None:
-        self._question = None
-        if question.cancelled():
+    def _fetched(self, request: asyncio.Task[FieldChecker]) -> None:
+        self._request = None
+        if request.cancelled():
             return
-        error = question.exception()
+        error = request.exception()
         if error is None:
-            self._checker = question.result()
+            self._checker = request.result()
             self._until = self._now() + self._ttl
             return
         self._patient_until = self._now()
         if self._leads_asked and self._now() >= self._not_before:
             which = "with fields from before" if self._checker is not None else "without a check"
-            self._sender.log.warning("leads go on %s: %s", which, _words(error), extra={"event": "no_fields"})
+            self._sender.log.warning(
+                "leads go on %s: %s", which, _described(error), extra={"event": "no_fields"}
+            )
         self._not_before = self._now() + TRY_AGAIN
 
     @without_locals
-    async def _answer(self) -> FieldChecker:
+    async def _fetch(self) -> FieldChecker:
         call = Call(
             operation="fields.list",
             method="GET",
@@ -171,7 +172,7 @@ class FieldCache:
             host=Host.SYNC,
             expect=ExpectedBody.JSON,
             repeat=Idempotency.READ,
-            lane=Lane.INTERACTIVE,  # forms wait for it
+            lane=Lane.INTERACTIVE,  # forms wait for them
             most=LARGEST,
         )
         sent = await self._sender.send(call)
@@ -197,12 +198,12 @@ class FieldCache:
         return asyncio.get_running_loop().time()
 
 
-class Validation:
+class FieldValidator:
     """Checks submissions against the account's fields before they are encoded.
 
     Args:
         cache: of the fields.
-        mode: "strict" refuses what has a flaw, "drop" leaves out what the account does not have.
+        mode: "strict" rejects a lead with a flaw, "drop" leaves out attributes that the account lacks.
     """
 
     def __init__(self, cache: FieldCache, mode: Literal["strict", "drop"]) -> None:
@@ -212,31 +213,29 @@ class Validation:
     async def __call__(
         self, submission: Submission, within: float | None = None
     ) -> tuple[Submission, tuple[str, ...]]:
-        """The submission, and the names of attributes that were left out of it.
+        """The submission, and the names of the attributes that were left out of it.
 
         Args:
             submission: with a lead.
             within: seconds that its whole call may take; None for no bound.
 
         Raises:
-            InvalidLead: it has a flaw, in the strict mode; a name with other letter case, in any.
+            InvalidLead: it has a flaw, with "strict"; a name in the wrong letter case, with both.
         """
         lead = submission.lead
         checker = await self._cache.at_hand(within)
-        if checker is None or not isinstance(lead, Mapping):  # what is no lead is refused when it is encoded
+        if checker is None or not isinstance(lead, Mapping):  # encoding rejects what is no mapping
             return submission, ()
         if self._mode == "strict":
-            if flaws := checker.check(
-                lead, partial=_may_be_there(submission), search_by=submission.search_by
-            ):
-                raise _refusal(flaws, submission)
+            if flaws := checker.check(lead, partial=_may_exist(submission), search_by=submission.search_by):
+                raise _invalid(flaws, submission)
             return submission, ()
         unknown = checker.unknown(lead)
         if not unknown:
             return submission, ()
-        # Without its "emailaddress" a lead would be another lead.
+        # Without its misspelt "emailaddress" it would be a different lead.
         if flaws := checker.misspelt(lead):
-            raise _refusal(flaws, submission)
+            raise _invalid(flaws, submission)
         kept = {key: value for key, value in lead.items() if key not in unknown}
         return replace(submission, lead=kept), tuple(unknown.values())
 
@@ -250,10 +249,10 @@ class Fields:
 
     @without_locals
     async def list(self) -> tuple[LeadField, ...]:
-        """All of them, in LeadSquared's order; asked for once an hour.
+        """All of them, in LeadSquared's order; requested once an hour.
 
         Raises:
-            LeadSquaredError: they could not be had; ConfigurationError if no synchronous host is known.
+            LeadSquaredError: the call did not succeed; ConfigurationError if no synchronous host is known.
         """
         return tuple((await self._cache.current(self._within)).fields.values())
 
@@ -262,23 +261,23 @@ class Fields:
         """One of them.
 
         Raises:
-            ConfigurationError: there is none of that name; the message says which one was probably meant.
-            LeadSquaredError: they could not be had.
+            ConfigurationError: there is none of that name; the message suggests a similar one.
+            LeadSquaredError: the call did not succeed.
         """
         await self.require(schema_name)
         return (await self._cache.current(self._within)).fields[schema_name]
 
     @without_locals
     async def check(self, lead: Mapping[str, Any], *, partial: bool = False) -> tuple[FieldProblem, ...]:
-        """What LeadSquared would refuse about a lead; empty if nothing.
+        """What LeadSquared would reject about a lead; empty if nothing.
 
         Args:
             lead: schema name to value, as for `leads.capture`.
-            partial: whether it changes a lead that is there: then nothing is missing. Nor is anything of a
-                lead with SearchBy or a ProspectID, which may be there.
+            partial: whether it updates an existing lead, of which nothing is mandatory; nor is it of a lead
+                with SearchBy or a ProspectID, which may exist.
 
         Raises:
-            LeadSquaredError: the fields could not be had.
+            LeadSquaredError: the call for the fields did not succeed.
         """
         if not isinstance(lead, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidLead(f"a lead is a mapping from schema name to value, not {type_name(lead)}.")
@@ -286,11 +285,11 @@ class Fields:
 
     @without_locals
     async def require(self, *schema_names: str) -> None:
-        """See that the account has all of these, as at the start of a program that sends them.
+        """Check that the account has all of these, as at the start of a program that sends them.
 
         Raises:
-            ConfigurationError: naming all that it has not, and which ones were probably meant.
-            LeadSquaredError: the fields could not be had.
+            ConfigurationError: naming all that it lacks, with similar names.
+            LeadSquaredError: the call for the fields did not succeed.
         """
         checker = await self._cache.current(self._within)
         missing = [name for name in schema_names if name not in checker.fields]
@@ -308,17 +307,17 @@ class Fields:
             )
 
 
-def _may_be_there(submission: Submission) -> bool:
-    """Whether LeadSquared may have the lead, by what is asked of it; then it lacks nothing.
+def _may_exist(submission: Submission) -> bool:
+    """Whether LeadSquared may have the lead already, so that no field of it is mandatory.
 
-    One that names what it is looked for by may be there. Without that it is taken for new, even with an
-    e-mail address: by that LeadSquared looks for every lead.
+    A lead with SearchBy may exist. Without one it counts as new, even with an e-mail address: LeadSquared
+    looks for every lead by that.
     """
     operation = submission.operation
     return operation.changes is not None or operation.needs_search_by or submission.search_by is not None
 
 
-def _refusal(flaws: tuple[FieldProblem, ...], submission: Submission) -> InvalidLead:
+def _invalid(flaws: tuple[FieldProblem, ...], submission: Submission) -> InvalidLead:
     said = " ".join(flaw.message for flaw in flaws[:FLAWS_SHOWN])
     more = f" And {len(flaws) - FLAWS_SHOWN} more." if len(flaws) > FLAWS_SHOWN else ""
     error = InvalidLead(said + more, attribute=flaws[0].attribute)
@@ -326,5 +325,5 @@ def _refusal(flaws: tuple[FieldProblem, ...], submission: Submission) -> Invalid
     return error
 
 
-def _words(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     return str(error) if isinstance(error, LeadSquaredError) else type(error).__name__

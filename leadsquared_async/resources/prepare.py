@@ -14,7 +14,7 @@ from leadsquared_async.values import type_name
 __all__ = ["Normalize", "Preparer"]
 
 Normalize = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-Validate = Callable[[Submission, float | None], Awaitable[tuple[Submission, tuple[str, ...]]]]
+Validator = Callable[[Submission, float | None], Awaitable[tuple[Submission, tuple[str, ...]]]]
 
 
 class Preparer:
@@ -26,7 +26,7 @@ class Preparer:
             fields, and returns it with the names of the attributes that it left out; None for no check.
     """
 
-    def __init__(self, normalize: Normalize | None = None, validate: Validate | None = None) -> None:
+    def __init__(self, normalize: Normalize | None = None, validate: Validator | None = None) -> None:
         self._normalize = normalize
         self._validate = validate
 
