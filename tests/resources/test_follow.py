@@ -265,6 +265,29 @@ def test_a_client_that_is_closed_while_it_follows_loses_no_receipt() -> None:
     play(send, processing_rate=NEVER)
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_what_is_accepted_while_the_client_closes_has_its_receipt(*, ends: bool) -> None:
+    """The calls under way end within the grace; following them is over before it begins."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        done = []
+        source = leads(8) if ends else ({"Phone": f"{number:010d}"} for number in itertools.count())
+        async with lsq.leads.capture_many(source, follow=True, concurrency=8) as results:
+            await asyncio.sleep(1.0)
+            closing = asyncio.create_task(lsq.aclose())
+            with pytest.raises(ClientClosed):  # noqa: PT012
+                async for result in results:
+                    done.append(result)  # noqa: PERF401
+            await closing
+        assert books.accepted >= 5
+        accepted = [result for result in done if result.receipt is not None]
+        assert len(accepted) == books.accepted
+        for result in accepted:
+            assert_accepted(result, ClientClosed)
+
+    play(send, Faults(latency=2.0), {"rate_limit": WIDE}, limit=None)
+
+
 def test_submissions_of_several_operations_are_followed_at_their_own_paths() -> None:
     """Each to its own outcome."""
 
