@@ -488,7 +488,7 @@ class _Inbox(Generic[T]):
             await self._changed.wait()
 
     def untaken(self) -> Iterator[T]:
-        """What nobody took; that is over then."""
+        """The results that nobody took, once."""
         while self._results:
             yield self._results.popleft()
 

@@ -335,8 +335,8 @@ def test_what_is_the_accounts_stops_every_operation(fault: str) -> None:
     play(send, faults, {"rate_limit": RateLimit(4, per=0.5)})
 
 
-def test_credentials_that_cannot_be_had_are_told_once_for_each_lead() -> None:
-    """An account's fault before anything was sent: no lead has two results."""
+def test_credentials_that_fail_give_each_lead_one_result() -> None:
+    """An account-level error before anything was sent: no lead has two results."""
 
     async def keys() -> Any:
         await asyncio.sleep(0.1)
@@ -396,7 +396,7 @@ def test_a_mapping_that_fails_is_no_endless_wait() -> None:
 
 
 def test_a_call_that_is_cancelled_by_others_is_no_endless_wait() -> None:
-    """Whoever cancels the tasks of a batch has the consumer told, not left waiting."""
+    """The cancellation of one of a batch's tasks is raised by the iteration, which does not wait for ever."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         async with lsq.leads.capture_many(leads(10), concurrency=1) as results:
@@ -433,7 +433,7 @@ def test_a_source_that_gives_one_more_after_its_cancellation_loses_no_item() -> 
 
 
 def test_a_batch_is_entered_once_and_read_inside_its_block() -> None:
-    """Before, after and a second time are told apart from an end of the results."""
+    """Reading before or after the block, or entering it twice, is an error and no end of the results."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         batch = lsq.leads.capture_many(leads(3))
@@ -465,7 +465,7 @@ def test_a_batch_is_entered_once_and_read_inside_its_block() -> None:
         ({"leads": [], "update_behavior": "Never"}, "update_behavior"),
     ],
 )
-def test_arguments_that_cannot_be_right_are_refused_at_once(arguments: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_rejected_at_once(arguments: dict[str, Any], message: str) -> None:
     """Before the block is entered, naming the argument."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
@@ -476,7 +476,7 @@ def test_arguments_that_cannot_be_right_are_refused_at_once(arguments: dict[str,
 
 
 def test_many_ids_are_no_single_one() -> None:
-    """`wait_many` refuses one id, which would be read as its letters, and a deadline that is none."""
+    """`wait_many` refuses one id, which would be read as its letters, and an invalid deadline."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         with pytest.raises(ConfigurationError, match="expects an iterable"):
@@ -601,7 +601,7 @@ async def test_a_tail_of_an_operation_that_failed_ends_on_any_loop() -> None:
     assert sorted(result.index for result in done) == list(range(105))
 
 
-async def test_a_batch_that_waits_for_its_source_hears_of_the_closing_on_any_loop(sandbox: Sandbox) -> None:
+async def test_a_batch_that_waits_for_its_source_ends_with_the_client_on_any_loop(sandbox: Sandbox) -> None:
     """A source that gives nothing for an hour does not keep its reader once the client is closed."""
     async with (
         asyncio.timeout(20.0),

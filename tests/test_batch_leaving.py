@@ -1,4 +1,4 @@
-"""A batch that is left early: what is not sent never is, what is sent is told, and nothing stays behind."""
+"""A batch that is left early: the unsent stays unsent, the sent is read or logged, nothing stays behind."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def play(
     return virtual.run(main)
 
 
-def told(records: list[logging.LogRecord]) -> list[str]:
+def logged(records: list[logging.LogRecord]) -> list[str]:
     """The RequestIDs that log lines of abandoned leads carry."""
     fields = map(vars, records)
     return [entry["request_id"] for entry in fields if entry.get("event") == "abandoned"]
@@ -145,7 +145,7 @@ def test_however_a_batch_is_left_no_lead_goes_missing(
     asynchronous: bool,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What is unsent never goes out, what is under way ends in order, each RequestID was taken or told."""
+    """What is unsent never goes out, what is under way ends in order, each RequestID was taken or logged."""
 
     async def source() -> AsyncIterator[dict[str, str]]:
         for item in endless():
@@ -161,13 +161,13 @@ def test_however_a_batch_is_left_no_lead_goes_missing(
         await asyncio.sleep(100.0)
         assert [request["request_id"] for request in books.requests] == accepted
         received = [result.receipt.request_id for result in taken if result.receipt is not None]
-        assert sorted(accepted) == sorted(received + told(caplog.records))
-        assert len(told(caplog.records)) >= 1
+        assert sorted(accepted) == sorted(received + logged(caplog.records))
+        assert len(logged(caplog.records)) >= 1
 
     play(send, Faults(latency=2.0))
 
 
-def test_results_that_nobody_took_are_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_results_that_nobody_took_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     """Accepted ones with their RequestID as a warning; what was rejected, or may have arrived, as an error
     with its kind; no value of a lead."""
 
@@ -194,7 +194,7 @@ def test_results_that_nobody_took_are_told(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_a_second_cancellation_ends_the_wait_for_what_is_sent(caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever is cancelled twice leaves at once; what was accepted is told all the same."""
+    """A consumer that is cancelled twice leaves at once; what was accepted is logged all the same."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         task = asyncio.create_task(take_all(lsq.leads.capture_many(endless()), []))
@@ -210,7 +210,7 @@ def test_a_second_cancellation_ends_the_wait_for_what_is_sent(caplog: pytest.Log
         names = {task.get_name() for task in asyncio.all_tasks() - {asyncio.current_task()}}
         assert names <= {"leadsquared_async leads.capture", "sandbox arrival"}
         await asyncio.sleep(10.0)
-        assert sorted(told(caplog.records)) == sorted(request["request_id"] for request in books.requests)
+        assert sorted(logged(caplog.records)) == sorted(request["request_id"] for request in books.requests)
 
     play(send, Faults(latency=6.0))
 
@@ -371,7 +371,7 @@ async def test_memory_does_not_grow_with_the_number_of_leads() -> None:
 
 @pytest.mark.parametrize("closes", [False, True])
 @pytest.mark.parametrize("reads", [0, 2, 5])
-def test_each_submission_that_nobody_read_is_told_with_its_reference(
+def test_each_submission_that_nobody_read_is_logged_with_its_reference(
     caplog: pytest.LogCaptureFixture, *, reads: int, closes: bool
 ) -> None:
     """One line for each that was accepted, rejected or may have arrived and that nobody read; none for one
@@ -387,10 +387,10 @@ def test_each_submission_that_nobody_read_is_told_with_its_reference(
             for _ in range(reads):
                 read.add((await anext(results)).item.reference)
         lines = [vars(record) for record in caplog.records if record.name == "leadsquared_async"]
-        told = {line["reference"]: (line["event"], line["operation"]) for line in lines if "index" in line}
+        found = {line["reference"]: (line["event"], line["operation"]) for line in lines if "index" in line}
         events = ["abandoned", "rejected", "unknown", "abandoned", "rejected"]
         every = {f"form-{n}": (event, "leads.capture") for n, event in enumerate(events)}
-        assert told == {reference: line for reference, line in every.items() if reference not in read}
+        assert found == {reference: line for reference, line in every.items() if reference not in read}
 
     async def main() -> None:
         faults = Faults(script=("ok", "500-mx", "504", "ok", "500-mx"))
@@ -517,7 +517,7 @@ def test_an_iterator_that_is_no_generator_stays_its_owners(tmp_path: Path) -> No
     virtual.run(main)
 
 
-def test_a_source_that_fails_when_it_is_closed_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_source_that_fails_when_it_is_closed_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """Its error does not take the place of how the block was left, and does not go unseen."""
 
     def rows() -> Iterator[dict[str, str]]:

@@ -120,7 +120,7 @@ def test_it_is_batched() -> None:
 
 
 def test_it_is_kept_in_an_outbox(tmp_path: Path) -> None:
-    """Put without a client, delivered, confirmed, refused, mended, forgotten."""
+    """Put without a client, delivered, confirmed, rejected, corrected, requeued."""
 
     async def use() -> None:
         async with Outbox(tmp_path / "leads.db") as outbox:

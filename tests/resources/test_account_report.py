@@ -97,8 +97,8 @@ async def test_without_fields_none_are_asked_for() -> None:
         ),
     ],
 )
-async def test_the_accounts_fault_is_raised(answers: Any, error: type[Exception], words: str) -> None:
-    """Whatever the account's owner has to mend; `examined` has it in its report instead."""
+async def test_what_needs_fixing_is_raised(answers: Any, error: type[Exception], words: str) -> None:
+    """What the account's owner has to fix is raised by `verify`, and stands in the report of `examined`."""
     async with client_of(**answers) as lsq:
         with pytest.raises(error, match=words) as caught:
             await lsq.verify(fields=["mx_City"])
@@ -110,7 +110,7 @@ async def test_the_accounts_fault_is_raised(answers: Any, error: type[Exception]
 
 @pytest.mark.parametrize("name", ["metrics", "user", "fields"])
 async def test_a_server_that_does_not_answer_stands_in_the_report(name: str) -> None:
-    """It is no fault of the account: a program may start all the same."""
+    """That is not the account's fault: a program may start all the same."""
     async with client_of(**{name: httpx.Response(503)}) as lsq:
         report = await lsq.verify(fields=["mx_City"])
     assert not report.succeeded
@@ -163,7 +163,7 @@ async def test_without_a_synchronous_host_that_is_said() -> None:
     ],
 )
 async def test_a_region_is_read_in_whatever_spelling(user: Any, verdict: str) -> None:
-    """What cannot be told is unknown, never wrong."""
+    """What the answer does not say is "unknown", never "wrong"."""
     async with client_of(user=user) as lsq:
         report = await lsq.verify()
     assert {check.name: check.verdict for check in report.checks}["region"] == verdict

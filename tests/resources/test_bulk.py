@@ -254,7 +254,7 @@ NOTHING_DONE = {"LeadId": "", "LeadCreated": False, "LeadUpdated": False, "Affec
         ("MXUnAuthorizedAccessException", AuthenticationFailed, Delivery.REJECTED, Fault.ACCOUNT, False),
     ],
 )
-async def test_a_row_is_not_rejected_for_what_is_no_fault_of_its_own(
+async def test_a_row_is_not_rejected_for_an_error_that_is_not_its_own(
     kind: str, error: type[APIError], delivery: Delivery, fault: Fault | None, safe_to_retry: bool
 ) -> None:
     """As for a whole call, only an MX exception is the lead's fault, but for the limit and the keys."""
@@ -517,7 +517,7 @@ def test_what_a_source_gave_before_it_failed_is_sent() -> None:
 
 
 def test_what_a_chunk_holds_when_the_pulling_is_stopped_has_its_results() -> None:
-    """Leads that were pulled and wait for others to come are told that they are not sent."""
+    """Leads that were pulled and wait for others to come have results that say that they were not sent."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         async def source() -> AsyncIterator[dict[str, str]]:
@@ -556,7 +556,7 @@ def test_only_a_few_chunks_are_held() -> None:
     assert max(ahead) <= 4 * 25
 
 
-def test_leaving_early_sends_nothing_more_and_tells_of_what_was(caplog: pytest.LogCaptureFixture) -> None:
+def test_leaving_early_sends_nothing_more_and_logs_what_was_sent(caplog: pytest.LogCaptureFixture) -> None:
     """The call under way is awaited; each of its leads that nobody took has a log line with its id."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
@@ -573,7 +573,7 @@ def test_leaving_early_sends_nothing_more_and_tells_of_what_was(caplog: pytest.L
     assert all("abandoned by its caller" in line and "is lead " in line for line in lines)
 
 
-async def test_arguments_that_cannot_be_right_are_refused_at_once() -> None:
+async def test_invalid_arguments_are_rejected_at_once() -> None:
     """No source, no room, no synchronous host; and a bulk lead has no RequestID to wait for."""
     async with answering(lambda _: httpx.Response(200), **SYNC) as lsq:
         for source in ("leads", {"Phone": "1"}, 7):

@@ -64,7 +64,7 @@ def asked(books: Books) -> int:
 
 
 class Answers:
-    """A LeadSquared whose lead fields answer as told, and that accepts every lead."""
+    """A LeadSquared whose lead fields answer as given, and that accepts every lead."""
 
     def __init__(self, *fields: Any) -> None:
         self.fields = list(fields)
@@ -215,7 +215,7 @@ def test_one_misspelt_lead_among_a_thousand_fails_later_when_off() -> None:
     play(use)
 
 
-def test_the_outbox_tells_leadsquareds_words_and_delivers_what_is_mended(tmp_path: Any) -> None:
+def test_the_outbox_keeps_leadsquareds_words_and_delivers_what_is_corrected(tmp_path: Any) -> None:
     """With `off`: rejected with the reason, the others confirmed; `requeue(drop=...)` delivers it."""
 
     async def deliver(machine: Machine) -> None:
@@ -420,7 +420,7 @@ def test_stale_fields_are_used_while_newer_ones_are_asked_for() -> None:
     virtual.run(use)
 
 
-def test_who_asks_for_fields_hears_why_there_are_none() -> None:
+def test_a_caller_that_asks_for_fields_gets_the_error() -> None:
     """`list` raises; an answer that holds no fields is the server's fault, and shows nothing of itself."""
 
     async def use() -> None:
@@ -464,7 +464,7 @@ def test_closing_ends_a_question_that_is_under_way() -> None:
 
 
 @pytest.mark.parametrize("asked_for", ["list", "get", "check", "require", "verify"])
-def test_who_asks_while_the_client_is_closed_hears_that(asked_for: str) -> None:
+def test_a_caller_that_asks_while_the_client_closes_gets_client_closed(asked_for: str) -> None:
     """Nobody has cancelled the task that waits; one that is cancelled is."""
 
     async def use() -> None:
@@ -497,7 +497,7 @@ def test_who_asks_while_the_client_is_closed_hears_that(asked_for: str) -> None:
 async def test_a_client_that_is_not_open_asks_nothing(
     tmp_path: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever sends hears that, and later leads wait all the same; an outbox takes leads even after it."""
+    """Sending raises that, and later leads wait all the same; an outbox takes leads even after it."""
     answers = Answers(0.1)
     lsq = client_of(answers, validate="strict")
     lsq._fields._ttl = 0.2
@@ -567,7 +567,7 @@ def test_what_was_normalised_once_is_not_normalised_again(tmp_path: Any) -> None
 
 
 @pytest.mark.parametrize("bad", ["raises", "refuses", "returns nothing"])
-def test_a_normalize_that_fails_is_told_without_the_lead(bad: str) -> None:
+def test_the_error_of_a_normalize_that_fails_shows_no_lead(bad: str) -> None:
     """The lead is refused and named nowhere; others go."""
 
     def normalize(lead: Mapping[str, Any]) -> Any:
@@ -642,7 +642,7 @@ def test_a_name_in_other_letter_case_is_never_dropped(mode: str) -> None:
 def test_an_answer_that_is_no_account_stops_and_drops_nothing(
     mode: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Every account has an e-mail address or a phone among its fields; who asks hears what is wrong."""
+    """Every account has an e-mail address or a phone among its fields; a list without them is an error."""
     answers = Answers([{"SchemaName": "FirstName"}])
 
     async def use() -> None:
@@ -686,7 +686,7 @@ def test_leads_that_may_be_there_are_not_asked_for_mandatory_fields() -> None:
 
 @pytest.mark.parametrize("of", ["lead", "lead and activity", "bulk"])
 def test_a_key_knows_its_lead_whatever_was_dropped_of_it(tmp_path: Any, of: str) -> None:
-    """Put while the fields cannot be had, and again when they can; another lead is still another."""
+    """Put while the fields are not available, and again when they are; another lead is still another."""
 
     def submission(lead: Mapping[str, Any]) -> submissions.Submission:
         if of == "lead":

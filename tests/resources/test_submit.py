@@ -274,7 +274,7 @@ def test_a_wait_survives_an_outage() -> None:
     play(send)
 
 
-def test_a_form_is_told_what_failed_not_that_its_deadline_was_near() -> None:
+def test_a_form_gets_the_last_error_not_that_its_deadline_was_near() -> None:
     """Six attempts that failed within a deadline of 600 s end with the last error's kind."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
