@@ -35,7 +35,7 @@ TASKS_CREATE = Operation(
 class Tasks(Resource):
     """The made-up resource: a method of a few lines."""
 
-    usual = TASKS_CREATE
+    _usual = TASKS_CREATE
 
     async def create(self, task: Mapping[str, Any]) -> Receipt:
         """Hand over a task."""

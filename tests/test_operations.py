@@ -588,7 +588,7 @@ async def test_a_bare_request_id_is_of_the_first_operation_of_the_resource() -> 
     """The client takes it for that of a capture."""
     async with answering(lambda request: httpx.Response(200)) as lsq:
         resources = (lsq, lsq.leads, lsq.activities, lsq.opportunities, lsq.calls)
-        names = [resource.usual.name for resource in resources]
+        names = [resource._usual.name for resource in resources]
     assert names == [
         "leads.capture",
         "leads.capture",

@@ -159,7 +159,7 @@ def test_help_of_a_resource_shows_its_methods(name: str) -> None:
     """With their signatures and docstrings, as for the class it is."""
     kind = getattr(LeadSquared, name)
     shown = pydoc.plain(pydoc.render_doc(kind))
-    methods = [method for method in dir(kind) if not method.startswith("_") and method != "usual"]
+    methods = [method for method in dir(kind) if not method.startswith("_")]
     assert methods
     for method in methods:
         # From Python 3.13 on a long signature has a line for each parameter.

@@ -63,7 +63,7 @@ def submits(
 class Leads(Resource):
     """Leads in, RequestIDs out, and their outcomes."""
 
-    usual = LEADS_CAPTURE
+    _usual = LEADS_CAPTURE
     _prefix = "leads."
 
     @without_locals
@@ -177,7 +177,7 @@ class Activities(Resource):
     `RetryPolicy(unknown="always")` asks for it.
     """
 
-    usual = ACTIVITIES_CREATE
+    _usual = ACTIVITIES_CREATE
     _prefix = "activities."
 
     @submits(create_activity)
@@ -221,7 +221,7 @@ class Activities(Resource):
 class Opportunities(Resource):
     """Opportunities of leads."""
 
-    usual = OPPORTUNITIES_CAPTURE
+    _usual = OPPORTUNITIES_CAPTURE
     _prefix = "opportunities."
 
     @submits(capture_opportunity)
@@ -270,7 +270,7 @@ class Opportunities(Resource):
 class Calls(Resource):
     """Telephone calls that were made."""
 
-    usual = CALLS_LOG
+    _usual = CALLS_LOG
     _prefix = "calls."
 
     @submits(log_call)

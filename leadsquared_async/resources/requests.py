@@ -24,13 +24,9 @@ Q = TypeVar("Q", bound=Receipt | str | Result[Any])
 
 
 class Requests:
-    """Requests that were accepted. A receipt says of which operation it is, a bare RequestID does not.
+    """Requests that were accepted. A receipt says of which operation it is, a bare RequestID does not."""
 
-    Attributes:
-        usual: the operation of a bare RequestID, unless `operation` says which.
-    """
-
-    usual: ClassVar[Operation] = LEADS_CAPTURE
+    _usual: ClassVar[Operation] = LEADS_CAPTURE
     _prefix: ClassVar[str] = ""
     _parts: Parts
 
@@ -40,7 +36,8 @@ class Requests:
 
         Args:
             request: the receipt, or the RequestID from it.
-            operation: of a bare RequestID, such as "leads.update"; by default the first of this resource.
+            operation: of a bare RequestID, such as "leads.update"; by default the first of the
+                resource, for the client "leads.capture".
 
         Raises:
             NotFound: LeadSquared does not know the RequestID, or not yet: it can take a moment.
@@ -63,7 +60,7 @@ class Requests:
 
         Args:
             request: the receipt, or the RequestID from it.
-            operation: of a bare RequestID; by default the first of this resource.
+            operation: of a bare RequestID; as for `status`.
             deadline: seconds to wait at most; None for no bound; by default the client's.
 
         Raises:
@@ -90,7 +87,7 @@ class Requests:
             requests: receipts, RequestIDs, or results of `submit_many` and the like, the oldest first; up to
                 1000 are followed at once. A result without a receipt keeps its error, and one whose outcome
                 is known keeps that.
-            operation: of bare RequestIDs; by default the first of this resource.
+            operation: of bare RequestIDs; as for `status`.
             deadline: seconds for all of them, from entering on; what is not final then has `StillProcessing`
                 as its error. None for no bound; by default the client's.
 
@@ -135,7 +132,7 @@ class Requests:
         """How long LeadSquared's queue of an operation is, and how fast it is processed.
 
         Args:
-            operation: by default the first of this resource.
+            operation: as for `status`.
 
         Raises:
             LeadSquaredError: the call did not succeed.
@@ -171,7 +168,7 @@ class Requests:
         return metrics
 
     def _operation(self, name: str | None) -> Operation:
-        return self.usual if name is None else operation_named(name)
+        return self._usual if name is None else operation_named(name)
 
     def _operation_of(self, request: Receipt | str, name: str | None) -> Operation:
         if not isinstance(request, Receipt):
