@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from leadsquared_async import LeadSquared, RateLimit
+from leadsquared_async import LeadSquared, LeadSquaredError, RateLimit, Result
 from leadsquared_async.sandbox import Account
 from tests import virtual
 from tests.clients import LEAD, virtual_client
@@ -29,16 +29,27 @@ async def invalid(lsq: LeadSquared) -> list[str]:
 
 async def in_bulk(lsq: LeadSquared) -> list[str]:
     async with lsq.bulk.create_or_update([LEAD] * COUNT) as results:
-        return [result.lead_id async for result in results if result.lead_id is not None]
+        return [str(result.status.lead_id) async for result in results if result.status is not None]
+
+
+async def waited_for(lsq: LeadSquared) -> list[str]:
+    async with lsq.leads.wait_many(await captured(lsq)) as results:
+        return [result.item async for result in results if result.status is not None]
+
+
+async def passed_through(lsq: LeadSquared) -> list[str]:
+    failed: list[Result[None]] = [Result(0, None, error=LeadSquaredError())] * COUNT
+    async with lsq.wait_many(failed) as results:
+        return [str(result.error) async for result in results]
 
 
 async def followed(lsq: LeadSquared) -> list[str]:
-    async with lsq.leads.wait_many(await captured(lsq)) as results:
-        return [result.request_id async for result in results if result.status is not None]
+    async with lsq.leads.capture_many([LEAD] * COUNT, follow=True) as results:
+        return [result.status.request_id async for result in results if result.status is not None]
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
-@pytest.mark.parametrize("use", [captured, invalid, in_bulk, followed])
+@pytest.mark.parametrize("use", [captured, invalid, in_bulk, waited_for, passed_through, followed])
 def test_eager_tasks_lose_nothing(use: Any) -> None:
     """With `asyncio.eager_task_factory` each item of many has its result."""
 
