@@ -26,6 +26,7 @@ from leadsquared_async.config import (
     RateLimit,
     RetryPolicy,
     Secret,
+    checked,
     checked_limit,
     checked_paths,
     credentials_from,
@@ -68,11 +69,11 @@ R = TypeVar("R")
 GRACE = 8.0
 LONGEST_PATH = 2000
 LONGEST_QUERY = 8000
-"""Characters; beyond it gateways refuse an address, and httpx does from 65,536 on."""
+"""Characters; gateways reject longer addresses, and httpx does from 65,536 on."""
 
 
 class resource(property, Generic[R]):  # noqa: N801 - it decorates, as property does
-    """A resource of a client; of the class it is the resource's class, so that `help()` shows its methods."""
+    """A resource of a client; on the class it is the resource's class, so that `help()` shows its methods."""
 
     def __init__(self, of: Callable[[Any], R]) -> None:
         super().__init__(of)
@@ -90,42 +91,42 @@ class resource(property, Generic[R]):  # noqa: N801 - it decorates, as property 
 class LeadSquared(Requests):
     """An account at LeadSquared, for use in one event loop: `async with LeadSquared(...) as lsq:`.
 
-    Clients of one account in one process share one rate limit, in any event loops and threads. A client is
-    opened once; `with_options` gives cheap copies that share its connections and limit. An environment
-    variable that is empty or blank counts as not set.
+    Clients of one account in one process share one rate limit, across event loops and threads. A client is
+    opened once; `with_options` makes cheap copies that share its connections and limit. An empty or blank
+    environment variable counts as not set.
 
     Args:
         access_key: LeadSquared's accessKey; else LEADSQUARED_ACCESS_KEY.
         secret_key: its secretKey; else LEADSQUARED_SECRET_KEY.
         api_key: the x-api-key; else LEADSQUARED_API_KEY.
-        credentials: the keys, or an async callable that returns them: asked at first use, and once more
-            after a 401.
+        credentials: the keys, or an async callable that returns them, called at first use and once more after
+            a 401.
         region: "in21", "us11" or "sg"; else LEADSQUARED_REGION.
-        host: any other asynchronous host: scheme, host and port; else LEADSQUARED_HOST. Plain http:// for
+        host: any other asynchronous host: scheme, host and port; else LEADSQUARED_HOST. Plain http:// is for
             loopback only. A `/v2/` at the end, as LeadSquared shows its hosts, is allowed.
-        sync_host: the synchronous host, for lead fields and bulk; else LEADSQUARED_SYNC_HOST; follows from
-            the region.
-        rate_limit: what the account may do; else LEADSQUARED_RATE_LIMIT, such as "10/5"; else 25 calls in
+        sync_host: the synchronous host, for lead fields and bulk; else LEADSQUARED_SYNC_HOST, else the
+            region's.
+        rate_limit: the account's limit; else LEADSQUARED_RATE_LIMIT, such as "10/5"; else 25 calls in
             5 seconds.
-        bulk_limit: what the account may do in bulk calls, which are counted apart; by default 1 in 5 seconds.
-        retry: when a call is made again.
-        timeout: seconds for one attempt, whatever the server drips.
-        deadline: seconds for a whole call, the wait for a token included; None for no bound. A form handler
-            sets 10.
-        limiter: a `SharedLimiter`, through which many processes keep to one limit; or a `Limiter` of yours or
-            an `aiolimiter.AsyncLimiter`, which every attempt passes besides the account's own limit.
-        transport: an httpx transport of yours (proxy, TLS, one pool for many accounts); it is not closed.
-        validate: what to do with a lead that LeadSquared would refuse, by the account's own lead fields:
+        bulk_limit: the account's limit of bulk calls, which count separately; by default 1 in 5 seconds.
+        retry: when a call is retried.
+        timeout: seconds for one attempt, however slowly the server answers.
+        deadline: seconds for a whole call, the wait for the rate limit included; None for no bound. A form
+            handler sets 10.
+        limiter: a `SharedLimiter`, with which many processes respect one limit; or a `Limiter` of yours or an
+            `aiolimiter.AsyncLimiter`, which every attempt passes as well.
+        transport: your own httpx transport (proxy, TLS, one pool for many accounts); it is not closed.
+        validate: how to treat a lead that LeadSquared would reject, according to the account's lead fields:
             "off" sends it, "strict" raises `InvalidLead`, "drop" leaves out attributes that the account does
-            not have and names them on the receipt. Where the fields cannot be had, leads go unchecked.
-        normalize: your own change to every lead, before it is checked, told apart from others and sent: a
-            function from a lead to a lead.
-        paths: paths of operations that are others on your account than in the table of operations, by name:
+            not have and names them on the receipt. If the fields are not available, leads are not checked.
+        normalize: a function from a lead to a lead, applied to every lead before it is checked,
+            deduplicated and sent.
+        paths: paths that differ on your account from the table of operations, by the name of the call:
             {"leads.update status": "/..."}.
         name: a label for log lines and errors.
 
     Raises:
-        ConfigurationError: an option cannot be right, or keys or host are missing.
+        ConfigurationError: an option is invalid, or keys or host are missing.
     """
 
     @init_without_locals
@@ -159,6 +160,8 @@ class LeadSquared(Requests):
             raise ConfigurationError(
                 "credentials has to be a Credentials, or an async callable that returns one"
             )
+        if normalize is not None and not callable(normalize):  # pyright: ignore[reportUnnecessaryComparison]
+            raise ConfigurationError("normalize has to be a function from a lead to a lead")
         sharing = _sharing(limiter)
         self._session = Session(
             Options(
@@ -169,7 +172,7 @@ class LeadSquared(Requests):
                 paths=checked_paths(paths or {}, _call_names()),
                 sharing=sharing,
                 limiter=_foreign(limiter, sharing),
-                transport=None if transport is None else _checked_transport(transport),
+                transport=_checked_transport(transport),
                 name=name,
             )
         )
@@ -181,13 +184,13 @@ class LeadSquared(Requests):
         )
         sender = Sender(self._session, self._settings)
         self._fields = FieldCache(sender)
-        preparer = Preparer(_checked_normalize(normalize), self._validation(validate))
+        preparer = Preparer(normalize, self._validation(validate))
         self._parts = Parts(sender, Trackers(sender), preparer)
         self._derived = False
 
     @resource
     def leads(self) -> Leads:
-        """Capture and update leads, and follow them."""
+        """Capture, update and follow leads."""
         return Leads(self._parts)
 
     @resource
@@ -207,7 +210,7 @@ class LeadSquared(Requests):
 
     @resource
     def bulk(self) -> Bulk:
-        """Create and update leads, 25 in a call."""
+        """Create and update leads, 25 per call."""
         return Bulk(self._parts)
 
     @resource
@@ -217,17 +220,16 @@ class LeadSquared(Requests):
 
     @without_locals
     async def verify(self, *, fields: Collection[str] = ()) -> AccountReport:
-        """See whether the account can be used, as at the start of a program: by calls that change nothing.
+        """Check whether the account can be used, with calls that change nothing; for the start of a program.
 
-        Looked at are the host and the x-api-key, the access and secret key, the region, and the lead fields
-        that are named. A server that does not answer stands in the report; what the account's owner has to
-        mend is raised.
+        Checks the host and the x-api-key, the access and secret key, the region, and the named lead fields.
+        A server that does not answer is part of the report.
 
         Args:
             fields: schema names that leads will have.
 
         Raises:
-            LeadSquaredError: the account's fault: keys, region, or fields that it does not have.
+            LeadSquaredError: keys, region or fields need fixing.
         """
         report = await examined(self, fields)
         report.raise_for_account()
@@ -237,14 +239,14 @@ class LeadSquared(Requests):
     async def submit(
         self, submission: Submission, *, deadline: float | NotGiven | None = NOT_GIVEN
     ) -> Receipt:
-        """Submit anything, and return LeadSquared's receipt for it.
+        """Send any submission, and return LeadSquared's receipt for it.
 
         Args:
             submission: made by a function of `leadsquared_async.submissions`.
             deadline: seconds for the whole call; by default the client's.
 
         Raises:
-            InvalidLead: naming what cannot be sent; nothing was.
+            InvalidLead: it cannot be encoded. Nothing was sent.
             LeadSquaredError: it did not succeed; `delivery` says whether it may have arrived.
         """
         return await submit(self._parts, submission, deadline=deadline)
@@ -257,13 +259,13 @@ class LeadSquared(Requests):
         lane: Lane | None = None,
         concurrency: int = CONCURRENCY,
     ) -> Results[Submission]:
-        """Submit any number of submissions of any operations, as `leads.capture_many` does with leads.
+        """Send any number of submissions of any operations, as `leads.capture_many` does with leads.
 
         Args:
             submissions: made by functions of `leadsquared_async.submissions`.
             follow: whether to follow each accepted submission, so that its result has the final `status`.
             lane: by default BATCH, which leaves room for forms.
-            concurrency: submissions that are pulled and neither followed nor taken as results, at most.
+            concurrency: submissions in memory at most: pulled, and not yet taken as results.
 
         Raises:
             ConfigurationError: an argument is invalid.
@@ -293,13 +295,13 @@ class LeadSquared(Requests):
         `deadline`, and methods for many items take `lane`.
 
         Args:
-            retry: when its calls are made again.
+            retry: when its calls are retried.
             timeout: seconds for one attempt.
             deadline: seconds for a whole call; None for no bound.
             lane: the lane of all its calls.
 
         Raises:
-            ConfigurationError: an option cannot be right.
+            ConfigurationError: an option is invalid.
         """
         copy = object.__new__(LeadSquared)
         copy._session = self._session
@@ -326,20 +328,20 @@ class LeadSquared(Requests):
         lane: Lane | None = None,
         reference: str | None = None,
     ) -> Any:
-        """Call what has no method here yet: limited, retried and classified like everything else.
+        """Make a call that has no method yet; it is limited, retried and classified like all others.
 
         Args:
             method: GET, POST, ...
             path: from the slash on, without a query.
-            query: pairs beside the keys.
-            json: the body, anything that `json.dumps` takes.
+            query: pairs besides the keys.
+            json: the body, anything that `json.dumps` accepts.
             host: which of the account's hosts.
-            keys: what to authenticate with: all three keys, or the x-api-key only.
-            repeatable: whether it may be made twice when nobody knows whether it arrived; GET always may.
-            retry: when the call is made again; by default the client's policy.
+            keys: all three keys, or the x-api-key only.
+            repeatable: whether it may be made again if it may have arrived; GET always may.
+            retry: when it is retried; by default the client's policy.
             timeout: seconds for one attempt; by default the client's.
             deadline: seconds for the whole call; None for no bound; by default the client's.
-            lane: who goes first; by default INTERACTIVE.
+            lane: its priority; by default INTERACTIVE.
             reference: your own id, for errors and logs.
 
         Returns:
@@ -353,7 +355,7 @@ class LeadSquared(Requests):
             raise ConfigurationError("method has to be an HTTP method, such as GET or POST")
         if not path.startswith("/") or not path.isprintable() or any(char in path for char in "?# \\"):
             raise ConfigurationError(
-                "path has to start with a slash and hold no ?, # or space: pass query= beside it"
+                "path has to start with a slash and contain no ?, # or space: pass query= beside it"
             )
         if len(path) > LONGEST_PATH:
             raise ConfigurationError(f"path is longer than {LONGEST_PATH} characters")
@@ -378,7 +380,7 @@ class LeadSquared(Requests):
         return (await sender.send(call)).outcome.data
 
     def snapshot(self) -> Snapshot:
-        """What is under way: the state of the limit, who waits, what was abandoned.
+        """What is under way: the state of the limit, the waiting calls, the abandoned ones.
 
         Raises:
             ClientClosed: the client is not open here.
@@ -386,7 +388,7 @@ class LeadSquared(Requests):
         return self._session.snapshot()
 
     async def aclose(self, grace: float = GRACE) -> None:
-        """Finish what is in flight within `grace` seconds, break off the rest, and close; twice is no harm.
+        """Finish what is in flight within `grace` seconds, cancel the rest, and close; may be called twice.
 
         Raises:
             ClientClosed: this is a derived copy, or the client belongs to another loop or process.
@@ -424,7 +426,7 @@ class LeadSquared(Requests):
         deadline: float | NotGiven | None,
         lane: Lane | None,
     ) -> Settings:
-        """The settings of this client's calls, but for what is given."""
+        """The settings of this client's calls, with what is given instead."""
         mine = self._settings
         return Settings(
             lane=mine.lane if lane is None else self._parts.sender.lane(lane, lane),
@@ -447,26 +449,20 @@ class LeadSquared(Requests):
 
 
 def examined(client: LeadSquared, fields: Collection[str]) -> Awaitable[AccountReport]:
-    """What `verify` finds, with what it would raise standing in the report."""
+    """What `verify` finds; the report contains what it would raise."""
     from leadsquared_async.resources.account_report import examine  # noqa: PLC0415 - most never ask
 
     return examine(parts_of(client).sender, client, client.fields, fields)  # pyright: ignore[reportPrivateUsage]
 
 
 def parts_of(client: LeadSquared) -> Parts:
-    """What the rest of the package builds on."""
+    """The parts of a client, for the outbox and the tasks."""
     return client._parts  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 def _call_names() -> tuple[str, ...]:
     of_the_table = (f"{name}{kind}" for name in OPERATIONS for kind in ("", " status", " metrics"))
     return (*of_the_table, BULK_CREATE_OR_UPDATE.name)
-
-
-def _checked_normalize(normalize: Normalize | None) -> Normalize | None:
-    if normalize is not None and not callable(normalize):  # pyright: ignore[reportUnnecessaryComparison]
-        raise ConfigurationError("normalize has to be a function from a lead to a lead")
-    return normalize
 
 
 def _checked_deadline(deadline: float | None) -> float | None:
@@ -483,12 +479,12 @@ def _checked_query(query: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ConfigurationError("query holds half of a surrogate pair, which is no text") from None
+        raise ConfigurationError("query contains an unpaired surrogate, which cannot be encoded") from None
     return pairs
 
 
 def _sharing(limiter: Limiter | AsyncLimiter | SharedLimiter | None) -> AccountLimits:
-    """With whom the limits are shared."""
+    """What the limits are shared through."""
     if limiter is not None:
         from leadsquared_async.limiter.redis_limits import SharedLimiter  # noqa: PLC0415 - for who has one
 
@@ -505,7 +501,7 @@ def _foreign(
         return None
     if isinstance(limiter, Limiter):
         return limiter
-    from aiolimiter import AsyncLimiter  # noqa: PLC0415 - imported by whoever made one
+    from aiolimiter import AsyncLimiter  # noqa: PLC0415 - the caller has imported it
 
     if not isinstance(limiter, AsyncLimiter):
         raise ConfigurationError(
@@ -519,17 +515,14 @@ def _foreign(
     return AsyncLimiterAdapter(limiter)
 
 
-def _checked_transport(transport: httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:
+def _checked_transport(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncBaseTransport | None:
+    if transport is None:
+        return None
     import httpx  # noqa: PLC0415 - the same
 
-    if not isinstance(transport, httpx.AsyncBaseTransport):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError(
-            "transport has to be an httpx.AsyncBaseTransport, such as AsyncHTTPTransport(...)"
-        )
-    return transport
+    meant = "an httpx.AsyncBaseTransport, such as AsyncHTTPTransport(...)"
+    return checked("transport", transport, httpx.AsyncBaseTransport, meant)
 
 
 def _checked_retry(retry: RetryPolicy) -> RetryPolicy:
-    if not isinstance(retry, RetryPolicy):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError("retry has to be a RetryPolicy, such as RetryPolicy(attempts=3)")
-    return retry
+    return checked("retry", retry, RetryPolicy, "a RetryPolicy, such as RetryPolicy(attempts=3)")
