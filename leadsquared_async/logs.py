@@ -1,4 +1,4 @@
-"""The package's log, as one client writes it."""
+"""The package's log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import logging
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["ClientLog"]
+from leadsquared_async.printable import one_line
+
+__all__ = ["ClientLog", "Traceback"]
 
 if TYPE_CHECKING:
     _Adapter = logging.LoggerAdapter[logging.Logger]
@@ -15,7 +17,7 @@ else:
 
 
 class ClientLog(_Adapter):
-    """Every record names its client in the attribute `client`, which is None for one without a name.
+    """One client's log: every record has its name in the attribute `client`, or None.
 
     Args:
         name: the client's `name=`.
@@ -25,6 +27,39 @@ class ClientLog(_Adapter):
         super().__init__(logging.getLogger("leadsquared_async"), {"client": name})
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Add the client to the attributes of one record, which the standard adapter would replace."""
+        """Add the client to the record's attributes; the standard adapter would replace them."""
         kwargs["extra"] = {**(kwargs.get("extra") or {}), **(self.extra or {})}
         return msg, kwargs
+
+
+class Traceback(str):
+    """A traceback in several lines, which the log shows unchanged."""
+
+    __slots__ = ()
+
+
+class _OneLine(logging.Filter):
+    """Makes each argument and each extra attribute of a record one printable line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(map(_one_line, record.args))
+        for name, value in vars(record).items():
+            if name not in _STANDARD:
+                setattr(record, name, _one_line(value))
+        return True
+
+
+def _one_line(value: object) -> object:
+    if value is None or isinstance(value, int | float | Traceback):
+        return value
+    return one_line(value)
+
+
+_STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {
+    "taskName",
+    "message",
+    "asctime",
+}
+
+logging.getLogger("leadsquared_async").addFilter(_OneLine())

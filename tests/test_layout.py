@@ -15,8 +15,8 @@ NAME = "leadsquared_async"
 
 # From what everything may use to what nothing may use; a part imports only from parts above it.
 LAYERS = [
-    {"_version", "cleanup", "logs", "printable"},
-    {"models"},
+    {"_version", "cleanup", "printable"},
+    {"logs", "models"},
     {"errors"},  # one of them carries a status
     {"config", "operations", "values"},
     {"submissions"},

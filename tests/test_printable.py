@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadsquared_async.printable import LONGEST, Traceback, one_line, printable
+from leadsquared_async.logs import Traceback
+from leadsquared_async.printable import LONGEST, one_line, printable
 
 BAD = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 

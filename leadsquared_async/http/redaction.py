@@ -21,7 +21,8 @@ from typing import Any, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from leadsquared_async.config import MASK
-from leadsquared_async.printable import Traceback, one_line
+from leadsquared_async.logs import Traceback
+from leadsquared_async.printable import one_line
 
 __all__ = [
     "init_without_locals",
