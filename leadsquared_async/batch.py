@@ -510,9 +510,11 @@ def _stops_others(result: Result[Any], error: LeadSquaredError) -> bool:
 
 def _not_sent(name: str, error: LeadSquaredError, reference: str | None) -> LeadSquaredError:
     """The error of an item that is not sent because of another item's error."""
-    meant = error.operation or name
+    why = (
+        f"an earlier {error.operation or name} failed with {type(error).__name__}, which affects all of them"
+    )
     return type(error)(
-        f"{name}: not sent: an earlier {meant} failed with {type(error).__name__}, which affects all of them",
+        f"{name}: not sent: {CLOSED if isinstance(error, ClientClosed) else why}",
         delivery=Delivery.NOT_SENT,
         fault=error.fault,
         scope=error.scope,

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import httpx
 
 from leadsquared_async import LeadSquared
-from leadsquared_async.sandbox import Account, Reply, Request, Sandbox, SandboxTransport
+from leadsquared_async.sandbox import Account, Books, Faults, Reply, Request, Sandbox, SandboxTransport
 from leadsquared_async.sandbox.operations import Call
 from leadsquared_async.sandbox.processing import Task
 from leadsquared_async.sandbox.settings import ACCESS_KEY, API_KEY, SECRET_KEY
+from tests import virtual
+
+T = TypeVar("T")
 
 KEYS = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "api_key": API_KEY}
 LEAD = {"FirstName": "Bret", "EmailAddress": "bret.lee@example.com"}
@@ -138,3 +143,23 @@ def answering(handler: Any, **options: Any) -> LeadSquared:
     """A client whose calls a function answers."""
     options = {"transport": httpx.MockTransport(handler), "host": "https://sandbox.invalid", **options}
     return LeadSquared(**{**KEYS, **options})
+
+
+def play(
+    what: Callable[[LeadSquared, Books], Awaitable[T]],
+    faults: Faults | None = None,
+    options: dict[str, Any] | None = None,
+    **account: Any,
+) -> T:
+    """Run something with a client of a sandbox in virtual time; no task of the client is left after it."""
+
+    async def main() -> T:
+        faulty = PatchedAccount(faults=faults or Faults(latency=0.1), **account)
+        client, transport = virtual_client(faulty, **(options or {}))
+        async with client as lsq:
+            result = await what(lsq, transport.books)
+        left = {task for task in asyncio.all_tasks() if task.get_name() != "sandbox arrival"}
+        assert left == {asyncio.current_task()}
+        return result
+
+    return virtual.run(main)

@@ -30,7 +30,7 @@ from leadsquared_async import (
 from leadsquared_async.batch import Pending, Result, Results
 from leadsquared_async.http.run import run
 from leadsquared_async.sandbox import Account, Books, Faults, Sandbox
-from tests import virtual
+from tests import clients
 from tests.clients import KEYS, client_of, virtual_client
 
 WIDE = RateLimit(1000, per=0.01)
@@ -57,21 +57,15 @@ def play(
     faults: Faults | None = None,
     options: dict[str, Any] | None = None,
     **account: Any,
-) -> Any:
-    """Run something with a client of a sandbox in virtual time; no task and no token is missing after it."""
+) -> None:
+    """The same with limits that are out of the way, and no task left at all."""
 
-    async def main() -> Any:
-        account.setdefault("limit", None)
-        client, transport = virtual_client(
-            Account(faults=faults or Faults(latency=0.1), **account),
-            **{"rate_limit": WIDE, **(options or {})},
-        )
-        async with client as lsq:
-            result = await what(lsq, transport.books)
+    async def use(lsq: LeadSquared, books: Books) -> None:
+        await what(lsq, books)
+        await lsq.aclose()
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        return result
 
-    return virtual.run(main)
+    clients.play(use, faults, {"rate_limit": WIDE, **(options or {})}, **{"limit": None, **account})
 
 
 async def taken(results: Results[Any]) -> list[Result[Any]]:
@@ -272,6 +266,8 @@ def test_an_account_fault_stops_the_pulling(fault: str, kind: type[Exception]) -
         assert deliveries.count(Delivery.NOT_SENT) >= 10
         assert set(deliveries) == {Delivery.NOT_SENT, Delivery.REJECTED}
         assert {error.fault for error in failed} == {caught.value.fault}
+        words = f"an earlier leads.capture failed with {kind.__name__}, which affects all of them"
+        assert sum(words in str(error) for error in failed) == deliveries.count(Delivery.NOT_SENT)
         calls = len(books.arrivals)
         assert pulled <= calls + 16
         await asyncio.sleep(100.0)
@@ -367,6 +363,8 @@ def test_a_client_that_is_closed_in_the_middle_ends_the_batch() -> None:
         assert sorted(result.index for result in done) == list(range(len(done)))
         assert len(done) <= 20 + 8
         assert len([result for result in done if result.receipt]) == books.accepted
+        unsent = {str(result.error) for result in done if result.error is not None}
+        assert unsent == {"leads.capture: not sent: the client was closed before it was done"}
 
     play(send, options={"rate_limit": RateLimit(4, per=0.5)})
 

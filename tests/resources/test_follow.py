@@ -27,9 +27,8 @@ from leadsquared_async import (
     batch,
     submissions,
 )
-from leadsquared_async.sandbox import Account, Books, Faults
-from tests import virtual
-from tests.clients import LEAD, virtual_client
+from leadsquared_async.sandbox import Books, Faults
+from tests.clients import LEAD, play
 
 WIDE = RateLimit(1000, per=0.01)
 NEVER = 0.001
@@ -38,25 +37,6 @@ NEVER = 0.001
 
 def leads(count: int) -> Iterator[dict[str, str]]:
     return ({"EmailAddress": f"b{number}@example.com"} for number in range(count))
-
-
-def play(
-    what: Callable[[LeadSquared, Books], Awaitable[Any]],
-    faults: Faults | None = None,
-    options: dict[str, Any] | None = None,
-    **account: Any,
-) -> None:
-    """Run something with a client of a sandbox in virtual time; no task and no token is missing after it."""
-
-    async def main() -> None:
-        client, transport = virtual_client(
-            Account(faults=faults or Faults(latency=0.1), **account), **(options or {})
-        )
-        async with client as lsq:
-            await what(lsq, transport.books)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    virtual.run(main)
 
 
 async def taken(results: Results[Any]) -> list[Result[Any]]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
@@ -28,28 +26,9 @@ from leadsquared_async import (
     Timeout,
 )
 from leadsquared_async.sandbox import Books, Faults
-from tests import virtual
-from tests.clients import LEAD, PatchedAccount, virtual_client
+from tests.clients import LEAD, play
 
 NOBODY = {"FirstName": "Bret"}
-
-
-def play(
-    what: Callable[[LeadSquared, Books], Awaitable[Any]],
-    faults: Faults | None = None,
-    options: dict[str, Any] | None = None,
-    **account: Any,
-) -> Any:
-    """Run something with a client of a sandbox in virtual time."""
-
-    async def main() -> Any:
-        client, transport = virtual_client(
-            PatchedAccount(faults=faults or Faults(latency=0.1), **account), **(options or {})
-        )
-        async with client as lsq:
-            return await what(lsq, transport.books)
-
-    return virtual.run(main)
 
 
 def failing(*script: str) -> Faults:
