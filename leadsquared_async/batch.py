@@ -253,10 +253,9 @@ class Results(Generic[T]):
     async def __anext__(self) -> Result[T]:
         if self._puller is None or self._is_left:
             raise self._not_inside()
-        try:
-            taken = await self._inbox.take()
-        except _LeftError:
-            raise self._not_inside() from None
+        taken = await self._inbox.take()
+        if self._is_left:
+            raise self._not_inside()
         if taken is None:
             failure, self._failure = self._failure, None
             raise StopAsyncIteration if failure is None else failure
@@ -437,14 +436,10 @@ class Results(Generic[T]):
                 _log_untaken(result, self._name, self._session.log)
 
 
-class _LeftError(Exception):
-    """Nobody may take results any more."""
-
-
 class _Inbox(Generic[T]):
-    """Results that nobody has taken yet, and how many may still bring some.
+    """Results that nobody has taken yet, and how many tasks may still bring some.
 
-    All that a reader waits for changes in here, by `_change` only, which wakes every reader.
+    Everything that a reader waits for changes here, and each change wakes every reader.
     """
 
     def __init__(self) -> None:
@@ -454,38 +449,32 @@ class _Inbox(Generic[T]):
         self._changed = asyncio.Event()
 
     def expect(self) -> None:
-        """One more may bring results; it says with `settle` that it will not, any more."""
+        """One more task may bring results; it calls `settle` when it brings no more."""
         self._expected += 1
 
     def put(self, results: Sequence[T]) -> None:
         """Bring results."""
-        self._change(results)
+        self._results += results
+        self._changed.set()
 
     def settle(self) -> None:
-        """One of those that were expected brings nothing more."""
-        self._change(expected=-1)
+        """One of the expected tasks brings no more results."""
+        self._expected -= 1
+        self._changed.set()
 
     def close(self) -> None:
         """Turn readers away."""
-        self._change(is_closed=True)
-
-    def _change(self, results: Sequence[T] = (), *, expected: int = 0, is_closed: bool = False) -> None:
-        self._results += results
-        self._expected += expected
-        self._is_closed |= is_closed
+        self._is_closed = True
         self._changed.set()
 
     async def take(self) -> T | None:
-        """The next result as soon as there is one; None if none is left and none will come."""
-        while True:
-            if self._is_closed:
-                raise _LeftError
+        """The next result as soon as there is one; None if none will come, or readers are turned away."""
+        while not self._is_closed and (self._results or self._expected):
             if self._results:
                 return self._results.popleft()
-            if not self._expected:
-                return None
             self._changed.clear()
             await self._changed.wait()
+        return None
 
     def untaken(self) -> Iterator[T]:
         """The results that nobody took, once."""
