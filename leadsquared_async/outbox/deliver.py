@@ -340,9 +340,6 @@ class Deliverer:
             for row in rows:
                 await self._recover_row(row)
         await self._settler.end_accepted()
-        await self._writer.write(Store.open_hidden)
-        while await self._writer.write(Store.close_ended, SOME):
-            pass
         while await self._writer.write(Store.release_orphans, SOME):
             pass
         self._seen = await self._writer.read(Store.last_id)
@@ -361,21 +358,12 @@ class Deliverer:
             await self._settler.end(row, ItemState.UNKNOWN, error)
 
     async def _end_strays(self) -> None:
-        """End what this version cannot send: another version, or somebody by hand, has put it."""
+        """End rows of an operation that this version does not know: another version has put them."""
         if _now() < self._strays_at:
             return
-        if await self._writer.read(Store.hides_rows):
-            await self._writer.write(Store.open_hidden)
-        while odd := await self._writer.read(Store.out_of_lane, SOME):
-            await self._writer.write(Store.put_into_lane, odd)
         while strays := await self._writer.read(Store.stray, SOME):
             for row in strays:
-                try:
-                    stored(row)
-                except UnreadableRowError as flaw:
-                    await self._settler.unreadable(row, flaw)
-                else:
-                    await self._settler.unreadable(row, UnreadableRowError("its state is invalid"))
+                await self._attempts.readable([row])
         self._strays_at = _now() + LOOK_FOR_STRAYS_EVERY
 
     async def _news(self) -> bool:

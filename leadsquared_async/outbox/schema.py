@@ -33,12 +33,13 @@ SCHEMA = """
       key TEXT UNIQUE,
       digest BLOB NOT NULL,
       operation TEXT NOT NULL,
-      lane INTEGER NOT NULL,
+      lane INTEGER NOT NULL CHECK (lane IN (0, 1)),
       identity BLOB,
       identified INTEGER NOT NULL,
-      is_open INTEGER NOT NULL,
-      is_ready INTEGER NOT NULL,
-      state TEXT NOT NULL,
+      is_open INTEGER NOT NULL CHECK (is_open IN (0, 1)),
+      is_ready INTEGER NOT NULL CHECK (is_ready IN (0, 1)),
+      state TEXT NOT NULL
+        CHECK (state IN ('pending', 'sending', 'accepted', 'confirmed', 'rejected', 'unknown')),
       content BLOB,
       query TEXT NOT NULL,
       suffix TEXT NOT NULL,
@@ -50,12 +51,12 @@ SCHEMA = """
       lead_id TEXT,
       created INTEGER,
       reason TEXT,
-      is_told INTEGER NOT NULL DEFAULT 1
+      is_told INTEGER NOT NULL DEFAULT 1 CHECK (is_told IN (0, 1)),
+      CHECK (state = 'accepted' OR is_open = (state IN ('pending', 'sending')))
     );
 
     CREATE INDEX items_to_send ON items (operation, lane, id) WHERE state = 'pending' AND is_ready;
     CREATE INDEX items_waiting ON items (id) WHERE state = 'pending' AND NOT is_ready;
-    CREATE INDEX items_hidden ON items (id) WHERE state = 'pending' AND NOT is_open;
     CREATE INDEX items_of_one ON items (identity, id) WHERE is_open AND identity IS NOT NULL;
     CREATE INDEX items_by_state ON items (state, id);
     CREATE INDEX items_followed ON items (id) WHERE state = 'accepted' AND is_open;

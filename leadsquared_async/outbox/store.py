@@ -58,9 +58,6 @@ _FOLLOWED = "INDEXED BY items_followed WHERE state = 'accepted' AND is_open"
 _OPEN = (ItemState.PENDING, ItemState.SENDING, ItemState.ACCEPTED)
 
 
-_ENDED = "state IN ('confirmed', 'rejected', 'unknown')"
-
-
 class Store:
     """One connection to an outbox's file, for one thread.
 
@@ -321,83 +318,39 @@ class Store:
         """Rows of one state that are not final, oldest first, numbered above `after`."""
         rows = self.connection.execute(
             f"SELECT {CLAIMED} FROM items "  # noqa: S608
-            "WHERE state = ? AND (is_open OR state = 'sending') AND id > ? ORDER BY id LIMIT ?",
+            "WHERE state = ? AND is_open AND id > ? ORDER BY id LIMIT ?",
             (state, after, most),
         )
         return [row_of(row) for row in rows]
 
     def stray(self, most: int) -> list[Row]:
-        """Rows that no claim finds, since this version knows no such operation, or no such state."""
-        operations = (*OPERATIONS, BULK_CREATE_OR_UPDATE.name)
-        found = self._others(f"{_TO_SEND} AND operation", operations, most)
-        found += self._others("INDEXED BY items_by_state WHERE state", tuple(ItemState), most)
-        return self._claims(found[:most])
-
-    def out_of_lane(self, most: int) -> list[int]:
-        """Rows that no claim finds, since this version knows no such lane."""
+        """Rows that no claim finds, since this version knows no such operation."""
+        known = sorted((*OPERATIONS, BULK_CREATE_OR_UPDATE.name))
+        gaps = [f"< '{known[0]}'", f"> '{known[-1]}'"]  # so that SQLite does not read the rows between
+        gaps += [f"> '{low}' AND operation < '{high}'" for low, high in pairwise(known)]
         found: list[int] = []
-        for operation in (*OPERATIONS, BULK_CREATE_OR_UPDATE.name):
-            where = f"{_TO_SEND} AND operation = '{operation}' AND lane"
-            found += self._others(where, (FORMS, FILES), most)
-        return found
-
-    def put_into_lane(self, rows: Iterable[int]) -> None:
-        """They go with the files."""
-        for row in rows:
-            self.connection.execute("UPDATE items SET lane = ? WHERE id = ?", (FILES, row))
-
-    def open_hidden(self) -> bool:
-        """Open rows that are pending and say that they have ended; returns whether there were any."""
-        opened = self.connection.execute(
-            "UPDATE items INDEXED BY items_hidden SET is_open = 1 WHERE state = 'pending' AND NOT is_open"
-        )
-        return opened.rowcount > 0
-
-    def hides_rows(self) -> bool:
-        """Whether there is one for `open_hidden`."""
-        found = self.connection.execute(
-            "SELECT 1 FROM items INDEXED BY items_hidden WHERE state = 'pending' AND NOT is_open LIMIT 1"
-        )
-        return found.fetchone() is not None
-
-    def close_ended(self, most: int) -> bool:
-        """Let nobody wait for rows that are final, and open all the same; returns whether there were any."""
-        closed = self.connection.execute(
-            "UPDATE items SET is_open = 0 WHERE id IN (SELECT id FROM items INDEXED BY items_of_one "  # noqa: S608
-            f"WHERE is_open AND identity IS NOT NULL AND {_ENDED} LIMIT ?)",
-            (most,),
-        )
-        return closed.rowcount > 0
+        for gap in gaps:
+            rows = self.connection.execute(
+                f"SELECT id FROM items {_TO_SEND} AND operation {gap} LIMIT ?",  # noqa: S608
+                (most,),
+            )
+            found += [row for (row,) in rows]
+        return self._claims(found[:most])
 
     def release_orphans(self, most: int) -> bool:
         """Let rows go that wait for one which is not there any more; returns whether there were any."""
         waiting = self.connection.execute(
-            "SELECT id, identity IS NULL FROM items AS waiting INDEXED BY items_waiting "
+            "SELECT id, identity FROM items AS waiting INDEXED BY items_waiting "
             "WHERE state = 'pending' AND NOT is_ready AND NOT EXISTS "
             "(SELECT 1 FROM items WHERE identity = waiting.identity AND is_open AND is_ready) LIMIT ?",
             (most,),
         ).fetchall()
-        for row, is_alone in waiting:
-            if is_alone:
+        for row, identity in waiting:
+            if identity is None:
                 self.connection.execute("UPDATE items SET is_ready = 1 WHERE id = ?", (row,))
             else:
-                self._release(row)
+                self._release(identity)
         return bool(waiting)
-
-    def _others(self, where: str, known: Collection[str | int], most: int) -> list[int]:
-        """Rows whose value is none of the known ones, without passing those whose value is one."""
-        ordered = sorted(known)
-        gaps = [f"< {_literal(ordered[0])}"]
-        gaps += [
-            f"> {_literal(low)} AND {where.rpartition(' ')[2]} < {_literal(high)}"
-            for low, high in pairwise(ordered)
-        ]
-        gaps.append(f"> {_literal(ordered[-1])}")
-        found: list[int] = []
-        for gap in gaps:
-            rows = self.connection.execute(f"SELECT id FROM items {where} {gap} LIMIT ?", (most,))  # noqa: S608
-            found += [row for (row,) in rows]
-        return found
 
     def last_id(self) -> int:
         """The number of the youngest row."""
@@ -457,17 +410,20 @@ class Store:
             is_reason_ours: whether the reason holds no values, so that it stays where those are erased.
             facts: other columns to set.
         """
-        found = self.connection.execute("SELECT content IS NULL FROM items WHERE id = ?", (row,)).fetchone()
+        found = self.connection.execute(
+            "SELECT identity, content IS NULL FROM items WHERE id = ?", (row,)
+        ).fetchone()
         if found is None:
             return False
-        if found[0]:  # it was forgotten, and the words may hold its values
+        identity, is_erased = found
+        if is_erased:  # it was forgotten, and the words may hold its values
             facts = {**facts, "lead_id": None}
             if not is_reason_ours:
                 facts["reason"] = exception_in(facts.get("reason"))
         extra = f", {_ERASED}" if state in {ItemState.CONFIRMED, ItemState.ACCEPTED} else ""
         facts = {**facts, "state": str(state), "is_open": 0, "is_told": is_told}
         self._change(row, now, attempts, extra, **facts)
-        self._release(row)
+        self._release(identity)
         return True
 
     def has_ended(self, row: int, state: ItemState) -> bool:
@@ -484,16 +440,17 @@ class Store:
             (*columns.values(), now, attempts, row),
         ).rowcount
 
-    def _release(self, row: int) -> None:
-        """Let the next row of the same identity be sent, unless one is on its way or followed."""
-        self.connection.execute(
-            "UPDATE items SET is_ready = 1 WHERE id = (SELECT min(id) FROM items "
-            "WHERE is_open AND +state = 'pending' "  # a plus, or SQLite would look at all that are pending
-            "AND identity = (SELECT identity FROM items WHERE id = :row)) "
-            "AND NOT EXISTS (SELECT 1 FROM items WHERE is_open AND is_ready "
-            "AND identity = (SELECT identity FROM items WHERE id = :row))",
-            {"row": row},
-        )
+    def _release(self, identity: object) -> None:
+        """Let the next row of an identity be sent, unless one is on its way or followed."""
+        if identity is not None:
+            self.connection.execute(
+                "UPDATE items SET is_ready = 1 WHERE id = (SELECT min(id) FROM items "
+                # With a plus, or SQLite would read all that are pending.
+                "WHERE is_open AND +state = 'pending' "
+                "AND identity = :identity) "
+                "AND NOT EXISTS (SELECT 1 FROM items WHERE is_open AND is_ready AND identity = :identity)",
+                {"identity": identity},
+            )
 
     # By hand
 
@@ -617,9 +574,11 @@ class Store:
 
     def delete(self, row: int) -> None:
         """Delete a row; the next of its identity may go."""
-        self.connection.execute("UPDATE items SET is_open = 0 WHERE id = ?", (row,))
-        self._release(row)
-        self.connection.execute("DELETE FROM items WHERE id = ?", (row,))
+        for (identity,) in self.connection.execute(
+            "SELECT identity FROM items WHERE id = ?", (row,)
+        ).fetchall():
+            self.connection.execute("DELETE FROM items WHERE id = ?", (row,))
+            self._release(identity)
 
     def discard(self, row: int) -> bool:
         """Delete a row that is not on its way, nor followed, nor delivered; whether it was one."""
@@ -640,8 +599,7 @@ class Store:
     def purge(self, before: float) -> int:
         """Delete final rows whose last change is older; returns how many."""
         return self.connection.execute(
-            f"DELETE FROM items WHERE ({_ENDED} OR state = 'accepted' AND NOT is_open) "  # noqa: S608
-            "AND CAST(changed_at AS REAL) < ?",
+            "DELETE FROM items WHERE NOT is_open AND CAST(changed_at AS REAL) < ?",
             (before,),
         ).rowcount
 
@@ -687,10 +645,6 @@ def _in_order(body: object) -> str:
     if isinstance(body, list):
         return json.dumps(sorted(map(_in_order, cast("list[object]", body))))
     return json.dumps(body)
-
-
-def _literal(value: str | int) -> str:
-    return str(value) if isinstance(value, int) else f"'{value}'"
 
 
 def _places(values: Collection[object]) -> str:

@@ -173,7 +173,9 @@ async def _filled(path: Path) -> None:
         await outbox.put_many(lead(number, Notes="x" * 40 * (number % 300)) for number in range(120))
         for number, state in enumerate(ItemState):
             await outbox.put(lead(1000 + number), key=f"{state}", reference="r")
-            _run(path, f"UPDATE items SET state = '{state}', reason = 'MXFoo: b' WHERE key = '{state}'")
+            is_open = int(state in {"pending", "sending", "accepted"})
+            change = f"state = '{state}', is_open = {is_open}, reason = 'MXFoo: b'"
+            _run(path, f"UPDATE items SET {change} WHERE key = '{state}'")
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
