@@ -114,10 +114,10 @@ def _filled(path: Path, rows: int) -> Store:
     store.begin()
     store.connection.execute(
         "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :rows) "
-        "INSERT INTO items (key, digest, operation, lane, identity, is_open, is_ready, state, content, "
-        "query, put_at, changed_at) "
-        "SELECT 'row-' || n, randomblob(16), 'leads.capture', :lane, randomblob(16), 1, 1, "
-        "'pending', CAST(:head || 'b' || n || :tail AS BLOB), '[]', :now, :now FROM numbers",
+        "INSERT INTO items (key, digest, operation, lane, identity, identified, is_open, is_ready, state, "
+        "content, query, suffix, put_at, changed_at) "
+        "SELECT 'row-' || n, randomblob(16), 'leads.capture', :lane, randomblob(16), 1, 1, 1, "
+        "'pending', CAST(:head || 'b' || n || :tail AS BLOB), '[]', '[]', :now, :now FROM numbers",
         {"rows": rows, "lane": FILES, "head": head, "tail": tail, "now": time.time()},
     )
     store.connection.execute("COMMIT")
