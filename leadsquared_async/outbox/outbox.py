@@ -1,4 +1,4 @@
-"""`Outbox`: leads go in, and are delivered whatever happens."""
+"""`Outbox`: keeps leads on disk until they are delivered."""
 
 from __future__ import annotations
 
@@ -50,22 +50,22 @@ C = TypeVar("C", bound=Callback)
 class Outbox:
     """Leads on disk until they are delivered: `async with Outbox("leads.db", lsq) as outbox:`.
 
-    A lead that `put` has returned for is on disk, and is sent until LeadSquared has processed it, or refused
-    it for a fault of its own, across crashes, revoked keys and days without LeadSquared. Only what was on its
-    way at the moment of a crash may be sent twice. Rows of one lead go one after the other, each when the one
-    before is final. Any number of processes put into one file; one of them delivers, and if it ends, another
-    one that was given a client goes on. The client has to be open as long as the outbox.
+    A lead that `put` has returned for is on disk. It is sent until LeadSquared has processed it or rejected
+    it as invalid, across crashes, revoked keys and days of LeadSquared being down. Only what was on its way
+    at the moment of a crash may be sent twice. Items of one lead are sent in order, each when the one before is
+    final. Any number of processes can put into one file; exactly one delivers, and if it ends, another one
+    that has a client takes over. The client has to be open as long as the outbox.
 
     Args:
-        path: of the file; it is made for its owner only (mode 0600), in a folder that exists, on a local
-            disk.
-        client: an open `LeadSquared`, to deliver with; None for putting only.
-        confirm: whether leads are followed to their outcome; otherwise a RequestID is the end.
+        path: of the file, in a folder that exists, on a local disk. It is created for its owner only (mode
+            0600).
+        client: an open `LeadSquared` that delivers; None to put only.
+        confirm: whether leads are followed to their outcome; otherwise an accepted lead is final.
         keep_rejected: seconds after which the values of rejected leads are erased.
-        max_bytes: size of the file from which on `put` refuses.
+        max_bytes: size of the file from which on `put` raises `OutboxFull`.
 
     Raises:
-        ConfigurationError: an argument cannot be right.
+        ConfigurationError: an argument is invalid.
     """
 
     def __init__(
@@ -119,8 +119,8 @@ class Outbox:
         Args:
             lead: schema name to value, as for `capture`; or any submission of
                 `leadsquared_async.submissions`, which brings its own options.
-            key: your own id for it; by default the submission's. A key that is known adds nothing, so that a
-                repeated put is one lead.
+            key: your own id for it; by default the submission's. A known key adds nothing, so that a repeated put
+                is one item.
             search_by: as for `capture`.
             update_behavior: as for `capture`.
             reference: your own opaque id, never sent; on items and in log lines.
@@ -242,7 +242,7 @@ class Outbox:
         return self._service is not None and self._service.delivers
 
     async def items(self, state: ItemState | str | None = None) -> AsyncIterator[OutboxItem]:
-        """The rows of a state, or all, oldest first.
+        """The items of a state, or all, oldest first.
 
         Raises:
             ConfigurationError: there is no such state.
@@ -258,7 +258,7 @@ class Outbox:
             after = found[-1].id
 
     async def find(self, keys: Iterable[str]) -> dict[str, OutboxItem]:
-        """The rows under these keys, by key; those that are not there are left out."""
+        """The items under these keys, by key; unknown keys are left out."""
         writer = self._opened()
         wanted = list(dict.fromkeys(keys))
         for key in wanted:
@@ -270,16 +270,16 @@ class Outbox:
         return found
 
     def on_final(self, callback: C) -> C:
-        """Call `callback(item)` for each lead that ends confirmed, rejected or unknown; may be a decorator.
+        """Call `callback(item)` for each item that is final; may be a decorator.
 
-        It may be asynchronous. It runs in the process that delivers, at least once for each lead: one that
-        fails, or is cut off by the process's end, is called again at the next start. Register it before
-        entering, to hear of what ended before.
+        It may be asynchronous. It runs in the process that delivers, at least once for each item: one that
+        fails, or is interrupted by the end of the process, is called again at the next start. Register it
+        before entering to receive the items that ended earlier.
         """
         self._callbacks.append(callback)
         return callback
 
-    # Mending
+    # Changing
 
     @without_locals
     async def requeue(
@@ -290,7 +290,7 @@ class Outbox:
         search_by: str | None = None,
         drop: Iterable[str] = (),
     ) -> None:
-        """Send a rejected or unknown lead again, mended.
+        """Send a rejected or unknown item again, with other values if some are passed.
 
         Args:
             item: the row, or its id.
@@ -299,7 +299,7 @@ class Outbox:
             drop: attributes, details and fields to leave out.
 
         Raises:
-            InvalidLead: what is left cannot be sent.
+            InvalidLead: the result cannot be sent.
             OutboxError: the row is in another state, or its values are erased: then it takes a `lead`, and
                 goes again only if its operation needs nothing else.
         """
@@ -319,7 +319,7 @@ class Outbox:
         writer.changed.set()
 
     async def discard(self, item: OutboxItem | int) -> bool:
-        """Delete a pending, rejected or unknown row, and its key; False if it is none of these, or gone."""
+        """Delete a pending, rejected or unknown item and its key; False if it is neither, or gone."""
         row = _row(item)
         return await self._opened().write(Store.discard, row)
 
@@ -354,7 +354,7 @@ class Outbox:
         return erased
 
     async def purge(self, older_than: float = 30 * DAY) -> int:
-        """Delete final rows that did not change for so many seconds, and their keys; returns how many."""
+        """Delete final items that did not change for so many seconds, and their keys; returns how many."""
         if isinstance(older_than, bool) or not isinstance(older_than, int | float) or not older_than >= 0:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError("older_than has to be a number of seconds, 0 or more")
         before = time.time() - older_than
@@ -414,7 +414,7 @@ class Outbox:
         self._state = ""
 
     async def aclose(self, grace: float = GRACE) -> None:
-        """Finish what is on its way within `grace` seconds, keep the rest, and close; twice is no harm.
+        """Finish what is on its way within `grace` seconds, keep the rest, and close; may be called twice.
 
         A statement that does not finish soon after is interrupted and rolled back. Even if this is cancelled,
         the file is closed and its lock is released.
