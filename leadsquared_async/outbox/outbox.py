@@ -52,8 +52,8 @@ class Outbox:
 
     A lead that `put` has returned for is on disk. It is sent until LeadSquared has processed it or rejected
     it as invalid, across crashes, revoked keys and days of LeadSquared being down. Only what was on its way
-    at the moment of a crash may be sent twice. Items of one lead are sent in order, each when the one before is
-    final. Any number of processes can put into one file; exactly one delivers, and if it ends, another one
+    at the moment of a crash may be sent twice. Items of one lead are sent in order, each when the one before
+    is final. Any number of processes can put into one file; exactly one delivers, and if it ends, another one
     that has a client takes over. The client has to be open as long as the outbox.
 
     Args:
@@ -119,8 +119,8 @@ class Outbox:
         Args:
             lead: schema name to value, as for `capture`; or any submission of
                 `leadsquared_async.submissions`, which brings its own options.
-            key: your own id for it; by default the submission's. A known key adds nothing, so that a repeated put
-                is one item.
+            key: your own id for it; by default the submission's. A known key adds nothing, so that a
+                repeated put is one item.
             search_by: as for `capture`.
             update_behavior: as for `capture`.
             reference: your own opaque id, never sent; on items and in log lines.

@@ -28,7 +28,7 @@ from leadsquared_async.client import parts_of
 from leadsquared_async.delivery.hold import FEW, Holds
 from leadsquared_async.errors import BadRequest
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, OPERATIONS
-from leadsquared_async.outbox.deliver import Attempts
+from leadsquared_async.outbox.attempts import Attempts
 from leadsquared_async.outbox.rows import Row, UnreadableRowError
 from tests.clients import KEYS
 
