@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leadsquared_async.delivery.hold import FEW, LONGEST_PAUSE, Hold, Holds
-from leadsquared_async.delivery.policy import ROUNDS, ItemState, final_state
+from leadsquared_async.delivery.policy import ROUNDS, ItemState, final_state, is_of_the_item
 from leadsquared_async.errors import ConnectionFailed, Delivery, Fault, Forbidden, LeadSquaredError, Scope
 from leadsquared_async.logs import ClientLog
 
@@ -112,3 +112,13 @@ def test_an_item_ends_or_is_retried(
 ) -> None:
     """Rejected for its own fault; unknown if it may have arrived and a repeat could create a duplicate."""
     assert final_state(error, rounds, may_be_repeated=may_be_repeated) is state
+
+
+@pytest.mark.parametrize("scope", [*Scope, None])
+@pytest.mark.parametrize("fault", [*Fault, None])
+def test_only_the_servers_answer_to_one_item_counts_as_its_own(
+    fault: Fault | None, scope: Scope | None
+) -> None:
+    """Where the answer is classified, its scope says so; what affects others ends no item."""
+    is_its_own = (fault, scope) == (Fault.SERVER, Scope.LEAD)
+    assert is_of_the_item(LeadSquaredError(fault=fault, scope=scope)) is is_its_own

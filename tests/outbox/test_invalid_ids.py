@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from leadsquared_async import Delivery, Fault, ServerError, submissions
+from leadsquared_async import submissions
 from leadsquared_async.delivery.hold import FEW
-from leadsquared_async.delivery.policy import ATTEMPTS, ROUNDS, is_of_the_item
+from leadsquared_async.delivery.policy import ATTEMPTS, ROUNDS
 from tests.outbox.machine import Machine, by_state, items, lead, play, until
 
 pytestmark = pytest.mark.slow
@@ -133,23 +133,3 @@ def test_an_answer_without_a_requestid_holds_the_rows(body: str, tmp_path: Path)
             assert await by_state(outbox) == {"confirmed": 20}
 
     play(tmp_path, deliver, look_every=5.0)
-
-
-@pytest.mark.parametrize(
-    ("operation", "status", "body", "is_its_own"),
-    [
-        ("leads.capture", 200, '{"RequestID":"a b"}', True),
-        ("leads.capture", 202, '{"RequestID":"a b"}', True),
-        ("leads.capture", 200, '{"RequestID":"a b"', False),
-        ("leads.capture", 500, '{"RequestID":"a b"}', False),
-        ("leads.capture", 203, '{"RequestID":"a b"}', False),
-        ("leads.capture", 200, None, False),
-        ("bulk.create_or_update", 200, '{"RequestID":"a b"}', False),
-    ],
-)
-def test_only_an_answer_to_a_submission_counts(
-    operation: str, status: int, body: str | None, is_its_own: bool
-) -> None:
-    """What an answer of another kind holds says nothing of a row."""
-    facts: Any = {"delivery": Delivery.UNKNOWN, "fault": Fault.SERVER, "operation": operation}
-    assert is_of_the_item(ServerError("", status_code=status, body=body, **facts)) is is_its_own
