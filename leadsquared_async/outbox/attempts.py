@@ -29,7 +29,7 @@ from leadsquared_async.operations import BULK_CREATE_OR_UPDATE
 from leadsquared_async.outbox.rows import Row, UnreadableRowError, stored, write_named
 from leadsquared_async.outbox.settle import Settler
 
-__all__ = ["Attempts"]
+__all__ = ["Attempts", "end_calls"]
 
 R = TypeVar("R")
 
@@ -99,22 +99,6 @@ class Attempts:
         self.calls[call] = rows
         call.add_done_callback(self._done)
         return call
-
-    async def aclose(self, grace: float) -> None:
-        """Begin no call; finish within `grace` seconds what is on its way, and leave the rest pending."""
-        self.is_stopping = True
-        sent = [call for call, rows in self.calls.items() if any(row.is_sending for row in rows)]
-        for call in self.calls:
-            if call not in sent:
-                call.cancel()
-        try:
-            if sent:
-                await asyncio.wait(sent, timeout=grace)
-        finally:
-            rest = [*self.calls]
-            for call in rest:
-                call.cancel()
-            await uninterrupted(_ended(rest))
 
     async def readable(self, rows: list[Row]) -> tuple[list[Row], list[EncodedSubmission]]:
         """The rows that can be sent, and what they submit; the others end."""
@@ -234,6 +218,28 @@ class Attempts:
         for row in self.calls.pop(call):
             self._holds.end_probe(row.id)
         self._settler.changed.set()
+
+
+async def end_calls(groups: Sequence[Attempts], grace: float) -> None:
+    """Begin no call; finish within `grace` seconds those that are on their way, and leave the rest pending.
+
+    One function for all groups: a gather that is cancelled would leave the others behind.
+    """
+    for group in groups:
+        group.is_stopping = True
+    calls = {call: rows for group in groups for call, rows in group.calls.items()}
+    sent = [call for call, rows in calls.items() if any(row.is_sending for row in rows)]
+    for call in calls:
+        if call not in sent:
+            call.cancel()
+    try:
+        if sent:
+            await asyncio.wait(sent, timeout=grace)
+    finally:
+        rest = [call for group in groups for call in group.calls]
+        for call in rest:
+            call.cancel()
+        await uninterrupted(_ended(rest))
 
 
 async def _ended(tasks: Collection[asyncio.Task[None]]) -> None:

@@ -23,7 +23,7 @@ from leadsquared_async.http.redaction import without_locals
 from leadsquared_async.http.sender import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, BULK_MOST, OPERATIONS
-from leadsquared_async.outbox.attempts import Attempts
+from leadsquared_async.outbox.attempts import Attempts, end_calls
 from leadsquared_async.outbox.rows import (
     BEFORE_ALL,
     FILES,
@@ -113,8 +113,7 @@ class Deliverer:
 
     async def aclose(self, grace: float) -> None:
         """Begin no call; finish within `grace` seconds what is on its way, and leave the rest pending."""
-        self._attempts.is_stopping = self._bulk.attempts.is_stopping = True
-        await asyncio.gather(self._attempts.aclose(grace), self._bulk.attempts.aclose(grace))
+        await end_calls([self._attempts, self._bulk.attempts], grace)
 
     @without_locals
     async def _recover(self) -> None:
