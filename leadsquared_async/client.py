@@ -42,7 +42,6 @@ from leadsquared_async.http.sender import Sender
 from leadsquared_async.http.session import Options, Session, Snapshot
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.limiter import AsyncLimiterAdapter, Limiter
-from leadsquared_async.limiter.local_limits import AccountLimits, LocalLimits
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Idempotency, Keys
 from leadsquared_async.protocol import ExpectedBody
@@ -59,6 +58,7 @@ if TYPE_CHECKING:
     import httpx
     from aiolimiter import AsyncLimiter
 
+    from leadsquared_async.limiter.local_limits import AccountLimits
     from leadsquared_async.limiter.redis_limits import SharedLimiter
     from leadsquared_async.resources.account_report import AccountReport
 
@@ -490,6 +490,8 @@ def _sharing(limiter: Limiter | AsyncLimiter | SharedLimiter | None) -> AccountL
 
         if isinstance(limiter, SharedLimiter):
             return limiter
+    from leadsquared_async.limiter.local_limits import LocalLimits  # noqa: PLC0415 - slow to import
+
     return LocalLimits()
 
 

@@ -24,14 +24,14 @@ from leadsquared_async.errors import ClientClosed
 from leadsquared_async.http.credentials import CredentialsSource
 from leadsquared_async.http.in_flight import InFlight
 from leadsquared_async.limiter.limiter import ChainedLimiters, Limit, Limiter, LimitSnapshot
-from leadsquared_async.limiter.local_limits import AccountLimits
-from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.logs import ClientLog
 
 if TYPE_CHECKING:
     import httpx
 
     from leadsquared_async.http.transport import Transport
+    from leadsquared_async.limiter.local_limits import AccountLimits
+    from leadsquared_async.limiter.queue import TokenQueue
 
 __all__ = ["Background", "Options", "Session", "Snapshot"]
 
