@@ -37,11 +37,11 @@ from leadsquared_async.errors import (
     LeadSquaredError,
     Scope,
 )
+from leadsquared_async.http.session import CLOSED, Session
 from leadsquared_async.models import Receipt, RequestStatus
 from leadsquared_async.submissions import Submission
 
 if TYPE_CHECKING:
-    from leadsquared_async.http.session import Session
     from leadsquared_async.logs import ClientLog
 
 __all__ = ["FOLLOWED", "Pending", "Result", "Results", "Source"]
@@ -52,7 +52,6 @@ GRACE = 8.0
 """Seconds for which calls under way are awaited when a block is left early."""
 LAST_WAIT = 1.0
 """Seconds that tasks may take to end once they are cancelled; a source or transport of the caller's may."""
-CLOSED = "the client was closed before it was done"
 
 S = TypeVar("S")
 T = TypeVar("T")

@@ -456,7 +456,8 @@ class RetryPolicy:
     """When a call is retried, and how long to pause before that.
 
     A pause is drawn uniformly from 0 to `min(base * 2**n, cap)` seconds, n retries having been made ("full
-    jitter", Exponential Backoff and Jitter, AWS Architecture Blog, 2015). A longer Retry-After is honoured.
+    jitter", Exponential Backoff and Jitter, AWS Architecture Blog, 2015). A longer Retry-After is honoured;
+    one above 60 s ends the call instead, unless it comes with a 429.
 
     Attributes:
         attempts: attempts of a call at most, the first one included; a 429 does not count.

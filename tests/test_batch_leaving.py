@@ -572,7 +572,7 @@ def test_a_batch_that_waits_for_its_source_ends_when_the_client_is_closed(
             )
             closing: list[asyncio.Future[None]] = []
             done = []
-            with pytest.raises(ClientClosed, match="closed before it was done") as caught:  # noqa: PT012
+            with pytest.raises(ClientClosed, match="closed before the call ended") as caught:  # noqa: PT012
                 async for result in results:
                     done.append(result)  # noqa: PERF401
             now = clock()

@@ -20,6 +20,9 @@ from leadsquared_async.protocol import Outcome, attempts_allowed, may_retry
 
 __all__ = ["Attempt", "attempt_of", "retrying"]
 
+LONGEST_RETRY_AFTER = 60.0
+"""Seconds. A longer one, unless it is of a 429, ends the call: whoever made it can do more than sleep."""
+
 
 class Attempt(NamedTuple):
     """An attempt that has ended.
@@ -70,14 +73,16 @@ def retrying(
 
 
 class stop_after_counted_attempts(stop_base):  # noqa: N801 - named as tenacity's are
-    """Stop when the attempts of the policy are used up; a 429 neither counts nor stops."""
+    """Stop when the attempts of the policy are used up, or LeadSquared asks for too long a pause; a 429
+    neither counts nor stops."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
 
     def __call__(self, retry_state: RetryCallState) -> bool:
         outcome, counted, _, _ = attempt_of(retry_state)
-        return not outcome.throttled and counted >= attempts_allowed(outcome, self._policy)
+        is_too_long = (outcome.pause or 0.0) > LONGEST_RETRY_AFTER
+        return not outcome.throttled and (is_too_long or counted >= attempts_allowed(outcome, self._policy))
 
 
 class stop_before_deadline(stop_base):  # noqa: N801

@@ -168,6 +168,16 @@ def test_a_429_counts_towards_the_deadline_only() -> None:
     assert bound(rejected, counted=0, left=0.4) == "deadline"
 
 
+@pytest.mark.parametrize(
+    ("asked", "expected"), [(None, None), (60.0, None), (60.1, "attempts"), (3600.0, "attempts")]
+)
+def test_a_long_retry_after_ends_the_call(asked: float | None, expected: str | None) -> None:
+    """With a deadline or without: an outbox holds and says so instead of sleeping in a call; a 429 waits."""
+    assert bound(outcome(pause=asked)) == expected
+    assert bound(outcome(pause=asked), left=7200.0) == expected
+    assert bound(outcome(Delivery.REJECTED, throttled=True, pause=asked)) is None
+
+
 def test_the_bound_that_an_error_names() -> None:
     """A deadline that has passed goes first; one that only the pause would pass, after the attempts."""
     assert bound(counted=9, left=0.0) == "deadline"
