@@ -9,12 +9,17 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import httpx
 import pytest
 
+from leadsquared_async import LeadSquared, Outbox
 from leadsquared_async.delivery.hold import FEW
 from leadsquared_async.sandbox import Faults, Reply, Request
 from leadsquared_async.sandbox.answers import gateway
+from tests import virtual
+from tests.clients import KEYS
 from tests.outbox.machine import Machine, by_state, items, lead, play, until
+from tests.outboxes import virtual_files
 
 pytestmark = pytest.mark.slow
 
@@ -233,3 +238,35 @@ def _fail_at(machine: Machine, words: str) -> None:
         )
 
     machine.account._answer = fail  # type: ignore[method-assign]
+
+
+def test_a_server_that_asks_for_an_hour_holds_delivery_and_is_probed(tmp_path: Path) -> None:
+    """A row does not sleep in its call: the outbox says that it holds, and delivers soon after the end."""
+    is_down, asked = True, 0
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += 1
+        if is_down:
+            return httpx.Response(
+                503, headers={"Retry-After": "3600"}, json={"message": "Service Unavailable"}
+            )
+        if request.method == "GET":
+            return httpx.Response(200, json={"TaskStatus": {"Status": "Success"}})
+        return httpx.Response(200, json={"RequestID": "5a8f9f0e-d168-4c5a-9f8b-0a1b97c2d3e4"})
+
+    async def main() -> None:
+        nonlocal is_down
+        options = {"host": "https://sandbox.invalid", "transport": httpx.MockTransport(answer)}
+        async with LeadSquared(**KEYS, **options) as lsq, Outbox(tmp_path / "leads.db", lsq) as outbox:
+            for number in range(3):
+                await outbox.put(lead(number))
+            await asyncio.sleep(120.0)
+            assert "(503)" in str((await outbox.snapshot()).blocked)
+            assert asked <= 10
+            is_down = False
+            await asyncio.sleep(180.0)
+            assert await by_state(outbox) == {"confirmed": 3}
+
+    with virtual_files():
+        virtual.run(main)
