@@ -1,54 +1,131 @@
-"""CSV into rows: the delimiter is recognised, and what leaves doubt about its cells is refused."""
+"""CSV into rows: the delimiter is recognised, and what leaves doubt is refused."""
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
-from itertools import zip_longest
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 
-from leadsquared_async.cli.files.decoding import PIECE
-from leadsquared_async.cli.files.rows import ROW_LIMIT, Row, Unreadable
+from leadsquared_async.cli.files.rows import ROW_LIMIT, Row, Unreadable, plain_heading
 
-__all__ = [
-    "DELIMITERS",
-    "csv_rows",
-    "delimiter_named",
-    "delimiter_of",
-    "headings_of",
-    "is_blank",
-    "records_of",
-]
+__all__ = ["DELIMITERS", "CsvRows"]
 
 DELIMITERS = (",", ";", "\t", "|")
+HEAD = 50
+"""Lines by which the delimiter is recognised."""
+_NOT_CLOSED = (
+    "a quote in the record that begins here is not closed, or more than a delimiter follows its end; write a quote "
+    "inside a cell twice"
+)
+
+_QUOTED_LATE = "a blank stands before a quote, so that the quote counts as part of the cell: remove the blank"
 
 
-def delimiter_named(given: str) -> str:
+class CsvRows:
+    """The rows of a CSV file, to be iterated over once.
+
+    Args:
+        lines: of the file, with their ends.
+        delimiter: one character, or "tab"; None: recognised.
+        skip: how many lines stand before the headings.
+
+    Attributes:
+        delimiter: between cells.
+        names: the headings in their plain form; "" where there is none.
+        blank: how many rows without any cell were passed over.
+
+    Raises:
+        Unreadable: there is no header, or no delimiter can be recognised.
+    """
+
+    def __init__(self, lines: Iterator[str], delimiter: str | None, skip: int) -> None:
+        csv.field_size_limit(max(csv.field_size_limit(), ROW_LIMIT))  # of the whole process
+        skipped = sum(1 for _ in islice(lines, skip))
+        head = list(islice(lines, HEAD))
+        stated = re.fullmatch(r"sep=([^\w\s]|\t)\s*", head[0], re.IGNORECASE) if head else None
+        if stated is not None:  # Excel's own line before the header
+            del head[0]
+            skipped += 1
+        given = delimiter or (stated and stated[1])
+        _refuse_preamble(head, skipped)
+        self.delimiter = _named(given) if given else _recognised(head, is_whole=len(head) < HEAD - 1)
+        self.blank = 0
+        self._records = self._read(chain(head, lines), skipped)
+        line, cells = next(self._records, (0, list[str]()))
+        if not cells:
+            raise Unreadable("the file is empty")
+        if any(map(_is_quoted_late, cells)):
+            raise Unreadable(_QUOTED_LATE, line)
+        names = [plain_heading(cell) for cell in cells]
+        while not names[-1]:
+            del names[-1]
+        self.names = tuple(names)
+
+    def __iter__(self) -> Iterator[Row]:
+        names, width = self.names, len(self.names)
+        for line, cells in self._records:
+            flaw = None
+            if len(cells) != width:
+                if len(cells) < width:
+                    flaw = f"has {len(cells)} cells, and there are {width} columns"
+                elif _is_blank(cells[width:]):
+                    del cells[width:]
+                else:
+                    flaw = f"has {len(cells)} cells, and there are only {width} columns"
+            if any(map(_is_quoted_late, cells)):
+                flaw = _QUOTED_LATE
+            yield Row(line, names, tuple(cells), flaw)
+
+    def _read(self, lines: Iterable[str], number: int) -> Iterator[tuple[int, list[str]]]:
+        """The records that are not blank, each with the number of its first line."""
+        reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
+        while True:
+            line = number + reader.line_num + 1
+            try:
+                cells = next(reader, None)
+            except csv.Error:
+                raise Unreadable(_NOT_CLOSED, line) from None
+            if cells is None:
+                return
+            if _is_blank(cells):
+                self.blank += bool(cells)
+            else:
+                yield line, cells
+
+
+def _is_quoted_late(cell: str) -> bool:
+    return cell[:1].isspace() and cell.lstrip()[:1] == '"'
+
+
+def _is_blank(cells: Iterable[str]) -> bool:
+    return not any(cell and not cell.isspace() for cell in cells)
+
+
+def _named(given: str) -> str:
     delimiter = "\t" if given in {"tab", "\\t"} else given
     if len(delimiter) != 1 or delimiter.isalnum() or delimiter in '"\r\n\0':
         raise Unreadable("--delimiter is one character that is no letter, digit or quote, or the word tab")
     return delimiter
 
 
-def delimiter_of(head: list[str]) -> str:
-    """The one that divides the header; if several do, the one that divides the first records alike.
+def _recognised(head: list[str], *, is_whole: bool) -> str:
+    """The delimiter that divides the header; if several do, the one that divides the first records alike.
 
     `csv.Sniffer` counts characters, inside quotes too, and always has an answer.
     """
-    dividing: dict[str, list[list[str]]] = {}
-    for candidate in DELIMITERS:
-        records = _divided(head, candidate)
-        if records and len(records[0]) > 1:
-            dividing[candidate] = records
+    dividing = {each: records for each in DELIMITERS if len((records := _divided(head, each))[0]) > 1}
     if len(dividing) > 1:
-        whole = sum(map(len, head)) < PIECE  # else the last record may be cut
         dividing = {
-            candidate: records
-            for candidate, records in dividing.items()
-            if all(_fits(cells, len(records[0])) for cells in (records if whole else records[:-1]))
+            delimiter: records
+            for delimiter, records in dividing.items()
+            if all(
+                len(cells) >= len(records[0]) and _is_blank(cells[len(records[0]) :])
+                for cells in (records if is_whole else records[:-1])
+            )
         }
         if len(dividing) != 1:
-            raise Unreadable("no telling which character divides the cells; pass --delimiter")
+            raise Unreadable("several characters could divide the cells: pass --delimiter")
     return next(iter(dividing), ",")
 
 
@@ -57,108 +134,22 @@ def _divided(head: list[str], delimiter: str) -> list[list[str]]:
     records: list[list[str]] = []
     try:
         for cells in csv.reader(head, delimiter=delimiter, strict=True):
-            if not is_blank(cells):
+            if not _is_blank(cells):
                 records.append(cells)  # noqa: PERF401 - those before the broken one count
     except csv.Error:
         records.append([])
-    return records
+    return records or [[]]
 
 
-def _fits(cells: list[str], width: int) -> bool:
-    return len(cells) >= width and is_blank(cells[width:])
-
-
-def records_of(lines: Iterator[str], delimiter: str, number: int) -> Iterator[tuple[int, list[str]]]:
-    """The records, each with the number of its first line; `number` is that of the first of them."""
-    record: list[str] = []
-
-    def fed() -> Iterator[str]:
-        size = 0
-        for line in lines:
-            size = len(line) + (size if record else 0)
-            record.append(line)
-            if size > ROW_LIMIT:
-                raise Unreadable(
-                    f"what begins here is longer than {ROW_LIMIT:,} characters; is a quote not closed?",
-                    number + _opened(record),
-                )
-            yield line
-        record.append("")  # the end counts as a last line
-
-    reader = csv.reader(fed(), delimiter=delimiter, strict=True)
-    while True:
-        try:
-            cells = next(reader, None)
-        except csv.Error:
-            raise Unreadable(
-                "a quote that begins here is not closed, or more than a delimiter follows its end; a quote "
-                "inside a cell is written twice",
-                number + _opened(record),
-            ) from None
-        if cells is None:
-            return
-        if any(_is_quoted_late(cell, record, delimiter) for cell in cells):
-            raise Unreadable(
-                "a blank stands before a quote; remove it, or the quote is part of the cell", number
-            )
-        yield number, cells
-        number += len(record)
-        record.clear()
-
-
-def _is_quoted_late(cell: str, record: list[str], delimiter: str) -> bool:
-    """Whether the quote of a cell was taken for a part of it, since a blank stands before it."""
-    if not cell[:1].isspace() or cell.lstrip()[:1] != '"':
-        return False
-    divider = re.escape(delimiter)
-    return re.search(rf"(?:^|{divider}){re.escape(cell)}(?:{divider}|[\r\n]|$)", "".join(record)) is not None
-
-
-def _opened(record: list[str]) -> int:
-    """The index of the line whose quote was still open when the last line came, or of the last line."""
-    opened = None
-    for index, line in enumerate(record[:-1]):
-        quotes = line.replace('""', "").count('"')
-        if quotes % 2:
-            opened = index if opened is None else None
-        elif quotes and opened is not None:  # closed, and another opened
-            opened = index
-    return len(record) - 1 if opened is None else opened
-
-
-def is_blank(cells: list[str]) -> bool:
-    return not any(cell.strip() for cell in cells)
-
-
-def headings_of(cells: list[str], line: int) -> list[str]:
-    """The headings, trimmed; empty ones only where a column without cells may follow."""
-    names = [cell.strip() for cell in cells]
-    while not names[-1]:
-        del names[-1]
-    first_at: dict[str, int] = {}
-    for position, name in enumerate(names, start=1):
-        if name and first_at.setdefault(name, position) != position:
-            raise Unreadable(
-                f"columns {first_at[name]} and {position} have the same heading; rename or remove one", line
-            )
-    return names
-
-
-def csv_rows(records: Iterator[tuple[int, list[str]]], names: list[str]) -> Iterator[Row]:
-    for line, cells in records:
-        if is_blank(cells):
-            continue
-        if len(cells) < len(names):
-            raise Unreadable(
-                f"has fewer cells than the header: {len(cells)} of {len(names)}; add the empty ones, or put "
-                "a cell with a line break in it in quotes",
-                line,
-            )
-        for position, (name, cell) in enumerate(zip_longest(names, cells, fillvalue=""), start=1):
-            if not name and cell.strip():
-                raise Unreadable(
-                    f"cell {position} has no heading above it; name its column, or put a cell with a "
-                    "delimiter in it in quotes",
-                    line,
-                )
-        yield Row(line, {name: cell for name, cell in zip(names, cells, strict=False) if name})
+def _refuse_preamble(head: list[str], skipped: int) -> None:
+    """Refuse a file whose headings seem to stand below other lines: two records there are wider than all before."""
+    for delimiter in DELIMITERS:
+        lines, widths, reader = list[int](), list[int](), csv.reader(head, delimiter=delimiter)
+        for cells in reader:
+            if not _is_blank(cells):
+                lines.append(reader.line_num)
+                widths.append(len(cells))
+        for index in range(1, len(widths) - 1):
+            if widths[index] == widths[index + 1] > max(1, *widths[:index]):
+                above = skipped + lines[index] - 1
+                raise Unreadable(f"the headings seem to stand on line {above + 1}: pass --skip-rows {above}")

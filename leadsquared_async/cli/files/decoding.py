@@ -1,145 +1,152 @@
-"""The bytes of a file into text and lines: the encoding is recognised, and what it is not is refused."""
+"""The encoding of a file: UTF-8, what its byte order mark says, or what the user says; never a guess."""
 
 from __future__ import annotations
 
 import codecs
 import io
-import re
-from collections.abc import Iterable, Iterator
-from itertools import chain
-from typing import NoReturn
-
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
 from leadsquared_async.cli.files.rows import ROW_LIMIT, Unreadable
 
-__all__ = ["PIECE", "encoding_of", "line_ends", "lines_of", "texts_of", "up_to"]
+__all__ = ["Candidate", "Undecodable", "encoding_of", "lines_of"]
 
-PIECE = 65_536
-"""Bytes that are read at once."""
 
+# The marks of UTF-32 come first: one begins with that of UTF-16.
 _MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
 )
 _NO_TEXT = (
-    (b"PK\x03\x04", 'an Excel workbook or another zip file; in Excel, save it as "CSV UTF-8"'),
-    (b"\xd0\xcf\x11\xe0", 'an Excel workbook; in Excel, save it as "CSV UTF-8"'),
-    (b"\x1f\x8b", "compressed; pass what `gunzip -c` prints of it, and - as the file"),
-)
-_WAY_OUT = "pass --encoding with the file's own, such as windows-1252, or save it as UTF-8"
-_CONTINUED = bytes(range(0x80, 0xC0)).decode("cp1252", errors="ignore")
-_NUL = re.compile("\0")
-# What Windows-1252 makes of characters that UTF-8 writes in two or three bytes, and of a run of letters that
-# are not Latin: a text that is Windows-1252 has such sequences next to never.
-_NUL_OR_NOT_WESTERN = re.compile(
-    f"\0|[\xc2-\xdf][{_CONTINUED}]|[\xe0-\xf4][{_CONTINUED}]{{2}}|[^\x00-\x7f]{{4}}"
+    (b"\xd0\xcf\x11\xe0", "an Excel workbook of the old format (.xls): save it as .xlsx or as CSV UTF-8"),
+    (b"\x1f\x8b", "compressed: pass the output of `gunzip -c FILE`, with - as the file"),
 )
 
 
-def encoding_of(first: bytes, given: str | None) -> tuple[str, int, bool]:
-    """The encoding, the length of its mark, and whether it is a guess.
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An encoding that a file may have, and the characters beyond ASCII that it has then, to judge by."""
 
-    UTF-8 is strict enough to be known by trying. What is neither it nor UTF-16 may be any of fifty
-    encodings with a byte a character, and statistics over a few names often choose a wrong one without a
-    word. Windows-1252 is what Excel writes in most of the world; it is told as a guess, and refused where
-    the text does not look it.
+    encoding: str
+    characters: str = field(repr=False)
+
+
+class Undecodable(Unreadable):
+    """The file is not UTF-8, and has no byte order mark.
+
+    Attributes:
+        candidates: the most likely encodings, the likeliest first.
     """
-    for beginning, what in _NO_TEXT:
-        if first.startswith(beginning):
-            raise Unreadable(f"this is {what}")
-    name = _codec(given) if given else ""
+
+    def __init__(self, line: int, candidates: Sequence[Candidate]) -> None:
+        self.candidates = candidates
+        names = [f"--encoding {candidate.encoding}" for candidate in candidates] or ["its own --encoding"]
+        super().__init__(f"the file is not UTF-8 from here on: pass {' or '.join(names)}, or save it as UTF-8", line)
+
+
+def encoding_of(beginning: bytes, given: str | None) -> str:
+    """The encoding, as Python names it.
+
+    Args:
+        beginning: of the file.
+        given: by the user; None if nothing was given.
+
+    Raises:
+        Unreadable: the file is no text, or Python does not know the encoding, or the mark says another.
+    """
+    for mark, what in _NO_TEXT:
+        if beginning.startswith(mark):
+            raise Unreadable(f"the file is {what}")
+    name = _codec(given) if given else None
     for mark, marked in _MARKS:
-        if first.startswith(mark):
-            if not marked.startswith(name.removesuffix("-sig")):
-                raise Unreadable(f"the file begins with the mark of {marked}; leave out --encoding")
-            return marked, len(mark), False
-    if name not in {"", "utf-16"}:
-        return name.removesuffix("-sig"), 0, False
-    # As RFC 4627 tells them apart: the first two characters are ASCII.
-    zeros = [not byte for byte in first[:4]]
-    if zeros in ([False, True] * 2, [True, False] * 2):
-        return ("utf-16-be" if zeros[0] else "utf-16-le"), 0, False
-    if name:
-        raise Unreadable("no telling which byte comes first; pass --encoding utf-16-le or utf-16-be")
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(first, final=len(first) < PIECE)
-    except UnicodeDecodeError as error:
-        if first[: error.start].isascii():
-            return "windows-1252", 0, True
-    return "utf-8", 0, False
+        if beginning.startswith(mark):
+            if name is not None and not name.startswith(marked.removesuffix("-sig")):
+                raise Unreadable(f"the file begins with the mark of {marked.removesuffix('-sig')}: leave out --encoding")
+            return marked
+    if name in {"utf-16", "utf-32"}:
+        raise Unreadable(f"the file has no byte order mark: pass --encoding {name}-le or {name}-be")
+    return name or "utf-8"
 
 
 def _codec(name: str) -> str:
-    """Python's own name for a text encoding."""
     try:
-        "".encode(name)
         codecs.getincrementaldecoder(name)
+        "".encode(name)
         return codecs.lookup(name).name
-    except (LookupError, ValueError):
-        raise Unreadable("--encoding is no encoding that Python knows; try utf-8 or windows-1252") from None
+    except (LookupError, ValueError, TypeError):
+        raise Unreadable("--encoding is unknown to Python; examples are utf-8, cp1252 and utf-16-le") from None
 
 
-def texts_of(pieces: Iterable[bytes], encoding: str, guessed: bool) -> Iterator[str]:
-    """The text, in pieces that never end between \\r and \\n."""
-    decoder = codecs.getincrementaldecoder(encoding)()
-    wrong = _NUL_OR_NOT_WESTERN if guessed else _NUL
-    line, text = 1, ""
-    for piece in chain(pieces, (b"",)):
-        state = decoder.getstate()
-        undecodable = False
-        try:
-            text += decoder.decode(piece, final=not piece)
-        except UnicodeError as error:
-            undecodable = True
-            at = error.start - len(state[0]) if isinstance(error, UnicodeDecodeError) else 0
-            decoder.setstate(state)
-            text += decoder.decode(piece[: max(at, 0)])
-        # The last characters wait for the next piece, so that no sequence is missed on a seam.
-        end = len(text) if undecodable or not piece else max(len(text) - 3, 0)
-        if end < len(text) and text[:end].endswith("\r"):
-            end -= 1
-        found = wrong.search(text)
-        if found:
-            yield text[: found.start()]
-            _refuse_text(found, encoding, line + line_ends(text[: found.start()]))
-        yield text[:end]
-        line += line_ends(text[:end])
-        text = text[end:]
-        if undecodable:
-            raise Unreadable(f"holds a byte that is not {encoding}; {_WAY_OUT}", line)
+def lines_of(stream: io.BufferedReader, encoding: str, *, is_given: bool) -> Generator[str]:
+    """The lines of a file with their ends, which are \\r\\n, \\n or \\r.
+
+    Args:
+        stream: the file.
+        encoding: as `encoding_of` says.
+        is_given: whether the user has named it.
+
+    Raises:
+        Undecodable: it is not UTF-8, and no encoding was given.
+        Unreadable: a byte does not belong to the encoding, or there is a NUL character, or a line has no end.
+    """
+    number = 0
+    text = io.TextIOWrapper(stream, encoding, newline="")
+    try:
+        while line := text.readline(ROW_LIMIT):
+            number += 1
+            if "\0" in line:
+                if not is_given and line.count("\0") * 3 > len(line):
+                    raise Undecodable(number, likely_encodings(line.encode(encoding)))
+                raise Unreadable(f"holds a NUL character: remove it, or, if the file is not {encoding}, {_OTHER}", number)
+            if len(line) == ROW_LIMIT:
+                raise Unreadable(f"is longer than {ROW_LIMIT:,} characters", number)
+            yield line
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode(encoding, errors="ignore")
+        line_number = number + 1 + line_ends(before)
+        if is_given:
+            raise Unreadable(f"holds a byte that is not {encoding}: {_OTHER}", line_number) from None
+        raise Undecodable(line_number, likely_encodings(error.object)) from None
+    finally:
+        text.detach()
 
 
-def _refuse_text(found: re.Match[str], encoding: str, line: int) -> NoReturn:
-    if found[0] == "\0":
-        raise Unreadable(f"holds a NUL character; remove it, or, if it is no {encoding}, {_WAY_OUT}", line)
-    raise Unreadable(f"is not UTF-8, and does not look like {encoding} either; {_WAY_OUT}", line)
+_OTHER = "pass another --encoding, or save the file as UTF-8"
 
 
 def line_ends(text: str) -> int:
+    """How many lines end in a text: with \\r\\n, \\n or \\r."""
     return text.count("\n") + text.count("\r") - text.count("\r\n")
 
 
-def lines_of(texts: Iterable[str]) -> Iterator[str]:
-    """The lines with their ends: \\r\\n, \\n or \\r, and no other."""
-    number, rest = 0, ""
-    for text in texts:
-        for line in io.StringIO(rest + text, newline=""):
-            if line.endswith(("\r", "\n")):
-                number += 1
-                yield line
-                rest = ""
-            else:
-                rest = line
-        if len(rest) > ROW_LIMIT:
-            raise Unreadable(f"is longer than {ROW_LIMIT:,} characters", number + 1)
-    if rest:
-        yield rest
+def likely_encodings(sample: bytes) -> list[Candidate]:
+    """The most likely encodings of what is not UTF-8, at most three that differ in what they make of it."""
+    from charset_normalizer import from_bytes  # noqa: PLC0415 - slow to import, and seldom needed
+
+    zeros = [sample[start:2000:2].count(0) for start in (0, 1)]
+    if any(zeros):
+        return [Candidate("utf-16-le" if zeros[1] >= zeros[0] else "utf-16-be", "")]
+    matches = list(from_bytes(sample, cp_isolation=list(_SUGGESTED)))
+    names = {
+        name for match in matches if match.chaos <= matches[0].chaos for name in match.could_be_from_charset
+    }
+    found: dict[str, Candidate] = {}
+    for name in _SUGGESTED:
+        if name in names:
+            characters = _beyond_ascii(sample.decode(name, errors="ignore"))
+            found.setdefault(characters, Candidate(name, characters))
+    return list(found.values())[:3]
 
 
-def up_to(size: int, texts: Iterator[str]) -> Iterator[str]:
-    """So many of them as make up a size, or all."""
-    for text in texts:
-        yield text
-        size -= len(text)
-        if size <= 0:
-            return
+def _beyond_ascii(text: str) -> str:
+    found = dict.fromkeys(character for character in text if character > "\x7f" and character.isprintable())
+    return "".join(found)[:40]
+
+
+# What Excel and other exports write where it is not UTF-8, the most frequent first.
+_SUGGESTED = (
+    "cp1252", "cp1250", "cp1251", "cp1254", "cp1253", "cp1256", "cp1255", "cp1257", "cp1258", "cp874",
+    "gb18030", "cp932", "big5", "euc_kr", "mac_roman", "cp850",
+)  # fmt: skip

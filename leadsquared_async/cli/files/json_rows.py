@@ -78,7 +78,7 @@ def json_lines(lines: Iterable[str]) -> Iterator[Row]:
             raise Unreadable(str(flaw), number) from None
         if end != len(text):
             raise Unreadable("something follows the JSON object; write one object in each line", number)
-        yield Row(number, cells)
+        yield Row(number, tuple(cells), tuple(cells.values()))
 
 
 def json_array(texts: Iterable[str]) -> Iterator[Row]:
@@ -90,7 +90,8 @@ def json_array(texts: Iterable[str]) -> Iterator[Row]:
     while not ended:
         text.peek()  # so that the line is that of the object
         line = text.line
-        yield Row(line, text.take_object())
+        cells = text.take_object()
+        yield Row(line, tuple(cells), tuple(cells.values()))
         ended = text.peek() != ","
         text.skip("]" if ended else ",")
     if text.peek():

@@ -1,6 +1,6 @@
-"""A row into a lead, by the options of a run; or a refusal that names the line and the column.
+"""The rows of a file into leads, by the options of a run. Pure.
 
-Pure. Nothing is mapped by guess, and no cell stands in any message.
+Nothing is mapped on a guess. A message shows no cell, and no heading that looks like a value.
 """
 
 from __future__ import annotations
@@ -9,21 +9,28 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import MAXYEAR, MINYEAR, UTC, date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import lru_cache
-from typing import Any, TypeGuard
-from zoneinfo import ZoneInfo
+from typing import Any
 
-from leadsquared_async.cli.files.rows import REASON, Row
-from leadsquared_async.contact import MARKS, bare_phone, is_placeholder
+from leadsquared_async.cli.files import cells
+from leadsquared_async.cli.files.cells import CellError, Dates
+from leadsquared_async.cli.files.rows import REASON, Row, plain_heading
+from leadsquared_async.contact import bare_phone, phone
+from leadsquared_async.encoding import SCHEMA_NAME
+from leadsquared_async.errors import ConfigurationError
 
-__all__ = ["LeadMapping", "Refused"]
+__all__ = ["Flaw", "LeadMapping", "Leads", "Made", "MappingError"]
 
-LONGEST_KEY = 500  # characters; as the outbox has it
-SCHEMA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")  # as `leadsquared_async.lead` has it
+LONGEST_KEY = 500
+"""Characters; as the outbox has it."""
+MATCHED_BY = frozenset({"EmailAddress", "Phone", "Mobile", "ProspectID"})
+NUMBERS_TO_CALL = frozenset({"Phone", "Mobile"})
+_CALLED = re.compile(r"phone|mobile|whatsapp", re.IGNORECASE)
+
 # Headings as they are often written, without their blanks and signs; only ever suggested.
 USUAL_HEADINGS = {
     "EmailAddress": ("email", "emailaddress", "emailid", "mail", "mailid"),
@@ -48,50 +55,54 @@ USUAL_HEADINGS = {
 _SUGGESTED = {heading: name for name, headings in USUAL_HEADINGS.items() for heading in headings}
 
 
-class Refused(ValueError):
-    """A row that makes no lead for certain, or an option that makes no sense.
+class MappingError(ValueError):
+    """An option is invalid, or a column of the file has no place; a line for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """What is wrong with a row.
 
     Attributes:
-        line: the line of the file where the row begins; None if no row is concerned.
-        column: the heading; None if no single column is concerned.
+        column: the heading, fit to be shown; empty if the whole row is meant.
+        message: what is wrong and what to do; holds no cell.
+        attribute: the schema name; empty if no attribute is meant.
+        kind: in a word.
     """
 
-    def __init__(self, what: str, line: int | None = None, column: str | None = None) -> None:
-        super().__init__(what, line, column)
-        self.what = what
-        self.line = line
-        self.column = column
+    column: str
+    message: str
+    attribute: str = ""
+    kind: str = "refused"
 
     def __str__(self) -> str:
-        line = () if self.line is None else (f"line {self.line}",)
-        column = () if self.column is None else (f'column "{_shown(self.column)}"',)
-        place = ", ".join((*line, *column))
-        return f"{place}: {self.what}" if place else self.what
+        return f'column "{self.column}": {self.message}' if self.column else self.message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeadMapping:
     """How the rows of a run become leads.
 
-    A column whose heading is a schema name becomes that attribute; any other has to be mapped or ignored.
-    The reasons in a file of rejects are ignored by themselves.
+    A column is named by its heading, in its plain form, or by its position, from 1. A column whose heading is a
+    schema name becomes that attribute; any other has to be mapped or ignored.
 
     Attributes:
-        columns: from heading to schema name. A usual heading that is not LeadSquared's name, such as "Email",
-            is refused even where it could be one; mapping it to itself says that it is meant.
+        columns: from column to schema name. A usual heading that is not LeadSquared's name, such as "Email", is
+            refused even where it could be one; mapping it to itself says that it is meant.
         constants: from schema name to the value that every lead gets.
-        ignored: headings of columns that are not sent.
-        dates: headings or schema names of the columns that hold dates or times.
-        date_format: how these are written, as `datetime.strptime` has it; ISO 8601 if None.
-        timezone: the name of the zone that their times are in, such as "Asia/Kolkata"; an offset in a cell
-            has priority. A date without a time is sent as it stands.
-        verbatim: headings or schema names of the columns where what looks like a spreadsheet's damage, such
-            as 12E+3 or #N/A, is meant. Phone and Mobile stay checked, and are refused here.
-        key_column: the heading of the column whose cell is the row's key.
+        ignored: columns that are not sent.
+        dates: columns or schema names that hold dates or times.
+        date_format: how these are written, as `datetime.strptime` has it; None: ISO 8601.
+        timezone: the name of the zone of their times, such as "Asia/Kolkata". An offset in a cell has priority. A
+            date without a time is sent as it stands.
+        verbatim: columns or schema names where what looks like a spreadsheet's damage, such as 12E+3 or #N/A, is
+            meant. Phone and Mobile stay checked, and are refused here.
+        empty: cells that count as empty, such as "NULL".
+        values: "Column:Wrong=Right", each for a cell that is sent as another.
+        phone_region: the country of numbers without a country code: Phone and Mobile are sent in LeadSquared's
+            spelling. None: as they stand.
+        key_column: whose cell is the row's key.
         search_by: the attribute that LeadSquared finds the lead by.
-
-    Raises:
-        Refused: one of them makes no sense, whatever the file.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -101,265 +112,374 @@ class LeadMapping:
     date_format: str | None = None
     timezone: str | None = None
     verbatim: Collection[str] = ()
+    empty: Collection[str] = ()
+    values: Sequence[str] = ()
+    phone_region: str | None = None
     key_column: str | None = None
     search_by: str | None = None
 
-    def __post_init__(self) -> None:
-        for column, attribute in self.columns.items():
-            if flaw := _flaw_of_name(attribute):
-                raise Refused(f'--map "{_shown(column)}=...": what it is mapped to {flaw}')
-            if column in self.ignored:
-                raise Refused(f'"{_shown(column)}" is mapped and ignored; leave one of them out')
-        for attribute, value in self.constants.items():
-            if flaw := _flaw_of_name(attribute):
-                raise Refused(f"--set NAME=VALUE: its name {flaw}")
-            if not value.strip():
-                raise Refused(f"--set {attribute}: has no value; it would clear the field of every lead")
-            if flaw := _flaw_of_text(value):
-                raise Refused(f"--set {attribute}: {flaw}")
-        self._check_verbatim()
-        if not self.dates and (self.date_format or self.timezone):
-            raise Refused("--date-format and --timezone are about columns with dates; name them with --date")
-        if self.date_format is not None:
-            _has_time(self.date_format)
-        if self.timezone is not None:
-            _zone(self.timezone)
 
-    def _check_verbatim(self) -> None:
-        for name in self.verbatim:
-            if self.columns.get(name, name) in _ALWAYS_CALLED:
-                raise Refused(
-                    f'--verbatim "{_shown(name)}": Phone and Mobile stay checked, since a number that a '
-                    "spreadsheet has damaged calls nobody"
-                )
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the file, and what its cells become.
 
-    def check(self, headings: Iterable[str]) -> None:
-        """See that every column of a file has its place, and every option its column.
+    Attributes:
+        shown: its heading, or its position if the heading looks like a value or is empty.
+        attribute: the schema name; None if it is not sent.
+    """
 
-        Raises:
-            Refused: with a line for each that has not, and what to do about it.
+    shown: str
+    attribute: str | None
+    is_date: bool = False
+    is_verbatim: bool = False
+    is_called: bool = False
+    values: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+
+
+@dataclass(slots=True)
+class Made:
+    """What a row makes.
+
+    Attributes:
+        lead: without the attributes that have a flaw.
+        key: what tells the row from any other in all runs; None if that has a flaw.
+        flaws: all that is wrong with it, in the order of its columns.
+    """
+
+    lead: dict[str, Any] = field(repr=False)
+    key: str | None = field(repr=False)
+    flaws: list[Flaw]
+
+
+class Leads:
+    """Makes leads of the rows of one file.
+
+    Args:
+        mapping: the options.
+        names: the headings of the file; None: its rows name their own columns, as in JSON.
+        fields: the display names of the account's lead fields, by schema name; for suggestions.
+        sent: what else changes what is sent, such as `update_behavior`; part of the key.
+
+    Attributes:
+        attributes: the schema names of options and headings, which may be shown.
+        spellings: how the telephone numbers of each column are written, as patterns.
+
+    Raises:
+        MappingError: an option is invalid, or names no column, or a column has no place.
+    """
+
+    def __init__(
+        self,
+        mapping: LeadMapping,
+        names: tuple[str, ...] | None,
+        fields: Mapping[str, str] | None = None,
+        sent: Mapping[str, str | None] | None = None,
+    ) -> None:
+        self._mapping = mapping
+        self._is_table = names is not None
+        self._suggested = {_letters(display): name for name, display in (fields or {}).items()} | _SUGGESTED
+        self._sent = {name: value for name, value in (sent or {}).items() if value is not None}
+        self._empty = frozenset(map(cells.bare_text, mapping.empty))
+        self._columns = {plain_heading(name): attribute for name, attribute in mapping.columns.items()}
+        self._key_column = None if mapping.key_column is None else plain_heading(mapping.key_column)
+        _check_options(mapping)
+        self._dates, self._normalize = _dates(mapping), _normalizer(mapping.phone_region)
+        self.spellings: dict[str, Counter[str]] = {}
+        self._plans: dict[tuple[str, ...], list[Column | Flaw]] = {}
+        self.attributes = frozenset(mapping.columns.values()) | frozenset(mapping.constants)
+        if names is not None:
+            self._check_table(names)
+            self.attributes |= {column.attribute or "" for column in self._plan(names) if isinstance(column, Column)}
+
+    def make(self, row: Row) -> Made:
+        """The lead that a row makes, its key, and all that is wrong with it.
+
+        White space, no-break spaces and invisible marks around a cell are cut off: around an address or a number they
+        are never meant, and LeadSquared would not find the lead by it. A cell that is empty then leaves its attribute
+        out, in JSON too: it does not clear the field. A telephone number also loses the invisible marks inside it and
+        the prefix of an export, such as p: or tel:. A placeholder, such as NULL, is refused where LeadSquared finds
+        leads by it.
+
+        A number that a spreadsheet has shortened (9.98878E+09, 1,23457E+11) is refused in every column that is not
+        verbatim. One without sign and fraction (12E3) could be a code, and is refused only in columns with telephone
+        numbers. There a number that became a fraction (9988776655.0) is refused as well.
         """
-        columns = list(headings)
-        problems: list[str] = []
-        meant: dict[str, str] = {}
-        for position, column in enumerate(columns, start=1):
+        if row.flaw is not None:
+            return Made({}, None, [Flaw("", row.flaw)])
+        if any(isinstance(cell, str) and cells.is_of_a_test(cell) for cell in row.cells):
+            return Made({}, None, [Flaw("", "is a test row of an ad platform: remove it", kind="test_row")])
+        lead, flaws = dict[str, Any](), list[Flaw]()
+        for column, cell in zip(self._plan(row.names), row.cells, strict=True):
+            if isinstance(column, Flaw):
+                flaws.append(column)
+                continue
+            if column.attribute is None:
+                continue
             try:
-                attribute = self._attribute(column)
-            except Refused as refused:
-                place = f"column {position}" if _looks_like_a_value(column) else f'column "{_shown(column)}"'
-                problems.append(f"{place}: {refused.what}")
+                value = self._value(cell, column)
+            except CellError as error:
+                flaws.append(Flaw(column.shown, str(error), column.attribute))
                 continue
-            if attribute is None:
-                continue
-            if attribute in self.constants:
-                problems.append(
-                    f'{attribute}: is set, and is column "{_shown(column)}"; leave one of them out'
-                )
-            if attribute in meant:
-                both = f'"{_shown(meant[attribute])}" and "{_shown(column)}"'
-                problems.append(f"{attribute}: columns {both} are both mapped to it; ignore one of them")
-            meant[attribute] = column
-        problems += self._without_column({*columns}, {*meant})
-        if problems:
-            raise Refused("\n".join(problems))
-
-    def lead(self, row: Row) -> dict[str, Any]:
-        """The lead that a row makes, for `leads.capture`.
-
-        White space, no-break spaces and invisible marks around a cell are cut off: around an address or a
-        number they are never meant, and LeadSquared would not find the lead by it. A cell that is empty
-        then leaves its attribute out, in JSON too: it does not clear the field. A telephone number also loses
-        the invisible marks inside it and the prefix of an export, such as p: or tel:. A placeholder, such as
-        NULL, is refused where LeadSquared finds leads by it.
-
-        A number that a spreadsheet has shortened (9.98878E+09, 1,23457E+11) is refused in every column that
-        is not verbatim. One without sign and fraction (12E3) could be a code, and is refused only in columns
-        with telephone numbers. There a number that became a fraction (9988776655.0) is refused as well.
-
-        Raises:
-            Refused: a cell cannot be sent for certain, or none is left to be sent.
-        """
-        lead: dict[str, Any] = {}
-        attributes = {*self.constants}
-        for column, cell in row.cells.items():
-            try:
-                attribute = self._attribute(column)
-                value = None if attribute is None else self._value(cell, column, attribute)
-            except Refused as refused:
-                raise Refused(refused.what, row.line, column) from None
-            if attribute is None:
-                continue
-            if attribute in attributes:
-                raise Refused(f"{attribute} is set twice; leave one of them out", row.line, column)
-            attributes.add(attribute)
             if value is not None:
-                lead[attribute] = value
-        if not lead:
-            raise Refused("no cell is left that would be sent; fill one in, or remove the row", row.line)
-        return lead | dict(self.constants)
+                lead[column.attribute] = value
+        if not lead and not flaws:
+            flaws.append(Flaw("", "no cell is left that would be sent: fill one in, or remove the row"))
+        lead |= self._mapping.constants
+        if self._normalize is not None:
+            lead = self._normalize(lead)
+        return Made(lead, self._key(row, lead, flaws), flaws)
 
-    def key_of(
-        self, row: Row, lead: Mapping[str, Any], options: Mapping[str, str | None] | None = None
-    ) -> str:
-        """What tells a row from any other in all runs: the same for the same lead, another once it is edited.
+    def _key(self, row: Row, lead: Mapping[str, Any], flaws: list[Flaw]) -> str | None:
+        """The cell of the key column, which may be personal data; else a SHA-256 over all that is sent.
 
-        It is the cell of the key column without what surrounds it, which may be personal data; or else a
-        SHA-256 over the lead, `search_by` and the options. The row's place and the file's name are no part
-        of it.
+        The row's place and the file's name are no part of it.
+        """
+        if self._key_column is None:
+            text = json.dumps([lead, self._mapping.search_by, self._sent], sort_keys=True, default=_canonical)
+            return hashlib.sha256(text.encode()).hexdigest()
+        place = _place(row.names, self._key_column)
+        try:
+            return _key_of("" if place is None else row.cells[place])
+        except CellError as error:
+            flaws.append(Flaw(_shown(self._key_column), str(error)))
+            return None
 
-        Args:
-            row: the row.
-            lead: what `lead` has made of it.
-            options: what else changes what is sent, such as `update_behavior`.
+    def _plan(self, names: tuple[str, ...]) -> list[Column | Flaw]:
+        """What each column becomes; computed once for rows that share their columns."""
+        plan = self._plans.get(names)
+        if plan is None:
+            if len(self._plans) >= 100:  # JSON with ever other names
+                self._plans.clear()
+            plain = names if self._is_table else tuple(map(plain_heading, names))
+            plan = self._plans[names] = [self._column(plain, position) for position in range(len(plain))]
+            seen = {*self._mapping.constants}
+            for position, column in enumerate(plan):
+                if isinstance(column, Column) and column.attribute is not None:
+                    if column.attribute in seen:
+                        plan[position] = Flaw(column.shown, f"{column.attribute} is set twice: leave one of them out")
+                    seen.add(column.attribute)
+        return plan
+
+    def _column(self, names: tuple[str, ...], position: int) -> Column | Flaw:
+        mapping, heading = self._mapping, names[position]
+        shown = _shown(heading, position)
+
+        def is_named(options: Iterable[str]) -> bool:
+            return any(_place(names, name) == position for name in options) or attribute in options
+
+        attribute: str | None = next(
+            (given for name, given in self._columns.items() if _place(names, name) == position), None
+        )
+        if heading == REASON or is_named(mapping.ignored):
+            return Column(shown, None)
+        if attribute is None:
+            if heading and names.count(heading) > 1:
+                return Flaw(shown, f"several columns have this heading: name this one {position + 1} in --map or --ignore")
+            if flaw := self._heading_flaw(heading, position):
+                return Flaw(shown, flaw)
+            attribute = heading
+        values = dict(self._values_of(names, position, attribute))
+        is_verbatim = is_named(mapping.verbatim)
+        is_called = attribute in NUMBERS_TO_CALL or (_CALLED.search(attribute) is not None and not is_verbatim)
+        return Column(shown, attribute, is_named(mapping.dates), is_verbatim, is_called, values)
+
+    def _heading_flaw(self, heading: str, position: int) -> str | None:
+        """Why a heading is no attribute by itself, and the options to choose from."""
+        if not heading:
+            return f"has no heading: pass --map {position + 1}=SCHEMA_NAME or --ignore {position + 1}"
+        if _looks_like_a_value(heading):
+            return "its heading looks like a value: the first line has to hold the headings"
+        suggested = self._suggested.get(_letters(heading))
+        flaw = name_flaw(heading)
+        if flaw is None and suggested in {None, heading}:
+            return None
+        flaw = flaw or f"is not LeadSquared's name for {suggested}"
+        mapped, ignored = _quoted(f"{_shown(heading)}={suggested or 'SCHEMA_NAME'}"), _quoted(_shown(heading))
+        return f"its heading {flaw}: pass --map {mapped} or --ignore {ignored}"
+
+    def _values_of(self, names: tuple[str, ...], position: int, attribute: str) -> Iterable[tuple[str, str]]:
+        for given in self._mapping.values:
+            for colon in (match.start() for match in re.finditer(":", given)):
+                name, (wrong, equals, right) = given[:colon], given[colon + 1 :].partition("=")
+                if equals and (name.strip() == attribute or _place(names, plain_heading(name)) == position):
+                    yield cells.bare_text(wrong), right
+                    break
+
+    def _check_table(self, names: tuple[str, ...]) -> None:
+        """See that every column has its place, and every option its column.
 
         Raises:
-            Refused: the cell of the key column is empty, damaged or too long, or neither text nor a whole
-                number.
+            MappingError: with a line for each that has not, and what to do about it.
         """
-        if self.key_column is not None:
-            try:
-                return self._key(row.cells.get(self.key_column), self.key_column)
-            except Refused as refused:
-                raise Refused(refused.what, row.line, self.key_column) from None
-        given = {name: value for name, value in (options or {}).items() if value is not None}
-        text = json.dumps([lead, self.search_by, given], sort_keys=True, default=_canonical)
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def _key(self, cell: object, column: str) -> str:
-        if isinstance(cell, int) and not isinstance(cell, bool):
-            cell = str(cell)
-        if not isinstance(cell, str | None):
-            raise Refused("a key is text or a whole number")
-        key = self._text(cell or "", column, column)
-        if key is None:
-            raise Refused("the key is empty; fill it in, or leave out --key")
-        if len(key) > LONGEST_KEY:
-            raise Refused(f"the key is longer than {LONGEST_KEY} characters; shorten it, or leave out --key")
-        if any("\ud800" <= character <= "\udfff" for character in key):
-            raise Refused("the key holds half of a surrogate pair, which is no text; correct it")
-        return key
-
-    def _attribute(self, column: str) -> str | None:
-        """The attribute that a column becomes, None if it is not sent."""
-        if column in self.columns:
-            return self.columns[column]
-        if column in self.ignored or column == REASON:
-            return None
-        if _looks_like_a_value(column):
-            raise Refused("its heading looks like a value; the first line has to be the header")
-        suggested = _SUGGESTED.get(re.sub(r"[\W_]", "", column.casefold()))
-        flaw = _flaw_of_name(column)
-        if flaw is None and suggested in {None, column}:
-            return column
-        flaw = flaw or f"is not LeadSquared's name for {suggested}"
-        shown = _shown(column)
-        mapped, ignored = _quoted(f"{shown}={suggested or 'SCHEMA_NAME'}"), _quoted(shown)
-        raise Refused(f"its heading {flaw}; pass --map {mapped} or --ignore {ignored}")
-
-    def _without_column(self, columns: set[str], attributes: set[str]) -> list[str]:
-        """What is wrong with the options that name a column or an attribute."""
-        named = [
-            ("--map", self.columns, columns),
-            ("--ignore", self.ignored, columns),
-            ("--key", () if self.key_column is None else (self.key_column,), columns),
-            ("--date", self.dates, columns | attributes),
-            ("--verbatim", self.verbatim, columns | attributes),
-        ]
+        mapping, plan = self._mapping, self._plan(names)
         problems = [
-            f'{option} "{_shown(name)}": no column has that heading'
-            for option, names, known in named
-            for name in names
-            if name not in known
+            f'column {position}: {column.message}' if column.column.isdigit() else str(column)
+            for position, column in enumerate(plan, start=1)
+            if isinstance(column, Flaw) and column.column
         ]
-        search_by = "ProspectID" if self.search_by == "ProspectId" else self.search_by
-        if search_by is not None and search_by not in attributes | {*self.constants}:
+        attributes = {column.attribute for column in plan if isinstance(column, Column)} | {*mapping.constants}
+        named = [
+            ("--map", self._columns),
+            ("--ignore", mapping.ignored),
+            ("--key", () if mapping.key_column is None else (mapping.key_column,)),
+            ("--date", mapping.dates),
+            ("--verbatim", mapping.verbatim),
+        ]
+        for option, options in named:
+            for name in options:
+                if _place(names, plain_heading(name)) is None and (option in {"--map", "--ignore", "--key"} or name not in attributes):
+                    problems.append(f'{option} "{_shown(name)}": no column has that heading')
+        used = sum(len(column.values) for column in plan if isinstance(column, Column))
+        if used < len(mapping.values):
+            problems.append('--value is written as "Column:Wrong=Right", with a column of the file')
+        search_by = "ProspectID" if mapping.search_by == "ProspectId" else mapping.search_by
+        if search_by is not None and search_by not in attributes:
             problems.append(f"--search-by {_shown(search_by)}: no column becomes that attribute")
-        return problems
+        if problems:
+            raise MappingError("\n".join(problems))
 
-    def _value(self, cell: object, column: str, attribute: str) -> Any:
-        """The value that a cell becomes, None if the attribute is left out."""
-        is_date = column in self.dates or attribute in self.dates
+    def _value(self, cell: object, column: Column) -> Any:
+        """The value that a cell becomes; None if the attribute is left out."""
         if isinstance(cell, str):
-            text = self._text(cell, column, attribute)
-            return self._date(text) if is_date and text is not None else text
-        if cell is not None and is_date:
-            raise Refused("a date is text here, written in ISO 8601 or as --date-format says")
-        if isinstance(cell, Decimal):
-            return self._number(cell, column, attribute)
-        if cell is None or isinstance(cell, int):
-            return cell
-        if _is_field_set(cell):
-            fields = {name: self._field(inner, f"{attribute}.{name}") for name, inner in cell.items()}
-            return {name: value for name, value in fields.items() if value is not None} or None
-        raise Refused("holds a list, which has no one spelling; join its items into one text")
-
-    def _field(self, cell: object, name: str) -> Any:
-        if _is_field_set(cell):
-            raise Refused("a field set holds no further field set")
-        return self._value(cell, name, name)
-
-    def _text(self, cell: str, column: str, attribute: str) -> str | None:
-        """The text of a cell without what surrounds it, None if it is empty."""
-        text = cell.strip(_PADDING)
-        if not text:
+            text = cells.bare_text(cell)
+            text = column.values.get(text, text) if column.values else text
+            return None if not text or text in self._empty else self._text(text, column)
+        if cell is None or (self._empty and str(cell) in self._empty):
             return None
-        flaw = _flaw_of_text(text)
-        if flaw is None and self._is_number_to_call(column, attribute):
+        if isinstance(cell, date):
+            return self._dates.with_zone(cell)
+        if column.is_date:
+            raise CellError("a date is text here, written in ISO 8601 or as --date-format says")
+        if isinstance(cell, Decimal):
+            return _number(cell, column)
+        if isinstance(cell, int):
+            return cell
+        if isinstance(cell, Mapping):
+            return self._field_set(cell, column)  # pyright: ignore[reportUnknownArgumentType]
+        raise CellError("holds a list: join its items into one text, with the separator of your field")
+
+    def _field_set(self, cell: Mapping[str, Any], column: Column) -> dict[str, Any] | None:
+        found = dict[str, Any]()
+        for name, inner in cell.items():
+            if isinstance(inner, Mapping):
+                raise CellError("a field set holds no further field set")
+            path = f"{column.attribute}.{name}"
+            is_date, is_verbatim = path in self._mapping.dates, path in self._mapping.verbatim
+            is_called = _CALLED.search(path) is not None and not is_verbatim
+            value = self._value(inner, Column(path, path, is_date, is_verbatim, is_called))
+            if value is not None:
+                found[name] = value
+        return found or None
+
+    def _text(self, text: str, column: Column) -> Any:
+        flaw = cells.text_flaw(text)
+        if flaw is None and column.is_called:
             text = bare_phone(text)
-            flaw = _flaw_of_number_to_call(text)
-        if flaw is None and not self._is_verbatim(column, attribute):
-            flaw = _flaw_of_spreadsheet(text)
-        if flaw is None and attribute in _MATCHED_BY:
-            flaw = _flaw_of_identifier(text)
+            flaw = cells.phone_flaw(text) if text else None
+            if column.attribute in NUMBERS_TO_CALL and self._normalize is None:
+                patterns = self.spellings.setdefault(column.shown, Counter())
+                pattern = re.sub(r"\d", "9", text)
+                if pattern in patterns or len(patterns) < 100:
+                    patterns[pattern] += 1
+        if flaw is None and not column.is_verbatim:
+            flaw = cells.spreadsheet_flaw(text)
+        if flaw is None and column.attribute in MATCHED_BY:
+            flaw = cells.identifier_flaw(text)
         if flaw is not None:
-            raise Refused(flaw)
-        return text
+            raise CellError(flaw)
+        return self._dates.read(text) if column.is_date else text
 
-    def _number(self, number: Decimal, column: str, attribute: str) -> Decimal:
-        """A number that JSON has with a fraction or an exponent."""
-        if self._is_number_to_call(column, attribute):
-            raise Refused("a telephone number has neither decimals nor an exponent; write it as text")
-        exponent = number.as_tuple().exponent
-        if isinstance(exponent, int) and exponent > 0 and not self._is_verbatim(column, attribute):
-            raise Refused(f"the number has an exponent, and may have lost digits; {_RE_EXPORT}; {_IF_MEANT}")
-        return number
 
-    def _is_verbatim(self, column: str, attribute: str) -> bool:
-        return column in self.verbatim or attribute in self.verbatim
+def _number(number: Decimal, column: Column) -> Decimal:
+    """A number that JSON has with a fraction or an exponent, or a workbook with a fraction."""
+    if column.is_called:
+        raise CellError("a telephone number has neither decimals nor an exponent: write it as text")
+    exponent = number.as_tuple().exponent
+    if isinstance(exponent, int) and exponent > 0 and not column.is_verbatim:
+        raise CellError("has an exponent, and may have lost digits: write it out, or pass --verbatim with the column")
+    return number
 
-    def _is_number_to_call(self, column: str, attribute: str) -> bool:
-        if attribute in _ALWAYS_CALLED:
-            return True
-        return _CALLED.search(attribute) is not None and not self._is_verbatim(column, attribute)
 
-    def _date(self, text: str) -> date:
-        moment = _parsed(text, self.date_format)
-        if not isinstance(moment, datetime):
-            return moment
-        if moment.year in {MINYEAR, MAXYEAR}:
-            raise Refused("no time that a lead could have; correct it, or empty it")  # and UTC may have none
-        if moment.utcoffset() is not None:
-            return moment
-        if self.timezone is None:
-            raise Refused(
-                "a time without a zone could be any of 24 hours; pass --timezone, such as Asia/Kolkata"
+def _key_of(cell: object) -> str:
+    if isinstance(cell, int) and not isinstance(cell, bool):
+        return str(cell)
+    if not isinstance(cell, str | None):
+        raise CellError("a key is text or a whole number")
+    key = cells.bare_text(cell or "")
+    flaw = None if not key else cells.text_flaw(key) or cells.spreadsheet_flaw(key)
+    if not key:
+        flaw = "the key is empty: fill it in, or leave out --key"
+    elif len(key) > LONGEST_KEY:
+        flaw = f"the key is longer than {LONGEST_KEY} characters: shorten it, or leave out --key"
+    elif any("\ud800" <= character <= "\udfff" for character in key):
+        flaw = "the key holds half of a surrogate pair, which is no text: correct it"
+    if flaw is not None:
+        raise CellError(flaw)
+    return key
+
+
+# Options.
+
+
+def _check_options(mapping: LeadMapping) -> None:
+    for column, attribute in mapping.columns.items():
+        if flaw := name_flaw(attribute):
+            raise MappingError(f'--map "{_shown(column)}=...": what it is mapped to {flaw}')
+        if column in mapping.ignored:
+            raise MappingError(f'"{_shown(column)}" is mapped and ignored: leave one of them out')
+    for attribute, value in mapping.constants.items():
+        if flaw := name_flaw(attribute):
+            raise MappingError(f"--set NAME=VALUE: its name {flaw}")
+        if not value.strip():
+            raise MappingError(f"--set {attribute}: has no value; it would clear the field of every lead")
+        if flaw := cells.text_flaw(value):
+            raise MappingError(f"--set {attribute}: {flaw}")
+    for name in mapping.verbatim:
+        if mapping.columns.get(name, name) in NUMBERS_TO_CALL:
+            raise MappingError(
+                f'--verbatim "{_shown(name)}": Phone and Mobile stay checked, since a number that a spreadsheet has '
+                "damaged calls nobody"
             )
-        local = moment.replace(tzinfo=_zone(self.timezone))
-        if local.utcoffset() == local.replace(fold=1).utcoffset():
-            return local
-        # The two readings differ; the first of a time that exists comes back from UTC as it was.
-        exists = local.astimezone(UTC).astimezone(local.tzinfo).replace(tzinfo=None) == moment
-        happened = "showed this time twice" if exists else "skipped this time"
-        raise Refused(f"the clocks {happened} in --timezone; correct it, or write it with its offset")
+    if not mapping.dates and mapping.date_format:
+        raise MappingError("--date-format is about columns with dates: name them with --date")
 
 
-# Names and options.
+def _dates(mapping: LeadMapping) -> Dates:
+    try:
+        return Dates(mapping.date_format, mapping.timezone)
+    except ValueError as error:
+        raise MappingError(str(error)) from None
 
 
-def _flaw_of_name(name: str) -> str | None:
+def _normalizer(region: str | None) -> Callable[[Mapping[str, Any]], dict[str, Any]] | None:
+    try:
+        return None if region is None else phone(region)
+    except ConfigurationError as error:
+        raise MappingError(f"--phone: {error}") from None
+
+
+def name_flaw(name: str) -> str | None:
+    """Why it is no schema name; None if it is one."""
     if not SCHEMA_NAME.fullmatch(name):
         return "is no schema name (a letter, then letters, digits and _)"
     return "is spelt ProspectID as an attribute" if name == "ProspectId" else None
+
+
+# Headings.
+
+
+def _place(names: tuple[str, ...], name: str) -> int | None:
+    """The index of the column that is named, by its heading or else by its position; None if there is none.
+
+    Of several columns with one heading none is named by it.
+    """
+    if name in names:
+        return names.index(name) if names.count(name) == 1 else None
+    return int(name) - 1 if re.fullmatch("[1-9][0-9]{0,4}", name) and int(name) <= len(names) else None
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]", "", text.casefold())
 
 
 def _looks_like_a_value(heading: str) -> bool:
@@ -367,119 +487,16 @@ def _looks_like_a_value(heading: str) -> bool:
     return "@" in heading or re.search(r"\d(?:[ ()./+-]{0,2}\d){8}", heading) is not None
 
 
-def _shown(heading: str) -> str:
-    """A heading for a message: on one line, of a bearable length, and only if it is no value."""
-    if _looks_like_a_value(heading):
-        return "**********"
-    text = "".join(character if character.isprintable() else " " for character in heading)
-    return text if len(text) <= 200 else f"{text[:200]}…"
+def _shown(heading: str, position: int | None = None) -> str:
+    """A heading for a message: of a bearable length, and only if it is no value."""
+    if not heading or _looks_like_a_value(heading):
+        return "**********" if position is None else str(position + 1)
+    return heading if len(heading) <= 200 else f"{heading[:200]}..."
 
 
 def _quoted(word: str) -> str:
     """A word as a shell takes it."""
     return f'"{word}"' if re.fullmatch(r"[^\"$`\\!]+", word) else shlex.quote(word)
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (LookupError, ValueError, OSError):
-        raise Refused("--timezone is a name such as Asia/Kolkata or Europe/London") from None
-
-
-@lru_cache
-def _has_time(date_format: str) -> bool:
-    """Whether a format has a time; one that would lose part of a date is refused."""
-    if "%Z" in date_format:
-        raise Refused("--date-format: %Z would be passed over; use %z for an offset, or --timezone")
-    moment = datetime(2024, 11, 29, 13, 5, 7, tzinfo=UTC)
-    # Python is about to stop reading dates without a year. After 28 years the weekdays are the same again.
-    has_year = moment.strftime(date_format) != moment.replace(year=2052).strftime(date_format)
-    complete = date_format if has_year else f"%Y {date_format}"
-    try:
-        parsed = datetime.strptime(moment.strftime(complete), complete)  # noqa: DTZ007 - only looked at
-    except ValueError:
-        raise Refused(
-            "--date-format is written as Python's strptime has it, such as %d/%m/%Y %H:%M"
-        ) from None
-    if not has_year or parsed.date() != moment.date():
-        raise Refused("--date-format needs a year, a month and a day, such as %d/%m/%Y")
-    if parsed.hour not in {0, moment.hour}:
-        raise Refused("--date-format: %I leaves open which half of the day; add %p, or use %H")
-    if parsed.hour == 0 and "%M" in date_format:
-        raise Refused("--date-format has minutes and no hour; add %H")
-    return parsed.hour != 0
-
-
-# Cells.
-
-# All that Python takes for white space, and marks that word processors and chats put around what is copied.
-_PADDING = (
-    "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
-    f"\u200a\u2028\u2029\u202f\u205f\u3000{MARKS}"
-)
-_INVISIBLE = re.compile(f"[\xa0\xad\u200c\u200d{MARKS}]")
-_MATCHED_BY = frozenset({"EmailAddress", "Phone", "Mobile", "ProspectID"})
-_ALWAYS_CALLED = frozenset({"Phone", "Mobile"})
-_CALLED = re.compile(r"phone|mobile|whatsapp", re.IGNORECASE)
-# From U+007F on they are what is left of another encoding.
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-_SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+")
-_COULD_BE_A_CODE = re.compile(r"\d+[eE]\d+")
-_ERROR = re.compile(r"#(?:N/A|NV|DIV/0!|GETTING_DATA|[A-Z]+[!?]|#+)")
-_RE_EXPORT = "format the column as text or as a number without decimals, and export it again"
-_IF_MEANT = "if it is meant, pass --verbatim with the column"
-
-
-def _flaw_of_text(text: str) -> str | None:
-    if "\ufffd" in text:
-        return "holds a replacement character: it was decoded wrongly before; export it again as UTF-8"
-    if _CONTROL.search(text):
-        return (
-            "holds a control character; remove it, or pass --encoding if the file is not what it was read as"
-        )
-    return None
-
-
-def _flaw_of_identifier(text: str) -> str | None:
-    if is_placeholder(text):
-        return "holds a placeholder; leads that share it would become one lead: empty the cell"
-    return "holds an invisible character; type it anew" if _INVISIBLE.search(text) else None
-
-
-def _flaw_of_spreadsheet(text: str) -> str | None:
-    if _SCIENTIFIC.fullmatch(text) and not _COULD_BE_A_CODE.fullmatch(text):
-        return f"a spreadsheet has shortened the number; {_RE_EXPORT}; {_IF_MEANT}"
-    if _ERROR.fullmatch(text):
-        return f"holds a spreadsheet's error; correct it, or empty it; {_IF_MEANT}"
-    if text.startswith('="'):
-        return f"holds a formula; export its value; {_IF_MEANT}"
-    return None
-
-
-def _flaw_of_number_to_call(text: str) -> str | None:
-    if _SCIENTIFIC.fullmatch(text):
-        return f"a spreadsheet has shortened the number; {_RE_EXPORT}"
-    if re.fullmatch(r"[+-]?\d+[.,]0+", text):
-        return f"the number ends in decimals that it never had; {_RE_EXPORT}"
-    if text.startswith(("'", "=")):
-        return "begins with a sign that a spreadsheet needs; remove it"
-    return "holds a spreadsheet's error; correct it, or empty it" if _ERROR.fullmatch(text) else None
-
-
-def _parsed(text: str, date_format: str | None) -> date:
-    """A date, or a datetime if there is a time."""
-    try:
-        if date_format is not None:
-            moment = datetime.strptime(text, date_format)  # noqa: DTZ007 - its zone is the caller's
-            return moment if _has_time(date_format) else moment.date()
-        day, divider, _ = text.partition("T" if "T" in text else " ")
-        # Python lets any character divide the two, so that it reads some long numbers as times.
-        found = date.fromisoformat(day)
-        return datetime.fromisoformat(text) if divider else found
-    except ValueError:
-        said = "in ISO 8601, such as 2024-02-29" if date_format is None else "as --date-format says"
-        raise Refused(f"no date {said}; correct it, or pass another --date-format") from None
 
 
 def _canonical(value: object) -> str:
@@ -491,7 +508,3 @@ def _canonical(value: object) -> str:
     if isinstance(value, Decimal):
         return str(value)
     raise TypeError(f"a lead from a file holds no {type(value).__name__}")
-
-
-def _is_field_set(value: object) -> TypeGuard[Mapping[str, Any]]:
-    return isinstance(value, Mapping)

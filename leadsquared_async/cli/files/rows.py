@@ -1,17 +1,19 @@
-"""A row of a file, as read, and the one error of reading."""
+"""One row of a file as it was read, and the error of a file that cannot be read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["REASON", "ROW_LIMIT", "Row", "Unreadable"]
+__all__ = ["REASON", "ROW_LIMIT", "Row", "Unreadable", "plain_heading"]
 
-# The heading of the column that `Rejects` adds. With its blank it is no schema name, so that no attribute of
-# anybody's leads can have it.
+# The heading of the column that a file of rejects adds. With its blank it is no schema name, so no attribute
+# of anybody's leads can have it.
 REASON = "Reason (leadsquared)"
-ROW_LIMIT = 1_000_000  # characters; LeadSquared takes far less, and an unclosed quote ends here
+ROW_LIMIT = 1_000_000
+"""Characters of a cell, and bytes of an object of JSON; LeadSquared takes far less, and an unclosed quote ends here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +21,21 @@ class Row:
     """One row, as read.
 
     Attributes:
-        line: the line of the file where it begins, from 1.
-        cells: from column to cell; strings in CSV, what JSON has in JSON, with its fractions as `Decimal`.
+        line: the line of the file where it begins, from 1; in a workbook the row.
+        names: the columns that its cells belong to; the rows of a table share them.
+        cells: as many as there are names. Strings in CSV; what JSON has in JSON, fractions as `Decimal`; in a
+            workbook text, numbers, booleans and dates.
+        flaw: why it cannot be read for certain; None if it can. Then there may be more or fewer cells.
     """
 
     line: int
-    cells: Mapping[str, Any] = field(repr=False)
+    names: tuple[str, ...]
+    cells: tuple[Any, ...] = field(repr=False)
+    flaw: str | None = None
 
 
 class Unreadable(ValueError):
-    """The file, or an option about it, leaves no certain way to read it.
+    """The file cannot be read for certain, or an option about it is invalid.
 
     Attributes:
         line: the line of the file, from 1; None if it is about the whole of it.
@@ -40,3 +47,20 @@ class Unreadable(ValueError):
 
     def __str__(self) -> str:
         return self.args[0] if self.line is None else f"line {self.line}: {self.args[0]}"
+
+
+_BLANKS = re.compile(r"\s+")
+
+
+def plain_heading(text: str) -> str:
+    """A heading as it can be typed: white space of any kind is one blank, invisible characters are gone.
+
+    Messages show this form, and options are compared in it.
+    """
+    visible = "".join(
+        character for character in text if character.isspace() or unicodedata.category(character) not in _INVISIBLE
+    )
+    return _BLANKS.sub(" ", unicodedata.normalize("NFC", visible)).strip()
+
+
+_INVISIBLE = {"Cc", "Cf"}

@@ -1,0 +1,172 @@
+"""A sheet of an Excel workbook (.xlsx) into rows: cells by their type, and what Excel has lost refused."""
+
+from __future__ import annotations
+
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from itertools import repeat
+from typing import Any, BinaryIO
+
+import openpyxl
+from openpyxl.utils.exceptions import InvalidFileException
+
+from leadsquared_async.cli.files.rows import Row, Unreadable, plain_heading
+
+__all__ = ["ExcelRows"]
+
+LARGEST = 2_000_000_000
+"""Bytes of all parts of a workbook together, unpacked."""
+DIGITS = 15
+"""Of a number; Excel keeps no more."""
+
+
+class ExcelRows:
+    """The rows of one sheet, to be iterated over once.
+
+    Args:
+        file: of the workbook, seekable.
+        sheet: its name; None: the only one that is visible and holds something.
+        skip: how many rows stand above the headings.
+
+    Attributes:
+        sheet: the name.
+        names: the headings in their plain form; "" where there is none.
+        blank: how many rows without any cell were passed over.
+
+    Raises:
+        Unreadable: it is no workbook, or has no such sheet, or several to choose from, or no headings.
+    """
+
+    def __init__(self, file: BinaryIO, sheet: str | None, skip: int) -> None:
+        has_formulas = _check_parts(file)
+        book = _opened(file, data_only=True)
+        self.sheet = _chosen(book, sheet)
+        texts = _opened(file, data_only=False)[self.sheet].iter_rows(min_row=skip + 1) if has_formulas else repeat(())
+        rows = book[self.sheet].iter_rows(min_row=skip + 1)
+        self._rows = enumerate(zip(rows, texts, strict=False), start=skip + 1)
+        self.blank = 0
+        for _, (cells, _) in self._rows:
+            names = [plain_heading(str(cell.value)) if cell.value is not None else "" for cell in cells]
+            while names and not names[-1]:
+                del names[-1]
+            if names:
+                self.names = tuple(names)
+                return
+        raise Unreadable(f'the sheet "{self.sheet}" is empty')
+
+    def __iter__(self) -> Iterator[Row]:
+        names, width = self.names, len(self.names)
+        for number, (cells, formulas) in self._rows:
+            values, flaw = list[Any](), None
+            for position, (cell, formula) in enumerate(_pairs(cells, formulas), start=1):
+                try:
+                    value = _value(cell, formula)
+                except ValueError as error:
+                    value, flaw = None, f"cell {position}: {error}"
+                if position <= width:
+                    values.append(value)
+                elif value is not None and value != "":
+                    flaw = f"cell {position} has no heading above it"
+            values.extend(repeat(None, width - len(values)))
+            if flaw is None and not any(value is not None and value != "" for value in values):
+                self.blank += 1
+            else:
+                yield Row(number, names, tuple(values), flaw)
+
+
+def _check_parts(file: BinaryIO) -> bool:
+    """Whether any sheet has formulas."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            parts = archive.infolist()
+            if not any(part.filename.startswith("xl/") for part in parts):
+                raise Unreadable("the file is a zip file, and no Excel workbook (.xlsx)")
+            if sum(part.file_size for part in parts) > LARGEST:
+                raise Unreadable("the workbook is larger than 2 GB when it is unpacked: save the sheet as CSV UTF-8")
+            return any(
+                _holds(archive, part.filename, b"<f") for part in parts if part.filename.startswith("xl/worksheets/")
+            )
+    except zipfile.BadZipFile:
+        raise Unreadable("the workbook is damaged or cut off") from None
+
+
+def _holds(archive: zipfile.ZipFile, name: str, tag: bytes) -> bool:
+    with archive.open(name) as part:
+        before = b""
+        while piece := part.read(1_000_000):
+            if re.search(tag + rb"[ />]", before + piece):
+                return True
+            before = piece[-len(tag) - 1 :]
+    return False
+
+
+def _opened(file: BinaryIO, *, data_only: bool) -> Any:
+    file.seek(0)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about parts of a workbook that are of no interest here
+            return openpyxl.load_workbook(file, read_only=True, data_only=data_only, keep_links=False)
+    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, TypeError, SyntaxError, OSError):
+        raise Unreadable("the workbook is damaged, or no Excel workbook (.xlsx)") from None
+
+
+def _chosen(book: Any, name: str | None) -> str:
+    sheets = book.worksheets
+    for sheet in sheets:
+        sheet.reset_dimensions()  # what programs write there is often wrong
+    titles = [sheet.title for sheet in sheets]
+    if name is not None:
+        if name not in titles:
+            raise Unreadable(f"--sheet: the workbook has no such sheet; it has {_listed(titles)}")
+        return name
+    full = [
+        sheet.title
+        for sheet in sheets
+        if sheet.sheet_state == "visible" and any(cell.value is not None for row in sheet.iter_rows() for cell in row)
+    ]
+    if len(full) > 1:
+        raise Unreadable(f"the workbook has several sheets: pass --sheet with one of {_listed(full)}")
+    if not full:
+        raise Unreadable("the workbook is empty")
+    return full[0]
+
+
+def _listed(titles: list[str]) -> str:
+    return ", ".join(f'"{title}"' for title in titles)
+
+
+def _pairs(cells: tuple[Any, ...], formulas: tuple[Any, ...]) -> Iterator[tuple[Any, Any]]:
+    for position, cell in enumerate(cells):
+        yield cell, formulas[position] if position < len(formulas) else None
+
+
+def _value(cell: Any, formula: Any) -> Any:
+    """What a cell holds.
+
+    Raises:
+        ValueError: Excel has lost it, or has not calculated it, or it is no value of a lead.
+    """
+    value = cell.value
+    if value is None:
+        if formula is not None and formula.data_type == "f":
+            raise ValueError("a formula without its result: open the workbook in Excel and save it")
+        return None
+    if isinstance(value, datetime):
+        has_time = value.time() != time() or re.search("[hHsS]", cell.number_format or "")
+        return value if has_time else value.date()
+    if isinstance(value, time | timedelta):
+        raise ValueError("a time without a date: format the column as text, or add the date")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) >= 10**DIGITS:
+            raise ValueError(f"a number of more than {DIGITS} digits, of which Excel keeps no more: type it as text")
+        zeros = cell.number_format or ""
+        return str(value).zfill(len(zeros)) if re.fullmatch("0+", zeros) and value >= 0 else value
+    if isinstance(value, float):
+        return Decimal(repr(value))
+    return value if isinstance(value, str | bool | date) else str(value)
