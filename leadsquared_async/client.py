@@ -46,9 +46,9 @@ from leadsquared_async.models import Receipt
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Idempotency, Keys
 from leadsquared_async.protocol import ExpectedBody
 from leadsquared_async.resources.bulk import Bulk
-from leadsquared_async.resources.lead_fields import FieldCache, Fields, FieldValidator, ValidationMode
+from leadsquared_async.resources.field_cache import FieldCache, Fields, FieldValidator, ValidationMode
+from leadsquared_async.resources.leads import Activities, Calls, Leads, Opportunities
 from leadsquared_async.resources.prepare import Normalize, Preparer
-from leadsquared_async.resources.queued_operations import Activities, Calls, Leads, Opportunities
 from leadsquared_async.resources.requests import Requests
 from leadsquared_async.resources.submit import CONCURRENCY, Parts, submit, submit_many
 from leadsquared_async.submissions import Submission

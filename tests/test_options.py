@@ -24,7 +24,7 @@ from leadsquared_async import (
 from leadsquared_async.config import NOT_GIVEN
 from leadsquared_async.http.call import Settings
 from leadsquared_async.http.run import run
-from leadsquared_async.resources.queued_operations import Leads
+from leadsquared_async.resources.leads import Leads
 from tests.clients import answering
 
 OF_A_CALL = {field.name for field in dataclasses.fields(Settings)}

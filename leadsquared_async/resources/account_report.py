@@ -21,7 +21,7 @@ from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import field_of, id_in
 from leadsquared_async.operations import USER, Idempotency
 from leadsquared_async.protocol import ExpectedBody, host_in
-from leadsquared_async.resources.lead_fields import Fields
+from leadsquared_async.resources.field_cache import Fields
 from leadsquared_async.resources.requests import Requests
 
 __all__ = ["AccountCheck", "AccountReport", "examine"]
