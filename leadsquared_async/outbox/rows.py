@@ -18,6 +18,7 @@ from leadsquared_async.submissions import Submission
 
 __all__ = [
     "BEFORE_ALL",
+    "BULK",
     "CLAIMED",
     "COLUMNS",
     "FILES",
@@ -33,6 +34,7 @@ __all__ = [
     "write_named",
 ]
 
+BULK = BULK_CREATE_OR_UPDATE.name
 BEFORE_ALL = -math.inf
 """Below every id: another program may have put rows with negative ones."""
 FORMS, FILES = range(2)
@@ -101,7 +103,7 @@ def write_named(name: object) -> Endpoint:
         UnreadableRowError: this version does not know it.
     """
     known = OPERATIONS.get(name) if isinstance(name, str) else None
-    write = BULK_CREATE_OR_UPDATE if name == BULK_CREATE_OR_UPDATE.name else known
+    write = BULK_CREATE_OR_UPDATE if name == BULK else known
     if write is None:
         raise UnreadableRowError(
             f"this version does not know the operation {operation_shown(name)}: upgrade leadsquared_async"

@@ -103,8 +103,8 @@ class Service:
     @property
     def blocked(self) -> str | None:
         """Why nothing is delivered, or nothing of some operation; None if everything is."""
-        hold, writer = self._holds.first, self._writer
-        return self.ended or writer.stuck or writer.unread or (None if hold is None else hold.reason)
+        hold, blocked = self._holds.first, self._writer.blocked
+        return self.ended or next(iter(blocked.values()), None) or (None if hold is None else hold.reason)
 
     async def start(self) -> None:
         """Deliver as soon as no other process does.
@@ -206,10 +206,10 @@ class Service:
                 await self._count_earlier_calls()
                 await self._writer.write(Store.set_meta, NOTE, _me())
             except OutboxError as error:
-                self._writer.note(error)
+                self._writer.block("written", error)
                 await asyncio.sleep(TRY_THE_LOCK_EVERY)
             else:
-                self._writer.recovered()
+                self._writer.unblock("written")
                 return
 
     async def _count_earlier_calls(self) -> None:

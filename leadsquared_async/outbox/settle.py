@@ -65,7 +65,7 @@ class Settler:
         try:
             noted = await self._writer.write(Store.sending, marks, time.time())
         except OutboxError as error:
-            self._writer.note(error)
+            self._writer.block("written", error)
             is_unknown = error.delivery is Delivery.UNKNOWN  # then the file may say that they are sending
             noted = [False] * len(rows)
         for row, was_sending, is_noted in zip(rows, were_sending, noted, strict=True):

@@ -18,7 +18,7 @@ from leadsquared_async.delivery.reasons import exception_in
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import KeyReused, OutboxError, OutboxFull
 from leadsquared_async.logs import ClientLog
-from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, OPERATIONS
+from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS
 from leadsquared_async.outbox.erasure import is_of, kept_query, kept_reason, may_be_of, needs_more_than_a_lead
 from leadsquared_async.outbox.files import identity_of, make_private
 from leadsquared_async.outbox.items import OutboxItem, Ticket
@@ -279,13 +279,13 @@ class Store:
 
     # Out
 
-    def claim(
+    def next_rows(
         self,
         lane: int,
         most: int,
         without: Iterable[int],
         after: float = BEFORE_ALL,
-        operations: Iterable[str] = (LEADS_CAPTURE.name,),
+        operations: Iterable[str] = OPERATIONS,
     ) -> list[Row]:
         """The oldest rows of these operations that may be sent, but for some.
 
