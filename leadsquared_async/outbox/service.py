@@ -162,7 +162,7 @@ class Service:
             await asyncio.sleep(TRY_THE_LOCK_EVERY)  # the kernel wakes nobody
             is_free = self._lock.acquire()
         await self._begin()
-        sender, trackers, _ = parts_of(self._client)
+        sender, trackers, *_ = parts_of(self._client)
         confirmer: Confirmer | None = None
 
         def follow(row: Row) -> None:
