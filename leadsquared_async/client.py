@@ -39,8 +39,8 @@ from leadsquared_async.http.call import Call, Host, Settings, json_content
 from leadsquared_async.http.redaction import init_without_locals, without_locals
 from leadsquared_async.http.sender import Sender
 from leadsquared_async.http.session import Options, Session, Snapshot
+from leadsquared_async.limiter.interface import AsyncLimiterAdapter, Limiter
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.limiter import AsyncLimiterAdapter, Limiter
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Idempotency, Keys
 from leadsquared_async.protocol import ExpectedBody

@@ -25,8 +25,8 @@ from typing import Protocol, TypeVar
 
 from leadsquared_async.config import RateLimit
 from leadsquared_async.limiter.event_loops import LoopClosed, LoopUse, call_in, running_loop
+from leadsquared_async.limiter.interface import LimitSnapshot, Notice, NoTokenInTime
 from leadsquared_async.limiter.lanes import Lane, Waiting
-from leadsquared_async.limiter.limiter import LimitSnapshot, Notice, NoTokenInTime
 from leadsquared_async.limiter.tokens import NEVER, spacing_of
 from leadsquared_async.logs import ClientLog
 

@@ -12,7 +12,7 @@ import pytest
 from leadsquared_async import Lane, RateLimit
 from leadsquared_async.limiter import queue as module
 from leadsquared_async.limiter.event_loops import Alarm
-from leadsquared_async.limiter.limiter import NoTokenInTime
+from leadsquared_async.limiter.interface import NoTokenInTime
 from leadsquared_async.limiter.local import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.tokens import Tokens
