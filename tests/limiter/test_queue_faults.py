@@ -63,7 +63,7 @@ STEPS: dict[str, tuple[type, str] | None] = {
     "the arithmetic is brought up to date": (Tokens, "settle"),
     "a token is taken": (Tokens, "take"),
     "tokens are given to those whose turn it is": (TokenQueue, "_dispatch"),
-    "the next in line is looked for": (TokenQueue, "_next"),
+    "the next in line is looked for": (TokenQueue, "_heads"),
     "a token is handed over": (module._Waiter, "go"),
     "the timer is set": (TokenQueue, "_arm"),
 }
