@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.figures import Figure
 from leadsquared_async import Lane, RateLimit
 from leadsquared_async.config import Credentials
-from leadsquared_async.limiter.limiter import Limit
+from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.limiter.local import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_limits import SharedLimiter

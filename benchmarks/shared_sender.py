@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from benchmarks.accounts import LEAD, client
 from benchmarks.processes import say, until_told_to_end
 from leadsquared_async import LeadSquared, RateLimit, SharedLimiter
-from leadsquared_async.limiter.limiter import LimitSnapshot
+from leadsquared_async.limiter.interface import LimitSnapshot
 
 BURST = 25
 BETWEEN_FORMS = (0.3, 0.9)

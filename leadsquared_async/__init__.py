@@ -35,8 +35,8 @@ from leadsquared_async.errors import (
     Timeout,
 )
 from leadsquared_async.http.session import Snapshot
+from leadsquared_async.limiter.interface import Limiter, LimitSnapshot
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.limiter import Limiter, LimitSnapshot
 from leadsquared_async.models import QueueMetrics, Receipt, RequestState, RequestStatus
 from leadsquared_async.submissions import Submission
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Collection, Iterable, Mapping
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -13,16 +14,14 @@ from typing import (
     TypeVar,
     cast,
     get_args,
-    get_type_hints,
     overload,
 )
 
 from leadsquared_async.batch import Results, Source
 from leadsquared_async.config import (
-    NOT_GIVEN,
     Credentials,
     CredentialsProvider,
-    NotGiven,
+    Hosts,
     RateLimit,
     RetryPolicy,
     Secret,
@@ -40,15 +39,16 @@ from leadsquared_async.http.call import Call, Host, Settings, json_content
 from leadsquared_async.http.redaction import init_without_locals, without_locals
 from leadsquared_async.http.sender import Sender
 from leadsquared_async.http.session import Options, Session, Snapshot
+from leadsquared_async.limiter.interface import AsyncLimiterAdapter, Limiter
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.limiter import AsyncLimiterAdapter, Limiter
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Idempotency, Keys
 from leadsquared_async.protocol import ExpectedBody
+from leadsquared_async.resources.account_fields import Fields
 from leadsquared_async.resources.bulk import Bulk
-from leadsquared_async.resources.lead_fields import FieldCache, Fields, FieldValidator, ValidationMode
+from leadsquared_async.resources.field_cache import FieldCache, FieldValidator, ValidationMode
+from leadsquared_async.resources.leads import Activities, Calls, Leads, Opportunities
 from leadsquared_async.resources.prepare import Normalize, Preparer
-from leadsquared_async.resources.queued_operations import Activities, Calls, Leads, Opportunities
 from leadsquared_async.resources.requests import Requests
 from leadsquared_async.resources.submit import CONCURRENCY, Parts, submit, submit_many
 from leadsquared_async.submissions import Submission
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from leadsquared_async.limiter.redis_limits import SharedLimiter
     from leadsquared_async.resources.account_report import AccountReport
 
-__all__ = ["LeadSquared", "examined", "parts_of"]
+__all__ = ["LeadSquared", "parts_of"]
 
 R = TypeVar("R")
 
@@ -72,20 +72,20 @@ LONGEST_QUERY = 8000
 """Characters; gateways reject longer addresses, and httpx does from 65,536 on."""
 
 
-class resource(property, Generic[R]):  # noqa: N801 - it decorates, as property does
+class resource(property, Generic[R]):  # noqa: N801 - it is used as property is
     """A resource of a client; on the class it is the resource's class, so that `help()` shows its methods."""
 
-    def __init__(self, of: Callable[[Any], R]) -> None:
-        super().__init__(of)
+    def __init__(self, kind: Callable[[Parts], R]) -> None:
+        super().__init__(lambda client: kind(parts_of(client)))
+        self._kind = kind
+        self.__doc__ = inspect.getdoc(kind)
 
     @overload  # type: ignore[override] # a property of a class is its resource's class, not a property
     def __get__(self, instance: None, owner: type | None = None, /) -> type[R]: ...
     @overload
     def __get__(self, instance: object, owner: type | None = None, /) -> R: ...
     def __get__(self, instance: object | None, owner: type | None = None, /) -> R | type[R]:
-        if instance is None:
-            return cast("type[R]", get_type_hints(self.fget)["return"])
-        return cast("R", super().__get__(instance, owner))
+        return cast("type[R]", self._kind) if instance is None else super().__get__(instance, owner)
 
 
 class LeadSquared(Requests):
@@ -176,47 +176,24 @@ class LeadSquared(Requests):
                 name=name,
             )
         )
-        self._settings = Settings(
+        settings = Settings(
             lane=None,
             deadline=_checked_deadline(deadline),
             timeout=seconds("timeout", timeout),
             retry=_checked_retry(retry or RetryPolicy()),
         )
-        sender = Sender(self._session, self._settings)
-        self._fields = FieldCache(sender)
-        preparer = Preparer(normalize, self._validation(validate))
-        self._parts = Parts(sender, Trackers(sender), preparer)
+        sender = Sender(self._session, settings)
+        fields = FieldCache(sender)
+        preparer = Preparer(normalize, _validator(validate, fields, self._session.options.hosts))
+        self._parts = Parts(sender, Trackers(sender), preparer, fields)
         self._derived = False
 
-    @resource
-    def leads(self) -> Leads:
-        """Capture, update and follow leads."""
-        return Leads(self._parts)
-
-    @resource
-    def activities(self) -> Activities:
-        """Post activities on leads."""
-        return Activities(self._parts)
-
-    @resource
-    def opportunities(self) -> Opportunities:
-        """Capture and update opportunities."""
-        return Opportunities(self._parts)
-
-    @resource
-    def calls(self) -> Calls:
-        """Log telephone calls."""
-        return Calls(self._parts)
-
-    @resource
-    def bulk(self) -> Bulk:
-        """Create and update leads, 25 per call."""
-        return Bulk(self._parts)
-
-    @resource
-    def fields(self) -> Fields:
-        """The lead fields that the account has."""
-        return Fields(self._fields, self._settings.deadline)
+    leads = resource(Leads)
+    activities = resource(Activities)
+    opportunities = resource(Opportunities)
+    calls = resource(Calls)
+    bulk = resource(Bulk)
+    fields = resource(Fields)
 
     @without_locals
     async def verify(self, *, fields: Collection[str] = ()) -> AccountReport:
@@ -231,13 +208,15 @@ class LeadSquared(Requests):
         Raises:
             LeadSquaredError: keys, region or fields need fixing.
         """
-        report = await examined(self, fields)
+        from leadsquared_async.resources.account_report import examine  # noqa: PLC0415 - few call it
+
+        report = await examine(self._parts, fields)
         report.raise_for_account()
         return report
 
     @without_locals
     async def submit(
-        self, submission: Submission, *, deadline: float | NotGiven | None = NOT_GIVEN
+        self, submission: Submission, *, deadline: float | Literal["client"] | None = "client"
     ) -> Receipt:
         """Send any submission, and return LeadSquared's receipt for it.
 
@@ -256,7 +235,6 @@ class LeadSquared(Requests):
         submissions: Iterable[Submission] | AsyncIterable[Submission],
         *,
         follow: bool = False,
-        lane: Lane | None = None,
         concurrency: int = CONCURRENCY,
     ) -> Results[Submission]:
         """Send any number of submissions of any operations, as `leads.capture_many` does with leads.
@@ -264,7 +242,6 @@ class LeadSquared(Requests):
         Args:
             submissions: made by functions of `leadsquared_async.submissions`.
             follow: whether to follow each accepted submission, so that its result has the final `status`.
-            lane: by default BATCH, which leaves room for forms.
             concurrency: submissions in memory at most: pulled, and not yet taken as results.
 
         Raises:
@@ -275,7 +252,6 @@ class LeadSquared(Requests):
             Source(submissions, "submit_many", "submissions"),
             lambda submission: submission,
             name="submit_many",
-            lane=lane,
             concurrency=concurrency,
             follow=follow,
             mixed=True,
@@ -286,13 +262,10 @@ class LeadSquared(Requests):
         *,
         retry: RetryPolicy | None = None,
         timeout: float | None = None,
-        deadline: float | NotGiven | None = NOT_GIVEN,
+        deadline: float | Literal["client"] | None = "client",
         lane: Lane | None = None,
     ) -> LeadSquared:
         """A copy with other options for its calls; it shares connections and limit, and closes with this.
-
-        These are all options of a call. `request` takes them too; `leads.capture`, `submit` and `wait` take
-        `deadline`, and methods for many items take `lane`.
 
         Args:
             retry: when its calls are retried.
@@ -304,10 +277,15 @@ class LeadSquared(Requests):
             ConfigurationError: an option is invalid.
         """
         copy = object.__new__(LeadSquared)
+        mine = self._parts.sender.until(deadline)
+        settings = Settings(
+            lane=mine.lane(lane, None),
+            deadline=mine.settings.deadline,
+            timeout=mine.settings.timeout if timeout is None else seconds("timeout", timeout),
+            retry=mine.settings.retry if retry is None else _checked_retry(retry),
+        )
         copy._session = self._session
-        copy._fields = self._fields
-        copy._settings = self._settings_with(retry, timeout, deadline, lane)
-        copy._parts = self._parts._replace(sender=Sender(copy._session, copy._settings))
+        copy._parts = self._parts._replace(sender=Sender(copy._session, settings))
         copy._derived = True
         return copy
 
@@ -322,13 +300,12 @@ class LeadSquared(Requests):
         host: Literal["async", "sync"] = "async",
         keys: Literal["all", "api_key"] = "all",
         repeatable: bool = False,
-        retry: RetryPolicy | None = None,
-        timeout: float | None = None,
-        deadline: float | NotGiven | None = NOT_GIVEN,
-        lane: Lane | None = None,
         reference: str | None = None,
+        deadline: float | Literal["client"] | None = "client",
     ) -> Any:
         """Make a call that has no method yet; it is limited, retried and classified like all others.
+
+        `await lsq.request("GET", "/v2/LeadManagement.svc/Leads.GetById", host="sync", query={"id": lead_id})`
 
         Args:
             method: GET, POST, ...
@@ -338,11 +315,8 @@ class LeadSquared(Requests):
             host: which of the account's hosts.
             keys: all three keys, or the x-api-key only.
             repeatable: whether it may be made again if it may have arrived; GET always may.
-            retry: when it is retried; by default the client's policy.
-            timeout: seconds for one attempt; by default the client's.
-            deadline: seconds for the whole call; None for no bound; by default the client's.
-            lane: its priority; by default INTERACTIVE.
             reference: your own id, for errors and logs.
+            deadline: seconds for the whole call; None for no bound; by default the client's.
 
         Returns:
             The decoded JSON of the answer; None if it is empty.
@@ -361,7 +335,7 @@ class LeadSquared(Requests):
             raise ConfigurationError(f"path is longer than {LONGEST_PATH} characters")
         if host not in {"async", "sync"} or keys not in {"all", "api_key"}:
             raise ConfigurationError('host has to be "async" or "sync", keys "all" or "api_key"')
-        sender = Sender(self._session, self._settings_with(retry, timeout, deadline, lane))
+        sender = self._parts.sender.until(deadline)
         reads = verb in {"GET", "HEAD"}
         call = Call(
             operation=f"{verb} {path}",
@@ -397,7 +371,7 @@ class LeadSquared(Requests):
             raise ClientClosed(
                 "this is a copy made by with_options(): close the client that it was made from"
             )
-        await self._session.aclose(grace, (self._parts.trackers, self._fields))
+        await self._session.aclose(grace, (self._parts.trackers, self._parts.fields))
 
     async def __aenter__(self) -> Self:
         if self._derived:
@@ -419,45 +393,23 @@ class LeadSquared(Requests):
         name = f"name={options.name!r}, " if options.name else ""
         return f"LeadSquared({name}host={options.hosts.host!r}, rate_limit={options.rate_limit})"
 
-    def _settings_with(
-        self,
-        retry: RetryPolicy | None,
-        timeout: float | None,
-        deadline: float | NotGiven | None,
-        lane: Lane | None,
-    ) -> Settings:
-        """The settings of this client's calls, with what is given instead."""
-        mine = self._settings
-        return Settings(
-            lane=mine.lane if lane is None else self._parts.sender.lane(lane, lane),
-            deadline=mine.deadline if isinstance(deadline, NotGiven) else _checked_deadline(deadline),
-            timeout=mine.timeout if timeout is None else seconds("timeout", timeout),
-            retry=mine.retry if retry is None else _checked_retry(retry),
-        )
-
-    def _validation(self, mode: ValidationMode) -> FieldValidator | None:
-        if mode not in get_args(ValidationMode):
-            raise ConfigurationError('validate has to be "off", "strict" or "drop"')
-        if mode == "off":
-            return None
-        if self._session.options.hosts.sync_host is None:
-            raise ConfigurationError(
-                f'validate="{mode}" asks the synchronous host for the lead fields, and none is known: pass '
-                "region= or sync_host="
-            )
-        return FieldValidator(self._fields, mode)
-
-
-def examined(client: LeadSquared, fields: Collection[str]) -> Awaitable[AccountReport]:
-    """What `verify` finds; the report contains what it would raise."""
-    from leadsquared_async.resources.account_report import examine  # noqa: PLC0415 - most never ask
-
-    return examine(parts_of(client).sender, client, client.fields, fields)  # pyright: ignore[reportPrivateUsage]
-
 
 def parts_of(client: LeadSquared) -> Parts:
     """The parts of a client, for the outbox and the tasks."""
     return client._parts  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def _validator(mode: ValidationMode, fields: FieldCache, hosts: Hosts) -> FieldValidator | None:
+    if mode not in get_args(ValidationMode):
+        raise ConfigurationError('validate has to be "off", "strict" or "drop"')
+    if mode == "off":
+        return None
+    if hosts.sync_host is None:
+        raise ConfigurationError(
+            f'validate="{mode}" asks the synchronous host for the lead fields, and none is known: pass '
+            "region= or sync_host="
+        )
+    return FieldValidator(fields, mode)
 
 
 def _call_names() -> tuple[str, ...]:

@@ -10,7 +10,6 @@ import re
 import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from ipaddress import ip_address
 from typing import Literal, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -18,10 +17,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from leadsquared_async.errors import ConfigurationError
 
 __all__ = [
-    "NOT_GIVEN",
     "Credentials",
     "CredentialsProvider",
-    "NotGiven",
     "RateLimit",
     "RetryPolicy",
     "Secret",
@@ -45,14 +42,6 @@ def setting(name: str, environ: Mapping[str, str]) -> str | None:
     value = environ.get(name)
     return value if value and not value.isspace() else None
 
-
-class NotGiven(Enum):
-    """The type of `NOT_GIVEN`, for options where None means something: no bound."""
-
-    NOT_GIVEN = "the client's own"
-
-
-NOT_GIVEN = NotGiven.NOT_GIVEN
 
 MASK = "**********"
 SHORTEST_KEY = 8

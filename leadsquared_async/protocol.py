@@ -321,7 +321,7 @@ def _classification(reply: Reply, parsed: _ParsedError, data: Any, expected: Exp
     if status in _SUBMITTED or (expected is ExpectedBody.JSON and 200 <= status < 300):
         return _success_or_not(reply, parsed, data, expected)
     if 300 <= status < 400:
-        return _redirect(status, reply.headers.get("x-location", ""))
+        return _redirect(status, reply.headers.get("location", ""))
     if status >= 500:
         retry = RetryHint.YES if status in {500, 503} else RetryHint.IF_REPEATABLE
         return _unknown(Scope.OPERATION, retry, f"LeadSquared failed ({status})")

@@ -155,7 +155,7 @@ async def failure(awaitable: Any) -> BaseException | None:
 
 @asynccontextmanager
 async def echo_server(status: int) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """A server, or a proxy, that repeats all it was sent: in Location, in a header, in its body."""
+    """A server, or a proxy, that repeats all it was sent: in the status line, in headers, in its body."""
     received: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -167,8 +167,8 @@ async def echo_server(status: int) -> AsyncIterator[tuple[str, list[bytes]]]:
         body = json.dumps({"ExceptionType": "MXEchoException", "ExceptionMessage": words}).encode()
         location = f"https://elsewhere.invalid{target}"
         writer.write(
-            f"HTTP/1.1 {status} Echo\r\nLocation: {location}\r\nX-Echo: {ECHO}\r\nSet-Cookie: x={target}\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+            f"HTTP/1.1 {status} {ECHO}\r\nLocation: {location}\r\nX-Echo: {ECHO}\r\n"
+            f"Set-Cookie: x={target}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
             + body
         )
         await writer.drain()

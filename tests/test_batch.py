@@ -139,7 +139,7 @@ def test_a_bad_lead_stops_no_other() -> None:
 
 
 def test_the_arguments_of_capture_hold_for_every_lead(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`search_by` and `update_behavior` go out with each, in the lane for batches unless another is given."""
+    """`search_by` and `update_behavior` go out with each, in the batch lane unless the client has one."""
     sent: list[tuple[str, bool]] = []
 
     async def send(lsq: LeadSquared, books: Books) -> None:
@@ -149,8 +149,8 @@ def test_the_arguments_of_capture_hold_for_every_lead(monkeypatch: pytest.Monkey
 
         monkeypatch.setattr("leadsquared_async.http.run.run", spy)
         arguments: dict[str, Any] = {"search_by": "EmailAddress", "update_behavior": "DoNotUpdate"}
-        for lane in ({}, {"lane": Lane.INTERACTIVE}):
-            async with lsq.leads.capture_many(leads(2), **arguments, **lane) as results:
+        for client in (lsq, lsq.with_options(lane=Lane.INTERACTIVE)):
+            async with client.leads.capture_many(leads(2), **arguments) as results:
                 await taken(results)
 
     play(send)
@@ -464,7 +464,6 @@ def test_a_batch_is_entered_once_and_read_inside_its_block() -> None:
         ({"leads": [], "concurrency": 0}, "concurrency"),
         ({"leads": [], "concurrency": True}, "concurrency"),
         ({"leads": [], "concurrency": 2.5}, "concurrency"),
-        ({"leads": [], "lane": "batch"}, "lane"),
         ({"leads": [], "update_behavior": "Never"}, "update_behavior"),
     ],
 )

@@ -70,7 +70,7 @@ class World:
         for lsq in self.clients:
             assert lsq._session._state is not _State.OPEN
             if hasattr(lsq._session, "transport"):
-                assert lsq._session.transport._http.is_closed
+                assert lsq._session._closed.is_set()
             assert not lsq._session.in_flight._tasks
             assert not lsq._session._at_closing
         for account in local_limits._accounts.values():

@@ -191,7 +191,7 @@ def test_with_options_is_in_step_with_the_constructor() -> None:
     assert set(copy) - set(init) == {"lane"}
     for name in set(init) & set(copy) - {"self"}:
         assert init[name].kind is copy[name].kind is inspect.Parameter.KEYWORD_ONLY
-        extra = {"None", "NotGiven"}
+        extra = {"None", "Literal['client']"}
         assert _types(init[name]) - extra == _types(copy[name]) - extra, name
 
 
@@ -204,7 +204,7 @@ async def test_a_copy_keeps_what_it_is_not_told() -> None:
     retry = RetryPolicy(attempts=2)
     lsq = answering(accept, timeout=3.0, deadline=7.0, retry=retry)
     copy = lsq.with_options(lane=Lane.BATCH).with_options(timeout=2.0).with_options(deadline=None)
-    settings = copy._settings
+    settings = copy._parts.sender.settings
     assert (settings.lane, settings.timeout, settings.deadline, settings.retry) == (
         Lane.BATCH,
         2.0,

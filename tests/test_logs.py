@@ -22,9 +22,9 @@ from leadsquared_async.outbox.store import Store
 from leadsquared_async.sandbox import Account, Faults, SandboxTransport
 from tests import virtual
 from tests.clients import LEAD, virtual_client
+from tests.integrations.test_tasks import World, capture
+from tests.integrations.test_tasks import play as play_tasks
 from tests.outbox.machine import Machine, lead, play
-from tests.tasks.test_tasks import World, capture
-from tests.tasks.test_tasks import play as play_tasks
 
 PACKAGE = Path(leadsquared_async.__file__).parent
 

@@ -15,7 +15,7 @@ from leadsquared_async import LeadSquared, NotFound, Outbox, QueueMetrics, Recei
 from leadsquared_async.client import parts_of
 from leadsquared_async.operations import OPERATIONS, Certainty, Operation
 from leadsquared_async.operations import Path as At
-from leadsquared_async.resources.queued_operations import Resource
+from leadsquared_async.resources.requests import Requests
 from leadsquared_async.resources.submit import submit
 from tests import virtual
 from tests.clients import answering
@@ -32,7 +32,7 @@ TASKS_CREATE = Operation(
 )
 
 
-class Tasks(Resource):
+class Tasks(Requests):
     """The made-up resource: a method of a few lines."""
 
     _usual = TASKS_CREATE

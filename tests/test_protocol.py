@@ -355,7 +355,7 @@ def test_a_wrong_host_is_told_by_name(content: str, named: str | None) -> None:
 )
 def test_a_redirect_names_its_host_and_nothing_else(location: str, shown: str) -> None:
     """A Location repeats the query, and with it the keys: only its host is told."""
-    outcome = outcome_of(307, "", {"x-location": location})
+    outcome = outcome_of(307, "", {"location": location})
     assert outcome.summary == (
         f"the host redirects (307) to {shown}, which is not followed with keys: check the host"
     )
@@ -402,7 +402,7 @@ bodies = st.one_of(
 @given(
     status=st.integers(100, 599) | st.sampled_from([0, 200, 401, 429, 500, 999]),
     content=bodies,
-    headers=st.fixed_dictionaries({}, optional={"retry-after": st.text(), "x-location": st.text()}),
+    headers=st.fixed_dictionaries({}, optional={"retry-after": st.text(), "location": st.text()}),
     expect=st.sampled_from(ExpectedBody),
     cut_off=st.booleans(),
 )

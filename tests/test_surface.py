@@ -52,8 +52,7 @@ def described(name: str, value: object) -> Iterator[str]:
                 yield f"{name}.{attribute}{signature(getattr(value, attribute))}"
         if name.endswith(".LeadSquared"):
             for resource in ("leads", "activities", "opportunities", "calls", "fields", "bulk"):
-                hint = inspect.get_annotations(vars(value)[resource].fget, eval_str=True)["return"]
-                yield from described(f"{name}.{resource}", hint)
+                yield from described(f"{name}.{resource}", getattr(value, resource))
     elif callable(value):
         yield f"{name}{signature(value)}"
     else:

@@ -131,6 +131,5 @@ async def main(token: str, api: str) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each call
     api = os.environ.get("TELEGRAM_API_URL", "https://api.telegram.org")  # or a Bot API server of your own
     asyncio.run(main(os.environ["TELEGRAM_TOKEN"], api))

@@ -106,5 +106,4 @@ def ended(item: OutboxItem) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each call
     asyncio.run(main(Path(sys.argv[1]), Path("leads.db")))

@@ -19,13 +19,13 @@ from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, status_o
 from leadsquared_async.cli.fields import NO_SYNC_HOST
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.talk import Talk
-from leadsquared_async.client import examined
+from leadsquared_async.client import parts_of
 from leadsquared_async.config import ENVIRONMENT, MASK, key_fault, setting
 from leadsquared_async.errors import ConfigurationError, OutboxError
 from leadsquared_async.http.connections import certificates, proxy_for
 from leadsquared_async.outbox import place_of
 from leadsquared_async.printable import one_line
-from leadsquared_async.resources.account_report import AccountCheck
+from leadsquared_async.resources.account_report import AccountCheck, examine
 
 __all__ = ["Check", "run_doctor"]
 
@@ -182,7 +182,7 @@ async def _live(connection: Connection, required: Sequence[str]) -> list[Check]:
             lsq = await stack.enter_async_context(connection.client(quick=True))
         except ConfigurationError as error:
             return [Check("calls", "unknown", f"none was made: {error}", ExitStatus.USAGE)]
-        seen = await examined(lsq.with_options(deadline=WITHIN), required)
+        seen = await examine(parts_of(lsq.with_options(deadline=WITHIN)), required)
     return [Check(check.name, check.verdict, check.detail, _status(check)) for check in seen.checks]
 
 

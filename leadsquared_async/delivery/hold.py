@@ -221,11 +221,16 @@ class Holds:
         }
 
     def to_probe(self) -> list[tuple[str | None, Hold]]:
-        """What is probed: every item (None), or else each operation that is held."""
-        if self.every.reason is not None:
-            return [(None, self.every)]
-        holds = [(operation, self.sending(operation)) for operation in self._operations]
-        return [(operation, hold) for operation, hold in holds if hold.reason is not None]
+        """What is held: every item (None), and each operation that is held alone."""
+        if is_every := self.every.reason is not None:
+            held: list[tuple[str | None, Hold]] = [(None, self.every)]
+        else:
+            held = []
+        return held + [
+            (operation, hold)
+            for operation, hold in self._sending.items()
+            if hold.reason is not None and not (is_every and operation in self._operations)
+        ]
 
     def in_turn(self) -> list[str]:
         """The operations by which to probe for all: those that did not fail, then who waits longest."""

@@ -9,8 +9,8 @@ from typing import Any
 
 from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.limiter import Limit
 from leadsquared_async.operations import Certainty, Idempotency, Keys
 from leadsquared_async.protocol import MAX_BODY, ExpectedBody
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from leadsquared_async.errors import Delivery
 from leadsquared_async.http.call import Call
-from leadsquared_async.limiter.limiter import Limiter
+from leadsquared_async.limiter.interface import Limiter
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.protocol import Outcome, outcome_without_answer
 

@@ -29,7 +29,7 @@ from leadsquared_async.http.call import Call, Settings
 from leadsquared_async.http.error_messages import delivery_sentence, error_from
 from leadsquared_async.http.retrying import Attempt, attempt_of, retrying
 from leadsquared_async.http.session import CLOSED, Session
-from leadsquared_async.limiter.limiter import Limiter, NoTokenInTime
+from leadsquared_async.limiter.interface import Limiter, NoTokenInTime
 from leadsquared_async.protocol import Outcome, RetryHint, may_retry, without_attempts_left
 
 __all__ = ["BeforeSend", "Sent", "run"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from leadsquared_async.config import NOT_GIVEN, NotGiven, seconds
+from leadsquared_async.config import seconds
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.http.call import Call, Host, Settings
 from leadsquared_async.http.session import Session
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from leadsquared_async.http.run import BeforeSend, Sent
 
 __all__ = ["Sender"]
+
+L = TypeVar("L", Lane, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Sender:
         self.session.check_usable()
         return await run(self.session, call, self.settings, before_send)
 
-    def lane(self, chosen: Lane | None, usual: Lane) -> Lane:
+    def lane(self, chosen: Lane | None, usual: L) -> Lane | L:
         """The lane of a call: what was chosen for it, else for all calls, else `usual`."""
         mine = self.settings.lane if chosen is None else chosen
         if mine is None:
@@ -80,9 +82,9 @@ class Sender:
         self.session.check_usable()
         await self.session.pause(seconds)
 
-    def until(self, deadline: float | NotGiven | None) -> Sender:
+    def until(self, deadline: float | Literal["client"] | None) -> Sender:
         """The same with another deadline in seconds, if one is given."""
-        if deadline is NOT_GIVEN:
+        if deadline == "client":
             return self
         checked = None if deadline is None else seconds("deadline", deadline)
         return replace(self, settings=replace(self.settings, deadline=checked))

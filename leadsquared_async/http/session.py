@@ -23,7 +23,7 @@ from leadsquared_async.config import (
 from leadsquared_async.errors import ClientClosed
 from leadsquared_async.http.credentials import CredentialsSource
 from leadsquared_async.http.in_flight import InFlight
-from leadsquared_async.limiter.limiter import ChainedLimiters, Limit, Limiter, LimitSnapshot
+from leadsquared_async.limiter.interface import ChainedLimiters, Limit, Limiter, LimitSnapshot
 from leadsquared_async.logs import ClientLog
 
 if TYPE_CHECKING:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import sys
 import zlib
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import cast
+from urllib.parse import quote, urlencode
 
 import anyio
 import httpx
 
 from leadsquared_async._version import __version__
-from leadsquared_async.config import Credentials, Hosts
+from leadsquared_async.config import MASK, Credentials, Hosts
 from leadsquared_async.errors import Fault, Scope
-from leadsquared_async.http.auth_transport import EXTENSION, AuthTransport, RequestSecrets
 from leadsquared_async.http.call import Call, Host
 from leadsquared_async.http.connections import Proxy, Transports, failure
+from leadsquared_async.http.redaction import redact_logs_of_task
 from leadsquared_async.logs import ClientLog
+from leadsquared_async.operations import Keys
 from leadsquared_async.protocol import Outcome, Reply, RetryHint, classify, outcome_without_answer
 
 __all__ = ["Transport"]
@@ -28,6 +32,7 @@ SPARE_CONNECTIONS = 8
 """Connections beyond the tokens: httpx's own queue, which loses slots to cancellation, stays empty."""
 CLOSING = 1.0
 """Seconds that closing an answer may take beyond the attempt."""
+MOST_ADDRESSES = 64
 _ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
 
 _BASE_HEADERS = (
@@ -47,6 +52,9 @@ _BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, 
 class Transport:
     """The account's connections.
 
+    Keys and query are added here, and kept from all that logs or exports requests: httpx's own client, whose
+    log has every address, is not used, and OpenTelemetry's instrumentation of what lies below is suppressed.
+
     Args:
         hosts: where calls may go; nothing is ever sent elsewhere.
         connections: how many calls may be in flight.
@@ -64,23 +72,23 @@ class Transport:
     ) -> None:
         self._log = ClientLog(None) if log is None else log
         self._proxies: dict[bytes, Proxy | None] = {}
-        pool = inner
-        if pool is None:
-            pool = own = Transports(filter(None, hosts), connections + SPARE_CONNECTIONS)
-            self._proxies = own.proxies
+        self._own: Transports | None = None
+        if inner is None:
+            inner = self._own = Transports(filter(None, hosts), connections + SPARE_CONNECTIONS)
+            self._proxies = self._own.proxies
+        self._inner = inner
         self._origins = {Host.ASYNC: httpx.URL(hosts.host)}
         if hosts.sync_host is not None:
             self._origins[Host.SYNC] = httpx.URL(hosts.sync_host)
-        self._http = httpx.AsyncClient(
-            transport=AuthTransport(pool, owned=inner is None),
-            timeout=None,  # noqa: S113 - `exchange` bounds the whole attempt
-            trust_env=False,
-        )
         self._urls: dict[tuple[Host, str], httpx.URL] = {}
+        # Functions, so that code that walks over attributes finds no key, as with `Secret`.
+        self._addresses: dict[httpx.URL, Callable[[], httpx.URL]] = {}
+        self._addresses_of: Credentials | None = None
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        if self._own is not None:
+            await self._own.aclose()
 
     async def exchange(self, call: Call, credentials: Credentials, timeout: float) -> Outcome:
         """Make one attempt; every failure is returned as an outcome.
@@ -93,13 +101,14 @@ class Transport:
         body = _Body(call.content or b"")
         origin = self._origins[call.host]
         proxy = self._proxies.get(origin.netloc)
-        private = call.private if proxy is None else (*call.private, *proxy.secrets)
-        secrets = RequestSecrets(credentials, call.keys, call.suffix, call.query, private)
-        request = self._request(call, secrets, body, timeout)
+        mask = partial(_masked, credentials, call, proxy)
+        redact_logs_of_task(mask)  # each exchange runs in a task of its own
         try:
             # httpx's own timeouts start anew at every read; this one bounds the whole attempt.
             with anyio.fail_after(timeout):
-                response = await self._http.send(request, stream=True)
+                request = self._request(call, credentials, body, timeout)
+                with _uninstrumented():
+                    response = await self._inner.handle_async_request(request)
                 try:
                     reply = await _read(response, credentials, call.most)
                 finally:
@@ -111,7 +120,7 @@ class Transport:
             why = failure(error, origin.raw_host.decode(), proxy, f" within {timeout:.3g} s")
             return outcome_without_answer(sent=False, timed_out=True, cause=why.cause)
         except _BROKEN as error:
-            words = f" ({_cause(error, body, secrets)})"
+            words = f" ({_cause(error, body, mask)})"
             if body.started and not isinstance(error, _BEFORE_SENDING):
                 cause = f"the connection broke before the answer was whole{words}"
                 return outcome_without_answer(sent=True, timed_out=False, cause=cause)
@@ -133,9 +142,13 @@ class Transport:
             return dataclasses.replace(failed, retry=RetryHint.NO)
         return classify(reply, call.expect, datetime.now(UTC))
 
-    def _request(self, call: Call, secrets: RequestSecrets, body: _Body, timeout: float) -> httpx.Request:
-        url = self._url(call)
-        headers = [(b"Host", url.netloc), *_BASE_HEADERS]
+    def _request(self, call: Call, credentials: Credentials, body: _Body, timeout: float) -> httpx.Request:
+        url = self._address(call, credentials)
+        headers = [
+            (b"Host", url.netloc),
+            *_BASE_HEADERS,
+            (b"x-api-key", credentials.api_key.reveal().encode("ascii")),
+        ]
         if call.content is not None:
             headers += (
                 (b"Content-Type", b"application/json"),
@@ -143,26 +156,63 @@ class Transport:
             )
         elif call.method in {"POST", "PUT", "PATCH"}:
             headers.append((b"Content-Length", b"0"))  # some servers reject a POST without one (411)
-        return httpx.Request(
-            call.method,
-            url,
-            headers=headers,
-            stream=body,
-            extensions={
-                EXTENSION: secrets,
-                # A pool of the caller's may queue: give up there before the attempt is cancelled in it.
-                "timeout": {"pool": timeout / 2},
-            },
-        )
+        # A pool of the caller's may queue: give up there before the attempt is cancelled in it.
+        extensions = {"timeout": {"pool": timeout / 2}}
+        return httpx.Request(call.method, url, headers=headers, stream=body, extensions=extensions)
 
-    def _url(self, call: Call) -> httpx.URL:
+    def _address(self, call: Call, credentials: Credentials) -> httpx.URL:
+        """The URL with keys and query; cached if only the keys are added, since httpx parses slowly."""
         key = (call.host, call.path)
         url = self._urls.get(key)
         if url is None:
             url = self._origins[call.host].copy_with(path=call.path)
-            if len(self._urls) < 64:
+            if len(self._urls) < MOST_ADDRESSES:
                 self._urls[key] = url
-        return url
+        if call.suffix or call.query or call.keys is not Keys.ALL:
+            return _extended(url, call, credentials)
+        if self._addresses_of is not credentials:
+            self._addresses_of = credentials
+            self._addresses.clear()
+        if (known := self._addresses.get(url)) is not None:
+            return known()
+        address = _extended(url, call, credentials)
+        if len(self._addresses) < MOST_ADDRESSES:
+            self._addresses[url] = lambda: address
+        return address
+
+
+def _extended(url: httpx.URL, call: Call, credentials: Credentials) -> httpx.URL:
+    """The URL with what no log may show: further parts of the path, the keys, the query."""
+    pairs = call.query
+    if call.keys is Keys.ALL:
+        keys = {"accessKey": credentials.access_key, "secretKey": credentials.secret_key}
+        pairs = (*((name, key.reveal()) for name, key in keys.items()), *pairs)
+    path = "".join(f"/{quote(part, safe='')}" for part in call.suffix)
+    query = f"?{urlencode(pairs, quote_via=quote)}" if pairs else ""
+    return url.copy_with(raw_path=url.raw_path + f"{path}{query}".encode()) if path or query else url
+
+
+def _masked(credentials: Credentials, call: Call, proxy: Proxy | None, text: str) -> str:
+    """The text without the keys and without the values of the query and the body.
+
+    The keys first, then the longest: else a value that is part of another would leave the rest of it.
+    """
+    text = credentials.mask(text)
+    values = {*call.suffix, *(value for _, value in call.query), *call.private}
+    values.update(proxy.secrets if proxy else ())
+    values |= {quote(value, safe="", errors="replace") for value in values}
+    for value in sorted(values, key=len, reverse=True):
+        if len(value) > 1:
+            text = text.replace(value, MASK)
+    return text
+
+
+def _uninstrumented() -> AbstractContextManager[None]:
+    """Keep OpenTelemetry's HTTP instrumentation out: it would export the keys."""
+    instrumentation = sys.modules.get("opentelemetry.instrumentation.utils")
+    suppress: Callable[[], AbstractContextManager[None]]
+    suppress = getattr(instrumentation, "suppress_http_instrumentation", nullcontext)
+    return suppress()
 
 
 class _Body(httpx.AsyncByteStream):
@@ -206,7 +256,7 @@ async def _read(response: httpx.Response, credentials: Credentials, most: int) -
 async def _close(response: httpx.Response) -> None:
     """Close; an error here must not lose what was read."""
     with anyio.move_on_after(CLOSING, shield=True), suppress(Exception):
-        await response.aclose()
+        await cast("httpx.AsyncByteStream", response.stream).aclose()
 
 
 def _is_cancelled() -> bool:
@@ -215,10 +265,10 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _cause(error: Exception, body: _Body, secrets: RequestSecrets) -> str:
+def _cause(error: Exception, body: _Body, mask: Callable[[str], str]) -> str:
     """An error's name, and its message only where that cannot repeat what was sent."""
     name = type(error).__name__
     if body.started or not isinstance(error, httpx.ConnectError | OSError):
         return name
     # A transport of the caller's may show the whole address.
-    return f"{name}: {secrets.mask(str(error))}" if str(error) else name
+    return f"{name}: {mask(str(error))}" if str(error) else name

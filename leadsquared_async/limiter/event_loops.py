@@ -10,7 +10,7 @@ from functools import partial
 from leadsquared_async.config import RateLimit
 from leadsquared_async.limiter.tokens import NEVER
 
-__all__ = ["Alarm", "LoopClosed", "LoopUse", "call_in", "running_loop"]
+__all__ = ["Alarm", "LoopClosed", "LoopUse", "running_loop"]
 
 
 class Alarm:
@@ -22,24 +22,25 @@ class Alarm:
 
     Attributes:
         at: the moment for which it is set, on the caller's clock; `NEVER` while it is not set.
+        context: an empty one, so that the timer of all callers keeps no caller's context alive.
     """
 
-    __slots__ = ("_handle", "_loop", "_ring", "at")
+    __slots__ = ("_handle", "_loop", "_ring", "at", "context")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
         self._loop = loop
         self._ring = ring
         self._handle: asyncio.Handle | None = None
         self.at = NEVER
+        self.context = Context()
 
     def set(self, at: float, now: float) -> None:
         """Ring at that moment only; if the loop raises, an earlier setting stays."""
         if at == self.at:
             return
         handle = None
-        if at < NEVER:
-            # An empty context, so that the timer of all callers keeps no caller's context alive.
-            handle = self._loop.call_later(max(0.0, at - now), self._rung, context=Context())
+        if at < NEVER and not self._loop.is_closed():
+            handle = self._loop.call_later(max(0.0, at - now), self._rung, context=self.context)
         self.cancel()
         self._handle, self.at = handle, at
 
@@ -67,30 +68,18 @@ class LoopUse:
         out: its calls in flight.
         lost: calls that were counted as ended while the loop did not run; their tokens are back already.
         alarm: when its waiters are looked after.
+        context: of all that it is asked to call.
         asked_at: the moment for which another loop has asked it to set its alarm.
         is_handed: whether another loop has granted it a token that it has not noticed yet.
     """
 
-    __slots__ = (
-        "_look_after",
-        "alarm",
-        "asked_at",
-        "declared",
-        "is_handed",
-        "loop",
-        "lost",
-        "out",
-        "waiting",
-    )
-
     def __init__(self, loop: asyncio.AbstractEventLoop, look_after: Callable[[LoopUse], None]) -> None:
         self.loop = loop
         self.declared: list[RateLimit] = []
-        self.waiting = 0
-        self.out = 0
-        self.lost = 0
+        self.waiting = self.out = self.lost = 0
         self._look_after = partial(look_after, self)
         self.alarm = Alarm(loop, self._look_after)
+        self.context = self.alarm.context
         self.asked_at = NEVER
         self.is_handed = False
 
@@ -103,11 +92,10 @@ class LoopUse:
         """End one of its calls; return whether the call's token has still to be released."""
         if self.lost:
             self.lost -= 1
-            return False
-        if not self.out:
-            return False
-        self.out -= 1
-        return True
+        elif self.out:
+            self.out -= 1
+            return True
+        return False
 
     def look_soon(self) -> None:
         """Have its waiters looked after, in its own loop.
@@ -115,7 +103,18 @@ class LoopUse:
         Raises:
             LoopClosed: the loop was closed.
         """
-        call_in(self.loop, self._look_after)
+        self.call_soon(self._look_after)
+
+    def call_soon(self, what: Callable[[], None]) -> None:
+        """Call it in that loop.
+
+        Raises:
+            LoopClosed: the loop was closed.
+        """
+        try:
+            self.loop.call_soon_threadsafe(what, context=self.context)
+        except RuntimeError as error:
+            raise LoopClosed from error
 
 
 class LoopClosed(Exception):
@@ -128,15 +127,3 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def call_in(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
-    """Call it in another loop, soon.
-
-    Raises:
-        LoopClosed: that loop was closed.
-    """
-    try:
-        loop.call_soon_threadsafe(what, context=Context())
-    except RuntimeError as error:
-        raise LoopClosed from error

@@ -6,8 +6,8 @@ from collections.abc import Sequence, Sized
 from typing import TypeVar
 
 from leadsquared_async.config import RateLimit
+from leadsquared_async.limiter.interface import LimitSnapshot, Notice
 from leadsquared_async.limiter.lanes import Lane, Turns, Waiting
-from leadsquared_async.limiter.limiter import LimitSnapshot, Notice
 from leadsquared_async.limiter.tokens import NEVER, Tokens
 
 __all__ = ["LocalGrantor", "configured", "doubt"]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from leadsquared_async.config import Credentials, RateLimit
-from leadsquared_async.limiter.limiter import Limit
+from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.limiter.local import LocalGrantor
 from leadsquared_async.limiter.queue import LOCK, TokenQueue
 

@@ -18,22 +18,21 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence, Sized
 from contextlib import contextmanager, suppress
-from contextvars import Context
 from dataclasses import replace
 from functools import partial, reduce
 from typing import Protocol, TypeVar
 
 from leadsquared_async.config import RateLimit
-from leadsquared_async.limiter.event_loops import LoopClosed, LoopUse, call_in, running_loop
+from leadsquared_async.limiter.event_loops import LoopClosed, LoopUse, running_loop
+from leadsquared_async.limiter.interface import LimitSnapshot, Notice, NoTokenInTime
 from leadsquared_async.limiter.lanes import Lane, Waiting
-from leadsquared_async.limiter.limiter import LimitSnapshot, Notice, NoTokenInTime
 from leadsquared_async.limiter.tokens import NEVER, spacing_of
 from leadsquared_async.logs import ClientLog
 
 __all__ = ["LOCK", "Grantor", "TokenQueue"]
 
 LOOK_AFTER = 1.0
-"""Seconds between two looks of a loop with waiters at whether another loop has ended with calls in flight."""
+"""Seconds after which a loop with waiters checks whether another loop has ended with calls in flight."""
 LOCK = threading.RLock()
 """Held while the state of any queue changes; reentrant, since a signal handler may ask for a snapshot."""
 
@@ -51,12 +50,12 @@ class Grantor(Protocol):
         """The limit in force."""
         ...
 
-    def settle(self, now: float) -> None:
-        """Bring the state up to `now`."""
-        ...
-
     def take_at_once(self, lane: Lane, now: float) -> bool:
         """Spend a token on a caller with nobody before it; return False if it has to wait."""
+        ...
+
+    def settle(self, now: float) -> None:
+        """Bring the state up to `now`, before `next`, `next_grant` and `earliest_of`."""
         ...
 
     def next(self, heads: Sequence[W], now: float) -> W | None:
@@ -64,7 +63,7 @@ class Grantor(Protocol):
 
         Args:
             heads: the first waiter of each lane that has any, the highest lane first.
-            now: the time; the state is settled.
+            now: the time.
         """
         ...
 
@@ -85,7 +84,7 @@ class Grantor(Protocol):
         ...
 
     def next_grant(self, lanes: Sequence[Sized], now: float) -> float:
-        """When the queue should look again whether one of the waiters of these lanes gets a token."""
+        """When the queue should check again whether one of the waiters of these lanes gets a token."""
         ...
 
     def declare(self, limit: RateLimit, now: float) -> Notice | None:
@@ -108,7 +107,7 @@ class Grantor(Protocol):
 
 
 class TokenQueue:
-    """The callers of one account and class of endpoint.
+    """The callers of one account and class of endpoint. An event loop joins it before it acquires.
 
     Args:
         grantor: decides when a token is granted.
@@ -127,7 +126,7 @@ class TokenQueue:
         self._grantor = grantor
         self._clock = asyncio.get_running_loop().time if clock is None else clock
         self._loops: dict[asyncio.AbstractEventLoop, LoopUse] = {}
-        self._only: LoopUse | None = None  # the only one of them: asking for the running loop is slow in 3.11
+        self._only: LoopUse | None = None  # the only one of them: asking for the running loop is slow
         # Ordered dicts, since a waiter may leave from the middle, and a plain dict pops its first in O(n).
         self._lanes: tuple[OrderedDict[int, _Waiter], ...] = tuple(OrderedDict() for _ in Lane)
         self._arrivals = 0
@@ -137,7 +136,7 @@ class TokenQueue:
     def join(self, limit: RateLimit) -> Notice | None:
         """A client of the running loop uses it from now on, and declares this limit; the smallest is kept."""
         with self._changing():
-            self._use().declared.append(limit)
+            self._use_here().declared.append(limit)
             self.users += 1
             try:
                 notice = self._declare_smallest()
@@ -149,7 +148,7 @@ class TokenQueue:
     def leave(self, limit: RateLimit) -> Notice | None:
         """A client of the running loop uses it no more; what it declared is forgotten."""
         with self._changing():
-            self._use().declared.remove(limit)
+            self._use_here().declared.remove(limit)
             self.users -= 1
             return self._declare_smallest()
 
@@ -167,10 +166,9 @@ class TokenQueue:
         with LOCK:  # not self._changing(), which costs more than the rest if the queue is empty
             try:
                 now = self._clock()
-                use = self._loops.get(asyncio.get_running_loop()) or self._use()
-                if any(self._lanes):
-                    self._grantor.settle(now)
-                elif self._grantor.take_at_once(lane, now):
+                use = self._only or self._use_here()
+                forms, batch, polls = self._lanes
+                if not (forms or batch or polls) and self._grantor.take_at_once(lane, now):
                     use.out += 1
                     self._granted += 1
                     return
@@ -196,15 +194,13 @@ class TokenQueue:
             counted: False if it got no answer, so that the server may count it later than now.
         """
         with LOCK:  # as above
-            now = self._clock()
             try:
-                use = self._only or self._here()
-                try:
-                    self._grantor.settle(now)
-                finally:
-                    if use is not None and use.end_call():
-                        self._grantor.release(now, counted=counted)
-                if any(self._lanes):
+                now = self._clock()
+                use = self._only or self._loops.get(running_loop())
+                if use is not None and use.end_call():
+                    self._grantor.release(now, counted=counted)
+                forms, batch, polls = self._lanes
+                if forms or batch or polls:
                     self._dispatch(now)
             except BaseException:
                 self.look_soon()
@@ -213,7 +209,7 @@ class TokenQueue:
     def release_unused(self) -> None:
         """The call that took a token was never sent."""
         with self._changing():
-            self._put_back(self._here())
+            self._put_back(self._only or self._loops.get(running_loop()))
             self._dispatch(self._clock())
 
     def on_rate_limited(self, pause: float | None = None, named: tuple[int, float] | None = None) -> None:
@@ -238,9 +234,9 @@ class TokenQueue:
         """
         with self._changing():
             now = self._clock()
-            self._grantor.settle(now)
-            self._grantor.assume_spent(now, min(now, self._on_our_clock(ended, now)), calls)
-            self._arm(now)
+            ago = max(0.0, asyncio.get_running_loop().time() - ended)
+            self._grantor.assume_spent(now, now - ago, calls)
+            self._dispatch(now)
 
     def snapshot(self) -> LimitSnapshot:
         """The state at this moment."""
@@ -317,19 +313,13 @@ class TokenQueue:
         with LOCK:
             try:
                 yield
-            except NoTokenInTime:
-                raise
             except BaseException:
                 self.look_soon()
                 raise
 
     # Event loops ------------------------------------------------------------------------------------------
 
-    def _here(self) -> LoopUse | None:
-        loop = running_loop()
-        return None if loop is None else self._loops.get(loop)
-
-    def _use(self) -> LoopUse:
+    def _use_here(self) -> LoopUse:
         loop = asyncio.get_running_loop()
         use = self._loops.get(loop)
         if use is None:
@@ -351,7 +341,6 @@ class TokenQueue:
 
     def _lose(self, use: LoopUse) -> None:
         now = self._clock()
-        self._grantor.settle(now)
         for _ in range(use.out):
             self._grantor.release(now, counted=False)
         use.lost += use.out
@@ -373,27 +362,25 @@ class TokenQueue:
             if self._grantor.limit != before:
                 self.look_soon()
 
-    def _on_our_clock(self, moment: float, now: float) -> float:
-        """A moment of the running loop's time."""
-        return moment - asyncio.get_running_loop().time() + now
-
     # Waiters ----------------------------------------------------------------------------------------------
 
     def _wait(self, use: LoopUse, lane: Lane, deadline: float | None, now: float) -> _Waiter:
         """Join the queue: if anything here fails, no waiter stays in it, and no token is taken."""
-        ahead = len(self._lanes[lane])
-        if deadline is not None and self._grantor.earliest_of(lane, now, ahead) > self._on_our_clock(
-            deadline, now
-        ):
-            raise NoTokenInTime(ahead, spacing_of(lane, self._grantor.limit))
+        callers = self._lanes[lane]
+        ahead = len(callers)
+        if deadline is not None:
+            self._grantor.settle(now)
+            if self._grantor.earliest_of(lane, now, ahead) - now > deadline - use.loop.time():
+                raise NoTokenInTime(ahead, spacing_of(lane, self._grantor.limit))
         self._arrivals += 1
         waiter = _Waiter(self._arrivals, lane, use)
-        self._lanes[lane][waiter.number] = waiter
+        callers[waiter.number] = waiter
         use.waiting += 1
         try:
             if deadline is not None:
-                waiter.expiry = use.loop.call_at(deadline, self._expire, waiter, ahead, context=Context())
-            self._dispatch(now)
+                waiter.expiry = use.loop.call_at(deadline, self._expire, waiter, ahead, context=use.context)
+            if not ahead or self._only is None:
+                self._dispatch(now)  # behind others in its lane, it changes nothing
         except BaseException:
             if waiter.expiry is not None:
                 waiter.expiry.cancel()
@@ -436,30 +423,36 @@ class TokenQueue:
 
     def _dispatch(self, now: float) -> None:
         """Grant tokens to those whose turn it is, and set the timer for the next."""
-        while (waiter := self._next(now)) is not None:
+        grantor = self._grantor
+        grantor.settle(now)
+        while (waiter := grantor.next(self._heads(), now)) is not None:
             if not waiter.future.done():  # else it was cancelled in this very tick
                 self._serve(waiter, now)
             self._leave(waiter)
         self._arm(now)
 
-    def _next(self, now: float) -> _Waiter | None:
-        heads = [waiter for lane in self._lanes if lane and (waiter := _first(lane)) is not None]
-        return self._grantor.next(heads, now)
+    def _heads(self) -> list[_Waiter]:
+        """The first waiter of each lane that may have a token."""
+        if self._only is not None:
+            return [next(iter(lane.values())) for lane in self._lanes if lane]
+        firsts = (next((w for w in lane.values() if w.use.may_be_granted), None) for lane in self._lanes)
+        return [waiter for waiter in firsts if waiter is not None]
 
     def _serve(self, waiter: _Waiter, now: float) -> None:
+        use = waiter.use
         self._grantor.take(now, waiter.lane)
-        waiter.use.out += 1
+        use.out += 1
         self._granted += 1
         waiter.granted = True
         try:
-            if waiter.use.loop is running_loop():
+            if use is self._only or use.loop is running_loop():
                 waiter.go()
                 return
-            call_in(waiter.use.loop, partial(self._hand_over, waiter))
-            waiter.use.is_handed = True
+            use.call_soon(partial(self._hand_over, waiter))
+            use.is_handed = True
         except BaseException as error:
             waiter.granted = False
-            self._put_back(waiter.use)
+            self._put_back(use)
             if not isinstance(error, LoopClosed):
                 raise
 
@@ -469,14 +462,15 @@ class TokenQueue:
             waiter.use.is_handed = False
             waiter.go()
             if any(self._lanes):
-                now = self._clock()
-                self._grantor.settle(now)
-                self._dispatch(now)
+                self._dispatch(self._clock())
 
     def _arm(self, now: float) -> None:
         """Set the timer of each loop whose callers wait; another loop sets its own when it is asked to."""
         when = self._grantor.next_grant(self._lanes, now)
-        if len(self._loops) > 1 and any(self._lanes):
+        if self._only is not None:
+            self._only.alarm.set(when if self._only.waiting else NEVER, now)
+            return
+        if any(self._lanes):
             # A loop that ends gives back no token.
             when = min(when, now + LOOK_AFTER)
         here = running_loop()
@@ -493,10 +487,9 @@ class TokenQueue:
         """In that loop: grant what there is to grant."""
         with self._changing():
             use.asked_at = NEVER
-            now = self._clock()
-            self.forget_ended_loops()
-            self._grantor.settle(now)
-            self._dispatch(now)
+            if self._only is None:
+                self.forget_ended_loops()
+            self._dispatch(self._clock())
 
 
 class _Waiter:
@@ -513,11 +506,3 @@ class _Waiter:
     def go(self) -> None:
         if not self.future.done():
             self.future.set_result(None)
-
-
-def _first(lane: OrderedDict[int, _Waiter]) -> _Waiter | None:
-    """The first that may have a token."""
-    for waiter in lane.values():
-        if waiter.use.may_be_granted:
-            return waiter
-    return None

@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 from leadsquared_async.config import LONGEST_WINDOW, RateLimit
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.limiter.event_loops import Alarm
+from leadsquared_async.limiter.interface import LimitSnapshot, Notice
 from leadsquared_async.limiter.lanes import Lane, Waiting
-from leadsquared_async.limiter.limiter import LimitSnapshot, Notice
 from leadsquared_async.limiter.local import LocalGrantor, configured, doubt
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_messages import (

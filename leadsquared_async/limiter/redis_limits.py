@@ -10,7 +10,7 @@ from importlib import import_module
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.config import Credentials, RateLimit, seconds
 from leadsquared_async.errors import ConfigurationError
-from leadsquared_async.limiter.limiter import Limit
+from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.limiter.local_limits import account_digest
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_grantor import RedisGrantor

@@ -79,6 +79,7 @@ class Tokens:
         "_late",
         "_on_trial_until",
         "_slot",
+        "_spacing",
         "_window_since",
         "declared",
         "doubted",
@@ -95,6 +96,7 @@ class Tokens:
         self.learnt: RateLimit | None = None
         self.doubted: RateLimit | None = None
         self.limit: RateLimit = limit
+        self._spacing = limit.spacing  # of `limit`; it is computed at every call
         self.free: int = limit.calls
         self.out = 0
         self.paused_until = -NEVER
@@ -150,22 +152,24 @@ class Tokens:
 
     def settle(self, now: float) -> None:
         """Bring the state up to `now`."""
-        while self._late and self._late[0] <= now:
-            self._return(self._late.popleft())
+        late, due = self._late, self._due
+        while late and late[0] <= now:
+            self._return(late.popleft())
         while self.withdrawn and now >= self._clean_since + self.limit.per:
             self.withdrawn -= 1
             self._clean_since += self.limit.per
             if self.held < self.capacity:
                 self._queue(self._clean_since)
-        self._free_those_due(now)
-        if now >= self.tried_again_at:
-            self.learnt, self._on_trial_until = None, now + self.patience
+        if due and due[0] <= now:
+            self._free_those_due(now)
+        if self.learnt is not None and now >= self.tried_again_at:
+            self._on_trial_until = now + self.patience
+            self.learnt = None
             self._apply(now)
 
     def _free_those_due(self, now: float) -> None:
-        due = self._due
-        while due and due[0] <= now:
-            due.popleft()
+        while self._due and self._due[0] <= now:
+            self._due.popleft()
             self.free += 1
 
     def may_take(self, lane: Lane, now: float, ahead: int = 0, polls_ahead: int = 0) -> bool:
@@ -199,27 +203,36 @@ class Tokens:
             now: the time.
             counted: False if it got no answer; the server may then count it for another `per` seconds.
         """
-        self.out -= 1
-        if counted:
-            self._return(now)
-        else:
-            self._late.append(now + self.limit.per)
+        try:
+            if self._late:
+                self.settle(now)  # the calls that it returns ended before this one
+        finally:
+            self.out -= 1
+            if counted:
+                self._return(now)
+            else:
+                self._late.append(now + self.limit.per)
 
     def _return(self, end: float) -> None:
-        self._ends.popleft()
-        if self._ends and self._ends[-1] > end:
-            insort(self._ends, end)
+        ends = self._ends
+        ends.popleft()
+        if ends and ends[-1] > end:
+            insort(ends, end)
         else:
-            self._ends.append(end)
+            ends.append(end)
         self._queue(end)
-        self._drop_surplus()
+        if self.free + self.out + len(self._due) + len(self._late) > self.limit.calls - self.withdrawn:
+            self._drop_surplus()
 
     def _queue(self, end: float) -> None:
         """Have the token of a call that ended then come back in its turn."""
         due = end + self.limit.per + _ROUNDING
         # A slot is kept even if its token is a little late, else each little would be lost for all behind it.
-        self._slot = max(self._slot + self.limit.spacing, due - LATENESS * self.limit.spacing)
-        self._due.append(max(due, self._slot))
+        slot = self._slot + self._spacing
+        if slot < due:
+            slot = max(slot, due - LATENESS * self._spacing)
+        self._slot = slot
+        self._due.append(slot if slot > due else due)
 
     def _drop_surplus(self) -> None:
         """Give up tokens beyond the capacity, the earliest first: the calls last made keep theirs in view."""
@@ -364,6 +377,7 @@ class Tokens:
             return False
         former, longer = self.limit.per, limit.per - self.limit.per
         self.limit = limit
+        self._spacing = limit.spacing
         self.paused_until = min(self.paused_until, max(self._asked_until, now + limit.spacing))
         self.withdrawn = min(self.withdrawn, limit.calls - 1)
         if limit.per < min(former, REMEMBERED):
@@ -397,6 +411,7 @@ class Tokens:
 
     def assume_spent(self, now: float, ended: float, calls: int | None = None) -> None:
         """Spend free tokens on unknown calls (None: all tokens) that ended at `ended` without an answer."""
+        self.settle(now)
         for _ in range(self.free if calls is None else min(calls, self.free)):
             self.take(now)
             self.release(ended, counted=False)

@@ -8,20 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 from leadsquared_async.delivery.reasons import exception_in
-from leadsquared_async.encoding import IDENTIFIERS, identity_of
+from leadsquared_async.encoding import IDENTIFIERS, identity_of, query_values
 from leadsquared_async.operations import Endpoint
 from leadsquared_async.submissions import Submission
 
 __all__ = ["is_of", "kept_query", "kept_reason", "may_be_of", "needs_more_than_a_lead"]
 
-_OF_NOBODY = frozenset({"LeadUpdateBehavior", "postUpdatedLead"})
-"""Pairs of a query that are no values of a person; an id is one."""
-
 
 def kept_query(query: bytes) -> str:
-    """What stays of a row's query, as JSON: a row may be sent again with another lead."""
+    """What stays of a row's query, as JSON: the options, since a row may be sent again with another lead."""
     try:
-        return json.dumps([pair for pair in json.loads(query.decode()) if pair[0] in _OF_NOBODY])
+        return json.dumps([pair for pair in json.loads(query.decode()) if not query_values([pair])])
     except (ValueError, TypeError, LookupError, RecursionError):
         return "[]"  # it cannot be read, and an error here would keep the row's state from being written
 

@@ -266,7 +266,7 @@ class Outbox:
         found: dict[str, OutboxItem] = {}
         for start in range(0, len(wanted), AT_ONCE):
             piece = wanted[start : start + AT_ONCE]
-            found |= await writer.read(Store.under, piece)
+            found |= await writer.read(Store.with_keys, piece)
         return found
 
     def on_final(self, callback: C) -> C:
@@ -301,7 +301,8 @@ class Outbox:
         Raises:
             InvalidLead: the result cannot be sent.
             OutboxError: the row is in another state, or its values are erased: then it takes a `lead`, and
-                goes again only if its operation needs nothing else.
+                goes again only if its operation needs nothing else. If the row cannot be read, this is an
+                `UnreadableRowError` of `leadsquared_async.outbox`.
         """
         row = _row(item)
         writer = self._opened()

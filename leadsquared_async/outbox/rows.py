@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from leadsquared_async.delivery.policy import ItemState
-from leadsquared_async.encoding import EncodedSubmission, decode, private_values, query_values
+from leadsquared_async.encoding import EncodedSubmission, decode
 from leadsquared_async.errors import OutboxError
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Endpoint
 from leadsquared_async.outbox.items import OutboxItem
@@ -18,6 +18,7 @@ from leadsquared_async.submissions import Submission
 
 __all__ = [
     "BEFORE_ALL",
+    "BULK",
     "CLAIMED",
     "COLUMNS",
     "FILES",
@@ -33,6 +34,7 @@ __all__ = [
     "write_named",
 ]
 
+BULK = BULK_CREATE_OR_UPDATE.name
 BEFORE_ALL = -math.inf
 """Below every id: another program may have put rows with negative ones."""
 FORMS, FILES = range(2)
@@ -101,7 +103,7 @@ def write_named(name: object) -> Endpoint:
         UnreadableRowError: this version does not know it.
     """
     known = OPERATIONS.get(name) if isinstance(name, str) else None
-    write = BULK_CREATE_OR_UPDATE if name == BULK_CREATE_OR_UPDATE.name else known
+    write = BULK_CREATE_OR_UPDATE if name == BULK else known
     if write is None:
         raise UnreadableRowError(
             f"this version does not know the operation {operation_shown(name)}: upgrade leadsquared_async"
@@ -127,21 +129,18 @@ def stored(row: Row) -> EncodedSubmission:
     write = write_named(row.operation)
     if row.content is None:
         raise UnreadableRowError("its values are erased")
-    body = _json("content", row.content)
-    expected = list if write.takes_lead and not write.envelope else dict
-    if not isinstance(body, expected):
-        raise UnreadableRowError(f"its content is not a JSON {'array' if expected is list else 'object'}")
     query, suffix = _pairs(row.query), _texts("suffix", row.suffix)
-    return EncodedSubmission(
-        operation=write,
-        content=cast("bytes", row.content),
-        query=query,
-        suffix=suffix,
-        identified=row.identified,
-        identity=None,  # that was for the order in which rows are claimed
-        private=(*private_values(body), *query_values(query), *suffix),
-        reference=row.reference,
-    )
+    try:
+        return EncodedSubmission.stored(
+            write,
+            cast("bytes", row.content),
+            query,
+            suffix,
+            identified=row.identified,
+            reference=row.reference,
+        )
+    except (ValueError, TypeError, RecursionError):
+        raise UnreadableRowError(f"its content is not what {write.name} takes") from None
 
 
 def submission_in(

@@ -31,7 +31,7 @@ SCHEMA = """
     CREATE TABLE items (
       id INTEGER PRIMARY KEY AUTOINCREMENT,
       key TEXT UNIQUE,
-      digest BLOB NOT NULL,
+      digest BLOB,
       operation TEXT NOT NULL,
       lane INTEGER NOT NULL CHECK (lane IN (0, 1)),
       identity BLOB,
@@ -51,7 +51,7 @@ SCHEMA = """
       lead_id TEXT,
       created INTEGER,
       reason TEXT,
-      is_told INTEGER NOT NULL DEFAULT 1 CHECK (is_told IN (0, 1)),
+      is_called_back INTEGER NOT NULL DEFAULT 1 CHECK (is_called_back IN (0, 1)),
       CHECK (state = 'accepted' OR is_open = (state IN ('pending', 'sending')))
     );
 
@@ -60,22 +60,22 @@ SCHEMA = """
     CREATE INDEX items_of_one ON items (identity, id) WHERE is_open AND identity IS NOT NULL;
     CREATE INDEX items_by_state ON items (state, id);
     CREATE INDEX items_followed ON items (id) WHERE state = 'accepted' AND is_open;
-    CREATE INDEX items_untold ON items (id) WHERE NOT is_told;
+    CREATE INDEX items_to_call_back ON items (id) WHERE NOT is_called_back;
     """
 """SQLite keeps this text in the file, and a file in which it reads otherwise is refused.
 
 - id: never used twice, since the process that delivers may still know the row before
-- digest: of what was put, to tell another lead under a used key
+- digest: of what was put under a key, to reject another lead under it
 - lane: 0: of put; 1: of put_many
 - identity: salted digest of the lead that the row is about; NULL: of none
 - identified: 1: LeadSquared can match it, so that sending it twice does no harm
 - is_open: 1: not final; later rows of its identity wait
-- is_ready: 1: its turn has come, and later rows of its identity wait for it
+- is_ready: 1: it may be sent, and later rows of its identity wait for it
 - content: the body to send; NULL once erased
 - query: JSON: pairs beside the keys
 - suffix: JSON: further parts of the path
 - put_at, changed_at: seconds since 1970
-- is_told: 0: final, and a callback has not heard of it yet
+- is_called_back: 0: final, and its callbacks have not finished
 """
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import secrets
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.delivery.hold import Holds
-from leadsquared_async.errors import ClientClosed, OutboxError
+from leadsquared_async.errors import OutboxError
 from leadsquared_async.http.redaction import traceback_without_values
 from leadsquared_async.outbox.deliver import Deliverer
 from leadsquared_async.outbox.files import DeliveryLock
@@ -31,17 +30,15 @@ TRY_THE_LOCK_EVERY = 1.0
 TIDY_EVERY = 30.0
 """Seconds between two times that the write-ahead log is emptied: what was erased may be in it until then."""
 HOUR = 3600.0
-MOST_CALLS = 1_000_000
-"""More than any limit lets through in its window."""
-LONGEST_TIME = 1e12
-"""Seconds; a moment beyond is a damaged note."""
 LOCK_IS_GONE = "the lock file was deleted, and another process may deliver"
+NOTE = "delivered_by"
+"""In `meta`: the process that delivers; once it has closed, also when."""
 
 _process = secrets.token_hex(8)
 
 
 def _me() -> str:
-    return f"{_process} {os.getpid()}"  # a fork has the same memory, and not the same bucket
+    return f"{_process}-{os.getpid()}"  # a fork has the same memory, and not the same bucket
 
 
 def since_boot() -> tuple[str, float]:
@@ -53,34 +50,19 @@ def since_boot() -> tuple[str, float]:
         return "unknown", time.time()  # of another system than Linux
 
 
-def _calls_in(note: object) -> dict[str, Any]:
-    """What was noted of the process before; of a note that is damaged, that there was one and no more."""
-    unknown = {"process": None, "spent": None}
+def _seconds_since_close(note: str) -> float:
+    """How long ago the process that left this note closed; 0 if it died, or the machine was restarted."""
+    boot, uptime = since_boot()
     try:
-        calls = json.loads(note) if isinstance(note, str) else None
-    except (ValueError, RecursionError):
-        return unknown
-    if not isinstance(calls, dict):
-        return unknown
-    known = cast("dict[str, Any]", calls)
-    spent, at = known.get("spent"), known.get("at")
-    is_count = spent is None or (isinstance(spent, int) and 0 <= spent <= MOST_CALLS)
-    is_time = isinstance(at, float | int) and abs(at) <= LONGEST_TIME
-    return known if is_count and ("at" not in known or is_time) else unknown
+        _, boot_then, uptime_then = note.split()
+        age = uptime - float(uptime_then)
+    except ValueError:
+        return 0.0
+    return min(max(0.0, age), HOUR) if boot_then == boot else 0.0
 
 
 class Service:
-    """The tasks that deliver one outbox.
-
-    Args:
-        path: of the outbox's file.
-        writer: the way to it.
-        settler: stores what becomes of the rows.
-        holds: say what may be sent, and asked for.
-        client: delivers.
-        confirm: whether accepted rows are followed.
-        keep_rejected: seconds after which the values of rejected rows are erased.
-    """
+    """The tasks that deliver one outbox."""
 
     def __init__(
         self,
@@ -104,8 +86,7 @@ class Service:
         self._deliverer: Deliverer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._broken: str | None = None
-        self._has_recalled = False
-        self._earlier: dict[str, Any] = {}
+        self._counts_earlier_calls = False
 
     @property
     def delivers(self) -> bool:
@@ -122,11 +103,11 @@ class Service:
     @property
     def blocked(self) -> str | None:
         """Why nothing is delivered, or nothing of some operation; None if everything is."""
-        hold, writer = self._holds.first, self._writer
-        return self.ended or writer.stuck or writer.unread or (None if hold is None else hold.reason)
+        hold, blocked = self._holds.first, self._writer.blocked
+        return self.ended or next(iter(blocked.values()), None) or (None if hold is None else hold.reason)
 
     async def start(self) -> None:
-        """Deliver as soon as nobody else does; if that is now, with the calls of the process before in mind.
+        """Deliver as soon as no other process does.
 
         Raises:
             OutboxError: the lock file cannot be used.
@@ -135,7 +116,7 @@ class Service:
         if is_free:
             try:
                 with suppress(OutboxError):
-                    await self._recall_calls()  # before the client's owner may make a call
+                    await self._count_earlier_calls()  # before the client's owner may make a call
             except BaseException:
                 self._lock.release()
                 raise
@@ -165,7 +146,9 @@ class Service:
     async def _end(self) -> None:
         await self._end_tasks()
         await self._settler.aclose(0.0)
-        await self._note_calls()
+        if self._counts_earlier_calls:
+            with suppress(OutboxError):
+                await self._writer.write(Store.set_meta, NOTE, " ".join((_me(), *map(str, since_boot()))))
         await self.empty_log()
 
     async def _end_tasks(self) -> None:
@@ -179,7 +162,7 @@ class Service:
             await asyncio.sleep(TRY_THE_LOCK_EVERY)  # the kernel wakes nobody
             is_free = self._lock.acquire()
         await self._begin()
-        sender, trackers, _ = parts_of(self._client)
+        sender, trackers, *_ = parts_of(self._client)
         confirmer: Confirmer | None = None
 
         def follow(row: Row) -> None:
@@ -220,56 +203,24 @@ class Service:
         """Note that this process delivers, once the disk takes it."""
         while True:
             try:
-                if not self._has_recalled:
-                    await self._recall_calls()
-                await self._set_note(process=_me())
+                await self._count_earlier_calls()
+                await self._writer.write(Store.set_meta, NOTE, _me())
             except OutboxError as error:
-                self._writer.note(error)
+                self._writer.block("written", error)
                 await asyncio.sleep(TRY_THE_LOCK_EVERY)
             else:
-                self._writer.recovered()
+                self._writer.unblock("written")
                 return
 
-    async def _recall_calls(self) -> None:
-        """A restart is not to begin with a full burst: count what the process before may have sent."""
-        note = await self._writer.read(Store.meta, "calls")
-        self._has_recalled = True
-        calls = self._earlier = {} if note is None else _calls_in(note)
-        if not calls or calls.get("process") == _me():
-            return  # there was none, or this process remembers by itself
-        session = parts_of(self._client)[0].session
-        now = asyncio.get_running_loop().time()
-        boot, uptime = since_boot()
-        if calls.get("boot") == boot and "at" in calls:
-            session.assume_spent(now - max(0.0, uptime - calls["at"]), calls.get("spent"))
-        else:
-            # It died, or the machine was another one or was started anew: nobody knows how long ago.
-            session.assume_spent(now, calls.get("spent"))
-
-    async def _note_calls(self) -> None:
-        """For the process after this one, if this one delivered."""
-        if not self._has_recalled:
+    async def _count_earlier_calls(self) -> None:
+        """Assume that the process before spent the whole limit: a restart begins without a burst."""
+        if self._counts_earlier_calls:
             return
-        spent: int | None
-        with suppress(OutboxError):
-            try:
-                snapshot = self._client.snapshot()
-            except ClientClosed:
-                spent = parts_of(self._client)[0].session.options.rate_limit.calls  # nobody knows any more
-            else:
-                limit = snapshot.limit
-                if limit is None and snapshot.bulk_limit is None and self._earlier:
-                    await self._set_note(**self._earlier)  # no call was made since
-                    return
-                # Of bulk calls it is always all of them; the earlier ones of the others are not forgotten.
-                spent = self._earlier.get("spent") if self._earlier else 0
-                if limit is not None:
-                    spent = limit.limit.calls - limit.free
-            boot, uptime = since_boot()
-            await self._set_note(process=_me(), boot=boot, at=uptime, spent=spent)
-
-    async def _set_note(self, **note: Any) -> None:
-        await self._writer.write(Store.set_meta, "calls", json.dumps(note))
+        note = await self._writer.read(Store.meta, NOTE)
+        self._counts_earlier_calls = True
+        if note is not None and str(note).partition(" ")[0] != _me():
+            now = asyncio.get_running_loop().time()
+            parts_of(self._client)[0].session.assume_spent(now - _seconds_since_close(str(note)))
 
     def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=f"leadsquared_async outbox {name}")

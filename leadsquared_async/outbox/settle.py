@@ -65,7 +65,7 @@ class Settler:
         try:
             noted = await self._writer.write(Store.sending, marks, time.time())
         except OutboxError as error:
-            self._writer.note(error)
+            self._writer.block("written", error)
             is_unknown = error.delivery is Delivery.UNKNOWN  # then the file may say that they are sending
             noted = [False] * len(rows)
         for row, was_sending, is_noted in zip(rows, were_sending, noted, strict=True):
@@ -154,7 +154,7 @@ class Settler:
             if was_there is None or not store.has_ended(row.id, state):
                 before = store.item(row.id) if has_callbacks else None
                 was_there = store.finish(
-                    row.id, time.time(), state, attempts, is_told=not has_callbacks, **facts
+                    row.id, time.time(), state, attempts, is_called_back=not has_callbacks, **facts
                 )
                 after = store.item(row.id) if has_callbacks else None
                 if before is not None and after is not None:
@@ -173,7 +173,7 @@ class Settler:
         if not self._callbacks:
             return []
         try:
-            return await self._writer.read(Store.untold)
+            return await self._writer.read(Store.not_called_back)
         except OutboxError:
             return []  # they are called at the next start
 
@@ -228,7 +228,7 @@ class Settler:
                     extra={"event": "callback_failed", "reference": item.reference},
                 )
                 return
-        await self._writer.persist(Store.told, item.id)
+        await self._writer.persist(Store.called_back, item.id)
 
 
 def _log(log: ClientLog, row: Row, state: ItemState, error: LeadSquaredError) -> None:

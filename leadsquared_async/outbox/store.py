@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from leadsquared_async.delivery.policy import ItemState
 from leadsquared_async.delivery.reasons import exception_in
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import KeyReused, OutboxError, OutboxFull
 from leadsquared_async.logs import ClientLog
-from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, OPERATIONS
+from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS
 from leadsquared_async.outbox.erasure import is_of, kept_query, kept_reason, may_be_of, needs_more_than_a_lead
 from leadsquared_async.outbox.files import identity_of, make_private
 from leadsquared_async.outbox.items import OutboxItem, Ticket
@@ -51,7 +51,6 @@ T = TypeVar("T")
 _ERASED = "content = NULL, suffix = '[]', query = kept_query(CAST(query AS BLOB))"
 """All that is of a person: the values, and the ids that stand in the path and the query."""
 
-
 _TO_SEND = "INDEXED BY items_to_send WHERE state = 'pending' AND is_ready"
 _FOLLOWED = "INDEXED BY items_followed WHERE state = 'accepted' AND is_open"
 """With their indexes, since without SQLite takes the one by state, and passes a million rows of others."""
@@ -60,11 +59,6 @@ _OPEN = (ItemState.PENDING, ItemState.SENDING, ItemState.ACCEPTED)
 
 class Store:
     """One connection to an outbox's file, for one thread.
-
-    Args:
-        path: of the file, which exists.
-        max_bytes: from which size on nothing more is put.
-        log: of the client that delivers, if there is one.
 
     Raises:
         OutboxError: it is no outbox, or one of another version.
@@ -126,15 +120,11 @@ class Store:
         return salt
 
     def close(self) -> None:
-        """Close the connection; the last one of all copies what is left in the write-ahead log."""
+        """Close the connection; the last one of all also empties the write-ahead log."""
         self.connection.close()
 
     def begin(self) -> None:
-        """Begin a transaction that writes.
-
-        Raises:
-            sqlite3.Error: it cannot be written, or is not where it was: what would be put would be gone.
-        """
+        """Begin a transaction that writes; raises sqlite3.Error if the file is not where it was."""
         if not self.is_there():
             raise sqlite3.OperationalError("the file or its write-ahead log was deleted or moved")
         if self.connection.in_transaction:  # which could not be undone when it failed
@@ -167,18 +157,12 @@ class Store:
     def put(self, submission: EncodedSubmission, key: str | None, lane: int, now: float) -> Ticket:
         """Add a row, unless the key is known.
 
-        Args:
-            submission: what it submits.
-            key: the caller's own id.
-            lane: FORMS or FILES.
-            now: seconds since 1970.
-
         Raises:
             KeyReused: the key is another lead's.
             OutboxFull: there is no room.
         """
-        identity = None if submission.identity is None else self._digest(*submission.identity)
-        digest = self._digest_of(submission)
+        identity = self._identity_of(submission)
+        digest = None if key is None else self._digest_of(submission)
         if not self._has_room:
             return self._known(key, digest, submission.dropped, full=True)
         cursor = self.connection.execute(
@@ -216,11 +200,7 @@ class Store:
     def put_all(
         self, submissions: Iterable[tuple[EncodedSubmission, str | None]], lane: int, now: float
     ) -> tuple[int, KeyReused | None]:
-        """Add rows until a key is another lead's; returns how many are new, and that error.
-
-        Raises:
-            OutboxFull: there is no room.
-        """
+        """Add rows until a key is another lead's; returns how many are new, and that error."""
         new = 0
         for submission, key in submissions:
             try:
@@ -238,7 +218,7 @@ class Store:
         return (pages - free) * self._page
 
     def _known(
-        self, key: str | None, digest: bytes, dropped: tuple[str, ...], *, full: bool = False
+        self, key: str | None, digest: bytes | None, dropped: tuple[str, ...], *, full: bool = False
     ) -> Ticket:
         """The row under a key, if it is there and of this lead."""
         row = self.connection.execute("SELECT id, digest, state FROM items WHERE key = ?", (key,)).fetchone()
@@ -251,51 +231,35 @@ class Store:
             raise KeyReused(f"the key {key!r} belongs to another lead already: one lead, one key")
         return Ticket(row[0], key, is_new=False, state=ItemState(row[2]), dropped=dropped)
 
-    def _has_open(self, identity: bytes) -> bool:
-        """Whether a row of this identity is before one that comes now."""
-        return (
-            self.connection.execute(
-                "SELECT 1 FROM items WHERE identity = ? AND is_open AND (is_ready OR state = 'pending') "
-                "LIMIT 1",
-                (identity,),
-            ).fetchone()
-            is not None
-        )
-
-    def _digest(self, *parts: str) -> bytes:
-        text = "\0".join(parts).encode("utf-8", "surrogatepass")
+    def _identity_of(self, submission: EncodedSubmission) -> bytes | None:
+        if submission.identity is None:
+            return None
+        text = "\0".join(submission.identity).encode("utf-8", "surrogatepass")
         return hashlib.blake2b(text, key=self._salt, digest_size=16).digest()
 
     def _digest_of(self, submission: EncodedSubmission) -> bytes:
         """Of a submission as it was given, in whichever order its attributes come."""
         content = submission.content if submission.as_given is None else submission.as_given
         if content.startswith(b"[") and b'"Fields":[' not in content:
-            # Nothing that a value holds looks like this, since its quotes are escaped.
+            # As `fingerprint`, and faster. No value looks like this border, since its quotes are escaped.
             parts = sorted(content[len(b'[{"Attribute":') : -2].split(b'},{"Attribute":'))
+            head = f"{submission.operation.name} {submission.query} {submission.suffix}".encode()
+            fingerprint = b"\0".join((head, *parts))
         else:
-            parts = [_in_order(json.loads(content)).encode()]
-        head = f"{submission.operation.name} {submission.query} {submission.suffix}".encode()
-        return hashlib.blake2b(b"\0".join((head, *parts)), key=self._salt, digest_size=16).digest()
+            fingerprint = submission.fingerprint
+        return hashlib.blake2b(fingerprint, key=self._salt, digest_size=16).digest()
 
     # Out
 
-    def claim(
+    def next_rows(
         self,
         lane: int,
         most: int,
         without: Iterable[int],
         after: float = BEFORE_ALL,
-        operations: Iterable[str] = (LEADS_CAPTURE.name,),
+        operations: Iterable[str] = OPERATIONS,
     ) -> list[Row]:
-        """The oldest rows of these operations that may be sent, but for some.
-
-        Args:
-            lane: FORMS or FILES.
-            most: so many at most.
-            without: not these.
-            after: numbered above this.
-            operations: whose.
-        """
+        """The oldest rows of these operations that may be sent, numbered above `after`, but for some."""
         skipped = set(without)
         found: list[int] = []
         for operation in operations:
@@ -359,10 +323,7 @@ class Store:
     def sending(self, rows: Sequence[tuple[int, bool]], now: float) -> list[bool]:
         """They are about to be sent; for each False if it was forgotten, or another process has taken it.
 
-        Args:
-            rows: their ids, and whether this process has noted it before and its first attempt did not
-                arrive.
-            now: seconds since 1970.
+        Beside each id stands whether this process has stored it as sending before, for an earlier attempt.
         """
         return [
             self.connection.execute(
@@ -375,7 +336,7 @@ class Store:
         ]
 
     def pending(self, row: int, now: float, attempts: int = 0) -> None:
-        """It was not taken, and will be sent again; if it was forgotten meanwhile, it goes."""
+        """It was not taken, and is sent again; if it was forgotten meanwhile, it is deleted."""
         self.connection.execute(
             "UPDATE items SET state = 'pending', changed_at = ?, attempts = attempts + ? "
             "WHERE id = ? AND state IN ('pending', 'sending')",  # else another process has ended it
@@ -385,7 +346,7 @@ class Store:
             self.delete(row)
 
     def accepted(self, row: int, now: float, attempts: int, request_id: str) -> None:
-        """LeadSquared gave a RequestID; its outcome is still to come."""
+        """LeadSquared gave a RequestID; its outcome is followed."""
         self._change(row, now, attempts, state="accepted", request_id=request_id)
 
     def finish(
@@ -395,20 +356,13 @@ class Store:
         state: ItemState,
         attempts: int = 0,
         *,
-        is_told: bool,
+        is_called_back: bool,
         is_reason_ours: bool = False,
         **facts: Any,
     ) -> bool:
-        """It is final, and the next of its identity may go; False if there is no such row.
+        """It is final, and the next of its identity may be sent; False if there is no such row.
 
-        Args:
-            row: which.
-            now: seconds since 1970.
-            state: its last.
-            attempts: how often it was sent since the last change.
-            is_told: whether nobody has to hear of it.
-            is_reason_ours: whether the reason holds no values, so that it stays where those are erased.
-            facts: other columns to set.
+        A reason that is ours holds no values, so that it stays where those are erased.
         """
         found = self.connection.execute(
             "SELECT identity, content IS NULL FROM items WHERE id = ?", (row,)
@@ -421,7 +375,7 @@ class Store:
             if not is_reason_ours:
                 facts["reason"] = exception_in(facts.get("reason"))
         extra = f", {_ERASED}" if state in {ItemState.CONFIRMED, ItemState.ACCEPTED} else ""
-        facts = {**facts, "state": str(state), "is_open": 0, "is_told": is_told}
+        facts = {**facts, "state": str(state), "is_open": 0, "is_called_back": is_called_back}
         self._change(row, now, attempts, extra, **facts)
         self._release(identity)
         return True
@@ -456,18 +410,13 @@ class Store:
 
     def item(self, row: int) -> OutboxItem | None:
         """One row."""
-        found = self.connection.execute(f"SELECT {COLUMNS} FROM items WHERE id = ?", (row,)).fetchone()  # noqa: S608
-        return None if found is None else item_of(found)
+        return next(iter(self._items("id = ?", row)), None)
 
     def submission(self, row: int, *, is_erased: bool = False) -> Submission | None:
-        """What a row submits, as it goes out; None if its values are erased, or it is gone.
-
-        Args:
-            row: which.
-            is_erased: ask for what is left of one whose values are erased: all but those.
+        """What a row submits, or with `is_erased` what is left of it; None if it is erased, or gone.
 
         Raises:
-            OutboxError: it cannot be mended, or another lead would not make a whole of what is left.
+            OutboxError: it cannot be sent again, or a lead alone would not complete what is left.
         """
         found = self.connection.execute(
             "SELECT operation, CAST(content AS BLOB), query, suffix, reference FROM items WHERE id = ?",
@@ -478,7 +427,7 @@ class Store:
         operation, content, query, suffix, reference = found
         try:
             if content is None:
-                self._mendable(row)
+                self._requeueable(row)
                 if needs_more_than_a_lead(write_named(operation)):
                     raise OutboxError(
                         f"row {row} cannot be sent again, because the values that {operation} needs were "
@@ -492,31 +441,27 @@ class Store:
 
     def items(self, state: ItemState | None, most: int, after: float) -> list[OutboxItem]:
         """Rows by number, of one state or of all, numbered above `after`."""
-        condition = "" if state is None else "state = :state AND "
-        rows = self.connection.execute(
-            f"SELECT {COLUMNS} FROM items WHERE {condition}id > :after ORDER BY id LIMIT :most",  # noqa: S608
-            {"state": state, "after": after, "most": most},
-        )
-        return [item_of(row) for row in rows]
+        if state is None:
+            return self._items("id > ? ORDER BY id LIMIT ?", after, most)
+        return self._items("state = ? AND id > ? ORDER BY id LIMIT ?", state, after, most)
 
-    def under(self, keys: Collection[str]) -> dict[str, OutboxItem]:
+    def with_keys(self, keys: Collection[str]) -> dict[str, OutboxItem]:
         """The rows under these keys."""
-        rows = self.connection.execute(
-            f"SELECT {COLUMNS} FROM items WHERE key IN ({_places(keys)})",  # noqa: S608
-            tuple(keys),
-        )
-        items = map(item_of, rows)
+        items = self._items(f"key IN ({_places(keys)})", *keys)
         return {item.key: item for item in items if item.key is not None}
 
-    def untold(self) -> list[int]:
-        """Final rows of which no callback has heard yet."""
-        return [
-            row for (row,) in self.connection.execute("SELECT id FROM items WHERE NOT is_told ORDER BY id")
-        ]
+    def _items(self, where: str, *values: object) -> list[OutboxItem]:
+        rows = self.connection.execute(f"SELECT {COLUMNS} FROM items WHERE {where}", values)  # noqa: S608
+        return [item_of(row) for row in rows]
 
-    def told(self, row: int) -> None:
-        """A callback has heard of it."""
-        self.connection.execute("UPDATE items SET is_told = 1 WHERE id = ?", (row,))
+    def not_called_back(self) -> list[int]:
+        """Final rows whose callbacks have not finished."""
+        rows = self.connection.execute("SELECT id FROM items WHERE NOT is_called_back ORDER BY id")
+        return [row for (row,) in rows]
+
+    def called_back(self, row: int) -> None:
+        """Its callbacks have finished."""
+        self.connection.execute("UPDATE items SET is_called_back = 1 WHERE id = ?", (row,))
 
     def requeue(self, row: int, submission: EncodedSubmission | None, now: float) -> None:
         """Send a rejected or unknown row again, as it is or as `submission` has it.
@@ -524,23 +469,32 @@ class Store:
         Raises:
             OutboxError: it is in another state, or its values are erased.
         """
-        item = self._mendable(row)
+        item = self._requeueable(row)
         if item.is_erased and submission is None:
             raise OutboxError(f"the values of row {row} are erased: pass lead=")
         if submission is not None:
-            identity = None if submission.identity is None else self._digest(*submission.identity)
-            # The query stays: it holds the row's `update_behavior`, which is not mended.
+            # The query stays: it holds the row's `update_behavior`, which cannot be changed.
             self._change(
-                row, now, content=submission.content, identity=identity, identified=submission.identified
+                row,
+                now,
+                content=submission.content,
+                identity=self._identity_of(submission),
+                identified=submission.identified,
             )
         (identity,) = self.connection.execute("SELECT identity FROM items WHERE id = ?", (row,)).fetchone()
-        is_ready = identity is None or not self._has_open(identity)
         self._change(
-            row, now, state="pending", is_open=1, is_ready=is_ready, reason=None, request_id=None, is_told=1
+            row,
+            now,
+            state="pending",
+            is_open=1,
+            is_ready=identity is None,
+            reason=None,
+            request_id=None,
+            is_called_back=1,
         )
+        self._release(identity)
 
-    def _mendable(self, row: int) -> OutboxItem:
-        """The row, if it ended badly; raises OutboxError if not."""
+    def _requeueable(self, row: int) -> OutboxItem:
         item = self.item(row)
         if item is None or item.state not in {ItemState.REJECTED, ItemState.UNKNOWN}:
             state = "gone" if item is None else item.state.value
@@ -635,16 +589,6 @@ class Store:
 
 def _text(stored: bytes) -> str:
     return stored.decode("utf-8", "replace")
-
-
-def _in_order(body: object) -> str:
-    """A body as text that does not depend on the order of its attributes and fields."""
-    if isinstance(body, dict):
-        pairs = cast("dict[str, object]", body).items()
-        return json.dumps(sorted((name, _in_order(value)) for name, value in pairs))
-    if isinstance(body, list):
-        return json.dumps(sorted(map(_in_order, cast("list[object]", body))))
-    return json.dumps(body)
 
 
 def _places(values: Collection[object]) -> str:

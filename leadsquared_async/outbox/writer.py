@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast
 
 import anyio
 
@@ -57,14 +57,12 @@ class Writer:
 
     Attributes:
         changed: set whenever there may be something to deliver.
-        stuck: why nothing can be written; None if it can.
-        unread: why it cannot be read what is to be sent; None if it can.
+        blocked: why the file cannot be written, or what is to be sent cannot be read from it.
     """
 
     def __init__(self, path: Path, open_store: Callable[[], Store], log: ClientLog) -> None:
         self.changed = asyncio.Event()
-        self.stuck: str | None = None
-        self.unread: str | None = None
+        self.blocked: dict[Literal["written", "read"], str] = {}
         self._log = log
         self._path = path
         self._open_store = open_store
@@ -118,47 +116,39 @@ class Writer:
             try:
                 result = await self.write(do, *args, **kwargs)
             except OutboxError as error:
-                self.note(error)
+                self.block("written", error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
-                self.recovered()
+                self.unblock("written")
                 return result
 
-    async def is_writable(self) -> bool:
+    @property
+    def is_writable(self) -> bool:
+        """Whether the disk took what was last written."""
+        return "written" not in self.blocked
+
+    async def try_writing(self) -> bool:
         """Whether the disk takes something again, where it did not before."""
         try:
             await self.write(Store.set_meta, "written_at", repr(time.time()))
         except OutboxError as error:
-            self.note(error)
+            self.block("written", error)
             return False
-        self.recovered()
+        self.unblock("written")
         return True
 
-    def note(self, error: OutboxError) -> None:
-        """The disk does not take it: until it does, nothing is sent."""
-        if self.stuck is None:
-            self._log.error("outbox: paused, because the file cannot be written: %s", error)
-        self.stuck = str(error)
+    def block(self, what: Literal["written", "read"], error: OutboxError) -> None:
+        """The file cannot be written or read: until it can, nothing is sent."""
+        if what not in self.blocked:
+            self._log.error("outbox: paused, because the file cannot be %s: %s", what, error)
+        self.blocked[what] = str(error)
 
-    def recovered(self) -> None:
-        """The disk takes it again."""
-        if self.stuck is not None:
-            self.stuck = None
+    def unblock(self, what: Literal["written", "read"]) -> None:
+        """It can be written, or read, again."""
+        if self.blocked.pop(what, None) is not None:
             self.changed.set()
-            self._log.warning("outbox: the file can be written again")
-
-    def cannot_read(self, error: OutboxError) -> None:
-        """It is unknown what is to be sent; that something can be written does not end this."""
-        if self.unread is None:
-            self._log.error("outbox: paused, because the file cannot be read: %s", error)
-        self.unread = str(error)
-
-    def can_read(self) -> None:
-        """It is known again what is to be sent."""
-        if self.unread is not None:
-            self.unread = None
-            self._log.warning("outbox: the file can be read again")
+            self._log.warning("outbox: the file can be %s again", what)
 
     def break_off(self) -> None:
         """Interrupt what runs until it ends, and do nothing more; what was not committed is undone."""

@@ -21,8 +21,9 @@ from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import field_of, id_in
 from leadsquared_async.operations import USER, Idempotency
 from leadsquared_async.protocol import ExpectedBody, host_in
-from leadsquared_async.resources.lead_fields import Fields
+from leadsquared_async.resources.account_fields import Fields
 from leadsquared_async.resources.requests import Requests
+from leadsquared_async.resources.submit import Parts
 
 __all__ = ["AccountCheck", "AccountReport", "examine"]
 
@@ -75,9 +76,7 @@ class AccountReport:
         return "\n".join(f"{check.verdict:<8} {check.name:<10} {check.detail}" for check in self.checks)
 
 
-async def examine(
-    sender: Sender, requests: Requests, fields: Fields, required: Collection[str]
-) -> AccountReport:
+async def examine(parts: Parts, required: Collection[str]) -> AccountReport:
     """Make every check, and raise none of their errors.
 
     Raises:
@@ -88,17 +87,17 @@ async def examine(
         raise ConfigurationError(
             'fields has to be a list of schema names, such as ["mx_City"], not one string', operation="verify"
         )
+    sender = parts.sender
     sender.session.check_usable()
     hosts = sender.session.options.hosts
-    checks = [await _api_key(requests)]
+    checks = [await _api_key(Requests(parts))]
     if hosts.sync_host is None:
         checks.append(_without_sync_host("keys"))
     else:
         checks += [check async for check in _keys(sender, hosts)]
     if required:
-        checks.append(
-            _without_sync_host("fields") if hosts.sync_host is None else await _fields(fields, required)
-        )
+        known = hosts.sync_host is not None
+        checks.append(await _fields(Fields(parts), required) if known else _without_sync_host("fields"))
     return AccountReport(tuple(checks))
 
 

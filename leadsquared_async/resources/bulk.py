@@ -34,7 +34,6 @@ class Bulk:
         leads: Iterable[L] | AsyncIterable[L],
         *,
         search_by: str | None = None,
-        lane: Lane | None = None,
         concurrency: int = CALLS,
     ) -> Results[L]:
         """Create or update leads, and get their results as they complete, in no promised order
@@ -53,14 +52,13 @@ class Bulk:
                 their own options and `reference`. A call is made when 25 have come, or the last.
             search_by: the schema name by which LeadSquared looks for an existing lead, for each mapping; by
                 default EmailAddress and Phone. Without one of them it is always a new lead.
-            lane: by default BATCH. Bulk calls compete with each other only.
             concurrency: calls whose leads are pulled and not yet all taken as results, at most.
 
         Raises:
             ConfigurationError: an argument is invalid, or no synchronous host is known.
         """
         sender, preparer = self._parts.sender.until(None), self._parts.preparer
-        lane = sender.lane(lane, Lane.BATCH)
+        lane = sender.lane(None, Lane.BATCH)
         name = BULK_CREATE_OR_UPDATE.name
         if sender.session.options.hosts.sync_host is None:
             raise ConfigurationError(

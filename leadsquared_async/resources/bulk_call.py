@@ -28,8 +28,8 @@ from leadsquared_async.http.call import Call, Host
 from leadsquared_async.http.error_messages import DELIVERY_SENTENCES
 from leadsquared_async.http.redaction import masked, without_locals
 from leadsquared_async.http.sender import Sender
+from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.limiter import Limit
 from leadsquared_async.models import Refusal, RequestState, RequestStatus, field_of, id_in, text_in
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, Idempotency
 from leadsquared_async.protocol import ExpectedBody, RetryHint, classify_refusal

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Iterable, Sequence
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 from leadsquared_async.batch import FOLLOWED, Pending, Result, Results, Source
-from leadsquared_async.config import NOT_GIVEN, NotGiven
 from leadsquared_async.errors import ConfigurationError, Delivery, Fault, LeadSquaredError, Scope, ServerError
 from leadsquared_async.http.call import Call
 from leadsquared_async.http.redaction import without_locals
@@ -28,7 +27,9 @@ class Requests:
 
     _usual: ClassVar[Operation] = LEADS_CAPTURE
     _prefix: ClassVar[str] = ""
-    _parts: Parts
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
 
     @without_locals
     async def status(self, request: Receipt | str, *, operation: str | None = None) -> RequestStatus:
@@ -52,7 +53,7 @@ class Requests:
         request: Receipt | str,
         *,
         operation: str | None = None,
-        deadline: float | NotGiven | None = NOT_GIVEN,
+        deadline: float | Literal["client"] | None = "client",
     ) -> RequestStatus:
         """Follow a request until its status is final, and return that status: look at `succeeded`.
 
@@ -76,7 +77,7 @@ class Requests:
         requests: Iterable[Q] | AsyncIterable[Q],
         *,
         operation: str | None = None,
-        deadline: float | NotGiven | None = NOT_GIVEN,
+        deadline: float | Literal["client"] | None = "client",
     ) -> Results[Q]:
         """Follow any number of requests, and get their outcomes as they become final.
 

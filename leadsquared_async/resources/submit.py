@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from leadsquared_async.batch import Pending, Result, Results, Source
-from leadsquared_async.config import NOT_GIVEN, NotGiven
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ConfigurationError, Delivery, InvalidLead, LeadSquaredError
 from leadsquared_async.http.call import Call
@@ -22,6 +21,7 @@ from leadsquared_async.tracking import Tracker, Trackers
 
 if TYPE_CHECKING:
     from leadsquared_async.http.run import BeforeSend
+    from leadsquared_async.resources.field_cache import FieldCache
 
 __all__ = ["CONCURRENCY", "Parts", "outcome", "send_encoded", "submission_of", "submit", "submit_many"]
 
@@ -37,13 +37,14 @@ class Parts(NamedTuple):
     sender: Sender
     trackers: Trackers
     preparer: Preparer
+    fields: FieldCache
 
 
 async def submit(
     parts: Parts,
     submission: Submission,
     *,
-    deadline: float | NotGiven | None = NOT_GIVEN,
+    deadline: float | Literal["client"] | None = "client",
     lane: Lane = Lane.INTERACTIVE,
     before_send: BeforeSend | None = None,
 ) -> Receipt:
@@ -120,7 +121,6 @@ def submit_many(
     make: Callable[[T], Submission],
     *,
     name: str,
-    lane: Lane | None,
     concurrency: int,
     follow: bool,
     mixed: bool = False,
@@ -132,7 +132,6 @@ def submit_many(
         source: of items.
         make: makes the submission of an item.
         name: for errors and log lines.
-        lane: of all of them; by default BATCH.
         concurrency: submissions pending, at most.
         follow: whether the result of an accepted item is its outcome.
         mixed: whether the submissions are of several operations.
@@ -142,11 +141,10 @@ def submit_many(
     """
     patient = parts._replace(sender=parts.sender.until(None))
     seconds = parts.sender.settings.deadline
-    lane = parts.sender.lane(lane, Lane.BATCH)
 
     @without_locals
     async def send(pending: Pending[T]) -> Receipt:
-        return await submit(patient, make(pending.item), lane=lane, before_send=pending.about_to_send)
+        return await submit(patient, make(pending.item), lane=Lane.BATCH, before_send=pending.about_to_send)
 
     async def work(pending: Pending[T]) -> Sequence[Result[T]]:
         status = None

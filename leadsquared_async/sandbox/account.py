@@ -13,24 +13,24 @@ from uuid import UUID, uuid4
 
 from leadsquared_async.sandbox.answers import (
     ELSEWHERE,
+    FORBIDDEN,
     HINT,
     JSON_TYPE,
     SYNC_HOST,
+    WRONG_KEYS,
     How,
     RefusedError,
     Reply,
     Request,
-    forbidden,
     gateway,
     hinted,
     one_line,
     over_limit,
-    wrong_keys,
     wrong_region,
 )
-from leadsquared_async.sandbox.checks import brief
+from leadsquared_async.sandbox.checks import brief, check
 from leadsquared_async.sandbox.counters import COUNTERS, Counter
-from leadsquared_async.sandbox.faults import Fault, Faults, FaultSource, check_faults
+from leadsquared_async.sandbox.faults import IS_FAULTS, Fault, Faults, FaultSource
 from leadsquared_async.sandbox.operations import CALL_NAMES, Call, Routes
 from leadsquared_async.sandbox.processing import ProcessingQueue, Queues
 from leadsquared_async.sandbox.records import Records
@@ -43,10 +43,6 @@ from leadsquared_async.sandbox.sync import (
     read_bulk,
     show_user,
 )
-
-DEFAULT_LIMIT = (25, 5.0)
-DEFAULT_BULK_LIMIT = (1, 5.0)
-"""What a scripted 429 quotes if there is no limit."""
 
 LARGEST_BODY = 10 * 1024 * 1024
 """Bytes; the API Gateway's bound."""
@@ -85,75 +81,45 @@ class Account:
     api_key = API_KEY
 
     __slots__ = (
-        *("_arrivals", "_attempts", "_bulk_counter", "_counter", "_faults", "_fields", "_ids", "_instance"),
-        *("_misplaced_keys", "_queues", "_records", "_routes", "_settings"),
+        *("arrivals", "attempts", "instance", "misplaced_keys", "paths", "queues", "records", "settings"),
+        *("_bulk_counter", "_counter", "_faults", "_fields", "_ids", "_queues", "_routes"),
     )
 
     def __init__(self, **options: Unpack[Options]) -> None:
-        self._settings = Settings(**options)
-        _check_operations(self._settings.faults)
-        self._routes = Routes(self._settings.paths)
-        self._fields = fields_of(self._settings)
+        self.settings = Settings(**options)
+        """Its rules."""
+        _check_operations(self.settings.faults)
+        self._routes = Routes(self.settings.paths)
+        self.paths: Sequence[str] = self._routes.known
+        """Method and path of every call, such as `POST /lead/capture`."""
+        self._fields = fields_of(self.settings)
         self.reset()
 
     def reset(self) -> None:
         """Forget everything: leads, requests, arrivals, counts. Faults and draws start over."""
-        settings = self._settings
-        self._arrivals: list[Arrival] = []
-        self._misplaced_keys: list[str] = []
-        self._attempts: collections.Counter[str] = collections.Counter()
-        self._instance = str(uuid4())
+        settings = self.settings
+        self.instance = str(uuid4())
+        """An id of this account, which changes with each reset, whatever the seed."""
+        self.arrivals: list[Arrival] = []
+        """Every call that reached it, in order."""
+        self.misplaced_keys: list[str] = []
+        """Every time a key was sent to a wrong place, described without the key."""
+        self.attempts: collections.Counter[str] = collections.Counter()
+        """How often each body was submitted, accepted or not."""
         self._ids = None if settings.seed is None else Random(f"ids {settings.seed}")
         self._faults = FaultSource(settings.faults, settings.seed or 0)
         self._counter = self._make_counter(settings.limit)
         self._bulk_counter = self._make_counter(settings.bulk_limit)
-        self._records = Records(
+        self.records = Records(
             self._new_id,
             None if settings.attributes is None else [field.name for field in self._fields],
             mandatory=settings.mandatory,
             unique=displays_of(settings.unique, self._fields),
         )
-        self._queues = Queues(settings, self._records, self._faults, self._new_id)
-
-    @property
-    def settings(self) -> Settings:
-        """Its rules."""
-        return self._settings
-
-    @property
-    def instance(self) -> str:
-        """An id of this account, which changes with each reset, whatever the seed."""
-        return self._instance
-
-    @property
-    def arrivals(self) -> Sequence[Arrival]:
-        """Every call that reached it, in order."""
-        return self._arrivals
-
-    @property
-    def misplaced_keys(self) -> Sequence[str]:
-        """Every time a key was sent to a wrong place, described without the key."""
-        return self._misplaced_keys
-
-    @property
-    def attempts(self) -> Mapping[str, int]:
-        """How often each body was submitted, accepted or not."""
-        return self._attempts
-
-    @property
-    def records(self) -> Records:
         """What it stores: leads, opportunities, phone calls."""
-        return self._records
-
-    @property
-    def queues(self) -> Mapping[str, ProcessingQueue]:
+        self._queues = Queues(settings, self.records, self._faults, self._new_id)
+        self.queues: Mapping[str, ProcessingQueue] = self._queues.by_name
         """The queue of each operation, by its name."""
-        return self._queues.by_name
-
-    @property
-    def paths(self) -> Sequence[str]:
-        """Method and path of every call, such as `POST /lead/capture`."""
-        return self._routes.known
 
     @property
     def faults(self) -> Faults:
@@ -165,7 +131,8 @@ class Account:
 
         Raises ValueError for an unknown operation, and if these are not `Faults`.
         """
-        _check_operations(check_faults("faults", faults))
+        check("faults", IS_FAULTS, faults)
+        _check_operations(faults)
         self.advance(now)
         self._faults.replace(faults, go_on=go_on)
 
@@ -185,13 +152,13 @@ class Account:
         fault = self._faults.draw(name, now)
         if fault.how is How.REFUSED:
             return Reply(503, {HINT: f"fault {fault.name}"}, delay=self.transit(), how=fault.how)
-        self._misplaced_keys += misplaced_keys(request, call)
+        self.misplaced_keys += misplaced_keys(request, call)
         if call is not None and (call.kind == "submit" or call.name == "bulk"):
-            self._attempts[request.body.decode("utf-8", "replace")] += 1
+            self.attempts[request.body.decode("utf-8", "replace")] += 1
         answer, refused = self._judge(request, call, fault, now)
         outcome = fault.how.value if fault.how in UNANSWERED else str(answer.status)
         why = answer.headers.get(HINT, "" if fault.name == "ok" else f"fault {fault.name}")
-        self._arrivals.append(
+        self.arrivals.append(
             Arrival(now, name, outcome, refused, one_line(request.method, 20), shown_path(request, call), why)
         )
         return replace(answer, delay=self.transit(), how=fault.how, pace=self.faults.drip)
@@ -202,7 +169,7 @@ class Account:
             return hinted(gateway(403, "Missing Authentication Token"), self._routes.hint(request)), False
         if call.kind != "sync" and request.headers.get("x-api-key") != API_KEY:
             problem = "not the key of this sandbox" if "x-api-key" in request.headers else "missing"
-            return hinted(forbidden(), f"the header x-api-key is {problem}"), False
+            return hinted(FORBIDDEN, f"the header x-api-key is {problem}"), False
         counter = self._bulk_counter if call.name == "bulk" else self._counter
         if counter is not None and not counter.admit(now):
             return hinted(self._over_limit(call), "over the limit"), True
@@ -218,7 +185,7 @@ class Account:
         if fault.regional and call.kind == "sync":
             # UserByAccessKey.Get answers on any regional host, and names the right one.
             return answer if call.name == "user" else wrong_region(SYNC_HOST)
-        return answer if fault.answer is None else fault.answer()
+        return fault.answer or answer
 
     def _serve(self, request: Request, call: Call, fault: Fault, now: float) -> Reply:
         """The answer without a fault; raises RefusedError."""
@@ -232,31 +199,35 @@ class Account:
                 return self._queues.status(query, call)
             case "metrics":
                 return self._queues.metrics(call.operations[0], now)
+            case "sync" if call.name == "user":
+                return show_user()
+            case "sync" if call.name == "fields":
+                return list_fields(query, self._fields)
             case "sync":
-                return self._serve_at_once(request, query, call, fault)
-
-    def _serve_at_once(self, request: Request, query: dict[str, str], call: Call, fault: Fault) -> Reply:
-        if call.name == "user":
-            return show_user()
-        if call.name == "fields":
-            return list_fields(query, self._fields)
-        _check_form(request)
-        rows = read_bulk(request.body)
-        return create_or_update(rows if fault.taken else (), self._records, self._faults.row_is_missing)
+                _check_form(request)
+                rows = read_bulk(request.body)
+                return create_or_update(
+                    rows if fault.taken else (), self.records, self._faults.row_is_missing
+                )
 
     def _over_limit(self, call: Call) -> Reply:
-        if call.name == "bulk":
-            return over_limit(*(self._settings.bulk_limit or DEFAULT_BULK_LIMIT))
-        return over_limit(*(self._settings.limit or DEFAULT_LIMIT))
+        return over_limit(*limit_of(self.settings, call.name))
 
     def _make_counter(self, limit: tuple[int, float] | None) -> Counter | None:
         if limit is None:
             return None
-        settings = self._settings
+        settings = self.settings
         return COUNTERS[settings.counting](*limit, count_refused=settings.count_refused)
 
     def _new_id(self) -> str:
         return str(uuid4() if self._ids is None else UUID(int=self._ids.getrandbits(128), version=4))
+
+
+def limit_of(settings: Settings, call: str) -> tuple[int, float]:
+    """The limit of a call, by the call's name; LeadSquared's if the account has none."""
+    if call == "bulk":
+        return settings.bulk_limit or (1, 5.0)
+    return settings.limit or (25, 5.0)
 
 
 _IN_QUERY = {"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}
@@ -317,7 +288,7 @@ def _check_keys(request: Request, query: Mapping[str, str], call: Call) -> None:
     ]
     if given[0] and "$" not in given[0]:
         wrong.append("an accessKey contains a $, which a shell expands unless it is in single quotes")
-    raise RefusedError(hinted(wrong_keys(), "; ".join(wrong)))
+    raise RefusedError(hinted(WRONG_KEYS, "; ".join(wrong)))
 
 
 def _check_form(request: Request) -> None:

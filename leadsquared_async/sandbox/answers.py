@@ -163,43 +163,19 @@ def over_limit(calls: int, per: float) -> Reply:
     return mx(429, "MXAPIRateLimitExceededException", message)
 
 
-def quota_used_up() -> Reply:
-    """The gateway's answer once the day's calls are used up."""
-    return gateway(429, "Limit Exceeded")
-
-
-def forbidden() -> Reply:
-    """The gateway's answer when the x-api-key is missing or wrong."""
-    return gateway(403, "Forbidden")
-
-
-def wrong_keys() -> Reply:
-    """LeadSquared's answer when accessKey or secretKey is missing or wrong."""
-    return mx(401, "MXUnAuthorizedAccessException", "Invalid AccessKey or SecretKey")
-
-
-def wrong_region(right_host: str = ASYNC_HOST) -> Reply:
-    """LeadSquared's answer on another region's host: it names the right one."""
-    message = f"Unauthorized access. Please use the host {right_host} for this account"
-    return mx(401, "MXUnAuthorizedAccessException", message)
-
-
 def duplicate(status: int) -> Reply:
     """A permanent, logical error, which has been seen under 500 and under 200."""
     return mx(status, "MXDuplicateEntryException", "A Lead with same Email already exists.")
 
 
-def html() -> Reply:
-    """The page of a proxy or of a maintenance window."""
-    body = b"<!doctype html><html><body><h1>We will be back soon</h1></body></html>"
-    return Reply(200, {"content-type": "text/html"}, body)
+def wrong_region(right_host: str) -> Reply:
+    """LeadSquared's answer on another region's host: it names the right one."""
+    message = f"Unauthorized access. Please use the host {right_host} for this account"
+    return mx(401, "MXUnAuthorizedAccessException", message)
 
 
-def huge() -> Reply:
-    """A 200 of more than a megabyte."""
-    return json_reply(200, {"Padding": "x" * 1_200_000})
+FORBIDDEN = gateway(403, "Forbidden")
+"""The gateway's answer to a missing or wrong x-api-key."""
 
-
-def redirect() -> Reply:
-    """A redirect to another origin that asks for the same method and body again."""
-    return Reply(307, {"location": f"https://{ELSEWHERE}/lead/capture"})
+WRONG_KEYS = mx(401, "MXUnAuthorizedAccessException", "Invalid AccessKey or SecretKey")
+"""LeadSquared's answer to a missing or wrong accessKey or secretKey."""

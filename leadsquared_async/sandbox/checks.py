@@ -1,16 +1,32 @@
-"""Checks of a sandbox's options.
-
-Each takes the name of an option and its value, and returns the value or raises ValueError with both.
-"""
+"""Checks of the options of a sandbox: a rule is what is expected, and whether a value is that."""
 
 from collections.abc import Callable, Collection, Mapping
 from math import inf
-from typing import cast
+from typing import Any, cast
 
-Check = Callable[[str, object], object]
+Rule = tuple[str, Callable[[Any], bool]]
 
 DAY = 86_400.0
 """Seconds; no option makes the sandbox wait longer."""
+
+
+def check(name: str, rule: Rule, value: object) -> None:
+    """Raise ValueError with the option's name if its value is invalid."""
+    expected, is_valid = rule
+    if not is_valid(value):
+        raise ValueError(f"{name} must be {expected}, not {brief(value)}")
+
+
+def check_all(options: object, rules: Mapping[str, Rule]) -> None:
+    """Check the fields of a frozen dataclass, and keep a copy of each collection and mapping."""
+    for name, rule in rules.items():
+        value: Any = getattr(options, name)
+        check(name, rule, value)
+        if isinstance(value, Mapping):
+            value = dict(cast("Mapping[object, object]", value))
+        elif isinstance(value, Collection) and not isinstance(value, str):
+            value = tuple(cast("Collection[object]", value))
+        object.__setattr__(options, name, value)
 
 
 def brief(value: object) -> str:
@@ -22,110 +38,68 @@ def brief(value: object) -> str:
     return shown if len(shown) <= 100 else f"{shown[:100]}..."
 
 
-def wrong(name: str, expected: str, value: object) -> ValueError:
-    """The error for an invalid option."""
-    return ValueError(f"{name} must be {expected}, not {brief(value)}")
+def is_number(value: object, least: float = -inf, most: float = inf) -> bool:
+    """Whether it is an int or a float within bounds; a bool is not a number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
 
 
-def number(*, most: float, more_than: float | None = None) -> Check:
-    """A number from 0 or above `more_than` to `most`; a bool is not a number."""
-    bounds = "from 0" if more_than is None else f"more than {more_than:g}"
-
-    def check(name: str, value: object) -> object:
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, (int, float))
-            or not 0 <= value <= most
-            or (more_than is not None and value <= more_than)
-        ):
-            raise wrong(name, f"a number {bounds} to {most:g}", value)
-        return value
-
-    return check
+def number(most: float) -> Rule:
+    """A number from 0 on."""
+    return f"a number from 0 to {most:g}", lambda value: is_number(value, 0, most)
 
 
-def whole(least: int, most: int) -> Check:
+def whole(least: int, most: int) -> Rule:
     """A whole number within bounds."""
-
-    def check(name: str, value: object) -> object:
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise wrong(name, f"a whole number from {least} to {most}", value)
-        return value
-
-    return check
+    expected = f"a whole number from {least} to {most}"
+    return expected, lambda value: isinstance(value, int) and is_number(value, least, most)
 
 
-def one_of(choices: Collection[str]) -> Check:
-    """One of these words."""
-
-    def check(name: str, value: object) -> object:
-        if not isinstance(value, str) or value not in choices:
-            raise wrong(name, f"one of {', '.join(choices)}", value)
-        return value
-
-    return check
-
-
-def strings(expected: str, *others: str | None, ordered: bool = False) -> Check:
-    """A collection of strings, an `ordered` one if asked for, returned as a tuple; or one of `others`."""
-    kinds = (list, tuple) if ordered else (Collection,)
-    alternatives = "".join(f" or {other!r}" for other in others)
-
-    def check(name: str, value: object) -> object:
-        given = value
-        if (value is None or isinstance(value, str)) and value in others:
-            return value
-        if not isinstance(value, (str, bytes)) and isinstance(value, kinds):
-            found = tuple(cast("Collection[object]", value))
-            if all(isinstance(entry, str) for entry in found):
-                return found
-        raise wrong(name, f"{expected}{alternatives}", given)
-
-    return check
+def strings(expected: str, kinds: Any = Collection) -> Rule:
+    """A collection of strings; a string is not one."""
+    return (
+        expected,
+        lambda value: (
+            isinstance(value, kinds)
+            and not isinstance(value, (str, bytes))
+            and all(isinstance(entry, str) for entry in cast("Collection[object]", value))
+        ),
+    )
 
 
-def by_name(expected: str, kind: type = object) -> Check:
-    """A mapping from strings to values of a kind, returned as a dict."""
-
-    def check(name: str, value: object) -> object:
-        given = value
-        if isinstance(value, Mapping):
-            found = dict(cast("Mapping[object, object]", value))
-            if all(isinstance(key, str) and isinstance(entry, kind) for key, entry in found.items()):
-                return found
-        raise wrong(name, expected, given)
-
-    return check
-
-
-def check_flag(name: str, value: object) -> object:
-    """True or False."""
-    if not isinstance(value, bool):
-        raise wrong(name, "True or False", value)
-    return value
+def by_name(expected: str, is_valid: Callable[[object], bool] = lambda _: True) -> Rule:
+    """A mapping from strings to values of a kind."""
+    return (
+        expected,
+        lambda value: (
+            isinstance(value, Mapping)
+            and all(
+                isinstance(key, str) and is_valid(entry)
+                for key, entry in cast("Mapping[object, object]", value).items()
+            )
+        ),
+    )
 
 
-def check_limit(name: str, value: object) -> object:
-    """Calls in seconds, or None."""
-    match _pair(value):
-        case None if value is None:
-            return None
-        case [int() as calls, int() | float() as per] if calls >= 1 and 0 < per <= DAY:
-            return calls, per
-        case _:
-            raise wrong(name, "at least 1 call in more than 0 seconds, such as (25, 5.0), or None", value)
+def pair(expected: str, is_valid: Callable[[Any, Any], bool]) -> Rule:
+    """Two numbers, or None."""
+    return (
+        f"{expected}, or None",
+        lambda value: (
+            value is None
+            or (
+                isinstance(value, (list, tuple))
+                and len(cast("list[object]", value)) == 2
+                and all(map(is_number, cast("list[object]", value)))
+                and is_valid(*cast("list[object]", value))
+            )
+        ),
+    )
 
 
-def check_span(name: str, value: object) -> object:
-    """Two times in seconds, or None."""
-    match _pair(value):
-        case None if value is None:
-            return None
-        case [int() | float() as start, int() | float() as end] if -inf < start <= end < inf:
-            return start, end
-        case _:
-            raise wrong(name, "two times in seconds, the earlier one first, or None", value)
-
-
-def _pair(value: object) -> tuple[object, ...] | None:
-    return tuple(cast("list[object]", value)) if isinstance(value, (list, tuple)) else None
+def optional(rule: Rule, *others: object) -> Rule:
+    """What a rule takes, or one of some strings or None."""
+    expected = "".join((rule[0], *(f" or {other!r}" for other in others)))
+    return (
+        expected,
+        lambda value: ((value is None or isinstance(value, str)) and value in others) or rule[1](value),
+    )

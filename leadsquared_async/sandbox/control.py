@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypedDict, cast
 
-from leadsquared_async.sandbox.account import DEFAULT_BULK_LIMIT, DEFAULT_LIMIT, Account, Arrival
+from leadsquared_async.sandbox.account import Account, Arrival, limit_of
 from leadsquared_async.sandbox.answers import HINT, JSON_TYPE, Reply, Request, json_reply
 from leadsquared_async.sandbox.counters import most_in_any_window
 from leadsquared_async.sandbox.faults import Faults
@@ -67,11 +67,8 @@ class Books:
 
         `operation` names the calls; by default all that share `limit`, which are all but `bulk`.
         """
-        settings = self._account.settings
         if per is None:
-            limit = settings.limit or DEFAULT_LIMIT
-            bulk_limit = settings.bulk_limit or DEFAULT_BULK_LIMIT
-            _, per = bulk_limit if operation == "bulk" else limit
+            _, per = limit_of(self._account.settings, operation or "")
         times = [
             arrival.time
             for arrival in self.arrivals

@@ -5,26 +5,35 @@ lists them. A name followed by `+taken`, as in `504+taken`, means that the lead 
 occurred. The account's own refusals (keys, limit, body) take precedence over any fault.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from math import inf
 from random import Random
 from typing import Any, Self, cast
 
 from leadsquared_async.sandbox.answers import (
+    ASYNC_HOST,
+    ELSEWHERE,
+    FORBIDDEN,
+    WRONG_KEYS,
     How,
     Reply,
     duplicate,
-    forbidden,
     gateway,
-    html,
-    huge,
     json_reply,
-    quota_used_up,
-    redirect,
-    wrong_keys,
     wrong_region,
 )
-from leadsquared_async.sandbox.checks import DAY, Check, brief, by_name, check_span, number, strings, wrong
+from leadsquared_async.sandbox.checks import (
+    DAY,
+    Rule,
+    brief,
+    by_name,
+    check,
+    check_all,
+    number,
+    pair,
+    strings,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +41,7 @@ class Fault:
     """One way in which a call goes wrong."""
 
     name: str
-    answer: Callable[[], Reply] | None = None
+    answer: Reply | None = None
     """The answer that replaces the true one; None keeps that."""
     taken: bool = False
     """Whether a submission is accepted all the same."""
@@ -44,27 +53,28 @@ class Fault:
 
 
 OK = Fault("ok", taken=True)
+_PAGE = b"<!doctype html><html><body><h1>We will be back soon</h1></body></html>"
 
 FAULTS: Mapping[str, Fault] = {
     fault.name: fault
     for fault in (
         OK,
-        Fault("401", wrong_keys),
-        Fault("401-region", wrong_region, regional=True),
-        Fault("403", forbidden),
+        Fault("401", WRONG_KEYS),
+        Fault("401-region", wrong_region(ASYNC_HOST), regional=True),
+        Fault("403", FORBIDDEN),
         Fault("429", over_limit=True),
-        Fault("quota", quota_used_up),
-        Fault("500", lambda: gateway(500, "Internal server error")),
-        Fault("500-mx", lambda: duplicate(500)),
-        Fault("502", lambda: gateway(502, "Internal server error")),
-        Fault("503", lambda: gateway(503, "Service Unavailable")),
-        Fault("504", lambda: gateway(504, "Endpoint request timed out")),
-        Fault("200-mx", lambda: duplicate(200)),
-        Fault("html", html),
-        Fault("empty", lambda: Reply(200)),
-        Fault("empty-object", lambda: json_reply(200, {})),
-        Fault("huge", huge),
-        Fault("redirect", redirect),
+        Fault("quota", gateway(429, "Limit Exceeded")),
+        Fault("500", gateway(500, "Internal server error")),
+        Fault("500-mx", duplicate(500)),
+        Fault("502", gateway(502, "Internal server error")),
+        Fault("503", gateway(503, "Service Unavailable")),
+        Fault("504", gateway(504, "Endpoint request timed out")),
+        Fault("200-mx", duplicate(200)),
+        Fault("html", Reply(200, {"content-type": "text/html"}, _PAGE)),
+        Fault("empty", Reply(200)),
+        Fault("empty-object", json_reply(200, {})),
+        Fault("huge", json_reply(200, {"Padding": "x" * 1_200_000})),
+        Fault("redirect", Reply(307, {"location": f"https://{ELSEWHERE}/lead/capture"})),
         Fault("lost", taken=True, how=How.LOST),
         Fault("half-body", taken=True, how=How.HALF_BODY),
         Fault("drip-headers", taken=True, how=How.DRIP_HEADERS),
@@ -121,16 +131,15 @@ class Faults:
     """The probability that a processed row of a bulk call is missing from the answer."""
 
     def __post_init__(self) -> None:
-        for name, check in _CHECKS.items():
-            object.__setattr__(self, name, check(name, getattr(self, name)))
+        check_all(self, _RULES)
         for name in (*self.script, *self.probabilities, self.outage_fault):
             find_fault(name)
         for name, probability in self.probabilities.items():
-            number(most=1)(name, probability)
+            check(name, number(1), probability)
         if sum(self.probabilities.values()) > 1 + 1e-9:
             raise ValueError("the probabilities of the faults add up to more than 1")
-        if unknown := set(self.processing_script) - {"ok", "system-error"}:
-            raise wrong("processing_script", "a list of 'ok' and 'system-error'", min(unknown))
+        for entry in self.processing_script:
+            check("processing_script", _PROCESSING, entry)
 
     def changed(self, content: object) -> Self:
         """These faults with the changes in a decoded JSON object; raises ValueError for invalid input."""
@@ -149,34 +158,26 @@ class Faults:
         return asdict(self)
 
 
-def check_faults(name: str, value: object) -> Faults:
-    """An instance of `Faults`."""
-    if not isinstance(value, Faults):
-        raise wrong(name, "a Faults(...)", value)
-    return value
+IS_FAULTS: Rule = ("a Faults(...)", lambda value: isinstance(value, Faults))
 
+_PROCESSING: Rule = ("a list of 'ok' and 'system-error'", lambda entry: entry in {"ok", "system-error"})
+_STRINGS = strings("a list or tuple of strings", (list, tuple))
 
-def _check_name(name: str, value: object) -> object:
-    if not isinstance(value, str):
-        raise wrong(name, "the name of a fault", value)
-    return value
-
-
-_strings = strings("a list or tuple of strings", ordered=True)
-
-_CHECKS: Mapping[str, Check] = {
-    "latency": number(most=DAY),
-    "jitter": number(most=DAY),
-    "tail": number(most=DAY),
+_RULES: Mapping[str, Rule] = {
+    "latency": number(DAY),
+    "jitter": number(DAY),
+    "tail": number(DAY),
     "probabilities": by_name("a mapping from the fault's name to its probability"),
-    "script": _strings,
-    "operations": _strings,
-    "outage": check_span,
-    "outage_fault": _check_name,
-    "drip": number(most=DAY),
-    "system_error": number(most=1),
-    "processing_script": _strings,
-    "missing_rows": number(most=1),
+    "script": _STRINGS,
+    "operations": _STRINGS,
+    "outage": pair(
+        "two times in seconds, the earlier one first", lambda start, end: -inf < start <= end < inf
+    ),
+    "outage_fault": ("the name of a fault", lambda value: isinstance(value, str)),
+    "drip": number(DAY),
+    "system_error": number(1),
+    "processing_script": _STRINGS,
+    "missing_rows": number(1),
 }
 
 

@@ -88,8 +88,8 @@ CALL_NAMES = frozenset({"status", "metrics", *SYNC, *(operation.name for operati
 """The names of calls in faults and in the books."""
 
 _CONNECTOR = re.compile(
-    r"/(?P<key>[0-9A-Za-z_-]+)"
-    r"(?:/(?P<instance>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}))?"
+    r"/(?!(?:status|metrics)(?:/|$))([0-9A-Za-z_-]+)"
+    r"(?:/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}))?"
 )
 
 
@@ -120,44 +120,40 @@ class Routes:
 
     def __init__(self, moved: Mapping[str, str]) -> None:
         self._calls: dict[tuple[str, str], Call] = {}
-        self._connectors: list[tuple[str, Call]] = []
-        left = dict(moved)
+        self._connectors: dict[str, Call] = {}
+        calls = {name: (method, path, Call(name, "sync")) for name, (method, path) in SYNC.items()}
         for operation in OPERATIONS:
-            name = operation.name
-            submit = Call(name, "submit", (operation,))
-            path = left.pop(name, operation.path)
-            if operation.names_connector:
-                self._connectors.append((path, submit))
+            name, path, it = operation.name, operation.path, (operation,)
+            calls[name] = "POST", path, Call(name, "submit", it)
+            calls[f"{name} status"] = "GET", operation.status_path, Call("status", "status", it)
+            calls[f"{name} metrics"] = "GET", f"{path}/metrics", Call("metrics", "metrics", it)
+        if unknown := sorted(moved.keys() - calls.keys()):
+            raise ValueError(f"paths: no call is named {', '.join(unknown)}")
+        for name, (method, usual, call) in calls.items():
+            path = moved.get(name, usual)
+            if not path.startswith("/"):
+                raise ValueError(f"paths: a path begins with a slash, not {path!r}")
+            if call.kind == "submit" and call.operations[0].names_connector:
+                self._connectors[path] = call
             else:
-                self._add("POST", path, submit)
-            status_path = left.pop(f"{name} status", operation.status_path)
-            self._add("GET", status_path, Call("status", "status", (operation,)))
-            metrics_path = left.pop(f"{name} metrics", f"{operation.path}/metrics")
-            self._add("GET", metrics_path, Call("metrics", "metrics", (operation,)))
-        for name, (method, path) in SYNC.items():
-            self._add(method, left.pop(name, path), Call(name, "sync"))
-        if left:
-            raise ValueError(f"paths: no call is named {', '.join(sorted(left))}")
-        if wrong := [path for path in moved.values() if not path.startswith("/")]:
-            raise ValueError(f"paths: a path begins with a slash, not {wrong[0]!r}")
+                self._add(method, path, call)
 
     @property
     def known(self) -> list[str]:
         """Method and path of every call."""
-        connectors = [f"POST {path}/{{connectorKey}}" for path, _ in self._connectors]
+        connectors = [f"POST {path}/{{connectorKey}}" for path in self._connectors]
         return [*(f"{method} {path}" for method, path in self._calls), *connectors]
 
     def locate(self, request: Request) -> Call | None:
         """The call that `request` makes, or None if its path and method do not exist."""
         found = self._calls.get((request.method, request.path))
-        if found is not None or request.method != "POST":
-            return found
-        for path, call in self._connectors:
-            if request.path.startswith(path) and (match := _CONNECTOR.fullmatch(request.path[len(path) :])):
-                if match["key"] in {"status", "metrics"}:
-                    return None
-                return replace(call, rest=tuple(segment for segment in match.groups() if segment))
-        return None
+        if found is None and request.method == "POST":
+            for path, call in self._connectors.items():
+                if request.path.startswith(path) and (
+                    match := _CONNECTOR.fullmatch(request.path[len(path) :])
+                ):
+                    return replace(call, rest=tuple(filter(None, match.groups())))
+        return found
 
     def hint(self, request: Request) -> str:
         """A suggestion for a method and path that do not exist."""

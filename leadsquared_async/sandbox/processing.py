@@ -47,8 +47,6 @@ class Task:
     """Seconds on the queue's clock, as `finished_at`."""
     status: str = "In-Queue"
     reason: str = ""
-    current_step: str | None = None
-    last_step: str | None = None
     message: str | None = field(default=None, repr=False)
     errors: int = 0
     """System errors so far."""
@@ -56,14 +54,16 @@ class Task:
 
     def as_status(self) -> dict[str, object]:
         """The status call's answer (https://apidocs.leadsquared.com/capture-leads-async/)."""
+        is_final = self.finished_at is not None
+        retry = f"Retry {self.errors} of {len(RETRIES)}" if self.errors and not is_final else None
         return {
             self.operation.id_name: self.request_id,
             "TaskStatus": {
                 "TaskType": self.operation.task_type,
                 "Status": self.status,
                 "StatusReason": self.reason,
-                "TaskCurrentStep": self.current_step,
-                "TaskLastStep": self.last_step,
+                "TaskCurrentStep": retry,
+                "TaskLastStep": "Processing" if self.errors or is_final else None,
                 "RequestBody": self.body,
                 "Message": self.message,
             },
@@ -138,7 +138,6 @@ class ProcessingQueue:
         self.tasks: dict[str, Task] = {}
         self._interval = 60 / rate
         self._meets_system_error = meets_system_error
-        self._pending: dict[str, Task] = {}
         self._ready: list[tuple[float, int, Task]] = []
         self._order = count()
         self._free_at = 0.0
@@ -146,7 +145,7 @@ class ProcessingQueue:
 
     def put(self, task: Task) -> None:
         """Queue a request at its `accepted_at`."""
-        self.tasks[task.request_id] = self._pending[task.request_id] = task
+        self.tasks[task.request_id] = task
         heappush(self._ready, (task.accepted_at, next(self._order), task))
 
     def next_at(self) -> float:
@@ -173,10 +172,10 @@ class ProcessingQueue:
         """The metrics call's answer: requests that wait, age of the oldest, requests processed a minute."""
         while self._processed and now - self._processed[0] >= RATE_WINDOW:
             self._processed.popleft()
-        oldest = next(iter(self._pending.values()), None)
+        oldest = min((task.accepted_at for _, _, task in self._ready), default=now)
         return {
-            "PendingMessages": len(self._pending),
-            "MaxDelayInSeconds": 0 if oldest is None else int(now - oldest.accepted_at),
+            "PendingMessages": len(self._ready),
+            "MaxDelayInSeconds": int(now - oldest),
             rate_name: round(len(self._processed) / (RATE_WINDOW / 60), 1),
         }
 
@@ -187,13 +186,6 @@ class ProcessingQueue:
         heappush(self._ready, (at + RETRIES[task.errors], next(self._order), task))
         task.errors += 1
         task.reason = "System error, to be retried"
-        task.current_step = f"Retry {task.errors} of {len(RETRIES)}"
-        task.last_step = "Processing"
 
     def _finish(self, task: Task, at: float, status: str, reason: str) -> None:
-        task.status = status
-        task.reason = reason
-        task.finished_at = at
-        task.current_step = None
-        task.last_step = "Processing"
-        del self._pending[task.request_id]
+        task.status, task.reason, task.finished_at = status, reason, at

@@ -8,13 +8,12 @@ the TCP transport at hand an answer can also be reset, lost, halved or dripped.
 import asyncio
 import contextlib
 import errno
-import json
 import logging
 import re
 import socket
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from starlette.requests import ClientDisconnect
@@ -204,11 +203,13 @@ _log.setLevel(logging.ERROR)
 
 LONGEST_LINE = 500
 NAMES_SHOWN = 8
-LARGEST_SHOWN = 1024 * 1024
-"""Bytes of a body or an answer beyond which it is not searched."""
 
+_ATTRIBUTE = re.compile(rb'"(?:Attribute|SchemaName)"\s*:\s*"((?:[^"\\]|\\.)*)"')
 _NAME = re.compile(r"mx_[A-Za-z0-9_]{1,50}|[A-Za-z][A-Za-z_]{0,29}")
 """What is shown as a schema name; neither a key nor most values look like one."""
+_REQUEST = re.compile(
+    rb'"RequestI[Dd]":"([0-9a-f-]{36})"(?:,"TaskStatus":\{"TaskType":"[^"]*","Status":"([^"]*)")?'
+)
 
 
 def line_of(request: Request, reply: Reply, arrival: Arrival | None) -> str:
@@ -217,59 +218,22 @@ def line_of(request: Request, reply: Reply, arrival: Arrival | None) -> str:
     It holds no values. `arrival` is None for a request that did not reach the account.
     """
     if arrival is None:
-        method, path = one_line(request.method, 20), shown_path(request, None)
         outcome = How.REFUSED.value if reply.how is How.REFUSED else str(reply.status)
-        parts, why = [method, path, outcome], reply.headers.get(HINT, "")
+        parts, why = (
+            [one_line(request.method, 20), shown_path(request, None), outcome],
+            reply.headers.get(HINT),
+        )
     else:
-        parts, why = [arrival.method, arrival.path, arrival.outcome], arrival.why
-        parts.append(_names_of(request.body) if request.method == "POST" else "")
-        request_state = _request_state_of(reply.body)
-        parts.append(request_state and f"-> {request_state}")
+        parts, why = [arrival.method, arrival.path, arrival.outcome, _names_of(request.body)], arrival.why
+        if found := _REQUEST.search(reply.body):
+            parts.append(b" ".join((b"->", *filter(None, found.groups()))).decode("ascii", "replace"))
     line = " ".join(filter(None, parts))
     return one_line(f"{line}: {why}" if why else line, LONGEST_LINE)
 
 
 def _names_of(body: bytes) -> str:
     """The first schema names in a body."""
-    names = list(dict.fromkeys(_names_in(_decoded(body))))
+    names = list(dict.fromkeys(found.decode("utf-8", "replace") for found in _ATTRIBUTE.findall(body)))
     shown = [name if _NAME.fullmatch(name) else "?" for name in names[:NAMES_SHOWN]]
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     return f"{', '.join(shown)}{more}"
-
-
-def _names_in(content: object, depth: int = 0) -> Iterator[str]:
-    """The schema names of a lead or of leads, or the keys of an activity and the like."""
-    given = content
-    if isinstance(content, list) and depth < 3:
-        for entry in cast("list[object]", given):
-            yield from _names_in(entry, depth + 1)
-    elif isinstance(content, dict):
-        entry = cast("dict[str, object]", content)
-        name = entry.get("Attribute", entry.get("SchemaName"))
-        if isinstance(name, str):
-            yield name
-        elif depth == 0:
-            for key, value in entry.items():
-                inner = list(_names_in(value, depth + 1))
-                yield from inner or (key,)
-
-
-def _request_state_of(body: bytes) -> str:
-    """The RequestID in an answer, with its status if there is one; else empty."""
-    content = _decoded(body)
-    if not isinstance(content, dict):
-        return ""
-    found = cast("dict[str, object]", content)
-    request_id = found.get("RequestID", found.get("RequestId"))
-    if not isinstance(request_id, str):
-        return ""
-    task = found.get("TaskStatus")
-    status = cast("dict[str, object]", task).get("Status") if isinstance(task, dict) else ""
-    return f"{request_id} {status}".strip()
-
-
-def _decoded(body: bytes) -> object:
-    try:
-        return json.loads(body) if len(body) <= LARGEST_SHOWN else None
-    except (ValueError, RecursionError):
-        return None

@@ -1,12 +1,22 @@
 """The options of a sandbox, with their defaults and meaning."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypedDict
 
-from leadsquared_async.sandbox.checks import by_name, check_flag, check_limit, number, one_of, strings, whole
+from leadsquared_async.sandbox.checks import (
+    DAY,
+    Rule,
+    by_name,
+    check_all,
+    is_number,
+    optional,
+    pair,
+    strings,
+    whole,
+)
 from leadsquared_async.sandbox.counters import COUNTERS
-from leadsquared_async.sandbox.faults import Faults, check_faults
+from leadsquared_async.sandbox.faults import IS_FAULTS, Faults
 
 ACCESS_KEY = "u$r" + "0123456789abcdef" * 2
 SECRET_KEY = "fedcba9876" * 4
@@ -69,24 +79,28 @@ class Settings:
     own ids; faults and delays are still the same in every run."""
 
     def __post_init__(self) -> None:
-        for name, check in _CHECKS.items():
-            object.__setattr__(self, name, check(name, getattr(self, name)))
+        check_all(self, _RULES)
 
 
-_schema_names = strings("a collection of schema names")
+_LIMIT = pair(
+    "at least 1 call in more than 0 seconds, such as (25, 5.0)",
+    lambda calls, per: isinstance(calls, int) and calls >= 1 and 0 < per <= DAY,
+)
+_NAMES = strings("a collection of schema names")
+_SPEED: Rule = ("a number more than 0 to 1e+12", lambda value: value != 0 and is_number(value, 0, 1e12))
 
-_CHECKS: Mapping[str, Callable[[str, object], object]] = {
-    "limit": check_limit,
-    "bulk_limit": check_limit,
-    "counting": one_of(COUNTERS),
-    "count_refused": check_flag,
-    "attributes": strings("a collection of schema names", None, "account"),
-    "mandatory": _schema_names,
-    "unique": _schema_names,
+_RULES: Mapping[str, Rule] = {
+    "limit": _LIMIT,
+    "bulk_limit": _LIMIT,
+    "counting": (f"one of {', '.join(COUNTERS)}", lambda value: isinstance(value, str) and value in COUNTERS),
+    "count_refused": ("True or False", lambda value: isinstance(value, bool)),
+    "attributes": optional(_NAMES, None, "account"),
+    "mandatory": _NAMES,
+    "unique": _NAMES,
     "fields": whole(1, 10_000),
-    "paths": by_name("a mapping from the name of a call to its path", str),
-    "processing_rate": number(more_than=0, most=1e12),
-    "speed": number(more_than=0, most=1e12),
-    "faults": check_faults,
-    "seed": lambda name, value: None if value is None else whole(-(2**63), 2**63)(name, value),
+    "paths": by_name("a mapping from the name of a call to its path", lambda path: isinstance(path, str)),
+    "processing_rate": _SPEED,
+    "speed": _SPEED,
+    "faults": IS_FAULTS,
+    "seed": optional(whole(-(2**63), 2**63), None),
 }

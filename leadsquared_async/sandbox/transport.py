@@ -10,7 +10,7 @@ import httpx
 
 from leadsquared_async.sandbox.account import Account
 from leadsquared_async.sandbox.answers import How, Reply, Request, in_eights
-from leadsquared_async.sandbox.checks import whole
+from leadsquared_async.sandbox.checks import check, whole
 from leadsquared_async.sandbox.control import Books
 from leadsquared_async.sandbox.faults import Faults
 from leadsquared_async.sandbox.settings import ACCESS_KEY, API_KEY, SECRET_KEY, Options
@@ -46,7 +46,7 @@ class Sandbox:
         on_call: Callable[[str], object] | None = None,
         **options: Unpack[Options],
     ) -> None:
-        whole(0, 65_535)("port", port)
+        check("port", whole(0, 65_535), port)
         self._account = Account(**options)
         self._books = Books(self._account, self._now)
         self._clock = clock

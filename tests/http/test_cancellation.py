@@ -25,7 +25,7 @@ from leadsquared_async import (
     RateLimit,
     RetryPolicy,
 )
-from leadsquared_async.limiter.limiter import Limit
+from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.sandbox import Account, Faults
 from tests import virtual
 from tests.clients import KEYS, LEAD, virtual_client

@@ -190,8 +190,9 @@ async def test_closing_under_a_scope_closes_the_connections(sandbox: Sandbox) ->
     sandbox.books.faults = Faults(probabilities={"hang": 1.0})
     with anyio.move_on_after(0.2):
         async with client_of(sandbox) as lsq:
-            inner = lsq._session.transport._http._transport._inner  # type: ignore[attr-defined]
-            pool = inner._pools[httpx.URL(sandbox.url).netloc]._pool
+            own = lsq._session.transport._own
+            assert own is not None
+            pool = own._pools[httpx.URL(sandbox.url).netloc]._pool
             await lsq.leads.capture(LEAD)
     assert pool.connections == []
 

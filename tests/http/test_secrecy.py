@@ -123,7 +123,7 @@ async def test_no_answer_makes_a_key_or_a_person_show(
             assert_no_key(f"{error.body} {error.exception_message}")
     watch.assert_nothing_secret()
     assert_nothing_secret("".join(capfd.readouterr()))
-    assert {"httpx", "asyncio"} <= watch.loggers or isinstance(error, LeadSquaredError)
+    assert "asyncio" in watch.loggers or isinstance(error, LeadSquaredError)
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
@@ -225,7 +225,7 @@ async def test_no_fault_on_the_wire_makes_a_key_or_a_person_show(fault: str) -> 
             assert_nothing_secret(shown(error))
         assert list(sandbox.books.misplaced_keys) == []
     watch.assert_nothing_secret()
-    assert {"httpcore.http11", "httpcore.connection", "httpx", "asyncio"} <= watch.loggers
+    assert {"httpcore.http11", "httpcore.connection", "asyncio"} <= watch.loggers
     assert watch.tracers == {"leadsquared_async"}  # and none of httpx, which would show the address
 
 
@@ -234,7 +234,7 @@ async def test_no_fault_on_the_wire_makes_a_key_or_a_person_show(fault: str) -> 
 async def test_a_server_that_repeats_everything_is_masked_in_logs_and_errors(
     status: int, through_proxy: bool
 ) -> None:
-    """A Location, a header and a body that repeat keys and person show in no log and no error."""
+    """Keys and person that its status line, headers and body repeat show in no log and no error."""
     async with watching() as watch, echo_server(status) as (url, received):
         transport = httpx.AsyncHTTPTransport(proxy=url) if through_proxy else httpx.AsyncHTTPTransport()
         host = "http://127.0.0.1:9" if through_proxy else url

@@ -31,9 +31,8 @@ from leadsquared_async import (
     StillProcessing,
 )
 from leadsquared_async.encoding import encode
-from leadsquared_async.http.auth_transport import RequestSecrets
 from leadsquared_async.http.call import Call
-from leadsquared_async.operations import Idempotency, Keys
+from leadsquared_async.operations import Idempotency
 from leadsquared_async.protocol import ExpectedBody, Reply, classify
 from leadsquared_async.sandbox import Account, Sandbox
 from leadsquared_async.submissions import capture_lead
@@ -65,7 +64,6 @@ OBJECTS: dict[str, Callable[[], object]] = {
     "Credentials": lambda: CREDENTIALS,
     "Secret": lambda: CREDENTIALS.secret_key,
     "Call": lambda: CALL,
-    "RequestSecrets": lambda: RequestSecrets(CREDENTIALS, Keys.ALL, ("connector",), CALL.query, CALL.private),
     "Reply": lambda: REPLY,
     "Outcome": lambda: classify(REPLY, ExpectedBody.REQUEST_ID, datetime(2026, 1, 1, tzinfo=UTC)),
     "EncodedSubmission": lambda: encode(capture_lead(PERSON)),

@@ -20,8 +20,8 @@ from types import TracebackType
 from typing import Self
 
 from leadsquared_async.config import Credentials, RateLimit
+from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.limiter import Limit
 from leadsquared_async.limiter.redis_limits import SharedLimiter
 
 ROOT = Path(__file__).parent.parent.parent

@@ -60,6 +60,13 @@ class SharedTokens(Tokens):
         self.out += 1
         self._last_taken = now
 
+    def release(self, now: float, *, counted: bool) -> None:
+        self.out -= 1
+        if counted:
+            self._return(now)
+        else:
+            self._late.append(now + self.limit.per)
+
     def lose(self, ended: float, calls: int) -> None:
         """So many calls in flight are lost from sight."""
         for _ in range(calls):

@@ -17,7 +17,7 @@ import uvloop
 
 from leadsquared_async import ClientClosed, Credentials, Lane, LeadSquared, RateLimit
 from leadsquared_async.limiter import local_limits
-from leadsquared_async.limiter.limiter import Limit, NoTokenInTime
+from leadsquared_async.limiter.interface import Limit, NoTokenInTime
 from leadsquared_async.limiter.local_limits import join_queue
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.sandbox import most_in_any_window

@@ -11,7 +11,7 @@ import pytest
 
 from leadsquared_async import Credentials, Lane, RateLimit
 from leadsquared_async.limiter import local_limits
-from leadsquared_async.limiter.limiter import Limit
+from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.limiter.local_limits import join_queue
 from leadsquared_async.sandbox import Account, Faults
 from tests import virtual

@@ -12,7 +12,7 @@ import pytest
 from leadsquared_async import Lane, RateLimit
 from leadsquared_async.limiter import queue as module
 from leadsquared_async.limiter.event_loops import Alarm
-from leadsquared_async.limiter.limiter import NoTokenInTime
+from leadsquared_async.limiter.interface import NoTokenInTime
 from leadsquared_async.limiter.local import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.tokens import Tokens
@@ -63,7 +63,7 @@ STEPS: dict[str, tuple[type, str] | None] = {
     "the arithmetic is brought up to date": (Tokens, "settle"),
     "a token is taken": (Tokens, "take"),
     "tokens are given to those whose turn it is": (TokenQueue, "_dispatch"),
-    "the next in line is looked for": (TokenQueue, "_next"),
+    "the next in line is looked for": (TokenQueue, "_heads"),
     "a token is handed over": (module._Waiter, "go"),
     "the timer is set": (TokenQueue, "_arm"),
 }

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async import Lane, RateLimit
-from leadsquared_async.limiter.limiter import NoTokenInTime
+from leadsquared_async.limiter.interface import NoTokenInTime
 from leadsquared_async.limiter.local import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.tokens import NEVER

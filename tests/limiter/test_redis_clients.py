@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from leadsquared_async import ConfigurationError, Lane, LeadSquared, RateLimit, SharedLimiter
-from leadsquared_async.limiter.limiter import LimitSnapshot
+from leadsquared_async.limiter.interface import LimitSnapshot
 from leadsquared_async.sandbox import Sandbox, most_in_any_window
 from tests.clients import KEYS, LEAD, client_of
 from tests.limiter.valkey import Valkey

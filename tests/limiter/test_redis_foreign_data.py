@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from leadsquared_async.config import Credentials, RateLimit
 from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.limiter import Limit
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_grantor import RedisGrantor
 from leadsquared_async.limiter.redis_limits import SharedLimiter

@@ -12,8 +12,8 @@ import pytest
 
 from leadsquared_async.config import Credentials, RateLimit
 from leadsquared_async.limiter import redis_limits as module
+from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.limiter import Limit
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_limits import SharedLimiter
 from leadsquared_async.limiter.redis_messages import Reply, Request

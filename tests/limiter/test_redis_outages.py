@@ -10,8 +10,8 @@ import pytest
 
 from leadsquared_async.config import RateLimit
 from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.limiter.interface import NoTokenInTime
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.limiter import NoTokenInTime
 from leadsquared_async.limiter.redis_grantor import RedisGrantor, share_of, spend_of_share
 from leadsquared_async.limiter.redis_messages import Incompatible, Reply, Request
 from leadsquared_async.limiter.tokens import Tokens

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from leadsquared_async import Credentials, Lane, RateLimit, SharedLimiter
-from leadsquared_async.limiter.limiter import Limit
+from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.tokens import POLLS_APART
 from leadsquared_async.sandbox import most_in_any_window

@@ -7,8 +7,8 @@ import random
 
 import pytest
 
+from leadsquared_async.limiter.interface import NoTokenInTime
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.limiter import NoTokenInTime
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.sandbox import most_in_any_window
 from tests import virtual

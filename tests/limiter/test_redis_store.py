@@ -11,8 +11,8 @@ import pytest
 
 from leadsquared_async.config import Credentials, RateLimit
 from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.limiter import Limit
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_limits import SharedLimiter
 from leadsquared_async.sandbox import most_in_any_window

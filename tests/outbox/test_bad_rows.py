@@ -76,7 +76,7 @@ REFUSED = [
     "is_open = 'so'",
     "is_open = ''",
     "is_open = 0",
-    "is_told = 'so'",
+    "is_called_back = 'so'",
     "state = 'zombie'",
     "state = x'00'",
     "state = 'confirmed'",
@@ -308,7 +308,7 @@ def test_a_bad_row_that_another_process_puts_ends_while_delivering(
 
 
 NAMES = """operation lane identity identified is_open is_ready state content query suffix reference attempts
-put_at changed_at request_id lead_id created reason is_told digest key"""
+put_at changed_at request_id lead_id created reason is_called_back digest key"""
 VALUES = st.one_of(
     st.sampled_from(
         ["", "x", "7", "[]", "{}", "[[]]", '[["a","b"]]', "pending", "sending", "accepted", "\ud7ff"]

@@ -131,7 +131,7 @@ def test_a_crash_while_the_disk_is_full_loses_nothing(tmp_path: Path) -> None:
     play(tmp_path, deliver, Faults(latency=0.5))
 
 
-@pytest.mark.parametrize("reading", ["claim", "stray", "in_state", "last_id"])
+@pytest.mark.parametrize("reading", ["next_rows", "stray", "in_state", "last_id"])
 def test_that_the_file_cannot_be_read_is_logged_once(
     reading: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

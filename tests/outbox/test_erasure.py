@@ -396,8 +396,8 @@ def test_of_words_that_may_name_a_person_only_the_exceptions_name_is_kept(
             def refuse(store: Store) -> None:
                 store.sending([(first.id, False)], 1.0)
                 store.forget({"FirstName": "Bartholomew"}, 10, 0)
-                store.finish(first.id, 2.0, ItemState.REJECTED, is_told=True, reason=reason)
-                store.finish(second.id, 2.0, ItemState.REJECTED, is_told=True, reason=reason)
+                store.finish(first.id, 2.0, ItemState.REJECTED, is_called_back=True, reason=reason)
+                store.finish(second.id, 2.0, ItemState.REJECTED, is_called_back=True, reason=reason)
                 store.erase_rejected(3.0)
 
             await writer.write(refuse)

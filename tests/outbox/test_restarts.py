@@ -65,7 +65,7 @@ def test_the_clients_own_calls_count_too(tmp_path: Path) -> None:
 
 
 def test_a_process_that_sends_nothing_does_not_make_the_one_before_forgotten(tmp_path: Path) -> None:
-    """What it knows of earlier calls it hands on."""
+    """Its own end counts like that of a process that spent the whole limit."""
 
     async def deliver(machine: Machine) -> None:
         async with machine.crashing() as outbox:
@@ -94,7 +94,7 @@ def test_a_process_that_sends_nothing_does_not_make_the_one_before_forgotten(tmp
 def test_a_restart_long_after_a_clean_close_sends_at_once(
     is_client_closed_first: bool, tmp_path: Path
 ) -> None:
-    """A burst of 25 leaves without a wait; a minute after a close the calls before it count no more."""
+    """A burst of 25 leaves without a wait: a minute after a close the calls before it count no more."""
 
     async def deliver(machine: Machine) -> None:
         client = machine.client()

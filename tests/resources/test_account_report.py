@@ -17,7 +17,8 @@ from leadsquared_async import (
     LeadSquared,
     RetryPolicy,
 )
-from leadsquared_async.client import examined
+from leadsquared_async.client import parts_of
+from leadsquared_async.resources.account_report import examine
 from leadsquared_async.sandbox import Account, Faults
 from tests import virtual
 from tests.clients import KEYS, answering, virtual_client
@@ -103,7 +104,7 @@ async def test_what_needs_fixing_is_raised(answers: Any, error: type[Exception],
         with pytest.raises(error, match=words) as caught:
             await lsq.verify(fields=["mx_City"])
         assert caught.value.fault == "account"  # type: ignore[attr-defined]
-        report = await examined(lsq, ["mx_City"])
+        report = await examine(parts_of(lsq), ["mx_City"])
     assert not report.succeeded
     assert [check.verdict for check in report.checks].count("wrong") == 1
 

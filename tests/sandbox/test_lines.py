@@ -86,7 +86,7 @@ def test_a_fault_is_named(fault: str):
 )
 def test_a_name_that_looks_like_a_value_is_not_shown(name: str):
     """A value that a client sends as a name is shown as a question mark."""
-    for body in ([{"Attribute": name, "Value": "x"}], {name: "x"}, {"LeadDetails": [{"Attribute": name}]}):
+    for body in ([{"Attribute": name, "Value": "x"}], {"LeadDetails": [{"SchemaName": name}]}):
         said = line(Account(), submission("/lead/capture", body))
         assert name not in said
         assert " ?" in said

@@ -15,7 +15,6 @@ from .calls import API_KEY, BRET, KEYS, capture_request
 FIELDS = [field.name for field in fields(Settings)]
 FAULTS = [field.name for field in fields(Faults)]
 MAKERS: dict[str, Callable[[], Any]] = {
-    "Account": Account,
     "Books": lambda: Books(Account(), lambda: 0.0),
     "Sandbox": Sandbox,
     "SandboxTransport": lambda: SandboxTransport(Account(), lambda: 0.0),
@@ -41,6 +40,13 @@ def test_every_public_attribute_can_be_set_or_raises(kind: str):
         else:
             with pytest.raises(AttributeError):
                 setattr(made, name, value)
+
+
+@pytest.mark.parametrize("name", ["fault", "nonsense", "faults", "limit"])
+def test_an_account_has_no_other_attributes(name: str):
+    """A misspelt name raises; `faults` are set with `set_faults`."""
+    with pytest.raises(AttributeError):
+        setattr(Account(), name, Faults())
 
 
 @pytest.mark.parametrize("kind", [kind for kind, _ in sorted(WORKS)])

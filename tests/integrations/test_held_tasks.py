@@ -11,8 +11,8 @@ from leadsquared_async.integrations.taskiq import TaskOutcome
 from leadsquared_async.integrations.taskiq.payload import Payload
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.clients import LEAD
+from tests.integrations.workers import Workers, until, working
 from tests.limiter.valkey import Valkey
-from tests.tasks.workers import Workers, until, working
 
 CAPTURE = submissions.capture_lead(LEAD, reference="form-1")
 LEAD_ID = "00000000-0000-4000-8000-000000000000"

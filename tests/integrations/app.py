@@ -1,4 +1,4 @@
-"""What workers in processes of their own run: `taskiq worker tests.tasks.app:broker`."""
+"""What workers in processes of their own run: `taskiq worker tests.integrations.app:broker`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lsq.fields`: the account's lead fields, cached, and the validation of leads against them."""
+"""The account's lead fields, cached, and the validation of leads against them: `validate=`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import asyncio
 import copy
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import (
     ClientClosed,
-    ConfigurationError,
     DeadlineExceeded,
     Delivery,
     Fault,
@@ -27,12 +26,11 @@ from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import LEAD_FIELDS, Idempotency
 from leadsquared_async.protocol import ExpectedBody
 from leadsquared_async.submissions import Submission
-from leadsquared_async.values import type_name
 
 if TYPE_CHECKING:
-    from leadsquared_async.fields import FieldChecker, FieldProblem, LeadField
+    from leadsquared_async.fields import FieldChecker, FieldProblem
 
-__all__ = ["FieldCache", "FieldValidator", "Fields", "ValidationMode"]
+__all__ = ["FieldCache", "FieldValidator", "ValidationMode"]
 
 ValidationMode = Literal["off", "strict", "drop"]
 
@@ -238,73 +236,6 @@ class FieldValidator:
             raise _invalid(flaws, submission)
         kept = {key: value for key, value in lead.items() if key not in unknown}
         return replace(submission, lead=kept), tuple(unknown.values())
-
-
-class Fields:
-    """The fields that leads of this account have, by their schema names."""
-
-    def __init__(self, cache: FieldCache, within: float | None) -> None:
-        self._cache = cache
-        self._within = within
-
-    @without_locals
-    async def list(self) -> tuple[LeadField, ...]:
-        """All of them, in LeadSquared's order; requested once an hour.
-
-        Raises:
-            LeadSquaredError: the call did not succeed; ConfigurationError if no synchronous host is known.
-        """
-        return tuple((await self._cache.current(self._within)).fields.values())
-
-    @without_locals
-    async def get(self, schema_name: str) -> LeadField:
-        """One of them.
-
-        Raises:
-            ConfigurationError: there is none of that name; the message suggests a similar one.
-            LeadSquaredError: the call did not succeed.
-        """
-        await self.require(schema_name)
-        return (await self._cache.current(self._within)).fields[schema_name]
-
-    @without_locals
-    async def check(self, lead: Mapping[str, Any], *, partial: bool = False) -> tuple[FieldProblem, ...]:
-        """What LeadSquared would reject about a lead; empty if nothing.
-
-        Args:
-            lead: schema name to value, as for `leads.capture`.
-            partial: whether it updates an existing lead, of which nothing is mandatory; nor is it of a lead
-                with SearchBy or a ProspectID, which may exist.
-
-        Raises:
-            LeadSquaredError: the call for the fields did not succeed.
-        """
-        if not isinstance(lead, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidLead(f"a lead is a mapping from schema name to value, not {type_name(lead)}.")
-        return (await self._cache.current(self._within)).check(lead, partial=partial)
-
-    @without_locals
-    async def require(self, *schema_names: str) -> None:
-        """Check that the account has all of these, as at the start of a program that sends them.
-
-        Raises:
-            ConfigurationError: naming all that it lacks, with similar names.
-            LeadSquaredError: the call for the fields did not succeed.
-        """
-        checker = await self._cache.current(self._within)
-        missing = [name for name in schema_names if name not in checker.fields]
-        if missing:
-            named = ", ".join(
-                f"{name} (did you mean {near}?)" if (near := checker.nearest(name)) else name
-                for name in missing
-            )
-            raise ConfigurationError(
-                f"this account has no lead field {named}; LeadSquared shows schema names under Settings > "
-                "Leads > Lead Fields",
-                fault=Fault.ACCOUNT,
-                scope=Scope.OPERATION,
-                operation="fields.require",
-            )
 
 
 def _may_exist(submission: Submission) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from aiolimiter import AsyncLimiter
 
 from leadsquared_async import ConfigurationError, DeadlineExceeded, Lane, LeadSquared, Limiter
-from leadsquared_async.limiter.limiter import ChainedLimiters
+from leadsquared_async.limiter.interface import ChainedLimiters
 from leadsquared_async.sandbox import Account, Faults
 from tests import virtual
 from tests.clients import KEYS, LEAD, virtual_client

@@ -27,7 +27,7 @@ from leadsquared_async.integrations.taskiq import LeadSquaredTasks, TaskOutcome
 from leadsquared_async.sandbox import Account, Books, Faults, Reply, Request, SandboxTransport
 from tests import virtual
 from tests.clients import LEAD, PatchedAccount, virtual_client
-from tests.tasks.workers import until
+from tests.integrations.workers import until
 
 LEAD_ID = "00000000-0000-4000-8000-000000000000"
 USUAL = Faults(latency=0.04)

@@ -12,8 +12,8 @@ from leadsquared_async.integrations.taskiq import LeadSquaredTasks, StreamBroker
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.clients import LEAD, client_of
 from tests.examples.programs import Program, running
+from tests.integrations.workers import until
 from tests.limiter.valkey import Valkey
-from tests.tasks.workers import until
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ class Queue:
         await broker.shutdown()
 
     def worker(self, *, lease: float = 1.0, **env: str) -> AbstractAsyncContextManager[Program]:
-        command = "taskiq worker tests.tasks.app:broker --workers 1 --log-level WARNING"
+        command = "taskiq worker tests.integrations.app:broker --workers 1 --log-level WARNING"
         env |= {"TASKS_STORE": self._store.url, "TASKS_QUEUE": self._name, "TASKS_LEASE": str(lease)}
         return running(*command.split(), sandbox=self._sandbox, folder=ROOT, **env)
 

@@ -21,8 +21,8 @@ from leadsquared_async import (
 from leadsquared_async.integrations.taskiq import LeadSquaredTasks, StreamBroker, broker
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.clients import LEAD
+from tests.integrations.workers import Workers, until
 from tests.limiter.valkey import Valkey
-from tests.tasks.workers import Workers, until
 
 pytestmark = pytest.mark.slow
 

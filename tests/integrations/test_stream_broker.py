@@ -15,8 +15,8 @@ from leadsquared_async import ConfigurationError
 from leadsquared_async.integrations.taskiq import StreamBroker, broker
 from leadsquared_async.integrations.taskiq.hand import Hand
 from leadsquared_async.integrations.taskiq.tasks import Depends
+from tests.integrations.workers import until, working
 from tests.limiter.valkey import Valkey
-from tests.tasks.workers import until, working
 
 LEASE = 0.3
 

@@ -402,7 +402,7 @@ def test_stale_fields_are_used_while_newer_ones_are_asked_for() -> None:
 
     async def use() -> None:
         lsq = client_of(answers, validate="strict")
-        lsq._fields._ttl = 60.0
+        lsq._parts.fields._ttl = 60.0
         async with lsq:
             await lsq.leads.capture(GOOD)
             with pytest.raises(InvalidLead):
@@ -500,7 +500,7 @@ async def test_a_client_that_is_not_open_asks_nothing(
     """Sending raises that, and later leads wait all the same; an outbox takes leads even after it."""
     answers = Answers(0.1)
     lsq = client_of(answers, validate="strict")
-    lsq._fields._ttl = 0.2
+    lsq._parts.fields._ttl = 0.2
     outbox = Outbox(tmp_path / "leads.db", lsq)
     with pytest.raises(ClientClosed):
         await lsq.leads.capture(BAD)

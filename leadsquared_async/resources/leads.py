@@ -5,17 +5,15 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from leadsquared_async.batch import Results, Source
-from leadsquared_async.config import NOT_GIVEN, NotGiven
 from leadsquared_async.encoding import check_update_behavior
 from leadsquared_async.http.redaction import without_locals
-from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import ACTIVITIES_CREATE, CALLS_LOG, LEADS_CAPTURE, OPPORTUNITIES_CAPTURE
 from leadsquared_async.resources.requests import Requests
-from leadsquared_async.resources.submit import CONCURRENCY, Parts, submission_of, submit, submit_many
+from leadsquared_async.resources.submit import CONCURRENCY, submission_of, submit, submit_many
 from leadsquared_async.submissions import (
     Submission,
     UpdateBehavior,
@@ -28,17 +26,10 @@ from leadsquared_async.submissions import (
     update_opportunity,
 )
 
-__all__ = ["Activities", "Calls", "Leads", "Opportunities", "Resource", "submits"]
+__all__ = ["Activities", "Calls", "Leads", "Opportunities", "submits"]
 
 P = ParamSpec("P")
 L = TypeVar("L", bound=Mapping[str, Any] | Submission)
-
-
-class Resource(Requests):
-    """The operations of one noun."""
-
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
 
 
 def submits(
@@ -49,7 +40,7 @@ def submits(
     def decorate(described: Callable[[Any], None]) -> Callable[..., Coroutine[Any, Any, Receipt]]:
         @without_locals
         @functools.wraps(described)
-        async def method(self: Resource, *args: P.args, **kwargs: P.kwargs) -> Receipt:
+        async def method(self: Requests, *args: P.args, **kwargs: P.kwargs) -> Receipt:
             return await submit(self._parts, make(*args, **kwargs))  # pyright: ignore[reportPrivateUsage]
 
         own, taken = inspect.signature(described), inspect.signature(make)
@@ -60,7 +51,7 @@ def submits(
     return decorate
 
 
-class Leads(Resource):
+class Leads(Requests):
     """Leads in, RequestIDs out, and their outcomes."""
 
     _usual = LEADS_CAPTURE
@@ -74,7 +65,7 @@ class Leads(Resource):
         search_by: str | None = None,
         update_behavior: UpdateBehavior | None = None,
         reference: str | None = None,
-        deadline: float | NotGiven | None = NOT_GIVEN,
+        deadline: float | Literal["client"] | None = "client",
     ) -> Receipt:
         """Submit a new or existing lead, and return LeadSquared's receipt for it.
 
@@ -124,7 +115,6 @@ class Leads(Resource):
         search_by: str | None = None,
         update_behavior: UpdateBehavior | None = None,
         follow: bool = False,
-        lane: Lane | None = None,
         concurrency: int = CONCURRENCY,
     ) -> Results[L]:
         """Submit any number of leads, and get their results as they complete, in no promised order.
@@ -148,7 +138,6 @@ class Leads(Resource):
             follow: whether to follow each accepted lead, so that its result has the final `status` as well.
                 Its error is `StillProcessing` if that takes longer than the client's `deadline`, from its
                 acceptance on. Up to 1000 leads are followed while others are sent.
-            lane: by default BATCH, which leaves room for forms.
             concurrency: leads that are pulled and neither followed nor taken as results, at most.
 
         Raises:
@@ -164,13 +153,12 @@ class Leads(Resource):
             Source(leads, "leads.capture_many", "leads"),
             lambda lead: submission_of(lead, LEADS_CAPTURE, made),
             name=LEADS_CAPTURE.name,
-            lane=lane,
             concurrency=concurrency,
             follow=follow,
         )
 
 
-class Activities(Resource):
+class Activities(Requests):
     """What happened to leads.
 
     Submitting one twice posts two activities. So none is sent again on an unknown delivery, unless
@@ -218,7 +206,7 @@ class Activities(Resource):
         """
 
 
-class Opportunities(Resource):
+class Opportunities(Requests):
     """Opportunities of leads."""
 
     _usual = OPPORTUNITIES_CAPTURE
@@ -267,7 +255,7 @@ class Opportunities(Resource):
         """
 
 
-class Calls(Resource):
+class Calls(Requests):
     """Telephone calls that were made."""
 
     _usual = CALLS_LOG

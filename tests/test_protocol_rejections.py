@@ -21,7 +21,8 @@ from leadsquared_async import (
     RetryPolicy,
     ServerError,
 )
-from leadsquared_async.client import examined
+from leadsquared_async.client import parts_of
+from leadsquared_async.resources.account_report import examine
 from tests.clients import LEAD, answering
 
 STATUSES = [200, 201, 202, 204, 400, 500, 502, 503]
@@ -49,7 +50,7 @@ async def rows(lsq: LeadSquared) -> Any:
 
 
 async def verify(lsq: LeadSquared) -> Any:
-    checks = (await examined(lsq, [])).checks
+    checks = (await examine(parts_of(lsq), [])).checks
     keys = next(check for check in checks if check.name == "keys")
     if keys.error is not None:
         assert (keys.verdict == "wrong") is (keys.error.fault is Fault.ACCOUNT)
@@ -152,5 +153,5 @@ def test_a_status_is_read_by_the_same_rule(body: str) -> None:
 async def test_keys_are_ok_once_a_user_was_seen(body: Any) -> None:
     """An answer without a user's id says nothing of the keys."""
     async with answering(lambda _: httpx.Response(200, json=body), **OPTIONS) as lsq:
-        checks = (await examined(lsq, [])).checks
+        checks = (await examine(parts_of(lsq), [])).checks
     assert {check.name: check.verdict for check in checks}["keys"] == "unknown"

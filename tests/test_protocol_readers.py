@@ -26,10 +26,10 @@ from leadsquared_async import (
     Result,
     RetryPolicy,
 )
-from leadsquared_async.client import examined
+from leadsquared_async.client import parts_of
 from leadsquared_async.fields import LeadField
 from leadsquared_async.models import id_in
-from leadsquared_async.resources.account_report import AccountReport
+from leadsquared_async.resources.account_report import AccountReport, examine
 from tests import virtual
 from tests.clients import LEAD, answering
 
@@ -75,7 +75,7 @@ READERS: dict[str, tuple[Callable[[LeadSquared], Awaitable[Any]], Any]] = {
     ),
     "bulk": (rows, [{"RowNumber": 1, "LeadId": GUID, "LeadCreated": True, "AffectedRows": 1}]),
     "verify": (
-        lambda lsq: examined(lsq, ["EmailAddress"]),
+        lambda lsq: examine(parts_of(lsq), ["EmailAddress"]),
         {"Id": GUID, "LSQCommonServiceURLs": {"api": "api-in21.leadsquared.com"}},
     ),
     "request": (lambda lsq: lsq.request("POST", "/x", json={}), {"Status": "Success", "Rows": [{"a": 1}]}),

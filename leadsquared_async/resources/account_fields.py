@@ -1,0 +1,83 @@
+"""`lsq.fields`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from leadsquared_async.errors import ConfigurationError, Fault, InvalidLead, Scope
+from leadsquared_async.http.redaction import without_locals
+from leadsquared_async.resources.submit import Parts
+from leadsquared_async.values import type_name
+
+if TYPE_CHECKING:
+    from leadsquared_async.fields import FieldProblem, LeadField
+
+__all__ = ["Fields"]
+
+
+class Fields:
+    """The fields that leads of this account have, by their schema names."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._cache = parts.fields
+        self._within = parts.sender.settings.deadline
+
+    @without_locals
+    async def list(self) -> tuple[LeadField, ...]:
+        """All of them, in LeadSquared's order; requested once an hour.
+
+        Raises:
+            LeadSquaredError: the call did not succeed; ConfigurationError if no synchronous host is known.
+        """
+        return tuple((await self._cache.current(self._within)).fields.values())
+
+    @without_locals
+    async def get(self, schema_name: str) -> LeadField:
+        """One of them.
+
+        Raises:
+            ConfigurationError: there is none of that name; the message suggests a similar one.
+            LeadSquaredError: the call did not succeed.
+        """
+        await self.require(schema_name)
+        return (await self._cache.current(self._within)).fields[schema_name]
+
+    @without_locals
+    async def check(self, lead: Mapping[str, Any], *, partial: bool = False) -> tuple[FieldProblem, ...]:
+        """What LeadSquared would reject about a lead; empty if nothing.
+
+        Args:
+            lead: schema name to value, as for `leads.capture`.
+            partial: whether it updates an existing lead, of which nothing is mandatory; nor is it of a lead
+                with SearchBy or a ProspectID, which may exist.
+
+        Raises:
+            LeadSquaredError: the call for the fields did not succeed.
+        """
+        if not isinstance(lead, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidLead(f"a lead is a mapping from schema name to value, not {type_name(lead)}.")
+        return (await self._cache.current(self._within)).check(lead, partial=partial)
+
+    @without_locals
+    async def require(self, *schema_names: str) -> None:
+        """Check that the account has all of these, as at the start of a program that sends them.
+
+        Raises:
+            ConfigurationError: naming all that it lacks, with similar names.
+            LeadSquaredError: the call for the fields did not succeed.
+        """
+        checker = await self._cache.current(self._within)
+        missing = [name for name in schema_names if name not in checker.fields]
+        if missing:
+            named = ", ".join(
+                f"{name} (did you mean {near}?)" if (near := checker.nearest(name)) else name
+                for name in missing
+            )
+            raise ConfigurationError(
+                f"this account has no lead field {named}; LeadSquared shows schema names under Settings > "
+                "Leads > Lead Fields",
+                fault=Fault.ACCOUNT,
+                scope=Scope.OPERATION,
+                operation="fields.require",
+            )
