@@ -1,54 +1,56 @@
-"""What became of each row of an input: counted, and written into private files."""
+"""What became of each row of a file: counted, and written into private files."""
 
 from __future__ import annotations
 
 import csv
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self, TextIO
+from typing import Any, Self, TextIO
 
 from leadsquared_async import ItemState, Outbox, OutboxItem
 from leadsquared_async.cli.exits import CommandFailedError
+from leadsquared_async.cli.files.mapping import MappingError
 from leadsquared_async.cli.files.private_files import Draft, open_private, without_links
 from leadsquared_async.cli.files.rejects import Rejects
+from leadsquared_async.cli.files.rows import plain_heading
 from leadsquared_async.cli.files.sheets import inert, sheet
-from leadsquared_async.cli.files.source import Input, Line, in_pieces
-from leadsquared_async.cli.putting import AT_ONCE
+from leadsquared_async.cli.files.spool import Entry, Spool
+from leadsquared_async.cli.files.tables import Table
 from leadsquared_async.delivery.reasons import kind_of
 from leadsquared_async.printable import one_line
 
-__all__ = ["COLUMNS", "Files", "Outcomes", "report"]
+__all__ = ["COLUMNS", "Files", "Outcomes", "Reporter"]
 
 BEGINS = "Line,RequestID,LeadID,Outcome,Reason"
-COLUMNS = (*BEGINS.split(","), "Operation")
+COLUMNS = (*BEGINS.split(","), "Operation", "Key", "Reference")
 REFUSED, PENDING = "refused", "pending"
 
 
 @dataclass(slots=True)
 class Outcomes:
-    """How many rows of the input ended how, in this run or an earlier one.
+    """How many rows of the file ended how, in this run or an earlier one.
 
     Attributes:
         rows: all of them.
         counts: by outcome: a state of the outbox, or "refused" for what could not be sent.
-        kinds: why rows were rejected.
-        rejects: where the rows to be mended are; None if there are none, or nobody wanted them.
+        reasons: why rows were rejected: in a word, how many, and the line of the first.
+        rejects: where the rows that need fixing are; None if there are none, or nobody wanted them.
         out: where the outcomes of all rows are; None if nobody wanted them.
         is_beside: whether that is another file than was named, which holds those of another input.
-        is_unwritten: whether a file that somebody wanted could not be written.
+        unwritten: why a file that somebody wanted could not be written; None if it was.
     """
 
     rows: int = 0
     counts: Counter[str] = field(default_factory=Counter[str])
-    kinds: Counter[str] = field(default_factory=Counter[str])
+    reasons: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     rejects: Path | None = None
     out: Path | None = None
     is_beside: bool = False
-    is_unwritten: bool = False
+    unwritten: str | None = None
 
 
 class Files:
@@ -56,7 +58,8 @@ class Files:
 
     Args:
         out: of the outcomes of all rows; None if nobody wants them.
-        rejects: of the rows to be mended; None if nobody wants them.
+        rejects: of the rows that need fixing; None if nobody wants them.
+        columns: of the input, which `out` has as well.
         others: files of the run that they must not be.
 
     Raises:
@@ -64,15 +67,17 @@ class Files:
         OSError: nothing can be written there.
     """
 
-    def __init__(self, out: Path | None, rejects: Path | None, others: Collection[Path]) -> None:
+    def __init__(self, out: Path | None, rejects: Path | None, columns: Sequence[str], others: Collection[Path]) -> None:
         if out is not None and rejects is not None and without_links(out) == without_links(rejects):
-            raise CommandFailedError("--out and --rejects are the same file; choose two names")
+            raise CommandFailedError("--out and --rejects are the same file: choose two names")
+        if columns and out is None:
+            raise CommandFailedError("--out-columns is about the file of --out: pass both")
+        self.columns = columns
         with ExitStack() as stack:
             self.out = None
             if out is not None:
-                begins = (BEGINS.encode(),)
-                self.out = stack.enter_context(Draft(out, others=others, begins=begins))
-            self.rejects = None if rejects is None else stack.enter_context(Draft(rejects, others=others))
+                self.out = stack.enter_context(Draft(out, others=others, begins=(BEGINS.encode(),)))
+            self.rejects = None if rejects is None else stack.enter_context(Draft(rejects, beside=others))
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -82,59 +87,96 @@ class Files:
         self._stack.close()
 
 
-async def report(
-    source: Input,
-    outbox: Outbox | None,
-    files: Files,
-    *,
-    reused: Mapping[int, str],
-    unfit: Collection[int] = (),
-    attributes: Collection[str] = (),
-) -> Outcomes:
-    """Look up every row of the input, in the order of the file, and write what became of it.
+class Reporter:
+    """Looks up the rows of a file and writes what became of them.
 
     Args:
-        source: the input.
-        outbox: that its rows went through, open; None if none of them did.
+        table: the file.
         files: to write.
-        reused: why rows are refused whose keys belong to other leads, by line.
-        unfit: lines of rows that were left out, since they do not fit the account's lead fields.
         attributes: schema names that may be shown.
+
+    Raises:
+        MappingError: a column that `--out` is to have is none of the file.
     """
-    outcomes = Outcomes()
-    with ExitStack() as stack:
-        out = None if files.out is None else stack.enter_context(_outcomes_file(files.out))
-        rejects = None
-        if files.rejects is not None:
-            rejects = stack.enter_context(Rejects(str(files.rejects.part), source.table))
-        for piece in in_pieces(source.lines(), AT_ONCE):
-            keys = [line.key for line in piece if line.key is not None]
-            found = {} if outbox is None else await outbox.find(keys)
-            for line in piece:
-                item = None if line.key is None else found.get(line.key)
-                is_unfit = bool(line.flaws) and (item is None or line.row.line in unfit)
-                outcome, reason = _outcome(line, item, line.why if is_unfit else reused.get(line.row.line))
-                outcomes.rows += 1
-                outcomes.counts[outcome] += 1
-                if outcome == ItemState.REJECTED:
-                    outcomes.kinds[kind_of(reason, attributes)] += 1
-                if rejects is not None and outcome in {REFUSED, ItemState.REJECTED}:
-                    rejects.write(line.row, inert(one_line(reason or "")))
-                if out is not None:
-                    is_its_own = item is not None and outcome != REFUSED
-                    ids = (item.request_id, item.lead_id) if item is not None and is_its_own else ("", "")
-                    operation = "" if item is None else item.operation
-                    out((line.row.line, *ids, outcome, one_line(reason or ""), operation))
-    _place(files, outcomes)
-    return outcomes
+
+    def __init__(self, table: Table, files: Files, attributes: Collection[str]) -> None:
+        self._table = table
+        self._files = files
+        self._attributes = attributes
+        self._columns = [plain_heading(name) for name in files.columns]
+        for name in self._columns:
+            if table.names is not None and name not in table.names:
+                raise MappingError(f'--out-columns "{name}": no column has that heading')
+
+    async def report(
+        self, spool: Spool, outbox: Outbox | None, refused: Mapping[int, str]
+    ) -> Outcomes:
+        """Look up every row, in the order of the file, and write what became of it.
+
+        Args:
+            spool: the rows.
+            outbox: that they went through, open; None if none of them did.
+            refused: why rows were refused, by line, whatever the outbox has under their keys.
+        """
+        outcomes = Outcomes()
+        with ExitStack() as stack:
+            write_out = self._open_out(stack)
+            rejects = None
+            if self._files.rejects is not None:
+                rejects = stack.enter_context(Rejects(self._files.rejects.part, self._table))
+            for piece in spool.pieces():
+                keys = [entry.key for entry in piece if entry.key is not None]
+                found = {} if outbox is None else await outbox.find(keys)
+                for entry in piece:
+                    line, key = entry.row.line, entry.key or ""
+                    item = None if line in refused else found.get(key)
+                    outcome, reason = _outcome(entry, item, refused.get(line))
+                    outcomes.rows += 1
+                    outcomes.counts[outcome] += 1
+                    if outcome == ItemState.REJECTED:
+                        kind = kind_of(reason, self._attributes)
+                        count, first = outcomes.reasons.get(kind, (0, line))
+                        outcomes.reasons[kind] = (count + 1, first)
+                    if rejects is not None and outcome in {REFUSED, ItemState.REJECTED}:
+                        rejects.write(entry.row, inert(one_line(reason or "")))
+                    if write_out is not None:
+                        write_out(self._cells(entry, item, outcome, one_line(reason or "")))
+        self._place(outcomes)
+        return outcomes
+
+    def _open_out(self, stack: ExitStack) -> Callable[[Iterable[object]], None] | None:
+        if self._files.out is None:
+            return None
+        file: TextIO = os.fdopen(open_private(self._files.out.part), "w", encoding="utf-8", newline="")
+        write = sheet(stack.enter_context(file))
+        write((*COLUMNS, *self._files.columns))
+        return write
+
+    def _cells(self, entry: Entry, item: OutboxItem | None, outcome: str, reason: str) -> Iterable[Any]:
+        known = ("", "", "", "") if item is None else (item.request_id, item.lead_id, item.operation, item.reference)
+        request_id, lead_id, operation, reference = known
+        given = dict(zip(entry.row.names, entry.row.cells, strict=False))
+        columns = (given.get(name) for name in self._columns)
+        return (entry.row.line, request_id, lead_id, outcome, reason, operation, entry.key, reference, *columns)
+
+    def _place(self, outcomes: Outcomes) -> None:
+        files = self._files
+        if files.out is not None:
+            outcomes.out = files.out.place_beside(_loses)
+            outcomes.is_beside = outcomes.out != files.out.given
+        if files.rejects is not None and files.rejects.part.exists():
+            outcomes.rejects = files.rejects.place_and_keep()
 
 
-def _place(files: Files, outcomes: Outcomes) -> None:
-    if files.out is not None:
-        outcomes.out = files.out.place_beside(_loses)
-        outcomes.is_beside = outcomes.out != files.out.given
-    if files.rejects is not None and files.rejects.part.exists():
-        outcomes.rejects = files.rejects.place_and_keep()
+def _outcome(entry: Entry, item: OutboxItem | None, refused: str | None) -> tuple[str, str | None]:
+    """In a word, and the reason."""
+    if refused is not None:
+        return REFUSED, refused
+    if item is None:
+        return (REFUSED, "; ".join(map(str, entry.flaws))) if entry.flaws else (PENDING, None)
+    if item.state in {ItemState.PENDING, ItemState.SENDING}:
+        return PENDING, None
+    return item.state.value, item.reason
 
 
 def _loses(there: Path, new: Path) -> bool:
@@ -145,21 +187,3 @@ def _loses(there: Path, new: Path) -> bool:
 def _ids(path: Path) -> set[str]:
     with path.open(encoding="utf-8", newline="") as file:
         return {found for row in csv.DictReader(file) if (found := row.get("RequestID") or row.get("LeadID"))}
-
-
-def _outcome(line: Line, item: OutboxItem | None, refused: str | None) -> tuple[str, str | None]:
-    """In a word, and the reason."""
-    if (flaw := line.flaw or refused) is not None:
-        return REFUSED, flaw
-    if item is None or item.state in {ItemState.PENDING, ItemState.SENDING}:
-        return PENDING, None
-    return item.state.value, item.reason
-
-
-@contextmanager
-def _outcomes_file(draft: Draft) -> Generator[Callable[[Iterable[object]], None]]:
-    file: TextIO = os.fdopen(open_private(draft.part), "w", encoding="utf-8", newline="")
-    with file:
-        write = sheet(file)
-        write(COLUMNS)
-        yield write

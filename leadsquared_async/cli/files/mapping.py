@@ -68,12 +68,14 @@ class Flaw:
         message: what is wrong and what to do; holds no cell.
         attribute: the schema name; empty if no attribute is meant.
         kind: in a word.
+        value: of a drop-down, the cell that is none of its options; not part of what is wrong.
     """
 
     column: str
     message: str
     attribute: str = ""
     kind: str = "refused"
+    value: str | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         return f'column "{self.column}": {self.message}' if self.column else self.message

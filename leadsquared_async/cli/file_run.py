@@ -1,0 +1,484 @@
+"""A file to LeadSquared: read, checked, put into an outbox, delivered, followed, reported. `check` ends after two."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass, field
+from datetime import time
+from enum import IntEnum
+from hashlib import blake2b
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from leadsquared_async import ItemState, LeadSquared, LeadSquaredError, Outbox, OutboxItem, QueueMetrics
+from leadsquared_async.cli.connecting import QUICK, Connection
+from leadsquared_async.cli.delivering import Delivered, Ending, Kinds, deliver
+from leadsquared_async.cli.estimate import BulkEstimate, Estimate, bulk_estimate, estimate
+from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, some_left, told
+from leadsquared_async.cli.fields import NO_SYNC_HOST
+from leadsquared_async.cli.files.makers import RowMaker
+from leadsquared_async.cli.files.private_files import files_of, without_links
+from leadsquared_async.cli.files.spool import AT_ONCE, Entry, Spool
+from leadsquared_async.cli.files.tables import STDIN, Reading, Table
+from leadsquared_async.cli.findings import Findings
+from leadsquared_async.cli.progress import Progress
+from leadsquared_async.cli.reports import Files, Outcomes, Reporter
+from leadsquared_async.cli.restarts import check_instance, instance_at, note_instance
+from leadsquared_async.cli.stopping import Stop
+from leadsquared_async.cli.summary import Summary
+from leadsquared_async.cli.terminal import Terminal, counted
+from leadsquared_async.config import LOOPBACK
+from leadsquared_async.errors import KeyReused
+from leadsquared_async.fields import FieldChecker
+from leadsquared_async.outbox import note_of, put_each, set_note, start_delivery
+
+__all__ = ["FileRun", "RunOptions", "default_outbox"]
+
+STDIN_NAME = "leads-from-stdin"
+FILES_NOTE, AGAIN_NOTE = "files", "again"
+"""Under which an outbox keeps the name that each file has in it, and how often each was sent again."""
+WITHIN = 10.0
+"""Seconds for a question that the run can do without."""
+MANY_ROWS = 1000
+"""From which on a run says what it will cost, and asks."""
+KEY_REUSED = "its key was used before with other values: give it another key, or leave keys out to send it as a change"
+KEY_TWICE = "the same key as line {line}, with other values: give it another key, or leave keys out"
+
+
+class Fate(IntEnum):
+    """What is to be done with a row."""
+
+    REFUSED = 0
+    """Nothing: it cannot be sent."""
+    NEW = 1
+    """It is put into the outbox."""
+    WAITING = 2
+    """It is in the outbox, and not accepted yet."""
+    ACCEPTED = 3
+    """LeadSquared has accepted it in an earlier run; its outcome is not known."""
+    ENDED = 4
+    """It ended in an earlier run."""
+    REPEATED = 5
+    """Another row has its key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What a run is to do.
+
+    Attributes:
+        file: to be read; "-" for standard input.
+        reading: how.
+        connection: to LeadSquared.
+        outbox: that the rows go through; None: the usual one.
+        out: where to write what became of each row.
+        out_columns: columns of the file that are written there as well.
+        rejects: where to write the rows that need fixing.
+        confirm: whether to follow rows to their outcome.
+        check: whether rows have to fit the account's lead fields.
+        again: whether to send once more what was delivered.
+        left_over: what to do with rows of an earlier run that the file does not make any more; None: ask, or send.
+        dry_run: whether to stop before anything is put.
+        yes: whether to ask nothing.
+    """
+
+    file: str
+    reading: Reading
+    connection: Connection
+    outbox: Path | None = None
+    out: Path | None = None
+    out_columns: tuple[str, ...] = ()
+    rejects: Path | None = None
+    confirm: bool = True
+    check: bool = True
+    again: bool = False
+    left_over: Literal["send", "drop"] | None = None
+    dry_run: bool = False
+    yes: bool = False
+
+
+@dataclass(slots=True)
+class Rows:
+    """The rows of the file, once they are read.
+
+    Attributes:
+        spool: all of them.
+        fates: what is to be done with each, in the same order.
+        blank: how many more have no cell.
+        findings: what is wrong with them.
+        left_over: rows that an earlier run with this file has left in the outbox and that it does not make now.
+        others: how many more rows of the outbox are to be sent.
+    """
+
+    spool: Spool
+    fates: array[int] = field(default_factory=lambda: array("b"))
+    blank: int = 0
+    findings: Findings = field(default_factory=Findings)
+    left_over: list[int] = field(default_factory=list[int])
+    others: int = 0
+
+    def count(self, *fates: Fate) -> int:
+        """How many rows have one of these fates."""
+        return sum(self.fates.count(fate) for fate in fates)
+
+
+def default_outbox(file: str, origin: str) -> Path:
+    """The outbox of a file: beside it, and another one for trials on this machine."""
+    path = Path(file)
+    if path.is_symlink():  # one file has one outbox, whichever link it is named by
+        path = without_links(path)
+    if file == STDIN or not path.is_file():
+        path = Path(STDIN_NAME)
+    trial = ".sandbox" if _is_trial(origin) else ""
+    return path.with_name(f"{path.name}{trial}.outbox")
+
+
+def _is_trial(origin: str) -> bool:
+    return urlsplit(origin).hostname in LOOPBACK
+
+
+class FileRun:
+    """One run with one file.
+
+    Args:
+        options: what to do.
+        maker: makes of each row what is sent.
+        terminal: shows what happens.
+        stop: ends the run early.
+        command: its name, for advice.
+    """
+
+    def __init__(self, options: RunOptions, maker: RowMaker, terminal: Terminal, stop: Stop, command: str) -> None:
+        self._options = options
+        self._maker = maker
+        self._terminal = terminal
+        self._stop = stop
+        self._command = command
+        self._origin = options.connection.origin
+        self._path = options.outbox or default_outbox(options.file, self._origin)
+        self._is_first = not self._path.exists()
+        self._name = STDIN_NAME if options.file == STDIN else _printable_name(options.file)
+        self._again: str | None = None
+        self._seen: dict[bytes, int] = {}
+        self._waiting: dict[str, OutboxItem] = {}
+
+    async def check(self) -> ExitStatus:
+        """Show what would be refused, and put nothing.
+
+        Raises:
+            CommandFailedError, MappingError, Unreadable, LeadSquaredError, OSError: it cannot begin.
+            Interrupted: a stop was asked for.
+        """
+        options = self._options
+        async with AsyncExitStack() as stack:
+            files = stack.enter_context(Files(None, options.rejects, (), self._own_files()))
+            table, lsq = await self._opened(stack)
+            checker = await self._fields(lsq, within=None)
+            rows = await self._read(table, checker, None, stack)
+            outcomes = await Reporter(table, files, self._maker.attributes).report(rows.spool, rows.fates, None, {})
+        status = ExitStatus.NOT_ALL if rows.findings.rows else ExitStatus.DONE
+        self._terminal.findings(rows.findings)
+        if outcomes.rejects is not None:
+            self._terminal.say(f"{outcomes.rejects} holds the rows that need fixing, each with its reason")
+        self._advise(rows)
+        refused = f"{rows.findings.rows:,} would be refused" if rows.findings.rows else "none would be refused"
+        against = "" if checker is None else f" against {counted(len(checker.fields), 'lead field')}"
+        self._terminal.result(
+            f"{self._name}: {counted(len(rows.fates), 'row')}{against}, {refused}",
+            {
+                "input": self._name,
+                "rows": len(rows.fates),
+                "blank": rows.blank,
+                "flawed": rows.findings.rows,
+                "fields": None if checker is None else len(checker.fields),
+                "problems": [finding.data() for finding in rows.findings],
+                "rejects": None if outcomes.rejects is None else str(outcomes.rejects),
+                "exit": int(status),
+            },
+        )
+        return status
+
+    async def run(self) -> ExitStatus:
+        """Send the rows, each to its outcome.
+
+        Raises:
+            CommandFailedError, MappingError, Unreadable, LeadSquaredError, OSError: nothing was sent.
+            Interrupted: before anything was sent.
+        """
+        options = self._options
+        async with AsyncExitStack() as stack:
+            files = stack.enter_context(Files(options.out, options.rejects, options.out_columns, self._own_files()))
+            table, lsq = await self._opened(stack)
+            self._terminal.say(f"outbox: {self._path}")
+            checker = await self._fields(lsq, within=WITHIN) if options.check else None
+            outbox = None if self._is_first else await stack.enter_async_context(Outbox(self._path))
+            instance = await self._instance(outbox)
+            rows = await self._read(table, checker, outbox, stack)
+            await check_instance(outbox, self._path, self._origin, instance, known=rows.count(Fate.ACCEPTED, Fate.ENDED))
+            self._terminal.findings(rows.findings)
+            self._advise(rows)
+            plan = await self._plan(rows, lsq)
+            if options.dry_run:
+                return self._show_plan(rows, plan)
+            self._ask(rows)
+            reused, delivered, taken_out = dict[int, str](), Delivered(Ending.DONE, is_idle=True), 0
+            reporter = Reporter(table, files, self._maker.attributes)
+            with some_left():
+                if outbox is None and rows.count(Fate.NEW):
+                    outbox = await stack.enter_async_context(Outbox(self._path))
+                if outbox is not None:
+                    await note_instance(outbox, self._origin, instance)
+                    await self._note_name(outbox)
+                    taken_out = await self._take_out(outbox, rows)
+                    reused = await self._put(outbox, rows)
+                    delivered = await self._deliver(outbox, lsq, rows)
+                outcomes = await reporter.report(rows.spool, rows.fates, outbox, reused)
+                summary = Summary(self._name, self._path, self._command, outcomes, rows, delivered, taken_out, await _counts(outbox), confirm=options.confirm)
+                self._terminal.summary(summary)
+                return summary.status
+
+    async def _opened(self, stack: AsyncExitStack) -> tuple[Table, LeadSquared]:
+        """The file and the client; a missing key is known before the file is read."""
+        lsq = await stack.enter_async_context(self._options.connection.client())
+        with self._stop.at_once():
+            table = stack.enter_context(Table(self._options.file, self._options.reading))
+        details = [table.encoding, None if table.delimiter is None else f"divided by {table.delimiter!r}"]
+        details.append(None if table.sheet is None else f'sheet "{table.sheet}"')
+        self._terminal.say(f"{self._name}: {', '.join((table.format, *filter(None, details)))}")
+        return table, lsq
+
+    async def _fields(self, lsq: LeadSquared, *, within: float | None) -> FieldChecker | None:
+        """What the account's lead fields are; None if the run goes on without."""
+        if not self._maker.takes_leads:
+            return None
+        try:
+            if not self._options.connection.has_sync_host:
+                raise CommandFailedError(NO_SYNC_HOST)
+            quick = lsq.with_options(retry=QUICK, deadline=within)
+            return FieldChecker(await self._stop.unless(quick.fields.list()))
+        except (CommandFailedError, LeadSquaredError) as error:
+            if within is None:
+                raise
+            self._terminal.say(f"not checked against the account's lead fields: {error}")
+            return None
+
+    async def _instance(self, outbox: Outbox | None) -> str | None:
+        if outbox is not None:
+            self._name = await self._name_in(outbox)
+            if self._options.again:
+                self._again = await self._generation(outbox)
+        return await instance_at(self._origin)
+
+    # Reading
+
+    async def _read(
+        self, table: Table, checker: FieldChecker | None, outbox: Outbox | None, stack: AsyncExitStack
+    ) -> Rows:
+        """Read the whole file, and compare it with the outbox; changes nothing."""
+        self._maker.start(table, checker)
+        folder = None if self._options.dry_run or not self._path.parent.is_dir() else self._path.parent
+        rows = Rows(Spool(self._maker.operation, folder))
+        stack.callback(rows.spool.close)
+        waiting = {} if outbox is None else await self._in_outbox(outbox, rows)
+        piece: list[Entry] = []
+        for row in table:
+            piece.append(self._maker.make(row, f"{self._name}:{row.line}"))
+            if len(piece) == AT_ONCE:
+                await self._judge(piece, rows, outbox, waiting)
+                piece = []
+        await self._judge(piece, rows, outbox, waiting)
+        rows.blank = table.blank
+        rows.left_over = [item.id for item in waiting.values() if self._made(item)]
+        rows.others += len(waiting) - len(rows.left_over)
+        return rows
+
+    async def _in_outbox(self, outbox: Outbox, rows: Rows) -> dict[str, OutboxItem]:
+        """The rows of the outbox that are still to be sent, by key."""
+        found = dict[str, OutboxItem]()
+        for state in (ItemState.PENDING, ItemState.SENDING):
+            async for item in outbox.items(state):
+                if item.key is None:
+                    rows.others += 1
+                else:
+                    found[item.key] = item
+        return found
+
+    def _made(self, item: OutboxItem) -> bool:
+        """Whether an earlier run with this file has made a row."""
+        return item.state is ItemState.PENDING and (item.reference or "").rpartition(":")[0] == self._name
+
+    async def _judge(
+        self, piece: list[Entry], rows: Rows, outbox: Outbox | None, waiting: dict[str, OutboxItem]
+    ) -> None:
+        self._stop.check()
+        await asyncio.sleep(0)
+        found = {} if outbox is None else await outbox.find(entry.key for entry in piece if entry.key is not None)
+        if self._again is not None and outbox is not None:
+            found |= await self._renamed(piece, found, outbox)
+        for entry in piece:
+            item = None if entry.key is None else found.get(entry.key)
+            fate = self._fate(entry, item)
+            if fate is Fate.REFUSED:
+                rows.findings.add(entry.row.line, entry.flaws)
+            elif entry.key is not None:
+                waiting.pop(entry.key, None)
+            rows.fates.append(fate)
+            rows.spool.add(entry)
+
+    def _fate(self, entry: Entry, item: OutboxItem | None) -> Fate:
+        # What an earlier run has sent is no longer refused for what the account's fields say now.
+        if entry.key is None or entry.submission is None or (entry.flaws and item is None):
+            return Fate.REFUSED
+        short = blake2b(entry.key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if self._seen.setdefault(short, entry.row.line) != entry.row.line:
+            return Fate.REPEATED
+        if item is None:
+            return Fate.NEW
+        if item.state in {ItemState.PENDING, ItemState.SENDING}:
+            return Fate.WAITING
+        return Fate.ACCEPTED if item.state is ItemState.ACCEPTED and self._options.confirm else Fate.ENDED
+
+    # Sending again
+
+    async def _generation(self, outbox: Outbox) -> str:
+        """What the keys of this run end with: of the last run if that was not finished, else a new one."""
+        noted = json.loads(await note_of(outbox, AGAIN_NOTE) or "{}").get(self._name, [0, True])
+        number, is_finished = noted
+        number += is_finished
+        await self._note_again(outbox, number, is_finished=False)
+        return f" again {number}"
+
+    async def _note_again(self, outbox: Outbox, number: int, *, is_finished: bool) -> None:
+        noted = json.loads(await note_of(outbox, AGAIN_NOTE) or "{}")
+        await set_note(outbox, AGAIN_NOTE, json.dumps({**noted, self._name: [number, is_finished]}))
+
+    async def _renamed(
+        self, piece: list[Entry], found: dict[str, OutboxItem], outbox: Outbox
+    ) -> dict[str, OutboxItem]:
+        """Give rows that were delivered another key, under which they are sent once more."""
+        delivered = {ItemState.CONFIRMED, ItemState.ACCEPTED}
+        for entry in piece:
+            if entry.key is not None and entry.key in found and found[entry.key].state in delivered:
+                entry.key += self._again or ""
+        return await outbox.find(entry.key for entry in piece if entry.key is not None)
+
+    # Asking
+
+    async def _plan(self, rows: Rows, lsq: LeadSquared) -> Estimate | BulkEstimate | None:
+        """What the run will cost, if it is long enough to be worth a question, or a dry run."""
+        options, connection = self._options, self._options.connection
+        to_send = rows.count(Fate.NEW, Fate.WAITING) + self._from_before(rows)
+        to_confirm = rows.count(Fate.ACCEPTED)
+        if not options.dry_run and to_send + to_confirm <= MANY_ROWS:
+            return None
+        if self._maker.is_bulk:
+            return bulk_estimate(to_send, connection.bulk_limit)
+        return estimate(
+            to_send=to_send,
+            to_confirm=to_send + to_confirm if options.confirm else 0,
+            limit=connection.limit,
+            metrics=await self._metrics(lsq),
+            bulk_limit=connection.bulk_limit if self._maker.has_bulk and connection.has_sync_host else None,
+        )
+
+    async def _metrics(self, lsq: LeadSquared) -> QueueMetrics | None:
+        try:
+            quick = lsq.with_options(retry=QUICK, deadline=WITHIN)
+            return await self._stop.unless(quick.metrics(operation=self._maker.operation.name))
+        except LeadSquaredError as error:
+            self._terminal.say(f"LeadSquared did not say how long its queue is: {error}")
+            return None
+
+    def _from_before(self, rows: Rows) -> int:
+        """Rows that the file does not make and that go out of the outbox as well."""
+        return rows.others + (0 if self._options.left_over == "drop" else len(rows.left_over))
+
+    def _ask(self, rows: Rows) -> None:
+        """See that somebody wants a run that is large, or the first one of a file to a real account.
+
+        Raises:
+            CommandFailedError: nobody does.
+        """
+        options = self._options
+        to_send = rows.count(Fate.NEW, Fate.WAITING)
+        is_large = to_send > MANY_ROWS
+        is_new = bool(to_send) and self._is_first and not _is_trial(self._origin)
+        if options.yes or not (is_large or is_new):
+            return
+        with self._stop.at_once():
+            answer = self._terminal.ask(f"Send {counted(to_send, 'row')} to {self._origin}?")
+        if answer is None:
+            why = f"more than {MANY_ROWS:,} rows" if is_large else "the first run of this file to this account"
+            raise CommandFailedError(f"this is {why}, and there is no terminal to ask: pass --yes to send, or --dry-run")
+        if not answer:
+            raise CommandFailedError("nothing was sent", ExitStatus.LEFT)
+
+    # Sending
+
+    async def _take_out(self, outbox: Outbox, rows: Rows) -> int:
+        """Rows of an earlier run that are not wanted any more; returns how many were taken out."""
+        options = self._options
+        if not rows.left_over or options.left_over == "send":
+            return 0
+        if options.left_over is None:
+            with self._stop.at_once():
+                question = f"Send {counted(len(rows.left_over), 'row')} of an earlier run as well? No takes them out"
+                if options.yes or self._terminal.ask(question) is not False:
+                    return 0
+        taken = [await outbox.discard(row) for row in rows.left_over]
+        return sum(taken)
+
+    async def _put(self, outbox: Outbox, rows: Rows) -> dict[int, str]:
+        """Put what is new; returns for the lines whose keys are of other leads why they are refused."""
+        reused, index = dict[int, str](), 0
+        for piece in rows.spool.pieces():
+            self._stop.check()
+            fates = rows.fates[index : index + len(piece)]
+            wanted = [
+                (position, entry)
+                for position, (entry, fate) in enumerate(zip(piece, fates, strict=True), start=index)
+                if fate is Fate.NEW or (self._maker.has_own_keys and fate > Fate.NEW)
+            ]
+            index += len(piece)
+            answers = await put_each(outbox, [(entry.submission, entry.key) for _, entry in wanted if entry.submission])
+            for (position, entry), answer in zip(wanted, answers, strict=True):
+                if isinstance(answer, KeyReused) and (why := await self._reused(outbox, entry)) is not None:
+                    rows.fates[position] = Fate.REFUSED
+                    reused[entry.row.line] = why
+        return reused
+
+    async def _reused(self, outbox: Outbox, entry: Entry) -> str | None:
+        """Why a row is refused whose key is of another lead; None if it has replaced one that was rejected."""
+        assert entry.key is not None and entry.submission is not None
+        first = self._seen[blake2b(entry.key.encode("utf-8", "surrogatepass"), digest_size=16).digest()]
+        if first != entry.row.line:
+            return KEY_TWICE.format(line=first)
+        if entry.flaws:
+            return str(entry.flaws[0])
+        item = (await outbox.find([entry.key])).get(entry.key)
+        if item is not None and item.state is ItemState.REJECTED and await outbox.discard(item):
+            await put_each(outbox, [(entry.submission, entry.key)])
+            return None
+        return KEY_REUSED
+
+    async def _deliver(self, outbox: Outbox, lsq: LeadSquared, rows: Rows) -> Delivered:
+        if (await outbox.snapshot()).oldest is None:
+            return Delivered(Ending.DONE, is_idle=True)
+        kinds = Kinds(self._maker.attributes)
+        outbox.on_final(kinds.note)
+        follows = self._options.confirm and not self._maker.is_bulk
+        await start_delivery(outbox, lsq, confirm=self._options.confirm)
+        with Progress(self._terminal, kinds.counts, confirm=follows, before=rows.count(Fate.ACCEPTED), ended=rows.count(Fate.ENDED)) as progress:
+            delivered = await deliver([outbox], self._stop, progress, confirm=follows)
+        if delivered.ending is Ending.STOPPED:
+            self._terminal.say(f"{delivered.why}: finishing what is on its way; Ctrl-C again leaves at once")
+        ...
+        return replace(delivered, short=kinds.short)

@@ -1,0 +1,217 @@
+"""What the rows of a file make: captures and bulk leads of any table, or submissions of one operation of JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from leadsquared_async import ConfigurationError, InvalidLead, Submission
+from leadsquared_async.cli.files.json_rows import is_array, is_object
+from leadsquared_async.cli.files.mapping import LONGEST_KEY, Flaw, LeadMapping, Leads
+from leadsquared_async.cli.files.rows import REASON, Row, Unreadable, plain_heading
+from leadsquared_async.cli.files.spool import Entry
+from leadsquared_async.cli.files.tables import Table
+from leadsquared_async.encoding import SCHEMA_NAME, SEARCH_BY, encode
+from leadsquared_async.fields import FieldChecker, ProblemKind
+from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, Operation
+from leadsquared_async.submissions import UpdateBehavior, bulk_lead, capture_lead
+
+__all__ = ["LeadRows", "RowMaker", "SubmissionRows"]
+
+NO_SEARCH_BY = "SearchBy does not name one attribute that the row has, such as EmailAddress"
+SENT = ("lead", "search_by", "details", "query", "suffix")
+FIELDS = (*SENT, "key", "reference")
+
+
+class RowMaker(Protocol):
+    """Makes of each row of a file what is sent.
+
+    Attributes:
+        operation: that all rows are submitted to.
+        has_own_keys: whether keys are the user's own, so that two leads may share one by mistake.
+        attributes: the schema names that may be shown.
+    """
+
+    operation: Operation
+    has_own_keys: bool
+
+    @property
+    def attributes(self) -> frozenset[str]: ...
+
+    def start(self, table: Table, checker: FieldChecker | None) -> None:
+        """Begin with a file.
+
+        Args:
+            table: the file.
+            checker: of the account's lead fields; None: they are not known, or not asked for.
+
+        Raises:
+            MappingError, Unreadable: none of its rows could be sent.
+        """
+        ...
+
+    def make(self, row: Row, reference: str) -> Entry:
+        """What a row makes; `reference` is what it is called in log lines."""
+        ...
+
+
+class LeadRows:
+    """Rows that make leads.
+
+    Args:
+        mapping: how rows become leads.
+        update_behavior: of all of them.
+        bulk: whether they go in bulk calls, which know no `update_behavior`.
+        partial: whether the leads are there already, so that nothing is missing in them.
+        host: that they go to: what is sent to a sandbox is not what is sent to an account.
+    """
+
+    def __init__(
+        self, mapping: LeadMapping, *, update_behavior: UpdateBehavior | None, bulk: bool, partial: bool, host: str
+    ) -> None:
+        self.operation: Operation = BULK_CREATE_OR_UPDATE if bulk else LEADS_CAPTURE
+        self.has_own_keys = mapping.key_column is not None
+        self._mapping = mapping
+        self._update_behavior: UpdateBehavior | None = update_behavior
+        self._bulk = bulk
+        self._partial = partial or mapping.search_by is not None
+        # One lead both ways is two things to send: a capture posts an activity.
+        self._sent = {"update_behavior": update_behavior, "host": host, "bulk": "yes" if bulk else None}
+        self._leads: Leads | None = None
+        self._checker: FieldChecker | None = None
+
+    @property
+    def attributes(self) -> frozenset[str]:
+        return frozenset() if self._leads is None else self._leads.attributes
+
+    @property
+    def spellings(self) -> Mapping[str, Mapping[str, int]]:
+        """How the telephone numbers of each column are written, as patterns with their counts."""
+        return {} if self._leads is None else self._leads.spellings
+
+    def start(self, table: Table, checker: FieldChecker | None) -> None:
+        names = None if checker is None else {name: each.display_name for name, each in checker.fields.items()}
+        self._checker = checker
+        self._leads = Leads(self._mapping, table.names, names, self._sent)
+
+    def make(self, row: Row, reference: str) -> Entry:
+        assert self._leads is not None  # `start` was called
+        made = self._leads.make(row)
+        flaws, submission = made.flaws, None
+        if self._checker is not None:
+            flawed = {flaw.attribute for flaw in flaws}
+            is_partial = self._partial or bool(flaws)  # what is missing then may be what has a flaw
+            for problem in self._checker.check(made.lead, partial=is_partial):
+                if problem.attribute not in flawed:
+                    message = problem.message.removeprefix(f"{problem.attribute}: ")
+                    value = made.lead.get(problem.attribute) if problem.kind is ProblemKind.NO_OPTION else None
+                    shown = value if isinstance(value, str) else None
+                    flaws.append(Flaw("", message, problem.attribute, problem.kind, shown))
+        try:
+            submission = encode(replace(self._submission(made.lead), reference=reference)) if made.lead else None
+        except InvalidLead as error:
+            if not flaws:
+                is_of_a_cell = error.attribute == SEARCH_BY and SEARCH_BY in made.lead
+                flaws.append(Flaw("", NO_SEARCH_BY if is_of_a_cell else str(error), error.attribute or ""))
+        return Entry(row, made.key, submission, tuple(flaws))
+
+    def _submission(self, lead: Mapping[str, Any]) -> Submission:
+        search_by = self._mapping.search_by
+        if self._bulk:
+            return bulk_lead(lead, search_by=search_by)
+        return capture_lead(lead, search_by=search_by, update_behavior=self._update_behavior)
+
+
+class SubmissionRows:
+    """Rows that make submissions of one operation.
+
+    A row is an object with any of `FIELDS`: those of `Submission`, with LeadSquared's own names inside, and the key.
+    Without a key it is known by all that is sent of it. Reasons in a file of rejects are ignored.
+
+    Args:
+        operation: that they are submitted to.
+        host: that they go to.
+    """
+
+    has_own_keys = True
+
+    def __init__(self, operation: Operation, host: str) -> None:
+        self.operation = operation
+        self._host = host
+
+    @property
+    def attributes(self) -> frozenset[str]:
+        return frozenset()
+
+    def start(self, table: Table, checker: FieldChecker | None) -> None:  # noqa: ARG002 - as the protocol has it
+        if table.names is not None:
+            raise Unreadable('the file is a table: write an object such as {"details": {...}} in each line')
+
+    def make(self, row: Row, reference: str) -> Entry:
+        cells = dict(zip(row.names, row.cells, strict=True))
+        try:
+            submission = _submission(self.operation, cells)
+            encoded = encode(replace(submission, reference=submission.reference or reference))
+            return Entry(row, self._key(cells), encoded)
+        except (_UnfitError, InvalidLead, ConfigurationError) as error:
+            return Entry(row, None, None, (Flaw("", str(error)),))
+
+    def _key(self, cells: Mapping[str, Any]) -> str:
+        given = _text(cells, "key")
+        if given is not None:
+            return given
+        sent = {name: cells.get(name) for name in SENT}
+        text = json.dumps([self.operation.name, sent, self._host], sort_keys=True, default=str, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class _UnfitError(ValueError):
+    """An object that is no submission; its text names the field and shows no value."""
+
+
+def _submission(operation: Operation, cells: Mapping[str, Any]) -> Submission:
+    for position, name in enumerate(cells, start=1):
+        if name not in FIELDS and plain_heading(name) != REASON:
+            shown = name if SCHEMA_NAME.fullmatch(name) else f"field {position}"
+            raise _UnfitError(f"{shown}: a submission has {', '.join(FIELDS)}, and nothing else")
+    lead, details = _object(cells, "lead"), _object(cells, "details")
+    if lead is None and details is None:
+        raise _UnfitError("lead or details: one of them has to be there")
+    if operation.envelope and (lead is None or details is None):
+        raise _UnfitError(f"{'lead' if lead is None else 'details'}: {operation.name} needs a lead and details")
+    if operation.integers and details is None:
+        raise _UnfitError(f"details: {operation.name} needs them, with {', '.join(sorted(operation.integers))}")
+    query = _object(cells, "query") or {}
+    if not all(isinstance(value, str | None) for value in query.values()):
+        raise _UnfitError('query: its values are texts, such as "true"')
+    suffix: object = cells.get("suffix") or []
+    if not is_array(suffix) or not all(isinstance(part, str) for part in suffix):
+        raise _UnfitError("suffix: a list of texts")
+    return Submission(
+        operation=operation,
+        lead=lead,
+        search_by=_text(cells, "search_by"),
+        details=details,
+        query=query,
+        suffix=tuple(suffix),
+        reference=_text(cells, "reference"),
+    )
+
+
+def _object(cells: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    value = cells.get(name)
+    if value is None or is_object(value):
+        return value
+    raise _UnfitError(f"{name}: an object from name to value")
+
+
+def _text(cells: Mapping[str, Any], name: str) -> str | None:
+    value = cells.get(name)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if value is None or (isinstance(value, str) and 0 < len(value) <= LONGEST_KEY):
+        return value
+    raise _UnfitError(f"{name}: a text of 1 to {LONGEST_KEY} characters")

@@ -1,0 +1,102 @@
+"""The rows of a file between reading and reporting: on disk, in a file without a name that goes with the process."""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from leadsquared_async.cli.exits import CommandFailedError
+from leadsquared_async.cli.files.mapping import Flaw
+from leadsquared_async.cli.files.rows import Row
+from leadsquared_async.encoding import EncodedSubmission
+from leadsquared_async.operations import Operation
+
+__all__ = ["Entry", "Spool"]
+
+AT_ONCE = 500
+"""Rows in one piece."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """A row, and what it makes.
+
+    Attributes:
+        row: as read.
+        key: what tells it from others in all runs; None if that has a flaw.
+        submission: what is sent, encoded; None if it cannot be.
+        flaws: all that is wrong with it.
+    """
+
+    row: Row
+    key: str | None = field(repr=False)
+    submission: EncodedSubmission | None = field(repr=False)
+    flaws: tuple[Flaw, ...] = ()
+
+
+class Spool:
+    """Entries in the order of the file, written once and read as often as needed, 500 at a time.
+
+    Args:
+        operation: that all of them are submitted to.
+        folder: for the file; None: that for temporary files.
+
+    Raises:
+        CommandFailedError: nothing can be written there.
+    """
+
+    def __init__(self, operation: Operation, folder: Path | None) -> None:
+        self._operation = operation
+        self._piece: list[Any] = []
+        self._pieces = 0
+        try:
+            self._file = tempfile.TemporaryFile(dir=folder)
+        except OSError as error:
+            place = "the folder for temporary files" if folder is None else str(folder.absolute())
+            raise CommandFailedError(
+                f"{place}: nothing can be written there ({error.strerror}): choose another place with --outbox"
+            ) from None
+
+    def add(self, entry: Entry) -> None:
+        """Add an entry behind the others, before any is read."""
+        row, sent = entry.row, entry.submission
+        encoded = None
+        if sent is not None:
+            encoded = (sent.content, sent.query, sent.suffix, sent.identified, sent.identity, sent.reference)
+        self._piece.append((row.line, row.names, row.cells, row.flaw, entry.key, encoded, entry.flaws))
+        if len(self._piece) == AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was added last."""
+        if self._piece:
+            # A piece names its columns once: one pickle keeps what is the same in it.
+            pickle.dump(self._piece, self._file, protocol=pickle.HIGHEST_PROTOCOL)
+            self._piece = []
+            self._pieces += 1
+
+    def pieces(self) -> Iterator[list[Entry]]:
+        """All entries, in the order in which they were added."""
+        self.flush()
+        self._file.seek(0)
+        for _ in range(self._pieces):
+            yield [self._entry(*each) for each in pickle.load(self._file)]  # noqa: S301 - nobody else can write it
+
+    def _entry(
+        self, line: int, names: tuple[str, ...], cells: tuple[Any, ...], flaw: str | None, key: str | None, encoded: Any, flaws: tuple[Flaw, ...]
+    ) -> Entry:
+        submission = None
+        if encoded is not None:
+            content, query, suffix, identified, identity, reference = encoded
+            submission = EncodedSubmission(
+                self._operation, content, query, suffix, identified, identity, private=(), reference=reference
+            )
+        return Entry(Row(line, names, cells, flaw), key, submission, flaws)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()

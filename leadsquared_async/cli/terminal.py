@@ -1,0 +1,121 @@
+"""What a command shows: remarks on standard error, its result on standard output; tables and colours at a terminal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import zip_longest
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from leadsquared_async.printable import one_line, printable
+
+__all__ = ["STYLES", "Terminal", "counted", "discard_results", "plain_table"]
+
+logger = logging.getLogger("leadsquared_async")
+
+LONGEST_LINE = 4000
+STYLES = {
+    "confirmed": "green", "accepted": "cyan", "rejected": "red", "refused": "red", "unknown": "yellow",
+    "pending": "dim", "sending": "dim", "ok": "green", "look": "yellow", "wrong": "red", "succeeded": "green",
+    "failed": "red", "queued": "cyan",
+}  # fmt: skip
+"""The colour of a word; the word stands beside it everywhere."""
+
+
+def counted(count: int, noun: str) -> str:
+    """1 row, 1,120 rows."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def plain_table(lines: Iterable[Sequence[str]]) -> str:
+    """Cells below each other, for a pipe."""
+    cells = [[printable(cell).replace("\n", " ") for cell in line] for line in lines]
+    widths = [max(map(len, column)) for column in zip_longest(*cells, fillvalue="")]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)).rstrip() for line in cells
+    )
+
+
+class Terminal:
+    """Where one command shows things.
+
+    Args:
+        as_json: whether the result is one line of JSON, for programs.
+
+    Attributes:
+        console: standard error.
+        is_heard: whether somebody still reads the results; a pipe may be closed, as `head` does.
+    """
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.is_heard = True
+        self.console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._results = Console(highlight=False, markup=False, emoji=False)
+
+    def say(self, text: str, style: str = "") -> None:
+        """Show a remark: wrapped between words at a terminal, one line elsewhere."""
+        line = one_line(text, LONGEST_LINE)
+        self.console.print(Text(line, style), soft_wrap=not self.console.is_terminal)
+
+    def ask(self, question: str) -> bool | None:
+        """Ask whoever sits at the terminal; None where nobody does."""
+        if not (self.console.is_terminal and sys.stdin.isatty()):
+            return None
+        return typer.confirm(question, default=False, err=True)
+
+    def result(self, text: str, data: Mapping[str, Any]) -> None:
+        """Give the result: the text, or the data as one line of JSON."""
+        self._write(json.dumps(data) if self.as_json else printable(text))
+
+    def table(
+        self, headings: Sequence[str], rows: Sequence[Sequence[str]], data: Mapping[str, Any] | None = None, *, remark: bool = False
+    ) -> None:
+        """Show a table, whose last column wraps and whose words of `STYLES` are coloured; as JSON the data.
+
+        Args:
+            headings: one a column.
+            rows: cells.
+            data: what programs get.
+            remark: whether it goes to standard error, beside the result.
+        """
+        console = self.console if remark else self._results
+        if not remark and self.as_json:
+            self._write(json.dumps(data))
+        elif not console.is_terminal:
+            text = plain_table([headings, *rows])
+            if remark:
+                self.console.print(text, soft_wrap=True)
+            else:
+                self._write(text)
+        else:
+            table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+            for heading in headings:
+                table.add_column(heading, overflow="fold", no_wrap=heading is not headings[-1] and len(heading) < 12)
+            for row in rows:
+                table.add_row(*(Text(one_line(cell, LONGEST_LINE), STYLES.get(cell, "")) for cell in row))
+            console.print(table)
+
+    def _write(self, text: str) -> None:
+        try:
+            if text:
+                typer.echo(text)
+        except BrokenPipeError:
+            self.is_heard = False
+            discard_results()
+
+
+def discard_results() -> None:
+    """Let go of a standard output that nobody reads: what is buffered would fail again at the end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
