@@ -7,7 +7,7 @@ from collections import Counter
 from contextlib import suppress
 
 from leadsquared_async.delivery.hold import Holds
-from leadsquared_async.delivery.policy import ItemState
+from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.errors import (
     ClientClosed,
     ConfigurationError,

@@ -16,7 +16,7 @@ from leadsquared_async.batch import Source
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.config import seconds
 from leadsquared_async.delivery.hold import Holds
-from leadsquared_async.delivery.policy import ItemState
+from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ClientClosed, ConfigurationError, InvalidLead, OutboxError
 from leadsquared_async.http.redaction import without_locals

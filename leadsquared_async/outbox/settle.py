@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from leadsquared_async.delivery.policy import ItemState
+from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.delivery.reasons import exception_in, kind_of_error, reason_of
 from leadsquared_async.errors import ClientClosed, Delivery, LeadSquaredError, OutboxError, Rejected
 from leadsquared_async.logs import ClientLog

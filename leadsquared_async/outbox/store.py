@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
-from leadsquared_async.delivery.policy import ItemState
+from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.delivery.reasons import exception_in
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import KeyReused, OutboxError, OutboxFull

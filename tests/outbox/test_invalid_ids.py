@@ -12,7 +12,7 @@ import pytest
 
 from leadsquared_async import submissions
 from leadsquared_async.delivery.hold import FEW
-from leadsquared_async.delivery.policy import ATTEMPTS, ROUNDS
+from leadsquared_async.delivery.item_retries import ATTEMPTS, ROUNDS
 from tests.outbox.machine import Machine, by_state, items, lead, play, until
 
 pytestmark = pytest.mark.slow
