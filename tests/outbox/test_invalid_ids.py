@@ -81,7 +81,7 @@ def test_a_row_ends_whose_requestid_is_invalid(name: str, request_id: object, tm
             assert (await outbox.snapshot()).blocked is None
         assert 2 <= odd.calls <= ATTEMPTS * ROUNDS
 
-    play(tmp_path, deliver, look_every=1.0, processing_rate=6000)
+    play(tmp_path, deliver, look_every=5.0, processing_rate=6000)
 
 
 async def confirmed(outbox: Any) -> bool:
