@@ -1,5 +1,7 @@
 # Each target makes the virtual environment that it needs; CI runs the same targets. Many tests wait for sockets
 # and processes, so that more of them than there are cores run beside each other.
+# What Python compiles is kept: else each of pytest's workers, and each program of a test, compiles it again.
+unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 VENV ?= .venv$(addprefix -,$(filter-out python3,$(notdir $(PYTHON))))
 BIN = $(VENV)/bin

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from leadsquared_async import submissions
 from leadsquared_async._version import __version__
-from leadsquared_async.batch import Result, Results
 from leadsquared_async.client import LeadSquared
 from leadsquared_async.config import Credentials, RateLimit, RetryPolicy, Secret
 from leadsquared_async.errors import (
@@ -38,16 +37,18 @@ from leadsquared_async.http.session import Snapshot
 from leadsquared_async.limiter.interface import Limiter, LimitSnapshot
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import QueueMetrics, Receipt, RequestState, RequestStatus
+from leadsquared_async.results import Result, Results
 from leadsquared_async.submissions import Submission
 
 if TYPE_CHECKING:
     from leadsquared_async.contact import phone
     from leadsquared_async.limiter.redis_limits import SharedLimiter
     from leadsquared_async.outbox import ItemState, Outbox, OutboxItem, OutboxSnapshot, Ticket
-    from leadsquared_async.resources.account_report import AccountReport
+    from leadsquared_async.resources.account_report import AccountCheck, AccountReport
 
 __all__ = [
     "APIError",
+    "AccountCheck",
     "AccountReport",
     "AuthenticationFailed",
     "BadRequest",
@@ -103,7 +104,7 @@ _LATER = {
     "outbox": ("ItemState", "Outbox", "OutboxItem", "OutboxSnapshot", "Ticket"),
     "contact": ("phone",),
     "limiter.redis_limits": ("SharedLimiter",),
-    "resources.account_report": ("AccountReport",),
+    "resources.account_report": ("AccountCheck", "AccountReport"),
 }
 _MODULES = {name: module for module, names in _LATER.items() for name in names}
 
@@ -116,4 +117,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+    return __all__

@@ -1,14 +1,12 @@
 """Many calls from one source: a bounded number at a time, their results as they complete.
 
-`Results` is a context manager and an iterator, not a generator: a generator that yields inside a task group
+`Batch` is a context manager and an iterator, not a generator: a generator that yields inside a task group
 breaks cancellation, and one that is left early is closed only when it is garbage collected.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import re
 from collections import deque
 from collections.abc import (
     AsyncGenerator,
@@ -29,7 +27,6 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.errors import (
-    APIError,
     ClientClosed,
     ConfigurationError,
     Delivery,
@@ -39,12 +36,13 @@ from leadsquared_async.errors import (
 )
 from leadsquared_async.http.session import CLOSED, Session
 from leadsquared_async.models import Receipt, RequestStatus
+from leadsquared_async.results import Result, Results, log_untaken
 from leadsquared_async.submissions import Submission
 
 if TYPE_CHECKING:
-    from leadsquared_async.logs import ClientLog
+    pass
 
-__all__ = ["FOLLOWED", "Pending", "Result", "Results", "Source"]
+__all__ = ["FOLLOWED", "Batch", "Pending", "Source"]
 
 FOLLOWED = 1000
 """Requests followed at the same time; they share their status calls."""
@@ -55,35 +53,6 @@ LAST_WAIT = 1.0
 
 S = TypeVar("S")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Result(Generic[T]):
-    """What became of one item of many; its repr shows no personal data.
-
-    Attributes:
-        index: its position in the source, from 0.
-        item: as it came from the source.
-        reference: the caller's own id for it, if it has one.
-        receipt: LeadSquared's, once it accepted the item.
-        status: the outcome, where it is known: after a wait, with `follow=True`, or of a bulk call.
-        error: what went wrong. Its `delivery` says whether the item may have arrived; with a receipt, only
-            following it failed.
-        dropped: attributes that the account does not have and that were left out, with `validate="drop"`.
-    """
-
-    index: int
-    item: T = field(repr=False)
-    reference: str | None = None
-    receipt: Receipt | None = None
-    status: RequestStatus | None = None
-    error: LeadSquaredError | None = None
-    dropped: tuple[str, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether there is no error, and the outcome, where it is known, is a success."""
-        return self.error is None and (self.status is None or self.status.succeeded)
 
 
 class Stage(Enum):
@@ -103,12 +72,9 @@ class Pending(Generic[T]):
 
     Attributes:
         index: position of the first item in the source.
-        items: as the source gave them.
         entered: the loop's time when the block was entered.
         room: what the items occupy until their results are taken.
         followed: what they occupy instead while they are followed.
-        stage: how far the call is.
-        receipt: LeadSquared's, once it accepted the item.
         stopped_by: another item's error, which keeps these from being sent.
     """
 
@@ -152,25 +118,14 @@ class Pending(Generic[T]):
         return Result(self.index + place, item, _reference_of(item), receipt, status, error, dropped)
 
 
-class Results(Generic[T]):
-    """The results of many calls, as they complete: `async with ... as results: async for result in results`.
-
-    At most `concurrency` calls have their items pulled from the source and their results not yet taken, so a
-    source of any length costs no memory; with `follow=True`, up to 1000 more are followed. One item that
-    fails does not stop the others. An error that affects the whole account would hit every item: nothing more
-    is pulled or sent, and the iteration raises that error after the results of what was pulled. It also
-    raises an error of the source, and `ClientClosed` when the client is closed. Where submissions of several
-    operations are sent, an error that affects one operation, such as a path that does not exist, stops the
-    rest of that operation: their results say so, and nothing is raised.
-
-    Leaving the block early cancels unsent calls and awaits the others. A generator is closed when the block
-    ends, at the latest.
+class Batch(Results[T]):
+    """Calls for the items of a source; at most `concurrency` are pulled and have results not yet taken.
 
     Args:
-        source: the items; one that blocks should be asynchronous.
+        source: the items.
         work: makes the call for pending items and returns a result for each; errors of the call are in them.
         session: of the client that makes the calls.
-        concurrency: calls pending at the same time, at most.
+        concurrency: calls pending at the same time, at most; up to 1000 more are followed.
         name: of the operation, for log lines.
         size: items that share a call, at most.
         mixed: whether the items are submissions of several operations.
@@ -246,8 +201,8 @@ class Results(Generic[T]):
         finally:
             await uninterrupted(self._break_off(tasks))
 
-    def __aiter__(self) -> AsyncIterator[Result[T]]:
-        return self
+    def __repr__(self) -> str:
+        return f"<Results of {self._name}>"
 
     async def __anext__(self) -> Result[T]:
         if self._puller is None or self._is_left:
@@ -432,7 +387,7 @@ class Results(Generic[T]):
         await asyncio.wait(tasks, timeout=LAST_WAIT)
         for result, _ in self._inbox.untaken():
             if self._submits:
-                _log_untaken(result, self._name, self._session.log)
+                log_untaken(result, self._name, self._session.log)
 
 
 class _Inbox(Generic[T]):
@@ -511,75 +466,18 @@ def _not_sent(name: str, error: LeadSquaredError, reference: str | None) -> Lead
     )
 
 
-def _log_untaken(result: Result[Any], name: str, log: ClientLog) -> None:
-    """Log an item that was accepted, may have arrived, or was rejected, and whose result nobody took."""
-    receipt, status, error = result.receipt, result.status, result.error
-    level, event, delivery, reason = logging.WARNING, "abandoned", Delivery.ACCEPTED, None
-    if receipt is not None:
-        what = f"was accepted, RequestID {receipt.request_id}"
-        if status is not None and status.is_final and not status.succeeded:
-            level, event, reason = logging.ERROR, "rejected", status.state.value
-            what += ", and failed"
-    elif error is None:
-        what = f"is lead {status and status.lead_id}"
-    elif (loss := _loss(error)) is not None:
-        level, event, delivery, reason = logging.ERROR, loss, error.delivery, _kind_of(error)
-        what = (
-            f"was rejected ({reason})" if loss == "rejected" else f"failed with {reason}; it may have arrived"
-        )
-    else:
-        return
-    log.log(
-        level,
-        "%s: abandoned by its caller (index %d): %s",
-        name,
-        result.index,
-        what,
-        extra={
-            "event": event,
-            "operation": receipt.operation if receipt is not None else (error and error.operation) or name,
-            "index": result.index,
-            "reference": result.reference,
-            "request_id": receipt and receipt.request_id,
-            "delivery": delivery.value,
-            "reason": reason,
-        },
-    )
-
-
-def _loss(error: LeadSquaredError) -> str | None:
-    """Whether an item is lost unless somebody acts: "rejected" or "unknown"; None if it was not sent."""
-    if error.delivery is Delivery.UNKNOWN:
-        return "unknown"
-    return "rejected" if error.delivery is Delivery.REJECTED or error.fault is Fault.LEAD else None
-
-
-def _kind_of(error: LeadSquaredError) -> str:
-    """Of which kind an error is, in a word that holds no value of the lead."""
-    named = (error.exception_type or "") if isinstance(error, APIError) else ""
-    return named if _EXCEPTION.fullmatch(named) else type(error).__name__
-
-
-_EXCEPTION = re.compile(r"[A-Za-z]{1,80}Exception")
-
-
 class Source(Generic[S]):
     """The items that a caller passes as many, of either kind of iterable, read by one task.
 
     A generator is closed by `aclose`: its own clean-up, such as closing a file or a cursor, is not to wait
     for the garbage collector. Other iterators belong to their owner, who may go on reading.
-
-    Args:
-        items: what the caller passed.
-        call: what was called, in the caller's words, for an error.
-        of: what the items have to be, for an error.
-
-    Raises:
-        ConfigurationError: these are not many.
     """
 
     def __init__(self, items: Iterable[S] | AsyncIterable[S], call: str, of: str) -> None:
-        if not _is_many(items):
+        given: object = items
+        if isinstance(given, str | bytes | bytearray | Mapping) or not isinstance(  # pyright: ignore[reportUnnecessaryIsInstance]
+            given, Iterable | AsyncIterable
+        ):
             raise ConfigurationError(
                 f"{call}() expects an iterable or async iterable of {of}, got {type(items).__name__}; "
                 "pass a list, also for a single one: [item]"
@@ -607,9 +505,3 @@ class Source(Generic[S]):
             await cast("AsyncGenerator[object]", reading).aclose()
         elif isinstance(reading, Generator):
             cast("Generator[object]", reading).close()
-
-
-def _is_many(items: object) -> bool:
-    return isinstance(items, Iterable | AsyncIterable) and not isinstance(
-        items, str | bytes | bytearray | Mapping
-    )

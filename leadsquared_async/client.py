@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import AsyncIterable, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable, Mapping
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -17,10 +17,9 @@ from typing import (
     overload,
 )
 
-from leadsquared_async.batch import Results, Source
+from leadsquared_async.batch import Source
 from leadsquared_async.config import (
     Credentials,
-    CredentialsProvider,
     Hosts,
     RateLimit,
     RetryPolicy,
@@ -48,9 +47,10 @@ from leadsquared_async.resources.account_fields import Fields
 from leadsquared_async.resources.bulk import Bulk
 from leadsquared_async.resources.field_cache import FieldCache, FieldValidator, ValidationMode
 from leadsquared_async.resources.leads import Activities, Calls, Leads, Opportunities
-from leadsquared_async.resources.prepare import Normalize, Preparer
+from leadsquared_async.resources.prepare import Preparer
 from leadsquared_async.resources.requests import Requests
 from leadsquared_async.resources.submit import CONCURRENCY, Parts, submit, submit_many
+from leadsquared_async.results import Results
 from leadsquared_async.submissions import Submission
 from leadsquared_async.tracking import Trackers
 
@@ -136,7 +136,7 @@ class LeadSquared(Requests):
         access_key: str | Secret | None = None,
         secret_key: str | Secret | None = None,
         api_key: str | Secret | None = None,
-        credentials: Credentials | CredentialsProvider | None = None,
+        credentials: Credentials | Callable[[], Awaitable[Credentials]] | None = None,
         region: str | None = None,
         host: str | None = None,
         sync_host: str | None = None,
@@ -147,8 +147,8 @@ class LeadSquared(Requests):
         deadline: float | None = 600.0,
         limiter: Limiter | AsyncLimiter | SharedLimiter | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
-        validate: ValidationMode = "off",
-        normalize: Normalize | None = None,
+        validate: Literal["off", "strict", "drop"] = "off",
+        normalize: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
         paths: Mapping[str, str] | None = None,
         name: str | None = None,
     ) -> None:
@@ -202,6 +202,9 @@ class LeadSquared(Requests):
         Checks the host and the x-api-key, the access and secret key, the region, and the named lead fields.
         A server that does not answer is part of the report.
 
+        Example:
+            print(await lsq.verify(fields=["EmailAddress", "mx_City"]))
+
         Args:
             fields: schema names that leads will have.
 
@@ -219,6 +222,9 @@ class LeadSquared(Requests):
         self, submission: Submission, *, deadline: float | Literal["client"] | None = "client"
     ) -> Receipt:
         """Send any submission, and return LeadSquared's receipt for it.
+
+        Example:
+            receipt = await lsq.submit(submissions.create_activity(lead_id, event=201), deadline=10)
 
         Args:
             submission: made by a function of `leadsquared_async.submissions`.
@@ -238,6 +244,11 @@ class LeadSquared(Requests):
         concurrency: int = CONCURRENCY,
     ) -> Results[Submission]:
         """Send any number of submissions of any operations, as `leads.capture_many` does with leads.
+
+        Example:
+            async with lsq.submit_many([submissions.log_call(key, call) for call in calls]) as results:
+                async for result in results:
+                    print(result.index, result.receipt, result.error)
 
         Args:
             submissions: made by functions of `leadsquared_async.submissions`.
@@ -266,6 +277,9 @@ class LeadSquared(Requests):
         lane: Lane | None = None,
     ) -> LeadSquared:
         """A copy with other options for its calls; it shares connections and limit, and closes with this.
+
+        Example:
+            form = lsq.with_options(deadline=10, retry=RetryPolicy(attempts=2))
 
         Args:
             retry: when its calls are retried.
@@ -305,7 +319,8 @@ class LeadSquared(Requests):
     ) -> Any:
         """Make a call that has no method yet; it is limited, retried and classified like all others.
 
-        `await lsq.request("GET", "/v2/LeadManagement.svc/Leads.GetById", host="sync", query={"id": lead_id})`
+        Example:
+            await lsq.request("GET", "/v2/LeadManagement.svc/Leads.GetById", query={"id": id}, host="sync")
 
         Args:
             method: GET, POST, ...
@@ -356,6 +371,9 @@ class LeadSquared(Requests):
     def snapshot(self) -> Snapshot:
         """What is under way: the state of the limit, the waiting calls, the abandoned ones.
 
+        Example:
+            limit = lsq.snapshot().limit
+
         Raises:
             ClientClosed: the client is not open here.
         """
@@ -363,6 +381,9 @@ class LeadSquared(Requests):
 
     async def aclose(self, grace: float = GRACE) -> None:
         """Finish what is in flight within `grace` seconds, cancel the rest, and close; may be called twice.
+
+        Example:
+            await lsq.aclose(grace=2)
 
         Raises:
             ClientClosed: this is a derived copy, or the client belongs to another loop or process.

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass, field, fields
+from enum import Enum, StrEnum
 from typing import Any, Self, cast
 
 from leadsquared_async.printable import one_line
@@ -21,6 +21,7 @@ __all__ = [
     "Refusal",
     "RequestState",
     "RequestStatus",
+    "ShortRepr",
     "decoded",
     "field_of",
     "has_field",
@@ -29,8 +30,24 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class ShortRepr:
+    """For dataclasses: a repr of what differs from the defaults, without the fields of `repr=False`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        values = {it.name: getattr(self, it.name) for it in fields(self) if it.repr}  # type: ignore[arg-type]
+        defaults = {it.name: it.default for it in fields(self)}  # type: ignore[arg-type]
+        shown = (
+            f"{name}={(value.value if isinstance(value, Enum) else value)!r}"
+            for name, value in values.items()
+            if value != defaults[name]
+        )
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Receipt(ShortRepr):
     """LeadSquared has accepted a request and will process it.
 
     Attributes:
@@ -60,12 +77,12 @@ class RequestState(StrEnum):
     """A state that LeadSquared does not document: treated as not finished."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestStatus:
+@dataclass(frozen=True, slots=True, repr=False)
+class RequestStatus(ShortRepr):
     """The status of an accepted request at one moment.
 
     Attributes:
-        request_id: the request.
+        request_id: the request; "" in the result of a bulk call, which has none.
         state: QUEUED, SUCCEEDED, FAILED or OTHER.
         raw_state: LeadSquared's own word, such as "In-Queue".
         is_final: whether it will not change any more.

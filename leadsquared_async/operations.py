@@ -70,7 +70,7 @@ class Path:
     certainty: Certainty = Certainty.DOCUMENTED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Endpoint:
     """An endpoint that takes a submission, and what the body looks like.
 
@@ -110,12 +110,15 @@ class Endpoint:
     needs_search_by: bool = False
     changes: tuple[str, str] | None = None
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
     def idempotency(self, *, identified: bool) -> Idempotency:
         """What a second call does; `identified` says whether something in it identifies the lead."""
         return Idempotency.MATCHED if identified and self.is_matched else Idempotency.NONE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Operation(Endpoint):
     """An endpoint that queues the submission and returns a RequestID: one row of the table.
 

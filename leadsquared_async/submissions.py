@@ -1,8 +1,9 @@
 """Submissions as plain values: one function per operation.
 
 `lsq.submit` sends one, `lsq.submit_many` sends many, and an outbox keeps them. The methods of `lsq.leads`,
-`lsq.activities`, `lsq.opportunities` and `lsq.calls` make one and send it. Making a submission checks
-nothing: sending it or putting it into an outbox raises an `InvalidLead` that names what is invalid.
+`lsq.activities`, `lsq.opportunities` and `lsq.calls` make one and send it, and have the same docstrings.
+Making a submission checks nothing: sending it or putting it into an outbox raises an `InvalidLead` that names
+what is invalid.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from leadsquared_async.models import ShortRepr
 from leadsquared_async.operations import (
     ACTIVITIES_CREATE,
     ACTIVITIES_CREATE_WITH_LEAD,
@@ -41,8 +43,8 @@ __all__ = [
 UpdateBehavior = Literal["DoNotUpdate", "UpdateOnlyEmptyFields", "DoNotUpdateUniqueFields"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Submission(ShortRepr):
     """The payload of one operation, not yet checked; its repr shows no personal data.
 
     Attributes:
@@ -94,7 +96,19 @@ def update_lead(
     post_updated_lead: bool = False,
     reference: str | None = None,
 ) -> Submission:
-    """Update a lead by its id; see `lsq.leads.update`."""
+    """Change values of an existing lead; what is not passed stays.
+
+    Source: apidocs.leadsquared.com, "Update a Lead (Async)".
+
+    Example:
+        receipt = await lsq.leads.update(lead_id, {"mx_City": "Pune", "Notes": ""})
+
+    Args:
+        lead_id: its ProspectID.
+        fields: schema name to value; "" clears a field.
+        post_updated_lead: whether automations, webhooks and rules run on the change.
+        reference: your own opaque id, never sent; on the receipt, on errors and in log lines.
+    """
     return Submission(
         operation=LEADS_UPDATE,
         lead=fields,
@@ -112,7 +126,21 @@ def create_activity(
     fields: Mapping[str, Any] | None = None,
     reference: str | None = None,
 ) -> Submission:
-    """Post an activity on a lead; see `lsq.activities.create`."""
+    """Post an activity on an existing lead; submitted twice, it is posted twice.
+
+    Source: apidocs.leadsquared.com, "Post an Activity to a Lead (Async)".
+
+    Example:
+        receipt = await lsq.activities.create(lead_id, event=201, fields={"mx_Custom_1": "Blue"})
+
+    Args:
+        lead_id: the lead's ProspectID.
+        event: the code of the activity type.
+        note: text.
+        at: when it happened: an aware datetime, or UTC written YYYY-MM-DD HH:MM:SS; by default now.
+        fields: schema name to value; a nested mapping is a field set.
+        reference: as for `update_lead`.
+    """
     details = {"RelatedProspectId": _id(lead_id), **_activity(event, note, at, fields)}
     return Submission(operation=ACTIVITIES_CREATE, details=details, reference=reference)
 
@@ -127,7 +155,22 @@ def create_lead_and_activity(
     fields: Mapping[str, Any] | None = None,
     reference: str | None = None,
 ) -> Submission:
-    """Create or update a lead and post an activity on it; see `lsq.activities.create_with_lead`."""
+    """Submit a new or existing lead, and post an activity on it; submitted twice, it is posted twice.
+
+    Source: apidocs.leadsquared.com, "Create a Lead and Activity (Async)".
+
+    Example:
+        receipt = await lsq.activities.create_with_lead(lead, search_by="Phone", event=201)
+
+    Args:
+        lead: schema name to value, as for `leads.capture`.
+        search_by: the schema name by which LeadSquared looks for an existing lead.
+        event: as for `create_activity`.
+        note: text.
+        at: as for `create_activity`.
+        fields: of the activity, as for `create_activity`.
+        reference: as for `update_lead`.
+    """
     return Submission(
         operation=ACTIVITIES_CREATE_WITH_LEAD,
         lead=lead,
@@ -151,7 +194,27 @@ def capture_opportunity(
     do_not_change_owner: bool | None = None,
     reference: str | None = None,
 ) -> Submission:
-    """Create an opportunity of a new or existing lead; see `lsq.opportunities.capture`."""
+    """Submit an opportunity of a new or existing lead.
+
+    Submitted twice it makes two opportunities, unless the account has rules that find duplicates.
+    Source: apidocs.leadsquared.com, "Capture Opportunities (Async)".
+
+    Example:
+        receipt = await lsq.opportunities.capture(lead, search_by="Phone", event_code=12000)
+
+    Args:
+        lead: schema name to value; the page asks for unique fields only.
+        search_by: the schema name by which LeadSquared looks for an existing lead.
+        event_code: the code of the opportunity type.
+        note: text.
+        at: as for `create_activity`.
+        fields: of the opportunity, schema name to value; a nested mapping is a field set.
+        overwrite_fields: overwrite the values of an existing opportunity.
+        update_empty_fields: fill in what an existing opportunity lacks; not with `overwrite_fields`.
+        do_not_post_duplicate_activity: post no activity when a duplicate is found.
+        do_not_change_owner: leave the lead's owner.
+        reference: as for `update_lead`.
+    """
     details = {
         "OpportunityEventCode": event_code,
         "OpportunityNote": note,
@@ -174,7 +237,19 @@ def update_opportunity(
     fields: Mapping[str, Any] | None = None,
     reference: str | None = None,
 ) -> Submission:
-    """Update an opportunity by its id; see `lsq.opportunities.update`."""
+    """Change values of an existing opportunity; what is not passed stays.
+
+    Source: apidocs.leadsquared.com, "Update an Opportunity (Async)".
+
+    Example:
+        receipt = await lsq.opportunities.update(opportunity_id, fields={"mx_Custom_2": "Won"})
+
+    Args:
+        opportunity_id: its ProspectOpportunityId.
+        note: text.
+        fields: schema name to value; a nested mapping is a field set.
+        reference: as for `update_lead`.
+    """
     return Submission(
         operation=OPPORTUNITIES_UPDATE,
         details={"ProspectOpportunityId": _id(opportunity_id), "OpportunityNote": note, "Fields": fields},
@@ -189,7 +264,22 @@ def log_call(
     instance: str | UUID | None = None,
     reference: str | None = None,
 ) -> Submission:
-    """Log a telephone call; see `lsq.calls.log`."""
+    """Log a call of a telephony connector; submitted twice, it is logged twice.
+
+    The connector's key shows in no log and no error. Source: apidocs.leadsquared.com, "Post a Call Log
+    (Async)".
+
+    Example:
+        receipt = await lsq.calls.log(connector_key, {"SourceNumber": "+91-9988776655", "CallDuration": 80})
+
+    Args:
+        connector_key: the key of the connector, from its page at LeadSquared.
+        call: LeadSquared's names to values: SourceNumber, CallerSource, DestinationNumber, DisplayNumber,
+            StartTime, EndTime, CallDuration, Status, ResourceURL, Direction, CallSessionId, LeadId, Tag,
+            UserId. The times are aware datetimes, or UTC written YYYY-MM-DD HH:MM:SS.
+        instance: the connector's instance, if it has several.
+        reference: as for `update_lead`.
+    """
     suffix = (connector_key,) if instance is None else (connector_key, _id(instance))
     return Submission(operation=CALLS_LOG, details=call, suffix=suffix, reference=reference)
 

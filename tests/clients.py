@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import httpx
 
-from leadsquared_async import LeadSquared
+from leadsquared_async import LeadSquared, RateLimit
 from leadsquared_async.sandbox import Account, Books, Faults, Reply, Request, Sandbox, SandboxTransport
 from leadsquared_async.sandbox.operations import Call
 from leadsquared_async.sandbox.processing import Task
@@ -140,9 +140,10 @@ def virtual_client(account: Account, **options: Any) -> tuple[LeadSquared, Sandb
 
 
 def answering(handler: Any, **options: Any) -> LeadSquared:
-    """A client whose calls a function answers."""
-    options = {"transport": httpx.MockTransport(handler), "host": "https://sandbox.invalid", **options}
-    return LeadSquared(**{**KEYS, **options})
+    """A client whose calls a function answers; no call waits for a token, unless a limit is given."""
+    transport, wide = httpx.MockTransport(handler), RateLimit(1000, per=0.01)
+    options = {"transport": transport, "host": "https://sandbox.invalid", "rate_limit": wide, **options}
+    return LeadSquared(**{**KEYS, "bulk_limit": wide, **options})
 
 
 def play(

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from leadsquared_async.limiter import local_limits
 from leadsquared_async.sandbox import Sandbox
+from leadsquared_async.tracking import schedule
 from tests.virtual import VirtualLoop
 
 
@@ -51,6 +52,12 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_limits_from_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tokens that another test has spent are not missed in this one."""
     monkeypatch.setattr(local_limits, "_accounts", {})
+
+
+@pytest.fixture
+def polls_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first poll of a status comes after 0.1 s, for tests in real time."""
+    monkeypatch.setattr(schedule, "FIRST_PAUSE", 0.1)
 
 
 @pytest.fixture

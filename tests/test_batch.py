@@ -27,8 +27,9 @@ from leadsquared_async import (
     Submission,
     submissions,
 )
-from leadsquared_async.batch import Pending, Result, Results
+from leadsquared_async.batch import Pending
 from leadsquared_async.http.run import run
+from leadsquared_async.results import Result, Results
 from leadsquared_async.sandbox import Account, Books, Faults, Sandbox
 from tests import clients
 from tests.clients import KEYS, client_of, virtual_client

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from leadsquared_async import ClientClosed, LeadSquared, RateLimit, RetryPolicy, submissions
-from leadsquared_async.batch import Result, Results
+from leadsquared_async.results import Result, Results
 from leadsquared_async.sandbox import Account, Books, Faults
 from tests import virtual
 from tests.clients import LEAD, answering, virtual_client

@@ -34,7 +34,7 @@ from leadsquared_async import (
     batch,
     submissions,
 )
-from leadsquared_async.batch import Pending, Source
+from leadsquared_async.batch import Batch, Pending, Source
 from leadsquared_async.resources.submit import outcome
 from leadsquared_async.sandbox import Account
 from leadsquared_async.tracking import Tracker
@@ -221,7 +221,7 @@ class World:
                 raise self.bugs[-1]
 
     def results(self) -> Results[Submission]:
-        return Results(
+        return Batch(
             Source(self.slowly() if self.plan.is_asynchronous else self.items(), "batch", "submissions"),
             self.work,
             session=self.lsq._session,

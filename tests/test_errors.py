@@ -30,7 +30,7 @@ from leadsquared_async import (
     Snapshot,
     StillProcessing,
 )
-from leadsquared_async.delivery.policy import UnforeseenError
+from leadsquared_async.delivery.item_retries import UnforeseenError
 from leadsquared_async.errors import Facts, join
 from leadsquared_async.outbox.rows import UnreadableRowError
 

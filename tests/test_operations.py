@@ -562,6 +562,7 @@ async def test_what_is_submitted_as_a_value_is_the_same_request(documented: Docu
     assert encoding.encode(again) == encoded
 
 
+@pytest.mark.usefixtures("polls_soon")
 @pytest.mark.parametrize("operation", OPERATIONS)
 async def test_a_receipt_is_followed_by_any_resource(operation: str) -> None:
     """It says of which operation it is: the client and every resource ask at that operation's path."""

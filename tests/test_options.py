@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import pydoc
-import re
 from typing import Any
 from unittest.mock import create_autospec
 
@@ -145,27 +143,6 @@ async def test_a_request_has_bounds_of_its_own() -> None:
 
 
 # resources
-
-
-@pytest.mark.parametrize("name", RESOURCES)
-def test_help_of_a_resource_shows_its_methods(name: str) -> None:
-    """With their signatures and docstrings, as for the class it is."""
-    kind = getattr(LeadSquared, name)
-    shown = pydoc.plain(pydoc.render_doc(kind))
-    methods = [method for method in dir(kind) if not method.startswith("_")]
-    assert methods
-    for method in methods:
-        # From Python 3.13 on a long signature has a line for each parameter.
-        assert re.search(rf"\b{method}\([\s|]*self\b", shown), method
-        assert (inspect.getdoc(getattr(kind, method)) or "").partition("\n")[0] in shown
-
-
-def test_help_of_the_client_names_its_resources() -> None:
-    """Each with what it is for."""
-    shown = pydoc.plain(pydoc.render_doc(LeadSquared))
-    for name in RESOURCES:
-        first = (inspect.getdoc(getattr(LeadSquared, name)) or "").partition("\n")[0]
-        assert f" |  {name}\n |      {first}" in shown
 
 
 def test_a_resource_is_of_its_client() -> None:

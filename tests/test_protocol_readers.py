@@ -20,7 +20,6 @@ from leadsquared_async import (
     LeadSquared,
     LeadSquaredError,
     QueueMetrics,
-    RateLimit,
     Receipt,
     RequestStatus,
     Result,
@@ -34,7 +33,6 @@ from tests import virtual
 from tests.clients import LEAD, answering
 
 GUID = "5a8f9f0e-d168-4c5a-9f8b-0a1b97c2d3e4"
-WIDE = RateLimit(1000, per=0.01)
 
 
 async def rows(lsq: LeadSquared) -> Any:
@@ -179,7 +177,7 @@ def read(reader: str, content: str, status: int) -> None:
             return httpx.Response(status, content=content.encode("utf-8", "surrogatepass"))
 
         options: dict[str, Any] = {"sync_host": "https://sync.invalid", "retry": RetryPolicy(attempts=1)}
-        async with answering(answer, rate_limit=WIDE, bulk_limit=WIDE, deadline=1.0, **options) as lsq:
+        async with answering(answer, deadline=1.0, **options) as lsq:
             try:
                 result = await call(lsq)
             except LeadSquaredError as error:
@@ -222,9 +220,10 @@ BODIES = {
 }
 
 
-@pytest.mark.parametrize("status", [200, 500])
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("reader", READERS)
-def test_a_body_made_to_break_a_parser(reader: str, body: str, status: int) -> None:
+def test_a_body_made_to_break_a_parser(reader: str, body: str) -> None:
     """It counts as unreadable, and costs little."""
-    read(reader, BODIES[body], status)
+    read(reader, BODIES[body], 200)
+    if reader == "capture":  # the body of an error is read in one place for all
+        read(reader, BODIES[body], 500)

@@ -1,4 +1,4 @@
-"""A refusal is a refusal under any HTTP status, in every place that reads an answer."""
+"""A rejection is raised as one under any HTTP status, by every call that reads an answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from leadsquared_async import (
     Fault,
     LeadSquared,
     LeadSquaredError,
-    RateLimit,
     Rejected,
     RequestState,
     RequestStatus,
@@ -27,10 +26,9 @@ from tests.clients import LEAD, answering
 
 STATUSES = [200, 201, 202, 204, 400, 500, 502, 503]
 GUID = "5a8f9f0e-d168-4c5a-9f8b-0a1b97c2d3e4"
-WIDE = RateLimit(1000, per=0.01)
-OPTIONS: dict[str, Any] = {"sync_host": "https://sync.invalid", "rate_limit": WIDE, "bulk_limit": WIDE}
+SYNC: dict[str, Any] = {"sync_host": "https://sync.invalid"}
 
-# What each reader would take for a success, so that a refusal beside it must not.
+# What each reader takes for a success when it stands alone.
 SUCCESS = {
     "RequestID": GUID,
     "TaskStatus": {"Status": "Success"},
@@ -72,54 +70,60 @@ READERS: dict[str, Callable[[LeadSquared], Awaitable[Any]]] = {
 WRITERS = {"capture", "activity", "post", "bulk"}
 
 
-def refusal(**said: Any) -> dict[str, Any]:
+def rejection(**said: Any) -> dict[str, Any]:
     return {**SUCCESS, **said}
 
 
 BODIES: dict[str, tuple[dict[str, Any], type[LeadSquaredError]]] = {
-    "an error without a type": (refusal(Status="Error", ExceptionMessage="Delete is not enabled"), Rejected),
-    "an error without a word": (refusal(status="ERROR"), Rejected),
-    "an MX exception": (refusal(Status="Error", ExceptionType="MXNewException"), Rejected),
-    "an MX exception by its flag": (refusal(IsMXException=True), Rejected),
+    "an error without a type": (
+        rejection(Status="Error", ExceptionMessage="Delete is not enabled"),
+        Rejected,
+    ),
+    "an error without a word": (rejection(status="ERROR"), Rejected),
+    "an MX exception": (rejection(Status="Error", ExceptionType="MXNewException"), Rejected),
+    "an MX exception by its flag": (rejection(IsMXException=True), Rejected),
     "the keys' user": (
-        refusal(Status="Error", ExceptionMessage="Invalid User Details!"),
+        rejection(Status="Error", ExceptionMessage="Invalid User Details!"),
         AuthenticationFailed,
     ),
-    "keys": (refusal(Status="Error", ExceptionType="MXUnAuthorizedAccessException"), AuthenticationFailed),
+    "keys": (rejection(Status="Error", ExceptionType="MXUnAuthorizedAccessException"), AuthenticationFailed),
 }
 
 
-@pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("reader", READERS)
-async def test_every_reader_sees_a_refusal(reader: str, body: str, status: int) -> None:
-    """What stands beside it in the answer, or over it, makes no success of it, and no other error."""
+async def test_every_reader_sees_a_rejection_under_any_status(reader: str, body: str) -> None:
+    """What else the answer holds makes no success of it, and no other error."""
     content, error = BODIES[body]
-    policy = RetryPolicy(attempts=1)
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(status, json=content)
-
-    async with answering(answer, retry=policy, **OPTIONS) as lsq:
-        with pytest.raises(error) as caught:
-            await READERS[reader](lsq)
-    assert caught.value.delivery is Delivery.REJECTED
+    for status in STATUSES:
+        answer = httpx.Response(status, json=content)
+        async with answering(lambda _, answer=answer: answer, retry=RetryPolicy(attempts=1), **SYNC) as lsq:
+            with pytest.raises(error) as caught:
+                await READERS[reader](lsq)
+        assert caught.value.delivery is Delivery.REJECTED, status
 
 
-@pytest.mark.parametrize("status", [200, 202, 500, 504])
-@pytest.mark.parametrize("kind", ["NullReferenceException", "System.ArgumentNullException"])
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("NullReferenceException", 200),
+        ("NullReferenceException", 500),
+        ("System.ArgumentNullException", 202),
+        ("System.ArgumentNullException", 504),
+    ],
+)
 @pytest.mark.parametrize("reader", READERS)
 async def test_an_exception_that_stays_ends_with_its_name(reader: str, kind: str, status: int) -> None:
-    """It is tried a few times; then a write is refused for good, and a read says who failed."""
+    """It is tried a few times; then a write is rejected, and a read raises ServerError."""
     calls = 0
 
     def answer(request: httpx.Request) -> httpx.Response:
         nonlocal calls
         calls += "Authentication" in request.url.path or reader != "verify"
-        return httpx.Response(status, json=refusal(Status="Error", ExceptionType=kind))
+        return httpx.Response(status, json=rejection(Status="Error", ExceptionType=kind))
 
     policy = RetryPolicy(attempts=6, base=0.001)
-    async with answering(answer, retry=policy, **OPTIONS) as lsq:
+    async with answering(answer, retry=policy, **SYNC) as lsq:
         with pytest.raises(Rejected if reader in WRITERS else ServerError, match=kind) as caught:
             await READERS[reader](lsq)
     assert calls == 3
@@ -128,19 +132,19 @@ async def test_an_exception_that_stays_ends_with_its_name(reader: str, kind: str
         assert (caught.value.delivery, caught.value.fault) == (Delivery.REJECTED, Fault.LEAD)
 
 
-async def test_an_exception_that_passes_is_no_refusal() -> None:
-    """The next attempt is accepted, also of a lead that LeadSquared could not match."""
+async def test_an_exception_that_passes_is_no_rejection() -> None:
+    """The next attempt is accepted, even of a lead that LeadSquared could not match."""
     answers = [
         httpx.Response(500, json={"Status": "Error", "ExceptionType": "NullReferenceException"}),
         httpx.Response(200, json={"RequestID": GUID}),
     ]
-    async with answering(lambda _: answers.pop(0), retry=RetryPolicy(base=0.001), **OPTIONS) as lsq:
+    async with answering(lambda _: answers.pop(0), retry=RetryPolicy(base=0.001), **SYNC) as lsq:
         assert (await lsq.leads.capture({"FirstName": "Bret"})).attempts == 2
 
 
 @pytest.mark.parametrize("body", BODIES)
 def test_a_status_is_read_by_the_same_rule(body: str) -> None:
-    """The answer of the processing, inside a status, is refused where an answer of its own would be."""
+    """The same answer inside a status makes that status FAILED."""
     content, _ = BODIES[body]
     status = RequestStatus.read({"TaskStatus": {"Status": "Success", "Message": content}}, GUID)
     assert status is not None
@@ -151,7 +155,7 @@ def test_a_status_is_read_by_the_same_rule(body: str) -> None:
     "body", [None, {}, [], {"Id": ""}, {"Id": " "}, {"Id": None}, {"Name": "N"}, {"Id": 7}]
 )
 async def test_keys_are_ok_once_a_user_was_seen(body: Any) -> None:
-    """An answer without a user's id says nothing of the keys."""
-    async with answering(lambda _: httpx.Response(200, json=body), **OPTIONS) as lsq:
+    """An answer without a user's id says nothing about the keys."""
+    async with answering(lambda _: httpx.Response(200, json=body), **SYNC) as lsq:
         checks = (await examine(parts_of(lsq), [])).checks
     assert {check.name: check.verdict for check in checks}["keys"] == "unknown"

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
 
-from leadsquared_async.models import LONGEST_NAME
+from leadsquared_async.models import LONGEST_NAME, ShortRepr
 from leadsquared_async.printable import one_line
 
 __all__ = ["FieldNames", "LeadField", "read_fields"]
 
 
-@dataclass(frozen=True, slots=True)
-class LeadField:
+@dataclass(frozen=True, slots=True, repr=False)
+class LeadField(ShortRepr):
     """One field of an account's leads, as its metadata describes it.
 
     Attributes:

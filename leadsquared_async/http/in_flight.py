@@ -22,6 +22,9 @@ __all__ = ["InFlight"]
 
 LAST_WAIT = 1.0
 """Seconds that a cancelled exchange may take to end; only a transport of the caller's needs any."""
+_BROKEN_OFF = outcome_without_answer(
+    sent=True, timed_out=False, cause="the client was closed before the answer came"
+)
 
 
 class InFlight:
@@ -37,92 +40,92 @@ class InFlight:
     def __init__(self, log: ClientLog) -> None:
         self.abandoned = 0
         self._log = log
-        self._tasks: set[asyncio.Task[Outcome]] = set()
+        self._tasks: dict[asyncio.Task[Outcome], Call] = {}
         self._unwanted: set[asyncio.Task[Outcome]] = set()
         self._breaking_off = False
 
     async def run(self, call: Call, exchange: Coroutine[Any, Any, Outcome], limiter: Limiter) -> Outcome:
         """Run an exchange to its end, and give its token back then, even if the caller is cancelled."""
-        work = self._to_its_end(exchange)
+        # As `asyncio.shield` does, which would cost a second callback.
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         try:
-            task = asyncio.create_task(work, name=f"leadsquared_async {call.operation}")
+            task = asyncio.create_task(exchange, name=f"leadsquared_async {call.operation}")
         except BaseException:  # a task factory is the caller's code
-            work.close()
             exchange.close()
             limiter.release_unused()
             raise
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(self._unwanted.discard)
+        self._tasks[task] = call
         # In a callback, since a task that is cancelled before its first step never gets to a `finally`.
-        task.add_done_callback(partial(_release, exchange, limiter))
+        task.add_done_callback(partial(self._ended, limiter, answer))
         try:
-            return await asyncio.shield(task)
+            return await answer
         except asyncio.CancelledError:
             self.abandoned += 1
             if not call.writes:
                 self._unwanted.add(task)
-            task.add_done_callback(partial(_log_abandoned, self._log, call))
+            task.add_done_callback(partial(self._log_abandoned, call))
             raise
 
     async def finish(self, grace: float) -> None:
         """Wait up to `grace` seconds for what is under way; a read without a caller gets no grace."""
-        if wanted := self._tasks - self._unwanted:
+        if wanted := self._tasks.keys() - self._unwanted:
             await asyncio.wait(wanted, timeout=grace)
 
     async def break_off(self) -> None:
         """Cancel what is still under way."""
         self._breaking_off = True
-        late = set(self._tasks)
+        late = list(self._tasks)
         for task in late:
             task.cancel()
         if late:
             await asyncio.wait(late, timeout=LAST_WAIT)
 
-    async def _to_its_end(self, exchange: Coroutine[Any, Any, Outcome]) -> Outcome:
+    def _ended(self, limiter: Limiter, answer: asyncio.Future[Outcome], task: asyncio.Task[Outcome]) -> None:
+        """Pass its outcome on, then give the token back: a limiter may be the caller's code."""
+        del self._tasks[task]
+        self._unwanted.discard(task)
+        outcome = self._outcome_of(task)
+        if not answer.done():
+            if outcome is not None:
+                answer.set_result(outcome)
+            elif task.cancelled():
+                answer.cancel()
+            elif (error := task.exception()) is not None:
+                answer.set_exception(error)
         try:
-            return await exchange
-        except asyncio.CancelledError:
-            if not self._breaking_off:
-                raise
-            # The caller was not cancelled, and needs an outcome.
-            cause = "the client was closed before the answer came"
-            return outcome_without_answer(sent=True, timed_out=False, cause=cause)
+            if outcome is not None and outcome.throttled:
+                limiter.on_rate_limited(outcome.pause, outcome.limit)
+        finally:
+            limiter.release(counted=outcome is not None and outcome.counted)
 
+    def _outcome_of(self, task: asyncio.Task[Outcome]) -> Outcome | None:
+        """None if it failed, or was cancelled by anything but the closing of the client."""
+        if task.cancelled():
+            return _BROKEN_OFF if self._breaking_off else None
+        return task.result() if task.exception() is None else None
 
-def _release(exchange: Coroutine[Any, Any, Outcome], limiter: Limiter, task: asyncio.Task[Outcome]) -> None:
-    outcome = None if task.cancelled() or task.exception() is not None else task.result()
-    try:
-        exchange.close()  # for one that never began
-        if outcome is not None and outcome.throttled:
-            limiter.on_rate_limited(outcome.pause, outcome.limit)
-    finally:
-        limiter.release(counted=outcome is not None and outcome.counted)
-
-
-def _log_abandoned(log: ClientLog, call: Call, task: asyncio.Task[Outcome]) -> None:
-    """Log the outcome of an exchange whose caller has left."""
-    request_id, delivery = None, Delivery.UNKNOWN
-    if task.cancelled():
-        what = "was cancelled; it may have arrived"
-    elif (error := task.exception()) is not None:
-        what = f"failed with {type(error).__name__}; it may have arrived"
-    else:
-        outcome = task.result()
-        request_id, delivery = outcome.request_id, outcome.delivery
-        what = f"was accepted, RequestID {request_id}" if request_id else outcome.summary
-    is_lost = call.writes and not call.recorded and delivery in {Delivery.UNKNOWN, Delivery.REJECTED}
-    log.log(
-        logging.ERROR if is_lost else logging.WARNING if call.writes else logging.DEBUG,
-        "%s: abandoned by its caller %s: %s",
-        call.operation,
-        f"(reference {call.reference})" if call.reference else "(without a reference)",
-        what,
-        extra={
-            "event": delivery.value if is_lost else "abandoned",
-            "operation": call.operation,
-            "reference": call.reference,
-            "request_id": request_id,
-            "delivery": delivery.value,
-        },
-    )
+    def _log_abandoned(self, call: Call, task: asyncio.Task[Outcome]) -> None:
+        """Log the outcome of an exchange whose caller has left."""
+        request_id, delivery = None, Delivery.UNKNOWN
+        if (outcome := self._outcome_of(task)) is not None:
+            request_id, delivery = outcome.request_id, outcome.delivery
+            what = f"was accepted, RequestID {request_id}" if request_id else outcome.summary
+        elif task.cancelled():
+            what = "was cancelled; it may have arrived"
+        else:
+            what = f"failed with {type(task.exception()).__name__}; it may have arrived"
+        is_lost = call.writes and not call.recorded and delivery in {Delivery.UNKNOWN, Delivery.REJECTED}
+        self._log.log(
+            logging.ERROR if is_lost else logging.WARNING if call.writes else logging.DEBUG,
+            "%s: abandoned by its caller %s: %s",
+            call.operation,
+            f"(reference {call.reference})" if call.reference else "(without a reference)",
+            what,
+            extra={
+                "event": delivery.value if is_lost else "abandoned",
+                "operation": call.operation,
+                "reference": call.reference,
+                "request_id": request_id,
+                "delivery": delivery.value,
+            },
+        )

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-import anyio
 from tenacity import RetryCallState
 
 from leadsquared_async.config import Credentials
@@ -34,6 +34,7 @@ from leadsquared_async.protocol import Outcome, RetryHint, may_retry, without_at
 
 __all__ = ["BeforeSend", "Sent", "run"]
 
+T = TypeVar("T")
 BeforeSend = Callable[[], Awaitable[None]]
 
 
@@ -64,14 +65,17 @@ async def run(session: Session, call: Call, settings: Settings, before_send: Bef
     Raises:
         LeadSquaredError: of the kind that the last outcome names.
     """
-    with _span(call) as facts:
-        sent = await _Run(session, call, settings, before_send).to_its_end()
-        outcome = sent.outcome
+    work = _Run(session, call, settings, before_send)
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:  # the program does not trace
+        return await work.to_its_end()
+    with _span(trace, call) as facts:
+        sent = await work.to_its_end()
         facts.update(
-            delivery=outcome.delivery.value,
+            delivery=sent.outcome.delivery.value,
             attempts=sent.attempts,
             waited=sent.waited,
-            request_id=outcome.request_id,
+            request_id=sent.outcome.request_id,
         )
     return sent
 
@@ -86,7 +90,7 @@ class _Run:
         self._before_send = before_send
         self._clock = asyncio.get_running_loop().time
         self._deadline = None if settings.deadline is None else self._clock() + settings.deadline
-        self._label = f"{session.label}{call.operation}: "
+        self._first: Attempt | None = None
         self._last: Outcome | None = None
         self._deliveries: list[Delivery] = []  # of the attempts so far
         self._exceptions: list[int] = []  # those of them that failed with a .NET exception
@@ -96,16 +100,24 @@ class _Run:
 
     async def to_its_end(self) -> Sent:
         try:
-            attempt: Attempt = await retrying(
-                self._call.repeat, self._settings.retry, sleep=self._sleep, before_sleep=self._log_retry
-            )(self._attempt)
+            attempt: Attempt = await self._attempt()
+            if not attempt.outcome.succeeded:  # most succeed at once, and tenacity is a tenth of such a call
+                self._first = attempt
+                attempt = await retrying(
+                    self._call.repeat, self._settings.retry, sleep=self._sleep, before_sleep=self._log_retry
+                )(self._next_attempt)
         except ClientClosed:
             raise self._closed() from self._last_error()
         if attempt.outcome.succeeded:
             return Sent(attempt.outcome, len(self._deliveries), self._waited)
         if attempt.out_of_time:
-            raise self._deadline_exceeded("before another attempt")
+            raise self._deadline_exceeded("before another attempt") from self._last_error()
         raise self._final_error(attempt.outcome)
+
+    async def _next_attempt(self) -> Attempt:
+        """The first attempt, which has been made, then others."""
+        first, self._first = self._first, None
+        return first or await self._attempt()
 
     async def _attempt(self) -> Attempt:
         credentials = await self._credentials()
@@ -126,48 +138,49 @@ class _Run:
         return Attempt(outcome, len(self._deliveries) - self._uncounted, self._left())
 
     async def _credentials(self) -> Credentials:
-        known = self._session.credentials.known
-        if known is not None and not self._session.closing:
-            return known
-        with anyio.move_on_after(self._left()), self._session.while_open(), self._own_error():
-            return await self._session.credentials.get()
-        raise self._deadline_exceeded("while waiting for the credentials callable")
-
-    @contextmanager
-    def _own_error(self) -> Generator[None]:
-        """Calls that wait for the same credentials or store share its error; each raises its own."""
+        source = self._session.credentials
+        if source.known is not None:
+            return source.known
         try:
-            yield
-        except ConfigurationError as error:
-            facts = self._facts() | Facts(fault=error.fault, scope=Scope.ACCOUNT, safe_to_retry=False)
-            raise ConfigurationError(f"{self._label}{error}", **facts) from error.__cause__
+            async with asyncio.timeout(self._left()):
+                return await self._shared(source.get)
+        except TimeoutError:
+            when = "while waiting for the credentials callable"
+            raise self._deadline_exceeded(when) from self._last_error()
 
     async def _with_new_credentials(self, outcome: Outcome, rejected: Credentials) -> Outcome:
         """After the first 401: retry if the callable returns other credentials."""
         self._credentials_renewed = True
-        renewed = False
-        with anyio.move_on_after(self._left()), self._session.while_open(), self._own_error():
-            renewed = await self._session.credentials.renew(rejected)
-        if not renewed:
+        try:
+            async with asyncio.timeout(self._left()):
+                is_renewed = await self._shared(partial(self._session.credentials.renew, rejected))
+        except TimeoutError:
+            is_renewed = False
+        if not is_renewed:
             return outcome
         self._uncounted += 1
         return dataclasses.replace(outcome, retry=RetryHint.YES)
 
     async def _acquire_token(self, limiter: Limiter) -> None:
-        before = self._clock()
-        too_late = None
         try:
-            with self._session.while_open(), self._own_error():
-                await limiter.acquire(self._call.lane, self._deadline)
+            before = self._clock()
+            try:
+                await self._shared(partial(limiter.acquire, self._call.lane, self._deadline))
+            finally:
+                self._waited += self._clock() - before
         except TimeoutError as error:
             if self._deadline is None:
                 raise  # only a limiter of the caller's does this
-            too_late = error
-        finally:
-            self._waited += self._clock() - before
-        if too_late is not None:
-            named = str(too_late) if isinstance(too_late, NoTokenInTime) else "the limiter that was passed"
-            raise self._deadline_exceeded(f"while waiting for {named}")
+            named = str(error) if isinstance(error, NoTokenInTime) else "the limiter that was passed"
+            raise self._deadline_exceeded(f"while waiting for {named}") from self._last_error()
+
+    async def _shared(self, wait: Callable[[], Awaitable[T]]) -> T:
+        """Await what other calls wait for too; they share its error, so each raises its own."""
+        try:
+            return await self._session.while_open(wait)
+        except ConfigurationError as error:
+            facts = self._facts() | Facts(fault=error.fault, scope=Scope.ACCOUNT, safe_to_retry=False)
+            raise ConfigurationError(f"{self._label}{error}", **facts) from error.__cause__
 
     async def _prepare(self, limiter: Limiter) -> None:
         """The last moment before it is sent; if anything prevents that, the token goes back."""
@@ -195,6 +208,10 @@ class _Run:
                 "reference": self._call.reference,
             },
         )
+
+    @property
+    def _label(self) -> str:
+        return f"{self._session.label}{self._call.operation}: "
 
     def _left(self) -> float | None:
         return None if self._deadline is None else max(0.0, self._deadline - self._clock())
@@ -224,16 +241,13 @@ class _Run:
         return error_from(last, self._call, self._facts(), self._label)
 
     def _deadline_exceeded(self, when: str) -> DeadlineExceeded:
-        """The error of a call that took too long; caused by the last attempt's error, if there is one."""
         facts = self._facts()
         last = "" if self._last is None else f"; last attempt: {self._last.summary}"
-        error = DeadlineExceeded(
+        return DeadlineExceeded(
             f"{self._label}deadline of {self._settings.deadline:g} s exceeded {when}{last}"
             f"{delivery_sentence(self._call, facts)}",
             **facts,
         )
-        error.__cause__ = self._last_error()
-        return error
 
     def _closed(self) -> ClientClosed:
         """The error of a call during which the client was closed."""
@@ -242,17 +256,13 @@ class _Run:
 
 
 @contextmanager
-def _span(call: Call) -> Generator[dict[str, Any]]:
-    """Run a call in a span if the program traces with OpenTelemetry; else load nothing.
+def _span(trace: Any, call: Call) -> Generator[dict[str, Any]]:
+    """Run a call in a span of OpenTelemetry.
 
-    The span replaces that of OpenTelemetry's httpx instrumentation, which would export the keys. The dict
+    It replaces that of OpenTelemetry's httpx instrumentation, which would export the keys. The dict
     becomes its attributes, under `leadsquared.`.
     """
     facts: dict[str, Any] = {"reference": call.reference}
-    trace = sys.modules.get("opentelemetry.trace")
-    if trace is None:
-        yield facts
-        return
     tracer = trace.get_tracer("leadsquared_async")
     # Exceptions are not recorded as such: their stack traces would go out with them.
     with tracer.start_as_current_span(

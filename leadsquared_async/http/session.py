@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import warnings
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.config import (
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from leadsquared_async.limiter.queue import TokenQueue
 
 __all__ = ["Background", "Options", "Session", "Snapshot"]
+
+T = TypeVar("T")
 
 CLOSED = "the client was closed before the call ended"
 
@@ -103,6 +105,8 @@ class Session:
         self.limits = {Limit.CALLS: options.rate_limit, Limit.BULK: options.bulk_limit}
         self.buckets: dict[Limit, TokenQueue] = {}
         self.closing = False
+        self._credentials: Credentials | None = None
+        self._limiters: dict[Limit, Limiter] = {}  # with these credentials
         self._joined: dict[tuple[Limit, Secret], TokenQueue] = {}
         self._assumed: list[tuple[float, int | None]] = []
         self._at_closing: set[Callable[[], None]] = set()
@@ -167,23 +171,25 @@ class Session:
         self._at_closing.add(end)
         return partial(self._at_closing.discard, end)
 
-    @contextmanager
-    def while_open(self) -> Generator[None]:
-        """End what is awaited inside when the client is closed.
+    async def while_open(self, wait: Callable[[], Awaitable[T]]) -> T:
+        """Await what `wait` returns, but end that when the client is closed.
 
         Raises:
             ClientClosed: it is closed, or was closed meanwhile.
         """
-        import anyio  # noqa: PLC0415 - slow to import
-
-        with anyio.CancelScope() as scope:
-            forget = self.when_closing(scope.cancel)
-            try:
-                yield
-            finally:
-                forget()
-        if scope.cancelled_caught:
-            raise ClientClosed(CLOSED)
+        self.check_not_closing()
+        timeout = asyncio.timeout(None)
+        end = partial(timeout.reschedule, 0.0)
+        self._at_closing.add(end)
+        try:
+            async with timeout:
+                return await wait()
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            raise ClientClosed(CLOSED) from None
+        finally:
+            self._at_closing.discard(end)
 
     async def pause(self, seconds: float) -> None:
         """Sleep.
@@ -191,20 +197,26 @@ class Session:
         Raises:
             ClientClosed: the client was closed meanwhile.
         """
-        with self.while_open():
-            await asyncio.sleep(seconds)
+        await self.while_open(partial(asyncio.sleep, seconds))
 
     def limiter_for(self, limit: Limit, credentials: Credentials) -> Limiter:
-        """What a call passes before it is sent: the account's token bucket, and the caller's own limiter."""
-        bucket = self.bucket_for(limit, credentials)
-        own = self.options.limiter
-        return bucket if own is None or limit is not Limit.CALLS else ChainedLimiters(bucket, own)
+        """What a call passes before it is sent: the account's token bucket, and the caller's own limiter.
 
-    def bucket_for(self, limit: Limit, credentials: Credentials) -> TokenQueue:
-        """The account's token bucket; which account it is shows only once the credentials are known."""
-        bucket = self._joined.get((limit, credentials.api_key)) or self._join(limit, credentials)
-        self.buckets[limit] = bucket
-        return bucket
+        Which account it is shows only once the credentials are known.
+        """
+        if self._credentials is not credentials:
+            self._credentials = credentials
+            self._limiters.clear()
+        limiter = self._limiters.get(limit)
+        if limiter is None:
+            limiter = bucket = self._joined.get((limit, credentials.api_key)) or self._join(
+                limit, credentials
+            )
+            self.buckets[limit] = bucket
+            if self.options.limiter is not None and limit is Limit.CALLS:
+                limiter = ChainedLimiters(bucket, self.options.limiter)
+            self._limiters[limit] = limiter
+        return limiter
 
     def _join(self, limit: Limit, credentials: Credentials) -> TokenQueue:
         bucket = self.options.sharing.join(self.options.hosts.host, credentials, limit, self.limits[limit])

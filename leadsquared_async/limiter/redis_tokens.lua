@@ -401,12 +401,16 @@ local function grant(lane)
   granted[lane] = granted[lane] + 1
 end
 
--- Grant a token to a lane of this process out of turn, if one is left for each call ahead.
-local function grant_out_of_turn()
+-- Grant a token to a lane of this process out of turn, if one is left for each call ahead and for the next in turn.
+local function grant_out_of_turn(next_in_turn)
   for _, lane in ipairs(LANES) do
-    if s.processes[me].tickets[lane] > 0 and may_take(lane, ahead_of(lane)) then
-      grant(lane)
-      return true
+    if s.processes[me].tickets[lane] > 0 then
+      local ahead, polls = ahead_of(lane)
+      if next_in_turn and next_in_turn.lane > lane then ahead = ahead + 1 end
+      if may_take(lane, ahead, polls) then
+        grant(lane)
+        return true
+      end
     end
   end
   return false
@@ -420,7 +424,7 @@ local function grant_all()
       s.passed, s.polls_turn = counters, polls_turn
       grant(head.lane)
     else
-      more = grant_out_of_turn()
+      more = grant_out_of_turn(head)
     end
   end
 end

@@ -1,6 +1,6 @@
 """Items on disk until LeadSquared has processed them."""
 
-from leadsquared_async.delivery.policy import ItemState
+from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.outbox.files import place_of
 from leadsquared_async.outbox.items import OutboxItem, OutboxSnapshot, Ticket
 from leadsquared_async.outbox.outbox import Outbox, note_of, set_note

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.delivery.hold import Holds
-from leadsquared_async.delivery.policy import (
+from leadsquared_async.delivery.item_retries import (
     ATTEMPTS,
     HeldError,
     UnforeseenError,

@@ -31,31 +31,11 @@ with suppress(ImportError):
 
 PRIVATE = 0o600
 
-NETWORK = frozenset(
-    {
-        "9p",
-        "afs",
-        "beegfs",
-        "ceph",
-        "cifs",
-        "davfs",
-        "glusterfs",
-        "lustre",
-        "ncpfs",
-        "nfs",
-        "nfs4",
-        "smb3",
-        "smbfs",
-        "fakeowner",  # a folder of the host in Docker Desktop: locks do not hold there
-        "fuse.grpcfuse",  # the same, in its older versions
-        "fuse.davfs",
-        "fuse.gcsfuse",
-        "fuse.glusterfs",
-        "fuse.rclone",
-        "fuse.s3fs",
-        "fuse.sshfs",
-        "virtiofs",
-    }
+NETWORK = (
+    frozenset({"9p", "afs", "beegfs", "ceph", "cifs", "davfs", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4"})
+    | {"smb3", "smbfs", "virtiofs"}
+    | {"fuse.davfs", "fuse.gcsfuse", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs"}
+    | {"fakeowner", "fuse.grpcfuse"}  # a folder of the host in Docker Desktop: locks do not hold there
 )
 """File systems on which SQLite's locks and shared memory do not hold (sqlite.org/wal.html)."""
 
@@ -70,15 +50,14 @@ _ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
 
 
 def create(path: Path, given: Path | None = None) -> tuple[str | None, str | None]:
-    """Make the file for its owner only, if it is not there; its file system, and why it may be gone tomorrow.
+    """Create the file for its owner only, if it is not there.
 
-    Args:
-        path: of the file, with its links followed.
-        given: how it was named; if that is a link, it has to be this user's, or root's.
+    Returns its file system, and why it may be gone tomorrow. A link by which it was `given` has to be this
+    user's, or root's.
 
     Raises:
-        OutboxError: it lies on a network file system, cannot be made, or it or a file beside it is not this
-            user's own.
+        OutboxError: it lies on a network file system, cannot be created, or it or a file beside it is not
+            this user's own.
     """
     if given is not None:
         _check_link(given)
@@ -94,17 +73,14 @@ def create(path: Path, given: Path | None = None) -> tuple[str | None, str | Non
 
 
 def files_of(path: Path) -> list[Path]:
-    """All that SQLite and the lock make beside an outbox's file, and the file itself."""
+    """An outbox's file and all that SQLite and the lock create beside it."""
     return [Path(f"{path}{suffix}") for suffix in ("", "-wal", "-shm", "-journal", ".lock")]
 
 
 def identity_of(path: Path) -> tuple[int, int] | None:
-    """Which file lies at a path; None if none does.
+    """Which file lies at a path; None if none does. Raises OutboxError if it is not this user's own.
 
     It is not opened: to close a file that SQLite has open in this process would give up SQLite's locks.
-
-    Raises:
-        OutboxError: it is not this user's own: others could make us write or read what is not an outbox.
     """
     try:
         return _own(path, os.lstat(path))
@@ -115,11 +91,7 @@ def identity_of(path: Path) -> tuple[int, int] | None:
 
 
 def make_private(path: Path) -> None:
-    """Keep everybody else from reading an outbox's file that was there; a new log takes the file's mode.
-
-    Raises:
-        OutboxError: it is not this user's own.
-    """
+    """Let only the owner read files that were there; a new log takes the file's mode."""
     if os.name != "posix":
         return
     for file in files_of(path):
@@ -143,7 +115,7 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def _make(path: Path) -> tuple[int, int]:
-    """Make a file if there is none; which file lies there then."""
+    """Create a file if there is none; which file lies there then."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK, PRIVATE)
     except FileExistsError:
@@ -167,11 +139,7 @@ def _check_link(path: Path) -> None:
 
 
 def _own(path: Path, found: os.stat_result) -> tuple[int, int]:
-    """Which file it is, if it is a regular one of this user and of one name.
-
-    Raises:
-        OutboxError: it is not.
-    """
+    """Which file it is; raises OutboxError unless it is a regular one, of this user, with one name."""
     if stat.S_ISDIR(found.st_mode):
         raise OutboxError(f"{path}: {os.strerror(errno.EISDIR)}: choose another path")
     if not stat.S_ISREG(found.st_mode):
@@ -196,19 +164,13 @@ def _cannot_be_opened(path: Path, error: OSError) -> OutboxError:
 
 
 def place_of(path: Path) -> tuple[str | None, bool, str | None]:
-    """The kind of file system that a path is on, whether an outbox may lie there, and why it may be gone
-    tomorrow; None where the system does not tell, and where nothing is known against it."""
+    """The file system of a path, whether an outbox may lie there, and why it may be gone tomorrow."""
     kind = file_system_of(path)
     return kind, kind not in NETWORK, VOLATILE.get(kind or "")
 
 
 def file_system_of(path: Path, mounts: str | None = None) -> str | None:
-    """The kind of file system that a path is on; None where the system does not tell.
-
-    Args:
-        path: of a file, there or not.
-        mounts: the text of Linux's /proc/self/mountinfo; by default this system's.
-    """
+    """The file system of a path, by the text of Linux's /proc/self/mountinfo; None elsewhere."""
     if mounts is None:
         try:
             mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
@@ -231,11 +193,7 @@ def file_system_of(path: Path, mounts: str | None = None) -> str | None:
 
 
 def filelock() -> ModuleType:
-    """The package that the lock needs, an extra.
-
-    Raises:
-        ConfigurationError: it is missing.
-    """
+    """The package that the lock needs; raises ConfigurationError if it is missing."""
     try:
         return import_module("filelock")
     except ImportError:
@@ -245,11 +203,7 @@ def filelock() -> ModuleType:
 
 
 class DeliveryLock:
-    """Held by the one process that delivers; the kernel lets go of it when that process dies.
-
-    Args:
-        path: of the outbox's file.
-    """
+    """Held by the one process that delivers; the kernel releases it when that process dies."""
 
     def __init__(self, path: Path) -> None:
         self._path = Path(f"{path}.lock")
@@ -258,11 +212,7 @@ class DeliveryLock:
         self._identity: tuple[int, int] | None = None
 
     def acquire(self) -> bool:
-        """Take it, if nobody has it.
-
-        Raises:
-            OutboxError: the lock file is not this user's own, or cannot be used.
-        """
+        """Take it, unless another process has it; raises OutboxError if the lock file cannot be used."""
         _make(self._path)  # or else FileLock would write to whatever lies there
         try:
             self._lock.acquire(timeout=0)
@@ -279,7 +229,7 @@ class DeliveryLock:
         return True
 
     def is_held(self) -> bool:
-        """Whether the lock file is the one that was taken: one that was deleted is made anew by others."""
+        """Whether the lock file is the one that was taken; if it is deleted, others create another."""
         try:
             found = os.lstat(self._path)
         except OSError:

@@ -7,7 +7,7 @@ from collections import Counter
 from contextlib import suppress
 
 from leadsquared_async.delivery.hold import Holds
-from leadsquared_async.delivery.policy import ItemState
+from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.errors import (
     ClientClosed,
     ConfigurationError,
@@ -28,27 +28,20 @@ from leadsquared_async.tracking import GRACE, Follower, Tracker, Trackers, reque
 __all__ = ["Confirmer"]
 
 FOLLOWED = 10_000
-"""Rows followed at the same moment. LeadSquared may keep some for hours; others are followed beside them."""
+"""Rows followed at the same time: LeadSquared may take hours for some of them."""
 AT_ONCE = 500
 PATIENCE = 3600.0
-"""Seconds for which a RequestID that LeadSquared does not know is asked for again."""
+"""Seconds for which an unknown RequestID is asked for again."""
 LOOK_EVERY = 1.0
 TRIES = 3
-"""How often outcomes are asked for at a path that nobody has confirmed, and that the account's keys may be
-refused at."""
+"""How often a guessed status path may reject the account's keys before it counts as wrong."""
 
 
 class Confirmer:
     """Follows the accepted rows of an outbox.
 
-    The paths at which outcomes are asked for are a guess for some operations. Where one does not work, its
-    rows end as accepted, with that as the reason; now and then it is tried with one more row.
-
-    Args:
-        writer: the way to the file.
-        settler: stores what becomes of a row.
-        holds: say what may be asked for.
-        trackers: ask.
+    The status paths of some operations are a guess. Where one does not work, its rows end as accepted, with
+    that as the reason, and one row tries it again periodically.
     """
 
     def __init__(self, writer: Writer, settler: Settler, holds: Holds, trackers: Trackers) -> None:
@@ -67,7 +60,7 @@ class Confirmer:
         self._lost: dict[str, LeadSquaredError] = {}  # by operation, why outcomes cannot be asked for
 
     def follow(self, row: Row) -> None:
-        """Follow a row that was accepted a moment ago."""
+        """Follow an accepted row."""
         if (flaw := _flaw_of(row)) is not None:
             self._unreadable.append((row, flaw))
             self._news.set()
@@ -108,7 +101,7 @@ class Confirmer:
                 self._leave(row_id, follower)
 
     async def _load(self) -> None:
-        """Read what was accepted before."""
+        """Read rows that were accepted before."""
         self._has_more, after = False, BEFORE_ALL
         while not self._has_more:
             try:
@@ -124,7 +117,7 @@ class Confirmer:
             after = rows[-1].id
 
     def _note_answers(self) -> None:
-        """Follow again where a request was known since the last look."""
+        """Follow again where LeadSquared has known a request since the last look."""
         for operation in OPERATIONS:
             answers = self._tracker(operation).answers
             if answers > self._answers[operation]:
@@ -133,7 +126,7 @@ class Confirmer:
                 self._holds.following(operation).succeed()
 
     async def _end_lost(self) -> None:
-        """End the rows whose outcomes cannot be asked for, until it is tried again."""
+        """End the rows of operations whose outcomes cannot be asked for, until the next try."""
         for operation, error in self._lost.items():
             if self._holds.following(operation).until_probe:
                 for row in [row for row in self._rows.values() if row.operation == operation]:
@@ -181,7 +174,7 @@ class Confirmer:
         del self._rows[row_id]
 
     def _fail(self, operation: str, error: LeadSquaredError) -> None:
-        """For now the outcomes of this operation cannot be asked for, or nothing can."""
+        """The outcomes of this operation cannot be asked for now, or those of all."""
         self._holds.fail_to_follow(operation, error)
         hold = self._holds.following(operation)
         if not hold.has_failed or not self._is_guess(operation):
@@ -194,8 +187,7 @@ class Confirmer:
             self._lost[operation] = error
 
     def _is_guess(self, operation: str) -> bool:
-        """Whether nobody knows that outcomes are asked for at the right path: then "not found" may be said of
-        the path as well as of the request."""
+        """Whether the status path may be wrong: then "not found" may mean the path as well as the request."""
         tracker = self._tracker(operation)
         return tracker.path.certainty is not Certainty.DOCUMENTED and not tracker.answers
 
@@ -214,7 +206,7 @@ class Confirmer:
 
 
 def _flaw_of(row: Row) -> UnreadableRowError | None:
-    """Why nobody can ask for its outcome."""
+    """Why its outcome cannot be asked for."""
     try:
         if write_named(row.operation).name not in OPERATIONS:
             return UnreadableRowError(f"{row.operation} has no outcomes", delivery=Delivery.ACCEPTED)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from leadsquared_async.delivery.policy import ItemState
+from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.errors import Fault
 
 __all__ = ["ItemState", "OutboxItem", "OutboxSnapshot", "Ticket"]

@@ -7,6 +7,7 @@ import os
 import random
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Container, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -15,13 +16,13 @@ from leadsquared_async.batch import Source
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.config import seconds
 from leadsquared_async.delivery.hold import Holds
-from leadsquared_async.delivery.policy import ItemState
+from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ClientClosed, ConfigurationError, InvalidLead, OutboxError
 from leadsquared_async.http.redaction import without_locals
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import OPERATIONS
-from leadsquared_async.outbox.files import DeliveryLock, create, filelock
+from leadsquared_async.outbox.files import create, filelock
 from leadsquared_async.outbox.items import OutboxItem, OutboxSnapshot, Ticket
 from leadsquared_async.outbox.rows import BEFORE_ALL, FILES, FORMS
 from leadsquared_async.outbox.service import Service
@@ -41,8 +42,6 @@ AT_ONCE = 500
 """Rows that one piece of work reads or writes."""
 LOOK_EVERY = 0.2
 LONGEST_KEY = 500
-LONG_LOG = 16 * 1024**2
-"""Bytes of the write-ahead log from which on a process that only puts empties it, if nobody delivers."""
 
 C = TypeVar("C", bound=Callback)
 
@@ -86,7 +85,6 @@ class Outbox:
         self._given = Path(path)
         # One file, one lock, whichever link it is named by and wherever the process goes.
         self.path = Path(os.path.realpath(path))
-        self._write_ahead = Path(f"{self.path}-wal")
         self._client = client
         self._preparer = Preparer() if client is None else parts_of(client).preparer
         self._log = ClientLog(None) if client is None else parts_of(client).sender.log
@@ -98,8 +96,6 @@ class Outbox:
         self._holds = Holds(self._log, OPERATIONS, lambda: asyncio.get_running_loop().time(), random.random)
         self._service: Service | None = None
         self._callbacks: list[Callback] = []
-        self._is_emptying = False
-        self._has_warned = False
         self._state = "not open: use it inside `async with Outbox(...) as outbox:`"
 
     # Putting
@@ -137,7 +133,7 @@ class Outbox:
         submission = _submission(lead, search_by, update_behavior, reference, key)
         encoded = await self._preparer.prepare(submission)
         ticket = await writer.write(Store.put, encoded, submission.key, FORMS, time.time())
-        self._was_put()
+        writer.changed.set()
         return ticket
 
     @without_locals
@@ -196,7 +192,7 @@ class Outbox:
         except OutboxError as error:
             error.args = (f"{error}; the {put_before} leads before these {len(piece)} are in the outbox",)
             raise
-        self._was_put()
+        writer.changed.set()
         if reused is not None:
             raise reused
         return new
@@ -391,7 +387,9 @@ class Outbox:
         if risk is not None:
             self._log.warning("outbox: %s is on %s", self.path.name, risk)
         self._writer = writer = Writer(
-            self.path, lambda: Store(self.path, self._max_bytes, self._log), self._log
+            self.path,
+            lambda: Store(self.path, self._max_bytes, self._log, only_puts=self._client is None),
+            self._log,
         )
         settler = Settler(writer, self._log, self._callbacks, confirm=self._confirm)
         self._process, self._loop = os.getpid(), asyncio.get_running_loop()
@@ -437,53 +435,10 @@ class Outbox:
             late.cancel()
             await writer.aclose(max(0.0, until - loop.time()))
 
-    def _was_put(self) -> None:
-        """Let it be delivered, and the log be emptied where nobody delivers; the row is on disk already."""
-        if self._writer is not None:
-            self._writer.changed.set()
-        if self._service is None:
-            self._loop.call_soon(self._shorten_log)
-
-    def _shorten_log(self) -> None:
-        if self._state or self._writer is None or self._is_emptying:
-            return
-        try:
-            is_long = os.stat(self._write_ahead).st_size > LONG_LOG  # noqa: PTH116 - at every put, and a Path is slow
-        except OSError:
-            return
-        if is_long:
-            self._is_emptying = True
-            self._writer.post(self._empty_free_log).add_done_callback(self._was_emptied)
-
-    def _was_emptied(self, emptying: asyncio.Future[None]) -> None:
-        self._is_emptying = False
-        if not emptying.cancelled() and (error := emptying.exception()) is not None:
-            self._warn(error)
-
     async def _empty_log(self) -> None:
         """Leave nothing of what was erased in the write-ahead log, if this process may empty it."""
-        try:
-            if self._service is not None:
-                await self._service.empty_log()
-            else:
-                await self._opened().read(self._empty_free_log)
-        except (OutboxError, ClientClosed) as error:
-            self._warn(error)
-
-    def _warn(self, error: BaseException) -> None:
-        """What was committed before is true all the same: that the log stays long is only logged, once."""
-        if not self._has_warned:
-            self._has_warned = True
-            self._log.warning("outbox: the write-ahead log could not be emptied: %s", error)
-
-    def _empty_free_log(self, store: Store) -> None:
-        """As the process that delivers does it, and in its place: if there is one, it has the lock."""
-        lock = DeliveryLock(self.path)
-        if lock.acquire():
-            try:
-                store.checkpoint()
-            finally:
-                lock.release()
+        with suppress(OutboxError, ClientClosed):
+            await self._opened().read(Store.checkpoint if self._delivers else Store.empty_free_log)
 
     def _opened(self) -> Writer:
         if self._state or self._writer is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leadsquared_async.delivery.policy import ItemState
+from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.errors import ConnectionFailed, Delivery
 from leadsquared_async.http.redaction import without_locals
 from leadsquared_async.outbox.attempts import Attempts

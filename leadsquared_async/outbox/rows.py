@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from leadsquared_async.delivery.policy import ItemState
+from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.encoding import EncodedSubmission, decode
 from leadsquared_async.errors import OutboxError
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Endpoint

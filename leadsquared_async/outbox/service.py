@@ -107,11 +107,7 @@ class Service:
         return self.ended or next(iter(blocked.values()), None) or (None if hold is None else hold.reason)
 
     async def start(self) -> None:
-        """Deliver as soon as no other process does.
-
-        Raises:
-            OutboxError: the lock file cannot be used.
-        """
+        """Deliver as soon as no other process does; raises OutboxError if the lock file cannot be used."""
         is_free = self._lock.acquire()
         if is_free:
             try:
@@ -123,7 +119,7 @@ class Service:
         self._run(self._deliver(is_free=is_free), "delivery")
 
     async def empty_log(self) -> None:
-        """Leave nothing of what was erased in the write-ahead log; the one who delivers may."""
+        """Leave nothing of what was erased in the write-ahead log, if this process delivers."""
         if self._deliverer is not None:
             with suppress(OutboxError):
                 await self._writer.read(Store.checkpoint)
@@ -181,14 +177,14 @@ class Service:
         await deliverer.run()
 
     async def _mind_the_lock(self, deliverer: Deliverer) -> None:
-        """Stop delivering once somebody has deleted the lock file: another process may deliver by now."""
+        """Stop delivering once the lock file is deleted: another process may deliver by now."""
         while self._lock.is_held():  # noqa: ASYNC110 - the kernel wakes nobody
             await asyncio.sleep(TRY_THE_LOCK_EVERY)
         deliverer.end(OutboxError(f"{LOCK_IS_GONE}: open the outbox again"))
         self._log.error("outbox: nothing is delivered any more: %s", LOCK_IS_GONE)
 
     async def _tidy(self) -> None:
-        """Empty the log, and erase what has been kept long enough, now and then."""
+        """Empty the write-ahead log and erase what has been kept long enough, periodically."""
         erase_at, clock = 0.0, asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(TIDY_EVERY)
@@ -200,7 +196,7 @@ class Service:
                 await self.empty_log()
 
     async def _begin(self) -> None:
-        """Note that this process delivers, once the disk takes it."""
+        """Store that this process delivers, once the disk takes it."""
         while True:
             try:
                 await self._count_earlier_calls()

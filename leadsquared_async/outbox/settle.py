@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from leadsquared_async.delivery.policy import ItemState
+from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.delivery.reasons import exception_in, kind_of_error, reason_of
 from leadsquared_async.errors import ClientClosed, Delivery, LeadSquaredError, OutboxError, Rejected
 from leadsquared_async.logs import ClientLog
@@ -30,18 +30,9 @@ Callback = Callable[[OutboxItem], Awaitable[object] | object]
 
 
 class Settler:
-    """Stores the states of rows as one process changes them.
+    """Stores the states of rows, logs those that end badly, and calls back for those that are final.
 
     What LeadSquared answered is kept in memory until the disk takes it.
-
-    Args:
-        writer: the way to the file.
-        log: where dead letters are logged.
-        confirm: whether an accepted row is followed to its outcome, or final.
-        callbacks: called with each item that is final.
-
-    Attributes:
-        changed: set whenever a row changed.
     """
 
     def __init__(self, writer: Writer, log: ClientLog, callbacks: list[Callback], *, confirm: bool) -> None:
@@ -55,25 +46,24 @@ class Settler:
     # Not final
 
     async def sending(self, rows: Sequence[Row]) -> bool:
-        """They are about to be sent together; False if one may not be: it was forgotten, or the disk does not
-        take it."""
+        """They are sent together now; False if one was forgotten, or the disk does not take it."""
         were_sending = [row.is_sending for row in rows]
         for row in rows:
             row.is_sending = True
         marks = [(row.id, was_sending) for row, was_sending in zip(rows, were_sending, strict=True)]
         is_unknown = False
         try:
-            noted = await self._writer.write(Store.sending, marks, time.time())
+            stored = await self._writer.write(Store.sending, marks, time.time())
         except OutboxError as error:
             self._writer.block("written", error)
             is_unknown = error.delivery is Delivery.UNKNOWN  # then the file may say that they are sending
-            noted = [False] * len(rows)
-        for row, was_sending, is_noted in zip(rows, were_sending, noted, strict=True):
-            row.is_sending = was_sending or is_noted or is_unknown
-        return all(noted)
+            stored = [False] * len(rows)
+        for row, was_sending, is_stored in zip(rows, were_sending, stored, strict=True):
+            row.is_sending = was_sending or is_stored or is_unknown
+        return all(stored)
 
     async def pending(self, row: Row, attempts: int) -> None:
-        """It was not taken, and will be sent again."""
+        """It was not taken, and is sent again."""
         row.is_sending = False
         await self._writer.persist(Store.pending, row.id, time.time(), attempts)
 
@@ -97,22 +87,21 @@ class Settler:
         await self._finish(row, ItemState.ACCEPTED, reason=reason, is_reason_ours=True)
 
     async def end(self, row: Row, state: ItemState, error: LeadSquaredError) -> None:
-        """It was sent, and is rejected; or nobody knows whether it arrived, and a repeat could create a
-        duplicate."""
+        """It is rejected; or it is unknown whether it arrived, and a repeat could create a duplicate."""
         reason = reason_of(error) if state is ItemState.REJECTED else str(error)
         await self._bury(row, state, error, reason, error.attempts)
 
     async def failed(self, row: Row, reason: str) -> None:
-        """LeadSquared has accepted it, and then rejected it."""
+        """LeadSquared accepted it, and rejected it in processing."""
         error = Rejected(exception_type=exception_in(reason), delivery=Delivery.ACCEPTED)
         await self._bury(row, ItemState.REJECTED, error, reason)
 
     async def lost(self, row: Row, error: LeadSquaredError) -> None:
-        """LeadSquared has accepted it, and does not know it any more."""
+        """LeadSquared accepted it, and does not know its RequestID."""
         await self._bury(row, ItemState.UNKNOWN, error, f"it was accepted, but {error}")
 
     async def unreadable(self, row: Row, flaw: UnreadableRowError) -> None:
-        """It holds nothing that this version could send."""
+        """It cannot be sent: another version, or something else, has written it."""
         if row.is_sending or row.attempts:
             flaw.delivery = Delivery.UNKNOWN
             reason = f"it may have been sent, and now the row cannot be read: {flaw}"
@@ -122,25 +111,44 @@ class Settler:
             await self._bury(row, ItemState.REJECTED, flaw, reason)
 
     async def end_accepted(self) -> None:
-        """Where outcomes are not asked for, what an earlier process left accepted is final too."""
-        while not self._confirm:
-            rows = await self._writer.read(Store.in_state, ItemState.ACCEPTED, ENDED_AT_ONCE)
+        """Where outcomes are not followed, rows that an earlier process left accepted are final too."""
+        read, accepted = self._writer.read, ItemState.ACCEPTED
+        while not self._confirm and (rows := await read(Store.in_state, accepted, ENDED_AT_ONCE)):
             for row in rows:
-                await self._finish(row, ItemState.ACCEPTED)
-            if not rows:
-                return
+                await self._finish(row, accepted)
 
     async def _bury(
         self, row: Row, state: ItemState, error: LeadSquaredError, reason: str, attempts: int = 0
     ) -> None:
-        """Log one record for this dead letter, even if the caller is cancelled."""
+        """Store and log a dead letter, even if the caller is cancelled."""
+        is_ours = isinstance(error, UnreadableRowError)
 
         async def bury() -> None:
-            is_ours = isinstance(error, UnreadableRowError)
             if await self._finish(row, state, attempts, reason=reason, is_reason_ours=is_ours):
-                _log(self._log, row, state, error)
+                self._log_dead_letter(row, state, error)
 
         await asyncio.shield(self._begin(bury()))
+
+    def _log_dead_letter(self, row: Row, state: ItemState, error: LeadSquaredError) -> None:
+        """One record with what an alert needs, and nothing that was sent."""
+        operation, kind = operation_shown(row.operation), kind_of_error(error)
+        is_ours = isinstance(error, UnreadableRowError)  # LeadSquared's words may quote the lead
+        self._log.error(
+            "outbox: item %d of %s ended %s: %s",
+            row.id,
+            operation,
+            state.value,
+            error if is_ours else kind,
+            extra={
+                "event": state.value,
+                "item": row.id,
+                "operation": operation,
+                "reference": row.reference,
+                "kind": kind,
+                "request_id": row.request_id if (row.request_id or "").isprintable() else None,
+                "delivery": error.delivery.value,
+            },
+        )
 
     async def _finish(self, row: Row, state: ItemState, attempts: int = 0, **facts: Any) -> bool:
         """Store its last state; False if it is gone."""
@@ -169,7 +177,7 @@ class Settler:
     # Callbacks
 
     async def uncalled(self) -> list[int]:
-        """The rows that were final before, and whose callbacks did not finish; none without callbacks."""
+        """Final rows whose callbacks did not finish; none without callbacks."""
         if not self._callbacks:
             return []
         try:
@@ -178,7 +186,7 @@ class Settler:
             return []  # they are called at the next start
 
     async def call_back(self, rows: list[int]) -> None:
-        """Call the callbacks for these rows; one that takes long delays few others."""
+        """Call back for these rows, 16 at a time."""
         room = asyncio.Semaphore(CALLBACKS_AT_ONCE)
 
         async def call_back(row: int) -> None:
@@ -219,7 +227,7 @@ class Settler:
             except (Exception, asyncio.CancelledError) as error:
                 if (task := asyncio.current_task()) is not None and task.cancelling():
                     raise  # it is this task that is cancelled, not something in the callback
-                # Its traceback would show the item.
+                # No traceback: it would show the item.
                 self._log.error(
                     "outbox: a callback of on_final failed with %s for row %d; it is called again at the "
                     "next start",
@@ -229,25 +237,3 @@ class Settler:
                 )
                 return
         await self._writer.persist(Store.called_back, item.id)
-
-
-def _log(log: ClientLog, row: Row, state: ItemState, error: LeadSquaredError) -> None:
-    """One record for each dead letter: what an alert needs, and nothing that was sent."""
-    operation, kind = operation_shown(row.operation), kind_of_error(error)
-    is_ours = isinstance(error, UnreadableRowError)  # LeadSquared's words may quote the lead
-    log.error(
-        "outbox: item %d of %s ended %s: %s",
-        row.id,
-        operation,
-        state.value,
-        error if is_ours else kind,
-        extra={
-            "event": state.value,
-            "item": row.id,
-            "operation": operation,
-            "reference": row.reference,
-            "kind": kind,
-            "request_id": row.request_id if (row.request_id or "").isprintable() else None,
-            "delivery": error.delivery.value,
-        },
-    )

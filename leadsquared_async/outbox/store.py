@@ -9,18 +9,19 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
-from leadsquared_async.delivery.policy import ItemState
+from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.delivery.reasons import exception_in
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import KeyReused, OutboxError, OutboxFull
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS
 from leadsquared_async.outbox.erasure import is_of, kept_query, kept_reason, may_be_of, needs_more_than_a_lead
-from leadsquared_async.outbox.files import identity_of, make_private
+from leadsquared_async.outbox.files import DeliveryLock, identity_of, make_private
 from leadsquared_async.outbox.items import OutboxItem, Ticket
 from leadsquared_async.outbox.rows import (
     BEFORE_ALL,
@@ -46,6 +47,9 @@ BUSY = 5_000
 AGAIN = 0.01
 """Seconds until what SQLite did not wait for is tried again."""
 
+LONG_LOG = 16 * 1024**2
+"""Bytes of the write-ahead log from which on a process that only puts empties it."""
+
 T = TypeVar("T")
 
 _ERASED = "content = NULL, suffix = '[]', query = kept_query(CAST(query AS BLOB))"
@@ -65,11 +69,13 @@ class Store:
         sqlite3.Error: it cannot be opened.
     """
 
-    def __init__(self, path: Path, max_bytes: int, log: ClientLog) -> None:
+    def __init__(self, path: Path, max_bytes: int, log: ClientLog, *, only_puts: bool = False) -> None:
         self.path = path
         self.log = log
         self._max_bytes = max_bytes
+        self._only_puts = only_puts
         self._has_room = True
+        self._has_warned = False
         self._files = [str(path)]
         self._identities = [identity_of(path)]
         self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -142,6 +148,28 @@ class Store:
         except OSError:
             return False
         return True
+
+    def after_commit(self) -> None:
+        """Empty a long write-ahead log, in a process that only puts."""
+        if self._only_puts:
+            with suppress(OSError):
+                if os.stat(self._files[1]).st_size > LONG_LOG:  # noqa: PTH116 - at every commit, and a Path is slow
+                    self.empty_free_log()
+
+    def empty_free_log(self) -> None:
+        """Empty the write-ahead log, unless a process delivers: that one has the lock, and empties it."""
+        try:
+            lock = DeliveryLock(self.path)
+            if lock.acquire():
+                try:
+                    self.checkpoint()
+                finally:
+                    lock.release()
+        except (OutboxError, sqlite3.Error) as error:
+            # What was committed is true all the same.
+            if not self._has_warned:
+                self._has_warned = True
+                self.log.warning("outbox: the write-ahead log could not be emptied: %s", error)
 
     def meta(self, name: str) -> Any:
         """A value kept beside the rows; None if there is none."""

@@ -50,11 +50,6 @@ class _Work:
 class Writer:
     """The way to the file from an event loop.
 
-    Args:
-        path: of the file, for errors.
-        open_store: opens the file, in the thread.
-        log: of the client that delivers, if there is one.
-
     Attributes:
         changed: set whenever there may be something to deliver.
         blocked: why the file cannot be written, or what is to be sent cannot be read from it.
@@ -69,19 +64,14 @@ class Writer:
         self._thread = new_thread()
         self._store: Store | None = None  # set and closed in the thread, whatever becomes of who waits for it
         self._queue: deque[_Work] = deque()
-        self._batches = 0  # that the thread has not done
+        self._running: asyncio.Future[list[Any]] | None = None
         self._is_starting = False
         self._is_closed = False
         self._is_broken_off = False
-        self._idle: asyncio.Future[None] | None = None
         self._closed: asyncio.Future[None] | None = None
 
     async def open(self) -> None:
-        """Open the file.
-
-        Raises:
-            OutboxError: it cannot be used.
-        """
+        """Open the file, or raise OutboxError."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
 
     async def write(self, do: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -90,27 +80,17 @@ class Writer:
         If the caller is cancelled before its turn comes, nothing is done; after that it is done all the same.
 
         Raises:
-            OutboxError: it could not be committed; then nothing of it is in the file. If that is not known,
-                the error says so, and its `delivery` is "unknown".
+            OutboxError: it was not committed; or that is unknown, and the error's `delivery` says so.
             LeadSquaredError: what `do` raised; that undoes it and nothing else.
         """
         return await self._ask(lambda store: do(store, *args, **kwargs), writes=True)
 
     async def read(self, do: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do something that changes nothing, or that cannot be in a transaction.
-
-        Raises:
-            OutboxError: the file cannot be read.
-        """
+        """Do something that changes nothing, or that cannot be in a transaction."""
         return await self._ask(lambda store: do(store, *args, **kwargs), writes=False)
 
-    def post(self, do: Callable[[Store], None]) -> asyncio.Future[None]:
-        """The same as `read`, for what nobody has to wait for."""
-        return self._ask(do, writes=False)
-
     async def persist(self, do: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same as `write`, tried until the disk takes it; meanwhile nothing is sent, since nobody could
-        say afterwards what was."""
+        """The same as `write`, retried until the disk takes it; meanwhile nothing is sent."""
         pause = FIRST_PAUSE
         while True:
             try:
@@ -154,35 +134,35 @@ class Writer:
         """Interrupt what runs until it ends, and do nothing more; what was not committed is undone."""
         self._is_broken_off = True
         while self._queue:
-            work = self._queue.popleft()
-            _resolve(work.result, self._too_late())
-        self._tell_closing()
-        if self._batches:
+            _resolve(self._queue.popleft().result, self._too_late())
+        if self._running is not None:
             if self._store is not None:
                 with suppress(sqlite3.Error):  # it is closed already
                     self._store.connection.interrupt()
             asyncio.get_running_loop().call_later(INTERRUPT_EVERY, self.break_off)
 
     async def aclose(self, grace: float = GRACE) -> None:
-        """Finish what was asked for, and what that asks for, and close the file, whatever cancels this.
+        """Finish what was asked for, and close the file, whatever cancels this.
 
-        Args:
-            grace: seconds after which what runs is interrupted, and nothing more is done.
+        After `grace` seconds what runs is interrupted, and nothing more is done.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + grace + LAST_WAIT
         late = loop.call_later(grace, self.break_off)
         cancelled: asyncio.CancelledError | None = None
         try:
-            while (next_step := self._next_step()) is not None and loop.time() < until:
+            while loop.time() < until:
+                step = self._running or self._start() or self._close()
+                if step is self._closed and step.done():
+                    break
                 try:
                     with anyio.CancelScope(shield=True):
-                        await asyncio.wait([next_step], timeout=until - loop.time())
+                        await asyncio.wait([step], timeout=until - loop.time())
                 except asyncio.CancelledError as error:
                     cancelled = error
         finally:
             late.cancel()
-        closed = self._close_soon()
+            closed = self._close()
         if not closed.done():
             self._log.error("outbox: %s cannot be closed: its disk does not respond", self._path)
         elif (failed := closed.exception()) is not None:
@@ -190,22 +170,11 @@ class Writer:
         if cancelled is not None:
             raise cancelled
 
-    def _next_step(self) -> asyncio.Future[None] | None:
-        """What closing has to wait for; None once it is closed."""
-        if self._closed is None and self._batches + len(self._queue) and not self._is_broken_off:
-            if self._idle is None or self._idle.done():
-                self._idle = asyncio.get_running_loop().create_future()
-            return self._idle
-        closed = self._close_soon()
-        return None if closed.done() else closed
-
-    def _close_soon(self) -> asyncio.Future[None]:
+    def _close(self) -> asyncio.Future[None]:
         """Take nothing more, and close the file after what the thread has to do."""
         if self._closed is None:
             self._is_closed = True
-            while self._queue:
-                self._start()
-            self._closed = asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+            self._closed = asyncio.get_running_loop().run_in_executor(self._thread, self._close_store)
             self._thread.shutdown(wait=False)
         return self._closed
 
@@ -217,49 +186,45 @@ class Writer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._queue.append(_Work(do, writes, future))
-        if not self._batches and not self._is_starting:
+        if self._running is None and not self._is_starting:
             self._is_starting = True
             loop.call_soon(self._start)  # what is asked for in the same turn of the loop shares a commit
         # A caller that leaves takes nothing from the others: no task of the loop does the work, so that
         # whatever cancels tasks reaches only who waits.
         return future
 
-    def _start(self) -> None:
-        """Give the thread what is asked for, but for what nobody waits for any more."""
+    def _start(self) -> asyncio.Future[list[Any]] | None:
+        """Give the thread what is asked for, except by callers that were cancelled, if it is idle."""
         self._is_starting = False
+        if self._running is not None:
+            return self._running
         works: list[_Work] = []
         while self._queue and len(works) < MOST_IN_A_COMMIT:
             work = self._queue.popleft()
             if not work.result.cancelled():
                 works.append(work)
         if not works:
-            return
+            return None
         try:
-            running = asyncio.get_running_loop().run_in_executor(
+            self._running = asyncio.get_running_loop().run_in_executor(
                 self._thread, _transact, cast("Store", self._store), works
             )
         except RuntimeError as error:  # the machine has no thread to give
             for work in works:
                 _resolve(work.result, OutboxError(f"{self._path}: this change was not stored: {error}"))
-            return
-        self._batches += 1
-        running.add_done_callback(partial(self._finish, works))
+            return self._start()
+        self._running.add_done_callback(partial(self._finish, works))
+        return self._running
 
     def _finish(self, works: list[_Work], running: asyncio.Future[list[Any]]) -> None:
-        self._batches -= 1
+        self._running = None
         if (error := running.exception()) is None:
             results = running.result()
         else:
             results = [_unclear(self._path, error) for _ in works]
         for work, result in zip(works, results, strict=True):
             _resolve(work.result, result)
-        if self._queue and not self._batches:
-            self._start()
-        self._tell_closing()
-
-    def _tell_closing(self) -> None:
-        if self._idle is not None and not self._idle.done():
-            self._idle.set_result(None)
+        self._start()
 
     def _open(self) -> None:
         try:
@@ -269,7 +234,7 @@ class Writer:
         except Exception as error:
             raise file_error(self._path, error, self._log, writes=False) from None
 
-    def _close(self) -> None:
+    def _close_store(self) -> None:
         if self._store is not None:
             self._store.close()
 
@@ -278,7 +243,7 @@ class Writer:
 
 
 def new_thread() -> Executor:
-    """The thread of one writer; tests put in its place what runs in the loop."""
+    """The thread of one writer; tests replace it."""
     return ThreadPoolExecutor(1, thread_name_prefix="leadsquared_async outbox")
 
 
@@ -298,6 +263,8 @@ def _transact(store: Store, works: list[_Work]) -> list[Any]:
     for work in works:
         if not work.writes:
             results[id(work)] = _attempt(store, work)
+    if writers:
+        store.after_commit()
     return [results[id(work)] for work in works]
 
 
@@ -382,14 +349,7 @@ def _attempt(store: Store, work: _Work) -> Any:
 
 
 def file_error(path: Path, error: Exception, log: ClientLog, *, writes: bool) -> OutboxError:
-    """What the file's trouble means for its user; names no value of a row.
-
-    Args:
-        path: of the file.
-        error: what SQLite, the system or the reading of a row raised.
-        log: where it is noted what could not be read.
-        writes: whether something was to be stored, which then was not.
-    """
+    """What is wrong with the file and what to do about it; names no value of a row."""
     if isinstance(error, sqlite3.Error | OSError) and "decode" not in str(error):
         what = (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
         what = "".join(letter if letter.isprintable() else "?" for letter in what[:LONGEST_REASON])

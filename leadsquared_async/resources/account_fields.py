@@ -7,45 +7,50 @@ from typing import TYPE_CHECKING, Any
 
 from leadsquared_async.errors import ConfigurationError, Fault, InvalidLead, Scope
 from leadsquared_async.http.redaction import without_locals
-from leadsquared_async.resources.submit import Parts
+from leadsquared_async.resources.submit import Resource
 from leadsquared_async.values import type_name
 
 if TYPE_CHECKING:
-    from leadsquared_async.fields import FieldProblem, LeadField
+    from leadsquared_async.fields import FieldChecker, FieldProblem, LeadField
 
 __all__ = ["Fields"]
 
 
-class Fields:
+class Fields(Resource):
     """The fields that leads of this account have, by their schema names."""
-
-    def __init__(self, parts: Parts) -> None:
-        self._cache = parts.fields
-        self._within = parts.sender.settings.deadline
 
     @without_locals
     async def list(self) -> tuple[LeadField, ...]:
-        """All of them, in LeadSquared's order; requested once an hour.
+        """All fields, in LeadSquared's order; requested once an hour.
+
+        Example:
+            names = [field.schema_name for field in await lsq.fields.list()]
 
         Raises:
             LeadSquaredError: the call did not succeed; ConfigurationError if no synchronous host is known.
         """
-        return tuple((await self._cache.current(self._within)).fields.values())
+        return tuple((await self._current()).fields.values())
 
     @without_locals
     async def get(self, schema_name: str) -> LeadField:
-        """One of them.
+        """The field `schema_name`.
+
+        Example:
+            options = (await lsq.fields.get("mx_City")).options
 
         Raises:
             ConfigurationError: there is none of that name; the message suggests a similar one.
             LeadSquaredError: the call did not succeed.
         """
         await self.require(schema_name)
-        return (await self._cache.current(self._within)).fields[schema_name]
+        return (await self._current()).fields[schema_name]
 
     @without_locals
     async def check(self, lead: Mapping[str, Any], *, partial: bool = False) -> tuple[FieldProblem, ...]:
         """What LeadSquared would reject about a lead; empty if nothing.
+
+        Example:
+            problems = await lsq.fields.check({"mx_Town": "Pune"})
 
         Args:
             lead: schema name to value, as for `leads.capture`.
@@ -57,17 +62,20 @@ class Fields:
         """
         if not isinstance(lead, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidLead(f"a lead is a mapping from schema name to value, not {type_name(lead)}.")
-        return (await self._cache.current(self._within)).check(lead, partial=partial)
+        return (await self._current()).check(lead, partial=partial)
 
     @without_locals
     async def require(self, *schema_names: str) -> None:
-        """Check that the account has all of these, as at the start of a program that sends them.
+        """Check that the account has all of `schema_names`, as at the start of a program that sends them.
+
+        Example:
+            await lsq.fields.require("EmailAddress", "mx_City")
 
         Raises:
             ConfigurationError: naming all that it lacks, with similar names.
             LeadSquaredError: the call for the fields did not succeed.
         """
-        checker = await self._cache.current(self._within)
+        checker = await self._current()
         missing = [name for name in schema_names if name not in checker.fields]
         if missing:
             named = ", ".join(
@@ -81,3 +89,6 @@ class Fields:
                 scope=Scope.OPERATION,
                 operation="fields.require",
             )
+
+    async def _current(self) -> FieldChecker:
+        return await self._parts.fields.current(self._parts.sender.settings.deadline)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from leadsquared_async.batch import Pending, Result, Results, Source
+from leadsquared_async.batch import Batch, Pending, Source
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ConfigurationError, LeadSquaredError
 from leadsquared_async.http.redaction import without_locals
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, BULK_MOST
 from leadsquared_async.resources.bulk_call import RowOutcome, send_rows
-from leadsquared_async.resources.submit import Parts, submission_of
+from leadsquared_async.resources.submit import Resource, submission_of
+from leadsquared_async.results import Result, Results
 from leadsquared_async.submissions import Submission, bulk_lead
 
 __all__ = ["CALLS", "Bulk"]
@@ -23,11 +24,8 @@ CALLS = 8
 L = TypeVar("L", bound=Mapping[str, Any] | Submission)
 
 
-class Bulk:
+class Bulk(Resource):
     """Leads in calls of 25, processed at once by the synchronous API, under a limit of their own."""
-
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
 
     def create_or_update(
         self,
@@ -36,16 +34,19 @@ class Bulk:
         search_by: str | None = None,
         concurrency: int = CALLS,
     ) -> Results[L]:
-        """Create or update leads, and get their results as they complete, in no promised order
-        (apidocs.leadsquared.com, "Create or Update Leads in Bulk").
+        """Create or update leads, and get their results as they complete, in no promised order.
 
-        `async with lsq.bulk.create_or_update(rows) as results: async for result in results: ...`. No "Lead
-        Capture" activity is posted, and there is no RequestID: the `status` of a result is final and has
-        `lead_id` and `created`; its `message` is LeadSquared's row. A lead that cannot be sent, or that
-        LeadSquared rejects, has its error in its result and stops no other; the delivery of one that is
-        missing from LeadSquared's answer is unknown. A call that fails as a whole gives its error to each of
-        its leads; it is repeated on an unknown delivery only if LeadSquared can match all of them. Errors of
-        the account and of the source, and leaving early, are as for `leads.capture_many`.
+        No "Lead Capture" activity is posted, and there is no RequestID: the `status` of a result is final and
+        has `lead_id` and `created`; its `message` is LeadSquared's row. A lead that LeadSquared rejects has
+        its error in its result; the delivery of one that is missing from the answer is unknown. A call that
+        fails as a whole gives its error to each of its leads; it is repeated on an unknown delivery only if
+        LeadSquared can match all of them. For the rest see `Results`.
+        Source: apidocs.leadsquared.com, "Create or Update Leads in Bulk".
+
+        Example:
+            async with lsq.bulk.create_or_update(rows) as results:
+                async for result in results:
+                    print(result.index, result.status, result.error)
 
         Args:
             leads: any iterable or asynchronous iterable of mappings, or of `submissions.bulk_lead(...)` with
@@ -100,6 +101,4 @@ class Bulk:
             ]
 
         source = Source(leads, name, "leads")
-        return Results(
-            source, work, session=sender.session, concurrency=concurrency, name=name, size=BULK_MOST
-        )
+        return Batch(source, work, session=sender.session, concurrency=concurrency, name=name, size=BULK_MOST)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterable, Iterable, Sequence
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
-from leadsquared_async.batch import FOLLOWED, Pending, Result, Results, Source
+from leadsquared_async.batch import FOLLOWED, Batch, Pending, Source
 from leadsquared_async.errors import ConfigurationError, Delivery, Fault, LeadSquaredError, Scope, ServerError
 from leadsquared_async.http.call import Call
 from leadsquared_async.http.redaction import without_locals
@@ -14,7 +14,8 @@ from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import QueueMetrics, Receipt, RequestStatus
 from leadsquared_async.operations import LEADS_CAPTURE, Idempotency, Keys, Operation, operation_named
 from leadsquared_async.protocol import ExpectedBody
-from leadsquared_async.resources.submit import Parts, outcome
+from leadsquared_async.resources.submit import Resource, outcome
+from leadsquared_async.results import Result, Results
 from leadsquared_async.tracking import fetch_status
 
 __all__ = ["Requests"]
@@ -22,18 +23,18 @@ __all__ = ["Requests"]
 Q = TypeVar("Q", bound=Receipt | str | Result[Any])
 
 
-class Requests:
+class Requests(Resource):
     """Requests that were accepted. A receipt says of which operation it is, a bare RequestID does not."""
 
     _usual: ClassVar[Operation] = LEADS_CAPTURE
     _prefix: ClassVar[str] = ""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-
     @without_locals
     async def status(self, request: Receipt | str, *, operation: str | None = None) -> RequestStatus:
         """Ask once for the status of a request.
+
+        Example:
+            status = await lsq.status(receipt)
 
         Args:
             request: the receipt, or the RequestID from it.
@@ -59,6 +60,9 @@ class Requests:
 
         A FAILED status is returned, not raised. Status calls share the account's rate limit.
 
+        Example:
+            status = await lsq.wait(receipt, deadline=60)
+
         Args:
             request: the receipt, or the RequestID from it.
             operation: of a bare RequestID; as for `status`.
@@ -81,8 +85,12 @@ class Requests:
     ) -> Results[Q]:
         """Follow any number of requests, and get their outcomes as they become final.
 
-        `async with lsq.wait_many(receipts) as results: async for result in results: ...`. In the order in
-        which LeadSquared accepted them they cost little more than one status call each.
+        In the order in which LeadSquared accepted them they cost little more than one status call each.
+
+        Example:
+            async with lsq.wait_many(receipts) as results:
+                async for result in results:
+                    print(result.reference, result.status, result.error)
 
         Args:
             requests: receipts, RequestIDs, or results of `submit_many` and the like, the oldest first; up to
@@ -119,7 +127,7 @@ class Requests:
             except LeadSquaredError as error:
                 return [pending.result(error=error)]
 
-        return Results(
+        return Batch(
             Source(requests, f"{self._prefix}wait_many", "receipts, RequestIDs or results"),
             work,
             session=parts.sender.session,
@@ -131,6 +139,9 @@ class Requests:
     @without_locals
     async def metrics(self, *, operation: str | None = None) -> QueueMetrics:
         """How long LeadSquared's queue of an operation is, and how fast it is processed.
+
+        Example:
+            queue = await lsq.metrics(operation="leads.update")
 
         Args:
             operation: as for `status`.

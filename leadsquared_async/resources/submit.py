@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-from leadsquared_async.batch import Pending, Result, Results, Source
+from leadsquared_async.batch import Batch, Pending, Source
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ConfigurationError, Delivery, InvalidLead, LeadSquaredError
 from leadsquared_async.http.call import Call
@@ -16,6 +16,7 @@ from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import Receipt, RequestStatus
 from leadsquared_async.operations import Endpoint, Operation, operation_named
 from leadsquared_async.resources.prepare import Preparer
+from leadsquared_async.results import Result, Results
 from leadsquared_async.submissions import Submission
 from leadsquared_async.tracking import Tracker, Trackers
 
@@ -23,7 +24,16 @@ if TYPE_CHECKING:
     from leadsquared_async.http.run import BeforeSend
     from leadsquared_async.resources.field_cache import FieldCache
 
-__all__ = ["CONCURRENCY", "Parts", "outcome", "send_encoded", "submission_of", "submit", "submit_many"]
+__all__ = [
+    "CONCURRENCY",
+    "Parts",
+    "Resource",
+    "outcome",
+    "send_encoded",
+    "submission_of",
+    "submit",
+    "submit_many",
+]
 
 CONCURRENCY = 32
 """Submissions pending at once: more than the limit lets through during a slow answer would be of no use."""
@@ -38,6 +48,17 @@ class Parts(NamedTuple):
     trackers: Trackers
     preparer: Preparer
     fields: FieldCache
+
+
+class Resource:
+    """What a user calls on a client: `lsq.leads` and the like."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def __repr__(self) -> str:
+        host = self._parts.sender.session.options.hosts.host
+        return f"<{type(self).__name__} of LeadSquared(host={host!r})>"
 
 
 async def submit(
@@ -159,9 +180,7 @@ def submit_many(
             return [pending.result(error=error)]
         return [pending.result(status=status)]
 
-    return Results(
-        source, work, session=parts.sender.session, concurrency=concurrency, name=name, mixed=mixed
-    )
+    return Batch(source, work, session=parts.sender.session, concurrency=concurrency, name=name, mixed=mixed)
 
 
 def submission_of(item: object, operation: Endpoint, make: Callable[[Any], Submission]) -> Submission:

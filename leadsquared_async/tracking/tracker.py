@@ -7,6 +7,7 @@ import copy
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from leadsquared_async.config import RetryPolicy
@@ -201,13 +202,15 @@ class Tracker:
         """Sleep until the next sweep; a new request may bring it forward."""
         until = self._now() + self._order.schedule.pause
         self._sender.session.check_usable()
-        with self._sender.session.while_open():
-            while (left := until - self._now()) > 0:
-                self._added.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(left):
-                        await self._added.wait()
-                    until = min(until, self._now() + self._order.schedule.pause)
+        await self._sender.session.while_open(partial(self._sleep, until))
+
+    async def _sleep(self, until: float) -> None:
+        while (left := until - self._now()) > 0:
+            self._added.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._added.wait()
+                until = min(until, self._now() + self._order.schedule.pause)
 
     async def _sweep(self) -> None:
         sweep = self._order.sweep(self._now())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leadsquared_async.delivery.hold import FEW, LONGEST_PAUSE, Hold, Holds
-from leadsquared_async.delivery.policy import ROUNDS, ItemState, final_state, is_of_the_item
+from leadsquared_async.delivery.item_retries import ROUNDS, ItemState, final_state, is_of_the_item
 from leadsquared_async.errors import ConnectionFailed, Delivery, Fault, Forbidden, LeadSquaredError, Scope
 from leadsquared_async.logs import ClientLog
 

@@ -27,7 +27,7 @@ from leadsquared_async import (
     ServerError,
     Timeout,
 )
-from leadsquared_async.delivery.policy import ROUNDS
+from leadsquared_async.delivery.item_retries import ROUNDS
 from leadsquared_async.errors import BadRequest
 from leadsquared_async.integrations.taskiq.admission import Admission
 from leadsquared_async.integrations.taskiq.tasks import LeadSquaredTasks

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.limiter.valkey import Valkey
+from tests.limiter.world import Server
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +19,13 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _store_of_worlds(valkey: Valkey) -> Iterator[None]:
+    with redis.Redis.from_url(valkey.url) as client:
+        Server.client = client
+        yield
 
 
 @pytest.fixture

@@ -115,8 +115,8 @@ def test_a_fault_at_any_step_leaves_no_waiter_and_no_token_behind(
         await asyncio.gather(*(call(bucket, Lane.INTERACTIVE) for _ in range(25)))
         await asyncio.sleep(40)
         await leave(bucket)
-        tokens = server.states["account"].tokens
-        assert (tokens.out, tokens.held) == (0, 25)
+        state = server.state()
+        assert (state["out"], state["held"]) == (0, 25)
         return fuse.left
 
     for step in itertools.count():

@@ -86,12 +86,12 @@ def test_never_over_the_limit_and_nothing_forgotten(seed: int, kills: bool) -> N
         alive = [bucket for bucket in world.buckets if not is_killed(bucket)]
         await asyncio.sleep(30.0)
         await world.call(alive[0])
-        state = world.server.states["account"]
-        assert state.tokens.held == 25
-        assert state.tokens.free >= 24
-        assert not any(sum(process.waiting) for process in state.processes.values())
-        assert state.processes.keys() == {each._process for each in map(grantor_of, alive) if each._number}
+        state = world.server.state()
+        assert state["held"] == 25
+        assert state["free"] >= 24
+        assert not any(sum(process["waiting"]) for process in state["processes"].values())
+        assert state["processes"].keys() == {each._process for each in map(grantor_of, alive) if each._number}
         await world.close()
-        assert state.tokens.out == 0
+        assert world.server.state()["out"] == 0
 
     virtual.run(main)

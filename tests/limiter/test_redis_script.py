@@ -1,4 +1,4 @@
-"""The script in a real Valkey does what the reference does, whatever happens in whatever order."""
+"""The script in a real Valkey counts tokens as one process does, and keeps its state as it should."""
 
 from __future__ import annotations
 
@@ -13,40 +13,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async.config import RateLimit
-from leadsquared_async.limiter.redis_messages import End, Incompatible, Known, Reply, Request
+from leadsquared_async.limiter.lanes import Lane
+from leadsquared_async.limiter.redis_messages import End, Incompatible, Reply, Request
 from leadsquared_async.limiter.redis_store import script
-from tests.limiter.reference import State
+from leadsquared_async.limiter.tokens import Tokens
 from tests.limiter.valkey import Valkey
+from tests.limiter.world import Script
 
 LIMITS = [
     *(RateLimit(25, per=5.0), RateLimit(20, per=5.0), RateLimit(3, per=2.0), RateLimit(60, per=60.0)),
     *(RateLimit(1, per=600.0), RateLimit(26, per=5.0, margin=0.1), RateLimit(5, per=0.5)),
 ]
+NAMED = [(10, 5.0), (30, 60.0), (1, 3600.0)]
 BEGIN = 1_700_000_000.0
 SAME = pytest.approx
-
-TIME = "local time = redis.call('TIME')"
-GIVEN_TIME = "local time = cjson.decode(ARGV[#ARGV])"
-ARGUMENTS = "ipairs(ARGV)"
-ALL_BUT_TIME = "ipairs({unpack(ARGV, 1, #ARGV - 1)})"
-
-
-class Clocked:
-    """The script, with the server's clock in the test's hand."""
-
-    def __init__(self, client: redis.Redis, key: str) -> None:
-        source = script()
-        assert source.count(TIME) == source.count(ARGUMENTS) == 1
-        self._run = client.register_script(
-            source.replace(TIME, GIVEN_TIME).replace(ARGUMENTS, ALL_BUT_TIME).replace("'INFO'", "'INFX'")
-        )
-        self._key = key
-
-    def run(self, wall: float, request: Request) -> Reply:
-        micro = round(wall * 1e6)
-        time = f"[{micro // 1_000_000}, {micro % 1_000_000}]"
-        answer: Any = self._run(keys=[self._key], args=[*request.arguments(), time])
-        return Reply.read(answer)
 
 
 @pytest.fixture
@@ -69,123 +49,58 @@ def request(**given: Any) -> Request:
     return Request(**{**usual, **given})
 
 
-class Simulated:
-    """A process that takes tokens and gives them back at random, and now and then is not heard of."""
-
-    def __init__(self, name: str, chance: random.Random) -> None:
-        self.name = name
-        self.chance = chance
-        self.number = 0
-        self.held = 0
-        self.waiting = [0, 0, 0]
-        self.ends: list[tuple[float, bool]] = []
-        self.declared = LIMITS[0]
-        self.known: tuple[Reply, float] | None = None
-
-    def live(self, now: float) -> None:
-        chance = self.chance
-        while self.held and chance.random() < 0.6:
-            self.held -= 1
-            if chance.random() < 0.9:
-                self.ends.append((now - chance.uniform(0, 0.05), chance.random() < 0.9))
-        if chance.random() < 0.5:
-            self.waiting[chance.choice([0, 1, 1, 2])] += chance.choice([1, 1, 2, 30])
-        if chance.random() < 0.05:
-            self.waiting[chance.randrange(3)] = 0
-        if chance.random() < 0.02:
-            self.declared = chance.choice(LIMITS)
-
-    def asks(self, now: float) -> Request:
-        chance = self.chance
-        self.number += 0 if chance.random() < 0.02 else 1
-        known = None
-        if self.known is not None:
-            reply, heard = self.known
-            steps = reply.steps + (1000 if chance.random() < 0.01 else 0)
-            born = 1 if chance.random() < 0.01 else reply.born
-            known = Known(born, steps, reply.at + now - heard)
-        return request(
-            process=self.name,
-            number=max(1, self.number),
-            channel=self.name,
-            declared=self.declared,
-            held=self.held,
-            waiting=tuple(self.waiting),
-            ends=tuple(End(now - ended, counted) for ended, counted in self.ends),
-            all_ends_count=chance.random() < 0.1,
-            rate_limited=chance.random() < 0.03,
-            pause=chance.choice([None, 0.5, 3.0]),
-            named=chance.choice([None, None, None, (10, 5.0), (30, 60.0), (1, 3600.0)])
-            if chance.random() < 0.2
-            else None,
-            assumed=chance.choice([(2, 1.0), (None, 100.0)]) if chance.random() < 0.01 else None,
-            known=known,
-            leaving=chance.random() < 0.01,
+@pytest.mark.parametrize("lane", Lane)
+@pytest.mark.parametrize("seed", range(10))
+def test_the_script_counts_tokens_as_one_process_does(client: redis.Redis, lane: Lane, seed: int) -> None:
+    """400 requests about calls, 429s and other limits: at each, the store grants and has left what `Tokens`
+    does and has, and the next token comes at the same moment."""
+    chance, store, tokens = random.Random(seed), Script(client), Tokens(LIMITS[0])
+    now, waiting, declared = BEGIN, 0, LIMITS[0]
+    for number in range(1, 400):
+        now = round(now + chance.choice([0.0, 0.003, 0.05, 0.2, 0.2, 0.2, 9.0]) + chance.random() / 7, 6)
+        tokens.settle(now)
+        ends = [End(0.0, counted=chance.random() < 0.9) for _ in range(chance.randint(0, tokens.out))]
+        for end in ends:
+            tokens.release(now, counted=end.counted)
+        if tokens.out and chance.random() < 0.1:
+            tokens.release_unused()
+        declared = chance.choice(LIMITS) if chance.random() < 0.02 else declared
+        tokens.keep_to(now, declared)
+        held, limited = tokens.out, chance.random() < 0.05
+        pause, named = chance.choice([None, 0.5, 3.0]), chance.choice([None, None, *NAMED])
+        if limited:
+            tokens.count_429(now, pause, None if named is None else RateLimit(*named, declared.margin))
+        tokens.settle(now)
+        waiting += chance.choice([0, 1, 1, 2, 30])
+        granted = 0
+        while granted < waiting and tokens.may_take(lane, now):
+            tokens.take(now, lane)
+            granted += 1
+        told = {"rate_limited": True, "pause": pause, "named": named} if limited else {}
+        reply = store.run(
+            "k",
+            now,
+            request(
+                number=number,
+                declared=declared,
+                lease=3600.0,
+                held=held,
+                waiting=tuple(waiting if each is lane else 0 for each in Lane),
+                ends=tuple(ends),
+                **told,
+            ),
         )
-
-    def hears(self, reply: Reply, now: float) -> None:
-        if self.chance.random() < 0.03:
-            return  # lost on the way
-        self.known = (reply, now)
-        if not reply.stale:
-            self.ends.clear()
-            self.held += sum(reply.granted)
-            self.waiting = [
-                max(0, waiting - granted)
-                for waiting, granted in zip(self.waiting, reply.granted, strict=True)
-            ]
-
-
-def assert_same(one: Reply, other: Reply, note: str) -> None:
-    for name in ("born", "steps", "granted", "free", "withdrawn", "processes", "learnt", "stale"):
-        assert getattr(one, name) == getattr(other, name), f"{note}: {name}\n{one}\n{other}"
-    for name in ("at", "first", "paused"):
-        assert getattr(one, name) == SAME(getattr(other, name), abs=2e-3), f"{note}: {name}\n{one}\n{other}"
-    assert one.limit.calls == other.limit.calls, note
-    assert one.limit.per == SAME(other.limit.per), note
-    assert (one.again is None) == (other.again is None), note
-    if one.again is not None and other.again is not None:
-        assert one.again == SAME(other.again, abs=2e-3), f"{note}: again\n{one}\n{other}"
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_the_script_does_what_the_reference_does(client: redis.Redis, seed: int) -> None:
-    """600 requests of up to six processes, with lapses, losses, 429s and a clock that moves."""
-    listening = client.pubsub(ignore_subscribe_messages=True)
-    listening.psubscribe("*")
-    listening.get_message(timeout=1.0)
-    chance = random.Random(seed)
-    clocked = Clocked(client, f"state {seed}")
-    processes = [Simulated(f"p{number}", chance) for number in range(chance.randint(1, 6))]
-    state: State | None = None
-    wall, now = BEGIN + chance.random(), 0.0
-    for step in range(600):
-        passed = (
-            chance.choice([0.0, 0.003, 0.05, 0.2, 0.2]) if chance.random() < 0.98 else chance.uniform(1, 40)
-        )
-        passed += chance.random() / 7
-        wall, now = wall + passed, now + passed
-        if chance.random() < 0.01:
-            wall += chance.choice([-3600.0, -1.0, 3600.0, 2.0])
-        wall = round(wall, 6)
-        process = chance.choice(processes)
-        process.live(now)
-        asked = process.asks(now)
-        if state is None:
-            state = State(wall, asked, just_started=False)
-        expected = state.run(wall, asked)
-        answer = clocked.run(wall, asked)
-        assert answer.fits(asked)
-        assert_same(answer, expected, f"step {step} {asked}")
-        for channel, delay in state.hints:
-            message = listening.get_message(timeout=1.0)
-            assert message is not None
-            assert message["channel"] == channel.encode()
-            assert int(message["data"].rpartition(b" ")[2]) / 1e6 == SAME(delay, abs=2e-3)
-        process.hears(answer, now)
-    assert state is not None
-    assert listening.get_message() is None
-    listening.close()
+        waiting -= granted
+        for is_, should in (
+            (reply.granted[lane], granted),
+            (reply.free, tokens.free),
+            (reply.withdrawn, tokens.withdrawn),
+            (reply.learnt, tokens.learnt is not None),
+            ((reply.limit.calls, reply.limit.per), SAME((tokens.limit.calls, tokens.limit.per))),
+            (reply.first, SAME(max(0.0, tokens.earliest(now, tokens.free) - now), abs=2e-3)),
+            (reply.paused, SAME(max(0.0, tokens.paused_until - now), abs=2e-3)),
+        ):
+            assert is_ == should, f"request {number} at {now}: {reply}"
 
 
 def test_a_state_of_another_version_is_rejected(client: redis.Redis) -> None:
@@ -197,7 +112,7 @@ def test_a_state_of_another_version_is_rejected(client: redis.Redis) -> None:
     ):
         client.set(key, value)
         with pytest.raises(Incompatible) as caught:
-            Clocked(client, key).run(BEGIN, request())
+            Script(client).run(key, BEGIN, request())
         assert caught.value.version == (3 if key == "later" else 0)
         assert client.get(key) == value
 
@@ -228,7 +143,7 @@ def test_a_store_that_has_just_started_begins_with_nothing(client: redis.Redis) 
     assert Reply.read(run(keys=["new"], args=ask.arguments())).begun_as_spent
     fresh = Reply.read(run(keys=["new"], args=replace(ask, number=2).arguments()))
     assert (fresh.granted, fresh.free) == ((0, 0, 0), 0)
-    later = Clocked(client, "later").run(BEGIN, ask)
+    later = Script(client).run("later", BEGIN, ask)
     assert (later.granted, later.free, later.begun_as_spent) == ((3, 0, 0), 22, False)
 
 
@@ -248,26 +163,26 @@ def test_a_limit_that_another_process_declared_for_a_while_leaves_no_trace(
     """After other processes with any limits, calls and 429s have left, the next token comes within
     one window of the limit in force, and the state does not outlive a week."""
     client.flushall()
-    clocked, wall = Clocked(client, "k"), BEGIN
+    store, wall = Script(client), BEGIN
     usual = request(process="p")
-    clocked.run(wall, usual)
+    store.run("k", wall, usual)
     for place, (limit, stays, calls, refused) in enumerate(visits):
         comes = request(process=f"stranger {place}", declared=limit, waiting=(calls, 0, 0))
-        granted = sum(clocked.run(wall, comes).granted)
+        granted = sum(store.run("k", wall, comes).granted)
         wall += stays
         ends = tuple(End(stays / 2, counted=True) for _ in range(granted))
         refusal = {"rate_limited": True, "named": (1, 3600.0)} if refused else {}
-        clocked.run(wall, replace(comes, number=2, waiting=(0, 0, 0), ends=ends, leaving=True, **refusal))
-        reply = clocked.run(wall, replace(usual, number=2 + place))
+        store.run("k", wall, replace(comes, number=2, waiting=(0, 0, 0), ends=ends, leaving=True, **refusal))
+        reply = store.run("k", wall, replace(usual, number=2 + place))
         assert reply.first <= 5.0 + 2 * 0.204 or reply.learnt or reply.withdrawn
         assert reply.paused <= (60.0 if reply.learnt else 0.21)
     assert client.pttl("k") <= 7 * 86_400_000
     # What strangers were refused costs tokens and a pause; after some clean windows nothing is left of it.
     wall += 12 * 60.0
-    clocked.run(wall, replace(usual, number=100, waiting=(1, 0, 0)))
-    clocked.run(wall + 0.1, replace(usual, number=101, held=0, ends=(End(0.0, counted=True),)))
+    store.run("k", wall, replace(usual, number=100, waiting=(1, 0, 0)))
+    store.run("k", wall + 0.1, replace(usual, number=101, held=0, ends=(End(0.0, counted=True),)))
     wall += 25 * 5.0 + 10.2
-    reply = clocked.run(wall, replace(usual, number=102))
+    reply = store.run("k", wall, replace(usual, number=102))
     assert (reply.limit, reply.free, reply.withdrawn) == (RateLimit(25, per=5.0), 25, 0)
 
 
@@ -275,23 +190,25 @@ def test_a_process_with_one_call_in_ten_minutes_does_not_stop_the_account(
     client: redis.Redis,
 ) -> None:
     """Declared for two seconds: a fresh process gets a token at once and 25 within a window."""
-    clocked = Clocked(client, "k")
-    clocked.run(BEGIN, request(process="p"))
+    store = Script(client)
+    store.run("k", BEGIN, request(process="p"))
     comes = request(process="stranger", declared=RateLimit(1, per=600.0))
-    assert clocked.run(BEGIN + 1, comes).limit == RateLimit(1, per=600.0)
-    clocked.run(BEGIN + 3, replace(comes, number=2, leaving=True))
-    fresh = clocked.run(BEGIN + 3.1, request(process="fresh", waiting=(1, 0, 0)))
+    assert store.run("k", BEGIN + 1, comes).limit == RateLimit(1, per=600.0)
+    store.run("k", BEGIN + 3, replace(comes, number=2, leaving=True))
+    fresh = store.run("k", BEGIN + 3.1, request(process="fresh", waiting=(1, 0, 0)))
     assert (fresh.limit, sum(fresh.granted)) == (RateLimit(25, per=5.0), 1)
-    replies = [clocked.run(BEGIN + 3.1 + i, request(process="fresh", number=2 + i, held=1)) for i in range(6)]
+    replies = [
+        store.run("k", BEGIN + 3.1 + i, request(process="fresh", number=2 + i, held=1)) for i in range(6)
+    ]
     assert replies[-1].free == 24
 
 
 def test_a_shorter_window_lets_no_more_through_than_the_longer_before_it(client: redis.Redis) -> None:
     """25 calls in 5 s; then a process that declares 5 a second gets none until those have left the window."""
-    clocked = Clocked(client, "k")
-    assert sum(clocked.run(BEGIN, request(process="p", waiting=(25, 0, 0))).granted) == 25
+    store = Script(client)
+    assert sum(store.run("k", BEGIN, request(process="p", waiting=(25, 0, 0))).granted) == 25
     ends = tuple(End(0.0, counted=True) for _ in range(25))
-    clocked.run(BEGIN + 0.1, request(process="p", number=2, ends=ends, leaving=True))
+    store.run("k", BEGIN + 0.1, request(process="p", number=2, ends=ends, leaving=True))
     granted, held = list[float](), 0
     for number in range(1, 100):
         after = 0.1 + number / 10
@@ -299,7 +216,7 @@ def test_a_shorter_window_lets_no_more_through_than_the_longer_before_it(client:
         asked = request(
             process="q", number=number, declared=RateLimit(5, per=1.0), waiting=(9, 0, 0), ends=over
         )
-        held = sum(clocked.run(BEGIN + after, asked).granted)
+        held = sum(store.run("k", BEGIN + after, asked).granted)
         granted += [after] * held
     assert granted[0] == SAME(5.1, abs=0.11)
     assert all(sum(start <= time < start + 0.99 for time in granted) <= 5 for start in granted)
@@ -308,17 +225,17 @@ def test_a_shorter_window_lets_no_more_through_than_the_longer_before_it(client:
 
 def test_a_learnt_limit_is_given_up_and_one_far_below_needs_a_second_answer(client: redis.Redis) -> None:
     """In the store, for all processes, as in one process."""
-    clocked = Clocked(client, "k")
-    clocked.run(BEGIN, request())
-    first = clocked.run(BEGIN + 1, request(number=2, rate_limited=True, named=(1, 3600.0)))
+    store = Script(client)
+    store.run("k", BEGIN, request())
+    first = store.run("k", BEGIN + 1, request(number=2, rate_limited=True, named=(1, 3600.0)))
     assert (first.limit, first.learnt) == (RateLimit(25, per=5.0), False)
-    second = clocked.run(
-        BEGIN + 2, request(number=3, rate_limited=True, named=(1, 3600.0), waiting=(1, 0, 0))
+    second = store.run(
+        "k", BEGIN + 2, request(number=3, rate_limited=True, named=(1, 3600.0), waiting=(1, 0, 0))
     )
     assert (second.limit, second.learnt) == (RateLimit(1, per=3600.0), True)
-    clocked.run(BEGIN + 3, request(number=4, waiting=(1, 0, 0)))
-    kept = clocked.run(BEGIN + 700, request(number=5, waiting=(1, 0, 0), held=1))
+    store.run("k", BEGIN + 3, request(number=4, waiting=(1, 0, 0)))
+    kept = store.run("k", BEGIN + 700, request(number=5, waiting=(1, 0, 0), held=1))
     assert kept.learnt
     assert kept.again is not None
-    back = clocked.run(BEGIN + 723, request(number=6, waiting=(1, 0, 0), held=1))
+    back = store.run("k", BEGIN + 723, request(number=6, waiting=(1, 0, 0), held=1))
     assert (back.limit, back.learnt) == (RateLimit(25, per=5.0), False)

@@ -3,57 +3,114 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, cast
+
+import redis
 
 from leadsquared_async.config import RateLimit
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_grantor import RedisGrantor
 from leadsquared_async.limiter.redis_messages import Reply, Request, StoreUnavailable
+from leadsquared_async.limiter.redis_store import script
 from leadsquared_async.sandbox import COUNTERS
-from tests.limiter.reference import State
 from tests.limiter.simulation import PROFILES
 
 DEFAULT = RateLimit(25, per=5.0)
 
 
-class Server:
-    """What the processes connect to: states by key, and how well it is.
+TIME = "redis.call('TIME')"
+PUBLISH = "redis.pcall('PUBLISH', process.channel, message)"
+STATE = """
+local raw = redis.call('GET', KEYS[1])
+return cjson.encode(cmsgpack.unpack(raw:sub(#raw:match('^[^\\n]*\\n') + 1)))
+"""
+
+
+class Script:
+    """The script in a real Valkey, with the server's clock in the test's hand.
 
     Attributes:
+        hints: that the last run published: channels, and keys with microseconds.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        source = script()
+        for changed, to in (
+            (TIME, "cjson.decode(ARGV[#ARGV])"),
+            (PUBLISH, "told(process.channel, message)"),
+            ("ipairs(ARGV)", "ipairs({unpack(ARGV, 1, #ARGV - 1)})"),
+            ("'INFO'", "'NONE'"),  # as of a server that has been up for long
+        ):
+            assert source.count(changed) == 1, changed
+            source = source.replace(changed, to)
+        told = "local hints = {} local function told(c, m) hints[#hints + 1] = {c, m} return 1 end "
+        self._run = client.register_script(
+            f"{told} local function run() {source} end return {{run(), hints}}"
+        )
+        self.hints: list[tuple[str, float]] = []
+
+    def run(self, key: str, wall: float, request: Request) -> Reply:
+        micro = round(wall * 1e6)
+        time = f"[{micro // 1_000_000}, {micro % 1_000_000}]"
+        answer: Any = self._run(keys=[key], args=[*request.arguments(), time])
+        hints: list[list[bytes]] = answer[1]
+        self.hints = [(channel.decode(), int(hint.split()[-1]) / 1e6) for channel, hint in hints]
+        return Reply.read(answer[0])
+
+
+class Server:
+    """What the processes connect to: the script in a real Valkey, in virtual time, and how well it is.
+
+    Attributes:
+        client: of a Valkey, for all servers.
         requests: how many it answered.
         down: whether it refuses connections.
         frozen: whether it takes requests and answers none.
         clock: its clock less the loop's.
     """
 
-    def __init__(self, *, latency: float = 0.001, just_started: bool = False) -> None:
+    client: redis.Redis
+    _numbers = itertools.count()
+
+    def __init__(self, *, latency: float = 0.001) -> None:
         self.loop = asyncio.get_running_loop()
         self.latency = latency
-        self.states: dict[str, State] = {}
         self.requests = 0
-        self.hints = 0
         self.down = False
         self.frozen = False
         self.clock = 1_700_000_000.0
-        self.just_started = just_started
         self.ears: dict[str, Callable[[float], None]] = {}
+        self._prefix = f"world {next(self._numbers)} "
+        self._script = Script(self.client)
 
     def restart_empty(self) -> None:
-        self.states.clear()
-        self.just_started = True
+        for key in self.client.scan_iter(f"{self._prefix}*"):
+            self.client.delete(key)
+
+    def copy(self, key: str = "account") -> bytes:
+        """The stored state, for `put_back`."""
+        return cast("bytes", self.client.get(self._prefix + key))
+
+    def put_back(self, copied: bytes, key: str = "account") -> None:
+        self.client.set(self._prefix + key, copied)
+
+    def state(self, key: str = "account") -> dict[str, Any]:
+        """The state, and the tokens that exist as `held`."""
+        encoded: Any = self.client.eval(STATE, 1, self._prefix + key)
+        state: dict[str, Any] = json.loads(encoded)
+        state["held"] = state["free"] + state["out"] + len(state["due"]) + len(state["late"])
+        return state
 
     def run(self, key: str, request: Request) -> Reply:
         self.requests += 1
-        wall = self.loop.time() + self.clock
-        state = self.states.get(key)
-        if state is None:
-            state = self.states[key] = State(wall, request, just_started=self.just_started)
-        reply = state.run(wall, request)
-        for channel, delay in state.hints:
-            self.hints += 1
+        reply = self._script.run(self._prefix + key, self.loop.time() + self.clock, request)
+        for channel, delay in self._script.hints:
             self.loop.call_later(self.latency / 2, self.ears[f"{channel} {key}"], delay)
         return reply
 

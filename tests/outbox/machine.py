@@ -129,7 +129,7 @@ def play(
     what: Callable[[Machine], Awaitable[T]],
     faults: Callable[[float], Faults] | Faults | None = None,
     options: dict[str, Any] | None = None,
-    look_every: float | None = None,
+    look_every: float | None = 1.0,
     **account: Any,
 ) -> T:
     """Run something on a machine in front of an account, in virtual time.

@@ -83,7 +83,7 @@ def test_a_row_is_repeated_only_if_that_cannot_make_a_second_lead(  # noqa: PLR0
         deliver,
         Faults(latency=0.04, script=(fault,)),
         options={"retry": RetryPolicy(unknown=unknown)},  # type: ignore[arg-type]
-        look_every=1.0,
+        look_every=5.0,
     )
 
 

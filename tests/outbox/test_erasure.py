@@ -67,7 +67,7 @@ def test_after_confirmation_nothing_is_left(tmp_path: Path) -> None:
             assert await by_state(outbox) == {"confirmed": 201}
         assert_no_trace(machine.path)
 
-    play(tmp_path, deliver, look_every=1.0)
+    play(tmp_path, deliver)
 
 
 async def _pending(machine: Machine, outbox: Outbox) -> None:
@@ -139,7 +139,7 @@ def test_after_forget_nothing_is_left(
         limit=None,
         attributes=["EmailAddress", "Phone", "FirstName", "Notes"],
         processing_rate=rate,
-        look_every=1.0,
+        look_every=5.0,
     )
 
 
@@ -244,7 +244,7 @@ def test_where_a_request_id_is_the_end_ids_go_then(tmp_path: Path) -> None:
             await asyncio.sleep(service.TIDY_EVERY + 1.0)
             assert ids_in(machine.path) == []
 
-    play(tmp_path, deliver, look_every=1.0)
+    play(tmp_path, deliver, look_every=5.0)
 
 
 def test_who_is_forgotten_on_the_way_leaves_no_id(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_who_is_forgotten_on_the_way_leaves_no_id(tmp_path: Path) -> None:
             await asyncio.sleep(service.TIDY_EVERY + 1.0)
             assert known.encode() not in machine.path.read_bytes()
 
-    play(tmp_path, deliver, look_every=1.0, processing_rate=2.0)
+    play(tmp_path, deliver, look_every=5.0, processing_rate=2.0)
 
 
 MAIL = "Barth.Quist@planted-mail.example"

@@ -63,7 +63,7 @@ def test_what_the_account_may_not_do_for_an_hour_costs_no_lead(
         lambda start: Faults(
             latency=0.04, jitter=0.04, outage=(start + 60.0, start + 60.0 + HOUR), outage_fault=fault
         ),
-        look_every=2.0,
+        look_every=5.0,
     )
     events = [getattr(record, "event", None) for record in caplog.records]
     assert events.count("blocked") == 1
@@ -128,7 +128,7 @@ def test_a_row_that_always_gets_a_500_holds_up_nobody_for_long(
             assert len(machine.books.arrivals) - before <= 8
             assert left.attempts <= 3 * longest_probing(HOUR)
 
-    play(tmp_path, deliver, look_every=1.0)
+    play(tmp_path, deliver, look_every=5.0)
 
 
 def test_while_the_keys_are_revoked_nothing_is_asked_for_either(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_while_the_keys_are_revoked_nothing_is_asked_for_either(tmp_path: Path) 
             assert await by_state(outbox) == {"confirmed": 50}
         assert machine.books.by_outcome["401"] <= 10
 
-    play(tmp_path, deliver, processing_rate=1.0, look_every=1.0)
+    play(tmp_path, deliver, processing_rate=1.0, look_every=5.0)
 
 
 def test_an_outbox_that_starts_while_the_keys_are_revoked_waits(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_outages_at_random_moments_lose_nothing(tmp_path: Path) -> None:
             assert await by_state(outbox) == {"confirmed": 300}
         assert len(machine.books.leads) == 300
 
-    play(tmp_path, deliver, look_every=1.0)
+    play(tmp_path, deliver, look_every=5.0)
 
 
 def test_a_form_does_not_wait_for_rows_that_leadsquared_fails_at(tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ def test_a_snapshot_says_how_it_is(tmp_path: Path) -> None:
             done = await outbox.snapshot()
             assert (done.oldest, done.counts[ItemState.CONFIRMED]) == (None, 100)
 
-    play(tmp_path, deliver, look_every=1.0)
+    play(tmp_path, deliver, look_every=5.0)
 
 
 def test_drained_waits_for_rows_that_are_put_while_it_waits(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_path_that_does_not_exist_holds_its_own_rows_only(
         assert len(machine.books.calls) == rows
 
     caplog.set_level(logging.WARNING)
-    play(tmp_path, deliver, look_every=2.0, paths={"call-log": "/moved"})
+    play(tmp_path, deliver, look_every=5.0, paths={"call-log": "/moved"})
     told = [record.message for record in caplog.records if getattr(record, "event", None) == "blocked"]
     assert len(told) == 1
     assert "holding every item of calls.log" in told[0]
@@ -99,7 +99,7 @@ def test_an_operation_at_which_leadsquared_fails_holds_its_own_rows_only(fault: 
             assert len(await items(outbox, "pending")) == 0
 
     faults = Faults(latency=0.04, probabilities={fault: 1.0}, operations=("opportunity-update",))
-    play(tmp_path, deliver, faults, look_every=2.0)
+    play(tmp_path, deliver, faults, look_every=5.0)
 
 
 def test_few_failures_of_one_operation_do_not_use_up_what_others_are_forgiven(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_few_failures_of_one_operation_do_not_use_up_what_others_are_forgiven(tm
             await machine.arrival_of('"p1@example.com"', within=2.0)
             await machine.arrival_of('"SourceNumber":"1"', within=2.0)
 
-    play(tmp_path, deliver, look_every=1.0)
+    play(tmp_path, deliver, look_every=5.0)
 
 
 def test_a_key_that_one_path_refuses_holds_the_others_for_seconds(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_key_that_one_path_refuses_holds_the_others_for_seconds(tmp_path: Path
             assert await by_state(outbox) == {"confirmed": 50}
 
     faults = Faults(latency=0.04, probabilities={"403": 1.0}, operations=("call-log",))
-    play(tmp_path, deliver, faults, look_every=1.0)
+    play(tmp_path, deliver, faults, look_every=5.0)
 
 
 @pytest.mark.parametrize("fault", ["401", "403", "quota", "refused"])
@@ -179,4 +179,4 @@ def test_what_is_the_accounts_holds_every_operation(fault: str, tmp_path: Path) 
             snapshot = await outbox.snapshot()
             assert (snapshot.blocked, snapshot.held) == (None, {})
 
-    play(tmp_path, deliver, look_every=2.0)
+    play(tmp_path, deliver, look_every=5.0)

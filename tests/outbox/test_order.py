@@ -51,7 +51,7 @@ def test_the_fifth_of_five_updates_is_what_stays_whatever_happens(tmp_path: Path
             operations=("capture",),
         ),
         options={"rate_limit": WIDE},
-        look_every=2.0,
+        look_every=5.0,
         limit=None,
         processing_rate=600_000.0,
     )
@@ -172,7 +172,7 @@ def test_a_form_from_a_process_that_only_puts_is_picked_up_within_half_a_second(
                 waits.append(await _arrival(machine, other, f"form-{form}", 0.04))
         assert max(waits) <= 0.5
 
-    play(tmp_path, deliver)
+    play(tmp_path, deliver, look_every=None)
 
 
 def test_another_process_goes_on_when_the_one_that_delivers_ends(tmp_path: Path) -> None:

@@ -41,7 +41,13 @@ def test_a_restart_never_exceeds_the_limit(is_killed: bool, latency: float, tmp_
         assert machine.books.most_arrivals() <= 25
         assert machine.books.over_limit == 0
 
-    play(tmp_path, deliver, Faults(latency=latency, jitter=latency), counting="sliding-log")
+    play(
+        tmp_path,
+        deliver,
+        Faults(latency=latency, jitter=latency),
+        counting="sliding-log",
+        processing_rate=600.0,
+    )
 
 
 def test_the_clients_own_calls_count_too(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
     system = System(counted)
     for module in (store, files, outbox_module):
         monkeypatch.setattr(module, "os", system)
-    monkeypatch.setattr(outbox_module, "LONG_LOG", 0)  # the log is emptied after each put
+    monkeypatch.setattr(store, "LONG_LOG", 0)  # the log is emptied after each put
     return counted
 
 

@@ -80,7 +80,7 @@ def test_a_row_whose_outcome_nobody_can_ask_for_ends_as_accepted(
             assert await by_state(outbox) == {"accepted": 63, "confirmed": 50}
 
     caplog.set_level(logging.WARNING)
-    play(tmp_path, deliver, look_every=1.0)
+    play(tmp_path, deliver, look_every=5.0)
     told = [record.message for record in caplog.records if "holding outcomes of" in record.message]
     assert len(told) == 1
     if status != 405 and message != "Forbidden":
@@ -114,7 +114,7 @@ def test_a_path_that_comes_to_work_is_followed_again(status: int, tmp_path: Path
             assert await by_state(outbox) == {"accepted": 24, "confirmed": 2}
             assert (await outbox.snapshot()).blocked is None
 
-    play(tmp_path, deliver, look_every=1.0)
+    play(tmp_path, deliver, look_every=5.0)
 
 
 def test_a_path_that_was_right_once_tells_what_it_does_not_know(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_path_that_was_right_once_tells_what_it_does_not_know(tmp_path: Path) 
             await asyncio.sleep(0.3 * HOUR)
             assert await by_state(outbox) == {"confirmed": 1, "unknown": 1}
 
-    play(tmp_path, deliver, look_every=1.0)
+    play(tmp_path, deliver, look_every=5.0)
 
 
 def test_an_outage_of_the_key_is_no_wrong_path(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_an_outage_of_the_key_is_no_wrong_path(tmp_path: Path) -> None:
             assert await by_state(outbox) == {"confirmed": 20}
             assert machine.books.by_outcome["403"] <= 8 * 8
 
-    play(tmp_path, deliver, look_every=1.0, processing_rate=60.0)
+    play(tmp_path, deliver, look_every=5.0, processing_rate=60.0)
 
 
 def test_many_rows_that_are_not_followed_keep_none_from_being_followed(
@@ -167,7 +167,7 @@ def test_many_rows_that_are_not_followed_keep_none_from_being_followed(
             await asyncio.sleep(HOUR)
             assert await by_state(outbox) == {"accepted": 120, "confirmed": 120}
 
-    play(tmp_path, deliver, look_every=1.0)
+    play(tmp_path, deliver, look_every=5.0)
 
 
 @pytest.mark.slow
@@ -192,4 +192,4 @@ def test_a_status_that_wants_other_keys_does_not_stop_the_sending_again_and_agai
             await asyncio.sleep(60.0)
             assert await by_state(outbox) == {"accepted": 3, "confirmed": 60}
 
-    play(tmp_path, deliver, look_every=1.0)
+    play(tmp_path, deliver, look_every=5.0)

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from leadsquared_async import ConfigurationError, Outbox, OutboxError, RateLimit, Submission, submissions
-from leadsquared_async.outbox import OutboxItem
-from leadsquared_async.outbox import outbox as outbox_module
+from leadsquared_async.outbox import OutboxItem, store
 from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.sandbox import Faults
 from tests.outbox.machine import Machine, by_state, items, lead, play
@@ -73,7 +72,7 @@ async def test_the_log_is_bounded_where_nobody_delivers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that only puts empties the write-ahead log now and then, if nobody else may be at it."""
-    monkeypatch.setattr(outbox_module, "LONG_LOG", 200_000)
+    monkeypatch.setattr(store, "LONG_LOG", 200_000)
     path = tmp_path / "leads.db"
     async with Outbox(path) as outbox:
         for number in range(200):
@@ -86,7 +85,7 @@ async def test_only_the_process_that_has_the_lock_empties_the_log(
 ) -> None:
     """As long as somebody delivers, processes that only put leave the log to that one, however long it is and
     whatever they erase; SQLite itself empties it for none of them, but when the last one closes."""
-    monkeypatch.setattr(outbox_module, "LONG_LOG", 0)
+    monkeypatch.setattr(store, "LONG_LOG", 0)
     path = tmp_path / "leads.db"
     log = Path(f"{path}-wal")
     delivering = DeliveryLock(path)

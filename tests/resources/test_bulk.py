@@ -35,9 +35,10 @@ from leadsquared_async import (
     Timeout,
     submissions,
 )
-from leadsquared_async.batch import Pending, Result
+from leadsquared_async.batch import Pending
 from leadsquared_async.models import field_of
 from leadsquared_async.resources.bulk_call import read_rows
+from leadsquared_async.results import Result
 from leadsquared_async.sandbox import COUNTERS, Books, Faults
 from tests import clients
 from tests.clients import KEYS, answering

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from leadsquared_async.delivery.policy import ItemState
+from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.encoding import decode, encode
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.operations import OPERATIONS, Operation

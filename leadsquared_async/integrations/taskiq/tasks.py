@@ -14,7 +14,7 @@ from taskiq.exceptions import SendTaskError
 
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.client import LeadSquared, parts_of
-from leadsquared_async.delivery.policy import (
+from leadsquared_async.delivery.item_retries import (
     ATTEMPTS,
     HeldError,
     ItemState,

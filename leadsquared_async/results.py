@@ -1,0 +1,106 @@
+"""What became of each item of many: `Result`, and `Results`, which yields them as they complete."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from leadsquared_async.delivery.reasons import kind_of_error
+from leadsquared_async.errors import Delivery, Fault, LeadSquaredError
+from leadsquared_async.models import Receipt, RequestStatus, ShortRepr
+
+if TYPE_CHECKING:
+    from leadsquared_async.logs import ClientLog
+
+__all__ = ["Result", "Results", "log_untaken"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Result(ShortRepr, Generic[T]):
+    """What became of one item of many; its repr shows no personal data.
+
+    Attributes:
+        index: its position in the source, from 0.
+        item: as it came from the source.
+        reference: the caller's own id for it, if it has one.
+        receipt: LeadSquared's, once it accepted the item.
+        status: the outcome, where it is known: after a wait, with `follow=True`, or of a bulk call.
+        error: what went wrong. Its `delivery` says whether the item may have arrived; with a receipt, only
+            following it failed.
+        dropped: attributes that the account does not have and that were left out, with `validate="drop"`.
+    """
+
+    index: int
+    item: T = field(repr=False)
+    reference: str | None = None
+    receipt: Receipt | None = None
+    status: RequestStatus | None = None
+    error: LeadSquaredError | None = None
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no error, and the outcome, where it is known, is a success."""
+        return self.error is None and (self.status is None or self.status.succeeded)
+
+
+class Results(AbstractAsyncContextManager["Results[T]"], AsyncIterator[Result[T]], ABC, Generic[T]):
+    """The results of many calls, as they complete, in no promised order.
+
+    `async with lsq.leads.capture_many(rows) as results: async for result in results: ...`
+
+    An item that fails has its error in its result and stops no other. An error that affects the whole account
+    would hit every item: nothing more is pulled from the source or sent, and the iteration raises that error
+    after the results of what was pulled. It also raises an error of the source, and `ClientClosed` when the
+    client is closed. Where submissions of several operations are sent, an error that affects one operation,
+    such as a path that does not exist, stops the rest of that operation: their results say so, and nothing is
+    raised.
+
+    Items are pulled when there is room, so a source of any length costs no memory. One that waits for
+    something has to be asynchronous. Leaving the block early cancels unsent calls and awaits the others for
+    up to 8 seconds. What was accepted, rejected or may have arrived, and whose result was not read, is
+    logged. A generator is closed when the block ends.
+    """
+
+
+def log_untaken(result: Result[Any], name: str, log: ClientLog) -> None:
+    """Log an item that was accepted, may have arrived, or was rejected, and whose result nobody took."""
+    receipt, status, error = result.receipt, result.status, result.error
+    level, event, delivery, reason = logging.WARNING, "abandoned", Delivery.ACCEPTED, None
+    if receipt is not None:
+        what = f"was accepted, RequestID {receipt.request_id}"
+        if status is not None and status.is_final and not status.succeeded:
+            level, event, reason = logging.ERROR, "rejected", status.state.value
+            what += ", and failed"
+    elif error is None:
+        what = f"is lead {status and status.lead_id}"
+    else:
+        level, delivery, reason = logging.ERROR, error.delivery, kind_of_error(error)
+        if delivery is Delivery.UNKNOWN:
+            event, what = "unknown", f"failed with {reason}; it may have arrived"
+        elif delivery is Delivery.REJECTED or error.fault is Fault.LEAD:
+            event, what = "rejected", f"was rejected ({reason})"
+        else:
+            return  # it was not sent
+    log.log(
+        level,
+        "%s: abandoned by its caller (index %d): %s",
+        name,
+        result.index,
+        what,
+        extra={
+            "event": event,
+            "operation": receipt.operation if receipt is not None else (error and error.operation) or name,
+            "index": result.index,
+            "reference": result.reference,
+            "request_id": receipt and receipt.request_id,
+            "delivery": delivery.value,
+            "reason": reason,
+        },
+    )
