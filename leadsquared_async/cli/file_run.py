@@ -475,10 +475,24 @@ class FileRun:
         kinds = Kinds(self._maker.attributes)
         outbox.on_final(kinds.note)
         follows = self._options.confirm and not self._maker.is_bulk
-        await start_delivery(outbox, lsq, confirm=self._options.confirm)
-        with Progress(self._terminal, kinds.counts, confirm=follows, before=rows.count(Fate.ACCEPTED), ended=rows.count(Fate.ENDED)) as progress:
-            delivered = await deliver([outbox], self._stop, progress, confirm=follows)
-        if delivered.ending is Ending.STOPPED:
-            self._terminal.say(f"{delivered.why}: finishing what is on its way; Ctrl-C again leaves at once")
-        ...
+        try:
+            await start_delivery(outbox, lsq, confirm=self._options.confirm)
+            progress = Progress(
+                self._terminal,
+                kinds.counts,
+                confirm=follows,
+                before=rows.count(Fate.ACCEPTED),
+                ended=rows.count(Fate.ENDED),
+            )
+            with progress:
+                delivered = await deliver([outbox], self._stop, progress, confirm=follows)
+            if delivered.ending is Ending.STOPPED:
+                self._terminal.say(f"{delivered.why}: finishing what is on its way; Ctrl-C again leaves at once")
+            await outbox.aclose()
+        except OutboxError as error:
+            delivered = Delivered(Ending.STUCK, str(error))
+        except OSError as error:
+            delivered = Delivered(Ending.STUCK, told(error))
+        if self._again is not None and delivered.ending is Ending.DONE:
+            ...
         return replace(delivered, short=kinds.short)

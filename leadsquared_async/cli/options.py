@@ -1,137 +1,252 @@
-"""Options that several commands have, declared once."""
+"""Options, each declared once; a command takes groups of them as dataclasses."""
 
 from __future__ import annotations
 
-from datetime import time
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.durations import seconds_of, time_of_day
+from leadsquared_async.cli.files.mapping import LeadMapping
+from leadsquared_async.cli.files.tables import Reading
+from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.operations import OPERATIONS
+from leadsquared_async.submissions import UpdateBehavior
 
 __all__ = [
-    "AsJson",
-    "BulkRate",
-    "Columns",
-    "Constants",
-    "DateFormat",
-    "Dates",
-    "Delimiter",
-    "Encoding",
-    "FailOn",
-    "Format",
-    "Host",
-    "Ignored",
-    "InputFile",
-    "KeyColumn",
-    "NoConfirm",
-    "OfOperation",
-    "OutFile",
-    "OutboxFile",
-    "OutboxFiles",
-    "Partial",
-    "Rate",
-    "Region",
-    "RejectsFile",
-    "SearchBy",
-    "Timezone",
-    "Verbatim",
-    "clock_time",
-    "duration",
-    "pairs",
-]
+    "AsJson", "Columns", "Connecting", "Delivering", "FailOn", "InputFile", "OfOperation", "OutboxFiles", "Reads",
+    "duration", "flag", "grouped", "option", "pairs",
+]  # fmt: skip
 
-AsJson = Annotated[bool, typer.Option("--json", help="Give the result as one line of JSON, for programs.")]
-Host = Annotated[
-    str | None, typer.Option(help="The asynchronous host, such as https://...; else LEADSQUARED_HOST.")
-]
-Region = Annotated[str | None, typer.Option(help="in21, us11 or sg; else LEADSQUARED_REGION.")]
-Rate = Annotated[
-    str | None,
-    typer.Option(
-        help="Calls in seconds, such as 20/5, to leave room for others; else LEADSQUARED_RATE_LIMIT."
-    ),
-]
-BulkRate = Annotated[
-    str | None, typer.Option(help="Bulk calls in seconds, such as 5/5, as the plan allows them; else 1/5.")
-]
+FILE, COLUMNS, VALUES, LEADS, SENDING, ACCOUNT, RESULT = (
+    "Reading the file", "Columns", "Values", "Leads", "Sending", "Account", "Result",
+)  # fmt: skip
+
+
+def option(*names: str, group: str | None = None, metavar: str | None = None, help: str) -> Any:  # noqa: A002
+    """An option with a value."""
+    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=group)
+
+
+def flag(*names: str, group: str | None = None, help: str) -> Any:  # noqa: A002
+    """An option without a value."""
+    return typer.Option(*names, metavar="", help=help, rich_help_panel=group)
+
+
+def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command take dataclasses whose fields are its options."""
+    hints = get_type_hints(command, include_extras=True)
+    parameters: list[Parameter] = []
+    groups: dict[str, Any] = {}
+    for name, parameter in signature(command).parameters.items():
+        if not is_dataclass(hints[name]):
+            parameters.append(parameter.replace(annotation=hints[name], kind=Parameter.KEYWORD_ONLY))
+            continue
+        groups[name] = hints[name]
+        annotations = get_type_hints(hints[name], include_extras=True)
+        for each in fields(hints[name]):
+            default = Parameter.empty if each.default is MISSING else each.default
+            parameters.append(
+                Parameter(each.name, Parameter.KEYWORD_ONLY, default=default, annotation=annotations[each.name])
+            )
+
+    @wraps(command)
+    def run(**given: Any) -> Any:
+        for name, group in groups.items():
+            given[name] = group(**{each.name: given.pop(each.name) for each in fields(group)})
+        return command(**given)
+
+    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+InputFile = Annotated[str, typer.Argument(metavar="FILE", help="CSV, JSON or .xlsx; - for standard input.")]
 OutboxFiles = Annotated[list[Path], typer.Argument(help="Outbox files.", metavar="FILE...")]
+AsJson = Annotated[bool, flag("--json", group=RESULT, help="Print the result as one line of JSON, for programs.")]
+OfOperation = Annotated[
+    str, option("--operation", metavar="NAME", help=f"What was submitted: {', '.join(OPERATIONS)}.")
+]
 FailOn = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--fail-on",
         metavar="STATES",
         help="Exit with 5 if the outbox has items in one of these states, such as rejected,unknown.",
     ),
 ]
-NoConfirm = Annotated[bool, typer.Option("--no-confirm", help="Do not follow leads to their outcome.")]
-OfOperation = Annotated[
-    str,
-    typer.Option("--operation", metavar="NAME", help=f"What was submitted: {', '.join(OPERATIONS)}."),
-]
-
-# How a file is read, and how its rows become leads.
-
-InputFile = Annotated[str, typer.Argument(metavar="FILE", help="CSV or JSON; - for standard input.")]
-Columns = Annotated[
-    list[str] | None,
-    typer.Option("--map", metavar="COLUMN=NAME", help="The schema name that a column becomes."),
-]
-Constants = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="What every lead gets, such as Source=Website."),
-]
-Ignored = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column that is not sent.")]
-Verbatim = Annotated[
-    list[str] | None,
-    typer.Option(metavar="COLUMN", help="A column where 12E+3 or #N/A is meant, and no damage."),
-]
-Dates = Annotated[
-    list[str] | None, typer.Option("--date", metavar="COLUMN", help="A column that holds dates or times.")
-]
-DateFormat = Annotated[
-    str | None, typer.Option(help="How dates are written, such as %d/%m/%Y %H:%M; by default ISO 8601.")
-]
-Timezone = Annotated[str | None, typer.Option(help="The zone that times are in, such as Asia/Kolkata.")]
-KeyColumn = Annotated[
-    str | None,
-    typer.Option(metavar="COLUMN", help="Your own id of each row; by default all that is sent of it."),
-]
-SearchBy = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The attribute that LeadSquared finds a lead by.")
-]
-Format = Annotated[str | None, typer.Option(help="csv, jsonl or json; by default recognised.")]
-Encoding = Annotated[str | None, typer.Option(help="Such as windows-1252; by default recognised.")]
-Delimiter = Annotated[
-    str | None, typer.Option(help='Between cells, one character or "tab"; by default recognised.')
-]
-OutboxFile = Annotated[
-    Path | None,
-    typer.Option(
-        help="The file that leads wait in; by default FILE.outbox, for standard input "
-        "leads-from-stdin.outbox in this folder, for a sandbox ….sandbox.outbox."
-    ),
-]
-OutFile = Annotated[
-    Path | None,
-    typer.Option(help="Write each row's result as CSV. Cells that would be formulas get a leading '."),
-]
-RejectsFile = Annotated[
-    Path | None,
-    typer.Option(
-        help="Write the rows that need fixing, each with its reason. Cells are exact, so that the file can "
-        "be passed in again; a spreadsheet runs cells that begin with =, +, - or @."
-    ),
-]
-Partial = Annotated[
-    bool,
-    typer.Option("--partial", help="The leads are there already: what a new one has to have may be missing."),
-]
 
 
-def pairs(option: str, given: list[str] | None) -> dict[str, str]:
+@dataclass(frozen=True, kw_only=True)
+class Connecting:
+    """Which account, and how fast."""
+
+    host: Annotated[
+        str | None, option("--host", group=ACCOUNT, help="The asynchronous host, https://...; else LEADSQUARED_HOST.")
+    ] = None
+    region: Annotated[
+        str | None, option("--region", group=ACCOUNT, help="in21, us11 or sg; else LEADSQUARED_REGION.")
+    ] = None
+    rate: Annotated[
+        str | None,
+        option(
+            "--rate",
+            group=ACCOUNT,
+            metavar="CALLS/SECONDS",
+            help="Such as 20/5, to leave room for others; else LEADSQUARED_RATE_LIMIT.",
+        ),
+    ] = None
+
+    @property
+    def connection(self) -> Connection:
+        return Connection(self.host, self.region, self.rate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reads:
+    """How a file is read."""
+
+    format: Annotated[
+        Literal["csv", "jsonl", "json", "xlsx"] | None, option("--format", group=FILE, help="By default recognised.")
+    ] = None
+    encoding: Annotated[
+        str | None,
+        option("--encoding", group=FILE, metavar="NAME", help="Such as cp1252; by default UTF-8, or as the file's mark says."),
+    ] = None
+    delimiter: Annotated[
+        str | None,
+        option("--delimiter", group=FILE, metavar="CHARACTER", help='Between cells, or "tab"; by default recognised.'),
+    ] = None
+    sheet: Annotated[
+        str | None, option("--sheet", group=FILE, metavar="NAME", help="The sheet of a workbook, if it has several.")
+    ] = None
+    skip_rows: Annotated[
+        int, typer.Option("--skip-rows", min=0, metavar="N", help="Lines above the headings.", rich_help_panel=FILE)
+    ] = 0
+
+    @property
+    def reading(self) -> Reading:
+        return Reading(self.format, self.encoding, self.delimiter, self.sheet, self.skip_rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """How rows become leads. A column is named by its heading, or by its position, from 1."""
+
+    columns: Annotated[
+        list[str] | None,
+        option("--map", group=COLUMNS, metavar="COLUMN=NAME", help="The schema name that a column becomes."),
+    ] = None
+    ignore: Annotated[
+        list[str] | None, option("--ignore", group=COLUMNS, metavar="COLUMN", help="A column that is not sent.")
+    ] = None
+    constants: Annotated[
+        list[str] | None,
+        option("--set", group=COLUMNS, metavar="NAME=VALUE", help="What every lead gets, such as Source=Website."),
+    ] = None
+    key: Annotated[
+        str | None,
+        option("--key", group=COLUMNS, metavar="COLUMN", help="Your own id of each row; by default all that is sent of it."),
+    ] = None
+    dates: Annotated[
+        list[str] | None, option("--date", group=VALUES, metavar="COLUMN", help="A column that holds dates or times.")
+    ] = None
+    date_format: Annotated[
+        str | None,
+        option("--date-format", group=VALUES, metavar="FORMAT", help="How they are written, such as %d/%m/%Y %H:%M; by default ISO 8601."),
+    ] = None
+    timezone: Annotated[
+        str | None, option("--timezone", group=VALUES, metavar="ZONE", help="The zone of times, such as Asia/Kolkata.")
+    ] = None
+    phone: Annotated[
+        str | None,
+        option("--phone", group=VALUES, metavar="COUNTRY", help="Write phone numbers as LeadSquared does; the country of those without a code, such as IN."),
+    ] = None
+    empty: Annotated[
+        list[str] | None,
+        option("--empty", group=VALUES, metavar="TEXT", help="A cell that counts as empty, such as NULL."),
+    ] = None
+    values: Annotated[
+        list[str] | None,
+        option("--value", group=VALUES, metavar="COLUMN:WRONG=RIGHT", help="A cell that is sent as another."),
+    ] = None
+    verbatim: Annotated[
+        list[str] | None,
+        option("--verbatim", group=VALUES, metavar="COLUMN", help="Send this column as is, even if a value looks like a spreadsheet's damage (12E+3, #N/A)."),
+    ] = None
+    search_by: Annotated[
+        str | None,
+        option("--search-by", group=LEADS, metavar="NAME", help="The attribute that LeadSquared finds a lead by."),
+    ] = None
+    partial: Annotated[
+        bool,
+        flag("--partial", group=LEADS, help="The leads exist already: what a new one needs may be missing."),
+    ] = False
+
+    @property
+    def mapping(self) -> LeadMapping:
+        return LeadMapping(
+            columns=pairs("--map", self.columns),
+            constants=pairs("--set", self.constants),
+            ignored=self.ignore or (),
+            dates=self.dates or (),
+            date_format=self.date_format,
+            timezone=self.timezone,
+            verbatim=self.verbatim or (),
+            empty=self.empty or (),
+            values=self.values or (),
+            phone_region=self.phone,
+            key_column=self.key,
+            search_by=self.search_by,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivering:
+    """How the rows of a file are sent, and where what became of them is written."""
+
+    outbox: Annotated[
+        Path | None,
+        option("--outbox", group=SENDING, help="The file that rows wait in; by default FILE.outbox, for a sandbox FILE.sandbox.outbox."),
+    ] = None
+    no_confirm: Annotated[
+        bool, flag("--no-confirm", group=SENDING, help="Do not follow rows to their outcome.")
+    ] = False
+    again: Annotated[
+        bool, flag("--again", group=SENDING, help="Send once more what was delivered in an earlier run.")
+    ] = False
+    left_over: Annotated[
+        Literal["send", "drop"] | None,
+        option("--left-over", group=SENDING, help="What to do with pending rows that are no longer in the file."),
+    ] = None
+    stop_at: Annotated[
+        str | None, option("--stop-at", group=SENDING, metavar="HH:MM", help="Stop gracefully at this time.")
+    ] = None
+    dry_run: Annotated[
+        bool, flag("--dry-run", group=SENDING, help="Check the file, estimate the run, send nothing.")
+    ] = False
+    yes: Annotated[bool, flag("--yes", "-y", group=SENDING, help="Do not prompt.")] = False
+    out: Annotated[
+        Path | None,
+        option("--out", group=RESULT, help="Write each row's outcome as CSV. Cells that would be formulas get a leading '."),
+    ] = None
+    out_columns: Annotated[
+        str | None,
+        option("--out-columns", group=RESULT, metavar="COLUMN,...", help="Columns of the file that --out has as well."),
+    ] = None
+    rejects: Annotated[
+        Path | None,
+        option("--rejects", group=RESULT, help="Write the rows that need fixing, each with its reason; fixed, it can be passed in again."),
+    ] = None
+
+
+def pairs(name: str, given: list[str] | None) -> dict[str, str]:
     """NAME=VALUE, each name once; what is given may be personal, so a message shows none of it.
 
     Raises:
@@ -139,14 +254,14 @@ def pairs(option: str, given: list[str] | None) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for text in given or ():
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip() or name.strip() in found:
-            raise typer.BadParameter("is written as NAME=VALUE, each name once", param_hint=option)
-        found[name.strip()] = value
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip() or key.strip() in found:
+            raise typer.BadParameter("is written as NAME=VALUE, each name once", param_hint=name)
+        found[key.strip()] = value
     return found
 
 
-def duration(option: str, text: str) -> float:
+def duration(name: str, text: str) -> float:
     """The seconds of 10m.
 
     Raises:
@@ -155,16 +270,4 @@ def duration(option: str, text: str) -> float:
     try:
         return seconds_of(text)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint=option) from None
-
-
-def clock_time(option: str, text: str) -> time:
-    """The time of 07:00.
-
-    Raises:
-        typer.BadParameter: it is written otherwise.
-    """
-    try:
-        return time_of_day(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint=option) from None
+        raise typer.BadParameter(str(error), param_hint=name) from None

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from leadsquared_async.cli.durations import spoken
-from leadsquared_async.cli.talk import Talk
+from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.errors import Fault
 
 __all__ = ["Look", "Pace", "Progress"]
@@ -22,6 +22,8 @@ FIRST_LINE, LONGEST_PAUSE = 5.0, 60.0
 """Seconds to the first plain line, and at most between two."""
 WORTH_A_LINE = 3.0
 """Seconds for which leads are held, from which on it is no mere hiccup."""
+LONE = 2.0
+"""Seconds after which it is worth saying that another process delivers."""
 WINDOW = 60.0
 
 
@@ -88,18 +90,21 @@ class Progress:
     """The display of one delivery; a context manager.
 
     Args:
-        talk: where to show it.
+        terminal: where to show it.
         kinds: why leads were rejected, counted by somebody else.
         confirm: whether outcomes are awaited.
+        before: rows of the file that were accepted in an earlier run.
+        ended: those among them that have ended; counted, so that a run that is continued shows the whole file.
     """
 
-    def __init__(self, talk: Talk, kinds: Counter[str], *, confirm: bool) -> None:
-        self._talk = talk
+    def __init__(self, terminal: Terminal, kinds: Counter[str], *, confirm: bool, before: int = 0, ended: int = 0) -> None:
+        self._terminal = terminal
         self._kinds = kinds
         self._confirm = confirm
+        self._before, self._ended = before, ended
         self._first: Look | None = None
         self._last: Look | None = None
-        self._sending, self._working = Pace(), Pace()
+        self._sending, self._ending, self._working = Pace(), Pace(), Pace()
         self._live: Live | None = None
         self._next_line = 0.0
         self._pause = FIRST_LINE
@@ -107,8 +112,8 @@ class Progress:
         self._told: str | None = None
 
     def __enter__(self) -> Self:
-        if self._talk.console.is_terminal:
-            self._live = Live(console=self._talk.console, auto_refresh=False, transient=True)
+        if self._terminal.console.is_terminal:
+            self._live = Live(console=self._terminal.console, auto_refresh=False, transient=True)
             self._live.start()
         return self
 
@@ -116,7 +121,7 @@ class Progress:
         if self._live is not None:
             self._live.stop()
         elif self._last is not None and self._last is not self._first:
-            self._talk.say(self._line(self._last))
+            self._terminal.say(self._line(self._last))
 
     def update(self, look: Look) -> None:
         """Take a look, and show it when it is time to."""
@@ -124,6 +129,7 @@ class Progress:
             self._first, self._next_line = look, look.at + FIRST_LINE
         self._last = look
         self._sending.note(look.at, look.waiting)
+        self._ending.note(look.at, look.waiting + look.unconfirmed)
         self._working.note(look.at, look.work)
         self._tell_of_holding(look)
         if self._live is not None:
@@ -131,35 +137,49 @@ class Progress:
         elif look.at >= self._next_line:
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
             self._next_line = look.at + self._pause
-            self._talk.say(self._line(look))
+            self._terminal.say(self._line(look))
 
     def _tell_of_holding(self, look: Look) -> None:
-        """Say once that leads are held, and once that they are not any more."""
+        """Say once that rows are held, and once that they no longer are."""
         if look.held is None:
             self._held_since = None
             if self._told is not None:
                 self._told = None
-                self._talk.say("delivering again")
+                self._terminal.say("delivering again", "green")
             return
         if self._held_since is None:
             self._held_since = look.at
         long_enough = look.at - self._held_since >= WORTH_A_LINE or look.fault is Fault.ACCOUNT
         if self._told is None and long_enough:
             self._told = look.held
-            # The account's fault may end the command at once.
-            tried = "" if look.fault is Fault.ACCOUNT else ", and tried again by itself"
-            self._talk.say(f"every lead is held{tried}: {look.held}")
+            # An account's error may end the command at once.
+            tried = "" if look.fault is Fault.ACCOUNT else " and tried again from time to time"
+            self._terminal.say(f"all rows are held{tried}: {look.held}", "yellow")
+
+    def _bars(self, look: Look) -> list[tuple[str, int, int]]:
+        """What is shown as a part of a whole: its name, how much of it is done, and of how much."""
+        assert self._first is not None
+        sent = self._before + self._ended
+        to_send = sent + max(self._first.waiting, look.waiting)
+        bars = [("sent", to_send - look.waiting, to_send)]
+        if self._confirm:
+            total = max(to_send, self._ended + look.waiting + look.unconfirmed)
+            bars.append(("final", total - look.waiting - look.unconfirmed, total))
+        return bars
+
+    def _rates(self, look: Look) -> str:
+        if not look.waiting and self._confirm:
+            return f"{self._ending.per_second:.1f} a second become final"
+        return f"{self._sending.per_second:.1f} a second"
 
     def _line(self, look: Look) -> str:
-        return ", ".join(filter(None, (*self._counts(look), self._remaining(look), self._holding(look))))
+        bars = [f"{name} {done:,}/{total:,}" for name, done, total in self._bars(look)]
+        said = (*bars, self._rates(look), *self._short(look), self._remaining(look), self._waits_for(look))
+        return ", ".join(filter(None, said))
 
-    def _counts(self, look: Look) -> list[str]:
+    def _short(self, look: Look) -> list[str]:
         assert self._first is not None
-        total = max(self._first.waiting, look.waiting)
-        said = [f"sent {total - look.waiting:,}/{total:,} ({self._sending.per_second:.1f} a second)"]
-        if self._confirm:
-            followed = max(total + self._first.unconfirmed, look.waiting + look.unconfirmed)
-            said.append(f"final {followed - look.waiting - look.unconfirmed:,}/{followed:,}")
+        said = list[str]()
         if rejected := look.rejected - self._first.rejected:
             kinds = ", ".join(f"{kind} {count:,}" for kind, count in self._kinds.most_common(3))
             said.append(f"rejected {rejected:,}" + (f" ({kinds})" if kinds else ""))
@@ -171,23 +191,18 @@ class Progress:
         left = self._working.seconds_left
         return f"about {spoken(left)} left" if left is not None and look.work else ""
 
-    @staticmethod
-    def _holding(look: Look) -> str:
-        if look.held is None:
-            return "" if look.delivers else "another process delivers from this outbox"
-        probe = "" if look.next_probe is None else f", next try in {spoken(look.next_probe)}"
-        return f"held{probe}"
+    def _waits_for(self, look: Look) -> str:
+        assert self._first is not None
+        if look.held is not None:
+            return "held" + ("" if look.next_probe is None else f", next try in {spoken(look.next_probe)}")
+        if not look.delivers and look.at - self._first.at >= LONE:
+            return "another process delivers from this outbox"
+        return "" if look.waiting or not look.unconfirmed else "waiting for LeadSquared to process them"
 
     def _drawing(self, look: Look) -> RenderableType:
-        assert self._first is not None
-        bars = Table.grid(padding=(0, 2))
-        total = max(self._first.waiting, look.waiting)
-        rows = [("sent", total - look.waiting, total)]
-        if self._confirm:
-            followed = max(total + self._first.unconfirmed, look.waiting + look.unconfirmed)
-            rows.append(("final", followed - look.waiting - look.unconfirmed, followed))
-        for name, done, of in rows:
-            bars.add_row(name, ProgressBar(total=max(of, 1), completed=done, width=36), f"{done:,}/{of:,}")
-        said = [*self._counts(look)[2 if self._confirm else 1 :], self._remaining(look), self._holding(look)]
-        pace = f"{self._sending.per_second:.1f} sent a second"
-        return Group(bars, Text(", ".join((pace, *filter(None, said)))))
+        grid = Table.grid(padding=(0, 2))
+        for name, done, total in self._bars(look):
+            bar = ProgressBar(total=max(total, 1), completed=done, width=36, complete_style="green", finished_style="green")
+            grid.add_row(name, bar, f"{done:,}/{total:,}")
+        said = (self._rates(look), *self._short(look), self._remaining(look), self._waits_for(look))
+        return Group(grid, Text(", ".join(filter(None, said))))

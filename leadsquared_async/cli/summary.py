@@ -1,161 +1,168 @@
-"""What a capture ends with: counts, its exit status, and what to do next. Pure."""
+"""How a run ended: counts by outcome, reasons, and the next command to type."""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from leadsquared_async import ItemState
 from leadsquared_async.cli.delivering import Delivered, Ending
+from leadsquared_async.cli.durations import spoken
 from leadsquared_async.cli.exits import ExitStatus
 from leadsquared_async.cli.reports import PENDING, REFUSED, Outcomes
-from leadsquared_async.cli.wording import rows as rows_in_words
-from leadsquared_async.printable import one_line
+from leadsquared_async.cli.terminal import Terminal, counted
 
 __all__ = ["Summary"]
 
+MEANING = {
+    ItemState.CONFIRMED: "",
+    ItemState.ACCEPTED: "outcome not known yet",
+    ItemState.REJECTED: "by LeadSquared",
+    ItemState.UNKNOWN: "may have arrived",
+    REFUSED: "not sent: they need fixing",
+    PENDING: "not sent yet",
+}
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """The end of a run.
 
     Attributes:
-        name: of the input.
-        outbox: its file.
-        outcomes: of all rows.
-        before: rows that had been delivered before.
+        name: of the file.
+        path: of the outbox.
+        command: that was run, for advice.
+        outcomes: of the file's rows.
         delivered: how delivering ended.
-        confirm: whether accepted rows are followed.
-        to_be_sent: rows of the outbox that LeadSquared has not accepted yet, of whichever input.
-        left_over: rows that an earlier run left and the input does not make.
-        taken_out: those of them that were taken out.
-        repeats: rows of the input with the key of another one.
-        repeats_are: in words.
-        command: that takes rows once they are mended.
+        confirm: whether rows were followed.
+        before: rows that had ended in an earlier run.
+        repeated: rows with the key of another.
+        blank: rows without any cell.
+        left_over: rows of an earlier run that the file does not make any more.
+        taken_out: how many of these were taken out of the outbox.
+        waiting: rows of the outbox that are still to be sent, of whichever file.
+        seconds: how long the run took.
     """
 
     name: str
-    outbox: Path
+    path: Path
+    command: str
     outcomes: Outcomes
-    before: int
     delivered: Delivered
     confirm: bool
-    to_be_sent: int = 0
-    left_over: int = 0
-    taken_out: int = 0
-    repeats: int = 0
-    repeats_are: str = "the same as another"
-    command: str = "capture"
-
-    @property
-    def left(self) -> int:
-        """Rows that the same command would go on with."""
-        counts = self.outcomes.counts
-        is_followed = self.confirm and self.delivered.ending is not Ending.DONE
-        return counts[PENDING] + (counts[ItemState.ACCEPTED] if is_followed else 0)
+    before: int
+    repeated: int
+    blank: int
+    left_over: int
+    taken_out: int
+    waiting: int
+    seconds: float
 
     @property
     def status(self) -> ExitStatus:
         """The exit status."""
-        counts = self.outcomes.counts
-        if self.delivered.ending is Ending.ACCOUNT:
+        counts, delivered = self.outcomes.counts, self.delivered
+        if delivered.ending is Ending.ACCOUNT:
             return ExitStatus.ACCOUNT
-        if self.delivered.ending is not Ending.DONE or self.left or self.outcomes.is_unwritten:
+        left = counts[PENDING] + (counts[ItemState.ACCEPTED] if self.confirm and delivered.ending is not Ending.DONE else 0)
+        if delivered.ending is not Ending.DONE or left or self.outcomes.unwritten is not None:
             return ExitStatus.LEFT
-        is_short = (
-            counts[ItemState.REJECTED] or counts[ItemState.UNKNOWN] or counts[REFUSED] or self.delivered.short
-        )
-        return ExitStatus.NOT_ALL if is_short else ExitStatus.DONE
+        short = counts[ItemState.REJECTED] + counts[ItemState.UNKNOWN] + counts[REFUSED] + delivered.short
+        return ExitStatus.NOT_ALL if short else ExitStatus.DONE
+
+    def show(self, terminal: Terminal) -> None:
+        """Show it."""
+        if terminal.as_json:
+            terminal.result("", self.data())
+            return
+        counts = self.outcomes.counts
+        parts = [counted(self.outcomes.rows, "row"), f"in {spoken(self.seconds)}"]
+        if self.before:
+            parts.append(f"{self.before:,} of them from an earlier run")
+        if self.repeated:
+            parts.append(f"{self.repeated:,} the same as another")
+        if self.blank:
+            parts.append(f"{counted(self.blank, 'blank row')} skipped")
+        if self.delivered.is_idle:
+            parts.append("nothing was sent this time")
+        terminal.result(f"{self.name}: {', '.join(parts)}", {})
+        rows = [
+            (str(outcome), f"{counts[outcome]:,}", "" if outcome == ItemState.ACCEPTED and not self.confirm else meaning)
+            for outcome, meaning in MEANING.items()
+            if counts[outcome]
+        ]
+        terminal.table(("Outcome", "Rows", ""), rows)
+        if self.outcomes.reasons:
+            reasons = sorted(self.outcomes.reasons.items(), key=lambda reason: -reason[1][0])
+            terminal.table(
+                ("Why rejected", "Rows", "First line"),
+                [(reason, f"{count:,}", str(line)) for reason, (count, line) in reasons],
+            )
+        for line in self.advice():
+            terminal.say(line)
 
     def advice(self) -> list[str]:
-        """What happened and what to do about it, beside the result."""
-        counts, said = self.outcomes.counts, list[str]()
+        """What to do next."""
+        counts, outcomes, said = self.outcomes.counts, self.outcomes, list[str]()
+        path = shlex.quote(str(self.path))
         if self.delivered.ending is Ending.ACCOUNT:
-            said.append(f"stopped, since the account lets nothing through: {self.delivered.why}")
+            said.append(f"stopped, because the account lets nothing through: {self.delivered.why}")
         elif self.delivered.ending is Ending.STUCK:
-            said.append(f"stopped, since the outbox cannot go on: {self.delivered.why}")
+            said.append(f"stopped, because the outbox cannot be used: {self.delivered.why}")
+        if outcomes.unwritten is not None:
+            said.append(f"--out and --rejects could not be written: {outcomes.unwritten}")
         if self.status in {ExitStatus.ACCOUNT, ExitStatus.LEFT}:
-            said.append(f"what is left stays in {self.outbox}: run the same command again to go on")
-        if self.outcomes.out is not None and self.outcomes.is_beside:
-            said.append(
-                f"the outcomes are in {self.outcomes.out}: the file named holds those of another input"
-            )
-        if self.outcomes.rejects is not None:
-            said.append(
-                f"{self.outcomes.rejects} holds the rows to mend, each with its reason: correct it, and pass "
-                f"it to `leadsquared {self.command}`"
-            )
+            said.append("to continue, run the same command again: rows that are not final stay in the outbox")
+        if outcomes.out is not None:
+            beside = ", because the file named holds those of another input" if outcomes.is_beside else ""
+            said.append(f"outcomes of all rows: {outcomes.out}{beside}")
+        if outcomes.rejects is not None:
+            rejects = shlex.quote(str(outcomes.rejects))
+            said.append(f"rows to fix: {outcomes.rejects}; then: leadsquared {self.command} {rejects}")
         elif counts[ItemState.REJECTED] or counts[REFUSED]:
-            said.append("--rejects FILE writes the rows to mend, each with its reason")
+            said.append("--rejects FILE writes the rows that need fixing, each with its reason")
         if counts[ItemState.REJECTED]:
             said.append(
-                "if it is LeadSquared that was mended, such as by a new field: "
-                f"leadsquared outbox requeue {self.outbox} (--drop NAME leaves an attribute out), then "
-                f"leadsquared outbox drain {self.outbox}"
+                f"if the fix is in LeadSquared, such as a new field: leadsquared outbox requeue {path}, then "
+                f"leadsquared outbox drain {path}"
             )
         if self.confirm and self.status is not ExitStatus.LEFT and counts[ItemState.ACCEPTED]:
-            said.append(
-                "what was accepted in a run with --no-confirm is not followed: "
-                f"leadsquared wait --outbox {self.outbox}"
-            )
+            said.append(f"rows of a run with --no-confirm are not followed: leadsquared wait --outbox {path}")
         others = self.delivered.short - counts[ItemState.REJECTED] - counts[ItemState.UNKNOWN]
         if others > 0:
-            said.append(
-                f"{rows_in_words(others)} that the outbox held from before ended rejected or unknown: "
-                f"leadsquared outbox items {self.outbox}"
-            )
+            said.append(f"{counted(others, 'other row')} of the outbox ended rejected or unknown: leadsquared outbox items {path}")
         if counts[ItemState.UNKNOWN]:
-            said.append("look for the unknown ones at LeadSquared before they are sent again")
-        return said
-
-    def text(self) -> str:
-        """For people."""
-        counts = self.outcomes.counts
-        rows = [
-            ("confirmed", counts[ItemState.CONFIRMED], ""),
-            ("accepted", counts[ItemState.ACCEPTED], "outcome not known" if self.confirm else ""),
-            ("rejected", counts[ItemState.REJECTED], self._kinds()),
-            ("unknown", counts[ItemState.UNKNOWN], "may have arrived"),
-            ("refused", counts[REFUSED], "not sent, since they cannot be"),
-            ("pending", counts[PENDING], "not sent yet"),
-        ]
-        head = [rows_in_words(self.outcomes.rows), f"{self.before:,} delivered in an earlier run"]
-        if self.repeats:
-            head.append(f"{self.repeats:,} {self.repeats_are}")
-        if self.delivered.is_idle:
-            head.append("nothing was sent this time")
-        lines = [f"{one_line(self.name)}: {', '.join(head)}"]
-        lines += [
-            f"  {name:<9} {count:>9,}" + (f"  {note}" if note else "") for name, count, note in rows if count
-        ]
+            said.append("look for the unknown rows in LeadSquared before you send them again")
         if self.left_over:
-            lines.append(f"of an earlier run: {rows_in_words(self.left_over)}, {self.taken_out:,} taken out")
-        if self.to_be_sent:
-            lines.append(f"still to be sent: {self.to_be_sent:,}")
-        return "\n".join(lines)
+            said.append(f"{counted(self.left_over, 'row')} of an earlier run: {self.taken_out:,} taken out, the others sent")
+        if self.waiting:
+            said.append(f"still to be sent from the outbox: {counted(self.waiting, 'row')}")
+        return said
 
     def data(self) -> dict[str, Any]:
         """For programs."""
-        counts = self.outcomes.counts
+        counts, outcomes = self.outcomes.counts, self.outcomes
         states = (*(state.value for state in ItemState if state is not ItemState.SENDING), REFUSED)
+        reasons: Mapping[str, int] = {reason: count for reason, (count, _) in outcomes.reasons.items()}
         return {
             "input": self.name,
-            "outbox": str(self.outbox),
-            "rows": self.outcomes.rows,
+            "outbox": str(self.path),
+            "rows": outcomes.rows,
             **{state: counts[state] for state in states},
-            "rejected_by_kind": dict(self.outcomes.kinds),
+            "rejected_by_kind": reasons,
             "delivered_before": self.before,
-            "repeated": self.repeats,
+            "repeated": self.repeated,
+            "blank": self.blank,
             "left_over": self.left_over,
             "taken_out": self.taken_out,
-            "still_to_be_sent": self.to_be_sent,
+            "still_to_be_sent": self.waiting,
+            "seconds": round(self.seconds, 1),
             "ending": self.delivered.ending.value,
             "why": self.delivered.why,
-            "out": None if self.outcomes.out is None else str(self.outcomes.out),
-            "rejects": None if self.outcomes.rejects is None else str(self.outcomes.rejects),
+            "out": None if outcomes.out is None else str(outcomes.out),
+            "rejects": None if outcomes.rejects is None else str(outcomes.rejects),
             "exit": int(self.status),
         }
-
-    def _kinds(self) -> str:
-        return ", ".join(f"{kind} {count:,}" for kind, count in self.outcomes.kinds.most_common())

@@ -18,7 +18,7 @@ from leadsquared_async.config import seconds
 from leadsquared_async.delivery.hold import Holds
 from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.encoding import EncodedSubmission
-from leadsquared_async.errors import ClientClosed, ConfigurationError, InvalidLead, OutboxError
+from leadsquared_async.errors import ClientClosed, ConfigurationError, InvalidLead, KeyReused, OutboxError
 from leadsquared_async.http.redaction import without_locals
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import OPERATIONS
@@ -460,6 +460,16 @@ async def note_of(outbox: Outbox, name: str) -> str | None:
 async def set_note(outbox: Outbox, name: str, text: str) -> None:
     """Keep a text for `note_of`."""
     await outbox._opened().write(Store.set_meta, name, text)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+async def put_each(
+    outbox: Outbox, submissions: Iterable[tuple[EncodedSubmission, str]]
+) -> list[Ticket | KeyReused]:
+    """Put encoded submissions under their keys, as rows of a file; what each of them gets, in their order."""
+    writer = outbox._opened()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    tickets = await writer.write(Store.put_each, list(submissions), FILES, time.time())
+    outbox._was_put()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return tickets
 
 
 def _submission(

@@ -237,6 +237,18 @@ class Store:
                 return new, error  # those before it stay
         return new, None
 
+    def put_each(
+        self, submissions: Iterable[tuple[EncodedSubmission, str]], lane: int, now: float
+    ) -> list[Ticket | KeyReused]:
+        """Add rows; for each its ticket, or that its key is another lead's."""
+        answers: list[Ticket | KeyReused] = []
+        for submission, key in submissions:
+            try:
+                answers.append(self.put(submission, key, lane, now))
+            except KeyReused as error:
+                answers.append(error)
+        return answers
+
     def size(self) -> int:
         """Bytes of the file, less what is free in it."""
         pages, free = (

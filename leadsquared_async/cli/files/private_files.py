@@ -45,6 +45,7 @@ class Draft:
     Args:
         path: of the file; of a link, the file that it leads to is written.
         others: files of the command that it must not be.
+        beside: files of the command beside which it is written, under a name with a number.
         begins: how a file begins that it may take the place of; None if `place_and_keep` decides that.
 
     Attributes:
@@ -57,15 +58,21 @@ class Draft:
     """
 
     def __init__(
-        self, path: Path, *, others: Iterable[Path] = (), begins: tuple[bytes, ...] | None = None
+        self,
+        path: Path,
+        *,
+        others: Iterable[Path] = (),
+        beside: Iterable[Path] = (),
+        begins: tuple[bytes, ...] | None = None,
     ) -> None:
         self.given = path
+        self._beside = list(beside)
         self._path = without_links(path)
         self.part = self._path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         if self._path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if any(_is_same(self._path, other) for other in others):
-            raise CommandFailedError(f"{path}: is the run's own input or outbox; choose another name")
+            raise CommandFailedError(f"{path}: is the run's own input or outbox: choose another name")
         self._check_what_is_there(begins)
         os.close(open_private(self.part))
         self._clear()
@@ -110,7 +117,8 @@ class Draft:
         given, place = next(
             (given, place)
             for given, place in self._names()
-            if not os.path.lexists(place) or (_is_as_written(place) and _lines(place) <= mine)
+            if not any(_is_same(place, other) for other in self._beside)
+            and (not os.path.lexists(place) or (_is_as_written(place) and _lines(place) <= mine))
         )
         digest = _digest(self.part)
         _note(place).unlink(missing_ok=True)
@@ -124,13 +132,13 @@ class Draft:
         if not os.path.lexists(self._path):
             return
         if not self._path.is_file():
-            raise CommandFailedError(f"{path}: is there, and no regular file; choose another name")
+            raise CommandFailedError(f"{path}: is there, and no regular file: choose another name")
         with self._path.open("rb") as file:
             beginning = file.read(200)
         if beginning.startswith(SQLITE):
-            raise CommandFailedError(f"{path}: is there, and a database or outbox; choose another name")
+            raise CommandFailedError(f"{path}: is there, and a database or outbox: choose another name")
         if begins is not None and beginning and not beginning.startswith(begins):
-            raise CommandFailedError(f"{path}: is there, and was not written with --out; choose another name")
+            raise CommandFailedError(f"{path}: is there, and was not written with --out: choose another name")
 
     def _names(self) -> Iterator[tuple[Path, Path]]:
         """The names that it may have, as given and with links followed."""
