@@ -32,19 +32,18 @@ from leadsquared_async.config import (
     rate_limit_from,
     seconds,
 )
-from leadsquared_async.encoding import private_values
 from leadsquared_async.errors import ClientClosed, ConfigurationError
-from leadsquared_async.http.call import Call, Host, Settings, json_content
+from leadsquared_async.http.call import Settings
 from leadsquared_async.http.redaction import init_without_locals, without_locals
 from leadsquared_async.http.sender import Sender
 from leadsquared_async.http.session import Options, Session, Snapshot
 from leadsquared_async.limiter.interface import AsyncLimiterAdapter, Limiter
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import Receipt
-from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS, Idempotency, Keys
-from leadsquared_async.protocol import ExpectedBody
+from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS
 from leadsquared_async.resources.account_fields import Fields
 from leadsquared_async.resources.bulk import Bulk
+from leadsquared_async.resources.custom_call import custom_call
 from leadsquared_async.resources.field_cache import FieldCache, FieldValidator, ValidationMode
 from leadsquared_async.resources.leads import Activities, Calls, Leads, Opportunities
 from leadsquared_async.resources.prepare import Preparer
@@ -67,9 +66,6 @@ __all__ = ["LeadSquared", "parts_of"]
 R = TypeVar("R")
 
 GRACE = 8.0
-LONGEST_PATH = 2000
-LONGEST_QUERY = 8000
-"""Characters; gateways reject longer addresses, and httpx does from 65,536 on."""
 
 
 class resource(property, Generic[R]):  # noqa: N801 - it is used as property is
@@ -94,6 +90,11 @@ class LeadSquared(Requests):
     Clients of one account in one process share one rate limit, across event loops and threads. A client is
     opened once; `with_options` makes cheap copies that share its connections and limit. An empty or blank
     environment variable counts as not set.
+
+    Example:
+        async with LeadSquared(region="in21") as lsq:
+            receipt = await lsq.leads.capture({"FirstName": "Bret", "Phone": "+91-9988776655"})
+            status = await lsq.leads.wait(receipt)
 
     Args:
         access_key: LeadSquared's accessKey; else LEADSQUARED_ACCESS_KEY.
@@ -162,7 +163,7 @@ class LeadSquared(Requests):
             )
         if normalize is not None and not callable(normalize):  # pyright: ignore[reportUnnecessaryComparison]
             raise ConfigurationError("normalize has to be a function from a lead to a lead")
-        sharing = _sharing(limiter)
+        sharing, foreign = _limiters(limiter)
         self._session = Session(
             Options(
                 hosts=hosts_from(host, sync_host, region, os.environ),
@@ -171,7 +172,7 @@ class LeadSquared(Requests):
                 bulk_limit=checked_limit("bulk_limit", bulk_limit or RateLimit(1, per=5.0)),
                 paths=checked_paths(paths or {}, _call_names()),
                 sharing=sharing,
-                limiter=_foreign(limiter, sharing),
+                limiter=foreign,
                 transport=_checked_transport(transport),
                 name=name,
             )
@@ -339,30 +340,15 @@ class LeadSquared(Requests):
         Raises:
             LeadSquaredError: it did not succeed.
         """
-        verb = method.upper()
-        if not verb.isascii() or not verb.isalpha():
-            raise ConfigurationError("method has to be an HTTP method, such as GET or POST")
-        if not path.startswith("/") or not path.isprintable() or any(char in path for char in "?# \\"):
-            raise ConfigurationError(
-                "path has to start with a slash and contain no ?, # or space: pass query= beside it"
-            )
-        if len(path) > LONGEST_PATH:
-            raise ConfigurationError(f"path is longer than {LONGEST_PATH} characters")
-        if host not in {"async", "sync"} or keys not in {"all", "api_key"}:
-            raise ConfigurationError('host has to be "async" or "sync", keys "all" or "api_key"')
         sender = self._parts.sender.until(deadline)
-        reads = verb in {"GET", "HEAD"}
-        call = Call(
-            operation=f"{verb} {path}",
-            method=verb,
-            path=path,
-            query=_checked_query(query or {}),
-            content=None if json is None else json_content(json),
-            private=(*(query or {}).values(), *private_values(json)),
-            host=Host.ASYNC if host == "async" else Host.SYNC,
-            keys=Keys.ALL if keys == "all" else Keys.API_KEY,
-            expect=ExpectedBody.JSON,
-            repeat=Idempotency.READ if reads else Idempotency.MATCHED if repeatable else Idempotency.NONE,
+        call = custom_call(
+            method,
+            path,
+            query=query or {},
+            json=json,
+            host=host,
+            keys=keys,
+            repeatable=repeatable,
             lane=sender.lane(None, Lane.INTERACTIVE),
             reference=reference,
         )
@@ -388,23 +374,23 @@ class LeadSquared(Requests):
         Raises:
             ClientClosed: this is a derived copy, or the client belongs to another loop or process.
         """
-        if self._derived:
-            raise ClientClosed(
-                "this is a copy made by with_options(): close the client that it was made from"
-            )
+        self._check_original("close")
         await self._session.aclose(grace, (self._parts.trackers, self._parts.fields))
 
     async def __aenter__(self) -> Self:
-        if self._derived:
-            raise ClientClosed(
-                "this is a copy made by with_options(): enter the client that it was made from"
-            )
+        self._check_original("enter")
         await self._open()
         return self
 
     @without_locals
     async def _open(self) -> None:
         self._session.open()
+
+    def _check_original(self, verb: str) -> None:
+        if self._derived:
+            raise ClientClosed(
+                f"this is a copy made by with_options(): {verb} the client that it was made from"
+            )
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
@@ -442,43 +428,24 @@ def _checked_deadline(deadline: float | None) -> float | None:
     return None if deadline is None else seconds("deadline", deadline)
 
 
-def _checked_query(query: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    pairs = tuple(query.items())
-    if not all(isinstance(text, str) for pair in pairs for text in pair):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError("query has to be a mapping from string to string")
-    text = "".join(text for pair in pairs for text in pair)
-    if len(text) > LONGEST_QUERY:
-        raise ConfigurationError(f"query is longer than {LONGEST_QUERY} characters")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ConfigurationError("query contains an unpaired surrogate, which cannot be encoded") from None
-    return pairs
+def _limiters(
+    limiter: Limiter | AsyncLimiter | SharedLimiter | None,
+) -> tuple[AccountLimits, Limiter | None]:
+    """What the limits are shared through, and a limiter that every attempt passes besides."""
+    # Imported here, since these modules are slow to import, and what a caller passes was imported before.
+    from leadsquared_async.limiter.local_limits import LocalLimits  # noqa: PLC0415
 
-
-def _sharing(limiter: Limiter | AsyncLimiter | SharedLimiter | None) -> AccountLimits:
-    """What the limits are shared through."""
-    if limiter is not None:
-        from leadsquared_async.limiter.redis_limits import SharedLimiter  # noqa: PLC0415 - for who has one
-
-        if isinstance(limiter, SharedLimiter):
-            return limiter
-    from leadsquared_async.limiter.local_limits import LocalLimits  # noqa: PLC0415 - slow to import
-
-    return LocalLimits()
-
-
-def _foreign(
-    limiter: Limiter | AsyncLimiter | SharedLimiter | None, sharing: AccountLimits
-) -> Limiter | None:
-    """A limiter that every attempt passes besides the account's own limit."""
-    if limiter is None or limiter is sharing:
-        return None
+    if limiter is None:
+        return LocalLimits(), None
     if isinstance(limiter, Limiter):
-        return limiter
-    from aiolimiter import AsyncLimiter  # noqa: PLC0415 - the caller has imported it
+        return LocalLimits(), limiter
+    from leadsquared_async.limiter.redis_limits import SharedLimiter  # noqa: PLC0415
 
-    if not isinstance(limiter, AsyncLimiter):
+    if isinstance(limiter, SharedLimiter):
+        return limiter, None
+    from aiolimiter import AsyncLimiter  # noqa: PLC0415
+
+    if not isinstance(limiter, AsyncLimiter):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError(
             "limiter has to be a SharedLimiter, an aiolimiter.AsyncLimiter, or a Limiter with acquire, "
             "release, release_unused and on_rate_limited"
@@ -487,7 +454,7 @@ def _foreign(
         raise ConfigurationError(
             "limiter: its max_rate has to be at least 1, or it never lets a call through"
         )
-    return AsyncLimiterAdapter(limiter)
+    return LocalLimits(), AsyncLimiterAdapter(limiter)
 
 
 def _checked_transport(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncBaseTransport | None:

@@ -23,16 +23,7 @@ from leadsquared_async.limiter.interface import LimitSnapshot, Notice
 from leadsquared_async.limiter.lanes import Lane, Waiting
 from leadsquared_async.limiter.local import LocalGrantor, configured, doubt
 from leadsquared_async.limiter.queue import TokenQueue
-from leadsquared_async.limiter.redis_messages import (
-    VERSION,
-    End,
-    Incompatible,
-    Known,
-    RateLimited,
-    Reply,
-    Request,
-    StoreUnavailable,
-)
+from leadsquared_async.limiter.redis_messages import VERSION, Incompatible, Reply, Request, StoreUnavailable
 from leadsquared_async.limiter.redis_store import RedisStore
 from leadsquared_async.limiter.tokens import NEVER, Tokens, is_far_below, spacing_of
 
@@ -54,6 +45,8 @@ FIRST_RETRY, LAST_RETRY = 0.25, 5.0
 """Seconds between two attempts to reach a store that does not answer."""
 NOBODY = (False, False, False)
 """No lane has a waiter that the store knows of."""
+MOST_429S = 100
+"""Answers of 429 that are kept for the store; in an outage there may be more."""
 UNKNOWN = 16
 """The assumed number of processes while none was ever seen."""
 
@@ -71,7 +64,6 @@ class RedisGrantor:
 
     Attributes:
         queue: the callers that it grants tokens to.
-        learnt: whether LeadSquared named the limit that all processes keep to.
     """
 
     def __init__(
@@ -98,7 +90,6 @@ class RedisGrantor:
         self._shared = declared
         self._ceiling: str | None = None
         self._doubted: RateLimit | None = None
-        self.learnt = False
         # The last reply of the store.
         self._reply: Reply | None = None
         self._asked_for_reply = self._heard_at = -NEVER
@@ -111,7 +102,7 @@ class RedisGrantor:
         self._last_poll = -NEVER
         self._ends: deque[tuple[float, bool]] = deque()
         self._all_ends_count = False
-        self._rate_limited: RateLimited | None = None
+        self._answers_of_429: deque[tuple[float | None, tuple[int, float] | None]] = deque(maxlen=MOST_429S)
         self._assumed: tuple[int | None, float] | None = None
         self._reported = NOBODY
         # When to ask the store.
@@ -129,11 +120,6 @@ class RedisGrantor:
         store.listen(key, self._on_hint)
 
     @property
-    def degraded(self) -> bool:
-        """Whether the store does not answer, and this process grants from its share."""
-        return self._share is not None
-
-    @property
     def limit(self) -> RateLimit:
         """The limit in force."""
         return self._shared if self._share is None else self._share.limit
@@ -149,11 +135,8 @@ class RedisGrantor:
         try:
             if self._asking is not None:
                 await asyncio.wait([self._asking])
-            if (
-                self._number
-                and self._fault is None
-                and not (self.degraded and self._retry_at > self._clock())
-            ):
+            is_out_of_reach = self._share is not None and self._retry_at > self._clock()
+            if self._number and self._fault is None and not is_out_of_reach:
                 await self._ask()
         except Exception as error:
             self._loop.call_exception_handler({"message": UNEXPECTED, "exception": error})
@@ -167,10 +150,6 @@ class RedisGrantor:
         self.queue.stop()
 
     # For the queue ----------------------------------------------------------------------------------------
-
-    def settle(self, now: float) -> None:
-        if self._share is not None:
-            self._share.settle(now)
 
     def take_at_once(self, lane: Lane, now: float) -> bool:
         """Spend a token of the share, if there is one; the tokens of the store have to be asked for.
@@ -190,13 +169,14 @@ class RedisGrantor:
             raise
         return True
 
+    def settle(self, now: float) -> None:
+        if self._share is not None:
+            self._share.settle(now)
+
     def next(self, heads: Sequence[W], now: float) -> W | None:
         if self._share is not None:
             return self._share.next(heads, now)
-        for head in heads:
-            if self._granted[head.lane]:
-                return head
-        return None
+        return next((head for head in heads if self._granted[head.lane]), None)
 
     def take(self, now: float, lane: Lane) -> None:
         if self._share is not None:
@@ -216,11 +196,10 @@ class RedisGrantor:
 
     def release_unused(self) -> None:
         """The store learns of it by the number of calls in flight."""
-        self._is_urgent = True
         self._out -= 1
         if self._share is not None:
             self._share.release_unused()
-        self._schedule()
+        self._ask_soon()
 
     def earliest_of(self, lane: Lane, now: float, ahead: int) -> float:
         if self._share is not None:
@@ -243,7 +222,6 @@ class RedisGrantor:
         before, self._mine = self._mine, limit
         if limit == before:
             return None
-        self._is_urgent = True
         notice = None
         if before.within(limit) != before:
             # What a higher limit leads to is for the store to say: other processes may keep to less.
@@ -252,15 +230,14 @@ class RedisGrantor:
             notice = Notice(True, "rate limit lowered from %s to %s: %s", (before, limit, self._ceiling))
             if self._share is not None:
                 self._share.declare(self._share_limit(), now)
-        self._schedule()
+        self._ask_soon()
         return notice
 
     def on_rate_limited(
         self, pause: float | None, named: tuple[int, float] | None, now: float
     ) -> Notice | None:
         """The server answered 429; the store tells all processes."""
-        event = RateLimited(None if pause is None else now + pause, named)
-        self._rate_limited = event if self._rate_limited is None else self._rate_limited.then(event)
+        self._answers_of_429.append((None if pause is None else now + pause, named))
         account = None if named is None else RateLimit(named[0], named[1], self._mine.margin)
         notice = None
         if account is not None and account != self._doubted and is_far_below(account, self._mine):
@@ -269,14 +246,13 @@ class RedisGrantor:
         if self._share is None:
             until = now + (self._shared.spacing if pause is None else pause)
             self._paused_until = max(self._paused_until, until)
-            self._is_urgent = True
         else:
             share = None if account is None else share_of(account, self._processes or UNKNOWN)
             self._share.settle(now)
             if self._share.count_429(now, pause, share):
                 self._ceiling = f"it is a share of {account}, as LeadSquared says"
                 notice = Notice(True, "rate limit lowered to %s: %s", (self._share.limit, self._ceiling))
-        self._schedule()
+        self._ask_soon()
         return notice
 
     def assume_spent(self, now: float, ended: float, calls: int | None) -> None:
@@ -284,15 +260,13 @@ class RedisGrantor:
         self._assumed = (calls, ended)
         if self._share is not None:
             self._share.assume_spent(now, ended, calls)
-        self._is_urgent = True
-        self._schedule()
+        self._ask_soon()
 
     def snapshot(self, now: float) -> LimitSnapshot:
         """What is free is as old as the store's last reply."""
         if self._share is not None:
-            state = self._share.snapshot(now)
             return replace(
-                state,
+                self._share.snapshot(now),
                 ceiling=self._ceiling,
                 in_flight=self._out,
                 processes=self._processes,
@@ -321,6 +295,10 @@ class RedisGrantor:
         return None if self._reply is None else self._reply.processes
 
     # When to ask the store --------------------------------------------------------------------------------
+
+    def _ask_soon(self) -> None:
+        self._is_urgent = True
+        self._schedule()
 
     def _schedule(self) -> None:
         """Set the timer for the next request, which is made at once if there is reason to."""
@@ -369,19 +347,20 @@ class RedisGrantor:
     # Requests ---------------------------------------------------------------------------------------------
 
     async def _ask(self) -> None:
-        """Make one request, and apply its reply."""
+        """Make one request, and apply its reply. After any error calls continue in degraded mode."""
         self._asked_at = self._clock()
         self._is_urgent = False
-        rate_limited, assumed = self._rate_limited, self._assumed
         why: str | None = UNEXPECTED
-        is_heard = False
         try:
             request = self._request()
-            self._rate_limited = self._assumed = None
+            answers_of_429, assumed = len(self._answers_of_429), self._assumed
             reply = await self._reply_to(request)
             if not reply.stale:
+                for _ in range(answers_of_429):
+                    self._answers_of_429.popleft()
+                self._assumed = None if self._assumed is assumed else self._assumed
                 self._on_reply(request, reply)
-                is_heard = True
+                why = None
         except TimeoutError:
             why = f"no answer within {self._timeout:g} s"
         except StoreUnavailable as error:
@@ -393,13 +372,8 @@ class RedisGrantor:
             why = None  # the loop is ending
             raise
         finally:
-            # After any error calls continue in degraded mode; the loop reports an unexpected one.
-            if not is_heard:
-                if rate_limited is not None and self._rate_limited is not rate_limited:
-                    self._rate_limited = rate_limited.then(self._rate_limited)
-                self._assumed = self._assumed or assumed
-                if why is not None:
-                    self._degrade(why)
+            if why is not None:
+                self._degrade(why)
 
     async def _reply_to(self, request: Request) -> Reply:
         """The store's reply within `timeout`, not counting the time for which this process was blocked.
@@ -431,14 +405,14 @@ class RedisGrantor:
             raise
 
     def _request(self) -> Request:
-        now = self._clock()
-        window = 2 * self._shared.per
-        while self._ends and self._ends[0][0] < now - window:
+        now, reply = self._clock(), self._reply
+        while self._ends and self._ends[0][0] < now - 2 * self._shared.per:
             self._ends.popleft()
-        known = None
-        if (reply := self._reply) is not None:
-            known = Known(reply.born, reply.steps, reply.at + now - self._asked_for_reply)
-        event = self._rate_limited
+        pauses = [max(0.0, until - now) for until, _ in self._answers_of_429 if until is not None]
+        named = [limit for _, limit in self._answers_of_429 if limit is not None]
+        known = (0, 0, 0.0)
+        if reply is not None:
+            known = (reply.born, reply.steps, reply.at + now - self._asked_for_reply)
         self._number += 1
         return Request(
             process=self._process,
@@ -450,11 +424,11 @@ class RedisGrantor:
             keep=KEPT + 4 * self._shared.per + max(0.0, self._paused_until - now),
             held=self._out,
             waiting=self.queue.waiting,
-            ends=tuple(End(now - ended, counted) for ended, counted in self._ends),
-            all_ends_count=self.degraded or self._all_ends_count,
-            rate_limited=event is not None,
-            pause=None if event is None else event.left(now),
-            named=None if event is None else event.named,
+            ends=tuple((now - ended, counted) for ended, counted in self._ends),
+            all_ends_count=self._share is not None or self._all_ends_count,
+            rate_limited=bool(self._answers_of_429),
+            pause=max(pauses, default=None),
+            named=named[-1] if named else None,
             assumed=None if self._assumed is None else (self._assumed[0], now - self._assumed[1]),
             known=known,
             leaving=self._closed,
@@ -462,15 +436,15 @@ class RedisGrantor:
 
     def _on_reply(self, request: Request, reply: Reply) -> None:
         now = self._clock()
+        was_learnt = self._reply is not None and self._reply.learnt
         self._reply, self._asked_for_reply, self._heard_at = reply, self._asked_at, now
         self._paused_until = now + reply.paused
         self._fault = None
-        was_learnt, self.learnt = self.learnt, reply.learnt
         # Calls that began and ended in degraded mode while the answer was under way count too.
-        self._all_ends_count = self.degraded
+        self._all_ends_count = self._share is not None
         for _ in range(min(len(request.ends), len(self._ends))):
             self._ends.popleft()
-        if self.degraded:
+        if self._share is not None:
             self._share = None
             self._retry_after = FIRST_RETRY
             self.queue.log.warning(
@@ -532,7 +506,7 @@ class RedisGrantor:
         now = self._clock()
         self._retry_at = now + self._retry_after * random.uniform(0.75, 1.25)
         self._retry_after = min(LAST_RETRY, self._retry_after * 2)
-        if self.degraded or self._closed:
+        if self._share is not None or self._closed:
             return
         self._reported = NOBODY
         self._granted = [0] * len(Lane)

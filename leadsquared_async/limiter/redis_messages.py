@@ -12,43 +12,16 @@ from typing import cast
 
 from leadsquared_async.config import RateLimit
 
-__all__ = [
-    "VERSION",
-    "End",
-    "Incompatible",
-    "Known",
-    "OutOfBounds",
-    "RateLimited",
-    "Reply",
-    "Request",
-    "StoreUnavailable",
-]
+__all__ = ["VERSION", "Incompatible", "Reply", "Request", "StoreUnavailable"]
 
 VERSION = 1
 """Of the state in the store. Processes that speak different versions do not share an account."""
 
 _MICRO = 1e6
 _OK, _INCOMPATIBLE = 0, 1
-_DAMAGED = 2
-_TICK = 1.0
-"""Seconds by which an answer may be beyond its bounds, for rounding and a lease of nearly nothing."""
-_HUGE = 2**53
-_HOUR, _DAY = 3_600 * 10**6, 86_400 * 10**6
-_MOST = 10_000
-_BOUNDS = (
-    *((0, 2), (0, _HUGE), (0, _HUGE), (0, _HUGE)),  # status, at, born, steps
-    *((0, _MOST), (0, _MOST), (0, _MOST)),  # granted
-    *(
-        (-1, _DAY),
-        (0, _MOST),
-        (0, 4 * _DAY),
-        (0, _HOUR),
-        (0, _MOST),
-    ),  # again, free, first, paused, withdrawn
-    *((1, _MOST), (1, _DAY), (0, 10**6)),  # limit
-    *((0, 10**6), (0, 1), (0, 2)),  # processes, learnt, begun
-)
-"""The least and the most that each number of an answer may be."""
+_BEGUN_AS_SPENT, _DAMAGED = 1, 2
+_NUMBERS = 18
+"""In an answer of the script."""
 
 
 class StoreUnavailable(Exception):
@@ -67,62 +40,6 @@ class Incompatible(Exception):
         self.version = version
 
 
-class OutOfBounds(Exception):
-    """The answer cannot be one of the script."""
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """A call that has ended.
-
-    Attributes:
-        age: seconds since then.
-        counted: False if it got no answer, so that the server may count it later.
-    """
-
-    age: float
-    counted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimited:
-    """One or several answers of 429 that the store does not know of yet.
-
-    Attributes:
-        until: the loop's time until which the server wants silence; None if it did not say.
-        named: the account's limit (calls, seconds), where it was named.
-    """
-
-    until: float | None
-    named: tuple[int, float] | None
-
-    def then(self, later: RateLimited | None) -> RateLimited:
-        """This one, and another that came later."""
-        if later is None:
-            return self
-        ends = [until for until in (self.until, later.until) if until is not None]
-        return RateLimited(max(ends) if ends else None, later.named or self.named)
-
-    def left(self, now: float) -> float | None:
-        """Seconds of silence that are left."""
-        return None if self.until is None else max(0.0, self.until - now)
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the process last heard of the state, by which the store sees that it has lost something.
-
-    Attributes:
-        born: names the state.
-        steps: how often it had changed.
-        expected: what the state's clock should show by now, in seconds.
-    """
-
-    born: int
-    steps: int
-    expected: float
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One process, at one moment.
@@ -137,14 +54,16 @@ class Request:
         keep: seconds for which the state outlives this request.
         held: its calls in flight.
         waiting: how many wait for a token, by lane.
-        ends: calls that ended since it was last answered, the oldest first.
+        ends: calls that ended since it was last answered, the oldest first: how many seconds ago, and False
+            for one without an answer, so that the server may count it later.
         all_ends_count: whether calls among them were made without a token of the store.
         rate_limited: whether the server answered 429 meanwhile.
         pause: seconds for which the server wants silence.
         named: the limit that the server named.
         assumed: unknown calls of an earlier process (None: as many as there are tokens), and seconds since
             the last one ended.
-        known: what it last heard; None if nothing.
+        known: what it last heard of the state, by which the store sees that it has lost something: its name,
+            how often it had changed, and what its clock should show by now, in seconds.
         leaving: whether it is the last request.
     """
 
@@ -157,20 +76,20 @@ class Request:
     keep: float
     held: int = 0
     waiting: tuple[int, int, int] = (0, 0, 0)
-    ends: tuple[End, ...] = ()
+    ends: tuple[tuple[float, bool], ...] = ()
     all_ends_count: bool = False
     rate_limited: bool = False
     pause: float | None = None
     named: tuple[int, float] | None = None
     assumed: tuple[int | None, float] | None = None
-    known: Known | None = None
+    known: tuple[int, int, float] = (0, 0, 0.0)
     leaving: bool = False
 
     def arguments(self) -> list[str | int]:
         """For the script; times in microseconds, rounded to the safe side."""
         calls, per = self.named or (0, 0.0)
         assumed, assumed_age = self.assumed or (0, 0.0)
-        known = self.known or Known(0, 0, 0.0)
+        born, steps, expected = self.known
         return [
             VERSION,
             self.process,
@@ -191,11 +110,11 @@ class Request:
             _up(per),
             -1 if assumed is None else assumed,
             _down(assumed_age),
-            known.born,
-            known.steps,
-            _up(known.expected),
+            born,
+            steps,
+            _up(expected),
             int(self.leaving),
-            *(_down(end.age) if end.counted else -1 - _down(end.age) for end in self.ends),
+            *(_down(age) if counted else -1 - _down(age) for age, counted in self.ends),
         ]
 
 
@@ -217,8 +136,8 @@ class Reply:
         processes: how many are present.
         learnt: whether the server named the limit.
         begun_as_spent: whether the state is new, and all its tokens count as spent just before.
-        stale: whether the request came after a later one, and nothing was done.
         was_damaged: whether the state before was none that the script can have written.
+        stale: whether the request came after a later one, and nothing was done.
     """
 
     at: float
@@ -233,9 +152,9 @@ class Reply:
     limit: RateLimit
     processes: int
     learnt: bool
-    begun_as_spent: bool = False
-    stale: bool = False
-    was_damaged: bool = False
+    begun_as_spent: bool
+    was_damaged: bool
+    stale: bool
 
     @classmethod
     def read(cls, answer: object) -> Reply:
@@ -243,17 +162,17 @@ class Reply:
 
         Raises:
             Incompatible: the state is of another version.
-            OutOfBounds: it is no answer of the script.
+            StoreUnavailable: it is no answer of the script.
         """
-        numbers = _numbers(answer)
-        if numbers[:1] == [_INCOMPATIBLE] and len(numbers) > 1:
+        numbers = cast("list[int]", answer) if isinstance(answer, list) else []
+        if not all(type(number) is int for number in numbers):
+            numbers = []
+        if len(numbers) == 2 and numbers[0] == _INCOMPATIBLE:
             raise Incompatible(numbers[1])
-        if len(numbers) < len(_BOUNDS) or not all(
-            least <= number <= most for number, (least, most) in zip(numbers, _BOUNDS, strict=False)
-        ):
-            raise OutOfBounds
+        if len(numbers) != _NUMBERS:
+            raise StoreUnavailable("its answer is invalid")
         (status, at, born, steps, forms, batch, polls, again, free, first, paused, withdrawn) = numbers[:12]
-        (calls, per, margin, processes, learnt, begun) = numbers[12:18]
+        (calls, per, margin, processes, learnt, begun) = numbers[12:]
         return cls(
             at=at / _MICRO,
             born=born,
@@ -267,30 +186,10 @@ class Reply:
             limit=RateLimit(calls, per / _MICRO, margin / _MICRO),
             processes=processes,
             learnt=bool(learnt),
-            begun_as_spent=begun > 0,
-            stale=status != _OK,
+            begun_as_spent=begun >= _BEGUN_AS_SPENT,
             was_damaged=begun == _DAMAGED,
+            stale=status != _OK,
         )
-
-    def fits(self, request: Request) -> bool:
-        """Whether the script can have answered that to this request: no more and no later than was asked."""
-        waits = False
-        for granted, asked in zip(self.granted, request.waiting, strict=True):
-            if granted > asked:
-                return False
-            waits |= granted < asked
-        if self.stale or request.leaving:
-            return True
-        all_spent = self.limit.per + (self.limit.calls + 2) * self.limit.spacing
-        if self.again is None:
-            return not waits
-        return self.again <= request.lease / 3 + _TICK and self.first <= max(self.paused, all_spent) + _TICK
-
-
-def _numbers(answer: object) -> list[int]:
-    items = cast("list[object]", answer) if isinstance(answer, list) else []
-    numbers = [item for item in items if isinstance(item, int) and not isinstance(item, bool)]
-    return numbers if len(numbers) == len(items) else []
 
 
 def _up(seconds: float) -> int:

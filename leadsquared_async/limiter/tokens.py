@@ -232,7 +232,7 @@ class Tokens:
         if slot < due:
             slot = max(slot, due - LATENESS * self._spacing)
         self._slot = slot
-        self._due.append(slot if slot > due else due)
+        self._due.append(max(due, slot))
 
     def _drop_surplus(self) -> None:
         """Give up tokens beyond the capacity, the earliest first: the calls last made keep theirs in view."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,14 +20,7 @@ from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_grantor import RedisGrantor
 from leadsquared_async.limiter.redis_limits import SharedLimiter
-from leadsquared_async.limiter.redis_messages import (
-    End,
-    Incompatible,
-    OutOfBounds,
-    Reply,
-    Request,
-    StoreUnavailable,
-)
+from leadsquared_async.limiter.redis_messages import Incompatible, Reply, Request, StoreUnavailable
 from leadsquared_async.limiter.redis_store import RedisStore, script
 from tests import virtual
 from tests.limiter.test_redis_script import request
@@ -86,7 +77,7 @@ def test_no_value_of_a_field_stops_the_account(client: redis.Redis, field: str) 
         assert reply.limit.calls >= 1, told
         assert reply.first <= before.limit.per + 2 * before.limit.spacing, told
         assert reply.paused <= 3600, told
-        again = ask(run, process="other", number=8, held=0, ends=(End(0.1, counted=True),), leaving=True)
+        again = ask(run, process="other", number=8, held=0, ends=((0.1, True),), leaving=True)
         assert again.limit.calls >= 1, told
         refused = ask(run, process="p", number=2, rate_limited=True, pause=1.0, named=(10, 5.0))
         assert refused.paused <= 3600, told
@@ -127,65 +118,18 @@ def test_bytes_that_are_no_state_are_rejected_and_left_alone(client: redis.Redis
 
 
 GOOD = [0, 10, 5, 1, 1, 0, 0, -1, 3, 100, 0, 0, 25, 5_000_000, 20_000, 1, 0, 0]
-numbers = st.one_of(
-    st.integers(),
-    st.sampled_from([2**63 - 1, -(2**63), -2, 0, 86_400 * 10**6 + 1]),
-    st.floats(),
-    st.none(),
-    st.text(max_size=3),
-    st.binary(max_size=3),
-    st.booleans(),
-    st.lists(st.integers(), max_size=2),
-)
-
-
-@settings(max_examples=500, deadline=None)
-@given(st.integers(0, len(GOOD) - 1), numbers)
-def test_an_answer_is_within_bounds_or_none(place: int, value: object) -> None:
-    """Any value in the place of a number: it is read as a number within bounds, or rejected."""
-    answer: list[object] = list(GOOD)
-    answer[place] = value
-    try:
-        reply = Reply.read(answer)
-    except (OutOfBounds, Incompatible):
-        return
-    assert all(0 <= granted <= 10_000 for granted in reply.granted)
-    assert 0 <= reply.free <= 10_000
-    assert 0 <= reply.paused <= 3600
-    assert 0 <= reply.first <= 4 * 86_400
-    assert reply.again is None or 0 <= reply.again <= 86_400
-    assert all(math.isfinite(number) for number in (reply.at, reply.limit.per, reply.limit.margin))
 
 
 @pytest.mark.parametrize(
-    ("changes", "fits"),
-    [
-        ({}, True),
-        ({"granted": (3, 0, 0)}, False),
-        ({"granted": (0, 0, 1)}, False),
-        ({"again": None}, False),
-        ({"again": None, "granted": (2, 1, 0)}, True),
-        ({"again": 86_400.0}, False),
-        ({"first": 86_400.0}, False),
-        ({"first": 3600.0, "paused": 3600.0}, True),
-        ({"again": None, "stale": True}, True),
-    ],
+    "answer", [None, b"OK", 7, [], [0], GOOD[:-1], [*GOOD, 0], [[], *GOOD[1:]], [*GOOD[:-1], b"0"], {}]
 )
-def test_an_answer_fits_its_request(changes: dict[str, Any], fits: bool) -> None:
-    """It grants no more than was asked for, and lets no caller wait for ever or past the limit's windows."""
-    reply = replace(Reply.read(GOOD), again=0.5, **changes) if "again" not in changes else None
-    reply = reply or replace(Reply.read(GOOD), **changes)
-    assert reply.fits(request(waiting=(2, 1, 0))) == fits
-
-
-@pytest.mark.parametrize("answer", [None, b"OK", 7, [], [0], GOOD[:-1], [[], *GOOD[1:]], {}])
 def test_what_is_no_answer_at_all(answer: object) -> None:
     """Nothing, a word, a number, too few numbers."""
-    with pytest.raises(OutOfBounds):
+    with pytest.raises(StoreUnavailable, match="invalid"):
         Reply.read(answer)
 
 
-def test_an_answer_out_of_bounds_is_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_invalid_answer_is_an_outage(caplog: pytest.LogCaptureFixture) -> None:
     """All methods work with the share, and one log line says why."""
 
     class Absurd(Connection):

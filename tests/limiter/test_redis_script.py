@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from leadsquared_async.config import RateLimit
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.redis_messages import End, Incompatible, Reply, Request
+from leadsquared_async.limiter.redis_messages import Incompatible, Reply, Request
 from leadsquared_async.limiter.redis_store import script
 from leadsquared_async.limiter.tokens import Tokens
 from tests.limiter.valkey import Valkey
@@ -59,9 +59,9 @@ def test_the_script_counts_tokens_as_one_process_does(client: redis.Redis, lane:
     for number in range(1, 400):
         now = round(now + chance.choice([0.0, 0.003, 0.05, 0.2, 0.2, 0.2, 9.0]) + chance.random() / 7, 6)
         tokens.settle(now)
-        ends = [End(0.0, counted=chance.random() < 0.9) for _ in range(chance.randint(0, tokens.out))]
-        for end in ends:
-            tokens.release(now, counted=end.counted)
+        ends = [(0.0, chance.random() < 0.9) for _ in range(chance.randint(0, tokens.out))]
+        for _, counted in ends:
+            tokens.release(now, counted=counted)
         if tokens.out and chance.random() < 0.1:
             tokens.release_unused()
         declared = chance.choice(LIMITS) if chance.random() < 0.02 else declared
@@ -170,7 +170,7 @@ def test_a_limit_that_another_process_declared_for_a_while_leaves_no_trace(
         comes = request(process=f"stranger {place}", declared=limit, waiting=(calls, 0, 0))
         granted = sum(store.run("k", wall, comes).granted)
         wall += stays
-        ends = tuple(End(stays / 2, counted=True) for _ in range(granted))
+        ends = tuple((stays / 2, True) for _ in range(granted))
         refusal = {"rate_limited": True, "named": (1, 3600.0)} if refused else {}
         store.run("k", wall, replace(comes, number=2, waiting=(0, 0, 0), ends=ends, leaving=True, **refusal))
         reply = store.run("k", wall, replace(usual, number=2 + place))
@@ -180,7 +180,7 @@ def test_a_limit_that_another_process_declared_for_a_while_leaves_no_trace(
     # What strangers were refused costs tokens and a pause; after some clean windows nothing is left of it.
     wall += 12 * 60.0
     store.run("k", wall, replace(usual, number=100, waiting=(1, 0, 0)))
-    store.run("k", wall + 0.1, replace(usual, number=101, held=0, ends=(End(0.0, counted=True),)))
+    store.run("k", wall + 0.1, replace(usual, number=101, held=0, ends=((0.0, True),)))
     wall += 25 * 5.0 + 10.2
     reply = store.run("k", wall, replace(usual, number=102))
     assert (reply.limit, reply.free, reply.withdrawn) == (RateLimit(25, per=5.0), 25, 0)
@@ -207,12 +207,12 @@ def test_a_shorter_window_lets_no_more_through_than_the_longer_before_it(client:
     """25 calls in 5 s; then a process that declares 5 a second gets none until those have left the window."""
     store = Script(client)
     assert sum(store.run("k", BEGIN, request(process="p", waiting=(25, 0, 0))).granted) == 25
-    ends = tuple(End(0.0, counted=True) for _ in range(25))
+    ends = tuple((0.0, True) for _ in range(25))
     store.run("k", BEGIN + 0.1, request(process="p", number=2, ends=ends, leaving=True))
     granted, held = list[float](), 0
     for number in range(1, 100):
         after = 0.1 + number / 10
-        over = tuple(End(0.0, counted=True) for _ in range(held))
+        over = tuple((0.0, True) for _ in range(held))
         asked = request(
             process="q", number=number, declared=RateLimit(5, per=1.0), waiting=(9, 0, 0), ends=over
         )
