@@ -3,59 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from leadsquared_async import __version__
-from leadsquared_async.cli.capture import CaptureOptions, run_capture
-from leadsquared_async.cli.checking import CheckOptions, run_check
-from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.dead_letters import states_of
 from leadsquared_async.cli.demo import LIMIT, run_demo
 from leadsquared_async.cli.doctor import run_doctor
-from leadsquared_async.cli.exits import ExitStatus, Interruptible, ending, told
-from leadsquared_async.cli.fields import run_fields
-from leadsquared_async.cli.files.mapping import LeadMapping
-from leadsquared_async.cli.files.source import Reading
+from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, Interruptible, ending, told
+from leadsquared_async.cli.fields import NO_SYNC_HOST, run_fields
+from leadsquared_async.cli.file_run import FileRun, RunOptions, run_file
+from leadsquared_async.cli.files.makers import LeadRows, SubmissionRows
 from leadsquared_async.cli.following import Asked, run_metrics, run_status, run_wait
 from leadsquared_async.cli.options import (
+    LEADS,
+    SENDING,
     AsJson,
     BulkRate,
     Columns,
-    Constants,
-    DateFormat,
-    Dates,
-    Delimiter,
-    Encoding,
+    Connecting,
+    Delivering,
     FailOn,
-    Format,
-    Host,
-    Ignored,
     InputFile,
-    KeyColumn,
-    NoConfirm,
     OfOperation,
-    OutboxFile,
-    OutFile,
-    Partial,
-    Rate,
-    Region,
+    Reads,
     RejectsFile,
-    SearchBy,
-    Timezone,
-    Verbatim,
-    clock_time,
     duration,
-    pairs,
+    flag,
+    grouped,
+    option,
 )
 from leadsquared_async.cli.outbox_app import outbox as outbox_app
 from leadsquared_async.cli.sandbox import run_sandbox, sandbox_options
-from leadsquared_async.cli.submitting import SubmitOptions, run_submit
-from leadsquared_async.cli.talk import Talk, logs_told
-from leadsquared_async.operations import LEADS_CAPTURE, OPERATIONS
+from leadsquared_async.cli.stopping import Stop
+from leadsquared_async.cli.terminal import Terminal, logs_shown
+from leadsquared_async.operations import LEADS_CAPTURE, OPERATIONS, operation_named
 from leadsquared_async.printable import one_line
 from leadsquared_async.submissions import UpdateBehavior
 
@@ -100,159 +86,88 @@ def leadsquared(
 
 
 @app.command()
-def capture(  # noqa: PLR0917 - each parameter is an option of the command line
+@grouped
+def capture(
     file: InputFile,
-    columns: Columns = None,
-    constants: Constants = None,
-    ignore: Ignored = None,
-    verbatim: Verbatim = None,
-    dates: Dates = None,
-    date_format: DateFormat = None,
-    timezone: Timezone = None,
-    key: KeyColumn = None,
-    search_by: SearchBy = None,
+    reads: Reads,
+    columns: Columns,
+    delivering: Delivering,
+    connecting: Connecting,
     update_behavior: Annotated[
-        UpdateBehavior | None, typer.Option(help="What to leave alone on a lead that is found.")
+        UpdateBehavior | None,
+        option("--update-behavior", group=LEADS, help="What to leave alone on a lead that exists."),
     ] = None,
-    format: Format = None,  # noqa: A002 - the option's name
-    encoding: Encoding = None,
-    delimiter: Delimiter = None,
-    outbox: OutboxFile = None,
-    out: OutFile = None,
-    rejects: RejectsFile = None,
-    no_confirm: NoConfirm = False,
     bulk: Annotated[
         bool,
-        typer.Option(
-            "--bulk", help="Send 25 rows in a call of the synchronous API, beside captures; no activity."
-        ),
+        flag("--bulk", group=SENDING, help="Send 25 rows in a call of the synchronous API; posts no activity."),
     ] = False,
-    no_check: Annotated[
-        bool,
-        typer.Option("--no-check", help="Do not refuse rows that do not fit the account's lead fields."),
-    ] = False,
-    partial: Partial = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check the whole file, say what it will cost, and send nothing.")
-    ] = False,
-    stop_at: Annotated[
-        str | None, typer.Option(metavar="HH:MM", help="Stop in good order at this time of day.")
-    ] = None,
-    left_over: Annotated[
-        Literal["send", "drop"] | None,
-        typer.Option(help="What to do with rows of an earlier run that this file does not make any more."),
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
-    rate: Rate = None,
     bulk_rate: BulkRate = None,
-    host: Host = None,
-    region: Region = None,
+    no_check: Annotated[
+        bool, flag("--no-check", group=LEADS, help="Send rows even if they do not fit the account's lead fields.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send the rows of a file, each to its outcome; the same command again goes on where it stopped.
+    """Send the rows of a file and follow each to its outcome. The same command again continues where it stopped.
 
-    Exits with 0 if all are delivered, 1 if some are rejected, 2 if nothing could be sent, 3 if some are left,
-    4 if the account lets nothing through.
+    Exit status: 0 all delivered, 1 some rejected, 2 nothing sent, 3 some left, 4 the account lets nothing through.
 
     Example: leadsquared capture leads.csv --map "E-mail=EmailAddress" --set Source=Website
     """
-    talk = Talk(as_json=as_json)
-    names, values = pairs("--map", columns), pairs("--set", constants)
+    terminal = Terminal(as_json=as_json)
     if bulk and update_behavior is not None:
-        raise typer.BadParameter("bulk calls update all that is passed", param_hint="--update-behavior")
-    with ending("capture", talk), logs_told(talk):
-        options = CaptureOptions(
-            file=file,
-            reading=Reading(format=format, encoding=encoding, delimiter=delimiter),
-            mapping=LeadMapping(
-                columns=names,
-                constants=values,
-                ignored=ignore or (),
-                dates=dates or (),
-                date_format=date_format,
-                timezone=timezone,
-                verbatim=verbatim or (),
-                key_column=key,
-                search_by=search_by,
-            ),
+        raise typer.BadParameter("bulk calls update all that is sent", param_hint="--update-behavior")
+    with ending("capture", terminal), logs_shown(terminal):
+        connection = replace(connecting.connection, bulk_rate=bulk_rate)
+        if bulk and not connection.has_sync_host:
+            raise CommandFailedError(f"--bulk uses the synchronous host: {NO_SYNC_HOST}")
+        maker = LeadRows(
+            columns.mapping,
             update_behavior=update_behavior,
-            connection=Connection(host, region, rate, bulk_rate),
-            outbox=outbox,
-            out=out,
-            rejects=rejects,
-            confirm=not no_confirm,
             bulk=bulk,
-            check=not no_check,
-            partial=partial,
-            dry_run=dry_run,
-            stop_at=None if stop_at is None else clock_time("--stop-at", stop_at),
-            left_over=left_over,
-            yes=yes,
+            partial=columns.partial,
+            host=connection.origin,
         )
-        status = run_capture(options, talk)
+        options = delivering.options(file, reads, connection, check=not no_check)
+        status = run_file(options, maker, terminal, "capture", delivering.ends)
     raise typer.Exit(status)
 
 
 @app.command()
-def check(  # noqa: PLR0917 - each parameter is an option of the command line
+@grouped
+def check(
     file: InputFile,
-    columns: Columns = None,
-    constants: Constants = None,
-    ignore: Ignored = None,
-    verbatim: Verbatim = None,
-    dates: Dates = None,
-    date_format: DateFormat = None,
-    timezone: Timezone = None,
-    key: KeyColumn = None,
-    search_by: SearchBy = None,
-    format: Format = None,  # noqa: A002 - the option's name
-    encoding: Encoding = None,
-    delimiter: Delimiter = None,
-    partial: Partial = False,
+    reads: Reads,
+    columns: Columns,
+    connecting: Connecting,
     rejects: RejectsFile = None,
-    host: Host = None,
-    region: Region = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the rows of a file with the account's lead fields, and send nothing.
+    """Read a file as `capture` does, show what is wrong with its rows, and send nothing.
 
-    Exits with 0 if nothing is wrong, 1 if some rows would be rejected, 2 if it cannot begin, 3 without an
-    answer, 4 if the account lets nothing through.
+    Exit status: 0 nothing wrong, 1 some rows would be refused, 2 it cannot begin, 3 no answer, 4 the account lets
+    nothing through.
 
     Example: leadsquared check leads.csv --map "E-mail=EmailAddress"
     """
-    talk = Talk(as_json=as_json)
-    names, values = pairs("--map", columns), pairs("--set", constants)
-    with ending("check", talk), logs_told(talk):
-        options = CheckOptions(
-            file=file,
-            reading=Reading(format=format, encoding=encoding, delimiter=delimiter),
-            mapping=LeadMapping(
-                columns=names,
-                constants=values,
-                ignored=ignore or (),
-                dates=dates or (),
-                date_format=date_format,
-                timezone=timezone,
-                verbatim=verbatim or (),
-                key_column=key,
-                search_by=search_by,
-            ),
-            partial=partial,
-            connection=Connection(host, region),
-            rejects=rejects,
+    terminal = Terminal(as_json=as_json)
+    with ending("check", terminal), logs_shown(terminal):
+        connection = connecting.connection
+        maker = LeadRows(
+            columns.mapping, update_behavior=None, bulk=False, partial=columns.partial, host=connection.origin
         )
-        ended = run_check(options, talk)
-    raise typer.Exit(ended)
+        options = RunOptions(file=file, reading=reads.reading, connection=connection, rejects=rejects, dry_run=True)
+        with Stop(ExitStatus.LEFT) as stop:
+            status = asyncio.run(FileRun(options, maker, terminal, stop, "check").check())
+    raise typer.Exit(status)
 
 
 @app.command()
+@grouped
 def fields(
+    connecting: Connecting,
     names: Annotated[
         list[str] | None, typer.Argument(metavar="NAME...", help="Fields to show in detail.")
     ] = None,
-    host: Host = None,
-    region: Region = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the lead fields that the account has; those that are named with all that is known of them.
@@ -261,59 +176,46 @@ def fields(
 
     Example: leadsquared fields ProspectStage mx_City
     """
-    talk = Talk(as_json=as_json)
-    with ending("fields", talk), logs_told(talk):
-        ended = run_fields(names or (), Connection(host, region), talk)
+    terminal = Terminal(as_json=as_json)
+    with ending("fields", terminal), logs_shown(terminal):
+        ended = run_fields(names or (), connecting.connection, terminal)
     raise typer.Exit(ended)
 
 
 @app.command()
-def submit(  # noqa: PLR0917 - each parameter is an option of the command line
-    operation: Annotated[
-        str, typer.Argument(metavar="OPERATION", help=f"What is submitted: {', '.join(OPERATIONS)}.")
-    ],
+@grouped
+def submit(
+    operation: Annotated[str, typer.Argument(metavar="OPERATION", help=f"One of {', '.join(OPERATIONS)}.")],
     file: Annotated[str, typer.Argument(metavar="FILE", help="JSON; - for standard input.")],
-    outbox: OutboxFile = None,
-    out: OutFile = None,
-    rejects: RejectsFile = None,
-    no_confirm: NoConfirm = False,
-    rate: Rate = None,
-    host: Host = None,
-    region: Region = None,
+    delivering: Delivering,
+    connecting: Connecting,
     as_json: AsJson = False,
 ) -> None:
-    """Send the objects of a file of JSON by any operation; the same command again goes on where it stopped.
+    """Send the objects of a JSON file by any operation. The same command again continues where it stopped.
 
     Each object has some of lead, search_by, details, query, suffix, with LeadSquared's own names inside, and
-    may have a key and a reference. Exits as `leadsquared capture` does.
+    may have a key and a reference. Exit status as of `leadsquared capture`.
 
     Example: leadsquared submit activities.create activities.jsonl
     """
-    talk = Talk(as_json=as_json)
-    with ending("submit", talk), logs_told(talk):
-        options = SubmitOptions(
-            operation=operation,
-            file=file,
-            connection=Connection(host, region, rate),
-            outbox=outbox,
-            out=out,
-            rejects=rejects,
-            confirm=not no_confirm,
-        )
-        ended = run_submit(options, talk)
-    raise typer.Exit(ended)
+    terminal = Terminal(as_json=as_json)
+    with ending("submit", terminal), logs_shown(terminal):
+        connection = connecting.connection
+        maker = SubmissionRows(operation_named(operation), connection.origin)
+        options = delivering.options(file, Reads(), connection, check=False)
+        status = run_file(options, maker, terminal, f"submit {operation}", delivering.ends)
+    raise typer.Exit(status)
 
 
 @app.command()
-def status(  # noqa: PLR0917 - each parameter is an option of the command line
+@grouped
+def status(
+    connecting: Connecting,
     ids: Ids = None,
     file: IdFile = None,
     outbox: OfOutbox = None,
     operation: OfOperation = LEADS_CAPTURE.name,
     out: OutcomesFile = None,
-    rate: Rate = None,
-    host: Host = None,
-    region: Region = None,
     as_json: AsJson = False,
 ) -> None:
     """Look once at what became of RequestIDs.
@@ -322,15 +224,17 @@ def status(  # noqa: PLR0917 - each parameter is an option of the command line
 
     Example: leadsquared status 3f2a1c9e-5b7d-4e0f-9a68-1c2d3e4f5a6b
     """
-    talk = Talk(as_json=as_json)
-    with ending("status", talk), logs_told(talk):
+    terminal = Terminal(as_json=as_json)
+    with ending("status", terminal), logs_shown(terminal):
         asked = Asked(ids or (), file, outbox, out, operation)
-        ended = run_status(asked, Connection(host, region, rate), talk)
+        ended = run_status(asked, connecting.connection, terminal)
     raise typer.Exit(ended)
 
 
 @app.command()
-def wait(  # noqa: PLR0917 - each parameter is an option of the command line
+@grouped
+def wait(
+    connecting: Connecting,
     ids: Ids = None,
     file: IdFile = None,
     outbox: OfOutbox = None,
@@ -339,9 +243,6 @@ def wait(  # noqa: PLR0917 - each parameter is an option of the command line
     timeout: Annotated[
         str, typer.Option(metavar="DURATION", help="How long to wait at most, for all of them.")
     ] = "10m",
-    rate: Rate = None,
-    host: Host = None,
-    region: Region = None,
     as_json: AsJson = False,
 ) -> None:
     """Follow RequestIDs until LeadSquared has finished with them.
@@ -350,42 +251,41 @@ def wait(  # noqa: PLR0917 - each parameter is an option of the command line
 
     Example: leadsquared wait --file outcomes.csv --timeout 30m
     """
-    talk = Talk(as_json=as_json)
+    terminal = Terminal(as_json=as_json)
     seconds = duration("--timeout", timeout)
-    with ending("wait", talk), logs_told(talk):
+    with ending("wait", terminal), logs_shown(terminal):
         asked = Asked(ids or (), file, outbox, out, operation)
-        ended = run_wait(asked, Connection(host, region, rate), talk, seconds)
+        ended = run_wait(asked, connecting.connection, terminal, seconds)
     raise typer.Exit(ended)
 
 
 @app.command()
+@grouped
 def metrics(
+    connecting: Connecting,
     operation: OfOperation = LEADS_CAPTURE.name,
-    host: Host = None,
-    region: Region = None,
     as_json: AsJson = False,
 ) -> None:
     """Show how long LeadSquared's queue of an operation is, and how fast it is processed.
 
     Example: leadsquared metrics --json
     """
-    talk = Talk(as_json=as_json)
-    with ending("metrics", talk), logs_told(talk):
-        ended = run_metrics(Connection(host, region), talk, operation)
+    terminal = Terminal(as_json=as_json)
+    with ending("metrics", terminal), logs_shown(terminal):
+        ended = run_metrics(connecting.connection, terminal, operation)
     raise typer.Exit(ended)
 
 
 @app.command()
-def doctor(  # noqa: PLR0917 - each parameter is an option of the command line
+@grouped
+def doctor(
+    connecting: Connecting,
     outbox: Annotated[Path | None, typer.Option(help="An outbox to look at as well.")] = None,
     require: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="A lead field that has to be there; may be repeated."),
     ] = None,
     fail_on: FailOn = None,
-    rate: Rate = None,
-    host: Host = None,
-    region: Region = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what is configured and from where, and check it with calls that change nothing.
@@ -395,10 +295,10 @@ def doctor(  # noqa: PLR0917 - each parameter is an option of the command line
 
     Example: leadsquared doctor --outbox leads.csv.outbox --require mx_City
     """
-    talk = Talk(as_json=as_json)
-    with ending("doctor", talk), logs_told(talk):
+    terminal = Terminal(as_json=as_json)
+    with ending("doctor", terminal), logs_shown(terminal):
         states = states_of(fail_on)
-        ended = run_doctor(Connection(host, region, rate), outbox, talk, require or (), states)
+        ended = run_doctor(connecting.connection, outbox, terminal, require or (), states)
     raise typer.Exit(ended)
 
 

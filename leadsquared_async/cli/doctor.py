@@ -18,7 +18,7 @@ from leadsquared_async.cli.dead_letters import dead_letters, status_for
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, status_of
 from leadsquared_async.cli.fields import NO_SYNC_HOST
 from leadsquared_async.cli.stopping import Stop
-from leadsquared_async.cli.talk import Talk
+from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.client import parts_of
 from leadsquared_async.config import ENVIRONMENT, MASK, key_fault, setting
 from leadsquared_async.errors import ConfigurationError, OutboxError
@@ -64,7 +64,7 @@ class Check:
 def run_doctor(
     connection: Connection,
     outbox: Path | None,
-    talk: Talk,
+    terminal: Terminal,
     required: Sequence[str] = (),
     fail_on: Collection[ItemState] = (),
 ) -> ExitStatus:
@@ -73,7 +73,7 @@ def run_doctor(
     Args:
         connection: to LeadSquared.
         outbox: a file to look at as well.
-        talk: tells it.
+        terminal: tells it.
         required: schema names that the account has to have.
         fail_on: states of which the outbox may have no item.
 
@@ -92,7 +92,7 @@ def run_doctor(
     status = max(statuses - {ExitStatus.FAIL_ON}) or max(statuses)
     rows = [{**asdict(check), "status": int(check.status)} for check in checks]
     text = "\n".join(check.line() for check in checks)
-    talk.result(text, {"checks": rows, "exit": int(status)})
+    terminal.result(text, {"checks": rows, "exit": int(status)})
     return status
 
 

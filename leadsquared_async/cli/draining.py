@@ -17,7 +17,7 @@ from leadsquared_async.cli.exits import ExitStatus
 from leadsquared_async.cli.outboxes import check_files, counts_of
 from leadsquared_async.cli.progress import Progress
 from leadsquared_async.cli.stopping import Stop
-from leadsquared_async.cli.talk import Talk
+from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.printable import one_line
 
 __all__ = ["Drained", "drain", "run_drain"]
@@ -67,7 +67,7 @@ class Drained:
 def run_drain(
     files: Sequence[Path],
     connection: Connection,
-    talk: Talk,
+    terminal: Terminal,
     *,
     within: float | None,
     until_empty: bool,
@@ -78,15 +78,15 @@ def run_drain(
     Raises:
         CommandFailedError, LeadSquaredError: it cannot begin.
     """
-    drained = drain(files, connection, talk, within=within, until_empty=until_empty, confirm=confirm)
-    talk.result(drained.text(), drained.data())
+    drained = drain(files, connection, terminal, within=within, until_empty=until_empty, confirm=confirm)
+    terminal.result(drained.text(), drained.data())
     return drained.status
 
 
 def drain(
     files: Sequence[Path],
     connection: Connection,
-    talk: Talk,
+    terminal: Terminal,
     *,
     within: float | None = None,
     until_empty: bool = False,
@@ -97,7 +97,7 @@ def drain(
     Args:
         files: outboxes.
         connection: to LeadSquared.
-        talk: says how it goes.
+        terminal: says how it goes.
         within: seconds after which to stop; None for no bound.
         until_empty: whether to wait out a fault of the account, too.
         confirm: whether to follow leads to their outcome.
@@ -114,10 +114,10 @@ def drain(
             for outbox in outboxes:
                 outbox.on_final(kinds.note)
                 await stack.enter_async_context(outbox)
-            with Progress(talk, kinds.counts, confirm=confirm) as progress:
+            with Progress(terminal, kinds.counts, confirm=confirm) as progress:
                 delivered = await deliver(outboxes, stop, progress, confirm=confirm, gives_up=not until_empty)
             if delivered.ending is Ending.STOPPED:
-                talk.say(f"{delivered.why}: finishing what is on its way; Ctrl-C again leaves at once")
+                terminal.say(f"{delivered.why}: finishing what is on its way; Ctrl-C again leaves at once")
             await stack.aclose()
         return Drained(files, await _snapshots(files), delivered, kinds)
 
@@ -126,7 +126,7 @@ def drain(
             stop.after(within, f"{spoken(within)} are over")
         drained = asyncio.run(run(stop))
     if (why := drained.delivered.why) is not None:
-        talk.say(f"stopped: {why.rstrip('.')}; the same command goes on with what is left")
+        terminal.say(f"stopped: {why.rstrip('.')}; the same command goes on with what is left")
     return drained
 
 

@@ -10,10 +10,10 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
-from leadsquared_async.cli.files.mapping import Refused
+from leadsquared_async.cli.files.mapping import MappingError
 from leadsquared_async.cli.files.rows import Unreadable
 from leadsquared_async.cli.stopping import Interrupted
-from leadsquared_async.cli.talk import Talk, discard_results
+from leadsquared_async.cli.terminal import Terminal, discard_results
 from leadsquared_async.errors import ConfigurationError, Fault, LeadSquaredError, OutboxError
 from leadsquared_async.printable import printable
 
@@ -80,7 +80,7 @@ def _interruptible(what: str) -> Generator[None]:
 
 
 @contextmanager
-def ending(command: str, talk: Talk) -> Generator[None]:
+def ending(command: str, terminal: Terminal) -> Generator[None]:
     """Make of each foreseeable fault one message and its exit status; never a traceback.
 
     Raises:
@@ -88,17 +88,17 @@ def ending(command: str, talk: Talk) -> Generator[None]:
     """
     try:
         yield
-    except (CommandFailedError, Refused, Unreadable, LeadSquaredError) as error:
-        talk.say(f"leadsquared {command}: {error}")
+    except (CommandFailedError, MappingError, Unreadable, LeadSquaredError) as error:
+        terminal.say(f"leadsquared {command}: {error}")
         raise typer.Exit(status_of(error)) from None
     except (KeyboardInterrupt, Interrupted, typer.Abort):
-        talk.say(f"leadsquared {command}: interrupted; the same command goes on where this one stopped")
+        terminal.say(f"leadsquared {command}: interrupted; the same command goes on where this one stopped")
         raise typer.Exit(ExitStatus.LEFT) from None
     except BrokenPipeError:
         discard_results()  # whoever read them has left: not to be talked about, and no row's failure
         raise typer.Exit(ExitStatus.DONE) from None
     except OSError as error:
-        talk.say(f"leadsquared {command}: {told(error)}")
+        terminal.say(f"leadsquared {command}: {told(error)}")
         raise typer.Exit(ExitStatus.USAGE) from None
 
 

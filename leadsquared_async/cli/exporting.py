@@ -16,8 +16,7 @@ from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
 from leadsquared_async.cli.files.private_files import Draft, files_of, open_private
 from leadsquared_async.cli.files.sheets import sheet
 from leadsquared_async.cli.outboxes import check_files, row_of
-from leadsquared_async.cli.talk import Talk
-from leadsquared_async.cli.wording import rows
+from leadsquared_async.cli.terminal import Terminal, counted_rows
 from leadsquared_async.printable import one_line
 
 __all__ = ["Form", "run_export"]
@@ -32,7 +31,7 @@ def run_export(
     state: ItemState | None,
     out: Path | None,
     form: Form,
-    talk: Talk,
+    terminal: Terminal,
     *,
     verbatim: bool = False,
 ) -> ExitStatus:
@@ -43,7 +42,7 @@ def run_export(
         state: of the rows; None for all.
         out: the file to write; None for standard output.
         form: JSON lines or CSV.
-        talk: says how many rows it were.
+        terminal: says how many rows it were.
         verbatim: whether CSV cells are written as they are, also those that a spreadsheet runs as formulas.
 
     Raises:
@@ -63,7 +62,7 @@ def run_export(
             with os.fdopen(open_private(draft.part), "w", encoding="utf-8", newline="") as file:
                 written = asyncio.run(_export(files, state, form, file, verbatim=verbatim))
             draft.place()
-            talk.result(f"{rows(written)} in {one_line(out)}", {"rows": written, "out": str(out)})
+            terminal.result(f"{counted_rows(written)} in {one_line(out)}", {"rows": written, "out": str(out)})
     return ExitStatus.DONE
 
 

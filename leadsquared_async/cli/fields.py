@@ -12,8 +12,7 @@ from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.durations import spoken
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
 from leadsquared_async.cli.stopping import Stop
-from leadsquared_async.cli.talk import Talk
-from leadsquared_async.cli.wording import table
+from leadsquared_async.cli.terminal import Terminal, plain_table
 from leadsquared_async.fields import FieldChecker, LeadField
 from leadsquared_async.printable import one_line
 
@@ -55,13 +54,13 @@ async def checker_of(connection: Connection, stop: Stop, *, within: float | None
             ) from None
 
 
-def run_fields(names: Sequence[str], connection: Connection, talk: Talk) -> ExitStatus:
+def run_fields(names: Sequence[str], connection: Connection, terminal: Terminal) -> ExitStatus:
     """Show the account's lead fields.
 
     Args:
         names: of those that are shown in detail; empty for a table of all.
         connection: to LeadSquared.
-        talk: shows them.
+        terminal: shows them.
 
     Raises:
         CommandFailedError, LeadSquaredError: they could not be had, or there is none of a name.
@@ -71,7 +70,7 @@ def run_fields(names: Sequence[str], connection: Connection, talk: Talk) -> Exit
     _check_names(names, checker)
     fields = [checker.fields[name] for name in dict.fromkeys(names)] or list(checker.fields.values())
     text = "\n\n".join(map(_detail, fields)) if names else _table(fields)
-    talk.result(text, {"fields": [_data(field) for field in fields]})
+    terminal.result(text, {"fields": [_data(field) for field in fields]})
     return ExitStatus.DONE
 
 
@@ -98,7 +97,7 @@ def _table(fields: Iterable[LeadField]) -> str:
         )
         for field in fields
     ]
-    return table(lines)
+    return plain_table(lines)
 
 
 def _detail(field: LeadField) -> str:
@@ -116,7 +115,7 @@ def _detail(field: LeadField) -> str:
     }
     lines = [(f"  {name}", one_line(said, 100)) for name, said in facts.items() if said]
     options = [f"    {one_line(option, 100)}" for option in field.options]
-    return "\n".join((one_line(field.schema_name, 100), table(lines), *options))
+    return "\n".join((one_line(field.schema_name, 100), plain_table(lines), *options))
 
 
 def _data(field: LeadField) -> dict[str, Any]:

@@ -5,22 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 from array import array
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass, field
-from datetime import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time
 from enum import IntEnum
 from hashlib import blake2b
 from pathlib import Path
+from time import monotonic
 from typing import Literal
 from urllib.parse import urlsplit
 
-from leadsquared_async import ItemState, LeadSquared, LeadSquaredError, Outbox, OutboxItem, QueueMetrics
+from leadsquared_async import (
+    ItemState,
+    LeadSquared,
+    LeadSquaredError,
+    Outbox,
+    OutboxError,
+    OutboxItem,
+    QueueMetrics,
+)
 from leadsquared_async.cli.connecting import QUICK, Connection
 from leadsquared_async.cli.delivering import Delivered, Ending, Kinds, deliver
+from leadsquared_async.cli.durations import seconds_until, spoken
 from leadsquared_async.cli.estimate import BulkEstimate, Estimate, bulk_estimate, estimate
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, some_left, told
 from leadsquared_async.cli.fields import NO_SYNC_HOST
@@ -38,9 +45,9 @@ from leadsquared_async.cli.terminal import Terminal, counted
 from leadsquared_async.config import LOOPBACK
 from leadsquared_async.errors import KeyReused
 from leadsquared_async.fields import FieldChecker
-from leadsquared_async.outbox import note_of, put_each, set_note, start_delivery
+from leadsquared_async.outbox import delivering, note_of, put_each, set_note
 
-__all__ = ["FileRun", "RunOptions", "default_outbox"]
+__all__ = ["FileRun", "RunOptions", "default_outbox", "run_file"]
 
 STDIN_NAME = "leads-from-stdin"
 FILES_NOTE, AGAIN_NOTE = "files", "again"
@@ -130,6 +137,20 @@ class Rows:
         return sum(self.fates.count(fate) for fate in fates)
 
 
+def run_file(options: RunOptions, maker: RowMaker, terminal: Terminal, command: str, ends: time | None) -> ExitStatus:
+    """Send the rows of a file, until a time of day if there is one.
+
+    Raises:
+        As `FileRun.run` does.
+    """
+    with Stop(ExitStatus.LEFT) as stop:
+        if ends is not None:
+            left = seconds_until(ends, datetime.now(UTC))
+            stop.after(left, f"it is {ends:%H:%M}")
+            terminal.say(f"stops at {ends:%H:%M}, in {spoken(left)}")
+        return asyncio.run(FileRun(options, maker, terminal, stop, command).run())
+
+
 def default_outbox(file: str, origin: str) -> Path:
     """The outbox of a file: beside it, and another one for trials on this machine."""
     path = Path(file)
@@ -168,7 +189,7 @@ class FileRun:
         self._name = STDIN_NAME if options.file == STDIN else _printable_name(options.file)
         self._again: str | None = None
         self._seen: dict[bytes, int] = {}
-        self._waiting: dict[str, OutboxItem] = {}
+        self._began = monotonic()
 
     async def check(self) -> ExitStatus:
         """Show what would be refused, and put nothing.
@@ -183,7 +204,7 @@ class FileRun:
             table, lsq = await self._opened(stack)
             checker = await self._fields(lsq, within=None)
             rows = await self._read(table, checker, None, stack)
-            outcomes = await Reporter(table, files, self._maker.attributes).report(rows.spool, rows.fates, None, {})
+            outcomes = await Reporter(table, files, self._maker.attributes).report(rows.spool, None, {})
         status = ExitStatus.NOT_ALL if rows.findings.rows else ExitStatus.DONE
         self._terminal.findings(rows.findings)
         if outcomes.rejects is not None:
@@ -240,10 +261,33 @@ class FileRun:
                     taken_out = await self._take_out(outbox, rows)
                     reused = await self._put(outbox, rows)
                     delivered = await self._deliver(outbox, lsq, rows)
-                outcomes = await reporter.report(rows.spool, rows.fates, outbox, reused)
-                summary = Summary(self._name, self._path, self._command, outcomes, rows, delivered, taken_out, await _counts(outbox), confirm=options.confirm)
-                self._terminal.summary(summary)
+                outcomes = await self._report(reporter, rows, outbox, reused)
+                summary = Summary(
+                    name=self._name,
+                    path=self._path,
+                    command=self._command,
+                    outcomes=outcomes,
+                    delivered=delivered,
+                    confirm=options.confirm,
+                    before=rows.count(Fate.ENDED),
+                    repeated=rows.count(Fate.REPEATED),
+                    blank=rows.blank,
+                    left_over=len(rows.left_over),
+                    taken_out=taken_out,
+                    waiting=await _waiting(outbox),
+                    seconds=monotonic() - self._began,
+                )
+                summary.show(self._terminal)
                 return summary.status
+
+    async def _report(self, reporter: Reporter, rows: Rows, outbox: Outbox | None, reused: dict[int, str]) -> Outcomes:
+        """What became of each row, written if that is possible."""
+        try:
+            return await reporter.report(rows.spool, outbox, reused)
+        except OSError as error:
+            outcomes = await reporter.report(rows.spool, outbox, reused, write=False)
+            outcomes.unwritten = told(error)
+            return outcomes
 
     async def _opened(self, stack: AsyncExitStack) -> tuple[Table, LeadSquared]:
         """The file and the client; a missing key is known before the file is read."""
@@ -445,7 +489,7 @@ class FileRun:
             wanted = [
                 (position, entry)
                 for position, (entry, fate) in enumerate(zip(piece, fates, strict=True), start=index)
-                if fate is Fate.NEW or (self._maker.has_own_keys and fate > Fate.NEW)
+                if fate == Fate.NEW or (self._maker.has_own_keys and fate > Fate.NEW)
             ]
             index += len(piece)
             answers = await put_each(outbox, [(entry.submission, entry.key) for _, entry in wanted if entry.submission])
@@ -475,24 +519,105 @@ class FileRun:
         kinds = Kinds(self._maker.attributes)
         outbox.on_final(kinds.note)
         follows = self._options.confirm and not self._maker.is_bulk
+        progress = Progress(
+            self._terminal,
+            kinds.counts,
+            confirm=follows,
+            before=rows.count(Fate.ACCEPTED),
+            ended=rows.count(Fate.ENDED),
+        )
         try:
-            await start_delivery(outbox, lsq, confirm=self._options.confirm)
-            progress = Progress(
-                self._terminal,
-                kinds.counts,
-                confirm=follows,
-                before=rows.count(Fate.ACCEPTED),
-                ended=rows.count(Fate.ENDED),
-            )
-            with progress:
-                delivered = await deliver([outbox], self._stop, progress, confirm=follows)
-            if delivered.ending is Ending.STOPPED:
-                self._terminal.say(f"{delivered.why}: finishing what is on its way; Ctrl-C again leaves at once")
-            await outbox.aclose()
-        except OutboxError as error:
-            delivered = Delivered(Ending.STUCK, str(error))
-        except OSError as error:
-            delivered = Delivered(Ending.STUCK, told(error))
+            async with delivering(outbox, lsq, confirm=self._options.confirm):
+                with progress:
+                    delivered = await deliver([outbox], self._stop, progress, confirm=follows)
+                if delivered.ending is Ending.STOPPED:
+                    self._terminal.say(f"{delivered.why}: finishing what is on its way; Ctrl-C again leaves at once")
+        except (OutboxError, OSError) as error:
+            delivered = Delivered(Ending.STUCK, told(error) if isinstance(error, OSError) else str(error))
         if self._again is not None and delivered.ending is Ending.DONE:
-            ...
+            await self._note_again(outbox, int(self._again.split()[-1]), is_finished=True)
         return replace(delivered, short=kinds.short)
+
+    # The file's place in the outbox
+
+    async def _name_in(self, outbox: Outbox) -> str:
+        """What the file is called in references: its name, with a number if another file of that name was first."""
+        if self._options.file == STDIN:
+            return self._name
+        path = str(without_links(Path(self._options.file)))
+        names: dict[str, str] = json.loads(await note_of(outbox, FILES_NOTE) or "{}")
+        taken = {name for place, name in names.items() if place != path}
+        number, name = 1, self._name
+        while name in taken:
+            number += 1
+            name = f"{self._name} ({number})"
+        return names.get(path, name)
+
+    async def _note_name(self, outbox: Outbox) -> None:
+        if self._options.file != STDIN:
+            path = str(without_links(Path(self._options.file)))
+            names = json.loads(await note_of(outbox, FILES_NOTE) or "{}")
+            if names.get(path) != self._name:
+                await set_note(outbox, FILES_NOTE, json.dumps({**names, path: self._name}))
+
+    def _own_files(self) -> list[Path]:
+        own = files_of([self._path])
+        return own if self._options.file == STDIN else [*own, Path(self._options.file)]
+
+    # Advice
+
+    def _advise(self, rows: Rows) -> None:
+        """What the reading has shown that is no fault of a row."""
+        say = self._terminal.say
+        for column, patterns in self._maker.spellings.items():
+            if len(patterns) > 1:
+                say(
+                    f'column "{column}" writes phone numbers in {len(patterns)} ways, and LeadSquared takes two spellings '
+                    "for two leads: --phone COUNTRY, such as --phone IN, writes them as LeadSquared does"
+                )
+        if rows.blank:
+            say(f"{counted(rows.blank, 'blank row')} skipped")
+        if rows.left_over:
+            say(
+                f"the outbox holds {counted(len(rows.left_over), 'row')} of an earlier run that this file no longer has "
+                "(the file or the options were changed): --left-over drop takes them out, else they are sent as well"
+            )
+        if rows.others:
+            say(f"the outbox holds {counted(rows.others, 'row')} from elsewhere, which are sent as well")
+
+    def _show_plan(self, rows: Rows, plan: Estimate | BulkEstimate | None) -> ExitStatus:
+        assert plan is not None  # of a dry run there is one
+        status = ExitStatus.NOT_ALL if rows.findings.rows else ExitStatus.DONE
+        for line in plan.lines():
+            self._terminal.say(line)
+        data = {
+            "input": self._name,
+            "outbox": str(self._path),
+            "dry_run": True,
+            "rows": len(rows.fates),
+            "to_send": rows.count(Fate.NEW, Fate.WAITING),
+            "to_confirm": rows.count(Fate.ACCEPTED),
+            "ended_before": rows.count(Fate.ENDED),
+            "refused": rows.count(Fate.REFUSED),
+            "repeated": rows.count(Fate.REPEATED),
+            "left_over": len(rows.left_over),
+            "others_pending": rows.others,
+            "estimate": plan.data(),
+            "exit": int(status),
+        }
+        text = f"{self._name}: nothing was sent, {counted(plan.submissions, 'row')} would be"
+        if before := self._from_before(rows):
+            text += f", {before:,} of which the outbox holds from before"
+        self._terminal.result(text, data)
+        return status
+
+
+def _printable_name(path: str) -> str:
+    """The file's name as SQLite and a terminal take it."""
+    return os.fsencode(Path(path).name).decode("utf-8", "replace")
+
+
+async def _waiting(outbox: Outbox | None) -> int:
+    """How many rows of an outbox are still to be sent."""
+    counts = {} if outbox is None else (await outbox.snapshot()).counts
+    return sum(counts.get(state, 0) for state in (ItemState.PENDING, ItemState.SENDING))

@@ -24,10 +24,9 @@ from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, status_of
 from leadsquared_async.cli.files.private_files import Draft, files_of, open_private
 from leadsquared_async.cli.files.sheets import sheet
-from leadsquared_async.cli.files.source import in_pieces
-from leadsquared_async.cli.files.tables import open_table
+from leadsquared_async.cli.files.tables import Reading, Table
 from leadsquared_async.cli.stopping import Interrupted, Stop
-from leadsquared_async.cli.talk import Talk
+from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.delivery.reasons import kind_of
 from leadsquared_async.operations import LEADS_CAPTURE, operation_named
 from leadsquared_async.printable import one_line
@@ -104,25 +103,25 @@ class _Outcome:
         }
 
 
-def run_status(asked: Asked, connection: Connection, talk: Talk) -> ExitStatus:
+def run_status(asked: Asked, connection: Connection, terminal: Terminal) -> ExitStatus:
     """Look once at each RequestID.
 
     Raises:
         CommandFailedError, LeadSquaredError, OSError: it cannot begin, or the account lets nothing through.
     """
-    return _run(asked, connection, talk, timeout=None)
+    return _run(asked, connection, terminal, timeout=None)
 
 
-def run_wait(asked: Asked, connection: Connection, talk: Talk, timeout: float) -> ExitStatus:
+def run_wait(asked: Asked, connection: Connection, terminal: Terminal, timeout: float) -> ExitStatus:
     """Follow each RequestID until it is final, for so many seconds at most.
 
     Raises:
         CommandFailedError, LeadSquaredError, OSError: it cannot begin, or the account lets nothing through.
     """
-    return _run(asked, connection, talk, timeout=timeout)
+    return _run(asked, connection, terminal, timeout=timeout)
 
 
-def run_metrics(connection: Connection, talk: Talk, operation: str) -> ExitStatus:
+def run_metrics(connection: Connection, terminal: Terminal, operation: str) -> ExitStatus:
     """Ask for LeadSquared's queue of an operation.
 
     Raises:
@@ -133,7 +132,7 @@ def run_metrics(connection: Connection, talk: Talk, operation: str) -> ExitStatu
     async def ask() -> None:
         async with connection.client(quick=True) as lsq:
             queue = await stop.unless(lsq.metrics(operation=name))
-        talk.result(
+        terminal.result(
             f"pending {queue.pending:,}, longest wait {queue.max_delay:g} s, "
             f"processed {queue.rate_per_minute:g} a minute",
             {
@@ -157,30 +156,31 @@ def ids_in(path: str) -> list[tuple[str, str]]:
     Raises:
         Unreadable, OSError: the file cannot be read.
     """
-    with open_table(path, format="csv", delimiter=None) as table:
-        columns = table.columns or ()
-        if ID_COLUMN in columns:
+    with Table(path, Reading(format="csv")) as table:
+        names = table.names or ()
+        if ID_COLUMN in names:
+            at = names.index(ID_COLUMN)
+            of = names.index(OPERATION_COLUMN) if OPERATION_COLUMN in names else None
             return [
-                (request_id, row.cells.get(OPERATION_COLUMN, "").strip())
+                (request_id, "" if of is None else row.cells[of].strip())
                 for row in table
-                if (request_id := row.cells[ID_COLUMN].strip())
+                if row.flaw is None and (request_id := row.cells[at].strip())
             ]
-        if len(columns) > 1:
+        if len(names) > 1:
             raise CommandFailedError(f"{path}: has no column RequestID, and more than one id in a line")
-        ids = [*columns, *(cell.strip() for row in table for cell in row.cells.values())]
-        return [(text, "") for text in ids]
+        return [(text, "") for text in (*names, *(row.cells[0].strip() for row in table))]
 
 
-def _run(asked: Asked, connection: Connection, talk: Talk, timeout: float | None) -> ExitStatus:
+def _run(asked: Asked, connection: Connection, terminal: Terminal, timeout: float | None) -> ExitStatus:
     async def ask(stop: Stop) -> list[_Outcome]:
         ids = await _ids(asked)
         if not ids:
-            talk.say("no RequestID is open")
+            terminal.say("no RequestID is open")
             return []
         async with connection.client(quick=True) as lsq:
             if timeout is None:
                 return await _look(lsq, ids, stop)
-            return await _wait(lsq, ids, stop, timeout, talk)
+            return await _wait(lsq, ids, stop, timeout, terminal)
 
     def run() -> list[_Outcome]:
         with Stop(ExitStatus.LEFT) as stop:
@@ -198,7 +198,7 @@ def _run(asked: Asked, connection: Connection, talk: Talk, timeout: float | None
     status = max((outcome.status for outcome in outcomes), default=ExitStatus.DONE)
     requests = [outcome.data() for outcome in outcomes]
     text = "\n".join(outcome.line() for outcome in outcomes)
-    talk.result(text, {"requests": requests, "exit": int(status)})
+    terminal.result(text, {"requests": requests, "exit": int(status)})
     return status
 
 
@@ -231,8 +231,9 @@ async def _look(lsq: LeadSquared, ids: Mapping[str, str], stop: Stop) -> list[_O
             return _without_answer(request_id, name, error)
 
     outcomes: list[_Outcome] = []
-    for piece in in_pieces(ids, AT_ONCE):
-        outcomes += await stop.unless(_all(map(look, piece)))
+    asked = list(ids)
+    for start in range(0, len(asked), AT_ONCE):
+        outcomes += await stop.unless(_all(map(look, asked[start : start + AT_ONCE])))
     return outcomes
 
 
@@ -241,7 +242,7 @@ async def _all(asking: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 async def _wait(
-    lsq: LeadSquared, ids: Mapping[str, str], stop: Stop, timeout: float, talk: Talk
+    lsq: LeadSquared, ids: Mapping[str, str], stop: Stop, timeout: float, terminal: Terminal
 ) -> list[_Outcome]:
     """The outcomes in the order of the ids; those that a Ctrl-C came before are left as they are."""
     outcomes = {
@@ -266,7 +267,7 @@ async def _wait(
     try:
         await stop.unless(_all(map(follow, ids)))
     except Interrupted:
-        talk.say("interrupted: what is queued stays queued, wait again later")
+        terminal.say("interrupted: what is queued stays queued, wait again later")
     return list(outcomes.values())
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from datetime import time
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -13,11 +14,10 @@ import typer
 
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.durations import seconds_of, time_of_day
+from leadsquared_async.cli.file_run import RunOptions
 from leadsquared_async.cli.files.mapping import LeadMapping
 from leadsquared_async.cli.files.tables import Reading
-from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.operations import OPERATIONS
-from leadsquared_async.submissions import UpdateBehavior
 
 __all__ = [
     "AsJson", "Columns", "Connecting", "Delivering", "FailOn", "InputFile", "OfOperation", "OutboxFiles", "Reads",
@@ -207,6 +207,17 @@ class Columns:
         )
 
 
+RejectsFile = Annotated[
+    Path | None,
+    option("--rejects", group=RESULT, help="Write the rows that need fixing, each with its reason; fixed, it can be passed in again."),
+]
+BulkRate = Annotated[
+    str | None,
+    option("--bulk-rate", group=ACCOUNT, metavar="CALLS/SECONDS", help="Bulk calls, such as 5/5, as the plan allows; else 1/5."),
+]
+NoConfirm = Annotated[bool, flag("--no-confirm", group=SENDING, help="Do not follow rows to their outcome.")]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Delivering:
     """How the rows of a file are sent, and where what became of them is written."""
@@ -215,9 +226,7 @@ class Delivering:
         Path | None,
         option("--outbox", group=SENDING, help="The file that rows wait in; by default FILE.outbox, for a sandbox FILE.sandbox.outbox."),
     ] = None
-    no_confirm: Annotated[
-        bool, flag("--no-confirm", group=SENDING, help="Do not follow rows to their outcome.")
-    ] = False
+    no_confirm: NoConfirm = False
     again: Annotated[
         bool, flag("--again", group=SENDING, help="Send once more what was delivered in an earlier run.")
     ] = False
@@ -240,10 +249,28 @@ class Delivering:
         str | None,
         option("--out-columns", group=RESULT, metavar="COLUMN,...", help="Columns of the file that --out has as well."),
     ] = None
-    rejects: Annotated[
-        Path | None,
-        option("--rejects", group=RESULT, help="Write the rows that need fixing, each with its reason; fixed, it can be passed in again."),
-    ] = None
+    rejects: RejectsFile = None
+
+    @property
+    def ends(self) -> time | None:
+        return None if self.stop_at is None else clock_time("--stop-at", self.stop_at)
+
+    def options(self, file: str, reads: Reads, connection: Connection, *, check: bool) -> RunOptions:
+        return RunOptions(
+            file=file,
+            reading=reads.reading,
+            connection=connection,
+            outbox=self.outbox,
+            out=self.out,
+            out_columns=tuple(name.strip() for name in (self.out_columns or "").split(",") if name.strip()),
+            rejects=self.rejects,
+            confirm=not self.no_confirm,
+            check=check,
+            again=self.again,
+            left_over=self.left_over,
+            dry_run=self.dry_run,
+            yes=self.yes,
+        )
 
 
 def pairs(name: str, given: list[str] | None) -> dict[str, str]:
@@ -259,6 +286,18 @@ def pairs(name: str, given: list[str] | None) -> dict[str, str]:
             raise typer.BadParameter("is written as NAME=VALUE, each name once", param_hint=name)
         found[key.strip()] = value
     return found
+
+
+def clock_time(name: str, text: str) -> time:
+    """The time of 07:00.
+
+    Raises:
+        typer.BadParameter: it is written otherwise.
+    """
+    try:
+        return time_of_day(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=name) from None
 
 
 def duration(name: str, text: str) -> float:

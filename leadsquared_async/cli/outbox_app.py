@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from leadsquared_async import ItemState
-from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.dead_letters import states_of
 from leadsquared_async.cli.draining import run_drain
 from leadsquared_async.cli.exits import ending
@@ -16,17 +16,16 @@ from leadsquared_async.cli.exporting import Form, run_export
 from leadsquared_async.cli.options import (
     AsJson,
     BulkRate,
+    Connecting,
     FailOn,
-    Host,
     NoConfirm,
     OutboxFiles,
-    Rate,
-    Region,
     duration,
+    grouped,
     pairs,
 )
 from leadsquared_async.cli.outboxes import Mending, run_forget, run_items, run_purge, run_requeue, run_stats
-from leadsquared_async.cli.talk import Talk, logs_told
+from leadsquared_async.cli.terminal import Terminal, logs_shown
 
 __all__ = ["outbox"]
 
@@ -46,9 +45,9 @@ def stats(files: OutboxFiles, fail_on: FailOn = None, as_json: AsJson = False) -
 
     Example: leadsquared outbox stats leads.csv.outbox --fail-on rejected,unknown
     """
-    talk = Talk(as_json=as_json)
-    with ending("outbox stats", talk), logs_told(talk):
-        status = run_stats(files, talk, states_of(fail_on))
+    terminal = Terminal(as_json=as_json)
+    with ending("outbox stats", terminal), logs_shown(terminal):
+        status = run_stats(files, terminal, states_of(fail_on))
     raise typer.Exit(status)
 
 
@@ -58,15 +57,17 @@ def items(files: OutboxFiles, state: State = None, as_json: AsJson = False) -> N
 
     Example: leadsquared outbox items leads.csv.outbox --state rejected
     """
-    talk = Talk(as_json=as_json)
-    with ending("outbox items", talk), logs_told(talk):
-        status = run_items(files, state, talk)
+    terminal = Terminal(as_json=as_json)
+    with ending("outbox items", terminal), logs_shown(terminal):
+        status = run_items(files, state, terminal)
     raise typer.Exit(status)
 
 
 @outbox.command()
-def drain(  # noqa: PLR0917 - each parameter is an option of the command line
+@grouped
+def drain(
     files: OutboxFiles,
+    connecting: Connecting,
     within: Annotated[
         str | None, typer.Option("--for", metavar="DURATION", help="Stop after a time, such as 10m.")
     ] = None,
@@ -75,10 +76,7 @@ def drain(  # noqa: PLR0917 - each parameter is an option of the command line
         typer.Option("--until-empty", help="Wait out a fault of the account, such as the day's quota, too."),
     ] = False,
     no_confirm: NoConfirm = False,
-    rate: Rate = None,
     bulk_rate: BulkRate = None,
-    host: Host = None,
-    region: Region = None,
     as_json: AsJson = False,
 ) -> None:
     """Deliver what is left in outbox files, until nothing is or the account lets nothing through.
@@ -87,12 +85,12 @@ def drain(  # noqa: PLR0917 - each parameter is an option of the command line
 
     Example: leadsquared outbox drain leads.csv.outbox --for 10m
     """
-    talk = Talk(as_json=as_json)
-    with ending("outbox drain", talk), logs_told(talk):
+    terminal = Terminal(as_json=as_json)
+    with ending("outbox drain", terminal), logs_shown(terminal):
         status = run_drain(
             files,
-            Connection(host, region, rate, bulk_rate),
-            talk,
+            replace(connecting.connection, bulk_rate=bulk_rate),
+            terminal,
             within=None if within is None else duration("--for", within),
             until_empty=until_empty,
             confirm=not no_confirm,
@@ -124,10 +122,10 @@ def requeue(  # noqa: PLR0917 - each parameter is an option of the command line
 
     Example: leadsquared outbox requeue leads.csv.outbox --reason MXUnknownAttribute --drop mx_Foo
     """
-    talk = Talk(as_json=as_json)
+    terminal = Terminal(as_json=as_json)
     mending = Mending(ItemState(state), reason, drop or (), pairs("--set", values), search_by)
-    with ending("outbox requeue", talk), logs_told(talk):
-        status = run_requeue(files, mending, talk, dry_run=dry_run)
+    with ending("outbox requeue", terminal), logs_shown(terminal):
+        status = run_requeue(files, mending, terminal, dry_run=dry_run)
     raise typer.Exit(status)
 
 
@@ -142,13 +140,13 @@ def forget(
 
     Example: leadsquared outbox forget leads.csv.outbox EmailAddress=bret.lee@example.com
     """
-    talk = Talk(as_json=as_json)
+    terminal = Terminal(as_json=as_json)
     files = [Path(text) for text in arguments if "=" not in text or Path(text).exists()]
     person = pairs("NAME=VALUE", [text for text in arguments if Path(text) not in files])
     if not files or not person:
         raise typer.BadParameter("name at least one file, and one attribute as NAME=VALUE")
-    with ending("outbox forget", talk), logs_told(talk):
-        status = run_forget(files, person, talk)
+    with ending("outbox forget", terminal), logs_shown(terminal):
+        status = run_forget(files, person, terminal)
     raise typer.Exit(status)
 
 
@@ -172,9 +170,9 @@ def export(  # noqa: PLR0917 - each parameter is an option of the command line
 
     Example: leadsquared outbox export leads.csv.outbox --state rejected --out rejected.jsonl
     """
-    talk = Talk(as_json=as_json)
-    with ending("outbox export", talk), logs_told(talk):
-        status = run_export(files, state, out, form, talk, verbatim=verbatim)
+    terminal = Terminal(as_json=as_json)
+    with ending("outbox export", terminal), logs_shown(terminal):
+        status = run_export(files, state, out, form, terminal, verbatim=verbatim)
     raise typer.Exit(status)
 
 
@@ -190,7 +188,7 @@ def purge(
 
     Example: leadsquared outbox purge leads.csv.outbox --older-than 30d
     """
-    talk = Talk(as_json=as_json)
-    with ending("outbox purge", talk), logs_told(talk):
-        status = run_purge(files, duration("--older-than", older_than), talk)
+    terminal = Terminal(as_json=as_json)
+    with ending("outbox purge", terminal), logs_shown(terminal):
+        status = run_purge(files, duration("--older-than", older_than), terminal)
     raise typer.Exit(status)

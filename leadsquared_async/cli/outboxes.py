@@ -13,8 +13,7 @@ from leadsquared_async import ItemState, Outbox, OutboxItem, OutboxSnapshot
 from leadsquared_async.cli.dead_letters import dead_letters, status_for
 from leadsquared_async.cli.durations import spoken
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
-from leadsquared_async.cli.talk import Talk
-from leadsquared_async.cli.wording import rows
+from leadsquared_async.cli.terminal import Terminal, counted_rows
 from leadsquared_async.delivery.reasons import kind_of
 from leadsquared_async.errors import InvalidLead
 from leadsquared_async.outbox import UnreadableRowError
@@ -64,12 +63,12 @@ class Mending:
         return self.reason is None or self.reason.casefold() in (item.reason or "").casefold()
 
 
-def run_stats(files: Sequence[Path], talk: Talk, fail_on: Collection[ItemState] = ()) -> ExitStatus:
+def run_stats(files: Sequence[Path], terminal: Terminal, fail_on: Collection[ItemState] = ()) -> ExitStatus:
     """Count the rows of each file.
 
     Args:
         files: outboxes.
-        talk: says it.
+        terminal: says it.
         fail_on: states of which there may be no item.
 
     Raises:
@@ -88,11 +87,11 @@ def run_stats(files: Sequence[Path], talk: Talk, fail_on: Collection[ItemState] 
         lines.append(f"{one_line(stat['file'])}: {counts}{oldest}; {stat['size']:,} bytes")
         if (dead := dead_letters(Path(stat["file"]), stat)) is not None:
             lines.append(f"  {dead}")
-    talk.result("\n".join(lines), {"outboxes": found})
+    terminal.result("\n".join(lines), {"outboxes": found})
     return max(status_for(stat, fail_on) for stat in found)
 
 
-def run_items(files: Sequence[Path], state: ItemState | None, talk: Talk) -> ExitStatus:
+def run_items(files: Sequence[Path], state: ItemState | None, terminal: Terminal) -> ExitStatus:
     """List rows without their values.
 
     Raises:
@@ -106,17 +105,17 @@ def run_items(files: Sequence[Path], state: ItemState | None, talk: Talk) -> Exi
             row = row_of(path, item)
             said = (item.operation, item.request_id, item.lead_id, row["kind"], item.reference)
             cells = (one_line(part, 100) for part in said if part)
-            talk.result("  ".join((f"{item.id:>7}  {item.state:<9}", *cells)), row)
-            if not talk.is_heard:
+            terminal.result("  ".join((f"{item.id:>7}  {item.state:<9}", *cells)), row)
+            if not terminal.is_heard:
                 break
         return is_empty
 
     if all(_each(files, listed)):
-        talk.say("no items" if state is None else f"no items are {state}")
+        terminal.say("no items" if state is None else f"no items are {state}")
     return ExitStatus.DONE
 
 
-def run_requeue(files: Sequence[Path], mending: Mending, talk: Talk, *, dry_run: bool) -> ExitStatus:
+def run_requeue(files: Sequence[Path], mending: Mending, terminal: Terminal, *, dry_run: bool) -> ExitStatus:
     """Put rejected or unknown rows among those that are to be sent, mended.
 
     Raises:
@@ -130,14 +129,14 @@ def run_requeue(files: Sequence[Path], mending: Mending, talk: Talk, *, dry_run:
         for item in [item async for item in outbox.items(mending.state) if mending.means(item)]:
             if item.is_erased:
                 refused += 1
-                talk.say(f"row {item.id}: its values are erased; pass the lead in again")
+                terminal.say(f"row {item.id}: its values are erased; pass the lead in again")
                 continue
             try:
                 if not dry_run:
                     await _requeue(outbox, item, mending)
             except (InvalidLead, UnreadableRowError) as error:
                 refused += 1
-                talk.say(f"row {item.id}: {error}")
+                terminal.say(f"row {item.id}: {error}")
             else:
                 queued += 1
         return queued, refused
@@ -146,8 +145,8 @@ def run_requeue(files: Sequence[Path], mending: Mending, talk: Talk, *, dry_run:
     queued, refused = (sum(counts) for counts in zip(*results, strict=True))
     status = ExitStatus.NOT_ALL if refused else ExitStatus.DONE
     verb = "would be sent again" if dry_run else "will be sent again, by `leadsquared outbox drain`"
-    talk.result(
-        f"{rows(queued)} {verb}" + (f", {refused:,} cannot be" if refused else ""),
+    terminal.result(
+        f"{counted_rows(queued)} {verb}" + (f", {refused:,} cannot be" if refused else ""),
         {
             "requeued": 0 if dry_run else queued,
             "matched": queued + refused,
@@ -158,7 +157,7 @@ def run_requeue(files: Sequence[Path], mending: Mending, talk: Talk, *, dry_run:
     return status
 
 
-def run_forget(files: Sequence[Path], person: Mapping[str, str], talk: Talk) -> ExitStatus:
+def run_forget(files: Sequence[Path], person: Mapping[str, str], terminal: Terminal) -> ExitStatus:
     """Erase a person.
 
     Raises:
@@ -169,12 +168,12 @@ def run_forget(files: Sequence[Path], person: Mapping[str, str], talk: Talk) -> 
         return await outbox.forget(**person)
 
     erased = sum(_each(files, forget))
-    talk.say(ELSEWHERE)
-    talk.result(f"{rows(erased)} erased; {FORGOTTEN if erased else NOBODY}", {"erased": erased})
+    terminal.say(ELSEWHERE)
+    terminal.result(f"{counted_rows(erased)} erased; {FORGOTTEN if erased else NOBODY}", {"erased": erased})
     return ExitStatus.DONE
 
 
-def run_purge(files: Sequence[Path], older_than: float, talk: Talk) -> ExitStatus:
+def run_purge(files: Sequence[Path], older_than: float, terminal: Terminal) -> ExitStatus:
     """Delete final rows, and their keys.
 
     Raises:
@@ -185,8 +184,8 @@ def run_purge(files: Sequence[Path], older_than: float, talk: Talk) -> ExitStatu
         return await outbox.purge(older_than)
 
     purged = sum(_each(files, purge))
-    talk.result(
-        f"{rows(purged)} deleted; what is captured again from the same input is sent again",
+    terminal.result(
+        f"{counted_rows(purged)} deleted; what is captured again from the same input is sent again",
         {"purged": purged},
     )
     return ExitStatus.DONE

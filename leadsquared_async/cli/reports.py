@@ -109,7 +109,7 @@ class Reporter:
                 raise MappingError(f'--out-columns "{name}": no column has that heading')
 
     async def report(
-        self, spool: Spool, outbox: Outbox | None, refused: Mapping[int, str]
+        self, spool: Spool, outbox: Outbox | None, refused: Mapping[int, str], *, write: bool = True
     ) -> Outcomes:
         """Look up every row, in the order of the file, and write what became of it.
 
@@ -117,12 +117,13 @@ class Reporter:
             spool: the rows.
             outbox: that they went through, open; None if none of them did.
             refused: why rows were refused, by line, whatever the outbox has under their keys.
+            write: whether to write the files; otherwise the rows are only counted.
         """
         outcomes = Outcomes()
         with ExitStack() as stack:
-            write_out = self._open_out(stack)
+            write_out = self._open_out(stack) if write else None
             rejects = None
-            if self._files.rejects is not None:
+            if write and self._files.rejects is not None:
                 rejects = stack.enter_context(Rejects(self._files.rejects.part, self._table))
             for piece in spool.pieces():
                 keys = [entry.key for entry in piece if entry.key is not None]
@@ -141,7 +142,8 @@ class Reporter:
                         rejects.write(entry.row, inert(one_line(reason or "")))
                     if write_out is not None:
                         write_out(self._cells(entry, item, outcome, one_line(reason or "")))
-        self._place(outcomes)
+        if write:
+            self._place(outcomes)
         return outcomes
 
     def _open_out(self, stack: ExitStack) -> Callable[[Iterable[object]], None] | None:

@@ -16,13 +16,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from leadsquared_async.cli.findings import Finding, Findings
 from leadsquared_async.printable import one_line, printable
 
-__all__ = ["STYLES", "Terminal", "counted", "discard_results", "plain_table"]
+__all__ = ["STYLES", "Terminal", "counted", "counted_rows", "discard_results", "plain_table"]
 
 logger = logging.getLogger("leadsquared_async")
 
 LONGEST_LINE = 4000
+FINDINGS_SHOWN = 50
+VALUES_SHOWN = 5
 STYLES = {
     "confirmed": "green", "accepted": "cyan", "rejected": "red", "refused": "red", "unknown": "yellow",
     "pending": "dim", "sending": "dim", "ok": "green", "look": "yellow", "wrong": "red", "succeeded": "green",
@@ -34,6 +37,11 @@ STYLES = {
 def counted(count: int, noun: str) -> str:
     """1 row, 1,120 rows."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def counted_rows(count: int) -> str:
+    """1 row, 1,120 rows."""
+    return counted(count, "row")
 
 
 def plain_table(lines: Iterable[Sequence[str]]) -> str:
@@ -105,6 +113,16 @@ class Terminal:
                 table.add_row(*(Text(one_line(cell, LONGEST_LINE), STYLES.get(cell, "")) for cell in row))
             console.print(table)
 
+    def findings(self, findings: Findings) -> None:
+        """Show what is wrong with rows: each flaw with its count, first lines and what to do."""
+        found = list(findings)[:FINDINGS_SHOWN]
+        rows = [(f.flaw.attribute or f.flaw.column, f.flaw.kind, f"{f.rows:,}", f.where, _advice(f)) for f in found]
+        if rows:
+            self.table(("Column", "Problem", "Rows", "Lines", "What to do"), rows, remark=True)
+        more = len(list(findings)) - len(found)
+        if more or findings.beyond:
+            self.say(f"{more + findings.beyond:,} more problems; --rejects writes every row that needs fixing")
+
     def _write(self, text: str) -> None:
         try:
             if text:
@@ -114,8 +132,46 @@ class Terminal:
             discard_results()
 
 
+def _advice(finding: Finding) -> str:
+    """What is wrong, and of a drop-down the values that are none of its options, with the option to type."""
+    if not finding.values:
+        return finding.flaw.message
+    shown = finding.values.most_common(VALUES_SHOWN)
+    values = ", ".join(f'"{one_line(value, 40)}" {count:,}' for value, count in shown)
+    more = f" and {len(finding.values) - len(shown):,} more" if len(finding.values) > len(shown) else ""
+    option = f'--value "{finding.flaw.attribute}:{one_line(shown[0][0], 40)}=OPTION"'
+    return f"{finding.flaw.message} Values: {values}{more}. Send one as another with {option}"
+
+
 def discard_results() -> None:
     """Let go of a standard output that nobody reads: what is buffered would fail again at the end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
+
+
+_SHOWN_ELSEWHERE = frozenset({"blocked", "unblocked", "no_fields", "rejected", "unknown"})
+"""Events of log records that the commands show themselves."""
+
+
+class _Handler(logging.Handler):
+    def __init__(self, terminal: Terminal) -> None:
+        super().__init__(logging.WARNING)
+        self._terminal = terminal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "event", None) not in _SHOWN_ELSEWHERE:
+            self._terminal.say(record.getMessage())
+
+
+@contextmanager
+def logs_shown(terminal: Terminal) -> Generator[None]:
+    """Show the package's warnings like everything else, as long as the block lasts."""
+    handler, propagated = _Handler(terminal), logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagated

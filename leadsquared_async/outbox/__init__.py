@@ -3,7 +3,7 @@
 from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.outbox.files import place_of
 from leadsquared_async.outbox.items import OutboxItem, OutboxSnapshot, Ticket
-from leadsquared_async.outbox.outbox import Outbox, note_of, put_each, set_note
+from leadsquared_async.outbox.outbox import Outbox, delivering, note_of, put_each, set_note
 from leadsquared_async.outbox.rows import UnreadableRowError
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "OutboxSnapshot",
     "Ticket",
     "UnreadableRowError",
+    "delivering",
     "note_of",
     "place_of",
     "put_each",

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Container, Iterable, Mapping
 from contextlib import suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -391,26 +392,35 @@ class Outbox:
             lambda: Store(self.path, self._max_bytes, self._log, only_puts=self._client is None),
             self._log,
         )
-        settler = Settler(writer, self._log, self._callbacks, confirm=self._confirm)
         self._process, self._loop = os.getpid(), asyncio.get_running_loop()
         try:
             await writer.open()
             if self._client is not None:
-                self._service = Service(
-                    self.path,
-                    writer,
-                    settler,
-                    self._holds,
-                    self._client,
-                    confirm=self._confirm,
-                    keep_rejected=self._keep_rejected,
-                )
-                await self._service.start()
+                await self._start(self._client, confirm=self._confirm)
         except BaseException:
             self._state = "closed: it could not be opened"
             await writer.aclose(0.0)
             raise
         self._state = ""
+
+    async def _start(self, client: LeadSquared, *, confirm: bool) -> None:
+        assert self._writer is not None
+        settler = Settler(self._writer, self._log, self._callbacks, confirm=confirm)
+        self._service = Service(
+            self.path,
+            self._writer,
+            settler,
+            self._holds,
+            client,
+            confirm=confirm,
+            keep_rejected=self._keep_rejected,
+        )
+        await self._service.start()
+
+    async def _stop(self, grace: float = GRACE) -> None:
+        service, self._service = self._service, None
+        if service is not None:
+            await service.aclose(grace)
 
     async def aclose(self, grace: float = GRACE) -> None:
         """Finish what is on its way within `grace` seconds, keep the rest, and close; may be called twice.
@@ -462,13 +472,23 @@ async def set_note(outbox: Outbox, name: str, text: str) -> None:
     await outbox._opened().write(Store.set_meta, name, text)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
+@asynccontextmanager
+async def delivering(outbox: Outbox, client: LeadSquared, *, confirm: bool) -> AsyncIterator[None]:
+    """Deliver an outbox that was opened without a client, as long as the block lasts."""
+    await outbox._start(client, confirm=confirm)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    try:
+        yield
+    finally:
+        await outbox._stop()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
 async def put_each(
     outbox: Outbox, submissions: Iterable[tuple[EncodedSubmission, str]]
 ) -> list[Ticket | KeyReused]:
     """Put encoded submissions under their keys, as rows of a file; what each of them gets, in their order."""
     writer = outbox._opened()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     tickets = await writer.write(Store.put_each, list(submissions), FILES, time.time())
-    outbox._was_put()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    writer.changed.set()
     return tickets
 
 

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from datetime import MAXYEAR, MINYEAR, UTC, date, datetime
-from decimal import Decimal
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from leadsquared_async.contact import MARKS, bare_phone, is_placeholder
+from leadsquared_async.contact import MARKS, is_placeholder
 
 __all__ = ["CellError", "Dates", "bare_text", "identifier_flaw", "is_of_a_test", "phone_flaw", "spreadsheet_flaw", "text_flaw"]
 

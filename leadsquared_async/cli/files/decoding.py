@@ -6,6 +6,7 @@ import codecs
 import io
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+
 from leadsquared_async.cli.files.rows import ROW_LIMIT, Unreadable
 
 __all__ = ["Candidate", "Undecodable", "encoding_of", "lines_of"]

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from leadsquared_async import ConfigurationError, InvalidLead, Submission
@@ -32,11 +33,21 @@ class RowMaker(Protocol):
     Attributes:
         operation: that all rows are submitted to.
         has_own_keys: whether keys are the user's own, so that two leads may share one by mistake.
+        is_bulk: whether rows go in bulk calls, whose answers are their outcomes.
+        has_bulk: whether they could.
+        takes_leads: whether the account's lead fields say something about the rows.
+        spellings: how the telephone numbers of each column are written, as patterns with their counts.
         attributes: the schema names that may be shown.
     """
 
     operation: Operation
     has_own_keys: bool
+    is_bulk: bool
+    has_bulk: bool
+    takes_leads: bool
+
+    @property
+    def spellings(self) -> Mapping[str, Mapping[str, int]]: ...
 
     @property
     def attributes(self) -> frozenset[str]: ...
@@ -74,9 +85,9 @@ class LeadRows:
     ) -> None:
         self.operation: Operation = BULK_CREATE_OR_UPDATE if bulk else LEADS_CAPTURE
         self.has_own_keys = mapping.key_column is not None
+        self.is_bulk, self.has_bulk, self.takes_leads = bulk, not bulk and update_behavior is None, True
         self._mapping = mapping
         self._update_behavior: UpdateBehavior | None = update_behavior
-        self._bulk = bulk
         self._partial = partial or mapping.search_by is not None
         # One lead both ways is two things to send: a capture posts an activity.
         self._sent = {"update_behavior": update_behavior, "host": host, "bulk": "yes" if bulk else None}
@@ -89,7 +100,6 @@ class LeadRows:
 
     @property
     def spellings(self) -> Mapping[str, Mapping[str, int]]:
-        """How the telephone numbers of each column are written, as patterns with their counts."""
         return {} if self._leads is None else self._leads.spellings
 
     def start(self, table: Table, checker: FieldChecker | None) -> None:
@@ -120,7 +130,7 @@ class LeadRows:
 
     def _submission(self, lead: Mapping[str, Any]) -> Submission:
         search_by = self._mapping.search_by
-        if self._bulk:
+        if self.is_bulk:
             return bulk_lead(lead, search_by=search_by)
         return capture_lead(lead, search_by=search_by, update_behavior=self._update_behavior)
 
@@ -136,15 +146,13 @@ class SubmissionRows:
         host: that they go to.
     """
 
-    has_own_keys = True
+    has_own_keys, is_bulk, has_bulk, takes_leads = True, False, False, False
+    spellings: Mapping[str, Mapping[str, int]] = MappingProxyType({})
+    attributes: frozenset[str] = frozenset()
 
     def __init__(self, operation: Operation, host: str) -> None:
         self.operation = operation
         self._host = host
-
-    @property
-    def attributes(self) -> frozenset[str]:
-        return frozenset()
 
     def start(self, table: Table, checker: FieldChecker | None) -> None:  # noqa: ARG002 - as the protocol has it
         if table.names is not None:

@@ -16,7 +16,7 @@ __all__ = ["Rejects"]
 
 
 class Rejects:
-    """A file of rows that were refused or rejected, each as it was read, behind its reason; a context manager.
+    """A file of rows that were refused or rejected, each as it was read, and its reason; a context manager.
 
     It has the delimiter of the table; of a workbook it is CSV, of a JSON array JSON lines. Once the rows are fixed it
     can be passed in again, and the same cells are read. It is there from the start, so that a path that cannot be
@@ -49,12 +49,13 @@ class Rejects:
         kept = [position for position, name in enumerate(row.names) if plain_heading(name) != REASON]
         if self._names is None:
             cells = {row.names[position]: row.cells[position] for position in kept}
-            self._file.write(f"{json_of({REASON: reason, **cells})}\n")
+            self._file.write(f"{json_of({**cells, REASON: reason})}\n")
         else:
             if self._is_empty:
-                self._csv.writerow([REASON, *(row.names[position] for position in kept)])
-            beyond = row.cells[len(row.names) :]
-            self._csv.writerow([reason, *(_text(row.cells[each]) for each in kept if each < len(row.cells)), *beyond])
+                self._csv.writerow([*(row.names[position] for position in kept), REASON])
+            # A row with too few or too many cells keeps its number of them, so that it is not taken for a whole one.
+            given = [_text(row.cells[position]) for position in kept if position < len(row.cells)]
+            self._csv.writerow([*given, reason, *map(_text, row.cells[len(row.names) :])])
         self._is_empty = False
         self._file.flush()
 
