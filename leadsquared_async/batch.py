@@ -93,7 +93,7 @@ class Pending(Generic[T]):
         return self.items[0]
 
     async def about_to_send(self) -> None:
-        """For `before_send`."""
+        """Note it: for `before_send`."""
         self.stage = Stage.SENT
 
     async def follow(self) -> None:
@@ -122,11 +122,7 @@ class Batch(Results[T]):
     """Calls for the items of a source; at most `concurrency` are pulled and have results not yet taken.
 
     Args:
-        source: the items.
         work: makes the call for pending items and returns a result for each; errors of the call are in them.
-        session: of the client that makes the calls.
-        concurrency: calls pending at the same time, at most; up to 1000 more are followed.
-        name: of the operation, for log lines.
         size: items that share a call, at most.
         mixed: whether the items are submissions of several operations.
         submits: whether the calls submit something; else they only follow what was submitted before.
@@ -301,10 +297,8 @@ class Batch(Results[T]):
         error = next((it.error for it in results if it.error and _stops_others(it, it.error)), None)
         if error is None:
             return
-        if error.scope is Scope.ACCOUNT or not self._mixed:
-            self._stop(error)
-        else:
-            self._stop_operation(self._operation_of(pending), error)
+        is_of_all = error.scope is Scope.ACCOUNT or not self._mixed
+        self._stop(error, None if is_of_all else self._operation_of(pending))
 
     def _add(self, pending: Pending[T], results: Sequence[Result[T]]) -> None:
         """Hand results to the reader; once the last of them is taken there is room again."""
@@ -325,23 +319,17 @@ class Batch(Results[T]):
         if self._is_pulling:  # else all was pulled, and each call that is left ends with its own error
             self._stop(ClientClosed(f"{self._name}: {CLOSED}", operation=self._name))
 
-    def _stop(self, error: LeadSquaredError) -> None:
-        """Send nothing more; what was pulled gets its result all the same."""
-        if self._failure is None:
+    def _stop(self, error: LeadSquaredError, operation: str | None = None) -> None:
+        """Send nothing more, or nothing of one operation; what was pulled gets its result all the same."""
+        if operation is not None:
+            self._failed[operation] = error
+        elif self._failure is None:
             self._break_off_pulling(error)
-            self._cancel_unsent(error, self._pending)
-
-    def _stop_operation(self, operation: str, error: LeadSquaredError) -> None:
-        """Send nothing more of one operation."""
-        self._failed[operation] = error
-        self._cancel_unsent(
-            error, [task for task, it in self._pending.items() if self._operation_of(it) == operation]
-        )
-
-    def _cancel_unsent(self, error: LeadSquaredError, tasks: Iterable[asyncio.Task[None]]) -> None:
-        for task in tasks:
-            pending = self._pending[task]
-            if pending.stage is Stage.UNSENT and pending.stopped_by is None:
+        else:
+            return
+        for task, pending in self._pending.items():
+            is_concerned = operation in {None, self._operation_of(pending)}
+            if is_concerned and pending.stage is Stage.UNSENT and pending.stopped_by is None:
                 pending.stopped_by = error
                 task.cancel()
 

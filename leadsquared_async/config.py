@@ -49,18 +49,18 @@ SHORTEST_KEY = 8
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-class Region(NamedTuple):
-    """The hosts of one LeadSquared region."""
+class Hosts(NamedTuple):
+    """The origins that calls go to: scheme, host and port, without a trailing slash."""
 
     host: str
-    sync_host: str
+    sync_host: str | None
 
 
 # Only regions whose asynchronous host is documented or was seen at work; the others go by `host=`.
 REGIONS = {
-    "in21": Region("https://asyncapi-in21.leadsquared.com", "https://api-in21.leadsquared.com"),
-    "us11": Region("https://asyncapi-us11.leadsquared.com", "https://api-us11.leadsquared.com"),
-    "sg": Region("https://asyncapi.leadsquared.com", "https://api.leadsquared.com"),
+    "in21": Hosts("https://asyncapi-in21.leadsquared.com", "https://api-in21.leadsquared.com"),
+    "us11": Hosts("https://asyncapi-us11.leadsquared.com", "https://api-us11.leadsquared.com"),
+    "sg": Hosts("https://asyncapi.leadsquared.com", "https://api.leadsquared.com"),
 }
 
 
@@ -118,8 +118,8 @@ class Credentials:
         del access_key, secret_key, api_key, given  # a traceback that shows locals must not show them
         for name, key in hidden.items():
             object.__setattr__(self, name, key)
-        for name, key in hidden.items():
-            _check_key(name, key)
+            if fault := key_fault(name, key.reveal()):
+                raise ConfigurationError(fault)
         plain = [key.reveal() for key in hidden.values()]
         # The longest first, so that a key which is the start of another does not leave the rest of it.
         # A placeholder of a few letters, as in tests, would be masked inside other words.
@@ -156,12 +156,6 @@ def _is_quoted(value: str) -> bool:
     return bare != bare.strip("\"'`\u2018\u2019\u201c\u201d")
 
 
-def _check_key(name: str, key: Secret) -> None:
-    fault = key_fault(name, key.reveal())
-    if fault is not None:
-        raise ConfigurationError(fault)
-
-
 def key_fault(name: str, value: object) -> str | None:
     """What is wrong with a key, without showing it."""
     where = f"{name} (or {ENVIRONMENT[name]})"
@@ -196,13 +190,6 @@ def credentials_from(
             "the x-api-key comes from its support"
         )
     return Credentials(**found)
-
-
-class Hosts(NamedTuple):
-    """The origins that calls go to: scheme, host and port, without a trailing slash."""
-
-    host: str
-    sync_host: str | None
 
 
 def hosts_from(
@@ -255,7 +242,7 @@ def _check_kinds(hosts: Hosts, named: Mapping[str, str]) -> None:
         )
 
 
-def _region(named: str, region: str) -> Region:
+def _region(named: str, region: str) -> Hosts:
     try:
         return REGIONS[region]
     except (KeyError, TypeError):

@@ -39,7 +39,6 @@ class Certainty(Enum):
     """How well a fact about LeadSquared is confirmed."""
 
     DOCUMENTED = "documented"
-    SEEN = "seen in the field"
     INFERRED = "inferred"
     GIVEN = "given by the caller"
 

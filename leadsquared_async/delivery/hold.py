@@ -23,27 +23,20 @@ FEW = 8
 
 
 class Hold:
-    """Delivery of one scope. Open until an item fails by what would fail others; then one item at a time is
-    probed, after growing pauses, until one gets through.
-
-    Args:
-        what: is held, for log lines, such as "outbox: {} every item": "holding" or "delivering" goes there.
-        log: where it is logged.
-        clock: seconds of a monotonic clock.
-        random: from 0 to 1, evenly distributed.
+    """Delivery of one scope. Open until an item fails with an error that would fail others; then one item at
+    a time is probed, after growing pauses, until one gets through.
 
     Attributes:
         reason: why it is held; None while it is open.
         fault: who has to act; None while it is open.
         probe: the item that is being probed, if any.
-        failures: how often in a row it failed, the items under way at the same moment counted once.
-        on_certain: called when it is held and no single item can be to blame.
+        failures: how often in a row it failed, with the items under way at the same time counted once.
     """
 
     def __init__(
         self, what: str, log: ClientLog, clock: Callable[[], float], random: Callable[[], float]
     ) -> None:
-        self._what = what
+        self._what = what  # for log lines, with "%s" for "holding" or "delivering"
         self._log = log
         self._clock = clock
         self._random = random
@@ -51,7 +44,6 @@ class Hold:
         self.fault: Fault | None = None
         self.probe: object = None
         self.failures = 0
-        self.on_certain: Callable[[], None] = lambda: None
         self._failed: set[object] = set()
         self._probe_at = 0.0
         self._pause = 0.0
@@ -75,7 +67,7 @@ class Hold:
 
     @property
     def is_certain(self) -> bool:
-        """Whether no single item can be to blame for the hold; until then the others may be tried."""
+        """Whether no single item can be to blame for the hold; until then the others are tried."""
         if self.reason is None or self.fault is Fault.ACCOUNT:
             return self.reason is not None
         return None in self._failed or len(self._failed) > FEW
@@ -85,11 +77,27 @@ class Hold:
         return self.reason is None or (self.probe is not None and self.probe == item)
 
     def fail(self, error: LeadSquaredError, item: object = None) -> None:
-        """An item failed by what would fail others; None as the item if it cannot be the item's fault."""
+        """An item failed with an error that would fail others; pass None if no item is to blame."""
         self._failed.add(item)
-        self._close(str(error), fault_of(error), error)
-        if self.is_certain:
-            self.on_certain()
+        now, fault = self._clock(), fault_of(error)
+        if now < self._probe_at:
+            return  # it was under way already when another one failed
+        if self._released_at is not None and now - self._released_at > self._pause:
+            self._pause = 0.0  # it went well for a while
+        self._released_at = None
+        self._pause = min(LONGEST_PAUSE, max(FIRST_PAUSE[fault], 2 * self._pause))
+        self.reason, self.fault = str(error), fault
+        self.failures += 1
+        self._probe_at = now + min(LONGEST_PAUSE, self._pause * (1 + SPREAD * self._random()))
+        if not self._is_logged and self._pause >= WORTH_LOGGING:
+            self._is_logged = True
+            self._log.warning(
+                f"{self._what}, and probing again in %.0f s: %s",
+                "holding",
+                self.until_probe,
+                error,
+                extra={"event": "blocked", "fault": fault.value},
+            )
 
     def suspect(self, reason: str, fault: Fault) -> None:
         """Probe an item at once, and send the others only if it gets through."""
@@ -109,30 +117,9 @@ class Hold:
             self._log.warning(f"{self._what} again", "delivering", extra={"event": "unblocked"})
 
     def release(self) -> None:
-        """Send what comes next, since there is no item to probe; if that fails, the pause keeps growing."""
+        """Send the next item, since there is none to probe; if it fails, the pause keeps growing."""
         self.reason = self.fault = None
         self._released_at = self._clock()
-
-    def _close(self, reason: str, fault: Fault, error: LeadSquaredError) -> None:
-        now = self._clock()
-        if now < self._probe_at:
-            return  # it was under way already when another one failed
-        if self._released_at is not None and now - self._released_at > self._pause:
-            self._pause = 0.0  # it went well for a while
-        self._released_at = None
-        self._pause = min(LONGEST_PAUSE, max(FIRST_PAUSE[fault], 2 * self._pause))
-        self.reason, self.fault = reason, fault
-        self.failures += 1
-        self._probe_at = now + min(LONGEST_PAUSE, self._pause * (1 + SPREAD * self._random()))
-        if not self._is_logged and self._pause >= WORTH_LOGGING:
-            self._is_logged = True
-            self._log.warning(
-                f"{self._what}, and probing again in %.0f s: %s",
-                "holding",
-                self.until_probe,
-                error,
-                extra={"event": "blocked", "fault": fault.value},
-            )
 
 
 class Holds:
@@ -143,44 +130,45 @@ class Holds:
     first: what fails then is held as that operation's own.
 
     Args:
-        log: where it is logged.
-        operations: whose items meet the faults of the whole account together; those of any other operation
-            are held alone.
+        owner: of the items, for log lines.
+        log: where holds are logged.
+        operations: whose items meet the faults of the account together; any other operation is held alone.
         clock: seconds of a monotonic clock.
         random: from 0 to 1, evenly distributed.
 
     Attributes:
-        every: holds every item of `operations`.
-        on_certain: called when something is held and no single item can be to blame.
+        on_certain: called when items are held and no single one can be to blame.
     """
 
     def __init__(
         self,
+        owner: str,
         log: ClientLog,
         operations: Iterable[str],
         clock: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
-        self._operations = tuple(operations)
+        self._owner = owner
         self._log, self._clock, self._random = log, clock, random
+        self._operations = tuple(operations)
         self._sending: dict[str, Hold] = {}
         self._following: dict[str, Hold] = {}
         self._failed_alike: dict[Hold, tuple[str, Fault]] = {}
         self._probes = 0
-        self._last_probe: dict[str, int] = {}
         self.on_certain: Callable[[], None] = lambda: None
-        self.every = self._watched("outbox: %s every item")
+        self._last_probe: dict[str, int] = {}
+        self.every = self._hold("every item")
 
     def sending(self, operation: str) -> Hold:
         """What holds the items of one operation only."""
         if operation not in self._sending:
-            self._sending[operation] = self._watched(f"outbox: %s every item of {operation}")
+            self._sending[operation] = self._hold(f"every item of {operation}")
         return self._sending[operation]
 
     def following(self, operation: str) -> Hold:
         """What keeps the outcomes of one operation from being asked for."""
         if operation not in self._following:
-            self._following[operation] = self._watched(f"outbox: %s outcomes of {operation}")
+            self._following[operation] = self._hold(f"outcomes of {operation}")
         return self._following[operation]
 
     def holds(self, operation: str) -> bool:
@@ -281,11 +269,13 @@ class Holds:
                 hold.suspect(reason, fault)
 
     def _note(self, own: Hold, error: LeadSquaredError, item: object, *, is_alike: bool) -> None:
+        hold = own
         if is_alike and own.reason is None:
             self._failed_alike[own] = (str(error), fault_of(error))
-            self.every.fail(error, item)
-        else:
-            own.fail(error, item)
+            hold = self.every
+        hold.fail(error, item)
+        if hold.is_certain:
+            self.on_certain()
 
     def _held_alone(self) -> dict[Hold, tuple[str, Fault]]:
         sending = [hold for operation, hold in self._sending.items() if operation in self._operations]
@@ -295,10 +285,8 @@ class Holds:
             if hold.reason is not None and hold.fault is not None
         }
 
-    def _watched(self, what: str) -> Hold:
-        hold = Hold(what, self._log, self._clock, self._random)
-        hold.on_certain = lambda: self.on_certain()  # noqa: PLW0108 - it is set later
-        return hold
+    def _hold(self, what: str) -> Hold:
+        return Hold(f"{self._owner}: %s {what}", self._log, self._clock, self._random)
 
 
 def fault_of(error: LeadSquaredError) -> Fault:

@@ -26,7 +26,7 @@ __all__ = [
 ATTEMPTS = 3
 """Of one call, before the other items are held too."""
 ROUNDS = 3
-"""How often an item is tried that fails by what may well be its own fault, though LeadSquared names none."""
+"""How often an item is tried that may fail by its own fault, though LeadSquared does not say so."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 900.0
 """Seconds for which an item that failed waits while others are sent."""
 
@@ -71,7 +71,7 @@ def final_state(error: LeadSquaredError, rounds: int, *, may_be_repeated: bool) 
 
     Args:
         error: of the last call.
-        rounds: how many calls failed by what may be this item's own fault, this one included.
+        rounds: how many calls failed with an error that may be this item's own, this one included.
         may_be_repeated: whether sending it again cannot create a duplicate.
     """
     if error.fault is Fault.LEAD:
@@ -83,10 +83,9 @@ def final_state(error: LeadSquaredError, rounds: int, *, may_be_repeated: bool) 
 
 
 def is_of_the_item(error: LeadSquaredError) -> bool:
-    """Whether an error may well be this item's own, so that it is not retried for ever.
+    """Whether an error may be this item's own, so that it is retried a few times only.
 
-    LeadSquared names exceptions of .NET where its own code fails at what it was sent, such as
-    NullReferenceException. An invalid RequestID is LeadSquared's answer to this item.
+    Examples are an invalid RequestID, and an exception of .NET such as NullReferenceException.
     """
     return error.scope is Scope.LEAD and error.fault is Fault.SERVER
 
@@ -99,7 +98,7 @@ def may_repeat(write: Endpoint, policy: RetryPolicy, *, identified: bool) -> boo
 
 
 def pause_after(failures: int) -> float:
-    """Seconds for which an item waits that has failed so often."""
+    """Seconds for which an item waits that failed so often."""
     return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 20))
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from leadsquared_async.config import RateLimit
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.logs import ClientLog
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
@@ -21,7 +20,6 @@ __all__ = [
     "LimitSnapshot",
     "Limiter",
     "NoTokenInTime",
-    "Notice",
 ]
 
 
@@ -150,6 +148,18 @@ class Limit(Enum):
         """The client's option that declares it."""
         return "rate_limit" if self is Limit.CALLS else "bulk_limit"
 
+    def setting(self, limit: RateLimit) -> str:
+        """How to declare that limit, for messages."""
+        option = f"{self.option}=RateLimit({limit.calls}, per={limit.per:g})"
+        return f"{option} or LEADSQUARED_RATE_LIMIT={limit}" if self is Limit.CALLS else option
+
+    def named_by_server(self, limit: RateLimit, declared: RateLimit) -> str:
+        """Why a limit that LeadSquared named is kept to, and what to do."""
+        return (
+            f"LeadSquared says that the account's limit is {limit}; {declared} is tried again after some "
+            f"windows without a 429; if the lower limit is right, configure it with {self.setting(limit)}"
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitSnapshot:
@@ -201,21 +211,3 @@ class NoTokenInTime(TimeoutError):
 
     def __str__(self) -> str:
         return f"the rate limit ({self.ahead} calls ahead, {1 / self.spacing:.3g} calls/s)"
-
-
-class Notice(NamedTuple):
-    """What to log about a limit, once no lock is held: a log handler is other people's code.
-
-    Attributes:
-        is_warning: whether it is a warning; else it is information.
-        message: with a placeholder for each argument.
-        arguments: limits, numbers and texts.
-    """
-
-    is_warning: bool
-    message: str
-    arguments: tuple[object, ...]
-
-    def write_to(self, log: ClientLog) -> None:
-        """Log it."""
-        (log.warning if self.is_warning else log.info)(self.message, *self.arguments)

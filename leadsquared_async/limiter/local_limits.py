@@ -42,8 +42,9 @@ class LocalLimits:
 
     async def leave(self, queue: TokenQueue, limit: RateLimit) -> None:
         """One user less, who had declared this limit."""
-        if (notice := queue.leave(limit)) is not None:
-            notice.write_to(queue.log)
+        before = queue.limit
+        queue.leave(limit)
+        queue.log_limit(before)
 
 
 class _Account(NamedTuple):
@@ -77,12 +78,13 @@ def join_queue(host: str, credentials: Credentials, kind: Limit, limit: RateLimi
                 del _accounts[key]
         account = _accounts.get((digest, timebase))
         if account is None:
-            grantor = LocalGrantor(limit, kind.option)
+            grantor = LocalGrantor(limit, kind)
             account = _accounts[digest, timebase] = _Account(TokenQueue(grantor, clock=clock), grantor, clock)
         queue = account.queue
-        notice = queue.join(limit)
-    if notice is not None:
-        notice.write_to(queue.log)
+        before = queue.limit if queue.users else None  # an only client gets what it declares
+        queue.join(limit)
+    if before is not None:
+        queue.log_limit(before)
     return queue
 
 

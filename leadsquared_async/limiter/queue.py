@@ -24,7 +24,7 @@ from typing import Protocol, TypeVar
 
 from leadsquared_async.config import RateLimit
 from leadsquared_async.limiter.event_loops import LoopClosed, LoopUse, running_loop
-from leadsquared_async.limiter.interface import LimitSnapshot, Notice, NoTokenInTime
+from leadsquared_async.limiter.interface import Limit, LimitSnapshot, NoTokenInTime
 from leadsquared_async.limiter.lanes import Lane, Waiting
 from leadsquared_async.limiter.tokens import NEVER, spacing_of
 from leadsquared_async.logs import ClientLog
@@ -46,8 +46,23 @@ class Grantor(Protocol):
     """
 
     @property
+    def kind(self) -> Limit:
+        """Which of the account's limits it is, for messages."""
+        ...
+
+    @property
     def limit(self) -> RateLimit:
         """The limit in force."""
+        ...
+
+    @property
+    def ceiling(self) -> str | None:
+        """Why the limit in force is lower than the declared one, if it is."""
+        ...
+
+    @property
+    def doubted(self) -> RateLimit | None:
+        """A limit that the server named, which is so low that a second answer has to name it."""
         ...
 
     def take_at_once(self, lane: Lane, now: float) -> bool:
@@ -87,13 +102,11 @@ class Grantor(Protocol):
         """When the queue should check again whether one of the waiters of these lanes gets a token."""
         ...
 
-    def declare(self, limit: RateLimit, now: float) -> Notice | None:
+    def declare(self, limit: RateLimit, now: float) -> None:
         """Keep to this limit, the smallest that the open clients declare."""
         ...
 
-    def on_rate_limited(
-        self, pause: float | None, named: tuple[int, float] | None, now: float
-    ) -> Notice | None:
+    def on_rate_limited(self, pause: float | None, named: tuple[int, float] | None, now: float) -> None:
         """The server answered 429, asked for a pause in seconds, and named a limit (calls, seconds)."""
         ...
 
@@ -133,24 +146,36 @@ class TokenQueue:
         self._granted = 0
         self._answers_of_429 = 0
 
-    def join(self, limit: RateLimit) -> Notice | None:
+    @property
+    def limit(self) -> RateLimit:
+        """The limit in force."""
+        return self._grantor.limit
+
+    def join(self, limit: RateLimit) -> None:
         """A client of the running loop uses it from now on, and declares this limit; the smallest is kept."""
         with self._changing():
             self._use_here().declared.append(limit)
             self.users += 1
             try:
-                notice = self._declare_smallest()
+                self._declare_smallest()
             except BaseException:
                 self.leave(limit)
                 raise
-            return notice if self.users > 1 else None  # the only client gets what it declares
 
-    def leave(self, limit: RateLimit) -> Notice | None:
+    def leave(self, limit: RateLimit) -> None:
         """A client of the running loop uses it no more; what it declared is forgotten."""
         with self._changing():
             self._use_here().declared.remove(limit)
             self.users -= 1
-            return self._declare_smallest()
+            self._declare_smallest()
+
+    def log_limit(self, before: RateLimit) -> None:
+        """Log a change of the limit. No lock is held here: a log handler is other people's code."""
+        limit = self.limit
+        if before.within(limit) != before:
+            self.log.warning("rate limit lowered from %s to %s: %s", before, limit, self._grantor.ceiling)
+        elif limit != before:
+            self.log.info("rate limit back from %s to %s", before, limit)
 
     async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
         """Wait for a token and take it; each return is followed by one `release` or `release_unused`.
@@ -196,7 +221,7 @@ class TokenQueue:
         with LOCK:  # as above
             try:
                 now = self._clock()
-                use = self._only or self._loops.get(running_loop())
+                use = self._only or self._here()
                 if use is not None and use.end_call():
                     self._grantor.release(now, counted=counted)
                 forms, batch, polls = self._lanes
@@ -209,7 +234,7 @@ class TokenQueue:
     def release_unused(self) -> None:
         """The call that took a token was never sent."""
         with self._changing():
-            self._put_back(self._only or self._loops.get(running_loop()))
+            self._put_back(self._only or self._here())
             self._dispatch(self._clock())
 
     def on_rate_limited(self, pause: float | None = None, named: tuple[int, float] | None = None) -> None:
@@ -219,11 +244,21 @@ class TokenQueue:
             pause: the seconds it asked for.
             named: the account's limit (calls, seconds), where the answer names it.
         """
+        grantor = self._grantor
         with self._changing():
             self._answers_of_429 += 1
-            notice = self._grantor.on_rate_limited(pause, named, self._clock())
-        if notice is not None:
-            notice.write_to(self.log)
+            before, doubted = grantor.limit, grantor.doubted
+            grantor.on_rate_limited(pause, named, self._clock())
+            now_doubted = grantor.doubted
+        self.log_limit(before)
+        if now_doubted is not None and now_doubted != doubted:
+            self.log.warning(
+                "LeadSquared says that the account's limit is %s, which is far below %s: it is applied if a "
+                "second answer says the same; if it is right, configure it with %s",
+                now_doubted,
+                before,
+                grantor.kind.setting(now_doubted),
+            )
 
     def assume_spent(self, ended: float, calls: int | None = None) -> None:
         """Count calls that this queue does not know of, as ended without an answer.
@@ -319,6 +354,10 @@ class TokenQueue:
 
     # Event loops ------------------------------------------------------------------------------------------
 
+    def _here(self) -> LoopUse | None:
+        loop = running_loop()
+        return None if loop is None else self._loops.get(loop)
+
     def _use_here(self) -> LoopUse:
         loop = asyncio.get_running_loop()
         use = self._loops.get(loop)
@@ -346,7 +385,7 @@ class TokenQueue:
         use.lost += use.out
         use.out = 0
 
-    def _declare_smallest(self) -> Notice | None:
+    def _declare_smallest(self) -> None:
         """Keep to the smallest limit of the open clients; while none is open, to the one before."""
         # Sorted as in the script of a shared limit, so that the order in which clients came changes nothing.
         declared = sorted(
@@ -354,10 +393,10 @@ class TokenQueue:
             key=lambda limit: (-limit.per, limit.calls, limit.margin),
         )
         if not declared:
-            return None
+            return
         before = self._grantor.limit
         try:
-            return self._grantor.declare(reduce(RateLimit.within, declared), self._clock())
+            self._grantor.declare(reduce(RateLimit.within, declared), self._clock())
         finally:
             if self._grantor.limit != before:
                 self.look_soon()

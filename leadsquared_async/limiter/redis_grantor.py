@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 from leadsquared_async.config import LONGEST_WINDOW, RateLimit
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.limiter.event_loops import Alarm
-from leadsquared_async.limiter.interface import LimitSnapshot, Notice
+from leadsquared_async.limiter.interface import Limit, LimitSnapshot
 from leadsquared_async.limiter.lanes import Lane, Waiting
-from leadsquared_async.limiter.local import LocalGrantor, configured, doubt
+from leadsquared_async.limiter.local import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_messages import VERSION, Incompatible, Reply, Request, StoreUnavailable
 from leadsquared_async.limiter.redis_store import RedisStore
@@ -58,7 +58,7 @@ class RedisGrantor:
         declared: the limit to keep to; the smallest that any present process declares is kept.
         store: keeps the tokens.
         key: the account's and class's, in the store.
-        option: the client's option that declares the limit, for messages.
+        kind: of limit, for messages.
         lease: seconds after which the calls of a process that died count as ended.
         timeout: seconds for one request to the store.
 
@@ -72,7 +72,7 @@ class RedisGrantor:
         *,
         store: RedisStore,
         key: str,
-        option: str = "rate_limit",
+        kind: Limit = Limit.CALLS,
         lease: float = 3.0,
         timeout: float = 0.5,
     ) -> None:
@@ -80,7 +80,7 @@ class RedisGrantor:
         self._clock = self._loop.time
         self._store = store
         self._key = key
-        self._option = option
+        self.kind = kind
         self._lease = lease
         self._timeout = timeout
         self._process = uuid.uuid4().hex
@@ -88,8 +88,8 @@ class RedisGrantor:
         # The limit: of this process, of all, why it is lower, and what was only named once.
         self._mine = declared
         self._shared = declared
-        self._ceiling: str | None = None
-        self._doubted: RateLimit | None = None
+        self.ceiling: str | None = None
+        self.doubted: RateLimit | None = None
         # The last reply of the store.
         self._reply: Reply | None = None
         self._asked_for_reply = self._heard_at = -NEVER
@@ -103,7 +103,6 @@ class RedisGrantor:
         self._ends: deque[tuple[float, bool]] = deque()
         self._all_ends_count = False
         self._answers_of_429: deque[tuple[float | None, tuple[int, float] | None]] = deque(maxlen=MOST_429S)
-        self._assumed: tuple[int | None, float] | None = None
         self._reported = NOBODY
         # When to ask the store.
         self._ask_at = NEVER
@@ -217,32 +216,25 @@ class RedisGrantor:
         self._schedule()
         return NEVER if self._share is None else self._share.next_grant(lanes, now)
 
-    def declare(self, limit: RateLimit, now: float) -> Notice | None:
+    def declare(self, limit: RateLimit, now: float) -> None:
         """Report to all processes the smallest limit that the clients of this one declare."""
         before, self._mine = self._mine, limit
         if limit == before:
-            return None
-        notice = None
+            return
         if before.within(limit) != before:
             # What a higher limit leads to is for the store to say: other processes may keep to less.
             self._shared = self._shared.within(limit)
-            self._ceiling = f"another client of this account declared {limit}"
-            notice = Notice(True, "rate limit lowered from %s to %s: %s", (before, limit, self._ceiling))
+            self.ceiling = f"another client of this account declared {limit}"
             if self._share is not None:
                 self._share.declare(self._share_limit(), now)
         self._ask_soon()
-        return notice
 
-    def on_rate_limited(
-        self, pause: float | None, named: tuple[int, float] | None, now: float
-    ) -> Notice | None:
+    def on_rate_limited(self, pause: float | None, named: tuple[int, float] | None, now: float) -> None:
         """The server answered 429; the store tells all processes."""
         self._answers_of_429.append((None if pause is None else now + pause, named))
-        account = None if named is None else RateLimit(named[0], named[1], self._mine.margin)
-        notice = None
-        if account is not None and account != self._doubted and is_far_below(account, self._mine):
-            notice = doubt(account, self._mine, self._option)
-        self._doubted = account or self._doubted
+        account = None if named is None else RateLimit(*named, self._mine.margin)
+        if account is not None and is_far_below(account, self._mine):
+            self.doubted = account
         if self._share is None:
             until = now + (self._shared.spacing if pause is None else pause)
             self._paused_until = max(self._paused_until, until)
@@ -250,24 +242,20 @@ class RedisGrantor:
             share = None if account is None else share_of(account, self._processes or UNKNOWN)
             self._share.settle(now)
             if self._share.count_429(now, pause, share):
-                self._ceiling = f"it is a share of {account}, as LeadSquared says"
-                notice = Notice(True, "rate limit lowered to %s: %s", (self._share.limit, self._ceiling))
+                self.ceiling = f"it is a share of {account}, as LeadSquared says"
         self._ask_soon()
-        return notice
 
     def assume_spent(self, now: float, ended: float, calls: int | None) -> None:
-        """The store counts them only if its state began after they ended, so that it cannot know of them."""
-        self._assumed = (calls, ended)
+        """The store knows of the calls that were made with its tokens."""
         if self._share is not None:
             self._share.assume_spent(now, ended, calls)
-        self._ask_soon()
 
     def snapshot(self, now: float) -> LimitSnapshot:
         """What is free is as old as the store's last reply."""
         if self._share is not None:
             return replace(
                 self._share.snapshot(now),
-                ceiling=self._ceiling,
+                ceiling=self.ceiling,
                 in_flight=self._out,
                 processes=self._processes,
                 degraded=True,
@@ -277,7 +265,7 @@ class RedisGrantor:
         return LimitSnapshot(
             limit=self._shared,
             declared=self._mine,
-            ceiling=self._ceiling,
+            ceiling=self.ceiling,
             free=self._free,
             in_flight=self._out,
             withdrawn=0 if reply is None else reply.withdrawn,
@@ -353,12 +341,11 @@ class RedisGrantor:
         why: str | None = UNEXPECTED
         try:
             request = self._request()
-            answers_of_429, assumed = len(self._answers_of_429), self._assumed
+            answers_of_429 = len(self._answers_of_429)
             reply = await self._reply_to(request)
             if not reply.stale:
                 for _ in range(answers_of_429):
                     self._answers_of_429.popleft()
-                self._assumed = None if self._assumed is assumed else self._assumed
                 self._on_reply(request, reply)
                 why = None
         except TimeoutError:
@@ -429,7 +416,6 @@ class RedisGrantor:
             rate_limited=bool(self._answers_of_429),
             pause=max(pauses, default=None),
             named=named[-1] if named else None,
-            assumed=None if self._assumed is None else (self._assumed[0], now - self._assumed[1]),
             known=known,
             leaving=self._closed,
         )
@@ -475,17 +461,12 @@ class RedisGrantor:
             return
         before, self._shared = self._shared, reply.limit
         if _is_same(reply.limit, self._mine):
-            self._ceiling = None
-            log.info("rate limit back from %s to %s", before, reply.limit)
-            return
-        self._ceiling = f"another process of this account declared {reply.limit}"
-        if reply.learnt and not was_learnt:
-            self._ceiling = (
-                f"LeadSquared says that the account's limit is {reply.limit}; {self._mine} is tried "
-                "again after some windows without a 429; if the lower limit is right, configure it with "
-                + configured(self._option, reply.limit)
-            )
-        log.warning("rate limit changed from %s to %s: %s", before, reply.limit, self._ceiling)
+            self._shared, self.ceiling = self._mine, None
+        elif reply.learnt and not was_learnt:
+            self.ceiling = self.kind.named_by_server(reply.limit, self._mine)
+        else:
+            self.ceiling = f"another process of this account declared {reply.limit}"
+        self.queue.log_limit(before)
 
     def _fail_all(self, error: Incompatible) -> None:
         found = f"version {error.version}" if error.version else "something that is no state of a rate limit"
@@ -512,7 +493,7 @@ class RedisGrantor:
         self._granted = [0] * len(Lane)
         limit = self._share_limit()
         free = limit.calls if self._processes is None else self._free // self._processes
-        self._share = LocalGrantor(limit, self._option)
+        self._share = LocalGrantor(limit, self.kind)
         spend_of_share(self._share, now, held=self._out, free=free, phase=random.uniform(0.5, 1.5))
         self._share.pause(self._paused_until)
         self.queue.log.warning(

@@ -98,13 +98,14 @@ class SharedLimiter:
                 limit,
                 store=state.store,
                 key=key,
-                option=kind.option,
+                kind=kind,
                 lease=self._lease,
                 timeout=self._timeout,
             )
         queue = grantor.queue
-        if (notice := queue.join(limit)) is not None:
-            notice.write_to(queue.log)
+        before = queue.limit
+        queue.join(limit)
+        queue.log_limit(before)
         return queue
 
     async def leave(self, queue: TokenQueue, limit: RateLimit | None = None) -> None:
@@ -116,7 +117,9 @@ class SharedLimiter:
             queue: that it had joined.
             limit: that it had declared; by default the one that the queue was made with.
         """
+        before = queue.limit
         queue.leave(queue.declared if limit is None else limit)
+        queue.log_limit(before)
         state = self._state()
         if queue.users > 0:
             return

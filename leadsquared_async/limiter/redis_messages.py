@@ -60,8 +60,6 @@ class Request:
         rate_limited: whether the server answered 429 meanwhile.
         pause: seconds for which the server wants silence.
         named: the limit that the server named.
-        assumed: unknown calls of an earlier process (None: as many as there are tokens), and seconds since
-            the last one ended.
         known: what it last heard of the state, by which the store sees that it has lost something: its name,
             how often it had changed, and what its clock should show by now, in seconds.
         leaving: whether it is the last request.
@@ -81,14 +79,12 @@ class Request:
     rate_limited: bool = False
     pause: float | None = None
     named: tuple[int, float] | None = None
-    assumed: tuple[int | None, float] | None = None
     known: tuple[int, int, float] = (0, 0, 0.0)
     leaving: bool = False
 
     def arguments(self) -> list[str | int]:
         """For the script; times in microseconds, rounded to the safe side."""
         calls, per = self.named or (0, 0.0)
-        assumed, assumed_age = self.assumed or (0, 0.0)
         born, steps, expected = self.known
         return [
             VERSION,
@@ -108,8 +104,6 @@ class Request:
             -1 if self.pause is None else _up(self.pause),
             calls,
             _up(per),
-            -1 if assumed is None else assumed,
-            _down(assumed_age),
             born,
             steps,
             _up(expected),

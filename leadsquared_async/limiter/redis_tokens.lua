@@ -42,10 +42,9 @@ local held, waiting = args[11], {args[12], args[13], args[14]}
 local all_ends_count = args[15] == 1
 local rate_limited, pause = args[16] == 1, args[17]
 local named = args[18] > 0 and {c = args[18], p = args[19], m = declared.m} or nil
-local assumed, assumed_age = args[20], args[21]
-local known_born, known_steps, expected = args[22], args[23], args[24]
-local leaving = args[25] == 1
-local FIRST_END = 26
+local known_born, known_steps, expected = args[20], args[21], args[22]
+local leaving = args[23] == 1
+local FIRST_END = 24
 
 local s, now, begun_as_spent, was_damaged, was_out_of_reach
 
@@ -588,15 +587,6 @@ if not stale then
   count_calls(mine)
   keep_to(agreed())
   if rate_limited then on_rate_limited() end
-  -- What was spent since the state began is known.
-  if assumed ~= 0 and now - assumed_age < s.born then
-    for _ = 1, assumed < 0 and s.free or math.min(assumed, s.free) do
-      s.free = s.free - 1
-      s.out = s.out + 1
-      s.last_taken = now
-      release(now - assumed_age, false)
-    end
-  end
   settle()
   for _, lane in ipairs(LANES) do
     mine.waiting[lane] = leaving and 0 or waiting[lane]

@@ -94,7 +94,9 @@ class Outbox:
         self._max_bytes = max_bytes
         self._file_system: str | None = None
         self._writer: Writer | None = None
-        self._holds = Holds(self._log, OPERATIONS, lambda: asyncio.get_running_loop().time(), random.random)
+        self._holds = Holds(
+            "outbox", self._log, OPERATIONS, lambda: asyncio.get_running_loop().time(), random.random
+        )
         self._service: Service | None = None
         self._callbacks: list[Callback] = []
         self._state = "not open: use it inside `async with Outbox(...) as outbox:`"

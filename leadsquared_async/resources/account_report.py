@@ -143,10 +143,9 @@ def _region(hosts: Hosts, named: object) -> AccountCheck:
     mine = {_host_of(hosts.host), _host_of(hosts.sync_host or "")}
     if home in mine:
         return AccountCheck("region", "ok", f"the account is at home on {home}")
-    region = next((name for name, it in REGIONS.items() if _host_of(it.sync_host) == home), None)
-    if region is not None and any(
-        mine & {_host_of(known.host), _host_of(known.sync_host)} for known in REGIONS.values()
-    ):
+    regions = {name: {_host_of(host or "") for host in hosts} for name, hosts in REGIONS.items()}
+    region = next((name for name, known in regions.items() if home in known), None)
+    if region is not None and any(mine & known for known in regions.values()):
         error = ConfigurationError(
             f"the account is at home in the region {region} ({home}), and this client is not: pass "
             f'region="{region}"',

@@ -42,14 +42,7 @@ __all__ = ["RowOutcome", "read_rows", "send_rows"]
 
 @dataclass(frozen=True, slots=True)
 class RowOutcome:
-    """The outcome of one row of a call.
-
-    Attributes:
-        attempts: of the call.
-        status: the lead that it created or updated; `created` is None if LeadSquared did not say, and
-            `message` is the row of the answer. It has no RequestID.
-        error: why it failed.
-    """
+    """The outcome of one row of a call of so many attempts; its status has no RequestID."""
 
     attempts: int
     status: RequestStatus | None = None

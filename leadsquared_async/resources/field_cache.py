@@ -49,12 +49,7 @@ IN_EVERY_ACCOUNT = frozenset({"EmailAddress", "Phone"})
 
 
 class FieldCache:
-    """The account's fields, requested when they are needed, by one call at a time.
-
-    Args:
-        sender: makes the call.
-        ttl: seconds for which they are current.
-    """
+    """The account's fields, requested when needed, by one call at a time; current for `ttl` seconds."""
 
     def __init__(self, sender: Sender, ttl: float = 3600.0) -> None:
         self._sender = Sender(sender.session, replace(sender.settings, deadline=WITHIN, retry=RETRY))
@@ -67,10 +62,7 @@ class FieldCache:
         self._request: asyncio.Task[FieldChecker] | None = None
 
     async def current(self, within: float | None) -> FieldChecker:
-        """The fields, no older than their time to live.
-
-        Args:
-            within: seconds to wait for them at most; None for the bound of the call only.
+        """The fields, no older than their time to live, awaited for `within` seconds at most.
 
         Raises:
             DeadlineExceeded: there was no answer in time.
@@ -104,11 +96,8 @@ class FieldCache:
     async def at_hand(self, within: float | None = None) -> FieldChecker | None:
         """The fields for a lead, without delaying it: stale ones rather than none, none rather than late.
 
-        Only the very first leads wait for them, for some seconds at most. Once that failed, no lead waits.
-
-        Args:
-            within: seconds that the lead's whole call may take: it waits for half of them at most, so that
-                there is time to send it.
+        Only the very first leads wait for them, for some seconds at most, and for half of the `within`
+        seconds that the whole call may take. Once that failed, no lead waits.
         """
         try:
             self._sender.session.check_usable()
@@ -197,12 +186,7 @@ class FieldCache:
 
 
 class FieldValidator:
-    """Checks submissions against the account's fields before they are encoded.
-
-    Args:
-        cache: of the fields.
-        mode: "strict" rejects a lead with a flaw, "drop" leaves out attributes that the account lacks.
-    """
+    """Checks submissions against the account's fields before they are encoded."""
 
     def __init__(self, cache: FieldCache, mode: Literal["strict", "drop"]) -> None:
         self._cache = cache
@@ -212,10 +196,6 @@ class FieldValidator:
         self, submission: Submission, within: float | None = None
     ) -> tuple[Submission, tuple[str, ...]]:
         """The submission, and the names of the attributes that were left out of it.
-
-        Args:
-            submission: with a lead.
-            within: seconds that its whole call may take; None for no bound.
 
         Raises:
             InvalidLead: it has a flaw, with "strict"; a name in the wrong letter case, with both.

@@ -51,11 +51,9 @@ class _NotFollowedError(Exception):
 
 @dataclass(slots=True)
 class Follower:
-    """One wait for the outcome of a request.
+    """One wait for the outcome of a request: its final status, or the error that ended the wait.
 
     Attributes:
-        request_id: the request.
-        outcome: the final status, or the error that ended the wait.
         patience: seconds for which an unknown id counts as not known yet.
         last: the last status.
         trouble: the error of the last poll, if it failed.
@@ -81,15 +79,12 @@ class _Followed:
 class Tracker:
     """Follows the requests of one operation with as few calls as the order of LeadSquared's queue allows.
 
-    Args:
-        sender: makes the calls, without retries, since the next sweep polls again.
-        operation: of the requests.
-
     Attributes:
         answers: polls that were answered with a status.
     """
 
     def __init__(self, sender: Sender, operation: Operation) -> None:
+        # Without retries, since the next sweep polls again.
         settings = replace(sender.settings, deadline=None, retry=RetryPolicy(attempts=1))
         self._sender = Sender(sender.session, settings)
         self._operation = operation
@@ -107,12 +102,7 @@ class Tracker:
         return self._operation.status if given is None else Path(given, Certainty.GIVEN)
 
     def follow(self, request_id: str, *, patience: float = GRACE) -> Follower:
-        """Begin to follow a request; `leave` ends that.
-
-        Args:
-            request_id: from a receipt.
-            patience: seconds for which an unknown id counts as not known yet.
-        """
+        """Begin to follow a request; `leave` ends that."""
         loop = asyncio.get_running_loop()
         follower = Follower(request_id_of(request_id), loop.create_future(), patience)
         followed = self._followed.get(follower.request_id)
@@ -334,11 +324,7 @@ def _delivery(follower: Follower) -> Delivery:
 
 
 class Trackers:
-    """The trackers of one client, one for each operation.
-
-    Args:
-        sender: makes their calls.
-    """
+    """The trackers of one client, one for each operation."""
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
@@ -346,13 +332,12 @@ class Trackers:
 
     def of(self, operation: Operation) -> Tracker:
         """The operation's tracker."""
-        tracker = self._trackers.get(operation.name)
-        if tracker is None:
-            tracker = self._trackers[operation.name] = Tracker(self._sender, operation)
-        return tracker
+        if operation.name not in self._trackers:
+            self._trackers[operation.name] = Tracker(self._sender, operation)
+        return self._trackers[operation.name]
 
     def stop(self) -> set[asyncio.Task[None]]:
-        """Stop polling; every wait ends with `ClientClosed`. Returns the tasks that have to end."""
+        """As `Tracker.stop`, for each."""
         return {task for tracker in self._trackers.values() for task in tracker.stop()}
 
 

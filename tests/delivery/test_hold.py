@@ -67,7 +67,7 @@ def test_few_failures_may_be_the_items_own(error: LeadSquaredError, failed: int,
 def test_what_one_operation_meets_alone_is_held_as_its_own() -> None:
     """A 403 holds every item until another operation gets through; then the first probes at once."""
     clock = Clock()
-    holds = Holds(ClientLog(None), ("a", "b"), clock, lambda: 0.0)
+    holds = Holds("test", ClientLog(None), ("a", "b"), clock, lambda: 0.0)
     holds.fail("a", KEYS, 1)
     assert holds.holds("b")
     assert not holds.held
@@ -80,7 +80,7 @@ def test_what_one_operation_meets_alone_is_held_as_its_own() -> None:
 
 def test_an_operation_of_another_host_is_held_alone() -> None:
     """It neither holds the others nor frees them, whatever fails."""
-    holds = Holds(ClientLog(None), ("a",), Clock(), lambda: 0.0)
+    holds = Holds("test", ClientLog(None), ("a",), Clock(), lambda: 0.0)
     holds.fail("bulk", KEYS, 1)
     assert holds.held == {"bulk": "keys"}
     assert not holds.holds("a")

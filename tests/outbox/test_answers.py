@@ -84,7 +84,7 @@ async def test_only_an_answer_lets_the_other_rows_go(
     is."""
     settler: Any = Settler()
     sender = parts_of(LeadSquared(**KEYS, host="http://127.0.0.1:9")).sender
-    holds = Holds(sender.log, OPERATIONS, asyncio.get_running_loop().time, lambda: 0.5)
+    holds = Holds("test", sender.log, OPERATIONS, asyncio.get_running_loop().time, lambda: 0.5)
     name = BULK_CREATE_OR_UPDATE.name if rows else LEADS_CAPTURE.name
     hold = holds.sending(name)
     for number in range(FEW + TURNED_AWAY):

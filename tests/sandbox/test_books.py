@@ -54,16 +54,6 @@ def test_the_most_arrivals_are_those_of_one_limit():
     assert books.most_arrivals(operation="metrics") == 0
 
 
-def test_refusals_by_the_limit_are_counted():
-    """`over_limit` counts the calls that the limit refused."""
-    account = Account(limit=(1, 5.0))
-    for _ in range(3):
-        account.decide(GOOD, 0.0)
-    books = books_of(account)
-    assert books.over_limit == 2
-    assert books.by_outcome == {"200": 1, "429": 2}
-
-
 def test_accepted_submissions_are_counted_even_if_the_answer_was_lost():
     """A lost answer leaves a lead behind, and its repetition is counted."""
     account = Account(faults=Faults(script=("503", "lost")))
@@ -196,10 +186,3 @@ def test_a_reset_forgets_everything_but_the_settings():
     assert books.summary() == {**books_of(Account()).summary(), "now": 100.0}
     assert books.faults == Faults(script=("503",))
     assert [account.decide(GOOD, 101.0).status for _ in range(2)] == [503, 429]
-
-
-def test_the_repr_of_books_shows_no_personal_data():
-    """Personal data is reached by name only."""
-    account = Account()
-    account.decide(GOOD, 0.0)
-    assert "bret" not in repr(books_of(account)).lower()

@@ -44,18 +44,6 @@ def test_a_reset_gives_other_ids():
     assert not before & ids_of(account)
 
 
-def test_sandboxes_that_run_at_once_share_no_id():
-    """They share no id however their calls interleave."""
-    accounts = [Account() for _ in range(3)]
-    given = [
-        content(account.decide(capture_request(BRET), float(now)))["RequestID"]
-        for now in range(20)
-        for account in accounts
-    ]
-    assert len(set(given)) == 60
-    assert len({account.instance for account in accounts}) == 3
-
-
 @pytest.mark.parametrize("seed", [0, 1, -1])
 def test_a_seed_gives_the_same_ids(seed: int):
     """A seed gives the same ids also after a reset; the instance differs all the same."""
@@ -122,12 +110,3 @@ async def test_the_index_is_served_over_a_socket():
             assert (await client.get(path)).json()["instance"] == sandbox.books.instance
         assert (await client.post("/")).status_code == 403
         assert [arrival.outcome for arrival in sandbox.books.arrivals] == ["403"]
-
-
-async def test_a_sandbox_that_is_entered_again_is_the_same_instance():
-    """Entering again continues with the same account."""
-    sandbox = Sandbox()
-    async with sandbox:
-        instance = sandbox.books.instance
-    async with sandbox:
-        assert sandbox.books.instance == instance

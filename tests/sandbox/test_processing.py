@@ -109,13 +109,6 @@ def test_a_request_that_waits_for_a_retry_is_overtaken():
     assert statuses(account, ids, 32.0) == ["Success", "Success"]
 
 
-def test_an_application_error_is_never_retried():
-    """An MX error is final at the first try."""
-    account = Account(attributes=())
-    request_id = capture(account, 0.0, FirstName="B")
-    assert statuses(account, [request_id], 1.0) == statuses(account, [request_id], 1e6) == ["FAILURE"]
-
-
 def test_a_request_that_waits_for_a_retry_is_pending():
     """The metrics include it and its delay."""
     account = Account(faults=Faults(processing_script=("system-error",)))

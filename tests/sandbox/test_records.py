@@ -94,15 +94,6 @@ def test_a_lead_is_found_by_its_new_value_only():
     assert store.capture({"Phone": "1"}, None, 0.0)["IsCreated"] is True
 
 
-def test_twice_without_identity_makes_two_leads():
-    """Without an identity a repeated capture makes a duplicate."""
-    store = make_store()
-    for _ in range(2):
-        store.capture({"FirstName": "Bret"}, None, 0.0)
-    assert len(store.leads) == 2
-    assert store.duplicates() == 1
-
-
 def test_phone_numbers_match_exactly():
     """Another spelling is another number; whether LeadSquared compares the digits is not documented."""
     store = make_store()
