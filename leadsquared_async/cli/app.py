@@ -99,17 +99,23 @@ def capture(
     ] = None,
     bulk: Annotated[
         bool,
-        flag("--bulk", group=SENDING, help="Send 25 rows in a call of the synchronous API; posts no activity."),
+        flag(
+            "--bulk", group=SENDING, help="Send 25 rows in a call of the synchronous API; posts no activity."
+        ),
     ] = False,
     bulk_rate: BulkRate = None,
     no_check: Annotated[
-        bool, flag("--no-check", group=LEADS, help="Send rows even if they do not fit the account's lead fields.")
+        bool,
+        flag("--no-check", group=LEADS, help="Send rows even if they do not fit the account's lead fields."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send the rows of a file and follow each to its outcome. The same command again continues where it stopped.
+    """Send the rows of a file, and follow each to its outcome.
 
-    Exit status: 0 all delivered, 1 some rejected, 2 nothing sent, 3 some left, 4 the account lets nothing through.
+    The same command again continues where it stopped.
+
+    Exit status: 0 all delivered, 1 some rejected, 2 nothing sent, 3 some left, 4 the account lets nothing
+    through.
 
     Example: leadsquared capture leads.csv --map "E-mail=EmailAddress" --set Source=Website
     """
@@ -144,8 +150,8 @@ def check(
 ) -> None:
     """Read a file as `capture` does, show what is wrong with its rows, and send nothing.
 
-    Exit status: 0 nothing wrong, 1 some rows would be refused, 2 it cannot begin, 3 no answer, 4 the account lets
-    nothing through.
+    Exit status: 0 nothing wrong, 1 some rows would be refused, 2 it cannot begin, 3 no answer, 4 the account
+    lets nothing through.
 
     Example: leadsquared check leads.csv --map "E-mail=EmailAddress"
     """
@@ -155,7 +161,9 @@ def check(
         maker = LeadRows(
             columns.mapping, update_behavior=None, bulk=False, partial=columns.partial, host=connection.origin
         )
-        options = RunOptions(file=file, reading=reads.reading, connection=connection, rejects=rejects, dry_run=True)
+        options = RunOptions(
+            file=file, reading=reads.reading, connection=connection, rejects=rejects, dry_run=True
+        )
         with Stop(ExitStatus.LEFT) as stop:
             status = asyncio.run(FileRun(options, maker, terminal, stop, "check").check())
     raise typer.Exit(status)
@@ -327,7 +335,7 @@ def demo(
 
 
 @app.command()
-def sandbox(  # noqa: PLR0917 - each parameter is an option of the command line
+def sandbox(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Where to listen on 127.0.0.1; 0 takes any.")
     ] = 8025,

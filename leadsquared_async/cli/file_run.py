@@ -1,4 +1,4 @@
-"""A file to LeadSquared: read, checked, put into an outbox, delivered, followed, reported. `check` ends after two."""
+"""A file to LeadSquared: read, checked, put into an outbox, delivered, followed, reported."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.summary import Summary
 from leadsquared_async.cli.terminal import Terminal, counted
 from leadsquared_async.config import LOOPBACK
+from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import KeyReused
 from leadsquared_async.fields import FieldChecker
 from leadsquared_async.outbox import delivering, note_of, put_each, set_note
@@ -56,7 +57,9 @@ WITHIN = 10.0
 """Seconds for a question that the run can do without."""
 MANY_ROWS = 1000
 """From which on a run says what it will cost, and asks."""
-KEY_REUSED = "its key was used before with other values: give it another key, or leave keys out to send it as a change"
+KEY_REUSED = (
+    "its key was used before with other values: give it another key, or leave keys out to send it as a change"
+)
 KEY_TWICE = "the same key as line {line}, with other values: give it another key, or leave keys out"
 
 
@@ -92,7 +95,8 @@ class RunOptions:
         confirm: whether to follow rows to their outcome.
         check: whether rows have to fit the account's lead fields.
         again: whether to send once more what was delivered.
-        left_over: what to do with rows of an earlier run that the file does not make any more; None: ask, or send.
+        left_over: what to do with rows of an earlier run that the file does not make any more; None: ask, or
+            send.
         dry_run: whether to stop before anything is put.
         yes: whether to ask nothing.
     """
@@ -121,7 +125,8 @@ class Rows:
         fates: what is to be done with each, in the same order.
         blank: how many more have no cell.
         findings: what is wrong with them.
-        left_over: rows that an earlier run with this file has left in the outbox and that it does not make now.
+        left_over: rows that an earlier run with this file has left in the outbox and that it does not make
+            now.
         others: how many more rows of the outbox are to be sent.
     """
 
@@ -137,7 +142,9 @@ class Rows:
         return sum(self.fates.count(fate) for fate in fates)
 
 
-def run_file(options: RunOptions, maker: RowMaker, terminal: Terminal, command: str, ends: time | None) -> ExitStatus:
+def run_file(
+    options: RunOptions, maker: RowMaker, terminal: Terminal, command: str, ends: time | None
+) -> ExitStatus:
     """Send the rows of a file, until a time of day if there is one.
 
     Raises:
@@ -177,7 +184,9 @@ class FileRun:
         command: its name, for advice.
     """
 
-    def __init__(self, options: RunOptions, maker: RowMaker, terminal: Terminal, stop: Stop, command: str) -> None:
+    def __init__(
+        self, options: RunOptions, maker: RowMaker, terminal: Terminal, stop: Stop, command: str
+    ) -> None:
         self._options = options
         self._maker = maker
         self._terminal = terminal
@@ -210,7 +219,9 @@ class FileRun:
         if outcomes.rejects is not None:
             self._terminal.say(f"{outcomes.rejects} holds the rows that need fixing, each with its reason")
         self._advise(rows)
-        refused = f"{rows.findings.rows:,} would be refused" if rows.findings.rows else "none would be refused"
+        refused = (
+            f"{rows.findings.rows:,} would be refused" if rows.findings.rows else "none would be refused"
+        )
         against = "" if checker is None else f" against {counted(len(checker.fields), 'lead field')}"
         self._terminal.result(
             f"{self._name}: {counted(len(rows.fates), 'row')}{against}, {refused}",
@@ -236,14 +247,18 @@ class FileRun:
         """
         options = self._options
         async with AsyncExitStack() as stack:
-            files = stack.enter_context(Files(options.out, options.rejects, options.out_columns, self._own_files()))
+            files = stack.enter_context(
+                Files(options.out, options.rejects, options.out_columns, self._own_files())
+            )
             table, lsq = await self._opened(stack)
             self._terminal.say(f"outbox: {self._path}")
             checker = await self._fields(lsq, within=WITHIN) if options.check else None
             outbox = None if self._is_first else await stack.enter_async_context(Outbox(self._path))
             instance = await self._instance(outbox)
             rows = await self._read(table, checker, outbox, stack)
-            await check_instance(outbox, self._path, self._origin, instance, known=rows.count(Fate.ACCEPTED, Fate.ENDED))
+            if not options.again:
+                known = rows.count(Fate.ACCEPTED, Fate.ENDED)
+                await check_instance(outbox, self._path, self._origin, instance, known=known)
             self._terminal.findings(rows.findings)
             self._advise(rows)
             plan = await self._plan(rows, lsq)
@@ -280,7 +295,9 @@ class FileRun:
                 summary.show(self._terminal)
                 return summary.status
 
-    async def _report(self, reporter: Reporter, rows: Rows, outbox: Outbox | None, reused: dict[int, str]) -> Outcomes:
+    async def _report(
+        self, reporter: Reporter, rows: Rows, outbox: Outbox | None, reused: dict[int, str]
+    ) -> Outcomes:
         """What became of each row, written if that is possible."""
         try:
             return await reporter.report(rows.spool, outbox, reused)
@@ -303,16 +320,19 @@ class FileRun:
         """What the account's lead fields are; None if the run goes on without."""
         if not self._maker.takes_leads:
             return None
-        try:
-            if not self._options.connection.has_sync_host:
-                raise CommandFailedError(NO_SYNC_HOST)
+        why: object = NO_SYNC_HOST
+        if self._options.connection.has_sync_host:
             quick = lsq.with_options(retry=QUICK, deadline=within)
-            return FieldChecker(await self._stop.unless(quick.fields.list()))
-        except (CommandFailedError, LeadSquaredError) as error:
-            if within is None:
-                raise
-            self._terminal.say(f"not checked against the account's lead fields: {error}")
-            return None
+            try:
+                return FieldChecker(await self._stop.unless(quick.fields.list()))
+            except LeadSquaredError as error:
+                if within is None:
+                    raise
+                why = error
+        elif within is None:
+            raise CommandFailedError(NO_SYNC_HOST)
+        self._terminal.say(f"not checked against the account's lead fields: {why}")
+        return None
 
     async def _instance(self, outbox: Outbox | None) -> str | None:
         if outbox is not None:
@@ -364,7 +384,9 @@ class FileRun:
     ) -> None:
         self._stop.check()
         await asyncio.sleep(0)
-        found = {} if outbox is None else await outbox.find(entry.key for entry in piece if entry.key is not None)
+        found = (
+            {} if outbox is None else await outbox.find(entry.key for entry in piece if entry.key is not None)
+        )
         if self._again is not None and outbox is not None:
             found |= await self._renamed(piece, found, outbox)
         for entry in piece:
@@ -460,8 +482,12 @@ class FileRun:
         with self._stop.at_once():
             answer = self._terminal.ask(f"Send {counted(to_send, 'row')} to {self._origin}?")
         if answer is None:
-            why = f"more than {MANY_ROWS:,} rows" if is_large else "the first run of this file to this account"
-            raise CommandFailedError(f"this is {why}, and there is no terminal to ask: pass --yes to send, or --dry-run")
+            why = (
+                f"more than {MANY_ROWS:,} rows" if is_large else "the first run of this file to this account"
+            )
+            raise CommandFailedError(
+                f"this is {why}, and there is no terminal to ask: pass --yes to send, or --dry-run"
+            )
         if not answer:
             raise CommandFailedError("nothing was sent", ExitStatus.LEFT)
 
@@ -474,7 +500,9 @@ class FileRun:
             return 0
         if options.left_over is None:
             with self._stop.at_once():
-                question = f"Send {counted(len(rows.left_over), 'row')} of an earlier run as well? No takes them out"
+                question = (
+                    f"Send {counted(len(rows.left_over), 'row')} of an earlier run as well? No takes them out"
+                )
                 if options.yes or self._terminal.ask(question) is not False:
                     return 0
         taken = [await outbox.discard(row) for row in rows.left_over]
@@ -486,22 +514,27 @@ class FileRun:
         for piece in rows.spool.pieces():
             self._stop.check()
             fates = rows.fates[index : index + len(piece)]
-            wanted = [
-                (position, entry)
-                for position, (entry, fate) in enumerate(zip(piece, fates, strict=True), start=index)
-                if fate == Fate.NEW or (self._maker.has_own_keys and fate > Fate.NEW)
-            ]
+            wanted = dict[int, Entry]()
+            submissions = list[tuple[EncodedSubmission, str]]()
+            for position, (entry, fate) in enumerate(zip(piece, fates, strict=True), start=index):
+                # A key that is known may stand for other values now, if it is the user's own.
+                if fate == Fate.NEW or (self._maker.has_own_keys and fate > Fate.NEW):
+                    assert entry.submission is not None
+                    assert entry.key is not None
+                    wanted[position] = entry
+                    submissions.append((entry.submission, entry.key))
             index += len(piece)
-            answers = await put_each(outbox, [(entry.submission, entry.key) for _, entry in wanted if entry.submission])
-            for (position, entry), answer in zip(wanted, answers, strict=True):
+            answers = await put_each(outbox, submissions)
+            for (position, entry), answer in zip(wanted.items(), answers, strict=True):
                 if isinstance(answer, KeyReused) and (why := await self._reused(outbox, entry)) is not None:
                     rows.fates[position] = Fate.REFUSED
                     reused[entry.row.line] = why
         return reused
 
     async def _reused(self, outbox: Outbox, entry: Entry) -> str | None:
-        """Why a row is refused whose key is of another lead; None if it has replaced one that was rejected."""
-        assert entry.key is not None and entry.submission is not None
+        """Why a row whose key is of another lead is refused; None if it replaces one that was rejected."""
+        assert entry.key is not None
+        assert entry.submission is not None
         first = self._seen[blake2b(entry.key.encode("utf-8", "surrogatepass"), digest_size=16).digest()]
         if first != entry.row.line:
             return KEY_TWICE.format(line=first)
@@ -531,7 +564,9 @@ class FileRun:
                 with progress:
                     delivered = await deliver([outbox], self._stop, progress, confirm=follows)
                 if delivered.ending is Ending.STOPPED:
-                    self._terminal.say(f"{delivered.why}: finishing what is on its way; Ctrl-C again leaves at once")
+                    self._terminal.say(
+                        f"{delivered.why}: finishing what is on its way; Ctrl-C again leaves at once"
+                    )
         except (OutboxError, OSError) as error:
             delivered = Delivered(Ending.STUCK, told(error) if isinstance(error, OSError) else str(error))
         if self._again is not None and delivered.ending is Ending.DONE:
@@ -541,7 +576,7 @@ class FileRun:
     # The file's place in the outbox
 
     async def _name_in(self, outbox: Outbox) -> str:
-        """What the file is called in references: its name, with a number if another file of that name was first."""
+        """What references call the file: its name, with a number if another file of that name was first."""
         if self._options.file == STDIN:
             return self._name
         path = str(without_links(Path(self._options.file)))
@@ -572,15 +607,16 @@ class FileRun:
         for column, patterns in self._maker.spellings.items():
             if len(patterns) > 1:
                 say(
-                    f'column "{column}" writes phone numbers in {len(patterns)} ways, and LeadSquared takes two spellings '
-                    "for two leads: --phone COUNTRY, such as --phone IN, writes them as LeadSquared does"
+                    f'column "{column}" writes phone numbers in {len(patterns)} ways, and LeadSquared takes '
+                    "two spellings for two leads: --phone COUNTRY, such as --phone IN, writes them as it does"
                 )
         if rows.blank:
             say(f"{counted(rows.blank, 'blank row')} skipped")
         if rows.left_over:
             say(
-                f"the outbox holds {counted(len(rows.left_over), 'row')} of an earlier run that this file no longer has "
-                "(the file or the options were changed): --left-over drop takes them out, else they are sent as well"
+                f"the outbox holds {counted(len(rows.left_over), 'row')} of an earlier run that this file no "
+                "longer has (the file or the options were changed): --left-over drop takes them out, else "
+                "they are sent"
             )
         if rows.others:
             say(f"the outbox holds {counted(rows.others, 'row')} from elsewhere, which are sent as well")
@@ -619,5 +655,7 @@ def _printable_name(path: str) -> str:
 
 async def _waiting(outbox: Outbox | None) -> int:
     """How many rows of an outbox are still to be sent."""
-    counts = {} if outbox is None else (await outbox.snapshot()).counts
-    return sum(counts.get(state, 0) for state in (ItemState.PENDING, ItemState.SENDING))
+    if outbox is None:
+        return 0
+    counts = (await outbox.snapshot()).counts
+    return counts[ItemState.PENDING] + counts[ItemState.SENDING]

@@ -20,8 +20,8 @@ from leadsquared_async.cli.files.tables import Reading
 from leadsquared_async.operations import OPERATIONS
 
 __all__ = [
-    "AsJson", "Columns", "Connecting", "Delivering", "FailOn", "InputFile", "OfOperation", "OutboxFiles", "Reads",
-    "duration", "flag", "grouped", "option", "pairs",
+    "AsJson", "Columns", "Connecting", "Delivering", "FailOn", "InputFile", "OfOperation", "OutboxFiles",
+    "Reads", "duration", "flag", "grouped", "option", "pairs",
 ]  # fmt: skip
 
 FILE, COLUMNS, VALUES, LEADS, SENDING, ACCOUNT, RESULT = (
@@ -53,7 +53,9 @@ def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
         for each in fields(hints[name]):
             default = Parameter.empty if each.default is MISSING else each.default
             parameters.append(
-                Parameter(each.name, Parameter.KEYWORD_ONLY, default=default, annotation=annotations[each.name])
+                Parameter(
+                    each.name, Parameter.KEYWORD_ONLY, default=default, annotation=annotations[each.name]
+                )
             )
 
     @wraps(command)
@@ -69,7 +71,9 @@ def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
 
 InputFile = Annotated[str, typer.Argument(metavar="FILE", help="CSV, JSON or .xlsx; - for standard input.")]
 OutboxFiles = Annotated[list[Path], typer.Argument(help="Outbox files.", metavar="FILE...")]
-AsJson = Annotated[bool, flag("--json", group=RESULT, help="Print the result as one line of JSON, for programs.")]
+AsJson = Annotated[
+    bool, flag("--json", group=RESULT, help="Print the result as one line of JSON, for programs.")
+]
 OfOperation = Annotated[
     str, option("--operation", metavar="NAME", help=f"What was submitted: {', '.join(OPERATIONS)}.")
 ]
@@ -88,7 +92,8 @@ class Connecting:
     """Which account, and how fast."""
 
     host: Annotated[
-        str | None, option("--host", group=ACCOUNT, help="The asynchronous host, https://...; else LEADSQUARED_HOST.")
+        str | None,
+        option("--host", group=ACCOUNT, help="The asynchronous host, https://...; else LEADSQUARED_HOST."),
     ] = None
     region: Annotated[
         str | None, option("--region", group=ACCOUNT, help="in21, us11 or sg; else LEADSQUARED_REGION.")
@@ -113,21 +118,36 @@ class Reads:
     """How a file is read."""
 
     format: Annotated[
-        Literal["csv", "jsonl", "json", "xlsx"] | None, option("--format", group=FILE, help="By default recognised.")
+        Literal["csv", "jsonl", "json", "xlsx"] | None,
+        option("--format", group=FILE, help="By default recognised."),
     ] = None
     encoding: Annotated[
         str | None,
-        option("--encoding", group=FILE, metavar="NAME", help="Such as cp1252; by default UTF-8, or as the file's mark says."),
+        option(
+            "--encoding",
+            group=FILE,
+            metavar="NAME",
+            help="Such as cp1252; by default UTF-8, or as the file's mark says.",
+        ),
     ] = None
     delimiter: Annotated[
         str | None,
-        option("--delimiter", group=FILE, metavar="CHARACTER", help='Between cells, or "tab"; by default recognised.'),
+        option(
+            "--delimiter",
+            group=FILE,
+            metavar="CHARACTER",
+            help='Between cells, or "tab"; by default recognised.',
+        ),
     ] = None
     sheet: Annotated[
-        str | None, option("--sheet", group=FILE, metavar="NAME", help="The sheet of a workbook, if it has several.")
+        str | None,
+        option("--sheet", group=FILE, metavar="NAME", help="The sheet of a workbook, if it has several."),
     ] = None
     skip_rows: Annotated[
-        int, typer.Option("--skip-rows", min=0, metavar="N", help="Lines above the headings.", rich_help_panel=FILE)
+        int,
+        typer.Option(
+            "--skip-rows", min=0, metavar="N", help="Lines above the headings.", rich_help_panel=FILE
+        ),
     ] = 0
 
     @property
@@ -144,29 +164,49 @@ class Columns:
         option("--map", group=COLUMNS, metavar="COLUMN=NAME", help="The schema name that a column becomes."),
     ] = None
     ignore: Annotated[
-        list[str] | None, option("--ignore", group=COLUMNS, metavar="COLUMN", help="A column that is not sent.")
+        list[str] | None,
+        option("--ignore", group=COLUMNS, metavar="COLUMN", help="A column that is not sent."),
     ] = None
     constants: Annotated[
         list[str] | None,
-        option("--set", group=COLUMNS, metavar="NAME=VALUE", help="What every lead gets, such as Source=Website."),
+        option(
+            "--set", group=COLUMNS, metavar="NAME=VALUE", help="What every lead gets, such as Source=Website."
+        ),
     ] = None
     key: Annotated[
         str | None,
-        option("--key", group=COLUMNS, metavar="COLUMN", help="Your own id of each row; by default all that is sent of it."),
+        option(
+            "--key",
+            group=COLUMNS,
+            metavar="COLUMN",
+            help="Your own id of each row; by default all that is sent of it.",
+        ),
     ] = None
     dates: Annotated[
-        list[str] | None, option("--date", group=VALUES, metavar="COLUMN", help="A column that holds dates or times.")
+        list[str] | None,
+        option("--date", group=VALUES, metavar="COLUMN", help="A column that holds dates or times."),
     ] = None
     date_format: Annotated[
         str | None,
-        option("--date-format", group=VALUES, metavar="FORMAT", help="How they are written, such as %d/%m/%Y %H:%M; by default ISO 8601."),
+        option(
+            "--date-format",
+            group=VALUES,
+            metavar="FORMAT",
+            help="How they are written, such as %d/%m/%Y %H:%M; by default ISO 8601.",
+        ),
     ] = None
     timezone: Annotated[
-        str | None, option("--timezone", group=VALUES, metavar="ZONE", help="The zone of times, such as Asia/Kolkata.")
+        str | None,
+        option("--timezone", group=VALUES, metavar="ZONE", help="The zone of times, such as Asia/Kolkata."),
     ] = None
     phone: Annotated[
         str | None,
-        option("--phone", group=VALUES, metavar="COUNTRY", help="Write phone numbers as LeadSquared does; the country of those without a code, such as IN."),
+        option(
+            "--phone",
+            group=VALUES,
+            metavar="COUNTRY",
+            help="Write phone numbers as LeadSquared does; the country of those without a code, such as IN.",
+        ),
     ] = None
     empty: Annotated[
         list[str] | None,
@@ -178,11 +218,18 @@ class Columns:
     ] = None
     verbatim: Annotated[
         list[str] | None,
-        option("--verbatim", group=VALUES, metavar="COLUMN", help="Send this column as is, even if a value looks like a spreadsheet's damage (12E+3, #N/A)."),
+        option(
+            "--verbatim",
+            group=VALUES,
+            metavar="COLUMN",
+            help="Send this column as is, even if a value looks like a spreadsheet's damage (12E+3, #N/A).",
+        ),
     ] = None
     search_by: Annotated[
         str | None,
-        option("--search-by", group=LEADS, metavar="NAME", help="The attribute that LeadSquared finds a lead by."),
+        option(
+            "--search-by", group=LEADS, metavar="NAME", help="The attribute that LeadSquared finds a lead by."
+        ),
     ] = None
     partial: Annotated[
         bool,
@@ -209,11 +256,20 @@ class Columns:
 
 RejectsFile = Annotated[
     Path | None,
-    option("--rejects", group=RESULT, help="Write the rows that need fixing, each with its reason; fixed, it can be passed in again."),
+    option(
+        "--rejects",
+        group=RESULT,
+        help="Write the rows that need fixing, each with its reason; fixed, it can be passed in again.",
+    ),
 ]
 BulkRate = Annotated[
     str | None,
-    option("--bulk-rate", group=ACCOUNT, metavar="CALLS/SECONDS", help="Bulk calls, such as 5/5, as the plan allows; else 1/5."),
+    option(
+        "--bulk-rate",
+        group=ACCOUNT,
+        metavar="CALLS/SECONDS",
+        help="Bulk calls, such as 5/5, as the plan allows; else 1/5.",
+    ),
 ]
 NoConfirm = Annotated[bool, flag("--no-confirm", group=SENDING, help="Do not follow rows to their outcome.")]
 
@@ -224,7 +280,11 @@ class Delivering:
 
     outbox: Annotated[
         Path | None,
-        option("--outbox", group=SENDING, help="The file that rows wait in; by default FILE.outbox, for a sandbox FILE.sandbox.outbox."),
+        option(
+            "--outbox",
+            group=SENDING,
+            help="The file that rows wait in; by default FILE.outbox, for a sandbox FILE.sandbox.outbox.",
+        ),
     ] = None
     no_confirm: NoConfirm = False
     again: Annotated[
@@ -232,7 +292,9 @@ class Delivering:
     ] = False
     left_over: Annotated[
         Literal["send", "drop"] | None,
-        option("--left-over", group=SENDING, help="What to do with pending rows that are no longer in the file."),
+        option(
+            "--left-over", group=SENDING, help="What to do with pending rows that are no longer in the file."
+        ),
     ] = None
     stop_at: Annotated[
         str | None, option("--stop-at", group=SENDING, metavar="HH:MM", help="Stop gracefully at this time.")
@@ -243,11 +305,20 @@ class Delivering:
     yes: Annotated[bool, flag("--yes", "-y", group=SENDING, help="Do not prompt.")] = False
     out: Annotated[
         Path | None,
-        option("--out", group=RESULT, help="Write each row's outcome as CSV. Cells that would be formulas get a leading '."),
+        option(
+            "--out",
+            group=RESULT,
+            help="Write each row's outcome as CSV. Cells that would be formulas get a leading '.",
+        ),
     ] = None
     out_columns: Annotated[
         str | None,
-        option("--out-columns", group=RESULT, metavar="COLUMN,...", help="Columns of the file that --out has as well."),
+        option(
+            "--out-columns",
+            group=RESULT,
+            metavar="COLUMN,...",
+            help="Columns of the file that --out has as well.",
+        ),
     ] = None
     rejects: RejectsFile = None
 

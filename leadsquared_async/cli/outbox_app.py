@@ -99,7 +99,7 @@ def drain(
 
 
 @outbox.command()
-def requeue(  # noqa: PLR0917 - each parameter is an option of the command line
+def requeue(
     files: OutboxFiles,
     state: Annotated[
         Literal["rejected", "unknown"],
@@ -151,7 +151,7 @@ def forget(
 
 
 @outbox.command()
-def export(  # noqa: PLR0917 - each parameter is an option of the command line
+def export(
     files: OutboxFiles,
     state: State = None,
     form: Annotated[Form, typer.Option("--format", help="JSON lines or CSV.")] = "jsonl",

@@ -94,10 +94,13 @@ class Progress:
         kinds: why leads were rejected, counted by somebody else.
         confirm: whether outcomes are awaited.
         before: rows of the file that were accepted in an earlier run.
-        ended: those among them that have ended; counted, so that a run that is continued shows the whole file.
+        ended: those among them that have ended; counted, so that a run that is continued shows the whole
+            file.
     """
 
-    def __init__(self, terminal: Terminal, kinds: Counter[str], *, confirm: bool, before: int = 0, ended: int = 0) -> None:
+    def __init__(
+        self, terminal: Terminal, kinds: Counter[str], *, confirm: bool, before: int = 0, ended: int = 0
+    ) -> None:
         self._terminal = terminal
         self._kinds = kinds
         self._confirm = confirm
@@ -202,7 +205,9 @@ class Progress:
     def _drawing(self, look: Look) -> RenderableType:
         grid = Table.grid(padding=(0, 2))
         for name, done, total in self._bars(look):
-            bar = ProgressBar(total=max(total, 1), completed=done, width=36, complete_style="green", finished_style="green")
+            bar = ProgressBar(
+                total=max(total, 1), completed=done, width=36, complete_style="green", finished_style="green"
+            )
             grid.add_row(name, bar, f"{done:,}/{total:,}")
         said = (self._rates(look), *self._short(look), self._remaining(look), self._waits_for(look))
         return Group(grid, Text(", ".join(filter(None, said))))

@@ -67,7 +67,9 @@ class Files:
         OSError: nothing can be written there.
     """
 
-    def __init__(self, out: Path | None, rejects: Path | None, columns: Sequence[str], others: Collection[Path]) -> None:
+    def __init__(
+        self, out: Path | None, rejects: Path | None, columns: Sequence[str], others: Collection[Path]
+    ) -> None:
         if out is not None and rejects is not None and without_links(out) == without_links(rejects):
             raise CommandFailedError("--out and --rejects are the same file: choose two names")
         if columns and out is None:
@@ -155,11 +157,25 @@ class Reporter:
         return write
 
     def _cells(self, entry: Entry, item: OutboxItem | None, outcome: str, reason: str) -> Iterable[Any]:
-        known = ("", "", "", "") if item is None else (item.request_id, item.lead_id, item.operation, item.reference)
+        known = (
+            ("", "", "", "")
+            if item is None
+            else (item.request_id, item.lead_id, item.operation, item.reference)
+        )
         request_id, lead_id, operation, reference = known
         given = dict(zip(entry.row.names, entry.row.cells, strict=False))
         columns = (given.get(name) for name in self._columns)
-        return (entry.row.line, request_id, lead_id, outcome, reason, operation, entry.key, reference, *columns)
+        return (
+            entry.row.line,
+            request_id,
+            lead_id,
+            outcome,
+            reason,
+            operation,
+            entry.key,
+            reference,
+            *columns,
+        )
 
     def _place(self, outcomes: Outcomes) -> None:
         files = self._files

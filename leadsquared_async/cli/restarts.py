@@ -71,9 +71,9 @@ async def check_instance(
     pending = counts[ItemState.PENDING]
     left = f"; {counted_rows(pending)} more are still to be sent" if pending else ""
     raise CommandFailedError(
-        f"{path} holds {counted_rows(known)} delivered to a sandbox that was restarted or reset since, or to another "
-        f"one{left}. The running sandbox does not have them, so nothing was sent. To send them again, delete "
-        f"the outbox (rm {shlex.quote(str(path))}*) or pass another --outbox"
+        f"{path} holds {counted_rows(known)} delivered to a sandbox that was restarted or reset since, or to "
+        f"another one{left}. The running sandbox does not have them, so nothing was sent. Pass --again "
+        f"to send them again, or delete the outbox: rm {shlex.quote(str(path))}*"
     )
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 import typer
 
 from leadsquared_async import ConfigurationError, RateLimit
-from leadsquared_async.cli.files.mapping import SCHEMA_NAME
+from leadsquared_async.encoding import SCHEMA_NAME
 from leadsquared_async.sandbox import FAULTS, Books, Faults, Sandbox, serve
 from leadsquared_async.sandbox.settings import Attributes, Options, Settings
 

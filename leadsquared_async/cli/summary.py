@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,9 @@ class Summary:
         counts, delivered = self.outcomes.counts, self.delivered
         if delivered.ending is Ending.ACCOUNT:
             return ExitStatus.ACCOUNT
-        left = counts[PENDING] + (counts[ItemState.ACCEPTED] if self.confirm and delivered.ending is not Ending.DONE else 0)
+        left = counts[PENDING] + (
+            counts[ItemState.ACCEPTED] if self.confirm and delivered.ending is not Ending.DONE else 0
+        )
         if delivered.ending is not Ending.DONE or left or self.outcomes.unwritten is not None:
             return ExitStatus.LEFT
         short = counts[ItemState.REJECTED] + counts[ItemState.UNKNOWN] + counts[REFUSED] + delivered.short
@@ -90,7 +92,11 @@ class Summary:
             parts.append("nothing was sent this time")
         terminal.result(f"{self.name}: {', '.join(parts)}", {})
         rows = [
-            (str(outcome), f"{counts[outcome]:,}", "" if outcome == ItemState.ACCEPTED and not self.confirm else meaning)
+            (
+                str(outcome),
+                f"{counts[outcome]:,}",
+                "" if outcome == ItemState.ACCEPTED and not self.confirm else meaning,
+            )
             for outcome, meaning in MEANING.items()
             if counts[outcome]
         ]
@@ -106,41 +112,52 @@ class Summary:
 
     def advice(self) -> list[str]:
         """What to do next."""
-        counts, outcomes, said = self.outcomes.counts, self.outcomes, list[str]()
-        path = shlex.quote(str(self.path))
-        if self.delivered.ending is Ending.ACCOUNT:
-            said.append(f"stopped, because the account lets nothing through: {self.delivered.why}")
-        elif self.delivered.ending is Ending.STUCK:
-            said.append(f"stopped, because the outbox cannot be used: {self.delivered.why}")
-        if outcomes.unwritten is not None:
-            said.append(f"--out and --rejects could not be written: {outcomes.unwritten}")
+        return [*self._ending(), *self._files(), *self._others()]
+
+    def _ending(self) -> Iterator[str]:
+        counts, delivered = self.outcomes.counts, self.delivered
+        if delivered.ending is Ending.ACCOUNT:
+            yield f"stopped, because the account lets nothing through: {delivered.why}"
+        elif delivered.ending is Ending.STUCK:
+            yield f"stopped, because the outbox cannot be used: {delivered.why}"
+        if self.outcomes.unwritten is not None:
+            yield f"--out and --rejects could not be written: {self.outcomes.unwritten}"
         if self.status in {ExitStatus.ACCOUNT, ExitStatus.LEFT}:
-            said.append("to continue, run the same command again: rows that are not final stay in the outbox")
+            yield "to continue, run the same command again: rows that are not final stay in the outbox"
+        elif self.confirm and counts[ItemState.ACCEPTED]:
+            path = shlex.quote(str(self.path))
+            yield f"rows of a run with --no-confirm are not followed: leadsquared wait --outbox {path}"
+
+    def _files(self) -> Iterator[str]:
+        counts, outcomes, path = self.outcomes.counts, self.outcomes, shlex.quote(str(self.path))
         if outcomes.out is not None:
             beside = ", because the file named holds those of another input" if outcomes.is_beside else ""
-            said.append(f"outcomes of all rows: {outcomes.out}{beside}")
+            yield f"outcomes of all rows: {outcomes.out}{beside}"
         if outcomes.rejects is not None:
             rejects = shlex.quote(str(outcomes.rejects))
-            said.append(f"rows to fix: {outcomes.rejects}; then: leadsquared {self.command} {rejects}")
+            yield f"rows to fix: {outcomes.rejects}; then: leadsquared {self.command} {rejects}"
         elif counts[ItemState.REJECTED] or counts[REFUSED]:
-            said.append("--rejects FILE writes the rows that need fixing, each with its reason")
+            yield "--rejects FILE writes the rows that need fixing, each with its reason"
         if counts[ItemState.REJECTED]:
-            said.append(
+            yield (
                 f"if the fix is in LeadSquared, such as a new field: leadsquared outbox requeue {path}, then "
                 f"leadsquared outbox drain {path}"
             )
-        if self.confirm and self.status is not ExitStatus.LEFT and counts[ItemState.ACCEPTED]:
-            said.append(f"rows of a run with --no-confirm are not followed: leadsquared wait --outbox {path}")
+        if counts[ItemState.UNKNOWN]:
+            yield "look for the unknown rows in LeadSquared before you send them again"
+
+    def _others(self) -> Iterator[str]:
+        counts = self.outcomes.counts
         others = self.delivered.short - counts[ItemState.REJECTED] - counts[ItemState.UNKNOWN]
         if others > 0:
-            said.append(f"{counted(others, 'other row')} of the outbox ended rejected or unknown: leadsquared outbox items {path}")
-        if counts[ItemState.UNKNOWN]:
-            said.append("look for the unknown rows in LeadSquared before you send them again")
+            path = shlex.quote(str(self.path))
+            said = counted(others, "other row")
+            yield f"{said} of the outbox ended rejected or unknown: leadsquared outbox items {path}"
         if self.left_over:
-            said.append(f"{counted(self.left_over, 'row')} of an earlier run: {self.taken_out:,} taken out, the others sent")
+            said = counted(self.left_over, "row")
+            yield f"{said} of an earlier run: {self.taken_out:,} taken out, the others sent"
         if self.waiting:
-            said.append(f"still to be sent from the outbox: {counted(self.waiting, 'row')}")
-        return said
+            yield f"still to be sent from the outbox: {counted(self.waiting, 'row')}"
 
     def data(self) -> dict[str, Any]:
         """For programs."""

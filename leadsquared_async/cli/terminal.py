@@ -1,4 +1,4 @@
-"""What a command shows: remarks on standard error, its result on standard output; tables and colours at a terminal."""
+"""What a command shows: remarks on standard error, results on standard output; tables at a terminal."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def plain_table(lines: Iterable[Sequence[str]]) -> str:
     cells = [[printable(cell).replace("\n", " ") for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip_longest(*cells, fillvalue="")]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)).rstrip() for line in cells
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)).rstrip()
+        for line in cells
     )
 
 
@@ -86,7 +87,12 @@ class Terminal:
         self._write(json.dumps(data) if self.as_json else printable(text))
 
     def table(
-        self, headings: Sequence[str], rows: Sequence[Sequence[str]], data: Mapping[str, Any] | None = None, *, remark: bool = False
+        self,
+        headings: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        data: Mapping[str, Any] | None = None,
+        *,
+        remark: bool = False,
     ) -> None:
         """Show a table, whose last column wraps and whose words of `STYLES` are coloured; as JSON the data.
 
@@ -108,7 +114,9 @@ class Terminal:
         else:
             table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
             for heading in headings:
-                table.add_column(heading, overflow="fold", no_wrap=heading is not headings[-1] and len(heading) < 12)
+                table.add_column(
+                    heading, overflow="fold", no_wrap=heading is not headings[-1] and len(heading) < 12
+                )
             for row in rows:
                 table.add_row(*(Text(one_line(cell, LONGEST_LINE), STYLES.get(cell, "")) for cell in row))
             console.print(table)
@@ -116,12 +124,17 @@ class Terminal:
     def findings(self, findings: Findings) -> None:
         """Show what is wrong with rows: each flaw with its count, first lines and what to do."""
         found = list(findings)[:FINDINGS_SHOWN]
-        rows = [(f.flaw.attribute or f.flaw.column, f.flaw.kind, f"{f.rows:,}", f.where, _advice(f)) for f in found]
+        rows = [
+            (f.flaw.attribute or f.flaw.column, f.flaw.kind, f"{f.rows:,}", f.where, _advice(f))
+            for f in found
+        ]
         if rows:
             self.table(("Column", "Problem", "Rows", "Lines", "What to do"), rows, remark=True)
         more = len(list(findings)) - len(found)
         if more or findings.beyond:
-            self.say(f"{more + findings.beyond:,} more problems; --rejects writes every row that needs fixing")
+            self.say(
+                f"{more + findings.beyond:,} more problems; --rejects writes every row that needs fixing"
+            )
 
     def _write(self, text: str) -> None:
         try:

@@ -6,9 +6,8 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Container, Iterable, Mapping
-from contextlib import suppress
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Container, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -475,7 +474,7 @@ async def set_note(outbox: Outbox, name: str, text: str) -> None:
 
 
 @asynccontextmanager
-async def delivering(outbox: Outbox, client: LeadSquared, *, confirm: bool) -> AsyncIterator[None]:
+async def delivering(outbox: Outbox, client: LeadSquared, *, confirm: bool) -> AsyncGenerator[None]:
     """Deliver an outbox that was opened without a client, as long as the block lasts."""
     await outbox._start(client, confirm=confirm)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     try:

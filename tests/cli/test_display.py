@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from leadsquared_async.cli.talk import Talk
 from rich.console import Console
 
 from leadsquared_async import Fault
 from leadsquared_async.cli import capture as capture_module
 from leadsquared_async.cli.progress import Look, Pace, Progress
-from leadsquared_async.cli.talk import Talk
 from leadsquared_async.sandbox import Sandbox
 from tests.cli.commands import capture, write_leads
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from leadsquared_async.cli.wording import table
+from leadsquared_async.cli.terminal import plain_table as table
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.cli.commands import PLANTED, environment, run, with_fields
 

@@ -9,12 +9,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from leadsquared_async.cli.files.source import Reading, Source
 
 from leadsquared_async import Outbox
 from leadsquared_async.cli.files.mapping import LeadMapping
 from leadsquared_async.cli.files.rows import REASON
 from leadsquared_async.cli.files.sheets import sheet
-from leadsquared_async.cli.files.source import Reading, Source
 from leadsquared_async.cli.reports import Files, report
 from leadsquared_async.cli.stopping import Stop
 from tests.cli.commands import rows_of, run

@@ -12,7 +12,16 @@ from zoneinfo import ZoneInfo
 
 from leadsquared_async.contact import MARKS, is_placeholder
 
-__all__ = ["CellError", "Dates", "bare_text", "identifier_flaw", "is_of_a_test", "phone_flaw", "spreadsheet_flaw", "text_flaw"]
+__all__ = [
+    "CellError",
+    "Dates",
+    "bare_text",
+    "identifier_flaw",
+    "is_of_a_test",
+    "phone_flaw",
+    "spreadsheet_flaw",
+    "text_flaw",
+]
 
 
 class CellError(ValueError):
@@ -59,7 +68,7 @@ def is_of_a_test(cell: str) -> bool:
 def identifier_flaw(text: str) -> str | None:
     """What a value may not hold by which LeadSquared finds leads."""
     if is_placeholder(text):
-        return "holds a placeholder, and leads that share it would become one lead: empty it, or pass --empty with it"
+        return "holds a placeholder; leads that share it would become one: empty it, or pass --empty with it"
     return "holds an invisible character: type it anew" if _INVISIBLE.search(text) else None
 
 
@@ -144,7 +153,9 @@ class Dates:
             return datetime.fromisoformat(text) if divider else found
         except ValueError:
             if self._format is not None:
-                raise CellError("is no date as --date-format says: correct it, or change --date-format") from None
+                raise CellError(
+                    "is no date as --date-format says: correct it, or change --date-format"
+                ) from None
             example = _format_of(text)
             advice = f"--date-format {example}" if example else "--date-format, such as %d/%m/%Y"
             raise CellError(f"is no date of the form 2024-02-29: correct it, or pass {advice}") from None
@@ -194,7 +205,9 @@ def _has_time(date_format: str) -> bool:
     try:
         parsed = datetime.strptime(moment.strftime(complete), complete)  # noqa: DTZ007 - only looked at
     except ValueError:
-        raise ValueError("--date-format is written as Python's strptime has it, such as %d/%m/%Y %H:%M") from None
+        raise ValueError(
+            "--date-format is written as Python's strptime has it, such as %d/%m/%Y %H:%M"
+        ) from None
     if not has_year or parsed.date() != moment.date():
         raise ValueError("--date-format needs a year, a month and a day, such as %d/%m/%Y")
     if parsed.hour not in {0, moment.hour}:

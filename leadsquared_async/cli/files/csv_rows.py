@@ -15,8 +15,8 @@ DELIMITERS = (",", ";", "\t", "|")
 HEAD = 50
 """Lines by which the delimiter is recognised."""
 _NOT_CLOSED = (
-    "a quote in the record that begins here is not closed, or more than a delimiter follows its end; write a quote "
-    "inside a cell twice"
+    "a quote in the record that begins here is not closed, or more than a delimiter follows its end: write a "
+    "quote inside a cell twice"
 )
 
 _QUOTED_LATE = "a blank stands before a quote, so that the quote counts as part of the cell: remove the blank"
@@ -142,7 +142,7 @@ def _divided(head: list[str], delimiter: str) -> list[list[str]]:
 
 
 def _refuse_preamble(head: list[str], skipped: int) -> None:
-    """Refuse a file whose headings seem to stand below other lines: two records there are wider than all before."""
+    """Refuse a file whose headings seem to stand lower: two records there are wider than all before."""
     for delimiter in DELIMITERS:
         lines, widths, reader = list[int](), list[int](), csv.reader(head, delimiter=delimiter)
         for cells in reader:

@@ -6,6 +6,7 @@ import codecs
 import io
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from leadsquared_async.cli.files.rows import ROW_LIMIT, Unreadable
 
@@ -44,7 +45,9 @@ class Undecodable(Unreadable):
     def __init__(self, line: int, candidates: Sequence[Candidate]) -> None:
         self.candidates = candidates
         names = [f"--encoding {candidate.encoding}" for candidate in candidates] or ["its own --encoding"]
-        super().__init__(f"the file is not UTF-8 from here on: pass {' or '.join(names)}, or save it as UTF-8", line)
+        super().__init__(
+            f"the file is not UTF-8 from here on: pass {' or '.join(names)}, or save it as UTF-8", line
+        )
 
 
 def encoding_of(beginning: bytes, given: str | None) -> str:
@@ -64,7 +67,9 @@ def encoding_of(beginning: bytes, given: str | None) -> str:
     for mark, marked in _MARKS:
         if beginning.startswith(mark):
             if name is not None and not name.startswith(marked.removesuffix("-sig")):
-                raise Unreadable(f"the file begins with the mark of {marked.removesuffix('-sig')}: leave out --encoding")
+                raise Unreadable(
+                    f"the file begins with the mark of {marked.removesuffix('-sig')}: leave out --encoding"
+                )
             return marked
     if name in {"utf-16", "utf-32"}:
         raise Unreadable(f"the file has no byte order mark: pass --encoding {name}-le or {name}-be")
@@ -77,10 +82,12 @@ def _codec(name: str) -> str:
         "".encode(name)
         return codecs.lookup(name).name
     except (LookupError, ValueError, TypeError):
-        raise Unreadable("--encoding is unknown to Python; examples are utf-8, cp1252 and utf-16-le") from None
+        raise Unreadable(
+            "--encoding is unknown to Python; examples are utf-8, cp1252 and utf-16-le"
+        ) from None
 
 
-def lines_of(stream: io.BufferedReader, encoding: str, *, is_given: bool) -> Generator[str]:
+def lines_of(stream: io.BufferedReader[Any], encoding: str, *, is_given: bool) -> Generator[str]:
     """The lines of a file with their ends, which are \\r\\n, \\n or \\r.
 
     Args:
@@ -100,7 +107,9 @@ def lines_of(stream: io.BufferedReader, encoding: str, *, is_given: bool) -> Gen
             if "\0" in line:
                 if not is_given and line.count("\0") * 3 > len(line):
                     raise Undecodable(number, likely_encodings(line.encode(encoding)))
-                raise Unreadable(f"holds a NUL character: remove it, or, if the file is not {encoding}, {_OTHER}", number)
+                raise Unreadable(
+                    f"holds a NUL character: remove it, or, if the file is not {encoding}, {_OTHER}", number
+                )
             if len(line) == ROW_LIMIT:
                 raise Unreadable(f"is longer than {ROW_LIMIT:,} characters", number)
             yield line

@@ -45,7 +45,11 @@ class ExcelRows:
         has_formulas = _check_parts(file)
         book = _opened(file, data_only=True)
         self.sheet = _chosen(book, sheet)
-        texts = _opened(file, data_only=False)[self.sheet].iter_rows(min_row=skip + 1) if has_formulas else repeat(())
+        texts = (
+            _opened(file, data_only=False)[self.sheet].iter_rows(min_row=skip + 1)
+            if has_formulas
+            else repeat(())
+        )
         rows = book[self.sheet].iter_rows(min_row=skip + 1)
         self._rows = enumerate(zip(rows, texts, strict=False), start=skip + 1)
         self.blank = 0
@@ -86,9 +90,13 @@ def _check_parts(file: BinaryIO) -> bool:
             if not any(part.filename.startswith("xl/") for part in parts):
                 raise Unreadable("the file is a zip file, and no Excel workbook (.xlsx)")
             if sum(part.file_size for part in parts) > LARGEST:
-                raise Unreadable("the workbook is larger than 2 GB when it is unpacked: save the sheet as CSV UTF-8")
+                raise Unreadable(
+                    "the workbook is larger than 2 GB when it is unpacked: save the sheet as CSV UTF-8"
+                )
             return any(
-                _holds(archive, part.filename, b"<f") for part in parts if part.filename.startswith("xl/worksheets/")
+                _holds(archive, part.filename, b"<f")
+                for part in parts
+                if part.filename.startswith("xl/worksheets/")
             )
     except zipfile.BadZipFile:
         raise Unreadable("the workbook is damaged or cut off") from None
@@ -123,10 +131,11 @@ def _chosen(book: Any, name: str | None) -> str:
         if name not in titles:
             raise Unreadable(f"--sheet: the workbook has no such sheet; it has {_listed(titles)}")
         return name
-    full = [
+    full: list[str] = [
         sheet.title
         for sheet in sheets
-        if sheet.sheet_state == "visible" and any(cell.value is not None for row in sheet.iter_rows() for cell in row)
+        if sheet.sheet_state == "visible"
+        and any(cell.value is not None for row in sheet.iter_rows() for cell in row)
     ]
     if len(full) > 1:
         raise Unreadable(f"the workbook has several sheets: pass --sheet with one of {_listed(full)}")
@@ -159,12 +168,14 @@ def _value(cell: Any, formula: Any) -> Any:
         has_time = value.time() != time() or re.search("[hHsS]", cell.number_format or "")
         return value if has_time else value.date()
     if isinstance(value, time | timedelta):
-        raise ValueError("a time without a date: format the column as text, or add the date")
+        raise ValueError("a time without a date: format the column as text, or add the date")  # noqa: TRY004
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         if abs(value) >= 10**DIGITS:
-            raise ValueError(f"a number of more than {DIGITS} digits, of which Excel keeps no more: type it as text")
+            raise ValueError(
+                f"a number of more than {DIGITS} digits, of which Excel keeps no more: type it as text"
+            )
         zeros = cell.number_format or ""
         return str(value).zfill(len(zeros)) if re.fullmatch("0+", zeros) and value >= 0 else value
     if isinstance(value, float):

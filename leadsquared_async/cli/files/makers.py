@@ -1,4 +1,4 @@
-"""What the rows of a file make: captures and bulk leads of any table, or submissions of one operation of JSON."""
+"""What the rows of a file make: leads of any table, or submissions of one operation of JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from leadsquared_async.cli.files.spool import Entry
 from leadsquared_async.cli.files.tables import Table
 from leadsquared_async.encoding import SCHEMA_NAME, SEARCH_BY, encode
 from leadsquared_async.fields import FieldChecker, ProblemKind
-from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, Operation
+from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, Endpoint, Operation
 from leadsquared_async.submissions import UpdateBehavior, bulk_lead, capture_lead
 
 __all__ = ["LeadRows", "RowMaker", "SubmissionRows"]
@@ -40,7 +40,7 @@ class RowMaker(Protocol):
         attributes: the schema names that may be shown.
     """
 
-    operation: Operation
+    operation: Endpoint
     has_own_keys: bool
     is_bulk: bool
     has_bulk: bool
@@ -81,9 +81,15 @@ class LeadRows:
     """
 
     def __init__(
-        self, mapping: LeadMapping, *, update_behavior: UpdateBehavior | None, bulk: bool, partial: bool, host: str
+        self,
+        mapping: LeadMapping,
+        *,
+        update_behavior: UpdateBehavior | None,
+        bulk: bool,
+        partial: bool,
+        host: str,
     ) -> None:
-        self.operation: Operation = BULK_CREATE_OR_UPDATE if bulk else LEADS_CAPTURE
+        self.operation: Endpoint = BULK_CREATE_OR_UPDATE if bulk else LEADS_CAPTURE
         self.has_own_keys = mapping.key_column is not None
         self.is_bulk, self.has_bulk, self.takes_leads = bulk, not bulk and update_behavior is None, True
         self._mapping = mapping
@@ -103,7 +109,9 @@ class LeadRows:
         return {} if self._leads is None else self._leads.spellings
 
     def start(self, table: Table, checker: FieldChecker | None) -> None:
-        names = None if checker is None else {name: each.display_name for name, each in checker.fields.items()}
+        names = (
+            None if checker is None else {name: each.display_name for name, each in checker.fields.items()}
+        )
         self._checker = checker
         self._leads = Leads(self._mapping, table.names, names, self._sent)
 
@@ -117,11 +125,15 @@ class LeadRows:
             for problem in self._checker.check(made.lead, partial=is_partial):
                 if problem.attribute not in flawed:
                     message = problem.message.removeprefix(f"{problem.attribute}: ")
-                    value = made.lead.get(problem.attribute) if problem.kind is ProblemKind.NO_OPTION else None
+                    value = (
+                        made.lead.get(problem.attribute) if problem.kind is ProblemKind.NO_OPTION else None
+                    )
                     shown = value if isinstance(value, str) else None
                     flaws.append(Flaw("", message, problem.attribute, problem.kind, shown))
         try:
-            submission = encode(replace(self._submission(made.lead), reference=reference)) if made.lead else None
+            submission = (
+                encode(replace(self._submission(made.lead), reference=reference)) if made.lead else None
+            )
         except InvalidLead as error:
             if not flaws:
                 is_of_a_cell = error.attribute == SEARCH_BY and SEARCH_BY in made.lead
@@ -138,8 +150,8 @@ class LeadRows:
 class SubmissionRows:
     """Rows that make submissions of one operation.
 
-    A row is an object with any of `FIELDS`: those of `Submission`, with LeadSquared's own names inside, and the key.
-    Without a key it is known by all that is sent of it. Reasons in a file of rejects are ignored.
+    A row is an object with any of `FIELDS`: those of `Submission`, with LeadSquared's own names inside, and
+    the key. Without a key it is known by all that is sent of it. Reasons in a file of rejects are ignored.
 
     Args:
         operation: that they are submitted to.
@@ -151,7 +163,7 @@ class SubmissionRows:
     attributes: frozenset[str] = frozenset()
 
     def __init__(self, operation: Operation, host: str) -> None:
-        self.operation = operation
+        self.operation: Endpoint = operation
         self._host = host
 
     def start(self, table: Table, checker: FieldChecker | None) -> None:  # noqa: ARG002 - as the protocol has it
@@ -172,7 +184,9 @@ class SubmissionRows:
         if given is not None:
             return given
         sent = {name: cells.get(name) for name in SENT}
-        text = json.dumps([self.operation.name, sent, self._host], sort_keys=True, default=str, ensure_ascii=False)
+        text = json.dumps(
+            [self.operation.name, sent, self._host], sort_keys=True, default=str, ensure_ascii=False
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -180,7 +194,7 @@ class _UnfitError(ValueError):
     """An object that is no submission; its text names the field and shows no value."""
 
 
-def _submission(operation: Operation, cells: Mapping[str, Any]) -> Submission:
+def _submission(operation: Endpoint, cells: Mapping[str, Any]) -> Submission:
     for position, name in enumerate(cells, start=1):
         if name not in FIELDS and plain_heading(name) != REASON:
             shown = name if SCHEMA_NAME.fullmatch(name) else f"field {position}"
@@ -189,9 +203,13 @@ def _submission(operation: Operation, cells: Mapping[str, Any]) -> Submission:
     if lead is None and details is None:
         raise _UnfitError("lead or details: one of them has to be there")
     if operation.envelope and (lead is None or details is None):
-        raise _UnfitError(f"{'lead' if lead is None else 'details'}: {operation.name} needs a lead and details")
+        raise _UnfitError(
+            f"{'lead' if lead is None else 'details'}: {operation.name} needs a lead and details"
+        )
     if operation.integers and details is None:
-        raise _UnfitError(f"details: {operation.name} needs them, with {', '.join(sorted(operation.integers))}")
+        raise _UnfitError(
+            f"details: {operation.name} needs them, with {', '.join(sorted(operation.integers))}"
+        )
     query = _object(cells, "query") or {}
     if not all(isinstance(value, str | None) for value in query.values()):
         raise _UnfitError('query: its values are texts, such as "true"')

@@ -85,24 +85,24 @@ class Flaw:
 class LeadMapping:
     """How the rows of a run become leads.
 
-    A column is named by its heading, in its plain form, or by its position, from 1. A column whose heading is a
-    schema name becomes that attribute; any other has to be mapped or ignored.
+    A column is named by its heading, in its plain form, or by its position, from 1. A column whose heading is
+    a schema name becomes that attribute; any other has to be mapped or ignored.
 
     Attributes:
-        columns: from column to schema name. A usual heading that is not LeadSquared's name, such as "Email", is
-            refused even where it could be one; mapping it to itself says that it is meant.
+        columns: from column to schema name. A usual heading that is not LeadSquared's name, such as "Email",
+            is refused even where it could be one; mapping it to itself says that it is meant.
         constants: from schema name to the value that every lead gets.
         ignored: columns that are not sent.
         dates: columns or schema names that hold dates or times.
         date_format: how these are written, as `datetime.strptime` has it; None: ISO 8601.
-        timezone: the name of the zone of their times, such as "Asia/Kolkata". An offset in a cell has priority. A
-            date without a time is sent as it stands.
-        verbatim: columns or schema names where what looks like a spreadsheet's damage, such as 12E+3 or #N/A, is
-            meant. Phone and Mobile stay checked, and are refused here.
+        timezone: the name of the zone of their times, such as "Asia/Kolkata". An offset in a cell has
+            priority. A date without a time is sent as it stands.
+        verbatim: columns or schema names where what looks like a spreadsheet's damage, such as 12E+3 or #N/A,
+            is meant. Phone and Mobile stay checked, and are refused here.
         empty: cells that count as empty, such as "NULL".
         values: "Column:Wrong=Right", each for a cell that is sent as another.
-        phone_region: the country of numbers without a country code: Phone and Mobile are sent in LeadSquared's
-            spelling. None: as they stand.
+        phone_region: the country of numbers without a country code: Phone and Mobile are sent in
+            LeadSquared's spelling. None: as they stand.
         key_column: whose cell is the row's key.
         search_by: the attribute that LeadSquared finds the lead by.
     """
@@ -191,20 +191,22 @@ class Leads:
         self.attributes = frozenset(mapping.columns.values()) | frozenset(mapping.constants)
         if names is not None:
             self._check_table(names)
-            self.attributes |= {column.attribute or "" for column in self._plan(names) if isinstance(column, Column)}
+            self.attributes |= {
+                column.attribute or "" for column in self._plan(names) if isinstance(column, Column)
+            }
 
     def make(self, row: Row) -> Made:
         """The lead that a row makes, its key, and all that is wrong with it.
 
-        White space, no-break spaces and invisible marks around a cell are cut off: around an address or a number they
-        are never meant, and LeadSquared would not find the lead by it. A cell that is empty then leaves its attribute
-        out, in JSON too: it does not clear the field. A telephone number also loses the invisible marks inside it and
-        the prefix of an export, such as p: or tel:. A placeholder, such as NULL, is refused where LeadSquared finds
-        leads by it.
+        White space, no-break spaces and invisible marks around a cell are cut off: around an address or a
+        number they are never meant, and LeadSquared would not find the lead by it. A cell that is empty then
+        leaves its attribute out, in JSON too: it does not clear the field. A telephone number also loses the
+        invisible marks inside it and the prefix of an export, such as p: or tel:. A placeholder, such as
+        NULL, is refused where LeadSquared finds leads by it.
 
-        A number that a spreadsheet has shortened (9.98878E+09, 1,23457E+11) is refused in every column that is not
-        verbatim. One without sign and fraction (12E3) could be a code, and is refused only in columns with telephone
-        numbers. There a number that became a fraction (9988776655.0) is refused as well.
+        A number that a spreadsheet has shortened (9.98878E+09, 1,23457E+11) is refused in every column that
+        is not verbatim. One without sign and fraction (12E3) could be a code, and is refused only in columns
+        with telephone numbers. There a number that became a fraction (9988776655.0) is refused as well.
         """
         if row.flaw is not None:
             return Made({}, None, [Flaw("", row.flaw)])
@@ -258,7 +260,9 @@ class Leads:
             for position, column in enumerate(plan):
                 if isinstance(column, Column) and column.attribute is not None:
                     if column.attribute in seen:
-                        plan[position] = Flaw(column.shown, f"{column.attribute} is set twice: leave one of them out")
+                        plan[position] = Flaw(
+                            column.shown, f"{column.attribute} is set twice: leave one of them out"
+                        )
                     seen.add(column.attribute)
         return plan
 
@@ -267,7 +271,7 @@ class Leads:
         shown = _shown(heading, position)
 
         def is_named(options: Iterable[str]) -> bool:
-            return any(_place(names, name) == position for name in options) or attribute in options
+            return any(name == attribute or _place(names, name) == position for name in options)
 
         attribute: str | None = next(
             (given for name, given in self._columns.items() if _place(names, name) == position), None
@@ -276,13 +280,18 @@ class Leads:
             return Column(shown, None)
         if attribute is None:
             if heading and names.count(heading) > 1:
-                return Flaw(shown, f"several columns have this heading: name this one {position + 1} in --map or --ignore")
+                return Flaw(
+                    shown,
+                    f"several columns have this heading: name this one {position + 1} in --map or --ignore",
+                )
             if flaw := self._heading_flaw(heading, position):
                 return Flaw(shown, flaw)
             attribute = heading
         values = dict(self._values_of(names, position, attribute))
         is_verbatim = is_named(mapping.verbatim)
-        is_called = attribute in NUMBERS_TO_CALL or (_CALLED.search(attribute) is not None and not is_verbatim)
+        is_called = attribute in NUMBERS_TO_CALL or (
+            _CALLED.search(attribute) is not None and not is_verbatim
+        )
         return Column(shown, attribute, is_named(mapping.dates), is_verbatim, is_called, values)
 
     def _heading_flaw(self, heading: str, position: int) -> str | None:
@@ -315,11 +324,11 @@ class Leads:
         """
         mapping, plan = self._mapping, self._plan(names)
         problems = [
-            f'column {position}: {column.message}' if column.column.isdigit() else str(column)
+            f"column {position}: {column.message}" if column.column.isdigit() else str(column)
             for position, column in enumerate(plan, start=1)
             if isinstance(column, Flaw) and column.column
         ]
-        attributes = {column.attribute for column in plan if isinstance(column, Column)} | {*mapping.constants}
+        attributes = {*mapping.constants, *(each.attribute for each in plan if isinstance(each, Column))}
         named = [
             ("--map", self._columns),
             ("--ignore", mapping.ignored),
@@ -327,10 +336,13 @@ class Leads:
             ("--date", mapping.dates),
             ("--verbatim", mapping.verbatim),
         ]
-        for option, options in named:
-            for name in options:
-                if _place(names, plain_heading(name)) is None and (option in {"--map", "--ignore", "--key"} or name not in attributes):
-                    problems.append(f'{option} "{_shown(name)}": no column has that heading')
+        problems += [
+            f'{option} "{_shown(name)}": no column has that heading'
+            for option, options in named
+            for name in options
+            if _place(names, plain_heading(name)) is None
+            and (option in {"--map", "--ignore", "--key"} or name not in attributes)
+        ]
         used = sum(len(column.values) for column in plan if isinstance(column, Column))
         if used < len(mapping.values):
             problems.append('--value is written as "Column:Wrong=Right", with a column of the file')
@@ -398,7 +410,9 @@ def _number(number: Decimal, column: Column) -> Decimal:
         raise CellError("a telephone number has neither decimals nor an exponent: write it as text")
     exponent = number.as_tuple().exponent
     if isinstance(exponent, int) and exponent > 0 and not column.is_verbatim:
-        raise CellError("has an exponent, and may have lost digits: write it out, or pass --verbatim with the column")
+        raise CellError(
+            "has an exponent, and may have lost digits: write it out, or pass --verbatim with the column"
+        )
     return number
 
 
@@ -439,8 +453,8 @@ def _check_options(mapping: LeadMapping) -> None:
     for name in mapping.verbatim:
         if mapping.columns.get(name, name) in NUMBERS_TO_CALL:
             raise MappingError(
-                f'--verbatim "{_shown(name)}": Phone and Mobile stay checked, since a number that a spreadsheet has '
-                "damaged calls nobody"
+                f'--verbatim "{_shown(name)}": Phone and Mobile stay checked, since a number that a '
+                "spreadsheet has damaged calls nobody"
             )
     if not mapping.dates and mapping.date_format:
         raise MappingError("--date-format is about columns with dates: name them with --date")

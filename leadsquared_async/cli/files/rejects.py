@@ -18,14 +18,15 @@ __all__ = ["Rejects"]
 class Rejects:
     """A file of rows that were refused or rejected, each as it was read, and its reason; a context manager.
 
-    It has the delimiter of the table; of a workbook it is CSV, of a JSON array JSON lines. Once the rows are fixed it
-    can be passed in again, and the same cells are read. It is there from the start, so that a path that cannot be
-    written is known before anything is sent; nobody else may read it (mode 0600); and it is gone at the end if it
-    holds no row.
+    It has the delimiter of the table; of a workbook it is CSV, of a JSON array JSON lines. Once the rows are
+    fixed it can be passed in again, and the same cells are read. It is there from the start, so that a path
+    that cannot be written is known before anything is sent; nobody else may read it (mode 0600); and it is
+    gone at the end if it holds no row.
 
-    Cells are written unchanged, or a phone number such as +91-9988776655 would come back as another. A spreadsheet
-    takes a cell that begins with =, +, - or @ for a formula and shortens long numbers: fix the file with a text
-    editor, or import all of its columns as text. The mark of UTF-8 at its start tells Excel the encoding.
+    Cells are written unchanged, or a phone number such as +91-9988776655 would come back as another. A
+    spreadsheet takes a cell that begins with =, +, - or @ for a formula and shortens long numbers: fix the
+    file with a text editor, or import all of its columns as text. The mark of UTF-8 at its start tells Excel
+    the encoding.
 
     Args:
         path: of the file, which must not be there.
@@ -53,7 +54,7 @@ class Rejects:
         else:
             if self._is_empty:
                 self._csv.writerow([*(row.names[position] for position in kept), REASON])
-            # A row with too few or too many cells keeps its number of them, so that it is not taken for a whole one.
+            # A row with too few or too many cells keeps their number: it must not pass for a whole one.
             given = [_text(row.cells[position]) for position in kept if position < len(row.cells)]
             self._csv.writerow([*given, reason, *map(_text, row.cells[len(row.names) :])])
         self._is_empty = False

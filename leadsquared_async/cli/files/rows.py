@@ -13,7 +13,7 @@ __all__ = ["REASON", "ROW_LIMIT", "Row", "Unreadable", "plain_heading"]
 # of anybody's leads can have it.
 REASON = "Reason (leadsquared)"
 ROW_LIMIT = 1_000_000
-"""Characters of a cell, and bytes of an object of JSON; LeadSquared takes far less, and an unclosed quote ends here."""
+"""Characters of a cell or an object; LeadSquared takes far less, and an unclosed quote ends here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,9 @@ def plain_heading(text: str) -> str:
     Messages show this form, and options are compared in it.
     """
     visible = "".join(
-        character for character in text if character.isspace() or unicodedata.category(character) not in _INVISIBLE
+        character
+        for character in text
+        if character.isspace() or unicodedata.category(character) not in _INVISIBLE
     )
     return _BLANKS.sub(" ", unicodedata.normalize("NFC", visible)).strip()
 

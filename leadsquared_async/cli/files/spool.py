@@ -1,4 +1,4 @@
-"""The rows of a file between reading and reporting: on disk, in a file without a name that goes with the process."""
+"""The rows of a file between reading and reporting: in a file without a name that goes with the process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from leadsquared_async.cli.exits import CommandFailedError
 from leadsquared_async.cli.files.mapping import Flaw
 from leadsquared_async.cli.files.rows import Row
 from leadsquared_async.encoding import EncodedSubmission
-from leadsquared_async.operations import Operation
+from leadsquared_async.operations import Endpoint
 
 __all__ = ["Entry", "Spool"]
 
@@ -49,16 +49,16 @@ class Spool:
         CommandFailedError: nothing can be written there.
     """
 
-    def __init__(self, operation: Operation, folder: Path | None) -> None:
+    def __init__(self, operation: Endpoint, folder: Path | None) -> None:
         self._operation = operation
         self._piece: list[Any] = []
         self._pieces = 0
         try:
-            self._file = tempfile.TemporaryFile(dir=folder)
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
         except OSError as error:
             place = "the folder for temporary files" if folder is None else str(folder.absolute())
             raise CommandFailedError(
-                f"{place}: nothing can be written there ({error.strerror}): choose another place with --outbox"
+                f"{place}: cannot be written ({error.strerror}): choose another place with --outbox"
             ) from None
 
     def add(self, entry: Entry) -> None:
@@ -84,11 +84,10 @@ class Spool:
         self.flush()
         self._file.seek(0)
         for _ in range(self._pieces):
-            yield [self._entry(*each) for each in pickle.load(self._file)]  # noqa: S301 - nobody else can write it
+            yield list(map(self._entry, pickle.load(self._file)))  # noqa: S301 - nobody else can write it
 
-    def _entry(
-        self, line: int, names: tuple[str, ...], cells: tuple[Any, ...], flaw: str | None, key: str | None, encoded: Any, flaws: tuple[Flaw, ...]
-    ) -> Entry:
+    def _entry(self, written: tuple[Any, ...]) -> Entry:
+        line, names, cells, flaw, key, encoded, flaws = written
         submission = None
         if encoded is not None:
             content, query, suffix, identified, identity, reference = encoded

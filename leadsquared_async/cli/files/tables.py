@@ -1,8 +1,8 @@
 """The rows of a file, streamed once: CSV, JSON lines, a JSON array or a sheet of a workbook.
 
-No more of the file is in memory than one row and a few pieces of 64 KB. What cannot be read for certain is refused
-with its line and what to do. No message shows a cell or a heading: in a file without a header, the headings are
-somebody's data.
+No more of the file is in memory than one row and a few pieces of 64 KB. What cannot be read for certain is
+refused with its line and what to do. No message shows a cell or a heading: in a file without a header, the
+headings are somebody's data.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from leadsquared_async.cli.files.csv_rows import CsvRows
 from leadsquared_async.cli.files.decoding import encoding_of, lines_of
@@ -76,16 +76,18 @@ class Table:
         self._opened = _opened(path)
         try:
             beginning = self._opened.read(BEGINNING)
-            self._start(io.BufferedReader(_Joined(beginning, self._opened)), beginning, path, reading)
+            stream = io.BufferedReader(_Joined(beginning, self._opened))
+            self._start(stream, beginning, path, reading)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, stream: io.BufferedReader, beginning: bytes, path: str, reading: Reading) -> None:
+    def _start(self, stream: io.BufferedReader[Any], beginning: bytes, path: str, reading: Reading) -> None:
         self.names: tuple[str, ...] | None = None
         self.delimiter: str | None = None
         self.sheet: str | None = None
         self.encoding: str | None = None
+        self._rows: Iterable[Row]
         self.format = _format_of(beginning, Path(path).suffix.lower(), reading)
         if self.format == "xlsx":
             from leadsquared_async.cli.files.excel_rows import ExcelRows  # noqa: PLC0415 - slow to import
@@ -103,10 +105,10 @@ class Table:
         else:
             self._rows = json_lines(lines) if self.format == "jsonl" else json_array(lines)
 
-    def _seekable(self, stream: io.BufferedReader) -> BinaryIO:
+    def _seekable(self, stream: io.BufferedReader[Any]) -> BinaryIO:
         if self._opened.seekable():
             return self._opened
-        copy = tempfile.TemporaryFile()
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         shutil.copyfileobj(stream, copy)
         self._opened = copy
         return copy
@@ -141,7 +143,7 @@ class _Joined(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: bytearray) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def readinto(self, buffer: Any, /) -> int:
         piece = self._beginning[: len(buffer)] or self._rest.read(len(buffer))
         self._beginning = self._beginning[len(piece) :]
         buffer[: len(piece)] = piece
