@@ -16,7 +16,7 @@ from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
 from leadsquared_async.cli.files.private_files import Draft, files_of, open_private
 from leadsquared_async.cli.files.sheets import sheet
 from leadsquared_async.cli.outboxes import check_files, row_of
-from leadsquared_async.cli.terminal import Terminal, counted_rows
+from leadsquared_async.cli.terminal import Terminal, counted
 from leadsquared_async.printable import one_line
 
 __all__ = ["Form", "run_export"]
@@ -62,7 +62,9 @@ def run_export(
             with os.fdopen(open_private(draft.part), "w", encoding="utf-8", newline="") as file:
                 written = asyncio.run(_export(files, state, form, file, verbatim=verbatim))
             draft.place()
-            terminal.result(f"{counted_rows(written)} in {one_line(out)}", {"rows": written, "out": str(out)})
+            terminal.result(
+                f"{counted(written, 'row')} in {one_line(out)}", {"rows": written, "out": str(out)}
+            )
     return ExitStatus.DONE
 
 

@@ -13,7 +13,7 @@ from leadsquared_async import ItemState, Outbox, OutboxItem, OutboxSnapshot
 from leadsquared_async.cli.dead_letters import dead_letters, status_for
 from leadsquared_async.cli.durations import spoken
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
-from leadsquared_async.cli.terminal import Terminal, counted_rows
+from leadsquared_async.cli.terminal import Terminal, counted
 from leadsquared_async.delivery.reasons import kind_of
 from leadsquared_async.errors import InvalidLead
 from leadsquared_async.outbox import UnreadableRowError
@@ -146,7 +146,7 @@ def run_requeue(files: Sequence[Path], mending: Mending, terminal: Terminal, *, 
     status = ExitStatus.NOT_ALL if refused else ExitStatus.DONE
     verb = "would be sent again" if dry_run else "will be sent again, by `leadsquared outbox drain`"
     terminal.result(
-        f"{counted_rows(queued)} {verb}" + (f", {refused:,} cannot be" if refused else ""),
+        f"{counted(queued, 'row')} {verb}" + (f", {refused:,} cannot be" if refused else ""),
         {
             "requeued": 0 if dry_run else queued,
             "matched": queued + refused,
@@ -169,7 +169,7 @@ def run_forget(files: Sequence[Path], person: Mapping[str, str], terminal: Termi
 
     erased = sum(_each(files, forget))
     terminal.say(ELSEWHERE)
-    terminal.result(f"{counted_rows(erased)} erased; {FORGOTTEN if erased else NOBODY}", {"erased": erased})
+    terminal.result(f"{counted(erased, 'row')} erased; {FORGOTTEN if erased else NOBODY}", {"erased": erased})
     return ExitStatus.DONE
 
 
@@ -185,7 +185,7 @@ def run_purge(files: Sequence[Path], older_than: float, terminal: Terminal) -> E
 
     purged = sum(_each(files, purge))
     terminal.result(
-        f"{counted_rows(purged)} deleted; what is captured again from the same input is sent again",
+        f"{counted(purged, 'row')} deleted; what is captured again from the same input is sent again",
         {"purged": purged},
     )
     return ExitStatus.DONE

@@ -14,7 +14,7 @@ import httpx
 
 from leadsquared_async import ItemState, Outbox
 from leadsquared_async.cli.exits import CommandFailedError
-from leadsquared_async.cli.terminal import counted_rows
+from leadsquared_async.cli.terminal import counted
 from leadsquared_async.config import LOOPBACK
 from leadsquared_async.outbox import note_of, set_note
 
@@ -69,11 +69,11 @@ async def check_instance(
     if not notes or not known:  # at another port only rows with keys of their own are known
         return
     pending = counts[ItemState.PENDING]
-    left = f"; {counted_rows(pending)} more are still to be sent" if pending else ""
+    left = f"; {counted(pending, 'row')} more are still to be sent" if pending else ""
     raise CommandFailedError(
-        f"{path} holds {counted_rows(known)} delivered to a sandbox that was restarted or reset since, or to "
-        f"another one{left}. The running sandbox does not have them, so nothing was sent. Pass --again "
-        f"to send them again, or delete the outbox: rm {shlex.quote(str(path))}*"
+        f"{path} holds {counted(known, 'row')} delivered to a sandbox that was restarted or reset since, or "
+        f"to another one{left}. The running sandbox does not have them, so nothing was sent. Pass "
+        f"--again to send them again, or delete the outbox: rm {shlex.quote(str(path))}*"
     )
 
 

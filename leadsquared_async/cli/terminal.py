@@ -16,10 +16,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from leadsquared_async.cli.files.rows import counted
 from leadsquared_async.cli.findings import Finding, Findings
 from leadsquared_async.printable import one_line, printable
 
-__all__ = ["STYLES", "Terminal", "counted", "counted_rows", "discard_results", "plain_table"]
+__all__ = ["STYLES", "Terminal", "counted", "discard_results", "plain_table"]
 
 logger = logging.getLogger("leadsquared_async")
 
@@ -32,16 +33,6 @@ STYLES = {
     "failed": "red", "queued": "cyan",
 }  # fmt: skip
 """The colour of a word; the word stands beside it everywhere."""
-
-
-def counted(count: int, noun: str) -> str:
-    """1 row, 1,120 rows."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def counted_rows(count: int) -> str:
-    """1 row, 1,120 rows."""
-    return counted(count, "row")
 
 
 def plain_table(lines: Iterable[Sequence[str]]) -> str:

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from leadsquared_async.contact import MARKS, is_placeholder
 
 __all__ = [
+    "PADDING",
     "CellError",
     "Dates",
     "bare_text",
@@ -29,7 +30,7 @@ class CellError(ValueError):
 
 
 # All that Python takes for white space, and marks that word processors and chats put around what is copied.
-_PADDING = (
+PADDING = (
     "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
     f"\u200a\u2028\u2029\u202f\u205f\u3000{MARKS}"
 )
@@ -46,7 +47,7 @@ _IF_MEANT = "if it is meant, pass --verbatim with the column"
 
 def bare_text(cell: str) -> str:
     """The text without white space, no-break spaces and invisible marks around it."""
-    return cell.strip(_PADDING)
+    return cell.strip(PADDING)
 
 
 def text_flaw(text: str) -> str | None:

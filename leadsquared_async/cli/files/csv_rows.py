@@ -6,8 +6,9 @@ import csv
 import re
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
+from typing import TypeAlias
 
-from leadsquared_async.cli.files.rows import ROW_LIMIT, Row, Unreadable, plain_heading
+from leadsquared_async.cli.files.rows import ROW_LIMIT, Row, Unreadable, counted, plain_heading
 
 __all__ = ["DELIMITERS", "CsvRows"]
 
@@ -19,6 +20,10 @@ _NOT_CLOSED = (
     "quote inside a cell twice"
 )
 
+_IN_PIECES = (
+    "a line beside it has one cell, which may belong to this row: put a cell with a line break in quotes, "
+    "or leave a blank line between them"
+)
 _QUOTED_LATE = "a blank stands before a quote, so that the quote counts as part of the cell: remove the blank"
 
 
@@ -48,13 +53,15 @@ class CsvRows:
             del head[0]
             skipped += 1
         given = delimiter or (stated and stated[1])
-        _refuse_preamble(head, skipped)
-        self.delimiter = _named(given) if given else _recognised(head, is_whole=len(head) < HEAD - 1)
+        delimiters = (_named(given),) if given else DELIMITERS
+        _refuse_preamble(head, skipped, delimiters)
+        self.delimiter = delimiters[0] if given else _recognised(head, is_whole=len(head) < HEAD - 1)
         self.blank = 0
         self._records = self._read(chain(head, lines), skipped)
-        line, cells = next(self._records, (0, list[str]()))
-        if not cells:
+        first = next(self._records, None)
+        if first is None:
             raise Unreadable("the file is empty")
+        line, _, cells = first
         if any(map(_is_quoted_late, cells)):
             raise Unreadable(_QUOTED_LATE, line)
         names = [plain_heading(cell) for cell in cells]
@@ -64,21 +71,28 @@ class CsvRows:
 
     def __iter__(self) -> Iterator[Row]:
         names, width = self.names, len(self.names)
-        for line, cells in self._records:
+        before: _Record | None = None
+        after = next(self._records, None)
+        while after is not None:
+            record, after = after, next(self._records, None)
+            line, _, cells = record
+            if len(cells) > width and _is_blank(cells[width:]):
+                del cells[width:]
             flaw = None
-            if len(cells) != width:
-                if len(cells) < width:
-                    flaw = f"has {len(cells)} cells, and there are {width} columns"
-                elif _is_blank(cells[width:]):
-                    del cells[width:]
-                else:
-                    flaw = f"has {len(cells)} cells, and there are only {width} columns"
             if any(map(_is_quoted_late, cells)):
                 flaw = _QUOTED_LATE
+                if "".join(cells).count('"') % 2:
+                    raise Unreadable(flaw, line)  # where the cell ends is open
+            elif len(cells) != width:
+                only = "only " if len(cells) > width else ""
+                flaw = f"has {counted(len(cells), 'cell')}, and there are {only}{counted(width, 'column')}"
+            elif _is_one_cell(before, width, line - 1) or _is_one_cell(after, width, record[1] + 1):
+                flaw = _IN_PIECES
             yield Row(line, names, tuple(cells), flaw)
+            before = record
 
-    def _read(self, lines: Iterable[str], number: int) -> Iterator[tuple[int, list[str]]]:
-        """The records that are not blank, each with the number of its first line."""
+    def _read(self, lines: Iterable[str], number: int) -> Iterator[_Record]:
+        """The records that are not blank."""
         reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
         while True:
             line = number + reader.line_num + 1
@@ -91,7 +105,16 @@ class CsvRows:
             if _is_blank(cells):
                 self.blank += bool(cells)
             else:
-                yield line, cells
+                yield line, number + reader.line_num, cells
+
+
+_Record: TypeAlias = tuple[int, int, list[str]]
+"""The first and the last line of a record, and its cells."""
+
+
+def _is_one_cell(record: _Record | None, width: int, line: int) -> bool:
+    """Whether the record on a line beside another may be a piece of it, cut off by a line break in a cell."""
+    return record is not None and line in record[:2] and len(record[2]) == 1 < width
 
 
 def _is_quoted_late(cell: str) -> bool:
@@ -141,15 +164,26 @@ def _divided(head: list[str], delimiter: str) -> list[list[str]]:
     return records or [[]]
 
 
-def _refuse_preamble(head: list[str], skipped: int) -> None:
-    """Refuse a file whose headings seem to stand lower: two records there are wider than all before."""
-    for delimiter in DELIMITERS:
-        lines, widths, reader = list[int](), list[int](), csv.reader(head, delimiter=delimiter)
-        for cells in reader:
-            if not _is_blank(cells):
-                lines.append(reader.line_num)
-                widths.append(len(cells))
-        for index in range(1, len(widths) - 1):
-            if widths[index] == widths[index + 1] > max(1, *widths[:index]):
-                above = skipped + lines[index] - 1
+def _refuse_preamble(head: list[str], skipped: int, delimiters: Iterable[str]) -> None:
+    """Refuse a file whose headings seem to stand lower: two records there are wider than all before.
+
+    Where one of the delimiters divides most records as it does the first, that one has the headings.
+    """
+    records = {each: list(_with_lines(head, each)) for each in delimiters}
+    for found in records.values():
+        widths = [len(cells) for _, cells in found]
+        if widths and widths[0] > 1 and 2 * widths.count(widths[0]) > len(widths):
+            return
+    for found in records.values():
+        for index in range(1, len(found) - 1):
+            (line, cells), (_, below) = found[index : index + 2]
+            if len(cells) == len(below) > max(1, *(len(above) for _, above in found[:index])):
+                above = skipped + line - 1
                 raise Unreadable(f"the headings seem to stand on line {above + 1}: pass --skip-rows {above}")
+
+
+def _with_lines(head: list[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(head, delimiter=delimiter)
+    for cells in reader:
+        if not _is_blank(cells):
+            yield reader.line_num, cells

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Generator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from leadsquared_async.cli.files.rows import ROW_LIMIT, Unreadable
 
-__all__ = ["Candidate", "Undecodable", "encoding_of", "lines_of"]
+__all__ = ["Candidate", "Undecodable", "encoding_of", "line_ends", "lines_of", "texts_of"]
 
 
+CANDIDATES = 4
+LIKELY = 0.15
+"""How much more disorder than the best an encoding may make of a text and be likely still."""
+PIECE = 65_536
+"""Bytes that are read at once."""
 # The marks of UTF-32 come first: one begins with that of UTF-16.
 _MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+    (codecs.BOM_UTF8, "utf-8"),
 )
 _NO_TEXT = (
     (b"\xd0\xcf\x11\xe0", "an Excel workbook of the old format (.xls): save it as .xlsx or as CSV UTF-8"),
@@ -63,13 +68,11 @@ def encoding_of(beginning: bytes, given: str | None) -> str:
     for mark, what in _NO_TEXT:
         if beginning.startswith(mark):
             raise Unreadable(f"the file is {what}")
-    name = _codec(given) if given else None
+    name = _codec(given) if given else ""
     for mark, marked in _MARKS:
         if beginning.startswith(mark):
-            if name is not None and not name.startswith(marked.removesuffix("-sig")):
-                raise Unreadable(
-                    f"the file begins with the mark of {marked.removesuffix('-sig')}: leave out --encoding"
-                )
+            if not marked.startswith(name):
+                raise Unreadable(f"the file begins with the mark of {marked}: leave out --encoding")
             return marked
     if name in {"utf-16", "utf-32"}:
         raise Unreadable(f"the file has no byte order mark: pass --encoding {name}-le or {name}-be")
@@ -80,15 +83,15 @@ def _codec(name: str) -> str:
     try:
         codecs.getincrementaldecoder(name)
         "".encode(name)
-        return codecs.lookup(name).name
+        return codecs.lookup(name).name.removesuffix("-sig")
     except (LookupError, ValueError, TypeError):
         raise Unreadable(
             "--encoding is unknown to Python; examples are utf-8, cp1252 and utf-16-le"
         ) from None
 
 
-def lines_of(stream: io.BufferedReader[Any], encoding: str, *, is_given: bool) -> Generator[str]:
-    """The lines of a file with their ends, which are \\r\\n, \\n or \\r.
+def texts_of(stream: io.BufferedReader[Any], encoding: str, *, is_given: bool) -> Iterator[str]:
+    """The text of a file, piece by piece, without its mark.
 
     Args:
         stream: the file.
@@ -97,30 +100,51 @@ def lines_of(stream: io.BufferedReader[Any], encoding: str, *, is_given: bool) -
 
     Raises:
         Undecodable: it is not UTF-8, and no encoding was given.
-        Unreadable: a byte does not belong to the encoding, or there is a NUL character, or a line has no end.
+        Unreadable: a byte does not belong to the encoding, or there is a NUL character.
     """
-    number = 0
-    text = io.TextIOWrapper(stream, encoding, newline="")
-    try:
-        while line := text.readline(ROW_LIMIT):
-            number += 1
-            if "\0" in line:
-                if not is_given and line.count("\0") * 3 > len(line):
-                    raise Undecodable(number, likely_encodings(line.encode(encoding)))
-                raise Unreadable(
-                    f"holds a NUL character: remove it, or, if the file is not {encoding}, {_OTHER}", number
-                )
-            if len(line) == ROW_LIMIT:
-                raise Unreadable(f"is longer than {ROW_LIMIT:,} characters", number)
-            yield line
-    except UnicodeDecodeError as error:
-        before = error.object[: error.start].decode(encoding, errors="ignore")
-        line_number = number + 1 + line_ends(before)
-        if is_given:
-            raise Unreadable(f"holds a byte that is not {encoding}: {_OTHER}", line_number) from None
-        raise Undecodable(line_number, likely_encodings(error.object)) from None
-    finally:
-        text.detach()
+    decoder = codecs.getincrementaldecoder(encoding)()
+    ends, last, is_first = 0, "", True
+    while True:
+        piece = stream.read1(PIECE)
+        try:
+            text = decoder.decode(piece, final=not piece)
+        except UnicodeDecodeError as error:
+            before = error.object[: error.start].decode(encoding, errors="ignore")
+            number = ends + line_ends(last + before) - line_ends(last) + 1
+            if is_given:
+                raise Unreadable(f"holds a byte that is not {encoding}: {_OTHER}", number) from None
+            raise Undecodable(number, likely_encodings(error.object)) from None
+        if is_first and text:
+            text, is_first = text.removeprefix("\ufeff"), False
+        if (at := text.find("\0")) >= 0:
+            number = ends + line_ends(last + text[:at]) - line_ends(last) + 1
+            if not is_given and text.count("\0") * 3 > len(text):
+                raise Undecodable(number, likely_encodings(text.encode(encoding)))
+            raise Unreadable(f"holds a NUL character: remove it, or {_OTHER}", number)
+        yield text
+        if not piece:
+            return
+        ends += line_ends(last + text) - line_ends(last)
+        last = text[-1:] or last
+
+
+def lines_of(texts: Iterable[str]) -> Iterator[str]:
+    """The lines of a text with their ends, which are \\r\\n, \\n or \\r.
+
+    Raises:
+        Unreadable: a line has no end.
+    """
+    number, rest = 0, ""
+    for text in texts:
+        lines = list(io.StringIO(rest + text, newline=""))
+        # What follows may belong to the last line, even if that ends in \r.
+        rest = lines.pop() if lines and not lines[-1].endswith("\n") else ""
+        yield from lines
+        number += len(lines)
+        if len(rest) > ROW_LIMIT:
+            raise Unreadable(f"is longer than {ROW_LIMIT:,} characters", number + 1)
+    if rest:
+        yield rest
 
 
 _OTHER = "pass another --encoding, or save the file as UTF-8"
@@ -132,22 +156,25 @@ def line_ends(text: str) -> int:
 
 
 def likely_encodings(sample: bytes) -> list[Candidate]:
-    """The most likely encodings of what is not UTF-8, at most three that differ in what they make of it."""
+    """The most likely encodings of what is not UTF-8, at most four that differ in what they make of it."""
     from charset_normalizer import from_bytes  # noqa: PLC0415 - slow to import, and seldom needed
 
     zeros = [sample[start:2000:2].count(0) for start in (0, 1)]
     if any(zeros):
         return [Candidate("utf-16-le" if zeros[1] >= zeros[0] else "utf-16-be", "")]
     matches = list(from_bytes(sample, cp_isolation=list(_SUGGESTED)))
-    names = {
-        name for match in matches if match.chaos <= matches[0].chaos for name in match.could_be_from_charset
+    best = min((match.chaos for match in matches), default=0.0)
+    ranks = {
+        name: (round(match.chaos, 1), -round(match.coherence, 1), _SUGGESTED.index(name))
+        for match in matches
+        for name in match.could_be_from_charset
+        if match.chaos <= best + LIKELY and name in _SUGGESTED
     }
     found: dict[str, Candidate] = {}
-    for name in _SUGGESTED:
-        if name in names:
-            characters = _beyond_ascii(sample.decode(name, errors="ignore"))
-            found.setdefault(characters, Candidate(name, characters))
-    return list(found.values())[:3]
+    for name in sorted(ranks, key=ranks.__getitem__):
+        characters = _beyond_ascii(sample.decode(name, errors="ignore"))
+        found.setdefault(characters, Candidate(name, characters))
+    return list(found.values())[:CANDIDATES]
 
 
 def _beyond_ascii(text: str) -> str:

@@ -137,7 +137,9 @@ class LeadRows:
         except InvalidLead as error:
             if not flaws:
                 is_of_a_cell = error.attribute == SEARCH_BY and SEARCH_BY in made.lead
-                flaws.append(Flaw("", NO_SEARCH_BY if is_of_a_cell else str(error), error.attribute or ""))
+                flaws.append(
+                    Flaw("", NO_SEARCH_BY if is_of_a_cell else _without_name(error), error.attribute or "")
+                )
         return Entry(row, made.key, submission, tuple(flaws))
 
     def _submission(self, lead: Mapping[str, Any]) -> Submission:
@@ -145,6 +147,10 @@ class LeadRows:
         if self.is_bulk:
             return bulk_lead(lead, search_by=search_by)
         return capture_lead(lead, search_by=search_by, update_behavior=self._update_behavior)
+
+
+def _without_name(error: InvalidLead) -> str:
+    return str(error).removeprefix(f"{error.attribute}: ")
 
 
 class SubmissionRows:

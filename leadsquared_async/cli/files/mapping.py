@@ -27,6 +27,7 @@ __all__ = ["Flaw", "LeadMapping", "Leads", "Made", "MappingError"]
 
 LONGEST_KEY = 500
 """Characters; as the outbox has it."""
+NO_HEADING = "has no heading above this cell: pass --map {position}=SCHEMA_NAME or --ignore {position}"
 MATCHED_BY = frozenset({"EmailAddress", "Phone", "Mobile", "ProspectID"})
 NUMBERS_TO_CALL = frozenset({"Phone", "Mobile"})
 _CALLED = re.compile(r"phone|mobile|whatsapp", re.IGNORECASE)
@@ -78,7 +79,10 @@ class Flaw:
     value: str | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
-        return f'column "{self.column}": {self.message}' if self.column else self.message
+        if self.column:
+            quote = "" if self.column.isdigit() else '"'  # else it is a position
+            return f"column {quote}{self.column}{quote}: {self.message}"
+        return f"{self.attribute}: {self.message}" if self.attribute else self.message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,10 +132,12 @@ class Column:
     Attributes:
         shown: its heading, or its position if the heading looks like a value or is empty.
         attribute: the schema name; None if it is not sent.
+        is_unnamed: whether it has no heading and no option, so that it has to be empty.
     """
 
     shown: str
     attribute: str | None
+    is_unnamed: bool = False
     is_date: bool = False
     is_verbatim: bool = False
     is_called: bool = False
@@ -179,7 +185,7 @@ class Leads:
     ) -> None:
         self._mapping = mapping
         self._is_table = names is not None
-        self._suggested = {_letters(display): name for name, display in (fields or {}).items()} | _SUGGESTED
+        self._suggested = _suggestions(fields or {})
         self._sent = {name: value for name, value in (sent or {}).items() if value is not None}
         self._empty = frozenset(map(cells.bare_text, mapping.empty))
         self._columns = {plain_heading(name): attribute for name, attribute in mapping.columns.items()}
@@ -218,6 +224,12 @@ class Leads:
                 flaws.append(column)
                 continue
             if column.attribute is None:
+                if (
+                    column.is_unnamed
+                    and cell is not None
+                    and not (isinstance(cell, str) and not cell.strip())
+                ):
+                    flaws.append(Flaw(column.shown, NO_HEADING.format(position=column.shown)))
                 continue
             try:
                 value = self._value(cell, column)
@@ -278,13 +290,15 @@ class Leads:
         )
         if heading == REASON or is_named(mapping.ignored):
             return Column(shown, None)
+        if attribute is None and not heading:
+            return Column(shown, None, is_unnamed=True)
         if attribute is None:
             if heading and names.count(heading) > 1:
                 return Flaw(
                     shown,
                     f"several columns have this heading: name this one {position + 1} in --map or --ignore",
                 )
-            if flaw := self._heading_flaw(heading, position):
+            if flaw := self._heading_flaw(heading):
                 return Flaw(shown, flaw)
             attribute = heading
         values = dict(self._values_of(names, position, attribute))
@@ -292,12 +306,10 @@ class Leads:
         is_called = attribute in NUMBERS_TO_CALL or (
             _CALLED.search(attribute) is not None and not is_verbatim
         )
-        return Column(shown, attribute, is_named(mapping.dates), is_verbatim, is_called, values)
+        return Column(shown, attribute, False, is_named(mapping.dates), is_verbatim, is_called, values)
 
-    def _heading_flaw(self, heading: str, position: int) -> str | None:
+    def _heading_flaw(self, heading: str) -> str | None:
         """Why a heading is no attribute by itself, and the options to choose from."""
-        if not heading:
-            return f"has no heading: pass --map {position + 1}=SCHEMA_NAME or --ignore {position + 1}"
         if _looks_like_a_value(heading):
             return "its heading looks like a value: the first line has to hold the headings"
         suggested = self._suggested.get(_letters(heading))
@@ -323,12 +335,8 @@ class Leads:
             MappingError: with a line for each that has not, and what to do about it.
         """
         mapping, plan = self._mapping, self._plan(names)
-        problems = [
-            f"column {position}: {column.message}" if column.column.isdigit() else str(column)
-            for position, column in enumerate(plan, start=1)
-            if isinstance(column, Flaw) and column.column
-        ]
-        attributes = {*mapping.constants, *(each.attribute for each in plan if isinstance(each, Column))}
+        problems = [str(column) for column in plan if isinstance(column, Flaw)]
+        attributes = {column.attribute for column in plan if isinstance(column, Column)}
         named = [
             ("--map", self._columns),
             ("--ignore", mapping.ignored),
@@ -347,7 +355,7 @@ class Leads:
         if used < len(mapping.values):
             problems.append('--value is written as "Column:Wrong=Right", with a column of the file')
         search_by = "ProspectID" if mapping.search_by == "ProspectId" else mapping.search_by
-        if search_by is not None and search_by not in attributes:
+        if search_by is not None and search_by not in attributes | {*mapping.constants}:
             problems.append(f"--search-by {_shown(search_by)}: no column becomes that attribute")
         if problems:
             raise MappingError("\n".join(problems))
@@ -380,7 +388,7 @@ class Leads:
             path = f"{column.attribute}.{name}"
             is_date, is_verbatim = path in self._mapping.dates, path in self._mapping.verbatim
             is_called = _CALLED.search(path) is not None and not is_verbatim
-            value = self._value(inner, Column(path, path, is_date, is_verbatim, is_called))
+            value = self._value(inner, Column(path, path, False, is_date, is_verbatim, is_called))
             if value is not None:
                 found[name] = value
         return found or None
@@ -492,6 +500,13 @@ def _place(names: tuple[str, ...], name: str) -> int | None:
     if name in names:
         return names.index(name) if names.count(name) == 1 else None
     return int(name) - 1 if re.fullmatch("[1-9][0-9]{0,4}", name) and int(name) <= len(names) else None
+
+
+def _suggestions(fields: Mapping[str, str]) -> dict[str, str]:
+    """From heading to schema name: usual ones that the account has, its display names, other usual ones."""
+    displayed = {_letters(display): name for name, display in fields.items()}
+    usual = {heading: name for heading, name in _SUGGESTED.items() if name in fields}
+    return _SUGGESTED | displayed | usual
 
 
 def _letters(text: str) -> str:

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["REASON", "ROW_LIMIT", "Row", "Unreadable", "plain_heading"]
+__all__ = ["REASON", "ROW_LIMIT", "Row", "Unreadable", "counted", "plain_heading"]
 
 # The heading of the column that a file of rejects adds. With its blank it is no schema name, so no attribute
 # of anybody's leads can have it.
@@ -47,6 +47,11 @@ class Unreadable(ValueError):
 
     def __str__(self) -> str:
         return self.args[0] if self.line is None else f"line {self.line}: {self.args[0]}"
+
+
+def counted(count: int, noun: str) -> str:
+    """1 row, 1,120 rows."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 _BLANKS = re.compile(r"\s+")

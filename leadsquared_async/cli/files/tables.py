@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from leadsquared_async.cli.files.csv_rows import CsvRows
-from leadsquared_async.cli.files.decoding import encoding_of, lines_of
+from leadsquared_async.cli.files.decoding import encoding_of, lines_of, texts_of
 from leadsquared_async.cli.files.json_rows import json_array, json_lines
 from leadsquared_async.cli.files.rows import Row, Unreadable
 
@@ -96,14 +96,14 @@ class Table:
             self.names, self.sheet, self._rows = sheet.names, sheet.sheet, sheet
             return
         self.encoding = encoding_of(beginning, reading.encoding)
-        lines = lines_of(stream, self.encoding, is_given=reading.encoding is not None)
+        texts = texts_of(stream, self.encoding, is_given=reading.encoding is not None)
         if self.format == "csv":
-            rows = CsvRows(lines, reading.delimiter, reading.skip_rows)
+            rows = CsvRows(lines_of(texts), reading.delimiter, reading.skip_rows)
             self.names, self.delimiter, self._rows = rows.names, rows.delimiter, rows
         elif not beginning.strip():
             raise Unreadable("the file is empty")
         else:
-            self._rows = json_lines(lines) if self.format == "jsonl" else json_array(lines)
+            self._rows = json_lines(lines_of(texts)) if self.format == "jsonl" else json_array(texts)
 
     def _seekable(self, stream: io.BufferedReader[Any]) -> BinaryIO:
         if self._opened.seekable():
@@ -170,6 +170,7 @@ def _format_of(beginning: bytes, suffix: str, reading: Reading) -> str:
         found = "xlsx"
     else:
         text = beginning.decode(encoding_of(beginning, reading.encoding), errors="ignore")
+        text = text.removeprefix("\ufeff")
         found = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}.get(suffix, "csv")
         if re.match(r'\s*\{\s*["}]', text):
             found = "jsonl"

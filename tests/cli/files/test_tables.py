@@ -8,6 +8,7 @@ import io
 import json
 import pickle
 import stat
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -21,28 +22,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async.cli.files.csv_rows import DELIMITERS
-from leadsquared_async.cli.files.decoding import PIECE
+from leadsquared_async.cli.files.decoding import Undecodable
 from leadsquared_async.cli.files.rejects import Rejects
-from leadsquared_async.cli.files.rows import REASON, ROW_LIMIT, Row, Unreadable
-from leadsquared_async.cli.files.tables import open_table
+from leadsquared_async.cli.files.rows import REASON, ROW_LIMIT, Row, Unreadable, plain_heading
+from leadsquared_async.cli.files.tables import Reading, Table
+from tests.cli.files.reading import SECRET, flaws_in, read, refusal, rows_in, table_of
 
-SECRET = "zq-private-4711"
 CYRILLIC = "Иван"
-
-
-def table_of(content: str | bytes, **options: Any) -> Any:
-    data = content.encode() if isinstance(content, str) else content
-    return open_table("-", stdin=io.BytesIO(data), **options)
-
-
-def read(content: str | bytes, **options: Any) -> list[tuple[int, dict[str, Any]]]:
-    return [(row.line, dict(row.cells)) for row in table_of(content, **options)]
-
-
-def refusal(content: str | bytes, **options: Any) -> Unreadable:
-    with pytest.raises(Unreadable) as caught:
-        read(content, **options)
-    return caught.value
 
 
 @pytest.mark.parametrize(
@@ -60,7 +46,6 @@ def refusal(content: str | bytes, **options: Any) -> Unreadable:
         (" a ,\u00a0b\u00a0\n 1 ,2 \n", [(2, " 1 ", "2 ")]),
         ("a,b\n1,2,,\n", [(2, "1", "2")]),
         ("a,b,,\n1,2\n3,4,,\n", [(2, "1", "2"), (3, "3", "4")]),
-        ("a,,b\n1,,2\n", [(2, "1", "2")]),
         ("a,b\n", []),
         ("a,b", []),
         ("a,b\n\u20281\x0b,\x852\n", [(2, "\u20281\x0b", "\x852")]),
@@ -82,21 +67,18 @@ def test_csv(content: str, rows: list[tuple[int, str, str]] | None) -> None:
         ("\ufeff", None, "empty"),
         (" \n\r\n", None, "empty"),
         ("sep=;\n", None, "empty"),
-        (f"a,b\n{SECRET}\n", 2, "fewer cells than the header: 1 of 2"),
-        (f"a,b\n1,2\n1,2,{SECRET}\n", 3, "cell 3 has no heading"),
-        (f"a,,b\n1,{SECRET},2\n", 2, "cell 2 has no heading"),
-        (f"{SECRET},b,{SECRET}\n1,2,3\n", 1, "columns 1 and 3 have the same heading"),
-        (f"\n a,b,a \n{SECRET},2,3\n", 2, "columns 1 and 3"),
         (f'a,b\n1,2\n3,"{SECRET}\n5,6\n7,8\n', 3, "quote"),
-        (f'a,b\n1,2\n"x\ny","{SECRET}\n5,6\n', 4, "quote"),
+        (f'a,b\n1,2\n"x\ny","{SECRET}\n5,6\n', 3, "quote"),
         (f'a,b\n3,"{SECRET}\n5,"6"\n7,8\n', 2, "quote"),
         (f'a,b\n3,"{SECRET}" x\n', 2, "quote"),
         (f'a,b\n3,"{SECRET}\\"x"\n', 2, "quote"),
-        (f'a,b\n3, "{SECRET}"\n', 2, "blank stands before a quote"),
-        (f'a,b\n\t"{SECRET}",3\n', 2, "blank stands before a quote"),
+        (f'a, "{SECRET}"\n3,4\n', 1, "blank stands before a quote"),
+        (f'a,b\n3, "{SECRET}\nx"\n', 2, "blank stands before a quote"),
+        (f"Leads of June\n{SECRET}\n\na,b\n1,2\n", None, "--skip-rows 3"),
+        (f"Leads;of June\na;b;c\n1;2;{SECRET}\n", None, "--skip-rows 1"),
         (f"a,b\n1,{SECRET}\x00\n", 2, "NUL"),
         ("a,b\n1,2\n1," + "x" * ROW_LIMIT, 3, "1,000,000"),
-        ('a,b\n1,"' + "x\n" * ROW_LIMIT, 2, "1,000,000"),
+        ('a,b\n1,"' + "x\n" * ROW_LIMIT, 2, "quote"),
         ("x" * (2 * ROW_LIMIT), 1, "1,000,000"),
     ],
 )
@@ -106,15 +88,57 @@ def test_csv_refused(content: str, line: int | None, said: str) -> None:
     assert error.line == line
     assert said in str(error)
     assert str(error).startswith(f"line {line}: " if line else said[:0])
-    assert SECRET not in f"{error} {error!r}"
+
+
+@pytest.mark.parametrize(
+    ("content", "flaws"),
+    [
+        (f"a,b\n1,{SECRET},3\n4,5\n", [(2, "has 3 cells, and there are only 2 columns")]),
+        (f"a,b,c\n1,{SECRET}\n4,5,6\n", [(2, "has 2 cells, and there are 3 columns")]),
+        (f'a,b\n3, "{SECRET}"\n4,5\n', [(2, "a blank stands before a quote")]),
+        (f'a,b\n\t"{SECRET}",3\n4,5\n', [(2, "a blank stands before a quote")]),
+        # A line break in a cell without quotes: the piece may belong to either row next to it.
+        ("a,b\n1,x\ny\n2,z\n\n3,w\n", [(2, "a line beside it"), (3, "has 1 cell"), (4, "a line beside it")]),
+        ("a,b\n1,x\n\nTotal: 1\n", [(4, "has 1 cell")]),
+        ('a,b\n"1\n2",x\ny\n', [(2, "a line beside it"), (4, "has 1 cell")]),
+    ],
+)
+def test_a_row_that_does_not_fit_is_refused_by_itself(content: str, flaws: list[tuple[int, str]]) -> None:
+    """The others are read."""
+    found = flaws_in(content)
+    assert [line for line, _ in found] == [line for line, _ in flaws]
+    assert all(flaw.startswith(said) for (_, flaw), (_, said) in zip(found, flaws, strict=True))
+
+
+def test_columns_may_share_a_heading_or_have_none() -> None:
+    """What becomes of them the options decide."""
+    (row,) = rows_in("a,,a,\n1,2,3\n")
+    assert (row.names, row.cells) == (("a", "", "a"), ("1", "2", "3"))
+
+
+@pytest.mark.parametrize(
+    "heading",
+    ["First\nName", "First\r\nName", "First\u00a0Name", "\u200bFirst  Name\ufeff", "\ufeff\ufeffFirst Name"],
+)
+def test_headings_can_be_typed(heading: str) -> None:
+    """Line breaks and no-break spaces are one blank, invisible characters are gone."""
+    assert table_of(f'"{heading}",b\n').names == ("First Name", "b")
+    assert plain_heading(heading) == "First Name"
+
+
+def test_lines_above_the_headings_are_skipped() -> None:
+    """Line numbers are those of the file."""
+    content = 'Leads of June, all "sources\n\n"a",b\n1,2\n'
+    assert read(content, skip_rows=2) == [(4, {"a": "1", "b": "2"})]
+    assert refusal(content, skip_rows=9).line is None
 
 
 def test_rows_before_a_refusal_are_read() -> None:
     """The refusal of a line does not take the rows before it away."""
-    rows = iter(table_of("a,b\n1,2\n3\n"))
-    assert next(rows).cells == {"a": "1", "b": "2"}
+    rows = iter(table_of('a,b\n1,2\n3,4\n5,"6\n'))
+    assert next(rows).cells == ("1", "2")
     with pytest.raises(Unreadable):
-        next(rows)
+        list(rows)
 
 
 @pytest.mark.parametrize(
@@ -137,16 +161,16 @@ def test_rows_before_a_refusal_are_read() -> None:
 )
 def test_delimiter(content: str, delimiter: str, columns: tuple[str, ...]) -> None:
     """The header says which character divides, the first records decide between two, `sep=` before both."""
-    table = table_of(content)
-    assert (table.delimiter, table.columns) == (delimiter, columns)
+    with table_of(content) as table:
+        assert (table.delimiter, table.names) == (delimiter, columns)
 
 
 def test_delimiter_given() -> None:
     """A given delimiter is not second-guessed, not even by the file's own `sep=`."""
-    assert table_of("a,x;b\n1,1;2\n", delimiter=",").columns == ("a", "x;b")
-    assert table_of("sep=,\na,x;b\n", delimiter=";").columns == ("a,x", "b")
-    assert table_of("a,b\tc\n", delimiter="tab").columns == ("a,b", "c")
-    assert table_of("a:b\n", delimiter=":").columns == ("a", "b")
+    assert table_of("a,x;b\n1,1;2\n", delimiter=",").names == ("a", "x;b")
+    assert table_of("sep=,\na,x;b\n", delimiter=";").names == ("a,x", "b")
+    assert table_of("a,b\tc\n", delimiter="tab").names == ("a,b", "c")
+    assert table_of("a:b\n", delimiter=":").names == ("a", "b")
 
 
 def test_delimiter_unclear() -> None:
@@ -155,68 +179,86 @@ def test_delimiter_unclear() -> None:
 
 
 @pytest.mark.parametrize(
-    ("encoding", "mark", "named"),
+    ("encoding", "mark"),
     [
-        ("utf-8", b"", "utf-8"),
-        ("utf-8-sig", b"", "utf-8"),
-        ("utf-16", b"", "utf-16-le"),
-        ("utf-16-be", b"\xfe\xff", "utf-16-be"),
-        ("utf-16-le", b"", "utf-16-le"),
-        ("utf-16-be", b"", "utf-16-be"),
-        ("cp1252", b"", "windows-1252"),
-        ("latin-1", b"", "windows-1252"),
+        ("utf-8", b""),
+        ("utf-8-sig", b""),
+        ("utf-16", b""),
+        ("utf-16-be", b"\xfe\xff"),
+        ("utf-32", b""),
+        ("utf-32-be", b"\x00\x00\xfe\xff"),
     ],
 )
-def test_encoding(encoding: str, mark: bytes, named: str) -> None:
-    """A mark is believed and cut off, UTF-16 shows without one, and a guess is told as one."""
-    table = table_of(mark + "a,b\nJosé,Müller\n".encode(encoding))
-    assert [dict(row.cells) for row in table] == [{"a": "José", "b": "Müller"}]
-    assert (table.encoding, table.encoding_is_guessed) == (named, named == "windows-1252")
-    given = table_of(mark + "a,b\nJosé,Müller\n".encode(encoding), encoding=encoding)
-    assert [dict(row.cells) for row in given] == [{"a": "José", "b": "Müller"}]
-    assert not given.encoding_is_guessed
+def test_a_mark_is_believed(encoding: str, mark: bytes) -> None:
+    """UTF-8 needs none. A given encoding may be the same."""
+    content = mark + "a,b\nJosé,Müller\n".encode(encoding)
+    assert read(content) == [(2, {"a": "José", "b": "Müller"})]
+    assert read(content, encoding=encoding.removesuffix("-be")) == read(content)
 
 
 ASCII_ROWS = "a,b\n" + "x,1\n" * 40_000
 
 
 @pytest.mark.parametrize(
-    ("content", "line", "said"),
+    ("content", "line", "encoding"),
     [
-        ((ASCII_ROWS + "José,2\nx,3\n").encode("cp1252"), 40_002, "not utf-8"),
-        ((ASCII_ROWS.replace("\n", "\r\n") + "José,2\r\n").encode("cp1252"), 40_002, "not utf-8"),
-        ((ASCII_ROWS.replace("\n", "\r") + "José,2\r").encode("cp1252"), 40_002, "not utf-8"),
-        (b"a,b\nJos\xe9,1\n" + ASCII_ROWS[4:].encode() + "José,1\n".encode(), 40_003, "does not look like"),
-        (f"a,b\n1,2\n{CYRILLIC},1\n".encode("cp1251"), 3, "does not look like"),
-        ("a,b\n李明,1\n".encode("gbk"), 2, "does not look like"),
-        ("a,b\nJosé,1\nAndré".encode()[:-1], 3, "not utf-8"),
-        ("a,b\nx,\U0001f600".encode("utf-16")[:-2], 2, "not utf-16-le"),
-        (("a,b\n" + "x,1\n" * 40_000 + "x,\x00\n").encode(), 40_002, "NUL"),
+        ("a,b\nJosé,Müller\n".encode("cp1252"), 2, "cp1252"),
+        ("a,b\nO\u2019Brien,x\n".encode("cp1252"), 2, "cp1252"),
+        ("a,b\nŁukasz Żółć,Kraków\n".encode("cp1250"), 2, "cp1250"),
+        (f"a,b\n1,2\n{CYRILLIC} {CYRILLIC},1\n".encode("cp1251"), 3, "cp1251"),
+        ("a,b\n李明王小华,北京市朝阳区\n".encode("gb18030"), 2, "gb18030"),
+        ((ASCII_ROWS + "José,2\nx,3\n").encode("cp1252"), 40_002, "cp1252"),
+        ((ASCII_ROWS.replace("\n", "\r\n") + "José,2\r\n").encode("cp1252"), 40_002, "cp1252"),
+        ((ASCII_ROWS.replace("\n", "\r") + "José,2\r").encode("cp1252"), 40_002, "cp1252"),
+        ("a,b\nx,1\n".encode("utf-16-le"), 1, "utf-16-le"),
+        ("a,b\nx,1\n".encode("utf-16-be"), 1, "utf-16-be"),
     ],
 )
-def test_encoding_refused(content: bytes, line: int, said: str) -> None:
-    """Wherever in the file it is, a byte that is something else is refused with line and way out."""
+def test_what_is_not_utf_8_is_never_guessed(content: bytes, line: int, encoding: str) -> None:
+    """It is refused with its line and the most likely encodings, and passing the right one reads it."""
     error = refusal(content)
+    assert isinstance(error, Undecodable)
+    assert error.line == line
+    assert encoding in [candidate.encoding for candidate in error.candidates]
+    assert f"--encoding {encoding}" in str(error)
+    assert read(content, encoding=encoding)
+
+
+def test_candidates_show_what_they_make_of_the_bytes() -> None:
+    """Somebody who knows the data can choose by them; no repr has them."""
+    error = refusal("a,b\nŁukasz,Müller\n".encode("cp1250"))
+    assert isinstance(error, Undecodable)
+    shown = {candidate.encoding: candidate.characters for candidate in error.candidates}
+    assert shown["cp1250"] == "Łü"
+    assert "Ł" not in repr(error.candidates)
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "line", "said"),
+    [
+        (b"a,b\nJos\xe9,1\n" + ASCII_ROWS[4:].encode() + "José,1\n".encode(), {}, 2, "not UTF-8"),
+        ("a,b\nJosé,1\nAndré".encode()[:-1], {}, 3, "not UTF-8"),
+        ("a,b\nx,\U0001f600".encode("utf-16")[:-2], {}, 2, "not UTF-8"),
+        (("a,b\n" + "x,1\n" * 40_000 + "x,\x00\n").encode(), {}, 40_002, "NUL"),
+        (b"a,b\nJos\x81,1\n", {"encoding": "cp1252"}, 2, "not cp1252"),
+        (f"a,b\n{CYRILLIC},1\n".encode("cp1251"), {"encoding": "ascii"}, 2, "not ascii"),
+    ],
+)
+def test_a_byte_that_is_something_else(content: bytes, options: dict[str, str], line: int, said: str) -> None:
+    """Wherever in the file it is, it is refused with line and way out."""
+    error = refusal(content, **options)
     assert error.line == line
     assert said in str(error)
     assert "--encoding" in str(error)
 
 
-def test_the_seam_of_two_pieces_is_no_place_to_hide() -> None:
-    """A line's end and a mixture of encodings are seen where one piece ends and the next begins."""
+@pytest.mark.parametrize("size", [8_190, 8_191, 8_192, 8_193, 65_536])
+def test_the_seam_of_two_pieces_is_no_place_to_hide(size: int) -> None:
+    """A line's end, a character and a mark are whole where one piece ends and the next begins."""
     start = b"a,b\r\n1,"
-    ends = start + b"x" * (PIECE - len(start) - 1) + b"\r\n3,4\r\n"
+    ends = start + b"x" * (size - len(start) - 1) + "é\r\n3,4\r\n".encode()
     assert [line for line, _ in read(ends)] == [2, 3]
-    start = b"a,b\nJos\xe9,"
-    mixed = start + b"x" * (PIECE - len(start) - 1) + "é\n3,4\n".encode()
-    assert refusal(mixed).line == 2
-
-
-def test_what_one_encoding_refuses_another_reads() -> None:
-    """The way out of a refusal works: the encoding is given."""
-    assert read(f"a,b\n{CYRILLIC},1\n".encode("cp1251"), encoding="cp1251")[0][1]["a"] == CYRILLIC
-    assert read("a,b\nCAFÉ »,1\n".encode("cp1252"), encoding="windows-1252")[0][1]["a"] == "CAFÉ »"
-    assert len(read((ASCII_ROWS + "José,2\n").encode("cp1252"), encoding="cp1252")) == 40_001
+    assert read(ends.replace("é".encode(), b""))[1] == (3, {"a": "3", "b": "4"})
 
 
 @pytest.mark.parametrize(
@@ -226,14 +268,18 @@ def test_what_one_encoding_refuses_another_reads() -> None:
         ("a,b\n", {"encoding": "rot13"}, "--encoding"),
         ("a,b\n", {"encoding": "base64"}, "--encoding"),
         ("a,b\n", {"encoding": "utf-16"}, "utf-16-le or utf-16-be"),
+        ("a,b\n", {"sheet": "A"}, "--sheet is for workbooks"),
+        ('{"a": 1}', {"skip_rows": 1}, "--skip-rows is for tables"),
+        (b"PK\x03\x04...", {"encoding": "utf-8"}, "--encoding is for text"),
+        (b"PK\x03\x04...", {"delimiter": ","}, "--delimiter is for CSV"),
         ("\ufeffa,b\n", {"encoding": "cp1252"}, "mark of utf-8"),
         ("a,b\n", {"format": "xml"}, "--format"),
         ("a,b\n", {"delimiter": ",,"}, "--delimiter"),
         ("a,b\n", {"delimiter": '"'}, "--delimiter"),
         ("a,b\n", {"delimiter": "x"}, "--delimiter"),
-        ('{"a": 1}', {"delimiter": ","}, "delimiter is for CSV"),
-        (b"PK\x03\x04...", {}, "Excel"),
-        (b"\xd0\xcf\x11\xe0...", {}, "Excel"),
+        ('{"a": 1}', {"delimiter": ","}, "--delimiter is for CSV"),
+        (b"PK\x03\x04...", {}, "workbook"),
+        (b"\xd0\xcf\x11\xe0...", {}, ".xlsx"),
         (b"\x1f\x8b...", {}, "gunzip"),
         ("", {"format": "json"}, "empty"),
         (" ", {"format": "jsonl"}, "empty"),
@@ -260,12 +306,11 @@ def test_options_refused(content: str | bytes, options: dict[str, str], said: st
         ("x.ndjson", "1", "jsonl"),
     ],
 )
-def test_format(tmp_path: Path, name: str, content: str, format_: str) -> None:
+def test_format(name: str, content: str, format_: str) -> None:
     """The content says what it is; the suffix decides only where that says nothing."""
-    (tmp_path / name).write_text(content)
-    with open_table(str(tmp_path / name)) as table:
+    with table_of(content, name=name) as table:
         assert table.format == format_
-        assert (table.columns is None) == (format_ != "csv")
+        assert (table.names is None) == (format_ != "csv")
 
 
 @pytest.mark.parametrize(
@@ -353,58 +398,8 @@ def test_json_array_across_pieces(separator: str) -> None:
     assert [line for line, _ in rows] == [1 + index * (separator != ",") for index in range(300)]
 
 
-def test_a_pipe_in_drops(tmp_path: Path) -> None:
-    """A stream that gives a byte at a time, and cannot go back, is read all the same."""
-
-    class Dripping(io.RawIOBase):
-        def __init__(self, content: bytes) -> None:
-            self._content = iter(content)
-
-        def readable(self) -> bool:
-            return True
-
-        def readinto(self, buffer: Any) -> int:
-            for byte in self._content:
-                buffer[0] = byte
-                return 1
-            return 0
-
-    stream = io.BufferedReader(Dripping("a,b\r\nJosé,\U0001f600\r\n".encode()))
-    assert [dict(row.cells) for row in open_table("-", stdin=stream)] == [{"a": "José", "b": "\U0001f600"}]
-    assert not stream.closed
-
-
-def test_the_file_is_closed(tmp_path: Path) -> None:
-    """By the context manager, and when it cannot be opened as a table."""
-    path = tmp_path / "x.csv"
-    path.write_text("a,b\n1,2\n")
-    with open_table(str(path)) as table:
-        pass
-    with pytest.raises(ValueError, match="closed file"):
-        list(open_table_rows(table))
-    path.write_text("")
-    with pytest.raises(Unreadable):  # a file left open would be a ResourceWarning, which is an error here
-        open_table(str(path))
-    with pytest.raises(FileNotFoundError):
-        open_table(str(tmp_path / "no.csv"))
-
-
-def open_table_rows(table: Any) -> Iterator[Row]:
-    return iter(table._stream.readlines())
-
-
-def test_a_row_and_an_error_show_nothing() -> None:
-    """The repr of a row has no cell; an error survives pickling."""
-    assert SECRET not in repr(Row(2, {"a": SECRET}))
-    error = pickle.loads(pickle.dumps(Unreadable("is wrong", 3)))
-    assert (str(error), error.line) == ("line 3: is wrong", 3)
-
-
-# Size.
-
-
-class Generated(io.RawIOBase):
-    """A file that is never whole anywhere."""
+class Stream(io.RawIOBase):
+    """A stream that gives what comes, and cannot go back."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -413,11 +408,63 @@ class Generated(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def read(self, size: int = -1) -> bytes:
-        while len(self._rest) < size and (piece := next(self._pieces, b"")):
-            self._rest += piece
-        taken, self._rest = self._rest[:size], self._rest[size:]
-        return taken
+    def readinto(self, buffer: Any) -> int:
+        self._rest = self._rest or next(self._pieces, b"")
+        piece, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+@pytest.fixture
+def stdin(monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterator[bytes]], io.BufferedReader]:
+    """Makes standard input of pieces."""
+
+    def of(pieces: Iterator[bytes]) -> io.BufferedReader:
+        stream = io.BufferedReader(Stream(pieces))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
+        return stream
+
+    return of
+
+
+def test_a_pipe_in_drops(stdin: Callable[[Iterator[bytes]], io.BufferedReader]) -> None:
+    """A stream that gives a byte at a time is read all the same, and stays open."""
+    content = "a,b\r\nJosé,\U0001f600\r\n".encode()
+    stream = stdin(bytes([byte]) for byte in content)
+    with Table("-", Reading()) as table:
+        assert [row.cells for row in table] == [("José", "\U0001f600")]
+    assert not stream.closed
+
+
+def test_the_file_is_closed(tmp_path: Path) -> None:
+    """By the context manager, and when it cannot be opened as a table."""
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n1,2\n" + "3,4\n" * 100_000)
+    with Table(str(path), Reading()) as table:
+        pass
+    with pytest.raises(ValueError, match="closed"):
+        list(table)
+    path.write_text("")
+    with pytest.raises(Unreadable):  # a file left open would be a ResourceWarning, which is an error here
+        Table(str(path), Reading())
+    with pytest.raises(FileNotFoundError):
+        Table(str(tmp_path / "no.csv"), Reading())
+
+
+def test_a_device_is_not_opened() -> None:
+    """Its bytes may never end."""
+    with pytest.raises(Unreadable, match="device"):
+        Table("/dev/zero", Reading())
+
+
+def test_a_row_and_an_error_show_nothing() -> None:
+    """The repr of a row has no cell; an error survives pickling."""
+    assert SECRET not in repr(Row(2, ("a",), (SECRET,)))
+    error = pickle.loads(pickle.dumps(Unreadable("is wrong", 3)))
+    assert (str(error), error.line) == ("line 3: is wrong", 3)
+
+
+# Size.
 
 
 def many_csv(count: int) -> Iterator[bytes]:
@@ -443,12 +490,14 @@ def many_json(count: int) -> Iterator[bytes]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("many", [many_csv, many_jsonl, many_json])
-def test_memory_stays_flat(many: Callable[[int], Iterator[bytes]]) -> None:
+def test_memory_stays_flat(
+    many: Callable[[int], Iterator[bytes]], stdin: Callable[[Iterator[bytes]], io.BufferedReader]
+) -> None:
     """A hundred thousand rows are never in memory together."""
-    stream: Any = Generated(many(100_000))
+    stdin(many(100_000))
     tracemalloc.start()
     try:
-        count = sum(1 for _ in open_table("-", stdin=stream))
+        count = sum(1 for _ in Table("-", Reading()))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -489,13 +538,13 @@ CELLS = st.one_of(
     st.text(CHARACTERS, max_size=12),
     st.text("ab1 \t,;|\"'\r\n=+-@é\u00a0\u2028", max_size=12),
 )
-UNICODE = ("utf-8", "utf-8-sig", "utf-16")
+MARKED = ("utf-8", "utf-8-sig", "utf-16")
 SINGLE_BYTE = ("cp1252", "latin-1", "cp1251", "cp437")
 
 
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[list[str], list[list[str]]]:
-    headings = st.text(CHARACTERS, min_size=1, max_size=8).map(str.strip).filter(bool)
+    headings = st.text(CHARACTERS, min_size=1, max_size=8).map(plain_heading).filter(bool)
     header = draw(st.lists(headings, min_size=1, max_size=5, unique=True))
     row = st.lists(CELLS, min_size=len(header), max_size=len(header))
     return header, draw(st.lists(row, max_size=6))
@@ -531,21 +580,30 @@ dialects = st.fixed_dictionaries(
 
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
-@given(table=tables(), encoding=st.sampled_from(UNICODE + SINGLE_BYTE), dialect=dialects)
+@given(table=tables(), encoding=st.sampled_from(MARKED + SINGLE_BYTE), dialect=dialects)
 def test_what_is_told_is_read(
     table: tuple[list[str], list[list[str]]], encoding: str, dialect: dict[str, Any]
 ) -> None:
-    """Any table that a writer has written comes back equal, if the reader is told how it was written."""
+    """Any table that a writer has written comes back equal, if the reader is told how it was written.
+
+    A row with a blank before a quote is refused, since the quote may have been meant to surround the cell.
+    """
     assume(not table[0][0].lower().startswith("sep="))
+    assume(not any(map(is_quoted_late, chain(table[0], *table[1]))))
     content = written(table, encoding, **dialect)
-    found = table_of(content, format="csv", encoding=encoding, delimiter=dialect["delimiter"])
-    assert found.columns == tuple(table[0])
-    assert [dict(row.cells) for row in found] == as_rows(table)
+    options = {"format": "csv", "encoding": encoding, "delimiter": dialect["delimiter"]}
+    found = table_of(content, **options)
+    assert found.names == tuple(table[0])
+    assert [cells for _, cells in read(content, **options)] == as_rows(table)
+
+
+def is_quoted_late(cell: str) -> bool:
+    return cell[:1].isspace() and cell.strip()[:1] == '"'
 
 
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
-@given(table=tables(), encoding=st.sampled_from([*UNICODE, "utf-16-le"]), dialect=dialects)
+@given(table=tables(), encoding=st.sampled_from([*MARKED, "utf-16-le", *SINGLE_BYTE]), dialect=dialects)
 def test_what_is_recognised_is_right(
     table: tuple[list[str], list[list[str]]], encoding: str, dialect: dict[str, Any]
 ) -> None:
@@ -553,11 +611,14 @@ def test_what_is_recognised_is_right(
     assume(len(table[0]) > 1)
     content = written(table, encoding, **dialect)
     try:
-        found = table_of(content)
-        rows = [dict(row.cells) for row in found]
+        rows = rows_in(content)
     except Unreadable:
         return
-    assert (found.columns, rows) == (tuple(table[0]), as_rows(table))
+    expected = iter(as_rows(table))
+    for row in rows:
+        cells = next(expected)
+        assert row.flaw or dict(zip(row.names, row.cells, strict=True)) == cells
+    assert next(expected, None) is None
 
 
 @settings(max_examples=200, deadline=None)
@@ -570,23 +631,39 @@ def test_rejects_come_back(
 ) -> None:
     """Rows that were refused are read back equal, told nothing; also after the second time."""
     assume(as_rows(table))
+    assume(not any(map(is_quoted_late, chain(table[0], *table[1]))))
     assume(not {"\r", "\n"} & set("".join(table[0])))
     source = table_of(
         written(table, "utf-8-sig", **{**dialect, "lineterminator": "\r\n"}),
         format="csv",
         delimiter=dialect["delimiter"],
     )
-    assume(source.columns == tuple(table[0]))
+    assume(source.names == tuple(table[0]))
     folder = tmp_path_factory.mktemp("rejects")
     for number in range(2):
-        path = str(folder / f"rejects-{number}.csv")
+        path = folder / f"rejects-{number}.csv"
         with source, Rejects(path, source) as rejects:
             for row in source:
                 rejects.write(row, reason)
-        source = open_table(path)
-        assert source.columns == (*table[0], REASON)
+        source = Table(str(path), Reading())
+        assert source.names == (*table[0], REASON)
     with source:
-        assert [dict(row.cells) for row in source] == [row | {REASON: reason} for row in as_rows(table)]
+        found = [dict(zip(row.names, row.cells, strict=True)) for row in source]
+        assert found == [row | {REASON: reason} for row in as_rows(table)]
+
+
+def test_a_row_that_does_not_fit_comes_back_as_one(tmp_path: Path) -> None:
+    """It is neither filled up nor cut off; the reason stands below its heading if it can."""
+    path = tmp_path / "rejects.csv"
+    source = table_of("a,b,c\n1,2\n1,2,3,4\n")
+    with source, Rejects(path, source) as rejects:
+        for row in source:
+            rejects.write(row, "why")
+    assert [row.cells for row in rows_in(path.read_bytes())] == [
+        ("1", "2", "why"),
+        ("1", "2", "3", "why", "4"),
+    ]
+    assert len(flaws_in(path.read_bytes())) == 2
 
 
 json_values = st.recursive(
@@ -608,15 +685,12 @@ def test_json_rejects_come_back(
     tmp_path_factory: pytest.TempPathFactory, objects: list[dict[str, Any]]
 ) -> None:
     """Objects too, every digit of them."""
-    path = str(tmp_path_factory.mktemp("rejects") / "rejects.jsonl")
-    table = table_of('{"a": 1}')
-    with Rejects(path, table) as rejects:
+    path = tmp_path_factory.mktemp("rejects") / "rejects.jsonl"
+    with table_of('{"a": 1}') as table, Rejects(path, table) as rejects:
         for one in objects:
-            rejects.write(Row(1, one), "is wrong")
-    with open_table(path) as again:
-        assert [spelt(dict(row.cells)) for row in again] == [
-            spelt(one | {REASON: "is wrong"}) for one in objects
-        ]
+            rejects.write(Row(1, tuple(one), tuple(one.values())), "is wrong")
+    found = [spelt(cells) for _, cells in read(path.read_bytes(), format="jsonl")]
+    assert found == [spelt(one | {REASON: "is wrong"}) for one in objects]
 
 
 def spelt(value: Any) -> Any:
@@ -635,11 +709,10 @@ def test_rejects_file(tmp_path: Path) -> None:
     """It is for its owner only, marked as UTF-8 for Excel, with the input's delimiter and the reason last."""
     path = tmp_path / "rejects.csv"
     table = table_of("Phone;Name\n+91-998;José\n=1;x\n")
-    with Rejects(str(path), table) as rejects:
+    with table, Rejects(path, table) as rejects:
         for row in table:
             rejects.write(row, 'says "no"; twice')
         assert path.read_bytes().count(b"\r\n") == 3  # nothing waits in a buffer
-        assert rejects.written == 2
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_bytes().decode("utf-8") == (
         f'\ufeff"Phone";"Name";"{REASON}"\r\n'
@@ -652,14 +725,14 @@ def test_rejects_overwrite_nothing(tmp_path: Path) -> None:
     """A file that is there stays as it is: it may be the input, or the only place of its leads."""
     path = tmp_path / "rejects.csv"
     path.write_text("a,b\n1,2\n")
-    with pytest.raises(FileExistsError):
-        Rejects(str(path), table_of("a,b\n"))
+    with table_of("a,b\n") as table, pytest.raises(FileExistsError):
+        Rejects(path, table)
     assert path.read_text() == "a,b\n1,2\n"
 
 
 def test_no_rejects_no_file(tmp_path: Path) -> None:
     """The file is made at once, and removed if no row was refused."""
     path = tmp_path / "rejects.csv"
-    with Rejects(str(path), table_of("a,b\n")):
+    with table_of("a,b\n") as table, Rejects(path, table):
         assert path.exists()
     assert not path.exists()

@@ -9,15 +9,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from leadsquared_async.cli.files.source import Reading, Source
 
 from leadsquared_async import Outbox
-from leadsquared_async.cli.files.mapping import LeadMapping
 from leadsquared_async.cli.files.rows import REASON
 from leadsquared_async.cli.files.sheets import sheet
-from leadsquared_async.cli.reports import Files, report
-from leadsquared_async.cli.stopping import Stop
+from leadsquared_async.cli.files.spool import Entry, Spool
+from leadsquared_async.cli.reports import Files, Reporter
+from leadsquared_async.operations import LEADS_CAPTURE
 from tests.cli.commands import rows_of, run
+from tests.cli.files.reading import table_of
 
 ODD = "\x1b[2J\r\n\u202ex"
 LIVE = [
@@ -123,18 +123,15 @@ async def test_an_export_has_no_live_cell(tmp_path: Path) -> None:
 
 async def test_a_reason_in_the_rejects_is_one_line_of_text(tmp_path: Path) -> None:
     """It is not read back in, and holds what LeadSquared has answered; the cells beside it stay exact."""
-    file = tmp_path / "leads.csv"
-    file.write_text("EmailAddress,FirstName\na@example.com,=1\n")
-    reason = "=1+1;\r\n\x1b[2J\u202ex"
     rejects = tmp_path / "rejects.csv"
     with (
-        Stop(3) as stop,
-        Source(
-            str(file), Reading(), LeadMapping(), update_behavior=None, host="", folder=None, stop=stop
-        ) as source,
-        Files(None, rejects, []) as files,
+        table_of("EmailAddress,FirstName\na@example.com,=1\n") as table,
+        Files(None, rejects, (), []) as files,
+        closing(Spool(LEADS_CAPTURE, None)) as spool,
     ):
-        await report(source, None, files, reused={2: reason})
+        for row in table:
+            spool.add(Entry(row, "key", None))
+        await Reporter(table, files, ()).report(spool, None, {2: "=1+1;\r\n\x1b[2J\u202ex"})
     (row,) = rows_of(rejects)
     assert row == {"EmailAddress": "a@example.com", "FirstName": "=1", REASON: "'=1+1; [2Jx"}
 

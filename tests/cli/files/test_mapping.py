@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 import re
 import sys
 import time
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any
+from typing import Any, NoReturn
+from zoneinfo import ZoneInfoNotFoundError
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadsquared_async.cli.files import mapping
-from leadsquared_async.cli.files.mapping import LeadMapping, Refused
+from leadsquared_async.cli.files import cells
+from leadsquared_async.cli.files.mapping import USUAL_HEADINGS, Flaw, LeadMapping, Leads, Made, MappingError
 from leadsquared_async.cli.files.rows import REASON, Row
 from leadsquared_async.encoding import SCHEMA_NAME, encode
 from leadsquared_async.submissions import capture_lead
@@ -26,21 +26,28 @@ SECRET = "zq-private-4711"
 KOLKATA = timezone(timedelta(hours=5, minutes=30))
 
 
+def made(cells: dict[str, Any], sent: dict[str, str | None] | None = None, **options: Any) -> Made:
+    """What a row of JSON makes, where each row is checked by itself."""
+    leads = Leads(LeadMapping(**options), None, None, sent)
+    return leads.make(Row(7, tuple(cells), tuple(cells.values())))
+
+
 def lead_of(cells: dict[str, Any], **options: Any) -> dict[str, Any]:
-    return LeadMapping(**options).lead(Row(7, cells))
+    found = made(cells, **options)
+    assert not found.flaws
+    return found.lead
 
 
-def refusal(cells: dict[str, Any], **options: Any) -> Refused:
-    with pytest.raises(Refused) as caught:
-        lead_of(cells, **options)
-    return caught.value
+def refusal(cells: dict[str, Any], **options: Any) -> Flaw:
+    (flaw,) = made(cells, **options).flaws
+    return flaw
 
 
-def problems(headings: Iterable[str], /, **options: Any) -> list[str]:
+def problems(headings: Iterable[str], /, fields: dict[str, str] | None = None, **options: Any) -> list[str]:
     try:
-        LeadMapping(**options).check(headings)
-    except Refused as refused:
-        return str(refused).splitlines()
+        Leads(LeadMapping(**options), tuple(headings), fields)
+    except MappingError as error:
+        return str(error).splitlines()
     return []
 
 
@@ -70,6 +77,13 @@ def test_a_lead() -> None:
         (["Joined"], {"columns": {"Joined": "mx_Joined"}, "dates": ["mx_Joined"], "verbatim": ["mx_Joined"]}),
         (["ProspectID"], {"search_by": "ProspectId"}),
         (["FirstName"], {"constants": {"Phone": "+91-9988776655"}, "search_by": "Phone"}),
+        (["FirstName", "", "A"], {"columns": {"3": "mx_A"}}),
+        (["A", "A"], {"columns": {"1": "mx_A", "2": "mx_B"}}),
+        (["First Name"], {"columns": {"First\u00a0 Name": "FirstName"}}),
+        (["First Name"], {"columns": {"\ufeffFirst\nName": "FirstName"}}),
+        (["FirstName", "3"], {"columns": {"3": "mx_A"}}),
+        (["Source"], {"values": ["Source:Facbook=Campaign"]}),
+        (["A:B", "C"], {"ignored": ["C"], "columns": {"A:B": "mx_A"}, "values": ["A:B:c=d", "mx_A:e=f"]}),
     ],
 )
 def test_check(columns: list[str], options: dict[str, Any]) -> None:
@@ -93,11 +107,15 @@ def test_check(columns: list[str], options: dict[str, Any]) -> None:
         (["ProspectId"], {}, ["ProspectID"]),
         (["$(rm -rf ~)"], {}, ["--ignore '$(rm -rf ~)'"]),
         (["Mail`x`"], {}, ["--ignore 'Mail`x`'"]),
-        (["two\nlines\x1b[0m"], {}, ['column "two lines [0m"']),
-        (["A", "B"], {"columns": {"A": "Phone", "B": "Phone"}}, ['columns "A" and "B" are both mapped']),
-        (["Phone", "B"], {"columns": {"B": "Phone"}}, ['columns "Phone" and "B" are both mapped']),
-        (["Source"], {"constants": {"Source": "Website"}}, ['Source: is set, and is column "Source"']),
-        (["A"], {"columns": {"A": "Source"}, "constants": {"Source": "x"}}, ["is set, and is column"]),
+        (["A", "B"], {"columns": {"A": "Phone", "B": "Phone"}}, ['column "B": Phone is set twice']),
+        (["Phone", "B"], {"columns": {"B": "Phone"}}, ['column "B": Phone is set twice']),
+        (["Source"], {"constants": {"Source": "Website"}}, ['column "Source": Source is set twice']),
+        (["A"], {"columns": {"A": "Source"}, "constants": {"Source": "x"}}, ["Source is set twice"]),
+        (["A", "A"], {}, ['column "A": several columns have this heading: name this one 2 in --map']),
+        (["A", "A"], {"columns": {"A": "mx_A"}}, ['--map "A": no column has that heading']),
+        (["A"], {"columns": {"2": "mx_A"}}, ['--map "2": no column']),
+        (["Phone"], {"values": ["Source:a=b"]}, ['--value is written as "Column:Wrong=Right"']),
+        (["Phone"], {"values": ["Phone"]}, ["--value is written"]),
         (["Phone"], {"columns": {"Mail": "EmailAddress"}}, ['--map "Mail": no column']),
         (["Phone"], {"ignored": ["Age"]}, ['--ignore "Age": no column']),
         (["Phone"], {"key_column": "Id"}, ['--key "Id": no column']),
@@ -114,6 +132,20 @@ def test_check_refuses(columns: list[str], options: dict[str, Any], said: list[s
     """A column without a place, or an option without a column, is named with the way out."""
     found = "\n".join(problems(columns, **options))
     assert not [words for words in said if words not in found]
+
+
+def test_display_names_of_the_account_are_suggested() -> None:
+    """In any case of letters, with any signs; a usual heading means LeadSquared's own field if that is there."""
+    fields = {
+        "mx_Date_of_Birth": "Date of Birth",
+        "mx_Town": "City",
+        "mx_Mail": "E-mail",
+        "EmailAddress": "Mail 1",
+    }
+    assert '--map "date-of-birth=mx_Date_of_Birth"' in problems(["date-of-birth"], fields)[0]
+    assert '--map "City=mx_Town"' in problems(["City"], fields)[0]
+    assert '--map "E-Mail=EmailAddress"' in problems(["E-Mail"], fields)[0]
+    assert '--map "Country=mx_Country"' in problems(["Country"], fields)[0]
 
 
 def test_check_names_them_all() -> None:
@@ -134,7 +166,7 @@ def test_a_heading_that_is_a_value_is_not_shown(heading: str) -> None:
     found = problems(["FirstName", heading])
     assert len(found) == 1
     assert found[0].startswith("column 2: its heading looks like a value")
-    assert heading not in str(refusal({heading: "x"}))
+    assert heading not in f"{refusal({heading: 'x'})!r}"
 
 
 def test_a_heading_with_years_is_shown() -> None:
@@ -155,7 +187,6 @@ def test_a_heading_with_years_is_shown() -> None:
         ({"dates": ["A"], "timezone": "Asia"}, "Asia/Kolkata"),
         ({"dates": ["A"], "timezone": "../../etc/passwd"}, "Asia/Kolkata"),
         ({"dates": ["A"], "timezone": ""}, "Asia/Kolkata"),
-        ({"timezone": "Asia/Kolkata"}, "--date"),
         ({"date_format": "%d/%m/%Y"}, "--date"),
         ({"dates": ["A"], "date_format": "%H:%M"}, "year, a month and a day"),
         ({"dates": ["A"], "date_format": "%m/%Y"}, "year, a month and a day"),
@@ -170,24 +201,33 @@ def test_a_heading_with_years_is_shown() -> None:
 )
 def test_options_refused(options: dict[str, Any], said: str) -> None:
     """An option that makes no sense is refused before any file is read."""
-    with pytest.raises(Refused) as caught:
-        LeadMapping(**options)
+    with pytest.raises(MappingError) as caught:
+        Leads(LeadMapping(**options), None)
     assert said in str(caught.value)
-    assert caught.value.line is None
+
+
+def test_a_zone_where_python_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows and in slim images: the way out is a package."""
+    monkeypatch.setattr(cells, "ZoneInfo", no_zones)
+    with pytest.raises(MappingError, match=r"this Python has no time zones: pip install tzdata"):
+        Leads(LeadMapping(timezone="Asia/Kolkata"), None)
+
+
+def no_zones(key: str) -> NoReturn:
+    raise ZoneInfoNotFoundError(key)
 
 
 def test_rows_of_json_are_checked_one_by_one() -> None:
     """Where no header says it before, a row says it with its line."""
-    assert str(refusal({"E-mail": "x"})).startswith('line 7, column "E-mail": its heading is no schema name')
+    assert str(refusal({"E-mail": "x"})).startswith('column "E-mail": its heading is no schema name')
     assert "set twice" in str(refusal({"A": "1", "Phone": "2"}, columns={"A": "Phone"}))
     assert "set twice" in str(refusal({"A": None, "Phone": "2"}, columns={"A": "Phone"}))
     assert "set twice" in str(refusal({"Source": "x", "Phone": "2"}, constants={"Source": "y"}))
 
 
 def test_names_as_the_encoder_has_them() -> None:
-    """What is a schema name here is one there, and nothing else is."""
-    assert mapping.SCHEMA_NAME.pattern == SCHEMA_NAME.pattern
-    assert all(mapping.SCHEMA_NAME.fullmatch(name) for name in mapping.USUAL_HEADINGS)
+    """What is suggested can be sent."""
+    assert all(map(SCHEMA_NAME.fullmatch, USUAL_HEADINGS))
 
 
 # Cells.
@@ -236,8 +276,70 @@ def test_an_empty_cell(cell: Any) -> None:
 
 def test_a_row_without_a_cell() -> None:
     """Constants alone are no lead."""
-    error = refusal({"FirstName": " ", "Age": "41"}, ignored=["Age"], constants={"Source": "Website"})
-    assert str(error) == "line 7: no cell is left that would be sent; fill one in, or remove the row"
+    flaw = refusal({"FirstName": " ", "Age": "41"}, ignored=["Age"], constants={"Source": "Website"})
+    assert str(flaw) == "no cell is left that would be sent: fill one in, or remove the row"
+
+
+def test_all_flaws_of_a_row_are_found() -> None:
+    """In the order of its columns; what has none is made all the same."""
+    cells = {"Phone": "9.98878E+09", "FirstName": "Bret", "mx_J": "1/2/2024", "EmailAddress": "NULL"}
+    found = made(cells, dates=["mx_J"])
+    assert [flaw.attribute for flaw in found.flaws] == ["Phone", "mx_J", "EmailAddress"]
+    assert found.lead == {"FirstName": "Bret"}
+
+
+def test_a_test_row_of_an_ad_platform() -> None:
+    """One cell is enough, in whatever column."""
+    flaw = refusal({"FirstName": "Bret", "mx_A": "<test lead: dummy data for city>"})
+    assert (flaw.kind, flaw.column) == ("test_row", "")
+
+
+def test_a_cell_without_a_heading_is_refused() -> None:
+    """An empty one is not missed."""
+    leads = Leads(LeadMapping(), ("FirstName", ""))
+    assert not leads.make(Row(2, ("FirstName", ""), ("Bret", " "))).flaws
+    (flaw,) = leads.make(Row(2, ("FirstName", ""), ("Bret", SECRET))).flaws
+    assert str(flaw).startswith("column 2: has no heading above this cell: pass --map 2=SCHEMA_NAME")
+
+
+@pytest.mark.parametrize("cell", ["NULL", " NULL\u00a0", "-"])
+def test_cells_that_count_as_empty(cell: str) -> None:
+    """In every column, and spelled exactly so."""
+    assert lead_of({"FirstName": "Bret", "Phone": cell}, empty=["NULL", "-"]) == {"FirstName": "Bret"}
+    assert lead_of({"FirstName": "null"}, empty=["NULL"]) == {"FirstName": "null"}
+
+
+def test_values_are_sent_as_others() -> None:
+    """Of the column that is named, by heading, position or schema name; a right one may be empty."""
+    options: dict[str, Any] = {"columns": {"Lead source": "Source"}}
+    for name in ("Lead source", "1", "Source"):
+        given = [f"{name}:Facbook=Campaign", f"{name}:a=b=c", f"{name}:-="]
+        for cell, sent in (("Facbook", "Campaign"), (" Facbook ", "Campaign"), ("a", "b=c"), ("x", "x")):
+            assert lead_of({"Lead source": cell, "mx_A": "Facbook"}, values=given, **options) == {
+                "Source": sent,
+                "mx_A": "Facbook",
+            }
+        assert lead_of({"Lead source": "-", "mx_A": "x"}, values=given, **options) == {"mx_A": "x"}
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["98000-31676", "9800031676", "+91 98000 31676", "+919800031676", "p:+919800031676", "098000 31676"],
+)
+def test_telephone_numbers_in_one_spelling(cell: str) -> None:
+    """LeadSquared's, with the country of those without a code; what is no number stays as it is."""
+    assert lead_of({"Phone": cell}, phone_region="IN") == {"Phone": "+91-9800031676"}
+    assert lead_of({"mx_Phone": cell, "Phone": "98000"}, phone_region="IN")["Phone"] == "98000"
+
+
+def test_spellings_of_telephone_numbers_are_counted() -> None:
+    """Two of a column are two leads for LeadSquared; with a country they are one."""
+    cells = ("98000-31676", "98000-31677", "+919800031676")
+    for region, patterns in ((None, 2), ("IN", 0)):
+        leads = Leads(LeadMapping(phone_region=region), ("Phone",))
+        for cell in cells:
+            leads.make(Row(2, ("Phone",), (cell,)))
+        assert len(leads.spellings.get("Phone", ())) == patterns
 
 
 SHORTENED = [
@@ -294,10 +396,10 @@ def test_a_shortened_number(cell: str, attribute: str) -> None:
     ],
 )
 def test_a_cell_refused(attribute: str, cell: Any, said: str) -> None:
-    """A damaged cell is refused with line and column, and is not shown."""
+    """A damaged cell is refused with its column, and is not shown."""
     error = refusal({attribute: cell})
-    assert str(error).startswith(f'line 7, column "{attribute}": ')
-    assert (error.line, error.column) == (7, attribute)
+    assert str(error).startswith(f'column "{attribute}": ')
+    assert (error.column, error.attribute) == (attribute, attribute)
     assert said in str(error)
     assert str(cell).strip("# ")[:9] not in str(error).replace("#", "") or "#" in str(cell)
 
@@ -313,7 +415,7 @@ def test_verbatim(cell: Any) -> None:
 
 def test_all_white_space_is_cut_off() -> None:
     """Python's own idea of white space is part of it."""
-    assert {chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()} <= set(mapping._PADDING)
+    assert {chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()} <= set(cells.PADDING)
 
 
 @pytest.mark.parametrize("text", ["x" + " " * 1_000_000 + "x", "1" * 1_000_000 + "x", "#" * 1_000_000 + "x"])
@@ -370,12 +472,15 @@ def test_a_date(cell: str, options: dict[str, str], value: date) -> None:
     ("cell", "options", "said"),
     [
         ("2024-02-29 13:05", {}, "--timezone"),
-        ("29/02/2024", {}, "ISO 8601"),
-        ("2023-02-29", {}, "ISO 8601"),
-        ("45321", {}, "ISO 8601"),
-        ("9988776655", {}, "ISO 8601"),
-        ("20240229130507", {}, "ISO 8601"),
-        ("2024-02-29x13:05", {}, "ISO 8601"),
+        ("29/02/2024", {}, "pass --date-format %d/%m/%Y"),
+        ("2023-02-29", {}, "of the form 2024-02-29"),
+        ("45321", {}, "of the form 2024-02-29"),
+        ("9988776655", {}, "of the form 2024-02-29"),
+        ("20240229130507", {}, "of the form 2024-02-29"),
+        ("2024-02-29x13:05", {}, "of the form 2024-02-29"),
+        ("29.02.2024 13:05", {}, '--date-format "%d.%m.%Y %H:%M"'),
+        ("02-29-2024", {}, "--date-format %m-%d-%Y"),
+        ("01/02/2024", {}, "--date-format, such as %d/%m/%Y"),
         ("2024-02-29", {"date_format": "%d/%m/%Y"}, "--date-format"),
         ("02/29/2024", {"date_format": "%d/%m/%Y"}, "--date-format"),
         ("29/02/2024 13:05", {"date_format": "%d/%m/%Y"}, "--date-format"),
@@ -391,6 +496,9 @@ def test_a_date(cell: str, options: dict[str, str], value: date) -> None:
         ("2024-03-31 03:00", {"timezone": "Europe/Berlin"}, None),
         ("0001-01-01 00:00", {"timezone": "Asia/Kolkata"}, "no time"),
         ("9999-12-31T23:59-08:00", {}, "no time"),
+        (datetime(2024, 2, 29, 13, 5), {}, "--timezone"),  # noqa: DTZ001
+        (datetime(2024, 2, 29, 13, 5), {"timezone": "Asia/Kolkata"}, None),  # noqa: DTZ001
+        (date(2024, 2, 29), {}, None),
     ],
 )
 def test_a_date_refused(cell: Any, options: dict[str, str], said: str | None) -> None:
@@ -400,20 +508,17 @@ def test_a_date_refused(cell: Any, options: dict[str, str], said: str | None) ->
         return
     error = refusal({"Joined": cell}, dates=["Joined"], **options)
     assert said in str(error)
-    assert str(error).startswith('line 7, column "Joined": ')
+    assert str(error).startswith('column "Joined": ')
     assert str(cell) not in str(error)
-    assert error.__cause__ is None
 
 
 # Keys.
 
 
-def key_of(
-    cells: dict[str, Any], line: int = 7, extra: dict[str, str | None] | None = None, **options: Any
-) -> str:
-    chosen = LeadMapping(**options)
-    row = Row(line, cells)
-    return chosen.key_of(row, chosen.lead(row), extra)
+def key_of(cells: dict[str, Any], extra: dict[str, str | None] | None = None, **options: Any) -> str:
+    found = made(cells, extra, **options)
+    assert found.key is not None
+    return found.key
 
 
 CELLS = {"FirstName": "Bret", "Phone": "+91-9988776655"}
@@ -423,7 +528,6 @@ def test_the_same_lead_has_the_same_key() -> None:
     """In another line, another order of columns, with other blanks and other headings."""
     key = key_of(CELLS)
     assert re.fullmatch(r"[0-9a-f]{64}", key)
-    assert key == key_of(CELLS, line=8)
     assert key == key_of(dict(reversed(CELLS.items())))
     assert key == key_of(
         {"FirstName": " Bret", "Phone": "+91-9988776655 ", "Age": "41", REASON: "x"}, ignored=["Age"]
@@ -482,11 +586,10 @@ def test_a_key_column(cell: Any, key: str) -> None:
 @pytest.mark.parametrize("cell", ["", " ", None, True, Decimal("1.0"), {}, "9.98878E+09", "#N/A", "a\x00"])
 def test_a_key_refused(cell: Any) -> None:
     """A key that is empty or damaged is refused: rows would share it."""
-    with pytest.raises(Refused) as caught:
-        key_of(CELLS | {"Id": cell}, key_column="Id", ignored=["Id"])
-    assert str(caught.value).startswith('line 7, column "Id": ')
-    with pytest.raises(Refused, match="empty"):
-        key_of(CELLS, key_column="Id")
+    found = made(CELLS | {"Id": cell}, key_column="Id", ignored=["Id"])
+    assert [flaw.column for flaw in found.flaws] == ["Id"]
+    assert found.key is None
+    assert "empty" in str(refusal(CELLS, key_column="Id"))
 
 
 # What is shown.
@@ -506,17 +609,8 @@ def test_no_refusal_shows_a_cell(around: str, attribute: str, options: dict[str,
 
 
 def shown_of(cells: dict[str, Any], **options: Any) -> str:
-    try:
-        lead_of(cells, **options)
-    except Refused as refused:
-        return f"{refused} {refused!r}"
-    return ""
-
-
-def test_an_error_survives_pickling() -> None:
-    """With its line and column."""
-    error = pickle.loads(pickle.dumps(Refused("is wrong", 3, "Phone")))
-    assert (str(error), error.line, error.column) == ('line 3, column "Phone": is wrong', 3, "Phone")
+    flaws = made(cells, **options).flaws
+    return f"{flaws!r} {[*map(str, flaws)]}"
 
 
 @pytest.mark.parametrize(
@@ -528,12 +622,10 @@ def test_what_exports_put_around_a_telephone_number_comes_off(cell: str, attribu
     assert lead_of({attribute: cell}) == {attribute: "+919988776655"}
 
 
-@pytest.mark.parametrize(
-    "cell", ["NULL", "n/a", "-", "0000000000", "<test lead: dummy data for phone_number>"]
-)
+@pytest.mark.parametrize("cell", ["NULL", "n/a", "-", "0000000000"])
 @pytest.mark.parametrize("attribute", ["Phone", "Mobile", "EmailAddress", "ProspectID"])
 def test_a_placeholder_is_refused_where_it_would_join_leads(cell: str, attribute: str) -> None:
     """Anywhere else it is a value."""
-    with pytest.raises(Refused, match="holds a placeholder"):
-        lead_of({attribute: cell})
+    assert "holds a placeholder" in str(refusal({attribute: cell}))
+    assert "--empty" in str(refusal({attribute: cell}))
     assert lead_of({"FirstName": cell}) == {"FirstName": cell}

@@ -1,0 +1,53 @@
+"""Files for tests, from their content."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadsquared_async.cli.files.rows import Row, Unreadable
+from leadsquared_async.cli.files.tables import Reading, Table
+
+SECRET = "zq-private-4711"
+
+
+opened: list[Table] = []
+"""To be closed at the end of a test."""
+
+
+def table_of(content: str | bytes, *, name: str = "leads.csv", **options: Any) -> Table:
+    """An open table; the file is gone already, as nothing but its content matters."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        opened.append(Table(str(path), Reading(**options)))
+    return opened[-1]
+
+
+def rows_in(content: str | bytes, **options: Any) -> list[Row]:
+    """All rows."""
+    with table_of(content, **options) as table:
+        return list(table)
+
+
+def read(content: str | bytes, **options: Any) -> list[tuple[int, dict[str, Any]]]:
+    """The line of each row, and its cells; no row has a flaw."""
+    rows = rows_in(content, **options)
+    assert not [row.flaw for row in rows if row.flaw]
+    return [(row.line, dict(zip(row.names, row.cells, strict=True))) for row in rows]
+
+
+def flaws_in(content: str | bytes, **options: Any) -> list[tuple[int, str]]:
+    """The rows that are refused by themselves."""
+    return [(row.line, row.flaw) for row in rows_in(content, **options) if row.flaw]
+
+
+def refusal(content: str | bytes, **options: Any) -> Unreadable:
+    """Why the file is refused from some line on."""
+    with pytest.raises(Unreadable) as caught:
+        rows_in(content, **options)
+    assert SECRET not in f"{caught.value} {caught.value!r}"
+    return caught.value
