@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from array import array
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from contextlib import AsyncExitStack, closing
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
-from enum import IntEnum
-from hashlib import blake2b
 from pathlib import Path
 from time import monotonic
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from leadsquared_async import (
@@ -22,7 +19,6 @@ from leadsquared_async import (
     LeadSquaredError,
     Outbox,
     OutboxError,
-    OutboxItem,
     QueueMetrics,
 )
 from leadsquared_async.cli.connecting import QUICK, Connection
@@ -30,10 +26,12 @@ from leadsquared_async.cli.delivering import Delivered, Ending, Kinds, deliver
 from leadsquared_async.cli.durations import seconds_until, spoken
 from leadsquared_async.cli.estimate import BulkEstimate, Estimate, bulk_estimate, estimate
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, some_left, told
+from leadsquared_async.cli.fates import Fate, RowReader, Rows
 from leadsquared_async.cli.fields import NO_SYNC_HOST
 from leadsquared_async.cli.files.makers import RowMaker
+from leadsquared_async.cli.files.mapping import Flaw
 from leadsquared_async.cli.files.private_files import files_of, without_links
-from leadsquared_async.cli.files.spool import AT_ONCE, Entry, Spool
+from leadsquared_async.cli.files.spool import Entry, Spool
 from leadsquared_async.cli.files.tables import STDIN, Reading, Table
 from leadsquared_async.cli.findings import Findings
 from leadsquared_async.cli.progress import Progress
@@ -61,23 +59,6 @@ KEY_REUSED = (
     "its key was used before with other values: give it another key, or leave keys out to send it as a change"
 )
 KEY_TWICE = "the same key as line {line}, with other values: give it another key, or leave keys out"
-
-
-class Fate(IntEnum):
-    """What is to be done with a row."""
-
-    REFUSED = 0
-    """Nothing: it cannot be sent."""
-    NEW = 1
-    """It is put into the outbox."""
-    WAITING = 2
-    """It is in the outbox, and not accepted yet."""
-    ACCEPTED = 3
-    """LeadSquared has accepted it in an earlier run; its outcome is not known."""
-    ENDED = 4
-    """It ended in an earlier run."""
-    REPEATED = 5
-    """Another row has its key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,32 +95,6 @@ class RunOptions:
     left_over: Literal["send", "drop"] | None = None
     dry_run: bool = False
     yes: bool = False
-
-
-@dataclass(slots=True)
-class Rows:
-    """The rows of the file, once they are read.
-
-    Attributes:
-        spool: all of them.
-        fates: what is to be done with each, in the same order.
-        blank: how many more have no cell.
-        findings: what is wrong with them.
-        left_over: rows that an earlier run with this file has left in the outbox and that it does not make
-            now.
-        others: how many more rows of the outbox are to be sent.
-    """
-
-    spool: Spool
-    fates: array[int] = field(default_factory=lambda: array("b"))
-    blank: int = 0
-    findings: Findings = field(default_factory=Findings)
-    left_over: list[int] = field(default_factory=list[int])
-    others: int = 0
-
-    def count(self, *fates: Fate) -> int:
-        """How many rows have one of these fates."""
-        return sum(self.fates.count(fate) for fate in fates)
 
 
 def run_file(
@@ -196,8 +151,7 @@ class FileRun:
         self._path = options.outbox or default_outbox(options.file, self._origin)
         self._is_first = not self._path.exists()
         self._name = STDIN_NAME if options.file == STDIN else _printable_name(options.file)
-        self._again: str | None = None
-        self._seen: dict[bytes, int] = {}
+        self._again = 0
         self._began = monotonic()
 
     async def check(self) -> ExitStatus:
@@ -207,13 +161,12 @@ class FileRun:
             CommandFailedError, MappingError, Unreadable, LeadSquaredError, OSError: it cannot begin.
             Interrupted: a stop was asked for.
         """
-        options = self._options
         async with AsyncExitStack() as stack:
-            files = stack.enter_context(Files(None, options.rejects, (), self._own_files()))
+            files = stack.enter_context(self._files())
             table, lsq = await self._opened(stack)
             checker = await self._fields(lsq, within=None)
             rows = await self._read(table, checker, None, stack)
-            outcomes = await Reporter(table, files, self._maker.attributes).report(rows.spool, None, {})
+            outcomes = await Reporter(table, files, self._maker.attributes).report(rows, None, {})
         status = ExitStatus.NOT_ALL if rows.findings.rows else ExitStatus.DONE
         self._terminal.findings(rows.findings)
         if outcomes.rejects is not None:
@@ -247,23 +200,26 @@ class FileRun:
         """
         options = self._options
         async with AsyncExitStack() as stack:
-            files = stack.enter_context(
-                Files(options.out, options.rejects, options.out_columns, self._own_files())
-            )
+            files = stack.enter_context(self._files())
             table, lsq = await self._opened(stack)
             self._terminal.say(f"outbox: {self._path}")
             checker = await self._fields(lsq, within=WITHIN) if options.check else None
             outbox = None if self._is_first else await stack.enter_async_context(Outbox(self._path))
-            instance = await self._instance(outbox)
+            if outbox is not None:
+                self._name = await self._name_in(outbox)
+            instance = await instance_at(self._origin)
             rows = await self._read(table, checker, outbox, stack)
             if not options.again:
-                known = rows.count(Fate.ACCEPTED, Fate.ENDED)
+                known = rows.count(Fate.ACCEPTED, Fate.DELIVERED, Fate.FAILED)
                 await check_instance(outbox, self._path, self._origin, instance, known=known)
             self._terminal.findings(rows.findings)
             self._advise(rows)
             plan = await self._plan(rows, lsq)
-            if options.dry_run:
-                return self._show_plan(rows, plan)
+            if plan is not None:
+                for line in plan.lines():
+                    self._terminal.say(line)
+                if options.dry_run:
+                    return self._show_plan(rows, plan)
             self._ask(rows)
             reused, delivered, taken_out = dict[int, str](), Delivered(Ending.DONE, is_idle=True), 0
             reporter = Reporter(table, files, self._maker.attributes)
@@ -273,6 +229,7 @@ class FileRun:
                 if outbox is not None:
                     await note_instance(outbox, self._origin, instance)
                     await self._note_name(outbox)
+                    await self._note_generation(outbox, is_finished=False)
                     taken_out = await self._take_out(outbox, rows)
                     reused = await self._put(outbox, rows)
                     delivered = await self._deliver(outbox, lsq, rows)
@@ -284,7 +241,8 @@ class FileRun:
                     outcomes=outcomes,
                     delivered=delivered,
                     confirm=options.confirm,
-                    before=rows.count(Fate.ENDED),
+                    before=rows.count(Fate.DELIVERED),
+                    ended=rows.count(Fate.DELIVERED, Fate.FAILED),
                     repeated=rows.count(Fate.REPEATED),
                     blank=rows.blank,
                     left_over=len(rows.left_over),
@@ -300,9 +258,9 @@ class FileRun:
     ) -> Outcomes:
         """What became of each row, written if that is possible."""
         try:
-            return await reporter.report(rows.spool, outbox, reused)
+            return await reporter.report(rows, outbox, reused)
         except OSError as error:
-            outcomes = await reporter.report(rows.spool, outbox, reused, write=False)
+            outcomes = await reporter.report(rows, outbox, reused, write=False)
             outcomes.unwritten = told(error)
             return outcomes
 
@@ -334,107 +292,44 @@ class FileRun:
         self._terminal.say(f"not checked against the account's lead fields: {why}")
         return None
 
-    async def _instance(self, outbox: Outbox | None) -> str | None:
-        if outbox is not None:
-            self._name = await self._name_in(outbox)
-            if self._options.again:
-                self._again = await self._generation(outbox)
-        return await instance_at(self._origin)
-
     # Reading
 
     async def _read(
-        self, table: Table, checker: FieldChecker | None, outbox: Outbox | None, stack: AsyncExitStack
+        self,
+        table: Table,
+        checker: FieldChecker | None,
+        outbox: Outbox | None,
+        stack: AsyncExitStack,
     ) -> Rows:
-        """Read the whole file, and compare it with the outbox; changes nothing."""
         self._maker.start(table, checker)
-        folder = None if self._options.dry_run or not self._path.parent.is_dir() else self._path.parent
-        rows = Rows(Spool(self._maker.operation, folder))
-        stack.callback(rows.spool.close)
-        waiting = {} if outbox is None else await self._in_outbox(outbox, rows)
-        piece: list[Entry] = []
-        for row in table:
-            piece.append(self._maker.make(row, f"{self._name}:{row.line}"))
-            if len(piece) == AT_ONCE:
-                await self._judge(piece, rows, outbox, waiting)
-                piece = []
-        await self._judge(piece, rows, outbox, waiting)
-        rows.blank = table.blank
-        rows.left_over = [item.id for item in waiting.values() if self._made(item)]
-        rows.others += len(waiting) - len(rows.left_over)
-        return rows
-
-    async def _in_outbox(self, outbox: Outbox, rows: Rows) -> dict[str, OutboxItem]:
-        """The rows of the outbox that are still to be sent, by key."""
-        found = dict[str, OutboxItem]()
-        for state in (ItemState.PENDING, ItemState.SENDING):
-            async for item in outbox.items(state):
-                if item.key is None:
-                    rows.others += 1
-                else:
-                    found[item.key] = item
-        return found
-
-    def _made(self, item: OutboxItem) -> bool:
-        """Whether an earlier run with this file has made a row."""
-        return item.state is ItemState.PENDING and (item.reference or "").rpartition(":")[0] == self._name
-
-    async def _judge(
-        self, piece: list[Entry], rows: Rows, outbox: Outbox | None, waiting: dict[str, OutboxItem]
-    ) -> None:
-        self._stop.check()
-        await asyncio.sleep(0)
-        found = (
-            {} if outbox is None else await outbox.find(entry.key for entry in piece if entry.key is not None)
+        folder = None if self._options.dry_run else self._path.parent
+        spool = stack.enter_context(closing(Spool(self._maker.operation, folder)))
+        again = await self._generation(outbox) if self._options.again and outbox is not None else 0
+        self._again = again
+        self._reader = RowReader(
+            self._maker,
+            self._stop,
+            self._name,
+            outbox,
+            confirm=self._options.confirm,
+            again=f" again {again}" if again else "",
         )
-        if self._again is not None and outbox is not None:
-            found |= await self._renamed(piece, found, outbox)
-        for entry in piece:
-            item = None if entry.key is None else found.get(entry.key)
-            fate = self._fate(entry, item)
-            if fate is Fate.REFUSED:
-                rows.findings.add(entry.row.line, entry.flaws)
-            elif entry.key is not None:
-                waiting.pop(entry.key, None)
-            rows.fates.append(fate)
-            rows.spool.add(entry)
+        return await self._reader.read(table, spool)
 
-    def _fate(self, entry: Entry, item: OutboxItem | None) -> Fate:
-        # What an earlier run has sent is no longer refused for what the account's fields say now.
-        if entry.key is None or entry.submission is None or (entry.flaws and item is None):
-            return Fate.REFUSED
-        short = blake2b(entry.key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        if self._seen.setdefault(short, entry.row.line) != entry.row.line:
-            return Fate.REPEATED
-        if item is None:
-            return Fate.NEW
-        if item.state in {ItemState.PENDING, ItemState.SENDING}:
-            return Fate.WAITING
-        return Fate.ACCEPTED if item.state is ItemState.ACCEPTED and self._options.confirm else Fate.ENDED
+    async def _generation(self, outbox: Outbox) -> int:
+        """Which time a file is sent again: the last one, if that was not finished, else the next."""
+        noted: dict[str, tuple[int, bool]] = await self._noted(outbox, AGAIN_NOTE)
+        number, is_finished = noted.get(self._name, (0, True))
+        return number + is_finished
 
-    # Sending again
+    async def _note_generation(self, outbox: Outbox, *, is_finished: bool) -> None:
+        if self._again:
+            noted = await self._noted(outbox, AGAIN_NOTE)
+            await set_note(outbox, AGAIN_NOTE, json.dumps({**noted, self._name: (self._again, is_finished)}))
 
-    async def _generation(self, outbox: Outbox) -> str:
-        """What the keys of this run end with: of the last run if that was not finished, else a new one."""
-        noted = json.loads(await note_of(outbox, AGAIN_NOTE) or "{}").get(self._name, [0, True])
-        number, is_finished = noted
-        number += is_finished
-        await self._note_again(outbox, number, is_finished=False)
-        return f" again {number}"
-
-    async def _note_again(self, outbox: Outbox, number: int, *, is_finished: bool) -> None:
-        noted = json.loads(await note_of(outbox, AGAIN_NOTE) or "{}")
-        await set_note(outbox, AGAIN_NOTE, json.dumps({**noted, self._name: [number, is_finished]}))
-
-    async def _renamed(
-        self, piece: list[Entry], found: dict[str, OutboxItem], outbox: Outbox
-    ) -> dict[str, OutboxItem]:
-        """Give rows that were delivered another key, under which they are sent once more."""
-        delivered = {ItemState.CONFIRMED, ItemState.ACCEPTED}
-        for entry in piece:
-            if entry.key is not None and entry.key in found and found[entry.key].state in delivered:
-                entry.key += self._again or ""
-        return await outbox.find(entry.key for entry in piece if entry.key is not None)
+    async def _noted(self, outbox: Outbox, name: str) -> dict[str, Any]:
+        noted: dict[str, Any] = json.loads(await note_of(outbox, name) or "{}")
+        return noted
 
     # Asking
 
@@ -510,7 +405,7 @@ class FileRun:
 
     async def _put(self, outbox: Outbox, rows: Rows) -> dict[int, str]:
         """Put what is new; returns for the lines whose keys are of other leads why they are refused."""
-        reused, index = dict[int, str](), 0
+        reused, findings, index = dict[int, str](), Findings(), 0
         for piece in rows.spool.pieces():
             self._stop.check()
             fates = rows.fates[index : index + len(piece)]
@@ -520,29 +415,33 @@ class FileRun:
                 # A key that is known may stand for other values now, if it is the user's own.
                 if fate == Fate.NEW or (self._maker.has_own_keys and fate > Fate.NEW):
                     assert entry.submission is not None
-                    assert entry.key is not None
+                    assert entry.outbox_key is not None
                     wanted[position] = entry
-                    submissions.append((entry.submission, entry.key))
+                    submissions.append((entry.submission, entry.outbox_key))
             index += len(piece)
             answers = await put_each(outbox, submissions)
             for (position, entry), answer in zip(wanted.items(), answers, strict=True):
                 if isinstance(answer, KeyReused) and (why := await self._reused(outbox, entry)) is not None:
                     rows.fates[position] = Fate.REFUSED
                     reused[entry.row.line] = why
+                    findings.add(entry.row.line, (Flaw("", why),))
+        self._terminal.findings(findings)
         return reused
 
     async def _reused(self, outbox: Outbox, entry: Entry) -> str | None:
         """Why a row whose key is of another lead is refused; None if it replaces one that was rejected."""
+        key = entry.outbox_key
         assert entry.key is not None
         assert entry.submission is not None
-        first = self._seen[blake2b(entry.key.encode("utf-8", "surrogatepass"), digest_size=16).digest()]
+        assert key is not None
+        first = self._reader.first_line_with(entry.key)
         if first != entry.row.line:
             return KEY_TWICE.format(line=first)
         if entry.flaws:
             return str(entry.flaws[0])
-        item = (await outbox.find([entry.key])).get(entry.key)
+        item = (await outbox.find([key])).get(key)
         if item is not None and item.state is ItemState.REJECTED and await outbox.discard(item):
-            await put_each(outbox, [(entry.submission, entry.key)])
+            await put_each(outbox, [(entry.submission, key)])
             return None
         return KEY_REUSED
 
@@ -557,7 +456,7 @@ class FileRun:
             kinds.counts,
             confirm=follows,
             before=rows.count(Fate.ACCEPTED),
-            ended=rows.count(Fate.ENDED),
+            ended=rows.count(Fate.DELIVERED, Fate.FAILED),
         )
         try:
             async with delivering(outbox, lsq, confirm=self._options.confirm):
@@ -569,8 +468,8 @@ class FileRun:
                     )
         except (OutboxError, OSError) as error:
             delivered = Delivered(Ending.STUCK, told(error) if isinstance(error, OSError) else str(error))
-        if self._again is not None and delivered.ending is Ending.DONE:
-            await self._note_again(outbox, int(self._again.split()[-1]), is_finished=True)
+        if delivered.ending is Ending.DONE:
+            await self._note_generation(outbox, is_finished=True)
         return replace(delivered, short=kinds.short)
 
     # The file's place in the outbox
@@ -580,7 +479,7 @@ class FileRun:
         if self._options.file == STDIN:
             return self._name
         path = str(without_links(Path(self._options.file)))
-        names: dict[str, str] = json.loads(await note_of(outbox, FILES_NOTE) or "{}")
+        names: dict[str, str] = await self._noted(outbox, FILES_NOTE)
         taken = {name for place, name in names.items() if place != path}
         number, name = 1, self._name
         while name in taken:
@@ -591,13 +490,15 @@ class FileRun:
     async def _note_name(self, outbox: Outbox) -> None:
         if self._options.file != STDIN:
             path = str(without_links(Path(self._options.file)))
-            names = json.loads(await note_of(outbox, FILES_NOTE) or "{}")
+            names = await self._noted(outbox, FILES_NOTE)
             if names.get(path) != self._name:
                 await set_note(outbox, FILES_NOTE, json.dumps({**names, path: self._name}))
 
-    def _own_files(self) -> list[Path]:
-        own = files_of([self._path])
-        return own if self._options.file == STDIN else [*own, Path(self._options.file)]
+    def _files(self) -> Files:
+        """What the run writes at its end."""
+        options = self._options
+        given = [] if options.file == STDIN else [Path(options.file)]
+        return Files(options.out, options.rejects, options.out_columns, files_of([self._path]), given)
 
     # Advice
 
@@ -621,11 +522,8 @@ class FileRun:
         if rows.others:
             say(f"the outbox holds {counted(rows.others, 'row')} from elsewhere, which are sent as well")
 
-    def _show_plan(self, rows: Rows, plan: Estimate | BulkEstimate | None) -> ExitStatus:
-        assert plan is not None  # of a dry run there is one
+    def _show_plan(self, rows: Rows, plan: Estimate | BulkEstimate) -> ExitStatus:
         status = ExitStatus.NOT_ALL if rows.findings.rows else ExitStatus.DONE
-        for line in plan.lines():
-            self._terminal.say(line)
         data = {
             "input": self._name,
             "outbox": str(self._path),
@@ -633,7 +531,7 @@ class FileRun:
             "rows": len(rows.fates),
             "to_send": rows.count(Fate.NEW, Fate.WAITING),
             "to_confirm": rows.count(Fate.ACCEPTED),
-            "ended_before": rows.count(Fate.ENDED),
+            "ended_before": rows.count(Fate.DELIVERED, Fate.FAILED),
             "refused": rows.count(Fate.REFUSED),
             "repeated": rows.count(Fate.REPEATED),
             "left_over": len(rows.left_over),

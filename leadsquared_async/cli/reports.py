@@ -13,12 +13,13 @@ from typing import Any, Self, TextIO
 
 from leadsquared_async import ItemState, Outbox, OutboxItem
 from leadsquared_async.cli.exits import CommandFailedError
+from leadsquared_async.cli.fates import Fate, Rows
 from leadsquared_async.cli.files.mapping import MappingError
 from leadsquared_async.cli.files.private_files import Draft, open_private, without_links
 from leadsquared_async.cli.files.rejects import Rejects
 from leadsquared_async.cli.files.rows import plain_heading
 from leadsquared_async.cli.files.sheets import inert, sheet
-from leadsquared_async.cli.files.spool import Entry, Spool
+from leadsquared_async.cli.files.spool import Entry
 from leadsquared_async.cli.files.tables import Table
 from leadsquared_async.delivery.reasons import kind_of
 from leadsquared_async.printable import one_line
@@ -61,6 +62,7 @@ class Files:
         rejects: of the rows that need fixing; None if nobody wants them.
         columns: of the input, which `out` has as well.
         others: files of the run that they must not be.
+        given: the file that is read, beside which its own rejects are written.
 
     Raises:
         CommandFailedError: a file of another kind is in the way.
@@ -68,7 +70,12 @@ class Files:
     """
 
     def __init__(
-        self, out: Path | None, rejects: Path | None, columns: Sequence[str], others: Collection[Path]
+        self,
+        out: Path | None,
+        rejects: Path | None,
+        columns: Sequence[str],
+        others: Collection[Path],
+        given: Collection[Path] = (),
     ) -> None:
         if out is not None and rejects is not None and without_links(out) == without_links(rejects):
             raise CommandFailedError("--out and --rejects are the same file: choose two names")
@@ -78,8 +85,12 @@ class Files:
         with ExitStack() as stack:
             self.out = None
             if out is not None:
-                self.out = stack.enter_context(Draft(out, others=others, begins=(BEGINS.encode(),)))
-            self.rejects = None if rejects is None else stack.enter_context(Draft(rejects, beside=others))
+                self.out = stack.enter_context(
+                    Draft(out, others=[*others, *given], begins=(BEGINS.encode(),))
+                )
+            self.rejects = (
+                None if rejects is None else stack.enter_context(Draft(rejects, others=others, beside=given))
+            )
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -111,14 +122,14 @@ class Reporter:
                 raise MappingError(f'--out-columns "{name}": no column has that heading')
 
     async def report(
-        self, spool: Spool, outbox: Outbox | None, refused: Mapping[int, str], *, write: bool = True
+        self, rows: Rows, outbox: Outbox | None, reused: Mapping[int, str], *, write: bool = True
     ) -> Outcomes:
         """Look up every row, in the order of the file, and write what became of it.
 
         Args:
-            spool: the rows.
+            rows: of the file.
             outbox: that they went through, open; None if none of them did.
-            refused: why rows were refused, by line, whatever the outbox has under their keys.
+            reused: why rows were refused whose keys the outbox has for others, by line.
             write: whether to write the files; otherwise the rows are only counted.
         """
         outcomes = Outcomes()
@@ -127,13 +138,17 @@ class Reporter:
             rejects = None
             if write and self._files.rejects is not None:
                 rejects = stack.enter_context(Rejects(self._files.rejects.part, self._table))
-            for piece in spool.pieces():
-                keys = [entry.key for entry in piece if entry.key is not None]
+            fates = iter(rows.fates)
+            for piece in rows.spool.pieces():
+                keys = [key for entry in piece if (key := entry.outbox_key) is not None]
                 found = {} if outbox is None else await outbox.find(keys)
-                for entry in piece:
-                    line, key = entry.row.line, entry.key or ""
-                    item = None if line in refused else found.get(key)
-                    outcome, reason = _outcome(entry, item, refused.get(line))
+                for entry, fate in zip(piece, fates, strict=False):
+                    line, item = entry.row.line, None
+                    if fate == Fate.REFUSED:
+                        outcome, reason = REFUSED, reused.get(line) or "; ".join(map(str, entry.flaws))
+                    else:
+                        item = found.get(entry.outbox_key or "")
+                        outcome, reason = _outcome(item)
                     outcomes.rows += 1
                     outcomes.counts[outcome] += 1
                     if outcome == ItemState.REJECTED:
@@ -141,9 +156,9 @@ class Reporter:
                         count, first = outcomes.reasons.get(kind, (0, line))
                         outcomes.reasons[kind] = (count + 1, first)
                     if rejects is not None and outcome in {REFUSED, ItemState.REJECTED}:
-                        rejects.write(entry.row, inert(one_line(reason or "")))
+                        rejects.write(entry.row, inert(one_line(reason)))
                     if write_out is not None:
-                        write_out(self._cells(entry, item, outcome, one_line(reason or "")))
+                        write_out(self._cells(entry, item, outcome, one_line(reason)))
         if write:
             self._place(outcomes)
         return outcomes
@@ -186,15 +201,11 @@ class Reporter:
             outcomes.rejects = files.rejects.place_and_keep()
 
 
-def _outcome(entry: Entry, item: OutboxItem | None, refused: str | None) -> tuple[str, str | None]:
+def _outcome(item: OutboxItem | None) -> tuple[str, str]:
     """In a word, and the reason."""
-    if refused is not None:
-        return REFUSED, refused
-    if item is None:
-        return (REFUSED, "; ".join(map(str, entry.flaws))) if entry.flaws else (PENDING, None)
-    if item.state in {ItemState.PENDING, ItemState.SENDING}:
-        return PENDING, None
-    return item.state.value, item.reason
+    if item is None or item.state in {ItemState.PENDING, ItemState.SENDING}:
+        return PENDING, ""
+    return item.state.value, item.reason or ""
 
 
 def _loses(there: Path, new: Path) -> bool:

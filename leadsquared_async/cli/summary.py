@@ -38,7 +38,8 @@ class Summary:
         outcomes: of the file's rows.
         delivered: how delivering ended.
         confirm: whether rows were followed.
-        before: rows that had ended in an earlier run.
+        before: rows that had been delivered in an earlier run.
+        ended: those, and rows that had ended otherwise then.
         repeated: rows with the key of another.
         blank: rows without any cell.
         left_over: rows of an earlier run that the file does not make any more.
@@ -54,6 +55,7 @@ class Summary:
     delivered: Delivered
     confirm: bool
     before: int
+    ended: int
     repeated: int
     blank: int
     left_over: int
@@ -77,23 +79,30 @@ class Summary:
 
     def show(self, terminal: Terminal) -> None:
         """Show it."""
-        if terminal.as_json:
-            terminal.result("", self.data())
-            return
-        counts = self.outcomes.counts
+        terminal.result(self.text(), self.data())
+        if not terminal.as_json:
+            self._tables(terminal)
+        for line in self.advice():
+            terminal.say(line)
+
+    def text(self) -> str:
+        """In a line."""
         parts = [counted(self.outcomes.rows, "row"), f"in {spoken(self.seconds)}"]
-        if self.before:
-            parts.append(f"{self.before:,} of them from an earlier run")
+        if self.ended:
+            parts.append(f"{self.ended:,} of them from an earlier run")
         if self.repeated:
             parts.append(f"{self.repeated:,} the same as another")
         if self.blank:
             parts.append(f"{counted(self.blank, 'blank row')} skipped")
         if self.delivered.is_idle:
             parts.append("nothing was sent this time")
-        terminal.result(f"{self.name}: {', '.join(parts)}", {})
+        return f"{self.name}: {', '.join(parts)}"
+
+    def _tables(self, terminal: Terminal) -> None:
+        counts = self.outcomes.counts
         rows = [
             (
-                str(outcome),
+                outcome,
                 f"{counts[outcome]:,}",
                 "" if outcome == ItemState.ACCEPTED and not self.confirm else meaning,
             )
@@ -107,8 +116,6 @@ class Summary:
                 ("Why rejected", "Rows", "First line"),
                 [(reason, f"{count:,}", str(line)) for reason, (count, line) in reasons],
             )
-        for line in self.advice():
-            terminal.say(line)
 
     def advice(self) -> list[str]:
         """What to do next."""

@@ -236,7 +236,7 @@ def capture(folder: Path) -> list[str | Path]:
 
 @command
 def capture_in_bulk(folder: Path) -> list[str | Path]:
-    return ["capture", leads(folder), "--bulk", "--no-check"]
+    return ["capture", leads(folder), "--yes", "--bulk", "--no-check"]
 
 
 @command
@@ -253,7 +253,7 @@ def check(folder: Path) -> list[str | Path]:
 def submit(folder: Path) -> list[str | Path]:
     file = folder / "leads.jsonl"
     file.write_text("".join(json.dumps({"lead": {"EmailAddress": f"b{n}@example.com"}}) + "\n" for n in "12"))
-    return ["submit", "leads.capture", file, "--out", folder / "out.csv"]
+    return ["submit", "leads.capture", file, "--yes", "--out", folder / "out.csv"]
 
 
 @command

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from leadsquared_async import Outbox, RateLimit
-from leadsquared_async.cli import capture as capture_module
+from leadsquared_async.cli import file_run
 from leadsquared_async.cli.estimate import bulk_estimate, estimate
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.cli.commands import Finished, capture, environment, rows_of, run, write_leads
@@ -72,7 +72,7 @@ async def test_missing_rows_of_nobody_are_unknown(sandbox: Sandbox, tmp_path: Pa
     sandbox.books.faults = Faults(missing_rows=1.0)
     done = await bulk(sandbox, file, "--out", tmp_path / "out.csv", "--json")
     assert (done.code, done.json["unknown"]) == (1, 2)
-    assert "look for the unknown ones" in done.err
+    assert "look for the unknown rows" in done.err
     assert ["is missing" in row["Reason"] for row in rows_of(tmp_path / "out.csv")] == [True, True]
 
 
@@ -145,8 +145,8 @@ async def test_a_long_bulk_run_shows_its_estimate(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As that of captures does."""
-    monkeypatch.setattr(capture_module, "WORTH_AN_ESTIMATE", 20)
-    done = await bulk(sandbox, write_leads(tmp_path / "leads.csv", range(26)))
+    monkeypatch.setattr(file_run, "MANY_ROWS", 20)
+    done = await bulk(sandbox, write_leads(tmp_path / "leads.csv", range(26)), "--yes")
     assert done.code == 0
     assert "in bulk: 2 calls at 1000/1 s" in done.err
     assert "queue" not in done.err

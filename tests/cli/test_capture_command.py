@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import re
 import stat
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,8 +14,7 @@ from typing import Any
 import pytest
 
 from leadsquared_async import ItemState, Outbox
-from leadsquared_async.cli import capture as capture_module
-from leadsquared_async.cli import delivering, progress
+from leadsquared_async.cli import delivering, file_run, progress
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.cli.commands import (
     PLANTED,
@@ -66,7 +66,7 @@ async def test_the_outcomes_of_another_input_are_kept(sandbox: Sandbox, tmp_path
         done = await capture(sandbox, second, "--out", out, "--json")
         assert (len(rows_of(out)), len(rows_of(tmp_path / "out-2.csv"))) == (3, 2)
         assert done.json["out"] == str(tmp_path / "out-2.csv")
-        assert "out-2.csv: the file named holds those of another input" in done.err
+        assert "out-2.csv, because the file named holds those of another input" in done.err
 
 
 async def test_the_same_command_again_sends_nothing_and_reports_all(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -98,10 +98,10 @@ async def test_a_row_that_stands_twice_is_sent_once(sandbox: Sandbox, tmp_path: 
     assert sorted(numbers_sent(sandbox)) == [1, 2]
     first, _, third = rows_of(tmp_path / "out.csv")
     assert first["RequestID"] == third["RequestID"]
-    assert "3 rows, 0 delivered in an earlier run, 1 the same as another" in done.out
-    done = await capture(sandbox, write_leads(tmp_path / "other.csv", [1, 1]), "--dry-run")
-    assert "2 rows: 1 to send" in done.err
-    assert "1 the same as another" in done.err
+    assert "3 rows" in done.out
+    assert "1 the same as another" in done.out
+    done = await capture(sandbox, write_leads(tmp_path / "other.csv", [1, 1]), "--dry-run", "--json")
+    assert (done.json["rows"], done.json["to_send"], done.json["repeated"]) == (2, 1, 1)
 
 
 async def test_what_was_accepted_without_confirmation_is_followed_by_wait(
@@ -137,7 +137,7 @@ async def test_rejected_rows_are_told_by_kind_and_written_to_be_mended(tmp_path:
         again = await capture(sandbox, file, "--rejects", rejects)
         assert again.code == 1
         assert "nothing was sent this time" in again.out
-        assert "--drop NAME" in again.err
+        assert "leadsquared outbox requeue" in again.err
         assert "leadsquared outbox drain" in again.err
         assert rows_of(rejects) == [row]  # whole again, also of what ended in the run before
 
@@ -169,8 +169,8 @@ async def test_rows_that_cannot_be_sent_do_not_stop_the_others(sandbox: Sandbox,
         f"EmailAddress,Phone\n{PLANTED}1@example.com,9.98E+09\n{PLANTED}2@example.com,9988776655\n,\n"
     )
     done = await capture(sandbox, file, "--no-confirm", "--out", out, "--rejects", rejects, "--json")
-    assert (done.code, done.json["refused"], done.json["accepted"]) == (1, 1, 1)
-    assert 'cannot be sent: line 2, column "Phone"' in done.err
+    assert (done.code, done.json["refused"], done.json["accepted"], done.json["blank"]) == (1, 1, 1, 1)
+    assert re.search(r"Phone +refused +1 +2 +a spreadsheet has shortened the number", done.err)
     assert [(row["Outcome"], row["Line"]) for row in rows_of(out)] == [("refused", "2"), ("accepted", "3")]
     (row,) = rows_of(rejects)
     assert row["Phone"] == "9.98E+09"
@@ -181,7 +181,7 @@ async def test_a_file_that_breaks_in_the_middle_sends_nothing(sandbox: Sandbox, 
     """The whole file is read before anything is sent: exit 2 with the line, and no outbox is made."""
     file = write_leads(tmp_path / "leads.csv", range(700))
     with file.open("a") as text:
-        text.write("only one cell\n")
+        text.write('"never closed\n')
     done = await capture(sandbox, file)
     assert done.code == 2
     assert "line 702" in done.err
@@ -198,15 +198,23 @@ async def test_a_file_that_breaks_in_the_middle_sends_nothing(sandbox: Sandbox, 
         (["leads.csv", "--map", "nobody=Phone"], "no column has that heading"),
         (["leads.csv", "--rate", "fast"], "calls/seconds"),
         (["leads.csv", "--stop-at", "25:00"], "hours:minutes"),
-        (["leads.csv", "--timezone", "Asia/Kolkata"], "--date"),
+        (["leads.csv", "--date-format", "%Y-%m-%d"], "--date"),
+        (["leads.csv", "--out-columns", "FirstName"], "--out-columns is about the file of --out"),
+        (
+            ["leads.csv", "--out", "o.csv", "--out-columns", "FirstName,Nobody"],
+            '--out-columns "Nobody": no column',
+        ),
+        (["leads.csv", "--phone", "XX"], "--phone"),
+        (["leads.csv", "--value", "Source"], "--value is written as"),
+        (["leads.csv", "--sheet", "A"], "--sheet is for workbooks"),
         (["leads.csv", "--update-behavior", "Never"], "DoNotUpdate"),
-        (["leads.csv", "--format", "xml"], "--format is one of"),
+        (["leads.csv", "--format", "xml"], "'xml' is not one of"),
         (["leads.csv", "--host", "http://example.com"], "https://"),
         (["leads.csv", "--out", "leads.csv"], "input or outbox"),
         (["leads.csv", "--rejects", "same.csv", "--out", "same.csv"], "same file"),
         (["leads.csv", "--out", "other.txt"], "not written with --out"),
         (["leads.csv", "--out", "nowhere/out.csv"], "No such file"),
-        (["leads.csv", "--outbox", "nowhere/x.outbox"], "nowhere: nothing can be written there"),
+        (["leads.csv", "--outbox", "nowhere/x.outbox"], "nowhere: cannot be written"),
     ],
 )
 async def test_bad_usage_is_exit_2_before_anything_is_sent(
@@ -271,7 +279,7 @@ async def test_a_fault_of_the_server_is_shown_and_waited_out(
     sandbox.books.faults = Faults()
     done = await running
     assert done.code == 0
-    assert "every lead is held, and tried again by itself" in done.err
+    assert "all rows are held and tried again from time to time" in done.err
 
 
 async def test_a_dry_run_checks_and_estimates_and_leaves_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -293,7 +301,7 @@ async def test_a_dry_run_counts_refusals_and_needs_no_answer(sandbox: Sandbox, t
     file.write_text(f"EmailAddress,Phone\n{PLANTED}@example.com,9.98E+09\n{PLANTED}2@example.com,\n")
     done = await capture(sandbox, file, "--dry-run", "--json", LEADSQUARED_HOST="http://127.0.0.1:9")
     assert (done.code, done.json["refused"], done.json["to_send"]) == (1, 1, 1)
-    assert "did not tell its queue" in done.err
+    assert "did not say how long its queue is" in done.err
     assert "unknown" in done.err
 
 
@@ -330,13 +338,33 @@ async def test_a_dry_run_knows_what_an_earlier_run_has_done(sandbox: Sandbox, tm
 async def test_a_long_run_says_what_it_will_cost(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Above so many rows the estimate comes first; nobody is asked where there is no terminal."""
-    monkeypatch.setattr(capture_module, "WORTH_AN_ESTIMATE", 3)
+    """Above so many rows the estimate comes first; where nobody can be asked, it takes --yes."""
+    monkeypatch.setattr(file_run, "MANY_ROWS", 3)
     short = await capture(sandbox, write_leads(tmp_path / "a.csv", range(3)), "--no-confirm")
-    long = await capture(sandbox, write_leads(tmp_path / "b.csv", range(4)), "--no-confirm")
-    assert "in all" not in short.err
-    assert "4 calls at 1000/1 s: 4 to submit" in long.err
-    assert long.code == 0
+    assert (short.code, "in all" in short.err) == (0, False)
+    file = write_leads(tmp_path / "b.csv", range(4))
+    refused = await capture(sandbox, file, "--no-confirm")
+    assert (refused.code, sandbox.books.accepted) == (2, 3)
+    assert "4 calls at 1000/1 s: 4 to submit" in refused.err
+    assert "more than 3 rows, and there is no terminal to ask: pass --yes" in refused.err
+    assert not (tmp_path / "b.csv.sandbox.outbox").exists()
+    long = await capture(sandbox, file, "--no-confirm", "--yes")
+    assert (long.code, sandbox.books.accepted) == (0, 7)
+
+
+async def test_the_first_run_to_an_account_takes_a_yes(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However short the file; not the second, and not a trial on this machine."""
+    file = write_leads(tmp_path / "a.csv", range(2))
+    monkeypatch.setattr(file_run, "LOOPBACK", frozenset())
+    refused = await capture(sandbox, file, "--no-confirm")
+    assert (refused.code, sandbox.books.accepted) == (2, 0)
+    assert "the first run of this file to this account" in refused.err
+    assert (await capture(sandbox, file, "--no-confirm", "--yes")).code == 0
+    write_leads(file, range(3))
+    assert (await capture(sandbox, file, "--no-confirm")).code == 0
+    assert sandbox.books.accepted == 3
 
 
 async def test_standard_input_goes_through_an_outbox_as_well(
@@ -348,7 +376,7 @@ async def test_standard_input_goes_through_an_outbox_as_well(
         json.dumps({"EmailAddress": f"{PLANTED}-{number}@example.com"}) + "\n" for number in range(3)
     ).encode()
     done = await capture(sandbox, "-", "--no-confirm", "--json", stdin=lines)
-    assert (done.code, done.json["accepted"], done.json["input"]) == (0, 3, "standard input")
+    assert (done.code, done.json["accepted"], done.json["input"]) == (0, 3, "leads-from-stdin")
     assert "leads-from-stdin.sandbox.outbox" in done.err
     done = await capture(sandbox, "-", "--no-confirm", "--json", stdin=lines)
     assert (done.code, done.json["delivered_before"], sandbox.books.accepted) == (0, 3, 3)
@@ -382,7 +410,7 @@ async def test_mappings_and_constants_end_in_the_body(sandbox: Sandbox, tmp_path
             "SearchBy": "EmailAddress",
         }
     ]
-    assert "csv in utf-16" in done.err
+    assert "leads.csv: csv, utf-16-le, divided by ';'" in done.err
 
 
 async def test_update_behavior_makes_another_row(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -444,8 +472,8 @@ async def test_own_keys_are_the_same_only_if_they_are_spelt_the_same(
     rows = rows.replace(f"a{len(UNLIKE)}@", "a0@")
     file = tmp_path / "leads.csv"
     file.write_text(f"Id,EmailAddress\n{rows}", encoding="utf-8")
-    done = await capture(sandbox, file, *OWN_KEY, "--dry-run")
-    assert f"{len(UNLIKE) + 1} rows: {len(UNLIKE)} to send" in done.err
+    done = await capture(sandbox, file, *OWN_KEY, "--dry-run", "--json")
+    assert (done.json["rows"], done.json["to_send"]) == (len(UNLIKE) + 1, len(UNLIKE))
     done = await capture(sandbox, file, *OWN_KEY, "--no-confirm", "--json")
     assert (done.code, sandbox.books.accepted) == (0, len(UNLIKE))
 
@@ -460,7 +488,7 @@ async def test_an_own_key_is_used_once(sandbox: Sandbox, tmp_path: Path) -> None
     assert (done.code, done.json["refused"], done.json["delivered_before"]) == (1, 1, 1)
     assert sandbox.books.accepted == 2
     assert "key was used before" in rows_of(tmp_path / "out.csv")[1]["Reason"]
-    assert "cannot be sent: line 3: its key was used before" in done.err
+    assert re.search("refused +1 +3 +its key was used before", done.err)
 
 
 async def test_a_rejected_row_is_mended_under_its_own_key(tmp_path: Path) -> None:
@@ -482,7 +510,7 @@ async def test_two_rows_with_one_key_are_the_first_of_them(sandbox: Sandbox, tmp
     for _ in range(2):
         done = await capture(sandbox, file, *OWN_KEY, "--no-confirm", "--json")
         assert (done.code, done.json["accepted"], done.json["refused"]) == (1, 1, 1)
-        assert "cannot be sent: line 3: the same key as line 2" in done.err
+        assert re.search("refused +1 +3 +the same key as line 2", done.err)
     assert numbers_sent(sandbox) == [1]
 
 
@@ -520,7 +548,7 @@ async def test_a_trial_says_nothing_about_the_real_account(tmp_path: Path) -> No
             done = await capture(sandbox, file, "--no-confirm", "--outbox", tmp_path / "one.outbox", "--json")
             assert (done.code, done.json["delivered_before"]) == (0, 0)
             assert sandbox.books.accepted == 1
-    assert capture_module.default_outbox(str(file), "https://asyncapi.leadsquared.com") == (
+    assert file_run.default_outbox(str(file), "https://asyncapi.leadsquared.com") == (
         tmp_path / "leads.csv.outbox"
     )
 
@@ -598,9 +626,8 @@ async def test_what_the_outbox_holds_is_part_of_the_cost(
     done = await capture(sandbox, *command, "--dry-run")
     assert (done.json["to_send"], done.json["left_over"], done.json["others_pending"]) == (1, 2, 1)
     assert done.json["estimate"]["submissions"] == 2 + left_over
-    assert f"and {1 + left_over} more in the outbox to send" in done.err
-    monkeypatch.setattr(capture_module, "WORTH_AN_ESTIMATE", 1 + left_over)
-    done = await capture(sandbox, *command)
+    monkeypatch.setattr(file_run, "MANY_ROWS", 1 + left_over)
+    done = await capture(sandbox, *command, "--yes")
     assert f"{2 + left_over} calls at" in done.err
     assert sandbox.books.accepted == 2 + left_over
 
@@ -610,8 +637,8 @@ async def test_what_is_still_to_be_sent_is_part_of_the_summary(sandbox: Sandbox,
     file = await left_over_outbox(sandbox, tmp_path)
     wrong = {"LEADSQUARED_API_KEY": "wrong-key-of-a-test"}
     done = await capture(sandbox, file, **wrong)
-    assert "of an earlier run: 2 rows, 0 taken out" in done.out
-    assert "still to be sent: 4" in done.out
+    assert "2 rows of an earlier run: 0 taken out" in done.err
+    assert "still to be sent from the outbox: 4 rows" in done.err
     done = await capture(sandbox, file, "--json", "--left-over", "drop", **wrong)
     found = {name: done.json[name] for name in ("pending", "left_over", "taken_out", "still_to_be_sent")}
     assert found == {"pending": 1, "left_over": 2, "taken_out": 2, "still_to_be_sent": 2}

@@ -9,27 +9,30 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from leadsquared_async.cli.talk import Talk
 from rich.console import Console
 
 from leadsquared_async import Fault
-from leadsquared_async.cli import capture as capture_module
+from leadsquared_async.cli import file_run
 from leadsquared_async.cli.progress import Look, Pace, Progress
+from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.sandbox import Sandbox
 from tests.cli.commands import capture, write_leads
 
 FIRST = Look(at=0.0, waiting=1000, unconfirmed=0, confirmed=50, rejected=2, unknown=0, work=2350.0)
 
 
-def talk_into(file: io.StringIO, *, terminal: bool) -> Talk:
-    talk = Talk()
-    talk.console = Console(file=file, force_terminal=terminal, width=100, highlight=False, markup=False)
-    return talk
+def terminal_into(file: io.StringIO, *, terminal: bool) -> Terminal:
+    made = Terminal()
+    made.console = Console(file=file, force_terminal=terminal, width=100, highlight=False, markup=False)
+    return made
 
 
-def shown(*looks: Look, terminal: bool = False, kinds: Counter[str] | None = None) -> str:
+def shown(
+    *looks: Look, terminal: bool = False, kinds: Counter[str] | None = None, before: int = 0, ended: int = 0
+) -> str:
     file = io.StringIO()
-    with Progress(talk_into(file, terminal=terminal), kinds or Counter(), confirm=True) as progress:
+    made = terminal_into(file, terminal=terminal)
+    with Progress(made, kinds or Counter(), confirm=True, before=before, ended=ended) as progress:
         for look in looks:
             progress.update(look)
     return file.getvalue()
@@ -64,7 +67,7 @@ def test_elsewhere_than_on_a_terminal_there_is_a_line_now_and_then() -> None:
     lines = shown(*looks, kinds=Counter({"MXInvalidInputException": 120})).splitlines()
     assert len(lines) == 5  # after 5, 15, 35 and 75 s, and the last
     assert lines[0] == (
-        "sent 25/1,000 (5.0 a second), final 25/1,000, rejected 5 (MXInvalidInputException 120), "
+        "sent 25/1,000, final 25/1,000, 5.0 a second, rejected 5 (MXInvalidInputException 120), "
         "about 4 min left"
     )
 
@@ -74,7 +77,16 @@ def test_a_terminal_shows_bars() -> None:
     text = shown(FIRST, replace(FIRST, at=10.0, waiting=500, unconfirmed=200, work=1445.0), terminal=True)
     assert "500/1,000" in text
     assert "300/1,000" in text
-    assert "50.0 sent a second" in text
+    assert "50.0 a second" in text
+
+
+def test_a_run_that_is_continued_shows_the_whole_file() -> None:
+    """What an earlier run has delivered is done; once all is sent, the pace is that of confirming."""
+    first = replace(FIRST, waiting=190, unconfirmed=30, work=490.0)
+    looks = [replace(first, at=6.0, waiting=0, unconfirmed=160, work=216.0)]
+    (line, last) = shown(first, *looks, before=30, ended=80).splitlines()
+    assert line == last
+    assert line.startswith("sent 300/300, final 140/300, 10.0 a second become final, about 5 s left")
 
 
 @pytest.mark.parametrize(
@@ -85,27 +97,28 @@ def test_that_leads_are_held_is_said_once(fault: Fault, seconds: int, lines: int
     held = replace(FIRST, held="LeadSquared is down", fault=fault, next_probe=3.0)
     looks = [replace(held, at=float(second)) for second in range(seconds + 1)]
     text = shown(FIRST, *looks, replace(FIRST, at=20.0))
-    tried = "" if fault is Fault.ACCOUNT else ", and tried again by itself"  # the command may end at once
-    assert text.count(f"every lead is held{tried}: LeadSquared is down") == lines
+    tried = "" if fault is Fault.ACCOUNT else " and tried again from time to time"  # the command may end
+    assert text.count(f"all rows are held{tried}: LeadSquared is down") == lines
     assert text.count("delivering again") == lines
 
 
 def test_what_another_process_delivers_is_said() -> None:
-    """Who only watches says so."""
+    """Not in the first seconds, in which every run waits for its lock."""
     assert "another process delivers" in shown(FIRST, replace(FIRST, at=6.0, delivers=False))
+    assert "another process" not in shown(FIRST, replace(FIRST, at=1.5, delivers=False))
 
 
 def test_nobody_is_asked_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A question needs somebody who can read and answer it; a script goes on."""
-    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
-    assert talk_into(io.StringIO(), terminal=False).ask("Send them?")
-    assert talk_into(io.StringIO(), terminal=True).ask("Send them?")
+    """A question needs somebody who can read and answer it."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    assert terminal_into(io.StringIO(), terminal=False).ask("Send them?") is None
+    assert terminal_into(io.StringIO(), terminal=True).ask("Send them?") is None
 
 
 async def test_no_is_an_answer(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever says no to a long run has sent nothing; --yes is not asked."""
-    monkeypatch.setattr(capture_module, "WORTH_AN_ESTIMATE", 3)
-    monkeypatch.setattr(Talk, "ask", lambda self, question: False)
+    monkeypatch.setattr(file_run, "MANY_ROWS", 3)
+    monkeypatch.setattr(Terminal, "ask", lambda self, question: False)
     file = write_leads(tmp_path / "a.csv", range(4))
     for arguments, code, sent in (((), 3, 0), (("--yes",), 0, 4)):
         done = await capture(sandbox, file, "--no-confirm", *arguments)

@@ -22,7 +22,7 @@ from leadsquared_async.submissions import UpdateBehavior, bulk_lead, capture_lea
 
 __all__ = ["LeadRows", "RowMaker", "SubmissionRows"]
 
-NO_SEARCH_BY = "SearchBy does not name one attribute that the row has, such as EmailAddress"
+NO_SEARCH_BY = "does not name one attribute that the row has, such as EmailAddress"
 SENT = ("lead", "search_by", "details", "query", "suffix")
 FIELDS = (*SENT, "key", "reference")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from leadsquared_async.cli.exits import CommandFailedError
-from leadsquared_async.cli.files.mapping import Flaw
+from leadsquared_async.cli.files.mapping import LONGEST_KEY, Flaw
 from leadsquared_async.cli.files.rows import Row
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.operations import Endpoint
@@ -28,6 +28,7 @@ class Entry:
     Attributes:
         row: as read.
         key: what tells it from others in all runs; None if that has a flaw.
+        again: what is behind the key in the outbox, if it is sent once more.
         submission: what is sent, encoded; None if it cannot be.
         flaws: all that is wrong with it.
     """
@@ -36,6 +37,12 @@ class Entry:
     key: str | None = field(repr=False)
     submission: EncodedSubmission | None = field(repr=False)
     flaws: tuple[Flaw, ...] = ()
+    again: str = ""
+
+    @property
+    def outbox_key(self) -> str | None:
+        """The key that it has in the outbox."""
+        return None if self.key is None else f"{self.key[: LONGEST_KEY - len(self.again)]}{self.again}"
 
 
 class Spool:
@@ -67,7 +74,9 @@ class Spool:
         encoded = None
         if sent is not None:
             encoded = (sent.content, sent.query, sent.suffix, sent.identified, sent.identity, sent.reference)
-        self._piece.append((row.line, row.names, row.cells, row.flaw, entry.key, encoded, entry.flaws))
+        self._piece.append(
+            (row.line, row.names, row.cells, row.flaw, entry.key, encoded, entry.flaws, entry.again)
+        )
         if len(self._piece) == AT_ONCE:
             self.flush()
 
@@ -87,14 +96,14 @@ class Spool:
             yield list(map(self._entry, pickle.load(self._file)))  # noqa: S301 - nobody else can write it
 
     def _entry(self, written: tuple[Any, ...]) -> Entry:
-        line, names, cells, flaw, key, encoded, flaws = written
+        line, names, cells, flaw, key, encoded, flaws, again = written
         submission = None
         if encoded is not None:
             content, query, suffix, identified, identity, reference = encoded
             submission = EncodedSubmission(
                 self._operation, content, query, suffix, identified, identity, private=(), reference=reference
             )
-        return Entry(Row(line, names, cells, flaw), key, submission, flaws)
+        return Entry(Row(line, names, cells, flaw), key, submission, flaws, again)
 
     def close(self) -> None:
         """Let go of the file."""

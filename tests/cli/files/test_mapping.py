@@ -135,7 +135,7 @@ def test_check_refuses(columns: list[str], options: dict[str, Any], said: list[s
 
 
 def test_display_names_of_the_account_are_suggested() -> None:
-    """In any case of letters, with any signs; a usual heading means LeadSquared's own field if that is there."""
+    """In any case of letters; a usual heading is LeadSquared's own field, if the account has that."""
     fields = {
         "mx_Date_of_Birth": "Date of Birth",
         "mx_Town": "City",
