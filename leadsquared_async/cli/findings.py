@@ -26,12 +26,14 @@ class Finding:
         rows: how many rows have it.
         lines: the first of them.
         values: for a drop-down, how often each value stands there that is none of its options.
+        nearest: the option that a value resembles.
     """
 
     flaw: Flaw
     rows: int = 0
     lines: list[int] = field(default_factory=list[int])
     values: Counter[str] = field(default_factory=Counter[str], repr=False)
+    nearest: dict[str, str] = field(default_factory=dict[str, str], repr=False)
 
     @property
     def where(self) -> str:
@@ -78,6 +80,8 @@ class Findings:
             finding.rows += 1
             if flaw.value is not None and (flaw.value in finding.values or len(finding.values) < VALUES_KEPT):
                 finding.values[flaw.value] += 1
+                if flaw.nearest is not None:
+                    finding.nearest[flaw.value] = flaw.nearest
             if len(finding.lines) < LINES_SHOWN:
                 finding.lines.append(line)
 

@@ -143,8 +143,9 @@ def _advice(finding: Finding) -> str:
     shown = finding.values.most_common(VALUES_SHOWN)
     values = ", ".join(f'"{one_line(value, 40)}" {count:,}' for value, count in shown)
     more = f" and {len(finding.values) - len(shown):,} more" if len(finding.values) > len(shown) else ""
-    option = f'--value "{finding.flaw.attribute}:{one_line(shown[0][0], 40)}=OPTION"'
-    return f"{finding.flaw.message} Values: {values}{more}. Send one as another with {option}"
+    wrong = next((value for value, _ in shown if value in finding.nearest), shown[0][0])
+    option = f"{finding.flaw.attribute}:{one_line(wrong, 40)}={finding.nearest.get(wrong, 'OPTION')}"
+    return f'{finding.flaw.message} Values: {values}{more}. Send one as another: --value "{option}"'
 
 
 def discard_results() -> None:

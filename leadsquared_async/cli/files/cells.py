@@ -17,6 +17,7 @@ __all__ = [
     "CellError",
     "Dates",
     "bare_text",
+    "date_format_of",
     "identifier_flaw",
     "is_of_a_test",
     "phone_flaw",
@@ -157,12 +158,12 @@ class Dates:
                 raise CellError(
                     "is no date as --date-format says: correct it, or change --date-format"
                 ) from None
-            example = _format_of(text)
+            example = date_format_of(text)
             advice = f"--date-format {example}" if example else "--date-format, such as %d/%m/%Y"
             raise CellError(f"is no date of the form 2024-02-29: correct it, or pass {advice}") from None
 
 
-def _format_of(text: str) -> str | None:
+def date_format_of(text: str) -> str | None:
     """The format that a date seems to have, if day and month cannot be taken for each other."""
     match = re.fullmatch(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4})( \d{1,2}:\d{2}(:\d{2})?)?", text)
     if match is None:

@@ -65,8 +65,10 @@ class CsvRows:
         if any(map(_is_quoted_late, cells)):
             raise Unreadable(_QUOTED_LATE, line)
         names = [plain_heading(cell) for cell in cells]
-        while not names[-1]:
+        while names and not names[-1]:
             del names[-1]
+        if not names:
+            raise Unreadable("there are no headings", line)
         self.names = tuple(names)
 
     def __iter__(self) -> Iterator[Row]:

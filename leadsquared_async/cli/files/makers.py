@@ -6,17 +6,20 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from difflib import get_close_matches
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from leadsquared_async import ConfigurationError, InvalidLead, Submission
+from leadsquared_async.cli.files.cells import date_format_of
 from leadsquared_async.cli.files.json_rows import is_array, is_object
-from leadsquared_async.cli.files.mapping import LONGEST_KEY, Flaw, LeadMapping, Leads
+from leadsquared_async.cli.files.mapping import LONGEST_KEY, Flaw, LeadMapping, Leads, looks_like_a_value
 from leadsquared_async.cli.files.rows import REASON, Row, Unreadable, plain_heading
 from leadsquared_async.cli.files.spool import Entry
 from leadsquared_async.cli.files.tables import Table
 from leadsquared_async.encoding import SCHEMA_NAME, SEARCH_BY, encode
-from leadsquared_async.fields import FieldChecker, ProblemKind
+from leadsquared_async.fields import FieldChecker, FieldProblem, ProblemKind
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, Endpoint, Operation
 from leadsquared_async.submissions import UpdateBehavior, bulk_lead, capture_lead
 
@@ -124,12 +127,7 @@ class LeadRows:
             is_partial = self._partial or bool(flaws)  # what is missing then may be what has a flaw
             for problem in self._checker.check(made.lead, partial=is_partial):
                 if problem.attribute not in flawed:
-                    message = problem.message.removeprefix(f"{problem.attribute}: ")
-                    value = (
-                        made.lead.get(problem.attribute) if problem.kind is ProblemKind.NO_OPTION else None
-                    )
-                    shown = value if isinstance(value, str) else None
-                    flaws.append(Flaw("", message, problem.attribute, problem.kind, shown))
+                    flaws.append(self._flaw(problem, made.lead.get(problem.attribute)))
         try:
             submission = (
                 encode(replace(self._submission(made.lead), reference=reference)) if made.lead else None
@@ -142,11 +140,44 @@ class LeadRows:
                 )
         return Entry(row, made.key, submission, tuple(flaws))
 
+    def _flaw(self, problem: FieldProblem, value: object) -> Flaw:
+        """A problem in the words of the command line."""
+        attribute, kind = problem.attribute, problem.kind
+        message = _WAYS_ON.get(kind, problem.message.removeprefix(f"{attribute}: "))
+        if kind is ProblemKind.NOT_A_DATE:
+            example = date_format_of(str(value)) or "FORMAT, such as %d/%m/%Y"
+            return Flaw("", message.format(name=attribute, format=example), attribute, kind)
+        if kind is not ProblemKind.NO_OPTION or not isinstance(value, str) or looks_like_a_value(value):
+            return Flaw("", message, attribute, kind)
+        assert self._checker is not None
+        nearest = _nearest(value, self._checker.fields[attribute].options)
+        return Flaw("", message, attribute, kind, value, nearest)
+
     def _submission(self, lead: Mapping[str, Any]) -> Submission:
         search_by = self._mapping.search_by
         if self.is_bulk:
             return bulk_lead(lead, search_by=search_by)
         return capture_lead(lead, search_by=search_by, update_behavior=self._update_behavior)
+
+
+_WAYS_ON = {
+    ProblemKind.NOT_A_DATE: (
+        "is no date of the form 2024-02-29 or 2024-02-29 13:05:00: pass --date {name} --date-format {format}"
+    ),
+    ProblemKind.NOT_A_PHONE: "is no phone number: correct it, or empty it",
+    ProblemKind.NOT_A_BOOLEAN: 'is neither true nor false: correct it, or pass --value "Column:Wrong=true"',
+    ProblemKind.PLACEHOLDER: (
+        "holds a placeholder; leads that share it would become one: empty it, or pass --empty with it"
+    ),
+}
+
+
+@lru_cache(maxsize=1000)
+def _nearest(value: str, options: tuple[str, ...]) -> str | None:
+    """The option that a value resembles."""
+    folded = {option.casefold(): option for option in reversed(options)}
+    found = get_close_matches(value.strip().casefold(), folded, n=1, cutoff=0.7)
+    return folded[found[0]] if found else None
 
 
 def _without_name(error: InvalidLead) -> str:

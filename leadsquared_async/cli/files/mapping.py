@@ -23,7 +23,7 @@ from leadsquared_async.contact import bare_phone, phone
 from leadsquared_async.encoding import SCHEMA_NAME
 from leadsquared_async.errors import ConfigurationError
 
-__all__ = ["Flaw", "LeadMapping", "Leads", "Made", "MappingError"]
+__all__ = ["LONGEST_KEY", "Flaw", "LeadMapping", "Leads", "Made", "MappingError", "looks_like_a_value"]
 
 LONGEST_KEY = 500
 """Characters; as the outbox has it."""
@@ -69,7 +69,8 @@ class Flaw:
         message: what is wrong and what to do; holds no cell.
         attribute: the schema name; empty if no attribute is meant.
         kind: in a word.
-        value: of a drop-down, the cell that is none of its options; not part of what is wrong.
+        value: of a drop-down, the cell that is none of its options, unless it looks personal.
+        nearest: the option that it resembles.
     """
 
     column: str
@@ -77,6 +78,7 @@ class Flaw:
     attribute: str = ""
     kind: str = "refused"
     value: str | None = field(default=None, repr=False, compare=False)
+    nearest: str | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         if self.column:
@@ -310,7 +312,7 @@ class Leads:
 
     def _heading_flaw(self, heading: str) -> str | None:
         """Why a heading is no attribute by itself, and the options to choose from."""
-        if _looks_like_a_value(heading):
+        if looks_like_a_value(heading):
             return "its heading looks like a value: the first line has to hold the headings"
         suggested = self._suggested.get(_letters(heading))
         flaw = name_flaw(heading)
@@ -513,14 +515,14 @@ def _letters(text: str) -> str:
     return re.sub(r"[\W_]", "", text.casefold())
 
 
-def _looks_like_a_value(heading: str) -> bool:
+def looks_like_a_value(heading: str) -> bool:
     """Whether it is an address or a telephone number, which must not be shown."""
     return "@" in heading or re.search(r"\d(?:[ ()./+-]{0,2}\d){8}", heading) is not None
 
 
 def _shown(heading: str, position: int | None = None) -> str:
     """A heading for a message: of a bearable length, and only if it is no value."""
-    if not heading or _looks_like_a_value(heading):
+    if not heading or looks_like_a_value(heading):
         return "**********" if position is None else str(position + 1)
     return heading if len(heading) <= 200 else f"{heading[:200]}..."
 

@@ -1,0 +1,310 @@
+"""Files that people really have, byte by byte, through the commands."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+from leadsquared_async.cli import file_run
+from leadsquared_async.sandbox import Sandbox
+from tests.cli.commands import Finished, bodies, names_in, rows_of, run, with_fields
+
+TEST_CELL = "<test lead: dummy data for {}>"
+FACEBOOK = (
+    "id\tcreated_time\tad_id\tform_id\tis_organic\temail\tfull name\tphone_number\r\n"
+    "l:1234\t2024-02-29T10:00:00+05:30\tag:56\tf:78\tfalse\tbret@example.com\tBret Lee\tp:+919988776655\r\n"
+    "l:1235\t2024-02-29T10:00:00+05:30\tag:56\tf:78\tfalse\ttest@fb.com\t"
+    f"{TEST_CELL.format('full_name')}\t{TEST_CELL.format('phone_number')}\r\n"
+).encode("utf-16")
+FACEBOOK_OPTIONS = (
+    *("--map", "email=EmailAddress", "--map", "full name=FirstName", "--map", "phone_number=Phone"),
+    *("--ignore", "id", "--ignore", "created_time", "--ignore", "ad_id", "--ignore", "form_id"),
+    *("--ignore", "is_organic"),
+)
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """A believable account."""
+    async with Sandbox(limit=None, attributes="account", processing_rate=1e9) as running:
+        yield running
+
+
+class Files:
+    """Commands in a folder, in front of the account."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
+        self.sandbox, self.folder = sandbox, folder
+
+    async def __call__(self, command: str, name: str, content: bytes | str, *options: str | Path) -> Finished:
+        path = self.folder / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return await run(command, path, *options, env=with_fields(self.sandbox))
+
+
+@pytest.fixture
+def command(sandbox: Sandbox, tmp_path: Path) -> Files:
+    return Files(sandbox, tmp_path)
+
+
+async def test_an_export_of_lead_ads(command: Files, sandbox: Sandbox) -> None:
+    """UTF-16 with tabs: the prefix of the number comes off, the test row is refused, counted and named."""
+    done = await command("capture", "leads.csv", FACEBOOK, *FACEBOOK_OPTIONS, "--json")
+    assert (done.code, done.json["confirmed"], done.json["refused"]) == (1, 1, 1)
+    assert bodies(sandbox) == [
+        {"EmailAddress": "bret@example.com", "FirstName": "Bret Lee", "Phone": "+919988776655"}
+    ]
+    assert re.search("test_row +1 +3 +is a test row of an ad platform", done.err)
+
+
+async def test_placeholders_of_exports(command: Files, sandbox: Sandbox) -> None:
+    """NULL is nobody's number: refused, with the option that reads it as empty."""
+    content = "FirstName,Phone\nBret,NULL\nAnna,NULL\nTom,+91-9988776655\n"
+    done = await command("capture", "leads.csv", content, "--json")
+    assert (done.json["refused"], done.json["confirmed"]) == (2, 1)
+    assert "--empty" in done.err
+    done = await command("capture", "leads.csv", content, "--empty", "NULL", "--json")
+    assert done.json["confirmed"] == 3
+    assert len(sandbox.books.leads) == 3
+
+
+SPELLINGS = [
+    "98000-31676",
+    "9800031676",
+    "+91 98000 31676",
+    "+919800031676",
+    "098000 31676",
+    "+91-9800031676",
+]
+
+
+async def test_one_number_in_six_spellings(command: Files, sandbox: Sandbox) -> None:
+    """Six leads without --phone, and advice; one with it."""
+    content = "Phone\n" + "".join(f"{spelling}\n" for spelling in SPELLINGS)
+    done = await command("check", "leads.csv", content)
+    assert re.search(r'column "Phone" writes phone numbers in \d ways.*--phone IN', done.err)
+    done = await command("capture", "leads.csv", content, "--phone", "IN", "--json")
+    assert (done.json["confirmed"], done.json["repeated"]) == (6, 5)
+    assert bodies(sandbox) == [{"Phone": "+91-9800031676"}]
+
+
+@pytest.mark.parametrize(
+    "heading", ["Phone\nNumber", "Phone\u00a0Number", "\u200bPhone Number", "\ufeff\ufeffPhone Number"]
+)
+async def test_headings_that_nobody_can_type(heading: str, command: Files, sandbox: Sandbox) -> None:
+    """What is printed can be typed, and so can the position."""
+    content = f'"{heading}",FirstName\n+91-9988776655,Bret\n'
+    done = await command("check", "leads.csv", content)
+    option = re.search(r'--map "(Phone Number=Phone)"', done.err)
+    assert option
+    assert (await command("check", "leads.csv", content, "--map", option[1])).code == 0
+    assert (await command("check", "leads.csv", content, "--map", "1=Phone")).code == 0
+
+
+async def test_display_names_of_custom_fields(command: Files, sandbox: Sandbox) -> None:
+    """The account's fields are known: the schema name is suggested."""
+    done = await command("check", "leads.csv", "FirstName,date of  birth \nBret,\n")
+    assert '--map "date of birth=mx_Date_of_Birth"' in done.err
+
+
+async def test_a_drop_down_with_wrong_values(command: Files, sandbox: Sandbox) -> None:
+    """The distinct values with counts and the nearest option, and the option that sends them as another."""
+    cells = ["Facbook"] * 3 + ["Campain"] * 2 + ["Website"]
+    content = "Source,FirstName\n" + "".join(f"{cell},Bret {n}\n" for n, cell in enumerate(cells))
+    done = await command("check", "leads.csv", content, "--json")
+    (problem,) = done.json["problems"]
+    assert (problem["rows"], problem["values"]) == (5, {"Facbook": 3, "Campain": 2})
+    assert 'Values: "Facbook" 3, "Campain" 2' in done.err
+    assert '--value "Source:Campain=Campaign"' in done.err
+    values = ("--value", "Source:Facbook=Website", "--value", "Source:Campain=Campaign")
+    assert (await command("check", "leads.csv", content, *values)).code == 0
+
+
+async def test_values_that_are_somebody_s_are_not_shown(command: Files) -> None:
+    """As where a column was mapped to the wrong field."""
+    done = await command("check", "leads.csv", "Source\nzqplanted4711@example.com\n+91 99887 76655\n")
+    assert "Values:" not in done.err
+
+
+async def test_dates_of_another_form(command: Files, sandbox: Sandbox) -> None:
+    """The way on is named: --date and --date-format."""
+    name = "mx_Date_of_Birth"
+    content = f"FirstName,{name}\nBret,23/11/1990\n"
+    done = await command("check", "leads.csv", content)
+    assert f"--date {name} --date-format %d/%m/%Y" in done.err
+    done = await command("check", "leads.csv", content, "--date", name, "--date-format", "%d/%m/%Y")
+    assert done.code == 0, done.err
+
+
+def workbook(*sheets: tuple[str, list[list[Any]]], **formats: str) -> bytes:
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for title, rows in sheets:
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+        for place, number_format in formats.items():
+            sheet[place].number_format = number_format
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
+async def test_a_workbook(command: Files, sandbox: Sandbox) -> None:
+    """Cells by their type: a number is no text, a date is one, and a format of zeros is part of a code."""
+    rows = [
+        ["FirstName", "Phone", "mx_Zip", "mx_Age", "mx_Budget", "mx_Date_of_Birth", None],
+        ["Bret", 919988776655, 560001, 41, 1.5, date(1990, 11, 23), None],
+        [" Anna ", "+91-9988776656", 1234, 42.0, 0.1, date(1990, 11, 23), None],
+        [None, None, None, None, None, None, None],
+    ]
+    content = workbook(("Leads", rows), C3="000000")
+    done = await command("capture", "leads.xlsx", content, "--no-check", "--json")
+    assert (done.code, done.json["confirmed"]) == (0, 2), done.err
+    assert bodies(sandbox) == [
+        {
+            "FirstName": "Bret",
+            "Phone": "919988776655",
+            "mx_Zip": "560001",
+            "mx_Age": "41",
+            "mx_Budget": "1.5",
+            "mx_Date_of_Birth": "1990-11-23 00:00:00",
+        },
+        {
+            "FirstName": "Anna",
+            "Phone": "+91-9988776656",
+            "mx_Zip": "001234",
+            "mx_Age": "42",
+            "mx_Budget": "0.1",
+            "mx_Date_of_Birth": "1990-11-23 00:00:00",
+        },
+    ]
+    assert 'leads.xlsx: xlsx, sheet "Leads"' in done.err
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        (1234567890123456, "a number of more than 15 digits"),
+        (9988776655.5, "neither decimals nor an exponent"),
+        ("=1+1", "a formula without its result"),
+        ("#N/A", "spreadsheet's error"),
+    ],
+)
+async def test_what_excel_has_lost(cell: Any, said: str, command: Files) -> None:
+    """Is refused in its row, which the rejects have as CSV."""
+    rejects = command.folder / "rejects.csv"
+    content = workbook(("Leads", [["FirstName", "Phone"], ["Bret", cell], ["Anna", "+91-9988776655"]]))
+    done = await command("check", "leads.xlsx", content, "--rejects", rejects, "--json")
+    (problem,) = done.json["problems"]
+    assert (said in problem["message"], problem["lines"]) == (True, [2])
+    assert [row["FirstName"] for row in rows_of(rejects)] == ["Bret"]
+
+
+async def test_a_workbook_with_several_sheets(command: Files) -> None:
+    """--sheet chooses; an empty sheet is no choice."""
+    rows = [["FirstName"], ["Bret"]]
+    content = workbook(("June", rows), ("July", rows), ("Notes", []))
+    done = await command("check", "leads.xlsx", content)
+    assert (done.code, 'pass --sheet with one of "June", "July"' in done.err) == (2, True)
+    assert (await command("check", "leads.xlsx", content, "--sheet", "July")).code == 0
+    done = await command("check", "leads.xlsx", content, "--sheet", "May")
+    assert 'it has "June", "July", "Notes"' in done.err
+    assert (await command("check", "leads.xlsx", workbook(("A", rows), ("B", [])))).code == 0
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04 and no more", b"zip"])
+async def test_what_is_no_workbook(content: bytes, command: Files) -> None:
+    """A damaged file and another zip file are refused in a sentence."""
+    if content == b"zip":
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("leads.csv", "FirstName\nBret\n")
+        content = file.getvalue()
+    done = await command("check", "leads.xlsx", content)
+    assert (done.code, "workbook" in done.err) == (2, True)
+
+
+async def test_lines_above_the_headings_and_a_total_below(command: Files, sandbox: Sandbox) -> None:
+    """--skip-rows is named and works; the total is refused by itself."""
+    content = "Leads of June\nExported 2024-07-01\n\nFirstName,Phone\nBret,+91-9988776655\n\nTotal: 1\n"
+    done = await command("check", "leads.csv", content)
+    assert (done.code, "--skip-rows 3" in done.err) == (2, True)
+    done = await command("capture", "leads.csv", content, "--skip-rows", "3", "--json")
+    assert (done.code, done.json["confirmed"], done.json["refused"]) == (1, 1, 1)
+    assert re.search(r"refused +1 +7 +has 1 cell, and there are 2 columns", done.err)
+
+
+async def test_another_encoding_without_a_mark(command: Files, sandbox: Sandbox) -> None:
+    """Refused with the option to type, and never sent on a guess."""
+    content = "FirstName,mx_City\nJosé,São Paulo\nJürgen,Köln\n".encode("cp1252")
+    done = await command("capture", "leads.csv", content)
+    assert (done.code, sandbox.books.accepted) == (2, 0)
+    assert "--encoding cp1252" in done.err
+    done = await command("capture", "leads.csv", content, "--encoding", "cp1252", "--no-check")
+    assert (done.code, bodies(sandbox)[0]["FirstName"]) == (0, "José")
+
+
+async def test_rejects_go_back_with_the_same_options(command: Files, sandbox: Sandbox) -> None:
+    """Fixed and passed in again, with --rejects onto itself: its own rejects are written beside it."""
+    options = ("--map", "E-mail=EmailAddress", "--rejects", command.folder / "rejects.csv", "--json")
+    done = await command(
+        "capture", "leads.csv", "E-mail,Source\nb@example.com,x\na@example.com,y\n", *options
+    )
+    assert done.json["rejects"] == str(command.folder / "rejects.csv")
+    fixed = (command.folder / "rejects.csv").read_text(encoding="utf-8").replace('"x"', '"Website"')
+    done = await command("capture", "rejects.csv", fixed, *options)
+    assert (done.code, done.json["confirmed"], done.json["refused"]) == (1, 1, 1)
+    assert done.json["rejects"] == str(command.folder / "rejects-2.csv")
+    assert (command.folder / "rejects.csv").read_text(encoding="utf-8") == fixed
+
+
+async def test_many_rows_and_nobody_to_ask(
+    command: Files, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a terminal a long run takes --yes, before an outbox is made."""
+    content = "FirstName\n" + "".join(f"Bret {number}\n" for number in range(1_200))
+    done = await command("capture", "leads.csv", content, "--no-check")
+    assert (done.code, "pass --yes" in done.err, sandbox.books.accepted) == (2, True, 0)
+    assert names_in(command.folder) == ["leads.csv"]
+    assert file_run.MANY_ROWS == 1000
+
+
+async def test_a_row_with_three_flaws(command: Files, sandbox: Sandbox) -> None:
+    """All of them in one reading, of the spreadsheet, the account's options and its types."""
+    name = "mx_Date_of_Birth"
+    content = f"FirstName,Phone,Source,{name}\nBret,9.8E+09,Facbook,23/11/1990\n"
+    done = await command("check", "leads.csv", content, "--json")
+    assert {(each["attribute"], each["lines"][0]) for each in done.json["problems"]} == {
+        *(("Phone", 2), ("Source", 2), (name, 2)),
+    }
+
+
+async def test_a_time_of_a_workbook_needs_a_zone(command: Files) -> None:
+    """As it does in text."""
+    rows = [
+        ["FirstName", "mx_Called"],
+        ["Bret", datetime(2024, 2, 29, 13, 5, tzinfo=UTC).replace(tzinfo=None)],
+    ]
+    done = await command("check", "leads.xlsx", workbook(("A", rows)))
+    assert "--timezone" in done.err
+
+
+async def test_an_empty_column_and_two_of_one_name(command: Files, sandbox: Sandbox) -> None:
+    """A column without heading and cells is nothing; two of one name are told apart by their position."""
+    content = "FirstName,,Phone,Phone,\nBret,,+91-9988776655,+91-9988776656,\n"
+    done = await command("check", "leads.csv", content)
+    assert "name this one 4 in --map or --ignore" in done.err
+    done = await command(
+        "capture", "leads.csv", content, "--map", "3=Phone", "--map", "4=Mobile", "--no-check"
+    )
+    assert done.code == 0, done.err
+    assert bodies(sandbox) == [{"FirstName": "Bret", "Phone": "+91-9988776655", "Mobile": "+91-9988776656"}]
