@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from leadsquared_async.config import LONGEST_WINDOW, RateLimit
 from leadsquared_async.errors import ConfigurationError
-from leadsquared_async.limiter.event_loops import Alarm
+from leadsquared_async.limiter.event_loops import LoopTimer
 from leadsquared_async.limiter.interface import Limit, LimitSnapshot
 from leadsquared_async.limiter.lanes import Lane, Waiting
 from leadsquared_async.limiter.local import LocalGrantor
@@ -109,7 +109,7 @@ class RedisGrantor:
         self._asked_at = -NEVER
         self._is_urgent = False
         self._asking: asyncio.Task[None] | None = None
-        self._next_question = Alarm(self._loop, self._begin_to_ask)
+        self._next_question = LoopTimer(self._loop, self._begin_to_ask)
         self._closed = False
         # While the store does not answer.
         self._share: LocalGrantor | None = None

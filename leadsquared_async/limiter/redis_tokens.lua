@@ -291,7 +291,7 @@ end
 -- Who is next ------------------------------------------------------------------------------------------------
 
 -- When a batch may have a token that leaves so many to those ahead and does not spend the burst of forms.
-local function paced_at(ahead)
+local function burst_spared_at(ahead)
   local free = s.free - ahead
   if #s.due > 0 then return s.due[1] - free * spacing() - ROUNDING end
   if s.out > 0 or #s.late > 0 then return s.last_taken + s.limit.p end
@@ -309,19 +309,19 @@ local function earliest(ahead)
   return math.max(math.min(start, tried_again_at()), now, s.paused)
 end
 
-local function next_poll() return s.last_poll + POLLS_APART * spacing() end
+local function next_poll_at() return s.last_poll + POLLS_APART * spacing() end
 
 -- Whether a token may go to a lane that leaves so many to those ahead, of which so many are polls.
 local function may_take(lane, ahead, polls)
   if s.free <= ahead or now < s.paused then return false end
-  if lane == POLLS and (polls > 0 or now < next_poll()) then return false end
-  return lane == FORMS or paced_at(ahead) <= now
+  if lane == POLLS and (polls > 0 or now < next_poll_at()) then return false end
+  return lane == FORMS or burst_spared_at(ahead) <= now
 end
 
 local function when(lane, ahead, polls)
   local start = earliest(ahead)
-  if lane ~= FORMS and s.free > ahead then start = math.max(start, paced_at(ahead)) end
-  if lane == POLLS then start = math.max(start, math.max(now, next_poll()) + polls * POLLS_APART * spacing()) end
+  if lane ~= FORMS and s.free > ahead then start = math.max(start, burst_spared_at(ahead)) end
+  if lane == POLLS then start = math.max(start, math.max(now, next_poll_at()) + polls * POLLS_APART * spacing()) end
   return start
 end
 
@@ -341,7 +341,7 @@ local function heads()
   return found
 end
 
-local function is_due(head) return head.lane ~= POLLS or now >= next_poll() end
+local function is_due(head) return head.lane ~= POLLS or now >= next_poll_at() end
 
 -- The head whose turn it is, the lane that gives it its claim, and the counters of turns after it has gone.
 local function turn()

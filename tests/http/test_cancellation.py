@@ -250,17 +250,17 @@ def test_an_exchange_that_is_cancelled_before_its_first_step_gives_its_token_bac
 def in_the_tick_of_the_next_grant(lsq: LeadSquared, act: Callable[[], object], *, before: bool) -> None:
     """Do something in the very tick in which the bucket's timer grants a token, before or after the grant."""
     (home,) = lsq._session.buckets[Limit.CALLS]._loops.values()
-    ring = home.alarm._ring
+    ring = home.timer._callback
 
     def patched() -> None:
-        home.alarm._ring = ring
+        home.timer._callback = ring
         if before:
             act()
         ring()
         if not before:
             act()
 
-    home.alarm._ring = patched
+    home.timer._callback = patched
 
 
 def test_a_token_that_is_granted_in_the_tick_of_a_cancellation_goes_to_the_next() -> None:

@@ -350,8 +350,8 @@ async def test_the_timer_keeps_no_waiters_context_alive() -> None:
     waiting = asyncio.create_task(bucket.acquire(Lane.INTERACTIVE))
     await asyncio.sleep(0)
     (home,) = bucket._loops.values()
-    assert home.alarm._handle is not None
-    assert len(home.alarm._handle._context) == 0  # type: ignore[attr-defined]
+    assert home.timer._handle is not None
+    assert len(home.timer._handle._context) == 0  # type: ignore[attr-defined]
     await waiting
 
 
