@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import re
 import ssl
-from collections.abc import Iterable
+import time
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, cast
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -197,11 +198,10 @@ def _unusable(name: str, path: str, why: str) -> NoReturn:
 
 
 class Transports(httpx.AsyncBaseTransport):
-    """A pool for each way in which hosts are reached, so that hosts of one proxy share theirs.
+    """The connections to some hosts, each by the way that the environment asks for.
 
     Args:
         origins: the hosts.
-        connections: how many a pool may have.
 
     Attributes:
         proxies: by the host and port of an origin.
@@ -210,39 +210,107 @@ class Transports(httpx.AsyncBaseTransport):
         ConfigurationError: the environment names a proxy or certificates that cannot be used.
     """
 
-    def __init__(self, origins: Iterable[str], connections: int) -> None:
+    def __init__(self, origins: Iterable[str]) -> None:
         urls = [httpx.URL(origin) for origin in origins]
         self.proxies = {url.netloc: proxy_for(str(url)) for url in urls}
         # Plain http, for a sandbox, needs no certificates; reading them takes milliseconds.
         is_secure = any(url.scheme == "https" for url in urls)
         context = certificates().context if is_secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        pools = {proxy: _pool(proxy, context, connections) for proxy in dict.fromkeys(self.proxies.values())}
-        self._pools = {host: pools[proxy] for host, proxy in self.proxies.items()}
+        self._connections = {host: _Connections(proxy, context) for host, proxy in self.proxies.items()}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await self._pools[request.url.netloc].handle_async_request(request)
+        return await self._connections[request.url.netloc].send(request)
 
     async def aclose(self) -> None:
-        for pool in set(self._pools.values()):
-            await pool.aclose()
+        for connections in self._connections.values():
+            await connections.aclose()
 
 
-def _pool(proxy: Proxy | None, context: ssl.SSLContext, connections: int) -> httpx.AsyncHTTPTransport:
-    limits = httpx.Limits(
-        max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEPALIVE
-    )
-    if proxy is None:
-        return httpx.AsyncHTTPTransport(limits=limits, verify=context)
-    # httpx would verify the certificate of a proxy without a look at SSL_CERT_FILE.
-    own = context if proxy.url.scheme == "https" else None
-    try:
-        return httpx.AsyncHTTPTransport(
-            limits=limits, verify=context, proxy=httpx.Proxy(proxy.url, ssl_context=own)
-        )
-    except ImportError:
-        raise ConfigurationError(
-            f'{proxy.variable} names a SOCKS proxy, which needs socksio: pip install "httpx[socks]"'
-        ) from None
+class _Connections:
+    """The connections to one host, the last used first. Tokens bound their number.
+
+    Each is a transport of its own: a pool of httpx takes time that grows with the square of its idle
+    connections, at every request and every answer, and a cancellation can cost it a slot for good.
+    """
+
+    def __init__(self, proxy: Proxy | None, context: ssl.SSLContext) -> None:
+        self._proxy = proxy
+        self._context = context
+        self._all: set[httpx.AsyncHTTPTransport] = set()
+        self._idle: dict[httpx.AsyncHTTPTransport, float] = {}  # since when
+        self._new()  # what is missing shows now
+
+    async def send(self, request: httpx.Request) -> httpx.Response:
+        if self._idle:
+            connection, _ = self._idle.popitem()
+        else:
+            connection = self._new()
+            self._all.add(connection)
+        try:
+            response = await connection.handle_async_request(request)
+        except BaseException:
+            await self.drop(connection)
+            raise
+        response.stream = _Stream(cast("httpx.AsyncByteStream", response.stream), self, connection)
+        return response
+
+    async def put_back(self, connection: httpx.AsyncHTTPTransport) -> None:
+        """Keep it for the next request, and close one that has been idle for too long."""
+        now = time.monotonic()
+        self._idle[connection] = now
+        longest = next(iter(self._idle))
+        if now - self._idle[longest] > KEEPALIVE:
+            del self._idle[longest]
+            await self.drop(longest)
+
+    async def drop(self, connection: httpx.AsyncHTTPTransport) -> None:
+        self._all.discard(connection)
+        await connection.aclose()
+
+    async def aclose(self) -> None:
+        self._idle.clear()
+        for connection in list(self._all):
+            await self.drop(connection)
+
+    def _new(self) -> httpx.AsyncHTTPTransport:
+        limits = httpx.Limits(max_connections=1, keepalive_expiry=KEEPALIVE)
+        if self._proxy is None:
+            return httpx.AsyncHTTPTransport(limits=limits, verify=self._context)
+        # httpx would verify the certificate of a proxy without a look at SSL_CERT_FILE.
+        own = self._context if self._proxy.url.scheme == "https" else None
+        try:
+            return httpx.AsyncHTTPTransport(
+                limits=limits, verify=self._context, proxy=httpx.Proxy(self._proxy.url, ssl_context=own)
+            )
+        except ImportError:
+            raise ConfigurationError(
+                f'{self._proxy.variable} names a SOCKS proxy, which needs socksio: pip install "httpx[socks]"'
+            ) from None
+
+
+class _Stream(httpx.AsyncByteStream):
+    """The body of an answer, with which its connection becomes free."""
+
+    def __init__(
+        self,
+        stream: httpx.AsyncByteStream,
+        connections: _Connections,
+        connection: httpx.AsyncHTTPTransport,
+    ) -> None:
+        self._stream = stream
+        self._connections = connections
+        self._connection = connection
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._stream.__aiter__()
+
+    async def aclose(self) -> None:
+        try:
+            await self._stream.aclose()
+        except BaseException:
+            await self._connections.drop(self._connection)
+            raise
+        await self._connections.put_back(self._connection)
 
 
 def failure(error: Exception, host: str, proxy: Proxy | None, cause: str) -> Failure:

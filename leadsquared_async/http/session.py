@@ -127,9 +127,7 @@ class Session:
         # It imports httpx and anyio, which is slow: only for programs that open a client.
         from leadsquared_async.http.transport import Transport  # noqa: PLC0415
 
-        options = self.options
-        connections = options.rate_limit.calls + options.bulk_limit.calls
-        self.transport = Transport(options.hosts, connections, options.transport, log=self.log)
+        self.transport = Transport(self.options.hosts, self.options.transport, log=self.log)
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
         self._state = _State.OPEN

@@ -28,8 +28,6 @@ from leadsquared_async.protocol import Outcome, Reply, RetryHint, classify, outc
 
 __all__ = ["Transport"]
 
-SPARE_CONNECTIONS = 8
-"""Connections beyond the tokens: httpx's own queue, which loses slots to cancellation, stays empty."""
 CLOSING = 1.0
 """Seconds that closing an answer may take beyond the attempt."""
 MOST_ADDRESSES = 64
@@ -57,15 +55,13 @@ class Transport:
 
     Args:
         hosts: where calls may go; nothing is ever sent elsewhere.
-        connections: how many calls may be in flight.
-        inner: a transport to use instead of an own pool; it is not closed.
+        inner: a transport to use instead of own connections; it is not closed.
         log: gets a record of each failure of a caller's transport.
     """
 
     def __init__(
         self,
         hosts: Hosts,
-        connections: int,
         inner: httpx.AsyncBaseTransport | None,
         *,
         log: ClientLog | None = None,
@@ -74,7 +70,7 @@ class Transport:
         self._proxies: dict[bytes, Proxy | None] = {}
         self._own: Transports | None = None
         if inner is None:
-            inner = self._own = Transports(filter(None, hosts), connections + SPARE_CONNECTIONS)
+            inner = self._own = Transports(filter(None, hosts))
             self._proxies = self._own.proxies
         self._inner = inner
         self._origins = {Host.ASYNC: httpx.URL(hosts.host)}
