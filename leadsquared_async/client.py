@@ -110,7 +110,7 @@ class LeadSquared(Requests):
         rate_limit: the account's limit; else LEADSQUARED_RATE_LIMIT, such as "10/5"; else 25 calls in
             5 seconds.
         bulk_limit: the account's limit of bulk calls, which count separately; by default 1 in 5 seconds.
-        retry: when a call is retried.
+        retry: when a call is retried; by default `RetryPolicy()`, with up to 6 attempts.
         timeout: seconds for one attempt, however slowly the server answers.
         deadline: seconds for a whole call, the wait for the rate limit included; None for no bound. A form
             handler sets 10.

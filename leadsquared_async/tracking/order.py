@@ -107,7 +107,7 @@ class QueueOrder:
             self._conclude(found, trailing, now)
 
     def _due(self, now: float) -> deque[str]:
-        """Those that are due, in order; while there is no answer, another one first each time."""
+        """The requests that are due, in order; without any answer, the one that failed least comes first."""
         due = [(entry.failures, name) for name, entry in self._entries.items() if entry.due <= now]
         if self._is_stalled:
             due.sort(key=itemgetter(0))

@@ -222,7 +222,7 @@ class Tracker:
             self._add_again(before)
 
     def _add_again(self, asked: Iterable[str]) -> None:
-        """Keep a request that ended and is followed again before the order was told that it ended."""
+        """Keep a request that ended and is followed again before the order knew that it ended."""
         for request_id in asked:
             if request_id in self._followed and request_id not in self._order:
                 self._order.add(request_id)

@@ -208,4 +208,4 @@ def test_a_deadline_bounds_the_question_for_the_fields(caplog: pytest.LogCapture
                 await lsq.with_options(deadline=1).fields.list()  # the first question is still out
 
     virtual.run(main)
-    assert "leads go on" not in caplog.text
+    assert "leads are sent" not in caplog.text
