@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from leadsquared_async import ConfigurationError
 from leadsquared_async.integrations.taskiq import StreamBroker, broker
-from leadsquared_async.integrations.taskiq.hand import Hand
+from leadsquared_async.integrations.taskiq.lease import Lease
 from leadsquared_async.integrations.taskiq.tasks import Depends
 from tests.integrations.workers import until, working
 from tests.limiter.valkey import Valkey
@@ -37,13 +37,13 @@ class Queue:
 
         @stream.task("work", ack_type="manual")
         async def work(word: str, context: Depends) -> None:
-            hand = Hand(context)
+            lease = Lease(context)
             self.began.append(word)
-            self.deliveries.append(hand.deliveries)
+            self.deliveries.append(lease.deliveries)
             gate = self.gate
             await gate.wait()
             self.ended.append(word)
-            await hand.done()
+            await lease.done()
 
         return stream
 
@@ -152,8 +152,8 @@ async def test_what_is_handed_back_comes_again_after_its_pause(valkey: Valkey) -
     @stream.task("work", ack_type="manual")
     async def work(context: Depends) -> None:
         times.append(asyncio.get_running_loop().time())
-        hand = Hand(context)
-        await (hand.done() if len(times) == 3 else hand.hand_back(0.0 if len(times) == 1 else 1.5))
+        lease = Lease(context)
+        await (lease.done() if len(times) == 3 else lease.release(0.0 if len(times) == 1 else 1.5))
 
     async with working(stream):
         await work.kiq()  # type: ignore[call-overload]
@@ -221,12 +221,12 @@ async def test_what_comes_again_and_again_does_not_hide_what_is_behind_it(valkey
 
     @stream.task("work", ack_type="manual")
     async def work(number: int, context: Depends) -> None:
-        hand = Hand(context)
-        if number < 100 or hand.deliveries == 1:
-            await hand.hand_back()
+        lease = Lease(context)
+        if number < 100 or lease.deliveries == 1:
+            await lease.release()
         else:
             ended.set()
-            await hand.done()
+            await lease.done()
 
     async with working(stream):
         for number in range(101):
@@ -256,7 +256,7 @@ async def test_no_option_in_a_url_changes_what_is_read(valkey: Valkey, option: s
 
     @stream.task("work", ack_type="manual")
     async def work(context: Depends) -> None:
-        await Hand(context).done()
+        await Lease(context).done()
         read.set()
 
     async with working(stream), asyncio.timeout(10):
