@@ -93,6 +93,12 @@ def test_what_needs_an_extra_names_it_when_it_is_used(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_tasks_need_no_outbox() -> None:
+    """The extra `taskiq` does not bring that of the outbox."""
+    ran = without(EXTRAS["outbox"], "import leadsquared_async.integrations.taskiq")
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 COMMAND = "from leadsquared_async.cli import main\nmain()"
 
 
