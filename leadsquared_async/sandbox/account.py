@@ -24,8 +24,8 @@ from leadsquared_async.sandbox.answers import (
     Request,
     gateway,
     hinted,
+    mx,
     one_line,
-    over_limit,
     wrong_region,
 )
 from leadsquared_async.sandbox.checks import brief, check
@@ -191,9 +191,10 @@ class Account:
         """The answer without a fault; raises RefusedError."""
         query = dict(parse_qsl(request.query, keep_blank_values=True))
         _check_keys(request, query, call)
+        if call.kind == "submit" or call.name == "bulk":
+            _check_form(request)
         match call.kind:
             case "submit":
-                _check_form(request)
                 return self._queues.submit(request, query, call, now, taken=fault.taken)
             case "status":
                 return self._queues.status(query, call)
@@ -204,14 +205,15 @@ class Account:
             case "sync" if call.name == "fields":
                 return list_fields(query, self._fields)
             case "sync":
-                _check_form(request)
                 rows = read_bulk(request.body)
                 return create_or_update(
                     rows if fault.taken else (), self.records, self._faults.row_is_missing
                 )
 
     def _over_limit(self, call: Call) -> Reply:
-        return over_limit(*limit_of(self.settings, call.name))
+        calls, per = limit_of(self.settings, call.name)
+        message = f"API calls exceeded the limit of {calls} in {per:g} second(s)"
+        return mx(429, "MXAPIRateLimitExceededException", message)
 
     def _make_counter(self, limit: tuple[int, float] | None) -> Counter | None:
         if limit is None:
@@ -243,25 +245,22 @@ def misplaced_keys(request: Request, call: Call | None) -> list[str]:
     synchronous host; the x-api-key in its header; none of them at another origin. A call log takes the
     x-api-key only.
     """
-    query = parse_qsl(request.query, keep_blank_values=True)
     in_query = _IN_QUERY if call is not None and call.takes_keys else {}
-    in_headers = {"x-api-key": API_KEY}
-    if call is not None and call.kind == "sync":
-        in_headers |= _IN_HEADERS
-    is_elsewhere = request.headers.get("host", "").partition(":")[0] == ELSEWHERE
-    carried = (*request.headers.values(), *(value for _, value in query))
-    places = [
-        ("the query", any(_is_misplaced(name, value, in_query) for name, value in query)),
-        *(
-            (f"the header {name}", _is_misplaced(name, value, in_headers))
-            for name, value in request.headers.items()
-        ),
-        ("the path", _holds_key(unquote(request.path))),
-        ("the body", any(key.encode() in request.body for key in _ALL_KEYS)),
-        ("a request to another origin", is_elsewhere and any(map(_holds_key, carried))),
-    ]
+    in_headers = {"x-api-key": API_KEY} | (_IN_HEADERS if call is not None and call.kind == "sync" else {})
+    query = parse_qsl(request.query, keep_blank_values=True)
+    carried = [("the query", name, value, in_query) for name, value in query]
+    carried += [(f"the header {name}", name, value, in_headers) for name, value in request.headers.items()]
+    places = [place for place, name, value, right in carried if _is_misplaced(name, value, right)]
+    if _holds_key(unquote(request.path)):
+        places.append("the path")
+    if any(key.encode() in request.body for key in _ALL_KEYS):
+        places.append("the body")
+    if request.headers.get("host", "").partition(":")[0] == ELSEWHERE and any(
+        _holds_key(value) for _, _, value, _ in carried
+    ):
+        places.append("a request to another origin")
     name = "unknown path" if call is None else call.name
-    return [f"{name}: a key in {place}" for place, misplaced in places if misplaced]
+    return [f"{name}: a key in {place}" for place in dict.fromkeys(places)]
 
 
 def shown_path(request: Request, call: Call | None) -> str:
@@ -288,17 +287,17 @@ def _check_keys(request: Request, query: Mapping[str, str], call: Call) -> None:
     ]
     if given[0] and "$" not in given[0]:
         wrong.append("an accessKey contains a $, which a shell expands unless it is in single quotes")
-    raise RefusedError(hinted(WRONG_KEYS, "; ".join(wrong)))
+    raise RefusedError(WRONG_KEYS, "; ".join(wrong))
 
 
 def _check_form(request: Request) -> None:
     """Raises RefusedError if a body is too large or not announced as JSON."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
-        unsupported = gateway(415, "Unsupported Media Type")
-        raise RefusedError(hinted(unsupported, f"send the header Content-Type: {JSON_TYPE}"))
+        raise RefusedError(
+            gateway(415, "Unsupported Media Type"), f"send the header Content-Type: {JSON_TYPE}"
+        )
     if len(request.body) > LARGEST_BODY:
-        too_long = gateway(413, "Request Too Long")
-        raise RefusedError(hinted(too_long, f"the body is longer than {LARGEST_BODY} bytes"))
+        raise RefusedError(gateway(413, "Request Too Long"), f"the body is longer than {LARGEST_BODY} bytes")
 
 
 def _check_operations(faults: Faults) -> None:

@@ -12,9 +12,11 @@ from dataclasses import asdict
 from typing import Any, TypedDict, cast
 
 from leadsquared_async.sandbox.account import Account, Arrival, limit_of
-from leadsquared_async.sandbox.answers import HINT, JSON_TYPE, Reply, Request, json_reply
+from leadsquared_async.sandbox.answers import HINT, JSON_TYPE, MalformedError, Reply, Request, json_reply
+from leadsquared_async.sandbox.bodies import decode
 from leadsquared_async.sandbox.counters import most_in_any_window
 from leadsquared_async.sandbox.faults import Faults
+from leadsquared_async.sandbox.processing import Task
 from leadsquared_async.sandbox.records import Lead, Opportunity, PhoneCall
 
 
@@ -89,32 +91,28 @@ class Books:
     @property
     def requests(self) -> Sequence[RequestState]:
         """Every accepted request, in order for each operation."""
-        self._advance()
-        speed = self._account.settings.speed
+        speed = self._up_to_date().settings.speed
         return [
             RequestState(
                 request_id=task.request_id,
-                operation=operation,
+                operation=task.operation.name,
                 status=task.status,
                 reason=task.reason,
                 system_errors=task.errors,
                 finished_at=None if task.finished_at is None else task.finished_at / speed,
             )
-            for operation, queue in self._account.queues.items()
-            for task in queue.tasks.values()
+            for task in self._tasks
         ]
 
     @property
     def accepted(self) -> int:
         """How many submissions were accepted, whether or not the client received the answer."""
-        return sum(len(queue.tasks) for queue in self._account.queues.values())
+        return len(self._tasks)
 
     @property
     def repeated(self) -> int:
         """How many submissions were accepted although the same body had been accepted before."""
-        return self.accepted - len(
-            {task.body for queue in self._account.queues.values() for task in queue.tasks.values()}
-        )
+        return self.accepted - len({task.body for task in self._tasks})
 
     @property
     def attempts(self) -> Mapping[str, int]:
@@ -124,26 +122,22 @@ class Books:
     @property
     def leads(self) -> Mapping[str, Lead]:
         """The leads by id, oldest first."""
-        self._advance()
-        return self._account.records.leads
+        return self._up_to_date().records.leads
 
     @property
     def opportunities(self) -> Mapping[str, Opportunity]:
         """The opportunities by id, oldest first."""
-        self._advance()
-        return self._account.records.opportunities
+        return self._up_to_date().records.opportunities
 
     @property
     def calls(self) -> Sequence[PhoneCall]:
         """The logged phone calls, oldest first."""
-        self._advance()
-        return self._account.records.calls
+        return self._up_to_date().records.calls
 
     @property
     def duplicates(self) -> int:
         """How many leads there are beyond the first of each person."""
-        self._advance()
-        return self._account.records.duplicates()
+        return self._up_to_date().records.duplicates()
 
     @property
     def misplaced_keys(self) -> Sequence[str]:
@@ -191,8 +185,13 @@ class Books:
         """Forget everything. Faults and draws start over; the clock does not."""
         self._account.reset()
 
-    def _advance(self) -> None:
+    @property
+    def _tasks(self) -> list[Task]:
+        return [task for queue in self._account.queues.values() for task in queue.tasks.values()]
+
+    def _up_to_date(self) -> Account:
         self._account.advance(self._clock())
+        return self._account
 
 
 PREFIX = "/_sandbox/"
@@ -249,23 +248,26 @@ def _reset(books: Books, _request: Request) -> Reply:
     return Reply(204)
 
 
+def _show_faults(books: Books, _request: Request) -> Reply:
+    return json_reply(200, books.faults.to_json())
+
+
 def _set_faults(books: Books, request: Request) -> Reply:
     if len(request.body) > LARGEST_CONTROL_BODY:
         return _error(400, f"The body is longer than {LARGEST_CONTROL_BODY} bytes")
     try:
-        content = json.loads(request.body.decode())
-    except (ValueError, RecursionError):
-        return _error(400, "The body is not JSON in UTF-8")
-    try:
+        content = decode(request.body)[1]
         books.change_faults(content)
+    except MalformedError:
+        return _error(400, "The body is not JSON in UTF-8")
     except ValueError as error:
         return _error(400, str(error))
-    return json_reply(200, books.faults.to_json())
+    return _show_faults(books, request)
 
 
-def _end_faults(books: Books, _request: Request) -> Reply:
+def _end_faults(books: Books, request: Request) -> Reply:
     books.faults = Faults()
-    return json_reply(200, books.faults.to_json())
+    return _show_faults(books, request)
 
 
 def _show_arrivals(books: Books) -> object:
@@ -281,11 +283,7 @@ def _showing(read: Callable[[Books], object]) -> Callable[[Books, Request], Repl
 ROUTES: Mapping[str, Mapping[str, Callable[[Books, Request], Reply]]] = {
     "": {"GET": _show_index},
     "reset": {"POST": _reset},
-    "faults": {
-        "GET": _showing(lambda books: books.faults.to_json()),
-        "PUT": _set_faults,
-        "DELETE": _end_faults,
-    },
+    "faults": {"GET": _show_faults, "PUT": _set_faults, "DELETE": _end_faults},
     "requests": {"GET": _showing(lambda books: books.requests)},
     "leads": {"GET": _showing(lambda books: list(map(asdict, books.leads.values())))},
     "arrivals": {"GET": _showing(_show_arrivals)},

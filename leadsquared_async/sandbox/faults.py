@@ -18,9 +18,9 @@ from leadsquared_async.sandbox.answers import (
     WRONG_KEYS,
     How,
     Reply,
-    duplicate,
     gateway,
     json_reply,
+    mx,
     wrong_region,
 )
 from leadsquared_async.sandbox.checks import (
@@ -53,6 +53,8 @@ class Fault:
 
 
 OK = Fault("ok", taken=True)
+_DUPLICATE = ("MXDuplicateEntryException", "A Lead with same Email already exists.")
+"""A permanent, logical error, which has been seen under 500 and under 200."""
 _PAGE = b"<!doctype html><html><body><h1>We will be back soon</h1></body></html>"
 
 FAULTS: Mapping[str, Fault] = {
@@ -65,11 +67,11 @@ FAULTS: Mapping[str, Fault] = {
         Fault("429", over_limit=True),
         Fault("quota", gateway(429, "Limit Exceeded")),
         Fault("500", gateway(500, "Internal server error")),
-        Fault("500-mx", duplicate(500)),
+        Fault("500-mx", mx(500, *_DUPLICATE)),
         Fault("502", gateway(502, "Internal server error")),
         Fault("503", gateway(503, "Service Unavailable")),
         Fault("504", gateway(504, "Endpoint request timed out")),
-        Fault("200-mx", duplicate(200)),
+        Fault("200-mx", mx(200, *_DUPLICATE)),
         Fault("html", Reply(200, {"content-type": "text/html"}, _PAGE)),
         Fault("empty", Reply(200)),
         Fault("empty-object", json_reply(200, {})),

@@ -15,7 +15,6 @@ from leadsquared_async.sandbox.answers import (
     MalformedError,
     Reply,
     Request,
-    accepted,
     dump,
     gateway,
     hinted,
@@ -89,10 +88,9 @@ class Queues:
 
         They share leads, ids and draws, which must not depend on who looks when.
         """
-        while True:
-            queue = min(self.by_name.values(), key=ProcessingQueue.next_at)
-            if queue.next_at() > now * self._speed:
-                return
+        while (
+            queue := min(self.by_name.values(), key=ProcessingQueue.next_at)
+        ).next_at() <= now * self._speed:
             queue.step()
 
     def submit(
@@ -105,19 +103,19 @@ class Queues:
         task = Task(self._new_id(), operation, text, work, now * self._speed)
         if taken:
             self.by_name[operation.name].put(task)
-        return accepted(task.request_id)
+        said = "Request accepted. Please use below request id to check the status"
+        return json_reply(200, {"Status": said, "RequestID": task.request_id})
 
     def status(self, query: Mapping[str, str], call: Call) -> Reply:
-        """The state of a request of one of the call's operations. Raises MalformedError."""
+        """The state of a request of one of the call's operations; raises RefusedError if there is none."""
         request_id = query.get("RequestID", "").lower()
         if not request_id:
             raise MalformedError("RequestID is missing")
         task = next((q.tasks[request_id] for q in self.by_name.values() if request_id in q.tasks), None)
-        if task is None:
-            hint = "no request of this sandbox has this RequestID; a restart or a reset forgets all requests"
-        elif task.operation in call.operations:
+        if task is not None and task.operation in call.operations:
             return json_reply(200, task.as_status())
-        else:
+        hint = "no request of this sandbox has this RequestID; a restart or a reset forgets all requests"
+        if task is not None:
             hint = f"this RequestID belongs to {task.operation.name}"
         # What LeadSquared answers to an unknown RequestID is not documented.
         return hinted(gateway(404, "Not Found"), hint)

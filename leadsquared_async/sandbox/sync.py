@@ -14,7 +14,6 @@ from leadsquared_async.sandbox.answers import (
     MalformedError,
     RefusedError,
     Reply,
-    hinted,
     json_reply,
     mx,
 )
@@ -174,7 +173,7 @@ def read_bulk(body: bytes) -> list[dict[str, str]]:
     rows = cast("list[object]", content)
     if not 1 <= len(rows) <= MOST_ROWS:
         message = f"Pass at least 1 lead and at most {MOST_ROWS} leads"
-        raise RefusedError(hinted(mx(500, "MXInvalidInputException", message), message))
+        raise RefusedError(mx(500, "MXInvalidInputException", message), message)
     return [read_lead(row, f"the body[{number}]") for number, row in enumerate(rows)]
 
 
