@@ -197,7 +197,7 @@ async def test_closing_under_a_scope_closes_the_connections(sandbox: Sandbox) ->
             connections = own_connections(lsq, sandbox.url)
             pools = [connection._pool for connection in connections._all]
             assert [len(pool.connections) for pool in pools] == [1, 1]
-            await hanging
+            await asyncio.wait([hanging])
     assert [len(pool.connections) for pool in pools] == [0, 0]
     with suppress(LeadSquaredError):
         await hanging
