@@ -134,19 +134,6 @@ local function spend_all()
   s.spent_at = now
 end
 
-local function lose_lapsed_leases()
-  local lost = false
-  for _, process in pairs(s.processes) do
-    if process.out > 0 and process.lease <= now then
-      for _ = 1, process.out do s.late[#s.late + 1] = process.lease + s.limit.p end
-      s.out = s.out - process.out
-      process.out = 0
-      lost = true
-    end
-  end
-  if lost then table.sort(s.late) end
-end
-
 local function free_those_due()
   local back = 0
   while s.due[back + 1] and s.due[back + 1] <= now do back = back + 1 end
@@ -193,7 +180,7 @@ local function apply()
   local limit = s.learnt and within(s.declared, s.learnt) or s.declared
   if limit.c == s.limit.c and limit.p == s.limit.p and limit.m == s.limit.m then return false end
   local former = s.limit.p
-  s.limit = {c = limit.c, p = limit.p, m = limit.m}
+  s.limit = limit
   s.paused = math.min(s.paused, math.max(s.asked_until, now + spacing()))
   s.withdrawn = math.min(s.withdrawn, limit.c - 1)
   local remembered = math.min(former, REMEMBERED)
@@ -220,11 +207,6 @@ local function apply()
   end
   free_those_due()
   return true
-end
-
-local function keep_to(limit)
-  s.declared = {c = limit.c, p = limit.p, m = limit.m}
-  apply()
 end
 
 -- Microseconds without a 429 after which a learnt limit is given up.
@@ -270,7 +252,12 @@ local function on_rate_limited()
 end
 
 local function settle()
-  lose_lapsed_leases()
+  for _, process in pairs(s.processes) do
+    if process.lease <= now then
+      for _ = 1, process.out do release(process.lease, false) end
+      process.out = 0
+    end
+  end
   while #s.late > 0 and s.late[1] <= now do
     local ended = s.late[1]
     s.late = without(s.late, 1)
@@ -348,13 +335,11 @@ local function turn()
   local all = heads()
   local first = all[1]
   if not first then return nil end
-  local last = all[#all]
-  local passed = last
-  if first.lane == FORMS then
-    for _, head in ipairs(all) do
-      if head.ticket < passed.ticket then passed = head end
-    end
+  local last, oldest = all[#all], first
+  for _, head in ipairs(all) do
+    if head.ticket < oldest.ticket then oldest = head end
   end
+  local passed = first.lane == FORMS and oldest or last
   if first.ticket == passed.ticket or s.passed[first.lane] >= OVERTAKES and is_due(passed) then
     local polls_turn = s.polls_turn
     if first.lane == FORMS and passed.lane == BATCH then
@@ -368,15 +353,16 @@ local function turn()
   return first, first.lane, counters, s.polls_turn
 end
 
--- How many go before this process in a lane: every form and batch of a higher one, one of each process in it;
--- and how many of them are polls.
-local function ahead_of(lane)
+-- How many go before this process in a lane: every form and batch of a higher one, one of each process in it, and
+-- the next in turn if it is in a lower one; and how many of them are polls.
+local function ahead_of(lane, next_in_turn)
   local mine, count, same = s.processes[me].tickets[lane], 0, 0
   for _, process in pairs(s.processes) do
     for higher = 1, lane - 1 do count = count + process.waiting[higher] end
     local ticket = process.tickets[lane]
     if ticket > 0 and ticket < mine then same = same + 1 end
   end
+  if next_in_turn.process ~= me and next_in_turn.lane > lane then count = count + 1 end
   return count + same, lane == POLLS and same or 0
 end
 
@@ -400,47 +386,32 @@ local function grant(lane)
   granted[lane] = granted[lane] + 1
 end
 
--- Grant a token to a lane of this process out of turn, if one is left for each call ahead and for the next in turn.
-local function grant_out_of_turn(next_in_turn)
-  for _, lane in ipairs(LANES) do
-    if s.processes[me].tickets[lane] > 0 then
-      local ahead, polls = ahead_of(lane)
-      if next_in_turn and next_in_turn.lane > lane then ahead = ahead + 1 end
-      if may_take(lane, ahead, polls) then
-        grant(lane)
-        return true
-      end
-    end
-  end
-  return false
-end
-
+-- Grant what this process may have: in its turn, or out of turn if a token is left for each call ahead.
 local function grant_all()
-  local more = true
-  while more and s.free > 0 and now >= s.paused do
-    local head, claim, counters, polls_turn = turn()
-    if head and head.process == me and may_take(claim, 0, 0) then
-      s.passed, s.polls_turn = counters, polls_turn
-      grant(head.lane)
-    else
-      more = grant_out_of_turn(head)
+  local head, claim, counters, polls_turn = turn()
+  if not head then return end
+  if head.process == me and may_take(claim, 0, 0) then
+    s.passed, s.polls_turn = counters, polls_turn
+    grant(head.lane)
+    return grant_all()
+  end
+  for _, lane in ipairs(LANES) do
+    if s.processes[me].tickets[lane] > 0 and may_take(lane, ahead_of(lane, head)) then
+      grant(lane)
+      return grant_all()
     end
   end
 end
 
 -- When this process should ask again, at the latest in time to renew its lease.
 local function next_question()
-  local mine = s.processes[me]
-  local best
+  local best, head = NEVER, turn()
   for _, lane in ipairs(LANES) do
-    if mine.tickets[lane] > 0 then
-      local start = when(lane, ahead_of(lane))
-      if not best or start < best then best = start end
-    end
+    if s.processes[me].tickets[lane] > 0 then best = math.min(best, when(lane, ahead_of(lane, head))) end
   end
-  if not best then return -1 end
+  if best == NEVER then return -1 end
   local again = math.max(NOT_AT_ONCE, math.ceil(math.min(best - now, lease / 3)))
-  mine.ask_at = now + again
+  s.processes[me].ask_at = now + again
   return again
 end
 
@@ -494,8 +465,7 @@ local function begin(wall)
   now = wall
   s = {
     born = wall, steps = 0, offset = 0,
-    limit = {c = declared.c, p = declared.p, m = declared.m},
-    declared = {c = declared.c, p = declared.p, m = declared.m},
+    limit = declared, declared = declared,
     free = declared.c, out = 0, due = {}, late = {}, ends = {}, slot = 0, paused = 0, asked_until = 0, withdrawn = 0,
     clean_since = 0, last_withdrawal = 0, last_taken = 0, last_poll = 0, spent_at = 0, window_since = 0,
     last_429 = 0, on_trial_until = 0, clean_windows = CLEAN_WINDOWS,
@@ -505,7 +475,6 @@ local function begin(wall)
   -- What was spent before a store began anew is unknown, so all tokens count as spent just now.
   if known_born > 0 or was_damaged or is_just_started() then
     spend_all()
-    s.may_lack_calls = true
     begun_as_spent = true
   end
 end
@@ -523,21 +492,6 @@ local function resume(wall)
       was_out_of_reach = was_out_of_reach or process.out + waits[1] + waits[2] + waits[3] > 0
     end
   end
-end
-
--- A state that replaced another one, or an older copy of one, lacks what was spent since; so does one that no
--- process could reach while all granted from their shares.
-local function make_up_for_loss()
-  if known_born > 0 and known_born ~= s.born then
-    if not s.may_lack_calls then
-      s.may_lack_calls = true
-      spend_all()
-    end
-  elseif known_born > 0 and known_steps > s.steps then
-    s.steps = known_steps
-    spend_all()
-  end
-  if was_out_of_reach then spend_all() end
 end
 
 local function count_calls(process)
@@ -577,7 +531,13 @@ local stale = mine ~= nil and mine.number >= number
 local again = -1
 settle()
 if not stale then
-  make_up_for_loss()
+  -- A state that replaced another one, or an older copy of one, lacks what was spent since; so does one that no
+  -- process could reach while all granted from their shares.
+  local lacks_calls = known_born > 0 and (known_born ~= s.born or known_steps > s.steps)
+  if lacks_calls or was_out_of_reach then
+    s.steps = math.max(s.steps, known_steps)
+    spend_all()
+  end
   if not mine then
     mine = {out = 0, ask_at = 0, waiting = {0, 0, 0}, tickets = {0, 0, 0}}
     s.processes[me] = mine
@@ -585,7 +545,8 @@ if not stale then
   mine.number, mine.channel, mine.declared = number, channel, declared
   mine.lease, mine.present, mine.gone = now + lease, now + presence, leaving
   count_calls(mine)
-  keep_to(agreed())
+  s.declared = agreed()
+  apply()
   if rate_limited then on_rate_limited() end
   settle()
   for _, lane in ipairs(LANES) do
