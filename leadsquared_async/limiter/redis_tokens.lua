@@ -55,17 +55,7 @@ local function spacing(limit)
   return limit.p / limit.c * (1 + limit.m / 1000000)
 end
 
-local function capacity() return s.limit.c - s.withdrawn end
-
-local function existing() return s.free + s.out + #s.due + #s.late end
-
--- A list without its first n.
-local function without(list, n)
-  if n == 0 then return list end
-  local rest = {}
-  for i = n + 1, #list do rest[#rest + 1] = list[i] end
-  return rest
-end
+local function surplus() return s.free + s.out + #s.due + #s.late - s.limit.c + s.withdrawn end
 
 -- Have the token of a call that ended then come back in its turn.
 local function queue(ended)
@@ -75,12 +65,12 @@ local function queue(ended)
 end
 
 local function drop_surplus()
-  local surplus = math.max(0, existing() - capacity())
-  local from_free = math.min(surplus, s.free)
+  local more = math.max(0, surplus())
+  local from_free = math.min(more, s.free)
   s.free = s.free - from_free
-  if surplus > from_free and #s.due > 0 then
+  if more > from_free and #s.due > 0 then
     -- Those behind move up, else each token given up would delay the others by its place in line.
-    local left = math.max(0, #s.due - (surplus - from_free))
+    local left = math.max(0, #s.due - (more - from_free))
     s.slot = s.due[1] - spacing()
     s.due = {}
     for i = #s.ends - left + 1, #s.ends do queue(s.ends[i]) end
@@ -107,14 +97,12 @@ local function release(ended, counted)
   end
 end
 
--- A call was made without a token: spend the next one that would be free.
-local function seize()
+-- Spend a free token, or for a call that was made without one the next that would be free.
+local function spend()
   if s.free > 0 then
     s.free = s.free - 1
-  elseif #s.due > 0 then
-    s.due = without(s.due, 1)
-  elseif #s.late > 0 then
-    s.late = without(s.late, 1)
+  else
+    table.remove(#s.due > 0 and s.due or s.late, 1)
   end
   s.out = s.out + 1
   s.last_taken = now
@@ -135,10 +123,12 @@ local function spend_all()
 end
 
 local function free_those_due()
-  local back = 0
-  while s.due[back + 1] and s.due[back + 1] <= now do back = back + 1 end
-  s.due = without(s.due, back)
-  s.free = s.free + back
+  local still = {}
+  for _, due in ipairs(s.due) do
+    if due > now then still[#still + 1] = due end
+  end
+  s.free = s.free + #s.due - #still
+  s.due = still
 end
 
 -- Which limit ------------------------------------------------------------------------------------------------
@@ -187,15 +177,9 @@ local function apply()
   if limit.p < remembered then wait_for_longer_window(remembered) end
   if limit.p ~= former then s.window_since = now end
   for i, ended in ipairs(s.late) do s.late[i] = ended + limit.p - former end
-  local unknown = limit.c - #s.ends
-  if unknown > 0 then
-    -- Calls before the oldest that is known ended no later than that one.
-    local ends = {}
-    for i = 1, unknown do ends[i] = s.ends[1] end
-    for i, ended in ipairs(s.ends) do ends[unknown + i] = ended end
-    s.ends = ends
-  end
-  local usable = math.max(0, capacity() - s.out - #s.late)
+  -- Calls before the oldest that is known ended no later than that one.
+  for _ = 1, limit.c - #s.ends do table.insert(s.ends, 1, s.ends[1]) end
+  local usable = math.max(0, limit.c - s.withdrawn - s.out - #s.late)
   local free = math.min(s.free, usable - #s.due)
   s.free, s.due, s.slot = 0, {}, now - spacing()
   for i = #s.ends - usable + 1, #s.ends do
@@ -231,8 +215,7 @@ local function learn()
   local lower = within(s.limit, named)
   if lower.c == s.limit.c and lower.p == s.limit.p then return false end
   if not s.learnt then
-    local failed = now < s.on_trial_until
-    s.clean_windows = failed and math.min(2 * s.clean_windows, MOST_CLEAN_WINDOWS) or CLEAN_WINDOWS
+    s.clean_windows = now < s.on_trial_until and math.min(2 * s.clean_windows, MOST_CLEAN_WINDOWS) or CLEAN_WINDOWS
   end
   s.learnt = s.learnt and within(s.learnt, named) or named
   return apply()
@@ -244,7 +227,7 @@ local function on_rate_limited()
   s.paused = math.max(s.paused, s.asked_until, pause < 0 and now + math.min(spacing(), LONG_WINDOW) or 0)
   s.clean_since, s.last_429 = now, now
   if named and is_believed() and learn() then return end
-  if capacity() > 1 and now >= s.last_withdrawal + spacing() then
+  if s.limit.c - s.withdrawn > 1 and now >= s.last_withdrawal + spacing() then
     s.withdrawn = s.withdrawn + 1
     s.last_withdrawal = now
     drop_surplus()
@@ -259,14 +242,12 @@ local function settle()
     end
   end
   while #s.late > 0 and s.late[1] <= now do
-    local ended = s.late[1]
-    s.late = without(s.late, 1)
-    return_token(ended)
+    return_token(table.remove(s.late, 1))
   end
   while s.withdrawn > 0 and now >= s.clean_since + s.limit.p do
     s.withdrawn = s.withdrawn - 1
     s.clean_since = s.clean_since + s.limit.p
-    if existing() < capacity() then queue(s.clean_since) end
+    if surplus() < 0 then queue(s.clean_since) end
   end
   free_those_due()
   if now >= tried_again_at() then
@@ -375,9 +356,7 @@ local granted = {0, 0, 0}
 
 local function grant(lane)
   local mine = s.processes[me]
-  s.free = s.free - 1
-  s.out = s.out + 1
-  s.last_taken = now
+  spend()
   if lane == POLLS then s.last_poll = now end
   mine.out = mine.out + 1
   mine.waiting[lane] = mine.waiting[lane] - 1
@@ -507,12 +486,12 @@ local function count_calls(process)
       process.out = process.out - 1
       release(ended, counted)
     elseif all_ends_count and ended + (counted and 0 or s.limit.p) > s.spent_at then
-      seize()
+      spend()
       release(ended, counted)
     end
   end
   for _ = 1, surplus do release_unused() end
-  for _ = 1, -surplus do seize() end
+  for _ = 1, -surplus do spend() end
   process.out = held
 end
 
