@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import secrets
 import shutil
 from collections import Counter
@@ -161,6 +162,26 @@ def play(
             patch.setattr(deliver_module, "LOOK_EVERY", look_every)
             patch.setattr("leadsquared_async.outbox.outbox.LOOK_EVERY", look_every)
         return virtual.run(main)
+
+
+def played(
+    *values: Any, by: Callable[..., object] | None = None, **account: Any
+) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:
+    """Run a test on a machine of its own, in virtual time; the arguments are those of `play`, or of `by`."""
+
+    def decorate(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+        wanted = [it for it in inspect.signature(test).parameters.values() if it.name != "machine"]
+
+        def run(tmp_path: Path, **arguments: Any) -> None:
+            (by or play)(tmp_path, lambda machine: test(machine, **arguments), *values, **account)
+
+        run.__name__, run.__doc__, run.__module__ = test.__name__, test.__doc__, test.__module__
+        folder = inspect.Parameter("tmp_path", inspect.Parameter.KEYWORD_ONLY)
+        keywords = [it.replace(kind=inspect.Parameter.KEYWORD_ONLY) for it in wanted]
+        run.__signature__ = inspect.Signature([folder, *keywords])  # type: ignore[attr-defined]
+        return run
+
+    return decorate
 
 
 async def by_state(outbox: Outbox) -> dict[str, int]:

@@ -63,9 +63,7 @@ async def test_no_fault_while_delivering_makes_a_person_show(
     watch.assert_nothing_secret()
 
 
-async def test_words_of_leadsquared_that_repeat_a_person_stay_in_reason(
-    tmp_path: Path,
-) -> None:
+async def test_words_of_leadsquared_that_repeat_a_person_stay_in_reason(tmp_path: Path) -> None:
     """A rejection that quotes the lead is on the item by name, and in no repr, no log and no message."""
 
     def refuse(request: httpx.Request) -> httpx.Response:
