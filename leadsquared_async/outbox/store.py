@@ -57,7 +57,7 @@ _ERASED = "content = NULL, suffix = '[]', query = kept_query(CAST(query AS BLOB)
 
 _TO_SEND = "INDEXED BY items_to_send WHERE state = 'pending' AND is_ready"
 _FOLLOWED = "INDEXED BY items_followed WHERE state = 'accepted' AND is_open"
-"""With their indexes, since without SQLite takes the one by state, and passes a million rows of others."""
+"""With the indexes, since SQLite takes the one by state, and passes a million other rows."""
 _OPEN = (ItemState.PENDING, ItemState.SENDING, ItemState.ACCEPTED)
 
 
@@ -139,7 +139,7 @@ class Store:
         self._has_room = self.size() < self._max_bytes
 
     def is_there(self) -> bool:
-        """Whether the file and its log are those that were opened: what is put into others is gone."""
+        """Whether the file and its log are those that were opened, not deleted or replaced."""
         try:
             for file, identity in zip(self._files, self._identities, strict=True):
                 found = os.lstat(file)  # at every commit, and a Path is slow
@@ -297,26 +297,21 @@ class Store:
                 (operation, lane, after, most + len(skipped)),
             )
             found += [row for (row,) in rows if row not in skipped]
-        return self._claims(sorted(found)[:most])
-
-    def _claims(self, ids: Collection[int]) -> list[Row]:
-        rows = self.connection.execute(
-            f"SELECT {CLAIMED} FROM items WHERE id IN ({_places(ids)}) ORDER BY id",  # noqa: S608
-            tuple(ids),
-        )
-        return [row_of(row) for row in rows]
+        return self._with_ids(sorted(found)[:most])
 
     def in_state(self, state: ItemState, most: int, after: float = BEFORE_ALL) -> list[Row]:
         """Rows of one state that are not final, oldest first, numbered above `after`."""
-        rows = self.connection.execute(
-            f"SELECT {CLAIMED} FROM items "  # noqa: S608
-            "WHERE state = ? AND is_open AND id > ? ORDER BY id LIMIT ?",
-            (state, after, most),
-        )
+        return self._rows("state = ? AND is_open AND id > ? ORDER BY id LIMIT ?", state, after, most)
+
+    def _with_ids(self, ids: Collection[int]) -> list[Row]:
+        return self._rows(f"id IN ({_places(ids)}) ORDER BY id", *ids)
+
+    def _rows(self, where: str, *values: object) -> list[Row]:
+        rows = self.connection.execute(f"SELECT {CLAIMED} FROM items WHERE {where}", values)  # noqa: S608
         return [row_of(row) for row in rows]
 
     def stray(self, most: int) -> list[Row]:
-        """Rows that no claim finds, since this version knows no such operation."""
+        """Rows that `next_rows` does not find, since this version does not know their operation."""
         known = sorted((*OPERATIONS, BULK_CREATE_OR_UPDATE.name))
         gaps = [f"< '{known[0]}'", f"> '{known[-1]}'"]  # so that SQLite does not read the rows between
         gaps += [f"> '{low}' AND operation < '{high}'" for low, high in pairwise(known)]
@@ -327,10 +322,10 @@ class Store:
                 (most,),
             )
             found += [row for (row,) in rows]
-        return self._claims(found[:most])
+        return self._with_ids(found[:most])
 
     def release_orphans(self, most: int) -> bool:
-        """Let rows go that wait for one which is not there any more; returns whether there were any."""
+        """Let rows be sent that wait for one which is gone; returns whether there were any."""
         waiting = self.connection.execute(
             "SELECT id, identity FROM items AS waiting INDEXED BY items_waiting "
             "WHERE state = 'pending' AND NOT is_ready AND NOT EXISTS "
@@ -423,7 +418,7 @@ class Store:
         ).rowcount
 
     def _release(self, identity: object) -> None:
-        """Let the next row of an identity be sent, unless one is on its way or followed."""
+        """Let the next row of an identity be sent, unless another is on its way or followed."""
         if identity is not None:
             self.connection.execute(
                 "UPDATE items SET is_ready = 1 WHERE id = (SELECT min(id) FROM items "
@@ -530,9 +525,9 @@ class Store:
         return item
 
     def forget(self, wanted: Mapping[str, str], most: int, after: float) -> tuple[int, int | None]:
-        """Erase whoever has one of these values; returns how many rows, and where to go on.
+        """Erase a person by one of these values; returns how many rows, and after which id to continue.
 
-        What is on its way stays as a row without values, until its outcome is known.
+        A row that is on its way stays without values, until its outcome is known.
         """
         rows = self.connection.execute(
             "SELECT id, operation, CAST(content AS BLOB), query, suffix, state FROM items "
@@ -581,8 +576,7 @@ class Store:
     def purge(self, before: float) -> int:
         """Delete final rows whose last change is older; returns how many."""
         return self.connection.execute(
-            "DELETE FROM items WHERE NOT is_open AND CAST(changed_at AS REAL) < ?",
-            (before,),
+            "DELETE FROM items WHERE NOT is_open AND CAST(changed_at AS REAL) < ?", (before,)
         ).rowcount
 
     def counts(self) -> dict[ItemState, int]:
@@ -603,14 +597,11 @@ class Store:
         return None if found is None else moment(found[0])
 
     def version(self) -> int:
-        """A number that is another one after a commit of another connection."""
+        """A number that changes with each commit of another connection."""
         return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
 
     def checkpoint(self) -> bool:
-        """Copy the write-ahead log into the file and empty it, so that nothing erased is left in it.
-
-        Outside a transaction. Returns False if somebody reads, and it has to be tried again.
-        """
+        """Copy the write-ahead log into the file and empty it; False if another connection reads."""
         busy, _, _ = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
 
@@ -624,11 +615,7 @@ def _places(values: Collection[object]) -> str:
 
 
 def _patiently(do: Callable[[], T]) -> T:
-    """Do what several processes do at once when they open a file: SQLite refuses some of it without waiting.
-
-    Raises:
-        sqlite3.Error: it cannot be done, or another one is in the way for longer than `BUSY`.
-    """
+    """Do what several processes do at once when they open a file: for some of it SQLite does not wait."""
     until = time.monotonic() + BUSY / 1000
     while True:
         try:
