@@ -27,7 +27,7 @@ from leadsquared_async.http.call import Call
 from leadsquared_async.http.redaction import without_locals
 from leadsquared_async.http.sender import Sender
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.models import RequestState, RequestStatus, id_in
+from leadsquared_async.models import RequestState, RequestStatus, id_in, read_status
 from leadsquared_async.operations import Certainty, Idempotency, Keys, Operation, Path
 from leadsquared_async.protocol import ExpectedBody
 from leadsquared_async.tracking.order import QueueOrder
@@ -363,7 +363,7 @@ async def fetch_status(
         lane=sender.lane(None, Lane.STATUS),
     )
     sent = await sender.send(call, before_send)
-    status = RequestStatus.read(sent.outcome.data, request_id)
+    status = read_status(sent.outcome.data, request_id)
     if status is None:
         raise NotFound(
             f"{name}: LeadSquared does not know this request (yet)",
