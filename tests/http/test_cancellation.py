@@ -28,7 +28,7 @@ from leadsquared_async import (
 from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.sandbox import Account, Faults
 from tests import virtual
-from tests.clients import KEYS, LEAD, virtual_client
+from tests.clients import KEYS, LEAD, answering, virtual_client
 
 
 def spot(task: asyncio.Task[Any]) -> str:
@@ -349,7 +349,7 @@ async def test_a_transport_that_cancels_itself_cancels_nobody(handler: Any, deli
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             return await handler(request)
 
-    async with LeadSquared(**KEYS, host="https://sandbox.invalid", transport=Transport()) as lsq:
+    async with answering(None, transport=Transport(), retry=RetryPolicy(base=0.001)) as lsq:
         with pytest.raises(ConnectionFailed, match="the transport failed with CancelledError") as caught:
             await lsq.leads.capture(LEAD)
         assert caught.value.delivery is delivery
