@@ -36,36 +36,6 @@ from .documented import CALL
 GUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
 
-def test_a_capture_is_accepted_with_a_request_id():
-    """The answer to a submission is LeadSquared's sentence and a GUID, without a hint."""
-    reply = Account().decide(capture_request(BRET), 0.0)
-    assert reply.status == 200
-    assert reply.headers == {"content-type": "application/json"}
-    assert re.fullmatch(
-        r'\{"Status":"Request accepted\. Please use below request id to check the status",'
-        rf'"RequestID":"{GUID}"\}}',
-        reply.body.decode(),
-    )
-
-
-def test_a_status_in_queue():
-    """Before a request is processed its status is In-Queue and its Message null."""
-    account = Account()
-    request_id = capture(account, 0.0, FirstName="Bret")
-    assert content(account.decide(status_request(request_id), 0.0)) == {
-        "RequestId": request_id,
-        "TaskStatus": {
-            "TaskType": "Lead Capture",
-            "Status": "In-Queue",
-            "StatusReason": "",
-            "TaskCurrentStep": None,
-            "TaskLastStep": None,
-            "RequestBody": '[{"Attribute": "FirstName", "Value": "Bret"}]',
-            "Message": None,
-        },
-    }
-
-
 def test_a_status_of_success():
     """After a request is processed its Message is the synchronous API's answer, as JSON within JSON."""
     account = Account()

@@ -251,8 +251,7 @@ anything = st.recursive(
 
 @settings(database=None, deadline=None, max_examples=100)
 @given(
-    st.sampled_from(["capture", *TABLE]),
-    st.binary() | anything.map(lambda value: json.dumps(value).encode()),
+    st.sampled_from(["capture", *TABLE]), st.binary() | anything.map(lambda value: json.dumps(value).encode())
 )
 def test_any_body_is_accepted_or_refused(name: str, body: bytes):
     """No body breaks an operation, and every accepted one ends in an outcome."""

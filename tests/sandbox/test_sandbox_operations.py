@@ -27,18 +27,12 @@ from .calls import (
     submit,
     task_status,
 )
-from .documented import (
-    ACTIVITY,
-    CALL,
-    CONNECTOR,
-    INSTANCE,
-    LEAD,
-    LEAD_DETAILS,
-    OPPORTUNITY,
-    TABLE,
-    UPDATE,
-)
+from .documented import ACTIVITY, CALL, CONNECTOR, INSTANCE, LEAD, LEAD_DETAILS, OPPORTUNITY, TABLE, UPDATE
 
+CAPTURE = (
+    *("/lead/capture", KEYS, json.loads(BRET), "/lead/status", "RequestId"),
+    *("/lead/capture/metrics", "ProcessingRatePerMinute", "Lead Capture"),
+)
 ROWS = pytest.mark.parametrize("name", TABLE)
 
 
@@ -50,31 +44,46 @@ def with_lead(**options: Any) -> Account:
     return account
 
 
-@ROWS
+@pytest.mark.parametrize("name", ["capture", *TABLE])
 def test_the_documented_body_is_accepted_processed_and_echoed(name: str):
     """Submission, status and metrics are at their paths; the status echoes the body."""
-    path, query, body, status_path, id_name, metrics_path, rate_name, task_type = TABLE[name]
+    path, query, body, status_path, id_name, metrics_path, rate_name, task_type = TABLE.get(name, CAPTURE)
     account = with_lead()
     reply = account.decide(submission(path, body, query), 1.0)
     assert reply.status == 200
     assert re.fullmatch(
         r'\{"Status":"Request accepted\. Please use below request id to check the status",'
-        r'"RequestID":"[0-9a-f-]{36}"\}',
+        r'"RequestID":"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"\}',
         reply.body.decode(),
     )
     request_id = json.loads(reply.body)["RequestID"]
+    assert reply.headers == {"content-type": "application/json"}
+    queued = json.loads(account.decide(status_request(request_id, status_path), 1.0).body)
+    assert queued == {
+        id_name: request_id,
+        "TaskStatus": {
+            "TaskType": task_type,
+            "Status": "In-Queue",
+            "StatusReason": "",
+            "RequestBody": json.dumps(body),
+            "TaskCurrentStep": None,
+            "TaskLastStep": None,
+            "Message": None,
+        },
+    }
     waiting = content(account.decide(metrics_request(metrics_path), 1.0))
-    assert waiting == {"PendingMessages": 1, "MaxDelayInSeconds": 0, rate_name: 0.0}
+    assert waiting == {
+        "PendingMessages": 1,
+        "MaxDelayInSeconds": 0,
+        rate_name: 0.1 if name == "capture" else 0.0,
+    }
     status = json.loads(account.decide(status_request(request_id, status_path), 2.0).body)
     assert status.pop(id_name) == request_id
     task = status.pop("TaskStatus")
     assert status == {}
-    assert (task["TaskType"], task["Status"], task["RequestBody"]) == (
-        task_type,
-        "Success",
-        json.dumps(body),
-    )
-    assert [arrival.operation for arrival in account.arrivals] == ["capture", name, "metrics", "status"]
+    assert (task["TaskType"], task["Status"], task["RequestBody"]) == (task_type, "Success", json.dumps(body))
+    names = ["capture", name, "status", "metrics", "status"]
+    assert [arrival.operation for arrival in account.arrivals] == names
     assert account.misplaced_keys == []
 
 
