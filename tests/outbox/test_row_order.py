@@ -127,7 +127,7 @@ async def test_the_last_of_many_forms_at_once_waits_its_turn_and_no_longer(machi
         assert wait <= (place * 8 / 7 + 3) * SPACING
 
 
-@played()
+@played(look_every=None)
 async def test_a_form_from_a_process_that_only_puts_is_picked_up_within_half_a_second(
     machine: Machine,
 ) -> None:
