@@ -176,21 +176,6 @@ def test_a_pause_that_leadsquared_asked_for_outlives_the_client() -> None:
     virtual.run(main)
 
 
-@pytest.mark.parametrize("declared", [(25, 1), (1, 25)])
-def test_a_smaller_limit_ends_with_the_clients_that_declared_it(declared: tuple[int, int]) -> None:
-    """In either order: when all are closed and all tokens are back, a new client has what it declares."""
-
-    async def main() -> None:
-        for calls in declared:
-            bucket = join_queue(HOST, CREDENTIALS, Limit.CALLS, RateLimit(calls))
-        for calls in declared:
-            bucket.leave(RateLimit(calls))
-        await asyncio.sleep(3600)
-        assert join_queue(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25)).snapshot().limit == RateLimit(25)
-
-    virtual.run(main)
-
-
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
