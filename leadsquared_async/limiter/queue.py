@@ -2,7 +2,7 @@
 
 `aiolimiter.AsyncLimiter(25, 5)` would let 25 calls through and go on at five a second: 49 in the first five
 seconds. A queue has a grantor that decides when a token is granted and to which lane: the tokens of this
-process (`local.py`), or those that many processes share in a store (`redis_grantor.py`).
+process (`local_grantor.py`), or those that many processes share in a store (`redis_grantor.py`).
 
 One queue serves all event loops of a process, in whichever threads. Its state changes under one lock; a
 future and a timer are touched in their own loop only.

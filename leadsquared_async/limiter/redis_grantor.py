@@ -21,7 +21,7 @@ from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.limiter.event_loops import LoopTimer
 from leadsquared_async.limiter.interface import Limit, LimitSnapshot
 from leadsquared_async.limiter.lanes import Lane, Waiting
-from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_messages import VERSION, Incompatible, Reply, Request, StoreUnavailable
 from leadsquared_async.limiter.redis_store import RedisStore

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from leadsquared_async import Lane, RateLimit
-from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.sandbox import COUNTERS
 from tests import virtual

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async import Lane, LimitSnapshot, RateLimit
-from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.sandbox import Account, Faults, most_in_any_window
 from tests import virtual

@@ -13,7 +13,7 @@ from leadsquared_async import Lane, RateLimit
 from leadsquared_async.limiter import queue as module
 from leadsquared_async.limiter.event_loops import LoopTimer
 from leadsquared_async.limiter.interface import NoTokenInTime
-from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.tokens import Tokens
 from tests.virtual import EPOCH, VirtualLoop
