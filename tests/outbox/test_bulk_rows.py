@@ -145,8 +145,7 @@ async def test_a_refused_row_is_rejected_alone_and_can_be_mended(machine: Machin
 async def test_a_row_that_fails_for_no_fault_of_its_own_is_sent_again(
     machine: Machine, error: LeadSquaredError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The limit, the keys or a deadlock, told in its part of the answer: it waits and goes, nobody is
-    rejected."""
+    """A row that failed by the limit, the keys or a deadlock is retried, and none is rejected."""
     failures = [2]
 
     async def sometimes(sender: Any, rows: Any, lane: Any, before_send: Any) -> list[RowOutcome]:
@@ -439,8 +438,7 @@ async def test_a_restart_never_exceeds_the_bulk_limit(machine: Machine, is_kille
     by=deliver,
 )
 async def test_through_kills_and_faults_nothing_is_lost_or_doubled(machine: Machine, seed: int) -> None:
-    """Bulk rows and captures of the same leads, processes that die at any moment, calls that fail in every
-    way, rows that are missing: in the end each lead has its last values, once."""
+    """After crashes, faults and missing rows, each lead exists once and has its last values."""
     chance = Random(seed)
     people, last = 40, dict[int, str]()
 

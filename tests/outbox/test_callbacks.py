@@ -21,8 +21,7 @@ NOBODY = {"FirstName": "Bret"}
 
 @played(attributes=KNOWN)
 async def test_each_end_is_told_once_where_nothing_goes_wrong(machine: Machine) -> None:
-    """Confirmed, rejected and unknown alike, to synchronous and asynchronous callbacks, after it is on
-    disk."""
+    """Every callback is called once for each final item, after the state is on disk."""
     heard: list[OutboxItem] = []
     also: list[int] = []
     client = machine.client()
@@ -63,8 +62,7 @@ async def test_each_end_is_told_once_where_nothing_goes_wrong(machine: Machine) 
 async def test_a_callback_that_fails_is_called_again_at_the_next_start(
     machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Until it does not, more than a hundred rows included; the others are told meanwhile, and the log shows
-    no lead."""
+    """It is retried at each start until it succeeds; others are called, and the log shows no lead."""
     heard: Counter[int] = Counter()
 
     async def life(machine: Machine, failing: bool, rows: int) -> None:

@@ -221,8 +221,7 @@ async def _settle(outbox: Outbox) -> None:
 async def test_an_answer_is_true_of_the_rows_whichever_step_fails(
     change: Change, fault: Callable[[], Exception], steps: Steps, tmp_path: Path
 ) -> None:
-    """A fault before or after each statement and each look at a file: a call that returns has changed the
-    row, one that raises has not, and one that says it does not know names the way on. The outbox goes on."""
+    """Whichever statement or file access fails: the change is stored, or not, or said to be unknown."""
 
     def fail() -> None:
         is_statement = steps.done[-1].isupper() or " " in steps.done[-1]
@@ -292,8 +291,7 @@ async def test_what_is_done_in_pieces_says_what_was_done_before(
 async def test_a_put_that_is_cancelled_at_any_step_can_be_repeated_under_its_key(
     how: str, steps: Steps, tmp_path: Path
 ) -> None:
-    """Cancelled while the row is written, a put says nothing of it, and the same key is one row; where
-    everything but the caller is cancelled, it returns."""
+    """A cancelled put may be stored or not; a repeat with the same key makes one row."""
     loop = asyncio.get_running_loop()
     async with Outbox(tmp_path / "leads.db") as outbox:
         watched(outbox, steps)
@@ -358,8 +356,7 @@ async def test_a_put_that_is_cancelled_before_its_turn_is_not_stored(tmp_path: P
 async def test_a_put_into_a_file_that_is_removed_meanwhile_does_not_say_that_it_is_stored(
     suffix: str, after: bool, steps: Steps, tmp_path: Path
 ) -> None:
-    """Removed before or after any statement of the put: what is not where others look for it is not
-    stored."""
+    """Removed before or after any statement of the put: it raises."""
     steps.of_files = False
     number, is_over = 0, False
     while not is_over:
@@ -516,8 +513,7 @@ async def test_the_log_is_bounded_where_nobody_delivers(
 async def test_only_the_process_that_has_the_lock_empties_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As long as somebody delivers, processes that only put leave the log to that one, however long it is and
-    whatever they erase; SQLite itself empties it for none of them, but when the last one closes."""
+    """While one process delivers, the others never empty the log; the last one to close does."""
     monkeypatch.setattr(store, "LONG_LOG", 0)
     path = tmp_path / "leads.db"
     log = Path(f"{path}-wal")

@@ -126,9 +126,7 @@ async def _filled(path: Path) -> None:
 async def test_a_damaged_file_never_says_more_than_it_holds(
     suffix: str, damage: Callable[[bytearray, Random], None], tmp_path: Path
 ) -> None:
-    """Bytes flipped, blanked, cut off, pages in the place of others, in the file and in its log: opening,
-    putting, listing, counting, erasing and closing end, with OutboxError at most, and what `put` says is
-    stored can be read."""
+    """Every call ends, with OutboxError at most, and what put says is stored can be read."""
     base, path = tmp_path / "base.db", tmp_path / "leads.db"
     if suffix:  # the log as it is while the outbox is open
         async with Outbox(base) as outbox:
@@ -207,8 +205,7 @@ NOTES = [
 @pytest.mark.parametrize("note", NOTES, ids=lambda note: note[:50])
 @played(processing_rate=60)
 async def test_a_damaged_note_keeps_no_row_from_its_end(machine: Machine, note: str) -> None:
-    """Whatever the note of the process before holds, what was accepted is followed, what is put is delivered,
-    and another process can look, also if the note is damaged meanwhile."""
+    """Whatever the note of the process before holds, rows are followed and delivered."""
 
     async def is_accepted(outbox: Outbox) -> bool:
         return await by_state(outbox) == {"accepted": 1}

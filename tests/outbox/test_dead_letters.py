@@ -181,8 +181,7 @@ async def test_it_is_logged_though_the_outbox_closes_meanwhile(
 @pytest.mark.parametrize("bulk", [False, True])
 @played(processing_rate=60_000)
 async def test_an_exception_with_a_name_is_not_retried_for_ever(machine: Machine, bulk: bool) -> None:
-    """LeadSquared's code stumbles over one item each time: after three rounds it is rejected with the name,
-    and the others go on; a fault without a name holds the item until it is over."""
+    """After three rounds the row is rejected with the exception's name; the others are delivered."""
     named = {"Status": "Error", "ExceptionType": "ArgumentNullException", "ExceptionMessage": "x"}
     answering(machine, 500, named, at="p3@")
     async with machine.process(SYNC) as outbox:
@@ -216,8 +215,7 @@ def test_a_fault_without_a_name_is_waited_out(tmp_path: Path) -> None:
 async def test_what_no_call_raises_ends_the_item_after_a_few_rounds(
     machine: Machine, is_sent: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Code of ours that fails for one item stops no other, is logged with its way once, and is not tried for
-    ever: the item is rejected if it was not sent, else unknown."""
+    """A bug that hits one row is logged once; the row ends rejected, or unknown if it was sent."""
     unbroken = deliver_module.send_encoded
 
     async def send(sender: Any, submission: Any, lane: Any, before_send: Any) -> Receipt:

@@ -130,8 +130,7 @@ def test_a_row_is_repeated_only_if_that_cannot_make_a_second_lead(  # noqa: PLR0
 async def test_what_was_on_its_way_in_a_crash_is_repeated_only_if_the_policy_says_so(
     machine: Machine, row: dict[str, str], unknown: str, state: str
 ) -> None:
-    """The next process decides as this one would have; what is unknown keeps its values and says what to
-    do."""
+    """Else the row is unknown, keeps its values, and its reason says what to do."""
     options = {"retry": RetryPolicy(unknown=unknown)}  # type: ignore[arg-type]
     async with machine.crashing(options) as outbox:
         await outbox.put(row)
@@ -275,8 +274,7 @@ def row(number: int, operation: str) -> Row:
 async def test_only_an_answer_lets_the_other_rows_go(
     error: LeadSquaredError, is_answer: bool, rows: int
 ) -> None:
-    """In an outage everything else leaves the rows held, and the pause between two probes as long as it
-    is."""
+    """Any other error leaves the rows held, and the pause between probes unchanged."""
     settler: Any = Settler()
     sender = parts_of(LeadSquared(**KEYS, host="http://127.0.0.1:9")).sender
     holds = Holds("test", sender.log, OPERATIONS, asyncio.get_running_loop().time, lambda: 0.5)

@@ -53,8 +53,7 @@ async def test_a_lock_file_that_is_deleted_ends_the_delivering_that_held_it(mach
 @pytest.mark.parametrize("bulk", [False, True], ids=["single", "bulk"])
 @played(Faults(latency=0.3, jitter=0.3), limit=None)
 async def test_a_lead_is_sent_once_also_while_two_deliver(machine: Machine, bulk: bool) -> None:
-    """Somebody deletes the lock file, and for up to a second two processes deliver the same rows: what
-    LeadSquared cannot match arrives once, and each row ends."""
+    """After the lock file is deleted, two processes deliver for a second: no lead is duplicated."""
 
     def nobodys(number: int) -> Submission:
         values = {"FirstName": f"n{number}."}

@@ -37,8 +37,7 @@ def full_disk() -> Iterator[None]:
 def test_what_was_answered_is_written_when_there_is_room_again(
     latency: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Rows on their way when the disk filled up end as LeadSquared said; no other is sent meanwhile, and none
-    twice afterwards. It is said once that nothing is sent, and once that it goes on."""
+    """Answers are stored later, nothing is sent meanwhile or twice, and the log says each once."""
 
     async def deliver(machine: Machine) -> None:
         async with machine.process() as outbox:
@@ -129,8 +128,7 @@ async def test_a_crash_while_the_disk_is_full_loses_nothing(machine: Machine) ->
 async def test_that_the_file_cannot_be_read_is_logged_once(
     machine: Machine, reading: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Such as a damaged page in a file that can be written all the same: for as long as it lasts there is
-    one record, and `blocked` says why; then there is another one, and all is delivered."""
+    """As long as it lasts, one record is logged and `blocked` says why; then delivery resumes."""
 
     def damaged(self: Store, *args: object, **options: object) -> None:
         raise sqlite3.DatabaseError("database disk image is malformed")
@@ -165,8 +163,7 @@ async def test_that_the_file_cannot_be_read_is_logged_once(
 @pytest.mark.parametrize("kind", ["lead", "activity", "bulk"])
 @played()
 async def test_a_commit_that_took_place_after_all_changes_nothing(machine: Machine, kind: str) -> None:
-    """As when the file is moved away and back: whichever commit it meets, the rows end as LeadSquared
-    said, with its ids and told with their values; none is sent twice, and none stays."""
+    """Whichever commit of unknown outcome it is, rows end as LeadSquared said, and are sent once."""
     real = Store.is_there
 
     def put(number: int) -> dict[str, str] | Submission:

@@ -111,8 +111,7 @@ STATES: dict[str, Callable[[Machine, Outbox], Awaitable[None]]] = {
 def test_after_forget_nothing_is_left(
     bring: Callable[[Machine, Outbox], Awaitable[None]], tmp_path: Path
 ) -> None:
-    """Of rows in any state, when it returns; rows of others stay, and what was not on its way is never
-    sent."""
+    """In any state, when forget returns; other rows stay, and pending rows of the person are not sent."""
 
     async def deliver(machine: Machine) -> None:
         async with machine.process() as outbox:
@@ -201,8 +200,7 @@ def ids_in(path: Path) -> list[bytes]:
 
 @played(look_every=5.0)
 async def test_ids_and_keys_beside_the_body_are_erased_with_it(machine: Machine) -> None:
-    """The connector's key, the lead's id and the opportunity's are needed until the row is sent, and are in
-    no byte of the file once its values are gone; that an updated lead was to be posted may stay."""
+    """Ids in the path and the query are in no byte of the file once the values are erased."""
     async with machine.process(keep_rejected=3600.0) as outbox:
         await outbox.put_many(with_ids())
         assert ids_in(machine.path) == list(IDS)

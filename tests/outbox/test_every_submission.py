@@ -94,8 +94,7 @@ async def test_a_row_says_what_it_holds(machine: Machine) -> None:
 
 
 def test_what_is_no_upsert_is_not_sent_twice_after_a_crash(tmp_path: Path) -> None:
-    """Killed while all are on their way: updates go again, activities and calls are unknown; asked for, all
-    go again."""
+    """Updates are retried; activities and calls are unknown."""
 
     async def crash(machine: Machine, policy: dict[str, Any]) -> Counter[str]:
         lead_id = await known_lead(machine)
@@ -141,8 +140,7 @@ async def test_updates_of_one_lead_keep_their_order(machine: Machine) -> None:
 
 @played()
 async def test_a_form_of_another_operation_is_put_once_by_its_key(machine: Machine) -> None:
-    """The same submission under the same key is one row, however its fields are ordered; another is an
-    error, and so is another operation, query or connector with the same body."""
+    """The same submission is one row, in any order of fields; another operation or query is not."""
     async with Outbox(machine.path) as outbox:
         first = submissions.create_activity(NOBODY, event=1, fields={"a": "1", "b": "2"})
         again = submissions.create_activity(NOBODY, event=1, fields={"b": "2", "a": "1"})

@@ -42,8 +42,7 @@ def mode_of(path: Path) -> int:
 
 @pytest.mark.parametrize("was_there", [False, True])
 async def test_the_files_are_for_their_owner_only(was_there: bool, tmp_path: Path) -> None:
-    """File, log, shared memory and lock have mode 0600, whatever the umask is and whatever was there
-    before."""
+    """File, log, shared memory and lock have mode 0600, whatever the umask and the mode before."""
     path = tmp_path / "leads.db"
     with umask(0):
         if was_there:
@@ -109,8 +108,7 @@ PLACES: dict[str, tuple[Any, str]] = {
 async def test_a_place_that_cannot_be_used_is_refused_and_left_as_it_was(
     make: Any, words: str, tmp_path: Path
 ) -> None:
-    """With what is wrong and the way out; another program's file keeps its bytes, its mode and its
-    journal."""
+    """The error says what is wrong; another program's file is not changed."""
     path = tmp_path / "folder" / "leads.db"
     path.parent.mkdir()
     make(path)
@@ -339,8 +337,7 @@ NEEDS_ROOT = {_of_a_stranger, _open_of_a_stranger}
 async def test_what_is_planted_is_refused_by_name_and_left_as_it_was(
     suffix: str, plant: Callable[[Path, Path], object], has_file: bool, delivers: bool, tmp_path: Path
 ) -> None:
-    """Each kind of plant under each name, before a new and a known outbox: OutboxError names the file; what
-    it leads to keeps its bytes and its mode, and nothing is made elsewhere. Without it, the outbox opens."""
+    """OutboxError names the file, its target is not changed, and without it the outbox opens."""
     if plant in NEEDS_ROOT and os.geteuid() != 0:
         pytest.skip("only root can give files away")
     path, victim = tmp_path / "shared" / "leads.db", tmp_path / "victim"
@@ -414,8 +411,7 @@ async def test_a_link_of_ones_own_is_followed(tmp_path: Path) -> None:
 
 @on_posix
 async def test_an_outbox_that_is_open_twice_keeps_its_locks(tmp_path: Path) -> None:
-    """What is checked is not opened: to close it would free SQLite's locks, and another process that closes
-    last would take the log away."""
+    """Checks do not open the file: closing it would release SQLite's locks."""
     path = tmp_path / "leads.db"
     async with Outbox(path) as outbox:
         await outbox.put(LEAD)

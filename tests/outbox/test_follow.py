@@ -128,9 +128,7 @@ async def put_updates(outbox: Outbox, lead_id: str, count: int = 3) -> None:
 async def test_a_row_whose_outcome_nobody_can_ask_for_ends_as_accepted(
     machine: Machine, status: int, message: str, within: float, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The path of the status is a guess, and whichever way it turns out wrong, the updates go one after the
-    other, captures are sent and confirmed as ever, nothing is unknown, the reason says so, and it is logged
-    once. The path is tried again a few times an hour, while there are rows."""
+    """Where a guessed status path is wrong, rows end accepted for that reason; no others wait."""
 
     caplog.set_level(logging.WARNING)
     lead_id = await known_lead(machine)
@@ -214,8 +212,7 @@ async def test_a_path_that_was_right_once_tells_what_it_does_not_know(machine: M
 
 @played(look_every=1.0, processing_rate=60.0)
 async def test_an_outage_of_the_key_is_no_wrong_path(machine: Machine) -> None:
-    """While the gateway refuses every poll of captures, nothing is given up: it is followed again by itself,
-    and `drained` waits for that."""
+    """While the gateway rejects every poll, no row ends; following resumes, and `drained` waits."""
     async with machine.process() as outbox:
         await outbox.put_many(lead(number) for number in range(20))
         await asyncio.sleep(10.0)

@@ -36,9 +36,7 @@ def longest_probing(seconds: float) -> int:
 def test_what_the_account_may_not_do_for_an_hour_costs_no_lead(
     fault: str, rows: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Keys revoked, or a quota used up, in the middle of many rows: all are confirmed in the end, none is
-    rejected, at most ten calls are refused, and it is said once that leads are held and once that they go
-    on."""
+    """All are confirmed after it, at most ten calls are refused, and the log says it once."""
 
     async def deliver(machine: Machine) -> None:
         async with machine.process() as outbox:
@@ -136,8 +134,7 @@ async def test_while_the_keys_are_revoked_nothing_is_asked_for_either(machine: M
 
 @played(look_every=1.0)
 async def test_outages_at_random_moments_lose_nothing(machine: Machine) -> None:
-    """Whichever fault comes when, rows that identify their lead are all confirmed, and leads are not
-    doubled."""
+    """Rows that identify their lead are all confirmed, and no lead is duplicated."""
     chance = Random(7)
     async with machine.process() as outbox:
         for block in range(6):
@@ -157,8 +154,7 @@ async def test_outages_at_random_moments_lose_nothing(machine: Machine) -> None:
 
 @played(look_every=5.0)
 async def test_a_form_does_not_wait_for_rows_that_leadsquared_fails_at(machine: Machine) -> None:
-    """Hours after the last other lead, with a few rows left that always get a 500, a form leaves within a
-    second and is confirmed."""
+    """With a few rows left that always get a 500, a form leaves within a second."""
     machine.answer_at("poison", 500, "Internal server error")
     async with machine.process() as outbox:
         await outbox.put_many({"EmailAddress": f"poison{number}@example.com"} for number in range(5))
@@ -176,8 +172,7 @@ async def test_a_form_does_not_wait_for_rows_that_leadsquared_fails_at(machine: 
 
 @played(look_every=10.0)
 async def test_forms_that_come_during_an_outage_do_not_add_to_its_calls(machine: Machine) -> None:
-    """After the first few that failed, forms wait for the next probe like all others: in ten hours of 503,
-    with one form a minute, no more calls are made than without."""
+    """Beyond the first few, forms wait for the next probe like all rows."""
     machine.books.faults = Faults(latency=0.04, outage=(0.0, machine.now + 10 * HOUR))
     async with machine.process() as outbox:
         for form in range(600):
@@ -240,8 +235,7 @@ def refused(machine: Machine, operation: str) -> int:
 async def test_a_path_that_does_not_exist_holds_its_own_rows_only(
     machine: Machine, rows: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Forms leave at once, however many call logs wait in front of them; these are tried again now and then,
-    which is said once and shown, and go when the path is there."""
+    """Forms are not delayed; the held rows are probed, logged once, shown, and sent once the path exists."""
 
     caplog.set_level(logging.WARNING)
     async with machine.process() as outbox:
@@ -325,8 +319,7 @@ async def test_few_failures_of_one_operation_do_not_use_up_what_others_are_forgi
 
 @played(Faults(latency=0.04, probabilities={"403": 1.0}, operations=("call-log",)), look_every=1.0)
 async def test_a_key_that_one_path_refuses_holds_the_others_for_seconds(machine: Machine) -> None:
-    """A 403 looks like the account's fault, until another operation gets through: from then on it is held as
-    the one operation's own, and no outage of all."""
+    """A 403 holds all until another operation gets through, then only its own operation."""
     async with machine.process() as outbox:
         for number in range(20):
             await outbox.put(call(number))
@@ -356,8 +349,7 @@ async def test_a_key_that_one_path_refuses_holds_the_others_for_seconds(machine:
 @pytest.mark.parametrize("fault", ["401", "403", "quota", "refused"])
 @played(look_every=2.0)
 async def test_what_is_the_accounts_holds_every_operation(machine: Machine, fault: str) -> None:
-    """Few calls in an hour whatever is put, all is shown as held, and all goes on within seconds of the probe
-    that gets through."""
+    """Few calls are made in an hour, and all operations resume soon after a probe gets through."""
     machine.books.faults = Faults(outage=(0.0, machine.now + HOUR), outage_fault=fault)
     async with machine.process() as outbox:
         await outbox.put_many([*map(lead, range(20)), *map(call, range(20)), *map(opportunity, range(20))])

@@ -106,8 +106,7 @@ def _after_a_fork(outbox: Outbox, answers: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 async def test_a_process_forked_off_cannot_use_it_nor_take_it_from_its_parent(tmp_path: Path) -> None:
-    """The child is told to open one of its own; the parent's goes on, and stays the only one that
-    delivers."""
+    """The child gets an error; the parent stays the only process that delivers."""
     fork = multiprocessing.get_context("fork")
     client = LeadSquared(**KEYS, host="http://127.0.0.1:9")
     async with client as lsq, Outbox(tmp_path / "leads.db", lsq) as outbox:
@@ -252,8 +251,7 @@ async def test_an_opening_that_is_cancelled_leaves_nothing_open(
 async def test_a_closing_that_is_cancelled_closes_all_the_same(
     cancel: Callable[..., object], delivers: bool, times: int, tmp_path: Path
 ) -> None:
-    """At any moment of it: no descriptor, thread or task is left, the lock is free, and the rows are
-    there."""
+    """No descriptor, thread or task is left, the lock is free, and the rows are there."""
     async with LeadSquared(**KEYS, host="http://127.0.0.1:9") as lsq:
         for after in MOMENTS:
             path = tmp_path / f"{after}.db"
@@ -270,8 +268,7 @@ async def test_a_closing_that_is_cancelled_closes_all_the_same(
 
 
 def test_a_loop_that_ends_under_an_open_outbox_leaves_no_thread(tmp_path: Path) -> None:
-    """A program that forgets to close it, and whose tasks are all cancelled at its end: what was being put
-    is stored or not, and Python can end."""
+    """A put that was under way is stored or not, and Python can exit."""
     path = tmp_path / "leads.db"
 
     async def forget() -> Outbox:
@@ -303,8 +300,7 @@ NEVER = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT
 async def test_closing_interrupts_what_does_not_end(
     delivers: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A statement that never ends is undone after the grace: its caller and those behind it are told that
-    nothing was stored, and the file and its lock are free."""
+    """An endless statement is rolled back after the grace, its callers get an error, the lock is free."""
     monkeypatch.setattr(outbox_module, "LAST_WAIT", 0.1)
     path = tmp_path / "leads.db"
     lsq = LeadSquared(**KEYS, host="http://127.0.0.1:9")
@@ -441,8 +437,7 @@ class Slow:
 async def test_callbacks_under_way_get_what_is_left_of_the_grace(
     machine: Machine, seconds: float, done: int
 ) -> None:
-    """Those that do not end are broken off before the outbox is closed, and called again at the next
-    start."""
+    """Those that take longer are cancelled, and called again at the next start."""
     slow = Slow(seconds)
     client = machine.client()
     outbox = Outbox(machine.path, client, confirm=False)

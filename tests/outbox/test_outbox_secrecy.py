@@ -39,8 +39,7 @@ def printed(it: object) -> str:
 async def test_no_fault_while_delivering_makes_a_person_show(
     fault: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Logs at DEBUG, spans, tasks, tickets, items and snapshots, while rows are sent, fail, are followed and
-    cut off."""
+    """Logs at DEBUG, spans, tasks, tickets, items and snapshots stay free of values."""
     async with watching() as watch, Sandbox(limit=None, attributes=["FirstName"]) as sandbox:
         sandbox.books.faults = Faults(probabilities={fault: 1.0}, drip=0.001)
         outbox = Outbox(tmp_path / "leads.db", lsq := client_of(sandbox, **QUICK))
@@ -195,8 +194,7 @@ async def test_a_callback_that_fails_shows_no_lead(tmp_path: Path) -> None:
 
 
 async def test_a_fault_of_our_own_shows_no_lead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Should delivering itself break, the log has the way it took, and nobody's values; the other rows go
-    on."""
+    """A bug is logged with its frames and without values; the other rows are delivered."""
     unbroken = attempts.stored
 
     def stored(row: Row) -> EncodedSubmission:

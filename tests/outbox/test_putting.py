@@ -98,8 +98,7 @@ async def test_rows_without_a_key_are_as_many_as_are_put(outbox: Outbox) -> None
 async def test_a_conflict_among_puts_that_share_a_commit_fails_alone(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hundred at once take a few commits; the one whose key is another lead's is refused, the others are
-    in."""
+    """A hundred puts take a few commits, and only the put with the reused key fails."""
     commits = 0
     commit = writer._commit
 
@@ -134,8 +133,7 @@ async def test_many_processes_may_put_at_once(tmp_path: Path) -> None:
 
 
 async def test_numbers_are_never_used_twice(outbox: Outbox) -> None:
-    """A row that is put after the youngest was deleted is another row, not that one again: whoever still
-    knows the deleted one by its number does not take the new one for it."""
+    """A row that is put after the youngest was deleted has a new id."""
     first = await outbox.put({"Phone": "1"})
     assert await outbox.forget(Phone="1") == 1
     second = await outbox.put({"Phone": "2"})
@@ -197,8 +195,7 @@ async def test_an_error_of_the_source_keeps_what_it_gave_before(outbox: Outbox) 
 
 
 async def test_a_full_outbox_refuses_what_is_new_and_keeps_what_it_has(tmp_path: Path) -> None:
-    """From max_bytes on put raises OutboxFull; a known key is still known, and after a purge there is
-    room."""
+    """From max_bytes on put raises OutboxFull, except for a known key."""
     async with Outbox(tmp_path / "leads.db", max_bytes=100_000) as outbox:
         await outbox.put(LEAD, key="first")
         with pytest.raises(OutboxFull, match="100,000 bytes"):

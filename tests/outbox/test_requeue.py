@@ -20,8 +20,7 @@ KNOWN = ["EmailAddress", "Phone", "mx_N"]
 
 @played(attributes=KNOWN)
 async def test_a_rejected_row_is_sent_again_as_it_was_mended(machine: Machine) -> None:
-    """With other values, another SearchBy, attributes dropped, or as it is; key, reference and attempts
-    stay."""
+    """With other values, another SearchBy, without attributes, or as it is; its key stays."""
     bad = {"mx_Nope": "x", "mx_Nope2": "y"}
     async with machine.process() as outbox:
         for number in range(4):
@@ -117,8 +116,7 @@ async def test_discard_takes_what_is_not_on_its_way(machine: Machine) -> None:
 
 @played()
 async def test_items_go_on_past_500_rows_while_rows_change(machine: Machine) -> None:
-    """Each row that is there all the time is seen once, in order, whatever happens to the others
-    meanwhile."""
+    """Each row that exists all the time is listed once, in order."""
     async with machine.process() as outbox:
         await outbox.put_many(lead(number) for number in range(1300))
         seen: list[int] = []
@@ -176,8 +174,7 @@ async def test_an_item_says_all_there_is_to_know(machine: Machine) -> None:
 
 @played(look_every=1.0)
 async def test_a_snapshot_says_how_it_is(machine: Machine) -> None:
-    """Counts of every state, the age of the oldest open row, what holds it up and until when, and its
-    size."""
+    """Counts by state, the age of the oldest open row, what blocks it until when, and its size."""
     async with Outbox(machine.path, max_bytes=10_000_000) as outbox:
         empty = await outbox.snapshot()
         assert dict(empty.counts) == dict.fromkeys(ItemState, 0)

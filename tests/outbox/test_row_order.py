@@ -36,8 +36,7 @@ IDENTITIES, UPDATES = 1000, 5
     processing_rate=600_000.0,
 )
 async def test_the_fifth_of_five_updates_is_what_stays_whatever_happens(machine: Machine) -> None:
-    """1,000 leads with five updates each, a fifth of all captures failing, and two crashes in between: in the
-    end LeadSquared holds the fifth value of each, and made each once."""
+    """Through faults and two crashes, each of 1,000 leads is created once and has its fifth value."""
     async with machine.crashing() as outbox:
         await outbox.put_many(
             capture_lead(lead(number, mx_N=str(update))).with_key(f"{number}-{update}")
@@ -57,8 +56,7 @@ async def test_the_fifth_of_five_updates_is_what_stays_whatever_happens(machine:
 
 @played(processing_rate=30.0)
 async def test_rows_of_one_lead_are_one_at_a_time_however_it_is_written(machine: Machine) -> None:
-    """Capitals and punctuation do not make another person of it; a later row waits for the earlier's
-    outcome."""
+    """Capitals and punctuation make no other person; a later row waits for the earlier row's outcome."""
     spellings = [
         {"EmailAddress": "Bret@Example.com"},
         {"EmailAddress": " bret@example.COM"},
@@ -165,8 +163,7 @@ async def _capture_all(lsq: LeadSquared, count: int) -> None:
 
 @played(Faults(latency=LATENCY))
 async def test_forms_pass_a_batch_and_a_full_outbox(machine: Machine) -> None:
-    """While capture_many of 400 runs and 5,000 rows are pending, each of 40 captures and puts, a second or
-    more apart, leaves within 0.25 s; rows, batch and polls go on beside them."""
+    """Beside a batch and 5,000 pending rows each form leaves within 0.25 s, and those continue."""
     chance = Random(1)
     client = machine.client()
     waits: dict[str, list[float]] = {"capture": [], "put": []}

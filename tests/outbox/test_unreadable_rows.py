@@ -144,9 +144,7 @@ async def reads(outbox: Outbox, keys: list[str]) -> dict[str, OutboxItem]:
 async def test_a_bad_row_ends_with_a_reason_and_all_others_go_on(
     machine: Machine, state: str, bulk: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Every kind of badness at once among good rows of each state: the good ones are confirmed; each bad one
-    ends, and what LeadSquared may have is never called rejected by us; all that looks at rows works; each
-    dead letter is logged once."""
+    """Good rows are confirmed; each bad row ends, is logged once, and never rejected once it was sent."""
     caplog.set_level(logging.WARNING)
     bad = list(BAD)
     good = [f"good {name} {number}" for name in ("pending", "sending") for number in range(GOOD)]
@@ -298,8 +296,7 @@ VALUES = st.one_of(
 def test_whatever_stands_in_a_row_the_others_go_on(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[str, Any]], bulk: bool
 ) -> None:
-    """Any values in any columns of one row: the one before and the one behind it are confirmed, and all that
-    looks at rows works."""
+    """Any values in any columns of one row: the rows before and behind it are confirmed."""
 
     async def deliver(machine: Machine) -> None:
         await put(machine, ["before"], "pending", bulk=bulk)
