@@ -26,7 +26,6 @@ from tests.clients import KEYS, PatchedAccount
 from tests.outboxes import virtual_files
 
 T = TypeVar("T")
-
 LONGEST_PLAY = 100_000.0
 """Virtual seconds: whatever never ends fails."""
 
@@ -85,12 +84,28 @@ class Machine:
         mine = {**KEYS, "host": "https://sandbox.invalid", "transport": self._transport}
         return LeadSquared(**{**mine, **self._options, **options})
 
+    async def known_lead(self) -> str:
+        """The id of a lead that LeadSquared has."""
+        async with self.client() as lsq:
+            status = await lsq.leads.wait(await lsq.leads.capture(lead(0)))
+            assert status.lead_id is not None
+            return status.lead_id
+
     @asynccontextmanager
-    async def process(self, options: dict[str, Any] | None = None, **outbox: Any) -> AsyncIterator[Outbox]:
+    async def process(
+        self,
+        options: dict[str, Any] | None = None,
+        on_final: Callable[[OutboxItem], object] | None = None,
+        **outbox: Any,
+    ) -> AsyncIterator[Outbox]:
         """A process that ends in an orderly way; nothing of it runs on."""
         before = asyncio.all_tasks()
-        async with self.client(**(options or {})) as lsq, Outbox(self.path, lsq, **outbox) as running:
-            yield running
+        async with self.client(**(options or {})) as lsq:
+            running = Outbox(self.path, lsq, **outbox)
+            if on_final is not None:
+                running.on_final(on_final)
+            async with running:
+                yield running
         left = {task for task in asyncio.all_tasks() - before if task.get_name() != "sandbox arrival"}
         assert not left, left
 
@@ -192,6 +207,17 @@ async def by_state(outbox: Outbox) -> dict[str, int]:
 
 async def items(outbox: Outbox, state: str | None = None) -> list[OutboxItem]:
     return [item async for item in outbox.items(state)]
+
+
+async def until_state(
+    outbox: Outbox, state: str, count: int, within: float = 600.0, every: float = 0.5
+) -> None:
+    """Wait until so many rows are in a state."""
+
+    async def is_reached() -> bool:
+        return (await by_state(outbox)).get(state) == count
+
+    await until(is_reached, within, every)
 
 
 async def until(condition: Callable[[], Awaitable[bool]], within: float = 600.0, every: float = 0.5) -> None:

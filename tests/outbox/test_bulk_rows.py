@@ -29,7 +29,7 @@ from leadsquared_async.outbox import deliver as deliver_module
 from leadsquared_async.resources.bulk_call import RowOutcome, send_rows
 from leadsquared_async.sandbox import Faults
 from leadsquared_async.submissions import Submission, bulk_lead
-from tests.outbox.machine import Machine, by_state, items, lead, play, played, until
+from tests.outbox.machine import Machine, by_state, items, lead, play, played, until, until_state
 
 SYNC = {"sync_host": "https://sandbox.invalid"}
 SLOW = Faults(latency=2.0)
@@ -234,10 +234,7 @@ async def test_one_row_that_fails_its_whole_call_is_found(
     async with machine.process() as outbox:
         await outbox.put_many(rows(60))
 
-        async def others_are_confirmed() -> bool:
-            return (await by_state(outbox)).get("confirmed") == 59
-
-        await until(others_are_confirmed, within=3600.0)
+        await until_state(outbox, "confirmed", 59, within=3600.0)
         if state == "rejected":
             await outbox.drained()
             assert picky.refused == [25, 12, 6, 3, 1]

@@ -1,4 +1,4 @@
-"""on_final: whoever wants to hear of a lead's end hears of it, at least once."""
+"""`on_final` callbacks are called at least once for each final item."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from leadsquared_async.sandbox import Faults
 from tests.outbox.machine import Machine, items, lead, played
 
 KNOWN = ["EmailAddress"]
-
-
 NOBODY = {"FirstName": "Bret"}
 
 
@@ -51,9 +49,7 @@ async def test_each_end_is_told_once_where_nothing_goes_wrong(machine: Machine) 
     assert also == [1, 2, 3]
     assert [item.lead for item in heard] == [lead(1), {**lead(2), "mx_Nope": "x"}, NOBODY]
     again: list[int] = []
-    outbox = Outbox(machine.path, client := machine.client())
-    outbox.on_final(lambda item: again.append(item.id))
-    async with client, outbox:
+    async with machine.process(on_final=lambda item: again.append(item.id)) as outbox:
         await asyncio.sleep(60.0)
     assert again == []
 
@@ -65,28 +61,24 @@ async def test_a_callback_that_fails_is_called_again_at_the_next_start(
     """It is retried at each start until it succeeds; others are called, and the log shows no lead."""
     heard: Counter[int] = Counter()
 
-    async def life(machine: Machine, failing: bool, rows: int) -> None:
-        client = machine.client()
-        outbox = Outbox(machine.path, client)
-
-        @outbox.on_final
+    async def life(failing: bool, rows: int) -> None:
         async def note(item: OutboxItem) -> None:
             heard[item.id] += 1
             if failing and item.id % 2:
                 raise ZeroDivisionError(str(item.lead))
 
-        async with client, outbox:
+        async with machine.process(on_final=note) as outbox:
             await outbox.put_many(lead(number + 1000 * failing) for number in range(rows))
             await outbox.drained()
             await asyncio.sleep(30.0)
 
     caplog.set_level(logging.DEBUG)
-    await life(machine, True, 300)
+    await life(True, 300)
     assert heard == dict.fromkeys(range(1, 301), 1)
-    await life(machine, True, 0)
+    await life(True, 0)
     assert heard == {row: 1 + row % 2 for row in range(1, 301)}
-    await life(machine, False, 0)
-    await life(machine, False, 0)
+    await life(False, 0)
+    await life(False, 0)
     assert heard == {row: 1 + 2 * (row % 2) for row in range(1, 301)}
     failures = [record for record in caplog.records if getattr(record, "event", None) == "callback_failed"]
     assert len(failures) == 300
@@ -102,18 +94,14 @@ async def test_an_end_that_a_crash_kept_from_being_told_is_told_at_the_next_star
         begun.append(item.id)
         await asyncio.sleep(1000.0)
 
-    crashing = machine.crashing()
-    outbox = await crashing.__aenter__()
-    outbox.on_final(slow)
-    await outbox.put(lead(1))
-    await outbox.drained()
-    await asyncio.sleep(1.0)
-    await crashing.__aexit__(None, None, None)
+    async with machine.crashing() as outbox:
+        outbox.on_final(slow)
+        await outbox.put(lead(1))
+        await outbox.drained()
+        await asyncio.sleep(1.0)
     assert begun == [1]
     heard: list[OutboxItem] = []
-    again = Outbox(machine.path, client := machine.client())
-    again.on_final(heard.append)
-    async with client, again:
+    async with machine.process(on_final=heard.append):
         await asyncio.sleep(1.0)
     assert [(item.id, item.state) for item in heard] == [(1, "confirmed")]
 
@@ -121,10 +109,7 @@ async def test_an_end_that_a_crash_kept_from_being_told_is_told_at_the_next_star
 @played()
 async def test_a_callback_that_takes_its_time_holds_up_nothing(machine: Machine) -> None:
     """Other leads are sent and confirmed while it runs."""
-    client = machine.client()
-    outbox = Outbox(machine.path, client)
-    outbox.on_final(lambda item: asyncio.sleep(5000.0))
-    async with client, outbox:
+    async with machine.process(on_final=lambda item: asyncio.sleep(5000.0)) as outbox:
         await outbox.put_many(lead(number) for number in range(100))
         async with asyncio.timeout(300.0):
             await outbox.drained()
@@ -137,9 +122,7 @@ async def test_who_registers_nothing_is_told_of_nothing_later(machine: Machine) 
         await outbox.put_many(lead(number) for number in range(120))
         await outbox.drained()
     heard: list[OutboxItem] = []
-    again = Outbox(machine.path, client := machine.client())
-    again.on_final(heard.append)
-    async with client, again:
+    async with machine.process(on_final=heard.append):
         await asyncio.sleep(10.0)
     assert heard == []
 
@@ -174,10 +157,7 @@ async def test_a_callback_that_cancels_itself_keeps_nothing_from_the_others(mach
         heard.append(item.id)
 
     for _ in range(2):
-        client = machine.client()
-        outbox = Outbox(machine.path, client)
-        outbox.on_final(fail_first)
-        async with client, outbox:
+        async with machine.process(on_final=fail_first) as outbox:
             await outbox.put_many([lead(1), lead(2), lead(3)] if not heard else [])
             await outbox.drained()
             await asyncio.sleep(1.0)

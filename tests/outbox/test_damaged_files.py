@@ -17,10 +17,7 @@ from tests.clients import LEAD
 from tests.outbox.machine import Machine, by_state, items, lead, played, until
 
 NEVER = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
-
-
 EDIT = "PRAGMA writable_schema = ON; UPDATE sqlite_schema"
-
 
 ADDITIONS = {
     "a trigger that deletes": "CREATE TRIGGER t AFTER INSERT ON items BEGIN DELETE FROM items; END",
@@ -106,8 +103,6 @@ def _repeat_a_page(data: bytearray, chance: Random) -> None:
 
 
 DAMAGES = (_flip, _flip_in_the_header, _blank, _cut, _repeat_a_page)
-
-
 CASES = 25
 
 

@@ -43,11 +43,7 @@ from tests.clients import KEYS
 from tests.outbox.machine import Machine, by_state, items, lead, play, played, until
 
 NOBODY = {"FirstName": "Bret", "Notes": "called twice"}
-
-
 """A lead that LeadSquared cannot match: twice makes two."""
-
-
 SOMEBODY = lead(0)
 
 
@@ -167,9 +163,7 @@ async def test_rows_accepted_for_good_stay_so_when_confirmation_is_switched_on(m
         await outbox.put(SOMEBODY)
         await outbox.drained()
     told: list[object] = []
-    outbox = Outbox(machine.path, client := machine.client())
-    outbox.on_final(told.append)
-    async with client, outbox:
+    async with machine.process(on_final=told.append) as outbox:
         await asyncio.sleep(120.0)
         assert await by_state(outbox) == {"accepted": 1}
     assert told == []
@@ -228,9 +222,7 @@ DOWN = ServerError(
     "LeadSquared failed (503)", fault=Fault.SERVER, scope=Scope.OPERATION, delivery=Delivery.REJECTED
 )
 
-
 TURNED_AWAY = 6
-
 
 ERRORS = [
     (InvalidLead("mx_Ctiy: no such field"), False),
@@ -308,10 +300,7 @@ INVALID = [
     {},
 ]
 
-
 PORTAL = ["<html>Log in</html>", "", "{}", "[]", "null", '{"Data":{"RequestID":"a b"}}', '"RequestID"']
-
-
 OTHERS = 10
 
 

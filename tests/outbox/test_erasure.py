@@ -24,10 +24,7 @@ PERSON = {
     "Phone": "+91-9988776655",
 }
 
-
 TRACES = tuple(value.encode() for value in PERSON.values())
-
-
 CARTOON = {"EmailAddress": "kept@example.com", "FirstName": "Remains"}
 
 
@@ -172,14 +169,8 @@ async def test_forget_finds_a_person_by_any_value(wanted: dict[str, str], rows: 
 
 
 LEAD_ID = "7e1f2c3d-4b5a-4978-8a6b-5c4d3e2f1a0b"
-
-
 OPPORTUNITY_ID = "0d9c8b7a-6f5e-4d3c-9b2a-1f0e9d8c7b6a"
-
-
 CONNECTOR = "planted-connector-key"
-
-
 IDS = (LEAD_ID.encode(), OPPORTUNITY_ID.encode(), CONNECTOR.encode())
 
 

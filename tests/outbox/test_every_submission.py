@@ -12,19 +12,10 @@ import pytest
 from leadsquared_async import ConfigurationError, InvalidLead, ItemState, Outbox, submissions
 from leadsquared_async.errors import KeyReused
 from leadsquared_async.sandbox import Faults
-from tests.outbox.machine import Machine, by_state, items, lead, play, played, until
+from tests.outbox.machine import Machine, by_state, items, lead, play, played, until_state
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
-
-
 CALL = {"SourceNumber": "+91-9611795983", "DestinationNumber": "+91-8033172005", "Direction": "Inbound"}
-
-
-async def known_lead(machine: Machine) -> str:
-    async with machine.client() as lsq:
-        status = await lsq.leads.wait(await lsq.leads.capture(lead(0)))
-        assert status.lead_id is not None
-        return status.lead_id
 
 
 def every(lead_id: str) -> list[submissions.Submission]:
@@ -45,7 +36,7 @@ def every(lead_id: str) -> list[submissions.Submission]:
 @played()
 async def test_every_operation_is_delivered_and_confirmed(machine: Machine) -> None:
     """Put without a client, delivered by a process that starts later, each followed at its own path."""
-    lead_id = await known_lead(machine)
+    lead_id = await machine.known_lead()
     async with Outbox(machine.path) as outbox:
         await outbox.put_many(every(lead_id))
         (*_, update) = [await outbox.put(submissions.update_opportunity(NOBODY, note="Won"), key="last")]
@@ -97,7 +88,7 @@ def test_what_is_no_upsert_is_not_sent_twice_after_a_crash(tmp_path: Path) -> No
     """Updates are retried; activities and calls are unknown."""
 
     async def crash(machine: Machine, policy: dict[str, Any]) -> Counter[str]:
-        lead_id = await known_lead(machine)
+        lead_id = await machine.known_lead()
         machine.account.set_faults(Faults(latency=20.0), machine.now)
         async with machine.crashing(policy) as outbox:
             await outbox.put_many(
@@ -108,10 +99,7 @@ def test_what_is_no_upsert_is_not_sent_twice_after_a_crash(tmp_path: Path) -> No
                 ]
             )
 
-            async def all_sending() -> bool:
-                return (await by_state(outbox)).get("sending") == 3
-
-            await until(all_sending, within=60.0, every=0.05)
+            await until_state(outbox, "sending", 3, within=60.0, every=0.05)
         async with machine.process(policy) as outbox:
             await outbox.drained()
             return Counter(f"{row.operation} {row.state}" for row in await items(outbox))
@@ -129,7 +117,7 @@ def test_what_is_no_upsert_is_not_sent_twice_after_a_crash(tmp_path: Path) -> No
 @played(Faults(latency=0.04, jitter=0.2, probabilities={"500": 0.2}))
 async def test_updates_of_one_lead_keep_their_order(machine: Machine) -> None:
     """By its id: the last value wins through faults; activities of a lead do not wait for each other."""
-    lead_id = await known_lead(machine)
+    lead_id = await machine.known_lead()
     async with machine.process() as outbox:
         for number in range(5):
             await outbox.put(submissions.update_lead(lead_id, {"mx_Step": str(number)}))
@@ -176,7 +164,7 @@ async def test_a_submission_brings_its_own_options(machine: Machine) -> None:
 @played(attributes=("EmailAddress", "mx_City"))
 async def test_a_rejected_row_of_any_operation_is_mended(machine: Machine) -> None:
     """What is dropped goes from the lead, from what is beside it, and from its fields."""
-    lead_id = await known_lead(machine)
+    lead_id = await machine.known_lead()
     async with machine.process() as outbox:
         await outbox.put(
             submissions.create_lead_and_activity(

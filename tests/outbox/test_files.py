@@ -286,10 +286,7 @@ async def test_too_many_open_files_are_said_with_the_way_out(
 
 
 on_posix = pytest.mark.skipif(sys.platform == "win32", reason="for POSIX")
-
 SUFFIXES = ("", "-wal", "-shm", "-journal", ".lock")
-
-
 STRANGER = 65534
 
 
@@ -324,7 +321,6 @@ PLANTS: dict[str, Callable[[Path, Path], object]] = {
     "another user's file": _of_a_stranger,
     "another user's file for everybody": _open_of_a_stranger,
 }
-
 
 NEEDS_ROOT = {_of_a_stranger, _open_of_a_stranger}
 

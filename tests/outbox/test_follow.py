@@ -97,16 +97,7 @@ async def test_more_rows_than_are_followed_at_once_are_all_confirmed(
 
 
 HOUR = 3600.0
-
-
 STATUS = "/lead/update/status"
-
-
-async def known_lead(machine: Machine) -> str:
-    async with machine.client() as lsq:
-        status = await lsq.leads.wait(await lsq.leads.capture(lead(0)))
-        assert status.lead_id is not None
-        return status.lead_id
 
 
 async def put_updates(outbox: Outbox, lead_id: str, count: int = 3) -> None:
@@ -131,7 +122,7 @@ async def test_a_row_whose_outcome_nobody_can_ask_for_ends_as_accepted(
     """Where a guessed status path is wrong, rows end accepted for that reason; no others wait."""
 
     caplog.set_level(logging.WARNING)
-    lead_id = await known_lead(machine)
+    lead_id = await machine.known_lead()
     machine.answer_at(STATUS, status, message)
     async with machine.process() as outbox:
         await put_updates(outbox, lead_id)
@@ -177,7 +168,7 @@ def _asked(machine: Machine) -> int:
 @played(look_every=1.0)
 async def test_a_path_that_comes_to_work_is_followed_again(machine: Machine, status: int) -> None:
     """Within 15 minutes, in the same process; from then on a later row waits for the one before it."""
-    lead_id = await known_lead(machine)
+    lead_id = await machine.known_lead()
     true = machine.account._answer
     machine.answer_at(STATUS, status, "Not Found" if status == 404 else "Missing Authentication Token")
     async with machine.process() as outbox:
@@ -198,7 +189,7 @@ async def test_a_path_that_comes_to_work_is_followed_again(machine: Machine, sta
 @played(look_every=1.0)
 async def test_a_path_that_was_right_once_tells_what_it_does_not_know(machine: Machine) -> None:
     """Then a request that is not found for an hour is the request's fault: the row is unknown."""
-    lead_id = await known_lead(machine)
+    lead_id = await machine.known_lead()
     async with machine.process() as outbox:
         await outbox.put(submissions.update_lead(lead_id, {"mx_City": "A"}))
         await outbox.drained()
@@ -242,7 +233,7 @@ async def test_a_status_that_wants_other_keys_does_not_stop_the_sending_again_an
     machine: Machine,
 ) -> None:
     """A 401 holds everything at first; once a submission gets through it is known to be the path's."""
-    lead_id = await known_lead(machine)
+    lead_id = await machine.known_lead()
     machine.answer_at(STATUS, 401, "Unauthorized")
     async with machine.process() as outbox:
         await put_updates(outbox, lead_id)

@@ -18,12 +18,10 @@ from leadsquared_async.sandbox import Faults
 from leadsquared_async.submissions import Submission
 from tests import virtual
 from tests.clients import KEYS
-from tests.outbox.machine import Machine, by_state, items, lead, play, played, until
+from tests.outbox.machine import Machine, by_state, items, lead, play, played, until_state
 from tests.outboxes import virtual_files
 
 pytestmark = pytest.mark.slow
-
-
 HOUR = 3600.0
 
 
@@ -105,10 +103,7 @@ async def test_a_row_that_always_gets_a_500_holds_up_nobody_for_long(
             await outbox.put_many([poison])
         await outbox.put_many([lead(number) for number in range(150, 300)])
 
-        async def others_are_confirmed() -> bool:
-            return (await by_state(outbox)).get("confirmed", 0) == 300
-
-        await until(others_are_confirmed)
+        await until_state(outbox, "confirmed", 300)
         assert machine.now - start < 300.0  # 600 calls at 4.9 a second take 122 s
         await asyncio.sleep(HOUR)
         (left,) = await items(outbox, "pending")
@@ -329,10 +324,7 @@ async def test_a_key_that_one_path_refuses_holds_the_others_for_seconds(machine:
         start = machine.now
         await outbox.put_many(lead(number) for number in range(20))
 
-        async def all_confirmed() -> bool:
-            return (await by_state(outbox)).get("confirmed") == 20
-
-        await until(all_confirmed, within=120.0)
+        await until_state(outbox, "confirmed", 20, within=120.0)
         assert (await outbox.snapshot()).held.keys() == {"calls.log"}
         for form in range(100, 110):
             await asyncio.sleep(HOUR / 6)

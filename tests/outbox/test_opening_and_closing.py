@@ -171,8 +171,6 @@ async def test_forget_takes_a_value(person: dict[str, Any], tmp_path: Path) -> N
 
 
 MOMENTS = [0, 1, 2, 4, 9]
-
-
 """Turns of the loop after which something is cancelled; a turn waits for the thread a little."""
 
 
@@ -452,9 +450,7 @@ async def test_callbacks_under_way_get_what_is_left_of_the_grace(
         assert not [task for task in asyncio.all_tasks() if "on_final" in task.get_name()]
     assert slow.done == done
     told: list[int] = []
-    again = Outbox(machine.path, client := machine.client(), confirm=False)
-    again.on_final(lambda item: told.append(item.id))
-    async with client, again:
+    async with machine.process(on_final=lambda item: told.append(item.id), confirm=False):
         await asyncio.sleep(1.0)
     assert len(told) == 25 - done
 

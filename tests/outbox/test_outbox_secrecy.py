@@ -27,6 +27,7 @@ QUICK: dict[str, Any] = {
     "rate_limit": RateLimit(25, per=0.05),
     "timeout": 0.3,
 }
+
 OTHER = {**PERSON, "FirstName": "Bartholomew Quist"}
 BROKEN = {**PERSON, "mx_List": [PERSON["EmailAddress"]]}
 
@@ -110,6 +111,7 @@ FAILURES: dict[str, tuple[Callable[[Outbox], Awaitable[object]], type[BaseExcept
     "requeue, not to be encoded": (lambda outbox: outbox.requeue(1, lead=BROKEN), InvalidLead),
     "requeue, SearchBy without value": (lambda outbox: outbox.requeue(1, search_by="mx_Nope"), InvalidLead),
 }
+
 ON_DISK: dict[str, Callable[[Outbox], Awaitable[object]]] = {
     "put": lambda outbox: outbox.put(OTHER, key="form-9"),
     "put_many": lambda outbox: outbox.put_many([OTHER, PERSON]),

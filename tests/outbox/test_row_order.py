@@ -15,11 +15,7 @@ from leadsquared_async.submissions import capture_lead
 from tests.outbox.machine import Machine, by_state, lead, play, played
 
 SPACING = RateLimit(25).spacing
-
-
 WIDE = RateLimit(2000, per=1.0)
-
-
 IDENTITIES, UPDATES = 1000, 5
 
 
@@ -147,11 +143,7 @@ async def _arrival(machine: Machine, outbox: Outbox, name: str, latency: float) 
 
 
 ALONE = 0.25
-
-
 """Seconds in which a form that comes alone leaves, at 25 calls in 5 seconds."""
-
-
 LATENCY = 0.1
 
 

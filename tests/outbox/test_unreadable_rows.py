@@ -20,13 +20,8 @@ from leadsquared_async.outbox.rows import FILES, FORMS
 from tests.outbox.machine import Machine, items, lead, play, played
 
 FINAL = {"confirmed", "rejected", "unknown"}
-
-
 SENT = {"sending", "accepted"}
-
-
 """States of which LeadSquared may have the lead."""
-
 
 BAD: dict[str, str] = {
     "operation of another version": "operation = 'tasks.create'",
@@ -74,7 +69,6 @@ BAD: dict[str, str] = {
     "numbered zero": "id = 0",
 }
 
-
 REFUSED = [
     "lane = 7",
     "lane = 'fast'",
@@ -89,14 +83,8 @@ REFUSED = [
     "state = 'confirmed'",
     "state = 'unknown'",
 ]
-
-
 """What the file's own rules forbid: flags and states that contradict each other."""
-
-
 GOOD = 4
-
-
 SYNC = {"sync_host": "https://sandbox.invalid"}
 
 
@@ -279,7 +267,6 @@ async def test_a_bad_row_that_another_process_puts_ends_while_delivering(
 
 NAMES = """operation lane identity identified is_open is_ready state content query suffix reference attempts
 put_at changed_at request_id lead_id created reason is_called_back digest key"""
-
 
 VALUES = st.one_of(
     st.sampled_from(
