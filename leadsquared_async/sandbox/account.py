@@ -126,15 +126,15 @@ class Account:
         """How it misbehaves now."""
         return self._faults.faults
 
-    def set_faults(self, faults: Faults, now: float, *, go_on: Collection[str] = ()) -> None:
-        """Apply other faults from `now` on; scripts named in `go_on` do not start over.
+    def set_faults(self, faults: Faults, now: float, *, keep: Collection[str] = ()) -> None:
+        """Apply other faults from `now` on; the scripts named in `keep` continue, others start over.
 
         Raises ValueError for an unknown operation, and if these are not `Faults`.
         """
         check("faults", IS_FAULTS, faults)
         _check_operations(faults)
         self.advance(now)
-        self._faults.replace(faults, go_on=go_on)
+        self._faults.replace(faults, keep)
 
     def transit(self) -> float:
         """Draw the seconds of one way, to wait for before `decide`, which draws the way back itself."""
@@ -150,7 +150,7 @@ class Account:
         call = self._routes.locate(request)
         name = "unknown" if call is None else call.name
         fault = self._faults.draw(name, now)
-        if fault.how is How.REFUSED:
+        if fault.how is How.REFUSED:  # it never arrives
             return Reply(503, {HINT: f"fault {fault.name}"}, delay=self.transit(), how=fault.how)
         self.misplaced_keys += misplaced_keys(request, call)
         if call is not None and (call.kind == "submit" or call.name == "bulk"):

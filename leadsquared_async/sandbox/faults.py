@@ -187,21 +187,19 @@ class FaultSource:
     """Draws faults and delays; the same seed gives the same draws."""
 
     def __init__(self, faults: Faults, seed: int) -> None:
-        self.faults = faults
-        self._script = iter(faults.script)
-        self._processing = iter(faults.processing_script)
+        self.replace(faults)
         # One stream for each purpose: latency switched on must not change which call fails.
         self._calls = Random(f"calls {seed}")
         self._ways = Random(f"ways {seed}")
         self._errors = Random(f"errors {seed}")
         self._rows = Random(f"rows {seed}")
 
-    def replace(self, faults: Faults, *, go_on: Collection[str] = ()) -> None:
-        """Apply other faults. Draws continue; scripts start over, except those named in `go_on`."""
+    def replace(self, faults: Faults, keep: Collection[str] = ()) -> None:
+        """Apply other faults. Draws continue, and so do the scripts named in `keep`; others start over."""
         self.faults = faults
-        if "script" not in go_on:
+        if "script" not in keep:
             self._script = iter(faults.script)
-        if "processing_script" not in go_on:
+        if "processing_script" not in keep:
             self._processing = iter(faults.processing_script)
 
     def transit(self) -> float:
