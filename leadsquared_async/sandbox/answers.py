@@ -112,9 +112,9 @@ class MalformedError(RefusedError):
         super().__init__(mx(400, "MXInvalidInputException", why), f"{why}: {where}" if where else why)
 
 
-def json_reply(status: int, content: object, headers: Mapping[str, str] | None = None) -> Reply:
+def json_reply(status: int, content: object) -> Reply:
     """A reply whose body is `content` as JSON."""
-    return Reply(status, {"content-type": JSON_TYPE, **(headers or {})}, dump(content).encode())
+    return Reply(status, {"content-type": JSON_TYPE}, dump(content).encode())
 
 
 def dump(content: object) -> str:
