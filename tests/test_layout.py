@@ -21,6 +21,7 @@ LAYERS = [
     {"config", "operations", "values"},
     {"submissions"},
     {"encoding", "protocol"},
+    {"retry"},
     {"contact"},
     {"fields"},
     {"limiter"},

@@ -15,7 +15,6 @@ from leadsquared_async.delivery.item_retries import (
     UnforeseenError,
     final_state,
     is_of_the_item,
-    may_repeat,
     patient,
     pause_after,
 )
@@ -26,6 +25,7 @@ from leadsquared_async.http.run import BeforeSend
 from leadsquared_async.http.sender import Sender
 from leadsquared_async.outbox.rows import BULK, Row, UnreadableRowError, stored, write_named
 from leadsquared_async.outbox.settle import Settler
+from leadsquared_async.retry import may_repeat
 
 __all__ = ["Attempts"]
 
@@ -172,8 +172,8 @@ class Attempts:
 
     def may_repeat(self, row: Row) -> bool:
         """Whether it may be sent again when nobody knows whether it arrived; not once it was accepted."""
-        write = write_named(row.operation)
-        return row.request_id is None and may_repeat(write, self._policy, identified=row.identified)
+        repeat = write_named(row.operation).idempotency(identified=row.identified)
+        return row.request_id is None and may_repeat(repeat, self._policy)
 
     async def aclose(self, grace: float) -> None:
         """Begin no call; finish within `grace` seconds what is on its way, and leave the rest pending."""

@@ -22,7 +22,6 @@ from leadsquared_async.delivery.item_retries import (
     HeldError,
     ItemState,
     final_state,
-    may_repeat,
     patient,
     pause_after,
 )
@@ -55,6 +54,7 @@ from leadsquared_async.logs import ClientLog
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.resources.submit import send_encoded
+from leadsquared_async.retry import may_repeat
 from leadsquared_async.submissions import Submission
 
 __all__ = ["LeadSquaredTasks"]
@@ -223,8 +223,8 @@ class LeadSquaredTasks:
     async def _send(self, submission: Submission, hold: Hold, lease: Lease) -> Receipt:
         parts = parts_of(self._opened)
         prepared = await parts.preparer.prepare(submission)
-        policy = parts.sender.settings.retry
-        is_repeatable = may_repeat(prepared.operation, policy, identified=prepared.identified)
+        repeat = prepared.operation.idempotency(identified=prepared.identified)
+        is_repeatable = may_repeat(repeat, parts.sender.settings.retry)
         if not is_repeatable and await lease.was_marked():
             raise ConnectionFailed(
                 "the worker died while it was on its way: look for it before it is sent again",
