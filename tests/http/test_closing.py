@@ -188,16 +188,19 @@ def test_a_block_that_is_cancelled_by_a_scope_closes_all_the_same(caplog: pytest
 
 async def test_closing_under_a_scope_closes_the_connections(sandbox: Sandbox) -> None:
     """A client whose block was cancelled holds no connection any more, idle or in use."""
-    sandbox.books.faults = Faults(script=("hang",))
-    with anyio.move_on_after(0.3):
+    with anyio.CancelScope() as scope:
         async with client_of(sandbox) as lsq:
-            hanging = asyncio.create_task(lsq.leads.capture(LEAD))
-            await asyncio.sleep(0.1)
-            await lsq.leads.capture(LEAD)
+            await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(2)))
             connections = own_connections(lsq, sandbox.url)
             pools = [connection._pool for connection in connections._all]
+            sandbox.books.faults = Faults(probabilities={"hang": 1.0})
+            hanging = asyncio.create_task(lsq.leads.capture(LEAD))
+            for _ in range(500):
+                await asyncio.sleep(0.01)
+                if len(connections._idle) == 1:
+                    break
             assert [len(pool.connections) for pool in pools] == [1, 1]
-            await asyncio.wait([hanging])
+            scope.cancel()
     assert [len(pool.connections) for pool in pools] == [0, 0]
     with suppress(LeadSquaredError):
         await hanging
