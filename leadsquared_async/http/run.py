@@ -198,7 +198,7 @@ class _Run:
 
     async def _sleep(self, seconds: float) -> None:
         self._waited += seconds
-        await self._session.pause(seconds)
+        await self._session.while_open(partial(asyncio.sleep, seconds))
 
     def _log_retry(self, state: RetryCallState) -> None:
         self._session.log.info(

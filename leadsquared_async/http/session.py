@@ -90,7 +90,6 @@ class Session:
     Attributes:
         label: the client's name, for the beginning of a message.
         buckets: the rate limits in use; a class of calls that has not been made has none.
-        closing: whether it is being closed, or was.
         transport: the connections; there are none before it is opened.
     """
 
@@ -104,7 +103,6 @@ class Session:
         self.in_flight = InFlight(self.log)
         self.limits = {Limit.CALLS: options.rate_limit, Limit.BULK: options.bulk_limit}
         self.buckets: dict[Limit, TokenQueue] = {}
-        self.closing = False
         self._credentials: Credentials | None = None
         self._limiters: dict[Limit, Limiter] = {}  # with these credentials
         self._joined: dict[tuple[Limit, Secret], TokenQueue] = {}
@@ -156,7 +154,7 @@ class Session:
         Raises:
             ClientClosed: somebody has.
         """
-        if self.closing:
+        if self._state is _State.CLOSED:
             raise ClientClosed(CLOSED)
 
     def when_closing(self, end: Callable[[], None]) -> Callable[[], None]:
@@ -188,14 +186,6 @@ class Session:
             raise ClientClosed(CLOSED) from None
         finally:
             self._at_closing.discard(end)
-
-    async def pause(self, seconds: float) -> None:
-        """Sleep.
-
-        Raises:
-            ClientClosed: the client was closed meanwhile.
-        """
-        await self.while_open(partial(asyncio.sleep, seconds))
 
     def limiter_for(self, limit: Limit, credentials: Credentials) -> Limiter:
         """What a call passes before it is sent: the account's token bucket, and the caller's own limiter.
@@ -272,7 +262,6 @@ class Session:
         self.check_usable()
         self._state = _State.CLOSED
         ending = [task for part in background for task in part.stop()]
-        self.closing = True
         for end in list(self._at_closing):
             end()
         try:
