@@ -171,7 +171,7 @@ class Attempts:
         del self.failures[row.id], self._rounds[row.id]
 
     def may_repeat(self, row: Row) -> bool:
-        """Whether it may be sent again when nobody knows whether it arrived; not once it was accepted."""
+        """Whether it may be sent again when it is unknown whether it arrived; not once it was accepted."""
         repeat = write_named(row.operation).idempotency(identified=row.identified)
         return row.request_id is None and may_repeat(repeat, self._policy)
 

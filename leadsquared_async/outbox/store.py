@@ -82,9 +82,11 @@ class Store:
         execute = self.connection.execute
         try:
             execute(f"PRAGMA busy_timeout = {BUSY}")
-            self.connection.text_factory = _text  # one text that is none would fail every row read with it
+            self.connection.text_factory = (
+                _text  # else a text that is not UTF-8 would fail every row read with it
+            )
             execute("PRAGMA temp_store = MEMORY")  # no lead in a temporary file
-            # What is read from the file is data, whoever wrote it.
+            # The file may have been written by anything.
             execute("PRAGMA trusted_schema = OFF")
             execute("PRAGMA cell_size_check = ON")
             if sys.version_info >= (3, 12):
@@ -172,7 +174,7 @@ class Store:
                 self.log.warning("outbox: the write-ahead log could not be emptied: %s", error)
 
     def meta(self, name: str) -> Any:
-        """A value kept beside the rows; None if there is none."""
+        """A value kept beside the rows, or None."""
         row = self.connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return None if row is None else row[0]
 

@@ -189,10 +189,12 @@ NOTES = [
     "7",
     "x'ff'",
     "CAST(x'ff' AS TEXT)",
-    "'x virtual nan'",
-    "'x virtual now'",
-    "'x virtual 1e999'",
-    "'x virtual -1e308'",
+    "'x virtual nan 1'",
+    "'x virtual now 1'",
+    "'x virtual 1e999 1'",
+    "'x virtual -1e308 1'",
+    "'x virtual 1 -1'",
+    f"'x virtual 1 {10**400}'",
     "printf('%.*c', 200000, '[')",
 ]
 

@@ -63,6 +63,41 @@ async def test_the_clients_own_calls_count_too(machine: Machine) -> None:
     assert machine.books.most_arrivals() <= 25
 
 
+@played(counting="sliding-log")
+async def test_a_process_that_sends_nothing_does_not_make_the_one_before_forgotten(machine: Machine) -> None:
+    """Its own end counts like that of a process that spent the whole limit."""
+    async with machine.crashing() as outbox:
+        await asyncio.sleep(0.05)
+        await forms(outbox, 0, 25)
+        await asyncio.sleep(0.2)
+        assert machine.operations["capture"] == 25
+    # LeadSquared has them, and nothing is left to be sent.
+    async with Outbox(machine.path) as outbox:
+        for number in range(25):
+            await outbox.forget(**lead(number))
+    for _ in range(2):
+        async with machine.process(confirm=False):
+            await asyncio.sleep(0.5)
+    async with machine.process() as outbox:
+        await asyncio.sleep(0.05)
+        await forms(outbox, 100, 25)
+        await outbox.drained()
+    assert machine.books.most_arrivals() <= 25
+
+
+@played(counting="sliding-log")
+async def test_a_few_calls_before_a_clean_end_delay_no_other(machine: Machine) -> None:
+    """The next process counts them, and sends the rest of the burst at once."""
+    async with machine.process(confirm=False) as outbox:
+        await forms(outbox, 0, 5)
+        await outbox.drained()
+    async with machine.process(confirm=False) as outbox:
+        await asyncio.sleep(0.05)
+        await forms(outbox, 100, 15)
+        await asyncio.sleep(0.3)
+        assert machine.operations["capture"] == 20
+
+
 @pytest.mark.parametrize("is_client_closed_first", [False, True])
 @played()
 async def test_a_restart_long_after_a_clean_close_sends_at_once(
