@@ -53,14 +53,16 @@ def since_boot() -> tuple[str, float]:
 
 
 def _close_in(note: str) -> tuple[float, int | None]:
-    """How many seconds ago the process that left this note closed, and its calls by then; 0, None if it died."""
+    """Seconds since the process that left this note closed, and its calls by then; 0 and None if it died.
+
+    After a restart of the machine it is unknown how long ago it was.
+    """
     boot, uptime = since_boot()
     try:
         _, boot_then, uptime_then, spent = note.split()
         age, calls = uptime - float(uptime_then), int(spent)
     except ValueError:
         return 0.0, None
-    # After a restart of the machine it is unknown how long ago it was.
     return (
         min(max(0.0, age), HOUR) if boot_then == boot else 0.0,
         calls if 0 <= calls <= MOST_CALLS else None,
