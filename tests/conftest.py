@@ -25,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class OnUvloop:
-    """Run the asynchronous tests, in loops of uvloop's; the others have no loop, or their own."""
+    """Run only the asynchronous tests, on uvloop: the others have no loop, or one of their own."""
 
     @pytest.hookimpl
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -42,7 +42,7 @@ class OnUvloop:
 
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the machine's environment says of LeadSquared, proxies and certificates, tests do not see."""
+    """No setting of LeadSquared, proxies or certificates in the machine's environment reaches a test."""
     for name in list(os.environ):
         if name.startswith(("LEADSQUARED_", "SSL_CERT_", "SSLKEYLOGFILE")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -50,7 +50,7 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_limits_from_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tokens that another test has spent are not missed in this one."""
+    """No test starts with tokens that another one has spent."""
     monkeypatch.setattr(local_limits, "_accounts", {})
 
 
