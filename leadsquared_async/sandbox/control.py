@@ -226,7 +226,7 @@ def answer(request: Request, books: Books) -> Reply:
         return _error(404, f"There is no such page: choose from {', '.join(filter(None, ROUTES))}")
     act = methods.get(request.method)
     if act is None:
-        return _error(405, f"Only {', '.join(methods)}", {"allow": ", ".join(methods)})
+        return _error(405, f"This page takes {', '.join(methods)}", {"allow": ", ".join(methods)})
     try:
         content = act(books, request.body)
     except ValueError as error:

@@ -146,13 +146,11 @@ class Faults:
     def changed(self, content: object) -> Self:
         """These faults with the changes in a decoded JSON object; raises ValueError for invalid input."""
         if not isinstance(content, dict):
-            raise ValueError("faults are a JSON object")  # noqa: TRY004 - the content is wrong, not the call
+            raise ValueError("faults must be a JSON object")  # noqa: TRY004 - the content is wrong, not the call
         changes = cast("dict[str, Any]", content)
         names = [field.name for field in fields(self)]
         if unknown := sorted(changes.keys() - set(names)):
-            raise ValueError(
-                f"no option of Faults is called {brief(unknown[0])}: choose from {', '.join(names)}"
-            )
+            raise ValueError(f"Faults has no option {brief(unknown[0])}: choose from {', '.join(names)}")
         return replace(self, **changes)
 
     def to_json(self) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class Sandbox(_HasBooks):
 
     async def __aenter__(self) -> Self:
         if self._server is not None:
-            raise RuntimeError("the sandbox is running already")
+            raise RuntimeError("the sandbox is already running")
         try:
             from leadsquared_async.sandbox.server import HOST, Server  # noqa: PLC0415 - needs the extra
         except ImportError as error:

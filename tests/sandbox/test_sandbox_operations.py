@@ -399,7 +399,7 @@ def test_two_calls_may_change_places():
     [
         ({"captures": "/lead"}, "paths: no call is named captures"),
         ({"status": "/lead"}, "paths: no call is named status"),
-        ({"capture": "lead"}, "paths: a path begins with a slash, not 'lead'"),
+        ({"capture": "lead"}, "paths: a path must begin with a slash, not 'lead'"),
         ({"capture": "/lead/update"}, "paths: /lead/update is the path of two calls"),
         ({"update metrics": "/lead/status"}, "paths: /lead/status is the path of two calls"),
     ],
