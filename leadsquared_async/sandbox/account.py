@@ -19,20 +19,23 @@ from leadsquared_async.sandbox.answers import (
     SYNC_HOST,
     WRONG_KEYS,
     How,
+    MalformedError,
     RefusedError,
     Reply,
     Request,
     gateway,
     hinted,
+    json_reply,
     mx,
     one_line,
     wrong_region,
 )
+from leadsquared_async.sandbox.bodies import Submission, decode
 from leadsquared_async.sandbox.checks import brief, check
 from leadsquared_async.sandbox.counters import COUNTERS, Counter
 from leadsquared_async.sandbox.faults import IS_FAULTS, Fault, Faults, FaultSource
-from leadsquared_async.sandbox.operations import CALL_NAMES, Call, Routes
-from leadsquared_async.sandbox.processing import ProcessingQueue, Queues
+from leadsquared_async.sandbox.operations import CALL_NAMES, OPERATIONS, Call, Routes
+from leadsquared_async.sandbox.processing import ProcessingQueue, Task
 from leadsquared_async.sandbox.records import Records
 from leadsquared_async.sandbox.settings import ACCESS_KEY, API_KEY, SECRET_KEY, Options, Settings
 from leadsquared_async.sandbox.sync import (
@@ -82,7 +85,7 @@ class Account:
 
     __slots__ = (
         *("arrivals", "attempts", "instance", "misplaced_keys", "paths", "queues", "records", "settings"),
-        *("_bulk_counter", "_counter", "_faults", "_fields", "_ids", "_queues", "_routes"),
+        *("_bulk_counter", "_counter", "_faults", "_fields", "_ids", "_routes"),
     )
 
     def __init__(self, **options: Unpack[Options]) -> None:
@@ -117,8 +120,10 @@ class Account:
             unique=displays_of(settings.unique, self._fields),
         )
         """What it stores: leads, opportunities, phone calls."""
-        self._queues = Queues(settings, self.records, self._faults, self._new_id)
-        self.queues: Mapping[str, ProcessingQueue] = self._queues.by_name
+        self.queues = {
+            operation.name: ProcessingQueue(settings.processing_rate, self._faults.system_error)
+            for operation in OPERATIONS
+        }
         """The queue of each operation, by its name."""
 
     @property
@@ -141,8 +146,10 @@ class Account:
         return self._faults.transit()
 
     def advance(self, now: float) -> None:
-        """Process what is due by `now`."""
-        self._queues.advance(now)
+        """Process what is due by `now`, in the order of time: the queues share leads, ids and draws."""
+        until = now * self.settings.speed
+        while (queue := min(self.queues.values(), key=ProcessingQueue.next_at)).next_at() <= until:
+            queue.step()
 
     def decide(self, request: Request, now: float) -> Reply:
         """Answer a request that arrives at `now` (seconds); it is counted at this moment, answered or not."""
@@ -195,11 +202,13 @@ class Account:
             _check_form(request)
         match call.kind:
             case "submit":
-                return self._queues.submit(request, query, call, now, taken=fault.taken)
+                return self._submit(request, query, call, now, taken=fault.taken)
             case "status":
-                return self._queues.status(query, call)
+                return self._status(query, call)
             case "metrics":
-                return self._queues.metrics(call.operations[0], now)
+                (operation,) = call.operations
+                queue, at = self.queues[operation.name], now * self.settings.speed
+                return json_reply(200, queue.metrics(at, operation.rate_name))
             case "sync" if call.name == "user":
                 return show_user()
             case "sync" if call.name == "fields":
@@ -209,6 +218,32 @@ class Account:
                 return create_or_update(
                     rows if fault.taken else (), self.records, self._faults.row_is_missing
                 )
+
+    def _submit(
+        self, request: Request, query: Mapping[str, str], call: Call, now: float, *, taken: bool
+    ) -> Reply:
+        """Accept a well-formed submission; queue it unless it gets lost."""
+        text, content = decode(request.body)
+        (operation,) = call.operations
+        work = operation.read(Submission(content, query, call.rest), self.records)
+        task = Task(self._new_id(), operation, text, work, now * self.settings.speed)
+        if taken:
+            self.queues[operation.name].put(task)
+        said = "Request accepted. Please use below request id to check the status"
+        return json_reply(200, {"Status": said, "RequestID": task.request_id})
+
+    def _status(self, query: Mapping[str, str], call: Call) -> Reply:
+        request_id = query.get("RequestID", "").lower()
+        if not request_id:
+            raise MalformedError("RequestID is missing")
+        task = next((q.tasks[request_id] for q in self.queues.values() if request_id in q.tasks), None)
+        if task is not None and task.operation in call.operations:
+            return json_reply(200, task.as_status())
+        hint = "no request of this sandbox has this RequestID; a restart or a reset forgets all requests"
+        if task is not None:
+            hint = f"this RequestID belongs to {task.operation.name}"
+        # What LeadSquared answers to an unknown RequestID is not documented.
+        return hinted(gateway(404, "Not Found"), hint)
 
     def _over_limit(self, call: Call) -> Reply:
         calls, per = limit_of(self.settings, call.name)
