@@ -325,7 +325,7 @@ class LeadSquared(Requests, CustomCalls):
             ClientClosed: this is a derived copy, or the client belongs to another loop or process.
         """
         self._check_original("close")
-        await self._session.aclose(grace, (self._parts.trackers, self._parts.fields))
+        await self._session.aclose(grace, (self._parts.trackers.stop, self._parts.fields.stop))
 
     async def __aenter__(self) -> Self:
         self._check_original("enter")

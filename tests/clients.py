@@ -135,7 +135,7 @@ def own_connections(lsq: LeadSquared, origin: str) -> Any:
     """The connections that a client has to a host."""
     own = lsq._session.transport._own
     assert own is not None
-    return own._connections[httpx.URL(origin).netloc]
+    return own._hosts[httpx.URL(origin).netloc]
 
 
 def virtual_client(account: Account, **options: Any) -> tuple[LeadSquared, SandboxTransport]:

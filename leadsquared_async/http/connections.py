@@ -22,7 +22,7 @@ import httpx
 from leadsquared_async.config import LOOPBACK, setting
 from leadsquared_async.errors import ConfigurationError
 
-__all__ = ["Certificates", "Failure", "Proxy", "Transports", "certificates", "failure", "proxy_for"]
+__all__ = ["Certificates", "Connections", "Failure", "Proxy", "certificates", "failure", "proxy_for"]
 
 KEEPALIVE = 60.0
 """Seconds a connection is kept. httpx's 5 is just the window, and opens a new one for every second call."""
@@ -197,7 +197,7 @@ def _unusable(name: str, path: str, why: str) -> NoReturn:
     ) from None
 
 
-class Transports(httpx.AsyncBaseTransport):
+class Connections(httpx.AsyncBaseTransport):
     """The connections to some hosts, each by the way that the environment asks for.
 
     Args:
@@ -216,17 +216,17 @@ class Transports(httpx.AsyncBaseTransport):
         # Plain http, for a sandbox, needs no certificates; reading them takes milliseconds.
         is_secure = any(url.scheme == "https" for url in urls)
         context = certificates().context if is_secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._connections = {host: _Connections(proxy, context) for host, proxy in self.proxies.items()}
+        self._hosts = {host: _ToHost(proxy, context) for host, proxy in self.proxies.items()}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await self._connections[request.url.netloc].send(request)
+        return await self._hosts[request.url.netloc].send(request)
 
     async def aclose(self) -> None:
-        for connections in self._connections.values():
+        for connections in self._hosts.values():
             await connections.aclose()
 
 
-class _Connections:
+class _ToHost:
     """The connections to one host, the last used first. Tokens bound their number.
 
     Each is a transport of its own: a pool of httpx takes time that grows with the square of its idle
@@ -294,7 +294,7 @@ class _Stream(httpx.AsyncByteStream):
     def __init__(
         self,
         stream: httpx.AsyncByteStream,
-        connections: _Connections,
+        connections: _ToHost,
         connection: httpx.AsyncHTTPTransport,
     ) -> None:
         self._stream = stream

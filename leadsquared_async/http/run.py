@@ -58,17 +58,7 @@ class Sent:
 
 
 async def run(session: Session, call: Call, settings: Settings, before_send: BeforeSend | None) -> Sent:
-    """Make the call, as often as its outcome and the settings ask for.
-
-    Args:
-        session: the client's.
-        call: what to send.
-        settings: bounds.
-        before_send: awaited before each attempt, with the token in hand; if it raises, nothing is sent.
-
-    Raises:
-        LeadSquaredError: of the kind that the last outcome names.
-    """
+    """Make the call, as often as its outcome and the settings ask for; see `Sender.send`."""
     work = _Run(session, call, settings, before_send)
     trace = sys.modules.get("opentelemetry.trace")
     if trace is None:  # the program does not trace

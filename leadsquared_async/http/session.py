@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.config import (
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from leadsquared_async.limiter.local_limits import AccountLimits
     from leadsquared_async.limiter.queue import TokenQueue
 
-__all__ = ["Background", "Options", "Session", "Snapshot"]
+__all__ = ["Options", "Session", "Snapshot"]
 
 T = TypeVar("T")
 
@@ -68,14 +68,6 @@ class Snapshot:
     limit: LimitSnapshot | None
     bulk_limit: LimitSnapshot | None
     abandoned: int
-
-
-class Background(Protocol):
-    """A part of the client with tasks of its own."""
-
-    def stop(self) -> Iterable[asyncio.Task[Any]]:
-        """Cancel the tasks; returns those that have to end."""
-        ...
 
 
 class _State(Enum):
@@ -125,7 +117,7 @@ class Session:
         # It imports httpx and anyio, which is slow: only for programs that open a client.
         from leadsquared_async.http.transport import Transport  # noqa: PLC0415
 
-        self.transport = Transport(self.options.hosts, self.options.transport, log=self.log)
+        self.transport = Transport(self.options.hosts, self.options.transport, self.log)
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
         self._state = _State.OPEN
@@ -247,12 +239,12 @@ class Session:
             abandoned=self.in_flight.abandoned,
         )
 
-    async def aclose(self, grace: float, background: Iterable[Background]) -> None:
+    async def aclose(self, grace: float, stop: Iterable[Callable[[], Iterable[asyncio.Task[Any]]]]) -> None:
         """Finish what is in flight within `grace` seconds and close; a second time only waits for the first.
 
         Args:
             grace: seconds.
-            background: parts with tasks of the client; these are cancelled, without grace.
+            stop: each cancels tasks of the client, which get no grace, and returns those that have to end.
         """
         if self._state is not _State.OPEN:
             self._state = _State.CLOSED
@@ -261,7 +253,7 @@ class Session:
             return
         self.check_usable()
         self._state = _State.CLOSED
-        ending = [task for part in background for task in part.stop()]
+        ending = [task for cancel in stop for task in cancel()]
         for end in list(self._at_closing):
             end()
         try:

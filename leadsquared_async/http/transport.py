@@ -20,7 +20,7 @@ from leadsquared_async._version import __version__
 from leadsquared_async.config import MASK, Credentials, Hosts
 from leadsquared_async.errors import Fault, Scope
 from leadsquared_async.http.call import Call, Host
-from leadsquared_async.http.connections import Proxy, Transports, failure
+from leadsquared_async.http.connections import Connections, Proxy, failure
 from leadsquared_async.http.redaction import redact_logs_of_task
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import Keys
@@ -59,18 +59,12 @@ class Transport:
         log: gets a record of each failure of a caller's transport.
     """
 
-    def __init__(
-        self,
-        hosts: Hosts,
-        inner: httpx.AsyncBaseTransport | None,
-        *,
-        log: ClientLog | None = None,
-    ) -> None:
-        self._log = ClientLog(None) if log is None else log
+    def __init__(self, hosts: Hosts, inner: httpx.AsyncBaseTransport | None, log: ClientLog) -> None:
+        self._log = log
         self._proxies: dict[bytes, Proxy | None] = {}
-        self._own: Transports | None = None
+        self._own: Connections | None = None
         if inner is None:
-            inner = self._own = Transports(filter(None, hosts))
+            inner = self._own = Connections(filter(None, hosts))
             self._proxies = self._own.proxies
         self._inner = inner
         self._origins = {Host.ASYNC: httpx.URL(hosts.host)}
