@@ -1,4 +1,4 @@
-"""What a call passes before it is sent: the interface of limiters, and the values that go with it."""
+"""The interface of a limiter, which lets a call pass before it is sent, and the values that go with it."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class LimitSnapshot:
         waiting: calls that wait for a token, by lane.
         granted: tokens given out so far.
         rate_limited: answers of 429 so far.
-        processes: with a SharedLimiter, processes that share the limit; None before the store was heard.
+        processes: with a SharedLimiter, processes that share the limit; None before the store's first reply.
         degraded: whether a SharedLimiter's store does not answer, and `limit` is this process's share.
     """
 

@@ -1,6 +1,6 @@
 """The queue for tokens: lanes, deadlines, and one timer for all waiters of an event loop.
 
-`aiolimiter.AsyncLimiter(25, 5)` would let 25 calls through and go on at five a second: 49 in the first five
+`aiolimiter.AsyncLimiter(25, 5)` would let 25 calls through and then five a second: 49 in the first five
 seconds. A queue has a grantor that decides when a token is granted and to which lane: the tokens of this
 process (`local_grantor.py`), or those that many processes share in a store (`redis_grantor.py`).
 
@@ -284,7 +284,7 @@ class TokenQueue:
                 rate_limited=self._answers_of_429,
             )
 
-    # For those who keep queues ----------------------------------------------------------------------------
+    # For local_limits -------------------------------------------------------------------------------
 
     def forget_ended_loops(self) -> None:
         """Count the calls of loops that do not run any more as ended now without an answer."""

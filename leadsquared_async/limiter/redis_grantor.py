@@ -92,7 +92,7 @@ class RedisGrantor:
         self.doubted: RateLimit | None = None
         # The last reply of the store.
         self._reply: Reply | None = None
-        self._asked_for_reply = self._heard_at = -NEVER
+        self._reply_requested_at = self._replied_at = -NEVER
         self._paused_until = -NEVER
         self._granted = [0] * len(Lane)
         self._has_warned_of_damage = False
@@ -151,7 +151,7 @@ class RedisGrantor:
     # For the queue ----------------------------------------------------------------------------------------
 
     def take_at_once(self, lane: Lane, now: float) -> bool:
-        """Spend a token of the share, if there is one; the tokens of the store have to be asked for.
+        """Spend a token of the share, if there is one; tokens of the store have to be requested.
 
         Raises:
             ConfigurationError: the state in the store was written by an incompatible version.
@@ -204,7 +204,7 @@ class RedisGrantor:
         if self._share is not None:
             return self._share.earliest_of(lane, now, ahead)
         short = ahead - self._free
-        first = -NEVER if self._reply is None else self._heard_at + self._reply.first
+        first = -NEVER if self._reply is None else self._replied_at + self._reply.first
         start = now if short < 0 else max(now, first + short * self._shared.spacing)
         start = max(start, self._paused_until)
         if lane is not Lane.STATUS:
@@ -269,7 +269,7 @@ class RedisGrantor:
             free=self._free,
             in_flight=self._out,
             withdrawn=0 if reply is None else reply.withdrawn,
-            next_due=None if is_all_free or reply is None else max(0.0, self._heard_at + reply.first - now),
+            next_due=None if is_all_free or reply is None else max(0.0, self._replied_at + reply.first - now),
             paused=max(0.0, self._paused_until - now),
             processes=self._processes,
         )
@@ -399,7 +399,7 @@ class RedisGrantor:
         named = [limit for _, limit in self._answers_of_429 if limit is not None]
         known = (0, 0, 0.0)
         if reply is not None:
-            known = (reply.born, reply.steps, reply.at + now - self._asked_for_reply)
+            known = (reply.born, reply.steps, reply.at + now - self._reply_requested_at)
         self._number += 1
         return Request(
             process=self._process,
@@ -423,7 +423,7 @@ class RedisGrantor:
     def _on_reply(self, request: Request, reply: Reply) -> None:
         now = self._clock()
         was_learnt = self._reply is not None and self._reply.learnt
-        self._reply, self._asked_for_reply, self._heard_at = reply, self._asked_at, now
+        self._reply, self._reply_requested_at, self._replied_at = reply, self._asked_at, now
         self._paused_until = now + reply.paused
         self._fault = None
         # Calls that began and ended in degraded mode while the answer was under way count too.

@@ -394,7 +394,7 @@ local function next_question()
   return again
 end
 
--- If the process whose turn it is was told to ask later than it may, publish a hint.
+-- If the process whose turn it is will ask later than it may, publish a hint.
 local function hint()
   local head, claim = turn()
   if not head or head.process == me then return end
@@ -403,12 +403,12 @@ local function hint()
   if process.ask_at > start + WORTH_A_HINT then
     local message = string.format('%s %.0f', KEYS[1], start - now)
     -- A user without rights on channels gets no hints.
-    local heard = redis.pcall('PUBLISH', process.channel, message)
-    if type(heard) == 'number' and heard > 0 then process.ask_at = start end
+    local receivers = redis.pcall('PUBLISH', process.channel, message)
+    if type(receivers) == 'number' and receivers > 0 then process.ask_at = start end
   end
 end
 
--- A process that did not ask in time waits no longer; one that is not heard of for long is gone.
+-- A process that did not ask in time waits no longer; one that has not asked for long is gone.
 local function forget_the_absent()
   for name, process in pairs(s.processes) do
     if name ~= me and process.ask_at + GRACE < now then
