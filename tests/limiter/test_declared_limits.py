@@ -134,16 +134,3 @@ def test_a_limit_that_leadsquared_named_stays_when_clients_come_and_go() -> None
         assert bucket.snapshot().ceiling is not None
 
     virtual.run(main)
-
-
-@pytest.mark.parametrize("others", [(RateLimit(100, per=60.0), RateLimit(10, per=1.0)), (WIDE, NARROW)])
-def test_the_order_in_which_clients_come_changes_nothing(others: tuple[RateLimit, ...]) -> None:
-    """The same limit is kept, in whichever order clients join."""
-
-    async def main(limits: tuple[RateLimit, ...]) -> RateLimit:
-        bucket = TokenQueue(LocalGrantor(WIDE))
-        for limit in limits:
-            bucket.join(limit)
-        return bucket.snapshot().limit
-
-    assert virtual.run(lambda: main(others)) == virtual.run(lambda: main(others[::-1]))

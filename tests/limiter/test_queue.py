@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import weakref
 
 import pytest
@@ -255,18 +254,6 @@ async def test_a_limit_that_the_server_names_becomes_the_ceiling() -> None:
     assert sum(when < start + 4.9 for when in sent) <= 10
 
 
-@in_virtual_time
-async def test_a_limit_with_a_longer_window_counts_what_was_just_sent() -> None:
-    """A message that says 30 in 60 seconds is kept to from the calls on that were sent before it came."""
-    bucket = TokenQueue(LocalGrantor(DEFAULT))
-    sent = list(await asyncio.gather(*(spend(bucket) for _ in range(20))))
-    await bucket.acquire(Lane.INTERACTIVE)
-    bucket.on_rate_limited(None, (30, 60.0))
-    bucket.release()
-    sent += await asyncio.gather(*(spend(bucket) for _ in range(40)))
-    assert max(sum(start <= when < start + 60 for when in sent) for start in sent) <= 30
-
-
 async def refuse(bucket: TokenQueue) -> None:
     await bucket.acquire(Lane.INTERACTIVE)
     bucket.on_rate_limited()
@@ -300,23 +287,6 @@ async def test_429s_that_come_together_withdraw_one_token() -> None:
         bucket.release()
     assert bucket.snapshot().withdrawn == 1
     assert bucket.snapshot().rate_limited == 25
-
-
-def test_a_ceiling_is_logged_once_with_the_line_to_configure(caplog: pytest.LogCaptureFixture) -> None:
-    """The log says what to write into the configuration, and says it once."""
-
-    async def main() -> None:
-        bucket = TokenQueue(LocalGrantor(DEFAULT))
-        for _ in range(3):
-            await bucket.acquire(Lane.INTERACTIVE)
-            bucket.on_rate_limited(None, (10, 5.0))
-            bucket.release()
-            await asyncio.sleep(1)
-
-    with caplog.at_level(logging.WARNING, "leadsquared_async"):
-        virtual.run(main)
-    assert len(caplog.messages) == 1
-    assert "LEADSQUARED_RATE_LIMIT=10/5" in caplog.messages[0]
 
 
 @in_virtual_time
@@ -358,25 +328,3 @@ def test_a_smaller_limit_with_a_shorter_window_brings_no_second_burst(other: Rat
         assert most_in_any_window(sorted(await asyncio.gather(*calls)), 5.0 - 1e-6) <= 25
 
     virtual.run(main)
-
-
-@in_virtual_time
-async def test_withdrawn_tokens_come_back_while_nobody_sends() -> None:
-    """After many 429s and a long silence all tokens are back."""
-    bucket = TokenQueue(LocalGrantor(DEFAULT))
-    for _ in range(40):
-        await refuse(bucket)
-    assert bucket.snapshot().withdrawn == 24
-    await asyncio.sleep(25 * 5 + 15)
-    assert (bucket.snapshot().withdrawn, bucket.snapshot().free) == (0, 25)
-
-
-@in_virtual_time
-async def test_a_limit_lowered_to_a_longer_window_delays_no_call_beyond_it() -> None:
-    """Of a thousand free tokens 25 are left; the next call waits for the longer window, not for them all."""
-    bucket = joined(RateLimit(1000, per=1.0))
-    bucket.join(DEFAULT)
-    asked = now()
-    await bucket.acquire(Lane.INTERACTIVE)
-    assert now() - asked < 6.0
-    bucket.release()

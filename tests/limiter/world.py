@@ -50,15 +50,15 @@ class Script:
         source = script()
         for changed, to in (
             (TIME, "cjson.decode(ARGV[#ARGV])"),
-            (PUBLISH, "told(process.channel, message)"),
+            (PUBLISH, "publish(process.channel, message)"),
             ("ipairs(ARGV)", "ipairs({unpack(ARGV, 1, #ARGV - 1)})"),
             ("'INFO'", "'NONE'"),  # as of a server that has been up for long
         ):
             assert source.count(changed) == 1, changed
             source = source.replace(changed, to)
-        told = "local hints = {} local function told(c, m) hints[#hints + 1] = {c, m} return 1 end "
+        publish = "local hints = {} local function publish(c, m) hints[#hints + 1] = {c, m} return 1 end "
         self._run = client.register_script(
-            f"{told} local function run() {source} end return {{run(), hints}}"
+            f"{publish} local function run() {source} end return {{run(), hints}}"
         )
         self.hints: list[tuple[str, float]] = []
 
