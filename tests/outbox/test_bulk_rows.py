@@ -1,4 +1,4 @@
-"""Rows that share calls: each has its own fate, and none is lost, doubled or overtaken."""
+"""Rows that share a bulk call: each ends on its own, and none is lost, duplicated or overtaken."""
 
 from __future__ import annotations
 
@@ -315,33 +315,33 @@ async def test_a_key_is_one_row_of_one_kind(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(("fault", "account"), [("401", True), ("503", False)])
-def test_a_fault_of_bulk_calls_holds_bulk_rows_only(fault: str, account: bool, tmp_path: Path) -> None:
+@played(by=deliver)
+async def test_a_fault_of_bulk_calls_holds_bulk_rows_only(
+    machine: Machine, fault: str, account: bool
+) -> None:
     """It is told, one row probes, and nothing is lost; captures go on as if nothing was."""
-
-    async def send(machine: Machine) -> None:
-        async with machine.process() as outbox:
-            await outbox.put_many(rows(100))
-            await asyncio.sleep(60.0)
-            snapshot = await outbox.snapshot()
-            assert snapshot.blocked is not None
-            assert snapshot.blocked.startswith("bulk.create_or_update: ")
-            assert snapshot.next_probe is not None
-            assert (snapshot.fault == "account") == account
-            start = machine.now
-            await outbox.put(lead(1000))
-            await machine.arrival_of("p1000@", within=1.0)
-            assert machine.now - start < 0.35
-            await asyncio.sleep(600.0)
-            calls = machine.operations["bulk"]
-            assert calls < (12 if account else 45)
-            assert max(sizes(machine)[1:]) <= (1 if account else 25)
-            machine.books.faults = Faults(latency=0.04)
-            await outbox.drained()
-            assert (await outbox.snapshot()).blocked is None
-            assert await by_state(outbox) == {"confirmed": 101}
-        assert len(machine.books.leads) == 101
-
-    deliver(tmp_path, send, Faults(latency=0.04, probabilities={fault: 1.0}, operations=("bulk",)))
+    machine.books.faults = Faults(latency=0.04, probabilities={fault: 1.0}, operations=("bulk",))
+    async with machine.process() as outbox:
+        await outbox.put_many(rows(100))
+        await asyncio.sleep(60.0)
+        snapshot = await outbox.snapshot()
+        assert snapshot.blocked is not None
+        assert snapshot.blocked.startswith("bulk.create_or_update: ")
+        assert snapshot.next_probe is not None
+        assert (snapshot.fault == "account") == account
+        start = machine.now
+        await outbox.put(lead(1000))
+        await machine.arrival_of("p1000@", within=1.0)
+        assert machine.now - start < 0.35
+        await asyncio.sleep(600.0)
+        calls = machine.operations["bulk"]
+        assert calls < (12 if account else 45)
+        assert max(sizes(machine)[1:]) <= (1 if account else 25)
+        machine.books.faults = Faults(latency=0.04)
+        await outbox.drained()
+        assert (await outbox.snapshot()).blocked is None
+        assert await by_state(outbox) == {"confirmed": 101}
+    assert len(machine.books.leads) == 101
 
 
 @played(by=deliver)

@@ -1,4 +1,4 @@
-"""What an outbox answers is true of its rows, whatever fails at whichever step."""
+"""What an outbox answers is true of its rows, whichever statement or file access fails."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Real processes, a real socket, a real disk: whatever is done to them, what put returned for is
-delivered."""
+"""Real processes, a real socket and a real disk: what `put` returned for is delivered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file that was damaged, or made by somebody else: every use of it ends, with an answer or OutboxError."""
+"""A damaged or foreign file: every call ends, with an answer or OutboxError."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a row, by what LeadSquared answers: confirmed, rejected, unknown, or sent again."""
+"""What becomes of a row, by what LeadSquared answers: confirmed, rejected, unknown, or retried."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""While the disk takes nothing, nothing is sent, since nobody could say afterwards what was; then it goes
-on."""
+"""While the disk takes nothing, nothing is sent; then delivery resumes."""
 
 from __future__ import annotations
 
@@ -8,7 +7,6 @@ import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +14,7 @@ from leadsquared_async import OutboxError, Submission, submissions
 from leadsquared_async.outbox import ItemState, OutboxItem
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.sandbox import Faults
-from tests.outbox.machine import Machine, by_state, items, lead, play, played
+from tests.outbox.machine import Machine, by_state, items, lead, played
 
 LEAD_ID = "00000000-0000-4000-8000-000000000000"
 
@@ -34,32 +32,30 @@ def full_disk() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("latency", [0.04, 2.0])
-def test_what_was_answered_is_written_when_there_is_room_again(
-    latency: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@played()
+async def test_what_was_answered_is_written_when_there_is_room_again(
+    machine: Machine, latency: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Answers are stored later, nothing is sent meanwhile or twice, and the log says each once."""
-
-    async def deliver(machine: Machine) -> None:
-        async with machine.process() as outbox:
-            await outbox.put_many(lead(number) for number in range(100))
-            await asyncio.sleep(4.0)
-            with full_disk():
-                sent = machine.operations["capture"]
-                await asyncio.sleep(2 * latency)
-                assert machine.operations["capture"] - sent <= 25
-                sent = machine.operations["capture"]
-                with pytest.raises(OutboxError, match="free some disk"):
-                    await outbox.put(lead(100))
-                await asyncio.sleep(600.0)
-                assert machine.operations["capture"] == sent
-                assert "free some disk" in str((await outbox.snapshot()).blocked)
-            await outbox.drained()
-            assert (await outbox.snapshot()).blocked is None
-            assert await by_state(outbox) == {"confirmed": 100}
-        assert machine.books.repeated == 0
-
     caplog.set_level(logging.WARNING)
-    play(tmp_path, deliver, Faults(latency=latency))
+    machine.books.faults = Faults(latency=latency)
+    async with machine.process() as outbox:
+        await outbox.put_many(lead(number) for number in range(100))
+        await asyncio.sleep(4.0)
+        with full_disk():
+            sent = machine.operations["capture"]
+            await asyncio.sleep(2 * latency)
+            assert machine.operations["capture"] - sent <= 25
+            sent = machine.operations["capture"]
+            with pytest.raises(OutboxError, match="free some disk"):
+                await outbox.put(lead(100))
+            await asyncio.sleep(600.0)
+            assert machine.operations["capture"] == sent
+            assert "free some disk" in str((await outbox.snapshot()).blocked)
+        await outbox.drained()
+        assert (await outbox.snapshot()).blocked is None
+        assert await by_state(outbox) == {"confirmed": 100}
+    assert machine.books.repeated == 0
     said = [record.message for record in caplog.records]
     assert sum("paused, because the file cannot be written" in line for line in said) == 1
     assert sum("can be written again" in line for line in said) == 1

@@ -1,4 +1,4 @@
-"""What is to be erased is in no byte of the file, its log and its shared memory."""
+"""Erased values are in no byte of the file, its log and its shared memory."""
 
 from __future__ import annotations
 

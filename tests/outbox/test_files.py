@@ -1,4 +1,4 @@
-"""Where an outbox's file lies: for nobody else to read, on a local disk, and nobody else's file."""
+"""The files of an outbox: private, on a local disk, and never those of another user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accepted rows are followed to their outcome; where that cannot be asked for, they end as accepted."""
+"""Accepted rows are followed to their outcome; where that is impossible, they end as accepted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An outbox is used where it was opened, while it is open; whatever ends it, nothing is lost or left open."""
+"""An outbox is used where and while it is open; whatever closes it, nothing is lost or left open."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.sandbox import Faults
 from tests.clients import KEYS, LEAD
-from tests.outbox.machine import Machine, by_state, items, lead, play, played
+from tests.outbox.machine import Machine, by_state, items, lead, played
 
 USES: dict[str, Callable[[Outbox], Awaitable[object]]] = {
     "put": lambda outbox: outbox.put(LEAD),
@@ -334,28 +334,26 @@ async def test_closing_interrupts_what_does_not_end(
 
 
 @pytest.mark.parametrize("latency", [0.04, 3.0])
-def test_what_is_on_its_way_is_finished_and_the_rest_is_kept(latency: float, tmp_path: Path) -> None:
+@played()
+async def test_what_is_on_its_way_is_finished_and_the_rest_is_kept(machine: Machine, latency: float) -> None:
     """Nothing is "sending" after a close within the grace, and each row is either accepted or pending."""
-
-    async def deliver(machine: Machine) -> None:
+    machine.books.faults = Faults(latency=latency)
+    start = machine.now
+    async with machine.process() as outbox:
+        await outbox.put_many(lead(number) for number in range(200))
+        await asyncio.sleep(2.0)
         start = machine.now
-        async with machine.process() as outbox:
-            await outbox.put_many(lead(number) for number in range(200))
-            await asyncio.sleep(2.0)
-            start = machine.now
-        assert machine.now - start <= latency + 0.1
-        async with Outbox(machine.path) as outbox:
-            counts = await by_state(outbox)
-        assert counts.keys() <= {"accepted", "pending", "confirmed"}
-        assert sum(counts.values()) == 200
-        sent = machine.operations["capture"]
-        assert counts["pending"] == 200 - sent
-        async with machine.process() as outbox:
-            await outbox.drained()
-        assert machine.books.repeated == 0
-        assert len(machine.books.leads) == 200
-
-    play(tmp_path, deliver, Faults(latency=latency))
+    assert machine.now - start <= latency + 0.1
+    async with Outbox(machine.path) as outbox:
+        counts = await by_state(outbox)
+    assert counts.keys() <= {"accepted", "pending", "confirmed"}
+    assert sum(counts.values()) == 200
+    sent = machine.operations["capture"]
+    assert counts["pending"] == 200 - sent
+    async with machine.process() as outbox:
+        await outbox.drained()
+    assert machine.books.repeated == 0
+    assert len(machine.books.leads) == 200
 
 
 # An outbox's client closes after it, with a grace of its own for the exchanges that are left.

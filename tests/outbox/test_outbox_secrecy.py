@@ -1,4 +1,4 @@
-"""Nothing of a lead shows: in logs, reprs, messages and tracebacks, whatever goes wrong with an outbox."""
+"""No value of a lead shows in logs, reprs, messages or tracebacks of an outbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking at what is in an outbox, sending it again and discarding it, while it delivers."""
+"""Items are listed, sent again and discarded while the outbox delivers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes first: the updates of one lead in their order, forms before files."""
+"""Which row goes first: updates of one lead in their order, forms before files."""
 
 from __future__ import annotations
 

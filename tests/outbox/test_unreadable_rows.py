@@ -1,4 +1,4 @@
-"""A row that another version or somebody's hand has written harms no other row, in whichever state it is."""
+"""A row that another version or a person has written harms no other row, in any state."""
 
 from __future__ import annotations
 
