@@ -497,26 +497,17 @@ class Store:
         item = self._requeueable(row)
         if item.is_erased and submission is None:
             raise OutboxError(f"the values of row {row} are erased: pass lead=")
-        if submission is not None:
+        values: dict[str, Any] = {}
+        if submission is None:
+            (identity,) = self.connection.execute(
+                "SELECT identity FROM items WHERE id = ?", (row,)
+            ).fetchone()
+        else:
             # The query stays: it holds the row's `update_behavior`, which cannot be changed.
-            self._change(
-                row,
-                now,
-                content=submission.content,
-                identity=self._identity_of(submission),
-                identified=submission.identified,
-            )
-        (identity,) = self.connection.execute("SELECT identity FROM items WHERE id = ?", (row,)).fetchone()
-        self._change(
-            row,
-            now,
-            state="pending",
-            is_open=1,
-            is_ready=identity is None,
-            reason=None,
-            request_id=None,
-            is_called_back=1,
-        )
+            identity = self._identity_of(submission)
+            values = {"content": submission.content, "identified": submission.identified}
+        values |= {"state": "pending", "is_open": 1, "is_ready": identity is None, "identity": identity}
+        self._change(row, now, reason=None, request_id=None, is_called_back=1, **values)
         self._release(identity)
 
     def _requeueable(self, row: int) -> OutboxItem:
