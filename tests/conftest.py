@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -12,6 +13,7 @@ import pytest_asyncio
 from leadsquared_async.limiter import local_limits
 from leadsquared_async.sandbox import Sandbox
 from leadsquared_async.tracking import schedule
+from tests.limiter.valkey import Valkey
 from tests.virtual import VirtualLoop
 
 
@@ -73,3 +75,21 @@ async def sandbox() -> AsyncIterator[Sandbox]:
     """A LeadSquared on a socket, without a limit of its own."""
     async with Sandbox(limit=None) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """A server that all tests may use; none may stop it."""
+    server = Valkey(tmp_path_factory.mktemp("valkey"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
+    """A server that this test may stop, freeze and start again."""
+    server = Valkey(tmp_path)
+    server.start()
+    yield server
+    server.stop()

@@ -1,13 +1,10 @@
-"""The stores of the tests of the shared limit, and workers that lose no time."""
+"""Workers that lose no time."""
 
 from __future__ import annotations
 
 import pytest
 
 from leadsquared_async.integrations.taskiq import broker
-from tests.limiter.conftest import own_valkey, valkey
-
-__all__ = ["own_valkey", "valkey"]
 
 
 @pytest.fixture(autouse=True)
