@@ -40,6 +40,8 @@ TAKEN_OVER = 32
 """Tasks taken over at once, at most."""
 CLAIMED = 500
 """Leases renewed or released by one command."""
+MOST = 100_000
+"""Leases of one worker, at most."""
 WEEK = 7 * 86_400
 """Seconds for which a key is known, and the mark of a task that may have been sent."""
 MARKED_AFTER = 3600
@@ -157,7 +159,7 @@ class StreamBroker(RedisStreamBroker):
                 await finish()
         finally:
             if self._renewing is not None:
-                await self.release(*self._leased)
+                await self._release_all()
                 self._renewing.cancel()
                 await asyncio.wait([self._renewing])
             await self.connection_pool.disconnect()
@@ -168,6 +170,14 @@ class StreamBroker(RedisStreamBroker):
         idle = max(0, round((self.lease - after) * 1000))
         with suppress(RedisError, OSError):  # then the leases expire
             await self._claim(entries, 0, idle=idle)
+
+    async def _release_all(self) -> None:
+        """Release every lease of this worker, also one that its cancelled fetch got."""
+        group = (self.queue_name, self.consumer_group_name)
+        with suppress(RedisError, OSError):
+            async with self._redis() as redis:
+                pending: Any = await redis.xpending_range(*group, "-", "+", MOST, self.consumer_name)
+            await self.release(*(row["message_id"] for row in pending))
 
     async def mark(self, task_id: str) -> None:
         """Note that a task may have been sent."""
