@@ -159,6 +159,22 @@ async def test_what_is_handed_back_comes_again_after_its_pause(valkey: Valkey) -
     assert times[2] - times[1] >= 1.0
 
 
+async def test_what_a_cancelled_fetch_got_is_released_at_a_stop(valkey: Valkey) -> None:
+    """Another worker need not wait for the lease of a task that this one never began."""
+    queue = Queue(valkey, "fetched", lease=60.0)
+    stream = queue.broker()
+    async with Redis.from_url(valkey.url) as redis:
+        async with working(stream, most=1):
+            await queue.put("a")
+            await until(lambda: queue.began == ["a"])
+            await queue.put("b")
+            assert await redis.xreadgroup("taskiq", stream.consumer_name, {"fetched": ">"})
+            queue.gate.set()
+        (row,) = await redis.xpending_range("fetched", "taskiq", "-", "+", 10)
+    assert queue.ended == ["a"]
+    assert row["time_since_delivered"] >= 60_000
+
+
 async def test_a_store_that_was_away_and_came_back_empty(own_valkey: Valkey) -> None:
     """A worker resumes by itself, and runs what is put then."""
     queue = Queue(own_valkey, "away")
