@@ -112,23 +112,6 @@ class Sandbox(_HasBooks):
         return 0.0 if self._started is None else self._clock() - self._started
 
 
-async def serve(
-    *,
-    port: int = 8025,
-    on_ready: Callable[[Sandbox], object] | None = None,
-    on_call: Callable[[str], object] | None = None,
-    **options: Unpack[Options],
-) -> None:
-    """Run a sandbox until cancelled; `on_ready` gets it once it listens, `on_call` a line for each call.
-
-    Raises as `Sandbox` does.
-    """
-    async with Sandbox(port=port, on_call=on_call, **options) as sandbox:
-        if on_ready is not None:
-            on_ready(sandbox)
-        await asyncio.Event().wait()
-
-
 class SandboxTransport(_HasBooks, httpx.AsyncBaseTransport):
     """An httpx transport that carries requests to `account` as a socket would, in the time of `clock`.
 

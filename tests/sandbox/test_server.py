@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from leadsquared_async.sandbox import FAULTS, Faults, Sandbox, serve
+from leadsquared_async.sandbox import FAULTS, Faults, Sandbox
 
 from .calls import ACCESS_KEY, API_KEY, BRET, KEYS, SECRET_KEY
 from .documented import ANSWERS
@@ -262,20 +262,6 @@ async def test_a_sandbox_can_be_entered_again():
     assert first.time < second.time <= other.time
     assert (other.path, other.outcome) == ("/", "403")
     assert sandbox.books.repeated == 1
-
-
-async def test_serve_runs_until_cancelled():
-    """`serve` stops listening when it is cancelled."""
-    ready: asyncio.Future[Sandbox] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(serve(port=0, on_ready=ready.set_result, seed=3))
-    sandbox = await ready
-    async with client_of(sandbox) as client:
-        assert (await capture(client)).status_code == 200
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    with pytest.raises(RuntimeError, match="not running"):
-        _ = sandbox.url
 
 
 async def test_it_logs_nothing_and_leaves_signals_and_loggers_alone(caplog: pytest.LogCaptureFixture):
