@@ -126,7 +126,14 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.end.__name__)
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param(way, marks=[pytest.mark.slow] if way.end is accepted_and_never_heard_of else [])
+        for way in WAYS
+    ],
+    ids=lambda way: way.end.__name__,
+)
 @played(look_every=2.0, attributes=ATTRIBUTES, processing_rate=60_000)
 async def test_every_way_to_end_badly_is_logged_once(
     machine: Machine, way: Way, caplog: pytest.LogCaptureFixture
