@@ -184,3 +184,24 @@ def test_a_limit_that_another_process_declared_for_a_while_leaves_no_trace(
     wall += 25 * 5.0 + 10.2
     reply = store.run("k", wall, replace(usual, number=102))
     assert (reply.limit, reply.free, reply.withdrawn) == (RateLimit(25, per=5.0), 25, 0)
+
+
+def test_a_process_that_knew_another_state_brings_no_second_burst(client: redis.Redis) -> None:
+    """A new state that a fresh process began lacks calls: once one that knew the former asks, all count as
+    spent, and only once."""
+    store = Script(client)
+    assert store.run("k", BEGIN, request(process="fresh")).free == 25
+    knows = request(process="old", known=(1, 0, 0.0))
+    reply = store.run("k", BEGIN + 1, knows)
+    assert reply.free == 0
+    known = (reply.born, reply.steps, reply.at + 11.0)
+    assert store.run("k", BEGIN + 12, replace(knows, number=2, known=known)).free == 25
+
+
+def test_a_request_that_arrives_after_a_later_one_is_ignored(client: redis.Redis) -> None:
+    """It neither takes tokens nor gives any back."""
+    store = Script(client)
+    later = request(number=2, waiting=(2, 0, 0))
+    assert sum(store.run("k", BEGIN, later).granted) == 2
+    reply = store.run("k", BEGIN + 1, replace(later, number=1, ends=((0.0, True),)))
+    assert (reply.stale, sum(reply.granted), reply.free) == (True, 0, 23)
