@@ -23,7 +23,7 @@ from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.sandbox import Faults
 from tests.clients import KEYS, LEAD
-from tests.outbox.machine import Machine, by_state, items, lead, played
+from tests.outbox.machine import Machine, by_state, items, lead, play, played
 
 USES: dict[str, Callable[[Outbox], Awaitable[object]]] = {
     "put": lambda outbox: outbox.put(LEAD),
@@ -263,6 +263,33 @@ async def test_a_closing_that_is_cancelled_closes_all_the_same(
             await check_nothing_is_left(path)
             async with Outbox(path) as again:
                 assert len(await items(again)) == 2
+
+
+@pytest.mark.parametrize("how", ["task", "scope"])
+def test_a_block_that_is_cancelled_while_it_drains_closes(how: str, tmp_path: Path) -> None:
+    """Nothing of it runs on, and the next process delivers the rest."""
+
+    async def deliver(machine: Machine) -> None:
+        async def live() -> None:
+            async with machine.process() as outbox:
+                await outbox.put_many(lead(number) for number in range(100))
+                await outbox.drained()
+
+        if how == "task":
+            task = asyncio.create_task(live())
+            for pause in (5.0, 0.1):
+                await asyncio.sleep(pause)
+                task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        else:
+            with anyio.move_on_after(5.0):
+                await live()
+        async with machine.process() as outbox:
+            await outbox.drained()
+            assert await by_state(outbox) == {"confirmed": 100}
+
+    play(tmp_path, deliver, Faults(latency=1.0))
 
 
 def test_a_loop_that_ends_under_an_open_outbox_leaves_no_thread(tmp_path: Path) -> None:

@@ -88,6 +88,16 @@ async def test_other_options_make_another_lead_of_it(outbox: Outbox) -> None:
         await outbox.put(LEAD, key="k", update_behavior="DoNotUpdate")
 
 
+@pytest.mark.parametrize("key", ["", "x" * 501, 7, b"k"])
+async def test_a_key_is_a_string_of_1_to_500_characters(key: Any, outbox: Outbox) -> None:
+    """Any other is refused before anything is stored."""
+    with pytest.raises(ConfigurationError, match="key"):
+        await outbox.put(LEAD, key=key)
+    with pytest.raises(ConfigurationError, match="key"):
+        await outbox.put_many([capture_lead(LEAD).with_key(key)])
+    assert rows_of(outbox.path) == 0
+
+
 async def test_rows_without_a_key_are_as_many_as_are_put(outbox: Outbox) -> None:
     """The same lead twice without a key is two rows."""
     for _ in range(3):

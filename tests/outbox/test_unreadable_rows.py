@@ -220,6 +220,22 @@ async def test_a_row_without_values_that_was_on_its_way_is_not_lost_silently(
     assert [record.event for record in caplog.records if hasattr(record, "item")] == ["unknown"]
 
 
+@pytest.mark.parametrize("number", [0, -1, -(2**63)])
+def test_a_rejected_row_of_any_number_is_forgotten(number: int, tmp_path: Path) -> None:
+    """Listed and erased like any other."""
+
+    async def use(machine: Machine) -> None:
+        await put(machine, ["odd"], "rejected", bulk=False)
+        execute(machine.path, ("UPDATE items SET id = ?", (number,)))
+        async with machine.process() as outbox:
+            await outbox.drained()
+            assert [(item.id, item.state) for item in await items(outbox)] == [(number, ItemState.REJECTED)]
+            assert await outbox.forget(EmailAddress="rejected0@example.com") == 1
+            assert await items(outbox) == []
+
+    play(tmp_path, use)
+
+
 @played()
 async def test_purge_deletes_nothing_that_is_to_be_sent(machine: Machine) -> None:
     """Rows that are pending, on their way or followed stay, however old they are."""
