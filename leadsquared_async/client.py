@@ -41,13 +41,13 @@ from leadsquared_async.limiter.interface import AsyncLimiterAdapter, Limiter
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS
+from leadsquared_async.resources.accepted_requests import Requests
 from leadsquared_async.resources.account_fields import Fields
 from leadsquared_async.resources.bulk import Bulk
 from leadsquared_async.resources.custom_call import CustomCalls
 from leadsquared_async.resources.field_cache import FieldCache, FieldValidator, ValidationMode
 from leadsquared_async.resources.leads import Activities, Calls, Leads, Opportunities
 from leadsquared_async.resources.prepare import Preparer
-from leadsquared_async.resources.requests import Requests
 from leadsquared_async.resources.submit import CONCURRENCY, Parts, submit, submit_many
 from leadsquared_async.results import Results
 from leadsquared_async.submissions import Submission

@@ -17,7 +17,7 @@ from typing import Any, TypeGuard, cast
 from leadsquared_async.errors import ConfigurationError, InvalidLead
 from leadsquared_async.operations import Endpoint
 from leadsquared_async.submissions import Submission
-from leadsquared_async.values import code_of, invalid, moment_of, text_of, truth_of, type_name
+from leadsquared_async.value_text import code_of, invalid, moment_of, text_of, truth_of, type_name
 
 __all__ = [
     "IDENTIFIERS",

@@ -14,7 +14,7 @@ from leadsquared_async.protocol import Outcome, RetryHint
 
 __all__ = ["are_attempts_used_up", "may_repeat", "may_retry", "without_attempts_left"]
 
-FEW = 3
+DOTNET_ATTEMPTS = 3
 """Attempts when LeadSquared fails with a .NET exception."""
 LONGEST_RETRY_AFTER = 60.0
 """Seconds. A longer one, unless it is of a 429, ends the call: whoever made it can do more than sleep."""
@@ -46,7 +46,7 @@ def are_attempts_used_up(outcome: Outcome, counted: int, policy: RetryPolicy) ->
     if outcome.throttled:
         return False
     few = outcome.retry is RetryHint.A_FEW_TIMES
-    allowed = min(policy.attempts, FEW) if few else policy.attempts
+    allowed = min(policy.attempts, DOTNET_ATTEMPTS) if few else policy.attempts
     return counted >= allowed or (outcome.pause or 0.0) > LONGEST_RETRY_AFTER
 
 

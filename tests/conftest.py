@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from leadsquared_async.limiter import local_limits
 from leadsquared_async.sandbox import Sandbox
-from leadsquared_async.tracking import schedule
+from leadsquared_async.tracking import sweep_pause
 from tests.limiter.valkey import Valkey
 from tests.virtual import VirtualLoop
 
@@ -59,7 +59,7 @@ def no_limits_from_before(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def polls_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first poll of a status comes after 0.1 s, for tests in real time."""
-    monkeypatch.setattr(schedule, "FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(sweep_pause, "FIRST_PAUSE", 0.1)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ LAYERS = [
     {"_version", "cleanup", "printable"},
     {"logs", "models"},
     {"errors"},  # one of them carries a status
-    {"config", "operations", "values"},
+    {"config", "operations", "value_text"},
     {"submissions"},
     {"encoding", "protocol"},
     {"retry"},

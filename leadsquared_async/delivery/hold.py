@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from leadsquared_async.errors import Fault, Forbidden, LeadSquaredError, Scope
 from leadsquared_async.logs import ClientLog
 
-__all__ = ["FEW", "Hold", "Holds"]
+__all__ = ["CERTAIN_AFTER", "Hold", "Holds"]
 
 FIRST_PAUSE = {Fault.ACCOUNT: 30.0, Fault.SERVER: 1.0}
 """Seconds to the first probe: a person has to fix an account, LeadSquared may be back at once."""
@@ -18,7 +18,7 @@ LONGEST_PAUSE = 900.0
 SPREAD = 0.1
 WORTH_LOGGING = 4.0
 """Seconds to the next probe from which on it is more than a hiccup."""
-FEW = 8
+CERTAIN_AFTER = 8
 """Up to so many items that fail at LeadSquared may be invalid themselves, while it works for all others."""
 
 
@@ -70,7 +70,7 @@ class Hold:
         """Whether no single item can be to blame for the hold; until then the others are tried."""
         if self.reason is None or self.fault is Fault.ACCOUNT:
             return self.reason is not None
-        return None in self._failed or len(self._failed) > FEW
+        return None in self._failed or len(self._failed) > CERTAIN_AFTER
 
     def may_send(self, item: object) -> bool:
         """Whether an item may be sent now: nothing is held, or it is the one that is probed."""

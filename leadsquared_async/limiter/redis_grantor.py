@@ -23,7 +23,13 @@ from leadsquared_async.limiter.interface import Limit, LimitSnapshot
 from leadsquared_async.limiter.lanes import Lane, Waiting
 from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
-from leadsquared_async.limiter.redis_messages import VERSION, Incompatible, Reply, Request, StoreUnavailable
+from leadsquared_async.limiter.redis_messages import (
+    VERSION,
+    Incompatible,
+    StoreReply,
+    StoreRequest,
+    StoreUnavailable,
+)
 from leadsquared_async.limiter.redis_store import RedisStore
 from leadsquared_async.limiter.tokens import NEVER, Tokens, is_far_below, spacing_of
 
@@ -91,7 +97,7 @@ class RedisGrantor:
         self.ceiling: str | None = None
         self.doubted: RateLimit | None = None
         # The last reply of the store.
-        self._reply: Reply | None = None
+        self._reply: StoreReply | None = None
         self._reply_requested_at = self._replied_at = -NEVER
         self._paused_until = -NEVER
         self._granted = [0] * len(Lane)
@@ -362,7 +368,7 @@ class RedisGrantor:
             if why is not None:
                 self._degrade(why)
 
-    async def _reply_to(self, request: Request) -> Reply:
+    async def _reply_to(self, request: StoreRequest) -> StoreReply:
         """The store's reply within `timeout`, not counting the time for which this process was blocked.
 
         After a second in which other code blocked the loop, a timer would come before the answer that has
@@ -391,7 +397,7 @@ class RedisGrantor:
             work.close()
             raise
 
-    def _request(self) -> Request:
+    def _request(self) -> StoreRequest:
         now, reply = self._clock(), self._reply
         while self._ends and self._ends[0][0] < now - 2 * self._shared.per:
             self._ends.popleft()
@@ -401,7 +407,7 @@ class RedisGrantor:
         if reply is not None:
             known = (reply.born, reply.steps, reply.at + now - self._reply_requested_at)
         self._number += 1
-        return Request(
+        return StoreRequest(
             process=self._process,
             number=self._number,
             channel=self._store.channel,
@@ -420,7 +426,7 @@ class RedisGrantor:
             leaving=self._closed,
         )
 
-    def _on_reply(self, request: Request, reply: Reply) -> None:
+    def _on_reply(self, request: StoreRequest, reply: StoreReply) -> None:
         now = self._clock()
         was_learnt = self._reply is not None and self._reply.learnt
         self._reply, self._reply_requested_at, self._replied_at = reply, self._asked_at, now
@@ -446,7 +452,7 @@ class RedisGrantor:
             self._is_urgent = True  # those who waited for them have left: the tokens are for others
             self._granted = [0] * len(Lane)
 
-    def _log_limit(self, reply: Reply, *, was_learnt: bool) -> None:
+    def _log_limit(self, reply: StoreReply, *, was_learnt: bool) -> None:
         log = self.queue.log
         if reply.was_damaged and not self._has_warned_of_damage:
             self._has_warned_of_damage = True

@@ -12,7 +12,7 @@ from typing import cast
 
 from leadsquared_async.config import RateLimit
 
-__all__ = ["VERSION", "Incompatible", "Reply", "Request", "StoreUnavailable"]
+__all__ = ["VERSION", "Incompatible", "StoreReply", "StoreRequest", "StoreUnavailable"]
 
 VERSION = 1
 """Of the state in the store. Processes that speak different versions do not share an account."""
@@ -41,7 +41,7 @@ class Incompatible(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class StoreRequest:
     """One process, at one moment.
 
     Attributes:
@@ -113,7 +113,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class StoreReply:
     """What the store answered.
 
     Attributes:
@@ -151,7 +151,7 @@ class Reply:
     stale: bool
 
     @classmethod
-    def read(cls, answer: object) -> Reply:
+    def read(cls, answer: object) -> StoreReply:
         """From what the script returned.
 
         Raises:

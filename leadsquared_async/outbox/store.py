@@ -312,7 +312,7 @@ class Store:
         rows = self.connection.execute(f"SELECT {CLAIMED} FROM items WHERE {where}", values)  # noqa: S608
         return [row_of(row) for row in rows]
 
-    def stray(self, most: int) -> list[Row]:
+    def of_unknown_operations(self, most: int) -> list[Row]:
         """Rows that `next_rows` does not find, since this version does not know their operation."""
         known = sorted((*OPERATIONS, BULK_CREATE_OR_UPDATE.name))
         gaps = [f"< '{known[0]}'", f"> '{known[-1]}'"]  # so that SQLite does not read the rows between

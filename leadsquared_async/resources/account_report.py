@@ -21,8 +21,8 @@ from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import field_of, id_in
 from leadsquared_async.operations import USER, Idempotency
 from leadsquared_async.protocol import ExpectedBody, host_in
+from leadsquared_async.resources.accepted_requests import Requests
 from leadsquared_async.resources.account_fields import Fields
-from leadsquared_async.resources.requests import Requests
 from leadsquared_async.resources.submit import Parts
 
 __all__ = ["AccountCheck", "AccountReport", "examine"]

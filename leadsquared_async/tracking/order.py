@@ -15,7 +15,7 @@ from collections.abc import Generator, Sequence
 from itertools import islice
 from operator import itemgetter
 
-from leadsquared_async.tracking.schedule import LONGEST_STALL, PATIENCE, PollSchedule
+from leadsquared_async.tracking.sweep_pause import FRUITLESS_SWEEPS, LONGEST_STALL, SweepPause
 
 __all__ = ["PUT_OFF", "QueueOrder"]
 
@@ -25,7 +25,7 @@ WORTH_A_LOOSE_SWEEP = 3
 PUT_OFF = (40.0, 40.0, 60.0, 120.0, 420.0, 900.0, 1800.0, 2700.0, 3600.0)
 """Seconds after which an overtaken request is polled again; then every hour. LeadSquared retries a request
 after 30 s, 2, 7, 15, 30, 45, 60 min, 1.5, 2 and 3 h (apidocs.leadsquared.com, "Async API")."""
-FEW = 2
+FAILED_TO_END = 2
 """So many failed polls in a row end a sweep: all the others may fail too."""
 TOGETHER = 8
 """Requests polled at the same moment, at most."""
@@ -59,7 +59,7 @@ class QueueOrder:
     """
 
     def __init__(self) -> None:
-        self.schedule = PollSchedule()
+        self.schedule = SweepPause()
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._overtaken = 0.0
         self._is_loose = False
@@ -113,7 +113,7 @@ class QueueOrder:
                     self._overtake(entry, now)
                 else:
                     is_over |= self._unfinished(entry, trailing, now)
-            is_over |= failed >= (1 if self._is_stalled else FEW)
+            is_over |= failed >= (1 if self._is_stalled else FAILED_TO_END)
             passed = set()
             if self._goes_on:
                 is_over = self._surplus >= 1 and bool(waiting) and self._is_new(waiting[0])
@@ -213,7 +213,7 @@ class QueueOrder:
             return False
         if self._goes_on:
             self._put_off(entry, now)
-        elif entry.polls >= PATIENCE:
+        elif entry.polls >= FRUITLESS_SWEEPS:
             entry.due = now + self.schedule.backoff
         trailing.append(entry)
         # One that was unfinished at the last sweep too may be a straggler: look behind it.

@@ -20,7 +20,7 @@ from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_grantor import RedisGrantor
 from leadsquared_async.limiter.redis_limits import SharedLimiter
-from leadsquared_async.limiter.redis_messages import Incompatible, Reply, Request, StoreUnavailable
+from leadsquared_async.limiter.redis_messages import Incompatible, StoreReply, StoreRequest, StoreUnavailable
 from leadsquared_async.limiter.redis_store import RedisStore, script
 from tests import virtual
 from tests.limiter.test_redis_script import request
@@ -37,8 +37,8 @@ def client(valkey: Valkey) -> Iterator[redis.Redis]:
         yield client
 
 
-def ask(run: Callable[..., Any], **given: Any) -> Reply:
-    return Reply.read(run(keys=["k"], args=request(**given).arguments()))
+def ask(run: Callable[..., Any], **given: Any) -> StoreReply:
+    return StoreReply.read(run(keys=["k"], args=request(**given).arguments()))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -83,14 +83,14 @@ GOOD = [0, 10, 5, 1, 1, 0, 0, -1, 3, 100, 0, 0, 25, 5_000_000, 20_000, 1, 0, 0]
 def test_what_is_no_answer_at_all(answer: object) -> None:
     """Nothing, a word, a number, too few numbers."""
     with pytest.raises(StoreUnavailable, match="invalid"):
-        Reply.read(answer)
+        StoreReply.read(answer)
 
 
 def test_an_invalid_answer_is_an_outage(caplog: pytest.LogCaptureFixture) -> None:
     """All methods work with the share, and one log line says why."""
 
     class Absurd(Connection):
-        async def exchange(self, key: str, request: Request) -> Reply:
+        async def exchange(self, key: str, request: StoreRequest) -> StoreReply:
             raise StoreUnavailable("its answer is invalid")
 
     async def main() -> None:

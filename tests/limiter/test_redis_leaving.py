@@ -16,7 +16,7 @@ from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_limits import SharedLimiter
-from leadsquared_async.limiter.redis_messages import Reply, Request
+from leadsquared_async.limiter.redis_messages import StoreReply, StoreRequest
 from tests import virtual
 from tests.limiter.valkey import Valkey
 from tests.limiter.world import DEFAULT, Connection, Server
@@ -43,7 +43,7 @@ class Closable(Connection):
         self.asked_when_closed = False
         STORES.append(self)
 
-    async def exchange(self, key: str, request: Request) -> Reply:
+    async def exchange(self, key: str, request: StoreRequest) -> StoreReply:
         self.requests += 1
         seconds = self.seconds()
         await (asyncio.Event().wait() if seconds is None else asyncio.sleep(seconds))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from leadsquared_async.config import RateLimit
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.redis_messages import Incompatible, Reply, Request
+from leadsquared_async.limiter.redis_messages import Incompatible, StoreReply, StoreRequest
 from leadsquared_async.limiter.redis_store import script
 from leadsquared_async.limiter.tokens import Tokens
 from tests.limiter.valkey import Valkey
@@ -36,7 +36,7 @@ def client(valkey: Valkey) -> Iterator[redis.Redis]:
         yield client
 
 
-def request(**given: Any) -> Request:
+def request(**given: Any) -> StoreRequest:
     usual: dict[str, Any] = {
         "process": "p",
         "number": 1,
@@ -46,7 +46,7 @@ def request(**given: Any) -> Request:
         "presence": 30.0,
         "keep": 3600.0,
     }
-    return Request(**{**usual, **given})
+    return StoreRequest(**{**usual, **given})
 
 
 @pytest.mark.parametrize("lane", Lane)
@@ -140,8 +140,8 @@ def test_a_store_that_has_just_started_begins_with_nothing(client: redis.Redis) 
     """No full burst after a restart: all tokens count as spent; a later state begins full."""
     run = client.register_script(script())
     ask = request(declared=RateLimit(25, per=3600.0), waiting=(3, 0, 0))
-    assert Reply.read(run(keys=["new"], args=ask.arguments())).begun_as_spent
-    fresh = Reply.read(run(keys=["new"], args=replace(ask, number=2).arguments()))
+    assert StoreReply.read(run(keys=["new"], args=ask.arguments())).begun_as_spent
+    fresh = StoreReply.read(run(keys=["new"], args=replace(ask, number=2).arguments()))
     assert (fresh.granted, fresh.free) == ((0, 0, 0), 0)
     later = Script(client).run("later", BEGIN, ask)
     assert (later.granted, later.free, later.begun_as_spent) == ((3, 0, 0), 22, False)

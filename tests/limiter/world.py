@@ -17,7 +17,7 @@ from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_grantor import RedisGrantor
-from leadsquared_async.limiter.redis_messages import Reply, Request, StoreUnavailable
+from leadsquared_async.limiter.redis_messages import StoreReply, StoreRequest, StoreUnavailable
 from leadsquared_async.limiter.redis_store import script
 from leadsquared_async.sandbox import COUNTERS
 from tests import virtual
@@ -62,13 +62,13 @@ class Script:
         )
         self.hints: list[tuple[str, float]] = []
 
-    def run(self, key: str, wall: float, request: Request) -> Reply:
+    def run(self, key: str, wall: float, request: StoreRequest) -> StoreReply:
         micro = round(wall * 1e6)
         time = f"[{micro // 1_000_000}, {micro % 1_000_000}]"
         answer: Any = self._run(keys=[key], args=[*request.arguments(), time])
         hints: list[list[bytes]] = answer[1]
         self.hints = [(channel.decode(), int(hint.split()[-1]) / 1e6) for channel, hint in hints]
-        return Reply.read(answer[0])
+        return StoreReply.read(answer[0])
 
 
 class Server:
@@ -114,7 +114,7 @@ class Server:
         state["held"] = state["free"] + state["out"] + len(state["due"]) + len(state["late"])
         return state
 
-    def run(self, key: str, request: Request) -> Reply:
+    def run(self, key: str, request: StoreRequest) -> StoreReply:
         self.requests += 1
         reply = self._script.run(self._prefix + key, self.loop.time() + self.clock, request)
         for channel, delay in self._script.hints:
@@ -130,7 +130,7 @@ class Connection:
         self.channel = name
         self.cut = False
 
-    async def exchange(self, key: str, request: Request) -> Reply:
+    async def exchange(self, key: str, request: StoreRequest) -> StoreReply:
         server = self.server
         await asyncio.sleep(server.latency / 2)
         if server.frozen:

@@ -32,11 +32,11 @@ from leadsquared_async import (
     submissions,
 )
 from leadsquared_async.client import parts_of
-from leadsquared_async.delivery.hold import FEW, Holds
+from leadsquared_async.delivery.hold import CERTAIN_AFTER, Holds
 from leadsquared_async.delivery.item_retries import ATTEMPTS, ROUNDS
 from leadsquared_async.errors import BadRequest
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, OPERATIONS
-from leadsquared_async.outbox.attempts import Attempts
+from leadsquared_async.outbox.row_calls import RowCalls
 from leadsquared_async.outbox.rows import Row, UnreadableRowError
 from leadsquared_async.sandbox import Faults
 from tests.clients import KEYS
@@ -272,13 +272,13 @@ async def test_only_an_answer_lets_the_other_rows_go(
     holds = Holds("test", sender.log, OPERATIONS, asyncio.get_running_loop().time, lambda: 0.5)
     name = BULK_CREATE_OR_UPDATE.name if rows else LEADS_CAPTURE.name
     hold = holds.sending(name)
-    for number in range(FEW + TURNED_AWAY):
+    for number in range(CERTAIN_AFTER + TURNED_AWAY):
         hold._probe_at = 0.0
         hold.fail(DOWN, number)
     pause = hold.until_probe
     assert pause > 10.0
     failed = [row(number, name) for number in range(max(1, rows))]
-    await asyncio.wait_for(Attempts(settler, holds, sender).fail(failed, error), 1)
+    await asyncio.wait_for(RowCalls(settler, holds, sender).fail(failed, error), 1)
     assert (hold.reason is None) is is_answer
     assert is_answer or (hold.is_certain and hold.until_probe == pytest.approx(pause, abs=1.0))
 
@@ -371,9 +371,9 @@ async def test_many_rows_end_however_all_their_requestids_are_invalid(machine: M
     """None is sent for ever, and the outbox drains."""
     Answering(machine, "@", '{"RequestID":"a b"}')
     async with machine.process() as outbox:
-        await outbox.put_many(lead(number) for number in range(FEW + 2))
+        await outbox.put_many(lead(number) for number in range(CERTAIN_AFTER + 2))
         await outbox.drained()
-        assert await by_state(outbox) == {"unknown": FEW + 2}
+        assert await by_state(outbox) == {"unknown": CERTAIN_AFTER + 2}
 
 
 @pytest.mark.slow

@@ -119,7 +119,7 @@ async def test_a_crash_while_the_disk_is_full_loses_nothing(machine: Machine) ->
     assert machine.books.repeated <= 25
 
 
-@pytest.mark.parametrize("reading", ["next_rows", "stray", "in_state", "last_id"])
+@pytest.mark.parametrize("reading", ["next_rows", "of_unknown_operations", "in_state", "last_id"])
 @played()
 async def test_that_the_file_cannot_be_read_is_logged_once(
     machine: Machine, reading: str, caplog: pytest.LogCaptureFixture

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from leadsquared_async import LeadSquared, Outbox, submissions
-from leadsquared_async.delivery.hold import FEW
+from leadsquared_async.delivery.hold import CERTAIN_AFTER
 from leadsquared_async.errors import Fault
 from leadsquared_async.sandbox import Faults
 from leadsquared_async.submissions import Submission
@@ -174,7 +174,7 @@ async def test_forms_that_come_during_an_outage_do_not_add_to_its_calls(machine:
             await outbox.put(lead(form))
             await asyncio.sleep(60.0)
         failed = len(machine.books.arrivals)
-        assert failed <= 3 + FEW + longest_probing(10 * HOUR)
+        assert failed <= 3 + CERTAIN_AFTER + longest_probing(10 * HOUR)
         await outbox.drained()
         assert await by_state(outbox) == {"confirmed": 600}
 
@@ -298,9 +298,12 @@ async def test_few_failures_of_one_operation_do_not_use_up_what_others_are_forgi
     """As many rows of each operation may fail, while the other rows of it go past them."""
     machine.answer_at("poison", 500, "Internal server error")
     async with machine.process() as outbox:
-        await outbox.put_many({"EmailAddress": f"poison{number}@example.com"} for number in range(FEW))
         await outbox.put_many(
-            submissions.log_call("poison", {"SourceNumber": f"poison{number}"}) for number in range(FEW)
+            {"EmailAddress": f"poison{number}@example.com"} for number in range(CERTAIN_AFTER)
+        )
+        await outbox.put_many(
+            submissions.log_call("poison", {"SourceNumber": f"poison{number}"})
+            for number in range(CERTAIN_AFTER)
         )
         await asyncio.sleep(HOUR)
         await outbox.put(lead(1))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async.tracking.order import PUT_OFF, TOGETHER, QueueOrder
-from leadsquared_async.tracking.schedule import FIRST_PAUSE, LONGEST_PAUSE, LONGEST_STALL
+from leadsquared_async.tracking.sweep_pause import FIRST_PAUSE, LONGEST_PAUSE, LONGEST_STALL
 from tests.tracking.queues import follow, ready_times
 
 ACCEPTED = [number * 0.2 for number in range(1000)]

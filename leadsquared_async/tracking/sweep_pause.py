@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PollSchedule"]
+__all__ = ["SweepPause"]
 
 FIRST_PAUSE = 1.0
 GROWTH = 1.6
@@ -12,11 +12,11 @@ LONGEST_STALL = 60.0
 """Seconds between two sweeps at most while the queue is stalled, or LeadSquared does not answer."""
 SHARE_OF_STALL = 0.1
 """A pause is this share of the time for which nothing was found, between the two bounds above."""
-PATIENCE = 8
+FRUITLESS_SWEEPS = 8
 """After so many sweeps in a row without a finished request the queue counts as stalled."""
 
 
-class PollSchedule:
+class SweepPause:
     """The pauses between sweeps.
 
     Attributes:
@@ -34,7 +34,7 @@ class PollSchedule:
     @property
     def is_stalled(self) -> bool:
         """Whether the queue does not seem to move at all."""
-        return self.fruitless >= PATIENCE
+        return self.fruitless >= FRUITLESS_SWEEPS
 
     @property
     def backoff(self) -> float:

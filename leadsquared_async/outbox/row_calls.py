@@ -27,12 +27,12 @@ from leadsquared_async.outbox.rows import BULK, Row, UnreadableRowError, stored,
 from leadsquared_async.outbox.settle import Settler
 from leadsquared_async.retry import may_repeat
 
-__all__ = ["Attempts"]
+__all__ = ["RowCalls"]
 
 R = TypeVar("R")
 
 
-class Attempts:
+class RowCalls:
     """The calls under way, and how often each row has failed.
 
     Attributes:
@@ -68,7 +68,7 @@ class Attempts:
         """The rows of all calls."""
         return {row.id for rows in self.calls.values() for row in rows}
 
-    def parked(self) -> set[int]:
+    def waiting_to_retry(self) -> set[int]:
         """The rows that failed, and wait before they are retried."""
         now = _now()
         self._parked = {row: due for row, due in self._parked.items() if due > now}
@@ -76,7 +76,7 @@ class Attempts:
 
     @property
     def is_due(self) -> bool:
-        """Whether the pause of a row has ended since `parked` was last called."""
+        """Whether the pause of a row has ended since `waiting_to_retry` was last called."""
         return any(due <= _now() for due in self._parked.values())
 
     def start(self, rows: list[Row], work: Callable[[list[Row]], Awaitable[None]]) -> asyncio.Task[None]:
