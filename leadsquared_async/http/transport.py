@@ -20,7 +20,8 @@ from leadsquared_async._version import __version__
 from leadsquared_async.config import MASK, Credentials, Hosts
 from leadsquared_async.errors import Fault, Scope
 from leadsquared_async.http.call import Call, Host
-from leadsquared_async.http.connections import Connections, Proxy, failure
+from leadsquared_async.http.connections import Connections, failure
+from leadsquared_async.http.environment import Proxy
 from leadsquared_async.http.redaction import redact_logs_of_task
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import Keys

@@ -25,7 +25,8 @@ from leadsquared_async import (
     RetryPolicy,
     Timeout,
 )
-from leadsquared_async.http.connections import failure, proxy_for
+from leadsquared_async.http.connections import failure
+from leadsquared_async.http.environment import proxy_for
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.clients import KEYS, LEAD, answering, client_of, own_connections
 from tests.http.proxies import EXPIRED, HOST, SYNC_HOST, TRUSTED, Proxy, accepting_server, running_proxy

@@ -14,7 +14,7 @@ import pytest
 
 from leadsquared_async import InvalidLead, KeyReused, Outbox, OutboxError, OutboxFull, RateLimit, RetryPolicy
 from leadsquared_async.encoding import EncodedSubmission
-from leadsquared_async.outbox import OutboxItem, attempts, store
+from leadsquared_async.outbox import OutboxItem, row_calls, store
 from leadsquared_async.outbox.rows import Row, row_of
 from leadsquared_async.sandbox import FAULTS, Faults, Sandbox
 from leadsquared_async.submissions import capture_lead
@@ -197,14 +197,14 @@ async def test_a_callback_that_fails_shows_no_lead(tmp_path: Path) -> None:
 
 async def test_a_fault_of_our_own_shows_no_lead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug is logged with its frames and without values; the other rows are delivered."""
-    unbroken = attempts.stored
+    unbroken = row_calls.stored
 
     def stored(row: Row) -> EncodedSubmission:
         if row.id == 1:
             raise RuntimeError(f"ours: {row.content!r}")
         return unbroken(row)
 
-    monkeypatch.setattr(attempts, "stored", stored)
+    monkeypatch.setattr(row_calls, "stored", stored)
     async with (
         watching() as watch,
         Sandbox(limit=None) as sandbox,
