@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv$(addprefix -,$(filter-out python3,$(notdir $(PYTHON))))
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
+WORKERS = -n 4 --dist worksteal
 
 .PHONY: demo test test-slow test-all test-uvloop test-lowest check bench docs clean
 
@@ -19,22 +20,22 @@ demo: $(STAMP) ## 100 leads through a LeadSquared on this machine, to their outc
 	$(BIN)/leadsquared demo
 
 test: $(STAMP) ## all tests but the slow ones; PYTHON=python3.13 runs them on another Python
-	$(BIN)/python -m pytest -n 4 -m "not slow"
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
 
 test-slow: $(STAMP) ## the slow tests: killed processes, whole programs, days in virtual time
-	$(BIN)/python -m pytest -n 4 -m slow
+	$(BIN)/python -m pytest $(WORKERS) -m slow
 
 test-all: test test-slow ## all tests
 
 test-uvloop: $(STAMP) ## the tests that have an event loop, on uvloop
-	$(BIN)/python -m pytest -n 4 -m "not slow" --uvloop
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow" --uvloop
 
 test-lowest: ## as test, with the lowest version of every dependency that pyproject.toml allows
 	$(PYTHON) -m venv $(VENV)-lowest
 	$(VENV)-lowest/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(PYTHON) tests/lowest.py > $(VENV)-lowest/lowest.txt
 	$(VENV)-lowest/bin/python -m pip install --quiet --editable ".[all]" --group dev --constraint $(VENV)-lowest/lowest.txt
-	$(VENV)-lowest/bin/python -m pytest -n 4 -m "not slow" --ignore tests/examples
+	$(VENV)-lowest/bin/python -m pytest $(WORKERS) -m "not slow" --ignore tests/examples
 
 check: $(STAMP) ## linters and types
 	$(BIN)/ruff check

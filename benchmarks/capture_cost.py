@@ -15,7 +15,7 @@ from benchmarks.figures import Figure
 from benchmarks.processes import Process
 from leadsquared_async import RateLimit
 
-BUDGET = 1.3
+BUDGET = 1.1
 CALLS = 200
 PAIRS = 41
 NO_LIMIT = RateLimit(10_000, per=0.1)

@@ -20,9 +20,7 @@ def measure() -> Iterator[Figure]:
     faults = Faults(latency=0.1, jitter=0.1)
     held_back = Faults(latency=0.1, jitter=0.1, system_error=0.02)
     yield from _figures("in order", [_follow(held_back, 0.0, seed) for seed in range(SEEDS)], 1.4, 20.0)
-    yield from _figures(
-        "out of order", [_follow(faults, DISORDER, seed) for seed in range(SEEDS)], 1.5, 100.0
-    )
+    yield from _figures("out of order", [_follow(faults, DISORDER, seed) for seed in range(SEEDS)], 2.0, 60.0)
 
 
 def _follow(faults: Faults, disorder: float, seed: int) -> Followed:

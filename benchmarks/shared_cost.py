@@ -14,7 +14,7 @@ from benchmarks.figures import Figure
 from leadsquared_async import Lane, RateLimit
 from leadsquared_async.config import Credentials
 from leadsquared_async.limiter.interface import Limit
-from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_limits import SharedLimiter
 from tests.limiter.processes import Workers

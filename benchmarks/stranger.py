@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from benchmarks.figures import Figure
 from leadsquared_async import Lane, RateLimit
-from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.sandbox import COUNTERS
 from tests import virtual

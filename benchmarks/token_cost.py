@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from benchmarks.figures import Figure
 from leadsquared_async import Lane, RateLimit
-from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 
 BUDGET = 6.0

@@ -41,13 +41,13 @@ from leadsquared_async.limiter.interface import AsyncLimiterAdapter, Limiter
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS
+from leadsquared_async.resources.accepted_requests import Requests
 from leadsquared_async.resources.account_fields import Fields
 from leadsquared_async.resources.bulk import Bulk
-from leadsquared_async.resources.custom_call import custom_call
+from leadsquared_async.resources.custom_call import CustomCalls
 from leadsquared_async.resources.field_cache import FieldCache, FieldValidator, ValidationMode
 from leadsquared_async.resources.leads import Activities, Calls, Leads, Opportunities
 from leadsquared_async.resources.prepare import Preparer
-from leadsquared_async.resources.requests import Requests
 from leadsquared_async.resources.submit import CONCURRENCY, Parts, submit, submit_many
 from leadsquared_async.results import Results
 from leadsquared_async.submissions import Submission
@@ -84,7 +84,7 @@ class resource(property, Generic[R]):  # noqa: N801 - it is used as property is
         return cast("type[R]", self._kind) if instance is None else super().__get__(instance, owner)
 
 
-class LeadSquared(Requests):
+class LeadSquared(Requests, CustomCalls):
     """An account at LeadSquared, for use in one event loop: `async with LeadSquared(...) as lsq:`.
 
     Clients of one account in one process share one rate limit, across event loops and threads. A client is
@@ -110,7 +110,7 @@ class LeadSquared(Requests):
         rate_limit: the account's limit; else LEADSQUARED_RATE_LIMIT, such as "10/5"; else 25 calls in
             5 seconds.
         bulk_limit: the account's limit of bulk calls, which count separately; by default 1 in 5 seconds.
-        retry: when a call is retried.
+        retry: when a call is retried; by default `RetryPolicy()`, with up to 6 attempts.
         timeout: seconds for one attempt, however slowly the server answers.
         deadline: seconds for a whole call, the wait for the rate limit included; None for no bound. A form
             handler sets 10.
@@ -304,56 +304,6 @@ class LeadSquared(Requests):
         copy._derived = True
         return copy
 
-    @without_locals
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        json: Any = None,
-        host: Literal["async", "sync"] = "async",
-        keys: Literal["all", "api_key"] = "all",
-        repeatable: bool = False,
-        reference: str | None = None,
-        deadline: float | Literal["client"] | None = "client",
-    ) -> Any:
-        """Make a call that has no method yet; it is limited, retried and classified like all others.
-
-        Example:
-            await lsq.request("GET", "/v2/LeadManagement.svc/Leads.GetById", query={"id": id}, host="sync")
-
-        Args:
-            method: GET, POST, ...
-            path: from the slash on, without a query.
-            query: pairs besides the keys.
-            json: the body, anything that `json.dumps` accepts.
-            host: which of the account's hosts.
-            keys: all three keys, or the x-api-key only.
-            repeatable: whether it may be made again if it may have arrived; GET always may.
-            reference: your own id, for errors and logs.
-            deadline: seconds for the whole call; None for no bound; by default the client's.
-
-        Returns:
-            The decoded JSON of the answer; None if it is empty.
-
-        Raises:
-            LeadSquaredError: it did not succeed.
-        """
-        sender = self._parts.sender.until(deadline)
-        call = custom_call(
-            method,
-            path,
-            query=query or {},
-            json=json,
-            host=host,
-            keys=keys,
-            repeatable=repeatable,
-            lane=sender.lane(None, Lane.INTERACTIVE),
-            reference=reference,
-        )
-        return (await sender.send(call)).outcome.data
-
     def snapshot(self) -> Snapshot:
         """What is under way: the state of the limit, the waiting calls, the abandoned ones.
 
@@ -375,7 +325,7 @@ class LeadSquared(Requests):
             ClientClosed: this is a derived copy, or the client belongs to another loop or process.
         """
         self._check_original("close")
-        await self._session.aclose(grace, (self._parts.trackers, self._parts.fields))
+        await self._session.aclose(grace, (self._parts.trackers.stop, self._parts.fields.stop))
 
     async def __aenter__(self) -> Self:
         self._check_original("enter")

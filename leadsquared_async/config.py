@@ -118,6 +118,7 @@ class Credentials:
         del access_key, secret_key, api_key, given  # a traceback that shows locals must not show them
         for name, key in hidden.items():
             object.__setattr__(self, name, key)
+        for name, key in hidden.items():  # now that the repr in a traceback has all of them
             if fault := key_fault(name, key.reveal()):
                 raise ConfigurationError(fault)
         plain = [key.reveal() for key in hidden.values()]

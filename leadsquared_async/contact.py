@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from leadsquared_async.errors import ConfigurationError
-from leadsquared_async.values import whole_number_of
+from leadsquared_async.value_text import whole_number_of
 
 __all__ = ["MARKS", "bare_phone", "is_email", "is_placeholder", "phone", "phone_digits"]
 

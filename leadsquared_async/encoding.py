@@ -11,14 +11,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import Enum
 from typing import Any, TypeGuard, cast
 
 from leadsquared_async.errors import ConfigurationError, InvalidLead
 from leadsquared_async.operations import Endpoint
 from leadsquared_async.submissions import Submission
-from leadsquared_async.values import invalid, text_of, truth_of, type_name, whole_number_of
+from leadsquared_async.value_text import code_of, invalid, moment_of, text_of, truth_of, type_name
 
 __all__ = [
     "IDENTIFIERS",
@@ -450,9 +449,9 @@ def _encode_details(operation: Endpoint, details: Mapping[str, Any]) -> dict[str
             if fields := _schema_fields(value, operation.set_entry):
                 encoded[name] = fields
         elif name in operation.integers:
-            encoded[name] = _integer(value, name)
+            encoded[name] = code_of(value, name)
         elif name in operation.dates:
-            encoded[name] = _moment(value, name)
+            encoded[name] = moment_of(value, name)
         elif (truth := truth_of(value)) is not None:
             encoded[name] = truth
         elif name in operation.flags:
@@ -487,30 +486,6 @@ def _check_details(operation: Endpoint, details: Mapping[str, Any]) -> None:
         raise InvalidLead(f"{' and '.join(given)}: at most one of them can be True.", attribute=given[0])
     for name in operation.ids:
         _check_id(name, details.get(name))
-
-
-def _integer(value: object, name: str) -> int:
-    whole = whole_number_of(value)
-    if whole is not None and 0 <= whole < 10**9:
-        return whole
-    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,9}\s*", value, re.ASCII):
-        return int(value)
-    raise invalid(
-        name,
-        f"must be a whole number such as 201, not {type_name(value)}. LeadSquared shows the codes "
-        "beside its activity and opportunity types.",
-    )
-
-
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
-
-
-def _moment(value: object, name: str) -> str:
-    text = text_of(value, name)
-    with suppress(ValueError):  # such as the 31st of February
-        if _MOMENT.fullmatch(text) and datetime.fromisoformat(text):
-            return text
-    raise invalid(name, "must be an aware datetime, or UTC as YYYY-MM-DD HH:MM:SS.")
 
 
 # Names

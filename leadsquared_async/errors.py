@@ -63,9 +63,9 @@ class Fault(StrEnum):
     """Who has to act before the call can succeed."""
 
     LEAD = "lead"
-    """Whoever wrote the lead: it is invalid, or LeadSquared rejected it."""
+    """The author of the lead: it is invalid, or LeadSquared rejected it."""
     ACCOUNT = "account"
-    """Whoever runs the account: keys, host, permissions, proxy or quota."""
+    """The operator of the account: keys, host, permissions, proxy or quota."""
     LIMIT = "limit"
     """Nobody: the account is over its rate limit, and a later call succeeds."""
     SERVER = "server"
@@ -117,7 +117,7 @@ class LeadSquaredError(Exception):
         message: the text that `str` shows, on one line; an attribute, so that serialisers include it.
         delivery: whether the lead may have arrived, over all attempts of the call.
         fault: who has to act; None when it is the calling code (a closed client, a deadline of its own).
-        scope: which other calls would fail in the same way; None if that says nothing of others.
+        scope: which other calls would fail in the same way; None if it affects no others.
         attempts: how many times the call was sent or tried to be sent.
         waited: seconds spent waiting for a token of the limit and between attempts.
         operation: what was called, such as "leads.capture".

@@ -26,6 +26,8 @@ __all__ = [
     "field_of",
     "has_field",
     "id_in",
+    "read_metrics",
+    "read_status",
     "text_in",
 ]
 
@@ -115,44 +117,44 @@ class RequestStatus(ShortRepr):
         """Whether LeadSquared has processed the request successfully."""
         return self.state is RequestState.SUCCEEDED
 
-    @classmethod
-    def read(cls, data: object, request_id: str) -> RequestStatus | None:
-        """The status in an answer; None if LeadSquared does not know the request (yet)."""
-        task = field_of(data, "TaskStatus")
-        raw_state = _text(field_of(task, "Status"))
-        if raw_state is None:
-            return None
-        raw_state = raw_state[:LONGEST_NAME]
-        message = _decoded(field_of(task, "Message"))
-        reason = text_in(field_of(task, "StatusReason"))
-        state = _STATES.get(raw_state.strip().lower(), RequestState.OTHER)
-        # The outer state says that processing ran; the answer inside may still be a rejection.
-        refusal = Refusal.read(message)
-        if state is RequestState.SUCCEEDED and refusal is not None:
-            state, reason = RequestState.FAILED, refusal.words or reason
-        answer = _answer(message) if state is RequestState.SUCCEEDED else None
-        created = field_of(answer, "IsCreated")
-        task_type = _name(field_of(task, "TaskType"))
-        # Whether the answer to an opportunity is wrapped like the others is not known; if not, Id is its own.
-        is_of_opportunity = (task_type or "").lower().startswith("opportunity")
-        answer_id = id_in(field_of(answer, "Id"))
-        failed_for_good = state is RequestState.FAILED and _settled(raw_state, reason)
-        return cls(
-            request_id=request_id,
-            state=state,
-            raw_state=raw_state,
-            is_final=state is RequestState.SUCCEEDED or failed_for_good,
-            reason=reason,
-            lead_id=id_in(field_of(answer, "RelatedId")) or id_in(field_of(answer, "RelatedProspectId")),
-            activity_id=None if is_of_opportunity else answer_id,
-            opportunity_id=id_in(field_of(answer, "CreatedOpportunityId"))
-            or id_in(field_of(answer, "ConflictedOpportunityId"))
-            or (answer_id if is_of_opportunity else None),
-            created=created if isinstance(created, bool) else None,
-            task_type=task_type,
-            message=message,
-            request_body=_text(field_of(task, "RequestBody")),
-        )
+
+def read_status(data: object, request_id: str) -> RequestStatus | None:
+    """The status in an answer; None if LeadSquared does not know the request (yet)."""
+    task = field_of(data, "TaskStatus")
+    raw_state = _text(field_of(task, "Status"))
+    if raw_state is None:
+        return None
+    raw_state = raw_state[:LONGEST_NAME]
+    message = _decoded(field_of(task, "Message"))
+    reason = text_in(field_of(task, "StatusReason"))
+    state = _STATES.get(raw_state.strip().lower(), RequestState.OTHER)
+    # The outer state says that processing ran; the answer inside may still be a rejection.
+    refusal = Refusal.read(message)
+    if state is RequestState.SUCCEEDED and refusal is not None:
+        state, reason = RequestState.FAILED, refusal.words or reason
+    answer = _answer(message) if state is RequestState.SUCCEEDED else None
+    created = field_of(answer, "IsCreated")
+    task_type = _name(field_of(task, "TaskType"))
+    # Whether the answer to an opportunity is wrapped like the others is not known; if not, Id is its own.
+    is_of_opportunity = (task_type or "").lower().startswith("opportunity")
+    answer_id = id_in(field_of(answer, "Id"))
+    failed_for_good = state is RequestState.FAILED and _settled(raw_state, reason)
+    return RequestStatus(
+        request_id=request_id,
+        state=state,
+        raw_state=raw_state,
+        is_final=state is RequestState.SUCCEEDED or failed_for_good,
+        reason=reason,
+        lead_id=id_in(field_of(answer, "RelatedId")) or id_in(field_of(answer, "RelatedProspectId")),
+        activity_id=None if is_of_opportunity else answer_id,
+        opportunity_id=id_in(field_of(answer, "CreatedOpportunityId"))
+        or id_in(field_of(answer, "ConflictedOpportunityId"))
+        or (answer_id if is_of_opportunity else None),
+        created=created if isinstance(created, bool) else None,
+        task_type=task_type,
+        message=message,
+        request_body=_text(field_of(task, "RequestBody")),
+    )
 
 
 _STATES = {
@@ -229,14 +231,14 @@ class QueueMetrics:
     max_delay: float
     rate_per_minute: float
 
-    @classmethod
-    def read(cls, data: object) -> QueueMetrics | None:
-        """The metrics in an answer; None if there are none."""
-        names = ("PendingMessages", "MaxDelayInSeconds", "ProcessingRatePerMinute")
-        pending, max_delay, rate = (_quantity(field_of(data, name)) for name in names)
-        if pending is None or max_delay is None or rate is None:
-            return None
-        return cls(pending=int(pending), max_delay=max_delay, rate_per_minute=rate)
+
+def read_metrics(data: object) -> QueueMetrics | None:
+    """The metrics in an answer; None if there are none."""
+    names = ("PendingMessages", "MaxDelayInSeconds", "ProcessingRatePerMinute")
+    pending, max_delay, rate = (_quantity(field_of(data, name)) for name in names)
+    if pending is None or max_delay is None or rate is None:
+        return None
+    return QueueMetrics(pending=int(pending), max_delay=max_delay, rate_per_minute=rate)
 
 
 def _quantity(value: object) -> float | None:

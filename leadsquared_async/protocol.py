@@ -1,4 +1,4 @@
-"""What an attempt came to, read off its answer: the body first, the status second. And may it be retried?
+"""What an attempt came to, read off its answer: the body first, the status second.
 
 Pure. LeadSquared answers permanent errors with HTTP 500, and the same body also arrives under HTTP 200, so
 the status alone says little (apidocs.leadsquared.com, "Error handling", and reports from integrations).
@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import (
     APIError,
     AuthenticationFailed,
@@ -36,7 +35,6 @@ from leadsquared_async.errors import (
     Timeout,
 )
 from leadsquared_async.models import Refusal, decoded, field_of, has_field, id_in, text_in
-from leadsquared_async.operations import Idempotency
 
 __all__ = [
     "Classification",
@@ -44,21 +42,16 @@ __all__ = [
     "Outcome",
     "Reply",
     "RetryHint",
-    "attempts_allowed",
     "classify",
     "classify_refusal",
     "host_in",
-    "may_retry",
     "outcome_without_answer",
     "retry_after",
-    "without_attempts_left",
 ]
 
 MAX_BODY = 1_000_000
 MAX_RETRY_AFTER = 3600.0
 """A longer Retry-After (seconds) is taken for a mistake: it would silence the account for hours."""
-FEW = 3
-"""Attempts when LeadSquared fails with a .NET exception."""
 
 
 class RetryHint(Enum):
@@ -176,40 +169,6 @@ def classify(reply: Reply, expected: ExpectedBody, now: datetime) -> Outcome:
         exception_message=parsed.exception_message,
         body=reply.body,
         data=data,
-    )
-
-
-def may_retry(outcome: Outcome, repeat: Idempotency, policy: RetryPolicy) -> bool:
-    """Whether another attempt can succeed and is allowed, whatever the number of attempts.
-
-    Only a write whose delivery is unknown can be doubled: `unknown` and the operation decide about that.
-    """
-    if outcome.retry is RetryHint.NO:
-        return False
-    if outcome.delivery is not Delivery.UNKNOWN or repeat is Idempotency.READ or policy.unknown == "always":
-        return True
-    if policy.unknown == "never":
-        return False
-    return outcome.retry is not RetryHint.IF_REPEATABLE or repeat is Idempotency.MATCHED
-
-
-def attempts_allowed(outcome: Outcome, policy: RetryPolicy) -> int:
-    """How many attempts a call has whose last one came to `outcome`."""
-    return min(policy.attempts, FEW) if outcome.retry is RetryHint.A_FEW_TIMES else policy.attempts
-
-
-def without_attempts_left(outcome: Outcome) -> Outcome:
-    """The outcome of a write's last attempt: a .NET exception that persists is a rejection."""
-    if outcome.retry is not RetryHint.A_FEW_TIMES:
-        return outcome
-    return replace(
-        outcome,
-        delivery=Delivery.REJECTED,
-        fault=Fault.LEAD,
-        scope=Scope.LEAD,
-        retry=RetryHint.NO,
-        error=Rejected,
-        summary=f"LeadSquared failed to process it each time ({outcome.status_code})",
     )
 
 

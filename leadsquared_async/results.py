@@ -53,7 +53,10 @@ class Result(ShortRepr, Generic[T]):
 class Results(AbstractAsyncContextManager["Results[T]"], AsyncIterator[Result[T]], ABC, Generic[T]):
     """The results of many calls, as they complete, in no promised order.
 
-    `async with lsq.leads.capture_many(rows) as results: async for result in results: ...`
+    Example:
+        async with lsq.leads.capture_many(rows) as results:
+            async for result in results:
+                print(result.index, result.ok, result.error)
 
     An item that fails has its error in its result and stops no other. An error that affects the whole account
     would hit every item: nothing more is pulled from the source or sent, and the iteration raises that error

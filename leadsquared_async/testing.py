@@ -13,12 +13,16 @@ __all__ = ["client_of"]
 def client_of(sandbox: Sandbox, **options: Any) -> LeadSquared:
     """A client of this sandbox, not entered yet.
 
+    Example:
+        async with Sandbox() as sandbox, client_of(sandbox) as lsq:
+            receipt = await lsq.leads.capture({"FirstName": "Bret"})
+
     Args:
         sandbox: a running one.
         options: as `LeadSquared` takes them; host and keys are the sandbox's.
 
     Raises:
-        ConfigurationError: an option cannot be right.
+        ConfigurationError: an option is invalid.
         RuntimeError: the sandbox is not running.
     """
     options.setdefault("sync_host", sandbox.url)

@@ -131,6 +131,13 @@ def client_of(sandbox: Sandbox, **options: Any) -> LeadSquared:
     return LeadSquared(**{**KEYS, "host": sandbox.url, "sync_host": sandbox.url, **options})
 
 
+def own_connections(lsq: LeadSquared, origin: str) -> Any:
+    """The connections that a client has to a host."""
+    own = lsq._session.transport._own
+    assert own is not None
+    return own._hosts[httpx.URL(origin).netloc]
+
+
 def virtual_client(account: Account, **options: Any) -> tuple[LeadSquared, SandboxTransport]:
     """A client of a sandbox without a socket, for a loop with a virtual clock."""
     transport = SandboxTransport(account)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from leadsquared_async.limiter import local_limits
 from leadsquared_async.sandbox import Sandbox
-from leadsquared_async.tracking import schedule
+from leadsquared_async.tracking import sweep_pause
+from tests.limiter.valkey import Valkey
 from tests.virtual import VirtualLoop
 
 
@@ -25,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class OnUvloop:
-    """Run the asynchronous tests, in loops of uvloop's; the others have no loop, or their own."""
+    """Run only the asynchronous tests, on uvloop: the others have no loop, or one of their own."""
 
     @pytest.hookimpl
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -42,7 +44,7 @@ class OnUvloop:
 
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the machine's environment says of LeadSquared, proxies and certificates, tests do not see."""
+    """No setting of LeadSquared, proxies or certificates in the machine's environment reaches a test."""
     for name in list(os.environ):
         if name.startswith(("LEADSQUARED_", "SSL_CERT_", "SSLKEYLOGFILE")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -50,14 +52,14 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_limits_from_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tokens that another test has spent are not missed in this one."""
+    """No test starts with tokens that another one has spent."""
     monkeypatch.setattr(local_limits, "_accounts", {})
 
 
 @pytest.fixture
 def polls_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first poll of a status comes after 0.1 s, for tests in real time."""
-    monkeypatch.setattr(schedule, "FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(sweep_pause, "FIRST_PAUSE", 0.1)
 
 
 @pytest.fixture
@@ -73,3 +75,21 @@ async def sandbox() -> AsyncIterator[Sandbox]:
     """A LeadSquared on a socket, without a limit of its own."""
     async with Sandbox(limit=None) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """A server that all tests may use; none may stop it."""
+    server = Valkey(tmp_path_factory.mktemp("valkey"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
+    """A server that this test may stop, freeze and start again."""
+    server = Valkey(tmp_path)
+    server.start()
+    yield server
+    server.stop()

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import anyio
+
+from leadsquared_async import LeadSquared
+from leadsquared_async.http.session import _State
+from leadsquared_async.limiter import local_limits
+from leadsquared_async.outbox.files import DeliveryLock
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,34 @@ async def interrupted(use: Coroutine[Any, Any, Any], way: Way, k: int) -> tuple[
     if not task.cancelled():
         task.result()
     return counted.suspensions, cancelled[0] if cancelled else clock()
+
+
+def assert_clients_are_closed(clients: Iterable[LeadSquared]) -> None:
+    """Each is closed, no token is missing, and no task of theirs runs."""
+    left = {task.get_name() for task in asyncio.all_tasks() - {asyncio.current_task()}}
+    assert left <= {"sandbox arrival"}  # the transport is the test's own
+    for lsq in clients:
+        assert lsq._session._state is not _State.OPEN
+        if hasattr(lsq._session, "transport"):
+            assert lsq._session._closed.is_set()
+        assert not lsq._session.in_flight._tasks
+        assert not lsq._session._at_closing
+    for account in local_limits._accounts.values():
+        assert account.grantor.out == 0
+        assert not any(account.queue.waiting)
+        assert account.queue.users == 0
+
+
+def assert_files_are_free(folder: Path, outboxes: str) -> None:
+    """No file of a folder is open, and none of its outboxes is locked."""
+    opened = Path("/proc/self/fd")  # of Linux; elsewhere only the locks tell
+    if opened.exists():
+        held = [os.path.realpath(descriptor) for descriptor in opened.iterdir()]
+        assert not [path for path in held if path.startswith(str(folder))]
+    for path in folder.glob(outboxes):
+        lock = DeliveryLock(path)
+        assert lock.acquire()
+        lock.release()
 
 
 @asynccontextmanager

@@ -1,4 +1,5 @@
-"""Outboxes in virtual time: the file's thread runs in the loop, and the wall clock goes with the loop's."""
+"""Outboxes in virtual time: the file's thread runs in the loop, the wall clock is the loop's, and no commit
+waits for the disk."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from leadsquared_async.outbox import service, writer
+from leadsquared_async.outbox.store import Store
 
 
 class InlineExecutor(Executor):
@@ -37,7 +39,13 @@ def virtual_files() -> Iterator[None]:
         except RuntimeError:
             return real()
 
+    def open_without_fsync(self: Store, *values: Any, **options: Any) -> None:
+        init(self, *values, **options)
+        self.connection.execute("PRAGMA synchronous = OFF")
+
+    init = Store.__init__
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "__init__", open_without_fsync)
         patch.setattr(writer, "new_thread", InlineExecutor)
         patch.setattr(time, "time", wall)
         patch.setattr(service, "since_boot", lambda: ("virtual", wall()))

@@ -29,21 +29,11 @@ from leadsquared_async import (
 )
 from leadsquared_async.batch import Pending
 from leadsquared_async.http.run import run
-from leadsquared_async.results import Result, Results
+from leadsquared_async.results import Result
 from leadsquared_async.sandbox import Account, Books, Faults, Sandbox
 from tests import clients
+from tests.batches import WIDE, lead, leads, read
 from tests.clients import KEYS, client_of, virtual_client
-
-WIDE = RateLimit(1000, per=0.01)
-"""A limit that is out of the way."""
-
-
-def lead(number: int) -> dict[str, str]:
-    return {"EmailAddress": f"b{number}@example.com"}
-
-
-def leads(count: int) -> Iterator[dict[str, str]]:
-    return (lead(number) for number in range(count))
 
 
 async def paced(items: Iterable[Any], seconds: float = 0.0) -> AsyncIterator[Any]:
@@ -69,10 +59,6 @@ def play(
     clients.play(use, faults, {"rate_limit": WIDE, **(options or {})}, **{"limit": None, **account})
 
 
-async def taken(results: Results[Any]) -> list[Result[Any]]:
-    return [result async for result in results]
-
-
 SOURCES: dict[str, Callable[[int], Any]] = {
     "list": lambda count: list(leads(count)),
     "tuple": lambda count: tuple(leads(count)),
@@ -91,7 +77,7 @@ def test_every_lead_of_any_source_gets_its_result(source: Callable[[int], Any], 
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         async with lsq.leads.capture_many(source(count)) as results:
-            done = sorted(await taken(results), key=lambda result: result.index)
+            done = sorted(await read(results), key=lambda result: result.index)
         assert [(result.index, result.item) for result in done] == list(enumerate(leads(count)))
         assert all(result.receipt is not None and result.error is None for result in done)
         accepted = {request["request_id"] for request in books.requests}
@@ -120,7 +106,7 @@ def test_a_bad_lead_stops_no_other() -> None:
     async def send(lsq: LeadSquared, books: Books) -> None:
         source: list[Any] = [bad.get(number, lead(number)) for number in range(12)]
         async with lsq.leads.capture_many(source, concurrency=1) as results:
-            done = sorted(await taken(results), key=lambda result: result.index)
+            done = sorted(await read(results), key=lambda result: result.index)
         kinds = {result.index: type(result.error) for result in done if result.error is not None}
         assert kinds == {**dict.fromkeys(bad, InvalidLead), 0: Rejected}
         assert [result.item for result in done] == source
@@ -142,7 +128,7 @@ def test_the_arguments_of_capture_hold_for_every_lead(monkeypatch: pytest.Monkey
         arguments: dict[str, Any] = {"search_by": "EmailAddress", "update_behavior": "DoNotUpdate"}
         for client in (lsq, lsq.with_options(lane=Lane.INTERACTIVE)):
             async with client.leads.capture_many(leads(2), **arguments) as results:
-                await taken(results)
+                await read(results)
 
     play(send)
     assert sent == [*[(Lane.BATCH, True)] * 2, *[(Lane.INTERACTIVE, True)] * 2]
@@ -154,7 +140,7 @@ def test_waiting_for_tokens_counts_against_no_deadline() -> None:
     async def send(lsq: LeadSquared, books: Books) -> None:
         start = books.now
         async with lsq.leads.capture_many(leads(500)) as results:
-            assert all(result.error is None for result in await taken(results))
+            assert all(result.error is None for result in await read(results))
         assert 95.0 < books.now - start < 110.0
         assert (books.accepted, books.over_limit) == (500, 0)
 
@@ -298,11 +284,8 @@ def test_a_path_that_does_not_exist_stops_its_own_operation_only() -> None:
         assert sum("not sent" in str(error) for error in calls) == deliveries.count(Delivery.NOT_SENT)
 
     async def capture(lsq: LeadSquared, books: Books) -> None:
-        done = []
         async with lsq.leads.capture_many(leads(100), concurrency=8) as results:
-            with pytest.raises(NoSuchPath):  # noqa: PT012
-                async for result in results:
-                    done.append(result)  # noqa: PERF401
+            done = await read(results, NoSuchPath)
         assert 8 <= len(done) <= 16
         assert all(result.error is not None for result in done)
 
@@ -336,9 +319,7 @@ def test_a_client_that_is_closed_in_the_middle_ends_the_batch() -> None:
         async with lsq.leads.capture_many(leads(1000), concurrency=8) as results:
             done = [await anext(results) for _ in range(20)]
             await lsq.aclose()
-            with pytest.raises(ClientClosed):  # noqa: PT012
-                async for result in results:
-                    done.append(result)  # noqa: PERF401
+            done += await read(results, ClientClosed)
         assert sorted(result.index for result in done) == list(range(len(done)))
         assert len(done) <= 20 + 8
         assert len([result for result in done if result.receipt]) == books.accepted

@@ -20,16 +20,12 @@ from leadsquared_async import ClientClosed, LeadSquared, RateLimit, RetryPolicy,
 from leadsquared_async.results import Result, Results
 from leadsquared_async.sandbox import Account, Books, Faults
 from tests import virtual
+from tests.batches import WIDE, leads
 from tests.clients import LEAD, answering, virtual_client
 
 TIGHT = RateLimit(4, per=1.0)
-WIDE = RateLimit(1000, per=0.01)
 LEAVING = 9.0
 """Seconds after which a batch is left: some results were taken by then, and some calls are under way."""
-
-
-def endless() -> Iterator[dict[str, str]]:
-    return ({"EmailAddress": f"b{number}@example.com"} for number in itertools.count())
 
 
 async def all_is_back(lsq: LeadSquared) -> None:
@@ -148,13 +144,13 @@ def test_however_a_batch_is_left_no_lead_goes_missing(
     """What is unsent never goes out, what is under way ends in order, each RequestID was taken or logged."""
 
     async def source() -> AsyncIterator[dict[str, str]]:
-        for item in endless():
+        for item in leads():
             await asyncio.sleep(0.01)
             yield item
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         start = books.now
-        taken = await leave(lsq.leads.capture_many(source() if asynchronous else endless(), concurrency=16))
+        taken = await leave(lsq.leads.capture_many(source() if asynchronous else leads(), concurrency=16))
         assert books.now - start < LEAVING + 3.0
         assert len(taken) >= 5
         accepted = [request["request_id"] for request in books.requests]
@@ -171,7 +167,7 @@ def test_a_second_cancellation_ends_the_wait_for_what_is_sent(caplog: pytest.Log
     """A consumer that is cancelled twice leaves at once; what was accepted is logged all the same."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
-        task = asyncio.create_task(take_all(lsq.leads.capture_many(endless()), []))
+        task = asyncio.create_task(take_all(lsq.leads.capture_many(leads()), []))
         await asyncio.sleep(1.0)
         start = books.now
         task.cancel()
@@ -194,7 +190,7 @@ def test_what_hangs_is_waited_for_eight_seconds() -> None:
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         start = books.now
-        async with lsq.leads.capture_many(endless()):
+        async with lsq.leads.capture_many(leads()):
             await asyncio.sleep(1.0)
         assert 8.0 <= books.now - start - 1.0 <= 8.1
         await asyncio.sleep(30.0)
@@ -285,7 +281,7 @@ def test_random_exits_leave_every_token_and_no_task() -> None:
 
         async def consume() -> None:
             concurrency = chance.choice((1, 3, 32))
-            source = endless() if chance.random() < 0.5 else itertools.islice(endless(), 20)
+            source = leads() if chance.random() < 0.5 else itertools.islice(leads(), 20)
             most = chance.choice((0, 1, 10, 10**6))
             async with lsq.leads.capture_many(source, concurrency=concurrency) as results:
                 async for result in results:
@@ -317,7 +313,7 @@ async def test_memory_does_not_grow_with_the_number_of_leads() -> None:
 
     def source() -> Iterator[dict[str, str]]:
         nonlocal ahead
-        for number, item in enumerate(itertools.islice(endless(), count)):
+        for number, item in enumerate(itertools.islice(leads(), count)):
             ahead = max(ahead, number - taken)
             yield item
 
@@ -509,7 +505,7 @@ def test_a_source_that_fails_when_it_is_closed_is_logged(caplog: pytest.LogCaptu
 
     def rows() -> Iterator[dict[str, str]]:
         try:
-            yield from endless()
+            yield from leads()
         finally:
             raise ZeroDivisionError("not a word of this")
 
@@ -590,7 +586,7 @@ def test_closing_the_client_takes_nothing_from_a_batch_whose_source_has_ended(co
 
     async def main() -> None:
         lsq, _ = virtual_client(Account(faults=Faults(latency=2.0), limit=None), rate_limit=WIDE)
-        async with lsq, lsq.leads.capture_many(list(itertools.islice(endless(), count))) as results:
+        async with lsq, lsq.leads.capture_many(list(itertools.islice(leads(), count))) as results:
             await asyncio.sleep(1.0)
             closing = asyncio.create_task(lsq.aclose())
             done = [result async for result in results]

@@ -7,6 +7,7 @@ import itertools
 import logging
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NoReturn, cast
 
 import anyio
@@ -194,7 +195,7 @@ class World:
         return [pending.result(status=status)]
 
     async def send(self, pending: Pending[Submission], plan: Item) -> Receipt:
-        await self.lsq._session.pause(plan.waits)
+        await self.lsq._session.while_open(partial(asyncio.sleep, plan.waits))
         assert not self.is_left  # what was not sent when the block was left never is
         await pending.about_to_send()
         self.began.append(pending.index)
@@ -348,7 +349,7 @@ class Following:
 
     async def wait(self, request_id: str, deadline: float | None) -> RequestStatus:
         assert deadline is None
-        await self.world.lsq._session.pause(self.plan.is_followed_for)
+        await self.world.lsq._session.while_open(partial(asyncio.sleep, self.plan.is_followed_for))
         assert not self.world.is_left  # it is broken off at once
         if self.plan.outcome == "late":
             raise StillProcessing

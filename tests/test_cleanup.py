@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,13 +11,17 @@ from typing import Any
 import pytest
 
 from leadsquared_async import Credentials, LeadSquared, LeadSquaredError, Outbox, RateLimit, submissions
-from leadsquared_async.http.session import _State
-from leadsquared_async.limiter import local_limits
-from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.sandbox import Account, Faults
 from tests import virtual
 from tests.clients import KEYS, LEAD, virtual_client
-from tests.interruptions import WAYS, Way, interrupted, no_complaints
+from tests.interruptions import (
+    WAYS,
+    Way,
+    assert_clients_are_closed,
+    assert_files_are_free,
+    interrupted,
+    no_complaints,
+)
 from tests.outboxes import virtual_files
 
 pytestmark = pytest.mark.slow
@@ -65,32 +68,11 @@ class World:
     async def check(self) -> None:
         """Nothing is open, nothing runs, nothing is missing."""
         await asyncio.gather(*self.calls, return_exceptions=True)
-        left = {task.get_name() for task in asyncio.all_tasks() - {asyncio.current_task()}}
-        assert left <= {"sandbox arrival"}  # the transport is the test's own
-        for lsq in self.clients:
-            assert lsq._session._state is not _State.OPEN
-            if hasattr(lsq._session, "transport"):
-                assert lsq._session._closed.is_set()
-            assert not lsq._session.in_flight._tasks
-            assert not lsq._session._at_closing
-        for account in local_limits._accounts.values():
-            assert account.grantor.out == 0
-            assert not any(account.queue.waiting)
-            assert account.queue.users == 0
+        assert_clients_are_closed(self.clients)
         for outbox in self.outboxes:
             assert outbox._state
         assert self.closed_sources == self.opened_sources
-        self.files_are_free()
-
-    def files_are_free(self) -> None:
-        opened = Path("/proc/self/fd")  # of Linux; elsewhere only the lock tells
-        if opened.exists():
-            held = [os.path.realpath(descriptor) for descriptor in opened.iterdir()]
-            assert not [path for path in held if path.startswith(str(self.folder))]
-        if (self.folder / "leads.db").exists():
-            lock = DeliveryLock(self.folder / "leads.db")
-            assert lock.acquire()
-            lock.release()
+        assert_files_are_free(self.folder, "leads.db")
 
 
 Use = Callable[[World], Coroutine[Any, Any, None]]

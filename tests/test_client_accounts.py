@@ -17,7 +17,7 @@ ACCOUNTS = 300
 
 
 class Hosts(httpx.AsyncBaseTransport):
-    """A host an account: those that are dead refuse the keys, those that are slow do not answer."""
+    """One host for each account: dead ones reject the keys, slow ones do not answer."""
 
     def __init__(self) -> None:
         self.closed = False
@@ -34,8 +34,8 @@ class Hosts(httpx.AsyncBaseTransport):
         self.closed = True
 
 
-def test_one_with_dead_keys_or_a_slow_host_holds_up_nobody() -> None:
-    """All others are served at once; its errors name the account, and closing closes no transport of ours."""
+def test_dead_keys_or_a_slow_host_delay_no_other_account() -> None:
+    """The others are served at once, errors name their account, and the shared transport stays open."""
 
     async def use() -> None:
         transport = Hosts()

@@ -189,42 +189,12 @@ def test_what_is_wrong_in_a_variable_is_told_by_its_name(environ: dict[str, str]
     assert refusal(hosts_from, None, None, None, environ).startswith(message)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "25",
-        "25/",
-        "/5",
-        "0/5",
-        "25/0",
-        "25/-5",
-        "25/5/5",
-        "25,5",
-        "1e9/5",
-        "\u0662\u0665/5",
-        "nan/5",
-        "25 per 5",
-    ],
-)
-def test_a_rate_limit_in_the_environment_that_is_none(text: str) -> None:
-    """The error names the variable and how it is written."""
-    assert refusal(rate_limit_from, None, {"LEADSQUARED_RATE_LIMIT": text}) == (
-        "LEADSQUARED_RATE_LIMIT is written as calls/seconds, such as 20/5, with 1 to 10,000 calls"
-    )
-
-
 @pytest.mark.parametrize("text", ['"10/5"', "'10/5'", '"10/5', '10/5"'])
 def test_quotes_around_a_rate_limit(text: str) -> None:
     """They are named as what is wrong."""
     assert refusal(rate_limit_from, None, {"LEADSQUARED_RATE_LIMIT": text}).startswith(
         "LEADSQUARED_RATE_LIMIT has quotes around it, and they are part of the value"
     )
-
-
-@pytest.mark.parametrize("blank", ["", " ", "\n"])
-def test_a_blank_rate_limit_is_not_set(blank: str) -> None:
-    """As a compose file passes on what nobody has filled in."""
-    assert rate_limit_from(None, {"LEADSQUARED_RATE_LIMIT": blank}) == RateLimit(25, per=5.0)
 
 
 @pytest.mark.parametrize(
@@ -259,62 +229,32 @@ def test_origins(url: str, clean: str) -> None:
 
 
 NOT_ORIGINS = [
-    *["", "example.com", "https://", "https:///", "https://:443", "https:example.com"],
-    *[
-        "https://example.com/v3",
-        "https://example.com//",
-        "https://example.com/v2/x",
-        "https://example.com/v2//",
-    ],
-    *["https://[::1]evil", "https://[::1]evil:443", "https://[::1].evil.com", "https://[::1]@evil.com"],
-    *["https://evil@[::1]", "https://[::1]:", "https://example.com:", "https://example.com:0443"],
-    *["https://example.com:+443", "https://example.com: 443", "https://example.com:4_4", "https://[::1]]"],
-    *["https://[[::1]]", "https://[::1%25lo]", "https://[v1.x]", "https://[127.0.0.1]", "https://::1:443"],
-    *["https://example.com%2eevil.com", "https://example%2ecom", "https://example.com%00", "https://%31"],
-    *[
-        "https://example.com\\@evil.com",
-        "https:\\\\example.com",
-        "https:/\\example.com",
-        "https:/example.com",
-    ],
-    *["https:///example.com", "https:////example.com", "https://example.com:443:443", "https://a:b@c:d"],
-    *[
-        "https://exam\tple.com",
-        "https://example.com\r",
-        "https://example.com\x7f",
-        "https://example.com\u2028",
-    ],
-    *["https://example.com?", "https://example.com#", "https://example.com/?", "https://example.com/#"],
-    *[
-        "https://example.com;",
-        "https://example.com&x",
-        "https://example.com,evil.com",
-        "https://*.example.com",
-    ],
-    *["https://examp\u212ae.com", "https://example\u3002com", "https://example.com\u00ad", "https://\uff11"],
-    *["https://example.com.", "https://xn--", "https://a-.com", "https://example.com-", "https://0x7f.1"],
-    *["https://127.1", "https://2130706433", "https://0177.0.0.1", "https://a.0x7f", "https://1.2.3.4.5"],
-    *["https://example.com?accessKey=HIDDEN", "https://example.com/?x=1", "https://example.com/#x"],
-    *["https://HIDDEN@example.com", "https://user:HIDDEN@example.com", "https://@example.com"],
-    *[
-        "https://example.com:99999",
-        "https://example.com:port",
-        "https://example.com:-1",
-        "https://example.com:0",
-    ],
-    *["https://[::1", "https://::1", "https://[fe80::1%25eth0]", "https://[::g]", "https://[]"],
-    *["https://999.1.1.1", "https://1.2.3", "https://1", "https://.."],
-    *[
-        "https://-a.com",
-        "https://a..b",
-        "https://.a",
-        "https://a_b.com",
-        "https://müller.de",
-        "https://a$b.com",
-    ],
-    *["https://" + "a" * 64 + ".com", "https://" + "a." * 127 + "com", "https://a%41.com"],
-    *[" https://example.com", "https://example.com ", "https://exam\nple.com", "https://example.com\t"],
-    *["https://example.com\x00", "https://exa mple.com", "https://example.com;x", "https://example.com\\x"],
+    *"""
+    example.com https:// https:/// https://:443 https:example.com https://example.com/v3
+    https://example.com// https://example.com/v2/x https://example.com/v2// https://[::1]evil
+    https://[::1]evil:443 https://[::1].evil.com https://[::1]@evil.com https://evil@[::1] https://[::1]:
+    https://example.com: https://example.com:0443 https://example.com:+443 https://example.com:4_4
+    https://[::1]] https://[[::1]] https://[::1%25lo] https://[v1.x] https://[127.0.0.1] https://::1:443
+    https://example.com%2eevil.com https://example%2ecom https://example.com%00 https://%31
+    https:/example.com https:///example.com https:////example.com https://example.com:443:443
+    https://a:b@c:d https://example.com? https://example.com# https://example.com/? https://example.com/#
+    https://example.com; https://example.com&x https://example.com,evil.com https://*.example.com
+    https://example.com. https://xn-- https://a-.com https://example.com- https://0x7f.1 https://127.1
+    https://2130706433 https://0177.0.0.1 https://a.0x7f https://1.2.3.4.5
+    https://example.com?accessKey=HIDDEN https://example.com/?x=1 https://example.com/#x
+    https://HIDDEN@example.com https://user:HIDDEN@example.com https://@example.com
+    https://example.com:99999 https://example.com:port https://example.com:-1 https://example.com:0
+    https://[::1 https://::1 https://[fe80::1%25eth0] https://[::g] https://[] https://999.1.1.1
+    https://1.2.3 https://1 https://.. https://-a.com https://a..b https://.a https://a_b.com
+    https://a$b.com https://a%41.com https://example.com;x
+    """.split(),  # noqa: SIM905 - readable
+    *("", "https://example.com: 443", "https://example.com\\@evil.com", "https:\\\\example.com"),
+    *("https:/\\example.com", "https://exam\tple.com", "https://example.com\r"),
+    *("https://example.com\x7f", "https://example.com\u2028", "https://examp\u212ae.com"),
+    *("https://example\u3002com", "https://example.com\xad", "https://\uff11", "https://m\xfcller.de"),
+    *(" https://example.com", "https://example.com ", "https://exam\nple.com", "https://example.com\t"),
+    *("https://example.com\x00", "https://exa mple.com", "https://example.com\\x"),
+    *("https://" + "a" * 64 + ".com", "https://" + "a." * 127 + "com"),
 ]
 
 
@@ -399,21 +339,12 @@ def test_an_empty_argument_is_not_filled_from_outside() -> None:
 @pytest.mark.parametrize(
     ("key", "wrong"),
     [
-        (f"{SECRET}\n", "contains a space, a line break or another invalid character: copy it again"),
-        (f" {SECRET}", "contains a space, a line break or another invalid character: copy it again"),
-        (f"{SECRET}\x00", "contains a space, a line break or another invalid character: copy it again"),
-        (f"{SECRET}é", "contains a space, a line break or another invalid character: copy it again"),
-        (
-            f"{SECRET}\ud800",
-            "contains a space, a line break or another invalid character: copy it again",
-        ),
-        (
-            f"\ufeff{SECRET}",
-            "contains a space, a line break or another invalid character: copy it again",
-        ),
-        (
-            Secret(f"{SECRET}\t"),
-            "contains a space, a line break or another invalid character: copy it again",
+        *(
+            (key, "contains a space, a line break or another invalid character: copy it again")
+            for key in (
+                *(f"{SECRET}\n", f" {SECRET}", f"{SECRET}\x00", f"{SECRET}é", f"{SECRET}\ud800"),
+                *(f"\ufeff{SECRET}", Secret(f"{SECRET}\t")),
+            )
         ),
         ("", "is empty: copy the key from Settings > API and Webhooks"),
         (Secret(""), "is empty: copy the key from Settings > API and Webhooks"),

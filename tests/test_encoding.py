@@ -16,7 +16,7 @@ import pytest
 from leadsquared_async import ConfigurationError, InvalidLead, submissions
 from leadsquared_async.encoding import EncodedSubmission, check_update_behavior, decode, encode
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, CALLS_LOG, LEADS_CAPTURE
-from leadsquared_async.values import type_name
+from leadsquared_async.value_text import type_name
 
 GUID = "5a8f9f0e-d168-4c5a-9f8b-0a1b97c2d3e4"
 SECRET = "zq-private-4711"

@@ -1,4 +1,4 @@
-"""Without the extras the package works as far as it goes, and says which one the rest needs."""
+"""Without the extras the package works, and what needs one says which."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import leadsquared_async
 
 ROOT = Path(__file__).parents[1]
 
-# What none of the extras' packages can be imported through, in an interpreter of its own.
+# Blocks the import of packages, in an interpreter of its own.
 BLOCKED = """
 import sys
 
@@ -44,7 +44,7 @@ def without(names: set[str], code: str, *arguments: str) -> subprocess.Completed
 
 
 def test_everything_public_can_be_imported() -> None:
-    """`import *` gives all of `__all__`, whatever is not installed, and `dir()` lists it before."""
+    """`import *` gives all of `__all__` without any extra, and `dir()` lists it before."""
     ran = without(
         ALL,
         "import leadsquared_async\n"
@@ -55,8 +55,8 @@ def test_everything_public_can_be_imported() -> None:
     assert (ran.stdout, ran.stderr) == ("set() set() Outbox\n", "")
 
 
-def test_dir_is_sorted_and_has_no_doubles() -> None:
-    """Names that are imported when they are used are in it once, as the others are."""
+def test_dir_is_sorted_and_has_no_duplicates() -> None:
+    """Names that are imported on first use are in it once, like the others."""
     assert dir(leadsquared_async) == sorted(set(dir(leadsquared_async)))
     assert set(leadsquared_async.__all__) <= set(dir(leadsquared_async))
 
@@ -79,7 +79,7 @@ def test_dir_is_sorted_and_has_no_doubles() -> None:
 def test_what_needs_an_extra_names_it_when_it_is_used(
     extra: str, error: str, code: str, tmp_path: Path
 ) -> None:
-    """By the command that installs it, in one spelling; nothing is left in the folder."""
+    """The error has the command that installs it, and no file is left behind."""
     code = code.replace("leads.db", str(tmp_path / "leads.db"))
     ran = without(
         EXTRAS[extra],
@@ -91,6 +91,12 @@ def test_what_needs_an_extra_names_it_when_it_is_used(
     assert ran.stderr == ""
     assert re.fullmatch(rf'{error} .* needs? .*: pip install "leadsquared_async\[{extra}\]"\n', ran.stdout)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_tasks_need_no_outbox() -> None:
+    """The extra `taskiq` does not bring that of the outbox."""
+    ran = without(EXTRAS["outbox"], "import leadsquared_async.integrations.taskiq")
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 COMMAND = "from leadsquared_async.cli import main\nmain()"
@@ -109,20 +115,20 @@ def test_the_command_without_its_extra(arguments: tuple[str, ...]) -> None:
 
 
 def test_the_version_without_the_extra() -> None:
-    """It is known without anything else."""
+    """It needs no other package."""
     ran = without(EXTRAS["cli"], COMMAND, "--version")
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"{leadsquared_async.__version__}\n", "")
 
 
-def test_a_fault_of_our_own_is_not_taken_for_a_missing_extra() -> None:
-    """Only a package of others is one."""
+def test_a_missing_module_of_the_package_is_not_a_missing_extra() -> None:
+    """It is a bug, and its traceback is shown."""
     ran = without(set(), "sys.modules['leadsquared_async.cli.capture'] = None\n" + COMMAND, "--version")
     assert ran.returncode == 1
     assert "leadsquared_async.cli.capture" in ran.stderr
 
 
 def test_how_extras_are_installed_is_spelt_one_way() -> None:
-    """In code, docs and examples; a clone, as in the README, has no name to install it by."""
+    """In code, docs and examples; the README installs a clone, by its path."""
     pages = (page for kind in ("md", "py", "yaml") for page in (ROOT / "docs").rglob(f"*.{kind}"))
     files = [*(ROOT / "leadsquared_async").rglob("*.py"), *pages, ROOT / "README.md"]
     lines = {line.strip() for file in files for line in file.read_text(encoding="utf-8").splitlines()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import inspect
 import subprocess
 import sys
 import textwrap
@@ -178,25 +177,6 @@ async def test_a_copy_is_neither_entered_nor_closed() -> None:
         with pytest.raises(ClientClosed, match="close the client that it was made from"):
             await copy.aclose()
         await copy.leads.capture(LEAD)
-
-
-def test_with_options_is_in_step_with_the_constructor() -> None:
-    """What a call may choose is spelt and typed alike in both; what belongs to the account is in one."""
-    init = inspect.signature(LeadSquared.__init__).parameters
-    copy = inspect.signature(LeadSquared.with_options).parameters
-    account = {"access_key", "secret_key", "api_key", "credentials", "region", "host", "sync_host"}
-    account |= {"rate_limit", "bulk_limit", "limiter", "transport", "name"}
-    account |= {"validate", "normalize", "paths"}
-    assert set(init) - set(copy) == account
-    assert set(copy) - set(init) == {"lane"}
-    for name in set(init) & set(copy) - {"self"}:
-        assert init[name].kind is copy[name].kind is inspect.Parameter.KEYWORD_ONLY
-        extra = {"None", "Literal['client']"}
-        assert _types(init[name]) - extra == _types(copy[name]) - extra, name
-
-
-def _types(parameter: inspect.Parameter) -> set[str]:
-    return set(str(parameter.annotation).split(" | "))
 
 
 async def test_a_copy_keeps_what_it_is_not_told() -> None:

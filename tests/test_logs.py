@@ -22,8 +22,8 @@ from leadsquared_async.outbox.store import Store
 from leadsquared_async.sandbox import Account, Faults, SandboxTransport
 from tests import virtual
 from tests.clients import LEAD, virtual_client
-from tests.integrations.test_tasks import World, capture
-from tests.integrations.test_tasks import play as play_tasks
+from tests.integrations.in_memory import World, capture
+from tests.integrations.in_memory import play as play_tasks
 from tests.outbox.machine import Machine, lead, play
 
 PACKAGE = Path(leadsquared_async.__file__).parent
@@ -185,7 +185,7 @@ def test_every_record_about_tasks_names_its_client(
         world.books.faults = Faults()
         await world.tasks.submit(submissions.update_lead("0" * 32, {"mx_Nowhere": "x"}))
         await world.tasks.submit(capture(3))
-        await world.told(3)
+        await world.reported(3)
         await asyncio.sleep(10.0)
 
     play_tasks(use, client={"name": name})

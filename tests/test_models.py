@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async import QueueMetrics, RequestState, RequestStatus
-from leadsquared_async.models import field_of
+from leadsquared_async.models import field_of, read_metrics, read_status
 
 GUID = "5a8f9f0e-d168-4c5a-9f8b-0a1b97c2d3e4"
 LEAD = "0b7a1f3c-0001-4c5a-9f8b-0a1b97c2d3e4"
@@ -34,7 +34,7 @@ def answer(status: Any = "Success", **task: Any) -> dict[str, Any]:
 
 
 def read(data: object) -> RequestStatus:
-    status = RequestStatus.read(data, GUID)
+    status = read_status(data, GUID)
     assert status is not None
     return status
 
@@ -190,13 +190,13 @@ def test_ids_are_those_of_a_success(word: str) -> None:
 )
 def test_an_answer_that_knows_nothing(data: object) -> None:
     """Without a status in it, an answer says that the request is not known, or not yet."""
-    assert RequestStatus.read(data, GUID) is None
+    assert read_status(data, GUID) is None
 
 
 def test_a_task_without_its_wrapper() -> None:
     """Without TaskStatus an answer says nothing of the request: a bare "Success" is no outcome."""
-    assert RequestStatus.read({"Status": "Success"}, GUID) is None
-    assert RequestStatus.read(answer("Success")["TaskStatus"], GUID) is None
+    assert read_status({"Status": "Success"}, GUID) is None
+    assert read_status(answer("Success")["TaskStatus"], GUID) is None
 
 
 def test_a_status_shows_no_personal_data() -> None:
@@ -217,7 +217,7 @@ def test_a_status_shows_no_personal_data() -> None:
 )
 def test_metrics(data: str, metrics: tuple[int, float, float]) -> None:
     """The queue's three numbers, in both documented spellings, or as strings."""
-    read_out = QueueMetrics.read(json.loads(data))
+    read_out = read_metrics(json.loads(data))
     assert read_out == QueueMetrics(*metrics)
     assert isinstance(read_out.pending, int)
 
@@ -225,7 +225,7 @@ def test_metrics(data: str, metrics: tuple[int, float, float]) -> None:
 @pytest.mark.parametrize("data", [None, [], {}, "x", 5, {"PendingMessages": 1, "MaxDelayInSeconds": 0}])
 def test_metrics_that_are_none(data: object) -> None:
     """An answer without all three numbers holds no metrics."""
-    assert QueueMetrics.read(data) is None
+    assert read_metrics(data) is None
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_metrics_that_are_none(data: object) -> None:
 def test_a_metric_that_is_no_number(name: str, number: object) -> None:
     """Anything but a finite number makes the answer one without metrics."""
     data = {"PendingMessages": 1, "MaxDelayInSeconds": 0, "ProcessingRatePerMinute": 24.8, name: number}
-    assert QueueMetrics.read(data) is None
+    assert read_metrics(data) is None
 
 
 keys = st.text(max_size=3) | st.sampled_from(
@@ -279,12 +279,12 @@ tasks = st.fixed_dictionaries(
 @given(data=json_values | st.fixed_dictionaries({"TaskStatus": tasks}))
 def test_any_json_is_read(data: object) -> None:
     """Whatever JSON comes is a status or none, metrics or none; a success and only that is final and good."""
-    status = RequestStatus.read(data, GUID)
+    status = read_status(data, GUID)
     assert status is None or status.request_id == GUID
     if status is not None:
         assert status.is_final or not status.succeeded
         assert not status.is_final or status.state in {RequestState.SUCCEEDED, RequestState.FAILED}
         for text in (status.lead_id, status.activity_id, status.reason, status.task_type):
             assert text is None or isinstance(text, str)
-    metrics = QueueMetrics.read(data)
+    metrics = read_metrics(data)
     assert metrics is None or isinstance(metrics.pending, int)

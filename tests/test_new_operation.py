@@ -15,7 +15,7 @@ from leadsquared_async import LeadSquared, NotFound, Outbox, QueueMetrics, Recei
 from leadsquared_async.client import parts_of
 from leadsquared_async.operations import OPERATIONS, Certainty, Operation
 from leadsquared_async.operations import Path as At
-from leadsquared_async.resources.requests import Requests
+from leadsquared_async.resources.accepted_requests import Requests
 from leadsquared_async.resources.submit import submit
 from tests import virtual
 from tests.clients import answering

@@ -368,130 +368,68 @@ def test_an_invalid_path_is_rejected_at_once(paths: Any, words: str) -> None:
         LeadSquared(**KEYS, region="in21", paths=paths)
 
 
-# What is refused before anything is sent.
-REFUSED: dict[str, tuple[Act, str]] = {
-    "no id": (lambda lsq: lsq.leads.update("", {"FirstName": "x"}), "leadId"),
-    "an id with a slash": (lambda lsq: lsq.leads.update("a/b", {"FirstName": "x"}), "leadId"),
-    "an id that is None": (lambda lsq: lsq.leads.update(None, {"FirstName": "x"}), "leadId"),  # type: ignore[arg-type]
-    "an id in bytes": (lambda lsq: lsq.activities.create(b"ab", event=1), "RelatedProspectId"),  # type: ignore[arg-type]
-    "no lead's id": (lambda lsq: lsq.activities.create(None, event=1), "RelatedProspectId"),  # type: ignore[arg-type]
-    "a flag that is none": (
-        lambda lsq: lsq.leads.update(LEAD_ID, {"FirstName": "x"}, post_updated_lead="yes"),  # type: ignore[arg-type]
-        "postUpdatedLead",
-    ),
-    "a flag in words": (
-        lambda lsq: lsq.opportunities.capture(
-            {"Phone": "12345678"},
-            search_by="Phone",
-            event_code=1,
-            overwrite_fields="true",  # type: ignore[arg-type]
-        ),
-        "OverwriteFields",
-    ),
-    "an event beyond all codes": (
-        lambda lsq: lsq.activities.create(LEAD_ID, event=10**5000),
-        "ActivityEvent",
-    ),
-    "an event below all codes": (lambda lsq: lsq.activities.create(LEAD_ID, event=-1), "ActivityEvent"),
-    "the 31st of February": (
-        lambda lsq: lsq.activities.create(LEAD_ID, event=1, at="2024-02-31 10:00:00"),
-        "ActivityDateTime",
-    ),
-    "a field set without a field": (
-        lambda lsq: lsq.activities.create(LEAD_ID, event=1, fields={"mx_Set": {"Status": None}}),
-        "Fields.mx_Set",
-    ),
-    "a connector that is a step up": (lambda lsq: lsq.calls.log("..", CALL), "connector"),
-    "nothing to update": (lambda lsq: lsq.leads.update(LEAD_ID, {}), "empty"),
-    "an update by SearchBy": (
-        lambda lsq: lsq.leads.update(LEAD_ID, {"Phone": "12345678", "SearchBy": "Phone"}),
-        "SearchBy",
-    ),
-    "no event": (lambda lsq: lsq.activities.create(LEAD_ID, event=None), "ActivityEvent"),  # type: ignore[arg-type]
-    "an event in words": (lambda lsq: lsq.activities.create(LEAD_ID, event="demo"), "ActivityEvent"),  # type: ignore[arg-type]
-    "an event that is true": (lambda lsq: lsq.activities.create(LEAD_ID, event=True), "ActivityEvent"),
-    "an event with a fraction": (lambda lsq: lsq.activities.create(LEAD_ID, event=2.5), "ActivityEvent"),  # type: ignore[arg-type]
-    "a local time": (
-        lambda lsq: lsq.activities.create(LEAD_ID, event=1, at=datetime(2026, 1, 2, 3)),  # noqa: DTZ001
-        "ActivityDateTime",
-    ),
-    "another date format": (
-        lambda lsq: lsq.activities.create(LEAD_ID, event=1, at="2026-01-02T03:04:05Z"),
-        "ActivityDateTime",
-    ),
-    "fields that are no mapping": (
-        lambda lsq: lsq.activities.create(LEAD_ID, event=1, fields=[("a", "b")]),  # type: ignore[arg-type]
-        "Fields",
-    ),
-    "a field without one spelling": (
-        lambda lsq: lsq.activities.create(LEAD_ID, event=1, fields={"mx_Custom_1": ["a"]}),
-        "Fields.mx_Custom_1",
-    ),
-    "no lead": (
-        lambda lsq: lsq.activities.create_with_lead(None, search_by="Phone", event=1),  # type: ignore[arg-type]
-        "needs a lead",
-    ),
-    "a call that is none": (lambda lsq: lsq.calls.log("key", [CALL]), "needs details"),  # type: ignore[arg-type]
-    "a lead beside a call": (
-        lambda lsq: lsq.submit(
-            submissions.Submission(operation=CALLS_LOG, details=CALL, lead={"Phone": "12345678"})
-        ),
-        "no lead",
-    ),
-    "details beside a lead": (
-        lambda lsq: lsq.submit(
-            submissions.Submission(operation=LEADS_CAPTURE, details=CALL, lead={"Phone": "1"})
-        ),
-        "no details",
-    ),
-    "no SearchBy": (
-        lambda lsq: lsq.activities.create_with_lead({"Phone": "12345678"}, search_by=None, event=1),  # type: ignore[arg-type]
-        "SearchBy",
-    ),
-    "a SearchBy that the lead has not": (
-        lambda lsq: lsq.opportunities.capture({"Phone": "12345678"}, search_by="EmailAddress", event_code=1),
-        "SearchBy",
-    ),
-    "no SearchBy for an opportunity": (
-        lambda lsq: lsq.opportunities.capture({"Phone": "12345678"}, search_by=None, event_code=1),  # type: ignore[arg-type]
-        "SearchBy",
-    ),
-    "two flags that exclude each other": (
-        lambda lsq: lsq.opportunities.capture(
-            {"Phone": "12345678"},
-            search_by="Phone",
-            event_code=1,
-            overwrite_fields=True,
-            update_empty_fields=True,
-        ),
+LEAD = {"Phone": "12345678"}
+VALID: dict[str, tuple[Callable[..., submissions.Submission], dict[str, Any]]] = {
+    "update": (submissions.update_lead, {"lead_id": LEAD_ID, "fields": {"FirstName": "x"}}),
+    "activity": (submissions.create_activity, {"lead_id": LEAD_ID, "event": 1}),
+    "lead": (submissions.create_lead_and_activity, {"lead": LEAD, "search_by": "Phone", "event": 1}),
+    "capture": (submissions.capture_opportunity, {"lead": LEAD, "search_by": "Phone", "event_code": 1}),
+    "opportunity": (submissions.update_opportunity, {"opportunity_id": LEAD_ID, "note": "x"}),
+    "call": (submissions.log_call, {"connector_key": "key", "call": CALL}),
+    "any": (submissions.Submission, {}),
+}
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("update", {"lead_id": ""}, "leadId"),
+    ("update", {"lead_id": "a/b"}, "leadId"),
+    ("update", {"lead_id": None}, "leadId"),
+    ("update", {"post_updated_lead": "yes"}, "postUpdatedLead"),
+    ("update", {"fields": {}}, "empty"),
+    ("update", {"fields": {**LEAD, "SearchBy": "Phone"}}, "SearchBy"),
+    ("activity", {"lead_id": b"ab"}, "RelatedProspectId"),
+    ("activity", {"lead_id": None}, "RelatedProspectId"),
+    *(("activity", {"event": event}, "ActivityEvent") for event in (None, "demo", True, 2.5, -1)),
+    pytest.param("activity", {"event": 10**5000}, "ActivityEvent", id="an event beyond all codes"),
+    ("activity", {"at": datetime(2026, 1, 2, 3)}, "ActivityDateTime"),  # noqa: DTZ001
+    ("activity", {"at": "2026-01-02T03:04:05Z"}, "ActivityDateTime"),
+    ("activity", {"at": "2024-02-31 10:00:00"}, "ActivityDateTime"),
+    ("activity", {"fields": [("a", "b")]}, "Fields"),
+    ("activity", {"fields": {"mx_Custom_1": ["a"]}}, "Fields.mx_Custom_1"),
+    ("activity", {"fields": {"mx_Set": {"Status": None}}}, "Fields.mx_Set"),
+    ("lead", {"lead": None}, "needs a lead"),
+    ("lead", {"search_by": None}, "SearchBy"),
+    ("capture", {"search_by": None}, "SearchBy"),
+    ("capture", {"search_by": "EmailAddress"}, "SearchBy"),
+    ("capture", {"event_code": "x"}, "OpportunityEventCode"),
+    ("capture", {"overwrite_fields": "true"}, "OverwriteFields"),
+    (
+        "capture",
+        {"overwrite_fields": True, "update_empty_fields": True},
         "OverwriteFields and UpdateEmptyFields",
     ),
-    "an event code in words": (
-        lambda lsq: lsq.opportunities.capture({"Phone": "12345678"}, search_by="Phone", event_code="x"),  # type: ignore[arg-type]
-        "OpportunityEventCode",
-    ),
-    "no opportunity": (lambda lsq: lsq.opportunities.update("", note="x"), "ProspectOpportunityId"),
-    "an opportunity without a change": (lambda lsq: lsq.opportunities.update(LEAD_ID), "at least one"),
-    "no call": (lambda lsq: lsq.calls.log("key", {}), "at least one"),
-    "no connector": (lambda lsq: lsq.calls.log("", CALL), "connector"),
-    "a connector that leads elsewhere": (lambda lsq: lsq.calls.log("../../lead", CALL), "connector"),
-    "a call at a local time": (
-        lambda lsq: lsq.calls.log("key", {**CALL, "StartTime": datetime(2026, 1, 2)}),  # noqa: DTZ001
-        "StartTime",
-    ),
-}
+    ("opportunity", {"opportunity_id": ""}, "ProspectOpportunityId"),
+    ("opportunity", {"note": None}, "at least one"),
+    ("call", {"call": [CALL]}, "needs details"),
+    ("call", {"call": {}}, "at least one"),
+    ("call", {"call": {**CALL, "StartTime": datetime(2026, 1, 2)}}, "StartTime"),  # noqa: DTZ001
+    *(("call", {"connector_key": key}, "connector") for key in ("", "..", "../../lead")),
+    ("any", {"operation": CALLS_LOG, "details": CALL, "lead": LEAD}, "no lead"),
+    ("any", {"operation": LEADS_CAPTURE, "details": CALL, "lead": {"Phone": "1"}}, "no details"),
+]
 
 
-@pytest.mark.parametrize(("act", "words"), REFUSED.values(), ids=REFUSED)
-async def test_an_invalid_submission_is_rejected_before_it_is_sent(act: Act, words: str) -> None:
-    """The error names the field and shows no value; nothing is sent."""
+@pytest.mark.parametrize(("kind", "changed", "words"), REFUSED)
+async def test_an_invalid_submission_is_rejected_before_it_is_sent(
+    kind: str, changed: dict[str, Any], words: str
+) -> None:
+    """One wrong value: the error names the field and shows no value; nothing is sent."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         raise AssertionError("it was sent")
 
+    make, valid = VALID[kind]
     async with answering(answer) as lsq:
         with pytest.raises(InvalidLead) as caught:
-            await act(lsq)
+            await lsq.submit(make(**{**valid, **changed}))
     assert words in str(caught.value)
     assert "12345678" not in str(caught.value)
     assert caught.value.operation is not None

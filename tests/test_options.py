@@ -47,6 +47,10 @@ def test_with_options_takes_all_options_of_a_call() -> None:
     copies, client = parameters(LeadSquared.with_options), parameters(LeadSquared)
     assert copies.keys() == OF_A_CALL
     assert copies.keys() - client.keys() == {"lane"}
+    assert client.keys() - copies.keys() == {
+        *("access_key", "secret_key", "api_key", "credentials", "region", "host", "sync_host", "name"),
+        *("rate_limit", "bulk_limit", "limiter", "transport", "validate", "normalize", "paths"),
+    }
     for name in OF_A_CALL - {"lane"}:
         assert bare(copies[name].annotation) == bare(client[name].annotation), name
         assert copies[name].kind is client[name].kind is inspect.Parameter.KEYWORD_ONLY

@@ -16,11 +16,11 @@ from leadsquared_async import (
     LeadSquaredError,
     Rejected,
     RequestState,
-    RequestStatus,
     RetryPolicy,
     ServerError,
 )
 from leadsquared_async.client import parts_of
+from leadsquared_async.models import read_status
 from leadsquared_async.resources.account_report import examine
 from tests.clients import LEAD, answering
 
@@ -146,7 +146,7 @@ async def test_an_exception_that_passes_is_no_rejection() -> None:
 def test_a_status_is_read_by_the_same_rule(body: str) -> None:
     """The same answer inside a status makes that status FAILED."""
     content, _ = BODIES[body]
-    status = RequestStatus.read({"TaskStatus": {"Status": "Success", "Message": content}}, GUID)
+    status = read_status({"TaskStatus": {"Status": "Success", "Message": content}}, GUID)
     assert status is not None
     assert (status.state, status.is_final, status.lead_id) == (RequestState.FAILED, True, None)
 

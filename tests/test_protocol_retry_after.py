@@ -1,4 +1,4 @@
-"""What a refusal asks for: a pause, and the account's own limit."""
+"""What an answer asks for: a pause (Retry-After), and the account's own limit."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def outcome_of(status: int, content: str, headers: dict[str, str] | None = None)
     ],
 )
 def test_the_accounts_own_numbers(message: str, limit: tuple[int, float] | None) -> None:
-    """A refusal's own numbers are read where they are sane, and are a refusal in themselves."""
+    """The limit in a message is read if it is plausible, and then the message alone means rate-limited."""
     assert outcome_of(429, json.dumps({"message": message})).limit == limit
     assert outcome_of(200, json.dumps({**json.loads(LIMIT), "ExceptionMessage": message})).limit == limit
     assert outcome_of(500, json.dumps({"ExceptionMessage": message})).throttled is (limit is not None)
@@ -101,13 +101,13 @@ def test_the_accounts_own_numbers(message: str, limit: tuple[int, float] | None)
     ],
 )
 def test_retry_after(value: str | None, pause: float | None) -> None:
-    """Seconds or a date, from 0 to an hour; anything else is as good as none."""
+    """Seconds or a date, from 0 to an hour; anything else is ignored."""
     assert retry_after(value, NOW) == pause
     assert retry_after(value, NOW.astimezone(timezone(timedelta(hours=9)))) == pause
 
 
 @pytest.mark.parametrize(
-    ("status", "content", "useful"),
+    ("status", "content", "is_read"),
     [
         (429, "", True),
         (200, LIMIT, True),
@@ -122,9 +122,9 @@ def test_retry_after(value: str | None, pause: float | None) -> None:
         (200, '{"RequestID":"5a8f9f0e-d168-4c5a-9f8b-0a1b97c2d3e4"}', False),
     ],
 )
-def test_a_pause_is_read_only_where_it_is_of_use(status: int, content: str, useful: bool) -> None:
-    """Retry-After counts under every answer after which the call may be made again."""
-    assert outcome_of(status, content, {"retry-after": "7"}).pause == (7.0 if useful else None)
+def test_a_pause_is_read_only_where_a_retry_is_allowed(status: int, content: str, is_read: bool) -> None:
+    """Retry-After is read from every answer after which the call may be retried."""
+    assert outcome_of(status, content, {"retry-after": "7"}).pause == (7.0 if is_read else None)
 
 
 pieces = st.sampled_from(
@@ -151,6 +151,6 @@ pieces = st.sampled_from(
 @settings(max_examples=300, deadline=None)
 @given(value=st.text() | st.lists(pieces, max_size=7).map(" ".join) | st.floats().map(str))
 def test_any_retry_after_is_a_pause_or_none(value: str) -> None:
-    """Whatever the header holds, what is read from it can be slept for."""
+    """Whatever the header holds, the pause is none or a number of seconds that can be slept."""
     pause = retry_after(value, NOW)
     assert pause is None or 0.0 <= pause <= 3600.0

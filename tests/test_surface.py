@@ -11,6 +11,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, get_origin
 
 STORED = Path(__file__).with_name("surface.txt")
 MODULES = [
@@ -53,6 +54,8 @@ def described(name: str, value: object) -> Iterator[str]:
         if name.endswith(".LeadSquared"):
             for resource in ("leads", "activities", "opportunities", "calls", "fields", "bulk"):
                 yield from described(f"{name}.{resource}", getattr(value, resource))
+    elif get_origin(value) is Literal:
+        yield f"{name}: {value}"
     elif callable(value):
         yield f"{name}{signature(value)}"
     else:

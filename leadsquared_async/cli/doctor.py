@@ -22,7 +22,7 @@ from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.client import parts_of
 from leadsquared_async.config import ENVIRONMENT, MASK, key_fault, setting
 from leadsquared_async.errors import ConfigurationError, OutboxError
-from leadsquared_async.http.connections import certificates, proxy_for
+from leadsquared_async.http.environment import certificates, proxy_for
 from leadsquared_async.outbox import place_of
 from leadsquared_async.printable import one_line
 from leadsquared_async.resources.account_report import AccountCheck, examine

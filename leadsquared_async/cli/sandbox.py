@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 from collections import Counter
 from contextlib import suppress
@@ -11,7 +12,7 @@ import typer
 
 from leadsquared_async import ConfigurationError, RateLimit
 from leadsquared_async.encoding import SCHEMA_NAME
-from leadsquared_async.sandbox import FAULTS, Books, Faults, Sandbox, serve
+from leadsquared_async.sandbox import FAULTS, Books, Faults, Sandbox
 from leadsquared_async.sandbox.settings import Attributes, Options, Settings
 
 __all__ = ["run_sandbox", "sandbox_options", "summary_of"]
@@ -90,17 +91,13 @@ def _share(text: str) -> tuple[str, float]:
 
 async def run_sandbox(port: int, options: Options, *, quiet: bool) -> None:
     """Serve until cancelled, and say how to reach it; a line for each call, and a summary at the end."""
-    running: list[Sandbox] = []
-
-    def on_ready(sandbox: Sandbox) -> None:
-        running.append(sandbox)
-        _tell(sandbox)
-
-    try:
-        await serve(port=port, on_ready=on_ready, on_call=None if quiet else _tell_call, **options)
-    finally:
-        if running and not quiet:
-            _say(summary_of(running[0].books))
+    async with Sandbox(port=port, on_call=None if quiet else _tell_call, **options) as sandbox:
+        try:
+            _tell(sandbox)
+            await asyncio.Event().wait()
+        finally:
+            if not quiet:
+                _say(summary_of(sandbox.books))
 
 
 def summary_of(books: Books) -> str:

@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterable
 from leadsquared_async.errors import Fault, Forbidden, LeadSquaredError, Scope
 from leadsquared_async.logs import ClientLog
 
-__all__ = ["FEW", "Hold", "Holds"]
+__all__ = ["CERTAIN_AFTER", "Hold", "Holds"]
 
 FIRST_PAUSE = {Fault.ACCOUNT: 30.0, Fault.SERVER: 1.0}
-"""Seconds to the first probe: an account has to be fixed by somebody, LeadSquared may be back at once."""
+"""Seconds to the first probe: a person has to fix an account, LeadSquared may be back at once."""
 LONGEST_PAUSE = 900.0
 SPREAD = 0.1
 WORTH_LOGGING = 4.0
 """Seconds to the next probe from which on it is more than a hiccup."""
-FEW = 8
+CERTAIN_AFTER = 8
 """Up to so many items that fail at LeadSquared may be invalid themselves, while it works for all others."""
 
 
@@ -70,7 +70,7 @@ class Hold:
         """Whether no single item can be to blame for the hold; until then the others are tried."""
         if self.reason is None or self.fault is Fault.ACCOUNT:
             return self.reason is not None
-        return None in self._failed or len(self._failed) > FEW
+        return None in self._failed or len(self._failed) > CERTAIN_AFTER
 
     def may_send(self, item: object) -> bool:
         """Whether an item may be sent now: nothing is held, or it is the one that is probed."""
@@ -154,9 +154,8 @@ class Holds:
         self._sending: dict[str, Hold] = {}
         self._following: dict[str, Hold] = {}
         self._failed_alike: dict[Hold, tuple[str, Fault]] = {}
-        self._probes = 0
         self.on_certain: Callable[[], None] = lambda: None
-        self._last_probe: dict[str, int] = {}
+        self._last_probe: dict[str, float] = {}
         self.every = self._hold("every item")
 
     def sending(self, operation: str) -> Hold:
@@ -210,30 +209,23 @@ class Holds:
 
     def to_probe(self) -> list[tuple[str | None, Hold]]:
         """What is held: every item (None), and each operation that is held alone."""
-        if is_every := self.every.reason is not None:
-            held: list[tuple[str | None, Hold]] = [(None, self.every)]
-        else:
-            held = []
-        return held + [
-            (operation, hold)
-            for operation, hold in self._sending.items()
-            if hold.reason is not None and not (is_every and operation in self._operations)
-        ]
+        every: list[tuple[str | None, Hold]] = [] if self.every.reason is None else [(None, self.every)]
+        alone = [it for it in self._sending.items() if not every or it[0] not in self._operations]
+        return every + [(operation, hold) for operation, hold in alone if hold.reason is not None]
 
     def in_turn(self) -> list[str]:
         """The operations by which to probe for all: those that did not fail, then who waits longest."""
 
-        def rank(operation: str) -> tuple[bool, int]:
+        def rank(operation: str) -> tuple[bool, float]:
             own = self.sending(operation)
             is_suspect = own.reason is not None or own in self._failed_alike
-            return is_suspect, self._last_probe.get(operation, 0)
+            return is_suspect, self._last_probe.get(operation, 0.0)
 
         return sorted(self._operations, key=rank)
 
     def probe(self, operation: str, item: object) -> None:
         """This item of an operation is probed for all."""
-        self._probes += 1
-        self._last_probe[operation] = self._probes
+        self._last_probe[operation] = self._clock()
         self.every.probe = item
 
     def end_probe(self, item: object) -> None:
@@ -290,5 +282,5 @@ class Holds:
 
 
 def fault_of(error: LeadSquaredError) -> Fault:
-    """Who has to act before a hold ends: the account's owner, or nobody here."""
+    """Who has to act before a hold ends: the account's owner, or LeadSquared."""
     return Fault.ACCOUNT if error.fault is Fault.ACCOUNT else Fault.SERVER

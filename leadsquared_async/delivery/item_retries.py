@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import StrEnum
 
-from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import Delivery, Fault, LeadSquaredError, Scope
 from leadsquared_async.http.sender import Sender
-from leadsquared_async.operations import Endpoint, Idempotency
 
 __all__ = [
     "ATTEMPTS",
@@ -18,7 +16,6 @@ __all__ = [
     "UnforeseenError",
     "final_state",
     "is_of_the_item",
-    "may_repeat",
     "patient",
     "pause_after",
 ]
@@ -88,13 +85,6 @@ def is_of_the_item(error: LeadSquaredError) -> bool:
     Examples are an invalid RequestID, and an exception of .NET such as NullReferenceException.
     """
     return error.scope is Scope.LEAD and error.fault is Fault.SERVER
-
-
-def may_repeat(write: Endpoint, policy: RetryPolicy, *, identified: bool) -> bool:
-    """Whether an item may be sent again when nobody knows whether it arrived."""
-    if policy.unknown == "safe":
-        return write.idempotency(identified=identified) is not Idempotency.NONE
-    return policy.unknown == "always"
 
 
 def pause_after(failures: int) -> float:

@@ -19,7 +19,7 @@ from leadsquared_async.contact import is_email, is_placeholder, phone_digits
 from leadsquared_async.encoding import IDENTIFIERS, SCHEMA_NAME, SEARCH_BY
 from leadsquared_async.errors import InvalidLead
 from leadsquared_async.fields.lead_fields import FieldNames, LeadField
-from leadsquared_async.values import text_of
+from leadsquared_async.value_text import text_of
 
 __all__ = ["FieldChecker", "FieldProblem", "ProblemKind"]
 

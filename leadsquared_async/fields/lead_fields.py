@@ -12,7 +12,7 @@ from typing import Any, cast
 from leadsquared_async.models import LONGEST_NAME, ShortRepr
 from leadsquared_async.printable import one_line
 
-__all__ = ["FieldNames", "LeadField", "read_fields"]
+__all__ = ["FieldNames", "LeadField", "read_field", "read_fields"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -49,45 +49,45 @@ class LeadField(ShortRepr):
     lock_after_create: bool = False
     default_value: str | None = None
 
-    @classmethod
-    def read(cls, data: object) -> LeadField | None:
-        """The field in an entry of the metadata; None if the entry has no usable name."""
-        if not isinstance(data, dict):
-            return None
-        entry: dict[str, Any] = {}
-        for key, value in cast("dict[object, Any]", data).items():
-            if isinstance(key, str):
-                entry.setdefault(key.lower(), value)
-        given = entry.get("schemaname")
-        schema_name = _line(given)
-        if not isinstance(given, str) or not schema_name or schema_name != given.strip():
-            return None  # a name that does not print cannot be sent
-        max_length = _number(entry.get("maxlength"))
-        return cls(
-            schema_name=schema_name,
-            display_name=_line(entry.get("displayname")),
-            data_type=_line(entry.get("datatype")),
-            render_type=_line(entry.get("rendertypetextvalue")),
-            is_mandatory=_flag(entry.get("ismandatory")),
-            options=_options(entry.get("options")),
-            max_length=int(max_length) if max_length is not None and max_length >= 1 else None,
-            range_min=_number(entry.get("rangemin")),
-            range_max=_number(entry.get("rangemax")),
-            is_lead_identifier=_flag(entry.get("isleadidentifier")),
-            allow_multiple=_flag(entry.get("allowmultiple")),
-            # 0, 1 or 2; 2 means "never".
-            lock_after_create=_flag(entry.get("lockaftercreate")),
-            default_value=_scalar(entry.get("defaultvalue")) or None,
-        )
-
 
 def read_fields(data: object) -> tuple[LeadField, ...] | None:
     """The fields in the metadata of an account, in its order; None if it is not an array of fields."""
     if not isinstance(data, list):
         return None
     entries = cast("list[object]", data)
-    fields = tuple(field for entry in entries if (field := LeadField.read(entry)) is not None)
+    fields = tuple(field for entry in entries if (field := read_field(entry)) is not None)
     return fields if fields or not entries else None
+
+
+def read_field(data: object) -> LeadField | None:
+    """The field in an entry of the metadata; None if the entry has no usable name."""
+    if not isinstance(data, dict):
+        return None
+    entry: dict[str, Any] = {}
+    for key, value in cast("dict[object, Any]", data).items():
+        if isinstance(key, str):
+            entry.setdefault(key.lower(), value)
+    given = entry.get("schemaname")
+    schema_name = _line(given)
+    if not isinstance(given, str) or not schema_name or schema_name != given.strip():
+        return None  # a name that does not print cannot be sent
+    max_length = _number(entry.get("maxlength"))
+    return LeadField(
+        schema_name=schema_name,
+        display_name=_line(entry.get("displayname")),
+        data_type=_line(entry.get("datatype")),
+        render_type=_line(entry.get("rendertypetextvalue")),
+        is_mandatory=_flag(entry.get("ismandatory")),
+        options=_options(entry.get("options")),
+        max_length=int(max_length) if max_length is not None and max_length >= 1 else None,
+        range_min=_number(entry.get("rangemin")),
+        range_max=_number(entry.get("rangemax")),
+        is_lead_identifier=_flag(entry.get("isleadidentifier")),
+        allow_multiple=_flag(entry.get("allowmultiple")),
+        # 0, 1 or 2; 2 means "never".
+        lock_after_create=_flag(entry.get("lockaftercreate")),
+        default_value=_scalar(entry.get("defaultvalue")) or None,
+    )
 
 
 def _line(value: object) -> str:

@@ -12,8 +12,7 @@ import logging
 import re
 import sys
 import traceback
-from bisect import bisect
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from types import FrameType
@@ -143,7 +142,7 @@ def masked(text: str, private: tuple[str, ...]) -> str:
     telling |= {quote(value, safe="", errors="replace") for value in telling}
     spans = [match.span() for match in _ADDRESS.finditer(looked_at)]
     spans += _spans_of_words(looked_at, {value for value in cut - telling if value.isalnum()})
-    spans += _spans_of_values(_folded(looked_at), sorted({_folded(value) for value in telling if value}))
+    spans += _spans_of_values(_folded(looked_at), {_folded(value) for value in telling if value})
     shown = looked_at if len(text) <= len(looked_at) else looked_at[:_READ]
     return one_line(_without(shown, spans), _LONGEST).rstrip(".")
 
@@ -152,32 +151,26 @@ def _spans_of_words(text: str, values: set[str]) -> Iterator[_Span]:
     return (match.span() for match in re.finditer(r"\w+", text) if match[0] in values) if values else iter(())
 
 
-def _spans_of_values(text: str, values: Sequence[str]) -> Iterator[_Span]:
-    """Where the sorted values stand, in full or, if they are long, their beginnings."""
+def _spans_of_values(text: str, values: Iterable[str]) -> Iterator[_Span]:
+    """Where the values stand, in full or, if they are long, their beginnings."""
     for value in values:
-        place = text.find(value)
+        beginning = value[:_BEGINNING]
+        place = text.find(beginning)
         while place >= 0:
-            yield place, place + len(value)
-            place = text.find(value, place + len(value))
-    place = 0
-    while place <= len(text) - _BEGINNING:
-        rest = text[place:]
-        after = bisect(values, rest)  # what begins like the rest stands beside it
-        same = max(
-            (_common_length(rest, value) for value in values[max(0, after - 1) : after + 1]), default=0
-        )
-        if same >= _BEGINNING:
+            same = _common_length(text, place, value)
             yield place, place + same
-        place += max(1, same - _BEGINNING + 1)
+            place = text.find(beginning, place + max(1, same - _BEGINNING + 1))
 
 
-def _common_length(text: str, other: str) -> int:
-    """How many characters they have in common at their beginnings."""
-    same = 0
-    for character, its in zip(text, other, strict=False):
-        if character != its:
-            break
-        same += 1
+def _common_length(text: str, place: int, value: str) -> int:
+    """How much of the value stands at that place, by halves; its beginning does."""
+    same, most = min(_BEGINNING, len(value)), len(value)
+    while same < most:
+        middle = (same + most + 1) // 2
+        if text.startswith(value[:middle], place):
+            same = middle
+        else:
+            most = middle - 1
     return same
 
 

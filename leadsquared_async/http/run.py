@@ -1,4 +1,7 @@
-"""One call from end to end: credentials, token, exchange, and again after a pause until it is final."""
+"""One call from end to end: credentials, token, exchange, and again after a pause until it is final.
+
+`retry.py` says whether; tenacity runs the loop.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
-from tenacity import RetryCallState
+from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random_exponential
 
-from leadsquared_async.config import Credentials
+from leadsquared_async.config import Credentials, RetryPolicy
 from leadsquared_async.errors import (
     AuthenticationFailed,
     ClientClosed,
@@ -27,10 +30,11 @@ from leadsquared_async.errors import (
 )
 from leadsquared_async.http.call import Call, Settings
 from leadsquared_async.http.error_messages import delivery_sentence, error_from
-from leadsquared_async.http.retrying import Attempt, attempt_of, retrying
 from leadsquared_async.http.session import CLOSED, Session
 from leadsquared_async.limiter.interface import Limiter, NoTokenInTime
-from leadsquared_async.protocol import Outcome, RetryHint, may_retry, without_attempts_left
+from leadsquared_async.operations import Idempotency
+from leadsquared_async.protocol import Outcome, RetryHint
+from leadsquared_async.retry import are_attempts_used_up, may_retry, without_attempts_left
 
 __all__ = ["BeforeSend", "Sent", "run"]
 
@@ -54,17 +58,7 @@ class Sent:
 
 
 async def run(session: Session, call: Call, settings: Settings, before_send: BeforeSend | None) -> Sent:
-    """Make the call, as often as its outcome and the settings ask for.
-
-    Args:
-        session: the client's.
-        call: what to send.
-        settings: bounds.
-        before_send: awaited before each attempt, with the token in hand; if it raises, nothing is sent.
-
-    Raises:
-        LeadSquaredError: of the kind that the last outcome names.
-    """
+    """Make the call, as often as its outcome and the settings ask for; see `Sender.send`."""
     work = _Run(session, call, settings, before_send)
     trace = sys.modules.get("opentelemetry.trace")
     if trace is None:  # the program does not trace
@@ -194,7 +188,7 @@ class _Run:
 
     async def _sleep(self, seconds: float) -> None:
         self._waited += seconds
-        await self._session.pause(seconds)
+        await self._session.while_open(partial(asyncio.sleep, seconds))
 
     def _log_retry(self, state: RetryCallState) -> None:
         self._session.log.info(
@@ -253,6 +247,66 @@ class _Run:
         """The error of a call during which the client was closed."""
         facts = self._facts() | Facts(scope=Scope.ACCOUNT)
         return ClientClosed(f"{self._label}{CLOSED}{delivery_sentence(self._call, facts)}", **facts)
+
+
+class Attempt(NamedTuple):
+    """An attempt that has ended.
+
+    Attributes:
+        outcome: what it came to.
+        counted: attempts so far that count towards `RetryPolicy.attempts`.
+        left: seconds until the call's deadline; None if it has none.
+        out_of_time: whether only the deadline rules out another attempt.
+    """
+
+    outcome: Outcome
+    counted: int
+    left: float | None
+    out_of_time: bool = False
+
+
+def retrying(
+    repeat: Idempotency,
+    policy: RetryPolicy,
+    *,
+    sleep: Callable[[float], Awaitable[None]],
+    before_sleep: Callable[[RetryCallState], None],
+) -> AsyncRetrying:
+    """Retries a function that returns an `Attempt`; returns the last one. What it raises is raised at once.
+
+    tenacity's own stop objects cannot carry our rules: `stop_after_attempt` would count 429s, and
+    `stop_before_delay` reads another clock than the loop's and knows nothing of the time before the first
+    attempt. Its `wait_combine` would add a Retry-After to the jitter, and not take the longer one.
+    """
+    jitter = wait_random_exponential(multiplier=policy.base, max=policy.cap)
+
+    def is_used_up(state: RetryCallState) -> bool:
+        attempt = attempt_of(state)
+        return are_attempts_used_up(attempt.outcome, attempt.counted, policy)
+
+    def is_out_of_time(state: RetryCallState) -> bool:
+        left = attempt_of(state).left
+        return left is not None and state.upcoming_sleep >= left
+
+    def last_attempt(state: RetryCallState) -> Attempt:
+        # If the attempts are used up as well, that says more than the deadline, unless it has passed.
+        attempt = attempt_of(state)
+        return attempt._replace(out_of_time=attempt.left == 0.0 or not is_used_up(state))
+
+    return AsyncRetrying(
+        retry=retry_if_result(lambda attempt: may_retry(attempt.outcome, repeat, policy)),
+        stop=lambda state: is_used_up(state) or is_out_of_time(state),
+        wait=lambda state: max(jitter(state), attempt_of(state).outcome.pause or 0.0),
+        sleep=sleep,
+        before_sleep=before_sleep,
+        retry_error_callback=last_attempt,
+    )
+
+
+def attempt_of(state: RetryCallState) -> Attempt:
+    """The attempt that tenacity asks about."""
+    assert state.outcome is not None
+    return cast("Attempt", state.outcome.result())
 
 
 @contextmanager

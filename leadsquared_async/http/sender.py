@@ -73,15 +73,6 @@ class Sender:
             raise ConfigurationError("lane has to be Lane.INTERACTIVE, Lane.BATCH or Lane.STATUS")
         return mine
 
-    async def pause(self, seconds: float) -> None:
-        """Sleep between two calls.
-
-        Raises:
-            ClientClosed: the client is not open here, or was closed meanwhile.
-        """
-        self.session.check_usable()
-        await self.session.pause(seconds)
-
     def until(self, deadline: float | Literal["client"] | None) -> Sender:
         """The same with another deadline in seconds, if one is given."""
         if deadline == "client":

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.config import (
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from leadsquared_async.limiter.local_limits import AccountLimits
     from leadsquared_async.limiter.queue import TokenQueue
 
-__all__ = ["Background", "Options", "Session", "Snapshot"]
+__all__ = ["Options", "Session", "Snapshot"]
 
 T = TypeVar("T")
 
@@ -70,14 +70,6 @@ class Snapshot:
     abandoned: int
 
 
-class Background(Protocol):
-    """A part of the client with tasks of its own."""
-
-    def stop(self) -> Iterable[asyncio.Task[Any]]:
-        """Cancel the tasks; returns those that have to end."""
-        ...
-
-
 class _State(Enum):
     NEW = "new"
     OPEN = "open"
@@ -90,7 +82,6 @@ class Session:
     Attributes:
         label: the client's name, for the beginning of a message.
         buckets: the rate limits in use; a class of calls that has not been made has none.
-        closing: whether it is being closed, or was.
         transport: the connections; there are none before it is opened.
     """
 
@@ -104,7 +95,6 @@ class Session:
         self.in_flight = InFlight(self.log)
         self.limits = {Limit.CALLS: options.rate_limit, Limit.BULK: options.bulk_limit}
         self.buckets: dict[Limit, TokenQueue] = {}
-        self.closing = False
         self._credentials: Credentials | None = None
         self._limiters: dict[Limit, Limiter] = {}  # with these credentials
         self._joined: dict[tuple[Limit, Secret], TokenQueue] = {}
@@ -127,9 +117,7 @@ class Session:
         # It imports httpx and anyio, which is slow: only for programs that open a client.
         from leadsquared_async.http.transport import Transport  # noqa: PLC0415
 
-        options = self.options
-        connections = options.rate_limit.calls + options.bulk_limit.calls
-        self.transport = Transport(options.hosts, connections, options.transport, log=self.log)
+        self.transport = Transport(self.options.hosts, self.options.transport, self.log)
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
         self._state = _State.OPEN
@@ -158,7 +146,7 @@ class Session:
         Raises:
             ClientClosed: somebody has.
         """
-        if self.closing:
+        if self._state is _State.CLOSED:
             raise ClientClosed(CLOSED)
 
     def when_closing(self, end: Callable[[], None]) -> Callable[[], None]:
@@ -190,14 +178,6 @@ class Session:
             raise ClientClosed(CLOSED) from None
         finally:
             self._at_closing.discard(end)
-
-    async def pause(self, seconds: float) -> None:
-        """Sleep.
-
-        Raises:
-            ClientClosed: the client was closed meanwhile.
-        """
-        await self.while_open(partial(asyncio.sleep, seconds))
 
     def limiter_for(self, limit: Limit, credentials: Credentials) -> Limiter:
         """What a call passes before it is sent: the account's token bucket, and the caller's own limiter.
@@ -259,12 +239,12 @@ class Session:
             abandoned=self.in_flight.abandoned,
         )
 
-    async def aclose(self, grace: float, background: Iterable[Background]) -> None:
+    async def aclose(self, grace: float, stop: Iterable[Callable[[], Iterable[asyncio.Task[Any]]]]) -> None:
         """Finish what is in flight within `grace` seconds and close; a second time only waits for the first.
 
         Args:
             grace: seconds.
-            background: parts with tasks of the client; these are cancelled, without grace.
+            stop: each cancels tasks of the client, which get no grace, and returns those that have to end.
         """
         if self._state is not _State.OPEN:
             self._state = _State.CLOSED
@@ -273,8 +253,7 @@ class Session:
             return
         self.check_usable()
         self._state = _State.CLOSED
-        ending = [task for part in background for task in part.stop()]
-        self.closing = True
+        ending = [task for cancel in stop for task in cancel()]
         for end in list(self._at_closing):
             end()
         try:

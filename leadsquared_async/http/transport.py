@@ -20,7 +20,8 @@ from leadsquared_async._version import __version__
 from leadsquared_async.config import MASK, Credentials, Hosts
 from leadsquared_async.errors import Fault, Scope
 from leadsquared_async.http.call import Call, Host
-from leadsquared_async.http.connections import Proxy, Transports, failure
+from leadsquared_async.http.connections import Connections, failure
+from leadsquared_async.http.environment import Proxy
 from leadsquared_async.http.redaction import redact_logs_of_task
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import Keys
@@ -28,8 +29,6 @@ from leadsquared_async.protocol import Outcome, Reply, RetryHint, classify, outc
 
 __all__ = ["Transport"]
 
-SPARE_CONNECTIONS = 8
-"""Connections beyond the tokens: httpx's own queue, which loses slots to cancellation, stays empty."""
 CLOSING = 1.0
 """Seconds that closing an answer may take beyond the attempt."""
 MOST_ADDRESSES = 64
@@ -57,24 +56,16 @@ class Transport:
 
     Args:
         hosts: where calls may go; nothing is ever sent elsewhere.
-        connections: how many calls may be in flight.
-        inner: a transport to use instead of an own pool; it is not closed.
+        inner: a transport to use instead of own connections; it is not closed.
         log: gets a record of each failure of a caller's transport.
     """
 
-    def __init__(
-        self,
-        hosts: Hosts,
-        connections: int,
-        inner: httpx.AsyncBaseTransport | None,
-        *,
-        log: ClientLog | None = None,
-    ) -> None:
-        self._log = ClientLog(None) if log is None else log
+    def __init__(self, hosts: Hosts, inner: httpx.AsyncBaseTransport | None, log: ClientLog) -> None:
+        self._log = log
         self._proxies: dict[bytes, Proxy | None] = {}
-        self._own: Transports | None = None
+        self._own: Connections | None = None
         if inner is None:
-            inner = self._own = Transports(filter(None, hosts), connections + SPARE_CONNECTIONS)
+            inner = self._own = Connections(filter(None, hosts))
             self._proxies = self._own.proxies
         self._inner = inner
         self._origins = {Host.ASYNC: httpx.URL(hosts.host)}

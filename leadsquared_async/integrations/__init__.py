@@ -1,1 +1,1 @@
-"""The client in other people's frameworks; each needs the extra of its name."""
+"""The client in other frameworks; each needs the extra of its name."""

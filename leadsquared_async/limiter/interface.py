@@ -1,4 +1,4 @@
-"""What a call passes before it is sent: the interface of limiters, and the values that go with it."""
+"""The interface of a limiter, which lets a call pass before it is sent, and the values that go with it."""
 
 from __future__ import annotations
 
@@ -65,76 +65,47 @@ class Limiter(Protocol):
 
 
 class AsyncLimiterAdapter:
-    """An `aiolimiter.AsyncLimiter` as a limiter."""
+    """An `aiolimiter.AsyncLimiter` as a limiter: it leaks by itself, and knows no lanes and no pause."""
 
     def __init__(self, limiter: AsyncLimiter) -> None:
         self._limiter = limiter
 
     async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
-        """Wait for room in it; the lane makes no difference.
-
-        Raises:
-            TimeoutError: there is none before the deadline.
-        """
         del lane
         async with asyncio.timeout_at(deadline):
             await self._limiter.acquire()
 
-    def release(self, *, counted: bool = True) -> None:
-        """It leaks by itself."""
-
-    def release_unused(self) -> None:
-        """What was acquired is spent."""
-
-    def on_rate_limited(self, pause: float | None = None, named: tuple[int, float] | None = None) -> None:
-        """It knows no pause."""
+    def release(self, *, counted: bool = True) -> None: ...
+    def release_unused(self) -> None: ...
+    def on_rate_limited(self, pause: float | None = None, named: tuple[int, float] | None = None) -> None: ...
 
 
 class ChainedLimiters:
-    """Two limiters, both of which a call passes.
+    """The account's own limiter and then one of the caller's, which may raise from any method."""
 
-    Args:
-        first: is passed first.
-        second: is passed then; if that fails, the first one's token is put back.
-    """
-
-    def __init__(self, first: Limiter, second: Limiter) -> None:
-        self._first = first
-        self._second = second
+    def __init__(self, account: Limiter, callers: Limiter) -> None:
+        self._account = account
+        self._callers = callers
 
     async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
-        """Wait for both.
-
-        Raises:
-            TimeoutError: one of them lets the call through too late.
-        """
-        await self._first.acquire(lane, deadline)
+        await self._account.acquire(lane, deadline)
         try:
-            await self._second.acquire(lane, deadline)
+            await self._callers.acquire(lane, deadline)
         except BaseException:
-            self._first.release_unused()
+            self._account.release_unused()
             raise
 
     def release(self, *, counted: bool = True) -> None:
-        """The call has ended."""
-        try:
-            self._second.release(counted=counted)
-        finally:
-            self._first.release(counted=counted)
+        self._account.release(counted=counted)
+        self._callers.release(counted=counted)
 
     def release_unused(self) -> None:
-        """The call was never sent."""
-        try:
-            self._second.release_unused()
-        finally:
-            self._first.release_unused()
+        self._account.release_unused()
+        self._callers.release_unused()
 
     def on_rate_limited(self, pause: float | None = None, named: tuple[int, float] | None = None) -> None:
-        """The server answered 429."""
-        try:
-            self._second.on_rate_limited(pause, named)
-        finally:
-            self._first.on_rate_limited(pause, named)
+        self._account.on_rate_limited(pause, named)
+        self._callers.on_rate_limited(pause, named)
 
 
 class Limit(Enum):
@@ -177,7 +148,7 @@ class LimitSnapshot:
         waiting: calls that wait for a token, by lane.
         granted: tokens given out so far.
         rate_limited: answers of 429 so far.
-        processes: with a SharedLimiter, processes that share the limit; None before the store was heard.
+        processes: with a SharedLimiter, processes that share the limit; None before the store's first reply.
         degraded: whether a SharedLimiter's store does not answer, and `limit` is this process's share.
     """
 

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from leadsquared_async.config import Credentials, RateLimit
 from leadsquared_async.limiter.interface import Limit
-from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.queue import LOCK, TokenQueue
 
 __all__ = ["AccountLimits", "LocalLimits", "account_digest", "join_queue"]

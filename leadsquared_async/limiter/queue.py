@@ -1,8 +1,8 @@
 """The queue for tokens: lanes, deadlines, and one timer for all waiters of an event loop.
 
-`aiolimiter.AsyncLimiter(25, 5)` would let 25 calls through and go on at five a second: 49 in the first five
+`aiolimiter.AsyncLimiter(25, 5)` would let 25 calls through and then five a second: 49 in the first five
 seconds. A queue has a grantor that decides when a token is granted and to which lane: the tokens of this
-process (`local.py`), or those that many processes share in a store (`redis_grantor.py`).
+process (`local_grantor.py`), or those that many processes share in a store (`redis_grantor.py`).
 
 One queue serves all event loops of a process, in whichever threads. Its state changes under one lock; a
 future and a timer are touched in their own loop only.
@@ -31,7 +31,7 @@ from leadsquared_async.logs import ClientLog
 
 __all__ = ["LOCK", "Grantor", "TokenQueue"]
 
-LOOK_AFTER = 1.0
+CHECK_LOOPS_AFTER = 1.0
 """Seconds after which a loop with waiters checks whether another loop has ended with calls in flight."""
 LOCK = threading.RLock()
 """Held while the state of any queue changes; reentrant, since a signal handler may ask for a snapshot."""
@@ -76,9 +76,7 @@ class Grantor(Protocol):
     def next(self, heads: Sequence[W], now: float) -> W | None:
         """The waiter that is granted a token now, if any; `take` spends it.
 
-        Args:
-            heads: the first waiter of each lane that has any, the highest lane first.
-            now: the time.
+        `heads` are the first waiters of the lanes that have any, the highest lane first.
         """
         ...
 
@@ -201,7 +199,7 @@ class TokenQueue:
             except NoTokenInTime:
                 raise
             except BaseException:
-                self.look_soon()
+                self.dispatch_soon()
                 raise
         try:
             await waiter.future
@@ -228,7 +226,7 @@ class TokenQueue:
                 if forms or batch or polls:
                     self._dispatch(now)
             except BaseException:
-                self.look_soon()
+                self.dispatch_soon()
                 raise
 
     def release_unused(self) -> None:
@@ -286,7 +284,7 @@ class TokenQueue:
                 rate_limited=self._answers_of_429,
             )
 
-    # For those who keep queues ----------------------------------------------------------------------------
+    # For local_limits -------------------------------------------------------------------------------
 
     def forget_ended_loops(self) -> None:
         """Count the calls of loops that do not run any more as ended now without an answer."""
@@ -333,14 +331,14 @@ class TokenQueue:
     def stop(self) -> None:
         """Cancel all timers."""
         for use in self._loops.values():
-            use.alarm.cancel()
+            use.timer.cancel()
 
-    def look_soon(self) -> None:
-        """Have all who wait looked after in a moment."""
+    def dispatch_soon(self) -> None:
+        """Grant tokens in a moment, in all loops with waiters."""
         for use in self._loops.values():
             if use.waiting:
                 with suppress(LoopClosed):
-                    use.look_soon()
+                    use.dispatch_soon()
 
     @contextmanager
     def _changing(self) -> Generator[None]:
@@ -349,7 +347,7 @@ class TokenQueue:
             try:
                 yield
             except BaseException:
-                self.look_soon()
+                self.dispatch_soon()
                 raise
 
     # Event loops ------------------------------------------------------------------------------------------
@@ -363,7 +361,7 @@ class TokenQueue:
         use = self._loops.get(loop)
         if use is None:
             self.forget_ended_loops()
-            use = self._loops[loop] = LoopUse(loop, self._look_after)
+            use = self._loops[loop] = LoopUse(loop, self._dispatch_here)
             self._only = use if len(self._loops) == 1 else None
         return use
 
@@ -399,7 +397,7 @@ class TokenQueue:
             self._grantor.declare(reduce(RateLimit.within, declared), self._clock())
         finally:
             if self._grantor.limit != before:
-                self.look_soon()
+                self.dispatch_soon()
 
     # Waiters ----------------------------------------------------------------------------------------------
 
@@ -507,22 +505,22 @@ class TokenQueue:
         """Set the timer of each loop whose callers wait; another loop sets its own when it is asked to."""
         when = self._grantor.next_grant(self._lanes, now)
         if self._only is not None:
-            self._only.alarm.set(when if self._only.waiting else NEVER, now)
+            self._only.timer.set(when if self._only.waiting else NEVER, now)
             return
         if any(self._lanes):
             # A loop that ends gives back no token.
-            when = min(when, now + LOOK_AFTER)
+            when = min(when, now + CHECK_LOOPS_AFTER)
         here = running_loop()
         for use in self._loops.values():
             at = when if use.waiting else NEVER
             if use.loop is here:
-                use.alarm.set(at, now)
-            elif at < min(use.alarm.at, use.asked_at):
+                use.timer.set(at, now)
+            elif at < min(use.timer.at, use.asked_at):
                 with suppress(LoopClosed):
-                    use.look_soon()
+                    use.dispatch_soon()
                     use.asked_at = at
 
-    def _look_after(self, use: LoopUse) -> None:
+    def _dispatch_here(self, use: LoopUse) -> None:
         """In that loop: grant what there is to grant."""
         with self._changing():
             use.asked_at = NEVER

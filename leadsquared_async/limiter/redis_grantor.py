@@ -18,12 +18,18 @@ from typing import Any, TypeVar
 
 from leadsquared_async.config import LONGEST_WINDOW, RateLimit
 from leadsquared_async.errors import ConfigurationError
-from leadsquared_async.limiter.event_loops import Alarm
+from leadsquared_async.limiter.event_loops import LoopTimer
 from leadsquared_async.limiter.interface import Limit, LimitSnapshot
 from leadsquared_async.limiter.lanes import Lane, Waiting
-from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
-from leadsquared_async.limiter.redis_messages import VERSION, Incompatible, Reply, Request, StoreUnavailable
+from leadsquared_async.limiter.redis_messages import (
+    VERSION,
+    Incompatible,
+    StoreReply,
+    StoreRequest,
+    StoreUnavailable,
+)
 from leadsquared_async.limiter.redis_store import RedisStore
 from leadsquared_async.limiter.tokens import NEVER, Tokens, is_far_below, spacing_of
 
@@ -91,8 +97,8 @@ class RedisGrantor:
         self.ceiling: str | None = None
         self.doubted: RateLimit | None = None
         # The last reply of the store.
-        self._reply: Reply | None = None
-        self._asked_for_reply = self._heard_at = -NEVER
+        self._reply: StoreReply | None = None
+        self._reply_requested_at = self._replied_at = -NEVER
         self._paused_until = -NEVER
         self._granted = [0] * len(Lane)
         self._has_warned_of_damage = False
@@ -109,7 +115,7 @@ class RedisGrantor:
         self._asked_at = -NEVER
         self._is_urgent = False
         self._asking: asyncio.Task[None] | None = None
-        self._next_question = Alarm(self._loop, self._begin_to_ask)
+        self._next_question = LoopTimer(self._loop, self._begin_to_ask)
         self._closed = False
         # While the store does not answer.
         self._share: LocalGrantor | None = None
@@ -151,7 +157,7 @@ class RedisGrantor:
     # For the queue ----------------------------------------------------------------------------------------
 
     def take_at_once(self, lane: Lane, now: float) -> bool:
-        """Spend a token of the share, if there is one; the tokens of the store have to be asked for.
+        """Spend a token of the share, if there is one; tokens of the store have to be requested.
 
         Raises:
             ConfigurationError: the state in the store was written by an incompatible version.
@@ -204,7 +210,7 @@ class RedisGrantor:
         if self._share is not None:
             return self._share.earliest_of(lane, now, ahead)
         short = ahead - self._free
-        first = -NEVER if self._reply is None else self._heard_at + self._reply.first
+        first = -NEVER if self._reply is None else self._replied_at + self._reply.first
         start = now if short < 0 else max(now, first + short * self._shared.spacing)
         start = max(start, self._paused_until)
         if lane is not Lane.STATUS:
@@ -269,7 +275,7 @@ class RedisGrantor:
             free=self._free,
             in_flight=self._out,
             withdrawn=0 if reply is None else reply.withdrawn,
-            next_due=None if is_all_free or reply is None else max(0.0, self._heard_at + reply.first - now),
+            next_due=None if is_all_free or reply is None else max(0.0, self._replied_at + reply.first - now),
             paused=max(0.0, self._paused_until - now),
             processes=self._processes,
         )
@@ -362,7 +368,7 @@ class RedisGrantor:
             if why is not None:
                 self._degrade(why)
 
-    async def _reply_to(self, request: Request) -> Reply:
+    async def _reply_to(self, request: StoreRequest) -> StoreReply:
         """The store's reply within `timeout`, not counting the time for which this process was blocked.
 
         After a second in which other code blocked the loop, a timer would come before the answer that has
@@ -391,7 +397,7 @@ class RedisGrantor:
             work.close()
             raise
 
-    def _request(self) -> Request:
+    def _request(self) -> StoreRequest:
         now, reply = self._clock(), self._reply
         while self._ends and self._ends[0][0] < now - 2 * self._shared.per:
             self._ends.popleft()
@@ -399,9 +405,9 @@ class RedisGrantor:
         named = [limit for _, limit in self._answers_of_429 if limit is not None]
         known = (0, 0, 0.0)
         if reply is not None:
-            known = (reply.born, reply.steps, reply.at + now - self._asked_for_reply)
+            known = (reply.born, reply.steps, reply.at + now - self._reply_requested_at)
         self._number += 1
-        return Request(
+        return StoreRequest(
             process=self._process,
             number=self._number,
             channel=self._store.channel,
@@ -420,10 +426,10 @@ class RedisGrantor:
             leaving=self._closed,
         )
 
-    def _on_reply(self, request: Request, reply: Reply) -> None:
+    def _on_reply(self, request: StoreRequest, reply: StoreReply) -> None:
         now = self._clock()
         was_learnt = self._reply is not None and self._reply.learnt
-        self._reply, self._asked_for_reply, self._heard_at = reply, self._asked_at, now
+        self._reply, self._reply_requested_at, self._replied_at = reply, self._asked_at, now
         self._paused_until = now + reply.paused
         self._fault = None
         # Calls that began and ended in degraded mode while the answer was under way count too.
@@ -446,7 +452,7 @@ class RedisGrantor:
             self._is_urgent = True  # those who waited for them have left: the tokens are for others
             self._granted = [0] * len(Lane)
 
-    def _log_limit(self, reply: Reply, *, was_learnt: bool) -> None:
+    def _log_limit(self, reply: StoreReply, *, was_learnt: bool) -> None:
         log = self.queue.log
         if reply.was_damaged and not self._has_warned_of_damage:
             self._has_warned_of_damage = True

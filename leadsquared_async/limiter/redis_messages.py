@@ -12,7 +12,7 @@ from typing import cast
 
 from leadsquared_async.config import RateLimit
 
-__all__ = ["VERSION", "Incompatible", "Reply", "Request", "StoreUnavailable"]
+__all__ = ["VERSION", "Incompatible", "StoreReply", "StoreRequest", "StoreUnavailable"]
 
 VERSION = 1
 """Of the state in the store. Processes that speak different versions do not share an account."""
@@ -41,16 +41,16 @@ class Incompatible(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class StoreRequest:
     """One process, at one moment.
 
     Attributes:
         process: its name.
-        number: of this request; an older one that arrives late is not heard.
+        number: of this request; an older one that arrives late is ignored.
         channel: where it listens for hints that its turn comes earlier than the last reply said.
         declared: the limit it wants kept.
-        lease: seconds until its calls in flight are taken for lost, if nothing more is heard of it.
-        presence: seconds until it is taken for gone.
+        lease: seconds until its calls in flight count as ended without an answer, unless it asks again.
+        presence: seconds until it counts as gone, unless it asks again.
         keep: seconds for which the state outlives this request.
         held: its calls in flight.
         waiting: how many wait for a token, by lane.
@@ -60,8 +60,8 @@ class Request:
         rate_limited: whether the server answered 429 meanwhile.
         pause: seconds for which the server wants silence.
         named: the limit that the server named.
-        known: what it last heard of the state, by which the store sees that it has lost something: its name,
-            how often it had changed, and what its clock should show by now, in seconds.
+        known: what the last reply said of the state, by which the store sees that it has lost something:
+            its name, how often it had changed, and what its clock should show by now, in seconds.
         leaving: whether it is the last request.
     """
 
@@ -113,7 +113,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class StoreReply:
     """What the store answered.
 
     Attributes:
@@ -151,7 +151,7 @@ class Reply:
     stale: bool
 
     @classmethod
-    def read(cls, answer: object) -> Reply:
+    def read(cls, answer: object) -> StoreReply:
         """From what the script returned.
 
         Raises:

@@ -17,7 +17,7 @@ from importlib.resources import files
 from typing import Any
 
 from leadsquared_async.errors import ConfigurationError
-from leadsquared_async.limiter.redis_messages import Incompatible, Reply, Request, StoreUnavailable
+from leadsquared_async.limiter.redis_messages import Incompatible, StoreReply, StoreRequest, StoreUnavailable
 from leadsquared_async.logs import ClientLog
 
 __all__ = ["RedisStore", "check_url", "script"]
@@ -55,7 +55,7 @@ class RedisStore:
         self.channel = f"{prefix}:hints:{uuid.uuid4().hex}"
         self.requests = 0
 
-    async def exchange(self, key: str, request: Request) -> Reply:
+    async def exchange(self, key: str, request: StoreRequest) -> StoreReply:
         """Run the script on the state of that key.
 
         Raises:
@@ -78,7 +78,7 @@ class RedisStore:
                 raise Incompatible(0) from None
             # The message of redis-py may name the server, and the URL has a password in it.
             raise StoreUnavailable(_kind_of(error)) from None
-        return Reply.read(answer)
+        return StoreReply.read(answer)
 
     def listen(self, key: str, on_hint: Callable[[float], None]) -> None:
         """Call `on_hint` with the seconds that each hint for that key names."""

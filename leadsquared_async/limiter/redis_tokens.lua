@@ -55,17 +55,7 @@ local function spacing(limit)
   return limit.p / limit.c * (1 + limit.m / 1000000)
 end
 
-local function capacity() return s.limit.c - s.withdrawn end
-
-local function existing() return s.free + s.out + #s.due + #s.late end
-
--- A list without its first n.
-local function without(list, n)
-  if n == 0 then return list end
-  local rest = {}
-  for i = n + 1, #list do rest[#rest + 1] = list[i] end
-  return rest
-end
+local function surplus() return s.free + s.out + #s.due + #s.late - s.limit.c + s.withdrawn end
 
 -- Have the token of a call that ended then come back in its turn.
 local function queue(ended)
@@ -75,12 +65,12 @@ local function queue(ended)
 end
 
 local function drop_surplus()
-  local surplus = math.max(0, existing() - capacity())
-  local from_free = math.min(surplus, s.free)
+  local more = math.max(0, surplus())
+  local from_free = math.min(more, s.free)
   s.free = s.free - from_free
-  if surplus > from_free and #s.due > 0 then
+  if more > from_free and #s.due > 0 then
     -- Those behind move up, else each token given up would delay the others by its place in line.
-    local left = math.max(0, #s.due - (surplus - from_free))
+    local left = math.max(0, #s.due - (more - from_free))
     s.slot = s.due[1] - spacing()
     s.due = {}
     for i = #s.ends - left + 1, #s.ends do queue(s.ends[i]) end
@@ -107,14 +97,12 @@ local function release(ended, counted)
   end
 end
 
--- A call was made without a token: spend the next one that would be free.
-local function seize()
+-- Spend a free token, or for a call that was made without one the next that would be free.
+local function spend()
   if s.free > 0 then
     s.free = s.free - 1
-  elseif #s.due > 0 then
-    s.due = without(s.due, 1)
-  elseif #s.late > 0 then
-    s.late = without(s.late, 1)
+  else
+    table.remove(#s.due > 0 and s.due or s.late, 1)
   end
   s.out = s.out + 1
   s.last_taken = now
@@ -134,24 +122,13 @@ local function spend_all()
   s.spent_at = now
 end
 
-local function lose_lapsed_leases()
-  local lost = false
-  for _, process in pairs(s.processes) do
-    if process.out > 0 and process.lease <= now then
-      for _ = 1, process.out do s.late[#s.late + 1] = process.lease + s.limit.p end
-      s.out = s.out - process.out
-      process.out = 0
-      lost = true
-    end
-  end
-  if lost then table.sort(s.late) end
-end
-
 local function free_those_due()
-  local back = 0
-  while s.due[back + 1] and s.due[back + 1] <= now do back = back + 1 end
-  s.due = without(s.due, back)
-  s.free = s.free + back
+  local still = {}
+  for _, due in ipairs(s.due) do
+    if due > now then still[#still + 1] = due end
+  end
+  s.free = s.free + #s.due - #still
+  s.due = still
 end
 
 -- Which limit ------------------------------------------------------------------------------------------------
@@ -193,22 +170,16 @@ local function apply()
   local limit = s.learnt and within(s.declared, s.learnt) or s.declared
   if limit.c == s.limit.c and limit.p == s.limit.p and limit.m == s.limit.m then return false end
   local former = s.limit.p
-  s.limit = {c = limit.c, p = limit.p, m = limit.m}
+  s.limit = limit
   s.paused = math.min(s.paused, math.max(s.asked_until, now + spacing()))
   s.withdrawn = math.min(s.withdrawn, limit.c - 1)
   local remembered = math.min(former, REMEMBERED)
   if limit.p < remembered then wait_for_longer_window(remembered) end
   if limit.p ~= former then s.window_since = now end
   for i, ended in ipairs(s.late) do s.late[i] = ended + limit.p - former end
-  local unknown = limit.c - #s.ends
-  if unknown > 0 then
-    -- Calls before the oldest that is known ended no later than that one.
-    local ends = {}
-    for i = 1, unknown do ends[i] = s.ends[1] end
-    for i, ended in ipairs(s.ends) do ends[unknown + i] = ended end
-    s.ends = ends
-  end
-  local usable = math.max(0, capacity() - s.out - #s.late)
+  -- Calls before the oldest that is known ended no later than that one.
+  for _ = 1, limit.c - #s.ends do table.insert(s.ends, 1, s.ends[1]) end
+  local usable = math.max(0, limit.c - s.withdrawn - s.out - #s.late)
   local free = math.min(s.free, usable - #s.due)
   s.free, s.due, s.slot = 0, {}, now - spacing()
   for i = #s.ends - usable + 1, #s.ends do
@@ -220,11 +191,6 @@ local function apply()
   end
   free_those_due()
   return true
-end
-
-local function keep_to(limit)
-  s.declared = {c = limit.c, p = limit.p, m = limit.m}
-  apply()
 end
 
 -- Microseconds without a 429 after which a learnt limit is given up.
@@ -249,8 +215,7 @@ local function learn()
   local lower = within(s.limit, named)
   if lower.c == s.limit.c and lower.p == s.limit.p then return false end
   if not s.learnt then
-    local failed = now < s.on_trial_until
-    s.clean_windows = failed and math.min(2 * s.clean_windows, MOST_CLEAN_WINDOWS) or CLEAN_WINDOWS
+    s.clean_windows = now < s.on_trial_until and math.min(2 * s.clean_windows, MOST_CLEAN_WINDOWS) or CLEAN_WINDOWS
   end
   s.learnt = s.learnt and within(s.learnt, named) or named
   return apply()
@@ -262,7 +227,7 @@ local function on_rate_limited()
   s.paused = math.max(s.paused, s.asked_until, pause < 0 and now + math.min(spacing(), LONG_WINDOW) or 0)
   s.clean_since, s.last_429 = now, now
   if named and is_believed() and learn() then return end
-  if capacity() > 1 and now >= s.last_withdrawal + spacing() then
+  if s.limit.c - s.withdrawn > 1 and now >= s.last_withdrawal + spacing() then
     s.withdrawn = s.withdrawn + 1
     s.last_withdrawal = now
     drop_surplus()
@@ -270,16 +235,19 @@ local function on_rate_limited()
 end
 
 local function settle()
-  lose_lapsed_leases()
+  for _, process in pairs(s.processes) do
+    if process.lease <= now then
+      for _ = 1, process.out do release(process.lease, false) end
+      process.out = 0
+    end
+  end
   while #s.late > 0 and s.late[1] <= now do
-    local ended = s.late[1]
-    s.late = without(s.late, 1)
-    return_token(ended)
+    return_token(table.remove(s.late, 1))
   end
   while s.withdrawn > 0 and now >= s.clean_since + s.limit.p do
     s.withdrawn = s.withdrawn - 1
     s.clean_since = s.clean_since + s.limit.p
-    if existing() < capacity() then queue(s.clean_since) end
+    if surplus() < 0 then queue(s.clean_since) end
   end
   free_those_due()
   if now >= tried_again_at() then
@@ -291,7 +259,7 @@ end
 -- Who is next ------------------------------------------------------------------------------------------------
 
 -- When a batch may have a token that leaves so many to those ahead and does not spend the burst of forms.
-local function paced_at(ahead)
+local function burst_spared_at(ahead)
   local free = s.free - ahead
   if #s.due > 0 then return s.due[1] - free * spacing() - ROUNDING end
   if s.out > 0 or #s.late > 0 then return s.last_taken + s.limit.p end
@@ -309,19 +277,19 @@ local function earliest(ahead)
   return math.max(math.min(start, tried_again_at()), now, s.paused)
 end
 
-local function next_poll() return s.last_poll + POLLS_APART * spacing() end
+local function next_poll_at() return s.last_poll + POLLS_APART * spacing() end
 
 -- Whether a token may go to a lane that leaves so many to those ahead, of which so many are polls.
 local function may_take(lane, ahead, polls)
   if s.free <= ahead or now < s.paused then return false end
-  if lane == POLLS and (polls > 0 or now < next_poll()) then return false end
-  return lane == FORMS or paced_at(ahead) <= now
+  if lane == POLLS and (polls > 0 or now < next_poll_at()) then return false end
+  return lane == FORMS or burst_spared_at(ahead) <= now
 end
 
 local function when(lane, ahead, polls)
   local start = earliest(ahead)
-  if lane ~= FORMS and s.free > ahead then start = math.max(start, paced_at(ahead)) end
-  if lane == POLLS then start = math.max(start, math.max(now, next_poll()) + polls * POLLS_APART * spacing()) end
+  if lane ~= FORMS and s.free > ahead then start = math.max(start, burst_spared_at(ahead)) end
+  if lane == POLLS then start = math.max(start, math.max(now, next_poll_at()) + polls * POLLS_APART * spacing()) end
   return start
 end
 
@@ -341,20 +309,18 @@ local function heads()
   return found
 end
 
-local function is_due(head) return head.lane ~= POLLS or now >= next_poll() end
+local function is_due(head) return head.lane ~= POLLS or now >= next_poll_at() end
 
 -- The head whose turn it is, the lane that gives it its claim, and the counters of turns after it has gone.
 local function turn()
   local all = heads()
   local first = all[1]
   if not first then return nil end
-  local last = all[#all]
-  local passed = last
-  if first.lane == FORMS then
-    for _, head in ipairs(all) do
-      if head.ticket < passed.ticket then passed = head end
-    end
+  local last, oldest = all[#all], first
+  for _, head in ipairs(all) do
+    if head.ticket < oldest.ticket then oldest = head end
   end
+  local passed = first.lane == FORMS and oldest or last
   if first.ticket == passed.ticket or s.passed[first.lane] >= OVERTAKES and is_due(passed) then
     local polls_turn = s.polls_turn
     if first.lane == FORMS and passed.lane == BATCH then
@@ -368,15 +334,16 @@ local function turn()
   return first, first.lane, counters, s.polls_turn
 end
 
--- How many go before this process in a lane: every form and batch of a higher one, one of each process in it;
--- and how many of them are polls.
-local function ahead_of(lane)
+-- How many go before this process in a lane: every form and batch of a higher one, one of each process in it, and
+-- the next in turn if it is in a lower one; and how many of them are polls.
+local function ahead_of(lane, next_in_turn)
   local mine, count, same = s.processes[me].tickets[lane], 0, 0
   for _, process in pairs(s.processes) do
     for higher = 1, lane - 1 do count = count + process.waiting[higher] end
     local ticket = process.tickets[lane]
     if ticket > 0 and ticket < mine then same = same + 1 end
   end
+  if next_in_turn.process ~= me and next_in_turn.lane > lane then count = count + 1 end
   return count + same, lane == POLLS and same or 0
 end
 
@@ -389,9 +356,7 @@ local granted = {0, 0, 0}
 
 local function grant(lane)
   local mine = s.processes[me]
-  s.free = s.free - 1
-  s.out = s.out + 1
-  s.last_taken = now
+  spend()
   if lane == POLLS then s.last_poll = now end
   mine.out = mine.out + 1
   mine.waiting[lane] = mine.waiting[lane] - 1
@@ -400,51 +365,36 @@ local function grant(lane)
   granted[lane] = granted[lane] + 1
 end
 
--- Grant a token to a lane of this process out of turn, if one is left for each call ahead and for the next in turn.
-local function grant_out_of_turn(next_in_turn)
-  for _, lane in ipairs(LANES) do
-    if s.processes[me].tickets[lane] > 0 then
-      local ahead, polls = ahead_of(lane)
-      if next_in_turn and next_in_turn.lane > lane then ahead = ahead + 1 end
-      if may_take(lane, ahead, polls) then
-        grant(lane)
-        return true
-      end
-    end
-  end
-  return false
-end
-
+-- Grant what this process may have: in its turn, or out of turn if a token is left for each call ahead.
 local function grant_all()
-  local more = true
-  while more and s.free > 0 and now >= s.paused do
-    local head, claim, counters, polls_turn = turn()
-    if head and head.process == me and may_take(claim, 0, 0) then
-      s.passed, s.polls_turn = counters, polls_turn
-      grant(head.lane)
-    else
-      more = grant_out_of_turn(head)
+  local head, claim, counters, polls_turn = turn()
+  if not head then return end
+  if head.process == me and may_take(claim, 0, 0) then
+    s.passed, s.polls_turn = counters, polls_turn
+    grant(head.lane)
+    return grant_all()
+  end
+  for _, lane in ipairs(LANES) do
+    if s.processes[me].tickets[lane] > 0 and may_take(lane, ahead_of(lane, head)) then
+      grant(lane)
+      return grant_all()
     end
   end
 end
 
 -- When this process should ask again, at the latest in time to renew its lease.
 local function next_question()
-  local mine = s.processes[me]
-  local best
+  local best, head = NEVER, turn()
   for _, lane in ipairs(LANES) do
-    if mine.tickets[lane] > 0 then
-      local start = when(lane, ahead_of(lane))
-      if not best or start < best then best = start end
-    end
+    if s.processes[me].tickets[lane] > 0 then best = math.min(best, when(lane, ahead_of(lane, head))) end
   end
-  if not best then return -1 end
+  if best == NEVER then return -1 end
   local again = math.max(NOT_AT_ONCE, math.ceil(math.min(best - now, lease / 3)))
-  mine.ask_at = now + again
+  s.processes[me].ask_at = now + again
   return again
 end
 
--- If the process whose turn it is was told to ask later than it may, publish a hint.
+-- If the process whose turn it is will ask later than it may, publish a hint.
 local function hint()
   local head, claim = turn()
   if not head or head.process == me then return end
@@ -453,12 +403,12 @@ local function hint()
   if process.ask_at > start + WORTH_A_HINT then
     local message = string.format('%s %.0f', KEYS[1], start - now)
     -- A user without rights on channels gets no hints.
-    local heard = redis.pcall('PUBLISH', process.channel, message)
-    if type(heard) == 'number' and heard > 0 then process.ask_at = start end
+    local receivers = redis.pcall('PUBLISH', process.channel, message)
+    if type(receivers) == 'number' and receivers > 0 then process.ask_at = start end
   end
 end
 
--- A process that did not ask in time waits no longer; one that is not heard of for long is gone.
+-- A process that did not ask in time waits no longer; one that has not asked for long is gone.
 local function forget_the_absent()
   for name, process in pairs(s.processes) do
     if name ~= me and process.ask_at + GRACE < now then
@@ -494,8 +444,7 @@ local function begin(wall)
   now = wall
   s = {
     born = wall, steps = 0, offset = 0,
-    limit = {c = declared.c, p = declared.p, m = declared.m},
-    declared = {c = declared.c, p = declared.p, m = declared.m},
+    limit = declared, declared = declared,
     free = declared.c, out = 0, due = {}, late = {}, ends = {}, slot = 0, paused = 0, asked_until = 0, withdrawn = 0,
     clean_since = 0, last_withdrawal = 0, last_taken = 0, last_poll = 0, spent_at = 0, window_since = 0,
     last_429 = 0, on_trial_until = 0, clean_windows = CLEAN_WINDOWS,
@@ -505,7 +454,6 @@ local function begin(wall)
   -- What was spent before a store began anew is unknown, so all tokens count as spent just now.
   if known_born > 0 or was_damaged or is_just_started() then
     spend_all()
-    s.may_lack_calls = true
     begun_as_spent = true
   end
 end
@@ -525,21 +473,6 @@ local function resume(wall)
   end
 end
 
--- A state that replaced another one, or an older copy of one, lacks what was spent since; so does one that no
--- process could reach while all granted from their shares.
-local function make_up_for_loss()
-  if known_born > 0 and known_born ~= s.born then
-    if not s.may_lack_calls then
-      s.may_lack_calls = true
-      spend_all()
-    end
-  elseif known_born > 0 and known_steps > s.steps then
-    s.steps = known_steps
-    spend_all()
-  end
-  if was_out_of_reach then spend_all() end
-end
-
 local function count_calls(process)
   local surplus = process.out - held
   local ends = #args - FIRST_END + 1
@@ -553,12 +486,12 @@ local function count_calls(process)
       process.out = process.out - 1
       release(ended, counted)
     elseif all_ends_count and ended + (counted and 0 or s.limit.p) > s.spent_at then
-      seize()
+      spend()
       release(ended, counted)
     end
   end
   for _ = 1, surplus do release_unused() end
-  for _ = 1, -surplus do seize() end
+  for _ = 1, -surplus do spend() end
   process.out = held
 end
 
@@ -577,7 +510,13 @@ local stale = mine ~= nil and mine.number >= number
 local again = -1
 settle()
 if not stale then
-  make_up_for_loss()
+  -- A state that replaced another one, or an older copy of one, lacks what was spent since; so does one that no
+  -- process could reach while all granted from their shares.
+  local lacks_calls = known_born > 0 and (known_born ~= s.born or known_steps > s.steps)
+  if lacks_calls or was_out_of_reach then
+    s.steps = math.max(s.steps, known_steps)
+    spend_all()
+  end
   if not mine then
     mine = {out = 0, ask_at = 0, waiting = {0, 0, 0}, tickets = {0, 0, 0}}
     s.processes[me] = mine
@@ -585,7 +524,8 @@ if not stale then
   mine.number, mine.channel, mine.declared = number, channel, declared
   mine.lease, mine.present, mine.gone = now + lease, now + presence, leaving
   count_calls(mine)
-  keep_to(agreed())
+  s.declared = agreed()
+  apply()
   if rate_limited then on_rate_limited() end
   settle()
   for _, lane in ipairs(LANES) do

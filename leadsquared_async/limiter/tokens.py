@@ -19,7 +19,7 @@ from collections import deque
 from leadsquared_async.config import RateLimit
 from leadsquared_async.limiter.lanes import Lane
 
-__all__ = ["NEVER", "POLLS_APART", "Tokens", "is_far_below", "spacing_of"]
+__all__ = ["NEVER", "Tokens", "is_far_below", "spacing_of"]
 
 NEVER = float("inf")
 LATENESS = 0.1
@@ -31,7 +31,7 @@ attempt that fails doubles the number. The window is the learnt limit's, of at m
 one's if that is longer."""
 FAR_BELOW = 10
 """A named limit of less than this part of the declared rate needs a second answer."""
-POLLS_APART = 2
+SPACINGS_BETWEEN_POLLS = 2
 """Spacings between two polls, at least: they take half of the rate at most, without a burst."""
 REMEMBERED = 5.0
 """Seconds for which a call counts at most if the window becomes shorter: LeadSquared's own window."""
@@ -49,7 +49,7 @@ def is_far_below(named: RateLimit, declared: RateLimit) -> bool:
 
 def spacing_of(lane: Lane, limit: RateLimit) -> float:
     """Seconds between two calls of a lane that is busy, at least."""
-    return POLLS_APART * limit.spacing if lane is Lane.STATUS else limit.spacing
+    return SPACINGS_BETWEEN_POLLS * limit.spacing if lane is Lane.STATUS else limit.spacing
 
 
 class Tokens:
@@ -172,15 +172,18 @@ class Tokens:
             self._due.popleft()
             self.free += 1
 
-    def may_take(self, lane: Lane, now: float, ahead: int = 0, polls_ahead: int = 0) -> bool:
-        """Whether a call of that lane may have a token now that leaves one for each call ahead of it."""
-        if self.free <= ahead or now < self.paused_until:
+    def may_take(self, lane: Lane, now: float) -> bool:
+        """Whether a call of that lane may have a token now.
+
+        Only a form may take a token of the burst; other calls leave it, and polls keep their pace besides.
+        """
+        if not self.free or now < self.paused_until:
             return False
         if lane is Lane.INTERACTIVE:
             return True
-        if lane is Lane.STATUS and (polls_ahead or now < self.next_poll):
+        if lane is Lane.STATUS and now < self.next_poll_at:
             return False
-        return self.paced_at(now, ahead) <= now
+        return self.burst_spared_at(now) <= now
 
     def take(self, now: float, lane: Lane = Lane.INTERACTIVE) -> None:
         """Spend a free token on a call that starts now."""
@@ -248,26 +251,21 @@ class Tokens:
                 self._queue(self._ends[place])
 
     @property
-    def next_poll(self) -> float:
+    def next_poll_at(self) -> float:
         """When the next poll may be sent."""
-        return self._last_poll + POLLS_APART * self.limit.spacing
+        return self._last_poll + spacing_of(Lane.STATUS, self.limit)
 
-    def paced_at(self, now: float, ahead: int = 0) -> float:
+    def burst_spared_at(self, now: float) -> float:
         """When a call that may wait can have a token without spending the burst that forms need.
 
         That is while the free tokens, this one included, would last, one a spacing, until the next is due.
         When that is, is unknown while calls are in flight; they are assumed to end soon for `per` seconds
         after the last one started, and are not waited for after that.
-
-        Args:
-            now: the time.
-            ahead: calls that go before this one, each of which is left a token.
         """
-        free = self.free - ahead
-        if free <= 0:
+        if not self.free:
             return self.next_due
         if self._due:
-            return self._due[0] - free * self.limit.spacing - _ROUNDING
+            return self._due[0] - self.free * self.limit.spacing - _ROUNDING
         if self.out or self._late:
             return self._last_taken + self.limit.per
         return now
@@ -298,16 +296,7 @@ class Tokens:
         earliest = self.earliest(now, ahead)
         if lane is not Lane.STATUS:
             return earliest
-        return max(earliest, max(now, self.next_poll) + ahead * POLLS_APART * self.limit.spacing)
-
-    def expected(self, lane: Lane, now: float, ahead: int, polls_ahead: int) -> float:
-        """When a call of that lane can have a token if nothing changes, as `may_take` has it."""
-        start = self.earliest(now, ahead)
-        if lane is not Lane.INTERACTIVE and self.free > ahead:
-            start = max(start, self.paced_at(now, ahead))
-        if lane is Lane.STATUS:
-            start = max(start, max(now, self.next_poll) + polls_ahead * POLLS_APART * self.limit.spacing)
-        return start
+        return max(earliest, max(now, self.next_poll_at) + ahead * spacing_of(lane, self.limit))
 
     def count_429(self, now: float, pause: float | None, named: RateLimit | None) -> bool:
         """The server answered 429 all the same; return whether the limit was lowered.

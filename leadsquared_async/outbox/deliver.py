@@ -11,8 +11,8 @@ from leadsquared_async.errors import LeadSquaredError, OutboxError
 from leadsquared_async.http.sender import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import BULK_MOST, OPERATIONS
-from leadsquared_async.outbox.attempts import Attempts
 from leadsquared_async.outbox.recovery import recover
+from leadsquared_async.outbox.row_calls import RowCalls
 from leadsquared_async.outbox.rows import BEFORE_ALL, BULK, FILES, FORMS, Row
 from leadsquared_async.outbox.settle import Settler
 from leadsquared_async.outbox.store import Store
@@ -28,7 +28,7 @@ FRESH_AT_ONCE = 32
 """Forms beyond them that were put a moment ago."""
 LOOK_EVERY = 0.2
 """Seconds between two looks for what other processes have put."""
-LOOK_FOR_STRAYS_EVERY = 1.0
+LOOK_FOR_UNKNOWN_EVERY = 1.0
 SOME = 100
 """Strays read at a time."""
 
@@ -51,21 +51,21 @@ class Deliverer:
         self._settler = settler
         self._holds = holds
         self._follow = follow
-        self._attempts = Attempts(settler, holds, sender)
+        self._calls = RowCalls(settler, holds, sender)
         self._fresh: set[asyncio.Task[None]] = set()
         self._waiting_bulk: list[Row] | None = None
-        self._strays_at = 0.0
+        self._unknown_at = 0.0
         self._seen = 0
         self._version = -1
 
     @property
     def ended(self) -> LeadSquaredError | None:
         """Why nothing is sent any more; None while rows are sent."""
-        return self._attempts.ended
+        return self._calls.ended
 
     def end(self, error: LeadSquaredError) -> None:
         """Send nothing more, for this reason."""
-        self._attempts.end(error)
+        self._calls.end(error)
 
     async def run(self) -> None:
         """Send what is there and what comes, until cancelled or until the client is closed."""
@@ -74,10 +74,10 @@ class Deliverer:
         while self.ended is None:
             try:
                 if not is_recovered:
-                    await recover(self._writer, self._settler, self._attempts)
+                    await recover(self._writer, self._settler, self._calls)
                     self._seen = await self._writer.read(Store.last_id)
                     is_recovered = True
-                await self._end_strays()
+                await self._end_unknown()
                 if is_news or any(hold.may_probe for _, hold in self._holds.to_probe()):
                     await self._claim()
                 is_news = await self._wait_for_news()
@@ -89,16 +89,16 @@ class Deliverer:
 
     async def aclose(self, grace: float) -> None:
         """Begin no call; finish within `grace` seconds what is on its way, and leave the rest pending."""
-        await self._attempts.aclose(grace)
+        await self._calls.aclose(grace)
 
-    async def _end_strays(self) -> None:
+    async def _end_unknown(self) -> None:
         """End rows of an operation that this version does not know: another version has put them."""
-        if _now() < self._strays_at:
+        if _now() < self._unknown_at:
             return
-        while strays := await self._writer.read(Store.stray, SOME):
-            for row in strays:
-                await self._attempts.read(row)
-        self._strays_at = _now() + LOOK_FOR_STRAYS_EVERY
+        while unknown := await self._writer.read(Store.of_unknown_operations, SOME):
+            for row in unknown:
+                await self._calls.read(row)
+        self._unknown_at = _now() + LOOK_FOR_UNKNOWN_EVERY
 
     async def _wait_for_news(self) -> bool:
         """Wait a little; whether there may be something to claim."""
@@ -115,41 +115,41 @@ class Deliverer:
             return await self._writer.try_writing()
         version = await self._writer.read(Store.version)
         is_news, self._version = version != self._version, version
-        return is_news or self._attempts.is_due
+        return is_news or self._calls.is_due
 
     # Which row goes next
 
     async def _claim(self) -> None:
-        if not self._writer.is_writable or self._attempts.is_over:
+        if not self._writer.is_writable or self._calls.is_over:
             return
         for operation, hold in self._holds.to_probe():
             await self._claim_probe(operation, hold)
-        parked = self._attempts.parked()
+        waiting_to_retry = self._calls.waiting_to_retry()
         if free := [operation for operation in OPERATIONS if not self._holds.holds(operation)]:
-            await self._claim_fresh(free, parked)
+            await self._claim_fresh(free, waiting_to_retry)
             for lane in (FORMS, FILES):
-                for row in await self._next(free, lane, self._room, parked):
+                for row in await self._next(free, lane, self._room, waiting_to_retry):
                     is_fresh = lane == FORMS and row.id > self._seen
                     self._start([row], Lane.INTERACTIVE if is_fresh else Lane.BATCH)
         if self._waiting_bulk is None and self._holds.sending(BULK).reason is None:
             rows: list[Row] = []
             for lane in (FORMS, FILES):
-                rows += await self._next([BULK], lane, BULK_MOST - len(rows), parked)
+                rows += await self._next([BULK], lane, BULK_MOST - len(rows), waiting_to_retry)
             self._start(self._together(rows))
 
     @property
     def _room(self) -> int:
-        alone = sum(rows[0].operation != BULK for rows in self._attempts.calls.values())
+        alone = sum(rows[0].operation != BULK for rows in self._calls.calls.values())
         return AT_ONCE - (alone - len(self._fresh))
 
-    async def _claim_fresh(self, operations: Sequence[str], parked: Iterable[int]) -> None:
+    async def _claim_fresh(self, operations: Sequence[str], waiting_to_retry: Iterable[int]) -> None:
         """Send the forms that came since the last look."""
         room = FRESH_AT_ONCE - len(self._fresh)
         if room <= 0:
             return
         # Before they are claimed: what comes in between is fresh the next time.
         last = await self._writer.read(Store.last_id)
-        fresh = await self._next(operations, FORMS, room, parked, after=self._seen)
+        fresh = await self._next(operations, FORMS, room, waiting_to_retry, after=self._seen)
         self._seen = last if len(fresh) < room else fresh[-1].id
         for row in fresh:
             if (call := self._start([row], Lane.INTERACTIVE)) is not None:
@@ -163,13 +163,11 @@ class Deliverer:
         that fails alone would hold the others for as long as it fails.
         """
         is_due = not hold.until_probe
-        is_busy = operation == BULK and any(
-            rows[0].operation == BULK for rows in self._attempts.calls.values()
-        )
+        is_busy = operation == BULK and any(rows[0].operation == BULK for rows in self._calls.calls.values())
         if hold.probe is not None or is_busy or (hold.is_certain and not is_due):
             return
         operations = self._holds.in_turn() if operation is None else [operation]
-        for without in (self._attempts.failures, ()) if is_due else (self._attempts.failures,):
+        for without in (self._calls.failures, ()) if is_due else (self._calls.failures,):
             for name, lane in product(operations, (FORMS, FILES)):
                 if rows := await self._next([name], lane, 1, without):
                     if operation is None:
@@ -190,14 +188,14 @@ class Deliverer:
     ) -> list[Row]:
         if most <= 0:
             return []
-        skipped = {*self._attempts.under_way(), *without}
+        skipped = {*self._calls.under_way(), *without}
         return await self._writer.read(Store.next_rows, lane, most, skipped, after, operations)
 
     def _together(self, rows: Sequence[Row]) -> list[Row]:
         """So many of them as may share a call: half as many after each failure of one of them."""
         most, together = BULK_MOST, list[Row]()
         for row in rows:
-            most = min(most, max(1, BULK_MOST >> self._attempts.failures[row.id]))
+            most = min(most, max(1, BULK_MOST >> self._calls.failures[row.id]))
             if len(together) >= most:
                 break
             together.append(row)
@@ -206,34 +204,34 @@ class Deliverer:
     # How it is sent
 
     def _start(self, rows: list[Row], lane: Lane = Lane.BATCH) -> asyncio.Task[None] | None:
-        if not rows or self._attempts.is_over:
+        if not rows or self._calls.is_over:
             return None
         if rows[0].operation != BULK:
-            return self._attempts.start(rows, lambda rows: self._deliver(rows[0], lane))
+            return self._calls.start(rows, lambda rows: self._deliver(rows[0], lane))
         self._waiting_bulk = rows
-        call = self._attempts.start(rows, self._deliver_bulk)
+        call = self._calls.start(rows, self._deliver_bulk)
         call.add_done_callback(lambda _: self._has_token(rows))
         return call
 
     async def _deliver(self, row: Row, lane: Lane) -> None:
-        submission = await self._attempts.read(row)
+        submission = await self._calls.read(row)
         if submission is None:
             return
-        receipt = await self._attempts.send(
+        receipt = await self._calls.send(
             [row], lambda sender, before_send: send_encoded(sender, submission, lane, before_send)
         )
         if receipt is not None:
-            self._attempts.forget(row)
+            self._calls.forget(row)
             row.request_id = receipt.request_id
             await self._settler.accepted(row, receipt.attempts, receipt.request_id)
             self._follow(row)
 
     async def _deliver_bulk(self, rows: list[Row]) -> None:
-        found = [(row, it) for row in rows if (it := await self._attempts.read(row)) is not None]
+        found = [(row, it) for row in rows if (it := await self._calls.read(row)) is not None]
         if not found:
             return
         readable, submissions = [row for row, _ in found], [submission for _, submission in found]
-        outcomes = await self._attempts.send(
+        outcomes = await self._calls.send(
             readable,
             lambda sender, before_send: send_rows(sender, submissions, Lane.BATCH, before_send),
             lambda: self._has_token(rows),
@@ -248,10 +246,10 @@ class Deliverer:
 
     async def _settle(self, row: Row, outcome: RowOutcome) -> None:
         if outcome.error is not None:
-            await self._attempts.fail_row(row, outcome.error)
+            await self._calls.fail_row(row, outcome.error)
         else:
             assert outcome.status is not None
-            self._attempts.forget(row)
+            self._calls.forget(row)
             await self._settler.confirmed(
                 row, outcome.status.lead_id, outcome.status.created, outcome.attempts
             )

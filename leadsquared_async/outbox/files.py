@@ -1,4 +1,4 @@
-"""Where an outbox's file lies: for nobody else to read, on a disk that keeps it, with one who delivers."""
+"""The files of an outbox: private, on a local disk, and with a lock for the one process that delivers."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def _make(path: Path) -> tuple[int, int]:
-    """Create a file if there is none; which file lies there then."""
+    """Create a file if there is none; returns its identity."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK, PRIVATE)
     except FileExistsError:
@@ -133,7 +133,7 @@ def _check_link(path: Path) -> None:
     try:
         found = os.lstat(path)
     except OSError:
-        return  # what is wrong there is told when it is opened
+        return  # opening it raises
     if stat.S_ISLNK(found.st_mode) and hasattr(os, "geteuid") and found.st_uid not in {0, os.geteuid()}:
         raise OutboxError(f"{path}: is a link of another user (uid {found.st_uid}): choose another path")
 

@@ -36,10 +36,10 @@ __all__ = ["Outbox"]
 
 GRACE = 8.0
 LAST_WAIT = 2.0
-"""Seconds after the grace in which what became of the rows is written; then what runs is interrupted."""
+"""Seconds after the grace to store the states of rows; then the statement that runs is interrupted."""
 DAY = 86_400.0
 AT_ONCE = 500
-"""Rows that one piece of work reads or writes."""
+"""Rows that are read or written at a time."""
 LOOK_EVERY = 0.2
 LONGEST_KEY = 500
 
@@ -312,8 +312,8 @@ class Outbox:
                 known = await writer.read(Store.submission, row, is_erased=True)
             if known is None:
                 raise OutboxError(f"the values of row {row} are erased, or it is gone: pass lead=")
-            mended = _mended(known, lead, search_by, dropped)
-            submission = await self._preparer.prepare(mended, is_new=lead is not None)
+            changed = _changed(known, lead, search_by, dropped)
+            submission = await self._preparer.prepare(changed, is_new=lead is not None)
         await writer.write(Store.requeue, row, submission, time.time())
         writer.changed.set()
 
@@ -328,7 +328,7 @@ class Outbox:
 
         Rows that are not on their way are deleted, and not sent. Of the others the values are erased, and the
         row stays until its outcome is known. In the write-ahead log they are gone when this returns, if this
-        process delivers or nobody does; else within half a minute.
+        process delivers or no process does; else within half a minute.
 
         Raises:
             ConfigurationError: no value was passed.
@@ -372,7 +372,7 @@ class Outbox:
         await self.aclose()
 
     async def open(self) -> None:
-        """Open the file, and deliver if there is a client and nobody else delivers.
+        """Open the file, and deliver if there is a client and no other process delivers.
 
         Raises:
             OutboxError: the file cannot be used.
@@ -526,7 +526,7 @@ def _check(option: str, text: str | None) -> None:
         raise ConfigurationError(f"{option} holds half of a surrogate pair, which is no text") from None
 
 
-def _mended(
+def _changed(
     known: Submission, lead: Mapping[str, Any] | None, search_by: str | None, dropped: Container[str]
 ) -> Submission:
     """A submission with other values, or without some."""

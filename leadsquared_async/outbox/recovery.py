@@ -5,7 +5,7 @@ from __future__ import annotations
 from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.errors import ConnectionFailed, Delivery
 from leadsquared_async.http.redaction import without_locals
-from leadsquared_async.outbox.attempts import Attempts
+from leadsquared_async.outbox.row_calls import RowCalls
 from leadsquared_async.outbox.settle import Settler
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
@@ -18,14 +18,14 @@ DIED = "the process died while it was on its way: look for it before it is sent 
 
 
 @without_locals
-async def recover(writer: Writer, settler: Settler, attempts: Attempts) -> None:
+async def recover(writer: Writer, settler: Settler, calls: RowCalls) -> None:
     """Decide on rows that were on their way: each is pending again, or unknown if a repeat could create a
     duplicate. Rows that wait for one that is gone may be sent."""
     while rows := await writer.read(Store.in_state, ItemState.SENDING, SOME):
         for row in rows:
-            if await attempts.read(row) is None:
+            if await calls.read(row) is None:
                 continue
-            if attempts.may_repeat(row):
+            if calls.may_repeat(row):
                 await settler.pending(row, 0)
             else:
                 error = ConnectionFailed(DIED, delivery=Delivery.UNKNOWN)

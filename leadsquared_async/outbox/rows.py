@@ -57,14 +57,13 @@ class UnreadableRowError(OutboxError):
 
 @dataclass(slots=True)
 class Row:
-    """A row that is to be sent or followed.
+    """A row that is to be sent or followed, as it is stored; `stored` reads its content, query and suffix.
 
     Attributes:
         operation: its name, which this version may not know.
-        query: as it is stored; `stored` reads it, and content and suffix.
         identified: whether LeadSquared can match it, so that sending it twice does no harm.
         attempts: how often it was sent before it was read.
-        is_sending: whether it is on its way, or was, by the file's account.
+        is_sending: whether it is on its way, or may be.
     """
 
     id: int
@@ -97,11 +96,7 @@ def row_of(row: tuple[Any, ...]) -> Row:
 
 
 def write_named(name: object) -> Endpoint:
-    """What a row asks LeadSquared to do.
-
-    Raises:
-        UnreadableRowError: this version does not know it.
-    """
+    """The endpoint that a row is submitted to; raises UnreadableRowError if this version does not know it."""
     known = OPERATIONS.get(name) if isinstance(name, str) else None
     write = BULK_CREATE_OR_UPDATE if name == BULK else known
     if write is None:
@@ -124,7 +119,7 @@ def stored(row: Row) -> EncodedSubmission:
     """What a row submits: its bytes, as they were checked when it was put.
 
     Raises:
-        UnreadableRowError: there is nothing in it that could be sent.
+        UnreadableRowError: there is nothing in it that can be sent.
     """
     write = write_named(row.operation)
     if row.content is None:
@@ -146,11 +141,7 @@ def stored(row: Row) -> EncodedSubmission:
 def submission_in(
     operation: object, content: object, query: object, suffix: object, reference: str | None = None
 ) -> Submission:
-    """What a row's columns hold, to be looked at or changed.
-
-    Raises:
-        UnreadableRowError: they cannot be read.
-    """
+    """What a row's columns hold, to be shown or changed; raises UnreadableRowError if it cannot be read."""
     write = write_named(operation)
     _json("content", content)
     try:
@@ -193,7 +184,7 @@ def item_of(row: tuple[Any, ...]) -> OutboxItem:
 
 
 def moment(value: object) -> float:
-    """Seconds since 1970; 0 for what is none."""
+    """Seconds since 1970; 0 if it is not a time."""
     is_one = isinstance(value, int | float) and 0 <= value < _YEAR_3000
     return float(cast("float", value)) if is_one else 0.0
 
@@ -222,11 +213,6 @@ def _json(column: str, value: object) -> object:
 
 
 def _pairs(value: object) -> tuple[tuple[str, str], ...]:
-    """The query: pairs of texts.
-
-    Raises:
-        UnreadableRowError: it is something else.
-    """
     found = _json("query", value)
     pairs = cast("list[object]", found) if isinstance(found, list) else [None]
     read = [tuple(cast("list[object]", pair)) if isinstance(pair, list) else () for pair in pairs]
@@ -244,5 +230,5 @@ def _texts(column: str, value: object) -> tuple[str, ...]:
 
 
 def _is_sendable(value: object) -> bool:
-    """Whether it is a text that can stand in an address."""
+    """Whether it is a text that can stand in a URL."""
     return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)

@@ -7,7 +7,6 @@ import sqlite3
 from contextlib import closing
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from leadsquared_async.errors import OutboxError
 
@@ -18,9 +17,6 @@ APPLICATION_ID = 0x4C53_7161
 
 SALT = 16
 """Bytes of the salt of digests, in `meta`."""
-
-_Entry = tuple[Any, ...]
-"""Type, name, table and text of what a file is made of."""
 
 VERSION = 1
 """Raised with each change of the text below."""
@@ -80,10 +76,10 @@ SCHEMA = """
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables of a new file, or check those of one that was there.
+    """Create the tables of a new file, or check those of one that was there.
 
     Raises:
-        OutboxError: it is no outbox, one of another version, or holds what that version has not made.
+        OutboxError: it is no outbox, one of another version, or holds what that version does not create.
     """
     if _state(connection) == (0, 0, frozenset()):
         _make(connection)
@@ -98,11 +94,12 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     _check(path, found)
 
 
-def _state(connection: sqlite3.Connection) -> tuple[int, int, frozenset[_Entry]]:
+def _state(connection: sqlite3.Connection) -> tuple[int, int, frozenset[tuple[str, ...]]]:
     """Version, application and tables, as they are at one moment."""
     connection.execute("BEGIN")
     try:
-        version, application = _number(connection, "user_version"), _number(connection, "application_id")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
         return version, application, _tables(connection)
     finally:
         connection.execute("ROLLBACK")
@@ -128,12 +125,8 @@ def _create(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-def _check(path: Path, found: frozenset[_Entry]) -> None:
-    """Refuse triggers, views and whatever else could do what no statement of ours says.
-
-    Raises:
-        OutboxError: the file does not hold exactly what its version makes.
-    """
+def _check(path: Path, found: frozenset[tuple[str, ...]]) -> None:
+    """Reject triggers, views and whatever else could do what no statement of ours says."""
     if odd := sorted(found ^ _expected(), key=str):
         kind, name = ("".join(c if c.isprintable() else "?" for c in str(it)[:60]) for it in odd[0][:2])
         raise OutboxError(
@@ -143,15 +136,11 @@ def _check(path: Path, found: frozenset[_Entry]) -> None:
 
 
 @cache
-def _expected() -> frozenset[_Entry]:
+def _expected() -> frozenset[tuple[str, ...]]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         _create(connection)
         return _tables(connection)
 
 
-def _tables(connection: sqlite3.Connection) -> frozenset[_Entry]:
+def _tables(connection: sqlite3.Connection) -> frozenset[tuple[str, ...]]:
     return frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
-
-
-def _number(connection: sqlite3.Connection, pragma: str) -> int:
-    return int(connection.execute(f"PRAGMA {pragma}").fetchone()[0])

@@ -14,7 +14,7 @@ from typing import Any
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.delivery.hold import Holds
-from leadsquared_async.errors import OutboxError
+from leadsquared_async.errors import ClientClosed, OutboxError
 from leadsquared_async.http.redaction import traceback_without_values
 from leadsquared_async.outbox.deliver import Deliverer
 from leadsquared_async.outbox.files import DeliveryLock
@@ -32,7 +32,9 @@ TIDY_EVERY = 30.0
 HOUR = 3600.0
 LOCK_IS_GONE = "the lock file was deleted, and another process may deliver"
 NOTE = "delivered_by"
-"""In `meta`: the process that delivers; once it has closed, also when."""
+"""In `meta`: the process that delivers; once it has closed, also when, and how many calls it had spent."""
+MOST_CALLS = 1_000_000
+"""More than any limit allows; a larger number is damaged."""
 
 _process = secrets.token_hex(8)
 
@@ -50,15 +52,21 @@ def since_boot() -> tuple[str, float]:
         return "unknown", time.time()  # of another system than Linux
 
 
-def _seconds_since_close(note: str) -> float:
-    """How long ago the process that left this note closed; 0 if it died, or the machine was restarted."""
+def _close_in(note: str) -> tuple[float, int | None]:
+    """Seconds since the process that left this note closed, and its calls by then; 0 and None if it died.
+
+    After a restart of the machine it is unknown how long ago it was.
+    """
     boot, uptime = since_boot()
     try:
-        _, boot_then, uptime_then = note.split()
-        age = uptime - float(uptime_then)
+        _, boot_then, uptime_then, spent = note.split()
+        age, calls = uptime - float(uptime_then), int(spent)
     except ValueError:
-        return 0.0
-    return min(max(0.0, age), HOUR) if boot_then == boot else 0.0
+        return 0.0, None
+    return (
+        min(max(0.0, age), HOUR) if boot_then == boot else 0.0,
+        calls if 0 <= calls <= MOST_CALLS else None,
+    )
 
 
 class Service:
@@ -144,7 +152,8 @@ class Service:
         await self._settler.aclose(0.0)
         if self._counts_earlier_calls:
             with suppress(OutboxError):
-                await self._writer.write(Store.set_meta, NOTE, " ".join((_me(), *map(str, since_boot()))))
+                note = " ".join(map(str, (_me(), *since_boot(), self._spent)))
+                await self._writer.write(Store.set_meta, NOTE, note)
         await self.empty_log()
 
     async def _end_tasks(self) -> None:
@@ -209,14 +218,24 @@ class Service:
                 return
 
     async def _count_earlier_calls(self) -> None:
-        """Assume that the process before spent the whole limit: a restart begins without a burst."""
+        """Count the calls of the process before, or all of the limit if it died: a restart adds no burst."""
         if self._counts_earlier_calls:
             return
         note = await self._writer.read(Store.meta, NOTE)
         self._counts_earlier_calls = True
         if note is not None and str(note).partition(" ")[0] != _me():
-            now = asyncio.get_running_loop().time()
-            parts_of(self._client)[0].session.assume_spent(now - _seconds_since_close(str(note)))
+            age, spent = _close_in(str(note))
+            session = parts_of(self._client)[0].session
+            session.assume_spent(asyncio.get_running_loop().time() - age, spent)
+
+    @property
+    def _spent(self) -> int:
+        """The calls that count against the limit now; all of it if that is unknown."""
+        with suppress(ClientClosed):
+            limit = self._client.snapshot().limit
+            if limit is not None:
+                return limit.limit.calls - limit.free
+        return parts_of(self._client)[0].session.options.rate_limit.calls
 
     def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=f"leadsquared_async outbox {name}")

@@ -57,7 +57,7 @@ _ERASED = "content = NULL, suffix = '[]', query = kept_query(CAST(query AS BLOB)
 
 _TO_SEND = "INDEXED BY items_to_send WHERE state = 'pending' AND is_ready"
 _FOLLOWED = "INDEXED BY items_followed WHERE state = 'accepted' AND is_open"
-"""With their indexes, since without SQLite takes the one by state, and passes a million rows of others."""
+"""With the indexes, since SQLite takes the one by state, and passes a million other rows."""
 _OPEN = (ItemState.PENDING, ItemState.SENDING, ItemState.ACCEPTED)
 
 
@@ -82,9 +82,11 @@ class Store:
         execute = self.connection.execute
         try:
             execute(f"PRAGMA busy_timeout = {BUSY}")
-            self.connection.text_factory = _text  # one text that is none would fail every row read with it
+            self.connection.text_factory = (
+                _text  # else a text that is not UTF-8 would fail every row read with it
+            )
             execute("PRAGMA temp_store = MEMORY")  # no lead in a temporary file
-            # What is read from the file is data, whoever wrote it.
+            # The file may have been written by anything.
             execute("PRAGMA trusted_schema = OFF")
             execute("PRAGMA cell_size_check = ON")
             if sys.version_info >= (3, 12):
@@ -139,7 +141,7 @@ class Store:
         self._has_room = self.size() < self._max_bytes
 
     def is_there(self) -> bool:
-        """Whether the file and its log are those that were opened: what is put into others is gone."""
+        """Whether the file and its log are those that were opened, not deleted or replaced."""
         try:
             for file, identity in zip(self._files, self._identities, strict=True):
                 found = os.lstat(file)  # at every commit, and a Path is slow
@@ -172,7 +174,7 @@ class Store:
                 self.log.warning("outbox: the write-ahead log could not be emptied: %s", error)
 
     def meta(self, name: str) -> Any:
-        """A value kept beside the rows; None if there is none."""
+        """A value kept beside the rows, or None."""
         row = self.connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return None if row is None else row[0]
 
@@ -309,26 +311,21 @@ class Store:
                 (operation, lane, after, most + len(skipped)),
             )
             found += [row for (row,) in rows if row not in skipped]
-        return self._claims(sorted(found)[:most])
-
-    def _claims(self, ids: Collection[int]) -> list[Row]:
-        rows = self.connection.execute(
-            f"SELECT {CLAIMED} FROM items WHERE id IN ({_places(ids)}) ORDER BY id",  # noqa: S608
-            tuple(ids),
-        )
-        return [row_of(row) for row in rows]
+        return self._with_ids(sorted(found)[:most])
 
     def in_state(self, state: ItemState, most: int, after: float = BEFORE_ALL) -> list[Row]:
         """Rows of one state that are not final, oldest first, numbered above `after`."""
-        rows = self.connection.execute(
-            f"SELECT {CLAIMED} FROM items "  # noqa: S608
-            "WHERE state = ? AND is_open AND id > ? ORDER BY id LIMIT ?",
-            (state, after, most),
-        )
+        return self._rows("state = ? AND is_open AND id > ? ORDER BY id LIMIT ?", state, after, most)
+
+    def _with_ids(self, ids: Collection[int]) -> list[Row]:
+        return self._rows(f"id IN ({_places(ids)}) ORDER BY id", *ids)
+
+    def _rows(self, where: str, *values: object) -> list[Row]:
+        rows = self.connection.execute(f"SELECT {CLAIMED} FROM items WHERE {where}", values)  # noqa: S608
         return [row_of(row) for row in rows]
 
-    def stray(self, most: int) -> list[Row]:
-        """Rows that no claim finds, since this version knows no such operation."""
+    def of_unknown_operations(self, most: int) -> list[Row]:
+        """Rows that `next_rows` does not find, since this version does not know their operation."""
         known = sorted((*OPERATIONS, BULK_CREATE_OR_UPDATE.name))
         gaps = [f"< '{known[0]}'", f"> '{known[-1]}'"]  # so that SQLite does not read the rows between
         gaps += [f"> '{low}' AND operation < '{high}'" for low, high in pairwise(known)]
@@ -339,10 +336,10 @@ class Store:
                 (most,),
             )
             found += [row for (row,) in rows]
-        return self._claims(found[:most])
+        return self._with_ids(found[:most])
 
     def release_orphans(self, most: int) -> bool:
-        """Let rows go that wait for one which is not there any more; returns whether there were any."""
+        """Let rows be sent that wait for one which is gone; returns whether there were any."""
         waiting = self.connection.execute(
             "SELECT id, identity FROM items AS waiting INDEXED BY items_waiting "
             "WHERE state = 'pending' AND NOT is_ready AND NOT EXISTS "
@@ -435,7 +432,7 @@ class Store:
         ).rowcount
 
     def _release(self, identity: object) -> None:
-        """Let the next row of an identity be sent, unless one is on its way or followed."""
+        """Let the next row of an identity be sent, unless another is on its way or followed."""
         if identity is not None:
             self.connection.execute(
                 "UPDATE items SET is_ready = 1 WHERE id = (SELECT min(id) FROM items "
@@ -512,26 +509,17 @@ class Store:
         item = self._requeueable(row)
         if item.is_erased and submission is None:
             raise OutboxError(f"the values of row {row} are erased: pass lead=")
-        if submission is not None:
+        values: dict[str, Any] = {}
+        if submission is None:
+            (identity,) = self.connection.execute(
+                "SELECT identity FROM items WHERE id = ?", (row,)
+            ).fetchone()
+        else:
             # The query stays: it holds the row's `update_behavior`, which cannot be changed.
-            self._change(
-                row,
-                now,
-                content=submission.content,
-                identity=self._identity_of(submission),
-                identified=submission.identified,
-            )
-        (identity,) = self.connection.execute("SELECT identity FROM items WHERE id = ?", (row,)).fetchone()
-        self._change(
-            row,
-            now,
-            state="pending",
-            is_open=1,
-            is_ready=identity is None,
-            reason=None,
-            request_id=None,
-            is_called_back=1,
-        )
+            identity = self._identity_of(submission)
+            values = {"content": submission.content, "identified": submission.identified}
+        values |= {"state": "pending", "is_open": 1, "is_ready": identity is None, "identity": identity}
+        self._change(row, now, reason=None, request_id=None, is_called_back=1, **values)
         self._release(identity)
 
     def _requeueable(self, row: int) -> OutboxItem:
@@ -542,9 +530,9 @@ class Store:
         return item
 
     def forget(self, wanted: Mapping[str, str], most: int, after: float) -> tuple[int, int | None]:
-        """Erase whoever has one of these values; returns how many rows, and where to go on.
+        """Erase a person by one of these values; returns how many rows, and after which id to continue.
 
-        What is on its way stays as a row without values, until its outcome is known.
+        A row that is on its way stays without values, until its outcome is known.
         """
         rows = self.connection.execute(
             "SELECT id, operation, CAST(content AS BLOB), query, suffix, state FROM items "
@@ -593,8 +581,7 @@ class Store:
     def purge(self, before: float) -> int:
         """Delete final rows whose last change is older; returns how many."""
         return self.connection.execute(
-            "DELETE FROM items WHERE NOT is_open AND CAST(changed_at AS REAL) < ?",
-            (before,),
+            "DELETE FROM items WHERE NOT is_open AND CAST(changed_at AS REAL) < ?", (before,)
         ).rowcount
 
     def counts(self) -> dict[ItemState, int]:
@@ -615,14 +602,11 @@ class Store:
         return None if found is None else moment(found[0])
 
     def version(self) -> int:
-        """A number that is another one after a commit of another connection."""
+        """A number that changes with each commit of another connection."""
         return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
 
     def checkpoint(self) -> bool:
-        """Copy the write-ahead log into the file and empty it, so that nothing erased is left in it.
-
-        Outside a transaction. Returns False if somebody reads, and it has to be tried again.
-        """
+        """Copy the write-ahead log into the file and empty it; False if another connection reads."""
         busy, _, _ = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
 
@@ -636,11 +620,7 @@ def _places(values: Collection[object]) -> str:
 
 
 def _patiently(do: Callable[[], T]) -> T:
-    """Do what several processes do at once when they open a file: SQLite refuses some of it without waiting.
-
-    Raises:
-        sqlite3.Error: it cannot be done, or another one is in the way for longer than `BUSY`.
-    """
+    """Do what several processes do at once when they open a file: for some of it SQLite does not wait."""
     until = time.monotonic() + BUSY / 1000
     while True:
         try:

@@ -329,7 +329,7 @@ def _roll_back(store: Store) -> bool:
 def _attempt(store: Store, work: _Work) -> Any:
     """What a piece of work returned, or its error.
 
-    An error leaves without the frames that it passed: as long as somebody keeps it, they would keep open a
+    An error leaves without the frames that it passed: as long as it is kept, they would keep open a
     statement that reads, and the connection could not write any more.
     """
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from leadsquared_async.errors import ConfigurationError, Fault, InvalidLead, Scope
 from leadsquared_async.http.redaction import without_locals
 from leadsquared_async.resources.submit import Resource
-from leadsquared_async.values import type_name
+from leadsquared_async.value_text import type_name
 
 if TYPE_CHECKING:
     from leadsquared_async.fields import FieldChecker, FieldProblem, LeadField

@@ -21,8 +21,8 @@ from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import field_of, id_in
 from leadsquared_async.operations import USER, Idempotency
 from leadsquared_async.protocol import ExpectedBody, host_in
+from leadsquared_async.resources.accepted_requests import Requests
 from leadsquared_async.resources.account_fields import Fields
-from leadsquared_async.resources.requests import Requests
 from leadsquared_async.resources.submit import Parts
 
 __all__ = ["AccountCheck", "AccountReport", "examine"]
@@ -106,7 +106,7 @@ async def _api_key(requests: Requests) -> AccountCheck:
     try:
         queue = await requests.metrics()
     except NotFound as error:
-        # The path of the metrics is a guess: the host answers, and that is as much as can be said.
+        # The path of the metrics is inferred, so a 404 shows only that the host answers.
         return AccountCheck("x-api-key", "unknown", f"the host answers, and has no metrics: {error}")
     except LeadSquaredError as error:
         return _failed("x-api-key", error)
@@ -162,7 +162,7 @@ def _region(hosts: Hosts, named: object) -> AccountCheck:
 
 
 def _host_of(url: str) -> str:
-    """The host name of an origin, or of a host that is named without one; "" if there is none in it."""
+    """The host name in an origin, or in a host without a scheme; "" if there is none."""
     return host_in(url if "//" in url else f"//{url}")
 
 
@@ -176,7 +176,7 @@ async def _fields(fields: Fields, required: Collection[str]) -> AccountCheck:
 
 def _failed(name: str, error: LeadSquaredError) -> AccountCheck:
     if isinstance(error, ClientClosed):
-        raise error  # by the caller's own program: that says nothing of the account
+        raise error  # the caller's own program closed it
     verdict: Literal["wrong", "unknown"] = "wrong" if error.fault is Fault.ACCOUNT else "unknown"
     return AccountCheck(name, verdict, str(error), error)
 

@@ -75,29 +75,23 @@ class Bulk(Resource):
             return await preparer.prepare(submission_of(pending.items[place], BULK_CREATE_OR_UPDATE, made))
 
         async def work(pending: Pending[L]) -> Sequence[Result[L]]:
-            rows: list[EncodedSubmission] = []
+            rows: dict[int, EncodedSubmission] = {}
             outcomes: dict[int, RowOutcome] = {}
             for place in range(len(pending.items)):
                 try:
-                    rows.append(await prepare(pending, place))
+                    rows[place] = await prepare(pending, place)
                 except LeadSquaredError as error:
                     outcomes[place] = RowOutcome(0, error=error)
-            places = [place for place in range(len(pending.items)) if place not in outcomes]
             try:
                 if rows:
-                    answered = await send_rows(sender, rows, lane, pending.about_to_send)
-                    outcomes |= zip(places, answered, strict=True)
+                    answered = await send_rows(sender, [*rows.values()], lane, pending.about_to_send)
+                    outcomes |= zip(rows, answered, strict=True)
             except LeadSquaredError as error:
-                outcomes |= dict.fromkeys(places, RowOutcome(error.attempts, error=error))
-            dropped = {place: row.dropped for place, row in zip(places, rows, strict=True)}
+                outcomes |= dict.fromkeys(rows, RowOutcome(error.attempts, error=error))
+            dropped = {place: row.dropped for place, row in rows.items()}
             return [
-                pending.result(
-                    place,
-                    status=outcomes[place].status,
-                    error=outcomes[place].error,
-                    dropped=dropped.get(place, ()),
-                )
-                for place in range(len(pending.items))
+                pending.result(place, status=it.status, error=it.error, dropped=dropped.get(place, ()))
+                for place, it in sorted(outcomes.items())
             ]
 
         source = Source(leads, name, "leads")

@@ -3,65 +3,91 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from leadsquared_async.encoding import private_values
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.http.call import Call, Host, json_content
+from leadsquared_async.http.redaction import without_locals
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import Idempotency, Keys
 from leadsquared_async.protocol import ExpectedBody
+from leadsquared_async.resources.submit import Resource
 
-__all__ = ["custom_call"]
+__all__ = ["CustomCalls"]
 
 LONGEST_PATH = 2000
 LONGEST_QUERY = 8000
 """Characters; gateways reject longer addresses, and httpx does from 65,536 on."""
 
 
-def custom_call(
-    method: str,
-    path: str,
-    *,
-    query: Mapping[str, str],
-    json: Any,
-    host: str,
-    keys: str,
-    repeatable: bool,
-    lane: Lane,
-    reference: str | None,
-) -> Call:
-    """The call, checked.
+class CustomCalls(Resource):
+    """Calls that have no method of their own."""
 
-    Raises:
-        ConfigurationError: an argument is invalid.
-    """
-    verb = method.upper()
-    if not verb.isascii() or not verb.isalpha():
-        raise ConfigurationError("method has to be an HTTP method, such as GET or POST")
-    if not path.startswith("/") or not path.isprintable() or any(char in path for char in "?# \\"):
-        raise ConfigurationError(
-            "path has to start with a slash and contain no ?, # or space: pass query= beside it"
+    @without_locals
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        json: Any = None,
+        host: Literal["async", "sync"] = "async",
+        keys: Literal["all", "api_key"] = "all",
+        repeatable: bool = False,
+        reference: str | None = None,
+        deadline: float | Literal["client"] | None = "client",
+    ) -> Any:
+        """Make a call that has no method yet; it is limited, retried and classified like all others.
+
+        Example:
+            await lsq.request("GET", "/v2/LeadManagement.svc/Leads.GetById", query={"id": id}, host="sync")
+
+        Args:
+            method: GET, POST, ...
+            path: from the slash on, without a query.
+            query: pairs besides the keys.
+            json: the body, anything that `json.dumps` accepts.
+            host: which of the account's hosts.
+            keys: all three keys, or the x-api-key only.
+            repeatable: whether it may be made again if it may have arrived; GET always may.
+            reference: your own id, for errors and logs.
+            deadline: seconds for the whole call; None for no bound; by default the client's.
+
+        Returns:
+            The decoded JSON of the answer; None if it is empty.
+
+        Raises:
+            LeadSquaredError: it did not succeed.
+        """
+        verb = method.upper()
+        if not verb.isascii() or not verb.isalpha():
+            raise ConfigurationError("method has to be an HTTP method, such as GET or POST")
+        if not path.startswith("/") or not path.isprintable() or any(char in path for char in "?# \\"):
+            raise ConfigurationError(
+                "path has to start with a slash and contain no ?, # or space: pass query= beside it"
+            )
+        if len(path) > LONGEST_PATH:
+            raise ConfigurationError(f"path is longer than {LONGEST_PATH} characters")
+        if host not in {"async", "sync"} or keys not in {"all", "api_key"}:
+            raise ConfigurationError('host has to be "async" or "sync", keys "all" or "api_key"')
+        sender = self._parts.sender.until(deadline)
+        reads = verb in {"GET", "HEAD"}
+        call = Call(
+            operation=f"{verb} {path}",
+            method=verb,
+            path=path,
+            query=_checked_query(query or {}),
+            content=None if json is None else json_content(json),
+            private=(*(query or {}).values(), *private_values(json)),
+            host=Host.ASYNC if host == "async" else Host.SYNC,
+            keys=Keys(keys),
+            expect=ExpectedBody.JSON,
+            repeat=Idempotency.READ if reads else Idempotency.MATCHED if repeatable else Idempotency.NONE,
+            lane=sender.lane(None, Lane.INTERACTIVE),
+            reference=reference,
         )
-    if len(path) > LONGEST_PATH:
-        raise ConfigurationError(f"path is longer than {LONGEST_PATH} characters")
-    if host not in {"async", "sync"} or keys not in {"all", "api_key"}:
-        raise ConfigurationError('host has to be "async" or "sync", keys "all" or "api_key"')
-    reads = verb in {"GET", "HEAD"}
-    return Call(
-        operation=f"{verb} {path}",
-        method=verb,
-        path=path,
-        query=_checked_query(query),
-        content=None if json is None else json_content(json),
-        private=(*query.values(), *private_values(json)),
-        host=Host.ASYNC if host == "async" else Host.SYNC,
-        keys=Keys(keys),
-        expect=ExpectedBody.JSON,
-        repeat=Idempotency.READ if reads else Idempotency.MATCHED if repeatable else Idempotency.NONE,
-        lane=lane,
-        reference=reference,
-    )
+        return (await sender.send(call)).outcome.data
 
 
 def _checked_query(query: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

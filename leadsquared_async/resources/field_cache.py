@@ -146,7 +146,7 @@ class FieldCache:
         if self._leads_asked and self._now() >= self._not_before:
             which = "with fields from before" if self._checker is not None else "without a check"
             self._sender.log.warning(
-                "leads go on %s: %s", which, _described(error), extra={"event": "no_fields"}
+                "leads are sent %s: %s", which, _described(error), extra={"event": "no_fields"}
             )
         self._not_before = self._now() + TRY_AGAIN
 
@@ -202,7 +202,7 @@ class FieldValidator:
         """
         lead = submission.lead
         checker = await self._cache.at_hand(within)
-        if checker is None or not isinstance(lead, Mapping):  # encoding rejects what is no mapping
+        if checker is None or not isinstance(lead, Mapping):  # encoding rejects what is not a mapping
             return submission, ()
         if self._mode == "strict":
             if flaws := checker.check(lead, partial=_may_exist(submission), search_by=submission.search_by):

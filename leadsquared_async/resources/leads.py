@@ -11,7 +11,7 @@ from leadsquared_async.encoding import check_update_behavior
 from leadsquared_async.http.redaction import without_locals
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import ACTIVITIES_CREATE, CALLS_LOG, LEADS_CAPTURE, OPPORTUNITIES_CAPTURE
-from leadsquared_async.resources.requests import Requests
+from leadsquared_async.resources.accepted_requests import Requests
 from leadsquared_async.resources.submit import CONCURRENCY, submission_of, submit, submit_many
 from leadsquared_async.results import Results
 from leadsquared_async.submissions import (

@@ -9,7 +9,7 @@ from typing import Any, cast
 from leadsquared_async.encoding import EncodedSubmission, encode
 from leadsquared_async.errors import InvalidLead
 from leadsquared_async.submissions import Submission
-from leadsquared_async.values import type_name
+from leadsquared_async.value_text import type_name
 
 __all__ = ["Normalize", "Preparer"]
 

@@ -11,7 +11,7 @@ from leadsquared_async.sandbox.counters import COUNTERS, most_in_any_window
 from leadsquared_async.sandbox.faults import FAULTS, Faults
 from leadsquared_async.sandbox.records import Activity, Lead, Opportunity, PhoneCall
 from leadsquared_async.sandbox.settings import Settings
-from leadsquared_async.sandbox.transport import Sandbox, SandboxTransport, serve
+from leadsquared_async.sandbox.transport import Sandbox, SandboxTransport
 
 __all__ = [
     "COUNTERS",
@@ -31,5 +31,4 @@ __all__ = [
     "SandboxTransport",
     "Settings",
     "most_in_any_window",
-    "serve",
 ]

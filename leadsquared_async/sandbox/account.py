@@ -19,20 +19,23 @@ from leadsquared_async.sandbox.answers import (
     SYNC_HOST,
     WRONG_KEYS,
     How,
+    MalformedError,
     RefusedError,
     Reply,
     Request,
     gateway,
     hinted,
+    json_reply,
+    mx,
     one_line,
-    over_limit,
     wrong_region,
 )
+from leadsquared_async.sandbox.bodies import Submission, decode
 from leadsquared_async.sandbox.checks import brief, check
 from leadsquared_async.sandbox.counters import COUNTERS, Counter
 from leadsquared_async.sandbox.faults import IS_FAULTS, Fault, Faults, FaultSource
-from leadsquared_async.sandbox.operations import CALL_NAMES, Call, Routes
-from leadsquared_async.sandbox.processing import ProcessingQueue, Queues
+from leadsquared_async.sandbox.operations import CALL_NAMES, OPERATIONS, Call, Routes
+from leadsquared_async.sandbox.processing import ProcessingQueue, Task
 from leadsquared_async.sandbox.records import Records
 from leadsquared_async.sandbox.settings import ACCESS_KEY, API_KEY, SECRET_KEY, Options, Settings
 from leadsquared_async.sandbox.sync import (
@@ -82,7 +85,7 @@ class Account:
 
     __slots__ = (
         *("arrivals", "attempts", "instance", "misplaced_keys", "paths", "queues", "records", "settings"),
-        *("_bulk_counter", "_counter", "_faults", "_fields", "_ids", "_queues", "_routes"),
+        *("_bulk_counter", "_counter", "_faults", "_fields", "_ids", "_routes"),
     )
 
     def __init__(self, **options: Unpack[Options]) -> None:
@@ -117,8 +120,10 @@ class Account:
             unique=displays_of(settings.unique, self._fields),
         )
         """What it stores: leads, opportunities, phone calls."""
-        self._queues = Queues(settings, self.records, self._faults, self._new_id)
-        self.queues: Mapping[str, ProcessingQueue] = self._queues.by_name
+        self.queues = {
+            operation.name: ProcessingQueue(settings.processing_rate, self._faults.system_error)
+            for operation in OPERATIONS
+        }
         """The queue of each operation, by its name."""
 
     @property
@@ -126,23 +131,25 @@ class Account:
         """How it misbehaves now."""
         return self._faults.faults
 
-    def set_faults(self, faults: Faults, now: float, *, go_on: Collection[str] = ()) -> None:
-        """Apply other faults from `now` on; scripts named in `go_on` do not start over.
+    def set_faults(self, faults: Faults, now: float, *, keep: Collection[str] = ()) -> None:
+        """Apply other faults from `now` on; the scripts named in `keep` continue, others start over.
 
         Raises ValueError for an unknown operation, and if these are not `Faults`.
         """
         check("faults", IS_FAULTS, faults)
         _check_operations(faults)
         self.advance(now)
-        self._faults.replace(faults, go_on=go_on)
+        self._faults.replace(faults, keep)
 
     def transit(self) -> float:
         """Draw the seconds of one way, to wait for before `decide`, which draws the way back itself."""
         return self._faults.transit()
 
     def advance(self, now: float) -> None:
-        """Process what is due by `now`."""
-        self._queues.advance(now)
+        """Process what is due by `now`, in the order of time: the queues share leads, ids and draws."""
+        until = now * self.settings.speed
+        while (queue := min(self.queues.values(), key=ProcessingQueue.next_at)).next_at() <= until:
+            queue.step()
 
     def decide(self, request: Request, now: float) -> Reply:
         """Answer a request that arrives at `now` (seconds); it is counted at this moment, answered or not."""
@@ -150,7 +157,7 @@ class Account:
         call = self._routes.locate(request)
         name = "unknown" if call is None else call.name
         fault = self._faults.draw(name, now)
-        if fault.how is How.REFUSED:
+        if fault.how is How.REFUSED:  # it never arrives
             return Reply(503, {HINT: f"fault {fault.name}"}, delay=self.transit(), how=fault.how)
         self.misplaced_keys += misplaced_keys(request, call)
         if call is not None and (call.kind == "submit" or call.name == "bulk"):
@@ -191,27 +198,57 @@ class Account:
         """The answer without a fault; raises RefusedError."""
         query = dict(parse_qsl(request.query, keep_blank_values=True))
         _check_keys(request, query, call)
+        if call.kind == "submit" or call.name == "bulk":
+            _check_form(request)
         match call.kind:
             case "submit":
-                _check_form(request)
-                return self._queues.submit(request, query, call, now, taken=fault.taken)
+                return self._submit(request, query, call, now, taken=fault.taken)
             case "status":
-                return self._queues.status(query, call)
+                return self._status(query, call)
             case "metrics":
-                return self._queues.metrics(call.operations[0], now)
+                (operation,) = call.operations
+                queue, at = self.queues[operation.name], now * self.settings.speed
+                return json_reply(200, queue.metrics(at, operation.rate_name))
             case "sync" if call.name == "user":
                 return show_user()
             case "sync" if call.name == "fields":
                 return list_fields(query, self._fields)
             case "sync":
-                _check_form(request)
                 rows = read_bulk(request.body)
                 return create_or_update(
                     rows if fault.taken else (), self.records, self._faults.row_is_missing
                 )
 
+    def _submit(
+        self, request: Request, query: Mapping[str, str], call: Call, now: float, *, taken: bool
+    ) -> Reply:
+        """Accept a well-formed submission; queue it unless it gets lost."""
+        text, content = decode(request.body)
+        (operation,) = call.operations
+        work = operation.read(Submission(content, query, call.rest), self.records)
+        task = Task(self._new_id(), operation, text, work, now * self.settings.speed)
+        if taken:
+            self.queues[operation.name].put(task)
+        said = "Request accepted. Please use below request id to check the status"
+        return json_reply(200, {"Status": said, "RequestID": task.request_id})
+
+    def _status(self, query: Mapping[str, str], call: Call) -> Reply:
+        request_id = query.get("RequestID", "").lower()
+        if not request_id:
+            raise MalformedError("RequestID is missing")
+        task = next((q.tasks[request_id] for q in self.queues.values() if request_id in q.tasks), None)
+        if task is not None and task.operation in call.operations:
+            return json_reply(200, task.as_status())
+        hint = "no request of this sandbox has this RequestID; a restart or a reset forgets all requests"
+        if task is not None:
+            hint = f"this RequestID belongs to {task.operation.name}"
+        # What LeadSquared answers to an unknown RequestID is not documented.
+        return hinted(gateway(404, "Not Found"), hint)
+
     def _over_limit(self, call: Call) -> Reply:
-        return over_limit(*limit_of(self.settings, call.name))
+        calls, per = limit_of(self.settings, call.name)
+        message = f"API calls exceeded the limit of {calls} in {per:g} second(s)"
+        return mx(429, "MXAPIRateLimitExceededException", message)
 
     def _make_counter(self, limit: tuple[int, float] | None) -> Counter | None:
         if limit is None:
@@ -243,25 +280,22 @@ def misplaced_keys(request: Request, call: Call | None) -> list[str]:
     synchronous host; the x-api-key in its header; none of them at another origin. A call log takes the
     x-api-key only.
     """
-    query = parse_qsl(request.query, keep_blank_values=True)
     in_query = _IN_QUERY if call is not None and call.takes_keys else {}
-    in_headers = {"x-api-key": API_KEY}
-    if call is not None and call.kind == "sync":
-        in_headers |= _IN_HEADERS
-    is_elsewhere = request.headers.get("host", "").partition(":")[0] == ELSEWHERE
-    carried = (*request.headers.values(), *(value for _, value in query))
-    places = [
-        ("the query", any(_is_misplaced(name, value, in_query) for name, value in query)),
-        *(
-            (f"the header {name}", _is_misplaced(name, value, in_headers))
-            for name, value in request.headers.items()
-        ),
-        ("the path", _holds_key(unquote(request.path))),
-        ("the body", any(key.encode() in request.body for key in _ALL_KEYS)),
-        ("a request to another origin", is_elsewhere and any(map(_holds_key, carried))),
-    ]
+    in_headers = {"x-api-key": API_KEY} | (_IN_HEADERS if call is not None and call.kind == "sync" else {})
+    query = parse_qsl(request.query, keep_blank_values=True)
+    carried = [("the query", name, value, in_query) for name, value in query]
+    carried += [(f"the header {name}", name, value, in_headers) for name, value in request.headers.items()]
+    places = [place for place, name, value, right in carried if _is_misplaced(name, value, right)]
+    if _holds_key(unquote(request.path)):
+        places.append("the path")
+    if any(key.encode() in request.body for key in _ALL_KEYS):
+        places.append("the body")
+    if request.headers.get("host", "").partition(":")[0] == ELSEWHERE and any(
+        _holds_key(value) for _, _, value, _ in carried
+    ):
+        places.append("a request to another origin")
     name = "unknown path" if call is None else call.name
-    return [f"{name}: a key in {place}" for place, misplaced in places if misplaced]
+    return [f"{name}: a key in {place}" for place in dict.fromkeys(places)]
 
 
 def shown_path(request: Request, call: Call | None) -> str:
@@ -288,17 +322,17 @@ def _check_keys(request: Request, query: Mapping[str, str], call: Call) -> None:
     ]
     if given[0] and "$" not in given[0]:
         wrong.append("an accessKey contains a $, which a shell expands unless it is in single quotes")
-    raise RefusedError(hinted(WRONG_KEYS, "; ".join(wrong)))
+    raise RefusedError(WRONG_KEYS, "; ".join(wrong))
 
 
 def _check_form(request: Request) -> None:
     """Raises RefusedError if a body is too large or not announced as JSON."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
-        unsupported = gateway(415, "Unsupported Media Type")
-        raise RefusedError(hinted(unsupported, f"send the header Content-Type: {JSON_TYPE}"))
+        raise RefusedError(
+            gateway(415, "Unsupported Media Type"), f"send the header Content-Type: {JSON_TYPE}"
+        )
     if len(request.body) > LARGEST_BODY:
-        too_long = gateway(413, "Request Too Long")
-        raise RefusedError(hinted(too_long, f"the body is longer than {LARGEST_BODY} bytes"))
+        raise RefusedError(gateway(413, "Request Too Long"), f"the body is longer than {LARGEST_BODY} bytes")
 
 
 def _check_operations(faults: Faults) -> None:

@@ -29,7 +29,6 @@ class How(StrEnum):
     """How an answer goes out on the wire."""
 
     WHOLE = "whole"
-    """In full."""
     DRIP_HEADERS = "drip-headers"
     """Eight bytes at a time, from the status line on."""
     DRIP_BODY = "drip-body"
@@ -98,9 +97,9 @@ class ApplicationError(Exception):
 class RefusedError(Exception):
     """The account refuses a request by its own rules, which no fault replaces."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, hint: str) -> None:
         super().__init__()
-        self.reply = reply
+        self.reply = hinted(reply, hint)
 
 
 class MalformedError(RefusedError):
@@ -110,13 +109,12 @@ class MalformedError(RefusedError):
     """
 
     def __init__(self, why: str, where: str = "") -> None:
-        reply = mx(400, "MXInvalidInputException", why)
-        super().__init__(hinted(reply, f"{why}: {where}" if where else why))
+        super().__init__(mx(400, "MXInvalidInputException", why), f"{why}: {where}" if where else why)
 
 
-def json_reply(status: int, content: object, headers: Mapping[str, str] | None = None) -> Reply:
+def json_reply(status: int, content: object) -> Reply:
     """A reply whose body is `content` as JSON."""
-    return Reply(status, {"content-type": JSON_TYPE, **(headers or {})}, dump(content).encode())
+    return Reply(status, {"content-type": JSON_TYPE}, dump(content).encode())
 
 
 def dump(content: object) -> str:
@@ -149,23 +147,6 @@ def mx(status: int, exception_type: str, exception_message: str) -> Reply:
 def gateway(status: int, message: str) -> Reply:
     """The gateway's error body."""
     return json_reply(status, {"message": message})
-
-
-def accepted(request_id: str) -> Reply:
-    """The answer to every accepted submission (https://apidocs.leadsquared.com/capture-leads-async/)."""
-    status = "Request accepted. Please use below request id to check the status"
-    return json_reply(200, {"Status": status, "RequestID": request_id})
-
-
-def over_limit(calls: int, per: float) -> Reply:
-    """LeadSquared's answer to a call over the limit."""
-    message = f"API calls exceeded the limit of {calls} in {per:g} second(s)"
-    return mx(429, "MXAPIRateLimitExceededException", message)
-
-
-def duplicate(status: int) -> Reply:
-    """A permanent, logical error, which has been seen under 500 and under 200."""
-    return mx(status, "MXDuplicateEntryException", "A Lead with same Email already exists.")
 
 
 def wrong_region(right_host: str) -> Reply:

@@ -25,8 +25,6 @@ CALL = (
     *("CallDuration", "Status", "ResourceURL", "Direction", "CallSessionId", "LeadId", "Tag", "UserId"),
 )
 
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
-
 _Object = dict[str, object]
 
 
@@ -65,9 +63,7 @@ def read_capture(submission: Submission, records: Records) -> Work:
 def read_update(submission: Submission, records: Records) -> Work:
     """The same array, for the lead in the query's `leadId`."""
     passed = read_lead(submission.body)
-    lead_id = submission.query.get("leadId")
-    if not lead_id:
-        raise MalformedError("leadId is missing")
+    lead_id = _read_id(submission.query, "leadId")
     posted = _read_flag(submission.query, "postUpdatedLead")
     return lambda _at: records.update_lead(lead_id, passed, posted=posted)
 
@@ -212,7 +208,7 @@ def _read_object(value: object, place: str, names: Collection[str]) -> _Object:
     return found
 
 
-def _read_text(holder: _Object, name: str) -> str:
+def _read_text(holder: Mapping[str, object], name: str) -> str:
     """A string; empty if it is absent."""
     value = holder.get(name, "")
     if not isinstance(value, str):
@@ -220,7 +216,7 @@ def _read_text(holder: _Object, name: str) -> str:
     return value
 
 
-def _read_id(holder: _Object, name: str) -> str:
+def _read_id(holder: Mapping[str, object], name: str) -> str:
     value = _read_text(holder, name)
     if not value:
         raise MalformedError(f"{name} is missing")
@@ -237,16 +233,14 @@ def _read_code(holder: _Object, name: str) -> int:
 
 def _read_date(holder: _Object, name: str) -> str:
     """A date and time as `YYYY-MM-DD HH:MM:SS`; empty if it is absent."""
-    if name not in holder:
-        return ""
-    value = holder[name]
-    if isinstance(value, str) and _DATE.fullmatch(value):
-        try:
-            datetime.fromisoformat(value)
-        except ValueError:
-            pass
-        else:
+    value = holder.get(name, "")
+    try:
+        if isinstance(value, str) and (
+            name not in holder or (len(value) == 19 and datetime.fromisoformat(value).isoformat(" ") == value)
+        ):
             return value
+    except ValueError:
+        pass
     raise MalformedError(f"{name} is not a date written YYYY-MM-DD HH:MM:SS")
 
 
@@ -267,7 +261,7 @@ def _read_flag(query: Mapping[str, str], name: str) -> bool:
     return value == "true"
 
 
-def _read_flags(content: Mapping[str, object], query: Mapping[str, str]) -> tuple[str, ...]:
+def _read_flags(content: _Object, query: Mapping[str, str]) -> tuple[str, ...]:
     """The flags that are set in the query or in the opportunity; both places have been seen."""
     for name in FLAGS:
         if not isinstance(content.get(name, False), bool):

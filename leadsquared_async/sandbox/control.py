@@ -12,9 +12,10 @@ from dataclasses import asdict
 from typing import Any, TypedDict, cast
 
 from leadsquared_async.sandbox.account import Account, Arrival, limit_of
-from leadsquared_async.sandbox.answers import HINT, JSON_TYPE, Reply, Request, json_reply
+from leadsquared_async.sandbox.answers import HINT, JSON_TYPE, Reply, Request
 from leadsquared_async.sandbox.counters import most_in_any_window
 from leadsquared_async.sandbox.faults import Faults
+from leadsquared_async.sandbox.processing import Task
 from leadsquared_async.sandbox.records import Lead, Opportunity, PhoneCall
 
 
@@ -89,32 +90,28 @@ class Books:
     @property
     def requests(self) -> Sequence[RequestState]:
         """Every accepted request, in order for each operation."""
-        self._advance()
-        speed = self._account.settings.speed
+        speed = self._up_to_date().settings.speed
         return [
             RequestState(
                 request_id=task.request_id,
-                operation=operation,
+                operation=task.operation.name,
                 status=task.status,
                 reason=task.reason,
                 system_errors=task.errors,
                 finished_at=None if task.finished_at is None else task.finished_at / speed,
             )
-            for operation, queue in self._account.queues.items()
-            for task in queue.tasks.values()
+            for task in self._tasks
         ]
 
     @property
     def accepted(self) -> int:
         """How many submissions were accepted, whether or not the client received the answer."""
-        return sum(len(queue.tasks) for queue in self._account.queues.values())
+        return len(self._tasks)
 
     @property
     def repeated(self) -> int:
         """How many submissions were accepted although the same body had been accepted before."""
-        return self.accepted - len(
-            {task.body for queue in self._account.queues.values() for task in queue.tasks.values()}
-        )
+        return self.accepted - len({task.body for task in self._tasks})
 
     @property
     def attempts(self) -> Mapping[str, int]:
@@ -124,26 +121,22 @@ class Books:
     @property
     def leads(self) -> Mapping[str, Lead]:
         """The leads by id, oldest first."""
-        self._advance()
-        return self._account.records.leads
+        return self._up_to_date().records.leads
 
     @property
     def opportunities(self) -> Mapping[str, Opportunity]:
         """The opportunities by id, oldest first."""
-        self._advance()
-        return self._account.records.opportunities
+        return self._up_to_date().records.opportunities
 
     @property
     def calls(self) -> Sequence[PhoneCall]:
         """The logged phone calls, oldest first."""
-        self._advance()
-        return self._account.records.calls
+        return self._up_to_date().records.calls
 
     @property
     def duplicates(self) -> int:
         """How many leads there are beyond the first of each person."""
-        self._advance()
-        return self._account.records.duplicates()
+        return self._up_to_date().records.duplicates()
 
     @property
     def misplaced_keys(self) -> Sequence[str]:
@@ -165,8 +158,8 @@ class Books:
         A script that it does not name continues. Raises ValueError for invalid input.
         """
         faults = self.faults.changed(content)
-        go_on = {"script", "processing_script"} - set(cast("dict[str, object]", content))
-        self._account.set_faults(faults, self._clock(), go_on=go_on)
+        keep = {"script", "processing_script"} - set(cast("dict[str, object]", content))
+        self._account.set_faults(faults, self._clock(), keep=keep)
 
     def summary(self) -> dict[str, Any]:
         """The counts as a mapping for JSON, with `now` in seconds; no personal data."""
@@ -191,8 +184,13 @@ class Books:
         """Forget everything. Faults and draws start over; the clock does not."""
         self._account.reset()
 
-    def _advance(self) -> None:
+    @property
+    def _tasks(self) -> list[Task]:
+        return [task for queue in self._account.queues.values() for task in queue.tasks.values()]
+
+    def _up_to_date(self) -> Account:
         self._account.advance(self._clock())
+        return self._account
 
 
 PREFIX = "/_sandbox/"
@@ -228,73 +226,64 @@ def answer(request: Request, books: Books) -> Reply:
         return _error(404, f"There is no such page: choose from {', '.join(filter(None, ROUTES))}")
     act = methods.get(request.method)
     if act is None:
-        return _error(405, f"Only {', '.join(methods)}", {"allow": ", ".join(methods)})
-    return act(books, request)
+        return _error(405, f"This page takes {', '.join(methods)}", {"allow": ", ".join(methods)})
+    try:
+        content = act(books, request.body)
+    except ValueError as error:
+        return _error(400, str(error))
+    return Reply(204) if content is None else _json(200, content)
 
 
-def _show_index(books: Books, _request: Request) -> Reply:
-    pages = [f"{method} {PREFIX}{page}" for page, methods in ROUTES.items() for method in methods]
-    index = {
+def _show_index(books: Books, _body: bytes) -> object:
+    return {
         "sandbox": "A LeadSquared for tests, on this machine only",
         "instance": books.instance,
         "calls": books.paths,
         "keys": "Submissions take accessKey and secretKey in the query and x-api-key as a header",
-        "control": pages,
+        "control": [f"{method} {PREFIX}{page}" for page, methods in ROUTES.items() for method in methods],
     }
-    return Reply(200, {"content-type": JSON_TYPE}, json.dumps(index, indent=2).encode())
 
 
-def _reset(books: Books, _request: Request) -> Reply:
-    books.reset()
-    return Reply(204)
-
-
-def _set_faults(books: Books, request: Request) -> Reply:
-    if len(request.body) > LARGEST_CONTROL_BODY:
-        return _error(400, f"The body is longer than {LARGEST_CONTROL_BODY} bytes")
+def _set_faults(books: Books, body: bytes) -> object:
+    if len(body) > LARGEST_CONTROL_BODY:
+        raise ValueError(f"The body is longer than {LARGEST_CONTROL_BODY} bytes")
     try:
-        content = json.loads(request.body.decode())
+        content = json.loads(body.decode())
     except (ValueError, RecursionError):
-        return _error(400, "The body is not JSON in UTF-8")
-    try:
-        books.change_faults(content)
-    except ValueError as error:
-        return _error(400, str(error))
-    return json_reply(200, books.faults.to_json())
+        raise ValueError("The body is not JSON in UTF-8") from None
+    books.change_faults(content)
+    return books.faults.to_json()
 
 
-def _end_faults(books: Books, _request: Request) -> Reply:
+def _end_faults(books: Books, _body: bytes) -> object:
     books.faults = Faults()
-    return json_reply(200, books.faults.to_json())
+    return books.faults.to_json()
 
 
-def _show_arrivals(books: Books) -> object:
-    arrivals = [asdict(arrival) for arrival in books.arrivals]
-    return {"most_arrivals": books.most_arrivals(), "arrivals": arrivals}
-
-
-def _showing(read: Callable[[Books], object]) -> Callable[[Books, Request], Reply]:
-    """Answer with what `read` returns, as JSON."""
-    return lambda books, _request: json_reply(200, read(books))
-
-
-ROUTES: Mapping[str, Mapping[str, Callable[[Books, Request], Reply]]] = {
+ROUTES: Mapping[str, Mapping[str, Callable[[Books, bytes], object]]] = {
     "": {"GET": _show_index},
-    "reset": {"POST": _reset},
-    "faults": {
-        "GET": _showing(lambda books: books.faults.to_json()),
-        "PUT": _set_faults,
-        "DELETE": _end_faults,
+    "reset": {"POST": lambda books, _: books.reset()},
+    "faults": {"GET": lambda books, _: books.faults.to_json(), "PUT": _set_faults, "DELETE": _end_faults},
+    "requests": {"GET": lambda books, _: books.requests},
+    "leads": {"GET": lambda books, _: list(map(asdict, books.leads.values()))},
+    "arrivals": {
+        "GET": lambda books, _: {
+            "most_arrivals": books.most_arrivals(),
+            "arrivals": list(map(asdict, books.arrivals)),
+        }
     },
-    "requests": {"GET": _showing(lambda books: books.requests)},
-    "leads": {"GET": _showing(lambda books: list(map(asdict, books.leads.values())))},
-    "arrivals": {"GET": _showing(_show_arrivals)},
-    "summary": {"GET": _showing(Books.summary)},
-    "opportunities": {"GET": _showing(lambda books: list(map(asdict, books.opportunities.values())))},
-    "calls": {"GET": _showing(lambda books: list(map(asdict, books.calls)))},
+    "summary": {"GET": lambda books, _: books.summary()},
+    "opportunities": {"GET": lambda books, _: list(map(asdict, books.opportunities.values()))},
+    "calls": {"GET": lambda books, _: list(map(asdict, books.calls))},
 }
-"""The control plane: what answers each page and method."""
+"""The control plane: what each page and method answers as JSON, or nothing; ValueError is a 400."""
+
+
+def _json(status: int, content: object, headers: Mapping[str, str] | None = None) -> Reply:
+    """JSON for people as well; a lone surrogate in a lead stays escaped."""
+    body = json.dumps(content, indent=2).encode()
+    return Reply(status, {"content-type": JSON_TYPE, **(headers or {})}, body)
 
 
 def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> Reply:
-    return json_reply(status, {"error": message}, {**(headers or {}), HINT: message})
+    return _json(status, {"error": message}, {**(headers or {}), HINT: message})

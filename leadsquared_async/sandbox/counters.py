@@ -25,6 +25,7 @@ class Counter(ABC):
     per: float
     phase: float = 0.0
     count_refused: bool = False
+    _now: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         if self.calls < 1 or self.per <= 0:
@@ -33,14 +34,11 @@ class Counter(ABC):
 
     def admit(self, now: float) -> bool:
         """Count a call at `now` (seconds that never go back); returns whether it is admitted."""
-        self._move_to(now)
+        self._now = now
         admitted = self._has_room()
         if admitted or self.count_refused:
             self._count()
         return admitted
-
-    @abstractmethod
-    def _move_to(self, now: float) -> None: ...
 
     @abstractmethod
     def _has_room(self) -> bool: ...
@@ -53,15 +51,11 @@ class Counter(ABC):
 class SlidingLog(Counter):
     """At most `calls` in any half-open window of `per` seconds: the time of every counted call is kept."""
 
-    _now: float = field(default=0.0, init=False)
     _log: deque[float] = field(default_factory=deque[float], init=False)
 
-    def _move_to(self, now: float) -> None:
-        self._now = now
-        while self._log and now - self._log[0] >= self.per:
-            self._log.popleft()
-
     def _has_room(self) -> bool:
+        while self._log and self._now - self._log[0] >= self.per:
+            self._log.popleft()
         return len(self._log) < self.calls
 
     def _count(self) -> None:
@@ -73,21 +67,19 @@ class FixedWindow(Counter):
     """At most `calls` in each window `[phase + n * per, phase + (n + 1) * per)`."""
 
     _window: int = field(default=0, init=False)
-    _elapsed: float = field(default=0.0, init=False)
-    """The share of the current window that is over."""
     _previous: int = field(default=0, init=False)
     _current: int = field(default=0, init=False)
+    _share: float = field(default=1.0, init=False)
+    """How much of the previous window a sliding window would still cover."""
 
-    def _move_to(self, now: float) -> None:
-        position = (now - self.phase) / self.per
+    def _has_room(self) -> bool:
+        position = (self._now - self.phase) / self.per
         window = floor(position)
         if window != self._window:
             self._previous = self._current if window == self._window + 1 else 0
             self._current = 0
             self._window = window
-        self._elapsed = position - window
-
-    def _has_room(self) -> bool:
+        self._share = 1 - (position - window)
         return self._carried_over() + self._current + 1 <= self.calls
 
     def _count(self) -> None:
@@ -99,20 +91,17 @@ class FixedWindow(Counter):
 
 
 class SlidingCounter(FixedWindow):
-    """Two fixed windows, the previous one weighted by the share that a sliding window would still cover.
-
-    The estimate is rounded down before it is compared, as in most proxies.
-    """
+    """Two fixed windows, the previous one weighted; the estimate is rounded down, as in most proxies."""
 
     def _carried_over(self) -> float:
-        return floor(self._previous * (1 - self._elapsed))
+        return floor(self._previous * self._share)
 
 
 class StrictSlidingCounter(FixedWindow):
     """A sliding counter whose estimate is not rounded."""
 
     def _carried_over(self) -> float:
-        return self._previous * (1 - self._elapsed)
+        return self._previous * self._share
 
 
 @dataclass(eq=False)
@@ -123,13 +112,11 @@ class TokenBucket(Counter):
     """
 
     _spent: float = field(default=0.0, init=False)
-    _now: float = field(default=0.0, init=False)
-
-    def _move_to(self, now: float) -> None:
-        self._spent = max(0.0, self._spent - (now - self._now) * self.calls / self.per)
-        self._now = now
+    _refilled_at: float = field(default=0.0, init=False)
 
     def _has_room(self) -> bool:
+        refill = (self._now - self._refilled_at) * self.calls / self.per
+        self._spent, self._refilled_at = max(0.0, self._spent - refill), self._now
         return self._spent + 1 <= self.calls + _ROUNDING
 
     def _count(self) -> None:
@@ -143,14 +130,10 @@ class GCRA(Counter):
     With `count_refused` a refused call delays the schedule as far as a full burst does.
     """
 
-    _now: float = field(default=-inf, init=False)
     _scheduled: float = field(default=-inf, init=False)
 
-    def _move_to(self, now: float) -> None:
-        self._now = now
-        self._scheduled = max(self._scheduled, now)
-
     def _has_room(self) -> bool:
+        self._scheduled = max(self._scheduled, self._now)
         return self._scheduled - self._now <= self.per - self.per / self.calls + _ROUNDING
 
     def _count(self) -> None:

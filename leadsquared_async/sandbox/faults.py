@@ -18,9 +18,9 @@ from leadsquared_async.sandbox.answers import (
     WRONG_KEYS,
     How,
     Reply,
-    duplicate,
     gateway,
     json_reply,
+    mx,
     wrong_region,
 )
 from leadsquared_async.sandbox.checks import (
@@ -53,6 +53,8 @@ class Fault:
 
 
 OK = Fault("ok", taken=True)
+_DUPLICATE = ("MXDuplicateEntryException", "A Lead with same Email already exists.")
+"""A permanent, logical error, which has been seen under 500 and under 200."""
 _PAGE = b"<!doctype html><html><body><h1>We will be back soon</h1></body></html>"
 
 FAULTS: Mapping[str, Fault] = {
@@ -65,11 +67,11 @@ FAULTS: Mapping[str, Fault] = {
         Fault("429", over_limit=True),
         Fault("quota", gateway(429, "Limit Exceeded")),
         Fault("500", gateway(500, "Internal server error")),
-        Fault("500-mx", duplicate(500)),
+        Fault("500-mx", mx(500, *_DUPLICATE)),
         Fault("502", gateway(502, "Internal server error")),
         Fault("503", gateway(503, "Service Unavailable")),
         Fault("504", gateway(504, "Endpoint request timed out")),
-        Fault("200-mx", duplicate(200)),
+        Fault("200-mx", mx(200, *_DUPLICATE)),
         Fault("html", Reply(200, {"content-type": "text/html"}, _PAGE)),
         Fault("empty", Reply(200)),
         Fault("empty-object", json_reply(200, {})),
@@ -144,13 +146,11 @@ class Faults:
     def changed(self, content: object) -> Self:
         """These faults with the changes in a decoded JSON object; raises ValueError for invalid input."""
         if not isinstance(content, dict):
-            raise ValueError("faults are a JSON object")  # noqa: TRY004 - the content is wrong, not the call
+            raise ValueError("faults must be a JSON object")  # noqa: TRY004 - the content is wrong, not the call
         changes = cast("dict[str, Any]", content)
         names = [field.name for field in fields(self)]
         if unknown := sorted(changes.keys() - set(names)):
-            raise ValueError(
-                f"no option of Faults is called {brief(unknown[0])}: choose from {', '.join(names)}"
-            )
+            raise ValueError(f"Faults has no option {brief(unknown[0])}: choose from {', '.join(names)}")
         return replace(self, **changes)
 
     def to_json(self) -> dict[str, Any]:
@@ -185,21 +185,19 @@ class FaultSource:
     """Draws faults and delays; the same seed gives the same draws."""
 
     def __init__(self, faults: Faults, seed: int) -> None:
-        self.faults = faults
-        self._script = iter(faults.script)
-        self._processing = iter(faults.processing_script)
+        self.replace(faults)
         # One stream for each purpose: latency switched on must not change which call fails.
         self._calls = Random(f"calls {seed}")
         self._ways = Random(f"ways {seed}")
         self._errors = Random(f"errors {seed}")
         self._rows = Random(f"rows {seed}")
 
-    def replace(self, faults: Faults, *, go_on: Collection[str] = ()) -> None:
-        """Apply other faults. Draws continue; scripts start over, except those named in `go_on`."""
+    def replace(self, faults: Faults, keep: Collection[str] = ()) -> None:
+        """Apply other faults. Draws continue, and so do the scripts named in `keep`; others start over."""
         self.faults = faults
-        if "script" not in go_on:
+        if "script" not in keep:
             self._script = iter(faults.script)
-        if "processing_script" not in go_on:
+        if "processing_script" not in keep:
             self._processing = iter(faults.processing_script)
 
     def transit(self) -> float:

@@ -132,7 +132,7 @@ class Routes:
         for name, (method, usual, call) in calls.items():
             path = moved.get(name, usual)
             if not path.startswith("/"):
-                raise ValueError(f"paths: a path begins with a slash, not {path!r}")
+                raise ValueError(f"paths: a path must begin with a slash, not {path!r}")
             if call.kind == "submit" and call.operations[0].names_connector:
                 self._connectors[path] = call
             else:

@@ -1,31 +1,18 @@
-"""The queues behind the Async API: first in, first out, at a steady rate; system errors are retried later.
+"""The queue of an operation: first in, first out, at a steady rate; system errors are retried later.
 
 Nothing runs in the background: the state at a time is worked out when it is asked for.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
 
-from leadsquared_async.sandbox.answers import (
-    ApplicationError,
-    MalformedError,
-    Reply,
-    Request,
-    accepted,
-    dump,
-    gateway,
-    hinted,
-    json_reply,
-)
-from leadsquared_async.sandbox.bodies import Submission, Work, decode
-from leadsquared_async.sandbox.faults import FaultSource
-from leadsquared_async.sandbox.operations import OPERATIONS, Call, Operation
-from leadsquared_async.sandbox.records import Records
-from leadsquared_async.sandbox.settings import Settings
+from leadsquared_async.sandbox.answers import ApplicationError, dump
+from leadsquared_async.sandbox.bodies import Work
+from leadsquared_async.sandbox.operations import Operation
 
 RETRIES = (30, 120, 420, 900, 1800, 2700, 3600, 5400, 7200, 10800)
 """Seconds from each system error to the next try: 30 s, 2, 7, 15, 30, 45, 60 min, 1.5, 2 and 3 h
@@ -68,64 +55,6 @@ class Task:
                 "Message": self.message,
             },
         }
-
-
-class Queues:
-    """The queues of an account, one for each operation; `now` is seconds on the account's clock."""
-
-    def __init__(
-        self, settings: Settings, records: Records, faults: FaultSource, new_id: Callable[[], str]
-    ) -> None:
-        self._speed = settings.speed
-        self._records = records
-        self._new_id = new_id
-        self.by_name = {
-            operation.name: ProcessingQueue(settings.processing_rate, faults.system_error)
-            for operation in OPERATIONS
-        }
-
-    def advance(self, now: float) -> None:
-        """Process what is due by `now`, in the order of time across the queues.
-
-        They share leads, ids and draws, which must not depend on who looks when.
-        """
-        while True:
-            queue = min(self.by_name.values(), key=ProcessingQueue.next_at)
-            if queue.next_at() > now * self._speed:
-                return
-            queue.step()
-
-    def submit(
-        self, request: Request, query: Mapping[str, str], call: Call, now: float, *, taken: bool
-    ) -> Reply:
-        """Accept a well-formed submission; queue it unless it gets lost. Raises MalformedError."""
-        text, content = decode(request.body)
-        (operation,) = call.operations
-        work = operation.read(Submission(content, query, call.rest), self._records)
-        task = Task(self._new_id(), operation, text, work, now * self._speed)
-        if taken:
-            self.by_name[operation.name].put(task)
-        return accepted(task.request_id)
-
-    def status(self, query: Mapping[str, str], call: Call) -> Reply:
-        """The state of a request of one of the call's operations. Raises MalformedError."""
-        request_id = query.get("RequestID", "").lower()
-        if not request_id:
-            raise MalformedError("RequestID is missing")
-        task = next((q.tasks[request_id] for q in self.by_name.values() if request_id in q.tasks), None)
-        if task is None:
-            hint = "no request of this sandbox has this RequestID; a restart or a reset forgets all requests"
-        elif task.operation in call.operations:
-            return json_reply(200, task.as_status())
-        else:
-            hint = f"this RequestID belongs to {task.operation.name}"
-        # What LeadSquared answers to an unknown RequestID is not documented.
-        return hinted(gateway(404, "Not Found"), hint)
-
-    def metrics(self, operation: Operation, now: float) -> Reply:
-        """The length and the rate of the operation's queue."""
-        queue = self.by_name[operation.name]
-        return json_reply(200, queue.metrics(now * self._speed, operation.rate_name))
 
 
 class ProcessingQueue:

@@ -103,9 +103,7 @@ class Records:
 
     def capture(self, passed: dict[str, str], behavior: str | None, at: float) -> dict[str, object]:
         """Create or update the lead that `passed` describes, and add a Lead Capture activity to it."""
-        lead, created = self.put_lead(passed, behavior)
-        activity_id = self._add_activity(lead, Activity(event="Lead Capture"), at)
-        return {"Id": activity_id, "RelatedId": lead.id, "IsCreated": created}
+        return self.post_lead_and_activity(passed, Activity(event="Lead Capture"), at, behavior)
 
     def put_lead(self, passed: dict[str, str], behavior: str | None = None) -> tuple[Lead, bool]:
         """Create or update the lead that `passed` describes; returns it and whether it is new."""
@@ -122,25 +120,21 @@ class Records:
     def update_lead(self, lead_id: str, passed: dict[str, str], *, posted: bool = False) -> dict[str, object]:
         """Change the passed values of a lead and no others."""
         self._check_names(passed)
-        lead = self.leads.get(lead_id.lower())
-        if lead is None:
-            raise ApplicationError("MXInvalidInputException", "The lead does not exist.")
+        lead = self._existing(lead_id, "MXInvalidInputException")
         self._update(lead, {name: value for name, value in passed.items() if name != "SearchBy"})
         lead.posted_updates += posted
         return {"AffectedRows": 1}
 
     def post_activity(self, lead_id: str, activity: Activity, at: float) -> dict[str, object]:
         """Add an activity to a lead."""
-        lead = self.leads.get(lead_id.lower())
-        if lead is None:
-            raise ApplicationError("MXUnknownProspectActivityException", "The lead does not exist.")
+        lead = self._existing(lead_id, "MXUnknownProspectActivityException")
         return {"Id": self._add_activity(lead, activity, at)}
 
     def post_lead_and_activity(
-        self, passed: dict[str, str], activity: Activity, at: float
+        self, passed: dict[str, str], activity: Activity, at: float, behavior: str | None = None
     ) -> dict[str, object]:
         """Create or update a lead and add an activity to it."""
-        lead, created = self.put_lead(passed)
+        lead, created = self.put_lead(passed, behavior)
         activity_id = self._add_activity(lead, activity, at)
         return {"Id": activity_id, "RelatedId": lead.id, "IsCreated": created}
 
@@ -178,6 +172,12 @@ class Records:
             for attributes in (lead.attributes for lead in self.leads.values())
         }
         return len(self.leads) - len(people)
+
+    def _existing(self, lead_id: str, exception_type: str) -> Lead:
+        lead = self.leads.get(lead_id.lower())
+        if lead is None:
+            raise ApplicationError(exception_type, "The lead does not exist.")
+        return lead
 
     def _add_activity(self, lead: Lead, activity: Activity, at: float) -> str:
         added = replace(activity, id=self._new_id(), at=at)

@@ -87,7 +87,7 @@ _LIMIT = pair(
     lambda calls, per: isinstance(calls, int) and calls >= 1 and 0 < per <= DAY,
 )
 _NAMES = strings("a collection of schema names")
-_SPEED: Rule = ("a number more than 0 to 1e+12", lambda value: value != 0 and is_number(value, 0, 1e12))
+_SPEED: Rule = ("a number above 0, at most 1e+12", lambda value: value != 0 and is_number(value, 0, 1e12))
 
 _RULES: Mapping[str, Rule] = {
     "limit": _LIMIT,

@@ -14,7 +14,6 @@ from leadsquared_async.sandbox.answers import (
     MalformedError,
     RefusedError,
     Reply,
-    hinted,
     json_reply,
     mx,
 )
@@ -38,7 +37,6 @@ class LeadField:
     identifies: bool = False
     options: tuple[str, ...] = ()
     default: str | None = None
-    locked: bool = False
 
     def as_metadata(self, *, options: bool) -> dict[str, object]:
         """LeadSquared's object for the field, with or without drop-down values; absent values have no key."""
@@ -50,12 +48,8 @@ class LeadField:
             "IsLeadIdentifier": self.identifies,
             **({"Options": [{"Value": value} for value in self.options]} if options and self.options else {}),
             **({} if self.most is None else {"MaxLength": str(self.most)}),
-            **({"RangeMin": "0"} if self.type == "Number" else {}),
             **({"AllowMultiple": False} if self.type == "Select" else {}),
-            **({"RenderTypeTextValue": "TextBox"} if self.type == "Text" else {}),
-            **({"LockAfterCreate": True} if self.locked else {}),
             **({} if self.default is None else {"DefaultValue": self.default}),
-            **({"CreatedOn": "/Date(1751910591000+0000)/"} if self.name.startswith("mx_") else {}),
         }
 
 
@@ -64,7 +58,7 @@ _STAGES = ("Prospect", "Contacted", "Qualified", "Opportunity", "Customer", "Dis
 
 _FIELDS = (
     # LeadSquared's own:
-    LeadField("ProspectID", "Lead Number", most=36, identifies=True, locked=True),
+    LeadField("ProspectID", "Lead Number", most=36, identifies=True),
     LeadField("FirstName", "First Name"),
     LeadField("LastName", "Last Name"),
     LeadField("EmailAddress", "Email", "Email", identifies=True),
@@ -83,7 +77,7 @@ _FIELDS = (
     LeadField("DoNotEmail", "Do Not Email", "Boolean", None, options=_YES_NO),
     LeadField("DoNotCall", "Do Not Call", "Boolean", None, options=_YES_NO),
     LeadField("DoNotSMS", "Do Not SMS", "Boolean", None, options=_YES_NO),
-    LeadField("LeadType", "Lead Type", most=50, locked=True),
+    LeadField("LeadType", "Lead Type", most=50),
     LeadField("mx_Street1", "Address 1"),
     LeadField("mx_Street2", "Address 2"),
     LeadField("mx_City", "City"),
@@ -143,27 +137,16 @@ def show_user() -> Reply:
 
     Only the host `api` matters to a client; it has been seen without a scheme.
     """
-    return json_reply(
-        200,
-        {
-            "Id": "5a4d6a6e-0000-4000-8000-000000000001",
-            "Name": "Sandbox Admin",
-            "Role": "Administrator",
-            "EmailAddress": None,
-            "TimeZone": "Asia/Kolkata",
-            "Type": "ApplicationUser",
-            "UserType": "Regular",
-            "OrgDisplayName": "Sandbox",
-            "OrgId": "5a4d6a6e-0000-4000-8000-000000000002",
-            "OrgShortCode": "10000",
-            "DefaultCountryCode": "91",
-            "LSQCommonServiceURLs": {
-                "api": SYNC_HOST,
-                "app": "in21.leadsquared.com",
-                "tracking": "web-in21.mxradon.com",
-            },
-        },
-    )
+    user = {
+        "Id": "5a4d6a6e-0000-4000-8000-000000000001",
+        "Name": "Sandbox Admin",
+        "Role": "Administrator",
+        "EmailAddress": None,
+        "TimeZone": "Asia/Kolkata",
+        "OrgShortCode": "10000",
+        "LSQCommonServiceURLs": {"api": SYNC_HOST, "app": "in21.leadsquared.com"},
+    }
+    return json_reply(200, user)
 
 
 def read_bulk(body: bytes) -> list[dict[str, str]]:
@@ -174,7 +157,7 @@ def read_bulk(body: bytes) -> list[dict[str, str]]:
     rows = cast("list[object]", content)
     if not 1 <= len(rows) <= MOST_ROWS:
         message = f"Pass at least 1 lead and at most {MOST_ROWS} leads"
-        raise RefusedError(hinted(mx(500, "MXInvalidInputException", message), message))
+        raise RefusedError(mx(500, "MXInvalidInputException", message), message)
     return [read_lead(row, f"the body[{number}]") for number, row in enumerate(rows)]
 
 
@@ -196,14 +179,8 @@ def _create_or_update(row: dict[str, str], records: Records) -> dict[str, object
     try:
         lead, created = records.put_lead(row)
     except ApplicationError as error:
-        return {
-            "LeadId": None,
-            "LeadCreated": False,
-            "LeadUpdated": False,
-            "AffectedRows": 0,
-            "ExceptionType": error.exception_type,
-            "ErrorMessage": error.exception_message,
-        }
+        nothing = {"LeadId": None, "LeadCreated": False, "LeadUpdated": False, "AffectedRows": 0}
+        return {**nothing, "ExceptionType": error.exception_type, "ErrorMessage": error.exception_message}
     return {"LeadId": lead.id, "LeadCreated": created, "LeadUpdated": not created, "AffectedRows": 1}
 
 

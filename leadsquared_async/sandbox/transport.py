@@ -19,7 +19,28 @@ if TYPE_CHECKING:
     from leadsquared_async.sandbox.server import Server
 
 
-class Sandbox:
+class _HasBooks:
+    """The books of an account, and its faults."""
+
+    __slots__ = ("_books",)
+    _books: Books
+
+    @property
+    def books(self) -> Books:
+        """What really arrived."""
+        return self._books
+
+    @property
+    def faults(self) -> Faults:
+        """How the account misbehaves; assign other `Faults` to change it from the next call on."""
+        return self._books.faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        self._books.faults = faults
+
+
+class Sandbox(_HasBooks):
     """A LeadSquared on 127.0.0.1, for the length of an `async with` block, in the running loop.
 
     `port` 0 takes any free port; the other options are the fields of `Settings`. The sandbox's clock starts
@@ -32,7 +53,7 @@ class Sandbox:
     uvicorn, and OSError if the port is in use.
     """
 
-    __slots__ = ("_account", "_asked_port", "_books", "_clock", "_on_call", "_server", "_started", "_url")
+    __slots__ = ("_account", "_asked_port", "_clock", "_on_call", "_server", "_started", "_url")
 
     access_key = ACCESS_KEY
     secret_key = SECRET_KEY
@@ -63,23 +84,9 @@ class Sandbox:
             raise RuntimeError("the sandbox is not running: enter it with `async with`")
         return self._url
 
-    @property
-    def books(self) -> Books:
-        """What really arrived."""
-        return self._books
-
-    @property
-    def faults(self) -> Faults:
-        """How it misbehaves; assign other `Faults` to change it from the next call on."""
-        return self._books.faults
-
-    @faults.setter
-    def faults(self, faults: Faults) -> None:
-        self._books.faults = faults
-
     async def __aenter__(self) -> Self:
         if self._server is not None:
-            raise RuntimeError("the sandbox is running already")
+            raise RuntimeError("the sandbox is already running")
         try:
             from leadsquared_async.sandbox.server import HOST, Server  # noqa: PLC0415 - needs the extra
         except ImportError as error:
@@ -105,24 +112,7 @@ class Sandbox:
         return 0.0 if self._started is None else self._clock() - self._started
 
 
-async def serve(
-    *,
-    port: int = 8025,
-    on_ready: Callable[[Sandbox], object] | None = None,
-    on_call: Callable[[str], object] | None = None,
-    **options: Unpack[Options],
-) -> None:
-    """Run a sandbox until cancelled; `on_ready` gets it once it listens, `on_call` a line for each call.
-
-    Raises as `Sandbox` does.
-    """
-    async with Sandbox(port=port, on_call=on_call, **options) as sandbox:
-        if on_ready is not None:
-            on_ready(sandbox)
-        await asyncio.Event().wait()
-
-
-class SandboxTransport(httpx.AsyncBaseTransport):
+class SandboxTransport(_HasBooks, httpx.AsyncBaseTransport):
     """An httpx transport that carries requests to `account` as a socket would, in the time of `clock`.
 
     `clock` returns seconds (default: the running loop's time) and `sleep` waits for some (default:
@@ -149,20 +139,6 @@ class SandboxTransport(httpx.AsyncBaseTransport):
         if not name.startswith("_") and not hasattr(type(self), name):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         super().__setattr__(name, value)
-
-    @property
-    def books(self) -> Books:
-        """What really arrived."""
-        return self._books
-
-    @property
-    def faults(self) -> Faults:
-        """How the account misbehaves; assign other `Faults` to change it from the next call on."""
-        return self._books.faults
-
-    @faults.setter
-    def faults(self, faults: Faults) -> None:
-        self._books.faults = faults
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         path, _, query = request.url.raw_path.partition(b"?")

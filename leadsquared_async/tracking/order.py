@@ -4,7 +4,8 @@ Pure: answers and the time come in as arguments, in seconds of any monotonic clo
 first in, first out, apart from requests that it retries. So a sweep polls from the oldest on until one is
 still queued, and costs little more than one call a request. If that is where the last sweep ended, one
 further back is polled: if it is finished, the first was overtaken. Overtaken requests are *put off*, and
-polled at longer and longer intervals. The order decides how many calls are made, never what the outcome is.
+polled at longer and longer intervals. Where many are overtaken, there is no order: then a sweep goes on to
+where most are still unfinished. The order decides how many calls are made, never what the outcome is.
 """
 
 from __future__ import annotations
@@ -14,24 +15,37 @@ from collections.abc import Generator, Sequence
 from itertools import islice
 from operator import itemgetter
 
-from leadsquared_async.tracking.schedule import LONGEST_STALL, PATIENCE, PollSchedule
+from leadsquared_async.tracking.sweep_pause import FRUITLESS_SWEEPS, LONGEST_STALL, SweepPause
 
 __all__ = ["PUT_OFF", "QueueOrder"]
 
+WORTH_A_SWEEP = 4
+"""So many should be finished at each sweep; with fewer, the call for the unfinished one costs too much."""
+WORTH_A_LOOSE_SWEEP = 3
 PUT_OFF = (40.0, 40.0, 60.0, 120.0, 420.0, 900.0, 1800.0, 2700.0, 3600.0)
 """Seconds after which an overtaken request is polled again; then every hour. LeadSquared retries a request
 after 30 s, 2, 7, 15, 30, 45, 60 min, 1.5, 2 and 3 h (apidocs.leadsquared.com, "Async API")."""
-FEW = 2
+FAILED_TO_END = 2
 """So many failed polls in a row end a sweep: all the others may fail too."""
 TOGETHER = 8
 """Requests polled at the same moment, at most."""
 
+_LOOSE = 0.08
+"""From this share of overtaken requests among the finished ones on, the order is not relied upon."""
+_ORDERLY = 0.03
+"""From this share down it is relied upon again."""
+_MEMORY = 0.08
+_UNFINISHED = 0.40
+"""The weight of an unfinished request towards the end of a loose sweep; a finished one has 1 minus this."""
+_FADING = 0.6
+
 
 class _Entry:
-    __slots__ = ("due", "failures", "polls", "put_off")
+    __slots__ = ("due", "failures", "overtaken", "polls", "put_off")
 
     def __init__(self) -> None:
         self.failures = 0
+        self.overtaken = False
         self.polls = 0
         self.put_off = 0
         self.due = 0.0
@@ -45,9 +59,12 @@ class QueueOrder:
     """
 
     def __init__(self) -> None:
-        self.schedule = PollSchedule()
+        self.schedule = SweepPause()
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._overtaken = 0.0
+        self._is_loose = False
         self._is_stalled = False
+        self._surplus = 0.0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -93,12 +110,14 @@ class QueueOrder:
                     overtaken |= passed
                 elif name in overtaken:
                     entry.polls += 1
-                    self._put_off(entry, now)
+                    self._overtake(entry, now)
                 else:
                     is_over |= self._unfinished(entry, trailing, now)
-            is_over |= failed >= (1 if self._is_stalled else FEW)
+            is_over |= failed >= (1 if self._is_stalled else FAILED_TO_END)
             passed = set()
-            if trailing and not moved and waiting:
+            if self._goes_on:
+                is_over = self._surplus >= 1 and bool(waiting) and self._is_new(waiting[0])
+            elif trailing and not moved and waiting:
                 passed = self._look_further(waiting)
         self._is_stalled = failed > 0 and not is_answered
         if self._is_stalled:
@@ -107,7 +126,7 @@ class QueueOrder:
             self._conclude(found, trailing, now)
 
     def _due(self, now: float) -> deque[str]:
-        """Those that are due, in order; while there is no answer, another one first each time."""
+        """The requests that are due, in order; without any answer, the one that failed least comes first."""
         due = [(entry.failures, name) for name, entry in self._entries.items() if entry.due <= now]
         if self._is_stalled:
             due.sort(key=itemgetter(0))
@@ -125,14 +144,21 @@ class QueueOrder:
 
     def _conclude(self, found: int, trailing: Sequence[_Entry], now: float) -> None:
         """Decide when to sweep next."""
+        self._surplus *= _FADING
+        self._is_loose = self._overtaken > (_ORDERLY if self._is_loose else _LOOSE)
         if not found:
             self.schedule.found_nothing(beyond_stragglers=bool(trailing))
             return
         if self.schedule.is_stalled:
             self._forgive(now)
-        self.schedule.found(found, now)
+        self.schedule.found(found, now, WORTH_A_LOOSE_SWEEP if self._is_loose else WORTH_A_SWEEP)
         if not any(entry.polls for entry in self._entries.values()):
             self.schedule.restart()  # all the others are new: none says when they will be finished
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether a sweep goes on after unfinished ones; in a stall that would find nothing either."""
+        return self._is_loose and not self.schedule.is_stalled
 
     def _together(self, expected: float, found: int) -> int:
         """How many to poll at once: more while many should be finished, or many were."""
@@ -162,24 +188,41 @@ class QueueOrder:
         waiting.appendleft(name)
         return passed
 
+    def _is_new(self, name: str) -> bool:
+        entry = self._entries.get(name)
+        return entry is not None and not entry.polls
+
     def _finished(self, name: str, entry: _Entry, trailing: list[_Entry], now: float) -> None:
         del self._entries[name]
+        self._overtaken += _MEMORY * (entry.overtaken - self._overtaken)
+        if not entry.polls:
+            self._surplus = _FADING * self._surplus - 2 * (1 - _UNFINISHED)
         if not entry.put_off:
             for straggler in trailing:
-                self._put_off(straggler, now)
+                self._overtake(straggler, now)
             trailing.clear()
 
     def _unfinished(self, entry: _Entry, trailing: list[_Entry], now: float) -> bool:
         """Note it; returns whether the sweep is over."""
         entry.polls += 1
+        is_new = entry.polls == 1
+        if is_new:
+            self._surplus = _FADING * self._surplus + 2 * _UNFINISHED
         if entry.put_off:
             self._put_off(entry, now)
             return False
-        if entry.polls >= PATIENCE:
+        if self._goes_on:
+            self._put_off(entry, now)
+        elif entry.polls >= FRUITLESS_SWEEPS:
             entry.due = now + self.schedule.backoff
         trailing.append(entry)
         # One that was unfinished at the last sweep too may be a straggler: look behind it.
-        return entry.polls == 1 or len(trailing) > 1
+        return (is_new or len(trailing) > 1) and not self._goes_on
+
+    def _overtake(self, entry: _Entry, now: float) -> None:
+        entry.overtaken = True
+        if not self._goes_on:
+            self._put_off(entry, now)
 
     def _put_off(self, entry: _Entry, now: float) -> None:
         entry.due = now + PUT_OFF[min(entry.put_off, len(PUT_OFF) - 1)]

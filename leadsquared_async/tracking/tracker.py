@@ -27,7 +27,7 @@ from leadsquared_async.http.call import Call
 from leadsquared_async.http.redaction import without_locals
 from leadsquared_async.http.sender import Sender
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.models import RequestState, RequestStatus, id_in
+from leadsquared_async.models import RequestState, RequestStatus, id_in, read_status
 from leadsquared_async.operations import Certainty, Idempotency, Keys, Operation, Path
 from leadsquared_async.protocol import ExpectedBody
 from leadsquared_async.tracking.order import QueueOrder
@@ -49,31 +49,35 @@ class _NotFollowedError(Exception):
     """Nobody waits for the request any more."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Follower:
     """One wait for the outcome of a request: its final status, or the error that ended the wait.
 
     Attributes:
+        since: the loop's time when it began.
         patience: seconds for which an unknown id counts as not known yet.
         last: the last status.
+        failing_since: when it was first seen as ERROR, since which it may have been retried.
         trouble: the error of the last poll, if it failed.
     """
 
     request_id: str
     outcome: asyncio.Future[RequestStatus] = field(repr=False)
+    since: float
     patience: float = GRACE
     last: RequestStatus | None = None
+    failing_since: float | None = None
     trouble: LeadSquaredError | None = field(default=None, repr=False)
 
-
-@dataclass(slots=True)
-class _Followed:
-    """A request, and all waits for it."""
-
-    since: float
-    patience: float
-    followers: list[Follower] = field(default_factory=list[Follower])
-    failing_since: float | None = None
+    def is_final(self, status: RequestStatus, now: float) -> bool:
+        """Whether this status ends the wait; an ERROR does so when LeadSquared's retries are over."""
+        if status.state is not RequestState.FAILED or status.is_final:
+            return status.is_final
+        if self.failing_since is None:
+            self.failing_since = now
+        # Whether a request is called ERROR between two retries is not documented.
+        failing, before = now - self.failing_since, self.failing_since - self.since
+        return failing >= RETRIED_FOR + MARGIN or before >= RETRIED_FOR - MARGIN
 
 
 class Tracker:
@@ -90,7 +94,7 @@ class Tracker:
         self._operation = operation
         self._order = QueueOrder()
         self._added = asyncio.Event()
-        self._followed: dict[str, _Followed] = {}
+        self._followers: dict[str, list[Follower]] = {}
         self._task: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self.answers = 0
@@ -104,14 +108,12 @@ class Tracker:
     def follow(self, request_id: str, *, patience: float = GRACE) -> Follower:
         """Begin to follow a request; `leave` ends that."""
         loop = asyncio.get_running_loop()
-        follower = Follower(request_id_of(request_id), loop.create_future(), patience)
-        followed = self._followed.get(follower.request_id)
-        if followed is None:
-            followed = self._followed[follower.request_id] = _Followed(loop.time(), patience)
+        follower = Follower(request_id_of(request_id), loop.create_future(), loop.time(), patience)
+        others = self._followers.setdefault(follower.request_id, [])
+        if not others:
             self._order.add(follower.request_id)
             self._added.set()
-        followed.patience = max(followed.patience, patience)
-        followed.followers.append(follower)
+        others.append(follower)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(
                 self._sweep_until_all_are_final(), name=f"leadsquared_async {self._operation.name} tracker"
@@ -121,18 +123,24 @@ class Tracker:
 
     def leave(self, follower: Follower) -> None:
         """End a wait; a second time has no effect."""
-        followed = self._followed.get(follower.request_id)
-        if followed is None or follower not in followed.followers:
+        if not self._end(follower):
             return
-        followed.followers.remove(follower)
-        if not followed.followers:
-            del self._followed[follower.request_id]
-            self._order.remove(follower.request_id)
-        if not self._followed and self._task is not None:
+        self._order.remove(follower.request_id)
+        if not self._followers and self._task is not None:
             # The next `follow` starts another task: this one needs a moment to end.
             self._task.cancel()
             self._ending.add(self._task)
             self._task = None
+
+    def _end(self, follower: Follower) -> bool:
+        """Take it off the list; returns whether it was the last that follows its request."""
+        others = self._followers.get(follower.request_id, [])
+        if follower not in others:
+            return False
+        others.remove(follower)
+        if not others:
+            del self._followers[follower.request_id]
+        return not others
 
     @without_locals
     async def wait(self, request_id: str, deadline: float | None) -> RequestStatus:
@@ -222,16 +230,16 @@ class Tracker:
             self._add_again(before)
 
     def _add_again(self, asked: Iterable[str]) -> None:
-        """Keep a request that ended and is followed again before the order was told that it ended."""
+        """Keep a request that ended and is followed again before the order knew that it ended."""
         for request_id in asked:
-            if request_id in self._followed and request_id not in self._order:
+            if request_id in self._followers and request_id not in self._order:
                 self._order.add(request_id)
 
     async def _poll(self, request_id: str) -> bool | None:
         """Whether the request is finished; ends its waits if so. None if there was no answer."""
 
         async def check_followed() -> None:
-            if request_id not in self._followed:
+            if request_id not in self._followers:
                 raise _NotFollowedError
 
         status, trouble = None, None
@@ -241,63 +249,56 @@ class Tracker:
             return False
         except LeadSquaredError as error:
             trouble = error
-        followed = self._followed.get(request_id)
-        if followed is None:
+        followers = list(self._followers.get(request_id, ()))
+        if not followers:
             return False  # all waits have ended meanwhile
         if status is not None:
-            return self._on_status(request_id, followed, status)
-        assert trouble is not None
-        return self._on_error(request_id, followed, trouble)
+            self._on_status(followers, status)
+        elif trouble is not None and not self._on_error(followers, trouble):
+            return None
+        return request_id not in self._followers
 
-    def _on_error(self, request_id: str, followed: _Followed, error: LeadSquaredError) -> bool | None:
+    def _on_error(self, followers: list[Follower], error: LeadSquaredError) -> bool:
+        """Whether it says anything about the request."""
         # The answer to an id that is not known yet is not documented: it may be a rejection.
         is_unknown = isinstance(error, NotFound | Rejected) and not isinstance(error, NoSuchPath)
         if not is_unknown and (error.fault is Fault.ACCOUNT or error.scope is Scope.ACCOUNT):
             raise error
-        for follower in followed.followers:
+        is_about_it = is_unknown or (error.scope is Scope.LEAD and error.fault is Fault.LEAD)
+        for follower in followers:
             follower.trouble = error
-        if is_unknown and self._now() - followed.since <= followed.patience:
-            return False
-        if is_unknown or (error.scope is Scope.LEAD and error.fault is Fault.LEAD):
-            self._resolve(request_id, error)
-            return True
-        return None
+            is_early = is_unknown and self._now() - follower.since <= follower.patience
+            if is_about_it and not is_early:
+                self._resolve(follower, error)
+        return is_about_it
 
-    def _on_status(self, request_id: str, followed: _Followed, status: RequestStatus) -> bool:
+    def _on_status(self, followers: list[Follower], status: RequestStatus) -> None:
         self.answers += 1
-        if status.state is RequestState.FAILED and not status.is_final:
-            if followed.failing_since is None:
-                followed.failing_since = self._now()
-            failing, before = self._now() - followed.failing_since, followed.failing_since - followed.since
-            # Whether a request is called ERROR between two retries is not documented.
-            if failing >= RETRIED_FOR + MARGIN or before >= RETRIED_FOR - MARGIN:
-                status = replace(status, is_final=True)
-        for follower in followed.followers:
+        for follower in followers:
             follower.last, follower.trouble = status, None
-        if status.is_final:
-            self._resolve(request_id, status)
-        return status.is_final
+            if follower.is_final(status, self._now()):
+                self._resolve(follower, status if status.is_final else replace(status, is_final=True))
 
-    def _resolve(self, request_id: str, outcome: RequestStatus | LeadSquaredError) -> None:
-        followed = self._followed.pop(request_id, None)
-        for follower in [] if followed is None else followed.followers:
-            if follower.outcome.done():
-                continue
-            if isinstance(outcome, RequestStatus):
-                follower.outcome.set_result(outcome)
-            else:
-                # A copy each: an error that many raise would gather the tracebacks of all of them.
-                error = copy.copy(outcome)
-                error.delivery = _delivery(follower)
-                if isinstance(error, NotFound) and not isinstance(error, NoSuchPath):
-                    error.fault, error.scope = None, Scope.LEAD  # only this id is unknown
-                follower.outcome.set_exception(error)
-                follower.outcome.exception()  # retrieved, even if the wait ends in this very tick
+    def _resolve(self, follower: Follower, outcome: RequestStatus | LeadSquaredError) -> None:
+        self._end(follower)
+        if follower.outcome.done():
+            return
+        if isinstance(outcome, RequestStatus):
+            follower.outcome.set_result(outcome)
+            return
+        # A copy each: an error that many raise would gather the tracebacks of all of them.
+        error = copy.copy(outcome)
+        error.delivery = _delivery(follower)
+        if isinstance(error, NotFound) and not isinstance(error, NoSuchPath):
+            error.fault, error.scope = None, Scope.LEAD  # only this id is unknown
+        follower.outcome.set_exception(error)
+        follower.outcome.exception()  # retrieved, even if the wait ends in this very tick
 
     def _fail_all(self, error: LeadSquaredError) -> None:
-        for request_id in list(self._followed):
+        for request_id, followers in list(self._followers.items()):
             self._order.remove(request_id)
-            self._resolve(request_id, error)
+            for follower in list(followers):
+                self._resolve(follower, error)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._ending.discard(task)
@@ -363,7 +364,7 @@ async def fetch_status(
         lane=sender.lane(None, Lane.STATUS),
     )
     sent = await sender.send(call, before_send)
-    status = RequestStatus.read(sent.outcome.data, request_id)
+    status = read_status(sent.outcome.data, request_id)
     if status is None:
         raise NotFound(
             f"{name}: LeadSquared does not know this request (yet)",

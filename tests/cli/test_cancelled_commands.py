@@ -27,15 +27,19 @@ from leadsquared_async.cli.app import app
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.exporting import Form, _export
 from leadsquared_async.cli.sandbox import run_sandbox
-from leadsquared_async.http.session import _State
-from leadsquared_async.limiter import local_limits
-from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.sandbox import Account, Faults, SandboxTransport
 from leadsquared_async.sandbox.settings import Options
 from tests import virtual
 from tests.cli.commands import write_leads
 from tests.clients import KEYS, virtual_client
-from tests.interruptions import WAYS, Way, interrupted, no_complaints
+from tests.interruptions import (
+    WAYS,
+    Way,
+    assert_clients_are_closed,
+    assert_files_are_free,
+    interrupted,
+    no_complaints,
+)
 from tests.outboxes import virtual_files
 
 pytestmark = pytest.mark.slow
@@ -131,18 +135,7 @@ class World:
 
     def _check_loop(self) -> None:
         """Nothing that belongs to the loop is left when the command's coroutine has ended."""
-        left = {task.get_name() for task in asyncio.all_tasks() - {asyncio.current_task()}}
-        assert left <= {"sandbox arrival"}  # the transport is the test's own
-        for lsq in self._clients:
-            assert lsq._session._state is not _State.OPEN
-            if hasattr(lsq._session, "transport"):
-                assert lsq._session._closed.is_set()
-            assert not lsq._session.in_flight._tasks
-            assert not lsq._session._at_closing
-        for account in local_limits._accounts.values():
-            assert account.grantor.out == 0
-            assert not any(account.queue.waiting)
-            assert account.queue.users == 0
+        assert_clients_are_closed(self._clients)
         assert all(client.is_closed for client in self._asking)
         assert all(outbox._state for outbox in self._outboxes)
         for connection in self._connections:
@@ -151,15 +144,8 @@ class World:
 
     def check(self) -> None:
         """Nothing that belongs to the process is left either."""
-        opened = Path("/proc/self/fd")  # of Linux; elsewhere only the locks tell
-        if opened.exists():
-            held = [os.path.realpath(descriptor) for descriptor in opened.iterdir()]
-            assert not [path for path in held if path.startswith(str(self.folder))]
+        assert_files_are_free(self.folder, "*.outbox")
         assert not [path.name for path in self.folder.iterdir() if path.name.endswith(".part")]
-        for path in self.folder.glob("*.outbox"):
-            lock = DeliveryLock(path)
-            assert lock.acquire()
-            lock.release()
 
 
 class VirtualSandbox:

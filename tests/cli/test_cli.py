@@ -24,7 +24,7 @@ from leadsquared_async.cli import demo as demo_module
 from leadsquared_async.cli.app import app
 from leadsquared_async.cli.demo import run_demo
 from leadsquared_async.sandbox import Faults
-from leadsquared_async.tracking import schedule
+from leadsquared_async.tracking import sweep_pause
 from tests.cli import commands
 
 COMMAND = [sys.executable, "-m", "leadsquared_async"]
@@ -138,7 +138,7 @@ def test_the_sandbox_prints_an_environment_that_works_and_stops_on_an_interrupt(
 def fast_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo under a limit that lets it end in a moment; its faults and its polls stay."""
     monkeypatch.setattr(demo_module, "LIMIT", (25, 0.05))
-    monkeypatch.setattr(schedule, "FIRST_PAUSE", 1.0)
+    monkeypatch.setattr(sweep_pause, "FIRST_PAUSE", 1.0)
 
 
 @pytest.mark.usefixtures("fast_demo")

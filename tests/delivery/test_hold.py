@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leadsquared_async.delivery.hold import FEW, LONGEST_PAUSE, Hold, Holds
+from leadsquared_async.delivery.hold import CERTAIN_AFTER, LONGEST_PAUSE, Hold, Holds
 from leadsquared_async.delivery.item_retries import ROUNDS, ItemState, final_state, is_of_the_item
 from leadsquared_async.errors import ConnectionFailed, Delivery, Fault, Forbidden, LeadSquaredError, Scope
 from leadsquared_async.logs import ClientLog
@@ -54,7 +54,8 @@ def test_only_the_probe_is_sent_while_a_hold_lasts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "failed", "is_certain"), [(DOWN, FEW, False), (DOWN, FEW + 1, True), (KEYS, 1, True)]
+    ("error", "failed", "is_certain"),
+    [(DOWN, CERTAIN_AFTER, False), (DOWN, CERTAIN_AFTER + 1, True), (KEYS, 1, True)],
 )
 def test_few_failures_may_be_the_items_own(error: LeadSquaredError, failed: int, is_certain: bool) -> None:
     """The server's fault is certain after more than a few items have failed, the account's at once."""

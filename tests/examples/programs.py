@@ -11,11 +11,18 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from leadsquared_async.sandbox import Sandbox
+import httpx
+
+from leadsquared_async.sandbox import Faults, Sandbox
+from tests.cli.commands import bodies
 
 EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
 PLANTED = "zqplanted4711"
 """Stands in every lead of these tests, and has no place in what a program says."""
+FAST = "1000/1"
+"""A limit for which nothing waits."""
+ALWAYS = {"PYTHONPATH": str(EXAMPLES), "PYTHONUNBUFFERED": "1", "LEADSQUARED_RATE_LIMIT": FAST}
+DOWN = Faults(probabilities={"503": 1.0}, operations=("capture",))
 
 
 class Program:
@@ -89,9 +96,10 @@ class Program:
 
 @asynccontextmanager
 async def running(*command: str, sandbox: Sandbox, folder: Path, **env: str) -> AsyncIterator[Program]:
-    """Run `python -m command ...` in a folder, with a sandbox's keys in the environment; {port} is filled in.
+    """Run `python -m command ...` in a folder, with a sandbox's keys in the environment and a wide limit.
 
-    Whatever a program says is searched for keys and leads at its end.
+    With a {port} in its command it takes connections there when the block begins. What it says is searched
+    for keys and leads at its end.
     """
     port = free_port()
     process = await asyncio.create_subprocess_exec(
@@ -101,17 +109,29 @@ async def running(*command: str, sandbox: Sandbox, folder: Path, **env: str) -> 
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(EXAMPLES), "PYTHONUNBUFFERED": "1", **keys_of(sandbox), **env},
+        env={**os.environ, **ALWAYS, **keys_of(sandbox), **env},
         start_new_session=True,  # so that what it starts can be ended with it
     )
     program = Program(process, port)
     try:
+        if any("{port}" in word for word in command):
+            await program.listens()
         yield program
     finally:
         program.kill()
         await program.ended()
     for secret in (PLANTED, sandbox.access_key, sandbox.secret_key, sandbox.api_key):
         assert secret not in program.said, program.said
+
+
+def browser(program: Program) -> httpx.AsyncClient:
+    """A visitor of a program with a form."""
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{program.port}", timeout=20)
+
+
+def numbers(sandbox: Sandbox) -> list[int]:
+    """Which of the visitors `PLANTED-number@...` were captured, each time that they were."""
+    return sorted(int(body["EmailAddress"].partition("@")[0].rpartition("-")[2]) for body in bodies(sandbox))
 
 
 def keys_of(sandbox: Sandbox) -> Mapping[str, str]:

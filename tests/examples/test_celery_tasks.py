@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -33,15 +33,6 @@ import celery_tasks
 from celery_tasks import app
 celery_tasks.AGAIN_AFTER = 0.5
 """
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[Valkey]:
-    """A broker and store of this test."""
-    server = Valkey(tmp_path)
-    server.start()
-    yield server
-    server.stop()
 
 
 @asynccontextmanager
@@ -82,12 +73,12 @@ def messages(valkey: Valkey) -> list[str]:
     return list(map(json.dumps, found))
 
 
-async def test_thirty_leads_two_processes_one_stop_in_the_middle(tmp_path: Path, valkey: Valkey) -> None:
+async def test_thirty_leads_two_processes_one_stop_in_the_middle(tmp_path: Path, own_valkey: Valkey) -> None:
     """All are delivered, each once and never over the limit; SIGTERM finishes what is on its way."""
-    where: Any = {"valkey": valkey, "folder": tmp_path}
+    where: Any = {"valkey": own_valkey, "folder": tmp_path}
     async with Sandbox(limit=(20, 1.0), faults=Faults(latency=0.02)) as sandbox:
         await produce(people(range(30)), sandbox=sandbox, **where)
-        shown = messages(valkey)
+        shown = messages(own_valkey)
         assert len(shown) == 30
         assert not any(PLANTED in message for message in shown)
         async with celery(*WORKER, *AT_ONCE, sandbox=sandbox, **where) as program:
@@ -101,18 +92,18 @@ async def test_thirty_leads_two_processes_one_stop_in_the_middle(tmp_path: Path,
             person["EmailAddress"] for person in people(range(30))
         )
         assert sandbox.books.over_limit == 0
-    assert messages(valkey) == []
+    assert messages(own_valkey) == []
 
 
-async def test_who_tries_again(tmp_path: Path, valkey: Valkey) -> None:
+async def test_who_tries_again(tmp_path: Path, own_valkey: Valkey) -> None:
     """Keys revoked: Celery, later. An answer lost: the client, at once; but nobody if that could make two."""
     (tmp_path / "soon.py").write_text(SOON)
-    where: Any = {"valkey": valkey, "folder": tmp_path}
+    where: Any = {"valkey": own_valkey, "folder": tmp_path}
     async with Sandbox(limit=None, faults=Faults(script=("401", "lost+taken", "ok"))) as sandbox:
         await produce(people([1]), sandbox=sandbox, **where)
         async with celery(*WORKER, *AT_ONCE, tasks="soon", sandbox=sandbox, **where) as program:
             await program.says(" retry: Retry in 0.5s: AuthenticationFailed(")
-            assert not any(PLANTED in message for message in messages(valkey))
+            assert not any(PLANTED in message for message in messages(own_valkey))
             await program.says(" was accepted: ")
             assert list(map(int, sandbox.books.attempts.values())) == [3]
             sandbox.books.faults = Faults(script=("lost+taken",))
@@ -120,12 +111,12 @@ async def test_who_tries_again(tmp_path: Path, valkey: Valkey) -> None:
             await program.says(" is not delivered (unknown): ")
             assert await program.stopped() == 0
         assert len(bodies(sandbox)) == 3
-    assert messages(valkey) == []
+    assert messages(own_valkey) == []
 
 
-async def test_a_worker_without_keys_takes_nothing(tmp_path: Path, valkey: Valkey) -> None:
+async def test_a_worker_without_keys_takes_nothing(tmp_path: Path, own_valkey: Valkey) -> None:
     """It ends at once and says what is missing; its leads wait."""
-    where: Any = {"valkey": valkey, "folder": tmp_path}
+    where: Any = {"valkey": own_valkey, "folder": tmp_path}
     async with Sandbox(limit=None) as sandbox:
         await produce(people([1]), sandbox=sandbox, **where)
         (tmp_path / "keyless.py").write_text(
@@ -134,4 +125,4 @@ async def test_a_worker_without_keys_takes_nothing(tmp_path: Path, valkey: Valke
         async with celery(*WORKER, *AT_ONCE, tasks="keyless", sandbox=sandbox, **where) as program:
             assert await program.ended() == 1
             assert "LEADSQUARED_ACCESS_KEY" in program.said
-    assert len(messages(valkey)) == 1
+    assert len(messages(own_valkey)) == 1

@@ -19,23 +19,17 @@ import pytest
 from leadsquared_async import ItemState, Outbox
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.cli.commands import bodies
-from tests.examples.programs import PLANTED, Program, running, until
+from tests.examples.programs import DOWN, PLANTED, browser, numbers, running, until
 
 pytestmark = pytest.mark.slow
 
 UVICORN = ("uvicorn", "fastapi_form:app", "--port", "{port}")
 GUNICORN = ("gunicorn", "--preload", "--bind", "127.0.0.1:{port}", "--no-control-socket", "fastapi_form:app")
-FAST = {"LEADSQUARED_RATE_LIMIT": "1000/1"}  # nothing here waits for a limit
-DOWN = Faults(probabilities={"503": 1.0}, operations=("capture",))
 
 
 def visitor(number: int) -> dict[str, str]:
     """What a visitor types."""
     return {"FirstName": PLANTED, "EmailAddress": f"{PLANTED}-{number}@example.com", "Phone": ""}
-
-
-def browser(program: Program) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{program.port}", timeout=20)
 
 
 async def shown(client: httpx.AsyncClient, **query: str) -> dict[str, str]:
@@ -51,35 +45,29 @@ async def send(client: httpx.AsyncClient, number: int) -> None:
     assert (sent.status_code, sent.headers["location"]) == (303, "/thanks")
 
 
-def numbers(sandbox: Sandbox) -> Sequence[int]:
-    """Which visitors were captured, each time that they were."""
-    return sorted(int(body["EmailAddress"].partition("@")[0].rpartition("-")[2]) for body in bodies(sandbox))
-
-
 async def test_a_form_becomes_a_lead_with_its_campaign_and_its_visits(tmp_path: Path) -> None:
     """Source and tracking id go along, the phone is spelt as LeadSquared does, an empty field is left out."""
     visits = "7f3c1a52-9d0e-4b6a-8f21-0c9b8d7e6f5a"
     async with (
         Sandbox(limit=None, attributes="account") as sandbox,
-        running(*UVICORN, sandbox=sandbox, folder=tmp_path, **FAST) as program,
+        running(*UVICORN, sandbox=sandbox, folder=tmp_path) as program,
+        browser(program) as client,
     ):
-        await program.listens()
-        async with browser(program) as client:
-            hidden = await shown(client, utm_source='"><b>news', utm_campaign="summer")
-            assert hidden["Source"] == "&quot;&gt;&lt;b&gt;news"
-            hidden |= {"Source": '"><b>news', "ProspectID": visits}
-            sent = await client.post(
-                "/", data={**hidden, **visitor(1), "Phone": "099887 76655"}, follow_redirects=True
-            )
-            assert sent.status_code == 200
-            assert "Thank you" in sent.text
-            await until(lambda: len(sandbox.books.leads) == 1)
-            assert (await client.get("/health")).json()["blocked"] is None
-            with closing(sqlite3.connect(tmp_path / "leads.db")) as connection:
-                connection.execute("UPDATE items SET state = 'rejected', is_open = 0")
-                connection.commit()
-            health = await client.get("/health")
-            assert health.json()["dead_letters"] == {"rejected": 1, "unknown": 0}
+        hidden = await shown(client, utm_source='"><b>news', utm_campaign="summer")
+        assert hidden["Source"] == "&quot;&gt;&lt;b&gt;news"
+        hidden |= {"Source": '"><b>news', "ProspectID": visits}
+        sent = await client.post(
+            "/", data={**hidden, **visitor(1), "Phone": "099887 76655"}, follow_redirects=True
+        )
+        assert sent.status_code == 200
+        assert "Thank you" in sent.text
+        await until(lambda: len(sandbox.books.leads) == 1)
+        assert (await client.get("/health")).json()["blocked"] is None
+        with closing(sqlite3.connect(tmp_path / "leads.db")) as connection:
+            connection.execute("UPDATE items SET state = 'rejected', is_open = 0")
+            connection.commit()
+        health = await client.get("/health")
+        assert health.json()["dead_letters"] == {"rejected": 1, "unknown": 0}
     assert bodies(sandbox) == [
         {
             "FirstName": PLANTED,
@@ -97,22 +85,20 @@ async def test_a_form_sent_twice_is_one_lead_and_a_corrected_one_an_update(tmp_p
     """A double click is one capture; the same form with other values is another one of the same lead."""
     async with (
         Sandbox(limit=None) as sandbox,
-        running(*UVICORN, sandbox=sandbox, folder=tmp_path, **FAST) as program,
+        running(*UVICORN, sandbox=sandbox, folder=tmp_path) as program,
+        browser(program) as client,
     ):
-        await program.listens()
-        async with browser(program) as client:
-            form = {**await shown(client), **visitor(1), "ProspectID": "no id"}
-            answers = await asyncio.gather(*(client.post("/", data=form) for _ in range(5)))
-            assert {answer.status_code for answer in answers} == {303}
-            await until(lambda: len(bodies(sandbox)) == 1)
-            corrected = await client.post("/", data={**form, "Phone": "+91-9988776655"})
-            assert corrected.status_code == 303
-            await until(
-                lambda: (
-                    [lead.attributes.get("Phone") for lead in sandbox.books.leads.values()]
-                    == ["+91-9988776655"]
-                )
+        form = {**await shown(client), **visitor(1), "ProspectID": "no id"}
+        answers = await asyncio.gather(*(client.post("/", data=form) for _ in range(5)))
+        assert {answer.status_code for answer in answers} == {303}
+        await until(lambda: len(bodies(sandbox)) == 1)
+        corrected = await client.post("/", data={**form, "Phone": "+91-9988776655"})
+        assert corrected.status_code == 303
+        await until(
+            lambda: (
+                [lead.attributes.get("Phone") for lead in sandbox.books.leads.values()] == ["+91-9988776655"]
             )
+        )
     first, second = bodies(sandbox)
     assert "Phone" not in first  # "" would clear what LeadSquared has
     assert "ProspectID" not in second
@@ -121,8 +107,7 @@ async def test_a_form_sent_twice_is_one_lead_and_a_corrected_one_an_update(tmp_p
 async def test_no_visitor_notices_an_outage_nor_a_restart_in_it(tmp_path: Path) -> None:
     """Forms are thanked at once while LeadSquared is down; what waits at SIGTERM goes out once, later."""
     async with Sandbox(limit=None, faults=DOWN) as sandbox:
-        async with running(*UVICORN, sandbox=sandbox, folder=tmp_path, **FAST) as program:
-            await program.listens()
+        async with running(*UVICORN, sandbox=sandbox, folder=tmp_path) as program:
             async with browser(program) as client:
                 started = time.monotonic()
                 await asyncio.gather(*(send(client, number) for number in range(10)))
@@ -131,8 +116,7 @@ async def test_no_visitor_notices_an_outage_nor_a_restart_in_it(tmp_path: Path) 
             await program.stopped()
             assert "Traceback" not in program.said
         assert numbers(sandbox) == []
-        async with running(*UVICORN, sandbox=sandbox, folder=tmp_path, **FAST) as program:
-            await program.listens()
+        async with running(*UVICORN, sandbox=sandbox, folder=tmp_path) as program:
             async with browser(program) as client:
                 await send(client, 10)
             sandbox.books.faults = Faults()
@@ -145,8 +129,7 @@ async def test_no_visitor_notices_an_outage_nor_a_restart_in_it(tmp_path: Path) 
 async def test_what_is_on_its_way_at_the_end_is_finished(tmp_path: Path) -> None:
     """SIGTERM while LeadSquared works on a lead: its RequestID is waited for, and the lead not sent again."""
     async with Sandbox(limit=None) as sandbox:
-        async with running(*UVICORN, sandbox=sandbox, folder=tmp_path, **FAST) as program:
-            await program.listens()
+        async with running(*UVICORN, sandbox=sandbox, folder=tmp_path) as program:
             sandbox.books.faults = Faults(latency=1.0)
             async with browser(program) as client:
                 await send(client, 1)
@@ -163,9 +146,8 @@ async def test_a_leadsquared_that_does_not_answer_delays_nothing(tmp_path: Path)
     silent = Faults(probabilities={"hang": 1.0})
     async with (
         Sandbox(limit=None, faults=silent) as sandbox,
-        running(*UVICORN, sandbox=sandbox, folder=tmp_path, **FAST) as program,
+        running(*UVICORN, sandbox=sandbox, folder=tmp_path) as program,
     ):
-        await program.listens()
         async with browser(program) as client:
             assert (await client.get("/health")).status_code == 200
             await send(client, 1)
@@ -176,9 +158,8 @@ async def test_a_visitor_who_hangs_up_is_a_lead(tmp_path: Path) -> None:
     """A browser that is closed right after sending loses nothing, and leaves no traceback."""
     async with (
         Sandbox(limit=None) as sandbox,
-        running(*UVICORN, sandbox=sandbox, folder=tmp_path, **FAST) as program,
+        running(*UVICORN, sandbox=sandbox, folder=tmp_path) as program,
     ):
-        await program.listens()
         for number in range(20):
             form = urlencode({"token": f"token-of-sixteen-{number}", **visitor(number)})
             with socket.create_connection(("127.0.0.1", program.port)) as connection:
@@ -203,20 +184,19 @@ async def test_what_a_visitor_has_to_correct_is_named_and_not_repeated(tmp_path:
     }
     async with (
         Sandbox(limit=None) as sandbox,
-        running(*UVICORN, sandbox=sandbox, folder=tmp_path, **FAST) as program,
+        running(*UVICORN, sandbox=sandbox, folder=tmp_path) as program,
+        browser(program) as client,
     ):
-        await program.listens()
-        async with browser(program) as client:
-            good = {**await shown(client), **visitor(1)}
-            for field, value in bad.items():
-                answer = await client.post("/", data={**good, field: value})
-                assert answer.status_code == 422
-                assert field in answer.text
-                assert value not in answer.text
-            nothing = await client.post("/", data={})
-            assert "EmailAddress, FirstName, token" in nothing.text
-            query = await client.post("/?EmailAddress=x", data={**good, "EmailAddress": ""})
-            assert query.status_code == 422
+        good = {**await shown(client), **visitor(1)}
+        for field, value in bad.items():
+            answer = await client.post("/", data={**good, field: value})
+            assert answer.status_code == 422
+            assert field in answer.text
+            assert value not in answer.text
+        nothing = await client.post("/", data={})
+        assert "EmailAddress, FirstName, token" in nothing.text
+        query = await client.post("/?EmailAddress=x", data={**good, "EmailAddress": ""})
+        assert query.status_code == 422
     assert bodies(sandbox) == []
 
 
@@ -224,9 +204,8 @@ async def test_a_lead_that_cannot_be_kept_is_not_thanked_for(tmp_path: Path) -> 
     """Without its file the form says that it did not work, and to try again; the log says why."""
     async with (
         Sandbox(limit=None) as sandbox,
-        running(*UVICORN, sandbox=sandbox, folder=tmp_path, **FAST) as program,
+        running(*UVICORN, sandbox=sandbox, folder=tmp_path) as program,
     ):
-        await program.listens()
         async with browser(program) as client:
             form = await shown(client)
             (tmp_path / "leads.db").unlink()
@@ -240,8 +219,7 @@ async def test_revoked_keys_stop_no_form_and_are_said_loudly(tmp_path: Path, fau
     """With keys that are refused the form starts and keeps leads, and /health says why they are held."""
     revoked = Faults(probabilities={fault: 1.0})
     async with Sandbox(limit=None, faults=revoked) as sandbox:
-        async with running(*UVICORN, sandbox=sandbox, folder=tmp_path, **FAST) as program:
-            await program.listens()
+        async with running(*UVICORN, sandbox=sandbox, folder=tmp_path) as program:
             await program.says("will not get through until this is mended")
             async with browser(program) as client:
                 await send(client, 1)
@@ -252,8 +230,7 @@ async def test_revoked_keys_stop_no_form_and_are_said_loudly(tmp_path: Path, fau
                 assert secret not in health.text
             await program.stopped()
         sandbox.books.faults = Faults()
-        async with running(*UVICORN, sandbox=sandbox, folder=tmp_path, **FAST) as program:
-            await program.listens()
+        async with running(*UVICORN, sandbox=sandbox, folder=tmp_path) as program:
             await until(lambda: len(sandbox.books.leads) == 1)
             async with browser(program) as client:
                 assert (await client.get("/health")).status_code == 200
@@ -265,9 +242,8 @@ async def test_what_was_mended_is_held_against_nobody(tmp_path: Path) -> None:
     revoked = Faults(probabilities={"401": 1.0})
     async with (
         Sandbox(limit=None, faults=revoked) as sandbox,
-        running(*UVICORN, sandbox=sandbox, folder=tmp_path, **FAST, VERIFY_EVERY="0.1") as program,
+        running(*UVICORN, sandbox=sandbox, folder=tmp_path, VERIFY_EVERY="0.1") as program,
     ):
-        await program.listens()
         await program.says("will not get through until this is mended")
         sandbox.books.faults = Faults()
         async with browser(program) as client, asyncio.timeout(10):
@@ -280,9 +256,8 @@ async def test_a_field_that_the_account_does_not_have_is_said_at_the_start(tmp_p
     """Before a lead fails for it, the log and /health name the field."""
     async with (
         Sandbox(limit=None, attributes={"FirstName", "EmailAddress", "Phone", "Source"}) as sandbox,
-        running(*UVICORN, sandbox=sandbox, folder=tmp_path, **FAST) as program,
+        running(*UVICORN, sandbox=sandbox, folder=tmp_path) as program,
     ):
-        await program.listens()
         await program.says("SourceMedium")
         async with browser(program) as client:
             health = await client.get("/health")
@@ -297,7 +272,6 @@ async def test_a_burst_of_forms_gets_through_a_narrow_limit_on_uvloop(tmp_path: 
         Sandbox(limit=(20, 0.4)) as sandbox,
         running(*command, sandbox=sandbox, folder=tmp_path, LEADSQUARED_RATE_LIMIT="20/0.4") as program,
     ):
-        await program.listens()
         async with browser(program) as client:
             await asyncio.gather(*(send(client, number) for number in range(80)))
         await until(lambda: len(sandbox.books.leads) == 80)
@@ -319,9 +293,8 @@ async def test_several_workers_fill_one_outbox(tmp_path: Path, command: Sequence
     """Every worker takes forms, one delivers, each lead arrives once; gunicorn may preload the program."""
     async with (
         Sandbox(limit=None) as sandbox,
-        running(*command, sandbox=sandbox, folder=tmp_path, **FAST) as program,
+        running(*command, sandbox=sandbox, folder=tmp_path) as program,
     ):
-        await program.listens()
         delivering = set()
         for number in range(30):
             async with browser(

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,15 +15,12 @@ import pytest
 
 from leadsquared_async import ItemState, Outbox
 from leadsquared_async.sandbox import Faults, Sandbox
-from tests.cli.commands import bodies
-from tests.examples.programs import PLANTED, Program, free_port, running, until
+from tests.examples.programs import DOWN, PLANTED, Program, browser, free_port, numbers, running, until
 
 pytestmark = pytest.mark.slow
 
-FAST = {"LEADSQUARED_RATE_LIMIT": "1000/1"}  # nothing here waits for a limit
 GUNICORN = ("gunicorn", "--config", "python:flask_form", "--bind", "127.0.0.1:{port}")
 PRELOADED = (*GUNICORN, "--preload")
-DOWN = Faults(probabilities={"503": 1.0}, operations=("capture",))
 
 USED_BEFORE_THE_FORK = '''
 """The form, whose master process has put a lead before it makes workers."""
@@ -32,10 +28,6 @@ from flask_form import *
 account.start()
 account.call(lambda outbox: outbox.put({"EmailAddress": "zqplanted4711-99@example.com"}, key="form-99"))
 '''
-
-
-def browser(program: Program) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{program.port}", timeout=20)
 
 
 async def shown(client: httpx.AsyncClient, number: int) -> dict[str, str]:
@@ -53,11 +45,6 @@ async def send(program: Program, number: int) -> None:
         assert (sent.status_code, sent.text) == (200, "Thank you. We will be in touch.")
 
 
-def numbers(sandbox: Sandbox) -> Sequence[int]:
-    """Which visitors were captured, each time that they were."""
-    return sorted(int(body["EmailAddress"].partition("@")[0].rpartition("-")[2]) for body in bodies(sandbox))
-
-
 async def rows(folder: Path) -> list[ItemState]:
     """The state of each row that is in the outbox."""
     async with Outbox(folder / "leads.db") as outbox:
@@ -70,8 +57,7 @@ async def test_no_visitor_notices_an_outage_nor_a_restart_in_it(
 ) -> None:
     """Forms are thanked at once while LeadSquared is down; what waits at SIGTERM goes out once, later."""
     async with Sandbox(limit=None, faults=DOWN) as sandbox:
-        async with running(*command, "flask_form:app", sandbox=sandbox, folder=tmp_path, **FAST) as program:
-            await program.listens()
+        async with running(*command, "flask_form:app", sandbox=sandbox, folder=tmp_path) as program:
             started = time.monotonic()
             await asyncio.gather(*(send(program, number) for number in range(16)))
             assert time.monotonic() - started < 4  # of sixteen, on a busy machine
@@ -80,7 +66,7 @@ async def test_no_visitor_notices_an_outage_nor_a_restart_in_it(
             assert "Traceback" not in program.said
         assert numbers(sandbox) == []
         sandbox.books.faults = Faults()
-        async with running(*command, "flask_form:app", sandbox=sandbox, folder=tmp_path, **FAST) as program:
+        async with running(*command, "flask_form:app", sandbox=sandbox, folder=tmp_path) as program:
             await until(lambda: len(sandbox.books.leads) == 16)  # before anybody comes
             await send(program, 16)
             await until(lambda: len(sandbox.books.leads) == 17)
@@ -95,9 +81,8 @@ async def test_a_master_that_used_it_before_the_fork_hangs_no_worker(tmp_path: P
     command = (*PRELOADED, "--pythonpath", str(tmp_path), "used_before:app")
     async with (
         Sandbox(limit=None) as sandbox,
-        running(*command, sandbox=sandbox, folder=tmp_path, **FAST) as program,
+        running(*command, sandbox=sandbox, folder=tmp_path) as program,
     ):
-        await program.listens()
         await asyncio.gather(*(send(program, number) for number in range(8)))
         await until(lambda: len(sandbox.books.leads) == 9)
         assert await program.stopped() == 0
@@ -109,19 +94,18 @@ async def test_a_double_click_is_one_lead_and_a_corrected_form_an_update(tmp_pat
     """The same form is one capture, also at two workers at once; with other values it is a second capture."""
     async with (
         Sandbox(limit=None) as sandbox,
-        running(*GUNICORN, "flask_form:app", sandbox=sandbox, folder=tmp_path, **FAST) as program,
+        running(*GUNICORN, "flask_form:app", sandbox=sandbox, folder=tmp_path) as program,
+        browser(program) as client,
     ):
-        await program.listens()
-        async with browser(program) as client:
-            form = await shown(client, 1)
-            answers = await asyncio.gather(*(client.post("/", data=form) for _ in range(6)))
-            assert {answer.status_code for answer in answers} == {200}
-            await until(lambda: numbers(sandbox) == [1])
-            corrected = await client.post("/", data={**form, "Phone": "+91-9988776655"})
-            assert corrected.status_code == 200
-            await until(lambda: numbers(sandbox) == [1, 1])
-            assert (await client.post("/", data={**form, "token": PLANTED})).status_code == 400
-            assert (await client.post("/", data={"token": str(uuid4())})).status_code == 422
+        form = await shown(client, 1)
+        answers = await asyncio.gather(*(client.post("/", data=form) for _ in range(6)))
+        assert {answer.status_code for answer in answers} == {200}
+        await until(lambda: numbers(sandbox) == [1])
+        corrected = await client.post("/", data={**form, "Phone": "+91-9988776655"})
+        assert corrected.status_code == 200
+        await until(lambda: numbers(sandbox) == [1, 1])
+        assert (await client.post("/", data={**form, "token": PLANTED})).status_code == 400
+        assert (await client.post("/", data={"token": str(uuid4())})).status_code == 422
     assert len(await rows(tmp_path)) == 2
 
 
@@ -129,9 +113,8 @@ async def test_what_is_on_its_way_at_the_end_is_finished(tmp_path: Path) -> None
     """SIGTERM while LeadSquared works on a lead: its answer is waited for, and is on disk at the end."""
     async with (
         Sandbox(limit=None, faults=Faults(latency=1.0)) as sandbox,
-        running(*GUNICORN, "flask_form:app", sandbox=sandbox, folder=tmp_path, **FAST) as program,
+        running(*GUNICORN, "flask_form:app", sandbox=sandbox, folder=tmp_path) as program,
     ):
-        await program.listens()
         await send(program, 1)
         await until(lambda: len(sandbox.books.arrivals) == 1)
         assert await program.stopped() == 0
@@ -143,7 +126,7 @@ async def test_flasks_own_server_ends_in_order_by_ctrl_c(tmp_path: Path) -> None
     port = free_port()
     async with (
         Sandbox(limit=None) as sandbox,
-        running("flask_form", sandbox=sandbox, folder=tmp_path, PORT=str(port), **FAST) as program,
+        running("flask_form", sandbox=sandbox, folder=tmp_path, PORT=str(port)) as program,
     ):
         program.port = port
         await program.listens()

@@ -15,8 +15,8 @@ from leadsquared_async.client import GRACE as CLIENTS
 from leadsquared_async.outbox.outbox import GRACE as OUTBOXES
 from leadsquared_async.outbox.store import BUSY
 from leadsquared_async.sandbox import Faults, Sandbox
-from tests.examples.programs import EXAMPLES, running
-from tests.examples.test_fastapi_form import DOWN, FAST, numbers, send
+from tests.examples.programs import DOWN, EXAMPLES, FAST, numbers, running
+from tests.examples.test_fastapi_form import send
 
 pytestmark = pytest.mark.slow
 
@@ -63,10 +63,10 @@ def volume(tmp_path: Path) -> Path:
 async def test_what_a_pod_leaves_on_its_volume_the_job_delivers(tmp_path: Path, volume: Path) -> None:
     """Visitors are thanked and probes content while LeadSquared is down; later each lead goes once."""
     mount = text(FORM, "mountPath")
-    env = {name: value.replace(mount, str(volume)) for name, value in environment(FORM).items()} | FAST
+    env = {name: value.replace(mount, str(volume)) for name, value in environment(FORM).items()}
+    env["LEADSQUARED_RATE_LIMIT"] = FAST
     async with Sandbox(limit=None, faults=DOWN) as sandbox:
         async with running(*here(FORM, volume), sandbox=sandbox, folder=tmp_path, **env) as pod:
-            await pod.listens()
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{pod.port}") as browser:
                 for visitor in range(3):
                     await send(browser, visitor)

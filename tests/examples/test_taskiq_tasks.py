@@ -10,12 +10,9 @@ import pytest
 
 from leadsquared_async.sandbox import Sandbox
 from tests.examples.programs import Program, running, until
-from tests.limiter.conftest import own_valkey
 from tests.limiter.valkey import Valkey
 
 pytestmark = pytest.mark.slow
-
-__all__ = ["own_valkey"]
 
 LEADS = 40
 

@@ -19,13 +19,12 @@ from starlette.routing import Route
 
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.cli.commands import bodies
-from tests.examples.programs import PLANTED, Program, free_port, running, until
+from tests.examples.programs import DOWN, PLANTED, Program, free_port, running, until
 
 pytestmark = pytest.mark.slow
 
 TOKEN = "4711:AAE-fake-token-of-no-bot-at-all-0123456"
 CHAT = 918273645546372
-DOWN = Faults(probabilities={"503": 1.0}, operations=("capture",))
 PHONE = "+91-9988776655"
 
 
@@ -106,7 +105,7 @@ async def telegram() -> AsyncIterator[Telegram]:
 @asynccontextmanager
 async def bot(sandbox: Sandbox, api: Telegram, folder: Path) -> AsyncIterator[Program]:
     """The bot; neither its token nor a person shows in what it says."""
-    settings = {"TELEGRAM_TOKEN": TOKEN, "TELEGRAM_API_URL": api.url, "LEADSQUARED_RATE_LIMIT": "1000/1"}
+    settings = {"TELEGRAM_TOKEN": TOKEN, "TELEGRAM_API_URL": api.url}
     async with running("telegram_bot", sandbox=sandbox, folder=folder, **settings) as program:
         yield program
     for secret in (TOKEN, TOKEN.partition(":")[2], str(CHAT), "9988776655"):

@@ -19,13 +19,12 @@ import pytest
 from leadsquared_async import ItemState, Outbox
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.cli.commands import bodies
-from tests.examples.programs import PLANTED, Program, running, until
+from tests.examples.programs import DOWN, PLANTED, Program, running, until
 
 pytestmark = pytest.mark.slow
 
 APP_SECRET, VERIFY_TOKEN, ACCESS_TOKEN = "zqappsecret", "zqverifytoken", "zqaccesstoken"
 OUR_NUMBER = "106540352242922"
-DOWN = Faults(probabilities={"503": 1.0}, operations=("capture",))
 
 Webhook = Callable[..., AbstractAsyncContextManager[Program]]
 
@@ -67,13 +66,11 @@ def webhook(graph: Graph, tmp_path: Path) -> Webhook:
             *("uvicorn", "whatsapp_webhook:app", "--port", "{port}", "--no-access-log"),
             sandbox=sandbox,
             folder=tmp_path,
-            LEADSQUARED_RATE_LIMIT="1000/1",
             WHATSAPP_API_URL=graph.url,
             WHATSAPP_APP_SECRET=APP_SECRET,
             WHATSAPP_VERIFY_TOKEN=VERIFY_TOKEN,
             WHATSAPP_ACCESS_TOKEN=ACCESS_TOKEN,
         ) as program:
-            await program.listens()
             yield program
         for secret in (APP_SECRET, VERIFY_TOKEN, ACCESS_TOKEN, "998877665"):
             assert secret not in program.said, program.said
@@ -227,7 +224,7 @@ async def test_the_chat_of_a_refused_lead_is_told(
 
 async def test_without_a_secret_it_does_not_start(graph: Graph, tmp_path: Path) -> None:
     """A missing or empty secret would let anybody sign: the start fails, and names it."""
-    start = partial(running, "uvicorn", "whatsapp_webhook:app", "--port", "{port}", folder=tmp_path)
+    start = partial(running, "uvicorn", "whatsapp_webhook:app", "--port", "0", folder=tmp_path)
     async with Sandbox() as sandbox, start(sandbox=sandbox, WHATSAPP_APP_SECRET="") as program:
         assert await program.ended() != 0
     assert "WHATSAPP_APP_SECRET is not set" in program.said

@@ -14,13 +14,11 @@ from leadsquared_async import Outbox
 from leadsquared_async.sandbox import Faults, Sandbox
 from leadsquared_async.testing import client_of
 from tests.cli.commands import bodies
-from tests.examples.programs import EXAMPLES, PLANTED, running, until
+from tests.examples.programs import DOWN, EXAMPLES, PLANTED, running, until
 
 pytestmark = pytest.mark.slow
 
-FAST = {"LEADSQUARED_RATE_LIMIT": "1000/1"}  # nothing here waits for a limit
 WORKER = ("worker", "inbox")
-DOWN = Faults(probabilities={"503": 1.0}, operations=("capture",))
 
 
 def address(number: int) -> str:
@@ -44,14 +42,14 @@ async def test_a_worker_that_stops_in_an_outage_keeps_the_rest_for_the_next(tmp_
     """SIGTERM: nothing is pulled any more, what is left is said; the next run delivers it, each lead once."""
     drop(tmp_path, "monday.jsonl", range(30))
     async with Sandbox(limit=None, faults=DOWN) as sandbox:
-        async with running(*WORKER, sandbox=sandbox, folder=tmp_path, **FAST) as program:
+        async with running(*WORKER, sandbox=sandbox, folder=tmp_path) as program:
             await program.says("monday.jsonl: 30 new leads")
             await until(lambda: sandbox.books.by_outcome.get("503", 0) > 0)
             assert await program.stopped() == 0
             assert "left: 30 to send, 0 to follow" in program.said
         drop(tmp_path, "tuesday.jsonl", range(30, 40))  # while it is down
         sandbox.books.faults = Faults()
-        async with running(*WORKER, sandbox=sandbox, folder=tmp_path, **FAST) as program:
+        async with running(*WORKER, sandbox=sandbox, folder=tmp_path) as program:
             await until(lambda: program.said.count(" is lead ") == 40)
             assert await program.stopped() == 0
             assert "left: 0 to send, 0 to follow" in program.said
@@ -64,11 +62,11 @@ async def test_a_file_that_comes_again_adds_nothing(tmp_path: Path) -> None:
     """A worker that was killed before it deleted a file reads it again, and sends none of its leads again."""
     drop(tmp_path, "monday.jsonl", range(5))
     async with Sandbox(limit=None) as sandbox:
-        async with running(*WORKER, sandbox=sandbox, folder=tmp_path, **FAST) as program:
+        async with running(*WORKER, sandbox=sandbox, folder=tmp_path) as program:
             await until(lambda: program.said.count(" is lead ") == 5)
             program.kill()
         drop(tmp_path, "monday.jsonl", range(5))
-        async with running(*WORKER, sandbox=sandbox, folder=tmp_path, **FAST) as program:
+        async with running(*WORKER, sandbox=sandbox, folder=tmp_path) as program:
             await program.says("monday.jsonl: 0 new leads")
             assert await program.stopped() == 0
         assert captured(sandbox) == [address(number) for number in range(5)]
@@ -82,7 +80,7 @@ async def test_a_line_that_is_no_lead_sets_its_file_aside_and_holds_up_no_other(
     drop(tmp_path, "d.jsonl", [7])
     async with (
         Sandbox(limit=None) as sandbox,
-        running(*WORKER, sandbox=sandbox, folder=tmp_path, **FAST) as program,
+        running(*WORKER, sandbox=sandbox, folder=tmp_path) as program,
     ):
         await program.says("d.jsonl: 1 new leads")
         assert "a.jsonl is set aside: line 3 is no JSON" in program.said
@@ -103,7 +101,7 @@ async def test_what_is_rejected_is_told_by_its_row(tmp_path: Path) -> None:
     drop(tmp_path, "monday.jsonl", range(2))
     async with (
         Sandbox(limit=None, faults=Faults(script=("500-mx",))) as sandbox,
-        running(*WORKER, sandbox=sandbox, folder=tmp_path, **FAST) as program,
+        running(*WORKER, sandbox=sandbox, folder=tmp_path) as program,
     ):
         await program.says(" is rejected")
         await program.says(" is lead ")

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from leadsquared_async.fields import LeadField, read_fields
-from leadsquared_async.fields.lead_fields import FieldNames
+from leadsquared_async.fields.lead_fields import FieldNames, read_field
 from tests.fields.metadata import ACCOUNT, LEAD_TYPE, METADATA, PHONE, checker, entry
 
 
 def test_a_field_is_read() -> None:
     """Every property that a check or a reader may need is read in its own type."""
-    assert LeadField.read(PHONE) == LeadField(
+    assert read_field(PHONE) == LeadField(
         schema_name="Phone",
         display_name="Phone Number",
         data_type="Phone",
@@ -26,7 +26,7 @@ def test_a_field_is_read() -> None:
         allow_multiple=True,
         lock_after_create=True,
     )
-    assert LeadField.read(LEAD_TYPE) == LeadField(
+    assert read_field(LEAD_TYPE) == LeadField(
         schema_name="LeadType",
         display_name="Object Type",
         data_type="Select",
@@ -41,9 +41,9 @@ def test_a_field_is_read() -> None:
 
 def test_keys_are_read_without_regard_to_case() -> None:
     """The API spells its keys differently from page to page."""
-    shouted = LeadField.read({key.upper(): value for key, value in LEAD_TYPE.items()})
+    shouted = read_field({key.upper(): value for key, value in LEAD_TYPE.items()})
     assert shouted is not None
-    assert shouted == LeadField.read({**LEAD_TYPE, "Options": [{"value": "OT_0"}, {"VALUE": "OT_1"}]})
+    assert shouted == read_field({**LEAD_TYPE, "Options": [{"value": "OT_0"}, {"VALUE": "OT_1"}]})
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_keys_are_read_without_regard_to_case() -> None:
 )
 def test_what_cannot_be_read_is_left_out(key: str, value: Any, attribute: str, read: Any) -> None:
     """An unreadable property counts as missing; with one unreadable option there are none."""
-    field = LeadField.read({"SchemaName": "mx_A", key: value})
+    field = read_field({"SchemaName": "mx_A", key: value})
     assert field is not None
     assert getattr(field, attribute) == read
 
@@ -93,7 +93,7 @@ def test_what_cannot_be_read_is_left_out(key: str, value: Any, attribute: str, r
 @pytest.mark.parametrize("data", [None, "Phone", 5, [], {}, {"SchemaName": " "}, {"SchemaName": 5}, {1: 2}])
 def test_an_entry_without_a_name_is_not_a_field(data: Any) -> None:
     """A lead could not name it either."""
-    assert LeadField.read(data) is None
+    assert read_field(data) is None
 
 
 def test_the_array_of_fields() -> None:

@@ -28,7 +28,7 @@ from leadsquared_async import (
 from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.sandbox import Account, Faults
 from tests import virtual
-from tests.clients import KEYS, LEAD, virtual_client
+from tests.clients import KEYS, LEAD, answering, virtual_client
 
 
 def spot(task: asyncio.Task[Any]) -> str:
@@ -250,17 +250,17 @@ def test_an_exchange_that_is_cancelled_before_its_first_step_gives_its_token_bac
 def in_the_tick_of_the_next_grant(lsq: LeadSquared, act: Callable[[], object], *, before: bool) -> None:
     """Do something in the very tick in which the bucket's timer grants a token, before or after the grant."""
     (home,) = lsq._session.buckets[Limit.CALLS]._loops.values()
-    ring = home.alarm._ring
+    ring = home.timer._callback
 
     def patched() -> None:
-        home.alarm._ring = ring
+        home.timer._callback = ring
         if before:
             act()
         ring()
         if not before:
             act()
 
-    home.alarm._ring = patched
+    home.timer._callback = patched
 
 
 def test_a_token_that_is_granted_in_the_tick_of_a_cancellation_goes_to_the_next() -> None:
@@ -349,7 +349,7 @@ async def test_a_transport_that_cancels_itself_cancels_nobody(handler: Any, deli
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             return await handler(request)
 
-    async with LeadSquared(**KEYS, host="https://sandbox.invalid", transport=Transport()) as lsq:
+    async with answering(None, transport=Transport(), retry=RetryPolicy(base=0.001)) as lsq:
         with pytest.raises(ConnectionFailed, match="the transport failed with CancelledError") as caught:
             await lsq.leads.capture(LEAD)
         assert caught.value.delivery is delivery

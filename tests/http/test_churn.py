@@ -15,7 +15,7 @@ import pytest
 
 from leadsquared_async import LeadSquared, LeadSquaredError, RateLimit, RetryPolicy
 from leadsquared_async.sandbox import Faults, Sandbox
-from tests.clients import LEAD, client_of
+from tests.clients import LEAD, client_of, own_connections
 
 pytestmark = pytest.mark.slow
 
@@ -42,14 +42,12 @@ class Churn:
     accepted: list[str] = field(default_factory=list)
 
 
-async def churn(seconds: float) -> Churn:
+async def churn(seconds: float, transport: httpx.AsyncHTTPTransport | None) -> Churn:
     """Let 30 callers come and go for some seconds, then make ten calls that nobody leaves."""
     result = Churn()
-    connections = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=FAST.calls))
     async with (
         Sandbox(limit=None, faults=CHURN) as sandbox,
-        connections,
-        client_of(sandbox, rate_limit=FAST, timeout=1.5, retry=IMPATIENT, transport=connections) as lsq,
+        client_of(sandbox, rate_limit=FAST, timeout=1.5, retry=IMPATIENT, transport=transport) as lsq,
     ):
         await come_and_go(lsq, seconds, result)
         sandbox.books.faults = Faults()
@@ -59,7 +57,11 @@ async def churn(seconds: float) -> Churn:
                 result.healthy += 1
         result.tokens_back = await all_tokens_are_back(lsq, FAST.calls)
         await asyncio.sleep(0.05)
-        result.stranded = sum(not connection.is_idle() for connection in connections._pool.connections)
+        if transport is None:
+            own = own_connections(lsq, sandbox.url)
+            result.stranded = len(own._all) - len(own._idle)
+        else:
+            result.stranded = sum(not connection.is_idle() for connection in transport._pool.connections)
         result.accepted = [request["request_id"] for request in sandbox.books.requests]
     return result
 
@@ -105,14 +107,16 @@ def told(records: list[logging.LogRecord]) -> list[str]:
     ]
 
 
+@pytest.mark.parametrize("is_own", [True, False])
 async def test_five_seconds_of_abandoned_calls_lose_no_connection_token_or_request_id(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, *, is_own: bool
 ) -> None:
     """After callers that left by the hundred, calls work, and each accepted lead's RequestID was told."""
+    transport = None if is_own else httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=FAST.calls))
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
     caplog.set_level(logging.DEBUG, "leadsquared_async")
-    result = await churn(5.0)
+    result = await churn(5.0, transport)
     assert result.healthy == 10
     assert result.stranded == 0
     assert result.tokens_back

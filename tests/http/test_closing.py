@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -11,10 +12,10 @@ import httpx
 import pytest
 from aiolimiter import AsyncLimiter
 
-from leadsquared_async import ClientClosed, Delivery, LeadSquared, RateLimit, RetryPolicy
+from leadsquared_async import ClientClosed, Delivery, LeadSquared, LeadSquaredError, RateLimit, RetryPolicy
 from leadsquared_async.sandbox import Account, Faults, Sandbox, SandboxTransport
 from tests import virtual
-from tests.clients import KEYS, LEAD, client_of, virtual_client
+from tests.clients import KEYS, LEAD, client_of, own_connections, virtual_client
 
 
 def test_closing_waits_for_what_is_in_flight() -> None:
@@ -186,15 +187,23 @@ def test_a_block_that_is_cancelled_by_a_scope_closes_all_the_same(caplog: pytest
 
 
 async def test_closing_under_a_scope_closes_the_connections(sandbox: Sandbox) -> None:
-    """The pool of a client whose block was cancelled holds no connection any more."""
-    sandbox.books.faults = Faults(probabilities={"hang": 1.0})
-    with anyio.move_on_after(0.2):
+    """A client whose block was cancelled holds no connection any more, idle or in use."""
+    with anyio.CancelScope() as scope:
         async with client_of(sandbox) as lsq:
-            own = lsq._session.transport._own
-            assert own is not None
-            pool = own._pools[httpx.URL(sandbox.url).netloc]._pool
-            await lsq.leads.capture(LEAD)
-    assert pool.connections == []
+            await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(2)))
+            connections = own_connections(lsq, sandbox.url)
+            pools = [connection._pool for connection in connections._all]
+            sandbox.books.faults = Faults(probabilities={"hang": 1.0})
+            hanging = asyncio.create_task(lsq.leads.capture(LEAD))
+            for _ in range(500):
+                await asyncio.sleep(0.01)
+                if len(connections._idle) == 1:
+                    break
+            assert [len(pool.connections) for pool in pools] == [1, 1]
+            scope.cancel()
+    assert [len(pool.connections) for pool in pools] == [0, 0]
+    with suppress(LeadSquaredError):
+        await hanging
 
 
 async def by_a_scope(use: Callable[[], Awaitable[None]]) -> None:

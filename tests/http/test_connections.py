@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 import ssl
@@ -9,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from urllib.parse import quote
 
 import httpx
@@ -23,9 +25,10 @@ from leadsquared_async import (
     RetryPolicy,
     Timeout,
 )
-from leadsquared_async.http.connections import failure, proxy_for
-from leadsquared_async.sandbox import Sandbox
-from tests.clients import KEYS, LEAD, answering, client_of
+from leadsquared_async.http.connections import failure
+from leadsquared_async.http.environment import proxy_for
+from leadsquared_async.sandbox import Faults, Sandbox
+from tests.clients import KEYS, LEAD, answering, client_of, own_connections
 from tests.http.proxies import EXPIRED, HOST, SYNC_HOST, TRUSTED, Proxy, accepting_server, running_proxy
 from tests.leaks import shown
 from tests.limiter.tls import CERTIFICATE
@@ -110,7 +113,7 @@ async def test_each_host_has_a_proxy_of_its_own(
     variable: str | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By scheme, ALL_PROXY as the last resort, NO_PROXY before both; the pools are made as it says."""
+    """By scheme, ALL_PROXY as the last resort, NO_PROXY before both; connections are made as it says."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     found = {origin: proxy for origin in (REGIONAL, SYNC) if (proxy := proxy_for(origin)) is not None}
@@ -128,8 +131,7 @@ async def test_each_host_has_a_proxy_of_its_own(
 
     monkeypatch.setattr(httpx, "AsyncHTTPTransport", Noting)
     async with LeadSquared(**KEYS, region="in21"):
-        ways = [PROXY if origin in expected else None for origin in (REGIONAL, SYNC)]
-        assert chosen == list(dict.fromkeys(ways))
+        assert chosen == [PROXY if origin in expected else None for origin in (REGIONAL, SYNC)]
 
 
 @pytest.mark.parametrize(
@@ -512,3 +514,32 @@ def test_a_proxy_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
     assert proxy is not None
     assert PASSWORD not in f"{proxy!r} {proxy} {dataclasses.asdict(proxy)}"
     assert proxy.address == PROXY
+
+
+async def test_a_connection_is_used_again_the_last_used_first(sandbox: Sandbox) -> None:
+    """After a burst, single calls share one connection, and those that are idle for too long are closed."""
+    async with client_of(sandbox) as lsq:
+        await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(5)))
+        connections = own_connections(lsq, sandbox.url)
+        last = list(connections._idle)[-1]
+        await lsq.leads.capture(LEAD)
+        await lsq.leads.capture(LEAD)
+        assert list(connections._idle)[-1] is last
+        assert len(connections._all) == 5
+        with mock.patch("leadsquared_async.http.connections.KEEPALIVE", 0.0):
+            for _ in range(5):
+                await lsq.leads.capture(LEAD)
+        assert connections._all == {last}
+        assert [len(connection._pool.connections) for connection in connections._all] == [1]
+
+
+async def test_a_connection_whose_call_failed_is_not_used_again(sandbox: Sandbox) -> None:
+    """A cancellation within httpx may have left it in any state."""
+    sandbox.books.faults = Faults(script=("reset",))
+    async with client_of(sandbox, retry=RetryPolicy(base=0.0)) as lsq:
+        connections = own_connections(lsq, sandbox.url)
+        with mock.patch.object(connections, "drop", wraps=connections.drop) as drop:
+            assert (await lsq.leads.capture(LEAD)).attempts == 2
+        ((failed,),) = (call.args for call in drop.call_args_list)
+        assert failed not in connections._all
+        assert failed._pool.connections == []

@@ -8,6 +8,7 @@ import dataclasses
 import logging
 import pickle
 import pprint
+import re
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -330,7 +331,8 @@ async def test_a_short_value_unmasks_no_key(value: str) -> None:
         errors = [await failure(lsq.leads.capture({"mx_Part": value}))]
         errors.append(await failure(lsq.request("POST", "/x", query=query)))
     assert all("no route to" in str(error) for error in errors)
-    said = f"{errors} {watch.lines}".replace("sandbox.invalid", "")
+    # The host and the address of an object may look like a part of a key.
+    said = re.sub(r"sandbox\.invalid|\b0x[0-9a-f]+", "", f"{errors} {watch.lines}")
     for key in KEYS.values():
         assert not [key[at : at + 6] for at in range(len(key) - 5) if key[at : at + 6] in said]
     assert "lee@planted" not in said

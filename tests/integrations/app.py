@@ -21,4 +21,4 @@ tasks = LeadSquaredTasks(broker, LeadSquared)
 async def ended(outcome: TaskOutcome) -> None:
     """Where the test finds it."""
     async with Redis.from_url(STORE) as redis:
-        await redis.rpush(f"{broker.queue_name}:told", f"{outcome.reference} {outcome.state}")
+        await redis.rpush(f"{broker.queue_name}:outcomes", f"{outcome.reference} {outcome.state}")

@@ -1,7 +1,13 @@
-"""The stores of the tests of the shared limit, for those of tasks."""
+"""Workers that lose no time."""
 
 from __future__ import annotations
 
-from tests.limiter.conftest import own_valkey, valkey
+import pytest
 
-__all__ = ["own_valkey", "valkey"]
+from leadsquared_async.integrations.taskiq import broker
+
+
+@pytest.fixture(autouse=True)
+def workers_look_often(monkeypatch: pytest.MonkeyPatch, polls_soon: None) -> None:
+    """Expired leases and outcomes are looked for after 0.1 s."""
+    monkeypatch.setattr(broker, "LOOK_EVERY", 0.1)

@@ -1,13 +1,10 @@
-"""Submissions as tasks: each ends where somebody hears of it, in virtual time on a broker in memory."""
+"""Submissions as tasks: each one ends, and its outcome is reported."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-import subprocess
-import sys
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -24,74 +21,13 @@ from leadsquared_async import (
     submissions,
 )
 from leadsquared_async.integrations.taskiq import LeadSquaredTasks, TaskOutcome
-from leadsquared_async.sandbox import Account, Books, Faults, Reply, Request, SandboxTransport
+from leadsquared_async.sandbox import Account, Faults, Reply, Request
 from tests import virtual
-from tests.clients import LEAD, PatchedAccount, virtual_client
+from tests.clients import LEAD, virtual_client
+from tests.integrations.in_memory import USUAL, World, capture, play
 from tests.integrations.workers import until
 
 LEAD_ID = "00000000-0000-4000-8000-000000000000"
-USUAL = Faults(latency=0.04)
-
-
-class World:
-    """A broker in memory, whose worker has a client of a sandbox; all in virtual time.
-
-    Attributes:
-        outcomes: what was told, in order.
-    """
-
-    def __init__(self, account: Account, client: dict[str, Any], options: dict[str, Any]) -> None:
-        self._account = account
-        self._client = client
-        self.transport: SandboxTransport
-        self.broker = InMemoryBroker(max_async_tasks=40)
-        self.tasks = LeadSquaredTasks(self.broker, self._open, **options)
-        self.outcomes: list[TaskOutcome] = []
-        self.tasks.on_final(self.outcomes.append)
-
-    def _open(self) -> LeadSquared:
-        lsq, self.transport = virtual_client(self._account, **self._client)
-        return lsq
-
-    @property
-    def books(self) -> Books:
-        return self.transport.books
-
-    async def told(self, count: int) -> list[TaskOutcome]:
-        """The outcomes, once there are so many."""
-        await until(lambda: len(self.outcomes) >= count, within=50_000, every=0.5)
-        return self.outcomes
-
-    @property
-    def states(self) -> list[str]:
-        return [outcome.state for outcome in self.outcomes]
-
-
-def play(
-    what: Callable[[World], Awaitable[None]],
-    options: dict[str, Any] | None = None,
-    client: dict[str, Any] | None = None,
-    **account: Any,
-) -> None:
-    """Do something with a worker that runs."""
-
-    async def main() -> None:
-        account.setdefault("faults", USUAL)
-        world = World(PatchedAccount(**account), client or {}, options or {})
-        await world.broker.startup()
-        try:
-            await what(world)
-        finally:
-            await world.broker.shutdown()
-        assert world.books.over_limit == 0
-
-    virtual.run(main)
-
-
-def capture(number: int = 0) -> Submission:
-    lead = {**LEAD, "EmailAddress": f"p{number}@example.com"}
-    return submissions.capture_lead(lead, reference=f"form-{number}")
-
 
 EVERY_OPERATION = [
     capture(),
@@ -114,27 +50,31 @@ EVERY_OPERATION = [
 ]
 
 
+WITH_ACTIVITY = {"leads.capture", "activities.create_with_lead", "calls.log"}
+
+
 @pytest.mark.parametrize("submission", EVERY_OPERATION, ids=lambda it: it.operation.name)
 def test_every_operation_goes_as_a_task_to_its_outcome(submission: Submission) -> None:
-    """What needs a lead that is not there is told as rejected, all else as confirmed."""
+    """Those whose lead does not exist end rejected, the others confirmed."""
 
     async def use(world: World) -> None:
         await world.tasks.submit(submission)
-        (outcome,) = await world.told(1)
+        (outcome,) = await world.reported(1)
         assert outcome.operation == submission.operation.name
         assert outcome.state in {ItemState.CONFIRMED, ItemState.REJECTED}
         assert outcome.request_id is not None
+        assert (outcome.activity_id is not None) is (submission.operation.name in WITH_ACTIVITY)
         assert len([it for it in world.books.requests if it["operation"]]) == 1
 
     play(use)
 
 
-def test_a_confirmed_lead_is_told_with_its_id() -> None:
+def test_a_confirmed_lead_is_reported_with_its_id() -> None:
     """By your reference, without its values."""
 
     async def use(world: World) -> None:
         await world.tasks.submit(capture(7))
-        (outcome,) = await world.told(1)
+        (outcome,) = await world.reported(1)
         assert (outcome.state, outcome.reference) == (ItemState.CONFIRMED, "form-7")
         assert outcome.lead_id in world.books.leads
         assert outcome.submission is None
@@ -147,13 +87,13 @@ def deaths(caplog: pytest.LogCaptureFixture) -> list[Any]:
     return [record for record in caplog.records if getattr(record, "event", "") in {"rejected", "unknown"}]
 
 
-def test_what_leadsquared_refuses_later_is_told_as_rejected(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_leadsquared_refuses_later_is_reported_as_rejected(caplog: pytest.LogCaptureFixture) -> None:
     """With LeadSquared's words by name, and in the log by reference alone."""
 
     async def use(world: World) -> None:
         lead = {**LEAD, "mx_Nope": "zqplanted4711"}
         await world.tasks.submit(submissions.capture_lead(lead, reference="form-1"))
-        (outcome,) = await world.told(1)
+        (outcome,) = await world.reported(1)
         assert outcome.state is ItemState.REJECTED
         assert "mx_Nope" in (outcome.reason or "")
         assert outcome.submission is None
@@ -173,16 +113,16 @@ def test_what_leadsquared_refuses_later_is_told_as_rejected(caplog: pytest.LogCa
 
 @pytest.mark.parametrize("later", [True, False], ids=["by its outcome", "at once"])
 def test_values_come_with_a_rejected_submission_if_asked_for(later: bool) -> None:
-    """So that it can be mended and submitted again; a confirmed one's do not."""
+    """So that it can be fixed and submitted again; those of a confirmed one do not."""
 
     async def use(world: World) -> None:
         await world.tasks.submit(submissions.capture_lead({**LEAD, "mx_Nope": "x"}))
-        (outcome,) = await world.told(1)
+        (outcome,) = await world.reported(1)
         assert outcome.state is ItemState.REJECTED
         assert outcome.submission is not None
         assert outcome.submission.lead == {**LEAD, "mx_Nope": "x"}
         await world.tasks.submit(submissions.capture_lead(LEAD))
-        assert (await world.told(2))[1].submission is None
+        assert (await world.reported(2))[1].submission is None
 
     faults = Faults(latency=0.04) if later else Faults(latency=0.04, script=("200-mx",))
     attributes = list(LEAD) if later else None
@@ -194,7 +134,7 @@ def test_without_confirm_a_request_id_is_the_end() -> None:
 
     async def use(world: World) -> None:
         await world.tasks.submit(capture())
-        (outcome,) = await world.told(1)
+        (outcome,) = await world.reported(1)
         assert outcome.state is ItemState.ACCEPTED
         assert outcome.request_id is not None
         assert len(world.books.arrivals) == 1
@@ -203,11 +143,11 @@ def test_without_confirm_a_request_id_is_the_end() -> None:
 
 
 def test_an_activity_whose_answer_is_lost_is_unknown(caplog: pytest.LogCaptureFixture) -> None:
-    """It is not sent again, and somebody is told."""
+    """It is not sent again, and its outcome is reported."""
 
     async def use(world: World) -> None:
         await world.tasks.submit(submissions.create_activity(LEAD_ID, event=201, reference="visit-1"))
-        (outcome,) = await world.told(1)
+        (outcome,) = await world.reported(1)
         assert (outcome.state, outcome.reference) == (ItemState.UNKNOWN, "visit-1")
         assert len(world.books.arrivals) == 1
 
@@ -232,7 +172,7 @@ def test_an_exception_with_a_name_is_not_retried_for_ever(monkeypatch: pytest.Mo
         monkeypatch.setattr(world._account, "_answer", stumble)
         await world.tasks.submit(submissions.capture_lead({**LEAD, "FirstName": "Bret"}))
         await world.tasks.submit(submissions.capture_lead({"Phone": "9988776655", "mx_City": "Pune"}))
-        outcomes = {outcome.state: outcome for outcome in await world.told(2)}
+        outcomes = {outcome.state: outcome for outcome in await world.reported(2)}
         assert outcomes.keys() == {ItemState.REJECTED, ItemState.CONFIRMED}
         assert str(outcomes[ItemState.REJECTED].reason).startswith("NullReferenceException")
 
@@ -252,7 +192,7 @@ def test_an_outage_of_fifteen_minutes_loses_nothing(caplog: pytest.LogCaptureFix
         tried = len(world.books.arrivals)
         assert 5 < tried < 150
         world.books.faults = USUAL
-        await world.told(200)
+        await world.reported(200)
         assert set(world.states) == {ItemState.CONFIRMED}
         assert len({outcome.reference for outcome in world.outcomes}) == 200
         assert sum(it["operation"] == "capture" for it in world.books.requests) == 200
@@ -274,7 +214,7 @@ def test_revoked_keys_hold_every_task_until_they_work_again() -> None:
         assert world.outcomes == []
         assert len(world.books.arrivals) < 100
         world.books.faults = USUAL
-        await world.told(50)
+        await world.reported(50)
         assert set(world.states) == {ItemState.CONFIRMED}
 
     play(use)
@@ -313,14 +253,16 @@ def test_a_callback_that_fails_is_called_again_and_sends_nothing_again() -> None
     play(use)
 
 
-def test_what_cannot_be_sent_is_refused_at_the_door() -> None:
-    """Where it is submitted, before anything is put."""
+def test_what_cannot_be_sent_is_refused_where_it_is_submitted() -> None:
+    """Before anything is put."""
 
     async def use(world: World) -> None:
         with pytest.raises(InvalidLead, match="Tags"):
             await world.tasks.submit(submissions.capture_lead({"Tags": ["a"]}))
         with pytest.raises(ConfigurationError, match="bulk"):
             await world.tasks.submit(submissions.bulk_lead(LEAD))
+        with pytest.raises(ConfigurationError, match="capture_lead"):
+            await world.tasks.submit(LEAD)  # type: ignore[arg-type]
         assert world.outcomes == []
 
     play(use)
@@ -358,32 +300,19 @@ def test_no_value_stands_in_taskiqs_debug_log(caplog: pytest.LogCaptureFixture) 
         kicked = next(line for line in caplog.messages if line.startswith("Kicking"))
         assert "form-1" in kicked
         assert "zqplanted4711" not in kicked
-        await world.told(1)
+        await world.reported(1)
 
     play(use)
 
 
-def test_two_accounts_under_one_name_are_refused() -> None:
-    """Else one account's leads would go to the other."""
+def test_a_broker_that_would_lose_or_mix_leads_is_refused() -> None:
+    """One that keeps nothing safe, and one that has the tasks of another account under this name."""
+    with pytest.raises(ConfigurationError, match="StreamBroker"):
+        LeadSquaredTasks(ZeroMQBroker.__new__(ZeroMQBroker), LeadSquared)
     broker = InMemoryBroker()
     LeadSquaredTasks(broker, LeadSquared)
     with pytest.raises(ConfigurationError, match="name="):
         LeadSquaredTasks(broker, LeadSquared)
-
-
-def test_an_activity_is_told_with_its_id() -> None:
-    """What is neither lead nor submission is refused with what to call."""
-
-    async def use(world: World) -> None:
-        await world.tasks.submit(
-            submissions.create_lead_and_activity(LEAD, search_by="EmailAddress", event=201)
-        )
-        (outcome,) = await world.told(1)
-        assert outcome.activity_id is not None
-        with pytest.raises(ConfigurationError, match="capture_lead"):
-            await world.tasks.submit(LEAD)  # type: ignore[arg-type]
-
-    play(use)
 
 
 def test_a_worker_that_stops_while_it_follows_leaves_nothing_behind() -> None:
@@ -394,16 +323,3 @@ def test_a_worker_that_stops_while_it_follows_leaves_nothing_behind() -> None:
         await world.broker.wait_all()
 
     play(use)
-
-
-def test_a_broker_that_keeps_nothing_safe_is_refused() -> None:
-    """With the way out in the message."""
-    with pytest.raises(ConfigurationError, match="StreamBroker"):
-        LeadSquaredTasks(ZeroMQBroker.__new__(ZeroMQBroker), LeadSquared)
-
-
-def test_without_the_extra_it_is_named() -> None:
-    """Not only the module that is missing."""
-    code = "import sys; sys.modules['taskiq_redis'] = None; import leadsquared_async.integrations.taskiq"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert 'pip install "leadsquared_async[taskiq]"' in ran.stderr

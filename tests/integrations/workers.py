@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from taskiq import AsyncBroker
@@ -14,7 +15,10 @@ from leadsquared_async import Submission
 from leadsquared_async.integrations.taskiq import LeadSquaredTasks, StreamBroker, TaskOutcome
 from leadsquared_async.sandbox import Sandbox
 from tests.clients import client_of
+from tests.examples.programs import Program, running
 from tests.limiter.valkey import Valkey
+
+ROOT = Path(__file__).parents[2]
 
 
 class Worker:
@@ -34,7 +38,7 @@ class Worker:
         await self._broker.shutdown()
 
     async def vanish(self) -> None:
-        """End it as a kill does: whatever it has in hand stays so, and its leases are renewed no more."""
+        """End it as a kill does: its leases are neither released nor renewed."""
         if isinstance(self._broker, StreamBroker) and self._broker._renewing is not None:
             self._broker._renewing.cancel()
         self._task.cancel()
@@ -57,14 +61,14 @@ async def working(
 
 
 class Workers:
-    """Workers of one stream and sandbox, and what they were told."""
+    """Workers of one stream and sandbox, and the outcomes that their callbacks got."""
 
     def __init__(self, store: Valkey, name: str, sandbox: Sandbox, **client: Any) -> None:
         self._store = store
         self._name = name
         self._sandbox = sandbox
         self._client = client
-        self.told: list[TaskOutcome] = []
+        self.outcomes: list[TaskOutcome] = []
 
     def one(self, *, lease: float = 1.0, **options: Any) -> AbstractAsyncContextManager[Worker]:
         """One more."""
@@ -82,8 +86,20 @@ class Workers:
         """As a process of its own has them."""
         broker = StreamBroker(self._store.url, self._name, lease=lease, xread_block=50, socket_timeout=1.0)
         tasks = LeadSquaredTasks(broker, lambda: client_of(self._sandbox, **self._client))
-        tasks.on_final(self.told.append)
+        tasks.on_final(self.outcomes.append)
         return broker, tasks
+
+    def process(self, *, lease: float = 1.0, **env: str) -> AbstractAsyncContextManager[Program]:
+        """A worker in a process of its own; what its callback gets is in the store."""
+        command = "taskiq worker tests.integrations.app:broker --workers 1 --log-level WARNING"
+        env |= {"TASKS_STORE": self._store.url, "TASKS_QUEUE": self._name, "TASKS_LEASE": str(lease)}
+        return running(*command.split(), sandbox=self._sandbox, folder=ROOT, **env)
+
+    @property
+    def ends(self) -> set[str]:
+        """The references and states that processes of their own reported."""
+        answer = self._store.command("LRANGE", f"{self._name}:outcomes", "0", "-1").split(b"\r\n")
+        return {line.decode() for line in answer[2::2]}
 
     @property
     def arrived(self) -> int:

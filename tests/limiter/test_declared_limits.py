@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async import Lane, LimitSnapshot, RateLimit
-from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.sandbox import Account, Faults, most_in_any_window
 from tests import virtual
@@ -134,16 +134,3 @@ def test_a_limit_that_leadsquared_named_stays_when_clients_come_and_go() -> None
         assert bucket.snapshot().ceiling is not None
 
     virtual.run(main)
-
-
-@pytest.mark.parametrize("others", [(RateLimit(100, per=60.0), RateLimit(10, per=1.0)), (WIDE, NARROW)])
-def test_the_order_in_which_clients_come_changes_nothing(others: tuple[RateLimit, ...]) -> None:
-    """The same limit is kept, in whichever order clients join."""
-
-    async def main(limits: tuple[RateLimit, ...]) -> RateLimit:
-        bucket = TokenQueue(LocalGrantor(WIDE))
-        for limit in limits:
-            bucket.join(limit)
-        return bucket.snapshot().limit
-
-    assert virtual.run(lambda: main(others)) == virtual.run(lambda: main(others[::-1]))

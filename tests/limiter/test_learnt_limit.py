@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from leadsquared_async import Lane, RateLimit
-from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_grantor import RedisGrantor
 from leadsquared_async.sandbox import COUNTERS

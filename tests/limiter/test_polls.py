@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from leadsquared_async import Lane, LeadSquared, RateLimit
-from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.sandbox import most_in_any_window

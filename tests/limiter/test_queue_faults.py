@@ -11,9 +11,9 @@ import pytest
 
 from leadsquared_async import Lane, RateLimit
 from leadsquared_async.limiter import queue as module
-from leadsquared_async.limiter.event_loops import Alarm
+from leadsquared_async.limiter.event_loops import LoopTimer
 from leadsquared_async.limiter.interface import NoTokenInTime
-from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.tokens import Tokens
 from tests.virtual import EPOCH, VirtualLoop
@@ -53,7 +53,7 @@ class FailingLoop(VirtualLoop):
     def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        if isinstance(getattr(callback, "__self__", None), Alarm | TokenQueue):
+        if isinstance(getattr(callback, "__self__", None), LoopTimer | TokenQueue):
             self.steps.take()
         return super().call_at(when, callback, *args, context=context)
 

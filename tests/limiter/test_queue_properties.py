@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from leadsquared_async import Lane, RateLimit
 from leadsquared_async.limiter.interface import NoTokenInTime
-from leadsquared_async.limiter.local import LocalGrantor
+from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.tokens import NEVER
 from leadsquared_async.sandbox import most_in_any_window
@@ -116,7 +116,7 @@ def test_never_over_the_limit_and_nothing_forgotten(calls: list[Call]) -> None:
         state = world.bucket.snapshot()
         assert (state.free, state.in_flight, state.next_due) == (LIMIT.calls, 0, None)
         assert not any(state.waiting.values())
-        assert all(home.alarm.at == NEVER for home in world.bucket._loops.values())
+        assert all(home.timer.at == NEVER for home in world.bucket._loops.values())
 
     virtual.run(main)
 

@@ -71,18 +71,6 @@ async def test_one_limiter_serves_many_accounts(own_valkey: Valkey) -> None:
     assert not any(key.encode() in names for key in KEYS.values())
 
 
-async def test_without_the_store_every_lead_arrives() -> None:
-    """It stands in from the first call on, with a part of the limit, and says so in the snapshot."""
-    async with Sandbox(limit=(25, 1.0)) as sandbox:
-        limiter = SharedLimiter("redis://127.0.0.1:1", timeout=0.2)
-        async with client_of(sandbox, limiter=limiter, rate_limit=LIMIT) as lsq:
-            await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(5)))
-            limit = lsq.snapshot().limit
-            assert isinstance(limit, LimitSnapshot)
-            assert limit.degraded
-        assert sandbox.books.accepted == 5
-
-
 def test_a_limiter_of_another_kind_is_rejected() -> None:
     """The message names all kinds; a URL of another kind names those that there are."""
     with pytest.raises(ConfigurationError, match=r"SharedLimiter, an aiolimiter\.AsyncLimiter, or a Limiter"):

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from leadsquared_async.limiter.event_loops import Alarm
+from leadsquared_async.limiter.event_loops import LoopTimer
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_grantor import RedisGrantor
-from leadsquared_async.limiter.redis_messages import Reply, Request
+from leadsquared_async.limiter.redis_messages import StoreReply, StoreRequest
 from tests import virtual
 from tests.limiter.world import DEFAULT, Connection, Server, joined, leave
 
@@ -44,7 +44,7 @@ class FaultyLoop(virtual.VirtualLoop):
     def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        if isinstance(getattr(callback, "__self__", None), Alarm | TokenQueue | RedisGrantor):
+        if isinstance(getattr(callback, "__self__", None), LoopTimer | TokenQueue | RedisGrantor):
             self.fuse.burn()
         return super().call_at(when, callback, *args, context=context)
 
@@ -59,7 +59,7 @@ class FaultyStore(Connection):
 
     fuse = Fuse(-1, Breaks)
 
-    async def exchange(self, key: str, request: Request) -> Reply:
+    async def exchange(self, key: str, request: StoreRequest) -> StoreReply:
         self.fuse.burn()
         reply = await super().exchange(key, request)
         self.fuse.burn()

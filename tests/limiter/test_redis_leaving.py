@@ -16,7 +16,7 @@ from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_limits import SharedLimiter
-from leadsquared_async.limiter.redis_messages import Reply, Request
+from leadsquared_async.limiter.redis_messages import StoreReply, StoreRequest
 from tests import virtual
 from tests.limiter.valkey import Valkey
 from tests.limiter.world import DEFAULT, Connection, Server
@@ -43,7 +43,7 @@ class Closable(Connection):
         self.asked_when_closed = False
         STORES.append(self)
 
-    async def exchange(self, key: str, request: Request) -> Reply:
+    async def exchange(self, key: str, request: StoreRequest) -> StoreReply:
         self.requests += 1
         seconds = self.seconds()
         await (asyncio.Event().wait() if seconds is None else asyncio.sleep(seconds))
@@ -212,31 +212,3 @@ async def test_no_connection_to_a_valkey_is_left(own_valkey: Valkey, how: str, f
             break
         await asyncio.sleep(0.02)
     assert connections(own_valkey) == 0
-
-
-def test_a_smaller_limit_ends_with_the_client_that_declared_it() -> None:
-    """Two clients of one process, the smaller limit first or last: once it has left, the other one holds."""
-
-    async def main() -> None:
-        Closable.seconds = staticmethod(lambda: 0.01)
-        small = RateLimit(1, per=600.0)
-        for limits in ([DEFAULT, small], [small, DEFAULT]):
-            limiter = SharedLimiter("redis://127.0.0.1:1")
-            one, same = (
-                limiter.join("host", Credentials("access", "secret", "key"), Limit.CALLS, limit)
-                for limit in limits
-            )
-            assert one is same
-            await call(one)
-            assert one.snapshot().limit == small
-            await limiter.leave(one, small)
-            await asyncio.sleep(1.0)
-            state = one.snapshot()
-            assert (state.limit, state.ceiling) == (DEFAULT, None)
-            start = asyncio.get_running_loop().time()
-            await call(one)
-            assert asyncio.get_running_loop().time() - start < DEFAULT.per
-            await limiter.leave(one, DEFAULT)
-            await settled(limiter)
-
-    virtual.run(main)

@@ -12,7 +12,7 @@ from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.limiter.interface import NoTokenInTime
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.redis_grantor import RedisGrantor, share_of, spend_of_share
-from leadsquared_async.limiter.redis_messages import Incompatible, Reply, Request
+from leadsquared_async.limiter.redis_messages import Incompatible, StoreReply, StoreRequest
 from leadsquared_async.limiter.tokens import Tokens
 from leadsquared_async.sandbox import most_in_any_window
 from tests.limiter.world import DEFAULT, Server, World, joined, leave
@@ -183,7 +183,7 @@ async def test_a_state_of_another_version_is_an_error_that_says_so_and_ends_with
         def __init__(self, server: Server) -> None:
             self.server = server
 
-        async def exchange(self, key: str, request: Request) -> Reply:
+        async def exchange(self, key: str, request: StoreRequest) -> StoreReply:
             if self.foreign:
                 raise Incompatible(2)
             return self.server.run(key, request)

@@ -12,7 +12,7 @@ import pytest
 from leadsquared_async import Credentials, Lane, RateLimit, SharedLimiter
 from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.limiter.queue import TokenQueue
-from leadsquared_async.limiter.tokens import POLLS_APART
+from leadsquared_async.limiter.tokens import spacing_of
 from leadsquared_async.sandbox import most_in_any_window
 from tests import virtual
 from tests.limiter.valkey import Valkey
@@ -40,7 +40,7 @@ def assert_half(times: list[float], limit: RateLimit) -> None:
     times.sort()
     assert most_in_any_window(times, 1.0) <= math.ceil(half)
     assert most_in_any_window(times, 10.0) <= math.ceil(10 * half)
-    assert min(later - time for time, later in pairwise(times)) >= POLLS_APART * limit.spacing - 1e-3
+    assert min(later - time for time, later in pairwise(times)) >= spacing_of(Lane.STATUS, limit) - 1e-3
 
 
 @pytest.mark.parametrize("processes", [1, 2, 8])
@@ -83,7 +83,7 @@ async def test_polls_of_processes_on_a_real_store_take_half_of_the_rate(valkey: 
     for limiter, bucket in zip(limiters, buckets, strict=True):
         await limiter.leave(bucket, limit)
     times.sort()
-    assert times[-1] - times[0] >= 23 * POLLS_APART * limit.spacing - 0.1
+    assert times[-1] - times[0] >= 23 * spacing_of(Lane.STATUS, limit) - 0.1
     assert most_in_any_window(times, 0.5) <= 12  # 10, and the machine may be late
 
 

@@ -222,15 +222,6 @@ async def test_no_store_at_all(tmp_path: object, caplog: pytest.LogCaptureFixtur
     await party.close()
 
 
-async def test_a_key_of_another_program_is_rejected(party: Party, valkey: Valkey) -> None:
-    """Where a state should be there is a list: nothing is written over, and the error says what to do."""
-    bucket = party.join(prefix="other")
-    valkey.command("RPUSH", grantor_of(bucket)._key, "theirs")
-    with pytest.raises(ConfigurationError, match="prefix"):
-        await bucket.acquire(Lane.INTERACTIVE)
-    assert b"theirs" in valkey.command("LRANGE", grantor_of(bucket)._key, "0", "-1")
-
-
 async def test_clients_of_one_process_share_a_bucket(valkey: Valkey) -> None:
     """The same limiter gives the same bucket for the same account, until the last has left."""
     limiter = SharedLimiter(valkey.url)

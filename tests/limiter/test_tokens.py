@@ -187,6 +187,17 @@ def test_a_window_that_shrinks_again_holds_nothing_back_longer_than_itself(
         assert (tokens.free, tokens.held) == (25, 25)
 
 
+def test_a_token_of_a_call_without_an_answer_comes_back_before_that_of_a_later_one() -> None:
+    """It is due two windows after the call ended, though another call ended meanwhile."""
+    tokens = Tokens(RateLimit(2, per=5.0))
+    for _ in range(2):
+        tokens.take(START)
+    tokens.release(START, counted=False)
+    tokens.release(START + 7.0, counted=True)
+    tokens.settle(START + 10.01)
+    assert tokens.free == 1
+
+
 # Limits that the server names
 
 FAR = [RateLimit(1, per=3600.0), RateLimit(1, per=5.0), RateLimit(2, per=5.0), RateLimit(10_000, per=61.0)]

@@ -1,4 +1,4 @@
-"""Many processes, one store and a server that counts, in virtual time."""
+"""One process or many with one store, and a server that counts, in virtual time."""
 
 from __future__ import annotations
 
@@ -14,14 +14,21 @@ import redis
 
 from leadsquared_async.config import RateLimit
 from leadsquared_async.limiter.lanes import Lane
+from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_grantor import RedisGrantor
-from leadsquared_async.limiter.redis_messages import Reply, Request, StoreUnavailable
+from leadsquared_async.limiter.redis_messages import StoreReply, StoreRequest, StoreUnavailable
 from leadsquared_async.limiter.redis_store import script
 from leadsquared_async.sandbox import COUNTERS
-from tests.limiter.simulation import PROFILES
+from tests import virtual
 
 DEFAULT = RateLimit(25, per=5.0)
+# Seconds of a round trip.
+PROFILES: dict[str, Callable[[random.Random], float]] = {
+    "LAN": lambda chance: chance.uniform(0.0005, 0.002),
+    "WAN": lambda chance: 0.040 + chance.expovariate(1 / 0.040),
+    "wild": lambda chance: chance.uniform(0.020, 0.800),
+}
 
 
 TIME = "redis.call('TIME')"
@@ -43,25 +50,25 @@ class Script:
         source = script()
         for changed, to in (
             (TIME, "cjson.decode(ARGV[#ARGV])"),
-            (PUBLISH, "told(process.channel, message)"),
+            (PUBLISH, "publish(process.channel, message)"),
             ("ipairs(ARGV)", "ipairs({unpack(ARGV, 1, #ARGV - 1)})"),
             ("'INFO'", "'NONE'"),  # as of a server that has been up for long
         ):
             assert source.count(changed) == 1, changed
             source = source.replace(changed, to)
-        told = "local hints = {} local function told(c, m) hints[#hints + 1] = {c, m} return 1 end "
+        publish = "local hints = {} local function publish(c, m) hints[#hints + 1] = {c, m} return 1 end "
         self._run = client.register_script(
-            f"{told} local function run() {source} end return {{run(), hints}}"
+            f"{publish} local function run() {source} end return {{run(), hints}}"
         )
         self.hints: list[tuple[str, float]] = []
 
-    def run(self, key: str, wall: float, request: Request) -> Reply:
+    def run(self, key: str, wall: float, request: StoreRequest) -> StoreReply:
         micro = round(wall * 1e6)
         time = f"[{micro // 1_000_000}, {micro % 1_000_000}]"
         answer: Any = self._run(keys=[key], args=[*request.arguments(), time])
         hints: list[list[bytes]] = answer[1]
         self.hints = [(channel.decode(), int(hint.split()[-1]) / 1e6) for channel, hint in hints]
-        return Reply.read(answer[0])
+        return StoreReply.read(answer[0])
 
 
 class Server:
@@ -107,7 +114,7 @@ class Server:
         state["held"] = state["free"] + state["out"] + len(state["due"]) + len(state["late"])
         return state
 
-    def run(self, key: str, request: Request) -> Reply:
+    def run(self, key: str, request: StoreRequest) -> StoreReply:
         self.requests += 1
         reply = self._script.run(self._prefix + key, self.loop.time() + self.clock, request)
         for channel, delay in self._script.hints:
@@ -123,7 +130,7 @@ class Connection:
         self.channel = name
         self.cut = False
 
-    async def exchange(self, key: str, request: Request) -> Reply:
+    async def exchange(self, key: str, request: StoreRequest) -> StoreReply:
         server = self.server
         await asyncio.sleep(server.latency / 2)
         if server.frozen:
@@ -178,6 +185,7 @@ class World:
     """The processes of one account, and the arrivals at LeadSquared.
 
     Attributes:
+        shared: whether the processes keep their tokens in the server; else each has its own.
         limit: what each process declares.
         counting: how the server counts.
         profile: seconds of a round trip.
@@ -189,6 +197,7 @@ class World:
     limit: RateLimit = DEFAULT
     account: tuple[int, float] = (25, 5.0)
     seed: int = 0
+    shared: bool = True
     arrivals: list[float] = field(default_factory=list)
     sent: dict[int, list[float]] = field(default_factory=dict)
     refused: int = 0
@@ -203,8 +212,11 @@ class World:
 
     def join(self, limit: RateLimit | None = None) -> TokenQueue:
         """One more process."""
-        connection = Connection(self.server, f"process {len(self.buckets)}")
-        bucket = joined(RedisGrantor(limit or self.limit, store=connection, key="account"))
+        if self.shared:
+            connection = Connection(self.server, f"process {len(self.buckets)}")
+            bucket = joined(RedisGrantor(limit or self.limit, store=connection, key="account"))
+        else:
+            bucket = TokenQueue(LocalGrantor(limit or self.limit))
         self.sent[len(self.buckets)] = []
         self.buckets.append(bucket)
         return bucket
@@ -248,3 +260,36 @@ class World:
         await asyncio.gather(*self.calls, return_exceptions=True)
         for bucket in self.buckets:
             await leave(bucket)
+
+
+def simulate(
+    counting: str,
+    profile: str,
+    seed: int,
+    limit: RateLimit,
+    *,
+    leads: int = 1000,
+    lane: Lane = Lane.INTERACTIVE,
+    stops: float = 0.0,
+) -> tuple[World, float]:
+    """Send leads by one process as fast as it may; returns the seconds that it took.
+
+    Its loop stands still for `stops` seconds, every ten seconds or so.
+    """
+
+    async def main() -> tuple[World, float]:
+        world = World(Server(), counting, profile, limit, seed=seed, shared=False)
+        start = world.loop.time()
+
+        async def stand_still() -> None:
+            while True:
+                await asyncio.sleep(world.chance.uniform(8.0, 13.0))
+                virtual.stand_still(stops)
+
+        standing = [asyncio.create_task(stand_still())] if stops else []
+        await asyncio.gather(*world.flood(world.join(), lane, leads))
+        for task in standing:
+            task.cancel()
+        return world, world.loop.time() - start
+
+    return virtual.run(main)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import secrets
 import shutil
 from collections import Counter
@@ -25,7 +26,6 @@ from tests.clients import KEYS, PatchedAccount
 from tests.outboxes import virtual_files
 
 T = TypeVar("T")
-
 LONGEST_PLAY = 100_000.0
 """Virtual seconds: whatever never ends fails."""
 
@@ -84,12 +84,28 @@ class Machine:
         mine = {**KEYS, "host": "https://sandbox.invalid", "transport": self._transport}
         return LeadSquared(**{**mine, **self._options, **options})
 
+    async def known_lead(self) -> str:
+        """The id of a lead that LeadSquared has."""
+        async with self.client() as lsq:
+            status = await lsq.leads.wait(await lsq.leads.capture(lead(0)))
+            assert status.lead_id is not None
+            return status.lead_id
+
     @asynccontextmanager
-    async def process(self, options: dict[str, Any] | None = None, **outbox: Any) -> AsyncIterator[Outbox]:
+    async def process(
+        self,
+        options: dict[str, Any] | None = None,
+        on_final: Callable[[OutboxItem], object] | None = None,
+        **outbox: Any,
+    ) -> AsyncIterator[Outbox]:
         """A process that ends in an orderly way; nothing of it runs on."""
         before = asyncio.all_tasks()
-        async with self.client(**(options or {})) as lsq, Outbox(self.path, lsq, **outbox) as running:
-            yield running
+        async with self.client(**(options or {})) as lsq:
+            running = Outbox(self.path, lsq, **outbox)
+            if on_final is not None:
+                running.on_final(on_final)
+            async with running:
+                yield running
         left = {task for task in asyncio.all_tasks() - before if task.get_name() != "sandbox arrival"}
         assert not left, left
 
@@ -163,6 +179,26 @@ def play(
         return virtual.run(main)
 
 
+def played(
+    *values: Any, by: Callable[..., object] | None = None, **account: Any
+) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:
+    """Run a test on a machine of its own, in virtual time; the arguments are those of `play`, or of `by`."""
+
+    def decorate(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+        wanted = [it for it in inspect.signature(test).parameters.values() if it.name != "machine"]
+
+        def run(tmp_path: Path, **arguments: Any) -> None:
+            (by or play)(tmp_path, lambda machine: test(machine, **arguments), *values, **account)
+
+        run.__name__, run.__doc__, run.__module__ = test.__name__, test.__doc__, test.__module__
+        folder = inspect.Parameter("tmp_path", inspect.Parameter.KEYWORD_ONLY)
+        keywords = [it.replace(kind=inspect.Parameter.KEYWORD_ONLY) for it in wanted]
+        run.__signature__ = inspect.Signature([folder, *keywords])  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
 async def by_state(outbox: Outbox) -> dict[str, int]:
     """How many rows there are, of the states that there are any of."""
     counts = (await outbox.snapshot()).counts
@@ -171,6 +207,17 @@ async def by_state(outbox: Outbox) -> dict[str, int]:
 
 async def items(outbox: Outbox, state: str | None = None) -> list[OutboxItem]:
     return [item async for item in outbox.items(state)]
+
+
+async def until_state(
+    outbox: Outbox, state: str, count: int, within: float = 600.0, every: float = 0.5
+) -> None:
+    """Wait until so many rows are in a state."""
+
+    async def is_reached() -> bool:
+        return (await by_state(outbox)).get(state) == count
+
+    await until(is_reached, within, every)
 
 
 async def until(condition: Callable[[], Awaitable[bool]], within: float = 600.0, every: float = 0.5) -> None:

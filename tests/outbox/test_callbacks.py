@@ -1,163 +1,164 @@
-"""on_final: whoever wants to hear of a lead's end hears of it, at least once."""
+"""`on_final` callbacks are called at least once for each final item."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from leadsquared_async import Outbox
 from leadsquared_async.outbox import OutboxItem
 from leadsquared_async.sandbox import Faults
-from tests.outbox.machine import Machine, items, lead, play
+from tests.outbox.machine import Machine, items, lead, played
 
 KNOWN = ["EmailAddress"]
 NOBODY = {"FirstName": "Bret"}
 
 
-def test_each_end_is_told_once_where_nothing_goes_wrong(tmp_path: Path) -> None:
-    """Confirmed, rejected and unknown alike, to synchronous and asynchronous callbacks, after it is on
-    disk."""
+@played(attributes=KNOWN)
+async def test_each_end_is_told_once_where_nothing_goes_wrong(machine: Machine) -> None:
+    """Every callback is called once for each final item, after the state is on disk."""
+    heard: list[OutboxItem] = []
+    also: list[int] = []
+    client = machine.client()
+    outbox = Outbox(machine.path, client)
 
-    async def deliver(machine: Machine) -> None:
-        heard: list[OutboxItem] = []
-        also: list[int] = []
-        client = machine.client()
-        outbox = Outbox(machine.path, client)
+    @outbox.on_final
+    def note(item: OutboxItem) -> None:
+        heard.append(item)
 
-        @outbox.on_final
-        def note(item: OutboxItem) -> None:
-            heard.append(item)
+    @outbox.on_final
+    async def look(item: OutboxItem) -> None:
+        await asyncio.sleep(0.1)
+        (on_disk,) = [row for row in await items(outbox) if row.id == item.id]
+        assert (on_disk.state, on_disk.reason) == (item.state, item.reason)
+        also.append(item.id)
 
-        @outbox.on_final
-        async def look(item: OutboxItem) -> None:
-            await asyncio.sleep(0.1)
-            (on_disk,) = [row for row in await items(outbox) if row.id == item.id]
-            assert (on_disk.state, on_disk.reason) == (item.state, item.reason)
-            also.append(item.id)
-
-        async with client, outbox:
-            await outbox.put(lead(1))
-            await outbox.drained()
-            await outbox.put(lead(2, mx_Nope="x"))
-            await outbox.drained()
-            machine.books.faults = Faults(latency=0.04, script=("504",))
-            await outbox.put(NOBODY)
-            await outbox.drained()
-            await asyncio.sleep(1.0)
-        assert [(item.id, item.state) for item in heard] == [
-            (1, "confirmed"),
-            (2, "rejected"),
-            (3, "unknown"),
-        ]
-        assert also == [1, 2, 3]
-        assert [item.lead for item in heard] == [lead(1), {**lead(2), "mx_Nope": "x"}, NOBODY]
-        again: list[int] = []
-        outbox = Outbox(machine.path, client := machine.client())
-        outbox.on_final(lambda item: again.append(item.id))
-        async with client, outbox:
-            await asyncio.sleep(60.0)
-        assert again == []
-
-    play(tmp_path, deliver, attributes=KNOWN)
+    async with client, outbox:
+        await outbox.put(lead(1))
+        await outbox.drained()
+        await outbox.put(lead(2, mx_Nope="x"))
+        await outbox.drained()
+        machine.books.faults = Faults(latency=0.04, script=("504",))
+        await outbox.put(NOBODY)
+        await outbox.drained()
+        await asyncio.sleep(1.0)
+    assert [(item.id, item.state) for item in heard] == [(1, "confirmed"), (2, "rejected"), (3, "unknown")]
+    assert also == [1, 2, 3]
+    assert [item.lead for item in heard] == [lead(1), {**lead(2), "mx_Nope": "x"}, NOBODY]
+    again: list[int] = []
+    async with machine.process(on_final=lambda item: again.append(item.id)) as outbox:
+        await asyncio.sleep(60.0)
+    assert again == []
 
 
-def test_a_callback_that_fails_is_called_again_at_the_next_start(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@played(look_every=1.0)
+async def test_a_callback_that_fails_is_called_again_at_the_next_start(
+    machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Until it does not, more than a hundred rows included; the others are told meanwhile, and the log shows
-    no lead."""
+    """It is retried at each start until it succeeds; others are called, and the log shows no lead."""
     heard: Counter[int] = Counter()
 
-    async def life(machine: Machine, failing: bool, rows: int) -> None:
-        client = machine.client()
-        outbox = Outbox(machine.path, client)
-
-        @outbox.on_final
+    async def life(failing: bool, rows: int) -> None:
         async def note(item: OutboxItem) -> None:
             heard[item.id] += 1
             if failing and item.id % 2:
                 raise ZeroDivisionError(str(item.lead))
 
-        async with client, outbox:
+        async with machine.process(on_final=note) as outbox:
             await outbox.put_many(lead(number + 1000 * failing) for number in range(rows))
             await outbox.drained()
             await asyncio.sleep(30.0)
 
-    async def deliver(machine: Machine) -> None:
-        await life(machine, True, 300)
-        assert heard == dict.fromkeys(range(1, 301), 1)
-        await life(machine, True, 0)
-        assert heard == {row: 1 + row % 2 for row in range(1, 301)}
-        await life(machine, False, 0)
-        await life(machine, False, 0)
-        assert heard == {row: 1 + 2 * (row % 2) for row in range(1, 301)}
-
     caplog.set_level(logging.DEBUG)
-    play(tmp_path, deliver, look_every=5.0)
+    await life(True, 120)
+    assert heard == dict.fromkeys(range(1, 121), 1)
+    await life(True, 0)
+    assert heard == {row: 1 + row % 2 for row in range(1, 121)}
+    await life(False, 0)
+    await life(False, 0)
+    assert heard == {row: 1 + 2 * (row % 2) for row in range(1, 121)}
     failures = [record for record in caplog.records if getattr(record, "event", None) == "callback_failed"]
-    assert len(failures) == 300
+    assert len(failures) == 120
     assert "example.com" not in caplog.text
 
 
-def test_an_end_that_a_crash_kept_from_being_told_is_told_at_the_next_start(tmp_path: Path) -> None:
+@played()
+async def test_an_end_that_a_crash_kept_from_being_told_is_told_at_the_next_start(machine: Machine) -> None:
     """Between the commit and the callback, or in the middle of it."""
+    begun: list[int] = []
 
-    async def deliver(machine: Machine) -> None:
-        begun: list[int] = []
+    async def slow(item: OutboxItem) -> None:
+        begun.append(item.id)
+        await asyncio.sleep(1000.0)
 
-        async def slow(item: OutboxItem) -> None:
-            begun.append(item.id)
-            await asyncio.sleep(1000.0)
-
-        crashing = machine.crashing()
-        outbox = await crashing.__aenter__()
+    async with machine.crashing() as outbox:
         outbox.on_final(slow)
         await outbox.put(lead(1))
         await outbox.drained()
         await asyncio.sleep(1.0)
-        await crashing.__aexit__(None, None, None)
-        assert begun == [1]
-        heard: list[OutboxItem] = []
-        again = Outbox(machine.path, client := machine.client())
-        again.on_final(heard.append)
-        async with client, again:
-            await asyncio.sleep(1.0)
-        assert [(item.id, item.state) for item in heard] == [(1, "confirmed")]
-
-    play(tmp_path, deliver)
+    assert begun == [1]
+    heard: list[OutboxItem] = []
+    async with machine.process(on_final=heard.append):
+        await asyncio.sleep(1.0)
+    assert [(item.id, item.state) for item in heard] == [(1, "confirmed")]
 
 
-def test_a_callback_that_takes_its_time_holds_up_nothing(tmp_path: Path) -> None:
+@played()
+async def test_a_callback_that_takes_its_time_holds_up_nothing(machine: Machine) -> None:
     """Other leads are sent and confirmed while it runs."""
-
-    async def deliver(machine: Machine) -> None:
-        client = machine.client()
-        outbox = Outbox(machine.path, client)
-        outbox.on_final(lambda item: asyncio.sleep(5000.0))
-        async with client, outbox:
-            await outbox.put_many(lead(number) for number in range(100))
-            async with asyncio.timeout(300.0):
-                await outbox.drained()
-
-    play(tmp_path, deliver)
-
-
-def test_who_registers_nothing_is_told_of_nothing_later(tmp_path: Path) -> None:
-    """Rows that ended while no callback was registered are no debt."""
-
-    async def deliver(machine: Machine) -> None:
-        async with machine.process() as outbox:
-            await outbox.put_many(lead(number) for number in range(120))
+    async with machine.process(on_final=lambda item: asyncio.sleep(5000.0)) as outbox:
+        await outbox.put_many(lead(number) for number in range(100))
+        async with asyncio.timeout(300.0):
             await outbox.drained()
-        heard: list[OutboxItem] = []
-        again = Outbox(machine.path, client := machine.client())
-        again.on_final(heard.append)
-        async with client, again:
-            await asyncio.sleep(10.0)
-        assert heard == []
 
-    play(tmp_path, deliver)
+
+@played()
+async def test_who_registers_nothing_is_told_of_nothing_later(machine: Machine) -> None:
+    """Rows that ended while no callback was registered are no debt."""
+    async with machine.process() as outbox:
+        await outbox.put_many(lead(number) for number in range(120))
+        await outbox.drained()
+    heard: list[OutboxItem] = []
+    async with machine.process(on_final=heard.append):
+        await asyncio.sleep(10.0)
+    assert heard == []
+
+
+@played()
+async def test_a_callback_may_close_the_outbox(machine: Machine) -> None:
+    """It does not wait for itself, and the next process delivers."""
+    client = machine.client()
+    outbox = Outbox(machine.path, client)
+
+    @outbox.on_final
+    async def close(_item: OutboxItem) -> None:
+        await outbox.aclose()
+
+    async with client:
+        await outbox.open()
+        await outbox.put(lead(1))
+        await asyncio.sleep(10.0)
+    async with machine.process() as again:
+        await asyncio.sleep(1.0)
+        assert (await again.snapshot()).delivers
+
+
+@played()
+async def test_a_callback_that_cancels_itself_keeps_nothing_from_the_others(machine: Machine) -> None:
+    """A CancelledError of the callback's own is an error like any other: the rest is told."""
+    heard: list[int] = []
+
+    def fail_first(item: OutboxItem) -> None:
+        if item.id == 1:
+            raise asyncio.CancelledError
+        heard.append(item.id)
+
+    for _ in range(2):
+        async with machine.process(on_final=fail_first) as outbox:
+            await outbox.put_many([lead(1), lead(2), lead(3)] if not heard else [])
+            await outbox.drained()
+            await asyncio.sleep(1.0)
+    assert sorted(heard) == [2, 3]

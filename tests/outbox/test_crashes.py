@@ -1,5 +1,4 @@
-"""Real processes, a real socket, a real disk: whatever is done to them, what put returned for is
-delivered."""
+"""Real processes, a real socket and a real disk: what `put` returned for is delivered."""
 
 from __future__ import annotations
 
@@ -29,9 +28,7 @@ def check(toll: Toll, deaths: int) -> None:
 
 
 async def test_processes_that_are_killed_lose_no_lead(tmp_path: Path) -> None:
-    """Killed at nine moments: every put that returned is confirmed, at most what was on its way is sent
-    twice, no window holds more calls than the limit, restarts included, and the file passes SQLite's check
-    each time."""
+    """Puts that returned are delivered, few are sent twice, the limit is kept, the file is intact."""
     crashes = Crashes(tmp_path, per=0.4, seed=1, puts=12.0)
     async with crashes.sandbox:
         for _ in range(KILLS):
@@ -40,8 +37,7 @@ async def test_processes_that_are_killed_lose_no_lead(tmp_path: Path) -> None:
 
 
 async def test_a_full_disk_a_stop_and_an_orderly_end_lose_no_lead(tmp_path: Path) -> None:
-    """Puts fail while there is no room and go on when there is; a process that stood still keeps to the
-    limit; one that is asked to end leaves nothing on its way."""
+    """A full disk only fails puts, a stopped process keeps the limit, a clean end leaves nothing sending."""
     crashes = Crashes(tmp_path, per=0.4, seed=2, puts=12.0)
     async with crashes.sandbox:
         await crashes.starved()

@@ -1,46 +1,72 @@
-"""What becomes of a row, by what LeadSquared answers: confirmed, rejected, unknown, or sent again."""
+"""What becomes of a row, by what LeadSquared answers: confirmed, rejected, unknown, or retried."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
-from leadsquared_async import Outbox, RetryPolicy
-from leadsquared_async.outbox import follow
+from leadsquared_async import (
+    ClientClosed,
+    ConfigurationError,
+    ConnectionFailed,
+    DeadlineExceeded,
+    Delivery,
+    Fault,
+    InvalidLead,
+    LeadSquared,
+    LeadSquaredError,
+    Outbox,
+    OutboxError,
+    OutboxFull,
+    Rejected,
+    RetryPolicy,
+    Scope,
+    ServerError,
+    Timeout,
+    submissions,
+)
+from leadsquared_async.client import parts_of
+from leadsquared_async.delivery.hold import CERTAIN_AFTER, Holds
+from leadsquared_async.delivery.item_retries import ATTEMPTS, ROUNDS
+from leadsquared_async.errors import BadRequest
+from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, OPERATIONS
+from leadsquared_async.outbox.row_calls import RowCalls
+from leadsquared_async.outbox.rows import Row, UnreadableRowError
 from leadsquared_async.sandbox import Faults
-from tests.outbox.machine import Machine, by_state, items, lead, play
+from tests.clients import KEYS
+from tests.outbox.machine import Machine, by_state, items, lead, play, played, until
 
 NOBODY = {"FirstName": "Bret", "Notes": "called twice"}
 """A lead that LeadSquared cannot match: twice makes two."""
 SOMEBODY = lead(0)
 
 
-def test_refused_rows_are_rejected_alone_and_in_leadsquareds_words(tmp_path: Path) -> None:
+@played(attributes=["EmailAddress"])
+async def test_refused_rows_are_rejected_alone_and_in_leadsquareds_words(machine: Machine) -> None:
     """A lead's own fault, found at once or while it is processed, ends that row; the others are confirmed."""
-
-    async def deliver(machine: Machine) -> None:
-        async with machine.process() as outbox:
-            await outbox.put_many(
-                lead(number, **({"mx_Nope": "x"} if number % 3 == 0 else {})) for number in range(30)
-            )
-            machine.books.faults = Faults(latency=0.04, script=("200-mx", "500-mx"))
-            await outbox.drained()
-            rejected = await items(outbox, "rejected")
-            assert await by_state(outbox) == {"confirmed": 19, "rejected": 11}
-        reasons = {item.reason for item in rejected}
-        assert reasons == {
-            "MXUnknownAttributeException: Attribute(s) does not exist - mx_Nope.",
-            "MXDuplicateEntryException: A Lead with same Email already exists.",
-        }
-        assert all(item.lead is not None for item in rejected)
-        refused = [item for item in rejected if item.request_id is None]
-        assert len(refused) == 2
-        assert all(item.attempts == 1 for item in rejected)
-
-    play(tmp_path, deliver, attributes=["EmailAddress"])
+    async with machine.process() as outbox:
+        await outbox.put_many(
+            lead(number, **({"mx_Nope": "x"} if number % 3 == 0 else {})) for number in range(30)
+        )
+        machine.books.faults = Faults(latency=0.04, script=("200-mx", "500-mx"))
+        await outbox.drained()
+        rejected = await items(outbox, "rejected")
+        assert await by_state(outbox) == {"confirmed": 19, "rejected": 11}
+    reasons = {item.reason for item in rejected}
+    assert reasons == {
+        "MXUnknownAttributeException: Attribute(s) does not exist - mx_Nope.",
+        "MXDuplicateEntryException: A Lead with same Email already exists.",
+    }
+    assert all(item.lead is not None for item in rejected)
+    refused = [item for item in rejected if item.request_id is None]
+    assert len(refused) == 2
+    assert all(item.attempts == 1 for item in rejected)
 
 
 @pytest.mark.parametrize(
@@ -96,206 +122,272 @@ def test_a_row_is_repeated_only_if_that_cannot_make_a_second_lead(  # noqa: PLR0
         (SOMEBODY, "never", "unknown"),
     ],
 )
-def test_what_was_on_its_way_in_a_crash_is_repeated_only_if_the_policy_says_so(
-    row: dict[str, str], unknown: str, state: str, tmp_path: Path
+@played(Faults(latency=2.0))
+async def test_what_was_on_its_way_in_a_crash_is_repeated_only_if_the_policy_says_so(
+    machine: Machine, row: dict[str, str], unknown: str, state: str
 ) -> None:
-    """The next process decides as this one would have; what is unknown keeps its values and says what to
-    do."""
-
-    async def deliver(machine: Machine) -> None:
-        options = {"retry": RetryPolicy(unknown=unknown)}  # type: ignore[arg-type]
-        async with machine.crashing(options) as outbox:
-            await outbox.put(row)
-            await asyncio.sleep(0.5)
-            assert await by_state(outbox) == {"sending": 1}
-        machine.books.faults = Faults(latency=0.04)
-        async with machine.process(options) as outbox:
-            await outbox.drained()
-            (item,) = await items(outbox)
-            assert item.state == state
-            if state == "unknown":
-                assert item.lead == row
-                assert "look for it" in str(item.reason)
-            await asyncio.sleep(3.0)
-        assert machine.operations["capture"] == (1 if state == "unknown" else 2)
-
-    play(tmp_path, deliver, Faults(latency=2.0))
+    """Else the row is unknown, keeps its values, and its reason says what to do."""
+    options = {"retry": RetryPolicy(unknown=unknown)}  # type: ignore[arg-type]
+    async with machine.crashing(options) as outbox:
+        await outbox.put(row)
+        await asyncio.sleep(0.5)
+        assert await by_state(outbox) == {"sending": 1}
+    machine.books.faults = Faults(latency=0.04)
+    async with machine.process(options) as outbox:
+        await outbox.drained()
+        (item,) = await items(outbox)
+        assert item.state == state
+        if state == "unknown":
+            assert item.lead == row
+            assert "look for it" in str(item.reason)
+        await asyncio.sleep(3.0)
+    assert machine.operations["capture"] == (1 if state == "unknown" else 2)
 
 
-def test_without_confirmation_an_accepted_row_is_final_and_erased(tmp_path: Path) -> None:
+@played()
+async def test_without_confirmation_an_accepted_row_is_final_and_erased(machine: Machine) -> None:
     """With confirm=False a RequestID is the end: nothing is asked for."""
-
-    async def deliver(machine: Machine) -> None:
-        async with machine.process(confirm=False) as outbox:
-            await outbox.put_many(lead(number) for number in range(10))
-            await outbox.drained()
-            accepted = await items(outbox, "accepted")
-        assert len(accepted) == 10
-        assert all(item.lead is None and item.request_id for item in accepted)
-        assert machine.operations == {"capture": 10}
-
-    play(tmp_path, deliver)
+    async with machine.process(confirm=False) as outbox:
+        await outbox.put_many(lead(number) for number in range(10))
+        await outbox.drained()
+        accepted = await items(outbox, "accepted")
+    assert len(accepted) == 10
+    assert all(item.lead is None and item.request_id for item in accepted)
+    assert machine.operations == {"capture": 10}
 
 
-def test_rows_accepted_for_good_stay_so_when_confirmation_is_switched_on(tmp_path: Path) -> None:
+@played()
+async def test_rows_accepted_for_good_stay_so_when_confirmation_is_switched_on(machine: Machine) -> None:
     """What confirm=False ended is not followed later, when LeadSquared may know it no more."""
-
-    async def deliver(machine: Machine) -> None:
-        async with machine.process(confirm=False) as outbox:
-            await outbox.put(SOMEBODY)
-            await outbox.drained()
-        told: list[object] = []
-        outbox = Outbox(machine.path, client := machine.client())
-        outbox.on_final(told.append)
-        async with client, outbox:
-            await asyncio.sleep(120.0)
-            assert await by_state(outbox) == {"accepted": 1}
-        assert told == []
-        assert machine.operations["status"] == 0
-
-    play(tmp_path, deliver)
+    async with machine.process(confirm=False) as outbox:
+        await outbox.put(SOMEBODY)
+        await outbox.drained()
+    told: list[object] = []
+    async with machine.process(on_final=told.append) as outbox:
+        await asyncio.sleep(120.0)
+        assert await by_state(outbox) == {"accepted": 1}
+    assert told == []
+    assert machine.operations["status"] == 0
 
 
-def test_rows_left_accepted_are_final_when_confirmation_is_switched_off(tmp_path: Path) -> None:
+@played(processing_rate=0.01)
+async def test_rows_left_accepted_are_final_when_confirmation_is_switched_off(machine: Machine) -> None:
     """Nobody follows them then: they end accepted, and the next update of the same lead goes."""
-
-    async def deliver(machine: Machine) -> None:
-        async with machine.process() as outbox:
-            await outbox.put(lead(1, mx_N="first"))
-            await outbox.put(lead(1, mx_N="second"))
-            await asyncio.sleep(1.0)
-            assert await by_state(outbox) == {"accepted": 1, "pending": 1}
-        async with machine.process(confirm=False) as outbox:
-            async with asyncio.timeout(60.0):
-                await outbox.drained()
-            assert await by_state(outbox) == {"accepted": 2}
-
-    play(tmp_path, deliver, processing_rate=0.01)
-
-
-def test_an_error_without_mx_is_followed_for_as_long_as_leadsquared_tries_again(tmp_path: Path) -> None:
-    """ERROR between two tries is not the end: a row whose fifth try succeeds is confirmed."""
-
-    async def deliver(machine: Machine) -> None:
-        async with machine.process() as outbox:
-            await outbox.put(SOMEBODY)
-            await asyncio.sleep(600.0)
-            assert await by_state(outbox) == {"accepted": 1}
+    async with machine.process() as outbox:
+        await outbox.put(lead(1, mx_N="first"))
+        await outbox.put(lead(1, mx_N="second"))
+        await asyncio.sleep(1.0)
+        assert await by_state(outbox) == {"accepted": 1, "pending": 1}
+    async with machine.process(confirm=False) as outbox:
+        async with asyncio.timeout(60.0):
             await outbox.drained()
-            assert await by_state(outbox) == {"confirmed": 1}
-
-    faults = Faults(latency=0.04, processing_script=("system-error",) * 4)
-    play(tmp_path, deliver, faults, retrying_status="ERROR", look_every=5.0)
+        assert await by_state(outbox) == {"accepted": 2}
 
 
-@pytest.mark.parametrize("rejected_status", ["FAILURE", "ERROR"])
-def test_a_request_that_fails_in_processing_is_rejected_with_its_reason(
-    rejected_status: str, tmp_path: Path
-) -> None:
-    """FAILURE, and an ERROR that names an MX exception, are final."""
-
-    async def deliver(machine: Machine) -> None:
-        async with machine.process() as outbox:
-            await outbox.put(SOMEBODY)
-            await outbox.drained()
-            (item,) = await items(outbox)
-            assert item.state == "rejected"
-            assert str(item.reason).startswith("MXUnknownAttributeException: ")
-            assert item.request_id is not None
-
-    play(tmp_path, deliver, attributes=["Phone"], rejected_status=rejected_status)
-
-
-def test_an_error_that_outlives_leadsquareds_retries_is_the_end(tmp_path: Path) -> None:
-    """After the ten tries of its schedule, nine hours, a row is rejected with what LeadSquared says."""
-
-    async def deliver(machine: Machine) -> None:
-        start = machine.now
-        async with machine.process() as outbox:
-            await outbox.put(SOMEBODY)
-            await outbox.drained()
-            (item,) = await items(outbox)
-            assert item.state == "rejected"
-            assert "System error" in str(item.reason)
-        assert 32_000.0 < machine.now - start < 45_000.0
-
-    faults = Faults(latency=0.04, processing_script=("system-error",) * 11)
-    play(tmp_path, deliver, faults, retrying_status="ERROR", look_every=20.0)
-
-
-def test_a_request_id_that_leadsquared_never_knows_makes_a_row_unknown(tmp_path: Path) -> None:
-    """It is asked for over an hour first, since it may not be known yet; and it is not sent again."""
-
-    async def deliver(machine: Machine) -> None:
-        start = machine.now
-        async with machine.process() as outbox:
-            await outbox.put(SOMEBODY)
-            await outbox.put(lead(1))
-            await outbox.drained()
-            rows = await items(outbox)
-        assert [item.state for item in rows] == ["unknown", "unknown"]
-        assert all("it was accepted, but" in str(item.reason) for item in rows)
-        assert 3600.0 <= machine.now - start < 2 * 3600.0
-        assert machine.operations["capture"] == 2
-
-    play(tmp_path, deliver, known_after=86_400.0, look_every=5.0)
-
-
-def test_more_rows_than_are_followed_at_once_are_all_confirmed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What was accepted beyond that is taken up as others end, after a restart as well."""
-    monkeypatch.setattr(follow, "FOLLOWED", 20)
-
-    async def deliver(machine: Machine) -> None:
-        async with machine.process() as outbox:
-            await outbox.put_many(lead(number) for number in range(150))
-            await asyncio.sleep(60.0)
-            counts = await by_state(outbox)
-            assert counts.get("accepted", 0) > 40
-        async with machine.process() as outbox:
-            await outbox.drained()
-            assert await by_state(outbox) == {"confirmed": 150}
-        assert machine.books.repeated == 0
-
-    play(tmp_path, deliver, processing_rate=60.0)
-
-
-def test_a_row_that_is_confirmed_knows_its_lead(tmp_path: Path) -> None:
+@played()
+async def test_a_row_that_is_confirmed_knows_its_lead(machine: Machine) -> None:
     """lead_id and created are those of the sandbox's books, and the second row of a lead finds it."""
-
-    async def deliver(machine: Machine) -> None:
-        async with machine.process() as outbox:
-            await outbox.put(lead(1, mx_N="first"))
-            await outbox.put(lead(1, mx_N="second"))
-            await outbox.drained()
-            first, second = await items(outbox)
-        (known,) = machine.books.leads.values()
-        assert first.lead_id == second.lead_id == known.id
-        assert (first.created, second.created) == (True, False)
-        assert (first.lead, second.lead) == (None, None)
-        assert known.attributes["mx_N"] == "second"
-
-    play(tmp_path, deliver)
+    async with machine.process() as outbox:
+        await outbox.put(lead(1, mx_N="first"))
+        await outbox.put(lead(1, mx_N="second"))
+        await outbox.drained()
+        first, second = await items(outbox)
+    (known,) = machine.books.leads.values()
+    assert first.lead_id == second.lead_id == known.id
+    assert (first.created, second.created) == (True, False)
+    assert (first.lead, second.lead) == (None, None)
+    assert known.attributes["mx_N"] == "second"
 
 
 @pytest.mark.parametrize("put", [Outbox.put, Outbox.put_many])
-def test_update_behavior_travels_with_the_row(put: Callable[..., object], tmp_path: Path) -> None:
+@played(attributes=["EmailAddress", "mx_N"])
+async def test_update_behavior_travels_with_the_row(machine: Machine, put: Callable[..., object]) -> None:
     """A row that is not to update does not, whichever way it was put, requeued ones included."""
+    async with machine.process() as outbox:
+        await outbox.put(lead(1, mx_N="first"))
+        await outbox.drained()
+        again = lead(1, mx_N="second", mx_Nope="x")
+        given = again if put is Outbox.put else [again]
+        await put(outbox, given, update_behavior="DoNotUpdate")  # type: ignore[misc]
+        await outbox.drained()
+        (item,) = await items(outbox, "rejected")
+        await outbox.requeue(item, drop=["mx_Nope"])
+        await outbox.drained()
+        assert await by_state(outbox) == {"confirmed": 2}
+    (known,) = machine.books.leads.values()
+    assert known.attributes["mx_N"] == "first"
 
-    async def deliver(machine: Machine) -> None:
-        async with machine.process() as outbox:
-            await outbox.put(lead(1, mx_N="first"))
-            await outbox.drained()
-            again = lead(1, mx_N="second", mx_Nope="x")
-            given = again if put is Outbox.put else [again]
-            await put(outbox, given, update_behavior="DoNotUpdate")  # type: ignore[misc]
-            await outbox.drained()
-            (item,) = await items(outbox, "rejected")
-            await outbox.requeue(item, drop=["mx_Nope"])
-            await outbox.drained()
-            assert await by_state(outbox) == {"confirmed": 2}
-        (known,) = machine.books.leads.values()
-        assert known.attributes["mx_N"] == "first"
 
-    play(tmp_path, deliver, attributes=["EmailAddress", "mx_N"])
+DOWN = ServerError(
+    "LeadSquared failed (503)", fault=Fault.SERVER, scope=Scope.OPERATION, delivery=Delivery.REJECTED
+)
+
+TURNED_AWAY = 6
+
+ERRORS = [
+    (InvalidLead("mx_Ctiy: no such field"), False),
+    (ConfigurationError("no keys"), False),
+    (ConfigurationError("no keys", fault=Fault.ACCOUNT), False),
+    (ConfigurationError("wrong", fault=Fault.LEAD), False),
+    (ClientClosed("closed"), False),
+    (ClientClosed("closed", fault=Fault.LEAD), False),
+    (DeadlineExceeded("no token in time"), False),
+    (DeadlineExceeded("no token in time", fault=Fault.LEAD), False),
+    (ConnectionFailed("refused", fault=Fault.SERVER), False),
+    (Timeout("no answer", fault=Fault.SERVER, delivery=Delivery.UNKNOWN), False),
+    (OutboxError("the disk is full"), False),
+    (OutboxFull("full", fault=Fault.LEAD), False),
+    (UnreadableRowError("its content is not JSON"), False),
+    (UnreadableRowError("its content is not JSON", fault=Fault.LEAD), False),
+    (LeadSquaredError("", fault=Fault.LEAD), False),
+    (Rejected("MXNew", fault=Fault.LEAD, delivery=Delivery.REJECTED), True),
+    (BadRequest("400", fault=Fault.LEAD, delivery=Delivery.REJECTED), True),
+    (DOWN, False),
+]
+
+
+class Settler:
+    """Takes what becomes of a row."""
+
+    def __getattr__(self, _name: str) -> Any:
+        async def note(*_: object) -> None: ...
+
+        return note
+
+
+def row(number: int, operation: str) -> Row:
+    return Row(number, operation, b"[]", "[]", "[]", False, None, None, 0, True)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2], ids=["alone", "bulk", "bulk of two"])
+@pytest.mark.parametrize(
+    ("error", "is_answer"), ERRORS, ids=[f"{type(error).__name__}-{error.fault}" for error, _ in ERRORS]
+)
+async def test_only_an_answer_lets_the_other_rows_go(
+    error: LeadSquaredError, is_answer: bool, rows: int
+) -> None:
+    """Any other error leaves the rows held, and the pause between probes unchanged."""
+    settler: Any = Settler()
+    sender = parts_of(LeadSquared(**KEYS, host="http://127.0.0.1:9")).sender
+    holds = Holds("test", sender.log, OPERATIONS, asyncio.get_running_loop().time, lambda: 0.5)
+    name = BULK_CREATE_OR_UPDATE.name if rows else LEADS_CAPTURE.name
+    hold = holds.sending(name)
+    for number in range(CERTAIN_AFTER + TURNED_AWAY):
+        hold._probe_at = 0.0
+        hold.fail(DOWN, number)
+    pause = hold.until_probe
+    assert pause > 10.0
+    failed = [row(number, name) for number in range(max(1, rows))]
+    await asyncio.wait_for(RowCalls(settler, holds, sender).fail(failed, error), 1)
+    assert (hold.reason is None) is is_answer
+    assert is_answer or (hold.is_certain and hold.until_probe == pytest.approx(pause, abs=1.0))
+
+
+INVALID = [
+    None,
+    "",
+    "  ",
+    "a b",
+    "..",
+    "é",
+    "x" * 101,
+    "x" * 5000,
+    "id\x1b[31m",
+    "=1+1",
+    "\ud800",
+    4711,
+    [],
+    {},
+]
+
+PORTAL = ["<html>Log in</html>", "", "{}", "[]", "null", '{"Data":{"RequestID":"a b"}}', '"RequestID"']
+OTHERS = 10
+
+
+class Answering(httpx.AsyncBaseTransport):
+    """Whatever is submitted with these words gets this answer."""
+
+    def __init__(self, machine: Machine, words: str, body: str) -> None:
+        self.inner = machine._transport
+        self.calls = 0
+        self._words = words
+        self._body = body
+        machine._transport = self  # type: ignore[assignment]
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method != "POST" or self._words not in (await request.aread()).decode():
+            return await self.inner.handle_async_request(request)
+        self.calls += 1
+        return httpx.Response(200, text=self._body, request=request)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "request_id"),
+    [*(("RequestID", value) for value in INVALID), ("requestid", "a b")],
+    ids=lambda value: ascii(value)[:20],
+)
+@played(look_every=1.0, processing_rate=6000)
+async def test_a_row_ends_whose_requestid_is_invalid(machine: Machine, name: str, request_id: object) -> None:
+    """After a few rounds it is unknown, with that reason; the others are confirmed meanwhile."""
+    start = machine.now
+    odd = Answering(machine, "odd@", json.dumps({name: request_id, "Status": "Success"}))
+    async with machine.process() as outbox:
+        await outbox.put_many([lead(0), {"EmailAddress": "odd@example.com"}])
+        await outbox.put_many([lead(number) for number in range(1, OTHERS)])
+        await until(lambda: confirmed(outbox))
+        assert machine.now - start < 120.0
+        await outbox.drained()
+        assert await by_state(outbox) == {"confirmed": OTHERS, "unknown": 1}
+        (item,) = await items(outbox, "unknown")
+        assert "RequestID in the answer is invalid" in str(item.reason)
+        assert item.lead == {"EmailAddress": "odd@example.com"}
+        await outbox.put(lead(OTHERS))
+        async with asyncio.timeout(60.0):
+            await outbox.drained()
+        assert (await outbox.snapshot()).blocked is None
+    assert 2 <= odd.calls <= ATTEMPTS * ROUNDS
+
+
+async def confirmed(outbox: Any) -> bool:
+    return (await by_state(outbox)).get("confirmed", 0) == OTHERS
+
+
+@played()
+async def test_what_cannot_be_sent_twice_is_unknown_at_once(machine: Machine) -> None:
+    """It is sent once."""
+    odd = Answering(machine, "ActivityEvent", '{"RequestID":"a b"}')
+    async with machine.process() as outbox:
+        activity = submissions.create_activity("00000000-0000-4000-8000-000000000000", event=201)
+        await outbox.put(activity)
+        await outbox.drained()
+        assert await by_state(outbox) == {"unknown": 1}
+    assert odd.calls == 1
+
+
+@pytest.mark.slow
+@played(look_every=20.0)
+async def test_many_rows_end_however_all_their_requestids_are_invalid(machine: Machine) -> None:
+    """None is sent for ever, and the outbox drains."""
+    Answering(machine, "@", '{"RequestID":"a b"}')
+    async with machine.process() as outbox:
+        await outbox.put_many(lead(number) for number in range(CERTAIN_AFTER + 2))
+        await outbox.drained()
+        assert await by_state(outbox) == {"unknown": CERTAIN_AFTER + 2}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("body", PORTAL)
+@played(look_every=5.0)
+async def test_an_answer_without_a_requestid_holds_the_rows(machine: Machine, body: str) -> None:
+    """It may be the page of a network that asks for a login: nothing ends, and all is confirmed later."""
+    portal = Answering(machine, "@", body)
+    async with machine.process() as outbox:
+        await outbox.put_many(lead(number) for number in range(20))
+        await asyncio.sleep(3600.0)
+        assert await by_state(outbox) == {"pending": 20}
+        assert (await outbox.snapshot()).blocked is not None
+        assert portal.calls < 100
+        portal._words = "nowhere"
+        await outbox.drained()
+        assert await by_state(outbox) == {"confirmed": 20}

@@ -1,5 +1,4 @@
-"""While the disk takes nothing, nothing is sent, since nobody could say afterwards what was; then it goes
-on."""
+"""While the disk takes nothing, nothing is sent; then delivery resumes."""
 
 from __future__ import annotations
 
@@ -8,7 +7,6 @@ import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +14,7 @@ from leadsquared_async import OutboxError, Submission, submissions
 from leadsquared_async.outbox import ItemState, OutboxItem
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.sandbox import Faults
-from tests.outbox.machine import Machine, by_state, items, lead, play
+from tests.outbox.machine import Machine, by_state, items, lead, played
 
 LEAD_ID = "00000000-0000-4000-8000-000000000000"
 
@@ -34,147 +32,134 @@ def full_disk() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("latency", [0.04, 2.0])
-def test_what_was_answered_is_written_when_there_is_room_again(
-    latency: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@played()
+async def test_what_was_answered_is_written_when_there_is_room_again(
+    machine: Machine, latency: float, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Rows on their way when the disk filled up end as LeadSquared said; no other is sent meanwhile, and none
-    twice afterwards. It is said once that nothing is sent, and once that it goes on."""
-
-    async def deliver(machine: Machine) -> None:
-        async with machine.process() as outbox:
-            await outbox.put_many(lead(number) for number in range(100))
-            await asyncio.sleep(4.0)
-            with full_disk():
-                sent = machine.operations["capture"]
-                await asyncio.sleep(2 * latency)
-                assert machine.operations["capture"] - sent <= 25
-                sent = machine.operations["capture"]
-                with pytest.raises(OutboxError, match="free some disk"):
-                    await outbox.put(lead(100))
-                await asyncio.sleep(600.0)
-                assert machine.operations["capture"] == sent
-                assert "free some disk" in str((await outbox.snapshot()).blocked)
-            await outbox.drained()
-            assert (await outbox.snapshot()).blocked is None
-            assert await by_state(outbox) == {"confirmed": 100}
-        assert machine.books.repeated == 0
-
+    """Answers are stored later, nothing is sent meanwhile or twice, and the log says each once."""
     caplog.set_level(logging.WARNING)
-    play(tmp_path, deliver, Faults(latency=latency))
+    machine.books.faults = Faults(latency=latency)
+    async with machine.process() as outbox:
+        await outbox.put_many(lead(number) for number in range(100))
+        await asyncio.sleep(4.0)
+        with full_disk():
+            sent = machine.operations["capture"]
+            await asyncio.sleep(2 * latency)
+            assert machine.operations["capture"] - sent <= 25
+            sent = machine.operations["capture"]
+            with pytest.raises(OutboxError, match="free some disk"):
+                await outbox.put(lead(100))
+            await asyncio.sleep(600.0)
+            assert machine.operations["capture"] == sent
+            assert "free some disk" in str((await outbox.snapshot()).blocked)
+        await outbox.drained()
+        assert (await outbox.snapshot()).blocked is None
+        assert await by_state(outbox) == {"confirmed": 100}
+    assert machine.books.repeated == 0
     said = [record.message for record in caplog.records]
     assert sum("paused, because the file cannot be written" in line for line in said) == 1
     assert sum("can be written again" in line for line in said) == 1
 
 
-def test_an_outbox_whose_disk_is_full_at_its_start_delivers_when_there_is_room(tmp_path: Path) -> None:
+@played()
+async def test_an_outbox_whose_disk_is_full_at_its_start_delivers_when_there_is_room(
+    machine: Machine,
+) -> None:
     """It opens, says what blocks it, and sends nothing before; the process before it counts all the same."""
-
-    async def deliver(machine: Machine) -> None:
-        async with machine.crashing() as outbox:
-            await asyncio.sleep(0.05)
-            await asyncio.gather(*(outbox.put(lead(number)) for number in range(60)))
-            await asyncio.sleep(0.2)
-        before = machine.operations["capture"]
-        assert before == 25
-        with full_disk():
-            process = machine.process()
-            outbox = await process.__aenter__()
-            await asyncio.sleep(30.0)
-            assert "free some disk" in str((await outbox.snapshot()).blocked)
-            assert machine.operations["capture"] == before
-        await outbox.drained()
-        assert await by_state(outbox) == {"confirmed": 60}
-        await process.__aexit__(None, None, None)
-        assert machine.books.most_arrivals() <= 25
-
-    play(tmp_path, deliver)
-
-
-def test_closing_while_the_disk_is_full_takes_no_longer_than_the_grace(tmp_path: Path) -> None:
-    """What LeadSquared answered is lost then, and those rows are sent again: they identify their leads."""
-
-    async def deliver(machine: Machine) -> None:
+    async with machine.crashing() as outbox:
+        await asyncio.sleep(0.05)
+        await asyncio.gather(*(outbox.put(lead(number)) for number in range(60)))
+        await asyncio.sleep(0.2)
+    before = machine.operations["capture"]
+    assert before == 25
+    with full_disk():
         process = machine.process()
         outbox = await process.__aenter__()
+        await asyncio.sleep(30.0)
+        assert "free some disk" in str((await outbox.snapshot()).blocked)
+        assert machine.operations["capture"] == before
+    await outbox.drained()
+    assert await by_state(outbox) == {"confirmed": 60}
+    await process.__aexit__(None, None, None)
+    assert machine.books.most_arrivals() <= 25
+
+
+@played(Faults(latency=2.0))
+async def test_closing_while_the_disk_is_full_takes_no_longer_than_the_grace(machine: Machine) -> None:
+    """What LeadSquared answered is lost then, and those rows are sent again: they identify their leads."""
+    process = machine.process()
+    outbox = await process.__aenter__()
+    await outbox.put_many(lead(number) for number in range(60))
+    await asyncio.sleep(4.0)
+    with full_disk():
+        await asyncio.sleep(5.0)
+        start = machine.now
+        await process.__aexit__(None, None, None)
+        assert machine.now - start <= 9.0
+    async with machine.process() as outbox:
+        await outbox.drained()
+        assert await by_state(outbox) == {"confirmed": 60}
+    assert machine.books.repeated <= 25
+    assert len(machine.books.leads) == 60
+
+
+@played(Faults(latency=0.5))
+async def test_a_crash_while_the_disk_is_full_loses_nothing(machine: Machine) -> None:
+    """The next process finds the rows as they were before, and sends those on their way again."""
+    async with machine.crashing() as outbox:
         await outbox.put_many(lead(number) for number in range(60))
         await asyncio.sleep(4.0)
-        with full_disk():
-            await asyncio.sleep(5.0)
-            start = machine.now
-            await process.__aexit__(None, None, None)
-            assert machine.now - start <= 9.0
-        async with machine.process() as outbox:
-            await outbox.drained()
-            assert await by_state(outbox) == {"confirmed": 60}
-        assert machine.books.repeated <= 25
-        assert len(machine.books.leads) == 60
-
-    play(tmp_path, deliver, Faults(latency=2.0))
+        disk = full_disk()
+        disk.__enter__()
+        await asyncio.sleep(5.0)
+    disk.__exit__(None, None, None)
+    async with machine.process() as outbox:
+        await outbox.drained()
+        assert await by_state(outbox) == {"confirmed": 60}
+    assert machine.books.repeated <= 25
 
 
-def test_a_crash_while_the_disk_is_full_loses_nothing(tmp_path: Path) -> None:
-    """The next process finds the rows as they were before, and sends those on their way again."""
-
-    async def deliver(machine: Machine) -> None:
-        async with machine.crashing() as outbox:
-            await outbox.put_many(lead(number) for number in range(60))
-            await asyncio.sleep(4.0)
-            disk = full_disk()
-            disk.__enter__()
-            await asyncio.sleep(5.0)
-        disk.__exit__(None, None, None)
-        async with machine.process() as outbox:
-            await outbox.drained()
-            assert await by_state(outbox) == {"confirmed": 60}
-        assert machine.books.repeated <= 25
-
-    play(tmp_path, deliver, Faults(latency=0.5))
-
-
-@pytest.mark.parametrize("reading", ["next_rows", "stray", "in_state", "last_id"])
-def test_that_the_file_cannot_be_read_is_logged_once(
-    reading: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("reading", ["next_rows", "of_unknown_operations", "in_state", "last_id"])
+@played()
+async def test_that_the_file_cannot_be_read_is_logged_once(
+    machine: Machine, reading: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Such as a damaged page in a file that can be written all the same: for as long as it lasts there is
-    one record, and `blocked` says why; then there is another one, and all is delivered."""
+    """As long as it lasts, one record is logged and `blocked` says why; then delivery resumes."""
 
     def damaged(self: Store, *args: object, **options: object) -> None:
         raise sqlite3.DatabaseError("database disk image is malformed")
 
-    async def deliver(machine: Machine) -> None:
-        async with machine.process() as outbox:
-            await asyncio.sleep(2.0)
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(Store, reading, damaged)
-                async with machine.process() as other:  # one that begins, and one that delivers already
-                    await outbox.put(lead(1))
-                    for _ in range(100):
-                        await asyncio.sleep(5.97)
-                        if reading != "in_state":  # by which only those that begin read
-                            assert "malformed" in str((await outbox.snapshot()).blocked)
-                    assert not (await other.snapshot()).delivers
-            await outbox.drained()
-            await asyncio.sleep(1.0)
-            assert (await outbox.snapshot()).blocked is None
-        async with machine.process() as outbox:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(Store, reading, damaged)
-                await outbox.put(lead(2))
-                await asyncio.sleep(600.0)
-            await outbox.drained()
-            assert await by_state(outbox) == {"confirmed": 2}
-
     caplog.set_level(logging.WARNING)
-    play(tmp_path, deliver)
+    async with machine.process() as outbox:
+        await asyncio.sleep(2.0)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Store, reading, damaged)
+            async with machine.process() as other:  # one that begins, and one that delivers already
+                await outbox.put(lead(1))
+                for _ in range(100):
+                    await asyncio.sleep(5.97)
+                    if reading != "in_state":  # by which only those that begin read
+                        assert "malformed" in str((await outbox.snapshot()).blocked)
+                assert not (await other.snapshot()).delivers
+        await outbox.drained()
+        await asyncio.sleep(1.0)
+        assert (await outbox.snapshot()).blocked is None
+    async with machine.process() as outbox:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Store, reading, damaged)
+            await outbox.put(lead(2))
+            await asyncio.sleep(600.0)
+        await outbox.drained()
+        assert await by_state(outbox) == {"confirmed": 2}
     told = [record.getMessage().partition(": ")[2].partition(":")[0] for record in caplog.records]
     times = {"in_state": 1}.get(reading, 2)
     assert told == ["paused, because the file cannot be read", "the file can be read again"] * times
 
 
 @pytest.mark.parametrize("kind", ["lead", "activity", "bulk"])
-def test_a_commit_that_took_place_after_all_changes_nothing(kind: str, tmp_path: Path) -> None:
-    """As when the file is moved away and back: whichever commit it meets, the rows end as LeadSquared
-    said, with its ids and told with their values; none is sent twice, and none stays."""
+@played()
+async def test_a_commit_that_took_place_after_all_changes_nothing(machine: Machine, kind: str) -> None:
+    """Whichever commit of unknown outcome it is, rows end as LeadSquared said, and are sent once."""
     real = Store.is_there
 
     def put(number: int) -> dict[str, str] | Submission:
@@ -182,40 +167,37 @@ def test_a_commit_that_took_place_after_all_changes_nothing(kind: str, tmp_path:
             return submissions.create_activity(LEAD_ID, event=201, note=f"n{number}")
         return submissions.bulk_lead(lead(number)) if kind == "bulk" else lead(number)
 
-    async def deliver(machine: Machine) -> None:
-        number, was_reached, commits = 0, True, 0
+    number, was_reached, commits = 0, True, 0
 
-        def is_there(store: Store) -> bool:
-            nonlocal commits
-            commits += not store.connection.in_transaction
-            return real(store) and commits != 2 * number  # one look before each commit, and one after it
+    def is_there(store: Store) -> bool:
+        nonlocal commits
+        commits += not store.connection.in_transaction
+        return real(store) and commits != 2 * number  # one look before each commit, and one after it
 
-        told: list[OutboxItem] = []
-        async with machine.process({"sync_host": "https://sandbox.invalid"}) as outbox:
-            outbox.on_final(told.append)
-            await outbox.put(put(0))
-            await outbox.drained()
-            while was_reached:
-                number += 1
-                assert number < 60
-                with pytest.MonkeyPatch.context() as patch:
-                    await outbox.put(put(number), key=f"{number}")
-                    commits = 0
-                    patch.setattr(Store, "is_there", is_there)
-                    async with asyncio.timeout(600.0):
-                        await outbox.drained()
-                    await asyncio.sleep(1.0)
-                    was_reached = commits >= 2 * number
-            ended = await items(outbox)
-            assert len(ended) == len(told) == number + 1
-            for item, heard in zip(ended, told, strict=True):
-                assert (
-                    item.state
-                    is heard.state
-                    is (ItemState.REJECTED if kind == "activity" else ItemState.CONFIRMED)
-                )
-                assert kind == "activity" or (item.lead_id and item.lead_id == heard.lead_id)
-                assert heard.lead or heard.details
-        assert sum(machine.books.attempts.values()) == number + 1
-
-    play(tmp_path, deliver)
+    told: list[OutboxItem] = []
+    async with machine.process({"sync_host": "https://sandbox.invalid"}) as outbox:
+        outbox.on_final(told.append)
+        await outbox.put(put(0))
+        await outbox.drained()
+        while was_reached:
+            number += 1
+            assert number < 60
+            with pytest.MonkeyPatch.context() as patch:
+                await outbox.put(put(number), key=f"{number}")
+                commits = 0
+                patch.setattr(Store, "is_there", is_there)
+                async with asyncio.timeout(600.0):
+                    await outbox.drained()
+                await asyncio.sleep(1.0)
+                was_reached = commits >= 2 * number
+        ended = await items(outbox)
+        assert len(ended) == len(told) == number + 1
+        for item, heard in zip(ended, told, strict=True):
+            assert (
+                item.state
+                is heard.state
+                is (ItemState.REJECTED if kind == "activity" else ItemState.CONFIRMED)
+            )
+            assert kind == "activity" or (item.lead_id and item.lead_id == heard.lead_id)
+            assert heard.lead or heard.details
+    assert sum(machine.books.attempts.values()) == number + 1

@@ -1,4 +1,4 @@
-"""Where an outbox's file lies: for nobody else to read, on a local disk, and nobody else's file."""
+"""The files of an outbox: private, on a local disk, and never those of another user."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import logging
 import multiprocessing
 import os
 import shutil
+import socket
 import sqlite3
 import stat
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ import pytest
 
 from leadsquared_async import LeadSquared, Outbox, OutboxError
 from leadsquared_async.outbox import files, schema
-from leadsquared_async.outbox.files import file_system_of
+from leadsquared_async.outbox.files import DeliveryLock, file_system_of
 from tests.clients import KEYS, LEAD
 from tests.outbox.machine import items
 
@@ -40,8 +42,7 @@ def mode_of(path: Path) -> int:
 
 @pytest.mark.parametrize("was_there", [False, True])
 async def test_the_files_are_for_their_owner_only(was_there: bool, tmp_path: Path) -> None:
-    """File, log, shared memory and lock have mode 0600, whatever the umask is and whatever was there
-    before."""
+    """File, log, shared memory and lock have mode 0600, whatever the umask and the mode before."""
     path = tmp_path / "leads.db"
     with umask(0):
         if was_there:
@@ -107,8 +108,7 @@ PLACES: dict[str, tuple[Any, str]] = {
 async def test_a_place_that_cannot_be_used_is_refused_and_left_as_it_was(
     make: Any, words: str, tmp_path: Path
 ) -> None:
-    """With what is wrong and the way out; another program's file keeps its bytes, its mode and its
-    journal."""
+    """The error says what is wrong; another program's file is not changed."""
     path = tmp_path / "folder" / "leads.db"
     path.parent.mkdir()
     make(path)
@@ -218,11 +218,7 @@ async def test_network_file_systems_are_refused(
     ("kind", "words"), [("overlay", "mount a volume"), ("tmpfs", "choose a disk"), ("xfs", "")]
 )
 async def test_what_is_gone_with_the_machine_or_container_is_warned_about(
-    kind: str,
-    words: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    kind: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Once, at the opening; it works all the same, and the snapshot names it."""
     monkeypatch.setattr(files, "file_system_of", lambda path: kind)
@@ -287,3 +283,154 @@ async def test_too_many_open_files_are_said_with_the_way_out(
     monkeypatch.setattr(files.os, "open", refuse)
     with pytest.raises(OutboxError, match="ulimit -n"):
         files.create(tmp_path / "leads.db")
+
+
+on_posix = pytest.mark.skipif(sys.platform == "win32", reason="for POSIX")
+SUFFIXES = ("", "-wal", "-shm", "-journal", ".lock")
+STRANGER = 65534
+
+
+def _socket(place: Path, _victim: Path) -> None:
+    here = Path.cwd()
+    os.chdir(place.parent)  # the path of a socket is short
+    try:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(place.name)
+    finally:
+        os.chdir(here)
+
+
+def _of_a_stranger(place: Path, _victim: Path) -> None:
+    place.touch()
+    os.chown(place, STRANGER, STRANGER)
+
+
+def _open_of_a_stranger(place: Path, victim: Path) -> None:
+    _of_a_stranger(place, victim)
+    place.chmod(0o666)
+
+
+PLANTS: dict[str, Callable[[Path, Path], object]] = {
+    "a link": lambda place, victim: place.symlink_to(victim),
+    "a link to nothing": lambda place, victim: place.symlink_to(victim.with_name("nothing")),
+    "a link to itself": lambda place, victim: place.symlink_to(place),
+    "another name": lambda place, victim: place.hardlink_to(victim),
+    "a pipe": lambda place, victim: os.mkfifo(place),
+    "a socket": _socket,
+    "a folder": lambda place, victim: place.mkdir(),
+    "another user's file": _of_a_stranger,
+    "another user's file for everybody": _open_of_a_stranger,
+}
+
+NEEDS_ROOT = {_of_a_stranger, _open_of_a_stranger}
+
+
+@pytest.mark.slow
+@on_posix
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS)
+@pytest.mark.parametrize(("has_file", "delivers"), [(False, True), (True, False)])
+async def test_what_is_planted_is_refused_by_name_and_left_as_it_was(
+    suffix: str, plant: Callable[[Path, Path], object], has_file: bool, delivers: bool, tmp_path: Path
+) -> None:
+    """OutboxError names the file, its target is not changed, and without it the outbox opens."""
+    if plant in NEEDS_ROOT and os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    path, victim = tmp_path / "shared" / "leads.db", tmp_path / "victim"
+    path.parent.mkdir()
+    victim.write_text("precious")
+    victim.chmod(0o644)
+    if has_file:
+        async with Outbox(path) as outbox:
+            await outbox.put(LEAD, key="first")
+    place = Path(f"{path}{suffix}")
+    kept = path.with_name("kept")
+    if place.exists():
+        place.rename(kept)
+    plant(place, victim)
+    is_link = place.is_symlink()
+    before = os.lstat(place)
+    if suffix == "" and is_link:  # the outbox lies where this user's own link leads
+        os.lchown(place, STRANGER, STRANGER)
+        if os.geteuid() != 0:
+            pytest.skip("only root can give files away")
+    async with LeadSquared(**KEYS, host="http://127.0.0.1:9") as lsq:
+        outbox = Outbox(path, lsq if delivers else None)
+        with pytest.raises(OutboxError, match=r"link|regular|belongs|Is a directory") as caught:
+            await outbox.open()
+        assert place.name in str(caught.value)
+        assert caught.value.__cause__ is None
+        assert victim.read_text() == "precious"
+        assert stat.S_IMODE(victim.stat().st_mode) == 0o644
+        assert os.lstat(place).st_ino == before.st_ino
+        assert stat.S_IMODE(os.lstat(place).st_mode) == stat.S_IMODE(before.st_mode)
+        assert {file.name for file in tmp_path.iterdir()} == {"shared", "victim"}
+        place.rmdir() if place.is_dir() and not is_link else place.unlink()
+        if kept.exists():
+            kept.rename(place)
+        async with Outbox(path, lsq if delivers else None) as again:
+            assert (await again.put(LEAD, key="first")).is_new != has_file
+
+
+@on_posix
+@pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS)
+async def test_a_lock_that_is_planted_later_is_not_taken(
+    plant: Callable[[Path, Path], object], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Put while an outbox is open: its rows are put and erased, and the victim keeps its bytes and mode."""
+    if plant in NEEDS_ROOT and os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    path, victim = tmp_path / "leads.db", tmp_path / "victim"
+    victim.write_text("precious")
+    victim.chmod(0o644)
+    async with Outbox(path) as outbox:
+        plant(Path(f"{path}.lock"), victim)
+        await outbox.put({"Phone": "1"})
+        assert await outbox.forget(Phone="1") == 1
+        assert await outbox.purge(0.0) == 0
+        with pytest.raises(OutboxError, match=r"leads.db.lock"):
+            DeliveryLock(path).acquire()
+    assert victim.read_text() == "precious"
+    assert stat.S_IMODE(victim.stat().st_mode) == 0o644
+    assert sum("log could not be emptied" in line for line in caplog.messages) == 1
+
+
+@on_posix
+async def test_a_link_of_ones_own_is_followed(tmp_path: Path) -> None:
+    """The files lie beside what it leads to."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "current.db").symlink_to(tmp_path / "there" / "leads.db")
+    async with Outbox(tmp_path / "current.db") as outbox:
+        await outbox.put(LEAD)
+    assert [file.name for file in (tmp_path / "there").iterdir()] == ["leads.db"]
+
+
+@on_posix
+async def test_an_outbox_that_is_open_twice_keeps_its_locks(tmp_path: Path) -> None:
+    """Checks do not open the file: closing it would release SQLite's locks."""
+    path = tmp_path / "leads.db"
+    async with Outbox(path) as outbox:
+        await outbox.put(LEAD)
+        async with Outbox(path) as other:
+            await other.put(LEAD)
+        locks = Path("/proc/locks").read_text() if sys.platform == "linux" else ""
+        inode = path.stat().st_ino
+        assert not locks or any(line.split()[5].endswith(f":{inode}") for line in locks.splitlines())
+
+
+@on_posix
+async def test_another_name_that_an_open_outbox_gets_stops_nothing(tmp_path: Path) -> None:
+    """As a backup makes it: rows are put, the lock is still held, and only the next opening refuses it."""
+    path = tmp_path / "leads.db"
+    lock = DeliveryLock(path)
+    assert lock.acquire()
+    async with Outbox(path) as outbox:
+        for suffix in ("", ".lock"):
+            Path(f"{path}{suffix}.copy").hardlink_to(f"{path}{suffix}")
+        assert (await outbox.put(LEAD)).is_new
+        assert lock.is_held()
+    with pytest.raises(OutboxError, match="another hard link"):
+        await Outbox(path).open()
+    Path(f"{path}.lock").unlink()
+    assert not lock.is_held()
+    lock.release()

@@ -1,4 +1,4 @@
-"""Nothing of a lead shows: in logs, reprs, messages and tracebacks, whatever goes wrong with an outbox."""
+"""No value of a lead shows in logs, reprs, messages or tracebacks of an outbox."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from leadsquared_async import InvalidLead, KeyReused, Outbox, OutboxError, OutboxFull, RateLimit, RetryPolicy
 from leadsquared_async.encoding import EncodedSubmission
-from leadsquared_async.outbox import OutboxItem, attempts, store
+from leadsquared_async.outbox import OutboxItem, row_calls, store
 from leadsquared_async.outbox.rows import Row, row_of
 from leadsquared_async.sandbox import FAULTS, Faults, Sandbox
 from leadsquared_async.submissions import capture_lead
@@ -27,6 +27,7 @@ QUICK: dict[str, Any] = {
     "rate_limit": RateLimit(25, per=0.05),
     "timeout": 0.3,
 }
+
 OTHER = {**PERSON, "FirstName": "Bartholomew Quist"}
 BROKEN = {**PERSON, "mx_List": [PERSON["EmailAddress"]]}
 
@@ -39,8 +40,7 @@ def printed(it: object) -> str:
 async def test_no_fault_while_delivering_makes_a_person_show(
     fault: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Logs at DEBUG, spans, tasks, tickets, items and snapshots, while rows are sent, fail, are followed and
-    cut off."""
+    """Logs at DEBUG, spans, tasks, tickets, items and snapshots stay free of values."""
     async with watching() as watch, Sandbox(limit=None, attributes=["FirstName"]) as sandbox:
         sandbox.books.faults = Faults(probabilities={fault: 1.0}, drip=0.001)
         outbox = Outbox(tmp_path / "leads.db", lsq := client_of(sandbox, **QUICK))
@@ -63,9 +63,7 @@ async def test_no_fault_while_delivering_makes_a_person_show(
     watch.assert_nothing_secret()
 
 
-async def test_words_of_leadsquared_that_repeat_a_person_stay_in_reason(
-    tmp_path: Path,
-) -> None:
+async def test_words_of_leadsquared_that_repeat_a_person_stay_in_reason(tmp_path: Path) -> None:
     """A rejection that quotes the lead is on the item by name, and in no repr, no log and no message."""
 
     def refuse(request: httpx.Request) -> httpx.Response:
@@ -113,6 +111,7 @@ FAILURES: dict[str, tuple[Callable[[Outbox], Awaitable[object]], type[BaseExcept
     "requeue, not to be encoded": (lambda outbox: outbox.requeue(1, lead=BROKEN), InvalidLead),
     "requeue, SearchBy without value": (lambda outbox: outbox.requeue(1, search_by="mx_Nope"), InvalidLead),
 }
+
 ON_DISK: dict[str, Callable[[Outbox], Awaitable[object]]] = {
     "put": lambda outbox: outbox.put(OTHER, key="form-9"),
     "put_many": lambda outbox: outbox.put_many([OTHER, PERSON]),
@@ -197,16 +196,15 @@ async def test_a_callback_that_fails_shows_no_lead(tmp_path: Path) -> None:
 
 
 async def test_a_fault_of_our_own_shows_no_lead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Should delivering itself break, the log has the way it took, and nobody's values; the other rows go
-    on."""
-    unbroken = attempts.stored
+    """A bug is logged with its frames and without values; the other rows are delivered."""
+    unbroken = row_calls.stored
 
     def stored(row: Row) -> EncodedSubmission:
         if row.id == 1:
             raise RuntimeError(f"ours: {row.content!r}")
         return unbroken(row)
 
-    monkeypatch.setattr(attempts, "stored", stored)
+    monkeypatch.setattr(row_calls, "stored", stored)
     async with (
         watching() as watch,
         Sandbox(limit=None) as sandbox,

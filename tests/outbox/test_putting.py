@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from leadsquared_async import ConfigurationError, InvalidLead, KeyReused, Outbox, OutboxError, OutboxFull
-from leadsquared_async.outbox import ItemState, store, writer
+from leadsquared_async.outbox import ItemState, writer
 from leadsquared_async.submissions import capture_lead
 from tests.clients import LEAD
 from tests.outbox.machine import items, lead
@@ -88,6 +88,16 @@ async def test_other_options_make_another_lead_of_it(outbox: Outbox) -> None:
         await outbox.put(LEAD, key="k", update_behavior="DoNotUpdate")
 
 
+@pytest.mark.parametrize("key", ["", "x" * 501, 7, b"k"])
+async def test_a_key_is_a_string_of_1_to_500_characters(key: Any, outbox: Outbox) -> None:
+    """Any other is refused before anything is stored."""
+    with pytest.raises(ConfigurationError, match="key"):
+        await outbox.put(LEAD, key=key)
+    with pytest.raises(ConfigurationError, match="key"):
+        await outbox.put_many([capture_lead(LEAD).with_key(key)])
+    assert rows_of(outbox.path) == 0
+
+
 async def test_rows_without_a_key_are_as_many_as_are_put(outbox: Outbox) -> None:
     """The same lead twice without a key is two rows."""
     for _ in range(3):
@@ -98,8 +108,7 @@ async def test_rows_without_a_key_are_as_many_as_are_put(outbox: Outbox) -> None
 async def test_a_conflict_among_puts_that_share_a_commit_fails_alone(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hundred at once take a few commits; the one whose key is another lead's is refused, the others are
-    in."""
+    """A hundred puts take a few commits, and only the put with the reused key fails."""
     commits = 0
     commit = writer._commit
 
@@ -134,8 +143,7 @@ async def test_many_processes_may_put_at_once(tmp_path: Path) -> None:
 
 
 async def test_numbers_are_never_used_twice(outbox: Outbox) -> None:
-    """A row that is put after the youngest was deleted is another row, not that one again: whoever still
-    knows the deleted one by its number does not take the new one for it."""
+    """A row that is put after the youngest was deleted has a new id."""
     first = await outbox.put({"Phone": "1"})
     assert await outbox.forget(Phone="1") == 1
     second = await outbox.put({"Phone": "2"})
@@ -197,8 +205,7 @@ async def test_an_error_of_the_source_keeps_what_it_gave_before(outbox: Outbox) 
 
 
 async def test_a_full_outbox_refuses_what_is_new_and_keeps_what_it_has(tmp_path: Path) -> None:
-    """From max_bytes on put raises OutboxFull; a known key is still known, and after a purge there is
-    room."""
+    """From max_bytes on put raises OutboxFull, except for a known key."""
     async with Outbox(tmp_path / "leads.db", max_bytes=100_000) as outbox:
         await outbox.put(LEAD, key="first")
         with pytest.raises(OutboxFull, match="100,000 bytes"):
@@ -215,28 +222,6 @@ async def test_a_full_outbox_refuses_what_is_new_and_keeps_what_it_has(tmp_path:
         assert (await outbox.put(lead(1))).is_new
 
 
-@pytest.mark.parametrize("key", ["", "x" * 501, 7, b"k"])
-async def test_a_key_is_a_string_of_a_sensible_length(key: Any, outbox: Outbox) -> None:
-    """Anything else is refused before it is stored."""
-    with pytest.raises(ConfigurationError, match="key"):
-        await outbox.put(LEAD, key=key)
-    with pytest.raises(ConfigurationError, match="key"):
-        await outbox.put_many([capture_lead(LEAD).with_key(key)])
-    assert rows_of(outbox.path) == 0
-
-
-async def test_a_put_whose_caller_leaves_takes_nothing_from_the_others(outbox: Outbox) -> None:
-    """Of fifty puts in one commit, those not cancelled return, and each row is there once at most."""
-    tasks = [asyncio.create_task(outbox.put(lead(number), key=str(number))) for number in range(50)]
-    await asyncio.sleep(0)
-    for task in tasks[::2]:
-        task.cancel()
-    results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [type(result).__name__ for result in results] == ["CancelledError", "Ticket"] * 25
-    found = await outbox.find([str(number) for number in range(50)])
-    assert {str(number) for number in range(1, 50, 2)} <= found.keys()
-
-
 @pytest.mark.parametrize("state", ["", "done", 3])
 async def test_there_are_six_states_and_no_other(state: Any, outbox: Outbox) -> None:
     """An unknown one is refused with those that there are."""
@@ -244,22 +229,6 @@ async def test_there_are_six_states_and_no_other(state: Any, outbox: Outbox) -> 
         await items(outbox, state)
     for known in ItemState:
         assert await items(outbox, known) == []
-
-
-async def test_a_file_that_is_held_by_another_program_is_an_error_with_a_way_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A transaction of others that does not end makes put fail; nothing of it is stored, and the next
-    goes."""
-    monkeypatch.setattr(store, "BUSY", 50)
-    async with Outbox(tmp_path / "leads.db") as outbox:
-        other = sqlite3.connect(outbox.path, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(OutboxError, match="another program holds it"):
-            await outbox.put(LEAD, key="form-1")
-        other.execute("ROLLBACK")
-        other.close()
-        assert (await outbox.put(LEAD, key="form-1")).is_new
 
 
 async def test_a_disk_that_is_full_refuses_the_put_and_takes_the_next_one_again(outbox: Outbox) -> None:
@@ -322,3 +291,14 @@ async def test_what_is_not_many_leads_is_refused(tmp_path: Path) -> None:
         for wrong in (LEAD, "leads.csv", 5, None):
             with pytest.raises(ConfigurationError, match=rf"put_many\(\) .* got {type(wrong).__name__}"):
                 await box.put_many(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rubbish", [{}, 7, "", "x" * 501, "\ud800", b"form"])
+async def test_one_callers_rubbish_stops_nobody_elses_puts(rubbish: Any, tmp_path: Path) -> None:
+    """A key or reference that cannot be kept is refused at the door, beside puts that go on."""
+    async with Outbox(tmp_path / "leads.db") as outbox:
+        bad = [outbox.put(lead(1), **{name: rubbish}) for name in ("key", "reference")]
+        good = [outbox.put(lead(number)) for number in range(20)]
+        answers = await asyncio.gather(*bad, *good, return_exceptions=True)
+        assert [type(answer) for answer in answers[:2]] == [ConfigurationError] * 2
+        assert len(await items(outbox)) == 20

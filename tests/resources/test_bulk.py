@@ -8,7 +8,6 @@ import json
 import logging
 import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -29,7 +28,6 @@ from leadsquared_async import (
     RateLimit,
     RateLimited,
     Rejected,
-    Results,
     RetryPolicy,
     ServerError,
     Timeout,
@@ -41,22 +39,13 @@ from leadsquared_async.resources.bulk_call import read_rows
 from leadsquared_async.results import Result
 from leadsquared_async.sandbox import COUNTERS, Books, Faults
 from tests import clients
+from tests.batches import WIDE, lead, leads, taken
 from tests.clients import KEYS, answering
 from tests.leaks import PERSON, assert_nothing_secret, shown
 
 URL = "https://api-in21.leadsquared.com/v2/LeadManagement.svc/Lead/Bulk/CreateOrUpdate"
 SYNC = {"sync_host": "https://api.sandbox.invalid"}
 ONCE = RetryPolicy(attempts=1)
-WIDE = RateLimit(1000, per=0.01)
-"""A limit that is out of the way."""
-
-
-def lead(number: int, **more: str) -> dict[str, str]:
-    return {"EmailAddress": f"b{number}@example.com", **more}
-
-
-def leads(count: int) -> Iterator[dict[str, str]]:
-    return (lead(number) for number in range(count))
 
 
 def row(number: object, **other: object) -> dict[str, object]:
@@ -80,23 +69,6 @@ def facts(result: Result[Any]) -> tuple[str | None, bool | None, bool | None]:
         result.status.created,
         result.status.message and field_of(result.status.message, "LeadUpdated"),
     )
-
-
-async def taken(results: Results[Any]) -> list[Result[Any]]:
-    async with results:
-        return sorted([result async for result in results], key=lambda result: result.index)
-
-
-async def all_of(results: Results[Any], raises: type[BaseException]) -> list[Result[Any]]:
-    """The results as they came, of an iteration that ends with an error."""
-    found: list[Result[Any]] = []
-    try:
-        async with results:
-            async for result in results:
-                found.append(result)  # noqa: PERF401 - kept when it raises
-    except raises:
-        return found
-    raise AssertionError(f"{raises.__name__} was not raised")
 
 
 async def sent(answer: object, source: Any = None, status: int = 200, **options: Any) -> list[Result[Any]]:
@@ -250,15 +222,9 @@ async def test_a_row_is_not_rejected_for_an_error_that_is_not_its_own(
 ) -> None:
     """As for a whole call, only an MX exception is the lead's fault, but for the limit and the keys."""
     answer = [{"RowNumber": 1, "ExceptionType": kind, "ErrorMessage": "Rerun the transaction."}]
-    found: list[Result[Any]] = []
-    async with (
-        answering(lambda request: httpx.Response(200, json=answer), **SYNC) as lsq,
-        lsq.bulk.create_or_update([lead(0)]) as results,
-    ):
-        with suppress(AuthenticationFailed):  # which is raised in the end, too
-            async for one in results:
-                found.append(one)  # noqa: PERF401 - a comprehension that raises would lose it
-    (result,) = found
+    raised = error if error is AuthenticationFailed else None  # it is the account's
+    async with answering(lambda request: httpx.Response(200, json=answer), **SYNC) as lsq:
+        (result,) = await taken(lsq.bulk.create_or_update([lead(0)]), raised)
     assert result.error is not None
     assert type(result.error) is error
     assert (result.error.delivery, result.error.fault) == (delivery, fault)
@@ -458,7 +424,7 @@ def test_an_account_fault_stops_the_pulling(waits: bool) -> None:
                 await asyncio.sleep(1000.0)
 
     async def send(lsq: LeadSquared, books: Books) -> None:
-        results = await all_of(lsq.bulk.create_or_update(source()), AuthenticationFailed)
+        results = await taken(lsq.bulk.create_or_update(source()), AuthenticationFailed)
         assert sorted(result.index for result in results) == pulled
         kinds = [(type(result.error), result.error.delivery) for result in results if result.error]
         assert kinds.count((AuthenticationFailed, Delivery.REJECTED)) == 25
@@ -503,7 +469,7 @@ def test_what_a_source_gave_before_it_failed_is_sent() -> None:
         raise ZeroDivisionError
 
     async def send(lsq: LeadSquared, books: Books) -> None:
-        results = await all_of(lsq.bulk.create_or_update(failing()), ZeroDivisionError)
+        results = await taken(lsq.bulk.create_or_update(failing()), ZeroDivisionError)
         assert sorted(result.index for result in results) == list(range(30))
         assert all(result.error is None for result in results)
         assert len(books.leads) == 30

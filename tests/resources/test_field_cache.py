@@ -155,64 +155,31 @@ def test_a_check_says_what_leadsquared_would_refuse() -> None:
 
 
 @pytest.mark.slow
-def test_one_misspelt_lead_among_a_thousand_is_refused_when_strict() -> None:
-    """Before sending, with the right suggestion; the others are accepted."""
+@pytest.mark.parametrize("mode", ["off", "strict", "drop"])
+def test_one_misspelt_lead_among_a_thousand(mode: str) -> None:
+    """Strict: refused before sending, with the right suggestion. Drop: accepted without the attribute, which
+    its receipt names. Off: accepted, and LeadSquared's words come from `wait_many`. The others are fine."""
 
     async def use(lsq: LeadSquared, books: Books) -> None:
         async with lsq.leads.capture_many(thousand()) as results:
-            errors = [(result.index, result.error) async for result in results if result.error is not None]
-        ((index, error),) = errors
-        assert index == 500
-        assert isinstance(error, InvalidLead)
-        assert error.attribute == "mx_Ctiy"
-        assert "did you mean mx_City?" in str(error)
-        assert error.operation == "leads.capture"
-        assert books.accepted == 999
-
-    play(use, {"validate": "strict"})
-
-
-@pytest.mark.slow
-def test_one_misspelt_lead_among_a_thousand_goes_without_it_when_dropping() -> None:
-    """Accepted without the attribute, which its receipt names; the others' receipts name none."""
-
-    async def use(lsq: LeadSquared, books: Books) -> None:
-        dropped: dict[int, tuple[str, ...]] = {}
-        async with lsq.leads.capture_many(thousand()) as results:
-            async for result in results:
-                assert result.receipt is not None
-                dropped[result.index] = result.receipt.dropped
-        assert dropped.pop(500) == ("mx_Ctiy",)
-        assert set(dropped.values()) == {()}
-        await asyncio.sleep(60)
-        assert {request["status"] for request in books.requests} == {"Success"}
-
-    play(use, {"validate": "drop"})
-
-
-@pytest.mark.slow
-def test_one_misspelt_lead_among_a_thousand_fails_later_when_off() -> None:
-    """Accepted first; LeadSquared's words come from `wait` and `wait_many`."""
-
-    async def use(lsq: LeadSquared, books: Books) -> None:
-        receipts = {}
-        async with lsq.leads.capture_many(thousand()) as results:
-            async for result in results:
-                assert result.receipt is not None
-                receipts[result.index] = result.receipt
-        failed = []
-        ordered = [receipts[index] for index in sorted(receipts)]
-        async with lsq.leads.wait_many(ordered, deadline=None) as waits:
-            async for wait in waits:
-                assert wait.status is not None
-                if not wait.status.succeeded:
-                    failed.append((wait.index, wait.status.reason))
+            done = sorted([result async for result in results], key=lambda result: result.index)
+        bad = done.pop(500)
+        assert all(result.receipt is not None and result.dropped == () for result in done)
+        if mode == "strict":
+            assert isinstance(bad.error, InvalidLead)
+            assert (bad.error.attribute, bad.error.operation) == ("mx_Ctiy", "leads.capture")
+            assert "did you mean mx_City?" in str(bad.error)
+            assert books.accepted == 999
+            return
+        assert bad.receipt is not None
+        assert bad.receipt.dropped == (("mx_Ctiy",) if mode == "drop" else ())
+        async with lsq.wait_many([*done[:500], bad, *done[500:]], deadline=None) as waits:
+            failed = {wait.index: wait.status.reason async for wait in waits if wait.status and not wait.ok}
         said = "MXUnknownAttributeException: Attribute(s) does not exist - mx_Ctiy."
-        assert failed == [(500, said)]
-        assert (await lsq.leads.wait(receipts[500])).reason == said
-        assert asked(books) == 0
+        assert failed == ({500: said} if mode == "off" else {})
+        assert asked(books) == (mode == "drop")
 
-    play(use)
+    play(use, {"validate": mode})
 
 
 def test_the_outbox_keeps_leadsquareds_words_and_delivers_what_is_corrected(tmp_path: Any) -> None:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadsquared_async.sandbox import Account
+from leadsquared_async.sandbox import Account, Books, Request
+from leadsquared_async.sandbox.control import answer
 
 from .calls import KEYS, content, row, submission, submit, task_status
 from .documented import ACTIVITY, CALL, CONNECTOR, LEAD, LEAD_DETAILS, OPPORTUNITY, TABLE, UPDATE
@@ -251,13 +252,14 @@ anything = st.recursive(
 
 @settings(database=None, deadline=None, max_examples=100)
 @given(
-    st.sampled_from(["capture", *TABLE]),
-    st.binary() | anything.map(lambda value: json.dumps(value).encode()),
+    st.sampled_from(["capture", *TABLE]), st.binary() | anything.map(lambda value: json.dumps(value).encode())
 )
 def test_any_body_is_accepted_or_refused(name: str, body: bytes):
-    """No body breaks an operation, and every accepted one ends in an outcome."""
+    """No body breaks an operation; every accepted one ends in an outcome, and every page shows it."""
     path, query, *_ = TABLE.get(name, ("/lead/capture", KEYS))
     account = Account()
     assert account.decide(submission(path, body, query), 0.0).status in {200, 400}
-    account.advance(1.0)
-    assert {task.status for task in account.queues[name].tasks.values()} <= {"Success", "FAILURE"}
+    books = Books(account, lambda: 1.0)
+    assert {request["status"] for request in books.requests} <= {"Success", "FAILURE"}
+    for page in ("requests", "leads", "opportunities", "calls", "arrivals", "summary"):
+        json.loads(answer(Request("GET", f"/_sandbox/{page}", headers={"host": "localhost"}), books).body)

@@ -30,15 +30,6 @@ def test_arrivals_are_kept_with_time_operation_and_outcome():
     ]
 
 
-def test_the_most_arrivals_do_not_depend_on_the_counter():
-    """The most arrivals come from the recorded times, whatever the counter admits."""
-    account = Account(counting="fixed-window")
-    for now in (4.0, 4.5, 5.0, 8.75, 9.0):
-        account.decide(GOOD, now)
-    assert books_of(account).most_arrivals() == 4
-    assert books_of(account).most_arrivals(per=1.0) == 2
-
-
 def test_the_most_arrivals_are_those_of_one_limit():
     """By default all calls but bulk calls count; an operation's name selects its own."""
     account = Account(limit=None, bulk_limit=(1, 2.0))

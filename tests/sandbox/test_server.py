@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from leadsquared_async.sandbox import FAULTS, Faults, Sandbox, serve
+from leadsquared_async.sandbox import FAULTS, Faults, Sandbox
 
 from .calls import ACCESS_KEY, API_KEY, BRET, KEYS, SECRET_KEY
 from .documented import ANSWERS
@@ -89,11 +89,11 @@ def test_every_fault_is_tested_over_a_socket():
 
 async def test_a_drip_defeats_a_read_timeout():
     """Each piece is within the timeout, the whole answer takes longer."""
-    faults = Faults(script=("drip-body",), drip=0.01)
+    faults = Faults(script=("drip-body",), drip=0.03)
     async with Sandbox(faults=faults) as sandbox, client_of(sandbox) as client:
         began = time.monotonic()
-        assert (await capture(client, read_within=0.1)).status_code == 200
-        assert time.monotonic() - began > 0.1
+        assert (await capture(client, read_within=0.3)).status_code == 200
+        assert time.monotonic() - began > 0.3
 
 
 async def test_latency_passes_on_the_socket():
@@ -251,26 +251,17 @@ async def test_a_sandbox_can_be_entered_again():
         _ = sandbox.url
     async with sandbox, client_of(sandbox) as client:
         await capture(client)
-        with pytest.raises(RuntimeError, match="running already"):
+        with pytest.raises(RuntimeError, match="already running"):
             await sandbox.__aenter__()
+        async with httpx.AsyncClient(base_url=sandbox.url, trust_env=False) as control:
+            for path in ("/", "/_sandbox", "/_sandbox/"):
+                assert (await control.get(path)).json()["instance"] == instance
+            assert (await control.post("/")).status_code == 403
         assert sandbox.books.instance == instance
-    first, second = sandbox.books.arrivals
-    assert first.time < second.time
+    first, second, other = sandbox.books.arrivals
+    assert first.time < second.time <= other.time
+    assert (other.path, other.outcome) == ("/", "403")
     assert sandbox.books.repeated == 1
-
-
-async def test_serve_runs_until_cancelled():
-    """`serve` stops listening when it is cancelled."""
-    ready: asyncio.Future[Sandbox] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(serve(port=0, on_ready=ready.set_result, seed=3))
-    sandbox = await ready
-    async with client_of(sandbox) as client:
-        assert (await capture(client)).status_code == 200
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    with pytest.raises(RuntimeError, match="not running"):
-        _ = sandbox.url
 
 
 async def test_it_logs_nothing_and_leaves_signals_and_loggers_alone(caplog: pytest.LogCaptureFixture):

@@ -25,11 +25,11 @@ def test_a_thousand_in_order_cost_little_more_than_a_call_each(seed: int) -> Non
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_a_thousand_out_of_order_cost_little_more_than_a_call_each(seed: int) -> None:
-    """Outcomes up to 60 s before or after their turn: at most 1.5 calls a lead, 90 % within 90 s."""
+def test_a_thousand_out_of_order_cost_two_calls_each(seed: int) -> None:
+    """Outcomes up to 60 s before or after their turn: at most 2 calls a lead, 95 % within 60 s."""
     result = follow(1000, Faults(latency=0.1), processing_rate=25.0, disorder=60.0, seed=seed)
-    assert result.calls <= 1.5
-    assert result.share_within(90.0) >= 0.9
+    assert result.calls <= 2.0
+    assert result.share_within(60.0) >= 0.95
 
 
 def test_a_fast_queue_is_kept_up_with_over_a_slow_network() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async.tracking.order import PUT_OFF, TOGETHER, QueueOrder
-from leadsquared_async.tracking.schedule import FIRST_PAUSE, LONGEST_PAUSE, LONGEST_STALL
+from leadsquared_async.tracking.sweep_pause import FIRST_PAUSE, LONGEST_PAUSE, LONGEST_STALL
 from tests.tracking.queues import follow, ready_times
 
 ACCEPTED = [number * 0.2 for number in range(1000)]
@@ -49,13 +49,12 @@ def test_in_order_a_request_costs_little_more_than_one_call(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_out_of_order_a_request_costs_no_more_and_is_known_within_two_minutes(seed: int) -> None:
-    """Outcomes up to 60 s before or after their turn: at most 1.5 calls each, 90 % known within 90 s."""
+def test_out_of_order_a_request_costs_two_calls(seed: int) -> None:
+    """Outcomes up to 60 s before or after their turn: at most 2 calls each, 95 % known within 60 s."""
     result = follow(ACCEPTED, ready_times(ACCEPTED, rate=RATE, seed=seed, disorder=60.0))
     assert len(result.lags) == 1000
-    assert result.calls_each <= 1.5
-    assert result.share_within(90.0) >= 0.9
-    assert result.share_within(130.0) == 1.0
+    assert result.calls_each <= 2.0
+    assert result.share_within(60.0) >= 0.95
 
 
 @pytest.mark.parametrize("rate", [6.0, 60.0, 300.0, 6000.0])
@@ -86,7 +85,7 @@ def test_a_queue_that_stands_still_costs_a_few_calls_a_minute(hours: int, most: 
     assert sum(600.0 + 2 * disorder <= time < end for time, _ in result.calls) <= most
     later = [lag for name, lag in result.lags.items() if ready[int(name)] > end + 600.0]
     assert len(later) > 400
-    assert sum(lag <= 20.0 + 2 * disorder for lag in later) / len(later) >= 0.95
+    assert sum(lag <= 20.0 + disorder for lag in later) / len(later) >= 0.95
     assert max(result.lags.values()) <= 240.0
 
 

@@ -128,17 +128,21 @@ def test_a_wait_ends_with_the_final_status(  # noqa: PLR0917
 
 @pytest.mark.parametrize("unknown_id", ["404", "empty"])
 def test_an_id_that_is_unknown_for_a_moment_is_waited_for(unknown_id: str) -> None:
-    """For a minute an id may be too young to be known; other requests are followed meanwhile."""
+    """For a minute an id may be too young to be known: one look raises that, a wait goes on."""
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
-        async with lsq.leads.wait_many([await capture(lsq), await capture(lsq)]) as results:
+        ids = [await capture(lsq), await capture(lsq)]
+        with pytest.raises(NotFound):
+            await lsq.leads.status(ids[0])
+        async with lsq.leads.wait_many(ids) as results:
             assert all([result.status is not None and result.status.succeeded async for result in results])
 
     play(follow, unknown_id=unknown_id, known_after=45.0)
 
 
 def test_an_id_that_stays_unknown_raises_after_the_grace() -> None:
-    """NotFound comes after a minute, says that nobody knows whether it arrived, and ends the calls."""
+    """NotFound comes after a minute, says that nobody knows whether it arrived, and ends the calls; waits for
+    others go on."""
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         start = books.now
@@ -146,22 +150,12 @@ def test_an_id_that_stays_unknown_raises_after_the_grace() -> None:
             await lsq.leads.wait(UNKNOWN_ID)
         assert caught.value.delivery is Delivery.UNKNOWN
         assert 60.0 <= books.now - start <= 80.0
+        async with lsq.leads.wait_many([UNKNOWN_ID, await capture(lsq)]) as results:
+            errors = {result.index: result.error async for result in results}
+        assert (type(errors[0]), errors[1]) == (NotFound, None)
         calls = len(polls(books))
         await asyncio.sleep(1000.0)
         assert len(polls(books)) == calls
-
-    play(follow)
-
-
-def test_an_id_that_stays_unknown_does_not_end_the_waits_for_others() -> None:
-    """That LeadSquared knows nothing of one id is no fault of the account."""
-
-    async def follow(lsq: LeadSquared, books: Books) -> None:
-        ids = [UNKNOWN_ID, await capture(lsq)]
-        async with lsq.leads.wait_many(ids) as results:
-            outcomes = {result.item: result async for result in results}
-        assert isinstance(outcomes[UNKNOWN_ID].error, NotFound)
-        assert outcomes[ids[1]].error is None
 
     play(follow)
 

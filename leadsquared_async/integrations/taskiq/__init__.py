@@ -1,7 +1,7 @@
-"""Submissions as tasks, for work that has to outlive a machine: `LeadSquaredTasks` on a `StreamBroker`.
+"""Submissions as tasks of taskiq, for work that has to outlive a machine.
 
-`tasks` submits, follows and tells; `admission` holds an operation's tasks while nothing gets through, `hand`
-is one task in a worker's hands, `payload` what stands in the store, and `broker` the way there.
+`tasks` has the steps: submit, follow, report. `broker` is the stream in Redis or Valkey, `lease` one delivery
+of a task to a worker, and `payload` what a task holds in the store.
 """
 
 try:

@@ -1,4 +1,4 @@
-"""What a task has with it in the store, and what is told at its end."""
+"""What a task holds in the store, and the outcome that callbacks get."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.operations import OPERATIONS, Operation
 from leadsquared_async.submissions import Submission
 
-__all__ = ["Given", "Payload", "TaskOutcome", "operation_of", "outcome_of", "payload_of", "submission_of"]
+__all__ = ["Given", "Payload", "TaskOutcome", "outcome_of", "payload_of", "submission_of"]
 
 
 class Payload(dict[str, Any]):
-    """What a task is given, as JSON has it; it stands in taskiq's debug log, so its repr shows no value."""
+    """A task's argument as JSON. taskiq logs it at DEBUG, so its repr shows no value."""
 
     def __repr__(self) -> str:
         return f"<{self.get('operation')}, reference {self.get('reference')}>"
 
 
 Given = Mapping[str, Any]
-"""The same, as a worker finds it in the store."""
+"""A payload as a worker finds it in the store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,16 +31,16 @@ class TaskOutcome:
     """How a submission ended.
 
     Attributes:
-        operation: what it was submitted to, such as "leads.capture".
+        operation: its operation, such as "leads.capture".
         state: CONFIRMED, REJECTED or UNKNOWN; ACCEPTED where outcomes are not followed, or cannot be.
-        reference: as it was given.
-        request_id: the RequestID, once it was accepted.
-        lead_id: the lead it made or changed, once it was confirmed.
-        activity_id: the activity it posted, if it did.
-        opportunity_id: the opportunity it made or found, if it did.
-        reason: why it was rejected or is unknown; LeadSquared's words, which may hold personal data.
-        submission: what was submitted, its values in `lead` and `details`, if it was rejected or is unknown
-            and `keep_payload` was asked for.
+        reference: the submission's.
+        request_id: the RequestID, if it was accepted.
+        lead_id: the lead that was created or changed, if it is confirmed.
+        activity_id: the activity that was posted, if any.
+        opportunity_id: the opportunity that was created or found, if any.
+        reason: why it is rejected or unknown; LeadSquared's words, which may hold personal data.
+        submission: what was submitted, its values in `lead` and `details`; only with `keep_payload`, and only
+            if it is rejected or unknown.
     """
 
     operation: str
@@ -55,11 +55,11 @@ class TaskOutcome:
 
 
 def payload_of(submission: Submission) -> Payload:
-    """Check a submission, and write it down.
+    """Check a submission, and encode it.
 
     Raises:
-        InvalidLead: naming what cannot be sent.
-        ConfigurationError: it is none, or for bulk calls, which tasks do not make.
+        InvalidLead: names what is invalid.
+        ConfigurationError: it is no submission, or one for bulk calls, which tasks do not make.
     """
     if not isinstance(submission, Submission):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError(
@@ -68,24 +68,24 @@ def payload_of(submission: Submission) -> Payload:
         )
     if not isinstance(submission.operation, Operation):
         raise ConfigurationError(
-            f"{submission.operation.name}: leads for bulk calls go by lsq.bulk, or through an outbox",
+            f"{submission.operation.name}: send leads in bulk calls with lsq.bulk or an outbox",
             operation=submission.operation.name,
             reference=submission.reference,
         )
-    written = encode(submission)
+    encoded = encode(submission)
     return Payload(
         operation=submission.operation.name,
-        content=written.content.decode(),
-        query=written.query,
-        suffix=written.suffix,
+        content=encoded.content.decode(),
+        query=encoded.query,
+        suffix=encoded.suffix,
         reference=submission.reference,
     )
 
 
 def submission_of(payload: Given) -> Submission:
-    """The submission that was written down."""
+    """The submission that was encoded."""
     return decode(
-        operation_of(payload["operation"]),
+        OPERATIONS[payload["operation"]],
         payload["content"].encode(),
         [(name, value) for name, value in payload["query"]],
         payload["suffix"],
@@ -94,28 +94,8 @@ def submission_of(payload: Given) -> Submission:
 
 
 def outcome_of(end: Given) -> TaskOutcome:
-    """The end that was written down."""
-    submission = end["submission"]
-    return TaskOutcome(
-        operation=end["operation"],
-        state=ItemState(end["state"]),
-        reference=end["reference"],
-        request_id=end["request_id"],
-        lead_id=end.get("lead_id"),
-        activity_id=end.get("activity_id"),
-        opportunity_id=end.get("opportunity_id"),
-        reason=end.get("reason"),
-        submission=None if submission is None else submission_of(submission),
-    )
-
-
-def operation_of(name: str) -> Operation:
-    """The operation of this name.
-
-    Raises:
-        ConfigurationError: a task of a later version names one that this version does not know.
-    """
-    operation = OPERATIONS.get(name)
-    if operation is None:
-        raise ConfigurationError(f"{name} is not known to this version: upgrade the workers")
-    return operation
+    """The outcome in the payload of a report."""
+    fields: dict[str, Any] = {**end, "state": ItemState(end["state"])}
+    if end["submission"] is not None:
+        fields["submission"] = submission_of(end["submission"])
+    return TaskOutcome(**fields)

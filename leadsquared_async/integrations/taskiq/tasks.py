@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from inspect import isawaitable
 from typing import Annotated, Any, TypeVar
 
@@ -12,14 +15,13 @@ from redis.exceptions import RedisError, ResponseError
 from taskiq import AsyncBroker, AsyncTaskiqDecoratedTask, Context, InMemoryBroker, TaskiqDepends, TaskiqEvents
 from taskiq.exceptions import SendTaskError
 
-from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.client import LeadSquared, parts_of
+from leadsquared_async.delivery.hold import Hold
 from leadsquared_async.delivery.item_retries import (
     ATTEMPTS,
     HeldError,
     ItemState,
     final_state,
-    may_repeat,
     patient,
     pause_after,
 )
@@ -37,14 +39,12 @@ from leadsquared_async.errors import (
     Scope,
 )
 from leadsquared_async.http.redaction import traceback_without_values, without_locals
-from leadsquared_async.integrations.taskiq.admission import Admission
 from leadsquared_async.integrations.taskiq.broker import KEY, StreamBroker, is_cancelled
-from leadsquared_async.integrations.taskiq.hand import Hand
+from leadsquared_async.integrations.taskiq.lease import Lease
 from leadsquared_async.integrations.taskiq.payload import (
     Given,
     Payload,
     TaskOutcome,
-    operation_of,
     outcome_of,
     payload_of,
     submission_of,
@@ -52,43 +52,48 @@ from leadsquared_async.integrations.taskiq.payload import (
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.models import Receipt
+from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.resources.submit import send_encoded
+from leadsquared_async.retry import may_repeat
 from leadsquared_async.submissions import Submission
 
 __all__ = ["LeadSquaredTasks"]
 
-WITHIN = 60.0
-"""Seconds for which a task waits in a worker for its turn; then it may be another one's."""
+AT_ONCE = 32
+"""Tasks of one operation that are sent or wait for a token; of more, all would be sent before one fails."""
 LONGEST_PAUSE = 60.0
+HELD_PAUSE = 1.0
+"""Seconds, at least, before a held task comes again."""
 GRACE = 8.0
-"""Seconds for what is on its way when a worker stops."""
+"""Seconds for calls under way when a worker stops."""
 
 Callback = Callable[[TaskOutcome], Awaitable[None] | None]
 C = TypeVar("C", bound=Callback)
 Task = AsyncTaskiqDecoratedTask[..., Any]
+Work = Callable[[Given, Lease], Coroutine[Any, Any, None]]
 Depends = Annotated[Context, TaskiqDepends()]
 
 
 class LeadSquaredTasks:
-    """Submissions as tasks of a broker: any process puts them there, workers hand them over.
+    """Submissions as tasks of a broker: any process submits them, workers send them.
 
-    A task that is in the store is delivered until LeadSquared has processed it, or refused it for a fault of
-    its own. Retries are made here, and not by taskiq as well. While nothing of an operation gets through, its
-    tasks wait, and one at a time tries. Only what a killed worker had on its way is sent again, and only if
-    LeadSquared can match it; others end as UNKNOWN.
+    A task in the store is delivered until LeadSquared has processed it or rejected it. Retries are made here,
+    so tasks need none of taskiq's. While all calls of an operation fail, its tasks are held and one at a time
+    is probed. What a killed worker may have sent is sent again only if LeadSquared can match it; otherwise it
+    ends UNKNOWN.
 
     Args:
-        broker: a `StreamBroker`; for tests of yours an `InMemoryBroker`, which keeps nothing.
-        client: makes a worker's `LeadSquared`, such as the class itself; it is opened and closed with the
+        broker: a `StreamBroker`; in your own tests an `InMemoryBroker`, which keeps nothing.
+        client: makes a worker's `LeadSquared`, such as the class itself. It is opened and closed with the
             worker. Processes that only submit never call it, and need no keys.
-        confirm: whether requests are followed to their outcome; otherwise a RequestID is the end.
-        keep_payload: whether the outcome of a rejected or unknown submission brings its values; they stay in
-            the store until it is told.
-        lane: of the limit, for all tasks.
-        name: begins the names of the tasks: one for each account that shares the broker.
+        confirm: whether requests are followed to their outcome; without it a task ends with its RequestID.
+        keep_payload: whether the outcome of a rejected or unknown submission holds its values; they stay in
+            the store until the callbacks have returned.
+        lane: the lane of the limit, for all tasks.
+        name: begins the names of the tasks; accounts that share a broker need one each.
 
     Raises:
-        ConfigurationError: the broker keeps nothing safe.
+        ConfigurationError: the broker is of another kind, or has tasks of this name already.
     """
 
     def __init__(
@@ -103,8 +108,7 @@ class LeadSquaredTasks:
     ) -> None:
         if not isinstance(broker, StreamBroker | InMemoryBroker):
             raise ConfigurationError(
-                "broker has to be a StreamBroker: others lose what a killed worker had in hand, or run slow "
-                "tasks twice"
+                "broker has to be a StreamBroker: others lose a killed worker's tasks, or run slow ones twice"
             )
         if broker.find_task(f"{name}.submit") is not None:
             raise ConfigurationError(f"the broker has tasks called {name} already: give each account a name=")
@@ -114,33 +118,35 @@ class LeadSquaredTasks:
         self._keep_payload = keep_payload
         self._lane = lane
         self._client: LeadSquared | None = None
+        self._log = ClientLog(None)
         self._stopping: asyncio.Task[None] | None = None
-        self._admissions: dict[str, Admission] = {}
+        self._holds: dict[str, Hold] = {}
+        self._places = defaultdict[str, asyncio.Semaphore](partial(asyncio.Semaphore, AT_ONCE))
         self._followed: set[asyncio.Task[None]] = set()
         self._callbacks: list[Callback] = []
         self._submitting = self._step(f"{name}.submit", self._submit)
         self._following = self._step(f"{name}.follow", self._follow)
-        self._telling = self._step(f"{name}.tell", self._tell)
+        self._reporting = self._step(f"{name}.report", self._report)
         broker.add_event_handler(TaskiqEvents.WORKER_STARTUP, self._open)
-        broker.add_event_handler(TaskiqEvents.WORKER_SHUTDOWN, self._close)
         if isinstance(broker, StreamBroker):
-            broker.at_end.append(self._finish)
+            broker.at_end.append(self._close)
+        else:
+            broker.add_event_handler(TaskiqEvents.WORKER_SHUTDOWN, lambda _: self._close())
 
     @without_locals
     async def submit(self, submission: Submission, *, key: str | None = None) -> None:
-        """Put a submission into the store; when this returns, it is there. The broker has to be started.
+        """Put a submission into the store; it is there when this returns. Start the broker first.
 
         Args:
-            submission: made by a function of `leadsquared_async.submissions`; give it a reference, by which
-                you will be told how it ended.
+            submission: made by a function of `leadsquared_async.submissions`; the outcome has its reference.
             key: your own id for it, such as a form's token. A key that was given in the last seven days adds
                 nothing, so that a repeated `submit` is one task. Its digest is stored. An `InMemoryBroker`
-                knows no keys.
+                ignores keys.
 
         Raises:
-            InvalidLead: naming what cannot be sent; nothing was put.
-            ConfigurationError: the key is no text, or the submission is none.
-            ConnectionFailed: the store refused it, or did not say that it has it: see `delivery`.
+            InvalidLead: names what is invalid; nothing was put.
+            ConfigurationError: the key is not text, or the submission is not one that tasks can send.
+            ConnectionFailed: the store refused it or did not answer: see `delivery`.
         """
         if key is not None and (not isinstance(key, str) or not key):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError("key has to be text, or None")
@@ -149,13 +155,13 @@ class LeadSquaredTasks:
         try:
             await self._submitting.kicker().with_labels(**labels).kiq(payload)
         except SendTaskError as error:
-            refused = isinstance(error.__cause__, ResponseError)
-            why = "did not say that it has this one: submit it again, if it had a key or may go twice"
-            if refused:  # no rights, no room
+            is_refused = isinstance(error.__cause__, ResponseError)  # no rights, no memory
+            why = "did not confirm this one: submit it again if it had a key or may go twice"
+            if is_refused:
                 why = f"refused this one: {type(error.__cause__).__name__}"
             raise ConnectionFailed(
                 f"the store of the tasks {why}",
-                delivery=Delivery.NOT_SENT if refused else Delivery.UNKNOWN,
+                delivery=Delivery.NOT_SENT if is_refused else Delivery.UNKNOWN,
                 fault=Fault.SERVER,
                 scope=Scope.SERVER,
                 operation=submission.operation.name,
@@ -163,152 +169,154 @@ class LeadSquaredTasks:
             ) from None
 
     def on_final(self, callback: C) -> C:
-        """Call `callback(outcome)` in a worker for each submission that ends; may be a decorator.
+        """Call `callback(outcome)` in a worker for each submission that ends; also usable as a decorator.
 
-        It may be asynchronous. It is called at least once: one that fails, or dies with its worker, is called
-        again. Register it where workers find it.
+        The callback may be asynchronous. It is called at least once: again if it raised or its worker died.
+        Register it in the module that workers import.
         """
         self._callbacks.append(callback)
         return callback
 
-    # In a worker: a submission
+    # The first step of a task: submit
 
     @without_locals
-    async def _submit(self, payload: Given, hand: Hand) -> None:
+    async def _submit(self, payload: Given, lease: Lease) -> None:
         submission = submission_of(payload)
-        name = submission.operation.name
-        admission = self._admissions.get(name)
-        if admission is None:
-            admission = self._admissions[name] = Admission(name, self._is_stopping, self._log)
-        if not await admission.enter(hand, WITHIN):
-            await self._later(admission.pause, hand)
-            return
-        try:
-            receipt = await self._send(submission, admission, hand)
-        except HeldError:
-            await self._later(admission.pause, hand)
-        except LeadSquaredError as error:
-            await self._failed(payload, error, admission, hand)
+        hold = self._hold(submission.operation.name)
+        async with self._places[submission.operation.name]:
+            result = await self._result_of(submission, hold, lease)
+        if result is None:
+            await self._retry(0.0 if hold.reason is None else max(HELD_PAUSE, hold.until_probe), lease)
+        elif isinstance(result, LeadSquaredError):
+            await self._failed(payload, result, lease)
+        elif self._confirm:
+            await self._put(self._following, self._payload_after(payload, result.request_id))
+            await lease.done()
         else:
-            admission.hold.succeed()
-            await self._accepted(payload, receipt, hand)
-        finally:
-            admission.leave(hand)
+            await self._end(payload, ItemState.ACCEPTED, lease, request_id=result.request_id)
 
-    async def _send(self, submission: Submission, admission: Admission, hand: Hand) -> Receipt:
+    async def _result_of(
+        self, submission: Submission, hold: Hold, lease: Lease
+    ) -> Receipt | LeadSquaredError | None:
+        """Send it, and note what that says of the hold; None if it is held."""
+        if hold.reason is not None:
+            if not hold.may_probe:
+                return None
+            hold.probe = lease
+        try:
+            receipt = await self._send(submission, hold, lease)
+        except HeldError:
+            return None
+        except LeadSquaredError as error:
+            if error.fault is Fault.LEAD:
+                if isinstance(error, APIError):  # an error raised here says nothing about LeadSquared
+                    hold.succeed()
+            elif error.scope is not None:
+                hold.fail(error)
+            return error
+        finally:
+            if hold.probe is lease:
+                hold.probe = None
+        hold.succeed()
+        return receipt
+
+    async def _send(self, submission: Submission, hold: Hold, lease: Lease) -> Receipt:
         parts = parts_of(self._opened)
-        admitted = await parts.preparer.prepare(submission)
-        may_go_twice = may_repeat(
-            admitted.operation, parts.sender.settings.retry, identified=admitted.identified
-        )
-        if not may_go_twice and await hand.was_marked():
+        prepared = await parts.preparer.prepare(submission)
+        repeat = prepared.operation.idempotency(identified=prepared.identified)
+        is_repeatable = may_repeat(repeat, parts.sender.settings.retry)
+        if not is_repeatable and await lease.was_marked():
             raise ConnectionFailed(
-                "a worker died while it was on its way: look for it before it is sent again",
+                "the worker died while it was on its way: look for it before it is sent again",
                 delivery=Delivery.UNKNOWN,
             )
 
         async def before_send() -> None:
-            if not admission.may_send(hand):
+            if not hold.may_send(lease):
                 raise HeldError
-            if not may_go_twice:
+            if not is_repeatable:
                 try:
-                    await hand.mark()
+                    await lease.mark()
                 except RedisError:
-                    raise HeldError from None  # it may not go unnoticed
+                    raise HeldError from None  # if this worker dies, the next one has to know
 
-        sender = patient(parts.sender, 1 if admission.hold.probe is hand else ATTEMPTS)
-        return await send_encoded(sender, admitted, self._lane, before_send)
+        sender = patient(parts.sender, 1 if hold.probe is lease else ATTEMPTS)
+        return await send_encoded(sender, prepared, self._lane, before_send)
 
-    async def _failed(
-        self, payload: Given, error: LeadSquaredError, admission: Admission, hand: Hand
-    ) -> None:
-        if error.fault is Fault.LEAD:
-            if isinstance(error, APIError):  # an error raised here says nothing about LeadSquared
-                admission.hold.succeed()
-        elif error.scope is not None:
-            admission.hold.fail(error)
-        state = final_state(error, hand.deliveries, may_be_repeated=error.safe_to_retry)
+    async def _failed(self, payload: Given, error: LeadSquaredError, lease: Lease) -> None:
+        state = final_state(error, lease.deliveries, may_be_repeated=error.safe_to_retry)
         if state is None:
-            await self._later(pause_after(hand.deliveries - 1), hand)
+            await self._retry(pause_after(lease.deliveries - 1), lease)
         else:
             reason = reason_of(error) if state is ItemState.REJECTED else str(error)
-            await self._bury(payload, state, error, reason, hand)
+            await self._end_badly(payload, state, error, reason, lease)
 
-    async def _later(self, pause: float, hand: Hand) -> None:
-        """It did not arrive: any worker may try after a pause, or at once if this one stops."""
-        await hand.unmark()
-        await hand.hand_back(0.0 if self._is_stopping() else min(LONGEST_PAUSE, pause))
+    async def _retry(self, pause: float, lease: Lease) -> None:
+        await lease.unmark()
+        await lease.release(0.0 if self._is_stopping else min(LONGEST_PAUSE, pause))
 
-    async def _accepted(self, payload: Given, receipt: Receipt, hand: Hand) -> None:
-        if not self._confirm:
-            await self._end(payload, ItemState.ACCEPTED, hand, request_id=receipt.request_id)
-            return
-        await self._put(self._following, self._step_after(payload, receipt.request_id))
-        await hand.done()
+    # The second: follow
 
-    # In a worker: its outcome
-
-    async def _follow(self, request: Given, hand: Hand) -> None:
-        # Beside the worker's tasks, and leased like them: LeadSquared may take hours.
-        async def follow() -> None:
-            await self._minding(self._ask(request, hand), hand)
-
-        task = asyncio.create_task(follow(), name="leadsquared_async follow")
+    async def _follow(self, request: Given, lease: Lease) -> None:
+        # In a task of its own, so that it takes none of the worker's places: LeadSquared may take hours.
+        following = self._guarded(self._wait_for_outcome, request, lease)
+        task = asyncio.create_task(following, name="leadsquared_async follow")
         self._followed.add(task)
         task.add_done_callback(self._followed.discard)
 
-    async def _ask(self, request: Given, hand: Hand) -> None:
-        tracker = parts_of(self._opened).trackers.of(operation_of(request["operation"]))
+    async def _wait_for_outcome(self, request: Given, lease: Lease) -> None:
+        tracker = parts_of(self._opened).trackers.of(OPERATIONS[request["operation"]])
         failures = 0
         while True:
             try:
                 status = await tracker.wait(request["request_id"], None)
             except ClientClosed:
-                return  # the worker stops, and hands all back at once
+                return  # the worker stops, and releases all of its tasks
             except NoSuchPath as error:
-                await self._end(
-                    request, ItemState.ACCEPTED, hand, reason=f"its outcome cannot be asked for: {error}"
-                )
+                reason = f"its outcome cannot be asked for: {error}"
+                await self._end(request, ItemState.ACCEPTED, lease, reason=reason)
                 return
             except LeadSquaredError as error:
                 if error.scope is Scope.LEAD:
                     reason = f"it was accepted, but {error}"
-                    await self._bury(request, ItemState.UNKNOWN, error, reason, hand)
+                    await self._end_badly(request, ItemState.UNKNOWN, error, reason, lease)
                     return
                 failures += 1
                 await asyncio.sleep(pause_after(failures))
             else:
-                if status.succeeded:
-                    await self._end(
-                        request,
-                        ItemState.CONFIRMED,
-                        hand,
-                        lead_id=status.lead_id,
-                        activity_id=status.activity_id,
-                        opportunity_id=status.opportunity_id,
-                    )
-                else:
-                    reason = status.reason or status.raw_state
-                    kind = exception_in(reason)
-                    refused = Rejected(exception_type=kind, delivery=Delivery.ACCEPTED)
-                    await self._bury(request, ItemState.REJECTED, refused, reason, hand)
-                return
+                break
+        if status.succeeded:
+            ids = {name: getattr(status, name) for name in ("lead_id", "activity_id", "opportunity_id")}
+            await self._end(request, ItemState.CONFIRMED, lease, **ids)
+        else:
+            reason = status.reason or status.raw_state
+            rejected = Rejected(exception_type=exception_in(reason), delivery=Delivery.ACCEPTED)
+            await self._end_badly(request, ItemState.REJECTED, rejected, reason, lease)
 
-    # In a worker: its end
+    # The last: report
 
-    async def _bury(
-        self, known: Given, state: ItemState, error: LeadSquaredError, reason: str, hand: Hand
+    @without_locals
+    async def _report(self, end: Given, lease: Lease) -> None:
+        outcome = outcome_of(end)
+        for callback in self._callbacks:
+            called = callback(outcome)
+            if isawaitable(called):
+                await called
+        await lease.done()
+
+    async def _end_badly(
+        self, known: Given, state: ItemState, error: LeadSquaredError, reason: str, lease: Lease
     ) -> None:
-        """It ended badly: one log record says so, with what an alert needs."""
+        """Log what an alert needs, and end it."""
         self._log.error(
             "tasks: a submission to %s ended %s (reference %s): %s",
             known["operation"],
             state,
             known["reference"],
-            kind_of(reason) if state is ItemState.REJECTED else reason,  # theirs may quote the lead
+            kind_of(reason) if state is ItemState.REJECTED else reason,  # LeadSquared may quote the lead
             extra={
                 "event": state.value,
-                "item": hand.task_id,
+                "item": lease.task_id,
                 "operation": known["operation"],
                 "reference": known["reference"],
                 "kind": kind_of_error(error),
@@ -316,39 +324,29 @@ class LeadSquaredTasks:
                 "delivery": error.delivery.value,
             },
         )
-        await self._end(known, state, hand, reason=reason)
+        await self._end(known, state, lease, reason=reason)
 
-    async def _end(self, known: Given, state: ItemState, hand: Hand, **told: str | None) -> None:
-        """Tell of it, in a task of its own, so that a callback that fails sends nothing again."""
+    async def _end(self, known: Given, state: ItemState, lease: Lease, **outcome: str | None) -> None:
+        """Report the outcome in a task of its own, so that a callback that raises sends nothing again."""
         if self._callbacks:
-            end = self._step_after(known, known.get("request_id"))
+            end = self._payload_after(known, known.get("request_id"))
             if state not in {ItemState.REJECTED, ItemState.UNKNOWN}:
                 end["submission"] = None
-            await self._put(self._telling, Payload(end, state=state, **told))
-        await hand.done()
+            await self._put(self._reporting, Payload(end, state=state, **outcome))
+        await lease.done()
 
-    @without_locals
-    async def _tell(self, end: Given, hand: Hand) -> None:
-        outcome = outcome_of(end)
-        for callback in self._callbacks:
-            called = callback(outcome)
-            if isawaitable(called):
-                await called
-        await hand.done()
+    # All steps
 
-    # All of them
-
-    def _step(self, name: str, work: Callable[[Given, Hand], Coroutine[Any, Any, None]]) -> Task:
-        """A task of the broker, which ends when its work says so."""
+    def _step(self, name: str, work: Work) -> Task:
+        """A task of the broker, acknowledged by its work."""
 
         async def run(payload: dict[str, Any], context: Depends) -> None:
-            hand = Hand(context)
-            await self._minding(work(payload, hand), hand)
+            await self._guarded(work, payload, Lease(context))
 
         return self._broker.register_task(run, name, ack_type="manual")
 
-    def _step_after(self, known: Given, request_id: str | None) -> Payload:
-        """What the next step is given: the values of the submission only if they were asked for."""
+    def _payload_after(self, known: Given, request_id: str | None) -> Payload:
+        """The payload of the next step, without the values of the submission unless they are kept."""
         return Payload(
             operation=known["operation"],
             reference=known["reference"],
@@ -357,17 +355,16 @@ class LeadSquaredTasks:
         )
 
     async def _put(self, step: Task, payload: Payload) -> None:
-        """Put the next step into the store, however long that does not answer: what was done is not to be
-        done again."""
-        is_told = False
+        """Put the next step into the store, once that answers: the step before must not run again."""
+        is_logged = False
         while True:
             try:
                 await step.kiq(payload)
             except SendTaskError as error:
-                if not is_told:
-                    is_told = True
+                if not is_logged:
+                    is_logged = True
                     self._log.warning(
-                        "tasks: the store does not take %s, and is tried again each second: %s",
+                        "tasks: the store does not accept %s; retrying every second: %s",
                         step.task_name,
                         type(error.__cause__).__name__,
                     )
@@ -375,57 +372,53 @@ class LeadSquaredTasks:
             else:
                 return
 
-    async def _minding(self, work: Coroutine[Any, Any, None], hand: Hand) -> None:
-        """Have a fault in anybody's code stop no other task, and keep this one for later."""
+    async def _guarded(self, work: Work, payload: Given, lease: Lease) -> None:
+        """Run a step; a bug in it, or in a callback, stops no other task, and this one is retried later."""
         try:
-            await work
+            await work(payload, lease)
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and is_cancelled():
-                raise  # the worker's own, not one that got loose in a callback
-            self._log.error(
-                "tasks: a task failed with %s, and is tried again", traceback_without_values(error)
-            )
-            await hand.hand_back(LONGEST_PAUSE)
+                raise  # the worker's own, not a callback's
+            self._log.error("tasks: a task failed with %s; it is retried", traceback_without_values(error))
+            await lease.release(LONGEST_PAUSE)
 
-    # A worker's life
+    # The worker
 
     async def _open(self, _state: object) -> None:
-        self._client = await self._make_client().__aenter__()
+        self._client = client = await self._make_client().__aenter__()
+        self._log = parts_of(client).sender.log
         if isinstance(self._broker, StreamBroker):
-            self._stopping = asyncio.create_task(
-                self._stop(self._client, self._broker), name="leadsquared_async stop"
-            )
+            stopping = self._broker.stopping
 
-    @staticmethod
-    async def _stop(client: LeadSquared, broker: StreamBroker) -> None:
-        """Finish what is on its way as soon as the worker takes no more; whatever waits is handed back."""
-        await broker.stopping.wait()
-        await client.aclose(GRACE)
+            async def stop() -> None:
+                # Calls under way are finished; those that wait end, and their tasks are released.
+                await stopping.wait()
+                await client.aclose(GRACE)
 
-    async def _close(self, _state: object) -> None:
-        await uninterrupted(self._finish())
+            self._stopping = asyncio.create_task(stop(), name="leadsquared_async stop")
 
-    async def _finish(self) -> None:
+    async def _close(self) -> None:
         for task in self._followed:
             task.cancel()
         if self._followed:
             await asyncio.wait(self._followed)
-        if self._stopping is not None and isinstance(self._broker, StreamBroker):
-            self._broker.stopping.set()
+        if self._stopping is not None:
             await self._stopping
-            await self._broker.hand_all_back()
         elif self._client is not None:
             await self._client.aclose(GRACE)
+
+    def _hold(self, operation: str) -> Hold:
+        if operation not in self._holds:
+            clock = asyncio.get_running_loop().time
+            self._holds[operation] = Hold(f"tasks: %s all of {operation}", self._log, clock, random.random)
+        return self._holds[operation]
 
     @property
     def _opened(self) -> LeadSquared:
         if self._client is None:
-            raise ClientClosed("no worker's broker was started here")
+            raise ClientClosed("no worker was started in this process")
         return self._client
 
     @property
-    def _log(self) -> ClientLog:
-        return ClientLog(None) if self._client is None else parts_of(self._client).sender.log
-
     def _is_stopping(self) -> bool:
         return isinstance(self._broker, StreamBroker) and self._broker.stopping.is_set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PollSchedule"]
+__all__ = ["SweepPause"]
 
 FIRST_PAUSE = 1.0
 GROWTH = 1.6
@@ -12,13 +12,11 @@ LONGEST_STALL = 60.0
 """Seconds between two sweeps at most while the queue is stalled, or LeadSquared does not answer."""
 SHARE_OF_STALL = 0.1
 """A pause is this share of the time for which nothing was found, between the two bounds above."""
-WORTH_A_SWEEP = 4
-"""So many should be finished at each sweep; with fewer, the call for the unfinished one costs too much."""
-PATIENCE = 8
+FRUITLESS_SWEEPS = 8
 """After so many sweeps in a row without a finished request the queue counts as stalled."""
 
 
-class PollSchedule:
+class SweepPause:
     """The pauses between sweeps.
 
     Attributes:
@@ -36,7 +34,7 @@ class PollSchedule:
     @property
     def is_stalled(self) -> bool:
         """Whether the queue does not seem to move at all."""
-        return self.fruitless >= PATIENCE
+        return self.fruitless >= FRUITLESS_SWEEPS
 
     @property
     def backoff(self) -> float:
@@ -56,15 +54,15 @@ class PollSchedule:
             self._last_found = now - self.pause
         return (self._rate or 0.0) * (now - self._last_found)
 
-    def found(self, count: int, now: float) -> None:
-        """A sweep found `count` finished; the next comes when some more should be."""
+    def found(self, count: int, now: float, worth: int) -> None:
+        """A sweep found `count` finished; the next comes when `worth` more should be."""
         self.fruitless = 0
         self._quiet = 0.0
         if self._last_found is not None and now > self._last_found:
             rate = count / (now - self._last_found)
             self._rate = rate if self._rate is None else 0.7 * self._rate + 0.3 * rate
         self._last_found = now
-        pause = FIRST_PAUSE if self._rate is None else WORTH_A_SWEEP / self._rate
+        pause = FIRST_PAUSE if self._rate is None else worth / self._rate
         self.pause = max(FIRST_PAUSE, min(pause, LONGEST_PAUSE))
 
     def found_nothing(self, *, beyond_stragglers: bool) -> None:

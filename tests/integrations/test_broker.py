@@ -1,4 +1,4 @@
-"""The stream in which tasks are kept: nothing in a worker's hands is lost, or run twice while that lives."""
+"""The stream of tasks: a worker's tasks are neither lost when it is killed nor run twice while it lives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from leadsquared_async import ConfigurationError
 from leadsquared_async.integrations.taskiq import StreamBroker, broker
-from leadsquared_async.integrations.taskiq.hand import Hand
+from leadsquared_async.integrations.taskiq.lease import Lease
 from leadsquared_async.integrations.taskiq.tasks import Depends
 from tests.integrations.workers import until, working
 from tests.limiter.valkey import Valkey
@@ -37,13 +37,13 @@ class Queue:
 
         @stream.task("work", ack_type="manual")
         async def work(word: str, context: Depends) -> None:
-            hand = Hand(context)
+            lease = Lease(context)
             self.began.append(word)
-            self.deliveries.append(hand.deliveries)
+            self.deliveries.append(lease.deliveries)
             gate = self.gate
             await gate.wait()
             self.ended.append(word)
-            await hand.done()
+            await lease.done()
 
         return stream
 
@@ -99,11 +99,8 @@ async def test_a_slow_task_stays_with_its_worker(valkey: Valkey) -> None:
     assert queue.deliveries == [1]
 
 
-async def test_a_worker_does_not_take_its_own_task_over(
-    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_worker_does_not_take_its_own_task_over(valkey: Valkey) -> None:
     """If its lease has run out nonetheless, such as by a jump of the store's clock."""
-    monkeypatch.setattr(broker, "LOOK_EVERY", 0.05)
     queue = Queue(valkey, "jump", lease=30.0)
     await queue.put("a")
     async with working(queue.broker()), Redis.from_url(valkey.url) as redis:
@@ -117,7 +114,7 @@ async def test_a_worker_does_not_take_its_own_task_over(
 
 
 async def test_a_killed_workers_task_goes_to_another_though_no_new_one_comes(valkey: Valkey) -> None:
-    """After the lease, and it is told that it is not the first."""
+    """After the lease, as its second delivery."""
     queue = Queue(valkey, "killed")
     await queue.put("a")
     async with working(queue.broker()) as victim:
@@ -152,18 +149,34 @@ async def test_what_is_handed_back_comes_again_after_its_pause(valkey: Valkey) -
     @stream.task("work", ack_type="manual")
     async def work(context: Depends) -> None:
         times.append(asyncio.get_running_loop().time())
-        hand = Hand(context)
-        await (hand.done() if len(times) == 3 else hand.hand_back(0.0 if len(times) == 1 else 1.5))
+        lease = Lease(context)
+        await (lease.done() if len(times) == 3 else lease.release(0.0 if len(times) == 1 else 1.0))
 
     async with working(stream):
         await work.kiq()  # type: ignore[call-overload]
         await until(lambda: len(times) == 3)
-    assert times[1] - times[0] < 1.5
-    assert times[2] - times[1] >= 1.5
+    assert times[1] - times[0] < 1.0
+    assert times[2] - times[1] >= 1.0
+
+
+async def test_what_a_cancelled_fetch_got_is_released_at_a_stop(valkey: Valkey) -> None:
+    """Another worker need not wait for the lease of a task that this one never began."""
+    queue = Queue(valkey, "fetched", lease=60.0)
+    stream = queue.broker()
+    async with Redis.from_url(valkey.url) as redis:
+        async with working(stream, most=1):
+            await queue.put("a")
+            await until(lambda: queue.began == ["a"])
+            await queue.put("b")
+            assert await redis.xreadgroup("taskiq", stream.consumer_name, {"fetched": ">"})
+            queue.gate.set()
+        (row,) = await redis.xpending_range("fetched", "taskiq", "-", "+", 10)
+    assert queue.ended == ["a"]
+    assert row["time_since_delivered"] >= 60_000
 
 
 async def test_a_store_that_was_away_and_came_back_empty(own_valkey: Valkey) -> None:
-    """A worker goes on by itself; what is put then is run."""
+    """A worker resumes by itself, and runs what is put then."""
     queue = Queue(own_valkey, "away")
     queue.gate.set()
     await queue.put("a")
@@ -194,7 +207,7 @@ async def test_no_value_of_a_task_stands_in_a_workers_debug_log(
 async def test_what_a_worker_does_not_know_stays(
     valkey: Valkey, other: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It may be a lead of another version or account: it is said once, by name alone, and in nobody's way."""
+    """It may be of another version or account: it is logged once, by name alone, and blocks no other."""
     queue = Queue(valkey, f"strange {other}")
     queue.gate.set()
     if other == "of another account":
@@ -221,12 +234,12 @@ async def test_what_comes_again_and_again_does_not_hide_what_is_behind_it(valkey
 
     @stream.task("work", ack_type="manual")
     async def work(number: int, context: Depends) -> None:
-        hand = Hand(context)
-        if number < 100 or hand.deliveries == 1:
-            await hand.hand_back()
+        lease = Lease(context)
+        if number < 100 or lease.deliveries == 1:
+            await lease.release()
         else:
             ended.set()
-            await hand.done()
+            await lease.done()
 
     async with working(stream):
         for number in range(101):
@@ -236,9 +249,10 @@ async def test_what_comes_again_and_again_does_not_hide_what_is_behind_it(valkey
 
 
 async def test_a_stream_that_cannot_be_made_again_is_not_tried_at_full_speed(
-    own_valkey: Valkey, caplog: pytest.LogCaptureFixture
+    own_valkey: Valkey, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is said once, too."""
+    """It is logged once, too."""
+    monkeypatch.setattr(broker, "LOOK_EVERY", 1.0)
     async with working(StreamBroker(own_valkey.url, "full", xread_block=50)):
         own_valkey.command("CONFIG", "SET", "maxmemory", "1")
         own_valkey.command("DEL", "full")
@@ -256,7 +270,7 @@ async def test_no_option_in_a_url_changes_what_is_read(valkey: Valkey, option: s
 
     @stream.task("work", ack_type="manual")
     async def work(context: Depends) -> None:
-        await Hand(context).done()
+        await Lease(context).done()
         read.set()
 
     async with working(stream), asyncio.timeout(10):

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from tenacity import AsyncRetrying, RetryCallState
 
 from leadsquared_async import Delivery, Fault, RetryPolicy, Scope, ServerError
-from leadsquared_async.http.retrying import Attempt, retrying
+from leadsquared_async.http.run import Attempt, retrying
 from leadsquared_async.operations import Idempotency
-from leadsquared_async.protocol import Outcome, RetryHint, may_retry
+from leadsquared_async.protocol import Outcome, RetryHint
+from leadsquared_async.retry import may_retry
 
 
 def outcome(

@@ -15,7 +15,6 @@ from leadsquared_async.delivery.item_retries import (
     UnforeseenError,
     final_state,
     is_of_the_item,
-    may_repeat,
     patient,
     pause_after,
 )
@@ -26,13 +25,14 @@ from leadsquared_async.http.run import BeforeSend
 from leadsquared_async.http.sender import Sender
 from leadsquared_async.outbox.rows import BULK, Row, UnreadableRowError, stored, write_named
 from leadsquared_async.outbox.settle import Settler
+from leadsquared_async.retry import may_repeat
 
-__all__ = ["Attempts"]
+__all__ = ["RowCalls"]
 
 R = TypeVar("R")
 
 
-class Attempts:
+class RowCalls:
     """The calls under way, and how often each row has failed.
 
     Attributes:
@@ -68,7 +68,7 @@ class Attempts:
         """The rows of all calls."""
         return {row.id for rows in self.calls.values() for row in rows}
 
-    def parked(self) -> set[int]:
+    def waiting_to_retry(self) -> set[int]:
         """The rows that failed, and wait before they are retried."""
         now = _now()
         self._parked = {row: due for row, due in self._parked.items() if due > now}
@@ -76,7 +76,7 @@ class Attempts:
 
     @property
     def is_due(self) -> bool:
-        """Whether the pause of a row has ended since `parked` was last called."""
+        """Whether the pause of a row has ended since `waiting_to_retry` was last called."""
         return any(due <= _now() for due in self._parked.values())
 
     def start(self, rows: list[Row], work: Callable[[list[Row]], Awaitable[None]]) -> asyncio.Task[None]:
@@ -171,9 +171,9 @@ class Attempts:
         del self.failures[row.id], self._rounds[row.id]
 
     def may_repeat(self, row: Row) -> bool:
-        """Whether it may be sent again when nobody knows whether it arrived; not once it was accepted."""
-        write = write_named(row.operation)
-        return row.request_id is None and may_repeat(write, self._policy, identified=row.identified)
+        """Whether it may be sent again when it is unknown whether it arrived; not once it was accepted."""
+        repeat = write_named(row.operation).idempotency(identified=row.identified)
+        return row.request_id is None and may_repeat(repeat, self._policy)
 
     async def aclose(self, grace: float) -> None:
         """Begin no call; finish within `grace` seconds what is on its way, and leave the rest pending."""

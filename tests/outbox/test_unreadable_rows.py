@@ -1,4 +1,4 @@
-"""A row that another version or somebody's hand has written harms no other row, in whichever state it is."""
+"""A row that another version or a person has written harms no other row, in any state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from leadsquared_async import Outbox, OutboxError, submissions
 from leadsquared_async.outbox import ItemState, OutboxItem
 from leadsquared_async.outbox.rows import FILES, FORMS
-from tests.outbox.machine import Machine, items, lead, play
+from tests.outbox.machine import Machine, items, lead, play, played
 
 FINAL = {"confirmed", "rejected", "unknown"}
 SENT = {"sending", "accepted"}
@@ -68,6 +68,7 @@ BAD: dict[str, str] = {
     "numbered below zero": "id = -id",
     "numbered zero": "id = 0",
 }
+
 REFUSED = [
     "lane = 7",
     "lane = 'fast'",
@@ -127,188 +128,162 @@ async def reads(outbox: Outbox, keys: list[str]) -> dict[str, OutboxItem]:
 @pytest.mark.slow
 @pytest.mark.parametrize("bulk", [False, True], ids=["single", "bulk"])
 @pytest.mark.parametrize("state", ["pending", "sending", "accepted", "confirmed", "rejected", "unknown"])
-def test_a_bad_row_ends_with_a_reason_and_all_others_go_on(
-    state: str, bulk: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@played(look_every=1.0, processing_rate=60_000)
+async def test_a_bad_row_ends_with_a_reason_and_all_others_go_on(
+    machine: Machine, state: str, bulk: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Every kind of badness at once among good rows of each state: the good ones are confirmed; each bad one
-    ends, and what LeadSquared may have is never called rejected by us; all that looks at rows works; each
-    dead letter is logged once."""
+    """Good rows are confirmed; each bad row ends, is logged once, and never rejected once it was sent."""
     caplog.set_level(logging.WARNING)
     bad = list(BAD)
+    good = [f"good {name} {number}" for name in ("pending", "sending") for number in range(GOOD)]
+    await put(machine, good[:GOOD], "pending", bulk=bulk)
+    await put(machine, bad, state, bulk=bulk)
+    await put(machine, good[GOOD:], "sending", bulk=bulk)
+    if not bulk:
+        good += [f"good accepted {number}" for number in range(GOOD)]
+        await put(machine, good[-GOOD:], "accepted", bulk=bulk)
+    for key, change in BAD.items():
+        execute(machine.path, (f"UPDATE items SET {change} WHERE key = ?", (key,)))
+    async with Outbox(machine.path) as outbox:
+        before = await reads(outbox, bad + good)
+    async with machine.process(SYNC) as outbox:
+        async with asyncio.timeout(3000.0):
+            await outbox.drained()
+        found = await reads(outbox, bad + good)
+        assert {found[key].state.value for key in good} == {"confirmed"}
+        assert (await outbox.snapshot()).blocked is None
+        buried = Counter(record.item for record in caplog.records if hasattr(record, "item"))
+        for key in bad:
+            was_final = state in FINAL
+            item = found[key]
+            assert item.state.value in ({state} if was_final else FINAL), key
+            is_dead = item.state.value in {"rejected", "unknown"}
+            assert buried.pop(item.id, 0) == (is_dead and not was_final), key
+            assert not is_dead or was_final or item.reason, key
+            if state in SENT and not (item.reason or "").startswith("MX"):
+                assert item.state.value != "rejected", key
+            if item.id in {it.id for it in before.values() if it.state.value == "rejected"}:
+                assert item.lead == before[key].lead
+        assert not buried
+        assert [record for record in caplog.records if record.exc_info or "\n" in record.getMessage()] == []
 
-    async def deliver(machine: Machine) -> None:
-        good = [f"good {name} {number}" for name in ("pending", "sending") for number in range(GOOD)]
-        await put(machine, good[:GOOD], "pending", bulk=bulk)
-        await put(machine, bad, state, bulk=bulk)
-        await put(machine, good[GOOD:], "sending", bulk=bulk)
-        if not bulk:
-            good += [f"good accepted {number}" for number in range(GOOD)]
-            await put(machine, good[-GOOD:], "accepted", bulk=bulk)
-        for key, change in BAD.items():
-            execute(machine.path, (f"UPDATE items SET {change} WHERE key = ?", (key,)))
-        async with Outbox(machine.path) as outbox:
-            before = await reads(outbox, bad + good)
-        async with machine.process(SYNC) as outbox:
-            async with asyncio.timeout(3000.0):
-                await outbox.drained()
-            found = await reads(outbox, bad + good)
-            assert {found[key].state.value for key in good} == {"confirmed"}
-            assert (await outbox.snapshot()).blocked is None
-            buried = Counter(record.item for record in caplog.records if hasattr(record, "item"))
-            for key in bad:
-                was_final = state in FINAL
-                item = found[key]
-                assert item.state.value in ({state} if was_final else FINAL), key
-                is_dead = item.state.value in {"rejected", "unknown"}
-                assert buried.pop(item.id, 0) == (is_dead and not was_final), key
-                assert not is_dead or was_final or item.reason, key
-                if state in SENT and not (item.reason or "").startswith("MX"):
-                    assert item.state.value != "rejected", key
-                if item.id in {it.id for it in before.values() if it.state.value == "rejected"}:
-                    assert item.lead == before[key].lead
-            assert not buried
-            assert [
-                record for record in caplog.records if record.exc_info or "\n" in record.getMessage()
-            ] == []
+        # What is sent again ends again, and is logged again.
+        caplog.clear()
+        dead = [found[key] for key in bad if found[key].state.value in {"rejected", "unknown"}]
+        for item in dead:
+            try:
+                await outbox.requeue(item)
+            except OutboxError as error:
+                names_it = f"row {item.id}" in str(error)
+                assert names_it
+        async with asyncio.timeout(3000.0):
+            await outbox.drained()
+        again = await reads(outbox, bad)
+        logged = Counter(record.item for record in caplog.records if hasattr(record, "item"))
+        assert set(logged.values()) <= {1}
+        assert logged.keys() <= {item.id for item in again.values() if item.state.value != "confirmed"}
 
-            # What is sent again ends again, and is logged again.
-            caplog.clear()
-            dead = [found[key] for key in bad if found[key].state.value in {"rejected", "unknown"}]
-            for item in dead:
-                try:
-                    await outbox.requeue(item)
-                except OutboxError as error:
-                    names_it = f"row {item.id}" in str(error)
-                    assert names_it
-            async with asyncio.timeout(3000.0):
-                await outbox.drained()
-            again = await reads(outbox, bad)
-            logged = Counter(record.item for record in caplog.records if hasattr(record, "item"))
-            assert set(logged.values()) <= {1}
-            assert logged.keys() <= {item.id for item in again.values() if item.state.value != "confirmed"}
-
-            # A person is found in what cannot be read, too, and everything can be deleted.
-            number = bad.index("operation of another version")
-            if state != "confirmed":
-                assert await outbox.forget(EmailAddress=f"{state}{number}@example.com") == 1
-            await asyncio.sleep(1.0)
-            assert await outbox.purge(0) > 0
-            assert await items(outbox) == []
-
-    play(tmp_path, deliver, look_every=5.0, processing_rate=60_000)
+        # A person is found in what cannot be read, too, and everything can be deleted.
+        number = bad.index("operation of another version")
+        if state != "confirmed":
+            assert await outbox.forget(EmailAddress=f"{state}{number}@example.com") == 1
+        await asyncio.sleep(1.0)
+        assert await outbox.purge(0) > 0
+        assert await items(outbox) == []
 
 
 @pytest.mark.parametrize("change", REFUSED)
-def test_the_file_refuses_what_no_delivery_could_find(change: str, tmp_path: Path) -> None:
+@played()
+async def test_the_file_refuses_what_no_delivery_could_find(machine: Machine, change: str) -> None:
     """A row by hand that would never be sent, would hold up others, or would be purged unsent."""
-
-    async def deliver(machine: Machine) -> None:
-        await put(machine, ["one"], "pending", bulk=False)
-        with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
-            execute(machine.path, (f"UPDATE items SET {change}", ()))
-        async with machine.process() as outbox:
-            await outbox.drained()
-            assert [item.state.value for item in await items(outbox)] == ["confirmed"]
-
-    play(tmp_path, deliver)
+    await put(machine, ["one"], "pending", bulk=False)
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        execute(machine.path, (f"UPDATE items SET {change}", ()))
+    async with machine.process() as outbox:
+        await outbox.drained()
+        assert [item.state.value for item in await items(outbox)] == ["confirmed"]
 
 
-def test_a_row_without_values_that_was_on_its_way_is_not_lost_silently(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@played()
+async def test_a_row_without_values_that_was_on_its_way_is_not_lost_silently(
+    machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
     """LeadSquared may have it: it ends unknown, and is logged."""
-
-    async def deliver(machine: Machine) -> None:
-        await put(machine, ["sent"], "sending", bulk=False)
-        execute(machine.path, ("UPDATE items SET content = NULL", ()))
-        async with machine.process() as outbox:
-            async with asyncio.timeout(60.0):
-                await outbox.drained()
-            (item,) = await items(outbox)
-            assert (item.state, item.key, item.is_erased) == (ItemState.UNKNOWN, "sent", True)
-            assert "may have been sent" in str(item.reason)
-
-    play(tmp_path, deliver)
+    await put(machine, ["sent"], "sending", bulk=False)
+    execute(machine.path, ("UPDATE items SET content = NULL", ()))
+    async with machine.process() as outbox:
+        async with asyncio.timeout(60.0):
+            await outbox.drained()
+        (item,) = await items(outbox)
+        assert (item.state, item.key, item.is_erased) == (ItemState.UNKNOWN, "sent", True)
+        assert "may have been sent" in str(item.reason)
     assert [record.event for record in caplog.records if hasattr(record, "item")] == ["unknown"]
 
 
 @pytest.mark.parametrize("number", [0, -1, -(2**63)])
-@pytest.mark.parametrize("state", ["pending", "sending", "accepted", "rejected"])
-def test_a_row_of_any_number_is_seen(state: str, number: int, tmp_path: Path) -> None:
-    """Delivered, listed and forgotten like any other."""
-
-    async def deliver(machine: Machine) -> None:
-        await put(machine, ["odd"], state, bulk=False)
-        execute(machine.path, ("UPDATE items SET id = ?", (number,)))
-        async with machine.process() as outbox:
-            async with asyncio.timeout(600.0):
-                await outbox.drained()
-            (item,) = await items(outbox)
-            assert item.id == number
-            assert item.state.value == ("rejected" if state == "rejected" else "confirmed")
-            if state == "rejected":
-                assert await outbox.forget(EmailAddress="rejected0@example.com") == 1
-                assert await items(outbox) == []
-
-    play(tmp_path, deliver)
-
-
-def test_purge_deletes_nothing_that_is_to_be_sent(tmp_path: Path) -> None:
-    """Rows that are pending, on their way or followed stay, however old they are."""
+def test_a_rejected_row_of_any_number_is_forgotten(number: int, tmp_path: Path) -> None:
+    """Listed and erased like any other."""
 
     async def use(machine: Machine) -> None:
-        for state in ("pending", "sending", "accepted", "rejected"):
-            await put(machine, [state], state, bulk=False)
-        async with Outbox(machine.path) as outbox:
-            await asyncio.sleep(1.0)
-            assert await outbox.purge(0) == 1
-            assert [item.key for item in await items(outbox)] == ["pending", "sending", "accepted"]
+        await put(machine, ["odd"], "rejected", bulk=False)
+        execute(machine.path, ("UPDATE items SET id = ?", (number,)))
+        async with machine.process() as outbox:
+            await outbox.drained()
+            assert [(item.id, item.state) for item in await items(outbox)] == [(number, ItemState.REJECTED)]
+            assert await outbox.forget(EmailAddress="rejected0@example.com") == 1
+            assert await items(outbox) == []
 
     play(tmp_path, use)
 
 
-def test_stored_bytes_are_sent_as_they_are(tmp_path: Path) -> None:
+@played()
+async def test_purge_deletes_nothing_that_is_to_be_sent(machine: Machine) -> None:
+    """Rows that are pending, on their way or followed stay, however old they are."""
+    for state in ("pending", "sending", "accepted", "rejected"):
+        await put(machine, [state], state, bulk=False)
+    async with Outbox(machine.path) as outbox:
+        await asyncio.sleep(1.0)
+        assert await outbox.purge(0) == 1
+        assert [item.key for item in await items(outbox)] == ["pending", "sending", "accepted"]
+
+
+@played()
+async def test_stored_bytes_are_sent_as_they_are(machine: Machine) -> None:
     """Neither decoded nor encoded again: blanks, escapes and the order stay, alone and in a bulk call."""
     odd = '[ {"Value" : "\\u0061%d@example.com", "Attribute":"EmailAddress"} ]'
-
-    async def deliver(machine: Machine) -> None:
-        await put(machine, ["first", "two", "three"], "pending", bulk=True)
-        await put(machine, ["one"], "pending", bulk=False)
-        for number, key in enumerate(("one", "two", "three")):
-            execute(machine.path, ("UPDATE items SET content = ? WHERE key = ?", (odd % number, key)))
-        async with machine.process(SYNC) as outbox:
-            await outbox.drained()
-            assert {item.state.value for item in await items(outbox)} == {"confirmed"}
-        assert odd % 0 in machine.books.attempts
-        assert any(body.endswith(f",{odd % 1},{odd % 2}]") for body in machine.books.attempts)
-
-    play(tmp_path, deliver)
+    await put(machine, ["first", "two", "three"], "pending", bulk=True)
+    await put(machine, ["one"], "pending", bulk=False)
+    for number, key in enumerate(("one", "two", "three")):
+        execute(machine.path, ("UPDATE items SET content = ? WHERE key = ?", (odd % number, key)))
+    async with machine.process(SYNC) as outbox:
+        await outbox.drained()
+        assert {item.state.value for item in await items(outbox)} == {"confirmed"}
+    assert odd % 0 in machine.books.attempts
+    assert any(body.endswith(f",{odd % 1},{odd % 2}]") for body in machine.books.attempts)
 
 
-def test_a_bad_row_that_another_process_puts_ends_while_delivering(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@played()
+async def test_a_bad_row_that_another_process_puts_ends_while_delivering(
+    machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A process of a newer version puts what this one does not know: within seconds it is rejected."""
-
-    async def deliver(machine: Machine) -> None:
-        async with machine.process() as outbox:
-            await outbox.put(lead(1))
+    async with machine.process() as outbox:
+        await outbox.put(lead(1))
+        await outbox.drained()
+        await put(machine, ["new"], "pending", bulk=False)
+        execute(machine.path, ("UPDATE items SET operation = 'tasks.create' WHERE key = 'new'", ()))
+        async with asyncio.timeout(10.0):
             await outbox.drained()
-            await put(machine, ["new"], "pending", bulk=False)
-            execute(machine.path, ("UPDATE items SET operation = 'tasks.create' WHERE key = 'new'", ()))
-            async with asyncio.timeout(10.0):
-                await outbox.drained()
-            item = (await outbox.find(["new"]))["new"]
-            assert item.state is ItemState.REJECTED
-            assert "tasks.create" in str(item.reason)
-            assert "upgrade" in str(item.reason)
-
-    play(tmp_path, deliver)
+        item = (await outbox.find(["new"]))["new"]
+        assert item.state is ItemState.REJECTED
+        assert "tasks.create" in str(item.reason)
+        assert "upgrade" in str(item.reason)
     assert [record.message for record in caplog.records if "tasks.create" in record.message] != []
 
 
 NAMES = """operation lane identity identified is_open is_ready state content query suffix reference attempts
 put_at changed_at request_id lead_id created reason is_called_back digest key"""
+
 VALUES = st.one_of(
     st.sampled_from(
         ["", "x", "7", "[]", "{}", "[[]]", '[["a","b"]]', "pending", "sending", "accepted", "\ud7ff"]
@@ -324,8 +299,7 @@ VALUES = st.one_of(
 def test_whatever_stands_in_a_row_the_others_go_on(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[str, Any]], bulk: bool
 ) -> None:
-    """Any values in any columns of one row: the one before and the one behind it are confirmed, and all that
-    looks at rows works."""
+    """Any values in any columns of one row: the rows before and behind it are confirmed."""
 
     async def deliver(machine: Machine) -> None:
         await put(machine, ["before"], "pending", bulk=bulk)
@@ -344,4 +318,4 @@ def test_whatever_stands_in_a_row_the_others_go_on(
             assert states[1] in FINAL | {"accepted"}
             assert (await outbox.find(["before", "behind"])).keys() == {"before", "behind"}
 
-    play(tmp_path_factory.mktemp("rows"), deliver, look_every=5.0)
+    play(tmp_path_factory.mktemp("rows"), deliver, look_every=1.0)

@@ -40,7 +40,7 @@ class LocalGrantor(Tokens):
     def next(self, heads: Sequence[W], now: float) -> W | None:
         if not heads or not self.may_take(heads[0].lane, now):
             return None
-        head, self._turns = self._turns.next(heads, is_poll_due=self.next_poll <= now)
+        head, self._turns = self._turns.next(heads, is_poll_due=self.next_poll_at <= now)
         return head
 
     def next_grant(self, lanes: Sequence[Sized], now: float) -> float:
@@ -51,9 +51,9 @@ class LocalGrantor(Tokens):
             return self.paused_until
         when = self.next_change()
         if not forms:
-            when = min(when, self.paced_at(now))
+            when = min(when, self.burst_spared_at(now))
             if not batch:
-                when = max(when, self.next_poll)
+                when = max(when, self.next_poll_at)
         return when
 
     @property

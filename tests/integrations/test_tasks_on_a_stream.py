@@ -32,8 +32,8 @@ async def test_an_operation_that_fails_takes_no_place_from_others(valkey: Valkey
         workers = Workers(valkey, "places", sandbox, retry=QUICK)
         await workers.put(*ACTIVITIES, CAPTURE)
         async with workers.one(lease=60.0, most=10):
-            await until(lambda: len(workers.told) == 1, within=15)
-        assert workers.told[0].reference == "form-1"
+            await until(lambda: len(workers.outcomes) == 1, within=15)
+        assert workers.outcomes[0].reference == "form-1"
         assert workers.left == len(ACTIVITIES)
 
 
@@ -48,8 +48,8 @@ async def test_an_activity_that_waited_for_its_second_attempt_at_a_stop_is_not_u
             await until(lambda: workers.arrived == 1)
             await asyncio.sleep(0.1)
         async with workers.one(lease=60.0):
-            await until(lambda: len(workers.told) == 1)
-        assert workers.told[0].state is ItemState.REJECTED
+            await until(lambda: len(workers.outcomes) == 1)
+        assert workers.outcomes[0].state is ItemState.REJECTED
 
 
 @pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError])
@@ -95,6 +95,6 @@ async def test_marks_do_not_pile_up(valkey: Valkey) -> None:
         workers = Workers(valkey, "marks", sandbox)
         await workers.put(ACTIVITIES[0])
         async with workers.one():
-            await until(lambda: len(workers.told) == 1 and workers.left == 0)
+            await until(lambda: len(workers.outcomes) == 1 and workers.left == 0)
         key = valkey.command("KEYS", "marks:sent:*").split(b"\r\n")[2].decode()
         assert int(valkey.command("TTL", key).strip(b":\r\n")) <= 3600

@@ -11,7 +11,7 @@ from leadsquared_async.errors import ConfigurationError, Delivery, Fault, LeadSq
 from leadsquared_async.http.call import Call
 from leadsquared_async.http.redaction import without_locals
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.models import QueueMetrics, Receipt, RequestStatus
+from leadsquared_async.models import QueueMetrics, Receipt, RequestStatus, read_metrics
 from leadsquared_async.operations import LEADS_CAPTURE, Idempotency, Keys, Operation, operation_named
 from leadsquared_async.protocol import ExpectedBody
 from leadsquared_async.resources.submit import Resource, outcome
@@ -163,7 +163,7 @@ class Requests(Resource):
             lane=sender.lane(None, Lane.STATUS),
         )
         sent = await sender.send(call)
-        metrics = QueueMetrics.read(sent.outcome.data)
+        metrics = read_metrics(sent.outcome.data)
         if metrics is None:
             raise ServerError(
                 f"{name}: the answer holds no metrics",

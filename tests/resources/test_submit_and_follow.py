@@ -18,9 +18,8 @@ from leadsquared_async import (
     LeadSquared,
     LeadSquaredError,
     NoSuchPath,
-    RateLimit,
+    QuotaExceeded,
     Result,
-    Results,
     RetryPolicy,
     StillProcessing,
     Submission,
@@ -28,20 +27,11 @@ from leadsquared_async import (
     submissions,
 )
 from leadsquared_async.sandbox import Books, Faults
+from tests.batches import WIDE, leads, read, taken
 from tests.clients import LEAD, play
 
-WIDE = RateLimit(1000, per=0.01)
 NEVER = 0.001
 """Requests processed a minute: none in the time of a test."""
-
-
-def leads(count: int) -> Iterator[dict[str, str]]:
-    return ({"EmailAddress": f"b{number}@example.com"} for number in range(count))
-
-
-async def taken(results: Results[Any]) -> list[Result[Any]]:
-    async with results:
-        return sorted([result async for result in results], key=lambda result: result.index)
 
 
 def assert_accepted(result: Result[Any], error: type[LeadSquaredError]) -> None:
@@ -160,12 +150,7 @@ def test_an_account_error_of_a_status_call_stops_the_batch() -> None:
     """The keys are refused: nothing more is pulled, what was accepted says so, and it is raised."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
-        done = []
-        source = ({"EmailAddress": f"b{number}@example.com"} for number in itertools.count())
-        async with lsq.leads.capture_many(source, follow=True, concurrency=2) as results:
-            with pytest.raises(Forbidden):  # noqa: PT012
-                async for result in results:
-                    done.append(result)  # noqa: PERF401
+        done = await taken(lsq.leads.capture_many(leads(), follow=True, concurrency=2), Forbidden)
         accepted = [result for result in done if result.receipt is not None]
         assert len(accepted) == books.accepted > 0
         for result in accepted:
@@ -180,11 +165,8 @@ def test_an_account_error_lets_what_was_accepted_be_followed() -> None:
     """The quota ends the sending; the outcomes of what went before it come, then it is raised."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
-        done = []
-        with pytest.raises(LeadSquaredError, match=r"quota|used up"):  # noqa: PT012
-            async with lsq.leads.capture_many(leads(100), follow=True, concurrency=2) as results:
-                async for result in results:
-                    done.append(result)  # noqa: PERF401
+        many = lsq.leads.capture_many(leads(100), follow=True, concurrency=2)
+        done = await taken(many, QuotaExceeded)
         assert [result.ok for result in done if result.receipt is not None] == [True] * 10
         assert books.accepted == 10
 
@@ -231,13 +213,10 @@ def test_a_client_that_is_closed_while_it_follows_loses_no_receipt() -> None:
     """Each accepted lead has its receipt and ClientClosed."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
-        done = []
         async with lsq.leads.capture_many(leads(20), follow=True) as results:
             await asyncio.sleep(30.0)
             await lsq.aclose()
-            with pytest.raises(ClientClosed):  # noqa: PT012
-                async for result in results:
-                    done.append(result)  # noqa: PERF401
+            done = await read(results, ClientClosed)
         assert len(done) == books.accepted == 20
         for result in done:
             assert_accepted(result, ClientClosed)
@@ -250,14 +229,11 @@ def test_what_is_accepted_while_the_client_closes_has_its_receipt(*, ends: bool)
     """The calls under way end within the grace; following them is over before it begins."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
-        done = []
-        source = leads(8) if ends else ({"Phone": f"{number:010d}"} for number in itertools.count())
+        source = leads(8 if ends else None)
         async with lsq.leads.capture_many(source, follow=True, concurrency=8) as results:
             await asyncio.sleep(1.0)
             closing = asyncio.create_task(lsq.aclose())
-            with pytest.raises(ClientClosed):  # noqa: PT012
-                async for result in results:
-                    done.append(result)  # noqa: PERF401
+            done = await read(results, ClientClosed)
             await closing
         assert books.accepted >= 5
         accepted = [result for result in done if result.receipt is not None]

@@ -1,8 +1,7 @@
-"""What shows that the way is free: an answer of LeadSquared, and nothing that was decided here."""
+"""What ends a hold: an answer of LeadSquared. What ends a task: its own fault, and too many rounds."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 from unittest.mock import AsyncMock, patch
 
@@ -29,9 +28,8 @@ from leadsquared_async import (
 )
 from leadsquared_async.delivery.item_retries import ROUNDS
 from leadsquared_async.errors import BadRequest
-from leadsquared_async.integrations.taskiq.admission import Admission
 from leadsquared_async.integrations.taskiq.tasks import LeadSquaredTasks
-from leadsquared_async.logs import ClientLog
+from leadsquared_async.submissions import capture_lead
 
 DOWN = ServerError(
     "LeadSquared failed (503)", fault=Fault.SERVER, scope=Scope.OPERATION, delivery=Delivery.REJECTED
@@ -39,15 +37,8 @@ DOWN = ServerError(
 PAYLOAD = {"operation": "leads.capture", "content": "[]", "query": [], "suffix": [], "reference": None}
 
 
-class Hand:
-    """Takes what becomes of a task."""
-
-    deliveries = 1
-    task_id = "1"
-
-    async def done(self) -> None: ...
-    async def hand_back(self, after: float = 0.0) -> None: ...
-    async def unmark(self) -> None: ...
+def lease(deliveries: int) -> Any:
+    return AsyncMock(task_id="1", deliveries=deliveries)
 
 
 @pytest.mark.parametrize(
@@ -71,18 +62,23 @@ class Hand:
     ],
     ids=lambda value: f"{type(value).__name__}-{getattr(value, 'fault', '')}",
 )
-async def test_only_an_answer_lets_the_others_go(error: LeadSquaredError, is_answer: bool) -> None:
-    """In an outage everything else leaves the tasks waiting, and the pauses as long as they are."""
+async def test_only_an_answer_ends_a_hold(error: LeadSquaredError, is_answer: bool) -> None:
+    """Every other error leaves the tasks held, and the pauses as long as they are."""
     tasks = LeadSquaredTasks(InMemoryBroker(), LeadSquared)
-    admission = Admission("leads.capture", lambda: False, ClientLog(None))
-    for _ in range(6):
-        admission.hold._probe_at = 0.0
-        admission.hold.fail(DOWN)
-    pause = admission.pause
-    hand: Any = Hand()
-    await asyncio.wait_for(tasks._failed(PAYLOAD, error, admission, hand), 1)
-    assert admission.may_send(object()) is is_answer
-    assert is_answer or admission.pause == pytest.approx(pause, abs=1.0)
+    hold = tasks._hold("leads.capture")
+    pauses: list[float] = []
+
+    async def fail_while_others_fail(*_: object) -> None:
+        for _ in range(6):
+            hold._probe_at = 0.0
+            hold.fail(DOWN)
+        pauses.append(hold.until_probe)
+        raise error
+
+    with patch.object(tasks, "_send", fail_while_others_fail):
+        assert await tasks._result_of(capture_lead({"FirstName": "Bret"}), hold, lease(1)) is error
+    assert hold.may_send(object()) is is_answer
+    assert is_answer or hold.until_probe == pytest.approx(pauses[0], abs=1.0)
 
 
 @pytest.mark.parametrize(
@@ -101,8 +97,6 @@ async def test_a_task_ends_whose_requestid_is_invalid(
 ) -> None:
     """After a few rounds it is unknown, since LeadSquared took it; a page of somebody else ends nothing."""
     tasks = LeadSquaredTasks(InMemoryBroker(), LeadSquared)
-    hand: Any = Hand()
-    hand.deliveries = deliveries
     error = ServerError(
         "the answer",
         status_code=200,
@@ -113,7 +107,6 @@ async def test_a_task_ends_whose_requestid_is_invalid(
         delivery=Delivery.UNKNOWN,
         safe_to_retry=safe_to_retry,
     )
-    admission = Admission("leads.capture", lambda: False, ClientLog(None))
     with patch.object(tasks, "_end", AsyncMock()) as ending:
-        await tasks._failed(PAYLOAD, error, admission, hand)
+        await tasks._failed(PAYLOAD, error, lease(deliveries))
     assert [call.args[1] for call in ending.await_args_list] == ([] if end is None else [end])

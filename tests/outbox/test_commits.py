@@ -1,4 +1,4 @@
-"""What an outbox answers is true of its rows, whatever fails at whichever step."""
+"""What an outbox answers is true of its rows, whichever statement or file access fails."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ from leadsquared_async.errors import Delivery
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.outbox import files, store, writer
 from leadsquared_async.outbox import outbox as outbox_module
+from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.outbox.items import Ticket
 from leadsquared_async.submissions import capture_lead
+from tests.clients import LEAD
 from tests.outbox.machine import items, lead
 
 
@@ -219,8 +221,7 @@ async def _settle(outbox: Outbox) -> None:
 async def test_an_answer_is_true_of_the_rows_whichever_step_fails(
     change: Change, fault: Callable[[], Exception], steps: Steps, tmp_path: Path
 ) -> None:
-    """A fault before or after each statement and each look at a file: a call that returns has changed the
-    row, one that raises has not, and one that says it does not know names the way on. The outbox goes on."""
+    """Whichever statement or file access fails: the change is stored, or not, or said to be unknown."""
 
     def fail() -> None:
         is_statement = steps.done[-1].isupper() or " " in steps.done[-1]
@@ -290,8 +291,7 @@ async def test_what_is_done_in_pieces_says_what_was_done_before(
 async def test_a_put_that_is_cancelled_at_any_step_can_be_repeated_under_its_key(
     how: str, steps: Steps, tmp_path: Path
 ) -> None:
-    """Cancelled while the row is written, a put says nothing of it, and the same key is one row; where
-    everything but the caller is cancelled, it returns."""
+    """A cancelled put may be stored or not; a repeat with the same key makes one row."""
     loop = asyncio.get_running_loop()
     async with Outbox(tmp_path / "leads.db") as outbox:
         watched(outbox, steps)
@@ -310,9 +310,7 @@ async def test_a_put_that_is_cancelled_at_any_step_can_be_repeated_under_its_key
             mine = {putting, asyncio.current_task()}
 
             def cancel(
-                putting: asyncio.Task[Any] = putting,
-                scope: anyio.CancelScope = scope,
-                mine: set[Any] = mine,
+                putting: asyncio.Task[Any] = putting, scope: anyio.CancelScope = scope, mine: set[Any] = mine
             ) -> None:
                 if how == "task":
                     putting.cancel()
@@ -358,8 +356,7 @@ async def test_a_put_that_is_cancelled_before_its_turn_is_not_stored(tmp_path: P
 async def test_a_put_into_a_file_that_is_removed_meanwhile_does_not_say_that_it_is_stored(
     suffix: str, after: bool, steps: Steps, tmp_path: Path
 ) -> None:
-    """Removed before or after any statement of the put: what is not where others look for it is not
-    stored."""
+    """Removed before or after any statement of the put: it raises."""
     steps.of_files = False
     number, is_over = 0, False
     while not is_over:
@@ -461,3 +458,83 @@ def test_errors_of_the_file_show_no_value(tmp_path: Path) -> None:
     told = str(writer.file_error(Path("leads.db"), long, ClientLog(None), writes=False))
     assert told.isprintable()
     assert len(told) < 400
+
+
+def _run(path: Path, statements: str) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.executescript(statements)
+    finally:
+        connection.close()
+
+
+async def test_an_error_that_is_kept_keeps_the_file_writable(tmp_path: Path) -> None:
+    """The frames of an error from the middle of a reading would keep that reading open."""
+    path = tmp_path / "leads.db"
+    async with Outbox(path) as outbox:
+        await outbox.put(LEAD)
+        _run(path, "UPDATE items SET query = '[', put_at = 'x'")
+        kept: list[Exception] = []
+        for read in (lambda: items(outbox), lambda: outbox.find(["k"]), lambda: outbox.forget(Phone="1")):
+            try:
+                await read()
+            except OutboxError as error:
+                kept.append(error)
+        assert all(str(path) in str(error) for error in kept)
+        _run(path, "UPDATE items SET reference = 'changed by another'")
+        assert (await outbox.put(LEAD, key="k")).is_new
+
+
+async def test_a_file_that_is_gone_takes_no_lead(tmp_path: Path) -> None:
+    """Deleted or replaced under an open outbox: put says so, and does not return."""
+    path = tmp_path / "leads.db"
+    async with Outbox(path) as outbox:
+        await outbox.put(lead(1))
+        path.rename(tmp_path / "moved.db")
+        with pytest.raises(OutboxError, match="deleted or moved"):
+            await outbox.put(lead(2))
+        path.touch(0o600)
+        with pytest.raises(OutboxError, match="deleted or moved"):
+            await outbox.put(lead(3))
+
+
+async def test_the_log_is_bounded_where_nobody_delivers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that only puts empties the write-ahead log now and then, if nobody else may be at it."""
+    monkeypatch.setattr(store, "LONG_LOG", 200_000)
+    path = tmp_path / "leads.db"
+    async with Outbox(path) as outbox:
+        for number in range(200):
+            await outbox.put(lead(number))
+            assert Path(f"{path}-wal").stat().st_size < 300_000
+
+
+async def test_only_the_process_that_has_the_lock_empties_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one process delivers, the others never empty the log; the last one to close does."""
+    monkeypatch.setattr(store, "LONG_LOG", 0)
+    path = tmp_path / "leads.db"
+    log = Path(f"{path}-wal")
+    delivering = DeliveryLock(path)
+    assert delivering.acquire()
+    async with Outbox(path) as outbox:
+        async with Outbox(path) as other:
+            sizes = [log.stat().st_size]
+            for number in range(100):
+                await (outbox if number % 2 else other).put(
+                    lead(number, Phone=f"{number}", Notes="x" * 20_000)
+                )
+                sizes.append(log.stat().st_size)
+            assert await outbox.forget(Phone="7") == 1
+            assert await other.purge(0.0) == 0
+            sizes.append(log.stat().st_size)
+        sizes.append(log.stat().st_size)  # it closed, and is not the last
+        assert sizes == sorted(sizes)
+        assert sizes[-1] > 1000 * 4096  # from where on SQLite by default checkpoints
+        delivering.release()
+        await outbox.put(lead(100))
+        await outbox.snapshot()
+        assert log.stat().st_size == 0
+    assert not log.exists()

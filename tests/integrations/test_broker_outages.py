@@ -43,7 +43,7 @@ def cut_off(store: Valkey) -> Iterator[None]:
 
 
 async def test_what_was_accepted_while_the_store_went_away_is_not_sent_again(own_valkey: Valkey) -> None:
-    """The worker remembers, and goes on when there is a store again, empty as it may be."""
+    """The worker remembers, and resumes when there is a store again, even an empty one."""
     async with Sandbox(limit=None, faults=Faults(latency=1.0)) as sandbox:
         workers = Workers(own_valkey, "away", sandbox)
         await workers.put(CAPTURE)
@@ -53,8 +53,8 @@ async def test_what_was_accepted_while_the_store_went_away_is_not_sent_again(own
             await asyncio.sleep(1.0)
             own_valkey.start()
             sandbox.books.faults = Faults()
-            await until(lambda: len(workers.told) == 1, within=20)
-        assert workers.told[0].state is ItemState.CONFIRMED
+            await until(lambda: len(workers.outcomes) == 1, within=20)
+        assert workers.outcomes[0].state is ItemState.CONFIRMED
         assert workers.arrived == 1
 
 
@@ -72,11 +72,8 @@ async def test_a_store_that_does_not_answer_is_said_where_one_submits(own_valkey
 
 
 @pytest.mark.parametrize("count", [1, 2])
-async def test_an_outage_longer_than_the_lease_has_nothing_sent_twice(
-    own_valkey: Valkey, count: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_outage_longer_than_the_lease_has_nothing_sent_twice(own_valkey: Valkey, count: int) -> None:
     """No lease could be renewed: whoever lives does that before anybody takes over what others left."""
-    monkeypatch.setattr(broker, "LOOK_EVERY", 0.05)
     async with Sandbox(limit=None, faults=Faults(latency=0.5)) as sandbox, AsyncExitStack() as stack:
         workers = Workers(own_valkey, "cut", sandbox)
         await workers.put()
@@ -88,7 +85,7 @@ async def test_an_outage_longer_than_the_lease_has_nothing_sent_twice(
         await until(lambda: workers.arrived == 1)
         with cut_off(own_valkey):
             await asyncio.sleep(1.5)
-        await until(lambda: len(workers.told) == 1 and workers.left == 0, within=20)
+        await until(lambda: len(workers.outcomes) == 1 and workers.left == 0, within=20)
         await asyncio.sleep(1.2)
         assert workers.arrived == 1
 
@@ -110,12 +107,15 @@ async def test_what_cannot_be_acknowledged_at_once_is_not_sent_again(
         workers = Workers(valkey, "words", sandbox)
         await workers.put(CAPTURE)
         async with workers.one():
-            await until(lambda: len(workers.told) == 1 and workers.left == 0)
+            await until(lambda: len(workers.outcomes) == 1 and workers.left == 0)
         assert workers.arrived == 1
 
 
-async def test_a_store_that_takes_no_marks_is_not_asked_at_full_speed(own_valkey: Valkey) -> None:
+async def test_a_store_that_takes_no_marks_is_not_asked_at_full_speed(
+    own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing that must not go twice is sent, until it does."""
+    monkeypatch.setattr(broker, "LOOK_EVERY", 1.0)
     async with Sandbox(limit=None) as sandbox:
         workers = Workers(own_valkey, "full", sandbox)
         await workers.put(ACTIVITY)
@@ -126,8 +126,8 @@ async def test_a_store_that_takes_no_marks_is_not_asked_at_full_speed(own_valkey
             assert 1 <= int(tried.partition(b"\r")[0]) < 10
             assert workers.arrived == 0
             own_valkey.command("CONFIG", "SET", "maxmemory", "0")
-            await until(lambda: len(workers.told) == 1)
-        assert workers.told[0].state is ItemState.REJECTED  # there is no such lead
+            await until(lambda: len(workers.outcomes) == 1)
+        assert workers.outcomes[0].state is ItemState.REJECTED  # there is no such lead
 
 
 async def test_a_web_process_starts_without_its_store_and_hears_what_it_may_not_do(

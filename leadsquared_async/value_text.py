@@ -1,4 +1,4 @@
-"""One value as the text that LeadSquared takes, or an `InvalidLead`. Pure.
+"""What is sent for a value: a date, a number, a bool, a text. Pure.
 
 Values of numpy and pandas are known by their protocols; nothing of these packages is imported.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -16,7 +17,7 @@ from uuid import UUID
 
 from leadsquared_async.errors import InvalidLead
 
-__all__ = ["invalid", "text_of", "truth_of", "type_name", "whole_number_of"]
+__all__ = ["code_of", "invalid", "moment_of", "text_of", "truth_of", "type_name", "whole_number_of"]
 
 
 def text_of(value: object, name: str) -> str:
@@ -48,6 +49,40 @@ def text_of(value: object, name: str) -> str:
     if isinstance(value, UUID):
         return str(value)
     raise invalid(name, f"cannot encode {_unencodable(value)}")
+
+
+def moment_of(value: object, name: str) -> str:
+    """A moment in UTC, as details hold it, such as 2026-11-27 03:40:00.
+
+    Raises:
+        InvalidLead: it is neither an aware datetime nor such a string.
+    """
+    text = text_of(value, name)
+    with suppress(ValueError):  # such as the 31st of February
+        if _MOMENT.fullmatch(text) and datetime.fromisoformat(text):
+            return text
+    raise invalid(name, "must be an aware datetime, or UTC as YYYY-MM-DD HH:MM:SS.")
+
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
+
+
+def code_of(value: object, name: str) -> int:
+    """The code of a type of activity or opportunity.
+
+    Raises:
+        InvalidLead: it is not a whole number below a thousand million.
+    """
+    whole = whole_number_of(value)
+    if whole is not None and 0 <= whole < 10**9:
+        return whole
+    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,9}\s*", value, re.ASCII):
+        return int(value)
+    raise invalid(
+        name,
+        f"must be a whole number such as 201, not {type_name(value)}. LeadSquared shows the codes "
+        "beside its activity and opportunity types.",
+    )
 
 
 def _unencodable(value: object) -> str:

@@ -27,18 +27,12 @@ from .calls import (
     submit,
     task_status,
 )
-from .documented import (
-    ACTIVITY,
-    CALL,
-    CONNECTOR,
-    INSTANCE,
-    LEAD,
-    LEAD_DETAILS,
-    OPPORTUNITY,
-    TABLE,
-    UPDATE,
-)
+from .documented import ACTIVITY, CALL, CONNECTOR, INSTANCE, LEAD, LEAD_DETAILS, OPPORTUNITY, TABLE, UPDATE
 
+CAPTURE = (
+    *("/lead/capture", KEYS, json.loads(BRET), "/lead/status", "RequestId"),
+    *("/lead/capture/metrics", "ProcessingRatePerMinute", "Lead Capture"),
+)
 ROWS = pytest.mark.parametrize("name", TABLE)
 
 
@@ -50,31 +44,46 @@ def with_lead(**options: Any) -> Account:
     return account
 
 
-@ROWS
+@pytest.mark.parametrize("name", ["capture", *TABLE])
 def test_the_documented_body_is_accepted_processed_and_echoed(name: str):
     """Submission, status and metrics are at their paths; the status echoes the body."""
-    path, query, body, status_path, id_name, metrics_path, rate_name, task_type = TABLE[name]
+    path, query, body, status_path, id_name, metrics_path, rate_name, task_type = TABLE.get(name, CAPTURE)
     account = with_lead()
     reply = account.decide(submission(path, body, query), 1.0)
     assert reply.status == 200
     assert re.fullmatch(
         r'\{"Status":"Request accepted\. Please use below request id to check the status",'
-        r'"RequestID":"[0-9a-f-]{36}"\}',
+        r'"RequestID":"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"\}',
         reply.body.decode(),
     )
     request_id = json.loads(reply.body)["RequestID"]
+    assert reply.headers == {"content-type": "application/json"}
+    queued = json.loads(account.decide(status_request(request_id, status_path), 1.0).body)
+    assert queued == {
+        id_name: request_id,
+        "TaskStatus": {
+            "TaskType": task_type,
+            "Status": "In-Queue",
+            "StatusReason": "",
+            "RequestBody": json.dumps(body),
+            "TaskCurrentStep": None,
+            "TaskLastStep": None,
+            "Message": None,
+        },
+    }
     waiting = content(account.decide(metrics_request(metrics_path), 1.0))
-    assert waiting == {"PendingMessages": 1, "MaxDelayInSeconds": 0, rate_name: 0.0}
+    assert waiting == {
+        "PendingMessages": 1,
+        "MaxDelayInSeconds": 0,
+        rate_name: 0.1 if name == "capture" else 0.0,
+    }
     status = json.loads(account.decide(status_request(request_id, status_path), 2.0).body)
     assert status.pop(id_name) == request_id
     task = status.pop("TaskStatus")
     assert status == {}
-    assert (task["TaskType"], task["Status"], task["RequestBody"]) == (
-        task_type,
-        "Success",
-        json.dumps(body),
-    )
-    assert [arrival.operation for arrival in account.arrivals] == ["capture", name, "metrics", "status"]
+    assert (task["TaskType"], task["Status"], task["RequestBody"]) == (task_type, "Success", json.dumps(body))
+    names = ["capture", name, "status", "metrics", "status"]
+    assert [arrival.operation for arrival in account.arrivals] == names
     assert account.misplaced_keys == []
 
 
@@ -144,8 +153,8 @@ def test_a_lead_and_activity_matches_as_a_capture_does():
     assert [activity.event for activity in lead.activities] == ["105", "105"]
 
 
-def test_an_opportunity_is_stored_with_its_lead():
-    """The books hold the opportunity, and its lead has an activity for it."""
+def test_an_opportunity_is_stored_with_its_lead_and_updated():
+    """Its lead has an activity for it; an update changes the passed fields and the note."""
     account = Account()
     body = {"LeadDetails": LEAD_DETAILS, "Opportunity": OPPORTUNITY}
     query = f"{KEYS}&DoNotChangeOwner=true"
@@ -167,31 +176,15 @@ def test_an_opportunity_is_stored_with_its_lead():
     assert opportunity.fields == {"mx_Custom_1": "1", "mx_Custom_2": "1"}
     assert opportunity.flags == ("DoNotChangeOwner",)
     assert [activity.event for activity in lead.activities] == ["12231"]
-
-
-def test_an_opportunity_is_updated():
-    """An update changes the passed fields and the note."""
-    account = Account()
-    body = {"LeadDetails": LEAD_DETAILS, "Opportunity": OPPORTUNITY}
-    submit(account, "/opportunity/capture", body)
-    account.advance(1.0)
-    (opportunity,) = account.records.opportunities.values()
-    update = {
-        "ProspectOpportunityId": opportunity.id,
-        "OpportunityNote": "Won",
-        "Fields": [{"SchemaName": "mx_Custom_2", "Value": "2"}],
-    }
-    request_id = submit(account, "/opportunity/update", update, 1.0)
-    status = json.loads(account.decide(status_request(request_id, "/opportunity/update/status"), 2.0).body)
-    assert status["RequestID"] == request_id
-    assert status["TaskStatus"]["TaskType"] == "Opportunity Update"
-    assert json.loads(status["TaskStatus"]["Message"]) == {
-        "Status": "Success",
-        "Message": {"AffectedRows": 1},
-    }
-    assert opportunity.note == "Won"
-    assert opportunity.fields == {"mx_Custom_1": "1", "mx_Custom_2": "2"}
-    assert account.decide(metrics_request("/opportunity/update/metrics"), 2.0).status == 200
+    fields = [{"SchemaName": "mx_Custom_2", "Value": "2"}]
+    update = {"ProspectOpportunityId": opportunity_id, "OpportunityNote": "Won", "Fields": fields}
+    request_id = submit(account, "/opportunity/update", update, 2.0)
+    status = content(account.decide(status_request(request_id, "/opportunity/update/status"), 3.0))
+    assert (status["RequestID"], status["TaskStatus"]["TaskType"]) == (request_id, "Opportunity Update")
+    updated = {"Status": "Success", "Message": {"AffectedRows": 1}}
+    assert json.loads(status["TaskStatus"]["Message"]) == updated
+    assert (opportunity.note, opportunity.fields) == ("Won", {"mx_Custom_1": "1", "mx_Custom_2": "2"})
+    assert account.decide(metrics_request("/opportunity/update/metrics"), 3.0).status == 200
 
 
 @pytest.mark.parametrize(("path", "instance"), [(CONNECTOR, None), (f"{CONNECTOR}/{INSTANCE}", INSTANCE)])
@@ -220,22 +213,12 @@ def test_keys_of_a_call_log_are_misplaced():
 
 
 @pytest.mark.parametrize(
-    "path",
-    [
-        "/1/api/telephony/logcallcomplete",
-        "/1/api/telephony/logcallcomplete/",
-        "/1/api/telephony/logcallcomplete/status",
-        "/1/api/telephony/logcallcomplete/metrics",
-        f"{CONNECTOR}/",
-        f"{CONNECTOR}/not-a-guid",
-        f"{CONNECTOR}/{INSTANCE}/more",
-        "/1/api/telephony/logcallcomplete/a%2Fb",
-        "/1/api/Telephony/LogCallComplete/159f38f24a332f0c44374f8ebf0fc2bf7d",
-    ],
+    "rest",
+    ["", "/", "/status", "/metrics", "/key/", "/key/not-a-guid", f"/key/{INSTANCE}/more", "/a%2Fb", "s/key"],
 )
-def test_a_call_log_needs_its_connector_in_the_path(path: str):
+def test_a_call_log_needs_its_connector_in_the_path(rest: str):
     """The path continues with a key and an optional GUID, and nothing else."""
-    reply = Account().decide(submission(path, CALL, ""), 0.0)
+    reply = Account().decide(submission(f"/1/api/telephony/logcallcomplete{rest}", CALL, ""), 0.0)
     assert (reply.status, content(reply)) == (403, {"message": "Missing Authentication Token"})
 
 
@@ -390,7 +373,7 @@ def test_two_calls_may_change_places():
     [
         ({"captures": "/lead"}, "paths: no call is named captures"),
         ({"status": "/lead"}, "paths: no call is named status"),
-        ({"capture": "lead"}, "paths: a path begins with a slash, not 'lead'"),
+        ({"capture": "lead"}, "paths: a path must begin with a slash, not 'lead'"),
         ({"capture": "/lead/update"}, "paths: /lead/update is the path of two calls"),
         ({"update metrics": "/lead/status"}, "paths: /lead/status is the path of two calls"),
     ],

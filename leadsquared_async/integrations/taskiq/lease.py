@@ -1,0 +1,66 @@
+"""One delivery of a task to a worker: it ends done or released, and is marked while it may have been sent."""
+
+from __future__ import annotations
+
+import asyncio
+
+from taskiq import Context, InMemoryBroker
+
+from leadsquared_async.integrations.taskiq.broker import DELIVERIES, STREAM_ID, StreamBroker
+
+__all__ = ["Lease"]
+
+
+class Lease:
+    """A task that this worker has; an `InMemoryBroker` needs no lease, so there most of it does nothing.
+
+    Attributes:
+        task_id: the task's.
+        deliveries: how often the task was delivered to a worker, this time included.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._message = context.message
+        self._is_marked = False
+        self.task_id = self._message.task_id
+        self.deliveries = int(self._message.labels.get(DELIVERIES, 1))
+
+    @property
+    def _stream(self) -> StreamBroker | None:
+        broker = self._context.broker
+        if isinstance(broker, InMemoryBroker):
+            return None
+        assert isinstance(broker, StreamBroker)
+        return broker
+
+    async def done(self) -> None:
+        """Delete the task: it has ended, or its next step is in the store."""
+        if self._stream is not None:
+            await self._context.ack()
+
+    async def release(self, after: float = 0.0) -> None:
+        """Let any worker have the task after so many seconds."""
+        if self._stream is not None:
+            await self._stream.release(self._message.labels[STREAM_ID].encode(), after=after)
+            return
+        await asyncio.sleep(after)
+        self._message.labels[DELIVERIES] = self.deliveries + 1
+        broker = self._context.broker
+        await broker.kick(broker.formatter.dumps(self._message))
+
+    async def mark(self) -> None:
+        """Note in the store that it is about to be sent."""
+        if self._stream is not None:
+            self._is_marked = True  # even if the store does not answer
+            await self._stream.mark(self.task_id)
+
+    async def unmark(self) -> None:
+        """Note in the store that it did not arrive."""
+        if self._is_marked and self._stream is not None:
+            await self._stream.unmark(self.task_id)
+            self._is_marked = False
+
+    async def was_marked(self) -> bool:
+        """Whether an earlier worker was about to send it and did not note that it failed."""
+        return self._stream is not None and self.deliveries > 1 and await self._stream.is_marked(self.task_id)

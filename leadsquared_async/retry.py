@@ -1,0 +1,65 @@
+"""Is a call made again? The one place that decides. Pure.
+
+`http/run.py` asks after each attempt, the outbox and tasks about a row whose delivery is unknown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from leadsquared_async.config import RetryPolicy
+from leadsquared_async.errors import Delivery, Fault, Rejected, Scope
+from leadsquared_async.operations import Idempotency
+from leadsquared_async.protocol import Outcome, RetryHint
+
+__all__ = ["are_attempts_used_up", "may_repeat", "may_retry", "without_attempts_left"]
+
+DOTNET_ATTEMPTS = 3
+"""Attempts when LeadSquared fails with a .NET exception."""
+LONGEST_RETRY_AFTER = 60.0
+"""Seconds. A longer one, unless it is of a 429, ends the call: whoever made it can do more than sleep."""
+
+
+def may_retry(outcome: Outcome, repeat: Idempotency, policy: RetryPolicy) -> bool:
+    """Whether another attempt can succeed and is allowed, whatever the number of attempts.
+
+    Only a write whose delivery is unknown can be doubled: `unknown` and the operation decide about that.
+    """
+    if outcome.retry is RetryHint.NO:
+        return False
+    if outcome.delivery is not Delivery.UNKNOWN or repeat is Idempotency.READ:
+        return True
+    if outcome.retry is RetryHint.IF_REPEATABLE:
+        return may_repeat(repeat, policy)
+    return policy.unknown != "never"
+
+
+def may_repeat(repeat: Idempotency, policy: RetryPolicy) -> bool:
+    """Whether a call may be made again when nobody knows whether it arrived."""
+    if policy.unknown == "safe":
+        return repeat is not Idempotency.NONE
+    return policy.unknown == "always"
+
+
+def are_attempts_used_up(outcome: Outcome, counted: int, policy: RetryPolicy) -> bool:
+    """Whether an outcome is the last that so many attempts allow; a 429 neither counts nor ends a call."""
+    if outcome.throttled:
+        return False
+    few = outcome.retry is RetryHint.A_FEW_TIMES
+    allowed = min(policy.attempts, DOTNET_ATTEMPTS) if few else policy.attempts
+    return counted >= allowed or (outcome.pause or 0.0) > LONGEST_RETRY_AFTER
+
+
+def without_attempts_left(outcome: Outcome) -> Outcome:
+    """The outcome of a write's last attempt: a .NET exception that persists is a rejection."""
+    if outcome.retry is not RetryHint.A_FEW_TIMES:
+        return outcome
+    return replace(
+        outcome,
+        delivery=Delivery.REJECTED,
+        fault=Fault.LEAD,
+        scope=Scope.LEAD,
+        retry=RetryHint.NO,
+        error=Rejected,
+        summary=f"LeadSquared failed to process it each time ({outcome.status_code})",
+    )

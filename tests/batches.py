@@ -1,0 +1,41 @@
+"""What the tests of many calls share: their leads, and reading their results."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from leadsquared_async import RateLimit, Result, Results
+
+WIDE = RateLimit(1000, per=0.01)
+"""A limit that is out of the way."""
+
+
+def lead(number: int, **more: str) -> dict[str, str]:
+    return {"EmailAddress": f"b{number}@example.com", **more}
+
+
+def leads(count: int | None = None) -> Iterator[dict[str, str]]:
+    """So many leads; without a count, there is no end to them."""
+    return (lead(number) for number in (itertools.count() if count is None else range(count)))
+
+
+async def read(results: Results[Any], raises: type[BaseException] | None = None) -> list[Result[Any]]:
+    """The results as they come, to their end or to the error that the iteration has to raise."""
+    found: list[Result[Any]] = []
+    try:
+        async for result in results:
+            found.append(result)  # noqa: PERF401 - kept when it raises
+    except BaseException as error:
+        if raises is None or not isinstance(error, raises):
+            raise
+        return found
+    assert raises is None, f"{raises.__name__} was not raised"
+    return found
+
+
+async def taken(results: Results[Any], raises: type[BaseException] | None = None) -> list[Result[Any]]:
+    """Enter the block and read the results; in the order of the source."""
+    async with results:
+        return sorted(await read(results, raises), key=lambda result: result.index)
