@@ -14,7 +14,7 @@ from leadsquared_async import __version__
 from leadsquared_async.cli.dead_letters import states_of
 from leadsquared_async.cli.demo import LIMIT, run_demo
 from leadsquared_async.cli.doctor import run_doctor
-from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, Interruptible, ending, told
+from leadsquared_async.cli.exits import Command, CommandFailedError, ExitStatus, Interruptible, ending, told
 from leadsquared_async.cli.fields import NO_SYNC_HOST, run_fields
 from leadsquared_async.cli.file_run import FileRun, RunOptions, run_file
 from leadsquared_async.cli.files.makers import LeadRows, SubmissionRows
@@ -33,7 +33,6 @@ from leadsquared_async.cli.options import (
     Reads,
     RejectsFile,
     duration,
-    flag,
     grouped,
     option,
 )
@@ -85,7 +84,7 @@ def leadsquared(
     """Send leads to LeadSquared's Async API, and try it without an account."""
 
 
-@app.command()
+@app.command(cls=Command)
 @grouped
 def capture(
     file: InputFile,
@@ -99,14 +98,16 @@ def capture(
     ] = None,
     bulk: Annotated[
         bool,
-        flag(
+        option(
             "--bulk", group=SENDING, help="Send 25 rows in a call of the synchronous API; posts no activity."
         ),
     ] = False,
     bulk_rate: BulkRate = None,
     no_check: Annotated[
         bool,
-        flag("--no-check", group=LEADS, help="Send rows even if they do not fit the account's lead fields."),
+        option(
+            "--no-check", group=LEADS, help="Send rows even if they do not fit the account's lead fields."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -114,8 +115,8 @@ def capture(
 
     The same command again continues where it stopped.
 
-    Exit status: 0 all delivered, 1 some rejected, 2 nothing sent, 3 some left, 4 the account lets nothing
-    through.
+    Exit status: 0 all delivered, 1 some rejected, 2 nothing sent,
+    3 some left, 4 the account lets nothing through.
 
     Example: leadsquared capture leads.csv --map "E-mail=EmailAddress" --set Source=Website
     """
@@ -138,7 +139,7 @@ def capture(
     raise typer.Exit(status)
 
 
-@app.command()
+@app.command(cls=Command)
 @grouped
 def check(
     file: InputFile,
@@ -150,8 +151,8 @@ def check(
 ) -> None:
     """Read a file as `capture` does, show what is wrong with its rows, and send nothing.
 
-    Exit status: 0 nothing wrong, 1 some rows would be refused, 2 it cannot begin, 3 no answer, 4 the account
-    lets nothing through.
+    Exit status: 0 nothing wrong, 1 some rows would be refused, 2 it cannot begin,
+    3 no answer, 4 the account lets nothing through.
 
     Example: leadsquared check leads.csv --map "E-mail=EmailAddress"
     """
@@ -169,7 +170,7 @@ def check(
     raise typer.Exit(status)
 
 
-@app.command()
+@app.command(cls=Command)
 @grouped
 def fields(
     connecting: Connecting,
@@ -190,7 +191,7 @@ def fields(
     raise typer.Exit(ended)
 
 
-@app.command()
+@app.command(cls=Command)
 @grouped
 def submit(
     operation: Annotated[str, typer.Argument(metavar="OPERATION", help=f"One of {', '.join(OPERATIONS)}.")],
@@ -215,7 +216,7 @@ def submit(
     raise typer.Exit(status)
 
 
-@app.command()
+@app.command(cls=Command)
 @grouped
 def status(
     connecting: Connecting,
@@ -239,7 +240,7 @@ def status(
     raise typer.Exit(ended)
 
 
-@app.command()
+@app.command(cls=Command)
 @grouped
 def wait(
     connecting: Connecting,
@@ -267,7 +268,7 @@ def wait(
     raise typer.Exit(ended)
 
 
-@app.command()
+@app.command(cls=Command)
 @grouped
 def metrics(
     connecting: Connecting,
@@ -284,7 +285,7 @@ def metrics(
     raise typer.Exit(ended)
 
 
-@app.command()
+@app.command(cls=Command)
 @grouped
 def doctor(
     connecting: Connecting,
@@ -310,7 +311,7 @@ def doctor(
     raise typer.Exit(ended)
 
 
-@app.command()
+@app.command(cls=Command)
 def demo(
     leads: Annotated[int, typer.Option(min=1, max=1000, help="How many leads to send.")] = 100,
     seed: Annotated[int, typer.Option(help="The same seed gives the same latencies and faults.")] = 1,
@@ -334,7 +335,7 @@ def demo(
     raise typer.Exit(0 if arrived else 1)
 
 
-@app.command()
+@app.command(cls=Command)
 def sandbox(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Where to listen on 127.0.0.1; 0 takes any.")

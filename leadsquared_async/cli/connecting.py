@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from leadsquared_async import LeadSquared, RateLimit, RetryPolicy
@@ -12,6 +15,7 @@ from leadsquared_async.errors import ConfigurationError
 __all__ = ["Connection"]
 
 BULK_LIMIT = RateLimit(1, per=5.0)
+TRY = ". To try it without an account, run: leadsquared sandbox"
 QUICK = RetryPolicy(attempts=3, cap=2.0)
 """For a question that somebody waits for, and can ask again."""
 
@@ -55,7 +59,7 @@ class Connection:
         """Whether it is known where bulk calls go.
 
         Raises:
-            ConfigurationError: the host is missing, or cannot be right.
+            ConfigurationError: the host is missing or invalid.
         """
         return self.hosts.sync_host is not None
 
@@ -66,7 +70,8 @@ class Connection:
         Raises:
             ConfigurationError: the host is missing or invalid.
         """
-        return hosts_from(self.host, None, self.region, os.environ)
+        with _in_options():
+            return hosts_from(self.host, None, self.region, os.environ)
 
     @property
     def origin(self) -> str:
@@ -83,12 +88,29 @@ class Connection:
             quick: whether its calls give up soon.
 
         Raises:
-            ConfigurationError: keys or host are missing, or cannot be right.
+            ConfigurationError: keys or host are missing, or are invalid.
         """
-        return LeadSquared(
-            host=self.host,
-            region=self.region,
-            rate_limit=self.limit,
-            bulk_limit=self.bulk_limit,
-            retry=QUICK if quick else None,
+        with _in_options():
+            return LeadSquared(
+                host=self.host,
+                region=self.region,
+                rate_limit=self.limit,
+                bulk_limit=self.bulk_limit,
+                retry=QUICK if quick else None,
+            )
+
+
+@contextmanager
+def _in_options() -> Generator[None]:
+    """Say what is wrong in the words of the command line: options and variables, no arguments."""
+    try:
+        yield
+    except ConfigurationError as error:
+        text = str(error).replace(
+            "pass host= and sync_host=", "set LEADSQUARED_HOST and LEADSQUARED_SYNC_HOST"
         )
+        text = re.sub(r"\b(host|region)=", r"--\1", text)
+        text = re.sub(r"^(host|region) ", r"--\1 ", text)
+        if text.startswith(("missing ", "no host")):
+            text += TRY
+        raise ConfigurationError(text) from None

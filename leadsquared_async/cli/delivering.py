@@ -6,14 +6,18 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 
 from leadsquared_async import Fault, ItemState, Outbox, OutboxItem, OutboxSnapshot
 from leadsquared_async.cli.estimate import STATUS_CALLS
+from leadsquared_async.cli.outboxes import HELD
 from leadsquared_async.cli.progress import Look, Progress
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.delivery.reasons import kind_of
+from leadsquared_async.errors import OutboxError
+from leadsquared_async.outbox import set_note
 
 __all__ = ["Delivered", "Ending", "Kinds", "deliver"]
 
@@ -84,12 +88,17 @@ async def deliver(
         confirm: whether accepted rows are followed.
         gives_up: whether to end when the account's fault lets nothing through.
     """
-    movement = _Movement()
+    movement, noted = _Movement(), None
     while True:
         began = time.monotonic()
         snapshots = [await outbox.snapshot() for outbox in outboxes]
         look = _look(snapshots, confirm=confirm)
         progress.update(look)
+        if (held := look.held or "") != noted:
+            noted = held
+            for outbox in outboxes:
+                with suppress(OutboxError, OSError):  # what cannot be written is why it is held
+                    await set_note(outbox, HELD, held)
         movement.note((look.waiting, look.unconfirmed, look.confirmed, look.rejected, look.unknown))
         if look.is_done:
             return Delivered(Ending.DONE)

@@ -92,7 +92,8 @@ def run_doctor(
     status = max(statuses - {ExitStatus.FAIL_ON}) or max(statuses)
     rows = [{**asdict(check), "status": int(check.status)} for check in checks]
     text = "\n".join(check.line() for check in checks)
-    terminal.result(text, {"checks": rows, "exit": int(status)})
+    cells = [(check.verdict, check.name, check.detail) for check in checks]
+    terminal.table(("", "Check", "What was found"), cells, {"checks": rows, "exit": int(status)}, plain=text)
     return status
 
 

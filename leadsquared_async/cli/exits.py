@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import Any, cast
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from leadsquared_async.cli.files.mapping import MappingError
 from leadsquared_async.cli.files.rows import Unreadable
@@ -17,7 +17,10 @@ from leadsquared_async.cli.terminal import Terminal, discard_results
 from leadsquared_async.errors import ConfigurationError, Fault, LeadSquaredError, OutboxError
 from leadsquared_async.printable import printable
 
-__all__ = ["CommandFailedError", "ExitStatus", "Interruptible", "ending", "some_left", "status_of", "told"]
+__all__ = [
+    "Command", "CommandFailedError", "ExitStatus", "Group", "Interruptible", "ending", "some_left",
+    "status_of", "told",
+]  # fmt: skip
 
 
 _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
@@ -53,8 +56,32 @@ class CommandFailedError(Exception):
         self.status = status
 
 
-class Interruptible(TyperGroup):
-    """The commands; a Ctrl-C outside of what they listen for ends with the same status as one inside."""
+class Command(TyperCommand):
+    """A command."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters."""
+        return _without_types(super().get_params(ctx))
+
+
+class Group(TyperGroup):
+    """A group of commands."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters."""
+        return _without_types(super().get_params(ctx))
+
+
+def _without_types(parameters: list[Any]) -> list[Any]:
+    """In a help text, a flag does not look as if it took a value."""
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
+
+
+class Interruptible(Group):
+    """All commands; a Ctrl-C outside of what they listen for ends with the same status as one inside."""
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
         """Read the arguments."""

@@ -7,51 +7,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from leadsquared_async import Fault, Scope, Timeout
 from leadsquared_async.cli.connecting import Connection
-from leadsquared_async.cli.durations import spoken
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.terminal import Terminal, plain_table
 from leadsquared_async.fields import FieldChecker, LeadField
 from leadsquared_async.printable import one_line
 
-__all__ = ["NO_SYNC_HOST", "checker_of", "run_fields"]
+__all__ = ["NO_SYNC_HOST", "run_fields"]
 
 NO_SYNC_HOST = (
     "no synchronous host is known: pass --region, or set LEADSQUARED_REGION, or LEADSQUARED_SYNC_HOST beside "
     "LEADSQUARED_HOST"
 )
 HEADINGS = ("Schema name", "Display name", "Type", "Mandatory", "Length", "Options")
-
-
-async def checker_of(connection: Connection, stop: Stop, *, within: float | None = None) -> FieldChecker:
-    """The account's lead fields.
-
-    Args:
-        connection: to LeadSquared.
-        stop: breaks it off.
-        within: seconds to wait for them at most; None for as long as the client does.
-
-    Raises:
-        CommandFailedError: nobody knows where to ask.
-        LeadSquaredError: they could not be had.
-        Interrupted: a stop was asked for.
-    """
-    if not connection.has_sync_host:
-        raise CommandFailedError(NO_SYNC_HOST)
-    async with connection.client(quick=True) as lsq:
-        try:
-            async with asyncio.timeout(within):
-                return FieldChecker(await stop.unless(lsq.fields.list()))
-        except TimeoutError:
-            await lsq.aclose(grace=0)  # nobody waits for the answer any more
-            raise Timeout(
-                f"no answer within {spoken(within or 0)}",
-                fault=Fault.SERVER,
-                scope=Scope.SERVER,
-                safe_to_retry=True,
-            ) from None
 
 
 def run_fields(names: Sequence[str], connection: Connection, terminal: Terminal) -> ExitStatus:
@@ -65,12 +34,22 @@ def run_fields(names: Sequence[str], connection: Connection, terminal: Terminal)
     Raises:
         CommandFailedError, LeadSquaredError: they could not be had, or there is none of a name.
     """
+    if not connection.has_sync_host:
+        raise CommandFailedError(NO_SYNC_HOST)
+
+    async def ask() -> FieldChecker:
+        async with connection.client(quick=True) as lsq:
+            return FieldChecker(await stop.unless(lsq.fields.list()))
+
     with Stop(ExitStatus.LEFT) as stop:
-        checker = asyncio.run(checker_of(connection, stop))
+        checker = asyncio.run(ask())
     _check_names(names, checker)
     fields = [checker.fields[name] for name in dict.fromkeys(names)] or list(checker.fields.values())
-    text = "\n\n".join(map(_detail, fields)) if names else _table(fields)
-    terminal.result(text, {"fields": [_data(field) for field in fields]})
+    data = {"fields": [_data(field) for field in fields]}
+    if names:
+        terminal.result("\n\n".join(map(_detail, fields)), data)
+    else:
+        terminal.table(HEADINGS, list(map(_cells, fields)), data)
     return ExitStatus.DONE
 
 
@@ -84,20 +63,15 @@ def _check_names(names: Iterable[str], checker: FieldChecker) -> None:
         raise CommandFailedError(f"this account has no such lead field: {said}")
 
 
-def _table(fields: Iterable[LeadField]) -> str:
-    lines = [HEADINGS]
-    lines += [
-        (
-            one_line(field.schema_name, 100),
-            one_line(field.display_name, 40),
-            one_line(field.data_type, 100),
-            "yes" if field.is_mandatory else "",
-            "" if field.max_length is None else str(field.max_length),
-            str(len(field.options)) if field.options else "",
-        )
-        for field in fields
-    ]
-    return plain_table(lines)
+def _cells(field: LeadField) -> tuple[str, ...]:
+    return (
+        one_line(field.schema_name, 100),
+        one_line(field.display_name, 40),
+        one_line(field.data_type, 100),
+        "yes" if field.is_mandatory else "",
+        "" if field.max_length is None else str(field.max_length),
+        str(len(field.options)) if field.options else "",
+    )
 
 
 def _detail(field: LeadField) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
@@ -28,6 +29,7 @@ from leadsquared_async.cli.estimate import BulkEstimate, Estimate, bulk_estimate
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, some_left, told
 from leadsquared_async.cli.fates import Fate, RowReader, Rows
 from leadsquared_async.cli.fields import NO_SYNC_HOST
+from leadsquared_async.cli.files.decoding import Undecodable
 from leadsquared_async.cli.files.makers import RowMaker
 from leadsquared_async.cli.files.mapping import Flaw
 from leadsquared_async.cli.files.private_files import files_of, without_links
@@ -161,6 +163,36 @@ class FileRun:
             CommandFailedError, MappingError, Unreadable, LeadSquaredError, OSError: it cannot begin.
             Interrupted: a stop was asked for.
         """
+        return await self._decoded(self._check)
+
+    async def run(self) -> ExitStatus:
+        """Send the rows, each to its outcome.
+
+        Raises:
+            CommandFailedError, MappingError, Unreadable, LeadSquaredError, OSError: nothing was sent.
+            Interrupted: before anything was sent.
+        """
+        return await self._decoded(self._run)
+
+    async def _decoded(self, run: Callable[[], Awaitable[ExitStatus]]) -> ExitStatus:
+        """Run; if the file is not UTF-8, ask for its encoding at a terminal, and run again."""
+        try:
+            return await run()
+        except Undecodable as error:
+            options = self._options
+            if options.file == STDIN or not error.candidates:
+                raise
+            with self._stop.at_once():
+                chosen = self._terminal.choose(
+                    f"{self._name} is not UTF-8. In which encoding are these letters right?",
+                    [(each.encoding, each.characters) for each in error.candidates],
+                )
+            if chosen is None:
+                raise
+            self._options = replace(options, reading=replace(options.reading, encoding=chosen))
+            return await run()
+
+    async def _check(self) -> ExitStatus:
         async with AsyncExitStack() as stack:
             files = stack.enter_context(self._files())
             table, lsq = await self._opened(stack)
@@ -191,13 +223,7 @@ class FileRun:
         )
         return status
 
-    async def run(self) -> ExitStatus:
-        """Send the rows, each to its outcome.
-
-        Raises:
-            CommandFailedError, MappingError, Unreadable, LeadSquaredError, OSError: nothing was sent.
-            Interrupted: before anything was sent.
-        """
+    async def _run(self) -> ExitStatus:
         options = self._options
         async with AsyncExitStack() as stack:
             files = stack.enter_context(self._files())

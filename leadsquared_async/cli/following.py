@@ -198,7 +198,11 @@ def _run(asked: Asked, connection: Connection, terminal: Terminal, timeout: floa
     status = max((outcome.status for outcome in outcomes), default=ExitStatus.DONE)
     requests = [outcome.data() for outcome in outcomes]
     text = "\n".join(outcome.line() for outcome in outcomes)
-    terminal.result(text, {"requests": requests, "exit": int(status)})
+    cells = [
+        (each.request_id, each.state, each.lead_id or "", each.kind or each.why or "") for each in outcomes
+    ]
+    headings, data = ("RequestID", "State", "Lead id", "Why"), {"requests": requests, "exit": int(status)}
+    terminal.table(headings, cells, data, plain=text)
     return status
 
 

@@ -21,7 +21,7 @@ from leadsquared_async.operations import OPERATIONS
 
 __all__ = [
     "AsJson", "Columns", "Connecting", "Delivering", "FailOn", "InputFile", "OfOperation", "OutboxFiles",
-    "Reads", "duration", "flag", "grouped", "option", "pairs",
+    "Reads", "duration", "grouped", "option", "pairs",
 ]  # fmt: skip
 
 FILE, COLUMNS, VALUES, LEADS, SENDING, ACCOUNT, RESULT = (
@@ -30,13 +30,8 @@ FILE, COLUMNS, VALUES, LEADS, SENDING, ACCOUNT, RESULT = (
 
 
 def option(*names: str, group: str | None = None, metavar: str | None = None, help: str) -> Any:  # noqa: A002
-    """An option with a value."""
+    """An option in a group of the help text."""
     return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=group)
-
-
-def flag(*names: str, group: str | None = None, help: str) -> Any:  # noqa: A002
-    """An option without a value."""
-    return typer.Option(*names, metavar="", help=help, rich_help_panel=group)
 
 
 def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -72,7 +67,7 @@ def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
 InputFile = Annotated[str, typer.Argument(metavar="FILE", help="CSV, JSON or .xlsx; - for standard input.")]
 OutboxFiles = Annotated[list[Path], typer.Argument(help="Outbox files.", metavar="FILE...")]
 AsJson = Annotated[
-    bool, flag("--json", group=RESULT, help="Print the result as one line of JSON, for programs.")
+    bool, option("--json", group=RESULT, help="Print the result as one line of JSON, for programs.")
 ]
 OfOperation = Annotated[
     str, option("--operation", metavar="NAME", help=f"What was submitted: {', '.join(OPERATIONS)}.")
@@ -233,7 +228,9 @@ class Columns:
     ] = None
     partial: Annotated[
         bool,
-        flag("--partial", group=LEADS, help="The leads exist already: what a new one needs may be missing."),
+        option(
+            "--partial", group=LEADS, help="The leads exist already: what a new one needs may be missing."
+        ),
     ] = False
 
     @property
@@ -271,7 +268,9 @@ BulkRate = Annotated[
         help="Bulk calls, such as 5/5, as the plan allows; else 1/5.",
     ),
 ]
-NoConfirm = Annotated[bool, flag("--no-confirm", group=SENDING, help="Do not follow rows to their outcome.")]
+NoConfirm = Annotated[
+    bool, option("--no-confirm", group=SENDING, help="Do not follow rows to their outcome.")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,7 +287,7 @@ class Delivering:
     ] = None
     no_confirm: NoConfirm = False
     again: Annotated[
-        bool, flag("--again", group=SENDING, help="Send once more what was delivered in an earlier run.")
+        bool, option("--again", group=SENDING, help="Send once more what was delivered in an earlier run.")
     ] = False
     left_over: Annotated[
         Literal["send", "drop"] | None,
@@ -300,9 +299,9 @@ class Delivering:
         str | None, option("--stop-at", group=SENDING, metavar="HH:MM", help="Stop gracefully at this time.")
     ] = None
     dry_run: Annotated[
-        bool, flag("--dry-run", group=SENDING, help="Check the file, estimate the run, send nothing.")
+        bool, option("--dry-run", group=SENDING, help="Check the file, estimate the run, send nothing.")
     ] = False
-    yes: Annotated[bool, flag("--yes", "-y", group=SENDING, help="Do not prompt.")] = False
+    yes: Annotated[bool, option("--yes", "-y", group=SENDING, help="Do not prompt.")] = False
     out: Annotated[
         Path | None,
         option(

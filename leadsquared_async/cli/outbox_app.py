@@ -11,7 +11,7 @@ import typer
 from leadsquared_async import ItemState
 from leadsquared_async.cli.dead_letters import states_of
 from leadsquared_async.cli.draining import run_drain
-from leadsquared_async.cli.exits import ending
+from leadsquared_async.cli.exits import Command, Group, ending
 from leadsquared_async.cli.exporting import Form, run_export
 from leadsquared_async.cli.options import (
     AsJson,
@@ -24,22 +24,35 @@ from leadsquared_async.cli.options import (
     grouped,
     pairs,
 )
-from leadsquared_async.cli.outboxes import Mending, run_forget, run_items, run_purge, run_requeue, run_stats
+from leadsquared_async.cli.outboxes import (
+    Mending,
+    Wanted,
+    run_forget,
+    run_items,
+    run_purge,
+    run_requeue,
+    run_stats,
+)
 from leadsquared_async.cli.terminal import Terminal, logs_shown
 
 __all__ = ["outbox"]
 
 outbox = typer.Typer(
     name="outbox",
+    cls=Group,
     help="Look into outbox files, deliver what is in them, mend it, take it out.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 
+Reason = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="Rows with this in their reason only, such as MXUnknownAttribute."),
+]
 State = Annotated[ItemState | None, typer.Option(help="Rows of this state only.")]
 
 
-@outbox.command()
+@outbox.command(cls=Command)
 def stats(files: OutboxFiles, fail_on: FailOn = None, as_json: AsJson = False) -> None:
     """Count the rows of each file by state, and show how to list rejected and unknown ones.
 
@@ -51,19 +64,31 @@ def stats(files: OutboxFiles, fail_on: FailOn = None, as_json: AsJson = False) -
     raise typer.Exit(status)
 
 
-@outbox.command()
-def items(files: OutboxFiles, state: State = None, as_json: AsJson = False) -> None:
+@outbox.command(cls=Command)
+def items(
+    files: OutboxFiles,
+    state: State = None,
+    reason: Reason = None,
+    operation: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Rows of this operation only.")
+    ] = None,
+    older_than: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Rows that did not change for so long, such as 1h.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """List rows with their RequestIDs and states, without their values.
 
     Example: leadsquared outbox items leads.csv.outbox --state rejected
     """
     terminal = Terminal(as_json=as_json)
     with ending("outbox items", terminal), logs_shown(terminal):
-        status = run_items(files, state, terminal)
+        age = 0.0 if older_than is None else duration("--older-than", older_than)
+        status = run_items(files, Wanted(state, reason, operation, age), terminal)
     raise typer.Exit(status)
 
 
-@outbox.command()
+@outbox.command(cls=Command)
 @grouped
 def drain(
     files: OutboxFiles,
@@ -98,16 +123,14 @@ def drain(
     raise typer.Exit(status)
 
 
-@outbox.command()
+@outbox.command(cls=Command)
 def requeue(
     files: OutboxFiles,
     state: Annotated[
         Literal["rejected", "unknown"],
         typer.Option(help="Which rows. Of unknown ones look first: they may have arrived."),
     ] = "rejected",
-    reason: Annotated[
-        str | None, typer.Option(help="Rows with this in their reason only, such as MXUnknownAttribute.")
-    ] = None,
+    reason: Reason = None,
     drop: Annotated[list[str] | None, typer.Option(metavar="NAME", help="An attribute to leave out.")] = None,
     values: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An attribute to set.")
@@ -129,28 +152,27 @@ def requeue(
     raise typer.Exit(status)
 
 
-@outbox.command()
+@outbox.command(cls=Command)
 def forget(
-    arguments: Annotated[
-        list[str], typer.Argument(metavar="FILE... NAME=VALUE...", help="Outbox files, and who it is.")
+    files: OutboxFiles,
+    by: Annotated[
+        str, typer.Option(metavar="NAME", help="The attribute that it is found by, such as EmailAddress.")
     ],
     as_json: AsJson = False,
 ) -> None:
     """Erase a person, by the value of an attribute; what waits to be sent is not sent.
 
-    Example: leadsquared outbox forget leads.csv.outbox EmailAddress=bret.lee@example.com
+    The value is asked for, or read from standard input: a command line stands in the shell's history.
+
+    Example: leadsquared outbox forget leads.csv.outbox --by EmailAddress
     """
     terminal = Terminal(as_json=as_json)
-    files = [Path(text) for text in arguments if "=" not in text or Path(text).exists()]
-    person = pairs("NAME=VALUE", [text for text in arguments if Path(text) not in files])
-    if not files or not person:
-        raise typer.BadParameter("name at least one file, and one attribute as NAME=VALUE")
     with ending("outbox forget", terminal), logs_shown(terminal):
-        status = run_forget(files, person, terminal)
+        status = run_forget(files, {by: terminal.line_of_input(by)}, terminal)
     raise typer.Exit(status)
 
 
-@outbox.command()
+@outbox.command(cls=Command)
 def export(
     files: OutboxFiles,
     state: State = None,
@@ -176,7 +198,7 @@ def export(
     raise typer.Exit(status)
 
 
-@outbox.command()
+@outbox.command(cls=Command)
 def purge(
     files: OutboxFiles,
     older_than: Annotated[

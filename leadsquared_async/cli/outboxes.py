@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
 from leadsquared_async.cli.terminal import Terminal, counted
 from leadsquared_async.delivery.reasons import kind_of
 from leadsquared_async.errors import InvalidLead
-from leadsquared_async.outbox import UnreadableRowError
+from leadsquared_async.outbox import UnreadableRowError, note_of
 from leadsquared_async.printable import one_line
 
 __all__ = [
+    "HELD",
     "Mending",
+    "Wanted",
     "check_files",
     "counts_of",
     "outbox_if_there",
@@ -32,6 +35,10 @@ __all__ = [
     "run_stats",
 ]
 
+AT_ONCE = 500
+"""Rows that are shown in one piece."""
+HELD = "held"
+"""Under which an outbox keeps why the last command held its rows."""
 FORGOTTEN = "rows that are on their way stay without their values until their outcome is known"
 NOBODY = "no row has that value any more: confirmed rows hold no values"
 ELSEWHERE = (
@@ -77,42 +84,115 @@ def run_stats(files: Sequence[Path], terminal: Terminal, fail_on: Collection[Ite
 
     async def stats(path: Path, outbox: Outbox) -> dict[str, Any]:
         snapshot = await outbox.snapshot()
-        return {"file": str(path), **counts_of(snapshot), "oldest": snapshot.oldest, "size": snapshot.size}
+        held = None if snapshot.oldest is None else await note_of(outbox, HELD)
+        return {
+            "file": str(path),
+            **counts_of(snapshot),
+            "oldest": snapshot.oldest,
+            "held": held or None,
+            "size": snapshot.size,
+        }
 
     found = _each(files, stats)
     lines: list[str] = []
+    cells: list[tuple[str, ...]] = []
     for stat in found:
+        states: list[tuple[str, str]] = [
+            (state.value, f"{stat[state]:,}") for state in ItemState if stat[state]
+        ]
         counts = ", ".join(f"{state} {stat[state]:,}" for state in ItemState if stat[state]) or "empty"
         oldest = "" if stat["oldest"] is None else f"; the oldest open one waits {spoken(stat['oldest'])}"
         lines.append(f"{one_line(stat['file'])}: {counts}{oldest}; {stat['size']:,} bytes")
+        for number, each in enumerate(states or [("empty", "")]):
+            cells.append(("" if number else stat["file"], *each, ""))
+        remarks = [] if stat["oldest"] is None else [f"the oldest open one waits {spoken(stat['oldest'])}"]
+        if stat["held"] is not None:
+            lines.append(f"  held: {stat['held']}")
+            remarks.append(f"held: {stat['held']}")
         if (dead := dead_letters(Path(stat["file"]), stat)) is not None:
             lines.append(f"  {dead}")
-    terminal.result("\n".join(lines), {"outboxes": found})
+            remarks.append(dead)
+        cells += [("", "", "", remark) for remark in remarks]
+    terminal.table(("Outbox", "State", "Rows", ""), cells, {"outboxes": found}, plain="\n".join(lines))
     return max(status_for(stat, fail_on) for stat in found)
 
 
-def run_items(files: Sequence[Path], state: ItemState | None, terminal: Terminal) -> ExitStatus:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which rows are listed.
+
+    Attributes:
+        state: of the rows; None: any.
+        reason: what the reason has to contain, in any case of letters; None: any.
+        operation: that they are submitted to; None: any.
+        older_than: seconds since which they did not change.
+    """
+
+    state: ItemState | None = None
+    reason: str | None = None
+    operation: str | None = None
+    older_than: float = 0.0
+
+    def means(self, item: OutboxItem, now: datetime) -> bool:
+        """Whether a row is one of them."""
+        return (
+            (self.reason is None or self.reason.casefold() in (item.reason or "").casefold())
+            and self.operation in {None, item.operation}
+            and (now - item.changed_at).total_seconds() >= self.older_than
+        )
+
+
+def run_items(files: Sequence[Path], wanted: Wanted, terminal: Terminal) -> ExitStatus:
     """List rows without their values.
 
     Raises:
         CommandFailedError, OutboxError: a file is not there, or no outbox.
     """
+    headings = ("Id", "State", "Age", "Operation", "RequestID", "Reason", "Reference")
+    now = datetime.now(UTC)
+    shown = 0
 
-    async def listed(path: Path, outbox: Outbox) -> bool:
-        is_empty = True
-        async for item in outbox.items(state):
-            is_empty = False
-            row = row_of(path, item)
-            said = (item.operation, item.request_id, item.lead_id, row["kind"], item.reference)
-            cells = (one_line(part, 100) for part in said if part)
-            terminal.result("  ".join((f"{item.id:>7}  {item.state:<9}", *cells)), row)
+    def flush(rows: list[tuple[str, ...]]) -> None:
+        nonlocal shown
+        if rows:
+            terminal.table(headings, rows, plain=_lines(rows if shown else [headings, *rows]))
+            shown += len(rows)
+            rows.clear()
+
+    async def listed(path: Path, outbox: Outbox) -> None:
+        rows: list[tuple[str, ...]] = []
+        nonlocal shown
+        async for item in outbox.items(wanted.state):
             if not terminal.is_heard:
-                break
-        return is_empty
+                return
+            if not wanted.means(item, now):
+                continue
+            row = row_of(path, item)
+            if terminal.as_json:
+                terminal.result("", row)
+                shown += 1
+                continue
+            reference = one_line(item.reference or "", 100)
+            known = (item.operation, item.request_id or "", row["kind"] or "", reference)
+            age = spoken((now - item.changed_at).total_seconds())
+            rows.append((str(item.id), item.state, age, *known))
+            if len(rows) == AT_ONCE:
+                flush(rows)
+        flush(rows)
 
-    if all(_each(files, listed)):
-        terminal.say("no items" if state is None else f"no items are {state}")
+    _each(files, listed)
+    if not shown and terminal.is_heard:
+        terminal.say("no items" if wanted.state is None else f"no items are {wanted.state}")
     return ExitStatus.DONE
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> str:
+    """Rows for a pipe, whose columns have the same width in every piece."""
+    widths = (7, 9, 8, 18, 36, 24, 0)
+    return "\n".join(
+        "  ".join(one_line(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
 
 
 def run_requeue(files: Sequence[Path], mending: Mending, terminal: Terminal, *, dry_run: bool) -> ExitStatus:

@@ -73,6 +73,23 @@ class Terminal:
             return None
         return typer.confirm(question, default=False, err=True)
 
+    def line_of_input(self, what: str) -> str:
+        """A value that must not stand on the command line: asked for, or a line of standard input."""
+        if sys.stdin.isatty():
+            return str(typer.prompt(what, err=True)).strip()
+        return sys.stdin.readline().strip()
+
+    def choose(self, question: str, choices: Sequence[tuple[str, str]]) -> str | None:
+        """Ask which of several names is meant, each with what speaks for it; None where nobody says."""
+        if not (self.console.is_terminal and sys.stdin.isatty()):
+            return None
+        rows = [(str(number), *choice) for number, choice in enumerate(choices, start=1)]
+        self.say(question)
+        self.table(("", "", ""), rows, remark=True)
+        answer = typer.prompt("Number, or Enter for none", default="", show_default=False, err=True)
+        names = {str(number): name for number, (name, _) in enumerate(choices, start=1)}
+        return names.get(answer.strip(), answer.strip() if answer.strip() in names.values() else None)
+
     def result(self, text: str, data: Mapping[str, Any]) -> None:
         """Give the result: the text, or the data as one line of JSON."""
         self._write(json.dumps(data) if self.as_json else printable(text))
@@ -84,6 +101,7 @@ class Terminal:
         data: Mapping[str, Any] | None = None,
         *,
         remark: bool = False,
+        plain: str | None = None,
     ) -> None:
         """Show a table, whose last column wraps and whose words of `STYLES` are coloured; as JSON the data.
 
@@ -92,12 +110,13 @@ class Terminal:
             rows: cells.
             data: what programs get.
             remark: whether it goes to standard error, beside the result.
+            plain: what a pipe gets instead of lines with these cells.
         """
         console = self.console if remark else self._results
         if not remark and self.as_json:
             self._write(json.dumps(data))
         elif not console.is_terminal:
-            text = plain_table([headings, *rows])
+            text = plain_table([headings, *rows]) if plain is None else printable(plain)
             if remark:
                 self.console.print(text, soft_wrap=True)
             else:

@@ -8,6 +8,7 @@ import shlex
 import signal
 import sqlite3
 import stat
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from leadsquared_async.sandbox import Sandbox
 from leadsquared_async.submissions import capture_lead
 from tests.cli.commands import (
     PLANTED,
+    Finished,
     bodies,
     capture,
     checked,
@@ -151,6 +153,37 @@ async def test_items_show_no_values_and_no_keys(tmp_path: Path) -> None:
     assert (done.code, done.out, done.err.strip()) == (0, "", "no items are rejected")
 
 
+async def test_items_are_filtered(tmp_path: Path) -> None:
+    """By state, reason, operation and the time since which they did not change."""
+    path = buried(await outbox_of(tmp_path / "1.outbox", 1, 2, 3, 4), rejected=2)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE items SET reason = 'MXFoo: no' WHERE id = 1")
+        connection.execute("UPDATE items SET changed_at = changed_at - 7200 WHERE id = 4")
+        connection.commit()
+    for options, ids in (
+        (("--state", "rejected"), [1, 2]),
+        (("--reason", "mxfoo"), [1]),
+        (("--operation", "leads.capture"), [1, 2, 3, 4]),
+        (("--operation", "calls.log"), []),
+        (("--older-than", "1h"), [4]),
+    ):
+        done = await run("outbox", "items", path, *options, "--json")
+        assert [json.loads(line)["id"] for line in done.out.splitlines()] == ids
+
+
+async def test_stats_say_why_rows_are_held(sandbox: Sandbox, tmp_path: Path) -> None:
+    """As the last command that delivered has found it; not once they go out again."""
+    path = await outbox_of(tmp_path / "1.outbox", 1)
+    wrong = environment(sandbox, LEADSQUARED_API_KEY="wrong-key-of-a-test")
+    assert (await run("outbox", "drain", path, env=wrong)).code == 4
+    done = await run("outbox", "stats", path)
+    assert "held: " in done.out
+    assert "x-api-key" in done.out
+    assert "x-api-key" in (await run("outbox", "stats", path, "--json")).json["outboxes"][0]["held"]
+    assert (await run("outbox", "drain", path, env=environment(sandbox))).code == 0
+    assert "held" not in (await run("outbox", "stats", path)).out
+
+
 async def test_rows_show_what_they_are_submitted_to(tmp_path: Path) -> None:
     """Items and exports name the operation of each row, for people and programs."""
     path = tmp_path / "1.outbox"
@@ -158,7 +191,10 @@ async def test_rows_show_what_they_are_submitted_to(tmp_path: Path) -> None:
         await outbox.put(lead(1))
         await outbox.put(submissions.create_activity(PLANTED, event=201))
     done = await run("outbox", "items", path)
-    assert [line.split()[2] for line in done.out.splitlines()] == ["leads.capture", "activities.create"]
+    heading, *lines = done.out.splitlines()
+    assert heading.split() == ["Id", "State", "Age", "Operation", "RequestID", "Reason", "Reference"]
+    assert [line.split()[0] for line in lines] == ["1", "2"]
+    assert ["leads.capture" in lines[0], "activities.create" in lines[1]] == [True, True]
     done = await run("outbox", "items", path, "--json")
     assert [json.loads(line)["operation"] for line in done.out.splitlines()] == [
         "leads.capture",
@@ -285,10 +321,14 @@ async def test_requeue_says_what_cannot_be_mended(tmp_path: Path) -> None:
     assert "row 1: the lead is empty" in done.err
 
 
+async def forget(files: Sequence[Path], by: str, value: str, *options: str) -> Finished:
+    return await run("outbox", "forget", *files, "--by", by, *options, stdin=f"{value}\n".encode())
+
+
 async def test_forget_erases_a_person(tmp_path: Path) -> None:
     """Rows with the value are gone from all files, and their number is told without it."""
     files = [await outbox_of(tmp_path / "1.outbox", 1, 2), await outbox_of(tmp_path / "2.outbox", 1)]
-    done = await run("outbox", "forget", *files, f"EmailAddress={PLANTED}-1@example.com", "--json")
+    done = await forget(files, "EmailAddress", f"{PLANTED}-1@example.com", "--json")
     assert (done.code, done.json["erased"]) == (0, 2)
     assert f"{PLANTED}-1@".encode() not in files[0].read_bytes()
     assert (await run("outbox", "stats", files[0], "--json")).json["outboxes"][0]["pending"] == 1
@@ -349,7 +389,7 @@ async def test_purge_deletes_what_is_final(sandbox: Sandbox, tmp_path: Path) -> 
         ["items"],
         ["drain"],
         ["requeue"],
-        ["forget", "Phone=1"],
+        ["forget", "--by", "Phone"],
         ["export"],
         ["purge"],
     ],
@@ -374,21 +414,21 @@ async def test_a_row_that_cannot_be_read_stops_no_other(tmp_path: Path) -> None:
         connection.execute("UPDATE items SET operation = 'tasks.create' WHERE id = 1")
         connection.execute("UPDATE items SET content = substr(content, 3) WHERE id = 2")
         connection.commit()
-    assert len((await run("outbox", "items", path)).out.splitlines()) == 3
+    assert len((await run("outbox", "items", path)).out.splitlines()) == 4
     done = await run("outbox", "requeue", path, "--drop", "FirstName", "--json")
     assert (done.code, done.json["requeued"], done.json["refused"]) == (1, 1, 2)
     assert "tasks.create" in done.err
     assert "its content is not JSON" in done.err
-    assert (await run("outbox", "forget", path, "Phone=1", "--json")).json == {"erased": 0}
-    done = await run("outbox", "forget", path, f"EmailAddress={PLANTED}-2@example.com", "--json")
+    assert (await forget([path], "Phone", "1", "--json")).json == {"erased": 0}
+    done = await forget([path], "EmailAddress", f"{PLANTED}-2@example.com", "--json")
     assert done.json == {"erased": 1}
 
 
 async def test_forget_needs_a_file_and_a_person(tmp_path: Path) -> None:
-    """Half a command erases nothing, and repeats nothing of it."""
+    """Half a command erases nothing, and repeats nothing of it; nor does a value that is not there."""
     path = await outbox_of(tmp_path / "1.outbox", 1)
-    for arguments in ([path], [f"Phone={PLANTED}"]):
-        assert (await run("outbox", "forget", *arguments)).code == 2
+    for arguments in ([path], ["--by", "Phone"], [path, "--by", "Phone"]):
+        assert (await run("outbox", "forget", *arguments, stdin=b"")).code == 2
 
 
 async def test_drain_ends_in_order_on_an_interrupt(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -408,7 +448,7 @@ async def test_forget_says_where_the_person_may_still_be(tmp_path: Path) -> None
     """An outbox is one place of several, and without values left there is nobody to be found in it."""
     path = await outbox_of(tmp_path / "1.outbox", 1)
     for said in ("1 row erased", "no row has that value any more"):
-        done = await run("outbox", "forget", path, f"EmailAddress={PLANTED}-1@example.com")
+        done = await forget([path], "EmailAddress", f"{PLANTED}-1@example.com")
         assert done.code == 0
         assert said in done.out
         assert "the input file" in done.err

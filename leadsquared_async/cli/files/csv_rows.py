@@ -57,6 +57,7 @@ class CsvRows:
         _refuse_preamble(head, skipped, delimiters)
         self.delimiter = delimiters[0] if given else _recognised(head, is_whole=len(head) < HEAD - 1)
         self.blank = 0
+        self._is_one_column = False
         self._records = self._read(chain(head, lines), skipped)
         first = next(self._records, None)
         if first is None:
@@ -70,6 +71,8 @@ class CsvRows:
         if not names:
             raise Unreadable("there are no headings", line)
         self.names = tuple(names)
+        # Then nothing says whether a comma in a row divides it.
+        self._is_one_column = len(cells) == 1 and not given
 
     def __iter__(self) -> Iterator[Row]:
         names, width = self.names, len(self.names)
@@ -78,7 +81,7 @@ class CsvRows:
         while after is not None:
             record, after = after, next(self._records, None)
             line, _, cells = record
-            if len(cells) > width and _is_blank(cells[width:]):
+            if len(cells) > width and not self._is_one_column and _is_blank(cells[width:]):
                 del cells[width:]
             flaw = None
             if any(map(_is_quoted_late, cells)):
@@ -104,7 +107,7 @@ class CsvRows:
                 raise Unreadable(_NOT_CLOSED, line) from None
             if cells is None:
                 return
-            if _is_blank(cells):
+            if _is_blank(cells) and not (self._is_one_column and len(cells) > 1):
                 self.blank += bool(cells)
             else:
                 yield line, number + reader.line_num, cells

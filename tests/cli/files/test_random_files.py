@@ -92,7 +92,9 @@ def files(draw: st.DrawFn) -> tuple[list[str], list[list[str]], bytes, dict[str,
     assume(any(map(plain_heading, headings)))  # a file without headings is told by the account's fields
     width = len(headings)
     rows = draw(st.lists(st.lists(CELLS, min_size=width, max_size=width), max_size=6))
-    for index in draw(st.lists(st.integers(0, max(0, len(rows) - 1)), max_size=2)) if rows else ():
+    # A column alone is divided by nothing.
+    ragged = st.lists(st.integers(0, max(0, len(rows) - 1)), max_size=2)
+    for index in draw(ragged) if rows and width > 1 else ():
         change = draw(st.integers(-2, 2))
         rows[index] = (
             rows[index][:change] if change < 0 else [*rows[index], *draw(st.lists(CELLS, max_size=change))]
@@ -104,7 +106,8 @@ def files(draw: st.DrawFn) -> tuple[list[str], list[list[str]], bytes, dict[str,
         "quoting": draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])),
     }
     text = io.StringIO(newline="")
-    text.write(draw(st.sampled_from(["", "", "", "Leads of June\n", "Leads; of June\n\n", "\n"])))
+    if all(is_a_name(heading, headings) for heading in headings):  # else a column is named by its position
+        text.write(draw(st.sampled_from(["", "", "", "Leads of June\n", "Leads; of June\n\n", "\n"])))
     writer = csv.writer(text, **dialect)
     writer.writerow(headings)
     writer.writerows(rows)
@@ -135,13 +138,19 @@ def files(draw: st.DrawFn) -> tuple[list[str], list[list[str]], bytes, dict[str,
     return headings, rows, content, options | {"is_damaged": damaged != "no"}
 
 
+def is_a_name(heading: str, headings: list[str]) -> bool:
+    """Whether a column can be named by its heading."""
+    plain = plain_heading(heading)
+    return [*map(plain_heading, headings)].count(plain) == 1 and not plain.isdigit() and plain != ""
+
+
 def leads_of(
     content: bytes, headings: list[str], options: dict[str, Any]
 ) -> list[tuple[dict[str, Any], bool]] | None:
     """What each row makes, and whether it is refused; None if the file is."""
     plain = [plain_heading(heading) for heading in headings]
     columns = {
-        heading if plain.count(heading) == 1 and not heading.isdigit() else str(position): f"mx_{position}"
+        heading if is_a_name(heading, headings) else str(position): f"mx_{position}"
         for position, heading in enumerate(plain, start=1)
         if heading
     }
