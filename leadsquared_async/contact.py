@@ -104,7 +104,10 @@ def phone_digits(text: str) -> int | None:
 def _number(text: str) -> str | None:
     """The number without its extension, in ASCII; None if the text has another form."""
     match = _PHONE.fullmatch(text.strip())
-    return None if match is None else "".join(map(_in_ascii, match["number"]))
+    if match is None:
+        return None
+    number = match["number"]
+    return number if number.isascii() else "".join(map(_in_ascii, number))
 
 
 def _in_ascii(character: str) -> str:
@@ -112,7 +115,7 @@ def _in_ascii(character: str) -> str:
 
 
 def _digits(number: str) -> str:
-    return "".join(character for character in number if character.isdigit())
+    return "".join(filter(str.isdigit, number))
 
 
 # Exports write the kind of a number before it: Facebook "p:", address books and web pages "tel:".
@@ -154,15 +157,22 @@ def is_placeholder(text: str) -> bool:
     """
     if len(text) > _LONGEST:
         return False
-    words = _MARK.sub("", text).strip(_AROUND).casefold()
-    if not any(character.isalnum() for character in words):
+    words = (text if text.isascii() else _MARK.sub("", text)).strip(_AROUND).casefold()
+    if not _LETTER_OR_DIGIT.search(words):
         return bool(text.strip())
-    if _is_nothing(words) or words.startswith(_TEST_ROW):
+    if words.startswith(_TEST_ROW):
         return True
     local, at, domain = words.partition("@")
     if at:
         return _is_nothing(local) and _is_nothing(domain.partition(".")[0])
-    number = _number(words) or ""
+    if _NOTHING.fullmatch(words):
+        return True
+    number = _number(words)
+    if number is None:
+        return False
+    digits = _digits(number)
+    if len(digits) >= FEWEST_DIGITS and _is_typed(digits):
+        return True
     code = _CODE.match(number)
     national = _digits(number[code.end() :]) if code else ""
     return len(national) >= _FEWEST_AFTER_CODE and _is_typed(national)
@@ -181,6 +191,7 @@ def _is_typed(digits: str) -> bool:
     return len({*digits}) == 1 or digits in "01234567890"
 
 
+_LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 _NOTHING = re.compile(
     r"null|none|nil|nan|nat|na|n/a|n\.a\.?|#n/a|#ref!|#value!|#name\?|\\n|undefined|unknown|empty|blank|tbd|tba"
     r"|not available|not applicable|not provided|not given|no|no phone|no number|no e-?mail|noemail|nomail"

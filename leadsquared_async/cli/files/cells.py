@@ -62,9 +62,9 @@ def text_flaw(text: str) -> str | None:
     return None
 
 
-def is_of_a_test(cell: str) -> bool:
+def is_of_a_test(cell: object) -> bool:
     """Whether an ad platform has written it into a test row, as Facebook does into each of its cells."""
-    return cell[:1] == "<" and _TEST_LEAD.match(cell) is not None
+    return isinstance(cell, str) and cell[:1] == "<" and _TEST_LEAD.match(cell) is not None
 
 
 def identifier_flaw(text: str) -> str | None:

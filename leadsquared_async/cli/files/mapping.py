@@ -25,6 +25,8 @@ from leadsquared_async.errors import ConfigurationError
 
 __all__ = ["LONGEST_KEY", "Flaw", "LeadMapping", "Leads", "Made", "MappingError", "looks_like_a_value"]
 
+KNOWN = 300
+"""Cells of a column whose values are remembered."""
 LONGEST_KEY = 500
 """Characters; as the outbox has it."""
 NO_HEADING = "has no heading above this cell: pass --map {position}=SCHEMA_NAME or --ignore {position}"
@@ -135,6 +137,7 @@ class Column:
         shown: its heading, or its position if the heading looks like a value or is empty.
         attribute: the schema name; None if it is not sent.
         is_unnamed: whether it has no heading and no option, so that it has to be empty.
+        known: what the first cells with text have become: in many columns a few values stand again and again.
     """
 
     shown: str
@@ -144,6 +147,7 @@ class Column:
     is_verbatim: bool = False
     is_called: bool = False
     values: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    known: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
 
 @dataclass(slots=True)
@@ -218,7 +222,7 @@ class Leads:
         """
         if row.flaw is not None:
             return Made({}, None, [Flaw("", row.flaw)])
-        if any(isinstance(cell, str) and cells.is_of_a_test(cell) for cell in row.cells):
+        if any(map(cells.is_of_a_test, row.cells)):
             return Made({}, None, [Flaw("", "is a test row of an ad platform: remove it", kind="test_row")])
         lead, flaws = dict[str, Any](), list[Flaw]()
         for column, cell in zip(self._plan(row.names), row.cells, strict=True):
@@ -365,9 +369,14 @@ class Leads:
     def _value(self, cell: object, column: Column) -> Any:
         """The value that a cell becomes; None if the attribute is left out."""
         if isinstance(cell, str):
+            if cell in column.known:
+                return column.known[cell]
             text = cells.bare_text(cell)
             text = column.values.get(text, text) if column.values else text
-            return None if not text or text in self._empty else self._text(text, column)
+            value = None if not text or text in self._empty else self._text(text, column)
+            if len(column.known) < KNOWN:
+                column.known[cell] = value
+            return value
         if cell is None or (self._empty and str(cell) in self._empty):
             return None
         if isinstance(cell, date):
