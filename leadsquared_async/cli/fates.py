@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from array import array
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from enum import IntEnum
-from hashlib import blake2b
 from itertools import islice
 
 from leadsquared_async import ItemState, Outbox, OutboxItem
@@ -15,6 +15,7 @@ from leadsquared_async.cli.files.spool import AT_ONCE, Entry, Spool
 from leadsquared_async.cli.files.tables import Table
 from leadsquared_async.cli.findings import Findings
 from leadsquared_async.cli.stopping import Stop
+from leadsquared_async.outbox import states_in, states_of
 
 __all__ = ["Fate", "RowReader", "Rows"]
 
@@ -60,6 +61,16 @@ class Rows:
     left_over: list[int] = field(default_factory=list[int])
     others: int = 0
 
+    def first_line_with(self, key: str) -> int:
+        """The line of the first row that has a key and could be sent."""
+        fates = iter(self.fates)
+        return next(
+            entry.row.line
+            for piece in self.spool.pieces()
+            for entry, fate in zip(piece, fates, strict=False)
+            if entry.key == key and fate != Fate.REFUSED
+        )
+
     def count(self, *fates: Fate) -> int:
         """How many rows have one of these fates."""
         return sum(self.fates.count(fate) for fate in fates)
@@ -86,11 +97,9 @@ class RowReader:
         self._outbox = outbox
         self._confirm = confirm
         self._again = again
-        self._seen: dict[bytes, int] = {}
-
-    def first_line_with(self, key: str) -> int:
-        """The line of the first row that has a key and could be sent."""
-        return self._seen[_digest(key)]
+        # Hashes, since those of all rows are in memory: a row that shares one is put all the same.
+        self._seen: set[int] = set()
+        self._made: set[int] = set()
 
     async def read(self, table: Table, spool: Spool) -> Rows:
         """Read the whole file.
@@ -100,7 +109,6 @@ class RowReader:
             Interrupted: a stop was asked for.
         """
         rows = Rows(spool)
-        waiting = await self._waiting(rows)
         source = iter(table)
         while True:
             with self._stop.at_once():  # a pipe may have nothing to read for a long time
@@ -108,30 +116,28 @@ class RowReader:
             await asyncio.sleep(0)  # cancelled here, where nothing is open half-way
             if not piece:
                 break
-            await self._judge(piece, rows, waiting)
+            await self._judge(piece, rows)
         rows.blank = table.blank
-        rows.left_over = [item.id for item in waiting.values() if self._has_made(item)]
-        rows.others += len(waiting) - len(rows.left_over)
+        await self._find_others(rows)
         return rows
 
-    async def _waiting(self, rows: Rows) -> dict[str, OutboxItem]:
-        """The rows of the outbox that are still to be sent, by key."""
-        found = dict[str, OutboxItem]()
+    async def _find_others(self, rows: Rows) -> None:
+        """What the outbox holds to be sent that the file does not make."""
         if self._outbox is None:
-            return found
+            return
         for state in (ItemState.PENDING, ItemState.SENDING):
-            async for item in self._outbox.items(state):
-                if item.key is None:
-                    rows.others += 1
-                else:
-                    found[item.key] = item
-        return found
+            async with aclosing(states_in(self._outbox, state)) as items:
+                async for item in items:
+                    if item.key is not None and hash(item.key) in self._made:
+                        continue
+                    # Whether an earlier run with this file has put it, which its reference says.
+                    is_ours = item.key is not None and (item.reference or "").rpartition(":")[0] == self._name
+                    if is_ours and state is ItemState.PENDING:
+                        rows.left_over.append(item.id)
+                    else:
+                        rows.others += 1
 
-    def _has_made(self, item: OutboxItem) -> bool:
-        """Whether an earlier run with this file has made a row of the outbox."""
-        return item.state is ItemState.PENDING and (item.reference or "").rpartition(":")[0] == self._name
-
-    async def _judge(self, piece: list[Entry], rows: Rows, waiting: dict[str, OutboxItem]) -> None:
+    async def _judge(self, piece: list[Entry], rows: Rows) -> None:
         found = await self._found(piece)
         if self._again:
             for entry in piece:
@@ -144,22 +150,25 @@ class RowReader:
             fate = self._fate(entry, item)
             if fate is Fate.REFUSED:
                 rows.findings.add(entry.row.line, entry.flaws)
-            elif key is not None:
-                waiting.pop(key, None)
+            else:
+                self._made.add(hash(key))
             rows.fates.append(fate)
             rows.spool.add(entry)
 
     async def _found(self, piece: list[Entry]) -> dict[str, OutboxItem]:
         if self._outbox is None:
             return {}
-        return await self._outbox.find(key for entry in piece if (key := entry.outbox_key) is not None)
+        return await states_of(
+            self._outbox, (key for entry in piece if (key := entry.outbox_key) is not None)
+        )
 
     def _fate(self, entry: Entry, item: OutboxItem | None) -> Fate:
         # What an earlier run has sent is no longer refused for what the account's fields say now.
         if entry.key is None or entry.submission is None or (entry.flaws and item is None):
             return Fate.REFUSED
-        if self._seen.setdefault(_digest(entry.key), entry.row.line) != entry.row.line:
+        if hash(entry.key) in self._seen:
             return Fate.REPEATED
+        self._seen.add(hash(entry.key))
         if item is None:
             return Fate.NEW
         if item.state in {ItemState.PENDING, ItemState.SENDING}:
@@ -167,8 +176,3 @@ class RowReader:
         if item.state is ItemState.ACCEPTED and self._confirm:
             return Fate.ACCEPTED
         return Fate.DELIVERED if item.state in DELIVERED else Fate.FAILED
-
-
-def _digest(key: str) -> bytes:
-    """A key in 16 bytes: those of all rows are in memory."""
-    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()

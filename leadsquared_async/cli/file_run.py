@@ -332,7 +332,7 @@ class FileRun:
         spool = stack.enter_context(closing(Spool(self._maker.operation, folder)))
         again = await self._generation(outbox) if self._options.again and outbox is not None else 0
         self._again = again
-        self._reader = RowReader(
+        reader = RowReader(
             self._maker,
             self._stop,
             self._name,
@@ -340,7 +340,7 @@ class FileRun:
             confirm=self._options.confirm,
             again=f" again {again}" if again else "",
         )
-        return await self._reader.read(table, spool)
+        return await reader.read(table, spool)
 
     async def _generation(self, outbox: Outbox) -> int:
         """Which time a file is sent again: the last one, if that was not finished, else the next."""
@@ -439,7 +439,7 @@ class FileRun:
             submissions = list[tuple[EncodedSubmission, str]]()
             for position, (entry, fate) in enumerate(zip(piece, fates, strict=True), start=index):
                 # A key that is known may stand for other values now, if it is the user's own.
-                if fate == Fate.NEW or (self._maker.has_own_keys and fate > Fate.NEW):
+                if fate in {Fate.NEW, Fate.REPEATED} or (self._maker.has_own_keys and fate > Fate.NEW):
                     assert entry.submission is not None
                     assert entry.outbox_key is not None
                     wanted[position] = entry
@@ -447,20 +447,23 @@ class FileRun:
             index += len(piece)
             answers = await put_each(outbox, submissions)
             for (position, entry), answer in zip(wanted.items(), answers, strict=True):
-                if isinstance(answer, KeyReused) and (why := await self._reused(outbox, entry)) is not None:
+                if (
+                    isinstance(answer, KeyReused)
+                    and (why := await self._reused(outbox, entry, rows)) is not None
+                ):
                     rows.fates[position] = Fate.REFUSED
                     reused[entry.row.line] = why
                     findings.add(entry.row.line, (Flaw("", why),))
         self._terminal.findings(findings)
         return reused
 
-    async def _reused(self, outbox: Outbox, entry: Entry) -> str | None:
+    async def _reused(self, outbox: Outbox, entry: Entry, rows: Rows) -> str | None:
         """Why a row whose key is of another lead is refused; None if it replaces one that was rejected."""
         key = entry.outbox_key
         assert entry.key is not None
         assert entry.submission is not None
         assert key is not None
-        first = self._reader.first_line_with(entry.key)
+        first = rows.first_line_with(entry.key)
         if first != entry.row.line:
             return KEY_TWICE.format(line=first)
         if entry.flaws:

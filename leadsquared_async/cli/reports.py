@@ -22,6 +22,7 @@ from leadsquared_async.cli.files.sheets import inert, sheet
 from leadsquared_async.cli.files.spool import Entry
 from leadsquared_async.cli.files.tables import Table
 from leadsquared_async.delivery.reasons import kind_of
+from leadsquared_async.outbox import states_of
 from leadsquared_async.printable import one_line
 
 __all__ = ["COLUMNS", "Files", "Outcomes", "Reporter"]
@@ -139,9 +140,9 @@ class Reporter:
             if write and self._files.rejects is not None:
                 rejects = stack.enter_context(Rejects(self._files.rejects.part, self._table))
             fates = iter(rows.fates)
-            for piece in rows.spool.pieces():
+            for piece in rows.spool.pieces(submissions=False):
                 keys = [key for entry in piece if (key := entry.outbox_key) is not None]
-                found = {} if outbox is None else await outbox.find(keys)
+                found = {} if outbox is None else await states_of(outbox, keys)
                 for entry, fate in zip(piece, fates, strict=False):
                     line, item = entry.row.line, None
                     if fate == Fate.REFUSED:

@@ -3,7 +3,15 @@
 from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.outbox.files import place_of
 from leadsquared_async.outbox.items import OutboxItem, OutboxSnapshot, Ticket
-from leadsquared_async.outbox.outbox import Outbox, delivering, note_of, put_each, set_note
+from leadsquared_async.outbox.outbox import (
+    Outbox,
+    delivering,
+    note_of,
+    put_each,
+    set_note,
+    states_in,
+    states_of,
+)
 from leadsquared_async.outbox.rows import UnreadableRowError
 
 __all__ = [
@@ -18,4 +26,6 @@ __all__ = [
     "place_of",
     "put_each",
     "set_note",
+    "states_in",
+    "states_of",
 ]

@@ -24,7 +24,7 @@ from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.outbox.files import create, filelock
 from leadsquared_async.outbox.items import OutboxItem, OutboxSnapshot, Ticket
-from leadsquared_async.outbox.rows import BEFORE_ALL, FILES, FORMS
+from leadsquared_async.outbox.rows import BEFORE_ALL, FILES, FORMS, WITHOUT_VALUES
 from leadsquared_async.outbox.service import Service
 from leadsquared_async.outbox.settle import Callback, Settler
 from leadsquared_async.outbox.store import Store
@@ -471,6 +471,25 @@ async def note_of(outbox: Outbox, name: str) -> str | None:
 async def set_note(outbox: Outbox, name: str, text: str) -> None:
     """Keep a text for `note_of`."""
     await outbox._opened().write(Store.set_meta, name, text)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+async def states_in(outbox: Outbox, state: ItemState) -> AsyncGenerator[OutboxItem]:
+    """The items of a state, oldest first, without their values."""
+    after = BEFORE_ALL
+    while True:
+        writer = outbox._opened()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        found = await writer.read(Store.items, state, AT_ONCE, after, columns=WITHOUT_VALUES)
+        for item in found:
+            yield item
+        if len(found) < AT_ONCE:
+            return
+        after = found[-1].id
+
+
+async def states_of(outbox: Outbox, keys: Iterable[str]) -> dict[str, OutboxItem]:
+    """The items under these keys, at most 500, without their values."""
+    writer = outbox._opened()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return await writer.read(Store.with_keys, list(keys), columns=WITHOUT_VALUES)
 
 
 @asynccontextmanager

@@ -44,6 +44,7 @@ COLUMNS = (
     "attempts, request_id, lead_id, created, reason"
 )
 """What `item_of` reads."""
+WITHOUT_VALUES = COLUMNS.replace("CAST(content AS BLOB)", "NULL")
 CLAIMED = (
     "id, operation, CAST(content AS BLOB), query, suffix, identified, reference, request_id, attempts, "
     "state <> 'pending'"

@@ -447,7 +447,7 @@ class Store:
 
     def item(self, row: int) -> OutboxItem | None:
         """One row."""
-        return next(iter(self._items("id = ?", row)), None)
+        return next(iter(self._items(COLUMNS, "id = ?", row)), None)
 
     def submission(self, row: int, *, is_erased: bool = False) -> Submission | None:
         """What a row submits, or with `is_erased` what is left of it; None if it is erased, or gone.
@@ -476,19 +476,21 @@ class Store:
                 f"row {row} cannot be changed: {flaw}; you can discard it and put it again"
             ) from None
 
-    def items(self, state: ItemState | None, most: int, after: float) -> list[OutboxItem]:
+    def items(
+        self, state: ItemState | None, most: int, after: float, *, columns: str = COLUMNS
+    ) -> list[OutboxItem]:
         """Rows by number, of one state or of all, numbered above `after`."""
         if state is None:
-            return self._items("id > ? ORDER BY id LIMIT ?", after, most)
-        return self._items("state = ? AND id > ? ORDER BY id LIMIT ?", state, after, most)
+            return self._items(columns, "id > ? ORDER BY id LIMIT ?", after, most)
+        return self._items(columns, "state = ? AND id > ? ORDER BY id LIMIT ?", state, after, most)
 
-    def with_keys(self, keys: Collection[str]) -> dict[str, OutboxItem]:
+    def with_keys(self, keys: Collection[str], *, columns: str = COLUMNS) -> dict[str, OutboxItem]:
         """The rows under these keys."""
-        items = self._items(f"key IN ({_places(keys)})", *keys)
+        items = self._items(columns, f"key IN ({_places(keys)})", *keys)
         return {item.key: item for item in items if item.key is not None}
 
-    def _items(self, where: str, *values: object) -> list[OutboxItem]:
-        rows = self.connection.execute(f"SELECT {COLUMNS} FROM items WHERE {where}", values)  # noqa: S608
+    def _items(self, columns: str, where: str, *values: object) -> list[OutboxItem]:
+        rows = self.connection.execute(f"SELECT {columns} FROM items WHERE {where}", values)  # noqa: S608
         return [item_of(row) for row in rows]
 
     def not_called_back(self) -> list[int]:

@@ -67,9 +67,9 @@ def is_of_a_test(cell: object) -> bool:
     return isinstance(cell, str) and cell[:1] == "<" and _TEST_LEAD.match(cell) is not None
 
 
-def identifier_flaw(text: str) -> str | None:
-    """What a value may not hold by which LeadSquared finds leads."""
-    if is_placeholder(text):
+def identifier_flaw(text: str, *, placeholders: bool = True) -> str | None:
+    """What a value may not hold by which LeadSquared finds leads; placeholders if nobody else looks."""
+    if placeholders and is_placeholder(text):
         return "holds a placeholder; leads that share it would become one: empty it, or pass --empty with it"
     return "holds an invisible character: type it anew" if _INVISIBLE.search(text) else None
 

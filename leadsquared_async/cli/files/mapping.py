@@ -20,7 +20,7 @@ from leadsquared_async.cli.files import cells
 from leadsquared_async.cli.files.cells import CellError, Dates
 from leadsquared_async.cli.files.rows import REASON, Row, plain_heading
 from leadsquared_async.contact import bare_phone, phone
-from leadsquared_async.encoding import SCHEMA_NAME
+from leadsquared_async.encoding import IDENTIFIERS, SCHEMA_NAME
 from leadsquared_async.errors import ConfigurationError
 
 __all__ = ["LONGEST_KEY", "Flaw", "LeadMapping", "Leads", "Made", "MappingError", "looks_like_a_value"]
@@ -192,6 +192,9 @@ class Leads:
         self._mapping = mapping
         self._is_table = names is not None
         self._suggested = _suggestions(fields or {})
+        self._checked = (
+            frozenset(IDENTIFIERS) if fields else frozenset[str]()
+        )  # for placeholders, by the checker
         self._sent = {name: value for name, value in (sent or {}).items() if value is not None}
         self._empty = frozenset(map(cells.bare_text, mapping.empty))
         self._columns = {plain_heading(name): attribute for name, attribute in mapping.columns.items()}
@@ -417,7 +420,7 @@ class Leads:
         if flaw is None and not column.is_verbatim:
             flaw = cells.spreadsheet_flaw(text)
         if flaw is None and column.attribute in MATCHED_BY:
-            flaw = cells.identifier_flaw(text)
+            flaw = cells.identifier_flaw(text, placeholders=column.attribute not in self._checked)
         if flaw is not None:
             raise CellError(flaw)
         return self._dates.read(text) if column.is_date else text

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from leadsquared_async import Outbox
+from leadsquared_async.cli.fates import Fate, Rows
 from leadsquared_async.cli.files.rows import REASON
 from leadsquared_async.cli.files.sheets import sheet
 from leadsquared_async.cli.files.spool import Entry, Spool
@@ -129,9 +130,11 @@ async def test_a_reason_in_the_rejects_is_one_line_of_text(tmp_path: Path) -> No
         Files(None, rejects, (), []) as files,
         closing(Spool(LEADS_CAPTURE, None)) as spool,
     ):
+        rows = Rows(spool)
         for row in table:
             spool.add(Entry(row, "key", None))
-        await Reporter(table, files, ()).report(spool, None, {2: "=1+1;\r\n\x1b[2J\u202ex"})
+            rows.fates.append(Fate.REFUSED)
+        await Reporter(table, files, ()).report(rows, None, {2: "=1+1;\r\n\x1b[2J\u202ex"})
     (row,) = rows_of(rejects)
     assert row == {"EmailAddress": "a@example.com", "FirstName": "=1", REASON: "'=1+1; [2Jx"}
 
