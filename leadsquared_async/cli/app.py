@@ -313,13 +313,13 @@ def doctor(
 
 @app.command(cls=Command)
 def demo(
-    leads: Annotated[int, typer.Option(min=1, max=1000, help="How many leads to send.")] = 100,
+    leads: Annotated[int, typer.Option(min=1, max=1000, help="How many leads to send.")] = 60,
     seed: Annotated[int, typer.Option(help="The same seed gives the same latencies and faults.")] = 1,
 ) -> None:
     """Send leads to a sandbox on this machine, through faults, and follow each to its outcome.
 
-    No account, no network. About a minute for 100 leads, since the status calls share the limit of 25 calls
-    in 5 seconds. Exits with 0 if every lead arrived, else with 1.
+    No account, no network. About half a minute for 60 leads, since the status calls
+    share the limit of 25 calls in 5 seconds. Exits with 0 if every lead arrived, else with 1.
 
     Example: leadsquared demo --leads 50
     """

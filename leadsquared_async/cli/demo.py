@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from rich.console import Console
 
@@ -18,7 +21,6 @@ SCRIPT = (
     ("ok",) * 11 + ("500",) + ("ok",) * 9 + ("lost+taken",) + ("ok",) * 13 + ("500",) + ("ok",) * 7 + ("503",)
 )
 FAULTS = Faults(latency=0.04, jitter=0.06, script=SCRIPT, operations=("capture",))
-SHOWN = 8
 
 
 async def run_demo(console: Console, leads: int, seed: int) -> bool:
@@ -43,9 +45,10 @@ async def run_demo(console: Console, leads: int, seed: int) -> bool:
         async with client as lsq:
             showing = asyncio.create_task(scene.show(), name="leadsquared demo")
             try:
-                await asyncio.gather(
-                    *(_one_lead(lsq, number, scene.progress) for number in range(1, leads + 1))
-                )
+                with _losses(scene.progress):
+                    await asyncio.gather(
+                        *(_one_lead(lsq, number, scene.progress) for number in range(1, leads + 1))
+                    )
             finally:
                 showing.cancel()
                 await asyncio.wait([showing])
@@ -55,15 +58,39 @@ async def run_demo(console: Console, leads: int, seed: int) -> bool:
     return arrived
 
 
+class _Losses(logging.Handler):
+    """Notes the leads whose answer was lost, by what the client logs of its retries."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__(logging.INFO)
+        self._progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        reference = str(getattr(record, "reference", None) or "")
+        if getattr(record, "event", None) == "retry" and "connection broke" in record.getMessage():
+            self._progress.lost.add(int(reference.rpartition("-")[2] or 0))
+
+
+@contextmanager
+def _losses(progress: Progress) -> Generator[None]:
+    logger, handler = logging.getLogger("leadsquared_async"), _Losses(progress)
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
 async def _one_lead(lsq: LeadSquared, number: int, progress: Progress) -> None:
     lead = {
         "FirstName": f"Visitor {number}",
         "EmailAddress": f"visitor-{number}@demo.invalid",
         "Source": "leadsquared demo",
     }
-    line = Line(number)
-    if number <= SHOWN:
-        progress.first.append(line)
+    line = progress.lines[number] = Line(number)
     try:
         receipt = await lsq.leads.capture(lead, reference=f"demo-{number}")
         progress.accepted += 1

@@ -19,6 +19,8 @@ __all__ = ["Line", "Progress", "Scene", "show_summary"]
 
 REFRESH = 0.1
 PLAIN_EVERY = 5.0
+SHOWN = 8
+"""Leads, of the first ones."""
 
 
 @dataclass
@@ -40,7 +42,19 @@ class Progress:
     confirmed: int = 0
     failed: int = 0
     retries: int = 0
-    first: list[Line] = field(default_factory=list[Line])
+    lines: dict[int, Line] = field(default_factory=dict[int, Line])
+    lost: set[int] = field(default_factory=set[int])
+
+    def shown(self) -> list[Line]:
+        """The first leads, and the one whose answer was lost, which is the story."""
+        first = [line for number, line in self.lines.items() if number <= SHOWN]
+        return [*first, *(self.lines[number] for number in sorted(self.lost) if number > SHOWN)]
+
+    def told(self, line: Line) -> str:
+        """What became of a lead."""
+        if line.number not in self.lost:
+            return line.outcome
+        return f"{line.outcome}: its answer was lost, so it was sent again"
 
 
 @dataclass(frozen=True)
@@ -80,8 +94,8 @@ def _drawing(scene: Scene) -> RenderableType:
         bars.add_row(name, ProgressBar(total=total, completed=done, width=36), f"{done}/{total}")
     counts = f"429s: {refusals(scene.books)}   retries: {progress.retries}   failed: {progress.failed}"
     leads = Table("lead", "RequestID", "lead id", "outcome", box=None, header_style="dim")
-    for line in progress.first:
-        leads.add_row(str(line.number), line.request_id, line.lead_id, line.outcome)
+    for line in progress.shown():
+        leads.add_row(str(line.number), line.request_id, line.lead_id, progress.told(line))
     contents = Group(bars, Text(counts), Text(), leads)
     return Panel(contents, title="leads to a LeadSquared on this machine", expand=False)
 
@@ -104,14 +118,15 @@ def show_summary(scene: Scene) -> None:
     """What happened, as the sandbox's books have it."""
     books, (calls, per) = scene.books, scene.limit
     if not scene.console.is_terminal:
-        for line in scene.progress.first:
+        for line in scene.progress.shown():
             ids = f"RequestID {line.request_id}, lead id {line.lead_id}"
-            _print(scene, f"lead {line.number}: {ids}, {line.outcome}")
+            _print(scene, f"lead {line.number}: {ids}, {scene.progress.told(line)}")
     summary = Table("the sandbox's books", "", box=None, header_style="bold", pad_edge=False)
     for name, value in (
         ("leads that arrived", f"{len(books.leads)} of {scene.progress.total}"),
         ("duplicates among them", str(books.duplicates)),
         ("captures taken", f"{books.accepted}, {books.repeated} of them a second time"),
+        *_story(scene),
         ("calls", f"{len(books.arrivals)}, captures and status calls together"),
         (f"most calls in any {per:g} s", f"{books.most_arrivals(per)}, allowed are {calls}"),
         ("refused with 429", str(refusals(books))),
@@ -119,6 +134,18 @@ def show_summary(scene: Scene) -> None:
     ):
         summary.add_row(name, value)
     scene.console.print(summary, highlight=False)
+
+
+def _story(scene: Scene) -> list[tuple[str, str]]:
+    """What became of the leads whose answers were lost: LeadSquared has them once."""
+    told: list[tuple[str, str]] = []
+    for number in sorted(scene.progress.lost):
+        line = scene.progress.lines[number]
+        if line.lead_id:
+            told.append(
+                (f"lead {number}, whose answer was lost", f"taken twice, and one lead: {line.lead_id}")
+            )
+    return told
 
 
 def _print(scene: Scene, text: str) -> None:

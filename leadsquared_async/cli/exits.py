@@ -116,7 +116,9 @@ def ending(command: str, terminal: Terminal) -> Generator[None]:
     try:
         yield
     except (CommandFailedError, MappingError, Unreadable, LeadSquaredError) as error:
-        terminal.say(f"leadsquared {command}: {error}")
+        first, *others = str(error).splitlines() or [""]
+        for line in (f"leadsquared {command}: {first}", *(f"  {other}" for other in others)):
+            terminal.say(line)
         raise typer.Exit(status_of(error)) from None
     except (KeyboardInterrupt, Interrupted, typer.Abort):
         terminal.say(f"leadsquared {command}: interrupted; the same command goes on where this one stopped")

@@ -142,7 +142,8 @@ class Summary:
             yield f"outcomes of all rows: {outcomes.out}{beside}"
         if outcomes.rejects is not None:
             rejects = shlex.quote(str(outcomes.rejects))
-            yield f"rows to fix: {outcomes.rejects}; then: leadsquared {self.command} {rejects}"
+            yield f"rows to fix: {outcomes.rejects}"
+            yield f"then, with the same options: leadsquared {self.command} {rejects}"
         elif counts[ItemState.REJECTED] or counts[REFUSED]:
             yield "--rejects FILE writes the rows that need fixing, each with its reason"
         if counts[ItemState.REJECTED]:

@@ -12,7 +12,8 @@ from itertools import zip_longest
 from typing import Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -64,7 +65,8 @@ class Terminal:
 
     def say(self, text: str, style: str = "") -> None:
         """Show a remark: wrapped between words at a terminal, one line elsewhere."""
-        line = one_line(text, LONGEST_LINE)
+        indent = " " * (len(text) - len(text.lstrip(" ")))
+        line = indent + one_line(text, LONGEST_LINE)
         self.console.print(Text(line, style), soft_wrap=not self.console.is_terminal)
 
     def ask(self, question: str) -> bool | None:
@@ -134,11 +136,14 @@ class Terminal:
     def findings(self, findings: Findings) -> None:
         """Show what is wrong with rows: each flaw with its count, first lines and what to do."""
         found = list(findings)[:FINDINGS_SHOWN]
-        rows = [
-            (f.flaw.attribute or f.flaw.column, f.flaw.kind, f"{f.rows:,}", f.where, _advice(f))
-            for f in found
-        ]
-        if rows:
+        if self.console.is_terminal:
+            for finding in found:
+                self.console.print(_paragraph(finding))
+        elif found:
+            rows = [
+                (f.flaw.attribute or f.flaw.column, f.flaw.kind, f"{f.rows:,}", f.where, " ".join(_advice(f)))
+                for f in found
+            ]
             self.table(("Column", "Problem", "Rows", "Lines", "What to do"), rows, remark=True)
         more = len(list(findings)) - len(found)
         if more or findings.beyond:
@@ -155,16 +160,27 @@ class Terminal:
             discard_results()
 
 
-def _advice(finding: Finding) -> str:
+def _paragraph(finding: Finding) -> RenderableType:
+    """For a terminal: what and where in a line, and below it what to do, wrapped."""
+    flaw = finding.flaw
+    head = Text(one_line(flaw.attribute or flaw.column or "the row", 200), "bold")
+    head.append(f"  {flaw.kind}", "red")
+    head.append(f"  {counted(finding.rows, 'row')}: ", "not bold")
+    head.append(finding.where, "not bold")
+    advice = Text("\n".join(one_line(line, LONGEST_LINE) for line in _advice(finding)))
+    return Group(head, Padding(advice, (0, 0, 0, 4)))
+
+
+def _advice(finding: Finding) -> list[str]:
     """What is wrong, and of a drop-down the values that are none of its options, with the option to type."""
     if not finding.values:
-        return finding.flaw.message
+        return [finding.flaw.message]
     shown = finding.values.most_common(VALUES_SHOWN)
     values = ", ".join(f'"{one_line(value, 40)}" {count:,}' for value, count in shown)
     more = f" and {len(finding.values) - len(shown):,} more" if len(finding.values) > len(shown) else ""
     wrong = next((value for value, _ in shown if value in finding.nearest), shown[0][0])
     option = f"{finding.flaw.attribute}:{one_line(wrong, 40)}={finding.nearest.get(wrong, 'OPTION')}"
-    return f'{finding.flaw.message} Values: {values}{more}. Send one as another: --value "{option}"'
+    return [finding.flaw.message, f"Values: {values}{more}.", f'Send one as another: --value "{option}"']
 
 
 def discard_results() -> None:

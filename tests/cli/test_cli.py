@@ -150,9 +150,13 @@ async def test_the_demo_sends_every_lead_and_shows_no_personal_data() -> None:
     assert re.search(r"leads that arrived\s+50 of 50", shown)
     assert re.search(r"refused with 429\s+0", shown)
     assert re.search(r"captures taken\s+51, 1 of them a second time", shown)
+    ids = r"RequestID [0-9a-f-]{36}, lead id [0-9a-f-]{36}"
+    assert len(re.findall(rf"{ids}, (?:new lead|updated)", shown)) == 9
     assert (
-        len(re.findall(r"RequestID [0-9a-f-]{36}, lead id [0-9a-f-]{36}, (?:new lead|updated)", shown)) == 8
+        len(re.findall(rf"{ids}, (?:new lead|updated): its answer was lost, so it was sent again", shown))
+        == 1
     )
+    assert re.search(r"whose answer was lost\s+taken twice, and one lead: [0-9a-f-]{36}", shown)
     assert "@" not in shown
     assert "Visitor" not in shown
     assert "0123456789abcdef" not in shown

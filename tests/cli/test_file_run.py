@@ -1,0 +1,137 @@
+"""One run with one file: sending again, its name in an outbox, the columns of --out, its encoding."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from leadsquared_async import Outbox
+from leadsquared_async.cli.terminal import Terminal
+from leadsquared_async.sandbox import Faults, Sandbox
+from tests.cli.commands import PLANTED, bodies, capture, numbers_sent, rows_of, run, write_leads
+
+WRONG = {"LEADSQUARED_API_KEY": "wrong-key-of-a-test"}
+
+
+async def test_again_sends_once_more_what_was_delivered(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Each time that it is asked for, and never else; the keys in --out stay the file's own."""
+    file, out = tmp_path / "leads.csv", tmp_path / "out.csv"
+    file.write_text(f"Id,EmailAddress\nk1,{PLANTED}-1@example.com\nk2,{PLANTED}-2@example.com\n")
+    options = ("--key", "Id", "--ignore", "Id", "--no-confirm", "--json", "--out", out)
+    for times, again in ((1, ()), (2, ("--again",)), (3, ("--again",)), (3, ())):
+        done = await capture(sandbox, file, *options, *again)
+        assert (done.code, done.json["accepted"]) == (0, 2), done.err
+        assert sorted(numbers_sent(sandbox)) == [1] * times + [2] * times
+        assert [row["Key"] for row in rows_of(out)] == ["k1", "k2"]
+
+
+async def test_again_that_was_interrupted_goes_on(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The same command does not begin anew; a dry run changes nothing."""
+    file = write_leads(tmp_path / "leads.csv", [1, 2])
+    await capture(sandbox, file, "--no-confirm")
+    sandbox.books.faults = Faults(script=("ok", *("quota",) * 1000), operations=("capture",))
+    done = await capture(sandbox, file, "--no-confirm", "--again", "--json", "--rate", "1/1", **WRONG)
+    assert (done.code, done.json["pending"]) == (4, 2)
+    sandbox.books.faults = Faults()
+    dry = await capture(sandbox, file, "--no-confirm", "--again", "--dry-run", "--json")
+    assert (dry.json["to_send"], dry.json["ended_before"]) == (2, 0)
+    done = await capture(sandbox, file, "--no-confirm", "--again", "--json")
+    assert (done.code, done.json["accepted"]) == (0, 2)
+    assert sorted(numbers_sent(sandbox)) == [1, 1, 2, 2]
+
+
+async def test_again_after_a_sandbox_was_restarted(tmp_path: Path) -> None:
+    """The way on that the refusal names."""
+    file = write_leads(tmp_path / "leads.csv", [1])
+    async with Sandbox(limit=None) as sandbox:
+        port = int(sandbox.url.rpartition(":")[2])
+        await capture(sandbox, file, "--no-confirm")
+    async with Sandbox(limit=None, port=port) as sandbox:
+        done = await capture(sandbox, file, "--no-confirm")
+        assert (done.code, "Pass --again" in done.err) == (2, True)
+        assert (await capture(sandbox, file, "--no-confirm", "--again")).code == 0
+        assert numbers_sent(sandbox) == [1]
+
+
+async def test_the_outcomes_have_the_columns_asked_for(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Beside key and reference, so that they can be joined with the file however it is sorted."""
+    file, out = write_leads(tmp_path / "leads.csv", [7], Id="4711"), tmp_path / "out.csv"
+    done = await capture(
+        *(sandbox, file, "--no-confirm", "--ignore", "Id", "--out", out, "--out-columns", "Id, EmailAddress")
+    )
+    assert done.code == 0, done.err
+    (row,) = rows_of(out)
+    assert (row["Id"], row["EmailAddress"]) == ("4711", f"{PLANTED}-7@example.com")
+    assert (row["Reference"], len(row["Key"])) == ("leads.csv:2", 64)
+
+
+async def test_two_files_of_one_name_are_two(sandbox: Sandbox, tmp_path: Path) -> None:
+    """In one outbox, what the other one has left there is not taken for left over."""
+    outbox = tmp_path / "one.outbox"
+    for number, folder in enumerate(("june", "july"), start=1):
+        (tmp_path / folder).mkdir()
+        file = write_leads(tmp_path / folder / "leads.csv", [number])
+        done = await capture(sandbox, file, "--no-confirm", "--outbox", outbox, "--json", **WRONG)
+        assert (done.code, done.json["left_over"]) == (4, 0)
+    async with Outbox(outbox) as opened:
+        assert [item.reference async for item in opened.items()] == ["leads.csv:2", "leads.csv (2):2"]
+    done = await capture(
+        *(sandbox, write_leads(tmp_path / "june" / "leads.csv", [3]), "--no-confirm", "--outbox", outbox),
+        *("--left-over", "drop", "--json"),
+    )
+    assert (done.json["left_over"], sorted(numbers_sent(sandbox))) == (1, [2, 3])
+
+
+async def test_at_a_terminal_the_encoding_is_asked_for(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the letters that each makes of the file; no answer sends nothing."""
+    file = tmp_path / "leads.csv"
+    file.write_bytes("EmailAddress,FirstName\na@example.com,Łukasz\n".encode("cp1250"))
+    asked: list[dict[str, str]] = []
+
+    def choose(_self: Terminal, _question: str, choices: list[tuple[str, str]]) -> str | None:
+        asked.append(dict(choices))
+        return answer
+
+    monkeypatch.setattr(Terminal, "choose", choose)
+    answer = None
+    done = await capture(sandbox, file, "--no-confirm")
+    assert (done.code, "--encoding cp1250" in done.err, sandbox.books.accepted) == (2, True, 0)
+    answer = "cp1250"
+    assert (await capture(sandbox, file, "--no-confirm")).code == 0
+    assert asked[0]["cp1250"] == "Ł"
+    assert bodies(sandbox)[0]["FirstName"] == "Łukasz"
+
+
+@pytest.mark.parametrize(
+    "command", [["check", "leads.csv"], ["capture", "leads.csv"], ["metrics"], ["fields"]]
+)
+async def test_without_keys_the_sandbox_is_named(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one line, in options and variables."""
+    monkeypatch.chdir(tmp_path)
+    write_leads(tmp_path / "leads.csv", [1])
+    for options in ((), ("--region", "in21")):
+        done = await run(*command, *options)
+        (line,) = [line for line in done.err.splitlines() if line.startswith("leadsquared ")]
+        assert done.code == 2
+        assert "run: leadsquared sandbox" in line or "no synchronous host" in line
+        assert "host=" not in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [["--help"], ["capture", "--help"], ["outbox", "requeue", "--help"]])
+def test_help_on_a_terminal_that_is_not_utf_8(command: list[str]) -> None:
+    """Nothing of it needs more than ASCII, and no flag looks as if it took a value."""
+    done = subprocess.run(
+        [sys.executable, "-m", "leadsquared_async", *command],
+        env={"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "COLUMNS": "80"},
+        capture_output=True,
+        check=True,
+    )
+    assert b"<bool>" not in done.stdout
