@@ -11,7 +11,7 @@ import typer
 from leadsquared_async import ItemState
 from leadsquared_async.cli.dead_letters import states_of
 from leadsquared_async.cli.draining import run_drain
-from leadsquared_async.cli.exits import Command, Group, ending
+from leadsquared_async.cli.exits import Command, CommandFailedError, Group, ending
 from leadsquared_async.cli.exporting import Form, run_export
 from leadsquared_async.cli.options import (
     AsJson,
@@ -168,7 +168,11 @@ def forget(
     """
     terminal = Terminal(as_json=as_json)
     with ending("outbox forget", terminal), logs_shown(terminal):
-        status = run_forget(files, {by: terminal.line_of_input(by)}, terminal)
+        try:
+            person = {by: terminal.line_of_input(by)}
+        except ValueError as error:
+            raise CommandFailedError(str(error)) from None
+        status = run_forget(files, person, terminal)
     raise typer.Exit(status)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -76,10 +77,16 @@ class Terminal:
         return typer.confirm(question, default=False, err=True)
 
     def line_of_input(self, what: str) -> str:
-        """A value that must not stand on the command line: asked for, or a line of standard input."""
-        if sys.stdin.isatty():
-            return str(typer.prompt(what, err=True)).strip()
-        return sys.stdin.readline().strip()
+        """A value that must not stand on the command line: asked for, or a line of standard input.
+
+        Raises:
+            ValueError: there is none.
+        """
+        is_asked = sys.stdin is not None and sys.stdin.isatty()  # pyright: ignore[reportUnnecessaryComparison]
+        text = typer.prompt(what, err=True) if is_asked else (sys.stdin or io.StringIO()).readline()
+        if not text.strip():
+            raise ValueError(f"no value of {what} was given: type it, or pass it as a line of standard input")
+        return str(text).strip()
 
     def choose(self, question: str, choices: Sequence[tuple[str, str]]) -> str | None:
         """Ask which of several names is meant, each with what speaks for it; None where nobody says."""

@@ -45,7 +45,8 @@ async def test_every_line_works_in_its_order(tmp_path: Path, monkeypatch: pytest
             program, *arguments = shlex.split(line, comments=True)
             assert program == "leadsquared"
             asks_it = "--bulk" in arguments or arguments[0] in {"check", "doctor", "fields"}
-            done = await run(*arguments, env=with_sync_host if asks_it else environment(sandbox))
+            env = with_sync_host if asks_it else environment(sandbox)
+            done = await run(*arguments, env=env, stdin=b"bret.lee@example.com\n")
             statuses.append((" ".join(arguments[:2]), done.code))
             assert done.code in {ExitStatus.DONE, ExitStatus.NOT_ALL}, f"{line}: {done.err}"
         assert len(sandbox.books.leads) == 2
