@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterable
-from typing import NamedTuple, cast
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, NamedTuple, cast
 
+import anyio
 import httpx
 
 from leadsquared_async.errors import ConfigurationError
@@ -15,8 +16,11 @@ from leadsquared_async.http.environment import Proxy, certificates, proxy_for
 
 __all__ = ["Connections", "Failure", "failure"]
 
-KEEPALIVE = 60.0
-"""Seconds a connection is kept. httpx's 5 is just the window, and opens a new one for every second call."""
+KEEPALIVE = 50.0
+"""Seconds a connection is kept. httpx's 5 is just the window, and opens a new one for every second call; many
+load balancers close after 60, and a call must not meet that."""
+LOOK_EVERY = 1.0
+"""Seconds between two looks for idle connections that the server has closed."""
 
 
 class Connections(httpx.AsyncBaseTransport):
@@ -59,31 +63,44 @@ class _ToHost:
         self._proxy = proxy
         self._context = context
         self._all: set[httpx.AsyncHTTPTransport] = set()
-        self._idle: dict[httpx.AsyncHTTPTransport, float] = {}  # since when
+        self._idle: dict[httpx.AsyncHTTPTransport, _Idle] = {}
+        self._looked = time.monotonic()
         self._new()  # what is missing shows now
 
     async def send(self, request: httpx.Request) -> httpx.Response:
-        if self._idle:
-            connection, _ = self._idle.popitem()
-        else:
-            connection = self._new()
-            self._all.add(connection)
+        while self._idle:
+            connection, idle = self._idle.popitem()
+            if idle.is_usable(time.monotonic()):
+                return await self._send(request, connection)
+            await self.drop(connection)
+        connection = self._new()
+        self._all.add(connection)
+        socket = request.extensions["trace"] = _Socket()
+        try:
+            return await self._send(request, connection)
+        except BaseException:
+            await socket.aclose()
+            raise
+
+    async def _send(self, request: httpx.Request, connection: httpx.AsyncHTTPTransport) -> httpx.Response:
         try:
             response = await connection.handle_async_request(request)
         except BaseException:
             await self.drop(connection)
             raise
-        response.stream = _Stream(cast("httpx.AsyncByteStream", response.stream), self, connection)
+        socket = response.extensions["network_stream"]
+        response.stream = _Stream(cast("httpx.AsyncByteStream", response.stream), self, connection, socket)
         return response
 
-    async def put_back(self, connection: httpx.AsyncHTTPTransport) -> None:
-        """Keep it for the next request, and close one that has been idle for too long."""
+    async def put_back(self, connection: httpx.AsyncHTTPTransport, socket: Any) -> None:
+        """Keep it for the next request, and close those that are of no more use."""
         now = time.monotonic()
-        self._idle[connection] = now
-        longest = next(iter(self._idle))
-        if now - self._idle[longest] > KEEPALIVE:
-            del self._idle[longest]
-            await self.drop(longest)
+        self._idle[connection] = _Idle(now, socket)
+        if now - self._looked >= LOOK_EVERY:
+            self._looked = now
+            for useless in [one for one, idle in self._idle.items() if not idle.is_usable(now)]:
+                if self._idle.pop(useless, None) is not None:
+                    await self.drop(useless)
 
     async def drop(self, connection: httpx.AsyncHTTPTransport) -> None:
         self._all.discard(connection)
@@ -110,6 +127,36 @@ class _ToHost:
             ) from None
 
 
+class _Idle(NamedTuple):
+    """Since when a connection is idle, and httpcore's stream of it."""
+
+    since: float
+    socket: Any
+
+    def is_usable(self, now: float) -> bool:
+        """Whether it is young enough, and the server has not closed it or sent what nobody asked for."""
+        return now - self.since <= KEEPALIVE and not self.socket.get_extra_info("is_readable")
+
+
+class _Socket:
+    """The TCP connection of a request, found by httpcore's trace, to be closed if the request fails.
+
+    httpcore leaves it open when the TLS handshake is cancelled.
+    """
+
+    def __init__(self) -> None:
+        self._stream: Any = None
+
+    async def __call__(self, name: str, info: Mapping[str, Any]) -> None:
+        if name.endswith(".connect_tcp.complete"):
+            self._stream = info["return_value"]
+
+    async def aclose(self) -> None:
+        if self._stream is not None:
+            with anyio.CancelScope(shield=True):
+                await self._stream.aclose()
+
+
 class _Stream(httpx.AsyncByteStream):
     """The body of an answer, with which its connection becomes free."""
 
@@ -118,10 +165,12 @@ class _Stream(httpx.AsyncByteStream):
         stream: httpx.AsyncByteStream,
         connections: _ToHost,
         connection: httpx.AsyncHTTPTransport,
+        socket: Any,
     ) -> None:
         self._stream = stream
         self._connections = connections
         self._connection = connection
+        self._socket = socket
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._stream.__aiter__()
@@ -132,7 +181,7 @@ class _Stream(httpx.AsyncByteStream):
         except BaseException:
             await self._connections.drop(self._connection)
             raise
-        await self._connections.put_back(self._connection)
+        await self._connections.put_back(self._connection, self._socket)
 
 
 class Failure(NamedTuple):

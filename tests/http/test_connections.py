@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import logging
 import ssl
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -526,10 +528,11 @@ async def test_a_connection_is_used_again_the_last_used_first(sandbox: Sandbox) 
         await lsq.leads.capture(LEAD)
         assert list(connections._idle)[-1] is last
         assert len(connections._all) == 5
-        with mock.patch("leadsquared_async.http.connections.KEEPALIVE", 0.0):
-            for _ in range(5):
-                await lsq.leads.capture(LEAD)
-        assert connections._all == {last}
+        module = "leadsquared_async.http.connections"
+        with mock.patch(f"{module}.KEEPALIVE", 0.02), mock.patch(f"{module}.LOOK_EVERY", 0.0):
+            await asyncio.sleep(0.05)
+            await lsq.leads.capture(LEAD)
+        (last,) = connections._all
         assert [len(connection._pool.connections) for connection in connections._all] == [1]
 
 
@@ -543,3 +546,74 @@ async def test_a_connection_whose_call_failed_is_not_used_again(sandbox: Sandbox
         ((failed,),) = (call.args for call in drop.call_args_list)
         assert failed not in connections._all
         assert failed._pool.connections == []
+
+
+ANSWER = b'{"Status":"Success","RequestId":"85f9b731-34c5-4650-babc-94cd43291d71"}'
+
+
+async def test_connections_that_the_server_has_closed_are_closed_here() -> None:
+    """All of them, at the next call, which goes over a new one and arrives once."""
+    asked = 0
+
+    async def answer_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        await reader.readuntil(b"]")
+        asked += 1
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
+            ANSWER
+        )
+        writer.write(head + ANSWER)
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.close()
+
+    async with await asyncio.start_server(answer_and_close, "127.0.0.1", 0) as server:
+        origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with LeadSquared(**KEYS, host=origin, retry=RetryPolicy(attempts=1)) as lsq:
+            await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(5)))
+            connections = own_connections(lsq, origin)
+            assert len(connections._all) == 5
+            await asyncio.sleep(0.2)
+            with mock.patch("leadsquared_async.http.connections.LOOK_EVERY", 0.0):
+                await lsq.leads.capture(LEAD)
+            assert len(connections._all) == 1
+            assert asked == 6
+
+
+@pytest.mark.parametrize("how", ["timeout", "cancelled", "closed"])
+async def test_a_handshake_that_ends_early_leaves_no_socket(how: str) -> None:
+    """Whatever ends an attempt in the TLS handshake, the server sees the connection close."""
+    opened, closed = 0, 0
+
+    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened, closed
+        opened += 1
+        with suppress(ConnectionError):
+            await reader.read()
+        closed += 1
+        writer.close()
+
+    gc.disable()  # which would close them some time
+    try:
+        async with await asyncio.start_server(stall, "127.0.0.1", 0) as server:
+            origin = f"https://localhost:{server.sockets[0].getsockname()[1]}"
+            timeout = 0.1 if how == "timeout" else 30.0
+            async with LeadSquared(
+                **KEYS, host=origin, timeout=timeout, retry=RetryPolicy(attempts=1)
+            ) as lsq:
+                captures = [asyncio.create_task(lsq.leads.capture(LEAD)) for _ in range(5)]
+                await asyncio.sleep(0.2)
+                if how == "cancelled":
+                    for capture in captures:
+                        capture.cancel()
+                if how == "closed":
+                    await lsq.aclose(grace=0.0)
+                else:
+                    await asyncio.wait(captures)
+            await asyncio.gather(*captures, return_exceptions=True)
+            async with asyncio.timeout(2.0):
+                while closed < 5:  # noqa: ASYNC110 - the sockets tell nobody
+                    await asyncio.sleep(0.01)
+            assert opened == 5
+    finally:
+        gc.enable()
