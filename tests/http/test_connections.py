@@ -596,7 +596,7 @@ async def test_a_handshake_that_ends_early_leaves_no_socket(how: str) -> None:
     gc.disable()  # which would close them some time
     try:
         async with await asyncio.start_server(stall, "127.0.0.1", 0) as server:
-            origin = f"https://localhost:{server.sockets[0].getsockname()[1]}"
+            origin = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             timeout = 0.1 if how == "timeout" else 30.0
             async with LeadSquared(
                 **KEYS, host=origin, timeout=timeout, retry=RetryPolicy(attempts=1)
@@ -612,8 +612,8 @@ async def test_a_handshake_that_ends_early_leaves_no_socket(how: str) -> None:
                     await asyncio.wait(captures)
             await asyncio.gather(*captures, return_exceptions=True)
             async with asyncio.timeout(2.0):
-                while closed < 5:  # noqa: ASYNC110 - the sockets tell nobody
+                while closed < opened:  # noqa: ASYNC110 - the sockets tell nobody
                     await asyncio.sleep(0.01)
-            assert opened == 5
+            assert opened
     finally:
         gc.enable()
