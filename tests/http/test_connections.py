@@ -31,7 +31,16 @@ from leadsquared_async.http.connections import failure
 from leadsquared_async.http.environment import proxy_for
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.clients import KEYS, LEAD, answering, client_of, own_connections
-from tests.http.proxies import EXPIRED, HOST, SYNC_HOST, TRUSTED, Proxy, accepting_server, running_proxy
+from tests.http.proxies import (
+    EXPIRED,
+    HOST,
+    SYNC_HOST,
+    TRUSTED,
+    Proxy,
+    accepting_server,
+    running_proxy,
+    running_server,
+)
 from tests.leaks import shown
 from tests.limiter.tls import CERTIFICATE
 
@@ -565,10 +574,9 @@ async def test_connections_that_the_server_has_closed_are_closed_here() -> None:
         writer.write(head + ANSWER)
         await writer.drain()
         await asyncio.sleep(0.05)
-        writer.close()
 
-    async with await asyncio.start_server(answer_and_close, "127.0.0.1", 0) as server:
-        origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with running_server(answer_and_close) as port:
+        origin = f"http://127.0.0.1:{port}"
         async with LeadSquared(**KEYS, host=origin, retry=RetryPolicy(attempts=1)) as lsq:
             await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(5)))
             connections = own_connections(lsq, origin)
@@ -585,18 +593,17 @@ async def test_a_handshake_that_ends_early_leaves_no_socket(how: str) -> None:
     """Whatever ends an attempt in the TLS handshake, the server sees the connection close."""
     opened, closed = 0, 0
 
-    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def stall(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         nonlocal opened, closed
         opened += 1
         with suppress(ConnectionError):
             await reader.read()
         closed += 1
-        writer.close()
 
     gc.disable()  # which would close them some time
     try:
-        async with await asyncio.start_server(stall, "127.0.0.1", 0) as server:
-            origin = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with running_server(stall) as port:
+            origin = f"https://127.0.0.1:{port}"
             timeout = 0.1 if how == "timeout" else 30.0
             async with LeadSquared(
                 **KEYS, host=origin, timeout=timeout, retry=RetryPolicy(attempts=1)
