@@ -1,7 +1,7 @@
-"""Exchanges under way: each in a task of its own, so that its caller may leave at any moment.
+"""Running exchanges, each in its own task, so that its caller can be cancelled at any moment.
 
-A native cancellation (`asyncio.wait_for`, a task group) that lands inside httpx 0.28 loses a slot of its pool
-for good (encode/httpcore issue 1093), and a lead that was sent has an outcome even if no caller waits for it.
+A native cancellation (`asyncio.wait_for`, a task group) inside httpx 0.28 leaks a slot of its pool
+(encode/httpcore issue 1093), and a lead that was sent has an outcome even if no caller waits for it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from leadsquared_async.protocol import Outcome, outcome_without_answer
 __all__ = ["InFlight"]
 
 LAST_WAIT = 1.0
-"""Seconds that a cancelled exchange may take to end; only a transport of the caller's needs any."""
+"""Seconds to wait for a cancelled exchange to end; only a custom transport needs them."""
 _BROKEN_OFF = outcome_without_answer(
     sent=True, timed_out=False, cause="the client was closed before the answer came"
 )
@@ -31,10 +31,10 @@ class InFlight:
     """The exchanges of one client.
 
     Args:
-        log: gets a record of each exchange whose caller left.
+        log: records each exchange whose caller was cancelled.
 
     Attributes:
-        abandoned: exchanges whose caller left before they ended.
+        abandoned: exchanges whose caller was cancelled before they ended.
     """
 
     def __init__(self, log: ClientLog) -> None:
@@ -45,8 +45,8 @@ class InFlight:
         self._breaking_off = False
 
     async def run(self, call: Call, exchange: Coroutine[Any, Any, Outcome], limiter: Limiter) -> Outcome:
-        """Run an exchange to its end, and give its token back then, even if the caller is cancelled."""
-        # As `asyncio.shield` does, which would cost a second callback.
+        """Run an exchange to its end and then return its token, even if the caller is cancelled."""
+        # Like `asyncio.shield`, with one callback fewer.
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         try:
             task = asyncio.create_task(exchange, name=f"leadsquared_async {call.operation}")
@@ -55,7 +55,7 @@ class InFlight:
             limiter.release_unused()
             raise
         self._tasks[task] = call
-        # In a callback, since a task that is cancelled before its first step never gets to a `finally`.
+        # A callback, because a task that is cancelled before its first step never reaches a `finally`.
         task.add_done_callback(partial(self._ended, limiter, answer))
         try:
             return await answer
@@ -67,12 +67,12 @@ class InFlight:
             raise
 
     async def finish(self, grace: float) -> None:
-        """Wait up to `grace` seconds for what is under way; a read without a caller gets no grace."""
+        """Wait up to `grace` seconds for running exchanges; reads without a caller are cancelled at once."""
         if wanted := self._tasks.keys() - self._unwanted:
             await asyncio.wait(wanted, timeout=grace)
 
     async def break_off(self) -> None:
-        """Cancel what is still under way."""
+        """Cancel the running exchanges."""
         self._breaking_off = True
         late = list(self._tasks)
         for task in late:
@@ -81,7 +81,7 @@ class InFlight:
             await asyncio.wait(late, timeout=LAST_WAIT)
 
     def _ended(self, limiter: Limiter, answer: asyncio.Future[Outcome], task: asyncio.Task[Outcome]) -> None:
-        """Pass its outcome on, then give the token back: a limiter may be the caller's code."""
+        """Pass the outcome on before returning the token: a custom limiter may raise."""
         del self._tasks[task]
         self._unwanted.discard(task)
         outcome = self._outcome_of(task)
@@ -99,13 +99,13 @@ class InFlight:
             limiter.release(counted=outcome is not None and outcome.counted)
 
     def _outcome_of(self, task: asyncio.Task[Outcome]) -> Outcome | None:
-        """None if it failed, or was cancelled by anything but the closing of the client."""
+        """None if it failed, or was cancelled by anything except closing the client."""
         if task.cancelled():
             return _BROKEN_OFF if self._breaking_off else None
         return task.result() if task.exception() is None else None
 
     def _log_abandoned(self, call: Call, task: asyncio.Task[Outcome]) -> None:
-        """Log the outcome of an exchange whose caller has left."""
+        """Log the outcome of an exchange whose caller was cancelled."""
         request_id, delivery = None, Delivery.UNKNOWN
         if (outcome := self._outcome_of(task)) is not None:
             request_id, delivery = outcome.request_id, outcome.delivery

@@ -1,6 +1,6 @@
-"""One call from end to end: credentials, token, exchange, and again after a pause until it is final.
+"""One call: credentials, token, exchange, and retries after a pause until the outcome is final.
 
-`retry.py` says whether; tenacity runs the loop.
+`retry.py` decides; tenacity runs the loop.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Sent:
     """A call that succeeded.
 
     Attributes:
-        outcome: of its last attempt.
-        attempts: how many it took.
+        outcome: the last attempt's.
+        attempts: how many were made.
         waited: seconds spent waiting for tokens and between attempts.
     """
 
@@ -58,10 +58,10 @@ class Sent:
 
 
 async def run(session: Session, call: Call, settings: Settings, before_send: BeforeSend | None) -> Sent:
-    """Make the call, as often as its outcome and the settings ask for; see `Sender.send`."""
+    """Make the call, with retries as its outcome and the settings require; see `Sender.send`."""
     work = _Run(session, call, settings, before_send)
     trace = sys.modules.get("opentelemetry.trace")
-    if trace is None:  # the program does not trace
+    if trace is None:  # tracing is off
         return await work.to_its_end()
     with _span(trace, call) as facts:
         sent = await work.to_its_end()
@@ -86,8 +86,8 @@ class _Run:
         self._deadline = None if settings.deadline is None else self._clock() + settings.deadline
         self._first: Attempt | None = None
         self._last: Outcome | None = None
-        self._deliveries: list[Delivery] = []  # of the attempts so far
-        self._exceptions: list[int] = []  # those of them that failed with a .NET exception
+        self._deliveries: list[Delivery] = []  # one per attempt so far
+        self._exceptions: list[int] = []  # the attempts that failed with a .NET exception
         self._uncounted = 0
         self._waited = 0.0
         self._credentials_renewed = False
@@ -95,7 +95,7 @@ class _Run:
     async def to_its_end(self) -> Sent:
         try:
             attempt: Attempt = await self._attempt()
-            if not attempt.outcome.succeeded:  # most succeed at once, and tenacity is a tenth of such a call
+            if not attempt.outcome.succeeded:  # most calls succeed at once, and tenacity would add a tenth
                 self._first = attempt
                 attempt = await retrying(
                     self._call.repeat, self._settings.retry, sleep=self._sleep, before_sleep=self._log_retry
@@ -109,7 +109,7 @@ class _Run:
         raise self._final_error(attempt.outcome)
 
     async def _next_attempt(self) -> Attempt:
-        """The first attempt, which has been made, then others."""
+        """Return the first attempt, which was already made, then make others."""
         first, self._first = self._first, None
         return first or await self._attempt()
 
@@ -143,7 +143,7 @@ class _Run:
             raise self._deadline_exceeded(when) from self._last_error()
 
     async def _with_new_credentials(self, outcome: Outcome, rejected: Credentials) -> Outcome:
-        """After the first 401: retry if the callable returns other credentials."""
+        """After the first 401, retry if the callable returns other credentials."""
         self._credentials_renewed = True
         try:
             async with asyncio.timeout(self._left()):
@@ -164,12 +164,12 @@ class _Run:
                 self._waited += self._clock() - before
         except TimeoutError as error:
             if self._deadline is None:
-                raise  # only a limiter of the caller's does this
-            named = str(error) if isinstance(error, NoTokenInTime) else "the limiter that was passed"
+                raise  # only a custom limiter does this
+            named = str(error) if isinstance(error, NoTokenInTime) else "the custom limiter"
             raise self._deadline_exceeded(f"while waiting for {named}") from self._last_error()
 
     async def _shared(self, wait: Callable[[], Awaitable[T]]) -> T:
-        """Await what other calls wait for too; they share its error, so each raises its own."""
+        """Await something shared with other calls; each call raises its own copy of the error."""
         try:
             return await self._session.while_open(wait)
         except ConfigurationError as error:
@@ -177,7 +177,7 @@ class _Run:
             raise ConfigurationError(f"{self._label}{error}", **facts) from error.__cause__
 
     async def _prepare(self, limiter: Limiter) -> None:
-        """The last moment before it is sent; if anything prevents that, the token goes back."""
+        """Run `before_send`; if that prevents sending, return the token."""
         try:
             if self._before_send is not None:
                 await self._before_send()
@@ -227,7 +227,7 @@ class _Run:
         return None if self._last is None else error_from(self._last, self._call, self._facts(), self._label)
 
     def _final_error(self, last: Outcome) -> LeadSquaredError:
-        """The error of the last attempt; a write that failed with an exception each time is rejected."""
+        """The error of the last attempt; a write that failed with an exception every time is rejected."""
         if self._call.writes and last.retry is RetryHint.A_FEW_TIMES:
             self._last = last = without_attempts_left(last)
             for number in self._exceptions:
@@ -244,16 +244,16 @@ class _Run:
         )
 
     def _closed(self) -> ClientClosed:
-        """The error of a call during which the client was closed."""
+        """The error when the client is closed during the call."""
         facts = self._facts() | Facts(scope=Scope.ACCOUNT)
         return ClientClosed(f"{self._label}{CLOSED}{delivery_sentence(self._call, facts)}", **facts)
 
 
 class Attempt(NamedTuple):
-    """An attempt that has ended.
+    """A finished attempt.
 
     Attributes:
-        outcome: what it came to.
+        outcome: its outcome.
         counted: attempts so far that count towards `RetryPolicy.attempts`.
         left: seconds until the call's deadline; None if it has none.
         out_of_time: whether only the deadline rules out another attempt.
@@ -272,11 +272,11 @@ def retrying(
     sleep: Callable[[float], Awaitable[None]],
     before_sleep: Callable[[RetryCallState], None],
 ) -> AsyncRetrying:
-    """Retries a function that returns an `Attempt`; returns the last one. What it raises is raised at once.
+    """Retries a function that returns an `Attempt`, and returns the last one. Exceptions are not retried.
 
-    tenacity's own stop objects cannot carry our rules: `stop_after_attempt` would count 429s, and
-    `stop_before_delay` reads another clock than the loop's and knows nothing of the time before the first
-    attempt. Its `wait_combine` would add a Retry-After to the jitter, and not take the longer one.
+    tenacity's own stop and wait objects do not fit: `stop_after_attempt` would count 429s,
+    `stop_before_delay` does not use the loop's clock or count the time before the first attempt, and
+    `wait_combine` would add Retry-After to the jitter instead of taking the longer one.
     """
     jitter = wait_random_exponential(multiplier=policy.base, max=policy.cap)
 
@@ -289,7 +289,7 @@ def retrying(
         return left is not None and state.upcoming_sleep >= left
 
     def last_attempt(state: RetryCallState) -> Attempt:
-        # If the attempts are used up as well, that says more than the deadline, unless it has passed.
+        # If the attempts are used up too, report that rather than a deadline that has not yet passed.
         attempt = attempt_of(state)
         return attempt._replace(out_of_time=attempt.left == 0.0 or not is_used_up(state))
 
@@ -304,7 +304,7 @@ def retrying(
 
 
 def attempt_of(state: RetryCallState) -> Attempt:
-    """The attempt that tenacity asks about."""
+    """The attempt that tenacity is handling."""
     assert state.outcome is not None
     return cast("Attempt", state.outcome.result())
 
@@ -313,12 +313,12 @@ def attempt_of(state: RetryCallState) -> Attempt:
 def _span(trace: Any, call: Call) -> Generator[dict[str, Any]]:
     """Run a call in a span of OpenTelemetry.
 
-    It replaces that of OpenTelemetry's httpx instrumentation, which would export the keys. The dict
-    becomes its attributes, under `leadsquared.`.
+    It replaces the span of OpenTelemetry's httpx instrumentation, which would export the keys. The entries
+    of the dict become its attributes, prefixed with `leadsquared.`.
     """
     facts: dict[str, Any] = {"reference": call.reference}
     tracer = trace.get_tracer("leadsquared_async")
-    # Exceptions are not recorded as such: their stack traces would go out with them.
+    # Exceptions are not recorded, because that would export their stack traces.
     with tracer.start_as_current_span(
         call.operation, kind=trace.SpanKind.CLIENT, record_exception=False, set_status_on_exception=False
     ) as span:

@@ -1,4 +1,4 @@
-"""How a client, or a derived copy with settings of its own, sends calls."""
+"""Sends calls for a client or a derived copy with its own settings."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ L = TypeVar("L", Lane, None)
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """A session, and the settings of the calls that are sent through it.
+    """A session, and the settings of the calls sent through it.
 
     Attributes:
-        session: with the connections.
-        settings: of each call.
-        recorded: whether an outbox or a task records how submissions end, and logs that.
+        session: the shared connections and limits.
+        settings: the options of each call.
+        recorded: whether an outbox or a task records and logs the outcomes of submissions.
     """
 
     session: Session
@@ -45,16 +45,16 @@ class Sender:
 
         Args:
             call: what to send.
-            before_send: awaited before each attempt, with the token in hand; if it raises, nothing is sent.
+            before_send: awaited before each attempt, once it has its token; if it raises, nothing is sent.
 
         Raises:
-            LeadSquaredError: it did not succeed.
+            LeadSquaredError: the call failed.
         """
         from leadsquared_async.http.run import run  # noqa: PLC0415 - it imports tenacity, which is slow
 
         if call.host is Host.SYNC and self.session.options.hosts.sync_host is None:
             raise ConfigurationError(
-                f"{call.operation}: this client knows no synchronous host: pass region= or sync_host="
+                f"{call.operation}: this client has no synchronous host: pass region= or sync_host="
             )
         path = self.session.options.paths.get(call.operation)
         if path is not None:
@@ -65,7 +65,7 @@ class Sender:
         return await run(self.session, call, self.settings, before_send)
 
     def lane(self, chosen: Lane | None, usual: L) -> Lane | L:
-        """The lane of a call: what was chosen for it, else for all calls, else `usual`."""
+        """The lane of a call: the one chosen for it, else the client's, else `usual`."""
         mine = self.settings.lane if chosen is None else chosen
         if mine is None:
             return usual
@@ -74,7 +74,7 @@ class Sender:
         return mine
 
     def until(self, deadline: float | Literal["client"] | None) -> Sender:
-        """The same with another deadline in seconds, if one is given."""
+        """A copy with another deadline in seconds, if one is given."""
         if deadline == "client":
             return self
         checked = None if deadline is None else seconds("deadline", deadline)

@@ -195,7 +195,7 @@ PROXIED = {"LEADSQUARED_REGION": "in21", "HTTPS_PROXY": "http://me:hunter22@prox
             {
                 "proxy": "none: https://asyncapi-in21.leadsquared.com is reached directly",
                 "sync proxy": "http://proxy.invalid:3128, with a user and password, from HTTPS_PROXY",
-                "certificates": "those that come with httpx (certifi)",
+                "certificates": "those bundled with httpx (certifi)",
             },
         ),
         (
@@ -227,8 +227,8 @@ async def test_proxies_and_certificates_in_force_are_shown(env: dict[str, str], 
 @pytest.mark.parametrize(
     ("env", "name", "said"),
     [
-        ({"HTTPS_PROXY": "gopher://me:hunter22@x"}, "proxy", "HTTPS_PROXY is not the address of a proxy"),
-        ({"SSL_CERT_FILE": "/not/there.pem"}, "certificates", "SSL_CERT_FILE names '/not/there.pem'"),
+        ({"HTTPS_PROXY": "gopher://me:hunter22@x"}, "proxy", "HTTPS_PROXY is not a valid proxy address"),
+        ({"SSL_CERT_FILE": "/not/there.pem"}, "certificates", "SSL_CERT_FILE points to '/not/there.pem'"),
     ],
 )
 async def test_what_the_environment_makes_impossible_is_exit_2(

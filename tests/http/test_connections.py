@@ -205,7 +205,7 @@ async def test_a_proxy_that_is_no_address_is_refused_by_its_variable(
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError) as caught:
         await client().__aenter__()
-    assert str(caught.value).startswith(f"{name} is not the address of a proxy: set it to http://host:port")
+    assert str(caught.value).startswith(f"{name} is not a valid proxy address: set it to http://host:port")
     assert PASSWORD not in shown(caught.value)
 
 
@@ -262,7 +262,7 @@ async def test_a_proxy_that_speaks_tls(server: int, monkeypatch: pytest.MonkeyPa
         monkeypatch.delenv("SSL_CERT_FILE")
         error = await refused()
     assert error.fault is Fault.ACCOUNT
-    assert "of the proxy of HTTPS_PROXY," in str(error)
+    assert "of the proxy set in HTTPS_PROXY," in str(error)
 
 
 async def test_user_and_password_for_the_proxy(
@@ -294,8 +294,8 @@ async def test_a_proxy_that_asks_for_a_password_is_final(
         monkeypatch.setenv("ALL_PROXY", proxy.url(given))
         error = await refused()
     assert str(error) == (
-        f"leads.capture: the proxy of ALL_PROXY {message}: write it as http://user:password@host:port. Not "
-        "sent."
+        f"leads.capture: the proxy set in ALL_PROXY {message}: write its URL as "
+        "http://user:password@host:port. Not sent."
     )
     assert (error.fault, error.attempts, error.safe_to_retry) == (Fault.ACCOUNT, 1, False)
     assert len(proxy.asked) == 1
@@ -310,9 +310,9 @@ async def test_a_proxy_that_refuses_is_final(
     proxy.answers = [f"{status} {PASSWORD}".encode()] * 5
     error = await refused()
     assert str(error) == (
-        "leads.capture: the proxy of HTTPS_PROXY does not allow connections to asyncapi.leadsquared.invalid "
-        f"({status}): ask its administrator to allow the host, or add the host to NO_PROXY if it can be "
-        "reached directly. Not sent."
+        "leads.capture: the proxy set in HTTPS_PROXY does not allow connections to "
+        f"asyncapi.leadsquared.invalid ({status}): ask its administrator to allow the host, or "
+        "add the host to NO_PROXY if it can be reached directly. Not sent."
     )
     assert (error.fault, error.attempts, error.safe_to_retry) == (Fault.ACCOUNT, 1, False)
 
@@ -330,7 +330,8 @@ async def test_a_proxy_that_does_not_reach_the_host_is_tried_again(
     proxy.answers = [f"{status} Bad".encode()] * 2
     error = await refused()
     assert (error.fault, error.attempts, error.safe_to_retry) == (Fault.SERVER, 2, True)
-    assert f"the proxy of HTTPS_PROXY could not reach asyncapi.leadsquared.invalid ({status})" in str(error)
+    reason = f"the proxy set in HTTPS_PROXY could not reach asyncapi.leadsquared.invalid ({status})"
+    assert reason in str(error)
 
 
 @pytest.mark.parametrize(
@@ -343,7 +344,8 @@ async def test_a_proxy_that_is_not_there_is_tried_again(
     monkeypatch.setenv("https_proxy", address)
     error = await refused()
     assert (error.fault, error.attempts, error.safe_to_retry) == (Fault.SERVER, 2, True)
-    assert str(error).startswith("leads.capture: the proxy of https_proxy cannot be reached (ConnectError")
+    reason = "leads.capture: the proxy set in https_proxy cannot be reached (ConnectError"
+    assert str(error).startswith(reason)
 
 
 async def test_a_proxy_that_does_not_answer(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,7 +354,7 @@ async def test_a_proxy_that_does_not_answer(proxy: Proxy, monkeypatch: pytest.Mo
     proxy.is_silent = True
     error = await refused(timeout=0.1)
     assert isinstance(error, Timeout)
-    assert "no connection through the proxy of HTTPS_PROXY within 0.1 s" in str(error)
+    assert "no connection through the proxy set in HTTPS_PROXY within 0.1 s" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -487,7 +489,7 @@ async def test_certificates_that_are_not_there_are_refused_by_their_variable(
     monkeypatch.setenv(name, path)
     with pytest.raises(ConfigurationError) as caught:
         await client().__aenter__()
-    assert str(caught.value).startswith(f"{name} names {path!r}, {why}: set it to ")
+    assert str(caught.value).startswith(f"{name} points to {path!r}, {why}: set it to ")
     assert str(caught.value).isprintable()
 
 
@@ -497,7 +499,7 @@ async def test_a_key_log_that_cannot_be_written_is_refused_by_its_variable(
     """It is one more file that the standard library opens when certificates are read."""
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "not" / "there"))
     monkeypatch.setenv("SSL_CERT_FILE", str(TRUSTED))
-    with pytest.raises(ConfigurationError, match=r"^SSLKEYLOGFILE names '.*', which cannot be written"):
+    with pytest.raises(ConfigurationError, match=r"^SSLKEYLOGFILE points to '.*', which cannot be written"):
         await client().__aenter__()
 
 
