@@ -97,6 +97,7 @@ class Outbox:
             "outbox", self._log, OPERATIONS, lambda: asyncio.get_running_loop().time(), random.random
         )
         self._service: Service | None = None
+        self._closed: asyncio.Event | None = None
         self._callbacks: list[Callback] = []
         self._state = "not open: use it inside `async with Outbox(...) as outbox:`"
 
@@ -415,19 +416,24 @@ class Outbox:
         self._state = ""
 
     async def aclose(self, grace: float = GRACE) -> None:
-        """Finish what is on its way within `grace` seconds, keep the rest, and close; may be called twice.
+        """Finish what is on its way within `grace` seconds, keep the rest, and close.
 
+        A second call waits for the first, except in a callback of `on_final`, which the first waits for.
         A statement that does not finish soon after is interrupted and rolled back. Even if this is cancelled,
         the file is closed and its lock is released.
 
         Raises:
             ClientClosed: it was opened in another loop or process.
         """
+        loop = asyncio.get_running_loop()
         if self._writer is None or self._state:
+            is_in_callback = self._service is not None and self._service.is_in_callback
+            if self._closed is not None and self._loop is loop and not is_in_callback:
+                await self._closed.wait()
             return
         writer = self._opened()
         self._state = "closed: its `async with` block has ended"
-        loop = asyncio.get_running_loop()
+        self._closed = asyncio.Event()
         until = loop.time() + grace + LAST_WAIT
         late = loop.call_at(until, writer.break_off)
         try:
@@ -435,7 +441,10 @@ class Outbox:
                 await self._service.aclose(grace)
         finally:
             late.cancel()
-            await writer.aclose(max(0.0, until - loop.time()))
+            try:
+                await writer.aclose(max(0.0, until - loop.time()))
+            finally:
+                self._closed.set()
 
     async def _empty_log(self) -> None:
         """Leave nothing of what was erased in the write-ahead log, if this process may empty it."""

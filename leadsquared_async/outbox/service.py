@@ -114,6 +114,11 @@ class Service:
         hold, blocked = self._holds.first, self._writer.blocked
         return self.ended or next(iter(blocked.values()), None) or (None if hold is None else hold.reason)
 
+    @property
+    def is_in_callback(self) -> bool:
+        """Whether the running task is a callback of `on_final`."""
+        return self._settler.is_own(asyncio.current_task())
+
     async def start(self) -> None:
         """Deliver as soon as no other process does; raises OutboxError if the lock file cannot be used."""
         is_free = self._lock.acquire()
@@ -136,20 +141,21 @@ class Service:
         """Finish what is on its way within `grace` seconds, and leave the rest."""
         clock = asyncio.get_running_loop().time
         until = clock() + grace
+        closer = asyncio.current_task()
         try:
             if self._deliverer is not None:
                 await self._deliverer.aclose(grace)
             await self._end_tasks()
-            await self._settler.aclose(max(0.0, until - clock()))
+            await self._settler.aclose(max(0.0, until - clock()), closer)
         finally:
             try:
-                await uninterrupted(self._end())
+                await uninterrupted(self._end(closer))
             finally:
                 self._lock.release()  # without an await: whatever cancels this, another may deliver
 
-    async def _end(self) -> None:
+    async def _end(self, closer: asyncio.Task[Any] | None) -> None:
         await self._end_tasks()
-        await self._settler.aclose(0.0)
+        await self._settler.aclose(0.0, closer)
         if self._counts_earlier_calls:
             with suppress(OutboxError):
                 note = " ".join(map(str, (_me(), *since_boot(), self._spent)))

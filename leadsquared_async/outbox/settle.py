@@ -202,9 +202,13 @@ class Settler:
             await room.acquire()
             self._begin(call_back(row))
 
-    async def aclose(self, grace: float) -> None:
+    def is_own(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether a task runs a callback."""
+        return task in self._running
+
+    async def aclose(self, grace: float, closer: asyncio.Task[Any] | None) -> None:
         """Wait for running callbacks, `grace` seconds at most; the others are called at the next start."""
-        running = self._running - {asyncio.current_task()}  # a callback may be what closes the outbox
+        running = self._running - {closer}  # a callback may be what closes the outbox
         if running:
             _, late = await asyncio.wait(running, timeout=grace)
             for task in late:
@@ -236,4 +240,5 @@ class Settler:
                     extra={"event": "callback_failed", "reference": item.reference},
                 )
                 return
-        await self._writer.persist(Store.called_back, item.id)
+        with suppress(ClientClosed):  # a callback has closed the outbox: it is called again at the next start
+            await self._writer.persist(Store.called_back, item.id)

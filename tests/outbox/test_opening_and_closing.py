@@ -399,6 +399,53 @@ async def test_what_takes_longer_than_the_grace_is_left_to_the_next_process(mach
     assert machine.books.repeated <= 25
 
 
+@pytest.mark.parametrize("is_cancelled", [False, True])
+@played(Faults(latency=3.0))
+async def test_a_second_close_waits_for_the_first(machine: Machine, is_cancelled: bool) -> None:
+    """A block that ends meanwhile leaves nothing running; an answer is lost only if the first is cancelled."""
+    async with machine.client() as lsq:
+        async with Outbox(machine.path, lsq, confirm=False) as outbox:
+            await outbox.put({"FirstName": "Bret"})
+            await asyncio.sleep(1.0)
+            closing = asyncio.create_task(outbox.aclose())
+            await asyncio.sleep(0.5)
+            if is_cancelled:
+                closing.cancel()
+        assert not [task for task in asyncio.all_tasks() if "outbox" in task.get_name()]
+        assert closing.done()
+        lock = DeliveryLock(machine.path)
+        assert lock.acquire()
+        lock.release()
+    async with Outbox(machine.path) as outbox:
+        assert await by_state(outbox) == {"sending" if is_cancelled else "accepted": 1}
+
+
+@played()
+async def test_callbacks_that_close_it_while_its_block_ends_run_to_their_end(machine: Machine) -> None:
+    """They do not wait for each other nor for the block, and the block waits for the first of them."""
+    closed: list[int] = []
+    client = machine.client()
+    outbox = Outbox(machine.path, client, confirm=False)
+
+    @outbox.on_final
+    async def close(item: OutboxItem) -> None:
+        is_called.set()
+        await outbox.aclose()
+        closed.append(item.id)
+
+    is_called = asyncio.Event()
+    async with client:
+        async with outbox:
+            await asyncio.sleep(1.0)
+            await asyncio.gather(*(outbox.put(lead(number)) for number in range(3)))
+            await is_called.wait()
+            start = machine.now
+        assert machine.now - start < 1.0
+        await asyncio.sleep(0)
+        assert sorted(closed) == [1, 2, 3]
+        assert not [task for task in asyncio.all_tasks() if "outbox" in task.get_name()]
+
+
 @played(Faults(latency=0.3, jitter=0.2))
 async def test_closing_at_any_moment_loses_nothing(machine: Machine) -> None:
     """However short processes live, all rows are confirmed in the end; none but those on their way twice."""
