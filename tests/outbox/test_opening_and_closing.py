@@ -402,7 +402,7 @@ async def test_what_takes_longer_than_the_grace_is_left_to_the_next_process(mach
 @pytest.mark.parametrize("is_cancelled", [False, True])
 @played(Faults(latency=3.0))
 async def test_a_second_close_waits_for_the_first(machine: Machine, is_cancelled: bool) -> None:
-    """A block that ends meanwhile leaves nothing running; an answer is lost only if the first is cancelled."""
+    """A block that ends meanwhile leaves nothing running; only a first that is cancelled loses an answer."""
     async with machine.client() as lsq:
         async with Outbox(machine.path, lsq, confirm=False) as outbox:
             await outbox.put({"FirstName": "Bret"})
