@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
+from base64 import b64encode
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -52,8 +53,9 @@ class Proxy:
     def secrets(self) -> tuple[str, ...]:
         """What must not appear in logs."""
         password = self.url.password
-        logged = repr(password.encode())[2:-1]  # httpcore logs a SOCKS password in this form
-        return tuple(text for text in (password, logged, self.url.userinfo.decode()) if text)
+        login = f"{self.url.username}:{password}".encode()
+        forms = (password, self.url.userinfo.decode(), b64encode(login).decode() if password else "")
+        return tuple(text for text in forms if text)
 
 
 class Certificates(NamedTuple):

@@ -191,11 +191,18 @@ def _masked(credentials: Credentials, call: Call, proxy: Proxy | None, text: str
     text = credentials.mask(text)
     values = {*call.suffix, *(value for _, value in call.query), *call.private}
     values.update(proxy.secrets if proxy else ())
-    values |= {quote(value, safe="", errors="replace") for value in values}
+    values |= {form for value in values for form in _forms(value)}
     for value in sorted(values, key=len, reverse=True):
         if len(value) > 1:
             text = text.replace(value, MASK)
     return text
+
+
+def _forms(value: str) -> tuple[str, ...]:
+    """A value as a URL has it, and as httpcore logs it: as bytes, with or without escaped quotes."""
+    quoted = quote(value, safe="", errors="replace")
+    logged = repr(value.encode("utf-8", "surrogatepass") + b"'\"")[2:-4]
+    return quoted, logged, logged.replace("\\'", "'")
 
 
 def _uninstrumented() -> AbstractContextManager[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import dataclasses
 import gc
 import logging
@@ -277,6 +278,19 @@ async def test_user_and_password_for_the_proxy(
             await lsq.leads.capture(LEAD)
     assert proxy.opened == 1
     assert PASSWORD not in caplog.text
+
+
+async def test_a_login_that_the_proxy_repeats_stands_in_no_log_line(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither as it was written nor as the header has it."""
+    caplog.set_level(logging.DEBUG)
+    login = base64.b64encode(f"me:{PASSWORD}".encode())
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url(f"me:{PASSWORD}"))
+    proxy.answers = [b"407 No\r\nX-Echo: Basic " + login]
+    await refused()
+    assert "X-Echo" in caplog.text
+    assert login.decode() not in caplog.text
 
 
 @pytest.mark.parametrize(
