@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from leadsquared_async.errors import Delivery
+from leadsquared_async.errors import Delivery, join
 from leadsquared_async.http.call import Call
 from leadsquared_async.limiter.interface import Limiter
 from leadsquared_async.logs import ClientLog
@@ -44,8 +44,21 @@ class InFlight:
         self._unwanted: set[asyncio.Task[Outcome]] = set()
         self._breaking_off = False
 
-    async def run(self, call: Call, exchange: Coroutine[Any, Any, Outcome], limiter: Limiter) -> Outcome:
-        """Run an exchange to its end and then return its token, even if the caller is cancelled."""
+    async def run(
+        self,
+        call: Call,
+        exchange: Coroutine[Any, Any, Outcome],
+        limiter: Limiter,
+        earlier: Sequence[Delivery] = (),
+    ) -> Outcome:
+        """Run an exchange to its end and then return its token, even if the caller is cancelled.
+
+        Args:
+            call: what is sent.
+            exchange: sends it.
+            limiter: gets the token back.
+            earlier: the deliveries of the call's earlier attempts.
+        """
         # Like `asyncio.shield`, with one callback fewer.
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         try:
@@ -63,8 +76,14 @@ class InFlight:
             self.abandoned += 1
             if not call.writes:
                 self._unwanted.add(task)
-            task.add_done_callback(partial(self._log_abandoned, call))
+            task.add_done_callback(partial(self._log_abandoned, call, tuple(earlier)))
             raise
+
+    def leave(self, call: Call, earlier: Sequence[Delivery], last: Outcome) -> None:
+        """Log a call that its caller leaves between two attempts, if it may have arrived."""
+        if call.writes and not call.recorded and join(earlier) is Delivery.UNKNOWN:
+            self.abandoned += 1
+            self._log_lost(call, Delivery.UNKNOWN, None, f"{last.summary}; it may have arrived")
 
     async def finish(self, grace: float) -> None:
         """Wait up to `grace` seconds for running exchanges; reads without a caller are cancelled at once."""
@@ -104,7 +123,7 @@ class InFlight:
             return _BROKEN_OFF if self._breaking_off else None
         return task.result() if task.exception() is None else None
 
-    def _log_abandoned(self, call: Call, task: asyncio.Task[Outcome]) -> None:
+    def _log_abandoned(self, call: Call, earlier: tuple[Delivery, ...], task: asyncio.Task[Outcome]) -> None:
         """Log the outcome of an exchange whose caller was cancelled."""
         request_id, delivery = None, Delivery.UNKNOWN
         if (outcome := self._outcome_of(task)) is not None:
@@ -114,6 +133,9 @@ class InFlight:
             what = "was cancelled; it may have arrived"
         else:
             what = f"failed with {type(task.exception()).__name__}; it may have arrived"
+        self._log_lost(call, join((*earlier, delivery)), request_id, what)
+
+    def _log_lost(self, call: Call, delivery: Delivery, request_id: str | None, what: str) -> None:
         is_lost = call.writes and not call.recorded and delivery in {Delivery.UNKNOWN, Delivery.REJECTED}
         self._log.log(
             logging.ERROR if is_lost else logging.WARNING if call.writes else logging.DEBUG,

@@ -91,6 +91,7 @@ class _Run:
         self._uncounted = 0
         self._waited = 0.0
         self._credentials_renewed = False
+        self._is_exchanging = False
 
     async def to_its_end(self) -> Sent:
         try:
@@ -102,6 +103,11 @@ class _Run:
                 )(self._next_attempt)
         except ClientClosed:
             raise self._closed() from self._last_error()
+        except (asyncio.CancelledError, Exception) as error:
+            is_reported = self._is_exchanging or isinstance(error, LeadSquaredError)
+            if self._last is not None and not is_reported:
+                self._session.in_flight.leave(self._call, self._deliveries, self._last)
+            raise
         if attempt.outcome.succeeded:
             return Sent(attempt.outcome, len(self._deliveries), self._waited)
         if attempt.out_of_time:
@@ -121,7 +127,9 @@ class _Run:
         left = self._left()
         timeout = self._settings.timeout if left is None else min(self._settings.timeout, left)
         exchange = self._session.transport.exchange(self._call, credentials, timeout)
-        outcome = await self._session.in_flight.run(self._call, exchange, limiter)
+        self._is_exchanging = True  # whoever leaves now is logged with the outcome
+        outcome = await self._session.in_flight.run(self._call, exchange, limiter, self._deliveries)
+        self._is_exchanging = False
         if outcome.retry is RetryHint.A_FEW_TIMES:
             self._exceptions.append(len(self._deliveries))
         self._deliveries.append(outcome.delivery)
