@@ -120,9 +120,9 @@ def test_the_arguments_of_capture_hold_for_every_lead(monkeypatch: pytest.Monkey
     sent: list[tuple[str, bool]] = []
 
     async def send(lsq: LeadSquared, books: Books) -> None:
-        async def spy(session: Any, call: Any, settings: Any, before: Any) -> Any:
+        async def spy(session: Any, call: Any, settings: Any, *hooks: Any) -> Any:
             sent.append((call.lane, b"SearchBy" in call.content and bool(call.query)))
-            return await run(session, call, settings, before)
+            return await run(session, call, settings, *hooks)
 
         monkeypatch.setattr("leadsquared_async.http.run.run", spy)
         arguments: dict[str, Any] = {"search_by": "EmailAddress", "update_behavior": "DoNotUpdate"}

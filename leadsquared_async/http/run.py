@@ -36,10 +36,11 @@ from leadsquared_async.operations import Idempotency
 from leadsquared_async.protocol import Outcome, RetryHint
 from leadsquared_async.retry import are_attempts_used_up, may_retry, without_attempts_left
 
-__all__ = ["BeforeSend", "Sent", "run"]
+__all__ = ["BeforeRetry", "BeforeSend", "Sent", "run"]
 
 T = TypeVar("T")
 BeforeSend = Callable[[], Awaitable[None]]
+BeforeRetry = Callable[[Delivery], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,15 @@ class Sent:
     waited: float
 
 
-async def run(session: Session, call: Call, settings: Settings, before_send: BeforeSend | None) -> Sent:
+async def run(
+    session: Session,
+    call: Call,
+    settings: Settings,
+    before_send: BeforeSend | None,
+    before_retry: BeforeRetry | None,
+) -> Sent:
     """Make the call, with retries as its outcome and the settings require; see `Sender.send`."""
-    work = _Run(session, call, settings, before_send)
+    work = _Run(session, call, settings, before_send, before_retry)
     trace = sys.modules.get("opentelemetry.trace")
     if trace is None:  # tracing is off
         return await work.to_its_end()
@@ -76,12 +83,18 @@ async def run(session: Session, call: Call, settings: Settings, before_send: Bef
 
 class _Run:
     def __init__(
-        self, session: Session, call: Call, settings: Settings, before_send: BeforeSend | None
+        self,
+        session: Session,
+        call: Call,
+        settings: Settings,
+        before_send: BeforeSend | None,
+        before_retry: BeforeRetry | None,
     ) -> None:
         self._session = session
         self._call = call
         self._settings = settings
         self._before_send = before_send
+        self._before_retry = before_retry
         self._clock = asyncio.get_running_loop().time
         self._deadline = None if settings.deadline is None else self._clock() + settings.deadline
         self._first: Attempt | None = None
@@ -99,7 +112,7 @@ class _Run:
             if not attempt.outcome.succeeded:  # most calls succeed at once, and tenacity would add a tenth
                 self._first = attempt
                 attempt = await retrying(
-                    self._call.repeat, self._settings.retry, sleep=self._sleep, before_sleep=self._log_retry
+                    self._call.repeat, self._settings.retry, sleep=self._sleep, before_sleep=self._begin_retry
                 )(self._next_attempt)
         except ClientClosed:
             raise self._closed() from self._last_error()
@@ -198,7 +211,9 @@ class _Run:
         self._waited += seconds
         await self._session.while_open(partial(asyncio.sleep, seconds))
 
-    def _log_retry(self, state: RetryCallState) -> None:
+    def _begin_retry(self, state: RetryCallState) -> None:
+        if self._before_retry is not None:
+            self._before_retry(join(self._deliveries))
         self._session.log.info(
             "%s: %s; retrying in %.2f s",
             f"{self._session.label}{self._call.operation}",  # one argument, since each is stripped

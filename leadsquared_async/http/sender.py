@@ -14,7 +14,7 @@ from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import Certainty
 
 if TYPE_CHECKING:
-    from leadsquared_async.http.run import BeforeSend, Sent
+    from leadsquared_async.http.run import BeforeRetry, BeforeSend, Sent
 
 __all__ = ["Sender"]
 
@@ -29,11 +29,14 @@ class Sender:
         session: the shared connections and limits.
         settings: the options of each call.
         recorded: whether an outbox or a task records and logs the outcomes of submissions.
+        before_retry: called with the delivery so far when an attempt has failed and will be retried; if it
+            raises, the call ends.
     """
 
     session: Session
     settings: Settings
     recorded: bool = False
+    before_retry: BeforeRetry | None = None
 
     @property
     def log(self) -> ClientLog:
@@ -62,7 +65,7 @@ class Sender:
         if self.recorded:
             call = replace(call, recorded=True)
         self.session.check_usable()
-        return await run(self.session, call, self.settings, before_send)
+        return await run(self.session, call, self.settings, before_send, self.before_retry)
 
     def lane(self, chosen: Lane | None, usual: L) -> Lane | L:
         """The lane of a call: the one chosen for it, else the client's, else `usual`."""

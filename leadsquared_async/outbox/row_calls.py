@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from leadsquared_async.cleanup import uninterrupted
@@ -29,6 +32,9 @@ from leadsquared_async.retry import may_repeat
 
 __all__ = ["RowCalls"]
 
+LAST_WAIT = 1.0
+"""Seconds that it may take to put back the rows of calls that were broken off."""
+
 R = TypeVar("R")
 
 
@@ -51,6 +57,8 @@ class RowCalls:
         self._parked: dict[int, float] = {}
         self._rounds: Counter[int] = Counter()
         self._is_stopping = False
+        self._refused: set[int] = set()  # between two attempts, and LeadSquared does not have them
+        self._broken_off: list[Row] = []
         self.calls: dict[asyncio.Task[None], list[Row]] = {}
         self.failures: Counter[int] = Counter()
         self.ended: LeadSquaredError | None = None
@@ -124,10 +132,12 @@ class RowCalls:
                 raise HeldError
             has_token()
             check()
+            self._refused.difference_update(row.id for row in rows)
 
         sender = self._probing if self._holds.is_probe(operation, probe) else self._sender
+        sender = replace(sender, before_retry=partial(self._before_retry, rows))
         try:
-            result = await call(sender, before_send)
+            result = await self._finish(rows, call(sender, before_send))
         except HeldError:
             await self._put_back(rows, 0)
         except ClientClosed as error:
@@ -140,6 +150,22 @@ class RowCalls:
             self._holds.succeed(operation)
             return result
         return None
+
+    def _before_retry(self, rows: list[Row], delivery: Delivery) -> None:
+        if delivery is Delivery.UNKNOWN:
+            return
+        if self.is_over:
+            raise HeldError
+        self._refused.update(row.id for row in rows)
+
+    async def _finish(self, rows: list[Row], call: Awaitable[R]) -> R:
+        try:
+            return await call
+        except asyncio.CancelledError:
+            self._broken_off += [row for row in rows if row.id in self._refused]
+            raise
+        finally:
+            self._refused.difference_update(row.id for row in rows)
 
     async def fail(self, rows: list[Row], error: LeadSquaredError) -> None:
         """The call failed as a whole."""
@@ -178,7 +204,7 @@ class RowCalls:
     async def aclose(self, grace: float) -> None:
         """Begin no call; finish within `grace` seconds what is on its way, and leave the rest pending."""
         self._is_stopping = True
-        sent = [call for call, rows in self.calls.items() if any(row.is_sending for row in rows)]
+        sent = [call for call, rows in self.calls.items() if any(map(self._may_have_arrived, rows))]
         for call in self.calls:
             if call not in sent:
                 call.cancel()
@@ -188,7 +214,17 @@ class RowCalls:
         finally:
             for call in self.calls:
                 call.cancel()
-            await uninterrupted(_all_done(list(self.calls)))
+            await uninterrupted(self._end_calls())
+
+    def _may_have_arrived(self, row: Row) -> bool:
+        return row.is_sending and row.id not in self._refused
+
+    async def _end_calls(self) -> None:
+        if self.calls:
+            await asyncio.wait(list(self.calls))
+        with suppress(TimeoutError):  # the disk does not take it: the next start decides
+            async with asyncio.timeout(LAST_WAIT):
+                await self._put_back(self._broken_off, 0)
 
     async def _put_back(self, rows: Iterable[Row], attempts: int) -> None:
         await asyncio.gather(*(self._settler.pending(row, attempts) for row in rows if row.is_sending))
@@ -222,11 +258,6 @@ class RowCalls:
         for row in self.calls.pop(call):
             self._holds.end_probe(row.id)
         self._settler.changed.set()
-
-
-async def _all_done(calls: list[asyncio.Task[None]]) -> None:
-    if calls:
-        await asyncio.wait(calls)
 
 
 def _now() -> float:
