@@ -18,7 +18,7 @@ from leadsquared_async.config import seconds
 from leadsquared_async.delivery.hold import Holds
 from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.encoding import EncodedSubmission
-from leadsquared_async.errors import ClientClosed, ConfigurationError, InvalidLead, OutboxError
+from leadsquared_async.errors import ClientClosed, ConfigurationError, Fault, InvalidLead, OutboxError
 from leadsquared_async.http.redaction import without_locals
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import OPERATIONS
@@ -42,6 +42,8 @@ AT_ONCE = 500
 """Rows that are read or written at a time."""
 LOOK_EVERY = 0.2
 LONGEST_KEY = 500
+LONG_PAUSE = 10.0
+"""Seconds of a pause of the rate limit from which on delivery counts as blocked."""
 
 C = TypeVar("C", bound=Callback)
 
@@ -223,12 +225,18 @@ class Outbox:
         blocked = None if self._service is None else self._service.blocked
         hold = None if self._service is None else self._holds.first
         is_held = hold is not None and blocked == hold.reason
+        fault = hold.fault if hold is not None and is_held else None
+        next_probe = hold.until_probe if hold is not None and is_held else None
+        paused = self._service.paused if self._service is not None and self._delivers else 0.0
+        if blocked is None and paused >= LONG_PAUSE:
+            blocked = f"the account is over its rate limit, and no call is sent for {paused:.0f} s"
+            fault, next_probe = Fault.LIMIT, paused
         return OutboxSnapshot(
             counts=counts,
             oldest=None if oldest is None else max(0.0, time.time() - oldest),
             blocked=blocked,
-            fault=hold.fault if hold is not None and is_held else None,
-            next_probe=hold.until_probe if hold is not None and is_held else None,
+            fault=fault,
+            next_probe=next_probe,
             delivers=self._delivers,
             file_system=self._file_system,
             size=size,

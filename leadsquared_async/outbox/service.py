@@ -115,6 +115,14 @@ class Service:
         return self.ended or next(iter(blocked.values()), None) or (None if hold is None else hold.reason)
 
     @property
+    def paused(self) -> float:
+        """Seconds for which the account's limit lets no call pass."""
+        with suppress(ClientClosed):
+            limit = self._client.snapshot().limit
+            return 0.0 if limit is None else limit.paused
+        return 0.0
+
+    @property
     def is_in_callback(self) -> bool:
         """Whether the running task is a callback of `on_final`."""
         return self._settler.is_own(asyncio.current_task())

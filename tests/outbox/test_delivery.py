@@ -69,6 +69,29 @@ async def test_refused_rows_are_rejected_alone_and_in_leadsquareds_words(machine
     assert all(item.attempts == 1 for item in rejected)
 
 
+@pytest.mark.parametrize("pause", [8, 600])
+@played(Faults(latency=0.1))
+async def test_a_long_pause_of_the_limit_is_shown_as_what_blocks(machine: Machine, pause: int) -> None:
+    """From ten seconds on, until it is over."""
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(429, headers={"retry-after": str(pause)}, json={})
+
+    async with machine.process({"transport": httpx.MockTransport(answer)}) as outbox:
+        await asyncio.sleep(1.0)
+        await outbox.put(NOBODY)
+        await asyncio.sleep(0.5)
+        snapshot = await outbox.snapshot()
+        if pause == 8:
+            assert (snapshot.blocked, snapshot.fault, snapshot.next_probe) == (None, None, None)
+            return
+        assert "rate limit, and no call is sent for 600 s" in str(snapshot.blocked)
+        assert snapshot.fault is Fault.LIMIT
+        assert snapshot.next_probe == pytest.approx(pause, abs=1.0)
+        await asyncio.sleep(pause - 5.0)
+        assert (await outbox.snapshot()).blocked is None
+
+
 @pytest.mark.parametrize(
     ("row", "fault", "unknown", "state", "attempts"),
     [
