@@ -53,9 +53,9 @@ class Proxy:
     def secrets(self) -> tuple[str, ...]:
         """What must not appear in logs."""
         password = self.url.password
-        login = f"{self.url.username}:{password}".encode()
-        forms = (password, self.url.userinfo.decode(), b64encode(login).decode() if password else "")
-        return tuple(text for text in forms if text)
+        logged = repr(password.encode())[2:-1]  # httpcore logs a SOCKS password in this form
+        login = b64encode(f"{self.url.username}:{password}".encode()).decode() if password else ""
+        return tuple(text for text in (password, logged, self.url.userinfo.decode(), login) if text)
 
 
 class Certificates(NamedTuple):

@@ -526,11 +526,12 @@ def _certificate(path: Path) -> str:
 def test_every_spelling_of_a_proxys_password_is_hidden(
     password: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Plain, percent-encoded, and as bytes in a log line of httpcore."""
+    """Plain, percent-encoded, as bytes in a log line of httpcore, and as the header has it."""
     monkeypatch.setenv("ALL_PROXY", f"http://me:{quote(password, safe='')}@proxy.invalid")
     proxy = proxy_for(HOST)
     assert proxy is not None
-    for spelling in (password, f"{password.encode()!r}", proxy.url.userinfo.decode()):
+    login = base64.b64encode(f"me:{password}".encode()).decode()
+    for spelling in (password, f"{password.encode()!r}", proxy.url.userinfo.decode(), login):
         assert any(secret in spelling for secret in proxy.secrets), spelling
 
 
