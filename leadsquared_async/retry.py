@@ -41,18 +41,24 @@ def may_repeat(repeat: Idempotency, policy: RetryPolicy) -> bool:
     return policy.unknown == "always"
 
 
-def are_attempts_used_up(outcome: Outcome, counted: int, policy: RetryPolicy) -> bool:
-    """Whether this outcome used the last attempt; a 429 neither counts nor ends a call."""
+def are_attempts_used_up(outcome: Outcome, counted: int, exceptions: int, policy: RetryPolicy) -> bool:
+    """Whether this outcome used the last attempt; a 429 neither counts nor ends a call.
+
+    Args:
+        outcome: of the last attempt.
+        counted: attempts so far, without those that met a 429.
+        exceptions: those of them that failed with a .NET exception.
+        policy: bounds the attempts.
+    """
     if outcome.throttled:
         return False
-    few = outcome.retry is RetryHint.A_FEW_TIMES
-    allowed = min(policy.attempts, DOTNET_ATTEMPTS) if few else policy.attempts
-    return counted >= allowed or (outcome.pause or 0.0) > LONGEST_RETRY_AFTER
+    too_many = outcome.retry is RetryHint.A_FEW_TIMES and exceptions >= DOTNET_ATTEMPTS
+    return too_many or counted >= policy.attempts or (outcome.pause or 0.0) > LONGEST_RETRY_AFTER
 
 
-def without_attempts_left(outcome: Outcome) -> Outcome:
+def without_attempts_left(outcome: Outcome, exceptions: int) -> Outcome:
     """The outcome of a write's last attempt: a .NET exception that persists is a rejection."""
-    if outcome.retry is not RetryHint.A_FEW_TIMES:
+    if outcome.retry is not RetryHint.A_FEW_TIMES or exceptions < DOTNET_ATTEMPTS:
         return outcome
     return replace(
         outcome,

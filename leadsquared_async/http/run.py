@@ -150,7 +150,8 @@ class _Run:
         self._last = outcome
         if outcome.error is AuthenticationFailed and not self._credentials_renewed:
             self._last = outcome = await self._with_new_credentials(outcome, credentials)
-        return Attempt(outcome, len(self._deliveries) - self._uncounted, self._left())
+        counted = len(self._deliveries) - self._uncounted
+        return Attempt(outcome, counted, len(self._exceptions), self._left())
 
     async def _credentials(self) -> Credentials:
         source = self._session.credentials
@@ -252,7 +253,7 @@ class _Run:
     def _final_error(self, last: Outcome) -> LeadSquaredError:
         """The error of the last attempt; a write that failed with an exception every time is rejected."""
         if self._call.writes and last.retry is RetryHint.A_FEW_TIMES:
-            self._last = last = without_attempts_left(last)
+            self._last = last = without_attempts_left(last, len(self._exceptions))
             for number in self._exceptions:
                 self._deliveries[number] = last.delivery
         return error_from(last, self._call, self._facts(), self._label)
@@ -278,12 +279,14 @@ class Attempt(NamedTuple):
     Attributes:
         outcome: its outcome.
         counted: attempts so far that count towards `RetryPolicy.attempts`.
+        exceptions: attempts so far that failed with a .NET exception.
         left: seconds until the call's deadline; None if it has none.
         out_of_time: whether only the deadline rules out another attempt.
     """
 
     outcome: Outcome
     counted: int
+    exceptions: int
     left: float | None
     out_of_time: bool = False
 
@@ -305,7 +308,7 @@ def retrying(
 
     def is_used_up(state: RetryCallState) -> bool:
         attempt = attempt_of(state)
-        return are_attempts_used_up(attempt.outcome, attempt.counted, policy)
+        return are_attempts_used_up(attempt.outcome, attempt.counted, attempt.exceptions, policy)
 
     def is_out_of_time(state: RetryCallState) -> bool:
         left = attempt_of(state).left
