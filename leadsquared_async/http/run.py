@@ -24,6 +24,7 @@ from leadsquared_async.errors import (
     DeadlineExceeded,
     Delivery,
     Facts,
+    Fault,
     LeadSquaredError,
     Scope,
     join,
@@ -181,7 +182,8 @@ class _Run:
         try:
             before = self._clock()
             try:
-                await self._shared(partial(limiter.acquire, self._call.lane, self._deadline))
+                with self._limiter_errors():
+                    await self._shared(partial(limiter.acquire, self._call.lane, self._deadline))
             finally:
                 self._waited += self._clock() - before
         except TimeoutError as error:
@@ -205,8 +207,26 @@ class _Run:
                 await self._before_send()
             self._session.check_not_closing()
         except BaseException:
-            limiter.release_unused()
+            with self._limiter_errors():
+                limiter.release_unused()
             raise
+
+    @contextmanager
+    def _limiter_errors(self) -> Generator[None]:
+        """Errors of a limiter of the caller's; an outbox or a task holds, as when LeadSquared is down."""
+        try:
+            yield
+        except (Exception, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            is_cancelled = (
+                isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling()
+            )
+            if not self._call.recorded or isinstance(error, LeadSquaredError) or is_cancelled:
+                raise
+            raise LeadSquaredError(
+                f"{self._label}the limiter that was passed failed with {type(error).__name__}",
+                **(self._facts() | Facts(fault=Fault.SERVER, scope=Scope.SERVER)),
+            ) from error
 
     async def _sleep(self, seconds: float) -> None:
         self._waited += seconds
