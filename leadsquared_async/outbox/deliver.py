@@ -42,10 +42,21 @@ class Deliverer:
     Up to 25 bulk rows share a call. One call at a time waits for its token, and the next is made up when it
     has it, so that rows which come meanwhile share one. Rows of a call that failed go in smaller calls, each
     row alone in the end: so the invalid row is found, and no other is rejected for it.
+
+    Args:
+        put_before: the last row that was put before the outbox was open; forms after it are fresh. None if
+            another process delivered then.
     """
 
     def __init__(
-        self, writer: Writer, settler: Settler, holds: Holds, sender: Sender, follow: Callable[[Row], None]
+        self,
+        writer: Writer,
+        settler: Settler,
+        holds: Holds,
+        sender: Sender,
+        follow: Callable[[Row], None],
+        *,
+        put_before: int | None,
     ) -> None:
         self._writer = writer
         self._settler = settler
@@ -55,6 +66,7 @@ class Deliverer:
         self._fresh: set[asyncio.Task[None]] = set()
         self._waiting_bulk: list[Row] | None = None
         self._unknown_at = 0.0
+        self._put_before = put_before
         self._seen = 0
         self._version = -1
 
@@ -74,8 +86,10 @@ class Deliverer:
         while self.ended is None:
             try:
                 if not is_recovered:
+                    if self._put_before is None:
+                        self._put_before = await self._writer.read(Store.last_id)
                     await recover(self._writer, self._settler, self._calls)
-                    self._seen = await self._writer.read(Store.last_id)
+                    self._seen = self._put_before
                     is_recovered = True
                 await self._end_unknown()
                 if is_news or any(hold.may_probe for _, hold in self._holds.to_probe()):

@@ -95,6 +95,7 @@ class Service:
         self._tasks: list[asyncio.Task[None]] = []
         self._broken: str | None = None
         self._counts_earlier_calls = False
+        self._put_before: int | None = None
 
     @property
     def delivers(self) -> bool:
@@ -133,6 +134,7 @@ class Service:
         if is_free:
             try:
                 with suppress(OutboxError):
+                    self._put_before = await self._writer.read(Store.last_id)
                     await self._count_earlier_calls()  # before the client's owner may make a call
             except BaseException:
                 self._lock.release()
@@ -189,7 +191,9 @@ class Service:
                 confirmer.follow(row)
 
         uncalled = await self._settler.uncalled()  # before another becomes final
-        deliverer = Deliverer(self._writer, self._settler, self._holds, sender, follow)
+        deliverer = Deliverer(
+            self._writer, self._settler, self._holds, sender, follow, put_before=self._put_before
+        )
         self._deliverer = deliverer
         if self._confirm:
             confirmer = Confirmer(self._writer, self._settler, self._holds, trackers)
