@@ -135,7 +135,7 @@ async def test_what_is_not_the_accounts_fault_stands_in_the_report(
 async def test_one_string_is_not_taken_for_its_letters() -> None:
     """Names are a list; a name alone is refused before anything is asked."""
     async with client_of() as lsq:
-        with pytest.raises(ConfigurationError, match=r"fields has to be a list .* not one string"):
+        with pytest.raises(ConfigurationError, match=r"fields must be a list .* not one string"):
             await lsq.verify(fields="mx_City")
 
 

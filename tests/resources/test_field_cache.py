@@ -393,7 +393,7 @@ def test_a_caller_that_asks_for_fields_gets_the_error() -> None:
     async def use() -> None:
         async with client_of(Answers([], [{"x": 1}], 401)) as lsq:
             for _ in range(2):
-                with pytest.raises(ServerError, match="holds no lead fields"):
+                with pytest.raises(ServerError, match="contains no lead fields"):
                     await lsq.fields.list()
             with pytest.raises(Exception, match="does not accept the keys") as caught:
                 await lsq.fields.require("mx_City")
