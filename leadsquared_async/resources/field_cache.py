@@ -121,7 +121,7 @@ class FieldCache:
         return self._checker
 
     def stop(self) -> set[asyncio.Task[FieldChecker]]:
-        """Cancel the request. Returns the tasks that have to end."""
+        """Cancel the request. Returns the tasks to await."""
         tasks = set[asyncio.Task["FieldChecker"]]() if self._request is None else {self._request}
         for task in tasks:
             task.cancel()

@@ -359,25 +359,25 @@ def test_names_may_be_enums() -> None:
     ("name", "value", "message"),
     [
         ("FirstName", "x" * 21, "FirstName: longer than the field's 20 characters. Shorten it."),
-        ("Phone", "98" * 7, "Phone: longer than the field's 10 digits. Give one whole number."),
+        ("Phone", "98" * 7, "Phone: longer than the field's 10 digits. Pass a single number."),
         ("Source", "x", "Source: must be one of the field's options, spelled exactly: Web, Trade Fair."),
         (
             "mx_Interests",
             "x",
             (
                 "mx_Interests: must be one of the field's options, spelled exactly: Golf, Chess. "
-                "Join several with ;."
+                "Separate several with ;."
             ),
         ),
         (
             "mx_Visit",
             "x",
-            "mx_Visit: not a date that LeadSquared reads. Write YYYY-MM-DD HH:MM:SS in UTC, or YYYY-MM-DD.",
+            "mx_Visit: not a date for LeadSquared. Use YYYY-MM-DD HH:MM:SS in UTC, or YYYY-MM-DD.",
         ),
         (
             "mx_Budget",
             "x",
-            "mx_Budget: not a number. Write digits, with a point for decimals and no commas.",
+            "mx_Budget: not a number. Use digits, with a point for decimals and no commas.",
         ),
         (
             "EmailAddress",

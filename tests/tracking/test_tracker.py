@@ -198,16 +198,16 @@ def test_a_wait_that_saw_nothing_does_not_say_that_it_was_accepted() -> None:
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         request_id = await capture(lsq)
-        with pytest.raises(StillProcessing, match="not known so far") as caught:
+        with pytest.raises(StillProcessing, match="not known yet") as caught:
             await lsq.leads.wait(request_id, deadline=0.5)
         assert (caught.value.last_status, caught.value.__cause__) == (None, None)
         books.faults = Faults(probabilities={"503": 1.0})
-        with pytest.raises(StillProcessing, match="not known so far") as caught:
+        with pytest.raises(StillProcessing, match="not known yet") as caught:
             await lsq.leads.wait(request_id, deadline=30.0)
         assert caught.value.delivery is Delivery.UNKNOWN
         assert isinstance(caught.value.__cause__, LeadSquaredError)
         books.faults = Faults()
-        with pytest.raises(StillProcessing, match="was not found so far"):
+        with pytest.raises(StillProcessing, match="has not been found yet"):
             await lsq.leads.wait(UNKNOWN_ID, deadline=30.0)
 
     play(follow, processing_rate=NEVER)
