@@ -220,8 +220,7 @@ class Batch(Results[T]):
         try:
             try:
                 await self._room.acquire()
-                # No local holds the source or an item: a traceback of the source's error must not show a
-                # lead.
+                # No local holds the source or an item: a traceback of its error must not show a lead.
                 async for item in self._source:
                     if self._is_left or not self._is_pulling:
                         return  # the source ignored its cancellation and yielded one more

@@ -1,8 +1,8 @@
 """The errors: who has to act, and whether the lead may have arrived.
 
 Every error the package raises is a `LeadSquaredError`. Its message contains no keys and no personal data.
-LeadSquared's own words are only in the attributes `APIError.body` and `APIError.exception_message`, which may
-contain personal data.
+LeadSquared's unredacted answer is only in the attributes `APIError.body` and `APIError.exception_message`,
+which may contain personal data.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class Results(AbstractAsyncContextManager["Results[T]"], AsyncIterator[Result[T]
     In a mix of operations, an error that affects one operation, such as a path that does not exist, stops
     only that operation: its remaining results have the error, and nothing is raised.
 
-    Items are pulled only as results are read, so a source of any length costs no memory. A source that waits
+    Items are pulled only when there is room, so a source of any length costs no memory. A source that waits
     must be asynchronous. Leaving the block early cancels unsent calls and waits up to 8 seconds for the
     others. Unread results of items that were accepted, rejected or may have arrived are logged. A generator
     is closed when the block ends.

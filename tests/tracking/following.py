@@ -1,4 +1,4 @@
-"""Requests that are followed through a whole client, in virtual time: what it costs, how late it knows."""
+"""Requests followed through a whole client, in virtual time: calls and delays."""
 
 from __future__ import annotations
 

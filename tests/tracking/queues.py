@@ -50,7 +50,7 @@ def ready_times(
 
 @dataclass
 class Following:
-    """What following many requests came to.
+    """The cost and the delays of following many requests.
 
     Attributes:
         calls: when each call was made, and for whom.
