@@ -1,4 +1,4 @@
-"""The errors: who has to act, and whether the lead may have arrived.
+"""Every error: who has to act, and whether the lead may have arrived.
 
 Every error the package raises is a `LeadSquaredError`. Its message contains no keys and no personal data.
 LeadSquared's unredacted answer is only in the attributes `APIError.body` and `APIError.exception_message`,

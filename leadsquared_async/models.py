@@ -188,7 +188,7 @@ def _is_error(status: object) -> bool:
 class Refusal:
     """A rejection in an answer: its Status is Error, or it names an exception.
 
-    The same rule for every answer and every row of one, whatever the HTTP status.
+    The same rule applies to every answer and every row, whatever the HTTP status.
 
     Attributes:
         exception_type: LeadSquared's name of the exception.

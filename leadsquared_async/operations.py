@@ -250,7 +250,7 @@ def operation_named(name: str) -> Operation:
     """The operation of this name.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: there is no such operation.
     """
     try:
         return OPERATIONS[name]

@@ -86,7 +86,7 @@ class Outcome:
 
     Attributes:
         delivery: whether the call arrived.
-        fault: who has to act; None for nobody.
+        fault: who has to act, if anyone.
         scope: which other calls would fail in the same way.
         retry: whether another attempt can succeed.
         error: what to raise if there is no other attempt; None for a success.

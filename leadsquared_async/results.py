@@ -92,7 +92,7 @@ def log_untaken(result: Result[Any], name: str, log: ClientLog) -> None:
             return  # it was not sent
     log.log(
         level,
-        "%s: abandoned by its caller (index %d): %s",
+        "%s: result not read (index %d): the item %s",
         name,
         result.index,
         what,

@@ -224,7 +224,7 @@ class Holds:
         return sorted(self._operations, key=rank)
 
     def probe(self, operation: str, item: object) -> None:
-        """Make this item of an operation the probe for all."""
+        """Make this item the probe for all operations."""
         self._last_probe[operation] = self._clock()
         self.every.probe = item
 

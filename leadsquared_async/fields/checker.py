@@ -359,7 +359,7 @@ def _message(field: LeadField, kind: ProblemKind) -> str:
 
 _MESSAGES = {
     ProblemKind.MISSING: "mandatory in this account, and the lead has no value for it. Add one.",
-    ProblemKind.NOT_A_DATE: ("not a date for LeadSquared. Use YYYY-MM-DD HH:MM:SS in UTC, or YYYY-MM-DD."),
+    ProblemKind.NOT_A_DATE: "not a valid date. Use YYYY-MM-DD HH:MM:SS in UTC, or YYYY-MM-DD.",
     ProblemKind.NOT_A_NUMBER: "not a number. Use digits, with a point for decimals and no commas.",
     ProblemKind.NOT_AN_EMAIL: (
         "not a single e-mail address such as bret.lee@example.com. Remove any text around it."

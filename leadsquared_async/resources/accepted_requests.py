@@ -69,7 +69,7 @@ class Requests(Resource):
             deadline: maximum seconds to wait; None for no bound; by default the client's.
 
         Raises:
-            StillProcessing: the status is not final yet; wait again.
+            StillProcessing: the status is not final yet; the request stays queued, so wait again.
             LeadSquaredError: an account-level error, or LeadSquared does not know the RequestID.
         """
         seconds = self._parts.sender.until(deadline).settings.deadline
@@ -96,8 +96,8 @@ class Requests(Resource):
             requests: receipts, RequestIDs, or results of `submit_many` and the like, oldest first; up to 1000
                 are followed at once. A result without a receipt or with a known outcome is passed through.
             operation: of bare RequestIDs; as for `status`.
-            deadline: seconds for all of them, from entering the block; then the others have `StillProcessing`
-                as their error. None for no bound; by default the client's.
+            deadline: seconds for all of them, from entering the block; requests not final by then have
+                `StillProcessing` as their error. None for no bound; by default the client's.
 
         Raises:
             ConfigurationError: an argument is invalid.

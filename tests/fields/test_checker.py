@@ -372,7 +372,7 @@ def test_names_may_be_enums() -> None:
         (
             "mx_Visit",
             "x",
-            "mx_Visit: not a date for LeadSquared. Use YYYY-MM-DD HH:MM:SS in UTC, or YYYY-MM-DD.",
+            "mx_Visit: not a valid date. Use YYYY-MM-DD HH:MM:SS in UTC, or YYYY-MM-DD.",
         ),
         (
             "mx_Budget",
