@@ -1,8 +1,8 @@
 """The one table of LeadSquared's asynchronous operations: paths, certainty, body, idempotency.
 
-A row is all that the package needs to send, follow, batch and store an operation. Paths
-and their certainty come from apidocs.leadsquared.com ("Async API" and the page of each operation). Paths that
-no page confirms are marked as inferred, and `LeadSquared(paths=...)` replaces them.
+A row is all that the package needs to send, follow, batch and store an operation. Paths and their certainty
+come from apidocs.leadsquared.com ("Async API" and the page of each operation). Paths that no page confirms
+are marked as inferred, and `LeadSquared(paths=...)` replaces them.
 """
 
 from __future__ import annotations
