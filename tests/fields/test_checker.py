@@ -276,8 +276,8 @@ def test_a_mandatory_field(lead: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("said", [{"ProspectID": UUID(int=5)}, {" SearchBy": "mx_City"}])
 def test_a_lead_that_may_be_there_lacks_nothing(said: dict[str, Any]) -> None:
-    """Only LeadSquared knows whether it finds what it is told to look for; by an e-mail address it always
-    looks."""
+    """A lead with SearchBy may exist; an e-mail address alone says nothing, since LeadSquared always searches
+    by it."""
     assert problems({"mx_City": "Pune", **said}) == []
     assert problems({"mx_City": "Pune", **dict.fromkeys(said)}) == [("LastName", ProblemKind.MISSING)]
     assert problems({"EmailAddress": "b@example.com"}) == [("LastName", ProblemKind.MISSING)]

@@ -1,4 +1,4 @@
-"""`verify`: whether an account can be used, by calls that change nothing."""
+"""`verify`: checks of an account with read-only calls."""
 
 from __future__ import annotations
 

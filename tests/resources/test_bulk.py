@@ -412,8 +412,8 @@ async def test_a_call_that_fails_gives_its_error_to_each_of_its_leads(
 
 @pytest.mark.parametrize("waits", [False, True])
 def test_an_account_fault_stops_the_pulling(waits: bool) -> None:
-    """It would meet every lead: what was pulled and not sent is NOT_SENT, leads that wait for others to fill
-    their call among it, and the iteration raises it."""
+    """It would hit every lead: pulled but unsent leads are NOT_SENT, also those that wait for a full call,
+    and the iteration raises the error."""
     pulled: list[int] = []
 
     async def source() -> AsyncIterator[dict[str, str]]:
@@ -507,7 +507,7 @@ def test_leaving_early_sends_nothing_more_and_logs_what_was_sent(caplog: pytest.
     async def send(lsq: LeadSquared, books: Books) -> None:
         async with lsq.bulk.create_or_update({"EmailAddress": f"{n}@x.example"} for n in range(200)) as many:
             async for _ in many:
-                await asyncio.sleep(5.05)  # the second call is on its way
+                await asyncio.sleep(5.05)  # the second call is in flight
                 break
         assert len(books.arrivals) == 2
 

@@ -157,8 +157,8 @@ def test_a_check_says_what_leadsquared_would_refuse() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["off", "strict", "drop"])
 def test_one_misspelt_lead_among_a_thousand(mode: str) -> None:
-    """Strict: refused before sending, with the right suggestion. Drop: accepted without the attribute, which
-    its receipt names. Off: accepted, and LeadSquared's words come from `wait_many`. The others are fine."""
+    """strict: rejected before sending, with the right suggestion. drop: accepted without the attribute, which
+    the receipt names. off: accepted, and `wait_many` has LeadSquared's words. The others are accepted."""
 
     async def use(lsq: LeadSquared, books: Books) -> None:
         async with lsq.leads.capture_many(thousand()) as results:
@@ -241,8 +241,8 @@ def test_every_operation_with_a_lead_is_checked() -> None:
 
 
 def test_fields_that_cannot_be_had_block_no_capture(caplog: pytest.LogCaptureFixture) -> None:
-    """A sync host that is down: leads go unchecked at once after the first, which one line says; a minute
-    later it is asked again, and still no lead waits."""
+    """With the sync host down, leads after the first are sent unchecked at once, and one line says so; a
+    minute later the fields are requested again, and still no lead waits."""
     caplog.set_level(logging.WARNING, "leadsquared_async")
     answers = Answers(503, 503, 503, FIELDS)
 

@@ -104,8 +104,8 @@ def test_a_call_that_may_have_arrived_once_never_says_it_did_not() -> None:
 
 
 def test_refusals_by_the_limit_use_up_the_deadline_only() -> None:
-    """429 without end: the call ends with its deadline, caused by RateLimited, not with its attempts; the
-    message names the last outcome, so that a log line is enough."""
+    """With endless 429s the call ends at its deadline, not after its attempts; the cause is RateLimited, and
+    the message names the last outcome."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         start = asyncio.get_running_loop().time()
@@ -121,7 +121,7 @@ def test_refusals_by_the_limit_use_up_the_deadline_only() -> None:
 
 
 def test_a_retry_after_silences_the_whole_client() -> None:
-    """After a 429 with Retry-After 7 nobody sends for 7 seconds."""
+    """After a 429 with Retry-After 7 nothing is sent for 7 seconds."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         await asyncio.gather(*(lsq.leads.capture({"EmailAddress": f"b{n}@example.com"}) for n in range(6)))

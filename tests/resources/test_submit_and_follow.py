@@ -85,8 +85,8 @@ def test_outcomes_come_as_they_complete_while_others_are_sent() -> None:
 
 
 def test_what_is_followed_keeps_nothing_from_being_sent() -> None:
-    """LeadSquared processes none of them, and all are accepted at the limit's rate; each then has
-    `StillProcessing` once the client's deadline is over, counted from its own acceptance."""
+    """LeadSquared processes none, and all are accepted at the limit's rate; each gets `StillProcessing`
+    when the client's deadline ends, counted from its acceptance."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         start = books.now
@@ -264,8 +264,8 @@ def test_submissions_of_several_operations_are_followed_at_their_own_paths() -> 
 
 
 def test_results_of_a_batch_are_waited_for() -> None:
-    """As they come, from the batch itself: what was accepted is followed, what was not keeps its error, and
-    what is final is not asked for again."""
+    """The batch itself is a source: accepted leads are followed, others keep their errors, and final ones are
+    not polled again."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         rows: list[Any] = [LEAD, {"Tags": ["x"]}, {"EmailAddress": "b1@example.com"}]

@@ -55,7 +55,7 @@ class Following:
     Attributes:
         calls: when each call was made, and for whom.
         lags: seconds from being ready to being known, for each request.
-        together: the most requests asked for at the same moment.
+        together: the most requests polled at once.
     """
 
     calls: list[tuple[float, str]] = field(default_factory=list)

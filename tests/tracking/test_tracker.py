@@ -141,8 +141,8 @@ def test_an_id_that_is_unknown_for_a_moment_is_waited_for(unknown_id: str) -> No
 
 
 def test_an_id_that_stays_unknown_raises_after_the_grace() -> None:
-    """NotFound comes after a minute, says that nobody knows whether it arrived, and ends the calls; waits for
-    others go on."""
+    """NotFound comes after a minute, has an unknown delivery, and ends the polling; waits for others
+    continue."""
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         start = books.now
@@ -517,8 +517,8 @@ class Poisoned(SandboxTransport):
 def test_requests_at_which_leadsquared_fails_hold_up_no_others(
     poisoned: int, at: int, status: int, body: str
 ) -> None:
-    """Wherever in the line they stand: the others are known as soon as ever, at little cost; and they
-    themselves within a minute or so once that ends."""
+    """Wherever they are in the queue, the others are known as soon as usual, at little cost; and they
+    themselves about a minute after the failures end."""
 
     async def main() -> None:
         clock = asyncio.get_running_loop().time
