@@ -1,4 +1,4 @@
-"""Calls under way, each with its rows, and what follows from a failure: a row is retried, or ends."""
+"""Running calls with their rows; after a failure, each row is retried or ends."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ R = TypeVar("R")
 
 
 class RowCalls:
-    """The calls under way, and how often each row has failed.
+    """The running calls and the failures of each row.
 
     Attributes:
-        calls: the rows of each call under way.
+        calls: the rows of each running call.
         failures: how often each row has failed.
-        ended: why nothing is sent any more; None while rows are sent.
+        ended: why sending has stopped; None while it continues.
     """
 
     def __init__(self, settler: Settler, holds: Holds, sender: Sender) -> None:
@@ -65,19 +65,19 @@ class RowCalls:
 
     @property
     def is_over(self) -> bool:
-        """Whether no call begins any more."""
+        """Whether no more calls are started."""
         return self._is_stopping or self.ended is not None
 
     def end(self, error: LeadSquaredError) -> None:
-        """Send nothing more, for this reason."""
+        """Stop sending, for this reason."""
         self.ended = self.ended or error
 
     def under_way(self) -> set[int]:
-        """The rows of all calls."""
+        """The rows of all running calls."""
         return {row.id for rows in self.calls.values() for row in rows}
 
     def waiting_to_retry(self) -> set[int]:
-        """The rows that failed, and wait before they are retried."""
+        """The failed rows that wait for a retry."""
         now = _now()
         self._parked = {row: due for row, due in self._parked.items() if due > now}
         return set(self._parked)
@@ -88,7 +88,7 @@ class RowCalls:
         return any(due <= _now() for due in self._parked.values())
 
     def start(self, rows: list[Row], work: Callable[[list[Row]], Awaitable[None]]) -> asyncio.Task[None]:
-        """Begin a call in a task of its own."""
+        """Start a call in its own task."""
         for row in rows:
             self._parked.pop(row.id, None)
         name = f"leadsquared_async outbox row {rows[0].id}"
@@ -98,7 +98,7 @@ class RowCalls:
         return call
 
     async def read(self, row: Row) -> EncodedSubmission | None:
-        """What a row submits; None if it cannot be read: then it ends."""
+        """A row's submission; if it cannot be read, end the row and return None."""
         try:
             return stored(row)
         except UnreadableRowError as flaw:
@@ -112,12 +112,12 @@ class RowCalls:
         call: Callable[[Sender, BeforeSend], Awaitable[R]],
         has_token: Callable[[], None] = lambda: None,
     ) -> R | None:
-        """Make a call, whose rows are first stored as sending in one commit; None if it failed: then its rows
-        are settled.
+        """Store the rows as sending in one commit, then make the call; if it fails, settle the rows and
+        return None.
 
         Args:
-            rows: of one operation.
-            call: makes it, with a sender and what to await before sending.
+            rows: rows of one operation.
+            call: makes the call with a sender and a function to await before sending.
             has_token: called once the rows are stored.
         """
         operation, probe = rows[0].operation, rows[0].id
@@ -128,7 +128,7 @@ class RowCalls:
 
         async def before_send() -> None:
             check()
-            if not await self._settler.sending(rows):  # each time: a row may have been forgotten since
+            if not await self._settler.sending(rows):  # on each attempt: a row may have been forgotten since
                 raise HeldError
             has_token()
             check()
@@ -168,13 +168,13 @@ class RowCalls:
             self._refused.difference_update(row.id for row in rows)
 
     async def fail(self, rows: list[Row], error: LeadSquaredError) -> None:
-        """The call failed as a whole."""
+        """Handle the failure of a whole call."""
         operation = rows[0].operation
         if error.fault is not Fault.LEAD:
             self._holds.fail(operation, error, rows[0].id)
-        elif isinstance(error, APIError):  # an error raised here says nothing about LeadSquared
+        elif isinstance(error, APIError):  # errors raised by this package say nothing about LeadSquared
             self._holds.succeed(operation)
-        if error.fault is Fault.LEAD and len(rows) > 1:  # one of them is invalid: smaller calls find it
+        if error.fault is Fault.LEAD and len(rows) > 1:  # one row is invalid: smaller calls find it
             self.failures.update(row.id for row in rows)
             await self._put_back(rows, error.attempts)
         else:
@@ -182,7 +182,7 @@ class RowCalls:
             await asyncio.gather(*(self._retry_or_end(row, error, is_own=is_own) for row in rows))
 
     async def fail_row(self, row: Row, error: LeadSquaredError) -> None:
-        """A bulk call was answered, and its answer says that this row failed, or nothing about it."""
+        """Handle a row that a bulk call's answer reports as failed, or does not mention."""
         if is_of_the_item(error):
             if self.may_repeat(row):
                 error.delivery = Delivery.REJECTED  # LeadSquared names what failed
@@ -193,16 +193,16 @@ class RowCalls:
         await self._retry_or_end(row, error, is_own=is_of_the_item(error))
 
     def forget(self, row: Row) -> None:
-        """It is final, or accepted: its failures count no more."""
+        """Reset the failures of a row that is final or accepted."""
         del self.failures[row.id], self._rounds[row.id]
 
     def may_repeat(self, row: Row) -> bool:
-        """Whether it may be sent again when it is unknown whether it arrived; not once it was accepted."""
+        """Whether it may be sent again if it is unknown whether it arrived; False once it was accepted."""
         repeat = write_named(row.operation).idempotency(identified=row.identified)
         return row.request_id is None and may_repeat(repeat, self._policy)
 
     async def aclose(self, grace: float) -> None:
-        """Begin no call; finish within `grace` seconds what is on its way, and leave the rest pending."""
+        """Start no more calls, let running ones finish within `grace` seconds, and leave the rest pending."""
         self._is_stopping = True
         sent = [call for call, rows in self.calls.items() if any(map(self._may_have_arrived, rows))]
         for call in self.calls:
@@ -232,7 +232,7 @@ class RowCalls:
     async def _retry_or_end(self, row: Row, error: LeadSquaredError, *, is_own: bool) -> None:
         self.failures[row.id] += 1
         self._rounds[row.id] += is_own
-        # The error of a bulk call speaks of all its rows together.
+        # The error of a bulk call is about all its rows.
         may_be_repeated = self.may_repeat(row) if row.operation == BULK else error.safe_to_retry
         state = final_state(error, self._rounds[row.id], may_be_repeated=may_be_repeated)
         if state is None:
@@ -246,7 +246,7 @@ class RowCalls:
         try:
             await work(rows)
         except Exception as error:
-            # A bug must not stop the others. It does not leave the task, whose repr would show its words.
+            # A bug must not stop other rows. The error stays here: a task's repr would show its message.
             if not any(self._rounds[row.id] for row in rows):
                 self._log.error("outbox: row %d failed with %s", rows[0].id, traceback_without_values(error))
             may_have_arrived = any(row.is_sending for row in rows)

@@ -208,7 +208,7 @@ def test_the_outbox_checks_as_its_client_does(tmp_path: Any, mode: str) -> None:
             if mode == "strict":
                 with pytest.raises(InvalidLead, match="did you mean mx_City"):
                     await outbox.put(BAD)
-                with pytest.raises(InvalidLead, match="lead 1, from 0: mx_Ctiy"):
+                with pytest.raises(InvalidLead, match="lead 1, counted from 0: mx_Ctiy"):
                     await outbox.put_many([GOOD, BAD])
             else:
                 assert (await outbox.put(BAD, key="b")).dropped == ("mx_Ctiy",)
