@@ -1,4 +1,4 @@
-"""An asyncio client for LeadSquared's Async API that keeps to its limit and loses no lead."""
+"""An asyncio client for LeadSquared's Async API that respects the rate limit and loses no lead."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -110,7 +110,7 @@ _MODULES = {name: module for module, names in _LATER.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """What costs an import is imported by those who use it; the outbox brings sqlite3."""
+    """Import slow or optional modules on first use; the outbox needs sqlite3."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,7 +1,7 @@
-"""Many calls from one source: a bounded number at a time, their results as they complete.
+"""Calls for the items of one source, a bounded number at a time.
 
 `Batch` is a context manager and an iterator, not a generator: a generator that yields inside a task group
-breaks cancellation, and one that is left early is closed only when it is garbage collected.
+breaks cancellation, and one that is left early is closed by the garbage collector only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collections.abc import (
 from dataclasses import dataclass, field
 from enum import Enum
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.errors import (
@@ -39,43 +39,40 @@ from leadsquared_async.models import Receipt, RequestStatus
 from leadsquared_async.results import Result, Results, log_untaken
 from leadsquared_async.submissions import Submission
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = ["FOLLOWED", "Batch", "Pending", "Source"]
 
 FOLLOWED = 1000
-"""Requests followed at the same time; they share their status calls."""
+"""Requests followed at once; they share status calls."""
 GRACE = 8.0
-"""Seconds for which calls under way are awaited when a block is left early."""
+"""Seconds to wait for calls in flight when a block is left early."""
 LAST_WAIT = 1.0
-"""Seconds that tasks may take to end once they are cancelled; a source or transport of the caller's may."""
+"""Seconds to wait for cancelled tasks; the caller's source or transport may end slowly."""
 
 S = TypeVar("S")
 T = TypeVar("T")
 
 
 class Stage(Enum):
-    """How far the call for an item is."""
+    """The progress of an item's call."""
 
     UNSENT = "unsent"
     SENT = "sent"
-    """A call is under way; cancelling it would lose its outcome."""
+    """The call is in flight; cancelling it would lose its outcome."""
     ACCEPTED = "accepted"
-    """Its outcome is awaited; cancelling that loses nothing."""
+    """The outcome is awaited; cancelling the wait loses nothing."""
     DONE = "done"
 
 
 @dataclass(eq=False)
 class Pending(Generic[T]):
-    """Items that share a call, mostly one, whose results have not all been taken yet.
+    """One or more items that share a call, until all their results are read.
 
     Attributes:
         index: position of the first item in the source.
         entered: the loop's time when the block was entered.
-        room: what the items occupy until their results are taken.
-        followed: what they occupy instead while they are followed.
-        stopped_by: another item's error, which keeps these from being sent.
+        room: the semaphore that they hold until their results are read.
+        followed: the semaphore that they hold instead while followed.
+        stopped_by: another item's error that stops these from being sent.
     """
 
     index: int
@@ -89,15 +86,15 @@ class Pending(Generic[T]):
 
     @property
     def item(self) -> T:
-        """The first item, or the only one."""
+        """The first item."""
         return self.items[0]
 
     async def about_to_send(self) -> None:
-        """Note it: for `before_send`."""
+        """Record it; passed as `before_send`."""
         self.stage = Stage.SENT
 
     async def follow(self) -> None:
-        """Make room for the next item to be sent, as soon as this one may be followed."""
+        """Wait until this item may be followed, then free its place for sending."""
         self.stage = Stage.ACCEPTED
         await self.followed.acquire()
         self.room.release()
@@ -111,7 +108,7 @@ class Pending(Generic[T]):
         error: LeadSquaredError | None = None,
         dropped: tuple[str, ...] = (),
     ) -> Result[T]:
-        """The result of the item at this place among the items."""
+        """The result of the item at index `place`."""
         item, receipt = self.items[place], self.receipt
         if receipt is not None:
             dropped = receipt.dropped
@@ -119,13 +116,13 @@ class Pending(Generic[T]):
 
 
 class Batch(Results[T]):
-    """Calls for the items of a source; at most `concurrency` are pulled and have results not yet taken.
+    """Calls for the items of a source; at most `concurrency` calls have unread results.
 
     Args:
-        work: makes the call for pending items and returns a result for each; errors of the call are in them.
-        size: items that share a call, at most.
+        work: makes the call for pending items and returns a result for each, with the call's errors.
+        size: maximum items per call.
         mixed: whether the items are submissions of several operations.
-        submits: whether the calls submit something; else they only follow what was submitted before.
+        submits: whether the calls submit something; else they only follow earlier submissions.
     """
 
     def __init__(
@@ -141,7 +138,7 @@ class Batch(Results[T]):
         submits: bool = True,
     ) -> None:
         if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError("concurrency has to be a whole number of at least 1")
+            raise ConfigurationError("concurrency must be a whole number of at least 1")
         self._source = source
         self._work = work
         self._session = session
@@ -166,7 +163,7 @@ class Batch(Results[T]):
 
     async def __aenter__(self) -> Self:
         if self._puller is not None:
-            raise ClientClosed(f"{self._name}: a batch is entered once")
+            raise ClientClosed(f"{self._name}: a batch can be entered only once")
         self._forget = self._session.when_closing(self._client_is_closing)
         self._entered = asyncio.get_running_loop().time()
         self._puller = asyncio.create_task(self._pull(), name=f"leadsquared_async {self._name} source")
@@ -191,7 +188,7 @@ class Batch(Results[T]):
         self._cancel_source()
         tasks = {self._puller, *self._pending}
         try:
-            # An anyio scope that cancelled the block would cancel this wait, too.
+            # If an anyio scope cancelled the block, it would cancel this wait too.
             with anyio.CancelScope(shield=True):
                 await asyncio.wait(tasks, timeout=GRACE)
         finally:
@@ -215,27 +212,27 @@ class Batch(Results[T]):
         return result
 
     def _not_inside(self) -> ClientClosed:
-        return ClientClosed(f"{self._name}: results are read inside the `async with` block")
+        return ClientClosed(f"{self._name}: read results inside the `async with` block")
 
     async def _pull(self) -> None:
         """Pull from the source whenever there is room."""
-        await asyncio.sleep(0)  # an eager task would begin before `__aenter__` has noted it
+        await asyncio.sleep(0)  # an eager task would start before `__aenter__` has stored it
         try:
             try:
                 await self._room.acquire()
-                # Neither source nor item in a local: a traceback of the source's error is to show no lead.
+                # No local holds the source or an item: a traceback of its error must not show a lead.
                 async for item in self._source:
                     if self._is_left or not self._is_pulling:
-                        return  # it was cancelled, and the source gave one more all the same
+                        return  # the source ignored its cancellation and yielded one more
                     self._gathered.append(item)
                     del item
                     if self._failure is not None:
-                        return  # the same, but that one gets a result
+                        return  # the same, but this item gets a result
                     if len(self._gathered) == self._size:
                         self._begin()
                         await self._room.acquire()
             finally:
-                self._begin()  # what came before the source ended, failed or was cancelled
+                self._begin()  # items pulled before the source ended, failed or was cancelled
         except Exception as error:
             self._source_failed(error)
         finally:
@@ -256,26 +253,26 @@ class Batch(Results[T]):
                 self._source_failed(error)
 
     def _pulled(self, task: asyncio.Task[None]) -> None:
-        """The source brings nothing more."""
-        # One that was cancelled by others would seem to have ended.
+        """Handle the end of the source."""
+        # Otherwise a source cancelled from outside would look finished.
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is not None:
             self._source_failed(error)
         self._stop_pulling()
 
     def _source_failed(self, error: BaseException) -> None:
-        """Raise this in the end, if the source is still waited for."""
+        """Raise this error at the end, if the source is still awaited."""
         if self._is_pulling:
             self._failure = self._failure or error
 
     def _stop_pulling(self) -> None:
-        """Wait for the source no more."""
+        """Stop waiting for the source."""
         if self._is_pulling:
             self._is_pulling = False
             self._inbox.settle()
 
     def _begin(self) -> None:
-        """Start the call for what was gathered."""
+        """Start the call for the gathered items."""
         items, self._gathered = self._gathered, []
         if not items or self._is_left or not self._is_pulling:
             return
@@ -301,7 +298,7 @@ class Batch(Results[T]):
         self._stop(error, None if is_of_all else self._operation_of(pending))
 
     def _add(self, pending: Pending[T], results: Sequence[Result[T]]) -> None:
-        """Hand results to the reader; once the last of them is taken there is room again."""
+        """Pass results to the reader; reading the last one frees their place."""
         pending.stage = Stage.DONE
         last = len(results) - 1
         self._inbox.put([(result, pending.room if n == last else None) for n, result in enumerate(results)])
@@ -316,11 +313,11 @@ class Batch(Results[T]):
         )
 
     def _client_is_closing(self) -> None:
-        if self._is_pulling:  # else all was pulled, and each call that is left ends with its own error
+        if self._is_pulling:  # else all items are pulled, and each open call ends with its own error
             self._stop(ClientClosed(f"{self._name}: {CLOSED}", operation=self._name))
 
     def _stop(self, error: LeadSquaredError, operation: str | None = None) -> None:
-        """Send nothing more, or nothing of one operation; what was pulled gets its result all the same."""
+        """Stop sending, or stop one operation; items already pulled still get results."""
         if operation is not None:
             self._failed[operation] = error
         elif self._failure is None:
@@ -334,19 +331,19 @@ class Batch(Results[T]):
                 task.cancel()
 
     def _operation_of(self, pending: Pending[T]) -> str:
-        """What it is submitted to, where that may differ from item to item."""
+        """The operation of the items, if it may differ between items; else the batch's name."""
         item = pending.item
         return item.operation.name if self._mixed and isinstance(item, Submission) else self._name
 
     def _break_off_pulling(self, error: BaseException) -> None:
-        """Pull nothing more, and raise this in the end."""
+        """Stop pulling, and raise this error at the end."""
         self._failure = self._failure or error
         self._cancel_source()
-        # A source may take its time to end, or ignore its cancellation.
+        # A source may end slowly, or ignore its cancellation.
         asyncio.get_running_loop().call_later(LAST_WAIT, self._stop_pulling)
 
     def _cancel_source(self) -> None:
-        """Once only: a second cancellation would cut short what the source does to clean up."""
+        """Cancel the source once; a second cancellation would interrupt its clean-up."""
         if not self._is_cancelled:
             self._is_cancelled = True
             assert self._puller is not None
@@ -356,19 +353,19 @@ class Batch(Results[T]):
         pending = self._pending.pop(task)
         error = None if task.cancelled() else task.exception()
         if pending.stage is Stage.ACCEPTED and pending.receipt is not None:
-            self._add(pending, [pending.result()])  # following it was broken off
+            self._add(pending, [pending.result()])  # following was cancelled
         if task.cancelled():
             if pending.stopped_by is not None:
                 self._add_unsent(pending, pending.stopped_by)
             elif not self._is_left:
                 self._break_off_pulling(asyncio.CancelledError())
         elif error is not None:
-            # A bug, of the caller or of this package, and no failed call: it is not to hide among results.
+            # A bug of the caller or of this package, not a failed call: results must not hide it.
             self._break_off_pulling(error)
         self._inbox.settle()
 
     async def _break_off(self, tasks: Iterable[asyncio.Task[None]]) -> None:
-        """End what did not end within the grace, and log the results that nobody took."""
+        """Cancel tasks that outlast the grace period, and log unread results."""
         tasks = list(tasks)
         for task in tasks:
             task.cancel()
@@ -379,9 +376,9 @@ class Batch(Results[T]):
 
 
 class _Inbox(Generic[T]):
-    """Results that nobody has taken yet, and how many tasks may still bring some.
+    """Unread results, and the number of tasks that may still add some.
 
-    Everything that a reader waits for changes here, and each change wakes every reader.
+    Each change wakes every reader.
     """
 
     def __init__(self) -> None:
@@ -391,26 +388,25 @@ class _Inbox(Generic[T]):
         self._changed = asyncio.Event()
 
     def expect(self) -> None:
-        """One more task may bring results; it calls `settle` when it brings no more."""
+        """Expect results from one more task, until it calls `settle`."""
         self._expected += 1
 
     def put(self, results: Sequence[T]) -> None:
-        """Bring results."""
         self._results += results
         self._changed.set()
 
     def settle(self) -> None:
-        """One of the expected tasks brings no more results."""
+        """One expected task will add no more results."""
         self._expected -= 1
         self._changed.set()
 
     def close(self) -> None:
-        """Turn readers away."""
+        """End all reads."""
         self._is_closed = True
         self._changed.set()
 
     async def take(self) -> T | None:
-        """The next result as soon as there is one; None if none will come, or readers are turned away."""
+        """Wait for the next result; None if no more will come, or after `close`."""
         while not self._is_closed and (self._results or self._expected):
             if self._results:
                 return self._results.popleft()
@@ -419,7 +415,7 @@ class _Inbox(Generic[T]):
         return None
 
     def untaken(self) -> Iterator[T]:
-        """The results that nobody took, once."""
+        """Remove and yield the unread results."""
         while self._results:
             yield self._results.popleft()
 
@@ -429,21 +425,19 @@ def _reference_of(item: object) -> str | None:
 
 
 def _stops_others(result: Result[Any], error: LeadSquaredError) -> bool:
-    """Whether the other items would fail as well until somebody acts."""
+    """Whether the error would hit the other items too until it is fixed."""
     item: object = result.item
     if isinstance(item, Result) and item.error is error:
-        return False  # it was passed through
+        return False  # an earlier error, passed through
     if error.scope is Scope.ACCOUNT:
         return True
-    # With a receipt it could be submitted: only its status cannot be asked for.
+    # With a receipt the submission worked; only its status call failed.
     return error.scope is Scope.OPERATION and error.fault is Fault.ACCOUNT and result.receipt is None
 
 
 def _not_sent(name: str, error: LeadSquaredError, reference: str | None) -> LeadSquaredError:
     """The error of an item that is not sent because of another item's error."""
-    why = (
-        f"an earlier {error.operation or name} failed with {type(error).__name__}, which affects all of them"
-    )
+    why = f"an earlier {error.operation or name} failed with {type(error).__name__}, which affects every item"
     return type(error)(
         f"{name}: not sent: {CLOSED if isinstance(error, ClientClosed) else why}",
         delivery=Delivery.NOT_SENT,
@@ -455,10 +449,10 @@ def _not_sent(name: str, error: LeadSquaredError, reference: str | None) -> Lead
 
 
 class Source(Generic[S]):
-    """The items that a caller passes as many, of either kind of iterable, read by one task.
+    """The caller's iterable or async iterable, read by one task.
 
-    A generator is closed by `aclose`: its own clean-up, such as closing a file or a cursor, is not to wait
-    for the garbage collector. Other iterators belong to their owner, who may go on reading.
+    `aclose` closes a generator, so that its clean-up, such as closing a file or a cursor, does not wait for
+    the garbage collector. Other iterators stay open, since the caller may continue to read them.
     """
 
     def __init__(self, items: Iterable[S] | AsyncIterable[S], call: str, of: str) -> None:
@@ -468,7 +462,7 @@ class Source(Generic[S]):
         ):
             raise ConfigurationError(
                 f"{call}() expects an iterable or async iterable of {of}, got {type(items).__name__}; "
-                "pass a list, also for a single one: [item]"
+                "pass a list, even for a single item: [item]"
             )
         self._given = items
         self._reading: Iterator[S] | AsyncIterator[S] | None = None
@@ -487,7 +481,7 @@ class Source(Generic[S]):
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """Close a generator, in the task that read it; what was read to its end stays as it is."""
+        """Close a generator, in the task that read it."""
         reading: object = self._reading
         if isinstance(reading, AsyncGenerator):
             await cast("AsyncGenerator[object]", reading).aclose()

@@ -1,4 +1,4 @@
-"""Clean-up that is completed whatever happens to its caller."""
+"""Clean-up that completes even if its caller is cancelled."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["uninterrupted"]
 
 
 async def uninterrupted(cleanup: Coroutine[Any, Any, None]) -> None:
-    """Run a clean-up to its end, however often the caller is cancelled, natively or by an anyio scope.
+    """Run a clean-up to its end, even if the caller is cancelled, by asyncio or an anyio scope.
 
-    It runs in a task of its own: a shielded scope keeps out the cancellation of another scope, but not
-    `Task.cancel`. The caller's cancellation is raised when the clean-up has ended, so that has to be bounded.
+    It runs in its own task: a shielded scope blocks cancellation by other scopes, but not by `Task.cancel`.
+    The caller's cancellation is raised after the clean-up, so the clean-up must be bounded.
     """
-    import anyio  # noqa: PLC0415 - slow to import, and only for those who opened a client
+    import anyio  # noqa: PLC0415 - slow to import, and needed by open clients only
 
     task = asyncio.create_task(cleanup, name="leadsquared_async clean-up")
     cancelled: asyncio.CancelledError | None = None
@@ -27,6 +27,6 @@ async def uninterrupted(cleanup: Coroutine[Any, Any, None]) -> None:
                 cancelled = error
     if cancelled is not None:
         if not task.cancelled():
-            task.exception()  # retrieved: the cancellation is what the caller has to see
+            task.exception()  # mark it as retrieved; the caller gets the cancellation
         raise cancelled
     task.result()

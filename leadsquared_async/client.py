@@ -1,4 +1,4 @@
-"""`LeadSquared`: options, lifecycle, the resources."""
+"""`LeadSquared`: options, lifecycle, resources."""
 
 from __future__ import annotations
 
@@ -68,15 +68,15 @@ R = TypeVar("R")
 GRACE = 8.0
 
 
-class resource(property, Generic[R]):  # noqa: N801 - it is used as property is
-    """A resource of a client; on the class it is the resource's class, so that `help()` shows its methods."""
+class resource(property, Generic[R]):  # noqa: N801 - used like `property`
+    """A resource of a client; on the class, the resource's class, so that `help()` shows its methods."""
 
     def __init__(self, kind: Callable[[Parts], R]) -> None:
         super().__init__(lambda client: kind(parts_of(client)))
         self._kind = kind
         self.__doc__ = inspect.getdoc(kind)
 
-    @overload  # type: ignore[override] # a property of a class is its resource's class, not a property
+    @overload  # type: ignore[override] # on the class this is the resource's class, not a property
     def __get__(self, instance: None, owner: type | None = None, /) -> type[R]: ...
     @overload
     def __get__(self, instance: object, owner: type | None = None, /) -> R: ...
@@ -85,10 +85,10 @@ class resource(property, Generic[R]):  # noqa: N801 - it is used as property is
 
 
 class LeadSquared(Requests, CustomCalls):
-    """An account at LeadSquared, for use in one event loop: `async with LeadSquared(...) as lsq:`.
+    """A client of one LeadSquared account, for one event loop: `async with LeadSquared(...) as lsq:`.
 
-    Clients of one account in one process share one rate limit, across event loops and threads. A client is
-    opened once; `with_options` makes cheap copies that share its connections and limit. An empty or blank
+    Clients of one account in one process share one rate limit, across event loops and threads. A client can
+    be opened once; `with_options` makes cheap copies that share its connections and limit. An empty or blank
     environment variable counts as not set.
 
     Example:
@@ -104,25 +104,26 @@ class LeadSquared(Requests, CustomCalls):
             a 401.
         region: "in21", "us11" or "sg"; else LEADSQUARED_REGION.
         host: any other asynchronous host: scheme, host and port; else LEADSQUARED_HOST. Plain http:// is for
-            loopback only. A `/v2/` at the end, as LeadSquared shows its hosts, is allowed.
+            loopback only. A trailing `/v2/`, as LeadSquared shows its hosts, is allowed.
         sync_host: the synchronous host, for lead fields and bulk; else LEADSQUARED_SYNC_HOST, else the
             region's.
         rate_limit: the account's limit; else LEADSQUARED_RATE_LIMIT, such as "10/5"; else 25 calls in
             5 seconds.
-        bulk_limit: the account's limit of bulk calls, which count separately; by default 1 in 5 seconds.
+        bulk_limit: the account's limit for bulk calls, which count separately; by default 1 in 5 seconds.
         retry: when a call is retried; by default `RetryPolicy()`, with up to 6 attempts.
-        timeout: seconds for one attempt, however slowly the server answers.
-        deadline: seconds for a whole call, the wait for the rate limit included; None for no bound. A form
-            handler sets 10.
-        limiter: a `SharedLimiter`, with which many processes respect one limit; or a `Limiter` of yours or an
-            `aiolimiter.AsyncLimiter`, which every attempt passes as well.
-        transport: your own httpx transport (proxy, TLS, one pool for many accounts); it is not closed.
+        timeout: seconds for one attempt, until the whole answer is read.
+        deadline: seconds for a whole call, including waits for the rate limit; None for no bound. Use 10 in
+            form handlers.
+        limiter: a `SharedLimiter`, to share one limit between processes; or your own `Limiter` or an
+            `aiolimiter.AsyncLimiter`, which limits every attempt as well.
+        transport: your own httpx transport (proxy, TLS, one pool for many accounts); the client never closes
+            it.
         validate: how to treat a lead that LeadSquared would reject, according to the account's lead fields:
             "off" sends it, "strict" raises `InvalidLead`, "drop" leaves out attributes that the account does
-            not have and names them on the receipt. If the fields are not available, leads are not checked.
+            not have and lists them on the receipt. If the fields are not available, leads are not checked.
         normalize: a function from a lead to a lead, applied to every lead before it is checked,
             deduplicated and sent.
-        paths: paths that differ on your account from the table of operations, by the name of the call:
+        paths: your account's paths where they differ from the defaults, by call name:
             {"leads.update status": "/..."}.
         name: a label for log lines and errors.
 
@@ -159,10 +160,10 @@ class LeadSquared(Requests, CustomCalls):
             raise ConfigurationError("pass either the three keys or credentials=, not both")
         elif not isinstance(credentials, Credentials) and not callable(credentials):
             raise ConfigurationError(
-                "credentials has to be a Credentials, or an async callable that returns one"
+                "credentials must be a Credentials, or an async callable that returns one"
             )
         if normalize is not None and not callable(normalize):  # pyright: ignore[reportUnnecessaryComparison]
-            raise ConfigurationError("normalize has to be a function from a lead to a lead")
+            raise ConfigurationError("normalize must be a function that takes and returns a lead")
         sharing, foreign = _limiters(limiter)
         self._session = Session(
             Options(
@@ -198,16 +199,16 @@ class LeadSquared(Requests, CustomCalls):
 
     @without_locals
     async def verify(self, *, fields: Collection[str] = ()) -> AccountReport:
-        """Check whether the account can be used, with calls that change nothing; for the start of a program.
+        """Check that the account is usable, with read-only calls; for the start of a program.
 
         Checks the host and the x-api-key, the access and secret key, the region, and the named lead fields.
-        A server that does not answer is part of the report.
+        A server that does not answer is reported, not raised.
 
         Example:
             print(await lsq.verify(fields=["EmailAddress", "mx_City"]))
 
         Args:
-            fields: schema names that leads will have.
+            fields: schema names that your leads use.
 
         Raises:
             LeadSquaredError: keys, region or fields need fixing.
@@ -222,7 +223,7 @@ class LeadSquared(Requests, CustomCalls):
     async def submit(
         self, submission: Submission, *, deadline: float | Literal["client"] | None = "client"
     ) -> Receipt:
-        """Send any submission, and return LeadSquared's receipt for it.
+        """Send a submission of any operation, and return LeadSquared's receipt.
 
         Example:
             receipt = await lsq.submit(submissions.create_activity(lead_id, event=201), deadline=10)
@@ -232,8 +233,8 @@ class LeadSquared(Requests, CustomCalls):
             deadline: seconds for the whole call; by default the client's.
 
         Raises:
-            InvalidLead: it cannot be encoded. Nothing was sent.
-            LeadSquaredError: it did not succeed; `delivery` says whether it may have arrived.
+            InvalidLead: the submission is invalid. Nothing was sent.
+            LeadSquaredError: the call failed; `delivery` says whether it may have arrived.
         """
         return await submit(self._parts, submission, deadline=deadline)
 
@@ -244,7 +245,7 @@ class LeadSquared(Requests, CustomCalls):
         follow: bool = False,
         concurrency: int = CONCURRENCY,
     ) -> Results[Submission]:
-        """Send any number of submissions of any operations, as `leads.capture_many` does with leads.
+        """Send any number of submissions of any operations, like `leads.capture_many`.
 
         Example:
             async with lsq.submit_many([submissions.log_call(key, call) for call in calls]) as results:
@@ -254,7 +255,7 @@ class LeadSquared(Requests, CustomCalls):
         Args:
             submissions: made by functions of `leadsquared_async.submissions`.
             follow: whether to follow each accepted submission, so that its result has the final `status`.
-            concurrency: submissions in memory at most: pulled, and not yet taken as results.
+            concurrency: maximum submissions that are pulled and whose results are unread.
 
         Raises:
             ConfigurationError: an argument is invalid.
@@ -277,7 +278,7 @@ class LeadSquared(Requests, CustomCalls):
         deadline: float | Literal["client"] | None = "client",
         lane: Lane | None = None,
     ) -> LeadSquared:
-        """A copy with other options for its calls; it shares connections and limit, and closes with this.
+        """A copy with other options; it shares this client's connections and limit, and closes with it.
 
         Example:
             form = lsq.with_options(deadline=10, retry=RetryPolicy(attempts=2))
@@ -305,18 +306,18 @@ class LeadSquared(Requests, CustomCalls):
         return copy
 
     def snapshot(self) -> Snapshot:
-        """What is under way: the state of the limit, the waiting calls, the abandoned ones.
+        """The current state: the rate limit, the waiting calls and the abandoned calls.
 
         Example:
             limit = lsq.snapshot().limit
 
         Raises:
-            ClientClosed: the client is not open here.
+            ClientClosed: the client is not open in this loop and process.
         """
         return self._session.snapshot()
 
     async def aclose(self, grace: float = GRACE) -> None:
-        """Finish what is in flight within `grace` seconds, cancel the rest, and close; may be called twice.
+        """Wait up to `grace` seconds for calls in flight, cancel the rest, and close; may be called twice.
 
         Example:
             await lsq.aclose(grace=2)
@@ -338,9 +339,7 @@ class LeadSquared(Requests, CustomCalls):
 
     def _check_original(self, verb: str) -> None:
         if self._derived:
-            raise ClientClosed(
-                f"this is a copy made by with_options(): {verb} the client that it was made from"
-            )
+            raise ClientClosed(f"this is a copy made by with_options(): {verb} the original client")
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
@@ -358,12 +357,12 @@ def parts_of(client: LeadSquared) -> Parts:
 
 def _validator(mode: ValidationMode, fields: FieldCache, hosts: Hosts) -> FieldValidator | None:
     if mode not in get_args(ValidationMode):
-        raise ConfigurationError('validate has to be "off", "strict" or "drop"')
+        raise ConfigurationError('validate must be "off", "strict" or "drop"')
     if mode == "off":
         return None
     if hosts.sync_host is None:
         raise ConfigurationError(
-            f'validate="{mode}" asks the synchronous host for the lead fields, and none is known: pass '
+            f'validate="{mode}" needs the lead fields of the synchronous host, which is unknown: pass '
             "region= or sync_host="
         )
     return FieldValidator(fields, mode)
@@ -381,8 +380,8 @@ def _checked_deadline(deadline: float | None) -> float | None:
 def _limiters(
     limiter: Limiter | AsyncLimiter | SharedLimiter | None,
 ) -> tuple[AccountLimits, Limiter | None]:
-    """What the limits are shared through, and a limiter that every attempt passes besides."""
-    # Imported here, since these modules are slow to import, and what a caller passes was imported before.
+    """The shared limits, and an additional limiter for every attempt."""
+    # Imported here, since these modules are slow to import and few callers need them.
     from leadsquared_async.limiter.local_limits import LocalLimits  # noqa: PLC0415
 
     if limiter is None:
@@ -397,20 +396,18 @@ def _limiters(
 
     if not isinstance(limiter, AsyncLimiter):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError(
-            "limiter has to be a SharedLimiter, an aiolimiter.AsyncLimiter, or a Limiter with acquire, "
+            "limiter must be a SharedLimiter, an aiolimiter.AsyncLimiter, or a Limiter with acquire, "
             "release, release_unused and on_rate_limited"
         )
     if limiter.max_rate < 1:
-        raise ConfigurationError(
-            "limiter: its max_rate has to be at least 1, or it never lets a call through"
-        )
+        raise ConfigurationError("limiter: max_rate must be at least 1; a lower rate blocks every call")
     return LocalLimits(), AsyncLimiterAdapter(limiter)
 
 
 def _checked_transport(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncBaseTransport | None:
     if transport is None:
         return None
-    import httpx  # noqa: PLC0415 - the same
+    import httpx  # noqa: PLC0415 - slow to import
 
     meant = "an httpx.AsyncBaseTransport, such as AsyncHTTPTransport(...)"
     return checked("transport", transport, httpx.AsyncBaseTransport, meant)

@@ -1,6 +1,6 @@
 """A client's options: regions and hosts, credentials, the rate limit, the retry policy.
 
-Loose input comes in from arguments and the environment, strict values go out. An invalid value raises a
+Arguments and environment variables become checked values. An invalid value raises a
 `ConfigurationError` that names the option and the fix.
 """
 
@@ -38,7 +38,7 @@ ENVIRONMENT = {
 
 
 def setting(name: str, environ: Mapping[str, str]) -> str | None:
-    """The value of an environment variable; one that is empty or blank counts as not set."""
+    """The value of an environment variable; None if it is empty or blank."""
     value = environ.get(name)
     return value if value and not value.isspace() else None
 
@@ -56,7 +56,7 @@ class Hosts(NamedTuple):
     sync_host: str | None
 
 
-# Only regions whose asynchronous host is documented or was seen at work; the others go by `host=`.
+# Only regions whose asynchronous host is documented or was seen in use; others need `host=`.
 REGIONS = {
     "in21": Hosts("https://asyncapi-in21.leadsquared.com", "https://api-in21.leadsquared.com"),
     "us11": Hosts("https://asyncapi-us11.leadsquared.com", "https://api-us11.leadsquared.com"),
@@ -67,7 +67,7 @@ REGIONS = {
 class Secret:
     """A string that is shown as asterisks; `reveal()` returns it.
 
-    Code that walks over attributes, to copy or serialise them, does not find the string either.
+    Code that copies or serialises attributes does not find the string either.
     """
 
     __slots__ = ("_reveal",)
@@ -94,17 +94,17 @@ class Secret:
         return hash(self.reveal())
 
     def __reduce__(self) -> str:
-        raise TypeError("a Secret cannot be pickled: pass keys by the environment")
+        raise TypeError("a Secret cannot be pickled: pass keys in the environment")
 
     __getstate__ = __reduce__
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class Credentials:
-    """The three keys of one LeadSquared user; their repr shows none of them.
+    """The three keys of one LeadSquared user; the repr shows none of them.
 
     Raises:
-        ConfigurationError: a key is empty, not printable ASCII, or looks cut at its `$`.
+        ConfigurationError: a key is empty, not printable ASCII, or looks cut off at its `$`.
     """
 
     access_key: Secret
@@ -118,18 +118,18 @@ class Credentials:
         del access_key, secret_key, api_key, given  # a traceback that shows locals must not show them
         for name, key in hidden.items():
             object.__setattr__(self, name, key)
-        for name, key in hidden.items():  # now that the repr in a traceback has all of them
+        for name, key in hidden.items():  # after all are set, since a traceback may show the repr
             if fault := key_fault(name, key.reveal()):
                 raise ConfigurationError(fault)
         plain = [key.reveal() for key in hidden.values()]
-        # The longest first, so that a key which is the start of another does not leave the rest of it.
-        # A placeholder of a few letters, as in tests, would be masked inside other words.
+        # Longest first: masking a key that begins another key would leave the rest of that one. Short
+        # placeholders, as in tests, would be masked inside other words.
         spellings = {spelling for key in plain if len(key) >= SHORTEST_KEY for spelling in _spellings(key)}
         ordered = sorted(spellings, key=len, reverse=True)
         object.__setattr__(self, "_spellings", tuple(map(Secret, ordered)))
 
     def mask(self, text: str) -> str:
-        """The text with the keys masked, however they are escaped, in case a server repeats them."""
+        """The text with the keys masked, escaped or not, in case a server repeats them."""
         for key in self._spellings:
             text = text.replace(key.reveal(), MASK)
         return text
@@ -146,9 +146,7 @@ def _spellings(key: str) -> tuple[str, ...]:
     return key, encoded, lower, unicode
 
 
-QUOTED = (
-    "has quotes around it, and they are part of the value: remove them (docker's --env-file keeps quotes)"
-)
+QUOTED = "contains quotes: remove them (docker's --env-file keeps quotes as part of the value)"
 
 
 def _is_quoted(value: str) -> bool:
@@ -161,16 +159,16 @@ def key_fault(name: str, value: object) -> str | None:
     """What is wrong with a key, without showing it."""
     where = f"{name} (or {ENVIRONMENT[name]})"
     if not isinstance(value, str):
-        return f"{where} has to be a string, not {type(value).__name__}"
+        return f"{where} must be a string, not {type(value).__name__}"
     if not value:
         return f"{where} is empty: copy the key from Settings > API and Webhooks"
     if _is_quoted(value):
         return f"{where} {QUOTED}"
     if not (value.isascii() and value.isprintable()) or " " in value:
         return f"{where} contains a space, a line break or another invalid character: copy it again"
-    # It is u$r and 32 hexadecimal digits: a shell takes $r... for a variable, a Makefile $r.
+    # The key is u$r and 32 hexadecimal digits: a shell expands $r..., make expands $r.
     if name == "access_key" and re.fullmatch(r"u\$?(?:[0-9a-f]{32})?", value):
-        return f"{where} was cut at its $: put it in single quotes in a shell, write $$ in make and compose"
+        return f"{where} was cut off at its $: use single quotes in a shell, and $$ in make and compose"
     return None
 
 
@@ -187,8 +185,8 @@ def credentials_from(
     missing = [f"{name} (or {ENVIRONMENT[name]})" for name in keys if name not in found]
     if missing:
         raise ConfigurationError(
-            f"missing {', '.join(missing)}: LeadSquared shows the keys under Settings > API and Webhooks, "
-            "the x-api-key comes from its support"
+            f"missing {', '.join(missing)}: LeadSquared shows the keys under Settings > API and Webhooks; "
+            "its support provides the x-api-key"
         )
     return Credentials(**found)
 
@@ -198,8 +196,8 @@ def hosts_from(
 ) -> Hosts:
     """The hosts from the arguments, else from the environment.
 
-    With an explicit `host` the environment is not used: keys of one account never go to the synchronous host
-    of another.
+    With an explicit `host` or `region` the environment is not used, so that the keys of one account never go
+    to another's host.
     """
     named = {"host": "host", "sync_host": "sync_host", "region": "region"}
     if host is None and region is None:
@@ -229,7 +227,7 @@ _LEADSQUARED = re.compile(r"(?P<kind>async)?(?P<name>api(?:-[a-z]{2}[0-9]{2})?\.
 
 
 def _check_kinds(hosts: Hosts, named: Mapping[str, str]) -> None:
-    """Reject the synchronous host as the asynchronous one, and the reverse: they have different paths."""
+    """Reject swapped hosts: the synchronous and the asynchronous host have different paths."""
     for option, given in hosts._asdict().items():
         match = None if given is None else _LEADSQUARED.fullmatch(given.removeprefix("https://"))
         if match is None or (match["kind"] is None) is (option == "sync_host"):
@@ -249,26 +247,26 @@ def _region(named: str, region: str) -> Hosts:
     except (KeyError, TypeError):
         if isinstance(region, str) and _is_quoted(region):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(f"{named} {QUOTED}") from None
-        what = "this region" if named == "region" else f"the region in {named}"
+        what = "region" if named == "region" else f"region in {named}"
         raise ConfigurationError(
-            f"{what} is not known: it is one of {', '.join(REGIONS)}; for any other pass host= "
-            "and sync_host= as LeadSquared gave them to you"
+            f"unknown {what}: use {', '.join(REGIONS)}; for any other region pass the host= and sync_host= "
+            "that LeadSquared gave you"
         ) from None
 
 
 def origin(option: Literal["host", "sync_host"], url: str, named: str | None = None) -> str:
     """Check that `url` is scheme, host and port, and return it without a trailing slash.
 
-    The `/v2/` with which LeadSquared shows its hosts is removed, since it is part of our paths.
+    A trailing `/v2/`, as LeadSquared shows its hosts, is removed, since the paths contain it.
 
     Args:
         option: which host it is.
         url: its address.
-        named: the environment variable that it comes from, if any.
+        named: the environment variable that it came from, if any.
     """
     named = named or option
     refused = ConfigurationError(
-        f"{named} has to be scheme, host and port and nothing else, such as "
+        f"{named} must be only scheme, host and port, such as "
         f"{REGIONS['in21'].host if option == 'host' else REGIONS['in21'].sync_host}"
     )
     if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -286,24 +284,24 @@ def origin(option: Literal["host", "sync_host"], url: str, named: str | None = N
     name = parts.hostname or ""
     host = f"[{name}]" if ":" in name else name
     authority = host if port is None else f"{host}:{port}"
-    # Put together again, the parts have to be all that was given: a user or a query is not silently dropped.
+    # The parts must add up to the input: a user or a query must not be dropped silently.
     if urlunsplit((parts.scheme, authority, parts.path, "", "")).lower() != url.lower():
         raise refused
     if not _is_host(name) or port == 0 or parts.path.lower() not in {"", "/", "/v2", "/v2/"}:
         raise refused
     if parts.scheme != "https" and not (parts.scheme == "http" and name in LOOPBACK):
         raise ConfigurationError(
-            f"{named} has to start with https:// (plain http:// is for a sandbox on 127.0.0.1 only, "
-            "since the keys travel in the address)"
+            f"{named} must start with https:// (plain http:// is for a sandbox on 127.0.0.1 only, "
+            "since the URL contains the keys)"
         )
-    # With and without its default port it is one host, with one limit.
+    # With or without its default port it is the same host, with one limit.
     is_usual = port == (443 if parts.scheme == "https" else 80)
     return f"{parts.scheme}://{host if is_usual else authority}"
 
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOSTNAME = re.compile(rf"(?=.{{1,253}}$)(?:{_LABEL}\.)*{_LABEL}")
-# Resolvers take these for IPv4 addresses: 127.1, 0x7f.1, 2130706433.
+# Resolvers read these as IPv4 addresses: 127.1, 0x7f.1, 2130706433.
 _NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)")
 
 
@@ -326,14 +324,14 @@ class RateLimit:
     """At most `calls` calls in any `per` seconds.
 
     Attributes:
-        calls: calls that may be made in one window; also the largest burst.
+        calls: maximum calls in one window; also the largest burst.
         per: length of the window in seconds.
-        margin: by which share spaced calls are further apart than `per / calls`. The default suits every way
-            of counting but a sliding counter that does not round down; that needs
-            `RateLimit(24, per=5.0, margin=0.04)`.
+        margin: extra time between spaced calls, as a share of `per / calls`. The default suits every way of
+            counting except a sliding counter that does not round down; use `RateLimit(24, per=5.0,
+            margin=0.04)` for that.
 
     Raises:
-        ConfigurationError: a number is not positive, not a number, or too large.
+        ConfigurationError: a value is not a number, or out of range.
     """
 
     calls: int
@@ -342,13 +340,13 @@ class RateLimit:
 
     def __post_init__(self) -> None:
         if not _is_count(self.calls) or self.calls > 10_000:
-            raise ConfigurationError("RateLimit: calls has to be a whole number from 1 to 10,000")
+            raise ConfigurationError("RateLimit: calls must be a whole number from 1 to 10,000")
         if not _is_number(self.per) or not 0 < self.per <= LONGEST_WINDOW:
             raise ConfigurationError(
-                "RateLimit: per has to be a number of seconds above 0, at most 86,400 (a day)"
+                "RateLimit: per must be a number of seconds above 0, at most 86,400 (a day)"
             )
         if not _is_number(self.margin) or not 0 <= self.margin <= 1:
-            raise ConfigurationError("RateLimit: margin has to be a share from 0 to 1")
+            raise ConfigurationError("RateLimit: margin must be a number from 0 to 1")
 
     @property
     def spacing(self) -> float:
@@ -358,7 +356,7 @@ class RateLimit:
     def within(self, other: RateLimit) -> RateLimit:
         """The largest limit that respects both, with a window no shorter than this one's."""
         calls = min(self.calls, other.calls)
-        # A window of the other meets at most this many whole bursts of ours, each of `calls`.
+        # The other limit allows this many bursts of `calls` in one of its windows.
         per = max(self.per, other.per / (other.calls // calls))
         return RateLimit(calls, per, max(self.margin, other.margin))
 
@@ -367,7 +365,7 @@ class RateLimit:
 
     @classmethod
     def parse(cls, text: str) -> RateLimit:
-        """Read "25/5" (calls per seconds).
+        """Parse "25/5" (calls/seconds).
 
         Raises:
             ConfigurationError: it has another format.
@@ -375,7 +373,7 @@ class RateLimit:
         match = re.fullmatch(r"\s*(\d{1,5})\s*/\s*(\d{1,6}(?:\.\d{1,6})?)\s*", text, re.ASCII)
         if match is None:
             raise ConfigurationError(
-                'rate_limit (or LEADSQUARED_RATE_LIMIT) is written as calls/seconds, such as "25/5"'
+                'rate_limit (or LEADSQUARED_RATE_LIMIT) must be calls/seconds, such as "25/5"'
             )
         return cls(int(match[1]), float(match[2]))
 
@@ -396,7 +394,7 @@ def limit_in(named: str, text: str) -> RateLimit:
         return RateLimit.parse(text)
     except ConfigurationError:
         raise ConfigurationError(
-            f"{named} is written as calls/seconds, such as 20/5, with 1 to 10,000 calls"
+            f"{named} must be calls/seconds, such as 20/5, with 1 to 10,000 calls"
         ) from None
 
 
@@ -405,44 +403,41 @@ def checked_limit(option: str, limit: RateLimit) -> RateLimit:
 
 
 def checked(option: str, value: T, kind: type[T], meant: str) -> T:
-    """Check the type of an option; `meant` says what it has to be."""
+    """Check the type of an option; `meant` says what it must be."""
     if not isinstance(value, kind):
-        raise ConfigurationError(f"{option} has to be {meant}")
+        raise ConfigurationError(f"{option} must be {meant}")
     return value
 
 
 def checked_paths(paths: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
-    """Check paths that replace those of the table of operations, by the names of calls."""
+    """Check paths that replace the default ones, by call name."""
     if not isinstance(paths, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError('paths has to be a mapping, such as {"leads.update status": "/lead/status"}')
+        raise ConfigurationError('paths must be a mapping, such as {"leads.update status": "/lead/status"}')
     for name, path in paths.items():
         if name not in names:
-            raise ConfigurationError(
-                f"paths: the keys are the names of operations, or one and status or metrics, such as "
-                f'"leads.update status"; the names are {", ".join(names)}'
-            )
+            raise ConfigurationError(f"paths: the keys must be names of calls, which are {', '.join(names)}")
         if not isinstance(path, str) or not re.fullmatch(r"/[!-\"$->@-~]{0,500}", path):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(
-                f"paths: that of {name} has to start with a slash, and to be ASCII without space, ? and #"
+                f"paths: the path of {name} must start with a slash, and be ASCII without space, ? and #"
             )
     return dict(paths)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When a call is retried, and how long to pause before that.
+    """When a call is retried, and after which pause.
 
-    A pause is drawn uniformly from 0 to `min(base * 2**n, cap)` seconds, n retries having been made ("full
-    jitter", Exponential Backoff and Jitter, AWS Architecture Blog, 2015). A longer Retry-After is honoured;
-    one above 60 s ends the call instead, unless it comes with a 429.
+    A pause is drawn uniformly from 0 to `min(base * 2**n, cap)` seconds after n retries ("full jitter",
+    Exponential Backoff and Jitter, AWS Architecture Blog, 2015). A longer Retry-After is honoured; one above
+    60 s ends the call instead, unless it comes with a 429.
 
     Attributes:
-        attempts: attempts of a call at most, the first one included; a 429 does not count.
+        attempts: maximum attempts of a call, including the first; a 429 does not count.
         base: the upper bound of the first pause, in seconds.
         cap: the upper bound of any pause, in seconds.
         unknown: whether to retry a write that may have arrived. "safe": if LeadSquared can match it to the
-            first one (the lead has ProspectID, EmailAddress, Phone or SearchBy), or answered that it failed;
-            "always"; "never". Reads are always retried.
+            first attempt (the lead has ProspectID, EmailAddress, Phone or SearchBy), or answered that it
+            failed; "always"; "never". Reads are always retried.
 
     Raises:
         ConfigurationError: a value is invalid.
@@ -455,19 +450,19 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         if not _is_count(self.attempts):
-            raise ConfigurationError("RetryPolicy: attempts has to be a whole number of at least 1")
+            raise ConfigurationError("RetryPolicy: attempts must be a whole number of at least 1")
         for name in ("base", "cap"):
             value = getattr(self, name)
             if not _is_number(value) or value < 0:
-                raise ConfigurationError(f"RetryPolicy: {name} has to be a number of seconds, 0 or more")
-        if self.unknown not in ("safe", "always", "never"):  # a tuple takes what has no hash as well
-            raise ConfigurationError('RetryPolicy: unknown has to be "safe", "always" or "never"')
+                raise ConfigurationError(f"RetryPolicy: {name} must be a number of seconds, 0 or more")
+        if self.unknown not in ("safe", "always", "never"):  # a tuple, since the value may be unhashable
+            raise ConfigurationError('RetryPolicy: unknown must be "safe", "always" or "never"')
 
 
 def seconds(option: str, value: float) -> float:
     """Check a duration in seconds."""
     if not _is_number(value) or value <= 0:
-        raise ConfigurationError(f"{option} has to be a number of seconds above 0")
+        raise ConfigurationError(f"{option} must be a number of seconds above 0")
     return float(value)
 
 

@@ -17,7 +17,7 @@ MARKS = (
     "\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufeff"
 )
 """Zero-width marks that word processors, address books and chats put around copied text. The joiners U+200C
-and U+200D are not among them, since words in Indian scripts contain them."""
+and U+200D are excluded, since words in Indian scripts contain them."""
 FEWEST_DIGITS, MOST_DIGITS = 5, 20
 _LONGEST = 200  # characters of a phone number, and of a placeholder
 _LONGEST_PARSED = 250  # characters that phonenumbers reads
@@ -28,12 +28,12 @@ def phone(
 ) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     """Make a function that writes the phone numbers of a lead as LeadSquared does, such as +91-9988776655.
 
-    The function returns a new lead and never raises for a value. It removes invisible marks and the prefixes
-    of exports (p:, tel:, whatsapp:). It changes a string or a whole number only if that is one valid number:
-    text with other letters, slashes or an extension stays as it is.
+    The function returns a new lead and never raises for a value. It removes invisible marks and export
+    prefixes (p:, tel:, whatsapp:). It changes a string or a whole number only if it is one valid number:
+    text with other letters, slashes or an extension stays unchanged.
 
     Args:
-        region: the country of numbers without a country code, in two letters, such as "IN".
+        region: the two-letter country of numbers without a country code, such as "IN".
         fields: the attributes that hold numbers.
 
     Raises:
@@ -47,9 +47,9 @@ def phone(
         ) from None
     home = region.strip().upper() if isinstance(region, str) else ""  # pyright: ignore[reportUnnecessaryIsInstance]
     if home not in phonenumbers.SUPPORTED_REGIONS:
-        raise ConfigurationError("region must be the two letters of a country, such as IN, US or SG")
+        raise ConfigurationError("region must be a two-letter country code, such as IN, US or SG")
     if isinstance(fields, str):
-        raise ConfigurationError("fields must be several schema names, such as ('Phone', 'Mobile')")
+        raise ConfigurationError("fields must be a tuple of schema names, such as ('Phone', 'Mobile')")
     names = tuple(fields)
 
     def normalized(value: object) -> str | None:
@@ -74,7 +74,7 @@ def phone(
 
 
 def _digits_given(value: object) -> str:
-    """What may be a phone number, as text; "" for anything else."""
+    """The value as text if it may be a phone number; else ""."""
     if isinstance(value, str):
         return str.__str__(value)
     number = int(value) if isinstance(value, float) and value.is_integer() else whole_number_of(value)
@@ -82,13 +82,13 @@ def _digits_given(value: object) -> str:
 
 
 def bare_phone(text: str) -> str:
-    """The text without invisible marks, white space around it and an export's prefix, such as tel:."""
+    """The text without invisible marks, surrounding white space and an export prefix, such as tel:."""
     text = _MARK.sub("", text).strip()
     return _PREFIX.sub("", text, count=1).strip() if _PREFIX.match(text) else text
 
 
 def phone_digits(text: str) -> int | None:
-    """How many digits the number has without its extension; None if the text is not a phone number.
+    """The number of digits, without the extension; None if the text is not a phone number.
 
     A number is an optional +, 5 to 20 digits with separators between them, and an optional extension.
     """
@@ -118,7 +118,7 @@ def _digits(number: str) -> str:
     return "".join(filter(str.isdigit, number))
 
 
-# Exports write the kind of a number before it: Facebook "p:", address books and web pages "tel:".
+# Exports put the kind of number before it: Facebook "p:", address books and web pages "tel:".
 _PREFIX = re.compile(
     r"(?:p|ph|phone|tel|telephone|mob|mobile|cell|whatsapp|wa|callto|sms)\s*:\s*(?://)?", re.IGNORECASE
 )
@@ -129,7 +129,7 @@ _PHONE = re.compile(
     r"(?:[;,]?\s*(?:ext(?:ension|n)?\.?|x|#)\s*[:=]?\s*\d{1,7})?",
     re.IGNORECASE,
 )
-# With letters, a second number or an extension, rewriting would lose something.
+# With letters, a second number or an extension, rewriting would lose information.
 _PLAIN_NUMBER = re.compile(r"[(\s]*[+\uff0b]?[\d \u00a0\u2009\u202f().\u2010-\u2015\u2212-]+")
 _DECIMALS = re.compile(r".*\d{5}[.]0+")  # a float, whose zero would count as a digit
 
@@ -140,7 +140,7 @@ def is_email(text: str) -> bool:
     return text.isprintable() and not text.lower().startswith(_SCHEMES) and _EMAIL.fullmatch(text) is not None
 
 
-# Quoted local parts and numeric hosts are excluded on purpose: people do not have such addresses.
+# Quoted local parts and numeric hosts are excluded: people do not have such addresses.
 _ATOM = r"""[^\s@<>()\[\],;:"\\.]+"""
 _VOWELS = "\u0900-\u0e7f"  # vowel marks of Indian scripts and Thai, which do not count as letters
 _LABEL = rf"(?:[^\W_])(?:[\w{_VOWELS}-]*(?:[^\W_]|[{_VOWELS}]))?"
@@ -152,8 +152,8 @@ def is_placeholder(text: str) -> bool:
     """Whether the text stands for a missing value, such as NULL, n/a, --- or 0000000000.
 
     One repeated digit and digits that count up are placeholders too, also with separators or a country code;
-    so is an e-mail address of two such words, such as test@test.com. Two people with the same placeholder
-    would become one lead where LeadSquared finds leads by it.
+    so is an e-mail address of two such words, such as test@test.com. Where LeadSquared looks up leads by such
+    a field, two people with the same placeholder become one lead.
     """
     if len(text) > _LONGEST:
         return False
@@ -164,29 +164,29 @@ def is_placeholder(text: str) -> bool:
         return True
     local, at, domain = words.partition("@")
     if at:
-        return _is_nothing(local) and _is_nothing(domain.partition(".")[0])
+        return _is_missing(local) and _is_missing(domain.partition(".")[0])
     if _NOTHING.fullmatch(words):
         return True
     number = _number(words)
     if number is None:
         return False
     digits = _digits(number)
-    if len(digits) >= FEWEST_DIGITS and _is_typed(digits):
+    if len(digits) >= FEWEST_DIGITS and _is_dummy(digits):
         return True
     code = _CODE.match(number)
     national = _digits(number[code.end() :]) if code else ""
-    return len(national) >= _FEWEST_AFTER_CODE and _is_typed(national)
+    return len(national) >= _FEWEST_AFTER_CODE and _is_dummy(national)
 
 
-def _is_nothing(words: str) -> bool:
-    """Whether it is a word for nothing, or digits typed in its place."""
+def _is_missing(words: str) -> bool:
+    """Whether the text is a word for a missing value, or dummy digits."""
     if _NOTHING.fullmatch(words):
         return True
     digits = _digits(_number(words) or "")
-    return len(digits) >= FEWEST_DIGITS and _is_typed(digits)
+    return len(digits) >= FEWEST_DIGITS and _is_dummy(digits)
 
 
-def _is_typed(digits: str) -> bool:
+def _is_dummy(digits: str) -> bool:
     """Whether one digit is repeated, or the digits count up."""
     return len({*digits}) == 1 or digits in "01234567890"
 

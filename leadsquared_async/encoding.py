@@ -1,7 +1,7 @@
-"""A lead or another submission as the bytes that LeadSquared takes, or an `InvalidLead`. Pure.
+"""Encodes a lead or another submission for LeadSquared, or raises `InvalidLead`. Pure.
 
-Nothing is guessed: a value that cannot be written without loss or change is rejected. No value stands in any
-message, and a name only if it looks like a schema name.
+A value that cannot be encoded without loss or change is rejected. Messages contain no values, and names only
+if they look like schema names.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 
 SEARCH_BY = "SearchBy"
 IDENTIFIERS = ("ProspectID", "EmailAddress", "Phone")
-"""The attributes by which LeadSquared looks for every lead, in its order (its page "Capture Lead")."""
+"""The attributes by which LeadSquared looks up every lead, in order (its page "Capture Lead")."""
 SCHEMA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 UPDATE_BEHAVIORS = ("DoNotUpdate", "UpdateOnlyEmptyFields", "DoNotUpdateUniqueFields")
 
@@ -44,7 +44,7 @@ _Pair = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class EncodedSubmission:
-    """A checked submission: all that a call or a stored row needs of it.
+    """A checked submission, with all that a call or a stored row needs.
 
     Attributes:
         operation: the endpoint that takes it.
@@ -52,12 +52,12 @@ class EncodedSubmission:
         query: query parameters other than the keys.
         suffix: segments to append to the path.
         identified: whether something in it identifies the lead, so that LeadSquared can match a repeat.
-        identity: the kind and value of the lead's id, or of another id that it changes. Submissions of one
-            identity are sent in order. None: there is no such id.
-        private: its values, to be redacted where LeadSquared repeats them.
+        identity: the kind and value of the lead's id, or of the id that it changes; None if there is none.
+            Submissions of one identity are sent in order.
+        private: its values, redacted where LeadSquared repeats them.
         reference: the caller's own id; never sent.
-        dropped: attributes that were left out, by names that may be shown.
-        as_given: the JSON body including the attributes that were left out; None if none were.
+        dropped: names of left-out attributes, as they may be shown.
+        as_given: the JSON body with the left-out attributes; None if there are none.
     """
 
     operation: Endpoint
@@ -82,7 +82,7 @@ class EncodedSubmission:
         identified: bool,
         reference: str | None = None,
     ) -> EncodedSubmission:
-        """The submission in a stored row, whose bytes are sent as they are; its identity is not needed again.
+        """The submission in a stored row, whose bytes are sent unchanged; its identity is not needed again.
 
         Raises:
             ValueError: the content is not JSON, or not an array or object as the operation needs.
@@ -99,9 +99,9 @@ class EncodedSubmission:
 
     @property
     def fingerprint(self) -> bytes:
-        """Equal for submissions with the same values, whatever their order and whatever was left out of them.
+        """Equal for submissions with the same values in any order, including left-out attributes.
 
-        Which attributes are left out depends on what is known of the account at that moment.
+        Which attributes are left out depends on the account's known fields at that moment.
         """
         body: object = json.loads(self.content if self.as_given is None else self.as_given)
         _sort(body)
@@ -111,16 +111,16 @@ class EncodedSubmission:
 def encode(
     submission: Submission, dropped: tuple[str, ...] = (), left_out: Iterable[tuple[str, Any]] = ()
 ) -> EncodedSubmission:
-    """Check a submission, and write it as LeadSquared takes it.
+    """Check and encode a submission.
 
-    Of a lead and of details, strings are sent as they are, numbers in plain decimal notation, aware datetimes
-    in UTC, dates as their midnight, enums as their value, UUIDs in their usual spelling, and scalars of numpy
-    and pandas as the Python values that they stand for. A bool is "true" or "false" in a lead, and stays a
-    bool in the details. A mapping is a field set. None leaves an attribute out; "" clears the field.
+    Strings are sent unchanged, numbers in plain decimal notation, aware datetimes in UTC, dates as midnight,
+    enums as their values, UUIDs in their usual form, and numpy and pandas scalars as the equal Python values.
+    A bool is "true" or "false" in a lead, and stays a bool in details. A mapping is a field set. None
+    leaves an attribute out; "" clears the field.
 
     Args:
         submission: what is to be sent.
-        dropped: names of attributes that were left out of its lead, as they may be shown.
+        dropped: names of attributes left out of its lead, as they may be shown.
         left_out: those attributes.
 
     Raises:
@@ -174,7 +174,7 @@ def decode(
     suffix: Iterable[str] = (),
     reference: str | None = None,
 ) -> Submission:
-    """The submission that `encode` makes these bytes of, to be shown or changed; its values are strings."""
+    """The reverse of `encode`, to show or change a submission; its values are strings."""
     body: Any = json.loads(content)
     pairs: list[_Pair] | None = None
     details: dict[str, Any] | None = None
@@ -197,7 +197,7 @@ def decode(
 
 
 def _mapping_of(entries: Iterable[_Pair], name: str, set_entry: str) -> dict[str, Any]:
-    """What the entries were made of; `name` and `set_entry` are the keys under which their names stand."""
+    """The mapping that was encoded as these entries; `name` and `set_entry` are the keys of their names."""
     mapping: dict[str, Any] = {}
     for entry in entries:
         if "Fields" in entry:
@@ -208,7 +208,7 @@ def _mapping_of(entries: Iterable[_Pair], name: str, set_entry: str) -> dict[str
 
 
 def private_values(value: Any) -> tuple[str, ...]:
-    """The strings and numbers in a JSON body that may be personal: all but the names of attributes."""
+    """The strings and numbers in a JSON body that may be personal: all except attribute names."""
     found: list[str] = []
     rest: list[object] = [value]
     while rest:
@@ -238,7 +238,7 @@ _OPTIONS = frozenset({"LeadUpdateBehavior", "postUpdatedLead"})
 
 
 def identity_of(name: str, value: str) -> tuple[str, str] | None:
-    """An id in the one spelling that LeadSquared compares; None if the value is empty."""
+    """An id in the form that LeadSquared compares; None if the value is empty."""
     if name == "Phone":
         value = "".join(char for char in value if char.isdigit())
     value = value.strip().casefold()
@@ -246,7 +246,7 @@ def identity_of(name: str, value: str) -> tuple[str, str] | None:
 
 
 def check_update_behavior(value: str | None) -> None:
-    """Reject a value that LeadSquared would ignore, which would update every field.
+    """Reject an invalid value: LeadSquared would ignore it and update every field.
 
     Raises:
         ConfigurationError: the value is not one of LeadSquared's.
@@ -257,7 +257,7 @@ def check_update_behavior(value: str | None) -> None:
 
 # The body
 
-# Made once: `json.dumps` would make one each time.
+# `json.dumps` would create one each time.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _SORTED = json.JSONEncoder(sort_keys=True)
 
@@ -267,7 +267,7 @@ def _json(value: object) -> bytes:
 
 
 def _sort(body: Any) -> None:
-    """Put the entries of a body in the order of their names."""
+    """Sort the entries of a body by name."""
     if isinstance(body, list):
         entries = cast("list[_Pair]", body)
         for entry in entries:
@@ -287,7 +287,7 @@ def _body(operation: Endpoint, pairs: list[_Pair] | None, details: dict[str, Any
 
 
 def _check_shape(submission: Submission) -> None:
-    """A lead if the operation takes one, details if it takes any, and nothing else."""
+    """Require what the operation takes, a lead or details or both, and reject the rest."""
     operation = submission.operation
     if operation.takes_lead and submission.lead is None:
         raise InvalidLead(f"{operation.name} needs a lead: a mapping from schema name to value.")
@@ -315,7 +315,7 @@ def _query(submission: Submission) -> tuple[tuple[str, str], ...]:
 
 
 def _changed(submission: Submission, details: Mapping[str, Any] | None) -> tuple[str, str] | None:
-    """What an update changes: the kind of its id, and the id."""
+    """The kind and value of the id that an update changes."""
     if submission.operation.changes is None:
         return None
     name, kind = submission.operation.changes
@@ -325,7 +325,7 @@ def _changed(submission: Submission, details: Mapping[str, Any] | None) -> tuple
 
 
 _ID = re.compile(r"[!-.0-9:;=@-~]{1,100}")
-"""Printable, without the characters that end a segment of a path or begin a query."""
+"""Printable, without the characters that end a path segment or begin a query."""
 
 
 def _check_id(name: str, text: object) -> None:
@@ -383,8 +383,8 @@ def _is_identified(
 ) -> bool:
     """Whether LeadSquared matches a repeat to the lead of the first attempt (its page "Capture Lead").
 
-    A ProspectID whose e-mail address differs from the one on file makes a new lead each time, so the two
-    together identify nobody.
+    A ProspectID whose e-mail address differs from the one on file makes a new lead each time, so both
+    together identify no lead.
     """
     if search_by is not None:
         return True
@@ -394,7 +394,7 @@ def _is_identified(
 
 
 def _identity(given: Mapping[str, str], present: list[str], search_by: str | None) -> tuple[str, str] | None:
-    """By what LeadSquared looks for it first (its page "Capture Lead")."""
+    """The id that LeadSquared looks up first (its page "Capture Lead")."""
     for name in present if search_by is None else (_attribute_meant(search_by), *present):
         if (identity := identity_of(name, given[name])) is not None:
             return identity
@@ -402,7 +402,7 @@ def _identity(given: Mapping[str, str], present: list[str], search_by: str | Non
 
 
 def _encodable(left_out: Iterable[tuple[str, Any]]) -> Iterator[_Pair]:
-    """The attributes that were left out, except for those that no body could hold."""
+    """The left-out attributes that can be encoded."""
     for attribute in left_out:
         with suppress(InvalidLead):
             for name, value in _attributes(dict([attribute])):
@@ -435,7 +435,7 @@ def _search_by(argument: str | None, inside: str | None, given: Mapping[str, str
 
 
 def _attribute_meant(search_by: str) -> str:
-    # LeadSquared spells the id's attribute ProspectID, and the same thing as a SearchBy value ProspectId.
+    # LeadSquared spells the attribute ProspectID, but the SearchBy value ProspectId.
     return "ProspectID" if search_by == "ProspectId" else search_by
 
 
@@ -498,7 +498,7 @@ def _attributes(mapping: Mapping[Any, Any], within: str | None = None) -> list[t
     for position, (key, value) in enumerate(mapping.items(), start=1):
         if not isinstance(key, str):
             raise InvalidLead(
-                f"{_place(position, within)}: a schema name is a string, not {type_name(key)}.",
+                f"{_place(position, within)}: a schema name must be a string, not {type_name(key)}.",
                 attribute=within,
             )
         name = (str(key.value) if isinstance(key, Enum) else str(key)).strip()

@@ -1,8 +1,8 @@
-"""What can go wrong, who has to act on it, and whether the lead may have arrived.
+"""Every error: who has to act, and whether the lead may have arrived.
 
-Every error the package raises is a `LeadSquaredError`. Its message holds no key and no personal data; what
-LeadSquared answered, word for word, is in `APIError.body` and `APIError.exception_message`, which may contain
-personal data and are reached by name only.
+Every error the package raises is a `LeadSquaredError`. Its message contains no keys and no personal data.
+LeadSquared's unredacted answer is only in the attributes `APIError.body` and `APIError.exception_message`,
+which may contain personal data.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ __all__ = [
 
 
 class Delivery(StrEnum):
-    """Where a lead is after an attempt, or after the whole call."""
+    """Whether a lead arrived, after an attempt or the whole call."""
 
     ACCEPTED = "accepted"
-    """LeadSquared has it and gave a RequestID."""
+    """LeadSquared accepted it and returned a RequestID."""
     NOT_SENT = "not_sent"
     """It was never sent: sending it again cannot create a duplicate."""
     REJECTED = "rejected"
     """LeadSquared answered and did not accept it."""
     UNKNOWN = "unknown"
-    """It was sent, and whether it arrived is not known."""
+    """It was sent, and may have arrived."""
 
 
 class Fault(StrEnum):
@@ -69,14 +69,14 @@ class Fault(StrEnum):
     LIMIT = "limit"
     """Nobody: the account is over its rate limit, and a later call succeeds."""
     SERVER = "server"
-    """LeadSquared, or the network on the way to it: a later call may succeed."""
+    """LeadSquared, or the network: a later call may succeed."""
 
 
 class Scope(StrEnum):
     """What else an error affects: which other calls would fail in the same way."""
 
     LEAD = "lead"
-    """No other call: it comes from this lead, or from this RequestID."""
+    """No other call: the error is about this lead or RequestID."""
     OPERATION = "operation"
     """Other calls of the same operation, such as all captures."""
     ACCOUNT = "account"
@@ -88,7 +88,7 @@ class Scope(StrEnum):
 def join(deliveries: Iterable[Delivery]) -> Delivery:
     """The delivery of a whole call, from those of its attempts.
 
-    Accepted if any was; else unknown as soon as one was; else rejected if any was answered; else not sent.
+    Accepted if any attempt was; else unknown if any was; else rejected if any was; else not sent.
     """
     seen = set(deliveries)
     for delivery in (Delivery.ACCEPTED, Delivery.UNKNOWN, Delivery.REJECTED):
@@ -116,10 +116,10 @@ class LeadSquaredError(Exception):
     Attributes:
         message: the text that `str` shows, on one line; an attribute, so that serialisers include it.
         delivery: whether the lead may have arrived, over all attempts of the call.
-        fault: who has to act; None when it is the calling code (a closed client, a deadline of its own).
+        fault: who has to act; None for the calling code (a closed client, its own deadline).
         scope: which other calls would fail in the same way; None if it affects no others.
-        attempts: how many times the call was sent or tried to be sent.
-        waited: seconds spent waiting for a token of the limit and between attempts.
+        attempts: how many attempts were made.
+        waited: seconds spent waiting for the rate limit and between attempts.
         operation: what was called, such as "leads.capture".
         reference: the caller's own id for the lead, as it was passed.
         safe_to_retry: whether sending it again unchanged may succeed and cannot create a duplicate.
@@ -146,7 +146,7 @@ class InvalidLead(LeadSquaredError, ValueError):
     """The lead cannot be encoded unambiguously. Nothing was sent.
 
     Attributes:
-        attribute: the schema name at fault; None if it is the lead as a whole, or may not be shown.
+        attribute: the invalid schema name; None for the lead as a whole, or a name that may be personal.
     """
 
     def __init__(self, message: str = "", *, attribute: str | None = None) -> None:
@@ -172,7 +172,7 @@ class StillProcessing(LeadSquaredError):
 
     Attributes:
         request_id: the request that was followed.
-        last_status: the last status that was fetched; None if there is none.
+        last_status: the last status that was fetched, if any.
     """
 
     def __init__(
@@ -201,7 +201,7 @@ class KeyReused(OutboxError, ValueError):
 
 
 class ConnectionFailed(LeadSquaredError):
-    """No answer: the connection could not be made, or broke."""
+    """No answer: the connection failed."""
 
 
 class Timeout(ConnectionFailed):
@@ -209,7 +209,7 @@ class Timeout(ConnectionFailed):
 
 
 class APIError(LeadSquaredError):
-    """LeadSquared, or the gateway before it, answered with an error.
+    """LeadSquared, or its gateway, answered with an error.
 
     Attributes:
         status_code: the HTTP status.

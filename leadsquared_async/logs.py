@@ -17,7 +17,7 @@ else:
 
 
 class ClientLog(_Adapter):
-    """One client's log: every record has its name in the attribute `client`, or None.
+    """One client's log; each record has the client's name, or None, as its attribute `client`.
 
     Args:
         name: the client's `name=`.
@@ -33,7 +33,7 @@ class ClientLog(_Adapter):
 
 
 class Traceback(str):
-    """A traceback in several lines, which the log shows unchanged."""
+    """A traceback of several lines, logged unchanged."""
 
     __slots__ = ()
 

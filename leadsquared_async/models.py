@@ -1,7 +1,7 @@
 """LeadSquared's answers as frozen values: a receipt, a status, the metrics of a queue.
 
-Keys are case-insensitive, since the API's pages spell them differently. Answers are validated here, once:
-an id is an id, a number is a number, and text can be stored.
+Keys are case-insensitive, since the API's pages spell them differently. Ids, numbers and text are validated
+here.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 
 
 class ShortRepr:
-    """For dataclasses: a repr of what differs from the defaults, without the fields of `repr=False`."""
+    """A dataclass repr that omits defaults and fields with `repr=False`."""
 
     __slots__ = ()
 
@@ -53,7 +53,7 @@ class Receipt(ShortRepr):
     """LeadSquared has accepted a request and will process it.
 
     Attributes:
-        request_id: the RequestID, with which to ask for the outcome.
+        request_id: the RequestID, for asking for the outcome.
         attempts: how many attempts it took.
         waited: seconds spent waiting for the rate limit and between attempts.
         reference: the caller's own id, as it was passed.
@@ -70,7 +70,7 @@ class Receipt(ShortRepr):
 
 
 class RequestState(StrEnum):
-    """Where an accepted request is."""
+    """The state of an accepted request."""
 
     QUEUED = "queued"
     SUCCEEDED = "succeeded"
@@ -87,13 +87,13 @@ class RequestStatus(ShortRepr):
         request_id: the request; "" in the result of a bulk call, which has none.
         state: QUEUED, SUCCEEDED, FAILED or OTHER.
         raw_state: LeadSquared's own word, such as "In-Queue".
-        is_final: whether it will not change any more.
+        is_final: whether it will not change again.
         reason: LeadSquared's StatusReason; may contain personal data.
         lead_id: the lead that it created or updated, once it succeeded (the answer's RelatedId).
         activity_id: the activity that it posted, once it succeeded (the answer's Id).
         opportunity_id: the opportunity that it created or found, once it succeeded
             (CreatedOpportunityId, else ConflictedOpportunityId, else the Id in the answer to an opportunity).
-        created: whether the lead is new; None while that is not known.
+        created: whether the lead is new; None if not known.
         task_type: LeadSquared's name of the operation.
         message: the decoded answer of the processing; may contain personal data.
         request_body: the request as LeadSquared stored it; contains personal data.
@@ -128,14 +128,14 @@ def read_status(data: object, request_id: str) -> RequestStatus | None:
     message = _decoded(field_of(task, "Message"))
     reason = text_in(field_of(task, "StatusReason"))
     state = _STATES.get(raw_state.strip().lower(), RequestState.OTHER)
-    # The outer state says that processing ran; the answer inside may still be a rejection.
+    # The outer state says only that processing ran; the inner answer may be a rejection.
     refusal = Refusal.read(message)
     if state is RequestState.SUCCEEDED and refusal is not None:
         state, reason = RequestState.FAILED, refusal.words or reason
     answer = _answer(message) if state is RequestState.SUCCEEDED else None
     created = field_of(answer, "IsCreated")
     task_type = _name(field_of(task, "TaskType"))
-    # Whether the answer to an opportunity is wrapped like the others is not known; if not, Id is its own.
+    # It is not known whether the answer to an opportunity is wrapped like the others; if not, Id is its own.
     is_of_opportunity = (task_type or "").lower().startswith("opportunity")
     answer_id = id_in(field_of(answer, "Id"))
     failed_for_good = state is RequestState.FAILED and _settled(raw_state, reason)
@@ -166,7 +166,7 @@ _STATES = {
 
 
 def _answer(message: object) -> object:
-    """What the synchronous API would have answered; that to opportunities is not wrapped like the others."""
+    """The answer of the synchronous API; for opportunities it is not wrapped like the others."""
     inner = field_of(message, "Message")
     return cast("object", inner) if isinstance(inner, dict) else message
 
@@ -186,9 +186,9 @@ def _is_error(status: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer that says no: its Status is Error, or it names an exception.
+    """A rejection in an answer: its Status is Error, or it names an exception.
 
-    The one rule for every answer and every row of one, whatever the HTTP status.
+    The same rule applies to every answer and every row, whatever the HTTP status.
 
     Attributes:
         exception_type: LeadSquared's name of the exception.
@@ -222,7 +222,7 @@ class QueueMetrics:
     """The approximate state of LeadSquared's queue.
 
     Attributes:
-        pending: requests that wait to be processed.
+        pending: requests waiting to be processed.
         max_delay: the longest wait among them, in seconds.
         rate_per_minute: requests processed per minute, over the last ten minutes.
     """
@@ -242,7 +242,7 @@ def read_metrics(data: object) -> QueueMetrics | None:
 
 
 def _quantity(value: object) -> float | None:
-    """A number, or one written as text; None for anything else, and for absurd ones."""
+    """A number, or one written as text; None for anything else, or an implausible number."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
@@ -258,7 +258,7 @@ LONGEST_NAME = 200
 LONGEST_TEXT = 10_000
 """Characters of a message."""
 DEEPEST = 64
-"""Levels of JSON: values that were read are pickled and written again, deeper in the stack."""
+"""Levels of JSON: decoded values are pickled and encoded again, deeper in the stack."""
 
 
 def field_of(data: object, name: str) -> Any:
@@ -281,9 +281,9 @@ _ID = re.compile(r"[A-Za-z0-9{][A-Za-z0-9._~:+/=@{}-]{0,99}")
 
 
 def id_in(value: object) -> str | None:
-    """A RequestID or another id, stripped; None if it is not a valid one.
+    """A RequestID or another id, stripped; None if it is invalid.
 
-    LeadSquared's are GUIDs. Any other that fits in a URL, a file's cell and a log line is accepted as well.
+    LeadSquared's ids are GUIDs. Any id that fits in a URL, a file's cell and a log line is accepted.
     """
     if not isinstance(value, str) or len(value) > LONGEST_NAME:
         return None
@@ -316,14 +316,14 @@ def _decoded(value: object) -> Any:
 
 
 def decoded(text: str) -> Any:
-    """JSON as values that can be stored, pickled and written again.
+    """Decode JSON to values that can be stored, pickled and encoded again.
 
     Raises:
         ValueError: it is not JSON, repeats a key, contains NaN or Infinity, or is nested too deeply.
     """
     try:
         data = json.loads(
-            text.removeprefix("\ufeff"),  # a byte order mark, which JSON does not have
+            text.removeprefix("\ufeff"),  # a byte order mark, which is not valid JSON
             object_pairs_hook=_object,
             parse_float=_finite,
             parse_constant=_finite,
@@ -332,11 +332,11 @@ def decoded(text: str) -> Any:
         raise ValueError(TOO_DEEP) from None
     if text.count("[") + text.count("{") > DEEPEST:
         _check_depth(data)
-    return _without_halves(data) if _HALF.search(text) else data
+    return _without_surrogates(data) if _SURROGATE.search(text) else data
 
 
 TOO_DEEP = "nested too deeply"
-_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -368,13 +368,13 @@ def _inside(value: object) -> list[object]:
     return cast("list[object]", value) if isinstance(value, list) else []
 
 
-def _without_halves(value: object) -> object:
-    """The same with U+FFFD for unpaired surrogates, as of a truncated emoji: UTF-8 cannot encode them."""
+def _without_surrogates(value: object) -> object:
+    """Replace unpaired surrogates, as in a truncated emoji, with U+FFFD: UTF-8 cannot encode them."""
     if isinstance(value, str):
         return re.sub("[\ud800-\udfff]", "\ufffd", value)
     if isinstance(value, list):
-        return [_without_halves(inner) for inner in cast("list[object]", value)]
+        return [_without_surrogates(inner) for inner in cast("list[object]", value)]
     if isinstance(value, dict):
         fields = cast("dict[str, object]", value)
-        return {_without_halves(key): _without_halves(inner) for key, inner in fields.items()}
+        return {_without_surrogates(key): _without_surrogates(inner) for key, inner in fields.items()}
     return value

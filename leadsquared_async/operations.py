@@ -1,8 +1,8 @@
 """The one table of LeadSquared's asynchronous operations: paths, certainty, body, idempotency.
 
-A row is all that the package needs to send an operation, follow it, batch it and keep it in an outbox. Paths
-and their certainty come from apidocs.leadsquared.com ("Async API" and the page of each operation). Paths that
-no page confirms are marked as inferred, and `LeadSquared(paths=...)` replaces them.
+A row is all that the package needs to send, follow, batch and store an operation. Paths and their certainty
+come from apidocs.leadsquared.com ("Async API" and the page of each operation). Paths that no page confirms
+are marked as inferred, and `LeadSquared(paths=...)` replaces them.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ class Certainty(Enum):
 
 
 class Idempotency(Enum):
-    """What a second call does when nobody knows whether the first arrived."""
+    """The effect of repeating a call that may have arrived."""
 
     READ = "read"
-    """Nothing: the call reads."""
+    """No effect: the call reads."""
     MATCHED = "matched"
-    """LeadSquared matches it to what the first call made."""
+    """LeadSquared matches it to the result of the first call."""
     NONE = "none"
-    """It makes a second lead, activity or call log."""
+    """It creates a second lead, activity or call log."""
 
 
 class Keys(Enum):
-    """The keys that a call carries: submissions all of them, status and metrics the x-api-key only."""
+    """The keys in a call: all for submissions, only the x-api-key for status and metrics."""
 
     ALL = "all"
     API_KEY = "api_key"
@@ -71,26 +71,26 @@ class Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Endpoint:
-    """An endpoint that takes a submission, and what the body looks like.
+    """An endpoint that takes a submission, and the shape of its body.
 
     Attributes:
         name: the name in errors, logs and options: the resource and the verb.
         submit: the path that the body is posted to.
-        is_matched: whether LeadSquared matches a repeated submission to what the first one made, provided
-            that something in it identifies the lead.
+        is_matched: whether LeadSquared matches a repeated submission to the first one, if something in it
+            identifies the lead.
         finds_by_id: whether a ProspectID identifies a lead without SearchBy.
-        keys: the keys that a submission carries.
+        keys: the keys in a submission's call.
         takes_lead: whether the body holds a lead.
         envelope: the name of the details beside `LeadDetails`; "" if they are the whole body.
         ids: details that are ids, all required.
         integers: details that are whole numbers, all required.
-        dates: details that are moments, in UTC.
+        dates: details that are UTC times.
         flags: details that are true or false. All other details are text.
         set_entry: the key of a name within a field set of the details; other fields have a SchemaName.
         exclusive: flags of which at most one may be true.
         needs_search_by: whether the lead needs a SearchBy.
         changes: the query parameter or detail that holds the id of what is changed, and the kind of that id.
-            An outbox keeps changes of one id in order. None: the lead decides.
+            An outbox sends changes of one id in order. None: the lead's id is used.
     """
 
     name: str
@@ -113,7 +113,7 @@ class Endpoint:
         return f"<{type(self).__name__} {self.name}>"
 
     def idempotency(self, *, identified: bool) -> Idempotency:
-        """What a second call does; `identified` says whether something in it identifies the lead."""
+        """The effect of a repeated call; `identified` says whether something in it identifies the lead."""
         return Idempotency.MATCHED if identified and self.is_matched else Idempotency.NONE
 
 
@@ -139,7 +139,7 @@ LEADS_CAPTURE = Operation(
     status=Path("/lead/status"),
     metrics=Path("/lead/capture/metrics", Certainty.INFERRED),
     takes_lead=True,
-    is_matched=True,  # a lead that nothing identifies is always a new lead: two calls make two
+    is_matched=True,  # a lead without an identifier is always new: two calls create two
 )
 LEADS_UPDATE = Operation(
     name="leads.update",
@@ -182,7 +182,7 @@ OPPORTUNITIES_CAPTURE = Operation(
     status=Path("/opportunity/capture/status", Certainty.INFERRED),
     metrics=Path("/opportunity/capture/metrics", Certainty.INFERRED),
     takes_lead=True,
-    # Not matched: only an account's own rules for duplicates would do that, and it may have none.
+    # Not matched: that takes duplicate rules, which the account may not have.
     envelope="Opportunity",
     integers=frozenset({"OpportunityEventCode"}),
     dates=frozenset({"OpportunityDateTime"}),
@@ -241,16 +241,16 @@ BULK_CREATE_OR_UPDATE = Endpoint(
     # Its page says that a lead is found by e-mail address or phone, and by SearchBy for anything else.
     finds_by_id=False,
 )
-"""Not an operation: the synchronous API processes the call at once, for many leads."""
+"""Not an operation: the synchronous API processes the call immediately, for many leads."""
 BULK_MOST = 25
-"""Leads in one bulk call, at most."""
+"""Maximum leads in one bulk call."""
 
 
 def operation_named(name: str) -> Operation:
     """The operation of this name.
 
     Raises:
-        ConfigurationError: no operation has it.
+        ConfigurationError: there is no such operation.
     """
     try:
         return OPERATIONS[name]

@@ -1,7 +1,7 @@
 """Untrusted text as one line of bounded length that is safe in a terminal and a log.
 
-LeadSquared's messages, references, file names and cells contain what other people chose. A line break would
-forge a log line, a terminal would obey an escape sequence, a bidirectional mark would show a name backwards.
+LeadSquared's messages, references, file names and cells contain other people's text. A line break could forge
+a log line, an escape sequence could control a terminal, a bidirectional mark could reverse a name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def one_line(text: object, most: int = LONGEST) -> str:
 def printable(text: str) -> str:
     """The text without unprintable characters; line feeds and spaces stay.
 
-    Marks without a width (category Cf) are removed, since scripts such as Devanagari have them inside words.
+    Zero-width marks (category Cf) are removed, since scripts such as Devanagari have them inside words.
     Controls, line and paragraph separators and unpaired surrogates become spaces.
     """
     if text.isprintable():

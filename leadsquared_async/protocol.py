@@ -1,7 +1,7 @@
-"""What an attempt came to, read off its answer: the body first, the status second.
+"""Classifies the answer to an attempt, first by its body, then by its status.
 
-Pure. LeadSquared answers permanent errors with HTTP 500, and the same body also arrives under HTTP 200, so
-the status alone says little (apidocs.leadsquared.com, "Error handling", and reports from integrations).
+Pure. LeadSquared answers permanent errors with HTTP 500, and sometimes the same body with HTTP 200, so the
+status alone is not enough (apidocs.leadsquared.com, "Error handling", and reports from integrations).
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ __all__ = [
 
 MAX_BODY = 1_000_000
 MAX_RETRY_AFTER = 3600.0
-"""A longer Retry-After (seconds) is taken for a mistake: it would silence the account for hours."""
+"""A longer Retry-After (seconds) is ignored as a mistake: it would stop the account for hours."""
 
 
 class RetryHint(Enum):
-    """Can another attempt succeed?"""
+    """Whether another attempt can succeed."""
 
     NO = "no"
     YES = "yes"
@@ -72,7 +72,7 @@ class ExpectedBody(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer as it came: status, headers (looked up in lower case), body as text, cut off at 1 MB."""
+    """A raw answer: status, headers (lower-case names), body as text, cut off at 1 MB."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -82,17 +82,17 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one attempt came to.
+    """The outcome of one attempt.
 
     Attributes:
         delivery: whether the call arrived.
-        fault: who has to act; None when nobody has.
+        fault: who has to act, if anyone.
         scope: which other calls would fail in the same way.
         retry: whether another attempt can succeed.
-        error: what to raise if there is none; None for a success.
+        error: what to raise if there is no other attempt; None for a success.
         summary: what happened, without secrets and personal data.
         throttled: whether the rate limit rejected it.
-        counted: False while the server may still count it: it has not answered.
+        counted: False if the server has not answered, so it may count the call later.
         pause: the Retry-After, in seconds.
         limit: the account's own limit (calls, seconds), when the answer names it.
         request_id: the RequestID of an accepted submission.
@@ -118,7 +118,6 @@ class Outcome:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the call did what it was made for."""
         return self.error is None
 
 
@@ -127,7 +126,7 @@ def outcome_without_answer(*, sent: bool, timed_out: bool, cause: str) -> Outcom
 
     Args:
         sent: whether any of it may have reached the server.
-        timed_out: whether time ran out; else the connection failed.
+        timed_out: whether it timed out; else the connection failed.
         cause: what happened, without secrets.
     """
     return Outcome(
@@ -174,7 +173,7 @@ def classify(reply: Reply, expected: ExpectedBody, now: datetime) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _ParsedError:
-    """What LeadSquared or its gateway says in the body, in whichever spelling."""
+    """The error that LeadSquared or its gateway put in the body, in any spelling."""
 
     refusal: Refusal | None
     gateway_message: str | None
@@ -202,7 +201,7 @@ class _ParsedError:
         return " ".join(part for part in (self.exception_message, self.gateway_message) if part)
 
 
-# The whole message: a refusal may repeat a lead's value, and a visitor must not set the account's limit.
+# Whole messages only: a rejection may quote a lead's value, which must not set the account's limit.
 _LIMIT = re.compile(
     r"\s*API calls exceeded the limit of (\d{1,6}) in (\d{1,6}) second(?:\(s\)|s)?[.\s]*", re.IGNORECASE
 )
@@ -264,7 +263,7 @@ _SUBMITTED = {200, 201, 202}
 
 
 def _classification(reply: Reply, parsed: _ParsedError, data: Any, expected: ExpectedBody) -> Classification:
-    """The first row that fits; the order is the rule."""
+    """The first matching row; the order matters."""
     status = reply.status
     if parsed.gateway_message == "Limit Exceeded" and not parsed.request_id:
         return _QUOTA
@@ -291,7 +290,7 @@ def _classification(reply: Reply, parsed: _ParsedError, data: Any, expected: Exp
     return _of_account(APIError, Scope.OPERATION, f"the host rejected the call ({status}): check the host")
 
 
-# The whole message, as above: a lead's value that is repeated must not stop the account.
+# Whole messages only, as above: a quoted lead value must not stop the account.
 _ABOUT_KEYS = re.compile(
     r"\s*(?:invalid user details|un-?authori[sz]ed(?: (?:access|request|user))?|access (?:is )?denied"
     r"|authentication (?:failed|failure)|(?:invalid|wrong) (?:access|secret|api)[ -]?key"
@@ -301,7 +300,7 @@ _ABOUT_KEYS = re.compile(
 
 
 def classify_refusal(refusal: Refusal) -> Classification:
-    """What a refusal means, whether of a whole call or of one row of it."""
+    """The classification of a rejection, of a whole call or of one of its rows."""
     name = (refusal.exception_type or "").lower()
     if name == "mxapiratelimitexceededexception":
         return _THROTTLED
@@ -318,7 +317,7 @@ _HOST = re.compile(r"\b[a-z0-9-]{1,63}\.leadsquared\.com\b", re.IGNORECASE)
 
 
 def _wrong_region(parsed: _ParsedError) -> Classification | None:
-    """A key of another region is answered with the host that it belongs to."""
+    """LeadSquared answers a key of another region with the host of that region."""
     named = _HOST.search(parsed.messages[:2000])
     if named is None:
         return None
@@ -332,10 +331,10 @@ def _redirect(status: int, location: str) -> Classification:
     row = _of_account(
         APIError,
         Scope.OPERATION,
-        f"the host redirects ({status}) to {host_in(location) or 'another address'}, which is not followed "
-        "with keys: check the host",
+        f"the host redirects ({status}) to {host_in(location) or 'another address'}, and redirects with "
+        "keys are not followed: check the host",
     )
-    # "See other" follows a post that was accepted.
+    # "See Other" may follow an accepted post.
     return row._replace(delivery=Delivery.UNKNOWN) if status == 303 else row
 
 
@@ -351,7 +350,7 @@ def _success_or_not(reply: Reply, parsed: _ParsedError, data: Any, expected: Exp
 
 
 def host_in(url: str) -> str:
-    """The host of a URL, and nothing else, since a redirect's query repeats the keys; "" if there is none."""
+    """The host of a URL, without the query, where redirects repeat the keys; "" if there is none."""
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:

@@ -1,4 +1,4 @@
-"""What became of each item of many: `Result`, and `Results`, which yields them as they complete."""
+"""`Result`, the outcome of one item of many, and `Results`, which yields them as they complete."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Result(ShortRepr, Generic[T]):
-    """What became of one item of many; its repr shows no personal data.
+    """The outcome of one item of many; its repr shows no personal data.
 
     Attributes:
         index: its position in the source, from 0.
-        item: as it came from the source.
+        item: the item from the source, unchanged.
         reference: the caller's own id for it, if it has one.
-        receipt: LeadSquared's, once it accepted the item.
-        status: the outcome, where it is known: after a wait, with `follow=True`, or of a bulk call.
+        receipt: LeadSquared's receipt, if it accepted the item.
+        status: the outcome, if known: after a wait, with `follow=True`, or of a bulk call.
         error: what went wrong. Its `delivery` says whether the item may have arrived; with a receipt, only
             following it failed.
         dropped: attributes that the account does not have and that were left out, with `validate="drop"`.
@@ -46,34 +46,33 @@ class Result(ShortRepr, Generic[T]):
 
     @property
     def ok(self) -> bool:
-        """Whether there is no error, and the outcome, where it is known, is a success."""
+        """Whether there is no error and the outcome, if known, is a success."""
         return self.error is None and (self.status is None or self.status.succeeded)
 
 
 class Results(AbstractAsyncContextManager["Results[T]"], AsyncIterator[Result[T]], ABC, Generic[T]):
-    """The results of many calls, as they complete, in no promised order.
+    """The results of many calls, as they complete, in no guaranteed order.
 
     Example:
         async with lsq.leads.capture_many(rows) as results:
             async for result in results:
                 print(result.index, result.ok, result.error)
 
-    An item that fails has its error in its result and stops no other. An error that affects the whole account
-    would hit every item: nothing more is pulled from the source or sent, and the iteration raises that error
-    after the results of what was pulled. It also raises an error of the source, and `ClientClosed` when the
-    client is closed. Where submissions of several operations are sent, an error that affects one operation,
-    such as a path that does not exist, stops the rest of that operation: their results say so, and nothing is
-    raised.
+    A failed item has its error in its result and does not stop the others. An account-level error would hit
+    every item, so pulling and sending stop, and the iteration raises the error after the results of the items
+    already pulled. The iteration also raises the source's errors, and `ClientClosed` if the client is closed.
+    In a mix of operations, an error that affects one operation, such as a path that does not exist, stops
+    only that operation: its remaining results have the error, and nothing is raised.
 
-    Items are pulled when there is room, so a source of any length costs no memory. One that waits for
-    something has to be asynchronous. Leaving the block early cancels unsent calls and awaits the others for
-    up to 8 seconds. What was accepted, rejected or may have arrived, and whose result was not read, is
-    logged. A generator is closed when the block ends.
+    Items are pulled only when there is room, so a source of any length costs no memory. A source that waits
+    must be asynchronous. Leaving the block early cancels unsent calls and waits up to 8 seconds for the
+    others. Unread results of items that were accepted, rejected or may have arrived are logged. A generator
+    is closed when the block ends.
     """
 
 
 def log_untaken(result: Result[Any], name: str, log: ClientLog) -> None:
-    """Log an item that was accepted, may have arrived, or was rejected, and whose result nobody took."""
+    """Log the unread result of an item that was accepted, was rejected or may have arrived."""
     receipt, status, error = result.receipt, result.status, result.error
     level, event, delivery, reason = logging.WARNING, "abandoned", Delivery.ACCEPTED, None
     if receipt is not None:
@@ -93,7 +92,7 @@ def log_untaken(result: Result[Any], name: str, log: ClientLog) -> None:
             return  # it was not sent
     log.log(
         level,
-        "%s: abandoned by its caller (index %d): %s",
+        "%s: result not read (index %d): the item %s",
         name,
         result.index,
         what,

@@ -1,6 +1,6 @@
-"""Is a call made again? The one place that decides. Pure.
+"""Decides whether a call is retried. Pure.
 
-`http/run.py` asks after each attempt, the outbox and tasks about a row whose delivery is unknown.
+`http/run.py` asks after each attempt; the outbox and tasks ask about a row with unknown delivery.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ __all__ = ["are_attempts_used_up", "may_repeat", "may_retry", "without_attempts_
 DOTNET_ATTEMPTS = 3
 """Attempts when LeadSquared fails with a .NET exception."""
 LONGEST_RETRY_AFTER = 60.0
-"""Seconds. A longer one, unless it is of a 429, ends the call: whoever made it can do more than sleep."""
+"""Seconds. A longer one, unless it comes with a 429, ends the call: the caller can do more than wait."""
 
 
 def may_retry(outcome: Outcome, repeat: Idempotency, policy: RetryPolicy) -> bool:
-    """Whether another attempt can succeed and is allowed, whatever the number of attempts.
+    """Whether another attempt can succeed and is allowed, regardless of the number of attempts.
 
-    Only a write whose delivery is unknown can be doubled: `unknown` and the operation decide about that.
+    Only a write with unknown delivery can create a duplicate: `unknown` and the operation decide.
     """
     if outcome.retry is RetryHint.NO:
         return False
@@ -35,24 +35,30 @@ def may_retry(outcome: Outcome, repeat: Idempotency, policy: RetryPolicy) -> boo
 
 
 def may_repeat(repeat: Idempotency, policy: RetryPolicy) -> bool:
-    """Whether a call may be made again when nobody knows whether it arrived."""
+    """Whether a call that may have arrived may be repeated."""
     if policy.unknown == "safe":
         return repeat is not Idempotency.NONE
     return policy.unknown == "always"
 
 
-def are_attempts_used_up(outcome: Outcome, counted: int, policy: RetryPolicy) -> bool:
-    """Whether an outcome is the last that so many attempts allow; a 429 neither counts nor ends a call."""
+def are_attempts_used_up(outcome: Outcome, counted: int, exceptions: int, policy: RetryPolicy) -> bool:
+    """Whether this outcome used the last attempt; a 429 neither counts nor ends a call.
+
+    Args:
+        outcome: of the last attempt.
+        counted: attempts so far, without those that met a 429.
+        exceptions: those of them that failed with a .NET exception.
+        policy: bounds the attempts.
+    """
     if outcome.throttled:
         return False
-    few = outcome.retry is RetryHint.A_FEW_TIMES
-    allowed = min(policy.attempts, DOTNET_ATTEMPTS) if few else policy.attempts
-    return counted >= allowed or (outcome.pause or 0.0) > LONGEST_RETRY_AFTER
+    too_many = outcome.retry is RetryHint.A_FEW_TIMES and exceptions >= DOTNET_ATTEMPTS
+    return too_many or counted >= policy.attempts or (outcome.pause or 0.0) > LONGEST_RETRY_AFTER
 
 
-def without_attempts_left(outcome: Outcome) -> Outcome:
+def without_attempts_left(outcome: Outcome, exceptions: int) -> Outcome:
     """The outcome of a write's last attempt: a .NET exception that persists is a rejection."""
-    if outcome.retry is not RetryHint.A_FEW_TIMES:
+    if outcome.retry is not RetryHint.A_FEW_TIMES or exceptions < DOTNET_ATTEMPTS:
         return outcome
     return replace(
         outcome,

@@ -2,8 +2,7 @@
 
 `lsq.submit` sends one, `lsq.submit_many` sends many, and an outbox keeps them. The methods of `lsq.leads`,
 `lsq.activities`, `lsq.opportunities` and `lsq.calls` make one and send it, and have the same docstrings.
-Making a submission checks nothing: sending it or putting it into an outbox raises an `InvalidLead` that names
-what is invalid.
+A submission is checked when it is sent or put into an outbox, which raise `InvalidLead` if it is invalid.
 """
 
 from __future__ import annotations
@@ -51,11 +50,11 @@ class Submission(ShortRepr):
         operation: the endpoint that takes it.
         lead: schema name to value; None if the operation takes no lead.
         search_by: the schema name by which LeadSquared looks for an existing lead.
-        details: what the body holds besides the lead: name to value, with `Fields` as a mapping of its own.
+        details: the body besides the lead: name to value, with `Fields` as a nested mapping.
         query: query parameters other than the keys; those that are None are left out.
         suffix: segments to append to the path.
         reference: your own opaque id; never sent.
-        key: for an outbox, in which the same key is the same item; never sent.
+        key: the outbox's dedupe key: one key is one item; never sent.
     """
 
     operation: Endpoint
@@ -68,7 +67,7 @@ class Submission(ShortRepr):
     key: str | None = None
 
     def with_key(self, key: str | None) -> Submission:
-        """The same with this key, for `Outbox.put_many`."""
+        """A copy with this key, for `Outbox.put_many`."""
         return replace(self, key=key)
 
 
@@ -96,7 +95,7 @@ def update_lead(
     post_updated_lead: bool = False,
     reference: str | None = None,
 ) -> Submission:
-    """Change values of an existing lead; what is not passed stays.
+    """Change values of an existing lead; other values stay.
 
     Source: apidocs.leadsquared.com, "Update a Lead (Async)".
 
@@ -107,7 +106,7 @@ def update_lead(
         lead_id: its ProspectID.
         fields: schema name to value; "" clears a field.
         post_updated_lead: whether automations, webhooks and rules run on the change.
-        reference: your own opaque id, never sent; on the receipt, on errors and in log lines.
+        reference: your own opaque id, never sent; shown on receipts, on errors and in logs.
     """
     return Submission(
         operation=LEADS_UPDATE,
@@ -126,7 +125,7 @@ def create_activity(
     fields: Mapping[str, Any] | None = None,
     reference: str | None = None,
 ) -> Submission:
-    """Post an activity on an existing lead; submitted twice, it is posted twice.
+    """Post an activity on an existing lead; submitting it twice posts two.
 
     Source: apidocs.leadsquared.com, "Post an Activity to a Lead (Async)".
 
@@ -137,7 +136,7 @@ def create_activity(
         lead_id: the lead's ProspectID.
         event: the code of the activity type.
         note: text.
-        at: when it happened: an aware datetime, or UTC written YYYY-MM-DD HH:MM:SS; by default now.
+        at: when it happened: an aware datetime, or UTC as YYYY-MM-DD HH:MM:SS; by default now.
         fields: schema name to value; a nested mapping is a field set.
         reference: as for `update_lead`.
     """
@@ -155,7 +154,7 @@ def create_lead_and_activity(
     fields: Mapping[str, Any] | None = None,
     reference: str | None = None,
 ) -> Submission:
-    """Submit a new or existing lead, and post an activity on it; submitted twice, it is posted twice.
+    """Submit a new or existing lead, and post an activity on it; submitting it twice posts two.
 
     Source: apidocs.leadsquared.com, "Create a Lead and Activity (Async)".
 
@@ -196,23 +195,23 @@ def capture_opportunity(
 ) -> Submission:
     """Submit an opportunity of a new or existing lead.
 
-    Submitted twice it makes two opportunities, unless the account has rules that find duplicates.
+    Submitting it twice creates two opportunities, unless the account has duplicate rules.
     Source: apidocs.leadsquared.com, "Capture Opportunities (Async)".
 
     Example:
         receipt = await lsq.opportunities.capture(lead, search_by="Phone", event_code=12000)
 
     Args:
-        lead: schema name to value; the page asks for unique fields only.
+        lead: schema name to value; LeadSquared asks for unique fields only.
         search_by: the schema name by which LeadSquared looks for an existing lead.
         event_code: the code of the opportunity type.
         note: text.
         at: as for `create_activity`.
         fields: of the opportunity, schema name to value; a nested mapping is a field set.
         overwrite_fields: overwrite the values of an existing opportunity.
-        update_empty_fields: fill in what an existing opportunity lacks; not with `overwrite_fields`.
+        update_empty_fields: fill in empty fields of an existing opportunity; not with `overwrite_fields`.
         do_not_post_duplicate_activity: post no activity when a duplicate is found.
-        do_not_change_owner: leave the lead's owner.
+        do_not_change_owner: keep the lead's owner.
         reference: as for `update_lead`.
     """
     details = {
@@ -237,7 +236,7 @@ def update_opportunity(
     fields: Mapping[str, Any] | None = None,
     reference: str | None = None,
 ) -> Submission:
-    """Change values of an existing opportunity; what is not passed stays.
+    """Change values of an existing opportunity; other values stay.
 
     Source: apidocs.leadsquared.com, "Update an Opportunity (Async)".
 
@@ -264,19 +263,19 @@ def log_call(
     instance: str | UUID | None = None,
     reference: str | None = None,
 ) -> Submission:
-    """Log a call of a telephony connector; submitted twice, it is logged twice.
+    """Log a call of a telephony connector; submitting it twice logs two.
 
-    The connector's key shows in no log and no error. Source: apidocs.leadsquared.com, "Post a Call Log
+    The connector's key never appears in logs or errors. Source: apidocs.leadsquared.com, "Post a Call Log
     (Async)".
 
     Example:
         receipt = await lsq.calls.log(connector_key, {"SourceNumber": "+91-9988776655", "CallDuration": 80})
 
     Args:
-        connector_key: the key of the connector, from its page at LeadSquared.
+        connector_key: the key of the connector, from its page in LeadSquared.
         call: LeadSquared's names to values: SourceNumber, CallerSource, DestinationNumber, DisplayNumber,
             StartTime, EndTime, CallDuration, Status, ResourceURL, Direction, CallSessionId, LeadId, Tag,
-            UserId. The times are aware datetimes, or UTC written YYYY-MM-DD HH:MM:SS.
+            UserId. The times are aware datetimes, or UTC as YYYY-MM-DD HH:MM:SS.
         instance: the connector's instance, if it has several.
         reference: as for `update_lead`.
     """
@@ -292,12 +291,12 @@ def bulk_lead(
 
 
 def _id(value: str | UUID) -> str:
-    """The id as text. Any other value is kept, so that encoding rejects it by name."""
+    """A UUID as text. Any other value is kept, so that encoding rejects it by name."""
     return str(value) if isinstance(value, UUID) else value
 
 
 def _flag(value: bool) -> str | None:
-    """A flag of the query, left out if False. Any other value is kept, so that encoding rejects it."""
+    """A query flag, left out if False. Any other value is kept, so that encoding rejects it."""
     return "true" if value is True else None if value is False else value
 
 

@@ -1,4 +1,4 @@
-"""For the tests of code that uses the client: the real client, in front of a sandbox."""
+"""For tests of code that uses the client: the real client, connected to a sandbox."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ __all__ = ["client_of"]
 
 
 def client_of(sandbox: Sandbox, **options: Any) -> LeadSquared:
-    """A client of this sandbox, not entered yet.
+    """A client of this sandbox, not yet opened.
 
     Example:
         async with Sandbox() as sandbox, client_of(sandbox) as lsq:
             receipt = await lsq.leads.capture({"FirstName": "Bret"})
 
     Args:
-        sandbox: a running one.
-        options: as `LeadSquared` takes them; host and keys are the sandbox's.
+        sandbox: a running sandbox.
+        options: of `LeadSquared`; host and keys are the sandbox's.
 
     Raises:
         ConfigurationError: an option is invalid.

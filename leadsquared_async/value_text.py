@@ -1,6 +1,6 @@
-"""What is sent for a value: a date, a number, a bool, a text. Pure.
+"""The text that is sent for a value: a date, a number, a bool, a string. Pure.
 
-Values of numpy and pandas are known by their protocols; nothing of these packages is imported.
+numpy and pandas values are recognised by protocol; neither package is imported.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ __all__ = ["code_of", "invalid", "moment_of", "text_of", "truth_of", "type_name"
 
 
 def text_of(value: object, name: str) -> str:
-    """The value as the string that LeadSquared takes.
+    """The value as a string for LeadSquared.
 
     Raises:
-        InvalidLead: it could be written in more than one way, or in none.
+        InvalidLead: the value has no unambiguous text.
     """
     if isinstance(value, Enum):
         value = value.value
@@ -37,10 +37,10 @@ def text_of(value: object, name: str) -> str:
     if isinstance(value, Decimal):
         return _decimal(value, name)
     if isinstance(value, float):
-        # Through repr, so that 0.1 stays 0.1; a whole float (a spreadsheet's phone number) loses its ".0".
+        # repr keeps 0.1 as 0.1; a whole float (a phone number from a spreadsheet) loses its ".0".
         return _decimal(Decimal(repr(float(value))), name).removesuffix(".0")
     if isinstance(value, Real) and not isinstance(value, Rational):
-        # A float of an array library: its text has exactly the digits that its precision gives.
+        # A float of an array library: its text has exactly the digits of its precision.
         return _decimal(Decimal(str(value)), name).removesuffix(".0")
     if isinstance(value, datetime):
         return _utc(value, name)
@@ -52,7 +52,7 @@ def text_of(value: object, name: str) -> str:
 
 
 def moment_of(value: object, name: str) -> str:
-    """A moment in UTC, as details hold it, such as 2026-11-27 03:40:00.
+    """A time in UTC for details, such as 2026-11-27 03:40:00.
 
     Raises:
         InvalidLead: it is neither an aware datetime nor such a string.
@@ -71,7 +71,7 @@ def code_of(value: object, name: str) -> int:
     """The code of a type of activity or opportunity.
 
     Raises:
-        InvalidLead: it is not a whole number below a thousand million.
+        InvalidLead: it is not a whole number of up to nine digits.
     """
     whole = whole_number_of(value)
     if whole is not None and 0 <= whole < 10**9:
@@ -110,7 +110,7 @@ def whole_number_of(value: object) -> int | None:
         return None
     try:
         return operator.index(value)
-    except TypeError:  # a duration of numpy claims to be an integer, and is not
+    except TypeError:  # a numpy duration claims to be an integer but is not
         return None
 
 
@@ -122,12 +122,12 @@ def _checked(text: str, name: str) -> str:
             text.encode()
         except UnicodeEncodeError:
             raise invalid(
-                name, "contains half of a surrogate pair, which is not text. Decode it again from its source."
+                name, "contains an unpaired surrogate. Decode the text again from its source."
             ) from None
     return text
 
 
-# Legal in JSON once escaped, but not in the XML and SQL behind it; tab and line breaks are.
+# Valid in escaped JSON, but not in the XML and SQL behind it; tab and line breaks are.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -148,7 +148,7 @@ def _utc(value: datetime, name: str) -> str:
     if not aware:
         raise invalid(
             name,
-            "this datetime has no time zone. Attach one, such as "
+            "the datetime has no time zone. Add one, such as "
             "value.replace(tzinfo=ZoneInfo(...)); it is sent in UTC.",
         )
     return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import httpx
 
-from leadsquared_async import LeadSquared, RateLimit
+from leadsquared_async import Lane, LeadSquared, RateLimit
 from leadsquared_async.sandbox import Account, Books, Faults, Reply, Request, Sandbox, SandboxTransport
 from leadsquared_async.sandbox.operations import Call
 from leadsquared_async.sandbox.processing import Task
@@ -23,6 +23,34 @@ T = TypeVar("T")
 
 KEYS = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "api_key": API_KEY}
 LEAD = {"FirstName": "Bret", "EmailAddress": "bret.lee@example.com"}
+
+
+class FailingLimiter:
+    """A limiter of the caller's whose store may be down.
+
+    Attributes:
+        error: what it raises; None lets every call pass.
+        asked: how often a call has asked to pass.
+    """
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+        self.asked = 0
+
+    async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
+        del lane, deadline
+        self.asked += 1
+        self.release()
+
+    def release(self, *, counted: bool = True) -> None:
+        del counted
+        if self.error is not None:
+            raise self.error
+
+    def release_unused(self) -> None:
+        self.release()
+
+    def on_rate_limited(self, pause: float | None = None, named: tuple[int, float] | None = None) -> None: ...
 
 
 class PatchedAccount(Account):

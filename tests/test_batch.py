@@ -120,9 +120,9 @@ def test_the_arguments_of_capture_hold_for_every_lead(monkeypatch: pytest.Monkey
     sent: list[tuple[str, bool]] = []
 
     async def send(lsq: LeadSquared, books: Books) -> None:
-        async def spy(session: Any, call: Any, settings: Any, before: Any) -> Any:
+        async def spy(session: Any, call: Any, settings: Any, *hooks: Any) -> Any:
             sent.append((call.lane, b"SearchBy" in call.content and bool(call.query)))
-            return await run(session, call, settings, before)
+            return await run(session, call, settings, *hooks)
 
         monkeypatch.setattr("leadsquared_async.http.run.run", spy)
         arguments: dict[str, Any] = {"search_by": "EmailAddress", "update_behavior": "DoNotUpdate"}
@@ -251,7 +251,7 @@ def test_an_account_fault_stops_the_pulling(fault: str, kind: type[Exception], m
         assert deliveries.count(Delivery.NOT_SENT) >= 10
         assert set(deliveries) == {Delivery.NOT_SENT, Delivery.REJECTED}
         assert {error.fault for error in failed} == {caught.value.fault}  # type: ignore[attr-defined]
-        words = re.compile(rf"an earlier \S+ failed with {kind.__name__}, which affects all of them")
+        words = re.compile(rf"an earlier \S+ failed with {kind.__name__}, which affects every item")
         assert sum(bool(words.search(str(error))) for error in failed) == deliveries.count(Delivery.NOT_SENT)
         calls = len(books.arrivals)
         assert pulled <= calls + 16
@@ -404,12 +404,12 @@ def test_a_batch_is_entered_once_and_read_inside_its_block() -> None:
             await anext(batch)
         async with batch as results:
             assert results is batch
-            with pytest.raises(ClientClosed, match="entered once"):
+            with pytest.raises(ClientClosed, match="entered only once"):
                 await batch.__aenter__()
             await asyncio.sleep(10.0)  # all are done, and none is taken
         with pytest.raises(ClientClosed, match="inside the `async with` block"):
             await anext(batch)
-        with pytest.raises(ClientClosed, match="entered once"):
+        with pytest.raises(ClientClosed, match="entered only once"):
             await batch.__aenter__()
 
     play(send)
@@ -481,7 +481,7 @@ def test_what_is_not_many_is_refused_with_the_call_the_type_and_the_way_on(call:
         make(lsq, WRONG[kind])
     assert str(caught.value) == (
         f"{call}() expects an iterable or async iterable of {of}, got {kind}; "
-        "pass a list, also for a single one: [item]"
+        "pass a list, even for a single item: [item]"
     )
 
 

@@ -12,7 +12,7 @@ from typing import Literal, NoReturn, cast
 
 import anyio
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async import (
@@ -178,8 +178,10 @@ class World:
                 yield item
         finally:
             made.close()  # type: ignore[attr-defined]
-            await asyncio.sleep(0)  # as a cursor does that is closed
-            self.closings.append("asynchronous source")
+            try:
+                await asyncio.sleep(0)  # as a cursor does that is closed
+            finally:  # the block may be left at this moment, which cancels what the source awaits
+                self.closings.append("asynchronous source")
 
     async def work(self, pending: Pending[Submission]) -> list[Result[Submission]]:
         """As `submit_many` works, with the plan's calls instead of LeadSquared's."""
@@ -359,7 +361,24 @@ class Following:
         return RequestStatus(request_id, state, state.value, is_final=True)
 
 
+LEFT_WHILE_IT_CLOSES = Plan(
+    items=(Item("capture", 0.0, 0.0, "accepted"),),
+    is_endless=False,
+    is_asynchronous=True,
+    gap=0.0,
+    source_fails=False,
+    follows=False,
+    concurrency=1,
+    pause=0.0,
+    takes=1,
+    leaves="break",
+    leaves_at=0.0,
+    closes_at=None,
+)
+
+
 @settings(max_examples=150, deadline=None)
+@example(LEFT_WHILE_IT_CLOSES)
 @given(plans)
 def test_every_batch_ends_with_a_result_for_each_item(plan: Plan) -> None:
     """Whatever source, calls, following, client and consumer do: it ends; no item is without a result or has

@@ -68,8 +68,8 @@ def test_a_region_that_is_not_known(region: Any) -> None:
     """A region whose host is a guess is not offered; the message lists the others and the way out."""
     message = refusal(hosts_from, None, None, region, {})
     assert message == (
-        "this region is not known: it is one of in21, us11, sg; for any other pass host= and "
-        "sync_host= as LeadSquared gave them to you"
+        "unknown region: use in21, us11, sg; for any other region pass the host= and sync_host= that "
+        "LeadSquared gave you"
     )
 
 
@@ -163,24 +163,24 @@ def test_hosts_that_are_not_known_are_either(url: str) -> None:
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
-        ({"LEADSQUARED_HOST": "example.com"}, "LEADSQUARED_HOST has to be scheme, host and port and nothing"),
-        ({"LEADSQUARED_HOST": "http://example.com"}, "LEADSQUARED_HOST has to start with https://"),
+        ({"LEADSQUARED_HOST": "example.com"}, "LEADSQUARED_HOST must be only scheme, host and port"),
+        ({"LEADSQUARED_HOST": "http://example.com"}, "LEADSQUARED_HOST must start with https://"),
         (
             {"LEADSQUARED_HOST": '"https://example.com"'},
-            "LEADSQUARED_HOST has quotes around it, and they are part",
+            "LEADSQUARED_HOST contains quotes: remove them",
         ),
-        ({"LEADSQUARED_HOST": "\udcff"}, "LEADSQUARED_HOST has to be scheme, host and port and nothing else"),
+        ({"LEADSQUARED_HOST": "\udcff"}, "LEADSQUARED_HOST must be only scheme, host and port"),
         (
             {"LEADSQUARED_REGION": "in21", "LEADSQUARED_SYNC_HOST": "x"},
-            "LEADSQUARED_SYNC_HOST has to be scheme, host and port and nothing else, such as https://api-in21",
+            "LEADSQUARED_SYNC_HOST must be only scheme, host and port, such as https://api-in21",
         ),
         (
             {"LEADSQUARED_REGION": "in22"},
-            "the region in LEADSQUARED_REGION is not known: it is one of in21, us11",
+            "unknown region in LEADSQUARED_REGION: use in21, us11",
         ),
         (
             {"LEADSQUARED_REGION": "'in21'"},
-            "LEADSQUARED_REGION has quotes around it, and they are part of",
+            "LEADSQUARED_REGION contains quotes: remove them",
         ),
     ],
 )
@@ -193,7 +193,7 @@ def test_what_is_wrong_in_a_variable_is_told_by_its_name(environ: dict[str, str]
 def test_quotes_around_a_rate_limit(text: str) -> None:
     """They are named as what is wrong."""
     assert refusal(rate_limit_from, None, {"LEADSQUARED_RATE_LIMIT": text}).startswith(
-        "LEADSQUARED_RATE_LIMIT has quotes around it, and they are part of the value"
+        "LEADSQUARED_RATE_LIMIT contains quotes: remove them"
     )
 
 
@@ -265,8 +265,7 @@ def test_what_is_no_origin(option: str, url: Any) -> None:
     example = "asyncapi-in21" if option == "host" else "api-in21"
     message = refusal(origin, option, url)
     assert message == (
-        f"{option} has to be scheme, host and port and nothing else, such as "
-        f"https://{example}.leadsquared.com"
+        f"{option} must be only scheme, host and port, such as https://{example}.leadsquared.com"
     )
 
 
@@ -287,8 +286,8 @@ def test_what_is_no_origin(option: str, url: Any) -> None:
 def test_plain_http_is_for_loopback_only(url: str) -> None:
     """Keys never travel over plain http to another machine."""
     assert refusal(origin, "host", url) == (
-        "host has to start with https:// (plain http:// is for a sandbox on 127.0.0.1 only, since the keys "
-        "travel in the address)"
+        "host must start with https:// (plain http:// is for a sandbox on 127.0.0.1 only, since the "
+        "URL contains the keys)"
     )
 
 
@@ -325,8 +324,8 @@ def test_missing_keys_are_all_named(names: list[str], empty: str | None) -> None
     message = refusal(credentials_from, *given.values(), environ)
     missing = ", ".join(f"{name} (or {ENVIRONMENT[name]})" for name in names)
     assert message == (
-        f"missing {missing}: LeadSquared shows the keys under Settings > API and Webhooks, the x-api-key "
-        "comes from its support"
+        f"missing {missing}: LeadSquared shows the keys under Settings > API and Webhooks; its support "
+        "provides the x-api-key"
     )
 
 
@@ -348,9 +347,9 @@ def test_an_empty_argument_is_not_filled_from_outside() -> None:
         ),
         ("", "is empty: copy the key from Settings > API and Webhooks"),
         (Secret(""), "is empty: copy the key from Settings > API and Webhooks"),
-        (SECRET.encode(), "has to be a string, not bytes"),
-        (4711, "has to be a string, not int"),
-        (None, "has to be a string, not NoneType"),
+        (SECRET.encode(), "must be a string, not bytes"),
+        (4711, "must be a string, not int"),
+        (None, "must be a string, not NoneType"),
     ],
 )
 def test_a_key_that_cannot_be_one(name: str, key: Any, wrong: str) -> None:
@@ -369,8 +368,8 @@ def test_quotes_around_a_key(name: str, form: str, is_outside: bool) -> None:
     outside = {ENVIRONMENT[key]: value for key, value in keys.items()}
     given = dict.fromkeys(KEYS) if is_outside else keys
     assert refusal(credentials_from, *given.values(), outside if is_outside else {}) == (
-        f"{name} (or {ENVIRONMENT[name]}) has quotes around it, and they are part of the value: remove "
-        "them (docker's --env-file keeps quotes)"
+        f"{name} (or {ENVIRONMENT[name]}) contains quotes: remove them "
+        "(docker's --env-file keeps quotes as part of the value)"
     )
 
 
@@ -378,8 +377,8 @@ def test_quotes_around_a_key(name: str, form: str, is_outside: bool) -> None:
 def test_a_key_that_a_shell_has_cut(key: str) -> None:
     """What a shell leaves of an access key is told from a wrong one, with the cure."""
     assert refusal(Credentials, key, SECRET, API) == (
-        "access_key (or LEADSQUARED_ACCESS_KEY) was cut at its $: put it in single quotes in a shell, write "
-        "$$ in make and compose"
+        "access_key (or LEADSQUARED_ACCESS_KEY) was cut off at its $: use single quotes in a shell, "
+        "and $$ in make and compose"
     )
     assert Credentials(ACCESS, key, key).secret_key == Secret(key)
 
@@ -413,7 +412,7 @@ def test_keys_are_not_pickled(way: Any) -> None:
     for thing in (Settings(Secret(SECRET), Credentials(**KEYS)), Credentials(**KEYS)):
         with pytest.raises(TypeError) as caught:
             way(thing)
-        assert str(caught.value) == "a Secret cannot be pickled: pass keys by the environment"
+        assert str(caught.value) == "a Secret cannot be pickled: pass keys in the environment"
 
 
 def everything_in(thing: object, deepest: int = 6) -> Iterator[object]:
@@ -520,17 +519,17 @@ def test_the_client_reads_its_environment(monkeypatch: pytest.MonkeyPatch) -> No
         ),
         (
             {"region": "in21", "credentials": "keys"},
-            "credentials has to be a Credentials, or an async callable",
+            "credentials must be a Credentials, or an async callable",
         ),
-        ({**KEYS, "region": "in21", "rate_limit": "25/5"}, "rate_limit has to be a RateLimit, such as"),
-        ({**KEYS, "region": "in21", "retry": 3}, "retry has to be a RetryPolicy, such as"),
-        ({**KEYS, "region": "in21", "timeout": 0}, "timeout has to be a number of seconds above 0"),
-        ({**KEYS, "region": "in21", "deadline": True}, "deadline has to be a number of seconds above 0"),
+        ({**KEYS, "region": "in21", "rate_limit": "25/5"}, "rate_limit must be a RateLimit, such as"),
+        ({**KEYS, "region": "in21", "retry": 3}, "retry must be a RetryPolicy, such as"),
+        ({**KEYS, "region": "in21", "timeout": 0}, "timeout must be a number of seconds above 0"),
+        ({**KEYS, "region": "in21", "deadline": True}, "deadline must be a number of seconds above 0"),
         (
             {**KEYS, "region": "in21", "limiter": 5},
-            "limiter has to be a SharedLimiter, an aiolimiter.AsyncLimiter, or a Limiter",
+            "limiter must be a SharedLimiter, an aiolimiter.AsyncLimiter, or a Limiter",
         ),
-        ({**KEYS, "region": "in21", "transport": 5}, "transport has to be an httpx.AsyncBaseTransport, such"),
+        ({**KEYS, "region": "in21", "transport": 5}, "transport must be an httpx.AsyncBaseTransport, such"),
     ],
 )
 def test_an_option_that_cannot_be_right(options: dict[str, Any], message: str) -> None:

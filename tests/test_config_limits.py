@@ -27,13 +27,13 @@ NO_NUMBERS = [None, "5", True, NAN, INF, -INF, 1j, [5], pytest.param(10**400, id
 @pytest.mark.parametrize("calls", [0, -1, 10_001, 2.0, *NO_NUMBERS])
 def test_calls_are_a_whole_number(calls: Any) -> None:
     """A limit has from 1 to 10,000 calls."""
-    assert refusal(RateLimit, calls) == "RateLimit: calls has to be a whole number from 1 to 10,000"
+    assert refusal(RateLimit, calls) == "RateLimit: calls must be a whole number from 1 to 10,000"
 
 
 @pytest.mark.parametrize("per", [0, -5, -0.0, 86_400.1, 1e9, *NO_NUMBERS])
 def test_a_window_is_a_number_of_seconds(per: Any) -> None:
     """A window has a length, of a day at most."""
-    wrong = "RateLimit: per has to be a number of seconds above 0, at most 86,400 (a day)"
+    wrong = "RateLimit: per must be a number of seconds above 0, at most 86,400 (a day)"
     assert refusal(RateLimit, 25, per) == wrong
     assert RateLimit(25, per=86_400).per == 86_400
 
@@ -41,7 +41,7 @@ def test_a_window_is_a_number_of_seconds(per: Any) -> None:
 @pytest.mark.parametrize("margin", [-0.01, 1.01, 2, *NO_NUMBERS])
 def test_a_margin_is_a_share(margin: Any) -> None:
     """A margin is a share, not a percentage."""
-    assert refusal(RateLimit, 25, 5.0, margin) == "RateLimit: margin has to be a share from 0 to 1"
+    assert refusal(RateLimit, 25, 5.0, margin) == "RateLimit: margin must be a number from 0 to 1"
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,7 @@ def test_a_limit_as_text(text: str, limit: RateLimit) -> None:
     assert rate_limit_from(None, {"LEADSQUARED_RATE_LIMIT": text}) == limit
 
 
-IN_THE_ENVIRONMENT = (
-    "LEADSQUARED_RATE_LIMIT is written as calls/seconds, such as 20/5, with 1 to 10,000 calls"
-)
+IN_THE_ENVIRONMENT = "LEADSQUARED_RATE_LIMIT must be calls/seconds, such as 20/5, with 1 to 10,000 calls"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +89,7 @@ IN_THE_ENVIRONMENT = (
 def test_a_text_that_is_no_limit(text: str) -> None:
     """Anything else names the option or the variable, and the way to write it."""
     assert refusal(RateLimit.parse, text) == (
-        'rate_limit (or LEADSQUARED_RATE_LIMIT) is written as calls/seconds, such as "25/5"'
+        'rate_limit (or LEADSQUARED_RATE_LIMIT) must be calls/seconds, such as "25/5"'
     )
     if text:
         assert refusal(rate_limit_from, None, {"LEADSQUARED_RATE_LIMIT": text}) == IN_THE_ENVIRONMENT
@@ -99,11 +97,11 @@ def test_a_text_that_is_no_limit(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "wrong"),
-    [("0/5", "calls has"), ("25/0", "per has"), ("25/86401", "per has"), ("99999/5", "calls has")],
+    [("0/5", "calls"), ("25/0", "per"), ("25/86401", "per"), ("99999/5", "calls")],
 )
 def test_a_limit_of_nothing(text: str, wrong: str) -> None:
     """A text that is written right may still be out of range."""
-    assert refusal(RateLimit.parse, text).startswith(f"RateLimit: {wrong} to be")
+    assert refusal(RateLimit.parse, text).startswith(f"RateLimit: {wrong} must be")
     assert refusal(rate_limit_from, None, {"LEADSQUARED_RATE_LIMIT": text}) == IN_THE_ENVIRONMENT
 
 
@@ -117,7 +115,7 @@ def test_where_the_limit_comes_from() -> None:
     assert rate_limit_from(None, {}) == RateLimit(25, 5.0, 0.02)
     assert str(RateLimit(10, 2.5)) == "10/2.5"
     assert refusal(rate_limit_from, (25, 5), {}) == (
-        "rate_limit has to be a RateLimit, such as RateLimit(25, per=5.0)"
+        "rate_limit must be a RateLimit, such as RateLimit(25, per=5.0)"
     )
 
 
@@ -184,7 +182,7 @@ def test_what_keeps_to_one_keeps_to_both(mine: RateLimit, other: RateLimit, gaps
 def test_attempts_are_a_whole_number(attempts: Any) -> None:
     """There is at least one attempt."""
     assert refusal(RetryPolicy, attempts=attempts) == (
-        "RetryPolicy: attempts has to be a whole number of at least 1"
+        "RetryPolicy: attempts must be a whole number of at least 1"
     )
 
 
@@ -193,7 +191,7 @@ def test_attempts_are_a_whole_number(attempts: Any) -> None:
 def test_a_policys_seconds(name: str, value: Any) -> None:
     """Pauses and bounds are seconds, 0 or more."""
     assert refusal(RetryPolicy, **{name: value}) == (
-        f"RetryPolicy: {name} has to be a number of seconds, 0 or more"
+        f"RetryPolicy: {name} must be a number of seconds, 0 or more"
     )
     assert getattr(RetryPolicy(**{name: 0}), name) == 0
 
@@ -202,12 +200,12 @@ def test_a_policys_seconds(name: str, value: Any) -> None:
 def test_a_policys_word(unknown: Any) -> None:
     """What to do with the unknown is one of three words."""
     assert refusal(RetryPolicy, unknown=unknown) == (
-        'RetryPolicy: unknown has to be "safe", "always" or "never"'
+        'RetryPolicy: unknown must be "safe", "always" or "never"'
     )
 
 
 @pytest.mark.parametrize("value", [0, -1, -0.0, *NO_NUMBERS])
 def test_durations(value: Any) -> None:
     """A timeout and a deadline are seconds above 0; they come out as floats."""
-    assert refusal(seconds, "timeout", value) == "timeout has to be a number of seconds above 0"
+    assert refusal(seconds, "timeout", value) == "timeout must be a number of seconds above 0"
     assert isinstance(seconds("timeout", 5), float)

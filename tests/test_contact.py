@@ -429,13 +429,13 @@ def test_only_the_named_attributes_change() -> None:
 @pytest.mark.parametrize("region", ["", "XX", "India", "+91", "001", None, 91])
 def test_an_unknown_region_is_rejected(region: Any) -> None:
     """Otherwise no number would ever be rewritten, and nobody would see why."""
-    with pytest.raises(ConfigurationError, match=r"^region must be the two letters of a country"):
+    with pytest.raises(ConfigurationError, match=r"^region must be a two-letter country code"):
         phone(region)
 
 
 def test_a_string_is_not_a_collection_of_names() -> None:
     """Its letters are not attributes."""
-    with pytest.raises(ConfigurationError, match=r"^fields must be several schema names"):
+    with pytest.raises(ConfigurationError, match=r"^fields must be a tuple of schema names"):
         phone("IN", "Phone")
 
 

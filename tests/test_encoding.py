@@ -198,7 +198,7 @@ def test_an_invalid_name_is_rejected_and_not_shown(name: str, within: str | None
 def test_a_name_is_a_string(name: object) -> None:
     """A key of another type is rejected by its type, and never shown."""
     error = refusal({name: SECRET})
-    assert str(error) == f"attribute 1: a schema name is a string, not {type_name(name)}."
+    assert str(error) == f"attribute 1: a schema name must be a string, not {type_name(name)}."
 
 
 @pytest.mark.parametrize("name", ["A", "a", "mx_Street1", "X" * 100, "EmailAddress", "M__"])

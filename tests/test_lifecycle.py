@@ -172,9 +172,9 @@ async def test_a_copy_is_neither_entered_nor_closed() -> None:
     """Only the client that a copy was made from opens and closes."""
     async with answering(accept) as lsq:
         copy = lsq.with_options(lane=Lane.BATCH)
-        with pytest.raises(ClientClosed, match="enter the client that it was made from"):
+        with pytest.raises(ClientClosed, match="enter the original client"):
             await copy.__aenter__()
-        with pytest.raises(ClientClosed, match="close the client that it was made from"):
+        with pytest.raises(ClientClosed, match="close the original client"):
             await copy.aclose()
         await copy.leads.capture(LEAD)
 

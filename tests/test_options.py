@@ -105,9 +105,9 @@ async def test_a_copy_sends_with_its_options(
     """They change what is given, and nothing else."""
     seen: list[Settings] = []
 
-    async def noting(session: Any, call: Any, settings: Settings, before_send: Any) -> Any:
+    async def noting(session: Any, call: Any, settings: Settings, *hooks: Any) -> Any:
         seen.append(settings)
-        return await run(session, call, settings, before_send)
+        return await run(session, call, settings, *hooks)
 
     monkeypatch.setattr("leadsquared_async.http.run.run", noting)
     async with answering(lambda request: httpx.Response(200, json={})) as lsq:

@@ -357,7 +357,7 @@ def test_a_redirect_names_its_host_and_nothing_else(location: str, shown: str) -
     """A Location repeats the query, and with it the keys: only its host is told."""
     outcome = outcome_of(307, "", {"location": location})
     assert outcome.summary == (
-        f"the host redirects (307) to {shown}, which is not followed with keys: check the host"
+        f"the host redirects (307) to {shown}, and redirects with keys are not followed: check the host"
     )
 
 

@@ -15,7 +15,7 @@ from leadsquared_async import Delivery, Fault, RetryPolicy, Scope, ServerError
 from leadsquared_async.http.run import Attempt, retrying
 from leadsquared_async.operations import Idempotency
 from leadsquared_async.protocol import Outcome, RetryHint
-from leadsquared_async.retry import may_retry
+from leadsquared_async.retry import may_retry, without_attempts_left
 
 
 def outcome(
@@ -77,6 +77,7 @@ def after(
     *,
     number: int = 1,
     counted: int = 1,
+    exceptions: int = 0,
     left: float | None = None,
     chance: float = 1.0,
     repeat: Idempotency = Idempotency.NONE,
@@ -89,7 +90,7 @@ def after(
     rules = retrying(repeat, RetryPolicy(**policy), sleep=unused, before_sleep=lambda state: None)
     state = RetryCallState(rules, None, (), {})
     state.attempt_number = number
-    state.set_result(Attempt(what or outcome(), counted, left))
+    state.set_result(Attempt(what or outcome(), counted, exceptions, left))
     with mock.patch("random.uniform", lambda low, high: low + chance * (high - low)):
         state.upcoming_sleep = rules.wait(state)
     return rules, state
@@ -138,13 +139,32 @@ def test_attempts_are_bounded(counted: int, expected: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("counted", "attempts", "expected"),
-    [(1, 6, None), (2, 6, None), (3, 6, "attempts"), (2, 2, "attempts"), (1, 1, "attempts")],
+    ("counted", "exceptions", "attempts", "expected"),
+    [
+        (1, 1, 6, None),
+        (2, 2, 6, None),
+        (3, 3, 6, "attempts"),
+        (5, 1, 6, None),
+        (6, 1, 6, "attempts"),
+        (2, 2, 2, "attempts"),
+        (1, 1, 1, "attempts"),
+    ],
 )
-def test_a_dotnet_exception_has_three_attempts(counted: int, attempts: int, expected: str | None) -> None:
-    """Or as many as the policy allows, if those are fewer."""
+def test_a_dotnet_exception_has_three_attempts(
+    counted: int, exceptions: int, attempts: int, expected: str | None
+) -> None:
+    """Or as many as the policy allows, if those are fewer; other failures do not count."""
     what = outcome(Delivery.UNKNOWN, RetryHint.A_FEW_TIMES)
-    assert bound(what, counted=counted, attempts=attempts) == expected
+    assert bound(what, counted=counted, exceptions=exceptions, attempts=attempts) == expected
+
+
+@pytest.mark.parametrize(("exceptions", "is_rejected"), [(1, False), (2, False), (3, True)])
+def test_a_dotnet_exception_that_persists_is_a_rejection(exceptions: int, is_rejected: bool) -> None:
+    """Fewer of them may be the outage that the other attempts met."""
+    what = outcome(Delivery.UNKNOWN, RetryHint.A_FEW_TIMES)
+    last = without_attempts_left(what, exceptions)
+    assert (last.delivery is Delivery.REJECTED) is is_rejected
+    assert is_rejected or last is what
 
 
 def test_the_default_policy() -> None:

@@ -154,7 +154,7 @@ def test_the_fold_of_a_daylight_saving_hour_counts() -> None:
     ]
 
 
-NAIVE = "this datetime has no time zone"
+NAIVE = "the datetime has no time zone"
 REFUSED = [
     (float("nan"), "not a finite number", "Leave the attribute out."),
     (float("inf"), "not a finite number", "Leave the attribute out."),
@@ -168,8 +168,8 @@ REFUSED = [
     (5e-324, "too large or too small", "Pass a string."),
     (Decimal("1e-101"), "too large or too small", "Pass a string."),
     (Decimal("1e999999"), "too large or too small", "Pass a string."),
-    (datetime(2024, 1, 1), NAIVE, "Attach one, such as value.replace(tzinfo=ZoneInfo(...))"),  # noqa: DTZ001
-    (datetime.min, NAIVE, "Attach one"),  # noqa: DTZ901
+    (datetime(2024, 1, 1), NAIVE, "Add one, such as value.replace(tzinfo=ZoneInfo(...))"),  # noqa: DTZ001
+    (datetime.min, NAIVE, "Add one"),  # noqa: DTZ901
     (datetime(1, 1, 1, tzinfo=KOLKATA), "cannot be converted to UTC", "Correct it"),
     (
         datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-2))),
@@ -195,8 +195,8 @@ REFUSED = [
     (SECRET + "\x1b[2J", "a control character", "Remove it."),
     (SECRET + "\x7f", "a control character", "Remove it."),
     (SECRET + "\x0b", "a control character", "Remove it."),
-    (SECRET + "\ud83d", "half of a surrogate pair", "Decode it again"),
-    ("\udc80" + SECRET, "half of a surrogate pair", "Decode it again"),
+    (SECRET + "\ud83d", "an unpaired surrogate", "Decode the text again"),
+    ("\udc80" + SECRET, "an unpaired surrogate", "Decode the text again"),
 ]
 
 

@@ -1,1 +1,1 @@
-"""Delivery of items that are kept until they are delivered: when to hold them, when to retry one."""
+"""Delivery of stored items: when to hold them, when to retry one."""

@@ -1,6 +1,6 @@
-"""When delivery is held, and what is probed: one hold for all items, and one for each operation.
+"""When delivery is held, and which item is probed.
 
-Pure but for its log lines: the clock and the random numbers are passed in.
+Pure except for log lines: the clock and the random numbers are passed in.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ FIRST_PAUSE = {Fault.ACCOUNT: 30.0, Fault.SERVER: 1.0}
 LONGEST_PAUSE = 900.0
 SPREAD = 0.1
 WORTH_LOGGING = 4.0
-"""Seconds to the next probe from which on it is more than a hiccup."""
+"""Seconds to the next probe from which a hold is logged."""
 CERTAIN_AFTER = 8
-"""Up to so many items that fail at LeadSquared may be invalid themselves, while it works for all others."""
+"""Up to this many failed items may themselves be invalid, while LeadSquared works for the others."""
 
 
 class Hold:
-    """Delivery of one scope. Open until an item fails with an error that would fail others; then one item at
-    a time is probed, after growing pauses, until one gets through.
+    """Delivery of one scope. It is open until an item fails with an error that would hit others; then one
+    item at a time is probed, after growing pauses, until one succeeds.
 
     Attributes:
         reason: why it is held; None while it is open.
         fault: who has to act; None while it is open.
         probe: the item that is being probed, if any.
-        failures: how often in a row it failed, with the items under way at the same time counted once.
+        failures: failures in a row; items in flight at the same time count once.
     """
 
     def __init__(
@@ -62,28 +62,28 @@ class Hold:
 
     @property
     def has_failed(self) -> bool:
-        """Whether it is held because something failed here, not on suspicion."""
+        """Whether it is held because an item failed here, not on suspicion."""
         return self.reason is not None and self._pause > 0.0
 
     @property
     def is_certain(self) -> bool:
-        """Whether no single item can be to blame for the hold; until then the others are tried."""
+        """Whether a single item cannot be the cause; until then the others are tried."""
         if self.reason is None or self.fault is Fault.ACCOUNT:
             return self.reason is not None
         return None in self._failed or len(self._failed) > CERTAIN_AFTER
 
     def may_send(self, item: object) -> bool:
-        """Whether an item may be sent now: nothing is held, or it is the one that is probed."""
+        """Whether an item may be sent now: the hold is open, or the item is the probe."""
         return self.reason is None or (self.probe is not None and self.probe == item)
 
     def fail(self, error: LeadSquaredError, item: object = None) -> None:
-        """An item failed with an error that would fail others; pass None if no item is to blame."""
+        """Record an error that would hit other items; pass None if no item is the cause."""
         self._failed.add(item)
         now, fault = self._clock(), fault_of(error)
         if now < self._probe_at:
-            return  # it was under way already when another one failed
+            return  # it was already in flight when another one failed
         if self._released_at is not None and now - self._released_at > self._pause:
-            self._pause = 0.0  # it went well for a while
+            self._pause = 0.0  # delivery worked for a while
         self._released_at = None
         self._pause = min(LONGEST_PAUSE, max(FIRST_PAUSE[fault], 2 * self._pause))
         self.reason, self.fault = str(error), fault
@@ -92,7 +92,7 @@ class Hold:
         if not self._is_logged and self._pause >= WORTH_LOGGING:
             self._is_logged = True
             self._log.warning(
-                f"{self._what}, and probing again in %.0f s: %s",
+                f"{self._what}; the next probe is in %.0f s: %s",
                 "holding",
                 self.until_probe,
                 error,
@@ -100,14 +100,14 @@ class Hold:
             )
 
     def suspect(self, reason: str, fault: Fault) -> None:
-        """Probe an item at once, and send the others only if it gets through."""
+        """Probe an item at once, and send the others only if it succeeds."""
         self.reason, self.fault = reason, fault
         self._probe_at = self._clock()
         self._pause, self.failures = 0.0, 0
         self._released_at = None
 
     def succeed(self) -> None:
-        """An item got through: nothing is held any more."""
+        """End the hold, since an item succeeded."""
         self._failed.clear()
         self.reason = self.fault = self._released_at = None
         self._probe_at = self._pause = 0.0
@@ -117,27 +117,27 @@ class Hold:
             self._log.warning(f"{self._what} again", "delivering", extra={"event": "unblocked"})
 
     def release(self) -> None:
-        """Send the next item, since there is none to probe; if it fails, the pause keeps growing."""
+        """Open the hold, since there is no item to probe; if the next one fails, the pause keeps growing."""
         self.reason = self.fault = None
         self._released_at = self._clock()
 
 
 class Holds:
-    """One hold for every item, and two for each operation: for its items, and for asking for their outcomes.
+    """One hold for all items, and two for each operation: for its items, and for polling their outcomes.
 
-    One operation alone may meet what looks like the account's fault, such as a 403 on its path. So as soon as
-    an item of another one gets through, everything is sent, and the operations that failed probe one item
-    first: what fails then is held as that operation's own.
+    An error of one operation may look like an account-level error, such as a 403 on its path. So when an item
+    of another operation succeeds, delivery resumes, and the operations that failed probe one item first. An
+    operation whose probe fails is held separately.
 
     Args:
-        owner: of the items, for log lines.
+        owner: the owner of the items, for log lines.
         log: where holds are logged.
-        operations: whose items meet the faults of the account together; any other operation is held alone.
+        operations: those that share account-level errors; any other operation is held separately.
         clock: seconds of a monotonic clock.
         random: from 0 to 1, evenly distributed.
 
     Attributes:
-        on_certain: called when items are held and no single one can be to blame.
+        on_certain: called when items are held and a single one cannot be the cause.
     """
 
     def __init__(
@@ -159,13 +159,13 @@ class Holds:
         self.every = self._hold("every item")
 
     def sending(self, operation: str) -> Hold:
-        """What holds the items of one operation only."""
+        """The hold of one operation's items."""
         if operation not in self._sending:
             self._sending[operation] = self._hold(f"every item of {operation}")
         return self._sending[operation]
 
     def following(self, operation: str) -> Hold:
-        """What keeps the outcomes of one operation from being asked for."""
+        """The hold of polling one operation's outcomes."""
         if operation not in self._following:
             self._following[operation] = self._hold(f"outcomes of {operation}")
         return self._following[operation]
@@ -175,7 +175,7 @@ class Holds:
         return self.every.reason is not None or self.sending(operation).reason is not None
 
     def may_send(self, operation: str, item: object) -> bool:
-        """Whether an item may be sent now: nothing holds it, or it is the one that is probed."""
+        """Whether an item may be sent now: it is not held, or it is the probe."""
         if operation not in self._operations:
             return self.sending(operation).may_send(item)
         if self.every.reason is not None:
@@ -187,7 +187,7 @@ class Holds:
         return item in {self.every.probe, self.sending(operation).probe}
 
     def may_follow(self, operation: str) -> bool:
-        """Whether outcomes of an operation are asked for."""
+        """Whether outcomes of an operation may be polled."""
         sending, following = self.sending(operation), self.following(operation)
         if self.every.is_certain or (sending.is_certain and sending.fault is Fault.SERVER):
             return False
@@ -195,12 +195,12 @@ class Holds:
 
     @property
     def first(self) -> Hold | None:
-        """What holds every item, or else those of an operation; None if nothing is held."""
+        """The hold of every item, else the first of an operation; None if nothing is held."""
         return next((hold for hold in (self.every, *self._sending.values()) if hold.has_failed), None)
 
     @property
     def held(self) -> dict[str, str]:
-        """The operations whose items alone are held, and why."""
+        """The operations that are held separately, and why."""
         return {
             operation: hold.reason
             for operation, hold in self._sending.items()
@@ -208,13 +208,13 @@ class Holds:
         }
 
     def to_probe(self) -> list[tuple[str | None, Hold]]:
-        """What is held: every item (None), and each operation that is held alone."""
+        """The active holds: of every item (None), and of each operation that is held separately."""
         every: list[tuple[str | None, Hold]] = [] if self.every.reason is None else [(None, self.every)]
         alone = [it for it in self._sending.items() if not every or it[0] not in self._operations]
         return every + [(operation, hold) for operation, hold in alone if hold.reason is not None]
 
     def in_turn(self) -> list[str]:
-        """The operations by which to probe for all: those that did not fail, then who waits longest."""
+        """The operations to probe for all, in order: those that did not fail first, then by longest wait."""
 
         def rank(operation: str) -> tuple[bool, float]:
             own = self.sending(operation)
@@ -224,29 +224,29 @@ class Holds:
         return sorted(self._operations, key=rank)
 
     def probe(self, operation: str, item: object) -> None:
-        """This item of an operation is probed for all."""
+        """Make this item the probe for all operations."""
         self._last_probe[operation] = self._clock()
         self.every.probe = item
 
     def end_probe(self, item: object) -> None:
-        """An item is probed no more, however that ended."""
+        """End the probe of an item, whatever its result."""
         for hold in (self.every, *self._sending.values()):
             if hold.probe == item:
                 hold.probe = None
 
     def fail(self, operation: str, error: LeadSquaredError, item: object) -> None:
-        """An item failed by what is not its own fault."""
+        """Record a failure that is not the item's own fault."""
         is_alike = operation in self._operations and error.scope in {Scope.ACCOUNT, Scope.SERVER}
         self._note(self.sending(operation), error, item, is_alike=is_alike)
 
     def fail_to_follow(self, operation: str, error: LeadSquaredError) -> None:
-        """Outcomes of an operation could not be asked for."""
-        # A 403 may well be about this path: if it is the key's, items meet it too.
+        """Record a failure to poll outcomes of an operation."""
+        # A 403 may be about this path only; if it is about the key, items get it too.
         is_alike = error.scope is Scope.ACCOUNT and not isinstance(error, Forbidden)
         self._note(self.following(operation), error, None, is_alike=is_alike)
 
     def succeed(self, operation: str) -> None:
-        """An item got through."""
+        """Record that an item succeeded."""
         own = self.sending(operation)
         own.succeed()
         if operation not in self._operations:
@@ -255,7 +255,7 @@ class Holds:
         self.every.succeed()
         suspects, self._failed_alike = self._failed_alike, {}
         if was_held:
-            suspects = {**self._held_alone(), **suspects}  # their pauses say nothing any more
+            suspects = {**self._held_alone(), **suspects}  # their pauses are out of date
         for hold, (reason, fault) in suspects.items():
             if hold is not own:
                 hold.suspect(reason, fault)

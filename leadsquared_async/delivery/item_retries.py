@@ -1,4 +1,4 @@
-"""How an item is sent, and what follows from an error: it is retried, or ends. Pure."""
+"""How an item is sent, and whether an error is retried or final. Pure."""
 
 from __future__ import annotations
 
@@ -21,36 +21,37 @@ __all__ = [
 ]
 
 ATTEMPTS = 3
-"""Of one call, before the other items are held too."""
+"""Attempts of one call before the other items are held too."""
 ROUNDS = 3
-"""How often an item is tried that may fail by its own fault, though LeadSquared does not say so."""
+"""Calls for an item whose errors may be its own fault, though LeadSquared does not say so."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 900.0
-"""Seconds for which an item that failed waits while others are sent."""
+"""Seconds that a failed item waits while others are sent."""
 
 
 class ItemState(StrEnum):
-    """Where a lead of an outbox is."""
+    """The state of an item in an outbox."""
 
     PENDING = "pending"
     """On disk, to be sent."""
     SENDING = "sending"
-    """On its way: LeadSquared may have it."""
+    """Being sent: LeadSquared may have it."""
     ACCEPTED = "accepted"
-    """LeadSquared gave a RequestID, and will process it."""
+    """LeadSquared returned a RequestID, and will process it."""
     CONFIRMED = "confirmed"
     """LeadSquared has processed it; its values are erased."""
     REJECTED = "rejected"
     """LeadSquared rejected it, and says why: fix it and requeue it."""
     UNKNOWN = "unknown"
-    """It may have arrived; sending it again could create a duplicate: look first, then requeue or purge."""
+    """It may have arrived; sending it again could create a duplicate: check LeadSquared, then requeue or
+    purge."""
 
 
 class HeldError(Exception):
-    """The item is not to be sent now."""
+    """The item must not be sent now."""
 
 
 class UnforeseenError(LeadSquaredError):
-    """Sending an item raised what no call raises."""
+    """Sending an item raised an unexpected exception."""
 
     def __init__(self, error: Exception, operation: str, *, may_have_arrived: bool) -> None:
         super().__init__(
@@ -88,12 +89,12 @@ def is_of_the_item(error: LeadSquaredError) -> bool:
 
 
 def pause_after(failures: int) -> float:
-    """Seconds for which an item waits that failed so often."""
+    """Seconds that an item waits after so many failures."""
     return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 20))
 
 
 def patient(sender: Sender, attempts: int) -> Sender:
-    """A sender for items: so many attempts at most, and no deadline, since an item may wait for days."""
+    """A sender for items: at most `attempts`, and no deadline, since an item may wait for days."""
     policy = sender.settings.retry
     retry = replace(policy, attempts=min(attempts, policy.attempts))
     settings = replace(sender.settings, deadline=None, lane=None, retry=retry)

@@ -1,7 +1,7 @@
-"""The reason why an item was rejected or is unknown, and what of it may be shown. Pure.
+"""The reason why an item was rejected or is unknown, and the part that may be shown. Pure.
 
-LeadSquared's own words may quote what was sent: they go into private files, and only their kind goes to a
-terminal or a log.
+LeadSquared's own words may quote the lead: they are stored in private files, and terminals and logs show only
+their kind.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def exception_in(reason: str | None) -> str | None:
 
 
 def kind_of(reason: str | None, attributes: Collection[str] = ()) -> str:
-    """LeadSquared's name of the exception, and which attributes do not exist; else that it is another reason.
+    """LeadSquared's name of the exception, with unknown attributes; else "another reason".
 
     Args:
-        reason: in whichever words.
+        reason: the reason, in any words.
         attributes: schema names that may be shown, since they are the user's own.
     """
     kind = exception_in(reason)

@@ -1,7 +1,7 @@
-"""An account's lead fields, and the problems of a lead that LeadSquared would report hours later.
+"""An account's lead fields, and checks of leads against them.
 
-LeadSquared rejects a whole lead for one unknown attribute, which on the Async API shows in the status only.
-`lead_fields` reads the fields of the account, `checker` checks leads against them.
+LeadSquared rejects a whole lead for one unknown attribute; on the Async API only the status shows it.
+`lead_fields` reads the account's fields, `checker` checks leads against them.
 """
 
 from leadsquared_async.fields.checker import FieldChecker, FieldProblem, ProblemKind

@@ -1,7 +1,7 @@
-"""What is wrong with a lead, according to the account's own fields. Pure.
+"""Checks leads against the account's fields. Pure.
 
-The rules are read from the metadata; where the metadata is ambiguous, a value is accepted. No message holds a
-value of the lead.
+The rules come from the metadata; where it is ambiguous, a value is accepted. Messages contain no values of
+the lead.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class FieldProblem:
     """One problem of a lead.
 
     Attributes:
-        attribute: its schema name; "attribute 3" if its name may be personal.
+        attribute: the schema name; "attribute 3" if the name may be personal.
         kind: what is wrong with it.
-        message: the problem in a sentence, with what to do; holds no value of the lead.
+        message: the problem and what to do; contains no value of the lead.
         suggestion: for an UNKNOWN attribute, what was probably meant: a field, or SearchBy.
     """
 
@@ -63,20 +63,19 @@ class FieldProblem:
 class FieldChecker:
     """Checks leads against an account's fields.
 
-    The data type of a field says what is checked of a value. Text, Website, Email and Phone: the length.
-    Email: that it is one address. Phone: that it is one number (an optional +, 5 to 20 digits with
-    separators, an optional extension). Date and Time: that they are written YYYY-MM-DD HH:MM:SS or
-    YYYY-MM-DD. Number: that it is a decimal number. Boolean: that it is true or false. Select: that it is one
-    of the options, spelled exactly, except for spaces around it. Other types are not checked, nor are values
-    that `encode` rejects anyway.
+    The data type of a field decides what is checked. Text, Website, Email and Phone: the length. Email: one
+    address. Phone: one number (an optional +, 5 to 20 digits with separators, an optional extension). Date
+    and Time: the format YYYY-MM-DD HH:MM:SS or YYYY-MM-DD. Number: a decimal number. Boolean: true or false.
+    Select: one of the options, spelled exactly except for surrounding spaces. Other types are not checked,
+    nor are values that `encode` rejects.
 
     EmailAddress, Phone, ProspectID, the account's other lead identifiers and the field that SearchBy names
-    must not hold a placeholder, such as NULL or 0000000000: leads that share one would become one lead.
+    must not hold a placeholder, such as NULL or 0000000000: leads with the same one would become one lead.
 
-    No page of LeadSquared confirms these: several options of one field are joined with ";" (assumed where
-    AllowMultiple or the render type says that there may be several); the limit of a phone number counts its
-    digits without the country code (LeadSquared's own example holds 10); drop-downs shown with "Others", as a
-    combo box or as a large set take other values too (so theirs are not checked).
+    LeadSquared does not document these: several options of one field are joined with ";" (assumed if
+    AllowMultiple or the render type allows several); the limit of a phone number counts its digits without
+    the country code (LeadSquared's own example has 10); drop-downs with "Others", combo boxes and large sets
+    accept other values too (so these are not checked).
     """
 
     def __init__(self, fields: Iterable[LeadField]) -> None:
@@ -101,16 +100,16 @@ class FieldChecker:
     def check(
         self, lead: Mapping[str, Any], *, partial: bool = False, search_by: str | None = None
     ) -> tuple[FieldProblem, ...]:
-        """The problems of a lead in the order of its attributes, then those of fields that it lacks.
+        """The problems of a lead: those of its attributes in order, then missing fields.
 
-        An attribute that is None is ignored, and so are SearchBy and the fields within a field set; "" clears
-        a field. A checker without any fields finds no problems.
+        Attributes that are None, SearchBy and the fields in a field set are ignored; "" clears a field. A
+        checker without fields finds no problems.
 
         Args:
             lead: a mapping from schema name to value, as `leads.capture` takes it.
-            partial: whether it updates an existing lead, so that no field is missing. A lead with SearchBy or
-                a ProspectID may exist, and lacks no field either.
-            search_by: the schema name that the lead is searched by, unless the lead itself says it.
+            partial: whether it updates an existing lead, so that no field is missing. The same holds for a
+                lead with SearchBy or a ProspectID, which may exist.
+            search_by: the schema name that the lead is searched by, if not in the lead.
         """
         problems: list[FieldProblem] = []
         given: dict[str, str | None] = {}
@@ -136,7 +135,7 @@ class FieldChecker:
             kind = rule(text)
             if kind is not None:
                 problems.append(self._problem(name, kind))
-        # The rules of the other identifying fields look for placeholders themselves.
+        # The rules of the other identifying fields already check for placeholders.
         text = given.get(search_by) if search_by is not None and search_by in self._fields else None
         if text and is_placeholder(text):
             problem = self._problem(str(search_by), ProblemKind.PLACEHOLDER)
@@ -148,7 +147,7 @@ class FieldChecker:
         return tuple(problems)
 
     def unknown(self, lead: Mapping[str, Any]) -> dict[str, str]:
-        """The attributes that are not fields of the account: key in the lead, and name as it may be shown."""
+        """The attributes that are not fields of the account: keys in the lead to names that may be shown."""
         return {key: _label(name, position) for position, key, name in self._unknown(lead)}
 
     def misspelt(self, lead: Mapping[str, Any]) -> tuple[FieldProblem, ...]:
@@ -160,15 +159,15 @@ class FieldChecker:
         )
 
     def nearest(self, name: str) -> str | None:
-        """The schema name that was probably meant; None if there is none like it.
+        """The schema name that was probably meant; None if no name is similar.
 
         Compares letters and digits with schema names and display names, ignoring case and "mx_"; then looks
-        for the only name that begins like it; then for a typo.
+        for a single name that begins with it; then for a typo.
         """
         return self._names.nearest(name)
 
     def _unknown(self, lead: Mapping[str, Any]) -> Iterator[tuple[int, str, str]]:
-        """Position, key and name of each attribute that is not a field; none without any fields."""
+        """Position, key and name of each attribute that is not a field."""
         if not self._fields:
             return
         for position, (key, value) in enumerate(lead.items(), start=1):
@@ -198,7 +197,7 @@ _FILLED_IN = frozenset(
         *("OwnerId", "ProspectAutoId", "ProspectID", "ProspectStage"),
     }
 )
-"""Fields that LeadSquared fills in itself, whatever the metadata says. No page confirms the list."""
+"""Fields that LeadSquared fills in, whatever the metadata says. The list is not documented."""
 
 _IN_EVERY_ACCOUNT = MappingProxyType(
     {
@@ -207,7 +206,7 @@ _IN_EVERY_ACCOUNT = MappingProxyType(
         "Phone": LeadField("Phone", data_type="Phone"),
     }
 )
-"""LeadSquared finds leads by these in every account, whatever the metadata lists."""
+"""LeadSquared looks up leads by these in every account, even if the metadata lacks them."""
 
 
 def _is_required(field: LeadField) -> bool:
@@ -216,7 +215,7 @@ def _is_required(field: LeadField) -> bool:
 
 
 def _name(key: object) -> str:
-    """The name that `encode` makes of a key; "" if the key is not a string."""
+    """The name that `encode` uses for a key; "" if the key is not a string."""
     if not isinstance(key, str):
         return ""
     return (str(key.value) if isinstance(key, Enum) else str(key)).strip()
@@ -230,7 +229,7 @@ def _text(value: object, name: str) -> str | None:
         return None
 
 
-# Rules: the text of a value, to what is wrong with it
+# Rules: from the text of a value to its problem
 
 _Rule = Callable[[str], ProblemKind | None]
 
@@ -345,25 +344,23 @@ _RULES: dict[str, _Rule] = {
 
 
 def _message(field: LeadField, kind: ProblemKind) -> str:
-    """The problem in a sentence, made of the metadata alone."""
+    """The problem in a sentence, from the metadata alone."""
     what = _MESSAGES.get(kind, "")
     if kind is ProblemKind.TOO_LONG:
         is_phone = field.data_type.lower() == "phone"
         what = f"longer than the field's {field.max_length} " + (
-            "digits. Give one whole number." if is_phone else "characters. Shorten it."
+            "digits. Pass a single number." if is_phone else "characters. Shorten it."
         )
     elif kind is ProblemKind.NO_OPTION:
         what = f"must be one of the field's options, spelled exactly: {_listed(field.options)}."
-        what += " Join several with ;." if _shows_several(field) else ""
+        what += " Separate several with ;." if _shows_several(field) else ""
     return f"{_shown(field.schema_name)}: {what}"
 
 
 _MESSAGES = {
     ProblemKind.MISSING: "mandatory in this account, and the lead has no value for it. Add one.",
-    ProblemKind.NOT_A_DATE: (
-        "not a date that LeadSquared reads. Write YYYY-MM-DD HH:MM:SS in UTC, or YYYY-MM-DD."
-    ),
-    ProblemKind.NOT_A_NUMBER: "not a number. Write digits, with a point for decimals and no commas.",
+    ProblemKind.NOT_A_DATE: "not a valid date. Use YYYY-MM-DD HH:MM:SS in UTC, or YYYY-MM-DD.",
+    ProblemKind.NOT_A_NUMBER: "not a number. Use digits, with a point for decimals and no commas.",
     ProblemKind.NOT_AN_EMAIL: (
         "not a single e-mail address such as bret.lee@example.com. Remove any text around it."
     ),
@@ -382,7 +379,7 @@ def _listed(options: tuple[str, ...], most: int = 10) -> str:
 
 
 def _shown(text: str) -> str:
-    """The account's own words on one line, at most 60 characters of them."""
+    """The account's text on one line, at most 60 characters of it."""
     line = "".join(char for char in " ".join(text.split()) if char.isprintable())
     return line if len(line) <= 60 else f"{line[:60]}…"
 

@@ -1,4 +1,4 @@
-"""The fields of an account's leads: read from LeadSquared's metadata, and found by a similar name. Pure."""
+"""An account's lead fields: read from LeadSquared's metadata, and found by a similar name. Pure."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ class LeadField(ShortRepr):
         data_type: LeadSquared's word for its type, such as "Text", "Select" or "Date".
         render_type: LeadSquared's word for how it is shown, such as "Textbox" or "Dropdown".
         is_mandatory: whether LeadSquared requires it in a new lead.
-        options: the values of a drop-down; empty if there are none, or if they are not known.
-        max_length: characters that it takes at most, for a phone number digits; None if not known.
+        options: the values of a drop-down; empty if there are none, or if they are unknown.
+        max_length: the most characters, or digits of a phone number; None if unknown.
         range_min: the smallest number; for a phone number, the fewest digits.
         range_max: the largest number.
         is_lead_identifier: LeadSquared's IsLeadIdentifier.
-        allow_multiple: LeadSquared's AllowMultiple, which its own examples set for fields with one value.
+        allow_multiple: LeadSquared's AllowMultiple, which LeadSquared's examples also set for fields with one
+            value.
         lock_after_create: whether only administrators can change it once the lead exists.
         default_value: what LeadSquared fills in if the lead has no value.
     """
@@ -70,7 +71,7 @@ def read_field(data: object) -> LeadField | None:
     given = entry.get("schemaname")
     schema_name = _line(given)
     if not isinstance(given, str) or not schema_name or schema_name != given.strip():
-        return None  # a name that does not print cannot be sent
+        return None  # an unprintable name cannot be sent
     max_length = _number(entry.get("maxlength"))
     return LeadField(
         schema_name=schema_name,
@@ -95,14 +96,14 @@ def _line(value: object) -> str:
 
 
 def _flag(value: object) -> bool:
-    """Whether the value means yes; in doubt it does not."""
+    """Whether the value means true; False in doubt."""
     if isinstance(value, str):
         return value.strip().lower() in {"true", "1", "yes"}
     return value is True or (type(value) is int and value == 1)
 
 
 def _number(value: object) -> Decimal | None:
-    """A number, or one written as a string; None for anything else, and for absurd numbers."""
+    """A number, or one written as a string; None for anything else, or an implausible number."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
@@ -121,7 +122,7 @@ def _scalar(value: object) -> str | None:
 
 
 def _options(value: object) -> tuple[str, ...]:
-    """The options of a drop-down; none if one of them cannot be read, since a value may be that one."""
+    """The options of a drop-down; empty if one cannot be read, since a value may match it."""
     if not isinstance(value, list):
         return ()
     options: list[str] = []
@@ -144,12 +145,12 @@ _PREFIX = re.compile(r"^\s*(?:mx[_\s-]+)+")
 
 
 class FieldNames:
-    """The names of an account's fields; finds the one that a misspelt name means."""
+    """The names of an account's fields; finds the closest to a misspelt name."""
 
     def __init__(self, fields: Iterable[LeadField]) -> None:
         self._exact: dict[str, str] = {}
         self._folded: dict[str, str] = {}
-        # The same wrong name comes back with every row of a file.
+        # A file repeats the same wrong name in every row.
         self._found: dict[str, str | None] = {}
         listed = [*fields]
         for field in listed:
@@ -160,7 +161,7 @@ class FieldNames:
         self._folded.pop("", None)
 
     def nearest(self, name: str) -> str | None:
-        """The schema name that was probably meant; None if there is none like it."""
+        """The schema name that was probably meant; None if no name is similar."""
         if len(name) > 200:
             return None
         if name not in self._found:

@@ -1,1 +1,1 @@
-"""One call, from end to end: a token, an exchange, a classified answer, and again or done."""
+"""One call: token, exchange, classified answer, and retries."""

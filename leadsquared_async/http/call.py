@@ -1,4 +1,4 @@
-"""A call: what is sent where, and how it may be treated. Frozen, and safe to show."""
+"""A call: what is sent where, and whether it may be retried. Frozen; its repr shows no personal data."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Host(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The options of each call; the client's own are the defaults.
+    """The options of a call; the defaults are the client's.
 
     Attributes:
-        lane: its priority; None leaves it to the operation.
-        deadline: seconds for the whole call, the wait for a token included; None for no bound.
+        lane: its priority; None uses the operation's.
+        deadline: seconds for the whole call, including the wait for a token; None for no limit.
         timeout: seconds for one attempt.
         retry: when to retry the call.
     """
@@ -46,17 +46,16 @@ class Call:
     """One call.
 
     Attributes:
-        operation: what errors and logs call it.
-        path: on its host.
-        suffix: further parts of the path, which no log may show.
+        operation: the name in errors and logs.
+        suffix: more parts of the path, hidden from logs.
         certainty: how well the path is known.
-        query: pairs beside the keys; may hold personal data.
+        query: pairs in addition to the keys; may hold personal data.
         content: the JSON body; holds personal data.
-        private: values that LeadSquared may repeat in its answer and that no message may show.
-        limit: the rate limit that it counts towards.
-        most: bytes of the answer that are read.
+        private: values to mask in messages, because LeadSquared's answer may repeat them.
+        limit: the rate limit it counts towards.
+        most: the maximum number of bytes read of the answer.
         reference: the caller's own id; never sent.
-        recorded: whether an outbox or a task records how its submission ends, and logs that.
+        recorded: whether an outbox or a task records and logs the submission's outcome.
     """
 
     operation: str
@@ -79,12 +78,12 @@ class Call:
 
     @property
     def writes(self) -> bool:
-        """Whether it changes anything at LeadSquared."""
+        """Whether it changes data at LeadSquared."""
         return self.repeat is not Idempotency.READ
 
 
 def json_content(value: Any) -> bytes:
-    """A body of JSON.
+    """Encode a JSON body.
 
     Raises:
         ConfigurationError: it cannot be encoded.
@@ -92,4 +91,4 @@ def json_content(value: Any) -> bytes:
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"the body is not JSON ({type(error).__name__})") from None
+        raise ConfigurationError(f"the body cannot be encoded as JSON ({type(error).__name__})") from None

@@ -1,13 +1,14 @@
-"""The connections to LeadSquared's hosts, and why one could not be made."""
+"""The connections to LeadSquared's hosts, and the reason when one fails."""
 
 from __future__ import annotations
 
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterable
-from typing import NamedTuple, cast
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, NamedTuple, cast
 
+import anyio
 import httpx
 
 from leadsquared_async.errors import ConfigurationError
@@ -15,21 +16,24 @@ from leadsquared_async.http.environment import Proxy, certificates, proxy_for
 
 __all__ = ["Connections", "Failure", "failure"]
 
-KEEPALIVE = 60.0
-"""Seconds a connection is kept. httpx's 5 is just the window, and opens a new one for every second call."""
+KEEPALIVE = 50.0
+"""Seconds before an idle connection is closed. httpx's 5 equals the rate limit's window: every second call
+would open a new connection. Many load balancers close after 60, which must not happen under a call."""
+LOOK_EVERY = 1.0
+"""Seconds between two searches for idle connections that the server has closed."""
 
 
 class Connections(httpx.AsyncBaseTransport):
-    """The connections to some hosts, each by the way that the environment asks for.
+    """The connections to the given hosts, through the proxies that the environment sets.
 
     Args:
-        origins: the hosts.
+        origins: the hosts' URLs.
 
     Attributes:
-        proxies: by the host and port of an origin.
+        proxies: the proxy of each host and port.
 
     Raises:
-        ConfigurationError: the environment names a proxy or certificates that cannot be used.
+        ConfigurationError: a proxy or certificates set in the environment cannot be used.
     """
 
     def __init__(self, origins: Iterable[str]) -> None:
@@ -49,41 +53,54 @@ class Connections(httpx.AsyncBaseTransport):
 
 
 class _ToHost:
-    """The connections to one host, the last used first. Tokens bound their number.
+    """The connections to one host; the most recently used goes first. Tokens bound their number.
 
-    Each is a transport of its own: a pool of httpx takes time that grows with the square of its idle
-    connections, at every request and every answer, and a cancellation can cost it a slot for good.
+    Each connection is its own transport. An httpx pool spends time on every request and answer that grows
+    with the square of its idle connections, and a cancellation can leak one of its slots.
     """
 
     def __init__(self, proxy: Proxy | None, context: ssl.SSLContext) -> None:
         self._proxy = proxy
         self._context = context
         self._all: set[httpx.AsyncHTTPTransport] = set()
-        self._idle: dict[httpx.AsyncHTTPTransport, float] = {}  # since when
-        self._new()  # what is missing shows now
+        self._idle: dict[httpx.AsyncHTTPTransport, _Idle] = {}
+        self._looked = time.monotonic()
+        self._new()  # raises now if a dependency is missing
 
     async def send(self, request: httpx.Request) -> httpx.Response:
-        if self._idle:
-            connection, _ = self._idle.popitem()
-        else:
-            connection = self._new()
-            self._all.add(connection)
+        while self._idle:
+            connection, idle = self._idle.popitem()
+            if idle.is_usable(time.monotonic()):
+                return await self._send(request, connection)
+            await self.drop(connection)
+        connection = self._new()
+        self._all.add(connection)
+        socket = request.extensions["trace"] = _Socket()
+        try:
+            return await self._send(request, connection)
+        except BaseException:
+            await socket.aclose()
+            raise
+
+    async def _send(self, request: httpx.Request, connection: httpx.AsyncHTTPTransport) -> httpx.Response:
         try:
             response = await connection.handle_async_request(request)
         except BaseException:
             await self.drop(connection)
             raise
-        response.stream = _Stream(cast("httpx.AsyncByteStream", response.stream), self, connection)
+        socket = response.extensions["network_stream"]
+        response.stream = _Stream(cast("httpx.AsyncByteStream", response.stream), self, connection, socket)
         return response
 
-    async def put_back(self, connection: httpx.AsyncHTTPTransport) -> None:
-        """Keep it for the next request, and close one that has been idle for too long."""
+    async def put_back(self, connection: httpx.AsyncHTTPTransport, socket: Any) -> None:
+        """Keep it for the next request, and close idle connections that can no longer be used."""
         now = time.monotonic()
-        self._idle[connection] = now
-        longest = next(iter(self._idle))
-        if now - self._idle[longest] > KEEPALIVE:
-            del self._idle[longest]
-            await self.drop(longest)
+        self._idle[connection] = _Idle(now, socket)
+        if now - self._looked >= LOOK_EVERY:
+            self._looked = now
+            for useless in [one for one, idle in self._idle.items() if not idle.is_usable(now)]:
+                if self._idle.pop(useless, None) is not None:
+                    await self.drop(useless)
 
     async def drop(self, connection: httpx.AsyncHTTPTransport) -> None:
         self._all.discard(connection)
@@ -98,7 +115,7 @@ class _ToHost:
         limits = httpx.Limits(max_connections=1, keepalive_expiry=KEEPALIVE)
         if self._proxy is None:
             return httpx.AsyncHTTPTransport(limits=limits, verify=self._context)
-        # httpx would verify the certificate of a proxy without a look at SSL_CERT_FILE.
+        # httpx ignores SSL_CERT_FILE when it verifies a proxy's certificate, unless it gets a context.
         own = self._context if self._proxy.url.scheme == "https" else None
         try:
             return httpx.AsyncHTTPTransport(
@@ -110,18 +127,50 @@ class _ToHost:
             ) from None
 
 
+class _Idle(NamedTuple):
+    """Since when a connection is idle, and httpcore's stream of it."""
+
+    since: float
+    socket: Any
+
+    def is_usable(self, now: float) -> bool:
+        """Whether it is young enough, and the server has not closed it or sent what nobody asked for."""
+        return now - self.since <= KEEPALIVE and not self.socket.get_extra_info("is_readable")
+
+
+class _Socket:
+    """The TCP connection of a request, found by httpcore's trace, to be closed if the request fails.
+
+    httpcore leaves it open when the TLS handshake is cancelled.
+    """
+
+    def __init__(self) -> None:
+        self._stream: Any = None
+
+    async def __call__(self, name: str, info: Mapping[str, Any]) -> None:
+        if name.endswith(".connect_tcp.complete"):
+            self._stream = info["return_value"]
+
+    async def aclose(self) -> None:
+        if self._stream is not None:
+            with anyio.CancelScope(shield=True):
+                await self._stream.aclose()
+
+
 class _Stream(httpx.AsyncByteStream):
-    """The body of an answer, with which its connection becomes free."""
+    """The body of an answer; closing it frees the connection."""
 
     def __init__(
         self,
         stream: httpx.AsyncByteStream,
         connections: _ToHost,
         connection: httpx.AsyncHTTPTransport,
+        socket: Any,
     ) -> None:
         self._stream = stream
         self._connections = connections
         self._connection = connection
+        self._socket = socket
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._stream.__aiter__()
@@ -132,15 +181,15 @@ class _Stream(httpx.AsyncByteStream):
         except BaseException:
             await self._connections.drop(self._connection)
             raise
-        await self._connections.put_back(self._connection)
+        await self._connections.put_back(self._connection, self._socket)
 
 
 class Failure(NamedTuple):
     """Why a call could not be sent.
 
     Attributes:
-        cause: in words that hold no secret.
-        is_final: whether only a person can change it: another attempt is of no use.
+        cause: a text without secrets.
+        is_final: whether retrying is pointless until a person fixes it.
     """
 
     cause: str
@@ -148,15 +197,15 @@ class Failure(NamedTuple):
 
 
 def failure(error: Exception, host: str, proxy: Proxy | None, cause: str) -> Failure:
-    """Why a call that met an error could not be sent.
+    """Explain an error that the transport raised before anything was sent.
 
     Args:
-        error: of the transport, before anything was sent.
-        host: where the call was to go.
-        proxy: the one between, as far as that is known.
-        cause: the error in words that hold no secret.
+        error: the transport's error.
+        host: the host of the call.
+        proxy: the proxy in use, if known.
+        cause: the error as a text without secrets.
     """
-    named = f"the proxy of {proxy.variable}" if proxy is not None else "the proxy"
+    named = f"the proxy set in {proxy.variable}" if proxy is not None else "the proxy"
     if isinstance(error, httpx.ProxyError):
         return _refused(str(error), named, host, has_credentials=proxy is not None and proxy.has_credentials)
     broken = _tls_error(error)
@@ -164,9 +213,9 @@ def failure(error: Exception, host: str, proxy: Proxy | None, cause: str) -> Fai
         has_its_own = proxy is not None and proxy.url.scheme == "https"
         whose = f"{host}, or of {named}," if has_its_own else host
         return Failure(
-            f"the certificate of {whose} cannot be verified ({broken.verify_message[:200]}): to trust it, "
-            "as behind a proxy that inspects TLS, set SSL_CERT_FILE to a PEM file with the certificate of "
-            "its authority",
+            f"the certificate of {whose} cannot be verified ({broken.verify_message[:200]}): if "
+            "you trust it, for example behind a proxy that inspects TLS, set SSL_CERT_FILE to a PEM file "
+            "with its CA certificate",
             is_final=True,
         )
     if proxy is None:
@@ -176,19 +225,19 @@ def failure(error: Exception, host: str, proxy: Proxy | None, cause: str) -> Fai
     return Failure(f"no connection through {named}{cause}", is_final=False)
 
 
-# What a proxy may answer when it works, and what is behind it does not.
+# Answers of a working proxy that cannot reach the host.
 _BEHIND = re.compile(r"5\d\d\b|Proxy Server could not connect: (?!Connection not allowed)")
 
 
 def _refused(said: str, named: str, host: str, *, has_credentials: bool) -> Failure:
-    """A proxy's answer to the question for a tunnel; of its words only the status is shown."""
+    """The failure when a proxy rejects a tunnel; only the status of its answer is shown."""
     status = match[0] if (match := re.match(r"\d{3}\b", said)) else "refused"
     if _BEHIND.match(said):
         return Failure(f"{named} could not reach {host} ({status})", is_final=False)
-    if said.startswith(("407", "Invalid username", "Requested ")):  # the words of SOCKS
+    if said.startswith(("407", "Invalid username", "Requested ")):  # socksio's texts
         what = "rejects the user and password" if has_credentials else "asks for a user and password"
         return Failure(
-            f"{named} {what} ({status}): write it as http://user:password@host:port", is_final=True
+            f"{named} {what} ({status}): write its URL as http://user:password@host:port", is_final=True
         )
     return Failure(
         f"{named} does not allow connections to {host} ({status}): ask its administrator to allow the host, "
@@ -198,7 +247,7 @@ def _refused(said: str, named: str, host: str, *, has_credentials: bool) -> Fail
 
 
 def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
-    """The TLS error by which an error was caused, if it was."""
+    """The TLS error in the chain of causes, if any."""
     while error is not None and not isinstance(error, ssl.SSLError):
         error = error.__cause__ or error.__context__
     return error

@@ -1,4 +1,4 @@
-"""The credentials in use: given once, or asked for at first use and again when LeadSquared rejects them."""
+"""The credentials in use: fixed, or fetched at first use and after LeadSquared rejects them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from leadsquared_async.errors import ConfigurationError, Fault, Scope
 __all__ = ["CredentialsSource"]
 
 LAST_WAIT = 1.0
-"""Seconds that a callable which ignores its cancellation may take to end."""
+"""Seconds to wait for a cancelled callable to end."""
 
 
 class CredentialsSource:
-    """The account's credentials; callers that need new ones at the same moment share one request.
+    """The account's credentials; concurrent callers share one request for new ones.
 
     Args:
         source: the credentials, or an async callable that returns them.
@@ -27,22 +27,22 @@ class CredentialsSource:
 
     @property
     def known(self) -> Credentials | None:
-        """The credentials in use; None until the callable has returned some."""
+        """The credentials in use; None until the callable has returned them."""
         return self._current
 
     async def get(self) -> Credentials:
-        """The credentials in use; asks the callable if there are none yet.
+        """The credentials in use; calls the callable if there are none yet.
 
         Raises:
-            ConfigurationError: the callable failed, or did not return credentials.
+            ConfigurationError: the callable failed or did not return credentials.
         """
         return self._current or await self._ask()
 
     async def renew(self, rejected: Credentials) -> bool:
-        """Whether there are other credentials than the rejected ones; asks unless another call has.
+        """Fetch new credentials unless another caller has; returns whether they differ from `rejected`.
 
         Raises:
-            ConfigurationError: the callable failed, or did not return credentials.
+            ConfigurationError: the callable failed or did not return credentials.
         """
         if self._provider is None:
             return False
@@ -51,7 +51,7 @@ class CredentialsSource:
         return self._current != rejected
 
     async def aclose(self) -> None:
-        """Cancel the request that is under way."""
+        """Cancel the running request."""
         if self._request is not None:
             self._request.cancel()
             await asyncio.wait([self._request], timeout=LAST_WAIT)
@@ -60,20 +60,20 @@ class CredentialsSource:
         if self._request is None:
             self._request = asyncio.create_task(self._call(), name="leadsquared_async credentials")
             self._request.add_done_callback(self._ended)
-        # Shielded: one caller that leaves must not take the answer from the others.
+        # Shielded, so that cancelling one caller does not cancel the request of the others.
         return await asyncio.shield(self._request)
 
     def _ended(self, request: asyncio.Task[Credentials]) -> None:
         self._request = None
         if not request.cancelled():
-            request.exception()  # retrieved, even if every caller has left
+            request.exception()  # marks it as retrieved, in case every caller was cancelled
 
     async def _call(self) -> Credentials:
         assert self._provider is not None
         try:
             answer = await self._provider()
         except (Exception, asyncio.CancelledError) as error:
-            # A cancellation too: the callers were not cancelled, and need an error.
+            # Includes a cancellation inside the callable: its callers were not cancelled and need an error.
             raise _invalid(f"the credentials callable failed with {type(error).__name__}") from error
         if not isinstance(answer, Credentials):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise _invalid(f"the credentials callable has to return Credentials, not {type(answer).__name__}")

@@ -1,7 +1,6 @@
-"""What the environment says about connections: a proxy for each host, and the certificates to trust.
+"""Connection settings from the environment: the proxy of each host, and the trusted certificates.
 
-An `httpx.AsyncClient` that is given a transport ignores HTTPS_PROXY and NO_PROXY, and a client has one proxy
-for each host, so they are read here.
+They are read here because an `httpx.AsyncClient` with a custom transport ignores HTTPS_PROXY and NO_PROXY.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
+from base64 import b64encode
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -26,17 +26,17 @@ _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\
 _SCHEMES = frozenset({"http", "https", "socks5", "socks5h"})
 _ADVICE = (
     "http://host:port, https://host:port or socks5://host:port, with user:password@ before the host if the "
-    "proxy asks for them, their special characters percent-encoded"
+    "proxy requires them; percent-encode their special characters"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy, as the environment names it.
+    """A proxy set in the environment.
 
     Attributes:
-        variable: the environment variable that names it.
-        address: scheme, host and port; no user and password.
+        variable: the environment variable that sets it.
+        address: scheme, host and port, without user and password.
         url: with user and password.
     """
 
@@ -46,23 +46,24 @@ class Proxy:
 
     @property
     def has_credentials(self) -> bool:
-        """Whether a user and password are given for it."""
+        """Whether its URL has a user and password."""
         return bool(self.url.userinfo)
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What no log line may show of it."""
+        """What must not appear in logs."""
         password = self.url.password
-        logged = repr(password.encode())[2:-1]  # as httpcore's log has what it gives to a SOCKS proxy
-        return tuple(text for text in (password, logged, self.url.userinfo.decode()) if text)
+        logged = repr(password.encode())[2:-1]  # httpcore logs a SOCKS password in this form
+        login = b64encode(f"{self.url.username}:{password}".encode()).decode() if password else ""
+        return tuple(text for text in (password, logged, self.url.userinfo.decode(), login) if text)
 
 
 class Certificates(NamedTuple):
-    """The authorities whose certificates are trusted.
+    """The certificate authorities to trust.
 
     Attributes:
-        context: with them.
-        source: where they come from, for people.
+        context: a TLS context that trusts them.
+        source: a readable description of where they come from.
     """
 
     context: ssl.SSLContext
@@ -70,12 +71,12 @@ class Certificates(NamedTuple):
 
 
 def proxy_for(origin: str) -> Proxy | None:
-    """The proxy through which a host is reached; None if it is reached directly.
+    """The proxy for a host; None if it is reached directly.
 
-    By the scheme's variable, else ALL_PROXY; NO_PROXY goes before both, and this machine needs none.
+    The scheme's variable precedes ALL_PROXY, and NO_PROXY precedes both. Loopback needs no proxy.
 
     Raises:
-        ConfigurationError: the variable names nothing that can be used; it shows none of its value.
+        ConfigurationError: the variable's value is invalid; the message does not show it.
     """
     url = httpx.URL(origin)
     if url.raw_host.decode() in LOOPBACK or _is_direct(url):
@@ -88,7 +89,7 @@ def proxy_for(origin: str) -> Proxy | None:
 
 
 def _is_direct(url: httpx.URL) -> bool:
-    """Whether NO_PROXY names the host: by its name, a domain above it, its address or network, or `*`."""
+    """Whether NO_PROXY covers the host: by name, parent domain, address, network, or `*`."""
     host = (
         url.netloc.decode() if url.port else f"{url.netloc.decode()}:{443 if url.scheme == 'https' else 80}"
     )
@@ -99,7 +100,7 @@ def _is_direct(url: httpx.URL) -> bool:
 
 
 def _is_meant(name: str, host: str, address: str) -> bool:
-    """What the standard library does not see: `*` among others, `*.example.com`, a network."""
+    """Match what the standard library does not support: `*` in a list, `*.example.com`, networks."""
     if name.startswith("*"):
         return name == "*" or f".{host}".endswith(name[1:]) or f".{address}".endswith(name[1:])
     return _holds(name, address)
@@ -113,7 +114,7 @@ def _holds(network: str, host: str) -> bool:
 
 
 def _variable_of(kind: str, value: str) -> str:
-    """The variable from which a proxy was taken; a system may have settings of its own beside them."""
+    """The variable that set a proxy, or the system's settings."""
     names = sorted((name for name in os.environ if name.lower() == f"{kind}_proxy"), key=str.isupper)
     return next((name for name in names if os.environ[name] == value), "the system's settings")
 
@@ -124,46 +125,46 @@ def _proxy(variable: str, value: str) -> Proxy:
         url = httpx.URL(value if "://" in value else f"http://{value}")
         host = url.raw_host.decode()
         is_host = ":" in host or _HOST.fullmatch(host) is not None
-        # More than host and port may be the end of a password with a `/`, a `?` or a `#`.
+        # Anything after host and port may be part of a password with an unencoded `/`, `?` or `#`.
         is_all = url.raw_path == b"/" and not url.fragment and (url.port is None or 0 < url.port < 65536)
         usable = url.scheme in _SCHEMES and is_host and is_all
-    except (httpx.InvalidURL, ValueError):  # its words would show the address, which may hold a password
+    except (httpx.InvalidURL, ValueError):  # its message shows the address, which may hold a password
         usable = False
     if url is None or not usable:
-        raise ConfigurationError(f"{variable} is not the address of a proxy: set it to {_ADVICE}")
+        raise ConfigurationError(f"{variable} is not a valid proxy address: set it to {_ADVICE}")
     address = f"{url.scheme}://{url.netloc.decode()}"
     return Proxy(variable, address, url)
 
 
 def certificates() -> Certificates:
-    """The certificates to trust: of SSL_CERT_FILE, else of SSL_CERT_DIR, else those that come with httpx.
+    """The certificates to trust: from SSL_CERT_FILE, else SSL_CERT_DIR, else those bundled with httpx.
 
     Raises:
-        ConfigurationError: a variable names what holds no certificates, or cannot be used.
+        ConfigurationError: a variable points to something without certificates, or that cannot be used.
     """
     _check_key_log()
     if file := setting("SSL_CERT_FILE", os.environ):
         return Certificates(_loaded("SSL_CERT_FILE", file), f"{file}, from SSL_CERT_FILE")
     if folders := setting("SSL_CERT_DIR", os.environ):
         return Certificates(_loaded("SSL_CERT_DIR", folders), f"{folders}, from SSL_CERT_DIR")
-    return Certificates(httpx.create_ssl_context(trust_env=False), "those that come with httpx (certifi)")
+    return Certificates(httpx.create_ssl_context(trust_env=False), "those bundled with httpx (certifi)")
 
 
 def _check_key_log() -> None:
-    """SSLKEYLOGFILE, with which the standard library logs the keys of every TLS connection for debuggers."""
+    """Check SSLKEYLOGFILE, to which the standard library writes TLS keys for debugging."""
     if path := setting("SSLKEYLOGFILE", os.environ):
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).keylog_filename = path
         except OSError as error:
             raise ConfigurationError(
-                f"SSLKEYLOGFILE names {path!r}, which cannot be written ({error.strerror}): unset it"
+                f"SSLKEYLOGFILE points to {path!r}, which cannot be written ({error.strerror}): unset it"
             ) from None
 
 
 def _loaded(name: str, path: str) -> ssl.SSLContext:
     is_file = name == "SSL_CERT_FILE"
     try:
-        # OpenSSL takes any folder without a look at it, and would read a device for ever.
+        # OpenSSL accepts any folder unchecked, and would read a device forever.
         there = Path(path).is_file() if is_file else any(map(os.path.isdir, path.split(os.pathsep)))
         if not there:
             _unusable(name, path, "which is not a file" if is_file else "which is not a folder")
@@ -176,6 +177,6 @@ def _loaded(name: str, path: str) -> ssl.SSLContext:
 
 def _unusable(name: str, path: str, why: str) -> NoReturn:
     raise ConfigurationError(
-        f"{name} names {path!r}, {why}: set it to "
-        f"{'a PEM file' if name == 'SSL_CERT_FILE' else 'a folder'} of the authorities to trust, or unset it"
+        f"{name} points to {path!r}, {why}: set it to "
+        f"{'a PEM file' if name == 'SSL_CERT_FILE' else 'a folder'} of CA certificates to trust, or unset it"
     ) from None

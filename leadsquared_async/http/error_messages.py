@@ -1,4 +1,4 @@
-"""The error that a failed call raises: what happened, whether it may have arrived, nothing personal. Pure."""
+"""The error of a failed call: what happened and whether it may have arrived; no personal data. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DELIVERY_SENTENCES = {
 
 
 def error_from(outcome: Outcome, call: Call, facts: Facts, label: str) -> LeadSquaredError:
-    """The error that a failed call raises."""
+    """The error to raise for a failed call."""
     assert outcome.error is not None
     kind = outcome.error
     summary = f"{outcome.summary}{_doubt_about_path(kind, call)}"
@@ -37,7 +37,7 @@ def error_from(outcome: Outcome, call: Call, facts: Facts, label: str) -> LeadSq
 
 
 def delivery_sentence(call: Call, facts: Facts) -> str:
-    """Whether a write may have arrived; nothing for a read."""
+    """Whether a write may have arrived; empty for a read."""
     if not call.writes:
         return ""
     attempts = facts.get("attempts", 0)
@@ -46,11 +46,11 @@ def delivery_sentence(call: Call, facts: Facts) -> str:
 
 
 def _doubt_about_path(kind: type[LeadSquaredError], call: Call) -> str:
-    """A hint that the path may be wrong, where LeadSquared's documentation does not confirm it."""
+    """A hint that the path may be wrong, if LeadSquared's documentation does not confirm it."""
     if not issubclass(kind, NotFound) or call.certainty is not Certainty.INFERRED:
         return ""
     return (
-        f" (the path {call.path} is a guess that LeadSquared's documentation does not confirm; pass another "
+        f" (LeadSquared's documentation does not confirm the path {call.path}; if it is wrong, set it "
         f'with paths={{"{call.operation}": "/..."}})'
     )
 

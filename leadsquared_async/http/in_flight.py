@@ -1,18 +1,18 @@
-"""Exchanges under way: each in a task of its own, so that its caller may leave at any moment.
+"""Running exchanges, each in its own task, so that its caller can be cancelled at any moment.
 
-A native cancellation (`asyncio.wait_for`, a task group) that lands inside httpx 0.28 loses a slot of its pool
-for good (encode/httpcore issue 1093), and a lead that was sent has an outcome even if no caller waits for it.
+A native cancellation (`asyncio.wait_for`, a task group) inside httpx 0.28 leaks a slot of its pool
+(encode/httpcore issue 1093), and a lead that was sent has an outcome even if no caller waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from leadsquared_async.errors import Delivery
+from leadsquared_async.errors import Delivery, join
 from leadsquared_async.http.call import Call
 from leadsquared_async.limiter.interface import Limiter
 from leadsquared_async.logs import ClientLog
@@ -21,7 +21,7 @@ from leadsquared_async.protocol import Outcome, outcome_without_answer
 __all__ = ["InFlight"]
 
 LAST_WAIT = 1.0
-"""Seconds that a cancelled exchange may take to end; only a transport of the caller's needs any."""
+"""Seconds to wait for a cancelled exchange to end; only a custom transport needs them."""
 _BROKEN_OFF = outcome_without_answer(
     sent=True, timed_out=False, cause="the client was closed before the answer came"
 )
@@ -31,10 +31,10 @@ class InFlight:
     """The exchanges of one client.
 
     Args:
-        log: gets a record of each exchange whose caller left.
+        log: records each exchange whose caller was cancelled.
 
     Attributes:
-        abandoned: exchanges whose caller left before they ended.
+        abandoned: exchanges whose caller was cancelled before they ended.
     """
 
     def __init__(self, log: ClientLog) -> None:
@@ -44,9 +44,22 @@ class InFlight:
         self._unwanted: set[asyncio.Task[Outcome]] = set()
         self._breaking_off = False
 
-    async def run(self, call: Call, exchange: Coroutine[Any, Any, Outcome], limiter: Limiter) -> Outcome:
-        """Run an exchange to its end, and give its token back then, even if the caller is cancelled."""
-        # As `asyncio.shield` does, which would cost a second callback.
+    async def run(
+        self,
+        call: Call,
+        exchange: Coroutine[Any, Any, Outcome],
+        limiter: Limiter,
+        earlier: Sequence[Delivery] = (),
+    ) -> Outcome:
+        """Run an exchange to its end and then return its token, even if the caller is cancelled.
+
+        Args:
+            call: what is sent.
+            exchange: sends it.
+            limiter: gets the token back.
+            earlier: the deliveries of the call's earlier attempts.
+        """
+        # Like `asyncio.shield`, with one callback fewer.
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         try:
             task = asyncio.create_task(exchange, name=f"leadsquared_async {call.operation}")
@@ -55,7 +68,7 @@ class InFlight:
             limiter.release_unused()
             raise
         self._tasks[task] = call
-        # In a callback, since a task that is cancelled before its first step never gets to a `finally`.
+        # A callback, because a task that is cancelled before its first step never reaches a `finally`.
         task.add_done_callback(partial(self._ended, limiter, answer))
         try:
             return await answer
@@ -63,16 +76,22 @@ class InFlight:
             self.abandoned += 1
             if not call.writes:
                 self._unwanted.add(task)
-            task.add_done_callback(partial(self._log_abandoned, call))
+            task.add_done_callback(partial(self._log_abandoned, call, tuple(earlier)))
             raise
 
+    def leave(self, call: Call, earlier: Sequence[Delivery], last: Outcome) -> None:
+        """Log a call that its caller leaves between two attempts, if it may have arrived."""
+        if call.writes and not call.recorded and join(earlier) is Delivery.UNKNOWN:
+            self.abandoned += 1
+            self._log_lost(call, Delivery.UNKNOWN, None, f"{last.summary}; it may have arrived")
+
     async def finish(self, grace: float) -> None:
-        """Wait up to `grace` seconds for what is under way; a read without a caller gets no grace."""
+        """Wait up to `grace` seconds for running exchanges; reads without a caller are cancelled at once."""
         if wanted := self._tasks.keys() - self._unwanted:
             await asyncio.wait(wanted, timeout=grace)
 
     async def break_off(self) -> None:
-        """Cancel what is still under way."""
+        """Cancel the running exchanges."""
         self._breaking_off = True
         late = list(self._tasks)
         for task in late:
@@ -81,7 +100,7 @@ class InFlight:
             await asyncio.wait(late, timeout=LAST_WAIT)
 
     def _ended(self, limiter: Limiter, answer: asyncio.Future[Outcome], task: asyncio.Task[Outcome]) -> None:
-        """Pass its outcome on, then give the token back: a limiter may be the caller's code."""
+        """Pass the outcome on before returning the token: a custom limiter may raise."""
         del self._tasks[task]
         self._unwanted.discard(task)
         outcome = self._outcome_of(task)
@@ -99,13 +118,13 @@ class InFlight:
             limiter.release(counted=outcome is not None and outcome.counted)
 
     def _outcome_of(self, task: asyncio.Task[Outcome]) -> Outcome | None:
-        """None if it failed, or was cancelled by anything but the closing of the client."""
+        """None if it failed, or was cancelled by anything except closing the client."""
         if task.cancelled():
             return _BROKEN_OFF if self._breaking_off else None
         return task.result() if task.exception() is None else None
 
-    def _log_abandoned(self, call: Call, task: asyncio.Task[Outcome]) -> None:
-        """Log the outcome of an exchange whose caller has left."""
+    def _log_abandoned(self, call: Call, earlier: tuple[Delivery, ...], task: asyncio.Task[Outcome]) -> None:
+        """Log the outcome of an exchange whose caller was cancelled."""
         request_id, delivery = None, Delivery.UNKNOWN
         if (outcome := self._outcome_of(task)) is not None:
             request_id, delivery = outcome.request_id, outcome.delivery
@@ -114,6 +133,9 @@ class InFlight:
             what = "was cancelled; it may have arrived"
         else:
             what = f"failed with {type(task.exception()).__name__}; it may have arrived"
+        self._log_lost(call, join((*earlier, delivery)), request_id, what)
+
+    def _log_lost(self, call: Call, delivery: Delivery, request_id: str | None, what: str) -> None:
         is_lost = call.writes and not call.recorded and delivery in {Delivery.UNKNOWN, Delivery.REJECTED}
         self._log.log(
             logging.ERROR if is_lost else logging.WARNING if call.writes else logging.DEBUG,

@@ -1,7 +1,7 @@
-"""Secrets and personal data are kept out of tracebacks, messages and logs.
+"""Keeps secrets and personal data out of tracebacks, messages and logs.
 
-Error trackers, and `traceback` with `capture_locals`, show what every frame held, leads and keys among it. So
-errors leave the package with their frames, for the traceback, but without the frames' local variables.
+Error trackers, and `traceback` with `capture_locals`, show the local variables of every frame, including
+leads and keys. So errors leave the package with their frames but without the frames' local variables.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ T = TypeVar("T")
 
 
 def without_locals(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Clear the local variables of every frame that an error of this method has passed.
+    """Clear the local variables of every frame that an error of this method has passed through.
 
-    For the methods that a user calls, and for the tasks that the package starts: once for each call.
+    For methods that a user calls and tasks that the package starts; once per call.
     """
 
     @functools.wraps(method)
@@ -75,12 +75,12 @@ def init_without_locals(method: Callable[P, None]) -> Callable[P, None]:
 
 
 def traceback_without_values(error: BaseException) -> Traceback:
-    """An error's name and traceback for a log, without its message, which may repeat a lead."""
+    """An error's name and traceback, without its message, which may repeat a lead."""
     return Traceback(f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}")
 
 
 def _clear_frames(error: BaseException, handled: BaseException | None) -> None:
-    """Clear the frames of `error` and of its chain, up to the error that its caller was handling."""
+    """Clear the frames of `error` and its chain, up to the error that the caller was handling."""
     chain: list[BaseException | None] = [error]
     seen = {handled, None}
     while chain:
@@ -91,7 +91,7 @@ def _clear_frames(error: BaseException, handled: BaseException | None) -> None:
         trace = link.__traceback__
         while trace is not None:
             if _has_ended(trace.tb_frame):
-                with suppress(RuntimeError):  # it runs: the wrapper itself, or a frame above it
+                with suppress(RuntimeError):  # still running: the wrapper itself, or a frame above it
                     trace.tb_frame.clear()
             trace = trace.tb_next
         if link.__suppress_context__:
@@ -106,27 +106,27 @@ _SUSPENDS = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENER
 def _has_ended(frame: FrameType) -> bool:
     """Whether a frame will not be resumed.
 
-    Clearing a coroutine's frame ends the coroutine, silently before Python 3.13; and an error that came
-    through a future may have passed a coroutine of the caller's that still runs.
+    Clearing a coroutine's frame ends the coroutine, silently before Python 3.13. An error that came through
+    a future may have passed through one of the caller's coroutines that still runs.
     """
     module = str(frame.f_globals.get("__name__", "")).partition(".")[0]
     return module in _OURS or not frame.f_code.co_flags & _SUSPENDS
 
 
-# LeadSquared may repeat what it has on file as well as what it was sent.
-# The first half is tried where a word starts and nowhere else, or a long word would take quadratic time.
+# LeadSquared may quote stored values as well as sent ones.
+# The first half is tried only where a word starts; otherwise a long word would take quadratic time.
 _ADDRESS = re.compile(
     r"(?<![^\s\"'<>,;:=@()])[^\s\"'<>,;:=@()]+(?:@|%40)[^\s\"'<>,;()]+|\+?\d[\d\s().-]{6,}\d"
 )
-# A shorter one is masked only where it is a whole word, save in scripts where two characters are a name.
+# Shorter values are masked only as whole words, except in scripts where two characters can be a name.
 _SHORTEST = 3
 _BEGINNING = 12
-"""Characters of a value that are masked even without the rest: servers truncate what they quote."""
+"""Characters of a value that are masked even without the rest, because servers truncate quotes."""
 _LONGEST = 300
 _READ = 1000
-"""Characters that are shown at most: a server may send a megabyte of text."""
+"""The most characters shown: a server may send a megabyte of text."""
 _UNSURE = 200
-"""Characters after those that are searched too: the text shown may end inside a value or an address."""
+"""Characters searched beyond those, because the text shown may end inside a value or an address."""
 
 _Span = tuple[int, int]
 
@@ -134,7 +134,7 @@ _Span = tuple[int, int]
 def masked(text: str, private: tuple[str, ...]) -> str:
     """The text without these values, e-mail addresses and phone numbers, on one line, truncated.
 
-    Its work is linear in the number of values, and bounded in their length and that of the text.
+    Its cost is linear in the number of values, and bounded in their length and the text's.
     """
     looked_at = text[: _READ + _UNSURE]
     cut = {value[: len(looked_at)] for value in private}
@@ -152,7 +152,7 @@ def _spans_of_words(text: str, values: set[str]) -> Iterator[_Span]:
 
 
 def _spans_of_values(text: str, values: Iterable[str]) -> Iterator[_Span]:
-    """Where the values stand, in full or, if they are long, their beginnings."""
+    """The spans of the values, or of their beginnings if they are long."""
     for value in values:
         beginning = value[:_BEGINNING]
         place = text.find(beginning)
@@ -163,7 +163,7 @@ def _spans_of_values(text: str, values: Iterable[str]) -> Iterator[_Span]:
 
 
 def _common_length(text: str, place: int, value: str) -> int:
-    """How much of the value stands at that place, by halves; its beginning does."""
+    """How much of the value stands at that place, by bisection; its beginning is known to."""
     same, most = min(_BEGINNING, len(value)), len(value)
     while same < most:
         middle = (same + most + 1) // 2
@@ -175,7 +175,7 @@ def _common_length(text: str, place: int, value: str) -> int:
 
 
 def _folded(text: str) -> str:
-    """In lower case, of the same length, so that places in it are places in the text."""
+    """The text in lower case with the same length, so that positions match."""
     lower = text.lower()
     if len(lower) == len(text):
         return lower
@@ -183,7 +183,7 @@ def _folded(text: str) -> str:
 
 
 def _without(text: str, spans: Iterable[_Span]) -> str:
-    """The text with a mask for each span, and one for spans that overlap."""
+    """The text with each span masked; overlapping spans share one mask."""
     parts: list[str] = []
     end = 0
     for start, stop in sorted(spans):
@@ -196,9 +196,9 @@ def _without(text: str, spans: Iterable[_Span]) -> str:
 
 
 def redact_logs_of_task(mask: Callable[[str], str]) -> None:
-    """Pass everything that httpx and its parts log in the running task through `mask`.
+    """Pass everything that httpx and its dependencies log in the running task through `mask`.
 
-    A server may repeat what it was sent: httpx logs its reason phrase, httpcore its headers.
+    A server may echo the request: httpx logs its reason phrase, and httpcore its headers.
     """
     _mask.set(mask)
     for logger in _LOGGERS:
@@ -222,7 +222,7 @@ _LOGGERS = tuple(
     for name in (
         "httpx",
         *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")),
-        # Under HTTP/2, which a transport of the caller's may speak, it logs every header that goes out.
+        # With HTTP/2, which a custom transport may use, it logs every request header.
         "hpack.hpack",
         "hpack.table",
     )

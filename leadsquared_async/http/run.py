@@ -1,6 +1,6 @@
-"""One call from end to end: credentials, token, exchange, and again after a pause until it is final.
+"""One call: credentials, token, exchange, and retries after a pause until the outcome is final.
 
-`retry.py` says whether; tenacity runs the loop.
+`retry.py` decides; tenacity runs the loop.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from leadsquared_async.errors import (
     DeadlineExceeded,
     Delivery,
     Facts,
+    Fault,
     LeadSquaredError,
     Scope,
     join,
@@ -36,10 +37,11 @@ from leadsquared_async.operations import Idempotency
 from leadsquared_async.protocol import Outcome, RetryHint
 from leadsquared_async.retry import are_attempts_used_up, may_retry, without_attempts_left
 
-__all__ = ["BeforeSend", "Sent", "run"]
+__all__ = ["BeforeRetry", "BeforeSend", "Sent", "run"]
 
 T = TypeVar("T")
 BeforeSend = Callable[[], Awaitable[None]]
+BeforeRetry = Callable[[Delivery], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,8 @@ class Sent:
     """A call that succeeded.
 
     Attributes:
-        outcome: of its last attempt.
-        attempts: how many it took.
+        outcome: the last attempt's.
+        attempts: how many were made.
         waited: seconds spent waiting for tokens and between attempts.
     """
 
@@ -57,11 +59,17 @@ class Sent:
     waited: float
 
 
-async def run(session: Session, call: Call, settings: Settings, before_send: BeforeSend | None) -> Sent:
-    """Make the call, as often as its outcome and the settings ask for; see `Sender.send`."""
-    work = _Run(session, call, settings, before_send)
+async def run(
+    session: Session,
+    call: Call,
+    settings: Settings,
+    before_send: BeforeSend | None,
+    before_retry: BeforeRetry | None,
+) -> Sent:
+    """Make the call, with retries as its outcome and the settings require; see `Sender.send`."""
+    work = _Run(session, call, settings, before_send, before_retry)
     trace = sys.modules.get("opentelemetry.trace")
-    if trace is None:  # the program does not trace
+    if trace is None:  # tracing is off
         return await work.to_its_end()
     with _span(trace, call) as facts:
         sent = await work.to_its_end()
@@ -76,32 +84,44 @@ async def run(session: Session, call: Call, settings: Settings, before_send: Bef
 
 class _Run:
     def __init__(
-        self, session: Session, call: Call, settings: Settings, before_send: BeforeSend | None
+        self,
+        session: Session,
+        call: Call,
+        settings: Settings,
+        before_send: BeforeSend | None,
+        before_retry: BeforeRetry | None,
     ) -> None:
         self._session = session
         self._call = call
         self._settings = settings
         self._before_send = before_send
+        self._before_retry = before_retry
         self._clock = asyncio.get_running_loop().time
         self._deadline = None if settings.deadline is None else self._clock() + settings.deadline
         self._first: Attempt | None = None
         self._last: Outcome | None = None
-        self._deliveries: list[Delivery] = []  # of the attempts so far
-        self._exceptions: list[int] = []  # those of them that failed with a .NET exception
+        self._deliveries: list[Delivery] = []  # one per attempt so far
+        self._exceptions: list[int] = []  # the attempts that failed with a .NET exception
         self._uncounted = 0
         self._waited = 0.0
         self._credentials_renewed = False
+        self._is_exchanging = False
 
     async def to_its_end(self) -> Sent:
         try:
             attempt: Attempt = await self._attempt()
-            if not attempt.outcome.succeeded:  # most succeed at once, and tenacity is a tenth of such a call
+            if not attempt.outcome.succeeded:  # most calls succeed at once, and tenacity would add a tenth
                 self._first = attempt
                 attempt = await retrying(
-                    self._call.repeat, self._settings.retry, sleep=self._sleep, before_sleep=self._log_retry
+                    self._call.repeat, self._settings.retry, sleep=self._sleep, before_sleep=self._begin_retry
                 )(self._next_attempt)
         except ClientClosed:
             raise self._closed() from self._last_error()
+        except (asyncio.CancelledError, Exception) as error:
+            is_reported = self._is_exchanging or isinstance(error, LeadSquaredError)
+            if self._last is not None and not is_reported:
+                self._session.in_flight.leave(self._call, self._deliveries, self._last)
+            raise
         if attempt.outcome.succeeded:
             return Sent(attempt.outcome, len(self._deliveries), self._waited)
         if attempt.out_of_time:
@@ -109,7 +129,7 @@ class _Run:
         raise self._final_error(attempt.outcome)
 
     async def _next_attempt(self) -> Attempt:
-        """The first attempt, which has been made, then others."""
+        """Return the first attempt, which was already made, then make others."""
         first, self._first = self._first, None
         return first or await self._attempt()
 
@@ -121,7 +141,9 @@ class _Run:
         left = self._left()
         timeout = self._settings.timeout if left is None else min(self._settings.timeout, left)
         exchange = self._session.transport.exchange(self._call, credentials, timeout)
-        outcome = await self._session.in_flight.run(self._call, exchange, limiter)
+        self._is_exchanging = True  # whoever leaves now is logged with the outcome
+        outcome = await self._session.in_flight.run(self._call, exchange, limiter, self._deliveries)
+        self._is_exchanging = False
         if outcome.retry is RetryHint.A_FEW_TIMES:
             self._exceptions.append(len(self._deliveries))
         self._deliveries.append(outcome.delivery)
@@ -129,7 +151,8 @@ class _Run:
         self._last = outcome
         if outcome.error is AuthenticationFailed and not self._credentials_renewed:
             self._last = outcome = await self._with_new_credentials(outcome, credentials)
-        return Attempt(outcome, len(self._deliveries) - self._uncounted, self._left())
+        counted = len(self._deliveries) - self._uncounted
+        return Attempt(outcome, counted, len(self._exceptions), self._left())
 
     async def _credentials(self) -> Credentials:
         source = self._session.credentials
@@ -143,7 +166,7 @@ class _Run:
             raise self._deadline_exceeded(when) from self._last_error()
 
     async def _with_new_credentials(self, outcome: Outcome, rejected: Credentials) -> Outcome:
-        """After the first 401: retry if the callable returns other credentials."""
+        """After the first 401, retry if the callable returns other credentials."""
         self._credentials_renewed = True
         try:
             async with asyncio.timeout(self._left()):
@@ -159,17 +182,18 @@ class _Run:
         try:
             before = self._clock()
             try:
-                await self._shared(partial(limiter.acquire, self._call.lane, self._deadline))
+                with self._limiter_errors():
+                    await self._shared(partial(limiter.acquire, self._call.lane, self._deadline))
             finally:
                 self._waited += self._clock() - before
         except TimeoutError as error:
             if self._deadline is None:
-                raise  # only a limiter of the caller's does this
-            named = str(error) if isinstance(error, NoTokenInTime) else "the limiter that was passed"
+                raise  # only a custom limiter does this
+            named = str(error) if isinstance(error, NoTokenInTime) else "the custom limiter"
             raise self._deadline_exceeded(f"while waiting for {named}") from self._last_error()
 
     async def _shared(self, wait: Callable[[], Awaitable[T]]) -> T:
-        """Await what other calls wait for too; they share its error, so each raises its own."""
+        """Await something shared with other calls; each call raises its own copy of the error."""
         try:
             return await self._session.while_open(wait)
         except ConfigurationError as error:
@@ -177,20 +201,40 @@ class _Run:
             raise ConfigurationError(f"{self._label}{error}", **facts) from error.__cause__
 
     async def _prepare(self, limiter: Limiter) -> None:
-        """The last moment before it is sent; if anything prevents that, the token goes back."""
+        """Run `before_send`; if that prevents sending, return the token."""
         try:
             if self._before_send is not None:
                 await self._before_send()
             self._session.check_not_closing()
         except BaseException:
-            limiter.release_unused()
+            with self._limiter_errors():
+                limiter.release_unused()
             raise
+
+    @contextmanager
+    def _limiter_errors(self) -> Generator[None]:
+        """Errors of a limiter of the caller's; an outbox or a task holds, as when LeadSquared is down."""
+        try:
+            yield
+        except (Exception, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            is_cancelled = (
+                isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling()
+            )
+            if not self._call.recorded or isinstance(error, LeadSquaredError) or is_cancelled:
+                raise
+            raise LeadSquaredError(
+                f"{self._label}the limiter that was passed failed with {type(error).__name__}",
+                **(self._facts() | Facts(fault=Fault.SERVER, scope=Scope.SERVER)),
+            ) from error
 
     async def _sleep(self, seconds: float) -> None:
         self._waited += seconds
         await self._session.while_open(partial(asyncio.sleep, seconds))
 
-    def _log_retry(self, state: RetryCallState) -> None:
+    def _begin_retry(self, state: RetryCallState) -> None:
+        if self._before_retry is not None:
+            self._before_retry(join(self._deliveries))
         self._session.log.info(
             "%s: %s; retrying in %.2f s",
             f"{self._session.label}{self._call.operation}",  # one argument, since each is stripped
@@ -227,9 +271,9 @@ class _Run:
         return None if self._last is None else error_from(self._last, self._call, self._facts(), self._label)
 
     def _final_error(self, last: Outcome) -> LeadSquaredError:
-        """The error of the last attempt; a write that failed with an exception each time is rejected."""
+        """The error of the last attempt; a write that failed with an exception every time is rejected."""
         if self._call.writes and last.retry is RetryHint.A_FEW_TIMES:
-            self._last = last = without_attempts_left(last)
+            self._last = last = without_attempts_left(last, len(self._exceptions))
             for number in self._exceptions:
                 self._deliveries[number] = last.delivery
         return error_from(last, self._call, self._facts(), self._label)
@@ -244,23 +288,25 @@ class _Run:
         )
 
     def _closed(self) -> ClientClosed:
-        """The error of a call during which the client was closed."""
+        """The error when the client is closed during the call."""
         facts = self._facts() | Facts(scope=Scope.ACCOUNT)
         return ClientClosed(f"{self._label}{CLOSED}{delivery_sentence(self._call, facts)}", **facts)
 
 
 class Attempt(NamedTuple):
-    """An attempt that has ended.
+    """A finished attempt.
 
     Attributes:
-        outcome: what it came to.
+        outcome: its outcome.
         counted: attempts so far that count towards `RetryPolicy.attempts`.
+        exceptions: attempts so far that failed with a .NET exception.
         left: seconds until the call's deadline; None if it has none.
         out_of_time: whether only the deadline rules out another attempt.
     """
 
     outcome: Outcome
     counted: int
+    exceptions: int
     left: float | None
     out_of_time: bool = False
 
@@ -272,24 +318,24 @@ def retrying(
     sleep: Callable[[float], Awaitable[None]],
     before_sleep: Callable[[RetryCallState], None],
 ) -> AsyncRetrying:
-    """Retries a function that returns an `Attempt`; returns the last one. What it raises is raised at once.
+    """Retries a function that returns an `Attempt`, and returns the last one. Exceptions are not retried.
 
-    tenacity's own stop objects cannot carry our rules: `stop_after_attempt` would count 429s, and
-    `stop_before_delay` reads another clock than the loop's and knows nothing of the time before the first
-    attempt. Its `wait_combine` would add a Retry-After to the jitter, and not take the longer one.
+    tenacity's own stop and wait objects do not fit: `stop_after_attempt` would count 429s,
+    `stop_before_delay` does not use the loop's clock or count the time before the first attempt, and
+    `wait_combine` would add Retry-After to the jitter instead of taking the longer one.
     """
     jitter = wait_random_exponential(multiplier=policy.base, max=policy.cap)
 
     def is_used_up(state: RetryCallState) -> bool:
         attempt = attempt_of(state)
-        return are_attempts_used_up(attempt.outcome, attempt.counted, policy)
+        return are_attempts_used_up(attempt.outcome, attempt.counted, attempt.exceptions, policy)
 
     def is_out_of_time(state: RetryCallState) -> bool:
         left = attempt_of(state).left
         return left is not None and state.upcoming_sleep >= left
 
     def last_attempt(state: RetryCallState) -> Attempt:
-        # If the attempts are used up as well, that says more than the deadline, unless it has passed.
+        # If the attempts are used up too, report that rather than a deadline that has not yet passed.
         attempt = attempt_of(state)
         return attempt._replace(out_of_time=attempt.left == 0.0 or not is_used_up(state))
 
@@ -304,7 +350,7 @@ def retrying(
 
 
 def attempt_of(state: RetryCallState) -> Attempt:
-    """The attempt that tenacity asks about."""
+    """The attempt that tenacity is handling."""
     assert state.outcome is not None
     return cast("Attempt", state.outcome.result())
 
@@ -313,12 +359,12 @@ def attempt_of(state: RetryCallState) -> Attempt:
 def _span(trace: Any, call: Call) -> Generator[dict[str, Any]]:
     """Run a call in a span of OpenTelemetry.
 
-    It replaces that of OpenTelemetry's httpx instrumentation, which would export the keys. The dict
-    becomes its attributes, under `leadsquared.`.
+    It replaces the span of OpenTelemetry's httpx instrumentation, which would export the keys. The entries
+    of the dict become its attributes, prefixed with `leadsquared.`.
     """
     facts: dict[str, Any] = {"reference": call.reference}
     tracer = trace.get_tracer("leadsquared_async")
-    # Exceptions are not recorded as such: their stack traces would go out with them.
+    # Exceptions are not recorded, because that would export their stack traces.
     with tracer.start_as_current_span(
         call.operation, kind=trace.SpanKind.CLIENT, record_exception=False, set_status_on_exception=False
     ) as span:

@@ -1,4 +1,4 @@
-"""How a client, or a derived copy with settings of its own, sends calls."""
+"""Sends calls for a client or a derived copy with its own settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import Certainty
 
 if TYPE_CHECKING:
-    from leadsquared_async.http.run import BeforeSend, Sent
+    from leadsquared_async.http.run import BeforeRetry, BeforeSend, Sent
 
 __all__ = ["Sender"]
 
@@ -23,17 +23,20 @@ L = TypeVar("L", Lane, None)
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """A session, and the settings of the calls that are sent through it.
+    """A session, and the settings of the calls sent through it.
 
     Attributes:
-        session: with the connections.
-        settings: of each call.
-        recorded: whether an outbox or a task records how submissions end, and logs that.
+        session: the shared connections and limits.
+        settings: the options of each call.
+        recorded: whether an outbox or a task records and logs the outcomes of submissions.
+        before_retry: called with the delivery so far when an attempt has failed and will be retried; if it
+            raises, the call ends.
     """
 
     session: Session
     settings: Settings
     recorded: bool = False
+    before_retry: BeforeRetry | None = None
 
     @property
     def log(self) -> ClientLog:
@@ -45,16 +48,16 @@ class Sender:
 
         Args:
             call: what to send.
-            before_send: awaited before each attempt, with the token in hand; if it raises, nothing is sent.
+            before_send: awaited before each attempt, once it has its token; if it raises, nothing is sent.
 
         Raises:
-            LeadSquaredError: it did not succeed.
+            LeadSquaredError: the call failed.
         """
         from leadsquared_async.http.run import run  # noqa: PLC0415 - it imports tenacity, which is slow
 
         if call.host is Host.SYNC and self.session.options.hosts.sync_host is None:
             raise ConfigurationError(
-                f"{call.operation}: this client knows no synchronous host: pass region= or sync_host="
+                f"{call.operation}: this client has no synchronous host: pass region= or sync_host="
             )
         path = self.session.options.paths.get(call.operation)
         if path is not None:
@@ -62,10 +65,10 @@ class Sender:
         if self.recorded:
             call = replace(call, recorded=True)
         self.session.check_usable()
-        return await run(self.session, call, self.settings, before_send)
+        return await run(self.session, call, self.settings, before_send, self.before_retry)
 
     def lane(self, chosen: Lane | None, usual: L) -> Lane | L:
-        """The lane of a call: what was chosen for it, else for all calls, else `usual`."""
+        """The lane of a call: the one chosen for it, else the client's, else `usual`."""
         mine = self.settings.lane if chosen is None else chosen
         if mine is None:
             return usual
@@ -74,7 +77,7 @@ class Sender:
         return mine
 
     def until(self, deadline: float | Literal["client"] | None) -> Sender:
-        """The same with another deadline in seconds, if one is given."""
+        """A copy with another deadline in seconds, if one is given."""
         if deadline == "client":
             return self
         checked = None if deadline is None else seconds("deadline", deadline)

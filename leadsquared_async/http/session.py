@@ -1,4 +1,4 @@
-"""What a client shares with its derived copies: connections, credentials, rate limits, and its lifecycle."""
+"""What a client shares with its derived copies: connections, credentials, rate limits and lifecycle."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Snapshot:
     Attributes:
         limit: the state of the rate limit; None before the first call.
         bulk_limit: the same for bulk calls.
-        abandoned: calls whose caller left while they were under way; a log line has the outcome of each.
+        abandoned: calls whose caller was cancelled while they ran; the log has the outcome of each.
     """
 
     limit: LimitSnapshot | None
@@ -80,9 +80,9 @@ class Session:
     """Opened once, used in one event loop and one process, closed once.
 
     Attributes:
-        label: the client's name, for the beginning of a message.
-        buckets: the rate limits in use; a class of calls that has not been made has none.
-        transport: the connections; there are none before it is opened.
+        label: the client's name as a prefix for messages.
+        buckets: the rate limits in use, created with the first call of each kind.
+        transport: the connections, created on opening.
     """
 
     transport: Transport
@@ -106,7 +106,7 @@ class Session:
         self._closed = asyncio.Event()
 
     def open(self) -> None:
-        """Build the connections, in the running loop.
+        """Create the connections, in the running loop.
 
         Raises:
             ClientClosed: it was opened before.
@@ -114,7 +114,7 @@ class Session:
         if self._state is not _State.NEW:
             state = "is already open" if self._state is _State.OPEN else "was closed"
             raise ClientClosed(f"this client {state}: make a new LeadSquared() for another `async with`")
-        # It imports httpx and anyio, which is slow: only for programs that open a client.
+        # Imported here because httpx and anyio are slow to import.
         from leadsquared_async.http.transport import Transport  # noqa: PLC0415
 
         self.transport = Transport(self.options.hosts, self.options.transport, self.log)
@@ -123,11 +123,7 @@ class Session:
         self._state = _State.OPEN
 
     def check_usable(self) -> None:
-        """Check that it may be used here and now.
-
-        Raises:
-            ClientClosed: it may not, and why.
-        """
+        """Raise ClientClosed, with the reason, if it cannot be used here and now."""
         if self._state is _State.OPEN and self._process == os.getpid() and self._loop is _running_loop():
             return
         if self._loop is None:
@@ -141,29 +137,25 @@ class Session:
         raise ClientClosed("this client was opened in another event loop: open one in each loop")
 
     def check_not_closing(self) -> None:
-        """Check that nobody has begun to close it.
-
-        Raises:
-            ClientClosed: somebody has.
-        """
+        """Raise ClientClosed if it is closing or closed."""
         if self._state is _State.CLOSED:
             raise ClientClosed(CLOSED)
 
     def when_closing(self, end: Callable[[], None]) -> Callable[[], None]:
-        """Have `end` called once when the client is closed; calling the result cancels that.
+        """Call `end` once when the client is closed; the returned function cancels that.
 
         Raises:
-            ClientClosed: it is closed already.
+            ClientClosed: it is already closed.
         """
         self.check_not_closing()
         self._at_closing.add(end)
         return partial(self._at_closing.discard, end)
 
     async def while_open(self, wait: Callable[[], Awaitable[T]]) -> T:
-        """Await what `wait` returns, but end that when the client is closed.
+        """Await the result of `wait`, and cancel that when the client is closed.
 
         Raises:
-            ClientClosed: it is closed, or was closed meanwhile.
+            ClientClosed: it was closed, before or meanwhile.
         """
         self.check_not_closing()
         timeout = asyncio.timeout(None)
@@ -180,9 +172,9 @@ class Session:
             self._at_closing.discard(end)
 
     def limiter_for(self, limit: Limit, credentials: Credentials) -> Limiter:
-        """What a call passes before it is sent: the account's token bucket, and the caller's own limiter.
+        """The limiters of a call: the account's token bucket, and the custom limiter if there is one.
 
-        Which account it is shows only once the credentials are known.
+        The credentials identify the account.
         """
         if self._credentials is not credentials:
             self._credentials = credentials
@@ -206,24 +198,24 @@ class Session:
         for ended, calls in self._assumed:
             bucket.assume_spent(ended, calls if limit is Limit.CALLS else None)
         if (before := self.buckets.get(limit)) is not None:
-            # Other keys, and perhaps the same account: what was spent with the old ones counts.
+            # The new keys may belong to the same account, so calls made with the old ones count.
             state = before.snapshot()
             bucket.assume_spent(asyncio.get_running_loop().time(), state.limit.calls - state.free)
         return bucket
 
     def assume_spent(self, ended: float, calls: int | None = None) -> None:
-        """Count unknown calls of an earlier process on this account, as ended without an answer.
+        """Count calls of an earlier process on this account, as if they had ended without an answer.
 
         Args:
-            ended: the loop's time at which they had ended, at the latest.
-            calls: how many; None for as many as the limit allows, as always of bulk calls.
+            ended: the latest time at which they can have ended, on the loop's clock.
+            calls: how many; None for as many as the limit allows. Bulk calls always count as that many.
         """
         self._assumed.append((ended, calls))
         for (limit, _), bucket in self._joined.items():
             bucket.assume_spent(ended, calls if limit is Limit.CALLS else None)
 
     def snapshot(self) -> Snapshot:
-        """What is under way.
+        """What the client is doing.
 
         Raises:
             ClientClosed: the client is not open here.
@@ -240,11 +232,11 @@ class Session:
         )
 
     async def aclose(self, grace: float, stop: Iterable[Callable[[], Iterable[asyncio.Task[Any]]]]) -> None:
-        """Finish what is in flight within `grace` seconds and close; a second time only waits for the first.
+        """Finish calls in flight within `grace` seconds and close; a second call only waits for the first.
 
         Args:
             grace: seconds.
-            stop: each cancels tasks of the client, which get no grace, and returns those that have to end.
+            stop: functions that cancel tasks of the client, without grace, and return those to wait for.
         """
         if self._state is not _State.OPEN:
             self._state = _State.CLOSED
@@ -262,7 +254,7 @@ class Session:
             await self.in_flight.finish(grace)
         finally:
             try:
-                # A caller that is cancelled in the wait above leaves nothing open behind.
+                # Close everything even if the caller is cancelled during the wait above.
                 await uninterrupted(self._close(ending))
             finally:
                 self._closed.set()
@@ -294,6 +286,6 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def _as_declared(snapshot: LimitSnapshot, declared: RateLimit) -> LimitSnapshot:
-    """The state of a limit that clients share, beside what one of them declared."""
+    """The state of a shared limit, with what this client declared."""
     ceiling = None if snapshot.limit == declared else snapshot.ceiling
     return replace(snapshot, declared=declared, ceiling=ceiling)

@@ -1,4 +1,4 @@
-"""One exchange over HTTP: a call goes out, an `Outcome` comes back."""
+"""One exchange over HTTP: send a call, return an `Outcome`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from leadsquared_async.protocol import Outcome, Reply, RetryHint, classify, outc
 __all__ = ["Transport"]
 
 CLOSING = 1.0
-"""Seconds that closing an answer may take beyond the attempt."""
+"""Seconds that closing an answer may take after the attempt."""
 MOST_ADDRESSES = 64
 _ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
 
@@ -42,22 +42,22 @@ _BASE_HEADERS = (
 )
 
 
-# What the network, or an answer that cannot be unpacked, can raise through a transport.
+# What a transport raises for a network error, or for a body that cannot be decompressed.
 _BROKEN = (httpx.HTTPError, OSError, anyio.BrokenResourceError, anyio.ClosedResourceError, zlib.error)
-# A transport of the caller's may have read the body by then.
+# A custom transport may have read the body before it raises one of these.
 _BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
 class Transport:
     """The account's connections.
 
-    Keys and query are added here, and kept from all that logs or exports requests: httpx's own client, whose
-    log has every address, is not used, and OpenTelemetry's instrumentation of what lies below is suppressed.
+    Keys and query are added here and hidden from logs and traces: httpx's client, which logs every URL, is
+    not used, and OpenTelemetry's HTTP instrumentation is suppressed.
 
     Args:
-        hosts: where calls may go; nothing is ever sent elsewhere.
-        inner: a transport to use instead of own connections; it is not closed.
-        log: gets a record of each failure of a caller's transport.
+        hosts: the only hosts that calls are sent to.
+        inner: a custom transport, which is not closed; None to open connections here.
+        log: records each failure of a custom transport.
     """
 
     def __init__(self, hosts: Hosts, inner: httpx.AsyncBaseTransport | None, log: ClientLog) -> None:
@@ -72,7 +72,7 @@ class Transport:
         if hosts.sync_host is not None:
             self._origins[Host.SYNC] = httpx.URL(hosts.sync_host)
         self._urls: dict[tuple[Host, str], httpx.URL] = {}
-        # Functions, so that code that walks over attributes finds no key, as with `Secret`.
+        # Functions, as in `Secret`, so that code that walks over attributes finds no key.
         self._addresses: dict[httpx.URL, Callable[[], httpx.URL]] = {}
         self._addresses_of: Credentials | None = None
 
@@ -82,20 +82,20 @@ class Transport:
             await self._own.aclose()
 
     async def exchange(self, call: Call, credentials: Credentials, timeout: float) -> Outcome:
-        """Make one attempt; every failure is returned as an outcome.
+        """Make one attempt; failures are returned as outcomes.
 
         Args:
-            call: what to send.
-            credentials: the keys; the call says which of them are added.
-            timeout: seconds for all of it, however slowly the server drips.
+            call: what to send, and with which keys.
+            credentials: the keys.
+            timeout: seconds for the whole attempt, however slowly the server answers.
         """
         body = _Body(call.content or b"")
         origin = self._origins[call.host]
         proxy = self._proxies.get(origin.netloc)
         mask = partial(_masked, credentials, call, proxy)
-        redact_logs_of_task(mask)  # each exchange runs in a task of its own
+        redact_logs_of_task(mask)  # each exchange runs in its own task
         try:
-            # httpx's own timeouts start anew at every read; this one bounds the whole attempt.
+            # httpx's own timeouts restart at every read; this one bounds the whole attempt.
             with anyio.fail_after(timeout):
                 request = self._request(call, credentials, body, timeout)
                 with _uninstrumented():
@@ -113,7 +113,7 @@ class Transport:
         except _BROKEN as error:
             words = f" ({_cause(error, body, mask)})"
             if body.started and not isinstance(error, _BEFORE_SENDING):
-                cause = f"the connection broke before the answer was whole{words}"
+                cause = f"the connection broke before the answer was complete{words}"
                 return outcome_without_answer(sent=True, timed_out=False, cause=cause)
             why = failure(error, origin.raw_host.decode(), proxy, words)
             outcome = outcome_without_answer(sent=False, timed_out=False, cause=why.cause)
@@ -125,10 +125,10 @@ class Transport:
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
-            # Not a network error but a bug, which another attempt would only hide. Logged without its
-            # traceback, which shows the request with its keys.
+            # Not a network error but a bug, which a retry would hide. The log has no traceback, because that
+            # would show the request with its keys.
             self._log.error("%s: the transport failed with %s", call.operation, type(error).__name__)
-            cause = f"the transport failed with {type(error).__name__}, which is a bug in its code"
+            cause = f"the transport failed with {type(error).__name__}: this is a bug in the transport"
             failed = outcome_without_answer(sent=body.started, timed_out=False, cause=cause)
             return dataclasses.replace(failed, retry=RetryHint.NO)
         return classify(reply, call.expect, datetime.now(UTC))
@@ -147,12 +147,12 @@ class Transport:
             )
         elif call.method in {"POST", "PUT", "PATCH"}:
             headers.append((b"Content-Length", b"0"))  # some servers reject a POST without one (411)
-        # A pool of the caller's may queue: give up there before the attempt is cancelled in it.
+        # A custom transport's pool may queue: leave it before the attempt is cancelled inside it.
         extensions = {"timeout": {"pool": timeout / 2}}
         return httpx.Request(call.method, url, headers=headers, stream=body, extensions=extensions)
 
     def _address(self, call: Call, credentials: Credentials) -> httpx.URL:
-        """The URL with keys and query; cached if only the keys are added, since httpx parses slowly."""
+        """The URL with keys and query; cached if it has only the keys, because httpx parses URLs slowly."""
         key = (call.host, call.path)
         url = self._urls.get(key)
         if url is None:
@@ -173,7 +173,7 @@ class Transport:
 
 
 def _extended(url: httpx.URL, call: Call, credentials: Credentials) -> httpx.URL:
-    """The URL with what no log may show: further parts of the path, the keys, the query."""
+    """The URL with the parts hidden from logs: suffix, keys and query."""
     pairs = call.query
     if call.keys is Keys.ALL:
         keys = {"accessKey": credentials.access_key, "secretKey": credentials.secret_key}
@@ -184,18 +184,25 @@ def _extended(url: httpx.URL, call: Call, credentials: Credentials) -> httpx.URL
 
 
 def _masked(credentials: Credentials, call: Call, proxy: Proxy | None, text: str) -> str:
-    """The text without the keys and without the values of the query and the body.
+    """The text without the keys and the values of the query and the body.
 
-    The keys first, then the longest: else a value that is part of another would leave the rest of it.
+    Longer values are masked first; otherwise a value inside a longer one would leave the rest of it.
     """
     text = credentials.mask(text)
     values = {*call.suffix, *(value for _, value in call.query), *call.private}
     values.update(proxy.secrets if proxy else ())
-    values |= {quote(value, safe="", errors="replace") for value in values}
+    values |= {form for value in values for form in _forms(value)}
     for value in sorted(values, key=len, reverse=True):
         if len(value) > 1:
             text = text.replace(value, MASK)
     return text
+
+
+def _forms(value: str) -> tuple[str, ...]:
+    """A value as a URL has it, and as httpcore logs it: as bytes, with or without escaped quotes."""
+    quoted = quote(value, safe="", errors="replace")
+    logged = repr(value.encode("utf-8", "surrogatepass") + b"'\"")[2:-4]
+    return quoted, logged, logged.replace("\\'", "'")
 
 
 def _uninstrumented() -> AbstractContextManager[None]:
@@ -207,7 +214,7 @@ def _uninstrumented() -> AbstractContextManager[None]:
 
 
 class _Body(httpx.AsyncByteStream):
-    """A request's body that records whether it was read: before that the server cannot have the call."""
+    """A request's body that records whether it was read: until then the server cannot have the call."""
 
     def __init__(self, content: bytes) -> None:
         self.started = False
@@ -220,16 +227,16 @@ class _Body(httpx.AsyncByteStream):
 
 
 async def _read(response: httpx.Response, credentials: Credentials, most: int) -> Reply:
-    """The answer's body as text, `most` bytes of it at most, however well it is compressed."""
+    """Read at most `most` bytes of the answer's body, after decompression."""
     body = bytearray()
     packed = response.headers.get("content-encoding", "").strip().lower() in {"gzip", "deflate"}
-    # `aiter_bytes` would unpack a chunk whole, and a bomb of two kilobytes to gigabytes.
+    # `aiter_bytes` would decompress a whole chunk: two kilobytes can expand to gigabytes.
     unpack = zlib.decompressobj(_ZLIB_OR_GZIP).decompress
-    if response.is_stream_consumed:  # a transport that had the answer at once; httpx has unpacked it
+    if response.is_stream_consumed:  # a custom transport returned it whole; httpx has decompressed it
         packed = False
         chunks = response.aiter_bytes()
     else:
-        # Not `aiter_raw`, which closes at the end: what was read is not to be lost to that.
+        # Not `aiter_raw`, which closes at the end: an error there would lose what was read.
         chunks = aiter(cast("httpx.AsyncByteStream", response.stream))
     async for chunk in chunks:
         room = most + 1 - len(body)
@@ -245,21 +252,21 @@ async def _read(response: httpx.Response, credentials: Credentials, most: int) -
 
 
 async def _close(response: httpx.Response) -> None:
-    """Close; an error here must not lose what was read."""
+    """Close without raising: an error here must not lose what was read."""
     with anyio.move_on_after(CLOSING, shield=True), suppress(Exception):
         await cast("httpx.AsyncByteStream", response.stream).aclose()
 
 
 def _is_cancelled() -> bool:
-    """Whether the running task was cancelled: a transport may raise the error without that."""
+    """Whether the running task was cancelled; a custom transport may raise CancelledError of its own."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 def _cause(error: Exception, body: _Body, mask: Callable[[str], str]) -> str:
-    """An error's name, and its message only where that cannot repeat what was sent."""
+    """An error's name, and its message if that cannot repeat what was sent."""
     name = type(error).__name__
     if body.started or not isinstance(error, httpx.ConnectError | OSError):
         return name
-    # A transport of the caller's may show the whole address.
+    # A custom transport's message may show the whole URL.
     return f"{name}: {mask(str(error))}" if str(error) else name

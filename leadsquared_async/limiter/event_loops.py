@@ -1,4 +1,4 @@
-"""What a queue has in each event loop that uses it: callers that wait, calls in flight, one timer."""
+"""A queue's state in each event loop that uses it: waiting callers, calls in flight, one timer."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["LoopClosed", "LoopTimer", "LoopUse", "running_loop"]
 
 
 class LoopTimer:
-    """One timer of a loop. It remembers its own time, since a handle of uvloop has no `when()`.
+    """One timer of a loop. It stores its time because uvloop's handles have no `when()`.
 
     Attributes:
-        at: the moment for which it is set, on the caller's clock; `NEVER` while it is not set.
-        context: an empty one, so that the timer of all callers keeps no caller's context alive.
+        at: the time for which it is set, on the caller's clock; `NEVER` if it is not set.
+        context: an empty context, so that the shared timer keeps no caller's context alive.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
@@ -29,7 +29,7 @@ class LoopTimer:
         self.context = Context()
 
     def set(self, at: float, now: float) -> None:
-        """Fire at that moment only; if the loop raises, an earlier setting stays."""
+        """Fire at `at` only; if the loop raises, the earlier setting stays."""
         if at == self.at:
             return
         handle = None
@@ -49,21 +49,21 @@ class LoopTimer:
 
 
 class LoopUse:
-    """The use that one event loop makes of a queue.
+    """A queue's state in one event loop.
 
     Args:
         loop: the loop.
-        dispatch: grants what there is to grant, in that loop.
+        dispatch: grants available tokens in that loop.
 
     Attributes:
         declared: the limits of its open clients.
-        waiting: its callers that wait.
+        waiting: its waiting callers.
         out: its calls in flight.
-        lost: calls that were counted as ended while the loop did not run; their tokens are back already.
+        lost: calls counted as ended while the loop was not running; their tokens are already back.
         timer: when tokens are granted to its callers.
-        context: of all that it is asked to call.
-        asked_at: the moment for which another loop has asked it to set its timer.
-        is_handed: whether another loop has granted it a token that it has not noticed yet.
+        context: the context for its callbacks.
+        asked_at: the time for which another loop has asked it to set its timer.
+        is_handed: whether another loop has granted it a token that it has not yet processed.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, dispatch: Callable[[LoopUse], None]) -> None:
@@ -78,11 +78,11 @@ class LoopUse:
 
     @property
     def may_be_granted(self) -> bool:
-        """Whether it may be granted a token: a blocked loop must not collect the tokens of the others."""
+        """Whether it may be granted a token; a blocked loop must not collect the other loops' tokens."""
         return self.loop.is_running() and not self.is_handed
 
     def end_call(self) -> bool:
-        """End one of its calls; return whether the call's token has still to be released."""
+        """End one of its calls; returns whether the call's token still has to be released."""
         if self.lost:
             self.lost -= 1
         elif self.out:
@@ -95,7 +95,7 @@ class LoopUse:
         self.call_soon(self._dispatch)
 
     def call_soon(self, what: Callable[[], None]) -> None:
-        """Call it in that loop; raises `LoopClosed`."""
+        """Call `what` in that loop; raises `LoopClosed`."""
         try:
             self.loop.call_soon_threadsafe(what, context=self.context)
         except RuntimeError as error:
@@ -103,11 +103,11 @@ class LoopUse:
 
 
 class LoopClosed(Exception):
-    """Nothing can be done in that loop any more."""
+    """The loop is closed."""
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
-    """The running loop; None without one, as where a coroutine is thrown away."""
+    """The running loop; None without one, for example when a coroutine is garbage-collected."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

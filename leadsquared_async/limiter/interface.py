@@ -1,4 +1,4 @@
-"""The interface of a limiter, which lets a call pass before it is sent, and the values that go with it."""
+"""The limiter interface, and its values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 @runtime_checkable
 class Limiter(Protocol):
-    """A limiter of your own: every attempt passes it before it is sent, besides the account's own limit.
+    """A custom limiter: every attempt acquires it before sending, in addition to the account's own limit.
 
     Each `acquire` that returns is followed by one `release` or `release_unused`, in the same event loop.
     """
@@ -35,7 +35,7 @@ class Limiter(Protocol):
 
         Args:
             lane: the call's priority.
-            deadline: the event loop's time after which it need not be sent; None waits as long as it takes.
+            deadline: the event loop's time by which to send it; None waits without a limit.
 
         Raises:
             TimeoutError: it cannot be sent before the deadline; the call ends with `DeadlineExceeded`.
@@ -46,7 +46,7 @@ class Limiter(Protocol):
         """The call has ended.
 
         Args:
-            counted: False if it got no answer, so that the server may count it later than now.
+            counted: False if it got no answer, so the server may count it later.
         """
         ...
 
@@ -58,14 +58,14 @@ class Limiter(Protocol):
         """The server answered 429; `release` still follows.
 
         Args:
-            pause: the seconds that it asked for.
-            named: the account's limit (calls, seconds), where the answer names it.
+            pause: the pause in seconds that it asked for.
+            named: the account's limit (calls, seconds), if the answer states it.
         """
         ...
 
 
 class AsyncLimiterAdapter:
-    """An `aiolimiter.AsyncLimiter` as a limiter: it leaks by itself, and knows no lanes and no pause."""
+    """Adapts an `aiolimiter.AsyncLimiter`, which needs no release and has no lanes and no pause."""
 
     def __init__(self, limiter: AsyncLimiter) -> None:
         self._limiter = limiter
@@ -81,7 +81,7 @@ class AsyncLimiterAdapter:
 
 
 class ChainedLimiters:
-    """The account's own limiter and then one of the caller's, which may raise from any method."""
+    """The account's limiter followed by a custom one, whose methods may all raise."""
 
     def __init__(self, account: Limiter, callers: Limiter) -> None:
         self._account = account
@@ -116,18 +116,18 @@ class Limit(Enum):
 
     @property
     def option(self) -> str:
-        """The client's option that declares it."""
+        """The client option that declares it."""
         return "rate_limit" if self is Limit.CALLS else "bulk_limit"
 
     def setting(self, limit: RateLimit) -> str:
-        """How to declare that limit, for messages."""
+        """How to declare `limit`, for messages."""
         option = f"{self.option}=RateLimit({limit.calls}, per={limit.per:g})"
         return f"{option} or LEADSQUARED_RATE_LIMIT={limit}" if self is Limit.CALLS else option
 
     def named_by_server(self, limit: RateLimit, declared: RateLimit) -> str:
-        """Why a limit that LeadSquared named is kept to, and what to do."""
+        """Why a limit that LeadSquared stated applies, and what to do."""
         return (
-            f"LeadSquared says that the account's limit is {limit}; {declared} is tried again after some "
+            f"LeadSquared says that the account's limit is {limit}; {declared} is retried after some "
             f"windows without a 429; if the lower limit is right, configure it with {self.setting(limit)}"
         )
 
@@ -139,17 +139,17 @@ class LimitSnapshot:
     Attributes:
         limit: the limit in force.
         declared: what was configured.
-        ceiling: why `limit` is lower than `declared`; None when it is not.
-        free: tokens that may be spent at once.
-        in_flight: calls under way.
-        withdrawn: tokens out of use since the server answered 429; each clean window brings one back.
-        next_due: seconds until the next token comes back; None while none is on its way.
-        paused: seconds for which nothing is sent, since the server asked for it.
-        waiting: calls that wait for a token, by lane.
-        granted: tokens given out so far.
-        rate_limited: answers of 429 so far.
+        ceiling: why `limit` is lower than `declared`; None if it is not.
+        free: tokens available now.
+        in_flight: calls in flight.
+        withdrawn: tokens withdrawn after a 429; each window without a 429 returns one.
+        next_due: seconds until the next token comes back; None if none is due.
+        paused: seconds left of a pause that the server asked for.
+        waiting: calls waiting for a token, by lane.
+        granted: tokens granted so far.
+        rate_limited: 429 answers so far.
         processes: with a SharedLimiter, processes that share the limit; None before the store's first reply.
-        degraded: whether a SharedLimiter's store does not answer, and `limit` is this process's share.
+        degraded: whether a SharedLimiter's store does not answer, so `limit` is this process's share.
     """
 
     limit: RateLimit
@@ -168,11 +168,11 @@ class LimitSnapshot:
 
 
 class NoTokenInTime(TimeoutError):
-    """No token comes before the deadline.
+    """No token is available before the deadline.
 
     Attributes:
         ahead: calls of the same lane before this one.
-        spacing: seconds between two of them, at best.
+        spacing: the shortest time in seconds between two of them.
     """
 
     def __init__(self, ahead: int, spacing: float) -> None:

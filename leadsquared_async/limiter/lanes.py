@@ -1,4 +1,4 @@
-"""Lanes, and whose turn it is when calls of several lanes wait. Pure."""
+"""Lanes, and their order when calls of several lanes wait. Pure."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import NamedTuple, Protocol, TypeVar
 __all__ = ["OVERTAKES", "Lane", "Turns", "Waiting"]
 
 OVERTAKES = 7
-"""Grants in a row that may pass an older waiter; the next grant is that waiter's."""
+"""Consecutive grants that may pass an older waiter; the next grant goes to that waiter."""
 
 
 class Lane(IntEnum):
     """Priority of a call while it waits for a token. Within a lane, calls go in the order of arrival."""
 
     INTERACTIVE = 0
-    """A person waits for the answer: a form. The only lane that may spend a burst."""
+    """Calls for which a person waits, such as forms. Only this lane may burst."""
     BATCH = 1
-    """Many leads; paced, so that a form that comes alone does not wait behind them."""
+    """Many leads; paced, so that a single form does not wait behind them."""
     STATUS = 2
-    """Polls; at most half of the rate, even if nobody else calls."""
+    """Polls; at most half of the rate, even without other calls."""
 
 
 class Waiting(Protocol):
@@ -28,7 +28,7 @@ class Waiting(Protocol):
 
     Attributes:
         lane: the lane.
-        number: grows with the order of arrival, over all lanes.
+        number: its order of arrival over all lanes.
     """
 
     @property
@@ -41,31 +41,31 @@ W = TypeVar("W", bound=Waiting)
 
 
 class Turns(NamedTuple):
-    """How often lanes were passed. A higher lane goes first, but no lane starves.
+    """Counts passed lanes. A higher lane goes first, but no lane starves.
 
-    After seven forms in a row that passed an older waiter, the oldest waiter goes; after seven batch calls
-    that passed a poll, the poll goes. Beside forms without end, batches and polls alternate.
+    After seven consecutive forms that passed an older waiter, the oldest waiter goes; after seven batch calls
+    that passed a poll, the poll goes. If forms never stop, batches and polls alternate.
 
     Attributes:
-        passed: grants of each lane in a row that passed an older waiter.
-        is_polls_turn: whether the last grant that forms left over went to a poll.
+        passed: consecutive grants of each lane that passed an older waiter.
+        is_polls_turn: whether the last grant not used by a form went to a poll.
     """
 
     passed: tuple[int, ...] = (0, 0, 0)
     is_polls_turn: bool = False
 
     def next(self, heads: Sequence[W], *, is_poll_due: bool) -> tuple[W, Turns]:
-        """Return the waiter whose turn it is, and the turns after it has gone.
+        """Return the waiter whose turn it is, and the turns after its grant.
 
         Args:
-            heads: the first waiter of each lane that has any, the highest lane first; at least one.
-            is_poll_due: whether the pace of polls allows one now.
+            heads: the first waiter of each lane that has waiters, highest lane first; not empty.
+            is_poll_due: whether the pacing of polls allows one now.
         """
         first = heads[0]
         if len(heads) == 1:
             return first, _FRESH[self.is_polls_turn]
         is_form = first.lane is Lane.INTERACTIVE
-        # Behind a batch without end, a poll would be the oldest only once the whole batch has gone.
+        # Behind a long batch, a poll would be the oldest only after the whole batch.
         passed = min(heads, key=_number) if is_form else heads[-1]
         is_due = passed.lane is not Lane.STATUS or is_poll_due
         if first is not passed and not (self.passed[first.lane] >= OVERTAKES and is_due):

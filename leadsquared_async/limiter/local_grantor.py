@@ -1,4 +1,4 @@
-"""The grantor of one process: what `queue.Grantor` needs besides the plain arithmetic of `Tokens`."""
+"""The grantor of one process: `Tokens` extended to `queue.Grantor`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ W = TypeVar("W", bound=Waiting)
 
 
 class LocalGrantor(Tokens):
-    """Grants the tokens of this process in the turns of the lanes.
+    """Grants the tokens of this process in the order of `Turns`.
 
     Args:
         limit: the declared limit.

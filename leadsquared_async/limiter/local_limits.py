@@ -1,6 +1,6 @@
-"""One limit for all clients of an account in a process, which need not know of each other.
+"""One limit for all clients of an account in a process.
 
-`redis_limits.py` has the same for many processes.
+`redis_limits.py` does the same for many processes.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ __all__ = ["AccountLimits", "LocalLimits", "account_digest", "join_queue"]
 
 
 class AccountLimits(Protocol):
-    """Keeps the queue of each account, which clients share."""
+    """Keeps the queue of each account; clients share it."""
 
     def join(self, host: str, credentials: Credentials, kind: Limit, limit: RateLimit) -> TokenQueue:
-        """The queue of this account and kind of limit, with one more user."""
+        """Add a user to the queue of this account and kind of limit."""
         ...
 
     async def leave(self, queue: TokenQueue, limit: RateLimit) -> None:
-        """One user less, who had declared this limit."""
+        """Remove a user that declared this limit."""
         ...
 
 
 class LocalLimits:
-    """The clients of one process share a limit."""
+    """Shares a limit between the clients of one process."""
 
     def join(self, host: str, credentials: Credentials, kind: Limit, limit: RateLimit) -> TokenQueue:
-        """The queue of this account and kind of limit, with one more user."""
+        """Add a user to the queue of this account and kind of limit."""
         return join_queue(host, credentials, kind, limit)
 
     async def leave(self, queue: TokenQueue, limit: RateLimit) -> None:
-        """One user less, who had declared this limit."""
+        """Remove a user that declared this limit."""
         before = queue.limit
         queue.leave(limit)
         queue.log_limit(before)
@@ -53,7 +53,7 @@ class _Account(NamedTuple):
     clock: Callable[[], float]
 
     def is_idle(self) -> bool:
-        """Whether no client uses it and forgetting it loses nothing."""
+        """Whether it has no users and can be forgotten without loss."""
         self.queue.forget_ended_loops()
         return not self.queue.users and self.grantor.is_idle(self.clock())
 
@@ -63,7 +63,7 @@ _accounts: dict[tuple[str, object], _Account] = {}
 
 
 def join_queue(host: str, credentials: Credentials, kind: Limit, limit: RateLimit) -> TokenQueue:
-    """The queue of this account, with one more user; the smallest limit of its open clients is kept.
+    """Add a user to this account's queue; the smallest limit of its open clients applies.
 
     Each kind of limit has a queue of its own. All event loops of a process share it, in whichever threads.
 
@@ -81,7 +81,7 @@ def join_queue(host: str, credentials: Credentials, kind: Limit, limit: RateLimi
             grantor = LocalGrantor(limit, kind)
             account = _accounts[digest, timebase] = _Account(TokenQueue(grantor, clock=clock), grantor, clock)
         queue = account.queue
-        before = queue.limit if queue.users else None  # an only client gets what it declares
+        before = queue.limit if queue.users else None  # a single client gets the limit it declares
         queue.join(limit)
     if before is not None:
         queue.log_limit(before)
@@ -89,15 +89,15 @@ def join_queue(host: str, credentials: Credentials, kind: Limit, limit: RateLimi
 
 
 def account_digest(host: str, credentials: Credentials, kind: Limit) -> str:
-    """Names an account and kind of limit without its key."""
+    """A digest that identifies an account and kind of limit without showing the key."""
     return hashlib.sha256(f"{host} {kind.value} {credentials.api_key.reveal()}".encode()).hexdigest()
 
 
 def _clock_of(loop: asyncio.AbstractEventLoop) -> tuple[object, Callable[[], float]]:
-    """What a loop's time is measured by, and that clock.
+    """The identity of a loop's clock, and the clock.
 
-    The loops of asyncio and of uvloop use the machine's monotonic clock, though uvloop's may be late. Other
-    loops may have a time of their own, such as a test's, which they share with loops of their kind.
+    The loops of asyncio and uvloop use the machine's monotonic clock, though uvloop's may be late. Other
+    loops, such as a test's, may have their own time, which they share with loops of the same type.
     """
     kind = next((kind for kind in type(loop).__mro__ if "time" in vars(kind)), type(loop))
     if kind.__module__.partition(".")[0] in {"asyncio", "uvloop"}:
@@ -110,7 +110,7 @@ def _time_of_the_running_loop() -> float:
 
 
 def _begin_anew() -> None:
-    """In the child of a fork."""
+    """Reset the state in the child of a fork."""
     LOCK.release()
     for key, account in list(_accounts.items()):
         if key[1] is time.monotonic:

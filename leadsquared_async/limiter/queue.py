@@ -32,9 +32,9 @@ from leadsquared_async.logs import ClientLog
 __all__ = ["LOCK", "Grantor", "TokenQueue"]
 
 CHECK_LOOPS_AFTER = 1.0
-"""Seconds after which a loop with waiters checks whether another loop has ended with calls in flight."""
+"""Seconds between checks whether another loop has ended with calls in flight."""
 LOCK = threading.RLock()
-"""Held while the state of any queue changes; reentrant, since a signal handler may ask for a snapshot."""
+"""Held while the state of any queue changes; reentrant because a signal handler may take a snapshot."""
 
 W = TypeVar("W", bound=Waiting)
 
@@ -42,7 +42,7 @@ W = TypeVar("W", bound=Waiting)
 class Grantor(Protocol):
     """Decides when a token is granted, and to which lane.
 
-    The time comes in as an argument, on the queue's clock; the queue calls everything under its lock.
+    The time is an argument, on the queue's clock; the queue calls every method under its lock.
     """
 
     @property
@@ -57,16 +57,16 @@ class Grantor(Protocol):
 
     @property
     def ceiling(self) -> str | None:
-        """Why the limit in force is lower than the declared one, if it is."""
+        """Why the limit in force is lower than the declared one; None if it is not."""
         ...
 
     @property
     def doubted(self) -> RateLimit | None:
-        """A limit that the server named, which is so low that a second answer has to name it."""
+        """A limit stated by the server that is so low that a second answer has to confirm it."""
         ...
 
     def take_at_once(self, lane: Lane, now: float) -> bool:
-        """Spend a token on a caller with nobody before it; return False if it has to wait."""
+        """Spend a token on a caller with an empty queue; returns False if it has to wait."""
         ...
 
     def settle(self, now: float) -> None:
@@ -74,9 +74,9 @@ class Grantor(Protocol):
         ...
 
     def next(self, heads: Sequence[W], now: float) -> W | None:
-        """The waiter that is granted a token now, if any; `take` spends it.
+        """The waiter to grant a token now, or None; `take` spends the token.
 
-        `heads` are the first waiters of the lanes that have any, the highest lane first.
+        `heads` are the first waiters of the lanes that have waiters, highest lane first.
         """
         ...
 
@@ -85,7 +85,7 @@ class Grantor(Protocol):
         ...
 
     def release(self, now: float, *, counted: bool) -> None:
-        """A call has ended; without an answer (not `counted`) the server may count it later."""
+        """End a call; without an answer (not `counted`) the server may count it later."""
         ...
 
     def release_unused(self) -> None:
@@ -93,7 +93,7 @@ class Grantor(Protocol):
         ...
 
     def earliest_of(self, lane: Lane, now: float, ahead: int) -> float:
-        """The earliest moment at which a call could start with so many of its lane before it."""
+        """The earliest time at which a call could start with `ahead` calls of its lane before it."""
         ...
 
     def next_grant(self, lanes: Sequence[Sized], now: float) -> float:
@@ -101,7 +101,7 @@ class Grantor(Protocol):
         ...
 
     def declare(self, limit: RateLimit, now: float) -> None:
-        """Keep to this limit, the smallest that the open clients declare."""
+        """Apply this limit, the smallest that the open clients declare."""
         ...
 
     def on_rate_limited(self, pause: float | None, named: tuple[int, float] | None, now: float) -> None:
@@ -109,7 +109,7 @@ class Grantor(Protocol):
         ...
 
     def assume_spent(self, now: float, ended: float, calls: int | None) -> None:
-        """Count so many unknown calls (None: as many as there are tokens) that had ended at `ended`."""
+        """Count `calls` unknown calls (None: as many as there are tokens) that ended at `ended`."""
         ...
 
     def snapshot(self, now: float) -> LimitSnapshot:
@@ -122,12 +122,12 @@ class TokenQueue:
 
     Args:
         grantor: decides when a token is granted.
-        clock: seconds that pass alike in all loops that use it; by default the running loop's time.
+        clock: seconds, the same in all loops that use it; by default the running loop's time.
 
     Attributes:
-        declared: the limit that it was made with.
+        declared: the limit it was created with.
         users: open clients that share it.
-        log: of the first of them.
+        log: the log of the first client.
     """
 
     def __init__(self, grantor: Grantor, *, clock: Callable[[], float] | None = None) -> None:
@@ -137,8 +137,8 @@ class TokenQueue:
         self._grantor = grantor
         self._clock = asyncio.get_running_loop().time if clock is None else clock
         self._loops: dict[asyncio.AbstractEventLoop, LoopUse] = {}
-        self._only: LoopUse | None = None  # the only one of them: asking for the running loop is slow
-        # Ordered dicts, since a waiter may leave from the middle, and a plain dict pops its first in O(n).
+        self._only: LoopUse | None = None  # the only one, because finding the running loop is slow
+        # Ordered dicts: a waiter may leave from the middle, and a plain dict pops its first item in O(n).
         self._lanes: tuple[OrderedDict[int, _Waiter], ...] = tuple(OrderedDict() for _ in Lane)
         self._arrivals = 0
         self._granted = 0
@@ -150,7 +150,7 @@ class TokenQueue:
         return self._grantor.limit
 
     def join(self, limit: RateLimit) -> None:
-        """A client of the running loop uses it from now on, and declares this limit; the smallest is kept."""
+        """Add a client of the running loop that declares this limit; the smallest limit applies."""
         with self._changing():
             self._use_here().declared.append(limit)
             self.users += 1
@@ -161,14 +161,14 @@ class TokenQueue:
                 raise
 
     def leave(self, limit: RateLimit) -> None:
-        """A client of the running loop uses it no more; what it declared is forgotten."""
+        """Remove a client of the running loop and the limit that it declared."""
         with self._changing():
             self._use_here().declared.remove(limit)
             self.users -= 1
             self._declare_smallest()
 
     def log_limit(self, before: RateLimit) -> None:
-        """Log a change of the limit. No lock is held here: a log handler is other people's code."""
+        """Log a change of the limit, without the lock, because log handlers run foreign code."""
         limit = self.limit
         if before.within(limit) != before:
             self.log.warning("rate limit lowered from %s to %s: %s", before, limit, self._grantor.ceiling)
@@ -180,10 +180,10 @@ class TokenQueue:
 
         Args:
             lane: the call's priority.
-            deadline: the loop's time after which a token is of no use; None waits as long as it takes.
+            deadline: the loop's time by which a token is needed; None waits without a limit.
 
         Raises:
-            NoTokenInTime: even the best case is later than the deadline, or it passed while waiting.
+            NoTokenInTime: the deadline passed, or is before the earliest possible token.
             ConfigurationError: the state in the store was written by an incompatible version.
         """
         with LOCK:  # not self._changing(), which costs more than the rest if the queue is empty
@@ -203,7 +203,7 @@ class TokenQueue:
                 raise
         try:
             await waiter.future
-        except BaseException:  # a coroutine that is closed leaves as well
+        except BaseException:  # includes GeneratorExit, when the coroutine is closed
             self._withdraw(waiter)
             raise
         finally:
@@ -214,7 +214,7 @@ class TokenQueue:
         """The call that took a token has ended.
 
         Args:
-            counted: False if it got no answer, so that the server may count it later than now.
+            counted: False if it got no answer, so the server may count it later.
         """
         with LOCK:  # as above
             try:
@@ -239,8 +239,8 @@ class TokenQueue:
         """The server answered 429; `release` still has to follow.
 
         Args:
-            pause: the seconds it asked for.
-            named: the account's limit (calls, seconds), where the answer names it.
+            pause: the pause in seconds that it asked for.
+            named: the account's limit (calls, seconds), if the answer states it.
         """
         grantor = self._grantor
         with self._changing():
@@ -259,10 +259,10 @@ class TokenQueue:
             )
 
     def assume_spent(self, ended: float, calls: int | None = None) -> None:
-        """Count calls that this queue does not know of, as ended without an answer.
+        """Count calls made outside this queue, as if they had ended without an answer.
 
         Args:
-            ended: the running loop's time at which they had ended, at the latest.
+            ended: the latest time at which they can have ended, on the running loop's clock.
             calls: how many; None for as many as the limit allows.
         """
         with self._changing():
@@ -287,16 +287,16 @@ class TokenQueue:
     # For local_limits -------------------------------------------------------------------------------
 
     def forget_ended_loops(self) -> None:
-        """Count the calls of loops that do not run any more as ended now without an answer."""
+        """Count the calls of stopped loops as ended now without an answer."""
         with self._changing():
             for use in list(self._loops.values()):
                 if use.loop.is_closed():
                     self._forget(use)
                 elif use.out and not use.loop.is_running():
-                    self._lose(use)  # it may be run again: its waiters stay, and are passed over until then
+                    self._lose(use)  # it may run again: its waiters stay, and are skipped until then
 
     def forget_loops(self) -> None:
-        """In the child of a fork: the loops are the parent's; what they had sent still counts."""
+        """Forget the parent's loops in the child of a fork; the calls they sent still count."""
         uses = list(self._loops.values())
         self._loops.clear()
         self._only = None
@@ -306,21 +306,21 @@ class TokenQueue:
             self._lose(use)
         self.users = 0
 
-    # For a grantor that acts by itself ----------------------------------------------------------------------
+    # For a grantor with its own tasks ----------------------------------------------------------------------
 
     @property
     def waiting(self) -> tuple[int, int, int]:
-        """How many wait in each lane."""
+        """The number of waiters in each lane."""
         forms, batch, polls = self._lanes
         return len(forms), len(batch), len(polls)
 
     def grant(self) -> None:
-        """Grant what there is to grant."""
+        """Grant available tokens."""
         with self._changing():
             self._dispatch(self._clock())
 
     def fail_all(self, error: Callable[[], Exception]) -> None:
-        """Have all who wait raise an error."""
+        """Raise an error in all waiters."""
         with self._changing():
             for lane in self._lanes:
                 for waiter in list(lane.values()):
@@ -334,7 +334,7 @@ class TokenQueue:
             use.timer.cancel()
 
     def dispatch_soon(self) -> None:
-        """Grant tokens in a moment, in all loops with waiters."""
+        """Grant tokens soon, in all loops with waiters."""
         for use in self._loops.values():
             if use.waiting:
                 with suppress(LoopClosed):
@@ -342,7 +342,7 @@ class TokenQueue:
 
     @contextmanager
     def _changing(self) -> Generator[None]:
-        """Around one change of the state. If it fails, no waiter is left without a timer."""
+        """Guard one change of the state: if it fails, no waiter is left without a timer."""
         with LOCK:
             try:
                 yield
@@ -384,8 +384,8 @@ class TokenQueue:
         use.out = 0
 
     def _declare_smallest(self) -> None:
-        """Keep to the smallest limit of the open clients; while none is open, to the one before."""
-        # Sorted as in the script of a shared limit, so that the order in which clients came changes nothing.
+        """Apply the smallest limit of the open clients; without any, keep the previous one."""
+        # Sorted as in the script of a shared limit, so that the order of clients does not matter.
         declared = sorted(
             (limit for use in self._loops.values() for limit in use.declared),
             key=lambda limit: (-limit.per, limit.calls, limit.margin),
@@ -402,7 +402,7 @@ class TokenQueue:
     # Waiters ----------------------------------------------------------------------------------------------
 
     def _wait(self, use: LoopUse, lane: Lane, deadline: float | None, now: float) -> _Waiter:
-        """Join the queue: if anything here fails, no waiter stays in it, and no token is taken."""
+        """Join the queue; if this fails, no waiter stays in it and no token is taken."""
         callers = self._lanes[lane]
         ahead = len(callers)
         if deadline is not None:
@@ -417,7 +417,7 @@ class TokenQueue:
             if deadline is not None:
                 waiter.expiry = use.loop.call_at(deadline, self._expire, waiter, ahead, context=use.context)
             if not ahead or self._only is None:
-                self._dispatch(now)  # behind others in its lane, it changes nothing
+                self._dispatch(now)  # behind others of its lane, it changes nothing
         except BaseException:
             if waiter.expiry is not None:
                 waiter.expiry.cancel()
@@ -432,7 +432,7 @@ class TokenQueue:
         return True
 
     def _stand_down(self, waiter: _Waiter) -> bool:
-        """Have it wait no more and put back a token it was granted; return whether it did either."""
+        """Remove a waiter and return its token, if granted; returns whether it did either."""
         if waiter.granted:
             waiter.granted = False
             self._put_back(waiter.use)
@@ -459,11 +459,11 @@ class TokenQueue:
     # Grants -----------------------------------------------------------------------------------------------
 
     def _dispatch(self, now: float) -> None:
-        """Grant tokens to those whose turn it is, and set the timer for the next."""
+        """Grant tokens in turn, and set the timer for the next grant."""
         grantor = self._grantor
         grantor.settle(now)
         while (waiter := grantor.next(self._heads(), now)) is not None:
-            if not waiter.future.done():  # else it was cancelled in this very tick
+            if not waiter.future.done():  # otherwise it was cancelled in this tick
                 self._serve(waiter, now)
             self._leave(waiter)
         self._arm(now)
@@ -494,7 +494,7 @@ class TokenQueue:
                 raise
 
     def _hand_over(self, waiter: _Waiter) -> None:
-        """In the loop of a waiter: it goes, and the next of that loop may have a token."""
+        """Wake a waiter in its loop; the next of that loop may then have a token."""
         with self._changing():
             waiter.use.is_handed = False
             waiter.go()
@@ -502,13 +502,13 @@ class TokenQueue:
                 self._dispatch(self._clock())
 
     def _arm(self, now: float) -> None:
-        """Set the timer of each loop whose callers wait; another loop sets its own when it is asked to."""
+        """Set the timer of each loop with waiters; other loops are asked to set their own."""
         when = self._grantor.next_grant(self._lanes, now)
         if self._only is not None:
             self._only.timer.set(when if self._only.waiting else NEVER, now)
             return
         if any(self._lanes):
-            # A loop that ends gives back no token.
+            # A stopped loop returns no tokens.
             when = min(when, now + CHECK_LOOPS_AFTER)
         here = running_loop()
         for use in self._loops.values():
@@ -521,7 +521,7 @@ class TokenQueue:
                     use.asked_at = at
 
     def _dispatch_here(self, use: LoopUse) -> None:
-        """In that loop: grant what there is to grant."""
+        """Grant available tokens, in that loop."""
         with self._changing():
             use.asked_at = NEVER
             if self._only is None:

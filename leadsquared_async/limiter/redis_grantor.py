@@ -39,29 +39,29 @@ T = TypeVar("T")
 W = TypeVar("W", bound=Waiting)
 
 PRESENCE = 30.0
-"""Seconds without a request after which a process and its declared limit count no more."""
+"""Seconds without a request after which a process and its declared limit no longer count."""
 KEPT = 3600.0
-"""Seconds, and a few windows, for which a state outlives its last request."""
+"""Seconds, plus a few windows, to keep a state after its last request."""
 SOON = 0.05
-"""Seconds for which the end of a call may wait to be reported together with other things."""
+"""Seconds that the end of a call may wait to be reported in a shared request."""
 PARTS = 5
 """Of the wait for an answer."""
 UNEXPECTED = "the request could not be made"
 FIRST_RETRY, LAST_RETRY = 0.25, 5.0
 """Seconds between two attempts to reach a store that does not answer."""
 NOBODY = (False, False, False)
-"""No lane has a waiter that the store knows of."""
+"""No lane has a waiter known to the store."""
 MOST_429S = 100
-"""Answers of 429 that are kept for the store; in an outage there may be more."""
+"""The most 429 answers kept for the store; an outage may bring more."""
 UNKNOWN = 16
-"""The assumed number of processes while none was ever seen."""
+"""The assumed number of processes before the first reply."""
 
 
 class RedisGrantor:
     """Grants the tokens that the store granted to this process.
 
     Args:
-        declared: the limit to keep to; the smallest that any present process declares is kept.
+        declared: the declared limit; the smallest of all present processes applies.
         store: keeps the tokens.
         key: the account's and class's, in the store.
         kind: of limit, for messages.
@@ -69,7 +69,7 @@ class RedisGrantor:
         timeout: seconds for one request to the store.
 
     Attributes:
-        queue: the callers that it grants tokens to.
+        queue: the queue that it grants tokens to.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class RedisGrantor:
         return self._shared if self._share is None else self._share.limit
 
     async def aclose(self) -> None:
-        """Report to the store what it does not know yet, and that this process is leaving.
+        """Report pending changes to the store, and that this process is leaving.
 
         It takes no longer than a request that was under way and one more. It does not raise: a fault goes to
         the loop's exception handler.
@@ -200,7 +200,7 @@ class RedisGrantor:
         self._schedule()
 
     def release_unused(self) -> None:
-        """The store learns of it by the number of calls in flight."""
+        """Reported to the store through the number of calls in flight."""
         self._out -= 1
         if self._share is not None:
             self._share.release_unused()
@@ -223,12 +223,12 @@ class RedisGrantor:
         return NEVER if self._share is None else self._share.next_grant(lanes, now)
 
     def declare(self, limit: RateLimit, now: float) -> None:
-        """Report to all processes the smallest limit that the clients of this one declare."""
+        """Report the smallest limit that this process's clients declare."""
         before, self._mine = self._mine, limit
         if limit == before:
             return
         if before.within(limit) != before:
-            # What a higher limit leads to is for the store to say: other processes may keep to less.
+            # The store decides on a higher limit: other processes may declare less.
             self._shared = self._shared.within(limit)
             self.ceiling = f"another client of this account declared {limit}"
             if self._share is not None:
@@ -236,7 +236,7 @@ class RedisGrantor:
         self._ask_soon()
 
     def on_rate_limited(self, pause: float | None, named: tuple[int, float] | None, now: float) -> None:
-        """The server answered 429; the store tells all processes."""
+        """Count a 429; the store reports it to all processes."""
         self._answers_of_429.append((None if pause is None else now + pause, named))
         account = None if named is None else RateLimit(*named, self._mine.margin)
         if account is not None and is_far_below(account, self._mine):
@@ -257,7 +257,7 @@ class RedisGrantor:
             self._share.assume_spent(now, ended, calls)
 
     def snapshot(self, now: float) -> LimitSnapshot:
-        """What is free is as old as the store's last reply."""
+        """The state; `free` is as old as the store's last reply."""
         if self._share is not None:
             return replace(
                 self._share.snapshot(now),
@@ -295,13 +295,15 @@ class RedisGrantor:
         self._schedule()
 
     def _schedule(self) -> None:
-        """Set the timer for the next request, which is made at once if there is reason to."""
+        """Set the timer for the next request, or make it at once if it is due."""
         if self._asking is not None or self._closed:
             return  # this is called again once the request is answered
         try:
             self._next_question.set(self._when_to_ask(), self._clock())
         except BaseException:
-            self._loop.call_soon(self._schedule, context=Context())  # else the store would not be asked again
+            self._loop.call_soon(
+                self._schedule, context=Context()
+            )  # otherwise the store would not be asked again
             raise
 
     def _when_to_ask(self) -> float:
@@ -331,17 +333,17 @@ class RedisGrantor:
         self._asking = None
         self._schedule()
         if not task.cancelled() and (error := task.exception()) is not None:
-            raise error  # a fault of this package: the loop reports it
+            raise error  # a bug in this package: the loop reports it
 
     def _on_hint(self, seconds: float) -> None:
-        """A turn of this process has come earlier than the store's last reply said."""
+        """Ask earlier: this process's turn comes sooner than the store's last reply said."""
         self._ask_at = min(self._ask_at, self._clock() + seconds)
         self._schedule()
 
     # Requests ---------------------------------------------------------------------------------------------
 
     async def _ask(self) -> None:
-        """Make one request, and apply its reply. After any error calls continue in degraded mode."""
+        """Make one request and apply its reply. After any error, calls continue in degraded mode."""
         self._asked_at = self._clock()
         self._is_urgent = False
         why: str | None = UNEXPECTED
@@ -449,7 +451,7 @@ class RedisGrantor:
         self._granted = list(reply.granted)
         self.queue.grant()
         if any(self._granted):
-            self._is_urgent = True  # those who waited for them have left: the tokens are for others
+            self._is_urgent = True  # their waiters have left: return the tokens to others
             self._granted = [0] * len(Lane)
 
     def _log_limit(self, reply: StoreReply, *, was_learnt: bool) -> None:
@@ -520,7 +522,7 @@ def share_of(limit: RateLimit, processes: int) -> RateLimit:
 
 
 def spend_of_share(tokens: Tokens, now: float, *, held: int, free: int, phase: float) -> None:
-    """Bring the fresh tokens of a share into the state in which the store last reported the whole.
+    """Initialise a share's tokens from the state that the store last reported.
 
     Args:
         tokens: of the share.
@@ -536,13 +538,13 @@ def spend_of_share(tokens: Tokens, now: float, *, held: int, free: int, phase: f
     rest = max(0, tokens.free - free)
     for place in range(rest):
         tokens.take(now)
-        # A call that ended then is due back by now and so many parts of the window.
+        # The end time of a call whose token comes back after that part of the window.
         tokens.release(now - share.per * (1 - (place + phase) / rest), counted=True)
     tokens.out += held - in_flight
 
 
 def _is_same(one: RateLimit, other: RateLimit) -> bool:
-    """Whether they differ by no more than the rounding on the way to the store and back."""
+    """Whether they differ only by the rounding of the store's messages."""
     return (
         one.calls == other.calls and abs(one.per - other.per) < 1e-5 and abs(one.margin - other.margin) < 1e-5
     )

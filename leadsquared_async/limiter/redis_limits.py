@@ -24,7 +24,7 @@ LONGEST_LEASE = 3600.0
 
 @dataclass(slots=True)
 class _LoopState:
-    """What one process has in one event loop.
+    """The state of one process in one event loop.
 
     Attributes:
         store: closed after the last of its grantors.
@@ -40,14 +40,14 @@ class _LoopState:
 class SharedLimiter:
     """One rate limit for the clients of an account in many processes, through Redis or Valkey.
 
-    Pass it to each client as `limiter=`; one may serve the clients of many accounts. It connects when the
-    first call is made and closes with the last client.
+    Pass it to each client as `limiter=`; one instance can serve clients of many accounts. It connects at the
+    first call and closes with the last client.
 
     Args:
         url: of the store: "redis://host:6379/0", "rediss://…" or "unix:///path/to/socket".
         lease: seconds after which the calls in flight of a process that died count as ended. Their tokens
             come back two windows later.
-        timeout: seconds for one request to the store; a slower answer counts as none.
+        timeout: seconds for one request to the store; slower answers are ignored.
         prefix: of all names in the store, such as "leadsquared:limit:<digest of the account's key>".
 
     Raises:
@@ -109,9 +109,9 @@ class SharedLimiter:
         return queue
 
     async def leave(self, queue: TokenQueue, limit: RateLimit | None = None) -> None:
-        """One user less; the last one reports to the store, which is closed after its last queue.
+        """Remove a user; the last one reports to the store, which is closed after its last queue.
 
-        If it is cancelled, it still closes everything, within a few timeouts, before it raises.
+        If cancelled, it still closes everything within a few timeouts before it raises.
 
         Args:
             queue: that it had joined.
@@ -143,7 +143,7 @@ class SharedLimiter:
     def _state(self) -> _LoopState:
         here = _here()
         for other in list(self._states):
-            # What a parent process or an ended loop had is of no use here.
+            # The state of a parent process or an ended loop cannot be used here.
             if other[0] != here[0] or other[1].is_closed():
                 self._states.pop(other, None)  # a loop in another thread may have been first
         state = self._states.get(here)

@@ -25,14 +25,14 @@ _NUMBERS = 18
 
 
 class StoreUnavailable(Exception):
-    """The store could not be reached, or did not do what it was asked; the message says why."""
+    """The store could not be reached or did not run the request; the message says why."""
 
 
 class Incompatible(Exception):
-    """The state in the store is of a version that this one cannot read.
+    """The state in the store has a version that this one cannot read.
 
     Attributes:
-        version: its version; 0 if it is no state of a bucket at all.
+        version: its version; 0 if it is not a bucket's state.
     """
 
     def __init__(self, version: int) -> None:
@@ -58,8 +58,8 @@ class StoreRequest:
             for one without an answer, so that the server may count it later.
         all_ends_count: whether calls among them were made without a token of the store.
         rate_limited: whether the server answered 429 meanwhile.
-        pause: seconds for which the server wants silence.
-        named: the limit that the server named.
+        pause: the pause in seconds that the server asked for.
+        named: the limit that the server stated.
         known: what the last reply said of the state, by which the store sees that it has lost something:
             its name, how often it had changed, and what its clock should show by now, in seconds.
         leaving: whether it is the last request.
@@ -83,7 +83,7 @@ class StoreRequest:
     leaving: bool = False
 
     def arguments(self) -> list[str | int]:
-        """For the script; times in microseconds, rounded to the safe side."""
+        """The script's arguments; times in microseconds, rounded conservatively."""
         calls, per = self.named or (0, 0.0)
         born, steps, expected = self.known
         return [
@@ -114,7 +114,7 @@ class StoreRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreReply:
-    """What the store answered.
+    """The store's answer.
 
     Attributes:
         at: what the state's clock shows, in seconds.
@@ -126,7 +126,7 @@ class StoreReply:
         first: seconds until the earliest token beyond the free ones.
         paused: seconds for which nothing is spent.
         withdrawn: tokens out of use since the server answered 429.
-        limit: what all keep to.
+        limit: the limit for all processes.
         processes: how many are present.
         learnt: whether the server named the limit.
         begun_as_spent: whether the state is new, and all its tokens count as spent just before.
@@ -156,7 +156,7 @@ class StoreReply:
 
         Raises:
             Incompatible: the state is of another version.
-            StoreUnavailable: it is no answer of the script.
+            StoreUnavailable: it is not an answer of the script.
         """
         numbers = cast("list[int]", answer) if isinstance(answer, list) else []
         if not all(type(number) is int for number in numbers):

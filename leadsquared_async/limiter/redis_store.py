@@ -27,7 +27,7 @@ CONNECTIONS = 8
 LISTENS_FOR = 60.0
 """Seconds of one wait for a hint; without a number, an early redis-py 5 would wait as for an answer."""
 LISTEN_AGAIN = 2.0
-"""Seconds after which listening for hints is tried again."""
+"""Seconds before listening for hints is retried."""
 _HINT = re.compile(rb"([!-~]+) (\d{1,12})")
 """A key and microseconds."""
 
@@ -119,7 +119,7 @@ class RedisStore:
         return self._client
 
     async def _listen(self) -> None:
-        """Pass hints on; without them, processes still ask when the last reply said."""
+        """Pass hints on; without them, processes ask at the time in the last reply."""
         from redis.exceptions import RedisError  # noqa: PLC0415
 
         while not self._closed:
@@ -152,7 +152,7 @@ class RedisStore:
 
 @cache
 def script() -> str:
-    """The Lua source of what the store runs for each request."""
+    """The Lua script that the store runs for each request."""
     return files("leadsquared_async.limiter").joinpath("redis_tokens.lua").read_text(encoding="utf-8")
 
 
@@ -201,7 +201,7 @@ def _pool_of(url: str, timeout: float) -> Any:
 
 
 def _kind_of(error: Exception) -> str:
-    """What went wrong, without text of the server, which could contain a secret."""
+    """The kind of error, without the server's text, which could contain a secret."""
     from redis.exceptions import AuthenticationError  # noqa: PLC0415
 
     # redis-py says ConnectionError of a wrong password, a wrong certificate and a wrong port alike.

@@ -57,7 +57,7 @@ end
 
 local function surplus() return s.free + s.out + #s.due + #s.late - s.limit.c + s.withdrawn end
 
--- Have the token of a call that ended then come back in its turn.
+-- Schedule the return of the token of a call that ended then.
 local function queue(ended)
   local due = ended + s.limit.p + ROUNDING
   s.slot = math.max(s.slot + spacing(), due - LATENESS * spacing())
@@ -97,7 +97,7 @@ local function release(ended, counted)
   end
 end
 
--- Spend a free token, or for a call that was made without one the next that would be free.
+-- Spend a free token; for a call made without one, spend the next that would be free.
 local function spend()
   if s.free > 0 then
     s.free = s.free - 1
@@ -139,7 +139,7 @@ local function within(one, other)
   return {c = calls, p = per, m = math.max(one.m, other.m)}
 end
 
--- The largest limit that keeps to all limits that the present processes declared.
+-- The largest limit within all limits that the present processes declared.
 local function agreed()
   local all = {}
   for _, process in pairs(s.processes) do
@@ -165,7 +165,7 @@ local function wait_for_longer_window(window)
   end
 end
 
--- Keep to what was declared and learnt. Each call counts from its end, whichever limit it was made under.
+-- Apply the declared and the learnt limit. Each call counts from its end, whichever limit it was made under.
 local function apply()
   local limit = s.learnt and within(s.declared, s.learnt) or s.declared
   if limit.c == s.limit.c and limit.p == s.limit.p and limit.m == s.limit.m then return false end
@@ -279,7 +279,7 @@ end
 
 local function next_poll_at() return s.last_poll + POLLS_APART * spacing() end
 
--- Whether a token may go to a lane that leaves so many to those ahead, of which so many are polls.
+-- Whether a lane may get a token that leaves so many to those ahead, of which so many are polls.
 local function may_take(lane, ahead, polls)
   if s.free <= ahead or now < s.paused then return false end
   if lane == POLLS and (polls > 0 or now < next_poll_at()) then return false end
@@ -365,7 +365,7 @@ local function grant(lane)
   granted[lane] = granted[lane] + 1
 end
 
--- Grant what this process may have: in its turn, or out of turn if a token is left for each call ahead.
+-- Grant tokens to this process: in its turn, or out of turn if a token is left for each call ahead.
 local function grant_all()
   local head, claim, counters, polls_turn = turn()
   if not head then return end
@@ -402,13 +402,13 @@ local function hint()
   local start = math.max(now, when(claim, 0, 0))
   if process.ask_at > start + WORTH_A_HINT then
     local message = string.format('%s %.0f', KEYS[1], start - now)
-    -- A user without rights on channels gets no hints.
+    -- A user without permission for channels gets no hints.
     local receivers = redis.pcall('PUBLISH', process.channel, message)
     if type(receivers) == 'number' and receivers > 0 then process.ask_at = start end
   end
 end
 
--- A process that did not ask in time waits no longer; one that has not asked for long is gone.
+-- A process that did not ask in time no longer waits; one that has not asked for long has left.
 local function forget_the_absent()
   for name, process in pairs(s.processes) do
     if name ~= me and process.ask_at + GRACE < now then
@@ -451,7 +451,7 @@ local function begin(wall)
     ticket = 0, passed = {0, 0, 0}, polls_turn = false, processes = {},
   }
   for i = 1, declared.c do s.ends[i] = 0 end
-  -- What was spent before a store began anew is unknown, so all tokens count as spent just now.
+  -- Calls made before a store started empty are unknown, so all tokens count as spent just now.
   if known_born > 0 or was_damaged or is_just_started() then
     spend_all()
     begun_as_spent = true

@@ -30,7 +30,7 @@ CLEAN_WINDOWS, MOST_CLEAN_WINDOWS = 12, 768
 attempt that fails doubles the number. The window is the learnt limit's, of at most a minute, or the declared
 one's if that is longer."""
 FAR_BELOW = 10
-"""A named limit of less than this part of the declared rate needs a second answer."""
+"""A stated limit below this fraction of the declared rate needs a second answer."""
 SPACINGS_BETWEEN_POLLS = 2
 """Spacings between two polls, at least: they take half of the rate at most, without a burst."""
 REMEMBERED = 5.0
@@ -42,13 +42,13 @@ _ROUNDING = max(1e-6, time.get_clock_info("monotonic").resolution)
 
 
 def is_far_below(named: RateLimit, declared: RateLimit) -> bool:
-    """Whether a limit that the server named needs a second answer that names the same."""
+    """Whether a limit stated by the server needs a second answer to confirm it."""
     is_slower = named.calls * FAR_BELOW * declared.per < declared.calls * named.per
     return is_slower or named.per > max(LONG_WINDOW, declared.per)
 
 
 def spacing_of(lane: Lane, limit: RateLimit) -> float:
-    """Seconds between two calls of a lane that is busy, at least."""
+    """The shortest time in seconds between two calls of a busy lane."""
     return SPACINGS_BETWEEN_POLLS * limit.spacing if lane is Lane.STATUS else limit.spacing
 
 
@@ -60,7 +60,7 @@ class Tokens:
         learnt: a lower limit that the server named, kept to as well; None if there is none.
         doubted: a limit that the server named once, too far below the declared one to be believed yet.
         limit: what is kept to now, which follows from `declared` and `learnt`.
-        free: tokens that may be spent at once.
+        free: tokens available now.
         out: tokens of calls in flight.
         paused_until: nothing is spent before this moment.
         withdrawn: tokens taken out of use since the server answered 429.
@@ -128,7 +128,7 @@ class Tokens:
 
     @property
     def next_due(self) -> float:
-        """When the next token comes back; `NEVER` while none is on its way."""
+        """When the next token comes back; `NEVER` if none is due."""
         return self._due[0] if self._due else NEVER
 
     def is_idle(self, now: float) -> bool:
@@ -194,7 +194,7 @@ class Tokens:
             self._last_poll = now
 
     def release_unused(self) -> None:
-        """Put a token back that was taken for a call that was never sent."""
+        """Return the token of a call that was never sent."""
         self.out -= 1
         self.free += 1
         self._drop_surplus()
@@ -228,7 +228,7 @@ class Tokens:
             self._drop_surplus()
 
     def _queue(self, end: float) -> None:
-        """Have the token of a call that ended then come back in its turn."""
+        """Schedule the return of the token of a call that ended at `end`."""
         due = end + self.limit.per + _ROUNDING
         # A slot is kept even if its token is a little late, else each little would be lost for all behind it.
         slot = self._slot + self._spacing
@@ -280,7 +280,7 @@ class Tokens:
         )
 
     def earliest(self, now: float, ahead: int) -> float:
-        """The earliest moment at which there could be a token for a call with `ahead` others before it."""
+        """The earliest time at which a call with `ahead` others before it could get a token."""
         short = ahead - self.free
         if short < 0:
             start = now
@@ -292,7 +292,7 @@ class Tokens:
         return max(min(start, self.tried_again_at), now, self.paused_until)
 
     def earliest_of(self, lane: Lane, now: float, ahead: int) -> float:
-        """The earliest moment at which a call of that lane could start, whatever other lanes do."""
+        """The earliest time at which a call of that lane could start, ignoring other lanes."""
         earliest = self.earliest(now, ahead)
         if lane is not Lane.STATUS:
             return earliest
@@ -323,7 +323,7 @@ class Tokens:
         return False
 
     def pause(self, until: float) -> None:
-        """Spend nothing before that moment."""
+        """Spend nothing before `until`."""
         self._asked_until = max(self._asked_until, until)
         self.paused_until = max(self.paused_until, until)
 

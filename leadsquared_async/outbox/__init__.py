@@ -1,4 +1,4 @@
-"""Items on disk until LeadSquared has processed them."""
+"""Keeps items on disk until LeadSquared has processed them."""
 
 from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.outbox.files import place_of

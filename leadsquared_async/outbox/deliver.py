@@ -1,4 +1,4 @@
-"""Which row goes next, and how it is sent: alone, or in a bulk call."""
+"""Chooses the next rows and sends them, each alone or in a bulk call."""
 
 from __future__ import annotations
 
@@ -23,29 +23,40 @@ from leadsquared_async.resources.submit import send_encoded
 __all__ = ["Deliverer"]
 
 AT_ONCE = 32
-"""Rows under way or waiting for a token; more than the limit lets through would not help."""
+"""Rows being sent or waiting for a token; more than the limit allows would not help."""
 FRESH_AT_ONCE = 32
-"""Forms beyond them that were put a moment ago."""
+"""Newly put forms, in addition to these."""
 LOOK_EVERY = 0.2
-"""Seconds between two looks for what other processes have put."""
+"""Seconds between checks for rows put by other processes."""
 LOOK_FOR_UNKNOWN_EVERY = 1.0
 SOME = 100
-"""Strays read at a time."""
+"""Rows of unknown operations read at a time."""
 
 
 class Deliverer:
-    """Sends the rows of an outbox; one process has one.
+    """Sends the rows of an outbox; only one process at a time has one.
 
-    The oldest row goes first, forms before files, forms that were put since the last look before all others.
-    A row that failed waits for its pause, and while its operation is held, only one row is probed.
+    The oldest row goes first, forms before files, and forms put since the last check before all others. A
+    failed row waits for its pause. While its operation is held, only one row is probed.
 
-    Up to 25 bulk rows share a call. One call at a time waits for its token, and the next is made up when it
-    has it, so that rows which come meanwhile share one. Rows of a call that failed go in smaller calls, each
-    row alone in the end: so the invalid row is found, and no other is rejected for it.
+    Up to 25 bulk rows share a call. One call at a time waits for its token, and the next is assembled when
+    it has it, so that rows put meanwhile share a call. Rows of a failed call go in smaller calls, at last
+    each alone: this finds the invalid row and rejects no other.
+
+    Args:
+        put_before: the last row that was put before the outbox was open; forms after it are fresh. None if
+            another process delivered then.
     """
 
     def __init__(
-        self, writer: Writer, settler: Settler, holds: Holds, sender: Sender, follow: Callable[[Row], None]
+        self,
+        writer: Writer,
+        settler: Settler,
+        holds: Holds,
+        sender: Sender,
+        follow: Callable[[Row], None],
+        *,
+        put_before: int | None,
     ) -> None:
         self._writer = writer
         self._settler = settler
@@ -55,27 +66,30 @@ class Deliverer:
         self._fresh: set[asyncio.Task[None]] = set()
         self._waiting_bulk: list[Row] | None = None
         self._unknown_at = 0.0
+        self._put_before = put_before
         self._seen = 0
         self._version = -1
 
     @property
     def ended(self) -> LeadSquaredError | None:
-        """Why nothing is sent any more; None while rows are sent."""
+        """Why sending has stopped; None while it continues."""
         return self._calls.ended
 
     def end(self, error: LeadSquaredError) -> None:
-        """Send nothing more, for this reason."""
+        """Stop sending, for this reason."""
         self._calls.end(error)
 
     async def run(self) -> None:
-        """Send what is there and what comes, until cancelled or until the client is closed."""
+        """Send existing and new rows until cancelled or until the client is closed."""
         is_recovered = False
         is_news = True
         while self.ended is None:
             try:
                 if not is_recovered:
+                    if self._put_before is None:
+                        self._put_before = await self._writer.read(Store.last_id)
                     await recover(self._writer, self._settler, self._calls)
-                    self._seen = await self._writer.read(Store.last_id)
+                    self._seen = self._put_before
                     is_recovered = True
                 await self._end_unknown()
                 if is_news or any(hold.may_probe for _, hold in self._holds.to_probe()):
@@ -84,15 +98,15 @@ class Deliverer:
                 self._writer.unblock("read")
             except OutboxError as error:
                 self._writer.block("read", error)
-                is_news = True  # all of it is tried again, or it would seem to be readable
+                is_news = True  # retry everything; otherwise the file would count as readable
                 await asyncio.sleep(LOOK_EVERY)
 
     async def aclose(self, grace: float) -> None:
-        """Begin no call; finish within `grace` seconds what is on its way, and leave the rest pending."""
+        """Start no more calls, let running ones finish within `grace` seconds, and leave the rest pending."""
         await self._calls.aclose(grace)
 
     async def _end_unknown(self) -> None:
-        """End rows of an operation that this version does not know: another version has put them."""
+        """End rows put by another version with an operation that this version does not know."""
         if _now() < self._unknown_at:
             return
         while unknown := await self._writer.read(Store.of_unknown_operations, SOME):
@@ -101,7 +115,7 @@ class Deliverer:
         self._unknown_at = _now() + LOOK_FOR_UNKNOWN_EVERY
 
     async def _wait_for_news(self) -> bool:
-        """Wait a little; whether there may be something to claim."""
+        """Wait a moment; returns whether there may be rows to claim."""
         changed = self._writer.changed
         try:
             async with asyncio.timeout(LOOK_EVERY):
@@ -143,11 +157,11 @@ class Deliverer:
         return AT_ONCE - (alone - len(self._fresh))
 
     async def _claim_fresh(self, operations: Sequence[str], waiting_to_retry: Iterable[int]) -> None:
-        """Send the forms that came since the last look."""
+        """Send the forms put since the last check."""
         room = FRESH_AT_ONCE - len(self._fresh)
         if room <= 0:
             return
-        # Before they are claimed: what comes in between is fresh the next time.
+        # Read before claiming: rows put in between count as new the next time.
         last = await self._writer.read(Store.last_id)
         fresh = await self._next(operations, FORMS, room, waiting_to_retry, after=self._seen)
         self._seen = last if len(fresh) < room else fresh[-1].id
@@ -157,10 +171,10 @@ class Deliverer:
                 call.add_done_callback(self._fresh.discard)
 
     async def _claim_probe(self, operation: str | None, hold: Hold) -> None:
-        """Probe one row, none that failed before if there is another; while few failed, that need not wait.
+        """Probe one row, preferably one that has not failed; while few have failed, the probe need not wait.
 
-        A hold of every row is probed with an operation that did not fail, if there is one: else an operation
-        that fails alone would hold the others for as long as it fails.
+        A hold of every row is probed with an operation that has not failed, if there is one: otherwise a
+        single failing operation would hold all the others.
         """
         is_due = not hold.until_probe
         is_busy = operation == BULK and any(rows[0].operation == BULK for rows in self._calls.calls.values())
@@ -192,7 +206,7 @@ class Deliverer:
         return await self._writer.read(Store.next_rows, lane, most, skipped, after, operations)
 
     def _together(self, rows: Sequence[Row]) -> list[Row]:
-        """So many of them as may share a call: half as many after each failure of one of them."""
+        """The rows that may share a call: half as many after each failure of one of them."""
         most, together = BULK_MOST, list[Row]()
         for row in rows:
             most = min(most, max(1, BULK_MOST >> self._calls.failures[row.id]))
@@ -242,7 +256,7 @@ class Deliverer:
     def _has_token(self, rows: list[Row]) -> None:
         if self._waiting_bulk is rows:
             self._waiting_bulk = None
-            self._writer.changed.set()  # the next one may be made up
+            self._writer.changed.set()  # the next call may be assembled
 
     async def _settle(self, row: Row, outcome: RowOutcome) -> None:
         if outcome.error is not None:

@@ -1,4 +1,4 @@
-"""What is erased of a row whose values may go, and whose rows those of a person are. Pure."""
+"""What erasing a row keeps, and which rows belong to a person. Pure."""
 
 from __future__ import annotations
 
@@ -16,29 +16,28 @@ __all__ = ["is_of", "kept_query", "kept_reason", "may_be_of", "needs_more_than_a
 
 
 def kept_query(query: bytes) -> str:
-    """What stays of a row's query, as JSON: the options, since a row may be sent again with another lead."""
+    """The part of a row's query to keep, as JSON: the options, in case the row is sent with another lead."""
     try:
         return json.dumps([pair for pair in json.loads(query.decode()) if not query_values([pair])])
     except (ValueError, TypeError, LookupError, RecursionError):
-        return "[]"  # it cannot be read, and an error here would keep the row's state from being written
+        return "[]"  # unreadable; an error here would prevent storing the row's state
 
 
 def kept_reason(reason: bytes | None) -> str | None:
-    """What stays of a row's reason: the name of an exception."""
+    """The part of a row's reason to keep: the name of an exception."""
     return None if reason is None else exception_in(reason.decode("utf-8", "replace"))
 
 
 def needs_more_than_a_lead(write: Endpoint) -> bool:
-    """Whether a row whose values are erased lacks more than what another lead brings."""
+    """Whether an erased row needs more than another lead to be sent."""
     return not write.takes_lead or bool(write.envelope) or write.changes is not None
 
 
 def is_of(submission: Submission, wanted: Mapping[str, str]) -> bool:
-    """Whether one of these values is in it, however deep.
+    """Whether it contains one of these values, at any depth.
 
-    In a lead it counts under its own name, for its attributes say whose a value is. Elsewhere, such as in the
-    fields of an activity, an e-mail address, a phone number or a lead's id counts under any name, and what
-    may be anybody's under its own.
+    In a lead, a value matches under its own name only. Elsewhere, such as in the fields of an activity, an
+    e-mail address, a phone number or a lead's id matches under any name, and other values under their own.
     """
     lead = submission.lead or {}
     own = [(name, value) for name, value in lead.items() if isinstance(value, str)]
@@ -54,7 +53,7 @@ def is_of(submission: Submission, wanted: Mapping[str, str]) -> bool:
 
 
 def may_be_of(columns: Iterable[object], wanted: Mapping[str, str]) -> bool:
-    """Whether one of these values is in columns that cannot be read, under whichever name."""
+    """Whether unreadable columns contain one of these values, under any name."""
     texts = [
         text
         for column in columns
@@ -66,17 +65,17 @@ def may_be_of(columns: Iterable[object], wanted: Mapping[str, str]) -> bool:
         (identity := identity_of(name, value)) is not None and identity == identity_of(name, text)
         for name, value in wanted.items()
         for text in texts
-        if name != "Phone" or not _LETTER.search(text)  # the digits of an address are no phone number
+        if name != "Phone" or not _LETTER.search(text)  # the digits of an address are not a phone number
     )
 
 
 _LETTER = re.compile(r"[^\W\d_]|@")
 _BETWEEN = re.compile(r"[^\w@.+() -]+")
-"""What stands between values, in JSON or in what is left of it."""
+"""Separates values, in JSON or in damaged JSON."""
 
 
 def _texts(value: object, name: str = "") -> Iterator[tuple[str, str]]:
-    """Every string in it, however deep, with the name under which it stands."""
+    """Every string in it, at any depth, with its name."""
     if isinstance(value, str):
         yield name, value
     elif isinstance(value, Mapping):

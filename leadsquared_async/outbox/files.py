@@ -1,4 +1,4 @@
-"""The files of an outbox: private, on a local disk, and with a lock for the one process that delivers."""
+"""The files of an outbox: private, on a local disk, with a lock for the process that delivers."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ __all__ = [
 ]
 
 with suppress(ImportError):
-    # Early, since filelock stops its locks around a fork, and hooks before a fork run in the reverse of their
-    # order: one of the caller's that closes an outbox has to come before filelock's.
+    # Imported early: filelock stops its locks around a fork, and hooks before a fork run in reverse order of
+    # registration. A caller's hook that closes an outbox has to run before filelock's.
     import_module("filelock")
 
 PRIVATE = 0o600
@@ -35,14 +35,14 @@ NETWORK = (
     frozenset({"9p", "afs", "beegfs", "ceph", "cifs", "davfs", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4"})
     | {"smb3", "smbfs", "virtiofs"}
     | {"fuse.davfs", "fuse.gcsfuse", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs"}
-    | {"fakeowner", "fuse.grpcfuse"}  # a folder of the host in Docker Desktop: locks do not hold there
+    | {"fakeowner", "fuse.grpcfuse"}  # a host folder in Docker Desktop, where locks do not work
 )
-"""File systems on which SQLite's locks and shared memory do not hold (sqlite.org/wal.html)."""
+"""File systems on which SQLite's locks and shared memory do not work (sqlite.org/wal.html)."""
 
 VOLATILE = {
-    "overlay": "a container's writable layer, which is gone with the container: mount a volume",
-    "tmpfs": "memory, which is gone with the machine: choose a disk",
-    "ramfs": "memory, which is gone with the machine: choose a disk",
+    "overlay": "a container's writable layer, which is deleted with the container: mount a volume",
+    "tmpfs": "memory, which is lost on a restart: choose a disk",
+    "ramfs": "memory, which is lost on a restart: choose a disk",
 }
 
 
@@ -50,21 +50,21 @@ _ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
 
 
 def create(path: Path, given: Path | None = None) -> tuple[str | None, str | None]:
-    """Create the file for its owner only, if it is not there.
+    """Create the file if it does not exist, readable by its owner only.
 
-    Returns its file system, and why it may be gone tomorrow. A link by which it was `given` has to be this
-    user's, or root's.
+    Returns its file system, and why the file may not survive a restart, if so. If `given` is a link, it has
+    to be this user's or root's.
 
     Raises:
-        OutboxError: it lies on a network file system, cannot be created, or it or a file beside it is not
-            this user's own.
+        OutboxError: it is on a network file system, cannot be created, or it or a file beside it does not
+            belong to this user.
     """
     if given is not None:
         _check_link(given)
     kind, is_usable, risk = place_of(path)
     if not is_usable:
         raise OutboxError(
-            f"{path}: on a network file system ({kind}), where it would be damaged: choose a local disk"
+            f"{path}: is on a network file system ({kind}), which would damage it: choose a local disk"
         )
     for file in files_of(path):
         identity_of(file)
@@ -78,9 +78,9 @@ def files_of(path: Path) -> list[Path]:
 
 
 def identity_of(path: Path) -> tuple[int, int] | None:
-    """Which file lies at a path; None if none does. Raises OutboxError if it is not this user's own.
+    """The identity of the file at a path, or None. Raises OutboxError if it is not this user's own.
 
-    It is not opened: to close a file that SQLite has open in this process would give up SQLite's locks.
+    The file is not opened: closing a file that SQLite has open in this process would release SQLite's locks.
     """
     try:
         return _own(path, os.lstat(path))
@@ -91,12 +91,12 @@ def identity_of(path: Path) -> tuple[int, int] | None:
 
 
 def make_private(path: Path) -> None:
-    """Let only the owner read files that were there; a new log takes the file's mode."""
+    """Let only the owner read existing files; a new log takes the file's mode."""
     if os.name != "posix":
         return
     for file in files_of(path):
         try:
-            # What an outbox of this process has open is private already, and is not opened here.
+            # Files that an outbox of this process has open are private already, and must not be opened here.
             if identity_of(file) is None or not stat.S_IMODE(os.lstat(file).st_mode) & ~PRIVATE:
                 continue
             descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | _NO_LINK)
@@ -106,7 +106,7 @@ def make_private(path: Path) -> None:
             finally:
                 os.close(descriptor)
         except FileNotFoundError:
-            continue  # another process has closed, and taken its log with it
+            continue  # another process has closed the outbox, which deleted the log
         except OSError as error:
             raise _cannot_be_opened(file, error) from None
 
@@ -115,7 +115,7 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def _make(path: Path) -> tuple[int, int]:
-    """Create a file if there is none; returns its identity."""
+    """Create a file if it does not exist; returns its identity."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK, PRIVATE)
     except FileExistsError:
@@ -135,11 +135,13 @@ def _check_link(path: Path) -> None:
     except OSError:
         return  # opening it raises
     if stat.S_ISLNK(found.st_mode) and hasattr(os, "geteuid") and found.st_uid not in {0, os.geteuid()}:
-        raise OutboxError(f"{path}: is a link of another user (uid {found.st_uid}): choose another path")
+        raise OutboxError(
+            f"{path}: is a link owned by another user (uid {found.st_uid}): choose another path"
+        )
 
 
 def _own(path: Path, found: os.stat_result) -> tuple[int, int]:
-    """Which file it is; raises OutboxError unless it is a regular one, of this user, with one name."""
+    """The file's identity; raises OutboxError unless it is this user's regular file with one link."""
     if stat.S_ISDIR(found.st_mode):
         raise OutboxError(f"{path}: {os.strerror(errno.EISDIR)}: choose another path")
     if not stat.S_ISREG(found.st_mode):
@@ -159,18 +161,18 @@ def _own(path: Path, found: os.stat_result) -> tuple[int, int]:
 def _cannot_be_opened(path: Path, error: OSError) -> OutboxError:
     way_out = "check its folder and permissions"
     if error.errno in {errno.EMFILE, errno.ENFILE}:
-        way_out = "raise ulimit -n, an outbox takes four of them"
+        way_out = "raise ulimit -n; an outbox needs four open files"
     return OutboxError(f"{path}: cannot be opened: {error.strerror}: {way_out}")
 
 
 def place_of(path: Path) -> tuple[str | None, bool, str | None]:
-    """The file system of a path, whether an outbox may lie there, and why it may be gone tomorrow."""
+    """The file system of a path, whether an outbox may be there, and why it may not survive a restart."""
     kind = file_system_of(path)
     return kind, kind not in NETWORK, VOLATILE.get(kind or "")
 
 
 def file_system_of(path: Path, mounts: str | None = None) -> str | None:
-    """The file system of a path, by the text of Linux's /proc/self/mountinfo; None elsewhere."""
+    """The file system of a path, from Linux's /proc/self/mountinfo; None on other systems."""
     if mounts is None:
         try:
             mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
@@ -186,14 +188,14 @@ def file_system_of(path: Path, mounts: str | None = None) -> str | None:
         point = Path(
             os.fsdecode(_ESCAPE.sub(lambda octal: bytes([int(octal[1], 8)]), os.fsencode(fields[4])))
         )
-        # Of two on one point the later one is seen.
+        # Of two mounts on one point, the later one is visible.
         if wanted.is_relative_to(point) and len(point.parts) >= best:
             best, kind = len(point.parts), right.split()[0]
     return kind
 
 
 def filelock() -> ModuleType:
-    """The package that the lock needs; raises ConfigurationError if it is missing."""
+    """The `filelock` package; raises ConfigurationError if it is missing."""
     try:
         return import_module("filelock")
     except ImportError:
@@ -203,7 +205,7 @@ def filelock() -> ModuleType:
 
 
 class DeliveryLock:
-    """Held by the one process that delivers; the kernel releases it when that process dies."""
+    """The lock of the process that delivers; the kernel releases it when that process dies."""
 
     def __init__(self, path: Path) -> None:
         self._path = Path(f"{path}.lock")
@@ -212,8 +214,8 @@ class DeliveryLock:
         self._identity: tuple[int, int] | None = None
 
     def acquire(self) -> bool:
-        """Take it, unless another process has it; raises OutboxError if the lock file cannot be used."""
-        _make(self._path)  # or else FileLock would write to whatever lies there
+        """Acquire it unless another process has it; raises OutboxError if the lock file cannot be used."""
+        _make(self._path)  # otherwise FileLock would write to whatever file is there
         try:
             self._lock.acquire(timeout=0)
         except self._filelock.Timeout:
@@ -229,7 +231,7 @@ class DeliveryLock:
         return True
 
     def is_held(self) -> bool:
-        """Whether the lock file is the one that was taken; if it is deleted, others create another."""
+        """Whether the lock file still exists; if deleted, another process can lock a new one."""
         try:
             found = os.lstat(self._path)
         except OSError:
@@ -237,5 +239,5 @@ class DeliveryLock:
         return (found.st_dev, found.st_ino) == self._identity
 
     def release(self) -> None:
-        """Let go of it."""
+        """Release it."""
         self._lock.release()

@@ -1,4 +1,4 @@
-"""Accepted rows are followed to their outcome."""
+"""Follows accepted rows to their outcome."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from leadsquared_async.tracking import GRACE, Follower, Tracker, Trackers, reque
 __all__ = ["Confirmer"]
 
 FOLLOWED = 10_000
-"""Rows followed at the same time: LeadSquared may take hours for some of them."""
+"""Rows followed at the same time: LeadSquared may take hours for some."""
 AT_ONCE = 500
 PATIENCE = 3600.0
-"""Seconds for which an unknown RequestID is asked for again."""
+"""Seconds for which an unknown RequestID is polled."""
 LOOK_EVERY = 1.0
 TRIES = 3
-"""How often a guessed status path may reject the account's keys before it counts as wrong."""
+"""How often a guessed status path may reject the keys before it counts as wrong."""
 
 
 class Confirmer:
     """Follows the accepted rows of an outbox.
 
-    The status paths of some operations are a guess. Where one does not work, its rows end as accepted, with
-    that as the reason, and one row tries it again periodically.
+    The status paths of some operations are guesses. If one does not work, its rows end as accepted with that
+    reason, and one row retries the path periodically.
     """
 
     def __init__(self, writer: Writer, settler: Settler, holds: Holds, trackers: Trackers) -> None:
@@ -57,7 +57,7 @@ class Confirmer:
         self._news = asyncio.Event()
         self._has_more = True
         self._answers: Counter[str] = Counter()
-        self._lost: dict[str, LeadSquaredError] = {}  # by operation, why outcomes cannot be asked for
+        self._lost: dict[str, LeadSquaredError] = {}  # why outcomes cannot be fetched, by operation
 
     def follow(self, row: Row) -> None:
         """Follow an accepted row."""
@@ -72,7 +72,7 @@ class Confirmer:
             self._ask_for(row)
 
     async def run(self) -> None:
-        """Follow what is accepted, until cancelled or until the client is closed."""
+        """Follow accepted rows until cancelled or until the client is closed."""
         try:
             while True:
                 if self._has_more and len(self._rows) <= FOLLOWED // 2:
@@ -101,13 +101,13 @@ class Confirmer:
                 self._leave(row_id, follower)
 
     async def _load(self) -> None:
-        """Read rows that were accepted before."""
+        """Read rows that were accepted earlier."""
         self._has_more, after = False, BEFORE_ALL
         while not self._has_more:
             try:
                 rows = await self._writer.read(Store.in_state, ItemState.ACCEPTED, AT_ONCE, after)
             except OutboxError:
-                self._has_more = True  # tried again in a second
+                self._has_more = True  # retried in a second
                 return
             for row in rows:
                 if row.id not in self._rows:
@@ -117,7 +117,7 @@ class Confirmer:
             after = rows[-1].id
 
     def _note_answers(self) -> None:
-        """Follow again where LeadSquared has known a request since the last look."""
+        """Resume operations for which LeadSquared has known a request since the last check."""
         for operation in OPERATIONS:
             answers = self._tracker(operation).answers
             if answers > self._answers[operation]:
@@ -126,7 +126,7 @@ class Confirmer:
                 self._holds.following(operation).succeed()
 
     async def _end_lost(self) -> None:
-        """End the rows of operations whose outcomes cannot be asked for, until the next try."""
+        """End the rows of operations whose outcomes cannot be fetched, until the next retry."""
         for operation, error in self._lost.items():
             if self._holds.following(operation).until_probe:
                 for row in [row for row in self._rows.values() if row.operation == operation]:
@@ -151,7 +151,7 @@ class Confirmer:
     async def _settle(self, row_id: int, follower: Follower) -> None:
         row = self._rows.get(row_id)
         if row is None or self._followers.get(row_id) is not follower:
-            return  # it was left, and perhaps is followed anew
+            return  # no longer followed, or followed by a new follower
         del self._followers[row_id]
         error = follower.outcome.exception()
         if error is None:
@@ -164,17 +164,17 @@ class Confirmer:
             raise error
         elif error.scope is not Scope.LEAD:
             self._fail(row.operation, error)
-            return  # it is asked for again
+            return  # it is polled again
         elif isinstance(error, NotFound) and follower.patience < PATIENCE:
             if self._is_guess(row.operation):
                 self._fail(row.operation, error)
-            return  # it is asked for again, for longer if by now the path is known to be right
+            return  # it is polled again, for longer if the path is now known to be right
         else:
             await self._settler.lost(row, error)
         del self._rows[row_id]
 
     def _fail(self, operation: str, error: LeadSquaredError) -> None:
-        """The outcomes of this operation cannot be asked for now, or those of all."""
+        """Hold following for this operation, or for all."""
         self._holds.fail_to_follow(operation, error)
         hold = self._holds.following(operation)
         if not hold.has_failed or not self._is_guess(operation):
@@ -187,7 +187,7 @@ class Confirmer:
             self._lost[operation] = error
 
     def _is_guess(self, operation: str) -> bool:
-        """Whether the status path may be wrong: then "not found" may mean the path as well as the request."""
+        """Whether the status path may be wrong, so that "not found" may mean the path or the request."""
         tracker = self._tracker(operation)
         return tracker.path.certainty is not Certainty.DOCUMENTED and not tracker.answers
 
@@ -206,10 +206,12 @@ class Confirmer:
 
 
 def _flaw_of(row: Row) -> UnreadableRowError | None:
-    """Why its outcome cannot be asked for."""
+    """Why its outcome cannot be fetched."""
     try:
         if write_named(row.operation).name not in OPERATIONS:
-            return UnreadableRowError(f"{row.operation} has no outcomes", delivery=Delivery.ACCEPTED)
+            return UnreadableRowError(
+                f"{row.operation} has no outcomes to follow", delivery=Delivery.ACCEPTED
+            )
         request_id_of(row.request_id or "")
     except ConfigurationError:
         return UnreadableRowError("its RequestID is invalid", delivery=Delivery.ACCEPTED)

@@ -1,4 +1,4 @@
-"""What an outbox holds, as frozen values."""
+"""The contents of an outbox, as frozen values."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["ItemState", "OutboxItem", "OutboxSnapshot", "Ticket"]
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A lead is in the outbox.
+    """The receipt for a lead in the outbox.
 
     Attributes:
-        id: the row's.
-        key: as it was given.
-        is_new: False if the key was known, and nothing was added.
-        state: the row's, at this moment.
-        dropped: attributes that the account does not have and that were left out, with `validate="drop"`.
+        id: the row's id.
+        key: the key passed to `put`.
+        is_new: False if the key was known and nothing was added.
+        state: the row's state when `put` returned.
+        dropped: attributes left out because the account does not have them, with `validate="drop"`.
     """
 
     id: int
@@ -37,20 +37,20 @@ class OutboxItem:
     """A row of an outbox.
 
     Attributes:
-        id: the row's; rows are numbered as they come.
-        key: as it was given.
-        reference: as it was given.
-        operation: what it is submitted to, such as "leads.capture".
-        state: where it is.
-        lead: its values as they go out, SearchBy among them; None once they are erased, or where the
-            operation takes no lead.
-        details: what goes out beside the lead, or alone, such as an activity.
-        is_erased: whether the values are gone.
+        id: the row's number, in the order of arrival.
+        key: the key passed to `put`.
+        reference: the reference passed to `put`.
+        operation: the operation, such as "leads.capture".
+        state: its delivery state.
+        lead: its values as sent, including SearchBy; None once they are erased, or if the operation takes no
+            lead.
+        details: other values that are sent, such as an activity.
+        is_erased: whether the values are erased.
         put_at: when it was put, in UTC.
         changed_at: when its state last changed, in UTC.
         attempts: how often it was sent.
-        request_id: the RequestID, once it was accepted.
-        lead_id: the lead it made or changed, once it was confirmed.
+        request_id: the RequestID, once it is accepted.
+        lead_id: the lead that it created or changed, once it is confirmed.
         created: whether that lead is new.
         reason: why it was rejected or is unknown; LeadSquared's words, which may hold personal data.
     """
@@ -74,19 +74,19 @@ class OutboxItem:
 
 @dataclass(frozen=True, slots=True)
 class OutboxSnapshot:
-    """An outbox at one moment.
+    """The state of an outbox at one moment.
 
     Attributes:
         counts: rows by state.
         oldest: age in seconds of the oldest row that is not final; None if all are.
-        blocked: why nothing is delivered, or nothing of some operation; None if everything is.
-        fault: who has to act before it is, if LeadSquared's answers said so: the account, or the server.
-        next_probe: seconds until delivering is tried again, while it is blocked.
-        delivers: whether this process is the one that delivers.
-        file_system: the kind of file system that the file is on, such as "ext4"; None where it is not known.
+        blocked: why delivery, or delivery of some operation, is paused; None if it is not.
+        fault: who has to act, the account or the server, if LeadSquared's answers show that.
+        next_probe: seconds until delivery is retried, while it is blocked.
+        delivers: whether this process delivers.
+        file_system: the file system of the file, such as "ext4"; None if unknown.
         size: bytes of the file.
-        max_bytes: bytes from which on `put` refuses.
-        held: operations of which alone nothing is delivered, while others are: why.
+        max_bytes: size in bytes from which `put` raises `OutboxFull`.
+        held: operations held while others are delivered, each with the reason.
     """
 
     counts: Mapping[ItemState, int]

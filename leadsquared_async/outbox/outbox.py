@@ -18,7 +18,14 @@ from leadsquared_async.config import seconds
 from leadsquared_async.delivery.hold import Holds
 from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.encoding import EncodedSubmission
-from leadsquared_async.errors import ClientClosed, ConfigurationError, InvalidLead, KeyReused, OutboxError
+from leadsquared_async.errors import (
+    ClientClosed,
+    ConfigurationError,
+    Fault,
+    InvalidLead,
+    KeyReused,
+    OutboxError,
+)
 from leadsquared_async.http.redaction import without_locals
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import OPERATIONS
@@ -36,32 +43,33 @@ __all__ = ["Outbox"]
 
 GRACE = 8.0
 LAST_WAIT = 2.0
-"""Seconds after the grace to store the states of rows; then the statement that runs is interrupted."""
+"""Seconds after the grace to store the states of rows; then the running statement is interrupted."""
 DAY = 86_400.0
 AT_ONCE = 500
-"""Rows that are read or written at a time."""
+"""Rows read or written at a time."""
 LOOK_EVERY = 0.2
 LONGEST_KEY = 500
+LONG_PAUSE = 10.0
+"""Seconds of a pause of the rate limit from which on delivery counts as blocked."""
 
 C = TypeVar("C", bound=Callback)
 
 
 class Outbox:
-    """Leads on disk until they are delivered: `async with Outbox("leads.db", lsq) as outbox:`.
+    """Keeps leads on disk until they are delivered: `async with Outbox("leads.db", lsq) as outbox:`.
 
-    A lead that `put` has returned for is on disk. It is sent until LeadSquared has processed it or rejected
-    it as invalid, across crashes, revoked keys and days of LeadSquared being down. Only what was on its way
-    at the moment of a crash may be sent twice. Items of one lead are sent in order, each when the one before
-    is final. Any number of processes can put into one file; exactly one delivers, and if it ends, another one
-    that has a client takes over. The client has to be open as long as the outbox.
+    When `put` returns, the lead is on disk. It is retried until LeadSquared has processed it or rejected it
+    as invalid, through crashes, revoked keys and days of LeadSquared downtime. Only leads being sent when the
+    process crashes may be sent twice. Items of one lead are sent in order, each when the previous one is
+    final. Any number of processes can put into one file. Exactly one delivers; if it ends, another process
+    with a client takes over. The client has to stay open as long as the outbox.
 
     Args:
-        path: of the file, in a folder that exists, on a local disk. It is created for its owner only (mode
-            0600).
-        client: an open `LeadSquared` that delivers; None to put only.
-        confirm: whether leads are followed to their outcome; otherwise an accepted lead is final.
+        path: the file, in an existing folder on a local disk. It is created with mode 0600.
+        client: an open `LeadSquared` to deliver with; None to put only.
+        confirm: whether accepted leads are followed to their outcome; if False, accepted is final.
         keep_rejected: seconds after which the values of rejected leads are erased.
-        max_bytes: size of the file from which on `put` raises `OutboxFull`.
+        max_bytes: size of the file from which `put` raises `OutboxFull`.
 
     Raises:
         ConfigurationError: an argument is invalid.
@@ -79,11 +87,11 @@ class Outbox:
         if not isinstance(path, str | os.PathLike) or not os.fspath(path) or os.fspath(path) == ":memory:":  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError("path has to be the path of a file")
         if client is not None and not isinstance(client, LeadSquared):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError("client has to be an open LeadSquared, or None for putting only")
+            raise ConfigurationError("client has to be an open LeadSquared, or None to put only")
         if not isinstance(max_bytes, int) or isinstance(max_bytes, bool) or max_bytes < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError("max_bytes has to be a whole number of bytes")
         self._given = Path(path)
-        # One file, one lock, whichever link it is named by and wherever the process goes.
+        # Resolved once, so that every link to the file and every working directory share one lock.
         self.path = Path(os.path.realpath(path))
         self._client = client
         self._preparer = Preparer() if client is None else parts_of(client).preparer
@@ -97,6 +105,7 @@ class Outbox:
             "outbox", self._log, OPERATIONS, lambda: asyncio.get_running_loop().time(), random.random
         )
         self._service: Service | None = None
+        self._closed: asyncio.Event | None = None
         self._callbacks: list[Callback] = []
         self._state = "not open: use it inside `async with Outbox(...) as outbox:`"
 
@@ -112,24 +121,24 @@ class Outbox:
         update_behavior: UpdateBehavior | None = None,
         reference: str | None = None,
     ) -> Ticket:
-        """Put a lead, as of a form; when this returns, the lead is on disk and survives the process.
+        """Put one lead, such as a form; when this returns, the lead is on disk.
 
         Args:
             lead: schema name to value, as for `capture`; or any submission of
-                `leadsquared_async.submissions`, which brings its own options.
-            key: your own id for it; by default the submission's. A known key adds nothing, so that a
-                repeated put is one item.
+                `leadsquared_async.submissions`, which has its own options.
+            key: your deduplication id; by default the submission's. A known key adds nothing, so a repeated
+                put is one item.
             search_by: as for `capture`.
             update_behavior: as for `capture`.
-            reference: your own opaque id, never sent; on items and in log lines.
+            reference: your own opaque id; shown on items and in the log, never sent.
 
         Raises:
-            InvalidLead: naming the attribute that cannot be sent.
+            InvalidLead: an attribute is invalid; the error names it.
             KeyReused: the key belongs to another lead.
             OutboxFull: the file has reached `max_bytes`.
-            OutboxError: the file cannot be written; the lead is not in it. If the outcome of a commit is
-                unknown, the error says so and its `delivery` is "unknown": put the lead again with the same
-                `key`, which adds nothing if it is there. Do the same after a cancelled put.
+            OutboxError: the file cannot be written, and the lead was not stored. If it is unknown whether the
+                lead was stored, `delivery` is "unknown": put it again with the same `key`, which adds nothing
+                if it was. Do the same after a cancelled put.
         """
         writer = self._opened()
         submission = _submission(lead, search_by, update_behavior, reference, key)
@@ -146,17 +155,17 @@ class Outbox:
         search_by: str | None = None,
         update_behavior: UpdateBehavior | None = None,
     ) -> int:
-        """Put many leads, as of a file; forms go before them. Returns how many were new.
+        """Put many leads, such as a file; forms are sent before them. Returns how many were new.
 
         Args:
-            leads: mappings, or submissions with options of their own: `capture_lead(...).with_key("row-1")`.
+            leads: mappings, or submissions with their own options: `capture_lead(...).with_key("row-1")`.
             search_by: for mappings.
             update_behavior: for mappings.
 
         Raises:
-            InvalidLead, KeyReused: of the first that has this fault; those before it are in the outbox.
-            OutboxError: the file cannot be written, or is full; complete batches of 500 before that are in
-                the outbox. If the outcome of the last batch is unknown, repeat it as described for `put`.
+            InvalidLead, KeyReused: at the first such lead; the leads before it are in the outbox.
+            OutboxError: the file cannot be written, or is full; earlier batches of 500 are in the outbox. If
+                it is unknown whether the last batch was stored, put it again as described for `put`.
             ConfigurationError: `leads` is not an iterable of leads.
         """
         self._opened()
@@ -172,7 +181,9 @@ class Outbox:
                 try:
                     encoded = await self._preparer.prepare(submission)
                 except InvalidLead as error:
-                    error.args = (f"lead {index}, from 0: {error} The leads before it are in the outbox.",)
+                    error.args = (
+                        f"lead {index}, counted from 0: {error} The leads before it are in the outbox.",
+                    )
                     raise
                 piece.append((encoded, submission.key))
                 index += 1
@@ -205,7 +216,7 @@ class Outbox:
         """Wait until every item is final.
 
         Raises:
-            OutboxError: they never will be, since the client was closed.
+            OutboxError: delivery has stopped because the client was closed.
         """
         writer = self._opened()
         while await writer.read(Store.oldest) is not None:
@@ -215,19 +226,25 @@ class Outbox:
             self._opened()
 
     async def snapshot(self) -> OutboxSnapshot:
-        """What is in it, and whether it is delivered."""
+        """The counts of items, and the state of delivery."""
         counts, oldest, size = await self._opened().read(
             lambda store: (store.counts(), store.oldest(), store.size())
         )
         blocked = None if self._service is None else self._service.blocked
         hold = None if self._service is None else self._holds.first
         is_held = hold is not None and blocked == hold.reason
+        fault = hold.fault if hold is not None and is_held else None
+        next_probe = hold.until_probe if hold is not None and is_held else None
+        paused = self._service.paused if self._service is not None and self._delivers else 0.0
+        if blocked is None and paused >= LONG_PAUSE:
+            blocked = f"the account is over its rate limit, and no call is sent for {paused:.0f} s"
+            fault, next_probe = Fault.LIMIT, paused
         return OutboxSnapshot(
             counts=counts,
             oldest=None if oldest is None else max(0.0, time.time() - oldest),
             blocked=blocked,
-            fault=hold.fault if hold is not None and is_held else None,
-            next_probe=hold.until_probe if hold is not None and is_held else None,
+            fault=fault,
+            next_probe=next_probe,
             delivers=self._delivers,
             file_system=self._file_system,
             size=size,
@@ -240,7 +257,7 @@ class Outbox:
         return self._service is not None and self._service.delivers
 
     async def items(self, state: ItemState | str | None = None) -> AsyncIterator[OutboxItem]:
-        """The items of a state, or all, oldest first.
+        """The items of one state, or all items, oldest first.
 
         Raises:
             ConfigurationError: there is no such state.
@@ -256,7 +273,7 @@ class Outbox:
             after = found[-1].id
 
     async def find(self, keys: Iterable[str]) -> dict[str, OutboxItem]:
-        """The items under these keys, by key; unknown keys are left out."""
+        """The items with these keys, by key; unknown keys are omitted."""
         writer = self._opened()
         wanted = list(dict.fromkeys(keys))
         for key in wanted:
@@ -268,11 +285,11 @@ class Outbox:
         return found
 
     def on_final(self, callback: C) -> C:
-        """Call `callback(item)` for each item that is final; may be a decorator.
+        """Call `callback(item)` for each final item; also usable as a decorator.
 
-        It may be asynchronous. It runs in the process that delivers, at least once for each item: one that
-        fails, or is interrupted by the end of the process, is called again at the next start. Register it
-        before entering to receive the items that ended earlier.
+        The callback may be asynchronous. It runs in the process that delivers, at least once for each item:
+        if it raises, or the process ends, it is called again at the next start. Register it before opening
+        the outbox to receive items that ended earlier.
         """
         self._callbacks.append(callback)
         return callback
@@ -288,19 +305,19 @@ class Outbox:
         search_by: str | None = None,
         drop: Iterable[str] = (),
     ) -> None:
-        """Send a rejected or unknown item again, with other values if some are passed.
+        """Send a rejected or unknown item again, optionally with other values.
 
         Args:
-            item: the row, or its id.
-            lead: its lead's values, instead of those that it has.
-            search_by: another SearchBy.
-            drop: attributes, details and fields to leave out.
+            item: the item, or its id.
+            lead: new values that replace the lead's.
+            search_by: a new SearchBy.
+            drop: names of attributes, details and fields to leave out.
 
         Raises:
-            InvalidLead: the result cannot be sent.
-            OutboxError: the row is in another state, or its values are erased: then it takes a `lead`, and
-                goes again only if its operation needs nothing else. If the row cannot be read, this is an
-                `UnreadableRowError` of `leadsquared_async.outbox`.
+            InvalidLead: the changed lead is invalid.
+            OutboxError: the item is in another state, or its values are erased. An erased item needs a new
+                `lead`, and cannot be sent if its operation needs more than that. If the item cannot be read,
+                this is an `UnreadableRowError` of `leadsquared_async.outbox`.
         """
         row = _row(item)
         writer = self._opened()
@@ -311,24 +328,26 @@ class Outbox:
             if known is None and lead is not None:
                 known = await writer.read(Store.submission, row, is_erased=True)
             if known is None:
-                raise OutboxError(f"the values of row {row} are erased, or it is gone: pass lead=")
+                raise OutboxError(
+                    f"the values of row {row} are erased, or the row does not exist: pass lead="
+                )
             changed = _changed(known, lead, search_by, dropped)
             submission = await self._preparer.prepare(changed, is_new=lead is not None)
         await writer.write(Store.requeue, row, submission, time.time())
         writer.changed.set()
 
     async def discard(self, item: OutboxItem | int) -> bool:
-        """Delete a pending, rejected or unknown item and its key; False if it is neither, or gone."""
+        """Delete a pending, rejected or unknown item and its key; False if there is no such item."""
         row = _row(item)
         return await self._opened().write(Store.discard, row)
 
     @without_locals
     async def forget(self, **person: str) -> int:
-        """Erase a person: `forget(EmailAddress="bret.lee@example.com")`; returns how many rows had the value.
+        """Erase a person: `forget(EmailAddress="bret.lee@example.com")`; returns how many items matched.
 
-        Rows that are not on their way are deleted, and not sent. Of the others the values are erased, and the
-        row stays until its outcome is known. In the write-ahead log they are gone when this returns, if this
-        process delivers or no process does; else within half a minute.
+        Items that are not being sent or followed are deleted. The values of the others are erased, and the
+        item stays until its outcome is known. The write-ahead log is emptied when this returns, if this
+        process delivers or no process does; otherwise within 30 seconds.
 
         Raises:
             ConfigurationError: no value was passed.
@@ -344,16 +363,14 @@ class Outbox:
             try:
                 more, after = await writer.write(Store.forget, person, AT_ONCE, after)
             except OutboxError as error:
-                error.args = (
-                    f"{error}; {erased} rows were already erased: call forget again for the others",
-                )
+                error.args = (f"{error}; {erased} rows were already erased: call forget again for the rest",)
                 raise
             erased += more
         await self._empty_log()
         return erased
 
     async def purge(self, older_than: float = 30 * DAY) -> int:
-        """Delete final items that did not change for so many seconds, and their keys; returns how many."""
+        """Delete final items unchanged for `older_than` seconds, and their keys; returns how many."""
         if isinstance(older_than, bool) or not isinstance(older_than, int | float) or not older_than >= 0:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError("older_than has to be a number of seconds, 0 or more")
         before = time.time() - older_than
@@ -376,12 +393,12 @@ class Outbox:
 
         Raises:
             OutboxError: the file cannot be used.
-            ClientClosed: it was opened before, or the client is not open here.
+            ClientClosed: the outbox was opened before, or the client is not open in this loop and process.
             ConfigurationError: the extra `outbox` is not installed.
         """
         if self._writer is not None:
             raise ClientClosed("this outbox was opened before: make a new one")
-        filelock()  # raises here if it is missing: after a put it would be too late
+        filelock()  # raises now if it is missing, before the first put
         parts = None if self._client is None else parts_of(self._client)
         if parts is not None:
             parts[0].session.check_usable()  # raises if the client may not be used here
@@ -424,19 +441,24 @@ class Outbox:
             await service.aclose(grace)
 
     async def aclose(self, grace: float = GRACE) -> None:
-        """Finish what is on its way within `grace` seconds, keep the rest, and close; may be called twice.
+        """Let running calls finish within `grace` seconds, keep the rest, and close.
 
-        A statement that does not finish soon after is interrupted and rolled back. Even if this is cancelled,
-        the file is closed and its lock is released.
+        A second call waits for the first, except in a callback of `on_final`, which the first waits for.
+        A statement that does not finish soon after is interrupted and rolled back. If this is cancelled, the
+        file is still closed and its lock released.
 
         Raises:
             ClientClosed: it was opened in another loop or process.
         """
+        loop = asyncio.get_running_loop()
         if self._writer is None or self._state:
+            is_in_callback = self._service is not None and self._service.is_in_callback
+            if self._closed is not None and self._loop is loop and not is_in_callback:
+                await self._closed.wait()
             return
         writer = self._opened()
         self._state = "closed: its `async with` block has ended"
-        loop = asyncio.get_running_loop()
+        self._closed = asyncio.Event()
         until = loop.time() + grace + LAST_WAIT
         late = loop.call_at(until, writer.break_off)
         try:
@@ -444,10 +466,13 @@ class Outbox:
                 await self._service.aclose(grace)
         finally:
             late.cancel()
-            await writer.aclose(max(0.0, until - loop.time()))
+            try:
+                await writer.aclose(max(0.0, until - loop.time()))
+            finally:
+                self._closed.set()
 
     async def _empty_log(self) -> None:
-        """Leave nothing of what was erased in the write-ahead log, if this process may empty it."""
+        """Remove erased values from the write-ahead log, if this process may empty it."""
         with suppress(OutboxError, ClientClosed):
             await self._opened().read(Store.checkpoint if self._delivers else Store.empty_free_log)
 
@@ -464,12 +489,12 @@ class Outbox:
 
 
 async def note_of(outbox: Outbox, name: str) -> str | None:
-    """A text that the rest of the package keeps beside the rows of an open outbox."""
+    """A text that the package stores in an open outbox under `name`, or None."""
     return await outbox._opened().read(Store.meta, name)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 async def set_note(outbox: Outbox, name: str, text: str) -> None:
-    """Keep a text for `note_of`."""
+    """Store a text for `note_of`."""
     await outbox._opened().write(Store.set_meta, name, text)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
@@ -519,11 +544,11 @@ def _submission(
     reference: str | None = None,
     key: str | None = None,
 ) -> Submission:
-    """What is put, with its key and reference; a submission brings its own other options."""
+    """The submission to put, with its key and reference."""
     if not isinstance(lead, Submission):
         submission = capture_lead(lead, search_by=search_by, update_behavior=update_behavior)
     elif search_by is not None or update_behavior is not None:
-        raise ConfigurationError("search_by and update_behavior are the submission's own: leave them out")
+        raise ConfigurationError("a submission has its own search_by and update_behavior: leave them out")
     else:
         submission = lead
     key = submission.key if key is None else key
@@ -534,7 +559,7 @@ def _submission(
 
 
 def _check(option: str, text: str | None) -> None:
-    """Refuse a key or a reference that SQLite could not keep."""
+    """Reject a key or reference that SQLite cannot store."""
     if text is None:
         return
     if not isinstance(text, str) or not 0 < len(text) <= LONGEST_KEY:  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -542,13 +567,13 @@ def _check(option: str, text: str | None) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ConfigurationError(f"{option} holds half of a surrogate pair, which is no text") from None
+        raise ConfigurationError(f"{option} has an unpaired surrogate, which is not valid text") from None
 
 
 def _changed(
     known: Submission, lead: Mapping[str, Any] | None, search_by: str | None, dropped: Container[str]
 ) -> Submission:
-    """A submission with other values, or without some."""
+    """The submission with changed values."""
 
     def kept(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
         return None if values is None else {name: it for name, it in values.items() if name not in dropped}
@@ -565,7 +590,7 @@ def _changed(
 def _row(item: OutboxItem | int) -> int:
     row = item.id if isinstance(item, OutboxItem) else item
     if not isinstance(row, int) or isinstance(row, bool) or not -(2**63) <= row < 2**63:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError("item has to be an OutboxItem, or the id of one")
+        raise ConfigurationError("item has to be an OutboxItem or its id")
     return row
 
 

@@ -1,4 +1,4 @@
-"""What becomes of the rows that a killed process left behind."""
+"""Recovers the rows that a killed process left behind."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["recover"]
 
 SOME = 100
 """Rows read at a time."""
-DIED = "the process died while it was on its way: look for it before it is sent again"
+DIED = "the process died while sending it: check whether it arrived before you send it again"
 
 
 @without_locals
 async def recover(writer: Writer, settler: Settler, calls: RowCalls) -> None:
-    """Decide on rows that were on their way: each is pending again, or unknown if a repeat could create a
-    duplicate. Rows that wait for one that is gone may be sent."""
+    """Make rows that were being sent pending again, or unknown if a repeat could create a duplicate. Release
+    rows that wait for a deleted row."""
     while rows := await writer.read(Store.in_state, ItemState.SENDING, SOME):
         for row in rows:
             if await calls.read(row) is None:

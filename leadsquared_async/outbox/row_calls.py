@@ -1,10 +1,13 @@
-"""Calls under way, each with its rows, and what follows from a failure: a row is retried, or ends."""
+"""Running calls with their rows; after a failure, each row is retried or ends."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from leadsquared_async.cleanup import uninterrupted
@@ -29,16 +32,19 @@ from leadsquared_async.retry import may_repeat
 
 __all__ = ["RowCalls"]
 
+LAST_WAIT = 1.0
+"""Seconds that it may take to put back the rows of calls that were broken off."""
+
 R = TypeVar("R")
 
 
 class RowCalls:
-    """The calls under way, and how often each row has failed.
+    """The running calls and the failures of each row.
 
     Attributes:
-        calls: the rows of each call under way.
+        calls: the rows of each running call.
         failures: how often each row has failed.
-        ended: why nothing is sent any more; None while rows are sent.
+        ended: why sending has stopped; None while it continues.
     """
 
     def __init__(self, settler: Settler, holds: Holds, sender: Sender) -> None:
@@ -51,25 +57,27 @@ class RowCalls:
         self._parked: dict[int, float] = {}
         self._rounds: Counter[int] = Counter()
         self._is_stopping = False
+        self._refused: set[int] = set()  # between two attempts, and LeadSquared does not have them
+        self._broken_off: list[Row] = []
         self.calls: dict[asyncio.Task[None], list[Row]] = {}
         self.failures: Counter[int] = Counter()
         self.ended: LeadSquaredError | None = None
 
     @property
     def is_over(self) -> bool:
-        """Whether no call begins any more."""
+        """Whether no more calls are started."""
         return self._is_stopping or self.ended is not None
 
     def end(self, error: LeadSquaredError) -> None:
-        """Send nothing more, for this reason."""
+        """Stop sending, for this reason."""
         self.ended = self.ended or error
 
     def under_way(self) -> set[int]:
-        """The rows of all calls."""
+        """The rows of all running calls."""
         return {row.id for rows in self.calls.values() for row in rows}
 
     def waiting_to_retry(self) -> set[int]:
-        """The rows that failed, and wait before they are retried."""
+        """The failed rows that wait for a retry."""
         now = _now()
         self._parked = {row: due for row, due in self._parked.items() if due > now}
         return set(self._parked)
@@ -80,7 +88,7 @@ class RowCalls:
         return any(due <= _now() for due in self._parked.values())
 
     def start(self, rows: list[Row], work: Callable[[list[Row]], Awaitable[None]]) -> asyncio.Task[None]:
-        """Begin a call in a task of its own."""
+        """Start a call in its own task."""
         for row in rows:
             self._parked.pop(row.id, None)
         name = f"leadsquared_async outbox row {rows[0].id}"
@@ -90,7 +98,7 @@ class RowCalls:
         return call
 
     async def read(self, row: Row) -> EncodedSubmission | None:
-        """What a row submits; None if it cannot be read: then it ends."""
+        """A row's submission; if it cannot be read, end the row and return None."""
         try:
             return stored(row)
         except UnreadableRowError as flaw:
@@ -104,12 +112,12 @@ class RowCalls:
         call: Callable[[Sender, BeforeSend], Awaitable[R]],
         has_token: Callable[[], None] = lambda: None,
     ) -> R | None:
-        """Make a call, whose rows are first stored as sending in one commit; None if it failed: then its rows
-        are settled.
+        """Store the rows as sending in one commit, then make the call; if it fails, settle the rows and
+        return None.
 
         Args:
-            rows: of one operation.
-            call: makes it, with a sender and what to await before sending.
+            rows: rows of one operation.
+            call: makes the call with a sender and a function to await before sending.
             has_token: called once the rows are stored.
         """
         operation, probe = rows[0].operation, rows[0].id
@@ -120,14 +128,16 @@ class RowCalls:
 
         async def before_send() -> None:
             check()
-            if not await self._settler.sending(rows):  # each time: a row may have been forgotten since
+            if not await self._settler.sending(rows):  # on each attempt: a row may have been forgotten since
                 raise HeldError
             has_token()
             check()
+            self._refused.difference_update(row.id for row in rows)
 
         sender = self._probing if self._holds.is_probe(operation, probe) else self._sender
+        sender = replace(sender, before_retry=partial(self._before_retry, rows))
         try:
-            result = await call(sender, before_send)
+            result = await self._finish(rows, call(sender, before_send))
         except HeldError:
             await self._put_back(rows, 0)
         except ClientClosed as error:
@@ -141,14 +151,30 @@ class RowCalls:
             return result
         return None
 
+    def _before_retry(self, rows: list[Row], delivery: Delivery) -> None:
+        if delivery is Delivery.UNKNOWN:
+            return
+        if self.is_over:
+            raise HeldError
+        self._refused.update(row.id for row in rows)
+
+    async def _finish(self, rows: list[Row], call: Awaitable[R]) -> R:
+        try:
+            return await call
+        except asyncio.CancelledError:
+            self._broken_off += [row for row in rows if row.id in self._refused]
+            raise
+        finally:
+            self._refused.difference_update(row.id for row in rows)
+
     async def fail(self, rows: list[Row], error: LeadSquaredError) -> None:
-        """The call failed as a whole."""
+        """Handle the failure of a whole call."""
         operation = rows[0].operation
         if error.fault is not Fault.LEAD:
             self._holds.fail(operation, error, rows[0].id)
-        elif isinstance(error, APIError):  # an error raised here says nothing about LeadSquared
+        elif isinstance(error, APIError):  # errors raised by this package say nothing about LeadSquared
             self._holds.succeed(operation)
-        if error.fault is Fault.LEAD and len(rows) > 1:  # one of them is invalid: smaller calls find it
+        if error.fault is Fault.LEAD and len(rows) > 1:  # one row is invalid: smaller calls find it
             self.failures.update(row.id for row in rows)
             await self._put_back(rows, error.attempts)
         else:
@@ -156,7 +182,7 @@ class RowCalls:
             await asyncio.gather(*(self._retry_or_end(row, error, is_own=is_own) for row in rows))
 
     async def fail_row(self, row: Row, error: LeadSquaredError) -> None:
-        """A bulk call was answered, and its answer says that this row failed, or nothing about it."""
+        """Handle a row that a bulk call's answer reports as failed, or does not mention."""
         if is_of_the_item(error):
             if self.may_repeat(row):
                 error.delivery = Delivery.REJECTED  # LeadSquared names what failed
@@ -167,18 +193,18 @@ class RowCalls:
         await self._retry_or_end(row, error, is_own=is_of_the_item(error))
 
     def forget(self, row: Row) -> None:
-        """It is final, or accepted: its failures count no more."""
+        """Reset the failures of a row that is final or accepted."""
         del self.failures[row.id], self._rounds[row.id]
 
     def may_repeat(self, row: Row) -> bool:
-        """Whether it may be sent again when it is unknown whether it arrived; not once it was accepted."""
+        """Whether it may be sent again if it is unknown whether it arrived; False once it was accepted."""
         repeat = write_named(row.operation).idempotency(identified=row.identified)
         return row.request_id is None and may_repeat(repeat, self._policy)
 
     async def aclose(self, grace: float) -> None:
-        """Begin no call; finish within `grace` seconds what is on its way, and leave the rest pending."""
+        """Start no more calls, let running ones finish within `grace` seconds, and leave the rest pending."""
         self._is_stopping = True
-        sent = [call for call, rows in self.calls.items() if any(row.is_sending for row in rows)]
+        sent = [call for call, rows in self.calls.items() if any(map(self._may_have_arrived, rows))]
         for call in self.calls:
             if call not in sent:
                 call.cancel()
@@ -188,7 +214,17 @@ class RowCalls:
         finally:
             for call in self.calls:
                 call.cancel()
-            await uninterrupted(_all_done(list(self.calls)))
+            await uninterrupted(self._end_calls())
+
+    def _may_have_arrived(self, row: Row) -> bool:
+        return row.is_sending and row.id not in self._refused
+
+    async def _end_calls(self) -> None:
+        if self.calls:
+            await asyncio.wait(list(self.calls))
+        with suppress(TimeoutError):  # the disk does not take it: the next start decides
+            async with asyncio.timeout(LAST_WAIT):
+                await self._put_back(self._broken_off, 0)
 
     async def _put_back(self, rows: Iterable[Row], attempts: int) -> None:
         await asyncio.gather(*(self._settler.pending(row, attempts) for row in rows if row.is_sending))
@@ -196,7 +232,7 @@ class RowCalls:
     async def _retry_or_end(self, row: Row, error: LeadSquaredError, *, is_own: bool) -> None:
         self.failures[row.id] += 1
         self._rounds[row.id] += is_own
-        # The error of a bulk call speaks of all its rows together.
+        # The error of a bulk call is about all its rows.
         may_be_repeated = self.may_repeat(row) if row.operation == BULK else error.safe_to_retry
         state = final_state(error, self._rounds[row.id], may_be_repeated=may_be_repeated)
         if state is None:
@@ -210,7 +246,7 @@ class RowCalls:
         try:
             await work(rows)
         except Exception as error:
-            # A bug must not stop the others. It does not leave the task, whose repr would show its words.
+            # A bug must not stop other rows. The error stays here: a task's repr would show its message.
             if not any(self._rounds[row.id] for row in rows):
                 self._log.error("outbox: row %d failed with %s", rows[0].id, traceback_without_values(error))
             may_have_arrived = any(row.is_sending for row in rows)
@@ -222,11 +258,6 @@ class RowCalls:
         for row in self.calls.pop(call):
             self._holds.end_probe(row.id)
         self._settler.changed.set()
-
-
-async def _all_done(calls: list[asyncio.Task[None]]) -> None:
-    if calls:
-        await asyncio.wait(calls)
 
 
 def _now() -> float:

@@ -1,4 +1,4 @@
-"""A row as it is read from the file, in which another version or anybody may have written anything."""
+"""Reads rows from the file, which another version or program may have written."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
 
 BULK = BULK_CREATE_OR_UPDATE.name
 BEFORE_ALL = -math.inf
-"""Below every id: another program may have put rows with negative ones."""
+"""Below every id: another program may have written negative ones."""
 FORMS, FILES = range(2)
 """The lanes of `put` and of `put_many`."""
 COLUMNS = (
@@ -53,18 +53,18 @@ CLAIMED = (
 
 
 class UnreadableRowError(OutboxError):
-    """A row does not hold what this version can send; the text says what is wrong, without its values."""
+    """A row cannot be sent by this version; the text says why, without its values."""
 
 
 @dataclass(slots=True)
 class Row:
-    """A row that is to be sent or followed, as it is stored; `stored` reads its content, query and suffix.
+    """A stored row to be sent or followed; `stored` decodes its content, query and suffix.
 
     Attributes:
-        operation: its name, which this version may not know.
-        identified: whether LeadSquared can match it, so that sending it twice does no harm.
-        attempts: how often it was sent before it was read.
-        is_sending: whether it is on its way, or may be.
+        operation: the operation's name, which this version may not know.
+        identified: whether LeadSquared can match it, so that sending it twice is harmless.
+        attempts: how often it was sent before.
+        is_sending: whether it is being sent, or may have been.
     """
 
     id: int
@@ -80,7 +80,7 @@ class Row:
 
 
 def row_of(row: tuple[Any, ...]) -> Row:
-    """The columns of a row, in the order of `CLAIMED`."""
+    """A row from the columns in `CLAIMED`."""
     row_id, operation, content, query, suffix, identified, reference, request_id, attempts, is_sending = row
     return Row(
         id=row_id,
@@ -97,7 +97,7 @@ def row_of(row: tuple[Any, ...]) -> Row:
 
 
 def write_named(name: object) -> Endpoint:
-    """The endpoint that a row is submitted to; raises UnreadableRowError if this version does not know it."""
+    """The endpoint of an operation; raises UnreadableRowError if this version does not know it."""
     known = OPERATIONS.get(name) if isinstance(name, str) else None
     write = BULK_CREATE_OR_UPDATE if name == BULK else known
     if write is None:
@@ -108,7 +108,7 @@ def write_named(name: object) -> Endpoint:
 
 
 def operation_shown(name: object) -> str:
-    """The name of an operation, or what stands in its place, as one short line."""
+    """An operation's name as one short line, whatever the column holds."""
     is_sound = isinstance(name, str) and _OPERATION.fullmatch(name)
     return str(name) if is_sound else ascii(name)[:60]
 
@@ -117,10 +117,10 @@ _OPERATION = re.compile(r"[\w.]{1,60}", re.ASCII)
 
 
 def stored(row: Row) -> EncodedSubmission:
-    """What a row submits: its bytes, as they were checked when it was put.
+    """The row's submission, as encoded and checked when it was put.
 
     Raises:
-        UnreadableRowError: there is nothing in it that can be sent.
+        UnreadableRowError: the row cannot be sent.
     """
     write = write_named(row.operation)
     if row.content is None:
@@ -136,25 +136,31 @@ def stored(row: Row) -> EncodedSubmission:
             reference=row.reference,
         )
     except (ValueError, TypeError, RecursionError):
-        raise UnreadableRowError(f"its content is not what {write.name} takes") from None
+        raise UnreadableRowError(f"its content is not valid for {write.name}") from None
 
 
 def submission_in(
     operation: object, content: object, query: object, suffix: object, reference: str | None = None
 ) -> Submission:
-    """What a row's columns hold, to be shown or changed; raises UnreadableRowError if it cannot be read."""
+    """The submission in a row's columns, to show or change; raises UnreadableRowError."""
     write = write_named(operation)
     _json("content", content)
     try:
         return decode(
             write, cast("bytes", content), _pairs(query), _texts("suffix", suffix), _text(reference)
         )
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):  # JSON, but of another shape
-        raise UnreadableRowError(f"its content does not fit {write.name}") from None
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+    ):  # valid JSON of another shape
+        raise UnreadableRowError(f"its content is not valid for {write.name}") from None
 
 
 def item_of(row: tuple[Any, ...]) -> OutboxItem:
-    """The columns of a row, in the order of `COLUMNS`, to be looked at; what cannot be read is its reason."""
+    """An item from the columns in `COLUMNS`; if it cannot be read, its reason says why."""
     row_id, key, reference, operation, state, content, query, suffix, put_at, changed_at, *rest = row
     attempts, request_id, lead_id, created, reason = rest
     known, reason = None, _text(reason)
@@ -185,7 +191,7 @@ def item_of(row: tuple[Any, ...]) -> OutboxItem:
 
 
 def moment(value: object) -> float:
-    """Seconds since 1970; 0 if it is not a time."""
+    """Seconds since 1970; 0 if the value is not a time."""
     is_one = isinstance(value, int | float) and 0 <= value < _YEAR_3000
     return float(cast("float", value)) if is_one else 0.0
 
@@ -231,5 +237,5 @@ def _texts(column: str, value: object) -> tuple[str, ...]:
 
 
 def _is_sendable(value: object) -> bool:
-    """Whether it is a text that can stand in a URL."""
+    """Whether it is a string that a URL can contain."""
     return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)

@@ -1,4 +1,4 @@
-"""The file's tables. A file of another version is refused."""
+"""The file's tables. Files of other versions are rejected."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from leadsquared_async.errors import OutboxError
 __all__ = ["SALT", "prepare"]
 
 APPLICATION_ID = 0x4C53_7161
-"""In the file's header, so that no other program's database is taken for an outbox."""
+"""In the file's header, to recognise databases of other programs."""
 
 SALT = 16
 """Bytes of the salt of digests, in `meta`."""
 
 VERSION = 1
-"""Raised with each change of the text below."""
+"""Incremented with each change of `SCHEMA`."""
 
 SCHEMA = """
     CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -58,17 +58,17 @@ SCHEMA = """
     CREATE INDEX items_followed ON items (id) WHERE state = 'accepted' AND is_open;
     CREATE INDEX items_to_call_back ON items (id) WHERE NOT is_called_back;
     """
-"""SQLite keeps this text in the file, and a file in which it reads otherwise is refused.
+"""SQLite stores this text in the file; a file with another text is rejected.
 
-- id: never used twice, since the process that delivers may still know the row before
-- digest: of what was put under a key, to reject another lead under it
+- id: never reused, because the process that delivers may still refer to a deleted row
+- digest: digest of the submission with a key, to reject another lead with the same key
 - lane: 0: of put; 1: of put_many
-- identity: salted digest of the lead that the row is about; NULL: of none
-- identified: 1: LeadSquared can match it, so that sending it twice does no harm
+- identity: salted digest of the row's lead; NULL: no lead
+- identified: 1: LeadSquared can match it, so that sending it twice is harmless
 - is_open: 1: not final; later rows of its identity wait
-- is_ready: 1: it may be sent, and later rows of its identity wait for it
+- is_ready: 1: it may be sent; later rows of its identity wait
 - content: the body to send; NULL once erased
-- query: JSON: pairs beside the keys
+- query: JSON: query pairs in addition to the keys
 - suffix: JSON: further parts of the path
 - put_at, changed_at: seconds since 1970
 - is_called_back: 0: final, and its callbacks have not finished
@@ -76,16 +76,16 @@ SCHEMA = """
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Create the tables of a new file, or check those of one that was there.
+    """Create the tables of a new file, or check those of an existing one.
 
     Raises:
-        OutboxError: it is no outbox, one of another version, or holds what that version does not create.
+        OutboxError: the file is not an outbox, has another version, or was changed by another program.
     """
     if _state(connection) == (0, 0, frozenset()):
         _make(connection)
     version, application, found = _state(connection)
     if application != APPLICATION_ID:
-        raise OutboxError(f"{path}: this is another program's database: choose another path")
+        raise OutboxError(f"{path}: is another program's database: choose another path")
     if version != VERSION:
         raise OutboxError(
             f"{path}: the outbox has schema {version}, and this version reads schema {VERSION} only: use the "
@@ -95,7 +95,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _state(connection: sqlite3.Connection) -> tuple[int, int, frozenset[tuple[str, ...]]]:
-    """Version, application and tables, as they are at one moment."""
+    """Version, application and tables, read in one transaction."""
     connection.execute("BEGIN")
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -109,7 +109,7 @@ def _make(connection: sqlite3.Connection) -> None:
     execute = connection.execute
     execute("BEGIN IMMEDIATE")
     try:
-        if not _tables(connection):  # else another process was faster
+        if not _tables(connection):  # otherwise another process was faster
             _create(connection)
             execute("INSERT INTO meta VALUES ('salt', ?)", (secrets.token_bytes(SALT),))
             execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -126,7 +126,7 @@ def _create(connection: sqlite3.Connection) -> None:
 
 
 def _check(path: Path, found: frozenset[tuple[str, ...]]) -> None:
-    """Reject triggers, views and whatever else could do what no statement of ours says."""
+    """Reject triggers, views and other objects that could change data behind our statements."""
     if odd := sorted(found ^ _expected(), key=str):
         kind, name = ("".join(c if c.isprintable() else "?" for c in str(it)[:60]) for it in odd[0][:2])
         raise OutboxError(

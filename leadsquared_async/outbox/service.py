@@ -1,4 +1,4 @@
-"""Delivering, by the one process that may: what runs from when the lock is free until the outbox closes."""
+"""Delivery by one process, from acquiring the lock until the outbox closes."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ __all__ = ["Service"]
 
 TRY_THE_LOCK_EVERY = 1.0
 TIDY_EVERY = 30.0
-"""Seconds between two times that the write-ahead log is emptied: what was erased may be in it until then."""
+"""Seconds between emptying the write-ahead log, which may contain erased values until then."""
 HOUR = 3600.0
 LOCK_IS_GONE = "the lock file was deleted, and another process may deliver"
 NOTE = "delivered_by"
-"""In `meta`: the process that delivers; once it has closed, also when, and how many calls it had spent."""
+"""In `meta`: the process that delivers and, after it closes, the time and the calls it had spent."""
 MOST_CALLS = 1_000_000
-"""More than any limit allows; a larger number is damaged."""
+"""More than any limit allows; a larger number is invalid."""
 
 _process = secrets.token_hex(8)
 
 
 def _me() -> str:
-    return f"{_process}-{os.getpid()}"  # a fork has the same memory, and not the same bucket
+    return f"{_process}-{os.getpid()}"  # the pid differs after a fork, and so does the bucket
 
 
 def since_boot() -> tuple[str, float]:
-    """Which start of the machine this is, and the seconds since; the wall clock may jump."""
+    """The machine's boot id and the seconds since boot; wall-clock time may jump."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return boot, time.clock_gettime(time.CLOCK_BOOTTIME)
     except (AttributeError, OSError):
-        return "unknown", time.time()  # of another system than Linux
+        return "unknown", time.time()  # not Linux
 
 
 def _close_in(note: str) -> tuple[float, int | None]:
-    """Seconds since the process that left this note closed, and its calls by then; 0 and None if it died.
+    """Seconds since the process of this note closed, and its calls by then; 0 and None if it died.
 
-    After a restart of the machine it is unknown how long ago it was.
+    After a reboot, the time since then is unknown.
     """
     boot, uptime = since_boot()
     try:
@@ -95,61 +95,77 @@ class Service:
         self._tasks: list[asyncio.Task[None]] = []
         self._broken: str | None = None
         self._counts_earlier_calls = False
+        self._put_before: int | None = None
 
     @property
     def delivers(self) -> bool:
-        """Whether this process is the one."""
+        """Whether this process delivers."""
         return self._deliverer is not None
 
     @property
     def ended(self) -> str | None:
-        """Why nothing will be delivered any more; None if it will."""
+        """Why delivery has stopped; None if it has not."""
         if self._broken is not None or self._deliverer is None or self._deliverer.ended is None:
             return self._broken
         return str(self._deliverer.ended)
 
     @property
     def blocked(self) -> str | None:
-        """Why nothing is delivered, or nothing of some operation; None if everything is."""
+        """Why delivery, or delivery of some operation, is paused; None if it is not."""
         hold, blocked = self._holds.first, self._writer.blocked
         return self.ended or next(iter(blocked.values()), None) or (None if hold is None else hold.reason)
 
+    @property
+    def paused(self) -> float:
+        """Seconds for which the account's limit lets no call pass."""
+        with suppress(ClientClosed):
+            limit = self._client.snapshot().limit
+            return 0.0 if limit is None else limit.paused
+        return 0.0
+
+    @property
+    def is_in_callback(self) -> bool:
+        """Whether the running task is a callback of `on_final`."""
+        return self._settler.is_own(asyncio.current_task())
+
     async def start(self) -> None:
-        """Deliver as soon as no other process does; raises OutboxError if the lock file cannot be used."""
+        """Deliver once no other process does; raises OutboxError if the lock file cannot be used."""
         is_free = self._lock.acquire()
         if is_free:
             try:
                 with suppress(OutboxError):
-                    await self._count_earlier_calls()  # before the client's owner may make a call
+                    self._put_before = await self._writer.read(Store.last_id)
+                    await self._count_earlier_calls()  # before the caller can make a call with the client
             except BaseException:
                 self._lock.release()
                 raise
         self._run(self._deliver(is_free=is_free), "delivery")
 
     async def empty_log(self) -> None:
-        """Leave nothing of what was erased in the write-ahead log, if this process delivers."""
+        """Remove erased values from the write-ahead log, if this process delivers."""
         if self._deliverer is not None:
             with suppress(OutboxError):
                 await self._writer.read(Store.checkpoint)
 
     async def aclose(self, grace: float) -> None:
-        """Finish what is on its way within `grace` seconds, and leave the rest."""
+        """Let running calls finish within `grace` seconds, and leave the rest."""
         clock = asyncio.get_running_loop().time
         until = clock() + grace
+        closer = asyncio.current_task()
         try:
             if self._deliverer is not None:
                 await self._deliverer.aclose(grace)
             await self._end_tasks()
-            await self._settler.aclose(max(0.0, until - clock()))
+            await self._settler.aclose(max(0.0, until - clock()), closer)
         finally:
             try:
-                await uninterrupted(self._end())
+                await uninterrupted(self._end(closer))
             finally:
-                self._lock.release()  # without an await: whatever cancels this, another may deliver
+                self._lock.release()  # no await before it, so that a cancellation cannot prevent it
 
-    async def _end(self) -> None:
+    async def _end(self, closer: asyncio.Task[Any] | None) -> None:
         await self._end_tasks()
-        await self._settler.aclose(0.0)
+        await self._settler.aclose(0.0, closer)
         if self._counts_earlier_calls:
             with suppress(OutboxError):
                 note = " ".join(map(str, (_me(), *since_boot(), self._spent)))
@@ -164,7 +180,7 @@ class Service:
 
     async def _deliver(self, *, is_free: bool) -> None:
         while not is_free:
-            await asyncio.sleep(TRY_THE_LOCK_EVERY)  # the kernel wakes nobody
+            await asyncio.sleep(TRY_THE_LOCK_EVERY)  # the kernel does not notify waiters
             is_free = self._lock.acquire()
         await self._begin()
         sender, trackers, *_ = parts_of(self._client)
@@ -174,8 +190,10 @@ class Service:
             if confirmer is not None:
                 confirmer.follow(row)
 
-        uncalled = await self._settler.uncalled()  # before another becomes final
-        deliverer = Deliverer(self._writer, self._settler, self._holds, sender, follow)
+        uncalled = await self._settler.uncalled()  # before other rows become final
+        deliverer = Deliverer(
+            self._writer, self._settler, self._holds, sender, follow, put_before=self._put_before
+        )
         self._deliverer = deliverer
         if self._confirm:
             confirmer = Confirmer(self._writer, self._settler, self._holds, trackers)
@@ -186,14 +204,14 @@ class Service:
         await deliverer.run()
 
     async def _mind_the_lock(self, deliverer: Deliverer) -> None:
-        """Stop delivering once the lock file is deleted: another process may deliver by now."""
+        """Stop delivering once the lock file is deleted, because another process may then deliver."""
         while self._lock.is_held():  # noqa: ASYNC110 - the kernel wakes nobody
             await asyncio.sleep(TRY_THE_LOCK_EVERY)
         deliverer.end(OutboxError(f"{LOCK_IS_GONE}: open the outbox again"))
-        self._log.error("outbox: nothing is delivered any more: %s", LOCK_IS_GONE)
+        self._log.error("outbox: delivery has stopped: %s", LOCK_IS_GONE)
 
     async def _tidy(self) -> None:
-        """Empty the write-ahead log and erase what has been kept long enough, periodically."""
+        """Periodically empty the write-ahead log and erase expired values."""
         erase_at, clock = 0.0, asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(TIDY_EVERY)
@@ -205,7 +223,7 @@ class Service:
                 await self.empty_log()
 
     async def _begin(self) -> None:
-        """Store that this process delivers, once the disk takes it."""
+        """Store that this process delivers; retried until the file can be written."""
         while True:
             try:
                 await self._count_earlier_calls()
@@ -218,7 +236,7 @@ class Service:
                 return
 
     async def _count_earlier_calls(self) -> None:
-        """Count the calls of the process before, or all of the limit if it died: a restart adds no burst."""
+        """Count the previous process's calls, or the whole limit if it died: a restart adds no burst."""
         if self._counts_earlier_calls:
             return
         note = await self._writer.read(Store.meta, NOTE)
@@ -230,7 +248,7 @@ class Service:
 
     @property
     def _spent(self) -> int:
-        """The calls that count against the limit now; all of it if that is unknown."""
+        """The calls that count against the limit now; the whole limit if unknown."""
         with suppress(ClientClosed):
             limit = self._client.snapshot().limit
             if limit is not None:

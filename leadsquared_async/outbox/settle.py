@@ -1,4 +1,4 @@
-"""What became of each row: stored, and if it is final, logged and passed to the callbacks."""
+"""Stores the outcome of each row; logs failed rows and passes final rows to the callbacks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from leadsquared_async.outbox.writer import Writer
 __all__ = ["Callback", "Settler"]
 
 LAST_WAIT = 1.0
-"""Seconds that a callback which is broken off may take to end."""
+"""Seconds to wait for a cancelled callback to end."""
 ENDED_AT_ONCE = 100
 CALLBACKS_AT_ONCE = 16
 
@@ -30,9 +30,9 @@ Callback = Callable[[OutboxItem], Awaitable[object] | object]
 
 
 class Settler:
-    """Stores the states of rows, logs those that end badly, and calls back for those that are final.
+    """Stores the states of rows, logs dead letters, and calls the callbacks of final rows.
 
-    What LeadSquared answered is kept in memory until the disk takes it.
+    LeadSquared's answers are kept in memory until they can be stored.
     """
 
     def __init__(self, writer: Writer, log: ClientLog, callbacks: list[Callback], *, confirm: bool) -> None:
@@ -46,7 +46,7 @@ class Settler:
     # Not final
 
     async def sending(self, rows: Sequence[Row]) -> bool:
-        """They are sent together now; False if one was forgotten, or the disk does not take it."""
+        """Store that these rows are being sent together; False if one was forgotten or the write fails."""
         were_sending = [row.is_sending for row in rows]
         for row in rows:
             row.is_sending = True
@@ -56,19 +56,19 @@ class Settler:
             stored = await self._writer.write(Store.sending, marks, time.time())
         except OutboxError as error:
             self._writer.block("written", error)
-            is_unknown = error.delivery is Delivery.UNKNOWN  # then the file may say that they are sending
+            is_unknown = error.delivery is Delivery.UNKNOWN  # then the file may have them as sending
             stored = [False] * len(rows)
         for row, was_sending, is_stored in zip(rows, were_sending, stored, strict=True):
             row.is_sending = was_sending or is_stored or is_unknown
         return all(stored)
 
     async def pending(self, row: Row, attempts: int) -> None:
-        """It was not taken, and is sent again."""
+        """Store that it was not accepted and will be sent again."""
         row.is_sending = False
         await self._writer.persist(Store.pending, row.id, time.time(), attempts)
 
     async def accepted(self, row: Row, attempts: int, request_id: str) -> None:
-        """LeadSquared gave a RequestID."""
+        """Store the RequestID of an accepted row."""
         if not self._confirm:
             await self._finish(row, ItemState.ACCEPTED, attempts, request_id=request_id)
             return
@@ -78,40 +78,40 @@ class Settler:
     # Final
 
     async def confirmed(self, row: Row, lead_id: str | None, created: bool | None, attempts: int = 0) -> None:
-        """LeadSquared has processed it."""
+        """End a row that LeadSquared has processed."""
         await self._finish(row, ItemState.CONFIRMED, attempts, lead_id=lead_id, created=created, reason=None)
 
     async def unfollowed(self, row: Row, error: LeadSquaredError) -> None:
-        """LeadSquared has accepted it, and its outcome cannot be asked for."""
-        reason = f"its outcome cannot be asked for: {error}"
+        """End an accepted row whose outcome cannot be fetched."""
+        reason = f"its outcome cannot be fetched: {error}"
         await self._finish(row, ItemState.ACCEPTED, reason=reason, is_reason_ours=True)
 
     async def end(self, row: Row, state: ItemState, error: LeadSquaredError) -> None:
-        """It is rejected; or it is unknown whether it arrived, and a repeat could create a duplicate."""
+        """End a row as rejected, or as unknown if a repeat could create a duplicate."""
         reason = reason_of(error) if state is ItemState.REJECTED else str(error)
         await self._bury(row, state, error, reason, error.attempts)
 
     async def failed(self, row: Row, reason: str) -> None:
-        """LeadSquared accepted it, and rejected it in processing."""
+        """End an accepted row that LeadSquared rejected in processing."""
         error = Rejected(exception_type=exception_in(reason), delivery=Delivery.ACCEPTED)
         await self._bury(row, ItemState.REJECTED, error, reason)
 
     async def lost(self, row: Row, error: LeadSquaredError) -> None:
-        """LeadSquared accepted it, and does not know its RequestID."""
+        """End an accepted row whose RequestID LeadSquared does not know."""
         await self._bury(row, ItemState.UNKNOWN, error, f"it was accepted, but {error}")
 
     async def unreadable(self, row: Row, flaw: UnreadableRowError) -> None:
-        """It cannot be sent: another version, or something else, has written it."""
+        """End a row that cannot be read, because another version or program has written it."""
         if row.is_sending or row.attempts:
             flaw.delivery = Delivery.UNKNOWN
-            reason = f"it may have been sent, and now the row cannot be read: {flaw}"
+            reason = f"it may have been sent, and the row can no longer be read: {flaw}"
             await self._bury(row, ItemState.UNKNOWN, flaw, reason)
         else:
             reason = f"it was not sent, because the row cannot be read: {flaw}"
             await self._bury(row, ItemState.REJECTED, flaw, reason)
 
     async def end_accepted(self) -> None:
-        """Where outcomes are not followed, rows that an earlier process left accepted are final too."""
+        """If outcomes are not followed, end the rows that an earlier process left as accepted."""
         read, accepted = self._writer.read, ItemState.ACCEPTED
         while not self._confirm and (rows := await read(Store.in_state, accepted, ENDED_AT_ONCE)):
             for row in rows:
@@ -130,9 +130,9 @@ class Settler:
         await asyncio.shield(self._begin(bury()))
 
     def _log_dead_letter(self, row: Row, state: ItemState, error: LeadSquaredError) -> None:
-        """One record with what an alert needs, and nothing that was sent."""
+        """Log what an alert needs, without any values of the lead."""
         operation, kind = operation_shown(row.operation), kind_of_error(error)
-        is_ours = isinstance(error, UnreadableRowError)  # LeadSquared's words may quote the lead
+        is_ours = isinstance(error, UnreadableRowError)  # LeadSquared's text may quote the lead
         self._log.error(
             "outbox: item %d of %s ended %s: %s",
             row.id,
@@ -151,14 +151,14 @@ class Settler:
         )
 
     async def _finish(self, row: Row, state: ItemState, attempts: int = 0, **facts: Any) -> bool:
-        """Store its last state; False if it is gone."""
+        """Store its final state; False if the row does not exist."""
         has_callbacks = bool(self._callbacks)
         was_there: bool | None = None
         item: OutboxItem | None = None
 
         def finish(store: Store) -> None:
             nonlocal was_there, item
-            # If the first commit took place after all, the values are erased by now.
+            # If an unclear first commit succeeded, the values are already erased.
             if was_there is None or not store.has_ended(row.id, state):
                 before = store.item(row.id) if has_callbacks else None
                 was_there = store.finish(
@@ -177,7 +177,7 @@ class Settler:
     # Callbacks
 
     async def uncalled(self) -> list[int]:
-        """Final rows whose callbacks did not finish; none without callbacks."""
+        """Final rows whose callbacks have not finished; empty without callbacks."""
         if not self._callbacks:
             return []
         try:
@@ -186,7 +186,7 @@ class Settler:
             return []  # they are called at the next start
 
     async def call_back(self, rows: list[int]) -> None:
-        """Call back for these rows, 16 at a time."""
+        """Call the callbacks of these rows, 16 at a time."""
         room = asyncio.Semaphore(CALLBACKS_AT_ONCE)
 
         async def call_back(row: int) -> None:
@@ -202,9 +202,13 @@ class Settler:
             await room.acquire()
             self._begin(call_back(row))
 
-    async def aclose(self, grace: float) -> None:
-        """Wait for running callbacks, `grace` seconds at most; the others are called at the next start."""
-        running = self._running - {asyncio.current_task()}  # a callback may be what closes the outbox
+    def is_own(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether a task runs a callback."""
+        return task in self._running
+
+    async def aclose(self, grace: float, closer: asyncio.Task[Any] | None) -> None:
+        """Wait at most `grace` seconds for running callbacks; the rest are called at the next start."""
+        running = self._running - {closer}  # a callback may close the outbox
         if running:
             _, late = await asyncio.wait(running, timeout=grace)
             for task in late:
@@ -226,7 +230,7 @@ class Settler:
                     await answer
             except (Exception, asyncio.CancelledError) as error:
                 if (task := asyncio.current_task()) is not None and task.cancelling():
-                    raise  # it is this task that is cancelled, not something in the callback
+                    raise  # this task was cancelled, not something in the callback
                 # No traceback: it would show the item.
                 self._log.error(
                     "outbox: a callback of on_final failed with %s for row %d; it is called again at the "
@@ -236,4 +240,5 @@ class Settler:
                     extra={"event": "callback_failed", "reference": item.reference},
                 )
                 return
-        await self._writer.persist(Store.called_back, item.id)
+        with suppress(ClientClosed):  # a callback has closed the outbox: it is called again at the next start
+            await self._writer.persist(Store.called_back, item.id)

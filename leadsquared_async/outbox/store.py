@@ -1,4 +1,4 @@
-"""The statements on an outbox's file. Synchronous; each method runs inside a transaction of its caller."""
+"""The SQL statements of an outbox. Synchronous; each method runs in its caller's transaction."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ from leadsquared_async.submissions import Submission
 __all__ = ["Store"]
 
 BUSY = 5_000
-"""Milliseconds to wait for another process's commit; so long may closing be held up, too."""
+"""Milliseconds to wait for another process's commit; closing may be delayed as long."""
 AGAIN = 0.01
-"""Seconds until what SQLite did not wait for is tried again."""
+"""Seconds between retries of operations for which SQLite does not wait."""
 
 LONG_LOG = 16 * 1024**2
-"""Bytes of the write-ahead log from which on a process that only puts empties it."""
+"""Bytes of the write-ahead log from which a process that only puts empties it."""
 
 T = TypeVar("T")
 
 _ERASED = "content = NULL, suffix = '[]', query = kept_query(CAST(query AS BLOB))"
-"""All that is of a person: the values, and the ids that stand in the path and the query."""
+"""Erases all personal data: the values, and the ids in the path and the query."""
 
 _TO_SEND = "INDEXED BY items_to_send WHERE state = 'pending' AND is_ready"
 _FOLLOWED = "INDEXED BY items_followed WHERE state = 'accepted' AND is_open"
-"""With the indexes, since SQLite takes the one by state, and passes a million other rows."""
+"""The indexes are named because SQLite would otherwise scan a million other rows by state."""
 _OPEN = (ItemState.PENDING, ItemState.SENDING, ItemState.ACCEPTED)
 
 
@@ -65,7 +65,7 @@ class Store:
     """One connection to an outbox's file, for one thread.
 
     Raises:
-        OutboxError: it is no outbox, or one of another version.
+        OutboxError: the file is not an outbox of this version.
         sqlite3.Error: it cannot be opened.
     """
 
@@ -83,30 +83,30 @@ class Store:
         try:
             execute(f"PRAGMA busy_timeout = {BUSY}")
             self.connection.text_factory = (
-                _text  # else a text that is not UTF-8 would fail every row read with it
+                _text  # otherwise text that is not UTF-8 would fail every row read with it
             )
-            execute("PRAGMA temp_store = MEMORY")  # no lead in a temporary file
-            # The file may have been written by anything.
+            execute("PRAGMA temp_store = MEMORY")  # no leads in temporary files
+            # The file may have been written by another program.
             execute("PRAGMA trusted_schema = OFF")
             execute("PRAGMA cell_size_check = ON")
             if sys.version_info >= (3, 12):
                 self.connection.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
-            # First: another program's file is left as it is.
+            # First, so that another program's file is not changed.
             _patiently(lambda: prepare(self.connection, path))
             make_private(path)
             _patiently(self._begin_log)
             execute("PRAGMA synchronous = FULL")
             execute("PRAGMA secure_delete = ON")
-            # Only the process that has the deliverer's lock checkpoints, and by TRUNCATE, which keeps others
-            # from committing meanwhile: SQLite before 3.51.3 may corrupt the file when a checkpoint meets
-            # another connection's commit (sqlite.org/wal.html, "The WAL-Reset Bug"). The last connection to
-            # be closed checkpoints as well, when there is no other.
+            # Only the process with the delivery lock checkpoints, with TRUNCATE, which blocks other commits
+            # meanwhile: SQLite before 3.51.3 may corrupt the file when a checkpoint and another connection's
+            # commit coincide (sqlite.org/wal.html, "The WAL-Reset Bug"). The last connection to close also
+            # checkpoints; there is no other one then.
             execute("PRAGMA wal_autocheckpoint = 0")
             self.connection.create_function("kept_reason", 1, kept_reason, deterministic=True)
             self.connection.create_function("kept_query", 1, kept_query, deterministic=True)
             self._salt = self._known_salt()
             self._page = int(execute("PRAGMA page_size").fetchone()[0])
-            # The log and its index are there from the first read on, until the last connection is closed.
+            # The log and its index exist from the first read until the last connection is closed.
             for file in (Path(f"{path}-wal"), Path(f"{path}-shm")):
                 self._files.append(str(file))
                 self._identities.append(identity_of(file))
@@ -128,23 +128,23 @@ class Store:
         return salt
 
     def close(self) -> None:
-        """Close the connection; the last one of all also empties the write-ahead log."""
+        """Close the connection; the last connection to close also empties the write-ahead log."""
         self.connection.close()
 
     def begin(self) -> None:
-        """Begin a transaction that writes; raises sqlite3.Error if the file is not where it was."""
+        """Begin a write transaction; raises sqlite3.Error if the file was deleted or moved."""
         if not self.is_there():
             raise sqlite3.OperationalError("the file or its write-ahead log was deleted or moved")
-        if self.connection.in_transaction:  # which could not be undone when it failed
+        if self.connection.in_transaction:  # left over from a failed rollback
             self.connection.execute("ROLLBACK")
         self.connection.execute("BEGIN IMMEDIATE")
         self._has_room = self.size() < self._max_bytes
 
     def is_there(self) -> bool:
-        """Whether the file and its log are those that were opened, not deleted or replaced."""
+        """Whether the file and its log are still the ones that were opened."""
         try:
             for file, identity in zip(self._files, self._identities, strict=True):
-                found = os.lstat(file)  # at every commit, and a Path is slow
+                found = os.lstat(file)  # runs at every commit, and Path is slow
                 if (found.st_dev, found.st_ino) != identity:
                     return False
         except OSError:
@@ -159,7 +159,7 @@ class Store:
                     self.empty_free_log()
 
     def empty_free_log(self) -> None:
-        """Empty the write-ahead log, unless a process delivers: that one has the lock, and empties it."""
+        """Empty the write-ahead log, unless a process with the lock delivers: that one empties it."""
         try:
             lock = DeliveryLock(self.path)
             if lock.acquire():
@@ -168,18 +168,18 @@ class Store:
                 finally:
                     lock.release()
         except (OutboxError, sqlite3.Error) as error:
-            # What was committed is true all the same.
+            # The commit itself has succeeded.
             if not self._has_warned:
                 self._has_warned = True
                 self.log.warning("outbox: the write-ahead log could not be emptied: %s", error)
 
     def meta(self, name: str) -> Any:
-        """A value kept beside the rows, or None."""
+        """A stored value of `meta`, or None."""
         row = self.connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return None if row is None else row[0]
 
     def set_meta(self, name: str, value: str) -> None:
-        """Keep a value beside the rows."""
+        """Store a value in `meta`."""
         self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     # In
@@ -188,8 +188,8 @@ class Store:
         """Add a row, unless the key is known.
 
         Raises:
-            KeyReused: the key is another lead's.
-            OutboxFull: there is no room.
+            KeyReused: the key belongs to another lead.
+            OutboxFull: the file has reached `max_bytes`.
         """
         identity = self._identity_of(submission)
         digest = None if key is None else self._digest_of(submission)
@@ -220,7 +220,7 @@ class Store:
             return self._known(key, digest, submission.dropped)
         assert cursor.lastrowid is not None
         if lane == FORMS and identity is not None:
-            # What waits before it goes as a form too, or it would wait behind the file that holds that.
+            # Earlier rows of the same lead become forms too: otherwise this one would wait for a file.
             self.connection.execute(
                 "UPDATE items SET lane = ? WHERE identity = ? AND is_open AND lane = ?",
                 (FORMS, identity, FILES),
@@ -230,13 +230,13 @@ class Store:
     def put_all(
         self, submissions: Iterable[tuple[EncodedSubmission, str | None]], lane: int, now: float
     ) -> tuple[int, KeyReused | None]:
-        """Add rows until a key is another lead's; returns how many are new, and that error."""
+        """Add rows until a key belongs to another lead; returns how many are new, and that error."""
         new = 0
         for submission, key in submissions:
             try:
                 new += self.put(submission, key, lane, now).is_new
             except KeyReused as error:
-                return new, error  # those before it stay
+                return new, error  # the rows before it stay
         return new, None
 
     def put_each(
@@ -252,7 +252,7 @@ class Store:
         return answers
 
     def size(self) -> int:
-        """Bytes of the file, less what is free in it."""
+        """Bytes of the file without its free pages."""
         pages, free = (
             int(self.connection.execute(f"PRAGMA {name}").fetchone()[0])
             for name in ("page_count", "freelist_count")
@@ -262,15 +262,15 @@ class Store:
     def _known(
         self, key: str | None, digest: bytes | None, dropped: tuple[str, ...], *, full: bool = False
     ) -> Ticket:
-        """The row under a key, if it is there and of this lead."""
+        """The existing row of a key; raises KeyReused if it holds another lead."""
         row = self.connection.execute("SELECT id, digest, state FROM items WHERE key = ?", (key,)).fetchone()
         if row is None:
-            assert full  # else it would have been inserted
+            assert full  # otherwise it would have been inserted
             raise OutboxFull(
-                f"the outbox has reached {self._max_bytes:,} bytes: let it drain, purge it, raise max_bytes"
+                f"the outbox has reached {self._max_bytes:,} bytes: drain it, purge it, or raise max_bytes"
             )
         if row[1] != digest:
-            raise KeyReused(f"the key {key!r} belongs to another lead already: one lead, one key")
+            raise KeyReused(f"the key {key!r} already belongs to another lead: use a new key for each lead")
         return Ticket(row[0], key, is_new=False, state=ItemState(row[2]), dropped=dropped)
 
     def _identity_of(self, submission: EncodedSubmission) -> bytes | None:
@@ -280,10 +280,10 @@ class Store:
         return hashlib.blake2b(text, key=self._salt, digest_size=16).digest()
 
     def _digest_of(self, submission: EncodedSubmission) -> bytes:
-        """Of a submission as it was given, in whichever order its attributes come."""
+        """A digest of the submission, independent of the order of its attributes."""
         content = submission.content if submission.as_given is None else submission.as_given
         if content.startswith(b"[") and b'"Fields":[' not in content:
-            # As `fingerprint`, and faster. No value looks like this border, since its quotes are escaped.
+            # Like `fingerprint`, but faster. Values cannot contain this separator: their quotes are escaped.
             parts = sorted(content[len(b'[{"Attribute":') : -2].split(b'},{"Attribute":'))
             head = f"{submission.operation.name} {submission.query} {submission.suffix}".encode()
             fingerprint = b"\0".join((head, *parts))
@@ -301,7 +301,7 @@ class Store:
         after: float = BEFORE_ALL,
         operations: Iterable[str] = OPERATIONS,
     ) -> list[Row]:
-        """The oldest rows of these operations that may be sent, numbered above `after`, but for some."""
+        """The oldest sendable rows of these operations with ids above `after`, except some."""
         skipped = set(without)
         found: list[int] = []
         for operation in operations:
@@ -314,7 +314,7 @@ class Store:
         return self._with_ids(sorted(found)[:most])
 
     def in_state(self, state: ItemState, most: int, after: float = BEFORE_ALL) -> list[Row]:
-        """Rows of one state that are not final, oldest first, numbered above `after`."""
+        """Rows of one state that are not final, with ids above `after`, oldest first."""
         return self._rows("state = ? AND is_open AND id > ? ORDER BY id LIMIT ?", state, after, most)
 
     def _with_ids(self, ids: Collection[int]) -> list[Row]:
@@ -325,9 +325,12 @@ class Store:
         return [row_of(row) for row in rows]
 
     def of_unknown_operations(self, most: int) -> list[Row]:
-        """Rows that `next_rows` does not find, since this version does not know their operation."""
+        """Rows that `next_rows` does not find because this version does not know their operation."""
         known = sorted((*OPERATIONS, BULK_CREATE_OR_UPDATE.name))
-        gaps = [f"< '{known[0]}'", f"> '{known[-1]}'"]  # so that SQLite does not read the rows between
+        gaps = [
+            f"< '{known[0]}'",
+            f"> '{known[-1]}'",
+        ]  # ranges, so that SQLite does not read the rows of known operations
         gaps += [f"> '{low}' AND operation < '{high}'" for low, high in pairwise(known)]
         found: list[int] = []
         for gap in gaps:
@@ -339,7 +342,7 @@ class Store:
         return self._with_ids(found[:most])
 
     def release_orphans(self, most: int) -> bool:
-        """Let rows be sent that wait for one which is gone; returns whether there were any."""
+        """Release rows that wait for a deleted row; returns whether there were any."""
         waiting = self.connection.execute(
             "SELECT id, identity FROM items AS waiting INDEXED BY items_waiting "
             "WHERE state = 'pending' AND NOT is_ready AND NOT EXISTS "
@@ -354,13 +357,13 @@ class Store:
         return bool(waiting)
 
     def last_id(self) -> int:
-        """The number of the youngest row."""
+        """The highest row id."""
         return int(self.connection.execute("SELECT coalesce(max(id), 0) FROM items").fetchone()[0])
 
     def sending(self, rows: Sequence[tuple[int, bool]], now: float) -> list[bool]:
-        """They are about to be sent; for each False if it was forgotten, or another process has taken it.
+        """Mark rows as being sent; False for each that was forgotten or taken by another process.
 
-        Beside each id stands whether this process has stored it as sending before, for an earlier attempt.
+        Each id comes with whether this process has already marked it, for an earlier attempt.
         """
         return [
             self.connection.execute(
@@ -373,17 +376,17 @@ class Store:
         ]
 
     def pending(self, row: int, now: float, attempts: int = 0) -> None:
-        """It was not taken, and is sent again; if it was forgotten meanwhile, it is deleted."""
+        """Mark a row as pending again; delete it if it was forgotten meanwhile."""
         self.connection.execute(
             "UPDATE items SET state = 'pending', changed_at = ?, attempts = attempts + ? "
-            "WHERE id = ? AND state IN ('pending', 'sending')",  # else another process has ended it
+            "WHERE id = ? AND state IN ('pending', 'sending')",  # otherwise another process has ended it
             (now, attempts, row),
         )
         if self.connection.execute("SELECT 1 FROM items WHERE id = ? AND content IS NULL", (row,)).fetchone():
             self.delete(row)
 
     def accepted(self, row: int, now: float, attempts: int, request_id: str) -> None:
-        """LeadSquared gave a RequestID; its outcome is followed."""
+        """Store a row's RequestID; its outcome is followed."""
         self._change(row, now, attempts, state="accepted", request_id=request_id)
 
     def finish(
@@ -397,9 +400,9 @@ class Store:
         is_reason_ours: bool = False,
         **facts: Any,
     ) -> bool:
-        """It is final, and the next of its identity may be sent; False if there is no such row.
+        """Store a row's final state and release the next of its identity; False if it does not exist.
 
-        A reason that is ours holds no values, so that it stays where those are erased.
+        This package's own reasons hold no values, so they stay when the values are erased.
         """
         found = self.connection.execute(
             "SELECT identity, content IS NULL FROM items WHERE id = ?", (row,)
@@ -407,7 +410,7 @@ class Store:
         if found is None:
             return False
         identity, is_erased = found
-        if is_erased:  # it was forgotten, and the words may hold its values
+        if is_erased:  # it was forgotten, and LeadSquared's text may hold its values
             facts = {**facts, "lead_id": None}
             if not is_reason_ours:
                 facts["reason"] = exception_in(facts.get("reason"))
@@ -418,7 +421,7 @@ class Store:
         return True
 
     def has_ended(self, row: int, state: ItemState) -> bool:
-        """Whether it is final, in this state."""
+        """Whether a row is final in this state."""
         found = self.connection.execute(
             "SELECT 1 FROM items WHERE id = ? AND state = ? AND NOT is_open", (row, state)
         )
@@ -432,11 +435,11 @@ class Store:
         ).rowcount
 
     def _release(self, identity: object) -> None:
-        """Let the next row of an identity be sent, unless another is on its way or followed."""
+        """Release the next row of an identity, unless another is being sent or followed."""
         if identity is not None:
             self.connection.execute(
                 "UPDATE items SET is_ready = 1 WHERE id = (SELECT min(id) FROM items "
-                # With a plus, or SQLite would read all that are pending.
+                # The plus keeps SQLite from reading all pending rows.
                 "WHERE is_open AND +state = 'pending' "
                 "AND identity = :identity) "
                 "AND NOT EXISTS (SELECT 1 FROM items WHERE is_open AND is_ready AND identity = :identity)",
@@ -450,10 +453,10 @@ class Store:
         return next(iter(self._items(COLUMNS, "id = ?", row)), None)
 
     def submission(self, row: int, *, is_erased: bool = False) -> Submission | None:
-        """What a row submits, or with `is_erased` what is left of it; None if it is erased, or gone.
+        """A row's submission, or with `is_erased` the rest of it; None if erased or missing.
 
         Raises:
-            OutboxError: it cannot be sent again, or a lead alone would not complete what is left.
+            OutboxError: it cannot be sent again, or its operation needs more than a new lead.
         """
         found = self.connection.execute(
             "SELECT operation, CAST(content AS BLOB), query, suffix, reference FROM items WHERE id = ?",
@@ -479,13 +482,13 @@ class Store:
     def items(
         self, state: ItemState | None, most: int, after: float, *, columns: str = COLUMNS
     ) -> list[OutboxItem]:
-        """Rows by number, of one state or of all, numbered above `after`."""
+        """Rows of one state, or all rows, with ids above `after`, in order."""
         if state is None:
             return self._items(columns, "id > ? ORDER BY id LIMIT ?", after, most)
         return self._items(columns, "state = ? AND id > ? ORDER BY id LIMIT ?", state, after, most)
 
     def with_keys(self, keys: Collection[str], *, columns: str = COLUMNS) -> dict[str, OutboxItem]:
-        """The rows under these keys."""
+        """The rows with these keys."""
         items = self._items(columns, f"key IN ({_places(keys)})", *keys)
         return {item.key: item for item in items if item.key is not None}
 
@@ -499,11 +502,11 @@ class Store:
         return [row for (row,) in rows]
 
     def called_back(self, row: int) -> None:
-        """Its callbacks have finished."""
+        """Store that a row's callbacks have finished."""
         self.connection.execute("UPDATE items SET is_called_back = 1 WHERE id = ?", (row,))
 
     def requeue(self, row: int, submission: EncodedSubmission | None, now: float) -> None:
-        """Send a rejected or unknown row again, as it is or as `submission` has it.
+        """Make a rejected or unknown row pending again, unchanged or with `submission`.
 
         Raises:
             OutboxError: it is in another state, or its values are erased.
@@ -517,7 +520,7 @@ class Store:
                 "SELECT identity FROM items WHERE id = ?", (row,)
             ).fetchone()
         else:
-            # The query stays: it holds the row's `update_behavior`, which cannot be changed.
+            # The query stays: it holds the row's `update_behavior`, which cannot change.
             identity = self._identity_of(submission)
             values = {"content": submission.content, "identified": submission.identified}
         values |= {"state": "pending", "is_open": 1, "is_ready": identity is None, "identity": identity}
@@ -527,14 +530,14 @@ class Store:
     def _requeueable(self, row: int) -> OutboxItem:
         item = self.item(row)
         if item is None or item.state not in {ItemState.REJECTED, ItemState.UNKNOWN}:
-            state = "gone" if item is None else item.state.value
-            raise OutboxError(f"row {row} is {state}: only rejected and unknown rows are sent again")
+            state = "missing" if item is None else item.state.value
+            raise OutboxError(f"row {row} is {state}: only rejected and unknown rows can be requeued")
         return item
 
     def forget(self, wanted: Mapping[str, str], most: int, after: float) -> tuple[int, int | None]:
-        """Erase a person by one of these values; returns how many rows, and after which id to continue.
+        """Erase the rows that have one of these values; returns how many, and the id to continue after.
 
-        A row that is on its way stays without values, until its outcome is known.
+        A row that is being sent or followed stays, without values, until its outcome is known.
         """
         rows = self.connection.execute(
             "SELECT id, operation, CAST(content AS BLOB), query, suffix, state FROM items "
@@ -557,7 +560,7 @@ class Store:
         return erased, rows[-1][0] if len(rows) == most else None
 
     def delete(self, row: int) -> None:
-        """Delete a row; the next of its identity may go."""
+        """Delete a row and release the next of its identity."""
         for (identity,) in self.connection.execute(
             "SELECT identity FROM items WHERE id = ?", (row,)
         ).fetchall():
@@ -565,7 +568,7 @@ class Store:
             self._release(identity)
 
     def discard(self, row: int) -> bool:
-        """Delete a row that is not on its way, nor followed, nor delivered; whether it was one."""
+        """Delete a pending, rejected or unknown row; returns whether it was one."""
         item = self.item(row)
         if item is None or item.state not in {ItemState.PENDING, ItemState.REJECTED, ItemState.UNKNOWN}:
             return False
@@ -573,7 +576,7 @@ class Store:
         return True
 
     def erase_rejected(self, before: float) -> int:
-        """Erase the values of rejected rows whose last change is older; returns how many."""
+        """Erase the values of rejected rows last changed before `before`; returns how many."""
         return self.connection.execute(
             f"UPDATE items SET {_ERASED}, reason = kept_reason(CAST(reason AS BLOB)) "  # noqa: S608
             "WHERE state = 'rejected' AND CAST(changed_at AS REAL) < ? AND content IS NOT NULL",
@@ -581,13 +584,13 @@ class Store:
         ).rowcount
 
     def purge(self, before: float) -> int:
-        """Delete final rows whose last change is older; returns how many."""
+        """Delete final rows last changed before `before`; returns how many."""
         return self.connection.execute(
             "DELETE FROM items WHERE NOT is_open AND CAST(changed_at AS REAL) < ?", (before,)
         ).rowcount
 
     def counts(self) -> dict[ItemState, int]:
-        """How many rows there are of each state."""
+        """The number of rows in each state."""
         found = dict(self.connection.execute("SELECT state, count(*) FROM items GROUP BY state").fetchall())
         return {state: found.get(state.value, 0) for state in ItemState}
 
@@ -622,7 +625,7 @@ def _places(values: Collection[object]) -> str:
 
 
 def _patiently(do: Callable[[], T]) -> T:
-    """Do what several processes do at once when they open a file: for some of it SQLite does not wait."""
+    """Retry what several processes may run while opening the file: SQLite does not always wait."""
     until = time.monotonic() + BUSY / 1000
     while True:
         try:

@@ -1,6 +1,6 @@
-"""One thread that owns the file; what is asked for while it commits shares the next commit.
+"""One thread that owns the file; requests made during a commit share the next one.
 
-A commit waits for the disk. A hundred producers that put at the same moment wait for it once.
+A commit waits for the disk. A hundred concurrent puts wait for it once.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ __all__ = ["Writer", "file_error"]
 
 MOST_IN_A_COMMIT = 1000
 INTERRUPT_EVERY = 0.05
-"""Seconds between two interruptions of a statement that does not end."""
+"""Seconds between interruptions of a statement that does not end."""
 GRACE = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-"""Seconds between two tries to write what the disk does not take."""
+"""Seconds between retries of a failed write."""
 LONGEST_REASON = 200
 LAST_WAIT = 10.0
-"""Seconds that an interrupted statement may take to end; it may be waiting for another process's commit."""
+"""Seconds to wait for an interrupted statement to end; it may be waiting for another process's commit."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-@dataclass(slots=True, eq=False, repr=False)  # a loop's debug log shows callbacks with what they are given
+@dataclass(slots=True, eq=False, repr=False)  # asyncio's debug log shows the arguments of callbacks
 class _Work:
     do: Callable[[Store], Any]
     writes: bool
@@ -48,11 +48,11 @@ class _Work:
 
 
 class Writer:
-    """The way to the file from an event loop.
+    """Gives an event loop access to the file.
 
     Attributes:
-        changed: set whenever there may be something to deliver.
-        blocked: why the file cannot be written, or what is to be sent cannot be read from it.
+        changed: set when there may be something to deliver.
+        blocked: why the file cannot be written or read; None if it can.
     """
 
     def __init__(self, path: Path, open_store: Callable[[], Store], log: ClientLog) -> None:
@@ -62,7 +62,7 @@ class Writer:
         self._path = path
         self._open_store = open_store
         self._thread = new_thread()
-        self._store: Store | None = None  # set and closed in the thread, whatever becomes of who waits for it
+        self._store: Store | None = None  # set and closed in the thread, even if the caller is cancelled
         self._queue: deque[_Work] = deque()
         self._running: asyncio.Future[list[Any]] | None = None
         self._is_starting = False
@@ -71,26 +71,26 @@ class Writer:
         self._closed: asyncio.Future[None] | None = None
 
     async def open(self) -> None:
-        """Open the file, or raise OutboxError."""
+        """Open the file; raises OutboxError if that fails."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
 
     async def write(self, do: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do something in a transaction, and return once it is on disk.
+        """Run `do` in a transaction, and return once it is on disk.
 
-        If the caller is cancelled before its turn comes, nothing is done; after that it is done all the same.
+        If the caller is cancelled before `do` starts, it does not run; after that it completes.
 
         Raises:
-            OutboxError: it was not committed; or that is unknown, and the error's `delivery` says so.
-            LeadSquaredError: what `do` raised; that undoes it and nothing else.
+            OutboxError: it was not committed, or that is unknown: see the error's `delivery`.
+            LeadSquaredError: `do` raised it; only its own changes are undone.
         """
         return await self._ask(lambda store: do(store, *args, **kwargs), writes=True)
 
     async def read(self, do: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do something that changes nothing, or that cannot be in a transaction."""
+        """Run `do`, which only reads or cannot run in a transaction."""
         return await self._ask(lambda store: do(store, *args, **kwargs), writes=False)
 
     async def persist(self, do: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same as `write`, retried until the disk takes it; meanwhile nothing is sent."""
+        """Like `write`, but retried until it succeeds; meanwhile nothing is sent."""
         pause = FIRST_PAUSE
         while True:
             try:
@@ -105,11 +105,11 @@ class Writer:
 
     @property
     def is_writable(self) -> bool:
-        """Whether the disk took what was last written."""
+        """Whether the last write succeeded."""
         return "written" not in self.blocked
 
     async def try_writing(self) -> bool:
-        """Whether the disk takes something again, where it did not before."""
+        """Write again after a failure; returns whether that succeeds."""
         try:
             await self.write(Store.set_meta, "written_at", repr(time.time()))
         except OutboxError as error:
@@ -119,32 +119,32 @@ class Writer:
         return True
 
     def block(self, what: Literal["written", "read"], error: OutboxError) -> None:
-        """The file cannot be written or read: until it can, nothing is sent."""
+        """Pause sending until the file can be written or read."""
         if what not in self.blocked:
-            self._log.error("outbox: paused, because the file cannot be %s: %s", what, error)
+            self._log.error("outbox: paused because the file cannot be %s: %s", what, error)
         self.blocked[what] = str(error)
 
     def unblock(self, what: Literal["written", "read"]) -> None:
-        """It can be written, or read, again."""
+        """Resume: the file can be written or read again."""
         if self.blocked.pop(what, None) is not None:
             self.changed.set()
             self._log.warning("outbox: the file can be %s again", what)
 
     def break_off(self) -> None:
-        """Interrupt what runs until it ends, and do nothing more; what was not committed is undone."""
+        """Interrupt the running statement until it ends, and run nothing more; uncommitted work is undone."""
         self._is_broken_off = True
         while self._queue:
             _resolve(self._queue.popleft().result, self._too_late())
         if self._running is not None:
             if self._store is not None:
-                with suppress(sqlite3.Error):  # it is closed already
+                with suppress(sqlite3.Error):  # it is already closed
                     self._store.connection.interrupt()
             asyncio.get_running_loop().call_later(INTERRUPT_EVERY, self.break_off)
 
     async def aclose(self, grace: float = GRACE) -> None:
-        """Finish what was asked for, and close the file, whatever cancels this.
+        """Finish the queued work and close the file, even if this is cancelled.
 
-        After `grace` seconds what runs is interrupted, and nothing more is done.
+        After `grace` seconds the running statement is interrupted, and nothing more runs.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + grace + LAST_WAIT
@@ -164,14 +164,14 @@ class Writer:
             late.cancel()
             closed = self._close()
         if not closed.done():
-            self._log.error("outbox: %s cannot be closed: its disk does not respond", self._path)
+            self._log.error("outbox: %s cannot be closed: the disk does not respond", self._path)
         elif (failed := closed.exception()) is not None:
             self._log.error("outbox: closing %s failed with %s", self._path, type(failed).__name__)
         if cancelled is not None:
             raise cancelled
 
     def _close(self) -> asyncio.Future[None]:
-        """Take nothing more, and close the file after what the thread has to do."""
+        """Accept no more work, and close the file after the queued work."""
         if self._closed is None:
             self._is_closed = True
             self._closed = asyncio.get_running_loop().run_in_executor(self._thread, self._close_store)
@@ -188,13 +188,13 @@ class Writer:
         self._queue.append(_Work(do, writes, future))
         if self._running is None and not self._is_starting:
             self._is_starting = True
-            loop.call_soon(self._start)  # what is asked for in the same turn of the loop shares a commit
-        # A caller that leaves takes nothing from the others: no task of the loop does the work, so that
-        # whatever cancels tasks reaches only who waits.
+            loop.call_soon(self._start)  # requests made in the same turn of the loop share a commit
+        # No asyncio task does the work, so a cancellation affects only the caller that waits, and not the
+        # others.
         return future
 
     def _start(self) -> asyncio.Future[list[Any]] | None:
-        """Give the thread what is asked for, except by callers that were cancelled, if it is idle."""
+        """If the thread is idle, give it the queued work, except that of cancelled callers."""
         self._is_starting = False
         if self._running is not None:
             return self._running
@@ -209,7 +209,7 @@ class Writer:
             self._running = asyncio.get_running_loop().run_in_executor(
                 self._thread, _transact, cast("Store", self._store), works
             )
-        except RuntimeError as error:  # the machine has no thread to give
+        except RuntimeError as error:  # no thread can be started
             for work in works:
                 _resolve(work.result, OutboxError(f"{self._path}: this change was not stored: {error}"))
             return self._start()
@@ -243,7 +243,7 @@ class Writer:
 
 
 def new_thread() -> Executor:
-    """The thread of one writer; tests replace it."""
+    """Create the thread of a writer; tests replace this."""
     return ThreadPoolExecutor(1, thread_name_prefix="leadsquared_async outbox")
 
 
@@ -257,7 +257,7 @@ def _resolve(future: asyncio.Future[Any], result: Any) -> None:
 
 
 def _transact(store: Store, works: list[_Work]) -> list[Any]:
-    """The result of each piece of work, or what it raised."""
+    """The result or error of each piece of work."""
     writers = [work for work in works if work.writes]
     results = dict(zip(map(id, writers), _commit(store, writers), strict=True))
     for work in works:
@@ -269,7 +269,7 @@ def _transact(store: Store, works: list[_Work]) -> list[Any]:
 
 
 def _commit(store: Store, works: list[_Work]) -> list[Any]:
-    """In one transaction, and if one of them fails, again with each in its own part of it."""
+    """Run the work in one transaction; if any fails, run it again with a savepoint for each."""
     if not works:
         return []
     try:
@@ -284,8 +284,8 @@ def _commit(store: Store, works: list[_Work]) -> list[Any]:
         store.connection.execute("COMMIT")
         is_there = store.is_there()
     except Exception as error:
-        # A commit that SQLite did not begin leaves the transaction open, and one that found the disk full
-        # has written no whole frame of it. After any other, only the disk knows whether it is there.
+        # If SQLite did not begin the commit, the transaction is still open; if the disk was full, no complete
+        # frame was written. After any other error it is unknown whether the commit is on disk.
         is_undone = _roll_back(store) or _code(error) == sqlite3.SQLITE_FULL
         if is_undone:
             return [file_error(store.path, error, store.log, writes=True) for _ in works]
@@ -299,7 +299,7 @@ def _commit(store: Store, works: list[_Work]) -> list[Any]:
 
 
 def _together(store: Store, works: list[_Work], *, apart: bool) -> list[Any]:
-    """The results; raises sqlite3.Error, since the file's fault is everybody's."""
+    """The results; raises sqlite3.Error, because a file error affects all of the work."""
     execute = store.connection.execute
     store.begin()
     results: list[Any] = []
@@ -318,7 +318,7 @@ def _together(store: Store, works: list[_Work], *, apart: bool) -> list[Any]:
 
 
 def _roll_back(store: Store) -> bool:
-    """Undo what was not committed; whether there was something to undo, and it is undone."""
+    """Roll back; returns whether there was an open transaction and it was rolled back."""
     with suppress(sqlite3.Error):
         if store.connection.in_transaction:
             store.connection.execute("ROLLBACK")
@@ -327,17 +327,17 @@ def _roll_back(store: Store) -> bool:
 
 
 def _attempt(store: Store, work: _Work) -> Any:
-    """What a piece of work returned, or its error.
+    """The result or error of one piece of work.
 
-    An error leaves without the frames that it passed: as long as it is kept, they would keep open a
-    statement that reads, and the connection could not write any more.
+    The error is stored without its frames: they would keep a read statement open, and the connection could
+    no longer write.
     """
     try:
         return work.do(store)
     except LeadSquaredError as error:
         return error.with_traceback(None)
     except (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError) as error:
-        return OutboxError(f"this cannot be stored: {error}")  # its own fault, not the file's
+        return OutboxError(f"this cannot be stored: {error}")  # the data is at fault, not the file
     except sqlite3.Error as error:
         return (
             error.with_traceback(None)
@@ -349,14 +349,14 @@ def _attempt(store: Store, work: _Work) -> Any:
 
 
 def file_error(path: Path, error: Exception, log: ClientLog, *, writes: bool) -> OutboxError:
-    """What is wrong with the file and what to do about it; names no value of a row."""
+    """What is wrong with the file and what to do; shows no value of a row."""
     if isinstance(error, sqlite3.Error | OSError) and "decode" not in str(error):
         what = (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
         what = "".join(letter if letter.isprintable() else "?" for letter in what[:LONGEST_REASON])
         why = f"the outbox's file cannot be used: {what}"
         way_out = next((way for words, way in _WAYS_OUT.items() if words in what), None)
     else:
-        # Its words may repeat a value.
+        # Its message may repeat a value.
         log.debug("outbox: %s cannot be read: %s", path, traceback_without_values(error))
         why = f"the contents of the file cannot be read ({type(error).__name__})"
         way_out = _WAYS_OUT["malformed"]
@@ -366,7 +366,7 @@ def file_error(path: Path, error: Exception, log: ClientLog, *, writes: bool) ->
 
 
 def _unclear(path: Path, error: BaseException) -> OutboxError:
-    """The error of what may be in the file or not."""
+    """The error if it is unknown whether a change was stored."""
     return OutboxError(
         f"{path}: it is unknown whether this change was stored, because the commit failed with "
         f"{type(error).__name__}: put it again with the same key, which adds nothing if it was "
@@ -376,18 +376,18 @@ def _unclear(path: Path, error: BaseException) -> OutboxError:
 
 
 def _code(error: Exception) -> int:
-    """SQLite's primary code (sqlite.org/rescode.html); 0 of what did not come from SQLite."""
+    """SQLite's primary code (sqlite.org/rescode.html); 0 for other errors."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 _WAYS_OUT = {
     "deleted or moved": "open the outbox again",
-    "full": "free some disk",
-    "locked": "another program holds it in a transaction of its own: end that",
+    "full": "free disk space",
+    "locked": "another program has an open transaction on it: end that transaction",
     "readonly": "this user may not write it",
     "unable to open": "check that its folder exists and that this user may write there",
     "not a database": "choose another path",
-    "malformed": "restore it from a copy; `sqlite3 FILE .recover` may save what is readable",
+    "malformed": "restore it from a backup; `sqlite3 FILE .recover` may save readable rows",
     "disk I/O": "check the disk",
     "interrupted": "it did not finish before the outbox closed",
 }

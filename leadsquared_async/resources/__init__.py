@@ -1,1 +1,1 @@
-"""What a user calls: one module a resource, thin."""
+"""The resources of a client: `lsq.leads`, `lsq.bulk`, `lsq.fields`."""

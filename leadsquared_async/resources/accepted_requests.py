@@ -1,4 +1,4 @@
-"""What LeadSquared accepted: its status, its outcome, and LeadSquared's queue."""
+"""Accepted requests: their status, their outcome, and LeadSquared's queue."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ Q = TypeVar("Q", bound=Receipt | str | Result[Any])
 
 
 class Requests(Resource):
-    """Requests that were accepted. A receipt says of which operation it is, a bare RequestID does not."""
+    """Accepted requests. A receipt names its operation; a bare RequestID does not."""
 
     _usual: ClassVar[Operation] = LEADS_CAPTURE
     _prefix: ClassVar[str] = ""
 
     @without_locals
     async def status(self, request: Receipt | str, *, operation: str | None = None) -> RequestStatus:
-        """Ask once for the status of a request.
+        """Fetch the status of a request once.
 
         Example:
             status = await lsq.status(receipt)
 
         Args:
             request: the receipt, or the RequestID from it.
-            operation: of a bare RequestID, such as "leads.update"; by default the first of the
-                resource, for the client "leads.capture".
+            operation: the operation of a bare RequestID, such as "leads.update"; by default the resource's
+                first, on the client "leads.capture".
 
         Raises:
-            NotFound: LeadSquared does not know the RequestID, or not yet: it can take a moment.
-            LeadSquaredError: the call did not succeed.
+            NotFound: LeadSquared does not know the RequestID; a new one can take a moment.
+            LeadSquaredError: the call failed.
         """
         request_id = request.request_id if isinstance(request, Receipt) else request
         return await fetch_status(self._parts.sender, self._operation_of(request, operation), request_id)
@@ -56,7 +56,7 @@ class Requests(Resource):
         operation: str | None = None,
         deadline: float | Literal["client"] | None = "client",
     ) -> RequestStatus:
-        """Follow a request until its status is final, and return that status: look at `succeeded`.
+        """Follow a request until its status is final, and return the status: check `succeeded`.
 
         A FAILED status is returned, not raised. Status calls share the account's rate limit.
 
@@ -66,10 +66,10 @@ class Requests(Resource):
         Args:
             request: the receipt, or the RequestID from it.
             operation: of a bare RequestID; as for `status`.
-            deadline: seconds to wait at most; None for no bound; by default the client's.
+            deadline: maximum seconds to wait; None for no bound; by default the client's.
 
         Raises:
-            StillProcessing: it is not final yet; the request stays queued, wait again.
+            StillProcessing: the status is not final yet; the request stays queued, so wait again.
             LeadSquaredError: an account-level error, or LeadSquared does not know the RequestID.
         """
         seconds = self._parts.sender.until(deadline).settings.deadline
@@ -85,7 +85,7 @@ class Requests(Resource):
     ) -> Results[Q]:
         """Follow any number of requests, and get their outcomes as they become final.
 
-        In the order in which LeadSquared accepted them they cost little more than one status call each.
+        In the order of their acceptance they cost little more than one status call each.
 
         Example:
             async with lsq.wait_many(receipts) as results:
@@ -93,12 +93,11 @@ class Requests(Resource):
                     print(result.reference, result.status, result.error)
 
         Args:
-            requests: receipts, RequestIDs, or results of `submit_many` and the like, the oldest first; up to
-                1000 are followed at once. A result without a receipt keeps its error, and one whose outcome
-                is known keeps that.
+            requests: receipts, RequestIDs, or results of `submit_many` and the like, oldest first; up to 1000
+                are followed at once. A result without a receipt or with a known outcome is passed through.
             operation: of bare RequestIDs; as for `status`.
-            deadline: seconds for all of them, from entering on; what is not final then has `StillProcessing`
-                as its error. None for no bound; by default the client's.
+            deadline: seconds for all of them, from entering the block; requests not final by then have
+                `StillProcessing` as their error. None for no bound; by default the client's.
 
         Raises:
             ConfigurationError: an argument is invalid.
@@ -106,7 +105,7 @@ class Requests(Resource):
         parts = self._parts
         seconds = parts.sender.until(deadline).settings.deadline
 
-        # No item in a local of `work`: a traceback of what is caught there is to show none.
+        # No local of `work` holds an item: a traceback of an error caught there must not show one.
         @without_locals
         async def follow(pending: Pending[Q]) -> RequestStatus:
             request = pending.receipt or cast("str", pending.item)
@@ -138,7 +137,7 @@ class Requests(Resource):
 
     @without_locals
     async def metrics(self, *, operation: str | None = None) -> QueueMetrics:
-        """How long LeadSquared's queue of an operation is, and how fast it is processed.
+        """The length and speed of LeadSquared's queue of an operation.
 
         Example:
             queue = await lsq.metrics(operation="leads.update")
@@ -147,7 +146,7 @@ class Requests(Resource):
             operation: as for `status`.
 
         Raises:
-            LeadSquaredError: the call did not succeed.
+            LeadSquaredError: the call failed.
         """
         sender = self._parts.sender
         measured = self._operation(operation)
@@ -166,7 +165,7 @@ class Requests(Resource):
         metrics = read_metrics(sent.outcome.data)
         if metrics is None:
             raise ServerError(
-                f"{name}: the answer holds no metrics",
+                f"{name}: the answer contains no metrics",
                 delivery=Delivery.UNKNOWN,
                 fault=Fault.SERVER,
                 scope=Scope.OPERATION,
@@ -186,5 +185,5 @@ class Requests(Resource):
         if not isinstance(request, Receipt):
             return self._operation(name)
         if name not in {None, request.operation}:
-            raise ConfigurationError(f"operation: the receipt is of {request.operation}; leave it out")
+            raise ConfigurationError(f"operation: the receipt is of {request.operation}; omit operation=")
         return operation_named(request.operation)

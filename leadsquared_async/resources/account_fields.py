@@ -17,17 +17,17 @@ __all__ = ["Fields"]
 
 
 class Fields(Resource):
-    """The fields that leads of this account have, by their schema names."""
+    """The account's lead fields, by schema name."""
 
     @without_locals
     async def list(self) -> tuple[LeadField, ...]:
-        """All fields, in LeadSquared's order; requested once an hour.
+        """All fields, in LeadSquared's order; cached for an hour.
 
         Example:
             names = [field.schema_name for field in await lsq.fields.list()]
 
         Raises:
-            LeadSquaredError: the call did not succeed; ConfigurationError if no synchronous host is known.
+            LeadSquaredError: the call failed; ConfigurationError if no synchronous host is known.
         """
         return tuple((await self._current()).fields.values())
 
@@ -39,26 +39,26 @@ class Fields(Resource):
             options = (await lsq.fields.get("mx_City")).options
 
         Raises:
-            ConfigurationError: there is none of that name; the message suggests a similar one.
-            LeadSquaredError: the call did not succeed.
+            ConfigurationError: there is no such field; the message suggests a similar one.
+            LeadSquaredError: the call failed.
         """
         await self.require(schema_name)
         return (await self._current()).fields[schema_name]
 
     @without_locals
     async def check(self, lead: Mapping[str, Any], *, partial: bool = False) -> tuple[FieldProblem, ...]:
-        """What LeadSquared would reject about a lead; empty if nothing.
+        """The problems for which LeadSquared would reject a lead.
 
         Example:
             problems = await lsq.fields.check({"mx_Town": "Pune"})
 
         Args:
             lead: schema name to value, as for `leads.capture`.
-            partial: whether it updates an existing lead, of which nothing is mandatory; nor is it of a lead
-                with SearchBy or a ProspectID, which may exist.
+            partial: whether it updates an existing lead, so that no field is mandatory; the same holds for a
+                lead with SearchBy or a ProspectID, which may exist.
 
         Raises:
-            LeadSquaredError: the call for the fields did not succeed.
+            LeadSquaredError: the call for the fields failed.
         """
         if not isinstance(lead, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidLead(f"a lead is a mapping from schema name to value, not {type_name(lead)}.")
@@ -66,14 +66,14 @@ class Fields(Resource):
 
     @without_locals
     async def require(self, *schema_names: str) -> None:
-        """Check that the account has all of `schema_names`, as at the start of a program that sends them.
+        """Check that the account has all of `schema_names`, for the start of a program.
 
         Example:
             await lsq.fields.require("EmailAddress", "mx_City")
 
         Raises:
-            ConfigurationError: naming all that it lacks, with similar names.
-            LeadSquaredError: the call for the fields did not succeed.
+            ConfigurationError: some are missing; the message names them, with similar names.
+            LeadSquaredError: the call for the fields failed.
         """
         checker = await self._current()
         missing = [name for name in schema_names if name not in checker.fields]

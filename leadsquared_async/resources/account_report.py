@@ -1,4 +1,4 @@
-"""`lsq.verify`: whether an account can be used, found out by calls that change nothing."""
+"""`lsq.verify`: checks an account with read-only calls."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ __all__ = ["AccountCheck", "AccountReport", "examine"]
 
 @dataclass(frozen=True, slots=True)
 class AccountCheck:
-    """One thing that was checked.
+    """The result of one check.
 
     Attributes:
         name: "x-api-key", "keys", "region" or "fields".
         verdict: "ok"; "wrong" if the account or the client's options need fixing; "unknown" if there was no
-            answer, or nothing to ask.
-        detail: the same in a sentence; holds no key.
-        error: what the check ran into, if anything.
+            answer, or no host to ask.
+        detail: the same in a sentence; contains no key.
+        error: the check's error, if any.
     """
 
     name: str
@@ -48,10 +48,10 @@ class AccountCheck:
 
 @dataclass(frozen=True, slots=True)
 class AccountReport:
-    """Whether an account can be used, as far as that can be seen without sending a lead.
+    """Whether an account is usable, as far as can be checked without sending a lead.
 
     Attributes:
-        checks: what was checked, each with `name`, `verdict` ("ok", "wrong" or "unknown"), `detail` and
+        checks: the checks, each with `name`, `verdict` ("ok", "wrong" or "unknown"), `detail` and
             `error`.
     """
 
@@ -66,7 +66,7 @@ class AccountReport:
         """Raise if keys, region or fields need fixing.
 
         Raises:
-            LeadSquaredError: of the first check that is "wrong".
+            LeadSquaredError: the error of the first check that is "wrong".
         """
         for check in self.checks:
             if check.verdict == "wrong" and check.error is not None:
@@ -77,15 +77,15 @@ class AccountReport:
 
 
 async def examine(parts: Parts, required: Collection[str]) -> AccountReport:
-    """Make every check, and raise none of their errors.
+    """Run every check, without raising their errors.
 
     Raises:
-        ClientClosed: the client is not open here, or was closed meanwhile.
+        ClientClosed: the client is not open in this loop and process, or was closed meanwhile.
         ConfigurationError: `required` is one string.
     """
     if isinstance(required, str):
         raise ConfigurationError(
-            'fields has to be a list of schema names, such as ["mx_City"], not one string', operation="verify"
+            'fields must be a list of schema names, such as ["mx_City"], not one string', operation="verify"
         )
     sender = parts.sender
     sender.session.check_usable()
@@ -102,12 +102,12 @@ async def examine(parts: Parts, required: Collection[str]) -> AccountReport:
 
 
 async def _api_key(requests: Requests) -> AccountCheck:
-    """Ask for the queue's metrics: that takes the x-api-key only."""
+    """Fetch the queue's metrics, which needs the x-api-key only."""
     try:
         queue = await requests.metrics()
     except NotFound as error:
         # The path of the metrics is inferred, so a 404 shows only that the host answers.
-        return AccountCheck("x-api-key", "unknown", f"the host answers, and has no metrics: {error}")
+        return AccountCheck("x-api-key", "unknown", f"the host answers, but has no metrics: {error}")
     except LeadSquaredError as error:
         return _failed("x-api-key", error)
     return AccountCheck("x-api-key", "ok", f"accepted; {queue.pending:,} requests are queued")
@@ -139,15 +139,15 @@ def _region(hosts: Hosts, named: object) -> AccountCheck:
     """Whether the account belongs to the host that the client sends to."""
     home = _host_of(named) if isinstance(named, str) else ""
     if not home:
-        return AccountCheck("region", "unknown", "LeadSquared did not say where the account is at home")
+        return AccountCheck("region", "unknown", "LeadSquared did not name the account's host")
     mine = {_host_of(hosts.host), _host_of(hosts.sync_host or "")}
     if home in mine:
-        return AccountCheck("region", "ok", f"the account is at home on {home}")
+        return AccountCheck("region", "ok", f"the account's host is {home}")
     regions = {name: {_host_of(host or "") for host in hosts} for name, hosts in REGIONS.items()}
     region = next((name for name, known in regions.items() if home in known), None)
     if region is not None and any(mine & known for known in regions.values()):
         error = ConfigurationError(
-            f"the account is at home in the region {region} ({home}), and this client is not: pass "
+            f"the account is in the region {region} ({home}), but this client uses another one: pass "
             f'region="{region}"',
             fault=Fault.ACCOUNT,
             scope=Scope.ACCOUNT,
@@ -157,7 +157,7 @@ def _region(hosts: Hosts, named: object) -> AccountCheck:
     return AccountCheck(
         "region",
         "unknown",
-        f"the account is at home on {home}; whether {_host_of(hosts.host)} belongs to it is not known",
+        f"the account's host is {home}; whether {_host_of(hosts.host)} belongs to it is not known",
     )
 
 

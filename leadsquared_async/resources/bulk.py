@@ -25,7 +25,7 @@ L = TypeVar("L", bound=Mapping[str, Any] | Submission)
 
 
 class Bulk(Resource):
-    """Leads in calls of 25, processed at once by the synchronous API, under a limit of their own."""
+    """Leads in calls of 25, processed immediately by the synchronous API, under a separate limit."""
 
     def create_or_update(
         self,
@@ -34,13 +34,13 @@ class Bulk(Resource):
         search_by: str | None = None,
         concurrency: int = CALLS,
     ) -> Results[L]:
-        """Create or update leads, and get their results as they complete, in no promised order.
+        """Create or update leads, and get their results as they complete, in no guaranteed order.
 
         No "Lead Capture" activity is posted, and there is no RequestID: the `status` of a result is final and
-        has `lead_id` and `created`; its `message` is LeadSquared's row. A lead that LeadSquared rejects has
-        its error in its result; the delivery of one that is missing from the answer is unknown. A call that
-        fails as a whole gives its error to each of its leads; it is repeated on an unknown delivery only if
-        LeadSquared can match all of them. For the rest see `Results`.
+        has `lead_id` and `created`; its `message` is LeadSquared's row. A rejected lead has its error in its
+        result; a lead that is missing from the answer has an unknown delivery. If a call fails as a whole,
+        each of its leads has the error; with an unknown delivery the call is retried only if LeadSquared can
+        match all of them. See also `Results`.
         Source: apidocs.leadsquared.com, "Create or Update Leads in Bulk".
 
         Example:
@@ -50,10 +50,10 @@ class Bulk(Resource):
 
         Args:
             leads: any iterable or asynchronous iterable of mappings, or of `submissions.bulk_lead(...)` with
-                their own options and `reference`. A call is made when 25 have come, or the last.
+                their own options and `reference`. A call is made for every 25 leads, and for the rest.
             search_by: the schema name by which LeadSquared looks for an existing lead, for each mapping; by
-                default EmailAddress and Phone. Without one of them it is always a new lead.
-            concurrency: calls whose leads are pulled and not yet all taken as results, at most.
+                default EmailAddress and Phone. A lead with neither is always new.
+            concurrency: maximum calls that have unread results.
 
         Raises:
             ConfigurationError: an argument is invalid, or no synchronous host is known.
@@ -62,14 +62,12 @@ class Bulk(Resource):
         lane = sender.lane(None, Lane.BATCH)
         name = BULK_CREATE_OR_UPDATE.name
         if sender.session.options.hosts.sync_host is None:
-            raise ConfigurationError(
-                f"{name}: this client knows no synchronous host: pass region= or sync_host="
-            )
+            raise ConfigurationError(f"{name}: the synchronous host is unknown: pass region= or sync_host=")
 
         def made(lead: Mapping[str, Any]) -> Submission:
             return bulk_lead(lead, search_by=search_by)
 
-        # Places instead of leads in the locals: a traceback of what is caught here is to show no lead.
+        # Locals hold places, not leads: a traceback of an error caught here must not show a lead.
         @without_locals
         async def prepare(pending: Pending[L], place: int) -> EncodedSubmission:
             return await preparer.prepare(submission_of(pending.items[place], BULK_CREATE_OR_UPDATE, made))

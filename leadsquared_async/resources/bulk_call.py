@@ -1,9 +1,9 @@
 """One bulk call: up to 25 leads, and the outcome of each.
 
 The answer is a bare array of rows: RowNumber, LeadId, LeadCreated, LeadUpdated, AffectedRows
-(apidocs.leadsquared.com, "Create or Update Leads in Bulk"). How a failed row looks is not documented:
-integrations have met an ExceptionType and an ErrorMessage in it, and an empty LeadId; the bulk calls of
-activities say ExceptionMessage, and wrap their rows in an object. All of these are read.
+(apidocs.leadsquared.com, "Create or Update Leads in Bulk"). The form of a failed row is not documented:
+integrations have seen an ExceptionType, an ErrorMessage and an empty LeadId; the bulk calls of activities use
+ExceptionMessage, and wrap their rows in an object. All of these are read.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = ["RowOutcome", "read_rows", "send_rows"]
 
 @dataclass(frozen=True, slots=True)
 class RowOutcome:
-    """The outcome of one row of a call of so many attempts; its status has no RequestID."""
+    """The outcome of one row, and the attempts of its call; its status has no RequestID."""
 
     attempts: int
     status: RequestStatus | None = None
@@ -55,7 +55,7 @@ async def send_rows(
 ) -> list[RowOutcome]:
     """Send rows in one call, and return the outcome of each, in their order.
 
-    The call is repeated on an unknown delivery only if LeadSquared can match every lead in it.
+    With an unknown delivery the call is retried only if LeadSquared can match every lead in it.
 
     Raises:
         LeadSquaredError: the call failed as a whole.
@@ -89,8 +89,8 @@ async def send_rows(
 def read_rows(data: object, count: int) -> dict[int, object]:
     """The rows of the answer to `count` leads, by their number, from 1.
 
-    A number that occurs twice is ignored. If one is out of range, as when rows are counted from 0, all are:
-    an id under the wrong lead is worse than no id.
+    A number that occurs twice is ignored. If one is out of range, as when rows are counted from 0, all are
+    ignored: a wrong lead's id is worse than none.
     """
     rows: object = data
     if isinstance(data, dict):
@@ -144,7 +144,7 @@ def _outcome(label: str, row: EncodedSubmission, answer: object, sent: Sent) -> 
     if lead_id is None and not created and not updated:
         why = "it is missing from LeadSquared's answer"
         if answer is not None:
-            why = "LeadSquared's answer names neither its lead nor what is wrong with it"
+            why = "LeadSquared's answer contains neither an id nor an error for it"
         unknown = ServerError(
             f"{label}{why}. It may have arrived.",
             status_code=status_code,

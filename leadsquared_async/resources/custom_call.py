@@ -45,12 +45,12 @@ class CustomCalls(Resource):
 
         Args:
             method: GET, POST, ...
-            path: from the slash on, without a query.
-            query: pairs besides the keys.
+            path: starts with a slash, without the query.
+            query: parameters besides the keys.
             json: the body, anything that `json.dumps` accepts.
             host: which of the account's hosts.
             keys: all three keys, or the x-api-key only.
-            repeatable: whether it may be made again if it may have arrived; GET always may.
+            repeatable: whether it may be repeated if it may have arrived; GET always may.
             reference: your own id, for errors and logs.
             deadline: seconds for the whole call; None for no bound; by default the client's.
 
@@ -58,19 +58,19 @@ class CustomCalls(Resource):
             The decoded JSON of the answer; None if it is empty.
 
         Raises:
-            LeadSquaredError: it did not succeed.
+            LeadSquaredError: the call failed.
         """
         verb = method.upper()
         if not verb.isascii() or not verb.isalpha():
-            raise ConfigurationError("method has to be an HTTP method, such as GET or POST")
+            raise ConfigurationError("method must be an HTTP method, such as GET or POST")
         if not path.startswith("/") or not path.isprintable() or any(char in path for char in "?# \\"):
             raise ConfigurationError(
-                "path has to start with a slash and contain no ?, # or space: pass query= beside it"
+                "path must start with a slash and contain no ?, # or space: pass the query as query="
             )
         if len(path) > LONGEST_PATH:
             raise ConfigurationError(f"path is longer than {LONGEST_PATH} characters")
         if host not in {"async", "sync"} or keys not in {"all", "api_key"}:
-            raise ConfigurationError('host has to be "async" or "sync", keys "all" or "api_key"')
+            raise ConfigurationError('host must be "async" or "sync", and keys "all" or "api_key"')
         sender = self._parts.sender.until(deadline)
         reads = verb in {"GET", "HEAD"}
         call = Call(
@@ -93,7 +93,7 @@ class CustomCalls(Resource):
 def _checked_query(query: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     pairs = tuple(query.items())
     if not all(isinstance(text, str) for pair in pairs for text in pair):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError("query has to be a mapping from string to string")
+        raise ConfigurationError("query must be a mapping from string to string")
     text = "".join(text for pair in pairs for text in pair)
     if len(text) > LONGEST_QUERY:
         raise ConfigurationError(f"query is longer than {LONGEST_QUERY} characters")

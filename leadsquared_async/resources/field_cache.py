@@ -37,19 +37,19 @@ ValidationMode = Literal["off", "strict", "drop"]
 LARGEST = 32 * 1024 * 1024
 """Bytes: hundreds of fields with their options are megabytes."""
 WITHIN = 30.0
-"""Seconds for one request of the fields, its retries included."""
+"""Seconds for one request of the fields, including retries."""
 FIRST_WAIT = 5.0
-"""Seconds for which leads wait for the fields, counted from the very first lead."""
+"""Seconds that leads wait for the fields, counted from the first lead."""
 TRY_AGAIN = 60.0
-"""Seconds until the fields are requested again for leads, after a request failed."""
+"""Seconds from a failed request to the next one for leads."""
 RETRY = RetryPolicy(attempts=3, cap=4.0)
-FLAWS_SHOWN = 5
+PROBLEMS_SHOWN = 5
 IN_EVERY_ACCOUNT = frozenset({"EmailAddress", "Phone"})
 """An answer with neither of them is not the list of an account's fields."""
 
 
 class FieldCache:
-    """The account's fields, requested when needed, by one call at a time; current for `ttl` seconds."""
+    """The account's fields, requested when needed, by one call at a time; valid for `ttl` seconds."""
 
     def __init__(self, sender: Sender, ttl: float = 3600.0) -> None:
         self._sender = Sender(sender.session, replace(sender.settings, deadline=WITHIN, retry=RETRY))
@@ -62,17 +62,17 @@ class FieldCache:
         self._request: asyncio.Task[FieldChecker] | None = None
 
     async def current(self, within: float | None) -> FieldChecker:
-        """The fields, no older than their time to live, awaited for `within` seconds at most.
+        """The fields, no older than `ttl`; waits at most `within` seconds for them.
 
         Raises:
             DeadlineExceeded: there was no answer in time.
-            LeadSquaredError: the call did not succeed.
+            LeadSquaredError: the call failed.
         """
         self._sender.session.check_usable()  # raises if the client may not be used here
         if self._checker is not None and self._now() < self._until:
             return self._checker
         request = self._requested()
-        # Others may wait for it too: it outlives a caller that is cancelled or runs out of time.
+        # Other callers may wait for it too, so it outlives a caller that is cancelled or times out.
         await asyncio.wait([request], timeout=within)
         if not request.done():
             raise DeadlineExceeded(
@@ -90,18 +90,18 @@ class FieldCache:
         try:
             return request.result()
         except LeadSquaredError as error:
-            # A copy for each caller: an error that many raise would collect all their tracebacks.
+            # A copy for each caller: a shared error would collect all their tracebacks.
             raise copy.copy(error) from error.__cause__
 
-    async def at_hand(self, within: float | None = None) -> FieldChecker | None:
-        """The fields for a lead, without delaying it: stale ones rather than none, none rather than late.
+    async def for_lead(self, within: float | None = None) -> FieldChecker | None:
+        """The fields for a lead, stale if there are no current ones; None if there are none yet.
 
-        Only the very first leads wait for them, for some seconds at most, and for half of the `within`
-        seconds that the whole call may take. Once that failed, no lead waits.
+        Only the first leads wait for them, for a few seconds at most, and for at most half of the call's
+        `within` seconds. After a failed request no lead waits.
         """
         try:
             self._sender.session.check_usable()
-        except ClientClosed:  # sending raises it, and an outbox takes leads all the same
+        except ClientClosed:  # sending raises it; an outbox accepts leads anyway
             return self._checker
         now = self._now()
         if self._checker is not None and now < self._until:
@@ -121,7 +121,7 @@ class FieldCache:
         return self._checker
 
     def stop(self) -> set[asyncio.Task[FieldChecker]]:
-        """Cancel the request. Returns the tasks that have to end."""
+        """Cancel the request. Returns the tasks to await."""
         tasks = set[asyncio.Task["FieldChecker"]]() if self._request is None else {self._request}
         for task in tasks:
             task.cancel()
@@ -144,7 +144,7 @@ class FieldCache:
             return
         self._patient_until = self._now()
         if self._leads_asked and self._now() >= self._not_before:
-            which = "with fields from before" if self._checker is not None else "without a check"
+            which = "after a check against old fields" if self._checker is not None else "without a check"
             self._sender.log.warning(
                 "leads are sent %s: %s", which, _described(error), extra={"event": "no_fields"}
             )
@@ -163,13 +163,13 @@ class FieldCache:
             most=LARGEST,
         )
         sent = await self._sender.send(call)
-        from leadsquared_async.fields import FieldChecker, read_fields  # noqa: PLC0415 - most never ask
+        from leadsquared_async.fields import FieldChecker, read_fields  # noqa: PLC0415 - few need it
 
         fields = read_fields(sent.outcome.data) or ()
         if IN_EVERY_ACCOUNT.isdisjoint(field.schema_name for field in fields):
             what = "neither EmailAddress nor Phone, so it is not an account's list of" if fields else "no"
             raise ServerError(
-                f"fields.list: the answer holds {what} lead fields",
+                f"fields.list: the answer contains {what} lead fields",
                 delivery=Delivery.UNKNOWN,
                 fault=Fault.SERVER,
                 scope=Scope.OPERATION,
@@ -198,40 +198,42 @@ class FieldValidator:
         """The submission, and the names of the attributes that were left out of it.
 
         Raises:
-            InvalidLead: it has a flaw, with "strict"; a name in the wrong letter case, with both.
+            InvalidLead: with "strict", any problem; in both modes, a name in the wrong letter case.
         """
         lead = submission.lead
-        checker = await self._cache.at_hand(within)
+        checker = await self._cache.for_lead(within)
         if checker is None or not isinstance(lead, Mapping):  # encoding rejects what is not a mapping
             return submission, ()
         if self._mode == "strict":
-            if flaws := checker.check(lead, partial=_may_exist(submission), search_by=submission.search_by):
-                raise _invalid(flaws, submission)
+            if problems := checker.check(
+                lead, partial=_may_exist(submission), search_by=submission.search_by
+            ):
+                raise _invalid(problems, submission)
             return submission, ()
         unknown = checker.unknown(lead)
         if not unknown:
             return submission, ()
-        # Without its misspelt "emailaddress" it would be a different lead.
-        if flaws := checker.misspelt(lead):
-            raise _invalid(flaws, submission)
+        # Dropping a misspelt "emailaddress" would make it a different lead.
+        if problems := checker.misspelt(lead):
+            raise _invalid(problems, submission)
         kept = {key: value for key, value in lead.items() if key not in unknown}
         return replace(submission, lead=kept), tuple(unknown.values())
 
 
 def _may_exist(submission: Submission) -> bool:
-    """Whether LeadSquared may have the lead already, so that no field of it is mandatory.
+    """Whether the lead may exist already, so that no field is mandatory.
 
-    A lead with SearchBy may exist. Without one it counts as new, even with an e-mail address: LeadSquared
-    looks for every lead by that.
+    A lead with SearchBy may exist. Without SearchBy it counts as new, even with an e-mail address:
+    LeadSquared looks up every lead by that.
     """
     operation = submission.operation
     return operation.changes is not None or operation.needs_search_by or submission.search_by is not None
 
 
-def _invalid(flaws: tuple[FieldProblem, ...], submission: Submission) -> InvalidLead:
-    said = " ".join(flaw.message for flaw in flaws[:FLAWS_SHOWN])
-    more = f" And {len(flaws) - FLAWS_SHOWN} more." if len(flaws) > FLAWS_SHOWN else ""
-    error = InvalidLead(said + more, attribute=flaws[0].attribute)
+def _invalid(problems: tuple[FieldProblem, ...], submission: Submission) -> InvalidLead:
+    said = " ".join(problem.message for problem in problems[:PROBLEMS_SHOWN])
+    more = f" And {len(problems) - PROBLEMS_SHOWN} more." if len(problems) > PROBLEMS_SHOWN else ""
+    error = InvalidLead(said + more, attribute=problems[0].attribute)
     error.operation, error.reference = submission.operation.name, submission.reference
     return error
 

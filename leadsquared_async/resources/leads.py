@@ -1,4 +1,4 @@
-"""`lsq.leads`, `lsq.activities`, `lsq.opportunities`, `lsq.calls`: thin, over `submit` and `Requests`."""
+"""`lsq.leads`, `lsq.activities`, `lsq.opportunities` and `lsq.calls`."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ L = TypeVar("L", bound=Mapping[str, Any] | Submission)
 RAISES = """
 
 Raises:
-    InvalidLead: naming what cannot be sent; nothing was.
-    LeadSquaredError: it did not succeed; `delivery` says whether it may have arrived.
+    InvalidLead: the submission is invalid. Nothing was sent.
+    LeadSquaredError: the call failed; `delivery` says whether it may have arrived.
 """
 
 
 def submitting(
     name: str, make: Callable[P, Submission]
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, Receipt]]:
-    """A method that submits what `make` makes, with the parameters and the docstring of `make`."""
+    """A method that submits the result of `make`, with its parameters and docstring."""
 
     async def method(self: Requests, /, *args: P.args, **kwargs: P.kwargs) -> Receipt:
         return await submit(self._parts, make(*args, **kwargs))  # pyright: ignore[reportPrivateUsage]
@@ -56,7 +56,7 @@ def submitting(
 
 
 class Leads(Requests):
-    """Leads in, RequestIDs out, and their outcomes."""
+    """Submits leads, and follows their requests."""
 
     _usual = LEADS_CAPTURE
     _prefix = "leads."
@@ -74,7 +74,7 @@ class Leads(Requests):
         """Submit a new or existing lead, and return LeadSquared's receipt for it.
 
         A lead without ProspectID, EmailAddress, Phone and SearchBy is always a new one. Every capture posts a
-        "Lead Capture" activity, also a repeated one, so automations on that activity run again.
+        "Lead Capture" activity, even a repeated one, so automations on that activity run again.
         Source: apidocs.leadsquared.com, "Capture Leads (Async)".
 
         Example:
@@ -84,15 +84,16 @@ class Leads(Requests):
             lead: schema name to value. Aware datetimes are sent in UTC; None leaves an attribute out.
             search_by: the schema name by which LeadSquared looks for an existing lead, before its own order
                 of ProspectID, EmailAddress, Phone.
-            update_behavior: what to leave alone on an existing lead: "DoNotUpdate", "UpdateOnlyEmptyFields"
-                or "DoNotUpdateUniqueFields"; by default all that is passed is updated.
-            reference: your own opaque id, never sent; on the receipt, on errors and in log lines.
-            deadline: seconds for the whole call, the wait for the rate limit included; None for no bound; by
+            update_behavior: what to leave unchanged on an existing lead: "DoNotUpdate",
+                "UpdateOnlyEmptyFields" or "DoNotUpdateUniqueFields"; by default every passed field is
+                updated.
+            reference: your own opaque id, never sent; shown on receipts, on errors and in logs.
+            deadline: seconds for the whole call, including waits for the rate limit; None for no bound; by
                 default the client's.
 
         Raises:
-            InvalidLead: naming the attribute that cannot be sent; nothing was.
-            LeadSquaredError: it did not succeed; `delivery` says whether the lead may have arrived.
+            InvalidLead: the lead is invalid; the message names the attribute. Nothing was sent.
+            LeadSquaredError: the call failed; `delivery` says whether the lead may have arrived.
         """
         submission = capture_lead(
             lead, search_by=search_by, update_behavior=update_behavior, reference=reference
@@ -108,12 +109,12 @@ class Leads(Requests):
         follow: bool = False,
         concurrency: int = CONCURRENCY,
     ) -> Results[L]:
-        """Submit any number of leads, and get their results as they complete, in no promised order.
+        """Submit any number of leads, and get their results as they complete, in no guaranteed order.
 
-        A lead that fails has its error in its result and stops no other; an account-level error ends the
-        iteration, which raises it (see `Results`). They leave room for forms: their lane is BATCH. Submitting
-        has no deadline, since many leads wait for the limit; the retry policy bounds each lead from its first
-        attempt on, except that 429s are retried for as long as it takes.
+        A failed lead has its error in its result and does not stop the others; an account-level error ends
+        the iteration, which raises it (see `Results`). The lane is BATCH, so form submissions go first.
+        Submitting has no deadline, since many leads wait for the limit; the retry policy bounds each lead
+        from its first attempt, but 429s are retried without a bound.
 
         Example:
             async with lsq.leads.capture_many(rows, search_by="Phone", follow=True) as results:
@@ -125,10 +126,10 @@ class Leads(Requests):
                 `submissions.capture_lead(...)` with its own options and `reference`.
             search_by: as for `capture`, for each mapping.
             update_behavior: as for `capture`, for each mapping.
-            follow: whether to follow each accepted lead, so that its result has the final `status` as well.
-                Its error is `StillProcessing` if that takes longer than the client's `deadline`, from its
-                acceptance on. Up to 1000 leads are followed while others are sent.
-            concurrency: leads that are pulled and neither followed nor taken as results, at most.
+            follow: whether to follow each accepted lead, so that its result has the final `status`. Its error
+                is `StillProcessing` if that takes longer than the client's `deadline` after acceptance. Up to
+                1000 leads are followed while others are sent.
+            concurrency: maximum leads that are pulled, not yet followed, and whose results are unread.
 
         Raises:
             ConfigurationError: an argument is invalid.
@@ -152,9 +153,9 @@ class Leads(Requests):
 
 
 class Activities(Requests):
-    """What happened to leads.
+    """Activities of leads.
 
-    Activities are not sent again on an unknown delivery, unless `RetryPolicy(unknown="always")` asks for it.
+    With an unknown delivery, an activity is retried only with `RetryPolicy(unknown="always")`.
     """
 
     _usual = ACTIVITIES_CREATE
@@ -167,7 +168,7 @@ class Activities(Requests):
 
 
 class Opportunities(Requests):
-    """Opportunities of leads; a capture is not sent again on an unknown delivery, as activities are not."""
+    """Opportunities of leads; like an activity, a capture with an unknown delivery is not retried."""
 
     _usual = OPPORTUNITIES_CAPTURE
     _prefix = "opportunities."
@@ -179,7 +180,7 @@ class Opportunities(Requests):
 
 
 class Calls(Requests):
-    """Telephone calls that were made; not sent again on an unknown delivery, as activities are not."""
+    """Logs of telephone calls; like an activity, a log with an unknown delivery is not retried."""
 
     _usual = CALLS_LOG
     _prefix = "calls."

@@ -1,4 +1,4 @@
-"""What happens to every submission before it is sent or kept: normalise, check, encode."""
+"""Prepares every submission before it is sent or stored: normalise, check, encode."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Preparer:
     """Normalises, checks and encodes submissions.
 
     Args:
-        normalize: the caller's own change to every lead; None for none.
-        validate: checks a submission of a call that may take so many seconds against the account's lead
-            fields, and returns it with the names of the attributes that it left out; None for no check.
+        normalize: the caller's function for every lead; None for none.
+        validate: checks a submission against the account's lead fields, given the seconds that its call may
+            take, and returns it with the names of left-out attributes; None for no check.
     """
 
     def __init__(self, normalize: Normalize | None = None, validate: Validator | None = None) -> None:
@@ -33,19 +33,21 @@ class Preparer:
     async def prepare(
         self, submission: Submission, *, within: float | None = None, is_new: bool = True
     ) -> EncodedSubmission:
-        """Check a submission, and make it ready to be sent or kept.
+        """Normalise, check and encode a submission.
 
         Args:
             submission: what is to be sent.
-            within: seconds that the whole call may take, from now on; None for no bound.
-            is_new: whether its lead comes from the caller; one from an outbox was normalised before.
+            within: seconds that the whole call may take from now; None for no bound.
+            is_new: whether its lead comes from the caller; one from an outbox is already normalised.
 
         Raises:
-            InvalidLead: naming what cannot be sent.
+            InvalidLead: the submission is invalid.
             ConfigurationError: an option of the submission is invalid.
         """
         if not isinstance(submission, Submission):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidLead(f"a submission of leadsquared_async.submissions, not {type_name(submission)}")
+            raise InvalidLead(
+                f"expected a submission of leadsquared_async.submissions, not {type_name(submission)}"
+            )
         if is_new and self._normalize is not None and submission.lead is not None:
             lead = _normalized(submission, submission.lead, self._normalize)
             submission = dataclasses.replace(submission, lead=lead)
@@ -61,16 +63,16 @@ class Preparer:
 
 def _normalized(submission: Submission, lead: Mapping[str, Any], normalize: Normalize) -> Mapping[str, Any]:
     try:
-        changed = cast("object", normalize(lead))  # it is the caller's code
+        changed = cast("object", normalize(lead))  # the caller's code may return anything
     except InvalidLead as error:
         invalid = error
     except Exception as error:
         invalid = InvalidLead(
-            f"normalize failed with {type(error).__name__}: correct that function, or catch it there"
+            f"normalize raised {type(error).__name__}: fix the function, or catch the error in it"
         )
     else:
         if isinstance(changed, Mapping):
             return cast("Mapping[str, Any]", changed)
-        invalid = InvalidLead(f"normalize has to return a lead, not {type_name(changed)}")
+        invalid = InvalidLead(f"normalize must return a lead, not {type_name(changed)}")
     invalid.operation, invalid.reference = submission.operation.name, submission.reference
     raise invalid from None

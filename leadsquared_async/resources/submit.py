@@ -1,4 +1,4 @@
-"""One way to submit, for one submission or many, and to follow what was accepted."""
+"""Submits one submission or many, and follows accepted requests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 CONCURRENCY = 32
-"""Submissions pending at once: more than the limit lets through during a slow answer would be of no use."""
+"""Submissions pending at once: enough to use the whole limit even with slow answers."""
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ class Parts(NamedTuple):
 
 
 class Resource:
-    """What a user calls on a client: `lsq.leads` and the like."""
+    """A resource of a client, such as `lsq.leads`."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -71,11 +71,11 @@ async def submit(
 ) -> Receipt:
     """Check a submission, send it, and return LeadSquared's receipt.
 
-    The caller has to be `without_locals`: what this raises has the submission in its frames.
+    The caller must be `without_locals`: the frames of an error hold the submission.
 
     Raises:
-        InvalidLead: naming what cannot be sent; nothing was.
-        LeadSquaredError: it did not succeed; `delivery` says whether it may have arrived.
+        InvalidLead: the submission is invalid. Nothing was sent.
+        LeadSquaredError: the call failed; `delivery` says whether it may have arrived.
     """
     try:
         sender = parts.sender.until(deadline)
@@ -83,7 +83,7 @@ async def submit(
         clock = asyncio.get_running_loop().time
         began, seconds = clock(), sender.settings.deadline
         encoded = await parts.preparer.prepare(submission, within=seconds)
-        # Waiting for the account's lead fields counts; the check itself takes next to no time.
+        # Waiting for the account's lead fields counts; the check itself takes almost no time.
         if seconds is not None and (gone := round(clock() - began, 2)):
             sender = sender.until(max(0.001, seconds - gone))
         return await send_encoded(sender, encoded, sender.lane(None, lane), before_send)
@@ -97,16 +97,16 @@ async def submit(
 async def send_encoded(
     sender: Sender, submission: EncodedSubmission, lane: Lane, before_send: BeforeSend | None = None
 ) -> Receipt:
-    """Send what was checked, and return LeadSquared's receipt; the caller has to be `without_locals`.
+    """Send a checked submission, and return its receipt; the caller must be `without_locals`.
 
     Raises:
-        ConfigurationError: the operation gives no RequestID, and is sent in another way.
-        LeadSquaredError: it did not succeed; `delivery` says whether it may have arrived.
+        ConfigurationError: the operation returns no RequestID.
+        LeadSquaredError: the call failed; `delivery` says whether it may have arrived.
     """
     operation = submission.operation
     if not isinstance(operation, Operation):
         raise ConfigurationError(
-            f"{operation.name}: leads for bulk calls go by lsq.bulk, or through an outbox",
+            f"{operation.name}: send leads for bulk calls with lsq.bulk or an outbox",
             operation=operation.name,
             reference=submission.reference,
         )
@@ -146,15 +146,15 @@ def submit_many(
     follow: bool,
     mixed: bool = False,
 ) -> Results[T]:
-    """Submit what a source yields, as it comes.
+    """Submit the items of a source as they come.
 
     Args:
-        parts: the deadline counts for following only: submitting many means waiting for the limit.
-        source: of items.
+        parts: the deadline bounds following only, since many submissions wait for the limit.
+        source: the items.
         make: makes the submission of an item.
         name: for errors and log lines.
-        concurrency: submissions pending, at most.
-        follow: whether the result of an accepted item is its outcome.
+        concurrency: maximum pending submissions.
+        follow: whether to follow accepted items to their outcome.
         mixed: whether the submissions are of several operations.
 
     Raises:
@@ -184,7 +184,7 @@ def submit_many(
 
 
 def submission_of(item: object, operation: Endpoint, make: Callable[[Any], Submission]) -> Submission:
-    """An item that is a submission of the operation, or the one that is made of a lead.
+    """The item if it is a submission of the operation, else one made from it.
 
     Raises:
         InvalidLead: it is a submission of another operation.
@@ -192,7 +192,9 @@ def submission_of(item: object, operation: Endpoint, make: Callable[[Any], Submi
     if not isinstance(item, Submission):
         return make(item)
     if item.operation is not operation:
-        error = InvalidLead(f"a lead, or a submission of {operation.name}, not one of {item.operation.name}")
+        error = InvalidLead(
+            f"expected a lead or a submission of {operation.name}, not one of {item.operation.name}"
+        )
         error.operation, error.reference = operation.name, item.reference
         raise error
     return item
@@ -203,8 +205,8 @@ async def outcome(tracker: Tracker, request: Receipt | str, deadline: float | No
 
     Raises:
         StillProcessing: it is not final within `deadline` seconds.
-        LeadSquaredError: an account-level error, or LeadSquared does not know the RequestID. If that is in a
-            receipt, the delivery is ACCEPTED, and it is not safe to submit again.
+        LeadSquaredError: an account-level error, or LeadSquared does not know the RequestID. With a receipt,
+            the delivery is ACCEPTED, and it is not safe to submit again.
     """
     if not isinstance(request, Receipt):
         return await tracker.wait(request, deadline)

@@ -1,6 +1,6 @@
 """A LeadSquared account in memory: requests and the time go in, replies come out.
 
-There is no socket, no clock and no await. The state at a time is worked out when it is asked for.
+No socket, no clock, no await. The state at a time is computed on demand.
 """
 
 import collections
@@ -64,12 +64,12 @@ class Arrival:
     outcome: str
     """The HTTP status of the answer; `lost`, `reset` or `hang` if none went out."""
     over_limit: bool
-    """Whether the limit refused it (a scripted 429 is not such a refusal)."""
+    """Whether the limit rejected it; False for a scripted 429."""
     method: str
     path: str
     """Without the query and a connector's key."""
     why: str
-    """Why the call was refused, or which fault it met, without its values; else empty."""
+    """Why the call was rejected, or which fault it met, without its values; otherwise empty."""
 
 
 class Account:
@@ -102,7 +102,7 @@ class Account:
         """Forget everything: leads, requests, arrivals, counts. Faults and draws start over."""
         settings = self.settings
         self.instance = str(uuid4())
-        """An id of this account, which changes with each reset, whatever the seed."""
+        """An id of this account; each reset changes it, even with a seed."""
         self.arrivals: list[Arrival] = []
         """Every call that reached it, in order."""
         self.misplaced_keys: list[str] = []
@@ -119,7 +119,7 @@ class Account:
             mandatory=settings.mandatory,
             unique=displays_of(settings.unique, self._fields),
         )
-        """What it stores: leads, opportunities, phone calls."""
+        """The stored leads, opportunities and phone calls."""
         self.queues = {
             operation.name: ProcessingQueue(settings.processing_rate, self._faults.system_error)
             for operation in OPERATIONS
@@ -128,7 +128,7 @@ class Account:
 
     @property
     def faults(self) -> Faults:
-        """How it misbehaves now."""
+        """The current faults."""
         return self._faults.faults
 
     def set_faults(self, faults: Faults, now: float, *, keep: Collection[str] = ()) -> None:
@@ -171,7 +171,7 @@ class Account:
         return replace(answer, delay=self.transit(), how=fault.how, pace=self.faults.drip)
 
     def _judge(self, request: Request, call: Call | None, fault: Fault, now: float) -> tuple[Reply, bool]:
-        """The answer, and whether the limit refuses the call."""
+        """The answer, and whether the limit rejects the call."""
         if call is None:
             return hinted(gateway(403, "Missing Authentication Token"), self._routes.hint(request)), False
         if call.kind != "sync" and request.headers.get("x-api-key") != API_KEY:
@@ -222,7 +222,7 @@ class Account:
     def _submit(
         self, request: Request, query: Mapping[str, str], call: Call, now: float, *, taken: bool
     ) -> Reply:
-        """Accept a well-formed submission; queue it unless it gets lost."""
+        """Accept a well-formed submission, and queue it unless it is lost."""
         text, content = decode(request.body)
         (operation,) = call.operations
         work = operation.read(Submission(content, query, call.rest), self.records)
@@ -299,7 +299,7 @@ def misplaced_keys(request: Request, call: Call | None) -> list[str]:
 
 
 def shown_path(request: Request, call: Call | None) -> str:
-    """The path for people: without a connector's key and without a misplaced key."""
+    """The path to show, without a connector's key or a misplaced key."""
     path = request.path
     if call is not None and call.rest:
         path = f"{path.removesuffix('/'.join(call.rest))}{{connectorKey}}"

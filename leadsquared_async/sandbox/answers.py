@@ -36,18 +36,18 @@ class How(StrEnum):
     HALF_BODY = "half-body"
     """Half of the announced body, then the connection closes."""
     LOST = "lost"
-    """Not at all: the connection closes without an answer."""
+    """No answer: the connection closes."""
     RESET = "reset"
-    """Not at all: the connection is reset."""
+    """No answer: the connection is reset."""
     REFUSED = "refused"
-    """Not at all: there was no connection."""
+    """No answer: the connection is refused."""
     HANG = "hang"
-    """Not at all: the connection stays open until the client gives up."""
+    """No answer: the connection stays open until the client gives up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request as it came off the wire; its repr shows neither keys nor personal data."""
+    """One HTTP request as received; its repr shows neither keys nor personal data."""
 
     method: str
     path: str
@@ -95,7 +95,7 @@ class ApplicationError(Exception):
 
 
 class RefusedError(Exception):
-    """The account refuses a request by its own rules, which no fault replaces."""
+    """The account rejects a request by its own rules; no fault replaces that."""
 
     def __init__(self, reply: Reply, hint: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What an account has seen: in Python as `Books`, over HTTP as the control plane under `/_sandbox/`.
+"""The records of an account: in Python as `Books`, over HTTP as the control plane under `/_sandbox/`.
 
 The control plane needs no keys and has no limit, so it refuses browsers: a page of another site must neither
 read the leads nor set faults, not even by pointing its own name at this machine (DNS rebinding).
@@ -50,7 +50,7 @@ class Books:
 
     @property
     def instance(self) -> str:
-        """An id of this sandbox, which changes with each run and each reset, whatever the seed."""
+        """An id of this sandbox; each run and each reset changes it, even with a seed."""
         return self._account.instance
 
     @property
@@ -84,7 +84,7 @@ class Books:
 
     @property
     def over_limit(self) -> int:
-        """How many calls the limit refused; scripted 429s are not among them."""
+        """How many calls the limit rejected, without scripted 429s."""
         return sum(arrival.over_limit for arrival in self.arrivals)
 
     @property
@@ -201,7 +201,7 @@ LOOPBACK = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.
 
 
 def is_for_the_control_plane(request: Request) -> bool:
-    """Whether it concerns the sandbox, and is not a call of LeadSquared's."""
+    """Whether it is for the sandbox itself, and not a LeadSquared call."""
     return request.path.startswith(PREFIX) or (request.method == "GET" and request.path in INDEX)
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong between a client and LeadSquared: by probability, by script or for some time.
+"""Faults between a client and LeadSquared: by probability, by script or for some time.
 
 A fault either replaces the answer (`503`, `html`) or changes how it goes out (`lost`, `drip-body`); `FAULTS`
 lists them. A name followed by `+taken`, as in `504+taken`, means that the lead was accepted before the fault
@@ -102,7 +102,7 @@ def find_fault(name: str) -> Fault:
 
 @dataclass(frozen=True, kw_only=True)  # without slots, whose frozen classes fail oddly on unknown names
 class Faults:
-    """How a sandbox misbehaves; by default not at all. Raises ValueError for an invalid option.
+    """The faults of a sandbox; by default none. Raises ValueError for an invalid option.
 
     A round trip takes `latency` seconds, plus up to `jitter` seconds (uniform), plus a delay whose mean is
     `tail` seconds (exponential). Half of it passes before the call arrives and is counted; the other half,

@@ -1,6 +1,6 @@
 """The queue of an operation: first in, first out, at a steady rate; system errors are retried later.
 
-Nothing runs in the background: the state at a time is worked out when it is asked for.
+Nothing runs in the background: the state at a time is computed on demand.
 """
 
 from collections import deque

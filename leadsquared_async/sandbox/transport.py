@@ -27,12 +27,12 @@ class _HasBooks:
 
     @property
     def books(self) -> Books:
-        """What really arrived."""
+        """The records of what arrived."""
         return self._books
 
     @property
     def faults(self) -> Faults:
-        """How the account misbehaves; assign other `Faults` to change it from the next call on."""
+        """The account's faults; assign other `Faults` to change them from the next call on."""
         return self._books.faults
 
     @faults.setter

@@ -1,4 +1,4 @@
-"""RequestIDs, followed to their outcome: `order` decides which to poll, `schedule` when, `tracker` polls."""
+"""Follows RequestIDs to their outcome: `order` decides which to poll, `sweep_pause` when, `tracker` polls."""
 
 from leadsquared_async.tracking.tracker import GRACE, Follower, Tracker, Trackers, fetch_status, request_id_of
 

@@ -1,11 +1,11 @@
-"""Which requests to poll next: those that are followed, in the order in which LeadSquared got them.
+"""Which requests to poll next, in the order in which LeadSquared received them.
 
-Pure: answers and the time come in as arguments, in seconds of any monotonic clock. LeadSquared's queue is
-first in, first out, apart from requests that it retries. So a sweep polls from the oldest on until one is
-still queued, and costs little more than one call a request. If that is where the last sweep ended, one
-further back is polled: if it is finished, the first was overtaken. Overtaken requests are *put off*, and
-polled at longer and longer intervals. Where many are overtaken, there is no order: then a sweep goes on to
-where most are still unfinished. The order decides how many calls are made, never what the outcome is.
+Pure: answers and the time, in seconds of any monotonic clock, are arguments. LeadSquared's queue is first in,
+first out, except for requests that it retries. So a sweep polls from the oldest request until one is still
+queued, which costs little more than one call per request. If the last sweep ended at the same request, a
+later one is polled: if it is finished, the first was overtaken. Overtaken requests are *put off*, and polled
+at growing intervals. If many are overtaken, the order is unreliable: then a sweep continues until most
+requests are unfinished. The order affects the number of calls, never the outcome.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from leadsquared_async.tracking.sweep_pause import FRUITLESS_SWEEPS, LONGEST_STA
 __all__ = ["PUT_OFF", "QueueOrder"]
 
 WORTH_A_SWEEP = 4
-"""So many should be finished at each sweep; with fewer, the call for the unfinished one costs too much."""
+"""Finished requests that a sweep should find; with fewer, the call for the unfinished one costs too much."""
 WORTH_A_LOOSE_SWEEP = 3
 PUT_OFF = (40.0, 40.0, 60.0, 120.0, 420.0, 900.0, 1800.0, 2700.0, 3600.0)
 """Seconds after which an overtaken request is polled again; then every hour. LeadSquared retries a request
 after 30 s, 2, 7, 15, 30, 45, 60 min, 1.5, 2 and 3 h (apidocs.leadsquared.com, "Async API")."""
 FAILED_TO_END = 2
-"""So many failed polls in a row end a sweep: all the others may fail too."""
+"""Failed polls in a row that end a sweep, since the others may fail too."""
 TOGETHER = 8
-"""Requests polled at the same moment, at most."""
+"""Most requests polled at once."""
 
 _LOOSE = 0.08
-"""From this share of overtaken requests among the finished ones on, the order is not relied upon."""
+"""The order counts as unreliable above this share of overtaken requests among finished ones."""
 _ORDERLY = 0.03
-"""From this share down it is relied upon again."""
+"""It counts as reliable again from this share down."""
 _MEMORY = 0.08
 _UNFINISHED = 0.40
 """The weight of an unfinished request towards the end of a loose sweep; a finished one has 1 minus this."""
@@ -75,7 +75,7 @@ class QueueOrder:
     def add(self, request_id: str) -> None:
         """Follow one more request, as the youngest."""
         if all(entry.due for entry in self._entries.values()):
-            self.schedule.restart()  # no other one says when this will be finished
+            self.schedule.restart()  # no other request shows when this one will finish
         self._entries.setdefault(request_id, _Entry())
 
     def remove(self, request_id: str) -> None:
@@ -83,10 +83,10 @@ class QueueOrder:
         self._entries.pop(request_id, None)
 
     def sweep(self, now: float) -> Generator[Sequence[str], Sequence[bool | None], None]:
-        """Yields the requests to poll at once, and is sent for each whether it is finished.
+        """Yield the requests to poll at once; the caller sends for each whether it is finished.
 
-        None means that there was no answer, which says nothing about the request. Others are polled then: it
-        may be the only one that fails. While no poll is answered at all, a sweep polls a single request.
+        None means that there was no answer. Others are polled then, since it may be the only one that fails.
+        While no poll is answered, a sweep polls a single request.
         """
         found = moved = failed = 0
         is_answered = False
@@ -115,7 +115,7 @@ class QueueOrder:
                     is_over |= self._unfinished(entry, trailing, now)
             is_over |= failed >= (1 if self._is_stalled else FAILED_TO_END)
             passed = set()
-            if self._goes_on:
+            if self._continues:
                 is_over = self._surplus >= 1 and bool(waiting) and self._is_new(waiting[0])
             elif trailing and not moved and waiting:
                 passed = self._look_further(waiting)
@@ -126,7 +126,7 @@ class QueueOrder:
             self._conclude(found, trailing, now)
 
     def _due(self, now: float) -> deque[str]:
-        """The requests that are due, in order; without any answer, the one that failed least comes first."""
+        """The requests that are due, in order; if no poll was answered, the one that failed least first."""
         due = [(entry.failures, name) for name, entry in self._entries.items() if entry.due <= now]
         if self._is_stalled:
             due.sort(key=itemgetter(0))
@@ -134,7 +134,7 @@ class QueueOrder:
 
     @staticmethod
     def _is_answered(entry: _Entry, is_finished: bool | None, now: float) -> bool:
-        """Note whether there was an answer; if not, the request is skipped for a while."""
+        """Record whether there was an answer; if not, skip the request for a while."""
         if is_finished is None:
             entry.failures += 1
             entry.due = now + min(LONGEST_STALL, 2.0 ** min(entry.failures, 10))
@@ -150,18 +150,18 @@ class QueueOrder:
             self.schedule.found_nothing(beyond_stragglers=bool(trailing))
             return
         if self.schedule.is_stalled:
-            self._forgive(now)
+            self._end_stall(now)
         self.schedule.found(found, now, WORTH_A_LOOSE_SWEEP if self._is_loose else WORTH_A_SWEEP)
         if not any(entry.polls for entry in self._entries.values()):
-            self.schedule.restart()  # all the others are new: none says when they will be finished
+            self.schedule.restart()  # the others are new: none shows when they will finish
 
     @property
-    def _goes_on(self) -> bool:
-        """Whether a sweep goes on after unfinished ones; in a stall that would find nothing either."""
+    def _continues(self) -> bool:
+        """Whether a sweep continues past unfinished requests; in a stall that would find nothing."""
         return self._is_loose and not self.schedule.is_stalled
 
     def _together(self, expected: float, found: int) -> int:
-        """How many to poll at once: more while many should be finished, or many were."""
+        """How many to poll at once: more if many should be finished, or many were."""
         if self.schedule.fruitless and not found:
             return 1
         return max(1, min(TOGETHER, max(int(expected - found) // 2, found // 4)))
@@ -176,9 +176,9 @@ class QueueOrder:
         return asked
 
     def _look_further(self, waiting: deque[str]) -> set[str]:
-        """Move one from further back to the front, and return those that it passed.
+        """Move a later request to the front, and return those that it passed.
 
-        The longer nothing was found, the further back it is: many in a row may be delayed.
+        The longer nothing was found, the later it is: many in a row may be delayed.
         """
         reach = self.schedule.fruitless % len(waiting).bit_length()
         ahead = min(2**reach, len(waiting)) - 1
@@ -203,7 +203,7 @@ class QueueOrder:
             trailing.clear()
 
     def _unfinished(self, entry: _Entry, trailing: list[_Entry], now: float) -> bool:
-        """Note it; returns whether the sweep is over."""
+        """Record it, and return whether the sweep is over."""
         entry.polls += 1
         is_new = entry.polls == 1
         if is_new:
@@ -211,24 +211,24 @@ class QueueOrder:
         if entry.put_off:
             self._put_off(entry, now)
             return False
-        if self._goes_on:
+        if self._continues:
             self._put_off(entry, now)
         elif entry.polls >= FRUITLESS_SWEEPS:
             entry.due = now + self.schedule.backoff
         trailing.append(entry)
-        # One that was unfinished at the last sweep too may be a straggler: look behind it.
-        return (is_new or len(trailing) > 1) and not self._goes_on
+        # A request that was unfinished in the last sweep too may be a straggler: look behind it.
+        return (is_new or len(trailing) > 1) and not self._continues
 
     def _overtake(self, entry: _Entry, now: float) -> None:
         entry.overtaken = True
-        if not self._goes_on:
+        if not self._continues:
             self._put_off(entry, now)
 
     def _put_off(self, entry: _Entry, now: float) -> None:
         entry.due = now + PUT_OFF[min(entry.put_off, len(PUT_OFF) - 1)]
         entry.put_off += 1
 
-    def _forgive(self, now: float) -> None:
+    def _end_stall(self, now: float) -> None:
         """The queue moves again: requests that were put off in the stall are due now."""
         for entry in self._entries.values():
             entry.due = min(entry.due, now)

@@ -1,4 +1,4 @@
-"""When to sweep next: as often as LeadSquared finishes requests, and rarely while it finishes none. Pure."""
+"""When to sweep next: often while LeadSquared finishes requests, rarely while it finishes none. Pure."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ __all__ = ["SweepPause"]
 FIRST_PAUSE = 1.0
 GROWTH = 1.6
 LONGEST_PAUSE = 15.0
-"""Seconds between two sweeps that found nothing; at first, the growth factor, and at most."""
+"""Seconds between two sweeps that found nothing: the first, the growth factor, the longest."""
 LONGEST_STALL = 60.0
-"""Seconds between two sweeps at most while the queue is stalled, or LeadSquared does not answer."""
+"""Most seconds between two sweeps while the queue is stalled or LeadSquared does not answer."""
 SHARE_OF_STALL = 0.1
 """A pause is this share of the time for which nothing was found, between the two bounds above."""
 FRUITLESS_SWEEPS = 8
-"""After so many sweeps in a row without a finished request the queue counts as stalled."""
+"""Sweeps in a row without a finished request after which the queue counts as stalled."""
 
 
 class SweepPause:
@@ -33,7 +33,7 @@ class SweepPause:
 
     @property
     def is_stalled(self) -> bool:
-        """Whether the queue does not seem to move at all."""
+        """Whether the queue seems to be stalled."""
         return self.fruitless >= FRUITLESS_SWEEPS
 
     @property
@@ -42,7 +42,7 @@ class SweepPause:
         return SHARE_OF_STALL * self._quiet
 
     def restart(self) -> None:
-        """Begin anew: earlier sweeps say nothing about the speed of the queue."""
+        """Start over: earlier sweeps do not show the speed of the queue."""
         self.pause = FIRST_PAUSE
         self.fruitless = 0
         self._quiet = 0.0
@@ -55,7 +55,7 @@ class SweepPause:
         return (self._rate or 0.0) * (now - self._last_found)
 
     def found(self, count: int, now: float, worth: int) -> None:
-        """A sweep found `count` finished; the next comes when `worth` more should be."""
+        """A sweep found `count` finished requests; the next comes when `worth` more should be finished."""
         self.fruitless = 0
         self._quiet = 0.0
         if self._last_found is not None and now > self._last_found:
@@ -66,13 +66,13 @@ class SweepPause:
         self.pause = max(FIRST_PAUSE, min(pause, LONGEST_PAUSE))
 
     def found_nothing(self, *, beyond_stragglers: bool) -> None:
-        """A sweep found nothing finished; `beyond_stragglers`: though it polled more than stragglers."""
+        """A sweep found nothing finished; `beyond_stragglers`: whether it polled more than stragglers."""
         self.fruitless += beyond_stragglers
         self._quiet += self.pause
         longest = min(LONGEST_STALL, max(LONGEST_PAUSE, self.backoff))
         self.pause = min(self.pause * GROWTH, longest)
 
     def got_no_answer(self) -> None:
-        """LeadSquared did not answer, which says nothing about the queue: only poll less often."""
+        """LeadSquared did not answer, so the state of the queue is unknown: poll less often."""
         self.fruitless += 1
         self.pause = min(self.pause * GROWTH, LONGEST_STALL)

@@ -1,4 +1,4 @@
-"""Follows RequestIDs to their outcome: one task polls for all who wait."""
+"""Follows RequestIDs to their outcome: one task polls for all waiters."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ GRACE = 60.0
 RETRIED_FOR = 32_970.0
 """Seconds that LeadSquared's ten retries take in all; after that an ERROR is final."""
 MARGIN = 600.0
-"""Seconds by which they may take longer, since each is queued, or begin before the request is followed."""
+"""Seconds by which the retries may take longer, since each is queued, or start before the follower."""
 
 
 class _NotFollowedError(Exception):
@@ -57,7 +57,7 @@ class Follower:
         since: the loop's time when it began.
         patience: seconds for which an unknown id counts as not known yet.
         last: the last status.
-        failing_since: when it was first seen as ERROR, since which it may have been retried.
+        failing_since: when ERROR was first seen; LeadSquared may have retried it since.
         trouble: the error of the last poll, if it failed.
     """
 
@@ -70,12 +70,12 @@ class Follower:
     trouble: LeadSquaredError | None = field(default=None, repr=False)
 
     def is_final(self, status: RequestStatus, now: float) -> bool:
-        """Whether this status ends the wait; an ERROR does so when LeadSquared's retries are over."""
+        """Whether this status ends the wait; an ERROR does after LeadSquared's last retry."""
         if status.state is not RequestState.FAILED or status.is_final:
             return status.is_final
         if self.failing_since is None:
             self.failing_since = now
-        # Whether a request is called ERROR between two retries is not documented.
+        # It is not documented whether a request is ERROR between two retries.
         failing, before = now - self.failing_since, self.failing_since - self.since
         return failing >= RETRIED_FOR + MARGIN or before >= RETRIED_FOR - MARGIN
 
@@ -106,7 +106,7 @@ class Tracker:
         return self._operation.status if given is None else Path(given, Certainty.GIVEN)
 
     def follow(self, request_id: str, *, patience: float = GRACE) -> Follower:
-        """Begin to follow a request; `leave` ends that."""
+        """Start to follow a request, until `leave`."""
         loop = asyncio.get_running_loop()
         follower = Follower(request_id_of(request_id), loop.create_future(), loop.time(), patience)
         others = self._followers.setdefault(follower.request_id, [])
@@ -122,18 +122,18 @@ class Tracker:
         return follower
 
     def leave(self, follower: Follower) -> None:
-        """End a wait; a second time has no effect."""
+        """End a wait; a second call has no effect."""
         if not self._end(follower):
             return
         self._order.remove(follower.request_id)
         if not self._followers and self._task is not None:
-            # The next `follow` starts another task: this one needs a moment to end.
+            # The next `follow` starts another task, since this one takes a moment to end.
             self._task.cancel()
             self._ending.add(self._task)
             self._task = None
 
     def _end(self, follower: Follower) -> bool:
-        """Take it off the list; returns whether it was the last that follows its request."""
+        """Remove it, and return whether it was the last follower of its request."""
         others = self._followers.get(follower.request_id, [])
         if follower not in others:
             return False
@@ -148,7 +148,7 @@ class Tracker:
 
         Raises:
             StillProcessing: it is not final within `deadline` seconds; wait again.
-            LeadSquaredError: an error of the account, or an id that stays unknown.
+            LeadSquaredError: an account-level error, or an id that stays unknown.
         """
         start = asyncio.get_running_loop().time()
         follower = self.follow(request_id)
@@ -162,7 +162,7 @@ class Tracker:
         raise self._still_processing(follower, asyncio.get_running_loop().time() - start)
 
     def stop(self) -> set[asyncio.Task[None]]:
-        """Stop polling; every wait ends with `ClientClosed`. Returns the tasks that have to end."""
+        """Stop polling; every wait ends with `ClientClosed`. Returns the tasks to await."""
         tasks = {task for task in (self._task, *self._ending) if task is not None}
         for task in tasks:
             task.cancel()
@@ -172,9 +172,9 @@ class Tracker:
         if follower.last is not None:
             seen = "it was accepted and is still queued"
         elif isinstance(follower.trouble, NotFound):
-            seen = "it was not found so far"
+            seen = "it has not been found yet"
         else:
-            seen = "its status is not known so far"
+            seen = "its status is not known yet"
         error = StillProcessing(
             f"{self._operation.name}: request {follower.request_id} is not finished after {waited:.3g} s: "
             f"{seen}; wait again later",
@@ -188,7 +188,7 @@ class Tracker:
         return error
 
     async def _sweep_until_all_are_final(self) -> None:
-        """Pause and sweep in turn; an error that would meet every poll ends every wait."""
+        """Pause and sweep in turn; an error that would hit every poll ends every wait."""
         try:
             while self._order:
                 await self._pause()
@@ -219,7 +219,7 @@ class Tracker:
             if (failure := next((it for it in answers if isinstance(it, BaseException)), None)) is not None:
                 for name, answer in zip(asked, answers, strict=True):
                     if answer is True:
-                        self._order.remove(name)  # nobody waits for it, and it would be polled for ever
+                        self._order.remove(name)  # nothing waits for it, so it would be polled forever
                 raise failure
             known = [answer for answer in answers if not isinstance(answer, BaseException)]
             try:
@@ -230,7 +230,7 @@ class Tracker:
             self._add_again(before)
 
     def _add_again(self, asked: Iterable[str]) -> None:
-        """Keep a request that ended and is followed again before the order knew that it ended."""
+        """Keep requests that finished and were followed again before the order recorded it."""
         for request_id in asked:
             if request_id in self._followers and request_id not in self._order:
                 self._order.add(request_id)
@@ -259,8 +259,8 @@ class Tracker:
         return request_id not in self._followers
 
     def _on_error(self, followers: list[Follower], error: LeadSquaredError) -> bool:
-        """Whether it says anything about the request."""
-        # The answer to an id that is not known yet is not documented: it may be a rejection.
+        """Whether the error is about the request."""
+        # The answer for an id that is not known yet is undocumented: it may be a rejection.
         is_unknown = isinstance(error, NotFound | Rejected) and not isinstance(error, NoSuchPath)
         if not is_unknown and (error.fault is Fault.ACCOUNT or error.scope is Scope.ACCOUNT):
             raise error
@@ -286,13 +286,13 @@ class Tracker:
         if isinstance(outcome, RequestStatus):
             follower.outcome.set_result(outcome)
             return
-        # A copy each: an error that many raise would gather the tracebacks of all of them.
+        # A copy each: a shared error would collect all their tracebacks.
         error = copy.copy(outcome)
         error.delivery = _delivery(follower)
         if isinstance(error, NotFound) and not isinstance(error, NoSuchPath):
             error.fault, error.scope = None, Scope.LEAD  # only this id is unknown
         follower.outcome.set_exception(error)
-        follower.outcome.exception()  # retrieved, even if the wait ends in this very tick
+        follower.outcome.exception()  # mark it as retrieved, in case the wait ends in this tick
 
     def _fail_all(self, error: LeadSquaredError) -> None:
         for request_id, followers in list(self._followers.items()):
@@ -345,11 +345,11 @@ class Trackers:
 async def fetch_status(
     sender: Sender, operation: Operation, request_id: str, before_send: BeforeSend | None = None
 ) -> RequestStatus:
-    """The status of a request, by one call.
+    """Fetch the status of a request with one call.
 
     Raises:
         NotFound: LeadSquared does not know the request (yet).
-        LeadSquaredError: the call did not succeed.
+        LeadSquaredError: the call failed.
     """
     name = f"{operation.name} status"
     call = Call(
@@ -381,9 +381,9 @@ def request_id_of(text: str) -> str:
     """The RequestID, stripped.
 
     Raises:
-        ConfigurationError: it is not a valid one.
+        ConfigurationError: it is invalid.
     """
     request_id = id_in(text)
     if request_id is None:
-        raise ConfigurationError("request_id has to be the string in a receipt")
+        raise ConfigurationError("request_id must be the RequestID from a receipt")
     return request_id

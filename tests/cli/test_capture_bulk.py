@@ -118,7 +118,7 @@ async def test_what_bulk_cannot_do_is_refused_before_the_file_is_read(
     assert behaviour.code == 2
     rate = await bulk(sandbox, file, "--bulk-rate", "fast")
     assert rate.code == 2
-    assert "--bulk-rate is written as calls/seconds" in rate.err
+    assert "--bulk-rate must be calls/seconds" in rate.err
     assert [path.name for path in tmp_path.iterdir()] == ["leads.csv"]
 
 

@@ -311,7 +311,7 @@ async def test_a_dry_run_counts_refusals_and_needs_no_answer(sandbox: Sandbox, t
         ({"LEADSQUARED_API_KEY": ""}, "LEADSQUARED_API_KEY"),
         (
             {"LEADSQUARED_HOST": "", "LEADSQUARED_REGION": "mars"},
-            "the region in LEADSQUARED_REGION is not known",
+            "unknown region in LEADSQUARED_REGION",
         ),
         ({"LEADSQUARED_HOST": "http://example.com"}, "https://"),
     ],
@@ -648,5 +648,5 @@ async def test_a_rate_is_refused_by_its_option(sandbox: Sandbox, tmp_path: Path)
     """Who has passed --rate is not told of a variable that was not set."""
     done = await capture(sandbox, write_leads(tmp_path / "leads.csv", [1]), "--rate", "20")
     assert done.code == 2
-    assert "--rate is written as calls/seconds" in done.err
+    assert "--rate must be calls/seconds" in done.err
     assert "LEADSQUARED_RATE_LIMIT" not in done.err

@@ -195,7 +195,7 @@ PROXIED = {"LEADSQUARED_REGION": "in21", "HTTPS_PROXY": "http://me:hunter22@prox
             {
                 "proxy": "none: https://asyncapi-in21.leadsquared.com is reached directly",
                 "sync proxy": "http://proxy.invalid:3128, with a user and password, from HTTPS_PROXY",
-                "certificates": "those that come with httpx (certifi)",
+                "certificates": "those bundled with httpx (certifi)",
             },
         ),
         (
@@ -227,8 +227,8 @@ async def test_proxies_and_certificates_in_force_are_shown(env: dict[str, str], 
 @pytest.mark.parametrize(
     ("env", "name", "said"),
     [
-        ({"HTTPS_PROXY": "gopher://me:hunter22@x"}, "proxy", "HTTPS_PROXY is not the address of a proxy"),
-        ({"SSL_CERT_FILE": "/not/there.pem"}, "certificates", "SSL_CERT_FILE names '/not/there.pem'"),
+        ({"HTTPS_PROXY": "gopher://me:hunter22@x"}, "proxy", "HTTPS_PROXY is not a valid proxy address"),
+        ({"SSL_CERT_FILE": "/not/there.pem"}, "certificates", "SSL_CERT_FILE points to '/not/there.pem'"),
     ],
 )
 async def test_what_the_environment_makes_impossible_is_exit_2(
@@ -249,6 +249,6 @@ async def test_a_key_with_quotes_around_it_is_exit_2(sandbox: Sandbox) -> None:
     env = environment(sandbox, LEADSQUARED_API_KEY=f'"{API_KEY}"', LEADSQUARED_SECRET_KEY=" ")
     done = await run("doctor", "--json", env=env)
     assert (done.code, verdicts(done)["api_key"], verdicts(done)["secret_key"]) == (2, "wrong", "wrong")
-    assert "has quotes around it" in done.out
+    assert "contains quotes" in done.out
     assert "LEADSQUARED_SECRET_KEY is not set" in done.out
     assert API_KEY not in done.out + done.err

@@ -86,7 +86,7 @@ async def test_an_id_that_nobody_knows_stops_no_other(sandbox: Sandbox, tmp_path
     ("arguments", "said"),
     [
         (["status"], "name a RequestID"),
-        (["status", "two words"], "request_id has to be"),
+        (["status", "two words"], "request_id must be"),
         (["status", "--file", "nothing.csv"], "No such file"),
         (["status", "--file", "leads.csv"], "no column RequestID"),
         (["wait", "--outbox", "nothing.outbox"], "no such outbox"),

@@ -58,7 +58,7 @@ def test_only_the_probe_is_sent_while_a_hold_lasts() -> None:
     [(DOWN, CERTAIN_AFTER, False), (DOWN, CERTAIN_AFTER + 1, True), (KEYS, 1, True)],
 )
 def test_few_failures_may_be_the_items_own(error: LeadSquaredError, failed: int, is_certain: bool) -> None:
-    """The server's fault is certain after more than a few items have failed, the account's at once."""
+    """A server fault is certain after more than a few failed items, an account fault at once."""
     hold = hold_of(Clock())
     for item in range(failed):
         hold.fail(error, item)
@@ -66,7 +66,7 @@ def test_few_failures_may_be_the_items_own(error: LeadSquaredError, failed: int,
 
 
 def test_what_one_operation_meets_alone_is_held_as_its_own() -> None:
-    """A 403 holds every item until another operation gets through; then the first probes at once."""
+    """A 403 holds every item until another operation succeeds; then the first probes at once."""
     clock = Clock()
     holds = Holds("test", ClientLog(None), ("a", "b"), clock, lambda: 0.0)
     holds.fail("a", KEYS, 1)
@@ -80,7 +80,7 @@ def test_what_one_operation_meets_alone_is_held_as_its_own() -> None:
 
 
 def test_an_operation_of_another_host_is_held_alone() -> None:
-    """It neither holds the others nor frees them, whatever fails."""
+    """It neither holds nor releases the others, whatever fails."""
     holds = Holds("test", ClientLog(None), ("a",), Clock(), lambda: 0.0)
     holds.fail("bulk", KEYS, 1)
     assert holds.held == {"bulk": "keys"}
@@ -120,6 +120,6 @@ def test_an_item_ends_or_is_retried(
 def test_only_the_servers_answer_to_one_item_counts_as_its_own(
     fault: Fault | None, scope: Scope | None
 ) -> None:
-    """Where the answer is classified, its scope says so; what affects others ends no item."""
+    """The classified answer's scope decides; an error that affects others ends no item."""
     is_its_own = (fault, scope) == (Fault.SERVER, Scope.LEAD)
     assert is_of_the_item(LeadSquaredError(fault=fault, scope=scope)) is is_its_own

@@ -1,4 +1,4 @@
-"""The problems of a lead, by whatever the metadata of an account says."""
+"""The problems of a lead, according to an account's metadata."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ VALUES = JSON | st.dates() | st.datetimes() | st.decimals() | st.binary() | st.u
 @settings(max_examples=300, deadline=None)
 @given(data=JSON | st.lists(ODD_ENTRY | JSON), lead=st.dictionaries(NAMES | st.text(), VALUES))
 def test_nothing_raises(data: Any, lead: dict[str, Any]) -> None:
-    """Whatever the metadata and the lead hold, reading and checking find something or nothing."""
+    """Reading and checking never raise, for any metadata and lead."""
     check = FieldChecker(read_fields(data) or ())
     for problem in check.check(lead):
         assert problem.message.isprintable()
@@ -82,7 +82,7 @@ def test_nothing_raises(data: Any, lead: dict[str, Any]) -> None:
 
 
 def test_a_good_lead_has_no_problem() -> None:
-    """As a caller has it: strings, numbers, moments, flags, SearchBy."""
+    """A lead as callers pass it: strings, numbers, datetimes, flags, SearchBy."""
     assert encode(capture_lead(LEAD)).identified
     assert ACCOUNT.check(LEAD) == ()
     assert ACCOUNT.unknown(LEAD) == {}
@@ -124,7 +124,7 @@ def fields_and_values(draw: st.DrawFn) -> tuple[list[dict[str, Any]], dict[str, 
 @settings(max_examples=300, deadline=None)
 @given(fields_and_values())
 def test_valid_values_have_no_problem(drawn: tuple[list[dict[str, Any]], dict[str, Any]]) -> None:
-    """Whatever the fields, a lead of values that they take is good, and so is it as LeadSquared gets it."""
+    """For any fields, a lead of valid values has no problem, neither as passed nor as sent."""
     metadata, lead = drawn
     assert checker(*metadata).check(lead) == ()
     texts = {pair["Attribute"]: pair["Value"] for pair in json.loads(encode(capture_lead(lead)).content)}
@@ -242,14 +242,14 @@ def test_one_value(name: str, value: Any, problem: ProblemKind | None) -> None:
     ],
 )
 def test_unreadable_metadata_finds_nothing(others: dict[str, Any]) -> None:
-    """A property that cannot be read is not held against a lead."""
+    """An unreadable property causes no problem."""
     account = checker({"SchemaName": "mx_A", **others}, PHONE)
     assert account.check({"mx_A": "anything at all"}) == ()
     assert account.check({"Phone": "9988776655"}) == ()
 
 
 def test_data_types_are_compared_without_case() -> None:
-    """As are all words of the metadata."""
+    """So are all words of the metadata."""
     account = checker({**entry("mx_A", "NUMBER"), "IsMandatory": "TRUE"})
     assert [problem.kind for problem in account.check({"mx_A": "x"})] == [ProblemKind.NOT_A_NUMBER]
     assert [problem.kind for problem in account.check({})] == [ProblemKind.MISSING]
@@ -276,21 +276,21 @@ def test_a_mandatory_field(lead: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("said", [{"ProspectID": UUID(int=5)}, {" SearchBy": "mx_City"}])
 def test_a_lead_that_may_be_there_lacks_nothing(said: dict[str, Any]) -> None:
-    """Only LeadSquared knows whether it finds what it is told to look for; by an e-mail address it always
-    looks."""
+    """A lead with SearchBy may exist; an e-mail address alone says nothing, since LeadSquared always searches
+    by it."""
     assert problems({"mx_City": "Pune", **said}) == []
     assert problems({"mx_City": "Pune", **dict.fromkeys(said)}) == [("LastName", ProblemKind.MISSING)]
     assert problems({"EmailAddress": "b@example.com"}) == [("LastName", ProblemKind.MISSING)]
 
 
 def test_what_leadsquared_fills_in_is_not_missing() -> None:
-    """Mandatory fields with a default, and those of the lead's own record, are never asked of the caller."""
+    """Mandatory fields with a default, or that LeadSquared fills in, are never missing."""
     filled = [entry(name, "Text", IsMandatory=True) for name in ("ProspectID", "OwnerId", "CreatedOn")]
     assert checker(LEAD_TYPE, *filled).check({}) == ()
 
 
 def test_an_unknown_attribute() -> None:
-    """It is named with what was probably meant; one that is None is not sent, SearchBy is no attribute."""
+    """It is named with a suggestion; None values are not sent, and SearchBy is no attribute."""
     lead = {"mx_Ctiy": "Pune", "mx_Nothing_Like_It": 5, "mx_Gone": None, "SearchBy": "Phone", 5: "five"}
     lead |= {" mx_City ": "Pune", "Phone": "9988776655"}
     city, other = ACCOUNT.check(lead, partial=True)
@@ -305,21 +305,21 @@ def test_an_unknown_attribute() -> None:
 
 
 def test_identifiers_are_always_known() -> None:
-    """LeadSquared matches by them on every account, whatever its metadata lists."""
+    """LeadSquared matches by them in every account, whatever its metadata lists."""
     lead = {"ProspectID": "x", "EmailAddress": "no address", "Phone": "x" * 99}
     found = checker(entry("mx_A", "Text")).check(lead)
     assert [problem.kind for problem in found] == [ProblemKind.NOT_AN_EMAIL, ProblemKind.NOT_A_PHONE]
 
 
 def test_without_fields_nothing_is_found() -> None:
-    """Metadata that came back empty does not make every lead a bad one."""
+    """Empty metadata does not make every lead invalid."""
     assert FieldChecker(()).check(LEAD) == ()
     assert FieldChecker(()).unknown(LEAD) == {}
     assert FieldChecker(()).nearest("mx_City") is None
 
 
 def test_what_only_letter_case_tells_from_a_field() -> None:
-    """Is told apart from what the account does not have; by what LeadSquared matches is known without it."""
+    """A misspelt case differs from an unknown field; identifiers are known without metadata."""
     lead = {"emailaddress": "b@example.com", "MX_CITY": "Pune", "mx_Ctiy": "Pune", "mx_city": None}
     misspelt = ACCOUNT.misspelt(lead)
     assert [(problem.attribute, problem.suggestion) for problem in misspelt] == [
@@ -359,25 +359,25 @@ def test_names_may_be_enums() -> None:
     ("name", "value", "message"),
     [
         ("FirstName", "x" * 21, "FirstName: longer than the field's 20 characters. Shorten it."),
-        ("Phone", "98" * 7, "Phone: longer than the field's 10 digits. Give one whole number."),
+        ("Phone", "98" * 7, "Phone: longer than the field's 10 digits. Pass a single number."),
         ("Source", "x", "Source: must be one of the field's options, spelled exactly: Web, Trade Fair."),
         (
             "mx_Interests",
             "x",
             (
                 "mx_Interests: must be one of the field's options, spelled exactly: Golf, Chess. "
-                "Join several with ;."
+                "Separate several with ;."
             ),
         ),
         (
             "mx_Visit",
             "x",
-            "mx_Visit: not a date that LeadSquared reads. Write YYYY-MM-DD HH:MM:SS in UTC, or YYYY-MM-DD.",
+            "mx_Visit: not a valid date. Use YYYY-MM-DD HH:MM:SS in UTC, or YYYY-MM-DD.",
         ),
         (
             "mx_Budget",
             "x",
-            "mx_Budget: not a number. Write digits, with a point for decimals and no commas.",
+            "mx_Budget: not a number. Use digits, with a point for decimals and no commas.",
         ),
         (
             "EmailAddress",
@@ -420,7 +420,7 @@ def test_the_message_of_a_missing_field() -> None:
 
 
 def test_few_options_are_named() -> None:
-    """Ten of them, each on one line and cut, and how many there are besides."""
+    """Ten options are named, each on one line and truncated, then the number of others."""
     options = ["a\nb\x1b[31m", "x" * 100, *(f"Option {number}" for number in range(40))]
     (problem,) = checker(select("mx_A", *options)).check({"mx_A": "x"})
     shown = ", ".join(["a b[31m", f"{'x' * 60}…", *(f"Option {number}" for number in range(8))])
@@ -440,7 +440,7 @@ def test_no_message_holds_a_value() -> None:
 
 
 def test_a_display_name_as_a_key_has_its_suggestion() -> None:
-    """A name that is no schema name is not shown, and the field that it means is."""
+    """A name that is no schema name is not shown; the field that it means is."""
     (problem,) = ACCOUNT.check({"FirstName": "Bret", "E-mail": "b@example.com"}, partial=True)
     assert (problem.attribute, problem.suggestion) == ("attribute 2", "EmailAddress")
     assert "(did you mean EmailAddress?)" in problem.message
@@ -472,7 +472,7 @@ def test_a_lead_is_not_changed() -> None:
 
 
 def test_hostile_values_take_no_time() -> None:
-    """A megabyte in any field, or as a name, does not hold up the loop."""
+    """A megabyte in any field, or as a name, does not block the loop."""
     before = time.perf_counter()
     for value in ("9" * 10**6, "a@" * 500_000, ";" * 10**6, "1" * 999_999 + "x", " " * 10**6):
         ACCOUNT.check(dict.fromkeys([*ACCOUNT.fields, value], value))

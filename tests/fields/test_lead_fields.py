@@ -1,4 +1,4 @@
-"""An account's fields: read from whatever its metadata holds, and found by a similar name."""
+"""An account's fields: read from any metadata, and found by a similar name."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_the_array_of_fields() -> None:
     ],
 )
 def test_the_nearest_name(name: str, nearest: str | None) -> None:
-    """Despite case, a prefix, a display name, a beginning or a typo; None if there is none like it."""
+    """Found despite case, prefix, display name, a beginning or a typo; None if no name is similar."""
     assert ACCOUNT.nearest(name) == nearest
 
 
@@ -152,7 +152,7 @@ def test_a_beginning_that_only_one_field_has() -> None:
 
 
 def test_the_prefix_tells_two_fields_apart() -> None:
-    """If a system field and a custom one differ in nothing else."""
+    """A system field and a custom one may differ in the prefix only."""
     account = checker(entry("City", "Text"), entry("mx_City", "Text"))
     assert (account.nearest("CITY"), account.nearest("MX_CITY")) == ("City", "mx_City")
 

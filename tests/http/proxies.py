@@ -86,7 +86,7 @@ async def running_proxy(
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         await _join(reader, writer, target)
 
-    async with _server(serve, certificate) as proxy.port:
+    async with running_server(serve, certificate) as proxy.port:
         yield proxy
 
 
@@ -102,12 +102,13 @@ async def accepting_server(certificate: Path = TRUSTED) -> AsyncIterator[int]:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(ACCEPTED), ACCEPTED))
             await writer.drain()
 
-    async with _server(serve, certificate) as port:
+    async with running_server(serve, certificate) as port:
         yield port
 
 
 @asynccontextmanager
-async def _server(serve: Serve, certificate: Path | None) -> AsyncIterator[int]:
+async def running_server(serve: Serve, certificate: Path | None = None) -> AsyncIterator[int]:
+    """Anything that talks over a socket; yields its port."""
     context = None
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

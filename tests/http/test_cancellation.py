@@ -205,6 +205,45 @@ def test_a_call_that_is_left_while_under_way_still_tells_its_request_id(
     }
 
 
+@pytest.mark.parametrize("then", ["pause", "429"])
+@pytest.mark.parametrize("leave", WAYS)
+def test_a_call_that_is_left_between_two_attempts_is_logged_if_it_may_have_arrived(
+    leave: Callable[[Coroutine[Any, Any, Any]], Awaitable[None]],
+    then: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The answer of its first attempt was lost: nobody else will say that it may be there."""
+    caplog.set_level(logging.DEBUG, "leadsquared_async")
+
+    async def main() -> None:
+        again = ("429",) * 100 if then == "429" else ("lost+taken",) * 100
+        policy = RetryPolicy(attempts=100, base=0.001 if then == "429" else 100.0, cap=100.0)
+        account = Account(faults=Faults(script=("lost+taken", *again), latency=0.0))
+        lsq, transport = virtual_client(account, retry=policy)
+        async with lsq:
+            await leave(lsq.leads.capture(LEAD, reference="form-7"))
+            assert lsq.snapshot().abandoned == 1
+        assert transport.books.requests
+
+    virtual.run(main)
+    (record,) = [record for record in caplog.records if vars(record).get("event") == "unknown"]
+    assert (record.levelno, vars(record)["reference"]) == (logging.ERROR, "form-7")
+    assert "it may have arrived" in record.message
+
+
+def test_a_call_that_did_not_arrive_is_left_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    """Its caller knows that it has left: nothing was lost."""
+
+    async def main() -> None:
+        lsq, _ = virtual_client(Account(faults=Faults(probabilities={"429": 1.0}, latency=0.0)))
+        async with lsq:
+            await leave_by_timeout(lsq.leads.capture(LEAD))
+            assert lsq.snapshot().abandoned == 0
+
+    virtual.run(main)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
 @pytest.mark.parametrize("leave", WAYS)
 def test_a_call_that_is_left_before_it_had_a_token_is_never_sent(
     leave: Callable[[Coroutine[Any, Any, Any]], Awaitable[None]],

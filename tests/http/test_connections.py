@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import dataclasses
+import gc
 import logging
 import ssl
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -29,7 +32,16 @@ from leadsquared_async.http.connections import failure
 from leadsquared_async.http.environment import proxy_for
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.clients import KEYS, LEAD, answering, client_of, own_connections
-from tests.http.proxies import EXPIRED, HOST, SYNC_HOST, TRUSTED, Proxy, accepting_server, running_proxy
+from tests.http.proxies import (
+    EXPIRED,
+    HOST,
+    SYNC_HOST,
+    TRUSTED,
+    Proxy,
+    accepting_server,
+    running_proxy,
+    running_server,
+)
 from tests.leaks import shown
 from tests.limiter.tls import CERTIFICATE
 
@@ -194,7 +206,7 @@ async def test_a_proxy_that_is_no_address_is_refused_by_its_variable(
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError) as caught:
         await client().__aenter__()
-    assert str(caught.value).startswith(f"{name} is not the address of a proxy: set it to http://host:port")
+    assert str(caught.value).startswith(f"{name} is not a valid proxy address: set it to http://host:port")
     assert PASSWORD not in shown(caught.value)
 
 
@@ -251,7 +263,7 @@ async def test_a_proxy_that_speaks_tls(server: int, monkeypatch: pytest.MonkeyPa
         monkeypatch.delenv("SSL_CERT_FILE")
         error = await refused()
     assert error.fault is Fault.ACCOUNT
-    assert "of the proxy of HTTPS_PROXY," in str(error)
+    assert "of the proxy set in HTTPS_PROXY," in str(error)
 
 
 async def test_user_and_password_for_the_proxy(
@@ -266,6 +278,19 @@ async def test_user_and_password_for_the_proxy(
             await lsq.leads.capture(LEAD)
     assert proxy.opened == 1
     assert PASSWORD not in caplog.text
+
+
+async def test_a_login_that_the_proxy_repeats_stands_in_no_log_line(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither as it was written nor as the header has it."""
+    caplog.set_level(logging.DEBUG)
+    login = base64.b64encode(f"me:{PASSWORD}".encode())
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url(f"me:{PASSWORD}"))
+    proxy.answers = [b"407 No\r\nX-Echo: Basic " + login]
+    await refused()
+    assert "X-Echo" in caplog.text
+    assert login.decode() not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -283,8 +308,8 @@ async def test_a_proxy_that_asks_for_a_password_is_final(
         monkeypatch.setenv("ALL_PROXY", proxy.url(given))
         error = await refused()
     assert str(error) == (
-        f"leads.capture: the proxy of ALL_PROXY {message}: write it as http://user:password@host:port. Not "
-        "sent."
+        f"leads.capture: the proxy set in ALL_PROXY {message}: write its URL as "
+        "http://user:password@host:port. Not sent."
     )
     assert (error.fault, error.attempts, error.safe_to_retry) == (Fault.ACCOUNT, 1, False)
     assert len(proxy.asked) == 1
@@ -299,9 +324,9 @@ async def test_a_proxy_that_refuses_is_final(
     proxy.answers = [f"{status} {PASSWORD}".encode()] * 5
     error = await refused()
     assert str(error) == (
-        "leads.capture: the proxy of HTTPS_PROXY does not allow connections to asyncapi.leadsquared.invalid "
-        f"({status}): ask its administrator to allow the host, or add the host to NO_PROXY if it can be "
-        "reached directly. Not sent."
+        "leads.capture: the proxy set in HTTPS_PROXY does not allow connections to "
+        f"asyncapi.leadsquared.invalid ({status}): ask its administrator to allow the host, or "
+        "add the host to NO_PROXY if it can be reached directly. Not sent."
     )
     assert (error.fault, error.attempts, error.safe_to_retry) == (Fault.ACCOUNT, 1, False)
 
@@ -319,7 +344,8 @@ async def test_a_proxy_that_does_not_reach_the_host_is_tried_again(
     proxy.answers = [f"{status} Bad".encode()] * 2
     error = await refused()
     assert (error.fault, error.attempts, error.safe_to_retry) == (Fault.SERVER, 2, True)
-    assert f"the proxy of HTTPS_PROXY could not reach asyncapi.leadsquared.invalid ({status})" in str(error)
+    reason = f"the proxy set in HTTPS_PROXY could not reach asyncapi.leadsquared.invalid ({status})"
+    assert reason in str(error)
 
 
 @pytest.mark.parametrize(
@@ -332,7 +358,8 @@ async def test_a_proxy_that_is_not_there_is_tried_again(
     monkeypatch.setenv("https_proxy", address)
     error = await refused()
     assert (error.fault, error.attempts, error.safe_to_retry) == (Fault.SERVER, 2, True)
-    assert str(error).startswith("leads.capture: the proxy of https_proxy cannot be reached (ConnectError")
+    reason = "leads.capture: the proxy set in https_proxy cannot be reached (ConnectError"
+    assert str(error).startswith(reason)
 
 
 async def test_a_proxy_that_does_not_answer(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,7 +368,7 @@ async def test_a_proxy_that_does_not_answer(proxy: Proxy, monkeypatch: pytest.Mo
     proxy.is_silent = True
     error = await refused(timeout=0.1)
     assert isinstance(error, Timeout)
-    assert "no connection through the proxy of HTTPS_PROXY within 0.1 s" in str(error)
+    assert "no connection through the proxy set in HTTPS_PROXY within 0.1 s" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -476,7 +503,7 @@ async def test_certificates_that_are_not_there_are_refused_by_their_variable(
     monkeypatch.setenv(name, path)
     with pytest.raises(ConfigurationError) as caught:
         await client().__aenter__()
-    assert str(caught.value).startswith(f"{name} names {path!r}, {why}: set it to ")
+    assert str(caught.value).startswith(f"{name} points to {path!r}, {why}: set it to ")
     assert str(caught.value).isprintable()
 
 
@@ -486,7 +513,7 @@ async def test_a_key_log_that_cannot_be_written_is_refused_by_its_variable(
     """It is one more file that the standard library opens when certificates are read."""
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "not" / "there"))
     monkeypatch.setenv("SSL_CERT_FILE", str(TRUSTED))
-    with pytest.raises(ConfigurationError, match=r"^SSLKEYLOGFILE names '.*', which cannot be written"):
+    with pytest.raises(ConfigurationError, match=r"^SSLKEYLOGFILE points to '.*', which cannot be written"):
         await client().__aenter__()
 
 
@@ -499,11 +526,12 @@ def _certificate(path: Path) -> str:
 def test_every_spelling_of_a_proxys_password_is_hidden(
     password: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Plain, percent-encoded, and as bytes in a log line of httpcore."""
+    """Plain, percent-encoded, as bytes in a log line of httpcore, and as the header has it."""
     monkeypatch.setenv("ALL_PROXY", f"http://me:{quote(password, safe='')}@proxy.invalid")
     proxy = proxy_for(HOST)
     assert proxy is not None
-    for spelling in (password, f"{password.encode()!r}", proxy.url.userinfo.decode()):
+    login = base64.b64encode(f"me:{password}".encode()).decode()
+    for spelling in (password, f"{password.encode()!r}", proxy.url.userinfo.decode(), login):
         assert any(secret in spelling for secret in proxy.secrets), spelling
 
 
@@ -526,10 +554,11 @@ async def test_a_connection_is_used_again_the_last_used_first(sandbox: Sandbox) 
         await lsq.leads.capture(LEAD)
         assert list(connections._idle)[-1] is last
         assert len(connections._all) == 5
-        with mock.patch("leadsquared_async.http.connections.KEEPALIVE", 0.0):
-            for _ in range(5):
-                await lsq.leads.capture(LEAD)
-        assert connections._all == {last}
+        module = "leadsquared_async.http.connections"
+        with mock.patch(f"{module}.KEEPALIVE", 0.02), mock.patch(f"{module}.LOOK_EVERY", 0.0):
+            await asyncio.sleep(0.05)
+            await lsq.leads.capture(LEAD)
+        (last,) = connections._all
         assert [len(connection._pool.connections) for connection in connections._all] == [1]
 
 
@@ -543,3 +572,72 @@ async def test_a_connection_whose_call_failed_is_not_used_again(sandbox: Sandbox
         ((failed,),) = (call.args for call in drop.call_args_list)
         assert failed not in connections._all
         assert failed._pool.connections == []
+
+
+ANSWER = b'{"Status":"Success","RequestId":"85f9b731-34c5-4650-babc-94cd43291d71"}'
+
+
+async def test_connections_that_the_server_has_closed_are_closed_here() -> None:
+    """All of them, at the next call, which goes over a new one and arrives once."""
+    asked = 0
+
+    async def answer_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        await reader.readuntil(b"]")
+        asked += 1
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
+            ANSWER
+        )
+        writer.write(head + ANSWER)
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+    async with running_server(answer_and_close) as port:
+        origin = f"http://127.0.0.1:{port}"
+        async with LeadSquared(**KEYS, host=origin, retry=RetryPolicy(attempts=1)) as lsq:
+            await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(5)))
+            connections = own_connections(lsq, origin)
+            assert len(connections._all) == 5
+            await asyncio.sleep(0.2)
+            with mock.patch("leadsquared_async.http.connections.LOOK_EVERY", 0.0):
+                await lsq.leads.capture(LEAD)
+            assert len(connections._all) == 1
+            assert asked == 6
+
+
+@pytest.mark.parametrize("how", ["timeout", "cancelled", "closed"])
+async def test_a_handshake_that_ends_early_leaves_no_socket(how: str) -> None:
+    """Whatever ends an attempt in the TLS handshake, the server sees the connection close."""
+    opened, closed = 0, 0
+
+    async def stall(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        nonlocal opened, closed
+        opened += 1
+        with suppress(ConnectionError):
+            await reader.read()
+        closed += 1
+
+    gc.disable()  # which would close them some time
+    try:
+        async with running_server(stall) as port:
+            origin = f"https://127.0.0.1:{port}"
+            timeout = 0.1 if how == "timeout" else 30.0
+            async with LeadSquared(
+                **KEYS, host=origin, timeout=timeout, retry=RetryPolicy(attempts=1)
+            ) as lsq:
+                captures = [asyncio.create_task(lsq.leads.capture(LEAD)) for _ in range(5)]
+                await asyncio.sleep(0.2)
+                if how == "cancelled":
+                    for capture in captures:
+                        capture.cancel()
+                if how == "closed":
+                    await lsq.aclose(grace=0.0)
+                else:
+                    await asyncio.wait(captures)
+            await asyncio.gather(*captures, return_exceptions=True)
+            async with asyncio.timeout(2.0):
+                while closed < opened:  # noqa: ASYNC110 - the sockets tell nobody
+                    await asyncio.sleep(0.01)
+            assert opened
+    finally:
+        gc.enable()

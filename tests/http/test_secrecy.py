@@ -23,6 +23,7 @@ from leadsquared_async import (
 )
 from leadsquared_async.sandbox import FAULTS, Faults, Sandbox
 from tests.clients import KEYS, answering, client_of
+from tests.http.proxies import running_server
 from tests.leaks import (
     ECHO,
     PERSON,
@@ -256,6 +257,32 @@ async def test_a_server_that_repeats_everything_is_masked_in_logs_and_errors(
     assert watch.tracers == {"leadsquared_async"}  # and none of httpx, which would show the address
     assert received
     assert all(b"accesskey=u%24r" in head.lower() for head in received)
+
+
+AWKWARD = ("Žofie Dvořáková", 'O\'Brien "Bob" Sekretov', "D'Arcy-Planted")
+
+
+@pytest.mark.parametrize("value", AWKWARD)
+@pytest.mark.parametrize("around", ["", "'", '"', "'\""])
+async def test_a_value_that_a_header_repeats_is_masked_however_it_is_logged(value: str, around: str) -> None:
+    """httpcore logs headers as the repr of bytes, whose escapes depend on the quotes around the value."""
+
+    async def repeat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"]")
+        writer.write(f"HTTP/1.1 400 No\r\nX-Echo: {around}{value}\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+
+    async with (
+        watching() as watch,
+        running_server(repeat) as port,
+        LeadSquared(**KEYS, host=f"http://127.0.0.1:{port}", **QUICK) as lsq,
+    ):
+        await failure(lsq.leads.capture({"FirstName": value}, deadline=1.0))
+    headers = [line for line in watch.lines if "receive_response_headers.complete" in line]
+    assert any("X-Echo" in line for line in headers)
+    for part in value.split():
+        form = repr(part.strip('"').encode())[2:-1]
+        assert not [line for line in headers if form in line]
 
 
 async def test_a_proxy_passes_the_keys_on_and_nothing_shows(sandbox: Sandbox) -> None:

@@ -223,7 +223,7 @@ async def test_what_a_worker_does_not_know_stays(
         await asyncio.sleep(2 * LEASE)
     assert sorted(queue.ended) == ["a", "b"]
     assert queue.left == 1
-    assert sum("no worker here knows it" in line for line in caplog.messages) == 1
+    assert sum("this worker does not know it" in line for line in caplog.messages) == 1
     assert "zqplanted4711" not in caplog.text
 
 

@@ -23,7 +23,7 @@ from leadsquared_async import (
 from leadsquared_async.integrations.taskiq import LeadSquaredTasks, TaskOutcome
 from leadsquared_async.sandbox import Account, Faults, Reply, Request
 from tests import virtual
-from tests.clients import LEAD, virtual_client
+from tests.clients import LEAD, FailingLimiter, virtual_client
 from tests.integrations.in_memory import USUAL, World, capture, play
 from tests.integrations.workers import until
 
@@ -218,6 +218,23 @@ def test_revoked_keys_hold_every_task_until_they_work_again() -> None:
         assert set(world.states) == {ItemState.CONFIRMED}
 
     play(use)
+
+
+def test_a_limiter_of_the_callers_that_fails_holds_every_task() -> None:
+    """It is no fault of a lead, and a task is sent once the limiter works again."""
+    limiter = FailingLimiter(OSError("its store is down"))
+
+    async def use(world: World) -> None:
+        for number in range(50):
+            await world.tasks.submit(capture(number))
+        await asyncio.sleep(3600)
+        assert world.outcomes == []
+        assert limiter.asked < 100
+        limiter.error = None
+        await world.reported(50)
+        assert set(world.states) == {ItemState.CONFIRMED}
+
+    play(use, client={"limiter": limiter})
 
 
 def test_an_operation_that_fails_holds_up_no_other() -> None:

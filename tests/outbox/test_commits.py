@@ -413,7 +413,9 @@ async def test_a_commit_that_waits_for_another_program_ends_in_bounded_time(
         other.execute("BEGIN IMMEDIATE")
         start = time.monotonic()
         for change in ("put", "put_many", "forget", "purge"):
-            with pytest.raises(OutboxError, match=r"another program holds it.*this change was not stored"):
+            with pytest.raises(
+                OutboxError, match=r"another program has an open transaction.*this change was not stored"
+            ):
                 await CHANGES[change].call(outbox, "k")
         assert (await outbox.snapshot()).counts  # reading waits for nobody
     assert time.monotonic() - start < 2.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -16,7 +17,8 @@ from leadsquared_async import Outbox, Receipt, submissions
 from leadsquared_async.outbox import ItemState
 from leadsquared_async.outbox import deliver as deliver_module
 from leadsquared_async.sandbox import Faults
-from tests.outbox.machine import Machine, items, lead, played
+from leadsquared_async.sandbox.answers import Reply
+from tests.outbox.machine import Machine, by_state, items, lead, played
 
 ATTRIBUTES = ["EmailAddress", "FirstName"]
 PERSON = "Zqplanted"
@@ -226,3 +228,24 @@ async def test_what_no_call_raises_ends_the_item_after_a_few_rounds(
         assert len(await items(outbox, "confirmed")) == 7
     assert sum("row 4 failed with TypeError" in record.getMessage() for record in caplog.records) == 1
     assert len(deaths(caplog)) == 1
+
+
+@played()
+async def test_one_exception_in_an_outage_rejects_no_probe(machine: Machine) -> None:
+    """A probe has one attempt, and only an exception that persists is the row's own."""
+    true, asked = machine.account._answer, 0
+
+    def answer(*call: Any) -> Reply:
+        nonlocal asked
+        asked += 1
+        if asked < 8:
+            return Reply(503)
+        named = {"Status": "Error", "ExceptionType": "NullReferenceException", "ExceptionMessage": "x"}
+        return Reply(500, body=json.dumps(named).encode()) if asked == 8 else true(*call)
+
+    machine.account._answer = answer  # type: ignore[method-assign]
+    async with machine.process() as outbox:
+        await outbox.put({"EmailAddress": "bret@example.com"})
+        await outbox.drained()
+        assert asked > 8
+        assert await by_state(outbox) == {"confirmed": 1}

@@ -36,10 +36,11 @@ from leadsquared_async.delivery.hold import CERTAIN_AFTER, Holds
 from leadsquared_async.delivery.item_retries import ATTEMPTS, ROUNDS
 from leadsquared_async.errors import BadRequest
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, OPERATIONS
+from leadsquared_async.outbox import settle
 from leadsquared_async.outbox.row_calls import RowCalls
 from leadsquared_async.outbox.rows import Row, UnreadableRowError
 from leadsquared_async.sandbox import Faults
-from tests.clients import KEYS
+from tests.clients import KEYS, FailingLimiter
 from tests.outbox.machine import Machine, by_state, items, lead, play, played, until
 
 NOBODY = {"FirstName": "Bret", "Notes": "called twice"}
@@ -67,6 +68,81 @@ async def test_refused_rows_are_rejected_alone_and_in_leadsquareds_words(machine
     refused = [item for item in rejected if item.request_id is None]
     assert len(refused) == 2
     assert all(item.attempts == 1 for item in rejected)
+
+
+@pytest.mark.parametrize("pause", [8, 600])
+@played(Faults(latency=0.1))
+async def test_a_long_pause_of_the_limit_is_shown_as_what_blocks(machine: Machine, pause: int) -> None:
+    """From ten seconds on, until it is over."""
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(429, headers={"retry-after": str(pause)}, json={})
+
+    async with machine.process({"transport": httpx.MockTransport(answer)}) as outbox:
+        await asyncio.sleep(1.0)
+        await outbox.put(NOBODY)
+        await asyncio.sleep(0.5)
+        snapshot = await outbox.snapshot()
+        if pause == 8:
+            assert (snapshot.blocked, snapshot.fault, snapshot.next_probe) == (None, None, None)
+            return
+        assert "rate limit, and no call is sent for 600 s" in str(snapshot.blocked)
+        assert snapshot.fault is Fault.LIMIT
+        assert snapshot.next_probe == pytest.approx(pause, abs=1.0)
+        await asyncio.sleep(pause - 5.0)
+        assert (await outbox.snapshot()).blocked is None
+
+
+@pytest.mark.parametrize("error", [OSError, TimeoutError, asyncio.CancelledError])
+@pytest.mark.parametrize("has_accepted", [False, True])
+@played()
+async def test_a_limiter_of_the_callers_that_fails_rejects_no_row(
+    machine: Machine, error: type[BaseException], has_accepted: bool
+) -> None:
+    """Rows are held and probed, and sent once it works again; bulk rows do not pass it."""
+    limiter = FailingLimiter(None if has_accepted else error("its store is down"))
+    async with machine.process({"limiter": limiter, "sync_host": "https://sandbox.invalid"}) as outbox:
+        await outbox.put_many([NOBODY] * 40)
+        await outbox.put(submissions.bulk_lead(SOMEBODY))
+        await asyncio.sleep(1.0)
+        limiter.error = error("its store is down")
+        asked = limiter.asked
+        await asyncio.sleep(3600.0)
+        counts = await by_state(outbox)
+        assert counts["confirmed"] == 1
+        assert counts.keys() <= {"pending", "accepted", "confirmed"}
+        assert ("accepted" in counts) is has_accepted
+        snapshot = await outbox.snapshot()
+        assert f"the limiter that was passed failed with {error.__name__}" in str(snapshot.blocked)
+        assert snapshot.fault is Fault.SERVER
+        assert limiter.asked - asked < 150
+        limiter.error = None
+        await outbox.drained()
+        assert await by_state(outbox) == {"confirmed": 41}
+
+
+@played()
+async def test_a_limiter_that_fails_when_a_token_goes_back_rejects_no_row(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that may not be sent after all is sent later."""
+
+    class Failing(FailingLimiter):
+        def release_unused(self) -> None:
+            raise OSError("its store is down")
+
+    async def refuse(*_values: object) -> bool:
+        return False
+
+    async with machine.process({"limiter": Failing(None)}) as outbox:
+        with monkeypatch.context() as patch:
+            patch.setattr(settle.Settler, "sending", refuse)
+            await outbox.put(NOBODY)
+            await asyncio.sleep(600.0)
+            assert await by_state(outbox) == {"pending": 1}
+            assert "the limiter that was passed failed" in str((await outbox.snapshot()).blocked)
+        await outbox.drained()
+        assert await by_state(outbox) == {"confirmed": 1}
 
 
 @pytest.mark.parametrize(

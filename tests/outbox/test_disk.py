@@ -47,17 +47,17 @@ async def test_what_was_answered_is_written_when_there_is_room_again(
             await asyncio.sleep(2 * latency)
             assert machine.operations["capture"] - sent <= 25
             sent = machine.operations["capture"]
-            with pytest.raises(OutboxError, match="free some disk"):
+            with pytest.raises(OutboxError, match="free disk space"):
                 await outbox.put(lead(100))
             await asyncio.sleep(600.0)
             assert machine.operations["capture"] == sent
-            assert "free some disk" in str((await outbox.snapshot()).blocked)
+            assert "free disk space" in str((await outbox.snapshot()).blocked)
         await outbox.drained()
         assert (await outbox.snapshot()).blocked is None
         assert await by_state(outbox) == {"confirmed": 100}
     assert machine.books.repeated == 0
     said = [record.message for record in caplog.records]
-    assert sum("paused, because the file cannot be written" in line for line in said) == 1
+    assert sum("paused because the file cannot be written" in line for line in said) == 1
     assert sum("can be written again" in line for line in said) == 1
 
 
@@ -76,7 +76,7 @@ async def test_an_outbox_whose_disk_is_full_at_its_start_delivers_when_there_is_
         process = machine.process()
         outbox = await process.__aenter__()
         await asyncio.sleep(30.0)
-        assert "free some disk" in str((await outbox.snapshot()).blocked)
+        assert "free disk space" in str((await outbox.snapshot()).blocked)
         assert machine.operations["capture"] == before
     await outbox.drained()
     assert await by_state(outbox) == {"confirmed": 60}
@@ -153,7 +153,7 @@ async def test_that_the_file_cannot_be_read_is_logged_once(
         assert await by_state(outbox) == {"confirmed": 2}
     told = [record.getMessage().partition(": ")[2].partition(":")[0] for record in caplog.records]
     times = {"in_state": 1}.get(reading, 2)
-    assert told == ["paused, because the file cannot be read", "the file can be read again"] * times
+    assert told == ["paused because the file cannot be read", "the file can be read again"] * times
 
 
 @pytest.mark.parametrize("kind", ["lead", "activity", "bulk"])

@@ -156,7 +156,7 @@ async def test_a_submission_brings_its_own_options(machine: Machine) -> None:
         with pytest.raises(ConfigurationError, match="reference"):
             await outbox.put(submissions.create_activity(NOBODY, event=1, reference=""))
         await outbox.put_many([replace(activity, key="a", reference="mine")], search_by="Phone")
-        with pytest.raises(InvalidLead, match="lead 1, from 0: ActivityEvent"):
+        with pytest.raises(InvalidLead, match="lead 1, counted from 0: ActivityEvent"):
             await outbox.put_many([activity, submissions.create_activity(NOBODY, event="x")])  # type: ignore[arg-type]
         assert [row.reference for row in await items(outbox)] == ["mine", None]
 

@@ -140,7 +140,7 @@ async def test_a_row_whose_outcome_nobody_can_ask_for_ends_as_accepted(
             await outbox.drained()
         assert await by_state(outbox) == {"accepted": 3, "confirmed": 50}
         for item in await items(outbox, "accepted"):
-            assert (item.reason or "").startswith("its outcome cannot be asked for: ")
+            assert (item.reason or "").startswith("its outcome cannot be fetched: ")
             assert item.request_id
             assert item.is_erased
         snapshot = await outbox.snapshot()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import sqlite3
 import sys
 import threading
 import time
@@ -14,17 +15,29 @@ from random import Random
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 
-from leadsquared_async import ClientClosed, ConfigurationError, LeadSquared, Outbox, OutboxError, RateLimit
+from leadsquared_async import (
+    ClientClosed,
+    ConfigurationError,
+    LeadSquared,
+    Outbox,
+    OutboxError,
+    RateLimit,
+    RetryPolicy,
+)
 from leadsquared_async.outbox import ItemState, OutboxItem
 from leadsquared_async.outbox import outbox as outbox_module
 from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.sandbox import Faults
+from leadsquared_async.submissions import Submission, bulk_lead, capture_lead
 from tests.clients import KEYS, LEAD
 from tests.outbox.machine import Machine, by_state, items, lead, play, played
 
+NOBODY = {"FirstName": "Bret"}
+"""LeadSquared cannot match it: sent twice, it makes two."""
 USES: dict[str, Callable[[Outbox], Awaitable[object]]] = {
     "put": lambda outbox: outbox.put(LEAD),
     "put_many": lambda outbox: outbox.put_many([LEAD]),
@@ -397,6 +410,123 @@ async def test_what_takes_longer_than_the_grace_is_left_to_the_next_process(mach
         await outbox.drained()
         assert await by_state(outbox) == {"confirmed": 40}
     assert machine.books.repeated <= 25
+
+
+@pytest.mark.parametrize("submission", [capture_lead(NOBODY), bulk_lead(NOBODY)], ids=["alone", "bulk"])
+@pytest.mark.parametrize(
+    ("answers", "latency", "limit", "takes", "state"),
+    [
+        pytest.param([(429, "3600")], 0.1, 25, 0.0, "pending", id="in the pause"),
+        pytest.param([(429, "3600")], 5.0, 25, 2.0, "pending", id="refused during the close"),
+        pytest.param([(429, None)], 0.1, 1, 0.0, "pending", id="waiting for a token again"),
+        pytest.param([(503, None), (429, "3600")], 0.1, 25, 8.0, "sending", id="refused after unknown"),
+    ],
+)
+@played()
+async def test_a_close_between_two_attempts_keeps_a_row_that_was_refused(
+    machine: Machine,
+    *,
+    submission: Submission,
+    answers: list[tuple[int, str | None]],
+    latency: float,
+    limit: int,
+    takes: float,
+    state: str,
+) -> None:
+    """It is pending again at once, and the next process sends it; if it may have arrived, it is left."""
+    coming = iter(answers)
+
+    async def answer(_request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(latency)
+        status, pause = next(coming)
+        return httpx.Response(status, headers={} if pause is None else {"retry-after": pause}, json={})
+
+    refusing = {"transport": httpx.MockTransport(answer), "retry": RetryPolicy(base=0.1)}
+    limits = {name: RateLimit(limit, per=60.0) for name in ("rate_limit", "bulk_limit")}
+    sync = {"sync_host": "https://sandbox.invalid"}
+    async with machine.process({**refusing, **limits, **sync}) as outbox:
+        await asyncio.sleep(1.0)
+        await outbox.put(submission)
+        await asyncio.sleep(3.0)
+        assert await by_state(outbox) == {"sending": 1}
+        start = machine.now
+        await outbox.aclose()
+        assert machine.now - start == pytest.approx(takes, abs=0.1)
+        assert not list(coming)
+    async with Outbox(machine.path) as outbox:
+        assert await by_state(outbox) == {state: 1}
+    async with machine.process(sync) as outbox:
+        await outbox.drained()
+        assert await by_state(outbox) == {"confirmed" if state == "pending" else "unknown": 1}
+
+
+@played()
+async def test_a_refused_row_that_the_disk_does_not_take_back_holds_up_no_close(machine: Machine) -> None:
+    """It is left as it is, and the next start decides."""
+
+    def refuse(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(429, headers={"retry-after": "3600"}, json={})
+
+    def fail(*_values: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async with machine.process({"transport": httpx.MockTransport(refuse)}) as outbox:
+        await outbox.put(NOBODY)
+        await asyncio.sleep(1.0)
+        start = machine.now
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Store, "pending", fail)
+            await outbox.aclose()
+        assert machine.now - start < 2.0
+    async with Outbox(machine.path) as outbox:
+        assert await by_state(outbox) == {"sending": 1}
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+@played(Faults(latency=3.0))
+async def test_a_second_close_waits_for_the_first(machine: Machine, is_cancelled: bool) -> None:
+    """A block that ends meanwhile leaves nothing running; only a first that is cancelled loses an answer."""
+    async with machine.client() as lsq:
+        async with Outbox(machine.path, lsq, confirm=False) as outbox:
+            await outbox.put({"FirstName": "Bret"})
+            await asyncio.sleep(1.0)
+            closing = asyncio.create_task(outbox.aclose())
+            await asyncio.sleep(0.5)
+            if is_cancelled:
+                closing.cancel()
+        assert not [task for task in asyncio.all_tasks() if "outbox" in task.get_name()]
+        assert closing.done()
+        lock = DeliveryLock(machine.path)
+        assert lock.acquire()
+        lock.release()
+    async with Outbox(machine.path) as outbox:
+        assert await by_state(outbox) == {"sending" if is_cancelled else "accepted": 1}
+
+
+@played()
+async def test_callbacks_that_close_it_while_its_block_ends_run_to_their_end(machine: Machine) -> None:
+    """They do not wait for each other nor for the block, and the block waits for the first of them."""
+    closed: list[int] = []
+    client = machine.client()
+    outbox = Outbox(machine.path, client, confirm=False)
+
+    @outbox.on_final
+    async def close(item: OutboxItem) -> None:
+        is_called.set()
+        await outbox.aclose()
+        closed.append(item.id)
+
+    is_called = asyncio.Event()
+    async with client:
+        async with outbox:
+            await asyncio.sleep(1.0)
+            await asyncio.gather(*(outbox.put(lead(number)) for number in range(3)))
+            await is_called.wait()
+            start = machine.now
+        assert machine.now - start < 1.0
+        await asyncio.sleep(0)
+        assert sorted(closed) == [1, 2, 3]
+        assert not [task for task in asyncio.all_tasks() if "outbox" in task.get_name()]
 
 
 @played(Faults(latency=0.3, jitter=0.2))

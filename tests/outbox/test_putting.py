@@ -73,7 +73,7 @@ async def test_a_key_is_one_lead(
         again = await outbox.put(second, key="form-1")
         assert (again.id, again.is_new) == (ticket.id, False)
     else:
-        with pytest.raises(KeyReused, match="'form-1' belongs to another lead"):
+        with pytest.raises(KeyReused, match="'form-1' already belongs to another lead"):
             await outbox.put(second, key="form-1")
     assert rows_of(outbox.path) == 1
 
@@ -159,7 +159,7 @@ async def test_put_many_puts_what_comes_before_a_fault(outbox: Outbox) -> None:
         return lead(number) if number != 700 else {"EmailAddress": ["a"]}
 
     with pytest.raises(
-        InvalidLead, match=r"lead 700, from 0: EmailAddress: .*The leads before it are in the outbox"
+        InvalidLead, match=r"lead 700, counted from 0: EmailAddress: .*The leads before it are in the outbox"
     ):
         await outbox.put_many(broken(number) for number in range(1000))
     assert rows_of(outbox.path) == 700
@@ -236,7 +236,7 @@ async def test_a_disk_that_is_full_refuses_the_put_and_takes_the_next_one_again(
     await outbox.put(LEAD, key="first")
     assert outbox._writer is not None
     await outbox._writer.read(lambda store: store.connection.execute("PRAGMA max_page_count = 1").fetchone())
-    with pytest.raises(OutboxError, match="free some disk"):
+    with pytest.raises(OutboxError, match="free disk space"):
         await _put_each(outbox, 300)
     known = rows_of(outbox.path)
     await outbox._writer.read(

@@ -54,7 +54,7 @@ async def test_only_what_ended_badly_is_sent_again(machine: Machine) -> None:
         await outbox.drained()
         with pytest.raises(OutboxError, match="row 1 is confirmed"):
             await outbox.requeue(ticket.id, lead=lead(2))
-        with pytest.raises(OutboxError, match="row 7 is gone"):
+        with pytest.raises(OutboxError, match="row 7 is missing"):
             await outbox.requeue(7)
         machine.books.faults = Faults(outage=(0.0, 1e12))
         await outbox.put(lead(1))

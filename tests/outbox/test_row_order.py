@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from leadsquared_async import LeadSquared, Outbox, RateLimit, RetryPolicy
+from leadsquared_async.outbox import deliver as deliver_module
+from leadsquared_async.outbox import recovery as recovery_module
 from leadsquared_async.sandbox import Faults
 from leadsquared_async.submissions import capture_lead
 from tests.outbox.machine import Machine, by_state, lead, play, played
@@ -119,6 +121,29 @@ async def test_the_last_of_many_forms_at_once_waits_its_turn_and_no_longer(machi
         waits = await asyncio.gather(*(_arrival(machine, outbox, f"form-{form}", 0.04) for form in range(40)))
     for place, wait in enumerate(sorted(waits), start=1):
         assert wait <= (place * 8 / 7 + 3) * SPACING
+
+
+@pytest.mark.parametrize("recovery", [0.0, 1.0])
+@played(Faults(latency=4.0))
+async def test_forms_that_are_put_while_an_outbox_starts_are_sent_at_once(
+    machine: Machine, recovery: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows that an earlier process left are recovered meanwhile; files wait for the pace of batches."""
+
+    async def recover(*values: Any) -> None:
+        await asyncio.sleep(recovery)
+        await recovery_module.recover(*values)
+
+    monkeypatch.setattr(deliver_module, "recover", recover)
+    async with Outbox(machine.path) as outbox:
+        await outbox.put_many(lead(number) for number in range(100))
+    async with machine.process() as outbox:
+        start = machine.now
+        for form in range(5):
+            await outbox.put(lead(1000 + form))
+        for form in range(5):
+            await machine.arrival_of(f'"p{1000 + form}@')
+        assert machine.now - start < recovery + 4.0 / 2 + 0.5
 
 
 @played(look_every=None)

@@ -1,4 +1,4 @@
-"""`verify`: whether an account can be used, by calls that change nothing."""
+"""`verify`: checks of an account with read-only calls."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def mx(status: int, kind: str, message: str) -> httpx.Response:
 
 
 async def test_all_is_well() -> None:
-    """Every check is ok; nothing of the user shows; nothing was posted."""
+    """Every check is ok; the report shows nothing of the user; nothing was posted."""
     async with client_of() as lsq:
         report = await lsq.verify(fields=["mx_City"])
     assert report.succeeded
@@ -71,7 +71,7 @@ async def test_all_is_well() -> None:
 
 
 async def test_without_fields_none_are_asked_for() -> None:
-    """Two calls tell the rest."""
+    """The other checks take two calls."""
     async with client_of(fields=httpx.Response(500)) as lsq:
         assert len((await lsq.verify()).checks) == 3
 
@@ -99,7 +99,7 @@ async def test_without_fields_none_are_asked_for() -> None:
     ],
 )
 async def test_what_needs_fixing_is_raised(answers: Any, error: type[Exception], words: str) -> None:
-    """What the account's owner has to fix is raised by `verify`, and stands in the report of `examined`."""
+    """`verify` raises what the account's owner has to fix; `examined` reports it."""
     async with client_of(**answers) as lsq:
         with pytest.raises(error, match=words) as caught:
             await lsq.verify(fields=["mx_City"])
@@ -117,13 +117,13 @@ NO_PATH = httpx.Response(403, json={"message": "Missing Authentication Token"})
     [
         *((name, httpx.Response(503), "503") for name in ("metrics", "user", "fields")),
         ("fields", [{"SchemaName": "FirstName"}], "neither EmailAddress nor Phone"),  # no account's list
-        ("metrics", NO_PATH, "guess"),  # their path is inferred, so that says nothing of the keys
+        ("metrics", NO_PATH, "does not confirm"),  # their path is inferred, so that says nothing of the keys
     ],
 )
 async def test_what_is_not_the_accounts_fault_stands_in_the_report(
     name: str, answer: Any, words: str
 ) -> None:
-    """It is "unknown", and a program may start all the same."""
+    """The check is "unknown", and a program may still start."""
     async with client_of(**{name: answer}) as lsq:
         report = await lsq.verify(fields=["mx_City"])
     assert not report.succeeded
@@ -133,14 +133,14 @@ async def test_what_is_not_the_accounts_fault_stands_in_the_report(
 
 
 async def test_one_string_is_not_taken_for_its_letters() -> None:
-    """Names are a list; a name alone is refused before anything is asked."""
+    """One string instead of a list is rejected before any call."""
     async with client_of() as lsq:
-        with pytest.raises(ConfigurationError, match=r"fields has to be a list .* not one string"):
+        with pytest.raises(ConfigurationError, match=r"fields must be a list .* not one string"):
             await lsq.verify(fields="mx_City")
 
 
 async def test_without_a_synchronous_host_that_is_said() -> None:
-    """Keys and fields are not checked, and the report tells how."""
+    """Keys and fields are not checked, and the report says how to enable that."""
     async with client_of(region=None, sync=False) as lsq:
         report = await lsq.verify(fields=["mx_City"])
     assert [check.verdict for check in report.checks] == ["ok", "unknown", "unknown"]
@@ -159,14 +159,14 @@ async def test_without_a_synchronous_host_that_is_said() -> None:
     ],
 )
 async def test_a_region_is_read_in_whatever_spelling(user: Any, verdict: str) -> None:
-    """What the answer does not say is "unknown", never "wrong"."""
+    """A fact that is missing from the answer is "unknown", never "wrong"."""
     async with client_of(user=user) as lsq:
         report = await lsq.verify()
     assert {check.name: check.verdict for check in report.checks}["region"] == verdict
 
 
 def test_a_sandbox_verifies() -> None:
-    """All three calls are played; the account's fields are there."""
+    """The sandbox answers all three calls, with the account's fields."""
 
     async def use() -> Any:
         lsq, transport = virtual_client(Account(attributes="account"))
@@ -181,13 +181,13 @@ def test_a_sandbox_verifies() -> None:
 
 
 async def test_a_client_that_is_not_open_verifies_nothing() -> None:
-    """That is an error, not a report."""
+    """`verify` raises an error instead of returning a report."""
     with pytest.raises(ClientClosed):
         await client_of().verify()
 
 
 def test_a_deadline_bounds_the_question_for_the_fields(caplog: pytest.LogCaptureFixture) -> None:
-    """Each call of `verify` ends by it; nothing is said of leads, of which there are none."""
+    """The deadline ends each call of `verify`; the error does not mention leads."""
 
     async def main() -> None:
         lsq, transport = virtual_client(Account(faults=Faults(operations=("fields",), script=("hang",))))

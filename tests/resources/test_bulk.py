@@ -1,4 +1,4 @@
-"""Leads in calls of 25: what goes over the wire, and what becomes of each row."""
+"""Leads in calls of 25: the requests, and the outcome of each row."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def lead_id(result: Result[Any]) -> str | None:
 
 
 def facts(result: Result[Any]) -> tuple[str | None, bool | None, bool | None]:
-    """Whose it is, whether that lead is new, and whether LeadSquared says that it was updated."""
+    """The lead's id, whether it is new, and whether LeadSquared says that it was updated."""
     if result.status is None:
         return None, None, None
     assert result.status.succeeded
@@ -72,7 +72,7 @@ def facts(result: Result[Any]) -> tuple[str | None, bool | None, bool | None]:
 
 
 async def sent(answer: object, source: Any = None, status: int = 200, **options: Any) -> list[Result[Any]]:
-    """The results of leads whose one call is answered so."""
+    """The results of leads whose single call gets this answer."""
     options = {**SYNC, "bulk_limit": WIDE, "retry": ONCE, **options}
     async with answering(lambda _: httpx.Response(status, json=answer), **options) as lsq:
         return await taken(lsq.bulk.create_or_update(list(leads(2)) if source is None else source))
@@ -123,7 +123,7 @@ async def test_a_bulk_call_is_sent_to_the_letter(respx_mock: respx.MockRouter) -
 
 
 async def test_the_path_can_be_another_one() -> None:
-    """`paths` knows the bulk call by its name."""
+    """`paths` takes the bulk call by its name."""
     seen: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -146,7 +146,7 @@ async def paced(count: int) -> AsyncIterator[dict[str, str]]:
     ("count", "sizes"), [(0, []), (1, [1]), (25, [25]), (26, [25, 1]), (60, [25, 25, 10])]
 )
 def test_any_number_of_leads_goes_in_calls_of_25(source: Any, count: int, sizes: list[int]) -> None:
-    """Whatever kind of source they come from; each lead has a result, with its place and itself."""
+    """From any kind of source; each lead has a result, with its index and the lead."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         items = paced(count) if source == "asynchronous" else source(list(leads(count)))
@@ -220,7 +220,7 @@ NOTHING_DONE = {"LeadId": "", "LeadCreated": False, "LeadUpdated": False, "Affec
 async def test_a_row_is_not_rejected_for_an_error_that_is_not_its_own(
     kind: str, error: type[APIError], delivery: Delivery, fault: Fault | None, safe_to_retry: bool
 ) -> None:
-    """As for a whole call, only an MX exception is the lead's fault, but for the limit and the keys."""
+    """As for a whole call, only an MX exception is the lead's fault, except about limit and keys."""
     answer = [{"RowNumber": 1, "ExceptionType": kind, "ErrorMessage": "Rerun the transaction."}]
     raised = error if error is AuthenticationFailed else None  # it is the account's
     async with answering(lambda request: httpx.Response(200, json=answer), **SYNC) as lsq:
@@ -247,7 +247,7 @@ async def test_a_row_is_not_rejected_for_an_error_that_is_not_its_own(
 async def test_a_row_that_failed_is_rejected(
     answer: dict[str, object], kind: str | None, words: str | None
 ) -> None:
-    """In every spelling that was found; with LeadSquared's words, and no harm to the others."""
+    """Every known spelling is read, with LeadSquared's words; the other rows are unaffected."""
     good, bad = await sent([row(1), {"RowNumber": 2, **answer}])
     assert good.error is None
     error = bad.error
@@ -264,7 +264,7 @@ async def test_a_row_that_failed_is_rejected(
 @pytest.mark.parametrize("name", ["RowNumber", "rownumber", "ROWNUMBER"])
 @pytest.mark.parametrize("wrap", [lambda rows: rows, lambda rows: {"Response": rows}])
 async def test_rows_are_matched_by_their_number(number: object, name: str, wrap: Any) -> None:
-    """In whichever order, case and type they come, bare or wrapped."""
+    """Rows may come in any order, case and type, bare or wrapped."""
     answer = wrap([{name: number, "leadid": "second"}, {name: 1, "LEADID": "first"}])
     assert [lead_id(result) for result in await sent(answer)] == ["first", "second"]
 
@@ -280,7 +280,7 @@ async def test_rows_are_matched_by_their_number(number: object, name: str, wrap:
     ],
 )
 async def test_a_row_that_is_missing_may_have_arrived(answer: object) -> None:
-    """Nothing that is for certain its own speaks for it: its delivery is unknown, and the message says so."""
+    """A lead without a row of its own has an unknown delivery, and the message says so."""
     good, bad = await sent(answer)
     assert lead_id(good) == "lead-1"
     assert isinstance(bad.error, ServerError)
@@ -292,7 +292,7 @@ async def test_a_row_that_is_missing_may_have_arrived(answer: object) -> None:
 
 @pytest.mark.parametrize("numbers", [(0, 1), (1, 3), (-1, 2), (2, 10**400)])
 async def test_an_answer_that_counts_otherwise_gives_nobody_anothers_id(numbers: tuple[int, int]) -> None:
-    """One number out of range, and all are unknown: an id under the wrong lead is worse than no id."""
+    """If one number is out of range, all are unknown: a wrong lead's id is worse than none."""
     results = await sent([row(number) for number in numbers])
     assert [result.status for result in results] == [None, None]
     assert all(result.error is not None and result.error.delivery is Delivery.UNKNOWN for result in results)
@@ -300,7 +300,7 @@ async def test_an_answer_that_counts_otherwise_gives_nobody_anothers_id(numbers:
 
 @pytest.mark.parametrize("answer", [None, {}, [], "", 7, {"Status": "Success", "Message": []}, [[]]])
 async def test_an_answer_without_rows_leaves_all_unknown(answer: object) -> None:
-    """Under HTTP 200 nothing is taken for delivered without a word of it."""
+    """HTTP 200 without rows does not count as delivered."""
     errors = [result.error for result in await sent(answer)]
     assert [error is not None and error.delivery for error in errors] == [Delivery.UNKNOWN] * 2
 
@@ -322,7 +322,7 @@ ANSWER = st.recursive(
 @given(ANSWER, st.integers(1, 25))
 @settings(max_examples=300, deadline=None)
 def test_whatever_comes_each_lead_has_one_outcome(answer: object, count: int) -> None:
-    """No answer breaks the reading, and a lead has an id only from the one row that bears its number."""
+    """Any answer can be read, and a lead has an id only from the one row with its number."""
     rows = read_rows(answer, count)
     assert all(1 <= number <= count for number in rows)
 
@@ -345,7 +345,7 @@ def test_whatever_comes_each_lead_has_one_outcome(answer: object, count: int) ->
 
 
 async def test_a_lead_that_cannot_be_sent_leaves_the_others_their_call() -> None:
-    """What cannot be encoded is not sent; the numbers of the answer are those of what was."""
+    """Invalid leads are not sent; the answer's row numbers count the sent leads only."""
     bodies: list[Any] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -393,7 +393,7 @@ def test_normalize_and_validate_are_the_clients() -> None:
 async def test_a_call_that_fails_gives_its_error_to_each_of_its_leads(
     status: int, body: object, kind: type[Exception], fault: Fault
 ) -> None:
-    """And the calls behind it go on."""
+    """The next calls continue."""
     count = itertools.count()
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -412,8 +412,8 @@ async def test_a_call_that_fails_gives_its_error_to_each_of_its_leads(
 
 @pytest.mark.parametrize("waits", [False, True])
 def test_an_account_fault_stops_the_pulling(waits: bool) -> None:
-    """It would meet every lead: what was pulled and not sent is NOT_SENT, leads that wait for others to fill
-    their call among it, and the iteration raises it."""
+    """It would hit every lead: pulled but unsent leads are NOT_SENT, also those that wait for a full call,
+    and the iteration raises the error."""
     pulled: list[int] = []
 
     async def source() -> AsyncIterator[dict[str, str]]:
@@ -443,7 +443,7 @@ def test_an_account_fault_stops_the_pulling(waits: bool) -> None:
     ],
 )
 async def test_a_call_is_repeated_only_if_every_lead_in_it_is_matched(source: Any, calls: int) -> None:
-    """After an answer that never came, one lead that nothing identifies keeps all from going twice."""
+    """After a lost answer, one unidentified lead prevents a retry of the whole call."""
     count = 0
 
     def answer(_: httpx.Request) -> httpx.Response:
@@ -460,7 +460,7 @@ async def test_a_call_is_repeated_only_if_every_lead_in_it_is_matched(source: An
 
 
 def test_what_a_source_gave_before_it_failed_is_sent() -> None:
-    """A chunk that the source's error cut short goes all the same; then the iteration raises the error."""
+    """A chunk cut short by the source's error is still sent; then the iteration raises the error."""
 
     async def failing() -> AsyncIterator[dict[str, str]]:
         for item in leads(30):
@@ -478,7 +478,7 @@ def test_what_a_source_gave_before_it_failed_is_sent() -> None:
 
 
 def test_only_a_few_chunks_are_held() -> None:
-    """The source is read no further than the calls that may be held, however slow the consumer is."""
+    """The source is read only as far as calls may be pending, even with a slow consumer."""
     pulled = itertools.count()
     ahead: list[int] = []
 
@@ -502,12 +502,12 @@ def test_only_a_few_chunks_are_held() -> None:
 
 
 def test_leaving_early_sends_nothing_more_and_logs_what_was_sent(caplog: pytest.LogCaptureFixture) -> None:
-    """The call under way is awaited; each of its leads that nobody took has a log line with its id."""
+    """The call in flight is awaited; each unread lead of it has a log line with its id."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         async with lsq.bulk.create_or_update({"EmailAddress": f"{n}@x.example"} for n in range(200)) as many:
             async for _ in many:
-                await asyncio.sleep(5.05)  # the second call is on its way
+                await asyncio.sleep(5.05)  # the second call is in flight
                 break
         assert len(books.arrivals) == 2
 
@@ -515,11 +515,11 @@ def test_leaving_early_sends_nothing_more_and_logs_what_was_sent(caplog: pytest.
         play(send, Faults(latency=0.2))
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 24 + 25
-    assert all("abandoned by its caller" in line and "is lead " in line for line in lines)
+    assert all("result not read" in line and "is lead " in line for line in lines)
 
 
 async def test_invalid_arguments_are_rejected_at_once() -> None:
-    """No room, no synchronous host; and a bulk lead has no RequestID to wait for."""
+    """Zero concurrency, no synchronous host; and a bulk lead has no RequestID to wait for."""
     async with answering(lambda _: httpx.Response(200), **SYNC) as lsq:
         with pytest.raises(ConfigurationError, match="concurrency"):
             lsq.bulk.create_or_update([], concurrency=0)
@@ -536,7 +536,7 @@ async def test_invalid_arguments_are_rejected_at_once() -> None:
 
 
 async def test_a_row_shows_no_person() -> None:
-    """LeadSquared repeats values in its words; message and repr hold none, the body has them by name."""
+    """LeadSquared quotes values; message and repr contain none, only the body does."""
     words = f"{PERSON['EmailAddress']} of {PERSON['FirstName']} exists"
     (result,) = await sent([{"RowNumber": 1, "ExceptionType": "MXEcho", "ErrorMessage": words}], [PERSON])
     assert isinstance(result.error, Rejected)
@@ -551,7 +551,7 @@ async def test_a_row_shows_no_person() -> None:
 
 
 async def test_a_result_survives_pickling_and_does_not_change() -> None:
-    """For a worker that hands it on."""
+    """A worker can pass it on."""
     good, bad = await sent([row(1)])
     assert pickle.loads(pickle.dumps(good)) == good
     assert str(pickle.loads(pickle.dumps(bad)).error) == str(bad.error)

@@ -1,4 +1,4 @@
-"""Leads against the account's own fields: fetched once, checked before sending, and never in the way."""
+"""Leads against the account's fields: fetched once, checked before sending, without delaying leads."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def client_of(answers: Answers, **options: Any) -> LeadSquared:
 
 
 def test_fields_are_those_of_the_account() -> None:
-    """By name, type, options and length; asked for once, with the keys of the account."""
+    """Name, type, options and length are read; requested once, with the account's keys."""
 
     async def use(lsq: LeadSquared, books: Books) -> None:
         fields = await lsq.fields.list()
@@ -103,7 +103,7 @@ def test_fields_are_those_of_the_account() -> None:
 
 
 def test_400_fields_are_asked_for_once_however_many_start_at_the_same_moment() -> None:
-    """100 captures that are checked, `list`, `check` and `require` at once: one call, and none is refused."""
+    """100 checked captures, `list`, `check` and `require` at once: one call, and none is rejected."""
 
     async def use(lsq: LeadSquared, books: Books) -> None:
         strict = [lsq.leads.capture({**GOOD, "EmailAddress": f"p{n}@example.com"}) for n in range(100)]
@@ -118,7 +118,7 @@ def test_400_fields_are_asked_for_once_however_many_start_at_the_same_moment() -
 
 
 def test_what_is_missing_is_named_with_what_was_meant() -> None:
-    """`get` and `require` name all that the account has not."""
+    """`get` and `require` name all fields that the account lacks."""
 
     async def use() -> None:
         async with client_of(Answers(FIELDS)) as lsq:
@@ -133,7 +133,7 @@ def test_what_is_missing_is_named_with_what_was_meant() -> None:
 
 
 def test_a_check_says_what_leadsquared_would_refuse() -> None:
-    """Unknown names with the nearest, lengths, options, what is missing; an update lacks nothing."""
+    """Unknown names with suggestions, lengths, options, missing fields; an update lacks no field."""
 
     async def use() -> None:
         async with client_of(Answers(FIELDS)) as lsq:
@@ -157,8 +157,8 @@ def test_a_check_says_what_leadsquared_would_refuse() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["off", "strict", "drop"])
 def test_one_misspelt_lead_among_a_thousand(mode: str) -> None:
-    """Strict: refused before sending, with the right suggestion. Drop: accepted without the attribute, which
-    its receipt names. Off: accepted, and LeadSquared's words come from `wait_many`. The others are fine."""
+    """strict: rejected before sending, with the right suggestion. drop: accepted without the attribute, which
+    the receipt names. off: accepted, and `wait_many` has LeadSquared's words. The others are accepted."""
 
     async def use(lsq: LeadSquared, books: Books) -> None:
         async with lsq.leads.capture_many(thousand()) as results:
@@ -183,7 +183,7 @@ def test_one_misspelt_lead_among_a_thousand(mode: str) -> None:
 
 
 def test_the_outbox_keeps_leadsquareds_words_and_delivers_what_is_corrected(tmp_path: Any) -> None:
-    """With `off`: rejected with the reason, the others confirmed; `requeue(drop=...)` delivers it."""
+    """`off`: one is rejected with the reason, the others are confirmed; `requeue(drop=...)` delivers it."""
 
     async def deliver(machine: Machine) -> None:
         async with machine.process() as outbox:
@@ -200,7 +200,7 @@ def test_the_outbox_keeps_leadsquareds_words_and_delivers_what_is_corrected(tmp_
 
 @pytest.mark.parametrize("mode", ["strict", "drop"])
 def test_the_outbox_checks_as_its_client_does(tmp_path: Any, mode: str) -> None:
-    """`strict` refuses at `put`; `drop` leaves out, and the ticket names what."""
+    """`strict` rejects at `put`; `drop` leaves attributes out, and the ticket names them."""
 
     async def put(machine: Machine) -> None:
         options = {"sync_host": "https://sandbox.invalid", "validate": mode}
@@ -208,7 +208,7 @@ def test_the_outbox_checks_as_its_client_does(tmp_path: Any, mode: str) -> None:
             if mode == "strict":
                 with pytest.raises(InvalidLead, match="did you mean mx_City"):
                     await outbox.put(BAD)
-                with pytest.raises(InvalidLead, match="lead 1, from 0: mx_Ctiy"):
+                with pytest.raises(InvalidLead, match="lead 1, counted from 0: mx_Ctiy"):
                     await outbox.put_many([GOOD, BAD])
             else:
                 assert (await outbox.put(BAD, key="b")).dropped == ("mx_Ctiy",)
@@ -220,7 +220,7 @@ def test_the_outbox_checks_as_its_client_does(tmp_path: Any, mode: str) -> None:
 
 
 def test_every_operation_with_a_lead_is_checked() -> None:
-    """An update lacks nothing; of others what is beside the lead is not the lead's."""
+    """An update lacks no field; details beside the lead are not checked as the lead's."""
 
     async def use(lsq: LeadSquared, books: Books) -> None:
         status = await lsq.leads.wait(await lsq.leads.capture(GOOD))
@@ -241,8 +241,8 @@ def test_every_operation_with_a_lead_is_checked() -> None:
 
 
 def test_fields_that_cannot_be_had_block_no_capture(caplog: pytest.LogCaptureFixture) -> None:
-    """A sync host that is down: leads go unchecked at once after the first, which one line says; a minute
-    later it is asked again, and still no lead waits."""
+    """With the sync host down, leads after the first are sent unchecked at once, and one line says so; a
+    minute later the fields are requested again, and still no lead waits."""
     caplog.set_level(logging.WARNING, "leadsquared_async")
     answers = Answers(503, 503, 503, FIELDS)
 
@@ -269,7 +269,7 @@ def test_fields_that_cannot_be_had_block_no_capture(caplog: pytest.LogCaptureFix
 
 
 def test_a_slow_answer_holds_up_the_first_leads_for_seconds_only() -> None:
-    """Then they go unchecked; once the fields are there, leads are checked."""
+    """Then they are sent unchecked; once the fields have arrived, leads are checked."""
     answers = Answers(20.0, FIELDS)
 
     async def use() -> None:
@@ -287,7 +287,7 @@ def test_a_slow_answer_holds_up_the_first_leads_for_seconds_only() -> None:
 
 
 def test_a_host_that_hangs_holds_up_the_first_leads_only() -> None:
-    """However many there are, and however long it hangs: all of them wait for the same seconds."""
+    """All of them wait for the same few seconds, for any number of leads and any hang."""
 
     async def use(lsq: LeadSquared, books: Books) -> None:
         clock = asyncio.get_running_loop().time
@@ -326,7 +326,7 @@ def test_a_call_keeps_half_of_its_time_for_being_sent() -> None:
 
 
 def test_the_wait_for_fields_counts_against_the_deadline() -> None:
-    """A form has its answer in time, whatever both hosts do."""
+    """A form gets its answer in time, whatever either host does."""
 
     async def use(lsq: LeadSquared, books: Books) -> None:
         clock = asyncio.get_running_loop().time
@@ -348,7 +348,7 @@ def test_the_wait_for_fields_counts_against_the_deadline() -> None:
 
 
 def test_closing_does_not_wait_for_fields_that_nobody_waits_for() -> None:
-    """A read changes nothing: it gets no grace."""
+    """A read changes nothing, so closing cancels it without grace."""
 
     async def use() -> None:
         faults = Faults(latency=0.04, probabilities={"hang": 1.0}, operations=("fields",))
@@ -388,12 +388,12 @@ def test_stale_fields_are_used_while_newer_ones_are_asked_for() -> None:
 
 
 def test_a_caller_that_asks_for_fields_gets_the_error() -> None:
-    """`list` raises; an answer that holds no fields is the server's fault, and shows nothing of itself."""
+    """`list` raises; an answer without fields is the server's fault, and the error does not show it."""
 
     async def use() -> None:
         async with client_of(Answers([], [{"x": 1}], 401)) as lsq:
             for _ in range(2):
-                with pytest.raises(ServerError, match="holds no lead fields"):
+                with pytest.raises(ServerError, match="contains no lead fields"):
                     await lsq.fields.list()
             with pytest.raises(Exception, match="does not accept the keys") as caught:
                 await lsq.fields.require("mx_City")
@@ -418,7 +418,7 @@ def test_more_than_a_megabyte_of_fields_is_read() -> None:
 
 
 def test_closing_ends_a_question_that_is_under_way() -> None:
-    """Nothing is left running, and nobody hangs."""
+    """No task is left running, and no caller hangs."""
 
     async def use() -> None:
         async with client_of(Answers(1000.0), validate="strict") as lsq:
@@ -432,7 +432,7 @@ def test_closing_ends_a_question_that_is_under_way() -> None:
 
 @pytest.mark.parametrize("asked_for", ["list", "get", "check", "require", "verify"])
 def test_a_caller_that_asks_while_the_client_closes_gets_client_closed(asked_for: str) -> None:
-    """Nobody has cancelled the task that waits; one that is cancelled is."""
+    """The waiting task is not cancelled; a cancelled one still gets CancelledError."""
 
     async def use() -> None:
         lsq, _ = virtual_client(
@@ -464,7 +464,7 @@ def test_a_caller_that_asks_while_the_client_closes_gets_client_closed(asked_for
 async def test_a_client_that_is_not_open_asks_nothing(
     tmp_path: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Sending raises that, and later leads wait all the same; an outbox takes leads even after it."""
+    """Sending raises the error, and later leads still wait; an outbox accepts leads even then."""
     answers = Answers(0.1)
     lsq = client_of(answers, validate="strict")
     lsq._parts.fields._ttl = 0.2
@@ -485,7 +485,7 @@ async def test_a_client_that_is_not_open_asks_nothing(
 
 
 def test_a_check_needs_the_synchronous_host() -> None:
-    """That is said at once, as is a mode that there is not."""
+    """A missing host is rejected at once, as is an unknown mode."""
     with pytest.raises(ConfigurationError, match="sync_host"):
         LeadSquared(**KEYS, host="https://asyncapi.example.com", validate="strict")
     with pytest.raises(ConfigurationError, match='"off", "strict" or "drop"'):
@@ -512,7 +512,7 @@ def test_normalize_runs_before_everything_else(tmp_path: Any) -> None:
 
 
 def test_what_was_normalised_once_is_not_normalised_again(tmp_path: Any) -> None:
-    """A row that is requeued has been through it; a new lead for it has not."""
+    """A requeued row is already normalised; a new lead for it is not."""
 
     def rename(lead: Mapping[str, Any]) -> dict[str, Any]:
         return {"EmailAddress": lead["mail"], **{name: lead[name] for name in lead if name != "mail"}}
@@ -535,7 +535,7 @@ def test_what_was_normalised_once_is_not_normalised_again(tmp_path: Any) -> None
 
 @pytest.mark.parametrize("bad", ["raises", "refuses", "returns nothing"])
 def test_the_error_of_a_normalize_that_fails_shows_no_lead(bad: str) -> None:
-    """The lead is refused and named nowhere; others go."""
+    """The lead is rejected and shown nowhere; others are sent."""
 
     def normalize(lead: Mapping[str, Any]) -> Any:
         if lead.get("FirstName") == "Bret":
@@ -568,7 +568,7 @@ class Name(str, enum.Enum):  # noqa: UP042 - as the docstring says
 
 
 def test_what_is_dropped_is_not_sent_whatever_its_key_is() -> None:
-    """An enum's name is its value; a key that may be somebody's is not shown."""
+    """An enum's name is its value; a key that may be personal is not shown."""
     answers = Answers(FIELDS)
 
     async def use() -> None:
@@ -586,7 +586,7 @@ def test_what_is_dropped_is_not_sent_whatever_its_key_is() -> None:
 
 @pytest.mark.parametrize("mode", ["strict", "drop"])
 def test_a_name_in_other_letter_case_is_never_dropped(mode: str) -> None:
-    """The account has the field, and without it the lead would be nobody's."""
+    """The account has the field, and without it the lead would have no identifier."""
     answers = Answers(FIELDS)
 
     async def use() -> None:
@@ -624,7 +624,7 @@ def test_an_answer_that_is_no_account_stops_and_drops_nothing(
 
 
 def test_leads_that_may_be_there_are_not_asked_for_mandatory_fields() -> None:
-    """Those of updates, of activities and opportunities, and those that say by what they are looked for."""
+    """Leads of updates, activities and opportunities, and leads with SearchBy."""
     answers = Answers(FIELDS)
     known = "11111111-0000-4000-8000-000000000000"
     email = {"EmailAddress": "b@example.com"}
@@ -653,7 +653,7 @@ def test_leads_that_may_be_there_are_not_asked_for_mandatory_fields() -> None:
 
 @pytest.mark.parametrize("of", ["lead", "lead and activity", "bulk"])
 def test_a_key_knows_its_lead_whatever_was_dropped_of_it(tmp_path: Any, of: str) -> None:
-    """Put while the fields are not available, and again when they are; another lead is still another."""
+    """The same lead put before and after the fields are available is one item; another lead is not."""
 
     def submission(lead: Mapping[str, Any]) -> submissions.Submission:
         if of == "lead":

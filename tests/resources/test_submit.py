@@ -57,7 +57,7 @@ async def capture(lsq: LeadSquared, books: Books) -> tuple[int, int, int]:
 def test_a_lead_that_can_be_matched_gets_through(
     script: tuple[str, ...], attempts: int, repeated: int
 ) -> None:
-    """Through every fault that passes, an identified lead arrives; in the end there is one of it."""
+    """An identified lead arrives despite temporary faults, and exists once."""
     assert play(capture, failing(*script)) == (attempts, 1, repeated)
 
 
@@ -77,7 +77,7 @@ def test_a_lead_that_can_be_matched_gets_through(
 def test_a_lead_that_would_be_made_twice_is_not_sent_twice(
     fault: str, error: type[LeadSquaredError], delivery: Delivery, attempts: int
 ) -> None:
-    """Without an identifier an unknown delivery is the end, and the error says that it may have arrived."""
+    """Without an identifier an unknown delivery is not retried, and the error says it may have arrived."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         with pytest.raises(error) as caught:
@@ -92,7 +92,7 @@ def test_a_lead_that_would_be_made_twice_is_not_sent_twice(
 
 
 def test_a_call_that_may_have_arrived_once_never_says_it_did_not() -> None:
-    """Lost first, refused by the connection later: the whole call is unknown."""
+    """A lost answer, then a refused connection: the whole call is unknown."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         with pytest.raises(ConnectionFailed) as caught:
@@ -104,8 +104,8 @@ def test_a_call_that_may_have_arrived_once_never_says_it_did_not() -> None:
 
 
 def test_refusals_by_the_limit_use_up_the_deadline_only() -> None:
-    """429 without end: the call ends with its deadline, caused by RateLimited, not with its attempts; the
-    message names the last outcome, so that a log line is enough."""
+    """With endless 429s the call ends at its deadline, not after its attempts; the cause is RateLimited, and
+    the message names the last outcome."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         start = asyncio.get_running_loop().time()
@@ -121,7 +121,7 @@ def test_refusals_by_the_limit_use_up_the_deadline_only() -> None:
 
 
 def test_a_retry_after_silences_the_whole_client() -> None:
-    """After a 429 with Retry-After 7 nobody sends for 7 seconds."""
+    """After a 429 with Retry-After 7 nothing is sent for 7 seconds."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         await asyncio.gather(*(lsq.leads.capture({"EmailAddress": f"b{n}@example.com"}) for n in range(6)))
@@ -133,7 +133,7 @@ def test_a_retry_after_silences_the_whole_client() -> None:
 
 
 def test_a_lower_limit_is_learnt_from_the_answer() -> None:
-    """An account that says 10 in 5 seconds is kept to from then on."""
+    """A limit of 10 in 5 seconds in an answer applies from then on."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         await asyncio.gather(*(lsq.leads.capture({"EmailAddress": f"b{n}@example.com"}) for n in range(60)))
@@ -148,7 +148,7 @@ def test_a_lower_limit_is_learnt_from_the_answer() -> None:
 
 
 def test_the_whole_client_keeps_to_the_limit() -> None:
-    """1,000 captures at once through the whole client over the slow network: none refused, all taken."""
+    """1,000 captures at once through the whole client over a slow network: no 429, all accepted."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         leads = ({"EmailAddress": f"b{number}@example.com"} for number in range(1000))
@@ -202,7 +202,7 @@ def test_a_form_gets_the_last_error_not_that_its_deadline_was_near() -> None:
 
 
 def test_a_refused_lead_carries_its_reference() -> None:
-    """InvalidLead names the row too."""
+    """InvalidLead has the reference too."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         with pytest.raises(InvalidLead) as caught:

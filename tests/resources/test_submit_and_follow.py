@@ -1,4 +1,4 @@
-"""Many that are submitted and followed in one loop, and waits for what a batch left behind."""
+"""Many submissions sent and followed in one loop, and waits for requests that a batch left."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NEVER = 0.001
 
 
 def assert_accepted(result: Result[Any], error: type[LeadSquaredError]) -> None:
-    """The lead is at LeadSquared, and the result says so although following it failed."""
+    """LeadSquared has the lead, and the result says so although following it failed."""
     assert result.receipt is not None
     assert type(result.error) is error
     assert (result.error.delivery, result.error.safe_to_retry) == (Delivery.ACCEPTED, False)
@@ -44,7 +44,7 @@ def assert_accepted(result: Result[Any], error: type[LeadSquaredError]) -> None:
 
 
 def test_each_result_has_its_receipt_and_its_outcome() -> None:
-    """What cannot be sent has an error, what LeadSquared fails to process a status that says so."""
+    """An invalid lead has an error; a lead that LeadSquared fails to process has a FAILED status."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         rows: list[Any] = [*leads(40)]
@@ -69,7 +69,7 @@ def test_each_result_has_its_receipt_and_its_outcome() -> None:
 
 
 def test_outcomes_come_as_they_complete_while_others_are_sent() -> None:
-    """The first is there long before the last is sent; the queue's order is the order of the results."""
+    """The first outcome comes long before the last lead is sent; results follow the queue's order."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         indices, accepted = [], []
@@ -85,8 +85,8 @@ def test_outcomes_come_as_they_complete_while_others_are_sent() -> None:
 
 
 def test_what_is_followed_keeps_nothing_from_being_sent() -> None:
-    """LeadSquared processes none of them, and all are accepted at the limit's rate; each then has
-    `StillProcessing` once the client's deadline is over, counted from its own acceptance."""
+    """LeadSquared processes none, and all are accepted at the limit's rate; each gets `StillProcessing`
+    when the client's deadline ends, counted from its acceptance."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         start = books.now
@@ -109,7 +109,7 @@ def test_what_is_followed_keeps_nothing_from_being_sent() -> None:
 
 
 def test_no_more_are_held_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While nothing is processed the source is read until as many are followed as may be, and no further."""
+    """While nothing is processed, the source is read until the followed requests reach their limit."""
     monkeypatch.setattr(batch, "FOLLOWED", 10)
     pulled = 0
 
@@ -132,7 +132,7 @@ def test_no_more_are_held_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("many", [True, False])
 def test_a_status_path_that_does_not_exist_stops_nothing(many: bool) -> None:
-    """It can be a guess: what LeadSquared takes is sent all the same, and each result has both."""
+    """The path may be inferred: leads are still sent, and each result has receipt and error."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         if many:
@@ -147,7 +147,7 @@ def test_a_status_path_that_does_not_exist_stops_nothing(many: bool) -> None:
 
 
 def test_an_account_error_of_a_status_call_stops_the_batch() -> None:
-    """The keys are refused: nothing more is pulled, what was accepted says so, and it is raised."""
+    """The keys are rejected: pulling stops, accepted leads have receipts, and the error is raised."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         done = await taken(lsq.leads.capture_many(leads(), follow=True, concurrency=2), Forbidden)
@@ -162,7 +162,7 @@ def test_an_account_error_of_a_status_call_stops_the_batch() -> None:
 
 
 def test_an_account_error_lets_what_was_accepted_be_followed() -> None:
-    """The quota ends the sending; the outcomes of what went before it come, then it is raised."""
+    """The quota stops sending; outcomes of accepted leads still come, then the error is raised."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         many = lsq.leads.capture_many(leads(100), follow=True, concurrency=2)
@@ -175,7 +175,7 @@ def test_an_account_error_lets_what_was_accepted_be_followed() -> None:
 
 
 def test_leaving_a_batch_that_follows_is_at_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing is lost by it: each RequestID was read or is logged, with its reference."""
+    """No RequestID is lost: each was read or is logged, with its reference."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         made = (submissions.capture_lead(lead, reference=f"row-{n}") for n, lead in enumerate(leads(20)))
@@ -192,7 +192,7 @@ def test_leaving_a_batch_that_follows_is_at_once(caplog: pytest.LogCaptureFixtur
 
 
 def test_an_outcome_that_nobody_read_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """A success as a warning, a lead that LeadSquared could not process as an error; no value of a lead."""
+    """A success is a warning, a failed lead an error; no line has a value of a lead."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         rows = [LEAD, {**LEAD, "mx_Typo": "planted"}]
@@ -226,7 +226,7 @@ def test_a_client_that_is_closed_while_it_follows_loses_no_receipt() -> None:
 
 @pytest.mark.parametrize("ends", [True, False])
 def test_what_is_accepted_while_the_client_closes_has_its_receipt(*, ends: bool) -> None:
-    """The calls under way end within the grace; following them is over before it begins."""
+    """The calls in flight end within the grace; they are not followed."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         source = leads(8 if ends else None)
@@ -245,7 +245,7 @@ def test_what_is_accepted_while_the_client_closes_has_its_receipt(*, ends: bool)
 
 
 def test_submissions_of_several_operations_are_followed_at_their_own_paths() -> None:
-    """Each to its own outcome."""
+    """Each gets its own outcome."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         rows = [
@@ -264,8 +264,8 @@ def test_submissions_of_several_operations_are_followed_at_their_own_paths() -> 
 
 
 def test_results_of_a_batch_are_waited_for() -> None:
-    """As they come, from the batch itself: what was accepted is followed, what was not keeps its error, and
-    what is final is not asked for again."""
+    """The batch itself is a source: accepted leads are followed, others keep their errors, and final ones are
+    not polled again."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         rows: list[Any] = [LEAD, {"Tags": ["x"]}, {"EmailAddress": "b1@example.com"}]
@@ -285,7 +285,7 @@ def test_results_of_a_batch_are_waited_for() -> None:
 
 
 def test_an_error_that_is_passed_through_stops_no_wait() -> None:
-    """Not even one of the account, which another batch raised."""
+    """Not even an account-level error that another batch raised."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         receipt = await lsq.leads.capture(LEAD)
@@ -298,7 +298,7 @@ def test_an_error_that_is_passed_through_stops_no_wait() -> None:
 
 
 def test_a_wait_that_ran_out_is_taken_up_again() -> None:
-    """A result with a receipt is followed again, whatever the last wait for it met."""
+    """A result with a receipt is followed again, whatever error its last wait had."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         (late,) = await taken(lsq.with_options(deadline=5).leads.capture_many([LEAD], follow=True))
@@ -335,7 +335,7 @@ async def delivery_of(wait: Awaitable[object]) -> Delivery:
 
 
 def test_a_receipt_is_proof_that_it_was_accepted() -> None:
-    """An error of a wait for it says so; of a bare RequestID that was never seen nobody knows."""
+    """An error of its wait says ACCEPTED; for a bare RequestID never seen the delivery is unknown."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         receipt = await lsq.leads.capture(LEAD, reference="form-1")
@@ -350,7 +350,7 @@ def test_a_receipt_is_proof_that_it_was_accepted() -> None:
 
 @pytest.mark.parametrize("how", ["capture_many", "bulk"])
 def test_a_row_may_be_a_submission_with_a_reference(how: str) -> None:
-    """Beside plain mappings; one of another operation has its error, and stops no other."""
+    """Mixed with plain mappings; one of another operation has its error, and does not stop the others."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         is_capture = how == "capture_many"

@@ -1,4 +1,4 @@
-"""Requests that are followed through a whole client, in virtual time: what it costs, how late it knows."""
+"""Requests followed through a whole client, in virtual time: calls and delays."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def follow(leads: int, faults: Faults, **options: Any) -> Followed:
         clock = asyncio.get_running_loop().time
         account = PatchedAccount(faults=faults, limit=None, **options)
         client, transport = virtual_client(account, deadline=None)
-        # Whoever captures has a limit of its own, so that the one that follows is measured alone.
+        # Captures have their own limit, so that the follower is measured alone.
         other, _ = virtual_client(Account(), host="https://other.invalid", transport=transport)
         known: dict[str, float] = {}
         start = clock()

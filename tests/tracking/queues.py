@@ -50,12 +50,12 @@ def ready_times(
 
 @dataclass
 class Following:
-    """What following many requests came to.
+    """The cost and the delays of following many requests.
 
     Attributes:
         calls: when each call was made, and for whom.
         lags: seconds from being ready to being known, for each request.
-        together: the most requests asked for at the same moment.
+        together: the most requests polled at once.
     """
 
     calls: list[tuple[float, str]] = field(default_factory=list)

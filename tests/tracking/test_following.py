@@ -52,7 +52,7 @@ def test_a_fast_queue_is_kept_up_with_over_a_slow_network() -> None:
 
 
 def test_polls_leave_captures_half_of_the_limit() -> None:
-    """While captures wait, following a backlog takes half of the tokens at most; some it gets."""
+    """While captures wait, following a backlog takes at most half of the tokens, and at least some."""
 
     async def main() -> None:
         clock = asyncio.get_running_loop().time
@@ -81,7 +81,7 @@ async def capture_all(lsq: LeadSquared) -> None:
 
 
 def test_polls_alone_take_half_of_the_limit() -> None:
-    """A backlog of finished requests is asked for at half of the declared rate, after a short burst."""
+    """A backlog of finished requests is polled at half of the declared rate, after a short burst."""
 
     async def main() -> None:
         lsq, transport = virtual_client(Account(), deadline=None)

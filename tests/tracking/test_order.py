@@ -1,4 +1,4 @@
-"""Whom the tracker asks, and when, against a simulated queue: what it costs, and how soon it knows."""
+"""Which requests the tracker polls, and when, against a simulated queue: calls and delays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEEDS = range(6)
 
 
 def asks(order: QueueOrder, now: float, finished: set[str]) -> list[str]:
-    """Sweep once, and return who was asked for."""
+    """Sweep once, and return the polled requests."""
     asked: list[str] = []
     sweep = order.sweep(now)
     group: Sequence[str] = next(sweep, ())
@@ -78,7 +78,7 @@ def test_what_is_finished_already_is_found_faster_than_one_a_round_trip() -> Non
 @pytest.mark.parametrize("disorder", [0.0, 60.0])
 @pytest.mark.parametrize(("hours", "most"), [(1, 300), (10, 2000)])
 def test_a_queue_that_stands_still_costs_a_few_calls_a_minute(hours: int, most: int, disorder: float) -> None:
-    """In a stall of hours two to three calls a minute are made, and soon after it all is known as before."""
+    """A stall of hours costs two to three calls a minute; after it outcomes are known as soon as before."""
     end = 600.0 + hours * 3600.0
     ready = ready_times(ACCEPTED, rate=RATE, seed=1, stall=(600.0, end), disorder=disorder)
     result = follow(ACCEPTED, ready)
@@ -90,7 +90,7 @@ def test_a_queue_that_stands_still_costs_a_few_calls_a_minute(hours: int, most: 
 
 
 def test_the_calls_of_a_stall_do_not_grow_with_its_length() -> None:
-    """The tenth hour of it costs no more than the second."""
+    """The tenth hour of a stall costs no more than the second."""
     ready = [10 * 3600.0 + 2.4 * number for number in range(1000)]
     result = follow([0.0] * 1000, ready, until=10 * 3600.0)
     hours = [sum(hour * 3600 <= time < (hour + 1) * 3600 for time, _ in result.calls) for hour in range(10)]
@@ -98,7 +98,7 @@ def test_the_calls_of_a_stall_do_not_grow_with_its_length() -> None:
 
 
 def test_many_in_a_row_that_are_held_back_hold_up_nobody() -> None:
-    """Twenty-five neighbours are held back for ten minutes: those behind them are known within a minute."""
+    """Twenty-five neighbours are delayed for ten minutes: those behind them are known within a minute."""
     ready = ready_times(ACCEPTED, rate=RATE, seed=1)
     held_back = range(200, 225)
     for number in held_back:
@@ -124,14 +124,14 @@ def test_two_neighbours_that_are_held_back_do_not_stop_the_line() -> None:
 
 
 def test_a_sweep_ends_at_the_first_that_is_new_and_unfinished() -> None:
-    """In order, the call that finds nothing is one a sweep."""
+    """In order, each sweep makes one call that finds nothing."""
     order = order_of("a", "b", "c", "d")
     assert asks(order, 1.0, {"a", "b"}) == ["a", "b", "c"]
     assert asks(order, 9.0, {"c"}) == ["c", "d"]
 
 
 def test_what_was_overtaken_is_asked_for_on_the_servers_schedule() -> None:
-    """Held back for good it is asked for about as often as LeadSquared tries it again, then every hour."""
+    """A request delayed forever is polled about as often as LeadSquared retries it, then hourly."""
     order = order_of("held", "b", "c", "d")
     calls: list[float] = []
     now = 0.0
@@ -145,7 +145,7 @@ def test_what_was_overtaken_is_asked_for_on_the_servers_schedule() -> None:
 
 
 def test_a_single_request_is_known_within_a_tenth_of_its_wait() -> None:
-    """Nobody behind it tells that it was overtaken, so it is asked for in proportion to the time it took."""
+    """No request behind it shows that it was overtaken, so it is polled in proportion to its wait."""
     for seconds in (2.0, 60.0, 1200.0, 7200.0, 30_000.0):
         result = follow([0.0], [seconds])
         assert result.lags["0"] <= max(LONGEST_PAUSE, LONGEST_STALL + 0.1 * seconds)
@@ -153,7 +153,7 @@ def test_a_single_request_is_known_within_a_tenth_of_its_wait() -> None:
 
 
 def test_quiet_hours_before_say_nothing_about_the_queue() -> None:
-    """A form after an hour without any is known as soon as the first was."""
+    """A form after an idle hour is known as soon as the first was."""
     forms = sorted([*(hour * 3600.0 for hour in range(50)), *(hour * 3600.0 + 1.0 for hour in range(50))])
     result = follow(forms, [form + (30.0 if number % 2 else 2.0) for number, form in enumerate(forms)])
     assert max(result.lags.values()) <= LONGEST_PAUSE + 1.0
@@ -161,7 +161,7 @@ def test_quiet_hours_before_say_nothing_about_the_queue() -> None:
 
 @pytest.mark.parametrize("others", [[], ["held"]])
 def test_joining_where_nobody_tells_anything_restarts_the_short_pause(others: list[str]) -> None:
-    """In an empty order, or one in which all were left behind, the first look comes a second later."""
+    """In an empty order, or one of overtaken requests, the first poll comes a second later."""
     order = order_of(*others)
     for name in others:
         order.add("b")
@@ -175,7 +175,7 @@ def test_joining_where_nobody_tells_anything_restarts_the_short_pause(others: li
 
 
 def test_the_time_in_which_nobody_waited_says_nothing_about_the_rate() -> None:
-    """After quiet hours the first that is found does not make the next sweep a late one."""
+    """After quiet hours the first finished request does not delay the next sweep."""
     order = order_of("a")
     assert asks(order, 1.0, {"a"}) == ["a"]
     order.add("b")
@@ -185,7 +185,7 @@ def test_the_time_in_which_nobody_waited_says_nothing_about_the_rate() -> None:
 
 
 def test_joining_a_line_that_moves_leaves_its_pause() -> None:
-    """The youngest comes last: whoever joins does not make the tracker ask more often."""
+    """The youngest comes last: a new request does not make the tracker poll more often."""
     order = order_of("a", "b")
     for now in range(1, 5):
         asks(order, float(now), set())
@@ -195,7 +195,7 @@ def test_joining_a_line_that_moves_leaves_its_pause() -> None:
 
 
 def test_one_that_leaves_in_the_middle_of_a_sweep_is_not_asked_for() -> None:
-    """Neither in the rest of the sweep nor later; the others are."""
+    """It is polled neither in the rest of the sweep nor later; the others are."""
     order = order_of("a", "b", "c", "d")
     sweep = order.sweep(1.0)
     assert next(sweep) == ["a"]
@@ -209,7 +209,7 @@ def test_one_that_leaves_in_the_middle_of_a_sweep_is_not_asked_for() -> None:
 
 
 def test_a_sweep_that_breaks_off_concludes_nothing() -> None:
-    """While nobody answers the pauses grow up to a minute, and then one is asked for at first."""
+    """Without answers the pauses grow up to a minute, and each sweep polls one request first."""
     order = order_of(*map(str, range(50)))
     assert len(asks(order, 1.0, set(map(str, range(40))))) > 40
     for _ in range(20):
@@ -250,5 +250,5 @@ def check_a_history(rounds: list[int], ready: list[float]) -> None:
     ready=st.lists(st.one_of(st.just(0.0), st.floats(0.0, 600.0), st.floats(0.0, 30_000.0)), max_size=60),
 )
 def test_whatever_the_order_all_is_known_in_the_end(rounds: list[int], ready: list[float]) -> None:
-    """Each that becomes ready is found, none is asked for once it is known, eight together at most."""
+    """Each finished request is found, known ones are not polled, and at most eight are polled at once."""
     check_a_history(rounds, ready)

@@ -128,7 +128,7 @@ def test_a_wait_ends_with_the_final_status(  # noqa: PLR0917
 
 @pytest.mark.parametrize("unknown_id", ["404", "empty"])
 def test_an_id_that_is_unknown_for_a_moment_is_waited_for(unknown_id: str) -> None:
-    """For a minute an id may be too young to be known: one look raises that, a wait goes on."""
+    """For a minute an id may be too new to be known: `status` raises NotFound, a wait continues."""
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         ids = [await capture(lsq), await capture(lsq)]
@@ -141,8 +141,8 @@ def test_an_id_that_is_unknown_for_a_moment_is_waited_for(unknown_id: str) -> No
 
 
 def test_an_id_that_stays_unknown_raises_after_the_grace() -> None:
-    """NotFound comes after a minute, says that nobody knows whether it arrived, and ends the calls; waits for
-    others go on."""
+    """NotFound comes after a minute, has an unknown delivery, and ends the polling; waits for others
+    continue."""
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         start = books.now
@@ -161,7 +161,7 @@ def test_an_id_that_stays_unknown_raises_after_the_grace() -> None:
 
 
 def test_a_status_call_that_fails_now_and_then_puts_no_outcome_off() -> None:
-    """Nobody answered for one request: that is not taken for unfinished, and the next sweep asks again."""
+    """A poll without an answer does not count as unfinished, and the next sweep repeats it."""
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         ids = [await capture(lsq, Phone=str(number)) for number in range(10)]
@@ -175,7 +175,7 @@ def test_a_status_call_that_fails_now_and_then_puts_no_outcome_off() -> None:
 
 
 def test_a_wait_that_runs_out_can_be_resumed() -> None:
-    """StillProcessing comes at the deadline with the last status; the next wait goes on from there."""
+    """StillProcessing comes at the deadline with the last status; the next wait continues from there."""
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         request_id = await capture(lsq)
@@ -194,20 +194,20 @@ def test_a_wait_that_runs_out_can_be_resumed() -> None:
 
 
 def test_a_wait_that_saw_nothing_does_not_say_that_it_was_accepted() -> None:
-    """Without a look, or with failing ones, StillProcessing knows nothing; its cause says what failed."""
+    """Without a successful poll, StillProcessing has no status; its cause says what failed."""
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         request_id = await capture(lsq)
-        with pytest.raises(StillProcessing, match="not known so far") as caught:
+        with pytest.raises(StillProcessing, match="not known yet") as caught:
             await lsq.leads.wait(request_id, deadline=0.5)
         assert (caught.value.last_status, caught.value.__cause__) == (None, None)
         books.faults = Faults(probabilities={"503": 1.0})
-        with pytest.raises(StillProcessing, match="not known so far") as caught:
+        with pytest.raises(StillProcessing, match="not known yet") as caught:
             await lsq.leads.wait(request_id, deadline=30.0)
         assert caught.value.delivery is Delivery.UNKNOWN
         assert isinstance(caught.value.__cause__, LeadSquaredError)
         books.faults = Faults()
-        with pytest.raises(StillProcessing, match="was not found so far"):
+        with pytest.raises(StillProcessing, match="has not been found yet"):
             await lsq.leads.wait(UNKNOWN_ID, deadline=30.0)
 
     play(follow, processing_rate=NEVER)
@@ -215,7 +215,7 @@ def test_a_wait_that_saw_nothing_does_not_say_that_it_was_accepted() -> None:
 
 @pytest.mark.parametrize("others", [0, 3])
 def test_a_request_that_is_finished_is_waited_for_again_and_again(others: int) -> None:
-    """In the very moment in which the wait before was told, alone and beside others: each is served soon."""
+    """At the moment the previous wait ended, alone or with others: each is served soon."""
 
     async def wait_thrice(lsq: LeadSquared, books: Books) -> None:
         ids = [await capture(lsq, Phone=str(number)) for number in range(1 + others)]
@@ -231,7 +231,7 @@ def test_a_request_that_is_finished_is_waited_for_again_and_again(others: int) -
 
 
 def test_waits_one_after_the_other_are_served_as_the_first_was() -> None:
-    """What was found before slows down nobody who waits alone."""
+    """Earlier results do not slow down a single wait."""
 
     async def wait_for_each(lsq: LeadSquared, books: Books) -> None:
         ids = [await capture(lsq, Phone=str(number)) for number in range(6)]
@@ -245,7 +245,7 @@ def test_waits_one_after_the_other_are_served_as_the_first_was() -> None:
 
 
 def test_two_waits_for_one_request_share_their_calls() -> None:
-    """The second costs nothing, white space around the id or not, and both get the status."""
+    """The second costs no calls, even with white space around the id, and both get the status."""
 
     async def follow(lsq: LeadSquared, books: Books) -> list[int]:
         request_id = await capture(lsq)
@@ -260,7 +260,7 @@ def test_two_waits_for_one_request_share_their_calls() -> None:
 
 
 def test_one_of_two_that_wait_may_leave() -> None:
-    """The other goes on, with the calls that one alone costs."""
+    """The other continues, with the calls of a single wait."""
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         request_id = await capture(lsq)
@@ -274,7 +274,7 @@ def test_one_of_two_that_wait_may_leave() -> None:
 
 
 def test_when_all_have_left_nothing_runs_and_nothing_is_asked() -> None:
-    """However they leave; and whoever waits next is served as if nothing had been."""
+    """However the waits end; and the next wait is served normally."""
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         request_ids = [await capture(lsq) for _ in range(3)]
@@ -299,7 +299,7 @@ def test_when_all_have_left_nothing_runs_and_nothing_is_asked() -> None:
 
 
 def test_one_that_left_while_its_poll_waited_for_a_token_is_not_asked_for() -> None:
-    """A token is not spent on what nobody wants to know any more."""
+    """No token is spent on a request that is no longer followed."""
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         request_ids = [await capture(lsq) for _ in range(2)]
@@ -314,7 +314,7 @@ def test_one_that_left_while_its_poll_waited_for_a_token_is_not_asked_for() -> N
 
 
 def test_an_error_that_nobody_reads_any_more_is_no_complaint(caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever leaves in the very tick in which a wait fails leaves no "never retrieved" behind."""
+    """A wait that ends in the tick of its failure causes no "never retrieved" warning."""
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         books.faults = Faults(probabilities={"401": 1.0})
@@ -328,7 +328,7 @@ def test_an_error_that_nobody_reads_any_more_is_no_complaint(caplog: pytest.LogC
 
 
 def test_whoever_begins_to_wait_as_the_last_one_leaves_is_served() -> None:
-    """The tracker that ends takes nobody with it."""
+    """The ending tracker does not end the new wait."""
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         request_id = await capture(lsq)
@@ -345,7 +345,7 @@ def test_whoever_begins_to_wait_as_the_last_one_leaves_is_served() -> None:
     ("fault", "kind"), [("401", AuthenticationFailed), ("quota", QuotaExceeded)], ids=["keys", "quota"]
 )
 def test_an_account_fault_reaches_everybody_who_waits(fault: str, kind: type[LeadSquaredError]) -> None:
-    """Each gets an error of its own, which does not say that the request was refused; waiting again works."""
+    """Each gets its own error, which does not say that the request was rejected; waiting again works."""
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         request_ids = [await capture(lsq) for _ in range(12)]
@@ -369,7 +369,7 @@ def test_an_account_fault_reaches_everybody_who_waits(fault: str, kind: type[Lea
 
 
 def test_an_account_fault_in_the_middle_of_a_group_leaves_the_tracker_usable() -> None:
-    """Where some of those asked together were finished and one met the fault, nobody is asked for ever."""
+    """If some of a group were finished and one got the error, none is polled forever."""
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         request_ids = [await capture(lsq) for _ in range(40)]
@@ -389,7 +389,7 @@ def test_an_account_fault_in_the_middle_of_a_group_leaves_the_tracker_usable() -
 
 
 def test_closing_the_client_ends_every_wait() -> None:
-    """With ClientClosed in all of them, at once, and nothing is asked afterwards."""
+    """Each ends with ClientClosed at once, and no poll follows."""
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         request_ids = [await capture(lsq) for _ in range(5)]
@@ -410,7 +410,7 @@ def test_closing_the_client_ends_every_wait() -> None:
 
 
 def test_a_client_that_was_not_entered_says_so_at_once() -> None:
-    """Waiting does not take a second to find out."""
+    """A wait does not take a second to fail."""
 
     async def main() -> None:
         clock = asyncio.get_running_loop().time
@@ -445,7 +445,7 @@ async def gather(lsq: LeadSquared, request_ids: list[str]) -> list[bool]:
 
 
 def test_one_that_joins_does_not_wait_for_the_pause_of_another() -> None:
-    """A form that begins to wait while the tracker pauses for one that was held back is known in seconds."""
+    """A form that starts to wait while the tracker pauses for a delayed request is known in seconds."""
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         held_back = await capture(lsq)
@@ -462,7 +462,7 @@ def test_one_that_joins_does_not_wait_for_the_pause_of_another() -> None:
 
 
 def test_a_wrong_request_id_is_refused_before_anything_is_sent() -> None:
-    """In `wait` as an error, in `wait_many` as one of the results."""
+    """`wait` raises the error, `wait_many` has it in a result."""
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         wrong: Any
@@ -478,7 +478,7 @@ def test_a_wrong_request_id_is_refused_before_anything_is_sent() -> None:
 
 
 def test_the_deadline_of_many_is_for_all_of_them() -> None:
-    """It counts from entering the block on, however slowly the ids come; the rest is StillProcessing."""
+    """It counts from entering the block, even if the ids come slowly; the rest is StillProcessing."""
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         request_ids = [await capture(lsq) for _ in range(3)]
@@ -498,7 +498,7 @@ def test_the_deadline_of_many_is_for_all_of_them() -> None:
 
 
 class Poisoned(SandboxTransport):
-    """Answers alike whoever asks for some requests."""
+    """Gives the same answer to every poll of some requests."""
 
     def __init__(self, account: Account, status: int, body: str) -> None:
         super().__init__(account)
@@ -517,8 +517,8 @@ class Poisoned(SandboxTransport):
 def test_requests_at_which_leadsquared_fails_hold_up_no_others(
     poisoned: int, at: int, status: int, body: str
 ) -> None:
-    """Wherever in the line they stand: the others are known as soon as ever, at little cost; and they
-    themselves within a minute or so once that ends."""
+    """Wherever they are in the queue, the others are known as soon as usual, at little cost; and they
+    themselves about a minute after the failures end."""
 
     async def main() -> None:
         clock = asyncio.get_running_loop().time

@@ -1,7 +1,7 @@
-"""Submissions as tasks of taskiq, for work that has to outlive a machine.
+"""Submissions as taskiq tasks, for work that must survive the loss of a machine.
 
-`tasks` has the steps: submit, follow, report. `broker` is the stream in Redis or Valkey, `lease` one delivery
-of a task to a worker, and `payload` what a task holds in the store.
+`tasks` has the steps: submit, follow, report. `broker` is the stream in Redis or Valkey, `lease` the delivery
+of a task to a worker, and `payload` the contents of a task.
 """
 
 try:

@@ -1,4 +1,4 @@
-"""A stream of Redis or Valkey in which the tasks of a killed worker stay."""
+"""A broker on a Redis or Valkey stream that keeps the tasks of a killed worker."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ from leadsquared_async.logs import ClientLog
 __all__ = ["DELIVERIES", "KEY", "STREAM_ID", "StreamBroker", "is_cancelled"]
 
 STREAM_ID = "leadsquared_stream_id"
-"""The label with a task's id in the stream."""
+"""The label for a task's id in the stream."""
 DELIVERIES = "leadsquared_deliveries"
 """The label that counts how often a task was delivered to a worker."""
 KEY = "leadsquared_key"
-"""The label under which a task is put once, however often it is submitted."""
+"""The label for the deduplication key of a task."""
 CONNECT_WITHIN = 5.0
 CONNECTIONS = 64
-"""Of one process, at most: many followed tasks may end at the same time."""
+"""The most connections of one process: many followed tasks may end at the same time."""
 LOOK_EVERY = 1.0
-"""Seconds between two searches for expired leases."""
+"""Seconds between searches for expired leases."""
 TAKEN_OVER = 32
-"""Tasks taken over at once, at most."""
+"""The most tasks taken over at once."""
 CLAIMED = 500
 """Leases renewed or released by one command."""
 MOST = 100_000
-"""Leases of one worker, at most."""
+"""The most leases of one worker."""
 WEEK = 7 * 86_400
-"""Seconds for which a key is known, and the mark of a task that may have been sent."""
+"""Seconds to keep a key, and the mark of a task that may have been sent."""
 MARKED_AFTER = 3600
-"""Seconds for which the mark of an ended task stays, for a worker that took the task over meanwhile."""
+"""Seconds to keep the mark of a finished task, for a worker that took the task over meanwhile."""
 PUT_ONCE = """
 if redis.call('EXISTS', KEYS[1]) == 0 then
   redis.call('XADD', KEYS[2], '*', 'data', ARGV[1])
   redis.call('SET', KEYS[1], '', 'EX', ARGV[2])
 end
 """
-"""The task first: a script that fails is not rolled back, and a key without its task would lose the lead."""
+"""Adds the task first: a failed script is not rolled back, and a key without its task would lose the lead."""
 
 
 class _Entry(NamedTuple):
@@ -64,25 +64,25 @@ class _Entry(NamedTuple):
 
 
 class StreamBroker(RedisStreamBroker):
-    """taskiq-redis' broker on a stream, with a lease on each task that a worker has.
+    """taskiq-redis' stream broker, with a lease on each task that a worker has.
 
     A worker renews its leases, so a slow task does not run twice. The leases of a killed worker expire, and
-    other workers take its tasks over, even if no new ones come. Tasks are fetched when there is room for
-    them, and deleted when they are done. Tasks put before the first worker started are delivered. After an
-    outage of the store, tasks are taken over once every worker has had time to renew its leases. A task that
-    this process does not know, or cannot read, stays. taskiq's debug log shows no value of a task.
+    other workers take its tasks over, even without new tasks. Tasks are fetched when a worker has room for
+    them, and deleted when they are done. Tasks put before the first worker started are delivered. After a
+    store outage, tasks are taken over once every worker has had time to renew its leases. Tasks that this
+    process does not know or cannot read stay. taskiq's debug log shows no values of a task.
 
     Needs Redis 6.2 or later, or Valkey; Cluster and Sentinel are not supported.
 
     Args:
         url: redis://, rediss:// or unix://.
-        queue_name: of the stream; forms with a stream of their own do not wait behind batches.
+        queue_name: name of the stream; with a stream of their own, forms do not wait behind batches.
         lease: seconds after which another worker takes over the tasks of a killed one.
-        options: of `RedisStreamBroker` or the connection, such as `max_connection_pool_size`.
+        options: options of `RedisStreamBroker` or the connection, such as `max_connection_pool_size`.
 
     Attributes:
-        stopping: set as soon as this process, a worker, takes no more tasks.
-        at_end: called when it shuts down, however that is cancelled.
+        stopping: set when this worker stops taking tasks.
+        at_end: functions called at shutdown, even if that is cancelled.
 
     Raises:
         ConfigurationError: the url or the lease is invalid.
@@ -96,7 +96,7 @@ class StreamBroker(RedisStreamBroker):
         options = {"max_connection_pool_size": CONNECTIONS, **options}
         options = {"socket_timeout": 10.0, "socket_connect_timeout": CONNECT_WITHIN, **options}
         super().__init__(url, queue_name, consumer_id="0", **options)
-        # Options in the url may ask for answers of another shape.
+        # Options in the url may change the format of answers.
         self.connection_pool.connection_kwargs |= {"decode_responses": False, "protocol": 2}
         self.formatter = _QuietFormatter(self)
         self.stopping = asyncio.Event()
@@ -110,13 +110,13 @@ class StreamBroker(RedisStreamBroker):
         self._is_down = False
 
     async def startup(self) -> None:
-        """Begin, even without the store: a worker creates its group as soon as it can."""
+        """Start, even if the store is down: a worker creates its group as soon as it can."""
         await super(RedisStreamBroker, self).startup()
         with suppress(RedisError, OSError):
             await self._declare_consumer_group()
 
     async def kick(self, message: BrokerMessage) -> None:
-        """Put a task into the stream; one with a known key adds nothing."""
+        """Put a task into the stream; a task with a known key is not added."""
         key = message.labels.get(KEY)
         if key is None:
             await super().kick(message)
@@ -127,7 +127,7 @@ class StreamBroker(RedisStreamBroker):
             await running
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
-        """Tasks as there is room for them: those with expired leases, then new ones."""
+        """Yield tasks when there is room for them: those with expired leases, then new ones."""
         self._renewing = asyncio.create_task(self._renew(), name="leadsquared_async leases")
         try:
             while True:
@@ -146,7 +146,7 @@ class StreamBroker(RedisStreamBroker):
             self.stopping.set()
 
     async def shutdown(self) -> None:
-        """Close, and release every lease; whatever cancels this, nothing is left open."""
+        """Close and release every lease, even if this is cancelled."""
         try:
             await super().shutdown()
         finally:
@@ -165,14 +165,14 @@ class StreamBroker(RedisStreamBroker):
             await self.connection_pool.disconnect()
 
     async def release(self, *entries: bytes, after: float = 0.0) -> None:
-        """Let any worker have tasks after so many seconds, at most those of the lease."""
+        """Let any worker take these tasks after `after` seconds, at most the length of the lease."""
         self._leased.difference_update(entries)
         idle = max(0, round((self.lease - after) * 1000))
         with suppress(RedisError, OSError):  # then the leases expire
             await self._claim(entries, 0, idle=idle)
 
     async def _release_all(self) -> None:
-        """Release every lease of this worker, also one that its cancelled fetch got."""
+        """Release every lease of this worker, including any from its cancelled fetch."""
         group = (self.queue_name, self.consumer_group_name)
         with suppress(RedisError, OSError):
             async with self._redis() as redis:
@@ -180,12 +180,12 @@ class StreamBroker(RedisStreamBroker):
             await self.release(*(row["message_id"] for row in pending))
 
     async def mark(self, task_id: str) -> None:
-        """Note that a task may have been sent."""
+        """Mark a task that may have been sent."""
         async with self._redis() as redis:
             await redis.set(self._mark(task_id), b"", ex=WEEK)
 
     async def unmark(self, task_id: str) -> None:
-        """Note that a task was not sent, as soon as the store answers."""
+        """Remove the mark of a task that was not sent, once the store answers."""
         await self._persistently(lambda pipe: pipe.delete(self._mark(task_id)))
 
     async def is_marked(self, task_id: str) -> bool:
@@ -196,7 +196,7 @@ class StreamBroker(RedisStreamBroker):
     # The stream
 
     async def _next(self) -> list[_Entry]:
-        """Tasks to run; none after a while."""
+        """The next tasks to run; empty after a while without any."""
         try:
             async with self._redis() as redis:
                 entries = await self._expired(redis) or await self._new(redis)
@@ -223,16 +223,16 @@ class StreamBroker(RedisStreamBroker):
         lease = round(self.lease * 1000)
         group = (self.queue_name, self.consumer_group_name)
         pending: Any = await redis.xpending_range(*group, self._look_from, "+", TAKEN_OVER, idle=lease)
-        # The next search goes on from there: tasks that keep coming back must not hide the others.
+        # The next search continues from there: tasks that keep expiring must not hide the others.
         self._look_from = "(" + pending[-1]["message_id"].decode() if len(pending) == TAKEN_OVER else "-"
         deliveries: dict[bytes, int] = {
             row["message_id"]: row["times_delivered"]
             for row in pending
-            if row["message_id"] not in self._leased  # its own lease expired while the store was away
+            if row["message_id"] not in self._leased  # its own lease expired while the store was down
         }
         if not deliveries:
             return []
-        # The store compares the lease again: another worker may have been faster.
+        # The store checks the lease again: another worker may have been faster.
         claimed = await redis.xclaim(*group, self.consumer_name, lease, [*deliveries])
         return [
             _Entry(entry, fields.get(b"data", b""), deliveries[entry] + 1)
@@ -241,7 +241,7 @@ class StreamBroker(RedisStreamBroker):
         ]
 
     async def _done(self, entry: bytes, task_id: str) -> None:
-        """Delete a task, and the lead in it, as soon as the store answers."""
+        """Delete a task and the lead in it, once the store answers."""
 
         def delete(pipe: Pipeline) -> None:
             pipe.xack(self.queue_name, self.consumer_group_name, entry)
@@ -252,7 +252,7 @@ class StreamBroker(RedisStreamBroker):
         self._leased.discard(entry)
 
     async def _persistently(self, commands: Callable[[Pipeline], object]) -> None:
-        """Run commands until the store has run them: otherwise the task would be sent again."""
+        """Retry commands until the store has run them: otherwise the task would be sent again."""
         while True:
             try:
                 async with self._redis() as redis, redis.pipeline(transaction=True) as pipe:
@@ -268,11 +268,11 @@ class StreamBroker(RedisStreamBroker):
             await asyncio.sleep(self.lease / 3)
             try:
                 async with self._redis() as redis:
-                    await redis.exists(self.queue_name)  # fails if the store is away, without any lease too
-                # A task that another worker has just taken over stays there.
+                    await redis.exists(self.queue_name)  # fails if the store is down, even without leases
+                # The minimum idle time leaves tasks that another worker has just taken over.
                 await self._claim(self._leased, round(self.lease * 1000 / 6))
             except Exception:  # no error may end the renewals
-                # Others could not renew their leases either: they come first.
+                # Other workers could not renew their leases either: give them time before taking tasks over.
                 self._look_at = asyncio.get_running_loop().time() + self.lease
 
     async def _claim(self, entries: Collection[bytes], min_idle: int, **options: Any) -> None:
@@ -284,7 +284,7 @@ class StreamBroker(RedisStreamBroker):
                 await redis.xclaim(*group, min_idle, some, justid=True, **options)
 
     async def _not_answered(self, error: Exception) -> None:
-        """Wait before the next attempt; a store that came back empty has no group."""
+        """Wait before the next attempt; recreate the group if the store came back empty."""
         if isinstance(error, ResponseError) and str(error).startswith("NOGROUP"):
             with suppress(RedisError, OSError):
                 await self._declare_consumer_group()
@@ -300,8 +300,8 @@ class StreamBroker(RedisStreamBroker):
     def _read(self, entry: _Entry) -> TaskiqMessage | None:
         """The task, with its id and deliveries as labels; None if this process cannot run it.
 
-        taskiq would delete such a task, which may be of a later version, of an account that is not imported
-        here, or of another serializer, and would log all of what it cannot read.
+        taskiq would delete such a task and log the contents of unreadable ones. It may belong to a later
+        version, an account that is not imported here, or another serializer.
         """
         try:
             message = self.formatter.loads(entry.data)
@@ -314,7 +314,7 @@ class StreamBroker(RedisStreamBroker):
                 return message
         if what not in self._logged:
             self._logged.add(what)
-            self._log.error("tasks: %s stays in %s, since no worker here knows it", what, self.queue_name)
+            self._log.error("tasks: %s stays in %s: this worker does not know it", what, self.queue_name)
         return None
 
     def _redis(self) -> Redis:
@@ -325,7 +325,7 @@ class StreamBroker(RedisStreamBroker):
 
 
 def is_cancelled() -> bool:
-    """Whether this task was cancelled: wait_for of Python 3.11, which redis-py sends with, can swallow it."""
+    """Whether this task was cancelled: redis-py uses wait_for, which can swallow that in Python 3.11."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

@@ -1,4 +1,4 @@
-"""One delivery of a task to a worker: it ends done or released, and is marked while it may have been sent."""
+"""One delivery of a task to a worker: it ends done or released, and is marked while it may be sent."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["Lease"]
 
 
 class Lease:
-    """A task that this worker has; an `InMemoryBroker` needs no lease, so there most of it does nothing.
+    """A task that this worker holds. With an `InMemoryBroker`, most methods do nothing.
 
     Attributes:
-        task_id: the task's.
-        deliveries: how often the task was delivered to a worker, this time included.
+        task_id: the task's id.
+        deliveries: how often the task was delivered to a worker, including this time.
     """
 
     def __init__(self, context: Context) -> None:
@@ -35,12 +35,12 @@ class Lease:
         return broker
 
     async def done(self) -> None:
-        """Delete the task: it has ended, or its next step is in the store."""
+        """Delete the task once it has ended or its next step is in the store."""
         if self._stream is not None:
             await self._context.ack()
 
     async def release(self, after: float = 0.0) -> None:
-        """Let any worker have the task after so many seconds."""
+        """Let any worker take the task after `after` seconds."""
         if self._stream is not None:
             await self._stream.release(self._message.labels[STREAM_ID].encode(), after=after)
             return
@@ -50,17 +50,17 @@ class Lease:
         await broker.kick(broker.formatter.dumps(self._message))
 
     async def mark(self) -> None:
-        """Note in the store that it is about to be sent."""
+        """Mark in the store that it is about to be sent."""
         if self._stream is not None:
             self._is_marked = True  # even if the store does not answer
             await self._stream.mark(self.task_id)
 
     async def unmark(self) -> None:
-        """Note in the store that it did not arrive."""
+        """Remove the mark, because it did not arrive."""
         if self._is_marked and self._stream is not None:
             await self._stream.unmark(self.task_id)
             self._is_marked = False
 
     async def was_marked(self) -> bool:
-        """Whether an earlier worker was about to send it and did not note that it failed."""
+        """Whether an earlier worker marked it as about to be sent and did not remove the mark."""
         return self._stream is not None and self.deliveries > 1 and await self._stream.is_marked(self.task_id)

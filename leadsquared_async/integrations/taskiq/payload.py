@@ -1,4 +1,4 @@
-"""What a task holds in the store, and the outcome that callbacks get."""
+"""The contents of a task in the store, and the outcome passed to callbacks."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ __all__ = ["Given", "Payload", "TaskOutcome", "outcome_of", "payload_of", "submi
 
 
 class Payload(dict[str, Any]):
-    """A task's argument as JSON. taskiq logs it at DEBUG, so its repr shows no value."""
+    """A task's argument as JSON. taskiq logs it at DEBUG, so its repr shows no values."""
 
     def __repr__(self) -> str:
         return f"<{self.get('operation')}, reference {self.get('reference')}>"
 
 
 Given = Mapping[str, Any]
-"""A payload as a worker finds it in the store."""
+"""A payload as a worker reads it from the store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOutcome:
-    """How a submission ended.
+    """The final outcome of a submission.
 
     Attributes:
-        operation: its operation, such as "leads.capture".
-        state: CONFIRMED, REJECTED or UNKNOWN; ACCEPTED where outcomes are not followed, or cannot be.
-        reference: the submission's.
+        operation: the operation, such as "leads.capture".
+        state: CONFIRMED, REJECTED or UNKNOWN; ACCEPTED if outcomes are not or cannot be followed.
+        reference: the submission's reference.
         request_id: the RequestID, if it was accepted.
         lead_id: the lead that was created or changed, if it is confirmed.
         activity_id: the activity that was posted, if any.
         opportunity_id: the opportunity that was created or found, if any.
         reason: why it is rejected or unknown; LeadSquared's words, which may hold personal data.
-        submission: what was submitted, its values in `lead` and `details`; only with `keep_payload`, and only
-            if it is rejected or unknown.
+        submission: the submission, with its values in `lead` and `details`; only with `keep_payload`, and
+            only if it is rejected or unknown.
     """
 
     operation: str
@@ -55,11 +55,11 @@ class TaskOutcome:
 
 
 def payload_of(submission: Submission) -> Payload:
-    """Check a submission, and encode it.
+    """Check and encode a submission.
 
     Raises:
         InvalidLead: names what is invalid.
-        ConfigurationError: it is no submission, or one for bulk calls, which tasks do not make.
+        ConfigurationError: it is not a submission, or is for bulk calls, which tasks do not support.
     """
     if not isinstance(submission, Submission):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError(
@@ -83,7 +83,7 @@ def payload_of(submission: Submission) -> Payload:
 
 
 def submission_of(payload: Given) -> Submission:
-    """The submission that was encoded."""
+    """Decode a submission."""
     return decode(
         OPERATIONS[payload["operation"]],
         payload["content"].encode(),
@@ -94,7 +94,7 @@ def submission_of(payload: Given) -> Submission:
 
 
 def outcome_of(end: Given) -> TaskOutcome:
-    """The outcome in the payload of a report."""
+    """Decode the outcome in a report's payload."""
     fields: dict[str, Any] = {**end, "state": ItemState(end["state"])}
     if end["submission"] is not None:
         fields["submission"] = submission_of(end["submission"])

@@ -60,12 +60,12 @@ from leadsquared_async.submissions import Submission
 __all__ = ["LeadSquaredTasks"]
 
 AT_ONCE = 32
-"""Tasks of one operation that are sent or wait for a token; of more, all would be sent before one fails."""
+"""Concurrent tasks of one operation; with more, all would be sent before the first one fails."""
 LONGEST_PAUSE = 60.0
 HELD_PAUSE = 1.0
-"""Seconds, at least, before a held task comes again."""
+"""The shortest time in seconds before a held task is retried."""
 GRACE = 8.0
-"""Seconds for calls under way when a worker stops."""
+"""Seconds for running calls to finish when a worker stops."""
 
 Callback = Callable[[TaskOutcome], Awaitable[None] | None]
 C = TypeVar("C", bound=Callback)
@@ -77,23 +77,23 @@ Depends = Annotated[Context, TaskiqDepends()]
 class LeadSquaredTasks:
     """Submissions as tasks of a broker: any process submits them, workers send them.
 
-    A task in the store is delivered until LeadSquared has processed it or rejected it. Retries are made here,
-    so tasks need none of taskiq's. While all calls of an operation fail, its tasks are held and one at a time
-    is probed. What a killed worker may have sent is sent again only if LeadSquared can match it; otherwise it
-    ends UNKNOWN.
+    A task stays in the store until LeadSquared has processed or rejected its submission. Retries are built
+    in, so taskiq's are not needed. While all calls of an operation fail, its tasks are held and one at a time
+    is probed. A submission that a killed worker may have sent is sent again only if LeadSquared can match it;
+    otherwise it ends UNKNOWN.
 
     Args:
-        broker: a `StreamBroker`; in your own tests an `InMemoryBroker`, which keeps nothing.
-        client: makes a worker's `LeadSquared`, such as the class itself. It is opened and closed with the
-            worker. Processes that only submit never call it, and need no keys.
-        confirm: whether requests are followed to their outcome; without it a task ends with its RequestID.
-        keep_payload: whether the outcome of a rejected or unknown submission holds its values; they stay in
-            the store until the callbacks have returned.
-        lane: the lane of the limit, for all tasks.
-        name: begins the names of the tasks; accounts that share a broker need one each.
+        broker: a `StreamBroker`; in your tests an `InMemoryBroker`, which stores nothing.
+        client: returns a `LeadSquared`, such as the class itself. Each worker opens and closes its own.
+            Processes that only submit never call it and need no keys.
+        confirm: whether requests are followed to their outcome; if False, a task ends with its RequestID.
+        keep_payload: whether the outcome of a rejected or unknown submission includes its values, which
+            stay in the store until the callbacks have returned.
+        lane: the lane of all tasks.
+        name: prefix of the task names; accounts that share a broker need different names.
 
     Raises:
-        ConfigurationError: the broker is of another kind, or has tasks of this name already.
+        ConfigurationError: the broker has another type, or already has tasks with this name.
     """
 
     def __init__(
@@ -108,10 +108,10 @@ class LeadSquaredTasks:
     ) -> None:
         if not isinstance(broker, StreamBroker | InMemoryBroker):
             raise ConfigurationError(
-                "broker has to be a StreamBroker: others lose a killed worker's tasks, or run slow ones twice"
+                "broker has to be a StreamBroker: others lose a killed worker's tasks or run slow ones twice"
             )
         if broker.find_task(f"{name}.submit") is not None:
-            raise ConfigurationError(f"the broker has tasks called {name} already: give each account a name=")
+            raise ConfigurationError(f"the broker already has tasks called {name}: give each account a name=")
         self._broker = broker
         self._make_client = client
         self._confirm = confirm
@@ -135,32 +135,32 @@ class LeadSquaredTasks:
 
     @without_locals
     async def submit(self, submission: Submission, *, key: str | None = None) -> None:
-        """Put a submission into the store; it is there when this returns. Start the broker first.
+        """Put a submission into the store; it is stored when this returns. Start the broker first.
 
         Args:
-            submission: made by a function of `leadsquared_async.submissions`; the outcome has its reference.
-            key: your own id for it, such as a form's token. A key that was given in the last seven days adds
-                nothing, so that a repeated `submit` is one task. Its digest is stored. An `InMemoryBroker`
+            submission: a submission of `leadsquared_async.submissions`; the outcome has its reference.
+            key: your deduplication id, such as a form's token. A key used in the last seven days adds
+                nothing, so a repeated `submit` is one task. Only its digest is stored. An `InMemoryBroker`
                 ignores keys.
 
         Raises:
-            InvalidLead: names what is invalid; nothing was put.
-            ConfigurationError: the key is not text, or the submission is not one that tasks can send.
-            ConnectionFailed: the store refused it or did not answer: see `delivery`.
+            InvalidLead: the lead is invalid, and nothing was stored; the error names the field.
+            ConfigurationError: the key is not a string, or tasks cannot send this submission.
+            ConnectionFailed: the store rejected it or did not answer: see `delivery`.
         """
         if key is not None and (not isinstance(key, str) or not key):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError("key has to be text, or None")
+            raise ConfigurationError("key has to be a non-empty string, or None")
         payload = payload_of(submission)
         labels = {} if key is None else {KEY: hashlib.sha256(key.encode()).hexdigest()}
         try:
             await self._submitting.kicker().with_labels(**labels).kiq(payload)
         except SendTaskError as error:
-            is_refused = isinstance(error.__cause__, ResponseError)  # no rights, no memory
-            why = "did not confirm this one: submit it again if it had a key or may go twice"
+            is_refused = isinstance(error.__cause__, ResponseError)  # such as no permission, or out of memory
+            why = "did not confirm this one: submit it again if it has a key or may be sent twice"
             if is_refused:
-                why = f"refused this one: {type(error.__cause__).__name__}"
+                why = f"rejected this one: {type(error.__cause__).__name__}"
             raise ConnectionFailed(
-                f"the store of the tasks {why}",
+                f"the task store {why}",
                 delivery=Delivery.NOT_SENT if is_refused else Delivery.UNKNOWN,
                 fault=Fault.SERVER,
                 scope=Scope.SERVER,
@@ -169,10 +169,10 @@ class LeadSquaredTasks:
             ) from None
 
     def on_final(self, callback: C) -> C:
-        """Call `callback(outcome)` in a worker for each submission that ends; also usable as a decorator.
+        """Call `callback(outcome)` in a worker for each final outcome; also usable as a decorator.
 
-        The callback may be asynchronous. It is called at least once: again if it raised or its worker died.
-        Register it in the module that workers import.
+        The callback may be asynchronous. It is called at least once: again if it raises or its worker dies.
+        Register it in a module that workers import.
         """
         self._callbacks.append(callback)
         return callback
@@ -198,7 +198,7 @@ class LeadSquaredTasks:
     async def _result_of(
         self, submission: Submission, hold: Hold, lease: Lease
     ) -> Receipt | LeadSquaredError | None:
-        """Send it, and note what that says of the hold; None if it is held."""
+        """Send it and update the hold; None if it is held."""
         if hold.reason is not None:
             if not hold.may_probe:
                 return None
@@ -209,7 +209,7 @@ class LeadSquaredTasks:
             return None
         except LeadSquaredError as error:
             if error.fault is Fault.LEAD:
-                if isinstance(error, APIError):  # an error raised here says nothing about LeadSquared
+                if isinstance(error, APIError):  # errors raised by this package say nothing about LeadSquared
                     hold.succeed()
             elif error.scope is not None:
                 hold.fail(error)
@@ -227,7 +227,7 @@ class LeadSquaredTasks:
         is_repeatable = may_repeat(repeat, parts.sender.settings.retry)
         if not is_repeatable and await lease.was_marked():
             raise ConnectionFailed(
-                "the worker died while it was on its way: look for it before it is sent again",
+                "the worker died while sending it: check whether it arrived before you send it again",
                 delivery=Delivery.UNKNOWN,
             )
 
@@ -238,7 +238,7 @@ class LeadSquaredTasks:
                 try:
                     await lease.mark()
                 except RedisError:
-                    raise HeldError from None  # if this worker dies, the next one has to know
+                    raise HeldError from None  # if this worker dies, the next one has to find the mark
 
         sender = patient(parts.sender, 1 if hold.probe is lease else ATTEMPTS)
         return await send_encoded(sender, prepared, self._lane, before_send)
@@ -258,7 +258,7 @@ class LeadSquaredTasks:
     # The second: follow
 
     async def _follow(self, request: Given, lease: Lease) -> None:
-        # In a task of its own, so that it takes none of the worker's places: LeadSquared may take hours.
+        # In a separate asyncio task, so that it takes no slot of the worker: LeadSquared may take hours.
         following = self._guarded(self._wait_for_outcome, request, lease)
         task = asyncio.create_task(following, name="leadsquared_async follow")
         self._followed.add(task)
@@ -271,9 +271,9 @@ class LeadSquaredTasks:
             try:
                 status = await tracker.wait(request["request_id"], None)
             except ClientClosed:
-                return  # the worker stops, and releases all of its tasks
+                return  # the worker is stopping and releases all its tasks
             except NoSuchPath as error:
-                reason = f"its outcome cannot be asked for: {error}"
+                reason = f"its outcome cannot be fetched: {error}"
                 await self._end(request, ItemState.ACCEPTED, lease, reason=reason)
                 return
             except LeadSquaredError as error:
@@ -307,13 +307,13 @@ class LeadSquaredTasks:
     async def _end_badly(
         self, known: Given, state: ItemState, error: LeadSquaredError, reason: str, lease: Lease
     ) -> None:
-        """Log what an alert needs, and end it."""
+        """Log what an alert needs, and report the outcome."""
         self._log.error(
             "tasks: a submission to %s ended %s (reference %s): %s",
             known["operation"],
             state,
             known["reference"],
-            kind_of(reason) if state is ItemState.REJECTED else reason,  # LeadSquared may quote the lead
+            kind_of(reason) if state is ItemState.REJECTED else reason,  # it may quote the lead
             extra={
                 "event": state.value,
                 "item": lease.task_id,
@@ -327,7 +327,7 @@ class LeadSquaredTasks:
         await self._end(known, state, lease, reason=reason)
 
     async def _end(self, known: Given, state: ItemState, lease: Lease, **outcome: str | None) -> None:
-        """Report the outcome in a task of its own, so that a callback that raises sends nothing again."""
+        """Report the outcome in a separate task, so that a failing callback does not cause another send."""
         if self._callbacks:
             end = self._payload_after(known, known.get("request_id"))
             if state not in {ItemState.REJECTED, ItemState.UNKNOWN}:
@@ -338,7 +338,7 @@ class LeadSquaredTasks:
     # All steps
 
     def _step(self, name: str, work: Work) -> Task:
-        """A task of the broker, acknowledged by its work."""
+        """Register a task that acknowledges itself."""
 
         async def run(payload: dict[str, Any], context: Depends) -> None:
             await self._guarded(work, payload, Lease(context))
@@ -346,7 +346,7 @@ class LeadSquaredTasks:
         return self._broker.register_task(run, name, ack_type="manual")
 
     def _payload_after(self, known: Given, request_id: str | None) -> Payload:
-        """The payload of the next step, without the values of the submission unless they are kept."""
+        """The payload of the next step; without the submission's values unless `keep_payload` is set."""
         return Payload(
             operation=known["operation"],
             reference=known["reference"],
@@ -355,7 +355,7 @@ class LeadSquaredTasks:
         )
 
     async def _put(self, step: Task, payload: Payload) -> None:
-        """Put the next step into the store, once that answers: the step before must not run again."""
+        """Put the next step into the store, with retries, because the previous step must not run again."""
         is_logged = False
         while True:
             try:
@@ -373,12 +373,12 @@ class LeadSquaredTasks:
                 return
 
     async def _guarded(self, work: Work, payload: Given, lease: Lease) -> None:
-        """Run a step; a bug in it, or in a callback, stops no other task, and this one is retried later."""
+        """Run a step; if it or a callback raises, only this task is affected, and it is retried later."""
         try:
             await work(payload, lease)
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and is_cancelled():
-                raise  # the worker's own, not a callback's
+                raise  # the worker was cancelled, not a callback
             self._log.error("tasks: a task failed with %s; it is retried", traceback_without_values(error))
             await lease.release(LONGEST_PAUSE)
 
@@ -391,7 +391,7 @@ class LeadSquaredTasks:
             stopping = self._broker.stopping
 
             async def stop() -> None:
-                # Calls under way are finished; those that wait end, and their tasks are released.
+                # Running calls finish; waiting ones end, and their tasks are released.
                 await stopping.wait()
                 await client.aclose(GRACE)
 
