@@ -61,8 +61,10 @@ class Terminal:
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
         self.is_heard = True
-        self.console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-        self._results = Console(highlight=False, markup=False, emoji=False)
+        is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") in {"dumb", "unknown"}
+        forced = False if is_plain else None
+        self.console = Console(stderr=True, force_terminal=forced, highlight=False, markup=False, emoji=False)
+        self._results = Console(force_terminal=forced, highlight=False, markup=False, emoji=False)
 
     def say(self, text: str, style: str = "") -> None:
         """Show a remark: wrapped between words at a terminal, one line elsewhere."""
@@ -72,7 +74,7 @@ class Terminal:
 
     def ask(self, question: str) -> bool | None:
         """Ask whoever sits at the terminal; None where nobody does."""
-        if not (self.console.is_terminal and sys.stdin.isatty()):
+        if not (sys.stderr.isatty() and sys.stdin.isatty()):
             return None
         return typer.confirm(question, default=False, err=True)
 
@@ -90,7 +92,7 @@ class Terminal:
 
     def choose(self, question: str, choices: Sequence[tuple[str, str]]) -> str | None:
         """Ask which of several names is meant, each with what speaks for it; None where nobody says."""
-        if not (self.console.is_terminal and sys.stdin.isatty()):
+        if not (sys.stderr.isatty() and sys.stdin.isatty()):
             return None
         rows = [(str(number), *choice) for number, choice in enumerate(choices, start=1)]
         self.say(question)

@@ -412,17 +412,17 @@ class Leads:
         if flaw is None and column.is_called:
             text = bare_phone(text)
             flaw = cells.phone_flaw(text) if text else None
-            if column.attribute in NUMBERS_TO_CALL and self._normalize is None:
-                patterns = self.spellings.setdefault(column.shown, Counter())
-                pattern = re.sub(r"\d", "9", text)
-                if pattern in patterns or len(patterns) < 100:
-                    patterns[pattern] += 1
         if flaw is None and not column.is_verbatim:
             flaw = cells.spreadsheet_flaw(text)
         if flaw is None and column.attribute in MATCHED_BY:
             flaw = cells.identifier_flaw(text, placeholders=column.attribute not in self._checked)
         if flaw is not None:
             raise CellError(flaw)
+        if column.attribute in NUMBERS_TO_CALL and self._normalize is None:
+            patterns = self.spellings.setdefault(column.shown, Counter())
+            pattern = re.sub(r"\d", "9", text)
+            if pattern in patterns or len(patterns) < 100:
+                patterns[pattern] += 1
         return self._dates.read(text) if column.is_date else text
 
 

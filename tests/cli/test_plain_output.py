@@ -1,0 +1,73 @@
+"""What commands print into a pipe, word for word: the forms that people paste into tickets."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from leadsquared_async.sandbox import Sandbox
+from tests.cli.commands import run, with_fields
+
+FILE = """First Name,E-mail,Phone,Source,mx_Date_of_Birth
+Bret,b@example.com,+91-9988776655,Website,1990-11-23
+Anna,a@example.com,+91-9988776656,Campain,23/11/1990
+Tom,t@example.com,9.8E+09,Facbook,
+Eve,NULL,+91-9988776657,Website,
+<test lead: dummy data for first_name>,test@fb.com,1,x,
+
+"""
+MAPPED = ("--map", "First Name=FirstName", "--map", "2=EmailAddress")
+COLUMNS = """\
+leads.csv: csv, utf-8, divided by ','
+leadsquared check: column "First Name": its heading is no schema name (a letter, then letters, digits \
+and _): pass --map "First Name=FirstName" or --ignore "First Name"
+  column "E-mail": its heading is no schema name (a letter, then letters, digits \
+and _): pass --map "E-mail=EmailAddress" or --ignore "E-mail"
+"""
+CHECK = """\
+leads.csv: csv, utf-8, divided by ','
+Column            Problem      Rows  Lines  What to do
+Source            no_option    2     3, 4   must be one of the field's options, spelled exactly: \
+Website, Referral, Walk-in, Campaign. Values: "Campain" 1, "Facbook" 1. Send one as another: --value \
+"Source:Campain=Campaign"
+mx_Date_of_Birth  not_a_date   1     3      is no date of the form 2024-02-29 or 2024-02-29 13:05:00: \
+pass --date mx_Date_of_Birth --date-format %d/%m/%Y
+Phone             refused      1     4      a spreadsheet has shortened the number: format the column as \
+text or as a number without decimals, and export it again
+EmailAddress      placeholder  1     5      holds a placeholder; leads that share it would become one: empty \
+it, or pass --empty with it
+                  test_row     1     6      is a test row of an ad platform: remove it
+leads.csv: 5 rows against 60 lead fields, 4 would be refused
+"""
+CAPTURE = """\
+leads.csv: 5 rows, in N s
+Outcome    Rows
+confirmed  1
+refused    4     not sent: they need fixing
+"""
+AGAIN = """\
+leads.csv: 5 rows, in N s, 1 of them from an earlier run, nothing was sent this time
+Outcome    Rows
+confirmed  1
+refused    4     not sent: they need fixing
+"""
+
+
+async def test_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check without and with a mapping, a run, and the same run again."""
+    monkeypatch.chdir(tmp_path)
+    Path("leads.csv").write_text(FILE)
+    async with Sandbox(limit=None, attributes="account", processing_rate=1e9) as sandbox:
+        env = with_fields(sandbox)
+        assert (await run("check", "leads.csv", env=env)).err == COLUMNS
+        done = await run("check", "leads.csv", *MAPPED, env=env)
+        assert done.err + done.out == CHECK
+        for wanted in (CAPTURE, AGAIN):
+            done = await run("capture", "leads.csv", *MAPPED, "--rejects", "rejects.csv", env=env)
+            assert re.sub(r"in \d+ s", "in N s", done.out) == wanted
+            assert done.err.splitlines()[-2:] == [
+                "rows to fix: rejects.csv",
+                "then, with the same options: leadsquared capture rejects.csv",
+            ]
