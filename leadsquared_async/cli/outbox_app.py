@@ -27,6 +27,7 @@ from leadsquared_async.cli.options import (
 from leadsquared_async.cli.outboxes import (
     Mending,
     Wanted,
+    check_files,
     run_forget,
     run_items,
     run_purge,
@@ -168,6 +169,7 @@ def forget(
     """
     terminal = Terminal(as_json=as_json)
     with ending("outbox forget", terminal), logs_shown(terminal):
+        check_files(files)
         try:
             person = {by: terminal.line_of_input(by)}
         except ValueError as error:

@@ -164,20 +164,30 @@ def likely_encodings(sample: bytes) -> list[Candidate]:
         return [Candidate("utf-16-le" if zeros[1] >= zeros[0] else "utf-16-be", "")]
     matches = list(from_bytes(sample, cp_isolation=list(_SUGGESTED)))
     best = min((match.chaos for match in matches), default=0.0)
+    texts = {name: _beyond_ascii(sample, name) for name in _SUGGESTED}
     ranks = {
-        name: (round(match.chaos, 1), -round(match.coherence, 1), _SUGGESTED.index(name))
+        name: (round(match.chaos, 1), _signs(texts[name]), -round(match.coherence, 1), _SUGGESTED.index(name))
         for match in matches
         for name in match.could_be_from_charset
         if match.chaos <= best + LIKELY and name in _SUGGESTED
     }
     found: dict[str, Candidate] = {}
     for name in sorted(ranks, key=ranks.__getitem__):
-        characters = _beyond_ascii(sample.decode(name, errors="ignore"))
-        found.setdefault(characters, Candidate(name, characters))
+        found.setdefault(texts[name], Candidate(name, texts[name]))
     return list(found.values())[:CANDIDATES]
 
 
-def _beyond_ascii(text: str) -> str:
+def _signs(text: str) -> float:
+    """The share of signs, which names and places seldom have; in halves."""
+    signs = sum(not (character.isalpha() or character in _USUAL_SIGNS) for character in text)
+    return round(2 * signs / (len(text) or 1)) / 2
+
+
+_USUAL_SIGNS = "\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u20ac"
+
+
+def _beyond_ascii(sample: bytes, encoding: str) -> str:
+    text = sample.decode(encoding, errors="ignore")
     found = dict.fromkeys(character for character in text if character > "\x7f" and character.isprintable())
     return "".join(found)[:40]
 
