@@ -338,7 +338,7 @@ async def test_a_path_that_does_not_exist_says_whether_it_is_a_guess(
                 await call_of(documented, kind, lsq)
             caught.append(raised.value)
     for error_ in caught:
-        assert ("is a guess" in str(error_)) == (name in GUESSED)
+        assert ("does not confirm the path" in str(error_)) == (name in GUESSED)
         assert (f'paths={{"{name}": "/..."}}' in str(error_)) == (name in GUESSED)
 
 
@@ -349,7 +349,7 @@ async def test_a_guess_that_was_replaced_is_a_guess_no_more() -> None:
     ) as lsq:
         with pytest.raises(NotFound) as caught:
             await lsq.leads.status(REQUEST_ID, operation="leads.update")
-    assert "guess" not in str(caught.value)
+    assert "does not confirm" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

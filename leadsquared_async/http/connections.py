@@ -88,7 +88,7 @@ class _ToHost:
         except BaseException:
             await self.drop(connection)
             raise
-        socket = response.extensions["network_stream"]
+        socket = response.extensions.get("network_stream")  # mocks such as respx have none
         response.stream = _Stream(cast("httpx.AsyncByteStream", response.stream), self, connection, socket)
         return response
 
@@ -135,7 +135,8 @@ class _Idle(NamedTuple):
 
     def is_usable(self, now: float) -> bool:
         """Whether it is young enough, and the server has not closed it or sent what nobody asked for."""
-        return now - self.since <= KEEPALIVE and not self.socket.get_extra_info("is_readable")
+        is_readable = self.socket is not None and self.socket.get_extra_info("is_readable")
+        return now - self.since <= KEEPALIVE and not is_readable
 
 
 class _Socket:

@@ -48,6 +48,7 @@ class LeadField:
             "IsLeadIdentifier": self.identifies,
             **({"Options": [{"Value": value} for value in self.options]} if options and self.options else {}),
             **({} if self.most is None else {"MaxLength": str(self.most)}),
+            **({"RangeMin": "0"} if self.type == "Number" else {}),
             **({"AllowMultiple": False} if self.type == "Select" else {}),
             **({} if self.default is None else {"DefaultValue": self.default}),
         }

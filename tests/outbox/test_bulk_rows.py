@@ -401,7 +401,7 @@ async def test_a_kill_in_the_middle_repeats_what_was_on_its_way_and_no_more(mach
         await outbox.drained()
         assert await by_state(outbox) == {"confirmed": 55, "unknown": 5}
         unknown = await items(outbox, "unknown")
-        assert all("look for it" in str(item.reason) for item in unknown)
+        assert all("check whether it arrived" in str(item.reason) for item in unknown)
     assert sum(sizes(machine)) == 60 + 20
     assert len(machine.books.leads) == 60
     assert machine.books.duplicates == 0

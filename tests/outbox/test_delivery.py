@@ -215,7 +215,7 @@ async def test_what_was_on_its_way_in_a_crash_is_repeated_only_if_the_policy_say
         assert item.state == state
         if state == "unknown":
             assert item.lead == row
-            assert "look for it" in str(item.reason)
+            assert "check whether it arrived" in str(item.reason)
         await asyncio.sleep(3.0)
     assert machine.operations["capture"] == (1 if state == "unknown" else 2)
 
