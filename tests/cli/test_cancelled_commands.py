@@ -289,7 +289,7 @@ def requeue(folder: Path) -> list[str | Path]:
 
 @command
 def forget(folder: Path) -> list[str | Path]:
-    return ["outbox", "forget", outbox(folder), "EmailAddress=b1@example.com"]
+    return ["outbox", "forget", outbox(folder), "--by", "EmailAddress"]
 
 
 @command
@@ -313,7 +313,8 @@ def cancelled_at(prepare: Prepare, way: Way, k: int, folder: Path) -> int:
     with virtual_files(), process_is_as_before(), pytest.MonkeyPatch.context() as patch:
         world = World(folder, way, k, patch)
         with suppress(asyncio.CancelledError):
-            result = CliRunner().invoke(app, words, env=env, prog_name="leadsquared")
+            typed = b"b1@example.com\n"  # which forget reads
+            result = CliRunner().invoke(app, words, input=typed, env=env, prog_name="leadsquared")
             if result.exception is not None and not isinstance(result.exception, SystemExit):
                 raise result.exception
             if k > world.awaits:
