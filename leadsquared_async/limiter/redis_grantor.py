@@ -441,9 +441,7 @@ class RedisGrantor:
         if self._share is not None:
             self._share = None
             self._retry_after = FIRST_RETRY
-            self.queue.log.warning(
-                "the store of the rate limit answers again: %s for all processes", reply.limit
-            )
+            self.queue.log.warning("the rate limit's store answers again: %s for all processes", reply.limit)
         self._log_limit(reply, was_learnt=was_learnt)
         forms, batch, polls = map(int.__gt__, request.waiting, reply.granted)
         self._reported = (forms, batch, polls)
@@ -459,12 +457,12 @@ class RedisGrantor:
         if reply.was_damaged and not self._has_warned_of_damage:
             self._has_warned_of_damage = True
             log.warning(
-                "the store of the rate limit held a state that leadsquared_async did not write: it was "
-                "replaced, and all tokens count as spent just now; make sure that nobody else writes to keys "
-                "that begin with SharedLimiter's prefix"
+                "the rate limit's store held a state that leadsquared_async did not write. The state was "
+                "replaced, and all tokens count as just spent: make sure that no other program writes to "
+                "keys that begin with SharedLimiter's prefix"
             )
         elif reply.begun_as_spent:
-            log.info("the store of the rate limit has begun anew: all tokens count as spent just now")
+            log.info("the rate limit's store had no state: all tokens count as just spent")
         if _is_same(reply.limit, self._shared):
             return
         before, self._shared = self._shared, reply.limit
@@ -479,7 +477,7 @@ class RedisGrantor:
     def _fail_all(self, error: Incompatible) -> None:
         found = f"version {error.version}" if error.version else "something that is no state of a rate limit"
         fault = self._fault = (
-            f"the store of the rate limit holds {found} where this process needs version {VERSION}: "
+            f"the rate limit's store holds {found} where this process needs version {VERSION}: "
             "run one version of leadsquared_async, or give SharedLimiter another prefix"
         )
         self.queue.fail_all(lambda: ConfigurationError(fault))
@@ -505,8 +503,8 @@ class RedisGrantor:
         spend_of_share(self._share, now, held=self._out, free=free, phase=random.uniform(0.5, 1.5))
         self._share.pause(self._paused_until)
         self.queue.log.warning(
-            "the store of the rate limit cannot be reached (%s): this process keeps to its share, %s, "
-            "and keeps trying to reach it",
+            "the rate limit's store cannot be reached (%s): this process keeps to its share, %s, and tries "
+            "again",
             why,
             limit,
         )
