@@ -24,6 +24,7 @@ from leadsquared_async.limiter.lanes import Lane, Waiting
 from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_messages import (
+    CALLS_BEFORE,
     VERSION,
     Incompatible,
     StoreReply,
@@ -100,6 +101,7 @@ class RedisGrantor:
         self._reply: StoreReply | None = None
         self._reply_requested_at = self._replied_at = -NEVER
         self._paused_until = -NEVER
+        self._assumed_until = -NEVER
         self._granted = [0] * len(Lane)
         self._has_warned_of_damage = False
         self._fault: str | None = None
@@ -252,7 +254,8 @@ class RedisGrantor:
         self._ask_soon()
 
     def assume_spent(self, now: float, ended: float, calls: int | None) -> None:
-        """The store knows of the calls that were made with its tokens."""
+        """The store counts them itself, unless its state begins now: then all its tokens count as spent."""
+        self._assumed_until = max(self._assumed_until, ended + 2 * self._mine.per)
         if self._share is not None:
             self._share.assume_spent(now, ended, calls)
 
@@ -405,7 +408,7 @@ class RedisGrantor:
             self._ends.popleft()
         pauses = [max(0.0, until - now) for until, _ in self._answers_of_429 if until is not None]
         named = [limit for _, limit in self._answers_of_429 if limit is not None]
-        known = (0, 0, 0.0)
+        known = (CALLS_BEFORE if now < self._assumed_until else 0, 0, 0.0)
         if reply is not None:
             known = (reply.born, reply.steps, reply.at + now - self._reply_requested_at)
         self._number += 1
