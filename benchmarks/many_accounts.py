@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -39,7 +40,7 @@ async def main() -> None:
         stack.push_async_callback(pool.aclose)
 
         async def enter(number: int) -> None:
-            keys = {**KEYS, "api_key": f"{number:040d}"}
+            keys: dict[str, Any] = {**KEYS, "api_key": f"{number:040d}"}
             await stack.enter_async_context(LeadSquared(**keys, region="in21", transport=pool))
 
         await enter(0)

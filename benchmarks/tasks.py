@@ -55,7 +55,7 @@ async def _run(store: Valkey) -> list[Figure]:
         breaking = asyncio.create_task(_break(sandbox))
         killing = asyncio.create_task(_kill(workers))
         try:
-            told, took = await _until_told(store.url)
+            told, took = await _until_reported(store.url)
         finally:
             breaking.cancel()
             killing.cancel()
@@ -128,13 +128,13 @@ def _end(worker: subprocess.Popen[bytes], how: signal.Signals) -> int:
         return worker.wait()
 
 
-async def _until_told(url: str) -> tuple[Counter[str], float]:
-    """How often each state was told, each reference counted once; and the seconds."""
+async def _until_reported(url: str) -> tuple[Counter[str], float]:
+    """How many items were reported in each state, each reference counted once; and the seconds."""
     began = time.monotonic()
     async with Redis.from_url(url, decode_responses=True) as redis:
         while True:
-            lines: list[str] = await redis.lrange(OUTCOMES, 0, -1)
-            states = dict(line.split() for line in lines)
+            lines = await redis.lrange(OUTCOMES, 0, -1)
+            states = dict(str(line).split() for line in lines)
             took = time.monotonic() - began
             if len(states) >= LEADS or took > WITHIN:
                 return Counter(states.values()), took

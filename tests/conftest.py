@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--uvloop"):
         config.pluginmanager.register(OnUvloop())
+
+
+CLOCKS = (time.time, time.monotonic)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None]:
+    """No test leaves another clock to the tests after it."""
+    yield
+    assert (time.time, time.monotonic) == CLOCKS, "a clock that was replaced is still there after the test"
 
 
 class OnUvloop:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import StrEnum
 
-from leadsquared_async.errors import Delivery, Fault, LeadSquaredError, Scope
+from leadsquared_async.errors import APIError, Delivery, Fault, LeadSquaredError, Scope
 from leadsquared_async.http.sender import Sender
 
 __all__ = [
@@ -75,9 +75,12 @@ def final_state(error: LeadSquaredError, rounds: int, *, may_be_repeated: bool) 
     if error.fault is Fault.LEAD:
         return ItemState.REJECTED
     is_given_up = is_of_the_item(error) and rounds >= ROUNDS
+    is_named = isinstance(error, APIError) and error.exception_type is not None
+    if is_given_up and (is_named or error.delivery is not Delivery.UNKNOWN):
+        return ItemState.REJECTED  # LeadSquared says each time that it failed
     if error.delivery is Delivery.UNKNOWN and (is_given_up or not may_be_repeated):
         return ItemState.UNKNOWN
-    return ItemState.REJECTED if is_given_up else None
+    return None
 
 
 def is_of_the_item(error: LeadSquaredError) -> bool:

@@ -8,9 +8,9 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
-import anyio
 import httpx
 
+from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.http.environment import Proxy, certificates, proxy_for
 
@@ -79,14 +79,14 @@ class _ToHost:
         try:
             return await self._send(request, connection)
         except BaseException:
-            await socket.aclose()
+            await uninterrupted(socket.aclose())
             raise
 
     async def _send(self, request: httpx.Request, connection: httpx.AsyncHTTPTransport) -> httpx.Response:
         try:
             response = await connection.handle_async_request(request)
         except BaseException:
-            await self.drop(connection)
+            await uninterrupted(self.drop(connection))
             raise
         socket = response.extensions.get("network_stream")  # mocks such as respx have none
         response.stream = _Stream(cast("httpx.AsyncByteStream", response.stream), self, connection, socket)
@@ -103,8 +103,8 @@ class _ToHost:
                     await self.drop(useless)
 
     async def drop(self, connection: httpx.AsyncHTTPTransport) -> None:
-        self._all.discard(connection)
         await connection.aclose()
+        self._all.discard(connection)
 
     async def aclose(self) -> None:
         self._idle.clear()
@@ -154,8 +154,7 @@ class _Socket:
 
     async def aclose(self) -> None:
         if self._stream is not None:
-            with anyio.CancelScope(shield=True):
-                await self._stream.aclose()
+            await self._stream.aclose()
 
 
 class _Stream(httpx.AsyncByteStream):
@@ -180,7 +179,7 @@ class _Stream(httpx.AsyncByteStream):
         try:
             await self._stream.aclose()
         except BaseException:
-            await self._connections.drop(self._connection)
+            await uninterrupted(self._connections.drop(self._connection))
             raise
         await self._connections.put_back(self._connection, self._socket)
 

@@ -141,7 +141,7 @@ class _Run:
         left = self._left()
         timeout = self._settings.timeout if left is None else min(self._settings.timeout, left)
         exchange = self._session.transport.exchange(self._call, credentials, timeout)
-        self._is_exchanging = True  # whoever leaves now is logged with the outcome
+        self._is_exchanging = True  # a caller that leaves now is logged with its outcome
         outcome = await self._session.in_flight.run(self._call, exchange, limiter, self._deliveries)
         self._is_exchanging = False
         if outcome.retry is RetryHint.A_FEW_TIMES:

@@ -73,7 +73,7 @@ class Sender:
         if mine is None:
             return usual
         if not isinstance(mine, Lane):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError("lane has to be Lane.INTERACTIVE, Lane.BATCH or Lane.STATUS")
+            raise ConfigurationError("lane must be Lane.INTERACTIVE, Lane.BATCH or Lane.STATUS")
         return mine
 
     def until(self, deadline: float | Literal["client"] | None) -> Sender:

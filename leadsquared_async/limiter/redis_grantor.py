@@ -24,6 +24,7 @@ from leadsquared_async.limiter.lanes import Lane, Waiting
 from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_messages import (
+    CALLS_BEFORE,
     VERSION,
     Incompatible,
     StoreReply,
@@ -100,6 +101,7 @@ class RedisGrantor:
         self._reply: StoreReply | None = None
         self._reply_requested_at = self._replied_at = -NEVER
         self._paused_until = -NEVER
+        self._assumed_until = -NEVER
         self._granted = [0] * len(Lane)
         self._has_warned_of_damage = False
         self._fault: str | None = None
@@ -252,7 +254,8 @@ class RedisGrantor:
         self._ask_soon()
 
     def assume_spent(self, now: float, ended: float, calls: int | None) -> None:
-        """The store knows of the calls that were made with its tokens."""
+        """The store counts them itself, unless its state begins now: then all its tokens count as spent."""
+        self._assumed_until = max(self._assumed_until, ended + 2 * self._mine.per)
         if self._share is not None:
             self._share.assume_spent(now, ended, calls)
 
@@ -405,7 +408,7 @@ class RedisGrantor:
             self._ends.popleft()
         pauses = [max(0.0, until - now) for until, _ in self._answers_of_429 if until is not None]
         named = [limit for _, limit in self._answers_of_429 if limit is not None]
-        known = (0, 0, 0.0)
+        known = (CALLS_BEFORE if now < self._assumed_until else 0, 0, 0.0)
         if reply is not None:
             known = (reply.born, reply.steps, reply.at + now - self._reply_requested_at)
         self._number += 1
@@ -441,9 +444,7 @@ class RedisGrantor:
         if self._share is not None:
             self._share = None
             self._retry_after = FIRST_RETRY
-            self.queue.log.warning(
-                "the store of the rate limit answers again: %s for all processes", reply.limit
-            )
+            self.queue.log.warning("the rate limit's store answers again: %s for all processes", reply.limit)
         self._log_limit(reply, was_learnt=was_learnt)
         forms, batch, polls = map(int.__gt__, request.waiting, reply.granted)
         self._reported = (forms, batch, polls)
@@ -459,12 +460,12 @@ class RedisGrantor:
         if reply.was_damaged and not self._has_warned_of_damage:
             self._has_warned_of_damage = True
             log.warning(
-                "the store of the rate limit held a state that leadsquared_async did not write: it was "
-                "replaced, and all tokens count as spent just now; make sure that nobody else writes to keys "
-                "that begin with SharedLimiter's prefix"
+                "the rate limit's store held a state that leadsquared_async did not write. The state was "
+                "replaced, and all tokens count as just spent: make sure that no other program writes to "
+                "keys that begin with SharedLimiter's prefix"
             )
         elif reply.begun_as_spent:
-            log.info("the store of the rate limit has begun anew: all tokens count as spent just now")
+            log.info("the rate limit's store had no state: all tokens count as just spent")
         if _is_same(reply.limit, self._shared):
             return
         before, self._shared = self._shared, reply.limit
@@ -479,7 +480,7 @@ class RedisGrantor:
     def _fail_all(self, error: Incompatible) -> None:
         found = f"version {error.version}" if error.version else "something that is no state of a rate limit"
         fault = self._fault = (
-            f"the store of the rate limit holds {found} where this process needs version {VERSION}: "
+            f"the rate limit's store holds {found} where this process needs version {VERSION}: "
             "run one version of leadsquared_async, or give SharedLimiter another prefix"
         )
         self.queue.fail_all(lambda: ConfigurationError(fault))
@@ -505,8 +506,8 @@ class RedisGrantor:
         spend_of_share(self._share, now, held=self._out, free=free, phase=random.uniform(0.5, 1.5))
         self._share.pause(self._paused_until)
         self.queue.log.warning(
-            "the store of the rate limit cannot be reached (%s): this process keeps to its share, %s, "
-            "and keeps trying to reach it",
+            "the rate limit's store cannot be reached (%s): this process keeps to its share, %s, and tries "
+            "again",
             why,
             limit,
         )

@@ -59,7 +59,7 @@ class SharedLimiter:
         self, url: str, *, lease: float = 3.0, timeout: float = 0.5, prefix: str = "leadsquared"
     ) -> None:
         if url.partition("://")[0] not in SCHEMES:
-            raise ConfigurationError("SharedLimiter: url has to start with redis://, rediss:// or unix://")
+            raise ConfigurationError("SharedLimiter: url must start with redis://, rediss:// or unix://")
         try:
             import_module("redis")
         except ImportError:
@@ -71,11 +71,11 @@ class SharedLimiter:
         self._url = url
         self._lease = seconds("lease", lease)
         if self._lease < 3 * self._timeout:
-            raise ConfigurationError("SharedLimiter: lease has to be at least three times timeout")
+            raise ConfigurationError("SharedLimiter: lease must be at least three times timeout")
         if self._lease > LONGEST_LEASE:
-            raise ConfigurationError("SharedLimiter: lease has to be at most 3,600 seconds")
+            raise ConfigurationError("SharedLimiter: lease must be at most 3,600 seconds")
         if not prefix or not prefix.isascii() or not prefix.isprintable() or " " in prefix:
-            raise ConfigurationError("SharedLimiter: prefix has to be ASCII without blanks")
+            raise ConfigurationError("SharedLimiter: prefix must be ASCII without blanks")
         self._prefix = prefix
         self._states: dict[tuple[int, asyncio.AbstractEventLoop], _LoopState] = {}
 

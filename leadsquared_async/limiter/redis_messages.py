@@ -12,7 +12,7 @@ from typing import cast
 
 from leadsquared_async.config import RateLimit
 
-__all__ = ["VERSION", "Incompatible", "StoreReply", "StoreRequest", "StoreUnavailable"]
+__all__ = ["CALLS_BEFORE", "VERSION", "Incompatible", "StoreReply", "StoreRequest", "StoreUnavailable"]
 
 VERSION = 1
 """Of the state in the store. Processes that speak different versions do not share an account."""
@@ -22,6 +22,9 @@ _OK, _INCOMPATIBLE = 0, 1
 _BEGUN_AS_SPENT, _DAMAGED = 1, 2
 _NUMBERS = 18
 """In an answer of the script."""
+
+CALLS_BEFORE = -1
+"""In place of the birth of the known state: this process has none, and calls were made before it."""
 
 
 class StoreUnavailable(Exception):

@@ -451,8 +451,8 @@ local function begin(wall)
     ticket = 0, passed = {0, 0, 0}, polls_turn = false, processes = {},
   }
   for i = 1, declared.c do s.ends[i] = 0 end
-  -- Calls made before a store started empty are unknown, so all tokens count as spent just now.
-  if known_born > 0 or was_damaged or is_just_started() then
+  -- Calls made before the state began are unknown to it, so all tokens count as spent just now.
+  if known_born ~= 0 or was_damaged or is_just_started() then
     spend_all()
     begun_as_spent = true
   end

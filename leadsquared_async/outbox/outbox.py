@@ -85,11 +85,11 @@ class Outbox:
         max_bytes: int = 2 * 1024**3,
     ) -> None:
         if not isinstance(path, str | os.PathLike) or not os.fspath(path) or os.fspath(path) == ":memory:":  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError("path has to be the path of a file")
+            raise ConfigurationError("path must be the path of a file")
         if client is not None and not isinstance(client, LeadSquared):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError("client has to be an open LeadSquared, or None to put only")
+            raise ConfigurationError("client must be an open LeadSquared, or None to put only")
         if not isinstance(max_bytes, int) or isinstance(max_bytes, bool) or max_bytes < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError("max_bytes has to be a whole number of bytes")
+            raise ConfigurationError("max_bytes must be a whole number of bytes")
         self._given = Path(path)
         # Resolved once, so that every link to the file and every working directory share one lock.
         self.path = Path(os.path.realpath(path))
@@ -372,7 +372,7 @@ class Outbox:
     async def purge(self, older_than: float = 30 * DAY) -> int:
         """Delete final items unchanged for `older_than` seconds, and their keys; returns how many."""
         if isinstance(older_than, bool) or not isinstance(older_than, int | float) or not older_than >= 0:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError("older_than has to be a number of seconds, 0 or more")
+            raise ConfigurationError("older_than must be a number of seconds, 0 or more")
         before = time.time() - older_than
         writer = self._opened()
         purged = await writer.write(Store.purge, before)
@@ -563,7 +563,7 @@ def _check(option: str, text: str | None) -> None:
     if text is None:
         return
     if not isinstance(text, str) or not 0 < len(text) <= LONGEST_KEY:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError(f"{option} has to be a string of 1 to {LONGEST_KEY} characters")
+        raise ConfigurationError(f"{option} must be a string of 1 to {LONGEST_KEY} characters")
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -590,7 +590,7 @@ def _changed(
 def _row(item: OutboxItem | int) -> int:
     row = item.id if isinstance(item, OutboxItem) else item
     if not isinstance(row, int) or isinstance(row, bool) or not -(2**63) <= row < 2**63:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError("item has to be an OutboxItem or its id")
+        raise ConfigurationError("item must be an OutboxItem or its id")
     return row
 
 
@@ -598,4 +598,4 @@ def _state(state: ItemState | str) -> ItemState:
     try:
         return ItemState(state)
     except ValueError:
-        raise ConfigurationError(f"state has to be one of {', '.join(ItemState)}") from None
+        raise ConfigurationError(f"state must be one of {', '.join(ItemState)}") from None

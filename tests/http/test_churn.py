@@ -117,6 +117,8 @@ async def test_five_seconds_of_abandoned_calls_lose_no_connection_token_or_reque
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
     caplog.set_level(logging.DEBUG, "leadsquared_async")
     result = await churn(5.0, transport)
+    if transport is not None:
+        await transport.aclose()
     assert result.healthy == 10
     assert result.stranded == 0
     assert result.tokens_back

@@ -18,7 +18,7 @@ from leadsquared_async.sandbox import most_in_any_window
 from tests.limiter.world import DEFAULT, Server, World, joined, leave
 from tests.virtual import in_virtual_time
 
-STORE = "the store of the rate limit"
+STORE = "the rate limit's store"
 
 
 async def under_load(world: World, processes: int, calls: int) -> list[asyncio.Task[float]]:

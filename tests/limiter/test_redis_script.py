@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from leadsquared_async.config import RateLimit
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.redis_messages import Incompatible, StoreReply, StoreRequest
+from leadsquared_async.limiter.redis_messages import CALLS_BEFORE, Incompatible, StoreReply, StoreRequest
 from leadsquared_async.limiter.redis_store import script
 from leadsquared_async.limiter.tokens import Tokens
 from tests.limiter.valkey import Valkey
@@ -145,6 +145,16 @@ def test_a_store_that_has_just_started_begins_with_nothing(client: redis.Redis) 
     assert (fresh.granted, fresh.free) == ((0, 0, 0), 0)
     later = Script(client).run("later", BEGIN, ask)
     assert (later.granted, later.free, later.begun_as_spent) == ((3, 0, 0), 22, False)
+
+
+@pytest.mark.parametrize(("is_known", "free"), [(False, 0), (True, 22)])
+def test_calls_before_a_state_began_count_as_spent(is_known: bool, free: int, client: redis.Redis) -> None:
+    """A state that begins now cannot know of them; one that is there has counted them."""
+    ask = request(declared=RateLimit(25, per=3600.0), waiting=(3, 0, 0))
+    if is_known:
+        Script(client).run("k", BEGIN, ask)
+    after = replace(ask, process="b" * 16, number=1, waiting=(0, 0, 0), known=(CALLS_BEFORE, 0, 0.0))
+    assert Script(client).run("k", BEGIN, after).free == free
 
 
 declared = st.builds(

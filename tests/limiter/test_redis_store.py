@@ -15,6 +15,7 @@ from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_limits import SharedLimiter
+from leadsquared_async.limiter.redis_messages import CALLS_BEFORE
 from leadsquared_async.sandbox import most_in_any_window
 from tests.limiter.tls import CERTIFICATE, tls_in_front_of
 from tests.limiter.valkey import Valkey
@@ -93,6 +94,14 @@ async def test_the_store_holds_a_digest_and_neither_key_nor_secret(party: Party,
             assert KEY.encode() not in valkey.command("GET", key.decode())
             assert 3600 <= int(valkey.command("TTL", key.decode())[1:]) <= 3610
     assert KEY.encode() not in keys
+
+
+@pytest.mark.parametrize(("age", "born"), [(0.0, CALLS_BEFORE), (0.9, CALLS_BEFORE), (1.1, 0)])
+async def test_calls_of_the_process_before_are_told_to_the_store(age: float, born: int, party: Party) -> None:
+    """For two windows after they ended, in case its state begins with this process."""
+    bucket = party.join()
+    bucket.assume_spent(time.monotonic() - age)
+    assert grantor_of(bucket)._request().known[0] == born
 
 
 async def test_a_script_that_was_evicted_is_sent_again(party: Party, valkey: Valkey) -> None:

@@ -249,3 +249,24 @@ async def test_one_exception_in_an_outage_rejects_no_probe(machine: Machine) -> 
         await outbox.drained()
         assert asked > 8
         assert await by_state(outbox) == {"confirmed": 1}
+
+
+@pytest.mark.parametrize("outage", [1, 7, 9])
+@played()
+async def test_an_exception_that_persists_after_an_outage_rejects(machine: Machine, outage: int) -> None:
+    """Also if only probes, with one attempt each, have met it."""
+    asked = 0
+
+    def answer(*call: Any) -> Reply:
+        nonlocal asked
+        asked += 1
+        named = {"Status": "Error", "ExceptionType": "NullReferenceException", "ExceptionMessage": "x"}
+        return Reply(503) if asked <= outage else Reply(500, body=json.dumps(named).encode())
+
+    machine.account._answer = answer  # type: ignore[method-assign]
+    async with machine.process() as outbox:
+        await outbox.put({"FirstName": "Bret"})
+        await outbox.drained()
+        (item,) = await items(outbox)
+        assert (item.state, item.reason) == (ItemState.REJECTED, "NullReferenceException: x")
+    assert asked > outage + 2

@@ -173,17 +173,16 @@ async def test_a_second_outbox_in_the_same_process_need_not_wait(machine: Machin
 
 
 @played(counting="sliding-log")
-async def test_a_wall_clock_that_jumps_brings_no_second_burst(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_wall_clock_that_jumps_brings_no_second_burst(machine: Machine) -> None:
     """An hour later by the wall clock, a moment later in truth: the calls of the process before count."""
     async with machine.process() as outbox:
         await asyncio.gather(*(outbox.put(lead(number)) for number in range(25)))
         await asyncio.sleep(0.5)
     before = time.time
-    monkeypatch.setattr(time, "time", lambda: before() + 3600.0)
-    async with machine.process() as outbox:
-        await asyncio.gather(*(outbox.put(lead(100 + number)) for number in range(25)))
-        await outbox.drained()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time", lambda: before() + 3600.0)
+        async with machine.process() as outbox:
+            await asyncio.gather(*(outbox.put(lead(100 + number)) for number in range(25)))
+            await outbox.drained()
     assert machine.books.most_arrivals() <= 25
     assert machine.books.over_limit == 0

@@ -63,7 +63,7 @@ def payload_of(submission: Submission) -> Payload:
     """
     if not isinstance(submission, Submission):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError(
-            "submission has to be made by a function of leadsquared_async.submissions, such as "
+            "submission must be made by a function of leadsquared_async.submissions, such as "
             "capture_lead({...})"
         )
     if not isinstance(submission.operation, Operation):

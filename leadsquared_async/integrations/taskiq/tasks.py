@@ -108,7 +108,7 @@ class LeadSquaredTasks:
     ) -> None:
         if not isinstance(broker, StreamBroker | InMemoryBroker):
             raise ConfigurationError(
-                "broker has to be a StreamBroker: others lose a killed worker's tasks or run slow ones twice"
+                "broker must be a StreamBroker: others lose a killed worker's tasks or run slow ones twice"
             )
         if broker.find_task(f"{name}.submit") is not None:
             raise ConfigurationError(f"the broker already has tasks called {name}: give each account a name=")
@@ -149,7 +149,7 @@ class LeadSquaredTasks:
             ConnectionFailed: the store rejected it or did not answer: see `delivery`.
         """
         if key is not None and (not isinstance(key, str) or not key):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError("key has to be a non-empty string, or None")
+            raise ConfigurationError("key must be a non-empty string, or None")
         payload = payload_of(submission)
         labels = {} if key is None else {KEY: hashlib.sha256(key.encode()).hexdigest()}
         try:
