@@ -122,9 +122,9 @@ def test_the_version_without_the_extra() -> None:
 
 def test_a_missing_module_of_the_package_is_not_a_missing_extra() -> None:
     """It is a bug, and its traceback is shown."""
-    ran = without(set(), "sys.modules['leadsquared_async.cli.capture'] = None\n" + COMMAND, "--version")
+    ran = without(set(), "sys.modules['leadsquared_async.cli.file_run'] = None\n" + COMMAND, "--version")
     assert ran.returncode == 1
-    assert "leadsquared_async.cli.capture" in ran.stderr
+    assert "leadsquared_async.cli.file_run" in ran.stderr
 
 
 def test_how_extras_are_installed_is_spelt_one_way() -> None:

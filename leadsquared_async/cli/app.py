@@ -1,47 +1,31 @@
-"""The commands and their options; what they do is in a module each."""
+"""The program: all commands, and those that read a file."""
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from leadsquared_async import __version__
-from leadsquared_async.cli.dead_letters import states_of
-from leadsquared_async.cli.demo import LIMIT, run_demo
-from leadsquared_async.cli.doctor import run_doctor
-from leadsquared_async.cli.exits import Command, CommandFailedError, ExitStatus, Interruptible, ending, told
-from leadsquared_async.cli.fields import NO_SYNC_HOST, run_fields
-from leadsquared_async.cli.file_run import FileRun, RunOptions, run_file
+from leadsquared_async.cli.commands import Interruptible, register
+from leadsquared_async.cli.connecting import Connection
+from leadsquared_async.cli.demo import demo
+from leadsquared_async.cli.doctor import doctor
+from leadsquared_async.cli.draining import drain
+from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
+from leadsquared_async.cli.exporting import export
+from leadsquared_async.cli.fields import NO_SYNC_HOST, fields
+from leadsquared_async.cli.file_run import FileRun, RunOptions
 from leadsquared_async.cli.files.makers import LeadRows, SubmissionRows
-from leadsquared_async.cli.following import Asked, run_metrics, run_status, run_wait
-from leadsquared_async.cli.options import (
-    LEADS,
-    SENDING,
-    AsJson,
-    BulkRate,
-    Columns,
-    Connecting,
-    Delivering,
-    FailOn,
-    InputFile,
-    OfOperation,
-    Reads,
-    RejectsFile,
-    duration,
-    grouped,
-    option,
-)
-from leadsquared_async.cli.outbox_app import outbox as outbox_app
-from leadsquared_async.cli.sandbox import run_sandbox, sandbox_options
-from leadsquared_async.cli.stopping import Stop
-from leadsquared_async.cli.terminal import Terminal, logs_shown
-from leadsquared_async.operations import LEADS_CAPTURE, OPERATIONS, operation_named
-from leadsquared_async.printable import one_line
+from leadsquared_async.cli.files.mapping import LeadMapping
+from leadsquared_async.cli.files.tables import Reading
+from leadsquared_async.cli.following import metrics, status, wait
+from leadsquared_async.cli.options import LEADS, SENDING, BulkRate, InputFile, RejectsFile, option
+from leadsquared_async.cli.outboxes import forget, items, purge, requeue, stats
+from leadsquared_async.cli.sandbox import sandbox
+from leadsquared_async.cli.terminal import Terminal
+from leadsquared_async.operations import OPERATIONS, operation_named
 from leadsquared_async.submissions import UpdateBehavior
 
 app = typer.Typer(
@@ -52,21 +36,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they show local variables: keys and leads
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-app.add_typer(outbox_app)
-
-Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="RequestIDs.")]
-IdFile = Annotated[
-    str | None,
-    typer.Option(
-        "--file",
-        help="A file with one a line, or with a column RequestID, and maybe Operation, as --out writes it.",
-    ),
-]
-OfOutbox = Annotated[Path | None, typer.Option("--outbox", help="An outbox: those of its accepted rows.")]
-OutcomesFile = Annotated[
-    Path | None, typer.Option("--out", help="Write the outcomes with LeadSquared's reasons, as CSV.")
-]
+outbox = typer.Typer(
+    name="outbox",
+    cls=Interruptible,
+    help="Look into outbox files, deliver what is in them, mend it, take it out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
 
 
 def _version(wanted: bool) -> None:
@@ -84,14 +60,13 @@ def leadsquared(
     """Send leads to LeadSquared's Async API, and try it without an account."""
 
 
-@app.command(cls=Command)
-@grouped
 def capture(
     file: InputFile,
-    reads: Reads,
-    columns: Columns,
-    delivering: Delivering,
-    connecting: Connecting,
+    reading: Reading,
+    mapping: LeadMapping,
+    options: RunOptions,
+    connection: Connection,
+    terminal: Terminal,
     update_behavior: Annotated[
         UpdateBehavior | None,
         option("--update-behavior", group=LEADS, help="What to leave alone on a lead that exists."),
@@ -109,8 +84,7 @@ def capture(
             "--no-check", group=LEADS, help="Send rows even if they do not fit the account's lead fields."
         ),
     ] = False,
-    as_json: AsJson = False,
-) -> None:
+) -> ExitStatus:
     """Send the rows of a file, and follow each to its outcome.
 
     The same command again continues where it stopped.
@@ -120,35 +94,25 @@ def capture(
 
     Example: leadsquared capture leads.csv --map "E-mail=EmailAddress" --set Source=Website
     """
-    terminal = Terminal(as_json=as_json)
     if bulk and update_behavior is not None:
         raise typer.BadParameter("bulk calls update all that is sent", param_hint="--update-behavior")
-    with ending("capture", terminal), logs_shown(terminal):
-        connection = replace(connecting.connection, bulk_rate=bulk_rate)
-        if bulk and not connection.has_sync_host:
-            raise CommandFailedError(f"--bulk uses the synchronous host: {NO_SYNC_HOST}")
-        maker = LeadRows(
-            columns.mapping,
-            update_behavior=update_behavior,
-            bulk=bulk,
-            partial=columns.partial,
-            host=connection.origin,
-        )
-        options = delivering.options(file, reads, connection, check=not no_check)
-        status = run_file(options, maker, terminal, "capture", delivering.ends)
-    raise typer.Exit(status)
+    connection = replace(connection, bulk_rate=bulk_rate)
+    if bulk and not connection.has_sync_host:
+        raise CommandFailedError(f"--bulk uses the synchronous host: {NO_SYNC_HOST}")
+    maker = LeadRows(mapping, connection.origin, update_behavior, bulk=bulk, is_checked=not no_check)
+    return FileRun(
+        "capture", file, maker, reading=reading, options=options, connection=connection, terminal=terminal
+    ).send()
 
 
-@app.command(cls=Command)
-@grouped
 def check(
     file: InputFile,
-    reads: Reads,
-    columns: Columns,
-    connecting: Connecting,
+    reading: Reading,
+    mapping: LeadMapping,
+    connection: Connection,
+    terminal: Terminal,
     rejects: RejectsFile = None,
-    as_json: AsJson = False,
-) -> None:
+) -> ExitStatus:
     """Read a file as `capture` does, show what is wrong with its rows, and send nothing.
 
     Exit status: 0 nothing wrong, 1 some rows would be refused, 2 it cannot begin,
@@ -156,50 +120,19 @@ def check(
 
     Example: leadsquared check leads.csv --map "E-mail=EmailAddress"
     """
-    terminal = Terminal(as_json=as_json)
-    with ending("check", terminal), logs_shown(terminal):
-        connection = connecting.connection
-        maker = LeadRows(
-            columns.mapping, update_behavior=None, bulk=False, partial=columns.partial, host=connection.origin
-        )
-        options = RunOptions(
-            file=file, reading=reads.reading, connection=connection, rejects=rejects, dry_run=True
-        )
-        with Stop(ExitStatus.LEFT) as stop:
-            status = asyncio.run(FileRun(options, maker, terminal, stop, "check").check())
-    raise typer.Exit(status)
+    maker, options = LeadRows(mapping, connection.origin), RunOptions(rejects=rejects, dry_run=True)
+    return FileRun(
+        "check", file, maker, reading=reading, options=options, connection=connection, terminal=terminal
+    ).check()
 
 
-@app.command(cls=Command)
-@grouped
-def fields(
-    connecting: Connecting,
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME...", help="Fields to show in detail.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show the lead fields that the account has; those that are named with all that is known of them.
-
-    Exits with 2 if there is no field of a name.
-
-    Example: leadsquared fields ProspectStage mx_City
-    """
-    terminal = Terminal(as_json=as_json)
-    with ending("fields", terminal), logs_shown(terminal):
-        ended = run_fields(names or (), connecting.connection, terminal)
-    raise typer.Exit(ended)
-
-
-@app.command(cls=Command)
-@grouped
 def submit(
     operation: Annotated[str, typer.Argument(metavar="OPERATION", help=f"One of {', '.join(OPERATIONS)}.")],
     file: Annotated[str, typer.Argument(metavar="FILE", help="JSON; - for standard input.")],
-    delivering: Delivering,
-    connecting: Connecting,
-    as_json: AsJson = False,
-) -> None:
+    options: RunOptions,
+    connection: Connection,
+    terminal: Terminal,
+) -> ExitStatus:
     """Send the objects of a JSON file by any operation. The same command again continues where it stopped.
 
     Each object has some of lead, search_by, details, query, suffix, with LeadSquared's own names inside, and
@@ -207,204 +140,13 @@ def submit(
 
     Example: leadsquared submit activities.create activities.jsonl
     """
-    terminal = Terminal(as_json=as_json)
-    with ending("submit", terminal), logs_shown(terminal):
-        connection = connecting.connection
-        maker = SubmissionRows(operation_named(operation), connection.origin)
-        options = delivering.options(file, Reads(), connection, check=False)
-        status = run_file(options, maker, terminal, f"submit {operation}", delivering.ends)
-    raise typer.Exit(status)
+    maker = SubmissionRows(operation_named(operation), connection.origin)
+    command, reading = f"submit {operation}", Reading()
+    return FileRun(
+        command, file, maker, reading=reading, options=options, connection=connection, terminal=terminal
+    ).send()
 
 
-@app.command(cls=Command)
-@grouped
-def status(
-    connecting: Connecting,
-    ids: Ids = None,
-    file: IdFile = None,
-    outbox: OfOutbox = None,
-    operation: OfOperation = LEADS_CAPTURE.name,
-    out: OutcomesFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Look once at what became of RequestIDs.
-
-    Exits with 0 if all succeeded, 1 if some failed or are not known, 3 if some are not finished.
-
-    Example: leadsquared status 3f2a1c9e-5b7d-4e0f-9a68-1c2d3e4f5a6b
-    """
-    terminal = Terminal(as_json=as_json)
-    with ending("status", terminal), logs_shown(terminal):
-        asked = Asked(ids or (), file, outbox, out, operation)
-        ended = run_status(asked, connecting.connection, terminal)
-    raise typer.Exit(ended)
-
-
-@app.command(cls=Command)
-@grouped
-def wait(
-    connecting: Connecting,
-    ids: Ids = None,
-    file: IdFile = None,
-    outbox: OfOutbox = None,
-    operation: OfOperation = LEADS_CAPTURE.name,
-    out: OutcomesFile = None,
-    timeout: Annotated[
-        str, typer.Option(metavar="DURATION", help="How long to wait at most, for all of them.")
-    ] = "10m",
-    as_json: AsJson = False,
-) -> None:
-    """Follow RequestIDs until LeadSquared has finished with them.
-
-    Exits with 0 if all succeeded, 1 if some failed or are not known, 3 if some are not finished in time.
-
-    Example: leadsquared wait --file outcomes.csv --timeout 30m
-    """
-    terminal = Terminal(as_json=as_json)
-    seconds = duration("--timeout", timeout)
-    with ending("wait", terminal), logs_shown(terminal):
-        asked = Asked(ids or (), file, outbox, out, operation)
-        ended = run_wait(asked, connecting.connection, terminal, seconds)
-    raise typer.Exit(ended)
-
-
-@app.command(cls=Command)
-@grouped
-def metrics(
-    connecting: Connecting,
-    operation: OfOperation = LEADS_CAPTURE.name,
-    as_json: AsJson = False,
-) -> None:
-    """Show how long LeadSquared's queue of an operation is, and how fast it is processed.
-
-    Example: leadsquared metrics --json
-    """
-    terminal = Terminal(as_json=as_json)
-    with ending("metrics", terminal), logs_shown(terminal):
-        ended = run_metrics(connecting.connection, terminal, operation)
-    raise typer.Exit(ended)
-
-
-@app.command(cls=Command)
-@grouped
-def doctor(
-    connecting: Connecting,
-    outbox: Annotated[Path | None, typer.Option(help="An outbox to look at as well.")] = None,
-    require: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A lead field that has to be there; may be repeated."),
-    ] = None,
-    fail_on: FailOn = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show what is configured and from where, and check it with calls that change nothing.
-
-    Exits with 0 if nothing is wrong, 2 if the configuration is incomplete, 3 if LeadSquared does not answer,
-    4 if somebody has to act on the account, else 5 if the outbox has items in a state that --fail-on names.
-
-    Example: leadsquared doctor --outbox leads.csv.outbox --require mx_City
-    """
-    terminal = Terminal(as_json=as_json)
-    with ending("doctor", terminal), logs_shown(terminal):
-        states = states_of(fail_on)
-        ended = run_doctor(connecting.connection, outbox, terminal, require or (), states)
-    raise typer.Exit(ended)
-
-
-@app.command(cls=Command)
-def demo(
-    leads: Annotated[int, typer.Option(min=1, max=1000, help="How many leads to send.")] = 60,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same latencies and faults.")] = 1,
-) -> None:
-    """Send leads to a sandbox on this machine, through faults, and follow each to its outcome.
-
-    No account, no network. About half a minute for 60 leads, since the status calls
-    share the limit of 25 calls in 5 seconds. Exits with 0 if every lead arrived, else with 1.
-
-    Example: leadsquared demo --leads 50
-    """
-    console = Console()
-    try:
-        arrived = asyncio.run(run_demo(console, leads, seed))
-    except KeyboardInterrupt:
-        console.print("interrupted")
-        raise typer.Exit(130) from None
-    except OSError as error:
-        typer.echo(f"leadsquared demo: {told(error)}", err=True)
-        raise typer.Exit(ExitStatus.USAGE) from None
-    raise typer.Exit(0 if arrived else 1)
-
-
-@app.command(cls=Command)
-def sandbox(
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Where to listen on 127.0.0.1; 0 takes any.")
-    ] = 8025,
-    limit: Annotated[str, typer.Option(help='Calls in seconds, or "none".')] = f"{LIMIT[0]}/{LIMIT[1]:g}",
-    counting: Annotated[str, typer.Option(help="How calls are counted.")] = "sliding-log",
-    latency: Annotated[float, typer.Option(min=0, help="Seconds of a round trip.")] = 0.05,
-    jitter: Annotated[float, typer.Option(min=0, help="Up to so many seconds more.")] = 0.05,
-    fault: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=SHARE of calls that fail so, such as 500=0.03; may be repeated."),
-    ] = None,
-    processing_rate: Annotated[float, typer.Option(min=0.01, help="Requests processed a minute.")] = 600.0,
-    speed: Annotated[float, typer.Option(min=0.01, help="Processing seconds in one real second.")] = 1.0,
-    attributes: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME,NAME",
-            help='The schema names that exist: a lead with another one is rejected; "account" for those of a '
-            'believable account, "any" for all.',
-        ),
-    ] = "account",
-    mandatory: Annotated[
-        str | None, typer.Option(metavar="NAME,NAME", help="The schema names that a new lead has to have.")
-    ] = None,
-    unique: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME,NAME", help='Schema names whose values no two leads may share, or "none".'
-        ),
-    ] = "EmailAddress,Phone",
-    fields: Annotated[
-        int, typer.Option(min=1, max=10_000, help="How many fields the believable account has.")
-    ] = 60,
-    bulk_limit: Annotated[str, typer.Option(help='Bulk calls in seconds, or "none".')] = "1/5",
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            help="With a seed, the same calls give the same answers. Without, each run has its own ids."
-        ),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Do not print a line for each call.")] = False,
-) -> None:
-    """Run a LeadSquared on this machine until Ctrl-C, and print the environment that points a client to it.
-
-    Example: leadsquared sandbox --fault 500=0.05 --fault lost+taken=0.01
-    """
-    try:
-        options = sandbox_options(
-            limit=limit,
-            counting=counting,
-            latency=latency,
-            jitter=jitter,
-            faults=fault or [],
-            processing_rate=processing_rate,
-            speed=speed,
-            attributes=attributes,
-            mandatory=mandatory,
-            unique=unique,
-            fields=fields,
-            bulk_limit=bulk_limit,
-            seed=seed,
-        )
-        asyncio.run(run_sandbox(port, options, quiet=quiet))
-    except (ValueError, ImportError) as error:
-        typer.echo(one_line(f"leadsquared sandbox: {error}"), err=True)
-        raise typer.Exit(2) from None
-    except OSError as error:
-        typer.echo(f"leadsquared sandbox: cannot listen on port {port}: {error.strerror}", err=True)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(0) from None
+register(app, capture, check, fields, submit, status, wait, metrics, doctor, demo, sandbox)
+register(outbox, stats, items, drain, requeue, forget, export, purge)
+app.add_typer(outbox)

@@ -7,8 +7,10 @@ import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
 from leadsquared_async import LeadSquared, RateLimit, RetryPolicy
+from leadsquared_async.cli.options import ACCOUNT, option
 from leadsquared_async.config import Hosts, hosts_from, limit_in, rate_limit_from
 from leadsquared_async.errors import ConfigurationError
 
@@ -22,54 +24,44 @@ QUICK = RetryPolicy(attempts=3, cap=2.0)
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """What a command was told about the account.
+    """Which account a command uses, and how fast; what is not given is the environment's."""
 
-    Attributes:
-        host: the asynchronous host; else the environment's.
-        region: the region; else the environment's.
-        rate: calls in seconds, such as 20/5; else the environment's.
-        bulk_rate: bulk calls in seconds, which are counted apart; else 1/5.
-    """
-
-    host: str | None = None
-    region: str | None = None
-    rate: str | None = None
+    host: Annotated[
+        str | None,
+        option("--host", group=ACCOUNT, help="The asynchronous host, https://...; else LEADSQUARED_HOST."),
+    ] = None
+    region: Annotated[
+        str | None, option("--region", group=ACCOUNT, help="in21, us11 or sg; else LEADSQUARED_REGION.")
+    ] = None
+    rate: Annotated[
+        str | None,
+        option(
+            "--rate",
+            group=ACCOUNT,
+            metavar="CALLS/SECONDS",
+            help="Such as 20/5, to leave room for others; else LEADSQUARED_RATE_LIMIT.",
+        ),
+    ] = None
     bulk_rate: str | None = None
 
     @property
     def limit(self) -> RateLimit:
-        """The limit that calls keep to.
-
-        Raises:
-            ConfigurationError: it is written otherwise.
-        """
+        """The limit that calls keep to."""
         return rate_limit_from(None, os.environ) if self.rate is None else limit_in("--rate", self.rate)
 
     @property
     def bulk_limit(self) -> RateLimit:
-        """The limit that bulk calls keep to.
-
-        Raises:
-            ConfigurationError: it is written otherwise.
-        """
+        """The limit that bulk calls keep to."""
         return BULK_LIMIT if self.bulk_rate is None else limit_in("--bulk-rate", self.bulk_rate)
 
     @property
     def has_sync_host(self) -> bool:
-        """Whether it is known where bulk calls go.
-
-        Raises:
-            ConfigurationError: the host is missing or invalid.
-        """
+        """Whether it is known where bulk calls go."""
         return self.hosts.sync_host is not None
 
     @property
     def hosts(self) -> Hosts:
-        """Where calls go.
-
-        Raises:
-            ConfigurationError: the host is missing or invalid.
-        """
+        """Where calls go."""
         with _in_options():
             return hosts_from(self.host, None, self.region, os.environ)
 
@@ -86,9 +78,6 @@ class Connection:
 
         Args:
             quick: whether its calls give up soon.
-
-        Raises:
-            ConfigurationError: keys or host are missing, or are invalid.
         """
         with _in_options():
             return LeadSquared(

@@ -7,11 +7,12 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from leadsquared_async import Fault, ItemState, Outbox, OutboxItem, OutboxSnapshot
 from leadsquared_async.cli.estimate import STATUS_CALLS
+from leadsquared_async.cli.exits import ExitStatus
 from leadsquared_async.cli.outboxes import HELD
 from leadsquared_async.cli.progress import Look, Progress
 from leadsquared_async.cli.stopping import Stop
@@ -39,36 +40,18 @@ class Ending(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """How it ended.
-
-    Attributes:
-        ending: in a word.
-        why: what stopped it, in words; None if it is done.
-        is_idle: whether nothing was to be delivered.
-        short: rows that ended rejected or unknown, of whichever input.
-    """
+    """How delivering ended, and why; `short` rows, of whichever input, ended rejected or unknown."""
 
     ending: Ending
     why: str | None = None
     is_idle: bool = False
     short: int = 0
 
-
-@dataclass(slots=True)
-class _Movement:
-    """Whether anything gets through."""
-
-    seen: tuple[int, ...] = ()
-    moved: bool = False
-    at: float = field(default_factory=time.monotonic)
-
-    def note(self, seen: tuple[int, ...]) -> None:
-        if self.seen and seen != self.seen:
-            self.moved, self.at = True, time.monotonic()
-        self.seen = seen
-
-    def ended(self) -> bool:
-        return not self.moved or time.monotonic() - self.at >= PATIENCE
+    @property
+    def status(self) -> ExitStatus:
+        """The exit status, if no row matters."""
+        ended = {Ending.DONE: ExitStatus.DONE, Ending.ACCOUNT: ExitStatus.ACCOUNT}
+        return ended.get(self.ending, ExitStatus.LEFT)
 
 
 async def deliver(
@@ -79,53 +62,45 @@ async def deliver(
     confirm: bool = True,
     gives_up: bool = True,
 ) -> Delivered:
-    """Watch open outboxes until all of their rows are final.
-
-    Args:
-        outboxes: entered with a client.
-        stop: ends it early.
-        progress: is shown.
-        confirm: whether accepted rows are followed.
-        gives_up: whether to end when the account's fault lets nothing through.
-    """
-    movement, noted = _Movement(), None
+    """Watch open outboxes until all of their rows are final, or the account's fault lets nothing through."""
+    noted: str | None = None
+    seen: tuple[int, ...] | None = None
+    moved_at, has_moved = time.monotonic(), False
     while True:
         began = time.monotonic()
-        snapshots = [await outbox.snapshot() for outbox in outboxes]
-        look = _look(snapshots, confirm=confirm)
+        look = _look([await outbox.snapshot() for outbox in outboxes], confirm=confirm)
         progress.update(look)
         if (held := look.held or "") != noted:
             noted = held
             for outbox in outboxes:
                 with suppress(OutboxError, OSError):  # what cannot be written is why it is held
                     await set_note(outbox, HELD, held)
-        movement.note((look.waiting, look.unconfirmed, look.confirmed, look.rejected, look.unknown))
+        before, seen = seen, (look.waiting, look.unconfirmed, look.confirmed, look.rejected, look.unknown)
+        if before not in {None, seen}:
+            has_moved, moved_at = True, time.monotonic()
         if look.is_done:
             return Delivered(Ending.DONE)
         if (why := stop.why) is not None:
             return Delivered(Ending.STOPPED, why)
-        if gives_up and (ended := _given_up(look, movement)) is not None:
-            return ended
+        if gives_up and look.held is not None:
+            is_over = time.monotonic() - moved_at >= PATIENCE
+            if look.fault is Fault.ACCOUNT and (is_over or not has_moved):
+                return Delivered(Ending.ACCOUNT, look.held)
+            if look.fault is None and is_over:  # the file's own trouble
+                return Delivered(Ending.STUCK, look.held)
         await asyncio.sleep(max(LOOK_EVERY, (time.monotonic() - began) / SHARE_OF_LOOKING))
-
-
-def _given_up(look: Look, movement: _Movement) -> Delivered | None:
-    if look.held is None or not movement.ended():
-        return None
-    if look.fault is Fault.ACCOUNT:
-        return Delivered(Ending.ACCOUNT, look.held)
-    if look.fault is None and time.monotonic() - movement.at >= PATIENCE:  # the file's own trouble
-        return Delivered(Ending.STUCK, look.held)
-    return None
 
 
 def _look(snapshots: Sequence[OutboxSnapshot], *, confirm: bool) -> Look:
     counts: Counter[ItemState] = Counter()
     for snapshot in snapshots:
         counts.update(snapshot.counts)
-    held = [snapshot for snapshot in snapshots if snapshot.blocked is not None]
     # What the account has to mend comes first.
-    held.sort(key=lambda snapshot: snapshot.fault is not Fault.ACCOUNT)
+    held = min(
+        (snapshot for snapshot in snapshots if snapshot.blocked is not None),
+        key=lambda snapshot: snapshot.fault is not Fault.ACCOUNT,
+        default=None,
+    )
     is_done = all(snapshot.oldest is None for snapshot in snapshots)
     accepted = 0 if is_done else counts[ItemState.ACCEPTED]  # those of a run that did not follow them stay
     waiting = counts[ItemState.PENDING] + counts[ItemState.SENDING]
@@ -138,26 +113,18 @@ def _look(snapshots: Sequence[OutboxSnapshot], *, confirm: bool) -> Look:
         rejected=counts[ItemState.REJECTED],
         unknown=counts[ItemState.UNKNOWN],
         is_done=is_done,
-        held=held[0].blocked if held else None,
-        fault=held[0].fault if held else None,
-        next_probe=held[0].next_probe if held else None,
+        held=held.blocked if held else None,
+        fault=held.fault if held else None,
+        next_probe=held.next_probe if held else None,
         delivers=all(snapshot.delivers for snapshot in snapshots),
     )
 
 
 class Kinds:
-    """Counts why leads are rejected; to be registered with an outbox's `on_final`.
-
-    Args:
-        attributes: schema names that may be shown.
-
-    Attributes:
-        counts: by kind.
-        short: all that are rejected or unknown.
-    """
+    """Counts why leads are rejected, and all that are rejected or unknown, for `Outbox.on_final`."""
 
     def __init__(self, attributes: frozenset[str] = frozenset()) -> None:
-        self._attributes = attributes
+        self._attributes = attributes  # may be shown
         self.counts: Counter[str] = Counter()
         self.short = 0
 

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from typing import Annotated
 
-from rich.console import Console
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
 from leadsquared_async import LeadSquared, LeadSquaredError, RateLimit
-from leadsquared_async.cli.demo_view import Line, Progress, Scene, show_summary
-from leadsquared_async.sandbox import Faults, Sandbox
+from leadsquared_async.cli.exits import ExitStatus
+from leadsquared_async.sandbox import Books, Faults, Sandbox
 
-__all__ = ["LIMIT", "run_demo"]
+__all__ = ["LIMIT", "demo"]
 
 LIMIT = (25, 5.0)
 # Some calls fail, and one is taken whose answer is lost; the latencies are those of a far host.
@@ -21,18 +29,35 @@ SCRIPT = (
     ("ok",) * 11 + ("500",) + ("ok",) * 9 + ("lost+taken",) + ("ok",) * 13 + ("500",) + ("ok",) * 7 + ("503",)
 )
 FAULTS = Faults(latency=0.04, jitter=0.06, script=SCRIPT, operations=("capture",))
+REFRESH, PLAIN_EVERY = 0.1, 5.0
+SHOWN = 8
+"""Leads, of the first ones."""
+
+
+def demo(
+    leads: Annotated[int, typer.Option(min=1, max=1000, help="How many leads to send.")] = 60,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same latencies and faults.")] = 1,
+) -> ExitStatus:
+    """Send leads to a sandbox on this machine, through faults, and follow each to its outcome.
+
+    No account, no network. About half a minute for 60 leads, since the status calls
+    share the limit of 25 calls in 5 seconds. Exits with 0 if every lead arrived, else with 1.
+
+    Example: leadsquared demo --leads 50
+    """
+    console = Console()
+    try:
+        arrived = asyncio.run(run_demo(console, leads, seed))
+    except KeyboardInterrupt:
+        console.print("interrupted")
+        raise typer.Exit(130) from None
+    return ExitStatus.DONE if arrived else ExitStatus.NOT_ALL
 
 
 async def run_demo(console: Console, leads: int, seed: int) -> bool:
-    """Run the demo; returns whether every lead arrived, by the sandbox's books.
-
-    Args:
-        console: where to show it; plain lines if it is no terminal.
-        leads: how many to send.
-        seed: for the sandbox's latencies.
-    """
+    """Run the demo on a console; returns whether every lead arrived, by the sandbox's books."""
     sandbox = Sandbox(limit=LIMIT, count_refused=True, faults=FAULTS, processing_rate=1200, seed=seed)
-    scene = Scene(console, Progress(leads), sandbox.books, LIMIT)
+    scene = Scene(console, leads, sandbox.books)
     async with sandbox:
         client = LeadSquared(
             access_key=sandbox.access_key,
@@ -45,35 +70,59 @@ async def run_demo(console: Console, leads: int, seed: int) -> bool:
         async with client as lsq:
             showing = asyncio.create_task(scene.show(), name="leadsquared demo")
             try:
-                with _losses(scene.progress):
-                    await asyncio.gather(
-                        *(_one_lead(lsq, number, scene.progress) for number in range(1, leads + 1))
-                    )
+                with _noting(scene.lost):
+                    await asyncio.gather(*(_one_lead(lsq, number, scene) for number in range(1, leads + 1)))
             finally:
                 showing.cancel()
                 await asyncio.wait([showing])
-    show_summary(scene)
-    arrived = scene.progress.confirmed == leads == len(sandbox.books.leads)
+    scene.show_summary()
+    arrived = scene.confirmed == leads == len(sandbox.books.leads)
     console.print("every lead arrived" if arrived else "not every lead arrived")
     return arrived
+
+
+async def _one_lead(lsq: LeadSquared, number: int, scene: Scene) -> None:
+    lead = {
+        "FirstName": f"Visitor {number}",
+        "EmailAddress": f"visitor-{number}@demo.invalid",
+        "Source": "leadsquared demo",
+    }
+    line = scene.lines[number] = Line()
+    try:
+        receipt = await lsq.leads.capture(lead, reference=f"demo-{number}")
+        scene.accepted += 1
+        scene.retries += receipt.attempts - 1
+        line.request_id, line.outcome = receipt.request_id, "accepted"
+        status = await lsq.leads.wait(receipt.request_id)
+    except LeadSquaredError as error:
+        scene.failed += 1
+        line.outcome = type(error).__name__
+        return
+    if status.succeeded:
+        scene.confirmed += 1
+        line.lead_id = status.lead_id or ""
+        line.outcome = "new lead" if status.created else "updated"
+    else:
+        scene.failed += 1
+        line.outcome = status.raw_state
 
 
 class _Losses(logging.Handler):
     """Notes the leads whose answer was lost, by what the client logs of its retries."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, lost: set[int]) -> None:
         super().__init__(logging.INFO)
-        self._progress = progress
+        self._lost = lost
 
     def emit(self, record: logging.LogRecord) -> None:
         reference = str(getattr(record, "reference", None) or "")
         if getattr(record, "event", None) == "retry" and "connection broke" in record.getMessage():
-            self._progress.lost.add(int(reference.rpartition("-")[2] or 0))
+            self._lost.add(int(reference.rpartition("-")[2] or 0))
 
 
-@contextmanager
-def _losses(progress: Progress) -> Generator[None]:
-    logger, handler = logging.getLogger("leadsquared_async"), _Losses(progress)
+@contextlib.contextmanager
+def _noting(lost: set[int]) -> Generator[None]:
+    logger, handler = logging.getLogger("leadsquared_async"), _Losses(lost)
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -84,27 +133,107 @@ def _losses(progress: Progress) -> Generator[None]:
         logger.setLevel(before)
 
 
-async def _one_lead(lsq: LeadSquared, number: int, progress: Progress) -> None:
-    lead = {
-        "FirstName": f"Visitor {number}",
-        "EmailAddress": f"visitor-{number}@demo.invalid",
-        "Source": "leadsquared demo",
-    }
-    line = progress.lines[number] = Line(number)
-    try:
-        receipt = await lsq.leads.capture(lead, reference=f"demo-{number}")
-        progress.accepted += 1
-        progress.retries += receipt.attempts - 1
-        line.request_id, line.outcome = receipt.request_id, "accepted"
-        status = await lsq.leads.wait(receipt.request_id)
-    except LeadSquaredError as error:
-        progress.failed += 1
-        line.outcome = type(error).__name__
-        return
-    if status.succeeded:
-        progress.confirmed += 1
-        line.lead_id = status.lead_id or ""
-        line.outcome = "new lead" if status.created else "updated"
-    else:
-        progress.failed += 1
-        line.outcome = status.raw_state
+@dataclass
+class Line:
+    """One of the leads; no personal data."""
+
+    request_id: str = ""
+    lead_id: str = ""
+    outcome: str = "waiting"
+
+
+@dataclass
+class Scene:
+    """How far the demo has come, as far as the sandbox's books do not know it, and how that is shown."""
+
+    console: Console
+    total: int
+    books: Books
+    accepted: int = 0
+    confirmed: int = 0
+    failed: int = 0
+    retries: int = 0
+    lines: dict[int, Line] = field(default_factory=dict[int, Line])
+    lost: set[int] = field(default_factory=set[int])
+
+    async def show(self) -> None:
+        """Show the demo until cancelled: on a screen that is drawn again, or in a line now and then."""
+        # When its pipe is closed (`| head`), rich ends the program from wherever it prints: here, in a task.
+        with contextlib.suppress(SystemExit):
+            if not self.console.is_terminal:
+                self._print(f"sending {self.total} leads to a LeadSquared on this machine")
+                while True:
+                    await asyncio.sleep(PLAIN_EVERY)
+                    bars = ", ".join(f"{name} {done}/{total}" for name, done, total in self._bars())
+                    self._print(", ".join((bars, *self._counts())))
+            with Live(self._drawing(), console=self.console, auto_refresh=False) as live:
+                try:
+                    while True:
+                        await asyncio.sleep(REFRESH)
+                        live.update(self._drawing(), refresh=True)
+                finally:
+                    live.update(self._drawing(), refresh=True)
+
+    def show_summary(self) -> None:
+        """What happened, as the sandbox's books have it."""
+        books, (calls, per) = self.books, LIMIT
+        if not self.console.is_terminal:
+            for number, line in self._shown():
+                ids = f"RequestID {line.request_id}, lead id {line.lead_id}"
+                self._print(f"lead {number}: {ids}, {self._told(number)}")
+        summary = Table("the sandbox's books", "", box=None, header_style="bold", pad_edge=False)
+        for name, value in (
+            ("leads that arrived", f"{len(books.leads)} of {self.total}"),
+            ("duplicates among them", str(books.duplicates)),
+            ("captures taken", f"{books.accepted}, {books.repeated} of them a second time"),
+            *(
+                (f"lead {number}, whose answer was lost", f"taken twice, and one lead: {line.lead_id}")
+                for number, line in self._shown()
+                if number in self.lost and line.lead_id
+            ),
+            ("calls", f"{len(books.arrivals)}, captures and status calls together"),
+            (f"most calls in any {per:g} s", f"{books.most_arrivals(per)}, allowed are {calls}"),
+            ("refused with 429", str(self._refusals())),
+            ("answers by status", ", ".join(f"{code}: {n}" for code, n in sorted(books.by_outcome.items()))),
+        ):
+            summary.add_row(name, value)
+        self.console.print(summary, highlight=False)
+
+    def _shown(self) -> Iterator[tuple[int, Line]]:
+        """The first leads, and the one whose answer was lost, which is the story."""
+        for number, line in self.lines.items():
+            if number <= SHOWN or number in self.lost:
+                yield number, line
+
+    def _told(self, number: int) -> str:
+        lost = ": its answer was lost, so it was sent again" if number in self.lost else ""
+        return f"{self.lines[number].outcome}{lost}"
+
+    def _bars(self) -> tuple[tuple[str, int, int], ...]:
+        calls, per = LIMIT
+        lately = self.books.now - per
+        return (
+            ("RequestIDs", self.accepted, self.total),
+            ("confirmed", self.confirmed, self.total),
+            (f"calls in {per:g} s", sum(each.time > lately for each in self.books.arrivals), calls),
+        )
+
+    def _counts(self) -> tuple[str, ...]:
+        return f"429s {self._refusals()}", f"retries {self.retries}", f"failed {self.failed}"
+
+    def _drawing(self) -> RenderableType:
+        bars = Table.grid(padding=(0, 2))
+        for name, done, total in self._bars():
+            bars.add_row(name, ProgressBar(total=total, completed=done, width=36), f"{done}/{total}")
+        leads = Table("lead", "RequestID", "lead id", "outcome", box=None, header_style="dim")
+        for number, line in self._shown():
+            leads.add_row(str(number), line.request_id, line.lead_id, self._told(number))
+        contents = Group(bars, Text("   ".join(self._counts())), Text(), leads)
+        return Panel(contents, title="leads to a LeadSquared on this machine", expand=False)
+
+    def _refusals(self) -> int:
+        """Calls that the limit refused, and 429s that a fault made."""
+        return max(self.books.over_limit, self.books.by_outcome.get("429", 0))
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, highlight=False, soft_wrap=True)

@@ -10,13 +10,16 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import typer
 
 from leadsquared_async import ItemState, Outbox
 from leadsquared_async.cli.connecting import Connection
-from leadsquared_async.cli.dead_letters import dead_letters, status_for
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, status_of
 from leadsquared_async.cli.fields import NO_SYNC_HOST
+from leadsquared_async.cli.options import FailOn
+from leadsquared_async.cli.outboxes import dead_letters, states_of, status_for
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.client import parts_of
@@ -24,10 +27,9 @@ from leadsquared_async.config import ENVIRONMENT, MASK, key_fault, setting
 from leadsquared_async.errors import ConfigurationError, OutboxError
 from leadsquared_async.http.environment import certificates, proxy_for
 from leadsquared_async.outbox import place_of
-from leadsquared_async.printable import one_line
 from leadsquared_async.resources.account_report import AccountCheck, examine
 
-__all__ = ["Check", "run_doctor"]
+__all__ = ["doctor"]
 
 WITHIN = 20.0
 """Seconds for one call."""
@@ -44,11 +46,8 @@ Word = Literal["ok", "look", "wrong", "unknown"]
 class Check:
     """One thing that was looked at.
 
-    Attributes:
-        name: of the thing.
-        verdict: ok, wrong or unknown; look: it works, and somebody has to act.
-        detail: what was found; holds no key.
-        status: to exit with if it is wrong.
+    A verdict is ok, wrong or unknown; look: it works, and somebody has to act. The detail holds no key, and
+    the status is to exit with.
     """
 
     name: str
@@ -56,44 +55,38 @@ class Check:
     detail: str
     status: ExitStatus = ExitStatus.DONE
 
-    def line(self) -> str:
-        """For people."""
-        return f"{self.verdict:<8} {self.name:<12} {one_line(self.detail)}"
 
-
-def run_doctor(
+def doctor(
     connection: Connection,
-    outbox: Path | None,
     terminal: Terminal,
-    required: Sequence[str] = (),
-    fail_on: Collection[ItemState] = (),
+    outbox: Annotated[Path | None, typer.Option(help="An outbox to look at as well.")] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A lead field that has to be there; may be repeated."),
+    ] = None,
+    fail_on: FailOn = None,
 ) -> ExitStatus:
-    """Look at everything, and tell.
+    """Show what is configured and from where, and check it with calls that change nothing.
 
-    Args:
-        connection: to LeadSquared.
-        outbox: a file to look at as well.
-        terminal: tells it.
-        required: schema names that the account has to have.
-        fail_on: states of which the outbox may have no item.
+    Exits with 0 if nothing is wrong, 2 if the configuration is incomplete, 3 if LeadSquared does not answer,
+    4 if somebody has to act on the account, else 5 if the outbox has items in a state that --fail-on names.
 
-    Raises:
-        CommandFailedError: there is no outbox to have none.
+    Example: leadsquared doctor --outbox leads.csv.outbox --require mx_City
     """
-    if fail_on and outbox is None:
+    states = states_of(fail_on)
+    if states and outbox is None:
         raise CommandFailedError("--fail-on needs an outbox: pass its file with --outbox")
     with Stop(ExitStatus.LEFT) as stop:
         checks = [*_keys(), *_hosts(connection), *_ways(connection), _limit(connection)]
-        checks += asyncio.run(stop.unless(_live(connection, required)))
+        checks += asyncio.run(stop.unless(_live(connection, require or ())))
         if outbox is not None:
-            checks.append(_outbox(outbox, fail_on))
+            checks.append(_outbox(outbox, states))
     # What keeps leads from getting through goes before what ended badly.
     statuses = {check.status for check in checks}
     status = max(statuses - {ExitStatus.FAIL_ON}) or max(statuses)
     rows = [{**asdict(check), "status": int(check.status)} for check in checks]
-    text = "\n".join(check.line() for check in checks)
     cells = [(check.verdict, check.name, check.detail) for check in checks]
-    terminal.table(("", "Check", "What was found"), cells, {"checks": rows, "exit": int(status)}, plain=text)
+    terminal.table(("", "Check", "What was found"), cells, {"checks": rows, "exit": int(status)})
     return status
 
 

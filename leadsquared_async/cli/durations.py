@@ -11,11 +11,7 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def seconds_of(text: str) -> float:
-    """The seconds of a duration such as 90s, 10m, 1h30m or 30d.
-
-    Raises:
-        ValueError: it is written otherwise, or is nothing.
-    """
+    """The seconds of a duration such as 90s, 10m, 1h30m or 30d."""
     parts = re.findall(r"(\d{1,9}(?:\.\d{1,6})?)([smhd])", text, re.ASCII)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError("a duration is a number and its unit, s, m, h or d, such as 90s, 10m or 1h30m")
@@ -26,11 +22,7 @@ def seconds_of(text: str) -> float:
 
 
 def time_of_day(text: str) -> time:
-    """The time of a text such as 07:00 or 23:59:30.
-
-    Raises:
-        ValueError: it is written otherwise.
-    """
+    """The time of a text such as 07:00 or 23:59:30."""
     match = re.fullmatch(r"(\d{1,2}):(\d{2})(?::(\d{2}))?", text, re.ASCII)
     if match is not None:
         hour, minute, second = (int(part or 0) for part in match.groups())

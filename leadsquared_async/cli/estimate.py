@@ -18,14 +18,7 @@ STATUS_CALLS = 1.35
 
 @dataclass(frozen=True, slots=True)
 class BulkEstimate:
-    """What is to come in bulk calls.
-
-    Attributes:
-        submissions: leads to be sent.
-        calls: 25 leads each.
-        rate: the limit of these calls.
-        total: seconds until all are sent, which is all there is to it.
-    """
+    """Leads in bulk calls of 25, and the seconds until all are sent, which is all there is to it."""
 
     submissions: int
     calls: int
@@ -47,30 +40,16 @@ class BulkEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What is to come.
-
-    Attributes:
-        submissions: leads to be sent.
-        status_calls: calls to learn their outcomes.
-        rate: the limit that they share.
-        submit: seconds until all are sent.
-        confirm: seconds that the status calls take; they begin while leads are sent, and go after them.
-        queue: requests that wait at LeadSquared already; None if it did not say.
-        pace: requests that LeadSquared processed a minute lately, which is no more than it was given; None if
-            it did not say.
-        process: seconds until it has processed all at that pace; None if that is not known, as when its
-            queue is empty: then the pace is that of what it was given.
-        bulk: the same leads in bulk calls; None if that is no choice.
-    """
+    """Leads in calls of their own, and what LeadSquared does with them; durations in seconds."""
 
     submissions: int
     status_calls: int
     rate: str
     submit: float
-    confirm: float
-    queue: int | None
-    pace: float | None
-    process: float | None
+    confirm: float  # begins while leads are sent, and goes on after them
+    queue: int | None  # None if LeadSquared did not say
+    pace: float | None  # requests a minute that it processed lately, which is no more than it was given
+    process: float | None  # None if its queue is empty: then the pace is that of what it was given
     bulk: BulkEstimate | None = None
 
     @property
@@ -116,12 +95,7 @@ class Estimate:
 
 
 def bulk_estimate(to_send: int, limit: RateLimit) -> BulkEstimate:
-    """Estimate a run in bulk.
-
-    Args:
-        to_send: leads that are not sent yet.
-        limit: that bulk calls keep to.
-    """
+    """Estimate a run in bulk."""
     calls = -(-to_send // BULK_MOST)
     return BulkEstimate(to_send, calls, str(limit), calls * limit.spacing)
 
@@ -134,15 +108,7 @@ def estimate(
     metrics: QueueMetrics | None = None,
     bulk_limit: RateLimit | None = None,
 ) -> Estimate:
-    """Estimate a run.
-
-    Args:
-        to_send: leads that are not accepted yet.
-        to_confirm: leads, those among them, whose outcome is to be learnt; 0 if none is.
-        limit: that the calls keep to.
-        metrics: of LeadSquared's queue; None if they are not known.
-        bulk_limit: that bulk calls would keep to; None if they are no choice.
-    """
+    """Estimate a run; `bulk_limit` is that of bulk calls, None if they are no choice."""
     polls = round(to_confirm * STATUS_CALLS)
     rate = metrics.rate_per_minute / 60 if metrics is not None and metrics.pending else 0.0
     return Estimate(

@@ -9,62 +9,57 @@ import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack, aclosing
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Annotated, Any, Literal, TextIO
 
 from leadsquared_async import ItemState, Outbox, OutboxItem
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
 from leadsquared_async.cli.files.private_files import Draft, files_of, open_private
 from leadsquared_async.cli.files.sheets import sheet
-from leadsquared_async.cli.outboxes import check_files, row_of
+from leadsquared_async.cli.options import OutboxFiles, option
+from leadsquared_async.cli.outboxes import State, check_files, row_of
 from leadsquared_async.cli.terminal import Terminal, counted
 from leadsquared_async.printable import one_line
 
-__all__ = ["Form", "run_export"]
+__all__ = ["export"]
 
 Form = Literal["jsonl", "csv"]
 BEGINS = (b'{"file": ', b"file,id,state,")
 """How what it writes begins, in either form."""
 
 
-def run_export(
-    files: Sequence[Path],
-    state: ItemState | None,
-    out: Path | None,
-    form: Form,
+def export(
+    files: OutboxFiles,
     terminal: Terminal,
-    *,
-    verbatim: bool = False,
+    state: State = None,
+    form: Annotated[Form, option("--format", help="JSON lines or CSV.")] = "jsonl",
+    out: Annotated[
+        Path | None, option("--out", help="A file for you only; by default standard output.")
+    ] = None,
+    verbatim: Annotated[
+        bool,
+        option(
+            "--verbatim",
+            help="Write CSV cells unchanged. By default, cells that a spreadsheet would run as formulas "
+            "get a leading '.",
+        ),
+    ] = False,
 ) -> ExitStatus:
-    """Write rows with their values into a private file, or to standard output unless that is a terminal.
+    """Write rows with their values, keys and reasons: personal data.
 
-    Args:
-        files: the outboxes.
-        state: of the rows; None for all.
-        out: the file to write; None for standard output.
-        form: JSON lines or CSV.
-        terminal: says how many rows it were.
-        verbatim: whether CSV cells are written as they are, also those that a spreadsheet runs as formulas.
-
-    Raises:
-        CommandFailedError, OutboxError: a file is not there, or no outbox.
-        OSError: the file cannot be written.
+    Example: leadsquared outbox export leads.csv.outbox --state rejected --out rejected.jsonl
     """
     check_files(files)
     if out is None and sys.stdout.isatty():
         raise CommandFailedError("rows hold personal data, and this is a terminal; pass --out FILE or a pipe")
     with ExitStack() as stack:
-        draft = None
-        if out is not None:
-            draft = stack.enter_context(Draft(out, others=files_of(files), begins=BEGINS))
-        if draft is None:
-            written = asyncio.run(_export(files, state, form, sys.stdout, verbatim=verbatim))
-        else:
-            with os.fdopen(open_private(draft.part), "w", encoding="utf-8", newline="") as file:
-                written = asyncio.run(_export(files, state, form, file, verbatim=verbatim))
-            draft.place()
-            terminal.result(
-                f"{counted(written, 'row')} in {one_line(out)}", {"rows": written, "out": str(out)}
-            )
+        if out is None:
+            asyncio.run(_export(files, state, form, sys.stdout, verbatim=verbatim))
+            return ExitStatus.DONE
+        draft = stack.enter_context(Draft(out, others=files_of(files), begins=BEGINS))
+        with os.fdopen(open_private(draft.part), "w", encoding="utf-8", newline="") as file:
+            written = asyncio.run(_export(files, state, form, file, verbatim=verbatim))
+        draft.place()
+    terminal.result(f"{counted(written, 'row')} in {one_line(out)}", {"rows": written, "out": str(out)})
     return ExitStatus.DONE
 
 

@@ -45,13 +45,9 @@ class Fate(IntEnum):
 class Rows:
     """The rows of the file, once they are read.
 
-    Attributes:
-        spool: all of them.
-        fates: what is to be done with each, in the same order.
-        blank: how many more have no cell.
-        findings: what is wrong with them.
-        left_over: rows that an earlier run with this file has left in the outbox, and that it makes no more.
-        others: how many more rows of the outbox are to be sent.
+    The fates have the order of the spool. `blank` more rows have no cell; `left_over` are the ids of rows
+    that an earlier run with this file has left in the outbox and that it makes no more; `others` more rows of
+    the outbox are to be sent.
     """
 
     spool: Spool
@@ -77,15 +73,9 @@ class Rows:
 
 
 class RowReader:
-    """Reads a file, and compares it with an outbox.
+    """Reads a file, and compares it with an outbox, if there is one.
 
-    Args:
-        maker: makes of each row what is sent.
-        stop: ends it early.
-        name: what references call the file.
-        outbox: open; None if there is none.
-        confirm: whether rows that were accepted are followed.
-        again: what the keys of rows end with that are sent once more; empty to send none once more.
+    The keys of delivered rows get the suffix `again`, unless it is empty, so that they are sent once more.
     """
 
     def __init__(
@@ -102,12 +92,7 @@ class RowReader:
         self._made: set[int] = set()
 
     async def read(self, table: Table, spool: Spool) -> Rows:
-        """Read the whole file.
-
-        Raises:
-            Unreadable: it cannot be read for certain.
-            Interrupted: a stop was asked for.
-        """
+        """Read the whole file."""
         rows = Rows(spool)
         source = iter(table)
         while True:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
@@ -14,7 +16,7 @@ from leadsquared_async.cli.terminal import Terminal, plain_table
 from leadsquared_async.fields import FieldChecker, LeadField
 from leadsquared_async.printable import one_line
 
-__all__ = ["NO_SYNC_HOST", "run_fields"]
+__all__ = ["NO_SYNC_HOST", "fields"]
 
 NO_SYNC_HOST = (
     "no synchronous host is known: pass --region, or set LEADSQUARED_REGION, or LEADSQUARED_SYNC_HOST beside "
@@ -23,16 +25,18 @@ NO_SYNC_HOST = (
 HEADINGS = ("Schema name", "Display name", "Type", "Mandatory", "Length", "Options")
 
 
-def run_fields(names: Sequence[str], connection: Connection, terminal: Terminal) -> ExitStatus:
-    """Show the account's lead fields.
+def fields(
+    connection: Connection,
+    terminal: Terminal,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME...", help="Fields to show in detail.")
+    ] = None,
+) -> ExitStatus:
+    """Show the lead fields that the account has; those that are named with all that is known of them.
 
-    Args:
-        names: of those that are shown in detail; empty for a table of all.
-        connection: to LeadSquared.
-        terminal: shows them.
+    Exits with 2 if there is no field of a name.
 
-    Raises:
-        CommandFailedError, LeadSquaredError: they could not be had, or there is none of a name.
+    Example: leadsquared fields ProspectStage mx_City
     """
     if not connection.has_sync_host:
         raise CommandFailedError(NO_SYNC_HOST)
@@ -43,13 +47,13 @@ def run_fields(names: Sequence[str], connection: Connection, terminal: Terminal)
 
     with Stop(ExitStatus.LEFT) as stop:
         checker = asyncio.run(ask())
-    _check_names(names, checker)
-    fields = [checker.fields[name] for name in dict.fromkeys(names)] or list(checker.fields.values())
-    data = {"fields": [_data(field) for field in fields]}
+    _check_names(names or (), checker)
+    found = [checker.fields[name] for name in dict.fromkeys(names or ())] or list(checker.fields.values())
+    data = {"fields": [_data(field) for field in found]}
     if names:
-        terminal.result("\n\n".join(map(_detail, fields)), data)
+        terminal.result("\n\n".join(map(_detail, found)), data)
     else:
-        terminal.table(HEADINGS, list(map(_cells, fields)), data)
+        terminal.table(HEADINGS, list(map(_cells, found)), data)
     return ExitStatus.DONE
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with the rows of a file: each flaw once, with its count and first lines."""
+"""What is wrong with the rows of a file: each flaw once, with its count, its first lines and what to do."""
 
 from __future__ import annotations
 
@@ -7,27 +7,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
 from leadsquared_async.cli.files.mapping import Flaw
+from leadsquared_async.cli.terminal import LONGEST_LINE, Terminal, counted
+from leadsquared_async.printable import one_line
 
-__all__ = ["Finding", "Findings"]
+__all__ = ["Findings"]
 
-LINES_SHOWN = 5
+FINDINGS_SHOWN, LINES_SHOWN, VALUES_SHOWN = 50, 5, 5
 KEPT = 1000
-"""Different flaws; of more, only the number is known."""
-VALUES_KEPT = 1000
+"""Different flaws, and different values of one."""
 
 
 @dataclass(slots=True)
 class Finding:
-    """A flaw, and where it is.
-
-    Attributes:
-        flaw: what is wrong.
-        rows: how many rows have it.
-        lines: the first of them.
-        values: for a drop-down, how often each value stands there that is none of its options.
-        nearest: the option that a value resembles.
-    """
+    """A flaw, and where it is; of a drop-down also the values that are none of its options."""
 
     flaw: Flaw
     rows: int = 0
@@ -35,10 +32,37 @@ class Finding:
     values: Counter[str] = field(default_factory=Counter[str], repr=False)
     nearest: dict[str, str] = field(default_factory=dict[str, str], repr=False)
 
-    @property
     def where(self) -> str:
-        """The first lines, for people."""
         return ", ".join(map(str, self.lines)) + (", ..." if self.rows > len(self.lines) else "")
+
+    def advice(self) -> list[str]:
+        if not self.values:
+            return [self.flaw.message]
+        shown = self.values.most_common(VALUES_SHOWN)
+        values = ", ".join(f'"{one_line(value, 40)}" {count:,}' for value, count in shown)
+        more = f" and {len(self.values) - len(shown):,} more" if len(self.values) > len(shown) else ""
+        wrong = next((value for value, _ in shown if value in self.nearest), shown[0][0])
+        option = f"{self.flaw.attribute}:{one_line(wrong, 40)}={self.nearest.get(wrong, 'OPTION')}"
+        return [self.flaw.message, f"Values: {values}{more}.", f'Send one as another: --value "{option}"']
+
+    def paragraph(self) -> RenderableType:
+        """For a terminal."""
+        head = Text(one_line(self.flaw.attribute or self.flaw.column or "the row", 200), "bold")
+        head.append(f"  {self.flaw.kind}", "red")
+        head.append(f"  {counted(self.rows, 'row')}: {self.where()}", "not bold")
+        advice = Text("\n".join(one_line(line, LONGEST_LINE) for line in self.advice()))
+        return Group(head, Padding(advice, (0, 0, 0, 4)))
+
+    def cells(self) -> tuple[str, ...]:
+        """For a pipe."""
+        flaw = self.flaw
+        return (
+            flaw.attribute or flaw.column,
+            flaw.kind,
+            f"{self.rows:,}",
+            self.where(),
+            " ".join(self.advice()),
+        )
 
     def data(self) -> dict[str, Any]:
         """For programs."""
@@ -55,12 +79,7 @@ class Finding:
 
 
 class Findings:
-    """All flaws of a file.
-
-    Attributes:
-        rows: how many rows have a flaw.
-        beyond: how many rows have one that is not kept.
-    """
+    """All flaws of a file; `rows` have one, and `beyond` of them one that is not kept."""
 
     def __init__(self) -> None:
         self._found: dict[Flaw, Finding] = {}
@@ -78,7 +97,7 @@ class Findings:
                     continue
                 finding = self._found[flaw] = Finding(flaw)
             finding.rows += 1
-            if flaw.value is not None and (flaw.value in finding.values or len(finding.values) < VALUES_KEPT):
+            if flaw.value is not None and (flaw.value in finding.values or len(finding.values) < KEPT):
                 finding.values[flaw.value] += 1
                 if flaw.nearest is not None:
                     finding.nearest[flaw.value] = flaw.nearest
@@ -88,3 +107,15 @@ class Findings:
     def __iter__(self) -> Iterator[Finding]:
         """The findings, those of most rows first."""
         return iter(sorted(self._found.values(), key=lambda finding: -finding.rows))
+
+    def show(self, terminal: Terminal) -> None:
+        """Show each flaw, beside the result."""
+        found = list(self)[:FINDINGS_SHOWN]
+        if terminal.console.is_terminal:
+            for finding in found:
+                terminal.console.print(finding.paragraph())
+        elif found:
+            rows = [finding.cells() for finding in found]
+            terminal.table(("Column", "Problem", "Rows", "Lines", "What to do"), rows, remark=True)
+        if more := len(self._found) - len(found) + self.beyond:
+            terminal.say(f"{more:,} more problems; --rejects writes every row that needs fixing")

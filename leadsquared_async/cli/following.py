@@ -6,9 +6,12 @@ import asyncio
 import os
 import time
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+import typer
 
 from leadsquared_async import (
     ItemState,
@@ -21,10 +24,12 @@ from leadsquared_async import (
     StillProcessing,
 )
 from leadsquared_async.cli.connecting import Connection
+from leadsquared_async.cli.durations import seconds_of
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, status_of
 from leadsquared_async.cli.files.private_files import Draft, files_of, open_private
 from leadsquared_async.cli.files.sheets import sheet
 from leadsquared_async.cli.files.tables import Reading, Table
+from leadsquared_async.cli.options import OfOperation, option
 from leadsquared_async.cli.stopping import Interrupted, Stop
 from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.delivery.reasons import kind_of
@@ -32,7 +37,7 @@ from leadsquared_async.operations import LEADS_CAPTURE, operation_named
 from leadsquared_async.printable import one_line
 from leadsquared_async.tracking import request_id_of
 
-__all__ = ["Asked", "ids_in", "run_metrics", "run_status", "run_wait"]
+__all__ = ["metrics", "status", "wait"]
 
 BEGINS = "RequestID,LeadID,Outcome,Reason"
 """How a file of outcomes begins."""
@@ -52,80 +57,101 @@ T = TypeVar("T")
 class Asked:
     """Which RequestIDs a command is about, and where to write the answers.
 
-    Attributes:
-        ids: as arguments.
-        file: with more of them; None if there is none.
-        outbox: whose accepted rows are meant; None if there is none.
-        out: the file for outcomes and reasons; None if nobody wants it.
-        operation: what was submitted, unless the file or the outbox says of a request that it is another.
+    What was submitted is `operation`, unless the file or the outbox says of a request that it is another.
     """
 
-    ids: Sequence[str]
-    file: str | None
-    outbox: Path | None
-    out: Path | None
-    operation: str = LEADS_CAPTURE.name
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID...", help="RequestIDs.")] = None
+    file: Annotated[
+        str | None,
+        option(
+            "--file",
+            help="A file with one a line, or with a column RequestID, and maybe Operation, as --out writes "
+            "it.",
+        ),
+    ] = None
+    outbox: Annotated[Path | None, option("--outbox", help="An outbox: those of its accepted rows.")] = None
+    operation: OfOperation = LEADS_CAPTURE.name
+    out: Annotated[
+        Path | None, option("--out", help="Write the outcomes with LeadSquared's reasons, as CSV.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
+    """What is known of a request; `why` there was no answer is fit to be shown, a reason is not."""
+
     request_id: str
     operation: str
     state: str
-    status: ExitStatus
-    lead_id: str | None = None
-    activity_id: str | None = None
-    opportunity_id: str | None = None
-    created: bool | None = None
-    reason: str | None = field(default=None, repr=False)
+    exit: ExitStatus
+    found: RequestStatus | None = field(default=None, repr=False)
     why: str | None = None
-    """Why there was no answer, in words that may be shown; a reason may hold a lead's values."""
 
     @property
     def kind(self) -> str | None:
-        return None if self.state != RequestState.FAILED else kind_of(self.reason)
+        return (
+            None
+            if self.found is None or self.found.state is not RequestState.FAILED
+            else kind_of(self.found.reason)
+        )
 
-    def line(self) -> str:
-        said = (self.request_id, f"{self.state:<10}", self.lead_id, self.kind, self.why)
-        return "  ".join(part for part in said if part).rstrip()
+    @property
+    def cells(self) -> tuple[str, ...]:
+        lead_id = (self.found and self.found.lead_id) or ""
+        return self.request_id, self.state, lead_id, self.kind or self.why or ""
 
     def data(self) -> dict[str, Any]:
+        ids = ("lead_id", "activity_id", "opportunity_id", "created")
         return {
             "request_id": self.request_id,
             "operation": self.operation,
             "state": self.state,
-            "lead_id": self.lead_id,
-            "activity_id": self.activity_id,
-            "opportunity_id": self.opportunity_id,
-            "created": self.created,
+            **{name: getattr(self.found, name, None) for name in ids},
             "kind": self.kind,
             "why": self.why,
         }
 
 
-def run_status(asked: Asked, connection: Connection, terminal: Terminal) -> ExitStatus:
-    """Look once at each RequestID.
+def status(connection: Connection, terminal: Terminal, asked: Asked) -> ExitStatus:
+    """Look once at what became of RequestIDs.
 
-    Raises:
-        CommandFailedError, LeadSquaredError, OSError: it cannot begin, or the account lets nothing through.
+    Exits with 0 if all succeeded, 1 if some failed or are not known, 3 if some are not finished.
+
+    Example: leadsquared status 3f2a1c9e-5b7d-4e0f-9a68-1c2d3e4f5a6b
     """
     return _run(asked, connection, terminal, timeout=None)
 
 
-def run_wait(asked: Asked, connection: Connection, terminal: Terminal, timeout: float) -> ExitStatus:
-    """Follow each RequestID until it is final, for so many seconds at most.
+def wait(
+    connection: Connection,
+    terminal: Terminal,
+    asked: Asked,
+    timeout: Annotated[
+        float,
+        option(
+            "--timeout",
+            metavar="DURATION",
+            parse=seconds_of,
+            show_default="10m",
+            help="How long to wait at most, for all of them.",
+        ),
+    ] = 600.0,
+) -> ExitStatus:
+    """Follow RequestIDs until LeadSquared has finished with them.
 
-    Raises:
-        CommandFailedError, LeadSquaredError, OSError: it cannot begin, or the account lets nothing through.
+    Exits with 0 if all succeeded, 1 if some failed or are not known, 3 if some are not finished in time.
+
+    Example: leadsquared wait --file outcomes.csv --timeout 30m
     """
     return _run(asked, connection, terminal, timeout=timeout)
 
 
-def run_metrics(connection: Connection, terminal: Terminal, operation: str) -> ExitStatus:
-    """Ask for LeadSquared's queue of an operation.
+def metrics(
+    connection: Connection, terminal: Terminal, operation: OfOperation = LEADS_CAPTURE.name
+) -> ExitStatus:
+    """Show how long LeadSquared's queue of an operation is, and how fast it is processed.
 
-    Raises:
-        LeadSquaredError: it did not answer, or there is no such operation.
+    Example: leadsquared metrics --json
     """
     name = operation_named(operation).name
 
@@ -148,14 +174,8 @@ def run_metrics(connection: Connection, terminal: Terminal, operation: str) -> E
     return ExitStatus.DONE
 
 
-def ids_in(path: str) -> list[tuple[str, str]]:
-    """The RequestIDs in a file: one a line, or a column RequestID, as `capture --out` writes it.
-
-    Each has the operation that a column Operation names; empty if it names none.
-
-    Raises:
-        Unreadable, OSError: the file cannot be read.
-    """
+def _ids_in(path: str) -> list[tuple[str, str]]:
+    """The RequestIDs in a file, one a line or in a column, each with its operation if a column has that."""
     with Table(path, Reading(format="csv")) as table:
         names = table.names or ()
         if ID_COLUMN in names:
@@ -182,35 +202,27 @@ def _run(asked: Asked, connection: Connection, terminal: Terminal, timeout: floa
                 return await _look(lsq, ids, stop)
             return await _wait(lsq, ids, stop, timeout, terminal)
 
-    def run() -> list[_Outcome]:
+    with ExitStack() as stack:
+        draft = None
+        if asked.out is not None:
+            others = files_of([] if asked.outbox is None else [asked.outbox])
+            others += [] if asked.file is None else [Path(asked.file)]
+            draft = stack.enter_context(Draft(asked.out, others=others, begins=(BEGINS.encode(),)))
         with Stop(ExitStatus.LEFT) as stop:
-            return asyncio.run(ask(stop))
-
-    if asked.out is None:
-        outcomes = run()
-    else:
-        others = files_of([asked.outbox] if asked.outbox is not None else [])
-        if asked.file is not None:
-            others.append(Path(asked.file))
-        with Draft(asked.out, others=others, begins=(BEGINS.encode(),)) as draft:
-            outcomes = run()
+            outcomes = asyncio.run(ask(stop))
+        if draft is not None:
             _write(draft, outcomes)
-    status = max((outcome.status for outcome in outcomes), default=ExitStatus.DONE)
-    requests = [outcome.data() for outcome in outcomes]
-    text = "\n".join(outcome.line() for outcome in outcomes)
-    cells = [
-        (each.request_id, each.state, each.lead_id or "", each.kind or each.why or "") for each in outcomes
-    ]
-    headings, data = ("RequestID", "State", "Lead id", "Why"), {"requests": requests, "exit": int(status)}
-    terminal.table(headings, cells, data, plain=text)
-    return status
+    ended = max((outcome.exit for outcome in outcomes), default=ExitStatus.DONE)
+    data = {"requests": [outcome.data() for outcome in outcomes], "exit": int(ended)}
+    terminal.table(("RequestID", "State", "Lead id", "Why"), [each.cells for each in outcomes], data)
+    return ended
 
 
 async def _ids(asked: Asked) -> dict[str, str]:
     """The RequestIDs, each once, and the operation of each."""
-    ids = [(text, asked.operation) for text in asked.ids]
+    ids = [(text, asked.operation) for text in asked.ids or ()]
     if asked.file is not None:
-        ids += [(text, name or asked.operation) for text, name in ids_in(asked.file)]
+        ids += [(text, name or asked.operation) for text, name in _ids_in(asked.file)]
     if asked.outbox is not None:
         if not asked.outbox.is_file():
             raise CommandFailedError(f"{asked.outbox}: there is no such outbox")
@@ -275,21 +287,10 @@ async def _wait(
     return list(outcomes.values())
 
 
-def _of(status: RequestStatus, name: str) -> _Outcome:
-    if not status.is_final:
-        exit_status = ExitStatus.LEFT
-    else:
-        exit_status = ExitStatus.DONE if status.succeeded else ExitStatus.NOT_ALL
+def _of(found: RequestStatus, name: str) -> _Outcome:
+    ended = ExitStatus.DONE if found.succeeded else ExitStatus.NOT_ALL
     return _Outcome(
-        status.request_id,
-        name,
-        status.state.value,
-        exit_status,
-        status.lead_id,
-        status.activity_id,
-        status.opportunity_id,
-        status.created,
-        status.reason,
+        found.request_id, name, found.state.value, ended if found.is_final else ExitStatus.LEFT, found
     )
 
 
@@ -307,14 +308,16 @@ def _without_answer(request_id: str, name: str, error: LeadSquaredError) -> _Out
             # Without any trouble the time was over before the first look.
             state = NOT_KNOWN_YET if trouble is None else NOT_FOUND_YET
             return _Outcome(request_id, name, state, ExitStatus.LEFT)
-    return _Outcome(request_id, name, NO_ANSWER, ExitStatus.LEFT, reason=str(error), why=str(error))
+    return _Outcome(request_id, name, NO_ANSWER, ExitStatus.LEFT, why=str(error))
 
 
 def _write(draft: Draft, outcomes: Sequence[_Outcome]) -> None:
     with os.fdopen(open_private(draft.part), "w", encoding="utf-8", newline="") as file:
         write = sheet(file)
         write(COLUMNS)
-        for outcome in outcomes:
-            reason = one_line(outcome.reason or "")
-            write((outcome.request_id, outcome.lead_id, outcome.state, reason, outcome.operation))
+        for each in outcomes:
+            lead_id, reason = (
+                (None, each.why) if each.found is None else (each.found.lead_id, each.found.reason)
+            )
+            write((each.request_id, lead_id, each.state, one_line(reason or ""), each.operation))
     draft.place()

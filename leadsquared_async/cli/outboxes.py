@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import typer
 
 from leadsquared_async import ItemState, Outbox, OutboxItem, OutboxSnapshot
-from leadsquared_async.cli.dead_letters import dead_letters, status_for
-from leadsquared_async.cli.durations import spoken
+from leadsquared_async.cli.durations import seconds_of, spoken
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
+from leadsquared_async.cli.options import FailOn, OutboxFiles, option
 from leadsquared_async.cli.terminal import Terminal, counted
 from leadsquared_async.delivery.reasons import kind_of
 from leadsquared_async.errors import InvalidLead
@@ -21,19 +23,9 @@ from leadsquared_async.outbox import UnreadableRowError, note_of
 from leadsquared_async.printable import one_line
 
 __all__ = [
-    "HELD",
-    "Mending",
-    "Wanted",
-    "check_files",
-    "counts_of",
-    "outbox_if_there",
-    "row_of",
-    "run_forget",
-    "run_items",
-    "run_purge",
-    "run_requeue",
-    "run_stats",
-]
+    "HELD", "State", "check_files", "counts_of", "dead_letters", "forget", "items", "purge", "requeue",
+    "row_of", "states_of", "stats", "status_for",
+]  # fmt: skip
 
 AT_ONCE = 500
 """Rows that are shown in one piece."""
@@ -46,43 +38,23 @@ ELSEWHERE = (
     "capture command would send them again"
 )
 
+Reason = Annotated[
+    str | None,
+    option(
+        "--reason", metavar="TEXT", help="Rows with this in their reason only, such as MXUnknownAttribute."
+    ),
+]
+State = Annotated[ItemState | None, option("--state", help="Rows of this state only.")]
 
-@dataclass(frozen=True, slots=True)
-class Mending:
-    """Which rows are sent again, and what is changed about them first.
 
-    Attributes:
-        state: rejected or unknown.
-        reason: what the reason has to contain, in any case of letters; None: any.
-        drop: attributes that are left out.
-        values: attributes that are set.
-        search_by: another SearchBy.
+def stats(files: OutboxFiles, terminal: Terminal, fail_on: FailOn = None) -> ExitStatus:
+    """Count the rows of each file by state, and show how to list rejected and unknown ones.
+
+    Example: leadsquared outbox stats leads.csv.outbox --fail-on rejected,unknown
     """
+    failing = states_of(fail_on)
 
-    state: ItemState
-    reason: str | None = None
-    drop: Sequence[str] = ()
-    values: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    search_by: str | None = None
-
-    def means(self, item: OutboxItem) -> bool:
-        """Whether a row is one of them."""
-        return self.reason is None or self.reason.casefold() in (item.reason or "").casefold()
-
-
-def run_stats(files: Sequence[Path], terminal: Terminal, fail_on: Collection[ItemState] = ()) -> ExitStatus:
-    """Count the rows of each file.
-
-    Args:
-        files: outboxes.
-        terminal: says it.
-        fail_on: states of which there may be no item.
-
-    Raises:
-        CommandFailedError, OutboxError: a file is not there, or no outbox.
-    """
-
-    async def stats(path: Path, outbox: Outbox) -> dict[str, Any]:
+    async def count(path: Path, outbox: Outbox) -> dict[str, Any]:
         snapshot = await outbox.snapshot()
         held = None if snapshot.oldest is None else await note_of(outbox, HELD)
         return {
@@ -93,127 +65,119 @@ def run_stats(files: Sequence[Path], terminal: Terminal, fail_on: Collection[Ite
             "size": snapshot.size,
         }
 
-    found = _each(files, stats)
-    lines: list[str] = []
-    cells: list[tuple[str, ...]] = []
-    for stat in found:
-        states: list[tuple[str, str]] = [
-            (state.value, f"{stat[state]:,}") for state in ItemState if stat[state]
+    found = _each(files, count)
+    cells = list[tuple[str, ...]]()
+    for each in found:
+        waits = None if each["oldest"] is None else f"the oldest open one waits {spoken(each['oldest'])}"
+        held = None if each["held"] is None else f"held: {each['held']}"
+        remarks = filter(None, (waits, held, dead_letters(Path(each["file"]), each)))
+        states = [(state.value, f"{each[state]:,}") for state in ItemState if each[state]] or [("empty", "")]
+        rows = zip_longest(states, remarks)
+        cells += [
+            ("" if number else each["file"], *(state or ("", "")), remark or "")
+            for number, (state, remark) in enumerate(rows)
         ]
-        counts = ", ".join(f"{state} {stat[state]:,}" for state in ItemState if stat[state]) or "empty"
-        oldest = "" if stat["oldest"] is None else f"; the oldest open one waits {spoken(stat['oldest'])}"
-        lines.append(f"{one_line(stat['file'])}: {counts}{oldest}; {stat['size']:,} bytes")
-        for number, each in enumerate(states or [("empty", "")]):
-            cells.append(("" if number else stat["file"], *each, ""))
-        remarks = [] if stat["oldest"] is None else [f"the oldest open one waits {spoken(stat['oldest'])}"]
-        if stat["held"] is not None:
-            lines.append(f"  held: {stat['held']}")
-            remarks.append(f"held: {stat['held']}")
-        if (dead := dead_letters(Path(stat["file"]), stat)) is not None:
-            lines.append(f"  {dead}")
-            remarks.append(dead)
-        cells += [("", "", "", remark) for remark in remarks]
-    terminal.table(("Outbox", "State", "Rows", ""), cells, {"outboxes": found}, plain="\n".join(lines))
-    return max(status_for(stat, fail_on) for stat in found)
+    terminal.table(("Outbox", "State", "Rows", ""), cells, {"outboxes": found})
+    return max(status_for(each, failing) for each in found)
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which rows are listed.
+def items(
+    files: OutboxFiles,
+    terminal: Terminal,
+    state: State = None,
+    reason: Reason = None,
+    operation: Annotated[
+        str | None, option("--operation", metavar="NAME", help="Rows of this operation only.")
+    ] = None,
+    older_than: Annotated[
+        float,
+        option(
+            "--older-than",
+            metavar="DURATION",
+            parse=seconds_of,
+            show_default=False,
+            help="Rows that did not change for so long, such as 1h.",
+        ),
+    ] = 0.0,
+) -> ExitStatus:
+    """List rows with their RequestIDs and states, without their values.
 
-    Attributes:
-        state: of the rows; None: any.
-        reason: what the reason has to contain, in any case of letters; None: any.
-        operation: that they are submitted to; None: any.
-        older_than: seconds since which they did not change.
+    Example: leadsquared outbox items leads.csv.outbox --state rejected
     """
-
-    state: ItemState | None = None
-    reason: str | None = None
-    operation: str | None = None
-    older_than: float = 0.0
-
-    def means(self, item: OutboxItem, now: datetime) -> bool:
-        """Whether a row is one of them."""
-        return (
-            (self.reason is None or self.reason.casefold() in (item.reason or "").casefold())
-            and self.operation in {None, item.operation}
-            and (now - item.changed_at).total_seconds() >= self.older_than
-        )
-
-
-def run_items(files: Sequence[Path], wanted: Wanted, terminal: Terminal) -> ExitStatus:
-    """List rows without their values.
-
-    Raises:
-        CommandFailedError, OutboxError: a file is not there, or no outbox.
-    """
+    now, shown = datetime.now(UTC), 0
     headings = ("Id", "State", "Age", "Operation", "RequestID", "Reason", "Reference")
-    now = datetime.now(UTC)
-    shown = 0
-
-    def flush(rows: list[tuple[str, ...]]) -> None:
-        nonlocal shown
-        if rows:
-            terminal.table(headings, rows, plain=_lines(rows if shown else [headings, *rows]))
-            shown += len(rows)
-            rows.clear()
 
     async def listed(path: Path, outbox: Outbox) -> None:
-        rows: list[tuple[str, ...]] = []
         nonlocal shown
-        async for item in outbox.items(wanted.state):
+        rows = list[tuple[str, ...]]()
+        async for item in outbox.items(state):
             if not terminal.is_heard:
                 return
-            if not wanted.means(item, now):
+            age = (now - item.changed_at).total_seconds()
+            if not _has_reason(item, reason) or operation not in {None, item.operation} or age < older_than:
                 continue
+            shown += 1
             row = row_of(path, item)
             if terminal.as_json:
                 terminal.result("", row)
-                shown += 1
                 continue
-            reference = one_line(item.reference or "", 100)
-            known = (item.operation, item.request_id or "", row["kind"] or "", reference)
-            age = spoken((now - item.changed_at).total_seconds())
-            rows.append((str(item.id), item.state, age, *known))
+            known = (
+                item.operation,
+                item.request_id or "",
+                row["kind"] or "",
+                one_line(item.reference or "", 100),
+            )
+            rows.append((str(item.id), item.state, spoken(age), *known))
             if len(rows) == AT_ONCE:
-                flush(rows)
-        flush(rows)
+                terminal.table(headings, rows)
+                rows.clear()
+        if rows:
+            terminal.table(headings, rows)
 
     _each(files, listed)
     if not shown and terminal.is_heard:
-        terminal.say("no items" if wanted.state is None else f"no items are {wanted.state}")
+        terminal.say("no items" if state is None else f"no items are {state}")
     return ExitStatus.DONE
 
 
-def _lines(rows: Sequence[Sequence[str]]) -> str:
-    """Rows for a pipe, whose columns have the same width in every piece."""
-    widths = (7, 9, 8, 18, 36, 24, 0)
-    return "\n".join(
-        "  ".join(one_line(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+def requeue(
+    files: OutboxFiles,
+    terminal: Terminal,
+    state: Annotated[
+        Literal["rejected", "unknown"],
+        option("--state", help="Which rows. Of unknown ones look first: they may have arrived."),
+    ] = "rejected",
+    reason: Reason = None,
+    drop: Annotated[
+        Collection[str], option("--drop", metavar="NAME", help="An attribute to leave out.")
+    ] = (),
+    values: Annotated[
+        Mapping[str, str], option("--set", metavar="NAME=VALUE", help="An attribute to set.")
+    ] = {},
+    search_by: Annotated[str | None, option("--search-by", metavar="NAME", help="Another SearchBy.")] = None,
+    dry_run: Annotated[
+        bool, option("--dry-run", help="Say how many rows it would be, and change nothing.")
+    ] = False,
+) -> ExitStatus:
+    """Put rejected or unknown rows among those to be sent, mended; `drain` sends them.
 
-
-def run_requeue(files: Sequence[Path], mending: Mending, terminal: Terminal, *, dry_run: bool) -> ExitStatus:
-    """Put rejected or unknown rows among those that are to be sent, mended.
-
-    Raises:
-        CommandFailedError, OutboxError: a file is not there, or no outbox; no row has what is to be dropped.
+    Example: leadsquared outbox requeue leads.csv.outbox --reason MXUnknownAttribute --drop mx_Foo
     """
-    if mending.drop:
-        _check_drops(files, mending)
 
-    async def requeue(_path: Path, outbox: Outbox) -> tuple[int, int]:
+    async def chosen(_path: Path, outbox: Outbox) -> list[OutboxItem]:
+        return [item async for item in outbox.items(ItemState(state)) if _has_reason(item, reason)]
+
+    async def mend(path: Path, outbox: Outbox) -> tuple[int, int]:
         queued, refused = 0, 0
-        for item in [item async for item in outbox.items(mending.state) if mending.means(item)]:
+        for item in await chosen(path, outbox):
             if item.is_erased:
                 refused += 1
                 terminal.say(f"row {item.id}: its values are erased; pass the lead in again")
                 continue
             try:
                 if not dry_run:
-                    await _requeue(outbox, item, mending)
+                    lead = {**(item.lead or {}), **values} if values else None
+                    await outbox.requeue(item, lead=lead, drop=tuple(drop), search_by=search_by)
             except (InvalidLead, UnreadableRowError) as error:
                 refused += 1
                 terminal.say(f"row {item.id}: {error}")
@@ -221,9 +185,13 @@ def run_requeue(files: Sequence[Path], mending: Mending, terminal: Terminal, *, 
                 queued += 1
         return queued, refused
 
-    results = _each(files, requeue)
-    queued, refused = (sum(counts) for counts in zip(*results, strict=True))
-    status = ExitStatus.NOT_ALL if refused else ExitStatus.DONE
+    if drop:  # what none of the rows has is misspelt, and they would be rejected again
+        there = set[str]()
+        for item in sum(_each(files, chosen), list[OutboxItem]()):
+            there.update(item.lead or (), item.details or (), (item.details or {}).get("Fields", ()))
+        if missing := [name for name in drop if there and name not in there]:
+            raise CommandFailedError(f"--drop {', '.join(missing)}: none of the rows has that attribute")
+    queued, refused = (sum(counts) for counts in zip(*_each(files, mend), strict=True))
     verb = "would be sent again" if dry_run else "will be sent again, by `leadsquared outbox drain`"
     terminal.result(
         f"{counted(queued, 'row')} {verb}" + (f", {refused:,} cannot be" if refused else ""),
@@ -234,36 +202,57 @@ def run_requeue(files: Sequence[Path], mending: Mending, terminal: Terminal, *, 
             "dry_run": dry_run,
         },
     )
-    return status
+    return ExitStatus.NOT_ALL if refused else ExitStatus.DONE
 
 
-def run_forget(files: Sequence[Path], person: Mapping[str, str], terminal: Terminal) -> ExitStatus:
-    """Erase a person.
+def forget(
+    files: OutboxFiles,
+    terminal: Terminal,
+    by: Annotated[
+        str, typer.Option(metavar="NAME", help="The attribute that it is found by, such as EmailAddress.")
+    ],
+) -> ExitStatus:
+    """Erase a person, by the value of an attribute; what waits to be sent is not sent.
 
-    Raises:
-        CommandFailedError, ConfigurationError, OutboxError: a file is not there, or no outbox.
+    The value is asked for, or read from standard input: a command line stands in the shell's history.
+
+    Example: leadsquared outbox forget leads.csv.outbox --by EmailAddress
     """
+    check_files(files)
+    value = terminal.line_of_input(by)
 
-    async def forget(_path: Path, outbox: Outbox) -> int:
-        return await outbox.forget(**person)
+    async def erase(_path: Path, outbox: Outbox) -> int:
+        return await outbox.forget(**{by: value})
 
-    erased = sum(_each(files, forget))
+    erased = sum(_each(files, erase))
     terminal.say(ELSEWHERE)
     terminal.result(f"{counted(erased, 'row')} erased; {FORGOTTEN if erased else NOBODY}", {"erased": erased})
     return ExitStatus.DONE
 
 
-def run_purge(files: Sequence[Path], older_than: float, terminal: Terminal) -> ExitStatus:
-    """Delete final rows, and their keys.
+def purge(
+    files: OutboxFiles,
+    terminal: Terminal,
+    older_than: Annotated[
+        float,
+        option(
+            "--older-than",
+            metavar="DURATION",
+            parse=seconds_of,
+            show_default="30d",
+            help="Since when a row has to be final.",
+        ),
+    ] = seconds_of("30d"),
+) -> ExitStatus:
+    """Delete final rows, and their keys: what is captured again after that is sent again.
 
-    Raises:
-        CommandFailedError, OutboxError: a file is not there, or no outbox.
+    Example: leadsquared outbox purge leads.csv.outbox --older-than 30d
     """
 
-    async def purge(_path: Path, outbox: Outbox) -> int:
+    async def delete(_path: Path, outbox: Outbox) -> int:
         return await outbox.purge(older_than)
 
-    purged = sum(_each(files, purge))
+    purged = sum(_each(files, delete))
     terminal.result(
         f"{counted(purged, 'row')} deleted; what is captured again from the same input is sent again",
         {"purged": purged},
@@ -272,19 +261,10 @@ def run_purge(files: Sequence[Path], older_than: float, terminal: Terminal) -> E
 
 
 def check_files(files: Iterable[Path]) -> None:
-    """See that they are there: an outbox that is opened would be made.
-
-    Raises:
-        CommandFailedError: one is not.
-    """
+    """See that they are there: an outbox that is opened would be made."""
     for path in files:
         if not path.is_file():
             raise CommandFailedError(f"{path}: there is no such outbox")
-
-
-def outbox_if_there(path: Path) -> AbstractAsyncContextManager[Outbox | None]:
-    """The outbox in a file, to be entered; None if there is no file, since it would be made."""
-    return Outbox(path) if path.exists() else nullcontext()
 
 
 def _each(files: Sequence[Path], do: Callable[[Path, Outbox], Coroutine[Any, Any, Any]]) -> list[Any]:
@@ -301,6 +281,10 @@ def _each(files: Sequence[Path], do: Callable[[Path, Outbox], Coroutine[Any, Any
     return asyncio.run(run())
 
 
+def _has_reason(item: OutboxItem, text: str | None) -> bool:
+    return text is None or text.casefold() in (item.reason or "").casefold()
+
+
 def counts_of(snapshot: OutboxSnapshot) -> dict[str, int]:
     """Rows by state, for programs."""
     return {state.value: snapshot.counts[state] for state in ItemState}
@@ -308,7 +292,6 @@ def counts_of(snapshot: OutboxSnapshot) -> dict[str, int]:
 
 def row_of(path: Path, item: OutboxItem) -> dict[str, Any]:
     """A row without its values and its key, which may be personal data."""
-    is_rejected = item.state is ItemState.REJECTED
     return {
         "file": str(path),
         "id": item.id,
@@ -321,25 +304,32 @@ def row_of(path: Path, item: OutboxItem) -> dict[str, Any]:
         "request_id": item.request_id,
         "lead_id": item.lead_id,
         "created": item.created,
-        "kind": kind_of(item.reason) if is_rejected else None,
+        "kind": kind_of(item.reason) if item.state is ItemState.REJECTED else None,
     }
 
 
-def _check_drops(files: Sequence[Path], mending: Mending) -> None:
-    """Refuse to drop what none of the rows has: it is misspelt, and they would be rejected again."""
-
-    async def attributes(_path: Path, outbox: Outbox) -> set[str]:
-        found: set[str] = set()
-        async for item in outbox.items(mending.state):
-            if mending.means(item):
-                found.update(item.lead or (), item.details or (), (item.details or {}).get("Fields", ()))
-        return found
-
-    found = set[str]().union(*_each(files, attributes))
-    if missing := [name for name in mending.drop if found and name not in found]:
-        raise CommandFailedError(f"--drop {', '.join(missing)}: none of the rows has that attribute")
+def dead_letters(path: Path, counts: Mapping[ItemState, int]) -> str | None:
+    """How many rows ended badly, and how to list them; None if none did."""
+    found = [state for state in (ItemState.REJECTED, ItemState.UNKNOWN) if counts[state]]
+    if not found:
+        return None
+    said = ", ".join(f"{counts[state]:,} {state}" for state in found)
+    listing = f"leadsquared outbox items {shlex.quote(str(path))} --state {found[0]}"
+    return f"dead letters: {said}; list them with: {listing}"
 
 
-async def _requeue(outbox: Outbox, item: OutboxItem, mending: Mending) -> None:
-    lead = {**(item.lead or {}), **mending.values} if mending.values else None
-    await outbox.requeue(item, lead=lead, drop=mending.drop, search_by=mending.search_by)
+def states_of(text: str | None) -> frozenset[ItemState]:
+    """The states that `--fail-on` names."""
+    names = [] if text is None else [name.strip().lower() for name in text.split(",")]
+    for name in names:
+        if name not in set(ItemState):
+            raise CommandFailedError(
+                f"--fail-on: {name!r} is not an item state; choose from {', '.join(ItemState)}, "
+                "separated by commas"
+            )
+    return frozenset(map(ItemState, names))
+
+
+def status_for(counts: Mapping[ItemState, int], fail_on: Collection[ItemState]) -> ExitStatus:
+    """What a command that found these items exits with."""
+    return ExitStatus.FAIL_ON if any(counts[state] for state in fail_on) else ExitStatus.DONE

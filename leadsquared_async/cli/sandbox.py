@@ -5,55 +5,108 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections import Counter
+from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated
 
 import typer
 
 from leadsquared_async import ConfigurationError, RateLimit
+from leadsquared_async.cli.demo import LIMIT
+from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
 from leadsquared_async.encoding import SCHEMA_NAME
+from leadsquared_async.printable import one_line
 from leadsquared_async.sandbox import FAULTS, Books, Faults, Sandbox
 from leadsquared_async.sandbox.settings import Attributes, Options, Settings
 
-__all__ = ["run_sandbox", "sandbox_options", "summary_of"]
+__all__ = ["sandbox"]
 
 
-def sandbox_options(
-    *,
-    limit: str,
-    counting: str,
-    latency: float,
-    jitter: float,
-    faults: list[str],
-    processing_rate: float,
-    speed: float,
-    attributes: str,
-    mandatory: str | None,
-    unique: str,
-    fields: int,
-    bulk_limit: str,
-    seed: int | None,
-) -> Options:
-    """The options of a sandbox from those of the command line.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxOptions:
+    """What a sandbox is like, in the words of the command line."""
 
-    Raises:
-        ValueError: one of them makes no sense.
+    limit: Annotated[str, typer.Option(help='Calls in seconds, or "none".')] = f"{LIMIT[0]}/{LIMIT[1]:g}"
+    counting: Annotated[str, typer.Option(help="How calls are counted.")] = "sliding-log"
+    latency: Annotated[float, typer.Option(min=0, help="Seconds of a round trip.")] = 0.05
+    jitter: Annotated[float, typer.Option(min=0, help="Up to so many seconds more.")] = 0.05
+    fault: Annotated[
+        Collection[str],
+        typer.Option(help="NAME=SHARE of calls that fail so, such as 500=0.03; may be repeated."),
+    ] = ()
+    processing_rate: Annotated[float, typer.Option(min=0.01, help="Requests processed a minute.")] = 600.0
+    speed: Annotated[float, typer.Option(min=0.01, help="Processing seconds in one real second.")] = 1.0
+    attributes: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,NAME",
+            help='The schema names that exist: a lead with another one is rejected; "account" for those of a '
+            'believable account, "any" for all.',
+        ),
+    ] = "account"
+    mandatory: Annotated[
+        str | None, typer.Option(metavar="NAME,NAME", help="The schema names that a new lead has to have.")
+    ] = None
+    unique: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,NAME", help='Schema names whose values no two leads may share, or "none".'
+        ),
+    ] = "EmailAddress,Phone"
+    fields: Annotated[
+        int, typer.Option(min=1, max=10_000, help="How many fields the believable account has.")
+    ] = 60
+    bulk_limit: Annotated[str, typer.Option(help='Bulk calls in seconds, or "none".')] = "1/5"
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="With a seed, the same calls give the same answers. Without, each run has its own ids."
+        ),
+    ] = None
+
+    def parsed(self) -> Options:
+        """As `Sandbox` takes them; ValueError if one of them makes no sense."""
+        options = Options(
+            limit=_limit("--limit", self.limit),
+            bulk_limit=_limit("--bulk-limit", self.bulk_limit),
+            counting=self.counting,
+            processing_rate=self.processing_rate,
+            speed=self.speed,
+            attributes=_attributes(self.attributes),
+            mandatory=[] if self.mandatory is None else _names("--mandatory", self.mandatory),
+            unique=[] if self.unique == "none" else _names("--unique", self.unique),
+            fields=self.fields,
+            seed=self.seed,
+            faults=Faults(
+                latency=self.latency, jitter=self.jitter, probabilities=dict(map(_share, self.fault))
+            ),
+        )
+        Settings(**options)  # refuses here what it would refuse later
+        return options
+
+
+def sandbox(
+    options: SandboxOptions,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where to listen on 127.0.0.1; 0 takes any.")
+    ] = 8025,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Do not print a line for each call.")] = False,
+) -> ExitStatus:
+    """Run a LeadSquared on this machine until Ctrl-C, and print the environment that points a client to it.
+
+    Example: leadsquared sandbox --fault 500=0.05 --fault lost+taken=0.01
     """
-    options = Options(
-        limit=_limit("--limit", limit),
-        bulk_limit=_limit("--bulk-limit", bulk_limit),
-        counting=counting,
-        processing_rate=processing_rate,
-        speed=speed,
-        attributes=_attributes(attributes),
-        mandatory=[] if mandatory is None else _names("--mandatory", mandatory),
-        unique=[] if unique == "none" else _names("--unique", unique),
-        fields=fields,
-        seed=seed,
-        faults=Faults(latency=latency, jitter=jitter, probabilities=dict(map(_share, faults))),
-    )
-    Settings(**options)  # refuses here what it would refuse later
-    return options
+    try:
+        asyncio.run(run_sandbox(port, options.parsed(), quiet=quiet))
+    except (ValueError, ImportError) as error:
+        raise CommandFailedError(one_line(str(error))) from None
+    except OSError as error:
+        raise CommandFailedError(f"cannot listen on port {port}: {error.strerror}") from None
+    except KeyboardInterrupt:
+        pass
+    return ExitStatus.DONE
 
 
 def _limit(option: str, text: str) -> tuple[int, float] | None:

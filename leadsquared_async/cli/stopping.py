@@ -61,20 +61,12 @@ class Stop:
         return None
 
     def check(self) -> None:
-        """Leave, if a stop was asked for.
-
-        Raises:
-            Interrupted: it was.
-        """
+        """Leave, if a stop was asked for."""
         if self.why is not None:
             raise Interrupted
 
     async def unless(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await something, and break it off when a stop is asked for.
-
-        Raises:
-            Interrupted: it was.
-        """
+        """Await something, and break it off when a stop is asked for."""
         task = asyncio.ensure_future(work)
         try:
             while not task.done():
@@ -86,11 +78,7 @@ class Stop:
 
     @contextmanager
     def at_once(self) -> Generator[None]:
-        """Something that waits for people or for input, and not in the event loop: a signal breaks it off.
-
-        Raises:
-            Interrupted: there was one.
-        """
+        """Something that waits for people or for input, and not in the event loop: a signal breaks it off."""
         self.check()
         self._raises = True
         try:

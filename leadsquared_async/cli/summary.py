@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from leadsquared_async import ItemState
 from leadsquared_async.cli.delivering import Delivered, Ending
 from leadsquared_async.cli.durations import spoken
 from leadsquared_async.cli.exits import ExitStatus
+from leadsquared_async.cli.fates import Fate, Rows
 from leadsquared_async.cli.reports import PENDING, REFUSED, Outcomes
 from leadsquared_async.cli.terminal import Terminal, counted
 
@@ -29,36 +30,19 @@ MEANING = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """The end of a run.
+    """The end of a run with a file, by its `command`, into the outbox at `path`.
 
-    Attributes:
-        name: of the file.
-        path: of the outbox.
-        command: that was run, for advice.
-        outcomes: of the file's rows.
-        delivered: how delivering ended.
-        confirm: whether rows were followed.
-        before: rows that had been delivered in an earlier run.
-        ended: those, and rows that had ended otherwise then.
-        repeated: rows with the key of another.
-        blank: rows without any cell.
-        left_over: rows of an earlier run that the file does not make any more.
-        taken_out: how many of these were taken out of the outbox.
-        waiting: rows of the outbox that are still to be sent, of whichever file.
-        seconds: how long the run took.
+    Of the rows of an earlier run that the file does not make any more, some were `taken_out` of the outbox;
+    `waiting` rows of the outbox, of whichever file, are still to be sent.
     """
 
     name: str
     path: Path
     command: str
+    rows: Rows
     outcomes: Outcomes
     delivered: Delivered
     confirm: bool
-    before: int
-    ended: int
-    repeated: int
-    blank: int
-    left_over: int
     taken_out: int
     waiting: int
     seconds: float
@@ -67,62 +51,48 @@ class Summary:
     def status(self) -> ExitStatus:
         """The exit status."""
         counts, delivered = self.outcomes.counts, self.delivered
-        if delivered.ending is Ending.ACCOUNT:
-            return ExitStatus.ACCOUNT
-        left = counts[PENDING] + (
-            counts[ItemState.ACCEPTED] if self.confirm and delivered.ending is not Ending.DONE else 0
-        )
-        if delivered.ending is not Ending.DONE or left or self.outcomes.unwritten is not None:
+        if delivered.status is not ExitStatus.DONE:
+            return delivered.status
+        if counts[PENDING] or self.outcomes.unwritten is not None:
             return ExitStatus.LEFT
         short = counts[ItemState.REJECTED] + counts[ItemState.UNKNOWN] + counts[REFUSED] + delivered.short
         return ExitStatus.NOT_ALL if short else ExitStatus.DONE
 
     def show(self, terminal: Terminal) -> None:
         """Show it."""
-        terminal.result(self.text(), self.data())
+        terminal.result(self._text(), self._data())
         if not terminal.as_json:
             self._tables(terminal)
-        for line in self.advice():
+        for line in (*self._ending(), *self._files(), *self._others()):
             terminal.say(line)
 
-    def text(self) -> str:
-        """In a line."""
+    def _text(self) -> str:
+        rows = self.rows
         parts = [counted(self.outcomes.rows, "row"), f"in {spoken(self.seconds)}"]
-        if self.ended:
-            parts.append(f"{self.ended:,} of them from an earlier run")
-        if self.repeated:
-            parts.append(f"{self.repeated:,} the same as another")
-        if self.blank:
-            parts.append(f"{counted(self.blank, 'blank row')} skipped")
+        if ended := rows.count(Fate.DELIVERED, Fate.FAILED):
+            parts.append(f"{ended:,} of them from an earlier run")
+        if repeated := rows.count(Fate.REPEATED):
+            parts.append(f"{repeated:,} the same as another")
+        if rows.blank:
+            parts.append(f"{counted(rows.blank, 'blank row')} skipped")
         if self.delivered.is_idle:
             parts.append("nothing was sent this time")
         return f"{self.name}: {', '.join(parts)}"
 
     def _tables(self, terminal: Terminal) -> None:
-        counts = self.outcomes.counts
+        counts, reasons = self.outcomes.counts, self.outcomes.reasons
+        meaning = MEANING if self.confirm else {**MEANING, ItemState.ACCEPTED: ""}
         rows = [
-            (
-                outcome,
-                f"{counts[outcome]:,}",
-                "" if outcome == ItemState.ACCEPTED and not self.confirm else meaning,
-            )
-            for outcome, meaning in MEANING.items()
-            if counts[outcome]
+            (outcome, f"{counts[outcome]:,}", said) for outcome, said in meaning.items() if counts[outcome]
         ]
         terminal.table(("Outcome", "Rows", ""), rows)
-        if self.outcomes.reasons:
-            reasons = sorted(self.outcomes.reasons.items(), key=lambda reason: -reason[1][0])
-            terminal.table(
-                ("Why rejected", "Rows", "First line"),
-                [(reason, f"{count:,}", str(line)) for reason, (count, line) in reasons],
-            )
-
-    def advice(self) -> list[str]:
-        """What to do next."""
-        return [*self._ending(), *self._files(), *self._others()]
+        if reasons:
+            found = sorted(reasons.items(), key=lambda reason: -reason[1][0])
+            cells = [(reason, f"{count:,}", str(line)) for reason, (count, line) in found]
+            terminal.table(("Why rejected", "Rows", "First line"), cells)
 
     def _ending(self) -> Iterator[str]:
-        counts, delivered = self.outcomes.counts, self.delivered
+        delivered = self.delivered
         if delivered.ending is Ending.ACCOUNT:
             yield f"stopped, because the account lets nothing through: {delivered.why}"
         elif delivered.ending is Ending.STUCK:
@@ -131,7 +101,7 @@ class Summary:
             yield f"--out and --rejects could not be written: {self.outcomes.unwritten}"
         if self.status in {ExitStatus.ACCOUNT, ExitStatus.LEFT}:
             yield "to continue, run the same command again: rows that are not final stay in the outbox"
-        elif self.confirm and counts[ItemState.ACCEPTED]:
+        elif self.confirm and self.outcomes.counts[ItemState.ACCEPTED]:
             path = shlex.quote(str(self.path))
             yield f"rows of a run with --no-confirm are not followed: leadsquared wait --outbox {path}"
 
@@ -161,27 +131,25 @@ class Summary:
             path = shlex.quote(str(self.path))
             said = counted(others, "other row")
             yield f"{said} of the outbox ended rejected or unknown: leadsquared outbox items {path}"
-        if self.left_over:
-            said = counted(self.left_over, "row")
+        if self.rows.left_over:
+            said = counted(len(self.rows.left_over), "row")
             yield f"{said} of an earlier run: {self.taken_out:,} taken out, the others sent"
         if self.waiting:
             yield f"still to be sent from the outbox: {counted(self.waiting, 'row')}"
 
-    def data(self) -> dict[str, Any]:
-        """For programs."""
-        counts, outcomes = self.outcomes.counts, self.outcomes
+    def _data(self) -> dict[str, Any]:
+        counts, outcomes, rows = self.outcomes.counts, self.outcomes, self.rows
         states = (*(state.value for state in ItemState if state is not ItemState.SENDING), REFUSED)
-        reasons: Mapping[str, int] = {reason: count for reason, (count, _) in outcomes.reasons.items()}
         return {
             "input": self.name,
             "outbox": str(self.path),
             "rows": outcomes.rows,
             **{state: counts[state] for state in states},
-            "rejected_by_kind": reasons,
-            "delivered_before": self.before,
-            "repeated": self.repeated,
-            "blank": self.blank,
-            "left_over": self.left_over,
+            "rejected_by_kind": {reason: count for reason, (count, _) in outcomes.reasons.items()},
+            "delivered_before": rows.count(Fate.DELIVERED),
+            "repeated": rows.count(Fate.REPEATED),
+            "blank": rows.blank,
+            "left_over": len(rows.left_over),
             "taken_out": self.taken_out,
             "still_to_be_sent": self.waiting,
             "seconds": round(self.seconds, 1),

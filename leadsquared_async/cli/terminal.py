@@ -13,13 +13,12 @@ from itertools import zip_longest
 from typing import Any
 
 import typer
-from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from leadsquared_async.cli.exits import CommandFailedError
 from leadsquared_async.cli.files.rows import counted
-from leadsquared_async.cli.findings import Finding, Findings
 from leadsquared_async.printable import one_line, printable
 
 __all__ = ["STYLES", "Terminal", "counted", "discard_results", "plain_table"]
@@ -27,8 +26,6 @@ __all__ = ["STYLES", "Terminal", "counted", "discard_results", "plain_table"]
 logger = logging.getLogger("leadsquared_async")
 
 LONGEST_LINE = 4000
-FINDINGS_SHOWN = 50
-VALUES_SHOWN = 5
 STYLES = {
     "confirmed": "green", "accepted": "cyan", "rejected": "red", "refused": "red", "unknown": "yellow",
     "pending": "dim", "sending": "dim", "ok": "green", "look": "yellow", "wrong": "red", "succeeded": "green",
@@ -79,15 +76,13 @@ class Terminal:
         return typer.confirm(question, default=False, err=True)
 
     def line_of_input(self, what: str) -> str:
-        """A value that must not stand on the command line: asked for, or a line of standard input.
-
-        Raises:
-            ValueError: there is none.
-        """
+        """A value that must not stand on the command line: asked for, or a line of standard input."""
         is_asked = sys.stdin is not None and sys.stdin.isatty()  # pyright: ignore[reportUnnecessaryComparison]
         text = typer.prompt(what, err=True) if is_asked else (sys.stdin or io.StringIO()).readline()
         if not text.strip():
-            raise ValueError(f"no value of {what} was given: type it, or pass it as a line of standard input")
+            raise CommandFailedError(
+                f"no value of {what} was given: type it, or pass it as a line of standard input"
+            )
         return str(text).strip()
 
     def choose(self, question: str, choices: Sequence[tuple[str, str]]) -> str | None:
@@ -112,22 +107,16 @@ class Terminal:
         data: Mapping[str, Any] | None = None,
         *,
         remark: bool = False,
-        plain: str | None = None,
     ) -> None:
         """Show a table, whose last column wraps and whose words of `STYLES` are coloured; as JSON the data.
 
-        Args:
-            headings: one a column.
-            rows: cells.
-            data: what programs get.
-            remark: whether it goes to standard error, beside the result.
-            plain: what a pipe gets instead of lines with these cells.
+        A remark goes to standard error, beside the result.
         """
         console = self.console if remark else self._results
         if not remark and self.as_json:
             self._write(json.dumps(data))
         elif not console.is_terminal:
-            text = plain_table([headings, *rows]) if plain is None else printable(plain)
+            text = plain_table([headings, *rows])
             if remark:
                 self.console.print(text, soft_wrap=True)
             else:
@@ -142,24 +131,6 @@ class Terminal:
                 table.add_row(*(Text(one_line(cell, LONGEST_LINE), STYLES.get(cell, "")) for cell in row))
             console.print(table)
 
-    def findings(self, findings: Findings) -> None:
-        """Show what is wrong with rows: each flaw with its count, first lines and what to do."""
-        found = list(findings)[:FINDINGS_SHOWN]
-        if self.console.is_terminal:
-            for finding in found:
-                self.console.print(_paragraph(finding))
-        elif found:
-            rows = [
-                (f.flaw.attribute or f.flaw.column, f.flaw.kind, f"{f.rows:,}", f.where, " ".join(_advice(f)))
-                for f in found
-            ]
-            self.table(("Column", "Problem", "Rows", "Lines", "What to do"), rows, remark=True)
-        more = len(list(findings)) - len(found)
-        if more or findings.beyond:
-            self.say(
-                f"{more + findings.beyond:,} more problems; --rejects writes every row that needs fixing"
-            )
-
     def _write(self, text: str) -> None:
         try:
             if text:
@@ -167,29 +138,6 @@ class Terminal:
         except BrokenPipeError:
             self.is_heard = False
             discard_results()
-
-
-def _paragraph(finding: Finding) -> RenderableType:
-    """For a terminal: what and where in a line, and below it what to do, wrapped."""
-    flaw = finding.flaw
-    head = Text(one_line(flaw.attribute or flaw.column or "the row", 200), "bold")
-    head.append(f"  {flaw.kind}", "red")
-    head.append(f"  {counted(finding.rows, 'row')}: ", "not bold")
-    head.append(finding.where, "not bold")
-    advice = Text("\n".join(one_line(line, LONGEST_LINE) for line in _advice(finding)))
-    return Group(head, Padding(advice, (0, 0, 0, 4)))
-
-
-def _advice(finding: Finding) -> list[str]:
-    """What is wrong, and of a drop-down the values that are none of its options, with the option to type."""
-    if not finding.values:
-        return [finding.flaw.message]
-    shown = finding.values.most_common(VALUES_SHOWN)
-    values = ", ".join(f'"{one_line(value, 40)}" {count:,}' for value, count in shown)
-    more = f" and {len(finding.values) - len(shown):,} more" if len(finding.values) > len(shown) else ""
-    wrong = next((value for value, _ in shown if value in finding.nearest), shown[0][0])
-    option = f"{finding.flaw.attribute}:{one_line(wrong, 40)}={finding.nearest.get(wrong, 'OPTION')}"
-    return [finding.flaw.message, f"Values: {values}{more}.", f'Send one as another: --value "{option}"']
 
 
 def discard_results() -> None:

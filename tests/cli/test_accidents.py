@@ -13,6 +13,7 @@ import pytest
 
 from leadsquared_async import Outbox, OutboxError
 from leadsquared_async.cli import app as app_module
+from leadsquared_async.cli import commands as commands_module
 from leadsquared_async.cli import file_run, main
 from leadsquared_async.cli.delivering import Delivered
 from leadsquared_async.sandbox import Sandbox
@@ -196,12 +197,12 @@ def interrupted(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("place", ["Terminal", "run_file", "LeadRows"])
+@pytest.mark.parametrize("place", ["Terminal", "FileRun", "LeadRows"])
 async def test_an_interrupt_outside_of_the_work_is_exit_3(
     place: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A Ctrl-C that no part of a command listens for ends it like any other."""
-    monkeypatch.setattr(app_module, place, interrupted)
+    monkeypatch.setattr(commands_module if place == "Terminal" else app_module, place, interrupted)
     done: Finished = await capture(sandbox, write_leads(tmp_path / "leads.csv", [1]))
     assert done.code == 3
     assert "interrupted" in done.err

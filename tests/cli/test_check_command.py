@@ -14,8 +14,7 @@ import pytest
 
 from leadsquared_async import ItemState, Outbox
 from leadsquared_async.cli import file_run
-from leadsquared_async.cli.app import capture as capture_command
-from leadsquared_async.cli.app import check as check_command
+from leadsquared_async.cli.app import app
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.cli.commands import (
     PLANTED,
@@ -140,9 +139,10 @@ async def test_rejects_hold_the_rows_to_mend(sandbox: Sandbox, tmp_path: Path) -
 
 async def test_the_reading_and_mapping_options_are_those_of_capture() -> None:
     """They are declared once."""
-    ours, theirs = (inspect.signature(command).parameters for command in (check_command, capture_command))
+    commands = {each.callback.__name__: each.callback for each in app.registered_commands if each.callback}
+    ours, theirs = (inspect.signature(commands[name]).parameters for name in ("check", "capture"))
     shared = set(ours) & set(theirs)
-    assert {"file", "columns", "ignore", "date_format", "key", "encoding", "delimiter"} <= shared
+    assert {"file", "columns", "ignored", "date_format", "key_column", "encoding", "delimiter"} <= shared
     assert set(ours) <= set(theirs)
     for name in shared:
         (our,), (their,) = (each[name].annotation.__metadata__ for each in (ours, theirs))

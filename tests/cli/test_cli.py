@@ -19,7 +19,6 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import leadsquared_async
-from leadsquared_async.cli import app as app_module
 from leadsquared_async.cli import demo as demo_module
 from leadsquared_async.cli.app import app
 from leadsquared_async.cli.demo import run_demo
@@ -177,7 +176,7 @@ def test_the_demo_ends_without_a_traceback_on_a_full_disk(monkeypatch: pytest.Mo
     async def full(*_: object) -> bool:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(app_module, "run_demo", full)
+    monkeypatch.setattr(demo_module, "run_demo", full)
     done = CliRunner().invoke(app, ["demo"])
     assert done.exit_code == 2
     assert done.stderr == "leadsquared demo: No space left on device\n"

@@ -4,35 +4,20 @@ import asyncio
 import errno
 import os
 import re
+from typing import Any
 
 import httpx
 import pytest
 import typer
 
-from leadsquared_async.cli.sandbox import _tell_call, run_sandbox, sandbox_options
+from leadsquared_async.cli.sandbox import SandboxOptions, _tell_call, run_sandbox
 from leadsquared_async.sandbox import Sandbox
 from leadsquared_async.sandbox.settings import Options
 from tests.sandbox.calls import BRET, HEADERS, KEYS
 
-DEFAULTS = {
-    "limit": "25/5",
-    "counting": "sliding-log",
-    "latency": 0.0,
-    "jitter": 0.0,
-    "faults": [],
-    "processing_rate": 600.0,
-    "speed": 1.0,
-    "attributes": "any",
-    "mandatory": None,
-    "unique": "EmailAddress,Phone",
-    "fields": 60,
-    "bulk_limit": "1/5",
-    "seed": 0,
-}
 
-
-def options(**changes: object) -> Options:
-    return sandbox_options(**{**DEFAULTS, **changes})
+def options(**changes: Any) -> Options:
+    return SandboxOptions(**changes).parsed()
 
 
 @pytest.mark.parametrize(

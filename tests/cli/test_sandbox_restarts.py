@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from leadsquared_async.cli.restarts import instance_at
+from leadsquared_async.cli.history import instance_at
 from leadsquared_async.sandbox import Sandbox
 from tests.cli.commands import PLANTED, Finished, capture, environment, run
 

@@ -104,9 +104,6 @@ class Dates:
     Args:
         date_format: as `datetime.strptime` has it; None: ISO 8601.
         timezone: the name of the zone of times without an offset; None: such times are refused.
-
-    Raises:
-        ValueError: one of them is invalid; its text names the option.
     """
 
     def __init__(self, date_format: str | None = None, timezone: str | None = None) -> None:
@@ -115,19 +112,11 @@ class Dates:
         self._zone = None if timezone is None else _zone(timezone)
 
     def read(self, text: str) -> date:
-        """A date, or a datetime with its zone if there is a time.
-
-        Raises:
-            CellError: it is written otherwise, or its zone is not known, or the clocks leave it open.
-        """
+        """A date, or a datetime with its zone if there is a time."""
         return self.with_zone(self._parsed(text))
 
     def with_zone(self, moment: date) -> date:
-        """A datetime of the zone.
-
-        Raises:
-            CellError: its zone is not known, or the clocks leave it open.
-        """
+        """A datetime of the zone."""
         if not isinstance(moment, datetime):
             return moment
         if moment.year in {MINYEAR, MAXYEAR}:  # UTC may have none
@@ -193,11 +182,7 @@ def _zone(name: str) -> ZoneInfo:
 
 @lru_cache
 def _has_time(date_format: str) -> bool:
-    """Whether a format has a time.
-
-    Raises:
-        ValueError: it is no format, or would lose part of a date.
-    """
+    """Whether a format has a time."""
     if "%Z" in date_format:
         raise ValueError("--date-format: %Z would be ignored; use %z for an offset, or --timezone")
     moment = datetime(2024, 11, 29, 13, 5, 7, tzinfo=UTC)

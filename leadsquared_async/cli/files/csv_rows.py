@@ -39,9 +39,6 @@ class CsvRows:
         delimiter: between cells.
         names: the headings in their plain form; "" where there is none.
         blank: how many rows without any cell were passed over.
-
-    Raises:
-        Unreadable: there is no header, or no delimiter can be recognised.
     """
 
     def __init__(self, lines: Iterator[str], delimiter: str | None, skip: int) -> None:

@@ -61,9 +61,6 @@ def encoding_of(beginning: bytes, given: str | None) -> str:
     Args:
         beginning: of the file.
         given: by the user; None if nothing was given.
-
-    Raises:
-        Unreadable: the file is no text, or Python does not know the encoding, or the mark says another.
     """
     for mark, what in _NO_TEXT:
         if beginning.startswith(mark):
@@ -97,10 +94,6 @@ def texts_of(stream: io.BufferedReader[Any], encoding: str, *, is_given: bool) -
         stream: the file.
         encoding: as `encoding_of` says.
         is_given: whether the user has named it.
-
-    Raises:
-        Undecodable: it is not UTF-8, and no encoding was given.
-        Unreadable: a byte does not belong to the encoding, or there is a NUL character.
     """
     decoder = codecs.getincrementaldecoder(encoding)()
     ends, last, is_first = 0, "", True
@@ -129,11 +122,7 @@ def texts_of(stream: io.BufferedReader[Any], encoding: str, *, is_given: bool) -
 
 
 def lines_of(texts: Iterable[str]) -> Iterator[str]:
-    """The lines of a text with their ends, which are \\r\\n, \\n or \\r.
-
-    Raises:
-        Unreadable: a line has no end.
-    """
+    """The lines of a text with their ends, which are \\r\\n, \\n or \\r."""
     number, rest = 0, ""
     for text in texts:
         lines = list(io.StringIO(rest + text, newline=""))

@@ -36,9 +36,6 @@ class ExcelRows:
         sheet: the name.
         names: the headings in their plain form; "" where there is none.
         blank: how many rows without any cell were passed over.
-
-    Raises:
-        Unreadable: it is no workbook, or has no such sheet, or several to choose from, or no headings.
     """
 
     def __init__(self, file: BinaryIO, sheet: str | None, skip: int) -> None:
@@ -154,11 +151,7 @@ def _pairs(cells: tuple[Any, ...], formulas: tuple[Any, ...]) -> Iterator[tuple[
 
 
 def _value(cell: Any, formula: Any) -> Any:
-    """What a cell holds.
-
-    Raises:
-        ValueError: Excel has lost it, or has not calculated it, or it is no value of a lead.
-    """
+    """What a cell holds."""
     value = cell.value
     if value is None:
         if formula is not None and formula.data_type == "f":

@@ -31,40 +31,29 @@ FIELDS = (*SENT, "key", "reference")
 
 
 class RowMaker(Protocol):
-    """Makes of each row of a file what is sent.
-
-    Attributes:
-        operation: that all rows are submitted to.
-        has_own_keys: whether keys are the user's own, so that two leads may share one by mistake.
-        is_bulk: whether rows go in bulk calls, whose answers are their outcomes.
-        has_bulk: whether they could.
-        takes_leads: whether the account's lead fields say something about the rows.
-        spellings: how the telephone numbers of each column are written, as patterns with their counts.
-        attributes: the schema names that may be shown.
-    """
+    """Makes of each row of a file what is sent, by one operation."""
 
     operation: Endpoint
     has_own_keys: bool
+    """Whether keys are the user's own, so that two leads may share one by mistake."""
     is_bulk: bool
     has_bulk: bool
-    takes_leads: bool
+    """Whether rows could go in bulk calls, whose answers are their outcomes."""
+    is_checked: bool
+    """Whether the account's lead fields say something about the rows."""
 
     @property
-    def spellings(self) -> Mapping[str, Mapping[str, int]]: ...
+    def spellings(self) -> Mapping[str, Mapping[str, int]]:
+        """How the telephone numbers of each column are written, as patterns with their counts."""
+        ...
 
     @property
-    def attributes(self) -> frozenset[str]: ...
+    def attributes(self) -> frozenset[str]:
+        """The schema names that may be shown."""
+        ...
 
     def start(self, table: Table, checker: FieldChecker | None) -> None:
-        """Begin with a file.
-
-        Args:
-            table: the file.
-            checker: of the account's lead fields; None: they are not known, or not asked for.
-
-        Raises:
-            MappingError, Unreadable: none of its rows could be sent.
-        """
+        """Begin with a file; refuse one of whose rows none could be sent."""
         ...
 
     def make(self, row: Row, reference: str) -> Entry:
@@ -73,31 +62,24 @@ class RowMaker(Protocol):
 
 
 class LeadRows:
-    """Rows that make leads.
-
-    Args:
-        mapping: how rows become leads.
-        update_behavior: of all of them.
-        bulk: whether they go in bulk calls, which know no `update_behavior`.
-        partial: whether the leads are there already, so that nothing is missing in them.
-        host: that they go to: what is sent to a sandbox is not what is sent to an account.
-    """
+    """Rows that make leads. What is sent to a sandbox, the host, is not what is sent to an account."""
 
     def __init__(
         self,
         mapping: LeadMapping,
-        *,
-        update_behavior: UpdateBehavior | None,
-        bulk: bool,
-        partial: bool,
         host: str,
+        update_behavior: UpdateBehavior | None = None,
+        *,
+        bulk: bool = False,
+        is_checked: bool = True,
     ) -> None:
         self.operation: Endpoint = BULK_CREATE_OR_UPDATE if bulk else LEADS_CAPTURE
         self.has_own_keys = mapping.key_column is not None
-        self.is_bulk, self.has_bulk, self.takes_leads = bulk, not bulk and update_behavior is None, True
+        self.is_bulk, self.has_bulk = bulk, not bulk and update_behavior is None
+        self.is_checked = is_checked
         self._mapping = mapping
         self._update_behavior: UpdateBehavior | None = update_behavior
-        self._partial = partial or mapping.search_by is not None
+        self._partial = mapping.partial or mapping.search_by is not None
         # One lead both ways is two things to send: a capture posts an activity.
         self._sent = {"update_behavior": update_behavior, "host": host, "bulk": "yes" if bulk else None}
         self._leads: Leads | None = None
@@ -189,13 +171,9 @@ class SubmissionRows:
 
     A row is an object with any of `FIELDS`: those of `Submission`, with LeadSquared's own names inside, and
     the key. Without a key it is known by all that is sent of it. Reasons in a file of rejects are ignored.
-
-    Args:
-        operation: that they are submitted to.
-        host: that they go to.
     """
 
-    has_own_keys, is_bulk, has_bulk, takes_leads = True, False, False, False
+    has_own_keys, is_bulk, has_bulk, is_checked = True, False, False, False
     spellings: Mapping[str, Mapping[str, int]] = MappingProxyType({})
     attributes: frozenset[str] = frozenset()
 

@@ -10,15 +10,17 @@ import json
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
+from leadsquared_async.cli.exits import CommandFailedError
 from leadsquared_async.cli.files import cells
 from leadsquared_async.cli.files.cells import CellError, Dates
 from leadsquared_async.cli.files.rows import REASON, Row, plain_heading
+from leadsquared_async.cli.options import COLUMNS, LEADS, VALUES, option
 from leadsquared_async.contact import bare_phone, phone
 from leadsquared_async.encoding import IDENTIFIERS, SCHEMA_NAME
 from leadsquared_async.errors import ConfigurationError
@@ -58,7 +60,7 @@ USUAL_HEADINGS = {
 _SUGGESTED = {heading: name for name, headings in USUAL_HEADINGS.items() for heading in headings}
 
 
-class MappingError(ValueError):
+class MappingError(CommandFailedError):
     """An option is invalid, or a column of the file has no place; a line for each."""
 
 
@@ -91,42 +93,99 @@ class Flaw:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeadMapping:
-    """How the rows of a run become leads.
+    """How rows become leads. A column is named by its heading in its plain form, or by its position, from 1.
 
-    A column is named by its heading, in its plain form, or by its position, from 1. A column whose heading is
-    a schema name becomes that attribute; any other has to be mapped or ignored.
-
-    Attributes:
-        columns: from column to schema name. A usual heading that is not LeadSquared's name, such as "Email",
-            is refused even where it could be one; mapping it to itself says that it is meant.
-        constants: from schema name to the value that every lead gets.
-        ignored: columns that are not sent.
-        dates: columns or schema names that hold dates or times.
-        date_format: how these are written, as `datetime.strptime` has it; None: ISO 8601.
-        timezone: the name of the zone of their times, such as "Asia/Kolkata". An offset in a cell has
-            priority. A date without a time is sent as it stands.
-        verbatim: columns or schema names where what looks like a spreadsheet's damage, such as 12E+3 or #N/A,
-            is meant. Phone and Mobile stay checked, and are refused here.
-        empty: cells that count as empty, such as "NULL".
-        values: "Column:Wrong=Right", each for a cell that is sent as another.
-        phone_region: the country of numbers without a country code: Phone and Mobile are sent in
-            LeadSquared's spelling. None: as they stand.
-        key_column: whose cell is the row's key.
-        search_by: the attribute that LeadSquared finds the lead by.
+    A column whose heading is a schema name becomes that attribute; any other has to be mapped or ignored. A
+    usual heading that is not LeadSquared's name, such as "Email", is refused even where it could be one;
+    mapping it to itself says that it is meant. Dates, verbatim and values may name a schema name as well.
     """
 
-    columns: Mapping[str, str] = field(default_factory=dict[str, str])
-    constants: Mapping[str, str] = field(default_factory=dict[str, str])
-    ignored: Collection[str] = ()
-    dates: Collection[str] = ()
-    date_format: str | None = None
-    timezone: str | None = None
-    verbatim: Collection[str] = ()
-    empty: Collection[str] = ()
-    values: Sequence[str] = ()
-    phone_region: str | None = None
-    key_column: str | None = None
-    search_by: str | None = None
+    columns: Annotated[
+        Mapping[str, str],
+        option(
+            "--map",
+            group=COLUMNS,
+            metavar="COLUMN=NAME",
+            help="The schema name that a column becomes.",
+        ),
+    ] = field(default_factory=dict[str, str])
+    ignored: Annotated[
+        Collection[str],
+        option("--ignore", group=COLUMNS, metavar="COLUMN", help="A column that is not sent."),
+    ] = ()
+    constants: Annotated[
+        Mapping[str, str],
+        option(
+            "--set",
+            group=COLUMNS,
+            metavar="NAME=VALUE",
+            help="What every lead gets, such as Source=Website.",
+        ),
+    ] = field(default_factory=dict[str, str])
+    key_column: Annotated[
+        str | None,
+        option(
+            "--key",
+            group=COLUMNS,
+            metavar="COLUMN",
+            help="Your own id of each row; by default all that is sent of it.",
+        ),
+    ] = None
+    dates: Annotated[
+        Collection[str],
+        option("--date", group=VALUES, metavar="COLUMN", help="A column that holds dates or times."),
+    ] = ()
+    date_format: Annotated[
+        str | None,
+        option(
+            "--date-format",
+            group=VALUES,
+            metavar="FORMAT",
+            help="How they are written, such as %d/%m/%Y %H:%M; by default ISO 8601.",
+        ),
+    ] = None
+    timezone: Annotated[
+        str | None,
+        option("--timezone", group=VALUES, metavar="ZONE", help="The zone of times, such as Asia/Kolkata."),
+    ] = None
+    phone_region: Annotated[
+        str | None,
+        option(
+            "--phone",
+            group=VALUES,
+            metavar="COUNTRY",
+            help="Write phone numbers as LeadSquared does; the country of those without a code, such as IN.",
+        ),
+    ] = None
+    empty: Annotated[
+        Collection[str],
+        option("--empty", group=VALUES, metavar="TEXT", help="A cell that counts as empty, such as NULL."),
+    ] = ()
+    values: Annotated[
+        Collection[str],
+        option("--value", group=VALUES, metavar="COLUMN:WRONG=RIGHT", help="A cell that is sent as another."),
+    ] = ()
+    verbatim: Annotated[
+        Collection[str],
+        option(
+            "--verbatim",
+            group=VALUES,
+            metavar="COLUMN",
+            help="Send this column as is, even if a value looks like a spreadsheet's damage (12E+3, #N/A).",
+        ),
+    ] = ()
+    search_by: Annotated[
+        str | None,
+        option(
+            "--search-by", group=LEADS, metavar="NAME", help="The attribute that LeadSquared finds a lead by."
+        ),
+    ] = None
+    partial: Annotated[
+        bool,
+        option(
+            "--partial", group=LEADS, help="The leads exist already: what a new one needs may be missing."
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +236,6 @@ class Leads:
     Attributes:
         attributes: the schema names of options and headings, which may be shown.
         spellings: how the telephone numbers of each column are written, as patterns.
-
-    Raises:
-        MappingError: an option is invalid, or names no column, or a column has no place.
     """
 
     def __init__(
@@ -338,11 +394,7 @@ class Leads:
                     break
 
     def _check_table(self, names: tuple[str, ...]) -> None:
-        """See that every column has its place, and every option its column.
-
-        Raises:
-            MappingError: with a line for each that has not, and what to do about it.
-        """
+        """See that every column has its place, and every option its column."""
         mapping, plan = self._mapping, self._plan(names)
         problems = [str(column) for column in plan if isinstance(column, Flaw)]
         attributes = {column.attribute for column in plan if isinstance(column, Column)}

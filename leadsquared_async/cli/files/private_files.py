@@ -26,11 +26,7 @@ def files_of(outboxes: Iterable[Path]) -> list[Path]:
 
 
 def open_private(path: Path) -> int:
-    """The descriptor of a new file, to be written.
-
-    Raises:
-        OSError: it cannot be made, or is there.
-    """
+    """The descriptor of a new file, to be written."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
 
 
@@ -51,10 +47,6 @@ class Draft:
     Attributes:
         given: the path.
         part: what to write to, a name that no other process has; nothing is there at first.
-
-    Raises:
-        CommandFailedError: what is there must not be lost, or is no file.
-        OSError: nothing can be written there.
     """
 
     def __init__(
@@ -93,9 +85,6 @@ class Draft:
 
         Args:
             loses: whether the first file has something that the second has not.
-
-        Returns:
-            Where it is: the file's own name, or one with a number.
         """
         given, place = next(
             (given, place)
@@ -109,9 +98,6 @@ class Draft:
         """Put it in the place of a file that is as it was written and loses no line, or beside one.
 
         How a file was written is told by the digest in a hidden file beside it.
-
-        Returns:
-            Where it is: the file's own name, or one with a number.
         """
         mine = _lines(self.part)
         given, place = next(

@@ -7,6 +7,8 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
 
+from leadsquared_async.cli.exits import CommandFailedError
+
 __all__ = ["REASON", "ROW_LIMIT", "Row", "Unreadable", "counted", "plain_heading"]
 
 # The heading of the column that a file of rejects adds. With its blank it is no schema name, so no attribute
@@ -34,19 +36,12 @@ class Row:
     flaw: str | None = None
 
 
-class Unreadable(ValueError):
-    """The file cannot be read for certain, or an option about it is invalid.
-
-    Attributes:
-        line: the line of the file, from 1; None if it is about the whole of it.
-    """
+class Unreadable(CommandFailedError):
+    """The file cannot be read for certain from a line on, or at all; or an option about it is invalid."""
 
     def __init__(self, what: str, line: int | None = None) -> None:
-        super().__init__(what, line)
+        super().__init__(what if line is None else f"line {line}: {what}")
         self.line = line
-
-    def __str__(self) -> str:
-        return self.args[0] if self.line is None else f"line {self.line}: {self.args[0]}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -23,14 +23,9 @@ AT_ONCE = 500
 
 @dataclass(slots=True)
 class Entry:
-    """A row, and what it makes.
+    """A row, and what it makes: a key, unless that has a flaw, and what is sent, unless it cannot be.
 
-    Attributes:
-        row: as read.
-        key: what tells it from others in all runs; None if that has a flaw.
-        again: what is behind the key in the outbox, if it is sent once more.
-        submission: what is sent, encoded; None if it cannot be.
-        flaws: all that is wrong with it.
+    `again` stands behind the key in the outbox, if the row is sent once more.
     """
 
     row: Row
@@ -48,12 +43,7 @@ class Entry:
 class Spool:
     """Entries in the order of the file, written once and read as often as needed, 500 at a time.
 
-    Args:
-        operation: that all of them are submitted to.
-        folder: for the file; None: that for temporary files.
-
-    Raises:
-        CommandFailedError: nothing can be written there.
+    All are submitted to one operation. The folder is None for that of temporary files.
     """
 
     def __init__(self, operation: Endpoint, folder: Path | None) -> None:

@@ -16,12 +16,13 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Annotated, Any, BinaryIO, Literal, Self
 
 from leadsquared_async.cli.files.csv_rows import CsvRows
 from leadsquared_async.cli.files.decoding import encoding_of, lines_of, texts_of
 from leadsquared_async.cli.files.json_rows import json_array, json_lines
 from leadsquared_async.cli.files.rows import Row, Unreadable
+from leadsquared_async.cli.options import FILE, option
 
 __all__ = ["FORMATS", "STDIN", "Reading", "Table"]
 
@@ -34,21 +35,37 @@ ZIP = b"PK\x03\x04"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a file is to be read; None: recognised.
+    """How a file is read; what is None is recognised."""
 
-    Attributes:
-        format: one of `FORMATS`.
-        encoding: a name that Python knows.
-        delimiter: between the cells of CSV: one character, or "tab".
-        sheet: of a workbook.
-        skip_rows: how many lines of CSV, or rows of a sheet, stand above the headings.
-    """
-
-    format: str | None = None
-    encoding: str | None = None
-    delimiter: str | None = None
-    sheet: str | None = None
-    skip_rows: int = 0
+    format: Annotated[
+        Literal["csv", "jsonl", "json", "xlsx"] | None,
+        option("--format", group=FILE, help="By default recognised."),
+    ] = None
+    encoding: Annotated[
+        str | None,
+        option(
+            "--encoding",
+            group=FILE,
+            metavar="NAME",
+            help="Such as cp1252; by default UTF-8, or as the file's mark says.",
+        ),
+    ] = None
+    delimiter: Annotated[
+        str | None,
+        option(
+            "--delimiter",
+            group=FILE,
+            metavar="CHARACTER",
+            help='Between cells, or "tab"; by default recognised.',
+        ),
+    ] = None
+    sheet: Annotated[
+        str | None,
+        option("--sheet", group=FILE, metavar="NAME", help="The sheet of a workbook, if it has several."),
+    ] = None
+    skip_rows: Annotated[
+        int, option("--skip-rows", group=FILE, min=0, metavar="N", help="Lines above the headings.")
+    ] = 0
 
 
 class Table:
@@ -66,10 +83,6 @@ class Table:
         delimiter: between the cells of CSV; None in other formats.
         sheet: the name of the sheet; None in other formats.
         encoding: of a text.
-
-    Raises:
-        Unreadable: an option is invalid, or the file is empty, a device, or cannot be read for certain.
-        OSError: the file cannot be opened.
     """
 
     def __init__(self, path: str, reading: Reading) -> None:
@@ -165,7 +178,7 @@ def _format_of(beginning: bytes, suffix: str, reading: Reading) -> str:
     if reading.format is not None:
         if reading.format not in FORMATS:
             raise Unreadable(f"--format is one of {', '.join(FORMATS)}")
-        found = reading.format
+        found: str = reading.format
     elif beginning.startswith(ZIP):
         found = "xlsx"
     else:

@@ -15,7 +15,7 @@ from leadsquared_async.cli.fates import Fate, Rows
 from leadsquared_async.cli.files.rows import REASON
 from leadsquared_async.cli.files.sheets import sheet
 from leadsquared_async.cli.files.spool import Entry, Spool
-from leadsquared_async.cli.reports import Files, Reporter
+from leadsquared_async.cli.reports import Reports
 from leadsquared_async.operations import LEADS_CAPTURE
 from tests.cli.commands import rows_of, run
 from tests.cli.files.reading import table_of
@@ -127,14 +127,14 @@ async def test_a_reason_in_the_rejects_is_one_line_of_text(tmp_path: Path) -> No
     rejects = tmp_path / "rejects.csv"
     with (
         table_of("EmailAddress,FirstName\na@example.com,=1\n") as table,
-        Files(None, rejects, (), []) as files,
+        Reports(None, rejects, (), []) as reports,
         closing(Spool(LEADS_CAPTURE, None)) as spool,
     ):
         rows = Rows(spool)
         for row in table:
             spool.add(Entry(row, "key", None))
             rows.fates.append(Fate.REFUSED)
-        await Reporter(table, files, ()).report(rows, None, {2: "=1+1;\r\n\x1b[2J\u202ex"})
+        await reports.write(table, rows, None, {2: "=1+1;\r\n\x1b[2J\u202ex"}, ())
     (row,) = rows_of(rejects)
     assert row == {"EmailAddress": "a@example.com", "FirstName": "=1", REASON: "'=1+1; [2Jx"}
 

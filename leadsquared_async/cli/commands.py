@@ -1,0 +1,157 @@
+"""How functions become commands: their options flattened, faults one sentence, their result the exit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import is_dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, status_of, told
+from leadsquared_async.cli.options import AsJson, pairs
+from leadsquared_async.cli.stopping import Interrupted
+from leadsquared_async.cli.terminal import Terminal, discard_results, logs_shown
+from leadsquared_async.errors import LeadSquaredError, OutboxError
+from leadsquared_async.printable import printable
+
+__all__ = ["Interruptible", "register", "some_left"]
+
+GOES_ON = "interrupted; the same command goes on where this one stopped"
+_UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
+"""Of click, or of the copy of it that later versions of typer have inside."""
+
+
+def register(group: typer.Typer, *commands: Callable[..., ExitStatus]) -> None:
+    """Make commands of functions that return the exit status.
+
+    A parameter that is a dataclass stands for the options that its annotated fields declare, a `Terminal` for
+    the option `--json`.
+    """
+    prefix = "" if group.info.name == "leadsquared" else f"{group.info.name} "
+    for command in commands:
+        group.command(cls=_Command)(_runnable(f"{prefix}{command.__name__}", command))
+
+
+def _runnable(name: str, command: Callable[..., ExitStatus]) -> Callable[..., None]:
+    hints = get_type_hints(command, include_extras=True)
+    groups = dict[str, tuple[Callable[..., Any], list[str]]]()
+    options, maps = list[Parameter](), dict[str, str]()
+    for each, parameter in signature(command).parameters.items():
+        if hints[each] is Terminal:
+            options.append(_option(parameter.replace(name="as_json", default=False), AsJson, maps))
+        elif is_dataclass(hints[each]):
+            group: Any = hints[each]
+            types = get_type_hints(group, include_extras=True)
+            own = [one for one in signature(group).parameters if get_origin(types[one]) is Annotated]
+            groups[each] = group, own
+            options += [_option(signature(group).parameters[one], types[one], maps) for one in own]
+        else:
+            options.append(_option(parameter, hints[each], maps))
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        given |= {each: pairs(declared, given[each]) for each, declared in maps.items()}
+        terminal = Terminal(as_json=given.pop("as_json", False))
+        for each, (group, own) in groups.items():
+            given[each] = group(**{one: value for one in own if (value := given.pop(one)) is not None})
+        given |= {each: terminal for each, hint in hints.items() if hint is Terminal}
+        with _ending(name, terminal), logs_shown(terminal):
+            status = command(**given)
+        raise typer.Exit(status)
+
+    run.__signature__ = Signature(options)  # type: ignore[attr-defined]
+    run.__annotations__ = {option.name: option.annotation for option in options}
+    return run
+
+
+def _option(parameter: Parameter, hint: Any, maps: dict[str, str]) -> Parameter:
+    """As typer takes it, which knows lists only; notes the option's name of one that is a mapping."""
+    kind, *metadata = get_args(hint)
+    if get_origin(kind) is Mapping:
+        maps[parameter.name] = metadata[0].default  # where typer has the first name
+    if get_origin(kind) in {Collection, Mapping}:
+        hint = Annotated[list[str] | None, *metadata]
+        parameter = parameter.replace(default=None)
+    return parameter.replace(annotation=hint, kind=Parameter.KEYWORD_ONLY)
+
+
+class _Command(TyperCommand):
+    """A command in whose help text no flag looks as if it took a value."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_types(super().get_params(ctx))
+
+
+class Interruptible(TyperGroup):
+    """A group of commands; a Ctrl-C outside of what they listen for ends with the same status."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters."""
+        return _without_types(super().get_params(ctx))
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """Read the arguments."""
+        with _interruptible("interrupted; nothing was sent"):
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        with _interruptible(GOES_ON):
+            return super().invoke(ctx)
+
+
+def _without_types(parameters: list[Any]) -> list[Any]:
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
+
+
+@contextmanager
+def _interruptible(what: str) -> Generator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"leadsquared: {what}", err=True)
+        raise typer.Exit(ExitStatus.LEFT) from None
+    except _UsageError as error:  # its text may repeat what was given
+        error.message = printable(error.message)
+        raise
+
+
+@contextmanager
+def _ending(command: str, terminal: Terminal) -> Generator[None]:
+    """Make of each foreseeable fault one message and its exit status; never a traceback."""
+    try:
+        yield
+    except (CommandFailedError, LeadSquaredError) as error:
+        first, *others = str(error).splitlines() or [""]
+        for line in (f"leadsquared {command}: {first}", *(f"  {other}" for other in others)):
+            terminal.say(line)
+        raise typer.Exit(status_of(error)) from None
+    except (KeyboardInterrupt, Interrupted, typer.Abort):
+        terminal.say(f"leadsquared {command}: {GOES_ON}")
+        raise typer.Exit(ExitStatus.LEFT) from None
+    except BrokenPipeError:
+        discard_results()  # whoever read them has left: not to be talked about, and no row's failure
+        raise typer.Exit(ExitStatus.DONE) from None
+    except OSError as error:
+        terminal.say(f"leadsquared {command}: {told(error)}")
+        raise typer.Exit(ExitStatus.USAGE) from None
+
+
+@contextmanager
+def some_left() -> Generator[None]:
+    """What goes wrong once rows are put is no bad usage: something may have been sent, the rest is left."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except (OSError, OutboxError) as error:
+        said = told(error) if isinstance(error, OSError) else str(error)
+        raise CommandFailedError(said, ExitStatus.LEFT) from None

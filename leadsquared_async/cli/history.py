@@ -1,0 +1,106 @@
+"""What an outbox remembers of earlier runs: names of files, what was sent again, and to which sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import httpx
+
+from leadsquared_async import ItemState, Outbox
+from leadsquared_async.cli.exits import CommandFailedError
+from leadsquared_async.cli.terminal import counted
+from leadsquared_async.config import LOOPBACK
+from leadsquared_async.outbox import note_of, set_note
+
+__all__ = [
+    "AGAIN",
+    "FILES",
+    "SANDBOXES",
+    "check_instance",
+    "generation_of",
+    "instance_at",
+    "name_in",
+    "note",
+    "printable_name",
+]
+
+FILES, AGAIN, SANDBOXES = "files", "again", "sandboxes"
+"""Notes of an outbox, each an object: the names of files by their paths, how often a file was sent again by
+its name, and which sandbox it delivers to by its origin."""
+WITHIN = 2.0
+
+
+async def note(outbox: Outbox, name: str, key: str, value: object) -> None:
+    """Keep a value with an outbox."""
+    there = await _noted(outbox, name)
+    if there.get(key) != value:
+        await set_note(outbox, name, json.dumps({**there, key: value}))
+
+
+async def _noted(outbox: Outbox, name: str) -> dict[str, Any]:
+    noted: dict[str, Any] = json.loads(await note_of(outbox, name) or "{}")
+    return noted
+
+
+async def name_in(outbox: Outbox, path: Path) -> str:
+    """What references call a file: its name, with a number if another file of that name was first."""
+    names: dict[str, str] = await _noted(outbox, FILES)
+    taken = {name for place, name in names.items() if place != str(path)}
+    first = name = printable_name(path)
+    number = 1
+    while name in taken:
+        number += 1
+        name = f"{first} ({number})"
+    return names.get(str(path), name)
+
+
+def printable_name(path: Path) -> str:
+    """A file's name as SQLite and a terminal take it."""
+    return os.fsencode(path.name).decode("utf-8", "replace")
+
+
+async def generation_of(outbox: Outbox, name: str) -> int:
+    """Which time a file is sent again: the last one, if that was not finished, else the next."""
+    number, is_finished = (await _noted(outbox, AGAIN)).get(name, (0, True))
+    return int(number + is_finished)
+
+
+async def instance_at(origin: str) -> str | None:
+    """The id of the sandbox that runs at an origin on this machine; None if there is none."""
+    if urlsplit(origin).hostname not in LOOPBACK:
+        return None
+    try:
+        async with asyncio.timeout(WITHIN), httpx.AsyncClient(trust_env=False) as client:
+            content: object = (await client.get(f"{origin}/_sandbox/")).json()
+    except (httpx.HTTPError, ValueError, RecursionError, TimeoutError):
+        return None
+    if not isinstance(content, dict):
+        return None
+    instance = cast("dict[str, object]", content).get("instance")
+    return instance if isinstance(instance, str) and re.fullmatch(r"[0-9a-f-]{36}", instance) else None
+
+
+async def check_instance(outbox: Outbox, path: Path, origin: str, instance: str, *, known: int) -> None:
+    """Refuse an outbox that has delivered rows, `known` ones of the input, to another sandbox."""
+    notes = await _noted(outbox, SANDBOXES)
+    if notes.get(origin) == instance:
+        return
+    counts = (await outbox.snapshot()).counts
+    if origin in notes:
+        known = sum(counts.values()) - counts[ItemState.PENDING]
+    if not notes or not known:  # at another port only rows with keys of their own are known
+        return
+    pending = counts[ItemState.PENDING]
+    left = f"; {counted(pending, 'row')} more are still to be sent" if pending else ""
+    raise CommandFailedError(
+        f"{path} holds {counted(known, 'row')} delivered to a sandbox that was restarted or reset since, or "
+        f"to another one{left}. The running sandbox does not have them, so nothing was sent. Pass "
+        f"--again to send them again, or delete the outbox: rm {shlex.quote(str(path))}*"
+    )
