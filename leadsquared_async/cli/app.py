@@ -69,20 +69,14 @@ def capture(
     terminal: Terminal,
     update_behavior: Annotated[
         UpdateBehavior | None,
-        option("--update-behavior", group=LEADS, help="What to leave alone on a lead that exists."),
+        option("--update-behavior", "What to leave alone on a lead that exists.", LEADS),
     ] = None,
     bulk: Annotated[
-        bool,
-        option(
-            "--bulk", group=SENDING, help="Send 25 rows in a call of the synchronous API; posts no activity."
-        ),
+        bool, option("--bulk", "Send 25 rows in a call of the synchronous API; posts no activity.", SENDING)
     ] = False,
     bulk_rate: BulkRate = None,
     no_check: Annotated[
-        bool,
-        option(
-            "--no-check", group=LEADS, help="Send rows even if they do not fit the account's lead fields."
-        ),
+        bool, option("--no-check", "Send rows even if they do not fit the account's lead fields.", LEADS)
     ] = False,
 ) -> ExitStatus:
     """Send the rows of a file, and follow each to its outcome.

@@ -27,19 +27,17 @@ class Connection:
     """Which account a command uses, and how fast; what is not given is the environment's."""
 
     host: Annotated[
-        str | None,
-        option("--host", group=ACCOUNT, help="The asynchronous host, https://...; else LEADSQUARED_HOST."),
+        str | None, option("--host", "The asynchronous host, https://...; else LEADSQUARED_HOST.", ACCOUNT)
     ] = None
     region: Annotated[
-        str | None, option("--region", group=ACCOUNT, help="in21, us11 or sg; else LEADSQUARED_REGION.")
+        str | None, option("--region", "in21, us11 or sg; else LEADSQUARED_REGION.", ACCOUNT)
     ] = None
     rate: Annotated[
         str | None,
         option(
-            "--rate",
-            group=ACCOUNT,
-            metavar="CALLS/SECONDS",
-            help="Such as 20/5, to leave room for others; else LEADSQUARED_RATE_LIMIT.",
+            "--rate CALLS/SECONDS",
+            "Such as 20/5, to leave room for others; else LEADSQUARED_RATE_LIMIT.",
+            ACCOUNT,
         ),
     ] = None
     bulk_rate: str | None = None

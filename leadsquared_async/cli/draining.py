@@ -27,11 +27,10 @@ def drain(
     connection: Connection,
     terminal: Terminal,
     within: Annotated[
-        float | None,
-        option("--for", metavar="DURATION", parse=seconds_of, help="Stop after a time, such as 10m."),
+        float | None, option("--for DURATION", "Stop after a time, such as 10m.", parse=seconds_of)
     ] = None,
     until_empty: Annotated[
-        bool, option("--until-empty", help="Wait out a fault of the account, such as the day's quota, too.")
+        bool, option("--until-empty", "Wait out a fault of the account, such as the day's quota, too.")
     ] = False,
     no_confirm: NoConfirm = False,
     bulk_rate: BulkRate = None,

@@ -31,15 +31,13 @@ def export(
     files: OutboxFiles,
     terminal: Terminal,
     state: State = None,
-    form: Annotated[Form, option("--format", help="JSON lines or CSV.")] = "jsonl",
-    out: Annotated[
-        Path | None, option("--out", help="A file for you only; by default standard output.")
-    ] = None,
+    form: Annotated[Form, option("--format", "JSON lines or CSV.")] = "jsonl",
+    out: Annotated[Path | None, option("--out", "A file for you only; by default standard output.")] = None,
     verbatim: Annotated[
         bool,
         option(
             "--verbatim",
-            help="Write CSV cells unchanged. By default, cells that a spreadsheet would run as formulas "
+            "Write CSV cells unchanged. By default, cells that a spreadsheet would run as formulas "
             "get a leading '.",
         ),
     ] = False,

@@ -72,50 +72,35 @@ class RunOptions:
         Path | None,
         option(
             "--outbox",
-            group=SENDING,
-            help="The file that rows wait in; by default FILE.outbox, for a sandbox FILE.sandbox.outbox.",
+            "The file that rows wait in; by default FILE.outbox, for a sandbox FILE.sandbox.outbox.",
+            SENDING,
         ),
     ] = None
     no_confirm: NoConfirm = False
     again: Annotated[
-        bool, option("--again", group=SENDING, help="Send once more what was delivered in an earlier run.")
+        bool, option("--again", "Send once more what was delivered in an earlier run.", SENDING)
     ] = False
     left_over: Annotated[
         Literal["send", "drop"] | None,
-        option(
-            "--left-over", group=SENDING, help="What to do with pending rows that are no longer in the file."
-        ),
+        option("--left-over", "What to do with pending rows that are no longer in the file.", SENDING),
     ] = None
     stop_at: Annotated[
-        time | None,
-        option(
-            "--stop-at",
-            group=SENDING,
-            metavar="HH:MM",
-            parse=time_of_day,
-            help="Stop gracefully at this time.",
-        ),
+        time | None, option("--stop-at HH:MM", "Stop gracefully at this time.", SENDING, parse=time_of_day)
     ] = None
     dry_run: Annotated[
-        bool, option("--dry-run", group=SENDING, help="Check the file, estimate the run, send nothing.")
+        bool, option("--dry-run", "Check the file, estimate the run, send nothing.", SENDING)
     ] = False
-    yes: Annotated[bool, option("--yes", "-y", group=SENDING, help="Do not prompt.")] = False
+    yes: Annotated[bool, option("--yes -y", "Do not prompt.", SENDING)] = False
     out: Annotated[
         Path | None,
         option(
-            "--out",
-            group=RESULT,
-            help="Write each row's outcome as CSV. Cells that would be formulas get a leading '.",
+            "--out", "Write each row's outcome as CSV. Cells that would be formulas get a leading '.", RESULT
         ),
     ] = None
     out_columns: Annotated[
         str,
         option(
-            "--out-columns",
-            group=RESULT,
-            metavar="COLUMN,...",
-            show_default=False,
-            help="Columns of the file that --out has as well.",
+            "--out-columns COLUMN,...", "Columns of the file that --out has as well.", RESULT, default=False
         ),
     ] = ""
     rejects: RejectsFile = None

@@ -65,15 +65,14 @@ class Asked:
         str | None,
         option(
             "--file",
-            help="A file with one a line, or with a column RequestID, and maybe Operation, as --out writes "
-            "it.",
+            "A file with one a line, or with a column RequestID, and maybe Operation, as --out writes it.",
         ),
     ] = None
-    outbox: Annotated[Path | None, option("--outbox", help="An outbox: those of its accepted rows.")] = None
+    outbox: Annotated[Path | None, option("--outbox", "An outbox: those of its accepted rows.")] = None
     operation: OfOperation = LEADS_CAPTURE.name
-    out: Annotated[
-        Path | None, option("--out", help="Write the outcomes with LeadSquared's reasons, as CSV.")
-    ] = None
+    out: Annotated[Path | None, option("--out", "Write the outcomes with LeadSquared's reasons, as CSV.")] = (
+        None
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +128,10 @@ def wait(
     timeout: Annotated[
         float,
         option(
-            "--timeout",
-            metavar="DURATION",
+            "--timeout DURATION",
+            "How long to wait at most, for all of them.",
             parse=seconds_of,
-            show_default="10m",
-            help="How long to wait at most, for all of them.",
+            default="10m",
         ),
     ] = 600.0,
 ) -> ExitStatus:

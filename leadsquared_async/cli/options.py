@@ -21,9 +21,19 @@ FILE, COLUMNS, VALUES, LEADS, SENDING, ACCOUNT, RESULT = (
 
 
 def option(
-    *names: str, group: str | None = None, parse: Callable[[str], Any] | None = None, **more: Any
+    declared: str,
+    what: str,
+    group: str | None = None,
+    *,
+    parse: Callable[[str], Any] | None = None,
+    least: int | None = None,
+    default: str | bool = True,
 ) -> Any:
-    """An option in a group of the help text; `parse` raises ValueError with what is to be written."""
+    """An option, declared as "--stop-at HH:MM", with its help text and the group that it is shown in.
+
+    `parse` raises ValueError with what is to be written; `default` is what the help text says of it.
+    """
+    names = [word for word in declared.split() if word.startswith("-")]
 
     def parsed(given: Any) -> Any:
         try:
@@ -31,7 +41,15 @@ def option(
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
 
-    return typer.Option(*names, rich_help_panel=group, parser=None if parse is None else parsed, **more)
+    return typer.Option(
+        *names,
+        metavar=" ".join(declared.split()[len(names) :]) or None,
+        help=what,
+        rich_help_panel=group,
+        parser=None if parse is None else parsed,
+        min=least,
+        show_default=default,
+    )
 
 
 def pairs(name: str, given: list[str] | None) -> dict[str, str]:
@@ -47,37 +65,25 @@ def pairs(name: str, given: list[str] | None) -> dict[str, str]:
 
 InputFile = Annotated[str, typer.Argument(metavar="FILE", help="CSV, JSON or .xlsx; - for standard input.")]
 OutboxFiles = Annotated[list[Path], typer.Argument(help="Outbox files.", metavar="FILE...")]
-AsJson = Annotated[
-    bool, option("--json", group=RESULT, help="Print the result as one line of JSON, for programs.")
-]
-OfOperation = Annotated[
-    str, option("--operation", metavar="NAME", help=f"What was submitted: {', '.join(OPERATIONS)}.")
-]
+AsJson = Annotated[bool, option("--json", "Print the result as one line of JSON, for programs.", RESULT)]
+OfOperation = Annotated[str, option("--operation NAME", f"What was submitted: {', '.join(OPERATIONS)}.")]
 FailOn = Annotated[
     str | None,
     option(
-        "--fail-on",
-        metavar="STATES",
-        help="Exit with 5 if the outbox has items in one of these states, such as rejected,unknown.",
+        "--fail-on STATES",
+        "Exit with 5 if the outbox has items in one of these states, such as rejected,unknown.",
     ),
 ]
 RejectsFile = Annotated[
     Path | None,
     option(
         "--rejects",
-        group=RESULT,
-        help="Write the rows that need fixing, each with its reason; fixed, it can be passed in again.",
+        "Write the rows that need fixing, each with its reason; fixed, it can be passed in again.",
+        RESULT,
     ),
 ]
 BulkRate = Annotated[
     str | None,
-    option(
-        "--bulk-rate",
-        group=ACCOUNT,
-        metavar="CALLS/SECONDS",
-        help="Bulk calls, such as 5/5, as the plan allows; else 1/5.",
-    ),
+    option("--bulk-rate CALLS/SECONDS", "Bulk calls, such as 5/5, as the plan allows; else 1/5.", ACCOUNT),
 ]
-NoConfirm = Annotated[
-    bool, option("--no-confirm", group=SENDING, help="Do not follow rows to their outcome.")
-]
+NoConfirm = Annotated[bool, option("--no-confirm", "Do not follow rows to their outcome.", SENDING)]

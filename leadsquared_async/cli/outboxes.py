@@ -39,12 +39,9 @@ ELSEWHERE = (
 )
 
 Reason = Annotated[
-    str | None,
-    option(
-        "--reason", metavar="TEXT", help="Rows with this in their reason only, such as MXUnknownAttribute."
-    ),
+    str | None, option("--reason TEXT", "Rows with this in their reason only, such as MXUnknownAttribute.")
 ]
-State = Annotated[ItemState | None, option("--state", help="Rows of this state only.")]
+State = Annotated[ItemState | None, option("--state", "Rows of this state only.")]
 
 
 def stats(files: OutboxFiles, terminal: Terminal, fail_on: FailOn = None) -> ExitStatus:
@@ -86,17 +83,14 @@ def items(
     terminal: Terminal,
     state: State = None,
     reason: Reason = None,
-    operation: Annotated[
-        str | None, option("--operation", metavar="NAME", help="Rows of this operation only.")
-    ] = None,
+    operation: Annotated[str | None, option("--operation NAME", "Rows of this operation only.")] = None,
     older_than: Annotated[
         float,
         option(
-            "--older-than",
-            metavar="DURATION",
+            "--older-than DURATION",
+            "Rows that did not change for so long, such as 1h.",
             parse=seconds_of,
-            show_default=False,
-            help="Rows that did not change for so long, such as 1h.",
+            default=False,
         ),
     ] = 0.0,
 ) -> ExitStatus:
@@ -145,18 +139,14 @@ def requeue(
     terminal: Terminal,
     state: Annotated[
         Literal["rejected", "unknown"],
-        option("--state", help="Which rows. Of unknown ones look first: they may have arrived."),
+        option("--state", "Which rows. Of unknown ones look first: they may have arrived."),
     ] = "rejected",
     reason: Reason = None,
-    drop: Annotated[
-        Collection[str], option("--drop", metavar="NAME", help="An attribute to leave out.")
-    ] = (),
-    values: Annotated[
-        Mapping[str, str], option("--set", metavar="NAME=VALUE", help="An attribute to set.")
-    ] = {},
-    search_by: Annotated[str | None, option("--search-by", metavar="NAME", help="Another SearchBy.")] = None,
+    drop: Annotated[Collection[str], option("--drop NAME", "An attribute to leave out.")] = (),
+    values: Annotated[Mapping[str, str], option("--set NAME=VALUE", "An attribute to set.")] = {},
+    search_by: Annotated[str | None, option("--search-by NAME", "Another SearchBy.")] = None,
     dry_run: Annotated[
-        bool, option("--dry-run", help="Say how many rows it would be, and change nothing.")
+        bool, option("--dry-run", "Say how many rows it would be, and change nothing.")
     ] = False,
 ) -> ExitStatus:
     """Put rejected or unknown rows among those to be sent, mended; `drain` sends them.
@@ -235,13 +225,7 @@ def purge(
     terminal: Terminal,
     older_than: Annotated[
         float,
-        option(
-            "--older-than",
-            metavar="DURATION",
-            parse=seconds_of,
-            show_default="30d",
-            help="Since when a row has to be final.",
-        ),
+        option("--older-than DURATION", "Since when a row has to be final.", parse=seconds_of, default="30d"),
     ] = seconds_of("30d"),
 ) -> ExitStatus:
     """Delete final rows, and their keys: what is captured again after that is sent again.

@@ -101,90 +101,58 @@ class LeadMapping:
     """
 
     columns: Annotated[
-        Mapping[str, str],
-        option(
-            "--map",
-            group=COLUMNS,
-            metavar="COLUMN=NAME",
-            help="The schema name that a column becomes.",
-        ),
+        Mapping[str, str], option("--map COLUMN=NAME", "The schema name that a column becomes.", COLUMNS)
     ] = field(default_factory=dict[str, str])
-    ignored: Annotated[
-        Collection[str],
-        option("--ignore", group=COLUMNS, metavar="COLUMN", help="A column that is not sent."),
-    ] = ()
+    ignored: Annotated[Collection[str], option("--ignore COLUMN", "A column that is not sent.", COLUMNS)] = ()
     constants: Annotated[
         Mapping[str, str],
-        option(
-            "--set",
-            group=COLUMNS,
-            metavar="NAME=VALUE",
-            help="What every lead gets, such as Source=Website.",
-        ),
+        option("--set NAME=VALUE", "What every lead gets, such as Source=Website.", COLUMNS),
     ] = field(default_factory=dict[str, str])
     key_column: Annotated[
         str | None,
-        option(
-            "--key",
-            group=COLUMNS,
-            metavar="COLUMN",
-            help="Your own id of each row; by default all that is sent of it.",
-        ),
+        option("--key COLUMN", "Your own id of each row; by default all that is sent of it.", COLUMNS),
     ] = None
     dates: Annotated[
-        Collection[str],
-        option("--date", group=VALUES, metavar="COLUMN", help="A column that holds dates or times."),
+        Collection[str], option("--date COLUMN", "A column that holds dates or times.", VALUES)
     ] = ()
     date_format: Annotated[
         str | None,
         option(
-            "--date-format",
-            group=VALUES,
-            metavar="FORMAT",
-            help="How they are written, such as %d/%m/%Y %H:%M; by default ISO 8601.",
+            "--date-format FORMAT",
+            "How they are written, such as %d/%m/%Y %H:%M; by default ISO 8601.",
+            VALUES,
         ),
     ] = None
     timezone: Annotated[
-        str | None,
-        option("--timezone", group=VALUES, metavar="ZONE", help="The zone of times, such as Asia/Kolkata."),
+        str | None, option("--timezone ZONE", "The zone of times, such as Asia/Kolkata.", VALUES)
     ] = None
     phone_region: Annotated[
         str | None,
         option(
-            "--phone",
-            group=VALUES,
-            metavar="COUNTRY",
-            help="Write phone numbers as LeadSquared does; the country of those without a code, such as IN.",
+            "--phone COUNTRY",
+            "Write phone numbers as LeadSquared does; the country of those without a code, such as IN.",
+            VALUES,
         ),
     ] = None
     empty: Annotated[
-        Collection[str],
-        option("--empty", group=VALUES, metavar="TEXT", help="A cell that counts as empty, such as NULL."),
+        Collection[str], option("--empty TEXT", "A cell that counts as empty, such as NULL.", VALUES)
     ] = ()
     values: Annotated[
-        Collection[str],
-        option("--value", group=VALUES, metavar="COLUMN:WRONG=RIGHT", help="A cell that is sent as another."),
+        Collection[str], option("--value COLUMN:WRONG=RIGHT", "A cell that is sent as another.", VALUES)
     ] = ()
     verbatim: Annotated[
         Collection[str],
         option(
-            "--verbatim",
-            group=VALUES,
-            metavar="COLUMN",
-            help="Send this column as is, even if a value looks like a spreadsheet's damage (12E+3, #N/A).",
+            "--verbatim COLUMN",
+            "Send this column as is, even if a value looks like a spreadsheet's damage (12E+3, #N/A).",
+            VALUES,
         ),
     ] = ()
     search_by: Annotated[
-        str | None,
-        option(
-            "--search-by", group=LEADS, metavar="NAME", help="The attribute that LeadSquared finds a lead by."
-        ),
+        str | None, option("--search-by NAME", "The attribute that LeadSquared finds a lead by.", LEADS)
     ] = None
     partial: Annotated[
-        bool,
-        option(
-            "--partial", group=LEADS, help="The leads exist already: what a new one needs may be missing."
-        ),
+        bool, option("--partial", "The leads exist already: what a new one needs may be missing.", LEADS)
     ] = False
 
 

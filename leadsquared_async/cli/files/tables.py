@@ -38,34 +38,19 @@ class Reading:
     """How a file is read; what is None is recognised."""
 
     format: Annotated[
-        Literal["csv", "jsonl", "json", "xlsx"] | None,
-        option("--format", group=FILE, help="By default recognised."),
+        Literal["csv", "jsonl", "json", "xlsx"] | None, option("--format", "By default recognised.", FILE)
     ] = None
     encoding: Annotated[
         str | None,
-        option(
-            "--encoding",
-            group=FILE,
-            metavar="NAME",
-            help="Such as cp1252; by default UTF-8, or as the file's mark says.",
-        ),
+        option("--encoding NAME", "Such as cp1252; by default UTF-8, or as the file's mark says.", FILE),
     ] = None
     delimiter: Annotated[
-        str | None,
-        option(
-            "--delimiter",
-            group=FILE,
-            metavar="CHARACTER",
-            help='Between cells, or "tab"; by default recognised.',
-        ),
+        str | None, option("--delimiter CHARACTER", 'Between cells, or "tab"; by default recognised.', FILE)
     ] = None
     sheet: Annotated[
-        str | None,
-        option("--sheet", group=FILE, metavar="NAME", help="The sheet of a workbook, if it has several."),
+        str | None, option("--sheet NAME", "The sheet of a workbook, if it has several.", FILE)
     ] = None
-    skip_rows: Annotated[
-        int, option("--skip-rows", group=FILE, min=0, metavar="N", help="Lines above the headings.")
-    ] = 0
+    skip_rows: Annotated[int, option("--skip-rows N", "Lines above the headings.", FILE, least=0)] = 0
 
 
 class Table:
