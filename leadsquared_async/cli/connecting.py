@@ -72,11 +72,7 @@ class Connection:
             return ""
 
     def client(self, *, quick: bool = False) -> LeadSquared:
-        """A client, not entered yet.
-
-        Args:
-            quick: whether its calls give up soon.
-        """
+        """A client, not entered yet; the calls of a quick one give up soon."""
         with _in_options():
             return LeadSquared(
                 host=self.host,

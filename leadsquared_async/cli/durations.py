@@ -34,10 +34,7 @@ def time_of_day(text: str) -> time:
 def seconds_until(moment: time, now: datetime, zone: tzinfo | None = None) -> float:
     """Seconds until the clock on the wall shows `moment` next, a change to summer time included.
 
-    Args:
-        moment: on the clock.
-        now: with its zone, whichever that is.
-        zone: of the clock; by default the machine's.
+    The clock is that of the zone, by default the machine's.
     """
     shown = now.astimezone(zone).replace(tzinfo=None)
     then = datetime.combine(shown.date(), moment)

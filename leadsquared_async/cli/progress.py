@@ -29,21 +29,10 @@ WINDOW = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Where all rows are at one moment.
+    """Where all rows are at one moment, those of earlier runs too.
 
-    Attributes:
-        at: seconds of a monotonic clock.
-        waiting: rows that are not accepted yet.
-        unconfirmed: accepted rows that are followed.
-        confirmed: rows, in earlier runs too.
-        rejected: the same.
-        unknown: the same.
-        work: calls that are left, about.
-        is_done: whether all rows are final.
-        held: why nothing is sent; None if it is.
-        fault: whose fault that is.
-        next_probe: seconds until it is tried again.
-        delivers: whether this process delivers.
+    Not accepted yet are the waiting; unconfirmed ones are followed; `work` calls are left, about. `held` says
+    why nothing is sent, and `next_probe` when that is tried again, in seconds.
     """
 
     at: float
@@ -89,13 +78,8 @@ class Pace:
 class Progress:
     """The display of one delivery; a context manager.
 
-    Args:
-        terminal: where to show it.
-        kinds: why leads were rejected, counted by somebody else.
-        confirm: whether outcomes are awaited.
-        before: rows of the file that were accepted in an earlier run.
-        ended: those among them that have ended; counted, so that a run that is continued shows the whole
-            file.
+    An earlier run has had `before` rows accepted, of which some have ended: they count, so that a run that is
+    continued shows the whole file.
     """
 
     def __init__(

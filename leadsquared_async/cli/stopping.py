@@ -32,11 +32,7 @@ class Interrupted(Exception):
 class Stop:
     """Whether a stop was asked for, by a signal or by the clock; a context manager that listens for both.
 
-    Args:
-        status: to exit with at the second signal.
-
-    Attributes:
-        why: what asked for it, in words; None if nothing did.
+    The second signal exits at once, with the status.
     """
 
     def __init__(self, status: int) -> None:

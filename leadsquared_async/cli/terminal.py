@@ -45,14 +45,9 @@ def plain_table(lines: Iterable[Sequence[str]]) -> str:
 
 
 class Terminal:
-    """Where one command shows things.
+    """Where one command shows things: remarks on `console`, standard error, results on standard output.
 
-    Args:
-        as_json: whether the result is one line of JSON, for programs.
-
-    Attributes:
-        console: standard error.
-        is_heard: whether somebody still reads the results; a pipe may be closed, as `head` does.
+    Nobody hears the results any more once their pipe was closed, as `head` does.
     """
 
     def __init__(self, *, as_json: bool = False) -> None:

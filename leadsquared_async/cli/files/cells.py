@@ -99,12 +99,7 @@ def phone_flaw(text: str) -> str | None:
 
 
 class Dates:
-    """How the dates of a run are written.
-
-    Args:
-        date_format: as `datetime.strptime` has it; None: ISO 8601.
-        timezone: the name of the zone of times without an offset; None: such times are refused.
-    """
+    """How the dates of a run are written; times without an offset need the timezone."""
 
     def __init__(self, date_format: str | None = None, timezone: str | None = None) -> None:
         self._format = date_format

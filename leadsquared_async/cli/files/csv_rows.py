@@ -28,18 +28,7 @@ _QUOTED_LATE = "a blank stands before a quote, so that the quote counts as part 
 
 
 class CsvRows:
-    """The rows of a CSV file, to be iterated over once.
-
-    Args:
-        lines: of the file, with their ends.
-        delimiter: one character, or "tab"; None: recognised.
-        skip: how many lines stand before the headings.
-
-    Attributes:
-        delimiter: between cells.
-        names: the headings in their plain form; "" where there is none.
-        blank: how many rows without any cell were passed over.
-    """
+    """The rows of a CSV file, to be iterated over once, `skip` lines above its headings."""
 
     def __init__(self, lines: Iterator[str], delimiter: str | None, skip: int) -> None:
         csv.field_size_limit(max(csv.field_size_limit(), ROW_LIMIT))  # of the whole process

@@ -41,11 +41,7 @@ class Candidate:
 
 
 class Undecodable(Unreadable):
-    """The file is not UTF-8, and has no byte order mark.
-
-    Attributes:
-        candidates: the most likely encodings, the likeliest first.
-    """
+    """The file is not UTF-8, and has no byte order mark; the likeliest candidate comes first."""
 
     def __init__(self, line: int, candidates: Sequence[Candidate]) -> None:
         self.candidates = candidates
@@ -56,12 +52,7 @@ class Undecodable(Unreadable):
 
 
 def encoding_of(beginning: bytes, given: str | None) -> str:
-    """The encoding, as Python names it.
-
-    Args:
-        beginning: of the file.
-        given: by the user; None if nothing was given.
-    """
+    """The encoding of a file by its beginning, or as the user has given it; as Python names it."""
     for mark, what in _NO_TEXT:
         if beginning.startswith(mark):
             raise Unreadable(f"the file is {what}")
@@ -88,13 +79,7 @@ def _codec(name: str) -> str:
 
 
 def texts_of(stream: io.BufferedReader[Any], encoding: str, *, is_given: bool) -> Iterator[str]:
-    """The text of a file, piece by piece, without its mark.
-
-    Args:
-        stream: the file.
-        encoding: as `encoding_of` says.
-        is_given: whether the user has named it.
-    """
+    """The text of a file, piece by piece, without its mark."""
     decoder = codecs.getincrementaldecoder(encoding)()
     ends, last, is_first = 0, "", True
     while True:

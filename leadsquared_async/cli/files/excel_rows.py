@@ -25,17 +25,9 @@ DIGITS = 15
 
 
 class ExcelRows:
-    """The rows of one sheet, to be iterated over once.
+    """The rows of one sheet of a workbook, to be iterated over once, `skip` rows above its headings.
 
-    Args:
-        file: of the workbook, seekable.
-        sheet: its name; None: the only one that is visible and holds something.
-        skip: how many rows stand above the headings.
-
-    Attributes:
-        sheet: the name.
-        names: the headings in their plain form; "" where there is none.
-        blank: how many rows without any cell were passed over.
+    Without a name it is the only sheet that is visible and holds something.
     """
 
     def __init__(self, file: BinaryIO, sheet: str | None, skip: int) -> None:

@@ -158,13 +158,10 @@ class LeadMapping:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the file, and what its cells become.
+    """A column of the file, and what its cells become: an attribute, or nothing.
 
-    Attributes:
-        shown: its heading, or its position if the heading looks like a value or is empty.
-        attribute: the schema name; None if it is not sent.
-        is_unnamed: whether it has no heading and no option, so that it has to be empty.
-        known: what the first cells with text have become: in many columns a few values stand again and again.
+    It is shown by its position if its heading looks like a value or is empty. An unnamed one has to be empty.
+    What the first cells with text have become is known: in many columns a few values stand again and again.
     """
 
     shown: str
@@ -179,13 +176,7 @@ class Column:
 
 @dataclass(slots=True)
 class Made:
-    """What a row makes.
-
-    Attributes:
-        lead: without the attributes that have a flaw.
-        key: what tells the row from any other in all runs; None if that has a flaw.
-        flaws: all that is wrong with it, in the order of its columns.
-    """
+    """What a row makes: a lead without the attributes that have a flaw, and its key unless that has one."""
 
     lead: dict[str, Any] = field(repr=False)
     key: str | None = field(repr=False)
@@ -195,15 +186,8 @@ class Made:
 class Leads:
     """Makes leads of the rows of one file.
 
-    Args:
-        mapping: the options.
-        names: the headings of the file; None: its rows name their own columns, as in JSON.
-        fields: the display names of the account's lead fields, by schema name; for suggestions.
-        sent: what else changes what is sent, such as `update_behavior`; part of the key.
-
-    Attributes:
-        attributes: the schema names of options and headings, which may be shown.
-        spellings: how the telephone numbers of each column are written, as patterns.
+    Without headings its rows name their own columns, as in JSON. `fields` are the display names of the
+    account's lead fields, by schema name; `sent` is what else changes what is sent, and part of the key.
     """
 
     def __init__(
@@ -216,9 +200,7 @@ class Leads:
         self._mapping = mapping
         self._is_table = names is not None
         self._suggested = _suggestions(fields or {})
-        self._checked = (
-            frozenset(IDENTIFIERS) if fields else frozenset[str]()
-        )  # for placeholders, by the checker
+        self._checked = frozenset(IDENTIFIERS if fields else ())  # for placeholders, by the checker
         self._sent = {name: value for name, value in (sent or {}).items() if value is not None}
         self._empty = frozenset(map(cells.bare_text, mapping.empty))
         self._columns = {plain_heading(name): attribute for name, attribute in mapping.columns.items()}
@@ -257,11 +239,8 @@ class Leads:
                 flaws.append(column)
                 continue
             if column.attribute is None:
-                if (
-                    column.is_unnamed
-                    and cell is not None
-                    and not (isinstance(cell, str) and not cell.strip())
-                ):
+                is_empty = cell is None or (isinstance(cell, str) and not cell.strip())
+                if column.is_unnamed and not is_empty:
                     flaws.append(Flaw(column.shown, NO_HEADING.format(position=column.shown)))
                 continue
             try:

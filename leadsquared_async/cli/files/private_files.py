@@ -38,15 +38,8 @@ def without_links(path: Path) -> Path:
 class Draft:
     """A file that is written under another name until it is whole; a context manager that clears up.
 
-    Args:
-        path: of the file; of a link, the file that it leads to is written.
-        others: files of the command that it must not be.
-        beside: files of the command beside which it is written, under a name with a number.
-        begins: how a file begins that it may take the place of; None if `place_and_keep` decides that.
-
-    Attributes:
-        given: the path.
-        part: what to write to, a name that no other process has; nothing is there at first.
+    Write to `part`. It must not be one of `others`, and is written beside the files `beside`, under a name
+    with a number. It takes the place of a file only if that begins so, unless `place_and_keep` decides it.
     """
 
     def __init__(
@@ -81,11 +74,7 @@ class Draft:
         return self.given
 
     def place_beside(self, loses: Callable[[Path, Path], bool]) -> Path:
-        """Put it in the place of a file, or beside one that has what it has not.
-
-        Args:
-            loses: whether the first file has something that the second has not.
-        """
+        """Put it in the place of a file, or beside one that would lose something; returns its name."""
         given, place = next(
             (given, place)
             for given, place in self._names()

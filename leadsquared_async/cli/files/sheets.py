@@ -43,14 +43,8 @@ class Rejects:
     """A file of rows that were refused or rejected, each as it was read, and its reason; a context manager.
 
     It has the delimiter of the table; of a workbook it is CSV, of a JSON array JSON lines. Once the rows are
-    fixed it can be passed in again, and the same cells are read. It is there from the start, so that a path
-    that cannot be written is known before anything is sent; nobody else may read it (mode 0600); and it is
-    gone at the end if it holds no row.
-
-    Cells are written unchanged, or a phone number such as +91-9988776655 would come back as another. A
-    spreadsheet takes a cell that begins with =, +, - or @ for a formula and shortens long numbers: fix the
-    file with a text editor, or import all of its columns as text. The mark of UTF-8 at its start tells Excel
-    the encoding.
+    fixed it can be passed in again, and the same cells are read: they are written unchanged, or a number such
+    as +91-9988776655 would come back as another. It is gone at the end if it holds no row.
     """
 
     def __init__(self, path: Path, table: Table) -> None:

@@ -57,17 +57,6 @@ class Table:
     """The rows of a file, to be iterated over once; a context manager that closes it.
 
     Iterating raises `Unreadable` at the first line that cannot be read for certain, after the rows before it.
-
-    Args:
-        path: of the file; "-" for standard input.
-        reading: how to read it.
-
-    Attributes:
-        format: one of `FORMATS`.
-        names: the headings in their plain form, "" where there is none; None in JSON.
-        delimiter: between the cells of CSV; None in other formats.
-        sheet: the name of the sheet; None in other formats.
-        encoding: of a text.
     """
 
     def __init__(self, path: str, reading: Reading) -> None:
