@@ -6,9 +6,10 @@ import asyncio
 import os
 import re
 import stat
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -77,7 +78,8 @@ def doctor(
     if states and outbox is None:
         raise CommandFailedError("--fail-on needs an outbox: pass its file with --outbox")
     with Stop(ExitStatus.LEFT) as stop:
-        checks = [*_keys(), *_hosts(connection), *_ways(connection), _limit(connection)]
+        checks = [*map(_key, _SHAPES), *_tried("host", partial(_hosts, connection)), *_ways(connection)]
+        checks += _tried("rate limit", partial(_limit, connection))
         checks += asyncio.run(stop.unless(_live(connection, require or ())))
         if outbox is not None:
             checks.append(_outbox(outbox, states))
@@ -88,10 +90,6 @@ def doctor(
     cells = [(check.verdict, check.name, check.detail) for check in checks]
     terminal.table(("", "Check", "What was found"), cells, {"checks": rows, "exit": int(status)})
     return status
-
-
-def _keys() -> list[Check]:
-    return [_key(name) for name in _SHAPES]
 
 
 def _key(name: str) -> Check:
@@ -109,12 +107,17 @@ def _key(name: str) -> Check:
     return Check(name, "unknown", f"{said}; it usually is {usual}")
 
 
-def _hosts(connection: Connection) -> list[Check]:
-    """Both hosts, and where each comes from: what is an argument takes nothing from the environment."""
+def _tried(name: str, find: Callable[[], Iterable[Check]]) -> list[Check]:
+    """What is found, or what is wrong with the configuration."""
     try:
-        hosts = connection.hosts
+        return list(find())
     except ConfigurationError as error:
-        return [Check("host", "wrong", str(error), ExitStatus.USAGE)]
+        return [Check(name, "wrong", str(error), ExitStatus.USAGE)]
+
+
+def _hosts(connection: Connection) -> Iterator[Check]:
+    """Both hosts, and where each comes from: what is an argument takes nothing from the environment."""
+    hosts = connection.hosts
     if connection.host is not None or connection.region is not None:
         source = "--host" if connection.host is not None else "--region"
         sync_source = "--region"
@@ -123,10 +126,11 @@ def _hosts(connection: Connection) -> list[Check]:
             ENVIRONMENT[name if setting(ENVIRONMENT[name], os.environ) else "region"]
             for name in ("host", "sync_host")
         )
-    sync = Check("sync host", "unknown", NO_SYNC_HOST)
-    if hosts.sync_host is not None:
-        sync = Check("sync host", "ok", f"{hosts.sync_host}, from {sync_source}")
-    return [Check("host", "ok", f"{hosts.host}, from {source}"), sync]
+    yield Check("host", "ok", f"{hosts.host}, from {source}")
+    if hosts.sync_host is None:
+        yield Check("sync host", "unknown", NO_SYNC_HOST)
+    else:
+        yield Check("sync host", "ok", f"{hosts.sync_host}, from {sync_source}")
 
 
 def _ways(connection: Connection) -> list[Check]:
@@ -135,39 +139,32 @@ def _ways(connection: Connection) -> list[Check]:
         hosts = connection.hosts
     except ConfigurationError:
         return []  # told above
-    checks = [
-        _way(name, origin) for name, origin in zip(("proxy", "sync proxy"), hosts, strict=True) if origin
-    ]
-    if not any(origin.startswith("https:") for origin in hosts if origin):
-        return checks
-    try:
-        return [*checks, Check("certificates", "ok", certificates().source)]
-    except ConfigurationError as error:
-        return [*checks, Check("certificates", "wrong", str(error), ExitStatus.USAGE)]
+    checks = list[Check]()
+    for name, origin in zip(("proxy", "sync proxy"), hosts, strict=True):
+        if origin:
+            checks += _tried(name, partial(_way, name, origin))
+    if any(origin.startswith("https:") for origin in hosts if origin):
+        checks += _tried("certificates", lambda: [Check("certificates", "ok", certificates().source)])
+    return checks
 
 
-def _way(name: str, origin: str) -> Check:
-    try:
-        proxy = proxy_for(origin)
-    except ConfigurationError as error:
-        return Check(name, "wrong", str(error), ExitStatus.USAGE)
+def _way(name: str, origin: str) -> Iterator[Check]:
+    proxy = proxy_for(origin)
     if proxy is None:
-        return Check(name, "ok", f"none: {origin} is reached directly")
-    login = ", with a user and password" if proxy.has_credentials else ""
-    return Check(name, "ok", f"{proxy.address}{login}, from {proxy.variable}")
+        yield Check(name, "ok", f"none: {origin} is reached directly")
+    else:
+        login = ", with a user and password" if proxy.has_credentials else ""
+        yield Check(name, "ok", f"{proxy.address}{login}, from {proxy.variable}")
 
 
-def _limit(connection: Connection) -> Check:
-    try:
-        limit = connection.limit
-    except ConfigurationError as error:
-        return Check("rate limit", "wrong", str(error), ExitStatus.USAGE)
+def _limit(connection: Connection) -> Iterator[Check]:
+    limit = connection.limit
     if connection.rate is not None:
         source = "--rate"
     else:
         variable = ENVIRONMENT["rate_limit"]
         source = variable if setting(variable, os.environ) else "default; a smaller plan needs its own"
-    return Check("rate limit", "ok", f"{limit.calls} calls in {limit.per:g} s, from {source}")
+    yield Check("rate limit", "ok", f"{limit.calls} calls in {limit.per:g} s, from {source}")
 
 
 async def _live(connection: Connection, required: Sequence[str]) -> list[Check]:

@@ -132,7 +132,7 @@ class Reports:
                     if write_out is not None:
                         write_out(self._cells(entry, item, outcome, one_line(reason)))
         if write_out is not None and self._out is not None:
-            outcomes.out = self._out.place_beside(_loses)
+            outcomes.out = self._out.place(_loses)
             outcomes.is_beside = outcomes.out != self._out.given
         if rejects is not None and self._rejects is not None and self._rejects.part.exists():
             outcomes.rejects = self._rejects.place_and_keep()

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import count
 from pathlib import Path
 from typing import Self
@@ -68,18 +68,9 @@ class Draft:
     def __exit__(self, *error: object) -> None:
         self._clear()
 
-    def place(self) -> Path:
-        """Put it in the place of the file that is there."""
-        self.part.replace(self._path)
-        return self.given
-
-    def place_beside(self, loses: Callable[[Path, Path], bool]) -> Path:
-        """Put it in the place of a file, or beside one that would lose something; returns its name."""
-        given, place = next(
-            (given, place)
-            for given, place in self._names()
-            if not os.path.lexists(place) or not loses(place, self.part)
-        )
+    def place(self, loses: Callable[[Path, Path], bool] = lambda _there, _new: False) -> Path:
+        """Put it in the place of the file there, or beside one that loses something; returns its name."""
+        given, place = self._room(loses)
         self.part.replace(place)
         return given
 
@@ -88,19 +79,26 @@ class Draft:
 
         How a file was written is told by the digest in a hidden file beside it.
         """
-        mine = _lines(self.part)
-        given, place = next(
-            (given, place)
-            for given, place in self._names()
-            if not any(_is_same(place, other) for other in self._beside)
-            and (not os.path.lexists(place) or (_is_as_written(place) and _lines(place) <= mine))
-        )
-        digest = _digest(self.part)
+        mine, digest = _lines(self.part), _digest(self.part)
+        given, place = self._room(lambda there, _: not (_is_as_written(there) and _lines(there) <= mine))
         _note(place).unlink(missing_ok=True)
         self.part.replace(place)
         with os.fdopen(open_private(_note(place)), "w", encoding="ascii") as file:
             file.write(digest)
         return given
+
+    def _room(self, loses: Callable[[Path, Path], bool]) -> tuple[Path, Path]:
+        """The first name that it may have, as given and with links followed."""
+        for number in count(1):
+            numbered = (
+                one if number == 1 else one.with_stem(f"{one.stem}-{number}")
+                for one in (self.given, self._path)
+            )
+            given, path = numbered
+            is_free = not os.path.lexists(path) or not loses(path, self.part)
+            if is_free and not any(_is_same(path, other) for other in self._beside):
+                return given if without_links(given) == path else path, path
+        raise AssertionError  # numbers do not end
 
     def _check_what_is_there(self, begins: tuple[bytes, ...] | None) -> None:
         path = self.given
@@ -114,13 +112,6 @@ class Draft:
             raise CommandFailedError(f"{path}: is there, and a database or outbox: choose another name")
         if begins is not None and beginning and not beginning.startswith(begins):
             raise CommandFailedError(f"{path}: is there, and was not written with --out: choose another name")
-
-    def _names(self) -> Iterator[tuple[Path, Path]]:
-        """The names that it may have, as given and with links followed."""
-        yield self.given, self._path
-        for number in count(2):
-            given, path = (one.with_stem(f"{one.stem}-{number}") for one in (self.given, self._path))
-            yield given if without_links(given) == path else path, path
 
     def _clear(self) -> None:
         self.part.unlink(missing_ok=True)
