@@ -14,9 +14,9 @@ from typing import Any, Self
 from leadsquared_async import ItemState, Outbox, OutboxItem
 from leadsquared_async.cli.exits import CommandFailedError
 from leadsquared_async.cli.fates import Fate, Rows
+from leadsquared_async.cli.files.headings import plain_heading
 from leadsquared_async.cli.files.mapping import MappingError
 from leadsquared_async.cli.files.private_files import Draft, open_private, without_links
-from leadsquared_async.cli.files.rows import plain_heading
 from leadsquared_async.cli.files.sheets import Rejects, inert, sheet
 from leadsquared_async.cli.files.spool import Entry
 from leadsquared_async.cli.files.tables import Table

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import TypeAlias
 
-from leadsquared_async.cli.files.rows import ROW_LIMIT, Row, Unreadable, counted, plain_heading
+from leadsquared_async.cli.files.headings import plain_heading
+from leadsquared_async.cli.files.rows import ROW_LIMIT, Row, Unreadable, counted
 
 __all__ = ["DELIMITERS", "CsvRows"]
 
@@ -128,7 +129,8 @@ def _recognised(head: list[str], *, is_whole: bool) -> str:
 
     `csv.Sniffer` counts characters, inside quotes too, and always has an answer.
     """
-    dividing = {each: records for each in DELIMITERS if len((records := _divided(head, each))[0]) > 1}
+    divided = {each: [cells for _, cells in _divided(head, each, strict=True)] for each in DELIMITERS}
+    dividing = {each: records for each, records in divided.items() if records and len(records[0]) > 1}
     if len(dividing) > 1:
         dividing = {
             delimiter: records
@@ -143,16 +145,17 @@ def _recognised(head: list[str], *, is_whole: bool) -> str:
     return next(iter(dividing), ",")
 
 
-def _divided(head: list[str], delimiter: str) -> list[list[str]]:
-    """The first records as a delimiter divides them, up to one that it breaks, which is empty."""
-    records: list[list[str]] = []
+def _divided(head: list[str], delimiter: str, *, strict: bool) -> list[tuple[int, list[str]]]:
+    """The first records with their last lines, up to one that the delimiter breaks, which is empty."""
+    records = list[tuple[int, list[str]]]()
+    reader = csv.reader(head, delimiter=delimiter, strict=strict)
     try:
-        for cells in csv.reader(head, delimiter=delimiter, strict=True):
+        for cells in reader:
             if not _is_blank(cells):
-                records.append(cells)  # noqa: PERF401 - those before the broken one count
+                records.append((reader.line_num, cells))
     except csv.Error:
-        records.append([])
-    return records or [[]]
+        records.append((reader.line_num, []))
+    return records
 
 
 def _refuse_preamble(head: list[str], skipped: int, delimiters: Iterable[str]) -> None:
@@ -160,21 +163,14 @@ def _refuse_preamble(head: list[str], skipped: int, delimiters: Iterable[str]) -
 
     Where one of the delimiters divides most records as it does the first, that one has the headings.
     """
-    records = {each: list(_with_lines(head, each)) for each in delimiters}
-    for found in records.values():
+    records = [_divided(head, each, strict=False) for each in delimiters]
+    for found in records:
         widths = [len(cells) for _, cells in found]
         if widths and widths[0] > 1 and 2 * widths.count(widths[0]) > len(widths):
             return
-    for found in records.values():
+    for found in records:
         for index in range(1, len(found) - 1):
             (line, cells), (_, below) = found[index : index + 2]
             if len(cells) == len(below) > max(1, *(len(above) for _, above in found[:index])):
                 above = skipped + line - 1
                 raise Unreadable(f"the headings seem to stand on line {above + 1}: pass --skip-rows {above}")
-
-
-def _with_lines(head: list[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(head, delimiter=delimiter)
-    for cells in reader:
-        if not _is_blank(cells):
-            yield reader.line_num, cells

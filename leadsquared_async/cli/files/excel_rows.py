@@ -14,7 +14,8 @@ from typing import Any, BinaryIO
 import openpyxl
 from openpyxl.utils.exceptions import InvalidFileException
 
-from leadsquared_async.cli.files.rows import Row, Unreadable, plain_heading
+from leadsquared_async.cli.files.headings import plain_heading
+from leadsquared_async.cli.files.rows import Row, Unreadable
 
 __all__ = ["ExcelRows"]
 

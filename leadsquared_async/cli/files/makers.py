@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from leadsquared_async import ConfigurationError, InvalidLead, Submission
 from leadsquared_async.cli.files.cells import date_format_of
+from leadsquared_async.cli.files.headings import looks_like_a_value, plain_heading
 from leadsquared_async.cli.files.json_rows import is_array, is_object
-from leadsquared_async.cli.files.mapping import LONGEST_KEY, Flaw, LeadMapping, Leads, looks_like_a_value
-from leadsquared_async.cli.files.rows import REASON, Row, Unreadable, plain_heading
+from leadsquared_async.cli.files.mapping import LONGEST_KEY, Flaw, LeadMapping, Leads
+from leadsquared_async.cli.files.rows import REASON, Row, Unreadable
 from leadsquared_async.cli.files.spool import Entry
 from leadsquared_async.cli.files.tables import Table
 from leadsquared_async.encoding import SCHEMA_NAME, SEARCH_BY, encode
@@ -30,38 +32,32 @@ SENT = ("lead", "search_by", "details", "query", "suffix")
 FIELDS = (*SENT, "key", "reference")
 
 
-class RowMaker(Protocol):
+class RowMaker(ABC):
     """Makes of each row of a file what is sent, by one operation."""
 
     operation: Endpoint
-    has_own_keys: bool
+    has_own_keys: bool = True
     """Whether keys are the user's own, so that two leads may share one by mistake."""
-    is_bulk: bool
-    has_bulk: bool
+    is_bulk: bool = False
+    has_bulk: bool = False
     """Whether rows could go in bulk calls, whose answers are their outcomes."""
-    is_checked: bool
+    is_checked: bool = False
     """Whether the account's lead fields say something about the rows."""
+    spellings: Mapping[str, Mapping[str, int]] = MappingProxyType({})
+    """How the telephone numbers of each column are written, as patterns with their counts."""
+    attributes: frozenset[str] = frozenset()
+    """The schema names that may be shown."""
 
-    @property
-    def spellings(self) -> Mapping[str, Mapping[str, int]]:
-        """How the telephone numbers of each column are written, as patterns with their counts."""
-        ...
-
-    @property
-    def attributes(self) -> frozenset[str]:
-        """The schema names that may be shown."""
-        ...
-
+    @abstractmethod
     def start(self, table: Table, checker: FieldChecker | None) -> None:
         """Begin with a file; refuse one of whose rows none could be sent."""
-        ...
 
+    @abstractmethod
     def make(self, row: Row, reference: str) -> Entry:
         """What a row makes; `reference` is what it is called in log lines."""
-        ...
 
 
-class LeadRows:
+class LeadRows(RowMaker):
     """Rows that make leads. What is sent to a sandbox, the host, is not what is sent to an account."""
 
     def __init__(
@@ -85,20 +81,13 @@ class LeadRows:
         self._leads: Leads | None = None
         self._checker: FieldChecker | None = None
 
-    @property
-    def attributes(self) -> frozenset[str]:
-        return frozenset() if self._leads is None else self._leads.attributes
-
-    @property
-    def spellings(self) -> Mapping[str, Mapping[str, int]]:
-        return {} if self._leads is None else self._leads.spellings
-
     def start(self, table: Table, checker: FieldChecker | None) -> None:
         names = (
             None if checker is None else {name: each.display_name for name, each in checker.fields.items()}
         )
         self._checker = checker
         self._leads = Leads(self._mapping, table.names, names, self._sent)
+        self.attributes, self.spellings = self._leads.attributes, self._leads.spellings
 
     def make(self, row: Row, reference: str) -> Entry:
         assert self._leads is not None  # `start` was called
@@ -166,22 +155,18 @@ def _without_name(error: InvalidLead) -> str:
     return str(error).removeprefix(f"{error.attribute}: ")
 
 
-class SubmissionRows:
+class SubmissionRows(RowMaker):
     """Rows that make submissions of one operation.
 
     A row is an object with any of `FIELDS`: those of `Submission`, with LeadSquared's own names inside, and
     the key. Without a key it is known by all that is sent of it. Reasons in a file of rejects are ignored.
     """
 
-    has_own_keys, is_bulk, has_bulk, is_checked = True, False, False, False
-    spellings: Mapping[str, Mapping[str, int]] = MappingProxyType({})
-    attributes: frozenset[str] = frozenset()
-
     def __init__(self, operation: Operation, host: str) -> None:
         self.operation: Endpoint = operation
         self._host = host
 
-    def start(self, table: Table, checker: FieldChecker | None) -> None:  # noqa: ARG002 - as the protocol has it
+    def start(self, table: Table, checker: FieldChecker | None) -> None:  # noqa: ARG002 - of leads only
         if table.names is not None:
             raise Unreadable('the file is a table: write an object such as {"details": {...}} in each line')
 

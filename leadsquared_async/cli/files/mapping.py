@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shlex
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,13 +18,23 @@ from typing import Annotated, Any
 from leadsquared_async.cli.exits import CommandFailedError
 from leadsquared_async.cli.files import cells
 from leadsquared_async.cli.files.cells import CellError, Dates
-from leadsquared_async.cli.files.rows import REASON, Row, plain_heading
+from leadsquared_async.cli.files.headings import (
+    letters,
+    looks_like_a_value,
+    name_flaw,
+    place_of,
+    plain_heading,
+    quoted,
+    shown_heading,
+    suggestions,
+)
+from leadsquared_async.cli.files.rows import REASON, Row
 from leadsquared_async.cli.options import COLUMNS, LEADS, VALUES, option
 from leadsquared_async.contact import bare_phone, phone
-from leadsquared_async.encoding import IDENTIFIERS, SCHEMA_NAME
+from leadsquared_async.encoding import IDENTIFIERS
 from leadsquared_async.errors import ConfigurationError
 
-__all__ = ["LONGEST_KEY", "Flaw", "LeadMapping", "Leads", "Made", "MappingError", "looks_like_a_value"]
+__all__ = ["LONGEST_KEY", "Flaw", "LeadMapping", "Leads", "Made", "MappingError"]
 
 KNOWN = 300
 """Cells of a column whose values are remembered."""
@@ -35,29 +44,6 @@ NO_HEADING = "has no heading above this cell: pass --map {position}=SCHEMA_NAME 
 MATCHED_BY = frozenset({"EmailAddress", "Phone", "Mobile", "ProspectID"})
 NUMBERS_TO_CALL = frozenset({"Phone", "Mobile"})
 _CALLED = re.compile(r"phone|mobile|whatsapp", re.IGNORECASE)
-
-# Headings as they are often written, without their blanks and signs; only ever suggested.
-USUAL_HEADINGS = {
-    "EmailAddress": ("email", "emailaddress", "emailid", "mail", "mailid"),
-    "FirstName": ("firstname", "givenname", "forename"),
-    "LastName": ("lastname", "surname", "familyname"),
-    "Phone": ("phone", "phoneno", "phonenumber", "telephone", "telephonenumber", "tel", "contactnumber"),
-    "Mobile": ("mobile", "mobileno", "mobilenumber", "mobilephone", "cell", "cellphone"),
-    "Company": ("company", "companyname", "organisation", "organization"),
-    "JobTitle": ("jobtitle", "designation"),
-    "Website": ("website", "websiteurl"),
-    "Source": ("source", "leadsource"),
-    "ProspectStage": ("prospectstage", "leadstage"),
-    "ProspectID": ("prospectid", "leadid"),
-    "Notes": ("notes",),
-    "mx_Street1": ("street", "street1", "address1", "addressline1"),
-    "mx_Street2": ("street2", "address2", "addressline2"),
-    "mx_City": ("city",),
-    "mx_State": ("state",),
-    "mx_Country": ("country",),
-    "mx_Zip": ("zip", "zipcode", "pincode", "postcode", "postalcode"),
-}
-_SUGGESTED = {heading: name for name, headings in USUAL_HEADINGS.items() for heading in headings}
 
 
 class MappingError(CommandFailedError):
@@ -199,7 +185,7 @@ class Leads:
     ) -> None:
         self._mapping = mapping
         self._is_table = names is not None
-        self._suggested = _suggestions(fields or {})
+        self._suggested = suggestions(fields or {})
         self._checked = frozenset(IDENTIFIERS if fields else ())  # for placeholders, by the checker
         self._sent = {name: value for name, value in (sent or {}).items() if value is not None}
         self._empty = frozenset(map(cells.bare_text, mapping.empty))
@@ -265,11 +251,11 @@ class Leads:
         if self._key_column is None:
             text = json.dumps([lead, self._mapping.search_by, self._sent], sort_keys=True, default=_canonical)
             return hashlib.sha256(text.encode()).hexdigest()
-        place = _place(row.names, self._key_column)
+        place = place_of(row.names, self._key_column)
         try:
             return _key_of("" if place is None else row.cells[place])
         except CellError as error:
-            flaws.append(Flaw(_shown(self._key_column), str(error)))
+            flaws.append(Flaw(shown_heading(self._key_column), str(error)))
             return None
 
     def _plan(self, names: tuple[str, ...]) -> list[Column | Flaw]:
@@ -292,13 +278,13 @@ class Leads:
 
     def _column(self, names: tuple[str, ...], position: int) -> Column | Flaw:
         mapping, heading = self._mapping, names[position]
-        shown = _shown(heading, position)
+        shown = shown_heading(heading, position)
 
         def is_named(options: Iterable[str]) -> bool:
-            return any(name == attribute or _place(names, name) == position for name in options)
+            return any(name == attribute or place_of(names, name) == position for name in options)
 
         attribute: str | None = next(
-            (given for name, given in self._columns.items() if _place(names, name) == position), None
+            (given for name, given in self._columns.items() if place_of(names, name) == position), None
         )
         if heading == REASON or is_named(mapping.ignored):
             return Column(shown, None)
@@ -324,19 +310,22 @@ class Leads:
         """Why a heading is no attribute by itself, and the options to choose from."""
         if looks_like_a_value(heading):
             return "its heading looks like a value: the first line has to hold the headings"
-        suggested = self._suggested.get(_letters(heading))
+        suggested = self._suggested.get(letters(heading))
         flaw = name_flaw(heading)
         if flaw is None and suggested in {None, heading}:
             return None
         flaw = flaw or f"is not LeadSquared's name for {suggested}"
-        mapped, ignored = _quoted(f"{_shown(heading)}={suggested or 'SCHEMA_NAME'}"), _quoted(_shown(heading))
+        mapped, ignored = (
+            quoted(f"{shown_heading(heading)}={suggested or 'SCHEMA_NAME'}"),
+            quoted(shown_heading(heading)),
+        )
         return f"its heading {flaw}: pass --map {mapped} or --ignore {ignored}"
 
     def _values_of(self, names: tuple[str, ...], position: int, attribute: str) -> Iterable[tuple[str, str]]:
         for given in self._mapping.values:
             for colon in (match.start() for match in re.finditer(":", given)):
                 name, (wrong, equals, right) = given[:colon], given[colon + 1 :].partition("=")
-                if equals and (name.strip() == attribute or _place(names, plain_heading(name)) == position):
+                if equals and (name.strip() == attribute or place_of(names, plain_heading(name)) == position):
                     yield cells.bare_text(wrong), right
                     break
 
@@ -353,10 +342,10 @@ class Leads:
             ("--verbatim", mapping.verbatim),
         ]
         problems += [
-            f'{option} "{_shown(name)}": no column has that heading'
+            f'{option} "{shown_heading(name)}": no column has that heading'
             for option, options in named
             for name in options
-            if _place(names, plain_heading(name)) is None
+            if place_of(names, plain_heading(name)) is None
             and (option in {"--map", "--ignore", "--key"} or name not in attributes)
         ]
         used = sum(len(column.values) for column in plan if isinstance(column, Column))
@@ -364,7 +353,7 @@ class Leads:
             problems.append('--value is written as "Column:Wrong=Right", with a column of the file')
         search_by = "ProspectID" if mapping.search_by == "ProspectId" else mapping.search_by
         if search_by is not None and search_by not in attributes | {*mapping.constants}:
-            problems.append(f"--search-by {_shown(search_by)}: no column becomes that attribute")
+            problems.append(f"--search-by {shown_heading(search_by)}: no column becomes that attribute")
         if problems:
             raise MappingError("\n".join(problems))
 
@@ -461,9 +450,9 @@ def _key_of(cell: object) -> str:
 def _check_options(mapping: LeadMapping) -> None:
     for column, attribute in mapping.columns.items():
         if flaw := name_flaw(attribute):
-            raise MappingError(f'--map "{_shown(column)}=...": what it is mapped to {flaw}')
+            raise MappingError(f'--map "{shown_heading(column)}=...": what it is mapped to {flaw}')
         if column in mapping.ignored:
-            raise MappingError(f'"{_shown(column)}" is mapped and ignored: leave one of them out')
+            raise MappingError(f'"{shown_heading(column)}" is mapped and ignored: leave one of them out')
     for attribute, value in mapping.constants.items():
         if flaw := name_flaw(attribute):
             raise MappingError(f"--set NAME=VALUE: its name {flaw}")
@@ -474,7 +463,7 @@ def _check_options(mapping: LeadMapping) -> None:
     for name in mapping.verbatim:
         if mapping.columns.get(name, name) in NUMBERS_TO_CALL:
             raise MappingError(
-                f'--verbatim "{_shown(name)}": Phone and Mobile stay checked, since a number that a '
+                f'--verbatim "{shown_heading(name)}": Phone and Mobile stay checked, since a number that a '
                 "spreadsheet has damaged calls nobody"
             )
     if not mapping.dates and mapping.date_format:
@@ -493,54 +482,6 @@ def _normalizer(region: str | None) -> Callable[[Mapping[str, Any]], dict[str, A
         return None if region is None else phone(region)
     except ConfigurationError as error:
         raise MappingError(f"--phone: {error}") from None
-
-
-def name_flaw(name: str) -> str | None:
-    """Why it is no schema name; None if it is one."""
-    if not SCHEMA_NAME.fullmatch(name):
-        return "is no schema name (a letter, then letters, digits and _)"
-    return "is spelt ProspectID as an attribute" if name == "ProspectId" else None
-
-
-# Headings.
-
-
-def _place(names: tuple[str, ...], name: str) -> int | None:
-    """The index of the column that is named, by its heading or else by its position; None if there is none.
-
-    Of several columns with one heading none is named by it.
-    """
-    if name in names:
-        return names.index(name) if names.count(name) == 1 else None
-    return int(name) - 1 if re.fullmatch("[1-9][0-9]{0,4}", name) and int(name) <= len(names) else None
-
-
-def _suggestions(fields: Mapping[str, str]) -> dict[str, str]:
-    """From heading to schema name: usual ones that the account has, its display names, other usual ones."""
-    displayed = {_letters(display): name for name, display in fields.items()}
-    usual = {heading: name for heading, name in _SUGGESTED.items() if name in fields}
-    return _SUGGESTED | displayed | usual
-
-
-def _letters(text: str) -> str:
-    return re.sub(r"[\W_]", "", text.casefold())
-
-
-def looks_like_a_value(heading: str) -> bool:
-    """Whether it is an address or a telephone number, which must not be shown."""
-    return "@" in heading or re.search(r"\d(?:[ ()./+-]{0,2}\d){8}", heading) is not None
-
-
-def _shown(heading: str, position: int | None = None) -> str:
-    """A heading for a message: of a bearable length, and only if it is no value."""
-    if not heading or looks_like_a_value(heading):
-        return "**********" if position is None else str(position + 1)
-    return heading if len(heading) <= 200 else f"{heading[:200]}..."
-
-
-def _quoted(word: str) -> str:
-    """A word as a shell takes it."""
-    return f'"{word}"' if re.fullmatch(r"[^\"$`\\!]+", word) else shlex.quote(word)
 
 
 def _canonical(value: object) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
 
 from leadsquared_async.cli.exits import CommandFailedError
 
-__all__ = ["REASON", "ROW_LIMIT", "Row", "Unreadable", "counted", "plain_heading"]
+__all__ = ["REASON", "ROW_LIMIT", "Row", "Unreadable", "counted"]
 
 # The heading of the column that a file of rejects adds. With its blank it is no schema name, so no attribute
 # of anybody's leads can have it.
@@ -47,22 +45,3 @@ class Unreadable(CommandFailedError):
 def counted(count: int, noun: str) -> str:
     """1 row, 1,120 rows."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-_BLANKS = re.compile(r"\s+")
-
-
-def plain_heading(text: str) -> str:
-    """A heading as it can be typed: white space of any kind is one blank, invisible characters are gone.
-
-    Messages show this form, and options are compared in it.
-    """
-    visible = "".join(
-        character
-        for character in text
-        if character.isspace() or unicodedata.category(character) not in _INVISIBLE
-    )
-    return _BLANKS.sub(" ", unicodedata.normalize("NFC", visible)).strip()
-
-
-_INVISIBLE = {"Cc", "Cf"}

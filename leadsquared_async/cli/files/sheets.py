@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self, TextIO
 
+from leadsquared_async.cli.files.headings import plain_heading
 from leadsquared_async.cli.files.json_rows import json_of
 from leadsquared_async.cli.files.private_files import open_private
-from leadsquared_async.cli.files.rows import REASON, Row, plain_heading
+from leadsquared_async.cli.files.rows import REASON, Row
 from leadsquared_async.cli.files.tables import Table
 from leadsquared_async.printable import printable
 

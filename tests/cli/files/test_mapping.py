@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadsquared_async.cli.files import cells
-from leadsquared_async.cli.files.mapping import USUAL_HEADINGS, Flaw, LeadMapping, Leads, Made, MappingError
+from leadsquared_async.cli.files.headings import USUAL_HEADINGS
+from leadsquared_async.cli.files.mapping import Flaw, LeadMapping, Leads, Made, MappingError
 from leadsquared_async.cli.files.rows import REASON, Row
 from leadsquared_async.encoding import SCHEMA_NAME, encode
 from leadsquared_async.submissions import capture_lead

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from leadsquared_async.cli.files.cells import bare_text
 from leadsquared_async.cli.files.csv_rows import DELIMITERS
+from leadsquared_async.cli.files.headings import plain_heading
 from leadsquared_async.cli.files.mapping import LeadMapping, Leads, MappingError
-from leadsquared_async.cli.files.rows import Unreadable, plain_heading
+from leadsquared_async.cli.files.rows import Unreadable
 from tests.cli.files.reading import opened, table_of
 
 ENCODINGS = (

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 
 from leadsquared_async.cli.files.csv_rows import DELIMITERS
 from leadsquared_async.cli.files.decoding import Undecodable
-from leadsquared_async.cli.files.rows import REASON, ROW_LIMIT, Row, Unreadable, plain_heading
+from leadsquared_async.cli.files.headings import plain_heading
+from leadsquared_async.cli.files.rows import REASON, ROW_LIMIT, Row, Unreadable
 from leadsquared_async.cli.files.sheets import Rejects
 from leadsquared_async.cli.files.tables import Reading, Table
 from tests.cli.files.reading import SECRET, flaws_in, read, refusal, rows_in, table_of

@@ -1,0 +1,99 @@
+"""The headings of a table: as they can be typed, found, suggested and shown."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import unicodedata
+from collections.abc import Mapping
+
+from leadsquared_async.encoding import SCHEMA_NAME
+
+__all__ = [
+    "USUAL_HEADINGS", "letters", "looks_like_a_value", "name_flaw", "place_of", "plain_heading", "quoted",
+    "shown_heading", "suggestions",
+]  # fmt: skip
+
+# Headings as they are often written, without their blanks and signs; only ever suggested.
+USUAL_HEADINGS = {
+    "EmailAddress": ("email", "emailaddress", "emailid", "mail", "mailid"),
+    "FirstName": ("firstname", "givenname", "forename"),
+    "LastName": ("lastname", "surname", "familyname"),
+    "Phone": ("phone", "phoneno", "phonenumber", "telephone", "telephonenumber", "tel", "contactnumber"),
+    "Mobile": ("mobile", "mobileno", "mobilenumber", "mobilephone", "cell", "cellphone"),
+    "Company": ("company", "companyname", "organisation", "organization"),
+    "JobTitle": ("jobtitle", "designation"),
+    "Website": ("website", "websiteurl"),
+    "Source": ("source", "leadsource"),
+    "ProspectStage": ("prospectstage", "leadstage"),
+    "ProspectID": ("prospectid", "leadid"),
+    "Notes": ("notes",),
+    "mx_Street1": ("street", "street1", "address1", "addressline1"),
+    "mx_Street2": ("street2", "address2", "addressline2"),
+    "mx_City": ("city",),
+    "mx_State": ("state",),
+    "mx_Country": ("country",),
+    "mx_Zip": ("zip", "zipcode", "pincode", "postcode", "postalcode"),
+}
+_SUGGESTED = {heading: name for name, headings in USUAL_HEADINGS.items() for heading in headings}
+
+
+def plain_heading(text: str) -> str:
+    """A heading as it can be typed: white space of any kind is one blank, invisible characters are gone.
+
+    Messages show this form, and options are compared in it.
+    """
+    visible = "".join(
+        character
+        for character in text
+        if character.isspace() or unicodedata.category(character) not in _INVISIBLE
+    )
+    return re.sub(r"\s+", " ", unicodedata.normalize("NFC", visible)).strip()
+
+
+_INVISIBLE = {"Cc", "Cf"}
+
+
+def place_of(names: tuple[str, ...], name: str) -> int | None:
+    """The index of the column that is named, by its heading or else by its position; None if there is none.
+
+    Of several columns with one heading none is named by it.
+    """
+    if name in names:
+        return names.index(name) if names.count(name) == 1 else None
+    return int(name) - 1 if re.fullmatch("[1-9][0-9]{0,4}", name) and int(name) <= len(names) else None
+
+
+def suggestions(fields: Mapping[str, str]) -> dict[str, str]:
+    """From heading to schema name: usual ones that the account has, its display names, other usual ones."""
+    displayed = {letters(display): name for name, display in fields.items()}
+    usual = {heading: name for heading, name in _SUGGESTED.items() if name in fields}
+    return _SUGGESTED | displayed | usual
+
+
+def letters(text: str) -> str:
+    return re.sub(r"[\W_]", "", text.casefold())
+
+
+def looks_like_a_value(heading: str) -> bool:
+    """Whether it is an address or a telephone number, which must not be shown."""
+    return "@" in heading or re.search(r"\d(?:[ ()./+-]{0,2}\d){8}", heading) is not None
+
+
+def shown_heading(heading: str, position: int | None = None) -> str:
+    """A heading for a message: of a bearable length, and only if it is no value."""
+    if not heading or looks_like_a_value(heading):
+        return "**********" if position is None else str(position + 1)
+    return heading if len(heading) <= 200 else f"{heading[:200]}..."
+
+
+def quoted(word: str) -> str:
+    """A word as a shell takes it."""
+    return f'"{word}"' if re.fullmatch(r"[^\"$`\\!]+", word) else shlex.quote(word)
+
+
+def name_flaw(name: str) -> str | None:
+    """Why it is no schema name; None if it is one."""
+    if not SCHEMA_NAME.fullmatch(name):
+        return "is no schema name (a letter, then letters, digits and _)"
+    return "is spelt ProspectID as an attribute" if name == "ProspectId" else None
