@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack, aclosing
@@ -54,7 +53,7 @@ def export(
             asyncio.run(_export(files, state, form, sys.stdout, verbatim=verbatim))
             return ExitStatus.DONE
         draft = stack.enter_context(Draft(out, others=files_of(files), begins=BEGINS))
-        with os.fdopen(open_private(draft.part), "w", encoding="utf-8", newline="") as file:
+        with open_private(draft.part) as file:
             written = asyncio.run(_export(files, state, form, file, verbatim=verbatim))
         draft.place()
     terminal.result(f"{counted(written, 'row')} in {one_line(out)}", {"rows": written, "out": str(out)})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -310,7 +309,7 @@ def _without_answer(request_id: str, name: str, error: LeadSquaredError) -> _Out
 
 
 def _write(draft: Draft, outcomes: Sequence[_Outcome]) -> None:
-    with os.fdopen(open_private(draft.part), "w", encoding="utf-8", newline="") as file:
+    with open_private(draft.part) as file:
         write = sheet(file)
         write(COLUMNS)
         for each in outcomes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -139,8 +138,7 @@ class Reports:
         return outcomes
 
     def _open_out(self, part: Path, stack: ExitStack) -> Callable[[Iterable[object]], None]:
-        file = os.fdopen(open_private(part), "w", encoding="utf-8", newline="")
-        write = sheet(stack.enter_context(file))
+        write = sheet(stack.enter_context(open_private(part)))
         write((*COLUMNS, *self._columns))
         return write
 

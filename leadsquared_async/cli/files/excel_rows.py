@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from itertools import repeat
+from itertools import repeat, zip_longest
 from typing import Any, BinaryIO
 
 import openpyxl
@@ -56,7 +56,7 @@ class ExcelRows:
         names, width = self.names, len(self.names)
         for number, (cells, formulas) in self._rows:
             values, flaw = list[Any](), None
-            for position, (cell, formula) in enumerate(_pairs(cells, formulas), start=1):
+            for position, (cell, formula) in enumerate(zip_longest(cells, formulas[: len(cells)]), start=1):
                 try:
                     value = _value(cell, formula)
                 except ValueError as error:
@@ -136,11 +136,6 @@ def _chosen(book: Any, name: str | None) -> str:
 
 def _listed(titles: list[str]) -> str:
     return ", ".join(f'"{title}"' for title in titles)
-
-
-def _pairs(cells: tuple[Any, ...], formulas: tuple[Any, ...]) -> Iterator[tuple[Any, Any]]:
-    for position, cell in enumerate(cells):
-        yield cell, formulas[position] if position < len(formulas) else None
 
 
 def _value(cell: Any, formula: Any) -> Any:

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from itertools import count
 from pathlib import Path
-from typing import Self
+from typing import Self, TextIO
 
 from leadsquared_async.cli.exits import CommandFailedError
 
@@ -25,9 +25,15 @@ def files_of(outboxes: Iterable[Path]) -> list[Path]:
     return [Path(f"{place}{suffix}") for place in places for suffix in ("", "-wal", "-shm", ".lock")]
 
 
-def open_private(path: Path) -> int:
-    """The descriptor of a new file, to be written."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+def open_private(path: Path, encoding: str = "utf-8") -> TextIO:
+    """A new file, to be written as CSV wants it."""
+    return open(
+        path, "x", encoding=encoding, newline="", opener=lambda name, how: os.open(name, how, PRIVATE)
+    )
+
+
+def _opened(name: str, flags: int) -> int:
+    return os.open(name, flags, PRIVATE)
 
 
 def without_links(path: Path) -> Path:
@@ -59,7 +65,7 @@ class Draft:
         if any(_is_same(self._path, other) for other in others):
             raise CommandFailedError(f"{path}: is the run's own input or outbox: choose another name")
         self._check_what_is_there(begins)
-        os.close(open_private(self.part))
+        open_private(self.part).close()
         self._clear()
 
     def __enter__(self) -> Self:
@@ -83,7 +89,7 @@ class Draft:
         given, place = self._room(lambda there, _: not (_is_as_written(there) and _lines(there) <= mine))
         _note(place).unlink(missing_ok=True)
         self.part.replace(place)
-        with os.fdopen(open_private(_note(place)), "w", encoding="ascii") as file:
+        with open_private(_note(place)) as file:
             file.write(digest)
         return given
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
@@ -53,7 +52,7 @@ class Rejects:
         self._names = table.names
         self._is_empty = True
         encoding = "utf-8" if table.names is None else "utf-8-sig"
-        self._file = os.fdopen(open_private(path), "w", encoding=encoding, newline="")
+        self._file = open_private(path, encoding)
         # All cells in quotes: whatever delimiters they hold, the true one is recognised.
         self._csv = csv.writer(self._file, delimiter=table.delimiter or ",", quoting=csv.QUOTE_ALL)
 

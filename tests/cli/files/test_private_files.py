@@ -16,7 +16,7 @@ from tests.cli.commands import names_in
 
 
 def write(draft: Draft, text: str) -> None:
-    with os.fdopen(open_private(draft.part), "w") as file:
+    with open_private(draft.part) as file:
         file.write(text)
 
 
