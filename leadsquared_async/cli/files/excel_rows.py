@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import repeat, zip_longest
@@ -41,7 +41,8 @@ class ExcelRows:
             else repeat(())
         )
         rows = book[self.sheet].iter_rows(min_row=skip + 1)
-        self._rows = enumerate(zip(rows, texts, strict=False), start=skip + 1)
+        pairs: Iterable[tuple[tuple[Any, ...], tuple[Any, ...]]] = zip(rows, texts, strict=False)
+        self._rows = enumerate(pairs, start=skip + 1)
         self.blank = 0
         for _, (cells, _) in self._rows:
             names = [plain_heading(str(cell.value)) if cell.value is not None else "" for cell in cells]

@@ -32,10 +32,6 @@ def open_private(path: Path, encoding: str = "utf-8") -> TextIO:
     )
 
 
-def _opened(name: str, flags: int) -> int:
-    return os.open(name, flags, PRIVATE)
-
-
 def without_links(path: Path) -> Path:
     """Where a path leads to; unlike with `Path.resolve`, links in a circle are no error."""
     return Path(os.path.realpath(path))
