@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, 
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -101,18 +102,24 @@ def run_stats(files: Sequence[Path], terminal: Terminal, fail_on: Collection[Ite
             (state.value, f"{stat[state]:,}") for state in ItemState if stat[state]
         ]
         counts = ", ".join(f"{state} {stat[state]:,}" for state in ItemState if stat[state]) or "empty"
-        oldest = "" if stat["oldest"] is None else f"; the oldest open one waits {spoken(stat['oldest'])}"
+        oldest = (
+            "" if stat["oldest"] is None else f"; the oldest open row has waited {spoken(stat['oldest'])}"
+        )
         lines.append(f"{one_line(stat['file'])}: {counts}{oldest}; {stat['size']:,} bytes")
-        for number, each in enumerate(states or [("empty", "")]):
-            cells.append(("" if number else stat["file"], *each, ""))
-        remarks = [] if stat["oldest"] is None else [f"the oldest open one waits {spoken(stat['oldest'])}"]
+        remarks = (
+            [] if stat["oldest"] is None else [f"the oldest open row has waited {spoken(stat['oldest'])}"]
+        )
         if stat["held"] is not None:
             lines.append(f"  held: {stat['held']}")
             remarks.append(f"held: {stat['held']}")
         if (dead := dead_letters(Path(stat["file"]), stat)) is not None:
             lines.append(f"  {dead}")
             remarks.append(dead)
-        cells += [("", "", "", remark) for remark in remarks]
+        beside = zip_longest(states or [("empty", "")], remarks)
+        cells += [
+            ("" if number else stat["file"], *(state or ("", "")), remark or "")
+            for number, (state, remark) in enumerate(beside)
+        ]
     terminal.table(("Outbox", "State", "Rows", ""), cells, {"outboxes": found}, plain="\n".join(lines))
     return max(status_for(stat, fail_on) for stat in found)
 

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from itertools import zip_longest
 from typing import Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -29,6 +31,8 @@ logger = logging.getLogger("leadsquared_async")
 LONGEST_LINE = 4000
 FINDINGS_SHOWN = 50
 VALUES_SHOWN = 5
+WRAPPED = 20
+"""Characters that the last column of a table has at least, if its text is longer."""
 STYLES = {
     "confirmed": "green", "accepted": "cyan", "rejected": "red", "refused": "red", "unknown": "yellow",
     "pending": "dim", "sending": "dim", "ok": "green", "look": "yellow", "wrong": "red", "succeeded": "green",
@@ -116,6 +120,8 @@ class Terminal:
     ) -> None:
         """Show a table, whose last column wraps and whose words of `STYLES` are coloured; as JSON the data.
 
+        A terminal that is too narrow gets the columns that fit, and the names of the others.
+
         Args:
             headings: one a column.
             rows: cells.
@@ -133,14 +139,23 @@ class Terminal:
             else:
                 self._write(text)
         else:
+            cells = [[one_line(cell, LONGEST_LINE) for cell in row] for row in rows]
+            shown = _fitting([headings, *cells], console.width)
             table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-            for heading in headings:
+            for place in shown:
+                are_numbers = all(re.fullmatch(r"[\d,]*", row[place]) for row in cells)
                 table.add_column(
-                    heading, overflow="fold", no_wrap=heading is not headings[-1] and len(heading) < 12
+                    headings[place],
+                    justify="right" if are_numbers else "left",
+                    no_wrap=place not in {0, len(headings) - 1},
+                    overflow="fold",
                 )
-            for row in rows:
-                table.add_row(*(Text(one_line(cell, LONGEST_LINE), STYLES.get(cell, "")) for cell in row))
+            for row in cells:
+                table.add_row(*(Text(row[place], STYLES.get(row[place], "")) for place in shown))
             console.print(table)
+            hidden = [name for place, name in enumerate(headings) if place not in shown]
+            if hidden:
+                self.say(f"not shown at this width: {', '.join(hidden)}; a pipe or --json shows all", "dim")
 
     def findings(self, findings: Findings) -> None:
         """Show what is wrong with rows: each flaw with its count, first lines and what to do."""
@@ -190,6 +205,19 @@ def _advice(finding: Finding) -> list[str]:
     wrong = next((value for value, _ in shown if value in finding.nearest), shown[0][0])
     option = f"{finding.flaw.attribute}:{one_line(wrong, 40)}={finding.nearest.get(wrong, 'OPTION')}"
     return [finding.flaw.message, f"Values: {values}{more}.", f'Send one as another: --value "{option}"']
+
+
+def _fitting(lines: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Which columns of a table fit beside each other: the first and the last, and of the others the first."""
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    last = len(widths) - 1
+    room = width - min(widths[0], width // 3) - 2 - min(widths[last], WRAPPED)
+    shown = [0]
+    for place in range(1, last):
+        if widths[place] + 2 <= room:
+            room -= widths[place] + 2
+            shown.append(place)
+    return [*shown, last]
 
 
 def discard_results() -> None:

@@ -123,3 +123,16 @@ async def test_no_is_an_answer(sandbox: Sandbox, tmp_path: Path, monkeypatch: py
     for arguments, code, sent in (((), 3, 0), (("--yes",), 0, 4)):
         done = await capture(sandbox, file, "--no-confirm", *arguments)
         assert (done.code, sandbox.books.accepted) == (code, sent)
+
+
+@pytest.mark.parametrize(("width", "hidden"), [(40, "Operation, RequestID"), (80, "RequestID"), (140, "")])
+def test_a_table_cuts_no_cell(width: int, hidden: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A terminal that is too narrow for a table gets whole columns, and the names of the others."""
+    row = ("1", "confirmed", "leads.capture", "a8c576e2-3cd0-46fd-bd57-b5853cd8b060", "MXUnknownAttribute")
+    headings = ("Id", "State", "Operation", "RequestID", "Reason")
+    made, out = Terminal(), io.StringIO()
+    made.console = made._results = Console(file=out, force_terminal=True, width=width, color_system=None)
+    made.table(headings, [row] * 2)
+    said = out.getvalue()
+    assert all((cell in said) != (heading in hidden) for heading, cell in zip(headings, row, strict=True))
+    assert (f"not shown at this width: {hidden};" in said) == bool(hidden)
