@@ -8,18 +8,20 @@ import zipfile
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from itertools import repeat
+from itertools import chain, islice, repeat
 from typing import Any, BinaryIO
 
 import openpyxl
 from openpyxl.utils.exceptions import InvalidFileException
 
-from leadsquared_async.cli.files.rows import Row, Unreadable, plain_heading
+from leadsquared_async.cli.files.rows import Row, Unreadable, plain_heading, refuse_title
 
 __all__ = ["ExcelRows"]
 
 LARGEST = 2_000_000_000
 """Bytes of all parts of a workbook together, unpacked."""
+BELOW = 10
+"""Rows that are looked at to tell a title from headings."""
 DIGITS = 15
 """Of a number; Excel keeps no more."""
 
@@ -51,13 +53,16 @@ class ExcelRows:
             else repeat(())
         )
         rows = book[self.sheet].iter_rows(min_row=skip + 1)
-        self._rows = enumerate(zip(rows, texts, strict=False), start=skip + 1)
+        self._rows: Iterator[tuple[int, tuple[Any, Any]]] = enumerate(zip(rows, texts, strict=False), start=skip + 1)
         self.blank = 0
         for _, (cells, _) in self._rows:
             names = [plain_heading(str(cell.value)) if cell.value is not None else "" for cell in cells]
             while names and not names[-1]:
                 del names[-1]
             if names:
+                below = list(islice(self._rows, BELOW))
+                refuse_title(names, ((number, [cell.value for cell in row]) for number, (row, _) in below))
+                self._rows = chain(below, self._rows)
                 self.names = tuple(names)
                 return
         raise Unreadable(f'the sheet "{self.sheet}" is empty')

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["REASON", "ROW_LIMIT", "Row", "Unreadable", "counted", "plain_heading"]
+__all__ = ["REASON", "ROW_LIMIT", "Row", "Unreadable", "counted", "plain_heading", "refuse_title"]
 
 # The heading of the column that a file of rejects adds. With its blank it is no schema name, so no attribute
 # of anybody's leads can have it.
@@ -54,6 +55,21 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def refuse_title(names: Sequence[str], below: Iterable[tuple[int, Sequence[object]]]) -> None:
+    """Refuse a table whose first row is a title: alone in its row, with headings in the next one.
+
+    Raises:
+        Unreadable: names the option that skips it.
+    """
+    for line, cells in below if len(names) == 1 else ():
+        texts = [cell for cell in cells if cell is not None and str(cell).strip()]
+        if len(texts) > 1 and all(isinstance(text, str) and not _VALUE.search(text) for text in texts):
+            raise Unreadable(f"the headings seem to stand on line {line}: pass --skip-rows {line - 1}")
+        if texts:
+            return
+
+
+_VALUE = re.compile(r"@|\d{4}")
 _BLANKS = re.compile(r"\s+")
 
 

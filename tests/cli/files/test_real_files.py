@@ -243,6 +243,18 @@ async def test_lines_above_the_headings_and_a_total_below(command: Files, sandbo
     assert re.search(r"refused +1 +7 +has 1 cell, and there are 2 columns", done.err)
 
 
+async def test_a_title_above_the_headings_of_a_workbook(command: Files) -> None:
+    """It is alone in its row: --skip-rows is named, and works."""
+    book = openpyxl.Workbook()
+    for row in (["Leads of June"], [], ["FirstName", "Phone"], ["Bret", "+91-9988776655"]):
+        book.active.append(row)
+    file = io.BytesIO()
+    book.save(file)
+    done = await command("check", "leads.xlsx", file.getvalue())
+    assert (done.code, "on line 3: pass --skip-rows 2" in done.err) == (2, True)
+    assert (await command("check", "leads.xlsx", file.getvalue(), "--skip-rows", "2")).code == 0
+
+
 async def test_another_encoding_without_a_mark(command: Files, sandbox: Sandbox) -> None:
     """Refused with the option to type, and never sent on a guess."""
     content = "FirstName,mx_City\nJosé,São Paulo\nJürgen,Köln\n".encode("cp1252")

@@ -76,6 +76,7 @@ def test_csv(content: str, rows: list[tuple[int, str, str]] | None) -> None:
         (f'a,b\n3, "{SECRET}\nx"\n', 2, "blank stands before a quote"),
         (f"Leads of June\n{SECRET}\n\na,b\n1,2\n", None, "--skip-rows 3"),
         (f"Leads;of June\na;b;c\n1;2;{SECRET}\n", None, "--skip-rows 1"),
+        (f"Leads of June;;\na;b;c\n1;2;{SECRET}\n", None, "--skip-rows 1"),
         (f"a,b\n1,{SECRET}\x00\n", 2, "NUL"),
         ("a,b\n1,2\n1," + "x" * ROW_LIMIT, 3, "1,000,000"),
         ('a,b\n1,"' + "x\n" * ROW_LIMIT, 2, "quote"),
