@@ -72,9 +72,12 @@ class Terminal:
 
     def say(self, text: str, style: str = "") -> None:
         """Show a remark: wrapped between words at a terminal, one line elsewhere."""
-        indent = " " * (len(text) - len(text.lstrip(" ")))
-        line = indent + one_line(text, LONGEST_LINE)
-        self.console.print(Text(line, style), soft_wrap=not self.console.is_terminal)
+        indent = len(text) - len(text.lstrip(" "))
+        line = Text(one_line(text, LONGEST_LINE), style)
+        if self.console.is_terminal:
+            self.console.print(Padding(line, (0, 0, 0, indent), expand=False))
+        else:
+            self.console.print(Text(" " * indent) + line, soft_wrap=True)
 
     def ask(self, question: str) -> bool | None:
         """Ask whoever sits at the terminal; None where nobody does."""

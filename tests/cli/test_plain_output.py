@@ -21,10 +21,9 @@ Eve,NULL,+91-9988776657,Website,
 MAPPED = ("--map", "First Name=FirstName", "--map", "2=EmailAddress")
 COLUMNS = """\
 leads.csv: csv, utf-8, divided by ','
-leadsquared check: column "First Name": its heading is no schema name (a letter, then letters, digits \
-and _): pass --map "First Name=FirstName" or --ignore "First Name"
-  column "E-mail": its heading is no schema name (a letter, then letters, digits \
-and _): pass --map "E-mail=EmailAddress" or --ignore "E-mail"
+leadsquared check: these headings are not schema names: add what is right of these options, and --ignore for the rest
+  --map "First Name=FirstName" \\
+  --map "E-mail=EmailAddress"
 """
 CHECK = """\
 leads.csv: csv, utf-8, divided by ','

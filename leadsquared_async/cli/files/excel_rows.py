@@ -53,7 +53,9 @@ class ExcelRows:
             else repeat(())
         )
         rows = book[self.sheet].iter_rows(min_row=skip + 1)
-        self._rows: Iterator[tuple[int, tuple[Any, Any]]] = enumerate(zip(rows, texts, strict=False), start=skip + 1)
+        self._rows: Iterator[tuple[int, tuple[Any, Any]]] = enumerate(
+            zip(rows, texts, strict=False), start=skip + 1
+        )
         self.blank = 0
         for _, (cells, _) in self._rows:
             names = [plain_heading(str(cell.value)) if cell.value is not None else "" for cell in cells]

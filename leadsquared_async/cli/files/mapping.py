@@ -30,6 +30,9 @@ KNOWN = 300
 LONGEST_KEY = 500
 """Characters; as the outbox has it."""
 NO_HEADING = "has no heading above this cell: pass --map {position}=SCHEMA_NAME or --ignore {position}"
+SUGGESTED = (
+    "these headings are not schema names: add what is right of these options, and --ignore for the rest"
+)
 MATCHED_BY = frozenset({"EmailAddress", "Phone", "Mobile", "ProspectID"})
 NUMBERS_TO_CALL = frozenset({"Phone", "Mobile"})
 _CALLED = re.compile(r"phone|mobile|whatsapp", re.IGNORECASE)
@@ -308,7 +311,8 @@ class Leads:
                     f"several columns have this heading: name this one {position + 1} in --map or --ignore",
                 )
             if flaw := self._heading_flaw(heading):
-                return Flaw(shown, flaw)
+                kind = "heading" if _letters(heading) in self._suggested else "refused"
+                return Flaw(shown, flaw, kind=kind)
             attribute = heading
         values = dict(self._values_of(names, position, attribute))
         is_verbatim = is_named(mapping.verbatim)
@@ -344,7 +348,14 @@ class Leads:
             MappingError: with a line for each that has not, and what to do about it.
         """
         mapping, plan = self._mapping, self._plan(names)
-        problems = [str(column) for column in plan if isinstance(column, Flaw)]
+        flaws = [(name, column) for name, column in zip(names, plan, strict=True) if isinstance(column, Flaw)]
+        options = [
+            f"--map {_quoted(f'{_shown(name)}={self._suggested[_letters(name)]}')}"
+            for name, flaw in flaws
+            if flaw.kind == "heading"
+        ]
+        problems = [SUGGESTED, *(f"{option} \\" for option in options[:-1]), options[-1]] if options else []
+        problems += [str(flaw) for _, flaw in flaws if flaw.kind != "heading"]
         attributes = {column.attribute for column in plan if isinstance(column, Column)}
         named = [
             ("--map", self._columns),
@@ -355,8 +366,8 @@ class Leads:
         ]
         problems += [
             f'{option} "{_shown(name)}": no column has that heading'
-            for option, options in named
-            for name in options
+            for option, columns in named
+            for name in columns
             if _place(names, plain_heading(name)) is None
             and (option in {"--map", "--ignore", "--key"} or name not in attributes)
         ]

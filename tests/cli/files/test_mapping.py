@@ -94,8 +94,8 @@ def test_check(columns: list[str], options: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("columns", "options", "said"),
     [
-        (["E-mail"], {}, ['column "E-mail"', '--map "E-mail=EmailAddress" or --ignore "E-mail"']),
-        (["Email"], {}, ["not LeadSquared's name for EmailAddress", '--map "Email=EmailAddress"']),
+        (["E-mail"], {}, ["headings are not schema names", '--map "E-mail=EmailAddress"', "--ignore"]),
+        (["Email"], {}, ["headings are not schema names", '--map "Email=EmailAddress"']),
         (["First Name"], {}, ['--map "First Name=FirstName"']),
         (["MOBILE NUMBER"], {}, ['--map "MOBILE NUMBER=Mobile"']),
         (["firstname"], {}, ['--map "firstname=FirstName"']),
@@ -105,6 +105,7 @@ def test_check(columns: list[str], options: dict[str, Any]) -> None:
         (["Größe"], {}, ["no schema name"]),
         (["x" * 101], {}, ["no schema name"]),
         (["ProspectId"], {}, ["ProspectID"]),
+        (["Mail", "E-mail"], {}, ['--map "Mail=EmailAddress" \\', '--map "E-mail=EmailAddress"']),
         (["$(rm -rf ~)"], {}, ["--ignore '$(rm -rf ~)'"]),
         (["Mail`x`"], {}, ["--ignore 'Mail`x`'"]),
         (["A", "B"], {"columns": {"A": "Phone", "B": "Phone"}}, ['column "B": Phone is set twice']),
@@ -142,17 +143,18 @@ def test_display_names_of_the_account_are_suggested() -> None:
         "mx_Mail": "E-mail",
         "EmailAddress": "Mail 1",
     }
-    assert '--map "date-of-birth=mx_Date_of_Birth"' in problems(["date-of-birth"], fields)[0]
-    assert '--map "City=mx_Town"' in problems(["City"], fields)[0]
-    assert '--map "E-Mail=EmailAddress"' in problems(["E-Mail"], fields)[0]
-    assert '--map "Country=mx_Country"' in problems(["Country"], fields)[0]
+    assert '--map "date-of-birth=mx_Date_of_Birth"' in problems(["date-of-birth"], fields)[1]
+    assert '--map "City=mx_Town"' in problems(["City"], fields)[1]
+    assert '--map "E-Mail=EmailAddress"' in problems(["E-Mail"], fields)[1]
+    assert '--map "Country=mx_Country"' in problems(["Country"], fields)[1]
 
 
 def test_check_names_them_all() -> None:
-    """One run tells everything that is wrong, one line each."""
+    """One run tells everything that is wrong, one line each; suggestions first, to be pasted."""
     found = problems(["E-mail", "FirstName", "Shoe size"], ignored=["Age"])
     assert [line.split(":")[0] for line in found] == [
-        'column "E-mail"',
+        "these headings are not schema names",
+        '--map "E-mail=EmailAddress"',
         'column "Shoe size"',
         '--ignore "Age"',
     ]
