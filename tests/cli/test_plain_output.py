@@ -21,7 +21,8 @@ Eve,NULL,+91-9988776657,Website,
 MAPPED = ("--map", "First Name=FirstName", "--map", "2=EmailAddress")
 COLUMNS = """\
 leads.csv: csv, utf-8, divided by ','
-leadsquared check: these headings are not schema names: add what is right of these options, and --ignore for the rest
+leadsquared check: these headings are not schema names: add what is right of these options, and \
+--ignore for the rest
   --map "First Name=FirstName" \\
   --map "E-mail=EmailAddress"
 """
