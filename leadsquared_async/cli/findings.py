@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from leadsquared_async.cli.files.cells import ANY_FORMAT
 from leadsquared_async.cli.files.mapping import Flaw
 
 __all__ = ["Finding", "Findings"]
@@ -26,7 +27,7 @@ class Finding:
         rows: how many rows have it.
         lines: the first of them.
         values: for a drop-down, how often each value stands there that is none of its options.
-        nearest: the option that a value resembles.
+        nearest: the option that a value resembles; under "", the format of the dates.
     """
 
     flaw: Flaw
@@ -34,6 +35,11 @@ class Finding:
     lines: list[int] = field(default_factory=list[int])
     values: Counter[str] = field(default_factory=Counter[str], repr=False)
     nearest: dict[str, str] = field(default_factory=dict[str, str], repr=False)
+
+    @property
+    def message(self) -> str:
+        """What is wrong and what to do, with the date format that one of the cells gives away."""
+        return self.flaw.message.replace(ANY_FORMAT, self.nearest.get("", ANY_FORMAT))
 
     @property
     def where(self) -> str:
@@ -47,7 +53,7 @@ class Finding:
             "column": flaw.column or None,
             "attribute": flaw.attribute or None,
             "problem": flaw.kind,
-            "message": flaw.message,
+            "message": self.message,
             "rows": self.rows,
             "lines": self.lines,
             **({"values": dict(self.values.most_common())} if self.values else {}),
@@ -78,6 +84,8 @@ class Findings:
                     continue
                 finding = self._found[flaw] = Finding(flaw)
             finding.rows += 1
+            if flaw.value is None and flaw.nearest is not None:
+                finding.nearest.setdefault("", flaw.nearest)
             if flaw.value is not None and (flaw.value in finding.values or len(finding.values) < VALUES_KEPT):
                 finding.values[flaw.value] += 1
                 if flaw.nearest is not None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import typer
 from rich.cells import cell_len
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -164,8 +164,11 @@ class Terminal:
         """Show what is wrong with rows: each flaw with its count, first lines and what to do."""
         found = list(findings)[:FINDINGS_SHOWN]
         if self.console.is_terminal:
-            for finding in found:
-                self.console.print(_paragraph(finding))
+            for finding, after in zip_longest(found, found[1:]):
+                self.console.print(_head(finding))
+                if after is None or _advice(finding) != _advice(after):  # else it is said below the next
+                    advice = "\n".join(one_line(line, LONGEST_LINE) for line in _advice(finding))
+                    self.console.print(Padding(Text(advice), (0, 0, 0, 4)))
         elif found:
             rows = [
                 (f.flaw.attribute or f.flaw.column, f.flaw.kind, f"{f.rows:,}", f.where, " ".join(_advice(f)))
@@ -187,27 +190,25 @@ class Terminal:
             discard_results()
 
 
-def _paragraph(finding: Finding) -> RenderableType:
-    """For a terminal: what and where in a line, and below it what to do, wrapped."""
+def _head(finding: Finding) -> Text:
+    """For a terminal: what and where in a line."""
     flaw = finding.flaw
     head = Text(one_line(flaw.attribute or flaw.column or "the row", 200), "bold")
-    head.append(f"  {flaw.kind}", "red")
-    head.append(f"  {counted(finding.rows, 'row')}: ", "not bold")
-    head.append(finding.where, "not bold")
-    advice = Text("\n".join(one_line(line, LONGEST_LINE) for line in _advice(finding)))
-    return Group(head, Padding(advice, (0, 0, 0, 4)))
+    head.append(f"  {flaw.kind.replace('_', ' ')}", "red")
+    lines = "line" if finding.rows == 1 else "lines"
+    return head.append(f"  {counted(finding.rows, 'row')}, {lines} {finding.where}", "not bold")
 
 
 def _advice(finding: Finding) -> list[str]:
     """What is wrong, and of a drop-down the values that are none of its options, with the option to type."""
     if not finding.values:
-        return [finding.flaw.message]
+        return [finding.message]
     shown = finding.values.most_common(VALUES_SHOWN)
     values = ", ".join(f'"{one_line(value, 40)}" {count:,}' for value, count in shown)
     more = f" and {len(finding.values) - len(shown):,} more" if len(finding.values) > len(shown) else ""
     wrong = next((value for value, _ in shown if value in finding.nearest), shown[0][0])
     option = f"{finding.flaw.attribute}:{one_line(wrong, 40)}={finding.nearest.get(wrong, 'OPTION')}"
-    return [finding.flaw.message, f"Values: {values}{more}.", f'Send one as another: --value "{option}"']
+    return [finding.message, f"Values: {values}{more}.", f'Send one as another: --value "{option}"']
 
 
 def _fitting(lines: Sequence[Sequence[str]], width: int) -> list[int]:

@@ -38,7 +38,7 @@ Phone             refused      1     4      a spreadsheet has shortened the numb
 text or as a number without decimals, and export it again
 EmailAddress      placeholder  1     5      holds a placeholder; leads that share it would become one: empty \
 it, or pass --empty with it
-                  test_row     1     6      is a test row of an ad platform: remove it
+                  test_row     1     6      is a test row of an ad platform, which is never sent
 leads.csv: 5 rows against 60 lead fields, 4 would be refused
 """
 CAPTURE = """\

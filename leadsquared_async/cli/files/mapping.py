@@ -229,7 +229,9 @@ class Leads:
         if row.flaw is not None:
             return Made({}, None, [Flaw("", row.flaw)])
         if any(map(cells.is_of_a_test, row.cells)):
-            return Made({}, None, [Flaw("", "is a test row of an ad platform: remove it", kind="test_row")])
+            return Made(
+                {}, None, [Flaw("", "is a test row of an ad platform, which is never sent", kind="test_row")]
+            )
         lead, flaws = dict[str, Any](), list[Flaw]()
         for column, cell in zip(self._plan(row.names), row.cells, strict=True):
             if isinstance(column, Flaw):
@@ -396,14 +398,16 @@ class Leads:
         if isinstance(cell, date):
             return self._dates.with_zone(cell)
         if column.is_date:
-            raise CellError("a date is text here, written in ISO 8601 or as --date-format says")
+            raise CellError(
+                "holds a number: format it as a date in the workbook, or write text as --date-format says"
+            )
         if isinstance(cell, Decimal):
             return _number(cell, column)
         if isinstance(cell, int):
             return cell
         if isinstance(cell, Mapping):
             return self._field_set(cell, column)  # pyright: ignore[reportUnknownArgumentType]
-        raise CellError("holds a list: join its items into one text, with the separator of your field")
+        raise CellError("holds a list: join its items into one text, or pass --ignore with the column")
 
     def _field_set(self, cell: Mapping[str, Any], column: Column) -> dict[str, Any] | None:
         found = dict[str, Any]()
