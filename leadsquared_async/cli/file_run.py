@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, replace
@@ -60,6 +61,7 @@ MANY_ROWS = 1000
 KEY_REUSED = (
     "its key was used before with other values: give it another key, or leave keys out to send it as a change"
 )
+DELIMITER_NAMES = {"\t": "tabs"}
 KEY_TWICE = "the same key as line {line}, with other values: give it another key, or leave keys out"
 
 
@@ -204,6 +206,10 @@ class FileRun:
         if outcomes.rejects is not None:
             self._terminal.say(f"{outcomes.rejects} holds the rows that need fixing, each with its reason")
         self._advise(rows)
+        if self._options.file != STDIN and len(rows.fates) > rows.findings.rows:
+            rejects = ", and --rejects FILE for the rows to fix" if rows.findings.rows else ""
+            command = f"leadsquared capture {shlex.quote(self._options.file)}"
+            self._terminal.say(f"to send what is right, with the same options{rejects}: {command}")
         refused = (
             f"{rows.findings.rows:,} would be refused" if rows.findings.rows else "none would be refused"
         )
@@ -295,7 +301,12 @@ class FileRun:
         lsq = await stack.enter_async_context(self._options.connection.client())
         with self._stop.at_once():
             table = stack.enter_context(Table(self._options.file, self._options.reading))
-        details = [table.encoding, None if table.delimiter is None else f"divided by {table.delimiter!r}"]
+        details = [
+            table.encoding,
+            None
+            if table.delimiter is None
+            else f"divided by {DELIMITER_NAMES.get(table.delimiter, repr(table.delimiter))}",
+        ]
         details.append(None if table.sheet is None else f'sheet "{table.sheet}"')
         self._terminal.say(f"{self._name}: {', '.join((table.format, *filter(None, details)))}")
         return table, lsq
@@ -537,8 +548,8 @@ class FileRun:
         for column, patterns in self._maker.spellings.items():
             if len(patterns) > 1:
                 say(
-                    f'column "{column}" writes phone numbers in {len(patterns)} ways, and LeadSquared takes '
-                    "two spellings for two leads: --phone COUNTRY, such as --phone IN, writes them as it does"
+                    f'column "{column}" spells phone numbers in {len(patterns)} ways, and LeadSquared makes '
+                    "two leads of two spellings: pass --phone COUNTRY, such as --phone IN, to send one"
                 )
         if rows.blank:
             say(f"{counted(rows.blank, 'blank row')} skipped")

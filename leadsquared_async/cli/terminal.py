@@ -110,7 +110,10 @@ class Terminal:
 
     def result(self, text: str, data: Mapping[str, Any]) -> None:
         """Give the result: the text, or the data as one line of JSON."""
-        self._write(json.dumps(data) if self.as_json else printable(text))
+        if self._results.is_terminal and not self.as_json:
+            self._results.print(Text(printable(text)))
+        else:
+            self._write(json.dumps(data) if self.as_json else printable(text))
 
     def table(
         self,
