@@ -15,7 +15,7 @@ from leadsquared_async.errors import ConfigurationError
 __all__ = ["Connection"]
 
 BULK_LIMIT = RateLimit(1, per=5.0)
-TRY = ". To try it without an account, run: leadsquared sandbox"
+TRY = "\nTo try it without an account, run: leadsquared sandbox"
 QUICK = RetryPolicy(attempts=3, cap=2.0)
 """For a question that somebody waits for, and can ask again."""
 
@@ -111,6 +111,7 @@ def _in_options() -> Generator[None]:
         )
         text = re.sub(r"\b(host|region)=", r"--\1", text)
         text = re.sub(r"^(host|region) ", r"--\1 ", text)
+        text = re.sub(r"\b\w+_key \(or (\w+)\)", r"\1", text)
         if text.startswith(("missing ", "no host")):
             text += TRY
         raise ConfigurationError(text) from None

@@ -84,7 +84,10 @@ def run_doctor(
         raise CommandFailedError("--fail-on needs an outbox: pass its file with --outbox")
     with Stop(ExitStatus.LEFT) as stop:
         checks = [*_keys(), *_hosts(connection), *_ways(connection), _limit(connection)]
-        checks += asyncio.run(stop.unless(_live(connection, required)))
+        if any(check.verdict == "wrong" for check in checks):
+            checks.append(Check("calls", "unknown", "none was made: mend the above first", ExitStatus.USAGE))
+        else:
+            checks += asyncio.run(stop.unless(_live(connection, required)))
         if outbox is not None:
             checks.append(_outbox(outbox, fail_on))
     # What keeps leads from getting through goes before what ended badly.
