@@ -15,7 +15,7 @@ from leadsquared_async.errors import ConfigurationError
 __all__ = ["Connection"]
 
 BULK_LIMIT = RateLimit(1, per=5.0)
-TRY = "\nTo try it without an account, run: leadsquared sandbox"
+TRY = ". To try it without an account, run: leadsquared sandbox"
 QUICK = RetryPolicy(attempts=3, cap=2.0)
 """For a question that somebody waits for, and can ask again."""
 
