@@ -42,30 +42,39 @@ from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.terminal import Terminal, logs_shown
 from leadsquared_async.operations import LEADS_CAPTURE, OPERATIONS, operation_named
 from leadsquared_async.printable import one_line
+from leadsquared_async.sandbox import FAULTS
+from leadsquared_async.sandbox.counters import COUNTERS
 from leadsquared_async.submissions import UpdateBehavior
+
+SEND, FOLLOW, LOOK, TRY = "Send a file", "See what became of it", "The account", "Without an account"
 
 app = typer.Typer(
     name="leadsquared",
-    help="Send leads to LeadSquared's Async API, and try it without an account.",
+    help="Send leads to LeadSquared's Async API, and try it without an account.\n\n"
+    "First: leadsquared demo. Then leadsquared sandbox, and in another terminal leadsquared check leads.csv",
     no_args_is_help=True,
     cls=Interruptible,
     pretty_exceptions_enable=False,  # they show local variables: keys and leads
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.add_typer(outbox_app)
+app.add_typer(outbox_app, rich_help_panel=FOLLOW)
 
-Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="RequestIDs.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="RequestIDs.")]
 IdFile = Annotated[
     str | None,
     typer.Option(
         "--file",
+        metavar="FILE",
         help="A file with one a line, or with a column RequestID, and maybe Operation, as --out writes it.",
     ),
 ]
-OfOutbox = Annotated[Path | None, typer.Option("--outbox", help="An outbox: those of its accepted rows.")]
+OfOutbox = Annotated[
+    Path | None, typer.Option("--outbox", metavar="FILE", help="An outbox: those of its accepted rows.")
+]
 OutcomesFile = Annotated[
-    Path | None, typer.Option("--out", help="Write the outcomes with LeadSquared's reasons, as CSV.")
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="Write the outcomes with LeadSquared's reasons, as CSV."),
 ]
 
 
@@ -84,7 +93,7 @@ def leadsquared(
     """Send leads to LeadSquared's Async API, and try it without an account."""
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel=SEND)
 @grouped
 def capture(
     file: InputFile,
@@ -139,7 +148,7 @@ def capture(
     raise typer.Exit(status)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel=SEND)
 @grouped
 def check(
     file: InputFile,
@@ -170,16 +179,16 @@ def check(
     raise typer.Exit(status)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel=LOOK)
 @grouped
 def fields(
     connecting: Connecting,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME...", help="Fields to show in detail.")
+        list[str] | None, typer.Argument(metavar="NAME", help="Schema names of fields to show in detail.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the lead fields that the account has; those that are named with all that is known of them.
+    """Show the lead fields of the account, or all about some of them.
 
     Exits with 2 if there is no field of a name.
 
@@ -191,7 +200,7 @@ def fields(
     raise typer.Exit(ended)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel=SEND)
 @grouped
 def submit(
     operation: Annotated[str, typer.Argument(metavar="OPERATION", help=f"One of {', '.join(OPERATIONS)}.")],
@@ -200,10 +209,11 @@ def submit(
     connecting: Connecting,
     as_json: AsJson = False,
 ) -> None:
-    """Send the objects of a JSON file by any operation. The same command again continues where it stopped.
+    """Send the objects of a JSON file by any operation.
 
-    Each object has some of lead, search_by, details, query, suffix, with LeadSquared's own names inside, and
-    may have a key and a reference. Exit status as of `leadsquared capture`.
+    The same command again continues where it stopped. Each object has some of lead, search_by, details,
+    query, suffix, with LeadSquared's own names inside, and may have a key and a reference. Exit status as of
+    `leadsquared capture`.
 
     Example: leadsquared submit activities.create activities.jsonl
     """
@@ -216,7 +226,7 @@ def submit(
     raise typer.Exit(status)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel=FOLLOW)
 @grouped
 def status(
     connecting: Connecting,
@@ -240,7 +250,7 @@ def status(
     raise typer.Exit(ended)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel=FOLLOW)
 @grouped
 def wait(
     connecting: Connecting,
@@ -268,14 +278,14 @@ def wait(
     raise typer.Exit(ended)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel=LOOK)
 @grouped
 def metrics(
     connecting: Connecting,
     operation: OfOperation = LEADS_CAPTURE.name,
     as_json: AsJson = False,
 ) -> None:
-    """Show how long LeadSquared's queue of an operation is, and how fast it is processed.
+    """Show the length and the pace of LeadSquared's queue.
 
     Example: leadsquared metrics --json
     """
@@ -285,11 +295,11 @@ def metrics(
     raise typer.Exit(ended)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel=LOOK)
 @grouped
 def doctor(
     connecting: Connecting,
-    outbox: Annotated[Path | None, typer.Option(help="An outbox to look at as well.")] = None,
+    outbox: Annotated[Path | None, typer.Option(metavar="FILE", help="An outbox to look at as well.")] = None,
     require: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="A lead field that has to be there; may be repeated."),
@@ -297,7 +307,7 @@ def doctor(
     fail_on: FailOn = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is configured and from where, and check it with calls that change nothing.
+    """Check the configuration, with calls that change nothing.
 
     Exits with 0 if nothing is wrong, 2 if the configuration is incomplete, 3 if LeadSquared does not answer,
     4 if somebody has to act on the account, else 5 if the outbox has items in a state that --fail-on names.
@@ -311,12 +321,14 @@ def doctor(
     raise typer.Exit(ended)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel=TRY)
 def demo(
-    leads: Annotated[int, typer.Option(min=1, max=1000, help="How many leads to send.")] = 60,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same latencies and faults.")] = 1,
+    leads: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="How many leads to send.")] = 60,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="The same seed gives the same latencies and faults.")
+    ] = 1,
 ) -> None:
-    """Send leads to a sandbox on this machine, through faults, and follow each to its outcome.
+    """Watch leads go to a LeadSquared on this machine, through faults.
 
     No account, no network. About half a minute for 60 leads, since the status calls
     share the limit of 25 calls in 5 seconds. Exits with 0 if every lead arrived, else with 1.
@@ -335,21 +347,37 @@ def demo(
     raise typer.Exit(0 if arrived else 1)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel=TRY)
 def sandbox(
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Where to listen on 127.0.0.1; 0 takes any.")
+        int, typer.Option(min=0, max=65535, metavar="N", help="Where to listen on 127.0.0.1; 0 takes any.")
     ] = 8025,
-    limit: Annotated[str, typer.Option(help='Calls in seconds, or "none".')] = f"{LIMIT[0]}/{LIMIT[1]:g}",
-    counting: Annotated[str, typer.Option(help="How calls are counted.")] = "sliding-log",
-    latency: Annotated[float, typer.Option(min=0, help="Seconds of a round trip.")] = 0.05,
-    jitter: Annotated[float, typer.Option(min=0, help="Up to so many seconds more.")] = 0.05,
+    limit: Annotated[
+        str, typer.Option(metavar="CALLS/SECONDS", help='The rate limit, or "none".')
+    ] = f"{LIMIT[0]}/{LIMIT[1]:g}",
+    counting: Annotated[
+        str, typer.Option(metavar="NAME", help=f"How calls are counted: {', '.join(COUNTERS)}.")
+    ] = "sliding-log",
+    latency: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Of a round trip.")] = 0.05,
+    jitter: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="At most, added to a round trip at random.")
+    ] = 0.05,
     fault: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=SHARE of calls that fail so, such as 500=0.03; may be repeated."),
+        typer.Option(
+            metavar="NAME=SHARE",
+            help=f"The share of calls that fail so, such as 500=0.03; may be repeated: {', '.join(FAULTS)}.",
+        ),
     ] = None,
-    processing_rate: Annotated[float, typer.Option(min=0.01, help="Requests processed a minute.")] = 600.0,
-    speed: Annotated[float, typer.Option(min=0.01, help="Processing seconds in one real second.")] = 1.0,
+    processing_rate: Annotated[
+        float, typer.Option(min=0.01, metavar="N", help="Requests processed a minute.")
+    ] = 600.0,
+    speed: Annotated[
+        float,
+        typer.Option(
+            min=0.01, metavar="N", help="How many times faster than real time requests are processed."
+        ),
+    ] = 1.0,
     attributes: Annotated[
         str,
         typer.Option(
@@ -368,18 +396,23 @@ def sandbox(
         ),
     ] = "EmailAddress,Phone",
     fields: Annotated[
-        int, typer.Option(min=1, max=10_000, help="How many fields the believable account has.")
+        int, typer.Option(min=1, max=10_000, metavar="N", help="How many fields the believable account has.")
     ] = 60,
-    bulk_limit: Annotated[str, typer.Option(help='Bulk calls in seconds, or "none".')] = "1/5",
+    bulk_limit: Annotated[
+        str, typer.Option(metavar="CALLS/SECONDS", help='That of bulk calls, or "none".')
+    ] = "1/5",
     seed: Annotated[
         int | None,
         typer.Option(
-            help="With a seed, the same calls give the same answers. Without, each run has its own ids."
+            metavar="N",
+            help="With a seed, the same calls give the same answers. Without, each run has its own ids.",
         ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Do not print a line for each call.")] = False,
 ) -> None:
-    """Run a LeadSquared on this machine until Ctrl-C, and print the environment that points a client to it.
+    """Run a LeadSquared on this machine, and print the environment to use it.
+
+    It runs until Ctrl-C. Paste the lines that it prints into another terminal, and type the commands there.
 
     Example: leadsquared sandbox --fault 500=0.05 --fault lost+taken=0.01
     """

@@ -85,7 +85,9 @@ def run_doctor(
     with Stop(ExitStatus.LEFT) as stop:
         checks = [*_keys(), *_hosts(connection), *_ways(connection), _limit(connection)]
         if any(check.verdict == "wrong" for check in checks):
-            checks.append(Check("calls", "unknown", "none was made: fix what is wrong above first", ExitStatus.USAGE))
+            checks.append(
+                Check("calls", "unknown", "none was made: fix what is wrong above first", ExitStatus.USAGE)
+            )
         else:
             checks += asyncio.run(stop.unless(_live(connection, required)))
         if outbox is not None:

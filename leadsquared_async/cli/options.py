@@ -65,7 +65,7 @@ def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 InputFile = Annotated[str, typer.Argument(metavar="FILE", help="CSV, JSON or .xlsx; - for standard input.")]
-OutboxFiles = Annotated[list[Path], typer.Argument(help="Outbox files.", metavar="FILE...")]
+OutboxFiles = Annotated[list[Path], typer.Argument(help="Outbox files.", metavar="FILE")]
 AsJson = Annotated[
     bool, option("--json", group=RESULT, help="Print the result as one line of JSON, for programs.")
 ]
@@ -88,10 +88,11 @@ class Connecting:
 
     host: Annotated[
         str | None,
-        option("--host", group=ACCOUNT, help="The asynchronous host, https://...; else LEADSQUARED_HOST."),
+        option("--host", group=ACCOUNT, metavar="URL", help="The asynchronous host; else LEADSQUARED_HOST."),
     ] = None
     region: Annotated[
-        str | None, option("--region", group=ACCOUNT, help="in21, us11 or sg; else LEADSQUARED_REGION.")
+        str | None,
+        option("--region", group=ACCOUNT, metavar="NAME", help="in21, us11 or sg; else LEADSQUARED_REGION."),
     ] = None
     rate: Annotated[
         str | None,
@@ -114,7 +115,7 @@ class Reads:
 
     format: Annotated[
         Literal["csv", "jsonl", "json", "xlsx"] | None,
-        option("--format", group=FILE, help="By default recognised."),
+        option("--format", group=FILE, help="By default recognised by content."),
     ] = None
     encoding: Annotated[
         str | None,
@@ -122,7 +123,7 @@ class Reads:
             "--encoding",
             group=FILE,
             metavar="NAME",
-            help="Such as cp1252; by default UTF-8, or as the file's mark says.",
+            help="Such as cp1252; by default UTF-8, or what the file's byte order mark says.",
         ),
     ] = None
     delimiter: Annotated[
@@ -200,7 +201,7 @@ class Columns:
             "--phone",
             group=VALUES,
             metavar="COUNTRY",
-            help="Write phone numbers as LeadSquared does; the country of those without a code, such as IN.",
+            help="Write phone numbers as LeadSquared does; those without a country code are of COUNTRY, say IN.",
         ),
     ] = None
     empty: Annotated[
@@ -256,6 +257,7 @@ RejectsFile = Annotated[
     option(
         "--rejects",
         group=RESULT,
+        metavar="FILE",
         help="Write the rows that need fixing, each with its reason; fixed, it can be passed in again.",
     ),
 ]
@@ -282,6 +284,7 @@ class Delivering:
         option(
             "--outbox",
             group=SENDING,
+            metavar="FILE",
             help="The file that rows wait in; by default FILE.outbox, for a sandbox FILE.sandbox.outbox.",
         ),
     ] = None
@@ -307,6 +310,7 @@ class Delivering:
         option(
             "--out",
             group=RESULT,
+            metavar="FILE",
             help="Write each row's outcome as CSV. Cells that would be formulas get a leading '.",
         ),
     ] = None

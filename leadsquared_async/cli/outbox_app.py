@@ -41,7 +41,7 @@ __all__ = ["outbox"]
 outbox = typer.Typer(
     name="outbox",
     cls=Group,
-    help="Look into outbox files, deliver what is in them, mend it, take it out.",
+    help="List, deliver, fix, export and erase the rows of outbox files.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -50,7 +50,10 @@ Reason = Annotated[
     str | None,
     typer.Option(metavar="TEXT", help="Rows with this in their reason only, such as MXUnknownAttribute."),
 ]
-State = Annotated[ItemState | None, typer.Option(help="Rows of this state only.")]
+State = Annotated[
+    ItemState | None,
+    typer.Option(metavar="STATE", help=f"Rows of this state only: {', '.join(ItemState)}."),
+]
 
 
 @outbox.command(cls=Command)
@@ -129,7 +132,7 @@ def requeue(
     files: OutboxFiles,
     state: Annotated[
         Literal["rejected", "unknown"],
-        typer.Option(help="Which rows. Of unknown ones look first: they may have arrived."),
+        typer.Option(help="Which rows. Look for unknown ones in LeadSquared first: they may be there."),
     ] = "rejected",
     reason: Reason = None,
     drop: Annotated[list[str] | None, typer.Option(metavar="NAME", help="An attribute to leave out.")] = None,
@@ -142,7 +145,7 @@ def requeue(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put rejected or unknown rows among those to be sent, mended; `drain` sends them.
+    """Put rejected or unknown rows back, changed or as they are; `drain` sends them.
 
     Example: leadsquared outbox requeue leads.csv.outbox --reason MXUnknownAttribute --drop mx_Foo
     """
@@ -183,7 +186,9 @@ def export(
     files: OutboxFiles,
     state: State = None,
     form: Annotated[Form, typer.Option("--format", help="JSON lines or CSV.")] = "jsonl",
-    out: Annotated[Path | None, typer.Option(help="A file for you only; by default standard output.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Private to you; by default standard output.")
+    ] = None,
     verbatim: Annotated[
         bool,
         typer.Option(
