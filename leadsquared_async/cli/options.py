@@ -201,7 +201,7 @@ class Columns:
             "--phone",
             group=VALUES,
             metavar="COUNTRY",
-            help="Write phone numbers as LeadSquared does; those without a country code are of COUNTRY, say IN.",
+            help="Write phone numbers as LeadSquared does; COUNTRY, such as IN, is for those without one.",
         ),
     ] = None
     empty: Annotated[
