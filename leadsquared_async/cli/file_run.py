@@ -192,6 +192,7 @@ class FileRun:
             if chosen is None:
                 raise
             self._options = replace(options, reading=replace(options.reading, encoding=chosen))
+            self._terminal.say(f"not asked the next time with --encoding {chosen}", "dim")
             return await run()
 
     async def _check(self) -> ExitStatus:
@@ -226,6 +227,7 @@ class FileRun:
                 "rejects": None if outcomes.rejects is None else str(outcomes.rejects),
                 "exit": int(status),
             },
+            "bold",
         )
         return status
 

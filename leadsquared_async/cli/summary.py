@@ -79,7 +79,7 @@ class Summary:
 
     def show(self, terminal: Terminal) -> None:
         """Show it."""
-        terminal.result(self.text(), self.data())
+        terminal.result(self.text(), self.data(), "bold")
         if not terminal.as_json:
             self._tables(terminal)
         for line in self.advice():
@@ -147,10 +147,9 @@ class Summary:
         elif counts[ItemState.REJECTED] or counts[REFUSED]:
             yield "--rejects FILE writes the rows that need fixing, each with its reason"
         if counts[ItemState.REJECTED]:
-            yield (
-                f"if the fix is in LeadSquared, such as a new field: leadsquared outbox requeue {path}, then "
-                f"leadsquared outbox drain {path}"
-            )
+            yield "if the fix is in LeadSquared, such as a new field:"
+            yield f"  leadsquared outbox requeue {path}"
+            yield f"  leadsquared outbox drain {path}"
         if counts[ItemState.UNKNOWN]:
             yield "look for the unknown rows in LeadSquared before you send them again"
 

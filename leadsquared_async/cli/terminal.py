@@ -31,8 +31,10 @@ logger = logging.getLogger("leadsquared_async")
 LONGEST_LINE = 4000
 FINDINGS_SHOWN = 50
 VALUES_SHOWN = 5
-WRAPPED = 20
-"""Characters that the last column of a table has at least, if its text is longer."""
+UNBROKEN = 36
+"""Characters of a RequestID, up to which a word in a table is not broken."""
+WRAPPED = 12
+"""Characters that the last column of a table has at least."""
 STYLES = {
     "confirmed": "green", "accepted": "cyan", "rejected": "red", "refused": "red", "unknown": "yellow",
     "pending": "dim", "sending": "dim", "ok": "green", "look": "yellow", "wrong": "red", "succeeded": "green",
@@ -108,10 +110,10 @@ class Terminal:
         names = {str(number): name for number, (name, _) in enumerate(choices, start=1)}
         return names.get(answer.strip(), answer.strip() if answer.strip() in names.values() else None)
 
-    def result(self, text: str, data: Mapping[str, Any]) -> None:
+    def result(self, text: str, data: Mapping[str, Any], style: str = "") -> None:
         """Give the result: the text, or the data as one line of JSON."""
         if self._results.is_terminal and not self.as_json:
-            self._results.print(Text(printable(text)))
+            self._results.print(Text(printable(text), style))
         else:
             self._write(json.dumps(data) if self.as_json else printable(text))
 
@@ -126,7 +128,8 @@ class Terminal:
     ) -> None:
         """Show a table, whose last column wraps and whose words of `STYLES` are coloured; as JSON the data.
 
-        A terminal that is too narrow gets the columns that fit, and the names of the others.
+        A terminal that is too narrow gets the columns that fit, and the names of the others; of a single row
+        it gets a line for each cell.
 
         Args:
             headings: one a column.
@@ -144,16 +147,22 @@ class Terminal:
                 self.console.print(text, soft_wrap=True)
             else:
                 self._write(text)
-        else:
+        elif rows:
             cells = [[one_line(cell, LONGEST_LINE) for cell in row] for row in rows]
             shown = _fitting([headings, *cells], console.width)
-            table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+            if len(rows) == 1 and len(shown) < len(headings):
+                pairs = [(name, cell) for name, cell in zip(headings, rows[0], strict=True) if cell]
+                self.table(("", ""), pairs, remark=remark)
+                return
+            table = Table(
+                show_header=any(headings), box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0)
+            )
             for place in shown:
                 are_numbers = all(re.fullmatch(r"[\d,]*", row[place]) for row in cells)
                 table.add_column(
                     headings[place],
                     justify="right" if are_numbers else "left",
-                    no_wrap=place not in {0, len(headings) - 1},
+                    no_wrap=place < len(headings) - 1 and max(len(row[place]) for row in cells) <= UNBROKEN,
                     overflow="fold",
                 )
             for row in cells:
@@ -218,7 +227,9 @@ def _fitting(lines: Sequence[Sequence[str]], width: int) -> list[int]:
     """Which columns of a table fit beside each other: the first and the last, and of the others the first."""
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     last = len(widths) - 1
-    room = width - min(widths[0], width // 3) - 2 - min(widths[last], WRAPPED)
+    words = [word for line in lines for word in line[last].split()]
+    wrapped = max([WRAPPED, *(min(len(word), UNBROKEN // 2) for word in words)])
+    room = width - min(widths[0], UNBROKEN) - 2 - min(widths[last], wrapped)
     shown = [0]
     for place in range(1, last):
         if widths[place] + 2 <= room:

@@ -136,3 +136,17 @@ def test_a_table_cuts_no_cell(width: int, hidden: str, capsys: pytest.CaptureFix
     said = " ".join(out.getvalue().split())
     assert all((cell in said) != (heading in hidden) for heading, cell in zip(headings, row, strict=True))
     assert (f"not shown at this width: {hidden};" in said) == bool(hidden)
+
+
+def test_a_single_row_that_is_too_wide_is_a_line_for_each_cell() -> None:
+    """A RequestID and the id of its lead do not fit beside each other at 80 columns."""
+    made, out = Terminal(), io.StringIO()
+    made._results = Console(file=out, force_terminal=True, width=80, color_system=None)
+    made.table(("RequestID", "State", "Lead id", "Why"), [("a" * 36, "succeeded", "b" * 36, "")])
+    assert [line.split() for line in out.getvalue().splitlines()] == [
+        ["RequestID", "a" * 36],
+        ["State", "succeeded"],
+        ["Lead", "id", "b" * 36],
+    ]
+    made.table(("Outcome", "Rows", ""), [("confirmed", "3", "")])
+    assert out.getvalue().splitlines()[-1].split() == ["confirmed", "3"]
