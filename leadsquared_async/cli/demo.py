@@ -54,7 +54,10 @@ async def run_demo(console: Console, leads: int, seed: int) -> bool:
                 await asyncio.wait([showing])
     show_summary(scene)
     arrived = scene.progress.confirmed == leads == len(sandbox.books.leads)
-    console.print("every lead arrived" if arrived else "not every lead arrived")
+    console.print("every lead arrived" if arrived else "not every lead arrived", style="bold")
+    console.print(
+        "next: leadsquared sandbox, and in another terminal leadsquared check FILE", highlight=False
+    )
     return arrived
 
 

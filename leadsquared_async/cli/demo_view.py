@@ -57,6 +57,10 @@ class Progress:
         return f"{line.outcome}: its answer was lost, so it was sent again"
 
 
+WIDE = 120
+"""Characters of a terminal from which on ids are shown whole."""
+
+
 @dataclass(frozen=True)
 class Scene:
     """All there is to show, and where."""
@@ -94,8 +98,10 @@ def _drawing(scene: Scene) -> RenderableType:
         bars.add_row(name, ProgressBar(total=total, completed=done, width=36), f"{done}/{total}")
     counts = f"429s: {refusals(scene.books)}   retries: {progress.retries}   failed: {progress.failed}"
     leads = Table("lead", "RequestID", "lead id", "outcome", box=None, header_style="dim")
+    whole = scene.console.width >= WIDE
     for line in progress.shown():
-        leads.add_row(str(line.number), line.request_id, line.lead_id, progress.told(line))
+        ids = (each if whole else each[:8] for each in (line.request_id, line.lead_id))
+        leads.add_row(str(line.number), *ids, progress.told(line))
     contents = Group(bars, Text(counts), Text(), leads)
     return Panel(contents, title="leads to a LeadSquared on this machine", expand=False)
 
