@@ -136,7 +136,7 @@ def _tell(sandbox: Sandbox) -> None:
     lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
     lines += [
         f"# a LeadSquared listens on {sandbox.url}; its calls and records are at {sandbox.url}/_sandbox/",
-        "# stop it with Ctrl-C",
+        "# paste these lines into another terminal, and type the commands there; stop it with Ctrl-C",
     ]
     try:
         typer.echo("\n".join(lines))
