@@ -163,7 +163,7 @@ class Summary:
         if self.left_over:
             said = counted(self.left_over, "row")
             yield f"{said} of an earlier run: {self.taken_out:,} taken out, the others sent"
-        if self.waiting:
+        if self.waiting > counts[PENDING]:
             yield f"still to be sent from the outbox: {counted(self.waiting, 'row')}"
 
     def data(self) -> dict[str, Any]:
