@@ -30,6 +30,8 @@ KNOWN = 300
 LONGEST_KEY = 500
 """Characters; as the outbox has it."""
 NO_HEADING = "has no heading above this cell: pass --map {position}=SCHEMA_NAME or --ignore {position}"
+NAMED = 30
+"""Headings that a message lists."""
 SUGGESTED = (
     "these headings are not schema names: add what is right of these options, and --ignore for the rest"
 )
@@ -366,13 +368,16 @@ class Leads:
             ("--date", mapping.dates),
             ("--verbatim", mapping.verbatim),
         ]
-        problems += [
+        unknown = [
             f'{option} "{_shown(name)}": no column has that heading'
             for option, columns in named
             for name in columns
             if _place(names, plain_heading(name)) is None
             and (option in {"--map", "--ignore", "--key"} or name not in attributes)
         ]
+        if unknown:
+            shown = ", ".join(f'"{_shown(name, place)}"' for place, name in enumerate(names[:NAMED]))
+            problems += [*unknown, f"the headings are {shown}" + (", ..." if len(names) > NAMED else "")]
         used = sum(len(column.values) for column in plan if isinstance(column, Column))
         if used < len(mapping.values):
             problems.append('--value is written as "Column:Wrong=Right", with a column of the file')

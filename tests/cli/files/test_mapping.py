@@ -157,6 +157,7 @@ def test_check_names_them_all() -> None:
         '--map "E-mail=EmailAddress"',
         'column "Shoe size"',
         '--ignore "Age"',
+        'the headings are "E-mail", "FirstName", "Shoe size"',
     ]
 
 
@@ -168,6 +169,7 @@ def test_a_heading_that_is_a_value_is_not_shown(heading: str) -> None:
     found = problems(["FirstName", heading])
     assert len(found) == 1
     assert found[0].startswith("column 2: its heading looks like a value")
+    assert heading not in "\n".join(problems(["FirstName", heading], ignored=["Age"]))
     assert heading not in f"{refusal({heading: 'x'})!r}"
 
 
