@@ -106,9 +106,8 @@ def _in_options() -> Generator[None]:
     try:
         yield
     except ConfigurationError as error:
-        text = str(error).replace(
-            "pass host= and sync_host=", "set LEADSQUARED_HOST and LEADSQUARED_SYNC_HOST"
-        )
+        both = r"set \1LEADSQUARED_HOST and LEADSQUARED_SYNC_HOST"
+        text = re.sub("pass (the )?host= and sync_host=", both, str(error))
         text = re.sub(r"\b(host|region)=", r"--\1", text)
         text = re.sub(r"^(host|region) ", r"--\1 ", text)
         text = re.sub(r"\b\w+_key \(or (\w+)\)", r"\1", text)
