@@ -179,8 +179,8 @@ class Terminal:
             for finding, after in zip_longest(found, found[1:]):
                 self.console.print(_head(finding))
                 if after is None or _advice(finding) != _advice(after):  # else it is said below the next
-                    advice = "\n".join(one_line(line, LONGEST_LINE) for line in _advice(finding))
-                    self.console.print(Padding(Text(advice), (0, 0, 0, 4)))
+                    for line in _advice(finding):
+                        self.say(f"    {line}")
         elif found:
             rows = [
                 (f.flaw.attribute or f.flaw.column, f.flaw.kind, f"{f.rows:,}", f.where, " ".join(_advice(f)))

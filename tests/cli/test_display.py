@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -13,6 +14,8 @@ from rich.console import Console
 
 from leadsquared_async import Fault
 from leadsquared_async.cli import file_run
+from leadsquared_async.cli.files.mapping import Flaw
+from leadsquared_async.cli.findings import Findings
 from leadsquared_async.cli.progress import Look, Pace, Progress
 from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.sandbox import Sandbox
@@ -150,3 +153,19 @@ def test_a_single_row_that_is_too_wide_is_a_line_for_each_cell() -> None:
     ]
     made.table(("Outcome", "Rows", ""), [("confirmed", "3", "")])
     assert out.getvalue().splitlines()[-1].split() == ["confirmed", "3"]
+
+
+def test_findings_alike_say_once_what_to_do() -> None:
+    """At a terminal, each has its line, and below the last of them stands the advice."""
+    out, found = io.StringIO(), Findings()
+    for name in ("id", "ad_id"):
+        found.add(3, (Flaw("", "this account has no such field", name, "unknown"),))
+    found.add(4, (Flaw("", "is no date: pass --date-format FORMAT, such as %d/%m/%Y", "Born", "not_a_date"),))
+    terminal_into(out, terminal=True).findings(found)
+    assert re.sub(r"\x1b\[[\d;]*m", "", out.getvalue()).splitlines() == [
+        "id  unknown  1 row, line 3",
+        "ad_id  unknown  1 row, line 3",
+        "    this account has no such field",
+        "Born  not a date  1 row, line 4",
+        "    is no date: pass --date-format FORMAT, such as %d/%m/%Y",
+    ]
