@@ -207,10 +207,6 @@ class FileRun:
         if outcomes.rejects is not None:
             self._terminal.say(f"{outcomes.rejects} holds the rows that need fixing, each with its reason")
         self._advise(rows)
-        if self._options.file != STDIN and len(rows.fates) > rows.findings.rows:
-            rejects = ", and --rejects FILE for the rows to fix" if rows.findings.rows else ""
-            command = f"leadsquared capture {shlex.quote(self._options.file)}"
-            self._terminal.say(f"to send what is right, with the same options{rejects}: {command}")
         refused = (
             f"{rows.findings.rows:,} would be refused" if rows.findings.rows else "none would be refused"
         )
@@ -229,6 +225,12 @@ class FileRun:
             },
             "bold",
         )
+        if self._options.file != STDIN and (right := len(rows.fates) - rows.findings.rows):
+            path = Path(self._options.file)
+            name = f"{path.stem}.rejects.{'jsonl' if table.names is None else 'csv'}"
+            rejects = f" --rejects {shlex.quote(name)}" if rows.findings.rows else ""
+            self._terminal.say(f"to send {counted(right, 'row')}, with the same options:")
+            self._terminal.say(f"  leadsquared capture {shlex.quote(str(path))}{rejects}")
         return status
 
     async def _run(self) -> ExitStatus:

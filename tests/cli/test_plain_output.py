@@ -39,8 +39,8 @@ text or as a number without decimals, and export it again
 EmailAddress      placeholder  1     5      holds a placeholder; leads that share it would become one: empty \
 it, or pass --empty with it
                   test_row     1     6      is a test row of an ad platform, which is never sent
-to send what is right, with the same options, and --rejects FILE for the rows to fix: \
-leadsquared capture leads.csv
+to send 1 row, with the same options:
+  leadsquared capture leads.csv --rejects leads.rejects.csv
 leads.csv: 5 rows against 60 lead fields, 4 would be refused
 """
 CAPTURE = """\
