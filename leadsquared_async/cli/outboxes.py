@@ -195,7 +195,7 @@ def run_items(files: Sequence[Path], wanted: Wanted, terminal: Terminal) -> Exit
 
 def _lines(rows: Sequence[Sequence[str]]) -> str:
     """Rows for a pipe, whose columns have the same width in every piece."""
-    widths = (7, 9, 8, 18, 36, 24, 0)
+    widths = (7, 9, 8, 18, 36, 28, 0)
     return "\n".join(
         "  ".join(one_line(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows

@@ -55,6 +55,49 @@ Outcome    Rows
 confirmed  1
 refused    4     not sent: they need fixing
 """
+REJECTED = """\
+new.csv: 2 rows, in N s
+Outcome    Rows
+confirmed  1
+rejected   1     by LeadSquared
+Why rejected                           Rows  First line
+MXUnknownAttributeException (mx_Nope)  1     3
+"""
+ADVICE = """\
+rows to fix: fix.csv
+then, with the same options: leadsquared capture fix.csv
+if the fix is in LeadSquared, such as a new field:
+  leadsquared outbox requeue new.csv.sandbox.outbox
+  leadsquared outbox drain new.csv.sandbox.outbox
+"""
+STATS = """\
+new.csv.sandbox.outbox: confirmed 1, rejected 1; N bytes
+  dead letters: 1 rejected; list them with: leadsquared outbox items new.csv.sandbox.outbox --state rejected
+"""
+ITEMS = """\
+Id       State      Age       Operation           RequestID                           \
+  Reason                        Reference
+2        rejected   N s       leads.capture       ID                                  \
+  MXUnknownAttributeException   new.csv:3
+"""
+REQUEUED = "1 row will be sent again, by `leadsquared outbox drain`\n"
+
+
+async def test_what_is_printed_of_a_rejected_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run, the outbox, its items, and the row put back."""
+    monkeypatch.chdir(tmp_path)
+    Path("new.csv").write_text("FirstName,EmailAddress,mx_Nope\nBret,b@example.com,\nAnna,a@example.com,x\n")
+    async with Sandbox(limit=None, attributes="account", processing_rate=1e9) as sandbox:
+        env = with_fields(sandbox)
+        done = await run("capture", "new.csv", "--no-check", "--rejects", "fix.csv", env=env)
+        assert re.sub(r"in \d+ s", "in N s", done.out) == REJECTED
+        assert done.err.endswith(ADVICE)
+    stats = (await run("outbox", "stats", "new.csv.sandbox.outbox")).out
+    assert re.sub(r"[\d,]+ bytes", "N bytes", stats) == STATS
+    items = (await run("outbox", "items", "new.csv.sandbox.outbox", "--state", "rejected")).out
+    assert re.sub(r"[0-9a-f-]{36}", "ID" + " " * 34, re.sub(r" \d+ s ", " N s ", items)) == ITEMS
+    drop = ("--drop", "mx_Nope")
+    assert (await run("outbox", "requeue", "new.csv.sandbox.outbox", *drop)).out == REQUEUED
 
 
 async def test_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
