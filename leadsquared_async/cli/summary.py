@@ -130,6 +130,8 @@ class Summary:
         if self.outcomes.unwritten is not None:
             yield f"--out and --rejects could not be written: {self.outcomes.unwritten}"
         if self.status in {ExitStatus.ACCOUNT, ExitStatus.LEFT}:
+            if delivered.ending is Ending.ACCOUNT:
+                yield "to see whether the account is right: leadsquared doctor"
             yield "to continue, run the same command again: rows that are not final stay in the outbox"
         elif self.confirm and counts[ItemState.ACCEPTED]:
             path = shlex.quote(str(self.path))
