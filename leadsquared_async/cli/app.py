@@ -30,7 +30,8 @@ from leadsquared_async.submissions import UpdateBehavior
 
 app = typer.Typer(
     name="leadsquared",
-    help="Send leads to LeadSquared's Async API, and try it without an account.",
+    help="Send leads to LeadSquared's Async API, and try it without an account.\n\n"
+    "First: leadsquared demo. Then leadsquared sandbox, and in another terminal leadsquared check leads.csv",
     no_args_is_help=True,
     cls=Interruptible,
     pretty_exceptions_enable=False,  # they show local variables: keys and leads
@@ -39,7 +40,7 @@ app = typer.Typer(
 outbox = typer.Typer(
     name="outbox",
     cls=Interruptible,
-    help="Look into outbox files, deliver what is in them, mend it, take it out.",
+    help="List, deliver, fix, export and erase the rows of outbox files.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -127,10 +128,11 @@ def submit(
     connection: Connection,
     terminal: Terminal,
 ) -> ExitStatus:
-    """Send the objects of a JSON file by any operation. The same command again continues where it stopped.
+    """Send the objects of a JSON file by any operation.
 
-    Each object has some of lead, search_by, details, query, suffix, with LeadSquared's own names inside, and
-    may have a key and a reference. Exit status as of `leadsquared capture`.
+    The same command again continues where it stopped. Each object has some of lead, search_by, details,
+    query, suffix, with LeadSquared's own names inside, and may have a key and a reference. Exit status as of
+    `leadsquared capture`.
 
     Example: leadsquared submit activities.create activities.jsonl
     """
@@ -141,6 +143,10 @@ def submit(
     ).send()
 
 
-register(app, capture, check, fields, submit, status, wait, metrics, doctor, demo, sandbox)
-register(outbox, stats, items, drain, requeue, forget, export, purge)
-app.add_typer(outbox)
+FOLLOW = "See what became of it"
+register(app, "Send a file", capture, check, submit)
+register(app, FOLLOW, status, wait)
+register(app, "The account", fields, metrics, doctor)
+register(app, "Without an account", demo, sandbox)
+register(outbox, None, stats, items, drain, requeue, forget, export, purge)
+app.add_typer(outbox, rich_help_panel=FOLLOW)

@@ -26,15 +26,15 @@ _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 """Of click, or of the copy of it that later versions of typer have inside."""
 
 
-def register(group: typer.Typer, *commands: Callable[..., ExitStatus]) -> None:
-    """Make commands of functions that return the exit status.
+def register(group: typer.Typer, panel: str | None, *commands: Callable[..., ExitStatus]) -> None:
+    """Make commands of functions that return the exit status, and show them in a panel of the help text.
 
     A parameter that is a dataclass stands for the options that its annotated fields declare, a `Terminal` for
     the option `--json`.
     """
     prefix = "" if group.info.name == "leadsquared" else f"{group.info.name} "
     for command in commands:
-        group.command(cls=_Command)(_runnable(f"{prefix}{command.__name__}", command))
+        group.command(cls=_Command, rich_help_panel=panel)(_runnable(f"{prefix}{command.__name__}", command))
 
 
 def _runnable(name: str, command: Callable[..., ExitStatus]) -> Callable[..., None]:

@@ -27,10 +27,10 @@ class Connection:
     """Which account a command uses, and how fast; what is not given is the environment's."""
 
     host: Annotated[
-        str | None, option("--host", "The asynchronous host, https://...; else LEADSQUARED_HOST.", ACCOUNT)
+        str | None, option("--host URL", "The asynchronous host; else LEADSQUARED_HOST.", ACCOUNT)
     ] = None
     region: Annotated[
-        str | None, option("--region", "in21, us11 or sg; else LEADSQUARED_REGION.", ACCOUNT)
+        str | None, option("--region NAME", "in21, us11 or sg; else LEADSQUARED_REGION.", ACCOUNT)
     ] = None
     rate: Annotated[
         str | None,
@@ -89,11 +89,11 @@ def _in_options() -> Generator[None]:
     try:
         yield
     except ConfigurationError as error:
-        text = str(error).replace(
-            "pass host= and sync_host=", "set LEADSQUARED_HOST and LEADSQUARED_SYNC_HOST"
-        )
+        both = r"set \1LEADSQUARED_HOST and LEADSQUARED_SYNC_HOST"
+        text = re.sub("pass (the )?host= and sync_host=", both, str(error))
         text = re.sub(r"\b(host|region)=", r"--\1", text)
         text = re.sub(r"^(host|region) ", r"--\1 ", text)
+        text = re.sub(r"\b\w+_key \(or (\w+)\)", r"\1", text)
         if text.startswith(("missing ", "no host")):
             text += TRY
         raise ConfigurationError(text) from None

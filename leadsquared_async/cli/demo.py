@@ -32,13 +32,17 @@ FAULTS = Faults(latency=0.04, jitter=0.06, script=SCRIPT, operations=("capture",
 REFRESH, PLAIN_EVERY = 0.1, 5.0
 SHOWN = 8
 """Leads, of the first ones."""
+WIDE = 120
+"""Characters of a terminal from which on ids are shown whole."""
 
 
 def demo(
-    leads: Annotated[int, typer.Option(min=1, max=1000, help="How many leads to send.")] = 60,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same latencies and faults.")] = 1,
+    leads: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="How many leads to send.")] = 60,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="The same seed gives the same latencies and faults.")
+    ] = 1,
 ) -> ExitStatus:
-    """Send leads to a sandbox on this machine, through faults, and follow each to its outcome.
+    """Watch leads go to a LeadSquared on this machine, through faults.
 
     No account, no network. About half a minute for 60 leads, since the status calls
     share the limit of 25 calls in 5 seconds. Exits with 0 if every lead arrived, else with 1.
@@ -77,7 +81,10 @@ async def run_demo(console: Console, leads: int, seed: int) -> bool:
                 await asyncio.wait([showing])
     scene.show_summary()
     arrived = scene.confirmed == leads == len(sandbox.books.leads)
-    console.print("every lead arrived" if arrived else "not every lead arrived")
+    console.print("every lead arrived" if arrived else "not every lead arrived", style="bold")
+    console.print(
+        "next: leadsquared sandbox, and in another terminal leadsquared check FILE", highlight=False
+    )
     return arrived
 
 
@@ -226,8 +233,10 @@ class Scene:
         for name, done, total in self._bars():
             bars.add_row(name, ProgressBar(total=total, completed=done, width=36), f"{done}/{total}")
         leads = Table("lead", "RequestID", "lead id", "outcome", box=None, header_style="dim")
+        is_wide = self.console.width >= WIDE
         for number, line in self._shown():
-            leads.add_row(str(number), line.request_id, line.lead_id, self._told(number))
+            ids = (each[: None if is_wide else 8] for each in (line.request_id, line.lead_id))
+            leads.add_row(str(number), *ids, self._told(number))
         contents = Group(bars, Text("   ".join(self._counts())), Text(), leads)
         return Panel(contents, title="leads to a LeadSquared on this machine", expand=False)
 

@@ -7,7 +7,6 @@ import os
 import re
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -60,14 +59,14 @@ class Check:
 def doctor(
     connection: Connection,
     terminal: Terminal,
-    outbox: Annotated[Path | None, typer.Option(help="An outbox to look at as well.")] = None,
+    outbox: Annotated[Path | None, typer.Option(metavar="FILE", help="An outbox to look at as well.")] = None,
     require: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="A lead field that has to be there; may be repeated."),
     ] = None,
     fail_on: FailOn = None,
 ) -> ExitStatus:
-    """Show what is configured and from where, and check it with calls that change nothing.
+    """Check the configuration, with calls that change nothing.
 
     Exits with 0 if nothing is wrong, 2 if the configuration is incomplete, 3 if LeadSquared does not answer,
     4 if somebody has to act on the account, else 5 if the outbox has items in a state that --fail-on names.
@@ -80,7 +79,11 @@ def doctor(
     with Stop(ExitStatus.LEFT) as stop:
         checks = [*map(_key, _SHAPES), *_tried("host", partial(_hosts, connection)), *_ways(connection)]
         checks += _tried("rate limit", partial(_limit, connection))
-        checks += asyncio.run(stop.unless(_live(connection, require or ())))
+        if any(check.verdict == "wrong" for check in checks):
+            said = "none was made: fix what is wrong above first"
+            checks.append(Check("calls", "unknown", said, ExitStatus.USAGE))
+        else:
+            checks += asyncio.run(stop.unless(_live(connection, require or ())))
         if outbox is not None:
             checks.append(_outbox(outbox, states))
     # What keeps leads from getting through goes before what ended badly.
@@ -168,11 +171,7 @@ def _limit(connection: Connection) -> Iterator[Check]:
 
 
 async def _live(connection: Connection, required: Sequence[str]) -> list[Check]:
-    async with AsyncExitStack() as stack:
-        try:
-            lsq = await stack.enter_async_context(connection.client(quick=True))
-        except ConfigurationError as error:
-            return [Check("calls", "unknown", f"none was made: {error}", ExitStatus.USAGE)]
+    async with connection.client(quick=True) as lsq:
         seen = await examine(parts_of(lsq.with_options(deadline=WITHIN)), required)
     return [Check(check.name, check.verdict, check.detail, _status(check)) for check in seen.checks]
 

@@ -31,7 +31,7 @@ def export(
     terminal: Terminal,
     state: State = None,
     form: Annotated[Form, option("--format", "JSON lines or CSV.")] = "jsonl",
-    out: Annotated[Path | None, option("--out", "A file for you only; by default standard output.")] = None,
+    out: Annotated[Path | None, option("--out FILE", "Private to you; by default standard output.")] = None,
     verbatim: Annotated[
         bool,
         option(

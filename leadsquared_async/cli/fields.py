@@ -29,10 +29,10 @@ def fields(
     connection: Connection,
     terminal: Terminal,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME...", help="Fields to show in detail.")
+        list[str] | None, typer.Argument(metavar="NAME", help="Schema names of fields to show in detail.")
     ] = None,
 ) -> ExitStatus:
-    """Show the lead fields that the account has; those that are named with all that is known of them.
+    """Show the lead fields of the account, or all about some of them.
 
     Exits with 2 if there is no field of a name.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, replace
@@ -71,7 +72,7 @@ class RunOptions:
     outbox: Annotated[
         Path | None,
         option(
-            "--outbox",
+            "--outbox FILE",
             "The file that rows wait in; by default FILE.outbox, for a sandbox FILE.sandbox.outbox.",
             SENDING,
         ),
@@ -94,7 +95,9 @@ class RunOptions:
     out: Annotated[
         Path | None,
         option(
-            "--out", "Write each row's outcome as CSV. Cells that would be formulas get a leading '.", RESULT
+            "--out FILE",
+            "Write each row's outcome as CSV. Cells that would be formulas get a leading '.",
+            RESULT,
         ),
     ] = None
     out_columns: Annotated[
@@ -181,6 +184,7 @@ class FileRun:
             if chosen is None:
                 raise
             self._reading = replace(self._reading, encoding=chosen)
+            self._terminal.say(f"not asked the next time with --encoding {chosen}", "dim")
             return await run()
 
     async def _check(self) -> ExitStatus:
@@ -210,7 +214,14 @@ class FileRun:
                 "rejects": None if outcomes.rejects is None else str(outcomes.rejects),
                 "exit": int(status),
             },
+            "bold",
         )
+        if self._file is not None and (right := len(rows.fates) - flawed):
+            path = Path(self._given)
+            name = f"{path.stem}.rejects.{'jsonl' if table.names is None else 'csv'}"
+            rejects = f" --rejects {shlex.quote(name)}" if flawed else ""
+            self._terminal.say(f"to send {counted(right, 'row')}, with the same options:")
+            self._terminal.say(f"  leadsquared capture {shlex.quote(str(path))}{rejects}")
         return status
 
     async def _send(self) -> ExitStatus:
@@ -289,7 +300,8 @@ class FileRun:
         lsq = await stack.enter_async_context(self._connection.client())
         with self._stop.at_once():
             table = stack.enter_context(Table(self._given, self._reading))
-        details = [table.encoding, None if table.delimiter is None else f"divided by {table.delimiter!r}"]
+        divider = "tabs" if table.delimiter == "\t" else repr(table.delimiter)
+        details = [table.encoding, None if table.delimiter is None else f"divided by {divider}"]
         details.append(None if table.sheet is None else f'sheet "{table.sheet}"')
         self._terminal.say(f"{self._name}: {', '.join((table.format, *filter(None, details)))}")
         return table, lsq
@@ -467,8 +479,8 @@ class FileRun:
         for column, patterns in self._maker.spellings.items():
             if len(patterns) > 1:
                 say(
-                    f'column "{column}" writes phone numbers in {len(patterns)} ways, and LeadSquared takes '
-                    "two spellings for two leads: --phone COUNTRY, such as --phone IN, writes them as it does"
+                    f'column "{column}" spells phone numbers in {len(patterns)} ways, and LeadSquared makes '
+                    "two leads of two spellings: pass --phone COUNTRY, such as --phone IN, to send one"
                 )
         if rows.blank:
             say(f"{counted(rows.blank, 'blank row')} skipped")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.text import Text
 
+from leadsquared_async.cli.files.cells import ANY_FORMAT
 from leadsquared_async.cli.files.mapping import Flaw
-from leadsquared_async.cli.terminal import LONGEST_LINE, Terminal, counted
+from leadsquared_async.cli.terminal import Terminal, counted
 from leadsquared_async.printable import one_line
 
 __all__ = ["Findings"]
@@ -24,7 +24,10 @@ KEPT = 1000
 
 @dataclass(slots=True)
 class Finding:
-    """A flaw, and where it is; of a drop-down also the values that are none of its options."""
+    """A flaw, and where it is; of a drop-down also the values that are none of its options.
+
+    `nearest` has the option that such a value resembles; under "" the format of dates that one gives away.
+    """
 
     flaw: Flaw
     rows: int = 0
@@ -32,26 +35,29 @@ class Finding:
     values: Counter[str] = field(default_factory=Counter[str], repr=False)
     nearest: dict[str, str] = field(default_factory=dict[str, str], repr=False)
 
+    @property
+    def message(self) -> str:
+        return self.flaw.message.replace(ANY_FORMAT, self.nearest.get("", ANY_FORMAT))
+
     def where(self) -> str:
         return ", ".join(map(str, self.lines)) + (", ..." if self.rows > len(self.lines) else "")
 
     def advice(self) -> list[str]:
         if not self.values:
-            return [self.flaw.message]
+            return [self.message]
         shown = self.values.most_common(VALUES_SHOWN)
         values = ", ".join(f'"{one_line(value, 40)}" {count:,}' for value, count in shown)
         more = f" and {len(self.values) - len(shown):,} more" if len(self.values) > len(shown) else ""
         wrong = next((value for value, _ in shown if value in self.nearest), shown[0][0])
         option = f"{self.flaw.attribute}:{one_line(wrong, 40)}={self.nearest.get(wrong, 'OPTION')}"
-        return [self.flaw.message, f"Values: {values}{more}.", f'Send one as another: --value "{option}"']
+        return [self.message, f"Values: {values}{more}.", f'Send one as another: --value "{option}"']
 
-    def paragraph(self) -> RenderableType:
-        """For a terminal."""
+    def head(self) -> Text:
+        """For a terminal, where the advice stands below."""
         head = Text(one_line(self.flaw.attribute or self.flaw.column or "the row", 200), "bold")
-        head.append(f"  {self.flaw.kind}", "red")
-        head.append(f"  {counted(self.rows, 'row')}: {self.where()}", "not bold")
-        advice = Text("\n".join(one_line(line, LONGEST_LINE) for line in self.advice()))
-        return Group(head, Padding(advice, (0, 0, 0, 4)))
+        head.append(f"  {self.flaw.kind.replace('_', ' ')}", "red")
+        lines = "line" if self.rows == 1 else "lines"
+        return head.append(f"  {counted(self.rows, 'row')}, {lines} {self.where()}", "not bold")
 
     def cells(self) -> tuple[str, ...]:
         """For a pipe."""
@@ -71,7 +77,7 @@ class Finding:
             "column": flaw.column or None,
             "attribute": flaw.attribute or None,
             "problem": flaw.kind,
-            "message": flaw.message,
+            "message": self.message,
             "rows": self.rows,
             "lines": self.lines,
             **({"values": dict(self.values.most_common())} if self.values else {}),
@@ -97,6 +103,8 @@ class Findings:
                     continue
                 finding = self._found[flaw] = Finding(flaw)
             finding.rows += 1
+            if flaw.value is None and flaw.nearest is not None:
+                finding.nearest.setdefault("", flaw.nearest)
             if flaw.value is not None and (flaw.value in finding.values or len(finding.values) < KEPT):
                 finding.values[flaw.value] += 1
                 if flaw.nearest is not None:
@@ -112,8 +120,11 @@ class Findings:
         """Show each flaw, beside the result."""
         found = list(self)[:FINDINGS_SHOWN]
         if terminal.console.is_terminal:
-            for finding in found:
-                terminal.console.print(finding.paragraph())
+            for finding, after in zip_longest(found, found[1:]):
+                terminal.console.print(finding.head())
+                if after is None or finding.advice() != after.advice():  # else it stands below the next
+                    for line in finding.advice():
+                        terminal.say(f"    {line}")
         elif found:
             rows = [finding.cells() for finding in found]
             terminal.table(("Column", "Problem", "Rows", "Lines", "What to do"), rows, remark=True)

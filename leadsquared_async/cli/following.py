@@ -59,19 +59,19 @@ class Asked:
     What was submitted is `operation`, unless the file or the outbox says of a request that it is another.
     """
 
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID...", help="RequestIDs.")] = None
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="RequestIDs.")] = None
     file: Annotated[
         str | None,
         option(
-            "--file",
+            "--file FILE",
             "A file with one a line, or with a column RequestID, and maybe Operation, as --out writes it.",
         ),
     ] = None
-    outbox: Annotated[Path | None, option("--outbox", "An outbox: those of its accepted rows.")] = None
+    outbox: Annotated[Path | None, option("--outbox FILE", "An outbox: those of its accepted rows.")] = None
     operation: OfOperation = LEADS_CAPTURE.name
-    out: Annotated[Path | None, option("--out", "Write the outcomes with LeadSquared's reasons, as CSV.")] = (
-        None
-    )
+    out: Annotated[
+        Path | None, option("--out FILE", "Write the outcomes with LeadSquared's reasons, as CSV.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def wait(
 def metrics(
     connection: Connection, terminal: Terminal, operation: OfOperation = LEADS_CAPTURE.name
 ) -> ExitStatus:
-    """Show how long LeadSquared's queue of an operation is, and how fast it is processed.
+    """Show the length and the pace of LeadSquared's queue.
 
     Example: leadsquared metrics --json
     """

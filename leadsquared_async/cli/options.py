@@ -64,7 +64,7 @@ def pairs(name: str, given: list[str] | None) -> dict[str, str]:
 
 
 InputFile = Annotated[str, typer.Argument(metavar="FILE", help="CSV, JSON or .xlsx; - for standard input.")]
-OutboxFiles = Annotated[list[Path], typer.Argument(help="Outbox files.", metavar="FILE...")]
+OutboxFiles = Annotated[list[Path], typer.Argument(help="Outbox files.", metavar="FILE")]
 AsJson = Annotated[bool, option("--json", "Print the result as one line of JSON, for programs.", RESULT)]
 OfOperation = Annotated[str, option("--operation NAME", f"What was submitted: {', '.join(OPERATIONS)}.")]
 FailOn = Annotated[
@@ -77,7 +77,7 @@ FailOn = Annotated[
 RejectsFile = Annotated[
     Path | None,
     option(
-        "--rejects",
+        "--rejects FILE",
         "Write the rows that need fixing, each with its reason; fixed, it can be passed in again.",
         RESULT,
     ),

@@ -41,7 +41,9 @@ ELSEWHERE = (
 Reason = Annotated[
     str | None, option("--reason TEXT", "Rows with this in their reason only, such as MXUnknownAttribute.")
 ]
-State = Annotated[ItemState | None, option("--state", "Rows of this state only.")]
+State = Annotated[
+    ItemState | None, option("--state STATE", f"Rows of this state only: {', '.join(ItemState)}.")
+]
 
 
 def stats(files: OutboxFiles, terminal: Terminal, fail_on: FailOn = None) -> ExitStatus:
@@ -65,7 +67,7 @@ def stats(files: OutboxFiles, terminal: Terminal, fail_on: FailOn = None) -> Exi
     found = _each(files, count)
     cells = list[tuple[str, ...]]()
     for each in found:
-        waits = None if each["oldest"] is None else f"the oldest open one waits {spoken(each['oldest'])}"
+        waits = None if each["oldest"] is None else f"the oldest open row has waited {spoken(each['oldest'])}"
         held = None if each["held"] is None else f"held: {each['held']}"
         remarks = filter(None, (waits, held, dead_letters(Path(each["file"]), each)))
         states = [(state.value, f"{each[state]:,}") for state in ItemState if each[state]] or [("empty", "")]
@@ -139,7 +141,7 @@ def requeue(
     terminal: Terminal,
     state: Annotated[
         Literal["rejected", "unknown"],
-        option("--state", "Which rows. Of unknown ones look first: they may have arrived."),
+        option("--state", "Which rows. Look for unknown ones in LeadSquared first: they may be there."),
     ] = "rejected",
     reason: Reason = None,
     drop: Annotated[Collection[str], option("--drop NAME", "An attribute to leave out.")] = (),
@@ -149,7 +151,7 @@ def requeue(
         bool, option("--dry-run", "Say how many rows it would be, and change nothing.")
     ] = False,
 ) -> ExitStatus:
-    """Put rejected or unknown rows among those to be sent, mended; `drain` sends them.
+    """Put rejected or unknown rows back, changed or as they are; `drain` sends them.
 
     Example: leadsquared outbox requeue leads.csv.outbox --reason MXUnknownAttribute --drop mx_Foo
     """

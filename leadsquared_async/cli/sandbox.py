@@ -19,6 +19,7 @@ from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
 from leadsquared_async.encoding import SCHEMA_NAME
 from leadsquared_async.printable import one_line
 from leadsquared_async.sandbox import FAULTS, Books, Faults, Sandbox
+from leadsquared_async.sandbox.counters import COUNTERS
 from leadsquared_async.sandbox.settings import Attributes, Options, Settings
 
 __all__ = ["sandbox"]
@@ -28,16 +29,32 @@ __all__ = ["sandbox"]
 class SandboxOptions:
     """What a sandbox is like, in the words of the command line."""
 
-    limit: Annotated[str, typer.Option(help='Calls in seconds, or "none".')] = f"{LIMIT[0]}/{LIMIT[1]:g}"
-    counting: Annotated[str, typer.Option(help="How calls are counted.")] = "sliding-log"
-    latency: Annotated[float, typer.Option(min=0, help="Seconds of a round trip.")] = 0.05
-    jitter: Annotated[float, typer.Option(min=0, help="Up to so many seconds more.")] = 0.05
+    limit: Annotated[str, typer.Option(metavar="CALLS/SECONDS", help='The rate limit, or "none".')] = (
+        f"{LIMIT[0]}/{LIMIT[1]:g}"
+    )
+    counting: Annotated[
+        str, typer.Option(metavar="NAME", help=f"How calls are counted: {', '.join(COUNTERS)}.")
+    ] = "sliding-log"
+    latency: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Of a round trip.")] = 0.05
+    jitter: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="At most, added to a round trip at random.")
+    ] = 0.05
     fault: Annotated[
         Collection[str],
-        typer.Option(help="NAME=SHARE of calls that fail so, such as 500=0.03; may be repeated."),
+        typer.Option(
+            metavar="NAME=SHARE",
+            help=f"The share of calls that fail so, such as 500=0.03; may be repeated: {', '.join(FAULTS)}.",
+        ),
     ] = ()
-    processing_rate: Annotated[float, typer.Option(min=0.01, help="Requests processed a minute.")] = 600.0
-    speed: Annotated[float, typer.Option(min=0.01, help="Processing seconds in one real second.")] = 1.0
+    processing_rate: Annotated[
+        float, typer.Option(min=0.01, metavar="N", help="Requests processed a minute.")
+    ] = 600.0
+    speed: Annotated[
+        float,
+        typer.Option(
+            min=0.01, metavar="N", help="How many times faster than real time requests are processed."
+        ),
+    ] = 1.0
     attributes: Annotated[
         str,
         typer.Option(
@@ -56,13 +73,16 @@ class SandboxOptions:
         ),
     ] = "EmailAddress,Phone"
     fields: Annotated[
-        int, typer.Option(min=1, max=10_000, help="How many fields the believable account has.")
+        int, typer.Option(min=1, max=10_000, metavar="N", help="How many fields the believable account has.")
     ] = 60
-    bulk_limit: Annotated[str, typer.Option(help='Bulk calls in seconds, or "none".')] = "1/5"
+    bulk_limit: Annotated[
+        str, typer.Option(metavar="CALLS/SECONDS", help='That of bulk calls, or "none".')
+    ] = "1/5"
     seed: Annotated[
         int | None,
         typer.Option(
-            help="With a seed, the same calls give the same answers. Without, each run has its own ids."
+            metavar="N",
+            help="With a seed, the same calls give the same answers. Without, each run has its own ids.",
         ),
     ] = None
 
@@ -90,11 +110,13 @@ class SandboxOptions:
 def sandbox(
     options: SandboxOptions,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Where to listen on 127.0.0.1; 0 takes any.")
+        int, typer.Option(min=0, max=65535, metavar="N", help="Where to listen on 127.0.0.1; 0 takes any.")
     ] = 8025,
     quiet: Annotated[bool, typer.Option("--quiet", help="Do not print a line for each call.")] = False,
 ) -> ExitStatus:
-    """Run a LeadSquared on this machine until Ctrl-C, and print the environment that points a client to it.
+    """Run a LeadSquared on this machine, and print the environment to use it.
+
+    It runs until Ctrl-C. Paste the lines that it prints into another terminal, and type the commands there.
 
     Example: leadsquared sandbox --fault 500=0.05 --fault lost+taken=0.01
     """
@@ -189,7 +211,7 @@ def _tell(sandbox: Sandbox) -> None:
     lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
     lines += [
         f"# a LeadSquared listens on {sandbox.url}; its calls and records are at {sandbox.url}/_sandbox/",
-        "# stop it with Ctrl-C",
+        "# paste these lines into another terminal, and type the commands there; stop it with Ctrl-C",
     ]
     try:
         typer.echo("\n".join(lines))

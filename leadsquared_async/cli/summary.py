@@ -60,7 +60,7 @@ class Summary:
 
     def show(self, terminal: Terminal) -> None:
         """Show it."""
-        terminal.result(self._text(), self._data())
+        terminal.result(self._text(), self._data(), "bold")
         if not terminal.as_json:
             self._tables(terminal)
         for line in (*self._ending(), *self._files(), *self._others()):
@@ -100,6 +100,8 @@ class Summary:
         if self.outcomes.unwritten is not None:
             yield f"--out and --rejects could not be written: {self.outcomes.unwritten}"
         if self.status in {ExitStatus.ACCOUNT, ExitStatus.LEFT}:
+            if delivered.ending is Ending.ACCOUNT:
+                yield "to see whether the account is right: leadsquared doctor"
             yield "to continue, run the same command again: rows that are not final stay in the outbox"
         elif self.confirm and self.outcomes.counts[ItemState.ACCEPTED]:
             path = shlex.quote(str(self.path))
@@ -117,10 +119,9 @@ class Summary:
         elif counts[ItemState.REJECTED] or counts[REFUSED]:
             yield "--rejects FILE writes the rows that need fixing, each with its reason"
         if counts[ItemState.REJECTED]:
-            yield (
-                f"if the fix is in LeadSquared, such as a new field: leadsquared outbox requeue {path}, then "
-                f"leadsquared outbox drain {path}"
-            )
+            yield "if the fix is in LeadSquared, such as a new field:"
+            yield f"  leadsquared outbox requeue {path}"
+            yield f"  leadsquared outbox drain {path}"
         if counts[ItemState.UNKNOWN]:
             yield "look for the unknown rows in LeadSquared before you send them again"
 
@@ -134,7 +135,7 @@ class Summary:
         if self.rows.left_over:
             said = counted(len(self.rows.left_over), "row")
             yield f"{said} of an earlier run: {self.taken_out:,} taken out, the others sent"
-        if self.waiting:
+        if self.waiting > counts[PENDING]:
             yield f"still to be sent from the outbox: {counted(self.waiting, 'row')}"
 
     def _data(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,9 @@ from itertools import zip_longest
 from typing import Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -26,6 +29,10 @@ __all__ = ["STYLES", "Terminal", "counted", "discard_results", "plain_table"]
 logger = logging.getLogger("leadsquared_async")
 
 LONGEST_LINE = 4000
+UNBROKEN = 36
+"""Characters of a RequestID, up to which a word in a table is not broken."""
+WRAPPED = 12
+"""Characters that the last column of a table has at least."""
 STYLES = {
     "confirmed": "green", "accepted": "cyan", "rejected": "red", "refused": "red", "unknown": "yellow",
     "pending": "dim", "sending": "dim", "ok": "green", "look": "yellow", "wrong": "red", "succeeded": "green",
@@ -60,9 +67,12 @@ class Terminal:
 
     def say(self, text: str, style: str = "") -> None:
         """Show a remark: wrapped between words at a terminal, one line elsewhere."""
-        indent = " " * (len(text) - len(text.lstrip(" ")))
-        line = indent + one_line(text, LONGEST_LINE)
-        self.console.print(Text(line, style), soft_wrap=not self.console.is_terminal)
+        indent = len(text) - len(text.lstrip(" "))
+        line = Text(one_line(text, LONGEST_LINE), style)
+        if self.console.is_terminal:
+            self.console.print(Padding(line, (0, 0, 0, indent), expand=False))
+        else:
+            self.console.print(Text(" " * indent) + line, soft_wrap=True)
 
     def ask(self, question: str) -> bool | None:
         """Ask whoever sits at the terminal; None where nobody does."""
@@ -91,9 +101,12 @@ class Terminal:
         names = {str(number): name for number, (name, _) in enumerate(choices, start=1)}
         return names.get(answer.strip(), answer.strip() if answer.strip() in names.values() else None)
 
-    def result(self, text: str, data: Mapping[str, Any]) -> None:
+    def result(self, text: str, data: Mapping[str, Any], style: str = "") -> None:
         """Give the result: the text, or the data as one line of JSON."""
-        self._write(json.dumps(data) if self.as_json else printable(text))
+        if self._results.is_terminal and not self.as_json:
+            self._results.print(Text(printable(text), style))
+        else:
+            self._write(json.dumps(data) if self.as_json else printable(text))
 
     def table(
         self,
@@ -105,7 +118,8 @@ class Terminal:
     ) -> None:
         """Show a table, whose last column wraps and whose words of `STYLES` are coloured; as JSON the data.
 
-        A remark goes to standard error, beside the result.
+        A terminal that is too narrow gets the columns that fit, and the names of the others; of a single row
+        it gets a line for each cell. A remark goes to standard error, beside the result.
         """
         console = self.console if remark else self._results
         if not remark and self.as_json:
@@ -116,15 +130,30 @@ class Terminal:
                 self.console.print(text, soft_wrap=True)
             else:
                 self._write(text)
-        else:
-            table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-            for heading in headings:
+        elif rows:
+            cells = [[one_line(cell, LONGEST_LINE) for cell in row] for row in rows]
+            shown = _fitting([headings, *cells], console.width)
+            if len(rows) == 1 and len(shown) < len(headings):
+                pairs = [(name, cell) for name, cell in zip(headings, rows[0], strict=True) if cell]
+                self.table(("", ""), pairs, remark=remark)
+                return
+            table = Table(
+                show_header=any(headings), box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0)
+            )
+            for place in shown:
+                are_numbers = all(re.fullmatch(r"[\d,]*", row[place]) for row in cells)
                 table.add_column(
-                    heading, overflow="fold", no_wrap=heading is not headings[-1] and len(heading) < 12
+                    headings[place],
+                    justify="right" if are_numbers else "left",
+                    no_wrap=place < len(headings) - 1 and max(len(row[place]) for row in cells) <= UNBROKEN,
+                    overflow="fold",
                 )
-            for row in rows:
-                table.add_row(*(Text(one_line(cell, LONGEST_LINE), STYLES.get(cell, "")) for cell in row))
+            for row in cells:
+                table.add_row(*(Text(row[place], STYLES.get(row[place], "")) for place in shown))
             console.print(table)
+            hidden = [name for place, name in enumerate(headings) if place not in shown]
+            if hidden:
+                self.say(f"not shown at this width: {', '.join(hidden)}; a pipe or --json shows all", "dim")
 
     def _write(self, text: str) -> None:
         try:
@@ -133,6 +162,21 @@ class Terminal:
         except BrokenPipeError:
             self.is_heard = False
             discard_results()
+
+
+def _fitting(lines: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Which columns of a table fit beside each other: the first and the last, and of the others the first."""
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    last = len(widths) - 1
+    words = [word for line in lines for word in line[last].split()]
+    wrapped = max([WRAPPED, *(min(len(word), UNBROKEN // 2) for word in words)])
+    room = width - min(widths[0], UNBROKEN) - 2 - min(widths[last], wrapped)
+    shown = [0]
+    for place in range(1, last):
+        if widths[place] + 2 <= room:
+            room -= widths[place] + 2
+            shown.append(place)
+    return [*shown, last]
 
 
 def discard_results() -> None:

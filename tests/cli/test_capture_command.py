@@ -248,6 +248,7 @@ async def test_wrong_keys_end_the_run_at_once(key: str, sandbox: Sandbox, tmp_pa
     assert asyncio.get_running_loop().time() - began < 5
     assert (done.code, done.json["pending"]) == (4, 40)
     assert "account lets nothing through" in done.err
+    assert "leadsquared doctor" in done.err
     assert "wrong-key-of-a-test" not in done.out + done.err
     assert await states(tmp_path / "leads.csv.sandbox.outbox") == {"pending": 40}
     done = await capture(sandbox, file, "--no-confirm", "--json")

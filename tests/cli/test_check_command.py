@@ -309,6 +309,16 @@ async def test_a_rejected_row_is_not_replaced_by_one_that_does_not_fit(
     assert "mx_Nope" not in bodies(sandbox)[-1]
 
 
+async def test_dates_of_one_column_are_one_finding(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A date that gives its format away says it for those that do not."""
+    file = tmp_path / "leads.csv"
+    file.write_text(
+        "FirstName,EmailAddress,mx_Date_of_Birth\nA,a@example.com,01/02/1990\nB,b@example.com,31/12/1990\n"
+    )
+    (problem,) = (await check(sandbox, file, "--partial", "--json")).json["problems"]
+    assert (problem["rows"], problem["message"][-8:]) == (2, "%d/%m/%Y")
+
+
 async def test_many_flaws_of_a_row_are_told_in_short(sandbox: Sandbox, tmp_path: Path) -> None:
     """Fifty of them, and how many more there are."""
     columns: dict[str, Any] = {f"mx_Nope{number}x": "x" for number in range(54)}

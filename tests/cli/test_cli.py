@@ -54,7 +54,7 @@ def test_there_are_all_commands() -> None:
     """The list that the test above goes through, so that it cannot become empty."""
     subcommands = ["stats", "items", "drain", "requeue", "forget", "export", "purge"]
     assert commands_of(app) == [
-        *("capture", "check", "fields", "submit", "status", "wait", "metrics", "doctor", "demo", "sandbox"),
+        *("capture", "check", "submit", "status", "wait", "fields", "metrics", "doctor", "demo", "sandbox"),
         *(f"outbox {name}" for name in subcommands),
     ]
 

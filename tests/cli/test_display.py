@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -13,6 +14,8 @@ from rich.console import Console
 
 from leadsquared_async import Fault
 from leadsquared_async.cli import file_run
+from leadsquared_async.cli.files.mapping import Flaw
+from leadsquared_async.cli.findings import Findings
 from leadsquared_async.cli.progress import Look, Pace, Progress
 from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.sandbox import Sandbox
@@ -123,3 +126,46 @@ async def test_no_is_an_answer(sandbox: Sandbox, tmp_path: Path, monkeypatch: py
     for arguments, code, sent in (((), 3, 0), (("--yes",), 0, 4)):
         done = await capture(sandbox, file, "--no-confirm", *arguments)
         assert (done.code, sandbox.books.accepted) == (code, sent)
+
+
+@pytest.mark.parametrize(("width", "hidden"), [(40, "Operation, RequestID"), (80, "RequestID"), (140, "")])
+def test_a_table_cuts_no_cell(width: int, hidden: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A terminal that is too narrow for a table gets whole columns, and the names of the others."""
+    row = ("1", "confirmed", "leads.capture", "a8c576e2-3cd0-46fd-bd57-b5853cd8b060", "MXUnknownAttribute")
+    headings = ("Id", "State", "Operation", "RequestID", "Reason")
+    made, out = Terminal(), io.StringIO()
+    made.console = made._results = Console(file=out, force_terminal=True, width=width, color_system=None)
+    made.table(headings, [row] * 2)
+    said = " ".join(out.getvalue().split())
+    assert all((cell in said) != (heading in hidden) for heading, cell in zip(headings, row, strict=True))
+    assert (f"not shown at this width: {hidden};" in said) == bool(hidden)
+
+
+def test_a_single_row_that_is_too_wide_is_a_line_for_each_cell() -> None:
+    """A RequestID and the id of its lead do not fit beside each other at 80 columns."""
+    made, out = Terminal(), io.StringIO()
+    made._results = Console(file=out, force_terminal=True, width=80, color_system=None)
+    made.table(("RequestID", "State", "Lead id", "Why"), [("a" * 36, "succeeded", "b" * 36, "")])
+    assert [line.split() for line in out.getvalue().splitlines()] == [
+        ["RequestID", "a" * 36],
+        ["State", "succeeded"],
+        ["Lead", "id", "b" * 36],
+    ]
+    made.table(("Outcome", "Rows", ""), [("confirmed", "3", "")])
+    assert out.getvalue().splitlines()[-1].split() == ["confirmed", "3"]
+
+
+def test_findings_alike_say_once_what_to_do() -> None:
+    """At a terminal, each has its line, and below the last of them stands the advice."""
+    out, found = io.StringIO(), Findings()
+    for name in ("id", "ad_id"):
+        found.add(3, (Flaw("", "this account has no such field", name, "unknown"),))
+    found.add(4, (Flaw("", "is no date: pass --date-format FORMAT, such as %d/%m/%Y", "Born", "not_a_date"),))
+    found.show(terminal_into(out, terminal=True))
+    assert re.sub(r"\x1b\[[\d;]*m", "", out.getvalue()).splitlines() == [
+        "id  unknown  1 row, line 3",
+        "ad_id  unknown  1 row, line 3",
+        "    this account has no such field",
+        "Born  not a date  1 row, line 4",
+        "    is no date: pass --date-format FORMAT, such as %d/%m/%Y",
+    ]

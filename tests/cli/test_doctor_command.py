@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,31 @@ async def test_what_the_environment_makes_impossible_is_exit_2(
     assert told.startswith(said)
     assert "none was made" in done.out
     assert "hunter22" not in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "said"),
+    [
+        (
+            "doctor",
+            ("--region", "xx"),
+            "set the LEADSQUARED_HOST and LEADSQUARED_SYNC_HOST that LeadSquared gave",
+        ),
+        (
+            "fields",
+            ("--region", "in21"),
+            "missing LEADSQUARED_ACCESS_KEY, LEADSQUARED_SECRET_KEY, LEADSQUARED_API_KEY:",
+        ),
+        ("fields", (), "pass --region (in21, us11, sg) or --host, or set LEADSQUARED_REGION"),
+    ],
+)
+async def test_faults_are_told_in_words_of_the_command_line(
+    command: str, options: tuple[str, ...], said: str
+) -> None:
+    """Options and variables, no arguments of Python."""
+    done = await run(command, *options, env={})
+    assert said in done.out + done.err
+    assert not re.search(r"\w=|\(or ", done.out + done.err)
 
 
 async def test_a_key_with_quotes_around_it_is_exit_2(sandbox: Sandbox) -> None:

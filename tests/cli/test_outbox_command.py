@@ -70,7 +70,7 @@ async def test_stats_count_each_file(tmp_path: Path) -> None:
     one, two = await outbox_of(tmp_path / "1.outbox", 1, 2), await outbox_of(tmp_path / "2.outbox")
     done = await run("outbox", "stats", one, two)
     assert done.code == 0
-    assert re.search(f"{one} +pending +2 +the oldest open one waits", done.out)
+    assert re.search(f"{one} +pending +2 +the oldest open row has waited", done.out)
     assert re.search(f"{two} +empty", done.out)
     done = await run("outbox", "stats", one, "--json")
     assert done.json["outboxes"][0]["pending"] == 2

@@ -21,10 +21,10 @@ Eve,NULL,+91-9988776657,Website,
 MAPPED = ("--map", "First Name=FirstName", "--map", "2=EmailAddress")
 COLUMNS = """\
 leads.csv: csv, utf-8, divided by ','
-leadsquared check: column "First Name": its heading is no schema name (a letter, then letters, digits \
-and _): pass --map "First Name=FirstName" or --ignore "First Name"
-  column "E-mail": its heading is no schema name (a letter, then letters, digits \
-and _): pass --map "E-mail=EmailAddress" or --ignore "E-mail"
+leadsquared check: these headings are not schema names: add what is right of these options, and \
+--ignore for the rest
+  --map "First Name=FirstName" \\
+  --map "E-mail=EmailAddress"
 """
 CHECK = """\
 leads.csv: csv, utf-8, divided by ','
@@ -38,7 +38,9 @@ Phone             refused      1     4      a spreadsheet has shortened the numb
 text or as a number without decimals, and export it again
 EmailAddress      placeholder  1     5      holds a placeholder; leads that share it would become one: empty \
 it, or pass --empty with it
-                  test_row     1     6      is a test row of an ad platform: remove it
+                  test_row     1     6      is a test row of an ad platform, which is never sent
+to send 1 row, with the same options:
+  leadsquared capture leads.csv --rejects leads.rejects.csv
 leads.csv: 5 rows against 60 lead fields, 4 would be refused
 """
 CAPTURE = """\
@@ -53,6 +55,51 @@ Outcome    Rows
 confirmed  1
 refused    4     not sent: they need fixing
 """
+REJECTED = """\
+new.csv: 2 rows, in N s
+Outcome    Rows
+confirmed  1
+rejected   1     by LeadSquared
+Why rejected                           Rows  First line
+MXUnknownAttributeException (mx_Nope)  1     3
+"""
+ADVICE = """\
+rows to fix: fix.csv
+then, with the same options: leadsquared capture fix.csv
+if the fix is in LeadSquared, such as a new field:
+  leadsquared outbox requeue new.csv.sandbox.outbox
+  leadsquared outbox drain new.csv.sandbox.outbox
+"""
+STATS = """\
+Outbox                  State      Rows
+new.csv.sandbox.outbox  confirmed  1     dead letters: 1 rejected; list them with: \
+leadsquared outbox items new.csv.sandbox.outbox --state rejected
+                        rejected   1
+"""
+ITEMS = """\
+Id  State     Age  Operation      RequestID                             Reason                       \
+Reference
+2   rejected  N s  leads.capture  ID                                    MXUnknownAttributeException  \
+new.csv:3
+"""
+REQUEUED = "1 row will be sent again, by `leadsquared outbox drain`\n"
+
+
+async def test_what_is_printed_of_a_rejected_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run, the outbox, its items, and the row put back."""
+    monkeypatch.chdir(tmp_path)
+    Path("new.csv").write_text("FirstName,EmailAddress,mx_Nope\nBret,b@example.com,\nAnna,a@example.com,x\n")
+    async with Sandbox(limit=None, attributes="account", processing_rate=1e9) as sandbox:
+        env = with_fields(sandbox)
+        done = await run("capture", "new.csv", "--no-check", "--rejects", "fix.csv", env=env)
+        assert re.sub(r"in \d+ s", "in N s", done.out) == REJECTED
+        assert done.err.endswith(ADVICE)
+    stats = (await run("outbox", "stats", "new.csv.sandbox.outbox")).out
+    assert stats == STATS
+    items = (await run("outbox", "items", "new.csv.sandbox.outbox", "--state", "rejected")).out
+    assert re.sub(r"[0-9a-f-]{36}", "ID" + " " * 34, re.sub(r" \d+ s ", " N s ", items)) == ITEMS
+    drop = ("--drop", "mx_Nope")
+    assert (await run("outbox", "requeue", "new.csv.sandbox.outbox", *drop)).out == REQUEUED
 
 
 async def test_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from leadsquared_async.contact import MARKS, is_placeholder
 
 __all__ = [
+    "ANY_FORMAT",
     "PADDING",
     "CellError",
     "Dates",
@@ -35,6 +36,7 @@ PADDING = (
     "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
     f"\u200a\u2028\u2029\u202f\u205f\u3000{MARKS}"
 )
+ANY_FORMAT = "FORMAT, such as %d/%m/%Y"
 _INVISIBLE = re.compile(f"[\xa0\xad\u200c\u200d{MARKS}]")
 # From U+007F on they are what is left of another encoding.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -143,8 +145,8 @@ class Dates:
                     "is no date as --date-format says: correct it, or change --date-format"
                 ) from None
             example = date_format_of(text)
-            advice = f"--date-format {example}" if example else "--date-format, such as %d/%m/%Y"
-            raise CellError(f"is no date of the form 2024-02-29: correct it, or pass {advice}") from None
+            advice = f"pass --date-format {example or ANY_FORMAT}"
+            raise CellError(f"is no date of the form 2024-02-29: correct it, or {advice}") from None
 
 
 def date_format_of(text: str) -> str | None:

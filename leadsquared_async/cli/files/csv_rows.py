@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import TypeAlias
 
-from leadsquared_async.cli.files.headings import plain_heading
+from leadsquared_async.cli.files.headings import plain_heading, refuse_title
 from leadsquared_async.cli.files.rows import ROW_LIMIT, Row, Unreadable, counted
 
 __all__ = ["DELIMITERS", "CsvRows"]
@@ -57,6 +57,10 @@ class CsvRows:
             del names[-1]
         if not names:
             raise Unreadable("there are no headings", line)
+        if len(cells) > 1:  # a title with empty cells behind it, as Excel writes it
+            below = list(islice(self._records, 1))
+            refuse_title(names, ((line, row) for line, _, row in below))
+            self._records = chain(below, self._records)
         self.names = tuple(names)
         # Then nothing says whether a comma in a row divides it.
         self._is_one_column = len(cells) == 1 and not given

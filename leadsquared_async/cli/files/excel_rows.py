@@ -8,21 +8,25 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from itertools import repeat, zip_longest
-from typing import Any, BinaryIO
+from itertools import chain, islice, repeat, zip_longest
+from typing import Any, BinaryIO, TypeAlias
 
 import openpyxl
 from openpyxl.utils.exceptions import InvalidFileException
 
-from leadsquared_async.cli.files.headings import plain_heading
+from leadsquared_async.cli.files.headings import plain_heading, refuse_title
 from leadsquared_async.cli.files.rows import Row, Unreadable
 
 __all__ = ["ExcelRows"]
 
 LARGEST = 2_000_000_000
 """Bytes of all parts of a workbook together, unpacked."""
+BELOW = 10
+"""Rows that are looked at to tell a title from headings."""
 DIGITS = 15
 """Of a number; Excel keeps no more."""
+_Pair: TypeAlias = tuple[tuple[Any, ...], tuple[Any, ...]]
+"""The cells of a row, and its formulas."""
 
 
 class ExcelRows:
@@ -41,14 +45,17 @@ class ExcelRows:
             else repeat(())
         )
         rows = book[self.sheet].iter_rows(min_row=skip + 1)
-        pairs: Iterable[tuple[tuple[Any, ...], tuple[Any, ...]]] = zip(rows, texts, strict=False)
-        self._rows = enumerate(pairs, start=skip + 1)
+        pairs: Iterable[_Pair] = zip(rows, texts, strict=False)
+        self._rows: Iterator[tuple[int, _Pair]] = enumerate(pairs, start=skip + 1)
         self.blank = 0
         for _, (cells, _) in self._rows:
             names = [plain_heading(str(cell.value)) if cell.value is not None else "" for cell in cells]
             while names and not names[-1]:
                 del names[-1]
             if names:
+                below = list(islice(self._rows, BELOW))
+                refuse_title(names, ((number, [cell.value for cell in row]) for number, (row, _) in below))
+                self._rows = chain(below, self._rows)
                 self.names = tuple(names)
                 return
         raise Unreadable(f'the sheet "{self.sheet}" is empty')

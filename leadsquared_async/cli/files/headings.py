@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+from leadsquared_async.cli.files.rows import Unreadable
 from leadsquared_async.encoding import SCHEMA_NAME
 
 __all__ = [
     "USUAL_HEADINGS", "letters", "looks_like_a_value", "name_flaw", "place_of", "plain_heading", "quoted",
-    "shown_heading", "suggestions",
+    "refuse_title", "shown_heading", "suggestions",
 ]  # fmt: skip
 
 # Headings as they are often written, without their blanks and signs; only ever suggested.
@@ -52,6 +53,19 @@ def plain_heading(text: str) -> str:
 
 
 _INVISIBLE = {"Cc", "Cf"}
+
+
+def refuse_title(names: Sequence[str], below: Iterable[tuple[int, Sequence[object]]]) -> None:
+    """Refuse a table whose first row is a title: alone in its row, with headings in the next one."""
+    for line, cells in below if len(names) == 1 else ():
+        texts = [cell for cell in cells if cell is not None and str(cell).strip()]
+        if len(texts) > 1 and all(isinstance(text, str) and not _VALUE.search(text) for text in texts):
+            raise Unreadable(f"the headings seem to stand on line {line}: pass --skip-rows {line - 1}")
+        if texts:
+            return
+
+
+_VALUE = re.compile(r"@|\d{4}")
 
 
 def place_of(names: tuple[str, ...], name: str) -> int | None:

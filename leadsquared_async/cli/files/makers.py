@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from leadsquared_async import ConfigurationError, InvalidLead, Submission
-from leadsquared_async.cli.files.cells import date_format_of
+from leadsquared_async.cli.files.cells import ANY_FORMAT, date_format_of
 from leadsquared_async.cli.files.headings import looks_like_a_value, plain_heading
 from leadsquared_async.cli.files.json_rows import is_array, is_object
 from leadsquared_async.cli.files.mapping import LONGEST_KEY, Flaw, LeadMapping, Leads
@@ -116,8 +116,10 @@ class LeadRows(RowMaker):
         attribute, kind = problem.attribute, problem.kind
         message = _WAYS_ON.get(kind, problem.message.removeprefix(f"{attribute}: "))
         if kind is ProblemKind.NOT_A_DATE:
-            example = date_format_of(str(value)) or "FORMAT, such as %d/%m/%Y"
-            return Flaw("", message.format(name=attribute, format=example), attribute, kind)
+            message = message.format(name=attribute, format=ANY_FORMAT)
+            return Flaw("", message, attribute, kind, nearest=date_format_of(str(value)))
+        if kind is ProblemKind.UNKNOWN and problem.suggestion is not None:
+            message += f"; did you mean {problem.suggestion}?"
         if kind is not ProblemKind.NO_OPTION or not isinstance(value, str) or looks_like_a_value(value):
             return Flaw("", message, attribute, kind)
         assert self._checker is not None
@@ -132,6 +134,10 @@ class LeadRows(RowMaker):
 
 
 _WAYS_ON = {
+    ProblemKind.UNKNOWN: (
+        "this account has no such field: --map the column to one that `leadsquared fields` shows, or "
+        "--ignore it"
+    ),
     ProblemKind.NOT_A_DATE: (
         "is no date of the form 2024-02-29 or 2024-02-29 13:05:00: pass --date {name} --date-format {format}"
     ),

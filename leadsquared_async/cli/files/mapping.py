@@ -41,6 +41,11 @@ KNOWN = 300
 LONGEST_KEY = 500
 """Characters; as the outbox has it."""
 NO_HEADING = "has no heading above this cell: pass --map {position}=SCHEMA_NAME or --ignore {position}"
+NAMED = 30
+"""Headings that a message lists."""
+SUGGESTED = (
+    "these headings are not schema names: add what is right of these options, and --ignore for the rest"
+)
 MATCHED_BY = frozenset({"EmailAddress", "Phone", "Mobile", "ProspectID"})
 NUMBERS_TO_CALL = frozenset({"Phone", "Mobile"})
 _CALLED = re.compile(r"phone|mobile|whatsapp", re.IGNORECASE)
@@ -116,7 +121,7 @@ class LeadMapping:
         str | None,
         option(
             "--phone COUNTRY",
-            "Write phone numbers as LeadSquared does; the country of those without a code, such as IN.",
+            "Write phone numbers as LeadSquared does; COUNTRY, such as IN, is for those without one.",
             VALUES,
         ),
     ] = None
@@ -218,7 +223,9 @@ class Leads:
         if row.flaw is not None:
             return Made({}, None, [Flaw("", row.flaw)])
         if any(map(cells.is_of_a_test, row.cells)):
-            return Made({}, None, [Flaw("", "is a test row of an ad platform: remove it", kind="test_row")])
+            return Made(
+                {}, None, [Flaw("", "is a test row of an ad platform, which is never sent", kind="test_row")]
+            )
         lead, flaws = dict[str, Any](), list[Flaw]()
         for column, cell in zip(self._plan(row.names), row.cells, strict=True):
             if isinstance(column, Flaw):
@@ -297,7 +304,8 @@ class Leads:
                     f"several columns have this heading: name this one {position + 1} in --map or --ignore",
                 )
             if flaw := self._heading_flaw(heading):
-                return Flaw(shown, flaw)
+                kind = "heading" if letters(heading) in self._suggested else "refused"
+                return Flaw(shown, flaw, kind=kind)
             attribute = heading
         values = dict(self._values_of(names, position, attribute))
         is_verbatim = is_named(mapping.verbatim)
@@ -332,7 +340,14 @@ class Leads:
     def _check_table(self, names: tuple[str, ...]) -> None:
         """See that every column has its place, and every option its column."""
         mapping, plan = self._mapping, self._plan(names)
-        problems = [str(column) for column in plan if isinstance(column, Flaw)]
+        flaws = [(name, column) for name, column in zip(names, plan, strict=True) if isinstance(column, Flaw)]
+        options = [
+            f"--map {quoted(f'{shown_heading(name)}={self._suggested[letters(name)]}')}"
+            for name, flaw in flaws
+            if flaw.kind == "heading"
+        ]
+        problems = [SUGGESTED, *(f"{option} \\" for option in options[:-1]), options[-1]] if options else []
+        problems += [str(flaw) for _, flaw in flaws if flaw.kind != "heading"]
         attributes = {column.attribute for column in plan if isinstance(column, Column)}
         named = [
             ("--map", self._columns),
@@ -341,13 +356,16 @@ class Leads:
             ("--date", mapping.dates),
             ("--verbatim", mapping.verbatim),
         ]
-        problems += [
+        unknown = [
             f'{option} "{shown_heading(name)}": no column has that heading'
-            for option, options in named
-            for name in options
+            for option, columns in named
+            for name in columns
             if place_of(names, plain_heading(name)) is None
             and (option in {"--map", "--ignore", "--key"} or name not in attributes)
         ]
+        if unknown:
+            shown = ", ".join(f'"{shown_heading(name, place)}"' for place, name in enumerate(names[:NAMED]))
+            problems += [*unknown, f"the headings are {shown}" + (", ..." if len(names) > NAMED else "")]
         used = sum(len(column.values) for column in plan if isinstance(column, Column))
         if used < len(mapping.values):
             problems.append('--value is written as "Column:Wrong=Right", with a column of the file')
@@ -373,14 +391,16 @@ class Leads:
         if isinstance(cell, date):
             return self._dates.with_zone(cell)
         if column.is_date:
-            raise CellError("a date is text here, written in ISO 8601 or as --date-format says")
+            raise CellError(
+                "holds a number: format it as a date in the workbook, or write text as --date-format says"
+            )
         if isinstance(cell, Decimal):
             return _number(cell, column)
         if isinstance(cell, int):
             return cell
         if isinstance(cell, Mapping):
             return self._field_set(cell, column)  # pyright: ignore[reportUnknownArgumentType]
-        raise CellError("holds a list: join its items into one text, with the separator of your field")
+        raise CellError("holds a list: join its items into one text, or pass --ignore with the column")
 
     def _field_set(self, cell: Mapping[str, Any], column: Column) -> dict[str, Any] | None:
         found = dict[str, Any]()

@@ -38,11 +38,16 @@ class Reading:
     """How a file is read; what is None is recognised."""
 
     format: Annotated[
-        Literal["csv", "jsonl", "json", "xlsx"] | None, option("--format", "By default recognised.", FILE)
+        Literal["csv", "jsonl", "json", "xlsx"] | None,
+        option("--format", "By default recognised by content.", FILE),
     ] = None
     encoding: Annotated[
         str | None,
-        option("--encoding NAME", "Such as cp1252; by default UTF-8, or as the file's mark says.", FILE),
+        option(
+            "--encoding NAME",
+            "Such as cp1252; by default UTF-8, or what the file's byte order mark says.",
+            FILE,
+        ),
     ] = None
     delimiter: Annotated[
         str | None, option("--delimiter CHARACTER", 'Between cells, or "tab"; by default recognised.', FILE)

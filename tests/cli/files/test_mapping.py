@@ -95,8 +95,8 @@ def test_check(columns: list[str], options: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("columns", "options", "said"),
     [
-        (["E-mail"], {}, ['column "E-mail"', '--map "E-mail=EmailAddress" or --ignore "E-mail"']),
-        (["Email"], {}, ["not LeadSquared's name for EmailAddress", '--map "Email=EmailAddress"']),
+        (["E-mail"], {}, ["headings are not schema names", '--map "E-mail=EmailAddress"', "--ignore"]),
+        (["Email"], {}, ["headings are not schema names", '--map "Email=EmailAddress"']),
         (["First Name"], {}, ['--map "First Name=FirstName"']),
         (["MOBILE NUMBER"], {}, ['--map "MOBILE NUMBER=Mobile"']),
         (["firstname"], {}, ['--map "firstname=FirstName"']),
@@ -106,6 +106,7 @@ def test_check(columns: list[str], options: dict[str, Any]) -> None:
         (["Größe"], {}, ["no schema name"]),
         (["x" * 101], {}, ["no schema name"]),
         (["ProspectId"], {}, ["ProspectID"]),
+        (["Mail", "E-mail"], {}, ['--map "Mail=EmailAddress" \\', '--map "E-mail=EmailAddress"']),
         (["$(rm -rf ~)"], {}, ["--ignore '$(rm -rf ~)'"]),
         (["Mail`x`"], {}, ["--ignore 'Mail`x`'"]),
         (["A", "B"], {"columns": {"A": "Phone", "B": "Phone"}}, ['column "B": Phone is set twice']),
@@ -143,19 +144,21 @@ def test_display_names_of_the_account_are_suggested() -> None:
         "mx_Mail": "E-mail",
         "EmailAddress": "Mail 1",
     }
-    assert '--map "date-of-birth=mx_Date_of_Birth"' in problems(["date-of-birth"], fields)[0]
-    assert '--map "City=mx_Town"' in problems(["City"], fields)[0]
-    assert '--map "E-Mail=EmailAddress"' in problems(["E-Mail"], fields)[0]
-    assert '--map "Country=mx_Country"' in problems(["Country"], fields)[0]
+    assert '--map "date-of-birth=mx_Date_of_Birth"' in problems(["date-of-birth"], fields)[1]
+    assert '--map "City=mx_Town"' in problems(["City"], fields)[1]
+    assert '--map "E-Mail=EmailAddress"' in problems(["E-Mail"], fields)[1]
+    assert '--map "Country=mx_Country"' in problems(["Country"], fields)[1]
 
 
 def test_check_names_them_all() -> None:
-    """One run tells everything that is wrong, one line each."""
+    """One run tells everything that is wrong, one line each; suggestions first, to be pasted."""
     found = problems(["E-mail", "FirstName", "Shoe size"], ignored=["Age"])
     assert [line.split(":")[0] for line in found] == [
-        'column "E-mail"',
+        "these headings are not schema names",
+        '--map "E-mail=EmailAddress"',
         'column "Shoe size"',
         '--ignore "Age"',
+        'the headings are "E-mail", "FirstName", "Shoe size"',
     ]
 
 
@@ -167,6 +170,7 @@ def test_a_heading_that_is_a_value_is_not_shown(heading: str) -> None:
     found = problems(["FirstName", heading])
     assert len(found) == 1
     assert found[0].startswith("column 2: its heading looks like a value")
+    assert heading not in "\n".join(problems(["FirstName", heading], ignored=["Age"]))
     assert heading not in f"{refusal({heading: 'x'})!r}"
 
 
@@ -481,14 +485,14 @@ def test_a_date(cell: str, options: dict[str, str], value: date) -> None:
         ("2024-02-29x13:05", {}, "of the form 2024-02-29"),
         ("29.02.2024 13:05", {}, '--date-format "%d.%m.%Y %H:%M"'),
         ("02-29-2024", {}, "--date-format %m-%d-%Y"),
-        ("01/02/2024", {}, "--date-format, such as %d/%m/%Y"),
+        ("01/02/2024", {}, "--date-format FORMAT, such as %d/%m/%Y"),
         ("2024-02-29", {"date_format": "%d/%m/%Y"}, "--date-format"),
         ("02/29/2024", {"date_format": "%d/%m/%Y"}, "--date-format"),
         ("29/02/2024 13:05", {"date_format": "%d/%m/%Y"}, "--date-format"),
         ("29/02/2024 13:05", {"date_format": "%d/%m/%Y %H:%M"}, "--timezone"),
-        (45321, {}, "a date is text"),
-        (Decimal("45321.5"), {}, "a date is text"),
-        (True, {}, "a date is text"),
+        (45321, {}, "holds a number"),
+        (Decimal("45321.5"), {}, "holds a number"),
+        (True, {}, "holds a number"),
         ("2024-03-31 02:30", {"timezone": "Europe/Berlin"}, "skipped this time"),
         ("2024-10-27 02:30", {"timezone": "Europe/Berlin"}, "showed this time twice"),
         ("2024-10-27 03:30", {"timezone": "Asia/Kolkata"}, None),

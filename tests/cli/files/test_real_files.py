@@ -90,7 +90,7 @@ async def test_one_number_in_six_spellings(command: Files, sandbox: Sandbox) -> 
     """Six leads without --phone, and advice; one with it."""
     content = "Phone\n" + "".join(f"{spelling}\n" for spelling in SPELLINGS)
     done = await command("check", "leads.csv", content)
-    assert re.search(r'column "Phone" writes phone numbers in \d ways.*--phone IN', done.err)
+    assert re.search(r'column "Phone" spells phone numbers in \d ways.*--phone IN', done.err)
     done = await command("capture", "leads.csv", content, "--phone", "IN", "--json")
     assert (done.json["confirmed"], done.json["repeated"]) == (6, 5)
     assert bodies(sandbox) == [{"Phone": "+91-9800031676"}]
@@ -241,6 +241,18 @@ async def test_lines_above_the_headings_and_a_total_below(command: Files, sandbo
     done = await command("capture", "leads.csv", content, "--skip-rows", "3", "--json")
     assert (done.code, done.json["confirmed"], done.json["refused"]) == (1, 1, 1)
     assert re.search(r"refused +1 +7 +has 1 cell, and there are 2 columns", done.err)
+
+
+async def test_a_title_above_the_headings_of_a_workbook(command: Files) -> None:
+    """It is alone in its row: --skip-rows is named, and works."""
+    book = openpyxl.Workbook()
+    for row in (["Leads of June"], [], ["FirstName", "Phone"], ["Bret", "+91-9988776655"]):
+        book.active.append(row)
+    file = io.BytesIO()
+    book.save(file)
+    done = await command("check", "leads.xlsx", file.getvalue())
+    assert (done.code, "on line 3: pass --skip-rows 2" in done.err) == (2, True)
+    assert (await command("check", "leads.xlsx", file.getvalue(), "--skip-rows", "2")).code == 0
 
 
 async def test_another_encoding_without_a_mark(command: Files, sandbox: Sandbox) -> None:
