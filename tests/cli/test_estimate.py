@@ -8,7 +8,6 @@ import pytest
 
 from leadsquared_async import QueueMetrics, RateLimit
 from leadsquared_async.cli.estimate import estimate
-from leadsquared_async.delivery.reasons import OTHER, kind_of
 
 LIMIT = RateLimit(25, per=5.0)  # one call in 0.204 s
 
@@ -51,24 +50,3 @@ def test_processing_is_told_as_far_as_it_is_known(
     assert said in " ".join(plan.lines())
     assert plan.data()["total"] == pytest.approx(process or 479.4)
     assert plan.lines()[-1].startswith("about 25 min" if process else "about 8 min")  # one total, not two
-
-
-@pytest.mark.parametrize(
-    ("reason", "kind"),
-    [
-        ("MXDuplicateEntryException: A Lead with same Email already exists.", "MXDuplicateEntryException"),
-        (
-            "MXUnknownAttributeException: Attribute(s) does not exist - mx_Foo, mx_Bar, mx_Other.",
-            "MXUnknownAttributeException (mx_Bar, mx_Foo)",
-        ),
-        ("MXInvalidInputException: mx_Foo is bret", "MXInvalidInputException"),
-        ("MXUnknownAttributeException", "MXUnknownAttributeException"),
-        ("bret.lee@example.com is no lead", OTHER),
-        ("MX: bret", OTHER),
-        ("", OTHER),
-        (None, OTHER),
-    ],
-)
-def test_only_the_kind_of_a_reason_is_shown(reason: str | None, kind: str) -> None:
-    """LeadSquared's words may hold a value; its exception's name and the user's own schema names do not."""
-    assert kind_of(reason, {"mx_Foo", "mx_Bar"}) == kind

@@ -19,8 +19,6 @@ pytestmark = pytest.mark.slow
 
 ROWS = 120
 PACE = ("--rate", "40/1")
-IN_FLIGHT = 32
-"""Rows that an outbox has under way at most."""
 
 
 async def begin(sandbox: Sandbox, file: Path, *arguments: str) -> asyncio.subprocess.Process:
@@ -68,22 +66,6 @@ async def test_the_second_interrupt_leaves_at_once(sandbox: Sandbox, tmp_path: P
     done = await finish(process, within=2.0)
     assert done.code == 3
     assert "Ctrl-C again leaves at once" in done.err
-
-
-async def test_a_killed_run_repeats_at_most_what_was_in_flight(sandbox: Sandbox, tmp_path: Path) -> None:
-    """After kill -9 the same command sends every row that is left; twice only what was on its way."""
-    file = write_leads(tmp_path / "leads.csv", range(ROWS))
-    process = await begin(sandbox, file)
-    process.kill()
-    await process.communicate()
-    taken = sandbox.books.accepted
-    assert taken < ROWS
-    done = await capture(sandbox, file, "--no-confirm", "--json")
-    assert (done.code, done.json["accepted"]) == (0, ROWS)
-    sent = numbers_sent(sandbox)
-    assert set(sent) == set(range(ROWS))
-    assert len(sent) - ROWS <= IN_FLIGHT
-    assert not [name for name in names_in(tmp_path) if name.endswith(".part")]
 
 
 @pytest.mark.parametrize("rows", [0, 2_000])
