@@ -60,8 +60,11 @@ def test_a_bulk_call_names_each_field_once():
     ("request_", "said"),
     [
         (capture_request(FirstName="A", query=""), "POST /lead/capture 401 FirstName: accessKey is missing"),
-        (capture_request(b"x"), "POST /lead/capture 400: The body is not JSON in UTF-8: line 1, column 1"),
-        (Request("GET", "/"), "GET / 403: there is no such method and path"),
+        (
+            capture_request(b"x"),
+            "POST /lead/capture 400: The body is not valid JSON in UTF-8: line 1, column 1",
+        ),
+        (Request("GET", "/"), "GET / 403: unknown method and path"),
     ],
 )
 def test_a_refusal_says_why(request_: Request, said: str):
