@@ -105,8 +105,8 @@ class Faults:
     """The faults of a sandbox, by default none. Raises ValueError for an invalid option.
 
     A round trip takes `latency` seconds, plus up to `jitter` seconds (uniform), plus a delay with a mean of
-    `tail` seconds (exponential). One half passes before the call arrives and is counted; the other half, drawn
-    separately, delays the reply.
+    `tail` seconds (exponential). One half passes before the call arrives and is counted; the other half is
+    drawn separately and delays the reply.
 
     A call gets the fault of the `outage`, else the next one in `script`, else a draw from `probabilities`.
     """
