@@ -57,7 +57,7 @@ def test_a_client_that_closes_takes_its_smaller_limit_with_it(caplog: pytest.Log
     said = [record.getMessage() for record in caplog.records if "rate limit" in record.getMessage()]
     assert said == [
         "rate limit lowered from 25/5 to 5/5: another client of this account declared 5/5",
-        "rate limit back from 5/5 to 25/5",
+        "rate limit raised from 5/5 to 25/5",
     ]
 
 

@@ -167,5 +167,5 @@ async def test_a_refusal_in_one_process_silences_all_and_its_limit_is_kept_by_al
     )
     assert min(sent) - start >= 3.0
     assert most_in_any_window(sorted(world.arrivals), 5.0) <= 10
-    assert all("LeadSquared says" in (bucket.snapshot().ceiling or "") for bucket in buckets)
+    assert all("LeadSquared states" in (bucket.snapshot().ceiling or "") for bucket in buckets)
     await world.close()

@@ -65,7 +65,7 @@ def test_the_script_counts_tokens_as_one_process_does(client: redis.Redis, lane:
         if tokens.out and chance.random() < 0.1:
             tokens.release_unused()
         declared = chance.choice(LIMITS) if chance.random() < 0.02 else declared
-        tokens.keep_to(now, declared)
+        tokens.set_declared(now, declared)
         held, limited = tokens.out, number // 100 % 2 == 0 and chance.random() < 0.1
         pause, named = chance.choice([None, 0.5, 3.0]), chance.choice([None, None, *NAMED])
         if limited:

@@ -59,13 +59,13 @@ def test_a_limit_kept_for_a_while_leaves_no_trace_beyond_one_window_of_the_next(
     """Whatever was kept to before: one window after the change, all tokens that nothing holds are free."""
     tokens, now = Tokens(DEFAULT), START
     for spell in before:
-        tokens.keep_to(now, spell.limit)
+        tokens.set_declared(now, spell.limit)
         tokens.settle(now)
         if spell.busy:
             use(tokens, now, spell.seconds, answered=spell.answered)
         now += spell.seconds
     tokens.settle(now)
-    tokens.keep_to(now, limit)
+    tokens.set_declared(now, limit)
     tokens.settle(now)
     unanswered = len(tokens._late)
     # The first is there within a window, and then one a spacing: what spending them all now would cost.
@@ -92,7 +92,7 @@ def test_calls_made_under_any_limits_keep_to_the_one_in_force(
     """After each change, no call starts as one too many of the window then in force."""
     tokens, now, sent = Tokens(DEFAULT), START, list[float]()
     for limit, seconds, busy in changes:
-        tokens.keep_to(now, limit)
+        tokens.set_declared(now, limit)
         if busy:
             for when in use(tokens, now, min(seconds, 40 * limit.spacing)):
                 sent.append(when)
@@ -122,7 +122,7 @@ def test_a_shorter_window_lets_no_more_through_than_the_longer_before_it(
         sent = use(tokens, now, busy, answered=answered)
         now += busy
         for limit in then:
-            tokens.keep_to(now, limit)
+            tokens.set_declared(now, limit)
             sent += use(tokens, now, 0.1 if limit is not then[-1] else wide.per)
             now += 0.1
         made_before = [when for when in sent if when <= START + busy]
@@ -134,10 +134,10 @@ def test_two_limits_that_alternate_cost_no_more_than_the_smaller() -> None:
     """Another client that comes and goes every 2 s with 1 call in 600 s: between, calls go on."""
     tokens, now, sent = Tokens(DEFAULT), START, 0
     for _ in range(30):
-        tokens.keep_to(now, RateLimit(1, per=600.0))
+        tokens.set_declared(now, RateLimit(1, per=600.0))
         sent += len(use(tokens, now, 2.0))
         now += 2.0
-        tokens.keep_to(now, DEFAULT)
+        tokens.set_declared(now, DEFAULT)
         sent += len(use(tokens, now, 2.0))
         now += 2.0
     assert sent >= 0.9 * 30 * 2.0 * 5
@@ -146,8 +146,8 @@ def test_two_limits_that_alternate_cost_no_more_than_the_smaller() -> None:
 def test_a_small_limit_for_two_seconds_costs_an_idle_account_nothing() -> None:
     """Lowered to 1 call in 600 s and back: a token at once, all of them within one window."""
     tokens = Tokens(DEFAULT)
-    tokens.keep_to(START, RateLimit(1, per=600.0))
-    tokens.keep_to(START + 2, DEFAULT)
+    tokens.set_declared(START, RateLimit(1, per=600.0))
+    tokens.set_declared(START + 2, DEFAULT)
     tokens.settle(START + 2)
     assert tokens.free
     tokens.settle(START + 2 + DEFAULT.per)
@@ -157,7 +157,7 @@ def test_a_small_limit_for_two_seconds_costs_an_idle_account_nothing() -> None:
 def test_tokens_that_a_larger_limit_adds_come_one_a_spacing() -> None:
     """No burst goes out at once because a limit was raised."""
     tokens = Tokens(RateLimit(10, per=5.0))
-    tokens.keep_to(START, DEFAULT)
+    tokens.set_declared(START, DEFAULT)
     sent = use(tokens, START, 4.0)
     at_once = sum(when == START for when in sent)
     assert at_once == 11
@@ -174,13 +174,13 @@ def test_a_window_that_shrinks_again_holds_nothing_back_longer_than_itself(
     for lowered_first in (False, True):
         tokens = Tokens(DEFAULT)
         if lowered_first:
-            tokens.keep_to(0.0, long)
+            tokens.set_declared(0.0, long)
         for _ in range(min(spent, tokens.free)):
             tokens.take(0.0)
             tokens.release(0.1, counted=counted)
-        tokens.keep_to(0.2, long)
+        tokens.set_declared(0.2, long)
         tokens.settle(1.0)
-        tokens.keep_to(1.0, DEFAULT)
+        tokens.set_declared(1.0, DEFAULT)
         tokens.settle(1.0 + 2 * DEFAULT.per + 0.01)
         assert tokens.free >= 1
         tokens.settle(1.0 + 4 * DEFAULT.per)
@@ -273,7 +273,7 @@ def test_a_declared_limit_that_changes_keeps_what_was_learnt() -> None:
     """Declaring anew neither forgets the server's limit nor is forgotten by the attempt."""
     tokens = Tokens(DEFAULT)
     tokens.count_429(START, None, RateLimit(10, per=5.0))
-    tokens.keep_to(START, RateLimit(20, per=5.0))
+    tokens.set_declared(START, RateLimit(20, per=5.0))
     assert tokens.limit == RateLimit(10, per=5.0)
     use(tokens, START, 70.0)
     assert tokens.limit == RateLimit(20, per=5.0)
