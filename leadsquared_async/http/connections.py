@@ -18,7 +18,7 @@ __all__ = ["Connections", "Failure", "failure"]
 
 KEEPALIVE = 50.0
 """Seconds before an idle connection is closed. httpx's 5 equals the rate limit's window: every second call
-would open a new connection. Many load balancers close after 60, which must not happen under a call."""
+would open a new connection. Many load balancers close after 60, which must not happen during a call."""
 LOOK_EVERY = 1.0
 """Seconds between two searches for idle connections that the server has closed."""
 
@@ -128,13 +128,13 @@ class _ToHost:
 
 
 class _Idle(NamedTuple):
-    """Since when a connection is idle, and httpcore's stream of it."""
+    """When a connection became idle, and its stream in httpcore."""
 
     since: float
     socket: Any
 
     def is_usable(self, now: float) -> bool:
-        """Whether it is young enough, and the server has not closed it or sent what nobody asked for."""
+        """Whether it is young enough, and the server has neither closed it nor sent unrequested data."""
         is_readable = self.socket is not None and self.socket.get_extra_info("is_readable")
         return now - self.since <= KEEPALIVE and not is_readable
 

@@ -33,7 +33,7 @@ from leadsquared_async.retry import may_repeat
 __all__ = ["RowCalls"]
 
 LAST_WAIT = 1.0
-"""Seconds that it may take to put back the rows of calls that were broken off."""
+"""The most seconds to store the rows of aborted calls as pending again."""
 
 R = TypeVar("R")
 
@@ -222,7 +222,7 @@ class RowCalls:
     async def _end_calls(self) -> None:
         if self.calls:
             await asyncio.wait(list(self.calls))
-        with suppress(TimeoutError):  # the disk does not take it: the next start decides
+        with suppress(TimeoutError):  # the disk failed: the next start decides
             async with asyncio.timeout(LAST_WAIT):
                 await self._put_back(self._broken_off, 0)
 

@@ -117,7 +117,7 @@ class Service:
 
     @property
     def paused(self) -> float:
-        """Seconds for which the account's limit lets no call pass."""
+        """Seconds for which the account's limit allows no call."""
         with suppress(ClientClosed):
             limit = self._client.snapshot().limit
             return 0.0 if limit is None else limit.paused

@@ -120,9 +120,9 @@ async def test_fixed_keys_are_never_asked_for() -> None:
     [
         (OSError("vault is sealed"), "failed with OSError"),
         (asyncio.CancelledError(), "failed with CancelledError"),
-        (None, "has to return Credentials, not NoneType"),
-        ({"access_key": "u$r"}, "has to return Credentials, not dict"),
-        (("a", "b", "c"), "has to return Credentials, not tuple"),
+        (None, "must return Credentials, not NoneType"),
+        ({"access_key": "u$r"}, "must return Credentials, not dict"),
+        (("a", "b", "c"), "must return Credentials, not tuple"),
     ],
     ids=["raises", "cancelled", "None", "dict", "tuple"],
 )

@@ -113,7 +113,7 @@ async def test_a_limiter_of_the_callers_that_fails_rejects_no_row(
         assert counts.keys() <= {"pending", "accepted", "confirmed"}
         assert ("accepted" in counts) is has_accepted
         snapshot = await outbox.snapshot()
-        assert f"the limiter that was passed failed with {error.__name__}" in str(snapshot.blocked)
+        assert f"the custom limiter failed with {error.__name__}" in str(snapshot.blocked)
         assert snapshot.fault is Fault.SERVER
         assert limiter.asked - asked < 150
         limiter.error = None
@@ -140,7 +140,7 @@ async def test_a_limiter_that_fails_when_a_token_goes_back_rejects_no_row(
             await outbox.put(NOBODY)
             await asyncio.sleep(600.0)
             assert await by_state(outbox) == {"pending": 1}
-            assert "the limiter that was passed failed" in str((await outbox.snapshot()).blocked)
+            assert "the custom limiter failed" in str((await outbox.snapshot()).blocked)
         await outbox.drained()
         assert await by_state(outbox) == {"confirmed": 1}
 

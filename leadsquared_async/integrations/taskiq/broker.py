@@ -76,7 +76,7 @@ class StreamBroker(RedisStreamBroker):
 
     Args:
         url: redis://, rediss:// or unix://.
-        queue_name: name of the stream; with a stream of their own, forms do not wait behind batches.
+        queue_name: name of the stream. Give forms their own stream, so that they do not wait behind batches.
         lease: seconds after which another worker takes over the tasks of a killed one.
         options: options of `RedisStreamBroker` or the connection, such as `max_connection_pool_size`.
 

@@ -238,7 +238,7 @@ class LeadSquaredTasks:
                 try:
                     await lease.mark()
                 except RedisError:
-                    raise HeldError from None  # if this worker dies, the next one has to find the mark
+                    raise HeldError from None  # if this worker dies, the next one must find the mark
 
         sender = patient(parts.sender, 1 if hold.probe is lease else ATTEMPTS)
         return await send_encoded(sender, prepared, self._lane, before_send)
