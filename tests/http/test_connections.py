@@ -605,6 +605,39 @@ async def test_connections_that_the_server_has_closed_are_closed_here() -> None:
             assert asked == 6
 
 
+@pytest.mark.parametrize("certificate", [None, TRUSTED], ids=["plain", "tls"])
+@pytest.mark.parametrize("more", ["an answer", "a line", "later"])
+async def test_what_follows_an_answer_is_not_the_answer_to_the_next_call(
+    certificate: Path | None, more: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection on which more came than one answer is closed; the next call goes over a new one."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(TRUSTED))
+    asked = 0
+
+    async def answer_twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        while True:
+            await reader.readuntil(b"]")
+            asked += 1
+            body = b'{"Status":"Success","RequestId":"own-%d"}' % asked
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+            own = head % len(body) + body
+            extra = b"\r\n" if more == "a line" else own.replace(b"own", b"bad")
+            if more == "later":  # with TLS a record of its own, which comes with that of the answer
+                writer.write(own)
+                writer.write(extra)
+            else:
+                writer.write(own + extra)
+            await writer.drain()
+
+    async with running_server(answer_twice, certificate) as port:
+        origin = f"{'http' if certificate is None else 'https'}://127.0.0.1:{port}"
+        async with LeadSquared(**KEYS, host=origin, retry=RetryPolicy(attempts=1)) as lsq:
+            receipts = [await lsq.leads.capture(LEAD) for _ in range(3)]
+            assert [receipt.request_id for receipt in receipts] == ["own-1", "own-2", "own-3"]
+            assert len(own_connections(lsq, origin)._all) <= 1
+
+
 @pytest.mark.parametrize("how", ["timeout", "cancelled", "closed"])
 async def test_a_handshake_that_ends_early_leaves_no_socket(how: str) -> None:
     """Whatever ends an attempt in the TLS handshake, the server sees the connection close."""
