@@ -71,9 +71,8 @@ class AsyncLimiterAdapter:
         self._limiter = limiter
 
     async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
-        del lane
-        async with asyncio.timeout_at(deadline):
-            await self._limiter.acquire()
+        del lane, deadline
+        await self._limiter.acquire()
 
     def release(self, *, counted: bool = True) -> None: ...
     def release_unused(self) -> None: ...
@@ -90,7 +89,8 @@ class ChainedLimiters:
     async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
         await self._account.acquire(lane, deadline)
         try:
-            await self._callers.acquire(lane, deadline)
+            async with asyncio.timeout_at(deadline):  # it may ignore the deadline
+                await self._callers.acquire(lane, deadline)
         except BaseException:
             self._account.release_unused()
             raise

@@ -105,6 +105,27 @@ def test_a_limiter_that_raises_costs_no_token_of_the_account(
     virtual.run(main)
 
 
+def test_a_limiter_that_ignores_the_deadline_does_not_extend_it() -> None:
+    """The call ends at its deadline, and holds no token of the account after it."""
+
+    class Endless(Recorder):
+        async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
+            await asyncio.sleep(1e6)
+
+    async def main() -> None:
+        lsq, transport = virtual_client(Account(faults=NEAR), limiter=Endless())
+        clock = asyncio.get_running_loop().time
+        async with lsq:
+            start = clock()
+            with pytest.raises(DeadlineExceeded, match="while waiting for the custom limiter"):
+                await lsq.leads.capture(LEAD, deadline=3.0)
+            assert clock() - start == pytest.approx(3.0)
+            assert_no_token_is_missing(lsq)
+        assert not transport.books.arrivals
+
+    virtual.run(main)
+
+
 async def test_of_two_limiters_both_hear_of_each_call() -> None:
     """If the second fails, the first gets its token back; both learn how each call ended."""
     first, second = Recorder(), Recorder()
