@@ -179,6 +179,29 @@ def test_an_exception_with_a_name_is_not_retried_for_ever(monkeypatch: pytest.Mo
     play(use)
 
 
+def test_one_exception_in_an_outage_rejects_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often the task was held and delivered again before: only its own failures count."""
+    named = {"Status": "Error", "ExceptionType": "NullReferenceException", "ExceptionMessage": "x"}
+
+    async def use(world: World) -> None:
+        answer, tried = world._account._answer, 0
+
+        def stumble(request: Request, *rest: Any) -> Reply:
+            nonlocal tried
+            tried += b"FirstName" in request.body
+            if b"FirstName" not in request.body or tried > 30:
+                return answer(request, *rest)
+            return Reply(500, body=json.dumps(named).encode()) if tried in {15, 25} else Reply(503)
+
+        monkeypatch.setattr(world._account, "_answer", stumble)
+        await world.tasks.submit(submissions.capture_lead({**LEAD, "FirstName": "Bret"}))
+        (outcome,) = await world.reported(1)
+        assert outcome.state is ItemState.CONFIRMED
+        assert tried == 31
+
+    play(use)
+
+
 @pytest.mark.slow
 def test_an_outage_of_fifteen_minutes_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """200 leads; while nothing gets through one at a time tries, at growing pauses, and it is said once."""

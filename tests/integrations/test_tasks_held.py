@@ -37,8 +37,9 @@ DOWN = ServerError(
 PAYLOAD = {"operation": "leads.capture", "content": "[]", "query": [], "suffix": [], "reference": None}
 
 
-def lease(deliveries: int) -> Any:
-    return AsyncMock(task_id="1", deliveries=deliveries)
+def lease(failures: int) -> Any:
+    """Of a task that has been held for long."""
+    return AsyncMock(task_id="1", deliveries=100, count_failure=AsyncMock(return_value=failures))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ async def test_only_an_answer_ends_a_hold(error: LeadSquaredError, is_answer: bo
 
 
 @pytest.mark.parametrize(
-    ("body", "safe_to_retry", "deliveries", "end"),
+    ("body", "safe_to_retry", "failures", "end"),
     [
         ('{"RequestID":"a b"}', True, ROUNDS - 1, None),
         ('{"RequestID":"a b"}', True, ROUNDS, ItemState.UNKNOWN),
@@ -93,7 +94,7 @@ async def test_only_an_answer_ends_a_hold(error: LeadSquaredError, is_answer: bo
     ],
 )
 async def test_a_task_ends_whose_requestid_is_invalid(
-    body: str, safe_to_retry: bool, deliveries: int, end: ItemState | None
+    body: str, safe_to_retry: bool, failures: int, end: ItemState | None
 ) -> None:
     """After a few rounds it is unknown, since LeadSquared took it; a page of somebody else ends nothing."""
     tasks = LeadSquaredTasks(InMemoryBroker(), LeadSquared)
@@ -108,5 +109,5 @@ async def test_a_task_ends_whose_requestid_is_invalid(
         safe_to_retry=safe_to_retry,
     )
     with patch.object(tasks, "_end", AsyncMock()) as ending:
-        await tasks._failed(PAYLOAD, error, lease(deliveries))
+        await tasks._failed(PAYLOAD, error, lease(failures))
     assert [call.args[1] for call in ending.await_args_list] == ([] if end is None else [end])

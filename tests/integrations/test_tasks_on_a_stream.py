@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from redis.asyncio import Redis
 
 from leadsquared_async import ItemState, RetryPolicy, submissions
 from leadsquared_async.integrations.taskiq import TaskOutcome
@@ -98,3 +99,20 @@ async def test_marks_do_not_pile_up(valkey: Valkey) -> None:
             await until(lambda: len(workers.outcomes) == 1 and workers.left == 0)
         key = valkey.command("KEYS", "marks:sent:*").split(b"\r\n")[2].decode()
         assert int(valkey.command("TTL", key).strip(b":\r\n")) <= 3600
+
+
+async def test_the_failures_of_a_task_count_in_all_workers(valkey: Valkey) -> None:
+    """Deliveries do not, and nothing is left of the count when the task has ended."""
+    async with Sandbox(limit=None) as sandbox:
+        workers = Workers(valkey, "failures", sandbox)
+        await workers.put(CAPTURE)
+        (broker, _), (other, _) = workers.tasks(), workers.tasks()
+        async with Redis.from_url(valkey.url) as redis:
+            ((_, row),) = await redis.xrange("failures")
+        task_id = broker.formatter.loads(row[b"data"]).task_id
+        assert [await one.count_failure(task_id) for one in (broker, other, broker)] == [1, 2, 3]
+        assert b":failures:" in valkey.command("KEYS", "failures:failures:*")
+        async with working(broker):
+            await until(lambda: len(workers.outcomes) == 1 and workers.left == 0)
+        assert valkey.command("KEYS", "failures:failures:*") == b"*0\r\n"
+        await other.connection_pool.disconnect()

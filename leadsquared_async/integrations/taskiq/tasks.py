@@ -22,6 +22,7 @@ from leadsquared_async.delivery.item_retries import (
     HeldError,
     ItemState,
     final_state,
+    is_of_the_item,
     patient,
     pause_after,
 )
@@ -244,7 +245,9 @@ class LeadSquaredTasks:
         return await send_encoded(sender, prepared, self._lane, before_send)
 
     async def _failed(self, payload: Given, error: LeadSquaredError, lease: Lease) -> None:
-        state = final_state(error, lease.deliveries, may_be_repeated=error.safe_to_retry)
+        # Deliveries do not count: a held task is delivered again and again without being sent.
+        rounds = await lease.count_failure() if is_of_the_item(error) else 0
+        state = final_state(error, rounds, may_be_repeated=error.safe_to_retry)
         if state is None:
             await self._retry(pause_after(lease.deliveries - 1), lease)
         else:
