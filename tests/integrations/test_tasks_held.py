@@ -1,4 +1,4 @@
-"""What ends a hold: an answer of LeadSquared. What ends a task: its own fault, and too many rounds."""
+"""An answer of LeadSquared ends a hold; a fault of its own or too many rounds end a task."""
 
 from __future__ import annotations
 
@@ -9,31 +9,19 @@ import pytest
 from taskiq import InMemoryBroker
 
 from leadsquared_async import (
-    ClientClosed,
-    ConfigurationError,
-    ConnectionFailed,
-    DeadlineExceeded,
     Delivery,
     Fault,
-    InvalidLead,
     ItemState,
     LeadSquared,
     LeadSquaredError,
-    OutboxError,
-    OutboxFull,
-    Rejected,
     Scope,
     ServerError,
-    Timeout,
 )
 from leadsquared_async.delivery.item_retries import ROUNDS
-from leadsquared_async.errors import BadRequest
 from leadsquared_async.integrations.taskiq.tasks import LeadSquaredTasks
 from leadsquared_async.submissions import capture_lead
+from tests.delivery.error_table import DOWN, ERRORS
 
-DOWN = ServerError(
-    "LeadSquared failed (503)", fault=Fault.SERVER, scope=Scope.OPERATION, delivery=Delivery.REJECTED
-)
 PAYLOAD = {"operation": "leads.capture", "content": "[]", "query": [], "suffix": [], "reference": None}
 
 
@@ -44,24 +32,8 @@ def lease(failures: int) -> Any:
 
 @pytest.mark.parametrize(
     ("error", "is_answer"),
-    [
-        (InvalidLead("mx_Ctiy: no such field"), False),
-        (ConfigurationError("no keys"), False),
-        (ConfigurationError("no keys", fault=Fault.ACCOUNT), False),
-        (ConfigurationError("wrong", fault=Fault.LEAD), False),
-        (ClientClosed("closed"), False),
-        (DeadlineExceeded("no token in time"), False),
-        (DeadlineExceeded("no token in time", fault=Fault.LEAD), False),
-        (ConnectionFailed("refused", fault=Fault.SERVER), False),
-        (Timeout("no answer", fault=Fault.SERVER, delivery=Delivery.UNKNOWN), False),
-        (OutboxError("the disk is full"), False),
-        (OutboxFull("full", fault=Fault.LEAD), False),
-        (LeadSquaredError("", fault=Fault.LEAD), False),
-        (Rejected("MXNew", fault=Fault.LEAD, delivery=Delivery.REJECTED), True),
-        (BadRequest("400", fault=Fault.LEAD, delivery=Delivery.REJECTED), True),
-        (DOWN, False),
-    ],
-    ids=lambda value: f"{type(value).__name__}-{getattr(value, 'fault', '')}",
+    ERRORS,
+    ids=[f"{type(error).__name__}-{error.fault}" for error, _ in ERRORS],
 )
 async def test_only_an_answer_ends_a_hold(error: LeadSquaredError, is_answer: bool) -> None:
     """Every other error leaves the tasks held, and the pauses as long as they are."""

@@ -25,7 +25,7 @@ from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.outbox.items import Ticket
 from leadsquared_async.submissions import capture_lead
 from tests.clients import LEAD
-from tests.outbox.machine import items, lead
+from tests.outbox.machine import items, lead, run_sql
 
 
 class Steps:
@@ -462,20 +462,12 @@ def test_errors_of_the_file_show_no_value(tmp_path: Path) -> None:
     assert len(told) < 400
 
 
-def _run(path: Path, statements: str) -> None:
-    connection = sqlite3.connect(path, isolation_level=None)
-    try:
-        connection.executescript(statements)
-    finally:
-        connection.close()
-
-
 async def test_an_error_that_is_kept_keeps_the_file_writable(tmp_path: Path) -> None:
     """The frames of an error from the middle of a reading would keep that reading open."""
     path = tmp_path / "leads.db"
     async with Outbox(path) as outbox:
         await outbox.put(LEAD)
-        _run(path, "UPDATE items SET query = '[', put_at = 'x'")
+        run_sql(path, "UPDATE items SET query = '[', put_at = 'x'")
         kept: list[Exception] = []
         for read in (lambda: items(outbox), lambda: outbox.find(["k"]), lambda: outbox.forget(Phone="1")):
             try:
@@ -483,7 +475,7 @@ async def test_an_error_that_is_kept_keeps_the_file_writable(tmp_path: Path) -> 
             except OutboxError as error:
                 kept.append(error)
         assert all(str(path) in str(error) for error in kept)
-        _run(path, "UPDATE items SET reference = 'changed by another'")
+        run_sql(path, "UPDATE items SET reference = 'changed by another'")
         assert (await outbox.put(LEAD, key="k")).is_new
 
 

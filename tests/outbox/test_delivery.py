@@ -12,35 +12,23 @@ import httpx
 import pytest
 
 from leadsquared_async import (
-    ClientClosed,
-    ConfigurationError,
-    ConnectionFailed,
-    DeadlineExceeded,
-    Delivery,
     Fault,
-    InvalidLead,
     LeadSquared,
     LeadSquaredError,
     Outbox,
-    OutboxError,
-    OutboxFull,
-    Rejected,
     RetryPolicy,
-    Scope,
-    ServerError,
-    Timeout,
     submissions,
 )
 from leadsquared_async.client import parts_of
 from leadsquared_async.delivery.hold import CERTAIN_AFTER, Holds
 from leadsquared_async.delivery.item_retries import ATTEMPTS, ROUNDS
-from leadsquared_async.errors import BadRequest
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, OPERATIONS
 from leadsquared_async.outbox import settle
 from leadsquared_async.outbox.row_calls import RowCalls
-from leadsquared_async.outbox.rows import Row, UnreadableRowError
+from leadsquared_async.outbox.rows import Row
 from leadsquared_async.sandbox import Faults
 from tests.clients import KEYS, FailingLimiter
+from tests.delivery.error_table import DOWN, ERRORS
 from tests.outbox.machine import Machine, by_state, items, lead, play, played, until
 
 NOBODY = {"FirstName": "Bret", "Notes": "called twice"}
@@ -294,32 +282,7 @@ async def test_update_behavior_travels_with_the_row(machine: Machine, put: Calla
     assert known.attributes["mx_N"] == "first"
 
 
-DOWN = ServerError(
-    "LeadSquared failed (503)", fault=Fault.SERVER, scope=Scope.OPERATION, delivery=Delivery.REJECTED
-)
-
 TURNED_AWAY = 6
-
-ERRORS = [
-    (InvalidLead("mx_Ctiy: no such field"), False),
-    (ConfigurationError("no keys"), False),
-    (ConfigurationError("no keys", fault=Fault.ACCOUNT), False),
-    (ConfigurationError("wrong", fault=Fault.LEAD), False),
-    (ClientClosed("closed"), False),
-    (ClientClosed("closed", fault=Fault.LEAD), False),
-    (DeadlineExceeded("no token in time"), False),
-    (DeadlineExceeded("no token in time", fault=Fault.LEAD), False),
-    (ConnectionFailed("refused", fault=Fault.SERVER), False),
-    (Timeout("no answer", fault=Fault.SERVER, delivery=Delivery.UNKNOWN), False),
-    (OutboxError("the disk is full"), False),
-    (OutboxFull("full", fault=Fault.LEAD), False),
-    (UnreadableRowError("its content is not JSON"), False),
-    (UnreadableRowError("its content is not JSON", fault=Fault.LEAD), False),
-    (LeadSquaredError("", fault=Fault.LEAD), False),
-    (Rejected("MXNew", fault=Fault.LEAD, delivery=Delivery.REJECTED), True),
-    (BadRequest("400", fault=Fault.LEAD, delivery=Delivery.REJECTED), True),
-    (DOWN, False),
-]
 
 
 class Settler:

@@ -8,7 +8,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -236,46 +236,45 @@ async def by_scope(what: Callable[[], object], after: int, times: int) -> None:
     await cancelling
 
 
+@pytest.fixture(params=[False, True], ids=["stores", "delivers"])
+async def outbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Outbox]:
+    """Without a client and with one; not open yet."""
+    async with LeadSquared(**KEYS, host="http://127.0.0.1:9") as lsq:
+        yield Outbox(tmp_path / "leads.db", lsq if request.param else None)
+
+
 @pytest.mark.parametrize("cancel", [by_task, by_scope])
-@pytest.mark.parametrize("delivers", [False, True])
+@pytest.mark.parametrize("after", MOMENTS)
 @pytest.mark.parametrize("times", [1, 3])
 async def test_an_opening_that_is_cancelled_leaves_nothing_open(
-    cancel: Callable[..., object], delivers: bool, times: int, tmp_path: Path
+    cancel: Callable[..., Awaitable[None]], after: int, times: int, outbox: Outbox
 ) -> None:
-    """At any moment of it, once or again and again."""
-    async with LeadSquared(**KEYS, host="http://127.0.0.1:9") as lsq:
-        for after in MOMENTS:
-            path = tmp_path / f"{after}.db"
-            outbox = Outbox(path, lsq if delivers else None)
+    """A cancellation at any moment, once or several times, leaves no descriptor, thread or task."""
 
-            async def live(outbox: Outbox = outbox) -> None:
-                async with outbox:
-                    await asyncio.sleep(0.02)
+    async def live() -> None:
+        async with outbox:
+            await asyncio.sleep(0.02)
 
-            await cancel(live, after, times)  # type: ignore[misc]
-            await check_nothing_is_left(path)
+    await cancel(live, after, times)
+    await check_nothing_is_left(outbox.path)
 
 
 @pytest.mark.parametrize("cancel", [by_task, by_scope])
-@pytest.mark.parametrize("delivers", [False, True])
+@pytest.mark.parametrize("after", MOMENTS)
 @pytest.mark.parametrize("times", [1, 4])
-async def test_a_closing_that_is_cancelled_closes_all_the_same(
-    cancel: Callable[..., object], delivers: bool, times: int, tmp_path: Path
+async def test_a_closing_that_is_cancelled_closes_nevertheless(
+    cancel: Callable[..., Awaitable[None]], after: int, times: int, outbox: Outbox
 ) -> None:
-    """No descriptor, thread or task is left, the lock is free, and the rows are there."""
-    async with LeadSquared(**KEYS, host="http://127.0.0.1:9") as lsq:
-        for after in MOMENTS:
-            path = tmp_path / f"{after}.db"
-            outbox = Outbox(path, lsq if delivers else None)
-            await outbox.open()
-            await outbox.put(lead(1))
-            putting = asyncio.create_task(outbox.put(lead(2)))
-            await asyncio.sleep(0)
-            await cancel(outbox.aclose, after, times)  # type: ignore[misc]
-            assert (await putting).is_new
-            await check_nothing_is_left(path)
-            async with Outbox(path) as again:
-                assert len(await items(again)) == 2
+    """No descriptor, thread or task is left, the lock is free, and the rows are stored."""
+    await outbox.open()
+    await outbox.put(lead(1))
+    putting = asyncio.create_task(outbox.put(lead(2)))
+    await asyncio.sleep(0)
+    await cancel(outbox.aclose, after, times)
+    assert (await putting).is_new
+    await check_nothing_is_left(outbox.path)
+    async with Outbox(outbox.path) as again:
+        assert len(await items(again)) == 2
 
 
 @pytest.mark.parametrize("how", ["task", "scope"])

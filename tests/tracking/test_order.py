@@ -40,21 +40,19 @@ def order_of(*names: str) -> QueueOrder:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_in_order_a_request_costs_little_more_than_one_call(seed: int) -> None:
-    """First in, first out, 2 % held back: at most 1.4 calls each, 95 % known within 20 s."""
-    result = follow(ACCEPTED, ready_times(ACCEPTED, rate=RATE, seed=seed, held_back=0.02))
+@pytest.mark.parametrize(
+    ("queue", "calls", "seconds"),
+    [({"held_back": 0.02}, 1.4, 20.0), ({"disorder": 60.0}, 2.0, 60.0)],
+    ids=["first in, first out, 2 % held back", "outcomes up to 60 s before or after their turn"],
+)
+def test_the_calls_and_the_delay_of_a_request_are_bounded(
+    queue: dict[str, float], calls: float, seconds: float, seed: int
+) -> None:
+    """A request costs at most so many calls, and 95 % of the outcomes are known within so many seconds."""
+    result = follow(ACCEPTED, ready_times(ACCEPTED, rate=RATE, seed=seed, **queue))
     assert len(result.lags) == 1000
-    assert result.calls_each <= 1.4
-    assert result.share_within(20.0) >= 0.95
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_out_of_order_a_request_costs_two_calls(seed: int) -> None:
-    """Outcomes up to 60 s before or after their turn: at most 2 calls each, 95 % known within 60 s."""
-    result = follow(ACCEPTED, ready_times(ACCEPTED, rate=RATE, seed=seed, disorder=60.0))
-    assert len(result.lags) == 1000
-    assert result.calls_each <= 2.0
-    assert result.share_within(60.0) >= 0.95
+    assert result.calls_each <= calls
+    assert result.share_within(seconds) >= 0.95
 
 
 @pytest.mark.parametrize("rate", [6.0, 60.0, 300.0, 6000.0])
