@@ -9,6 +9,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadsquared_async import ConnectionFailed, Delivery, LeadSquared, RetryPolicy
+from tests.clients import KEYS, LEAD
+from tests.leaks import shown
 
 CERTIFICATES = Path(__file__).parent / "certificates"
 TRUSTED = CERTIFICATES / "trusted.pem"
@@ -18,6 +25,9 @@ EXPIRED = CERTIFICATES / "expired.pem"
 HOST = "https://asyncapi.leadsquared.invalid"
 SYNC_HOST = "https://api.leadsquared.invalid"
 ACCEPTED = b'{"RequestID": "3f0c2c4e"}'
+
+TWICE = RetryPolicy(attempts=2, base=0.0)
+PASSWORD = "hunter22-of-the-proxy"
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -131,6 +141,22 @@ async def running_server(serve: Serve, certificate: Path | None = None) -> Async
         for task in list(serving):
             task.cancel()
         await asyncio.gather(*serving, return_exceptions=True)
+
+
+def client(**options: Any) -> LeadSquared:
+    return LeadSquared(
+        **{**KEYS, "host": HOST, "sync_host": SYNC_HOST, "timeout": 5.0, "retry": TWICE, **options}
+    )
+
+
+async def refused(**options: Any) -> ConnectionFailed:
+    """The error of a lead that cannot be sent, which shows no password anywhere."""
+    async with client(**options) as lsq:
+        with pytest.raises(ConnectionFailed, match="Not sent") as caught:
+            await lsq.leads.capture(LEAD)
+    assert PASSWORD not in shown(caught.value)
+    assert caught.value.delivery is Delivery.NOT_SENT
+    return caught.value
 
 
 async def _join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: int) -> None:
