@@ -155,7 +155,7 @@ def play_with(where: tuple[type, str] | None, fails: int | None, monkeypatch: py
 def test_a_step_that_fails_leaves_no_waiter_and_loses_no_token(
     where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each step of that kind fails once: the others are served, all tokens come back, one error."""
+    """One error is raised, the other callers are served, and all tokens come back."""
     seen = play_with(STEPS[where], None, monkeypatch)
     assert seen >= 10, "the test has stopped reaching these steps"
     for fails in range(seen):
