@@ -40,7 +40,7 @@ from tests.limiter.tls import CERTIFICATE
 async def test_a_certificate_that_cannot_be_verified_is_final(
     trusted: Path | None, presented: Path, host: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Directly and through a proxy: nothing is sent or tried again, and the error says how to trust it."""
+    """Nothing is sent or retried, with and without a proxy, and the error says how to trust it."""
     if trusted is not None:
         monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
     async with accepting_server(presented) as port, running_proxy(port) as proxy:
@@ -94,7 +94,7 @@ async def test_certificates_of_the_environment(
 async def test_certificates_that_are_not_there_are_refused_by_their_variable(
     name: str, path: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before anything is sent: the error names the variable, what it names, and what to do."""
+    """The error names the variable, its value and what to do, before anything is sent."""
     files = {"DER": ssl.PEM_cert_to_DER_cert(_certificate(TRUSTED)), "EMPTY": b""}
     if path in files:
         file = tmp_path / path
@@ -110,7 +110,7 @@ async def test_certificates_that_are_not_there_are_refused_by_their_variable(
 async def test_a_key_log_that_cannot_be_written_is_refused_by_its_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is one more file that the standard library opens when certificates are read."""
+    """The error names SSLKEYLOGFILE, which the standard library opens with the certificates."""
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "not" / "there"))
     monkeypatch.setenv("SSL_CERT_FILE", str(TRUSTED))
     with pytest.raises(ConfigurationError, match=r"^SSLKEYLOGFILE points to '.*', which cannot be written"):

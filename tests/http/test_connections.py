@@ -21,7 +21,7 @@ from tests.http.proxies import (
 
 
 async def test_a_connection_is_used_again_the_last_used_first(sandbox: Sandbox) -> None:
-    """After a burst, single calls share one connection, and those that are idle for too long are closed."""
+    """Single calls share one connection after a burst, and idle connections are closed."""
     async with client_of(sandbox) as lsq:
         await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(5)))
         connections = own_connections(lsq, sandbox.url)
@@ -39,7 +39,7 @@ async def test_a_connection_is_used_again_the_last_used_first(sandbox: Sandbox) 
 
 
 async def test_a_connection_whose_call_failed_is_not_used_again(sandbox: Sandbox) -> None:
-    """A cancellation within httpx may have left it in any state."""
+    """A failed call closes its connection, which may be in any state."""
     sandbox.books.faults = Faults(script=("reset",))
     async with client_of(sandbox, retry=RetryPolicy(base=0.0)) as lsq:
         connections = own_connections(lsq, sandbox.url)
@@ -54,7 +54,7 @@ ANSWER = b'{"Status":"Success","RequestId":"85f9b731-34c5-4650-babc-94cd43291d71
 
 
 async def test_connections_that_the_server_has_closed_are_closed_here() -> None:
-    """All of them, at the next call, which goes over a new one and arrives once."""
+    """The next call closes them all, and is sent once over a new one."""
     asked = 0
 
     async def answer_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -116,7 +116,7 @@ async def test_what_follows_an_answer_is_not_the_answer_to_the_next_call(
 
 @pytest.mark.parametrize("how", ["timeout", "cancelled", "closed"])
 async def test_a_handshake_that_ends_early_leaves_no_socket(how: str) -> None:
-    """Whatever ends an attempt in the TLS handshake, the server sees the connection close."""
+    """The server sees the connection close, whatever ends the TLS handshake."""
     opened, closed = 0, 0
 
     async def stall(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:

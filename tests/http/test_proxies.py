@@ -91,7 +91,7 @@ async def test_each_host_has_a_proxy_of_its_own(
     variable: str | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By scheme, ALL_PROXY as the last resort, NO_PROXY before both; connections are made as it says."""
+    """The scheme's variable goes before ALL_PROXY, NO_PROXY before both, and connections follow that."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     found = {origin: proxy for origin in (REGIONAL, SYNC) if (proxy := proxy_for(origin)) is not None}
@@ -168,7 +168,7 @@ def test_addresses_and_networks_in_no_proxy(
 async def test_a_proxy_that_is_no_address_is_refused_by_its_variable(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The error names the variable and shows nothing of its value, and the client stays closed."""
+    """The error names the variable without its value, and the client stays closed."""
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError) as caught:
         await client().__aenter__()
@@ -177,7 +177,7 @@ async def test_a_proxy_that_is_no_address_is_refused_by_its_variable(
 
 
 async def test_a_socks_proxy_needs_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without it the error says which one, by the command that brings it."""
+    """The error has the command that installs the package."""
     monkeypatch.setitem(sys.modules, "socksio", None)
     monkeypatch.setenv("ALL_PROXY", f"socks5://me:{PASSWORD}@proxy.invalid")
     with pytest.raises(ConfigurationError) as caught:
@@ -197,7 +197,7 @@ async def test_a_socks_proxy_needs_a_package(monkeypatch: pytest.MonkeyPatch) ->
 async def test_calls_go_through_the_proxy(
     spelling: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is asked for a tunnel to either host, and sees no key."""
+    """The proxy opens a tunnel to each host and sees no key."""
     monkeypatch.setenv("HTTPS_PROXY", spelling.format(port=proxy.port))
     monkeypatch.setenv("SSL_CERT_FILE", str(TRUSTED))
     async with client() as lsq:
@@ -210,7 +210,7 @@ async def test_calls_go_through_the_proxy(
 async def test_one_host_through_the_proxy_and_the_other_directly(
     server: int, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """NO_PROXY for one of the two hosts says nothing about the other."""
+    """NO_PROXY for one host does not affect the other."""
     monkeypatch.setenv("HTTPS_PROXY", proxy.url())
     monkeypatch.setenv("SSL_CERT_FILE", str(TRUSTED))
     async with client(sync_host=f"https://127.0.0.1:{server}") as lsq:
@@ -235,7 +235,7 @@ async def test_a_proxy_that_speaks_tls(server: int, monkeypatch: pytest.MonkeyPa
 async def test_user_and_password_for_the_proxy(
     server: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """They are percent-decoded, and stand in no log line, whatever is logged."""
+    """They are percent-decoded and appear in no log line."""
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("SSL_CERT_FILE", str(TRUSTED))
     async with running_proxy(server, credentials=f"me:@ {PASSWORD}") as proxy:
@@ -246,10 +246,10 @@ async def test_user_and_password_for_the_proxy(
     assert PASSWORD not in caplog.text
 
 
-async def test_a_login_that_the_proxy_repeats_stands_in_no_log_line(
+async def test_a_login_that_the_proxy_repeats_is_in_no_log_line(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither as it was written nor as the header has it."""
+    """It appears neither plain nor as the header encodes it."""
     caplog.set_level(logging.DEBUG)
     login = base64.b64encode(f"me:{PASSWORD}".encode())
     monkeypatch.setenv("HTTPS_PROXY", proxy.url(f"me:{PASSWORD}"))
@@ -269,7 +269,7 @@ async def test_a_login_that_the_proxy_repeats_stands_in_no_log_line(
 async def test_a_proxy_that_asks_for_a_password_is_final(
     given: str | None, message: str, server: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Asked once, with the variable in the error: another attempt changes nothing."""
+    """It is asked once, and the error names the variable."""
     async with running_proxy(server, credentials="me:right") as proxy:
         monkeypatch.setenv("ALL_PROXY", proxy.url(given))
         error = await refused()
@@ -285,7 +285,7 @@ async def test_a_proxy_that_asks_for_a_password_is_final(
 async def test_a_proxy_that_refuses_is_final(
     status: int, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its administrator has to allow the host: the error names host and variable, not the proxy's words."""
+    """The error names host and variable and asks for permission; it repeats none of the proxy's words."""
     monkeypatch.setenv("HTTPS_PROXY", proxy.url(f"me:{PASSWORD}"))
     proxy.answers = [f"{status} {PASSWORD}".encode()] * 5
     error = await refused()
@@ -301,7 +301,7 @@ async def test_a_proxy_that_refuses_is_final(
 async def test_a_proxy_that_does_not_reach_the_host_is_tried_again(
     status: int, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That passes: the second attempt arrives; where none does, the error says that the proxy said so."""
+    """The second attempt arrives; if none does, the error names the proxy."""
     monkeypatch.setenv("HTTPS_PROXY", proxy.url())
     monkeypatch.setenv("SSL_CERT_FILE", str(TRUSTED))
     proxy.answers = [f"{status} Bad".encode()]
@@ -320,7 +320,7 @@ async def test_a_proxy_that_does_not_reach_the_host_is_tried_again(
 async def test_a_proxy_that_is_not_there_is_tried_again(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with every connection; the error says that it is the proxy."""
+    """It is retried like any connection, and the error names the proxy."""
     monkeypatch.setenv("https_proxy", address)
     error = await refused()
     assert (error.fault, error.attempts, error.safe_to_retry) == (Fault.SERVER, 2, True)
@@ -329,7 +329,7 @@ async def test_a_proxy_that_is_not_there_is_tried_again(
 
 
 async def test_a_proxy_that_does_not_answer(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A timeout before anything was sent says through which proxy."""
+    """A timeout before anything was sent names the proxy's variable."""
     monkeypatch.setenv("HTTPS_PROXY", proxy.url())
     proxy.is_silent = True
     error = await refused(timeout=0.1)
@@ -352,7 +352,7 @@ async def test_a_proxy_that_does_not_answer(proxy: Proxy, monkeypatch: pytest.Mo
 def test_what_a_socks_proxy_says(
     said: str, is_final: bool, cause: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A refusal is final, a host that it does not reach is not."""
+    """A refusal of the proxy is final; an unreachable host is not."""
     monkeypatch.setenv("ALL_PROXY", f"socks5://me:{PASSWORD}@proxy.invalid")
     seen = failure(httpx.ProxyError(said), "a.invalid", proxy_for(HOST), "")
     assert seen.is_final is is_final
@@ -372,7 +372,7 @@ async def test_a_call_to_this_machine_never_meets_a_proxy(
 
 
 async def test_a_transport_of_the_callers_ignores_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who brings a transport has chosen the way; what its proxy refuses is final all the same."""
+    """A caller's transport takes no proxy of the environment; a refusal of its own proxy is final."""
     monkeypatch.setenv("HTTPS_PROXY", "gopher://nowhere.invalid")
     monkeypatch.setenv("SSL_CERT_FILE", "/not/there.pem")
     answer = httpx.MockTransport(lambda request: httpx.Response(200, json={"RequestID": "3f0c2c4e"}))
@@ -392,7 +392,7 @@ async def test_a_transport_of_the_callers_ignores_the_environment(monkeypatch: p
 def test_every_spelling_of_a_proxys_password_is_hidden(
     password: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Plain, percent-encoded, as bytes in a log line of httpcore, and as the header has it."""
+    """It is masked plain, percent-encoded, as bytes in a log line, and as the header encodes it."""
     monkeypatch.setenv("ALL_PROXY", f"http://me:{quote(password, safe='')}@proxy.invalid")
     proxy = proxy_for(HOST)
     assert proxy is not None
@@ -402,7 +402,7 @@ def test_every_spelling_of_a_proxys_password_is_hidden(
 
 
 def test_a_proxy_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither its repr nor its fields that are printed."""
+    """Neither its repr nor its printed fields hold the password."""
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:{PASSWORD}@proxy.invalid:3128")
     proxy = proxy_for(HOST)
     assert proxy is not None

@@ -1,4 +1,4 @@
-"""A damaged or foreign file: every call ends, with an answer or OutboxError."""
+"""Every call on a damaged or foreign file returns, or raises OutboxError."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ ADDITIONS = {
 
 @pytest.mark.parametrize("statements", ADDITIONS.values(), ids=ADDITIONS)
 async def test_a_file_that_holds_what_no_version_made_is_refused(statements: str, tmp_path: Path) -> None:
-    """Triggers, views, tables, columns, indexes, rules: OutboxError names the file before a row is put."""
+    """OutboxError names a file with other triggers, views, tables, columns, indexes or rules."""
     path = tmp_path / "leads.db"
     async with Outbox(path) as outbox:
         await outbox.put(LEAD, key="first")
@@ -113,7 +113,7 @@ async def _filled(path: Path) -> None:
 async def test_a_damaged_file_never_says_more_than_it_holds(
     suffix: str, damage: Callable[[bytearray, Random], None], tmp_path: Path
 ) -> None:
-    """Every call ends, with OutboxError at most, and what put says is stored can be read."""
+    """Every call ends, with OutboxError at most, and a stored put can be read."""
     base, path = tmp_path / "base.db", tmp_path / "leads.db"
     if suffix:  # the log as it is while the outbox is open
         async with Outbox(base) as outbox:
@@ -194,7 +194,7 @@ NOTES = [
 @pytest.mark.parametrize("note", NOTES, ids=lambda note: note[:50])
 @played(processing_rate=60)
 async def test_a_damaged_note_keeps_no_row_from_its_end(machine: Machine, note: str) -> None:
-    """Whatever the note of the process before holds, rows are followed and delivered."""
+    """Rows are followed and delivered, whatever the former process's note holds."""
 
     async def is_accepted(outbox: Outbox) -> bool:
         return await by_state(outbox) == {"accepted": 1}
