@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import gc
 from contextlib import suppress
+from pathlib import Path
 from unittest import mock
 
 import pytest
 
-from leadsquared_async import (
-    LeadSquared,
-    RetryPolicy,
-)
+from leadsquared_async import LeadSquared, RetryPolicy
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.clients import KEYS, LEAD, client_of, own_connections
-from tests.http.proxies import (
-    running_server,
-)
+from tests.http.proxies import TRUSTED, running_server
 
 
 async def test_a_connection_is_used_again_the_last_used_first(sandbox: Sandbox) -> None:

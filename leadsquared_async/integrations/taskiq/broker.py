@@ -198,7 +198,9 @@ class StreamBroker(RedisStreamBroker):
         key = self._failures(task_id)
         try:
             async with self._redis() as redis, redis.pipeline(transaction=True) as pipe:
-                count, _ = await pipe.incr(key).expire(key, WEEK).execute()
+                await pipe.incr(key)
+                await pipe.expire(key, WEEK)
+                count, _ = await pipe.execute()
         except (RedisError, OSError):
             return 1  # one call more is better than a lead rejected too early
         return int(count)
