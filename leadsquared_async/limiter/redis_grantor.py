@@ -480,7 +480,7 @@ class RedisGrantor:
         self.queue.log_limit(before)
 
     def _fail_all(self, error: Incompatible) -> None:
-        found = f"a state of version {error.version}" if error.version else "the data of another program"
+        found = f"a state of version {error.version}" if error.version else "data of another program"
         fault = self._fault = (
             f"the rate limit's store has {found}, but this process needs version {VERSION}: "
             "run one version of leadsquared_async, or give SharedLimiter another prefix"

@@ -1,8 +1,8 @@
 -- The token bucket of one account and kind of limit, shared by many processes.
 --
 -- Each run is a request of one process: its calls in flight, ended calls and waiting callers. The reply has the
--- tokens granted and the time to ask again. The arithmetic is that of tokens.py, the turns are those of lanes.py,
--- which explain them. Times are microseconds on the state's clock: the server's, but without steps back or leaps.
+-- tokens granted and the time to ask again. tokens.py explains the arithmetic, lanes.py the turns. Times are
+-- microseconds on the state's clock: the server's, but without steps back or leaps.
 --
 -- KEYS[1]: the state. A script of the same version may add fields, and must keep fields that it does not know. A
 -- state that another program changed is replaced by a new one with all tokens just spent.

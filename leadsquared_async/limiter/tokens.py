@@ -26,8 +26,8 @@ LATENESS = 0.1
 """How late a token may be, in spacings, before it delays later ones. At 0, 40 ms of jitter cost 0.3 % of the
 rate; from 0.2 on, a sliding counter starts to answer 429."""
 CLEAN_WINDOWS, MOST_CLEAN_WINDOWS = 12, 768
-"""Windows without a 429 after which the declared limit is tried again; each failed attempt doubles it. The
-window is the learnt limit's, at most a minute, or the declared one's if that is longer."""
+"""Windows without a 429 after which the declared limit is tried again; each failed attempt doubles their
+number. The window is the learnt limit's, at most a minute, or the declared one's if that is longer."""
 FAR_BELOW = 10
 """A stated limit with a rate this many times below the declared one needs a second answer."""
 SPACINGS_BETWEEN_POLLS = 2
@@ -196,7 +196,7 @@ class Tokens:
         self._drop_surplus()
 
     def release(self, now: float, *, counted: bool) -> None:
-        """The call that spent a token has ended.
+        """End the call that spent a token.
 
         Args:
             now: the time.
