@@ -292,7 +292,9 @@ class TokenQueue:
                 if use.loop.is_closed():
                     self._forget(use)
                 elif use.out and not use.loop.is_running():
-                    self._lose(use)  # it may run again: its waiters stay, and are skipped until then
+                    self._end_unanswered(
+                        use
+                    )  # it may run again: its waiters stay, and are skipped until then
 
     def forget_loops(self) -> None:
         """Forget the parent's loops in the child of a fork; the calls they sent still count."""
@@ -302,7 +304,7 @@ class TokenQueue:
         for lane in self._lanes:
             lane.clear()
         for use in uses:
-            self._lose(use)
+            self._end_unanswered(use)
         self.users = 0
 
     # For a grantor with its own tasks ----------------------------------------------------------------------
@@ -370,12 +372,12 @@ class TokenQueue:
         for lane in self._lanes:
             for number in [number for number, waiter in lane.items() if waiter.use is use]:
                 del lane[number]
-        self._lose(use)
+        self._end_unanswered(use)
         if use.declared:
             self.users -= len(use.declared)
             self._declare_smallest()
 
-    def _lose(self, use: LoopUse) -> None:
+    def _end_unanswered(self, use: LoopUse) -> None:
         now = self._clock()
         for _ in range(use.out):
             self._grantor.release(now, counted=False)
@@ -463,9 +465,9 @@ class TokenQueue:
         grantor.settle(now)
         while (waiter := grantor.next(self._heads(), now)) is not None:
             if not waiter.future.done():  # otherwise it was cancelled in this tick
-                self._serve(waiter, now)
+                self._grant_to(waiter, now)
             self._leave(waiter)
-        self._arm(now)
+        self._set_timers(now)
 
     def _heads(self) -> list[_Waiter]:
         """The first waiter of each lane that may get a token."""
@@ -474,7 +476,7 @@ class TokenQueue:
         firsts = (next((w for w in lane.values() if w.use.may_be_granted), None) for lane in self._lanes)
         return [waiter for waiter in firsts if waiter is not None]
 
-    def _serve(self, waiter: _Waiter, now: float) -> None:
+    def _grant_to(self, waiter: _Waiter, now: float) -> None:
         use = waiter.use
         self._grantor.take(now, waiter.lane)
         use.out += 1
@@ -500,7 +502,7 @@ class TokenQueue:
             if any(self._lanes):
                 self._dispatch(self._clock())
 
-    def _arm(self, now: float) -> None:
+    def _set_timers(self, now: float) -> None:
         """Set the timer of each loop with waiters; other loops are asked to set their own."""
         when = self._grantor.next_grant(self._lanes, now)
         if self._only is not None:

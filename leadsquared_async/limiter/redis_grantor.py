@@ -53,7 +53,7 @@ FIRST_RETRY, LAST_RETRY = 0.25, 5.0
 RETRY_WINDOWS = 0.7
 """The longest time between them in windows. A new state frees its first token after one window, and every
 process must have reported its calls by then; jitter makes an attempt up to a quarter later."""
-NOBODY = (False, False, False)
+NO_WAITERS = (False, False, False)
 """No lane has a waiter known to the store."""
 MOST_429S = 100
 """The most 429 answers kept for the store; an outage may bring more."""
@@ -114,13 +114,13 @@ class RedisGrantor:
         self._ends: deque[tuple[float, bool]] = deque()
         self._all_ends_count = False
         self._answers_of_429: deque[tuple[float | None, tuple[int, float] | None]] = deque(maxlen=MOST_429S)
-        self._reported = NOBODY
+        self._reported = NO_WAITERS
         # When to ask the store.
         self._ask_at = NEVER
         self._asked_at = -NEVER
         self._is_urgent = False
         self._asking: asyncio.Task[None] | None = None
-        self._next_question = LoopTimer(self._loop, self._begin_to_ask)
+        self._request_timer = LoopTimer(self._loop, self._start_ask)
         self._closed = False
         # While the store does not answer.
         self._share: LocalGrantor | None = None
@@ -155,7 +155,7 @@ class RedisGrantor:
 
     def stop(self) -> None:
         """Cancel all timers."""
-        self._next_question.cancel()
+        self._request_timer.cancel()
         self.queue.stop()
 
     # For the queue ----------------------------------------------------------------------------------------
@@ -302,9 +302,9 @@ class RedisGrantor:
     def _schedule(self) -> None:
         """Set the timer for the next request, or make it at once if it is due."""
         if self._asking is not None or self._closed:
-            return  # `_end_of_asking` calls this again
+            return  # `_on_ask_done` calls this again
         try:
-            self._next_question.set(self._when_to_ask(), self._clock())
+            self._request_timer.set(self._when_to_ask(), self._clock())
         except BaseException:
             self._loop.call_soon(
                 self._schedule, context=Context()
@@ -320,21 +320,21 @@ class RedisGrantor:
         if self._is_urgent or (forms > 0, batch > 0, polls > 0) != self._reported:
             return self._asked_at  # in the past: at once
         return min(
-            self._ask_at if self._reported != NOBODY else NEVER,
+            self._ask_at if self._reported != NO_WAITERS else NEVER,
             self._ends[0][0] + SOON if self._ends else NEVER,
             self._asked_at + self._lease / 3 if self._out else NEVER,
             self._asked_at + PRESENCE / 3 if users and self._number else NEVER,
         )
 
-    def _begin_to_ask(self) -> None:
+    def _start_ask(self) -> None:
         try:
             self._asking = self._task(self._ask(), "leadsquared_async shared limit")
         except BaseException:
             self._degrade(UNEXPECTED)
             raise
-        self._asking.add_done_callback(self._end_of_asking)
+        self._asking.add_done_callback(self._on_ask_done)
 
-    def _end_of_asking(self, task: asyncio.Task[None]) -> None:
+    def _on_ask_done(self, task: asyncio.Task[None]) -> None:
         self._asking = None
         self._schedule()
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -501,7 +501,7 @@ class RedisGrantor:
         self._retry_after = min(longest, self._retry_after * 2)
         if self._share is not None or self._closed:
             return
-        self._reported = NOBODY
+        self._reported = NO_WAITERS
         self._granted = [0] * len(Lane)
         limit = self._share_limit()
         free = limit.calls if self._processes is None else self._free // self._processes

@@ -382,7 +382,7 @@ local function grant_all()
 end
 
 -- When this process should ask again, at the latest to renew its lease.
-local function next_question()
+local function next_request_in()
   local best, head = NEVER, turn()
   for _, lane in ipairs(LANES) do
     if s.processes[me].tickets[lane] > 0 then best = math.min(best, when(lane, ahead_of(lane, head))) end
@@ -408,7 +408,7 @@ local function hint()
 end
 
 -- Drop the waiters of processes that did not ask in time, and forget processes that have left.
-local function forget_the_absent()
+local function forget_absent()
   for name, process in pairs(s.processes) do
     if name ~= me and process.ask_at + GRACE < now then
       process.waiting, process.tickets = {0, 0, 0}, {0, 0, 0}
@@ -535,10 +535,10 @@ if not stale then
       mine.tickets[lane] = ticket()
     end
   end
-  forget_the_absent()
+  forget_absent()
   if not leaving then
     grant_all()
-    again = next_question()
+    again = next_request_in()
   end
   hint()
 end

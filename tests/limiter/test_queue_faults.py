@@ -64,8 +64,8 @@ STEPS: dict[str, tuple[type, str] | None] = {
     "a token is taken": (Tokens, "take"),
     "tokens are given to those whose turn it is": (TokenQueue, "_dispatch"),
     "the next in line is looked for": (TokenQueue, "_heads"),
-    "a token is handed over": (module._Waiter, "wake"),
-    "the timer is set": (TokenQueue, "_arm"),
+    "a waiter is woken": (module._Waiter, "wake"),
+    "the timer is set": (TokenQueue, "_set_timers"),
 }
 
 
