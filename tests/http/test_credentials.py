@@ -144,7 +144,7 @@ async def test_a_callable_that_fails_is_named_and_asked_again_by_the_next_call(
 
 
 async def test_a_callable_that_is_not_async_is_an_error_of_ours() -> None:
-    """A plain function that returns Credentials raises ConfigurationError with a TypeError as its cause."""
+    """A plain function that returns Credentials raises ConfigurationError, which names a TypeError."""
     async with asking(lambda: NEW) as lsq:  # type: ignore[arg-type,return-value]
         with pytest.raises(ConfigurationError, match="the credentials callable failed with TypeError"):
             await lsq.leads.capture(LEAD)

@@ -36,7 +36,7 @@ def lease(failures: int) -> Any:
     ids=[f"{type(error).__name__}-{error.fault}" for error, _ in ERRORS],
 )
 async def test_only_an_answer_ends_a_hold(error: LeadSquaredError, is_answer: bool) -> None:
-    """Every other error leaves the tasks held, and the pauses as long as they are."""
+    """Every other error leaves the tasks held, and the pauses unchanged."""
     tasks = LeadSquaredTasks(InMemoryBroker(), LeadSquared)
     hold = tasks._hold("leads.capture")
     pauses: list[float] = []
@@ -68,7 +68,7 @@ async def test_only_an_answer_ends_a_hold(error: LeadSquaredError, is_answer: bo
 async def test_a_task_ends_whose_requestid_is_invalid(
     body: str, safe_to_retry: bool, failures: int, end: ItemState | None
 ) -> None:
-    """After a few rounds it is unknown, since LeadSquared took it; a page of somebody else ends nothing."""
+    """It is unknown after a few rounds; a page that is not LeadSquared's ends nothing."""
     tasks = LeadSquaredTasks(InMemoryBroker(), LeadSquared)
     error = ServerError(
         "the answer",

@@ -1,4 +1,4 @@
-"""An operation of which nothing gets through, and a callback that does not: a real stream, a real sandbox."""
+"""Held operations and failing callbacks, with a real stream and a real sandbox."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ QUICK = RetryPolicy(base=0.3, cap=0.3)
 
 
 async def test_an_operation_that_fails_takes_no_place_from_others(valkey: Valkey) -> None:
-    """Its tasks wait in the store, though there be more of them than a worker has places."""
+    """Its tasks wait in the store, even if they are more than a worker's places."""
     async with Sandbox(limit=None, faults=ACTIVITIES_FAIL) as sandbox:
         workers = Workers(valkey, "places", sandbox, retry=QUICK)
         await workers.put(*ACTIVITIES, CAPTURE)
@@ -57,7 +57,7 @@ async def test_an_activity_that_waited_for_its_second_attempt_at_a_stop_is_not_u
 async def test_a_callback_that_ends_by_no_mere_error_is_called_again(
     valkey: Valkey, error: type[BaseException]
 ) -> None:
-    """By a worker that lives, not once it has died."""
+    """A living worker calls it again."""
     async with Sandbox(limit=None) as sandbox:
         workers = Workers(valkey, f"exits {error.__name__}", sandbox)
         await workers.put(CAPTURE)
@@ -75,7 +75,7 @@ async def test_a_callback_that_ends_by_no_mere_error_is_called_again(
 
 
 async def test_a_worker_that_stops_hands_back_all_that_it_follows(valkey: Valkey) -> None:
-    """However many they are, so that another one asks at once."""
+    """Another worker polls any number of them at once."""
     async with Sandbox(limit=None, processing_rate=0.001) as sandbox:
         workers = Workers(valkey, "follows", sandbox)
         broker, tasks = workers.tasks(60.0)
@@ -91,7 +91,7 @@ async def test_a_worker_that_stops_hands_back_all_that_it_follows(valkey: Valkey
 
 
 async def test_marks_do_not_pile_up(valkey: Valkey) -> None:
-    """They last a week only while their task does."""
+    """Marks last a week only while their task exists."""
     async with Sandbox(limit=None) as sandbox:
         workers = Workers(valkey, "marks", sandbox)
         await workers.put(ACTIVITIES[0])

@@ -41,7 +41,7 @@ NEVER = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT
 async def test_closing_interrupts_what_does_not_end(
     delivers: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An endless statement is rolled back after the grace, its callers get an error, the lock is free."""
+    """An endless statement is rolled back after the grace, its callers get an error, and the lock is free."""
     monkeypatch.setattr(outbox_module, "LAST_WAIT", 0.1)
     path = tmp_path / "leads.db"
     lsq = LeadSquared(**KEYS, host="http://127.0.0.1:9")
@@ -79,7 +79,7 @@ async def test_closing_interrupts_what_does_not_end(
 @pytest.mark.parametrize("latency", [0.04, 3.0])
 @played()
 async def test_what_is_on_its_way_is_finished_and_the_rest_is_kept(machine: Machine, latency: float) -> None:
-    """Nothing is "sending" after a close within the grace, and each row is either accepted or pending."""
+    """After a close within the grace every row is accepted or pending."""
     machine.books.faults = Faults(latency=latency)
     start = machine.now
     async with machine.process() as outbox:
@@ -136,7 +136,7 @@ async def test_a_close_between_two_attempts_keeps_a_row_that_was_refused(
     takes: float,
     state: str,
 ) -> None:
-    """It is pending again at once, and the next process sends it; if it may have arrived, it is left."""
+    """It is pending and sent by the next process, unless an earlier attempt may have arrived."""
     coming = iter(answers)
 
     async def answer(_request: httpx.Request) -> httpx.Response:
@@ -164,8 +164,8 @@ async def test_a_close_between_two_attempts_keeps_a_row_that_was_refused(
 
 
 @played()
-async def test_a_refused_row_that_the_disk_does_not_take_back_holds_up_no_close(machine: Machine) -> None:
-    """It is left as it is, and the next start decides."""
+async def test_a_full_disk_delays_no_close(machine: Machine) -> None:
+    """The row stays as it is, and the next start decides."""
 
     def refuse(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(429, headers={"retry-after": "3600"}, json={})
@@ -188,7 +188,7 @@ async def test_a_refused_row_that_the_disk_does_not_take_back_holds_up_no_close(
 @pytest.mark.parametrize("is_cancelled", [False, True])
 @played(Faults(latency=3.0))
 async def test_a_second_close_waits_for_the_first(machine: Machine, is_cancelled: bool) -> None:
-    """A block that ends meanwhile leaves nothing running; only a first that is cancelled loses an answer."""
+    """The end of the block waits for a close under way; only a cancelled close loses an answer."""
     async with machine.client() as lsq:
         async with Outbox(machine.path, lsq, confirm=False) as outbox:
             await outbox.put({"FirstName": "Bret"})
@@ -208,7 +208,7 @@ async def test_a_second_close_waits_for_the_first(machine: Machine, is_cancelled
 
 @played()
 async def test_callbacks_that_close_it_while_its_block_ends_run_to_their_end(machine: Machine) -> None:
-    """They do not wait for each other nor for the block, and the block waits for the first of them."""
+    """They wait neither for each other nor for the block, and the block waits for the first of them."""
     closed: list[int] = []
     client = machine.client()
     outbox = Outbox(machine.path, client, confirm=False)
@@ -234,7 +234,7 @@ async def test_callbacks_that_close_it_while_its_block_ends_run_to_their_end(mac
 
 @played(Faults(latency=0.3, jitter=0.2))
 async def test_closing_at_any_moment_loses_nothing(machine: Machine) -> None:
-    """However short processes live, all rows are confirmed in the end; none but those on their way twice."""
+    """All rows of short-lived processes are confirmed, and only rows under way are sent twice."""
     chance = Random(11)
     async with Outbox(machine.path) as outbox:
         await outbox.put_many(lead(number) for number in range(150))
@@ -254,7 +254,7 @@ async def test_closing_at_any_moment_loses_nothing(machine: Machine) -> None:
 @pytest.mark.parametrize("moment", [0.0, 0.05, 1.0, 30.0])
 @played(Faults(latency=0.3))
 async def test_a_client_that_is_closed_first_does_no_harm(machine: Machine, moment: float) -> None:
-    """The outbox says why it delivers no more, `drained` ends with that, and closes; all rows are kept."""
+    """`blocked` and `drained` say why delivery stopped, the outbox closes, and all rows are kept."""
     client = machine.client()
     async with client:
         outbox = Outbox(machine.path, client)
@@ -293,7 +293,7 @@ class Slow:
 async def test_callbacks_under_way_get_what_is_left_of_the_grace(
     machine: Machine, seconds: float, done: int
 ) -> None:
-    """Those that take longer are cancelled, and called again at the next start."""
+    """Longer ones are cancelled, and called again at the next start."""
     slow = Slow(seconds)
     client = machine.client()
     outbox = Outbox(machine.path, client, confirm=False)
@@ -315,7 +315,7 @@ async def test_callbacks_under_way_get_what_is_left_of_the_grace(
 
 @played()
 async def test_putting_ends_when_the_outbox_closes_under_it(machine: Machine) -> None:
-    """A long put_many says that the outbox is closed; what it had put by then is counted and kept."""
+    """put_many raises ClientClosed, and the rows that it had put are stored."""
     pulled = 0
 
     async def rows() -> Any:

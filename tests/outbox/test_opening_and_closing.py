@@ -1,4 +1,4 @@
-"""An outbox is used where and while it is open; whatever closes it, nothing is lost or left open."""
+"""An outbox works in its process and loop while it is open, and closes completely."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ USES: dict[str, Callable[[Outbox], Awaitable[object]]] = {
 async def test_it_is_used_between_opening_and_closing(
     use: Callable[[Outbox], Awaitable[object]], tmp_path: Path
 ) -> None:
-    """Before and after, every method raises ClientClosed and says which of the two it is."""
+    """Every method raises ClientClosed before and after, and says which of the two it is."""
     outbox = Outbox(tmp_path / "leads.db")
     with pytest.raises(ClientClosed, match="not open: use it inside"):
         await use(outbox)
@@ -59,7 +59,7 @@ async def test_it_is_used_between_opening_and_closing(
 
 
 async def test_closing_waits_for_what_is_under_way_and_takes_nothing_more(tmp_path: Path) -> None:
-    """A long forget comes to its end; a part of ours that comes too late is told that it was closed."""
+    """A long forget finishes, and a later read raises ClientClosed."""
     async with Outbox(tmp_path / "leads.db") as outbox:
         await outbox.put_many({"Phone": f"{number % 2}"} for number in range(4000))
         forgetting = asyncio.create_task(outbox.forget(Phone="1"))
@@ -75,7 +75,7 @@ async def test_closing_waits_for_what_is_under_way_and_takes_nothing_more(tmp_pa
 async def test_it_is_used_in_the_loop_it_was_opened_in(
     use: Callable[[Outbox], Awaitable[object]], tmp_path: Path
 ) -> None:
-    """Another loop, in another thread, is told so; closing it there is refused as well."""
+    """Methods and closing raise ClientClosed in another thread's loop."""
     caught: list[str] = []
 
     async def elsewhere() -> None:
@@ -141,13 +141,13 @@ async def test_a_process_forked_off_cannot_use_it_nor_take_it_from_its_parent(tm
     ],
 )
 def test_options_that_make_no_sense_are_refused_at_once(options: dict[str, Any], tmp_path: Path) -> None:
-    """By name, before anything is opened."""
+    """The error names the option, before anything is opened."""
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         Outbox(**{"path": tmp_path / "leads.db", **options})
 
 
 async def test_a_client_that_is_not_open_here_is_refused_before_the_file_is_made(tmp_path: Path) -> None:
-    """It would deliver nothing."""
+    """It raises ClientClosed, since it would deliver nothing."""
     with pytest.raises(ClientClosed, match="not open"):
         await Outbox(tmp_path / "leads.db", LeadSquared(**KEYS, host="http://127.0.0.1:9")).open()
     assert not (tmp_path / "leads.db").exists()
@@ -155,7 +155,7 @@ async def test_a_client_that_is_not_open_here_is_refused_before_the_file_is_made
 
 @pytest.mark.parametrize("older_than", [-1, True, "1", float("nan")])
 async def test_purge_takes_seconds(older_than: Any, tmp_path: Path) -> None:
-    """Anything else is refused, and nothing is deleted."""
+    """Any other value raises, and nothing is deleted."""
     async with Outbox(tmp_path / "leads.db") as outbox:
         with pytest.raises(ConfigurationError, match="older_than"):
             await outbox.purge(older_than)
@@ -163,7 +163,7 @@ async def test_purge_takes_seconds(older_than: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("person", [{}, {"Phone": ""}, {"Phone": " "}, {"Phone": 7}])
 async def test_forget_takes_a_value(person: dict[str, Any], tmp_path: Path) -> None:
-    """Without one nobody is meant, and nobody is erased."""
+    """forget without a value raises, and nothing is erased."""
     async with Outbox(tmp_path / "leads.db") as outbox:
         await outbox.put({"Phone": "", "FirstName": "B"})
         with pytest.raises(ConfigurationError, match="forget takes"):
@@ -267,7 +267,7 @@ async def test_a_closing_that_is_cancelled_closes_nevertheless(
 
 @pytest.mark.parametrize("how", ["task", "scope"])
 def test_a_block_that_is_cancelled_while_it_drains_closes(how: str, tmp_path: Path) -> None:
-    """Nothing of it runs on, and the next process delivers the rest."""
+    """None of its tasks remains, and the next process delivers the rest."""
 
     async def deliver(machine: Machine) -> None:
         async def live() -> None:
@@ -293,7 +293,7 @@ def test_a_block_that_is_cancelled_while_it_drains_closes(how: str, tmp_path: Pa
 
 
 def test_a_loop_that_ends_under_an_open_outbox_leaves_no_thread(tmp_path: Path) -> None:
-    """A put that was under way is stored or not, and Python can exit."""
+    """A put under way is stored or not, and Python can exit."""
     path = tmp_path / "leads.db"
 
     async def forget() -> Outbox:
