@@ -95,7 +95,7 @@ def test_every_operation_is_followed_to_its_outcome(flat: bool) -> None:
 
 
 def test_the_id_of_nobody_fails_when_it_is_processed() -> None:
-    """An activity or an update of a lead that is not there is accepted first, and its status says why not."""
+    """An activity or update of an unknown lead is accepted, and its status has the reason."""
 
     async def use(lsq: LeadSquared, books: Books) -> None:
         for wait, receipt in (
@@ -143,7 +143,7 @@ def test_a_batch_takes_any_operation() -> None:
 
 
 def test_all_operations_share_one_limit() -> None:
-    """Bursts of four operations at once: no more than the account may."""
+    """Bursts of four operations do not exceed the account's limit."""
 
     async def use(lsq: LeadSquared, books: Books) -> None:
         lead_id = await captured(lsq)

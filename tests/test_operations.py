@@ -1,4 +1,4 @@
-"""Every operation: over the wire, against literals copied by hand from the documentation; to its outcome."""
+"""Every operation over the wire, against literals copied by hand from the documentation."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ async def test_it_is_sent_to_the_letter(
 async def test_its_outcome_is_asked_for_at_its_own_path(
     client: LeadSquared, respx_mock: respx.MockRouter, documented: Documented
 ) -> None:
-    """GET with RequestID and the x-api-key only; a receipt says by itself which operation it is of."""
+    """It is a GET with RequestID and the x-api-key only, and a receipt knows its operation."""
     respx_mock.post(f"{HOST}{documented.submit}").respond(json=ACCEPTED)
     task = {
         "TaskType": "Any",
@@ -264,7 +264,7 @@ async def test_its_outcome_is_asked_for_at_its_own_path(
 async def test_its_queue_is_measured_at_its_own_path(
     client: LeadSquared, respx_mock: respx.MockRouter, documented: Documented
 ) -> None:
-    """GET with the x-api-key only."""
+    """It is a GET with the x-api-key only."""
     route = respx_mock.get(f"{HOST}{documented.metrics}").respond(
         json={"PendingMessages": 1, "MaxDelayInSeconds": 0, "ProcessingRatePerMinute": 24.8}
     )
@@ -276,7 +276,7 @@ async def test_its_queue_is_measured_at_its_own_path(
 
 @every
 async def test_its_paths_can_be_others(respx_mock: respx.MockRouter, documented: Documented) -> None:
-    """`paths` names all three, and nothing goes to those of the table any more."""
+    """`paths` replaces all three paths."""
     name = documented.name
     paths = {name: "/other", f"{name} status": "/other/status", f"{name} metrics": "/other/metrics"}
     suffix = documented.submit.partition("logcallcomplete")[2]
@@ -319,7 +319,7 @@ def call_of(documented: Documented, kind: str, lsq: LeadSquared) -> Awaitable[An
 async def test_a_path_that_does_not_exist_says_whether_it_is_a_guess(
     documented: Documented, kind: str
 ) -> None:
-    """A 404 or the gateway's "Missing Authentication Token" from an inferred path names it and what to do."""
+    """A 404 or "Missing Authentication Token" from an inferred path names it and what to do."""
     answers = iter(
         [
             httpx.Response(403, json={"message": "Missing Authentication Token"}),
@@ -339,7 +339,7 @@ async def test_a_path_that_does_not_exist_says_whether_it_is_a_guess(
 
 
 async def test_a_guess_that_was_replaced_is_a_guess_no_more() -> None:
-    """The caller's own path is not called one."""
+    """The caller's own path is not called inferred."""
     async with answering(
         lambda request: httpx.Response(404), paths={"leads.update status": "/lead/status"}
     ) as lsq:
@@ -359,7 +359,7 @@ async def test_a_guess_that_was_replaced_is_a_guess_no_more() -> None:
     ],
 )
 def test_an_invalid_path_is_rejected_at_once(paths: Any, words: str) -> None:
-    """The error names the names that there are, or what a path looks like."""
+    """The error lists the names, or shows a valid path."""
     with pytest.raises(ConfigurationError, match=words):
         LeadSquared(**KEYS, region="in21", paths=paths)
 
@@ -417,7 +417,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 async def test_an_invalid_submission_is_rejected_before_it_is_sent(
     kind: str, changed: dict[str, Any], words: str
 ) -> None:
-    """One wrong value: the error names the field and shows no value; nothing is sent."""
+    """The error names the field and shows no value."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         raise AssertionError("it was sent")
@@ -444,7 +444,7 @@ async def test_an_invalid_submission_is_rejected_before_it_is_sent(
     ],
 )
 async def test_only_what_is_matched_is_sent_again_when_nobody_knows(name: str, repeated: bool) -> None:
-    """When an answer is lost, an upsert is repeated; an activity or a call log is only if asked for."""
+    """After a lost answer an upsert is retried; an activity or call log only with `unknown="always"`."""
     documented = next(it for it in EVERY if it.name == name)
     sent: list[str] = []
 
@@ -464,7 +464,7 @@ async def test_only_what_is_matched_is_sent_again_when_nobody_knows(name: str, r
 
 @every
 async def test_what_is_submitted_as_a_value_is_the_same_request(documented: Documented) -> None:
-    """A submission that was made once, batched or decoded is sent as the method sends it."""
+    """A submission that is passed on, batched or decoded is sent as its method sends it."""
     sent: list[tuple[str, bytes]] = []
 
     def accept(request: httpx.Request) -> httpx.Response:
@@ -499,7 +499,7 @@ async def test_what_is_submitted_as_a_value_is_the_same_request(documented: Docu
 @pytest.mark.usefixtures("polls_soon")
 @pytest.mark.parametrize("operation", OPERATIONS)
 async def test_a_receipt_is_followed_by_any_resource(operation: str) -> None:
-    """It says of which operation it is: the client and every resource ask at that operation's path."""
+    """The client and every resource poll at the path of the receipt's operation."""
     asked: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -520,7 +520,7 @@ async def test_a_receipt_is_followed_by_any_resource(operation: str) -> None:
 
 
 async def test_a_bare_request_id_is_of_the_first_operation_of_the_resource() -> None:
-    """The client takes it for that of a capture."""
+    """The client takes it for a capture's."""
     async with answering(lambda request: httpx.Response(200)) as lsq:
         resources = (lsq, lsq.leads, lsq.activities, lsq.opportunities, lsq.calls)
         names = [resource._usual.name for resource in resources]
@@ -534,7 +534,7 @@ async def test_a_bare_request_id_is_of_the_first_operation_of_the_resource() -> 
 
 
 async def test_an_operation_that_is_not_the_receipts_is_refused() -> None:
-    """So is one that does not exist, with the names of those that do."""
+    """An unknown operation raises too, with the names of the known ones."""
     receipt = Receipt(REQUEST_ID, 1, 0.0, operation="activities.create")
     async with answering(lambda request: httpx.Response(200)) as lsq:
         with pytest.raises(ConfigurationError, match=r"leads\.capture, leads\.update"):
@@ -551,7 +551,7 @@ async def test_an_operation_that_is_not_the_receipts_is_refused() -> None:
 
 
 async def test_answers_without_metrics_say_so() -> None:
-    """An answer that is no measure of a queue is the server's fault."""
+    """An answer without metrics is a ServerError."""
     async with answering(lambda request: httpx.Response(200, json={"a": 1})) as lsq:
         with pytest.raises(ServerError, match=r"activities\.create metrics"):
             await lsq.activities.metrics()
@@ -566,7 +566,7 @@ async def test_answers_without_metrics_say_so() -> None:
     ],
 )
 async def test_a_leads_id_shows_in_no_message(act: Act) -> None:
-    """LeadSquared repeats it, from a query as from a body; the error has it by name only."""
+    """Only an attribute of the error has the id that LeadSquared repeats."""
     answer = {"ExceptionType": "MXLead", "ExceptionMessage": f"Prospect {LEAD_ID} does not exist"}
     async with answering(lambda request: httpx.Response(500, json=answer)) as lsq:
         with pytest.raises(Exception, match="MXLead") as caught:
@@ -576,7 +576,7 @@ async def test_a_leads_id_shows_in_no_message(act: Act) -> None:
 
 
 async def test_a_connector_key_shows_nowhere(caplog: pytest.LogCaptureFixture) -> None:
-    """It is part of the address, and no log of any library, error or repr holds it."""
+    """The key, a part of the path, is in no log, error or repr."""
     caplog.set_level(0)
     key = "connector-key-that-is-secret"
 
@@ -595,7 +595,7 @@ async def test_a_connector_key_shows_nowhere(caplog: pytest.LogCaptureFixture) -
 
 
 def test_a_moment_goes_out_in_utc() -> None:
-    """An aware datetime of any zone, in an activity as in a lead."""
+    """An aware datetime of any zone is sent in UTC."""
     at = datetime(2026, 1, 1, 0, 30, tzinfo=IST)
     encoded = encoding.encode(submissions.create_activity(LEAD_ID, event=1, at=at))
     assert json.loads(encoded.content)["ActivityDateTime"] == "2025-12-31 19:00:00"

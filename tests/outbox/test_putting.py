@@ -286,7 +286,7 @@ async def test_a_generator_of_leads_is_closed_when_put_many_ends(
 
 
 async def test_what_is_not_many_leads_is_refused(tmp_path: Path) -> None:
-    """put_many rejects a single lead and None."""
+    """put_many rejects a single lead, a path, a number and None."""
     async with Outbox(tmp_path / "leads.db") as box:
         for wrong in (LEAD, "leads.csv", 5, None):
             with pytest.raises(ConfigurationError, match=rf"put_many\(\) .* got {type(wrong).__name__}"):

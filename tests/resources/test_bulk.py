@@ -53,7 +53,7 @@ def play(what: Callable[[LeadSquared, Books], Awaitable[Any]], *args: Any, **acc
 
 
 async def test_a_bulk_call_is_sent_to_the_letter(respx_mock: respx.MockRouter) -> None:
-    """POST Lead/Bulk/CreateOrUpdate on the synchronous host, the keys in the query, an array of arrays."""
+    """It is a POST to the synchronous host with the keys in the query and an array of arrays."""
     route = respx_mock.post(URL).respond(json=[])
     async with LeadSquared(**KEYS, region="in21") as lsq:
         await taken(
@@ -104,7 +104,7 @@ async def paced(count: int) -> AsyncIterator[dict[str, str]]:
     ("count", "sizes"), [(0, []), (1, [1]), (25, [25]), (26, [25, 1]), (60, [25, 25, 10])]
 )
 def test_any_number_of_leads_goes_in_calls_of_25(source: Any, count: int, sizes: list[int]) -> None:
-    """From any kind of source; each lead has a result, with its index and the lead."""
+    """Each lead of any kind of source has a result with its index and the lead."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         items = paced(count) if source == "asynchronous" else source(list(leads(count)))
@@ -120,7 +120,7 @@ def test_any_number_of_leads_goes_in_calls_of_25(source: Any, count: int, sizes:
 
 
 def test_a_lead_that_is_there_is_updated() -> None:
-    """The second time the same id comes back, not as created."""
+    """The second call returns the same id, not as created."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         (first,) = await taken(lsq.bulk.create_or_update([lead(1)]))
@@ -185,7 +185,7 @@ def test_normalize_and_validate_are_the_clients() -> None:
 async def test_a_call_that_fails_gives_its_error_to_each_of_its_leads(
     status: int, body: object, kind: type[Exception], fault: Fault
 ) -> None:
-    """The next calls continue."""
+    """The next calls are sent."""
     count = itertools.count()
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -204,8 +204,7 @@ async def test_a_call_that_fails_gives_its_error_to_each_of_its_leads(
 
 @pytest.mark.parametrize("waits", [False, True])
 def test_an_account_fault_stops_the_pulling(waits: bool) -> None:
-    """It would hit every lead: pulled but unsent leads are NOT_SENT, also those that wait for a full call,
-    and the iteration raises the error."""
+    """Pulled but unsent leads, waiting ones included, are NOT_SENT, and the iteration raises the error."""
     pulled: list[int] = []
 
     async def source() -> AsyncIterator[dict[str, str]]:
@@ -311,7 +310,7 @@ def test_leaving_early_sends_nothing_more_and_logs_what_was_sent(caplog: pytest.
 
 
 async def test_invalid_arguments_are_rejected_at_once() -> None:
-    """Zero concurrency, no synchronous host; and a bulk lead has no RequestID to wait for."""
+    """Zero concurrency, a missing synchronous host, and a bulk lead in `submit` raise."""
     async with answering(lambda _: httpx.Response(200), **SYNC) as lsq:
         with pytest.raises(ConfigurationError, match="concurrency"):
             lsq.bulk.create_or_update([], concurrency=0)
@@ -332,7 +331,7 @@ async def test_invalid_arguments_are_rejected_at_once() -> None:
 @pytest.mark.parametrize("counting", sorted(COUNTERS.keys() - {"sliding-counter-strict"}))
 @pytest.mark.parametrize("bulk_limit", [RateLimit(1, per=5.0), RateLimit(5, per=5.0)])
 def test_bulk_calls_and_captures_have_a_limit_each(bulk_limit: RateLimit, counting: str) -> None:
-    """A thousand leads each way at once on one account: no 429, and each way as fast as it is alone."""
+    """A thousand leads each way at once get no 429, each way as fast as alone."""
 
     async def send(lsq: LeadSquared, books: Books) -> tuple[float, float]:
         start = books.now

@@ -38,7 +38,7 @@ async def sent(answer: object, source: Any = None, status: int = 200, **options:
 
 
 async def test_an_answer_is_read_to_the_letter() -> None:
-    """RowNumber, LeadId, LeadCreated, LeadUpdated and AffectedRows of the documentation."""
+    """The documented RowNumber, LeadId, LeadCreated, LeadUpdated and AffectedRows are read."""
     first, second = await sent(
         [
             {
@@ -79,7 +79,7 @@ NOTHING_DONE = {"LeadId": "", "LeadCreated": False, "LeadUpdated": False, "Affec
 async def test_a_row_is_not_rejected_for_an_error_that_is_not_its_own(
     kind: str, error: type[APIError], delivery: Delivery, fault: Fault | None, safe_to_retry: bool
 ) -> None:
-    """As for a whole call, only an MX exception is the lead's fault, except about limit and keys."""
+    """Only an MX exception is the lead's fault, except about limit and keys, as for a whole call."""
     answer = [{"RowNumber": 1, "ExceptionType": kind, "ErrorMessage": "Rerun the transaction."}]
     raised = error if error is AuthenticationFailed else None  # it is the account's
     async with answering(lambda request: httpx.Response(200, json=answer), **SYNC) as lsq:
@@ -150,8 +150,8 @@ async def test_a_row_that_is_missing_may_have_arrived(answer: object) -> None:
 
 
 @pytest.mark.parametrize("numbers", [(0, 1), (1, 3), (-1, 2), (2, 10**400)])
-async def test_an_answer_that_counts_otherwise_gives_nobody_anothers_id(numbers: tuple[int, int]) -> None:
-    """If one number is out of range, all are unknown: a wrong lead's id is worse than none."""
+async def test_a_row_number_out_of_range_leaves_all_unknown(numbers: tuple[int, int]) -> None:
+    """No lead gets the id of another one."""
     results = await sent([row(number) for number in numbers])
     assert [result.status for result in results] == [None, None]
     assert all(result.error is not None and result.error.delivery is Delivery.UNKNOWN for result in results)
@@ -180,7 +180,7 @@ ANSWER = st.recursive(
 @pytest.mark.slow
 @given(ANSWER, st.integers(1, 25))
 @settings(max_examples=300, deadline=None)
-def test_whatever_comes_each_lead_has_one_outcome(answer: object, count: int) -> None:
+def test_each_lead_of_any_answer_has_one_outcome(answer: object, count: int) -> None:
     """Any answer can be read, and a lead has an id only from the one row with its number."""
     rows = read_rows(answer, count)
     assert all(1 <= number <= count for number in rows)

@@ -43,8 +43,8 @@ def test_fields_are_those_of_the_account() -> None:
     play(use)
 
 
-def test_400_fields_are_asked_for_once_however_many_start_at_the_same_moment() -> None:
-    """100 checked captures, `list`, `check` and `require` at once: one call, and none is rejected."""
+def test_400_fields_are_fetched_once_for_simultaneous_calls() -> None:
+    """100 checked captures, `list`, `check` and `require` share one call, and no lead is rejected."""
 
     async def use(lsq: LeadSquared, books: Books) -> None:
         strict = [lsq.leads.capture({**GOOD, "EmailAddress": f"p{n}@example.com"}) for n in range(100)]
@@ -59,7 +59,7 @@ def test_400_fields_are_asked_for_once_however_many_start_at_the_same_moment() -
 
 
 def test_what_is_missing_is_named_with_what_was_meant() -> None:
-    """`get` and `require` name all fields that the account lacks."""
+    """`get` and `require` name all fields that the account lacks, with suggestions."""
 
     async def use() -> None:
         async with client_of(Answers(FIELDS)) as lsq:
@@ -74,7 +74,7 @@ def test_what_is_missing_is_named_with_what_was_meant() -> None:
 
 
 def test_a_check_says_what_leadsquared_would_refuse() -> None:
-    """Unknown names with suggestions, lengths, options, missing fields; an update lacks no field."""
+    """It finds unknown names, lengths, options and missing fields; an update lacks no field."""
 
     async def use() -> None:
         async with client_of(Answers(FIELDS)) as lsq:
@@ -96,8 +96,8 @@ def test_a_check_says_what_leadsquared_would_refuse() -> None:
 
 
 def test_fields_that_cannot_be_had_block_no_capture(caplog: pytest.LogCaptureFixture) -> None:
-    """With the sync host down, leads after the first are sent unchecked at once, and one line says so; a
-    minute later the fields are requested again, and still no lead waits."""
+    """Leads after the first are sent unchecked at once, one line says so, and a minute later the fields are
+    requested again."""
     caplog.set_level(logging.WARNING, "leadsquared_async")
     answers = Answers(503, 503, 503, FIELDS)
 
@@ -123,8 +123,8 @@ def test_fields_that_cannot_be_had_block_no_capture(caplog: pytest.LogCaptureFix
     assert sum("without a check" in record.message for record in caplog.records) == 1
 
 
-def test_a_slow_answer_holds_up_the_first_leads_for_seconds_only() -> None:
-    """Then they are sent unchecked; once the fields have arrived, leads are checked."""
+def test_a_slow_answer_delays_the_first_leads_for_seconds_only() -> None:
+    """They are sent unchecked then, and later leads are checked."""
     answers = Answers(20.0, FIELDS)
 
     async def use() -> None:
@@ -141,8 +141,8 @@ def test_a_slow_answer_holds_up_the_first_leads_for_seconds_only() -> None:
     virtual.run(use)
 
 
-def test_a_host_that_hangs_holds_up_the_first_leads_only() -> None:
-    """All of them wait for the same few seconds, for any number of leads and any hang."""
+def test_a_host_that_hangs_delays_the_first_leads_only() -> None:
+    """All of them wait for the same few seconds."""
 
     async def use(lsq: LeadSquared, books: Books) -> None:
         clock = asyncio.get_running_loop().time
@@ -162,7 +162,7 @@ def test_a_host_that_hangs_holds_up_the_first_leads_only() -> None:
 
 
 def test_a_call_keeps_half_of_its_time_for_being_sent() -> None:
-    """A lead waits no longer than that; one with more time waits as long as all."""
+    """A lead waits for fields for half of its time at most, and never longer than five seconds."""
 
     async def use() -> None:
         async with client_of(Answers(1000.0), validate="strict") as lsq:
@@ -181,7 +181,7 @@ def test_a_call_keeps_half_of_its_time_for_being_sent() -> None:
 
 
 def test_the_wait_for_fields_counts_against_the_deadline() -> None:
-    """A form gets its answer in time, whatever either host does."""
+    """The deadline bounds a call, whichever host hangs."""
 
     async def use(lsq: LeadSquared, books: Books) -> None:
         clock = asyncio.get_running_loop().time
@@ -203,7 +203,7 @@ def test_the_wait_for_fields_counts_against_the_deadline() -> None:
 
 
 def test_closing_does_not_wait_for_fields_that_nobody_waits_for() -> None:
-    """A read changes nothing, so closing cancels it without grace."""
+    """Closing cancels the request for fields without grace."""
 
     async def use() -> None:
         faults = Faults(latency=0.04, probabilities={"hang": 1.0}, operations=("fields",))
@@ -218,7 +218,7 @@ def test_closing_does_not_wait_for_fields_that_nobody_waits_for() -> None:
 
 
 def test_stale_fields_are_used_while_newer_ones_are_asked_for() -> None:
-    """No capture waits for them; a new field is known with the next lead."""
+    """No capture waits for newer fields, and the lead after their arrival is checked against them."""
     newer = [*FIELDS, {"SchemaName": "mx_Ctiy", "DataType": "Text"}]
     answers = Answers(FIELDS, newer)
 
@@ -243,7 +243,7 @@ def test_stale_fields_are_used_while_newer_ones_are_asked_for() -> None:
 
 
 def test_a_caller_that_asks_for_fields_gets_the_error() -> None:
-    """`list` raises; an answer without fields is the server's fault, and the error does not show it."""
+    """`list` raises; an answer without fields is a ServerError that does not show it."""
 
     async def use() -> None:
         async with client_of(Answers([], [{"x": 1}], 401)) as lsq:
@@ -273,7 +273,7 @@ def test_more_than_a_megabyte_of_fields_is_read() -> None:
 
 
 def test_closing_ends_a_question_that_is_under_way() -> None:
-    """No task is left running, and no caller hangs."""
+    """No task remains, and no caller hangs."""
 
     async def use() -> None:
         async with client_of(Answers(1000.0), validate="strict") as lsq:
@@ -319,7 +319,7 @@ def test_a_caller_that_asks_while_the_client_closes_gets_client_closed(asked_for
 async def test_a_client_that_is_not_open_asks_nothing(
     tmp_path: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Sending raises the error, and later leads still wait; an outbox accepts leads even then."""
+    """Sending raises ClientClosed, and an outbox with a closed client still checks against known fields."""
     answers = Answers(0.1)
     lsq = client_of(answers, validate="strict")
     lsq._parts.fields._ttl = 0.2
@@ -343,7 +343,7 @@ async def test_a_client_that_is_not_open_asks_nothing(
 def test_an_answer_that_is_no_account_stops_and_drops_nothing(
     mode: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Every account has an e-mail address or a phone among its fields; a list without them is an error."""
+    """A list of fields without EmailAddress and Phone is an error, and leads are sent unchecked."""
     answers = Answers([{"SchemaName": "FirstName"}])
 
     async def use() -> None:

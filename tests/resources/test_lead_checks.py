@@ -27,8 +27,8 @@ from tests.resources.account_fields import BAD, FIELDS, GOOD, Answers, asked, cl
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["off", "strict", "drop"])
 def test_one_misspelt_lead_among_a_thousand(mode: str) -> None:
-    """strict: rejected before sending, with the right suggestion. drop: accepted without the attribute, which
-    the receipt names. off: accepted, and `wait_many` has LeadSquared's words. The others are accepted."""
+    """ "strict" rejects it with a suggestion, "drop" leaves the attribute out and names it, "off" sends it;
+    the others are accepted."""
 
     async def use(lsq: LeadSquared, books: Books) -> None:
         async with lsq.leads.capture_many(thousand()) as results:
@@ -53,7 +53,7 @@ def test_one_misspelt_lead_among_a_thousand(mode: str) -> None:
 
 
 def test_the_outbox_keeps_leadsquareds_words_and_delivers_what_is_corrected(tmp_path: Any) -> None:
-    """`off`: one is rejected with the reason, the others are confirmed; `requeue(drop=...)` delivers it."""
+    """With "off" one row is rejected with the reason, and `requeue(drop=...)` delivers it."""
 
     async def deliver(machine: Machine) -> None:
         async with machine.process() as outbox:
@@ -119,7 +119,7 @@ def test_a_check_needs_the_synchronous_host() -> None:
 
 
 def test_normalize_runs_before_everything_else(tmp_path: Any) -> None:
-    """Before checks, identity and keys: two spellings of a number are one row, and one order."""
+    """Two spellings of a number are one row and one order."""
 
     def tidy(lead: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value.strip() if isinstance(value, str) else value for name, value in lead.items()}
@@ -232,7 +232,7 @@ def test_a_name_in_other_letter_case_is_never_dropped(mode: str) -> None:
 
 
 def test_leads_that_may_be_there_are_not_asked_for_mandatory_fields() -> None:
-    """Leads of updates, activities and opportunities, and leads with SearchBy."""
+    """Leads of updates, activities and opportunities, and leads with SearchBy, may lack them."""
     answers = Answers(FIELDS)
     known = "11111111-0000-4000-8000-000000000000"
     email = {"EmailAddress": "b@example.com"}
