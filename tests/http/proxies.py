@@ -29,6 +29,7 @@ ACCEPTED = b'{"RequestID": "3f0c2c4e"}'
 TWICE = RetryPolicy(attempts=2, base=0.0)
 PASSWORD = "hunter22-of-the-proxy"
 
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -94,7 +95,7 @@ async def running_proxy(
             return
         proxy.opened += 1
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        await _join(reader, writer, target)
+        await join(reader, writer, await asyncio.open_connection("127.0.0.1", target))
 
     async with running_server(serve, certificate) as proxy.port:
         yield proxy
@@ -159,9 +160,9 @@ async def refused(**options: Any) -> ConnectionFailed:
     return caught.value
 
 
-async def _join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: int) -> None:
-    """Pass on what comes, both ways, until one side ends."""
-    inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", target)
+async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, inner: Streams) -> None:
+    """Pass on bytes both ways, until one side ends."""
+    inner_reader, inner_writer = inner
     ways = [
         asyncio.create_task(_pass_on(reader, inner_writer)),
         asyncio.create_task(_pass_on(inner_reader, writer)),

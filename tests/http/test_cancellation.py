@@ -197,8 +197,8 @@ def test_a_cancelled_call_under_way_logs_its_request_id(
     accepted = virtual.run(main)
     assert len(accepted) == 1
     record = next(record for record in caplog.records if vars(record).get("event") == "abandoned")
-    told = {name: vars(record)[name] for name in ("levelno", "request_id", "reference", "delivery")}
-    assert told == {
+    record_of = {name: vars(record)[name] for name in ("levelno", "request_id", "reference", "delivery")}
+    assert record_of == {
         "levelno": logging.WARNING,
         "request_id": accepted[0],
         "reference": "form-7",

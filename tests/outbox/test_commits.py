@@ -457,9 +457,9 @@ def test_errors_of_the_file_show_no_value(tmp_path: Path) -> None:
     said = sqlite3.OperationalError("Could not decode to UTF-8 column 'key' with text 'bret\xff'")
     assert "bret" not in str(writer.file_error(tmp_path, said, ClientLog(None), writes=False))
     long = sqlite3.DatabaseError("malformed database schema (x\x1b[2J\n" + "y" * 1000)
-    told = str(writer.file_error(Path("leads.db"), long, ClientLog(None), writes=False))
-    assert told.isprintable()
-    assert len(told) < 400
+    message = str(writer.file_error(Path("leads.db"), long, ClientLog(None), writes=False))
+    assert message.isprintable()
+    assert len(message) < 400
 
 
 async def test_an_error_that_is_kept_keeps_the_file_writable(tmp_path: Path) -> None:

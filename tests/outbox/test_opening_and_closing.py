@@ -115,10 +115,10 @@ async def test_a_process_forked_off_cannot_use_it_nor_take_it_from_its_parent(tm
         answers = fork.Queue()
         child = fork.Process(target=_after_a_fork, args=(outbox, answers))
         child.start()
-        told = [answers.get(timeout=10.0) for _ in range(3)]
+        messages = [answers.get(timeout=10.0) for _ in range(3)]
         child.join(10.0)
         assert child.exitcode == 0
-        assert all("opened before a fork" in message for message in told)
+        assert all("opened before a fork" in message for message in messages)
         async with Outbox(tmp_path / "leads.db", lsq) as other:
             await asyncio.sleep(0.1)
             assert not (await other.snapshot()).delivers

@@ -95,10 +95,10 @@ def test_many_names_are_counted():
 
 async def test_a_running_sandbox_reports_each_call():
     """Calls that are refused before they arrive are reported, successful reads of the books are not."""
-    told: list[str] = []
+    lines: list[str] = []
     faults = Faults(script=("refused", "ok", "ok"))
     async with (
-        Sandbox(on_call=told.append, faults=faults) as sandbox,
+        Sandbox(on_call=lines.append, faults=faults) as sandbox,
         httpx.AsyncClient(base_url=sandbox.url, headers=HEADERS, trust_env=False) as client,
     ):
         with pytest.raises(httpx.TransportError):
@@ -111,7 +111,7 @@ async def test_a_running_sandbox_reports_each_call():
         await client.post("/_sandbox/reset")
         with pytest.raises(httpx.TransportError):
             await client.get("/lead/capture/metrics")
-    heads = [said.partition(":")[0].partition(" ->")[0] for said in told]
+    heads = [said.partition(":")[0].partition(" ->")[0] for said in lines]
     assert heads == [
         "POST /lead/capture refused",
         "POST /lead/capture 200 FirstName, LastName, EmailAddress",
@@ -122,4 +122,4 @@ async def test_a_running_sandbox_reports_each_call():
         "GET /lead/capture/metrics refused",
     ]
     for secret in (ACCESS_KEY, "u%24r", SECRET_KEY, API_KEY, "bret.lee", "Bret"):
-        assert secret not in " ".join(told)
+        assert secret not in " ".join(lines)
