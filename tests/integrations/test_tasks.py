@@ -142,6 +142,17 @@ def test_without_confirm_a_request_id_is_the_end() -> None:
     play(use, {"confirm": False})
 
 
+def test_keys_revoked_between_two_attempts_hold_a_lead_that_can_be_matched() -> None:
+    """The first attempt may have arrived; sent again it makes no duplicate."""
+
+    async def use(world: World) -> None:
+        await world.tasks.submit(capture())
+        (outcome,) = await world.reported(1)
+        assert outcome.state is ItemState.CONFIRMED
+
+    play(use, faults=Faults(latency=0.04, script=("504", "403")))
+
+
 def test_an_activity_whose_answer_is_lost_is_unknown(caplog: pytest.LogCaptureFixture) -> None:
     """It is not sent again, and its outcome is reported."""
 

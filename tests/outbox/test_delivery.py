@@ -248,6 +248,22 @@ async def test_rows_left_accepted_are_final_when_confirmation_is_switched_off(ma
         assert await by_state(outbox) == {"accepted": 2}
 
 
+@pytest.mark.parametrize("refusal", ["401", "403"])
+@pytest.mark.parametrize("first", ["504", "lost"])
+@pytest.mark.parametrize(("values", "end"), [(SOMEBODY, "confirmed"), (NOBODY, "unknown")])
+@played()
+async def test_keys_revoked_between_two_attempts_hold_a_row_that_can_be_matched(
+    machine: Machine, refusal: str, first: str, values: dict[str, str], end: str
+) -> None:
+    """The first attempt may have arrived; sent again it makes no duplicate. Another row is not sent again."""
+    async with machine.process() as outbox:
+        machine.books.faults = Faults(latency=0.04, script=(first, refusal))
+        await outbox.put(values)
+        await outbox.drained()
+        assert await by_state(outbox) == {end: 1}
+    assert len(machine.books.leads) == (1 if end == "confirmed" or first == "lost" else 0)
+
+
 @played()
 async def test_a_row_that_is_confirmed_knows_its_lead(machine: Machine) -> None:
     """Its lead_id and created are those of the sandbox's books."""

@@ -242,7 +242,11 @@ class LeadSquaredTasks:
                     raise HeldError from None  # if this worker dies, the next one must find the mark
 
         sender = patient(parts.sender, 1 if hold.probe is lease else ATTEMPTS)
-        return await send_encoded(sender, prepared, self._lane, before_send)
+        try:
+            return await send_encoded(sender, prepared, self._lane, before_send)
+        except LeadSquaredError as error:
+            error.safe_to_retry = error.safe_to_retry or is_repeatable  # its own is about its last attempt
+            raise
 
     async def _failed(self, payload: Given, error: LeadSquaredError, lease: Lease) -> None:
         # Deliveries do not count: a held task is delivered again and again without being sent.
