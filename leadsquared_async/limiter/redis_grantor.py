@@ -71,6 +71,7 @@ class RedisGrantor:
         kind: of limit, for messages.
         lease: seconds after which a dead process's calls in flight count as ended.
         timeout: seconds for one request to the store.
+        share: of a former grantor of this process that closed while the store did not answer.
 
     Attributes:
         queue: the queue that it grants tokens to.
@@ -85,6 +86,7 @@ class RedisGrantor:
         kind: Limit = Limit.CALLS,
         lease: float = 3.0,
         timeout: float = 0.5,
+        share: LocalGrantor | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
@@ -124,6 +126,7 @@ class RedisGrantor:
         self._closed = False
         # While the store does not answer.
         self._share: LocalGrantor | None = None
+        self._former_share = share
         self._retry_at = -NEVER
         self._retry_after = FIRST_RETRY
         self.queue = TokenQueue(self)
@@ -133,6 +136,11 @@ class RedisGrantor:
     def limit(self) -> RateLimit:
         """The limit in force."""
         return self._shared if self._share is None else self._share.limit
+
+    @property
+    def share(self) -> LocalGrantor | None:
+        """What it grants from while the store does not answer; None while it answers."""
+        return self._share
 
     async def aclose(self) -> None:
         """Report pending changes to the store, and that this process is leaving.
@@ -504,9 +512,13 @@ class RedisGrantor:
         self._reported = NO_WAITERS
         self._granted = [0] * len(Lane)
         limit = self._share_limit()
-        free = limit.calls if self._processes is None else self._free // self._processes
-        self._share = LocalGrantor(limit, self.kind)
-        spend_of_share(self._share, now, held=self._out, free=free, phase=random.uniform(0.5, 1.5))
+        if self._former_share is not None and self._processes is None:
+            self._share = self._former_share  # its calls count still
+            self._share.declare(limit, now)
+        else:
+            free = limit.calls if self._processes is None else self._free // self._processes
+            self._share = LocalGrantor(limit, self.kind)
+            spend_of_share(self._share, now, held=self._out, free=free, phase=random.uniform(0.5, 1.5))
         self._share.pause(self._paused_until)
         self.queue.log.warning(
             "the rate limit's store cannot be reached (%s): this process uses its share, %s, and retries",

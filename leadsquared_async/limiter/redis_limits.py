@@ -11,6 +11,7 @@ from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.config import Credentials, RateLimit, seconds
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.limiter.interface import Limit
+from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.local_limits import account_digest
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_grantor import RedisGrantor
@@ -77,6 +78,8 @@ class SharedLimiter:
             raise ConfigurationError("SharedLimiter: prefix must be ASCII without blanks")
         self._prefix = prefix
         self._states: dict[tuple[int, asyncio.AbstractEventLoop], _LoopState] = {}
+        # By key: of grantors that closed in an outage, so that the next one gets no new burst.
+        self._shares: dict[str, LocalGrantor] = {}
 
     def __repr__(self) -> str:
         return f"SharedLimiter({self._url.partition('://')[0]}://…, lease={self._lease:g})"
@@ -100,6 +103,7 @@ class SharedLimiter:
                 kind=kind,
                 lease=self._lease,
                 timeout=self._timeout,
+                share=self._shares.pop(key, None),
             )
         queue = grantor.queue
         before = queue.limit
@@ -126,6 +130,8 @@ class SharedLimiter:
             if grantor.queue is queue:
                 del state.grantors[key]
                 state.closing += 1
+                if grantor.share is not None and not grantor.share.out:
+                    self._shares[key] = grantor.share
                 await uninterrupted(self._close(grantor, state))
                 return
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from leadsquared_async import DeadlineExceeded, SharedLimiter
 from leadsquared_async.config import RateLimit
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.limiter.interface import NoTokenInTime
@@ -15,7 +17,8 @@ from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.redis_grantor import RedisGrantor, share_of, spend_of_share
 from leadsquared_async.limiter.redis_messages import Incompatible, StoreReply, StoreRequest, StoreUnavailable
 from leadsquared_async.limiter.tokens import Tokens
-from leadsquared_async.sandbox import most_in_any_window
+from leadsquared_async.sandbox import Sandbox, most_in_any_window
+from tests.clients import LEAD, client_of
 from tests.limiter.world import DEFAULT, Connection, Server, World, joined, leave
 from tests.virtual import in_virtual_time
 
@@ -252,3 +255,15 @@ def test_the_tokens_of_a_share_are_all_there_after_a_window(held: int, free: int
         tokens.release(105.2, counted=True)
     tokens.settle(120.0)
     assert tokens.is_idle(120.0)
+
+
+async def test_a_client_that_is_opened_again_in_an_outage_keeps_to_the_same_share(tmp_path: Path) -> None:
+    """Its first token is not new: the former client's calls count still."""
+    limiter = SharedLimiter(f"unix://{tmp_path / 'nothing.sock'}")
+    async with Sandbox(limit=None) as sandbox:
+        async with client_of(sandbox, limiter=limiter) as lsq:
+            await lsq.leads.capture(LEAD)
+        async with client_of(sandbox, limiter=limiter) as lsq:
+            with pytest.raises(DeadlineExceeded, match="rate limit"):
+                await lsq.leads.capture(LEAD, deadline=1.0)
+        assert len(sandbox.books.arrivals) == 1
