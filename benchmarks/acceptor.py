@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from benchmarks.processes import say, until_told_to_end
+from benchmarks.processes import say, until_input_ends
 
 BODY = b'{"RequestID":"5f0d6f0c-9f4e-4d5f-8a31-3a6f8a2f2f10"}'
 ANSWER = (
@@ -29,7 +29,7 @@ async def main() -> None:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     say({"url": f"http://127.0.0.1:{port}"})
-    await until_told_to_end()
+    await until_input_ends()
     say({"accepted": accepted})
 
 

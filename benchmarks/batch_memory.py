@@ -25,15 +25,15 @@ BUDGET = 10.0
 def measure() -> Iterator[Figure]:
     """How far memory grows after the first 2,000, and how far the source is ahead of its consumer."""
     with Process("benchmarks.batch_memory") as process:
-        told = process.hello
+        measured = process.hello
     yield Figure(
         f"memory that {LEADS:,} leads take beyond {WARMED_UP:,}",
-        told["growth"],
+        measured["growth"],
         " MB",
         most=BUDGET,
-        note=f"{told['seconds'] / LEADS * 1e6:.0f} us a lead",
+        note=f"{measured['seconds'] / LEADS * 1e6:.0f} us a lead",
     )
-    yield Figure("leads pulled and not taken", told["ahead"], most=CONCURRENCY)
+    yield Figure("leads pulled and not taken", measured["ahead"], most=CONCURRENCY)
 
 
 async def main() -> None:

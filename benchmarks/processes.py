@@ -73,13 +73,13 @@ class Process:
 
 
 def say(what: object) -> None:
-    """In the child: one line for the parent."""
+    """In the child: print one line for the parent."""
     try:
         print(json.dumps(what), flush=True)
     except BrokenPipeError:
-        sys.stderr.close()  # nobody listens any more; that is no fault
+        sys.stderr.close()  # the parent reads no more, which is fine
 
 
-async def until_told_to_end() -> None:
-    """In the child: wait for the parent."""
+async def until_input_ends() -> None:
+    """In the child: wait until the parent closes standard input."""
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

@@ -12,17 +12,18 @@ import time
 from contextlib import AsyncExitStack
 from typing import Any
 
-from benchmarks.processes import say, until_told_to_end
+from benchmarks.processes import say, until_input_ends
 from leadsquared_async.sandbox import COUNTERS, Faults, Sandbox
 
 
 async def main(named: dict[str, dict[str, Any]]) -> None:
     async with AsyncExitStack() as running:
         sandboxes = {
-            name: await running.enter_async_context(Sandbox(**_options(told))) for name, told in named.items()
+            name: await running.enter_async_context(Sandbox(**_options(options)))
+            for name, options in named.items()
         }
         say({name: sandbox.url for name, sandbox in sandboxes.items()})
-        await until_told_to_end()
+        await until_input_ends()
         say(
             {
                 name: {**sandbox.books.summary(), "times": _times(sandbox)}
@@ -31,8 +32,8 @@ async def main(named: dict[str, dict[str, Any]]) -> None:
         )
 
 
-def _options(told: dict[str, Any]) -> dict[str, Any]:
-    return {**told, "faults": Faults().changed(told.get("faults", {}))}
+def _options(options: dict[str, Any]) -> dict[str, Any]:
+    return {**options, "faults": Faults().changed(options.get("faults", {}))}
 
 
 def _times(sandbox: Sandbox) -> list[float]:

@@ -65,7 +65,7 @@ class Fleet:
             kind=kind,
             leads=leads,
         )
-        return self._stack.enter_context(Process("benchmarks.shared_sender", work.told()))
+        return self._stack.enter_context(Process("benchmarks.shared_sender", work.as_argument()))
 
     def end(self, processes: Collection[Process], report: Callable[[Process], Any] = Process.end) -> Reports:
         """Have them all report at once, and the sandboxes after them.

@@ -1,4 +1,4 @@
-"""One process of many on a shared limit: it sends until it has sent its leads, or is told to end."""
+"""One process of many on a shared limit: sends until its leads are sent or its standard input ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 
 from benchmarks.accounts import LEAD, client
-from benchmarks.processes import say, until_told_to_end
+from benchmarks.processes import say, until_input_ends
 from leadsquared_async import LeadSquared, RateLimit, SharedLimiter
 from leadsquared_async.limiter.interface import LimitSnapshot
 
@@ -26,7 +26,7 @@ BETWEEN_FORMS = (0.3, 0.9)
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What a process is told.
+    """The work of one process.
 
     Attributes:
         store: the URL of the shared limiter.
@@ -42,14 +42,14 @@ class Work:
     kind: str = "batch"
     leads: int | None = None
 
-    def told(self) -> str:
-        """For the command line."""
+    def as_argument(self) -> str:
+        """The work as JSON, for the command line."""
         return json.dumps(asdict(self))
 
 
 @dataclass
 class Report:
-    """What it says in the end, of one sandbox.
+    """Its report at the end, for one sandbox.
 
     Attributes:
         answered: when each answer came, on the clock that the processes of a machine share.
@@ -73,9 +73,9 @@ async def main(work: Work) -> None:
         }
         sending = [group.create_task(_send(work, lsq, reports[name])) for name, lsq in clients.items()]
         group.create_task(_say_when_heard(list(clients.values())))
-        told = asyncio.create_task(until_told_to_end())
+        ended = asyncio.create_task(until_input_ends())
         all_sent = asyncio.create_task(asyncio.wait(sending))
-        await asyncio.wait([told, all_sent], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([ended, all_sent], return_when=asyncio.FIRST_COMPLETED)
         for task in sending:
             task.cancel()
     say({name: asdict(report) for name, report in reports.items()})

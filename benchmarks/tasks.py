@@ -37,7 +37,7 @@ USUAL = Faults(latency=0.005, jitter=0.01)
 
 
 def measure() -> Iterator[Figure]:
-    """What arrived, what was told, what was refused."""
+    """What arrived, what was reported, what was refused."""
     with tempfile.TemporaryDirectory() as folder:
         store = Valkey(Path(folder))
         store.start()
@@ -55,7 +55,7 @@ async def _run(store: Valkey) -> list[Figure]:
         breaking = asyncio.create_task(_break(sandbox))
         killing = asyncio.create_task(_kill(workers))
         try:
-            told, took = await _until_reported(store.url)
+            reported, took = await _until_reported(store.url)
         finally:
             breaking.cancel()
             killing.cancel()
@@ -64,8 +64,10 @@ async def _run(store: Valkey) -> list[Figure]:
         accepted = sum(request["operation"] == "capture" for request in sandbox.books.requests)
         return [
             Figure(f"leads of {LEADS} that arrived", len(sandbox.books.leads), least=LEADS),
-            Figure("references told as confirmed", told["confirmed"], least=LEADS),
-            Figure("references told as anything else", sum(told.values()) - told["confirmed"], most=0),
+            Figure("references reported as confirmed", reported["confirmed"], least=LEADS),
+            Figure(
+                "references reported as anything else", sum(reported.values()) - reported["confirmed"], most=0
+            ),
             Figure("429s", sandbox.books.over_limit, most=0, note=f"{len(sandbox.books.arrivals)} calls"),
             Figure(
                 f"repeats after {kills} kills / what may be in flight at one",

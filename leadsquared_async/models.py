@@ -207,7 +207,7 @@ class Refusal:
         is_mx = (exception_type or "").upper().startswith("MX") or field_of(data, "IsMXException") is True
         if not (is_mx or exception_type or _is_error(field_of(data, "Status"))):
             return None
-        # The rows of bulk calls have ErrorMessage (seen in the field).
+        # The rows of bulk calls have ErrorMessage (observed).
         words = text_in(field_of(data, "ExceptionMessage")) or text_in(field_of(data, "ErrorMessage"))
         return cls(exception_type, words, is_mx)
 

@@ -189,7 +189,7 @@ OPPORTUNITIES_CAPTURE = Operation(
     flags=frozenset(
         {"OverwriteFields", "UpdateEmptyFields", "DoNotPostDuplicateActivity", "DoNotChangeOwner"}
     ),
-    set_entry="SchemaName",  # as seen in the field
+    set_entry="SchemaName",  # as observed
     exclusive=("OverwriteFields", "UpdateEmptyFields"),
     needs_search_by=True,
 )
@@ -250,7 +250,7 @@ def operation_named(name: str) -> Operation:
     """The operation of this name.
 
     Raises:
-        ConfigurationError: there is no such operation.
+        ConfigurationError: the operation does not exist.
     """
     try:
         return OPERATIONS[name]

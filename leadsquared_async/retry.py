@@ -17,7 +17,7 @@ __all__ = ["are_attempts_used_up", "may_repeat", "may_retry", "without_attempts_
 DOTNET_ATTEMPTS = 3
 """Attempts when LeadSquared fails with a .NET exception."""
 LONGEST_RETRY_AFTER = 60.0
-"""Seconds. A longer one, unless it comes with a 429, ends the call: the caller can do more than wait."""
+"""Seconds. A longer Retry-After ends the call, unless it comes with a 429, so that the caller can act."""
 
 
 def may_retry(outcome: Outcome, repeat: Idempotency, policy: RetryPolicy) -> bool:
@@ -46,7 +46,7 @@ def are_attempts_used_up(outcome: Outcome, counted: int, exceptions: int, policy
 
     Args:
         outcome: of the last attempt.
-        counted: attempts so far, without those that met a 429.
+        counted: attempts so far, without those that got a 429.
         exceptions: those of them that failed with a .NET exception.
         policy: bounds the attempts.
     """

@@ -6,10 +6,13 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from leadsquared_async import RateLimit, Result, Results
+from leadsquared_async import RateLimit, Result, Results, RetryPolicy
+from leadsquared_async.models import field_of
 
 WIDE = RateLimit(1000, per=0.01)
 """A limit that is out of the way."""
+SYNC = {"sync_host": "https://api.sandbox.invalid"}
+ONCE = RetryPolicy(attempts=1)
 
 
 def lead(number: int, **more: str) -> dict[str, str]:
@@ -39,3 +42,26 @@ async def taken(results: Results[Any], raises: type[BaseException] | None = None
     """Enter the block and read the results; in the order of the source."""
     async with results:
         return sorted(await read(results, raises), key=lambda result: result.index)
+
+
+def row(number: object, **other: object) -> dict[str, object]:
+    """A row of the answer as documented."""
+    known = {"LeadId": f"lead-{number}", "LeadCreated": True, "LeadUpdated": False, "AffectedRows": 1}
+    return {"RowNumber": number, **known, **other}
+
+
+def lead_id(result: Result[Any]) -> str | None:
+    return None if result.status is None else result.status.lead_id
+
+
+def facts(result: Result[Any]) -> tuple[str | None, bool | None, bool | None]:
+    """The lead's id, whether it is new, and whether LeadSquared says that it was updated."""
+    if result.status is None:
+        return None, None, None
+    assert result.status.succeeded
+    assert result.status.is_final
+    return (
+        result.status.lead_id,
+        result.status.created,
+        result.status.message and field_of(result.status.message, "LeadUpdated"),
+    )

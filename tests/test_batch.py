@@ -1,4 +1,4 @@
-"""Many leads from one source: every one gets a result, and none waits for a slow or broken neighbour."""
+"""Every lead of a source gets a result, and none waits for a slow or invalid neighbour."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ SOURCES: dict[str, Callable[[int], Any]] = {
 @pytest.mark.parametrize("count", [0, 20])
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
 def test_every_lead_of_any_source_gets_its_result(source: Callable[[int], Any], count: int) -> None:
-    """Each once, with its place in the source, the lead as it came, and a receipt; none is no error."""
+    """Each has one result with its index, the lead and a receipt; an empty source is no error."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         async with lsq.leads.capture_many(source(count)) as results:
@@ -88,7 +88,7 @@ def test_every_lead_of_any_source_gets_its_result(source: Callable[[int], Any], 
 
 
 def test_results_come_as_they_complete() -> None:
-    """A slow source does not hold back what was sent, and its leads are sent as they come."""
+    """A slow source delays no lead that was sent, and its leads are sent as they come."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         start = books.now
@@ -100,7 +100,7 @@ def test_results_come_as_they_complete() -> None:
 
 
 def test_a_bad_lead_stops_no_other() -> None:
-    """What cannot be encoded, is no lead at all or is refused by LeadSquared has its error in its result."""
+    """A lead that is invalid or rejected has its error in its result."""
     bad: dict[int, Any] = {3: {"Tags": ["x"]}, 5: 7, 6: {}, 8: None}
 
     async def send(lsq: LeadSquared, books: Books) -> None:
@@ -149,7 +149,7 @@ def test_waiting_for_tokens_counts_against_no_deadline() -> None:
 
 @pytest.mark.parametrize("concurrency", [1, 2, 32])
 def test_no_more_than_concurrency_are_pulled_and_not_taken(concurrency: int) -> None:
-    """A consumer that is slow keeps the source waiting, and what is under way is bounded."""
+    """A slow consumer keeps the source waiting, and calls under way are bounded."""
     pulled = 0
 
     def counted() -> Iterator[dict[str, str]]:
@@ -174,7 +174,7 @@ def test_no_more_than_concurrency_are_pulled_and_not_taken(concurrency: int) -> 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_failing_source_raises_after_the_results_of_what_it_gave(asynchronous: bool) -> None:
-    """The error comes out as itself, once, and nothing that was pulled lacks its result."""
+    """Its error is raised unchanged, once, and every pulled lead has a result."""
     error = ZeroDivisionError("the file ends here")
 
     def failing() -> Iterator[dict[str, str]]:
@@ -197,7 +197,7 @@ def test_a_failing_source_raises_after_the_results_of_what_it_gave(asynchronous:
 
 
 def test_a_source_that_is_cancelled_does_not_seem_to_have_ended() -> None:
-    """A task inside the source that was cancelled by others shows as what it is."""
+    """The CancelledError of a task within the source is raised."""
 
     async def cancelled() -> AsyncIterator[dict[str, str]]:
         yield lead(1)
@@ -219,8 +219,7 @@ def test_a_source_that_is_cancelled_does_not_seem_to_have_ended() -> None:
     ("fault", "kind"), [("401", AuthenticationFailed), ("403", Forbidden), ("quota", QuotaExceeded)]
 )
 def test_an_account_fault_stops_the_pulling(fault: str, kind: type[Exception], mixed: bool) -> None:
-    """Of every operation: what was pulled has its result, unsent or refused, of the right kind; then the
-    error is raised once."""
+    """Pulled submissions of every operation have a result, and the error is raised once."""
     pulled = 0
 
     def endless() -> Iterator[Submission]:
@@ -262,8 +261,8 @@ def test_an_account_fault_stops_the_pulling(fault: str, kind: type[Exception], m
 
 
 def test_a_path_that_does_not_exist_stops_its_own_operation_only() -> None:
-    """Call logs are refused until the first of them is, and then not sent; captures before, between and after
-    them all go. Where all are of one operation, it stops as for any fault of the account."""
+    """Call logs are not sent after the first was rejected, and captures are; a batch of one operation
+    stops."""
 
     def mixed() -> Iterator[Submission]:
         for number in range(100):
@@ -313,7 +312,7 @@ def test_credentials_that_fail_give_each_lead_one_result() -> None:
 
 
 def test_a_client_that_is_closed_in_the_middle_ends_the_batch() -> None:
-    """Each that was pulled has its result, nothing is pulled afterwards, and ClientClosed is raised."""
+    """Each pulled lead has a result, nothing is pulled afterwards, and ClientClosed is raised."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         async with lsq.leads.capture_many(leads(1000), concurrency=8) as results:
@@ -334,8 +333,8 @@ def test_a_client_that_is_closed_in_the_middle_ends_the_batch() -> None:
     play(send, options={"rate_limit": RateLimit(4, per=0.5)})
 
 
-def test_a_mapping_that_fails_is_no_endless_wait() -> None:
-    """A fault in the caller's own code is raised as itself, and the others have their results."""
+def test_an_error_in_a_mapping_is_raised() -> None:
+    """A bug in the caller's mapping is raised unchanged, and the others have their results."""
 
     class Broken(Mapping[str, Any]):
         def __getitem__(self, name: str) -> Any:
@@ -358,8 +357,8 @@ def test_a_mapping_that_fails_is_no_endless_wait() -> None:
     play(send)
 
 
-def test_a_call_that_is_cancelled_by_others_is_no_endless_wait() -> None:
-    """The cancellation of one of a batch's tasks is raised by the iteration, which does not wait for ever."""
+def test_a_cancelled_task_of_a_batch_is_raised() -> None:
+    """The iteration raises the cancellation instead of waiting forever."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         async with lsq.leads.capture_many(leads(10), concurrency=1) as results:
@@ -374,7 +373,7 @@ def test_a_call_that_is_cancelled_by_others_is_no_endless_wait() -> None:
 
 
 def test_a_source_that_gives_one_more_after_its_cancellation_loses_no_item() -> None:
-    """As `asyncio.wait_for` does at times: that one has a result too."""
+    """That item, which `asyncio.wait_for` may cause, has a result."""
 
     async def deaf() -> AsyncIterator[dict[str, str]]:
         yield lead(0)
@@ -437,7 +436,7 @@ def test_invalid_arguments_are_rejected_at_once(arguments: dict[str, Any], messa
 
 
 def test_what_is_shown_of_a_result_is_not_the_lead() -> None:
-    """`repr` of results and of what a batch holds names the place, not the person."""
+    """The repr of results and pending items has the index, not the lead."""
     person = lead(7)
     pending = Pending(3, [person], 0.0, asyncio.Semaphore(1), asyncio.Semaphore(1))
     shown = f"{Result(3, person)!r} {pending!r}"
@@ -474,7 +473,7 @@ MANY: dict[str, tuple[Callable[[LeadSquared, Any], Any], str]] = {
 @pytest.mark.parametrize("call", MANY)
 @pytest.mark.parametrize("kind", WRONG)
 def test_what_is_not_many_is_refused_with_the_call_the_type_and_the_way_on(call: str, kind: str) -> None:
-    """One message for every call that takes many: what was called, what it expects, what it got."""
+    """Every call that takes many names itself, what it expects, and the type it got."""
     make, of = MANY[call]
     lsq, _ = virtual_client(Account())
     with pytest.raises(ConfigurationError) as caught:
@@ -487,7 +486,7 @@ def test_what_is_not_many_is_refused_with_the_call_the_type_and_the_way_on(call:
 
 @pytest.mark.parametrize("fault", ["401", "403", "quota", "500-mx", "504", "closed", "invalid"])
 def test_every_error_of_a_submission_names_its_reference_and_operation(fault: str) -> None:
-    """Sent or not, refused here or there."""
+    """This holds for errors of this package and of LeadSquared."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         values = {"Tags": ["x"]} if fault == "invalid" else lead(1)
@@ -517,8 +516,8 @@ def test_every_error_of_a_submission_names_its_reference_and_operation(fault: st
     play(send, Faults(probabilities={} if fault in {"closed", "invalid"} else {fault: 1.0}), options)
 
 
-async def test_a_tail_of_an_operation_that_failed_is_no_endless_wait() -> None:
-    """Many in a row that are not sent, since their operation's path does not exist: each has its result."""
+async def test_many_unsent_items_of_a_failed_operation_have_results() -> None:
+    """Each of many that are not sent, since their path does not exist, has a result."""
     source = [
         *(submissions.capture_lead(lead(number)) for number in range(5)),
         *(submissions.log_call("key", {"SourceNumber": str(number)}) for number in range(100)),
@@ -547,7 +546,7 @@ async def test_a_batch_that_waits_for_its_source_ends_with_the_client_on_any_loo
 
 
 def test_a_lead_that_hangs_costs_only_its_own_time() -> None:
-    """While one waits for its answer and is sent again, the others go on."""
+    """The others are sent while it waits and is retried."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         start = books.now

@@ -1,4 +1,4 @@
-"""A batch that is left early: the unsent stays unsent, the sent is read or logged, nothing stays behind."""
+"""Leaving a batch early sends nothing more, and each sent lead is read or logged."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_however_a_batch_is_left_no_lead_goes_missing(
     asynchronous: bool,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What is unsent never goes out, what is under way ends in order, each RequestID was taken or logged."""
+    """Unsent leads stay unsent, calls under way end, and each RequestID was read or logged."""
 
     async def source() -> AsyncIterator[dict[str, str]]:
         for item in leads():
@@ -164,7 +164,7 @@ def test_however_a_batch_is_left_no_lead_goes_missing(
 
 
 def test_a_second_cancellation_ends_the_wait_for_what_is_sent(caplog: pytest.LogCaptureFixture) -> None:
-    """A consumer that is cancelled twice leaves at once; what was accepted is logged all the same."""
+    """The consumer leaves at once, and accepted leads are logged nevertheless."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         task = asyncio.create_task(take_all(lsq.leads.capture_many(leads()), []))
@@ -186,7 +186,7 @@ def test_a_second_cancellation_ends_the_wait_for_what_is_sent(caplog: pytest.Log
 
 
 def test_what_hangs_is_waited_for_eight_seconds() -> None:
-    """A block that is left ends within the grace, whatever LeadSquared does; the exchange ends later."""
+    """The block ends within the grace, and the exchange ends later."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         start = books.now
@@ -199,7 +199,7 @@ def test_what_hangs_is_waited_for_eight_seconds() -> None:
 
 
 def test_a_source_that_ignores_its_cancellation_is_given_up() -> None:
-    """Leaving takes nine seconds at most, and says nothing of it."""
+    """Leaving takes nine seconds at most and logs nothing of it."""
 
     async def deaf() -> AsyncIterator[dict[str, str]]:
         for _ in range(30):
@@ -226,7 +226,7 @@ def test_a_source_that_ignores_its_cancellation_is_given_up() -> None:
 
 
 def test_a_source_that_is_slow_to_end_is_waited_for() -> None:
-    """What it does when it is broken off at last is done before the block ends, if it takes no second."""
+    """Its cleanup is done before the block ends, if it takes less than a second."""
     ended: list[bool] = []
 
     async def slow() -> AsyncIterator[dict[str, str]]:
@@ -251,7 +251,7 @@ def test_a_source_that_is_slow_to_end_is_waited_for() -> None:
 
 
 def test_leaving_many_waits_is_at_once() -> None:
-    """Nothing was sent that could be lost: `wait_many` waits for nothing when it is left."""
+    """`wait_many` waits for nothing, since nothing sent can be lost."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         receipt = await lsq.leads.capture(LEAD)
@@ -268,7 +268,7 @@ def test_leaving_many_waits_is_at_once() -> None:
 
 @pytest.mark.slow
 def test_random_exits_leave_every_token_and_no_task() -> None:
-    """After two hundred batches that were left at any moment a capture works, and all tokens are back."""
+    """All tokens are back and a capture works after two hundred exits."""
     faults = Faults(
         latency=0.2,
         jitter=0.5,
@@ -307,7 +307,7 @@ def test_random_exits_leave_every_token_and_no_task() -> None:
 
 @pytest.mark.slow
 async def test_memory_does_not_grow_with_the_number_of_leads() -> None:
-    """From a generator through a limit that is out of the way: as many held as may be, and no more memory."""
+    """Pending items are bounded, and so is memory."""
     count, concurrency = 6000, 32
     ahead, taken, before = 0, 0, 0
 
@@ -485,7 +485,7 @@ def test_a_generator_is_closed_when_its_batch_is_left(
 
 
 def test_an_iterator_that_is_no_generator_stays_its_owners(tmp_path: Path) -> None:
-    """A file whose lines were read in part can be read on after the block."""
+    """A file that was read in part can be read on after the block."""
     path = tmp_path / "ids"
     path.write_text("".join(f"5f0d6f0c-9f4e-4d5f-8a31-{number:012d}\n" for number in range(5000)))
 
@@ -501,7 +501,7 @@ def test_an_iterator_that_is_no_generator_stays_its_owners(tmp_path: Path) -> No
 
 
 def test_a_source_that_fails_when_it_is_closed_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Its error does not take the place of how the block was left, and does not go unseen."""
+    """Its error is logged and does not replace the reason why the block ended."""
 
     def rows() -> Iterator[dict[str, str]]:
         try:
@@ -582,7 +582,7 @@ def test_a_batch_that_waits_for_its_source_ends_when_the_client_is_closed(
 
 @pytest.mark.parametrize("count", [0, 5])
 def test_closing_the_client_takes_nothing_from_a_batch_whose_source_has_ended(count: int) -> None:
-    """All that was pulled is on its way: it ends within the grace, and nothing is raised."""
+    """Its calls end within the grace, and nothing is raised."""
 
     async def main() -> None:
         lsq, _ = virtual_client(Account(faults=Faults(latency=2.0), limit=None), rate_limit=WIDE)

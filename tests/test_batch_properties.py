@@ -1,4 +1,4 @@
-"""Batches of any shape: every one ends, and no result is missing, doubled or invented."""
+"""Every batch of any shape ends, and no result is missing, doubled or invented."""
 
 from __future__ import annotations
 
@@ -261,7 +261,7 @@ class World:
                 self.is_left = True
 
     async def play(self) -> None:
-        """Begin to end; whoever consumes is cancelled, and the client closed, when the plan says so."""
+        """Run it to its end; the plan may cancel the consumer and close the client."""
         consumer = asyncio.create_task(self.consumer())
         loop = asyncio.get_running_loop()
         if self.plan.leaves == "cancel":
@@ -381,9 +381,8 @@ LEFT_WHILE_IT_CLOSES = Plan(
 @example(LEFT_WHILE_IT_CLOSES)
 @given(plans)
 def test_every_batch_ends_with_a_result_for_each_item(plan: Plan) -> None:
-    """Whatever source, calls, following, client and consumer do: it ends; no item is without a result or has
-    two; no more than `concurrency` are pending besides those that are followed; a receipt is in the result
-    whatever comes after it; what stops all is raised after the results; nothing stays behind."""
+    """Each pulled item has one result with its receipt, pending items are bounded, an error that stops the
+    batch is raised last, and nothing remains open."""
 
     async def main() -> None:
         lsq, _ = virtual_client(Account(limit=None))

@@ -1,4 +1,4 @@
-"""Whatever is open is closed when its user is cancelled: at any await, in any way, again and again."""
+"""A cancelled user of a client or outbox leaves nothing open, at any await."""
 
 from __future__ import annotations
 
@@ -281,9 +281,8 @@ def cancelled_at(what: Use, way: Way, k: int, folder: Path) -> int:
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("what", USES.values(), ids=USES)
-def test_whoever_is_cancelled_leaves_nothing_open(what: Use, way: Way, tmp_path: Path) -> None:
-    """Opened, used, closed, and cancelled at each await of it in turn: then no client, connection, file, lock
-    or source is open, no task runs, and every token is back."""
+def test_a_cancelled_user_leaves_nothing_open(what: Use, way: Way, tmp_path: Path) -> None:
+    """No client, connection, file, lock, source or task is left at any await, and every token is back."""
     for k in range(1, MOST):
         if cancelled_at(what, way, k, tmp_path / str(k)) < k:
             assert k > 1

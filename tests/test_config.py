@@ -1,4 +1,4 @@
-"""What a client may be told, and what is refused with the way out."""
+"""The options of a client, and the errors of invalid ones."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_regions(region: str, host: str, sync_host: str) -> None:
 
 @pytest.mark.parametrize("region", ["in22", "IN21", " in21", "asyncapi-in21", 21, ["in21"], b"in21"])
 def test_a_region_that_is_not_known(region: Any) -> None:
-    """A region whose host is a guess is not offered; the message lists the others and the way out."""
+    """An undocumented region raises, and the message lists the others and what to do."""
     message = refusal(hosts_from, None, None, region, {})
     assert message == (
         "unknown region: use in21, us11, sg; for any other region pass the host= and sync_host= that "
@@ -96,7 +96,7 @@ REGION_OUTSIDE = {"LEADSQUARED_REGION": "in21"}
 def test_an_argument_goes_before_the_environment(
     host: Any, sync_host: Any, region: Any, environ: dict[str, str], hosts: tuple[str, str | None]
 ) -> None:
-    """A host that is passed takes nothing from outside beside it; a variable set to nothing is not set."""
+    """A host argument ignores the environment; an empty variable counts as not set."""
     assert hosts_from(host, sync_host, region, environ) == hosts
 
 
@@ -155,8 +155,8 @@ def test_the_two_hosts_are_not_taken_for_each_other(
 
 
 @pytest.mark.parametrize("url", ["https://api-async.leadsquared.com", "https://api-in21.example.com"])
-def test_hosts_that_are_not_known_are_either(url: str) -> None:
-    """Only LeadSquared's own names are told apart."""
+def test_unknown_hosts_may_be_either(url: str) -> None:
+    """Only LeadSquared's own host names are checked."""
     assert hosts_from(url, url, None, {}) == (url, url)
 
 
@@ -184,14 +184,14 @@ def test_hosts_that_are_not_known_are_either(url: str) -> None:
         ),
     ],
 )
-def test_what_is_wrong_in_a_variable_is_told_by_its_name(environ: dict[str, str], message: str) -> None:
-    """Whoever has passed no argument looks for the variable."""
+def test_an_invalid_variable_is_named(environ: dict[str, str], message: str) -> None:
+    """The error of a value from the environment names its variable."""
     assert refusal(hosts_from, None, None, None, environ).startswith(message)
 
 
 @pytest.mark.parametrize("text", ['"10/5"', "'10/5'", '"10/5', '10/5"'])
 def test_quotes_around_a_rate_limit(text: str) -> None:
-    """They are named as what is wrong."""
+    """The error names the quotes."""
     assert refusal(rate_limit_from, None, {"LEADSQUARED_RATE_LIMIT": text}).startswith(
         "LEADSQUARED_RATE_LIMIT contains quotes: remove them"
     )
@@ -363,7 +363,7 @@ def test_a_key_that_cannot_be_one(name: str, key: Any, wrong: str) -> None:
 )
 @pytest.mark.parametrize("is_outside", [False, True])
 def test_quotes_around_a_key(name: str, form: str, is_outside: bool) -> None:
-    """They came in with the value, and no message but this one would say so."""
+    """The error names the quotes, which came with the value."""
     keys = {key: form.format(value) if key == name else value for key, value in KEYS.items()}
     outside = {ENVIRONMENT[key]: value for key, value in keys.items()}
     given = dict.fromkeys(KEYS) if is_outside else keys
@@ -375,7 +375,7 @@ def test_quotes_around_a_key(name: str, form: str, is_outside: bool) -> None:
 
 @pytest.mark.parametrize("key", ["u", "u$", "u0123456789abcdef0123456789abcdef"])
 def test_a_key_that_a_shell_has_cut(key: str) -> None:
-    """What a shell leaves of an access key is told from a wrong one, with the cure."""
+    """An access key that a shell has expanded is recognised, and the error says what to do."""
     assert refusal(Credentials, key, SECRET, API) == (
         "access_key (or LEADSQUARED_ACCESS_KEY) was cut off at its $: use single quotes in a shell, "
         "and $$ in make and compose"
@@ -408,7 +408,7 @@ def test_a_secret_shows_only_asterisks() -> None:
 
 @pytest.mark.parametrize("way", [pickle.dumps, copy.deepcopy, dataclasses.asdict])
 def test_keys_are_not_pickled(way: Any) -> None:
-    """Keys do not travel by pickle: into a queue, a cache, a core file; nor by what copies deeply."""
+    """Keys can be neither pickled nor deeply copied."""
     for thing in (Settings(Secret(SECRET), Credentials(**KEYS)), Credentials(**KEYS)):
         with pytest.raises(TypeError) as caught:
             way(thing)
@@ -455,7 +455,7 @@ def everything_in(thing: object, deepest: int = 6) -> Iterator[object]:
 )
 @pytest.mark.parametrize("thing", [Credentials(**KEYS), Settings(Secret(SECRET), Credentials(**KEYS))])
 def test_whatever_walks_over_keys_finds_none(show: Any, thing: object) -> None:
-    """It fails with a TypeError, or what it makes of them holds no key in any spelling."""
+    """Walking over Credentials raises TypeError, or the result holds no key in any spelling."""
     try:
         found = show(thing)
     except (TypeError, ValueError) as error:
@@ -489,7 +489,7 @@ def test_a_key_that_is_the_start_of_another() -> None:
 
 
 def test_a_stand_in_of_a_few_letters_is_not_masked() -> None:
-    """Tests have keys such as "k": to mask those would spoil every answer, RequestIDs first."""
+    """A key such as "k" is not masked, since that would spoil every answer."""
     assert Credentials("a", "s", "k").mask("ask") == "ask"
 
 
@@ -532,6 +532,6 @@ def test_the_client_reads_its_environment(monkeypatch: pytest.MonkeyPatch) -> No
         ({**KEYS, "region": "in21", "transport": 5}, "transport must be an httpx.AsyncBaseTransport, such"),
     ],
 )
-def test_an_option_that_cannot_be_right(options: dict[str, Any], message: str) -> None:
-    """A client that cannot work is not made, and says which option is to be changed, and to what."""
+def test_an_invalid_option_is_named(options: dict[str, Any], message: str) -> None:
+    """The client is not made, and the error says which option to change, and to what."""
     assert refusal(LeadSquared, **options).startswith(message)

@@ -1,4 +1,4 @@
-"""A client is opened once, used in one loop and one process, and closed once; each other use says so."""
+"""A client is opened once, used in one loop and process, and closed once; any other use raises."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ async def test_a_closed_client_says_that_it_is_closed(use: Callable[[LeadSquared
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
-async def test_another_event_loop_is_told_to_open_a_client_of_its_own(
+async def test_a_client_raises_in_another_event_loop(
     use: Callable[[LeadSquared], Awaitable[Any]],
 ) -> None:
-    """Used from a thread's own loop, a client raises ClientClosed, and so does its closing there."""
+    """Its use and its closing in another thread's loop raise ClientClosed."""
     async with answering(accept) as lsq:
 
         def elsewhere() -> None:
@@ -86,8 +86,8 @@ async def _await(awaitable: Awaitable[Any]) -> Any:
 
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork here")
-def test_a_forked_process_is_told_to_open_a_client_of_its_own() -> None:
-    """In a child, the parent's client raises ClientClosed; the child's end does not complain of it."""
+def test_a_parents_client_raises_in_a_forked_process() -> None:
+    """It raises ClientClosed, and the child's end warns of nothing."""
     program = textwrap.dedent(
         """
         import asyncio, os, sys, warnings
@@ -125,7 +125,7 @@ def test_a_forked_process_is_told_to_open_a_client_of_its_own() -> None:
 
 
 async def test_a_client_left_open_warns() -> None:
-    """A client that is dropped while open gives a ResourceWarning that names the way out."""
+    """Dropping an open client gives a ResourceWarning that says what to do."""
     lsq = answering(accept)
     await lsq.__aenter__()
     await lsq.leads.capture(LEAD)
@@ -180,7 +180,7 @@ async def test_a_copy_is_neither_entered_nor_closed() -> None:
 
 
 async def test_a_copy_keeps_what_it_is_not_told() -> None:
-    """Options pass from copy to copy; None is a deadline of its own: no bound."""
+    """Options pass from copy to copy; `deadline=None` removes the bound."""
     retry = RetryPolicy(attempts=2)
     lsq = answering(accept, timeout=3.0, deadline=7.0, retry=retry)
     copy = lsq.with_options(lane=Lane.BATCH).with_options(timeout=2.0).with_options(deadline=None)
@@ -206,7 +206,7 @@ async def test_copies_share_connections_and_limit(sandbox: Sandbox) -> None:
 
 
 async def test_a_transport_of_the_callers_is_not_closed() -> None:
-    """Whoever made a transport closes it; several clients may share it."""
+    """Its owner closes it, and several clients may share it."""
 
     class Shared(httpx.MockTransport):
         closed = False

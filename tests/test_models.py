@@ -1,4 +1,4 @@
-"""What LeadSquared says of a request and of its queue, in every spelling, and in none."""
+"""LeadSquared's states and metrics are read in every spelling."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_the_words_of_a_status(word: str, reason: Any, state: RequestState, is_f
     ],
 )
 def test_an_error_inside_a_success(message: Any, reason: str) -> None:
-    """The outer word says that processing ran; an inner Error means that the lead was refused, for good."""
+    """An inner Error is final: processing ran, and the lead was rejected."""
     status = read(answer("Success", StatusReason="Processed", Message=message))
     assert (status.state, status.is_final, status.raw_state) == (RequestState.FAILED, True, "Success")
     assert (status.reason, status.succeeded, status.lead_id, status.created) == (reason, False, None, None)
@@ -153,7 +153,7 @@ def test_the_exact_spelling_wins() -> None:
 def test_a_success_without_ids(
     message: Any, ids: tuple[str | None, str | None], created: bool | None
 ) -> None:
-    """What the answer inside does not hold is None; the success stands."""
+    """Missing ids are None, and the state is a success."""
     status = read(answer("Success", Message=message))
     assert status.succeeded
     assert ((status.lead_id, status.activity_id), status.created) == (ids, created)
@@ -161,7 +161,7 @@ def test_a_success_without_ids(
 
 @pytest.mark.parametrize("word", ["In-Queue", "FAILURE", "ERROR", "Other"])
 def test_ids_are_those_of_a_success(word: str) -> None:
-    """An id beside a state that is no success is not passed on."""
+    """An id is ignored unless the state is a success."""
     status = read(answer(word, Message=CREATED))
     assert (status.lead_id, status.activity_id, status.created) == (None, None, None)
     assert status.message == json.loads(CREATED)
@@ -189,7 +189,7 @@ def test_ids_are_those_of_a_success(word: str) -> None:
     ],
 )
 def test_an_answer_that_knows_nothing(data: object) -> None:
-    """Without a status in it, an answer says that the request is not known, or not yet."""
+    """An answer without a status means that the request is unknown, perhaps not yet known."""
     assert read_status(data, GUID) is None
 
 
@@ -223,8 +223,8 @@ def test_metrics(data: str, metrics: tuple[int, float, float]) -> None:
 
 
 @pytest.mark.parametrize("data", [None, [], {}, "x", 5, {"PendingMessages": 1, "MaxDelayInSeconds": 0}])
-def test_metrics_that_are_none(data: object) -> None:
-    """An answer without all three numbers holds no metrics."""
+def test_an_answer_without_all_metrics_has_none(data: object) -> None:
+    """All three numbers are needed."""
     assert read_metrics(data) is None
 
 

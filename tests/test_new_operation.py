@@ -1,4 +1,4 @@
-"""One row of the table and a method of a few lines: everything else comes with them."""
+"""A new operation needs one row of the table and a method of a few lines."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _the_row(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_is_submitted_followed_and_measured() -> None:
-    """At its own paths, with its own rules, by name or by receipt."""
+    """It works at its own paths, with its own rules, by name or by receipt."""
     server = TaskServer()
 
     async def use() -> None:
@@ -97,7 +97,7 @@ def test_it_is_submitted_followed_and_measured() -> None:
 
 
 def test_it_is_batched() -> None:
-    """Any number, streamed; a bad one stops no other, and all share the limit's snapshot."""
+    """An invalid item stops no other, and all share the account's limit."""
 
     async def source() -> AsyncIterator[Submission]:
         for number in range(40):
@@ -120,7 +120,7 @@ def test_it_is_batched() -> None:
 
 
 def test_it_is_kept_in_an_outbox(tmp_path: Path) -> None:
-    """Put without a client, delivered, confirmed, rejected, corrected, requeued."""
+    """An item is put without a client, delivered, confirmed, rejected, corrected and requeued."""
 
     async def use() -> None:
         async with Outbox(tmp_path / "leads.db") as outbox:

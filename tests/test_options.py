@@ -1,4 +1,4 @@
-"""What may be chosen for a client, a copy of it and a call, and that the three stay in step."""
+"""The options of a client, its copies and its calls agree."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_every_method_that_sends_is_looked_at() -> None:
 async def test_a_copy_sends_with_its_options(
     options: dict[str, Any], expected: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They change what is given, and nothing else."""
+    """They change the passed options and nothing else."""
     seen: list[Settings] = []
 
     async def noting(session: Any, call: Any, settings: Settings, *hooks: Any) -> Any:
@@ -119,7 +119,7 @@ async def test_a_copy_sends_with_its_options(
     "options", [{"lane": "batch"}, {"deadline": 0}, {"timeout": -1}, {"retry": 3}, {"timeout": float("nan")}]
 )
 async def test_an_option_of_a_call_that_is_invalid(options: dict[str, Any]) -> None:
-    """It is refused where it is given, by its name."""
+    """It raises where it is passed, by its name."""
     async with answering(lambda request: httpx.Response(200, json={})) as lsq:
         with pytest.raises(ConfigurationError, match=next(iter(options))):
             lsq.with_options(**options)
@@ -150,7 +150,7 @@ async def test_a_request_has_bounds_of_its_own() -> None:
 
 
 def test_a_resource_is_of_its_client() -> None:
-    """Of the class it is a class; of a client it works, and nothing else can be put in its place."""
+    """It works on a client, is a class on the class, and cannot be replaced."""
     lsq = answering(lambda request: httpx.Response(200))
     assert LeadSquared.leads is Leads
     assert isinstance(lsq.leads, Leads)

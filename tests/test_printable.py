@@ -46,7 +46,7 @@ def test_one_line(text: object, shown: str) -> None:
 
 @given(st.text(st.characters()), st.integers(1, 50))
 def test_any_text_is_one_line(text: str, most: int) -> None:
-    """Whatever it holds; twice is no different from once."""
+    """Any text becomes one line, and a second pass changes nothing."""
     shown = one_line(text, most)
     assert is_harmless(shown, most)
     assert one_line(shown, most) == shown or shown.endswith("…")
@@ -55,7 +55,7 @@ def test_any_text_is_one_line(text: str, most: int) -> None:
 
 @pytest.mark.parametrize("word", ["a", " ", "\n", "\u202e", "\x1b[2J"])
 def test_a_long_text_is_cut(word: str) -> None:
-    """Half a megabyte becomes a line with an ellipsis, before it is looked at."""
+    """Half a megabyte is cut to a line with an ellipsis before it is examined."""
     assert is_harmless(one_line(word * 500_000))
     assert one_line(word * 500_000).endswith("…")
     assert one_line("a" * 21, 20) == "a" * 20 + "…"
@@ -63,7 +63,7 @@ def test_a_long_text_is_cut(word: str) -> None:
 
 
 def test_lines_of_ours_stay_apart() -> None:
-    """A table keeps its line feeds and its spaces, and nothing else that moves a cursor."""
+    """A table keeps line feeds and spaces, and nothing else that moves a cursor."""
     assert printable("a  b\n\x1b[2Jc\r\n") == "a  b\n [2Jc \n"
 
 
@@ -83,7 +83,7 @@ HOSTILE: Any = ["a\nERROR forged", "\x1b[2J", "\u202eb", "\ud800", "x" * 500_000
 
 @pytest.mark.parametrize("value", HOSTILE, ids=ascii)
 def test_a_log_record_is_one_line(value: str, records: list[logging.LogRecord]) -> None:
-    """Its message and each of its own attributes, whoever logs what; numbers stay numbers."""
+    """Its message and attributes are one line for every logger; numbers stay numbers."""
     logging.getLogger("leadsquared_async").warning(
         "of %s, %d times: %s", value, 3, ValueError(value), extra={"reference": value, "row": 7}
     )
@@ -95,6 +95,6 @@ def test_a_log_record_is_one_line(value: str, records: list[logging.LogRecord]) 
 
 
 def test_a_traceback_keeps_its_lines(records: list[logging.LogRecord]) -> None:
-    """It is ours."""
+    """A traceback is the package's own text."""
     logging.getLogger("leadsquared_async").error("failed with %s", Traceback("E\n  here"))
     assert records[0].getMessage() == "failed with E\n  here"

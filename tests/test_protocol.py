@@ -1,4 +1,4 @@
-"""Every answer that LeadSquared, its gateway or something on the way may give, and what it means."""
+"""Every answer of LeadSquared, its gateway or a proxy has one meaning."""
 
 from __future__ import annotations
 
@@ -331,8 +331,8 @@ def test_what_was_said_is_kept_by_name_and_not_shown() -> None:
         ("", None),
     ],
 )
-def test_a_wrong_host_is_told_by_name(content: str, named: str | None) -> None:
-    """A 401 that names the host to which the keys belong passes that on."""
+def test_a_wrong_host_is_named(content: str, named: str | None) -> None:
+    """The error passes on the host that a 401 names."""
     assert outcome_of(401, content).summary == (
         f"LeadSquared does not accept the keys on this host and names {named}: pass region= or host="
         if named
@@ -354,7 +354,7 @@ def test_a_wrong_host_is_told_by_name(content: str, named: str | None) -> None:
     ],
 )
 def test_a_redirect_names_its_host_and_nothing_else(location: str, shown: str) -> None:
-    """A Location repeats the query, and with it the keys: only its host is told."""
+    """The error has the Location's host, not its query, which repeats the keys."""
     outcome = outcome_of(307, "", {"location": location})
     assert outcome.summary == (
         f"the host redirects (307) to {shown}, and redirects with keys are not followed: check the host"

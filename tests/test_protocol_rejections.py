@@ -93,7 +93,7 @@ BODIES: dict[str, tuple[dict[str, Any], type[LeadSquaredError]]] = {
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("reader", READERS)
 async def test_every_reader_sees_a_rejection_under_any_status(reader: str, body: str) -> None:
-    """What else the answer holds makes no success of it, and no other error."""
+    """Nothing else in the answer makes it a success or another error."""
     content, error = BODIES[body]
     for status in STATUSES:
         answer = httpx.Response(status, json=content)
@@ -114,7 +114,7 @@ async def test_every_reader_sees_a_rejection_under_any_status(reader: str, body:
 )
 @pytest.mark.parametrize("reader", READERS)
 async def test_an_exception_that_stays_ends_with_its_name(reader: str, kind: str, status: int) -> None:
-    """It is tried a few times; then a write is rejected, and a read raises ServerError."""
+    """After three attempts a write is rejected, and a read raises ServerError."""
     calls = 0
 
     def answer(request: httpx.Request) -> httpx.Response:

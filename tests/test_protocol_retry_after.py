@@ -151,6 +151,6 @@ pieces = st.sampled_from(
 @settings(max_examples=300, deadline=None)
 @given(value=st.text() | st.lists(pieces, max_size=7).map(" ".join) | st.floats().map(str))
 def test_any_retry_after_is_a_pause_or_none(value: str) -> None:
-    """Whatever the header holds, the pause is none or a number of seconds that can be slept."""
+    """The pause is None or a finite number of seconds for any header."""
     pause = retry_after(value, NOW)
     assert pause is None or 0.0 <= pause <= 3600.0

@@ -72,7 +72,7 @@ def signature(value: object) -> str:
 
 
 def test_the_public_surface_is_as_stored() -> None:
-    """Whatever is exported, and every public signature, stands in surface.txt."""
+    """surface.txt has every export and every public signature."""
     assert surface() == STORED.read_text(), "changed on purpose? python -m tests.test_surface"
 
 

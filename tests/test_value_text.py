@@ -325,7 +325,7 @@ def test_another_type_is_rejected_with_its_full_name(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [numpy.float32("nan"), numpy.float64("inf"), numpy.longdouble("nan")])
 def test_a_missing_number_of_an_array_is_rejected(value: Any) -> None:
-    """As any other number that is not finite."""
+    """numpy's NaN is rejected like any number that is not finite."""
     assert str(refusal({"mx_A": value})) == "mx_A: not a finite number. Leave the attribute out."
 
 

@@ -1,4 +1,4 @@
-"""What asyncio code offers, for code that blocks: in an event loop of its own, in a thread of its own."""
+"""Lets blocking code use an asynchronous context, in an event loop in its own thread."""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -14,12 +14,11 @@ R = TypeVar("R")
 class Account(Generic[C]):
     """An asynchronous context, such as a client, that is open between `start` and `stop`.
 
-    Each process starts its own. A fork takes along neither the thread nor the loop, and whoever waited for
-    them would wait for ever. So what is open is closed before a fork, and nothing of it is inherited.
-    `subprocess` does not fork in this sense.
+    Each process starts its own. A fork copies neither the thread nor the loop, so a child that used them
+    would hang. The context is therefore closed before a fork. `subprocess` does not fork in this sense.
 
     Args:
-        context: makes what is entered.
+        context: makes the context.
     """
 
     def __init__(self, context: Callable[[], AbstractAsyncContextManager[C]]) -> None:
@@ -35,12 +34,12 @@ class Account(Generic[C]):
             self._stack, self._open = stack.pop_all(), (portal, opened)
 
     def stop(self) -> None:
-        """Leave the context, then end the thread; where nothing is open this does nothing."""
+        """Leave the context, then end the thread; may be called again."""
         self._open = None
         self._stack.close()
 
     def call(self, use: Callable[[C], Awaitable[R]]) -> R:
-        """What `use` comes to, awaited in the loop; any thread may call."""
+        """Await `use` in the loop, and return its result; callable from any thread."""
         if self._open is None:
             raise RuntimeError(f"not open in process {os.getpid()}: call start() in it first")
         portal, opened = self._open

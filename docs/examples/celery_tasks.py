@@ -1,11 +1,11 @@
-"""Leads as Celery tasks: every pool process has one client, and all of them keep to one limit.
+"""Leads as Celery tasks: each pool process has one client, and all of them share one limit.
 
 Needs leadsquared_async[redis] and celery[redis]:
 
     celery -A celery_tasks worker
 
-A task's arguments are a person's data. They stand in the broker until the task is done, and nowhere else: not
-in events, log records and results. Whoever reads the broker reads leads, so give it a password and TLS.
+A task's arguments are personal data. They are in the broker until the task is done, but not in events, log
+records and results. Anyone who can read the broker can read leads, so give it a password and TLS.
 """
 
 import os
@@ -29,11 +29,11 @@ from leadsquared_async import (
 logger = get_task_logger("celery_tasks")
 
 DEADLINE = 20.0
-"""Seconds that a task may try: so long may a worker that is asked to stop take."""
+"""Seconds for one attempt of a task; a worker may take as long to stop."""
 AGAIN_AFTER = 300.0
-"""Seconds until a lead that did not get through is tried again."""
+"""Seconds until an undelivered lead is retried."""
 HELD = 20
-"""Messages that a worker holds at most, those that wait for their time among them; more than processes."""
+"""The most messages that a worker holds, including those that wait for a retry; more than processes."""
 
 app = Celery("celery_tasks", broker=os.environ.get("BROKER_URL", "redis://127.0.0.1:6379/0"))
 app.conf.update(
@@ -42,8 +42,8 @@ app.conf.update(
     task_ignore_result=True,
     worker_prefetch_multiplier=1,
     worker_eta_task_limit=HELD,
-    # Seconds after which the broker takes a message for lost. Longer than any is held: one that comes back
-    # while the first is at work is sent twice.
+    # Seconds after which the broker delivers a message again. It must be longer than any message is held:
+    # otherwise a lead could be sent twice.
     broker_transport_options={"visibility_timeout": AGAIN_AFTER + (HELD + 1) * DEADLINE},
 )
 
@@ -58,7 +58,7 @@ account = Account(client)
 
 @worker_init.connect  # type: ignore[untyped-decorator]
 def check(**_: object) -> None:
-    """A worker that could send nothing is to take nothing."""
+    """Do not start a worker that could not send."""
     try:
         client()
     except ConfigurationError as error:
@@ -76,7 +76,7 @@ def stop(**_: object) -> None:
 
 
 class Private(Task):  # type: ignore[misc]
-    """A task whose arguments nobody is shown; by default Celery puts their repr beside each message."""
+    """A task whose arguments are hidden; by default, Celery adds their repr to each message."""
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         return super().apply_async(args, kwargs, **options | {"argsrepr": "(...)", "kwargsrepr": "{...}"})
@@ -86,8 +86,8 @@ class Private(Task):  # type: ignore[misc]
 def capture(task: Any, lead: Mapping[str, Any]) -> None:
     """Send a lead: `capture.delay({...})` returns at once.
 
-    The client's part is to try again in a hurry. Celery's begins where that ends: LeadSquared stays down, or
-    the account's owner has to act. Neither sends again what may have arrived and could become a second lead.
+    The client makes the quick retries. Celery retries later, while LeadSquared is down or the account's owner
+    must act. Neither sends a lead again that may have arrived and could become a second one.
     """
     reference = task.request.id
     try:

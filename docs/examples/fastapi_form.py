@@ -36,9 +36,9 @@ from leadsquared_async import phone as spelt_phone
 logger = logging.getLogger("fastapi_form")
 
 LATE = 900.0
-"""Seconds; a lead that waits longer is worth waking somebody."""
+"""Seconds; if a lead waits longer, `/health` reports it."""
 VERIFY_EVERY = float(os.environ.get("VERIFY_EVERY", "60"))
-"""Seconds until it is seen again whether the account's owner has mended what there was to mend."""
+"""Seconds between checks whether the account's owner has fixed a problem."""
 
 SOURCES = {
     "utm_source": "Source",
@@ -47,7 +47,7 @@ SOURCES = {
     "utm_content": "SourceContent",
 }
 
-# LeadSquared's tracking code, where a site has it, sets MXCProspectId: with it the visits become the lead's.
+# LeadSquared's tracking code, if the site has it, sets MXCProspectId, which links the visits to the lead.
 FORM = """<form method="post">{hidden}
 <label>Name <input name="FirstName" maxlength="200" required></label>
 <label>E-mail <input name="EmailAddress" type="email" maxlength="200" required></label>
@@ -59,7 +59,7 @@ FORM = """<form method="post">{hidden}
 
 
 def uuid_or_none(text: str | None) -> UUID | None:
-    """Nothing for what is no id: the visitor did not type it, and could not mend it."""
+    """The id, or None if it is invalid: the visitor did not type it and could not correct it."""
     try:
         return UUID(text)
     except (TypeError, ValueError):
@@ -67,7 +67,7 @@ def uuid_or_none(text: str | None) -> UUID | None:
 
 
 class Enquiry(BaseModel):
-    """A lead under LeadSquared's own names; a field that was left empty is None, and left out."""
+    """A lead with LeadSquared's names; an empty field is None, and is left out."""
 
     token: str = Field(min_length=16, max_length=64)
     FirstName: str = Field(max_length=200)
@@ -94,22 +94,21 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:
 @dataclass
 class Account:
     flaw: str | None = None
-    """What its owner has to mend; shows no key."""
+    """The problem that its owner must fix; contains no key."""
 
 
 async def verify(lsq: LeadSquared, account: Account) -> None:
-    """See what the account's owner has to mend, until nothing is.
+    """Report problems that the account's owner must fix, until there are none.
 
-    The form starts meanwhile, and whatever is found: a restart with revoked keys would turn visitors away,
-    while the outbox keeps their leads until there are new ones. A LeadSquared that does not answer says
-    nothing of the account.
+    The form starts meanwhile, even with a problem: with revoked keys it still accepts leads, and the outbox
+    keeps them until there are new keys. If LeadSquared does not answer, that is no problem of the account.
     """
     while True:
         try:
             await lsq.verify(fields=Enquiry.model_fields.keys() - {"token"})
         except LeadSquaredError as error:
             if account.flaw is None:
-                logger.error("leads are kept, and will not get through until this is mended: %s", error)  # noqa: TRY400
+                logger.error("leads are kept, but not delivered until this is fixed: %s", error)  # noqa: TRY400
             account.flaw = str(error)
         else:
             account.flaw = None
@@ -127,7 +126,7 @@ app = FastAPI(lifespan=lifespan, openapi_url=None)
 
 @app.get("/")
 async def form(request: Request) -> HTMLResponse:
-    # A token of its own for each form that is shown: sent twice, by a double click, it is one lead.
+    # Each form has its own token, so a double click is one lead.
     values = {"token": secrets.token_urlsafe(16), "ProspectID": ""}
     values |= {name: request.query_params.get(utm, "")[:200] for utm, name in SOURCES.items()}
     hidden = "".join(
@@ -143,10 +142,10 @@ async def send(
 ) -> RedirectResponse:
     lead = enquiry.model_dump(exclude={"token"})
     try:
-        # On disk when this returns, also if the visitor has hung up meanwhile.
+        # On disk when this returns, even if the visitor has disconnected.
         await outbox.put(lead, key=f"form-{enquiry.token}")
     except KeyReused:
-        # They went back and corrected something: another capture, which updates the lead of this address.
+        # The visitor went back and corrected something: another capture, which updates the lead.
         await outbox.put(lead)
     return RedirectResponse("/thanks", status_code=303)
 
@@ -170,20 +169,20 @@ async def invalid(_request: Request, error: InvalidLead) -> HTMLResponse:
 async def not_kept(_request: Request, error: OutboxError) -> HTMLResponse:
     logger.error("the outbox cannot be used: %s", error)
     return page(
-        "<p>We could not take that. Please try again in a minute.</p>", 503, headers={"Retry-After": "60"}
+        "<p>We could not save that. Please try again in a minute.</p>", 503, headers={"Retry-After": "60"}
     )
 
 
 @app.get("/health")
 async def health(request: Request) -> JSONResponse:
-    """Whether leads get through, for whoever is on call; not for the public.
+    """Whether leads are delivered, for the person on call; not public.
 
-    Not for a load balancer either, which would take the form away whenever LeadSquared is down; nor for what
-    restarts processes, since that mends nothing. Those may ask for `/thanks`.
+    Do not use it for a load balancer, which would remove the form whenever LeadSquared is down, or for
+    restarts, which fix nothing. Use `/thanks` for both.
     """
     outbox = await request.state.outbox.snapshot()
     limit = request.state.lsq.snapshot().limit
-    # Only the process that delivers knows what blocks it; how long the oldest has waited, all know.
+    # Only the process that delivers knows why delivery is on hold; all know the age of the oldest lead.
     reason = request.state.account.flaw or outbox.blocked
     is_well = reason is None and (outbox.oldest is None or outbox.oldest < LATE)
     shown = {

@@ -4,8 +4,8 @@ Needs leadsquared_async[outbox,phone], flask and gunicorn:
 
     gunicorn --config python:flask_form flask_form:app
 
-Every worker process has one client and one outbox on the same file; one of them delivers, and if it ends,
-another one goes on. So any number of workers keep to one limit.
+Each worker process has one client and one outbox on the same file. One of them delivers; if it ends, another
+one takes over. So any number of workers share one limit.
 """
 
 import os
@@ -42,7 +42,7 @@ app.config["MAX_CONTENT_LENGTH"] = 16_384
 
 @app.get("/")
 def form() -> Response:
-    # A token of its own for each form that is shown: sent twice, by a double click, it is one lead.
+    # Each form has its own token, so a double click is one lead.
     response = Response(render_template_string(FORM, token=uuid4()))
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -51,14 +51,14 @@ def form() -> Response:
 @app.post("/")
 def send() -> tuple[str, int]:
     try:
-        token = UUID(request.form["token"])  # a key is kept for long: no place for what somebody typed
+        token = UUID(request.form["token"])  # keys are kept, so they must not be typed text
     except ValueError:
         return "Please open the form again.", 400
     lead = {name: request.form.get(name) or None for name in FIELDS}
     try:
         account.call(lambda outbox: outbox.put(lead, key=f"form-{token}"))  # on disk when this returns
     except KeyReused:
-        # They went back and corrected something: another capture, which updates the lead of this address.
+        # The visitor went back and corrected something: another capture, which updates the lead.
         account.call(lambda outbox: outbox.put(lead))
     return "Thank you. We will be in touch.", 200
 
@@ -71,12 +71,12 @@ def invalid(error: InvalidLead) -> tuple[str, int]:
 @app.errorhandler(OutboxError)
 def not_kept(error: OutboxError) -> tuple[str, int]:
     app.logger.error("the outbox cannot be used: %s", error)
-    return "We could not take that. Please try again in a minute.", 503
+    return "We could not save that. Please try again in a minute.", 503
 
 
-# What gunicorn takes from here, by --config. A worker opens the outbox at its start, not at its first form:
-# what an earlier run left does not wait for a visitor. It closes it in `worker_exit`, not by `atexit`, which
-# comes when threads can start nothing any more.
+# gunicorn's settings, for --config. A worker opens the outbox at its start, not at its first form, so that
+# leads of an earlier run do not wait for a visitor. It closes the outbox in `worker_exit`, not by `atexit`,
+# which runs when threads can no longer start work.
 
 worker_class = "gthread"
 workers = 2
@@ -91,7 +91,7 @@ def worker_exit(_server: object, _worker: object) -> None:
     account.stop()
 
 
-if __name__ == "__main__":  # Flask's own server, while you write: SIGTERM ends it at once, Ctrl-C in order
+if __name__ == "__main__":  # Flask's own server, for development: SIGTERM kills it, Ctrl-C closes it cleanly
     account.start()
     try:
         app.run(port=int(os.environ.get("PORT", "5000")))

@@ -1,4 +1,4 @@
-"""Leads as tasks of taskiq: any process puts them into a stream of Valkey, workers hand them over.
+"""Leads as tasks of taskiq: any process puts them into a stream of Valkey, and workers send them.
 
 pip install "leadsquared_async[taskiq]"
 export VALKEY_URL=redis://127.0.0.1:6379/0           # and LEADSQUARED_..., which only workers need
@@ -20,7 +20,7 @@ VALKEY = os.environ["VALKEY_URL"]
 
 
 def account() -> LeadSquared:
-    """Each worker's client; all of them keep to one limit."""
+    """Each worker's client; all of them share one limit."""
     return LeadSquared(limiter=SharedLimiter(VALKEY))
 
 
@@ -30,12 +30,12 @@ tasks = LeadSquaredTasks(broker, account)
 
 @tasks.on_final
 async def ended(outcome: TaskOutcome) -> None:
-    """Note in your own database how each ended, by your reference. May be called twice for one."""
+    """Store each outcome in your own database, by your reference. May be called twice for one task."""
     logger.info("%s is %s, lead %s", outcome.reference, outcome.state, outcome.lead_id)
 
 
 async def put(count: int) -> None:
-    """What a web process does: it needs neither keys nor a client."""
+    """Submit tasks, as a web process does: it needs neither keys nor a client."""
     await broker.startup()
     try:
         for number in range(count):

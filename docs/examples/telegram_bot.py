@@ -4,8 +4,8 @@ Needs leadsquared_async[outbox,phone] and aiogram 3:
 
     TELEGRAM_TOKEN=... python telegram_bot.py
 
-Telegram's contact button hands over name and phone in one message. So one update is one whole lead: nothing
-of a conversation is lost by a restart, and an update that Telegram delivers again makes the same lead again.
+Telegram's contact button sends name and phone in one message. So one update is one whole lead: a restart
+loses no conversation, and an update that Telegram delivers again is the same lead.
 """
 
 import asyncio
@@ -41,10 +41,10 @@ UNDER_WAY = (ItemState.PENDING, ItemState.SENDING, ItemState.ACCEPTED)
 
 
 class Chats:
-    """Which chat is to hear of which lead, on disk.
+    """The chat of each lead, on disk.
 
-    The id of a private chat is the id of a person. So it is no key and no reference of an outbox, which stand
-    in log lines and stay as long as the row: it stands here, and goes when its lead has ended.
+    The id of a private chat is the id of a person. So it is not used as the outbox's key or reference, which
+    are in log lines and are kept as long as the row. It is stored here, and deleted when its lead is final.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,13 +70,15 @@ class Chats:
 router = Router()
 
 
-@router.message(F.contact, F.contact.user_id == F.from_user.id)  # their own, not one that they forward
+@router.message(
+    F.contact, F.contact.user_id == F.from_user.id
+)  # the sender's own contact, not a forwarded one
 async def contact(message: Message, event_update: Update, bot: Bot, outbox: Outbox, chats: Chats) -> None:
     key = f"telegram-{bot.id}-{event_update.update_id}"
-    chats.remember(key, message.chat.id)  # first: once it is put, it may end at any moment
+    chats.remember(key, message.chat.id)  # first, because the lead may be final as soon as it is put
     ticket = await outbox.put(lead_of(message.contact), key=key)
     if ticket.state not in UNDER_WAY:
-        chats.forget(key)  # it came again after its end
+        chats.forget(key)  # a repeated update, whose lead is already final
     await message.answer("Thank you. We will call you.", reply_markup=ReplyKeyboardRemove())
 
 
@@ -87,7 +89,7 @@ async def anything_else(message: Message) -> None:
 
 @router.error()
 async def failed(event: ErrorEvent) -> None:
-    """It is not in the outbox, or we could not answer; a traceback might quote the message."""
+    """The lead was not stored, or the answer not sent. No traceback is logged: it might quote the message."""
     update = event.update
     logger.error("update %d failed with %s", update.update_id, type(event.exception).__name__)
     if update.message is not None:
@@ -96,7 +98,7 @@ async def failed(event: ErrorEvent) -> None:
 
 def lead_of(contact: Contact | None) -> dict[str, str | None]:
     assert contact is not None
-    number = f"+{contact.phone_number.lstrip('+')}"  # Telegram writes it with and without
+    number = f"+{contact.phone_number.lstrip('+')}"  # Telegram sends it with and without the +
     return {"FirstName": contact.first_name, "LastName": contact.last_name, "Phone": number}
 
 
@@ -108,21 +110,20 @@ async def main(token: str, api: str) -> None:
 
         @outbox.on_final
         async def ended(item: OutboxItem) -> None:
-            """May be called again after a crash; who was told is forgotten by then. If it fails, it is called
-            again at the next start."""
+            """May be called again, after a crash or if it fails; so the chat is forgotten last."""
             chat = chats.find(item.key)
             if item.state is ItemState.CONFIRMED:
                 logger.info("%s is lead %s", item.key, item.lead_id)
             else:  # the reason may quote the lead: `leadsquared outbox export` has it
                 logger.error("%s is %s: row %d of the outbox", item.key, item.state, item.id)
             if item.state is ItemState.REJECTED and chat is not None:
-                with suppress(TelegramBadRequest, TelegramForbiddenError):  # if they have left
-                    await bot.send_message(chat, "We could not note your number. Please call us.")
+                with suppress(TelegramBadRequest, TelegramForbiddenError):  # if the person has left
+                    await bot.send_message(chat, "We could not save your number. Please call us.")
             chats.forget(item.key)
 
         async with outbox:
-            # One after the other: Telegram is told that it may forget an update with the call for the next
-            # ones, and by then the lead is on disk. The session stays open, for what ends while we leave.
+            # One at a time: the request for the next updates confirms the previous ones, and by then their
+            # leads are on disk. The session stays open for leads that become final during shutdown.
             dispatcher = Dispatcher(outbox=outbox, chats=chats)
             dispatcher.include_router(router)
             await dispatcher.start_polling(bot, handle_as_tasks=False, close_bot_session=False)
@@ -131,5 +132,5 @@ async def main(token: str, api: str) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    api = os.environ.get("TELEGRAM_API_URL", "https://api.telegram.org")  # or a Bot API server of your own
+    api = os.environ.get("TELEGRAM_API_URL", "https://api.telegram.org")  # or your own Bot API server
     asyncio.run(main(os.environ["TELEGRAM_TOKEN"], api))

@@ -1,7 +1,7 @@
-"""A webhook of WhatsApp's Cloud API: whoever writes becomes a lead, and is told if LeadSquared refuses it.
+"""A webhook of WhatsApp's Cloud API: each sender becomes a lead, and is notified if LeadSquared rejects it.
 
 Needs leadsquared_async[outbox,phone], fastapi and uvicorn; WHATSAPP_APP_SECRET, WHATSAPP_VERIFY_TOKEN and
-WHATSAPP_ACCESS_TOKEN. Meta sends the verify token in an address, and an access log would keep it:
+WHATSAPP_ACCESS_TOKEN. Meta sends the verify token in a URL, which an access log would store:
 
     uvicorn whatsapp_webhook:app --no-access-log
 """
@@ -32,7 +32,7 @@ from leadsquared_async import (
 
 logger = logging.getLogger("whatsapp_webhook")
 
-REFUSED = "Sorry, we could not note your enquiry. Please call us."
+REFUSED = "Sorry, we could not save your enquiry. Please call us."
 
 
 class Message(NamedTuple):
@@ -40,7 +40,7 @@ class Message(NamedTuple):
     sender: str | None
     name: str | None
     phone_number_id: str
-    """Meta's id of our own number: through it the chat is answered."""
+    """Meta's id of our own number, from which the chat is answered."""
 
 
 @asynccontextmanager
@@ -54,7 +54,9 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:
     )
     async with graph, LeadSquared(normalize=phone("IN")) as lsq:
         outbox = Outbox(os.environ.get("LEADS_DB", "leads.db"), lsq)
-        outbox.on_final(partial(tell_the_chat, graph))  # before it opens: also of what ended before a crash
+        outbox.on_final(
+            partial(tell_the_chat, graph)
+        )  # before it opens, to get items that were final before a crash
         async with outbox:
             yield {
                 "outbox": outbox,
@@ -65,7 +67,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:
 
 def configured(name: str) -> str:
     value = os.environ.get(name)
-    if not value:  # an empty secret would let anybody sign
+    if not value:  # with an empty secret, anyone could sign
         raise RuntimeError(f"{name} is not set")
     return value
 
@@ -80,7 +82,7 @@ async def subscribe(
     token: Annotated[str, Query(alias="hub.verify_token")],
     challenge: Annotated[str, Query(alias="hub.challenge")],
 ) -> Response:
-    """Meta asks once whether this address is ours."""
+    """Confirm to Meta, once, that this URL is ours."""
     if mode != "subscribe" or not hmac.compare_digest(token.encode(), request.state.verify_token):
         raise HTTPException(403)
     return Response(challenge, media_type="text/plain")
@@ -90,7 +92,7 @@ async def subscribe(
 async def receive(
     request: Request, signature: Annotated[str, Header(alias="X-Hub-Signature-256")] = ""
 ) -> Response:
-    """Answer 200 once all is on disk. Whatever else is answered, Meta sends all of it again, for days."""
+    """Answer 200 once all messages are on disk. After any other answer, Meta sends them again, for days."""
     body = await request.body()
     expected = "sha256=" + hmac.digest(request.state.app_secret, body, hashlib.sha256).hex()
     if not hmac.compare_digest(signature.encode(), expected.encode()):
@@ -102,12 +104,12 @@ async def receive(
 
 @app.exception_handler(OutboxError)
 async def not_kept(_request: Request, error: OutboxError) -> Response:
-    logger.error("a message was not kept, and will come again: %s", error)
+    logger.error("a message was not stored, and Meta will send it again: %s", error)
     return Response(status_code=503)
 
 
 def messages_in(payload: Any) -> Iterator[Message]:
-    """What people wrote; not the statuses of what we wrote, nor other events."""
+    """The messages from people; not statuses of our messages, nor other events."""
     for entry in payload["entry"]:
         for change in entry["changes"]:
             if change["field"] != "messages":
@@ -124,27 +126,27 @@ def messages_in(payload: Any) -> Iterator[Message]:
 
 async def keep(message: Message, outbox: Outbox) -> None:
     if message.sender is None:
-        logger.warning("a message without a number, as of people who hide it behind a username, is no lead")
+        logger.warning("a message without a number was ignored: its sender hides it behind a username")
         return
-    # A number without its + would be taken for one of the region that `phone` was given.
+    # Without the +, `phone` would read it as a number of its region.
     lead = {"Phone": f"+{message.sender}", "FirstName": message.name, "Source": "WhatsApp"}
-    # The message's id is the same when it is sent again. It has the person's number in it, and a key is kept.
+    # A repeated message has the same id. It is hashed because it contains the number, and keys are kept.
     key = hashlib.sha256(message.id.encode()).hexdigest()
     put = partial(outbox.put, key=key, reference=message.phone_number_id)
     try:
         await put(lead)
     except InvalidLead:
-        await put({**lead, "FirstName": None})  # what some put there for a name must not cost us their number
+        await put({**lead, "FirstName": None})  # an invalid profile name must not lose the number
     except KeyReused:
-        pass  # sent again, and meanwhile they changed their name
+        pass  # a repeated message, with a changed profile name
 
 
 async def tell_the_chat(graph: httpx.AsyncClient, item: OutboxItem) -> None:
-    """Answer whoever wrote a refused lead. After a crash it may be a second time.
+    """Send a message to the sender of a rejected lead; after a crash, perhaps twice.
 
-    What it raises for makes the outbox call it again at the next start; so only what may be better then.
+    If this raises, the outbox calls it again at the next start. So it raises only errors that may pass.
     """
-    # A refused lead is kept for 30 days, and with it the number to answer to: here, and nowhere else.
+    # Only the rejected lead has the number to answer; it is kept for 30 days.
     if item.state is ItemState.CONFIRMED:
         return
     # The reason may quote the lead: `leadsquared outbox export` has it.
@@ -156,5 +158,5 @@ async def tell_the_chat(graph: httpx.AsyncClient, item: OutboxItem) -> None:
     answer = await graph.post(f"/{item.reference}/messages", json=text)
     if answer.status_code == 429 or answer.is_server_error:
         answer.raise_for_status()
-    if answer.is_error:  # such as a chat in which nobody has written for 24 hours
+    if answer.is_error:  # such as a chat without a message from the person for 24 hours
         logger.error("row %d: the chat cannot be answered: HTTP %d", item.id, answer.status_code)

@@ -1,12 +1,12 @@
-"""A worker that never ends: files of JSON lines appear in a folder, and each line becomes a lead.
+"""A long-running worker: files of JSON lines appear in a folder, and each line becomes a lead.
 
 Needs leadsquared_async[outbox]:
 
     python worker.py inbox
 
-It puts them into an outbox, and does not call `capture_many`: that gives results to code that waits for them,
-and a lead without a result ends with the process. Here nobody waits. A line is on disk before its file is
-deleted, a file that is read again after a crash adds nothing, and an outage of days holds up no file.
+It puts them into an outbox and does not call `capture_many`, which gives results to code that waits for them:
+here no code waits, and a lead without a result would be lost with the process. A line is on disk before its
+file is deleted, a file that is read again after a crash adds nothing, and files are read even in an outage.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ from leadsquared_async import (
 logger = logging.getLogger("worker")
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks into the folder."""
+"""Seconds between checks of the folder."""
 
 
 async def main(inbox: Path, leads: Path) -> None:
     async with LeadSquared() as lsq:
         outbox = Outbox(leads, lsq)
-        outbox.on_final(ended)  # before it is entered: it tells of what ended while the worker was down, too
+        outbox.on_final(ended)  # before it is entered, to get items that were final earlier
         async with outbox:
             pulling = asyncio.create_task(pull(inbox, outbox))
             for stop in (signal.SIGTERM, signal.SIGINT):
@@ -46,8 +46,8 @@ async def main(inbox: Path, leads: Path) -> None:
             with suppress(asyncio.CancelledError):
                 await pulling
             logger.info("stopping")
-        # What was on its way has come to an end by now, or is on disk.
-    async with Outbox(leads) as rest:  # without a client, to look only
+        # All calls have ended, and the other leads are on disk.
+    async with Outbox(leads) as rest:  # without a client, so that nothing is sent
         counts = (await rest.snapshot()).counts
     logger.info("left: %d to send, %d to follow", counts[ItemState.PENDING], counts[ItemState.ACCEPTED])
 
@@ -61,19 +61,19 @@ async def pull(inbox: Path, outbox: Outbox) -> None:
 async def take(inbox: Path, outbox: Outbox) -> None:
     """Put what is in the folder into the outbox.
 
-    Whoever fills the folder writes a file under another name and renames it to `....jsonl` once it is whole,
-    and never uses a name twice.
+    The producer writes each file under another name, renames it to `....jsonl` once it is complete, and never
+    uses a name twice.
     """
     for path in waiting(inbox):
         try:
             new = await outbox.put_many(entries(path))
-        except ValueError as error:  # no JSON, InvalidLead or KeyReused: the file's own fault
-            # The lines before the bad one are in the outbox. Mended and renamed back, it adds the others.
+        except ValueError as error:  # not JSON, InvalidLead or KeyReused: the file is invalid
+            # The lines before the invalid one are in the outbox. Once corrected, the file adds the others.
             path.rename(path.with_suffix(".refused"))
             line = f"{error.reference}: " if isinstance(error, InvalidLead) else ""
             logger.error("%s is set aside: %s%s", path.name, line, error)  # noqa: TRY400 - it names the line
-        except OutboxError as error:  # a full disk, say: the files wait
-            logger.error("%s has to wait: %s", path.name, error)  # noqa: TRY400 - it says what to do
+        except OutboxError as error:  # such as a full disk: the files wait
+            logger.error("%s must wait: %s", path.name, error)  # noqa: TRY400 - it says what to do
             return
         else:
             path.unlink()
@@ -85,22 +85,22 @@ def waiting(inbox: Path) -> list[Path]:
 
 
 def entries(path: Path) -> Iterator[Submission]:
-    """Each line with a key of its own: a line that comes again is the lead that is there."""
+    """Each line with its own key, so that a repeated line adds no lead."""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 lead = json.loads(line)
             except ValueError:
-                raise ValueError(f"line {number} is no JSON") from None
+                raise ValueError(f"line {number} is not JSON") from None
             key = f"{path.name}:{number}"
             yield submissions.capture_lead(lead, reference=key).with_key(key)
 
 
 def ended(item: OutboxItem) -> None:
-    """Tell what became of a lead, and nothing that was in it: `item.reason` may quote it."""
+    """Log the outcome of a lead without `item.reason`, which may quote the lead."""
     if item.state is ItemState.CONFIRMED:
         logger.info("%s is lead %s", item.reference, item.lead_id)
-    else:  # `leadsquared outbox export` shows why, `leadsquared outbox requeue` sends it again, mended
+    else:  # `leadsquared outbox export` shows why, `leadsquared outbox requeue` sends it again, corrected
         logger.warning("%s is %s", item.reference, item.state)
 
 

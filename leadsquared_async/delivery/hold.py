@@ -13,13 +13,13 @@ from leadsquared_async.logs import ClientLog
 __all__ = ["CERTAIN_AFTER", "Hold", "Holds"]
 
 FIRST_PAUSE = {Fault.ACCOUNT: 30.0, Fault.SERVER: 1.0}
-"""Seconds to the first probe: a person has to fix an account, LeadSquared may be back at once."""
+"""Seconds to the first probe: a person must fix an account, but LeadSquared may be back at once."""
 LONGEST_PAUSE = 900.0
 SPREAD = 0.1
 WORTH_LOGGING = 4.0
-"""Seconds to the next probe from which a hold is logged."""
+"""A hold is logged once its next probe is at least this many seconds away."""
 CERTAIN_AFTER = 8
-"""Up to this many failed items may themselves be invalid, while LeadSquared works for the others."""
+"""The most failed items that may be the cause themselves, while LeadSquared works for others."""
 
 
 class Hold:
@@ -62,12 +62,12 @@ class Hold:
 
     @property
     def has_failed(self) -> bool:
-        """Whether it is held because an item failed here, not on suspicion."""
+        """Whether it is held because an item failed here, not as a precaution."""
         return self.reason is not None and self._pause > 0.0
 
     @property
     def is_certain(self) -> bool:
-        """Whether a single item cannot be the cause; until then the others are tried."""
+        """Whether the items themselves cannot be the cause; until then, others are tried."""
         if self.reason is None or self.fault is Fault.ACCOUNT:
             return self.reason is not None
         return None in self._failed or len(self._failed) > CERTAIN_AFTER
@@ -117,7 +117,7 @@ class Hold:
             self._log.warning(f"{self._what} again", "delivering", extra={"event": "unblocked"})
 
     def release(self) -> None:
-        """Open the hold, since there is no item to probe; if the next one fails, the pause keeps growing."""
+        """Open the hold because no item can be probed; if the next one fails, the pause keeps growing."""
         self.reason = self.fault = None
         self._released_at = self._clock()
 

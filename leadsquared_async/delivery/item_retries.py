@@ -77,7 +77,7 @@ def final_state(error: LeadSquaredError, rounds: int, *, may_be_repeated: bool) 
     is_given_up = is_of_the_item(error) and rounds >= ROUNDS
     is_named = isinstance(error, APIError) and error.exception_type is not None
     if is_given_up and (is_named or error.delivery is not Delivery.UNKNOWN):
-        return ItemState.REJECTED  # LeadSquared says each time that it failed
+        return ItemState.REJECTED  # LeadSquared reported a failure each time
     if error.delivery is Delivery.UNKNOWN and (is_given_up or not may_be_repeated):
         return ItemState.UNKNOWN
     return None

@@ -18,7 +18,7 @@ __all__ = ["Connections", "Failure", "failure"]
 
 KEEPALIVE = 50.0
 """Seconds before an idle connection is closed. httpx's 5 equals the rate limit's window: every second call
-would open a new connection. Many load balancers close after 60, which must not happen under a call."""
+would open a new connection. Many load balancers close after 60, which must not happen during a call."""
 LOOK_EVERY = 1.0
 """Seconds between two searches for idle connections that the server has closed."""
 
@@ -94,6 +94,9 @@ class _ToHost:
 
     async def put_back(self, connection: httpx.AsyncHTTPTransport, socket: Any) -> None:
         """Keep it for the next request, and close idle connections that can no longer be used."""
+        if _has_more(connection):
+            await self.drop(connection)
+            return
         now = time.monotonic()
         self._idle[connection] = _Idle(now, socket)
         if now - self._looked >= LOOK_EVERY:
@@ -128,15 +131,41 @@ class _ToHost:
 
 
 class _Idle(NamedTuple):
-    """Since when a connection is idle, and httpcore's stream of it."""
+    """When a connection became idle, and its stream in httpcore."""
 
     since: float
     socket: Any
 
     def is_usable(self, now: float) -> bool:
-        """Whether it is young enough, and the server has not closed it or sent what nobody asked for."""
-        is_readable = self.socket is not None and self.socket.get_extra_info("is_readable")
-        return now - self.since <= KEEPALIVE and not is_readable
+        """Whether it is young enough, and the server has neither closed it nor sent unrequested data."""
+        if now - self.since > KEEPALIVE:
+            return False
+        if self.socket is None:
+            return True
+        return not (self.socket.get_extra_info("is_readable") or _has_record(self.socket))
+
+
+def _has_record(socket: Any) -> bool:
+    """Whether a TLS record came with the answer's and is not decrypted yet; a byte of it is lost."""
+    tls = socket.get_extra_info("ssl_object")
+    if not isinstance(tls, ssl.SSLObject):
+        return False
+    try:
+        tls.read(1)
+    except ssl.SSLWantReadError:
+        return False
+    except ssl.SSLError:
+        pass
+    return True
+
+
+def _has_more(connection: httpx.AsyncHTTPTransport) -> bool:
+    """Whether bytes were read after the answer; h11 would take them for the answer to the next request."""
+    pool = connection._pool  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - httpx has no public way
+    inner: Any = next(iter(pool.connections), None)
+    while inner is not None and not hasattr(inner, "_h11_state"):
+        inner = getattr(inner, "_connection", None)  # a tunnel has one inside
+    return inner is not None and bool(inner._h11_state.trailing_data[0])  # noqa: SLF001
 
 
 class _Socket:

@@ -39,7 +39,7 @@ class CredentialsSource:
         return self._current or await self._ask()
 
     async def renew(self, rejected: Credentials) -> bool:
-        """Fetch new credentials unless another caller has; returns whether they differ from `rejected`.
+        """Fetch new credentials unless another caller has; return whether they differ from `rejected`.
 
         Raises:
             ConfigurationError: the callable failed or did not return credentials.
@@ -76,7 +76,7 @@ class CredentialsSource:
             # Includes a cancellation inside the callable: its callers were not cancelled and need an error.
             raise _invalid(f"the credentials callable failed with {type(error).__name__}") from error
         if not isinstance(answer, Credentials):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise _invalid(f"the credentials callable has to return Credentials, not {type(answer).__name__}")
+            raise _invalid(f"the credentials callable must return Credentials, not {type(answer).__name__}")
         self._current = answer
         return answer
 

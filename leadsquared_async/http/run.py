@@ -224,7 +224,7 @@ class _Run:
             if not self._call.recorded or isinstance(error, LeadSquaredError) or is_cancelled:
                 raise
             raise LeadSquaredError(
-                f"{self._label}the limiter that was passed failed with {type(error).__name__}",
+                f"{self._label}the custom limiter failed with {type(error).__name__}",
                 **(self._facts() | Facts(fault=Fault.SERVER, scope=Scope.SERVER)),
             ) from error
 

@@ -57,7 +57,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a client is doing at one moment.
+    """The state of a client at one moment.
 
     Attributes:
         limit: the state of the rate limit; None before the first call.
@@ -207,7 +207,7 @@ class Session:
         """Count calls of an earlier process on this account, as if they had ended without an answer.
 
         Args:
-            ended: the latest time at which they can have ended, on the loop's clock.
+            ended: the latest time at which they may have ended, on the loop's clock.
             calls: how many; None for as many as the limit allows. Bulk calls always count as that many.
         """
         self._assumed.append((ended, calls))
@@ -215,7 +215,7 @@ class Session:
             bucket.assume_spent(ended, calls if limit is Limit.CALLS else None)
 
     def snapshot(self) -> Snapshot:
-        """What the client is doing.
+        """The state of the client at this moment.
 
         Raises:
             ClientClosed: the client is not open here.

@@ -258,7 +258,7 @@ async def _close(response: httpx.Response) -> None:
 
 
 def _is_cancelled() -> bool:
-    """Whether the running task was cancelled; a custom transport may raise CancelledError of its own."""
+    """Whether the running task was cancelled; a custom transport may raise CancelledError itself."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

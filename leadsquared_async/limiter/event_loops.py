@@ -29,7 +29,7 @@ class LoopTimer:
         self.context = Context()
 
     def set(self, at: float, now: float) -> None:
-        """Fire at `at` only; if the loop raises, the earlier setting stays."""
+        """Fire at `at` only; if the loop raises, the earlier time stays set."""
         if at == self.at:
             return
         handle = None
@@ -60,10 +60,10 @@ class LoopUse:
         waiting: its waiting callers.
         out: its calls in flight.
         lost: calls counted as ended while the loop was not running; their tokens are already back.
-        timer: when tokens are granted to its callers.
+        timer: grants tokens to its callers.
         context: the context for its callbacks.
         asked_at: the time for which another loop has asked it to set its timer.
-        is_handed: whether another loop has granted it a token that it has not yet processed.
+        has_pending_grant: whether another loop has granted it a token that it has not yet processed.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, dispatch: Callable[[LoopUse], None]) -> None:
@@ -74,15 +74,15 @@ class LoopUse:
         self.timer = LoopTimer(loop, self._dispatch)
         self.context = self.timer.context
         self.asked_at = NEVER
-        self.is_handed = False
+        self.has_pending_grant = False
 
     @property
     def may_be_granted(self) -> bool:
         """Whether it may be granted a token; a blocked loop must not collect the other loops' tokens."""
-        return self.loop.is_running() and not self.is_handed
+        return self.loop.is_running() and not self.has_pending_grant
 
     def end_call(self) -> bool:
-        """End one of its calls; returns whether the call's token still has to be released."""
+        """End one of its calls; return whether the call's token must still be released."""
         if self.lost:
             self.lost -= 1
         elif self.out:

@@ -43,7 +43,7 @@ class Limiter(Protocol):
         ...
 
     def release(self, *, counted: bool = True) -> None:
-        """The call has ended.
+        """End a call.
 
         Args:
             counted: False if it got no answer, so the server may count it later.
@@ -51,14 +51,14 @@ class Limiter(Protocol):
         ...
 
     def release_unused(self) -> None:
-        """The call was never sent."""
+        """Return the token of a call that was never sent."""
         ...
 
     def on_rate_limited(self, pause: float | None = None, named: tuple[int, float] | None = None) -> None:
         """The server answered 429; `release` still follows.
 
         Args:
-            pause: the pause in seconds that it asked for.
+            pause: the pause in seconds that the server requested.
             named: the account's limit (calls, seconds), if the answer states it.
         """
         ...
@@ -71,9 +71,8 @@ class AsyncLimiterAdapter:
         self._limiter = limiter
 
     async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
-        del lane
-        async with asyncio.timeout_at(deadline):
-            await self._limiter.acquire()
+        del lane, deadline
+        await self._limiter.acquire()
 
     def release(self, *, counted: bool = True) -> None: ...
     def release_unused(self) -> None: ...
@@ -90,7 +89,8 @@ class ChainedLimiters:
     async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
         await self._account.acquire(lane, deadline)
         try:
-            await self._callers.acquire(lane, deadline)
+            async with asyncio.timeout_at(deadline):  # it may ignore the deadline
+                await self._callers.acquire(lane, deadline)
         except BaseException:
             self._account.release_unused()
             raise
@@ -127,7 +127,7 @@ class Limit(Enum):
     def named_by_server(self, limit: RateLimit, declared: RateLimit) -> str:
         """Why a limit that LeadSquared stated applies, and what to do."""
         return (
-            f"LeadSquared says that the account's limit is {limit}; {declared} is retried after some "
+            f"LeadSquared states that the account's limit is {limit}; {declared} is tried again after some "
             f"windows without a 429; if the lower limit is right, configure it with {self.setting(limit)}"
         )
 
@@ -143,13 +143,13 @@ class LimitSnapshot:
         free: tokens available now.
         in_flight: calls in flight.
         withdrawn: tokens withdrawn after a 429; each window without a 429 returns one.
-        next_due: seconds until the next token comes back; None if none is due.
-        paused: seconds left of a pause that the server asked for.
+        next_due: seconds until the next token returns; None if none is due.
+        paused: seconds left of a pause that the server requested.
         waiting: calls waiting for a token, by lane.
         granted: tokens granted so far.
         rate_limited: 429 answers so far.
         processes: with a SharedLimiter, processes that share the limit; None before the store's first reply.
-        degraded: whether a SharedLimiter's store does not answer, so `limit` is this process's share.
+        degraded: whether a SharedLimiter's store is unreachable, so `limit` is this process's share.
     """
 
     limit: RateLimit

@@ -16,7 +16,7 @@ class Lane(IntEnum):
     """Priority of a call while it waits for a token. Within a lane, calls go in the order of arrival."""
 
     INTERACTIVE = 0
-    """Calls for which a person waits, such as forms. Only this lane may burst."""
+    """Calls that a person waits for, such as forms. Only this lane may burst."""
     BATCH = 1
     """Many leads; paced, so that a single form does not wait behind them."""
     STATUS = 2
@@ -41,7 +41,7 @@ W = TypeVar("W", bound=Waiting)
 
 
 class Turns(NamedTuple):
-    """Counts passed lanes. A higher lane goes first, but no lane starves.
+    """The order of lanes. A higher lane goes first, but no lane starves.
 
     After seven consecutive forms that passed an older waiter, the oldest waiter goes; after seven batch calls
     that passed a poll, the poll goes. If forms never stop, batches and polls alternate.

@@ -66,7 +66,7 @@ class LocalGrantor(Tokens):
         try:
             self.settle(now)
         finally:
-            self.keep_to(now, limit)
+            self.set_declared(now, limit)
 
     def on_rate_limited(self, pause: float | None, named: tuple[int, float] | None, now: float) -> None:
         self.settle(now)

@@ -65,10 +65,9 @@ _accounts: dict[tuple[str, object], _Account] = {}
 def join_queue(host: str, credentials: Credentials, kind: Limit, limit: RateLimit) -> TokenQueue:
     """Add a user to this account's queue; the smallest limit of its open clients applies.
 
-    Each kind of limit has a queue of its own. All event loops of a process share it, in whichever threads.
-
-    It outlives its users until all its tokens are back: closing a client and opening another does not bring
-    a second burst, and neither does a second `asyncio.run`.
+    Each kind of limit has its own queue, which all event loops and threads of the process share. It outlives
+    its users until all its tokens are back, so neither a new client nor a second `asyncio.run` gets a second
+    burst.
     """
     digest = account_digest(host, credentials, kind)
     timebase, clock = _clock_of(asyncio.get_running_loop())
@@ -109,7 +108,7 @@ def _time_of_the_running_loop() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _begin_anew() -> None:
+def _reset_after_fork() -> None:
     """Reset the state in the child of a fork."""
     LOCK.release()
     for key, account in list(_accounts.items()):
@@ -120,5 +119,5 @@ def _begin_anew() -> None:
 
 
 if sys.platform != "win32":
-    # No thread changes a queue while the process is copied.
-    os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=_begin_anew)
+    # The lock prevents changes of a queue while the process is copied.
+    os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=_reset_after_fork)

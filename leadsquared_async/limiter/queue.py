@@ -1,14 +1,13 @@
 """The queue for tokens: lanes, deadlines, and one timer for all waiters of an event loop.
 
-`aiolimiter.AsyncLimiter(25, 5)` would let 25 calls through and then five a second: 49 in the first five
-seconds. A queue has a grantor that decides when a token is granted and to which lane: the tokens of this
-process (`local_grantor.py`), or those that many processes share in a store (`redis_grantor.py`).
+A queue's grantor decides when a token is granted and to which lane. It grants the tokens of this process
+(`local_grantor.py`), or those that processes share in a store (`redis_grantor.py`).
 
-One queue serves all event loops of a process, in whichever threads. Its state changes under one lock; a
-future and a timer are touched in their own loop only.
+One queue serves all event loops and threads of a process. Its state changes under one lock; futures and
+timers are used in their own loop only.
 
-Status polls are paced here, with the other lanes, and not by an `aiolimiter.AsyncLimiter`: that one is bound
-to one event loop, and all loops and processes of an account share the pace of polls.
+`aiolimiter.AsyncLimiter(25, 5)` is no substitute: it lets 25 calls through and then five a second, 49 in the
+first five seconds. It also works in one event loop only, and could not pace the polls of all loops.
 """
 
 from __future__ import annotations
@@ -62,11 +61,11 @@ class Grantor(Protocol):
 
     @property
     def doubted(self) -> RateLimit | None:
-        """A limit stated by the server that is so low that a second answer has to confirm it."""
+        """A limit stated by the server, so low that a second answer must confirm it."""
         ...
 
     def take_at_once(self, lane: Lane, now: float) -> bool:
-        """Spend a token on a caller with an empty queue; returns False if it has to wait."""
+        """Spend a token on a caller that finds the queue empty; return False if it must wait."""
         ...
 
     def settle(self, now: float) -> None:
@@ -89,7 +88,7 @@ class Grantor(Protocol):
         ...
 
     def release_unused(self) -> None:
-        """A call was never sent."""
+        """Return the token of a call that was never sent."""
         ...
 
     def earliest_of(self, lane: Lane, now: float, ahead: int) -> float:
@@ -97,7 +96,7 @@ class Grantor(Protocol):
         ...
 
     def next_grant(self, lanes: Sequence[Sized], now: float) -> float:
-        """When the queue should check again whether one of the waiters of these lanes gets a token."""
+        """When to check again whether a waiter of these lanes gets a token."""
         ...
 
     def declare(self, limit: RateLimit, now: float) -> None:
@@ -105,7 +104,7 @@ class Grantor(Protocol):
         ...
 
     def on_rate_limited(self, pause: float | None, named: tuple[int, float] | None, now: float) -> None:
-        """The server answered 429, asked for a pause in seconds, and named a limit (calls, seconds)."""
+        """Count a 429 and apply the pause in seconds and the limit (calls, seconds) that it states."""
         ...
 
     def assume_spent(self, now: float, ended: float, calls: int | None) -> None:
@@ -137,8 +136,8 @@ class TokenQueue:
         self._grantor = grantor
         self._clock = asyncio.get_running_loop().time if clock is None else clock
         self._loops: dict[asyncio.AbstractEventLoop, LoopUse] = {}
-        self._only: LoopUse | None = None  # the only one, because finding the running loop is slow
-        # Ordered dicts: a waiter may leave from the middle, and a plain dict pops its first item in O(n).
+        self._only: LoopUse | None = None  # set if there is one only: finding the running loop is slow
+        # Ordered dicts: waiters also leave from the middle, and a plain dict pops its first item in O(n).
         self._lanes: tuple[OrderedDict[int, _Waiter], ...] = tuple(OrderedDict() for _ in Lane)
         self._arrivals = 0
         self._granted = 0
@@ -168,12 +167,12 @@ class TokenQueue:
             self._declare_smallest()
 
     def log_limit(self, before: RateLimit) -> None:
-        """Log a change of the limit, without the lock, because log handlers run foreign code."""
+        """Log a change of the limit, without the lock, because log handlers may run any code."""
         limit = self.limit
         if before.within(limit) != before:
             self.log.warning("rate limit lowered from %s to %s: %s", before, limit, self._grantor.ceiling)
         elif limit != before:
-            self.log.info("rate limit back from %s to %s", before, limit)
+            self.log.info("rate limit raised from %s to %s", before, limit)
 
     async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
         """Wait for a token and take it; each return is followed by one `release` or `release_unused`.
@@ -211,7 +210,7 @@ class TokenQueue:
                 waiter.expiry.cancel()
 
     def release(self, *, counted: bool = True) -> None:
-        """The call that took a token has ended.
+        """End the call that took a token.
 
         Args:
             counted: False if it got no answer, so the server may count it later.
@@ -230,16 +229,16 @@ class TokenQueue:
                 raise
 
     def release_unused(self) -> None:
-        """The call that took a token was never sent."""
+        """Return the token of a call that was never sent."""
         with self._changing():
-            self._put_back(self._only or self._here())
+            self._return_unused(self._only or self._here())
             self._dispatch(self._clock())
 
     def on_rate_limited(self, pause: float | None = None, named: tuple[int, float] | None = None) -> None:
-        """The server answered 429; `release` still has to follow.
+        """The server answered 429; `release` must still follow.
 
         Args:
-            pause: the pause in seconds that it asked for.
+            pause: the pause in seconds that the server requested.
             named: the account's limit (calls, seconds), if the answer states it.
         """
         grantor = self._grantor
@@ -251,8 +250,8 @@ class TokenQueue:
         self.log_limit(before)
         if now_doubted is not None and now_doubted != doubted:
             self.log.warning(
-                "LeadSquared says that the account's limit is %s, which is far below %s: it is applied if a "
-                "second answer says the same; if it is right, configure it with %s",
+                "LeadSquared states that the account's limit is %s, which is far below %s: it applies once a "
+                "second answer confirms it; if it is right, configure it with %s",
                 now_doubted,
                 before,
                 grantor.kind.setting(now_doubted),
@@ -262,7 +261,7 @@ class TokenQueue:
         """Count calls made outside this queue, as if they had ended without an answer.
 
         Args:
-            ended: the latest time at which they can have ended, on the running loop's clock.
+            ended: the latest time at which they may have ended, on the running loop's clock.
             calls: how many; None for as many as the limit allows.
         """
         with self._changing():
@@ -293,7 +292,9 @@ class TokenQueue:
                 if use.loop.is_closed():
                     self._forget(use)
                 elif use.out and not use.loop.is_running():
-                    self._lose(use)  # it may run again: its waiters stay, and are skipped until then
+                    self._end_unanswered(
+                        use
+                    )  # it may run again: its waiters stay, and are skipped until then
 
     def forget_loops(self) -> None:
         """Forget the parent's loops in the child of a fork; the calls they sent still count."""
@@ -303,7 +304,7 @@ class TokenQueue:
         for lane in self._lanes:
             lane.clear()
         for use in uses:
-            self._lose(use)
+            self._end_unanswered(use)
         self.users = 0
 
     # For a grantor with its own tasks ----------------------------------------------------------------------
@@ -342,7 +343,7 @@ class TokenQueue:
 
     @contextmanager
     def _changing(self) -> Generator[None]:
-        """Guard one change of the state: if it fails, no waiter is left without a timer."""
+        """Hold the lock for one change of the state; if it fails, waiters still get a timer."""
         with LOCK:
             try:
                 yield
@@ -371,12 +372,12 @@ class TokenQueue:
         for lane in self._lanes:
             for number in [number for number, waiter in lane.items() if waiter.use is use]:
                 del lane[number]
-        self._lose(use)
+        self._end_unanswered(use)
         if use.declared:
             self.users -= len(use.declared)
             self._declare_smallest()
 
-    def _lose(self, use: LoopUse) -> None:
+    def _end_unanswered(self, use: LoopUse) -> None:
         now = self._clock()
         for _ in range(use.out):
             self._grantor.release(now, counted=False)
@@ -421,7 +422,7 @@ class TokenQueue:
         except BaseException:
             if waiter.expiry is not None:
                 waiter.expiry.cancel()
-            self._stand_down(waiter)
+            self._remove(waiter)
             raise
         return waiter
 
@@ -431,20 +432,20 @@ class TokenQueue:
         waiter.use.waiting -= 1
         return True
 
-    def _stand_down(self, waiter: _Waiter) -> bool:
-        """Remove a waiter and return its token, if granted; returns whether it did either."""
+    def _remove(self, waiter: _Waiter) -> bool:
+        """Remove a waiter or return its granted token; return whether it did either."""
         if waiter.granted:
             waiter.granted = False
-            self._put_back(waiter.use)
+            self._return_unused(waiter.use)
             return True
         return self._leave(waiter)
 
     def _withdraw(self, waiter: _Waiter) -> None:
         with self._changing():
-            if self._stand_down(waiter):
+            if self._remove(waiter):
                 self._dispatch(self._clock())
 
-    def _put_back(self, use: LoopUse | None) -> None:
+    def _return_unused(self, use: LoopUse | None) -> None:
         if use is not None and use.end_call():
             self._grantor.release_unused()
 
@@ -464,18 +465,18 @@ class TokenQueue:
         grantor.settle(now)
         while (waiter := grantor.next(self._heads(), now)) is not None:
             if not waiter.future.done():  # otherwise it was cancelled in this tick
-                self._serve(waiter, now)
+                self._grant_to(waiter, now)
             self._leave(waiter)
-        self._arm(now)
+        self._set_timers(now)
 
     def _heads(self) -> list[_Waiter]:
-        """The first waiter of each lane that may have a token."""
+        """The first waiter of each lane that may get a token."""
         if self._only is not None:
             return [next(iter(lane.values())) for lane in self._lanes if lane]
         firsts = (next((w for w in lane.values() if w.use.may_be_granted), None) for lane in self._lanes)
         return [waiter for waiter in firsts if waiter is not None]
 
-    def _serve(self, waiter: _Waiter, now: float) -> None:
+    def _grant_to(self, waiter: _Waiter, now: float) -> None:
         use = waiter.use
         self._grantor.take(now, waiter.lane)
         use.out += 1
@@ -483,25 +484,25 @@ class TokenQueue:
         waiter.granted = True
         try:
             if use is self._only or use.loop is running_loop():
-                waiter.go()
+                waiter.wake()
                 return
-            use.call_soon(partial(self._hand_over, waiter))
-            use.is_handed = True
+            use.call_soon(partial(self._wake_here, waiter))
+            use.has_pending_grant = True
         except BaseException as error:
             waiter.granted = False
-            self._put_back(use)
+            self._return_unused(use)
             if not isinstance(error, LoopClosed):
                 raise
 
-    def _hand_over(self, waiter: _Waiter) -> None:
-        """Wake a waiter in its loop; the next of that loop may then have a token."""
+    def _wake_here(self, waiter: _Waiter) -> None:
+        """Wake a waiter in its loop; the next waiter of that loop may then get a token."""
         with self._changing():
-            waiter.use.is_handed = False
-            waiter.go()
+            waiter.use.has_pending_grant = False
+            waiter.wake()
             if any(self._lanes):
                 self._dispatch(self._clock())
 
-    def _arm(self, now: float) -> None:
+    def _set_timers(self, now: float) -> None:
         """Set the timer of each loop with waiters; other loops are asked to set their own."""
         when = self._grantor.next_grant(self._lanes, now)
         if self._only is not None:
@@ -540,6 +541,6 @@ class _Waiter:
         self.expiry: asyncio.Handle | None = None
         self.granted = False
 
-    def go(self) -> None:
+    def wake(self) -> None:
         if not self.future.done():
             self.future.set_result(None)

@@ -1,8 +1,8 @@
 """The grantor of tokens that many processes share in a store.
 
-While the store answers, it grants: a request states how many callers wait here and how many calls are in
-flight; the reply says how many tokens each lane gets and when to ask again. While it does not answer, this
-process grants from its share of the limit (degraded mode), and keeps trying to reach the store.
+A request reports this process's waiting callers and calls in flight; the store's reply grants tokens to each
+lane and says when to ask again. While the store does not answer, the process grants from its share of the
+limit (degraded mode) and retries.
 """
 
 from __future__ import annotations
@@ -44,18 +44,21 @@ PRESENCE = 30.0
 KEPT = 3600.0
 """Seconds, plus a few windows, to keep a state after its last request."""
 SOON = 0.05
-"""Seconds that the end of a call may wait to be reported in a shared request."""
+"""The most seconds until the end of a call is reported, so that one request can report several."""
 PARTS = 5
-"""Of the wait for an answer."""
+"""How many parts the wait for an answer has."""
 UNEXPECTED = "the request could not be made"
 FIRST_RETRY, LAST_RETRY = 0.25, 5.0
-"""Seconds between two attempts to reach a store that does not answer."""
-NOBODY = (False, False, False)
+"""The shortest and the longest time in seconds between attempts to reach the store."""
+RETRY_WINDOWS = 0.7
+"""The longest time between them in windows. A new state frees its first token after one window, and every
+process must have reported its calls by then; jitter makes an attempt up to a quarter later."""
+NO_WAITERS = (False, False, False)
 """No lane has a waiter known to the store."""
 MOST_429S = 100
 """The most 429 answers kept for the store; an outage may bring more."""
-UNKNOWN = 16
-"""The assumed number of processes before the first reply."""
+ASSUMED_PROCESSES = 16
+"""The number of processes assumed before the first reply."""
 
 
 class RedisGrantor:
@@ -64,10 +67,11 @@ class RedisGrantor:
     Args:
         declared: the declared limit; the smallest of all present processes applies.
         store: keeps the tokens.
-        key: the account's and class's, in the store.
+        key: of the state in the store.
         kind: of limit, for messages.
-        lease: seconds after which the calls of a process that died count as ended.
+        lease: seconds after which a dead process's calls in flight count as ended.
         timeout: seconds for one request to the store.
+        share: of a former grantor of this process that closed while the store did not answer.
 
     Attributes:
         queue: the queue that it grants tokens to.
@@ -82,6 +86,7 @@ class RedisGrantor:
         kind: Limit = Limit.CALLS,
         lease: float = 3.0,
         timeout: float = 0.5,
+        share: LocalGrantor | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
@@ -92,7 +97,7 @@ class RedisGrantor:
         self._timeout = timeout
         self._process = uuid.uuid4().hex
         self._number = 0
-        # The limit: of this process, of all, why it is lower, and what was only named once.
+        # The limit of this process, that of all, why it is lower, and a limit that was stated only once.
         self._mine = declared
         self._shared = declared
         self.ceiling: str | None = None
@@ -111,16 +116,17 @@ class RedisGrantor:
         self._ends: deque[tuple[float, bool]] = deque()
         self._all_ends_count = False
         self._answers_of_429: deque[tuple[float | None, tuple[int, float] | None]] = deque(maxlen=MOST_429S)
-        self._reported = NOBODY
+        self._reported = NO_WAITERS
         # When to ask the store.
         self._ask_at = NEVER
         self._asked_at = -NEVER
         self._is_urgent = False
         self._asking: asyncio.Task[None] | None = None
-        self._next_question = LoopTimer(self._loop, self._begin_to_ask)
+        self._request_timer = LoopTimer(self._loop, self._start_ask)
         self._closed = False
         # While the store does not answer.
         self._share: LocalGrantor | None = None
+        self._former_share = share
         self._retry_at = -NEVER
         self._retry_after = FIRST_RETRY
         self.queue = TokenQueue(self)
@@ -131,11 +137,15 @@ class RedisGrantor:
         """The limit in force."""
         return self._shared if self._share is None else self._share.limit
 
+    @property
+    def share(self) -> LocalGrantor | None:
+        """What it grants from while the store does not answer; None while it answers."""
+        return self._share
+
     async def aclose(self) -> None:
         """Report pending changes to the store, and that this process is leaving.
 
-        It takes no longer than a request that was under way and one more. It does not raise: a fault goes to
-        the loop's exception handler.
+        It takes at most as long as two requests. Errors go to the loop's exception handler.
         """
         self._closed = True
         self.stop()
@@ -153,13 +163,13 @@ class RedisGrantor:
 
     def stop(self) -> None:
         """Cancel all timers."""
-        self._next_question.cancel()
+        self._request_timer.cancel()
         self.queue.stop()
 
     # For the queue ----------------------------------------------------------------------------------------
 
     def take_at_once(self, lane: Lane, now: float) -> bool:
-        """Spend a token of the share, if there is one; tokens of the store have to be requested.
+        """Spend a token of the share, if any; the store's tokens must be requested.
 
         Raises:
             ConfigurationError: the state in the store was written by an incompatible version.
@@ -247,14 +257,14 @@ class RedisGrantor:
             until = now + (self._shared.spacing if pause is None else pause)
             self._paused_until = max(self._paused_until, until)
         else:
-            share = None if account is None else share_of(account, self._processes or UNKNOWN)
+            share = None if account is None else share_of(account, self._processes or ASSUMED_PROCESSES)
             self._share.settle(now)
             if self._share.count_429(now, pause, share):
-                self.ceiling = f"it is a share of {account}, as LeadSquared says"
+                self.ceiling = f"it is a share of {account}, the limit that LeadSquared states"
         self._ask_soon()
 
     def assume_spent(self, now: float, ended: float, calls: int | None) -> None:
-        """The store counts them itself, unless its state begins now: then all its tokens count as spent."""
+        """The store counts such calls itself, or counts all tokens as spent if its state is new."""
         self._assumed_until = max(self._assumed_until, ended + 2 * self._mine.per)
         if self._share is not None:
             self._share.assume_spent(now, ended, calls)
@@ -300,9 +310,9 @@ class RedisGrantor:
     def _schedule(self) -> None:
         """Set the timer for the next request, or make it at once if it is due."""
         if self._asking is not None or self._closed:
-            return  # this is called again once the request is answered
+            return  # `_on_ask_done` calls this again
         try:
-            self._next_question.set(self._when_to_ask(), self._clock())
+            self._request_timer.set(self._when_to_ask(), self._clock())
         except BaseException:
             self._loop.call_soon(
                 self._schedule, context=Context()
@@ -318,28 +328,28 @@ class RedisGrantor:
         if self._is_urgent or (forms > 0, batch > 0, polls > 0) != self._reported:
             return self._asked_at  # in the past: at once
         return min(
-            self._ask_at if self._reported != NOBODY else NEVER,
+            self._ask_at if self._reported != NO_WAITERS else NEVER,
             self._ends[0][0] + SOON if self._ends else NEVER,
             self._asked_at + self._lease / 3 if self._out else NEVER,
             self._asked_at + PRESENCE / 3 if users and self._number else NEVER,
         )
 
-    def _begin_to_ask(self) -> None:
+    def _start_ask(self) -> None:
         try:
             self._asking = self._task(self._ask(), "leadsquared_async shared limit")
         except BaseException:
             self._degrade(UNEXPECTED)
             raise
-        self._asking.add_done_callback(self._end_of_asking)
+        self._asking.add_done_callback(self._on_ask_done)
 
-    def _end_of_asking(self, task: asyncio.Task[None]) -> None:
+    def _on_ask_done(self, task: asyncio.Task[None]) -> None:
         self._asking = None
         self._schedule()
         if not task.cancelled() and (error := task.exception()) is not None:
             raise error  # a bug in this package: the loop reports it
 
     def _on_hint(self, seconds: float) -> None:
-        """Ask earlier: this process's turn comes sooner than the store's last reply said."""
+        """Ask earlier than the store's last reply said, because this process's turn comes sooner."""
         self._ask_at = min(self._ask_at, self._clock() + seconds)
         self._schedule()
 
@@ -374,10 +384,10 @@ class RedisGrantor:
                 self._degrade(why)
 
     async def _reply_to(self, request: StoreRequest) -> StoreReply:
-        """The store's reply within `timeout`, not counting the time for which this process was blocked.
+        """Wait `timeout` seconds for the store's reply, not counting time in which the loop was blocked.
 
-        After a second in which other code blocked the loop, a timer would come before the answer that has
-        long arrived. So it is waited for in parts, of which such a second uses up one.
+        After a blockage, a timer fires before an answer that arrived during it is read. So the wait has
+        several parts, and a blockage uses up only one of them.
         """
         exchange = self._task(
             self._store.exchange(self._key, request), "leadsquared_async shared limit request"
@@ -437,7 +447,7 @@ class RedisGrantor:
         self._reply, self._reply_requested_at, self._replied_at = reply, self._asked_at, now
         self._paused_until = now + reply.paused
         self._fault = None
-        # Calls that began and ended in degraded mode while the answer was under way count too.
+        # Calls that began and ended in degraded mode before this answer arrived count too.
         self._all_ends_count = self._share is not None
         for _ in range(min(len(request.ends), len(self._ends))):
             self._ends.popleft()
@@ -452,7 +462,7 @@ class RedisGrantor:
         self._granted = list(reply.granted)
         self.queue.grant()
         if any(self._granted):
-            self._is_urgent = True  # their waiters have left: return the tokens to others
+            self._is_urgent = True  # their waiters have left: return the tokens for others
             self._granted = [0] * len(Lane)
 
     def _log_limit(self, reply: StoreReply, *, was_learnt: bool) -> None:
@@ -478,9 +488,9 @@ class RedisGrantor:
         self.queue.log_limit(before)
 
     def _fail_all(self, error: Incompatible) -> None:
-        found = f"version {error.version}" if error.version else "something that is no state of a rate limit"
+        found = f"a state of version {error.version}" if error.version else "data of another program"
         fault = self._fault = (
-            f"the rate limit's store holds {found} where this process needs version {VERSION}: "
+            f"the rate limit's store has {found}, but this process needs version {VERSION}: "
             "run one version of leadsquared_async, or give SharedLimiter another prefix"
         )
         self.queue.fail_all(lambda: ConfigurationError(fault))
@@ -489,25 +499,29 @@ class RedisGrantor:
     # Degraded mode ----------------------------------------------------------------------------------------
 
     def _share_limit(self) -> RateLimit:
-        return share_of(self._shared, self._processes or UNKNOWN)
+        return share_of(self._shared, self._processes or ASSUMED_PROCESSES)
 
     def _degrade(self, why: str) -> None:
         """Grant from this process's share, until the store answers again."""
         now = self._clock()
         self._retry_at = now + self._retry_after * random.uniform(0.75, 1.25)
-        self._retry_after = min(LAST_RETRY, self._retry_after * 2)
+        longest = min(LAST_RETRY, max(FIRST_RETRY, RETRY_WINDOWS * self._shared.per))
+        self._retry_after = min(longest, self._retry_after * 2)
         if self._share is not None or self._closed:
             return
-        self._reported = NOBODY
+        self._reported = NO_WAITERS
         self._granted = [0] * len(Lane)
         limit = self._share_limit()
-        free = limit.calls if self._processes is None else self._free // self._processes
-        self._share = LocalGrantor(limit, self.kind)
-        spend_of_share(self._share, now, held=self._out, free=free, phase=random.uniform(0.5, 1.5))
+        if self._former_share is not None and self._processes is None:
+            self._share = self._former_share  # its calls count still
+            self._share.declare(limit, now)
+        else:
+            free = limit.calls if self._processes is None else self._free // self._processes
+            self._share = LocalGrantor(limit, self.kind)
+            spend_of_share(self._share, now, held=self._out, free=free, phase=random.uniform(0.5, 1.5))
         self._share.pause(self._paused_until)
         self.queue.log.warning(
-            "the rate limit's store cannot be reached (%s): this process keeps to its share, %s, and tries "
-            "again",
+            "the rate limit's store cannot be reached (%s): this process uses its share, %s, and retries",
             why,
             limit,
         )
@@ -515,7 +529,7 @@ class RedisGrantor:
 
 
 def share_of(limit: RateLimit, processes: int) -> RateLimit:
-    """The part of the limit that one of so many processes may use; below one call it is a longer window."""
+    """The share of each process; if it is less than one call, the window becomes longer instead."""
     calls = limit.calls // processes
     if calls:
         return RateLimit(calls, limit.per, limit.margin)
@@ -528,9 +542,9 @@ def spend_of_share(tokens: Tokens, now: float, *, held: int, free: int, phase: f
     Args:
         tokens: of the share.
         now: the loop's time.
-        held: its calls in flight; they may be more than the share.
-        free: how many may be spent at once. The rest comes back evenly over one window.
-        phase: where in its spacing each of the rest comes, so that not all processes send at once.
+        held: calls in flight, which may exceed the share.
+        free: how many may be spent at once. The others return evenly over one window.
+        phase: the offset of their return, in spacings, so that processes do not all send at once.
     """
     share = tokens.limit
     in_flight = min(held, share.calls)
@@ -539,13 +553,13 @@ def spend_of_share(tokens: Tokens, now: float, *, held: int, free: int, phase: f
     rest = max(0, tokens.free - free)
     for place in range(rest):
         tokens.take(now)
-        # The end time of a call whose token comes back after that part of the window.
+        # The end time of a call whose token returns after that part of the window.
         tokens.release(now - share.per * (1 - (place + phase) / rest), counted=True)
     tokens.out += held - in_flight
 
 
 def _is_same(one: RateLimit, other: RateLimit) -> bool:
-    """Whether they differ only by the rounding of the store's messages."""
+    """Whether they are equal, apart from rounding in the store's messages."""
     return (
         one.calls == other.calls and abs(one.per - other.per) < 1e-5 and abs(one.margin - other.margin) < 1e-5
     )

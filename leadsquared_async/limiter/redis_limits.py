@@ -11,6 +11,7 @@ from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.config import Credentials, RateLimit, seconds
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.limiter.interface import Limit
+from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.local_limits import account_digest
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.limiter.redis_grantor import RedisGrantor
@@ -29,7 +30,7 @@ class _LoopState:
     Attributes:
         store: closed after the last of its grantors.
         grantors: those in use, by key.
-        closing: grantors without users that still report to the store.
+        closing: how many grantors without users still report to the store.
     """
 
     store: RedisStore
@@ -45,14 +46,13 @@ class SharedLimiter:
 
     Args:
         url: of the store: "redis://host:6379/0", "rediss://…" or "unix:///path/to/socket".
-        lease: seconds after which the calls in flight of a process that died count as ended. Their tokens
-            come back two windows later.
+        lease: seconds after which a dead process's calls in flight count as ended. Their tokens return two
+            windows later.
         timeout: seconds for one request to the store; slower answers are ignored.
         prefix: of all names in the store, such as "leadsquared:limit:<digest of the account's key>".
 
     Raises:
-        ConfigurationError: the URL is of another kind or cannot be read, a number is out of bounds, or
-            redis-py is missing.
+        ConfigurationError: the URL is invalid, a number is out of bounds, or redis-py is missing.
     """
 
     def __init__(
@@ -78,6 +78,8 @@ class SharedLimiter:
             raise ConfigurationError("SharedLimiter: prefix must be ASCII without blanks")
         self._prefix = prefix
         self._states: dict[tuple[int, asyncio.AbstractEventLoop], _LoopState] = {}
+        # By key: of grantors that closed in an outage, so that the next one gets no new burst.
+        self._shares: dict[str, LocalGrantor] = {}
 
     def __repr__(self) -> str:
         return f"SharedLimiter({self._url.partition('://')[0]}://…, lease={self._lease:g})"
@@ -89,7 +91,7 @@ class SharedLimiter:
         return 0 if state is None else state.store.requests
 
     def join(self, host: str, credentials: Credentials, kind: Limit, limit: RateLimit) -> TokenQueue:
-        """The queue of this account in the running loop, with one more user; `leave` it when it is done."""
+        """Add a user to this account's queue in the running loop; call `leave` afterwards."""
         key = f"{self._prefix}:limit:{account_digest(host, credentials, kind)}"
         state = self._state()
         grantor = state.grantors.get(key)
@@ -101,6 +103,7 @@ class SharedLimiter:
                 kind=kind,
                 lease=self._lease,
                 timeout=self._timeout,
+                share=self._shares.pop(key, None),
             )
         queue = grantor.queue
         before = queue.limit
@@ -109,13 +112,13 @@ class SharedLimiter:
         return queue
 
     async def leave(self, queue: TokenQueue, limit: RateLimit | None = None) -> None:
-        """Remove a user; the last one reports to the store, which is closed after its last queue.
+        """Remove a user. The last one reports to the store, which is closed after its last queue.
 
-        If cancelled, it still closes everything within a few timeouts before it raises.
+        If cancelled, it closes everything, within a few timeouts, before it raises.
 
         Args:
-            queue: that it had joined.
-            limit: that it had declared; by default the one that the queue was made with.
+            queue: the queue that `join` returned.
+            limit: the limit that the user declared; by default the one that the queue was created with.
         """
         before = queue.limit
         queue.leave(queue.declared if limit is None else limit)
@@ -127,6 +130,8 @@ class SharedLimiter:
             if grantor.queue is queue:
                 del state.grantors[key]
                 state.closing += 1
+                if grantor.share is not None and not grantor.share.out:
+                    self._shares[key] = grantor.share
                 await uninterrupted(self._close(grantor, state))
                 return
 
@@ -145,7 +150,7 @@ class SharedLimiter:
         for other in list(self._states):
             # The state of a parent process or an ended loop cannot be used here.
             if other[0] != here[0] or other[1].is_closed():
-                self._states.pop(other, None)  # a loop in another thread may have been first
+                self._states.pop(other, None)  # another thread may have removed it
         state = self._states.get(here)
         if state is None:
             store = RedisStore(self._url, prefix=self._prefix, timeout=self._timeout)

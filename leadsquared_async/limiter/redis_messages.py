@@ -1,7 +1,7 @@
 """The messages between a process and the store: a request about the calls of one account, and the reply.
 
-A request states how things are, not what changed: losing a request or its reply does no harm,
-since the next one says again how many calls are in flight.
+A request reports the current state, not changes, so a lost request or reply does no harm: the next request
+reports the state again.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from leadsquared_async.config import RateLimit
 __all__ = ["CALLS_BEFORE", "VERSION", "Incompatible", "StoreReply", "StoreRequest", "StoreUnavailable"]
 
 VERSION = 1
-"""Of the state in the store. Processes that speak different versions do not share an account."""
+"""The version of the state in the store. Processes with different versions cannot share an account."""
 
 _MICRO = 1e6
 _OK, _INCOMPATIBLE = 0, 1
 _BEGUN_AS_SPENT, _DAMAGED = 1, 2
 _NUMBERS = 18
-"""In an answer of the script."""
+"""The length of the script's answer."""
 
 CALLS_BEFORE = -1
-"""In place of the birth of the known state: this process has none, and calls were made before it."""
+"""In place of a known state's `born`: this process knows no state, and calls were made before."""
 
 
 class StoreUnavailable(Exception):
@@ -32,10 +32,10 @@ class StoreUnavailable(Exception):
 
 
 class Incompatible(Exception):
-    """The state in the store has a version that this one cannot read.
+    """This version cannot read the state in the store.
 
     Attributes:
-        version: its version; 0 if it is not a bucket's state.
+        version: the state's version; 0 if it is not a bucket's state.
     """
 
     def __init__(self, version: int) -> None:
@@ -45,26 +45,26 @@ class Incompatible(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreRequest:
-    """One process, at one moment.
+    """The state of one process at one moment.
 
     Attributes:
-        process: its name.
-        number: of this request; an older one that arrives late is ignored.
-        channel: where it listens for hints that its turn comes earlier than the last reply said.
-        declared: the limit it wants kept.
+        process: its id.
+        number: of this request; an older one that arrives later is ignored.
+        channel: where it gets hints that its turn comes earlier than the last reply said.
+        declared: the limit that it declares.
         lease: seconds until its calls in flight count as ended without an answer, unless it asks again.
         presence: seconds until it counts as gone, unless it asks again.
         keep: seconds for which the state outlives this request.
         held: its calls in flight.
-        waiting: how many wait for a token, by lane.
-        ends: calls that ended since it was last answered, the oldest first: how many seconds ago, and False
-            for one without an answer, so that the server may count it later.
-        all_ends_count: whether calls among them were made without a token of the store.
-        rate_limited: whether the server answered 429 meanwhile.
-        pause: the pause in seconds that the server asked for.
+        waiting: its callers waiting for a token, by lane.
+        ends: calls that ended since the last reply, oldest first: seconds ago, and False without an answer,
+            so that the server may count it later.
+        all_ends_count: whether `ends` includes calls made without a token of the store.
+        rate_limited: whether the server answered 429 since the last reply.
+        pause: the pause in seconds that the server requested.
         named: the limit that the server stated.
-        known: what the last reply said of the state, by which the store sees that it has lost something:
-            its name, how often it had changed, and what its clock should show by now, in seconds.
+        known: the state in the last reply, by which the store detects lost data: its `born`, its `steps`, and
+            the time in seconds that its clock should show now.
         leaving: whether it is the last request.
     """
 
@@ -117,24 +117,24 @@ class StoreRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreReply:
-    """The store's answer.
+    """The store's reply.
 
     Attributes:
-        at: what the state's clock shows, in seconds.
-        born: names the state.
-        steps: how often it has changed.
-        granted: tokens for the process, by lane; they are spent as of now.
-        again: seconds until it should ask again for those who still wait; None if none do.
+        at: the time on the state's clock, in seconds.
+        born: identifies the state.
+        steps: how often the state has changed.
+        granted: tokens granted to the process, by lane; they are already spent.
+        again: seconds until the process should ask again for its remaining waiters; None if it has none.
         free: tokens that may be spent at once.
         first: seconds until the earliest token beyond the free ones.
-        paused: seconds for which nothing is spent.
-        withdrawn: tokens out of use since the server answered 429.
+        paused: seconds left in which no token is spent.
+        withdrawn: tokens withdrawn after 429s.
         limit: the limit for all processes.
         processes: how many are present.
-        learnt: whether the server named the limit.
-        begun_as_spent: whether the state is new, and all its tokens count as spent just before.
-        was_damaged: whether the state before was none that the script can have written.
-        stale: whether the request came after a later one, and nothing was done.
+        learnt: whether the server stated the limit.
+        begun_as_spent: whether the state is new, with all tokens just spent.
+        was_damaged: whether the script had not written the previous state.
+        stale: whether the request arrived after a later one and was ignored.
     """
 
     at: float
@@ -155,11 +155,11 @@ class StoreReply:
 
     @classmethod
     def read(cls, answer: object) -> StoreReply:
-        """From what the script returned.
+        """Read the script's answer.
 
         Raises:
-            Incompatible: the state is of another version.
-            StoreUnavailable: it is not an answer of the script.
+            Incompatible: the state has another version.
+            StoreUnavailable: the answer is invalid.
         """
         numbers = cast("list[int]", answer) if isinstance(answer, list) else []
         if not all(type(number) is int for number in numbers):

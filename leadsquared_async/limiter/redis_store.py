@@ -25,7 +25,7 @@ __all__ = ["RedisStore", "check_url", "script"]
 CONNECTIONS = 8
 """Connections of one process, in one loop, for the requests of all its accounts."""
 LISTENS_FOR = 60.0
-"""Seconds of one wait for a hint; without a number, an early redis-py 5 would wait as for an answer."""
+"""Seconds of one wait for a hint. Without it, early redis-py 5 would apply the timeout for answers."""
 LISTEN_AGAIN = 2.0
 """Seconds before listening for hints is retried."""
 _HINT = re.compile(rb"([!-~]+) (\d{1,12})")
@@ -36,12 +36,12 @@ class RedisStore:
     """A store at a URL, in one event loop.
 
     Args:
-        url: as redis-py reads it.
+        url: in redis-py's format.
         prefix: of all names in the store.
         timeout: seconds to connect. The caller bounds the wait for an answer.
 
     Attributes:
-        requests: how many were made.
+        requests: how many requests were made.
     """
 
     def __init__(self, url: str, *, prefix: str, timeout: float) -> None:
@@ -59,8 +59,8 @@ class RedisStore:
         """Run the script on the state of that key.
 
         Raises:
-            StoreUnavailable: it was not run, or may have been run without an answer.
-            Incompatible: the state is of another version.
+            StoreUnavailable: the script did not run, or may have run without an answer.
+            Incompatible: the state has another version.
         """
         from redis.exceptions import NoScriptError, RedisError  # noqa: PLC0415
 
@@ -74,14 +74,14 @@ class RedisStore:
                 self.requests += 1
                 answer = await client.execute_command("EVAL", script(), *arguments)
         except (RedisError, OSError) as error:
-            if "WRONGTYPE" in str(error):  # Redis 6 puts words before it
+            if "WRONGTYPE" in str(error):  # Redis 6 puts other words first
                 raise Incompatible(0) from None
-            # The message of redis-py may name the server, and the URL has a password in it.
+            # redis-py's message may name the server, and the URL contains a password.
             raise StoreUnavailable(_kind_of(error)) from None
         return StoreReply.read(answer)
 
     def listen(self, key: str, on_hint: Callable[[float], None]) -> None:
-        """Call `on_hint` with the seconds that each hint for that key names."""
+        """Call `on_hint` with the seconds in each hint for that key."""
         if self._listening is None:
             self._listening = asyncio.create_task(
                 self._listen(), name="leadsquared_async shared limit hints", context=Context()
@@ -94,7 +94,7 @@ class RedisStore:
             del self._listeners[key]
 
     async def aclose(self) -> None:
-        """Close the connections, within two timeouts; nothing opens one again."""
+        """Close the connections for good, within two timeouts."""
         self._closed = True
         listening, self._listening = self._listening, None
         client, self._client = self._client, None
@@ -114,12 +114,12 @@ class RedisStore:
         if self._client is None:
             from redis import asyncio as asyncio_redis  # noqa: PLC0415
 
-            redis: Any = asyncio_redis  # whose types are known in part only
+            redis: Any = asyncio_redis  # its types are only partly known
             self._client = redis.Redis.from_pool(_pool_of(self._url, self._timeout))
         return self._client
 
     async def _listen(self) -> None:
-        """Pass hints on; without them, processes ask at the time in the last reply."""
+        """Deliver hints; without them, processes ask at the time in the last reply."""
         from redis.exceptions import RedisError  # noqa: PLC0415
 
         while not self._closed:
@@ -146,7 +146,7 @@ class RedisStore:
             self._has_warned = True
             ClientLog(None).warning(
                 "the channel of the shared rate limit carries messages that leadsquared_async did not send: "
-                "they are ignored; make sure that nobody else writes to it"
+                "they are ignored; make sure that no other program publishes to it"
             )
 
 
@@ -162,11 +162,11 @@ def _digest() -> str:
 
 
 def check_url(who: str, url: str, timeout: float) -> None:
-    """Check a URL before it is used; `who` was given it.
+    """Check a URL before its first use; the message begins with `who`.
 
     Raises:
-        ConfigurationError: redis-py cannot read it. The message shows no part of the URL: after a `/` or `#`
-            in a password, redis-py would show half of the password as a port.
+        ConfigurationError: redis-py cannot read it. The message shows no part of the URL: if the password
+            has a `/` or `#`, redis-py would show half of it as a port.
     """
     from redis.exceptions import RedisError  # noqa: PLC0415
 
@@ -177,7 +177,7 @@ def check_url(who: str, url: str, timeout: float) -> None:
     else:
         return
     raise ConfigurationError(
-        f"{who}: redis-py cannot read the url: percent-encode what is special in its password "
+        f"{who}: redis-py cannot read the url: percent-encode special characters in its password "
         "(/ # ? @ :), and check the port and the options"
     )
 
@@ -190,13 +190,13 @@ def _pool_of(url: str, timeout: float) -> Any:
     redis: Any = asyncio_redis
     pool = redis.BlockingConnectionPool.from_url(
         url,
-        max_connections=CONNECTIONS + 1,  # one listens
+        max_connections=CONNECTIONS + 1,  # one is for hints
         timeout=timeout,
         socket_timeout=None,  # the caller bounds the wait for an answer
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
     )
-    pool.max_connections = max(pool.max_connections, 2)  # what the URL says comes last, and one listens
+    pool.max_connections = max(pool.max_connections, 2)  # the URL may set 1, but one is for hints
     return pool
 
 
@@ -204,7 +204,7 @@ def _kind_of(error: Exception) -> str:
     """The kind of error, without the server's text, which could contain a secret."""
     from redis.exceptions import AuthenticationError  # noqa: PLC0415
 
-    # redis-py says ConnectionError of a wrong password, a wrong certificate and a wrong port alike.
+    # redis-py raises ConnectionError for a wrong password, certificate or port alike.
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, (AuthenticationError, OSError)):

@@ -1,27 +1,26 @@
 -- The token bucket of one account and kind of limit, shared by many processes.
 --
--- Each run is a request of one process (how many of its calls are in flight, which have ended, how many wait); the
--- reply says how many tokens it gets and when to ask again. The arithmetic of tokens is that of tokens.py, the
--- turns of lanes those of lanes.py. Times are microseconds of the state's own clock, which is the server's, except
--- that it neither goes back nor leaps.
+-- Each run is a request of one process: its calls in flight, ended calls and waiting callers. The reply has the
+-- tokens granted and the time to ask again. tokens.py explains the arithmetic, lanes.py the turns. Times are
+-- microseconds on the state's clock: the server's, but without steps back or leaps.
 --
--- KEYS[1]: the state. A script of the same version may add fields: one that does not know them keeps them. A state
--- that somebody else changed is replaced by a new one, as if all tokens had been spent just now.
--- ARGV: see Request.arguments in redis_messages.py.
+-- KEYS[1]: the state. A script of the same version may add fields, and must keep fields that it does not know. A
+-- state that another program changed is replaced by a new one with all tokens just spent.
+-- ARGV: see StoreRequest.arguments in redis_messages.py.
 
 local SECOND = 1000000
-local OVERTAKES = 7              -- grants in a row that may pass an older waiter
-local POLLS_APART = 2            -- spacings between two polls of all processes together, at least
-local LATENESS = 0.1             -- spacings that a token may be late before those behind it move too
-local ROUNDING = 1               -- by which windows are longer: the resolution of the clock
-local GRACE = SECOND / 2         -- after which a process that did not ask when it should have is passed over
-local LEAP = SECOND / 2          -- by which the clock may be ahead of what a process expects: a slow request
-local WORTH_A_HINT = SECOND / 100  -- by which a turn has to come earlier than the last reply said
-local NOT_AT_ONCE = SECOND / 1000  -- the least that a process has to wait before it asks again
-local CLEAN_WINDOWS, MOST_CLEAN_WINDOWS = 12, 768  -- after which a learnt limit is given up
-local FAR_BELOW = 10             -- a named limit of less than this part of the declared rate is named twice
-local LONG_WINDOW = 60 * SECOND  -- and so is one of a longer window
-local REMEMBERED = 5 * SECOND    -- for which a call counts at most if the window becomes shorter
+local OVERTAKES = 7              -- consecutive grants that may pass an older waiter
+local POLLS_APART = 2            -- minimum between two polls of all processes, in spacings
+local LATENESS = 0.1             -- spacings that a token may be late before it delays later ones
+local ROUNDING = 1               -- added to windows: the resolution of the clock
+local GRACE = SECOND / 2         -- after which a process that did not ask in time is skipped
+local LEAP = SECOND / 2          -- by which the clock may exceed a process's expectation: a slow request
+local WORTH_A_HINT = SECOND / 100  -- minimum time that a hint must save
+local SHORTEST_WAIT = SECOND / 1000  -- minimum time until a process asks again
+local CLEAN_WINDOWS, MOST_CLEAN_WINDOWS = 12, 768  -- after which the declared limit is tried again
+local FAR_BELOW = 10             -- a stated rate this many times below the declared one needs a second answer
+local LONG_WINDOW = 60 * SECOND  -- a longer stated window does, too
+local REMEMBERED = 5 * SECOND    -- the longest that earlier calls count when the window becomes shorter
 local LONGEST_PAUSE = 3600 * SECOND
 local MOST_KEPT = 7 * 86400000   -- milliseconds that a state outlives the last request
 local NEVER = 2 ^ 53
@@ -57,7 +56,7 @@ end
 
 local function surplus() return s.free + s.out + #s.due + #s.late - s.limit.c + s.withdrawn end
 
--- Schedule the return of the token of a call that ended then.
+-- Schedule the return of the token of a call that ended at `ended`.
 local function queue(ended)
   local due = ended + s.limit.p + ROUNDING
   s.slot = math.max(s.slot + spacing(), due - LATENESS * spacing())
@@ -69,7 +68,7 @@ local function drop_surplus()
   local from_free = math.min(more, s.free)
   s.free = s.free - from_free
   if more > from_free and #s.due > 0 then
-    -- Those behind move up, else each token given up would delay the others by its place in line.
+    -- Later tokens move up; otherwise each dropped token would still delay them.
     local left = math.max(0, #s.due - (more - from_free))
     s.slot = s.due[1] - spacing()
     s.due = {}
@@ -86,7 +85,7 @@ local function return_token(ended)
   drop_surplus()
 end
 
--- A call in flight has ended; one without an answer may be counted for another window.
+-- End a call in flight. The server may count a call without an answer for another window.
 local function release(ended, counted)
   s.out = s.out - 1
   if counted then
@@ -97,7 +96,7 @@ local function release(ended, counted)
   end
 end
 
--- Spend a free token; for a call made without one, spend the next that would be free.
+-- Spend a free token; a call made without one spends the next token due.
 local function spend()
   if s.free > 0 then
     s.free = s.free - 1
@@ -139,7 +138,7 @@ local function within(one, other)
   return {c = calls, p = per, m = math.max(one.m, other.m)}
 end
 
--- The largest limit within all limits that the present processes declared.
+-- The largest limit within all limits that present processes declared.
 local function agreed()
   local all = {}
   for _, process in pairs(s.processes) do
@@ -155,7 +154,7 @@ local function agreed()
   return limit
 end
 
--- Spend nothing until LeadSquared counts no call any more that was made under the longer window.
+-- Spend no token until calls made under the longer window no longer count.
 local function wait_for_longer_window(window)
   local last = s.out > 0 and now or s.ends[#s.ends]
   if #s.late > 0 then last = math.max(last, math.min(s.late[#s.late], now + window)) end
@@ -165,7 +164,7 @@ local function wait_for_longer_window(window)
   end
 end
 
--- Apply the declared and the learnt limit. Each call counts from its end, whichever limit it was made under.
+-- Apply the declared and the learnt limit. Earlier calls count from their end.
 local function apply()
   local limit = s.learnt and within(s.declared, s.learnt) or s.declared
   if limit.c == s.limit.c and limit.p == s.limit.p and limit.m == s.limit.m then return false end
@@ -177,7 +176,7 @@ local function apply()
   if limit.p < remembered then wait_for_longer_window(remembered) end
   if limit.p ~= former then s.window_since = now end
   for i, ended in ipairs(s.late) do s.late[i] = ended + limit.p - former end
-  -- Calls before the oldest that is known ended no later than that one.
+  -- Unknown earlier calls ended no later than the oldest known one.
   for _ = 1, limit.c - #s.ends do table.insert(s.ends, 1, s.ends[1]) end
   local usable = math.max(0, limit.c - s.withdrawn - s.out - #s.late)
   local free = math.min(s.free, usable - #s.due)
@@ -193,7 +192,7 @@ local function apply()
   return true
 end
 
--- Microseconds without a 429 after which a learnt limit is given up.
+-- Microseconds without a 429 after which the declared limit is tried again.
 local function patience()
   return s.clean_windows * math.max(s.declared.p, math.min(s.limit.p, LONG_WINDOW))
 end
@@ -256,9 +255,9 @@ local function settle()
   end
 end
 
--- Who is next ------------------------------------------------------------------------------------------------
+-- Whose turn it is ------------------------------------------------------------------------------------------------
 
--- When a batch may have a token that leaves so many to those ahead and does not spend the burst of forms.
+-- When a batch call may take a token without spending the burst of forms or the tokens of `ahead` earlier calls.
 local function burst_spared_at(ahead)
   local free = s.free - ahead
   if #s.due > 0 then return s.due[1] - free * spacing() - ROUNDING end
@@ -279,7 +278,7 @@ end
 
 local function next_poll_at() return s.last_poll + POLLS_APART * spacing() end
 
--- Whether a lane may get a token that leaves so many to those ahead, of which so many are polls.
+-- Whether a lane may take a token with `ahead` calls before it, `polls` of which are polls.
 local function may_take(lane, ahead, polls)
   if s.free <= ahead or now < s.paused then return false end
   if lane == POLLS and (polls > 0 or now < next_poll_at()) then return false end
@@ -293,7 +292,7 @@ local function when(lane, ahead, polls)
   return start
 end
 
--- The oldest waiting head of each lane, the highest lane first.
+-- The oldest waiter of each lane, highest lane first.
 local function heads()
   local found = {}
   for _, lane in ipairs(LANES) do
@@ -311,7 +310,7 @@ end
 
 local function is_due(head) return head.lane ~= POLLS or now >= next_poll_at() end
 
--- The head whose turn it is, the lane that gives it its claim, and the counters of turns after it has gone.
+-- The waiter whose turn it is, the lane whose turn it uses, and the counters of turns after its grant.
 local function turn()
   local all = heads()
   local first = all[1]
@@ -334,8 +333,8 @@ local function turn()
   return first, first.lane, counters, s.polls_turn
 end
 
--- How many go before this process in a lane: every form and batch of a higher one, one of each process in it, and
--- the next in turn if it is in a lower one; and how many of them are polls.
+-- How many calls go before this process in a lane, and how many of them are polls. These are all calls in higher
+-- lanes, one of each earlier process in this lane, and the next in turn if it is in a lower lane.
 local function ahead_of(lane, next_in_turn)
   local mine, count, same = s.processes[me].tickets[lane], 0, 0
   for _, process in pairs(s.processes) do
@@ -360,12 +359,12 @@ local function grant(lane)
   if lane == POLLS then s.last_poll = now end
   mine.out = mine.out + 1
   mine.waiting[lane] = mine.waiting[lane] - 1
-  -- The next of this process queues behind the other processes.
+  -- The next call of this process queues behind the other processes.
   mine.tickets[lane] = mine.waiting[lane] > 0 and ticket() or 0
   granted[lane] = granted[lane] + 1
 end
 
--- Grant tokens to this process: in its turn, or out of turn if a token is left for each call ahead.
+-- Grant tokens to this process: in its turn, or out of turn if each call ahead still has a token.
 local function grant_all()
   local head, claim, counters, polls_turn = turn()
   if not head then return end
@@ -382,19 +381,19 @@ local function grant_all()
   end
 end
 
--- When this process should ask again, at the latest in time to renew its lease.
-local function next_question()
+-- When this process should ask again, at the latest to renew its lease.
+local function next_request_in()
   local best, head = NEVER, turn()
   for _, lane in ipairs(LANES) do
     if s.processes[me].tickets[lane] > 0 then best = math.min(best, when(lane, ahead_of(lane, head))) end
   end
   if best == NEVER then return -1 end
-  local again = math.max(NOT_AT_ONCE, math.ceil(math.min(best - now, lease / 3)))
+  local again = math.max(SHORTEST_WAIT, math.ceil(math.min(best - now, lease / 3)))
   s.processes[me].ask_at = now + again
   return again
 end
 
--- If the process whose turn it is will ask later than it may, publish a hint.
+-- Publish a hint if the process whose turn it is would ask later than necessary.
 local function hint()
   local head, claim = turn()
   if not head or head.process == me then return end
@@ -402,14 +401,14 @@ local function hint()
   local start = math.max(now, when(claim, 0, 0))
   if process.ask_at > start + WORTH_A_HINT then
     local message = string.format('%s %.0f', KEYS[1], start - now)
-    -- A user without permission for channels gets no hints.
+    -- pcall, because the user may lack permission for channels.
     local receivers = redis.pcall('PUBLISH', process.channel, message)
     if type(receivers) == 'number' and receivers > 0 then process.ask_at = start end
   end
 end
 
--- A process that did not ask in time no longer waits; one that has not asked for long has left.
-local function forget_the_absent()
+-- Drop the waiters of processes that did not ask in time, and forget processes that have left.
+local function forget_absent()
   for name, process in pairs(s.processes) do
     if name ~= me and process.ask_at + GRACE < now then
       process.waiting, process.tickets = {0, 0, 0}, {0, 0, 0}
@@ -424,7 +423,7 @@ local function header_of(version, packed)
   return string.format('leadsquared limit %d %s\n', version, redis.sha1hex(packed))
 end
 
--- The version of a stored state, 0 if it is none; and its table, unless somebody has changed it.
+-- The version of a stored state (0 if it is not a state), and its table (nil if another program changed it).
 local function read(raw)
   local header, version = raw:match('^(leadsquared limit (%d%d?%d?) %x+\n)')
   if not header then return 0 end
@@ -463,7 +462,7 @@ local function resume(wall)
   if known_born == s.born and expected > 0 and now > expected + LEAP then now = expected end
   now = math.max(now, s.at)
   s.offset = now - wall
-  -- A process with calls in flight or waiting makes three requests a lease.
+  -- A process with waiters or calls in flight makes three requests per lease.
   if now - s.at > lease / 2 then
     was_out_of_reach = all_ends_count
     for _, process in pairs(s.processes) do
@@ -510,8 +509,8 @@ local stale = mine ~= nil and mine.number >= number
 local again = -1
 settle()
 if not stale then
-  -- A state that replaced another one, or an older copy of one, lacks what was spent since; so does one that no
-  -- process could reach while all granted from their shares.
+  -- A replaced or restored state lacks the tokens spent since; so does a state that no process could reach while
+  -- processes granted from their shares.
   local lacks_calls = known_born > 0 and (known_born ~= s.born or known_steps > s.steps)
   if lacks_calls or was_out_of_reach then
     s.steps = math.max(s.steps, known_steps)
@@ -536,10 +535,10 @@ if not stale then
       mine.tickets[lane] = ticket()
     end
   end
-  forget_the_absent()
+  forget_absent()
   if not leaving then
     grant_all()
-    again = next_question()
+    again = next_request_in()
   end
   hint()
 end

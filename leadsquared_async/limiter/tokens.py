@@ -1,13 +1,13 @@
-"""The arithmetic of the token bucket: what is free, what comes back when, and what a 429 costs.
+"""The arithmetic of the token bucket: which tokens are free, when others return, and what a 429 costs.
 
-Pure: the time comes in as an argument, in seconds of any monotonic clock. There are `limit.calls` tokens. A
-call spends one when it is sent. It is due back `limit.per` seconds after the call ended, because the server
-counted the call at some moment between its start and its end; and no closer than about `limit.spacing` behind
-the token before it, because a server that weighs two windows against each other (as most proxies do) punishes
-calls that come in bunches. So at most `calls` arrive in any `per` seconds, whatever the network does.
+Pure: the time is an argument, in seconds of any monotonic clock. There are `limit.calls` tokens; each call
+spends one. A token returns `limit.per` seconds after its call ended, because the server counted the call at
+some moment between its start and its end. It also returns at least about `limit.spacing` after the previous
+token, because a server that weighs two windows (as most proxies do) rejects calls that come in bunches. So at
+most `calls` calls arrive in any `per` seconds, whatever the network does.
 
-The limit may change at any time, both ways. What is due follows from the limit now in force and from when the
-last calls ended, so a limit that was lowered for a while leaves no trace.
+The limit may change at any time. Returns follow from the limit in force and from when the last calls ended,
+so a limit that was lowered for a while leaves no trace.
 """
 
 from __future__ import annotations
@@ -23,21 +23,20 @@ __all__ = ["NEVER", "Tokens", "is_far_below", "spacing_of"]
 
 NEVER = float("inf")
 LATENESS = 0.1
-"""How late a token may be, in spacings, before those behind it move too. At 0, 40 ms of jitter cost 0.3 % of
-the rate; from 0.2 on, a sliding counter begins to answer 429."""
+"""How late a token may be, in spacings, before it delays later ones. At 0, 40 ms of jitter cost 0.3 % of the
+rate; from 0.2 on, a sliding counter starts to answer 429."""
 CLEAN_WINDOWS, MOST_CLEAN_WINDOWS = 12, 768
-"""Windows without a 429 after which a learnt limit is given up and the declared one is tried again; each
-attempt that fails doubles the number. The window is the learnt limit's, of at most a minute, or the declared
-one's if that is longer."""
+"""Windows without a 429 after which the declared limit is tried again; each failed attempt doubles their
+number. The window is the learnt limit's, at most a minute, or the declared one's if that is longer."""
 FAR_BELOW = 10
-"""A stated limit below this fraction of the declared rate needs a second answer."""
+"""A stated limit with a rate this many times below the declared one needs a second answer."""
 SPACINGS_BETWEEN_POLLS = 2
-"""Spacings between two polls, at least: they take half of the rate at most, without a burst."""
+"""The minimum between two polls, in spacings: they use at most half of the rate, without a burst."""
 REMEMBERED = 5.0
-"""Seconds for which a call counts at most if the window becomes shorter: LeadSquared's own window."""
+"""The longest, in seconds, that earlier calls count when the window becomes shorter: LeadSquared's window."""
 LONG_WINDOW = 60.0
-"""Seconds; so does one with a window that is longer than this and than the declared one."""
-# Seconds by which the window is longer: floats round, and a coarse clock lets a call end before it arrived.
+"""Seconds; a stated window longer than this and than the declared one needs a second answer, too."""
+# Seconds added to the window: floats round, and by a coarse clock a call may end before it arrived.
 _ROUNDING = max(1e-6, time.get_clock_info("monotonic").resolution)
 
 
@@ -56,14 +55,14 @@ class Tokens:
     """The state of one bucket.
 
     Attributes:
-        declared: what the clients want kept; set by `keep_to`.
-        learnt: a lower limit that the server named, kept to as well; None if there is none.
-        doubted: a limit that the server named once, too far below the declared one to be believed yet.
-        limit: what is kept to now, which follows from `declared` and `learnt`.
+        declared: the limit that the clients declare.
+        learnt: a lower limit that the server stated, or None; it applies as well.
+        doubted: a limit that the server stated once, too far below the declared one to apply yet.
+        limit: the limit in force, which follows from `declared` and `learnt`.
         free: tokens available now.
         out: tokens of calls in flight.
-        paused_until: nothing is spent before this moment.
-        withdrawn: tokens taken out of use since the server answered 429.
+        paused_until: no token is spent before this time.
+        withdrawn: tokens withdrawn after 429s.
     """
 
     __slots__ = (
@@ -118,36 +117,36 @@ class Tokens:
 
     @property
     def capacity(self) -> int:
-        """Tokens in use at present: the limit's calls less the withdrawn ones."""
+        """The limit's calls less the withdrawn tokens."""
         return self.limit.calls - self.withdrawn
 
     @property
     def held(self) -> int:
-        """Tokens that exist: free, in flight, and on their way back."""
+        """All tokens: free, in flight, and due to return."""
         return self.free + self.out + len(self._due) + len(self._late)
 
     @property
     def next_due(self) -> float:
-        """When the next token comes back; `NEVER` if none is due."""
+        """When the next token returns; `NEVER` if none is due."""
         return self._due[0] if self._due else NEVER
 
     def is_idle(self, now: float) -> bool:
-        """Whether all tokens are free and nothing was learnt: to forget it loses nothing."""
+        """Whether all tokens are free and no limit is learnt, so that forgetting the state loses nothing."""
         self.settle(now)
         return self.free == self.limit.calls and now >= self.paused_until and self.learnt is None
 
     @property
     def tried_again_at(self) -> float:
-        """When the declared limit is tried again, if there is no 429 before; `NEVER` if it is kept to.
+        """When the declared limit is tried again without another 429; `NEVER` if it is in force.
 
-        Only while there are calls, so that an idle account is not met with a burst.
+        It is also `NEVER` while the account is idle, so that calls do not resume with a burst.
         """
         is_idle = not (self.out or self._due or self._late)
         return NEVER if self.learnt is None or is_idle else self._last_429 + self.patience
 
     @property
     def patience(self) -> float:
-        """Seconds without a 429 after which a learnt limit is given up."""
+        """Seconds without a 429 after which the declared limit is tried again."""
         return self._clean_windows * max(self.declared.per, min(self.limit.per, LONG_WINDOW))
 
     def settle(self, now: float) -> None:
@@ -173,10 +172,7 @@ class Tokens:
             self.free += 1
 
     def may_take(self, lane: Lane, now: float) -> bool:
-        """Whether a call of that lane may have a token now.
-
-        Only a form may take a token of the burst; other calls leave it, and polls keep their pace besides.
-        """
+        """Whether a call of that lane may take a token now: only forms may burst, and polls are paced."""
         if not self.free or now < self.paused_until:
             return False
         if lane is Lane.INTERACTIVE:
@@ -200,7 +196,7 @@ class Tokens:
         self._drop_surplus()
 
     def release(self, now: float, *, counted: bool) -> None:
-        """The call that spent a token has ended.
+        """End the call that spent a token.
 
         Args:
             now: the time.
@@ -208,7 +204,7 @@ class Tokens:
         """
         try:
             if self._late:
-                self.settle(now)  # the calls that it returns ended before this one
+                self.settle(now)  # the calls whose tokens it returns ended before this one
         finally:
             self.out -= 1
             if counted:
@@ -230,7 +226,7 @@ class Tokens:
     def _queue(self, end: float) -> None:
         """Schedule the return of the token of a call that ended at `end`."""
         due = end + self.limit.per + _ROUNDING
-        # A slot is kept even if its token is a little late, else each little would be lost for all behind it.
+        # A slightly late token keeps its slot; otherwise it would delay all later tokens.
         slot = self._slot + self._spacing
         if slot < due:
             slot = max(slot, due - LATENESS * self._spacing)
@@ -238,12 +234,12 @@ class Tokens:
         self._due.append(max(due, slot))
 
     def _drop_surplus(self) -> None:
-        """Give up tokens beyond the capacity, the earliest first: the calls last made keep theirs in view."""
+        """Drop tokens beyond the capacity, the earliest first, so that the latest calls still count."""
         surplus = max(0, self.held - self.capacity)
         from_free = min(surplus, self.free)
         self.free -= from_free
         if surplus > from_free and self._due:
-            # Those behind move up, else each token given up would delay the others by its place in line.
+            # Later tokens move up; otherwise each dropped token would still delay them.
             left = max(0, len(self._due) - (surplus - from_free))
             self._slot = self._due[0] - self.limit.spacing
             self._due.clear()
@@ -256,11 +252,10 @@ class Tokens:
         return self._last_poll + spacing_of(Lane.STATUS, self.limit)
 
     def burst_spared_at(self, now: float) -> float:
-        """When a call that may wait can have a token without spending the burst that forms need.
+        """When a batch call or poll may take a token without spending the burst that forms need.
 
-        That is while the free tokens, this one included, would last, one a spacing, until the next is due.
-        When that is, is unknown while calls are in flight; they are assumed to end soon for `per` seconds
-        after the last one started, and are not waited for after that.
+        The free tokens, spent at one per spacing, must last until the next one is due. If none is due because
+        calls are in flight, the wait ends `per` seconds after the last one started.
         """
         if not self.free:
             return self.next_due
@@ -271,7 +266,7 @@ class Tokens:
         return now
 
     def next_change(self) -> float:
-        """When waiting alone changes what is free."""
+        """When tokens or the limit next change without a call."""
         return min(
             self.next_due,
             self._late[0] if self._late else NEVER,
@@ -299,13 +294,12 @@ class Tokens:
         return max(earliest, max(now, self.next_poll_at) + ahead * spacing_of(lane, self.limit))
 
     def count_429(self, now: float, pause: float | None, named: RateLimit | None) -> bool:
-        """The server answered 429 all the same; return whether the limit was lowered.
+        """Count a 429; return whether the limit was lowered.
 
-        Nothing is spent for `pause` seconds, or one spacing (a minute at most) without it. If the server
-        named a limit that is lower than ours, it applies from now on, until the declared one is tried again.
-        One that is far below the declared limit is `doubted` until a second answer names the same. Otherwise
-        somebody else uses the account, and one token is withdrawn, at most one a spacing and never the last;
-        every window without a 429 gives one back.
+        No token is spent for `pause` seconds, by default one spacing (at most a minute). A lower limit in
+        `named` applies until the declared one is tried again; if it is far below that, a second answer must
+        state it first. Otherwise another program uses the account, and one token is withdrawn: at most one
+        per spacing, never the last. Each window without a 429 returns one.
         """
         if now >= self._last_429 + self.patience:
             self.doubted = None
@@ -323,7 +317,7 @@ class Tokens:
         return False
 
     def pause(self, until: float) -> None:
-        """Spend nothing before `until`."""
+        """Spend no token before `until`."""
         self._asked_until = max(self._asked_until, until)
         self.paused_until = max(self.paused_until, until)
 
@@ -349,13 +343,12 @@ class Tokens:
         self.learnt = named if self.learnt is None else self.learnt.within(named)
         return self._apply(now)
 
-    def keep_to(self, now: float, declared: RateLimit) -> bool:
-        """Keep to another declared limit from now on, a smaller or a larger one; return if `limit` changed.
+    def set_declared(self, now: float, declared: RateLimit) -> bool:
+        """Apply another declared limit, smaller or larger; return whether `limit` changed.
 
-        A learnt limit is kept to as well. Each call counts from its end for one window of this limit; nothing
-        of the limit before is left after that. Only before a window that is shorter than `REMEMBERED` nothing
-        is spent until the calls made under a longer one count no more. Tokens that the change adds come one a
-        spacing from now on, so that no burst goes out at once.
+        Earlier calls count from their end for one window of the new limit. If that is shorter than both
+        `REMEMBERED` and the former window, no token is spent until calls made under the former one no longer
+        count. Added tokens become free one per spacing, not in a burst.
         """
         self.declared = declared
         return self._apply(now)
@@ -374,7 +367,7 @@ class Tokens:
         if longer:
             self._window_since = now
         self._late = deque(end + longer for end in self._late)
-        # Calls before the oldest that is known ended no later than that one.
+        # Unknown earlier calls ended no later than the oldest known one.
         self._ends.extendleft([self._ends[0]] * (limit.calls - len(self._ends)))
         usable = max(0, self.capacity - self.out - len(self._late))
         free = min(self.free, usable - len(self._due))
@@ -391,7 +384,7 @@ class Tokens:
         return True
 
     def _wait_for_longer_window(self, now: float, window: float) -> None:
-        """Spend nothing until LeadSquared counts no call any more that was made under the longer window."""
+        """Spend no token until calls made under the longer window no longer count."""
         last = now if self.out else self._ends[-1]
         if self._late:
             last = max(last, min(self._late[-1], now + window))

@@ -23,9 +23,9 @@ from leadsquared_async.resources.submit import send_encoded
 __all__ = ["Deliverer"]
 
 AT_ONCE = 32
-"""Rows being sent or waiting for a token; more than the limit allows would not help."""
+"""The most rows being sent or waiting for a token; more would exceed the rate limit anyway."""
 FRESH_AT_ONCE = 32
-"""Newly put forms, in addition to these."""
+"""The most newly put forms, in addition."""
 LOOK_EVERY = 0.2
 """Seconds between checks for rows put by other processes."""
 LOOK_FOR_UNKNOWN_EVERY = 1.0
@@ -34,14 +34,14 @@ SOME = 100
 
 
 class Deliverer:
-    """Sends the rows of an outbox; only one process at a time has one.
+    """Sends the rows of an outbox, in one process at a time.
 
     The oldest row goes first, forms before files, and forms put since the last check before all others. A
     failed row waits for its pause. While its operation is held, only one row is probed.
 
-    Up to 25 bulk rows share a call. One call at a time waits for its token, and the next is assembled when
-    it has it, so that rows put meanwhile share a call. Rows of a failed call go in smaller calls, at last
-    each alone: this finds the invalid row and rejects no other.
+    Up to 25 bulk rows share a call. Only one call waits for a token, and the next is assembled after that, so
+    that rows put meanwhile share a call. Rows of a failed call are sent in smaller calls, at last one by one:
+    this isolates the invalid row and rejects no other.
 
     Args:
         put_before: the last row that was put before the outbox was open; forms after it are fresh. None if
@@ -98,7 +98,7 @@ class Deliverer:
                 self._writer.unblock("read")
             except OutboxError as error:
                 self._writer.block("read", error)
-                is_news = True  # retry everything; otherwise the file would count as readable
+                is_news = True  # the next round must read again, or `unblock` would be wrong
                 await asyncio.sleep(LOOK_EVERY)
 
     async def aclose(self, grace: float) -> None:
@@ -115,7 +115,7 @@ class Deliverer:
         self._unknown_at = _now() + LOOK_FOR_UNKNOWN_EVERY
 
     async def _wait_for_news(self) -> bool:
-        """Wait a moment; returns whether there may be rows to claim."""
+        """Wait a moment; return whether there may be rows to claim."""
         changed = self._writer.changed
         try:
             async with asyncio.timeout(LOOK_EVERY):

@@ -26,7 +26,7 @@ __all__ = [
 
 with suppress(ImportError):
     # Imported early: filelock stops its locks around a fork, and hooks before a fork run in reverse order of
-    # registration. A caller's hook that closes an outbox has to run before filelock's.
+    # registration. A caller's hook that closes an outbox must run before filelock's.
     import_module("filelock")
 
 PRIVATE = 0o600

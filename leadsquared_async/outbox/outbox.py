@@ -62,7 +62,7 @@ class Outbox:
     as invalid, through crashes, revoked keys and days of LeadSquared downtime. Only leads being sent when the
     process crashes may be sent twice. Items of one lead are sent in order, each when the previous one is
     final. Any number of processes can put into one file. Exactly one delivers; if it ends, another process
-    with a client takes over. The client has to stay open as long as the outbox.
+    with a client takes over. The client must stay open as long as the outbox.
 
     Args:
         path: the file, in an existing folder on a local disk. It is created with mode 0600.
@@ -260,7 +260,7 @@ class Outbox:
         """The items of one state, or all items, oldest first.
 
         Raises:
-            ConfigurationError: there is no such state.
+            ConfigurationError: the state does not exist.
         """
         wanted = None if state is None else _state(state)
         after = BEFORE_ALL
@@ -337,7 +337,7 @@ class Outbox:
         writer.changed.set()
 
     async def discard(self, item: OutboxItem | int) -> bool:
-        """Delete a pending, rejected or unknown item and its key; False if there is no such item."""
+        """Delete a pending, rejected or unknown item and its key; return False if it does not exist."""
         row = _row(item)
         return await self._opened().write(Store.discard, row)
 

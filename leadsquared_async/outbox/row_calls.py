@@ -33,7 +33,7 @@ from leadsquared_async.retry import may_repeat
 __all__ = ["RowCalls"]
 
 LAST_WAIT = 1.0
-"""Seconds that it may take to put back the rows of calls that were broken off."""
+"""The most seconds to store the rows of aborted calls as pending again."""
 
 R = TypeVar("R")
 
@@ -222,7 +222,7 @@ class RowCalls:
     async def _end_calls(self) -> None:
         if self.calls:
             await asyncio.wait(list(self.calls))
-        with suppress(TimeoutError):  # the disk does not take it: the next start decides
+        with suppress(TimeoutError):  # the disk failed: the next start decides
             async with asyncio.timeout(LAST_WAIT):
                 await self._put_back(self._broken_off, 0)
 
@@ -232,8 +232,8 @@ class RowCalls:
     async def _retry_or_end(self, row: Row, error: LeadSquaredError, *, is_own: bool) -> None:
         self.failures[row.id] += 1
         self._rounds[row.id] += is_own
-        # The error of a bulk call is about all its rows.
-        may_be_repeated = self.may_repeat(row) if row.operation == BULK else error.safe_to_retry
+        # The error's own advice is about its last attempt, and that of a bulk call about all its rows.
+        may_be_repeated = self.may_repeat(row) or (row.operation != BULK and error.safe_to_retry)
         state = final_state(error, self._rounds[row.id], may_be_repeated=may_be_repeated)
         if state is None:
             self._parked[row.id] = _now() + pause_after(self.failures[row.id])

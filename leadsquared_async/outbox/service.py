@@ -117,7 +117,7 @@ class Service:
 
     @property
     def paused(self) -> float:
-        """Seconds for which the account's limit lets no call pass."""
+        """Seconds for which the account's limit allows no call."""
         with suppress(ClientClosed):
             limit = self._client.snapshot().limit
             return 0.0 if limit is None else limit.paused
@@ -205,7 +205,7 @@ class Service:
 
     async def _mind_the_lock(self, deliverer: Deliverer) -> None:
         """Stop delivering once the lock file is deleted, because another process may then deliver."""
-        while self._lock.is_held():  # noqa: ASYNC110 - the kernel wakes nobody
+        while self._lock.is_held():  # noqa: ASYNC110 - the kernel notifies no waiter
             await asyncio.sleep(TRY_THE_LOCK_EVERY)
         deliverer.end(OutboxError(f"{LOCK_IS_GONE}: open the outbox again"))
         self._log.error("outbox: delivery has stopped: %s", LOCK_IS_GONE)

@@ -100,7 +100,7 @@ class Store:
             # Only the process with the delivery lock checkpoints, with TRUNCATE, which blocks other commits
             # meanwhile: SQLite before 3.51.3 may corrupt the file when a checkpoint and another connection's
             # commit coincide (sqlite.org/wal.html, "The WAL-Reset Bug"). The last connection to close also
-            # checkpoints; there is no other one then.
+            # checkpoints, when no other connection exists.
             execute("PRAGMA wal_autocheckpoint = 0")
             self.connection.create_function("kept_reason", 1, kept_reason, deterministic=True)
             self.connection.create_function("kept_query", 1, kept_query, deterministic=True)

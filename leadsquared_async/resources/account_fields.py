@@ -39,7 +39,7 @@ class Fields(Resource):
             options = (await lsq.fields.get("mx_City")).options
 
         Raises:
-            ConfigurationError: there is no such field; the message suggests a similar one.
+            ConfigurationError: the field does not exist; the message suggests a similar one.
             LeadSquaredError: the call failed.
         """
         await self.require(schema_name)

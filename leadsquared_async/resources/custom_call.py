@@ -1,4 +1,4 @@
-"""`lsq.request`: a call that has no method of its own."""
+"""`lsq.request`: a call without its own method."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONGEST_QUERY = 8000
 
 
 class CustomCalls(Resource):
-    """Calls that have no method of their own."""
+    """Calls without their own method."""
 
     @without_locals
     async def request(
@@ -38,7 +38,7 @@ class CustomCalls(Resource):
         reference: str | None = None,
         deadline: float | Literal["client"] | None = "client",
     ) -> Any:
-        """Make a call that has no method yet; it is limited, retried and classified like all others.
+        """Make a call without its own method; it is limited, retried and classified like all others.
 
         Example:
             await lsq.request("GET", "/v2/LeadManagement.svc/Leads.GetById", query={"id": id}, host="sync")

@@ -94,7 +94,7 @@ class FieldCache:
             raise copy.copy(error) from error.__cause__
 
     async def for_lead(self, within: float | None = None) -> FieldChecker | None:
-        """The fields for a lead, stale if there are no current ones; None if there are none yet.
+        """The fields for a lead, stale if necessary; None if they have never been read.
 
         Only the first leads wait for them, for a few seconds at most, and for at most half of the call's
         `within` seconds. After a failed request no lead waits.

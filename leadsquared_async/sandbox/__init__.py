@@ -1,7 +1,8 @@
-"""A LeadSquared on your own machine: it answers, counts and fails like the real one, and records every call.
+"""A local LeadSquared emulator: it answers, limits and fails calls like the real one, and records each call.
 
-`Sandbox` listens on loopback (and needs the extra `sandbox`); `SandboxTransport` puts the same `Account`
-behind an `httpx.AsyncClient` without a socket. Nothing here uses the client, so that its mistakes show.
+`Sandbox` listens on loopback and needs the extra `sandbox`. `SandboxTransport` connects an
+`httpx.AsyncClient` to the same `Account` without a socket. The sandbox shares no code with the client, so it
+does not share its mistakes.
 """
 
 from leadsquared_async.sandbox.account import Account, Arrival

@@ -1,6 +1,6 @@
-"""A LeadSquared account in memory: requests and the time go in, replies come out.
+"""An in-memory LeadSquared account: it takes requests and the time, and returns replies.
 
-No socket, no clock, no await. The state at a time is computed on demand.
+Pure: no socket, no clock, no await. Processing is simulated on demand, up to the given time.
 """
 
 import collections
@@ -20,7 +20,7 @@ from leadsquared_async.sandbox.answers import (
     WRONG_KEYS,
     How,
     MalformedError,
-    RefusedError,
+    RejectedError,
     Reply,
     Request,
     gateway,
@@ -48,35 +48,35 @@ from leadsquared_async.sandbox.sync import (
 )
 
 LARGEST_BODY = 10 * 1024 * 1024
-"""Bytes; the API Gateway's bound."""
+"""Bytes: the limit of the AWS API Gateway."""
 
 UNANSWERED = frozenset({How.LOST, How.RESET, How.HANG})
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One call that reached the account, whatever its outcome."""
+    """A call that reached the account, answered or not."""
 
     time: float
     """Seconds on the clock that drives the account."""
     operation: str
     """`capture`, `status`, `bulk` and so on, or `unknown` for a path that does not exist."""
     outcome: str
-    """The HTTP status of the answer; `lost`, `reset` or `hang` if none went out."""
+    """The HTTP status of the reply; `lost`, `reset` or `hang` if none was sent."""
     over_limit: bool
-    """Whether the limit rejected it; False for a scripted 429."""
+    """Whether the rate limit rejected it; False for a scripted 429."""
     method: str
     path: str
-    """Without the query and a connector's key."""
+    """Without the query and without a connector's key."""
     why: str
-    """Why the call was rejected, or which fault it met, without its values; otherwise empty."""
+    """Why the call was rejected, or which fault was injected; otherwise empty. It contains no values."""
 
 
 class Account:
-    """A LeadSquared account that follows `Settings` (given as keyword arguments).
+    """An emulated LeadSquared account. The keyword arguments are the fields of `Settings`.
 
-    Drive it with `decide(request, now)`, where `now` is seconds that never go back. Raises ValueError for an
-    invalid option.
+    Call `decide(request, now)` for each request; `now` is in seconds and must not decrease. Raises ValueError
+    for an invalid option.
     """
 
     access_key = ACCESS_KEY
@@ -90,7 +90,6 @@ class Account:
 
     def __init__(self, **options: Unpack[Options]) -> None:
         self.settings = Settings(**options)
-        """Its rules."""
         _check_operations(self.settings.faults)
         self._routes = Routes(self.settings.paths)
         self.paths: Sequence[str] = self._routes.known
@@ -99,14 +98,14 @@ class Account:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything: leads, requests, arrivals, counts. Faults and draws start over."""
+        """Delete all leads, requests, arrivals and counts. Restore the initial faults and random draws."""
         settings = self.settings
         self.instance = str(uuid4())
-        """An id of this account; each reset changes it, even with a seed."""
+        """A random id that changes with each reset, even with a seed."""
         self.arrivals: list[Arrival] = []
-        """Every call that reached it, in order."""
+        """Every call that reached the account, in order."""
         self.misplaced_keys: list[str] = []
-        """Every time a key was sent to a wrong place, described without the key."""
+        """A description of each key that was sent in the wrong place, without the key."""
         self.attempts: collections.Counter[str] = collections.Counter()
         """How often each body was submitted, accepted or not."""
         self._ids = None if settings.seed is None else Random(f"ids {settings.seed}")
@@ -124,7 +123,7 @@ class Account:
             operation.name: ProcessingQueue(settings.processing_rate, self._faults.system_error)
             for operation in OPERATIONS
         }
-        """The queue of each operation, by its name."""
+        """The processing queue of each operation, by the operation's name."""
 
     @property
     def faults(self) -> Faults:
@@ -132,9 +131,9 @@ class Account:
         return self._faults.faults
 
     def set_faults(self, faults: Faults, now: float, *, keep: Collection[str] = ()) -> None:
-        """Apply other faults from `now` on; the scripts named in `keep` continue, others start over.
+        """Replace the faults from `now` on. The scripts named in `keep` continue; others restart.
 
-        Raises ValueError for an unknown operation, and if these are not `Faults`.
+        Raises ValueError if `faults` is not a `Faults` or names an unknown operation.
         """
         check("faults", IS_FAULTS, faults)
         _check_operations(faults)
@@ -142,17 +141,17 @@ class Account:
         self._faults.replace(faults, keep)
 
     def transit(self) -> float:
-        """Draw the seconds of one way, to wait for before `decide`, which draws the way back itself."""
+        """Draw a request's delay in seconds. Wait for it before `decide`, which draws the reply's delay."""
         return self._faults.transit()
 
     def advance(self, now: float) -> None:
-        """Process what is due by `now`, in the order of time: the queues share leads, ids and draws."""
+        """Process the requests due by `now` in order of time, as the queues share leads, ids and draws."""
         until = now * self.settings.speed
         while (queue := min(self.queues.values(), key=ProcessingQueue.next_at)).next_at() <= until:
             queue.step()
 
     def decide(self, request: Request, now: float) -> Reply:
-        """Answer a request that arrives at `now` (seconds); it is counted at this moment, answered or not."""
+        """Answer a request that arrives at `now` (seconds). It counts at this moment, answered or not."""
         self.advance(now)
         call = self._routes.locate(request)
         name = "unknown" if call is None else call.name
@@ -162,16 +161,20 @@ class Account:
         self.misplaced_keys += misplaced_keys(request, call)
         if call is not None and (call.kind == "submit" or call.name == "bulk"):
             self.attempts[request.body.decode("utf-8", "replace")] += 1
-        answer, refused = self._judge(request, call, fault, now)
+        answer, over_limit = self._check_and_answer(request, call, fault, now)
         outcome = fault.how.value if fault.how in UNANSWERED else str(answer.status)
         why = answer.headers.get(HINT, "" if fault.name == "ok" else f"fault {fault.name}")
         self.arrivals.append(
-            Arrival(now, name, outcome, refused, one_line(request.method, 20), shown_path(request, call), why)
+            Arrival(
+                now, name, outcome, over_limit, one_line(request.method, 20), shown_path(request, call), why
+            )
         )
         return replace(answer, delay=self.transit(), how=fault.how, pace=self.faults.drip)
 
-    def _judge(self, request: Request, call: Call | None, fault: Fault, now: float) -> tuple[Reply, bool]:
-        """The answer, and whether the limit rejects the call."""
+    def _check_and_answer(
+        self, request: Request, call: Call | None, fault: Fault, now: float
+    ) -> tuple[Reply, bool]:
+        """Return the reply, and whether the rate limit rejected the call."""
         if call is None:
             return hinted(gateway(403, "Missing Authentication Token"), self._routes.hint(request)), False
         if call.kind != "sync" and request.headers.get("x-api-key") != API_KEY:
@@ -185,17 +188,17 @@ class Account:
     def _answer(self, request: Request, call: Call, fault: Fault, now: float) -> Reply:
         try:
             answer = self._serve(request, call, fault, now)
-        except RefusedError as refused:
-            return refused.reply
+        except RejectedError as error:
+            return error.reply
         if fault.over_limit:
             return self._over_limit(call)
         if fault.regional and call.kind == "sync":
-            # UserByAccessKey.Get answers on any regional host, and names the right one.
+            # UserByAccessKey.Get answers on every regional host, and names the right one.
             return answer if call.name == "user" else wrong_region(SYNC_HOST)
         return fault.answer or answer
 
     def _serve(self, request: Request, call: Call, fault: Fault, now: float) -> Reply:
-        """The answer without a fault; raises RefusedError."""
+        """Answer as without faults; raises RejectedError."""
         query = dict(parse_qsl(request.query, keep_blank_values=True))
         _check_keys(request, query, call)
         if call.kind == "submit" or call.name == "bulk":
@@ -222,15 +225,15 @@ class Account:
     def _submit(
         self, request: Request, query: Mapping[str, str], call: Call, now: float, *, taken: bool
     ) -> Reply:
-        """Accept a well-formed submission, and queue it unless it is lost."""
+        """Accept a well-formed submission, and queue it if `taken`."""
         text, content = decode(request.body)
         (operation,) = call.operations
         work = operation.read(Submission(content, query, call.rest), self.records)
         task = Task(self._new_id(), operation, text, work, now * self.settings.speed)
         if taken:
             self.queues[operation.name].put(task)
-        said = "Request accepted. Please use below request id to check the status"
-        return json_reply(200, {"Status": said, "RequestID": task.request_id})
+        confirmation = "Request accepted. Please use below request id to check the status"
+        return json_reply(200, {"Status": confirmation, "RequestID": task.request_id})
 
     def _status(self, query: Mapping[str, str], call: Call) -> Reply:
         request_id = query.get("RequestID", "").lower()
@@ -239,10 +242,10 @@ class Account:
         task = next((q.tasks[request_id] for q in self.queues.values() if request_id in q.tasks), None)
         if task is not None and task.operation in call.operations:
             return json_reply(200, task.as_status())
-        hint = "no request of this sandbox has this RequestID; a restart or a reset forgets all requests"
+        hint = "the sandbox has no request with this RequestID; a restart or a reset deletes all requests"
         if task is not None:
             hint = f"this RequestID belongs to {task.operation.name}"
-        # What LeadSquared answers to an unknown RequestID is not documented.
+        # LeadSquared does not document its answer to an unknown RequestID.
         return hinted(gateway(404, "Not Found"), hint)
 
     def _over_limit(self, call: Call) -> Reply:
@@ -261,7 +264,7 @@ class Account:
 
 
 def limit_of(settings: Settings, call: str) -> tuple[int, float]:
-    """The limit of a call, by the call's name; LeadSquared's if the account has none."""
+    """The limit of a call, by name; LeadSquared's default if the account has no limit."""
     if call == "bulk":
         return settings.bulk_limit or (1, 5.0)
     return settings.limit or (25, 5.0)
@@ -274,11 +277,10 @@ _ALL_KEYS = (ACCESS_KEY, SECRET_KEY, API_KEY)
 
 
 def misplaced_keys(request: Request, call: Call | None) -> list[str]:
-    """The wrong places in which the request carries a key, described without the key.
+    """Describe each wrong place in which the request has a key, without showing the key.
 
-    The access and secret key belong in the query of submissions, and in the query or the headers on the
-    synchronous host; the x-api-key in its header; none of them at another origin. A call log takes the
-    x-api-key only.
+    The access and secret keys belong in the query of submissions, and in the query or headers of synchronous
+    calls. The x-api-key belongs in its header; a call log takes no other key. Another origin gets no key.
     """
     in_query = _IN_QUERY if call is not None and call.takes_keys else {}
     in_headers = {"x-api-key": API_KEY} | (_IN_HEADERS if call is not None and call.kind == "sync" else {})
@@ -299,15 +301,15 @@ def misplaced_keys(request: Request, call: Call | None) -> list[str]:
 
 
 def shown_path(request: Request, call: Call | None) -> str:
-    """The path to show, without a connector's key or a misplaced key."""
+    """The path for display, without a connector's key or a misplaced key."""
     path = request.path
     if call is not None and call.rest:
         path = f"{path.removesuffix('/'.join(call.rest))}{{connectorKey}}"
-    return "(a path that holds a key)" if _holds_key(unquote(path)) else one_line(path, 200)
+    return "(a path with a key)" if _holds_key(unquote(path)) else one_line(path, 200)
 
 
 def _check_keys(request: Request, query: Mapping[str, str], call: Call) -> None:
-    """Raises RefusedError if the accessKey or secretKey that the call needs is missing or wrong."""
+    """Raise RejectedError if the call needs an accessKey and a secretKey, and one is missing or wrong."""
     if not call.takes_keys:
         return
     given = tuple(query.get(name) for name in _IN_QUERY)
@@ -321,24 +323,24 @@ def _check_keys(request: Request, query: Mapping[str, str], call: Call) -> None:
         if value != right
     ]
     if given[0] and "$" not in given[0]:
-        wrong.append("an accessKey contains a $, which a shell expands unless it is in single quotes")
-    raise RefusedError(WRONG_KEYS, "; ".join(wrong))
+        wrong.append("an accessKey contains a $: put it in single quotes in a shell")
+    raise RejectedError(WRONG_KEYS, "; ".join(wrong))
 
 
 def _check_form(request: Request) -> None:
-    """Raises RefusedError if a body is too large or not announced as JSON."""
+    """Raise RejectedError if the Content-Type is not JSON or the body is too large."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
-        raise RefusedError(
+        raise RejectedError(
             gateway(415, "Unsupported Media Type"), f"send the header Content-Type: {JSON_TYPE}"
         )
     if len(request.body) > LARGEST_BODY:
-        raise RefusedError(gateway(413, "Request Too Long"), f"the body is longer than {LARGEST_BODY} bytes")
+        raise RejectedError(gateway(413, "Request Too Long"), f"the body is longer than {LARGEST_BODY} bytes")
 
 
 def _check_operations(faults: Faults) -> None:
     if unknown := set(faults.operations) - CALL_NAMES:
         raise ValueError(
-            f"no operation is called {brief(min(unknown))}: choose from {', '.join(sorted(CALL_NAMES))}"
+            f"operations: {brief(min(unknown))} does not exist: choose from {', '.join(sorted(CALL_NAMES))}"
         )
 
 

@@ -1,8 +1,8 @@
-"""HTTP requests and replies as values, and the answers of LeadSquared and its gateway.
+"""HTTP requests and replies as values, and the replies of LeadSquared and its gateway.
 
-Answers are word for word where they are known. LeadSquared's errors are
+Texts are LeadSquared's own where they are known. LeadSquared's errors are
 `{"Status": "Error", "ExceptionType": "MX…", "ExceptionMessage": …}`
-(https://apidocs.leadsquared.com/error-handling/). The AWS API Gateway in front of it answers
+(https://apidocs.leadsquared.com/error-handling/). Those of the AWS API Gateway in front of it are
 `{"message": …}`.
 """
 
@@ -15,18 +15,18 @@ from http import HTTPStatus
 JSON_TYPE = "application/json"
 
 HINT = "x-sandbox-hint"
-"""The header in which the sandbox explains a refusal; LeadSquared does not send it."""
+"""The header in which the sandbox explains a rejection; LeadSquared does not send it."""
 
 ELSEWHERE = "elsewhere.invalid"
-"""The other origin that a redirect points to; `.invalid` never resolves (RFC 2606)."""
+"""The target of a redirect to another origin; `.invalid` never resolves (RFC 2606)."""
 
 ASYNC_HOST = "asyncapi-in21.leadsquared.com"
 SYNC_HOST = "api-in21.leadsquared.com"
-"""The account's regional hosts, as the answer to a call on another region names them."""
+"""The account's regional hosts, as in the reply to a call to another region."""
 
 
 class How(StrEnum):
-    """How an answer goes out on the wire."""
+    """How a reply is sent."""
 
     WHOLE = "whole"
     DRIP_HEADERS = "drip-headers"
@@ -34,20 +34,20 @@ class How(StrEnum):
     DRIP_BODY = "drip-body"
     """The headers at once, the body eight bytes at a time."""
     HALF_BODY = "half-body"
-    """Half of the announced body, then the connection closes."""
+    """Half of the body that Content-Length announces, then the connection closes."""
     LOST = "lost"
-    """No answer: the connection closes."""
+    """No reply: the connection closes."""
     RESET = "reset"
-    """No answer: the connection is reset."""
+    """No reply: the connection is reset."""
     REFUSED = "refused"
-    """No answer: the connection is refused."""
+    """No reply: the connection is refused."""
     HANG = "hang"
-    """No answer: the connection stays open until the client gives up."""
+    """No reply: the connection stays open until the client gives up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request as received; its repr shows neither keys nor personal data."""
+    """An HTTP request as received; its repr shows neither keys nor personal data."""
 
     method: str
     path: str
@@ -65,20 +65,20 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer, with when and how it goes out; its repr does not show the body."""
+    """An HTTP reply, and when and how to send it; its repr does not show the body."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     body: bytes = field(default=b"", repr=False)
     delay: float = 0.0
-    """Seconds from the decision until the answer reaches the client."""
+    """Seconds from the decision until the reply reaches the client."""
     how: How = How.WHOLE
     pace: float = 0.0
-    """Seconds between two pieces of an answer that drips."""
+    """Seconds between the pieces of a dripped reply."""
 
     @property
     def head(self) -> bytes:
-        """Status line and headers as HTTP/1.1 sends them on a connection that closes afterwards."""
+        """The HTTP/1.1 status line and headers, on a connection that closes afterwards."""
         headers = {**self.headers, "content-length": str(len(self.body)), "connection": "close"}
         lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
@@ -86,7 +86,7 @@ class Reply:
 
 
 class ApplicationError(Exception):
-    """What LeadSquared calls an application error: its type starts with `MX`, and it is final."""
+    """LeadSquared's application error: it is final, and its type starts with `MX`."""
 
     def __init__(self, exception_type: str, exception_message: str) -> None:
         super().__init__(exception_type)
@@ -94,18 +94,18 @@ class ApplicationError(Exception):
         self.exception_message = exception_message
 
 
-class RefusedError(Exception):
-    """The account rejects a request by its own rules; no fault replaces that."""
+class RejectedError(Exception):
+    """The account's own rules reject the request; faults do not override that."""
 
     def __init__(self, reply: Reply, hint: str) -> None:
         super().__init__()
         self.reply = hinted(reply, hint)
 
 
-class MalformedError(RefusedError):
-    """The request is not what the call takes; the texts explain why without showing a value.
+class MalformedError(RejectedError):
+    """The request is malformed. The texts explain why without showing a value.
 
-    `where` is the position of the error if `why` does not name it; the hint alone shows it.
+    `where` is the position of the error, for the hint only, if `why` does not state it.
     """
 
     def __init__(self, why: str, where: str = "") -> None:
@@ -118,22 +118,22 @@ def json_reply(status: int, content: object) -> Reply:
 
 
 def dump(content: object) -> str:
-    """Compact JSON in ASCII, so that a lone surrogate in a lead cannot break an answer."""
+    """Compact JSON in ASCII, so that a lone surrogate in a lead cannot break a reply."""
     return json.dumps(content, separators=(",", ":"))
 
 
 def hinted(reply: Reply, hint: str) -> Reply:
-    """The reply with the sandbox's explanation in a header; the body stays LeadSquared's."""
+    """The reply with the sandbox's explanation as a header; the body stays LeadSquared's."""
     return replace(reply, headers={**reply.headers, HINT: hint})
 
 
 def in_eights(data: bytes) -> list[bytes]:
-    """Cut `data` into the pieces of eight bytes in which an answer drips."""
+    """Split `data` into pieces of eight bytes."""
     return [data[start : start + 8] for start in range(0, len(data), 8)]
 
 
 def one_line(text: str, most: int) -> str:
-    """Foreign text as one line of at most `most` characters, without terminal control characters."""
+    """Untrusted text as one line of at most `most` characters, without control characters."""
     shown = "".join(c if c.isascii() and c.isprintable() else "?" for c in text[: most + 1])
     return shown if len(shown) <= most else f"{shown[: most - 3]}..."
 
@@ -150,13 +150,13 @@ def gateway(status: int, message: str) -> Reply:
 
 
 def wrong_region(right_host: str) -> Reply:
-    """LeadSquared's answer on another region's host: it names the right one."""
+    """LeadSquared's reply on another region's host; it names the right host."""
     message = f"Unauthorized access. Please use the host {right_host} for this account"
     return mx(401, "MXUnAuthorizedAccessException", message)
 
 
 FORBIDDEN = gateway(403, "Forbidden")
-"""The gateway's answer to a missing or wrong x-api-key."""
+"""The gateway's reply to a missing or wrong x-api-key."""
 
 WRONG_KEYS = mx(401, "MXUnAuthorizedAccessException", "Invalid AccessKey or SecretKey")
-"""LeadSquared's answer to a missing or wrong accessKey or secretKey."""
+"""LeadSquared's reply to a missing or wrong accessKey or secretKey."""

@@ -1,7 +1,6 @@
-"""The bodies of calls: each is checked as LeadSquared documents it, and turned into the work it asks for.
+"""Readers of request bodies: they check a body as LeadSquared documents it, and return the work to do.
 
-A reader returns what it read or raises MalformedError. The work is done when the request's turn in the
-processing queue comes.
+They raise MalformedError for an invalid body. The processing queue does the work later.
 """
 
 import json
@@ -15,7 +14,7 @@ from leadsquared_async.sandbox.answers import MalformedError
 from leadsquared_async.sandbox.records import IDENTITY, Activity, Opportunity, Records
 
 Work = Callable[[float], object]
-"""Processes a request at a time; returns the synchronous API's answer or raises ApplicationError."""
+"""Processes a request at the given time; returns the status message or raises ApplicationError."""
 
 ACTIVITY = ("ActivityEvent", "ActivityNote", "ActivityDateTime", "Fields")
 OPPORTUNITY = ("OpportunityEventCode", "OpportunityNote", "OpportunityDateTime", "Fields")
@@ -30,7 +29,7 @@ _Object = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A decoded submission; its repr shows none of it."""
+    """A decoded submission; its repr shows no content."""
 
     body: object = field(repr=False)
     query: Mapping[str, str] = field(repr=False)
@@ -39,7 +38,7 @@ class Submission:
 
 
 def decode(body: bytes) -> tuple[str, object]:
-    """The body as text and as JSON."""
+    """Decode the body as text and as JSON."""
     text = ""
     try:
         text = body.decode()
@@ -49,8 +48,8 @@ def decode(body: bytes) -> tuple[str, object]:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}" if text.strip() else "it is empty"
     except (ValueError, RecursionError):
-        where = "a number is too long, or it is nested too deeply"
-    raise MalformedError("The body is not JSON in UTF-8", where)
+        where = "a number is too long, or the nesting is too deep"
+    raise MalformedError("The body is not valid JSON in UTF-8", where)
 
 
 def read_capture(submission: Submission, records: Records) -> Work:
@@ -89,7 +88,7 @@ def read_opportunity(submission: Submission, records: Records) -> Work:
     body = _read_object(submission.body, "The body", ("LeadDetails", "Opportunity"))
     passed = _read_searched(body.get("LeadDetails"))
     if not any(passed.get(name) for name in (*IDENTITY, "ProspectID", passed["SearchBy"])):
-        raise MalformedError("LeadDetails holds no unique field")
+        raise MalformedError("LeadDetails has no unique field")
     content = _read_object(body.get("Opportunity"), "Opportunity", (*OPPORTUNITY, *FLAGS))
     opportunity = Opportunity(
         event_code=_read_code(content, "OpportunityEventCode"),
@@ -115,14 +114,14 @@ def read_call_log(submission: Submission, records: Records) -> Work:
     """A finished phone call; the path names the telephony connector."""
     body = _read_object(submission.body, "The body", CALL)
     if not body:
-        raise MalformedError("The body holds no call")
+        raise MalformedError("The body has no fields")
     readers = {"StartTime": _read_date, "EndTime": _read_date, "CallDuration": _read_duration}
     fields = {name: readers.get(name, _read_text)(body, name) for name in CALL if name in body}
     return lambda at: records.log_call(submission.rest, fields, at)
 
 
 def read_lead(value: object, within: str = "") -> dict[str, str]:
-    """Attribute and value of each entry, at least one of which is not SearchBy.
+    """Values by attribute; at least one attribute other than SearchBy is required.
 
     The entries of a custom field set are named `mx_Set.Entry`.
     """
@@ -130,14 +129,14 @@ def read_lead(value: object, within: str = "") -> dict[str, str]:
     for place, entry in _read_entries(value, within, "Attribute and Value"):
         passed |= _read_entry(place, entry, passed, "Attribute", set_key="Attribute")
     if not passed.keys() - {"SearchBy"}:
-        raise MalformedError(f"{within or 'The body'} holds no attribute")
+        raise MalformedError(f"{within or 'The body'} has no attribute")
     return passed
 
 
 def _read_searched(value: object) -> dict[str, str]:
     passed = read_lead(value, "LeadDetails")
     if "SearchBy" not in passed:
-        raise MalformedError("LeadDetails holds no SearchBy")
+        raise MalformedError("LeadDetails has no SearchBy")
     return passed
 
 
@@ -151,7 +150,7 @@ def _read_activity(content: _Object) -> Activity:
 
 
 def _read_fields(content: _Object, *, set_key: str) -> dict[str, str]:
-    """Schema name and value of each of an activity's or opportunity's Fields."""
+    """The Fields of an activity or opportunity: values by schema name."""
     found: dict[str, str] = {}
     for place, entry in _read_entries(content.get("Fields", []), "Fields", "SchemaName and Value"):
         found |= _read_entry(place, entry, found, "SchemaName", set_key=set_key)
@@ -159,7 +158,7 @@ def _read_fields(content: _Object, *, set_key: str) -> dict[str, str]:
 
 
 def _read_entries(value: object, within: str, of: str) -> list[tuple[str, _Object]]:
-    """Each entry of an array of objects, with its position for messages."""
+    """The entries of an array of objects, each with its position for messages."""
     if not isinstance(value, list):
         raise MalformedError(f"{within or 'The body'} is not an array of {of}")
     found: list[tuple[str, _Object]] = []
@@ -174,7 +173,7 @@ def _read_entries(value: object, within: str, of: str) -> list[tuple[str, _Objec
 def _read_entry(
     place: str, entry: _Object, before: Collection[str], key: str, *, set_key: str
 ) -> dict[str, str]:
-    """A schema name and its value, or a custom field set, whose names are all under `set_key`."""
+    """A schema name and its value, or a custom field set, where `set_key` holds each schema name."""
     if "Fields" not in entry:
         return _read_pair(place, entry, before, key)
     found = _read_pair(place, {name: entry[name] for name in entry if name != "Fields"}, before, set_key)
@@ -192,24 +191,24 @@ def _read_pair(place: str, entry: _Object, before: Collection[str], key: str) ->
     if not isinstance(value, str):
         raise MalformedError(f"{place}: Value is not a string")
     if name in before:
-        raise MalformedError(f"{place}: {key} was given before")
+        raise MalformedError(f"{place}: {key} is a duplicate")
     if entry.keys() - {key, "Value"}:
-        raise MalformedError(f"{place} holds more than {key} and Value")
+        raise MalformedError(f"{place} has keys other than {key} and Value")
     return {name: value}
 
 
 def _read_object(value: object, place: str, names: Collection[str]) -> _Object:
-    """An object that has no other keys than `names`."""
+    """An object with no keys other than `names`."""
     if not isinstance(value, dict):
         raise MalformedError(f"{place} is not an object")
     found = cast("_Object", value)
     if found.keys() - set(names):
-        raise MalformedError(f"{place} holds more than {', '.join(names)}")
+        raise MalformedError(f"{place} has keys other than {', '.join(names)}")
     return found
 
 
 def _read_text(holder: Mapping[str, object], name: str) -> str:
-    """A string; empty if it is absent."""
+    """A string; empty if absent."""
     value = holder.get(name, "")
     if not isinstance(value, str):
         raise MalformedError(f"{name} is not a string")
@@ -224,7 +223,7 @@ def _read_id(holder: Mapping[str, object], name: str) -> str:
 
 
 def _read_code(holder: _Object, name: str) -> int:
-    """A whole number; a string of digits is not one."""
+    """A whole number, not a string of digits."""
     value = holder.get(name)
     if isinstance(value, bool) or not isinstance(value, int):
         raise MalformedError(f"{name} is not a whole number")
@@ -232,7 +231,7 @@ def _read_code(holder: _Object, name: str) -> int:
 
 
 def _read_date(holder: _Object, name: str) -> str:
-    """A date and time as `YYYY-MM-DD HH:MM:SS`; empty if it is absent."""
+    """A date and time as `YYYY-MM-DD HH:MM:SS`; empty if absent."""
     value = holder.get(name, "")
     try:
         if isinstance(value, str) and (
@@ -241,11 +240,11 @@ def _read_date(holder: _Object, name: str) -> str:
             return value
     except ValueError:
         pass
-    raise MalformedError(f"{name} is not a date written YYYY-MM-DD HH:MM:SS")
+    raise MalformedError(f"{name} is not a date in the format YYYY-MM-DD HH:MM:SS")
 
 
 def _read_duration(holder: _Object, name: str) -> str:
-    """Whole seconds, as a number or as a string of digits; both have been seen."""
+    """Whole seconds, as a number or a string of digits; both have been observed."""
     value = holder[name]
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not re.fullmatch(r"[0-9]*", text):
@@ -257,16 +256,16 @@ def _read_flag(query: Mapping[str, str], name: str) -> bool:
     """`true` or `false` in the query; absent is false."""
     value = query.get(name, "false")
     if value not in {"true", "false"}:
-        raise MalformedError(f"{name} is neither true nor false")
+        raise MalformedError(f"{name} must be true or false")
     return value == "true"
 
 
 def _read_flags(content: _Object, query: Mapping[str, str]) -> tuple[str, ...]:
-    """The flags that are set in the query or in the opportunity; both places have been seen."""
+    """The flags set in the query or in the opportunity; both have been observed."""
     for name in FLAGS:
         if not isinstance(content.get(name, False), bool):
-            raise MalformedError(f"{name} is neither true nor false")
+            raise MalformedError(f"{name} must be true or false")
     flags = tuple(name for name in FLAGS if _read_flag(query, name) or content.get(name))
     if {"OverwriteFields", "UpdateEmptyFields"} <= set(flags):
-        raise MalformedError("OverwriteFields and UpdateEmptyFields exclude each other")
+        raise MalformedError("OverwriteFields and UpdateEmptyFields cannot be combined")
     return flags

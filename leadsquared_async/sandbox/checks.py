@@ -1,4 +1,4 @@
-"""Checks of the options of a sandbox: a rule is what is expected, and whether a value is that."""
+"""Validation of a sandbox's options. A rule is a description of valid values, and a test for them."""
 
 from collections.abc import Callable, Collection, Mapping
 from math import inf
@@ -7,18 +7,18 @@ from typing import Any, cast
 Rule = tuple[str, Callable[[Any], bool]]
 
 DAY = 86_400.0
-"""Seconds; no option makes the sandbox wait longer."""
+"""Seconds: the largest valid duration."""
 
 
 def check(name: str, rule: Rule, value: object) -> None:
-    """Raise ValueError with the option's name if its value is invalid."""
+    """Raise ValueError that names the option if its value is invalid."""
     expected, is_valid = rule
     if not is_valid(value):
         raise ValueError(f"{name} must be {expected}, not {brief(value)}")
 
 
 def check_all(options: object, rules: Mapping[str, Rule]) -> None:
-    """Check the fields of a frozen dataclass, and keep a copy of each collection and mapping."""
+    """Check the fields of a frozen dataclass, and replace each collection and mapping by a copy."""
     for name, rule in rules.items():
         value: Any = getattr(options, name)
         check(name, rule, value)
@@ -39,7 +39,7 @@ def brief(value: object) -> str:
 
 
 def is_number(value: object, least: float = -inf, most: float = inf) -> bool:
-    """Whether it is an int or a float within bounds; a bool is not a number."""
+    """Whether `value` is an int or a float, but not a bool, within bounds."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
 
 
@@ -55,7 +55,7 @@ def whole(least: int, most: int) -> Rule:
 
 
 def strings(expected: str, kinds: Any = Collection) -> Rule:
-    """A collection of strings; a string is not one."""
+    """A collection of strings, but not a string."""
     return (
         expected,
         lambda value: (
@@ -67,7 +67,7 @@ def strings(expected: str, kinds: Any = Collection) -> Rule:
 
 
 def by_name(expected: str, is_valid: Callable[[object], bool] = lambda _: True) -> Rule:
-    """A mapping from strings to values of a kind."""
+    """A mapping from strings to valid values."""
     return (
         expected,
         lambda value: (
@@ -97,7 +97,7 @@ def pair(expected: str, is_valid: Callable[[Any, Any], bool]) -> Rule:
 
 
 def optional(rule: Rule, *others: object) -> Rule:
-    """What a rule takes, or one of some strings or None."""
+    """A rule that also accepts `others`: strings or None."""
     expected = "".join((rule[0], *(f" or {other!r}" for other in others)))
     return (
         expected,

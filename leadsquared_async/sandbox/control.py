@@ -1,7 +1,7 @@
 """The records of an account: in Python as `Books`, over HTTP as the control plane under `/_sandbox/`.
 
-The control plane needs no keys and has no limit, so it refuses browsers: a page of another site must neither
-read the leads nor set faults, not even by pointing its own name at this machine (DNS rebinding).
+The control plane needs no keys and has no rate limit. It rejects browsers, so that no website can read leads
+or set faults, not even by DNS rebinding.
 """
 
 import json
@@ -20,7 +20,7 @@ from leadsquared_async.sandbox.records import Lead, Opportunity, PhoneCall
 
 
 class RequestState(TypedDict):
-    """One accepted request and its state."""
+    """An accepted request and its state."""
 
     request_id: str
     operation: str
@@ -28,13 +28,13 @@ class RequestState(TypedDict):
     reason: str
     system_errors: int
     finished_at: float | None
-    """Seconds on the clock that drives the account; None while it is in the queue."""
+    """Seconds on the clock that drives the account; None while the request is queued."""
 
 
 class Books:
-    """A view of `account` at the time that `clock` returns (seconds, the clock that drives the account).
+    """The records of `account` at the time that `clock` returns, in seconds on the account's clock.
 
-    Personal data can be reached through it by name; its repr shows none.
+    The attributes contain personal data; the repr does not.
     """
 
     __slots__ = ("_account", "_clock")
@@ -45,12 +45,12 @@ class Books:
 
     @property
     def now(self) -> float:
-        """The time of the sandbox's clock, in seconds."""
+        """Seconds on the sandbox's clock."""
         return self._clock()
 
     @property
     def instance(self) -> str:
-        """An id of this sandbox; each run and each reset changes it, even with a seed."""
+        """A random id that changes with each run and each reset, even with a seed."""
         return self._account.instance
 
     @property
@@ -64,9 +64,9 @@ class Books:
         return self._account.arrivals
 
     def most_arrivals(self, per: float | None = None, operation: str | None = None) -> int:
-        """The most calls that arrived in any `per` seconds; by default in the seconds of their limit.
+        """The most calls that arrived within any `per` seconds, by default the window of their limit.
 
-        `operation` names the calls; by default all that share `limit`, which are all but `bulk`.
+        `operation` selects the calls; the default is all that share `limit`, that is, all but `bulk`.
         """
         if per is None:
             _, per = limit_of(self._account.settings, operation or "")
@@ -79,17 +79,17 @@ class Books:
 
     @property
     def by_outcome(self) -> Mapping[str, int]:
-        """How many calls ended in each HTTP status, or in `lost`, `reset`, `hang`."""
+        """The number of calls by outcome: an HTTP status, `lost`, `reset` or `hang`."""
         return Counter(arrival.outcome for arrival in self.arrivals)
 
     @property
     def over_limit(self) -> int:
-        """How many calls the limit rejected, without scripted 429s."""
+        """How many calls the rate limit rejected, without scripted 429s."""
         return sum(arrival.over_limit for arrival in self.arrivals)
 
     @property
     def requests(self) -> Sequence[RequestState]:
-        """Every accepted request, in order for each operation."""
+        """The accepted requests of each operation, in order."""
         speed = self._up_to_date().settings.speed
         return [
             RequestState(
@@ -105,12 +105,12 @@ class Books:
 
     @property
     def accepted(self) -> int:
-        """How many submissions were accepted, whether or not the client received the answer."""
+        """How many submissions were accepted, whether or not the client received the reply."""
         return len(self._tasks)
 
     @property
     def repeated(self) -> int:
-        """How many submissions were accepted although the same body had been accepted before."""
+        """How many accepted submissions repeat the body of an earlier one."""
         return self.accepted - len({task.body for task in self._tasks})
 
     @property
@@ -135,17 +135,17 @@ class Books:
 
     @property
     def duplicates(self) -> int:
-        """How many leads there are beyond the first of each person."""
+        """How many leads belong to a person who already has an older lead."""
         return self._up_to_date().records.duplicates()
 
     @property
     def misplaced_keys(self) -> Sequence[str]:
-        """Every time a key was sent to a wrong place, described without the key."""
+        """A description of each key that was sent in the wrong place, without the key."""
         return self._account.misplaced_keys
 
     @property
     def faults(self) -> Faults:
-        """How the account misbehaves now; assign other faults to change it from now on."""
+        """The current faults; assign others to replace them from now on."""
         return self._account.faults
 
     @faults.setter
@@ -153,16 +153,16 @@ class Books:
         self._account.set_faults(faults, self._clock())
 
     def change_faults(self, content: object) -> None:
-        """Change the faults that a decoded JSON object names, and keep the others.
+        """Change the options of `Faults` that a decoded JSON object names, and keep the others.
 
-        A script that it does not name continues. Raises ValueError for invalid input.
+        Scripts that it does not name continue. Raises ValueError for invalid input.
         """
         faults = self.faults.changed(content)
         keep = {"script", "processing_script"} - set(cast("dict[str, object]", content))
         self._account.set_faults(faults, self._clock(), keep=keep)
 
     def summary(self) -> dict[str, Any]:
-        """The counts as a mapping for JSON, with `now` in seconds; no personal data."""
+        """The counts, and `now` in seconds, as a mapping for JSON without personal data."""
         return {
             "now": self.now,
             "arrivals": len(self.arrivals),
@@ -181,7 +181,7 @@ class Books:
         }
 
     def reset(self) -> None:
-        """Forget everything. Faults and draws start over; the clock does not."""
+        """Delete all records. Restore the initial faults and random draws; the clock continues."""
         self._account.reset()
 
     @property
@@ -195,19 +195,18 @@ class Books:
 
 PREFIX = "/_sandbox/"
 INDEX = frozenset({"/", "/_sandbox"})
-"""Paths that are answered as `/_sandbox/` is."""
+"""Aliases of `/_sandbox/`."""
 LARGEST_CONTROL_BODY = 64 * 1024
 LOOPBACK = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
 
 
 def is_for_the_control_plane(request: Request) -> bool:
-    """Whether it is for the sandbox itself, and not a LeadSquared call."""
+    """Whether it is for the sandbox itself, not a LeadSquared call."""
     return request.path.startswith(PREFIX) or (request.method == "GET" and request.path in INDEX)
 
 
 def is_from_a_browser(request: Request) -> bool:
-    """Whether a web page may have sent it: it names an origin or another site's page, or its host is not this
-    machine's loopback."""
+    """Whether a web page may have sent it: it has an origin, is cross-site, or its host is not loopback."""
     headers = request.headers
     return (
         "origin" in headers
@@ -219,14 +218,14 @@ def is_from_a_browser(request: Request) -> bool:
 def answer(request: Request, books: Books) -> Reply:
     """Answer a request to the control plane."""
     if is_from_a_browser(request):
-        return _error(403, "The sandbox is for programs on this machine, not for pages of other sites")
+        return _error(403, "The sandbox accepts requests from programs on this machine, not from web pages")
     page = "" if request.path in INDEX else request.path.removeprefix(PREFIX)
     methods = ROUTES.get(page)
     if methods is None:
-        return _error(404, f"There is no such page: choose from {', '.join(filter(None, ROUTES))}")
+        return _error(404, f"This page does not exist: choose from {', '.join(filter(None, ROUTES))}")
     act = methods.get(request.method)
     if act is None:
-        return _error(405, f"This page takes {', '.join(methods)}", {"allow": ", ".join(methods)})
+        return _error(405, f"This page accepts {', '.join(methods)}", {"allow": ", ".join(methods)})
     try:
         content = act(books, request.body)
     except ValueError as error:
@@ -236,7 +235,7 @@ def answer(request: Request, books: Books) -> Reply:
 
 def _show_index(books: Books, _body: bytes) -> object:
     return {
-        "sandbox": "A LeadSquared for tests, on this machine only",
+        "sandbox": "A LeadSquared emulator for tests, on this machine only",
         "instance": books.instance,
         "calls": books.paths,
         "keys": "Submissions take accessKey and secretKey in the query and x-api-key as a header",
@@ -250,12 +249,12 @@ def _set_faults(books: Books, body: bytes) -> object:
     try:
         content = json.loads(body.decode())
     except (ValueError, RecursionError):
-        raise ValueError("The body is not JSON in UTF-8") from None
+        raise ValueError("The body is not valid JSON in UTF-8") from None
     books.change_faults(content)
     return books.faults.to_json()
 
 
-def _end_faults(books: Books, _body: bytes) -> object:
+def _clear_faults(books: Books, _body: bytes) -> object:
     books.faults = Faults()
     return books.faults.to_json()
 
@@ -263,7 +262,7 @@ def _end_faults(books: Books, _body: bytes) -> object:
 ROUTES: Mapping[str, Mapping[str, Callable[[Books, bytes], object]]] = {
     "": {"GET": _show_index},
     "reset": {"POST": lambda books, _: books.reset()},
-    "faults": {"GET": lambda books, _: books.faults.to_json(), "PUT": _set_faults, "DELETE": _end_faults},
+    "faults": {"GET": lambda books, _: books.faults.to_json(), "PUT": _set_faults, "DELETE": _clear_faults},
     "requests": {"GET": lambda books, _: books.requests},
     "leads": {"GET": lambda books, _: list(map(asdict, books.leads.values()))},
     "arrivals": {
@@ -276,11 +275,11 @@ ROUTES: Mapping[str, Mapping[str, Callable[[Books, bytes], object]]] = {
     "opportunities": {"GET": lambda books, _: list(map(asdict, books.opportunities.values()))},
     "calls": {"GET": lambda books, _: list(map(asdict, books.calls))},
 }
-"""The control plane: what each page and method answers as JSON, or nothing; ValueError is a 400."""
+"""The handler of each page and method: it returns JSON, or None for 204; ValueError becomes 400."""
 
 
 def _json(status: int, content: object, headers: Mapping[str, str] | None = None) -> Reply:
-    """JSON for people as well; a lone surrogate in a lead stays escaped."""
+    """Indented JSON in ASCII, so that a lone surrogate in a lead stays escaped."""
     body = json.dumps(content, indent=2).encode()
     return Reply(status, {"content-type": JSON_TYPE, **(headers or {})}, body)
 

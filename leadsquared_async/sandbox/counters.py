@@ -1,6 +1,6 @@
-"""Six ways of counting calls against a limit.
+"""Six algorithms that count calls against a limit.
 
-LeadSquared does not document how it counts, so a client has to be safe under each of them.
+LeadSquared does not document how it counts, so a client must be safe under each of them.
 """
 
 from abc import ABC, abstractmethod
@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from math import floor, inf
 
 _ROUNDING = 1e-9
-"""Keeps the rounding error of many additions from refusing a call that is exactly on time."""
+"""Tolerated rounding error of many additions, so that a call exactly on time is admitted."""
 
 
 @dataclass(eq=False)
 class Counter(ABC):
-    """Admits `calls` calls in `per` seconds, or refuses them.
+    """Admits `calls` calls in `per` seconds, and rejects others.
 
-    `phase` moves the edges of windows by that many seconds. With `count_refused` a refused call costs as much
-    as an admitted one. Raises ValueError for a limit that admits nothing.
+    `phase` shifts the windows by that many seconds. With `count_refused`, a rejected call costs as much as an
+    admitted one. Raises ValueError for a limit that admits nothing.
     """
 
     calls: int
@@ -29,11 +29,13 @@ class Counter(ABC):
 
     def __post_init__(self) -> None:
         if self.calls < 1 or self.per <= 0:
-            message = f"a limit is at least 1 call in more than 0 seconds, not {self.calls} in {self.per}"
+            message = (
+                f"a limit must be at least 1 call in more than 0 seconds, not {self.calls} in {self.per}"
+            )
             raise ValueError(message)
 
     def admit(self, now: float) -> bool:
-        """Count a call at `now` (seconds that never go back); returns whether it is admitted."""
+        """Count a call at `now` (seconds, which must not decrease); return whether it is admitted."""
         self._now = now
         admitted = self._has_room()
         if admitted or self.count_refused:
@@ -49,7 +51,7 @@ class Counter(ABC):
 
 @dataclass(eq=False)
 class SlidingLog(Counter):
-    """At most `calls` in any half-open window of `per` seconds: the time of every counted call is kept."""
+    """At most `calls` in any half-open window of `per` seconds; it stores the time of each counted call."""
 
     _log: deque[float] = field(default_factory=deque[float], init=False)
 
@@ -70,7 +72,7 @@ class FixedWindow(Counter):
     _previous: int = field(default=0, init=False)
     _current: int = field(default=0, init=False)
     _share: float = field(default=1.0, init=False)
-    """How much of the previous window a sliding window would still cover."""
+    """The part of the previous window that a sliding window still covers."""
 
     def _has_room(self) -> bool:
         position = (self._now - self.phase) / self.per
@@ -86,7 +88,7 @@ class FixedWindow(Counter):
         self._current += 1
 
     def _carried_over(self) -> float:
-        """What the previous window still counts for."""
+        """The number of calls of the previous window that still count."""
         return 0.0
 
 
@@ -106,9 +108,9 @@ class StrictSlidingCounter(FixedWindow):
 
 @dataclass(eq=False)
 class TokenBucket(Counter):
-    """`calls` tokens, one spent by each call, refilled evenly at `calls / per` a second; full at first.
+    """`calls` tokens, full at first, refilled evenly at `calls / per` a second; a call spends one.
 
-    With `count_refused` a refused call spends the fraction of a token that was there.
+    With `count_refused`, a rejected call spends the remaining fraction of a token.
     """
 
     _spent: float = field(default=0.0, init=False)
@@ -125,9 +127,9 @@ class TokenBucket(Counter):
 
 @dataclass(eq=False)
 class GCRA(Counter):
-    """The generic cell rate algorithm: one call each `per / calls` seconds, a burst of `calls` tolerated.
+    """The generic cell rate algorithm: a call every `per / calls` seconds, with a burst of up to `calls`.
 
-    With `count_refused` a refused call delays the schedule as far as a full burst does.
+    With `count_refused`, rejected calls delay the schedule by no more than a full burst does.
     """
 
     _scheduled: float = field(default=-inf, init=False)
@@ -148,11 +150,11 @@ COUNTERS: Mapping[str, type[Counter]] = {
     "token-bucket": TokenBucket,
     "gcra": GCRA,
 }
-"""The counters by the names that `Sandbox(counting=...)` takes."""
+"""The counters, by their names in `Settings.counting`."""
 
 
 def most_in_any_window(times: Iterable[float], per: float) -> int:
-    """The most of `times` (ascending, seconds) that lie in any half-open window of `per` seconds."""
+    """The most of `times` (ascending, in seconds) within any half-open window of `per` seconds."""
     window: deque[float] = deque()
     most = 0
     for time in times:

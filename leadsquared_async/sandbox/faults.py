@@ -1,8 +1,8 @@
-"""Faults between a client and LeadSquared: by probability, by script or for some time.
+"""Fault injection: by probability, by script, or during an outage.
 
-A fault either replaces the answer (`503`, `html`) or changes how it goes out (`lost`, `drip-body`); `FAULTS`
-lists them. A name followed by `+taken`, as in `504+taken`, means that the lead was accepted before the fault
-occurred. The account's own refusals (keys, limit, body) take precedence over any fault.
+A fault either replaces the reply (`503`, `html`) or changes how it is sent (`lost`, `drip-body`); `FAULTS`
+lists them. The suffix `+taken`, as in `504+taken`, means that the lead was accepted before the fault
+occurred. The account's own rejections (keys, limit, body) take precedence over faults.
 """
 
 from collections.abc import Collection, Mapping
@@ -38,23 +38,23 @@ from leadsquared_async.sandbox.checks import (
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One way in which a call goes wrong."""
+    """One way in which a call fails."""
 
     name: str
     answer: Reply | None = None
-    """The answer that replaces the true one; None keeps that."""
+    """The reply to send instead of the real one; None keeps the real one."""
     taken: bool = False
-    """Whether a submission is accepted all the same."""
+    """Whether a submission is accepted despite the fault."""
     how: How = How.WHOLE
     over_limit: bool = False
-    """Whether the answer quotes the limit of the call."""
+    """Whether the reply is a 429 that states the call's limit."""
     regional: bool = False
-    """Whether the answer names the right host, which is another one for the synchronous API."""
+    """Whether the reply names the right host, which differs for the synchronous API."""
 
 
 OK = Fault("ok", taken=True)
 _DUPLICATE = ("MXDuplicateEntryException", "A Lead with same Email already exists.")
-"""A permanent, logical error, which has been seen under 500 and under 200."""
+"""A permanent error that has been observed with status 500 and with 200."""
 _PAGE = b"<!doctype html><html><body><h1>We will be back soon</h1></body></html>"
 
 FAULTS: Mapping[str, Fault] = {
@@ -90,47 +90,47 @@ FAULTS: Mapping[str, Fault] = {
 
 
 def find_fault(name: str) -> Fault:
-    """The fault called `name`; raises ValueError if there is none."""
+    """The fault called `name`; raises ValueError for an unknown name."""
     base, plus, taken = name.partition("+")
     fault = FAULTS.get(base)
     if fault is None or (plus and (taken != "taken" or fault.how is How.REFUSED)):
         raise ValueError(
-            f"no fault is called {brief(name)}: choose from {', '.join(FAULTS)}; '+taken' may follow"
+            f"no fault is called {brief(name)}: choose from {', '.join(FAULTS)}, optionally with '+taken'"
         )
     return replace(fault, taken=True, name=name) if plus else fault
 
 
-@dataclass(frozen=True, kw_only=True)  # without slots, whose frozen classes fail oddly on unknown names
+@dataclass(frozen=True, kw_only=True)  # no slots: an unknown name would raise an obscure TypeError
 class Faults:
-    """The faults of a sandbox; by default none. Raises ValueError for an invalid option.
+    """The faults of a sandbox, by default none. Raises ValueError for an invalid option.
 
-    A round trip takes `latency` seconds, plus up to `jitter` seconds (uniform), plus a delay whose mean is
-    `tail` seconds (exponential). Half of it passes before the call arrives and is counted; the other half,
-    drawn anew, before the answer is back.
+    A round trip takes `latency` seconds, plus up to `jitter` seconds (uniform), plus a delay with a mean of
+    `tail` seconds (exponential). One half passes before the call arrives and is counted; the other half is
+    drawn separately and delays the reply.
 
-    A call meets the `outage`, else the next entry of `script`, else a draw from `probabilities`.
+    A call gets the fault of the `outage`, else the next one in `script`, else a draw from `probabilities`.
     """
 
     latency: float = 0.0
     jitter: float = 0.0
     tail: float = 0.0
     probabilities: Mapping[str, float] = field(default_factory=dict[str, float])
-    """By the fault's name; their sum is at most 1, the rest is `ok`."""
+    """By the fault's name; the sum is at most 1, and the rest is `ok`."""
     script: tuple[str, ...] = ()
     """The faults of the next calls, in order; `ok` for none."""
     operations: tuple[str, ...] = ()
-    """The calls that meet faults: `capture`, `status`, `bulk` and so on. Empty: all."""
+    """The calls that get faults: `capture`, `status`, `bulk` and so on. Empty: all."""
     outage: tuple[float, float] | None = None
-    """From and until, in seconds of the sandbox's clock, every call meets `outage_fault`."""
+    """Start and end, in seconds on the sandbox's clock; each call in between gets `outage_fault`."""
     outage_fault: str = "503"
     drip: float = 0.1
-    """Seconds between two pieces of an answer that drips."""
+    """Seconds between the pieces of a dripped reply."""
     system_error: float = 0.0
-    """The probability that processing a request meets a system error and is retried later."""
+    """The probability that processing a request fails with a system error and is retried later."""
     processing_script: tuple[str, ...] = ()
-    """`ok` or `system-error` for the next requests that are processed, in order."""
+    """`ok` or `system-error` for the next processing attempts, in order."""
     missing_rows: float = 0.0
-    """The probability that a processed row of a bulk call is missing from the answer."""
+    """The probability that a processed row of a bulk call is missing from the reply."""
 
     def __post_init__(self) -> None:
         check_all(self, _RULES)
@@ -139,14 +139,14 @@ class Faults:
         for name, probability in self.probabilities.items():
             check(name, number(1), probability)
         if sum(self.probabilities.values()) > 1 + 1e-9:
-            raise ValueError("the probabilities of the faults add up to more than 1")
+            raise ValueError("probabilities: the sum must be at most 1")
         for entry in self.processing_script:
             check("processing_script", _PROCESSING, entry)
 
     def changed(self, content: object) -> Self:
-        """These faults with the changes in a decoded JSON object; raises ValueError for invalid input."""
+        """A copy with the options in a decoded JSON object; raises ValueError for invalid input."""
         if not isinstance(content, dict):
-            raise ValueError("faults must be a JSON object")  # noqa: TRY004 - the content is wrong, not the call
+            raise ValueError("faults must be a JSON object")  # noqa: TRY004 - the content is invalid, not the call
         changes = cast("dict[str, Any]", content)
         names = [field.name for field in fields(self)]
         if unknown := sorted(changes.keys() - set(names)):
@@ -154,7 +154,7 @@ class Faults:
         return replace(self, **changes)
 
     def to_json(self) -> dict[str, Any]:
-        """The same as a mapping for JSON."""
+        """All options, as a mapping for JSON."""
         return asdict(self)
 
 
@@ -167,7 +167,7 @@ _RULES: Mapping[str, Rule] = {
     "latency": number(DAY),
     "jitter": number(DAY),
     "tail": number(DAY),
-    "probabilities": by_name("a mapping from the fault's name to its probability"),
+    "probabilities": by_name("a mapping from fault names to probabilities"),
     "script": _STRINGS,
     "operations": _STRINGS,
     "outage": pair(
@@ -186,14 +186,14 @@ class FaultSource:
 
     def __init__(self, faults: Faults, seed: int) -> None:
         self.replace(faults)
-        # One stream for each purpose: latency switched on must not change which call fails.
+        # One stream for each purpose, so that adding latency does not change which calls fail.
         self._calls = Random(f"calls {seed}")
         self._ways = Random(f"ways {seed}")
         self._errors = Random(f"errors {seed}")
         self._rows = Random(f"rows {seed}")
 
     def replace(self, faults: Faults, keep: Collection[str] = ()) -> None:
-        """Apply other faults. Draws continue, and so do the scripts named in `keep`; others start over."""
+        """Replace the faults. Draws and the scripts named in `keep` continue; other scripts restart."""
         self.faults = faults
         if "script" not in keep:
             self._script = iter(faults.script)
@@ -201,14 +201,14 @@ class FaultSource:
             self._processing = iter(faults.processing_script)
 
     def transit(self) -> float:
-        """Seconds of one way between client and server."""
+        """Draw the delay in seconds of one direction between client and server."""
         faults = self.faults
         jitter = self._ways.uniform(0, faults.jitter)
         tail = self._ways.expovariate(1 / faults.tail) if faults.tail else 0.0
         return (faults.latency + jitter + tail) / 2
 
     def draw(self, call: str, now: float) -> Fault:
-        """The fault that the call of this name meets at `now` (seconds)."""
+        """The fault for a call of this name at `now` (seconds)."""
         faults = self.faults
         chance = self._calls.random()
         if faults.operations and call not in faults.operations:
@@ -224,11 +224,11 @@ class FaultSource:
         return OK
 
     def row_is_missing(self) -> bool:
-        """Whether the next row of a bulk call is missing from the answer."""
+        """Whether the next row of a bulk call is missing from the reply."""
         return self._rows.random() < self.faults.missing_rows
 
     def system_error(self) -> bool:
-        """Whether the request that is processed now meets a system error."""
+        """Whether the next processing attempt fails with a system error."""
         chance = self._errors.random()
         if (scripted := next(self._processing, None)) is not None:
             return scripted == "system-error"

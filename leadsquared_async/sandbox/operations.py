@@ -1,7 +1,7 @@
-"""Which calls exist: the operations of the Async API and their paths, and the synchronous calls.
+"""The calls that exist: the operations of the Async API with their paths, and the synchronous calls.
 
-Copied by hand from LeadSquared's documentation. Paths that no page confirms are the likeliest ones; the
-setting `paths` moves them.
+Copied by hand from LeadSquared's documentation. Undocumented paths are guesses; the setting `paths` overrides
+them.
 """
 
 import re
@@ -27,24 +27,23 @@ from leadsquared_async.sandbox.records import Records
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A submission, with its status and its metrics."""
+    """A submission, its status and its metrics."""
 
     name: str
     task_type: str
     path: str
-    """Of its submission; status and metrics are below it, apart from the status of a capture."""
+    """The path of the submission. Status and metrics are below it, except for a capture's status."""
     read: Callable[[Submission, Records], Work]
     id_name: str = "RequestId"
-    """How its status spells the id; both spellings are documented."""
+    """The key of the id in its status; both spellings are documented."""
     rate_name: str = "ProcessingRatePerMinute"
-    """How its metrics spell the rate; both spellings are documented."""
+    """The key of the rate in its metrics; both spellings are documented."""
     names_connector: bool = False
-    """Whether its path continues with a telephony connector's key and, possibly, an instance's GUID. Such a
-    call takes the x-api-key and no other key."""
+    """Whether its path ends with a telephony connector's key and, optionally, an instance's GUID. Such a call
+    takes the x-api-key only."""
 
     @property
     def status_path(self) -> str:
-        """The path of its status."""
         return "/lead/status" if self.name == "capture" else f"{self.path}/status"
 
 
@@ -85,7 +84,7 @@ SYNC = {
 """Method and path of each synchronous call, by its name."""
 
 CALL_NAMES = frozenset({"status", "metrics", *SYNC, *(operation.name for operation in OPERATIONS)})
-"""The names of calls in faults and in the books."""
+"""The names of calls in `Faults` and `Books`."""
 
 _CONNECTOR = re.compile(
     r"/(?!(?:status|metrics)(?:/|$))([0-9A-Za-z_-]+)"
@@ -95,13 +94,13 @@ _CONNECTOR = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a request asks for."""
+    """The call that a request makes."""
 
     name: str
     """One of `CALL_NAMES`."""
     kind: Literal["submit", "status", "metrics", "sync"]
     operations: tuple[Operation, ...] = ()
-    """The operation; several may share the path of their status."""
+    """The operation, or several that share a status path."""
     rest: tuple[str, ...] = field(default=(), repr=False)
     """The path segments after the operation's own."""
 
@@ -112,10 +111,10 @@ class Call:
 
 
 class Routes:
-    """Finds the call behind a method and a path.
+    """Finds the call for a method and a path.
 
-    `moved` holds other paths by the name of the call, as `Settings.paths` does. Raises ValueError for an
-    unknown name, for a path without a leading slash, and for a path of two calls, unless both are a status.
+    `moved` overrides paths by the name of the call, as in `Settings.paths`. Raises ValueError for an unknown
+    name, a path without a leading slash, and a path shared by two calls that are not both a status.
     """
 
     def __init__(self, moved: Mapping[str, str]) -> None:
@@ -128,7 +127,7 @@ class Routes:
             calls[f"{name} status"] = "GET", operation.status_path, Call("status", "status", it)
             calls[f"{name} metrics"] = "GET", f"{path}/metrics", Call("metrics", "metrics", it)
         if unknown := sorted(moved.keys() - calls.keys()):
-            raise ValueError(f"paths: no call is named {', '.join(unknown)}")
+            raise ValueError(f"paths: no call is called {', '.join(unknown)}")
         for name, (method, usual, call) in calls.items():
             path = moved.get(name, usual)
             if not path.startswith("/"):
@@ -145,7 +144,7 @@ class Routes:
         return [*(f"{method} {path}" for method, path in self._calls), *connectors]
 
     def locate(self, request: Request) -> Call | None:
-        """The call that `request` makes, or None if its path and method do not exist."""
+        """The call that `request` makes; None for an unknown method and path."""
         found = self._calls.get((request.method, request.path))
         if found is None and request.method == "POST":
             for path, call in self._connectors.items():
@@ -156,7 +155,7 @@ class Routes:
         return found
 
     def hint(self, request: Request) -> str:
-        """A suggestion for a method and path that do not exist."""
+        """A suggestion for an unknown method and path."""
         path = request.path[:200]
         found = [known for known in self.known if known.partition(" ")[2] == path]
         if not found:
@@ -164,14 +163,12 @@ class Routes:
             asked = f"{request.method[:20]} {path}".lower()
             found = [by_name[near] for near in get_close_matches(asked, by_name, n=3)]
         meant = f" Did you mean {' or '.join(found)}?" if found else ""
-        return (
-            f"there is no such method and path; the keys are not the cause.{meant} GET /_sandbox/ lists all"
-        )
+        return f"unknown method and path; the keys are not the cause.{meant} GET /_sandbox/ lists all paths"
 
     def _add(self, method: str, path: str, call: Call) -> None:
         there = self._calls.get((method, path))
         if there is not None:
             if there.kind != "status" or call.kind != "status":
-                raise ValueError(f"paths: {path} is the path of two calls")
+                raise ValueError(f"paths: two calls have the path {path}")
             call = replace(call, operations=there.operations + call.operations)
         self._calls[method, path] = call

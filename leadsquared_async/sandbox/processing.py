@@ -1,6 +1,6 @@
-"""The queue of an operation: first in, first out, at a steady rate; system errors are retried later.
+"""The processing queue of an operation: FIFO at a constant rate; system errors are retried later.
 
-Nothing runs in the background: the state at a time is computed on demand.
+Nothing runs in the background: the state is computed on demand.
 """
 
 from collections import deque
@@ -15,23 +15,23 @@ from leadsquared_async.sandbox.bodies import Work
 from leadsquared_async.sandbox.operations import Operation
 
 RETRIES = (30, 120, 420, 900, 1800, 2700, 3600, 5400, 7200, 10800)
-"""Seconds from each system error to the next try: 30 s, 2, 7, 15, 30, 45, 60 min, 1.5, 2 and 3 h
+"""Seconds from each system error to the next attempt: 30 s, 2, 7, 15, 30, 45, 60 min, 1.5, 2 and 3 h
 (https://apidocs.leadsquared.com/async-api/)."""
 
 RATE_WINDOW = 600.0
-"""Seconds over which the metrics count what was processed."""
+"""Seconds over which the metrics average the processing rate."""
 
 
 @dataclass(slots=True)
 class Task:
-    """One accepted request until its outcome; its repr shows no personal data."""
+    """An accepted request; its repr shows no personal data."""
 
     request_id: str
     operation: Operation
     body: str = field(repr=False)
     work: Work = field(repr=False)
     accepted_at: float
-    """Seconds on the queue's clock, as `finished_at`."""
+    """Seconds on the queue's clock, like `finished_at`."""
     status: str = "In-Queue"
     reason: str = ""
     message: str | None = field(default=None, repr=False)
@@ -40,7 +40,7 @@ class Task:
     finished_at: float | None = None
 
     def as_status(self) -> dict[str, object]:
-        """The status call's answer (https://apidocs.leadsquared.com/capture-leads-async/)."""
+        """The reply to the status call (https://apidocs.leadsquared.com/capture-leads-async/)."""
         is_final = self.finished_at is not None
         retry = f"Retry {self.errors} of {len(RETRIES)}" if self.errors and not is_final else None
         return {
@@ -58,9 +58,9 @@ class Task:
 
 
 class ProcessingQueue:
-    """Processes `rate` requests a minute, one after the other; times are seconds on the queue's clock.
+    """Processes `rate` requests a minute, one at a time; times are seconds on the queue's clock.
 
-    `meets_system_error` is asked once for each try.
+    `meets_system_error` is called once for each attempt.
     """
 
     def __init__(self, rate: float, meets_system_error: Callable[[], bool]) -> None:
@@ -78,7 +78,7 @@ class ProcessingQueue:
         heappush(self._ready, (task.accepted_at, next(self._order), task))
 
     def next_at(self) -> float:
-        """When the next request is processed; infinity if none waits."""
+        """When the next request is processed; infinity if the queue is empty."""
         return max(self._free_at, self._ready[0][0]) + self._interval if self._ready else inf
 
     def step(self) -> None:
@@ -98,7 +98,7 @@ class ProcessingQueue:
             self._finish(task, at, "Success", "")
 
     def metrics(self, now: float, rate_name: str) -> dict[str, object]:
-        """The metrics call's answer: requests that wait, age of the oldest, requests processed a minute."""
+        """The reply to the metrics call: pending requests, age of the oldest, requests processed a minute."""
         while self._processed and now - self._processed[0] >= RATE_WINDOW:
             self._processed.popleft()
         oldest = min((task.accepted_at for _, _, task in self._ready), default=now)
@@ -110,11 +110,11 @@ class ProcessingQueue:
 
     def _retry_later(self, task: Task, at: float) -> None:
         if task.errors == len(RETRIES):
-            self._finish(task, at, "ERROR", f"System error, given up after {len(RETRIES)} retries")
+            self._finish(task, at, "ERROR", f"System error after {len(RETRIES)} retries")
             return
         heappush(self._ready, (at + RETRIES[task.errors], next(self._order), task))
         task.errors += 1
-        task.reason = "System error, to be retried"
+        task.reason = "System error, will be retried"
 
     def _finish(self, task: Task, at: float, status: str, reason: str) -> None:
         task.status, task.reason, task.finished_at = status, reason, at

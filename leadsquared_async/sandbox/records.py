@@ -1,6 +1,6 @@
-"""What an account stores: leads with their activities, opportunities and phone calls.
+"""The stored data of an account: leads with their activities, opportunities and phone calls.
 
-Leads are matched and updated by the rules of https://apidocs.leadsquared.com/capture-lead/.
+Leads are matched and updated by the rules in https://apidocs.leadsquared.com/capture-lead/.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -10,14 +10,14 @@ from types import MappingProxyType
 from leadsquared_async.sandbox.answers import ApplicationError
 
 IDENTITY = frozenset({"EmailAddress", "Phone", "Mobile"})
-"""What a lead can be searched for, in addition to its id and custom fields."""
+"""The fields that SearchBy accepts, besides the lead's id and custom fields."""
 
 BEHAVIORS = frozenset({"DoNotUpdate", "UpdateOnlyEmptyFields", "DoNotUpdateUniqueFields"})
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Something that happened to a lead; its repr shows no personal data."""
+    """An activity of a lead; its repr shows no personal data."""
 
     id: str = ""
     event: str = ""
@@ -25,7 +25,7 @@ class Activity:
     at: float = 0.0
     """Seconds on the processing queue's clock."""
     date: str = ""
-    """ActivityDateTime as it was passed."""
+    """ActivityDateTime as passed."""
     note: str = field(default="", repr=False)
     fields: dict[str, str] = field(default_factory=dict[str, str], repr=False)
     """By schema name; an entry of a custom field set is `mx_Set.Entry`."""
@@ -33,19 +33,19 @@ class Activity:
 
 @dataclass(slots=True)
 class Lead:
-    """One lead; its repr shows the id only."""
+    """A lead; its repr shows the id only."""
 
     id: str
     attributes: dict[str, str] = field(default_factory=dict[str, str], repr=False)
     """By schema name; an entry of a custom field set is `mx_Set.Entry`."""
     activities: list[Activity] = field(default_factory=list[Activity], repr=False)
     posted_updates: int = 0
-    """How many updates asked for automations with `postUpdatedLead=true`."""
+    """How many updates requested automations with `postUpdatedLead=true`."""
 
 
 @dataclass(slots=True)
 class Opportunity:
-    """One opportunity; its repr shows no personal data."""
+    """An opportunity; its repr shows no personal data."""
 
     id: str = ""
     lead_id: str = ""
@@ -53,17 +53,17 @@ class Opportunity:
     at: float = 0.0
     """Seconds on the processing queue's clock."""
     date: str = ""
-    """OpportunityDateTime as it was passed."""
+    """OpportunityDateTime as passed."""
     note: str = field(default="", repr=False)
     fields: dict[str, str] = field(default_factory=dict[str, str], repr=False)
     """By schema name."""
     flags: tuple[str, ...] = ()
-    """Those that were set when it was captured, such as DoNotChangeOwner."""
+    """The flags that its capture set, such as DoNotChangeOwner."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhoneCall:
-    """One phone call as it was logged; its repr shows neither the connector's key nor personal data."""
+    """A phone call as logged; its repr shows neither the connector's key nor personal data."""
 
     id: str
     at: float
@@ -75,13 +75,14 @@ class PhoneCall:
 
 
 class Records:
-    """Everything that an account stores.
+    """The stored data of an account.
 
-    `schema_names` are the attributes that exist (None: all), `mandatory` those that a new lead must have,
-    `unique` those whose values no two leads share, with their display names. All methods raise
-    ApplicationError, and change nothing then, if LeadSquared would fail the request in processing: unknown
-    attributes, a missing mandatory one, a duplicate value of a unique one, an unknown lead or opportunity, an
-    invalid SearchBy or LeadUpdateBehavior. They return the message of the request's status.
+    `schema_names` are the attributes that exist (None: all), `mandatory` those that a new lead must have, and
+    `unique` those whose values must be unique, with their display names.
+
+    Methods return the message of the request's status. They raise ApplicationError and change nothing if
+    LeadSquared would fail the request in processing: an unknown attribute, a missing mandatory one, a
+    duplicate value of a unique one, an unknown lead or opportunity, or an invalid parameter.
     """
 
     def __init__(
@@ -106,9 +107,9 @@ class Records:
         return self.post_lead_and_activity(passed, Activity(event="Lead Capture"), at, behavior)
 
     def put_lead(self, passed: dict[str, str], behavior: str | None = None) -> tuple[Lead, bool]:
-        """Create or update the lead that `passed` describes; returns it and whether it is new."""
+        """Create or update the lead that `passed` describes; return it, and whether it is new."""
         self._check_names(passed)
-        _check_words(passed, behavior)
+        _check_parameters(passed, behavior)
         search_by = passed.get("SearchBy")
         values = {name: value for name, value in passed.items() if name != "SearchBy"}
         lead = self._match(values, search_by)
@@ -118,7 +119,7 @@ class Records:
         return lead, False
 
     def update_lead(self, lead_id: str, passed: dict[str, str], *, posted: bool = False) -> dict[str, object]:
-        """Change the passed values of a lead and no others."""
+        """Change only the passed values of a lead."""
         self._check_names(passed)
         lead = self._existing(lead_id, "MXInvalidInputException")
         self._update(lead, {name: value for name, value in passed.items() if name != "SearchBy"})
@@ -139,7 +140,7 @@ class Records:
         return {"Id": activity_id, "RelatedId": lead.id, "IsCreated": created}
 
     def capture_opportunity(self, passed: dict[str, str], new: Opportunity, at: float) -> dict[str, object]:
-        """Create or update a lead, and add an opportunity and the activity that is always posted with it."""
+        """Create or update a lead, and add an opportunity and the activity that always goes with it."""
         lead, created = self.put_lead(passed)
         opportunity = replace(new, id=self._new_id(), lead_id=lead.id, at=at, fields=dict(new.fields))
         self.opportunities[opportunity.id] = opportunity
@@ -148,7 +149,7 @@ class Records:
         return {"Id": opportunity.id, "RelatedId": lead.id, "IsCreated": created}
 
     def update_opportunity(self, opportunity_id: str, note: str, fields: dict[str, str]) -> dict[str, object]:
-        """Change the passed fields of an opportunity, and its note unless that is empty."""
+        """Change the passed fields of an opportunity, and its note if `note` is not empty."""
         opportunity = self.opportunities.get(opportunity_id.lower())
         if opportunity is None:
             raise ApplicationError("MXInvalidInputException", "The opportunity does not exist.")
@@ -157,14 +158,14 @@ class Records:
         return {"AffectedRows": 1}
 
     def log_call(self, connector: tuple[str, ...], fields: dict[str, str], at: float) -> dict[str, object]:
-        """Store a phone call; `connector` is its key and, if the path has one, the GUID of its instance."""
+        """Store a phone call; `connector` is its key and, optionally, the GUID of its instance."""
         key, *instance = connector
         call = PhoneCall(self._new_id(), at, key, instance[0] if instance else None, fields)
         self.calls.append(call)
         return {"Id": call.id}
 
     def duplicates(self) -> int:
-        """How many leads are not the first with their e-mail address, else phone, else attributes."""
+        """How many leads repeat the e-mail address, else the phone, else all attributes of an older one."""
         people = {
             attributes.get("EmailAddress", "").casefold()
             or attributes.get("Phone")
@@ -248,7 +249,7 @@ class Records:
         lead.attributes[name] = value
 
     def _find(self, name: str, value: str) -> Lead | None:
-        """The oldest lead with this value; an attribute is indexed when it is first searched for."""
+        """The oldest lead with this value; the first search for an attribute builds its index."""
         index = self._indexes.get(name)
         if index is None:
             index = self._indexes[name] = {}
@@ -257,7 +258,7 @@ class Records:
         return next(iter(index.get(_folded(name, value), {}).values()), None)
 
 
-def _check_words(passed: dict[str, str], behavior: str | None) -> None:
+def _check_parameters(passed: dict[str, str], behavior: str | None) -> None:
     if behavior and behavior not in BEHAVIORS:
         raise ApplicationError("MXInvalidInputException", "Invalid LeadUpdateBehavior value provided")
     search_by = passed.get("SearchBy")
@@ -270,5 +271,5 @@ def _check_words(passed: dict[str, str], behavior: str | None) -> None:
 
 
 def _folded(name: str, value: str) -> str:
-    """A value as it is compared: e-mail addresses without case."""
+    """The value for comparisons, which ignore the case of e-mail addresses."""
     return value.casefold() if name == "EmailAddress" else value

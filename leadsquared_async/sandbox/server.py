@@ -1,8 +1,8 @@
 """The sandbox's HTTP server: Starlette's requests and responses on uvicorn's HTTP/1.1 protocol.
 
-uvicorn's own `Server` is not used: it installs signal handlers, sets up loggers that other servers of the
-process share, and waits for clients that hang. A listening socket and the protocol are enough, and with
-the TCP transport at hand an answer can also be reset, lost, halved or dripped.
+It does not use uvicorn's `Server`, which installs signal handlers, configures loggers that other servers in
+the process share, and waits for clients that hang. Direct access to the TCP transport makes it possible to
+reset, lose, truncate or drip a reply.
 """
 
 import asyncio
@@ -38,9 +38,9 @@ TICKS_TO_ACCEPT = 3
 
 
 class Server:
-    """Serves `account` on 127.0.0.1, in the running loop, until it is stopped.
+    """Serves `account` on 127.0.0.1 in the running loop.
 
-    `books` has the account's clock; `on_call` gets a line of text for each call.
+    `books` supplies the time and the control plane's data; `on_call` gets a line of text for each call.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Server:
         self._stopping = asyncio.Event()
 
     async def start(self, port: int) -> int:
-        """Listen, and return the port; raises OSError if it is in use."""
+        """Start to listen and return the port; raises OSError if it is in use."""
         config = Config(
             self._serve, log_config=None, ws="none", lifespan="off", timeout_keep_alive=KEEP_ALIVE
         )
@@ -63,7 +63,7 @@ class Server:
             return _Protocol(config, self._state, app=self._serve, stopping=self._stopping)
 
         try:
-            # In two steps: cancelled in the second, `create_server` would leave the socket listening.
+            # Two steps: if cancelled in the second one, `create_server` would leave the socket listening.
             self._listener = await asyncio.get_running_loop().create_server(
                 protocol, HOST, port, start_serving=False
             )
@@ -80,10 +80,10 @@ class Server:
         return int(self._listener.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Stop listening and drop every connection; takes at most a second, whatever the clients do."""
+        """Stop listening and abort all connections, within a second."""
         try:
-            # asyncio forgets a connection that the listener has accepted but not yet handed over when it
-            # closes, and its client hangs (https://github.com/python/cpython/issues/109564).
+            # On close, asyncio loses connections that are accepted but not yet handed over, and their
+            # clients hang (https://github.com/python/cpython/issues/109564).
             for _ in range(TICKS_TO_ACCEPT):
                 await asyncio.sleep(0)
         finally:
@@ -113,21 +113,21 @@ class Server:
         if reply.how is How.WHOLE:
             await Response(reply.body, reply.status, reply.headers)(scope, receive, send)
         else:
-            await self._misbehave(reply, scope["state"]["transport"], receive)
+            await self._send_faulty(reply, scope["state"]["transport"], receive)
 
     def _report(self, request: Request, reply: Reply, arrival: Arrival | None) -> None:
         if self._on_call is not None:
             self._on_call(line_of(request, reply, arrival))
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but no longer than the server runs."""
+        """Wait, at most until the server stops."""
         if seconds > 0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._stopping.wait()
 
-    async def _misbehave(self, reply: Reply, transport: asyncio.Transport, receive: Receive) -> None:
-        """Send what no HTTP library would, and wait until the connection is closed."""
+    async def _send_faulty(self, reply: Reply, transport: asyncio.Transport, receive: Receive) -> None:
+        """Send a reply with a transport fault, and wait until the connection is closed."""
         match reply.how:
             case How.DRIP_HEADERS:
                 await self._drip(transport, in_eights(reply.head + reply.body), reply.pace)
@@ -138,8 +138,8 @@ class Server:
             case How.LOST:
                 transport.close()
             case How.RESET | How.REFUSED:
-                # A connection that was accepted can no longer be refused; a reset comes closest.
-                # Closing without lingering makes the kernel send RST instead of FIN.
+                # An accepted connection can no longer be refused; a reset is closest to that.
+                # With a linger time of 0, the kernel sends RST instead of FIN.
                 linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
                 transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 transport.abort()
@@ -158,9 +158,9 @@ class Server:
 
 
 async def _read(scope: Scope, receive: Receive) -> Request | None:
-    """The request, or None if the client left before it was complete.
+    """Return the request; None if the client disconnected before it was complete.
 
-    A body over the bound is cut one byte behind it, and the rest dropped.
+    Read at most one byte more than the largest body, and discard the rest.
     """
     http = HTTPRequest(scope, receive)
     body = bytearray()
@@ -183,7 +183,7 @@ class _Protocol(H11Protocol):
         self, config: Config, server_state: ServerState, *, app: ASGIApp, stopping: asyncio.Event
     ) -> None:
         super().__init__(config, server_state, {})
-        # The paths that an access log would write hold the keys.
+        # An access log would contain the keys in the URLs.
         self.access_log = False
         self.logger = _log
         self.app = cast("ASGI3Application", app)
@@ -193,7 +193,7 @@ class _Protocol(H11Protocol):
         self.app_state = {"transport": transport}
         super().connection_made(transport)
         if self._stopping.is_set():
-            # Accepted in the tick in which the server stopped: too late to be among those it dropped.
+            # Accepted while the server was stopping, after it had aborted the other connections.
             transport.abort()
 
 
@@ -206,16 +206,16 @@ NAMES_SHOWN = 8
 
 _ATTRIBUTE = re.compile(rb'"(?:Attribute|SchemaName)"\s*:\s*"((?:[^"\\]|\\.)*)"')
 _NAME = re.compile(r"mx_[A-Za-z0-9_]{1,50}|[A-Za-z][A-Za-z_]{0,29}")
-"""What is shown as a schema name; neither a key nor most values look like one."""
+"""The schema names to show; keys and most values do not match."""
 _REQUEST = re.compile(
     rb'"RequestI[Dd]":"([0-9a-f-]{36})"(?:,"TaskStatus":\{"TaskType":"[^"]*","Status":"([^"]*)")?'
 )
 
 
 def line_of(request: Request, reply: Reply, arrival: Arrival | None) -> str:
-    """A call as one bounded line: method, path, outcome, schema names, RequestID, reason of a refusal.
+    """A call as one short line: method, path, outcome, schema names, RequestID, reason for a rejection.
 
-    It holds no values. `arrival` is None for a request that did not reach the account.
+    It contains no values. `arrival` is None for a request that did not reach the account.
     """
     if arrival is None:
         outcome = How.REFUSED.value if reply.how is How.REFUSED else str(reply.status)

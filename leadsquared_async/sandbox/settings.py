@@ -1,4 +1,4 @@
-"""The options of a sandbox, with their defaults and meaning."""
+"""The options of a sandbox."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -43,40 +43,39 @@ class Options(TypedDict, total=False):
     seed: int | None
 
 
-@dataclass(frozen=True, kw_only=True)  # without slots, whose frozen classes fail oddly on unknown names
+@dataclass(frozen=True, kw_only=True)  # no slots: an unknown name would raise an obscure TypeError
 class Settings:
-    """A sandbox's rules. Raises ValueError for an invalid option."""
+    """The options of a sandbox. Raises ValueError for an invalid option."""
 
     limit: tuple[int, float] | None = (25, 5.0)
-    """Calls in seconds; all calls but bulk calls share it. None: no limit."""
+    """Calls, and the window in seconds; all calls but bulk calls share it. None: no limit."""
     bulk_limit: tuple[int, float] | None = (1, 5.0)
-    """Bulk calls in seconds, counted separately and in the same way. None: no limit."""
+    """The separate limit of bulk calls. None: no limit."""
     counting: str = "sliding-log"
-    """How calls are counted: a name in `COUNTERS`."""
+    """The algorithm that counts calls: a name in `COUNTERS`."""
     count_refused: bool = False
-    """Whether a refused call counts towards the limit."""
+    """Whether rejected calls count towards the limit."""
     attributes: Attributes = None
-    """The schema names that this account has; ProspectID and SearchBy always exist. `account`: the fields of
-    a realistic account. None: every name exists."""
+    """The schema names that exist, besides ProspectID and SearchBy. `account`: the fields of a realistic
+    account. None: every name exists."""
     mandatory: Collection[str] = ()
     """The schema names that a new lead must have; the lead fields list them as mandatory."""
     unique: Collection[str] = ("EmailAddress", "Phone")
-    """The schema names whose values no two leads share. E-mail addresses are compared without case."""
+    """The schema names whose values must be unique. Comparisons ignore the case of e-mail addresses."""
     fields: int = 60
-    """How many fields the realistic account has, at least 42; the rest are custom ones."""
+    """How many fields the realistic account has, at least 42; the others are custom fields."""
     paths: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Other paths for calls, by name: `activity` for a submission, `activity status`, `activity metrics`,
-    `bulk` and so on. The default path of a moved call no longer exists."""
+    """Overrides of paths, by call: `activity` for a submission, `activity status`, `activity metrics`, `bulk`
+    and so on. The default path of an overridden call no longer exists."""
     processing_rate: float = 6000.0
-    """Requests that each operation's queue processes in a minute."""
+    """Requests that each operation's queue processes per minute."""
     speed: float = 1.0
-    """Seconds that pass for the processing queues in one second of the sandbox's clock. The limit does not
-    follow it."""
+    """How many times faster the clock of the processing queues runs. The limit is not affected."""
     faults: Faults = field(default_factory=Faults)
     """The faults at the start and after a reset."""
     seed: int | None = None
-    """With a seed, the same calls give the same answers, ids included. None: each run and each reset has its
-    own ids; faults and delays are still the same in every run."""
+    """With a seed, the same calls give the same replies, including ids. None: ids differ after each start and
+    reset, but faults and delays do not."""
 
     def __post_init__(self) -> None:
         check_all(self, _RULES)

@@ -1,7 +1,7 @@
-"""The calls of the synchronous API that the sandbox has: lead fields, the user, and leads in bulk.
+"""The sandbox's calls of the synchronous API: lead fields, the user, and bulk leads.
 
-Errors come under 500 with LeadSquared's body (https://apidocs.leadsquared.com/error-handling/), a malformed
-body under 400.
+Errors have LeadSquared's body (https://apidocs.leadsquared.com/error-handling/) and status 500, or 400 for a
+malformed request body.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -12,7 +12,7 @@ from leadsquared_async.sandbox.answers import (
     SYNC_HOST,
     ApplicationError,
     MalformedError,
-    RefusedError,
+    RejectedError,
     Reply,
     json_reply,
     mx,
@@ -26,13 +26,13 @@ MOST_ROWS = 25
 
 @dataclass(frozen=True, slots=True)
 class LeadField:
-    """One field of leads, as `LeadsMetaData.Get` lists it (https://apidocs.leadsquared.com/meta-data/)."""
+    """A lead field, as `LeadsMetaData.Get` lists it (https://apidocs.leadsquared.com/meta-data/)."""
 
     name: str
     display: str
     type: str = "Text"
     most: int | None = 200
-    """Characters at most."""
+    """The maximum length in characters."""
     mandatory: bool = False
     identifies: bool = False
     options: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ _FIELDS = (
     LeadField("mx_State", "State"),
     LeadField("mx_Country", "Country"),
     LeadField("mx_Zip", "Zip", most=20),
-    # Custom fields of an account that could exist:
+    # Invented custom fields:
     LeadField("mx_Course", "Course", "Select", options=("Design", "Engineering", "Management")),
     LeadField("mx_Intake", "Intake", "Select", options=("January", "July")),
     LeadField("mx_Preferred_Language", "Preferred Language", "Select", options=("English", "Hindi", "Tamil")),
@@ -108,7 +108,7 @@ _PADDING = ("Text", "Number", "Date", "Boolean", "Select", "Text", "Time")
 
 
 def fields_of(settings: Settings) -> Sequence[LeadField]:
-    """The fields that the setting `attributes` names; without names those of a realistic account."""
+    """The fields that the setting `attributes` names; without names, those of a realistic account."""
     fields = [*_FIELDS, *(_padding(number) for number in range(1, settings.fields - len(_FIELDS) + 1))]
     if settings.attributes is not None and settings.attributes != "account":
         names = set(settings.attributes) - {"SearchBy"}
@@ -119,7 +119,7 @@ def fields_of(settings: Settings) -> Sequence[LeadField]:
 
 
 def displays_of(names: Collection[str], fields: Sequence[LeadField]) -> dict[str, str]:
-    """The display names of fields by their schema names."""
+    """Display names by schema name."""
     displays = {field.name: field.display for field in (*_FIELDS, *fields)}
     return {name: displays.get(name, name.removeprefix("mx_")) for name in names}
 
@@ -136,7 +136,7 @@ def list_fields(query: Mapping[str, str], fields: Sequence[LeadField]) -> Reply:
 def show_user() -> Reply:
     """The owner of the keys and the account's hosts (https://apidocs.leadsquared.com/user-authentication/).
 
-    Only the host `api` matters to a client; it has been seen without a scheme.
+    Only the host `api` matters to a client; it has been observed without a scheme.
     """
     user = {
         "Id": "5a4d6a6e-0000-4000-8000-000000000001",
@@ -151,24 +151,24 @@ def show_user() -> Reply:
 
 
 def read_bulk(body: bytes) -> list[dict[str, str]]:
-    """The rows of `Lead/Bulk/CreateOrUpdate`; raises MalformedError, and RefusedError for too many."""
+    """The rows of `Lead/Bulk/CreateOrUpdate`; raises MalformedError, and RejectedError for their number."""
     _, content = decode(body)
     if not isinstance(content, list):
         raise MalformedError("The body is not an array of leads")
     rows = cast("list[object]", content)
     if not 1 <= len(rows) <= MOST_ROWS:
         message = f"Pass at least 1 lead and at most {MOST_ROWS} leads"
-        raise RefusedError(mx(500, "MXInvalidInputException", message), message)
+        raise RejectedError(mx(500, "MXInvalidInputException", message), message)
     return [read_lead(row, f"the body[{number}]") for number, row in enumerate(rows)]
 
 
 def create_or_update(
     rows: Sequence[dict[str, str]], records: Records, row_is_missing: Callable[[], bool]
 ) -> Reply:
-    """Match each row as a capture does, and create or update its lead; no activity is posted.
+    """Create or update the lead of each row, which is matched as in a capture, without an activity.
 
-    LeadSquared does not document how a failed row looks: here it has ExceptionType and ErrorMessage, as seen
-    in the field. Rows for which `row_is_missing` returns True are processed and left out of the answer.
+    LeadSquared does not document failed rows: here they have ExceptionType and ErrorMessage, as observed.
+    Rows for which `row_is_missing` returns True are processed, but left out of the reply.
     """
     answers = [
         {"RowNumber": number, **_create_or_update(row, records)} for number, row in enumerate(rows, start=1)

@@ -1,4 +1,4 @@
-"""Two ways to an account: `Sandbox` on a socket of this machine, `SandboxTransport` for httpx without one."""
+"""Two ways to reach an account: `Sandbox` on a loopback socket, `SandboxTransport` for httpx without one."""
 
 import asyncio
 import time
@@ -27,12 +27,12 @@ class _HasBooks:
 
     @property
     def books(self) -> Books:
-        """The records of what arrived."""
+        """The records of the account."""
         return self._books
 
     @property
     def faults(self) -> Faults:
-        """The account's faults; assign other `Faults` to change them from the next call on."""
+        """The current faults; assign other `Faults` to replace them from the next call on."""
         return self._books.faults
 
     @faults.setter
@@ -41,15 +41,15 @@ class _HasBooks:
 
 
 class Sandbox(_HasBooks):
-    """A LeadSquared on 127.0.0.1, for the length of an `async with` block, in the running loop.
+    """A LeadSquared emulator on 127.0.0.1 that runs in the current loop during an `async with` block.
 
-    `port` 0 takes any free port; the other options are the fields of `Settings`. The sandbox's clock starts
-    at 0 when the block is first entered and follows `clock`, seconds that never go back. By default that is
-    the machine's monotonic clock, even while a test patches `time` or `datetime`. `on_call` gets a line of
-    text for each call, with the names of its fields and without their values. Nothing is stored outside
-    memory. The books can be read after the block; entering again continues with the same account.
+    `port` 0 selects a free port; the other options are the fields of `Settings`. The sandbox's clock starts
+    at 0 when the block is first entered. It follows `clock`, which returns seconds that must not decrease;
+    the default is the machine's monotonic clock, even while a test patches `time` or `datetime`. `on_call`
+    gets a line of text for each call, with field names but without values. Nothing is stored outside memory.
+    `books` can be read after the block; entering again continues with the same account.
 
-    Making one raises ValueError for an invalid option. Entering raises ImportError without starlette and
+    The constructor raises ValueError for an invalid option. Entering raises ImportError without starlette and
     uvicorn, and OSError if the port is in use.
     """
 
@@ -79,7 +79,7 @@ class Sandbox(_HasBooks):
 
     @property
     def url(self) -> str:
-        """Where it listens, `http://127.0.0.1:<port>`; raises RuntimeError outside the block."""
+        """The base URL, `http://127.0.0.1:<port>`; raises RuntimeError outside the block."""
         if self._url is None:
             raise RuntimeError("the sandbox is not running: enter it with `async with`")
         return self._url
@@ -113,13 +113,13 @@ class Sandbox(_HasBooks):
 
 
 class SandboxTransport(_HasBooks, httpx.AsyncBaseTransport):
-    """An httpx transport that carries requests to `account` as a socket would, in the time of `clock`.
+    """An httpx transport that passes requests to `account` without a socket.
 
-    `clock` returns seconds (default: the running loop's time) and `sleep` waits for some (default:
-    `asyncio.sleep`). A request that was sent arrives after half of the round trip, even if its sender has
-    given up by then. httpx's own timeouts have no effect: an answer that hangs does so until the caller is
-    cancelled. Sending raises `httpx.ConnectError` for `refused`, `httpx.ReadError` for `reset` and
-    `httpx.RemoteProtocolError` for `lost` and `half-body`. Several transports may share an account.
+    `clock` returns seconds (default: the running loop's time); `sleep` waits for seconds (default:
+    `asyncio.sleep`). A request arrives after half of the round trip, even if its caller has been cancelled by
+    then. httpx's own timeouts have no effect: a `hang` lasts until the caller is cancelled. Sending raises
+    `httpx.ConnectError` for `refused`, `httpx.ReadError` for `reset` and `httpx.RemoteProtocolError` for
+    `lost` and `half-body`. Several transports may share an account.
     """
 
     def __init__(
@@ -131,11 +131,11 @@ class SandboxTransport(_HasBooks, httpx.AsyncBaseTransport):
         self._account = account
         self._clock = clock or _loop_time
         self._sleep = sleep
-        self._on_the_way: set[asyncio.Task[Reply]] = set()
+        self._in_transit: set[asyncio.Task[Reply]] = set()
         self._books = Books(account, self._clock)
 
     def __setattr__(self, name: str, value: object) -> None:
-        # httpx's class has no slots: a misspelt name would be accepted and have no effect.
+        # httpx's class has no slots: a misspelt name would be accepted without effect.
         if not name.startswith("_") and not hasattr(type(self), name):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         super().__setattr__(name, value)
@@ -150,17 +150,17 @@ class SandboxTransport(_HasBooks, httpx.AsyncBaseTransport):
             await request.aread(),
         )
         arriving = asyncio.create_task(self._arrive(message), name="sandbox arrival")
-        self._on_the_way.add(arriving)
-        arriving.add_done_callback(self._on_the_way.discard)
+        self._in_transit.add(arriving)
+        arriving.add_done_callback(self._in_transit.discard)
         reply = await asyncio.shield(arriving)
         await self._sleep(reply.delay)
         return await self._answer(reply)
 
     async def aclose(self) -> None:
         """Drop the requests that have not arrived yet."""
-        for arriving in self._on_the_way:
+        for arriving in self._in_transit:
             arriving.cancel()
-        await asyncio.gather(*self._on_the_way, return_exceptions=True)
+        await asyncio.gather(*self._in_transit, return_exceptions=True)
 
     async def _arrive(self, message: Request) -> Reply:
         await self._sleep(self._account.transit())

@@ -26,7 +26,7 @@ PUT_OFF = (40.0, 40.0, 60.0, 120.0, 420.0, 900.0, 1800.0, 2700.0, 3600.0)
 """Seconds after which an overtaken request is polled again; then every hour. LeadSquared retries a request
 after 30 s, 2, 7, 15, 30, 45, 60 min, 1.5, 2 and 3 h (apidocs.leadsquared.com, "Async API")."""
 FAILED_TO_END = 2
-"""Failed polls in a row that end a sweep, since the others may fail too."""
+"""Consecutive failed polls that end a sweep, since the others may fail too."""
 TOGETHER = 8
 """Most requests polled at once."""
 
@@ -178,7 +178,7 @@ class QueueOrder:
     def _look_further(self, waiting: deque[str]) -> set[str]:
         """Move a later request to the front, and return those that it passed.
 
-        The longer nothing was found, the later it is: many in a row may be delayed.
+        The longer nothing was found, the later that request is: many consecutive ones may be delayed.
         """
         reach = self.schedule.fruitless % len(waiting).bit_length()
         ahead = min(2**reach, len(waiting)) - 1

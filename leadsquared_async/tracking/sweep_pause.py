@@ -9,11 +9,11 @@ GROWTH = 1.6
 LONGEST_PAUSE = 15.0
 """Seconds between two sweeps that found nothing: the first, the growth factor, the longest."""
 LONGEST_STALL = 60.0
-"""Most seconds between two sweeps while the queue is stalled or LeadSquared does not answer."""
+"""The most seconds between two sweeps while the queue is stalled or LeadSquared does not answer."""
 SHARE_OF_STALL = 0.1
 """A pause is this share of the time for which nothing was found, between the two bounds above."""
 FRUITLESS_SWEEPS = 8
-"""Sweeps in a row without a finished request after which the queue counts as stalled."""
+"""Consecutive sweeps without a finished request after which the queue counts as stalled."""
 
 
 class SweepPause:
@@ -21,7 +21,7 @@ class SweepPause:
 
     Attributes:
         pause: seconds until the next sweep.
-        fruitless: sweeps in a row that found nothing finished.
+        fruitless: consecutive sweeps that found nothing finished.
     """
 
     def __init__(self) -> None:

@@ -40,13 +40,13 @@ __all__ = ["GRACE", "Follower", "Tracker", "Trackers", "fetch_status", "request_
 GRACE = 60.0
 """Seconds for which an unknown id counts as not known yet."""
 RETRIED_FOR = 32_970.0
-"""Seconds that LeadSquared's ten retries take in all; after that an ERROR is final."""
+"""Seconds that LeadSquared's ten retries take in total; after that, an ERROR is final."""
 MARGIN = 600.0
 """Seconds by which the retries may take longer, since each is queued, or start before the follower."""
 
 
 class _NotFollowedError(Exception):
-    """Nobody waits for the request any more."""
+    """No caller waits for the request any more."""
 
 
 @dataclass(slots=True, eq=False)
@@ -338,7 +338,7 @@ class Trackers:
         return self._trackers[operation.name]
 
     def stop(self) -> set[asyncio.Task[None]]:
-        """As `Tracker.stop`, for each."""
+        """Stop each tracker; see `Tracker.stop`."""
         return {task for tracker in self._trackers.values() for task in tracker.stop()}
 
 

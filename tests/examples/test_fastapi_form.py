@@ -151,7 +151,7 @@ async def test_a_leadsquared_that_does_not_answer_delays_nothing(tmp_path: Path)
         async with browser(program) as client:
             assert (await client.get("/health")).status_code == 200
             await send(client, 1)
-        assert "will not get through" not in program.said
+        assert "not delivered until this is fixed" not in program.said
 
 
 async def test_a_visitor_who_hangs_up_is_a_lead(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ async def test_revoked_keys_stop_no_form_and_are_said_loudly(tmp_path: Path, fau
     revoked = Faults(probabilities={fault: 1.0})
     async with Sandbox(limit=None, faults=revoked) as sandbox:
         async with running(*UVICORN, sandbox=sandbox, folder=tmp_path) as program:
-            await program.says("will not get through until this is mended")
+            await program.says("but not delivered until this is fixed")
             async with browser(program) as client:
                 await send(client, 1)
                 health = await client.get("/health")
@@ -244,12 +244,12 @@ async def test_what_was_mended_is_held_against_nobody(tmp_path: Path) -> None:
         Sandbox(limit=None, faults=revoked) as sandbox,
         running(*UVICORN, sandbox=sandbox, folder=tmp_path, VERIFY_EVERY="0.1") as program,
     ):
-        await program.says("will not get through until this is mended")
+        await program.says("but not delivered until this is fixed")
         sandbox.books.faults = Faults()
         async with browser(program) as client, asyncio.timeout(10):
             while (await client.get("/health")).status_code != 200:  # noqa: ASYNC110 - a test may poll
                 await asyncio.sleep(0.05)
-        assert program.said.count("will not get through") == 1
+        assert program.said.count("not delivered until this is fixed") == 1
 
 
 async def test_a_field_that_the_account_does_not_have_is_said_at_the_start(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ async def test_a_rejection_reaches_the_chat_after_a_restart(tmp_path: Path) -> N
         async with bot(sandbox, api, tmp_path) as program:
             await until(lambda: len(api.sent) > 1 and chats(tmp_path) == 0)
             assert await program.stopped() == 0
-    assert api.texts()[1:] == ["We could not note your number. Please call us."]
+    assert api.texts()[1:] == ["We could not save your number. Please call us."]
 
 
 async def test_an_update_is_confirmed_once_its_lead_is_on_disk(tmp_path: Path) -> None:

@@ -235,4 +235,4 @@ async def test_what_cannot_be_kept_meta_sends_again(webhook: Webhook, tmp_path: 
     async with Sandbox() as sandbox, webhook(sandbox) as program:
         (tmp_path / "leads.db").unlink()
         assert await deliver(program, event(1)) == 503
-        assert "a message was not kept" in program.said
+        assert "a message was not stored" in program.said

@@ -83,7 +83,7 @@ async def test_a_line_that_is_no_lead_sets_its_file_aside_and_holds_up_no_other(
         running(*WORKER, sandbox=sandbox, folder=tmp_path) as program,
     ):
         await program.says("d.jsonl: 1 new leads")
-        assert "a.jsonl is set aside: line 3 is no JSON" in program.said
+        assert "a.jsonl is set aside: line 3 is not JSON" in program.said
         assert "b.jsonl is set aside: b.jsonl:1: lead 0, counted from 0: " in program.said
         assert sorted(path.name for path in (tmp_path / "inbox").iterdir()) == [
             *("a.refused", "b.refused", "c.refused"),

@@ -9,6 +9,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadsquared_async import ConnectionFailed, Delivery, LeadSquared, RetryPolicy
+from tests.clients import KEYS, LEAD
+from tests.leaks import shown
 
 CERTIFICATES = Path(__file__).parent / "certificates"
 TRUSTED = CERTIFICATES / "trusted.pem"
@@ -19,6 +26,10 @@ HOST = "https://asyncapi.leadsquared.invalid"
 SYNC_HOST = "https://api.leadsquared.invalid"
 ACCEPTED = b'{"RequestID": "3f0c2c4e"}'
 
+TWICE = RetryPolicy(attempts=2, base=0.0)
+PASSWORD = "hunter22-of-the-proxy"
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -84,7 +95,7 @@ async def running_proxy(
             return
         proxy.opened += 1
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        await _join(reader, writer, target)
+        await join(reader, writer, await asyncio.open_connection("127.0.0.1", target))
 
     async with running_server(serve, certificate) as proxy.port:
         yield proxy
@@ -133,9 +144,25 @@ async def running_server(serve: Serve, certificate: Path | None = None) -> Async
         await asyncio.gather(*serving, return_exceptions=True)
 
 
-async def _join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: int) -> None:
-    """Pass on what comes, both ways, until one side ends."""
-    inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", target)
+def client(**options: Any) -> LeadSquared:
+    return LeadSquared(
+        **{**KEYS, "host": HOST, "sync_host": SYNC_HOST, "timeout": 5.0, "retry": TWICE, **options}
+    )
+
+
+async def refused(**options: Any) -> ConnectionFailed:
+    """The error of a lead that cannot be sent, which shows no password anywhere."""
+    async with client(**options) as lsq:
+        with pytest.raises(ConnectionFailed, match="Not sent") as caught:
+            await lsq.leads.capture(LEAD)
+    assert PASSWORD not in shown(caught.value)
+    assert caught.value.delivery is Delivery.NOT_SENT
+    return caught.value
+
+
+async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, inner: Streams) -> None:
+    """Pass on bytes both ways, until one side ends."""
+    inner_reader, inner_writer = inner
     ways = [
         asyncio.create_task(_pass_on(reader, inner_writer)),
         asyncio.create_task(_pass_on(inner_reader, writer)),

@@ -1,4 +1,4 @@
-"""Whoever waits for a call may leave at any moment: no token and no RequestID is lost."""
+"""A caller may be cancelled at any moment: no token and no RequestID is lost."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ SPOTS = {
 
 
 def test_a_thousand_cancellations_at_every_await_leave_all_tokens() -> None:
-    """Cancelled at any await (keys, token, exchange, pause, poll), calls leave all tokens and no waiter."""
+    """All tokens are back and no caller waits after cancellations at any await (keys, token, exchange, pause,
+    poll)."""
     spots: Counter[str] = Counter(dict.fromkeys(SPOTS, 0))
 
     async def main() -> None:
@@ -175,10 +176,10 @@ WAYS = [
 
 
 @pytest.mark.parametrize("leave", WAYS)
-def test_a_call_that_is_left_while_under_way_still_tells_its_request_id(
+def test_a_cancelled_call_under_way_logs_its_request_id(
     leave: Callable[[Coroutine[Any, Any, Any]], Awaitable[None]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """However its caller leaves, an exchange ends in order, and its RequestID and reference are logged."""
+    """Its exchange finishes, and its RequestID and reference are logged."""
     caplog.set_level(logging.DEBUG, "leadsquared_async")
 
     async def main() -> list[str]:
@@ -196,8 +197,8 @@ def test_a_call_that_is_left_while_under_way_still_tells_its_request_id(
     accepted = virtual.run(main)
     assert len(accepted) == 1
     record = next(record for record in caplog.records if vars(record).get("event") == "abandoned")
-    told = {name: vars(record)[name] for name in ("levelno", "request_id", "reference", "delivery")}
-    assert told == {
+    record_of = {name: vars(record)[name] for name in ("levelno", "request_id", "reference", "delivery")}
+    assert record_of == {
         "levelno": logging.WARNING,
         "request_id": accepted[0],
         "reference": "form-7",
@@ -212,7 +213,7 @@ def test_a_call_that_is_left_between_two_attempts_is_logged_if_it_may_have_arriv
     then: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The answer of its first attempt was lost: nobody else will say that it may be there."""
+    """A cancelled call whose first answer was lost is logged."""
     caplog.set_level(logging.DEBUG, "leadsquared_async")
 
     async def main() -> None:
@@ -231,8 +232,8 @@ def test_a_call_that_is_left_between_two_attempts_is_logged_if_it_may_have_arriv
     assert "it may have arrived" in record.message
 
 
-def test_a_call_that_did_not_arrive_is_left_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
-    """Its caller knows that it has left: nothing was lost."""
+def test_a_cancelled_call_that_did_not_arrive_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing was lost, so nothing is logged."""
 
     async def main() -> None:
         lsq, _ = virtual_client(Account(faults=Faults(probabilities={"429": 1.0}, latency=0.0)))
@@ -248,7 +249,7 @@ def test_a_call_that_did_not_arrive_is_left_without_a_word(caplog: pytest.LogCap
 def test_a_call_that_is_left_before_it_had_a_token_is_never_sent(
     leave: Callable[[Coroutine[Any, Any, Any]], Awaitable[None]],
 ) -> None:
-    """A caller that leaves the queue for a token leaves nothing behind in it."""
+    """A caller that is cancelled in the queue leaves no waiter in it."""
 
     async def main() -> None:
         lsq, transport = virtual_client(Account(), rate_limit=RateLimit(1, per=5.0))
@@ -266,7 +267,7 @@ def test_a_call_that_is_left_before_it_had_a_token_is_never_sent(
 
 
 def test_an_exchange_that_is_cancelled_before_its_first_step_gives_its_token_back() -> None:
-    """Whoever cancels every task of the loop takes no token with them."""
+    """Cancelling all tasks of the loop loses no token."""
 
     async def main() -> None:
         lsq, _ = virtual_client(Account())
@@ -303,7 +304,7 @@ def in_the_tick_of_the_next_grant(lsq: LeadSquared, act: Callable[[], object], *
 
 
 def test_a_token_that_is_granted_in_the_tick_of_a_cancellation_goes_to_the_next() -> None:
-    """A caller that leaves with the token in hand passes it on; nobody waits a window for it."""
+    """The next caller gets it at once."""
 
     async def main() -> None:
         clock = asyncio.get_running_loop().time
@@ -324,7 +325,7 @@ def test_a_token_that_is_granted_in_the_tick_of_a_cancellation_goes_to_the_next(
 
 
 def test_a_token_that_is_granted_in_the_tick_of_the_closing_is_not_spent() -> None:
-    """A closed client sends nothing, even if a token came at the last moment, and puts it back."""
+    """A closed client sends nothing and returns the token."""
 
     async def main() -> None:
         account = Account()
@@ -382,7 +383,7 @@ async def _while_answering(request: httpx.Request) -> httpx.Response:
     ],
 )
 async def test_a_transport_that_cancels_itself_cancels_nobody(handler: Any, delivery: Delivery) -> None:
-    """An error says whether the lead may have arrived; one that is bare would end the caller's task."""
+    """The caller gets an error that says whether the lead may have arrived."""
 
     class Transport(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

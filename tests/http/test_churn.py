@@ -1,4 +1,4 @@
-"""Callers that come and go on a real socket: no connection, no token and no RequestID is lost by them."""
+"""Cancelled callers on a real socket lose no connection, token or RequestID."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def told(records: list[logging.LogRecord]) -> list[str]:
 async def test_five_seconds_of_abandoned_calls_lose_no_connection_token_or_request_id(
     caplog: pytest.LogCaptureFixture, *, is_own: bool
 ) -> None:
-    """After callers that left by the hundred, calls work, and each accepted lead's RequestID was told."""
+    """Calls still work, and the RequestID of each accepted lead was returned or logged."""
     transport = None if is_own else httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=FAST.calls))
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))

@@ -1,4 +1,4 @@
-"""Closing: what is in flight ends within the grace, what waits ends at once, nothing is sent after it."""
+"""Closing lets calls in flight end within the grace, and ends waiting calls at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.clients import KEYS, LEAD, client_of, own_connections, virtual_client
 
 
 def test_closing_waits_for_what_is_in_flight() -> None:
-    """A call under way when the block ends gets its answer, within the grace."""
+    """A call in flight gets its answer within the grace."""
 
     async def main() -> None:
         lsq, transport = virtual_client(Account(faults=Faults(latency=6.0)))
@@ -33,7 +33,7 @@ def test_closing_waits_for_what_is_in_flight() -> None:
 
 
 def test_closing_breaks_off_what_takes_longer_than_the_grace() -> None:
-    """After the grace a call fails with ClientClosed, delivery unknown, and closing has taken no longer."""
+    """After the grace a call fails with ClientClosed and an unknown delivery."""
 
     async def main() -> None:
         clock = asyncio.get_running_loop().time
@@ -53,7 +53,7 @@ def test_closing_breaks_off_what_takes_longer_than_the_grace() -> None:
 
 
 def test_closing_is_bounded_even_if_a_transport_ignores_its_cancellation() -> None:
-    """A transport that will not end is given up a second after the grace."""
+    """Closing ends a second after the grace."""
 
     class Deaf(SandboxTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -135,7 +135,7 @@ def test_calls_that_wait_when_the_client_closes_fail_at_once_and_are_never_sent(
 
 
 def test_a_poll_that_pauses_when_the_client_closes_ends_at_once() -> None:
-    """`wait` does not sleep on in a closed client."""
+    """`wait` does not keep sleeping in a closed client."""
 
     async def main() -> None:
         lsq, _ = virtual_client(Account(processing_rate=0.01))
@@ -150,7 +150,7 @@ def test_a_poll_that_pauses_when_the_client_closes_ends_at_once() -> None:
 
 
 def test_a_wait_that_closing_ends_takes_no_token_from_other_clients() -> None:
-    """Another client of the account goes on at the full rate."""
+    """Another client of the account keeps sending at the full rate."""
 
     async def main() -> None:
         limit = RateLimit(2, per=5.0)
@@ -170,8 +170,8 @@ def test_a_wait_that_closing_ends_takes_no_token_from_other_clients() -> None:
     virtual.run(main)
 
 
-def test_a_block_that_is_cancelled_by_a_scope_closes_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
-    """An anyio scope cancels the wait for what is in flight too; even then nothing stays open behind it."""
+def test_a_block_that_is_cancelled_by_a_scope_closes_nevertheless(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing stays open when an anyio scope also cancels the wait for calls in flight."""
 
     async def main() -> None:
         lsq, _ = virtual_client(Account(faults=Faults(probabilities={"hang": 1.0})))
@@ -187,7 +187,7 @@ def test_a_block_that_is_cancelled_by_a_scope_closes_all_the_same(caplog: pytest
 
 
 async def test_closing_under_a_scope_closes_the_connections(sandbox: Sandbox) -> None:
-    """A client whose block was cancelled holds no connection any more, idle or in use."""
+    """No connection of a cancelled client stays open, idle or in use."""
     with anyio.CancelScope() as scope:
         async with client_of(sandbox) as lsq:
             await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(2)))
@@ -230,8 +230,7 @@ async def by_two_cancellations(use: Callable[[], Awaitable[None]]) -> None:
 def test_a_client_whose_block_is_cancelled_while_it_follows_is_closed(
     leave: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]], *, hangs: bool
 ) -> None:
-    """Whatever runs in its name (a request that is followed, a question for the fields, calls under way)
-    ends, and the client is closed, however and however often its block is cancelled."""
+    """All its tasks (following, fetching fields, calls) end, however and however often it is cancelled."""
 
     async def main() -> None:
         account = Account(processing_rate=0.1)
@@ -253,8 +252,8 @@ def test_a_client_whose_block_is_cancelled_while_it_follows_is_closed(
     virtual.run(main)
 
 
-def test_who_closes_a_client_that_is_being_closed_waits_for_that() -> None:
-    """A second `aclose` returns when the first has closed the connections, not before."""
+def test_a_second_close_of_a_client_waits_for_the_first() -> None:
+    """A second `aclose` returns when the first has closed the connections."""
 
     async def main() -> None:
         clock = asyncio.get_running_loop().time

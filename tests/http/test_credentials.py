@@ -1,4 +1,4 @@
-"""Keys from a callable: asked for once, again when they are refused, and never in the way of the truth."""
+"""A credentials callable is called once, and again after a 401."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def asking(vault: Callable[[], Awaitable[Any]], handler: Any = None, **options: 
 
 
 async def test_many_first_calls_ask_once() -> None:
-    """Calls that need the keys at the same moment share one question, and later ones ask no more."""
+    """Simultaneous calls share one call of the callable, and later calls make none."""
     vault = Vault(NEW)
     async with asking(vault) as lsq:
         await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(20)))
@@ -73,7 +73,7 @@ async def test_many_first_calls_ask_once() -> None:
 
 
 async def test_keys_are_asked_for_at_first_use_only() -> None:
-    """A client that makes no call asks for no keys."""
+    """A client that sends nothing does not call it."""
     vault = Vault(NEW)
     async with asking(vault):
         await asyncio.sleep(0.02)
@@ -81,7 +81,7 @@ async def test_keys_are_asked_for_at_first_use_only() -> None:
 
 
 async def test_after_a_401_rotated_keys_are_asked_for_and_the_calls_go_on() -> None:
-    """Calls refused at the same moment share one more question, and succeed with the new keys."""
+    """Calls rejected at the same moment share one more call of it, and succeed with the new keys."""
     vault = Vault(OLD, NEW)
     async with asking(vault, retry=RetryPolicy(base=0.01)) as lsq:
         receipts = await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(10)))
@@ -90,7 +90,7 @@ async def test_after_a_401_rotated_keys_are_asked_for_and_the_calls_go_on() -> N
 
 
 async def test_a_401_with_the_same_keys_again_is_final() -> None:
-    """If the callable has no others, the call fails as it would with fixed keys: after one attempt."""
+    """The call fails after one attempt if the callable returns the same keys."""
     vault = Vault(OLD)
     async with asking(vault) as lsq:
         with pytest.raises(AuthenticationFailed) as caught:
@@ -99,7 +99,7 @@ async def test_a_401_with_the_same_keys_again_is_final() -> None:
 
 
 async def test_keys_that_are_refused_for_ever_are_asked_for_once_a_call() -> None:
-    """New keys that are refused as well end the call."""
+    """A call fails if the new keys are rejected as well."""
     vault = Vault(OLD, Credentials("u$rother", "other-secret", "other-api-key"))
     async with asking(vault, retry=RetryPolicy(base=0.01)) as lsq:
         with pytest.raises(AuthenticationFailed) as caught:
@@ -108,7 +108,7 @@ async def test_keys_that_are_refused_for_ever_are_asked_for_once_a_call() -> Non
 
 
 async def test_fixed_keys_are_never_asked_for() -> None:
-    """A 401 with keys that were passed is final at once."""
+    """A 401 with fixed keys is final at once."""
     async with answering(only(NEW)) as lsq:
         with pytest.raises(AuthenticationFailed) as caught:
             await lsq.leads.capture(LEAD)
@@ -120,16 +120,16 @@ async def test_fixed_keys_are_never_asked_for() -> None:
     [
         (OSError("vault is sealed"), "failed with OSError"),
         (asyncio.CancelledError(), "failed with CancelledError"),
-        (None, "has to return Credentials, not NoneType"),
-        ({"access_key": "u$r"}, "has to return Credentials, not dict"),
-        (("a", "b", "c"), "has to return Credentials, not tuple"),
+        (None, "must return Credentials, not NoneType"),
+        ({"access_key": "u$r"}, "must return Credentials, not dict"),
+        (("a", "b", "c"), "must return Credentials, not tuple"),
     ],
     ids=["raises", "cancelled", "None", "dict", "tuple"],
 )
 async def test_a_callable_that_fails_is_named_and_asked_again_by_the_next_call(
     answer: Any, words: str
 ) -> None:
-    """Each caller gets an error of its own call: the account's fault, not sent. It is not remembered."""
+    """Each caller gets an error of its own with fault ACCOUNT, not sent, and the next call tries again."""
     vault = Vault(answer, NEW)
     async with asking(vault, name="shop") as lsq:
         calls = [lsq.leads.capture(LEAD, reference=str(number)) for number in range(3)]
@@ -144,14 +144,14 @@ async def test_a_callable_that_fails_is_named_and_asked_again_by_the_next_call(
 
 
 async def test_a_callable_that_is_not_async_is_an_error_of_ours() -> None:
-    """A plain function that returns Credentials is refused in words, as a TypeError of the callable."""
+    """A plain function that returns Credentials raises ConfigurationError, which names a TypeError."""
     async with asking(lambda: NEW) as lsq:  # type: ignore[arg-type,return-value]
         with pytest.raises(ConfigurationError, match="the credentials callable failed with TypeError"):
             await lsq.leads.capture(LEAD)
 
 
 async def test_a_callable_that_fails_after_a_401_does_not_hide_what_may_have_arrived() -> None:
-    """The error speaks for all attempts: an earlier one that may have arrived is not forgotten."""
+    """The error states an unknown delivery if an earlier attempt may have arrived."""
     answers = iter((httpx.Response(503), httpx.Response(401, json=REFUSED)))
     vault = Vault(OLD, OSError("vault is sealed"))
     async with asking(vault, lambda request: next(answers), retry=RetryPolicy(base=0.01)) as lsq:
@@ -161,7 +161,7 @@ async def test_a_callable_that_fails_after_a_401_does_not_hide_what_may_have_arr
 
 
 def test_a_callable_that_hangs_ends_at_the_deadline() -> None:
-    """Waiting for keys is within the call's deadline, and says what it waited for."""
+    """The call's deadline bounds the wait for keys, and the error names that wait."""
 
     async def main() -> None:
         account = Account()
@@ -182,7 +182,7 @@ def test_a_callable_that_hangs_ends_at_the_deadline() -> None:
 
 
 def test_a_callable_that_hangs_after_a_401_ends_at_the_deadline() -> None:
-    """The call fails with the refusal."""
+    """The call fails with the 401."""
 
     asked = 0
 
@@ -203,7 +203,7 @@ def test_a_callable_that_hangs_after_a_401_ends_at_the_deadline() -> None:
 
 
 def test_a_callable_that_ignores_its_cancellation_does_not_keep_the_client_open() -> None:
-    """Closing gives it a second."""
+    """Closing waits one second for it."""
 
     async def stubborn() -> Credentials:
         for _ in range(60):
@@ -226,7 +226,7 @@ def test_a_callable_that_ignores_its_cancellation_does_not_keep_the_client_open(
 
 
 async def test_a_caller_that_leaves_does_not_take_the_keys_from_the_others() -> None:
-    """The question goes on for whoever still waits."""
+    """The callable keeps running for the other callers."""
     vault = Vault(NEW, seconds=0.05)
     async with asking(vault) as lsq:
         first = asyncio.create_task(lsq.leads.capture(LEAD))
@@ -239,7 +239,7 @@ async def test_a_caller_that_leaves_does_not_take_the_keys_from_the_others() -> 
 
 @pytest.mark.parametrize("others", [0, 1])
 def test_another_api_key_brings_no_second_limit(others: int) -> None:
-    """When the x-api-key rotates, what was sent with the old one counts, and users of the new one share."""
+    """Calls with the old x-api-key still count, and users of the new one share its limit."""
     arrivals: list[float] = []
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""What a message may repeat of LeadSquared's words."""
+"""An error message repeats LeadSquared's words without personal values."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_masked(text: str, private: tuple[str, ...], shown: str) -> None:
 )
 @example(values=["aaa"], around=["111111 1@1 ", "", "", "", ""])
 def test_no_value_stays(values: list[str], around: list[str]) -> None:
-    """Whatever stands around it, no value of three characters or more is left in the text."""
+    """No value of three characters or more is left in the text, whatever surrounds it."""
     text = "".join(piece + value for piece, value in zip(around, values, strict=False))
     shown = masked(text, tuple(values))
     assert not any(value in shown.lower() for value in values if value not in MASK)
@@ -108,7 +108,7 @@ def test_no_value_stays(values: list[str], around: list[str]) -> None:
 @settings(max_examples=200, deadline=None)
 @given(text=st.text(st.characters()), private=st.lists(st.text(), max_size=3))
 def test_any_text_can_be_written(text: str, private: list[str]) -> None:
-    """What comes out is one line that any stream takes."""
+    """Any text becomes one line that every stream can write."""
     shown = masked(text, tuple(private))
     shown.encode()
     assert len(shown.splitlines()) <= 1
@@ -117,7 +117,7 @@ def test_any_text_can_be_written(text: str, private: list[str]) -> None:
 
 @pytest.mark.parametrize("word", ["a", "1(", "1 ", "a@", "@", "a-", "+", "12345", " "])
 def test_a_hostile_text_takes_no_time(word: str) -> None:
-    """A megabyte that nearly is an address, again and again, does not hold up the loop."""
+    """A megabyte of near-addresses does not block the loop."""
     before = time.perf_counter()
     masked(word * (1_000_000 // len(word)), CALL.private)
     assert time.perf_counter() - before < 3.0
@@ -138,7 +138,7 @@ def test_a_hostile_text_takes_no_time(word: str) -> None:
     ids=lambda value: ascii(value[0])[:12],
 )
 def test_the_work_of_masking_is_bounded(text: str, values: tuple[str, ...]) -> None:
-    """Values that nearly are each other, and nearly stand in a text, do not hold up the loop."""
+    """Values that nearly match do not block the loop."""
     began = time.process_time()
     masked(text, values)
     assert time.process_time() - began < 0.2
@@ -146,7 +146,7 @@ def test_the_work_of_masking_is_bounded(text: str, values: tuple[str, ...]) -> N
 
 @pytest.mark.parametrize("length", [12, 13, 50, 500, 999])
 def test_the_beginning_of_a_long_value_is_masked(length: int) -> None:
-    """A server cuts what it quotes; a few characters in common say nothing."""
+    """A value that the server cut is masked, unless only a few characters match."""
     note = "".join(f"Planted{number} " for number in range(200))
     for before, after in (("", ""), ("too long: ", "..."), ("Notes '", "' is too long")):
         said = masked(f"{before}{note[:length]}{after}", (note,))
@@ -161,7 +161,7 @@ def error_of(status: int, body: str, facts: Facts, call: Call = CALL) -> Any:
 
 
 def test_a_megabyte_of_words_takes_no_time_and_shows_no_value() -> None:
-    """With a thousand values to mask, wherever the text is cut, and however long one is."""
+    """A thousand values are masked in time, wherever the text is cut."""
     values = tuple(f"Planted{number} Of The Person{number}" for number in range(1000))
     note = "a long note of the person " * 100
     text = f"{note}{' '.join(values)} " * 20
@@ -175,7 +175,7 @@ def test_a_megabyte_of_words_takes_no_time_and_shows_no_value() -> None:
 
 
 def test_an_error_of_an_answer() -> None:
-    """It says what happened, in LeadSquared's words without the lead's, and carries them whole by name."""
+    """The message has LeadSquared's masked words, and the attributes have them unmasked."""
     body = (
         '{"Status":"Error","ExceptionType":"MXDuplicateEntryException",'
         '"ExceptionMessage":"BRET (bret.lee@example.com) of Lee Holdings (Pty) exists,'
@@ -198,7 +198,7 @@ def test_an_error_of_an_answer() -> None:
 @pytest.mark.parametrize("field", ["ExceptionType", "ExceptionMessage", "message", "RequestID", "x"])
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 408, 413, 415, 418, 429, 500, 502, 503])
 def test_no_answer_makes_a_message_personal(status: int, field: str) -> None:
-    """Wherever an answer repeats the lead's values, neither message nor args nor repr does."""
+    """Message, args and repr hold no value of the lead, wherever an answer repeats it."""
     body = f'{{"ExceptionType":"MXNew","{field}":"Bret bret.lee@example.com 99887-76655 Lee Holdings (Pty)"}}'
     error = error_of(status, body, Facts())
     shown = f"{error} {error.args} {error!r}".lower()
@@ -211,7 +211,7 @@ def test_no_answer_makes_a_message_personal(status: int, field: str) -> None:
     [(False, False, ConnectionFailed), (True, False, ConnectionFailed), (True, True, Timeout)],
 )
 def test_an_error_without_an_answer(sent: bool, timed_out: bool, kind: type[LeadSquaredError]) -> None:
-    """No answer has no status and no body; the cause is the message."""
+    """It has no status and no body, and its message is the cause."""
     outcome = outcome_without_answer(sent=sent, timed_out=timed_out, cause="no answer within 3 s")
     error = error_from(outcome, CALL, Facts(delivery=outcome.delivery, attempts=1), "")
     assert type(error) is kind
@@ -232,12 +232,12 @@ def test_an_error_without_an_answer(sent: bool, timed_out: bool, kind: type[Lead
     ],
 )
 def test_what_became_of_it(facts: Facts, said: str) -> None:
-    """A write says where the lead is; a read leaves nothing anywhere."""
+    """A write's error says whether the lead may have arrived, a read's says nothing of it."""
     assert delivery_sentence(CALL, facts) == said
     read = Call(operation="leads.metrics", method="GET", path="/", repeat=Idempotency.READ, lane=Lane.STATUS)
     assert delivery_sentence(read, facts) == ""
 
 
 def test_a_call_shows_nothing_personal() -> None:
-    """The repr of a call holds neither its body nor its query nor what is to be masked."""
+    """The repr of a call holds neither body nor query nor the values to mask."""
     assert "bret" not in repr(CALL).lower()

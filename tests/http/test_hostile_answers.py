@@ -1,4 +1,4 @@
-"""Servers and transports that do what none should: nothing hangs, nothing shows, no RequestID is lost."""
+"""Invalid behaviour of servers and transports causes no hang, no leak and no lost RequestID."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def take_for_ever() -> None:
 async def test_a_request_id_that_was_read_is_not_lost_to_closing(
     close: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The answer came whole; that its connection closes badly, or not at all, changes nothing."""
+    """A complete answer counts even if its connection closes badly, or never."""
     monkeypatch.setattr("leadsquared_async.http.transport.CLOSING", 0.01)
     transport = Streamed(ACCEPTED, {}, close)
     async with answering(None, transport=transport) as lsq:
@@ -72,14 +72,14 @@ async def test_a_request_id_that_was_read_is_not_lost_to_closing(
 
 @pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
 async def test_a_packed_answer_is_read(encoding: str, pack: Callable[[bytes], bytes]) -> None:
-    """A proxy that compresses although it was asked not to loses no RequestID."""
+    """A compressed answer is read although none was requested."""
     async with answering(None, transport=Streamed(pack(ACCEPTED), {"content-encoding": encoding})) as lsq:
         assert (await lsq.leads.capture(LEAD)).request_id.startswith("11111111")
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "gzip, gzip", "br"])
 async def test_a_bomb_is_not_unpacked(encoding: str) -> None:
-    """What would unpack to a gigabyte is read up to 1 MB and is no answer."""
+    """An answer that unpacks to a gigabyte is read up to 1 MB and is invalid."""
     bomb = gzip.compress(b"\0" * 50_000_000)
     async with answering(None, transport=Streamed(bomb, {"content-encoding": encoding})) as lsq:
         with pytest.raises(ServerError) as caught:
@@ -92,14 +92,14 @@ async def test_a_bomb_is_not_unpacked(encoding: str) -> None:
     "location", ["mailto:x", "http://[", "/" + "x" * 66_000, "https://elsewhere.invalid/?a=b"]
 )
 async def test_a_redirect_to_anywhere_is_an_error_of_ours(location: str) -> None:
-    """httpx would parse the Location, and raise what is no error of this package."""
+    """A redirect with an invalid Location raises an error of this package, not of httpx."""
     async with answering(lambda request: httpx.Response(307, headers={"location": location})) as lsq:
         with pytest.raises(APIError, match="redirects"):
             await lsq.leads.capture(LEAD)
 
 
 async def test_cookies_are_not_sent_back() -> None:
-    """A server's cookies do not go back to it."""
+    """Cookies of an answer are not sent with later calls."""
     seen = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -114,7 +114,7 @@ async def test_cookies_are_not_sent_back() -> None:
 
 @pytest.mark.parametrize("request_id", ["", " ", "a b", "\ud800", "x" * 70_000, "é", None, 7])
 async def test_what_cannot_be_a_request_id_is_refused_before_it_is_sent(request_id: str) -> None:
-    """An id from outside, a webhook's say, raises what is documented."""
+    """An invalid RequestID raises the documented error."""
     async with answering(lambda request: httpx.Response(200, json={})) as lsq:
         for ask in (lsq.leads.status, lsq.leads.wait):
             with pytest.raises(ConfigurationError):
@@ -123,14 +123,14 @@ async def test_what_cannot_be_a_request_id_is_refused_before_it_is_sent(request_
 
 @pytest.mark.parametrize("lane", ["batch", 5, -1, 1])
 async def test_what_is_no_lane_is_refused_where_it_is_given(lane: Lane) -> None:
-    """A lane is a Lane."""
+    """A value that is no Lane raises where it is passed."""
     async with answering(lambda request: httpx.Response(200, content=ACCEPTED)) as lsq:
         with pytest.raises(ConfigurationError, match=r"Lane\.BATCH"):
             lsq.with_options(lane=lane)
 
 
 async def test_what_gateways_refuse_is_refused_before_it_is_sent() -> None:
-    """Paths and queries have a bound, as have limiters that would never let a call through."""
+    """Paths and queries that are too long are rejected, and so are invalid limiters."""
     async with answering(lambda request: httpx.Response(200, json={})) as lsq:
         with pytest.raises(ConfigurationError, match="path is longer"):
             await lsq.request("GET", "/" + "x" * 3000)
@@ -152,7 +152,7 @@ async def test_what_gateways_refuse_is_refused_before_it_is_sent() -> None:
     ],
 )
 async def test_a_call_says_how_long_its_body_is(method: str, body: object, length: str | None) -> None:
-    """Some servers refuse a POST without a Content-Length, though it has no body."""
+    """A POST without a body has a Content-Length, which some servers require."""
     seen = []
 
     def answer(request: httpx.Request) -> httpx.Response:

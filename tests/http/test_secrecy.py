@@ -1,4 +1,4 @@
-"""No key and nothing personal shows: in messages, logs, spans, tracebacks, warnings, whatever goes wrong."""
+"""No key and no personal value appears in messages, logs, spans, tracebacks or warnings."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ ANSWERS: dict[str, Callable[[httpx.Request], httpx.Response]] = {
 async def test_no_answer_makes_a_key_or_a_person_show(
     answer: Callable[[httpx.Request], httpx.Response], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever LeadSquared answers, and if it repeats all it was sent, only `error.body` holds the person."""
+    """Only `error.body` holds personal values, whatever LeadSquared answers or repeats."""
     async with watching() as watch, answering(answer, **QUICK) as lsq:
         call = lsq.leads.capture(PERSON, reference="form-7", deadline=1.0)
         error = await failure(call)
@@ -133,7 +133,7 @@ async def test_a_batch_shows_nothing_of_its_leads(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Neither do results, their errors, what the iteration raises, nor what is logged when it is left."""
+    """Results, their errors, raised errors and log lines show no value."""
     monkeypatch.setattr(batch, "GRACE", 0.1)
     leads: list[Any] = [PERSON, {**PERSON, "Phone": ["+91-9988776655"]}, {PERSON["Phone"]: {}}, PERSON]
     async with watching() as watch, answering(answer, **QUICK) as lsq:
@@ -165,7 +165,7 @@ async def _take(results: Any, seen: list[Any]) -> None:
 
 
 async def test_an_error_of_the_source_shows_no_lead_before_it() -> None:
-    """Its traceback is the source's own, and our frames below it hold nothing of what was pulled."""
+    """Our frames in its traceback hold no earlier lead."""
 
     class Rows:
         def __init__(self) -> None:
@@ -212,7 +212,7 @@ class _Plain:
 
 @pytest.mark.parametrize("fault", [name for name in FAULTS if name != "refused"])
 async def test_no_fault_on_the_wire_makes_a_key_or_a_person_show(fault: str) -> None:
-    """Over a real socket too: with httpcore, httpx and asyncio at DEBUG and requests instrumented."""
+    """The same holds over a real socket, with all loggers at DEBUG and requests instrumented."""
     async with watching() as watch, Sandbox(limit=None) as sandbox:
         sandbox.books.faults = Faults(probabilities={fault: 1.0}, drip=0.001)
         async with client_of(sandbox, **{**QUICK, "timeout": 0.15}) as lsq:
@@ -321,8 +321,8 @@ async def test_status_and_metrics_carry_the_api_key_only() -> None:
         assert given == (wanted if path == "/lead/capture" else dict.fromkeys(wanted))
 
 
-async def test_what_is_instrumented_without_us_would_show_the_keys(sandbox: Sandbox) -> None:
-    """The watch bites: a plain httpx call with the same query is exported and logged with its keys."""
+async def test_the_watch_finds_keys_of_a_plain_httpx_call(sandbox: Sandbox) -> None:
+    """The test can fail: a plain httpx call is exported and logged with its keys."""
     async with watching() as watch, httpx.AsyncClient() as plain:
         await plain.get(f"{sandbox.url}/lead/status", params={"secretKey": KEYS["secret_key"]})
     for text in (watch.spans, "\n".join(watch.lines)):
@@ -331,7 +331,7 @@ async def test_what_is_instrumented_without_us_would_show_the_keys(sandbox: Sand
 
 
 async def test_a_timeout_a_deadline_and_a_cancellation_show_nothing(sandbox: Sandbox) -> None:
-    """However a call is cut short, its traceback and what is logged of it hold nothing of the lead."""
+    """Tracebacks and logs of a call that is cut short hold nothing of the lead."""
     sandbox.books.faults = Faults(probabilities={"hang": 1.0})
     async with watching() as watch, client_of(sandbox, **{**QUICK, "timeout": 0.1}) as lsq:
         timed_out = await failure(lsq.leads.capture(PERSON))
@@ -357,7 +357,7 @@ async def test_a_timeout_a_deadline_and_a_cancellation_show_nothing(sandbox: San
 
 
 async def test_the_person_can_be_reached_by_name() -> None:
-    """What LeadSquared said stays in `body` and `exception_message`, without the keys."""
+    """`body` and `exception_message` have LeadSquared's words, without the keys."""
     async with answering(ANSWERS["MX under 500"]) as lsq:
         with pytest.raises(Rejected) as caught:
             await lsq.leads.capture(PERSON)

@@ -1,4 +1,4 @@
-"""What the package's own objects, constructors and frames show of keys and persons: nothing."""
+"""Objects, constructors and frames of the package show no key and no personal value."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ OBJECTS: dict[str, Callable[[], object]] = {
 
 @pytest.mark.parametrize("make", OBJECTS.values(), ids=OBJECTS)
 def test_nothing_that_is_printed_shows_a_key_or_a_person(make: Callable[[], object]) -> None:
-    """repr, str, format and pprint of what a debugger or a log may meet."""
+    """repr, str, format and pprint of all objects show none."""
     it = make()
     assert_nothing_secret(f"{it!r} {it!s} {it} {pprint.pformat(it)} {pprint.pformat([it])}")
 
 
 async def test_nothing_an_open_client_holds_shows_a_key_or_a_person() -> None:
-    """The parts of an open client, a receipt, a status, the snapshot, and the tasks under way."""
+    """Parts of an open client, receipts, statuses, snapshots and tasks show none."""
     status = {
         "TaskStatus": {
             "TaskType": "Lead Capture",
@@ -137,7 +137,7 @@ def _walked(start: object) -> list[object]:
 
 
 async def test_no_attribute_of_an_open_client_is_a_key() -> None:
-    """After calls of each kind, nothing that is reached over attributes shows a key."""
+    """No object that is reachable over attributes shows a key."""
     async with Sandbox() as sandbox, client_of(sandbox, validate="strict") as lsq:
         receipt = await lsq.leads.capture(PERSON)
         await lsq.leads.wait(receipt)
@@ -151,7 +151,7 @@ async def test_no_attribute_of_an_open_client_is_a_key() -> None:
 
 @pytest.mark.parametrize("take", [pickle.dumps, copy.deepcopy, dataclasses.asdict, dataclasses.astuple])
 def test_keys_are_not_taken_out_by_accident(take: Callable[[Any], Any]) -> None:
-    """Credentials are neither pickled nor copied into a plain structure, and the refusal shows none."""
+    """Credentials cannot be pickled or copied into a plain structure."""
     with pytest.raises(TypeError, match="a Secret cannot be pickled") as caught:
         take(CREDENTIALS)
     assert_nothing_secret(str(caught.value))
@@ -187,7 +187,7 @@ def test_a_constructor_that_refuses_shows_no_key(make: Callable[[], object]) -> 
 
 
 def test_keys_of_the_environment_show_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that takes its keys from the environment and is refused shows none either."""
+    """A rejected client shows no key that it took from the environment."""
     for name, key in KEYS.items():
         monkeypatch.setenv(f"LEADSQUARED_{name.upper()}", key)
     assert_nothing_secret(shown(_raised(lambda: LeadSquared(host="nonsense"))))
@@ -216,7 +216,7 @@ def test_keys_of_the_environment_show_no_more(monkeypatch: pytest.MonkeyPatch) -
 async def test_a_call_that_is_refused_before_it_is_sent_shows_nobody(
     use: Callable[[LeadSquared], Any],
 ) -> None:
-    """Wrong leads, options and arguments are refused without a word or a frame that holds the person."""
+    """Errors and frames of invalid leads, options and arguments hold no personal value."""
     async with watching() as watch, answering(lambda request: httpx.Response(200, json={})) as lsq:
         error = await failure(use(lsq))
     assert isinstance(error, InvalidLead | ConfigurationError | TypeError)
@@ -226,7 +226,7 @@ async def test_a_call_that_is_refused_before_it_is_sent_shows_nobody(
 
 @pytest.mark.parametrize("kind", [OSError, KeyError, asyncio.CancelledError, TypeError])
 async def test_a_credentials_callable_that_fails_shows_no_key(kind: type[BaseException]) -> None:
-    """Its error is the cause, and the frames that it passed are empty."""
+    """Its error is the cause, and the frames of that error are cleared."""
 
     async def keys() -> Credentials:
         await asyncio.sleep(0)
@@ -242,8 +242,8 @@ async def test_a_credentials_callable_that_fails_shows_no_key(kind: type[BaseExc
 
 
 @pytest.mark.parametrize("kind", [KeyError, ValueError, TypeError, ZeroDivisionError, httpx.InvalidURL])
-async def test_a_fault_in_a_transport_is_told_and_not_tried_again(kind: type[Exception]) -> None:
-    """A bug in a caller's transport is an error of ours with its name; another attempt would only hide it."""
+async def test_a_bug_in_a_transport_is_raised_and_not_retried(kind: type[Exception]) -> None:
+    """It raises an error of this package that names the bug's type."""
     calls = 0
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -261,7 +261,7 @@ async def test_a_fault_in_a_transport_is_told_and_not_tried_again(kind: type[Exc
 
 
 async def test_what_the_caller_was_handling_keeps_its_frames() -> None:
-    """Only what the package raised is emptied: the caller's own error, its context, can be debugged."""
+    """Only the package's own errors are cleared, not the caller's context."""
 
     def fail() -> None:
         clue = "the caller's own"
@@ -278,8 +278,8 @@ async def test_what_the_caller_was_handling_keeps_its_frames() -> None:
     assert frames[-1].f_locals == {"clue": "the caller's own"}
 
 
-async def test_a_coroutine_of_the_callers_that_an_error_passed_goes_on() -> None:
-    """To empty a frame ends a coroutine that still runs: those of others are left alone."""
+async def test_a_coroutine_of_the_callers_that_an_error_passed_keeps_running() -> None:
+    """Clearing frames does not end a running coroutine of others."""
     questions: asyncio.Queue[asyncio.Future[Credentials]] = asyncio.Queue()
 
     async def vault() -> None:
@@ -304,7 +304,7 @@ async def test_a_coroutine_of_the_callers_that_an_error_passed_goes_on() -> None
 
 
 async def test_a_transport_that_names_the_address_before_it_sends_shows_no_key() -> None:
-    """A connection error's own words are of use and are kept, without keys and without the query."""
+    """A connection error keeps its words, without keys and query."""
 
     class Talkative(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -320,7 +320,7 @@ async def test_a_transport_that_names_the_address_before_it_sends_shows_no_key()
 
 @pytest.mark.parametrize("value", ["45", "**", "a", KEYS["access_key"][3:9], "bret"])
 async def test_a_short_value_unmasks_no_key(value: str) -> None:
-    """A value that is a part of a key, or of another value, is masked after it."""
+    """A value that is part of a key or of another value is masked after it."""
 
     class Talkative(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -339,7 +339,7 @@ async def test_a_short_value_unmasks_no_key(value: str) -> None:
 
 
 async def test_names_of_attributes_stay_readable_in_a_request_of_ones_own() -> None:
-    """The values of a body are masked where LeadSquared repeats them, the schema names at fault are not."""
+    """Values of a body are masked, schema names are not."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         words = f"Attribute(s) does not exist - mx_Town, for {' '.join(PERSON.values())} of 560001"
@@ -356,7 +356,7 @@ async def test_names_of_attributes_stay_readable_in_a_request_of_ones_own() -> N
 
 @pytest.mark.parametrize("name", ["httpcore.http11", "httpcore.http2", "hpack.hpack", "hpack.table"])
 async def test_loggers_below_the_transport_are_redacted_within_an_exchange(name: str) -> None:
-    """What httpcore and HTTP/2's header compression log of a request, they log without keys."""
+    """httpcore and hpack log no key of a request."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         logging.getLogger(name).debug("sending %r %r", request.url.raw_path, request.headers.raw)
@@ -376,7 +376,7 @@ def test_a_secret_compares_and_hashes_without_showing() -> None:
 
 
 def test_an_unfinished_wait_shows_nobody() -> None:
-    """StillProcessing chains the polls' own trouble; none of its frames holds a thing."""
+    """The polls' error chained to StillProcessing has no frame with personal values."""
 
     async def main() -> None:
         lsq, _ = virtual_client(Account(processing_rate=0.01))

@@ -1,4 +1,4 @@
-"""A program may have its loop make tasks in its own way: no lead and no token is lost to that."""
+"""No task factory of the program's loses a lead or a token."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def followed(lsq: LeadSquared) -> list[str]:
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
 @pytest.mark.parametrize("use", [captured, invalid, in_bulk, waited_for, passed_through, followed])
 def test_eager_tasks_lose_nothing(use: Any) -> None:
-    """With `asyncio.eager_task_factory` each item of many has its result."""
+    """Every item of a batch has its result under `asyncio.eager_task_factory`."""
 
     async def main() -> None:
         asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory", None))
@@ -63,7 +63,7 @@ def test_eager_tasks_lose_nothing(use: Any) -> None:
 
 
 def test_a_task_that_cannot_be_made_costs_no_token() -> None:
-    """A task factory that fails for an exchange: nothing is sent, and the token is free for the next call."""
+    """Nothing is sent, and the token is free for the next call."""
 
     class FactoryError(Exception):
         pass

@@ -60,7 +60,7 @@ class Queue:
 
 
 async def test_what_is_done_is_deleted(valkey: Valkey) -> None:
-    """No lead stays in the store behind its acknowledgement."""
+    """No lead stays in the store after its acknowledgement."""
     queue = Queue(valkey, "done")
     queue.gate.set()
     await queue.put("a", "b")
@@ -71,7 +71,7 @@ async def test_what_is_done_is_deleted(valkey: Valkey) -> None:
 
 
 async def test_what_was_put_before_the_first_worker_is_not_passed_over(valkey: Valkey) -> None:
-    """Even by a process that never started its broker."""
+    """A task is run even if a process put it that never started its broker."""
     queue = Queue(valkey, "before")
     queue.gate.set()
     web = queue.broker()
@@ -82,7 +82,7 @@ async def test_what_was_put_before_the_first_worker_is_not_passed_over(valkey: V
 
 
 async def test_a_slow_task_stays_with_its_worker(valkey: Valkey) -> None:
-    """Its lease is renewed for as long as that lives, before anybody may take it over."""
+    """Its lease is renewed while the worker lives."""
     queue = Queue(valkey, "slow", lease=3.0)
     await queue.put("a")
     async with working(queue.broker()) as worker, Redis.from_url(valkey.url) as redis:
@@ -100,7 +100,7 @@ async def test_a_slow_task_stays_with_its_worker(valkey: Valkey) -> None:
 
 
 async def test_a_worker_does_not_take_its_own_task_over(valkey: Valkey) -> None:
-    """If its lease has run out nonetheless, such as by a jump of the store's clock."""
+    """This holds even if its lease has run out, such as after a jump of the store's clock."""
     queue = Queue(valkey, "jump", lease=30.0)
     await queue.put("a")
     async with working(queue.broker()), Redis.from_url(valkey.url) as redis:
@@ -114,7 +114,7 @@ async def test_a_worker_does_not_take_its_own_task_over(valkey: Valkey) -> None:
 
 
 async def test_a_killed_workers_task_goes_to_another_though_no_new_one_comes(valkey: Valkey) -> None:
-    """After the lease, as its second delivery."""
+    """It comes after the lease, as its second delivery."""
     queue = Queue(valkey, "killed")
     await queue.put("a")
     async with working(queue.broker()) as victim:
@@ -129,7 +129,7 @@ async def test_a_killed_workers_task_goes_to_another_though_no_new_one_comes(val
 
 
 async def test_a_worker_fetches_only_what_it_has_room_for(valkey: Valkey) -> None:
-    """What it cannot run yet is there for others."""
+    """Tasks that it cannot run yet stay available to others."""
     queue = Queue(valkey, "room")
     await queue.put(*"abcdef")
     async with working(queue.broker(), most=2), working(queue.broker(), most=2):
@@ -142,7 +142,7 @@ async def test_a_worker_fetches_only_what_it_has_room_for(valkey: Valkey) -> Non
 
 
 async def test_what_is_handed_back_comes_again_after_its_pause(valkey: Valkey) -> None:
-    """At once or later, to whoever is free."""
+    """A free worker gets it at once or after the pause."""
     stream = StreamBroker(valkey.url, "back", lease=5.0, xread_block=50)
     times: list[float] = []
 
@@ -160,7 +160,7 @@ async def test_what_is_handed_back_comes_again_after_its_pause(valkey: Valkey) -
 
 
 async def test_what_a_cancelled_fetch_got_is_released_at_a_stop(valkey: Valkey) -> None:
-    """Another worker need not wait for the lease of a task that this one never began."""
+    """Another worker gets a task that was never begun without waiting for the lease."""
     queue = Queue(valkey, "fetched", lease=60.0)
     stream = queue.broker()
     async with Redis.from_url(valkey.url) as redis:
@@ -176,7 +176,7 @@ async def test_what_a_cancelled_fetch_got_is_released_at_a_stop(valkey: Valkey) 
 
 
 async def test_a_store_that_was_away_and_came_back_empty(own_valkey: Valkey) -> None:
-    """A worker resumes by itself, and runs what is put then."""
+    """A worker resumes automatically, and runs later tasks."""
     queue = Queue(own_valkey, "away")
     queue.gate.set()
     await queue.put("a")
@@ -189,10 +189,10 @@ async def test_a_store_that_was_away_and_came_back_empty(own_valkey: Valkey) -> 
         await until(lambda: queue.ended == ["a", "b"])
 
 
-async def test_no_value_of_a_task_stands_in_a_workers_debug_log(
+async def test_no_value_of_a_task_is_in_a_workers_debug_log(
     valkey: Valkey, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """taskiq writes whole tasks there."""
+    """taskiq's records of whole tasks show no value."""
     queue = Queue(valkey, "quiet")
     queue.gate.set()
     await queue.put("zqplanted4711")
@@ -207,7 +207,7 @@ async def test_no_value_of_a_task_stands_in_a_workers_debug_log(
 async def test_what_a_worker_does_not_know_stays(
     valkey: Valkey, other: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It may be of another version or account: it is logged once, by name alone, and blocks no other."""
+    """A task of another version or account is logged once, by its name, and blocks no other."""
     queue = Queue(valkey, f"strange {other}")
     queue.gate.set()
     if other == "of another account":
@@ -228,7 +228,7 @@ async def test_what_a_worker_does_not_know_stays(
 
 
 async def test_what_comes_again_and_again_does_not_hide_what_is_behind_it(valkey: Valkey) -> None:
-    """More of it than a worker takes over at one look."""
+    """Unknown tasks may be more than a worker takes over in one round."""
     stream = StreamBroker(valkey.url, "old", lease=0.5, xread_block=50)
     ended = asyncio.Event()
 
@@ -251,7 +251,7 @@ async def test_what_comes_again_and_again_does_not_hide_what_is_behind_it(valkey
 async def test_a_stream_that_cannot_be_made_again_is_not_tried_at_full_speed(
     own_valkey: Valkey, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is logged once, too."""
+    """The failure is logged once, and retries pause."""
     monkeypatch.setattr(broker, "LOOK_EVERY", 1.0)
     async with working(StreamBroker(own_valkey.url, "full", xread_block=50)):
         own_valkey.command("CONFIG", "SET", "maxmemory", "1")
@@ -264,7 +264,7 @@ async def test_a_stream_that_cannot_be_made_again_is_not_tried_at_full_speed(
 
 @pytest.mark.parametrize("option", ["protocol=3", "decode_responses=True"])
 async def test_no_option_in_a_url_changes_what_is_read(valkey: Valkey, option: str) -> None:
-    """Answers of another shape would stop every worker."""
+    """Options that would change the shape of answers have no effect."""
     stream = StreamBroker(f"{valkey.url}?{option}", "options", xread_block=50)
     read = asyncio.Event()
 
@@ -279,14 +279,14 @@ async def test_no_option_in_a_url_changes_what_is_read(valkey: Valkey, option: s
 
 
 def test_a_lease_has_to_be_a_number_of_seconds() -> None:
-    """Refused at the door."""
+    """Any other value raises at construction."""
     with pytest.raises(ConfigurationError, match="lease"):
         StreamBroker("redis://127.0.0.1", lease=0)
 
 
 @pytest.mark.parametrize("url", ["redis://user:zqplanted/4711@127.0.0.1", "redis://127.0.0.1?nope=zqplanted"])
 def test_a_url_that_cannot_be_read_is_refused_without_a_word_of_it(url: str) -> None:
-    """There is a password in it."""
+    """The error shows no part of the URL, which may hold a password."""
     with pytest.raises(ConfigurationError, match="StreamBroker") as caught:
         StreamBroker(url)
     assert "zqplanted" not in "".join(traceback.format_exception(caught.value))

@@ -1,4 +1,4 @@
-"""A store that goes away under tasks: a real stream, a real sandbox."""
+"""A store that goes away under tasks, with a real stream and a real sandbox."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def cut_off(store: Valkey) -> Iterator[None]:
 
 
 async def test_what_was_accepted_while_the_store_went_away_is_not_sent_again(own_valkey: Valkey) -> None:
-    """The worker remembers, and resumes when there is a store again, even an empty one."""
+    """The worker remembers it and resumes with the store, even an empty one."""
     async with Sandbox(limit=None, faults=Faults(latency=1.0)) as sandbox:
         workers = Workers(own_valkey, "away", sandbox)
         await workers.put(CAPTURE)
@@ -59,7 +59,7 @@ async def test_what_was_accepted_while_the_store_went_away_is_not_sent_again(own
 
 
 async def test_a_store_that_does_not_answer_is_said_where_one_submits(own_valkey: Valkey) -> None:
-    """Whether it has the task is not known."""
+    """The error says that it is unknown whether the store has the task."""
     async with Sandbox(limit=None) as sandbox:
         workers = Workers(own_valkey, "down", sandbox)
         web, tasks = workers.tasks()
@@ -73,7 +73,7 @@ async def test_a_store_that_does_not_answer_is_said_where_one_submits(own_valkey
 
 @pytest.mark.parametrize("count", [1, 2])
 async def test_an_outage_longer_than_the_lease_has_nothing_sent_twice(own_valkey: Valkey, count: int) -> None:
-    """No lease could be renewed: whoever lives does that before anybody takes over what others left."""
+    """Living workers renew their leases before anybody takes tasks over."""
     async with Sandbox(limit=None, faults=Faults(latency=0.5)) as sandbox, AsyncExitStack() as stack:
         workers = Workers(own_valkey, "cut", sandbox)
         await workers.put()
@@ -93,7 +93,7 @@ async def test_an_outage_longer_than_the_lease_has_nothing_sent_twice(own_valkey
 async def test_what_cannot_be_acknowledged_at_once_is_not_sent_again(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The store may go away between a task's last two words with it."""
+    """The store may go away between the end of a task and its acknowledgement."""
     execute, failed = Pipeline.execute, list[bool]()
 
     async def fails_at_first(self: Pipeline, raise_on_error: bool = True) -> object:
@@ -114,7 +114,7 @@ async def test_what_cannot_be_acknowledged_at_once_is_not_sent_again(
 async def test_a_store_that_takes_no_marks_is_not_asked_at_full_speed(
     own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing that must not go twice is sent, until it does."""
+    """A task that must not be sent twice waits until the store takes its mark."""
     monkeypatch.setattr(broker, "LOOK_EVERY", 1.0)
     async with Sandbox(limit=None) as sandbox:
         workers = Workers(own_valkey, "full", sandbox)
@@ -133,7 +133,7 @@ async def test_a_store_that_takes_no_marks_is_not_asked_at_full_speed(
 async def test_a_web_process_starts_without_its_store_and_hears_what_it_may_not_do(
     own_valkey: Valkey,
 ) -> None:
-    """A task that the store refuses is not in it, and may be submitted again."""
+    """A task that the store rejects is not stored, and may be submitted again."""
     web = StreamBroker(own_valkey.url, "web")
     tasks = LeadSquaredTasks(web, LeadSquared)
     own_valkey.stop()
@@ -152,7 +152,7 @@ async def test_a_web_process_starts_without_its_store_and_hears_what_it_may_not_
 
 
 async def test_a_key_that_is_given_twice_is_one_task(valkey: Valkey) -> None:
-    """However often a visitor clicks, in whichever process; another key, or none, is another task."""
+    """A repeated key adds no task in any process; another key, or none, does."""
     webs = [StreamBroker(valkey.url, "keys") for _ in range(2)]
     clicks = [LeadSquaredTasks(web, LeadSquared) for web in webs]
     await asyncio.gather(*(tasks.submit(CAPTURE, key="form-4711") for tasks in clicks * 5))
@@ -167,7 +167,7 @@ async def test_a_key_that_is_given_twice_is_one_task(valkey: Valkey) -> None:
 
 
 async def test_a_submit_that_was_not_answered_is_repeated_under_its_key(own_valkey: Valkey) -> None:
-    """Whether the store had it or not, it has it once."""
+    """The store has the task once, whether it had it before or not."""
     web = StreamBroker(own_valkey.url, "again", socket_timeout=0.2)
     tasks = LeadSquaredTasks(web, LeadSquared)
     own_valkey.freeze()
@@ -181,7 +181,7 @@ async def test_a_submit_that_was_not_answered_is_repeated_under_its_key(own_valk
 
 @pytest.mark.parametrize("key", ["", 4711])
 async def test_a_key_is_text(key: object, valkey: Valkey) -> None:
-    """Refused at the door."""
+    """Any other key raises."""
     tasks = LeadSquaredTasks(StreamBroker(valkey.url, "text"), LeadSquared)
     with pytest.raises(ConfigurationError, match="key"):
         await tasks.submit(CAPTURE, key=key)  # type: ignore[arg-type]

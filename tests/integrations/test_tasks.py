@@ -55,7 +55,7 @@ WITH_ACTIVITY = {"leads.capture", "activities.create_with_lead", "calls.log"}
 
 @pytest.mark.parametrize("submission", EVERY_OPERATION, ids=lambda it: it.operation.name)
 def test_every_operation_goes_as_a_task_to_its_outcome(submission: Submission) -> None:
-    """Those whose lead does not exist end rejected, the others confirmed."""
+    """Tasks for unknown leads end rejected, the others confirmed."""
 
     async def use(world: World) -> None:
         await world.tasks.submit(submission)
@@ -70,7 +70,7 @@ def test_every_operation_goes_as_a_task_to_its_outcome(submission: Submission) -
 
 
 def test_a_confirmed_lead_is_reported_with_its_id() -> None:
-    """By your reference, without its values."""
+    """The report has the reference and no values."""
 
     async def use(world: World) -> None:
         await world.tasks.submit(capture(7))
@@ -88,7 +88,7 @@ def deaths(caplog: pytest.LogCaptureFixture) -> list[Any]:
 
 
 def test_what_leadsquared_refuses_later_is_reported_as_rejected(caplog: pytest.LogCaptureFixture) -> None:
-    """With LeadSquared's words by name, and in the log by reference alone."""
+    """The report has LeadSquared's words, the log only the reference."""
 
     async def use(world: World) -> None:
         lead = {**LEAD, "mx_Nope": "zqplanted4711"}
@@ -113,7 +113,7 @@ def test_what_leadsquared_refuses_later_is_reported_as_rejected(caplog: pytest.L
 
 @pytest.mark.parametrize("later", [True, False], ids=["by its outcome", "at once"])
 def test_values_come_with_a_rejected_submission_if_asked_for(later: bool) -> None:
-    """So that it can be fixed and submitted again; those of a confirmed one do not."""
+    """A rejected submission can be corrected and submitted again; a confirmed one has no values."""
 
     async def use(world: World) -> None:
         await world.tasks.submit(submissions.capture_lead({**LEAD, "mx_Nope": "x"}))
@@ -130,7 +130,7 @@ def test_values_come_with_a_rejected_submission_if_asked_for(later: bool) -> Non
 
 
 def test_without_confirm_a_request_id_is_the_end() -> None:
-    """And no call is spent on the outcome."""
+    """No call is spent on the outcome."""
 
     async def use(world: World) -> None:
         await world.tasks.submit(capture())
@@ -140,6 +140,17 @@ def test_without_confirm_a_request_id_is_the_end() -> None:
         assert len(world.books.arrivals) == 1
 
     play(use, {"confirm": False})
+
+
+def test_keys_revoked_between_two_attempts_hold_a_lead_that_can_be_matched() -> None:
+    """The first attempt may have arrived; sent again it makes no duplicate."""
+
+    async def use(world: World) -> None:
+        await world.tasks.submit(capture())
+        (outcome,) = await world.reported(1)
+        assert outcome.state is ItemState.CONFIRMED
+
+    play(use, faults=Faults(latency=0.04, script=("504", "403")))
 
 
 def test_an_activity_whose_answer_is_lost_is_unknown(caplog: pytest.LogCaptureFixture) -> None:
@@ -158,7 +169,7 @@ def test_an_activity_whose_answer_is_lost_is_unknown(caplog: pytest.LogCaptureFi
 
 
 def test_an_exception_with_a_name_is_not_retried_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LeadSquared's code stumbles over one lead each time: after a few rounds it is rejected by that name."""
+    """It is rejected by that name after a few rounds."""
     named = {"Status": "Error", "ExceptionType": "NullReferenceException", "ExceptionMessage": "x"}
 
     async def use(world: World) -> None:
@@ -179,9 +190,32 @@ def test_an_exception_with_a_name_is_not_retried_for_ever(monkeypatch: pytest.Mo
     play(use)
 
 
+def test_one_exception_in_an_outage_rejects_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often the task was held and delivered again before: only its own failures count."""
+    named = {"Status": "Error", "ExceptionType": "NullReferenceException", "ExceptionMessage": "x"}
+
+    async def use(world: World) -> None:
+        answer, tried = world._account._answer, 0
+
+        def stumble(request: Request, *rest: Any) -> Reply:
+            nonlocal tried
+            tried += b"FirstName" in request.body
+            if b"FirstName" not in request.body or tried > 30:
+                return answer(request, *rest)
+            return Reply(500, body=json.dumps(named).encode()) if tried in {15, 25} else Reply(503)
+
+        monkeypatch.setattr(world._account, "_answer", stumble)
+        await world.tasks.submit(submissions.capture_lead({**LEAD, "FirstName": "Bret"}))
+        (outcome,) = await world.reported(1)
+        assert outcome.state is ItemState.CONFIRMED
+        assert tried == 31
+
+    play(use)
+
+
 @pytest.mark.slow
 def test_an_outage_of_fifteen_minutes_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """200 leads; while nothing gets through one at a time tries, at growing pauses, and it is said once."""
+    """One of 200 leads probes at growing pauses, and the outage is logged once."""
 
     async def use(world: World) -> None:
         world.books.faults = Faults(probabilities={"503": 0.5, "refused": 0.5})
@@ -204,7 +238,7 @@ def test_an_outage_of_fifteen_minutes_loses_nothing(caplog: pytest.LogCaptureFix
 
 
 def test_revoked_keys_hold_every_task_until_they_work_again() -> None:
-    """No lead is rejected for the account's fault."""
+    """No lead is rejected for an account-level error."""
 
     async def use(world: World) -> None:
         world.books.faults = Faults(probabilities={"401": 1.0})
@@ -221,7 +255,7 @@ def test_revoked_keys_hold_every_task_until_they_work_again() -> None:
 
 
 def test_a_limiter_of_the_callers_that_fails_holds_every_task() -> None:
-    """It is no fault of a lead, and a task is sent once the limiter works again."""
+    """Tasks are sent once the limiter works again."""
     limiter = FailingLimiter(OSError("its store is down"))
 
     async def use(world: World) -> None:
@@ -237,8 +271,8 @@ def test_a_limiter_of_the_callers_that_fails_holds_every_task() -> None:
     play(use, client={"limiter": limiter})
 
 
-def test_an_operation_that_fails_holds_up_no_other() -> None:
-    """Its tasks wait, and those of others go on."""
+def test_an_operation_that_fails_delays_no_other() -> None:
+    """Its tasks wait, and those of others are sent."""
 
     async def use(world: World) -> None:
         world.books.faults = Faults(latency=0.04, probabilities={"503": 1.0}, operations=("activity",))
@@ -252,7 +286,7 @@ def test_an_operation_that_fails_holds_up_no_other() -> None:
 
 
 def test_a_callback_that_fails_is_called_again_and_sends_nothing_again() -> None:
-    """At least once, whatever it does."""
+    """Callbacks are called at least once."""
 
     async def use(world: World) -> None:
         tries: list[str] = []
@@ -271,7 +305,7 @@ def test_a_callback_that_fails_is_called_again_and_sends_nothing_again() -> None
 
 
 def test_what_cannot_be_sent_is_refused_where_it_is_submitted() -> None:
-    """Before anything is put."""
+    """It raises before anything is put."""
 
     async def use(world: World) -> None:
         with pytest.raises(InvalidLead, match="Tags"):
@@ -286,7 +320,7 @@ def test_what_cannot_be_sent_is_refused_where_it_is_submitted() -> None:
 
 
 def test_two_accounts_share_a_broker() -> None:
-    """Under names of their own, each by its own client."""
+    """Each account has task names and a client of its own."""
 
     async def main() -> None:
         broker = InMemoryBroker()
@@ -307,8 +341,8 @@ def test_two_accounts_share_a_broker() -> None:
     virtual.run(main)
 
 
-def test_no_value_stands_in_taskiqs_debug_log(caplog: pytest.LogCaptureFixture) -> None:
-    """Where a web process puts a task."""
+def test_no_value_is_in_taskiqs_debug_log(caplog: pytest.LogCaptureFixture) -> None:
+    """taskiq's records of a put task show no value."""
 
     async def use(world: World) -> None:
         caplog.set_level(logging.DEBUG, "taskiq")
@@ -323,7 +357,7 @@ def test_no_value_stands_in_taskiqs_debug_log(caplog: pytest.LogCaptureFixture) 
 
 
 def test_a_broker_that_would_lose_or_mix_leads_is_refused() -> None:
-    """One that keeps nothing safe, and one that has the tasks of another account under this name."""
+    """It rejects a broker without storage, and one with another account's tasks under the same name."""
     with pytest.raises(ConfigurationError, match="StreamBroker"):
         LeadSquaredTasks(ZeroMQBroker.__new__(ZeroMQBroker), LeadSquared)
     broker = InMemoryBroker()
@@ -333,7 +367,7 @@ def test_a_broker_that_would_lose_or_mix_leads_is_refused() -> None:
 
 
 def test_a_worker_that_stops_while_it_follows_leaves_nothing_behind() -> None:
-    """No coroutine that was never awaited, which a test of somebody's would show."""
+    """No coroutine stays unawaited."""
 
     async def use(world: World) -> None:
         await world.tasks.submit(capture())

@@ -1,4 +1,4 @@
-"""What ends a hold: an answer of LeadSquared. What ends a task: its own fault, and too many rounds."""
+"""An answer of LeadSquared ends a hold; a fault of its own or too many rounds end a task."""
 
 from __future__ import annotations
 
@@ -9,61 +9,34 @@ import pytest
 from taskiq import InMemoryBroker
 
 from leadsquared_async import (
-    ClientClosed,
-    ConfigurationError,
-    ConnectionFailed,
-    DeadlineExceeded,
     Delivery,
     Fault,
-    InvalidLead,
     ItemState,
     LeadSquared,
     LeadSquaredError,
-    OutboxError,
-    OutboxFull,
-    Rejected,
     Scope,
     ServerError,
-    Timeout,
 )
 from leadsquared_async.delivery.item_retries import ROUNDS
-from leadsquared_async.errors import BadRequest
 from leadsquared_async.integrations.taskiq.tasks import LeadSquaredTasks
 from leadsquared_async.submissions import capture_lead
+from tests.delivery.error_table import DOWN, ERRORS
 
-DOWN = ServerError(
-    "LeadSquared failed (503)", fault=Fault.SERVER, scope=Scope.OPERATION, delivery=Delivery.REJECTED
-)
 PAYLOAD = {"operation": "leads.capture", "content": "[]", "query": [], "suffix": [], "reference": None}
 
 
-def lease(deliveries: int) -> Any:
-    return AsyncMock(task_id="1", deliveries=deliveries)
+def lease(failures: int) -> Any:
+    """Of a task that has been held for long."""
+    return AsyncMock(task_id="1", deliveries=100, count_failure=AsyncMock(return_value=failures))
 
 
 @pytest.mark.parametrize(
     ("error", "is_answer"),
-    [
-        (InvalidLead("mx_Ctiy: no such field"), False),
-        (ConfigurationError("no keys"), False),
-        (ConfigurationError("no keys", fault=Fault.ACCOUNT), False),
-        (ConfigurationError("wrong", fault=Fault.LEAD), False),
-        (ClientClosed("closed"), False),
-        (DeadlineExceeded("no token in time"), False),
-        (DeadlineExceeded("no token in time", fault=Fault.LEAD), False),
-        (ConnectionFailed("refused", fault=Fault.SERVER), False),
-        (Timeout("no answer", fault=Fault.SERVER, delivery=Delivery.UNKNOWN), False),
-        (OutboxError("the disk is full"), False),
-        (OutboxFull("full", fault=Fault.LEAD), False),
-        (LeadSquaredError("", fault=Fault.LEAD), False),
-        (Rejected("MXNew", fault=Fault.LEAD, delivery=Delivery.REJECTED), True),
-        (BadRequest("400", fault=Fault.LEAD, delivery=Delivery.REJECTED), True),
-        (DOWN, False),
-    ],
-    ids=lambda value: f"{type(value).__name__}-{getattr(value, 'fault', '')}",
+    ERRORS,
+    ids=[f"{type(error).__name__}-{error.fault}" for error, _ in ERRORS],
 )
 async def test_only_an_answer_ends_a_hold(error: LeadSquaredError, is_answer: bool) -> None:
-    """Every other error leaves the tasks held, and the pauses as long as they are."""
+    """Every other error leaves the tasks held, and the pauses unchanged."""
     tasks = LeadSquaredTasks(InMemoryBroker(), LeadSquared)
     hold = tasks._hold("leads.capture")
     pauses: list[float] = []
@@ -82,7 +55,7 @@ async def test_only_an_answer_ends_a_hold(error: LeadSquaredError, is_answer: bo
 
 
 @pytest.mark.parametrize(
-    ("body", "safe_to_retry", "deliveries", "end"),
+    ("body", "safe_to_retry", "failures", "end"),
     [
         ('{"RequestID":"a b"}', True, ROUNDS - 1, None),
         ('{"RequestID":"a b"}', True, ROUNDS, ItemState.UNKNOWN),
@@ -93,9 +66,9 @@ async def test_only_an_answer_ends_a_hold(error: LeadSquaredError, is_answer: bo
     ],
 )
 async def test_a_task_ends_whose_requestid_is_invalid(
-    body: str, safe_to_retry: bool, deliveries: int, end: ItemState | None
+    body: str, safe_to_retry: bool, failures: int, end: ItemState | None
 ) -> None:
-    """After a few rounds it is unknown, since LeadSquared took it; a page of somebody else ends nothing."""
+    """It is unknown after a few rounds; a page that is not LeadSquared's ends nothing."""
     tasks = LeadSquaredTasks(InMemoryBroker(), LeadSquared)
     error = ServerError(
         "the answer",
@@ -108,5 +81,5 @@ async def test_a_task_ends_whose_requestid_is_invalid(
         safe_to_retry=safe_to_retry,
     )
     with patch.object(tasks, "_end", AsyncMock()) as ending:
-        await tasks._failed(PAYLOAD, error, lease(deliveries))
+        await tasks._failed(PAYLOAD, error, lease(failures))
     assert [call.args[1] for call in ending.await_args_list] == ([] if end is None else [end])

@@ -1,4 +1,4 @@
-"""What another worker does with the tasks of one that was killed or stops: processes, a stream, calls."""
+"""Another worker takes over the tasks of one that was killed or stops."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SILENT = Faults(script=("hang+taken",))
 
 
 async def test_a_capture_under_way_at_a_kill_is_sent_again(valkey: Valkey) -> None:
-    """LeadSquared matches it: one lead."""
+    """LeadSquared matches it, so there is one lead."""
     async with Sandbox(faults=SILENT) as sandbox:
         workers = Workers(valkey, "again", sandbox)
         await workers.put(submissions.capture_lead(LEAD, reference="form-1"))
@@ -34,7 +34,7 @@ async def test_a_capture_under_way_at_a_kill_is_sent_again(valkey: Valkey) -> No
 async def test_an_activity_under_way_at_a_kill_is_unknown_and_one_that_waited_is_sent(
     valkey: Valkey,
 ) -> None:
-    """It is unknown whether the first arrived, and it must not be posted twice."""
+    """The first may have arrived and must not be sent twice."""
     async with Sandbox(faults=SILENT) as sandbox:
         workers = Workers(valkey, "unknown", sandbox)
         visits = ("visit-1", "visit-2")
@@ -49,7 +49,7 @@ async def test_an_activity_under_way_at_a_kill_is_unknown_and_one_that_waited_is
 
 
 async def test_a_worker_that_stops_finishes_calls_under_way_and_releases_the_rest(valkey: Valkey) -> None:
-    """At once, so that another one need not wait for the lease."""
+    """Another worker gets the rest without waiting for the lease."""
     async with Sandbox(faults=Faults(latency=1.0)) as sandbox:
         workers = Workers(valkey, "stops", sandbox)
         people = ({"EmailAddress": f"p{number}@example.com"} for number in range(6))

@@ -1,10 +1,11 @@
-"""An operation of which nothing gets through, and a callback that does not: a real stream, a real sandbox."""
+"""Held operations and failing callbacks, with a real stream and a real sandbox."""
 
 from __future__ import annotations
 
 import asyncio
 
 import pytest
+from redis.asyncio import Redis
 
 from leadsquared_async import ItemState, RetryPolicy, submissions
 from leadsquared_async.integrations.taskiq import TaskOutcome
@@ -27,7 +28,7 @@ QUICK = RetryPolicy(base=0.3, cap=0.3)
 
 
 async def test_an_operation_that_fails_takes_no_place_from_others(valkey: Valkey) -> None:
-    """Its tasks wait in the store, though there be more of them than a worker has places."""
+    """Its tasks wait in the store, even if they are more than a worker's places."""
     async with Sandbox(limit=None, faults=ACTIVITIES_FAIL) as sandbox:
         workers = Workers(valkey, "places", sandbox, retry=QUICK)
         await workers.put(*ACTIVITIES, CAPTURE)
@@ -56,7 +57,7 @@ async def test_an_activity_that_waited_for_its_second_attempt_at_a_stop_is_not_u
 async def test_a_callback_that_ends_by_no_mere_error_is_called_again(
     valkey: Valkey, error: type[BaseException]
 ) -> None:
-    """By a worker that lives, not once it has died."""
+    """A living worker calls it again."""
     async with Sandbox(limit=None) as sandbox:
         workers = Workers(valkey, f"exits {error.__name__}", sandbox)
         await workers.put(CAPTURE)
@@ -74,7 +75,7 @@ async def test_a_callback_that_ends_by_no_mere_error_is_called_again(
 
 
 async def test_a_worker_that_stops_hands_back_all_that_it_follows(valkey: Valkey) -> None:
-    """However many they are, so that another one asks at once."""
+    """Another worker polls any number of them at once."""
     async with Sandbox(limit=None, processing_rate=0.001) as sandbox:
         workers = Workers(valkey, "follows", sandbox)
         broker, tasks = workers.tasks(60.0)
@@ -90,7 +91,7 @@ async def test_a_worker_that_stops_hands_back_all_that_it_follows(valkey: Valkey
 
 
 async def test_marks_do_not_pile_up(valkey: Valkey) -> None:
-    """They last a week only while their task does."""
+    """Marks last a week only while their task exists."""
     async with Sandbox(limit=None) as sandbox:
         workers = Workers(valkey, "marks", sandbox)
         await workers.put(ACTIVITIES[0])
@@ -98,3 +99,20 @@ async def test_marks_do_not_pile_up(valkey: Valkey) -> None:
             await until(lambda: len(workers.outcomes) == 1 and workers.left == 0)
         key = valkey.command("KEYS", "marks:sent:*").split(b"\r\n")[2].decode()
         assert int(valkey.command("TTL", key).strip(b":\r\n")) <= 3600
+
+
+async def test_the_failures_of_a_task_count_in_all_workers(valkey: Valkey) -> None:
+    """Deliveries do not, and nothing is left of the count when the task has ended."""
+    async with Sandbox(limit=None) as sandbox:
+        workers = Workers(valkey, "failures", sandbox)
+        await workers.put(CAPTURE)
+        (broker, _), (other, _) = workers.tasks(), workers.tasks()
+        async with Redis.from_url(valkey.url) as redis:
+            ((_, row),) = await redis.xrange("failures")
+        task_id = broker.formatter.loads(row[b"data"]).task_id
+        assert [await one.count_failure(task_id) for one in (broker, other, broker)] == [1, 2, 3]
+        assert b":failures:" in valkey.command("KEYS", "failures:failures:*")
+        async with working(broker):
+            await until(lambda: len(workers.outcomes) == 1 and workers.left == 0)
+        assert valkey.command("KEYS", "failures:failures:*") == b"*0\r\n"
+        await other.connection_pool.disconnect()

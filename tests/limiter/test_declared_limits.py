@@ -28,7 +28,7 @@ async def spend(bucket: TokenQueue, arrivals: list[float]) -> None:
 
 
 def test_a_client_that_closes_takes_its_smaller_limit_with_it(caplog: pytest.LogCaptureFixture) -> None:
-    """The others are back at theirs when it has gone, without a second burst; each sees what it declared."""
+    """The other clients return to their own limit when it has closed, without a second burst."""
 
     def limit_of(snapshot: LimitSnapshot | None) -> tuple[str, str, bool]:
         assert snapshot is not None
@@ -57,16 +57,16 @@ def test_a_client_that_closes_takes_its_smaller_limit_with_it(caplog: pytest.Log
     said = [record.getMessage() for record in caplog.records if "rate limit" in record.getMessage()]
     assert said == [
         "rate limit lowered from 25/5 to 5/5: another client of this account declared 5/5",
-        "rate limit back from 5/5 to 25/5",
+        "rate limit raised from 5/5 to 25/5",
     ]
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(LIMITS), st.integers(0, 3)), min_size=1, max_size=12))
-def test_the_limit_is_that_of_the_open_clients_whoever_comes_and_goes(
+def test_the_limit_is_the_smallest_of_the_open_clients_at_each_moment(
     steps: list[tuple[RateLimit, int]],
 ) -> None:
-    """At each moment; never more than the client that stays declares; in the end all tokens are back."""
+    """Clients come and go: no more calls go out than the open clients declare, and all tokens come back."""
 
     async def main() -> None:
         clock = asyncio.get_running_loop().time
@@ -103,7 +103,7 @@ def test_the_limit_is_that_of_the_open_clients_whoever_comes_and_goes(
 
 
 def test_a_client_after_another_one_does_not_burst_behind_its_burst() -> None:
-    """25 calls, closed; then 5 a second: LeadSquared's window of 5 s holds no more than 25 of them all."""
+    """A second client sends no burst after the 25 calls of a closed one."""
 
     async def main() -> None:
         account = Account(faults=Faults(latency=0.002))
@@ -119,7 +119,7 @@ def test_a_client_after_another_one_does_not_burst_behind_its_burst() -> None:
 
 
 def test_a_limit_that_leadsquared_named_stays_when_clients_come_and_go() -> None:
-    """LeadSquared named 10 in 5 s; a client lowers it to 5 in 5 s, and when it closes it is 10 again."""
+    """A learnt limit of 10 in 5 s applies again after a client that declared 5 in 5 s has closed."""
 
     async def main() -> None:
         bucket = TokenQueue(LocalGrantor(WIDE))

@@ -1,4 +1,4 @@
-"""One limit for the event loops of a process, one after the other or at once, in whichever threads."""
+"""One limit applies to all event loops of a process, in any threads."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def test_eight_threads_with_a_loop_each_keep_to_one_limit() -> None:
-    """80 captures, half of the loops uvloop's: at most 25 arrive in any window, and no window is lost."""
+    """At most 25 of 80 captures arrive in any window, and no window is lost."""
     server = Server()
 
     async def capture_ten() -> None:
@@ -88,7 +88,7 @@ def test_eight_threads_with_a_loop_each_keep_to_one_limit() -> None:
 
 @pytest.mark.parametrize("kinds", [(0, 0), (0, 1), (1, 0), (1, 1)])
 def test_loops_one_after_the_other_keep_to_one_limit(kinds: tuple[int, int]) -> None:
-    """A burst in each of two loops, of whichever kind: the second waits for what the first has spent."""
+    """The burst of a second loop waits for the tokens that the first has spent."""
     server = Server()
 
     async def burst() -> None:
@@ -103,7 +103,7 @@ def test_loops_one_after_the_other_keep_to_one_limit(kinds: tuple[int, int]) -> 
 
 @pytest.mark.parametrize("kind", [0, 1])
 def test_a_loop_that_ends_with_calls_in_flight_and_waiters_costs_the_others_two_windows(kind: int) -> None:
-    """Its calls count as ended without an answer, its waiters vanish, its limit is forgotten."""
+    """Its calls count as ended without an answer; its waiters and its limit are forgotten."""
     spent, over = threading.Event(), threading.Event()
     limit = RateLimit(2, per=0.2)
 
@@ -148,8 +148,8 @@ def test_a_loop_that_ends_with_calls_in_flight_and_waiters_costs_the_others_two_
 
 
 @pytest.mark.parametrize("kind", [0, 1])
-def test_a_loop_that_stands_still_holds_nobody_up_and_goes_on_later(kind: int) -> None:
-    """Its waiters are passed over until it runs again; what it gives back then was given back before."""
+def test_a_blocked_loop_delays_no_other_loop(kind: int) -> None:
+    """Its waiters are skipped until it runs again, and each of its tokens is returned once."""
     limit = RateLimit(1, per=0.1)
     first = FACTORIES[kind]()
 
@@ -208,7 +208,7 @@ def test_lanes_and_order_hold_across_loops() -> None:
 
 @pytest.mark.parametrize("kind", [0, 1])
 def test_a_deadline_is_kept_to_while_another_loop_has_all_tokens(kind: int) -> None:
-    """It is a moment of the waiter's own loop."""
+    """A deadline is a time of the waiter's own loop."""
     taken, over = threading.Event(), threading.Event()
     limit = RateLimit(1, per=0.05)
 
@@ -239,7 +239,7 @@ def test_a_deadline_is_kept_to_while_another_loop_has_all_tokens(kind: int) -> N
 
 
 def test_no_token_is_lost_whatever_loops_and_callers_do() -> None:
-    """Six threads, loops that come and go, callers cancelled at any moment: in the end all are there."""
+    """All tokens are back after six threads, loops that end, and callers that are cancelled."""
     limit = RateLimit(20, per=0.1)
     taken: list[float] = []
 
@@ -299,8 +299,8 @@ def _spend_in_child(answers: Any) -> None:
     answers.send(run(spend()))
 
 
-def test_a_forked_child_goes_on_from_what_its_parent_had_spent() -> None:
-    """No burst of its own; the parent's clients, callers and calls in flight are not its."""
+def test_a_forked_child_has_the_tokens_that_its_parent_left() -> None:
+    """A child sends no burst of its own, and has no clients, callers or calls of its parent."""
     context = multiprocessing.get_context("fork")
 
     async def main() -> None:
@@ -321,8 +321,8 @@ def test_a_forked_child_goes_on_from_what_its_parent_had_spent() -> None:
     run(main())
 
 
-def test_a_client_used_where_it_was_not_opened_says_so() -> None:
-    """From another thread's loop and without a loop: ClientClosed, and its message says what to do."""
+def test_a_client_used_in_another_loop_raises_client_closed() -> None:
+    """ClientClosed says what to do, in another thread's loop and without a loop."""
     lsq = client(Server())
 
     async def opened() -> None:
@@ -348,7 +348,7 @@ async def _awaited(use: Callable[[], Any]) -> None:
 
 @pytest.mark.parametrize("lane", [Lane.INTERACTIVE, Lane.BATCH])
 def test_a_loop_that_other_code_blocks_does_not_gather_the_tokens(lane: Lane) -> None:
-    """While a thread's loop stands still with many waiting, the calls of another thread go on."""
+    """Calls of another thread are sent while a blocked loop has many waiters."""
     waiting, go_on = threading.Event(), threading.Event()
     limit = RateLimit(3, per=0.15)
     granted: list[int] = []

@@ -1,4 +1,4 @@
-"""Limiters of the caller's, which every attempt passes besides the account's own limit."""
+"""Every attempt passes the caller's limiter and the account's own limit."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_each_attempt_acquires_and_releases_with_its_lane_and_deadline() -> None
 
 @pytest.mark.parametrize("probability", ["hang", "lost"])
 def test_an_attempt_without_an_answer_is_released_as_not_counted(probability: str) -> None:
-    """The server may still count it."""
+    """The limiter is told `counted=False`, since the server may count the attempt later."""
 
     async def main() -> None:
         limiter = Recorder()
@@ -90,7 +90,7 @@ def test_an_attempt_without_an_answer_is_released_as_not_counted(probability: st
 def test_a_limiter_that_raises_costs_no_token_of_the_account(
     error: Exception, raised: type[Exception]
 ) -> None:
-    """A TimeoutError ends the call with DeadlineExceeded; nothing else is changed."""
+    """A TimeoutError ends the call with DeadlineExceeded; other errors are raised unchanged."""
 
     async def main() -> None:
         limiter = Recorder(error)
@@ -105,8 +105,29 @@ def test_a_limiter_that_raises_costs_no_token_of_the_account(
     virtual.run(main)
 
 
+def test_a_limiter_that_ignores_the_deadline_does_not_extend_it() -> None:
+    """The call ends at its deadline, and holds no token of the account after it."""
+
+    class Endless(Recorder):
+        async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
+            await asyncio.sleep(1e6)
+
+    async def main() -> None:
+        lsq, transport = virtual_client(Account(faults=NEAR), limiter=Endless())
+        clock = asyncio.get_running_loop().time
+        async with lsq:
+            start = clock()
+            with pytest.raises(DeadlineExceeded, match="while waiting for the custom limiter"):
+                await lsq.leads.capture(LEAD, deadline=3.0)
+            assert clock() - start == pytest.approx(3.0)
+            assert_no_token_is_missing(lsq)
+        assert not transport.books.arrivals
+
+    virtual.run(main)
+
+
 async def test_of_two_limiters_both_hear_of_each_call() -> None:
-    """If the second fails, the first gets its token back; both learn how each call ended."""
+    """Both are told how each call ended, and the first gets its token back if the second fails."""
     first, second = Recorder(), Recorder()
     both = ChainedLimiters(first, second)
     await both.acquire(Lane.STATUS, 1e9)
@@ -124,7 +145,7 @@ async def test_of_two_limiters_both_hear_of_each_call() -> None:
 
 
 def test_bulk_calls_do_not_pass_it() -> None:
-    """They have a limit of their own."""
+    """Bulk calls have a limit of their own."""
 
     async def main() -> None:
         limiter = Recorder()
@@ -137,7 +158,7 @@ def test_bulk_calls_do_not_pass_it() -> None:
 
 
 def test_an_object_without_one_of_the_methods_is_refused() -> None:
-    """When the client is made, and not with the first call."""
+    """An incomplete limiter is rejected when the client is made."""
 
     class Half:
         async def acquire(self, lane: Lane, deadline: float | None = None) -> None: ...
@@ -150,7 +171,7 @@ def test_an_object_without_one_of_the_methods_is_refused() -> None:
 
 
 def test_a_limiter_of_the_callers_is_kept_to_as_well() -> None:
-    """Every attempt passes both: an AsyncLimiter that is slower than the bucket sets the pace."""
+    """An AsyncLimiter that is slower than the bucket sets the rate."""
 
     async def main() -> None:
         limiter = AsyncLimiter(2, 1.0)

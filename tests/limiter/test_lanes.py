@@ -58,7 +58,7 @@ def grants(order: list[Lane], count: int, *, is_poll_due: bool = True) -> str:
     ],
 )
 def test_who_goes_next(order: list[Lane], is_poll_due: bool, expected: str) -> None:
-    """Seven may pass an older waiter, then it goes; beside forms, batches and polls alternate."""
+    """Seven calls may pass an older waiter; beside forms, batches and polls alternate."""
     assert grants(order, len(expected), is_poll_due=is_poll_due) == expected
 
 

@@ -1,4 +1,4 @@
-"""An account that allows less than was declared: the client settles at its limit, and seldom tries more."""
+"""The client learns the limit of an account that allows less than was declared, and seldom exceeds it."""
 
 from __future__ import annotations
 
@@ -60,8 +60,7 @@ class Account:
 
 
 def test_an_account_with_a_lower_limit_answers_few_429s_an_hour() -> None:
-    """10 in 5 s where 25 were declared, callers without end: the account's rate, at most 20 answers of 429 in
-    the first hour and 3 in a later one."""
+    """At 10 in 5 s instead of 25 there are at most 20 answers of 429 in the first hour, 3 in a later one."""
 
     async def main() -> None:
         account, bucket = Account("sliding-log", 10, 5.0), TokenQueue(LocalGrantor(DECLARED))
@@ -77,7 +76,7 @@ def test_an_account_with_a_lower_limit_answers_few_429s_an_hour() -> None:
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_limit_that_is_raised_again_is_used_again(shared: bool) -> None:
-    """The account allows 10 in 5 s for 100 s and then 25: at the next attempt all of them are used."""
+    """The next attempt at the declared limit succeeds after the account has raised its own."""
 
     async def main() -> None:
         account = Account("sliding-log", 10, 5.0)
@@ -101,7 +100,7 @@ def test_a_limit_that_is_raised_again_is_used_again(shared: bool) -> None:
 
 
 def test_one_odd_answer_changes_nothing_but_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """1 call in 3600 seconds, once: calls go on at the declared rate; the line says how to declare it."""
+    """One answer that names 1 call in 3,600 s is logged and does not change the rate."""
 
     async def main(bucket: TokenQueue) -> None:
         account = Account("sliding-log", 25, 5.0)
@@ -130,8 +129,8 @@ def test_one_odd_answer_changes_nothing_but_the_log(caplog: pytest.LogCaptureFix
 
 
 @pytest.mark.parametrize("told", [(1, 3600.0), (10, 5.0)])
-def test_a_lie_that_is_repeated_is_over_within_a_quarter_of_an_hour(told: tuple[int, float]) -> None:
-    """Two answers that name the same limit are believed; without a third, the declared rate comes back."""
+def test_a_wrong_limit_that_is_named_twice_is_given_up(told: tuple[int, float]) -> None:
+    """Two answers that name the same limit are believed; the declared rate returns within a quarter hour."""
 
     async def main(calls: int, per: float) -> None:
         account, bucket = Account("sliding-log", 25, 5.0), TokenQueue(LocalGrantor(DECLARED))

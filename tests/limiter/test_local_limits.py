@@ -1,4 +1,4 @@
-"""Clients of one account in one process keep to one limit, and need not know of each other."""
+"""All clients of an account in one process share one limit."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_two_clients_of_one_account_share_a_bucket() -> None:
 
 
 def test_a_client_that_declares_more_changes_and_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """The smaller rate is kept, and the only one that declares it need not be warned."""
+    """The smaller rate stays in force without a warning."""
 
     async def main() -> None:
         for calls in (10, 25):
@@ -70,7 +70,7 @@ def test_a_client_that_declares_more_changes_and_logs_nothing(caplog: pytest.Log
 
 
 def test_closing_a_client_and_opening_another_brings_no_second_burst() -> None:
-    """The bucket outlives its users until all its tokens are back."""
+    """The bucket is kept until all its tokens are back."""
 
     async def main() -> None:
         account = Account(faults=NEAR)
@@ -86,7 +86,7 @@ def test_closing_a_client_and_opening_another_brings_no_second_burst() -> None:
 
 
 def test_a_bucket_is_forgotten_once_nobody_uses_it_and_all_tokens_are_back() -> None:
-    """A process that opens clients of many accounts does not keep them all."""
+    """The buckets of many accounts do not accumulate in a process."""
 
     async def main() -> None:
         for number in range(20):
@@ -118,7 +118,7 @@ def test_a_second_event_loop_gets_no_second_burst(pause: float) -> None:
 
 
 def test_a_second_event_loop_that_comes_late_starts_afresh() -> None:
-    """Once all tokens are back, what clients of an earlier loop declared is no longer asked for."""
+    """Limits declared in an earlier loop are forgotten once all tokens are back."""
     account = Account(faults=NEAR)
 
     async def slow() -> None:
@@ -141,7 +141,7 @@ def test_a_second_event_loop_that_comes_late_starts_afresh() -> None:
 
 
 def test_a_pause_that_leadsquared_asked_for_outlives_the_client() -> None:
-    """Retry-After 600: a client opened 40 s after the first was closed is still silent."""
+    """After Retry-After 600 a client that opens 40 s later sends nothing."""
 
     async def main() -> None:
         bucket = join_queue(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25))
@@ -166,7 +166,7 @@ def test_a_pause_that_leadsquared_asked_for_outlives_the_client() -> None:
 def test_a_limit_that_is_lowered_names_its_own_option(
     kind: Limit, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One log line names the option of the limit that was lowered, however many answers of 429 there are."""
+    """One log line names the option of the lowered limit, for any number of 429s."""
 
     async def main() -> None:
         bucket = join_queue(HOST, CREDENTIALS, kind, RateLimit(25))
@@ -182,7 +182,7 @@ def test_a_limit_that_is_lowered_names_its_own_option(
 
 
 def test_a_limit_that_leadsquared_named_is_not_forgotten() -> None:
-    """A limit that an answer named applies to later clients too."""
+    """A learnt limit applies to later clients too."""
 
     async def main() -> None:
         bucket = join_queue(HOST, CREDENTIALS, Limit.CALLS, RateLimit(25))

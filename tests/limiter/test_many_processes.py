@@ -61,7 +61,7 @@ def test_many_processes_draw_no_refusal_however_the_server_counts(
 
 @in_virtual_time
 async def test_a_lone_form_goes_before_the_batches_of_all_others() -> None:
-    """Seven processes with 300 batch calls each, a form now and then in the eighth: sent within 0.5 s."""
+    """A form is sent within 0.5 s beside 300 batch calls in each of seven processes."""
     world = World(Server())
     forms = world.join()
     for _ in range(7):
@@ -82,7 +82,7 @@ async def test_a_lone_form_goes_before_the_batches_of_all_others() -> None:
 
 @in_virtual_time
 async def test_polls_in_one_process_get_their_turn_beside_forms_in_all_others() -> None:
-    """No lane starves in any process: seven forms pass an older waiter, and those that were there before."""
+    """Seven forms, and those that waited before it, may pass a poll of another process."""
     world = World(Server())
     for _ in range(3):
         world.flood(world.join(), Lane.INTERACTIVE, 300)
@@ -96,7 +96,7 @@ async def test_polls_in_one_process_get_their_turn_beside_forms_in_all_others() 
 
 @in_virtual_time
 async def test_an_idle_limit_lets_a_burst_of_one_process_go_with_few_requests() -> None:
-    """25 forms at once in one of four processes: sent at once, for one request."""
+    """25 forms of one process are sent at once, for one request to the store."""
     world = World(Server())
     for _ in range(4):
         await world.call(world.join())
@@ -110,7 +110,7 @@ async def test_an_idle_limit_lets_a_burst_of_one_process_go_with_few_requests() 
 
 @in_virtual_time
 async def test_a_killed_process_gives_its_tokens_back_after_its_lease_and_two_windows() -> None:
-    """Killed with 25 calls in flight: 25 are free again after lease + 2 x per, and not before."""
+    """25 calls in flight at a kill are free after lease + 2 x per, and not before."""
     world = World(Server())
     killed, other = world.join(), world.join()
     for _ in range(25):
@@ -126,7 +126,7 @@ async def test_a_killed_process_gives_its_tokens_back_after_its_lease_and_two_wi
 
 @in_virtual_time
 async def test_the_smallest_declared_limit_is_kept_while_its_process_is_there() -> None:
-    """A rolling change from 25 to 20 under load and back: no 429, and never more than is declared."""
+    """A rolling change from 25 to 20 and back causes no 429 and exceeds no declared limit."""
     world = World(Server(), account=(20, 5.0))
     for _ in range(4):
         world.flood(world.join(RateLimit(20, per=5.0)), Lane.BATCH, 400)
@@ -151,8 +151,8 @@ async def test_the_smallest_declared_limit_is_kept_while_its_process_is_there() 
 
 
 @in_virtual_time
-async def test_a_refusal_in_one_process_silences_all_and_its_limit_is_kept_by_all() -> None:
-    """A 429 with Retry-After 3 and "10 in 5 seconds" in one process: all are quiet, then all keep to 10."""
+async def test_a_429_in_one_process_applies_to_all() -> None:
+    """Its Retry-After pauses all processes, and the limit that it names applies to all."""
     world = World(Server())
     buckets = [world.join() for _ in range(3)]
     for bucket in buckets:
@@ -167,5 +167,5 @@ async def test_a_refusal_in_one_process_silences_all_and_its_limit_is_kept_by_al
     )
     assert min(sent) - start >= 3.0
     assert most_in_any_window(sorted(world.arrivals), 5.0) <= 10
-    assert all("LeadSquared says" in (bucket.snapshot().ceiling or "") for bucket in buckets)
+    assert all("LeadSquared states" in (bucket.snapshot().ceiling or "") for bucket in buckets)
     await world.close()

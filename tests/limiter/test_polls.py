@@ -72,7 +72,7 @@ def test_polls_of_any_operations_and_clients_take_half_of_the_rate(
 
 
 def test_polls_that_forms_held_up_do_not_catch_up() -> None:
-    """After a burst of forms has taken all tokens, the polls that waited go on at their pace."""
+    """Polls that waited behind a burst of forms are sent at their usual spacing."""
 
     async def burst(lsq: LeadSquared) -> None:
         await asyncio.sleep(5.0)
@@ -83,7 +83,7 @@ def test_polls_that_forms_held_up_do_not_catch_up() -> None:
 
 
 def test_the_pace_of_polls_follows_the_limit() -> None:
-    """Lowered by another client and back again: two spacings of the limit that is kept to."""
+    """Polls are two spacings apart under a lowered limit too."""
 
     async def main() -> None:
         clock = asyncio.get_running_loop().time

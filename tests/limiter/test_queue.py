@@ -1,4 +1,4 @@
-"""The queue for tokens: who is next, who leaves, what a 429 changes."""
+"""The queue for tokens: the next caller, callers that leave, and the effect of a 429."""
 
 from __future__ import annotations
 
@@ -129,8 +129,8 @@ async def test_a_batch_never_spends_the_burst_that_a_form_needs() -> None:
 
 
 @in_virtual_time
-async def test_a_batch_goes_on_when_one_call_hangs() -> None:
-    """A call that hangs holds up the batch for at most one window."""
+async def test_a_call_that_hangs_delays_its_batch_by_one_window() -> None:
+    """The other calls of the batch are sent within a window."""
     bucket = TokenQueue(LocalGrantor(DEFAULT))
     hanging = asyncio.create_task(spend(bucket, Lane.BATCH, seconds=300))
     await asyncio.sleep(20)
@@ -153,7 +153,7 @@ async def test_a_call_without_an_answer_is_counted_a_window_longer() -> None:
 
 @in_virtual_time
 async def test_a_deadline_that_cannot_be_met_fails_at_once_and_says_why() -> None:
-    """The best case decides: those ahead in the lane, one a spacing."""
+    """The earliest possible time counts: the calls ahead in the lane, one a spacing."""
     bucket = TokenQueue(LocalGrantor(DEFAULT))
     waiting = await flood(bucket, Lane.INTERACTIVE, 125)
     before = now()
@@ -185,7 +185,7 @@ async def test_a_deadline_that_could_be_met_is_waited_for() -> None:
 
 @in_virtual_time
 async def test_a_cancelled_waiter_leaves_nothing_behind() -> None:
-    """10,000 waiters cancelled at random places: the rest go on in order, and nothing keeps them alive."""
+    """After 10,000 cancelled waiters the rest are served in order, and no cancelled one is kept alive."""
     bucket = TokenQueue(LocalGrantor(RateLimit(1, per=1.0, margin=0.0)))
     await bucket.acquire(Lane.INTERACTIVE)
     tasks = [asyncio.create_task(spend(bucket)) for _ in range(10_000)]
@@ -206,7 +206,7 @@ async def test_a_cancelled_waiter_leaves_nothing_behind() -> None:
 
 @pytest.mark.parametrize("granted_first", [True, False])
 def test_a_token_for_a_waiter_that_is_cancelled_in_the_same_tick_is_passed_on(granted_first: bool) -> None:
-    """Granted and then cancelled, or the other way round: the next waiter gets the token at that moment."""
+    """The next waiter gets the token at once, whichever of grant and cancellation comes first."""
 
     async def main() -> None:
         bucket = TokenQueue(LocalGrantor(RateLimit(1, per=5.0)))
@@ -241,7 +241,7 @@ async def test_a_429_pauses_all_callers_for_as_long_as_the_server_asks() -> None
 
 @in_virtual_time
 async def test_a_limit_that_the_server_names_becomes_the_ceiling() -> None:
-    """A message that says 10 in 5 seconds is kept to, and shows in the snapshot."""
+    """A message that says 10 in 5 seconds sets the limit, and the snapshot shows it."""
     bucket = TokenQueue(LocalGrantor(DEFAULT))
     await bucket.acquire(Lane.INTERACTIVE)
     bucket.on_rate_limited(None, (10, 5.0))
@@ -291,7 +291,7 @@ async def test_429s_that_come_together_withdraw_one_token() -> None:
 
 @in_virtual_time
 async def test_the_timer_keeps_no_waiters_context_alive() -> None:
-    """The one timer of all runs in an empty context."""
+    """The timer runs in an empty context."""
     bucket = TokenQueue(LocalGrantor(RateLimit(1, per=5.0)))
     await bucket.acquire(Lane.INTERACTIVE)
     bucket.release()

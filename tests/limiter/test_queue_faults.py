@@ -64,8 +64,8 @@ STEPS: dict[str, tuple[type, str] | None] = {
     "a token is taken": (Tokens, "take"),
     "tokens are given to those whose turn it is": (TokenQueue, "_dispatch"),
     "the next in line is looked for": (TokenQueue, "_heads"),
-    "a token is handed over": (module._Waiter, "go"),
-    "the timer is set": (TokenQueue, "_arm"),
+    "a waiter is woken": (module._Waiter, "wake"),
+    "the timer is set": (TokenQueue, "_set_timers"),
 }
 
 
@@ -155,7 +155,7 @@ def play_with(where: tuple[type, str] | None, fails: int | None, monkeypatch: py
 def test_a_step_that_fails_leaves_no_waiter_and_loses_no_token(
     where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each step of that kind fails once: the others are served, all tokens come back, one error."""
+    """One error is raised, the other callers are served, and all tokens come back."""
     seen = play_with(STEPS[where], None, monkeypatch)
     assert seen >= 10, "the test has stopped reaching these steps"
     for fails in range(seen):

@@ -1,4 +1,4 @@
-"""The promise itself, whatever the arrivals, latencies, cancellations, deadlines and timeouts."""
+"""The limit holds for any arrivals, latencies, cancellations, deadlines and timeouts."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_never_over_the_limit_and_nothing_forgotten(calls: list[Call]) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(seconds(0.5), st.sampled_from(Lane)), min_size=30, max_size=150))
 def test_within_a_lane_calls_go_in_the_order_of_arrival(arrivals: list[tuple[float, Lane]]) -> None:
-    """Whatever arrives in the other lanes."""
+    """Arrivals in other lanes do not change the order within a lane."""
 
     async def main() -> None:
         queue = TokenQueue(LocalGrantor(LIMIT))

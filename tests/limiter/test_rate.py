@@ -1,4 +1,4 @@
-"""A thousand leads against every way of counting, in virtual time: never over the limit, little under it."""
+"""A thousand leads never exceed the limit under any way of counting, and use most of it."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def test_no_call_gets_a_429_however_the_server_counts(counting: str, profile: st
 @pytest.mark.parametrize("lane", [Lane.INTERACTIVE, Lane.BATCH])
 @pytest.mark.parametrize("stops", [0.3, 1.0, 4.0])
 @pytest.mark.parametrize("counting", ["sliding-log", "fixed-window", "token-bucket", "gcra"])
-def test_a_loop_that_stands_still_goes_over_no_limit(counting: str, stops: float, lane: Lane) -> None:
-    """What became due meanwhile goes out together, and that is within the limit. Only a counter that takes
-    the window before as evenly spread may refuse a few."""
+def test_a_blocked_loop_does_not_exceed_the_limit(counting: str, stops: float, lane: Lane) -> None:
+    """Calls that became due meanwhile go out together within the limit; only a counter that assumes an even
+    window may reject a few."""
     for seed in range(3):
         world, _ = simulate(counting, "WAN", seed, limit_for(counting), leads=300, lane=lane, stops=stops)
         assert world.refused == 0
@@ -55,12 +55,12 @@ def test_a_batch_is_paced_from_the_start_and_loses_little_by_it() -> None:
 
 
 def test_polls_take_half_of_the_rate_and_no_less() -> None:
-    """Two spacings apart, nobody else calling: twice the optimum and the margin, within 1 %."""
+    """Polls alone are two spacings apart, within 1 %."""
     world, seconds = simulate("sliding-log", "WAN", 0, DEFAULT, leads=200, lane=Lane.STATUS)
     assert world.refused == 0
     assert seconds / (199 * 2 * DEFAULT.spacing) == pytest.approx(1.0, abs=0.01)
 
 
-def test_the_simulation_bites() -> None:
-    """With half the window the same simulation gets 429s: the test can fail."""
+def test_the_simulation_can_fail() -> None:
+    """With half the window the same simulation gets 429s."""
     assert simulate("sliding-log", "WAN", 0, RateLimit(25, per=2.5), leads=200)[0].refused > 0

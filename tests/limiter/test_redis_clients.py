@@ -1,4 +1,4 @@
-"""Clients on one shared limit: in front of the sandbox, and several in one process."""
+"""Clients with a SharedLimiter, in front of the sandbox and several in one process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIMIT = RateLimit(25, per=1.0)
 
 
 async def test_clients_that_know_nothing_of_each_other_keep_to_one_limit(valkey: Valkey) -> None:
-    """Each with a limiter of its own, as in processes of their own: no 429, no task left behind."""
+    """Clients with a limiter each get no 429 and leave no task behind."""
     async with Sandbox(limit=(25, 1.0)) as sandbox:
 
         async def work(lsq: LeadSquared) -> int:
@@ -40,7 +40,7 @@ async def test_clients_that_know_nothing_of_each_other_keep_to_one_limit(valkey:
 
 
 async def test_bulk_has_a_shared_limit_of_its_own(valkey: Valkey) -> None:
-    """Two clients' bulk calls go under one, and take nothing from their captures."""
+    """Bulk calls of two clients share one limit and take no token of their captures."""
     leads = [{"EmailAddress": f"p{number}@example.com"} for number in range(50)]
     async with Sandbox(limit=(25, 1.0), bulk_limit=(1, 0.5)) as sandbox:
 
@@ -57,7 +57,7 @@ async def test_bulk_has_a_shared_limit_of_its_own(valkey: Valkey) -> None:
 
 
 async def test_one_limiter_serves_many_accounts(own_valkey: Valkey) -> None:
-    """Each has a bucket of its own in the store, which does not hold its key."""
+    """Each account has a bucket of its own in the store, under a name without its key."""
     limiter = SharedLimiter(own_valkey.url)
     async with (
         Sandbox(limit=None) as one,
@@ -72,7 +72,7 @@ async def test_one_limiter_serves_many_accounts(own_valkey: Valkey) -> None:
 
 
 def test_a_limiter_of_another_kind_is_rejected() -> None:
-    """The message names all kinds; a URL of another kind names those that there are."""
+    """The message names the kinds that exist."""
     with pytest.raises(ConfigurationError, match=r"SharedLimiter, an aiolimiter\.AsyncLimiter, or a Limiter"):
         LeadSquared(**KEYS, region="in21", limiter=7)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="redis://"):
@@ -87,7 +87,7 @@ NARROW = RateLimit(5, per=5.0)
 
 @in_virtual_time
 async def test_a_client_that_closes_takes_its_smaller_limit_with_it() -> None:
-    """All processes keep to it while it is open, and go back when it closes."""
+    """All processes keep to its limit while it is open, and return to theirs when it closes."""
     world = World(Server())
     mine, others = world.join(), world.join()
     mine.join(NARROW)
@@ -104,7 +104,7 @@ async def test_a_client_that_closes_takes_its_smaller_limit_with_it() -> None:
 
 @pytest.mark.parametrize("down", [False, True])
 def test_polls_of_one_process_take_half_of_its_rate(down: bool) -> None:
-    """Whether the store answers or the process keeps to its share: two spacings apart, and used."""
+    """Polls are two spacings apart, with the store and in degraded mode."""
 
     @in_virtual_time
     async def play() -> None:

@@ -1,4 +1,4 @@
-"""If any step on the way to the store fails, no caller waits for ever and all tokens come back."""
+"""If any step on the way to the store fails, no caller waits forever and all tokens come back."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def call(bucket: TokenQueue, lane: Lane, deadline: float | None = None) ->
 def test_a_fault_at_any_step_leaves_no_waiter_and_no_token_behind(
     where: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The loop, the store, what is asked or what is done with the answer fails: later calls all succeed."""
+    """Later calls succeed after a failure of the loop, the store, the request or the reply."""
 
     async def main(step: int) -> int:
         loop = asyncio.get_running_loop()

@@ -46,7 +46,7 @@ def ask(run: Callable[..., Any], **given: Any) -> StoreReply:
 def test_bytes_that_somebody_else_wrote_are_never_taken_for_a_state(
     client: redis.Redis, data: st.DataObject
 ) -> None:
-    """Some bytes changed, cut off or added: all tokens count as spent, or it is rejected as no state."""
+    """A state with changed bytes counts as all tokens spent, or is rejected."""
     client.flushall()
     run = client.register_script(script())
     ask(run, process="other", waiting=(2, 0, 0))
@@ -80,14 +80,14 @@ GOOD = [0, 10, 5, 1, 1, 0, 0, -1, 3, 100, 0, 0, 25, 5_000_000, 20_000, 1, 0, 0]
 @pytest.mark.parametrize(
     "answer", [None, b"OK", 7, [], [0], GOOD[:-1], [*GOOD, 0], [[], *GOOD[1:]], [*GOOD[:-1], b"0"], {}]
 )
-def test_what_is_no_answer_at_all(answer: object) -> None:
-    """Nothing, a word, a number, too few numbers."""
+def test_an_answer_of_another_shape_is_rejected(answer: object) -> None:
+    """None, a word, a number and too few numbers are no answer."""
     with pytest.raises(StoreUnavailable, match="invalid"):
         StoreReply.read(answer)
 
 
 def test_an_invalid_answer_is_an_outage(caplog: pytest.LogCaptureFixture) -> None:
-    """All methods work with the share, and one log line says why."""
+    """The process uses its share, and one log line says why."""
 
     class Absurd(Connection):
         async def exchange(self, key: str, request: StoreRequest) -> StoreReply:
@@ -121,7 +121,7 @@ async def bucket(valkey: Valkey) -> AsyncIterator[TokenQueue]:
 async def test_a_damaged_state_is_logged_once_and_costs_a_window(
     bucket: TokenQueue, valkey: Valkey, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Damaged twice: one warning, no error from any call, and calls continue."""
+    """Two damages cause one warning, and calls continue without an error."""
     with redis.Redis.from_url(valkey.url) as client:
         for _ in range(2):
             await bucket.acquire(Lane.INTERACTIVE)
@@ -139,7 +139,7 @@ async def test_a_damaged_state_is_logged_once_and_costs_a_window(
 async def test_a_key_of_another_kind_raises_from_acquire_only(
     bucket: TokenQueue, valkey: Valkey, kind: str
 ) -> None:
-    """Overwritten while calls are in flight: all other methods work."""
+    """No other method raises when the key is overwritten under calls in flight."""
     await bucket.acquire(Lane.INTERACTIVE)
     valkey.command("DEL", grantor_of(bucket)._key)
     commands = {"list": ("RPUSH", "x"), "hash": ("HSET", "x", "y"), "word": ("SET", "x")}
@@ -164,7 +164,7 @@ NONSENSE = [b"", b" ", b"\xff\xfe", b"x", b"k nan", b"k 1e300", b"k -1", b"k " +
 async def test_foreign_bytes_on_the_channel_do_not_end_the_listener(
     valkey: Valkey, options: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A hint after foreign messages is still heard; one warning is logged."""
+    """A hint after foreign messages is still received, and one warning is logged."""
     store = RedisStore(valkey.url + options, prefix="p", timeout=0.5)
     heard: list[float] = []
     store.listen("k", heard.append)
@@ -186,7 +186,7 @@ async def test_foreign_bytes_on_the_channel_do_not_end_the_listener(
 @settings(max_examples=200, deadline=None)
 @given(st.one_of(st.binary(max_size=40), st.text(max_size=40), st.integers(), st.none()))
 def test_a_message_is_a_hint_within_bounds_or_ignored(data: object) -> None:
-    """A message of any type, with any content."""
+    """A message of any type and content is a valid hint or has no effect."""
     store = RedisStore("unix:///nowhere", prefix="p", timeout=0.5)
     heard: list[float] = []
     store._listeners["k"] = heard.append

@@ -1,21 +1,25 @@
-"""The store down, frozen, empty, failed over, with another clock: no call hangs, and no lead is lost."""
+"""No call hangs and no lead is lost while the store is down, frozen, empty or failed over."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from leadsquared_async import DeadlineExceeded, SharedLimiter
 from leadsquared_async.config import RateLimit
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.limiter.interface import NoTokenInTime
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.redis_grantor import RedisGrantor, share_of, spend_of_share
-from leadsquared_async.limiter.redis_messages import Incompatible, StoreReply, StoreRequest
+from leadsquared_async.limiter.redis_messages import Incompatible, StoreReply, StoreRequest, StoreUnavailable
 from leadsquared_async.limiter.tokens import Tokens
-from leadsquared_async.sandbox import most_in_any_window
-from tests.limiter.world import DEFAULT, Server, World, joined, leave
+from leadsquared_async.sandbox import Sandbox, most_in_any_window
+from tests.clients import LEAD, client_of
+from tests.limiter.world import DEFAULT, Connection, Server, World, joined, leave
 from tests.virtual import in_virtual_time
 
 STORE = "the rate limit's store"
@@ -31,8 +35,7 @@ async def under_load(world: World, processes: int, calls: int) -> list[asyncio.T
 @pytest.mark.parametrize("how", ["down", "frozen"])
 @pytest.mark.parametrize("empty", [True, False])
 def test_every_call_goes_through_an_outage(how: str, empty: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """The store is away for 20 s and comes back, empty or not: all calls are made, each process keeps
-    to its share meanwhile and returns by itself, and logs both once."""
+    """All calls are made, each process keeps to its share and then returns, and both are logged once."""
 
     @in_virtual_time
     async def main() -> None:
@@ -63,9 +66,36 @@ def test_every_call_goes_through_an_outage(how: str, empty: bool, caplog: pytest
     assert sum("answers again" in message for message in said) == 4
 
 
+@pytest.mark.parametrize("per", [0.5, 1.0, 5.0])
+def test_a_degraded_process_asks_the_store_once_in_every_window(
+    per: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A state that begins frees its first token after a window: by then all processes report their calls."""
+
+    @in_virtual_time
+    async def main() -> None:
+        world = World(Server(), limit=RateLimit(25, per=per))
+        asked: list[float] = []
+
+        async def refuse(*_: object) -> StoreReply:
+            asked.append(world.loop.time())
+            raise StoreUnavailable("ConnectionError")
+
+        monkeypatch.setattr(Connection, "exchange", refuse)
+        bucket = world.join()
+        world.flood(bucket, Lane.INTERACTIVE, 100)
+        await asyncio.sleep(60)
+        assert len(asked) > 10
+        assert max(after - before for before, after in pairwise(asked)) <= 0.9 * per
+        await world.close()
+
+    monkeypatch.setattr("random.uniform", lambda low, high: high)
+    main()
+
+
 @in_virtual_time
 async def test_a_process_that_never_reached_the_store_takes_a_sixteenth() -> None:
-    """With the store down from the start a form goes at once, and then one in each window."""
+    """Its first form goes at once, and then one in each window."""
     world = World(Server())
     world.server.down = True
     bucket = world.join()
@@ -81,7 +111,7 @@ async def test_a_process_that_never_reached_the_store_takes_a_sixteenth() -> Non
 
 @in_virtual_time
 async def test_no_call_waits_past_its_deadline_for_a_frozen_store() -> None:
-    """A store that takes requests and answers none: a call gets a token of the share or ends in time."""
+    """A call gets a token of the share or fails in time."""
     world = World(Server())
     bucket = world.join()
     await world.call(bucket)
@@ -99,7 +129,7 @@ async def test_no_call_waits_past_its_deadline_for_a_frozen_store() -> None:
 
 @in_virtual_time
 async def test_a_lost_reply_costs_no_token() -> None:
-    """Tokens granted in an answer that never came are free again once the process is heard."""
+    """Tokens of a lost reply are free again after the next request."""
     world = World(Server())
     bucket = world.join()
     await world.call(bucket)
@@ -116,7 +146,7 @@ async def test_a_lost_reply_costs_no_token() -> None:
 
 @in_virtual_time
 async def test_calls_made_in_degraded_mode_count_when_it_ends() -> None:
-    """A process cut off from a store that others use tells it of its calls: they take tokens away."""
+    """A process that was cut off reports its calls, and the store counts them."""
     world = World(Server())
     alone, other = world.join(), world.join()
     await world.call(alone)
@@ -137,7 +167,7 @@ async def test_calls_made_in_degraded_mode_count_when_it_ends() -> None:
 
 @pytest.mark.parametrize("leap", [-3600.0, -2.0, 2.0, 3600.0])
 def test_a_clock_that_moves_brings_no_second_burst_and_no_stop(leap: float) -> None:
-    """The server's clock leaps under load: never over the limit, and the pace stays the same."""
+    """A leap of the server's clock neither exceeds the limit nor slows calls."""
 
     @in_virtual_time
     async def main() -> None:
@@ -157,7 +187,7 @@ def test_a_clock_that_moves_brings_no_second_burst_and_no_stop(leap: float) -> N
 
 @in_virtual_time
 async def test_a_failover_that_lost_the_last_writes_brings_no_second_burst() -> None:
-    """An older copy of the state takes over: what is free in it counts as spent."""
+    """Free tokens of an older copy of the state count as spent."""
     world = World(Server())
     bucket, other = world.join(), world.join()
     await world.call(bucket)
@@ -173,8 +203,8 @@ async def test_a_failover_that_lost_the_last_writes_brings_no_second_burst() -> 
 
 
 @in_virtual_time
-async def test_a_state_of_another_version_is_an_error_that_says_so_and_ends_with_it() -> None:
-    """Waiting calls and later ones get a ConfigurationError, until the state is one that can be read."""
+async def test_a_state_of_another_version_raises_until_it_is_gone() -> None:
+    """Waiting and later calls raise ConfigurationError until the state can be read."""
 
     class Foreign:
         channel = "c"
@@ -213,7 +243,7 @@ def test_a_share_is_a_part_of_the_calls_or_a_longer_window() -> None:
 @pytest.mark.parametrize("held", [0, 2, 6, 9])
 @pytest.mark.parametrize("free", [0, 1, 6])
 def test_the_tokens_of_a_share_are_all_there_after_a_window(held: int, free: int) -> None:
-    """So many free, so many in flight, the rest back within a window; in the end as many as the share."""
+    """All tokens of a share are back within a window of its start."""
     share = RateLimit(6, per=5.0)
     tokens = Tokens(share)
     spend_of_share(tokens, 100.0, held=held, free=free, phase=0.5)
@@ -225,3 +255,15 @@ def test_the_tokens_of_a_share_are_all_there_after_a_window(held: int, free: int
         tokens.release(105.2, counted=True)
     tokens.settle(120.0)
     assert tokens.is_idle(120.0)
+
+
+async def test_a_client_that_is_opened_again_in_an_outage_keeps_to_the_same_share(tmp_path: Path) -> None:
+    """Its first token is not new: the former client's calls count still."""
+    limiter = SharedLimiter(f"unix://{tmp_path / 'nothing.sock'}")
+    async with Sandbox(limit=None) as sandbox:
+        async with client_of(sandbox, limiter=limiter) as lsq:
+            await lsq.leads.capture(LEAD)
+        async with client_of(sandbox, limiter=limiter) as lsq:
+            with pytest.raises(DeadlineExceeded, match="rate limit"):
+                await lsq.leads.capture(LEAD, deadline=1.0)
+        assert len(sandbox.books.arrivals) == 1

@@ -47,8 +47,7 @@ def assert_half(times: list[float], limit: RateLimit) -> None:
 @pytest.mark.parametrize("limit", [FAST, DEFAULT], ids=str)
 @pytest.mark.parametrize("beside", BESIDE)
 def test_polls_of_all_processes_take_half_of_the_rate(processes: int, limit: RateLimit, beside: str) -> None:
-    """However many follow at once, beside whatever, the first second included; alone they use that half, and
-    each process has its part."""
+    """They take at most half in any second, exactly half when alone, and each process has its part."""
 
     async def main() -> None:
         world = World(Server(), limit=limit, account=(limit.calls, limit.per))
@@ -73,7 +72,7 @@ def test_polls_of_all_processes_take_half_of_the_rate(processes: int, limit: Rat
 
 
 async def test_polls_of_processes_on_a_real_store_take_half_of_the_rate(valkey: Valkey) -> None:
-    """The script in a Valkey does it, in real time: 24 polls of four processes at 20 a second."""
+    """24 polls of four processes take the time of half of 20 calls a second."""
     limit = RateLimit(40, per=1.0)
     limiters = [SharedLimiter(valkey.url, prefix="polls") for _ in range(4)]
     account = ("host", Credentials("access", "secret", "key"), Limit.CALLS, limit)
@@ -88,9 +87,8 @@ async def test_polls_of_processes_on_a_real_store_take_half_of_the_rate(valkey: 
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_polls_keep_to_half_whoever_comes_goes_and_fails(seed: int) -> None:
-    """Processes join, leave, are cancelled, get no answers, or are killed while they wait: the others poll
-    on, at no more than half of the rate and little less."""
+def test_polls_keep_to_half_while_processes_come_go_and_fail(seed: int) -> None:
+    """Processes join, leave, hang or are killed: the others poll at half of the rate and little less."""
 
     async def main() -> None:
         chance = random.Random(seed)
@@ -135,7 +133,7 @@ def test_polls_keep_to_half_whoever_comes_goes_and_fails(seed: int) -> None:
 
 
 def test_a_poll_beside_batches_of_other_processes_gets_the_eighth_grant() -> None:
-    """However many wait before it, and though a poll was sent a moment ago."""
+    """It gets the eighth grant behind any number of batches, right after another poll."""
 
     async def main() -> None:
         world = World(Server())

@@ -1,4 +1,4 @@
-"""The promise itself, with many processes, whatever they do: cancel, give up, hang, die."""
+"""The limit holds while many processes cancel, time out, hang and die."""
 
 from __future__ import annotations
 

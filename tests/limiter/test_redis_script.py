@@ -1,4 +1,4 @@
-"""The script in a real Valkey counts tokens as one process does, and keeps its state as it should."""
+"""The script in a real Valkey counts tokens as one process does, and stores its state safely."""
 
 from __future__ import annotations
 
@@ -52,8 +52,7 @@ def request(**given: Any) -> StoreRequest:
 @pytest.mark.parametrize("lane", Lane)
 @pytest.mark.parametrize("seed", range(10))
 def test_the_script_counts_tokens_as_one_process_does(client: redis.Redis, lane: Lane, seed: int) -> None:
-    """400 requests about calls, 429s and other limits: at each, the store grants and has left what `Tokens`
-    does and has, and the next token comes at the same moment."""
+    """At each of 400 requests the store grants and keeps what `Tokens` does, with the same next time."""
     chance, store, tokens = random.Random(seed), Script(client), Tokens(LIMITS[0])
     now, waiting, declared = BEGIN, 0, LIMITS[0]
     for number in range(1, 400):
@@ -65,7 +64,7 @@ def test_the_script_counts_tokens_as_one_process_does(client: redis.Redis, lane:
         if tokens.out and chance.random() < 0.1:
             tokens.release_unused()
         declared = chance.choice(LIMITS) if chance.random() < 0.02 else declared
-        tokens.keep_to(now, declared)
+        tokens.set_declared(now, declared)
         held, limited = tokens.out, number // 100 % 2 == 0 and chance.random() < 0.1
         pause, named = chance.choice([None, 0.5, 3.0]), chance.choice([None, None, *NAMED])
         if limited:
@@ -104,7 +103,7 @@ def test_the_script_counts_tokens_as_one_process_does(client: redis.Redis, lane:
 
 
 def test_a_state_of_another_version_is_rejected(client: redis.Redis) -> None:
-    """A process that finds a later version, or something else altogether, says so and changes nothing."""
+    """It raises for a later version and for foreign data, and changes nothing."""
     for key, value in (
         ("later", b"leadsquared limit 3 0f\n\x80"),
         ("other", b"not packed"),
@@ -118,7 +117,7 @@ def test_a_state_of_another_version_is_rejected(client: redis.Redis) -> None:
 
 
 def test_fields_of_a_compatible_version_are_kept(client: redis.Redis) -> None:
-    """Two versions that share a number coexist: the one does not lose what the other added."""
+    """A version keeps the fields that another with the same number adds."""
     newer = script().replace("s.steps = s.steps + 1", "s.steps = s.steps + 1; s.added = (s.added or 0) + 1")
     ask = client.register_script(newer + "\n")
     ask(keys=["k"], args=request(process="new", number=1).arguments())
@@ -131,13 +130,13 @@ def test_fields_of_a_compatible_version_are_kept(client: redis.Redis) -> None:
 
 
 def test_a_state_that_nobody_uses_expires(client: redis.Redis) -> None:
-    """The key lives as long as the last request asked for."""
+    """The key lives as long as the last request stated."""
     client.register_script(script())(keys=["k"], args=request(keep=60.0).arguments())
     assert 59_000 < int(client.pttl("k")) <= 60_000
 
 
 def test_a_store_that_has_just_started_begins_with_nothing(client: redis.Redis) -> None:
-    """No full burst after a restart: all tokens count as spent; a later state begins full."""
+    """All tokens of its first state count as spent; a later state begins full."""
     run = client.register_script(script())
     ask = request(declared=RateLimit(25, per=3600.0), waiting=(3, 0, 0))
     assert StoreReply.read(run(keys=["new"], args=ask.arguments())).begun_as_spent
@@ -149,7 +148,7 @@ def test_a_store_that_has_just_started_begins_with_nothing(client: redis.Redis) 
 
 @pytest.mark.parametrize(("is_known", "free"), [(False, 0), (True, 22)])
 def test_calls_before_a_state_began_count_as_spent(is_known: bool, free: int, client: redis.Redis) -> None:
-    """A state that begins now cannot know of them; one that is there has counted them."""
+    """Only a state that begins now assumes them; an existing one has counted them."""
     ask = request(declared=RateLimit(25, per=3600.0), waiting=(3, 0, 0))
     if is_known:
         Script(client).run("k", BEGIN, ask)
@@ -170,8 +169,8 @@ visits = st.tuples(declared, st.sampled_from([0.1, 2.0, 40.0]), st.integers(0, 3
 def test_a_limit_that_another_process_declared_for_a_while_leaves_no_trace(
     client: redis.Redis, visits: list[tuple[RateLimit, float, int, bool]]
 ) -> None:
-    """After other processes with any limits, calls and 429s have left, the next token comes within
-    one window of the limit in force, and the state does not outlive a week."""
+    """After any history the next token comes within one window of the limit in force, and the state expires
+    within a week."""
     client.flushall()
     store, wall = Script(client), BEGIN
     usual = request(process="p")
@@ -197,8 +196,7 @@ def test_a_limit_that_another_process_declared_for_a_while_leaves_no_trace(
 
 
 def test_a_process_that_knew_another_state_brings_no_second_burst(client: redis.Redis) -> None:
-    """A new state that a fresh process began lacks calls: once one that knew the former asks, all count as
-    spent, and only once."""
+    """When it asks a new state for the first time, all tokens count as spent, once."""
     store = Script(client)
     assert store.run("k", BEGIN, request(process="fresh")).free == 25
     knows = request(process="old", known=(1, 0, 0.0))
@@ -209,7 +207,7 @@ def test_a_process_that_knew_another_state_brings_no_second_burst(client: redis.
 
 
 def test_a_request_that_arrives_after_a_later_one_is_ignored(client: redis.Redis) -> None:
-    """It neither takes tokens nor gives any back."""
+    """It neither takes nor returns tokens."""
     store = Script(client)
     later = request(number=2, waiting=(2, 0, 0))
     assert sum(store.run("k", BEGIN, later).granted) == 2

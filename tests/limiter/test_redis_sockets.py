@@ -56,10 +56,10 @@ async def all_is_closed(before: set[str]) -> bool:
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="lists what is open as Linux does")
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("use", [a_sandbox, a_client, a_client_of_a_shared_limit])
-async def test_whoever_is_cancelled_leaves_no_socket_open(
+async def test_a_cancelled_user_leaves_no_socket_open(
     use: Callable[[Valkey], Coroutine[Any, Any, None]], way: Way, valkey: Valkey
 ) -> None:
-    """Listeners, connections to LeadSquared and to the store; and no task that belongs to them."""
+    """No listener, no connection to LeadSquared or the store, and no task of them remains."""
     await asyncio.sleep(0)
     before = sockets()
     for k in range(1, MOST):

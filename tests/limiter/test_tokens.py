@@ -1,4 +1,4 @@
-"""The arithmetic of the bucket when its limit changes, down and up: by declaration and by the server."""
+"""The token bucket when its limit changes, by declaration and by the server."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ spells = st.builds(Spell, limits, st.sampled_from([0.0, 0.5, 2.0]), st.booleans(
 def test_a_limit_kept_for_a_while_leaves_no_trace_beyond_one_window_of_the_next(
     before: list[Spell], limit: RateLimit
 ) -> None:
-    """Whatever was kept to before: one window after the change, all tokens that nothing holds are free."""
+    """One window after the change all tokens are free that no call holds."""
     tokens, now = Tokens(DEFAULT), START
     for spell in before:
-        tokens.keep_to(now, spell.limit)
+        tokens.set_declared(now, spell.limit)
         tokens.settle(now)
         if spell.busy:
             use(tokens, now, spell.seconds, answered=spell.answered)
         now += spell.seconds
     tokens.settle(now)
-    tokens.keep_to(now, limit)
+    tokens.set_declared(now, limit)
     tokens.settle(now)
     unanswered = len(tokens._late)
     # The first is there within a window, and then one a spacing: what spending them all now would cost.
@@ -89,10 +89,10 @@ def test_a_limit_kept_for_a_while_leaves_no_trace_beyond_one_window_of_the_next(
 def test_calls_made_under_any_limits_keep_to_the_one_in_force(
     changes: list[tuple[RateLimit, float, bool]],
 ) -> None:
-    """After each change, no call starts as one too many of the window then in force."""
+    """After each change no call exceeds the window in force."""
     tokens, now, sent = Tokens(DEFAULT), START, list[float]()
     for limit, seconds, busy in changes:
-        tokens.keep_to(now, limit)
+        tokens.set_declared(now, limit)
         if busy:
             for when in use(tokens, now, min(seconds, 40 * limit.spacing)):
                 sent.append(when)
@@ -115,14 +115,14 @@ FASTER = [
 def test_a_shorter_window_lets_no_more_through_than_the_longer_before_it(
     wide: RateLimit, narrow: RateLimit, answered: bool, busy: float
 ) -> None:
-    """Bursts under a wide window, then a limit of the same rate in a short one, and then in a shorter one."""
+    """This holds for bursts under a wide window, and then two shorter ones of the same rate."""
     shortest = RateLimit(1, per=narrow.per / narrow.calls)
     for then in ([narrow], [shortest], [narrow, shortest]):
         tokens, now = Tokens(wide), START
         sent = use(tokens, now, busy, answered=answered)
         now += busy
         for limit in then:
-            tokens.keep_to(now, limit)
+            tokens.set_declared(now, limit)
             sent += use(tokens, now, 0.1 if limit is not then[-1] else wide.per)
             now += 0.1
         made_before = [when for when in sent if when <= START + busy]
@@ -131,23 +131,23 @@ def test_a_shorter_window_lets_no_more_through_than_the_longer_before_it(
 
 
 def test_two_limits_that_alternate_cost_no_more_than_the_smaller() -> None:
-    """Another client that comes and goes every 2 s with 1 call in 600 s: between, calls go on."""
+    """Calls are made between a client's 1 call in 600 s that comes and goes every 2 s."""
     tokens, now, sent = Tokens(DEFAULT), START, 0
     for _ in range(30):
-        tokens.keep_to(now, RateLimit(1, per=600.0))
+        tokens.set_declared(now, RateLimit(1, per=600.0))
         sent += len(use(tokens, now, 2.0))
         now += 2.0
-        tokens.keep_to(now, DEFAULT)
+        tokens.set_declared(now, DEFAULT)
         sent += len(use(tokens, now, 2.0))
         now += 2.0
     assert sent >= 0.9 * 30 * 2.0 * 5
 
 
 def test_a_small_limit_for_two_seconds_costs_an_idle_account_nothing() -> None:
-    """Lowered to 1 call in 600 s and back: a token at once, all of them within one window."""
+    """A token is free at once afterwards, and all of them within one window."""
     tokens = Tokens(DEFAULT)
-    tokens.keep_to(START, RateLimit(1, per=600.0))
-    tokens.keep_to(START + 2, DEFAULT)
+    tokens.set_declared(START, RateLimit(1, per=600.0))
+    tokens.set_declared(START + 2, DEFAULT)
     tokens.settle(START + 2)
     assert tokens.free
     tokens.settle(START + 2 + DEFAULT.per)
@@ -155,9 +155,9 @@ def test_a_small_limit_for_two_seconds_costs_an_idle_account_nothing() -> None:
 
 
 def test_tokens_that_a_larger_limit_adds_come_one_a_spacing() -> None:
-    """No burst goes out at once because a limit was raised."""
+    """Raising a limit causes no burst."""
     tokens = Tokens(RateLimit(10, per=5.0))
-    tokens.keep_to(START, DEFAULT)
+    tokens.set_declared(START, DEFAULT)
     sent = use(tokens, START, 4.0)
     at_once = sum(when == START for when in sent)
     assert at_once == 11
@@ -170,17 +170,17 @@ def test_tokens_that_a_larger_limit_adds_come_one_a_spacing() -> None:
 def test_a_window_that_shrinks_again_holds_nothing_back_longer_than_itself(
     long: RateLimit, counted: bool, spent: int
 ) -> None:
-    """Lowered before or after the calls: the next token comes within two of the new windows."""
+    """The next token comes within two of the new windows, lowered before or after the calls."""
     for lowered_first in (False, True):
         tokens = Tokens(DEFAULT)
         if lowered_first:
-            tokens.keep_to(0.0, long)
+            tokens.set_declared(0.0, long)
         for _ in range(min(spent, tokens.free)):
             tokens.take(0.0)
             tokens.release(0.1, counted=counted)
-        tokens.keep_to(0.2, long)
+        tokens.set_declared(0.2, long)
         tokens.settle(1.0)
-        tokens.keep_to(1.0, DEFAULT)
+        tokens.set_declared(1.0, DEFAULT)
         tokens.settle(1.0 + 2 * DEFAULT.per + 0.01)
         assert tokens.free >= 1
         tokens.settle(1.0 + 4 * DEFAULT.per)
@@ -204,47 +204,47 @@ FAR = [RateLimit(1, per=3600.0), RateLimit(1, per=5.0), RateLimit(2, per=5.0), R
 NEAR = [RateLimit(10, per=5.0), RateLimit(3, per=5.0), RateLimit(60, per=60.0)]
 
 
-@pytest.mark.parametrize("told", FAR, ids=str)
-def test_a_limit_far_below_the_declared_needs_a_second_answer(told: RateLimit) -> None:
-    """One answer costs a pause and a token; a second that says the same is believed."""
+@pytest.mark.parametrize("named", FAR, ids=str)
+def test_a_limit_far_below_the_declared_needs_a_second_answer(named: RateLimit) -> None:
+    """One answer costs a pause and a token; a second with the same limit is believed."""
     tokens = Tokens(DEFAULT)
-    assert not tokens.count_429(START, None, told)
-    assert (tokens.limit, tokens.doubted, tokens.withdrawn) == (DEFAULT, told, 1)
-    other = RateLimit(told.calls, told.per + 1)
+    assert not tokens.count_429(START, None, named)
+    assert (tokens.limit, tokens.doubted, tokens.withdrawn) == (DEFAULT, named, 1)
+    other = RateLimit(named.calls, named.per + 1)
     assert not tokens.count_429(START + 1, None, other)
-    assert not tokens.count_429(START + 2, None, told)
-    lowered = tokens.count_429(START + 3, None, told)
-    assert lowered == (DEFAULT.within(told) != DEFAULT)
-    assert tokens.limit == DEFAULT.within(told)
+    assert not tokens.count_429(START + 2, None, named)
+    lowered = tokens.count_429(START + 3, None, named)
+    assert lowered == (DEFAULT.within(named) != DEFAULT)
+    assert tokens.limit == DEFAULT.within(named)
 
 
 def test_a_doubted_limit_is_forgotten_after_clean_windows() -> None:
-    """Two odd answers an hour apart are two first ones."""
+    """Two such answers an hour apart count as first ones."""
     tokens = Tokens(DEFAULT)
     assert not tokens.count_429(START, None, FAR[0])
     assert not tokens.count_429(START + 3600, None, FAR[0])
     assert tokens.limit == DEFAULT
 
 
-@pytest.mark.parametrize("told", NEAR, ids=str)
-def test_a_learnt_limit_is_given_up_after_clean_windows(told: RateLimit) -> None:
-    """It is kept to at once, and the declared one is tried again after twelve windows without a 429."""
+@pytest.mark.parametrize("named", NEAR, ids=str)
+def test_a_learnt_limit_is_given_up_after_clean_windows(named: RateLimit) -> None:
+    """It applies at once, and the declared one is tried after twelve windows without a 429."""
     tokens = Tokens(DEFAULT)
-    assert tokens.count_429(START, None, told)
-    assert tokens.limit == DEFAULT.within(told)
+    assert tokens.count_429(START, None, named)
+    assert tokens.limit == DEFAULT.within(named)
     clean = 12 * tokens.limit.per
     use(tokens, START, clean - 0.1)
-    assert tokens.limit == DEFAULT.within(told)
+    assert tokens.limit == DEFAULT.within(named)
     use(tokens, START + clean - 0.1, 10.0)
     assert (tokens.limit, tokens.learnt) == (DEFAULT, None)
 
 
 def test_each_attempt_that_fails_doubles_the_time_to_the_next() -> None:
-    """An account of 10 in 5 seconds: after 1, 2, 4 … minutes, at most after 64; a success starts over."""
-    told, tokens, now = RateLimit(10, per=5.0), Tokens(DEFAULT), START
+    """It grows from 1 to 64 minutes for an account of 10 in 5 s; a success resets it."""
+    named, tokens, now = RateLimit(10, per=5.0), Tokens(DEFAULT), START
     waits = []
     for _ in range(9):
-        assert tokens.count_429(now, None, told)
+        assert tokens.count_429(now, None, named)
         tokens.take(now)
         waits.append(tokens.tried_again_at - now)
         now = tokens.tried_again_at
@@ -254,13 +254,13 @@ def test_each_attempt_that_fails_doubles_the_time_to_the_next() -> None:
         now += 1.0
     assert waits == [60, 120, 240, 480, 960, 1920, 3840, 3840, 3840]
     now += 3841
-    assert tokens.count_429(now, None, told)
+    assert tokens.count_429(now, None, named)
     tokens.take(now)
     assert tokens.tried_again_at - now == 60
 
 
 def test_an_idle_account_is_not_tried_with_a_burst() -> None:
-    """The attempt begins with a call, and what it adds comes one a spacing."""
+    """The attempt begins with a call, and its additional tokens come one a spacing."""
     tokens = Tokens(DEFAULT)
     tokens.count_429(START, None, NEAR[0])
     now = START + 3600
@@ -270,10 +270,10 @@ def test_an_idle_account_is_not_tried_with_a_burst() -> None:
 
 
 def test_a_declared_limit_that_changes_keeps_what_was_learnt() -> None:
-    """Declaring anew neither forgets the server's limit nor is forgotten by the attempt."""
+    """A new declaration keeps the learnt limit, and the next attempt keeps the declaration."""
     tokens = Tokens(DEFAULT)
     tokens.count_429(START, None, RateLimit(10, per=5.0))
-    tokens.keep_to(START, RateLimit(20, per=5.0))
+    tokens.set_declared(START, RateLimit(20, per=5.0))
     assert tokens.limit == RateLimit(10, per=5.0)
     use(tokens, START, 70.0)
     assert tokens.limit == RateLimit(20, per=5.0)

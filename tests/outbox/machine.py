@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import secrets
 import shutil
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -225,3 +226,11 @@ async def until(condition: Callable[[], Awaitable[bool]], within: float = 600.0,
     async with asyncio.timeout(within):
         while not await condition():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(every)
+
+
+def run_sql(path: Path, statements: str) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.executescript(statements)
+    finally:
+        connection.close()

@@ -93,7 +93,7 @@ class Picky(httpx.AsyncBaseTransport):
 
 @played(by=deliver)
 async def test_rows_go_25_in_a_call_and_are_final_with_its_answer(machine: Machine) -> None:
-    """Confirmed with the id of the lead, erased, told to the callbacks; nothing is asked for afterwards."""
+    """They are confirmed with their lead's id, erased, reported to callbacks, and not polled."""
     told: list[OutboxItem] = []
     async with machine.process() as outbox:
         outbox.on_final(told.append)
@@ -111,8 +111,8 @@ async def test_rows_go_25_in_a_call_and_are_final_with_its_answer(machine: Machi
 
 
 @played(attributes=["EmailAddress"], by=deliver)
-async def test_a_refused_row_is_rejected_alone_and_can_be_mended(machine: Machine) -> None:
-    """In LeadSquared's words; requeued without what was wrong it goes in bulk again."""
+async def test_a_rejected_bulk_row_can_be_corrected(machine: Machine) -> None:
+    """It is rejected with LeadSquared's words, and a requeued row goes in bulk again."""
     async with machine.process() as outbox:
         await outbox.put_many([*rows(10), row(10, mx_Nope="x"), *rows(10, 11)])
         await outbox.drained()
@@ -165,7 +165,7 @@ async def test_a_row_that_fails_for_no_fault_of_its_own_is_sent_again(
 
 @played(Faults(latency=0.04, missing_rows=1.0), by=deliver)
 async def test_a_missing_row_is_sent_again_a_few_times_and_is_unknown_then(machine: Machine) -> None:
-    """If LeadSquared can match it; else it is unknown at once. The others are confirmed."""
+    """It is retried if LeadSquared can match it, else unknown at once; the others are confirmed."""
     async with machine.process() as outbox:
         await outbox.put_many([*rows(3), nobody(0)])
         await until(lambda: has_calls(machine, 1))
@@ -201,7 +201,7 @@ async def has_calls(machine: Machine, count: int) -> bool:
 def test_a_call_of_unknown_delivery_is_decided_row_by_row(
     fault: str, unknown: str, unmatched: tuple[str, int], matched: tuple[str, int], tmp_path: Path
 ) -> None:
-    """What LeadSquared can match goes again, what it cannot does not, whatever shared the call."""
+    """Rows that LeadSquared can match are retried, the others are unknown."""
 
     async def send(machine: Machine) -> None:
         async with machine.process() as outbox:
@@ -228,7 +228,7 @@ def test_a_call_of_unknown_delivery_is_decided_row_by_row(
 async def test_one_row_that_fails_its_whole_call_is_found(
     machine: Machine, status: int, answer: dict[str, str], state: str
 ) -> None:
-    """The rows of a call that fails go in smaller ones, until it stands alone: no other pays for it."""
+    """The rows of a failing call go in smaller calls until that row is alone."""
     picky = Picky(machine._transport, "p7@", status, answer)
     machine._transport = picky  # type: ignore[assignment]
     async with machine.process() as outbox:
@@ -248,7 +248,7 @@ async def test_one_row_that_fails_its_whole_call_is_found(
 
 @played(by=deliver)
 async def test_rows_of_one_lead_keep_their_order_whichever_way_they_go(machine: Machine) -> None:
-    """Two of them are never in one call, and a capture in between waits and is waited for."""
+    """One call never has two of them, and a capture keeps its place between them."""
     async with machine.process() as outbox:
         for number in range(6):
             values = lead(1, mx_N=str(number))
@@ -269,7 +269,7 @@ async def test_rows_of_one_lead_keep_their_order_whichever_way_they_go(machine: 
 
 @played(by=deliver)
 async def test_a_form_does_not_wait_behind_the_file_that_holds_its_lead(machine: Machine) -> None:
-    """What waits before it goes as a form does: in the next bulk call, not in the last."""
+    """Older rows of the form's lead go in the next bulk call."""
     async with Outbox(machine.path) as outbox:
         await outbox.put_many(rows(200))
     start = machine.now
@@ -284,8 +284,8 @@ async def test_a_form_does_not_wait_behind_the_file_that_holds_its_lead(machine:
 
 
 @played(by=deliver)
-async def test_forms_and_captures_go_on_beside_bulk_rows(machine: Machine) -> None:
-    """The limits are separate: a form leaves at once while a bulk call waits for its token."""
+async def test_a_bulk_call_that_waits_delays_no_form(machine: Machine) -> None:
+    """A form is sent at once while a bulk call waits for its token."""
     async with machine.process() as outbox:
         await outbox.put_many([*rows(250), *(lead(number) for number in range(1000, 1200))])
         await asyncio.sleep(7.0)
@@ -301,7 +301,7 @@ async def test_forms_and_captures_go_on_beside_bulk_rows(machine: Machine) -> No
 
 @played(by=deliver)
 async def test_a_key_is_one_row_of_one_kind(machine: Machine) -> None:
-    """The same bulk lead under a key adds nothing; the same lead as a capture is another thing to send."""
+    """A repeated bulk lead with its key adds no row; the same lead as a capture raises KeyReused."""
     async with Outbox(machine.path) as outbox:
         first = await outbox.put(row(1), key="a")
         assert (await outbox.put(row(1), key="a")).id == first.id
@@ -319,7 +319,7 @@ async def test_a_key_is_one_row_of_one_kind(machine: Machine) -> None:
 async def test_a_fault_of_bulk_calls_holds_bulk_rows_only(
     machine: Machine, fault: str, account: bool
 ) -> None:
-    """It is told, one row probes, and nothing is lost; captures go on as if nothing was."""
+    """The hold is logged, one row probes, no row is lost, and captures are sent as usual."""
     machine.books.faults = Faults(latency=0.04, probabilities={fault: 1.0}, operations=("bulk",))
     async with machine.process() as outbox:
         await outbox.put_many(rows(100))
@@ -346,7 +346,7 @@ async def test_a_fault_of_bulk_calls_holds_bulk_rows_only(
 
 @played(by=deliver)
 async def test_without_a_synchronous_host_bulk_rows_are_held_and_it_is_said(machine: Machine) -> None:
-    """They stay on disk until a client knows where to send them."""
+    """They stay stored until a client has a synchronous host."""
     async with machine.process({"sync_host": None}) as outbox:
         await outbox.put_many([*rows(3), lead(9)])
         await asyncio.sleep(30.0)
@@ -359,7 +359,7 @@ async def test_without_a_synchronous_host_bulk_rows_are_held_and_it_is_said(mach
 
 @played(SLOW, by=deliver)
 async def test_a_row_that_is_forgotten_before_its_call_goes_is_not_sent(machine: Machine) -> None:
-    """The call that waited with it goes without it; one on its way ends as a row without values."""
+    """Its call goes without it; a row under way is erased."""
     async with machine.process() as outbox:
         await outbox.put_many(rows(40))
         await until(lambda: has_calls(machine, 1), every=0.01)
@@ -377,7 +377,7 @@ async def test_a_row_that_is_forgotten_before_its_call_goes_is_not_sent(machine:
 
 @played(SLOW, by=deliver)
 async def test_closing_finishes_the_call_on_its_way_and_keeps_the_rest(machine: Machine) -> None:
-    """Nothing is sent twice by the process that follows."""
+    """The next process sends no row twice."""
     async with machine.process() as outbox:
         await outbox.put_many(rows(60))
         await until(lambda: has_calls(machine, 1), every=0.01)
@@ -392,7 +392,7 @@ async def test_closing_finishes_the_call_on_its_way_and_keeps_the_rest(machine: 
 
 @played(SLOW, by=deliver)
 async def test_a_kill_in_the_middle_repeats_what_was_on_its_way_and_no_more(machine: Machine) -> None:
-    """Of the 25 rows of that call those that LeadSquared can match go again, the others are unknown."""
+    """Of those 25 rows, the matchable ones are retried and the others are unknown."""
     async with machine.crashing() as outbox:
         await outbox.put_many([*rows(20), *map(nobody, range(5)), *rows(35, 20)])
         await until(lambda: has_calls(machine, 1), every=0.01)
@@ -410,7 +410,7 @@ async def test_a_kill_in_the_middle_repeats_what_was_on_its_way_and_no_more(mach
 @pytest.mark.parametrize("is_killed", [False, True])
 @played(Faults(latency=0.3, jitter=0.6), counting="sliding-log", by=deliver)
 async def test_a_restart_never_exceeds_the_bulk_limit(machine: Machine, is_killed: bool) -> None:
-    """Also when the process before made bulk calls only."""
+    """The former process may have made bulk calls only."""
     chance = Random(5)
     for life in range(8):
         kind = machine.crashing if is_killed else machine.process

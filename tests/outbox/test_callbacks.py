@@ -18,7 +18,7 @@ NOBODY = {"FirstName": "Bret"}
 
 
 @played(attributes=KNOWN)
-async def test_each_end_is_told_once_where_nothing_goes_wrong(machine: Machine) -> None:
+async def test_each_final_item_is_reported_once(machine: Machine) -> None:
     """Every callback is called once for each final item, after the state is on disk."""
     heard: list[OutboxItem] = []
     also: list[int] = []
@@ -86,8 +86,8 @@ async def test_a_callback_that_fails_is_called_again_at_the_next_start(
 
 
 @played()
-async def test_an_end_that_a_crash_kept_from_being_told_is_told_at_the_next_start(machine: Machine) -> None:
-    """Between the commit and the callback, or in the middle of it."""
+async def test_a_crash_before_or_in_a_callback_repeats_it(machine: Machine) -> None:
+    """The next start calls it, for a crash between commit and callback and within it."""
     begun: list[int] = []
 
     async def slow(item: OutboxItem) -> None:
@@ -107,7 +107,7 @@ async def test_an_end_that_a_crash_kept_from_being_told_is_told_at_the_next_star
 
 
 @played()
-async def test_a_callback_that_takes_its_time_holds_up_nothing(machine: Machine) -> None:
+async def test_a_slow_callback_delays_no_lead(machine: Machine) -> None:
     """Other leads are sent and confirmed while it runs."""
     async with machine.process(on_final=lambda item: asyncio.sleep(5000.0)) as outbox:
         await outbox.put_many(lead(number) for number in range(100))
@@ -116,8 +116,8 @@ async def test_a_callback_that_takes_its_time_holds_up_nothing(machine: Machine)
 
 
 @played()
-async def test_who_registers_nothing_is_told_of_nothing_later(machine: Machine) -> None:
-    """Rows that ended while no callback was registered are no debt."""
+async def test_rows_that_ended_without_a_callback_are_not_reported_later(machine: Machine) -> None:
+    """A callback that is registered later is called for new ends only."""
     async with machine.process() as outbox:
         await outbox.put_many(lead(number) for number in range(120))
         await outbox.drained()
@@ -129,7 +129,7 @@ async def test_who_registers_nothing_is_told_of_nothing_later(machine: Machine) 
 
 @played()
 async def test_a_callback_may_close_the_outbox(machine: Machine) -> None:
-    """It does not wait for itself, and the next process delivers."""
+    """The close does not wait for that callback, and the next process delivers."""
     client = machine.client()
     outbox = Outbox(machine.path, client)
 
@@ -148,7 +148,7 @@ async def test_a_callback_may_close_the_outbox(machine: Machine) -> None:
 
 @played()
 async def test_a_callback_that_cancels_itself_keeps_nothing_from_the_others(machine: Machine) -> None:
-    """A CancelledError of the callback's own is an error like any other: the rest is told."""
+    """Its CancelledError counts as any error, and the other callbacks are called."""
     heard: list[int] = []
 
     def fail_first(item: OutboxItem) -> None:

@@ -1,4 +1,4 @@
-"""What an outbox answers is true of its rows, whichever statement or file access fails."""
+"""Every answer of an outbox is true of its rows, whichever statement or file access fails."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.outbox.items import Ticket
 from leadsquared_async.submissions import capture_lead
 from tests.clients import LEAD
-from tests.outbox.machine import items, lead
+from tests.outbox.machine import items, lead, run_sql
 
 
 class Steps:
@@ -221,7 +221,7 @@ async def _settle(outbox: Outbox) -> None:
 async def test_an_answer_is_true_of_the_rows_whichever_step_fails(
     change: Change, fault: Callable[[], Exception], steps: Steps, tmp_path: Path
 ) -> None:
-    """Whichever statement or file access fails: the change is stored, or not, or said to be unknown."""
+    """A failed change is stored, not stored, or reported as unknown."""
 
     def fail() -> None:
         is_statement = steps.done[-1].isupper() or " " in steps.done[-1]
@@ -260,7 +260,7 @@ async def test_an_answer_is_true_of_the_rows_whichever_step_fails(
 async def test_what_is_done_in_pieces_says_what_was_done_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that fills up in the middle: how many leads are in, and how many rows are erased."""
+    """A full disk reports how many leads are stored and how many rows are erased."""
     begin, left = store.Store.begin, 0
 
     def begin_if_room(self: store.Store) -> None:
@@ -338,7 +338,7 @@ async def test_a_put_that_is_cancelled_at_any_step_can_be_repeated_under_its_key
 
 
 async def test_a_put_that_is_cancelled_before_its_turn_is_not_stored(tmp_path: Path) -> None:
-    """It waits behind another's commit: whoever is gone by then wanted nothing."""
+    """A put that waits for another commit is dropped when its caller is cancelled."""
     async with Outbox(tmp_path / "leads.db") as outbox:
         assert outbox._writer is not None
         blocking = asyncio.create_task(outbox._writer.read(lambda _: time.sleep(0.1)))
@@ -356,7 +356,7 @@ async def test_a_put_that_is_cancelled_before_its_turn_is_not_stored(tmp_path: P
 async def test_a_put_into_a_file_that_is_removed_meanwhile_does_not_say_that_it_is_stored(
     suffix: str, after: bool, steps: Steps, tmp_path: Path
 ) -> None:
-    """Removed before or after any statement of the put: it raises."""
+    """It raises, whichever statement the removal comes before or after."""
     steps.of_files = False
     number, is_over = 0, False
     while not is_over:
@@ -379,7 +379,7 @@ async def test_a_put_into_a_file_that_is_removed_meanwhile_does_not_say_that_it_
 async def test_a_put_that_is_under_way_when_the_outbox_closes_is_answered(
     steps: Steps, tmp_path: Path
 ) -> None:
-    """Closed at any step of it: the row is stored, and the caller is told so."""
+    """The row is stored and the put returns, at whichever step the close comes."""
     loop = asyncio.get_running_loop()
     number, was_reached = 0, True
     while was_reached:
@@ -406,7 +406,7 @@ async def test_a_put_that_is_under_way_when_the_outbox_closes_is_answered(
 async def test_a_commit_that_waits_for_another_program_ends_in_bounded_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is stored, the error says who is in the way, and closing is not held up."""
+    """Nothing is stored, the error names the reason, and closing is not delayed."""
     monkeypatch.setattr(store, "BUSY", 100)
     async with Outbox(tmp_path / "leads.db") as outbox:
         other = sqlite3.connect(outbox.path, isolation_level=None)
@@ -438,7 +438,7 @@ async def _open_while_locked(path: Path) -> None:
 async def test_a_writer_without_a_thread_stores_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The machine has none to give: the put says so, and the next one goes."""
+    """The put raises if no thread can be started, and the next one succeeds."""
     async with Outbox(tmp_path / "leads.db") as outbox:
         assert outbox._writer is not None
         with monkeypatch.context() as patch:
@@ -453,29 +453,21 @@ def _refuse(*_: Any) -> Any:
 
 
 def test_errors_of_the_file_show_no_value(tmp_path: Path) -> None:
-    """What sqlite3 says of text that it cannot decode holds that text."""
+    """An error leaves out the text that sqlite3 cannot decode."""
     said = sqlite3.OperationalError("Could not decode to UTF-8 column 'key' with text 'bret\xff'")
     assert "bret" not in str(writer.file_error(tmp_path, said, ClientLog(None), writes=False))
     long = sqlite3.DatabaseError("malformed database schema (x\x1b[2J\n" + "y" * 1000)
-    told = str(writer.file_error(Path("leads.db"), long, ClientLog(None), writes=False))
-    assert told.isprintable()
-    assert len(told) < 400
-
-
-def _run(path: Path, statements: str) -> None:
-    connection = sqlite3.connect(path, isolation_level=None)
-    try:
-        connection.executescript(statements)
-    finally:
-        connection.close()
+    message = str(writer.file_error(Path("leads.db"), long, ClientLog(None), writes=False))
+    assert message.isprintable()
+    assert len(message) < 400
 
 
 async def test_an_error_that_is_kept_keeps_the_file_writable(tmp_path: Path) -> None:
-    """The frames of an error from the middle of a reading would keep that reading open."""
+    """The frames of a kept error do not keep its read transaction open."""
     path = tmp_path / "leads.db"
     async with Outbox(path) as outbox:
         await outbox.put(LEAD)
-        _run(path, "UPDATE items SET query = '[', put_at = 'x'")
+        run_sql(path, "UPDATE items SET query = '[', put_at = 'x'")
         kept: list[Exception] = []
         for read in (lambda: items(outbox), lambda: outbox.find(["k"]), lambda: outbox.forget(Phone="1")):
             try:
@@ -483,12 +475,12 @@ async def test_an_error_that_is_kept_keeps_the_file_writable(tmp_path: Path) -> 
             except OutboxError as error:
                 kept.append(error)
         assert all(str(path) in str(error) for error in kept)
-        _run(path, "UPDATE items SET reference = 'changed by another'")
+        run_sql(path, "UPDATE items SET reference = 'changed by another'")
         assert (await outbox.put(LEAD, key="k")).is_new
 
 
 async def test_a_file_that_is_gone_takes_no_lead(tmp_path: Path) -> None:
-    """Deleted or replaced under an open outbox: put says so, and does not return."""
+    """put raises if the file was deleted or replaced."""
     path = tmp_path / "leads.db"
     async with Outbox(path) as outbox:
         await outbox.put(lead(1))
@@ -503,7 +495,7 @@ async def test_a_file_that_is_gone_takes_no_lead(tmp_path: Path) -> None:
 async def test_the_log_is_bounded_where_nobody_delivers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that only puts empties the write-ahead log now and then, if nobody else may be at it."""
+    """A process that only puts empties the write-ahead log, if nobody else uses it."""
     monkeypatch.setattr(store, "LONG_LOG", 200_000)
     path = tmp_path / "leads.db"
     async with Outbox(path) as outbox:
@@ -515,7 +507,7 @@ async def test_the_log_is_bounded_where_nobody_delivers(
 async def test_only_the_process_that_has_the_lock_empties_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While one process delivers, the others never empty the log; the last one to close does."""
+    """The other processes empty the log only when the last of them closes."""
     monkeypatch.setattr(store, "LONG_LOG", 0)
     path = tmp_path / "leads.db"
     log = Path(f"{path}-wal")

@@ -1,4 +1,4 @@
-"""A damaged or foreign file: every call ends, with an answer or OutboxError."""
+"""Every call on a damaged or foreign file returns, or raises OutboxError."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from leadsquared_async import Outbox, OutboxError
 from leadsquared_async.outbox import ItemState, service
 from tests.clients import LEAD
-from tests.outbox.machine import Machine, by_state, items, lead, played, until
+from tests.outbox.machine import Machine, by_state, items, lead, played, run_sql, until
 
 NEVER = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
 EDIT = "PRAGMA writable_schema = ON; UPDATE sqlite_schema"
@@ -56,23 +56,15 @@ ADDITIONS = {
 
 @pytest.mark.parametrize("statements", ADDITIONS.values(), ids=ADDITIONS)
 async def test_a_file_that_holds_what_no_version_made_is_refused(statements: str, tmp_path: Path) -> None:
-    """Triggers, views, tables, columns, indexes, rules: OutboxError names the file before a row is put."""
+    """OutboxError names a file with other triggers, views, tables, columns, indexes or rules."""
     path = tmp_path / "leads.db"
     async with Outbox(path) as outbox:
         await outbox.put(LEAD, key="first")
-    _run(path, statements)
+    run_sql(path, statements)
     with pytest.raises(OutboxError, match=r"leads\.db: ") as caught:
         async with Outbox(path) as outbox:
             await outbox.put(LEAD, key="second")
     assert caught.value.__cause__ is None
-
-
-def _run(path: Path, statements: str) -> None:
-    connection = sqlite3.connect(path, isolation_level=None)
-    try:
-        connection.executescript(statements)
-    finally:
-        connection.close()
 
 
 # Fuzzing
@@ -113,7 +105,7 @@ async def _filled(path: Path) -> None:
             await outbox.put(lead(1000 + number), key=f"{state}", reference="r")
             is_open = int(state in {"pending", "sending", "accepted"})
             change = f"state = '{state}', is_open = {is_open}, reason = 'MXFoo: b'"
-            _run(path, f"UPDATE items SET {change} WHERE key = '{state}'")
+            run_sql(path, f"UPDATE items SET {change} WHERE key = '{state}'")
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -121,7 +113,7 @@ async def _filled(path: Path) -> None:
 async def test_a_damaged_file_never_says_more_than_it_holds(
     suffix: str, damage: Callable[[bytearray, Random], None], tmp_path: Path
 ) -> None:
-    """Every call ends, with OutboxError at most, and what put says is stored can be read."""
+    """Every call ends, with OutboxError at most, and a stored put can be read."""
     base, path = tmp_path / "base.db", tmp_path / "leads.db"
     if suffix:  # the log as it is while the outbox is open
         async with Outbox(base) as outbox:
@@ -202,7 +194,7 @@ NOTES = [
 @pytest.mark.parametrize("note", NOTES, ids=lambda note: note[:50])
 @played(processing_rate=60)
 async def test_a_damaged_note_keeps_no_row_from_its_end(machine: Machine, note: str) -> None:
-    """Whatever the note of the process before holds, rows are followed and delivered."""
+    """Rows are followed and delivered, whatever the former process's note holds."""
 
     async def is_accepted(outbox: Outbox) -> bool:
         return await by_state(outbox) == {"accepted": 1}
@@ -211,11 +203,11 @@ async def test_a_damaged_note_keeps_no_row_from_its_end(machine: Machine, note: 
         await outbox.put(lead(0))
         await until(lambda: is_accepted(outbox))
     damage = f"INSERT OR REPLACE INTO meta VALUES ('{service.NOTE}', {note})"
-    _run(machine.path, damage)
+    run_sql(machine.path, damage)
     async with machine.process() as outbox, Outbox(machine.path) as other:
         await outbox.put(lead(1))
         await asyncio.sleep(2.0)
-        _run(machine.path, damage)
+        run_sql(machine.path, damage)
         assert (await other.snapshot()).blocked is None
         async with asyncio.timeout(600.0):
             await other.drained()

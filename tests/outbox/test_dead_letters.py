@@ -140,7 +140,7 @@ WAYS = [
 async def test_every_way_to_end_badly_is_logged_once(
     machine: Machine, way: Way, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With what an alert needs, and no value of the lead; a restart adds none, a second ending adds one."""
+    """The record has what an alert needs and no value; a restart adds none, a second end adds one."""
     caplog.set_level(logging.DEBUG)
     if way.faults is not None:
         machine.books.faults = way.faults
@@ -172,7 +172,7 @@ async def test_every_way_to_end_badly_is_logged_once(
 async def test_it_is_logged_though_the_outbox_closes_meanwhile(
     machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An answer that comes while the outbox closes is written, and logged."""
+    """An answer that comes during the close is stored and logged."""
     async with machine.process() as outbox:
         for number in range(20):
             await outbox.put(lead(number, mx_Nope="x"))
@@ -188,7 +188,7 @@ async def test_it_is_logged_though_the_outbox_closes_meanwhile(
 @pytest.mark.parametrize("bulk", [False, True])
 @played(processing_rate=60_000)
 async def test_an_exception_with_a_name_is_not_retried_for_ever(machine: Machine, bulk: bool) -> None:
-    """After three rounds the row is rejected with the exception's name; the others are delivered."""
+    """The row is rejected after three rounds with the exception's name."""
     named = {"Status": "Error", "ExceptionType": "ArgumentNullException", "ExceptionMessage": "x"}
     answering(machine, 500, named, at="p3@")
     async with machine.process(SYNC) as outbox:
@@ -207,7 +207,7 @@ async def test_an_exception_with_a_name_is_not_retried_for_ever(machine: Machine
 async def test_what_no_call_raises_ends_the_item_after_a_few_rounds(
     machine: Machine, is_sent: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A bug that hits one row is logged once; the row ends rejected, or unknown if it was sent."""
+    """A bug that affects one row is logged once; the row ends rejected, or unknown if it was sent."""
     unbroken = deliver_module.send_encoded
 
     async def send(sender: Any, submission: Any, lane: Any, before_send: Any) -> Receipt:
@@ -254,7 +254,7 @@ async def test_one_exception_in_an_outage_rejects_no_probe(machine: Machine) -> 
 @pytest.mark.parametrize("outage", [1, 7, 9])
 @played()
 async def test_an_exception_that_persists_after_an_outage_rejects(machine: Machine, outage: int) -> None:
-    """Also if only probes, with one attempt each, have met it."""
+    """Probes, with one attempt each, count as rounds too."""
     asked = 0
 
     def answer(*call: Any) -> Reply:

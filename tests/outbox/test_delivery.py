@@ -1,4 +1,4 @@
-"""What becomes of a row, by what LeadSquared answers: confirmed, rejected, unknown, or retried."""
+"""How LeadSquared's answer ends a row: confirmed, rejected, unknown, or retried."""
 
 from __future__ import annotations
 
@@ -12,35 +12,23 @@ import httpx
 import pytest
 
 from leadsquared_async import (
-    ClientClosed,
-    ConfigurationError,
-    ConnectionFailed,
-    DeadlineExceeded,
-    Delivery,
     Fault,
-    InvalidLead,
     LeadSquared,
     LeadSquaredError,
     Outbox,
-    OutboxError,
-    OutboxFull,
-    Rejected,
     RetryPolicy,
-    Scope,
-    ServerError,
-    Timeout,
     submissions,
 )
 from leadsquared_async.client import parts_of
 from leadsquared_async.delivery.hold import CERTAIN_AFTER, Holds
 from leadsquared_async.delivery.item_retries import ATTEMPTS, ROUNDS
-from leadsquared_async.errors import BadRequest
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, OPERATIONS
 from leadsquared_async.outbox import settle
 from leadsquared_async.outbox.row_calls import RowCalls
-from leadsquared_async.outbox.rows import Row, UnreadableRowError
+from leadsquared_async.outbox.rows import Row
 from leadsquared_async.sandbox import Faults
 from tests.clients import KEYS, FailingLimiter
+from tests.delivery.error_table import DOWN, ERRORS
 from tests.outbox.machine import Machine, by_state, items, lead, play, played, until
 
 NOBODY = {"FirstName": "Bret", "Notes": "called twice"}
@@ -50,7 +38,7 @@ SOMEBODY = lead(0)
 
 @played(attributes=["EmailAddress"])
 async def test_refused_rows_are_rejected_alone_and_in_leadsquareds_words(machine: Machine) -> None:
-    """A lead's own fault, found at once or while it is processed, ends that row; the others are confirmed."""
+    """A lead's own error ends its row at once or after processing; the others are confirmed."""
     async with machine.process() as outbox:
         await outbox.put_many(
             lead(number, **({"mx_Nope": "x"} if number % 3 == 0 else {})) for number in range(30)
@@ -73,7 +61,7 @@ async def test_refused_rows_are_rejected_alone_and_in_leadsquareds_words(machine
 @pytest.mark.parametrize("pause", [8, 600])
 @played(Faults(latency=0.1))
 async def test_a_long_pause_of_the_limit_is_shown_as_what_blocks(machine: Machine, pause: int) -> None:
-    """From ten seconds on, until it is over."""
+    """`blocked` names a pause of ten seconds or more until it is over."""
 
     def answer(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(429, headers={"retry-after": str(pause)}, json={})
@@ -113,7 +101,7 @@ async def test_a_limiter_of_the_callers_that_fails_rejects_no_row(
         assert counts.keys() <= {"pending", "accepted", "confirmed"}
         assert ("accepted" in counts) is has_accepted
         snapshot = await outbox.snapshot()
-        assert f"the limiter that was passed failed with {error.__name__}" in str(snapshot.blocked)
+        assert f"the custom limiter failed with {error.__name__}" in str(snapshot.blocked)
         assert snapshot.fault is Fault.SERVER
         assert limiter.asked - asked < 150
         limiter.error = None
@@ -125,7 +113,7 @@ async def test_a_limiter_of_the_callers_that_fails_rejects_no_row(
 async def test_a_limiter_that_fails_when_a_token_goes_back_rejects_no_row(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A row that may not be sent after all is sent later."""
+    """The row that was not sent is sent later."""
 
     class Failing(FailingLimiter):
         def release_unused(self) -> None:
@@ -140,7 +128,7 @@ async def test_a_limiter_that_fails_when_a_token_goes_back_rejects_no_row(
             await outbox.put(NOBODY)
             await asyncio.sleep(600.0)
             assert await by_state(outbox) == {"pending": 1}
-            assert "the limiter that was passed failed" in str((await outbox.snapshot()).blocked)
+            assert "the custom limiter failed" in str((await outbox.snapshot()).blocked)
         await outbox.drained()
         assert await by_state(outbox) == {"confirmed": 1}
 
@@ -165,7 +153,7 @@ async def test_a_limiter_that_fails_when_a_token_goes_back_rejects_no_row(
 def test_a_row_is_repeated_only_if_that_cannot_make_a_second_lead(  # noqa: PLR0917
     row: dict[str, str], fault: str, unknown: str, state: str, attempts: int, tmp_path: Path
 ) -> None:
-    """Else it is unknown, and never sent twice: not at the next start, and not an hour later."""
+    """Otherwise it is unknown and never sent again, neither at the next start nor an hour later."""
 
     async def deliver(machine: Machine) -> None:
         async with machine.process() as outbox:
@@ -202,7 +190,7 @@ def test_a_row_is_repeated_only_if_that_cannot_make_a_second_lead(  # noqa: PLR0
 async def test_what_was_on_its_way_in_a_crash_is_repeated_only_if_the_policy_says_so(
     machine: Machine, row: dict[str, str], unknown: str, state: str
 ) -> None:
-    """Else the row is unknown, keeps its values, and its reason says what to do."""
+    """Otherwise the row is unknown, keeps its values, and its reason says what to do."""
     options = {"retry": RetryPolicy(unknown=unknown)}  # type: ignore[arg-type]
     async with machine.crashing(options) as outbox:
         await outbox.put(row)
@@ -222,7 +210,7 @@ async def test_what_was_on_its_way_in_a_crash_is_repeated_only_if_the_policy_say
 
 @played()
 async def test_without_confirmation_an_accepted_row_is_final_and_erased(machine: Machine) -> None:
-    """With confirm=False a RequestID is the end: nothing is asked for."""
+    """With confirm=False a RequestID ends the row."""
     async with machine.process(confirm=False) as outbox:
         await outbox.put_many(lead(number) for number in range(10))
         await outbox.drained()
@@ -234,7 +222,7 @@ async def test_without_confirmation_an_accepted_row_is_final_and_erased(machine:
 
 @played()
 async def test_rows_accepted_for_good_stay_so_when_confirmation_is_switched_on(machine: Machine) -> None:
-    """What confirm=False ended is not followed later, when LeadSquared may know it no more."""
+    """Rows that confirm=False ended are not followed later."""
     async with machine.process(confirm=False) as outbox:
         await outbox.put(SOMEBODY)
         await outbox.drained()
@@ -248,7 +236,7 @@ async def test_rows_accepted_for_good_stay_so_when_confirmation_is_switched_on(m
 
 @played(processing_rate=0.01)
 async def test_rows_left_accepted_are_final_when_confirmation_is_switched_off(machine: Machine) -> None:
-    """Nobody follows them then: they end accepted, and the next update of the same lead goes."""
+    """They end accepted, and the next update of the same lead is sent."""
     async with machine.process() as outbox:
         await outbox.put(lead(1, mx_N="first"))
         await outbox.put(lead(1, mx_N="second"))
@@ -260,9 +248,25 @@ async def test_rows_left_accepted_are_final_when_confirmation_is_switched_off(ma
         assert await by_state(outbox) == {"accepted": 2}
 
 
+@pytest.mark.parametrize("refusal", ["401", "403"])
+@pytest.mark.parametrize("first", ["504", "lost"])
+@pytest.mark.parametrize(("values", "end"), [(SOMEBODY, "confirmed"), (NOBODY, "unknown")])
+@played()
+async def test_keys_revoked_between_two_attempts_hold_a_row_that_can_be_matched(
+    machine: Machine, refusal: str, first: str, values: dict[str, str], end: str
+) -> None:
+    """The first attempt may have arrived; sent again it makes no duplicate. Another row is not sent again."""
+    async with machine.process() as outbox:
+        machine.books.faults = Faults(latency=0.04, script=(first, refusal))
+        await outbox.put(values)
+        await outbox.drained()
+        assert await by_state(outbox) == {end: 1}
+    assert len(machine.books.leads) == (1 if end == "confirmed" or first == "lost" else 0)
+
+
 @played()
 async def test_a_row_that_is_confirmed_knows_its_lead(machine: Machine) -> None:
-    """lead_id and created are those of the sandbox's books, and the second row of a lead finds it."""
+    """Its lead_id and created are those of the sandbox's books."""
     async with machine.process() as outbox:
         await outbox.put(lead(1, mx_N="first"))
         await outbox.put(lead(1, mx_N="second"))
@@ -278,7 +282,7 @@ async def test_a_row_that_is_confirmed_knows_its_lead(machine: Machine) -> None:
 @pytest.mark.parametrize("put", [Outbox.put, Outbox.put_many])
 @played(attributes=["EmailAddress", "mx_N"])
 async def test_update_behavior_travels_with_the_row(machine: Machine, put: Callable[..., object]) -> None:
-    """A row that is not to update does not, whichever way it was put, requeued ones included."""
+    """It applies however the row was put, and after a requeue."""
     async with machine.process() as outbox:
         await outbox.put(lead(1, mx_N="first"))
         await outbox.drained()
@@ -294,32 +298,7 @@ async def test_update_behavior_travels_with_the_row(machine: Machine, put: Calla
     assert known.attributes["mx_N"] == "first"
 
 
-DOWN = ServerError(
-    "LeadSquared failed (503)", fault=Fault.SERVER, scope=Scope.OPERATION, delivery=Delivery.REJECTED
-)
-
 TURNED_AWAY = 6
-
-ERRORS = [
-    (InvalidLead("mx_Ctiy: no such field"), False),
-    (ConfigurationError("no keys"), False),
-    (ConfigurationError("no keys", fault=Fault.ACCOUNT), False),
-    (ConfigurationError("wrong", fault=Fault.LEAD), False),
-    (ClientClosed("closed"), False),
-    (ClientClosed("closed", fault=Fault.LEAD), False),
-    (DeadlineExceeded("no token in time"), False),
-    (DeadlineExceeded("no token in time", fault=Fault.LEAD), False),
-    (ConnectionFailed("refused", fault=Fault.SERVER), False),
-    (Timeout("no answer", fault=Fault.SERVER, delivery=Delivery.UNKNOWN), False),
-    (OutboxError("the disk is full"), False),
-    (OutboxFull("full", fault=Fault.LEAD), False),
-    (UnreadableRowError("its content is not JSON"), False),
-    (UnreadableRowError("its content is not JSON", fault=Fault.LEAD), False),
-    (LeadSquaredError("", fault=Fault.LEAD), False),
-    (Rejected("MXNew", fault=Fault.LEAD, delivery=Delivery.REJECTED), True),
-    (BadRequest("400", fault=Fault.LEAD, delivery=Delivery.REJECTED), True),
-    (DOWN, False),
-]
 
 
 class Settler:
@@ -339,7 +318,7 @@ def row(number: int, operation: str) -> Row:
 @pytest.mark.parametrize(
     ("error", "is_answer"), ERRORS, ids=[f"{type(error).__name__}-{error.fault}" for error, _ in ERRORS]
 )
-async def test_only_an_answer_lets_the_other_rows_go(
+async def test_only_an_answer_ends_the_hold_of_other_rows(
     error: LeadSquaredError, is_answer: bool, rows: int
 ) -> None:
     """Any other error leaves the rows held, and the pause between probes unchanged."""
@@ -405,7 +384,7 @@ class Answering(httpx.AsyncBaseTransport):
 )
 @played(look_every=1.0, processing_rate=6000)
 async def test_a_row_ends_whose_requestid_is_invalid(machine: Machine, name: str, request_id: object) -> None:
-    """After a few rounds it is unknown, with that reason; the others are confirmed meanwhile."""
+    """It is unknown with that reason after a few rounds; the others are confirmed meanwhile."""
     start = machine.now
     odd = Answering(machine, "odd@", json.dumps({name: request_id, "Status": "Success"}))
     async with machine.process() as outbox:
@@ -431,7 +410,7 @@ async def confirmed(outbox: Any) -> bool:
 
 @played()
 async def test_what_cannot_be_sent_twice_is_unknown_at_once(machine: Machine) -> None:
-    """It is sent once."""
+    """A row that LeadSquared cannot match is sent once."""
     odd = Answering(machine, "ActivityEvent", '{"RequestID":"a b"}')
     async with machine.process() as outbox:
         activity = submissions.create_activity("00000000-0000-4000-8000-000000000000", event=201)
@@ -444,7 +423,7 @@ async def test_what_cannot_be_sent_twice_is_unknown_at_once(machine: Machine) ->
 @pytest.mark.slow
 @played(look_every=20.0)
 async def test_many_rows_end_however_all_their_requestids_are_invalid(machine: Machine) -> None:
-    """None is sent for ever, and the outbox drains."""
+    """No row is retried forever, and the outbox drains."""
     Answering(machine, "@", '{"RequestID":"a b"}')
     async with machine.process() as outbox:
         await outbox.put_many(lead(number) for number in range(CERTAIN_AFTER + 2))
@@ -456,7 +435,7 @@ async def test_many_rows_end_however_all_their_requestids_are_invalid(machine: M
 @pytest.mark.parametrize("body", PORTAL)
 @played(look_every=5.0)
 async def test_an_answer_without_a_requestid_holds_the_rows(machine: Machine, body: str) -> None:
-    """It may be the page of a network that asks for a login: nothing ends, and all is confirmed later."""
+    """A login page of a network ends no row, and all are confirmed later."""
     portal = Answering(machine, "@", body)
     async with machine.process() as outbox:
         await outbox.put_many(lead(number) for number in range(20))

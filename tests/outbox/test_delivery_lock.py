@@ -1,4 +1,4 @@
-"""One process delivers a file: the one that holds its lock."""
+"""Only the process that holds a file's lock delivers it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SYNC: dict[str, Any] = {"sync_host": "https://sandbox.invalid", "rate_limit": Ra
 
 @played()
 async def test_one_file_is_delivered_once_whichever_link_it_is_named_by(machine: Machine) -> None:
-    """Two outboxes on one file, one of them through a symbolic link: only one delivers."""
+    """Of two outboxes on one file, one of them through a symbolic link, one delivers."""
     link = machine.path.with_name("current.db")
     async with machine.process() as outbox:
         link.symlink_to(machine.path.name)
@@ -32,7 +32,7 @@ async def test_one_file_is_delivered_once_whichever_link_it_is_named_by(machine:
 
 @played()
 async def test_a_lock_file_that_is_deleted_ends_the_delivering_that_held_it(machine: Machine) -> None:
-    """Another process takes a new lock file and delivers; the first says so, and sends nothing more."""
+    """The process that held it stops sending and says so; another one delivers."""
     client = machine.client()
     async with client, Outbox(machine.path, client) as outbox:
         await outbox.put_many(lead(number) for number in range(100))
@@ -79,8 +79,8 @@ async def test_a_lead_is_sent_once_also_while_two_deliver(machine: Machine, bulk
 
 
 @played()
-async def test_another_process_goes_on_when_the_one_that_delivers_ends(machine: Machine) -> None:
-    """Within two seconds, and only one of them delivers at any time."""
+async def test_another_process_takes_over_when_the_delivering_one_ends(machine: Machine) -> None:
+    """It takes over within two seconds, and only one delivers at any time."""
     async with AsyncExitStack() as stack:
         first_client = await stack.enter_async_context(machine.client())
         second_client = await stack.enter_async_context(machine.client())

@@ -1,4 +1,4 @@
-"""While the disk takes nothing, nothing is sent; then delivery resumes."""
+"""Nothing is sent while the disk is full; then delivery resumes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def full_disk() -> Iterator[None]:
 async def test_what_was_answered_is_written_when_there_is_room_again(
     machine: Machine, latency: float, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Answers are stored later, nothing is sent meanwhile or twice, and the log says each once."""
+    """Answers are stored later, nothing is sent meanwhile or twice, and each change is logged once."""
     caplog.set_level(logging.WARNING)
     machine.books.faults = Faults(latency=latency)
     async with machine.process() as outbox:
@@ -65,7 +65,7 @@ async def test_what_was_answered_is_written_when_there_is_room_again(
 async def test_an_outbox_whose_disk_is_full_at_its_start_delivers_when_there_is_room(
     machine: Machine,
 ) -> None:
-    """It opens, says what blocks it, and sends nothing before; the process before it counts all the same."""
+    """It opens, `blocked` says why, and it sends nothing; the former process's calls still count."""
     async with machine.crashing() as outbox:
         await asyncio.sleep(0.05)
         await asyncio.gather(*(outbox.put(lead(number)) for number in range(60)))
@@ -86,7 +86,7 @@ async def test_an_outbox_whose_disk_is_full_at_its_start_delivers_when_there_is_
 
 @played(Faults(latency=2.0))
 async def test_closing_while_the_disk_is_full_takes_no_longer_than_the_grace(machine: Machine) -> None:
-    """What LeadSquared answered is lost then, and those rows are sent again: they identify their leads."""
+    """Answers are lost then, and those rows, which identify their leads, are sent again."""
     process = machine.process()
     outbox = await process.__aenter__()
     await outbox.put_many(lead(number) for number in range(60))
@@ -105,7 +105,7 @@ async def test_closing_while_the_disk_is_full_takes_no_longer_than_the_grace(mac
 
 @played(Faults(latency=0.5))
 async def test_a_crash_while_the_disk_is_full_loses_nothing(machine: Machine) -> None:
-    """The next process finds the rows as they were before, and sends those on their way again."""
+    """The next process finds the earlier rows, and retries those under way."""
     async with machine.crashing() as outbox:
         await outbox.put_many(lead(number) for number in range(60))
         await asyncio.sleep(4.0)
@@ -124,7 +124,7 @@ async def test_a_crash_while_the_disk_is_full_loses_nothing(machine: Machine) ->
 async def test_that_the_file_cannot_be_read_is_logged_once(
     machine: Machine, reading: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As long as it lasts, one record is logged and `blocked` says why; then delivery resumes."""
+    """One record is logged, `blocked` says why, and delivery resumes."""
 
     def damaged(self: Store, *args: object, **options: object) -> None:
         raise sqlite3.DatabaseError("database disk image is malformed")
@@ -159,7 +159,7 @@ async def test_that_the_file_cannot_be_read_is_logged_once(
 @pytest.mark.parametrize("kind", ["lead", "activity", "bulk"])
 @played()
 async def test_a_commit_that_took_place_after_all_changes_nothing(machine: Machine, kind: str) -> None:
-    """Whichever commit of unknown outcome it is, rows end as LeadSquared said, and are sent once."""
+    """After any commit of unknown outcome, rows end as LeadSquared answered and are sent once."""
     real = Store.is_there
 
     def put(number: int) -> dict[str, str] | Submission:

@@ -57,7 +57,7 @@ def persons(count: int) -> list[dict[str, str]]:
 
 @played(look_every=1.0)
 async def test_after_confirmation_nothing_is_left(machine: Machine) -> None:
-    """Half a minute after the last of 200 rows is confirmed, long ones among them, and after closing too."""
+    """The values of 200 confirmed rows are gone half a minute later, and after closing."""
     async with machine.process() as outbox:
         await outbox.put_many(persons(200))
         await outbox.put(CARTOON)
@@ -108,7 +108,8 @@ STATES: dict[str, Callable[[Machine, Outbox], Awaitable[None]]] = {
 def test_after_forget_nothing_is_left(
     bring: Callable[[Machine, Outbox], Awaitable[None]], tmp_path: Path
 ) -> None:
-    """In any state, when forget returns; other rows stay, and pending rows of the person are not sent."""
+    """Values in any state are gone when forget returns; the person's pending rows are not sent, others
+    stay."""
 
     async def deliver(machine: Machine) -> None:
         async with machine.process() as outbox:
@@ -154,7 +155,7 @@ def test_after_forget_nothing_is_left(
     ],
 )
 async def test_forget_finds_a_person_by_any_value(wanted: dict[str, str], rows: int, tmp_path: Path) -> None:
-    """In other capitals, with other punctuation; each value is enough; another number is another person."""
+    """One value is enough, in other capitals or punctuation; another number is another person."""
     async with Outbox(tmp_path / "leads.db") as outbox:
         await outbox.put(PERSON)
         await outbox.put(
@@ -208,7 +209,7 @@ async def test_ids_and_keys_beside_the_body_are_erased_with_it(machine: Machine)
 
 @played(look_every=5.0)
 async def test_a_clock_that_was_wrong_keeps_no_values(machine: Machine) -> None:
-    """Years ahead when the process began, and then set right: what is rejected from then on is erased."""
+    """Rows rejected after the clock was set back by years are erased in time."""
     ahead = 1e8
     right = time.time
     with pytest.MonkeyPatch.context() as patch:
@@ -226,7 +227,7 @@ async def test_a_clock_that_was_wrong_keeps_no_values(machine: Machine) -> None:
 
 @played(look_every=1.0)
 async def test_where_a_request_id_is_the_end_ids_go_then(machine: Machine) -> None:
-    """Without following, a row that was accepted is erased like one that was confirmed."""
+    """With confirm=False an accepted row is erased like a confirmed one."""
     async with machine.process(confirm=False) as outbox:
         await outbox.put_many(with_ids())
         await outbox.drained()
@@ -235,8 +236,8 @@ async def test_where_a_request_id_is_the_end_ids_go_then(machine: Machine) -> No
 
 
 @played(look_every=1.0, processing_rate=2.0)
-async def test_who_is_forgotten_on_the_way_leaves_no_id(machine: Machine) -> None:
-    """Neither what was put, nor the id that LeadSquared's answer names afterwards."""
+async def test_a_row_forgotten_under_way_leaves_no_id(machine: Machine) -> None:
+    """Neither its values nor the id in LeadSquared's answer are stored afterwards."""
     async with machine.client() as lsq:
         known = (await lsq.leads.wait(await lsq.leads.capture(PERSON))).lead_id
         assert known is not None
@@ -279,7 +280,7 @@ MAIL = "Barth.Quist@planted-mail.example"
 async def test_forget_finds_a_value_however_deep_it_stands(
     submission: submissions.Submission, wanted: str, is_found: bool, tmp_path: Path
 ) -> None:
-    """In fields and field sets: whom it names under any name, what may be anybody's under its own."""
+    """Identifying values are found under any name, others under their own, in field sets too."""
     async with Outbox(tmp_path / "leads.db") as outbox:
         await outbox.put(submission)
         assert await outbox.forget(**{wanted: MAIL.lower()}) == is_found
@@ -288,7 +289,7 @@ async def test_forget_finds_a_value_however_deep_it_stands(
 
 @played(options={"sync_host": "https://sandbox.invalid"}, attributes=("EmailAddress",), look_every=5.0)
 async def test_an_erased_row_that_was_more_than_a_lead_is_not_sent_as_a_lead(machine: Machine) -> None:
-    """What was beside the lead is gone, and half a row is not sent: the error says the way out."""
+    """Its details are gone, so it is not requeued, and the error says what to do."""
     async with machine.process(keep_rejected=60.0) as outbox:
         await outbox.put(
             submissions.create_lead_and_activity(
@@ -318,7 +319,7 @@ async def test_an_erased_row_that_was_more_than_a_lead_is_not_sent_as_a_lead(mac
 
 @played(attributes=["EmailAddress", "Phone", "FirstName", "mx_N"], look_every=5.0)
 async def test_rejected_rows_are_erased_when_they_were_kept_long_enough(machine: Machine) -> None:
-    """The row, its key and the exception's name stay; values and LeadSquared's words go."""
+    """Values and LeadSquared's words are erased; row, key and the exception's name stay."""
     async with machine.process(keep_rejected=3600.0) as outbox:
         await outbox.put({**PERSON, "mx_Bartholomew": "x"}, key="form-1", update_behavior="DoNotUpdate")
         await outbox.drained()
@@ -357,7 +358,7 @@ async def test_rejected_rows_are_erased_when_they_were_kept_long_enough(machine:
 async def test_of_words_that_may_name_a_person_only_the_exceptions_name_is_kept(
     machine: Machine, reason: str, kept: str | None
 ) -> None:
-    """Whatever LeadSquared's reason looks like, when a forgotten row is refused after all."""
+    """A forgotten row that is rejected later keeps only the exception's name of the reason."""
     async with Outbox(machine.path) as outbox:
         first = await outbox.put(PERSON)
         second = await outbox.put(lead(1))
@@ -379,7 +380,7 @@ async def test_of_words_that_may_name_a_person_only_the_exceptions_name_is_kept(
 
 @played(attributes=["EmailAddress", "Phone", "FirstName"])
 async def test_purge_leaves_no_trace_of_rejected_rows(machine: Machine) -> None:
-    """When it returns; rows that are not final stay, and a purged key is free again."""
+    """They are gone when purge returns, their keys are free, and rows that are not final stay."""
     async with machine.process() as outbox:
         await outbox.put({**PERSON, "mx_Nope": "x"}, key="form-1")
         await outbox.drained()
@@ -394,7 +395,7 @@ async def test_purge_leaves_no_trace_of_rejected_rows(machine: Machine) -> None:
 
 
 async def test_a_process_that_only_puts_forgets_as_well(tmp_path: Path) -> None:
-    """Where nobody delivers it empties the log itself."""
+    """A process without a client empties the log itself."""
     async with Outbox(tmp_path / "leads.db") as outbox:
         await outbox.put_many(persons(100))
         await outbox.put(CARTOON)
@@ -404,7 +405,7 @@ async def test_a_process_that_only_puts_forgets_as_well(tmp_path: Path) -> None:
 
 @played()
 async def test_what_is_forgotten_before_its_turn_is_not_sent(machine: Machine) -> None:
-    """Rows that wait for a token in memory go with their row, and take no other row's place."""
+    """A forgotten row that waits for a token is not sent, and no other row is sent in its place."""
     async with machine.process() as outbox:
         await outbox.put_many(persons(60))
         await asyncio.sleep(1.0)
@@ -422,7 +423,7 @@ async def test_what_is_forgotten_before_its_turn_is_not_sent(machine: Machine) -
 
 
 async def test_a_value_that_identifies_nobody_forgets_nobody(tmp_path: Path) -> None:
-    """A phone number without a digit is nobody's: whoever has none either is not erased."""
+    """A phone number without a digit erases no row whose number has none either."""
     async with Outbox(tmp_path / "leads.db") as outbox:
         await outbox.put({"FirstName": "Bret", "Phone": "not given"})
         await outbox.put({"FirstName": "Asha", "Phone": ""})

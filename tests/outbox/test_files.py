@@ -42,7 +42,7 @@ def mode_of(path: Path) -> int:
 
 @pytest.mark.parametrize("was_there", [False, True])
 async def test_the_files_are_for_their_owner_only(was_there: bool, tmp_path: Path) -> None:
-    """File, log, shared memory and lock have mode 0600, whatever the umask and the mode before."""
+    """File, log, shared memory and lock have mode 0600 under any umask and former mode."""
     path = tmp_path / "leads.db"
     with umask(0):
         if was_there:
@@ -129,7 +129,7 @@ async def test_a_place_that_cannot_be_used_is_refused_and_left_as_it_was(
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="for POSIX")
 @pytest.mark.parametrize("has_file", [False, True])
 async def test_a_folder_that_may_not_be_written_is_refused(has_file: bool) -> None:
-    """It says that this user may not write there, or the file."""
+    """The error says that this user may not write the folder or the file."""
     folder = Path(tempfile.mkdtemp())
     user = os.geteuid()
     try:
@@ -186,7 +186,7 @@ broken line
     ],
 )
 def test_the_file_system_is_that_of_the_innermost_mount(path: str, kind: str) -> None:
-    """Of mountinfo as Linux writes it: escapes, mounts in mounts, and one over another."""
+    """Linux's mountinfo is read with escapes, nested mounts, and one mount over another."""
     assert file_system_of(Path(path), MOUNTS) == kind
 
 
@@ -207,7 +207,7 @@ def test_a_link_is_followed_to_where_the_file_lies(tmp_path: Path) -> None:
 async def test_network_file_systems_are_refused(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By name, and before anything is written there."""
+    """The error names the file system, and nothing is written there."""
     monkeypatch.setattr(files, "file_system_of", lambda path: kind)
     with pytest.raises(OutboxError, match=rf"network file system \({kind}\).*local disk"):
         await Outbox(tmp_path / "leads.db").open()
@@ -217,10 +217,10 @@ async def test_network_file_systems_are_refused(
 @pytest.mark.parametrize(
     ("kind", "words"), [("overlay", "mount a volume"), ("tmpfs", "choose a disk"), ("xfs", "")]
 )
-async def test_what_is_gone_with_the_machine_or_container_is_warned_about(
+async def test_a_file_in_memory_or_a_container_is_warned_about(
     kind: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once, at the opening; it works all the same, and the snapshot names it."""
+    """One warning is logged at the opening, the snapshot names it, and the outbox works."""
     monkeypatch.setattr(files, "file_system_of", lambda path: kind)
     caplog.set_level(logging.WARNING)
     async with Outbox(tmp_path / "leads.db") as outbox:
@@ -232,7 +232,7 @@ async def test_what_is_gone_with_the_machine_or_container_is_warned_about(
 async def test_a_file_that_cannot_be_made_whole_is_left_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next opening makes it."""
+    """The next opening creates the schema."""
     path = tmp_path / "leads.db"
     with monkeypatch.context() as patch:
         patch.setattr(schema, "SCHEMA", schema.SCHEMA + "CREATE NONSENSE")
@@ -257,7 +257,7 @@ def _put(path: Path, ready: Any, results: Any) -> None:
 
 
 def test_processes_that_open_a_new_file_at_once_make_it_once(tmp_path: Path) -> None:
-    """Four of them: each opens it and puts, none meets a half-made schema."""
+    """Each of four processes opens it and puts, and none meets an incomplete schema."""
     path = tmp_path / "leads.db"
     spawn = multiprocessing.get_context("spawn")
     ready, results = spawn.Barrier(4), spawn.Queue()
@@ -275,7 +275,7 @@ def test_processes_that_open_a_new_file_at_once_make_it_once(tmp_path: Path) -> 
 async def test_too_many_open_files_are_said_with_the_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Folder and permissions are not to blame."""
+    """The error does not blame folder or permissions."""
 
     def refuse(*_: Any) -> int:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
@@ -333,7 +333,7 @@ NEEDS_ROOT = {_of_a_stranger, _open_of_a_stranger}
 async def test_what_is_planted_is_refused_by_name_and_left_as_it_was(
     suffix: str, plant: Callable[[Path, Path], object], has_file: bool, delivers: bool, tmp_path: Path
 ) -> None:
-    """OutboxError names the file, its target is not changed, and without it the outbox opens."""
+    """OutboxError names the planted file and leaves its target; without it the outbox opens."""
     if plant in NEEDS_ROOT and os.geteuid() != 0:
         pytest.skip("only root can give files away")
     path, victim = tmp_path / "shared" / "leads.db", tmp_path / "victim"
@@ -377,7 +377,7 @@ async def test_what_is_planted_is_refused_by_name_and_left_as_it_was(
 async def test_a_lock_that_is_planted_later_is_not_taken(
     plant: Callable[[Path, Path], object], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Put while an outbox is open: its rows are put and erased, and the victim keeps its bytes and mode."""
+    """A lock planted under an open outbox stops no row, and its target keeps bytes and mode."""
     if plant in NEEDS_ROOT and os.geteuid() != 0:
         pytest.skip("only root can give files away")
     path, victim = tmp_path / "leads.db", tmp_path / "victim"
@@ -397,7 +397,7 @@ async def test_a_lock_that_is_planted_later_is_not_taken(
 
 @on_posix
 async def test_a_link_of_ones_own_is_followed(tmp_path: Path) -> None:
-    """The files lie beside what it leads to."""
+    """The files lie beside the link's target."""
     (tmp_path / "there").mkdir()
     (tmp_path / "current.db").symlink_to(tmp_path / "there" / "leads.db")
     async with Outbox(tmp_path / "current.db") as outbox:
@@ -420,7 +420,7 @@ async def test_an_outbox_that_is_open_twice_keeps_its_locks(tmp_path: Path) -> N
 
 @on_posix
 async def test_another_name_that_an_open_outbox_gets_stops_nothing(tmp_path: Path) -> None:
-    """As a backup makes it: rows are put, the lock is still held, and only the next opening refuses it."""
+    """A hard link that a backup makes stops no row; only the next opening rejects it."""
     path = tmp_path / "leads.db"
     lock = DeliveryLock(path)
     assert lock.acquire()

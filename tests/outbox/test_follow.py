@@ -1,4 +1,4 @@
-"""Accepted rows are followed to their outcome; where that is impossible, they end as accepted."""
+"""Accepted rows are followed to their outcome; where that is impossible, they end accepted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SOMEBODY = lead(0)
 async def test_an_error_without_mx_is_followed_for_as_long_as_leadsquared_tries_again(
     machine: Machine,
 ) -> None:
-    """ERROR between two tries is not the end: a row whose fifth try succeeds is confirmed."""
+    """A row whose fifth try succeeds is confirmed."""
     async with machine.process() as outbox:
         await outbox.put(SOMEBODY)
         await asyncio.sleep(600.0)
@@ -53,7 +53,7 @@ def test_a_request_that_fails_in_processing_is_rejected_with_its_reason(
     Faults(latency=0.04, processing_script=("system-error",) * 11), retrying_status="ERROR", look_every=20.0
 )
 async def test_an_error_that_outlives_leadsquareds_retries_is_the_end(machine: Machine) -> None:
-    """After the ten tries of its schedule, nine hours, a row is rejected with what LeadSquared says."""
+    """After ten tries in nine hours a row is rejected with LeadSquared's words."""
     start = machine.now
     async with machine.process() as outbox:
         await outbox.put(SOMEBODY)
@@ -66,7 +66,7 @@ async def test_an_error_that_outlives_leadsquareds_retries_is_the_end(machine: M
 
 @played(known_after=86_400.0, look_every=5.0)
 async def test_a_request_id_that_leadsquared_never_knows_makes_a_row_unknown(machine: Machine) -> None:
-    """It is asked for over an hour first, since it may not be known yet; and it is not sent again."""
+    """It is polled for an hour, and not sent again."""
     start = machine.now
     async with machine.process() as outbox:
         await outbox.put(SOMEBODY)
@@ -83,7 +83,7 @@ async def test_a_request_id_that_leadsquared_never_knows_makes_a_row_unknown(mac
 async def test_more_rows_than_are_followed_at_once_are_all_confirmed(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was accepted beyond that is taken up as others end, after a restart as well."""
+    """Rows beyond the bound are followed as others end, also after a restart."""
     monkeypatch.setattr(follow, "FOLLOWED", 20)
     async with machine.process() as outbox:
         await outbox.put_many(lead(number) for number in range(150))
@@ -119,7 +119,7 @@ async def put_updates(outbox: Outbox, lead_id: str, count: int = 3) -> None:
 async def test_a_row_whose_outcome_nobody_can_ask_for_ends_as_accepted(
     machine: Machine, status: int, message: str, within: float, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where a guessed status path is wrong, rows end accepted for that reason; no others wait."""
+    """Rows whose inferred status path is wrong end accepted, and delay no others."""
 
     caplog.set_level(logging.WARNING)
     lead_id = await machine.known_lead()
@@ -167,7 +167,7 @@ def _asked(machine: Machine) -> int:
 @pytest.mark.parametrize("status", [403, 404])
 @played(look_every=1.0)
 async def test_a_path_that_comes_to_work_is_followed_again(machine: Machine, status: int) -> None:
-    """Within 15 minutes, in the same process; from then on a later row waits for the one before it."""
+    """Following resumes within 15 minutes, and a later row then waits for the one before it."""
     lead_id = await machine.known_lead()
     true = machine.account._answer
     machine.answer_at(STATUS, status, "Not Found" if status == 404 else "Missing Authentication Token")
@@ -188,7 +188,7 @@ async def test_a_path_that_comes_to_work_is_followed_again(machine: Machine, sta
 
 @played(look_every=1.0)
 async def test_a_path_that_was_right_once_tells_what_it_does_not_know(machine: Machine) -> None:
-    """Then a request that is not found for an hour is the request's fault: the row is unknown."""
+    """A request that such a path does not know for an hour is unknown."""
     lead_id = await machine.known_lead()
     async with machine.process() as outbox:
         await outbox.put(submissions.update_lead(lead_id, {"mx_City": "A"}))
@@ -203,7 +203,7 @@ async def test_a_path_that_was_right_once_tells_what_it_does_not_know(machine: M
 
 @played(look_every=1.0, processing_rate=60.0)
 async def test_an_outage_of_the_key_is_no_wrong_path(machine: Machine) -> None:
-    """While the gateway rejects every poll, no row ends; following resumes, and `drained` waits."""
+    """No row ends while the gateway rejects every poll; following resumes, and `drained` waits."""
     async with machine.process() as outbox:
         await outbox.put_many(lead(number) for number in range(20))
         await asyncio.sleep(10.0)
@@ -217,7 +217,7 @@ async def test_an_outage_of_the_key_is_no_wrong_path(machine: Machine) -> None:
 async def test_many_rows_that_are_not_followed_keep_none_from_being_followed(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many were accepted, captures are confirmed beside them."""
+    """Captures are confirmed beside any number of accepted rows."""
     monkeypatch.setattr(follow, "FOLLOWED", 50)
     machine.answer_at("/activity/create/status", 404, "Not Found")
     async with machine.process() as outbox:
@@ -232,7 +232,7 @@ async def test_many_rows_that_are_not_followed_keep_none_from_being_followed(
 async def test_a_status_that_wants_other_keys_does_not_stop_the_sending_again_and_again(
     machine: Machine,
 ) -> None:
-    """A 401 holds everything at first; once a submission gets through it is known to be the path's."""
+    """A 401 of polls holds all operations until a submission succeeds, and polls only after that."""
     lead_id = await machine.known_lead()
     machine.answer_at(STATUS, 401, "Unauthorized")
     async with machine.process() as outbox:

@@ -1,4 +1,4 @@
-"""An error that would fail other rows holds them: few calls are made, one row is probed, none is lost."""
+"""An error that would fail other rows holds them: one row is probed, and none is lost."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def longest_probing(seconds: float) -> int:
 
 
 @pytest.mark.parametrize(("fault", "rows"), [("401", 1000), ("403", 400), ("quota", 400)])
-def test_what_the_account_may_not_do_for_an_hour_costs_no_lead(
+def test_an_account_error_of_an_hour_costs_no_lead(
     fault: str, rows: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """All are confirmed after it, at most ten calls are refused, and the log says it once."""
+    """All rows are confirmed after it, at most ten calls are rejected, and it is logged once."""
 
     async def deliver(machine: Machine) -> None:
         async with machine.process() as outbox:
@@ -69,7 +69,7 @@ def test_what_the_account_may_not_do_for_an_hour_costs_no_lead(
 
 @played(lambda start: Faults(latency=0.04, outage=(start + 60.0, start + 10 * HOUR)), look_every=5.0)
 async def test_ten_hours_of_503_and_an_hour_of_500_cost_no_lead(machine: Machine) -> None:
-    """Nothing is rejected, all is confirmed, and once pauses have grown there is a probe every 15 minutes."""
+    """No row is rejected, all are confirmed, and the pause between probes grows to 15 minutes."""
     down, failing, up = machine.now + 60.0, machine.now + 10 * HOUR, machine.now + 11 * HOUR
     async with machine.process() as outbox:
         await outbox.put_many(lead(number) for number in range(400))
@@ -88,10 +88,10 @@ async def test_ten_hours_of_503_and_an_hour_of_500_cost_no_lead(machine: Machine
 
 @pytest.mark.parametrize("poison_is_a_form", [False, True])
 @played(look_every=1.0)
-async def test_a_row_that_always_gets_a_500_holds_up_nobody_for_long(
+async def test_a_row_that_always_gets_a_500_hardly_delays_others(
     machine: Machine, poison_is_a_form: bool
 ) -> None:
-    """The other 300 rows take little longer than without it; it stays pending, and is tried again seldom."""
+    """The other 300 rows take little longer; it stays pending and is retried seldom."""
     start = machine.now
     machine.answer_at("poison", 500, "Internal server error")
     poison = {"EmailAddress": "poison@example.com"}
@@ -116,7 +116,7 @@ async def test_a_row_that_always_gets_a_500_holds_up_nobody_for_long(
 
 @played(processing_rate=1.0, look_every=1.0)
 async def test_while_the_keys_are_revoked_nothing_is_asked_for_either(machine: Machine) -> None:
-    """Rows that were accepted wait with the others: following them makes no calls of its own."""
+    """Following accepted rows makes no calls while the keys are revoked."""
     async with machine.process() as outbox:
         await outbox.put_many(lead(number) for number in range(50))
         await asyncio.sleep(30.0)
@@ -180,7 +180,7 @@ async def test_forms_that_come_during_an_outage_do_not_add_to_its_calls(machine:
 
 
 def test_a_server_that_asks_for_an_hour_holds_delivery_and_is_probed(tmp_path: Path) -> None:
-    """A row does not sleep in its call: the outbox says that it holds, and delivers soon after the end."""
+    """The outbox says that it holds instead of sleeping in a call, and delivers soon after the end."""
     is_down, asked = True, 0
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -266,7 +266,8 @@ async def test_a_path_that_does_not_exist_holds_its_own_rows_only(
 async def test_an_operation_at_which_leadsquared_fails_holds_its_own_rows_only(
     machine: Machine, fault: str
 ) -> None:
-    """Its rows cost a few calls and then one every 15 minutes; forms do not notice; it goes on by itself."""
+    """Its rows cost a few calls and then one every 15 minutes; forms are not delayed; it resumes
+    automatically."""
     machine.books.faults = Faults(
         latency=0.04, probabilities={fault: 1.0}, operations=("opportunity-update",)
     )
@@ -295,7 +296,7 @@ async def test_an_operation_at_which_leadsquared_fails_holds_its_own_rows_only(
 
 @played(look_every=1.0)
 async def test_few_failures_of_one_operation_do_not_use_up_what_others_are_forgiven(machine: Machine) -> None:
-    """As many rows of each operation may fail, while the other rows of it go past them."""
+    """Each operation may have as many failing rows, and the others of it pass them."""
     machine.answer_at("poison", 500, "Internal server error")
     async with machine.process() as outbox:
         await outbox.put_many(
@@ -341,7 +342,7 @@ async def test_a_key_that_one_path_refuses_holds_the_others_for_seconds(machine:
 @pytest.mark.parametrize("fault", ["401", "403", "quota", "refused"])
 @played(look_every=2.0)
 async def test_what_is_the_accounts_holds_every_operation(machine: Machine, fault: str) -> None:
-    """Few calls are made in an hour, and all operations resume soon after a probe gets through."""
+    """An account-level error costs few calls in an hour, and all operations resume after a probe succeeds."""
     machine.books.faults = Faults(outage=(0.0, machine.now + HOUR), outage_fault=fault)
     async with machine.process() as outbox:
         await outbox.put_many([*map(lead, range(20)), *map(call, range(20)), *map(opportunity, range(20))])

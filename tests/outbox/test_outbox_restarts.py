@@ -1,4 +1,4 @@
-"""The limit holds across processes: one that follows another counts its calls."""
+"""The limit holds across processes: the next one counts the calls of the one before."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_a_restart_never_exceeds_the_limit(machine: Machine, is_killed: bo
 
 @played(counting="sliding-log")
 async def test_the_clients_own_calls_count_too(machine: Machine) -> None:
-    """A capture that goes past the outbox, right after it was opened, waits like a row of it."""
+    """A capture beside the outbox waits like a row right after the opening."""
     async with machine.crashing() as outbox:
         await asyncio.sleep(0.05)
         await forms(outbox, 0, 25)
@@ -62,7 +62,7 @@ async def test_the_clients_own_calls_count_too(machine: Machine) -> None:
 
 @played(counting="sliding-log")
 async def test_a_process_that_sends_nothing_does_not_make_the_one_before_forgotten(machine: Machine) -> None:
-    """Its own end counts like that of a process that spent the whole limit."""
+    """Its end counts like that of a process that spent the whole limit."""
     async with machine.crashing() as outbox:
         await asyncio.sleep(0.05)
         await forms(outbox, 0, 25)
@@ -100,7 +100,7 @@ async def test_a_few_calls_before_a_clean_end_delay_no_other(machine: Machine) -
 async def test_a_restart_long_after_a_clean_close_sends_at_once(
     machine: Machine, is_client_closed_first: bool
 ) -> None:
-    """A burst of 25 leaves without a wait: a minute after a close the calls before it count no more."""
+    """A burst of 25 leaves at once a minute after a clean close."""
     client = machine.client()
     await client.__aenter__()
     outbox = Outbox(machine.path, client)
@@ -126,7 +126,7 @@ async def test_a_restart_long_after_a_clean_close_sends_at_once(
 
 @played()
 async def test_after_a_crash_the_first_call_waits_for_two_windows_and_no_longer(machine: Machine) -> None:
-    """Nobody knows when the process before made its last call: ten seconds, then it goes on."""
+    """It waits ten seconds, since the time of the last call is unknown."""
     async with machine.crashing() as outbox:
         await asyncio.sleep(1.0)
     await asyncio.sleep(100.0)
@@ -143,7 +143,7 @@ async def test_after_a_crash_the_first_call_waits_for_two_windows_and_no_longer(
 async def test_a_process_that_was_forked_off_does_not_pass_for_its_parent(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has the parent's memory from the moment of the fork, not the calls since."""
+    """The child does not know the calls that its parent made after the fork."""
     async with machine.process() as outbox:
         await asyncio.sleep(0.05)
         await forms(outbox, 0, 25)
@@ -161,7 +161,7 @@ async def test_a_process_that_was_forked_off_does_not_pass_for_its_parent(
 
 @played(processing_rate=1.0)
 async def test_a_second_outbox_in_the_same_process_need_not_wait(machine: Machine) -> None:
-    """This process remembers its calls by itself: a close and an opening cost no time."""
+    """The process remembers its own calls, so closing and opening cost no time."""
     client = machine.client()
     async with client:
         for life in range(3):
@@ -174,7 +174,7 @@ async def test_a_second_outbox_in_the_same_process_need_not_wait(machine: Machin
 
 @played(counting="sliding-log")
 async def test_a_wall_clock_that_jumps_brings_no_second_burst(machine: Machine) -> None:
-    """An hour later by the wall clock, a moment later in truth: the calls of the process before count."""
+    """The former process's calls count although the wall clock moved by an hour."""
     async with machine.process() as outbox:
         await asyncio.gather(*(outbox.put(lead(number)) for number in range(25)))
         await asyncio.sleep(0.5)

@@ -124,7 +124,7 @@ ON_DISK: dict[str, Callable[[Outbox], Awaitable[object]]] = {
 async def test_an_error_shows_no_lead(
     fail: Callable[[Outbox], Awaitable[object]], kind: type[BaseException], tmp_path: Path
 ) -> None:
-    """Neither in its words nor in the variables of the frames it passed."""
+    """Neither its message nor the variables of its frames hold a value."""
     async with watching() as watch, Outbox(tmp_path / "leads.db") as outbox:
         await outbox.put(PERSON, key="form-1")
         error = await failure(fail(outbox))
@@ -137,7 +137,7 @@ async def test_an_error_shows_no_lead(
 async def test_an_error_of_the_disk_shows_no_lead(
     fail: Callable[[Outbox], Awaitable[object]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that another program holds, one that is full, one whose pages are damaged."""
+    """Errors of a locked, full or damaged file show no value."""
     monkeypatch.setattr(store, "BUSY", 20)
     async with watching() as watch:
         async with Outbox(tmp_path / "held.db") as outbox:
@@ -162,7 +162,7 @@ async def test_an_error_of_the_disk_shows_no_lead(
 
 
 async def test_a_put_that_is_cut_off_shows_no_lead(tmp_path: Path) -> None:
-    """A cancellation of put, and of put_many."""
+    """A cancelled put and put_many show no value."""
     async with watching() as watch, Outbox(tmp_path / "leads.db") as outbox:
         putting = asyncio.create_task(outbox.put(PERSON))
         await asyncio.sleep(0)
@@ -179,7 +179,7 @@ async def test_a_put_that_is_cut_off_shows_no_lead(tmp_path: Path) -> None:
 
 
 async def test_a_callback_that_fails_shows_no_lead(tmp_path: Path) -> None:
-    """The log names its error and the row; the error's own words and variables stay away."""
+    """The log has the error's name and the row, without its words and variables."""
 
     def fail(item: OutboxItem) -> None:
         raise ValueError(str(item.lead))
@@ -196,7 +196,7 @@ async def test_a_callback_that_fails_shows_no_lead(tmp_path: Path) -> None:
 
 
 async def test_a_fault_of_our_own_shows_no_lead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bug is logged with its frames and without values; the other rows are delivered."""
+    """A bug is logged with its frames and without values, and the other rows are delivered."""
     unbroken = row_calls.stored
 
     def stored(row: Row) -> EncodedSubmission:
@@ -223,7 +223,7 @@ async def test_a_fault_of_our_own_shows_no_lead(tmp_path: Path, monkeypatch: pyt
 
 
 def test_an_entry_and_its_kind_show_no_lead() -> None:
-    """What a caller builds, and what the file's rows become in memory."""
+    """Entries and rows in memory have reprs without values."""
     entry = capture_lead(PERSON, reference="r1").with_key("form-1")
     claim = row_of((1, "leads.capture", ECHO.encode(), ECHO, ECHO, 1, "r1", None, 0, 0))
     outbox = Outbox("leads.db")

@@ -34,7 +34,7 @@ def rows_of(path: Path) -> int:
 
 
 async def test_when_put_returns_the_row_is_on_disk(outbox: Outbox) -> None:
-    """Another connection sees it at once, and the ticket says which row it is."""
+    """Another connection sees it at once, and the ticket has its id."""
     for number in range(3):
         ticket = await outbox.put(lead(number), key=f"form-{number}")
         assert (ticket.id, ticket.key, ticket.is_new, ticket.state) == (
@@ -67,7 +67,7 @@ SETS = {"mx_A": {"x": "1", "y": "2"}, "mx_B": {"z": "3", "w": "4"}}
 async def test_a_key_is_one_lead(
     first: dict[str, Any], second: dict[str, Any], is_same: bool, outbox: Outbox
 ) -> None:
-    """The same lead under a known key adds nothing, in whichever order it comes; another one is refused."""
+    """The same lead with a known key adds no row, in any order of attributes; another lead raises."""
     ticket = await outbox.put(first, key="form-1")
     if is_same:
         again = await outbox.put(second, key="form-1")
@@ -79,7 +79,7 @@ async def test_a_key_is_one_lead(
 
 
 async def test_other_options_make_another_lead_of_it(outbox: Outbox) -> None:
-    """SearchBy and update_behavior belong to what a key stands for; a reference does not."""
+    """Another SearchBy or update_behavior with a known key raises; another reference does not."""
     await outbox.put(LEAD, key="k", reference="one")
     assert not (await outbox.put(LEAD, key="k", reference="two")).is_new
     with pytest.raises(KeyReused):
@@ -90,7 +90,7 @@ async def test_other_options_make_another_lead_of_it(outbox: Outbox) -> None:
 
 @pytest.mark.parametrize("key", ["", "x" * 501, 7, b"k"])
 async def test_a_key_is_a_string_of_1_to_500_characters(key: Any, outbox: Outbox) -> None:
-    """Any other is refused before anything is stored."""
+    """Any other key raises before anything is stored."""
     with pytest.raises(ConfigurationError, match="key"):
         await outbox.put(LEAD, key=key)
     with pytest.raises(ConfigurationError, match="key"):
@@ -99,7 +99,7 @@ async def test_a_key_is_a_string_of_1_to_500_characters(key: Any, outbox: Outbox
 
 
 async def test_rows_without_a_key_are_as_many_as_are_put(outbox: Outbox) -> None:
-    """The same lead twice without a key is two rows."""
+    """The same lead put twice without a key is two rows."""
     for _ in range(3):
         assert (await outbox.put(LEAD)).is_new
     assert rows_of(outbox.path) == 3
@@ -129,7 +129,7 @@ async def test_a_conflict_among_puts_that_share_a_commit_fails_alone(
 
 
 async def test_many_processes_may_put_at_once(tmp_path: Path) -> None:
-    """Three outboxes on one file, in one loop here: every put is in, once for each key."""
+    """Every put of three outboxes on one file is stored, once for each key."""
     boxes = [Outbox(tmp_path / "leads.db") for _ in range(3)]
     for box in boxes:
         await box.open()
@@ -143,7 +143,7 @@ async def test_many_processes_may_put_at_once(tmp_path: Path) -> None:
 
 
 async def test_numbers_are_never_used_twice(outbox: Outbox) -> None:
-    """A row that is put after the youngest was deleted has a new id."""
+    """A row put after the youngest was deleted has a new id."""
     first = await outbox.put({"Phone": "1"})
     assert await outbox.forget(Phone="1") == 1
     second = await outbox.put({"Phone": "2"})
@@ -153,7 +153,7 @@ async def test_numbers_are_never_used_twice(outbox: Outbox) -> None:
 
 
 async def test_put_many_puts_what_comes_before_a_fault(outbox: Outbox) -> None:
-    """The lead at fault is named by its error; those before it are in, those after it are not."""
+    """The error names the invalid lead; those before it are stored, those after it are not."""
 
     def broken(number: int) -> dict[str, Any]:
         return lead(number) if number != 700 else {"EmailAddress": ["a"]}
@@ -172,7 +172,7 @@ async def test_put_many_puts_what_comes_before_a_fault(outbox: Outbox) -> None:
 
 
 async def test_put_many_counts_what_is_new_of_any_source(outbox: Outbox) -> None:
-    """Of lists, generators and asynchronous generators, of leads and entries, known keys left out."""
+    """It counts leads and entries of any iterable, without known keys."""
 
     async def paced() -> AsyncIterator[dict[str, str]]:
         for number in range(1200):
@@ -193,7 +193,7 @@ async def test_put_many_counts_what_is_new_of_any_source(outbox: Outbox) -> None
 
 
 async def test_an_error_of_the_source_keeps_what_it_gave_before(outbox: Outbox) -> None:
-    """It reaches the caller as it is; the leads before it are in."""
+    """It is raised unchanged, and the leads before it are stored."""
 
     def rows() -> Any:
         yield from (lead(number) for number in range(7))
@@ -224,7 +224,7 @@ async def test_a_full_outbox_refuses_what_is_new_and_keeps_what_it_has(tmp_path:
 
 @pytest.mark.parametrize("state", ["", "done", 3])
 async def test_there_are_six_states_and_no_other(state: Any, outbox: Outbox) -> None:
-    """An unknown one is refused with those that there are."""
+    """An unknown state raises, and the error names the six."""
     with pytest.raises(ConfigurationError, match="pending, sending, accepted, confirmed, rejected, unknown"):
         await items(outbox, state)
     for known in ItemState:
@@ -232,7 +232,7 @@ async def test_there_are_six_states_and_no_other(state: Any, outbox: Outbox) -> 
 
 
 async def test_a_disk_that_is_full_refuses_the_put_and_takes_the_next_one_again(outbox: Outbox) -> None:
-    """Nothing is half stored: what failed is not there, and its key is free."""
+    """A failed put stores nothing, and its key is free."""
     await outbox.put(LEAD, key="first")
     assert outbox._writer is not None
     await outbox._writer.read(lambda store: store.connection.execute("PRAGMA max_page_count = 1").fetchone())
@@ -257,7 +257,7 @@ async def _put_each(outbox: Outbox, count: int) -> None:
 async def test_a_generator_of_leads_is_closed_when_put_many_ends(
     tmp_path: Path, ends: str, *, asynchronous: bool
 ) -> None:
-    """However it ends, what the generator holds is given back at once."""
+    """The generator is closed at once, however put_many ends."""
     closed: list[str] = []
 
     def leads() -> Iterator[Any]:
@@ -286,7 +286,7 @@ async def test_a_generator_of_leads_is_closed_when_put_many_ends(
 
 
 async def test_what_is_not_many_leads_is_refused(tmp_path: Path) -> None:
-    """One lead alone, or none, is not put attribute by attribute."""
+    """put_many rejects a single lead, a path, a number and None."""
     async with Outbox(tmp_path / "leads.db") as box:
         for wrong in (LEAD, "leads.csv", 5, None):
             with pytest.raises(ConfigurationError, match=rf"put_many\(\) .* got {type(wrong).__name__}"):
@@ -294,8 +294,8 @@ async def test_what_is_not_many_leads_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rubbish", [{}, 7, "", "x" * 501, "\ud800", b"form"])
-async def test_one_callers_rubbish_stops_nobody_elses_puts(rubbish: Any, tmp_path: Path) -> None:
-    """A key or reference that cannot be kept is refused at the door, beside puts that go on."""
+async def test_an_invalid_key_or_reference_fails_its_own_put_only(rubbish: Any, tmp_path: Path) -> None:
+    """It raises before the commit that it would share with other puts."""
     async with Outbox(tmp_path / "leads.db") as outbox:
         bad = [outbox.put(lead(1), **{name: rubbish}) for name in ("key", "reference")]
         good = [outbox.put(lead(number)) for number in range(20)]

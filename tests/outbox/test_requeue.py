@@ -19,8 +19,8 @@ KNOWN = ["EmailAddress", "Phone", "mx_N"]
 
 
 @played(attributes=KNOWN)
-async def test_a_rejected_row_is_sent_again_as_it_was_mended(machine: Machine) -> None:
-    """With other values, another SearchBy, without attributes, or as it is; its key stays."""
+async def test_a_rejected_row_is_sent_again_as_it_was_corrected(machine: Machine) -> None:
+    """It is sent unchanged, with other values, another SearchBy, or without attributes; its key stays."""
     bad = {"mx_Nope": "x", "mx_Nope2": "y"}
     async with machine.process() as outbox:
         for number in range(4):
@@ -45,7 +45,7 @@ async def test_a_rejected_row_is_sent_again_as_it_was_mended(machine: Machine) -
 
 @played(processing_rate=10.0)
 async def test_only_what_ended_badly_is_sent_again(machine: Machine) -> None:
-    """A row that is pending, accepted, confirmed or gone is refused, by its state."""
+    """Requeueing a pending, accepted, confirmed or deleted row raises and names its state."""
     async with machine.process() as outbox:
         ticket = await outbox.put(lead(1))
         await asyncio.sleep(1.0)
@@ -65,7 +65,7 @@ async def test_only_what_ended_badly_is_sent_again(machine: Machine) -> None:
 
 
 @played(attributes=KNOWN)
-async def test_a_mending_that_cannot_be_sent_changes_nothing(machine: Machine) -> None:
+async def test_an_invalid_correction_changes_nothing(machine: Machine) -> None:
     """The row stays rejected, with its values."""
     async with machine.process() as outbox:
         await outbox.put(lead(1, mx_Nope="x"), search_by="EmailAddress")
@@ -85,7 +85,8 @@ async def test_a_mending_that_cannot_be_sent_changes_nothing(machine: Machine) -
 
 @played(attributes=KNOWN, processing_rate=20.0)
 async def test_a_requeued_row_waits_for_the_open_ones_of_its_new_lead(machine: Machine) -> None:
-    """It belongs to whom its new values name, and two of one lead are never under way together."""
+    """Its new values decide which lead it belongs to, and two rows of one lead are never under way
+    together."""
     async with machine.process() as outbox:
         await outbox.put(lead(1, mx_Nope="x"))
         await outbox.drained()
@@ -103,7 +104,7 @@ async def test_a_requeued_row_waits_for_the_open_ones_of_its_new_lead(machine: M
 
 @played(attributes=KNOWN, processing_rate=20.0)
 async def test_discard_takes_what_is_not_on_its_way(machine: Machine) -> None:
-    """Pending, rejected and unknown rows go, with their keys; others stay, and it says so."""
+    """Pending, rejected and unknown rows are deleted with their keys; others stay, and it says so."""
     async with machine.process() as outbox:
         await outbox.put(lead(1), key="one")
         await outbox.put(lead(2, mx_Nope="x"), key="two")
@@ -115,7 +116,7 @@ async def test_discard_takes_what_is_not_on_its_way(machine: Machine) -> None:
 
 
 @played()
-async def test_items_go_on_past_500_rows_while_rows_change(machine: Machine) -> None:
+async def test_items_lists_more_than_500_rows_while_rows_change(machine: Machine) -> None:
     """Each row that exists all the time is listed once, in order."""
     async with machine.process() as outbox:
         await outbox.put_many(lead(number) for number in range(1300))
@@ -136,7 +137,7 @@ async def test_items_go_on_past_500_rows_while_rows_change(machine: Machine) -> 
 
 @played()
 async def test_an_item_says_all_there_is_to_know(machine: Machine) -> None:
-    """What was put, when, what became of it; times are aware, in UTC."""
+    """It has what was put, when, and its outcome; times are aware, in UTC."""
 
     def wall() -> datetime:
         return datetime.fromtimestamp(1.8e9 + machine.now, UTC)
@@ -174,7 +175,8 @@ async def test_an_item_says_all_there_is_to_know(machine: Machine) -> None:
 
 @played(look_every=1.0)
 async def test_a_snapshot_says_how_it_is(machine: Machine) -> None:
-    """Counts by state, the age of the oldest open row, what blocks it until when, and its size."""
+    """It has counts by state, the age of the oldest open row, what blocks delivery until when, and the
+    size."""
     async with Outbox(machine.path, max_bytes=10_000_000) as outbox:
         empty = await outbox.snapshot()
         assert dict(empty.counts) == dict.fromkeys(ItemState, 0)
@@ -205,7 +207,7 @@ async def test_a_snapshot_says_how_it_is(machine: Machine) -> None:
 
 @played()
 async def test_drained_waits_for_rows_that_are_put_while_it_waits(machine: Machine) -> None:
-    """It returns at a moment when every row is final."""
+    """It returns when every row is final."""
     async with machine.process() as outbox:
         await outbox.put(lead(0))
         waiting = asyncio.create_task(outbox.drained())

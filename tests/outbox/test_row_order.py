@@ -54,7 +54,7 @@ async def test_the_fifth_of_five_updates_is_what_stays_whatever_happens(machine:
 
 @played(processing_rate=30.0)
 async def test_rows_of_one_lead_are_one_at_a_time_however_it_is_written(machine: Machine) -> None:
-    """Capitals and punctuation make no other person; a later row waits for the earlier row's outcome."""
+    """Capitals and punctuation make no other person, and a later row waits for the earlier outcome."""
     spellings = [
         {"EmailAddress": "Bret@Example.com"},
         {"EmailAddress": " bret@example.COM"},
@@ -70,8 +70,8 @@ async def test_rows_of_one_lead_are_one_at_a_time_however_it_is_written(machine:
 
 
 @pytest.mark.parametrize("end", ["rejected", "forgotten", "discarded", "unknown"])
-def test_whatever_becomes_of_a_row_the_next_of_its_lead_goes(end: str, tmp_path: Path) -> None:
-    """Rejected, forgotten on its way and then refused, deleted, or unknown: nothing waits for it for ever."""
+def test_the_end_of_a_row_releases_the_next_of_its_lead(end: str, tmp_path: Path) -> None:
+    """It may be rejected, forgotten under way and then rejected, deleted, or unknown."""
 
     async def deliver(machine: Machine) -> None:
         phone = "+91-9988776655"
@@ -101,7 +101,7 @@ def test_whatever_becomes_of_a_row_the_next_of_its_lead_goes(end: str, tmp_path:
 
 @played()
 async def test_forms_go_before_files(machine: Machine) -> None:
-    """What put was given before delivering began goes before what put_many was given earlier."""
+    """Rows of put are sent before earlier rows of put_many."""
     async with Outbox(machine.path) as outbox:
         await outbox.put_many(lead(number) for number in range(200))
         for number in range(10):
@@ -114,7 +114,7 @@ async def test_forms_go_before_files(machine: Machine) -> None:
 
 @played()
 async def test_the_last_of_many_forms_at_once_waits_its_turn_and_no_longer(machine: Machine) -> None:
-    """The k-th of k is sent within k spacings, and a seventh more for the files and polls beside them."""
+    """The k-th of k is sent within k spacings, and a seventh more for files and polls."""
     async with machine.process() as outbox:
         await outbox.put_many(lead(number) for number in range(5000))
         await asyncio.sleep(30.0)
@@ -128,7 +128,7 @@ async def test_the_last_of_many_forms_at_once_waits_its_turn_and_no_longer(machi
 async def test_forms_that_are_put_while_an_outbox_starts_are_sent_at_once(
     machine: Machine, recovery: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rows that an earlier process left are recovered meanwhile; files wait for the pace of batches."""
+    """They do not wait for the recovery of rows of an earlier process."""
 
     async def recover(*values: Any) -> None:
         await asyncio.sleep(recovery)
@@ -150,7 +150,7 @@ async def test_forms_that_are_put_while_an_outbox_starts_are_sent_at_once(
 async def test_a_form_from_a_process_that_only_puts_is_picked_up_within_half_a_second(
     machine: Machine,
 ) -> None:
-    """Its process has no client; the one that delivers looks for what others have put."""
+    """The delivering process looks for rows that others have put."""
     waits: list[float] = []
     async with machine.process() as _, Outbox(machine.path) as other:
         for form in range(20):
@@ -212,7 +212,7 @@ async def test_forms_pass_a_batch_and_a_full_outbox(machine: Machine) -> None:
 @pytest.mark.slow
 @played(processing_rate=60_000)
 async def test_a_form_takes_the_older_rows_of_its_lead_with_it(machine: Machine) -> None:
-    """The same person stands far behind in a file: the form does not wait for the whole file."""
+    """A form waits for its lead's older rows in a file, not for the whole file."""
     async with machine.process() as outbox:
         await outbox.put_many(lead(number) for number in range(3000))
         await asyncio.sleep(10.0)
@@ -235,7 +235,7 @@ async def test_updates_that_are_searched_for_by_another_field_keep_their_order(m
 
 @played(attributes=["EmailAddress", "FirstName"], processing_rate=6)
 async def test_no_two_rows_of_a_lead_are_on_their_way_at_once(machine: Machine) -> None:
-    """A row that is taken out from behind releases nobody while an earlier one is being processed."""
+    """Deleting a later row releases no other while an earlier one is processed."""
     async with machine.process() as outbox:
         await outbox.put(lead(1, mx_Nope="x"))
         await outbox.drained()

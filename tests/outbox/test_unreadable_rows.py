@@ -129,7 +129,7 @@ async def reads(outbox: Outbox, keys: list[str]) -> dict[str, OutboxItem]:
 @pytest.mark.parametrize("bulk", [False, True], ids=["single", "bulk"])
 @pytest.mark.parametrize("state", ["pending", "sending", "accepted", "confirmed", "rejected", "unknown"])
 @played(look_every=1.0, processing_rate=60_000)
-async def test_a_bad_row_ends_with_a_reason_and_all_others_go_on(
+async def test_a_bad_row_ends_with_a_reason_and_delays_no_other(
     machine: Machine, state: str, bulk: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Good rows are confirmed; each bad row ends, is logged once, and never rejected once it was sent."""
@@ -195,7 +195,7 @@ async def test_a_bad_row_ends_with_a_reason_and_all_others_go_on(
 @pytest.mark.parametrize("change", REFUSED)
 @played()
 async def test_the_file_refuses_what_no_delivery_could_find(machine: Machine, change: str) -> None:
-    """A row by hand that would never be sent, would hold up others, or would be purged unsent."""
+    """It rejects manual rows that would never be sent, delay others, or be purged unsent."""
     await put(machine, ["one"], "pending", bulk=False)
     with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
         execute(machine.path, (f"UPDATE items SET {change}", ()))
@@ -208,7 +208,7 @@ async def test_the_file_refuses_what_no_delivery_could_find(machine: Machine, ch
 async def test_a_row_without_values_that_was_on_its_way_is_not_lost_silently(
     machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """LeadSquared may have it: it ends unknown, and is logged."""
+    """It ends unknown, since LeadSquared may have it, and is logged."""
     await put(machine, ["sent"], "sending", bulk=False)
     execute(machine.path, ("UPDATE items SET content = NULL", ()))
     async with machine.process() as outbox:
@@ -222,7 +222,7 @@ async def test_a_row_without_values_that_was_on_its_way_is_not_lost_silently(
 
 @pytest.mark.parametrize("number", [0, -1, -(2**63)])
 def test_a_rejected_row_of_any_number_is_forgotten(number: int, tmp_path: Path) -> None:
-    """Listed and erased like any other."""
+    """It is listed and erased like any other."""
 
     async def use(machine: Machine) -> None:
         await put(machine, ["odd"], "rejected", bulk=False)
@@ -249,7 +249,7 @@ async def test_purge_deletes_nothing_that_is_to_be_sent(machine: Machine) -> Non
 
 @played()
 async def test_stored_bytes_are_sent_as_they_are(machine: Machine) -> None:
-    """Neither decoded nor encoded again: blanks, escapes and the order stay, alone and in a bulk call."""
+    """Blanks, escapes and order stay, alone and in a bulk call."""
     odd = '[ {"Value" : "\\u0061%d@example.com", "Attribute":"EmailAddress"} ]'
     await put(machine, ["first", "two", "three"], "pending", bulk=True)
     await put(machine, ["one"], "pending", bulk=False)
@@ -266,7 +266,7 @@ async def test_stored_bytes_are_sent_as_they_are(machine: Machine) -> None:
 async def test_a_bad_row_that_another_process_puts_ends_while_delivering(
     machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A process of a newer version puts what this one does not know: within seconds it is rejected."""
+    """A row that this version does not know is rejected within seconds."""
     async with machine.process() as outbox:
         await outbox.put(lead(1))
         await outbox.drained()
@@ -296,10 +296,10 @@ VALUES = st.one_of(
 
 @given(st.lists(st.tuples(st.sampled_from(NAMES.split()), VALUES), min_size=1, max_size=4), st.booleans())
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_stands_in_a_row_the_others_go_on(
+def test_no_content_of_a_row_delays_the_others(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[str, Any]], bulk: bool
 ) -> None:
-    """Any values in any columns of one row: the rows before and behind it are confirmed."""
+    """The rows before and behind it are confirmed for any values in any columns."""
 
     async def deliver(machine: Machine) -> None:
         await put(machine, ["before"], "pending", bulk=bulk)

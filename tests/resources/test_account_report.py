@@ -120,9 +120,7 @@ NO_PATH = httpx.Response(403, json={"message": "Missing Authentication Token"})
         ("metrics", NO_PATH, "does not confirm"),  # their path is inferred, so that says nothing of the keys
     ],
 )
-async def test_what_is_not_the_accounts_fault_stands_in_the_report(
-    name: str, answer: Any, words: str
-) -> None:
+async def test_an_error_that_is_not_the_accounts_is_in_the_report(name: str, answer: Any, words: str) -> None:
     """The check is "unknown", and a program may still start."""
     async with client_of(**{name: answer}) as lsq:
         report = await lsq.verify(fields=["mx_City"])
@@ -139,7 +137,7 @@ async def test_one_string_is_not_taken_for_its_letters() -> None:
             await lsq.verify(fields="mx_City")
 
 
-async def test_without_a_synchronous_host_that_is_said() -> None:
+async def test_a_report_without_a_synchronous_host_says_so() -> None:
     """Keys and fields are not checked, and the report says how to enable that."""
     async with client_of(region=None, sync=False) as lsq:
         report = await lsq.verify(fields=["mx_City"])

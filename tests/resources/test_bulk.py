@@ -1,4 +1,4 @@
-"""Leads in calls of 25: the requests, and the outcome of each row."""
+"""Leads in calls of 25: the requests, failed calls, and the limit beside captures."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ import asyncio
 import itertools
 import json
 import logging
-import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import httpx
 import pytest
 import respx
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from leadsquared_async import (
-    APIError,
     AuthenticationFailed,
     ClientClosed,
     ConfigurationError,
@@ -26,60 +22,22 @@ from leadsquared_async import (
     InvalidLead,
     LeadSquared,
     RateLimit,
-    RateLimited,
     Rejected,
     RetryPolicy,
     ServerError,
     Timeout,
     submissions,
 )
-from leadsquared_async.batch import Pending
-from leadsquared_async.models import field_of
-from leadsquared_async.resources.bulk_call import read_rows
-from leadsquared_async.results import Result
 from leadsquared_async.sandbox import COUNTERS, Books, Faults
 from tests import clients
-from tests.batches import WIDE, lead, leads, taken
+from tests.batches import ONCE, SYNC, WIDE, facts, lead, lead_id, leads, row, taken
 from tests.clients import KEYS, answering
-from tests.leaks import PERSON, assert_nothing_secret, shown
 
 URL = "https://api-in21.leadsquared.com/v2/LeadManagement.svc/Lead/Bulk/CreateOrUpdate"
-SYNC = {"sync_host": "https://api.sandbox.invalid"}
-ONCE = RetryPolicy(attempts=1)
-
-
-def row(number: object, **other: object) -> dict[str, object]:
-    """A row of the answer as documented."""
-    known = {"LeadId": f"lead-{number}", "LeadCreated": True, "LeadUpdated": False, "AffectedRows": 1}
-    return {"RowNumber": number, **known, **other}
-
-
-def lead_id(result: Result[Any]) -> str | None:
-    return None if result.status is None else result.status.lead_id
-
-
-def facts(result: Result[Any]) -> tuple[str | None, bool | None, bool | None]:
-    """The lead's id, whether it is new, and whether LeadSquared says that it was updated."""
-    if result.status is None:
-        return None, None, None
-    assert result.status.succeeded
-    assert result.status.is_final
-    return (
-        result.status.lead_id,
-        result.status.created,
-        result.status.message and field_of(result.status.message, "LeadUpdated"),
-    )
-
-
-async def sent(answer: object, source: Any = None, status: int = 200, **options: Any) -> list[Result[Any]]:
-    """The results of leads whose single call gets this answer."""
-    options = {**SYNC, "bulk_limit": WIDE, "retry": ONCE, **options}
-    async with answering(lambda _: httpx.Response(status, json=answer), **options) as lsq:
-        return await taken(lsq.bulk.create_or_update(list(leads(2)) if source is None else source))
 
 
 def play(what: Callable[[LeadSquared, Books], Awaitable[Any]], *args: Any, **account: Any) -> Any:
-    """The same; in the end no call was over the limit, and none had a key in the wrong place."""
+    """As `clients.play`, and no call was over the limit or had a key in the wrong place."""
 
     async def use(lsq: LeadSquared, books: Books) -> Any:
         result = await what(lsq, books)
@@ -95,7 +53,7 @@ def play(what: Callable[[LeadSquared, Books], Awaitable[Any]], *args: Any, **acc
 
 
 async def test_a_bulk_call_is_sent_to_the_letter(respx_mock: respx.MockRouter) -> None:
-    """POST Lead/Bulk/CreateOrUpdate on the synchronous host, the keys in the query, an array of arrays."""
+    """It is a POST to the synchronous host with the keys in the query and an array of arrays."""
     route = respx_mock.post(URL).respond(json=[])
     async with LeadSquared(**KEYS, region="in21") as lsq:
         await taken(
@@ -146,7 +104,7 @@ async def paced(count: int) -> AsyncIterator[dict[str, str]]:
     ("count", "sizes"), [(0, []), (1, [1]), (25, [25]), (26, [25, 1]), (60, [25, 25, 10])]
 )
 def test_any_number_of_leads_goes_in_calls_of_25(source: Any, count: int, sizes: list[int]) -> None:
-    """From any kind of source; each lead has a result, with its index and the lead."""
+    """Each lead of any kind of source has a result with its index and the lead."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         items = paced(count) if source == "asynchronous" else source(list(leads(count)))
@@ -162,7 +120,7 @@ def test_any_number_of_leads_goes_in_calls_of_25(source: Any, count: int, sizes:
 
 
 def test_a_lead_that_is_there_is_updated() -> None:
-    """The second time the same id comes back, not as created."""
+    """The second call returns the same id, not as created."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         (first,) = await taken(lsq.bulk.create_or_update([lead(1)]))
@@ -173,172 +131,6 @@ def test_a_lead_that_is_there_is_updated() -> None:
         assert books.requests == []
 
     play(send)
-
-
-# What comes back
-
-
-async def test_an_answer_is_read_to_the_letter() -> None:
-    """RowNumber, LeadId, LeadCreated, LeadUpdated and AffectedRows of the documentation."""
-    first, second = await sent(
-        [
-            {
-                "RowNumber": 1,
-                "LeadId": "9a19a6a2-3d5f-11e6-8ec6-22000aa4133b",
-                "LeadCreated": True,
-                "LeadUpdated": False,
-                "AffectedRows": 1,
-            },
-            {
-                "RowNumber": 2,
-                "LeadId": "0c0ea2b4-3d60-11e6-8ec6-22000aa4133b",
-                "LeadCreated": False,
-                "LeadUpdated": True,
-                "AffectedRows": 1,
-            },
-        ]
-    )
-    assert (first.index, first.item, first.receipt, first.error) == (0, lead(0), None, None)
-    assert facts(first) == ("9a19a6a2-3d5f-11e6-8ec6-22000aa4133b", True, False)
-    assert (second.index, second.item, second.receipt, second.error) == (1, lead(1), None, None)
-    assert facts(second) == ("0c0ea2b4-3d60-11e6-8ec6-22000aa4133b", False, True)
-
-
-REFUSED = "MXDuplicateEntryException"
-WORDS = "A Lead with same Email already exists."
-NOTHING_DONE = {"LeadId": "", "LeadCreated": False, "LeadUpdated": False, "AffectedRows": 0}
-
-
-@pytest.mark.parametrize(
-    ("kind", "error", "delivery", "fault", "safe_to_retry"),
-    [
-        ("SqlException", ServerError, Delivery.UNKNOWN, Fault.SERVER, True),
-        ("MXAPIRateLimitExceededException", RateLimited, Delivery.REJECTED, Fault.LIMIT, True),
-        ("MXUnAuthorizedAccessException", AuthenticationFailed, Delivery.REJECTED, Fault.ACCOUNT, False),
-    ],
-)
-async def test_a_row_is_not_rejected_for_an_error_that_is_not_its_own(
-    kind: str, error: type[APIError], delivery: Delivery, fault: Fault | None, safe_to_retry: bool
-) -> None:
-    """As for a whole call, only an MX exception is the lead's fault, except about limit and keys."""
-    answer = [{"RowNumber": 1, "ExceptionType": kind, "ErrorMessage": "Rerun the transaction."}]
-    raised = error if error is AuthenticationFailed else None  # it is the account's
-    async with answering(lambda request: httpx.Response(200, json=answer), **SYNC) as lsq:
-        (result,) = await taken(lsq.bulk.create_or_update([lead(0)]), raised)
-    assert result.error is not None
-    assert type(result.error) is error
-    assert (result.error.delivery, result.error.fault) == (delivery, fault)
-    assert result.error.safe_to_retry is safe_to_retry
-
-
-@pytest.mark.parametrize(
-    ("answer", "kind", "words"),
-    [
-        ({**NOTHING_DONE, "ExceptionType": REFUSED, "ErrorMessage": WORDS}, REFUSED, WORDS),
-        ({**NOTHING_DONE, "ExceptionType": REFUSED, "ExceptionMessage": WORDS}, REFUSED, WORDS),
-        ({"exceptiontype": REFUSED, "errormessage": WORDS, "leadid": None}, REFUSED, WORDS),
-        ({"ExceptionType": REFUSED}, REFUSED, None),
-        ({"LeadId": None, "ErrorMessage": WORDS}, None, WORDS),
-        ({"Status": "Error"}, None, None),
-        ({"Status": "Failed", "LeadId": "lead-2"}, None, None),
-        ({"LeadId": "lead-2", "ExceptionType": REFUSED, "ExceptionMessage": WORDS}, REFUSED, WORDS),
-    ],
-)
-async def test_a_row_that_failed_is_rejected(
-    answer: dict[str, object], kind: str | None, words: str | None
-) -> None:
-    """Every known spelling is read, with LeadSquared's words; the other rows are unaffected."""
-    good, bad = await sent([row(1), {"RowNumber": 2, **answer}])
-    assert good.error is None
-    error = bad.error
-    assert isinstance(error, Rejected)
-    assert (error.exception_type, error.exception_message) == (kind, words)
-    assert (error.delivery, error.fault, error.safe_to_retry) == (Delivery.REJECTED, Fault.LEAD, False)
-    assert (error.operation, error.attempts, error.status_code) == ("bulk.create_or_update", 1, 200)
-    assert str(error).startswith("bulk.create_or_update: row 2 of the call: LeadSquared rejected the lead")
-    assert str(error).endswith(". Not accepted.")
-    assert (bad.ok, bad.status, bad.receipt) == (False, None, None)
-
-
-@pytest.mark.parametrize("number", [2, "2", " 2 ", 2.0])
-@pytest.mark.parametrize("name", ["RowNumber", "rownumber", "ROWNUMBER"])
-@pytest.mark.parametrize("wrap", [lambda rows: rows, lambda rows: {"Response": rows}])
-async def test_rows_are_matched_by_their_number(number: object, name: str, wrap: Any) -> None:
-    """Rows may come in any order, case and type, bare or wrapped."""
-    answer = wrap([{name: number, "leadid": "second"}, {name: 1, "LEADID": "first"}])
-    assert [lead_id(result) for result in await sent(answer)] == ["first", "second"]
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        [row(1)],
-        [row(1), row(2), row(2, LeadId="another")],
-        [row(1), {"RowNumber": 2, **NOTHING_DONE}],
-        [row(1), {"LeadId": "of whom?"}],
-        [row(1), "row 2", None, 2, [2], {"RowNumber": True}, {"RowNumber": None}, {"RowNumber": 1.5}],
-    ],
-)
-async def test_a_row_that_is_missing_may_have_arrived(answer: object) -> None:
-    """A lead without a row of its own has an unknown delivery, and the message says so."""
-    good, bad = await sent(answer)
-    assert lead_id(good) == "lead-1"
-    assert isinstance(bad.error, ServerError)
-    assert (bad.error.delivery, bad.error.fault) == (Delivery.UNKNOWN, Fault.SERVER)
-    assert bad.error.safe_to_retry  # it is identified
-    assert "row 2 of the call" in str(bad.error)
-    assert str(bad.error).endswith(". It may have arrived.")
-
-
-@pytest.mark.parametrize("numbers", [(0, 1), (1, 3), (-1, 2), (2, 10**400)])
-async def test_an_answer_that_counts_otherwise_gives_nobody_anothers_id(numbers: tuple[int, int]) -> None:
-    """If one number is out of range, all are unknown: a wrong lead's id is worse than none."""
-    results = await sent([row(number) for number in numbers])
-    assert [result.status for result in results] == [None, None]
-    assert all(result.error is not None and result.error.delivery is Delivery.UNKNOWN for result in results)
-
-
-@pytest.mark.parametrize("answer", [None, {}, [], "", 7, {"Status": "Success", "Message": []}, [[]]])
-async def test_an_answer_without_rows_leaves_all_unknown(answer: object) -> None:
-    """HTTP 200 without rows does not count as delivered."""
-    errors = [result.error for result in await sent(answer)]
-    assert [error is not None and error.delivery for error in errors] == [Delivery.UNKNOWN] * 2
-
-
-ROW = st.dictionaries(
-    st.sampled_from(
-        ["RowNumber", "rowNumber", "LeadId", "LeadCreated", "ExceptionType", "ErrorMessage", "Status"]
-    ),
-    st.one_of(st.none(), st.booleans(), st.integers(-2, 30), st.floats(), st.text(max_size=5), st.just("1")),
-)
-ANSWER = st.recursive(
-    st.one_of(st.none(), st.text(max_size=3), ROW),
-    lambda inner: st.one_of(st.lists(inner, max_size=8), st.dictionaries(st.text(max_size=3), inner)),
-    max_leaves=12,
-)
-
-
-@pytest.mark.slow
-@given(ANSWER, st.integers(1, 25))
-@settings(max_examples=300, deadline=None)
-def test_whatever_comes_each_lead_has_one_outcome(answer: object, count: int) -> None:
-    """Any answer can be read, and a lead has an id only from the one row with its number."""
-    rows = read_rows(answer, count)
-    assert all(1 <= number <= count for number in rows)
-
-    async def send(_: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json=answer)
-
-    try:
-        json.dumps(answer, allow_nan=False)
-    except ValueError:
-        return  # httpx would not send it
-    results = asyncio.run(sent(answer, list(leads(count))))
-    assert [result.index for result in results] == list(range(count))
-    for number, result in enumerate(results, start=1):
-        assert (result.error is None) == (lead_id(result) is not None or any(facts(result)[1:]))
-        if result.error is None:
-            assert isinstance(rows[number], Mapping)
 
 
 # What fails
@@ -393,7 +185,7 @@ def test_normalize_and_validate_are_the_clients() -> None:
 async def test_a_call_that_fails_gives_its_error_to_each_of_its_leads(
     status: int, body: object, kind: type[Exception], fault: Fault
 ) -> None:
-    """The next calls continue."""
+    """The next calls are sent."""
     count = itertools.count()
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -412,8 +204,7 @@ async def test_a_call_that_fails_gives_its_error_to_each_of_its_leads(
 
 @pytest.mark.parametrize("waits", [False, True])
 def test_an_account_fault_stops_the_pulling(waits: bool) -> None:
-    """It would hit every lead: pulled but unsent leads are NOT_SENT, also those that wait for a full call,
-    and the iteration raises the error."""
+    """Pulled but unsent leads, waiting ones included, are NOT_SENT, and the iteration raises the error."""
     pulled: list[int] = []
 
     async def source() -> AsyncIterator[dict[str, str]]:
@@ -519,7 +310,7 @@ def test_leaving_early_sends_nothing_more_and_logs_what_was_sent(caplog: pytest.
 
 
 async def test_invalid_arguments_are_rejected_at_once() -> None:
-    """Zero concurrency, no synchronous host; and a bulk lead has no RequestID to wait for."""
+    """Zero concurrency, a missing synchronous host, and a bulk lead in `submit` raise."""
     async with answering(lambda _: httpx.Response(200), **SYNC) as lsq:
         with pytest.raises(ConfigurationError, match="concurrency"):
             lsq.bulk.create_or_update([], concurrency=0)
@@ -532,33 +323,6 @@ async def test_invalid_arguments_are_rejected_at_once() -> None:
             lsq.bulk.create_or_update([lead(1)])
 
 
-# What shows
-
-
-async def test_a_row_shows_no_person() -> None:
-    """LeadSquared quotes values; message and repr contain none, only the body does."""
-    words = f"{PERSON['EmailAddress']} of {PERSON['FirstName']} exists"
-    (result,) = await sent([{"RowNumber": 1, "ExceptionType": "MXEcho", "ErrorMessage": words}], [PERSON])
-    assert isinstance(result.error, Rejected)
-    pending = Pending(0, [PERSON], 0.0, asyncio.Semaphore(1), asyncio.Semaphore(1))
-    assert_nothing_secret(f"{result!r} {result.error} {result.error!r} {pending!r}")
-    assert words in str(result.error.exception_message)
-    assert words in str(result.error.body)
-    refused, unknown = await sent([], [{**PERSON, "Tags": ["x"]}, PERSON])
-    for each in (refused.error, unknown.error, result.error):
-        assert each is not None
-        assert_nothing_secret(shown(each))
-
-
-async def test_a_result_survives_pickling_and_does_not_change() -> None:
-    """A worker can pass it on."""
-    good, bad = await sent([row(1)])
-    assert pickle.loads(pickle.dumps(good)) == good
-    assert str(pickle.loads(pickle.dumps(bad)).error) == str(bad.error)
-    with pytest.raises(AttributeError):
-        good.status = None  # type: ignore[misc]
-
-
 # Beside captures
 
 
@@ -567,7 +331,7 @@ async def test_a_result_survives_pickling_and_does_not_change() -> None:
 @pytest.mark.parametrize("counting", sorted(COUNTERS.keys() - {"sliding-counter-strict"}))
 @pytest.mark.parametrize("bulk_limit", [RateLimit(1, per=5.0), RateLimit(5, per=5.0)])
 def test_bulk_calls_and_captures_have_a_limit_each(bulk_limit: RateLimit, counting: str) -> None:
-    """A thousand leads each way at once on one account: no 429, and each way as fast as it is alone."""
+    """A thousand leads each way at once get no 429, each way as fast as alone."""
 
     async def send(lsq: LeadSquared, books: Books) -> tuple[float, float]:
         start = books.now

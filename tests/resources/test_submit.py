@@ -104,8 +104,8 @@ def test_a_call_that_may_have_arrived_once_never_says_it_did_not() -> None:
 
 
 def test_refusals_by_the_limit_use_up_the_deadline_only() -> None:
-    """With endless 429s the call ends at its deadline, not after its attempts; the cause is RateLimited, and
-    the message names the last outcome."""
+    """Endless 429s end the call at its deadline, with RateLimited as the cause and the last outcome in the
+    message."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         start = asyncio.get_running_loop().time()
@@ -191,7 +191,7 @@ def test_a_deadline_bounds_the_whole_call() -> None:
 
 
 def test_a_form_gets_the_last_error_not_that_its_deadline_was_near() -> None:
-    """Six attempts that failed within a deadline of 600 s end with the last error's kind."""
+    """Six attempts within a deadline of 600 s end with the last error's type."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         with pytest.raises(ServerError) as caught:

@@ -85,8 +85,8 @@ def test_outcomes_come_as_they_complete_while_others_are_sent() -> None:
 
 
 def test_what_is_followed_keeps_nothing_from_being_sent() -> None:
-    """LeadSquared processes none, and all are accepted at the limit's rate; each gets `StillProcessing`
-    when the client's deadline ends, counted from its acceptance."""
+    """All are accepted at the limit's rate, and each unprocessed one gets `StillProcessing` at its
+    deadline."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         start = books.now
@@ -311,7 +311,7 @@ def test_a_wait_that_ran_out_is_taken_up_again() -> None:
 
 
 def test_ids_receipts_and_results_of_any_iterable() -> None:
-    """Also in one asynchronous source."""
+    """An asynchronous source may mix all three."""
 
     async def send(lsq: LeadSquared, books: Books) -> None:
         receipt = await lsq.leads.capture(LEAD, reference="form-1")

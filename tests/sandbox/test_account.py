@@ -99,7 +99,7 @@ def invalid(message: str) -> tuple[int, bytes]:
     return 400, mx("MXInvalidInputException", message)
 
 
-NO_JSON = invalid("The body is not JSON in UTF-8")
+NO_JSON = invalid("The body is not valid JSON in UTF-8")
 
 NO_PATH = (403, b'{"message":"Missing Authentication Token"}')
 FORBIDDEN = (403, b'{"message":"Forbidden"}')
@@ -135,7 +135,7 @@ REFUSED: tuple[tuple[Request, tuple[int, bytes], str], ...] = (
     (at("/lead/capture", "GET"), NO_PATH, "Did you mean POST /lead/capture?"),
     (at("/lead/capture/status", "GET"), NO_PATH, "or GET /lead/status"),
     (at("/"), NO_PATH, "the keys are not the cause. GET"),
-    (at("/a" * 100_000), NO_PATH, "no such method and path"),
+    (at("/a" * 100_000), NO_PATH, "unknown method and path"),
     (with_keys(""), WRONG_KEYS, "accessKey is missing from the query; secretKey is missing from the query"),
     (with_keys(ACCESS), WRONG_KEYS, "secretKey is missing from the query"),
     (with_keys(SECRET), WRONG_KEYS, "accessKey is missing from the query"),
@@ -144,7 +144,7 @@ REFUSED: tuple[tuple[Request, tuple[int, bytes], str], ...] = (
     (
         with_keys(f"accessKey=u&{SECRET}"),
         WRONG_KEYS,
-        "accessKey is not the key of this sandbox; an accessKey contains a $, which a shell expands",
+        "accessKey is not the key of this sandbox; an accessKey contains a $: put it in single quotes",
     ),
     (replace(GOOD, query="", headers=IN_HEADERS), WRONG_KEYS, "accessKey is missing from the query"),
     (replace(GOOD, headers=without("content-type")), NO_TYPE, "header Content-Type: application/json"),
@@ -154,10 +154,10 @@ REFUSED: tuple[tuple[Request, tuple[int, bytes], str], ...] = (
         (413, b'{"message":"Request Too Long"}'),
         "the body is longer than 10485760 bytes",
     ),
-    (capture_request(b" "), NO_JSON, "The body is not JSON in UTF-8: it is empty"),
+    (capture_request(b" "), NO_JSON, "The body is not valid JSON in UTF-8: it is empty"),
     (capture_request(b'[{"Attribute":\n  zqplanted4711'), NO_JSON, "line 2, column 3"),
     (capture_request(b'["\xff'), NO_JSON, "byte 3 is not UTF-8"),
-    (capture_request(b"[" * 100_000), NO_JSON, "nested too deeply"),
+    (capture_request(b"[" * 100_000), NO_JSON, "the nesting is too deep"),
     (
         capture_request(b'[{"Attribute":"mx_A","Value":"1"},{"Attribute":"mx_B","Value":4711}]'),
         invalid("the body[1]: Value is not a string"),
@@ -170,7 +170,7 @@ REFUSED: tuple[tuple[Request, tuple[int, bytes], str], ...] = (
     (
         status_request(PLANTED),
         (404, b'{"message":"Not Found"}'),
-        "no request of this sandbox has this RequestID; a restart or a reset forgets all requests",
+        "the sandbox has no request with this RequestID; a restart or a reset deletes all requests",
     ),
     (
         bulk_request([row(FirstName=PLANTED)] * 26),
@@ -293,8 +293,8 @@ def test_the_books_name_method_and_path_without_a_key():
     account.decide(replace(GOOD, method="P\x1b[2J\r\n" * 9, path="/\x1b[2J\r\n\u202e" + "x" * 1000), 0.0)
     assert [arrival.path for arrival in account.arrivals][:3] == [
         "/1/api/telephony/logcallcomplete/{connectorKey}",
-        "(a path that holds a key)",
-        "(a path that holds a key)",
+        "(a path with a key)",
+        "(a path with a key)",
     ]
     hostile = account.arrivals[3]
     for text, most in ((hostile.method, 20), (hostile.path, 200)):

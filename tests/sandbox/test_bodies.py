@@ -58,12 +58,12 @@ def test_an_unusual_body_is_accepted_and_echoed(body: bytes):
     assert status["RequestBody"] == body.decode()
 
 
-NO_JSON = "The body is not JSON in UTF-8"
+NO_JSON = "The body is not valid JSON in UTF-8"
 NO_ARRAY = "The body is not an array of Attribute and Value"
 NO_NAME = "the body[0]: Attribute is not a schema name"
 NO_STRING = "the body[0]: Value is not a string"
-NO_FLAG = "{} is neither true nor false"
-EXCLUSIVE = "OverwriteFields and UpdateEmptyFields exclude each other"
+NO_FLAG = "{} must be true or false"
+EXCLUSIVE = "OverwriteFields and UpdateEmptyFields cannot be combined"
 NO_CODE = "{} is not a whole number"
 NO_DURATION = "CallDuration is not a number of seconds"
 TWO_FLAGS = f"{KEYS}&OverwriteFields=true&UpdateEmptyFields=true"
@@ -72,16 +72,16 @@ CAPTURE: list[tuple[object, str]] = [
     *((body, NO_JSON) for body in (b"", b"{", b"\xff\xfe", b"[" * 100_000, b"9" * 5_000)),
     (b'\xef\xbb\xbf[{"Attribute":"A","Value":"b"}]', NO_JSON),
     *((body, NO_ARRAY) for body in (None, "lead", pair())),
-    *((body, "The body holds no attribute") for body in ([], row(SearchBy="Phone"))),
+    *((body, "The body has no attribute") for body in ([], row(SearchBy="Phone"))),
     *((body, "the body[0] is not an object") for body in ([1], [[]])),
     *(([body], NO_NAME) for body in ({}, pair(Attribute=""), pair(Attribute=1), pair("attribute"))),
     *(([pair(Value=value)], NO_STRING) for value in (None, 1, float("nan"), True, ["b"])),
     ([{"Attribute": "A"}], NO_STRING),
-    ([pair(SchemaName="A")], "the body[0] holds more than Attribute and Value"),
-    ([pair(), pair(Value="c")], "the body[1]: Attribute was given before"),
+    ([pair(SchemaName="A")], "the body[0] has keys other than Attribute and Value"),
+    ([pair(), pair(Value="c")], "the body[1]: Attribute is a duplicate"),
     ([pair(Fields={})], "the body[0].Fields is not an array of Attribute and Value"),
     ([pair(Fields=[pair(Value=2)])], "the body[0].Fields[0]: Value is not a string"),
-    ([pair(Fields=[pair(Fields=[])])], "the body[0].Fields[0] holds more than Attribute and Value"),
+    ([pair(Fields=[pair(Fields=[])])], "the body[0].Fields[0] has keys other than Attribute and Value"),
 ]
 ACTIVITIES: list[tuple[object, str]] = [
     ([POST], "The body is not an object"),
@@ -90,33 +90,33 @@ ACTIVITIES: list[tuple[object, str]] = [
     (without(POST, "ActivityEvent"), NO_CODE.format("ActivityEvent")),
     *((post(ActivityEvent=code), NO_CODE.format("ActivityEvent")) for code in ("201", 201.0, True)),
     (post(ActivityNote=None), "ActivityNote is not a string"),
-    (post(Note=""), f"The body holds more than RelatedProspectId, {', '.join(ACTIVITY)}"),
+    (post(Note=""), f"The body has keys other than RelatedProspectId, {', '.join(ACTIVITY)}"),
     (post(Fields={}), "Fields is not an array of SchemaName and Value"),
     (post(1), "Fields[0] is not an object"),
     (post(pair()), "Fields[0]: SchemaName is not a schema name"),
     (post(pair("SchemaName", Value=1)), "Fields[0]: Value is not a string"),
-    (post(pair("SchemaName", Attribute="A")), "Fields[0] holds more than SchemaName and Value"),
-    (post(pair("SchemaName"), pair("SchemaName")), "Fields[1]: SchemaName was given before"),
+    (post(pair("SchemaName", Attribute="A")), "Fields[0] has keys other than SchemaName and Value"),
+    (post(pair("SchemaName"), pair("SchemaName")), "Fields[1]: SchemaName is a duplicate"),
     (post(pair("SchemaName", Fields=[])), "Fields[0]: Attribute is not a schema name"),
     (post(pair(Fields=[pair("SchemaName")])), "Fields[0].Fields[0]: Attribute is not a schema name"),
 ]
 LEADS_AND_ACTIVITIES: list[tuple[object, str]] = [
     (LEAD_DETAILS, "The body is not an object"),
-    ({**BOTH, "SearchBy": "Phone"}, "The body holds more than LeadDetails, Activity"),
+    ({**BOTH, "SearchBy": "Phone"}, "The body has keys other than LeadDetails, Activity"),
     (without(BOTH, "Activity"), "Activity is not an object"),
     (without(BOTH, "LeadDetails"), "LeadDetails is not an array of Attribute and Value"),
-    ({**BOTH, "LeadDetails": LEAD_DETAILS[:2]}, "LeadDetails holds no SearchBy"),
-    ({**BOTH, "LeadDetails": LEAD_DETAILS[2:]}, "LeadDetails holds no attribute"),
+    ({**BOTH, "LeadDetails": LEAD_DETAILS[:2]}, "LeadDetails has no SearchBy"),
+    ({**BOTH, "LeadDetails": LEAD_DETAILS[2:]}, "LeadDetails has no attribute"),
     (both(ActivityEvent="105"), NO_CODE.format("ActivityEvent")),
-    (both(RelatedProspectId=LEAD), f"Activity holds more than {', '.join(ACTIVITY)}"),
+    (both(RelatedProspectId=LEAD), f"Activity has keys other than {', '.join(ACTIVITY)}"),
 ]
 OPPORTUNITIES: list[tuple[object, str]] = [
     (deal(Fields=[pair(Fields=[])]), "Fields[0]: SchemaName is not a schema name"),
     (without(DEAL, "Opportunity"), "Opportunity is not an object"),
-    ({**DEAL, "LeadDetails": LEAD_DETAILS[:2]}, "LeadDetails holds no SearchBy"),
+    ({**DEAL, "LeadDetails": LEAD_DETAILS[:2]}, "LeadDetails has no SearchBy"),
     (
         {**DEAL, "LeadDetails": row(FirstName="Bret", SearchBy="EmailAddress")},
-        "LeadDetails holds no unique field",
+        "LeadDetails has no unique field",
     ),
     *((deal(OpportunityEventCode=code), NO_CODE.format("OpportunityEventCode")) for code in ("12231", None)),
     (deal(OpportunityNote=1), "OpportunityNote is not a string"),
@@ -127,16 +127,16 @@ UPDATES: list[tuple[object, str]] = [
     ({**CHANGE, "OpportunityNote": None}, "OpportunityNote is not a string"),
     (
         {**CHANGE, "OpportunityEventCode": 12231},
-        "The body holds more than ProspectOpportunityId, OpportunityNote, Fields",
+        "The body has keys other than ProspectOpportunityId, OpportunityNote, Fields",
     ),
     ({**CHANGE, "Fields": [{}]}, "Fields[0]: SchemaName is not a schema name"),
 ]
 CALLS: list[tuple[object, str]] = [
-    ({}, "The body holds no call"),
+    ({}, "The body has no fields"),
     ([CALL], "The body is not an object"),
     *(({**CALL, "CallDuration": value}, NO_DURATION) for value in (34.5, "34 s", -1, True)),
     ({**CALL, "SourceNumber": 918611795988}, "SourceNumber is not a string"),
-    ({**CALL, "Notes": ""}, f"The body holds more than {', '.join(CALL)}"),
+    ({**CALL, "Notes": ""}, f"The body has keys other than {', '.join(CALL)}"),
 ]
 # each with its path and query
 REFUSED = [
@@ -195,7 +195,7 @@ def test_a_date_has_one_form(date: object):
     ):
         reply = Account().decide(submission(path, body, query), 0.0)
         assert reply.status == 400
-        assert content(reply)["ExceptionMessage"] == f"{name} is not a date written YYYY-MM-DD HH:MM:SS"
+        assert content(reply)["ExceptionMessage"] == f"{name} is not a date in the format YYYY-MM-DD HH:MM:SS"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The books: what the account has seen, told without a client's help."""
+"""The books record what the account has seen, without a client's help."""
 
 from dataclasses import replace
 

@@ -125,7 +125,7 @@ def test_rounding_errors_refuse_no_call_that_is_on_time(name: str):
 @pytest.mark.parametrize(("calls", "per"), [(0, 5.0), (-1, 5.0), (25, 0.0), (25, -1.0)])
 def test_a_limit_that_admits_nothing_is_invalid(name: str, calls: int, per: float):
     """A limit is at least one call in more than 0 seconds."""
-    with pytest.raises(ValueError, match="a limit is at least 1 call"):
+    with pytest.raises(ValueError, match="a limit must be at least 1 call"):
         COUNTERS[name](calls, per)
 
 

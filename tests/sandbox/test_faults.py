@@ -193,7 +193,7 @@ NO_SPAN = "outage must be two times"
         *(({"script": script}, "script must be a list or tuple of strings") for script in ("500", [500])),
         ({"probabilities": {"501": 0.1}}, "no fault is called '501'"),
         *(({"probabilities": {"500": p}}, "500 must be a number from 0 to 1") for p in (1.5, "1")),
-        ({"probabilities": {"500": 0.6, "502": 0.6}}, "add up to more than 1"),
+        ({"probabilities": {"500": 0.6, "502": 0.6}}, "probabilities: the sum must be at most 1"),
         *(({"probabilities": value}, "probabilities must be a mapping") for value in ([1], None)),
         *(
             ({name: value}, f"{name} must be a number from 0 to 86400")
@@ -218,7 +218,7 @@ def test_invalid_faults_are_refused(wrong: object, message: str):
 def test_faults_for_an_operation_that_does_not_exist_are_refused():
     """They are refused at the start and later."""
     wrong = Faults(operations=("captures",))
-    with pytest.raises(ValueError, match="no operation is called 'captures': choose from activity, "):
+    with pytest.raises(ValueError, match="operations: 'captures' does not exist: choose from activity, "):
         Account(faults=wrong)
-    with pytest.raises(ValueError, match="no operation is called 'captures': choose from activity, "):
+    with pytest.raises(ValueError, match="operations: 'captures' does not exist: choose from activity, "):
         Account().set_faults(wrong, 0.0)

@@ -45,7 +45,7 @@ def test_a_reset_gives_other_ids():
 
 @pytest.mark.parametrize("seed", [0, 1, -1])
 def test_a_seed_gives_the_same_ids(seed: int):
-    """A seed gives the same ids also after a reset; the instance differs all the same."""
+    """A seed gives the same ids also after a reset; the instance differs."""
     account, other = Account(seed=seed), Account(seed=seed)
     first = ids_of(account)
     assert first == ids_of(other)

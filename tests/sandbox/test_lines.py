@@ -60,8 +60,11 @@ def test_a_bulk_call_names_each_field_once():
     ("request_", "said"),
     [
         (capture_request(FirstName="A", query=""), "POST /lead/capture 401 FirstName: accessKey is missing"),
-        (capture_request(b"x"), "POST /lead/capture 400: The body is not JSON in UTF-8: line 1, column 1"),
-        (Request("GET", "/"), "GET / 403: there is no such method and path"),
+        (
+            capture_request(b"x"),
+            "POST /lead/capture 400: The body is not valid JSON in UTF-8: line 1, column 1",
+        ),
+        (Request("GET", "/"), "GET / 403: unknown method and path"),
     ],
 )
 def test_a_refusal_says_why(request_: Request, said: str):
@@ -92,10 +95,10 @@ def test_many_names_are_counted():
 
 async def test_a_running_sandbox_reports_each_call():
     """Calls that are refused before they arrive are reported, successful reads of the books are not."""
-    told: list[str] = []
+    lines: list[str] = []
     faults = Faults(script=("refused", "ok", "ok"))
     async with (
-        Sandbox(on_call=told.append, faults=faults) as sandbox,
+        Sandbox(on_call=lines.append, faults=faults) as sandbox,
         httpx.AsyncClient(base_url=sandbox.url, headers=HEADERS, trust_env=False) as client,
     ):
         with pytest.raises(httpx.TransportError):
@@ -108,7 +111,7 @@ async def test_a_running_sandbox_reports_each_call():
         await client.post("/_sandbox/reset")
         with pytest.raises(httpx.TransportError):
             await client.get("/lead/capture/metrics")
-    heads = [said.partition(":")[0].partition(" ->")[0] for said in told]
+    heads = [said.partition(":")[0].partition(" ->")[0] for said in lines]
     assert heads == [
         "POST /lead/capture refused",
         "POST /lead/capture 200 FirstName, LastName, EmailAddress",
@@ -119,4 +122,4 @@ async def test_a_running_sandbox_reports_each_call():
         "GET /lead/capture/metrics refused",
     ]
     for secret in (ACCESS_KEY, "u%24r", SECRET_KEY, API_KEY, "bret.lee", "Bret"):
-        assert secret not in " ".join(told)
+        assert secret not in " ".join(lines)

@@ -72,7 +72,7 @@ def test_system_errors_are_retried_on_the_documented_schedule():
         assert status == {
             "TaskType": "Lead Capture",
             "Status": "In-Queue",
-            "StatusReason": "System error, to be retried",
+            "StatusReason": "System error, will be retried",
             "TaskCurrentStep": f"Retry {number} of 10",
             "TaskLastStep": "Processing",
             "RequestBody": '[{"Attribute": "FirstName", "Value": "B"}]',

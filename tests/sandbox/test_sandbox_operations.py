@@ -371,11 +371,11 @@ def test_two_calls_may_change_places():
 @pytest.mark.parametrize(
     ("paths", "message"),
     [
-        ({"captures": "/lead"}, "paths: no call is named captures"),
-        ({"status": "/lead"}, "paths: no call is named status"),
+        ({"captures": "/lead"}, "paths: no call is called captures"),
+        ({"status": "/lead"}, "paths: no call is called status"),
         ({"capture": "lead"}, "paths: a path must begin with a slash, not 'lead'"),
-        ({"capture": "/lead/update"}, "paths: /lead/update is the path of two calls"),
-        ({"update metrics": "/lead/status"}, "paths: /lead/status is the path of two calls"),
+        ({"capture": "/lead/update"}, "paths: two calls have the path /lead/update"),
+        ({"update metrics": "/lead/status"}, "paths: two calls have the path /lead/status"),
     ],
 )
 def test_invalid_paths_are_refused(paths: dict[str, str], message: str):

@@ -223,10 +223,10 @@ def test_a_call_takes_25_rows(rows: int, status: int):
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (b"", "The body is not JSON in UTF-8"),
+        (b"", "The body is not valid JSON in UTF-8"),
         ({"Attribute": "Phone", "Value": "1"}, "The body is not an array of leads"),
         (row(Phone="1"), "the body[0] is not an array of Attribute and Value"),
-        ([row(Phone="1"), []], "the body[1] holds no attribute"),
+        ([row(Phone="1"), []], "the body[1] has no attribute"),
         ([row(Phone="1"), [{"Attribute": "Phone", "Value": 1}]], "the body[1][0]: Value is not a string"),
     ],
 )

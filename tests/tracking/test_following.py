@@ -1,4 +1,4 @@
-"""What it costs to follow many requests through the whole client, and how soon their outcomes are known."""
+"""The cost and delay of following many requests through the whole client."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def test_a_thousand_out_of_order_cost_two_calls_each(seed: int) -> None:
 
 
 def test_a_fast_queue_is_kept_up_with_over_a_slow_network() -> None:
-    """6,000 a minute and round trips of a second: more than two a second are known, with a call each."""
+    """At 6,000 a minute and round trips of a second, over two outcomes a second are known, with a call
+    each."""
 
     async def main() -> None:
         clock = asyncio.get_running_loop().time

@@ -40,21 +40,19 @@ def order_of(*names: str) -> QueueOrder:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_in_order_a_request_costs_little_more_than_one_call(seed: int) -> None:
-    """First in, first out, 2 % held back: at most 1.4 calls each, 95 % known within 20 s."""
-    result = follow(ACCEPTED, ready_times(ACCEPTED, rate=RATE, seed=seed, held_back=0.02))
+@pytest.mark.parametrize(
+    ("queue", "calls", "seconds"),
+    [({"held_back": 0.02}, 1.4, 20.0), ({"disorder": 60.0}, 2.0, 60.0)],
+    ids=["first in, first out, 2 % held back", "outcomes up to 60 s before or after their turn"],
+)
+def test_the_calls_and_the_delay_of_a_request_are_bounded(
+    queue: dict[str, float], calls: float, seconds: float, seed: int
+) -> None:
+    """A request costs at most so many calls, and 95 % of the outcomes are known within so many seconds."""
+    result = follow(ACCEPTED, ready_times(ACCEPTED, rate=RATE, seed=seed, **queue))
     assert len(result.lags) == 1000
-    assert result.calls_each <= 1.4
-    assert result.share_within(20.0) >= 0.95
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_out_of_order_a_request_costs_two_calls(seed: int) -> None:
-    """Outcomes up to 60 s before or after their turn: at most 2 calls each, 95 % known within 60 s."""
-    result = follow(ACCEPTED, ready_times(ACCEPTED, rate=RATE, seed=seed, disorder=60.0))
-    assert len(result.lags) == 1000
-    assert result.calls_each <= 2.0
-    assert result.share_within(60.0) >= 0.95
+    assert result.calls_each <= calls
+    assert result.share_within(seconds) >= 0.95
 
 
 @pytest.mark.parametrize("rate", [6.0, 60.0, 300.0, 6000.0])
@@ -68,7 +66,7 @@ def test_at_other_rates_it_keeps_up(rate: float, round_trip: float) -> None:
 
 
 def test_what_is_finished_already_is_found_faster_than_one_a_round_trip() -> None:
-    """A thousand that were processed long ago, with round trips of a second: known in less than 150 s."""
+    """A thousand finished requests are known in less than 150 s with round trips of a second."""
     result = follow([0.0] * 1000, [0.0] * 1000, round_trip=1.0)
     assert result.calls_each == 1.0
     assert max(time for time, _ in result.calls) < 150.0
@@ -78,7 +76,7 @@ def test_what_is_finished_already_is_found_faster_than_one_a_round_trip() -> Non
 @pytest.mark.parametrize("disorder", [0.0, 60.0])
 @pytest.mark.parametrize(("hours", "most"), [(1, 300), (10, 2000)])
 def test_a_queue_that_stands_still_costs_a_few_calls_a_minute(hours: int, most: int, disorder: float) -> None:
-    """A stall of hours costs two to three calls a minute; after it outcomes are known as soon as before."""
+    """It costs two to three; after the stall outcomes are known as soon as before."""
     end = 600.0 + hours * 3600.0
     ready = ready_times(ACCEPTED, rate=RATE, seed=1, stall=(600.0, end), disorder=disorder)
     result = follow(ACCEPTED, ready)
@@ -97,8 +95,8 @@ def test_the_calls_of_a_stall_do_not_grow_with_its_length() -> None:
     assert hours[9] <= hours[1] + 10
 
 
-def test_many_in_a_row_that_are_held_back_hold_up_nobody() -> None:
-    """Twenty-five neighbours are delayed for ten minutes: those behind them are known within a minute."""
+def test_neighbours_that_are_delayed_delay_nobody_else() -> None:
+    """Requests behind 25 that are delayed for ten minutes are known within a minute."""
     ready = ready_times(ACCEPTED, rate=RATE, seed=1)
     held_back = range(200, 225)
     for number in held_back:
@@ -112,7 +110,7 @@ def test_many_in_a_row_that_are_held_back_hold_up_nobody() -> None:
 
 
 def test_two_neighbours_that_are_held_back_do_not_stop_the_line() -> None:
-    """One behind both of them that is finished shows that they were overtaken."""
+    """A finished request behind both shows that they were overtaken."""
     order = order_of("a", "b", "c", "d", "e")
     now, asked = 0.0, []
     while "e" not in asked:
@@ -161,7 +159,7 @@ def test_quiet_hours_before_say_nothing_about_the_queue() -> None:
 
 @pytest.mark.parametrize("others", [[], ["held"]])
 def test_joining_where_nobody_tells_anything_restarts_the_short_pause(others: list[str]) -> None:
-    """In an empty order, or one of overtaken requests, the first poll comes a second later."""
+    """The first poll comes a second later in an empty order, or one of overtaken requests."""
     order = order_of(*others)
     for name in others:
         order.add("b")
@@ -185,7 +183,7 @@ def test_the_time_in_which_nobody_waited_says_nothing_about_the_rate() -> None:
 
 
 def test_joining_a_line_that_moves_leaves_its_pause() -> None:
-    """The youngest comes last: a new request does not make the tracker poll more often."""
+    """A new request comes last and does not make the tracker poll more often."""
     order = order_of("a", "b")
     for now in range(1, 5):
         asks(order, float(now), set())
@@ -209,7 +207,7 @@ def test_one_that_leaves_in_the_middle_of_a_sweep_is_not_asked_for() -> None:
 
 
 def test_a_sweep_that_breaks_off_concludes_nothing() -> None:
-    """Without answers the pauses grow up to a minute, and each sweep polls one request first."""
+    """Pauses grow up to a minute without answers, and each sweep polls one request first."""
     order = order_of(*map(str, range(50)))
     assert len(asks(order, 1.0, set(map(str, range(40))))) > 40
     for _ in range(20):

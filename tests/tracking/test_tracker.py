@@ -215,7 +215,7 @@ def test_a_wait_that_saw_nothing_does_not_say_that_it_was_accepted() -> None:
 
 @pytest.mark.parametrize("others", [0, 3])
 def test_a_request_that_is_finished_is_waited_for_again_and_again(others: int) -> None:
-    """At the moment the previous wait ended, alone or with others: each is served soon."""
+    """Waits that begin as the previous one ends are served soon, alone or with others."""
 
     async def wait_thrice(lsq: LeadSquared, books: Books) -> None:
         ids = [await capture(lsq, Phone=str(number)) for number in range(1 + others)]
@@ -274,7 +274,7 @@ def test_one_of_two_that_wait_may_leave() -> None:
 
 
 def test_when_all_have_left_nothing_runs_and_nothing_is_asked() -> None:
-    """However the waits end; and the next wait is served normally."""
+    """No task and no poll remains, however the waits end; the next wait is served."""
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
         request_ids = [await capture(lsq) for _ in range(3)]
@@ -327,7 +327,7 @@ def test_an_error_that_nobody_reads_any_more_is_no_complaint(caplog: pytest.LogC
     assert "never retrieved" not in caplog.text
 
 
-def test_whoever_begins_to_wait_as_the_last_one_leaves_is_served() -> None:
+def test_a_wait_that_begins_as_the_last_one_leaves_is_served() -> None:
     """The ending tracker does not end the new wait."""
 
     async def follow(lsq: LeadSquared, books: Books) -> None:
@@ -517,8 +517,7 @@ class Poisoned(SandboxTransport):
 def test_requests_at_which_leadsquared_fails_hold_up_no_others(
     poisoned: int, at: int, status: int, body: str
 ) -> None:
-    """Wherever they are in the queue, the others are known as soon as usual, at little cost; and they
-    themselves about a minute after the failures end."""
+    """The others are known as soon as usual, and the failing ones a minute after the failures end."""
 
     async def main() -> None:
         clock = asyncio.get_running_loop().time

@@ -43,7 +43,7 @@ CLAIMED = 500
 MOST = 100_000
 """The most leases of one worker."""
 WEEK = 7 * 86_400
-"""Seconds to keep a key, and the mark of a task that may have been sent."""
+"""Seconds to keep a key, the mark of a task that may have been sent, and the count of its failures."""
 MARKED_AFTER = 3600
 """Seconds to keep the mark of a finished task, for a worker that took the task over meanwhile."""
 PUT_ONCE = """
@@ -76,7 +76,7 @@ class StreamBroker(RedisStreamBroker):
 
     Args:
         url: redis://, rediss:// or unix://.
-        queue_name: name of the stream; with a stream of their own, forms do not wait behind batches.
+        queue_name: name of the stream. Give forms their own stream, so that they do not wait behind batches.
         lease: seconds after which another worker takes over the tasks of a killed one.
         options: options of `RedisStreamBroker` or the connection, such as `max_connection_pool_size`.
 
@@ -193,6 +193,18 @@ class StreamBroker(RedisStreamBroker):
         async with self._redis() as redis:
             return bool(await redis.exists(self._mark(task_id)))
 
+    async def count_failure(self, task_id: str) -> int:
+        """Count one more failure of a task that may be its own fault; 1 if the store does not answer."""
+        key = self._failures(task_id)
+        try:
+            async with self._redis() as redis, redis.pipeline(transaction=True) as pipe:
+                await pipe.incr(key)
+                await pipe.expire(key, WEEK)
+                count, _ = await pipe.execute()
+        except (RedisError, OSError):
+            return 1  # one call more is better than a lead rejected too early
+        return int(count)
+
     # The stream
 
     async def _next(self) -> list[_Entry]:
@@ -247,6 +259,7 @@ class StreamBroker(RedisStreamBroker):
             pipe.xack(self.queue_name, self.consumer_group_name, entry)
             pipe.xdel(self.queue_name, entry)
             pipe.expire(self._mark(task_id), MARKED_AFTER)
+            pipe.delete(self._failures(task_id))
 
         await self._persistently(delete)
         self._leased.discard(entry)
@@ -322,6 +335,9 @@ class StreamBroker(RedisStreamBroker):
 
     def _mark(self, task_id: str) -> str:
         return f"{self.queue_name}:sent:{task_id}"
+
+    def _failures(self, task_id: str) -> str:
+        return f"{self.queue_name}:failures:{task_id}"
 
 
 def is_cancelled() -> bool:

@@ -10,6 +10,9 @@ from leadsquared_async.integrations.taskiq.broker import DELIVERIES, STREAM_ID, 
 
 __all__ = ["Lease"]
 
+FAILURES = "leadsquared_failures"
+"""The label that counts the failures of a task of an `InMemoryBroker`."""
+
 
 class Lease:
     """A task that this worker holds. With an `InMemoryBroker`, most methods do nothing.
@@ -48,6 +51,13 @@ class Lease:
         self._message.labels[DELIVERIES] = self.deliveries + 1
         broker = self._context.broker
         await broker.kick(broker.formatter.dumps(self._message))
+
+    async def count_failure(self) -> int:
+        """Count one more failure that may be the task's own fault, in whichever worker; returns how many."""
+        if self._stream is not None:
+            return await self._stream.count_failure(self.task_id)
+        self._message.labels[FAILURES] = count = int(self._message.labels.get(FAILURES, 0)) + 1
+        return count
 
     async def mark(self) -> None:
         """Mark in the store that it is about to be sent."""

@@ -22,6 +22,7 @@ from leadsquared_async.delivery.item_retries import (
     HeldError,
     ItemState,
     final_state,
+    is_of_the_item,
     patient,
     pause_after,
 )
@@ -238,13 +239,19 @@ class LeadSquaredTasks:
                 try:
                     await lease.mark()
                 except RedisError:
-                    raise HeldError from None  # if this worker dies, the next one has to find the mark
+                    raise HeldError from None  # if this worker dies, the next one must find the mark
 
         sender = patient(parts.sender, 1 if hold.probe is lease else ATTEMPTS)
-        return await send_encoded(sender, prepared, self._lane, before_send)
+        try:
+            return await send_encoded(sender, prepared, self._lane, before_send)
+        except LeadSquaredError as error:
+            error.safe_to_retry = error.safe_to_retry or is_repeatable  # its own is about its last attempt
+            raise
 
     async def _failed(self, payload: Given, error: LeadSquaredError, lease: Lease) -> None:
-        state = final_state(error, lease.deliveries, may_be_repeated=error.safe_to_retry)
+        # Deliveries do not count: a held task is delivered again and again without being sent.
+        rounds = await lease.count_failure() if is_of_the_item(error) else 0
+        state = final_state(error, rounds, may_be_repeated=error.safe_to_retry)
         if state is None:
             await self._retry(pause_after(lease.deliveries - 1), lease)
         else:
