@@ -24,7 +24,7 @@ $(DEMO): pyproject.toml
 	.venv-demo/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[cli]"
 	@touch $(DEMO)
 
-demo: $(DEMO) ## 60 leads through a LeadSquared on this machine, to their outcomes
+demo: $(DEMO) ## 60 leads through a local LeadSquared emulator, to their outcomes
 	.venv-demo/bin/leadsquared demo
 
 test: $(STAMP) ## all tests but the slow ones; PYTHON=python3.13 runs them on another Python

@@ -42,7 +42,7 @@ def demo(
         int, typer.Option(metavar="N", help="The same seed gives the same latencies and faults.")
     ] = 1,
 ) -> ExitStatus:
-    """Watch leads go to a LeadSquared on this machine, through faults.
+    """Watch leads go to a local LeadSquared emulator, through faults.
 
     No account, no network. About half a minute for 60 leads, since the status calls
     share the limit of 25 calls in 5 seconds. Exits with 0 if every lead arrived, else with 1.
@@ -168,7 +168,7 @@ class Scene:
         # When its pipe is closed (`| head`), rich ends the program from wherever it prints: here, in a task.
         with contextlib.suppress(SystemExit):
             if not self.console.is_terminal:
-                self._print(f"sending {self.total} leads to a LeadSquared on this machine")
+                self._print(f"sending {self.total} leads to a local LeadSquared emulator")
                 while True:
                     await asyncio.sleep(PLAIN_EVERY)
                     bars = ", ".join(f"{name} {done}/{total}" for name, done, total in self._bars())
@@ -238,7 +238,7 @@ class Scene:
             ids = (each[: None if is_wide else 8] for each in (line.request_id, line.lead_id))
             leads.add_row(str(number), *ids, self._told(number))
         contents = Group(bars, Text("   ".join(self._counts())), Text(), leads)
-        return Panel(contents, title="leads to a LeadSquared on this machine", expand=False)
+        return Panel(contents, title="leads to a local LeadSquared emulator", expand=False)
 
     def _refusals(self) -> int:
         """Calls that the limit refused, and 429s that a fault made."""

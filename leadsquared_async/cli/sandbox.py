@@ -114,7 +114,7 @@ def sandbox(
     ] = 8025,
     quiet: Annotated[bool, typer.Option("--quiet", help="Do not print a line for each call.")] = False,
 ) -> ExitStatus:
-    """Run a LeadSquared on this machine, and print the environment to use it.
+    """Run a local LeadSquared emulator, and print the environment to use it.
 
     It runs until Ctrl-C. Paste the lines that it prints into another terminal, and type the commands there.
 
@@ -210,7 +210,7 @@ def _tell(sandbox: Sandbox) -> None:
     }
     lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
     lines += [
-        f"# a LeadSquared listens on {sandbox.url}; its calls and records are at {sandbox.url}/_sandbox/",
+        f"# the emulator listens on {sandbox.url}; its calls and records are at {sandbox.url}/_sandbox/",
         "# paste these lines into another terminal, and type the commands there; stop it with Ctrl-C",
     ]
     try:
