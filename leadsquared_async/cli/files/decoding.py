@@ -27,7 +27,10 @@ _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
 )
 _NO_TEXT = (
-    (b"\xd0\xcf\x11\xe0", "an Excel workbook of the old format (.xls): save it as .xlsx or as CSV UTF-8"),
+    (
+        b"\xd0\xcf\x11\xe0",
+        "an Excel workbook with a password, or of the old format (.xls): save it as .xlsx or as CSV UTF-8",
+    ),
     (b"\x1f\x8b", "compressed: pass the output of `gunzip -c FILE`, with - as the file"),
 )
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import chain, islice, repeat, zip_longest
@@ -26,7 +28,7 @@ BELOW = 10
 DIGITS = 15
 """Of a number; Excel keeps no more."""
 _Pair: TypeAlias = tuple[tuple[Any, ...], tuple[Any, ...]]
-"""The cells of a row, and its formulas."""
+"""The cells of a row, and the same cells with their formulas."""
 
 
 class ExcelRows:
@@ -36,17 +38,18 @@ class ExcelRows:
     """
 
     def __init__(self, file: BinaryIO, sheet: str | None, skip: int) -> None:
-        has_formulas = _check_parts(file)
-        book = _opened(file, data_only=True)
-        self.sheet = _chosen(book, sheet)
-        texts = (
-            _opened(file, data_only=False)[self.sheet].iter_rows(min_row=skip + 1)
-            if has_formulas
-            else repeat(())
-        )
+        with _reading():
+            has_formulas = _check_parts(file)
+            book = _opened(file, data_only=True)
+            self.sheet = _chosen(book, sheet)
+            texts = (
+                _opened(file, data_only=False)[self.sheet].iter_rows(min_row=skip + 1)
+                if has_formulas
+                else repeat(())
+            )
         rows = book[self.sheet].iter_rows(min_row=skip + 1)
         pairs: Iterable[_Pair] = zip(rows, texts, strict=False)
-        self._rows: Iterator[tuple[int, _Pair]] = enumerate(pairs, start=skip + 1)
+        self._rows: Iterator[tuple[int, _Pair]] = enumerate(_each(pairs), start=skip + 1)
         self.blank = 0
         for _, (cells, _) in self._rows:
             names = [plain_heading(str(cell.value)) if cell.value is not None else "" for cell in cells]
@@ -80,24 +83,48 @@ class ExcelRows:
                 yield Row(number, names, tuple(values), flaw)
 
 
+@contextmanager
+def _reading() -> Generator[None]:
+    """Refuse a damaged workbook, whichever part of it is; no warning shows a cell."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except _DAMAGED:
+        raise Unreadable("the workbook is damaged or cut off, or no Excel workbook (.xlsx)") from None
+
+
+_DAMAGED = (
+    InvalidFileException, zipfile.BadZipFile, zlib.error, EOFError, OSError, ArithmeticError, LookupError,
+    AttributeError, RuntimeError, SyntaxError, TypeError, ValueError,
+)  # fmt: skip
+
+
+def _each(rows: Iterable[_Pair]) -> Iterator[_Pair]:
+    source = iter(rows)
+    while True:
+        with _reading():
+            row = next(source, None)
+        if row is None:
+            return
+        yield row
+
+
 def _check_parts(file: BinaryIO) -> bool:
     """Whether any sheet has formulas."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            parts = archive.infolist()
-            if not any(part.filename.startswith("xl/") for part in parts):
-                raise Unreadable("the file is a zip file, and no Excel workbook (.xlsx)")
-            if sum(part.file_size for part in parts) > LARGEST:
-                raise Unreadable(
-                    "the workbook is larger than 2 GB when it is unpacked: save the sheet as CSV UTF-8"
-                )
-            return any(
-                _holds(archive, part.filename, b"<f")
-                for part in parts
-                if part.filename.startswith("xl/worksheets/")
+    with zipfile.ZipFile(file) as archive:
+        parts = archive.infolist()
+        if not any(part.filename.startswith("xl/") for part in parts):
+            raise Unreadable("the file is a zip file, and no Excel workbook (.xlsx)")
+        if sum(part.file_size for part in parts) > LARGEST:
+            raise Unreadable(
+                "the workbook is larger than 2 GB when it is unpacked: save the sheet as CSV UTF-8"
             )
-    except zipfile.BadZipFile:
-        raise Unreadable("the workbook is damaged or cut off") from None
+        return any(
+            _holds(archive, part.filename, b"<f")
+            for part in parts
+            if part.filename.startswith("xl/worksheets/")
+        )
 
 
 def _holds(archive: zipfile.ZipFile, name: str, tag: bytes) -> bool:
@@ -112,12 +139,7 @@ def _holds(archive: zipfile.ZipFile, name: str, tag: bytes) -> bool:
 
 def _opened(file: BinaryIO, *, data_only: bool) -> Any:
     file.seek(0)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about parts of a workbook that are of no interest here
-            return openpyxl.load_workbook(file, read_only=True, data_only=data_only, keep_links=False)
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, TypeError, SyntaxError, OSError):
-        raise Unreadable("the workbook is damaged, or no Excel workbook (.xlsx)") from None
+    return openpyxl.load_workbook(file, read_only=True, data_only=data_only, keep_links=False)
 
 
 def _chosen(book: Any, name: str | None) -> str:

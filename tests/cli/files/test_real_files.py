@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,46 @@ async def test_what_is_no_workbook(content: bytes, command: Files) -> None:
         content = file.getvalue()
     done = await command("check", "leads.xlsx", content)
     assert (done.code, "workbook" in done.err) == (2, True)
+
+
+def changed(content: bytes, part: str, change: Callable[[bytes], bytes]) -> bytes:
+    """A workbook in which one part is another."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as before, zipfile.ZipFile(file, "w") as after:
+        for name in before.namelist():
+            data = before.read(name)
+            after.writestr(name, change(data) if name == part else data)
+    return file.getvalue()
+
+
+SHEET = "xl/worksheets/sheet1.xml"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: changed(content, SHEET, lambda part: part[: len(part) // 2]),
+        lambda content: changed(content, SHEET, lambda part: part.replace(b'r="A2"', b'r="!!"')),
+        lambda content: content.replace(b"FirstName", b"FirstNam3"),
+    ],
+    ids=["cut off", "place", "checksum"],
+)
+async def test_a_damaged_workbook(damage: Callable[[bytes], bytes], command: Files) -> None:
+    """Is refused in a sentence, wherever the damage is."""
+    content = changed(workbook(("A", [["FirstName"], ["Bret"], [1]])), "", bytes)
+    damaged = damage(content)
+    assert damaged != content
+    done = await command("check", "leads.xlsx", damaged)
+    assert (done.code, "the workbook is damaged" in done.err) == (2, True)
+
+
+async def test_a_date_that_is_none_shows_no_cell(command: Files) -> None:
+    """Nor do the reader's own warnings."""
+    rows = [["FirstName", "mx_Date_of_Birth"], ["Bret", 98765432]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        done = await command("check", "leads.xlsx", workbook(("A", rows), B2="yyyy-mm-dd"))
+    assert ("spreadsheet's error" in done.err, "98765432" in done.err) == (True, False)
 
 
 async def test_lines_above_the_headings_and_a_total_below(command: Files, sandbox: Sandbox) -> None:
