@@ -14,6 +14,7 @@ from itertools import chain, islice, repeat, zip_longest
 from typing import Any, BinaryIO, TypeAlias
 
 import openpyxl
+from openpyxl.utils.escape import unescape
 from openpyxl.utils.exceptions import InvalidFileException
 
 from leadsquared_async.cli.files.headings import plain_heading, refuse_title
@@ -52,7 +53,7 @@ class ExcelRows:
         self._rows: Iterator[tuple[int, _Pair]] = enumerate(_each(pairs), start=skip + 1)
         self.blank = 0
         for _, (cells, _) in self._rows:
-            names = [plain_heading(str(cell.value)) if cell.value is not None else "" for cell in cells]
+            names = [plain_heading(_text(cell.value)) if cell.value is not None else "" for cell in cells]
             while names and not names[-1]:
                 del names[-1]
             if names:
@@ -176,7 +177,9 @@ def _value(cell: Any, formula: Any) -> Any:
             raise ValueError("a formula without its result: open the workbook in Excel and save it")
         return None
     if isinstance(value, datetime):
-        has_time = value.time() != time() or re.search("[hHsS]", cell.number_format or "")
+        has_time = value.time() != time() or re.search(
+            "[hHsS]", _LITERAL.sub("", _UNSEEN.sub("", cell.number_format or ""))
+        )
         return value if has_time else value.date()
     if isinstance(value, time | timedelta):
         raise ValueError("a time without a date: format the column as text, or add the date")  # noqa: TRY004
@@ -187,8 +190,32 @@ def _value(cell: Any, formula: Any) -> Any:
             raise ValueError(
                 f"a number of more than {DIGITS} digits, of which Excel keeps no more: type it as text"
             )
-        zeros = cell.number_format or ""
-        return str(value).zfill(len(zeros)) if re.fullmatch("0+", zeros) and value >= 0 else value
+        return _with_zeros(value, cell.number_format or "")
     if isinstance(value, float):
         return Decimal(repr(value))
-    return value if isinstance(value, str | bool | date) else str(value)
+    return value if isinstance(value, bool | date) else _text(value)
+
+
+def _text(value: object) -> str:
+    """A text in which Excel has written what XML cannot hold, such as a carriage return as _x000D_."""
+    text = str(value)
+    # Half of a surrogate pair becomes a replacement character, which no cell may hold.
+    return (
+        unescape(text).encode("utf-16", "surrogatepass").decode("utf-16", "replace") if "_x" in text else text
+    )
+
+
+def _with_zeros(number: int, number_format: str) -> int | str:
+    """A code, such as 00042, of which Excel keeps the number and its format the zeros."""
+    zeros = _UNSEEN.sub("", number_format.partition(";")[0])
+    if number >= 0 and re.fullmatch("0+", zeros):
+        return str(number).zfill(len(zeros))
+    if _LITERAL.sub("", zeros).partition(".")[0].count("0") > 1:
+        raise ValueError("a number whose format adds zeros and signs: type it as text")
+    return number
+
+
+_UNSEEN = re.compile(r"\[[^\]]*\]|[_*].")
+"""Of a number format: its language, such as [$-en-US], colour and spacing."""
+_LITERAL = re.compile(r'"[^"]*"|\\.')
+"""Of a number format: what is shown as it stands."""

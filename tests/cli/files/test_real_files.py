@@ -222,6 +222,31 @@ async def test_a_workbook_with_several_sheets(command: Files) -> None:
     assert (await command("check", "leads.xlsx", workbook(("A", rows), ("B", [])))).code == 0
 
 
+@pytest.mark.parametrize(
+    ("cell", "number_format", "sent"),
+    [
+        (42, "[$-409]00000_);@", "00042"),
+        (42, "#,##0", "42"),
+        (42, '"+00"0', "42"),
+        (1234567, "00000\\-0000", "a number whose format adds zeros"),
+        (-42, "00000", "a number whose format adds zeros"),
+        (datetime(2024, 2, 29), "[$-en-US]d\\-mmm\\-yy;@", "2024-02-29 00:00:00"),  # noqa: DTZ001
+        (datetime(2024, 2, 29), 'd"th of last" mmm', "2024-02-29 00:00:00"),  # noqa: DTZ001
+        (datetime(2024, 2, 29), "d/m/yy\\ h:mm", "--timezone"),  # noqa: DTZ001
+        ("Bret_x000D_\nLee", "General", "Bret\r\nLee"),
+        ("_x005F_x000D__xD83D__xDE00_", "@", "_x000D_\U0001f600"),
+        ("half _xD83D_", "@", "replacement character"),
+    ],
+)
+async def test_what_excel_keeps_apart_from_a_cell(
+    cell: Any, number_format: str, sent: str, command: Files, sandbox: Sandbox
+) -> None:
+    """Zeros, dates and characters are as Excel shows them, or the row is refused."""
+    content = workbook(("A", [["FirstName"], [cell]]), A2=number_format)
+    done = await command("capture", "leads.xlsx", content, "--no-check")
+    assert bodies(sandbox) == [{"FirstName": sent}] if done.code == 0 else sent in done.err, done.err
+
+
 @pytest.mark.parametrize("content", [b"PK\x03\x04 and no more", b"zip"])
 async def test_what_is_no_workbook(content: bytes, command: Files) -> None:
     """A damaged file and another zip file are refused in a sentence."""
