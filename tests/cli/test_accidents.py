@@ -175,7 +175,7 @@ async def test_a_cell_under_search_by_is_not_shown(sandbox: Sandbox, tmp_path: P
     file.write_text(f"EmailAddress,SearchBy\n{PLANTED}@example.com,{PLANTED}\n")
     done = await capture(sandbox, file)
     assert done.code == 1
-    assert re.search(r"SearchBy +refused +1 +2 +does not name one attribute that the row has", done.err)
+    assert re.search(r"SearchBy +refused +1 +2 +does not name an attribute that the row has", done.err)
     file.write_text(f"EmailAddress,SearchBy\n{PLANTED}@example.com,EmailAddress\n")
     assert (await capture(sandbox, file)).code == 0
     assert bodies(sandbox)[0]["SearchBy"] == "EmailAddress"

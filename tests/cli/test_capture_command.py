@@ -170,7 +170,7 @@ async def test_rows_that_cannot_be_sent_do_not_stop_the_others(sandbox: Sandbox,
     )
     done = await capture(sandbox, file, "--no-confirm", "--out", out, "--rejects", rejects, "--json")
     assert (done.code, done.json["refused"], done.json["accepted"], done.json["blank"]) == (1, 1, 1, 1)
-    assert re.search(r"Phone +refused +1 +2 +a spreadsheet has shortened the number", done.err)
+    assert re.search(r"Phone +refused +1 +2 +a spreadsheet shortened the number", done.err)
     assert [(row["Outcome"], row["Line"]) for row in rows_of(out)] == [("refused", "2"), ("accepted", "3")]
     (row,) = rows_of(rejects)
     assert row["Phone"] == "9.98E+09"
@@ -205,7 +205,7 @@ async def test_a_file_that_breaks_in_the_middle_sends_nothing(sandbox: Sandbox, 
             '--out-columns "Nobody": no column',
         ),
         (["leads.csv", "--phone", "XX"], "--phone"),
-        (["leads.csv", "--value", "Source"], "--value is written as"),
+        (["leads.csv", "--value", "Source"], "--value must be"),
         (["leads.csv", "--sheet", "A"], "--sheet is for workbooks"),
         (["leads.csv", "--update-behavior", "Never"], "DoNotUpdate"),
         (["leads.csv", "--format", "xml"], "'xml' is not one of"),

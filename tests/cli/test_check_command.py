@@ -109,7 +109,7 @@ async def test_every_kind_of_problem_has_its_line(sandbox: Sandbox, tmp_path: Pa
         ("Phone", "refused"),
     }
     done = await check(sandbox, file)
-    assert re.search(r"Phone +refused +1 +3 +a spreadsheet has shortened the number", done.err)
+    assert re.search(r"Phone +refused +1 +3 +a spreadsheet shortened the number", done.err)
 
 
 async def test_leads_that_are_there_lack_nothing(sandbox: Sandbox, tmp_path: Path) -> None:

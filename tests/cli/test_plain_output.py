@@ -21,7 +21,7 @@ Eve,NULL,+91-9988776657,Website,
 MAPPED = ("--map", "First Name=FirstName", "--map", "2=EmailAddress")
 COLUMNS = """\
 leads.csv: csv, utf-8, divided by ','
-leadsquared check: these headings are not schema names: add what is right of these options, and \
+leadsquared check: these headings are not schema names: add the options that are right, and \
 --ignore for the rest
   --map "First Name=FirstName" \\
   --map "E-mail=EmailAddress"
@@ -32,12 +32,12 @@ Column            Problem      Rows  Lines  What to do
 Source            no_option    2     3, 4   must be one of the field's options, spelled exactly: \
 Website, Referral, Walk-in, Campaign. Values: "Campain" 1, "Facbook" 1. Send one as another: --value \
 "Source:Campain=Campaign"
-mx_Date_of_Birth  not_a_date   1     3      is no date of the form 2024-02-29 or 2024-02-29 13:05:00: \
+mx_Date_of_Birth  not_a_date   1     3      is not a date such as 2024-02-29 or 2024-02-29 13:05:00: \
 pass --date mx_Date_of_Birth --date-format %d/%m/%Y
-Phone             refused      1     4      a spreadsheet has shortened the number: format the column as \
+Phone             refused      1     4      a spreadsheet shortened the number: format the column as \
 text or as a number without decimals, and export it again
-EmailAddress      placeholder  1     5      holds a placeholder; leads that share it would become one: empty \
-it, or pass --empty with it
+EmailAddress      placeholder  1     5      is a placeholder; leads that share it would become one lead: \
+empty it, or pass --empty
                   test_row     1     6      is a test row of an ad platform, which is never sent
 to send 1 row, with the same options:
   leadsquared capture leads.csv --rejects leads.rejects.csv

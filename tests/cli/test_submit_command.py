@@ -143,20 +143,28 @@ async def test_an_opportunity_is_made_and_updated(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("operation", "entry", "said"),
     [
-        ("leads.capture", {"FirstName": PLANTED}, "FirstName: a submission has lead, search_by,"),
-        ("leads.capture", {f"{PLANTED} 1": 1}, "field 1: a submission has"),
-        ("leads.capture", {"key": "k"}, "lead or details: one of them has to be there"),
-        ("leads.capture", {"lead": [PLANTED]}, "lead: an object from name to value"),
+        (
+            "leads.capture",
+            {"FirstName": PLANTED},
+            "FirstName: unknown field; a submission has lead, search_by,",
+        ),
+        ("leads.capture", {f"{PLANTED} 1": 1}, "field 1: unknown field; a submission has"),
+        ("leads.capture", {"key": "k"}, "lead or details: one of them is required"),
+        ("leads.capture", {"lead": [PLANTED]}, "lead: must be an object of names and values"),
         ("leads.capture", {"lead": {"Phone": [1]}}, "Phone: "),
         ("leads.capture", {"lead": PERSON, "search_by": "Mobile"}, "SearchBy: "),
-        ("leads.capture", {"lead": PERSON, "key": PLANTED * 50}, "key: a text of 1 to 500 characters"),
-        ("leads.capture", {"lead": PERSON, "reference": {}}, "reference: a text"),
+        (
+            "leads.capture",
+            {"lead": PERSON, "key": PLANTED * 50},
+            "key: must be a string of 1 to 500 characters",
+        ),
+        ("leads.capture", {"lead": PERSON, "reference": {}}, "reference: must be a string"),
         ("leads.capture", {"lead": PERSON, "query": {"LeadUpdateBehavior": PLANTED}}, "update_behavior"),
         ("leads.update", {"lead": {"mx_City": PLANTED}}, "leadId: must be an id from LeadSquared"),
         (
             "leads.update",
             {"lead": {"mx_City": "x"}, "query": {"leadId": LEAD_ID, "postUpdatedLead": True}},
-            'query: its values are texts, such as "true"',
+            'query: its values must be strings, such as "true"',
         ),
         ("activities.create", {"details": {"RelatedProspectId": LEAD_ID}}, "ActivityEvent: "),
         ("activities.create", {"lead": PERSON}, "details: activities.create needs them, with ActivityEvent"),
@@ -167,7 +175,7 @@ async def test_an_opportunity_is_made_and_updated(tmp_path: Path) -> None:
         ),
         ("activities.create_with_lead", {"lead": PERSON}, "details: activities.create_with_lead needs"),
         ("opportunities.capture", {"details": {}}, "lead: opportunities.capture needs a lead and details"),
-        ("calls.log", {"details": {"Tag": "x"}, "suffix": PLANTED}, "suffix: a list of texts"),
+        ("calls.log", {"details": {"Tag": "x"}, "suffix": PLANTED}, "suffix: must be a list of strings"),
     ],
 )
 async def test_a_bad_line_is_told_with_its_field_and_stops_no_other(
@@ -212,7 +220,7 @@ async def test_what_leadsquared_rejects_is_exit_1_each_time(sandbox: Sandbox, tm
     [
         ("leads.conquer", "a.jsonl", "{}", "operation must be one of leads.capture, leads.update"),
         ("leads.capture", "a.csv", "FirstName\nBret\n", "the file is a table"),
-        ("leads.capture", "a.jsonl", '{"lead": {}}\n{"lead"\n', "line 2: no whole JSON object"),
+        ("leads.capture", "a.jsonl", '{"lead": {}}\n{"lead"\n', "line 2: not a complete JSON object"),
         ("leads.capture", "a.jsonl", "", "the file is empty"),
     ],
 )

@@ -1,1 +1,1 @@
-"""Files in and out: `tables` reads rows, `mapping` makes leads of them, `source` does both for a run."""
+"""Input and output files: `tables` reads rows, `mapping` makes leads, `sheets` writes results."""

@@ -1,4 +1,4 @@
-"""CSV into rows: the delimiter is recognised, and what leaves doubt is refused."""
+"""Read CSV rows: detect the delimiter, and refuse ambiguous input."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ __all__ = ["DELIMITERS", "CsvRows"]
 
 DELIMITERS = (",", ";", "\t", "|")
 HEAD = 50
-"""Lines by which the delimiter is recognised."""
+"""Lines from which the delimiter is detected."""
 _NOT_CLOSED = (
-    "a quote in the record that begins here is not closed, or more than a delimiter follows its end: write a "
-    "quote inside a cell twice"
+    "the record that starts here has an unclosed quote, or text after a closing quote: double each quote "
+    "inside a cell"
 )
 
 _IN_PIECES = (
-    "a line beside it has one cell, which may belong to this row: put a cell with a line break in quotes, "
+    "an adjacent line has one cell, which may belong to this row: put a cell with a line break in quotes, "
     "or leave a blank line between them"
 )
-_QUOTED_LATE = "a blank stands before a quote, so that the quote counts as part of the cell: remove the blank"
+_QUOTED_LATE = "white space before a quote makes the quote a part of the cell: remove it"
 
 
 class CsvRows:
-    """The rows of a CSV file, to be iterated over once, `skip` lines above its headings."""
+    """The rows of a CSV file with `skip` lines above its headings; iterate once."""
 
     def __init__(self, lines: Iterator[str], delimiter: str | None, skip: int) -> None:
-        csv.field_size_limit(max(csv.field_size_limit(), ROW_LIMIT))  # of the whole process
+        csv.field_size_limit(max(csv.field_size_limit(), ROW_LIMIT))  # for the whole process
         skipped = sum(1 for _ in islice(lines, skip))
         head = list(islice(lines, HEAD))
         stated = re.fullmatch(r"sep=([^\w\s]|\t)\s*", head[0], re.IGNORECASE) if head else None
-        if stated is not None:  # Excel's own line before the header
+        if stated is not None:  # Excel's line that names the delimiter
             del head[0]
             skipped += 1
         given = delimiter or (stated and stated[1])
-        delimiters = (_named(given),) if given else DELIMITERS
+        delimiters = (_parsed_delimiter(given),) if given else DELIMITERS
         _refuse_preamble(head, skipped, delimiters)
-        self.delimiter = delimiters[0] if given else _recognised(head, is_whole=len(head) < HEAD - 1)
+        self.delimiter = delimiters[0] if given else _detected(head, is_whole=len(head) < HEAD - 1)
         self.blank = 0
         self._is_one_column = False
         self._records = self._read(chain(head, lines), skipped)
@@ -57,12 +57,12 @@ class CsvRows:
             del names[-1]
         if not names:
             raise Unreadable("there are no headings", line)
-        if len(cells) > 1:  # a title with empty cells behind it, as Excel writes it
+        if len(cells) > 1:  # Excel writes a title with empty cells after it
             below = list(islice(self._records, 1))
             refuse_title(names, ((line, row) for line, _, row in below))
             self._records = chain(below, self._records)
         self.names = tuple(names)
-        # Then nothing says whether a comma in a row divides it.
+        # A comma in a row of one column may be text or a delimiter.
         self._is_one_column = len(cells) == 1 and not given
 
     def __iter__(self) -> Iterator[Row]:
@@ -78,17 +78,16 @@ class CsvRows:
             if any(map(_is_quoted_late, cells)):
                 flaw = _QUOTED_LATE
                 if "".join(cells).count('"') % 2:
-                    raise Unreadable(flaw, line)  # where the cell ends is open
+                    raise Unreadable(flaw, line)  # the cell's end is ambiguous
             elif len(cells) != width:
-                only = "only " if len(cells) > width else ""
-                flaw = f"has {counted(len(cells), 'cell')}, and there are {only}{counted(width, 'column')}"
+                flaw = f"has {counted(len(cells), 'cell')} for {counted(width, 'column')}"
             elif _is_one_cell(before, width, line - 1) or _is_one_cell(after, width, record[1] + 1):
                 flaw = _IN_PIECES
             yield Row(line, names, tuple(cells), flaw)
             before = record
 
     def _read(self, lines: Iterable[str], number: int) -> Iterator[_Record]:
-        """The records that are not blank."""
+        """Yield the records that are not blank."""
         reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
         while True:
             line = number + reader.line_num + 1
@@ -109,7 +108,7 @@ _Record: TypeAlias = tuple[int, int, list[str]]
 
 
 def _is_one_cell(record: _Record | None, width: int, line: int) -> bool:
-    """Whether the record on a line beside another may be a piece of it, cut off by a line break in a cell."""
+    """Whether the record on an adjacent line may be a piece of a row that an unquoted line break split."""
     return record is not None and line in record[:2] and len(record[2]) == 1 < width
 
 
@@ -121,19 +120,19 @@ def _is_blank(cells: Iterable[str]) -> bool:
     return not any(cell and not cell.isspace() for cell in cells)
 
 
-def _named(given: str) -> str:
+def _parsed_delimiter(given: str) -> str:
     delimiter = "\t" if given in {"tab", "\\t"} else given
     if len(delimiter) != 1 or delimiter.isalnum() or delimiter in '"\r\n\0':
-        raise Unreadable("--delimiter is one character that is no letter, digit or quote, or the word tab")
+        raise Unreadable("--delimiter must be tab, or one character that is not a letter, digit or quote")
     return delimiter
 
 
-def _recognised(head: list[str], *, is_whole: bool) -> str:
-    """The delimiter that divides the header; if several do, the one that divides the first records alike.
+def _detected(head: list[str], *, is_whole: bool) -> str:
+    """The delimiter that splits the header; of several, the one that splits all first records alike.
 
-    `csv.Sniffer` counts characters, inside quotes too, and always has an answer.
+    `csv.Sniffer` also counts characters inside quotes, and always returns a guess.
     """
-    divided = {each: [cells for _, cells in _divided(head, each, strict=True)] for each in DELIMITERS}
+    divided = {each: [cells for _, cells in _split(head, each, strict=True)] for each in DELIMITERS}
     dividing = {each: records for each, records in divided.items() if records and len(records[0]) > 1}
     if len(dividing) > 1:
         dividing = {
@@ -145,12 +144,12 @@ def _recognised(head: list[str], *, is_whole: bool) -> str:
             )
         }
         if len(dividing) != 1:
-            raise Unreadable("several characters could divide the cells: pass --delimiter")
+            raise Unreadable("several characters could be the delimiter: pass --delimiter")
     return next(iter(dividing), ",")
 
 
-def _divided(head: list[str], delimiter: str, *, strict: bool) -> list[tuple[int, list[str]]]:
-    """The first records with their last lines, up to one that the delimiter breaks, which is empty."""
+def _split(head: list[str], delimiter: str, *, strict: bool) -> list[tuple[int, list[str]]]:
+    """The first records with their last lines; one that is invalid with this delimiter ends them, empty."""
     records = list[tuple[int, list[str]]]()
     reader = csv.reader(head, delimiter=delimiter, strict=strict)
     try:
@@ -163,11 +162,11 @@ def _divided(head: list[str], delimiter: str, *, strict: bool) -> list[tuple[int
 
 
 def _refuse_preamble(head: list[str], skipped: int, delimiters: Iterable[str]) -> None:
-    """Refuse a file whose headings seem to stand lower: two records there are wider than all before.
+    """Raise if the headings seem to be on a later line: two records there are wider than all before.
 
-    Where one of the delimiters divides most records as it does the first, that one has the headings.
+    A first record that is as wide as most records has the headings.
     """
-    records = [_divided(head, each, strict=False) for each in delimiters]
+    records = [_split(head, each, strict=False) for each in delimiters]
     for found in records:
         widths = [len(cells) for _, cells in found]
         if widths and widths[0] > 1 and 2 * widths.count(widths[0]) > len(widths):
@@ -177,4 +176,4 @@ def _refuse_preamble(head: list[str], skipped: int, delimiters: Iterable[str]) -
             (line, cells), (_, below) = found[index : index + 2]
             if len(cells) == len(below) > max(1, *(len(above) for _, above in found[:index])):
                 above = skipped + line - 1
-                raise Unreadable(f"the headings seem to stand on line {above + 1}: pass --skip-rows {above}")
+                raise Unreadable(f"the headings seem to be on line {above + 1}: pass --skip-rows {above}")

@@ -1,4 +1,4 @@
-"""The encoding of a file: UTF-8, what its byte order mark says, or what the user says; never a guess."""
+"""Decode a file: as UTF-8, by its byte order mark or by --encoding; never by a guess."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["Candidate", "Undecodable", "encoding_of", "line_ends", "lines_of", "
 
 CANDIDATES = 4
 LIKELY = 0.15
-"""How much more disorder than the best an encoding may make of a text and be likely still."""
+"""The most by which a likely encoding's chaos exceeds that of the best."""
 PIECE = 65_536
-"""Bytes that are read at once."""
-# The marks of UTF-32 come first: one begins with that of UTF-16.
+"""Bytes of one read."""
+# UTF-32 comes first: one of its marks begins with one of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -37,7 +37,7 @@ _NO_TEXT = (
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An encoding that a file may have, and the characters beyond ASCII that it has then, to judge by."""
+    """A possible encoding, and the non-ASCII characters that it decodes, for the user to judge."""
 
     encoding: str
     characters: str = field(repr=False)
@@ -48,14 +48,14 @@ class Undecodable(Unreadable):
 
     def __init__(self, line: int, candidates: Sequence[Candidate]) -> None:
         self.candidates = candidates
-        names = [f"--encoding {candidate.encoding}" for candidate in candidates] or ["its own --encoding"]
+        names = [f"--encoding {candidate.encoding}" for candidate in candidates] or ["--encoding NAME"]
         super().__init__(
             f"the file is not UTF-8 from here on: pass {' or '.join(names)}, or save it as UTF-8", line
         )
 
 
 def encoding_of(beginning: bytes, given: str | None) -> str:
-    """The encoding of a file by its beginning, or as the user has given it; as Python names it."""
+    """Python's name of a file's encoding, from its first bytes or as given."""
     for mark, what in _NO_TEXT:
         if beginning.startswith(mark):
             raise Unreadable(f"the file is {what}")
@@ -63,7 +63,7 @@ def encoding_of(beginning: bytes, given: str | None) -> str:
     for mark, marked in _MARKS:
         if beginning.startswith(mark):
             if not marked.startswith(name):
-                raise Unreadable(f"the file begins with the mark of {marked}: leave out --encoding")
+                raise Unreadable(f"the file has the byte order mark of {marked}: leave out --encoding")
             return marked
     if name in {"utf-16", "utf-32"}:
         raise Unreadable(f"the file has no byte order mark: pass --encoding {name}-le or {name}-be")
@@ -77,12 +77,12 @@ def _codec(name: str) -> str:
         return codecs.lookup(name).name.removesuffix("-sig")
     except (LookupError, ValueError, TypeError):
         raise Unreadable(
-            "--encoding is unknown to Python; examples are utf-8, cp1252 and utf-16-le"
+            "--encoding must be a name that Python knows, such as utf-8, cp1252 or utf-16-le"
         ) from None
 
 
 def texts_of(stream: io.BufferedReader[Any], encoding: str, *, is_given: bool) -> Iterator[str]:
-    """The text of a file, piece by piece, without its mark."""
+    """Decode a file piece by piece, without its byte order mark."""
     decoder = codecs.getincrementaldecoder(encoding)()
     ends, last, is_first = 0, "", True
     while True:
@@ -93,7 +93,7 @@ def texts_of(stream: io.BufferedReader[Any], encoding: str, *, is_given: bool) -
             before = error.object[: error.start].decode(encoding, errors="ignore")
             number = ends + line_ends(last + before) - line_ends(last) + 1
             if is_given:
-                raise Unreadable(f"holds a byte that is not {encoding}: {_OTHER}", number) from None
+                raise Unreadable(f"contains a byte that is not {encoding}: {_OTHER}", number) from None
             raise Undecodable(number, likely_encodings(error.object)) from None
         if is_first and text:
             text, is_first = text.removeprefix("\ufeff"), False
@@ -101,7 +101,7 @@ def texts_of(stream: io.BufferedReader[Any], encoding: str, *, is_given: bool) -
             number = ends + line_ends(last + text[:at]) - line_ends(last) + 1
             if not is_given and text.count("\0") * 3 > len(text):
                 raise Undecodable(number, likely_encodings(text.encode(encoding)))
-            raise Unreadable(f"holds a NUL character: remove it, or {_OTHER}", number)
+            raise Unreadable(f"contains a NUL character: remove it, or {_OTHER}", number)
         yield text
         if not piece:
             return
@@ -110,11 +110,11 @@ def texts_of(stream: io.BufferedReader[Any], encoding: str, *, is_given: bool) -
 
 
 def lines_of(texts: Iterable[str]) -> Iterator[str]:
-    """The lines of a text with their ends, which are \\r\\n, \\n or \\r."""
+    """Split a text into lines with their ends: \\r\\n, \\n or \\r."""
     number, rest = 0, ""
     for text in texts:
         lines = list(io.StringIO(rest + text, newline=""))
-        # What follows may belong to the last line, even if that ends in \r.
+        # The last line may continue in the next text, even if it ends in \r.
         rest = lines.pop() if lines and not lines[-1].endswith("\n") else ""
         yield from lines
         number += len(lines)
@@ -128,13 +128,13 @@ _OTHER = "pass another --encoding, or save the file as UTF-8"
 
 
 def line_ends(text: str) -> int:
-    """How many lines end in a text: with \\r\\n, \\n or \\r."""
+    """Count the line ends of a text: \\r\\n, \\n or \\r."""
     return text.count("\n") + text.count("\r") - text.count("\r\n")
 
 
 def likely_encodings(sample: bytes) -> list[Candidate]:
-    """The most likely encodings of what is not UTF-8, at most four that differ in what they make of it."""
-    from charset_normalizer import from_bytes  # noqa: PLC0415 - slow to import, and seldom needed
+    """The likeliest encodings of bytes that are not UTF-8: at most four, which decode to different texts."""
+    from charset_normalizer import from_bytes  # noqa: PLC0415 - slow to import, and rarely needed
 
     zeros = [sample[start:2000:2].count(0) for start in (0, 1)]
     if any(zeros):
@@ -155,7 +155,7 @@ def likely_encodings(sample: bytes) -> list[Candidate]:
 
 
 def _signs(text: str) -> float:
-    """The share of signs, which names and places seldom have; in halves."""
+    """The share of symbols, which are rare in names and places; rounded to halves."""
     signs = sum(not (character.isalpha() or character in _USUAL_SIGNS) for character in text)
     return round(2 * signs / (len(text) or 1)) / 2
 
@@ -169,7 +169,7 @@ def _beyond_ascii(sample: bytes, encoding: str) -> str:
     return "".join(found)[:40]
 
 
-# What Excel and other exports write where it is not UTF-8, the most frequent first.
+# The encodings of exports by Excel and others, the most frequent first.
 _SUGGESTED = (
     "cp1252", "cp1250", "cp1251", "cp1254", "cp1253", "cp1256", "cp1255", "cp1257", "cp1258", "cp874",
     "gb18030", "cp932", "big5", "euc_kr", "mac_roman", "cp850",

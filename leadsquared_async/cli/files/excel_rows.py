@@ -1,4 +1,4 @@
-"""A sheet of an Excel workbook (.xlsx) into rows: cells by their type, and what Excel has lost refused."""
+"""Read the rows of an Excel sheet (.xlsx): cells keep their type; values that Excel damaged are refused."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from leadsquared_async.cli.files.rows import Row, Unreadable
 __all__ = ["ExcelRows"]
 
 LARGEST = 2_000_000_000
-"""Bytes of all parts of a workbook together, unpacked."""
+"""Bytes of an unpacked workbook."""
 BELOW = 10
-"""Rows that are looked at to tell a title from headings."""
+"""Rows that are read to distinguish a title from headings."""
 DIGITS = 15
-"""Of a number; Excel keeps no more."""
+"""Digits of a number; Excel keeps no more."""
 _Pair: TypeAlias = tuple[tuple[Any, ...], tuple[Any, ...]]
 """The cells of a row, and the same cells with their formulas."""
 
 
 class ExcelRows:
-    """The rows of one sheet of a workbook, to be iterated over once, `skip` rows above its headings.
+    """The rows of one sheet with `skip` rows above its headings; iterate once.
 
-    Without a name it is the only sheet that is visible and holds something.
+    Without a name, it is the only visible sheet that is not empty.
     """
 
     def __init__(self, file: BinaryIO, sheet: str | None, skip: int) -> None:
@@ -92,7 +92,9 @@ def _reading() -> Generator[None]:
             warnings.simplefilter("ignore")
             yield
     except _DAMAGED:
-        raise Unreadable("the workbook is damaged or cut off, or no Excel workbook (.xlsx)") from None
+        raise Unreadable(
+            "the workbook is damaged or incomplete, or is not an Excel workbook (.xlsx)"
+        ) from None
 
 
 _DAMAGED = (
@@ -112,15 +114,13 @@ def _each(rows: Iterable[_Pair]) -> Iterator[_Pair]:
 
 
 def _check_parts(file: BinaryIO) -> bool:
-    """Whether any sheet has formulas."""
+    """Validate the archive, and say whether any sheet has formulas."""
     with zipfile.ZipFile(file) as archive:
         parts = archive.infolist()
         if not any(part.filename.startswith("xl/") for part in parts):
-            raise Unreadable("the file is a zip file, and no Excel workbook (.xlsx)")
+            raise Unreadable("the file is a zip file, but not an Excel workbook (.xlsx)")
         if sum(part.file_size for part in parts) > LARGEST:
-            raise Unreadable(
-                "the workbook is larger than 2 GB when it is unpacked: save the sheet as CSV UTF-8"
-            )
+            raise Unreadable("the unpacked workbook is larger than 2 GB: save the sheet as CSV UTF-8")
         return any(
             _holds(archive, part.filename, b"<f")
             for part in parts
@@ -146,7 +146,7 @@ def _opened(file: BinaryIO, *, data_only: bool) -> Any:
 def _chosen(book: Any, name: str | None) -> str:
     sheets = book.worksheets
     for sheet in sheets:
-        sheet.reset_dimensions()  # what programs write there is often wrong
+        sheet.reset_dimensions()  # programs often write wrong ones
     titles = [sheet.title for sheet in sheets]
     if name is not None:
         if name not in titles:
@@ -170,7 +170,6 @@ def _listed(titles: list[str]) -> str:
 
 
 def _value(cell: Any, formula: Any) -> Any:
-    """What a cell holds."""
     value = cell.value
     if value is None:
         if formula is not None and formula.data_type == "f":
@@ -187,9 +186,7 @@ def _value(cell: Any, formula: Any) -> Any:
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         if abs(value) >= 10**DIGITS:
-            raise ValueError(
-                f"a number of more than {DIGITS} digits, of which Excel keeps no more: type it as text"
-            )
+            raise ValueError(f"a number of more than {DIGITS} digits, which Excel rounds: enter it as text")
         return _with_zeros(value, cell.number_format or "")
     if isinstance(value, float):
         return Decimal(repr(value))

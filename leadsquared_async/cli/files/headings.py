@@ -1,4 +1,4 @@
-"""The headings of a table: as they can be typed, found, suggested and shown."""
+"""The headings of a table: how they are typed, found, suggested and shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = [
     "refuse_title", "shown_heading", "suggestions",
 ]  # fmt: skip
 
-# Headings as they are often written, without their blanks and signs; only ever suggested.
+# Common headings without spaces and symbols; they are suggested, never applied.
 USUAL_HEADINGS = {
     "EmailAddress": ("email", "emailaddress", "emailid", "mail", "mailid"),
     "FirstName": ("firstname", "givenname", "forename"),
@@ -40,9 +40,9 @@ _SUGGESTED = {heading: name for name, headings in USUAL_HEADINGS.items() for hea
 
 
 def plain_heading(text: str) -> str:
-    """A heading as it can be typed: white space of any kind is one blank, invisible characters are gone.
+    """A heading as a user types it: any white space is one space, invisible characters are removed.
 
-    Messages show this form, and options are compared in it.
+    Messages show this form, and options are compared with it.
     """
     visible = "".join(
         character
@@ -56,11 +56,11 @@ _INVISIBLE = {"Cc", "Cf"}
 
 
 def refuse_title(names: Sequence[str], below: Iterable[tuple[int, Sequence[object]]]) -> None:
-    """Refuse a table whose first row is a title: alone in its row, with headings in the next one."""
+    """Raise if the first row is a title: a single cell, with headings in the next row."""
     for line, cells in below if len(names) == 1 else ():
         texts = [cell for cell in cells if cell is not None and str(cell).strip()]
         if len(texts) > 1 and all(isinstance(text, str) and not _VALUE.search(text) for text in texts):
-            raise Unreadable(f"the headings seem to stand on line {line}: pass --skip-rows {line - 1}")
+            raise Unreadable(f"the headings seem to be on line {line}: pass --skip-rows {line - 1}")
         if texts:
             return
 
@@ -69,9 +69,9 @@ _VALUE = re.compile(r"@|\d{4}")
 
 
 def place_of(names: tuple[str, ...], name: str) -> int | None:
-    """The index of the column that is named, by its heading or else by its position; None if there is none.
+    """The index of the column with this heading, else with this position; None if there is no such column.
 
-    Of several columns with one heading none is named by it.
+    A heading that several columns share names none of them.
     """
     if name in names:
         return names.index(name) if names.count(name) == 1 else None
@@ -79,7 +79,7 @@ def place_of(names: tuple[str, ...], name: str) -> int | None:
 
 
 def suggestions(fields: Mapping[str, str]) -> dict[str, str]:
-    """From heading to schema name: usual ones that the account has, its display names, other usual ones."""
+    """Schema names by heading. Common headings of the account's fields override its display names."""
     displayed = {letters(display): name for name, display in fields.items()}
     usual = {heading: name for heading, name in _SUGGESTED.items() if name in fields}
     return _SUGGESTED | displayed | usual
@@ -90,24 +90,24 @@ def letters(text: str) -> str:
 
 
 def looks_like_a_value(heading: str) -> bool:
-    """Whether it is an address or a telephone number, which must not be shown."""
+    """Whether it is an e-mail address or a phone number, which must not be shown."""
     return "@" in heading or re.search(r"\d(?:[ ()./+-]{0,2}\d){8}", heading) is not None
 
 
 def shown_heading(heading: str, position: int | None = None) -> str:
-    """A heading for a message: of a bearable length, and only if it is no value."""
+    """A heading for a message: shortened, and replaced if it looks like a value."""
     if not heading or looks_like_a_value(heading):
         return "**********" if position is None else str(position + 1)
     return heading if len(heading) <= 200 else f"{heading[:200]}..."
 
 
 def quoted(word: str) -> str:
-    """A word as a shell takes it."""
+    """Quote a word for a shell."""
     return f'"{word}"' if re.fullmatch(r"[^\"$`\\!]+", word) else shlex.quote(word)
 
 
 def name_flaw(name: str) -> str | None:
-    """Why it is no schema name; None if it is one."""
+    """Why it is not a schema name; None if it is one."""
     if not SCHEMA_NAME.fullmatch(name):
-        return "is no schema name (a letter, then letters, digits and _)"
-    return "is spelt ProspectID as an attribute" if name == "ProspectId" else None
+        return "is not a schema name (a letter, then letters, digits and _)"
+    return "must be spelt ProspectID" if name == "ProspectId" else None

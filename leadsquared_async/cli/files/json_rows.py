@@ -1,4 +1,4 @@
-"""JSON lines or a JSON array into rows, streamed."""
+"""Stream rows from JSON lines or a JSON array."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["json_array", "json_lines", "json_of"]
 
 
 class _Flaw(ValueError):
-    """Of JSON that Python would read all the same; its text repeats nothing of it."""
+    """JSON that Python would accept is refused; the message repeats nothing of it."""
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise _Flaw("an object has the same key twice; remove one")
@@ -26,36 +26,36 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_number(_: str) -> NoReturn:
-    raise _Flaw("holds NaN or Infinity, which is no value; write null")
+    raise _Flaw("contains NaN or Infinity, which is not JSON; write null")
 
 
-_JSON = json.JSONDecoder(object_pairs_hook=_without_twins, parse_float=Decimal, parse_constant=_no_number)
+_JSON = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_float=Decimal, parse_constant=_no_number)
 _BLANKS = re.compile(r"[ \t\r\n]*")
 
 
 def _object(text: str, at: int) -> tuple[Mapping[str, Any], int]:
-    """The object that begins there, and where it ends."""
+    """Parse the object that starts there; also return its end."""
     try:
         value, end = _JSON.raw_decode(text, at)
     except (json.JSONDecodeError, _Flaw):
         raise
     except (ValueError, ArithmeticError, RecursionError):
-        raise _Flaw("holds a number that is too long, or is nested too deep") from None
+        raise _Flaw("contains a number that is too long, or is nested too deeply") from None
     if not is_object(value):
-        raise _Flaw('holds something that is no object, such as {"Phone": "..."}; each lead is one')
+        raise _Flaw('contains a value that is not an object; write each row as one, such as {"Phone": "..."}')
     _check(value, levels=16)
     return value, end
 
 
 def _check(value: Any, levels: int) -> None:
-    """Refuse what could not be written to the rejects again."""
+    """Raise for a value that could not be written to the rejects."""
     if not levels:
-        raise _Flaw("is nested too deep")
+        raise _Flaw("is nested too deeply")
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise _Flaw("holds half of a surrogate pair, which is no text") from None
+            raise _Flaw("contains half of a surrogate pair, which is not text") from None
     elif is_object(value):
         _check([*value, *value.values()], levels)
     elif is_array(value):
@@ -72,12 +72,13 @@ def json_lines(lines: Iterable[str]) -> Iterator[Row]:
             cells, end = _object(text, 0)
         except json.JSONDecodeError:
             raise Unreadable(
-                "no whole JSON object; write one object in each line, or all of them in one array", number
+                "not a complete JSON object; write one object per line, or all of them in one array",
+                number,
             ) from None
         except _Flaw as flaw:
             raise Unreadable(str(flaw), number) from None
         if end != len(text):
-            raise Unreadable("something follows the JSON object; write one object in each line", number)
+            raise Unreadable("text follows the JSON object; write one object per line", number)
         yield Row(number, tuple(cells), tuple(cells.values()))
 
 
@@ -88,18 +89,18 @@ def json_array(texts: Iterable[str]) -> Iterator[Row]:
     if ended:
         text.skip("]")
     while not ended:
-        text.peek()  # so that the line is that of the object
+        text.peek()  # moves to the object's line
         line = text.line
         cells = text.take_object()
         yield Row(line, tuple(cells), tuple(cells.values()))
         ended = text.peek() != ","
         text.skip("]" if ended else ",")
     if text.peek():
-        raise Unreadable("something follows the end of the array; remove it", text.line)
+        raise Unreadable("text follows the end of the array; remove it", text.line)
 
 
 class _Window:
-    """The part of a JSON text that is being read, with its place in the file."""
+    """The part of a JSON text in memory, and its line in the file."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._texts = iter(texts)
@@ -108,7 +109,7 @@ class _Window:
         self.line = 1
 
     def peek(self) -> str:
-        """Pass over blanks; the character after them, "" at the end."""
+        """Skip white space; return the next character, "" at the end."""
         while True:
             blanks = _BLANKS.match(self._text, self._at)
             assert blanks
@@ -119,13 +120,13 @@ class _Window:
                 return ""
 
     def skip(self, character: str) -> None:
-        """Pass over a character that has to come now."""
+        """Skip the next character, which must be this one."""
         if self.peek() != character:
-            raise Unreadable(f"JSON needs {character} here; is something missing, or cut off?", self.line)
+            raise Unreadable(f"JSON needs {character} here; is the file incomplete?", self.line)
         self._at += 1
 
     def take_object(self) -> Mapping[str, Any]:
-        """Pass over an object."""
+        """Return the next object, and skip it."""
         while True:
             try:
                 cells, end = _object(self._text, self._at)
@@ -137,9 +138,9 @@ class _Window:
                 self._pass(end)
                 return cells
             if len(self._text) - self._at > ROW_LIMIT:
-                raise Unreadable(f"no JSON, or an object of more than {ROW_LIMIT:,} characters", line)
+                raise Unreadable(f"not JSON, or an object of more than {ROW_LIMIT:,} characters", line)
             if not self._more():
-                raise Unreadable("no JSON from here on; is the file cut off?", line)
+                raise Unreadable("not JSON from here on; is the file incomplete?", line)
 
     def _pass(self, end: int) -> None:
         self.line += line_ends(self._text[self._at : end])
@@ -153,7 +154,7 @@ class _Window:
 
 
 def json_of(value: object) -> str:
-    """As `json.dumps` writes it, and a Decimal with all of its digits, which that cannot."""
+    """Write JSON like `json.dumps`, and a Decimal with all of its digits."""
     if isinstance(value, Decimal):
         return str(value)
     if is_object(value):

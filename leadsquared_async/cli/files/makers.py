@@ -1,4 +1,4 @@
-"""What the rows of a file make: leads of any table, or submissions of one operation of JSON."""
+"""Make leads from the rows of any file, or one operation's submissions from JSON."""
 
 from __future__ import annotations
 
@@ -27,38 +27,38 @@ from leadsquared_async.submissions import UpdateBehavior, bulk_lead, capture_lea
 
 __all__ = ["LeadRows", "RowMaker", "SubmissionRows"]
 
-NO_SEARCH_BY = "does not name one attribute that the row has, such as EmailAddress"
+NO_SEARCH_BY = "does not name an attribute that the row has, such as EmailAddress"
 SENT = ("lead", "search_by", "details", "query", "suffix")
 FIELDS = (*SENT, "key", "reference")
 
 
 class RowMaker(ABC):
-    """Makes of each row of a file what is sent, by one operation."""
+    """Makes the submission of each row of a file, for one operation."""
 
     operation: Endpoint
     has_own_keys: bool = True
-    """Whether keys are the user's own, so that two leads may share one by mistake."""
+    """Whether the user sets the keys, so that two leads may share one by mistake."""
     is_bulk: bool = False
     has_bulk: bool = False
-    """Whether rows could go in bulk calls, whose answers are their outcomes."""
+    """Whether bulk calls, whose answers are outcomes, could send the rows."""
     is_checked: bool = False
-    """Whether the account's lead fields say something about the rows."""
+    """Whether rows are checked against the account's lead fields."""
     spellings: Mapping[str, Mapping[str, int]] = MappingProxyType({})
-    """How the telephone numbers of each column are written, as patterns with their counts."""
+    """The patterns of each column's phone numbers, with their counts."""
     attributes: frozenset[str] = frozenset()
-    """The schema names that may be shown."""
+    """Schema names that messages may show."""
 
     @abstractmethod
     def start(self, table: Table, checker: FieldChecker | None) -> None:
-        """Begin with a file; refuse one of whose rows none could be sent."""
+        """Start a file; raise if none of its rows could be sent."""
 
     @abstractmethod
     def make(self, row: Row, reference: str) -> Entry:
-        """What a row makes; `reference` is what it is called in log lines."""
+        """Make a row's entry; log lines show `reference`."""
 
 
 class LeadRows(RowMaker):
-    """Rows that make leads. What is sent to a sandbox, the host, is not what is sent to an account."""
+    """Makes leads. Keys differ by host: delivery to a sandbox is not delivery to an account."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class LeadRows(RowMaker):
         self._mapping = mapping
         self._update_behavior: UpdateBehavior | None = update_behavior
         self._partial = mapping.partial or mapping.search_by is not None
-        # One lead both ways is two things to send: a capture posts an activity.
+        # A capture posts an activity and a bulk row does not, so their keys differ.
         self._sent = {"update_behavior": update_behavior, "host": host, "bulk": "yes" if bulk else None}
         self._leads: Leads | None = None
         self._checker: FieldChecker | None = None
@@ -95,7 +95,7 @@ class LeadRows(RowMaker):
         flaws, submission = made.flaws, None
         if self._checker is not None:
             flawed = {flaw.attribute for flaw in flaws}
-            is_partial = self._partial or bool(flaws)  # what is missing then may be what has a flaw
+            is_partial = self._partial or bool(flaws)  # a missing attribute may be one with a flaw
             for problem in self._checker.check(made.lead, partial=is_partial):
                 if problem.attribute not in flawed:
                     flaws.append(self._flaw(problem, made.lead.get(problem.attribute)))
@@ -112,9 +112,9 @@ class LeadRows(RowMaker):
         return Entry(row, made.key, submission, tuple(flaws))
 
     def _flaw(self, problem: FieldProblem, value: object) -> Flaw:
-        """A problem in the words of the command line."""
+        """The flaw of a field problem, with the options that help."""
         attribute, kind = problem.attribute, problem.kind
-        message = _WAYS_ON.get(kind, problem.message.removeprefix(f"{attribute}: "))
+        message = _ADVICE.get(kind, problem.message.removeprefix(f"{attribute}: "))
         if kind is ProblemKind.NOT_A_DATE:
             message = message.format(name=attribute, format=ANY_FORMAT)
             return Flaw("", message, attribute, kind, nearest=date_format_of(str(value)))
@@ -133,25 +133,25 @@ class LeadRows(RowMaker):
         return capture_lead(lead, search_by=search_by, update_behavior=self._update_behavior)
 
 
-_WAYS_ON = {
+_ADVICE = {
     ProblemKind.UNKNOWN: (
         "this account has no such field: --map the column to one that `leadsquared fields` shows, or "
         "--ignore it"
     ),
     ProblemKind.NOT_A_DATE: (
-        "is no date of the form 2024-02-29 or 2024-02-29 13:05:00: pass --date {name} --date-format {format}"
+        "is not a date such as 2024-02-29 or 2024-02-29 13:05:00: pass --date {name} --date-format {format}"
     ),
-    ProblemKind.NOT_A_PHONE: "is no phone number: correct it, or empty it",
+    ProblemKind.NOT_A_PHONE: "is not a phone number: correct it, or empty it",
     ProblemKind.NOT_A_BOOLEAN: 'is neither true nor false: correct it, or pass --value "Column:Wrong=true"',
     ProblemKind.PLACEHOLDER: (
-        "holds a placeholder; leads that share it would become one: empty it, or pass --empty with it"
+        "is a placeholder; leads that share it would become one lead: empty it, or pass --empty"
     ),
 }
 
 
 @lru_cache(maxsize=1000)
 def _nearest(value: str, options: tuple[str, ...]) -> str | None:
-    """The option that a value resembles."""
+    """The option that is most similar to a value."""
     folded = {option.casefold(): option for option in reversed(options)}
     found = get_close_matches(value.strip().casefold(), folded, n=1, cutoff=0.7)
     return folded[found[0]] if found else None
@@ -162,19 +162,19 @@ def _without_name(error: InvalidLead) -> str:
 
 
 class SubmissionRows(RowMaker):
-    """Rows that make submissions of one operation.
+    """Makes submissions of one operation.
 
     A row is an object with any of `FIELDS`: those of `Submission`, with LeadSquared's own names inside, and
-    the key. Without a key it is known by all that is sent of it. Reasons in a file of rejects are ignored.
+    the key. Without one, the values that are sent identify a row. The reasons of rejects are ignored.
     """
 
     def __init__(self, operation: Operation, host: str) -> None:
         self.operation: Endpoint = operation
         self._host = host
 
-    def start(self, table: Table, checker: FieldChecker | None) -> None:  # noqa: ARG002 - of leads only
+    def start(self, table: Table, checker: FieldChecker | None) -> None:  # noqa: ARG002 - for leads only
         if table.names is not None:
-            raise Unreadable('the file is a table: write an object such as {"details": {...}} in each line')
+            raise Unreadable('the file is a table: write an object such as {"details": {...}} on each line')
 
     def make(self, row: Row, reference: str) -> Entry:
         cells = dict(zip(row.names, row.cells, strict=True))
@@ -182,7 +182,7 @@ class SubmissionRows(RowMaker):
             submission = _submission(self.operation, cells)
             encoded = encode(replace(submission, reference=submission.reference or reference))
             return Entry(row, self._key(cells), encoded)
-        except (_UnfitError, InvalidLead, ConfigurationError) as error:
+        except (_InvalidObjectError, InvalidLead, ConfigurationError) as error:
             return Entry(row, None, None, (Flaw("", str(error)),))
 
     def _key(self, cells: Mapping[str, Any]) -> str:
@@ -196,32 +196,32 @@ class SubmissionRows(RowMaker):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-class _UnfitError(ValueError):
-    """An object that is no submission; its text names the field and shows no value."""
+class _InvalidObjectError(ValueError):
+    """An object is not a submission; the message names the field and shows no value."""
 
 
 def _submission(operation: Endpoint, cells: Mapping[str, Any]) -> Submission:
     for position, name in enumerate(cells, start=1):
         if name not in FIELDS and plain_heading(name) != REASON:
             shown = name if SCHEMA_NAME.fullmatch(name) else f"field {position}"
-            raise _UnfitError(f"{shown}: a submission has {', '.join(FIELDS)}, and nothing else")
+            raise _InvalidObjectError(f"{shown}: unknown field; a submission has {', '.join(FIELDS)}")
     lead, details = _object(cells, "lead"), _object(cells, "details")
     if lead is None and details is None:
-        raise _UnfitError("lead or details: one of them has to be there")
+        raise _InvalidObjectError("lead or details: one of them is required")
     if operation.envelope and (lead is None or details is None):
-        raise _UnfitError(
+        raise _InvalidObjectError(
             f"{'lead' if lead is None else 'details'}: {operation.name} needs a lead and details"
         )
     if operation.integers and details is None:
-        raise _UnfitError(
+        raise _InvalidObjectError(
             f"details: {operation.name} needs them, with {', '.join(sorted(operation.integers))}"
         )
     query = _object(cells, "query") or {}
     if not all(isinstance(value, str | None) for value in query.values()):
-        raise _UnfitError('query: its values are texts, such as "true"')
+        raise _InvalidObjectError('query: its values must be strings, such as "true"')
     suffix: object = cells.get("suffix") or []
     if not is_array(suffix) or not all(isinstance(part, str) for part in suffix):
-        raise _UnfitError("suffix: a list of texts")
+        raise _InvalidObjectError("suffix: must be a list of strings")
     return Submission(
         operation=operation,
         lead=lead,
@@ -237,7 +237,7 @@ def _object(cells: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     value = cells.get(name)
     if value is None or is_object(value):
         return value
-    raise _UnfitError(f"{name}: an object from name to value")
+    raise _InvalidObjectError(f"{name}: must be an object of names and values")
 
 
 def _text(cells: Mapping[str, Any], name: str) -> str | None:
@@ -246,4 +246,4 @@ def _text(cells: Mapping[str, Any], name: str) -> str | None:
         value = str(value)
     if value is None or (isinstance(value, str) and 0 < len(value) <= LONGEST_KEY):
         return value
-    raise _UnfitError(f"{name}: a text of 1 to {LONGEST_KEY} characters")
+    raise _InvalidObjectError(f"{name}: must be a string of 1 to {LONGEST_KEY} characters")

@@ -1,6 +1,6 @@
-"""The rows of a file into leads, by the options of a run. Pure.
+"""Map the rows of a file to leads, by the options of a run. Pure.
 
-Nothing is mapped on a guess. A message shows no cell, and no heading that looks like a value.
+No mapping is guessed. Messages show no cell, and no heading that looks like a value.
 """
 
 from __future__ import annotations
@@ -37,22 +37,20 @@ from leadsquared_async.errors import ConfigurationError
 __all__ = ["LONGEST_KEY", "Flaw", "LeadMapping", "Leads", "Made", "MappingError"]
 
 KNOWN = 300
-"""Cells of a column whose values are remembered."""
+"""Cells of a column whose values are cached."""
 LONGEST_KEY = 500
-"""Characters; as the outbox has it."""
+"""Characters; the outbox has the same limit."""
 NO_HEADING = "has no heading above this cell: pass --map {position}=SCHEMA_NAME or --ignore {position}"
 NAMED = 30
-"""Headings that a message lists."""
-SUGGESTED = (
-    "these headings are not schema names: add what is right of these options, and --ignore for the rest"
-)
+"""Headings that a message lists at most."""
+SUGGESTED = "these headings are not schema names: add the options that are right, and --ignore for the rest"
 MATCHED_BY = frozenset({"EmailAddress", "Phone", "Mobile", "ProspectID"})
-NUMBERS_TO_CALL = frozenset({"Phone", "Mobile"})
-_CALLED = re.compile(r"phone|mobile|whatsapp", re.IGNORECASE)
+PHONE_NUMBERS = frozenset({"Phone", "Mobile"})
+_PHONE_NAME = re.compile(r"phone|mobile|whatsapp", re.IGNORECASE)
 
 
 class MappingError(CommandFailedError):
-    """An option is invalid, or a column of the file has no place; a line for each."""
+    """An option is invalid, or a column is neither mapped nor ignored; one line for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +58,12 @@ class Flaw:
     """What is wrong with a row.
 
     Attributes:
-        column: the heading, fit to be shown; empty if the whole row is meant.
+        column: the heading as messages show it; empty for the whole row.
         message: what is wrong and what to do; holds no cell.
-        attribute: the schema name; empty if no attribute is meant.
-        kind: in a word.
-        value: of a drop-down, the cell that is none of its options, unless it looks personal.
-        nearest: the option that it resembles.
+        attribute: the schema name; empty if there is none.
+        kind: one word.
+        value: a cell that is not an option of its drop-down, unless it looks personal.
+        nearest: the most similar option, or the likely date format.
     """
 
     column: str
@@ -77,7 +75,7 @@ class Flaw:
 
     def __str__(self) -> str:
         if self.column:
-            quote = "" if self.column.isdigit() else '"'  # else it is a position
+            quote = "" if self.column.isdigit() else '"'  # a position is not quoted
             return f"column {quote}{self.column}{quote}: {self.message}"
         return f"{self.attribute}: {self.message}" if self.attribute else self.message
 
@@ -86,73 +84,72 @@ class Flaw:
 class LeadMapping:
     """How rows become leads. A column is named by its heading in its plain form, or by its position, from 1.
 
-    A column whose heading is a schema name becomes that attribute; any other has to be mapped or ignored. A
-    usual heading that is not LeadSquared's name, such as "Email", is refused even where it could be one;
-    mapping it to itself says that it is meant. Dates, verbatim and values may name a schema name as well.
+    A column whose heading is a schema name becomes that attribute; any other must be mapped or ignored. A
+    common heading that is not LeadSquared's name, such as "Email", is refused even if it could be a schema
+    name; mapping it to itself allows it. Dates, verbatim and values may also name a schema name.
     """
 
     columns: Annotated[
-        Mapping[str, str], option("--map COLUMN=NAME", "The schema name that a column becomes.", COLUMNS)
+        Mapping[str, str], option("--map COLUMN=NAME", "Send a column as this schema name.", COLUMNS)
     ] = field(default_factory=dict[str, str])
-    ignored: Annotated[Collection[str], option("--ignore COLUMN", "A column that is not sent.", COLUMNS)] = ()
+    ignored: Annotated[Collection[str], option("--ignore COLUMN", "Do not send this column.", COLUMNS)] = ()
     constants: Annotated[
         Mapping[str, str],
-        option("--set NAME=VALUE", "What every lead gets, such as Source=Website.", COLUMNS),
+        option("--set NAME=VALUE", "A value for every lead, such as Source=Website.", COLUMNS),
     ] = field(default_factory=dict[str, str])
     key_column: Annotated[
         str | None,
-        option("--key COLUMN", "Your own id of each row; by default all that is sent of it.", COLUMNS),
+        option("--key COLUMN", "The column with your own id; by default its values identify a row.", COLUMNS),
     ] = None
-    dates: Annotated[
-        Collection[str], option("--date COLUMN", "A column that holds dates or times.", VALUES)
-    ] = ()
+    dates: Annotated[Collection[str], option("--date COLUMN", "A column with dates or times.", VALUES)] = ()
     date_format: Annotated[
         str | None,
         option(
             "--date-format FORMAT",
-            "How they are written, such as %d/%m/%Y %H:%M; by default ISO 8601.",
+            "Their format, such as %d/%m/%Y %H:%M; by default ISO 8601.",
             VALUES,
         ),
     ] = None
     timezone: Annotated[
-        str | None, option("--timezone ZONE", "The zone of times, such as Asia/Kolkata.", VALUES)
+        str | None,
+        option("--timezone ZONE", "The zone of times without an offset, such as Asia/Kolkata.", VALUES),
     ] = None
     phone_region: Annotated[
         str | None,
         option(
             "--phone COUNTRY",
-            "Write phone numbers as LeadSquared does; COUNTRY, such as IN, is for those without one.",
+            "Send phone numbers in LeadSquared's spelling; COUNTRY, such as IN, is for local ones.",
             VALUES,
         ),
     ] = None
     empty: Annotated[
-        Collection[str], option("--empty TEXT", "A cell that counts as empty, such as NULL.", VALUES)
+        Collection[str], option("--empty TEXT", "Treat a cell with this text as empty, such as NULL.", VALUES)
     ] = ()
     values: Annotated[
-        Collection[str], option("--value COLUMN:WRONG=RIGHT", "A cell that is sent as another.", VALUES)
+        Collection[str], option("--value COLUMN:WRONG=RIGHT", "Send one value as another.", VALUES)
     ] = ()
     verbatim: Annotated[
         Collection[str],
         option(
             "--verbatim COLUMN",
-            "Send this column as is, even if a value looks like a spreadsheet's damage (12E+3, #N/A).",
+            "Send this column unchanged, even if a value looks damaged (12E+3, #N/A).",
             VALUES,
         ),
     ] = ()
     search_by: Annotated[
-        str | None, option("--search-by NAME", "The attribute that LeadSquared finds a lead by.", LEADS)
+        str | None, option("--search-by NAME", "The attribute by which LeadSquared finds a lead.", LEADS)
     ] = None
     partial: Annotated[
-        bool, option("--partial", "The leads exist already: what a new one needs may be missing.", LEADS)
+        bool, option("--partial", "The leads exist already: mandatory fields may be missing.", LEADS)
     ] = False
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the file, and what its cells become: an attribute, or nothing.
+    """A column of the file, and the attribute that its cells become, if any.
 
-    It is shown by its position if its heading looks like a value or is empty. An unnamed one has to be empty.
-    What the first cells with text have become is known: in many columns a few values stand again and again.
+    Messages show its position if its heading is empty or looks like a value.
+    The cells of an unnamed column must be empty. `known` caches values, because many columns repeat a few.
     """
 
     shown: str
@@ -160,14 +157,14 @@ class Column:
     is_unnamed: bool = False
     is_date: bool = False
     is_verbatim: bool = False
-    is_called: bool = False
+    is_phone: bool = False
     values: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     known: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
 
 @dataclass(slots=True)
 class Made:
-    """What a row makes: a lead without the attributes that have a flaw, and its key unless that has one."""
+    """A row's lead without the attributes that have a flaw, and its key unless that has one."""
 
     lead: dict[str, Any] = field(repr=False)
     key: str | None = field(repr=False)
@@ -175,10 +172,10 @@ class Made:
 
 
 class Leads:
-    """Makes leads of the rows of one file.
+    """Makes leads from the rows of one file.
 
-    Without headings its rows name their own columns, as in JSON. `fields` are the display names of the
-    account's lead fields, by schema name; `sent` is what else changes what is sent, and part of the key.
+    `names` is None if each row names its columns, as in JSON. `fields` are the display names of the account's
+    lead fields, by schema name. `sent` has other options that change what is sent; it is part of the key.
     """
 
     def __init__(
@@ -191,7 +188,7 @@ class Leads:
         self._mapping = mapping
         self._is_table = names is not None
         self._suggested = suggestions(fields or {})
-        self._checked = frozenset(IDENTIFIERS if fields else ())  # for placeholders, by the checker
+        self._checked = frozenset(IDENTIFIERS if fields else ())  # the checker finds their placeholders
         self._sent = {name: value for name, value in (sent or {}).items() if value is not None}
         self._empty = frozenset(map(cells.bare_text, mapping.empty))
         self._columns = {plain_heading(name): attribute for name, attribute in mapping.columns.items()}
@@ -208,17 +205,17 @@ class Leads:
             }
 
     def make(self, row: Row) -> Made:
-        """The lead that a row makes, its key, and all that is wrong with it.
+        """Make a row's lead and key, and find all of its flaws.
 
-        White space, no-break spaces and invisible marks around a cell are cut off: around an address or a
-        number they are never meant, and LeadSquared would not find the lead by it. A cell that is empty then
-        leaves its attribute out, in JSON too: it does not clear the field. A telephone number also loses the
-        invisible marks inside it and the prefix of an export, such as p: or tel:. A placeholder, such as
-        NULL, is refused where LeadSquared finds leads by it.
+        White space, no-break spaces and invisible marks around a cell are removed: LeadSquared would not find
+        a lead by an address or a number with them. An empty cell leaves its attribute out, in JSON too; it
+        does not clear the field. Phone numbers also lose invisible marks inside and the prefix of an export,
+        such as p: or tel:. Placeholders, such as NULL, are refused in attributes by which LeadSquared finds
+        leads.
 
-        A number that a spreadsheet has shortened (9.98878E+09, 1,23457E+11) is refused in every column that
-        is not verbatim. One without sign and fraction (12E3) could be a code, and is refused only in columns
-        with telephone numbers. There a number that became a fraction (9988776655.0) is refused as well.
+        A number that a spreadsheet shortened (9.98878E+09, 1,23457E+11) is refused unless its column is
+        verbatim. One without a sign or fraction (12E3) could be a code, so only phone columns refuse it.
+        Phone columns also refuse a number that became a fraction (9988776655.0).
         """
         if row.flaw is not None:
             return Made({}, None, [Flaw("", row.flaw)])
@@ -244,16 +241,16 @@ class Leads:
             if value is not None:
                 lead[column.attribute] = value
         if not lead and not flaws:
-            flaws.append(Flaw("", "no cell is left that would be sent: fill one in, or remove the row"))
+            flaws.append(Flaw("", "all cells that would be sent are empty: fill one in, or remove the row"))
         lead |= self._mapping.constants
         if self._normalize is not None:
             lead = self._normalize(lead)
         return Made(lead, self._key(row, lead, flaws), flaws)
 
     def _key(self, row: Row, lead: Mapping[str, Any], flaws: list[Flaw]) -> str | None:
-        """The cell of the key column, which may be personal data; else a SHA-256 over all that is sent.
+        """The cell of the key column, which may be personal data; else a SHA-256 of all that is sent.
 
-        The row's place and the file's name are no part of it.
+        The row's position and the file's name are not part of it.
         """
         if self._key_column is None:
             text = json.dumps([lead, self._mapping.search_by, self._sent], sort_keys=True, default=_canonical)
@@ -266,10 +263,10 @@ class Leads:
             return None
 
     def _plan(self, names: tuple[str, ...]) -> list[Column | Flaw]:
-        """What each column becomes; computed once for rows that share their columns."""
+        """The plan for each column, cached for rows with the same columns."""
         plan = self._plans.get(names)
         if plan is None:
-            if len(self._plans) >= 100:  # JSON with ever other names
+            if len(self._plans) >= 100:  # JSON whose names keep changing
                 self._plans.clear()
             plain = names if self._is_table else tuple(map(plain_heading, names))
             plan = self._plans[names] = [self._column(plain, position) for position in range(len(plain))]
@@ -301,7 +298,7 @@ class Leads:
             if heading and names.count(heading) > 1:
                 return Flaw(
                     shown,
-                    f"several columns have this heading: name this one {position + 1} in --map or --ignore",
+                    f"several columns have this heading: use position {position + 1} in --map or --ignore",
                 )
             if flaw := self._heading_flaw(heading):
                 kind = "heading" if letters(heading) in self._suggested else "refused"
@@ -309,15 +306,15 @@ class Leads:
             attribute = heading
         values = dict(self._values_of(names, position, attribute))
         is_verbatim = is_named(mapping.verbatim)
-        is_called = attribute in NUMBERS_TO_CALL or (
-            _CALLED.search(attribute) is not None and not is_verbatim
+        is_phone = attribute in PHONE_NUMBERS or (
+            _PHONE_NAME.search(attribute) is not None and not is_verbatim
         )
-        return Column(shown, attribute, False, is_named(mapping.dates), is_verbatim, is_called, values)
+        return Column(shown, attribute, False, is_named(mapping.dates), is_verbatim, is_phone, values)
 
     def _heading_flaw(self, heading: str) -> str | None:
-        """Why a heading is no attribute by itself, and the options to choose from."""
+        """Why a heading is not an attribute, and the options that help."""
         if looks_like_a_value(heading):
-            return "its heading looks like a value: the first line has to hold the headings"
+            return "its heading looks like a value: the first line must have the headings"
         suggested = self._suggested.get(letters(heading))
         flaw = name_flaw(heading)
         if flaw is None and suggested in {None, heading}:
@@ -338,7 +335,7 @@ class Leads:
                     break
 
     def _check_table(self, names: tuple[str, ...]) -> None:
-        """See that every column has its place, and every option its column."""
+        """Raise unless every column is mapped or ignored, and every option names a column."""
         mapping, plan = self._mapping, self._plan(names)
         flaws = [(name, column) for name, column in zip(names, plan, strict=True) if isinstance(column, Flaw)]
         options = [
@@ -368,10 +365,10 @@ class Leads:
             problems += [*unknown, f"the headings are {shown}" + (", ..." if len(names) > NAMED else "")]
         used = sum(len(column.values) for column in plan if isinstance(column, Column))
         if used < len(mapping.values):
-            problems.append('--value is written as "Column:Wrong=Right", with a column of the file')
+            problems.append('--value must be "Column:Wrong=Right", with a column of the file')
         search_by = "ProspectID" if mapping.search_by == "ProspectId" else mapping.search_by
         if search_by is not None and search_by not in attributes | {*mapping.constants}:
-            problems.append(f"--search-by {shown_heading(search_by)}: no column becomes that attribute")
+            problems.append(f"--search-by {shown_heading(search_by)}: no column is mapped to that attribute")
         if problems:
             raise MappingError("\n".join(problems))
 
@@ -392,7 +389,7 @@ class Leads:
             return self._dates.with_zone(cell)
         if column.is_date:
             raise CellError(
-                "holds a number: format it as a date in the workbook, or write text as --date-format says"
+                "is a number: format it as a date in the workbook, or write it as text in --date-format"
             )
         if isinstance(cell, Decimal):
             return _number(cell, column)
@@ -400,24 +397,24 @@ class Leads:
             return cell
         if isinstance(cell, Mapping):
             return self._field_set(cell, column)  # pyright: ignore[reportUnknownArgumentType]
-        raise CellError("holds a list: join its items into one text, or pass --ignore with the column")
+        raise CellError("is a list: join its items into one text, or pass --ignore with the column")
 
     def _field_set(self, cell: Mapping[str, Any], column: Column) -> dict[str, Any] | None:
         found = dict[str, Any]()
         for name, inner in cell.items():
             if isinstance(inner, Mapping):
-                raise CellError("a field set holds no further field set")
+                raise CellError("a field set cannot contain another field set")
             path = f"{column.attribute}.{name}"
             is_date, is_verbatim = path in self._mapping.dates, path in self._mapping.verbatim
-            is_called = _CALLED.search(path) is not None and not is_verbatim
-            value = self._value(inner, Column(path, path, False, is_date, is_verbatim, is_called))
+            is_phone = _PHONE_NAME.search(path) is not None and not is_verbatim
+            value = self._value(inner, Column(path, path, False, is_date, is_verbatim, is_phone))
             if value is not None:
                 found[name] = value
         return found or None
 
     def _text(self, text: str, column: Column) -> Any:
         flaw = cells.text_flaw(text)
-        if flaw is None and column.is_called:
+        if flaw is None and column.is_phone:
             text = bare_phone(text)
             flaw = cells.phone_flaw(text) if text else None
         if flaw is None and not column.is_verbatim:
@@ -426,7 +423,7 @@ class Leads:
             flaw = cells.identifier_flaw(text, placeholders=column.attribute not in self._checked)
         if flaw is not None:
             raise CellError(flaw)
-        if column.attribute in NUMBERS_TO_CALL and self._normalize is None:
+        if column.attribute in PHONE_NUMBERS and self._normalize is None:
             patterns = self.spellings.setdefault(column.shown, Counter())
             pattern = re.sub(r"\d", "9", text)
             if pattern in patterns or len(patterns) < 100:
@@ -435,13 +432,13 @@ class Leads:
 
 
 def _number(number: Decimal, column: Column) -> Decimal:
-    """A number that JSON has with a fraction or an exponent, or a workbook with a fraction."""
-    if column.is_called:
-        raise CellError("a telephone number has neither decimals nor an exponent: write it as text")
+    """Check a number with a fraction, or in JSON with an exponent."""
+    if column.is_phone:
+        raise CellError("a phone number cannot have decimals or an exponent: write it as text")
     exponent = number.as_tuple().exponent
     if isinstance(exponent, int) and exponent > 0 and not column.is_verbatim:
         raise CellError(
-            "has an exponent, and may have lost digits: write it out, or pass --verbatim with the column"
+            "has an exponent and may have lost digits: write all digits, or pass --verbatim with the column"
         )
     return number
 
@@ -450,7 +447,7 @@ def _key_of(cell: object) -> str:
     if isinstance(cell, int) and not isinstance(cell, bool):
         return str(cell)
     if not isinstance(cell, str | None):
-        raise CellError("a key is text or a whole number")
+        raise CellError("a key must be text or a whole number")
     key = cells.bare_text(cell or "")
     flaw = None if not key else cells.text_flaw(key) or cells.spreadsheet_flaw(key)
     if not key:
@@ -458,7 +455,7 @@ def _key_of(cell: object) -> str:
     elif len(key) > LONGEST_KEY:
         flaw = f"the key is longer than {LONGEST_KEY} characters: shorten it, or leave out --key"
     elif any("\ud800" <= character <= "\udfff" for character in key):
-        flaw = "the key holds half of a surrogate pair, which is no text: correct it"
+        flaw = "the key contains half of a surrogate pair, which is not text: correct it"
     if flaw is not None:
         raise CellError(flaw)
     return key
@@ -470,24 +467,26 @@ def _key_of(cell: object) -> str:
 def _check_options(mapping: LeadMapping) -> None:
     for column, attribute in mapping.columns.items():
         if flaw := name_flaw(attribute):
-            raise MappingError(f'--map "{shown_heading(column)}=...": what it is mapped to {flaw}')
+            raise MappingError(f'--map "{shown_heading(column)}=...": the name after = {flaw}')
         if column in mapping.ignored:
-            raise MappingError(f'"{shown_heading(column)}" is mapped and ignored: leave one of them out')
+            raise MappingError(f'"{shown_heading(column)}" is mapped and ignored: remove one of the options')
     for attribute, value in mapping.constants.items():
         if flaw := name_flaw(attribute):
-            raise MappingError(f"--set NAME=VALUE: its name {flaw}")
+            raise MappingError(f"--set NAME=VALUE: the name {flaw}")
         if not value.strip():
-            raise MappingError(f"--set {attribute}: has no value; it would clear the field of every lead")
+            raise MappingError(
+                f"--set {attribute}: the value is empty, which would clear the field of every lead"
+            )
         if flaw := cells.text_flaw(value):
             raise MappingError(f"--set {attribute}: {flaw}")
     for name in mapping.verbatim:
-        if mapping.columns.get(name, name) in NUMBERS_TO_CALL:
+        if mapping.columns.get(name, name) in PHONE_NUMBERS:
             raise MappingError(
-                f'--verbatim "{shown_heading(name)}": Phone and Mobile stay checked, since a number that a '
-                "spreadsheet has damaged calls nobody"
+                f'--verbatim "{shown_heading(name)}": Phone and Mobile are always checked, since nobody can '
+                "call a damaged number"
             )
     if not mapping.dates and mapping.date_format:
-        raise MappingError("--date-format is about columns with dates: name them with --date")
+        raise MappingError("--date-format needs columns with dates: name them with --date")
 
 
 def _dates(mapping: LeadMapping) -> Dates:
@@ -505,11 +504,11 @@ def _normalizer(region: str | None) -> Callable[[Mapping[str, Any]], dict[str, A
 
 
 def _canonical(value: object) -> str:
-    """What JSON has no word for, as it is sent."""
+    """Values that JSON cannot represent, as they are sent."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
     if isinstance(value, date):
         return f"{value.isoformat()} 00:00:00"
     if isinstance(value, Decimal):
         return str(value)
-    raise TypeError(f"a lead from a file holds no {type(value).__name__}")
+    raise TypeError(f"a lead from a file cannot contain {type(value).__name__}")

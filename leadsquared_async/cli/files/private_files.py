@@ -1,4 +1,4 @@
-"""Files with personal data: for nobody else to read, and whole or not there."""
+"""Files with personal data: only the user can read them, and they are complete or absent."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ SQLITE = b"SQLite format 3"
 
 
 def files_of(outboxes: Iterable[Path]) -> list[Path]:
-    """All files that outboxes consist of."""
+    """All files of these outboxes."""
     places = [place for path in outboxes for place in (path, without_links(path))]
     return [Path(f"{place}{suffix}") for place in places for suffix in ("", "-wal", "-shm", ".lock")]
 
 
 def open_private(path: Path, encoding: str = "utf-8") -> TextIO:
-    """A new file, to be written as CSV wants it."""
+    """Create a file that only the user can read, without newline translation."""
     return open(
         path, "x", encoding=encoding, newline="", opener=lambda name, how: os.open(name, how, PRIVATE)
     )
 
 
 def without_links(path: Path) -> Path:
-    """Where a path leads to; unlike with `Path.resolve`, links in a circle are no error."""
+    """Follow links; unlike in `Path.resolve`, a cycle of links is not an error."""
     return Path(os.path.realpath(path))
 
 
 class Draft:
-    """A file that is written under another name until it is whole; a context manager that clears up.
+    """A file that has a temporary name until it is complete; a context manager that deletes the rest.
 
-    Write to `part`. It must not be one of `others`, and is written beside the files `beside`, under a name
-    with a number. It takes the place of a file only if that begins so, unless `place_and_keep` decides it.
+    Write to `part`. The path must not be one of `others`. In place of a file of `beside` it gets a numbered
+    name. With `begins`, an existing file is replaced only if it begins with one of these.
     """
 
     def __init__(
@@ -71,18 +71,18 @@ class Draft:
         self._clear()
 
     def place(self, loses: Callable[[Path, Path], bool] = lambda _there, _new: False) -> Path:
-        """Put it in the place of the file there, or beside one that loses something; returns its name."""
+        """Replace the file there, or use a numbered name if that file loses something; returns the name."""
         given, place = self._room(loses)
         self.part.replace(place)
         return given
 
     def place_and_keep(self) -> Path:
-        """Put it in the place of a file that is as it was written and loses no line, or beside one.
+        """Replace a file that nobody edited and that loses no line; otherwise use a numbered name.
 
-        How a file was written is told by the digest in a hidden file beside it.
+        A digest in a hidden file beside it shows whether a file was edited.
         """
         mine, digest = _lines(self.part), _digest(self.part)
-        given, place = self._room(lambda there, _: not (_is_as_written(there) and _lines(there) <= mine))
+        given, place = self._room(lambda there, _: not (_is_unedited(there) and _lines(there) <= mine))
         _note(place).unlink(missing_ok=True)
         self.part.replace(place)
         with open_private(_note(place)) as file:
@@ -90,7 +90,7 @@ class Draft:
         return given
 
     def _room(self, loses: Callable[[Path, Path], bool]) -> tuple[Path, Path]:
-        """The first name that it may have, as given and with links followed."""
+        """The first possible name, as given and with links followed."""
         for number in count(1):
             numbered = (
                 one if number == 1 else one.with_stem(f"{one.stem}-{number}")
@@ -107,13 +107,13 @@ class Draft:
         if not os.path.lexists(self._path):
             return
         if not self._path.is_file():
-            raise CommandFailedError(f"{path}: is there, and no regular file: choose another name")
+            raise CommandFailedError(f"{path}: exists and is not a regular file: choose another name")
         with self._path.open("rb") as file:
             beginning = file.read(200)
         if beginning.startswith(SQLITE):
-            raise CommandFailedError(f"{path}: is there, and a database or outbox: choose another name")
+            raise CommandFailedError(f"{path}: exists and is a database or outbox: choose another name")
         if begins is not None and beginning and not beginning.startswith(begins):
-            raise CommandFailedError(f"{path}: is there, and was not written with --out: choose another name")
+            raise CommandFailedError(f"{path}: exists and was not written with --out: choose another name")
 
     def _clear(self) -> None:
         self.part.unlink(missing_ok=True)
@@ -136,8 +136,7 @@ def _note(path: Path) -> Path:
     return path.with_name(f".{path.name}.sha256")
 
 
-def _is_as_written(path: Path) -> bool:
-    """Whether a file is as it was placed."""
+def _is_unedited(path: Path) -> bool:
     note = _note(path)
     if not (path.is_file() and note.is_file()):
         return False

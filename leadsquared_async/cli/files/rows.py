@@ -1,4 +1,4 @@
-"""One row of a file as it was read, and the error of a file that cannot be read."""
+"""A row of a file, and the error for a file that cannot be read."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from leadsquared_async.cli.exits import CommandFailedError
 
 __all__ = ["REASON", "ROW_LIMIT", "Row", "Unreadable", "counted"]
 
-# The heading of the column that a file of rejects adds. With its blank it is no schema name, so no attribute
-# of anybody's leads can have it.
+# The heading of the column that a file of rejects adds. Its space keeps it from being a schema name.
 REASON = "Reason (leadsquared)"
 ROW_LIMIT = 1_000_000
-"""Characters of a cell or an object; LeadSquared takes far less, and an unclosed quote ends here."""
+"""Characters of a cell or an object; LeadSquared accepts far less."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row, as read.
+    """One row, as it was read.
 
     Attributes:
         line: the line of the file where it begins, from 1; in a workbook the row.
         names: the columns that its cells belong to; the rows of a table share them.
-        cells: as many as there are names. Strings in CSV; what JSON has in JSON, fractions as `Decimal`; in a
-            workbook text, numbers, booleans and dates.
-        flaw: why it cannot be read for certain; None if it can. Then there may be more or fewer cells.
+        cells: one for each name. Strings in CSV; JSON's values in JSON, with fractions as `Decimal`; text,
+            numbers, booleans and dates in a workbook.
+        flaw: why the row is ambiguous or invalid, if it is. Then there may be more or fewer cells.
     """
 
     line: int
@@ -35,7 +34,7 @@ class Row:
 
 
 class Unreadable(CommandFailedError):
-    """The file cannot be read for certain from a line on, or at all; or an option about it is invalid."""
+    """The file is unreadable or ambiguous, from a line on or as a whole; or an option for it is invalid."""
 
     def __init__(self, what: str, line: int | None = None) -> None:
         super().__init__(what if line is None else f"line {line}: {what}")
@@ -43,5 +42,5 @@ class Unreadable(CommandFailedError):
 
 
 def counted(count: int, noun: str) -> str:
-    """1 row, 1,120 rows."""
+    """Such as 1 row, 1,120 rows."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

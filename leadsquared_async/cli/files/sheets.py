@@ -1,4 +1,4 @@
-"""CSV files for people, which spreadsheets open; among them that of the rows that need fixing."""
+"""Write CSV files that people open in spreadsheets, and files of rejects."""
 
 from __future__ import annotations
 
@@ -24,12 +24,11 @@ _NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?")
 
 
 def sheet(file: TextIO, *, verbatim: bool = False) -> Callable[[Iterable[object]], None]:
-    """A writer of rows, in which no cell is a formula.
+    """A function that writes rows without live formulas.
 
-    A cell that a spreadsheet would run gets a ' in front, a number with a sign does not. So does each part of
-    a cell behind a semicolon, tab or line break: a spreadsheet whose language divides cells by semicolons
-    does not see the quotes around a cell, and makes a cell of each part. `verbatim` leaves cells as they
-    are, for programs.
+    A cell that a spreadsheet would run gets a leading ', except a number with a sign. So does each part of a
+    cell after a semicolon, tab or line break: spreadsheets in languages that separate cells by semicolons
+    ignore the quotes around a cell, and make a cell of each part. `verbatim` writes cells unchanged.
     """
     writer = csv.writer(file)
 
@@ -40,11 +39,11 @@ def sheet(file: TextIO, *, verbatim: bool = False) -> Callable[[Iterable[object]
 
 
 class Rejects:
-    """A file of rows that were refused or rejected, each as it was read, and its reason; a context manager.
+    """A file of rows that were refused or rejected, as they were read, with reasons; a context manager.
 
-    It has the delimiter of the table; of a workbook it is CSV, of a JSON array JSON lines. Once the rows are
-    fixed it can be passed in again, and the same cells are read: they are written unchanged, or a number such
-    as +91-9988776655 would come back as another. It is gone at the end if it holds no row.
+    It has the delimiter of the table; a workbook gives CSV, a JSON array gives JSON lines. Fixed, it can be
+    passed in again. Cells are written unchanged: a number such as +91-9988776655 must come back the same. A
+    file without rows is deleted at the end.
     """
 
     def __init__(self, path: Path, table: Table) -> None:
@@ -53,11 +52,11 @@ class Rejects:
         self._is_empty = True
         encoding = "utf-8" if table.names is None else "utf-8-sig"
         self._file = open_private(path, encoding)
-        # All cells in quotes: whatever delimiters they hold, the true one is recognised.
+        # All cells are quoted, so that delimiters inside them do not confuse the detection.
         self._csv = csv.writer(self._file, delimiter=table.delimiter or ",", quoting=csv.QUOTE_ALL)
 
     def write(self, row: Row, reason: str) -> None:
-        """Add a row, and see to it that a crash does not lose it."""
+        """Write a row to the disk at once, so that a crash of the process does not lose it."""
         kept = [position for position, name in enumerate(row.names) if plain_heading(name) != REASON]
         if self._names is None:
             cells = {row.names[position]: row.cells[position] for position in kept}
@@ -65,7 +64,7 @@ class Rejects:
         else:
             if self._is_empty:
                 self._csv.writerow([*(row.names[position] for position in kept), REASON])
-            # A row with too few or too many cells keeps their number: it must not pass for a whole one.
+            # A row with too few or too many cells keeps their number, so that it stays invalid.
             given = [_text(row.cells[position]) for position in kept if position < len(row.cells)]
             self._csv.writerow([*given, reason, *map(_text, row.cells[len(row.names) :])])
         self._is_empty = False
@@ -82,12 +81,11 @@ class Rejects:
 
 
 def _text(cell: Any) -> str:
-    """A cell of a workbook as CSV has it."""
     return "" if cell is None else str(cell)
 
 
 def inert(text: str) -> str:
-    """A cell that no spreadsheet runs as a formula."""
+    """Escape a cell so that no spreadsheet runs it as a formula."""
     first, *others = _DIVIDERS.split(_inert(text))
     pairs = zip(others[::2], others[1::2], strict=True)
     return first + "".join(f"{divider}{_inert(part)}" for divider, part in pairs)
@@ -98,8 +96,8 @@ def _inert(text: str) -> str:
 
 
 def _is_live(text: str) -> bool:
-    """Whether a spreadsheet runs it, as some do behind white space, quotes and what does not print."""
+    """Whether a spreadsheet runs it; some ignore leading white space, quotes and unprintable characters."""
     if text.startswith(("\t", "\r")):
         return True
     begins = _BEFORE.sub("", printable(text), count=1)[:1]
-    return unicodedata.normalize("NFKC", begins) in {"=", "+", "-", "@"}  # some take the wide ones, too
+    return unicodedata.normalize("NFKC", begins) in {"=", "+", "-", "@"}  # some also run wide ones

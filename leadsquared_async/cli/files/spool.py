@@ -1,4 +1,4 @@
-"""The rows of a file between reading and reporting: in a file without a name that goes with the process."""
+"""Store the rows of a file between reading and reporting, in an unnamed file of the process."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ AT_ONCE = 500
 
 @dataclass(slots=True)
 class Entry:
-    """A row, and what it makes: a key, unless that has a flaw, and what is sent, unless it cannot be.
+    """A row with its key, unless that has a flaw, and its submission, unless it cannot be sent.
 
-    `again` stands behind the key in the outbox, if the row is sent once more.
+    `again` is appended to the key in the outbox if the row is sent once more.
     """
 
     row: Row
@@ -36,14 +36,14 @@ class Entry:
 
     @property
     def outbox_key(self) -> str | None:
-        """The key that it has in the outbox."""
+        """The row's key in the outbox."""
         return None if self.key is None else f"{self.key[: LONGEST_KEY - len(self.again)]}{self.again}"
 
 
 class Spool:
-    """Entries in the order of the file, written once and read as often as needed, 500 at a time.
+    """Entries in the order of the file, written once and read any number of times, 500 at a time.
 
-    All are submitted to one operation. The folder is None for that of temporary files.
+    All have one operation. Without a folder, the folder for temporary files is used.
     """
 
     def __init__(self, operation: Endpoint, folder: Path | None) -> None:
@@ -59,7 +59,7 @@ class Spool:
             ) from None
 
     def add(self, entry: Entry) -> None:
-        """Add an entry behind the others, before any is read."""
+        """Append an entry; call it only before reading."""
         row, sent = entry.row, entry.submission
         encoded = None
         if sent is not None:
@@ -71,20 +71,20 @@ class Spool:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was added last."""
+        """Write the entries that are in memory."""
         if self._piece:
-            # A piece names its columns once: one pickle keeps what is the same in it.
+            # One pickle stores the shared names of columns once.
             pickle.dump(self._piece, self._file, protocol=pickle.HIGHEST_PROTOCOL)
             self._piece = []
             self._pieces += 1
 
     def pieces(self, *, submissions: bool = True) -> Iterator[list[Entry]]:
-        """All entries, in the order in which they were added, with or without what is sent."""
+        """Yield all entries in order, with or without their submissions."""
         self.flush()
         made = self._entry if submissions else _without_submission
         place = 0
         for _ in range(self._pieces):
-            self._file.seek(place)  # others may read meanwhile
+            self._file.seek(place)  # other readers move the position
             piece = pickle.load(self._file)  # noqa: S301 - nobody else can write it
             place = self._file.tell()
             yield list(map(made, piece))
@@ -100,7 +100,7 @@ class Spool:
         return Entry(Row(line, names, cells, flaw), key, submission, flaws, again)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file, which deletes it."""
         self._file.close()
 
 

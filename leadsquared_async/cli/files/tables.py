@@ -1,8 +1,7 @@
-"""The rows of a file, streamed once: CSV, JSON lines, a JSON array or a sheet of a workbook.
+"""Stream the rows of a file once: CSV, JSON lines, a JSON array or a sheet of a workbook.
 
-No more of the file is in memory than one row and a few pieces of 64 KB. What cannot be read for certain is
-refused with its line and what to do. No message shows a cell or a heading: in a file without a header, the
-headings are somebody's data.
+Only one row and a few pieces of 64 KB are in memory. Ambiguous input is refused with its line and what to do.
+No message shows a cell or a heading: in a file without a header, the headings are personal data.
 """
 
 from __future__ import annotations
@@ -29,39 +28,39 @@ __all__ = ["FORMATS", "STDIN", "Reading", "Table"]
 FORMATS = ("csv", "jsonl", "json", "xlsx")
 STDIN = "-"
 BEGINNING = 8_192
-"""Bytes by which format and encoding are recognised."""
+"""Bytes from which format and encoding are detected."""
 ZIP = b"PK\x03\x04"
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a file is read; what is None is recognised."""
+    """How a file is read; None is detected."""
 
     format: Annotated[
         Literal["csv", "jsonl", "json", "xlsx"] | None,
-        option("--format", "By default recognised by content.", FILE),
+        option("--format", "By default detected from the content.", FILE),
     ] = None
     encoding: Annotated[
         str | None,
         option(
             "--encoding NAME",
-            "Such as cp1252; by default UTF-8, or what the file's byte order mark says.",
+            "Such as cp1252; by default UTF-8, or as the file's byte order mark says.",
             FILE,
         ),
     ] = None
     delimiter: Annotated[
-        str | None, option("--delimiter CHARACTER", 'Between cells, or "tab"; by default recognised.', FILE)
+        str | None, option("--delimiter CHARACTER", 'Between cells, or "tab"; by default detected.', FILE)
     ] = None
     sheet: Annotated[
         str | None, option("--sheet NAME", "The sheet of a workbook, if it has several.", FILE)
     ] = None
-    skip_rows: Annotated[int, option("--skip-rows N", "Lines above the headings.", FILE, least=0)] = 0
+    skip_rows: Annotated[int, option("--skip-rows N", "Skip lines above the headings.", FILE, least=0)] = 0
 
 
 class Table:
-    """The rows of a file, to be iterated over once; a context manager that closes it.
+    """The rows of a file, to iterate once; a context manager that closes it.
 
-    Iterating raises `Unreadable` at the first line that cannot be read for certain, after the rows before it.
+    Iterating raises `Unreadable` at the first unreadable or ambiguous line, after the rows before it.
     """
 
     def __init__(self, path: str, reading: Reading) -> None:
@@ -121,12 +120,12 @@ class Table:
 
     @property
     def blank(self) -> int:
-        """How many rows without any cell were passed over."""
+        """The number of blank rows that were skipped."""
         return getattr(self._rows, "blank", 0)
 
 
 class _Joined(io.RawIOBase):
-    """What was read of a stream already, and the rest of it."""
+    """The bytes that were already read from a stream, and the rest of it."""
 
     def __init__(self, beginning: bytes, rest: BinaryIO) -> None:
         self._beginning = beginning
@@ -147,7 +146,7 @@ def _opened(path: str) -> BinaryIO:
         if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - a shell's <&- closes it
             raise Unreadable("standard input is closed: pass a file or a pipe")
         return sys.stdin.buffer
-    mode = Path(path).stat().st_mode  # before it is opened, which alone may do something to a device
+    mode = Path(path).stat().st_mode  # before opening it, which may affect a device
     if stat.S_ISBLK(mode) or stat.S_ISCHR(mode):
         raise Unreadable("the file is a device: pass a file, a pipe or - for standard input")
     return Path(path).open("rb")
@@ -156,7 +155,7 @@ def _opened(path: str) -> BinaryIO:
 def _format_of(beginning: bytes, suffix: str, reading: Reading) -> str:
     if reading.format is not None:
         if reading.format not in FORMATS:
-            raise Unreadable(f"--format is one of {', '.join(FORMATS)}")
+            raise Unreadable(f"--format must be one of {', '.join(FORMATS)}")
         found: str = reading.format
     elif beginning.startswith(ZIP):
         found = "xlsx"
@@ -169,11 +168,11 @@ def _format_of(beginning: bytes, suffix: str, reading: Reading) -> str:
         elif re.match(r"\s*\[\s*[{\]]", text):
             found = "json"
     if reading.sheet is not None and found != "xlsx":
-        raise Unreadable(f"--sheet is for workbooks, and the file is {found}")
+        raise Unreadable(f"--sheet is for workbooks, but the file is {found}")
     if found != "csv" and reading.delimiter is not None:
-        raise Unreadable(f"--delimiter is for CSV, and the file is {found}")
+        raise Unreadable(f"--delimiter is for CSV, but the file is {found}")
     if found == "xlsx" and reading.encoding is not None:
-        raise Unreadable("--encoding is for text, and the file is a workbook")
+        raise Unreadable("--encoding is for text, but the file is a workbook")
     if found in {"json", "jsonl"} and reading.skip_rows:
-        raise Unreadable(f"--skip-rows is for tables, and the file is {found}")
+        raise Unreadable(f"--skip-rows is for tables, but the file is {found}")
     return found

@@ -102,9 +102,9 @@ def test_check(columns: list[str], options: dict[str, Any]) -> None:
         (["firstname"], {}, ['--map "firstname=FirstName"']),
         (["City"], {}, ['--map "City=mx_City"']),
         (["Shoe size"], {}, ['--map "Shoe size=SCHEMA_NAME"']),
-        (["1st"], {}, ["no schema name"]),
-        (["Größe"], {}, ["no schema name"]),
-        (["x" * 101], {}, ["no schema name"]),
+        (["1st"], {}, ["not a schema name"]),
+        (["Größe"], {}, ["not a schema name"]),
+        (["x" * 101], {}, ["not a schema name"]),
         (["ProspectId"], {}, ["ProspectID"]),
         (["Mail", "E-mail"], {}, ['--map "Mail=EmailAddress" \\', '--map "E-mail=EmailAddress"']),
         (["$(rm -rf ~)"], {}, ["--ignore '$(rm -rf ~)'"]),
@@ -113,18 +113,18 @@ def test_check(columns: list[str], options: dict[str, Any]) -> None:
         (["Phone", "B"], {"columns": {"B": "Phone"}}, ['column "B": Phone is set twice']),
         (["Source"], {"constants": {"Source": "Website"}}, ['column "Source": Source is set twice']),
         (["A"], {"columns": {"A": "Source"}, "constants": {"Source": "x"}}, ["Source is set twice"]),
-        (["A", "A"], {}, ['column "A": several columns have this heading: name this one 2 in --map']),
+        (["A", "A"], {}, ['column "A": several columns have this heading: use position 2 in --map']),
         (["A", "A"], {"columns": {"A": "mx_A"}}, ['--map "A": no column has that heading']),
         (["A"], {"columns": {"2": "mx_A"}}, ['--map "2": no column']),
-        (["Phone"], {"values": ["Source:a=b"]}, ['--value is written as "Column:Wrong=Right"']),
-        (["Phone"], {"values": ["Phone"]}, ["--value is written"]),
+        (["Phone"], {"values": ["Source:a=b"]}, ['--value must be "Column:Wrong=Right"']),
+        (["Phone"], {"values": ["Phone"]}, ["--value must be"]),
         (["Phone"], {"columns": {"Mail": "EmailAddress"}}, ['--map "Mail": no column']),
         (["Phone"], {"ignored": ["Age"]}, ['--ignore "Age": no column']),
         (["Phone"], {"key_column": "Id"}, ['--key "Id": no column']),
         (["Phone"], {"dates": ["Joined"]}, ['--date "Joined": no column']),
         (["Phone"], {"dates": ["Source"], "constants": {"Source": "x"}}, ['--date "Source": no column']),
         (["Phone"], {"verbatim": ["Code"]}, ['--verbatim "Code": no column']),
-        (["Phone"], {"verbatim": ["Phone"]}, ['--verbatim "Phone": Phone and Mobile stay checked']),
+        (["Phone"], {"verbatim": ["Phone"]}, ['--verbatim "Phone": Phone and Mobile are always checked']),
         (["A"], {"columns": {"A": "Mobile"}, "verbatim": ["A"]}, ['--verbatim "A": Phone and Mobile']),
         (["Phone"], {"search_by": "EmailAddress"}, ["--search-by EmailAddress: no column"]),
         (["phone"], {"ignored": ["Phone"]}, ['--ignore "Phone": no column']),
@@ -182,10 +182,10 @@ def test_a_heading_with_years_is_shown() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"columns": {"E-mail": "e-mail"}}, "no schema name"),
+        ({"columns": {"E-mail": "e-mail"}}, "not a schema name"),
         ({"columns": {"Id": "ProspectId"}}, "ProspectID"),
         ({"columns": {"A": "Phone"}, "ignored": ["A"]}, "mapped and ignored"),
-        ({"constants": {"Lead Source": "x"}}, "no schema name"),
+        ({"constants": {"Lead Source": "x"}}, "not a schema name"),
         ({"constants": {"Source": " "}}, "would clear the field"),
         ({"constants": {"Source": "a\x00"}}, "control character"),
         ({"dates": ["A"], "timezone": "IST"}, "Asia/Kolkata"),
@@ -214,7 +214,7 @@ def test_options_refused(options: dict[str, Any], said: str) -> None:
 def test_a_zone_where_python_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on Windows and in slim images: the way out is a package."""
     monkeypatch.setattr(cells, "ZoneInfo", no_zones)
-    with pytest.raises(MappingError, match=r"this Python has no time zones: pip install tzdata"):
+    with pytest.raises(MappingError, match=r"Python has no time zone data: pip install tzdata"):
         Leads(LeadMapping(timezone="Asia/Kolkata"), None)
 
 
@@ -224,7 +224,7 @@ def no_zones(key: str) -> NoReturn:
 
 def test_rows_of_json_are_checked_one_by_one() -> None:
     """Where no header says it before, a row says it with its line."""
-    assert str(refusal({"E-mail": "x"})).startswith('column "E-mail": its heading is no schema name')
+    assert str(refusal({"E-mail": "x"})).startswith('column "E-mail": its heading is not a schema name')
     assert "set twice" in str(refusal({"A": "1", "Phone": "2"}, columns={"A": "Phone"}))
     assert "set twice" in str(refusal({"A": None, "Phone": "2"}, columns={"A": "Phone"}))
     assert "set twice" in str(refusal({"Source": "x", "Phone": "2"}, constants={"Source": "y"}))
@@ -282,7 +282,7 @@ def test_an_empty_cell(cell: Any) -> None:
 def test_a_row_without_a_cell() -> None:
     """Constants alone are no lead."""
     flaw = refusal({"FirstName": " ", "Age": "41"}, ignored=["Age"], constants={"Source": "Website"})
-    assert str(flaw) == "no cell is left that would be sent: fill one in, or remove the row"
+    assert str(flaw) == "all cells that would be sent are empty: fill one in, or remove the row"
 
 
 def test_all_flaws_of_a_row_are_found() -> None:
@@ -392,7 +392,7 @@ def test_a_shortened_number(cell: str, attribute: str) -> None:
         ("EmailAddress", "bret\u200b@example.com", "invisible"),
         ("Phone", "+91\u00a09988776655", "invisible"),
         ("mx_Field", [1], "list"),
-        ("mx_Field", {"mx_A": {"mx_B": 1}}, "no further field set"),
+        ("mx_Field", {"mx_A": {"mx_B": 1}}, "another field set"),
         ("mx_Field", {"mx_A": [1]}, "list"),
         ("mx_Field", {"mx_A": "9.98878E+09"}, "shortened"),
         ("mx_Field", Decimal("9.98878E+09"), "exponent"),
@@ -478,11 +478,11 @@ def test_a_date(cell: str, options: dict[str, str], value: date) -> None:
     [
         ("2024-02-29 13:05", {}, "--timezone"),
         ("29/02/2024", {}, "pass --date-format %d/%m/%Y"),
-        ("2023-02-29", {}, "of the form 2024-02-29"),
-        ("45321", {}, "of the form 2024-02-29"),
-        ("9988776655", {}, "of the form 2024-02-29"),
-        ("20240229130507", {}, "of the form 2024-02-29"),
-        ("2024-02-29x13:05", {}, "of the form 2024-02-29"),
+        ("2023-02-29", {}, "not a date such as 2024-02-29"),
+        ("45321", {}, "not a date such as 2024-02-29"),
+        ("9988776655", {}, "not a date such as 2024-02-29"),
+        ("20240229130507", {}, "not a date such as 2024-02-29"),
+        ("2024-02-29x13:05", {}, "not a date such as 2024-02-29"),
         ("29.02.2024 13:05", {}, '--date-format "%d.%m.%Y %H:%M"'),
         ("02-29-2024", {}, "--date-format %m-%d-%Y"),
         ("01/02/2024", {}, "--date-format FORMAT, such as %d/%m/%Y"),
@@ -490,17 +490,17 @@ def test_a_date(cell: str, options: dict[str, str], value: date) -> None:
         ("02/29/2024", {"date_format": "%d/%m/%Y"}, "--date-format"),
         ("29/02/2024 13:05", {"date_format": "%d/%m/%Y"}, "--date-format"),
         ("29/02/2024 13:05", {"date_format": "%d/%m/%Y %H:%M"}, "--timezone"),
-        (45321, {}, "holds a number"),
-        (Decimal("45321.5"), {}, "holds a number"),
-        (True, {}, "holds a number"),
+        (45321, {}, "is a number"),
+        (Decimal("45321.5"), {}, "is a number"),
+        (True, {}, "is a number"),
         ("2024-03-31 02:30", {"timezone": "Europe/Berlin"}, "skipped this time"),
-        ("2024-10-27 02:30", {"timezone": "Europe/Berlin"}, "showed this time twice"),
+        ("2024-10-27 02:30", {"timezone": "Europe/Berlin"}, "repeated this time"),
         ("2024-10-27 03:30", {"timezone": "Asia/Kolkata"}, None),
         ("2024-10-27 02:30+01:00", {"timezone": "Europe/Berlin"}, None),
         ("2024-03-31 01:59:59", {"timezone": "Europe/Berlin"}, None),
         ("2024-03-31 03:00", {"timezone": "Europe/Berlin"}, None),
-        ("0001-01-01 00:00", {"timezone": "Asia/Kolkata"}, "no time"),
-        ("9999-12-31T23:59-08:00", {}, "no time"),
+        ("0001-01-01 00:00", {"timezone": "Asia/Kolkata"}, "impossible year"),
+        ("9999-12-31T23:59-08:00", {}, "impossible year"),
         (datetime(2024, 2, 29, 13, 5), {}, "--timezone"),  # noqa: DTZ001
         (datetime(2024, 2, 29, 13, 5), {"timezone": "Asia/Kolkata"}, None),  # noqa: DTZ001
         (date(2024, 2, 29), {}, None),
@@ -631,6 +631,6 @@ def test_what_exports_put_around_a_telephone_number_comes_off(cell: str, attribu
 @pytest.mark.parametrize("attribute", ["Phone", "Mobile", "EmailAddress", "ProspectID"])
 def test_a_placeholder_is_refused_where_it_would_join_leads(cell: str, attribute: str) -> None:
     """Anywhere else it is a value."""
-    assert "holds a placeholder" in str(refusal({attribute: cell}))
+    assert "is a placeholder" in str(refusal({attribute: cell}))
     assert "--empty" in str(refusal({attribute: cell}))
     assert lead_of({"FirstName": cell}) == {"FirstName": cell}

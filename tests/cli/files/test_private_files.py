@@ -56,7 +56,7 @@ def test_what_is_no_regular_file_is_refused(make: Callable[[Path], None], tmp_pa
     """A pipe or a device, through a link as well, is neither waited for nor replaced."""
     path = tmp_path / "out.csv"
     make(path)
-    with pytest.raises(CommandFailedError, match="no regular file"):
+    with pytest.raises(CommandFailedError, match="not a regular file"):
         Draft(path)
 
 

@@ -73,8 +73,8 @@ def test_csv(content: str, rows: list[tuple[int, str, str]] | None) -> None:
         (f'a,b\n3,"{SECRET}\n5,"6"\n7,8\n', 2, "quote"),
         (f'a,b\n3,"{SECRET}" x\n', 2, "quote"),
         (f'a,b\n3,"{SECRET}\\"x"\n', 2, "quote"),
-        (f'a, "{SECRET}"\n3,4\n', 1, "blank stands before a quote"),
-        (f'a,b\n3, "{SECRET}\nx"\n', 2, "blank stands before a quote"),
+        (f'a, "{SECRET}"\n3,4\n', 1, "white space before a quote"),
+        (f'a,b\n3, "{SECRET}\nx"\n', 2, "white space before a quote"),
         (f"Leads of June\n{SECRET}\n\na,b\n1,2\n", None, "--skip-rows 3"),
         (f"Leads;of June\na;b;c\n1;2;{SECRET}\n", None, "--skip-rows 1"),
         (f"Leads of June;;\na;b;c\n1;2;{SECRET}\n", None, "--skip-rows 1"),
@@ -95,14 +95,14 @@ def test_csv_refused(content: str, line: int | None, said: str) -> None:
 @pytest.mark.parametrize(
     ("content", "flaws"),
     [
-        (f"a,b\n1,{SECRET},3\n4,5\n", [(2, "has 3 cells, and there are only 2 columns")]),
-        (f"a,b,c\n1,{SECRET}\n4,5,6\n", [(2, "has 2 cells, and there are 3 columns")]),
-        (f'a,b\n3, "{SECRET}"\n4,5\n', [(2, "a blank stands before a quote")]),
-        (f'a,b\n\t"{SECRET}",3\n4,5\n', [(2, "a blank stands before a quote")]),
+        (f"a,b\n1,{SECRET},3\n4,5\n", [(2, "has 3 cells for 2 columns")]),
+        (f"a,b,c\n1,{SECRET}\n4,5,6\n", [(2, "has 2 cells for 3 columns")]),
+        (f'a,b\n3, "{SECRET}"\n4,5\n', [(2, "white space before a quote")]),
+        (f'a,b\n\t"{SECRET}",3\n4,5\n', [(2, "white space before a quote")]),
         # A line break in a cell without quotes: the piece may belong to either row next to it.
-        ("a,b\n1,x\ny\n2,z\n\n3,w\n", [(2, "a line beside it"), (3, "has 1 cell"), (4, "a line beside it")]),
+        ("a,b\n1,x\ny\n2,z\n\n3,w\n", [(2, "an adjacent line"), (3, "has 1 cell"), (4, "an adjacent line")]),
         ("a,b\n1,x\n\nTotal: 1\n", [(4, "has 1 cell")]),
-        ('a,b\n"1\n2",x\ny\n', [(2, "a line beside it"), (4, "has 1 cell")]),
+        ('a,b\n"1\n2",x\ny\n', [(2, "an adjacent line"), (4, "has 1 cell")]),
     ],
 )
 def test_a_row_that_does_not_fit_is_refused_by_itself(content: str, flaws: list[tuple[int, str]]) -> None:
@@ -352,7 +352,7 @@ FLAWS = [
     ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deep"),
     ('{"a": ' + "1" * 5000 + "}", "number that is too long"),
     ('{"a": 1e99999999999999999999}', "number that is too long"),
-    (f'"{SECRET}"', "no object"),
+    (f'"{SECRET}"', "not an object"),
     ("{'a': 1}", "JSON"),
     ('{"a": 1,}', "JSON"),
 ]
@@ -380,8 +380,8 @@ def test_json_refused(flaw: str, said: str, form: str) -> None:
         ('[{"a": 1}]\n\nx', 3, "follows the end"),
         ("[]\n[]", 2, "follows the end"),
         ('[{"a": "' + "x" * 2 * ROW_LIMIT + '"}]', 1, "1,000,000"),
-        ('{\n"a": 1\n}', 1, "one object in each line"),
-        ('{"a": 1} {"a": 2}', 1, "one object in each line"),
+        ('{\n"a": 1\n}', 1, "one object per line"),
+        ('{"a": 1} {"a": 2}', 1, "one object per line"),
     ],
 )
 def test_json_form_refused(content: str, line: int, said: str) -> None:
