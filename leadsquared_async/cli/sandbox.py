@@ -210,8 +210,10 @@ def _tell(sandbox: Sandbox) -> None:
     }
     lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
     lines += [
-        f"# the emulator listens on {sandbox.url}; its calls and records are at {sandbox.url}/_sandbox/",
-        "# paste these lines into another terminal, and type the commands there; stop it with Ctrl-C",
+        f"# the emulator listens on {sandbox.url}",
+        f"# its calls and records: {sandbox.url}/_sandbox/",
+        "# paste these lines into another terminal, and type the commands there",
+        "# Ctrl-C stops it",
     ]
     try:
         typer.echo("\n".join(lines))

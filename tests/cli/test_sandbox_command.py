@@ -10,7 +10,7 @@ import httpx
 import pytest
 import typer
 
-from leadsquared_async.cli.sandbox import SandboxOptions, _tell_call, run_sandbox
+from leadsquared_async.cli.sandbox import SandboxOptions, _tell, _tell_call, run_sandbox
 from leadsquared_async.sandbox import Sandbox
 from leadsquared_async.sandbox.settings import Options
 from tests.sandbox.calls import BRET, HEADERS, KEYS
@@ -98,6 +98,15 @@ async def test_a_line_for_each_call_and_a_summary_at_the_end(quiet: bool, capsys
     )
     assert second.endswith("POST /lead/capture 403: the header x-api-key is not the key of this sandbox")
     assert summary == "calls: 2 (1 x 200, 1 x 403); requests: 1 (1 Success); leads: 1"
+
+
+async def test_the_environment_fits_a_terminal_of_80_columns(capsys: pytest.CaptureFixture[str]):
+    """A line that wraps cannot be pasted, and an address that wraps cannot be opened."""
+    async with Sandbox() as sandbox:
+        _tell(sandbox)
+        lines = capsys.readouterr().out.splitlines()
+        assert f"# its calls and records: {sandbox.url}/_sandbox/" in lines
+    assert max(map(len, lines)) < 80
 
 
 async def test_a_terminal_that_has_gone_ends_no_call(monkeypatch: pytest.MonkeyPatch):
