@@ -184,7 +184,9 @@ def requeue(
         if missing := [name for name in drop if there and name not in there]:
             raise CommandFailedError(f"--drop {', '.join(missing)}: none of the rows has that attribute")
     queued, refused = (sum(counts) for counts in zip(*_each(files, mend), strict=True))
-    verb = "would be sent again" if dry_run else "will be sent again, by `leadsquared outbox drain`"
+    verb = "would be sent again" if dry_run else "will be sent again"
+    if queued and not dry_run:
+        verb += f", by: leadsquared outbox drain {' '.join(shlex.quote(str(path)) for path in files)}"
     terminal.result(
         f"{counted(queued, 'row')} {verb}" + (f", {refused:,} cannot be" if refused else ""),
         {

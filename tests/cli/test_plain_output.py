@@ -82,7 +82,7 @@ Reference
 2   rejected  N s  leads.capture  ID                                    MXUnknownAttributeException  \
 new.csv:3
 """
-REQUEUED = "1 row will be sent again, by `leadsquared outbox drain`\n"
+REQUEUED = "1 row will be sent again, by: leadsquared outbox drain new.csv.sandbox.outbox\n"
 
 
 async def test_what_is_printed_of_a_rejected_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,6 +100,8 @@ async def test_what_is_printed_of_a_rejected_row(tmp_path: Path, monkeypatch: py
     assert re.sub(r"[0-9a-f-]{36}", "ID" + " " * 34, re.sub(r" \d+ s ", " N s ", items)) == ITEMS
     drop = ("--drop", "mx_Nope")
     assert (await run("outbox", "requeue", "new.csv.sandbox.outbox", *drop)).out == REQUEUED
+    again = await run("outbox", "requeue", "new.csv.sandbox.outbox")
+    assert again.out == "0 rows will be sent again\n"
 
 
 async def test_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
