@@ -33,6 +33,7 @@ HELD = "held"
 """Under which an outbox keeps why the last command held its rows."""
 FORGOTTEN = "rows that are on their way stay without their values until their outcome is known"
 NOBODY = "no row has that value any more: confirmed rows hold no values"
+SENT_AGAIN = "what is captured again from the same input is sent again"
 ELSEWHERE = (
     "the input file, files of --rejects and --out, and other outboxes still hold the person; the same "
     "capture command would send them again"
@@ -242,7 +243,7 @@ def purge(
 
     purged = sum(_each(files, delete))
     terminal.result(
-        f"{counted(purged, 'row')} deleted; what is captured again from the same input is sent again",
+        f"{counted(purged, 'row')} deleted" + (f"; {SENT_AGAIN}" if purged else ""),
         {"purged": purged},
     )
     return ExitStatus.DONE

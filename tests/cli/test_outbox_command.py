@@ -382,6 +382,7 @@ async def test_purge_deletes_what_is_final(sandbox: Sandbox, tmp_path: Path) -> 
     await asyncio.sleep(0.05)
     done = await run("outbox", "purge", path, "--older-than", "0.01s", "--json")
     assert done.json == {"purged": 2}
+    assert (await run("outbox", "purge", path)).out == "0 rows deleted\n"
 
 
 @pytest.mark.parametrize(
