@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -194,6 +195,8 @@ def _run(asked: Asked, connection: Connection, terminal: Terminal, timeout: floa
         if not ids:
             terminal.say("no RequestID is open")
             return []
+        if len(ids) > AT_ONCE:
+            terminal.say(f"asking LeadSquared about {len(ids):,} RequestIDs")
         async with connection.client(quick=True) as lsq:
             if timeout is None:
                 return await _look(lsq, ids, stop)
@@ -212,6 +215,10 @@ def _run(asked: Asked, connection: Connection, terminal: Terminal, timeout: floa
     ended = max((outcome.exit for outcome in outcomes), default=ExitStatus.DONE)
     data = {"requests": [outcome.data() for outcome in outcomes], "exit": int(ended)}
     terminal.table(("RequestID", "State", "Lead id", "Why"), [each.cells for each in outcomes], data)
+    if len(outcomes) > 1:
+        states = Counter(outcome.state for outcome in outcomes)
+        said = ", ".join(f"{count:,} {state}" for state, count in states.items())
+        terminal.say(f"{len(outcomes):,} RequestIDs: {said}")
     return ended
 
 

@@ -35,6 +35,16 @@ async def test_status_tells_what_became_of_each(sandbox: Sandbox, tmp_path: Path
     assert {request["lead_id"] for request in done.json["requests"]} == set(sandbox.books.leads)
 
 
+async def test_many_requests_are_counted(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A look that takes long says how many it asks about; the states are counted below the table."""
+    ids = await request_ids(sandbox, tmp_path, 33)
+    done = await run("wait", *ids, env=environment(sandbox))
+    asking, states = done.err.splitlines()
+    assert asking == "asking LeadSquared about 33 RequestIDs"
+    assert states == "33 RequestIDs: 33 succeeded"
+    assert not (await run("status", ids[0], env=environment(sandbox))).err
+
+
 async def test_ids_come_from_files_and_outboxes(sandbox: Sandbox, tmp_path: Path) -> None:
     """One id a line, the column RequestID of --out, and an outbox's accepted rows are the same ids."""
     ids = await request_ids(sandbox, tmp_path)
