@@ -9,7 +9,7 @@ from itertools import chain, islice
 from typing import TypeAlias
 
 from leadsquared_async.cli.files.headings import plain_heading, refuse_title
-from leadsquared_async.cli.files.rows import ROW_LIMIT, Row, Unreadable, counted
+from leadsquared_async.cli.files.rows import REASON, ROW_LIMIT, Row, Unreadable, counted
 
 __all__ = ["DELIMITERS", "CsvRows"]
 
@@ -81,6 +81,8 @@ class CsvRows:
                     raise Unreadable(flaw, line)  # the cell's end is ambiguous
             elif len(cells) != width:
                 flaw = f"has {counted(len(cells), 'cell')} for {counted(width, 'column')}"
+                if REASON in names:
+                    flaw += " with that of the reason: keep its cell, even if it is empty"
             elif _is_one_cell(before, width, line - 1) or _is_one_cell(after, width, record[1] + 1):
                 flaw = _IN_PIECES
             yield Row(line, names, tuple(cells), flaw)

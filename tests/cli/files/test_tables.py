@@ -97,6 +97,7 @@ def test_csv_refused(content: str, line: int | None, said: str) -> None:
     [
         (f"a,b\n1,{SECRET},3\n4,5\n", [(2, "has 3 cells for 2 columns")]),
         (f"a,b,c\n1,{SECRET}\n4,5,6\n", [(2, "has 2 cells for 3 columns")]),
+        ("a,Reason (leadsquared)\n1\n", [(2, "has 1 cell for 2 columns with that of the reason")]),
         (f'a,b\n3, "{SECRET}"\n4,5\n', [(2, "white space before a quote")]),
         (f'a,b\n\t"{SECRET}",3\n4,5\n', [(2, "white space before a quote")]),
         # A line break in a cell without quotes: the piece may belong to either row next to it.
