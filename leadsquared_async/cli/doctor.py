@@ -68,8 +68,9 @@ def doctor(
 ) -> ExitStatus:
     """Check the configuration, with calls that change nothing.
 
-    Exits with 0 if nothing is wrong, 2 if the configuration is incomplete, 3 if LeadSquared does not answer,
-    4 if somebody has to act on the account, else 5 if the outbox has items in a state that --fail-on names.
+    Exit status: 0 nothing is wrong, 2 the configuration is incomplete,
+    3 LeadSquared does not answer, 4 somebody has to act on the account,
+    5 the outbox has items in a state that --fail-on names.
 
     Example: leadsquared doctor --outbox leads.csv.outbox --require mx_City
     """

@@ -110,7 +110,7 @@ async def _api_key(requests: Requests) -> AccountCheck:
         return AccountCheck("x-api-key", "unknown", f"the host answers, but has no metrics: {error}")
     except LeadSquaredError as error:
         return _failed("x-api-key", error)
-    return AccountCheck("x-api-key", "ok", f"accepted; {queue.pending:,} requests are queued")
+    return AccountCheck("x-api-key", "ok", f"accepted; {queue.pending:,} waiting in LeadSquared's queue")
 
 
 async def _keys(sender: Sender, hosts: Hosts) -> AsyncIterator[AccountCheck]:

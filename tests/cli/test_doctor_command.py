@@ -42,6 +42,7 @@ async def test_everything_right_is_exit_0(sandbox: Sandbox, tmp_path: Path) -> N
         "outbox": "ok",
     }
     assert "35 characters, from LEADSQUARED_ACCESS_KEY" in done.out
+    assert "accepted; 0 waiting in LeadSquared's queue" in done.out
     assert [arrival.operation for arrival in sandbox.books.arrivals] == ["metrics"]
 
 
