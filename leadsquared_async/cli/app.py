@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -70,7 +70,11 @@ def capture(
     terminal: Terminal,
     update_behavior: Annotated[
         UpdateBehavior | None,
-        option("--update-behavior", "What to leave alone on a lead that exists.", LEADS),
+        option(
+            "--update-behavior NAME",
+            f"What to leave alone on a lead that exists: {', '.join(get_args(UpdateBehavior))}.",
+            LEADS,
+        ),
     ] = None,
     bulk: Annotated[
         bool, option("--bulk", "Send 25 rows in a call of the synchronous API; posts no activity.", SENDING)

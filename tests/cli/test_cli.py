@@ -12,6 +12,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
@@ -23,6 +24,7 @@ from leadsquared_async.cli import demo as demo_module
 from leadsquared_async.cli.app import app
 from leadsquared_async.cli.demo import run_demo
 from leadsquared_async.sandbox import Faults
+from leadsquared_async.submissions import UpdateBehavior
 from leadsquared_async.tracking import sweep_pause
 from tests.cli import commands
 
@@ -48,6 +50,12 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     helped = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "120"})
     assert helped.exit_code == 0
     assert f"Example: leadsquared {command} " in helped.stdout
+
+
+def test_help_breaks_no_word_at_80_columns() -> None:
+    """The values of an option can be read and copied."""
+    helped = CliRunner().invoke(app, ["capture", "--help"], env={"COLUMNS": "80"})
+    assert all(name in helped.stdout for name in get_args(UpdateBehavior))
 
 
 def test_there_are_all_commands() -> None:
