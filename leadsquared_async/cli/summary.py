@@ -119,7 +119,7 @@ class Summary:
         elif counts[ItemState.REJECTED] or counts[REFUSED]:
             yield "--rejects FILE writes the rows that need fixing, each with its reason"
         if counts[ItemState.REJECTED]:
-            yield "if the fix is in LeadSquared, such as a new field:"
+            yield "if the fix is in LeadSquared, such as a new field, or if --drop or --set is enough:"
             yield f"  leadsquared outbox requeue {path}"
             yield f"  leadsquared outbox drain {path}"
         if counts[ItemState.UNKNOWN]:
