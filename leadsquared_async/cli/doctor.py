@@ -209,7 +209,7 @@ def _outbox(path: Path, fail_on: Collection[ItemState]) -> Check:
     others = "" if not mode & 0o077 else "; others could read it, which opening it has ended"
     found = f"{path}: {said}; mode {mode:04o}{others}; {place}{warning}"
     if (dead := dead_letters(path, counts)) is not None:
-        verdict, found = "look", f"{dead}; {found}"
+        verdict, found = "look", f"{': '.join(dead)}; {found}"
     return Check("outbox", verdict, found, status_for(counts, fail_on))
 
 

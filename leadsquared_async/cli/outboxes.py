@@ -70,14 +70,19 @@ def stats(files: OutboxFiles, terminal: Terminal, fail_on: FailOn = None) -> Exi
     for each in found:
         waits = None if each["oldest"] is None else f"the oldest open row has waited {spoken(each['oldest'])}"
         held = None if each["held"] is None else f"held: {each['held']}"
-        remarks = filter(None, (waits, held, dead_letters(Path(each["file"]), each)))
         states = [(state.value, f"{each[state]:,}") for state in ItemState if each[state]] or [("empty", "")]
-        rows = zip_longest(states, remarks)
+        rows = zip_longest(states, filter(None, (waits, held)))
         cells += [
             ("" if number else each["file"], *(state or ("", "")), remark or "")
             for number, (state, remark) in enumerate(rows)
         ]
     terminal.table(("Outbox", "State", "Rows", ""), cells, {"outboxes": found})
+    if not terminal.as_json:
+        for each in found:
+            if (dead := dead_letters(Path(each["file"]), each)) is not None:
+                said, listing = dead
+                terminal.result(f"{said}:", {})
+                terminal.result(f"  {listing}", {})
     return max(status_for(each, failing) for each in found)
 
 
@@ -297,14 +302,14 @@ def row_of(path: Path, item: OutboxItem) -> dict[str, Any]:
     }
 
 
-def dead_letters(path: Path, counts: Mapping[ItemState, int]) -> str | None:
-    """How many rows ended badly, and how to list them; None if none did."""
+def dead_letters(path: Path, counts: Mapping[ItemState, int]) -> tuple[str, str] | None:
+    """How many rows ended badly, and the command that lists them; None if none did."""
     found = [state for state in (ItemState.REJECTED, ItemState.UNKNOWN) if counts[state]]
     if not found:
         return None
     said = ", ".join(f"{counts[state]:,} {state}" for state in found)
     listing = f"leadsquared outbox items {shlex.quote(str(path))} --state {found[0]}"
-    return f"dead letters: {said}; list them with: {listing}"
+    return f"dead letters: {said}; list them with", listing
 
 
 def states_of(text: str | None) -> frozenset[ItemState]:

@@ -66,15 +66,16 @@ MXUnknownAttributeException (mx_Nope)  1     3
 ADVICE = """\
 rows to fix: fix.csv
 then, with the same options: leadsquared capture fix.csv
-if the fix is in LeadSquared, such as a new field:
+if the fix is in LeadSquared, such as a new field, or if --drop or --set is enough:
   leadsquared outbox requeue new.csv.sandbox.outbox
   leadsquared outbox drain new.csv.sandbox.outbox
 """
 STATS = """\
 Outbox                  State      Rows
-new.csv.sandbox.outbox  confirmed  1     dead letters: 1 rejected; list them with: \
-leadsquared outbox items new.csv.sandbox.outbox --state rejected
+new.csv.sandbox.outbox  confirmed  1
                         rejected   1
+dead letters: 1 rejected; list them with:
+  leadsquared outbox items new.csv.sandbox.outbox --state rejected
 """
 ITEMS = """\
 Id  State     Age  Operation      RequestID                             Reason                       \
