@@ -44,6 +44,7 @@ NO_HEADING = "has no heading above this cell: pass --map {position}=SCHEMA_NAME 
 NAMED = 30
 """Headings that a message lists at most."""
 SUGGESTED = "these headings are not schema names: add the options that are right, and --ignore for the rest"
+_NO_HEADINGS = "its heading looks like a value: the first line must have the headings"
 MATCHED_BY = frozenset({"EmailAddress", "Phone", "Mobile", "ProspectID"})
 PHONE_NUMBERS = frozenset({"Phone", "Mobile"})
 _PHONE_NAME = re.compile(r"phone|mobile|whatsapp", re.IGNORECASE)
@@ -285,13 +286,19 @@ class Leads:
         shown = shown_heading(heading, position)
 
         def is_named(options: Iterable[str]) -> bool:
-            return any(name == attribute or place_of(names, name) == position for name in options)
+            return any(name == attribute or is_here(name) for name in options)
 
-        attribute: str | None = next(
-            (given for name, given in self._columns.items() if place_of(names, name) == position), None
-        )
-        if heading == REASON or is_named(mapping.ignored):
+        def is_here(name: str) -> bool:
+            return place_of(names, plain_heading(name)) == position
+
+        mapped, ignored = list(filter(is_here, self._columns)), list(filter(is_here, mapping.ignored))
+        if len(mapped) + bool(ignored) > 1:
+            return Flaw(shown, "is named twice in --map and --ignore: leave one of them out")
+        if heading == REASON or ignored:
             return Column(shown, None)
+        if mapped and mapped[0] != heading and looks_like_a_value(heading):
+            return Flaw(shown, _NO_HEADINGS)
+        attribute = self._columns[mapped[0]] if mapped else None
         if attribute is None and not heading:
             return Column(shown, None, is_unnamed=True)
         if attribute is None:
@@ -314,7 +321,7 @@ class Leads:
     def _heading_flaw(self, heading: str) -> str | None:
         """Why a heading is not an attribute, and the options that help."""
         if looks_like_a_value(heading):
-            return "its heading looks like a value: the first line must have the headings"
+            return _NO_HEADINGS
         suggested = self._suggested.get(letters(heading))
         flaw = name_flaw(heading)
         if flaw is None and suggested in {None, heading}:
@@ -374,6 +381,8 @@ class Leads:
 
     def _value(self, cell: object, column: Column) -> Any:
         """The value that a cell becomes; None if the attribute is left out."""
+        if column.values and isinstance(cell, int | Decimal):
+            cell = _as_in_values(cell, column.values)
         if isinstance(cell, str):
             if cell in column.known:
                 return column.known[cell]
@@ -385,6 +394,9 @@ class Leads:
             return value
         if cell is None or (self._empty and str(cell) in self._empty):
             return None
+        if isinstance(cell, datetime) and not column.is_date:
+            # The rejects have it as text, which is converted only then.
+            raise CellError("is a time: pass --date with the column, and --timezone, such as Asia/Kolkata")
         if isinstance(cell, date):
             return self._dates.with_zone(cell)
         if column.is_date:
@@ -429,6 +441,12 @@ class Leads:
             if pattern in patterns or len(patterns) < 100:
                 patterns[pattern] += 1
         return self._dates.read(text) if column.is_date else text
+
+
+def _as_in_values(cell: object, values: Mapping[str, str]) -> object:
+    """A number or a truth value as --value writes it, or as it is."""
+    text = str(cell)
+    return next((each for each in (text, text.lower(), text.upper()) if each in values), cell)
 
 
 def _number(number: Decimal, column: Column) -> Decimal:

@@ -50,7 +50,8 @@ class Rejects:
         self._path = path
         self._names = table.names
         self._is_empty = True
-        encoding = "utf-8" if table.names is None else "utf-8-sig"
+        # The mark outweighs an --encoding of the input that is passed again.
+        encoding = "utf-8" if table.names is None and table.encoding == "utf-8" else "utf-8-sig"
         self._file = open_private(path, encoding)
         # All cells are quoted, so that delimiters inside them do not confuse the detection.
         self._csv = csv.writer(self._file, delimiter=table.delimiter or ",", quoting=csv.QUOTE_ALL)

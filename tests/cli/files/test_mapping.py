@@ -174,6 +174,34 @@ def test_a_heading_that_is_a_value_is_not_shown(heading: str) -> None:
     assert heading not in f"{refusal({heading: 'x'})!r}"
 
 
+@pytest.mark.parametrize("heading", ["bret.lee@example.com", "+91-9988776655"])
+def test_a_file_without_headings_is_not_mapped_by_position(heading: str) -> None:
+    """Its first row would be lost; a heading that is typed is meant."""
+    assert len(problems(["FirstName", heading], columns={"2": "mx_A"})) == 1
+    assert not problems(["FirstName", heading], columns={heading: "mx_A"})
+    assert not problems(["FirstName", heading], ignored=["2"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"columns": {"Mail": "FirstName", "2": "LastName"}},
+        {"columns": {"2": "LastName"}, "ignored": ["Mail"]},
+        {"columns": {"Mail": "LastName"}, "ignored": ["2"]},
+    ],
+)
+def test_a_column_has_one_place(options: dict[str, Any]) -> None:
+    """By its heading and its position together, too."""
+    assert "twice" in problems(["mx_A", "Mail"], **options)[0]
+
+
+def test_only_the_column_that_is_ignored_is_left_out() -> None:
+    """Not another that is mapped to its heading; spelt as --map has it."""
+    cells = {"FirstName": "Anna", "Given": "Bret", "mx  A": "x"}
+    options: dict[str, Any] = {"columns": {"Given": "FirstName"}, "ignored": ["FirstName", "mx\u00a0 A"]}
+    assert lead_of(cells, **options) == {"FirstName": "Bret"}
+
+
 def test_a_heading_with_years_is_shown() -> None:
     """A few digits make no telephone number."""
     assert 'column "Grade 2023-2024"' in problems(["Grade 2023-2024"])[0]
@@ -325,6 +353,12 @@ def test_values_are_sent_as_others() -> None:
                 "mx_A": "Facbook",
             }
         assert lead_of({"Lead source": "-", "mx_A": "x"}, values=given, **options) == {"mx_A": "x"}
+    for cell, wrong in ((1, "1"), (Decimal("1.5"), "1.5"), (True, "TRUE"), (False, "false")):
+        assert lead_of({"Source": f"{wrong}x"}, values=[f"Source:{wrong.swapcase()}X=y"]) == {
+            "Source": f"{wrong}x"
+        }
+        assert lead_of({"Source": cell}, values=[f"Source:{wrong}=Website"]) == {"Source": "Website"}
+        assert lead_of({"Source": cell, "mx_A": "x"}, values=[f"Source:{wrong}="]) == {"mx_A": "x"}
 
 
 @pytest.mark.parametrize(

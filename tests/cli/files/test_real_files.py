@@ -7,7 +7,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -296,7 +296,7 @@ async def test_a_date_that_is_none_shows_no_cell(command: Files) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         done = await command("check", "leads.xlsx", workbook(("A", rows), B2="yyyy-mm-dd"))
-    assert ("spreadsheet's error" in done.err, "98765432" in done.err) == (True, False)
+    assert ("spreadsheet error" in done.err, "98765432" in done.err) == (True, False)
 
 
 async def test_lines_above_the_headings_and_a_total_below(command: Files, sandbox: Sandbox) -> None:
@@ -366,14 +366,29 @@ async def test_a_row_with_three_flaws(command: Files, sandbox: Sandbox) -> None:
     }
 
 
-async def test_a_time_of_a_workbook_needs_a_zone(command: Files) -> None:
-    """As it does in text."""
-    rows = [
-        ["FirstName", "mx_Called"],
-        ["Bret", datetime(2024, 2, 29, 13, 5, tzinfo=UTC).replace(tzinfo=None)],
-    ]
-    done = await command("check", "leads.xlsx", workbook(("A", rows)))
-    assert "--timezone" in done.err
+async def test_a_time_of_a_workbook_needs_a_zone(command: Files, sandbox: Sandbox) -> None:
+    """As it does in text, and --date, so that the rejects are converted as the workbook is."""
+    called = datetime(2024, 2, 29, 13, 5)  # noqa: DTZ001
+    content = workbook(("A", [["FirstName", "mx_Age", "mx_Visit_Date"], ["Bret", "x", called]]))
+    options = ("--date", "mx_Visit_Date", "--timezone", "Asia/Kolkata")
+    for some in (options[:2], options[2:]):
+        done = await command("check", "leads.xlsx", content, *some)
+        assert "--timezone" in done.err
+    rejects = command.folder / "rejects.csv"
+    await command("capture", "leads.xlsx", content, *options, "--rejects", rejects)
+    fixed = rejects.read_text(encoding="utf-8").replace('"x"', '"41"')
+    done = await command("capture", "rejects.csv", fixed, *options)
+    assert bodies(sandbox)[0]["mx_Visit_Date"] == "2024-02-29 07:35:00", done.err
+
+
+async def test_rejects_are_not_read_in_the_encoding_of_the_input(command: Files) -> None:
+    """They are UTF-8, and their mark refuses another --encoding that is passed again."""
+    rejects = command.folder / "rejects.jsonl"
+    content = '{"FirstName": "José", "Source": "x"}\n'.encode("cp1252")
+    options = ("--encoding", "cp1252", "--rejects", rejects)
+    await command("check", "leads.jsonl", content, *options)
+    done = await command("check", "rejects.jsonl", rejects.read_bytes(), *options)
+    assert (done.code, "leave out --encoding" in done.err) == (2, True)
 
 
 async def test_an_empty_column_and_two_of_one_name(command: Files, sandbox: Sandbox) -> None:
