@@ -6,6 +6,7 @@ import asyncio
 from array import array
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import IntEnum
 from itertools import islice
 
@@ -75,11 +76,20 @@ class Rows:
 class RowReader:
     """Reads a file, and compares it with an outbox, if there is one.
 
-    The keys of delivered rows get the suffix `again`, unless it is empty, so that they are sent once more.
+    The keys of rows delivered before `since` get the suffix `again`, unless it is empty, so that they are
+    sent once more.
     """
 
     def __init__(
-        self, maker: RowMaker, stop: Stop, name: str, outbox: Outbox | None, *, confirm: bool, again: str
+        self,
+        maker: RowMaker,
+        stop: Stop,
+        name: str,
+        outbox: Outbox | None,
+        *,
+        confirm: bool,
+        again: str,
+        since: datetime,
     ) -> None:
         self._maker = maker
         self._stop = stop
@@ -87,6 +97,7 @@ class RowReader:
         self._outbox = outbox
         self._confirm = confirm
         self._again = again
+        self._since = since
         # Hashes, since those of all rows are in memory: a row that shares one is put all the same.
         self._seen: set[int] = set()
         self._made: set[int] = set()
@@ -129,6 +140,13 @@ class RowReader:
                 if entry.key is not None and entry.key in found and found[entry.key].state in DELIVERED:
                     entry.again = self._again
             found |= await self._found(piece)
+            for entry in piece:  # one that was delivered for the first time since, is not sent once more
+                if (
+                    entry.again
+                    and entry.outbox_key not in found
+                    and found[entry.key or ""].changed_at >= self._since
+                ):
+                    entry.again = ""
         for entry in piece:
             key = entry.outbox_key
             item = None if key is None else found.get(key)

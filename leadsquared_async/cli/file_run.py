@@ -151,7 +151,7 @@ class FileRun:
         self._path = options.outbox or default_outbox(file, self._origin)
         self._is_first = not self._path.exists()
         self._name = STDIN_NAME if self._file is None else printable_name(Path(file))
-        self._again = 0
+        self._again, self._since = 0, datetime.now(UTC)
         self._began = monotonic()
 
     def send(self) -> ExitStatus:
@@ -330,16 +330,19 @@ class FileRun:
         self._maker.start(table, checker)
         folder = None if self._options.dry_run else self._path.parent
         spool = stack.enter_context(closing(Spool(self._maker.operation, folder)))
-        if self._options.again and outbox is not None:
-            self._again = await generation_of(outbox, self._name)
+        if self._options.again:
+            first = 1, self._since
+            self._again, self._since = first if outbox is None else await generation_of(outbox, self._name)
         again = f" again {self._again}" if self._again else ""
         confirm = not self._options.no_confirm
-        reader = RowReader(self._maker, self._stop, self._name, outbox, confirm=confirm, again=again)
+        reader = RowReader(
+            self._maker, self._stop, self._name, outbox, confirm=confirm, again=again, since=self._since
+        )
         return await reader.read(table, spool)
 
     async def _note_again(self, outbox: Outbox, *, is_finished: bool) -> None:
         if self._again:
-            await note(outbox, AGAIN, self._name, [self._again, is_finished])
+            await note(outbox, AGAIN, self._name, [self._again, is_finished, self._since.isoformat()])
 
     async def _plan(self, rows: Rows, lsq: LeadSquared) -> Estimate | BulkEstimate | None:
         """What the run will cost, if it is long enough to be worth a question, or a dry run."""

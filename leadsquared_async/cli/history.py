@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -66,10 +67,12 @@ def printable_name(path: Path) -> str:
     return os.fsencode(path.name).decode("utf-8", "replace")
 
 
-async def generation_of(outbox: Outbox, name: str) -> int:
-    """Which time a file is sent again: the last one, if that was not finished, else the next."""
-    number, is_finished = (await _noted(outbox, AGAIN)).get(name, (0, True))
-    return int(number + is_finished)
+async def generation_of(outbox: Outbox, name: str) -> tuple[int, datetime]:
+    """Which time a file is sent again, since when: the last one, if that was not finished, else the next."""
+    number, is_finished, *since = (await _noted(outbox, AGAIN)).get(name, (0, True))
+    if is_finished:
+        return number + 1, datetime.now(UTC)
+    return number, datetime.fromisoformat(since[0])
 
 
 async def instance_at(origin: str) -> str | None:

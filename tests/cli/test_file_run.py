@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from leadsquared_async import Outbox
+from leadsquared_async.cli import delivering
 from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.cli.commands import PLANTED, bodies, capture, numbers_sent, rows_of, run, write_leads
@@ -41,6 +42,24 @@ async def test_again_that_was_interrupted_goes_on(sandbox: Sandbox, tmp_path: Pa
     done = await capture(sandbox, file, "--no-confirm", "--again", "--json")
     assert (done.code, done.json["accepted"]) == (0, 2)
     assert sorted(numbers_sent(sandbox)) == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("before", [0, 1])
+async def test_again_sends_nothing_twice_itself(
+    before: int, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an interrupted run with it has sent for the first time is no row of an earlier run."""
+    monkeypatch.setattr(delivering, "PATIENCE", 0.5)
+    file = tmp_path / "leads.csv"
+    if before:
+        await capture(sandbox, write_leads(file, [1]), "--no-confirm")
+    write_leads(file, [1, 2, 3])
+    sandbox.books.faults = Faults(script=("ok", "ok", *("quota",) * 1000), operations=("capture",))
+    done = await capture(sandbox, file, "--no-confirm", "--again", "--rate", "1/1")
+    assert (done.code, len(numbers_sent(sandbox))) == (4, before + 2)
+    sandbox.books.faults = Faults()
+    assert (await capture(sandbox, file, "--no-confirm", "--again")).code == 0
+    assert sorted(numbers_sent(sandbox)) == [1] * before + [1, 2, 3]
 
 
 async def test_again_after_a_sandbox_was_restarted(tmp_path: Path) -> None:
