@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from io import TextIOWrapper
 from typing import NoReturn
 
 from leadsquared_async._version import __version__
@@ -16,6 +17,9 @@ USAGE, INTERRUPTED = 2, 3  # as `exits` has them, which may not be imported yet
 
 def main() -> None:
     """Run the command line; exits with the command's status, 2 without the extra, 3 if it is interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what its encoding lacks is written as \u20b9, not a traceback
+            stream.reconfigure(errors="backslashreplace")
     try:
         try:
             from leadsquared_async.cli.app import app  # noqa: PLC0415 - needs the extra

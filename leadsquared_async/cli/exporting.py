@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack, aclosing
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO
 
@@ -50,6 +51,8 @@ def export(
         raise CommandFailedError("rows hold personal data, and this is a terminal; pass --out FILE or a pipe")
     with ExitStack() as stack:
         if out is None:
+            if isinstance(sys.stdout, TextIOWrapper):  # as a file of --out, in any locale
+                sys.stdout.reconfigure(encoding="utf-8")
             asyncio.run(_export(files, state, form, sys.stdout, verbatim=verbatim))
             return ExitStatus.DONE
         draft = stack.enter_context(Draft(out, others=files_of(files), begins=BEGINS))

@@ -12,7 +12,7 @@ from leadsquared_async import Outbox
 from leadsquared_async.cli import delivering
 from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.sandbox import Faults, Sandbox
-from tests.cli.commands import PLANTED, bodies, capture, numbers_sent, rows_of, run, write_leads
+from tests.cli.commands import PLANTED, bodies, capture, numbers_sent, rows_of, run, start, write_leads
 
 WRONG = {"LEADSQUARED_API_KEY": "wrong-key-of-a-test"}
 
@@ -124,6 +124,16 @@ async def test_at_a_terminal_the_encoding_is_asked_for(
     assert (await capture(sandbox, file, "--no-confirm")).code == 0
     assert asked[0]["cp1250"] == "Ł"
     assert bodies(sandbox)[0]["FirstName"] == "Łukasz"
+
+
+async def test_text_that_a_locale_does_not_have(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Is written by its code in messages and tables; an export is UTF-8 everywhere."""
+    file = write_leads(tmp_path / "\u20b9.csv", [1])
+    await capture(sandbox, file, "--no-confirm", "--outbox", tmp_path / "o")
+    for command, shown in (("items", b"\\u20b9.csv:2"), ("export", "\u20b9.csv:2".encode())):
+        process = await start(sandbox, "outbox", command, "o", folder=tmp_path, PYTHONIOENCODING="latin-1")
+        out, _ = await process.communicate()
+        assert (process.returncode, shown in out) == (0, True)
 
 
 @pytest.mark.parametrize(
