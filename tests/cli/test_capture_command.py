@@ -56,8 +56,7 @@ async def test_every_row_is_sent_confirmed_and_reported(sandbox: Sandbox, tmp_pa
 
 
 async def test_the_outcomes_of_another_input_are_kept(sandbox: Sandbox, tmp_path: Path) -> None:
-    """As when mended rows go with the same --out: theirs stand beside, which a line tells; the same input
-    again takes its own file's place."""
+    """--out never replaces the outcomes of another input: the new file gets a number."""
     first, second, out = tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "out.csv"
     write_leads(first, range(3))
     write_leads(second, range(3, 5))
@@ -70,7 +69,7 @@ async def test_the_outcomes_of_another_input_are_kept(sandbox: Sandbox, tmp_path
 
 
 async def test_the_same_command_again_sends_nothing_and_reports_all(sandbox: Sandbox, tmp_path: Path) -> None:
-    """What was delivered is known by its content: a second run makes no call, and --out is whole again."""
+    """A second run recognises delivered rows, makes no call, and writes --out in full."""
     file, out = write_leads(tmp_path / "leads.csv", range(4)), tmp_path / "out.csv"
     await capture(sandbox, file, "--no-confirm", "--out", out)
     first, calls = out.read_text(), len(sandbox.books.arrivals)
@@ -81,7 +80,7 @@ async def test_the_same_command_again_sends_nothing_and_reports_all(sandbox: San
 
 
 async def test_an_edited_file_sends_what_is_new_or_changed(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A row is known by what is sent of it, not by its place: one changed and one new are two calls."""
+    """Content identifies a row, not its position: one changed and one new row are two calls."""
     file = write_leads(tmp_path / "leads.csv", range(5))
     await capture(sandbox, file, "--no-confirm")
     write_leads(file, [9, 4, 3, 2, 1, 8])
@@ -91,7 +90,7 @@ async def test_an_edited_file_sends_what_is_new_or_changed(sandbox: Sandbox, tmp
 
 
 async def test_a_row_that_stands_twice_is_sent_once(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Two rows that make the same lead are one lead, and both have its RequestID."""
+    """Two identical rows are one lead, and both have its RequestID."""
     file = write_leads(tmp_path / "leads.csv", [1, 2, 1])
     done = await capture(sandbox, file, "--no-confirm", "--out", tmp_path / "out.csv")
     assert done.code == 0
@@ -107,7 +106,7 @@ async def test_a_row_that_stands_twice_is_sent_once(sandbox: Sandbox, tmp_path: 
 async def test_what_was_accepted_without_confirmation_is_followed_by_wait(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """After --no-confirm a RequestID was the end: the same command says how to learn the outcome."""
+    """After --no-confirm, the same command says how to get the outcomes."""
     file = write_leads(tmp_path / "leads.csv", range(3))
     await capture(sandbox, file, "--no-confirm")
     done = await capture(sandbox, file, "--json")
@@ -120,7 +119,7 @@ async def test_what_was_accepted_without_confirmation_is_followed_by_wait(
 
 
 async def test_rejected_rows_are_told_by_kind_and_written_to_be_mended(tmp_path: Path) -> None:
-    """LeadSquared's refusals are exit 1; --rejects has their columns as read and the reason in its words."""
+    """Rejected rows are exit 1; --rejects has them as read, with LeadSquared's reason."""
     async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
         file, rejects = tmp_path / "leads.csv", tmp_path / "rejects.csv"
         with file.open("w") as text:
@@ -149,7 +148,7 @@ async def test_rejected_rows_are_told_by_kind_and_written_to_be_mended(tmp_path:
 
 
 async def test_a_mended_file_of_rejects_is_not_overwritten(tmp_path: Path) -> None:
-    """A file of rejects that somebody has edited stays; the new one gets a number."""
+    """An edited file of rejects is kept; the new one gets a number."""
     async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
         file = write_leads(tmp_path / "leads.csv", [1], mx_Foo="x")
         rejects = tmp_path / "rejects.csv"
@@ -163,7 +162,7 @@ async def test_a_mended_file_of_rejects_is_not_overwritten(tmp_path: Path) -> No
 
 
 async def test_rows_that_cannot_be_sent_do_not_stop_the_others(sandbox: Sandbox, tmp_path: Path) -> None:
-    """What is refused at the door is told with its line, is in both files, and makes exit 1."""
+    """An invalid row is reported with its line, is in both files, and makes exit 1."""
     file, out, rejects = (tmp_path / name for name in ("leads.csv", "out.csv", "rejects.csv"))
     file.write_text(
         f"EmailAddress,Phone\n{PLANTED}1@example.com,9.98E+09\n{PLANTED}2@example.com,9988776655\n,\n"
@@ -178,7 +177,7 @@ async def test_rows_that_cannot_be_sent_do_not_stop_the_others(sandbox: Sandbox,
 
 
 async def test_a_file_that_breaks_in_the_middle_sends_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
-    """The whole file is read before anything is sent: exit 2 with the line, and no outbox is made."""
+    """An unreadable line ends with exit 2 before anything is sent or an outbox is created."""
     file = write_leads(tmp_path / "leads.csv", range(700))
     with file.open("a") as text:
         text.write('"never closed\n')
@@ -220,7 +219,7 @@ async def test_a_file_that_breaks_in_the_middle_sends_nothing(sandbox: Sandbox, 
 async def test_bad_usage_is_exit_2_before_anything_is_sent(
     arguments: list[str], said: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What makes no sense is told in a sentence, and nothing is sent or made."""
+    """Invalid options are reported, and nothing is sent or created."""
     monkeypatch.chdir(tmp_path)
     write_leads(tmp_path / "leads.csv", [1])
     (tmp_path / "other.txt").write_text("mine")
@@ -232,7 +231,7 @@ async def test_bad_usage_is_exit_2_before_anything_is_sent(
 
 
 async def test_without_keys_nothing_begins(tmp_path: Path) -> None:
-    """A missing key is exit 2, told by the name of its variable, before an outbox is made."""
+    """A missing key is exit 2; the error names its variable, and no outbox is created."""
     done = await run("capture", write_leads(tmp_path / "leads.csv", [1]), "--region", "in21")
     assert done.code == 2
     assert "LEADSQUARED_ACCESS_KEY" in done.err
@@ -241,7 +240,7 @@ async def test_without_keys_nothing_begins(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["SECRET", "API"])
 async def test_wrong_keys_end_the_run_at_once(key: str, sandbox: Sandbox, tmp_path: Path) -> None:
-    """The account's fault from the first call on is exit 4 within seconds; every row stays pending."""
+    """An account-level error of the first calls is exit 4 within seconds; every row stays pending."""
     file = write_leads(tmp_path / "leads.csv", range(40))
     began = asyncio.get_running_loop().time()
     done = await capture(sandbox, file, "--json", **{f"LEADSQUARED_{key}_KEY": "wrong-key-of-a-test"})
@@ -258,7 +257,7 @@ async def test_wrong_keys_end_the_run_at_once(key: str, sandbox: Sandbox, tmp_pa
 async def test_an_account_that_fails_later_is_given_a_minute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A quota that is used up in the middle ends the run with 4, once nothing got through for a while."""
+    """A quota used up during a run ends it with 4 after a while without a success."""
     monkeypatch.setattr(delivering, "PATIENCE", 0.5)
     async with Sandbox(limit=None, faults=Faults(script=("ok",) * 10 + ("quota",) * 1000)) as sandbox:
         file = write_leads(tmp_path / "leads.csv", range(20))
@@ -271,7 +270,7 @@ async def test_an_account_that_fails_later_is_given_a_minute(
 async def test_a_fault_of_the_server_is_shown_and_waited_out(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While LeadSquared is down the run says so and goes on by itself: exit 0."""
+    """An outage of LeadSquared is reported, and the run resumes automatically: exit 0."""
     monkeypatch.setattr(progress, "WORTH_A_LINE", 0.0)
     sandbox.books.faults = Faults(probabilities={"503": 1.0})
     file = write_leads(tmp_path / "leads.csv", range(3))
@@ -284,7 +283,7 @@ async def test_a_fault_of_the_server_is_shown_and_waited_out(
 
 
 async def test_a_dry_run_checks_and_estimates_and_leaves_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
-    """--dry-run submits nothing and makes no file; it tells calls, times and LeadSquared's queue."""
+    """--dry-run sends nothing and creates no file; it shows calls, times and LeadSquared's queue."""
     file = write_leads(tmp_path / "leads.csv", range(100))
     done = await run("capture", file, "--dry-run", "--json", "--rate", "25/5", env=environment(sandbox))
     assert done.code == 0
@@ -297,7 +296,7 @@ async def test_a_dry_run_checks_and_estimates_and_leaves_nothing(sandbox: Sandbo
 
 
 async def test_a_dry_run_counts_refusals_and_needs_no_answer(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Where LeadSquared cannot be reached a file is checked all the same; what cannot be sent is exit 1."""
+    """A dry run checks a file without LeadSquared; invalid rows are exit 1."""
     file = tmp_path / "leads.csv"
     file.write_text(f"EmailAddress,Phone\n{PLANTED}@example.com,9.98E+09\n{PLANTED}2@example.com,\n")
     done = await capture(sandbox, file, "--dry-run", "--json", LEADSQUARED_HOST="http://127.0.0.1:9")
@@ -320,14 +319,14 @@ async def test_a_dry_run_counts_refusals_and_needs_no_answer(sandbox: Sandbox, t
 async def test_a_dry_run_in_a_broken_environment_is_exit_2(
     broken: dict[str, str], said: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """What the run itself would refuse to begin with, its rehearsal refuses as well."""
+    """A dry run raises the environment errors that a run would raise."""
     done = await capture(sandbox, write_leads(tmp_path / "leads.csv", [1]), "--dry-run", **broken)
     assert done.code == 2
     assert said in done.err
 
 
 async def test_a_dry_run_knows_what_an_earlier_run_has_done(sandbox: Sandbox, tmp_path: Path) -> None:
-    """What is delivered costs nothing more, and the outbox is as it was."""
+    """Delivered rows are not in the estimate, and the outbox does not change."""
     file = write_leads(tmp_path / "leads.csv", range(4))
     await capture(sandbox, file, "--no-confirm")
     write_leads(file, range(6))
@@ -339,7 +338,7 @@ async def test_a_dry_run_knows_what_an_earlier_run_has_done(sandbox: Sandbox, tm
 async def test_a_long_run_says_what_it_will_cost(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Above so many rows the estimate comes first; where nobody can be asked, it takes --yes."""
+    """A long run shows its estimate first; without a terminal it needs --yes."""
     monkeypatch.setattr(file_run, "MANY_ROWS", 3)
     short = await capture(sandbox, write_leads(tmp_path / "a.csv", range(3)), "--no-confirm")
     assert (short.code, "in all" in short.err) == (0, False)
@@ -356,7 +355,7 @@ async def test_a_long_run_says_what_it_will_cost(
 async def test_the_first_run_to_an_account_takes_a_yes(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However short the file; not the second, and not a trial on this machine."""
+    """The first run to an account needs confirmation; the second, and a sandbox, do not."""
     file = write_leads(tmp_path / "a.csv", range(2))
     monkeypatch.setattr(file_run, "LOOPBACK", frozenset())
     refused = await capture(sandbox, file, "--no-confirm")
@@ -371,7 +370,7 @@ async def test_the_first_run_to_an_account_takes_a_yes(
 async def test_standard_input_goes_through_an_outbox_as_well(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`-` reads standard input; the same input again sends nothing; its outbox is told."""
+    """`-` reads standard input; the outbox is named, and the same input again sends nothing."""
     monkeypatch.chdir(tmp_path)
     lines = "".join(
         json.dumps({"EmailAddress": f"{PLANTED}-{number}@example.com"}) + "\n" for number in range(3)
@@ -388,7 +387,7 @@ async def test_standard_input_goes_through_an_outbox_as_well(
 
 
 async def test_mappings_and_constants_end_in_the_body(sandbox: Sandbox, tmp_path: Path) -> None:
-    """--map, --set, --ignore, --date, --verbatim, --search-by and --update-behavior are what is sent."""
+    """--map, --set, --ignore, --date, --verbatim, --search-by and --update-behavior decide the request."""
     file = tmp_path / "leads.csv"
     file.write_text(
         f"E-mail;Signed up;Code;Junk\n{PLANTED}-7@example.com;29/02/2024 13:30;12E+3;x\n", encoding="utf-16"
@@ -423,7 +422,7 @@ async def test_update_behavior_makes_another_row(sandbox: Sandbox, tmp_path: Pat
 
 
 async def test_formats_are_recognised_or_said(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A JSON array and a file divided by a sign that --delimiter names are read alike."""
+    """A JSON array and a file with a given --delimiter give the same rows."""
     array = tmp_path / "leads.json"
     array.write_text(json.dumps([{"EmailAddress": f"{PLANTED}-1@example.com"}]))
     odd = tmp_path / "leads.txt"
@@ -468,7 +467,7 @@ UNLIKE = [
 async def test_own_keys_are_the_same_only_if_they_are_spelt_the_same(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """They are text: nothing is read into them, in the count before as in the run."""
+    """Keys are compared as exact text, in the count and in the run."""
     rows = "".join(f"{key},a{number}@example.com\n" for number, key in enumerate([*UNLIKE, UNLIKE[0]]))
     rows = rows.replace(f"a{len(UNLIKE)}@", "a0@")
     file = tmp_path / "leads.csv"
@@ -480,7 +479,7 @@ async def test_own_keys_are_the_same_only_if_they_are_spelt_the_same(
 
 
 async def test_an_own_key_is_used_once(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A row with other values under a key that was delivered is refused, and told; nothing is sent of it."""
+    """A row with other values under a delivered key is refused, reported and not sent."""
     await capture(sandbox, write_keyed(tmp_path / "a.csv", k1="x", k2="x"), *OWN_KEY, "--no-confirm")
     write_keyed(tmp_path / "a.csv", k1="x", k2="other")
     done = await capture(
@@ -493,7 +492,7 @@ async def test_an_own_key_is_used_once(sandbox: Sandbox, tmp_path: Path) -> None
 
 
 async def test_a_rejected_row_is_mended_under_its_own_key(tmp_path: Path) -> None:
-    """What LeadSquared has rejected was not taken: its key may have other values, and is not sent again."""
+    """The key of a rejected row accepts other values."""
     async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
         file = write_keyed(tmp_path / "a.csv", k1="", k2="x")
         assert (await capture(sandbox, file, *OWN_KEY)).code == 1
@@ -505,7 +504,7 @@ async def test_a_rejected_row_is_mended_under_its_own_key(tmp_path: Path) -> Non
 
 
 async def test_two_rows_with_one_key_are_the_first_of_them(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Of two leads under one key in one file the first is sent, in each run; the second is refused."""
+    """Of two leads with one key, the first is sent and the second refused, in each run."""
     file = tmp_path / "a.csv"
     file.write_text(f"Id,EmailAddress\nk,{PLANTED}-1@example.com\nk,{PLANTED}-2@example.com\n")
     for _ in range(2):
@@ -516,7 +515,7 @@ async def test_two_rows_with_one_key_are_the_first_of_them(sandbox: Sandbox, tmp
 
 
 async def test_a_second_row_does_not_take_a_rejected_rows_key(tmp_path: Path) -> None:
-    """Not every row under a rejected row's key mends it: the first one of the file is still that row."""
+    """A second row under a rejected row's key does not replace it while the file still has that row."""
     async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
         file = tmp_path / "a.csv"
         file.write_text(f"Id,EmailAddress,mx_Foo\nk,{PLANTED}-1@example.com,x\nk,{PLANTED}-2@example.com,\n")
@@ -527,7 +526,7 @@ async def test_a_second_row_does_not_take_a_rejected_rows_key(tmp_path: Path) ->
 
 
 async def test_rows_of_an_earlier_run_are_sent_or_taken_out(sandbox: Sandbox, tmp_path: Path) -> None:
-    """What an interrupted run left and the changed file no longer makes is told; it may be dropped."""
+    """Pending rows that the file no longer has are reported, and --left-over drop discards them."""
     wrong = {"LEADSQUARED_API_KEY": "wrong-key-of-a-test"}
     for option, sent in (("drop", [1, 2]), ("send", [1, 2, 7])):
         file = write_leads(tmp_path / f"{option}.csv", [1, 7])
@@ -542,7 +541,7 @@ async def test_rows_of_an_earlier_run_are_sent_or_taken_out(sandbox: Sandbox, tm
 
 
 async def test_a_trial_says_nothing_about_the_real_account(tmp_path: Path) -> None:
-    """What a sandbox has taken is not taken for delivered elsewhere, in one outbox as in two."""
+    """Delivery to a sandbox is not delivery to an account, in one outbox or two."""
     file = write_leads(tmp_path / "leads.csv", [1])
     for _ in range(2):  # on another port each
         async with Sandbox(limit=None) as sandbox:
@@ -555,7 +554,7 @@ async def test_a_trial_says_nothing_about_the_real_account(tmp_path: Path) -> No
 
 
 async def test_what_a_run_writes_is_for_its_owner_only(tmp_path: Path) -> None:
-    """Outbox, --out and --rejects have mode 0600, and nothing else is left behind."""
+    """Outbox, --out and --rejects have mode 0600, and no other file is left."""
     async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
         file = write_leads(tmp_path / "leads.csv", [1], mx_Foo="x")
         await capture(sandbox, file, "--out", tmp_path / "out.csv", "--rejects", tmp_path / "rejects.csv")
@@ -573,7 +572,7 @@ async def test_what_a_run_writes_is_for_its_owner_only(tmp_path: Path) -> None:
 
 
 async def test_it_stops_by_the_clock(sandbox: Sandbox, tmp_path: Path) -> None:
-    """--stop-at ends the run in good order, with exit 3, and the same command goes on."""
+    """--stop-at ends the run with exit 3, and the same command continues it."""
     file = write_leads(tmp_path / "leads.csv", range(20))
     moment = datetime.now() + timedelta(seconds=2)  # noqa: DTZ005 - the clock on the wall
     command = ("capture", file, "--no-confirm", "--json", "--rate", "5/1")
@@ -587,7 +586,7 @@ async def test_it_stops_by_the_clock(sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 async def test_what_is_unknown_is_told_and_not_to_be_mended(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A lead that may have arrived is exit 1 and stands in --out, and not among the rejects."""
+    """An unknown lead is exit 1; it is in --out and not in the rejects."""
     sandbox.books.faults = Faults(script=("lost+taken",), operations=("capture",))
     file = tmp_path / "leads.csv"
     file.write_text(f"FirstName\n{PLANTED}\n")  # nothing that LeadSquared could match it by
@@ -601,7 +600,7 @@ async def test_what_is_unknown_is_told_and_not_to_be_mended(sandbox: Sandbox, tm
 
 
 async def test_an_empty_table_is_delivered(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A header and no rows: nothing to do, exit 0."""
+    """A header without rows is exit 0."""
     file = write_leads(tmp_path / "leads.csv", [])
     done: Any = await capture(sandbox, file, "--json")
     assert (done.code, done.json["rows"]) == (0, 0)
@@ -621,7 +620,7 @@ async def left_over_outbox(sandbox: Sandbox, tmp_path: Path) -> Path:
 async def test_what_the_outbox_holds_is_part_of_the_cost(
     option: str, left_over: int, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What an earlier run left over and what else is pending there is counted, in a dry run too."""
+    """The estimate includes pending rows of the outbox, also in a dry run."""
     file = await left_over_outbox(sandbox, tmp_path)
     command = (file, "--no-confirm", "--left-over", option, "--json")
     done = await capture(sandbox, *command, "--dry-run")
@@ -634,7 +633,7 @@ async def test_what_the_outbox_holds_is_part_of_the_cost(
 
 
 async def test_what_is_still_to_be_sent_is_part_of_the_summary(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Whatever the outbox still holds at the end is told, also if the input does not make it any more."""
+    """The summary counts all pending rows of the outbox, also those that the input lacks."""
     file = await left_over_outbox(sandbox, tmp_path)
     wrong = {"LEADSQUARED_API_KEY": "wrong-key-of-a-test"}
     done = await capture(sandbox, file, **wrong)
@@ -646,7 +645,7 @@ async def test_what_is_still_to_be_sent_is_part_of_the_summary(sandbox: Sandbox,
 
 
 async def test_a_rate_is_refused_by_its_option(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Who has passed --rate is not told of a variable that was not set."""
+    """The error for --rate names the option, not a variable."""
     done = await capture(sandbox, write_leads(tmp_path / "leads.csv", [1]), "--rate", "20")
     assert done.code == 2
     assert "--rate must be calls/seconds" in done.err

@@ -59,7 +59,7 @@ def test_help_breaks_no_word_at_80_columns() -> None:
 
 
 def test_there_are_all_commands() -> None:
-    """The list that the test above goes through, so that it cannot become empty."""
+    """The table of commands above is complete."""
     subcommands = ["stats", "items", "drain", "requeue", "forget", "export", "purge"]
     assert commands_of(app) == [
         *("capture", "check", "submit", "status", "wait", "fields", "metrics", "doctor", "demo", "sandbox"),
@@ -69,7 +69,7 @@ def test_there_are_all_commands() -> None:
 
 @pytest.mark.parametrize("option", ["access", "secret", "api", "key=", "credentials"])
 def test_no_option_takes_a_key(option: str) -> None:
-    """Keys would stand in the process list and in the shell's history."""
+    """No option takes a key, because arguments are visible."""
     helped = CliRunner().invoke(app, ["capture", "--help"], env={"COLUMNS": "120"})
     assert f"--{option}" not in helped.stdout
 
@@ -92,14 +92,14 @@ def test_the_program_starts_as_a_module_too() -> None:
     ],
 )
 async def test_bad_usage_exits_with_2_and_says_what_to_write(arguments: list[str], said: str) -> None:
-    """Options that make no sense end with status 2, a sentence, and no traceback."""
+    """Invalid options end with status 2 and a reason, without a traceback."""
     finished = await commands.run(*arguments, env={"COLUMNS": "120"})
     assert finished.code == 2
     assert said in finished.err
 
 
 def test_a_port_in_use_is_said() -> None:
-    """A port that somebody else has is named, with status 2."""
+    """A port in use ends with status 2, and the message names it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         finished = run("sandbox", "--port", str(taken.getsockname()[1]))
     assert finished.returncode == 2
@@ -107,7 +107,7 @@ def test_a_port_in_use_is_said() -> None:
 
 
 def test_the_sandbox_prints_an_environment_that_works_and_stops_on_an_interrupt(tmp_path: Path) -> None:
-    """What `leadsquared sandbox` prints can be sourced by a shell; the client then finds everything."""
+    """A shell can source the sandbox's output, and the client then needs no other option."""
     script = tmp_path / "capture.py"
     script.write_text(
         "import asyncio\n"
@@ -150,7 +150,7 @@ def fast_demo(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("fast_demo")
 async def test_the_demo_sends_every_lead_and_shows_no_personal_data() -> None:
-    """All leads arrive, once each; the summary is the sandbox's; no e-mail address and no key is shown."""
+    """The demo sends each lead once, and shows no e-mail address and no key."""
     console = Console(record=True, width=120, force_terminal=False, file=io.StringIO())
     assert await run_demo(console, 50, seed=1)
     shown = console.export_text()
@@ -171,7 +171,7 @@ async def test_the_demo_sends_every_lead_and_shows_no_personal_data() -> None:
 
 @pytest.mark.usefixtures("fast_demo")
 async def test_the_demo_says_when_a_lead_did_not_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lead that LeadSquared refuses for good makes the demo's answer no."""
+    """The demo reports failure if LeadSquared rejects a lead."""
     monkeypatch.setattr(demo_module, "FAULTS", Faults(script=("500-mx",), operations=("capture",)))
     console = Console(record=True, width=120, force_terminal=True, file=io.StringIO())
     assert not await run_demo(console, 5, seed=1)
@@ -179,7 +179,7 @@ async def test_the_demo_says_when_a_lead_did_not_arrive(monkeypatch: pytest.Monk
 
 
 def test_the_demo_ends_without_a_traceback_on_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What standard output refuses is said in a line."""
+    """An error of standard output is reported in one line."""
 
     async def full(*_: object) -> bool:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

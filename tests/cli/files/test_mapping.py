@@ -56,7 +56,7 @@ def problems(headings: Iterable[str], /, fields: dict[str, str] | None = None, *
 
 
 def test_a_lead() -> None:
-    """Schema names go through, others as mapped, what is ignored does not, and constants come last."""
+    """A schema name is sent as it is, a mapped column under its name, and a constant with every lead."""
     cells = {"FirstName": "Bret", "E-mail": "bret.lee@example.com", "Age": "41", REASON: "was refused"}
     lead = lead_of(
         cells, columns={"E-mail": "EmailAddress"}, ignored=["Age"], constants={"Source": "Website"}
@@ -88,7 +88,7 @@ def test_a_lead() -> None:
     ],
 )
 def test_check(columns: list[str], options: dict[str, Any]) -> None:
-    """A file where every column has its place, and every option its column, passes."""
+    """A file passes if every column is mapped or ignored and every option names a column."""
     assert problems(columns, **options) == []
 
 
@@ -131,13 +131,13 @@ def test_check(columns: list[str], options: dict[str, Any]) -> None:
     ],
 )
 def test_check_refuses(columns: list[str], options: dict[str, Any], said: list[str]) -> None:
-    """A column without a place, or an option without a column, is named with the way out."""
+    """An error names each column without a mapping and each option without a column, and what to pass."""
     found = "\n".join(problems(columns, **options))
     assert not [words for words in said if words not in found]
 
 
 def test_display_names_of_the_account_are_suggested() -> None:
-    """In any case of letters; a usual heading is LeadSquared's own field, if the account has that."""
+    """Display names match in any case; a common heading suggests a field that the account has."""
     fields = {
         "mx_Date_of_Birth": "Date of Birth",
         "mx_Town": "City",
@@ -151,7 +151,7 @@ def test_display_names_of_the_account_are_suggested() -> None:
 
 
 def test_check_names_them_all() -> None:
-    """One run tells everything that is wrong, one line each; suggestions first, to be pasted."""
+    """One error lists all problems, one per line; options to paste come first."""
     found = problems(["E-mail", "FirstName", "Shoe size"], ignored=["Age"])
     assert [line.split(":")[0] for line in found] == [
         "these headings are not schema names",
@@ -166,7 +166,7 @@ def test_check_names_them_all() -> None:
     "heading", ["bret.lee@example.com", "+91-9988776655", "(022) 2345-6789 x 9", "4711 9988776"]
 )
 def test_a_heading_that_is_a_value_is_not_shown(heading: str) -> None:
-    """In a file without a header line the first row is somebody's data: only its place is told."""
+    """A heading that looks like a value is shown by its position only."""
     found = problems(["FirstName", heading])
     assert len(found) == 1
     assert found[0].startswith("column 2: its heading looks like a value")
@@ -203,7 +203,7 @@ def test_only_the_column_that_is_ignored_is_left_out() -> None:
 
 
 def test_a_heading_with_years_is_shown() -> None:
-    """A few digits make no telephone number."""
+    """A heading with a few digits is not a phone number."""
     assert 'column "Grade 2023-2024"' in problems(["Grade 2023-2024"])[0]
 
 
@@ -233,14 +233,14 @@ def test_a_heading_with_years_is_shown() -> None:
     ],
 )
 def test_options_refused(options: dict[str, Any], said: str) -> None:
-    """An option that makes no sense is refused before any file is read."""
+    """An invalid option raises before a file is read."""
     with pytest.raises(MappingError) as caught:
         Leads(LeadMapping(**options), None)
     assert said in str(caught.value)
 
 
 def test_a_zone_where_python_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on Windows and in slim images: the way out is a package."""
+    """Without time zone data, the error names the package to install."""
     monkeypatch.setattr(cells, "ZoneInfo", no_zones)
     with pytest.raises(MappingError, match=r"Python has no time zone data: pip install tzdata"):
         Leads(LeadMapping(timezone="Asia/Kolkata"), None)
@@ -251,7 +251,7 @@ def no_zones(key: str) -> NoReturn:
 
 
 def test_rows_of_json_are_checked_one_by_one() -> None:
-    """Where no header says it before, a row says it with its line."""
+    """A JSON row with an invalid name has a flaw; the other rows do not."""
     assert str(refusal({"E-mail": "x"})).startswith('column "E-mail": its heading is not a schema name')
     assert "set twice" in str(refusal({"A": "1", "Phone": "2"}, columns={"A": "Phone"}))
     assert "set twice" in str(refusal({"A": None, "Phone": "2"}, columns={"A": "Phone"}))
@@ -259,7 +259,7 @@ def test_rows_of_json_are_checked_one_by_one() -> None:
 
 
 def test_names_as_the_encoder_has_them() -> None:
-    """What is suggested can be sent."""
+    """The encoder accepts every suggested name."""
     assert all(map(SCHEMA_NAME.fullmatch, USUAL_HEADINGS))
 
 
@@ -294,7 +294,7 @@ def test_names_as_the_encoder_has_them() -> None:
     ],
 )
 def test_a_cell(cell: Any, value: Any) -> None:
-    """What surrounds a cell is cut off; within it everything stays."""
+    """White space around a cell is removed; the text inside stays."""
     lead = lead_of({"mx_Field": cell})
     assert lead == {"mx_Field": value}
     assert type(lead["mx_Field"]) is type(value)
@@ -303,18 +303,18 @@ def test_a_cell(cell: Any, value: Any) -> None:
 
 @pytest.mark.parametrize("cell", ["", " ", "\u00a0\ufeff", None, {}, {"mx_A": " "}])
 def test_an_empty_cell(cell: Any) -> None:
-    """An empty cell leaves the attribute out: it clears nothing."""
+    """An empty cell leaves the attribute out and clears no field."""
     assert lead_of({"FirstName": "Bret", "mx_Field": cell}) == {"FirstName": "Bret"}
 
 
 def test_a_row_without_a_cell() -> None:
-    """Constants alone are no lead."""
+    """Constants alone are not a lead."""
     flaw = refusal({"FirstName": " ", "Age": "41"}, ignored=["Age"], constants={"Source": "Website"})
     assert str(flaw) == "all cells that would be sent are empty: fill one in, or remove the row"
 
 
 def test_all_flaws_of_a_row_are_found() -> None:
-    """In the order of its columns; what has none is made all the same."""
+    """A row's flaws are in column order; cells without a flaw stay in its lead."""
     cells = {"Phone": "9.98878E+09", "FirstName": "Bret", "mx_J": "1/2/2024", "EmailAddress": "NULL"}
     found = made(cells, dates=["mx_J"])
     assert [flaw.attribute for flaw in found.flaws] == ["Phone", "mx_J", "EmailAddress"]
@@ -322,13 +322,13 @@ def test_all_flaws_of_a_row_are_found() -> None:
 
 
 def test_a_test_row_of_an_ad_platform() -> None:
-    """One cell is enough, in whatever column."""
+    """One marked cell in any column makes a test row."""
     flaw = refusal({"FirstName": "Bret", "mx_A": "<test lead: dummy data for city>"})
     assert (flaw.kind, flaw.column) == ("test_row", "")
 
 
 def test_a_cell_without_a_heading_is_refused() -> None:
-    """An empty one is not missed."""
+    """A cell without a heading is refused unless it is empty."""
     leads = Leads(LeadMapping(), ("FirstName", ""))
     assert not leads.make(Row(2, ("FirstName", ""), ("Bret", " "))).flaws
     (flaw,) = leads.make(Row(2, ("FirstName", ""), ("Bret", SECRET))).flaws
@@ -337,13 +337,13 @@ def test_a_cell_without_a_heading_is_refused() -> None:
 
 @pytest.mark.parametrize("cell", ["NULL", " NULL\u00a0", "-"])
 def test_cells_that_count_as_empty(cell: str) -> None:
-    """In every column, and spelled exactly so."""
+    """--empty matches the exact text in every column."""
     assert lead_of({"FirstName": "Bret", "Phone": cell}, empty=["NULL", "-"]) == {"FirstName": "Bret"}
     assert lead_of({"FirstName": "null"}, empty=["NULL"]) == {"FirstName": "null"}
 
 
 def test_values_are_sent_as_others() -> None:
-    """Of the column that is named, by heading, position or schema name; a right one may be empty."""
+    """--value names a column by heading, position or schema name; the new value may be empty."""
     options: dict[str, Any] = {"columns": {"Lead source": "Source"}}
     for name in ("Lead source", "1", "Source"):
         given = [f"{name}:Facbook=Campaign", f"{name}:a=b=c", f"{name}:-="]
@@ -366,13 +366,13 @@ def test_values_are_sent_as_others() -> None:
     ["98000-31676", "9800031676", "+91 98000 31676", "+919800031676", "p:+919800031676", "098000 31676"],
 )
 def test_telephone_numbers_in_one_spelling(cell: str) -> None:
-    """LeadSquared's, with the country of those without a code; what is no number stays as it is."""
+    """--phone writes LeadSquared's spelling; text that is not a number stays as it is."""
     assert lead_of({"Phone": cell}, phone_region="IN") == {"Phone": "+91-9800031676"}
     assert lead_of({"mx_Phone": cell, "Phone": "98000"}, phone_region="IN")["Phone"] == "98000"
 
 
 def test_spellings_of_telephone_numbers_are_counted() -> None:
-    """Two of a column are two leads for LeadSquared; with a country they are one."""
+    """A column's spellings of phone numbers are counted, unless --phone makes them one."""
     cells = ("98000-31676", "98000-31677", "+919800031676")
     for region, patterns in ((None, 2), ("IN", 0)):
         leads = Leads(LeadMapping(phone_region=region), ("Phone",))
@@ -396,7 +396,7 @@ SHORTENED = [
 @pytest.mark.parametrize("cell", [*SHORTENED, "9.988776655E9", " 9.98878E+09\u00a0"])
 @pytest.mark.parametrize("attribute", ["Phone", "Mobile", "mx_Alternate_Phone", "mx_Field", "Notes"])
 def test_a_shortened_number(cell: str, attribute: str) -> None:
-    """A spreadsheet's scientific notation has lost digits, and goes out in no column."""
+    """A number in a spreadsheet's scientific notation is refused in every column."""
     assert "shortened" in str(refusal({attribute: cell}))
 
 
@@ -435,7 +435,7 @@ def test_a_shortened_number(cell: str, attribute: str) -> None:
     ],
 )
 def test_a_cell_refused(attribute: str, cell: Any, said: str) -> None:
-    """A damaged cell is refused with its column, and is not shown."""
+    """An error for a damaged cell names the column and does not show the cell."""
     error = refusal({attribute: cell})
     assert str(error).startswith(f'column "{attribute}": ')
     assert (error.column, error.attribute) == (attribute, attribute)
@@ -445,7 +445,7 @@ def test_a_cell_refused(attribute: str, cell: Any, said: str) -> None:
 
 @pytest.mark.parametrize("cell", [*SHORTENED, "#N/A", "###", '="x"', Decimal("9.9E+9")])
 def test_verbatim(cell: Any) -> None:
-    """A column where it is meant is sent as it stands."""
+    """A verbatim column is sent unchanged."""
     assert lead_of({"Code": cell}, verbatim=["Code"]) == {"Code": cell}
     assert lead_of({"A": cell}, columns={"A": "mx_Phone_Model"}, verbatim=["mx_Phone_Model"]) == {
         "mx_Phone_Model": cell
@@ -453,13 +453,13 @@ def test_verbatim(cell: Any) -> None:
 
 
 def test_all_white_space_is_cut_off() -> None:
-    """Python's own idea of white space is part of it."""
+    """All of Python's white space is removed around a cell."""
     assert {chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()} <= set(cells.PADDING)
 
 
 @pytest.mark.parametrize("text", ["x" + " " * 1_000_000 + "x", "1" * 1_000_000 + "x", "#" * 1_000_000 + "x"])
 def test_a_hostile_cell_takes_no_time(text: str) -> None:
-    """A megabyte that nearly is something does not hold up the run."""
+    """A megabyte of text that almost matches a pattern is checked quickly."""
     before = time.perf_counter()
     assert lead_of({"mx_Field": text, "Phone": text}) == {"mx_Field": text, "Phone": text}
     assert time.perf_counter() - before < 3.0
@@ -499,7 +499,7 @@ def test_a_hostile_cell_takes_no_time(text: str) -> None:
     ],
 )
 def test_a_date(cell: str, options: dict[str, str], value: date) -> None:
-    """A time gets its zone from its offset or from the option; a date alone stays a date."""
+    """A time gets its zone from its offset or the option; a date stays a date."""
     lead = lead_of({"Joined": cell, "mx_Text": cell}, dates=["Joined"], **options)
     assert lead == {"Joined": value, "mx_Text": cell.strip()}
     assert type(lead["Joined"]) is type(value)
@@ -541,7 +541,7 @@ def test_a_date(cell: str, options: dict[str, str], value: date) -> None:
     ],
 )
 def test_a_date_refused(cell: Any, options: dict[str, str], said: str | None) -> None:
-    """What is no date, no one moment or in no zone is refused, and is not shown."""
+    """An invalid date, an ambiguous time and a time without a zone are refused and not shown."""
     if said is None:
         lead_of({"Joined": cell}, dates=["Joined"], **options)
         return
@@ -564,7 +564,7 @@ CELLS = {"FirstName": "Bret", "Phone": "+91-9988776655"}
 
 
 def test_the_same_lead_has_the_same_key() -> None:
-    """In another line, another order of columns, with other blanks and other headings."""
+    """The key does not depend on line, column order, white space or headings."""
     key = key_of(CELLS)
     assert re.fullmatch(r"[0-9a-f]{64}", key)
     assert key == key_of(dict(reversed(CELLS.items())))
@@ -581,7 +581,7 @@ def test_the_same_lead_has_the_same_key() -> None:
 
 
 def test_a_key_stays_what_it_was() -> None:
-    """A key is compared with those of earlier runs, so that its recipe is for ever."""
+    """Keys are stable across versions, because later runs compare them."""
     cells = CELLS | {"mx_N": Decimal("1.50"), "mx_D": "2024-02-29 05:30+05:30", "Name": "José"}
     key = key_of(cells, dates=["mx_D"], search_by="Phone", extra={"update_behavior": "DoNotUpdate"})
     recipe = (
@@ -592,7 +592,7 @@ def test_a_key_stays_what_it_was() -> None:
 
 
 def test_whatever_changes_what_is_sent_changes_the_key() -> None:
-    """An edited cell, a constant, SearchBy and the other options."""
+    """A changed cell, constant, SearchBy or other sent option changes the key."""
     keys = [
         key_of(CELLS),
         key_of(CELLS | {"FirstName": "bret"}),
@@ -617,14 +617,14 @@ def test_whatever_changes_what_is_sent_changes_the_key() -> None:
     ("cell", "key"), [("4711", "4711"), (" 4711\u00a0", "4711"), (4711, "4711"), ("a b", "a b")]
 )
 def test_a_key_column(cell: Any, key: str) -> None:
-    """The key is the cell, whether or not the column is sent."""
+    """The key is the cell of the key column, also if that column is not sent."""
     assert key_of(CELLS | {"Id": cell}, key_column="Id", ignored=["Id"]) == key
     assert key_of(CELLS | {"Id": cell}, key_column="Id") == key
 
 
 @pytest.mark.parametrize("cell", ["", " ", None, True, Decimal("1.0"), {}, "9.98878E+09", "#N/A", "a\x00"])
 def test_a_key_refused(cell: Any) -> None:
-    """A key that is empty or damaged is refused: rows would share it."""
+    """An empty or damaged key is refused, because rows would share it."""
     found = made(CELLS | {"Id": cell}, key_column="Id", ignored=["Id"])
     assert [flaw.column for flaw in found.flaws] == ["Id"]
     assert found.key is None
@@ -642,7 +642,7 @@ def test_a_key_refused(cell: Any) -> None:
     ),
 )
 def test_no_refusal_shows_a_cell(around: str, attribute: str, options: dict[str, Any]) -> None:
-    """Whatever is wrong with it, and whatever stands around."""
+    """No error shows a cell, whatever surrounds it."""
     for cell in (SECRET + around, around + SECRET):
         assert SECRET not in shown_of({attribute: cell}, **options)
 
@@ -657,14 +657,14 @@ def shown_of(cells: dict[str, Any], **options: Any) -> str:
 )
 @pytest.mark.parametrize("attribute", ["Phone", "Mobile", "mx_WhatsApp"])
 def test_what_exports_put_around_a_telephone_number_comes_off(cell: str, attribute: str) -> None:
-    """As in `leadsquared_async.phone`."""
+    """Export prefixes and marks are removed from phone numbers, as by `leadsquared_async.phone`."""
     assert lead_of({attribute: cell}) == {attribute: "+919988776655"}
 
 
 @pytest.mark.parametrize("cell", ["NULL", "n/a", "-", "0000000000"])
 @pytest.mark.parametrize("attribute", ["Phone", "Mobile", "EmailAddress", "ProspectID"])
 def test_a_placeholder_is_refused_where_it_would_join_leads(cell: str, attribute: str) -> None:
-    """Anywhere else it is a value."""
+    """A placeholder is refused only in attributes by which LeadSquared finds leads."""
     assert "is a placeholder" in str(refusal({attribute: cell}))
     assert "--empty" in str(refusal({attribute: cell}))
     assert lead_of({"FirstName": cell}) == {"FirstName": cell}

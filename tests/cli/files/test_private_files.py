@@ -21,7 +21,7 @@ def write(draft: Draft, text: str) -> None:
 
 
 def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
-    """Until it is placed its name belongs to what was there; a draft that is left goes."""
+    """A draft does not replace the file until it is placed; an unplaced draft is deleted."""
     path = tmp_path / "out.csv"
     path.write_text("old")
     with Draft(path) as draft:
@@ -36,7 +36,7 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
 
 
 def test_two_at_once_are_in_nobodys_way(tmp_path: Path) -> None:
-    """Each draft has a name of its own, and takes away no other; the last one stays."""
+    """Two drafts have different names, and the last one that is placed stays."""
     path = tmp_path / "out.csv"
     with Draft(path) as one, Draft(path) as two:
         write(one, "one")
@@ -53,7 +53,7 @@ def test_two_at_once_are_in_nobodys_way(tmp_path: Path) -> None:
     "make", [os.mkfifo, lambda path: path.symlink_to("/dev/null"), lambda path: path.symlink_to(path)]
 )
 def test_what_is_no_regular_file_is_refused(make: Callable[[Path], None], tmp_path: Path) -> None:
-    """A pipe or a device, through a link as well, is neither waited for nor replaced."""
+    """A pipe or a device, also behind a link, is neither opened nor replaced."""
     path = tmp_path / "out.csv"
     make(path)
     with pytest.raises(CommandFailedError, match="not a regular file"):
@@ -61,7 +61,7 @@ def test_what_is_no_regular_file_is_refused(make: Callable[[Path], None], tmp_pa
 
 
 def test_a_link_stays_one(tmp_path: Path) -> None:
-    """The file that a link leads to is written."""
+    """The target of a link is written, and the link stays."""
     (tmp_path / "folder").mkdir()
     path, target = tmp_path / "out.csv", tmp_path / "folder" / "target.csv"
     path.symlink_to(target)
@@ -84,7 +84,7 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
     ],
 )
 def test_only_what_was_written_so_is_replaced(there: str, said: str | None, tmp_path: Path) -> None:
-    """A database and a file that begins otherwise are refused; one that begins alike is not."""
+    """A database, and a file that begins differently, are not replaced."""
     path = tmp_path / "out.csv"
     path.write_text(there)
     with nullcontext() if said is None else pytest.raises(CommandFailedError, match=said):
@@ -93,7 +93,7 @@ def test_only_what_was_written_so_is_replaced(there: str, said: str | None, tmp_
 
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm", ".lock"])
 def test_no_file_of_an_outbox_is_replaced(suffix: str, tmp_path: Path) -> None:
-    """None of the files that an outbox consists of is written to, whether or not it is there."""
+    """No file of an outbox is replaced, whether or not it exists."""
     outbox, link = tmp_path / "leads.outbox", tmp_path / "link"
     link.symlink_to(outbox)
     for named in (outbox, link):
@@ -113,7 +113,7 @@ def test_no_file_of_an_outbox_is_replaced(suffix: str, tmp_path: Path) -> None:
 def test_a_line_that_stands_nowhere_else_is_kept(
     there: str | None, new: str, name: str, tmp_path: Path
 ) -> None:
-    """A file is replaced only by one that has all of its lines; else the new one has a number."""
+    """A file is replaced only by one with all of its lines; otherwise the new one has a number."""
     path, second = tmp_path / "out.csv", tmp_path / "out-2.csv"
     second.write_text("mended as well\n")
     if there is not None:
@@ -129,7 +129,7 @@ def test_a_line_that_stands_nowhere_else_is_kept(
 
 @pytest.mark.parametrize("edited", ["a\n", "", "a\nmended\n"])
 def test_a_file_that_somebody_has_edited_is_kept(edited: str, tmp_path: Path) -> None:
-    """A line that was taken out is an edit as well: only what is as it was written is replaced."""
+    """An edited file is not replaced, also if a line was only removed."""
     path = tmp_path / "out.csv"
     for name in ("out.csv", "out-2.csv"):
         with Draft(path) as draft:
@@ -140,7 +140,7 @@ def test_a_file_that_somebody_has_edited_is_kept(edited: str, tmp_path: Path) ->
 
 
 def test_a_place_that_cannot_be_written_is_known_at_once(tmp_path: Path) -> None:
-    """A folder that is not there, or has that name, is refused before anything is sent."""
+    """A missing folder, or a folder with that name, raises before anything is sent."""
     with pytest.raises(FileNotFoundError):
         Draft(tmp_path / "nowhere" / "out.csv")
     with pytest.raises(IsADirectoryError):

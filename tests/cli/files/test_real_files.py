@@ -57,7 +57,7 @@ def command(sandbox: Sandbox, tmp_path: Path) -> Files:
 
 
 async def test_an_export_of_lead_ads(command: Files, sandbox: Sandbox) -> None:
-    """UTF-16 with tabs: the prefix of the number comes off, the test row is refused, counted and named."""
+    """UTF-16 with tabs is read, the number loses its prefix, and the test row is refused and counted."""
     done = await command("capture", "leads.csv", FACEBOOK, *FACEBOOK_OPTIONS, "--json")
     assert (done.code, done.json["confirmed"], done.json["refused"]) == (1, 1, 1)
     assert bodies(sandbox) == [
@@ -67,7 +67,7 @@ async def test_an_export_of_lead_ads(command: Files, sandbox: Sandbox) -> None:
 
 
 async def test_placeholders_of_exports(command: Files, sandbox: Sandbox) -> None:
-    """NULL is nobody's number: refused, with the option that reads it as empty."""
+    """NULL as a phone number is refused, and the error names --empty."""
     content = "FirstName,Phone\nBret,NULL\nAnna,NULL\nTom,+91-9988776655\n"
     done = await command("capture", "leads.csv", content, "--json")
     assert (done.json["refused"], done.json["confirmed"]) == (2, 1)
@@ -88,7 +88,7 @@ SPELLINGS = [
 
 
 async def test_one_number_in_six_spellings(command: Files, sandbox: Sandbox) -> None:
-    """Six leads without --phone, and advice; one with it."""
+    """Six spellings are six leads and advice without --phone, and one lead with it."""
     content = "Phone\n" + "".join(f"{spelling}\n" for spelling in SPELLINGS)
     done = await command("check", "leads.csv", content)
     assert re.search(r'column "Phone" spells phone numbers in \d ways.*--phone IN', done.err)
@@ -101,7 +101,7 @@ async def test_one_number_in_six_spellings(command: Files, sandbox: Sandbox) -> 
     "heading", ["Phone\nNumber", "Phone\u00a0Number", "\u200bPhone Number", "\ufeff\ufeffPhone Number"]
 )
 async def test_headings_that_nobody_can_type(heading: str, command: Files, sandbox: Sandbox) -> None:
-    """What is printed can be typed, and so can the position."""
+    """A user can type a heading as it is printed, or its position."""
     content = f'"{heading}",FirstName\n+91-9988776655,Bret\n'
     done = await command("check", "leads.csv", content)
     option = re.search(r'--map "(Phone Number=Phone)"', done.err)
@@ -111,13 +111,13 @@ async def test_headings_that_nobody_can_type(heading: str, command: Files, sandb
 
 
 async def test_display_names_of_custom_fields(command: Files, sandbox: Sandbox) -> None:
-    """The account's fields are known: the schema name is suggested."""
+    """The error suggests the schema name for a display name of the account."""
     done = await command("check", "leads.csv", "FirstName,date of  birth \nBret,\n")
     assert '--map "date of birth=mx_Date_of_Birth"' in done.err
 
 
 async def test_a_drop_down_with_wrong_values(command: Files, sandbox: Sandbox) -> None:
-    """The distinct values with counts and the nearest option, and the option that sends them as another."""
+    """The report has each wrong value with its count, the nearest option, and the --value to pass."""
     cells = ["Facbook"] * 3 + ["Campain"] * 2 + ["Website"]
     content = "Source,FirstName\n" + "".join(f"{cell},Bret {n}\n" for n, cell in enumerate(cells))
     done = await command("check", "leads.csv", content, "--json")
@@ -130,13 +130,13 @@ async def test_a_drop_down_with_wrong_values(command: Files, sandbox: Sandbox) -
 
 
 async def test_values_that_are_somebody_s_are_not_shown(command: Files) -> None:
-    """As where a column was mapped to the wrong field."""
+    """Wrong values that look personal are not shown."""
     done = await command("check", "leads.csv", "Source\nzqplanted4711@example.com\n+91 99887 76655\n")
     assert "Values:" not in done.err
 
 
 async def test_dates_of_another_form(command: Files, sandbox: Sandbox) -> None:
-    """The way on is named: --date and --date-format."""
+    """The error names --date and --date-format."""
     name = "mx_Date_of_Birth"
     content = f"FirstName,{name}\nBret,23/11/1990\n"
     done = await command("check", "leads.csv", content)
@@ -160,7 +160,7 @@ def workbook(*sheets: tuple[str, list[list[Any]]], **formats: str) -> bytes:
 
 
 async def test_a_workbook(command: Files, sandbox: Sandbox) -> None:
-    """Cells by their type: a number is no text, a date is one, and a format of zeros is part of a code."""
+    """Cells keep their type; a format of zeros adds the zeros of a code."""
     rows = [
         ["FirstName", "Phone", "mx_Zip", "mx_Age", "mx_Budget", "mx_Date_of_Birth", None],
         ["Bret", 919988776655, 560001, 41, 1.5, date(1990, 11, 23), None],
@@ -201,7 +201,7 @@ async def test_a_workbook(command: Files, sandbox: Sandbox) -> None:
     ],
 )
 async def test_what_excel_has_lost(cell: Any, said: str, command: Files) -> None:
-    """Is refused in its row, which the rejects have as CSV."""
+    """A damaged cell is refused in its row, which is written to the rejects as CSV."""
     rejects = command.folder / "rejects.csv"
     content = workbook(("Leads", [["FirstName", "Phone"], ["Bret", cell], ["Anna", "+91-9988776655"]]))
     done = await command("check", "leads.xlsx", content, "--rejects", rejects, "--json")
@@ -211,7 +211,7 @@ async def test_what_excel_has_lost(cell: Any, said: str, command: Files) -> None
 
 
 async def test_a_workbook_with_several_sheets(command: Files) -> None:
-    """--sheet chooses; an empty sheet is no choice."""
+    """--sheet chooses one of several sheets; empty sheets do not count."""
     rows = [["FirstName"], ["Bret"]]
     content = workbook(("June", rows), ("July", rows), ("Notes", []))
     done = await command("check", "leads.xlsx", content)
@@ -249,7 +249,7 @@ async def test_what_excel_keeps_apart_from_a_cell(
 
 @pytest.mark.parametrize("content", [b"PK\x03\x04 and no more", b"zip"])
 async def test_what_is_no_workbook(content: bytes, command: Files) -> None:
-    """A damaged file and another zip file are refused in a sentence."""
+    """A damaged workbook and another zip file are refused with a reason."""
     if content == b"zip":
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w") as archive:
@@ -300,7 +300,7 @@ async def test_a_date_that_is_none_shows_no_cell(command: Files) -> None:
 
 
 async def test_lines_above_the_headings_and_a_total_below(command: Files, sandbox: Sandbox) -> None:
-    """--skip-rows is named and works; the total is refused by itself."""
+    """The error names --skip-rows, which works; the total row alone is refused."""
     content = "Leads of June\nExported 2024-07-01\n\nFirstName,Phone\nBret,+91-9988776655\n\nTotal: 1\n"
     done = await command("check", "leads.csv", content)
     assert (done.code, "--skip-rows 3" in done.err) == (2, True)
@@ -310,7 +310,7 @@ async def test_lines_above_the_headings_and_a_total_below(command: Files, sandbo
 
 
 async def test_a_title_above_the_headings_of_a_workbook(command: Files) -> None:
-    """It is alone in its row: --skip-rows is named, and works."""
+    """A single cell above the headings is a title: the error names --skip-rows."""
     book = openpyxl.Workbook()
     for row in (["Leads of June"], [], ["FirstName", "Phone"], ["Bret", "+91-9988776655"]):
         book.active.append(row)
@@ -322,7 +322,7 @@ async def test_a_title_above_the_headings_of_a_workbook(command: Files) -> None:
 
 
 async def test_another_encoding_without_a_mark(command: Files, sandbox: Sandbox) -> None:
-    """Refused with the option to type, and never sent on a guess."""
+    """Another encoding is refused with the option to pass; none is guessed."""
     content = "FirstName,mx_City\nJosé,São Paulo\nJürgen,Köln\n".encode("cp1252")
     done = await command("capture", "leads.csv", content)
     assert (done.code, sandbox.books.accepted) == (2, 0)
@@ -332,7 +332,7 @@ async def test_another_encoding_without_a_mark(command: Files, sandbox: Sandbox)
 
 
 async def test_rejects_go_back_with_the_same_options(command: Files, sandbox: Sandbox) -> None:
-    """Fixed and passed in again, with --rejects onto itself: its own rejects are written beside it."""
+    """Fixed rejects are accepted with the same options; their own rejects go to another file."""
     options = ("--map", "E-mail=EmailAddress", "--rejects", command.folder / "rejects.csv", "--json")
     done = await command(
         "capture", "leads.csv", "E-mail,Source\nb@example.com,x\na@example.com,y\n", *options
@@ -348,7 +348,7 @@ async def test_rejects_go_back_with_the_same_options(command: Files, sandbox: Sa
 async def test_many_rows_and_nobody_to_ask(
     command: Files, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a terminal a long run takes --yes, before an outbox is made."""
+    """Without a terminal, a long run needs --yes before an outbox is created."""
     content = "FirstName\n" + "".join(f"Bret {number}\n" for number in range(1_200))
     done = await command("capture", "leads.csv", content, "--no-check")
     assert (done.code, "pass --yes" in done.err, sandbox.books.accepted) == (2, True, 0)
@@ -357,7 +357,7 @@ async def test_many_rows_and_nobody_to_ask(
 
 
 async def test_a_row_with_three_flaws(command: Files, sandbox: Sandbox) -> None:
-    """All of them in one reading, of the spreadsheet, the account's options and its types."""
+    """One run reports a row's flaws of the spreadsheet, the options and the types."""
     name = "mx_Date_of_Birth"
     content = f"FirstName,Phone,Source,{name}\nBret,9.8E+09,Facbook,23/11/1990\n"
     done = await command("check", "leads.csv", content, "--json")
@@ -367,7 +367,7 @@ async def test_a_row_with_three_flaws(command: Files, sandbox: Sandbox) -> None:
 
 
 async def test_a_time_of_a_workbook_needs_a_zone(command: Files, sandbox: Sandbox) -> None:
-    """As it does in text, and --date, so that the rejects are converted as the workbook is."""
+    """A time of a workbook needs a zone, as in text, and --date, so that its rejects are read alike."""
     called = datetime(2024, 2, 29, 13, 5)  # noqa: DTZ001
     content = workbook(("A", [["FirstName", "mx_Age", "mx_Visit_Date"], ["Bret", "x", called]]))
     options = ("--date", "mx_Visit_Date", "--timezone", "Asia/Kolkata")
@@ -392,7 +392,7 @@ async def test_rejects_are_not_read_in_the_encoding_of_the_input(command: Files)
 
 
 async def test_an_empty_column_and_two_of_one_name(command: Files, sandbox: Sandbox) -> None:
-    """A column without heading and cells is nothing; two of one name are told apart by their position."""
+    """An empty column without a heading is skipped; columns with one name need their position."""
     content = "FirstName,,Phone,Phone,\nBret,,+91-9988776655,+91-9988776656,\n"
     done = await command("check", "leads.csv", content)
     assert "use position 4 in --map or --ignore" in done.err

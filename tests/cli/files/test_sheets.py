@@ -68,7 +68,7 @@ def written(*cells: object, verbatim: bool = False) -> list[str]:
 
 @pytest.mark.parametrize("cell", LIVE, ids=ascii)
 def test_a_live_cell_is_made_text(cell: str) -> None:
-    """A quote in front, and nothing else of it changed."""
+    """A live cell gets a leading quote and is otherwise unchanged."""
     assert written(cell, "x") == [f"'{cell}", "x"]
     assert written(cell, "x", verbatim=True) == [cell, "x"]
 
@@ -88,24 +88,24 @@ def test_a_live_cell_is_made_text(cell: str) -> None:
     ],
 )
 def test_each_part_of_a_cell_is_made_text(cell: str, shown: str) -> None:
-    """Where semicolons divide cells, a spreadsheet makes a cell of each, quotes around them or not."""
+    """Each part between semicolons gets a quote, because a spreadsheet may split there."""
     assert written(cell, "x") == [shown, "x"]
     assert written(cell, "x", verbatim=True) == [cell, "x"]
 
 
 @pytest.mark.parametrize("cell", PLAIN, ids=ascii)
 def test_another_cell_stays(cell: str) -> None:
-    """Numbers with a sign as well."""
+    """Other cells stay unchanged, also numbers with a sign."""
     assert written(cell, "x") == [cell, "x"]
 
 
 def test_cells_need_not_be_text() -> None:
-    """None is an empty cell."""
+    """None is written as an empty cell."""
     assert written(None, -7, 1.5, True) == ["", "-7", "1.5", "True"]
 
 
 async def test_an_export_has_no_live_cell(tmp_path: Path) -> None:
-    """In values, references, keys and headings; --verbatim writes them as they are."""
+    """Values, references, keys and headings are escaped unless --verbatim is given."""
     path = tmp_path / "leads.outbox"
     cells = {f"mx_{number}": cell for number, cell in enumerate(LIVE) if cell.isprintable()}
     async with Outbox(path) as outbox:
@@ -123,7 +123,7 @@ async def test_an_export_has_no_live_cell(tmp_path: Path) -> None:
 
 
 async def test_a_reason_in_the_rejects_is_one_line_of_text(tmp_path: Path) -> None:
-    """It is not read back in, and holds what LeadSquared has answered; the cells beside it stay exact."""
+    """The reason is one escaped line; the cells beside it stay exact."""
     rejects = tmp_path / "rejects.csv"
     with (
         table_of("EmailAddress,FirstName\na@example.com,=1\n") as table,
@@ -140,7 +140,7 @@ async def test_a_reason_in_the_rejects_is_one_line_of_text(tmp_path: Path) -> No
 
 
 async def test_what_an_export_says_of_a_row_is_one_line(tmp_path: Path) -> None:
-    """The reason is LeadSquared's, the reference and the key are the caller's; --verbatim keeps them."""
+    """Reason, reference and key are one line each unless --verbatim is given."""
     path, out = tmp_path / "leads.outbox", tmp_path / "rows.csv"
     async with Outbox(path) as outbox:
         await outbox.put({"EmailAddress": "a@example.com"}, reference=f"a{ODD}b", key=f"k{ODD}")

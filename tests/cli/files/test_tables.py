@@ -54,7 +54,7 @@ CYRILLIC = "Иван"
     ],
 )
 def test_csv(content: str, rows: list[tuple[int, str, str]] | None) -> None:
-    """Cells as they stand, headings trimmed, empty lines passed over, and the line where each row begins."""
+    """Cells stay exact, headings are trimmed, blank lines are skipped, and each row has its first line."""
     if rows is None:
         refusal(content)
     else:
@@ -85,7 +85,7 @@ def test_csv(content: str, rows: list[tuple[int, str, str]] | None) -> None:
     ],
 )
 def test_csv_refused(content: str, line: int | None, said: str) -> None:
-    """What has no certain reading is refused with its line, and no cell is shown."""
+    """An ambiguous file is refused with the line, and no cell is shown."""
     error = refusal(content)
     assert error.line == line
     assert said in str(error)
@@ -107,14 +107,14 @@ def test_csv_refused(content: str, line: int | None, said: str) -> None:
     ],
 )
 def test_a_row_that_does_not_fit_is_refused_by_itself(content: str, flaws: list[tuple[int, str]]) -> None:
-    """The others are read."""
+    """A row that does not fit has a flaw; the other rows have none."""
     found = flaws_in(content)
     assert [line for line, _ in found] == [line for line, _ in flaws]
     assert all(flaw.startswith(said) for (_, flaw), (_, said) in zip(found, flaws, strict=True))
 
 
 def test_columns_may_share_a_heading_or_have_none() -> None:
-    """What becomes of them the options decide."""
+    """Columns with the same heading or none are read."""
     (row,) = rows_in("a,,a,\n1,2,3\n")
     assert (row.names, row.cells) == (("a", "", "a"), ("1", "2", "3"))
 
@@ -124,20 +124,20 @@ def test_columns_may_share_a_heading_or_have_none() -> None:
     ["First\nName", "First\r\nName", "First\u00a0Name", "\u200bFirst  Name\ufeff", "\ufeff\ufeffFirst Name"],
 )
 def test_headings_can_be_typed(heading: str) -> None:
-    """Line breaks and no-break spaces are one blank, invisible characters are gone."""
+    """Line breaks and no-break spaces become one space; invisible characters are removed."""
     assert table_of(f'"{heading}",b\n').names == ("First Name", "b")
     assert plain_heading(heading) == "First Name"
 
 
 def test_lines_above_the_headings_are_skipped() -> None:
-    """Line numbers are those of the file."""
+    """Line numbers count the skipped lines."""
     content = 'Leads of June, all "sources\n\n"a",b\n1,2\n'
     assert read(content, skip_rows=2) == [(4, {"a": "1", "b": "2"})]
     assert refusal(content, skip_rows=9).line is None
 
 
 def test_rows_before_a_refusal_are_read() -> None:
-    """The refusal of a line does not take the rows before it away."""
+    """The rows before an unreadable line are read."""
     rows = iter(table_of('a,b\n1,2\n3,4\n5,"6\n'))
     assert next(rows).cells == ("1", "2")
     with pytest.raises(Unreadable):
@@ -163,13 +163,13 @@ def test_rows_before_a_refusal_are_read() -> None:
     ],
 )
 def test_delimiter(content: str, delimiter: str, columns: tuple[str, ...]) -> None:
-    """The header says which character divides, the first records decide between two, `sep=` before both."""
+    """The header decides the delimiter, the first records between two, `sep=` before both."""
     with table_of(content) as table:
         assert (table.delimiter, table.names) == (delimiter, columns)
 
 
 def test_delimiter_given() -> None:
-    """A given delimiter is not second-guessed, not even by the file's own `sep=`."""
+    """A given delimiter overrides detection and the file's `sep=`."""
     assert table_of("a,x;b\n1,1;2\n", delimiter=",").names == ("a", "x;b")
     assert table_of("sep=,\na,x;b\n", delimiter=";").names == ("a,x", "b")
     assert table_of("a,b\tc\n", delimiter="tab").names == ("a,b", "c")
@@ -177,7 +177,7 @@ def test_delimiter_given() -> None:
 
 
 def test_delimiter_unclear() -> None:
-    """Two characters that divide the first records alike are no answer."""
+    """Two characters that split the first records alike are ambiguous."""
     assert "--delimiter" in str(refusal("a,x;b\n1,1;2\n"))
 
 
@@ -193,7 +193,7 @@ def test_delimiter_unclear() -> None:
     ],
 )
 def test_a_mark_is_believed(encoding: str, mark: bytes) -> None:
-    """UTF-8 needs none. A given encoding may be the same."""
+    """The byte order mark decides the encoding; a given one may agree with it."""
     content = mark + "a,b\nJosé,Müller\n".encode(encoding)
     assert read(content) == [(2, {"a": "José", "b": "Müller"})]
     assert read(content, encoding=encoding.removesuffix("-be")) == read(content)
@@ -218,7 +218,7 @@ ASCII_ROWS = "a,b\n" + "x,1\n" * 40_000
     ],
 )
 def test_what_is_not_utf_8_is_never_guessed(content: bytes, line: int, encoding: str) -> None:
-    """It is refused with its line and the most likely encodings, and passing the right one reads it."""
+    """The error has the line and the likely encodings; with the right one the file is read."""
     error = refusal(content)
     assert isinstance(error, Undecodable)
     assert error.line == line
@@ -228,7 +228,7 @@ def test_what_is_not_utf_8_is_never_guessed(content: bytes, line: int, encoding:
 
 
 def test_candidates_show_what_they_make_of_the_bytes() -> None:
-    """Somebody who knows the data can choose by them; no repr has them."""
+    """Candidates have the decoded characters, which no repr shows."""
     error = refusal("a,b\nŁukasz,Müller\n".encode("cp1250"))
     assert isinstance(error, Undecodable)
     shown = {candidate.encoding: candidate.characters for candidate in error.candidates}
@@ -248,7 +248,7 @@ def test_candidates_show_what_they_make_of_the_bytes() -> None:
     ],
 )
 def test_a_byte_that_is_something_else(content: bytes, options: dict[str, str], line: int, said: str) -> None:
-    """Wherever in the file it is, it is refused with line and way out."""
+    """An invalid byte anywhere is refused with its line and what to pass."""
     error = refusal(content, **options)
     assert error.line == line
     assert said in str(error)
@@ -257,7 +257,7 @@ def test_a_byte_that_is_something_else(content: bytes, options: dict[str, str], 
 
 @pytest.mark.parametrize("size", [8_190, 8_191, 8_192, 8_193, 65_536])
 def test_the_seam_of_two_pieces_is_no_place_to_hide(size: int) -> None:
-    """A line's end, a character and a mark are whole where one piece ends and the next begins."""
+    """Line ends, characters and marks are read correctly across two pieces."""
     start = b"a,b\r\n1,"
     ends = start + b"x" * (size - len(start) - 1) + "é\r\n3,4\r\n".encode()
     assert [line for line, _ in read(ends)] == [2, 3]
@@ -289,7 +289,7 @@ def test_the_seam_of_two_pieces_is_no_place_to_hide(size: int) -> None:
     ],
 )
 def test_options_refused(content: str | bytes, options: dict[str, str], said: str) -> None:
-    """What is no encoding, format or delimiter, and what is no text at all, is said before any row."""
+    """An invalid encoding, format or delimiter, and a file without text, raise before any row."""
     error = refusal(content, **options)
     assert said in str(error)
     assert error.line is None
@@ -310,7 +310,7 @@ def test_options_refused(content: str | bytes, options: dict[str, str], said: st
     ],
 )
 def test_format(name: str, content: str, format_: str) -> None:
-    """The content says what it is; the suffix decides only where that says nothing."""
+    """The content decides the format; the suffix decides only if the content does not."""
     with table_of(content, name=name) as table:
         assert table.format == format_
         assert (table.names is None) == (format_ != "csv")
@@ -325,14 +325,14 @@ def test_format(name: str, content: str, format_: str) -> None:
     ],
 )
 def test_json(content: str) -> None:
-    """Both forms give the same rows, each with its line, and fractions as Decimal."""
+    """Both forms give the same rows with their lines, and fractions as Decimal."""
     rows = [(1, {"a": 1, "b": {"c": "x"}}), (3, {"a": Decimal("0.10"), "b": None})]
     assert read(content) == rows
     assert str(read(content)[1][1]["a"]) == "0.10"
 
 
 def test_json_numbers_lose_no_digit() -> None:
-    """A number of thirty digits stays one."""
+    """A number of thirty digits keeps all of them."""
     digits = "123456789012345678901234567890"
     assert read(f'{{"a": {digits}, "b": {digits}.{digits}}}')[0][1] == {
         "a": int(digits),
@@ -362,7 +362,7 @@ FLAWS = [
 @pytest.mark.parametrize(("flaw", "said"), FLAWS)
 @pytest.mark.parametrize("form", ["jsonl", "json"])
 def test_json_refused(flaw: str, said: str, form: str) -> None:
-    """A broken object is refused with its line, and nothing of it is shown."""
+    """A broken object is refused with its line, and none of it is shown."""
     good = '{"a": 1}'
     content = f"{good}\n{flaw}\n{good}\n" if form == "jsonl" else f"[{good},\n{flaw}\n,{good}]"
     error = refusal(content, format=form)
@@ -386,7 +386,7 @@ def test_json_refused(flaw: str, said: str, form: str) -> None:
     ],
 )
 def test_json_form_refused(content: str, line: int, said: str) -> None:
-    """An array that is cut off or goes on, and an object over several lines, are refused with the line."""
+    """A truncated array, text after one, and an object on several lines are refused with the line."""
     error = refusal(content)
     assert error.line == line
     assert said in str(error)
@@ -394,7 +394,7 @@ def test_json_form_refused(content: str, line: int, said: str) -> None:
 
 @pytest.mark.parametrize("separator", [",", ",\n"])
 def test_json_array_across_pieces(separator: str) -> None:
-    """Objects of any length and place are whole, though the file is read in pieces."""
+    """Objects of any length are read across pieces of the file."""
     objects = [{"a": "é" * (index * 37 % 5000), "n": index} for index in range(300)]
     rows = read("[" + separator.join(json.dumps(one, ensure_ascii=False) for one in objects) + "]")
     assert [cells for _, cells in rows] == objects
@@ -431,7 +431,7 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterator[bytes]], io.Buf
 
 
 def test_a_pipe_in_drops(stdin: Callable[[Iterator[bytes]], io.BufferedReader]) -> None:
-    """A stream that gives a byte at a time is read all the same, and stays open."""
+    """A stream that gives one byte at a time is read, and stays open."""
     content = "a,b\r\nJosé,\U0001f600\r\n".encode()
     stream = stdin(bytes([byte]) for byte in content)
     with Table("-", Reading()) as table:
@@ -440,7 +440,7 @@ def test_a_pipe_in_drops(stdin: Callable[[Iterator[bytes]], io.BufferedReader]) 
 
 
 def test_the_file_is_closed(tmp_path: Path) -> None:
-    """By the context manager, and when it cannot be opened as a table."""
+    """The context manager closes the file, and so does an error at opening."""
     path = tmp_path / "x.csv"
     path.write_text("a,b\n1,2\n" + "3,4\n" * 100_000)
     with Table(str(path), Reading()) as table:
@@ -455,13 +455,13 @@ def test_the_file_is_closed(tmp_path: Path) -> None:
 
 
 def test_a_device_is_not_opened() -> None:
-    """Its bytes may never end."""
+    """A device is refused before it is opened."""
     with pytest.raises(Unreadable, match="device"):
         Table("/dev/zero", Reading())
 
 
 def test_a_row_and_an_error_show_nothing() -> None:
-    """The repr of a row has no cell; an error survives pickling."""
+    """The repr of a row shows no cell, and an error survives pickling."""
     assert SECRET not in repr(Row(2, ("a",), (SECRET,)))
     error = pickle.loads(pickle.dumps(Unreadable("is wrong", 3)))
     assert (str(error), error.line) == ("line 3: is wrong", 3)
@@ -520,7 +520,7 @@ def test_memory_stays_flat(
     ],
 )
 def test_a_hostile_file_takes_no_time(content: str) -> None:
-    """Megabytes of an opened quote, brackets or blanks end in an answer within seconds."""
+    """Megabytes of an open quote, brackets or blanks end within seconds."""
     before = time.perf_counter()
     with contextlib.suppress(Unreadable):
         assert read(content) == []
@@ -528,7 +528,7 @@ def test_a_hostile_file_takes_no_time(content: str) -> None:
 
 
 def test_a_hundred_columns() -> None:
-    """Many columns and a long cell are nothing special."""
+    """Many columns and a long cell are read."""
     cells = ["x" * 500_000, *map(str, range(1, 100))]
     content = ",".join(f"c{number}" for number in range(100)) + "\n" + ",".join(cells) + "\n"
     assert list(read(content)[0][1].values()) == cells
@@ -610,7 +610,7 @@ def is_quoted_late(cell: str) -> bool:
 def test_what_is_recognised_is_right(
     table: tuple[list[str], list[list[str]]], encoding: str, dialect: dict[str, Any]
 ) -> None:
-    """Any table of two columns or more, told nothing, comes back equal or is refused."""
+    """A table of two columns or more is detected correctly or refused."""
     content = written(table, encoding, **dialect)
     try:
         rows = rows_in(content)
@@ -631,7 +631,7 @@ def test_rejects_come_back(
     reason: str,
     dialect: dict[str, Any],
 ) -> None:
-    """Rows that were refused are read back equal, told nothing; also after the second time."""
+    """Rejects are read back equal without options, also the second time."""
     assume(as_rows(table))
     assume(not any(map(is_quoted_late, chain((reason,), table[0], *table[1]))))
     assume(not {"\r", "\n"} & set("".join(table[0])))
@@ -655,7 +655,7 @@ def test_rejects_come_back(
 
 
 def test_a_row_that_does_not_fit_comes_back_as_one(tmp_path: Path) -> None:
-    """It is neither filled up nor cut off; the reason stands below its heading if it can."""
+    """A row that does not fit keeps its number of cells in the rejects."""
     path = tmp_path / "rejects.csv"
     source = table_of("a,b,c\n1,2\n1,2,3,4\n")
     with source, Rejects(path, source) as rejects:
@@ -686,7 +686,7 @@ json_values = st.recursive(
 def test_json_rejects_come_back(
     tmp_path_factory: pytest.TempPathFactory, objects: list[dict[str, Any]]
 ) -> None:
-    """Objects too, every digit of them."""
+    """JSON rejects are read back with every digit."""
     path = tmp_path_factory.mktemp("rejects") / "rejects.jsonl"
     with table_of('{"a": 1}') as table, Rejects(path, table) as rejects:
         for one in objects:
@@ -708,7 +708,7 @@ def spelt(value: Any) -> Any:
 
 
 def test_rejects_file(tmp_path: Path) -> None:
-    """It is for its owner only, marked as UTF-8 for Excel, with the input's delimiter and the reason last."""
+    """The file is private, has a UTF-8 mark and the input's delimiter, and ends with the reason."""
     path = tmp_path / "rejects.csv"
     table = table_of("Phone;Name\n+91-998;José\n=1;x\n")
     with table, Rejects(path, table) as rejects:
@@ -724,7 +724,7 @@ def test_rejects_file(tmp_path: Path) -> None:
 
 
 def test_rejects_overwrite_nothing(tmp_path: Path) -> None:
-    """A file that is there stays as it is: it may be the input, or the only place of its leads."""
+    """An existing file raises and stays unchanged."""
     path = tmp_path / "rejects.csv"
     path.write_text("a,b\n1,2\n")
     with table_of("a,b\n") as table, pytest.raises(FileExistsError):
@@ -733,7 +733,7 @@ def test_rejects_overwrite_nothing(tmp_path: Path) -> None:
 
 
 def test_no_rejects_no_file(tmp_path: Path) -> None:
-    """The file is made at once, and removed if no row was refused."""
+    """The file is created at once, and deleted if no row was refused."""
     path = tmp_path / "rejects.csv"
     with table_of("a,b\n") as table, Rejects(path, table):
         assert path.exists()
