@@ -64,7 +64,7 @@ async def pending_outbox(path: Path) -> Path:
 async def test_no_command_writes_over_an_outbox_or_its_input(
     command: tuple[str, ...], sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What --out or --rejects would lose, or could not replace, is refused before anything begins."""
+    """An --out or --rejects that would lose data, or cannot be replaced, is refused at the start."""
     monkeypatch.chdir(tmp_path)
     write_leads(tmp_path / "leads.csv", [1])
     await pending_outbox(tmp_path / "x.outbox")
@@ -84,7 +84,7 @@ async def test_no_command_writes_over_an_outbox_or_its_input(
 
 
 async def test_what_a_command_wrote_it_writes_again(sandbox: Sandbox, tmp_path: Path) -> None:
-    """The same export or wait again replaces its own file, in either form."""
+    """A repeated export or wait replaces its own file, in either format."""
     outbox = await pending_outbox(tmp_path / "x.outbox")
     for form in ("jsonl", "csv"):
         for _ in range(2):
@@ -98,7 +98,7 @@ async def test_what_a_command_wrote_it_writes_again(sandbox: Sandbox, tmp_path: 
 async def test_a_folder_that_vanishes_is_no_bad_usage(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once rows are sent, what cannot be written is exit 3, and the summary is told all the same."""
+    """After rows are sent, a file that cannot be written is exit 3, and the summary is shown."""
     folder = tmp_path / "folder"
     folder.mkdir()
     deliver = file_run.deliver
@@ -120,7 +120,7 @@ async def test_a_folder_that_vanishes_is_no_bad_usage(
 async def test_an_error_after_rows_are_put_is_no_bad_usage(
     place: str, error: Exception, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the putting on something may have been sent: exit 3 and never 2."""
+    """An error after rows are put is exit 3, never 2, because rows may have been sent."""
 
     async def fail(*_: object, **__: object) -> None:
         raise error
@@ -133,7 +133,7 @@ async def test_an_error_after_rows_are_put_is_no_bad_usage(
 
 
 async def test_rows_of_an_earlier_run_that_are_rejected_count(tmp_path: Path) -> None:
-    """All of the input is delivered, and a row that was left over is not: exit 1, and it is told."""
+    """A rejected row of an earlier run is exit 1 and is reported, even if the input is delivered."""
     async with Sandbox(limit=None, attributes=("FirstName", "EmailAddress")) as sandbox:
         file = write_leads(tmp_path / "leads.csv", [1], mx_Foo="x")
         await capture(sandbox, file, **WRONG)
@@ -144,7 +144,7 @@ async def test_rows_of_an_earlier_run_that_are_rejected_count(tmp_path: Path) ->
 
 @pytest.mark.parametrize("key", ["k" * 501, "k+2AA-"])  # half of a surrogate pair in UTF-7
 async def test_a_key_that_cannot_be_kept_refuses_its_row(key: str, sandbox: Sandbox, tmp_path: Path) -> None:
-    """A key too long for the outbox, or no text, stops no other row."""
+    """A key that is too long or not text stops no other row."""
     file = tmp_path / "leads.csv"
     file.write_text(f"Id,FirstName\n{key},{PLANTED}\ngood,{PLANTED}\n")
     options = ("--key", "Id", "--ignore", "Id", "--encoding", "utf-7", "--no-confirm", "--json")
@@ -161,7 +161,7 @@ async def test_a_name_that_is_no_text_is_no_trouble(sandbox: Sandbox, tmp_path: 
 
 
 async def test_a_link_to_the_input_is_the_input(sandbox: Sandbox, tmp_path: Path) -> None:
-    """One file has one outbox, whichever link it is named by: nothing goes out twice."""
+    """A file has one outbox, whichever link names it, so nothing is sent twice."""
     file, link = write_leads(tmp_path / "leads.csv", [1]), tmp_path / "link.csv"
     link.symlink_to(file.name)
     for path in (file, link):
@@ -170,7 +170,7 @@ async def test_a_link_to_the_input_is_the_input(sandbox: Sandbox, tmp_path: Path
 
 
 async def test_a_cell_under_search_by_is_not_shown(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A column SearchBy with something else in it is told by its name, never by its cell."""
+    """An error in a SearchBy column names the column and never shows the cell."""
     file = tmp_path / "leads.csv"
     file.write_text(f"EmailAddress,SearchBy\n{PLANTED}@example.com,{PLANTED}\n")
     done = await capture(sandbox, file)
@@ -182,7 +182,7 @@ async def test_a_cell_under_search_by_is_not_shown(sandbox: Sandbox, tmp_path: P
 
 
 async def test_rejects_that_somebody_has_shortened_are_kept(tmp_path: Path) -> None:
-    """A row that was deleted from the file of rejects is an edit: the next run writes beside it."""
+    """A row removed from the rejects is an edit: the next run writes another file."""
     async with Sandbox(limit=None, attributes=("FirstName", "EmailAddress")) as sandbox:
         file, rejects = write_leads(tmp_path / "leads.csv", [1, 2], mx_Foo="x"), tmp_path / "rejects.csv"
         await capture(sandbox, file, "--rejects", rejects)
@@ -201,7 +201,7 @@ def interrupted(*_: object, **__: object) -> None:
 async def test_an_interrupt_outside_of_the_work_is_exit_3(
     place: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A Ctrl-C that no part of a command listens for ends it like any other."""
+    """A Ctrl-C that no part of a command handles ends it with exit 3."""
     monkeypatch.setattr(commands_module if place == "Terminal" else app_module, place, interrupted)
     done: Finished = await capture(sandbox, write_leads(tmp_path / "leads.csv", [1]))
     assert done.code == 3
@@ -211,7 +211,7 @@ async def test_an_interrupt_outside_of_the_work_is_exit_3(
 def test_an_interrupt_around_the_command_is_exit_3(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The outermost place catches what the commands cannot, and after it nothing is broken off."""
+    """The program's entry point handles a Ctrl-C that the commands do not."""
     monkeypatch.setattr(app_module, "app", interrupted)
     before = signal.getsignal(signal.SIGINT)
     try:

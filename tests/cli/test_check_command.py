@@ -35,7 +35,7 @@ FULL = {"LastName": "Lee"}
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    """A believable account."""
+    """A realistic account."""
     async with Sandbox(limit=None, attributes="account", mandatory=("FirstName", "LastName")) as running:
         yield running
 
@@ -66,7 +66,7 @@ def some_flawed(path: Path) -> Path:
 
 
 async def test_a_misspelt_column_of_a_thousand_rows_is_named(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Before anything is sent, with the right name, the number of rows and the first lines of them."""
+    """A misspelt column is reported before sending, with the right name, the rows and the first lines."""
     file = write_leads(tmp_path / "leads.csv", range(1000), **FULL, mx_Citty=PLANTED)
     done = await check(sandbox, file, "--json")
     assert done.code == 1
@@ -88,7 +88,7 @@ async def test_a_misspelt_column_of_a_thousand_rows_is_named(sandbox: Sandbox, t
 
 
 async def test_every_kind_of_problem_has_its_line(sandbox: Sandbox, tmp_path: Path) -> None:
-    """By attribute and problem, the most frequent first, and what the mapping refuses among them."""
+    """Problems are listed by attribute and kind, the most frequent first."""
     file = tmp_path / "leads.csv"
     file.write_text(
         "FirstName,LastName,EmailAddress,Source,mx_Age,Phone\n"
@@ -113,7 +113,7 @@ async def test_every_kind_of_problem_has_its_line(sandbox: Sandbox, tmp_path: Pa
 
 
 async def test_leads_that_are_there_lack_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
-    """What only a new lead has to have is missing unless --partial says that there is none."""
+    """Mandatory fields are missing unless --partial is given."""
     file = write_leads(tmp_path / "leads.csv", range(3))
     done = await check(sandbox, file, "--json")
     assert [problem["problem"] for problem in done.json["problems"]] == ["missing"]
@@ -124,7 +124,7 @@ async def test_leads_that_are_there_lack_nothing(sandbox: Sandbox, tmp_path: Pat
 
 
 async def test_rejects_hold_the_rows_to_mend(sandbox: Sandbox, tmp_path: Path) -> None:
-    """As they were read, with the reason as the last column; the file can be passed back in."""
+    """The rejects have the rows as read, with the reason last, and can be passed in again."""
     file, rejects = some_flawed(tmp_path / "leads.csv"), tmp_path / "rejects.csv"
     done = await check(sandbox, file, "--rejects", rejects, "--json")
     assert done.json["rejects"] == str(rejects)
@@ -138,7 +138,7 @@ async def test_rejects_hold_the_rows_to_mend(sandbox: Sandbox, tmp_path: Path) -
 
 
 async def test_the_reading_and_mapping_options_are_those_of_capture() -> None:
-    """They are declared once."""
+    """`check` and `capture` have the same options for reading and mapping."""
     commands = {each.callback.__name__: each.callback for each in app.registered_commands if each.callback}
     ours, theirs = (inspect.signature(commands[name]).parameters for name in ("check", "capture"))
     shared = set(ours) & set(theirs)
@@ -150,7 +150,7 @@ async def test_the_reading_and_mapping_options_are_those_of_capture() -> None:
 
 
 async def test_whose_fault_it_is_shows_in_the_exit_status(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A file or a host that cannot be used is 2, no answer 3, keys 4; no outbox is made."""
+    """An unusable file or host is 2, no answer 3, wrong keys 4; no outbox is created."""
     file = write_leads(tmp_path / "leads.csv", [1])
     assert (await check(sandbox, tmp_path / "none.csv")).code == 2
     assert (await check(sandbox, file, "--map", "Nothing=Phone")).code == 2
@@ -164,7 +164,7 @@ async def test_whose_fault_it_is_shows_in_the_exit_status(sandbox: Sandbox, tmp_
 
 @pytest.mark.slow
 async def test_many_rows_take_seconds(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Ten thousand of them, half of which do not fit: no search for the meant name is made twice."""
+    """Ten thousand rows take seconds; each suggestion is computed once."""
     file = tmp_path / "leads.csv"
     with file.open("w") as text:
         text.write("FirstName,LastName,EmailAddress,Phone,mx_Citty\n")
@@ -182,7 +182,7 @@ async def test_many_rows_take_seconds(sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 async def test_rows_that_do_not_fit_are_refused_and_the_rest_goes(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Shown with their lines, counted, in --rejects and --out; exit 1. Mended they go with the next run."""
+    """Invalid rows are reported, written to both files and exit 1; fixed, the next run sends them."""
     file, rejects, out = some_flawed(tmp_path / "leads.csv"), tmp_path / "rejects.csv", tmp_path / "out.csv"
     done = await checked_capture(sandbox, file, "--rejects", rejects, "--out", out, "--json")
     assert (done.code, done.json["confirmed"], done.json["refused"]) == (1, 2, 2)
@@ -197,7 +197,7 @@ async def test_rows_that_do_not_fit_are_refused_and_the_rest_goes(sandbox: Sandb
 
 
 async def test_no_check_leaves_it_to_leadsquared(sandbox: Sandbox, tmp_path: Path) -> None:
-    """--no-check asks for no fields, and sends all; LeadSquared rejects."""
+    """--no-check requests no fields and sends all rows; LeadSquared rejects the invalid ones."""
     file = write_leads(tmp_path / "leads.csv", range(3), **FULL, mx_Nope="x")
     done = await checked_capture(sandbox, file, "--no-check", "--json")
     assert (done.code, done.json["rejected"], done.json["refused"]) == (1, 3, 0)
@@ -206,14 +206,14 @@ async def test_no_check_leaves_it_to_leadsquared(sandbox: Sandbox, tmp_path: Pat
 
 
 async def test_a_dry_run_checks_too(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Rows that do not fit are no part of what it will cost."""
+    """The estimate leaves out invalid rows."""
     done = await checked_capture(sandbox, some_flawed(tmp_path / "leads.csv"), "--dry-run", "--json")
     assert (done.code, done.json["to_send"], done.json["refused"]) == (1, 2, 2)
     assert not submitted(sandbox)
 
 
 async def test_without_a_host_for_it_a_run_goes_on(sandbox: Sandbox, tmp_path: Path) -> None:
-    """One line says that nothing is checked, and why."""
+    """Without a synchronous host, one line says that nothing is checked, and why."""
     done = await capture(sandbox, some_flawed(tmp_path / "leads.csv"), "--no-confirm", "--json")
     assert done.json["accepted"] == 4
     (said,) = [line for line in done.err.splitlines() if "not checked" in line]
@@ -224,7 +224,7 @@ async def test_without_a_host_for_it_a_run_goes_on(sandbox: Sandbox, tmp_path: P
 async def test_without_an_answer_a_run_goes_on(
     fault: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A synchronous host that fails, hangs or refuses takes some seconds at most, and one line."""
+    """A synchronous host that fails costs a few seconds and one line."""
     monkeypatch.setattr(file_run, "WITHIN", 1.0)
     sandbox.books.faults = Faults(probabilities={fault: 1.0}, operations=("fields",))
     began = time.monotonic()
@@ -236,7 +236,7 @@ async def test_without_an_answer_a_run_goes_on(
 
 
 async def test_a_row_is_the_same_row_with_and_without_the_check(sandbox: Sandbox, tmp_path: Path) -> None:
-    """What an earlier run has put stays as it is: not sent again, and not told as refused."""
+    """A row that an earlier run put is neither sent again nor reported as refused."""
     file, out = tmp_path / "leads.csv", tmp_path / "out.csv"
     file.write_text(
         "FirstName,LastName,EmailAddress,mx_Nope\n"
@@ -254,7 +254,7 @@ async def test_a_row_is_the_same_row_with_and_without_the_check(sandbox: Sandbox
 
 
 async def test_what_waits_in_the_outbox_goes(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A row that an unchecked run has left there is sent, as the summary of that run had promised."""
+    """A pending row that an unchecked run put is sent."""
     file = some_flawed(tmp_path / "leads.csv")
     wrong = {"LEADSQUARED_API_KEY": "wrong-key-of-a-test"}
     assert (await capture(sandbox, file, "--no-check", **wrong)).code == 4
@@ -263,7 +263,7 @@ async def test_what_waits_in_the_outbox_goes(sandbox: Sandbox, tmp_path: Path) -
 
 
 async def test_the_same_command_again_refuses_the_same_rows(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A row that was never put is refused in every run, and sends nothing."""
+    """An invalid row is refused in every run, and no run sends it."""
     file = some_flawed(tmp_path / "leads.csv")
     first = await checked_capture(sandbox, file, "--json")
     again = await checked_capture(sandbox, file, "--json")
@@ -282,7 +282,7 @@ def keyed(path: Path, *rows: tuple[str, str, str]) -> Path:
 
 
 async def test_a_flawed_row_takes_no_key(sandbox: Sandbox, tmp_path: Path) -> None:
-    """With keys of one's own, a row that does not fit leaves its key to one that does."""
+    """An invalid row does not use up its key: a valid row with that key is sent."""
     file, out = (
         keyed(tmp_path / "leads.csv", ("k", "1", PLANTED), ("k", "2", "")),
         tmp_path / "out.csv",
@@ -297,7 +297,7 @@ async def test_a_flawed_row_takes_no_key(sandbox: Sandbox, tmp_path: Path) -> No
 async def test_a_rejected_row_is_not_replaced_by_one_that_does_not_fit(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """What is mended under its old key is put in the place of what LeadSquared rejected, if it fits."""
+    """Only a valid row with the same key replaces a rejected row."""
     file, options = tmp_path / "leads.csv", ("--key", "Id", "--ignore", "Id")
     await checked_capture(sandbox, keyed(file, ("k", "1", PLANTED)), *options, "--no-check")
     done = await checked_capture(sandbox, keyed(file, ("k", "1", f"{PLANTED}2")), *options, "--json")
@@ -310,7 +310,7 @@ async def test_a_rejected_row_is_not_replaced_by_one_that_does_not_fit(
 
 
 async def test_dates_of_one_column_are_one_finding(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A date that gives its format away says it for those that do not."""
+    """An unambiguous date gives the format for all dates of its column."""
     file = tmp_path / "leads.csv"
     file.write_text(
         "FirstName,EmailAddress,mx_Date_of_Birth\nA,a@example.com,01/02/1990\nB,b@example.com,31/12/1990\n"
@@ -320,7 +320,7 @@ async def test_dates_of_one_column_are_one_finding(sandbox: Sandbox, tmp_path: P
 
 
 async def test_many_flaws_of_a_row_are_told_in_short(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Fifty of them, and how many more there are."""
+    """Fifty flaws of a row are listed, and the rest are counted."""
     columns: dict[str, Any] = {f"mx_Nope{number}x": "x" for number in range(54)}
     done = await checked_capture(
         sandbox, write_leads(tmp_path / "leads.csv", [1], **FULL, **columns), "--dry-run"

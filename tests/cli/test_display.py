@@ -54,7 +54,7 @@ def shown(
 def test_the_pace_is_that_of_the_last_minute(
     seen: list[tuple[float, float]], per_second: float, left: float | None
 ) -> None:
-    """What became less in the window gives the time that is left; nothing is told of what stands still."""
+    """The time left follows from the last minute; there is none without progress."""
     pace = Pace()
     for at, amount in seen:
         pace.note(at, amount)
@@ -62,7 +62,7 @@ def test_the_pace_is_that_of_the_last_minute(
 
 
 def test_elsewhere_than_on_a_terminal_there_is_a_line_now_and_then() -> None:
-    """Lines become rarer; each has counts since the start, the pace, the time left and errors by kind."""
+    """Lines become less frequent; each has counts, pace, time left and errors by kind."""
     looks = [
         replace(FIRST, at=second, waiting=1000 - 5 * second, work=2350.0 - 10 * second, rejected=2 + second)
         for second in range(121)
@@ -76,7 +76,7 @@ def test_elsewhere_than_on_a_terminal_there_is_a_line_now_and_then() -> None:
 
 
 def test_a_terminal_shows_bars() -> None:
-    """The same counts beside bars, drawn again in place."""
+    """A terminal shows the same counts with bars, redrawn in place."""
     text = shown(FIRST, replace(FIRST, at=10.0, waiting=500, unconfirmed=200, work=1445.0), terminal=True)
     assert "500/1,000" in text
     assert "300/1,000" in text
@@ -84,7 +84,7 @@ def test_a_terminal_shows_bars() -> None:
 
 
 def test_a_run_that_is_continued_shows_the_whole_file() -> None:
-    """What an earlier run has delivered is done; once all is sent, the pace is that of confirming."""
+    """Rows of earlier runs count as done; once all are sent, the pace is that of confirming."""
     first = replace(FIRST, waiting=190, unconfirmed=30, work=490.0)
     looks = [replace(first, at=6.0, waiting=0, unconfirmed=160, work=216.0)]
     (line, last) = shown(first, *looks, before=30, ended=80).splitlines()
@@ -96,7 +96,7 @@ def test_a_run_that_is_continued_shows_the_whole_file() -> None:
     ("fault", "seconds", "lines"), [(Fault.SERVER, 2, 0), (Fault.SERVER, 4, 1), (Fault.ACCOUNT, 0, 1)]
 )
 def test_that_leads_are_held_is_said_once(fault: Fault, seconds: int, lines: int) -> None:
-    """A hiccup of the server is not worth a line; the account's fault is told at once, the end of it too."""
+    """A short outage has no line; an account-level error, and its end, are shown at once."""
     held = replace(FIRST, held="LeadSquared is down", fault=fault, next_probe=3.0)
     looks = [replace(held, at=float(second)) for second in range(seconds + 1)]
     text = shown(FIRST, *looks, replace(FIRST, at=20.0))
@@ -106,20 +106,20 @@ def test_that_leads_are_held_is_said_once(fault: Fault, seconds: int, lines: int
 
 
 def test_what_another_process_delivers_is_said() -> None:
-    """Not in the first seconds, in which every run waits for its lock."""
+    """Another delivering process is reported, but not in the first seconds."""
     assert "another process delivers" in shown(FIRST, replace(FIRST, at=6.0, delivers=False))
     assert "another process" not in shown(FIRST, replace(FIRST, at=1.5, delivers=False))
 
 
 def test_nobody_is_asked_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A question needs somebody who can read and answer it."""
+    """A question is asked only at a terminal."""
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     assert terminal_into(io.StringIO(), terminal=False).ask("Send them?") is None
     assert terminal_into(io.StringIO(), terminal=True).ask("Send them?") is None
 
 
 async def test_no_is_an_answer(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever says no to a long run has sent nothing; --yes is not asked."""
+    """A run that is declined sends nothing; --yes asks nothing."""
     monkeypatch.setattr(file_run, "MANY_ROWS", 3)
     monkeypatch.setattr(Terminal, "ask", lambda self, question: False)
     file = write_leads(tmp_path / "a.csv", range(4))
@@ -130,7 +130,7 @@ async def test_no_is_an_answer(sandbox: Sandbox, tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize(("width", "hidden"), [(40, "Operation, RequestID"), (80, "RequestID"), (140, "")])
 def test_a_table_cuts_no_cell(width: int, hidden: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A terminal that is too narrow for a table gets whole columns, and the names of the others."""
+    """A terminal too narrow for a table shows whole columns, and names the others."""
     row = ("1", "confirmed", "leads.capture", "a8c576e2-3cd0-46fd-bd57-b5853cd8b060", "MXUnknownAttribute")
     headings = ("Id", "State", "Operation", "RequestID", "Reason")
     made, out = Terminal(), io.StringIO()
@@ -142,7 +142,7 @@ def test_a_table_cuts_no_cell(width: int, hidden: str, capsys: pytest.CaptureFix
 
 
 def test_a_single_row_that_is_too_wide_is_a_line_for_each_cell() -> None:
-    """A RequestID and the id of its lead do not fit beside each other at 80 columns."""
+    """A single row that is too wide is shown as one line per cell."""
     made, out = Terminal(), io.StringIO()
     made._results = Console(file=out, force_terminal=True, width=80, color_system=None)
     made.table(("RequestID", "State", "Lead id", "Why"), [("a" * 36, "succeeded", "b" * 36, "")])
@@ -156,7 +156,7 @@ def test_a_single_row_that_is_too_wide_is_a_line_for_each_cell() -> None:
 
 
 def test_findings_alike_say_once_what_to_do() -> None:
-    """At a terminal, each has its line, and below the last of them stands the advice."""
+    """At a terminal, similar findings have one line each and one advice below."""
     out, found = io.StringIO(), Findings()
     for name in ("id", "ad_id"):
         found.add(3, (Flaw("", "this account has no such field", name, "unknown"),))

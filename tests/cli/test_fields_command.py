@@ -13,7 +13,7 @@ from tests.cli.commands import PLANTED, environment, run, with_fields
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    """A believable account."""
+    """A realistic account."""
     async with Sandbox(limit=None, attributes="account", mandatory=("FirstName", "LastName")) as running:
         yield running
 

@@ -18,7 +18,7 @@ WRONG = {"LEADSQUARED_API_KEY": "wrong-key-of-a-test"}
 
 
 async def test_again_sends_once_more_what_was_delivered(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Each time that it is asked for, and never else; the keys in --out stay the file's own."""
+    """--again sends once more in each run that has it; the keys in --out stay the same."""
     file, out = tmp_path / "leads.csv", tmp_path / "out.csv"
     file.write_text(f"Id,EmailAddress\nk1,{PLANTED}-1@example.com\nk2,{PLANTED}-2@example.com\n")
     options = ("--key", "Id", "--ignore", "Id", "--no-confirm", "--json", "--out", out)
@@ -30,7 +30,7 @@ async def test_again_sends_once_more_what_was_delivered(sandbox: Sandbox, tmp_pa
 
 
 async def test_again_that_was_interrupted_goes_on(sandbox: Sandbox, tmp_path: Path) -> None:
-    """The same command does not begin anew; a dry run changes nothing."""
+    """After an interruption, the same --again continues; a dry run changes nothing."""
     file = write_leads(tmp_path / "leads.csv", [1, 2])
     await capture(sandbox, file, "--no-confirm")
     sandbox.books.faults = Faults(script=("ok", *("quota",) * 1000), operations=("capture",))
@@ -63,7 +63,7 @@ async def test_again_sends_nothing_twice_itself(
 
 
 async def test_again_after_a_sandbox_was_restarted(tmp_path: Path) -> None:
-    """The way on that the refusal names."""
+    """--again works after a sandbox was restarted, as the error says."""
     file = write_leads(tmp_path / "leads.csv", [1])
     async with Sandbox(limit=None) as sandbox:
         port = int(sandbox.url.rpartition(":")[2])
@@ -76,7 +76,7 @@ async def test_again_after_a_sandbox_was_restarted(tmp_path: Path) -> None:
 
 
 async def test_the_outcomes_have_the_columns_asked_for(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Beside key and reference, so that they can be joined with the file however it is sorted."""
+    """--out-columns follow key and reference."""
     file, out = write_leads(tmp_path / "leads.csv", [7], Id="4711"), tmp_path / "out.csv"
     done = await capture(
         *(sandbox, file, "--no-confirm", "--ignore", "Id", "--out", out, "--out-columns", "Id, EmailAddress")
@@ -88,7 +88,7 @@ async def test_the_outcomes_have_the_columns_asked_for(sandbox: Sandbox, tmp_pat
 
 
 async def test_two_files_of_one_name_are_two(sandbox: Sandbox, tmp_path: Path) -> None:
-    """In one outbox, what the other one has left there is not taken for left over."""
+    """In one outbox, rows of another file with the same name are not left over."""
     outbox = tmp_path / "one.outbox"
     for number, folder in enumerate(("june", "july"), start=1):
         (tmp_path / folder).mkdir()
@@ -107,7 +107,7 @@ async def test_two_files_of_one_name_are_two(sandbox: Sandbox, tmp_path: Path) -
 async def test_at_a_terminal_the_encoding_is_asked_for(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the letters that each makes of the file; no answer sends nothing."""
+    """The question shows the characters of each encoding; without an answer nothing is sent."""
     file = tmp_path / "leads.csv"
     file.write_bytes("EmailAddress,FirstName\na@example.com,Łukasz\n".encode("cp1250"))
     asked: list[dict[str, str]] = []
@@ -142,7 +142,7 @@ async def test_text_that_a_locale_does_not_have(sandbox: Sandbox, tmp_path: Path
 async def test_without_keys_the_sandbox_is_named(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In one line, in options and variables."""
+    """Without keys, the error is one line, with and without options, and names the sandbox."""
     monkeypatch.chdir(tmp_path)
     write_leads(tmp_path / "leads.csv", [1])
     for options in ((), ("--region", "in21")):
@@ -156,7 +156,7 @@ async def test_without_keys_the_sandbox_is_named(
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [["--help"], ["capture", "--help"], ["outbox", "requeue", "--help"]])
 def test_help_on_a_terminal_that_is_not_utf_8(command: list[str]) -> None:
-    """Nothing of it needs more than ASCII, and no flag looks as if it took a value."""
+    """Help needs only ASCII, and no flag is shown with a value."""
     done = subprocess.run(
         [sys.executable, "-m", "leadsquared_async", *command],
         env={"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "COLUMNS": "80"},

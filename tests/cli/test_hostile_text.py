@@ -55,7 +55,7 @@ def named(text: str) -> str:
 
 
 async def test_rows_of_an_outbox(tmp_path: Path, hostile: str) -> None:
-    """Their references and values, and the file's own name."""
+    """References and values of rows, and the outbox's name, are printable in all output."""
     path = tmp_path / f"{named(hostile)}.outbox"
     async with Outbox(path) as outbox:
         await outbox.put({"FirstName": "Bret"}, reference=stored(hostile)[:500], key=stored(hostile)[:500])
@@ -70,7 +70,7 @@ async def test_rows_of_an_outbox(tmp_path: Path, hostile: str) -> None:
 
 
 async def test_files(sandbox: Sandbox, tmp_path: Path, hostile: str) -> None:
-    """A table's name, its headings and its cells, in all that is said of it."""
+    """A table's name, headings and cells are printable in all output."""
     file = tmp_path / f"{named(hostile)}.csv"
     with file.open("w", newline="", encoding="utf-8") as table:
         csv.writer(table).writerows(
@@ -84,7 +84,7 @@ async def test_files(sandbox: Sandbox, tmp_path: Path, hostile: str) -> None:
 
 
 async def test_environment(sandbox: Sandbox, hostile: str) -> None:
-    """Values of variables and options."""
+    """Values of variables and options are printable in all output."""
     value = stored(hostile).replace("\x00", "")[:10_000]
     for name in ("HOST", "SYNC_HOST", "REGION", "RATE_LIMIT", "API_KEY"):
         assert_harmless(await run("doctor", env={**environment(sandbox), f"LEADSQUARED_{name}": value}))
@@ -93,7 +93,7 @@ async def test_environment(sandbox: Sandbox, hostile: str) -> None:
 
 @pytest.mark.parametrize("code", [200, 400])
 async def test_answers(hostile: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ids, states, reasons, names and messages of LeadSquared, in errors, tables and files."""
+    """LeadSquared's ids, states, reasons, names and messages are printable in all output."""
     field = dict.fromkeys(
         ("SchemaName", "DisplayName", "DataType", "RenderTypeTextValue", "DefaultValue"), hostile
     )
@@ -137,7 +137,7 @@ async def test_answers(hostile: str, code: int, tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("before", [(), ("check", "leads.csv"), ("outbox",), ("outbox", "stats")])
 async def test_an_option_that_does_not_exist(before: tuple[str, ...]) -> None:
-    """Its name is repeated without what a terminal obeys."""
+    """The name of an unknown option is shown without control characters."""
     done = await run(
         *before, f"--{HOSTILE['a bidirectional override']}\u2028\u200b{HOSTILE['an escape sequence']}"
     )

@@ -30,7 +30,7 @@ ENDLESS = {
 async def test_an_input_whose_first_row_has_no_end_is_refused(
     command: tuple[str, ...], endless: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Nothing more is read of a pipe than a header and a row may have."""
+    """Reading a pipe stops at the longest possible header or row."""
     pipe = tmp_path / "leads.csv"
     os.mkfifo(pipe)
     written = 0
@@ -74,7 +74,7 @@ async def test_an_input_that_is_no_file_is_refused(
 
 
 async def test_a_closed_standard_input_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A shell's <&- leaves none."""
+    """A closed standard input is an error with a reason."""
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(Unreadable, match="standard input is closed"):
         Table("-", Reading())

@@ -35,7 +35,7 @@ async def begin(sandbox: Sandbox, file: Path, *arguments: str) -> asyncio.subpro
 async def test_the_first_interrupt_finishes_what_is_in_flight(
     number: signal.Signals, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Ctrl-C and SIGTERM: exit 3, what was sent is noted, and the same command sends the rest and no more."""
+    """Ctrl-C or SIGTERM is exit 3 and loses no result; the same command sends only the rest."""
     file = write_leads(tmp_path / "leads.csv", range(ROWS))
     process = await begin(sandbox, file, "--out", "out.csv")
     process.send_signal(number)
@@ -54,7 +54,7 @@ async def test_the_first_interrupt_finishes_what_is_in_flight(
 
 
 async def test_the_second_interrupt_leaves_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
-    """While calls hang the first Ctrl-C waits for them; the second ends the process within a moment."""
+    """The first Ctrl-C waits for calls that hang; the second ends the process at once."""
     sandbox.books.faults = Faults(probabilities={"hang": 1.0}, operations=("capture",))
     file = write_leads(tmp_path / "leads.csv", range(5))
     process = await start(sandbox, "capture", file.name, "--no-confirm", *PACE, folder=tmp_path)
@@ -72,7 +72,7 @@ async def test_the_second_interrupt_leaves_at_once(sandbox: Sandbox, tmp_path: P
 async def test_input_that_does_not_come_is_not_waited_for(
     rows: int, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Ctrl-C while standard input is waited for, at its start or later: exit 3 at once, nothing sent."""
+    """Ctrl-C while standard input is awaited is exit 3 at once, and nothing is sent."""
     reading, writing = os.pipe()
     try:
         process = await start(sandbox, "capture", "-", folder=tmp_path, stdin=reading)
@@ -91,7 +91,7 @@ async def test_input_that_does_not_come_is_not_waited_for(
 
 
 async def test_an_interrupt_while_the_file_is_read_sends_nothing(tmp_path: Path) -> None:
-    """Before anything is sent there is nothing to finish: exit 3, and no outbox is made."""
+    """Ctrl-C before sending is exit 3, and no outbox is created."""
     async with Sandbox(limit=None) as sandbox:
         file = write_leads(tmp_path / "leads.csv", range(60_000))
         process = await start(sandbox, "capture", file.name, "--no-confirm", folder=tmp_path)

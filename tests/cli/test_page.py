@@ -58,7 +58,7 @@ async def test_every_line_works_in_its_order(tmp_path: Path, monkeypatch: pytest
 
 
 def test_every_command_has_a_line() -> None:
-    """A command that the page does not show is not found."""
+    """The page shows every command."""
     shown = " ".join(LINES) + PAGE
     for command in app.registered_commands:
         assert command.callback is not None
@@ -71,5 +71,5 @@ def test_every_command_has_a_line() -> None:
 
 
 def test_the_exit_statuses_are_those_of_the_program() -> None:
-    """The page's table has a row for each."""
+    """The page's table has a row for each exit status."""
     assert re.findall(r"^\| (\d) \|", PAGE, re.MULTILINE) == [str(int(status)) for status in ExitStatus]

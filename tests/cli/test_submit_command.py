@@ -181,7 +181,7 @@ async def test_an_opportunity_is_made_and_updated(tmp_path: Path) -> None:
 async def test_a_bad_line_is_told_with_its_field_and_stops_no_other(
     operation: str, entry: dict[str, Any], said: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """By line and field, without a value; the good ones go; exit 1."""
+    """An invalid line is reported with its field, without a value; the others are sent; exit 1."""
     file = write(tmp_path / "a.jsonl", entry, OBJECTS[operation])
     done = await submit(sandbox, operation, file, "--no-confirm")
     assert (done.code, done.json["refused"], done.json["accepted"]) == (1, 1, 1), done.err
@@ -227,7 +227,7 @@ async def test_what_leadsquared_rejects_is_exit_1_each_time(sandbox: Sandbox, tm
 async def test_what_cannot_begin_is_exit_2(
     operation: str, name: str, content: str, said: str, *, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Told in a sentence; nothing is sent, and no outbox is made."""
+    """Unusable input is exit 2 with a reason; nothing is sent, and no outbox is created."""
     file = tmp_path / name
     file.write_text(content)
     done = await submit(sandbox, operation, file)

@@ -251,7 +251,7 @@ def no_zones(key: str) -> NoReturn:
 
 
 def test_rows_of_json_are_checked_one_by_one() -> None:
-    """A JSON row with an invalid name has a flaw; the other rows do not."""
+    """An invalid name, or an attribute that is set twice, refuses a row of JSON."""
     assert str(refusal({"E-mail": "x"})).startswith('column "E-mail": its heading is not a schema name')
     assert "set twice" in str(refusal({"A": "1", "Phone": "2"}, columns={"A": "Phone"}))
     assert "set twice" in str(refusal({"A": None, "Phone": "2"}, columns={"A": "Phone"}))

@@ -34,7 +34,7 @@ FACEBOOK_OPTIONS = (
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    """A believable account."""
+    """A realistic account."""
     async with Sandbox(limit=None, attributes="account", processing_rate=1e9) as running:
         yield running
 
