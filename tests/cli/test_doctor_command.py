@@ -29,7 +29,7 @@ def verdicts(done: Finished) -> dict[str, str]:
 
 
 async def test_everything_right_is_exit_0(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Keys are told by length and source only; the one call that is made changes nothing."""
+    """Only length and source of keys are shown; the one call changes nothing."""
     path = tmp_path / "leads.outbox"
     async with Outbox(path):
         pass
@@ -54,7 +54,7 @@ async def test_a_wrong_api_key_is_exit_4(sandbox: Sandbox) -> None:
 
 
 async def test_no_environment_is_exit_2() -> None:
-    """Each variable that is missing is named, the host too; no call is made."""
+    """Each missing variable is named, including the host; no call is made."""
     done = await run("doctor", "--json")
     assert done.code == 2
     assert {name for name, verdict in verdicts(done).items() if verdict == "wrong"} == {

@@ -90,7 +90,7 @@ DEAD = "dead letters: 1 rejected, 2 unknown; list them with: leadsquared outbox 
 
 
 async def test_stats_and_doctor_say_what_ended_badly(sandbox: Sandbox, tmp_path: Path) -> None:
-    """With the command that lists it, ready to be pasted; that alone is exit 0."""
+    """Dead letters are shown with the command that lists them; without --fail-on the status is 0."""
     path = buried(await outbox_of(tmp_path / "my leads.outbox", 1, 2, 3, 4), rejected=1, unknown=2)
     said = DEAD.format(shlex.quote(str(path)))
     for arguments in (["outbox", "stats", path], ["doctor", "--outbox", path]):
@@ -136,7 +136,7 @@ async def test_fail_on_is_an_exit_status_of_its_own(
 
 
 async def test_fail_on_hides_no_other_fault(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Wrong keys go before what ended badly; without an outbox there is nothing to look into."""
+    """Wrong keys take precedence over dead letters; --fail-on needs an outbox."""
     path = buried(await outbox_of(tmp_path / "1.outbox", 1), rejected=1)
     arguments = ["doctor", "--outbox", path, "--fail-on", "rejected"]
     wrong = environment(sandbox, LEADSQUARED_API_KEY="wrong-key-of-a-test")
@@ -174,7 +174,7 @@ async def test_items_are_filtered(tmp_path: Path) -> None:
 
 
 async def test_stats_say_why_rows_are_held(sandbox: Sandbox, tmp_path: Path) -> None:
-    """As the last command that delivered has found it; not once they go out again."""
+    """The reason of a hold is that of the last delivery, and ends when rows are sent again."""
     path = await outbox_of(tmp_path / "1.outbox", 1)
     wrong = environment(sandbox, LEADSQUARED_API_KEY="wrong-key-of-a-test")
     assert (await run("outbox", "drain", path, env=wrong)).code == 4
@@ -219,7 +219,7 @@ async def test_drain_delivers_several_files(sandbox: Sandbox, tmp_path: Path) ->
 
 
 async def test_drain_stops_after_a_time(sandbox: Sandbox, tmp_path: Path) -> None:
-    """--for bounds it: exit 3, and what is left stays."""
+    """--for ends the command with exit 3, and the other rows stay pending."""
     path = await outbox_of(tmp_path / "1.outbox", *range(30))
     done = await run(
         "outbox",
@@ -240,7 +240,7 @@ async def test_drain_stops_after_a_time(sandbox: Sandbox, tmp_path: Path) -> Non
 
 
 async def test_drain_gives_up_on_the_account_unless_told_to_wait(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Wrong keys end it with 4; with --until-empty it waits for somebody to act."""
+    """Wrong keys end it with 4; with --until-empty it waits until they are fixed."""
     path = await outbox_of(tmp_path / "1.outbox", 1)
     env = environment(sandbox, LEADSQUARED_API_KEY="wrong-key-of-a-test")
     done = await run("outbox", "drain", path, env=env)
@@ -289,7 +289,7 @@ async def test_requeue_mends_and_drain_sends(tmp_path: Path) -> None:
 
 
 async def test_a_mended_row_keeps_its_update_behavior(tmp_path: Path) -> None:
-    """What was to leave a known lead alone leaves it alone when it is sent again."""
+    """A requeued row keeps its update behaviour."""
     async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
         path = await rejected_outbox(sandbox, tmp_path)
         await run("outbox", "requeue", path, "--drop", "mx_Foo")
@@ -300,7 +300,7 @@ async def test_a_mended_row_keeps_its_update_behavior(tmp_path: Path) -> None:
 
 
 async def test_the_same_capture_after_a_mending_sends_nothing(tmp_path: Path) -> None:
-    """A row that was mended in the outbox is still the row of the file."""
+    """A row that was changed in the outbox is still the row of the file."""
     async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
         path = await rejected_outbox(sandbox, tmp_path)
         await run("outbox", "requeue", path, "--drop", "mx_Foo")
@@ -313,7 +313,7 @@ async def test_the_same_capture_after_a_mending_sends_nothing(tmp_path: Path) ->
 
 
 async def test_requeue_says_what_cannot_be_mended(tmp_path: Path) -> None:
-    """A row that nothing is left of stays rejected: exit 1, and its number."""
+    """A row without attributes left stays rejected: exit 1, and its number is shown."""
     async with Sandbox(limit=None, attributes=("FirstName",)) as sandbox:
         file = tmp_path / "leads.csv"
         file.write_text(f"mx_Foo\n{PLANTED}\n")
@@ -435,7 +435,7 @@ async def test_forget_needs_a_file_and_a_person(tmp_path: Path) -> None:
 
 
 async def test_drain_ends_in_order_on_an_interrupt(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Ctrl-C: exit 3, and what was sent is noted."""
+    """Ctrl-C is exit 3, and the results of sent rows are stored."""
     path = await outbox_of(tmp_path / "1.outbox", *range(40))
     process = await start(
         sandbox, "outbox", "drain", path.name, "--rate", "20/1", "--no-confirm", "--json", folder=tmp_path
@@ -458,7 +458,7 @@ async def test_forget_says_where_the_person_may_still_be(tmp_path: Path) -> None
 
 
 async def test_a_misspelt_drop_changes_nothing(tmp_path: Path) -> None:
-    """What none of the rows has cannot be left out of them: exit 2, and they stay rejected."""
+    """--drop with an attribute that no row has is exit 2, and the rows stay rejected."""
     async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
         path = await rejected_outbox(sandbox, tmp_path)
     done = await run("outbox", "requeue", path, "--drop", "mx_Foo", "--drop", "mx_Typo")

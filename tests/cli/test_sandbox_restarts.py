@@ -64,7 +64,7 @@ async def test_a_restarted_sandbox_is_noticed(seed: int | None, own_key: bool, t
 
 
 async def test_a_reset_is_a_restart(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Another outbox starts over as well."""
+    """A run notices a reset; another outbox starts over."""
     file = write(tmp_path / "a.csv", 1, 2)
     assert (await send(sandbox, file)).code == 0
     sandbox.books.reset()
@@ -74,7 +74,7 @@ async def test_a_reset_is_a_restart(sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 async def test_what_was_not_sent_goes_to_the_new_sandbox(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Rows that wait have been delivered nowhere."""
+    """Pending rows are sent to the new sandbox."""
     file = write(tmp_path / "a.csv", 1, 2)
     wrong = {"LEADSQUARED_API_KEY": "wrong-key-of-a-test"}
     assert (await capture(sandbox, file, "--no-confirm", "--ignore", "Id", **wrong)).code == 4
@@ -102,7 +102,7 @@ async def test_two_sandboxes_at_once_are_not_taken_for_each_other(own_key: bool,
 
 
 async def test_a_sandbox_that_is_entered_again_goes_on(tmp_path: Path) -> None:
-    """Its account was not forgotten."""
+    """A sandbox that is entered again keeps its account."""
     file = write(tmp_path / "a.csv", 1, 2)
     sandbox = Sandbox(limit=None)
     async with sandbox:
@@ -114,7 +114,7 @@ async def test_a_sandbox_that_is_entered_again_goes_on(tmp_path: Path) -> None:
 
 
 async def test_submissions_notice_it_as_well(sandbox: Sandbox, tmp_path: Path) -> None:
-    """As leads do."""
+    """`submit` notices a restart as `capture` does."""
     file = tmp_path / "a.jsonl"
     details = '{"OpportunityNote": "x", "ProspectOpportunityId": "00000000-0000-4000-8000-000000000001"}'
     file.write_text(f'{{"details": {details}}}\n')
@@ -143,7 +143,7 @@ async def test_what_is_no_sandbox_has_no_instance(body: bytes, monkeypatch: pyte
 
 @pytest.mark.parametrize("origin", ["", "https://asyncapi.leadsquared.com", "http://127.0.0.1.evil.example"])
 async def test_only_this_machine_is_asked(origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No other host hears of it."""
+    """No other host is asked for its instance."""
     monkeypatch.setattr(httpx, "AsyncClient", None)
     assert await instance_at(origin) is None
 
