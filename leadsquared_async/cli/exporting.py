@@ -51,8 +51,9 @@ def export(
         raise CommandFailedError("rows hold personal data, and this is a terminal; pass --out FILE or a pipe")
     with ExitStack() as stack:
         if out is None:
-            if isinstance(sys.stdout, TextIOWrapper):  # as a file of --out, in any locale
-                sys.stdout.reconfigure(encoding="utf-8")
+            given: object = sys.stdout
+            if isinstance(given, TextIOWrapper):  # as a file of --out, in any locale
+                given.reconfigure(encoding="utf-8")
             asyncio.run(_export(files, state, form, sys.stdout, verbatim=verbatim))
             return ExitStatus.DONE
         draft = stack.enter_context(Draft(out, others=files_of(files), begins=BEGINS))
