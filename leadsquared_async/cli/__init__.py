@@ -12,7 +12,7 @@ from leadsquared_async._version import __version__
 __all__ = ["main"]
 
 
-USAGE, INTERRUPTED = 2, 3  # as `exits` has them, which may not be imported yet
+USAGE, INTERRUPTED = 2, 3  # as in `exits`, which cannot be imported without the extra
 
 
 def main() -> None:
@@ -31,13 +31,13 @@ def main() -> None:
             _interrupted("nothing was sent")
         app()
     except KeyboardInterrupt:
-        _interrupted("the same command goes on where this one stopped")
+        _interrupted("to continue, run the same command again")
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it has ended: nothing is left to be broken off
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # there is nothing left to interrupt
 
 
 def _without(package: str) -> NoReturn:
-    """Answer what can be answered with the package alone."""
+    """Show the version if asked; any other command needs the extra."""
     if sys.argv[1:] == ["--version"]:
         print(__version__)
         sys.exit()

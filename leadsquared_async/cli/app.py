@@ -1,4 +1,4 @@
-"""The program: all commands, and those that read a file."""
+"""The program: registers all commands, and defines those that read a file."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def capture(
         UpdateBehavior | None,
         option(
             "--update-behavior NAME",
-            f"What to leave alone on a lead that exists: {', '.join(get_args(UpdateBehavior))}.",
+            f"What not to change on an existing lead: {', '.join(get_args(UpdateBehavior))}.",
             LEADS,
         ),
     ] = None,
     bulk: Annotated[
-        bool, option("--bulk", "Send 25 rows in a call of the synchronous API; posts no activity.", SENDING)
+        bool, option("--bulk", "Send 25 rows per call of the synchronous API; posts no activity.", SENDING)
     ] = False,
     bulk_rate: BulkRate = None,
     no_check: Annotated[
@@ -86,18 +86,18 @@ def capture(
 ) -> ExitStatus:
     """Send the rows of a file, and follow each to its outcome.
 
-    The same command again continues where it stopped.
+    Run the same command again to continue an interrupted run.
 
     Exit status: 0 all delivered, 1 some rejected, 2 nothing sent,
-    3 some left, 4 the account lets nothing through.
+    3 some not delivered yet, 4 the account rejects all calls.
 
     Example: leadsquared capture leads.csv --map "E-mail=EmailAddress" --set Source=Website
     """
     if bulk and update_behavior is not None:
-        raise typer.BadParameter("bulk calls update all that is sent", param_hint="--update-behavior")
+        raise typer.BadParameter("cannot be combined with --bulk", param_hint="--update-behavior")
     connection = replace(connection, bulk_rate=bulk_rate)
     if bulk and not connection.has_sync_host:
-        raise CommandFailedError(f"--bulk uses the synchronous host: {NO_SYNC_HOST}")
+        raise CommandFailedError(f"--bulk needs the synchronous host: {NO_SYNC_HOST}")
     maker = LeadRows(mapping, connection.origin, update_behavior, bulk=bulk, is_checked=not no_check)
     return FileRun(
         "capture", file, maker, reading=reading, options=options, connection=connection, terminal=terminal
@@ -112,10 +112,10 @@ def check(
     terminal: Terminal,
     rejects: RejectsFile = None,
 ) -> ExitStatus:
-    """Read a file as `capture` does, show what is wrong with its rows, and send nothing.
+    """Read a file as `capture` does, show the problems of its rows, and send nothing.
 
-    Exit status: 0 nothing wrong, 1 some rows would be refused, 2 it cannot begin,
-    3 no answer, 4 the account lets nothing through.
+    Exit status: 0 no problems, 1 some rows would not be sent, 2 invalid options or file,
+    3 no answer, 4 the account rejects all calls.
 
     Example: leadsquared check leads.csv --map "E-mail=EmailAddress"
     """
@@ -134,9 +134,9 @@ def submit(
 ) -> ExitStatus:
     """Send the objects of a JSON file by any operation.
 
-    The same command again continues where it stopped. Each object has some of lead, search_by, details,
-    query, suffix, with LeadSquared's own names inside, and may have a key and a reference. Exit status as of
-    `leadsquared capture`.
+    Run the same command again to continue an interrupted run. An object has some of lead, search_by, details,
+    query, suffix, with LeadSquared's own names inside, and may have a key and a reference. The exit status is
+    the same as for `leadsquared capture`.
 
     Example: leadsquared submit activities.create activities.jsonl
     """
@@ -147,7 +147,7 @@ def submit(
     ).send()
 
 
-FOLLOW = "See what became of it"
+FOLLOW = "Follow the outcomes"
 register(app, "Send a file", capture, check, submit)
 register(app, FOLLOW, status, wait)
 register(app, "The account", fields, metrics, doctor)

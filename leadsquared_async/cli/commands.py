@@ -1,4 +1,4 @@
-"""How functions become commands: their options flattened, faults one sentence, their result the exit."""
+"""Makes commands of functions: flattens their options, prints errors, exits with the returned status."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, status_of, told
+from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, os_error_text, status_of
 from leadsquared_async.cli.options import AsJson, pairs
 from leadsquared_async.cli.stopping import Interrupted
 from leadsquared_async.cli.terminal import Terminal, discard_results, logs_shown
@@ -21,9 +21,9 @@ from leadsquared_async.printable import printable
 
 __all__ = ["Interruptible", "register", "some_left"]
 
-GOES_ON = "interrupted; the same command goes on where this one stopped"
+INTERRUPTED = "interrupted; to continue, run the same command again"
 _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
-"""Of click, or of the copy of it that later versions of typer have inside."""
+"""From click, or from the copy that later versions of typer vendor."""
 
 
 def register(group: typer.Typer, panel: str | None, *commands: Callable[..., ExitStatus]) -> None:
@@ -70,10 +70,10 @@ def _runnable(name: str, command: Callable[..., ExitStatus]) -> Callable[..., No
 
 
 def _option(parameter: Parameter, hint: Any, maps: dict[str, str]) -> Parameter:
-    """As typer takes it, which knows lists only; notes the option's name of one that is a mapping."""
+    """Convert to what typer accepts, which is lists only; add the option of a mapping to `maps`."""
     kind, *metadata = get_args(hint)
     if get_origin(kind) is Mapping:
-        maps[parameter.name] = metadata[0].default  # where typer has the first name
+        maps[parameter.name] = metadata[0].default  # typer keeps the first name here
     if get_origin(kind) in {Collection, Mapping}:
         hint = Annotated[list[str] | None, *metadata]
         parameter = parameter.replace(default=None)
@@ -81,14 +81,14 @@ def _option(parameter: Parameter, hint: Any, maps: dict[str, str]) -> Parameter:
 
 
 class _Command(TyperCommand):
-    """A command in whose help text no flag looks as if it took a value."""
+    """A command whose help text shows no metavar for flags."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         return _without_types(super().get_params(ctx))
 
 
 class Interruptible(TyperGroup):
-    """A group of commands; a Ctrl-C outside of what they listen for ends with the same status."""
+    """A group of commands; Ctrl-C before or after a command runs exits with the same status."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters."""
@@ -101,7 +101,7 @@ class Interruptible(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        with _interruptible(GOES_ON):
+        with _interruptible(INTERRUPTED):
             return super().invoke(ctx)
 
 
@@ -119,39 +119,39 @@ def _interruptible(what: str) -> Generator[None]:
     except KeyboardInterrupt:
         typer.echo(f"leadsquared: {what}", err=True)
         raise typer.Exit(ExitStatus.LEFT) from None
-    except _UsageError as error:  # its text may repeat what was given
+    except _UsageError as error:  # its text may quote the arguments
         error.message = printable(error.message)
         raise
 
 
 @contextmanager
 def _ending(command: str, terminal: Terminal) -> Generator[None]:
-    """Make of each foreseeable fault one message and its exit status; never a traceback."""
+    """Turn each expected error into a message and an exit status; never a traceback."""
     try:
         yield
     except (CommandFailedError, LeadSquaredError) as error:
-        first, *others = str(error).splitlines() or [""]
-        for line in (f"leadsquared {command}: {first}", *(f"  {other}" for other in others)):
+        first, *details = str(error).splitlines() or [""]
+        for line in (f"leadsquared {command}: {first}", *(f"  {detail}" for detail in details)):
             terminal.say(line)
         raise typer.Exit(status_of(error)) from None
     except (KeyboardInterrupt, Interrupted, typer.Abort):
-        terminal.say(f"leadsquared {command}: {GOES_ON}")
+        terminal.say(f"leadsquared {command}: {INTERRUPTED}")
         raise typer.Exit(ExitStatus.LEFT) from None
     except BrokenPipeError:
-        discard_results()  # whoever read them has left: not to be talked about, and no row's failure
+        discard_results()  # the reader has closed the pipe, such as `head`: not an error
         raise typer.Exit(ExitStatus.DONE) from None
     except OSError as error:
-        terminal.say(f"leadsquared {command}: {told(error)}")
+        terminal.say(f"leadsquared {command}: {os_error_text(error)}")
         raise typer.Exit(ExitStatus.USAGE) from None
 
 
 @contextmanager
 def some_left() -> Generator[None]:
-    """What goes wrong once rows are put is no bad usage: something may have been sent, the rest is left."""
+    """Exit with LEFT on errors after rows were put into the outbox: some may have been sent."""
     try:
         yield
     except BrokenPipeError:
         raise
     except (OSError, OutboxError) as error:
-        said = told(error) if isinstance(error, OSError) else str(error)
-        raise CommandFailedError(said, ExitStatus.LEFT) from None
+        text = os_error_text(error) if isinstance(error, OSError) else str(error)
+        raise CommandFailedError(text, ExitStatus.LEFT) from None

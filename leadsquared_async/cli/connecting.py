@@ -1,4 +1,4 @@
-"""A client by the options of a command; keys come from the environment only."""
+"""Makes a client from the options of a command; keys come from the environment only."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["Connection"]
 BULK_LIMIT = RateLimit(1, per=5.0)
 TRY = ". To try it without an account, run: leadsquared sandbox"
 QUICK = RetryPolicy(attempts=3, cap=2.0)
-"""For a question that somebody waits for, and can ask again."""
+"""For interactive calls, which the user can repeat."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Which account a command uses, and how fast; what is not given is the environment's."""
+    """The account and the rate limit of a command; the environment sets what is not given."""
 
     host: Annotated[
         str | None, option("--host URL", "The asynchronous host; else LEADSQUARED_HOST.", ACCOUNT)
@@ -36,7 +36,7 @@ class Connection:
         str | None,
         option(
             "--rate CALLS/SECONDS",
-            "Such as 20/5, to leave room for others; else LEADSQUARED_RATE_LIMIT.",
+            "Such as 20/5, to leave calls for others; else LEADSQUARED_RATE_LIMIT.",
             ACCOUNT,
         ),
     ] = None
@@ -44,35 +44,35 @@ class Connection:
 
     @property
     def limit(self) -> RateLimit:
-        """The limit that calls keep to."""
+        """The limit of calls."""
         return rate_limit_from(None, os.environ) if self.rate is None else limit_in("--rate", self.rate)
 
     @property
     def bulk_limit(self) -> RateLimit:
-        """The limit that bulk calls keep to."""
+        """The limit of bulk calls."""
         return BULK_LIMIT if self.bulk_rate is None else limit_in("--bulk-rate", self.bulk_rate)
 
     @property
     def has_sync_host(self) -> bool:
-        """Whether it is known where bulk calls go."""
+        """Whether the synchronous host is configured."""
         return self.hosts.sync_host is not None
 
     @property
     def hosts(self) -> Hosts:
-        """Where calls go."""
+        """The asynchronous and the synchronous host."""
         with _in_options():
             return hosts_from(self.host, None, self.region, os.environ)
 
     @property
     def origin(self) -> str:
-        """Where calls go; empty if that is not known."""
+        """The asynchronous host; empty if it is not configured."""
         try:
             return self.hosts.host
         except ConfigurationError:
             return ""
 
     def client(self, *, quick: bool = False) -> LeadSquared:
-        """A client, not entered yet; the calls of a quick one give up soon."""
+        """A client, not entered yet; a quick one retries for a few seconds only."""
         with _in_options():
             return LeadSquared(
                 host=self.host,
@@ -85,7 +85,7 @@ class Connection:
 
 @contextmanager
 def _in_options() -> Generator[None]:
-    """Say what is wrong in the words of the command line: options and variables, no arguments."""
+    """Name options and variables in errors about the configuration, instead of arguments."""
     try:
         yield
     except ConfigurationError as error:

@@ -1,4 +1,4 @@
-"""Outboxes are watched while they deliver, until nothing is left to do or somebody has to act."""
+"""Watches outboxes deliver until all rows are final, or until somebody has to act."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = ["Delivered", "Ending", "Kinds", "deliver"]
 
 LOOK_EVERY = 0.2
 SHARE_OF_LOOKING = 0.05
-"""Of the time: to count a million rows takes a while."""
+"""Of the time: counting a million rows is slow."""
 PATIENCE = 60.0
-"""Seconds for which nothing may get through for the account's fault, if something did before."""
+"""Seconds without progress after which an account-level error ends the run, if there was progress before."""
 
 
 class Ending(Enum):
-    """Why delivering ended."""
+    """Why delivery ended."""
 
     DONE = "done"
     STOPPED = "stopped"
@@ -40,16 +40,16 @@ class Ending(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """How delivering ended, and why; `short` rows, of whichever input, ended rejected or unknown."""
+    """How delivery ended, and why; `failed` rows, from any input, ended rejected or unknown."""
 
     ending: Ending
     why: str | None = None
     is_idle: bool = False
-    short: int = 0
+    failed: int = 0
 
     @property
     def status(self) -> ExitStatus:
-        """The exit status, if no row matters."""
+        """The exit status, without regard to rows that failed."""
         ended = {Ending.DONE: ExitStatus.DONE, Ending.ACCOUNT: ExitStatus.ACCOUNT}
         return ended.get(self.ending, ExitStatus.LEFT)
 
@@ -62,7 +62,7 @@ async def deliver(
     confirm: bool = True,
     gives_up: bool = True,
 ) -> Delivered:
-    """Watch open outboxes until all of their rows are final, or the account's fault lets nothing through."""
+    """Watch open outboxes until all of their rows are final, or the account rejects all calls."""
     noted: str | None = None
     seen: tuple[int, ...] | None = None
     moved_at, has_moved = time.monotonic(), False
@@ -73,7 +73,7 @@ async def deliver(
         if (held := look.held or "") != noted:
             noted = held
             for outbox in outboxes:
-                with suppress(OutboxError, OSError):  # what cannot be written is why it is held
+                with suppress(OutboxError, OSError):  # an outbox that cannot be written is held for that
                     await set_note(outbox, HELD, held)
         before, seen = seen, (look.waiting, look.unconfirmed, look.confirmed, look.rejected, look.unknown)
         if before not in {None, seen}:
@@ -86,7 +86,7 @@ async def deliver(
             is_over = time.monotonic() - moved_at >= PATIENCE
             if look.fault is Fault.ACCOUNT and (is_over or not has_moved):
                 return Delivered(Ending.ACCOUNT, look.held)
-            if look.fault is None and is_over:  # the file's own trouble
+            if look.fault is None and is_over:  # the outbox file cannot be used
                 return Delivered(Ending.STUCK, look.held)
         await asyncio.sleep(max(LOOK_EVERY, (time.monotonic() - began) / SHARE_OF_LOOKING))
 
@@ -95,14 +95,14 @@ def _look(snapshots: Sequence[OutboxSnapshot], *, confirm: bool) -> Look:
     counts: Counter[ItemState] = Counter()
     for snapshot in snapshots:
         counts.update(snapshot.counts)
-    # What the account has to mend comes first.
+    # Account-level errors come first.
     held = min(
         (snapshot for snapshot in snapshots if snapshot.blocked is not None),
         key=lambda snapshot: snapshot.fault is not Fault.ACCOUNT,
         default=None,
     )
     is_done = all(snapshot.oldest is None for snapshot in snapshots)
-    accepted = 0 if is_done else counts[ItemState.ACCEPTED]  # those of a run that did not follow them stay
+    accepted = 0 if is_done else counts[ItemState.ACCEPTED]  # rows of a run with --no-confirm stay accepted
     waiting = counts[ItemState.PENDING] + counts[ItemState.SENDING]
     return Look(
         at=time.monotonic(),
@@ -121,15 +121,15 @@ def _look(snapshots: Sequence[OutboxSnapshot], *, confirm: bool) -> Look:
 
 
 class Kinds:
-    """Counts why leads are rejected, and all that are rejected or unknown, for `Outbox.on_final`."""
+    """Counts the reasons of rejected leads, and all rejected or unknown ones, for `Outbox.on_final`."""
 
     def __init__(self, attributes: frozenset[str] = frozenset()) -> None:
-        self._attributes = attributes  # may be shown
+        self._attributes = attributes  # schema names that may be shown
         self.counts: Counter[str] = Counter()
-        self.short = 0
+        self.failed = 0
 
     def note(self, item: OutboxItem) -> None:
-        """Count one that is final."""
-        self.short += item.state in {ItemState.REJECTED, ItemState.UNKNOWN}
+        """Count a final item."""
+        self.failed += item.state in {ItemState.REJECTED, ItemState.UNKNOWN}
         if item.state is ItemState.REJECTED:
             self.counts[kind_of(item.reason, self._attributes)] += 1

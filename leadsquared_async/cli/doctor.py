@@ -44,10 +44,10 @@ Word = Literal["ok", "look", "wrong", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at.
+    """One thing that was checked.
 
-    A verdict is ok, wrong or unknown; look: it works, and somebody has to act. The detail holds no key, and
-    the status is to exit with.
+    The verdict "look" means that it works and somebody has to act. The detail holds no key; `status` is the
+    exit status.
     """
 
     name: str
@@ -59,10 +59,10 @@ class Check:
 def doctor(
     connection: Connection,
     terminal: Terminal,
-    outbox: Annotated[Path | None, typer.Option(metavar="FILE", help="An outbox to look at as well.")] = None,
+    outbox: Annotated[Path | None, typer.Option(metavar="FILE", help="An outbox to check as well.")] = None,
     require: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A lead field that has to be there; may be repeated."),
+        typer.Option(metavar="NAME", help="A lead field that must exist; may be repeated."),
     ] = None,
     fail_on: FailOn = None,
 ) -> ExitStatus:
@@ -81,13 +81,13 @@ def doctor(
         checks = [*map(_key, _SHAPES), *_tried("host", partial(_hosts, connection)), *_ways(connection)]
         checks += _tried("rate limit", partial(_limit, connection))
         if any(check.verdict == "wrong" for check in checks):
-            said = "none was made: fix what is wrong above first"
+            said = "none was made: fix the problems above first"
             checks.append(Check("calls", "unknown", said, ExitStatus.USAGE))
         else:
             checks += asyncio.run(stop.unless(_live(connection, require or ())))
         if outbox is not None:
             checks.append(_outbox(outbox, states))
-    # What keeps leads from getting through goes before what ended badly.
+    # What stops all calls goes before what --fail-on found.
     statuses = {check.status for check in checks}
     status = max(statuses - {ExitStatus.FAIL_ON}) or max(statuses)
     rows = [{**asdict(check), "status": int(check.status)} for check in checks]
@@ -142,7 +142,7 @@ def _ways(connection: Connection) -> list[Check]:
     try:
         hosts = connection.hosts
     except ConfigurationError:
-        return []  # told above
+        return []  # reported by `_hosts`
     checks = list[Check]()
     for name, origin in zip(("proxy", "sync proxy"), hosts, strict=True):
         if origin:
@@ -184,7 +184,7 @@ def _status(seen: AccountCheck) -> ExitStatus:
         return ExitStatus.DONE
     if seen.error is not None:
         return status_of(seen.error)
-    # Fields are looked for only if somebody requires them: then nobody knows where to ask.
+    # --require was passed, and there is no synchronous host to check it with.
     return ExitStatus.USAGE if seen.name == "fields" else ExitStatus.DONE
 
 
@@ -199,7 +199,7 @@ def _outbox(path: Path, fail_on: Collection[ItemState]) -> Check:
     if not path.exists():
         if not os.access(path.parent, os.W_OK):
             return Check("outbox", "wrong", f"{path.parent}: cannot be written", ExitStatus.USAGE)
-        return Check("outbox", verdict, f"{path}: not there yet; {place}{warning}")
+        return Check("outbox", verdict, f"{path}: does not exist yet; {place}{warning}")
     mode = stat.S_IMODE(path.stat().st_mode)
     try:
         counts = asyncio.run(_counts(path))

@@ -1,4 +1,4 @@
-"""`leadsquared outbox drain`: what is left in outbox files to LeadSquared."""
+"""`leadsquared outbox drain`: delivers the rows that outbox files still hold."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ def drain(
     connection: Connection,
     terminal: Terminal,
     within: Annotated[
-        float | None, option("--for DURATION", "Stop after a time, such as 10m.", parse=seconds_of)
+        float | None,
+        option("--for DURATION", "Stop gracefully after this time, such as 10m.", parse=seconds_of),
     ] = None,
     until_empty: Annotated[
-        bool, option("--until-empty", "Wait out a fault of the account, such as the day's quota, too.")
+        bool, option("--until-empty", "Keep retrying on account-level errors, such as the daily quota.")
     ] = False,
     no_confirm: NoConfirm = False,
     bulk_rate: BulkRate = None,
 ) -> ExitStatus:
-    """Deliver what is left in outbox files, until nothing is or the account lets nothing through.
+    """Deliver the open rows of outbox files, until none is left or the account rejects all calls.
 
-    Exits as `leadsquared capture` does.
+    The exit status is the same as for `leadsquared capture`.
 
     Example: leadsquared outbox drain leads.csv.outbox --for 10m
     """
@@ -53,7 +54,7 @@ def drain(
             with Progress(terminal, kinds.counts, confirm=confirm) as progress:
                 delivered = await deliver(outboxes, stop, progress, confirm=confirm, gives_up=not until_empty)
             if delivered.ending is Ending.STOPPED:
-                terminal.say(f"{delivered.why}: finishing what is on its way; Ctrl-C again leaves at once")
+                terminal.say(f"{delivered.why}: waiting for calls in flight; press Ctrl-C again to exit now")
         snapshots = list[OutboxSnapshot]()
         for path in files:
             async with Outbox(path) as outbox:
@@ -62,11 +63,11 @@ def drain(
 
     with Stop(ExitStatus.LEFT) as stop:
         if within is not None:
-            stop.after(within, f"{spoken(within)} are over")
+            stop.after(within, f"--for {spoken(within)} has passed")
         delivered, snapshots = asyncio.run(run(stop))
     if delivered.why is not None:
-        terminal.say(f"stopped: {delivered.why.rstrip('.')}; the same command goes on with what is left")
-    status = delivered.status or (ExitStatus.NOT_ALL if kinds.short else ExitStatus.DONE)
+        terminal.say(f"stopped: {delivered.why.rstrip('.')}; to continue, run the same command again")
+    status = delivered.status or (ExitStatus.NOT_ALL if kinds.failed else ExitStatus.DONE)
     data = {
         "outboxes": [
             {"file": str(path), **counts_of(found)} for path, found in zip(files, snapshots, strict=True)

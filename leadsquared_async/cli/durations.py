@@ -17,7 +17,7 @@ def seconds_of(text: str) -> float:
         raise ValueError("a duration is a number and its unit, s, m, h or d, such as 90s, 10m or 1h30m")
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if not seconds:
-        raise ValueError("a duration of nothing makes no sense")
+        raise ValueError("a duration must be longer than zero")
     return seconds
 
 

@@ -83,7 +83,7 @@ class Estimate:
                 "take to process them is unknown"
             )
         else:
-            said.append("how long LeadSquared will take to process them is unknown: it did not say")
+            said.append("how long LeadSquared will take to process them is unknown")
         said.append(f"about {spoken(self.total)} in all, if LeadSquared keeps up")
         if self.bulk is not None and self.submissions:
             said.append(f"with --bulk: {self.bulk.line()}; no activity is posted then")

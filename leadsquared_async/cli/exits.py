@@ -1,4 +1,4 @@
-"""What a command ends with: its exit status, and the error whose text is for the user."""
+"""Exit statuses, and the error that ends a command."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ from enum import IntEnum
 
 from leadsquared_async.errors import ConfigurationError, Fault, LeadSquaredError, OutboxError
 
-__all__ = ["CommandFailedError", "ExitStatus", "status_of", "told"]
+__all__ = ["CommandFailedError", "ExitStatus", "os_error_text", "status_of"]
 
 
 class ExitStatus(IntEnum):
     """How a command ended."""
 
     DONE = 0
-    """All is delivered, or all is well."""
+    """Everything was delivered, or nothing is wrong."""
     NOT_ALL = 1
-    """Some leads were rejected, or are unknown."""
+    """Some leads were rejected or are unknown."""
     USAGE = 2
-    """An option, the environment or the input makes no sense; nothing was sent."""
+    """An option, the environment or the input is invalid; nothing was sent."""
     LEFT = 3
-    """Interrupted, or without an answer: something is left, and the same command goes on with it."""
+    """Interrupted, or no answer: the same command continues with what is not delivered yet."""
     ACCOUNT = 4
-    """Keys, host, permissions or quota: somebody has to act before anything gets through."""
+    """The account rejects all calls: keys, host, permissions or quota."""
     FAIL_ON = 5
     """An outbox has items in a state that `--fail-on` names; nothing else is wrong."""
 
 
 class CommandFailedError(Exception):
-    """The command cannot go on; its text is for the user, its `status` to exit with."""
+    """Ends the command: its text is shown to the user, and `status` is the exit status."""
 
     def __init__(self, what: str, status: ExitStatus = ExitStatus.USAGE) -> None:
         super().__init__(what)
         self.status = status
 
 
-def told(error: OSError) -> str:
-    """What the system has refused, and where."""
+def os_error_text(error: OSError) -> str:
+    """The file and the error message of the system."""
     place = "" if error.filename is None else f"{error.filename}: "
     return f"{place}{error.strerror or type(error).__name__}"
 
 
 def status_of(error: Exception) -> ExitStatus:
-    """The exit status that says whose fault an error is."""
+    """The exit status for an error."""
     if isinstance(error, CommandFailedError):
         return error.status
     if not isinstance(error, LeadSquaredError) or isinstance(error, ConfigurationError | OutboxError):

@@ -1,4 +1,4 @@
-"""The rows of a file, read and compared with an outbox: what is to be done with each. Changes nothing."""
+"""Reads the rows of a file, and compares them with an outbox: what to do with each. Changes nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Fate(IntEnum):
     WAITING = 2
     """It is in the outbox, and not accepted yet."""
     ACCEPTED = 3
-    """LeadSquared has accepted it in an earlier run, and its outcome is to be learnt."""
+    """LeadSquared accepted it in an earlier run; its outcome is still unknown."""
     DELIVERED = 4
     """It was delivered in an earlier run."""
     FAILED = 5
@@ -112,13 +112,13 @@ class RowReader:
             await asyncio.sleep(0)  # cancelled here, where nothing is open half-way
             if not piece:
                 break
-            await self._judge(piece, rows)
+            await self._add(piece, rows)
         rows.blank = table.blank
         await self._find_others(rows)
         return rows
 
     async def _find_others(self, rows: Rows) -> None:
-        """What the outbox holds to be sent that the file does not make."""
+        """Find the rows of the outbox that will be sent and are not in the file."""
         if self._outbox is None:
             return
         for state in (ItemState.PENDING, ItemState.SENDING):
@@ -133,7 +133,7 @@ class RowReader:
                     else:
                         rows.others += 1
 
-    async def _judge(self, piece: list[Entry], rows: Rows) -> None:
+    async def _add(self, piece: list[Entry], rows: Rows) -> None:
         found = await self._found(piece)
         if self._again:
             for entry in piece:
@@ -166,7 +166,7 @@ class RowReader:
         )
 
     def _fate(self, entry: Entry, item: OutboxItem | None) -> Fate:
-        # What an earlier run has sent is no longer refused for what the account's fields say now.
+        # A row that an earlier run put is not checked against the account's fields again.
         if entry.key is None or entry.submission is None or (entry.flaws and item is None):
             return Fate.REFUSED
         if hash(entry.key) in self._seen:

@@ -32,9 +32,9 @@ def fields(
         list[str] | None, typer.Argument(metavar="NAME", help="Schema names of fields to show in detail.")
     ] = None,
 ) -> ExitStatus:
-    """Show the lead fields of the account, or all about some of them.
+    """Show the lead fields of the account, or some of them in detail.
 
-    Exits with 2 if there is no field of a name.
+    Exits with 2 if a field does not exist.
 
     Example: leadsquared fields ProspectStage mx_City
     """

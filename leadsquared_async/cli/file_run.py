@@ -1,4 +1,4 @@
-"""A file to LeadSquared: read, checked, put into an outbox, delivered, followed, reported."""
+"""Runs one file: reads it, checks it, puts it into an outbox, delivers and reports it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from leadsquared_async.cli.connecting import QUICK, Connection
 from leadsquared_async.cli.delivering import Delivered, Ending, Kinds, deliver
 from leadsquared_async.cli.durations import seconds_until, spoken, time_of_day
 from leadsquared_async.cli.estimate import BulkEstimate, Estimate, bulk_estimate, estimate
-from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, told
+from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, os_error_text
 from leadsquared_async.cli.fates import Fate, RowReader, Rows
 from leadsquared_async.cli.fields import NO_SYNC_HOST
 from leadsquared_async.cli.files.decoding import Undecodable
@@ -56,31 +56,31 @@ __all__ = ["FileRun", "RunOptions"]
 
 STDIN_NAME = "leads-from-stdin"
 WITHIN = 10.0
-"""Seconds for a question that the run can do without."""
+"""Seconds for a call whose answer the run does not need."""
 MANY_ROWS = 1000
-"""From which on a run says what it will cost, and asks."""
+"""A run of more rows shows its cost and asks first."""
 KEY_REUSED = (
-    "its key was used before with other values: give it another key, or leave keys out to send it as a change"
+    "its key was used before with other values: use another key, or send the row as a change without a key"
 )
-KEY_TWICE = "the same key as line {line}, with other values: give it another key, or leave keys out"
+KEY_TWICE = "the same key as line {line}, with other values: use another key, or no keys"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How the rows of a file are sent, and where what became of them is written."""
+    """How the rows of a file are sent, and where their outcomes are written."""
 
     outbox: Annotated[
         Path | None,
         option(
             "--outbox FILE",
-            "The file that rows wait in; by default FILE.outbox, for a sandbox FILE.sandbox.outbox.",
+            "The outbox of this run; by default FILE.outbox, for a sandbox FILE.sandbox.outbox.",
             SENDING,
         ),
     ] = None
     no_confirm: NoConfirm = False
-    again: Annotated[
-        bool, option("--again", "Send once more what was delivered in an earlier run.", SENDING)
-    ] = False
+    again: Annotated[bool, option("--again", "Send rows again that an earlier run delivered.", SENDING)] = (
+        False
+    )
     left_over: Annotated[
         Literal["send", "drop"] | None,
         option("--left-over", "What to do with pending rows that are no longer in the file.", SENDING),
@@ -102,17 +102,15 @@ class RunOptions:
     ] = None
     out_columns: Annotated[
         str,
-        option(
-            "--out-columns COLUMN,...", "Columns of the file that --out has as well.", RESULT, default=False
-        ),
+        option("--out-columns COLUMN,...", "Columns of FILE to copy into --out.", RESULT, default=False),
     ] = ""
     rejects: RejectsFile = None
 
 
 def default_outbox(file: str, origin: str) -> Path:
-    """The outbox of a file: beside it, and another one for trials on this machine."""
+    """The outbox of a file: next to it; a host on this machine has another one."""
     path = Path(file)
-    if path.is_symlink():  # one file has one outbox, whichever link it is named by
+    if path.is_symlink():  # all links to a file share one outbox
         path = without_links(path)
     if file == STDIN or not path.is_file():
         path = Path(STDIN_NAME)
@@ -125,7 +123,7 @@ def _is_trial(origin: str) -> bool:
 
 
 class FileRun:
-    """One run with one file, of whose rows the maker makes what is sent."""
+    """One run with one file; the maker turns its rows into submissions."""
 
     def __init__(
         self,
@@ -155,22 +153,22 @@ class FileRun:
         self._began = monotonic()
 
     def send(self) -> ExitStatus:
-        """Send the rows, each to its outcome, until a time of day if there is one."""
+        """Send the rows and follow each to its outcome, until `--stop-at` if it is given."""
         ends = self._options.stop_at
         with self._stop:
             if ends is not None:
                 left = seconds_until(ends, datetime.now(UTC))
-                self._stop.after(left, f"it is {ends:%H:%M}")
+                self._stop.after(left, f"--stop-at {ends:%H:%M} is reached")
                 self._terminal.say(f"stops at {ends:%H:%M}, in {spoken(left)}")
             return asyncio.run(self._decoded(self._send))
 
     def check(self) -> ExitStatus:
-        """Show what would be refused, and put nothing."""
+        """Show the rows that would not be sent; puts nothing."""
         with self._stop:
             return asyncio.run(self._decoded(self._check))
 
     async def _decoded(self, run: Callable[[], Awaitable[ExitStatus]]) -> ExitStatus:
-        """Run; if the file is not UTF-8, ask for its encoding at a terminal, and begin again."""
+        """Run; if the file is not UTF-8, ask for its encoding at a terminal, and restart."""
         try:
             return await run()
         except Undecodable as error:
@@ -178,13 +176,13 @@ class FileRun:
                 raise
             with self._stop.at_once():
                 chosen = self._terminal.choose(
-                    f"{self._name} is not UTF-8. In which encoding are these letters right?",
+                    f"{self._name} is not UTF-8. Which encoding shows these letters correctly?",
                     [(each.encoding, each.characters) for each in error.candidates],
                 )
             if chosen is None:
                 raise
             self._reading = replace(self._reading, encoding=chosen)
-            self._terminal.say(f"not asked the next time with --encoding {chosen}", "dim")
+            self._terminal.say(f"to skip this question, pass --encoding {chosen}", "dim")
             return await run()
 
     async def _check(self) -> ExitStatus:
@@ -285,29 +283,29 @@ class FileRun:
     async def _report(
         self, reports: Reports, table: Table, rows: Rows, outbox: Outbox | None, reused: dict[int, str]
     ) -> Outcomes:
-        """What became of each row, written if that is possible."""
+        """Count the outcomes of all rows; write them too, if the files can be written."""
         try:
             return await reports.write(table, rows, outbox, reused, self._maker.attributes)
         except OSError as error:
             outcomes = await reports.write(
                 table, rows, outbox, reused, self._maker.attributes, is_written=False
             )
-            outcomes.unwritten = told(error)
+            outcomes.unwritten = os_error_text(error)
             return outcomes
 
     async def _opened(self, stack: AsyncExitStack) -> tuple[Table, LeadSquared]:
-        """The file and the client; a missing key is known before the file is read."""
+        """Open the file and the client; missing keys are reported before the file is read."""
         lsq = await stack.enter_async_context(self._connection.client())
         with self._stop.at_once():
             table = stack.enter_context(Table(self._given, self._reading))
         divider = "tabs" if table.delimiter == "\t" else repr(table.delimiter)
-        details = [table.encoding, None if table.delimiter is None else f"divided by {divider}"]
+        details = [table.encoding, None if table.delimiter is None else f"delimiter {divider}"]
         details.append(None if table.sheet is None else f'sheet "{table.sheet}"')
         self._terminal.say(f"{self._name}: {', '.join((table.format, *filter(None, details)))}")
         return table, lsq
 
     async def _fields(self, lsq: LeadSquared, *, within: float | None) -> FieldChecker | None:
-        """What the account's lead fields are; None if the run goes on without, as one with a bound may."""
+        """The account's lead fields; None if they are unknown, which is an error without `within`."""
         if not self._maker.is_checked:
             return None
         why: object = NO_SYNC_HOST
@@ -345,7 +343,7 @@ class FileRun:
             await note(outbox, AGAIN, self._name, [self._again, is_finished, self._since.isoformat()])
 
     async def _plan(self, rows: Rows, lsq: LeadSquared) -> Estimate | BulkEstimate | None:
-        """What the run will cost, if it is long enough to be worth a question, or a dry run."""
+        """The cost of the run, if it is a dry run or has more than `MANY_ROWS`."""
         options, connection = self._options, self._connection
         to_send = rows.count(Fate.NEW, Fate.WAITING) + self._from_before(rows)
         to_confirm = rows.count(Fate.ACCEPTED)
@@ -366,15 +364,15 @@ class FileRun:
             quick = lsq.with_options(retry=QUICK, deadline=WITHIN)
             return await self._stop.unless(quick.metrics(operation=self._maker.operation.name))
         except LeadSquaredError as error:
-            self._terminal.say(f"LeadSquared did not say how long its queue is: {error}")
+            self._terminal.say(f"the length of LeadSquared's queue is unknown: {error}")
             return None
 
     def _from_before(self, rows: Rows) -> int:
-        """Rows that the file does not make and that go out of the outbox as well."""
+        """How many rows the outbox sends that are not in the file."""
         return rows.others + (0 if self._options.left_over == "drop" else len(rows.left_over))
 
     def _ask(self, rows: Rows) -> None:
-        """See that somebody wants a run that is large, or the first one of a file to a real account."""
+        """Ask before a large run, and before the first run of a file to a real account."""
         to_send = rows.count(Fate.NEW, Fate.WAITING)
         is_large = to_send > MANY_ROWS
         is_new = bool(to_send) and self._is_first and not _is_trial(self._origin)
@@ -387,19 +385,19 @@ class FileRun:
                 f"more than {MANY_ROWS:,} rows" if is_large else "the first run of this file to this account"
             )
             raise CommandFailedError(
-                f"this is {why}, and there is no terminal to ask: pass --yes to send, or --dry-run"
+                f"this is {why} and there is no terminal to confirm it: pass --yes, or --dry-run"
             )
         if not answer:
             raise CommandFailedError("nothing was sent", ExitStatus.LEFT)
 
     async def _take_out(self, outbox: Outbox, rows: Rows) -> int:
-        """Rows of an earlier run that are not wanted any more; returns how many were taken out."""
+        """Discard pending rows that are no longer in the file, if asked to; returns how many."""
         options = self._options
         if not rows.left_over or options.left_over == "send":
             return 0
         if options.left_over is None:
             question = (
-                f"Send {counted(len(rows.left_over), 'row')} of an earlier run as well? No takes them out"
+                f"Send {counted(len(rows.left_over), 'row')} of an earlier run as well? No discards them"
             )
             with self._stop.at_once():
                 if options.yes or self._terminal.ask(question) is not False:
@@ -407,7 +405,7 @@ class FileRun:
         return sum([await outbox.discard(row) for row in rows.left_over])
 
     async def _put(self, outbox: Outbox, rows: Rows) -> dict[int, str]:
-        """Put what is new; returns for the lines whose keys are of other leads why they are refused."""
+        """Put new rows; returns, by line, why rows are refused whose keys belong to other values."""
         reused, findings, index = dict[int, str](), Findings(), 0
         for piece in rows.spool.pieces():
             self._stop.check()
@@ -415,7 +413,7 @@ class FileRun:
             submissions = list[tuple[EncodedSubmission, str]]()
             for position, entry in enumerate(piece, start=index):
                 fate, key = rows.fates[position], entry.outbox_key
-                # A key that is known may stand for other values now, if it is the user's own.
+                # A user's own key may have other values than before.
                 if fate in {Fate.NEW, Fate.REPEATED} or (self._maker.has_own_keys and fate > Fate.NEW):
                     assert entry.submission is not None
                     assert key is not None
@@ -432,7 +430,7 @@ class FileRun:
         return reused
 
     async def _reused(self, outbox: Outbox, entry: Entry, rows: Rows) -> str | None:
-        """Why a row whose key is of another lead is refused; None if it replaces one that was rejected."""
+        """Why a row whose key has other values is refused; None if it replaces a rejected row."""
         key = entry.outbox_key
         assert entry.key is not None
         assert entry.submission is not None
@@ -468,39 +466,41 @@ class FileRun:
                     delivered = await deliver([outbox], self._stop, progress, confirm=follows)
                 if delivered.ending is Ending.STOPPED:
                     self._terminal.say(
-                        f"{delivered.why}: finishing what is on its way; Ctrl-C again leaves at once"
+                        f"{delivered.why}: waiting for calls in flight; press Ctrl-C again to exit now"
                     )
         except (OutboxError, OSError) as error:
-            delivered = Delivered(Ending.STUCK, told(error) if isinstance(error, OSError) else str(error))
+            delivered = Delivered(
+                Ending.STUCK, os_error_text(error) if isinstance(error, OSError) else str(error)
+            )
         if delivered.ending is Ending.DONE:
             await self._note_again(outbox, is_finished=True)
-        return replace(delivered, short=kinds.short)
+        return replace(delivered, failed=kinds.failed)
 
     def _advise(self, rows: Rows) -> None:
-        """What the reading has shown that is no fault of a row."""
+        """Show what concerns the file or the outbox, not a single row."""
         say = self._terminal.say
         for column, patterns in self._maker.spellings.items():
             if len(patterns) > 1:
                 say(
-                    f'column "{column}" spells phone numbers in {len(patterns)} ways, and LeadSquared makes '
-                    "two leads of two spellings: pass --phone COUNTRY, such as --phone IN, to send one"
+                    f'column "{column}" has phone numbers in {len(patterns)} formats, and LeadSquared makes '
+                    "a lead of each: pass --phone COUNTRY, such as --phone IN, to send one format"
                 )
         if rows.blank:
             say(f"{counted(rows.blank, 'blank row')} skipped")
         if rows.left_over:
             say(
                 f"the outbox holds {counted(len(rows.left_over), 'row')} of an earlier run that this file no "
-                "longer has (the file or the options were changed): --left-over drop takes them out, else "
-                "they are sent"
+                "longer has (the file or the options changed): they are sent too, unless you pass "
+                "--left-over drop"
             )
         if rows.others:
-            say(f"the outbox holds {counted(rows.others, 'row')} from elsewhere, which are sent as well")
+            say(f"the outbox holds {counted(rows.others, 'row')} from other sources, which are sent too")
 
     def _show_plan(self, rows: Rows, plan: Estimate | BulkEstimate) -> ExitStatus:
         status = ExitStatus.NOT_ALL if rows.findings.rows else ExitStatus.DONE
         text = f"{self._name}: nothing was sent, {counted(plan.submissions, 'row')} would be"
         if before := self._from_before(rows):
-            text += f", {before:,} of which the outbox holds from before"
+            text += f", {before:,} of them already in the outbox"
         self._terminal.result(
             text,
             {
@@ -523,7 +523,7 @@ class FileRun:
 
 
 async def _waiting(outbox: Outbox | None) -> int:
-    """How many rows of an outbox are still to be sent."""
+    """How many rows of the outbox are not sent yet."""
     if outbox is None:
         return 0
     counts = (await outbox.snapshot()).counts

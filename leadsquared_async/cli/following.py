@@ -1,4 +1,4 @@
-"""`leadsquared status`, `wait` and `metrics`: what became of RequestIDs, and of LeadSquared's queue."""
+"""`leadsquared status`, `wait` and `metrics`: the outcomes of RequestIDs, and LeadSquared's queue."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ BEGINS = "RequestID,LeadID,Outcome,Reason"
 ID_COLUMN, OPERATION_COLUMN = "RequestID", "Operation"
 COLUMNS = (*BEGINS.split(","), OPERATION_COLUMN)
 AT_ONCE = 32
-"""Looks under way at the same moment."""
+"""Status calls at the same time."""
 FOLLOWED = 1000
-"""Requests that are followed at the same moment."""
+"""Requests followed at the same time."""
 NOT_FOUND, NOT_FOUND_YET, NOT_KNOWN_YET = "not found", "not found so far", "not known so far"
 NO_ANSWER = "no answer"
 
@@ -112,7 +112,7 @@ class _Outcome:
 
 
 def status(connection: Connection, terminal: Terminal, asked: Asked) -> ExitStatus:
-    """Look once at what became of RequestIDs.
+    """Show the current state of RequestIDs.
 
     Exits with 0 if all succeeded, 1 if some failed or are not known, 3 if some are not finished.
 
@@ -129,7 +129,7 @@ def wait(
         float,
         option(
             "--timeout DURATION",
-            "How long to wait at most, for all of them.",
+            "The longest wait, for all of them together.",
             parse=seconds_of,
             default="10m",
         ),
@@ -147,7 +147,7 @@ def wait(
 def metrics(
     connection: Connection, terminal: Terminal, operation: OfOperation = LEADS_CAPTURE.name
 ) -> ExitStatus:
-    """Show the length and the pace of LeadSquared's queue.
+    """Show the length and the speed of LeadSquared's queue.
 
     Example: leadsquared metrics --json
     """
@@ -185,7 +185,7 @@ def _ids_in(path: str) -> list[tuple[str, str]]:
                 if row.flaw is None and (request_id := row.cells[at].strip())
             ]
         if len(names) > 1:
-            raise CommandFailedError(f"{path}: has no column RequestID, and more than one id in a line")
+            raise CommandFailedError(f"{path}: has several columns, but no column RequestID")
         return [(text, "") for text in (*names, *(row.cells[0].strip() for row in table))]
 
 
@@ -287,7 +287,7 @@ async def _wait(
     try:
         await stop.unless(_all(map(follow, ids)))
     except Interrupted:
-        terminal.say("interrupted: what is queued stays queued, wait again later")
+        terminal.say("interrupted: to follow the queued requests, run the same command again")
     return list(outcomes.values())
 
 
@@ -299,7 +299,7 @@ def _of(found: RequestStatus, name: str) -> _Outcome:
 
 
 def _without_answer(request_id: str, name: str, error: LeadSquaredError) -> _Outcome:
-    """An account's fault would meet all: it is raised."""
+    """The outcome for an error; raises an account-level one, which every request would meet."""
     if isinstance(error, NotFound):
         return _Outcome(request_id, name, NOT_FOUND, ExitStatus.NOT_ALL)
     if status_of(error) is ExitStatus.ACCOUNT:

@@ -1,4 +1,4 @@
-"""What an outbox remembers of earlier runs: names of files, what was sent again, and to which sandbox."""
+"""What an outbox stores about earlier runs: names of files, counts of --again, ids of sandboxes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ WITHIN = 2.0
 
 
 async def note(outbox: Outbox, name: str, key: str, value: object) -> None:
-    """Keep a value with an outbox."""
+    """Store a value in the outbox."""
     there = await _noted(outbox, name)
     if there.get(key) != value:
         await set_note(outbox, name, json.dumps({**there, key: value}))
@@ -51,7 +51,7 @@ async def _noted(outbox: Outbox, name: str) -> dict[str, Any]:
 
 
 async def name_in(outbox: Outbox, path: Path) -> str:
-    """What references call a file: its name, with a number if another file of that name was first."""
+    """A file's name in references, with a number if another file already has the name."""
     names: dict[str, str] = await _noted(outbox, FILES)
     taken = {name for place, name in names.items() if place != str(path)}
     first = name = printable_name(path)
@@ -63,12 +63,12 @@ async def name_in(outbox: Outbox, path: Path) -> str:
 
 
 def printable_name(path: Path) -> str:
-    """A file's name as SQLite and a terminal take it."""
+    """A file's name as valid UTF-8, for SQLite and terminals."""
     return os.fsencode(path.name).decode("utf-8", "replace")
 
 
 async def generation_of(outbox: Outbox, name: str) -> tuple[int, datetime]:
-    """Which time a file is sent again, since when: the last one, if that was not finished, else the next."""
+    """The number of this --again run and when it began: the last one if it was not finished, else the next."""
     number, is_finished, *since = (await _noted(outbox, AGAIN)).get(name, (0, True))
     if is_finished:
         return number + 1, datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""`leadsquared outbox ...`: what is in outbox files, mended, taken out."""
+"""`leadsquared outbox ...`: lists, counts, requeues and deletes the rows of outbox files."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ __all__ = [
 ]  # fmt: skip
 
 AT_ONCE = 500
-"""Rows that are shown in one piece."""
+"""Rows in one table."""
 HELD = "held"
-"""Under which an outbox keeps why the last command held its rows."""
-FORGOTTEN = "rows that are on their way stay without their values until their outcome is known"
-NOBODY = "no row has that value any more: confirmed rows hold no values"
-SENT_AGAIN = "what is captured again from the same input is sent again"
+"""The note that says why the last command held the rows of an outbox."""
+FORGOTTEN = "rows being sent stay, without values, until their outcome is known"
+NOBODY = "no row has that value; confirmed rows hold no values"
+SENT_AGAIN = "capturing the same input again sends them again"
 ELSEWHERE = (
     "the input file, files of --rejects and --out, and other outboxes still hold the person; the same "
     "capture command would send them again"
@@ -96,7 +96,7 @@ def items(
         float,
         option(
             "--older-than DURATION",
-            "Rows that did not change for so long, such as 1h.",
+            "Rows unchanged for this long, such as 1h.",
             parse=seconds_of,
             default=False,
         ),
@@ -147,14 +147,14 @@ def requeue(
     terminal: Terminal,
     state: Annotated[
         Literal["rejected", "unknown"],
-        option("--state", "Which rows. Look for unknown ones in LeadSquared first: they may be there."),
+        option("--state", "Which rows. Look for unknown ones in LeadSquared first: they may have arrived."),
     ] = "rejected",
     reason: Reason = None,
     drop: Annotated[Collection[str], option("--drop NAME", "An attribute to leave out.")] = (),
     values: Annotated[Mapping[str, str], option("--set NAME=VALUE", "An attribute to set.")] = {},
     search_by: Annotated[str | None, option("--search-by NAME", "Another SearchBy.")] = None,
     dry_run: Annotated[
-        bool, option("--dry-run", "Say how many rows it would be, and change nothing.")
+        bool, option("--dry-run", "Count the rows that would be requeued, and change nothing.")
     ] = False,
 ) -> ExitStatus:
     """Put rejected or unknown rows back, changed or as they are; `drain` sends them.
@@ -165,7 +165,7 @@ def requeue(
     async def chosen(_path: Path, outbox: Outbox) -> list[OutboxItem]:
         return [item async for item in outbox.items(ItemState(state)) if _has_reason(item, reason)]
 
-    async def mend(path: Path, outbox: Outbox) -> tuple[int, int]:
+    async def put_back(path: Path, outbox: Outbox) -> tuple[int, int]:
         queued, refused = 0, 0
         for item in await chosen(path, outbox):
             if item.is_erased:
@@ -183,13 +183,13 @@ def requeue(
                 queued += 1
         return queued, refused
 
-    if drop:  # what none of the rows has is misspelt, and they would be rejected again
+    if drop:  # a misspelt name would leave the rows as they are
         there = set[str]()
         for item in sum(_each(files, chosen), list[OutboxItem]()):
             there.update(item.lead or (), item.details or (), (item.details or {}).get("Fields", ()))
         if missing := [name for name in drop if there and name not in there]:
             raise CommandFailedError(f"--drop {', '.join(missing)}: none of the rows has that attribute")
-    queued, refused = (sum(counts) for counts in zip(*_each(files, mend), strict=True))
+    queued, refused = (sum(counts) for counts in zip(*_each(files, put_back), strict=True))
     verb = "would be sent again" if dry_run else "will be sent again"
     if queued and not dry_run:
         verb += f", by: leadsquared outbox drain {' '.join(shlex.quote(str(path)) for path in files)}"
@@ -209,12 +209,12 @@ def forget(
     files: OutboxFiles,
     terminal: Terminal,
     by: Annotated[
-        str, typer.Option(metavar="NAME", help="The attribute that it is found by, such as EmailAddress.")
+        str, typer.Option(metavar="NAME", help="The attribute to find the person by, such as EmailAddress.")
     ],
 ) -> ExitStatus:
-    """Erase a person, by the value of an attribute; what waits to be sent is not sent.
+    """Erase a person, found by the value of an attribute; pending rows are not sent.
 
-    The value is asked for, or read from standard input: a command line stands in the shell's history.
+    The value is prompted for or read from standard input, because the shell keeps a history.
 
     Example: leadsquared outbox forget leads.csv.outbox --by EmailAddress
     """
@@ -235,10 +235,10 @@ def purge(
     terminal: Terminal,
     older_than: Annotated[
         float,
-        option("--older-than DURATION", "Since when a row has to be final.", parse=seconds_of, default="30d"),
+        option("--older-than DURATION", "How long a row has been final.", parse=seconds_of, default="30d"),
     ] = seconds_of("30d"),
 ) -> ExitStatus:
-    """Delete final rows, and their keys: what is captured again after that is sent again.
+    """Delete final rows and their keys: capturing the same input again sends them again.
 
     Example: leadsquared outbox purge leads.csv.outbox --older-than 30d
     """
@@ -255,14 +255,14 @@ def purge(
 
 
 def check_files(files: Iterable[Path]) -> None:
-    """See that they are there: an outbox that is opened would be made."""
+    """Raise if a file is missing, since opening an outbox creates it."""
     for path in files:
         if not path.is_file():
             raise CommandFailedError(f"{path}: there is no such outbox")
 
 
 def _each(files: Sequence[Path], do: Callable[[Path, Outbox], Coroutine[Any, Any, Any]]) -> list[Any]:
-    """Do something with each file, none of which is made."""
+    """Call `do` with each outbox; creates no file."""
     check_files(files)
 
     async def run() -> list[Any]:
@@ -303,7 +303,7 @@ def row_of(path: Path, item: OutboxItem) -> dict[str, Any]:
 
 
 def dead_letters(path: Path, counts: Mapping[ItemState, int]) -> tuple[str, str] | None:
-    """How many rows ended badly, and the command that lists them; None if none did."""
+    """The count of rejected and unknown rows, and the command that lists them; None without any."""
     found = [state for state in (ItemState.REJECTED, ItemState.UNKNOWN) if counts[state]]
     if not found:
         return None
@@ -325,5 +325,5 @@ def states_of(text: str | None) -> frozenset[ItemState]:
 
 
 def status_for(counts: Mapping[ItemState, int], fail_on: Collection[ItemState]) -> ExitStatus:
-    """What a command that found these items exits with."""
+    """The exit status of a command that found these items."""
     return ExitStatus.FAIL_ON if any(counts[state] for state in fail_on) else ExitStatus.DONE

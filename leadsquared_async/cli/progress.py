@@ -1,4 +1,4 @@
-"""How far a delivery has come: drawn again and again on a terminal, elsewhere a line now and then."""
+"""The progress of a delivery: a live display on a terminal, elsewhere a line from time to time."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ __all__ = ["Look", "Pace", "Progress"]
 FIRST_LINE, LONGEST_PAUSE = 5.0, 60.0
 """Seconds to the first plain line, and at most between two."""
 WORTH_A_LINE = 3.0
-"""Seconds for which leads are held, from which on it is no mere hiccup."""
+"""Seconds after which held rows are worth a message."""
 LONE = 2.0
-"""Seconds after which it is worth saying that another process delivers."""
+"""Seconds after which the display says that another process delivers."""
 WINDOW = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Where all rows are at one moment, those of earlier runs too.
+    """The counts of all rows at one moment, including those of earlier runs.
 
-    Not accepted yet are the waiting; unconfirmed ones are followed; `work` calls are left, about. `held` says
-    why nothing is sent, and `next_probe` when that is tried again, in seconds.
+    `waiting` rows are not accepted yet; `unconfirmed` ones are followed; `work` is about how many calls are
+    left. `held` says why nothing is sent, and `next_probe` is the time to the next try in seconds.
     """
 
     at: float
@@ -50,20 +50,20 @@ class Look:
 
 
 class Pace:
-    """How fast something becomes less, over the last minute. Pure."""
+    """How fast a count falls, over the last minute. Pure."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, float]] = deque()
 
     def note(self, at: float, left: float) -> None:
-        """So much is left at a time."""
+        """Record how much is left at a time."""
         self._seen.append((at, left))
         while len(self._seen) > 2 and at - self._seen[1][0] >= WINDOW:
             self._seen.popleft()
 
     @property
     def per_second(self) -> float:
-        """How much less it becomes in a second."""
+        """How much it falls in a second."""
         if not self._seen:
             return 0.0
         (since, before), (at, left) = self._seen[0], self._seen[-1]
@@ -71,15 +71,15 @@ class Pace:
 
     @property
     def seconds_left(self) -> float | None:
-        """Until nothing is left; None if that cannot be told."""
+        """Until nothing is left; None if unknown."""
         return self._seen[-1][1] / self.per_second if self.per_second else None
 
 
 class Progress:
     """The display of one delivery; a context manager.
 
-    An earlier run has had `before` rows accepted, of which some have ended: they count, so that a run that is
-    continued shows the whole file.
+    An earlier run had `before` rows accepted, and `ended` ones are final: they count, so that a continued run
+    shows the whole file.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Progress:
             self._terminal.say(self._line(self._last))
 
     def update(self, look: Look) -> None:
-        """Take a look, and show it when it is time to."""
+        """Record the counts, and show them when it is time to."""
         if self._first is None:
             self._first, self._next_line = look, look.at + FIRST_LINE
         self._last = look
@@ -144,7 +144,7 @@ class Progress:
             self._terminal.say(f"all rows are held{tried}: {look.held}", "yellow")
 
     def _bars(self, look: Look) -> list[tuple[str, int, int]]:
-        """What is shown as a part of a whole: its name, how much of it is done, and of how much."""
+        """The name, the done part and the total of each bar."""
         assert self._first is not None
         sent = self._before + self._ended
         to_send = sent + max(self._first.waiting, look.waiting)

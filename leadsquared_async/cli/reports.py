@@ -1,4 +1,4 @@
-"""What became of each row of a file: counted, and written into private files."""
+"""The outcomes of the rows of a file: counted, and written into private files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REFUSED, PENDING = "refused", "pending"
 
 @dataclass(slots=True)
 class Outcomes:
-    """How many rows of the file ended how, in this run or an earlier one.
+    """Counts of the outcomes of the rows of a file, in this run or an earlier one.
 
     Counts are by the outbox's state, or "refused" for what could not be sent. Each reason why rows were
     rejected has its count and the first line. `unwritten` says why the files could not be written.
@@ -65,7 +65,7 @@ class Reports:
         if out is not None and rejects is not None and without_links(out) == without_links(rejects):
             raise CommandFailedError("--out and --rejects are the same file: choose two names")
         if columns and out is None:
-            raise CommandFailedError("--out-columns is about the file of --out: pass both")
+            raise CommandFailedError("--out-columns needs --out: pass both")
         self._columns = [plain_heading(name) for name in columns]
         self._out = self._rejects = None
         with ExitStack() as stack:
@@ -83,7 +83,7 @@ class Reports:
         self._stack.close()
 
     def check_columns(self, table: Table) -> None:
-        """See that the file has all columns that `--out` is to have."""
+        """Raise if the file lacks a column of `--out-columns`."""
         for name in self._columns:
             if table.names is not None and name not in table.names:
                 raise MappingError(f'--out-columns "{name}": no column has that heading')
@@ -98,7 +98,7 @@ class Reports:
         *,
         is_written: bool = True,
     ) -> Outcomes:
-        """Look up every row, in the order of the file, and write what became of it, or only count.
+        """Look up every row, in the order of the file, and write its outcome, or only count it.
 
         `reused` says why rows were refused whose keys the outbox has for others, by line; schema names in
         `attributes` may be shown.
@@ -153,7 +153,7 @@ class Reports:
 
 
 def _outcome(item: OutboxItem | None) -> tuple[str, str]:
-    """In a word, and the reason."""
+    """The outcome and its reason."""
     if item is None or item.state in {ItemState.PENDING, ItemState.SENDING}:
         return PENDING, ""
     return item.state.value, item.reason or ""

@@ -87,7 +87,7 @@ class SandboxOptions:
     ] = None
 
     def parsed(self) -> Options:
-        """As `Sandbox` takes them; ValueError if one of them makes no sense."""
+        """As `Sandbox` takes them; ValueError if one is invalid."""
         options = Options(
             limit=_limit("--limit", self.limit),
             bulk_limit=_limit("--bulk-limit", self.bulk_limit),
@@ -176,7 +176,7 @@ async def run_sandbox(port: int, options: Options, *, quiet: bool) -> None:
 
 
 def summary_of(books: Books) -> str:
-    """What a sandbox has seen, in a line."""
+    """What a sandbox has received, in a line."""
     calls = ", ".join(f"{count} x {outcome}" for outcome, count in sorted(books.by_outcome.items()))
     states = Counter(request["status"] for request in books.requests)
     requests = ", ".join(f"{count} {status}" for status, count in sorted(states.items()))

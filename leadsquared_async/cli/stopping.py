@@ -1,4 +1,4 @@
-"""Ctrl-C: the first asks for an orderly end, the second leaves at once."""
+"""Ctrl-C: the first stops gracefully, the second exits at once."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Stop:
         self._before: dict[int, Any] = {}
 
     def after(self, seconds: float, reason: str) -> None:
-        """Ask for it by itself after so many seconds."""
+        """Ask for a stop after so many seconds."""
         self._at, self._reason = time.monotonic() + seconds, reason
 
     @property
     def why(self) -> str | None:
-        """What asked for it, in words; None if nothing did."""
+        """Why a stop was asked for; None if it was not."""
         if self._signalled_at is not None:
             return "interrupted"
         if self._at is not None and time.monotonic() >= self._at:
@@ -57,12 +57,12 @@ class Stop:
         return None
 
     def check(self) -> None:
-        """Leave, if a stop was asked for."""
+        """Raise `Interrupted` if a stop was asked for."""
         if self.why is not None:
             raise Interrupted
 
     async def unless(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await something, and break it off when a stop is asked for."""
+        """Await something, and cancel it when a stop is asked for."""
         task = asyncio.ensure_future(work)
         try:
             while not task.done():

@@ -30,10 +30,10 @@ MEANING = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """The end of a run with a file, by its `command`, into the outbox at `path`.
+    """The result of a run of `command` with a file and the outbox at `path`.
 
-    Of the rows of an earlier run that the file does not make any more, some were `taken_out` of the outbox;
-    `waiting` rows of the outbox, of whichever file, are still to be sent.
+    `taken_out` counts the rows that were discarded because they are no longer in the file; `waiting` counts
+    the rows of the outbox, from any file, that are not sent yet.
     """
 
     name: str
@@ -55,11 +55,11 @@ class Summary:
             return delivered.status
         if counts[PENDING] or self.outcomes.unwritten is not None:
             return ExitStatus.LEFT
-        short = counts[ItemState.REJECTED] + counts[ItemState.UNKNOWN] + counts[REFUSED] + delivered.short
-        return ExitStatus.NOT_ALL if short else ExitStatus.DONE
+        failed = counts[ItemState.REJECTED] + counts[ItemState.UNKNOWN] + counts[REFUSED] + delivered.failed
+        return ExitStatus.NOT_ALL if failed else ExitStatus.DONE
 
     def show(self, terminal: Terminal) -> None:
-        """Show it."""
+        """Show the summary."""
         terminal.result(self._text(), self._data(), "bold")
         if not terminal.as_json:
             self._tables(terminal)
@@ -76,7 +76,7 @@ class Summary:
         if rows.blank:
             parts.append(f"{counted(rows.blank, 'blank row')} skipped")
         if self.delivered.is_idle:
-            parts.append("nothing was sent this time")
+            parts.append("nothing was sent in this run")
         return f"{self.name}: {', '.join(parts)}"
 
     def _tables(self, terminal: Terminal) -> None:
@@ -94,14 +94,14 @@ class Summary:
     def _ending(self) -> Iterator[str]:
         delivered = self.delivered
         if delivered.ending is Ending.ACCOUNT:
-            yield f"stopped, because the account lets nothing through: {delivered.why}"
+            yield f"stopped because the account rejects all calls: {delivered.why}"
         elif delivered.ending is Ending.STUCK:
-            yield f"stopped, because the outbox cannot be used: {delivered.why}"
+            yield f"stopped because the outbox cannot be used: {delivered.why}"
         if self.outcomes.unwritten is not None:
             yield f"--out and --rejects could not be written: {self.outcomes.unwritten}"
         if self.status in {ExitStatus.ACCOUNT, ExitStatus.LEFT}:
             if delivered.ending is Ending.ACCOUNT:
-                yield "to see whether the account is right: leadsquared doctor"
+                yield "to check keys, host and permissions: leadsquared doctor"
             yield "to continue, run the same command again: rows that are not final stay in the outbox"
         elif self.confirm and self.outcomes.counts[ItemState.ACCEPTED]:
             path = shlex.quote(str(self.path))
@@ -127,7 +127,7 @@ class Summary:
 
     def _others(self) -> Iterator[str]:
         counts = self.outcomes.counts
-        others = self.delivered.short - counts[ItemState.REJECTED] - counts[ItemState.UNKNOWN]
+        others = self.delivered.failed - counts[ItemState.REJECTED] - counts[ItemState.UNKNOWN]
         if others > 0:
             path = shlex.quote(str(self.path))
             said = counted(others, "other row")

@@ -54,7 +54,7 @@ def plain_table(lines: Iterable[Sequence[str]]) -> str:
 class Terminal:
     """Where one command shows things: remarks on `console`, standard error, results on standard output.
 
-    Nobody hears the results any more once their pipe was closed, as `head` does.
+    `is_heard` is false once the reader of the results has closed the pipe, such as `head`.
     """
 
     def __init__(self, *, as_json: bool = False) -> None:
@@ -75,7 +75,7 @@ class Terminal:
             self.console.print(Text(" " * indent) + line, soft_wrap=True)
 
     def ask(self, question: str) -> bool | None:
-        """Ask whoever sits at the terminal; None where nobody does."""
+        """Ask a yes/no question; None without a terminal."""
         if not (sys.stderr.isatty() and sys.stdin.isatty()):
             return None
         return typer.confirm(question, default=False, err=True)
@@ -85,9 +85,7 @@ class Terminal:
         is_asked = sys.stdin is not None and sys.stdin.isatty()  # pyright: ignore[reportUnnecessaryComparison]
         text = typer.prompt(what, err=True) if is_asked else (sys.stdin or io.StringIO()).readline()
         if not text.strip():
-            raise CommandFailedError(
-                f"no value of {what} was given: type it, or pass it as a line of standard input"
-            )
+            raise CommandFailedError(f"no value for {what}: type it, or pass it as a line of standard input")
         return str(text).strip()
 
     def choose(self, question: str, choices: Sequence[tuple[str, str]]) -> str | None:
@@ -180,7 +178,7 @@ def _fitting(lines: Sequence[Sequence[str]], width: int) -> list[int]:
 
 
 def discard_results() -> None:
-    """Let go of a standard output that nobody reads: what is buffered would fail again at the end."""
+    """Redirect a closed standard output to nowhere: flushing its buffer at exit would fail again."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -135,7 +135,7 @@ async def test_rejected_rows_are_told_by_kind_and_written_to_be_mended(tmp_path:
 
         again = await capture(sandbox, file, "--rejects", rejects)
         assert again.code == 1
-        assert "nothing was sent this time" in again.out
+        assert "nothing was sent in this run" in again.out
         assert "leadsquared outbox requeue" in again.err
         assert "leadsquared outbox drain" in again.err
         assert rows_of(rejects) == [row]  # whole again, also of what ended in the run before
@@ -198,7 +198,7 @@ async def test_a_file_that_breaks_in_the_middle_sends_nothing(sandbox: Sandbox, 
         (["leads.csv", "--rate", "fast"], "calls/seconds"),
         (["leads.csv", "--stop-at", "25:00"], "hours:minutes"),
         (["leads.csv", "--date-format", "%Y-%m-%d"], "--date"),
-        (["leads.csv", "--out-columns", "FirstName"], "--out-columns is about the file of --out"),
+        (["leads.csv", "--out-columns", "FirstName"], "--out-columns needs --out"),
         (
             ["leads.csv", "--out", "o.csv", "--out-columns", "FirstName,Nobody"],
             '--out-columns "Nobody": no column',
@@ -246,7 +246,7 @@ async def test_wrong_keys_end_the_run_at_once(key: str, sandbox: Sandbox, tmp_pa
     done = await capture(sandbox, file, "--json", **{f"LEADSQUARED_{key}_KEY": "wrong-key-of-a-test"})
     assert asyncio.get_running_loop().time() - began < 5
     assert (done.code, done.json["pending"]) == (4, 40)
-    assert "account lets nothing through" in done.err
+    assert "account rejects all calls" in done.err
     assert "leadsquared doctor" in done.err
     assert "wrong-key-of-a-test" not in done.out + done.err
     assert await states(tmp_path / "leads.csv.sandbox.outbox") == {"pending": 40}
@@ -301,7 +301,7 @@ async def test_a_dry_run_counts_refusals_and_needs_no_answer(sandbox: Sandbox, t
     file.write_text(f"EmailAddress,Phone\n{PLANTED}@example.com,9.98E+09\n{PLANTED}2@example.com,\n")
     done = await capture(sandbox, file, "--dry-run", "--json", LEADSQUARED_HOST="http://127.0.0.1:9")
     assert (done.code, done.json["refused"], done.json["to_send"]) == (1, 1, 1)
-    assert "did not say how long its queue is" in done.err
+    assert "the length of LeadSquared's queue is unknown" in done.err
     assert "unknown" in done.err
 
 
@@ -346,7 +346,7 @@ async def test_a_long_run_says_what_it_will_cost(
     refused = await capture(sandbox, file, "--no-confirm")
     assert (refused.code, sandbox.books.accepted) == (2, 3)
     assert "4 calls at 1000/1 s: 4 to submit" in refused.err
-    assert "more than 3 rows, and there is no terminal to ask: pass --yes" in refused.err
+    assert "more than 3 rows and there is no terminal to confirm it: pass --yes" in refused.err
     assert not (tmp_path / "b.csv.sandbox.outbox").exists()
     long = await capture(sandbox, file, "--no-confirm", "--yes")
     assert (long.code, sandbox.books.accepted) == (0, 7)
@@ -410,7 +410,7 @@ async def test_mappings_and_constants_end_in_the_body(sandbox: Sandbox, tmp_path
             "SearchBy": "EmailAddress",
         }
     ]
-    assert "leads.csv: csv, utf-16-le, divided by ';'" in done.err
+    assert "leads.csv: csv, utf-16-le, delimiter ';'" in done.err
 
 
 async def test_update_behavior_makes_another_row(sandbox: Sandbox, tmp_path: Path) -> None:

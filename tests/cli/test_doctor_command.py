@@ -170,7 +170,7 @@ async def test_an_outbox_is_looked_at_and_not_made(sandbox: Sandbox, tmp_path: P
         pass
     shared.chmod(0o644)
     done = await run("doctor", "--outbox", missing, env=environment(sandbox))
-    assert "not there yet" in done.out
+    assert "does not exist yet" in done.out
     assert not missing.exists()
     done = await run("doctor", "--outbox", other, "--json", env=environment(sandbox))
     assert (done.code, verdicts(done)["outbox"]) == (2, "wrong")

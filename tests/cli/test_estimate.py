@@ -35,7 +35,7 @@ def test_calls_and_times_follow_from_the_limit(
 @pytest.mark.parametrize(
     ("metrics", "process", "said"),
     [
-        (None, None, "unknown: it did not say"),
+        (None, None, "how long LeadSquared will take to process them is unknown"),
         (QueueMetrics(500, 9.0, 0.0), None, "500 in its queue and processed none lately"),
         (QueueMetrics(500, 9.0, 60.0), 1500.0, "at that pace it takes 25 min"),
         (QueueMetrics(0, 0.0, 60.0), None, "queue is empty"),

@@ -20,14 +20,14 @@ Eve,NULL,+91-9988776657,Website,
 """
 MAPPED = ("--map", "First Name=FirstName", "--map", "2=EmailAddress")
 COLUMNS = """\
-leads.csv: csv, utf-8, divided by ','
+leads.csv: csv, utf-8, delimiter ','
 leadsquared check: these headings are not schema names: add the options that are right, and \
 --ignore for the rest
   --map "First Name=FirstName" \\
   --map "E-mail=EmailAddress"
 """
 CHECK = """\
-leads.csv: csv, utf-8, divided by ','
+leads.csv: csv, utf-8, delimiter ','
 Column            Problem      Rows  Lines  What to do
 Source            no_option    2     3, 4   must be one of the field's options, spelled exactly: \
 Website, Referral, Walk-in, Campaign. Values: "Campain" 1, "Facbook" 1. Send one as another: --value \
@@ -50,7 +50,7 @@ confirmed  1
 refused    4     not sent: they need fixing
 """
 AGAIN = """\
-leads.csv: 5 rows, in N s, 1 of them from an earlier run, nothing was sent this time
+leads.csv: 5 rows, in N s, 1 of them from an earlier run, nothing was sent in this run
 Outcome    Rows
 confirmed  1
 refused    4     not sent: they need fixing

@@ -259,7 +259,7 @@ async def test_other_rows_of_the_outbox_go_as_well(sandbox: Sandbox, tmp_path: P
     file = write(tmp_path / "a.jsonl", {"lead": {"mx_City": "x"}, "query": {"leadId": LEAD_ID}})
     done = await submit(sandbox, "leads.update", file, "--outbox", path)
     assert (done.code, sandbox.books.accepted) == (0, 2)
-    assert "the outbox holds 1 row from elsewhere" in done.err
+    assert "the outbox holds 1 row from other sources" in done.err
 
 
 # Following

@@ -91,7 +91,7 @@ async def test_one_number_in_six_spellings(command: Files, sandbox: Sandbox) -> 
     """Six spellings are six leads and advice without --phone, and one lead with it."""
     content = "Phone\n" + "".join(f"{spelling}\n" for spelling in SPELLINGS)
     done = await command("check", "leads.csv", content)
-    assert re.search(r'column "Phone" spells phone numbers in \d ways.*--phone IN', done.err)
+    assert re.search(r'column "Phone" has phone numbers in \d formats.*--phone IN', done.err)
     done = await command("capture", "leads.csv", content, "--phone", "IN", "--json")
     assert (done.json["confirmed"], done.json["repeated"]) == (6, 5)
     assert bodies(sandbox) == [{"Phone": "+91-9800031676"}]
