@@ -97,9 +97,9 @@ def loggers(path: Path) -> list[str]:
 def test_only_these_modules_have_a_logger_of_their_own() -> None:
     """There is one place that writes the records of a client, so that none lacks its name."""
     found = {place.partition(":")[0] for path in PACKAGE.rglob("*.py") for place in loggers(path)}
-    # redaction.py filters the records of httpx and httpcore; talk.py shows records on a terminal;
+    # redaction.py filters the records of httpx and httpcore; terminal.py shows records;
     # server.py is uvicorn's, of the sandbox.
-    assert found == {"logs.py", "redaction.py", "talk.py", "server.py"}
+    assert found == {"logs.py", "redaction.py", "terminal.py", "server.py"}
 
 
 @pytest.mark.parametrize("name", ["acme", "100 % acme", None])

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from leadsquared_async import LeadSquared, LeadSquaredError, RateLimit
 from leadsquared_async.cli.exits import ExitStatus
+from leadsquared_async.cli.terminal import logger
 from leadsquared_async.sandbox import Books, Faults, Sandbox
 
 __all__ = ["LIMIT", "demo"]
@@ -129,7 +130,7 @@ class _Losses(logging.Handler):
 
 @contextlib.contextmanager
 def _noting(lost: set[int]) -> Generator[None]:
-    logger, handler = logging.getLogger("leadsquared_async"), _Losses(lost)
+    handler = _Losses(lost)
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

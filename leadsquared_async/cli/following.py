@@ -129,9 +129,9 @@ def wait(
         float,
         option(
             "--timeout DURATION",
-            "The longest wait, for all of them together.",
+            "The longest wait, for all of them together; by default 10m.",
             parse=seconds_of,
-            default="10m",
+            default=False,
         ),
     ] = 600.0,
 ) -> ExitStatus:

@@ -68,7 +68,7 @@ def printable_name(path: Path) -> str:
 
 
 async def generation_of(outbox: Outbox, name: str) -> tuple[int, datetime]:
-    """The number of this --again run and when it began: the last one if it was not finished, else the next."""
+    """The number of this --again run and its start: the last one if it was not finished, else the next."""
     number, is_finished, *since = (await _noted(outbox, AGAIN)).get(name, (0, True))
     if is_finished:
         return number + 1, datetime.now(UTC)

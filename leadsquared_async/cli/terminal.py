@@ -24,7 +24,7 @@ from leadsquared_async.cli.exits import CommandFailedError
 from leadsquared_async.cli.files.rows import counted
 from leadsquared_async.printable import one_line, printable
 
-__all__ = ["STYLES", "Terminal", "counted", "discard_results", "plain_table"]
+__all__ = ["STYLES", "Terminal", "counted", "discard_results", "logger", "plain_table"]
 
 logger = logging.getLogger("leadsquared_async")
 

@@ -130,24 +130,27 @@ def _parsed_delimiter(given: str) -> str:
 
 
 def _detected(head: list[str], *, is_whole: bool) -> str:
-    """The delimiter that splits the header; of several, the one that splits all first records alike.
+    """The delimiter that splits the header; of several, the only one that can split the first records.
 
     `csv.Sniffer` also counts characters inside quotes, and always returns a guess.
     """
     divided = {each: [cells for _, cells in _split(head, each, strict=True)] for each in DELIMITERS}
     dividing = {each: records for each, records in divided.items() if records and len(records[0]) > 1}
     if len(dividing) > 1:
-        dividing = {
-            delimiter: records
-            for delimiter, records in dividing.items()
-            if all(
-                len(cells) >= len(records[0]) and _is_blank(cells[len(records[0]) :])
-                for cells in (records if is_whole else records[:-1])
-            )
-        }
-        if len(dividing) != 1:
+        whole = {each: records if is_whole else records[:-1] for each, records in dividing.items()}
+        fitting = [each for each, records in whole.items() if _is_even(records)]
+        # One that splits every record, though not alike, may be the delimiter of a file with ragged rows.
+        possible = [each for each, records in whole.items() if all(len(cells) > 1 for cells in records)]
+        if len(fitting) != 1 or not set(possible) <= set(fitting):
             raise Unreadable("several characters could be the delimiter: pass --delimiter")
+        return fitting[0]
     return next(iter(dividing), ",")
+
+
+def _is_even(records: list[list[str]]) -> bool:
+    """Whether each record has a cell for every heading, and only blank ones beyond."""
+    width = len(records[0]) if records else 0
+    return all(len(cells) >= width and _is_blank(cells[width:]) for cells in records)
 
 
 def _split(head: list[str], delimiter: str, *, strict: bool) -> list[tuple[int, list[str]]]:

@@ -179,6 +179,7 @@ def test_delimiter_given() -> None:
 def test_delimiter_unclear() -> None:
     """Two characters that split the first records alike are ambiguous."""
     assert "--delimiter" in str(refusal("a,x;b\n1,1;2\n"))
+    assert "--delimiter" in str(refusal("A,B;A,B\nBret;x,y;x,y\n"))  # one of them with a ragged row
 
 
 @pytest.mark.parametrize(
