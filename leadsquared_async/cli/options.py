@@ -27,11 +27,11 @@ def option(
     *,
     parse: Callable[[str], Any] | None = None,
     least: int | None = None,
-    default: str | bool = True,
+    default: bool = True,
 ) -> Any:
     """An option, declared as "--stop-at HH:MM", with its help text and the group that it is shown in.
 
-    `parse` raises ValueError with what is to be written; `default` is what the help text says of it.
+    `parse` raises ValueError with what is to be written; `default` is whether the help text shows it.
     """
     names = [word for word in declared.split() if word.startswith("-")]
 

@@ -235,7 +235,12 @@ def purge(
     terminal: Terminal,
     older_than: Annotated[
         float,
-        option("--older-than DURATION", "How long a row has been final.", parse=seconds_of, default="30d"),
+        option(
+            "--older-than DURATION",
+            "How long a row has been final; by default 30d.",
+            parse=seconds_of,
+            default=False,
+        ),
     ] = seconds_of("30d"),
 ) -> ExitStatus:
     """Delete final rows and their keys: capturing the same input again sends them again.
