@@ -158,7 +158,8 @@ async def test_the_demo_sends_every_lead_and_shows_no_personal_data() -> None:
     assert re.search(r"refused with 429\s+0", shown)
     assert re.search(r"captures taken\s+51, 1 of them a second time", shown)
     ids = r"RequestID [0-9a-f-]{36}, lead id [0-9a-f-]{36}"
-    assert len(re.findall(rf"{ids}, (?:new lead|updated)", shown)) == 9
+    # The first eight, and the one whose answer was lost, which may be one of them.
+    assert len(re.findall(rf"{ids}, (?:new lead|updated)", shown)) in {8, 9}
     assert (
         len(re.findall(rf"{ids}, (?:new lead|updated): its answer was lost, so it was sent again", shown))
         == 1
