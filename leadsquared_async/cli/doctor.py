@@ -103,7 +103,7 @@ def _key(name: str) -> Check:
     if value is None:
         return Check(name, "wrong", f"{variable} is not set", ExitStatus.USAGE)
     if (fault := key_fault(name, value)) is not None:
-        return Check(name, "wrong", fault, ExitStatus.USAGE)
+        return Check(name, "wrong", fault.replace(f"{name} (or {variable})", variable), ExitStatus.USAGE)
     shape, usual = _SHAPES[name]
     said = f"{MASK}, {len(value)} characters, from {variable}"
     if shape.fullmatch(value):

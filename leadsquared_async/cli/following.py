@@ -31,7 +31,7 @@ from leadsquared_async.cli.files.sheets import sheet
 from leadsquared_async.cli.files.tables import Reading, Table
 from leadsquared_async.cli.options import OfOperation, option
 from leadsquared_async.cli.stopping import Interrupted, Stop
-from leadsquared_async.cli.terminal import Terminal
+from leadsquared_async.cli.terminal import Terminal, counted
 from leadsquared_async.delivery.reasons import kind_of
 from leadsquared_async.operations import LEADS_CAPTURE, operation_named
 from leadsquared_async.printable import one_line
@@ -172,18 +172,22 @@ def metrics(
     return ExitStatus.DONE
 
 
-def _ids_in(path: str) -> list[tuple[str, str]]:
+def _ids_in(path: str, terminal: Terminal) -> list[tuple[str, str]]:
     """The RequestIDs in a file, one a line or in a column, each with its operation if a column has that."""
     with Table(path, Reading(format="csv")) as table:
         names = table.names or ()
         if ID_COLUMN in names:
             at = names.index(ID_COLUMN)
             of = names.index(OPERATION_COLUMN) if OPERATION_COLUMN in names else None
-            return [
+            rows = list(table)
+            found = [
                 (request_id, "" if of is None else row.cells[of].strip())
-                for row in table
+                for row in rows
                 if row.flaw is None and (request_id := row.cells[at].strip())
             ]
+            if skipped := len(rows) - len(found):
+                terminal.say(f"{path}: {counted(skipped, 'row')} without a RequestID skipped")
+            return found
         if len(names) > 1:
             raise CommandFailedError(f"{path}: has several columns, but no column RequestID")
         return [(text, "") for text in (*names, *(row.cells[0].strip() for row in table))]
@@ -191,7 +195,7 @@ def _ids_in(path: str) -> list[tuple[str, str]]:
 
 def _run(asked: Asked, connection: Connection, terminal: Terminal, timeout: float | None) -> ExitStatus:
     async def ask(stop: Stop) -> list[_Outcome]:
-        ids = await _ids(asked)
+        ids = await _ids(asked, terminal)
         if not ids:
             terminal.say("no RequestID is open")
             return []
@@ -222,11 +226,11 @@ def _run(asked: Asked, connection: Connection, terminal: Terminal, timeout: floa
     return ended
 
 
-async def _ids(asked: Asked) -> dict[str, str]:
+async def _ids(asked: Asked, terminal: Terminal) -> dict[str, str]:
     """The RequestIDs, each once, and the operation of each."""
     ids = [(text, asked.operation) for text in asked.ids or ()]
     if asked.file is not None:
-        ids += [(text, name or asked.operation) for text, name in _ids_in(asked.file)]
+        ids += [(text, name or asked.operation) for text, name in _ids_in(asked.file, terminal)]
     if asked.outbox is not None:
         if not asked.outbox.is_file():
             raise CommandFailedError(f"{asked.outbox}: there is no such outbox")

@@ -276,6 +276,6 @@ async def test_a_key_with_quotes_around_it_is_exit_2(sandbox: Sandbox) -> None:
     env = environment(sandbox, LEADSQUARED_API_KEY=f'"{API_KEY}"', LEADSQUARED_SECRET_KEY=" ")
     done = await run("doctor", "--json", env=env)
     assert (done.code, verdicts(done)["api_key"], verdicts(done)["secret_key"]) == (2, "wrong", "wrong")
-    assert "contains quotes" in done.out
+    assert '"LEADSQUARED_API_KEY contains quotes' in done.out
     assert "LEADSQUARED_SECRET_KEY is not set" in done.out
     assert API_KEY not in done.out + done.err

@@ -56,6 +56,16 @@ async def test_ids_come_from_files_and_outboxes(sandbox: Sandbox, tmp_path: Path
         assert [request["request_id"] for request in done.json["requests"]] == ids, source
 
 
+async def test_rows_without_a_request_id_are_counted(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Rows of --out that were never accepted, and rows that cannot be read, are skipped and counted."""
+    ids = await request_ids(sandbox, tmp_path, 1)
+    file = tmp_path / "some.csv"
+    file.write_text(f"Line,RequestID\n2,{ids[0]}\n3,\n4,x,y\n")
+    done = await run("status", "--file", file, "--json", env=environment(sandbox))
+    assert len(done.json["requests"]) == 1
+    assert "2 rows without a RequestID skipped" in done.err
+
+
 async def test_what_is_queued_is_exit_3(tmp_path: Path) -> None:
     """Not finished yet is neither success nor failure, at a look as after a wait that ran out."""
     async with Sandbox(limit=None, processing_rate=0.01) as sandbox:
