@@ -32,9 +32,9 @@ SCRIPT = (
 FAULTS = Faults(latency=0.04, jitter=0.06, script=SCRIPT, operations=("capture",))
 REFRESH, PLAIN_EVERY = 0.1, 5.0
 SHOWN = 8
-"""Leads, of the first ones."""
+"""The number of leads shown."""
 WIDE = 120
-"""Characters of a terminal from which on ids are shown whole."""
+"""The width of a terminal, in characters, from which ids are shown in full."""
 
 
 def demo(
@@ -116,7 +116,7 @@ async def _one_lead(lsq: LeadSquared, number: int, scene: Scene) -> None:
 
 
 class _Losses(logging.Handler):
-    """Notes the leads whose answer was lost, by what the client logs of its retries."""
+    """Records the leads whose answer was lost, from the log of the client's retries."""
 
     def __init__(self, lost: set[int]) -> None:
         super().__init__(logging.INFO)
@@ -143,7 +143,7 @@ def _noting(lost: set[int]) -> Generator[None]:
 
 @dataclass
 class Line:
-    """One of the leads; no personal data."""
+    """The state of one lead; holds no personal data."""
 
     request_id: str = ""
     lead_id: str = ""
@@ -152,7 +152,7 @@ class Line:
 
 @dataclass
 class Scene:
-    """How far the demo has come, as far as the sandbox's books do not know it, and how that is shown."""
+    """The progress of the demo beyond the sandbox's books, and its display."""
 
     console: Console
     total: int
@@ -165,7 +165,7 @@ class Scene:
     lost: set[int] = field(default_factory=set[int])
 
     async def show(self) -> None:
-        """Show the demo until cancelled: on a screen that is drawn again, or in a line now and then."""
+        """Show the progress until cancelled: live at a terminal, else a line every few seconds."""
         # When its pipe is closed (`| head`), rich ends the program from wherever it prints: here, in a task.
         with contextlib.suppress(SystemExit):
             if not self.console.is_terminal:
@@ -183,7 +183,7 @@ class Scene:
                     live.update(self._drawing(), refresh=True)
 
     def show_summary(self) -> None:
-        """What happened, as the sandbox's books have it."""
+        """Show the result from the sandbox's books."""
         books, (calls, per) = self.books, LIMIT
         if not self.console.is_terminal:
             for number, line in self._shown():
@@ -193,14 +193,14 @@ class Scene:
         for name, value in (
             ("leads that arrived", f"{len(books.leads)} of {self.total}"),
             ("duplicates among them", str(books.duplicates)),
-            ("captures taken", f"{books.accepted}, {books.repeated} of them a second time"),
+            ("captures accepted", f"{books.accepted}, {books.repeated} of them a second time"),
             *(
-                (f"lead {number}, whose answer was lost", f"taken twice, and one lead: {line.lead_id}")
+                (f"lead {number}, whose answer was lost", f"accepted twice, still one lead: {line.lead_id}")
                 for number, line in self._shown()
                 if number in self.lost and line.lead_id
             ),
             ("calls", f"{len(books.arrivals)}, captures and status calls together"),
-            (f"most calls in any {per:g} s", f"{books.most_arrivals(per)}, allowed are {calls}"),
+            (f"most calls in any {per:g} s", f"{books.most_arrivals(per)}, {calls} are allowed"),
             ("refused with 429", str(self._refusals())),
             ("answers by status", ", ".join(f"{code}: {n}" for code, n in sorted(books.by_outcome.items()))),
         ):
@@ -208,7 +208,7 @@ class Scene:
         self.console.print(summary, highlight=False)
 
     def _shown(self) -> Iterator[tuple[int, Line]]:
-        """The first leads, and the one whose answer was lost, which is the story."""
+        """The first leads, and the one whose answer was lost."""
         for number, line in self.lines.items():
             if number <= SHOWN or number in self.lost:
                 yield number, line

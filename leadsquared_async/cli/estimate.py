@@ -1,4 +1,4 @@
-"""What a run will cost: calls, and the time until each stage is over. Pure."""
+"""Estimate a run: its calls, and the seconds of each stage. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATUS_CALLS = 1.35
 
 @dataclass(frozen=True, slots=True)
 class BulkEstimate:
-    """Leads in bulk calls of 25, and the seconds until all are sent, which is all there is to it."""
+    """The estimate of a run in bulk calls of 25 leads; a bulk call returns the outcomes."""
 
     submissions: int
     calls: int
@@ -26,21 +26,21 @@ class BulkEstimate:
     total: float
 
     def line(self) -> str:
-        """For people."""
+        """The estimate as text."""
         return f"{self.calls:,} calls at {self.rate} s, {spoken(self.total)}"
 
     def lines(self) -> list[str]:
-        """For people."""
+        """The estimate as text."""
         return [f"in bulk: {self.line()} in all; each lead's outcome comes with its call"]
 
     def data(self) -> dict[str, Any]:
-        """For programs."""
+        """The estimate for `--json`."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Leads in calls of their own, and what LeadSquared does with them; durations in seconds."""
+    """The estimate of a run with one call for each lead; durations in seconds."""
 
     submissions: int
     status_calls: int
@@ -59,12 +59,12 @@ class Estimate:
 
     @property
     def total(self) -> float:
-        """Seconds until the run is over: that of its calls, or of LeadSquared's queue if it is followed."""
+        """Seconds of the whole run: of its calls, or of LeadSquared's queue if that takes longer."""
         process = self.process if self.process is not None and self.status_calls else 0.0
         return max(self.submit + self.confirm, process)
 
     def lines(self) -> list[str]:
-        """For people."""
+        """The estimate as text."""
         said = [
             f"{self.calls:,} calls at {self.rate} s: {self.submissions:,} to submit, {spoken(self.submit)}"
         ]
@@ -90,7 +90,7 @@ class Estimate:
         return said
 
     def data(self) -> dict[str, Any]:
-        """For programs."""
+        """The estimate for `--json`."""
         return {**asdict(self), "calls": self.calls, "total": self.total}
 
 
@@ -108,7 +108,7 @@ def estimate(
     metrics: QueueMetrics | None = None,
     bulk_limit: RateLimit | None = None,
 ) -> Estimate:
-    """Estimate a run; `bulk_limit` is that of bulk calls, None if they are no choice."""
+    """Estimate a run; `bulk_limit` is the limit of bulk calls, None if bulk is not possible."""
     polls = round(to_confirm * STATUS_CALLS)
     rate = metrics.rate_per_minute / 60 if metrics is not None and metrics.pending else 0.0
     return Estimate(

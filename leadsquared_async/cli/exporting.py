@@ -1,4 +1,4 @@
-"""`leadsquared outbox export`: rows with their values, for their owner."""
+"""`leadsquared outbox export`: the rows of outboxes with their values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["export"]
 
 Form = Literal["jsonl", "csv"]
 BEGINS = (b'{"file": ', b"file,id,state,")
-"""How what it writes begins, in either form."""
+"""The first bytes of an export, in either format."""
 
 
 def export(
@@ -106,7 +106,7 @@ def _values(item: OutboxItem) -> dict[str, Any]:
 
 
 def _cell(value: object) -> str:
-    """A field set, or the fields of an activity, have no place in a cell but as JSON."""
+    """The text of a cell; field sets become JSON."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
