@@ -483,10 +483,13 @@ def _key_of(cell: object) -> str:
 
 
 def _check_options(mapping: LeadMapping) -> None:
+    mapped, ignored = list(map(plain_heading, mapping.columns)), set(map(plain_heading, mapping.ignored))
     for column, attribute in mapping.columns.items():
+        if mapped.count(plain_heading(column)) > 1:
+            raise MappingError(f'--map names "{shown_heading(column)}" twice: remove one of the options')
         if flaw := name_flaw(attribute):
             raise MappingError(f'--map "{shown_heading(column)}=...": the name after = {flaw}')
-        if column in mapping.ignored:
+        if plain_heading(column) in ignored:
             raise MappingError(f'"{shown_heading(column)}" is mapped and ignored: remove one of the options')
     for attribute, value in mapping.constants.items():
         if flaw := name_flaw(attribute):

@@ -213,6 +213,8 @@ def test_a_heading_with_years_is_shown() -> None:
         ({"columns": {"E-mail": "e-mail"}}, "not a schema name"),
         ({"columns": {"Id": "ProspectId"}}, "ProspectID"),
         ({"columns": {"A": "Phone"}, "ignored": ["A"]}, "mapped and ignored"),
+        ({"columns": {"A  B": "Phone"}, "ignored": ["A B"]}, "mapped and ignored"),
+        ({"columns": {"A  B": "Phone", "A B": "Mobile"}}, "twice"),
         ({"constants": {"Lead Source": "x"}}, "not a schema name"),
         ({"constants": {"Source": " "}}, "would clear the field"),
         ({"constants": {"Source": "a\x00"}}, "control character"),
