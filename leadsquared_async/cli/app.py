@@ -16,13 +16,14 @@ from leadsquared_async.cli.draining import drain
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
 from leadsquared_async.cli.exporting import export
 from leadsquared_async.cli.fields import NO_SYNC_HOST, fields
-from leadsquared_async.cli.file_run import FileRun, RunOptions
+from leadsquared_async.cli.file_run import FileRun
 from leadsquared_async.cli.files.makers import LeadRows, SubmissionRows
 from leadsquared_async.cli.files.mapping import LeadMapping
 from leadsquared_async.cli.files.tables import Reading
 from leadsquared_async.cli.following import metrics, status, wait
 from leadsquared_async.cli.options import LEADS, SENDING, BulkRate, InputFile, RejectsFile, option
 from leadsquared_async.cli.outboxes import forget, items, purge, requeue, stats
+from leadsquared_async.cli.run_options import RunOptions
 from leadsquared_async.cli.sandbox import sandbox
 from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.operations import OPERATIONS, operation_named

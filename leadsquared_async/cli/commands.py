@@ -12,7 +12,7 @@ from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, os_error_text, status_of
+from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, error_text, status_of
 from leadsquared_async.cli.options import AsJson, pairs
 from leadsquared_async.cli.stopping import Interrupted
 from leadsquared_async.cli.terminal import Terminal, discard_results, logs_shown
@@ -141,7 +141,7 @@ def _ending(command: str, terminal: Terminal) -> Generator[None]:
         discard_results()  # the reader has closed the pipe, such as `head`: not an error
         raise typer.Exit(ExitStatus.DONE) from None
     except OSError as error:
-        terminal.say(f"leadsquared {command}: {os_error_text(error)}")
+        terminal.say(f"leadsquared {command}: {error_text(error)}")
         raise typer.Exit(ExitStatus.USAGE) from None
 
 
@@ -153,5 +153,4 @@ def some_left() -> Generator[None]:
     except BrokenPipeError:
         raise
     except (OSError, OutboxError) as error:
-        text = os_error_text(error) if isinstance(error, OSError) else str(error)
-        raise CommandFailedError(text, ExitStatus.LEFT) from None
+        raise CommandFailedError(error_text(error), ExitStatus.LEFT) from None

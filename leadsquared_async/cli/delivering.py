@@ -1,4 +1,4 @@
-"""Watches outboxes deliver until all rows are final, or until somebody has to act."""
+"""Delivers open outboxes until all rows are final, or until somebody has to act."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
 from enum import Enum
 
-from leadsquared_async import Fault, ItemState, Outbox, OutboxItem, OutboxSnapshot
+from leadsquared_async import Fault, ItemState, LeadSquared, Outbox, OutboxItem, OutboxSnapshot
 from leadsquared_async.cli.estimate import STATUS_CALLS
-from leadsquared_async.cli.exits import ExitStatus
+from leadsquared_async.cli.exits import ExitStatus, error_text
 from leadsquared_async.cli.outboxes import HELD
-from leadsquared_async.cli.progress import Look, Progress
+from leadsquared_async.cli.progress import DeliveryState, Progress
 from leadsquared_async.cli.stopping import Stop
+from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.delivery.reasons import kind_of
 from leadsquared_async.errors import OutboxError
-from leadsquared_async.outbox import set_note
+from leadsquared_async.outbox import delivering, set_note
 
-__all__ = ["Delivered", "Ending", "Kinds", "deliver"]
+__all__ = ["Delivered", "Ending", "deliver"]
 
 LOOK_EVERY = 0.2
 SHARE_OF_LOOKING = 0.05
@@ -38,14 +39,18 @@ class Ending(Enum):
     STUCK = "stuck"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delivered:
-    """How delivery ended, and why; `failed` rows, from any input, ended rejected or unknown."""
+    """How delivery ended, and why.
 
-    ending: Ending
+    `failed` rows, from any input, ended rejected or unknown; `kinds` counts the reasons of the rejected ones.
+    """
+
+    ending: Ending = Ending.DONE
     why: str | None = None
     is_idle: bool = False
     failed: int = 0
+    kinds: Counter[str] = field(default_factory=Counter[str])
 
     @property
     def status(self) -> ExitStatus:
@@ -56,42 +61,74 @@ class Delivered:
 
 async def deliver(
     outboxes: Sequence[Outbox],
+    lsq: LeadSquared,
     stop: Stop,
-    progress: Progress,
+    terminal: Terminal,
     *,
-    confirm: bool = True,
+    confirm: bool,
     gives_up: bool = True,
+    attributes: frozenset[str] = frozenset(),
+    before: int = 0,
+    ended: int = 0,
 ) -> Delivered:
-    """Watch open outboxes until all of their rows are final, or the account rejects all calls."""
+    """Deliver the rows of outboxes that were opened without a client, and show the progress.
+
+    `gives_up` is whether an account-level error ends it. Reasons may show the schema names `attributes`. For
+    `before` and `ended`, see `Progress`.
+    """
+    delivered = Delivered()
+
+    def count(item: OutboxItem) -> None:
+        delivered.failed += item.state in {ItemState.REJECTED, ItemState.UNKNOWN}
+        if item.state is ItemState.REJECTED:
+            delivered.kinds[kind_of(item.reason, attributes)] += 1
+
+    try:
+        async with AsyncExitStack() as stack:
+            for outbox in outboxes:
+                outbox.on_final(count)
+                await stack.enter_async_context(delivering(outbox, lsq, confirm=confirm))
+            with Progress(terminal, delivered.kinds, confirm=confirm, before=before, ended=ended) as progress:
+                delivered.ending, delivered.why = await _watched(outboxes, stop, progress, gives_up=gives_up)
+            if delivered.ending is Ending.STOPPED:
+                terminal.say(f"{delivered.why}: waiting for calls in flight; press Ctrl-C again to exit now")
+    except (OutboxError, OSError) as error:
+        delivered.ending, delivered.why = Ending.STUCK, error_text(error)
+    return delivered
+
+
+async def _watched(
+    outboxes: Sequence[Outbox], stop: Stop, progress: Progress, *, gives_up: bool
+) -> tuple[Ending, str | None]:
     noted: str | None = None
-    seen: tuple[int, ...] | None = None
+    counts: tuple[int, ...] | None = None
     moved_at, has_moved = time.monotonic(), False
     while True:
         began = time.monotonic()
-        look = _look([await outbox.snapshot() for outbox in outboxes], confirm=confirm)
-        progress.update(look)
-        if (held := look.held or "") != noted:
+        state = _state_of([await outbox.snapshot() for outbox in outboxes], confirm=progress.confirm)
+        progress.update(state)
+        if (held := state.held or "") != noted:
             noted = held
             for outbox in outboxes:
                 with suppress(OutboxError, OSError):  # an outbox that cannot be written is held for that
                     await set_note(outbox, HELD, held)
-        before, seen = seen, (look.waiting, look.unconfirmed, look.confirmed, look.rejected, look.unknown)
-        if before not in {None, seen}:
+        before, counts = counts, state.counts
+        if before not in {None, counts}:
             has_moved, moved_at = True, time.monotonic()
-        if look.is_done:
-            return Delivered(Ending.DONE)
+        if state.is_done:
+            return Ending.DONE, None
         if (why := stop.why) is not None:
-            return Delivered(Ending.STOPPED, why)
-        if gives_up and look.held is not None:
+            return Ending.STOPPED, why
+        if gives_up and state.held is not None:
             is_over = time.monotonic() - moved_at >= PATIENCE
-            if look.fault is Fault.ACCOUNT and (is_over or not has_moved):
-                return Delivered(Ending.ACCOUNT, look.held)
-            if look.fault is None and is_over:  # the outbox file cannot be used
-                return Delivered(Ending.STUCK, look.held)
+            if state.fault is Fault.ACCOUNT and (is_over or not has_moved):
+                return Ending.ACCOUNT, state.held
+            if state.fault is None and is_over:  # the outbox file cannot be used
+                return Ending.STUCK, state.held
         await asyncio.sleep(max(LOOK_EVERY, (time.monotonic() - began) / SHARE_OF_LOOKING))
 
 
-def _look(snapshots: Sequence[OutboxSnapshot], *, confirm: bool) -> Look:
+def _state_of(snapshots: Sequence[OutboxSnapshot], *, confirm: bool) -> DeliveryState:
     counts: Counter[ItemState] = Counter()
     for snapshot in snapshots:
         counts.update(snapshot.counts)
@@ -104,7 +141,7 @@ def _look(snapshots: Sequence[OutboxSnapshot], *, confirm: bool) -> Look:
     is_done = all(snapshot.oldest is None for snapshot in snapshots)
     accepted = 0 if is_done else counts[ItemState.ACCEPTED]  # rows of a run with --no-confirm stay accepted
     waiting = counts[ItemState.PENDING] + counts[ItemState.SENDING]
-    return Look(
+    return DeliveryState(
         at=time.monotonic(),
         waiting=waiting,
         unconfirmed=accepted if confirm else 0,
@@ -118,18 +155,3 @@ def _look(snapshots: Sequence[OutboxSnapshot], *, confirm: bool) -> Look:
         next_probe=held.next_probe if held else None,
         delivers=all(snapshot.delivers for snapshot in snapshots),
     )
-
-
-class Kinds:
-    """Counts the reasons of rejected leads, and all rejected or unknown ones, for `Outbox.on_final`."""
-
-    def __init__(self, attributes: frozenset[str] = frozenset()) -> None:
-        self._attributes = attributes  # schema names that may be shown
-        self.counts: Counter[str] = Counter()
-        self.failed = 0
-
-    def note(self, item: OutboxItem) -> None:
-        """Count a final item."""
-        self.failed += item.state in {ItemState.REJECTED, ItemState.UNKNOWN}
-        if item.state is ItemState.REJECTED:
-            self.counts[kind_of(item.reason, self._attributes)] += 1

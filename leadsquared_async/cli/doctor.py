@@ -19,8 +19,8 @@ from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, status_of
 from leadsquared_async.cli.fields import NO_SYNC_HOST
 from leadsquared_async.cli.options import FailOn
-from leadsquared_async.cli.outboxes import dead_letters, states_of, status_for
-from leadsquared_async.cli.stopping import Stop
+from leadsquared_async.cli.outboxes import counts_text, dead_letters, states_of, status_for
+from leadsquared_async.cli.stopping import run_until_stopped
 from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.client import parts_of
 from leadsquared_async.config import ENVIRONMENT, MASK, key_fault, setting
@@ -77,16 +77,15 @@ def doctor(
     states = states_of(fail_on)
     if states and outbox is None:
         raise CommandFailedError("--fail-on needs an outbox: pass its file with --outbox")
-    with Stop(ExitStatus.LEFT) as stop:
-        checks = [*map(_key, _SHAPES), *_tried("host", partial(_hosts, connection)), *_ways(connection)]
-        checks += _tried("rate limit", partial(_limit, connection))
-        if any(check.verdict == "wrong" for check in checks):
-            said = "none was made: fix the problems above first"
-            checks.append(Check("calls", "unknown", said, ExitStatus.USAGE))
-        else:
-            checks += asyncio.run(stop.unless(_live(connection, require or ())))
-        if outbox is not None:
-            checks.append(_outbox(outbox, states))
+    checks = [*map(_key, _SHAPES), *_tried("host", partial(_hosts, connection)), *_ways(connection)]
+    checks += _tried("rate limit", partial(_limit, connection))
+    if any(check.verdict == "wrong" for check in checks):
+        detail = "none was made: fix the problems above first"
+        checks.append(Check("calls", "unknown", detail, ExitStatus.USAGE))
+    else:
+        checks += run_until_stopped(_live(connection, require or ()))
+    if outbox is not None:
+        checks.append(_outbox(outbox, states))
     # What stops all calls goes before what --fail-on found.
     statuses = {check.status for check in checks}
     status = max(statuses - {ExitStatus.FAIL_ON}) or max(statuses)
@@ -205,9 +204,8 @@ def _outbox(path: Path, fail_on: Collection[ItemState]) -> Check:
         counts = asyncio.run(_counts(path))
     except OutboxError as error:
         return Check("outbox", "wrong", str(error), ExitStatus.USAGE)
-    said = ", ".join(f"{state} {count:,}" for state, count in counts.items() if count) or "empty"
     others = "" if not mode & 0o077 else "; others could read it, which opening it has ended"
-    found = f"{path}: {said}; mode {mode:04o}{others}; {place}{warning}"
+    found = f"{path}: {counts_text(counts)}; mode {mode:04o}{others}; {place}{warning}"
     if (dead := dead_letters(path, counts)) is not None:
         verdict, found = "look", f"{': '.join(dead)}; {found}"
     return Check("outbox", verdict, found, status_for(counts, fail_on))

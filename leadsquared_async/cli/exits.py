@@ -6,7 +6,7 @@ from enum import IntEnum
 
 from leadsquared_async.errors import ConfigurationError, Fault, LeadSquaredError, OutboxError
 
-__all__ = ["CommandFailedError", "ExitStatus", "os_error_text", "status_of"]
+__all__ = ["CommandFailedError", "ExitStatus", "error_text", "status_of"]
 
 
 class ExitStatus(IntEnum):
@@ -34,8 +34,10 @@ class CommandFailedError(Exception):
         self.status = status
 
 
-def os_error_text(error: OSError) -> str:
-    """The file and the error message of the system."""
+def error_text(error: Exception) -> str:
+    """The message of an error; of the system's errors with the file."""
+    if not isinstance(error, OSError):
+        return str(error)
     place = "" if error.filename is None else f"{error.filename}: "
     return f"{place}{error.strerror or type(error).__name__}"
 

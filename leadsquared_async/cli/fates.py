@@ -46,17 +46,18 @@ class Fate(IntEnum):
 class Rows:
     """The rows of the file, once they are read.
 
-    The fates have the order of the spool. `blank` more rows have no cell; `left_over` are the ids of rows
-    that an earlier run with this file has left in the outbox and that it makes no more; `others` more rows of
-    the outbox are to be sent.
+    The fates have the order of the spool. `blank` counts rows without a cell. `reused` says by line why rows
+    are refused whose keys belong to other values. `left_over` are the ids of pending rows that an earlier run
+    with this file put and that are no longer in it; `other_pending` counts other pending rows of the outbox.
     """
 
     spool: Spool
     fates: array[int] = field(default_factory=lambda: array("b"))
     blank: int = 0
     findings: Findings = field(default_factory=Findings)
+    reused: dict[int, str] = field(default_factory=dict[int, str])
     left_over: list[int] = field(default_factory=list[int])
-    others: int = 0
+    other_pending: int = 0
 
     def first_line_with(self, key: str) -> int:
         """The line of the first row that has a key and could be sent."""
@@ -98,9 +99,8 @@ class RowReader:
         self._confirm = confirm
         self._again = again
         self._since = since
-        # Hashes, since those of all rows are in memory: a row that shares one is put all the same.
+        # The hashes of the outbox keys of all rows in memory; rows whose hashes are equal by chance are put.
         self._seen: set[int] = set()
-        self._made: set[int] = set()
 
     async def read(self, table: Table, spool: Spool) -> Rows:
         """Read the whole file."""
@@ -109,7 +109,7 @@ class RowReader:
         while True:
             with self._stop.at_once():  # a pipe may have nothing to read for a long time
                 piece = [self._maker.make(row, f"{self._name}:{row.line}") for row in islice(source, AT_ONCE)]
-            await asyncio.sleep(0)  # cancelled here, where nothing is open half-way
+            await asyncio.sleep(0)  # a cancellation ends it here
             if not piece:
                 break
             await self._add(piece, rows)
@@ -124,14 +124,14 @@ class RowReader:
         for state in (ItemState.PENDING, ItemState.SENDING):
             async with aclosing(states_in(self._outbox, state)) as items:
                 async for item in items:
-                    if item.key is not None and hash(item.key) in self._made:
+                    if item.key is not None and hash(item.key) in self._seen:
                         continue
-                    # Whether an earlier run with this file has put it, which its reference says.
+                    # Its reference names the file whose run put it.
                     is_ours = item.key is not None and (item.reference or "").rpartition(":")[0] == self._name
                     if is_ours and state is ItemState.PENDING:
                         rows.left_over.append(item.id)
                     else:
-                        rows.others += 1
+                        rows.other_pending += 1
 
     async def _add(self, piece: list[Entry], rows: Rows) -> None:
         found = await self._found(piece)
@@ -140,7 +140,7 @@ class RowReader:
                 if entry.key is not None and entry.key in found and found[entry.key].state in DELIVERED:
                     entry.again = self._again
             found |= await self._found(piece)
-            for entry in piece:  # one that was delivered for the first time since, is not sent once more
+            for entry in piece:  # not one that was delivered for the first time since then
                 if (
                     entry.again
                     and entry.outbox_key not in found
@@ -153,8 +153,6 @@ class RowReader:
             fate = self._fate(entry, item)
             if fate is Fate.REFUSED:
                 rows.findings.add(entry.row.line, entry.flaws)
-            else:
-                self._made.add(hash(key))
             rows.fates.append(fate)
             rows.spool.add(entry)
 
@@ -169,9 +167,9 @@ class RowReader:
         # A row that an earlier run put is not checked against the account's fields again.
         if entry.key is None or entry.submission is None or (entry.flaws and item is None):
             return Fate.REFUSED
-        if hash(entry.key) in self._seen:
+        if (known := hash(entry.outbox_key)) in self._seen:
             return Fate.REPEATED
-        self._seen.add(hash(entry.key))
+        self._seen.add(known)
         if item is None:
             return Fate.NEW
         if item.state in {ItemState.PENDING, ItemState.SENDING}:

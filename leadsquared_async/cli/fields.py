@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ import typer
 
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
-from leadsquared_async.cli.stopping import Stop
+from leadsquared_async.cli.stopping import run_until_stopped
 from leadsquared_async.cli.terminal import Terminal, plain_table
 from leadsquared_async.fields import FieldChecker, LeadField
 from leadsquared_async.printable import one_line
@@ -43,10 +42,9 @@ def fields(
 
     async def ask() -> FieldChecker:
         async with connection.client(quick=True) as lsq:
-            return FieldChecker(await stop.unless(lsq.fields.list()))
+            return FieldChecker(await lsq.fields.list())
 
-    with Stop(ExitStatus.LEFT) as stop:
-        checker = asyncio.run(ask())
+    checker = run_until_stopped(ask())
     _check_names(names or (), checker)
     found = [checker.fields[name] for name in dict.fromkeys(names or ())] or list(checker.fields.values())
     data = {"fields": [_data(field) for field in found]}

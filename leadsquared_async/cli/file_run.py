@@ -6,29 +6,25 @@ import asyncio
 import shlex
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, closing
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from leadsquared_async import ItemState, LeadSquared, LeadSquaredError, Outbox, OutboxError, QueueMetrics
+from leadsquared_async import ItemState, LeadSquared, LeadSquaredError, Outbox, QueueMetrics
 from leadsquared_async.cli.commands import some_left
 from leadsquared_async.cli.connecting import QUICK, Connection
-from leadsquared_async.cli.delivering import Delivered, Ending, Kinds, deliver
-from leadsquared_async.cli.durations import seconds_until, spoken, time_of_day
+from leadsquared_async.cli.delivering import Delivered, Ending, deliver
+from leadsquared_async.cli.durations import seconds_until, spoken
 from leadsquared_async.cli.estimate import BulkEstimate, Estimate, bulk_estimate, estimate
-from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, os_error_text
+from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, error_text
 from leadsquared_async.cli.fates import Fate, RowReader, Rows
 from leadsquared_async.cli.fields import NO_SYNC_HOST
 from leadsquared_async.cli.files.decoding import Undecodable
 from leadsquared_async.cli.files.makers import RowMaker
-from leadsquared_async.cli.files.mapping import Flaw
 from leadsquared_async.cli.files.private_files import files_of, without_links
-from leadsquared_async.cli.files.spool import Entry, Spool
+from leadsquared_async.cli.files.spool import Spool
 from leadsquared_async.cli.files.tables import STDIN, Reading, Table
-from leadsquared_async.cli.findings import Findings
 from leadsquared_async.cli.history import (
     AGAIN,
     FILES,
@@ -40,86 +36,20 @@ from leadsquared_async.cli.history import (
     note,
     printable_name,
 )  # fmt: skip
-from leadsquared_async.cli.options import RESULT, SENDING, NoConfirm, RejectsFile, option
-from leadsquared_async.cli.progress import Progress
+from leadsquared_async.cli.putting import put_rows
 from leadsquared_async.cli.reports import Outcomes, Reports
+from leadsquared_async.cli.run_options import STDIN_NAME, RunOptions, default_outbox, is_trial
 from leadsquared_async.cli.stopping import Stop
-from leadsquared_async.cli.summary import Summary
+from leadsquared_async.cli.summary import Summary, show_check, show_plan
 from leadsquared_async.cli.terminal import Terminal, counted
-from leadsquared_async.config import LOOPBACK
-from leadsquared_async.encoding import EncodedSubmission
-from leadsquared_async.errors import KeyReused
 from leadsquared_async.fields import FieldChecker
-from leadsquared_async.outbox import delivering, put_each
 
-__all__ = ["FileRun", "RunOptions"]
+__all__ = ["FileRun"]
 
-STDIN_NAME = "leads-from-stdin"
 WITHIN = 10.0
 """Seconds for a call whose answer the run does not need."""
 MANY_ROWS = 1000
 """A run of more rows shows its cost and asks first."""
-KEY_REUSED = (
-    "its key was used before with other values: use another key, or send the row as a change without a key"
-)
-KEY_TWICE = "the same key as line {line}, with other values: use another key, or no keys"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """How the rows of a file are sent, and where their outcomes are written."""
-
-    outbox: Annotated[
-        Path | None,
-        option(
-            "--outbox FILE",
-            "The outbox of this run; by default FILE.outbox, for a sandbox FILE.sandbox.outbox.",
-            SENDING,
-        ),
-    ] = None
-    no_confirm: NoConfirm = False
-    again: Annotated[bool, option("--again", "Send rows again that an earlier run delivered.", SENDING)] = (
-        False
-    )
-    left_over: Annotated[
-        Literal["send", "drop"] | None,
-        option("--left-over", "What to do with pending rows that are no longer in the file.", SENDING),
-    ] = None
-    stop_at: Annotated[
-        time | None, option("--stop-at HH:MM", "Stop gracefully at this time.", SENDING, parse=time_of_day)
-    ] = None
-    dry_run: Annotated[
-        bool, option("--dry-run", "Check the file, estimate the run, send nothing.", SENDING)
-    ] = False
-    yes: Annotated[bool, option("--yes -y", "Do not prompt.", SENDING)] = False
-    out: Annotated[
-        Path | None,
-        option(
-            "--out FILE",
-            "Write each row's outcome as CSV. Cells that would be formulas get a leading '.",
-            RESULT,
-        ),
-    ] = None
-    out_columns: Annotated[
-        str,
-        option("--out-columns COLUMN,...", "Columns of FILE to copy into --out.", RESULT, default=False),
-    ] = ""
-    rejects: RejectsFile = None
-
-
-def default_outbox(file: str, origin: str) -> Path:
-    """The outbox of a file: next to it; a host on this machine has another one."""
-    path = Path(file)
-    if path.is_symlink():  # all links to a file share one outbox
-        path = without_links(path)
-    if file == STDIN or not path.is_file():
-        path = Path(STDIN_NAME)
-    trial = ".sandbox" if _is_trial(origin) else ""
-    return path.with_name(f"{path.name}{trial}.outbox")
-
-
-def _is_trial(origin: str) -> bool:
-    return urlsplit(origin).hostname in LOOPBACK
 
 
 class FileRun:
@@ -144,7 +74,7 @@ class FileRun:
         self._options = options
         self._connection = connection
         self._terminal = terminal
-        self._stop = Stop(ExitStatus.LEFT)
+        self._stop = Stop()
         self._origin = connection.origin
         self._path = options.outbox or default_outbox(file, self._origin)
         self._is_first = not self._path.exists()
@@ -191,34 +121,15 @@ class FileRun:
             table, lsq = await self._opened(stack)
             checker = await self._fields(lsq, within=None)
             rows = await self._read(table, checker, None, stack)
-            outcomes = await reports.write(table, rows, None, {}, self._maker.attributes)
-        rows.findings.show(self._terminal)
-        if outcomes.rejects is not None:
-            self._terminal.say(f"{outcomes.rejects} holds the rows that need fixing, each with its reason")
-        self._advise(rows)
-        flawed, fields = rows.findings.rows, None if checker is None else len(checker.fields)
-        status = ExitStatus.NOT_ALL if flawed else ExitStatus.DONE
-        refused = f"{flawed:,} would be refused" if flawed else "none would be refused"
-        against = "" if fields is None else f" against {counted(fields, 'lead field')}"
-        self._terminal.result(
-            f"{self._name}: {counted(len(rows.fates), 'row')}{against}, {refused}",
-            {
-                "input": self._name,
-                "rows": len(rows.fates),
-                "blank": rows.blank,
-                "flawed": flawed,
-                "fields": fields,
-                "problems": [finding.data() for finding in rows.findings],
-                "rejects": None if outcomes.rejects is None else str(outcomes.rejects),
-                "exit": int(status),
-            },
-            "bold",
-        )
-        if self._file is not None and (right := len(rows.fates) - flawed):
+            outcomes = await reports.write(table, rows, None, self._maker.attributes)
+        self._show_problems(rows)
+        fields = None if checker is None else len(checker.fields)
+        status = show_check(self._terminal, self._name, rows, outcomes, fields)
+        if self._file is not None and (valid := len(rows.fates) - rows.findings.rows):
             path = Path(self._given)
             name = f"{path.stem}.rejects.{'jsonl' if table.names is None else 'csv'}"
-            rejects = f" --rejects {shlex.quote(name)}" if flawed else ""
-            self._terminal.say(f"to send {counted(right, 'row')}, with the same options:")
+            rejects = f" --rejects {shlex.quote(name)}" if rows.findings.rows else ""
+            self._terminal.say(f"to send {counted(valid, 'row')}, with the same options:")
             self._terminal.say(f"  leadsquared capture {shlex.quote(str(path))}{rejects}")
         return status
 
@@ -238,15 +149,15 @@ class FileRun:
             if outbox is not None and instance is not None and not options.again:
                 known = rows.count(Fate.ACCEPTED, Fate.DELIVERED, Fate.FAILED)
                 await check_instance(outbox, self._path, self._origin, instance, known=known)
-            rows.findings.show(self._terminal)
-            self._advise(rows)
+            self._show_problems(rows)
             plan = await self._plan(rows, lsq)
             for line in () if plan is None else plan.lines():
                 self._terminal.say(line)
             if plan is not None and options.dry_run:
-                return self._show_plan(rows, plan)
+                in_outbox = self._from_before(rows)
+                return show_plan(self._terminal, self._name, self._path, rows, plan, in_outbox=in_outbox)
             self._ask(rows)
-            reused, delivered, taken_out = dict[int, str](), Delivered(Ending.DONE, is_idle=True), 0
+            delivered, taken_out = Delivered(is_idle=True), 0
             with some_left():
                 if outbox is None and rows.count(Fate.NEW):
                     outbox = await stack.enter_async_context(Outbox(self._path))
@@ -257,14 +168,16 @@ class FileRun:
                         await note(outbox, FILES, str(self._file), self._name)
                     await self._note_again(outbox, is_finished=False)
                     taken_out = await self._take_out(outbox, rows)
-                    reused = await self._put(outbox, rows)
+                    has_own_keys = self._maker.has_own_keys
+                    refused = await put_rows(outbox, rows, self._stop, has_own_keys=has_own_keys)
+                    refused.show(self._terminal)
                     delivered = await self._deliver(outbox, lsq, rows)
                 summary = Summary(
                     name=self._name,
                     path=self._path,
                     command=self._command,
                     rows=rows,
-                    outcomes=await self._report(reports, table, rows, outbox, reused),
+                    outcomes=await self._report(reports, table, rows, outbox),
                     delivered=delivered,
                     confirm=not options.no_confirm,
                     taken_out=taken_out,
@@ -280,17 +193,14 @@ class FileRun:
         given = [] if self._file is None else [Path(self._given)]
         return Reports(options.out, options.rejects, columns, files_of([self._path]), given)
 
-    async def _report(
-        self, reports: Reports, table: Table, rows: Rows, outbox: Outbox | None, reused: dict[int, str]
-    ) -> Outcomes:
+    async def _report(self, reports: Reports, table: Table, rows: Rows, outbox: Outbox | None) -> Outcomes:
         """Count the outcomes of all rows; write them too, if the files can be written."""
+        attributes = self._maker.attributes
         try:
-            return await reports.write(table, rows, outbox, reused, self._maker.attributes)
+            return await reports.write(table, rows, outbox, attributes)
         except OSError as error:
-            outcomes = await reports.write(
-                table, rows, outbox, reused, self._maker.attributes, is_written=False
-            )
-            outcomes.unwritten = os_error_text(error)
+            outcomes = await reports.write(table, rows, outbox, attributes, is_written=False)
+            outcomes.unwritten = error_text(error)
             return outcomes
 
     async def _opened(self, stack: AsyncExitStack) -> tuple[Table, LeadSquared]:
@@ -369,13 +279,13 @@ class FileRun:
 
     def _from_before(self, rows: Rows) -> int:
         """How many rows the outbox sends that are not in the file."""
-        return rows.others + (0 if self._options.left_over == "drop" else len(rows.left_over))
+        return rows.other_pending + (0 if self._options.left_over == "drop" else len(rows.left_over))
 
     def _ask(self, rows: Rows) -> None:
         """Ask before a large run, and before the first run of a file to a real account."""
         to_send = rows.count(Fate.NEW, Fate.WAITING)
         is_large = to_send > MANY_ROWS
-        is_new = bool(to_send) and self._is_first and not _is_trial(self._origin)
+        is_new = bool(to_send) and self._is_first and not is_trial(self._origin)
         if self._options.yes or not (is_large or is_new):
             return
         with self._stop.at_once():
@@ -404,80 +314,26 @@ class FileRun:
                     return 0
         return sum([await outbox.discard(row) for row in rows.left_over])
 
-    async def _put(self, outbox: Outbox, rows: Rows) -> dict[int, str]:
-        """Put new rows; returns, by line, why rows are refused whose keys belong to other values."""
-        reused, findings, index = dict[int, str](), Findings(), 0
-        for piece in rows.spool.pieces():
-            self._stop.check()
-            wanted = dict[int, Entry]()
-            submissions = list[tuple[EncodedSubmission, str]]()
-            for position, entry in enumerate(piece, start=index):
-                fate, key = rows.fates[position], entry.outbox_key
-                # A user's own key may have other values than before.
-                if fate in {Fate.NEW, Fate.REPEATED} or (self._maker.has_own_keys and fate > Fate.NEW):
-                    assert entry.submission is not None
-                    assert key is not None
-                    wanted[position] = entry
-                    submissions.append((entry.submission, key))
-            index += len(piece)
-            answers = await put_each(outbox, submissions)
-            for (position, entry), answer in zip(wanted.items(), answers, strict=True):
-                if isinstance(answer, KeyReused) and (why := await self._reused(outbox, entry, rows)):
-                    rows.fates[position] = Fate.REFUSED
-                    reused[entry.row.line] = why
-                    findings.add(entry.row.line, (Flaw("", why),))
-        findings.show(self._terminal)
-        return reused
-
-    async def _reused(self, outbox: Outbox, entry: Entry, rows: Rows) -> str | None:
-        """Why a row whose key has other values is refused; None if it replaces a rejected row."""
-        key = entry.outbox_key
-        assert entry.key is not None
-        assert entry.submission is not None
-        assert key is not None
-        first = rows.first_line_with(entry.key)
-        if first != entry.row.line:
-            return KEY_TWICE.format(line=first)
-        if entry.flaws:
-            return str(entry.flaws[0])
-        item = (await outbox.find([key])).get(key)
-        if item is not None and item.state is ItemState.REJECTED and await outbox.discard(item):
-            await put_each(outbox, [(entry.submission, key)])
-            return None
-        return KEY_REUSED
-
     async def _deliver(self, outbox: Outbox, lsq: LeadSquared, rows: Rows) -> Delivered:
         if (await outbox.snapshot()).oldest is None:
-            return Delivered(Ending.DONE, is_idle=True)
-        kinds = Kinds(self._maker.attributes)
-        outbox.on_final(kinds.note)
-        confirm = not self._options.no_confirm
-        follows = confirm and not self._maker.is_bulk
-        progress = Progress(
+            return Delivered(is_idle=True)
+        delivered = await deliver(
+            [outbox],
+            lsq,
+            self._stop,
             self._terminal,
-            kinds.counts,
-            confirm=follows,
+            confirm=not self._options.no_confirm,
+            attributes=self._maker.attributes,
             before=rows.count(Fate.ACCEPTED),
             ended=rows.count(Fate.DELIVERED, Fate.FAILED),
         )
-        try:
-            async with delivering(outbox, lsq, confirm=confirm):
-                with progress:
-                    delivered = await deliver([outbox], self._stop, progress, confirm=follows)
-                if delivered.ending is Ending.STOPPED:
-                    self._terminal.say(
-                        f"{delivered.why}: waiting for calls in flight; press Ctrl-C again to exit now"
-                    )
-        except (OutboxError, OSError) as error:
-            delivered = Delivered(
-                Ending.STUCK, os_error_text(error) if isinstance(error, OSError) else str(error)
-            )
         if delivered.ending is Ending.DONE:
             await self._note_again(outbox, is_finished=True)
-        return replace(delivered, failed=kinds.failed)
+        return delivered
 
-    def _advise(self, rows: Rows) -> None:
-        """Show what concerns the file or the outbox, not a single row."""
+    def _show_problems(self, rows: Rows) -> None:
+        """Show the flaws of rows, and what concerns the file or the outbox."""
+        rows.findings.show(self._terminal)
         say = self._terminal.say
         for column, patterns in self._maker.spellings.items():
             if len(patterns) > 1:
@@ -493,33 +349,9 @@ class FileRun:
                 "longer has (the file or the options changed): they are sent too, unless you pass "
                 "--left-over drop"
             )
-        if rows.others:
-            say(f"the outbox holds {counted(rows.others, 'row')} from other sources, which are sent too")
-
-    def _show_plan(self, rows: Rows, plan: Estimate | BulkEstimate) -> ExitStatus:
-        status = ExitStatus.NOT_ALL if rows.findings.rows else ExitStatus.DONE
-        text = f"{self._name}: nothing was sent, {counted(plan.submissions, 'row')} would be"
-        if before := self._from_before(rows):
-            text += f", {before:,} of them already in the outbox"
-        self._terminal.result(
-            text,
-            {
-                "input": self._name,
-                "outbox": str(self._path),
-                "dry_run": True,
-                "rows": len(rows.fates),
-                "to_send": rows.count(Fate.NEW, Fate.WAITING),
-                "to_confirm": rows.count(Fate.ACCEPTED),
-                "ended_before": rows.count(Fate.DELIVERED, Fate.FAILED),
-                "refused": rows.count(Fate.REFUSED),
-                "repeated": rows.count(Fate.REPEATED),
-                "left_over": len(rows.left_over),
-                "others_pending": rows.others,
-                "estimate": plan.data(),
-                "exit": int(status),
-            },
-        )
-        return status
+        if rows.other_pending:
+            others = counted(rows.other_pending, "row")
+            say(f"the outbox holds {others} from other sources, which are sent too")
 
 
 async def _waiting(outbox: Outbox | None) -> int:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from time import monotonic
+from typing import Annotated, Any
 
 import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
 
 from leadsquared_async import (
     ItemState,
@@ -19,6 +21,7 @@ from leadsquared_async import (
     LeadSquaredError,
     NotFound,
     Outbox,
+    QueueMetrics,
     RequestState,
     RequestStatus,
     StillProcessing,
@@ -30,7 +33,9 @@ from leadsquared_async.cli.files.private_files import Draft, files_of, open_priv
 from leadsquared_async.cli.files.sheets import sheet
 from leadsquared_async.cli.files.tables import Reading, Table
 from leadsquared_async.cli.options import OfOperation, option
-from leadsquared_async.cli.stopping import Interrupted, Stop
+from leadsquared_async.cli.outboxes import check_files
+from leadsquared_async.cli.progress import Pace, bars, live
+from leadsquared_async.cli.stopping import Interrupted, Stop, run_until_stopped
 from leadsquared_async.cli.terminal import Terminal, counted
 from leadsquared_async.delivery.reasons import kind_of
 from leadsquared_async.operations import LEADS_CAPTURE, operation_named
@@ -50,14 +55,12 @@ FOLLOWED = 1000
 NOT_FOUND, NOT_FOUND_YET, NOT_KNOWN_YET = "not found", "not found so far", "not known so far"
 NO_ANSWER = "no answer"
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which RequestIDs a command is about, and where to write the answers.
+    """Which RequestIDs a command is about, and where to write their outcomes.
 
-    What was submitted is `operation`, unless the file or the outbox says of a request that it is another.
+    The file or the outbox may name the operation of each request; `operation` is that of the others.
     """
 
     ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="RequestIDs.")] = None
@@ -65,10 +68,13 @@ class Asked:
         str | None,
         option(
             "--file FILE",
-            "A file with one a line, or with a column RequestID, and maybe Operation, as --out writes it.",
+            "A file with one RequestID a line, or with a column RequestID and maybe Operation, as --out has "
+            "them.",
         ),
     ] = None
-    outbox: Annotated[Path | None, option("--outbox FILE", "An outbox: those of its accepted rows.")] = None
+    outbox: Annotated[
+        Path | None, option("--outbox FILE", "An outbox: the RequestIDs of its accepted rows.")
+    ] = None
     operation: OfOperation = LEADS_CAPTURE.name
     out: Annotated[
         Path | None, option("--out FILE", "Write the outcomes with LeadSquared's reasons, as CSV.")
@@ -77,7 +83,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What is known of a request; `why` there was no answer is fit to be shown, a reason is not."""
+    """What is known of a request.
+
+    `why` there was no answer may be shown; the reason in `found` may be personal data.
+    """
 
     request_id: str
     operation: str
@@ -88,11 +97,8 @@ class _Outcome:
 
     @property
     def kind(self) -> str | None:
-        return (
-            None
-            if self.found is None or self.found.state is not RequestState.FAILED
-            else kind_of(self.found.reason)
-        )
+        has_failed = self.found is not None and self.found.state is RequestState.FAILED
+        return kind_of(self.found.reason) if self.found is not None and has_failed else None
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -114,7 +120,7 @@ class _Outcome:
 def status(connection: Connection, terminal: Terminal, asked: Asked) -> ExitStatus:
     """Show the current state of RequestIDs.
 
-    Exits with 0 if all succeeded, 1 if some failed or are not known, 3 if some are not finished.
+    Exit status: 0 all succeeded, 1 some failed or are not known, 3 some are not final.
 
     Example: leadsquared status 3f2a1c9e-5b7d-4e0f-9a68-1c2d3e4f5a6b
     """
@@ -129,15 +135,15 @@ def wait(
         float,
         option(
             "--timeout DURATION",
-            "The longest wait, for all of them together; by default 10m.",
+            "The longest wait, for all RequestIDs together; by default 10m.",
             parse=seconds_of,
             default=False,
         ),
     ] = 600.0,
 ) -> ExitStatus:
-    """Follow RequestIDs until LeadSquared has finished with them.
+    """Follow RequestIDs until LeadSquared has processed them.
 
-    Exits with 0 if all succeeded, 1 if some failed or are not known, 3 if some are not finished in time.
+    Exit status: 0 all succeeded, 1 some failed or are not known, 3 some were not final in time.
 
     Example: leadsquared wait --file outcomes.csv --timeout 30m
     """
@@ -153,27 +159,75 @@ def metrics(
     """
     name = operation_named(operation).name
 
-    async def ask() -> None:
+    async def ask() -> QueueMetrics:
         async with connection.client(quick=True) as lsq:
-            queue = await stop.unless(lsq.metrics(operation=name))
-        terminal.result(
-            f"pending {queue.pending:,}, longest wait {queue.max_delay:g} s, "
-            f"processed {queue.rate_per_minute:g} a minute",
-            {
-                "operation": name,
-                "pending": queue.pending,
-                "max_delay": queue.max_delay,
-                "rate_per_minute": queue.rate_per_minute,
-            },
-        )
+            return await lsq.metrics(operation=name)
 
-    with Stop(ExitStatus.LEFT) as stop:
-        asyncio.run(ask())
+    queue = run_until_stopped(ask())
+    terminal.result(
+        f"pending {queue.pending:,}, longest wait {queue.max_delay:g} s, "
+        f"processed {queue.rate_per_minute:g} a minute",
+        {
+            "operation": name,
+            "pending": queue.pending,
+            "max_delay": queue.max_delay,
+            "rate_per_minute": queue.rate_per_minute,
+        },
+    )
     return ExitStatus.DONE
 
 
+def _run(asked: Asked, connection: Connection, terminal: Terminal, timeout: float | None) -> ExitStatus:
+    async def ask(stop: Stop) -> list[_Outcome]:
+        ids = await _ids(asked, terminal)
+        if not ids:
+            terminal.say("no RequestID to ask about")
+            return []
+        if len(ids) > AT_ONCE:
+            terminal.say(f"asking LeadSquared about {len(ids):,} RequestIDs")
+        async with connection.client(quick=True) as lsq:
+            return await _outcomes(lsq, ids, stop, terminal, timeout)
+
+    with ExitStack() as stack:
+        draft = None
+        if asked.out is not None:
+            others = files_of([] if asked.outbox is None else [asked.outbox])
+            others += [] if asked.file is None else [Path(asked.file)]
+            draft = stack.enter_context(Draft(asked.out, others=others, begins=(BEGINS.encode(),)))
+        with Stop() as stop:
+            outcomes = asyncio.run(ask(stop))
+        if draft is not None:
+            _write(draft, outcomes)
+    ended = max((outcome.exit for outcome in outcomes), default=ExitStatus.DONE)
+    data = {"requests": [outcome.data() for outcome in outcomes], "exit": int(ended)}
+    terminal.table(("RequestID", "State", "Lead id", "Why"), [each.cells for each in outcomes], data)
+    if len(outcomes) > 1:
+        states = Counter(outcome.state for outcome in outcomes)
+        counts = ", ".join(f"{count:,} {state}" for state, count in states.items())
+        terminal.say(f"{len(outcomes):,} RequestIDs: {counts}")
+    return ended
+
+
+async def _ids(asked: Asked, terminal: Terminal) -> dict[str, str]:
+    """The RequestIDs, each once, and the operation of each."""
+    ids = [(text, asked.operation) for text in asked.ids or ()]
+    if asked.file is not None:
+        ids += [(text, name or asked.operation) for text, name in _ids_in(asked.file, terminal)]
+    if asked.outbox is not None:
+        check_files([asked.outbox])
+        async with Outbox(asked.outbox) as outbox:
+            items = outbox.items(ItemState.ACCEPTED)
+            ids += [(item.request_id, item.operation) async for item in items if item.request_id is not None]
+    elif not ids:
+        raise CommandFailedError("name a RequestID, or pass --file or --outbox")
+    found: dict[str, str] = {}
+    for text, name in ids:
+        found.setdefault(request_id_of(text), operation_named(name).name)
+    return found
+
+
 def _ids_in(path: str, terminal: Terminal) -> list[tuple[str, str]]:
-    """The RequestIDs in a file, one a line or in a column, each with its operation if a column has that."""
+    """The RequestIDs of a file, each with its operation, which is empty if the file does not name it."""
     with Table(path, Reading(format="csv")) as table:
         names = table.names or ()
         if ID_COLUMN in names:
@@ -193,130 +247,68 @@ def _ids_in(path: str, terminal: Terminal) -> list[tuple[str, str]]:
         return [(text, "") for text in (*names, *(row.cells[0].strip() for row in table))]
 
 
-def _run(asked: Asked, connection: Connection, terminal: Terminal, timeout: float | None) -> ExitStatus:
-    async def ask(stop: Stop) -> list[_Outcome]:
-        ids = await _ids(asked, terminal)
-        if not ids:
-            terminal.say("no RequestID is open")
-            return []
-        if len(ids) > AT_ONCE:
-            terminal.say(f"asking LeadSquared about {len(ids):,} RequestIDs")
-        async with connection.client(quick=True) as lsq:
-            if timeout is None:
-                return await _look(lsq, ids, stop)
-            return await _wait(lsq, ids, stop, timeout, terminal)
-
-    with ExitStack() as stack:
-        draft = None
-        if asked.out is not None:
-            others = files_of([] if asked.outbox is None else [asked.outbox])
-            others += [] if asked.file is None else [Path(asked.file)]
-            draft = stack.enter_context(Draft(asked.out, others=others, begins=(BEGINS.encode(),)))
-        with Stop(ExitStatus.LEFT) as stop:
-            outcomes = asyncio.run(ask(stop))
-        if draft is not None:
-            _write(draft, outcomes)
-    ended = max((outcome.exit for outcome in outcomes), default=ExitStatus.DONE)
-    data = {"requests": [outcome.data() for outcome in outcomes], "exit": int(ended)}
-    terminal.table(("RequestID", "State", "Lead id", "Why"), [each.cells for each in outcomes], data)
-    if len(outcomes) > 1:
-        states = Counter(outcome.state for outcome in outcomes)
-        said = ", ".join(f"{count:,} {state}" for state, count in states.items())
-        terminal.say(f"{len(outcomes):,} RequestIDs: {said}")
-    return ended
-
-
-async def _ids(asked: Asked, terminal: Terminal) -> dict[str, str]:
-    """The RequestIDs, each once, and the operation of each."""
-    ids = [(text, asked.operation) for text in asked.ids or ()]
-    if asked.file is not None:
-        ids += [(text, name or asked.operation) for text, name in _ids_in(asked.file, terminal)]
-    if asked.outbox is not None:
-        if not asked.outbox.is_file():
-            raise CommandFailedError(f"{asked.outbox}: there is no such outbox")
-        async with Outbox(asked.outbox) as outbox:
-            items = outbox.items(ItemState.ACCEPTED)
-            ids += [(item.request_id, item.operation) async for item in items if item.request_id is not None]
-    elif not ids:
-        raise CommandFailedError("name a RequestID, or pass --file or --outbox")
-    found: dict[str, str] = {}
-    for text, name in ids:
-        found.setdefault(request_id_of(text), operation_named(name).name)
-    return found
-
-
-async def _look(lsq: LeadSquared, ids: Mapping[str, str], stop: Stop) -> list[_Outcome]:
-
-    async def look(request_id: str) -> _Outcome:
-        name = ids[request_id]
-        try:
-            return _of(await lsq.status(request_id, operation=name), name)
-        except LeadSquaredError as error:
-            return _without_answer(request_id, name, error)
-
-    outcomes: list[_Outcome] = []
-    asked = list(ids)
-    for start in range(0, len(asked), AT_ONCE):
-        outcomes += await stop.unless(_all(map(look, asked[start : start + AT_ONCE])))
-    return outcomes
-
-
-async def _all(asking: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    return await asyncio.gather(*asking)
-
-
-async def _wait(
-    lsq: LeadSquared, ids: Mapping[str, str], stop: Stop, timeout: float, terminal: Terminal
+async def _outcomes(
+    lsq: LeadSquared, ids: Mapping[str, str], stop: Stop, terminal: Terminal, timeout: float | None
 ) -> list[_Outcome]:
-    """The outcomes in the order of the ids; those that a Ctrl-C came before are left as they are."""
-    outcomes = {
-        request_id: _Outcome(request_id, name, RequestState.QUEUED, ExitStatus.LEFT)
-        for request_id, name in ids.items()
-    }
-    ends = time.monotonic() + timeout
-    room = asyncio.Semaphore(FOLLOWED)
+    """Follow requests within `timeout` seconds, or ask once; returns what is known at a Ctrl-C, too."""
+    outcomes = dict[str, _Outcome]()
+    deadline = None if timeout is None else monotonic() + timeout
+    room = asyncio.Semaphore(AT_ONCE if deadline is None else FOLLOWED)
+    pace, unit = Pace(), "answered" if deadline is None else "final"
 
-    async def follow(request_id: str) -> None:
-        name = ids[request_id]
-        # Not by `wait_many`, which an id that LeadSquared does not know would end for all of them.
+    # Not by `wait_many`, which an id that LeadSquared does not know would end for all of them.
+    async def ask(request_id: str, name: str) -> None:
         async with room:
-            if (left := ends - time.monotonic()) <= 0:
-                return
-            try:
-                status = await lsq.wait(request_id, operation=name, deadline=left)
-                outcomes[request_id] = _of(status, name)
-            except LeadSquaredError as error:
-                outcomes[request_id] = _without_answer(request_id, name, error)
+            outcomes[request_id] = await _outcome(lsq, request_id, name, deadline)
+        pace.note(monotonic(), len(ids) - len(outcomes))
 
+    def draw() -> RenderableType:
+        remarks = (f"{pace.per_second:.1f} a second", pace.remaining())
+        progress = bars([(unit, len(outcomes), len(ids))])
+        return Group(progress, Text(", ".join(filter(None, remarks))))
+
+    async def ask_all() -> None:
+        await asyncio.gather(*(ask(*each) for each in ids.items()))
+
+    pace.note(monotonic(), len(ids))
+    with live(terminal, draw) if len(ids) > 1 else nullcontext():
+        try:
+            await stop.unless(ask_all())
+        except Interrupted:
+            terminal.say("interrupted: to continue, run the same command again")
+    return [
+        outcomes.get(request_id) or _Outcome(request_id, name, NOT_KNOWN_YET, ExitStatus.LEFT)
+        for request_id, name in ids.items()
+    ]
+
+
+async def _outcome(lsq: LeadSquared, request_id: str, name: str, deadline: float | None) -> _Outcome:
+    """The outcome of a request; raises account-level errors, which affect every request."""
     try:
-        await stop.unless(_all(map(follow, ids)))
-    except Interrupted:
-        terminal.say("interrupted: to follow the queued requests, run the same command again")
-    return list(outcomes.values())
-
-
-def _of(found: RequestStatus, name: str) -> _Outcome:
-    ended = ExitStatus.DONE if found.succeeded else ExitStatus.NOT_ALL
-    return _Outcome(
-        found.request_id, name, found.state.value, ended if found.is_final else ExitStatus.LEFT, found
-    )
-
-
-def _without_answer(request_id: str, name: str, error: LeadSquaredError) -> _Outcome:
-    """The outcome for an error; raises an account-level one, which every request would meet."""
-    if isinstance(error, NotFound):
+        if deadline is None:
+            found = await lsq.status(request_id, operation=name)
+        elif (left := deadline - monotonic()) > 0:
+            found = await lsq.wait(request_id, operation=name, deadline=left)
+        else:
+            return _Outcome(request_id, name, NOT_KNOWN_YET, ExitStatus.LEFT)
+    except NotFound:
         return _Outcome(request_id, name, NOT_FOUND, ExitStatus.NOT_ALL)
-    if status_of(error) is ExitStatus.ACCOUNT:
-        raise error
-    if isinstance(error, StillProcessing):
+    except StillProcessing as error:
+        trouble = error.__cause__
         if error.last_status is not None:
             return _Outcome(request_id, name, RequestState.QUEUED, ExitStatus.LEFT)
-        trouble = error.__cause__
-        if trouble is None or isinstance(trouble, NotFound):
-            # Without any trouble the time was over before the first look.
-            state = NOT_KNOWN_YET if trouble is None else NOT_FOUND_YET
-            return _Outcome(request_id, name, state, ExitStatus.LEFT)
-    return _Outcome(request_id, name, NO_ANSWER, ExitStatus.LEFT, why=str(error))
+        if trouble is None:
+            return _Outcome(request_id, name, NOT_KNOWN_YET, ExitStatus.LEFT)
+        if isinstance(trouble, NotFound):
+            return _Outcome(request_id, name, NOT_FOUND_YET, ExitStatus.LEFT)
+        return _Outcome(request_id, name, NO_ANSWER, ExitStatus.LEFT, why=str(error))
+    except LeadSquaredError as error:
+        if status_of(error) is ExitStatus.ACCOUNT:
+            raise
+        return _Outcome(request_id, name, NO_ANSWER, ExitStatus.LEFT, why=str(error))
+    ended = ExitStatus.DONE if found.succeeded else ExitStatus.NOT_ALL
+    status = ended if found.is_final else ExitStatus.LEFT
+    return _Outcome(found.request_id, name, found.state.value, status, found)
 
 
 def _write(draft: Draft, outcomes: Sequence[_Outcome]) -> None:

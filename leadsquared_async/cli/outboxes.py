@@ -23,8 +23,8 @@ from leadsquared_async.outbox import UnreadableRowError, note_of
 from leadsquared_async.printable import one_line
 
 __all__ = [
-    "HELD", "State", "check_files", "counts_of", "dead_letters", "forget", "items", "purge", "requeue",
-    "row_of", "states_of", "stats", "status_for",
+    "HELD", "State", "check_files", "counts_of", "counts_text", "dead_letters", "forget", "items", "purge",
+    "requeue", "row_of", "states_of", "stats", "status_for",
 ]  # fmt: skip
 
 AT_ONCE = 500
@@ -287,6 +287,11 @@ def _has_reason(item: OutboxItem, text: str | None) -> bool:
 def counts_of(snapshot: OutboxSnapshot) -> dict[str, int]:
     """Rows by state, for programs."""
     return {state.value: snapshot.counts[state] for state in ItemState}
+
+
+def counts_text(counts: Mapping[ItemState, int]) -> str:
+    """Rows by state, for people."""
+    return ", ".join(f"{state} {counts[state]:,}" for state in ItemState if counts[state]) or "empty"
 
 
 def row_of(path: Path, item: OutboxItem) -> dict[str, Any]:

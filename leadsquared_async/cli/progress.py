@@ -1,8 +1,10 @@
-"""The progress of a delivery: a live display on a terminal, elsewhere a line from time to time."""
+"""The progress of a delivery: a live display at a terminal, elsewhere a line at growing intervals."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,7 +18,7 @@ from leadsquared_async.cli.durations import spoken
 from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.errors import Fault
 
-__all__ = ["Look", "Pace", "Progress"]
+__all__ = ["Bar", "DeliveryState", "Pace", "Progress", "bars", "live"]
 
 FIRST_LINE, LONGEST_PAUSE = 5.0, 60.0
 """Seconds to the first plain line, and at most between two."""
@@ -25,14 +27,18 @@ WORTH_A_LINE = 3.0
 LONE = 2.0
 """Seconds after which the display says that another process delivers."""
 WINDOW = 60.0
+BAR_WIDTH = 36
+
+Bar = tuple[str, int, int]
+"""A name, what is done, and the total."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class DeliveryState:
     """The counts of all rows at one moment, including those of earlier runs.
 
     `waiting` rows are not accepted yet; `unconfirmed` ones are followed; `work` is about how many calls are
-    left. `held` says why nothing is sent, and `next_probe` is the time to the next try in seconds.
+    left. `held` says why nothing is sent, and `next_probe` is the seconds to the next probe.
     """
 
     at: float
@@ -47,6 +53,10 @@ class Look:
     fault: Fault | None = None
     next_probe: float | None = None
     delivers: bool = True
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        return self.waiting, self.unconfirmed, self.confirmed, self.rejected, self.unknown
 
 
 class Pace:
@@ -74,6 +84,27 @@ class Pace:
         """Until nothing is left; None if unknown."""
         return self._seen[-1][1] / self.per_second if self.per_second else None
 
+    def remaining(self) -> str:
+        """The time left, for people; empty if unknown."""
+        left = self.seconds_left
+        return f"about {spoken(left)} left" if left else ""
+
+
+def bars(lines: Iterable[Bar]) -> Table:
+    """Progress bars below each other."""
+    grid = Table.grid(padding=(0, 2))
+    for name, done, total in lines:
+        bar = ProgressBar(max(total, 1), done, BAR_WIDTH, complete_style="green", finished_style="green")
+        grid.add_row(name, bar, f"{done:,}/{total:,}")
+    return grid
+
+
+def live(terminal: Terminal, draw: Callable[[], RenderableType]) -> AbstractContextManager[object]:
+    """Show what `draw` returns as long as the block lasts, at a terminal only."""
+    if not terminal.console.is_terminal:
+        return nullcontext()
+    return Live(get_renderable=draw, console=terminal.console, refresh_per_second=5, transient=True)
+
 
 class Progress:
     """The display of one delivery; a context manager.
@@ -85,18 +116,18 @@ class Progress:
     def __init__(
         self, terminal: Terminal, kinds: Counter[str], *, confirm: bool, before: int = 0, ended: int = 0
     ) -> None:
+        self.confirm = confirm
         self._terminal = terminal
         self._kinds = kinds
-        self._confirm = confirm
         self._before, self._ended = before, ended
-        self._first: Look | None = None
-        self._last: Look | None = None
+        self._first: DeliveryState | None = None
+        self._last: DeliveryState | None = None
         self._sending, self._ending, self._working = Pace(), Pace(), Pace()
         self._live: Live | None = None
         self._next_line = 0.0
         self._pause = FIRST_LINE
         self._held_since: float | None = None
-        self._told: str | None = None
+        self._is_hold_shown = False
 
     def __enter__(self) -> Self:
         if self._terminal.console.is_terminal:
@@ -110,88 +141,72 @@ class Progress:
         elif self._last is not None and self._last is not self._first:
             self._terminal.say(self._line(self._last))
 
-    def update(self, look: Look) -> None:
-        """Record the counts, and show them when it is time to."""
+    def update(self, state: DeliveryState) -> None:
+        """Record the counts, and show them if it is time."""
         if self._first is None:
-            self._first, self._next_line = look, look.at + FIRST_LINE
-        self._last = look
-        self._sending.note(look.at, look.waiting)
-        self._ending.note(look.at, look.waiting + look.unconfirmed)
-        self._working.note(look.at, look.work)
-        self._tell_of_holding(look)
+            self._first, self._next_line = state, state.at + FIRST_LINE
+        self._last = state
+        self._sending.note(state.at, state.waiting)
+        self._ending.note(state.at, state.waiting + state.unconfirmed)
+        self._working.note(state.at, state.work)
+        self._show_hold(state)
         if self._live is not None:
-            self._live.update(self._drawing(look), refresh=True)
-        elif look.at >= self._next_line:
+            text = Text(", ".join(self._remarks(state)))
+            self._live.update(Group(bars(self._bars(state)), text), refresh=True)
+        elif state.at >= self._next_line:
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
-            self._next_line = look.at + self._pause
-            self._terminal.say(self._line(look))
+            self._next_line = state.at + self._pause
+            self._terminal.say(self._line(state))
 
-    def _tell_of_holding(self, look: Look) -> None:
+    def _show_hold(self, state: DeliveryState) -> None:
         """Say once that rows are held, and once that they no longer are."""
-        if look.held is None:
+        if state.held is None:
             self._held_since = None
-            if self._told is not None:
-                self._told = None
+            if self._is_hold_shown:
+                self._is_hold_shown = False
                 self._terminal.say("delivering again", "green")
             return
         if self._held_since is None:
-            self._held_since = look.at
-        long_enough = look.at - self._held_since >= WORTH_A_LINE or look.fault is Fault.ACCOUNT
-        if self._told is None and long_enough:
-            self._told = look.held
-            # An account's error may end the command at once.
-            tried = "" if look.fault is Fault.ACCOUNT else " and tried again from time to time"
-            self._terminal.say(f"all rows are held{tried}: {look.held}", "yellow")
+            self._held_since = state.at
+        long_enough = state.at - self._held_since >= WORTH_A_LINE or state.fault is Fault.ACCOUNT
+        if long_enough and not self._is_hold_shown:
+            self._is_hold_shown = True
+            # An account-level error may end the command at once.
+            retried = "" if state.fault is Fault.ACCOUNT else ", and one is retried periodically"
+            self._terminal.say(f"all rows are held{retried}: {state.held}", "yellow")
 
-    def _bars(self, look: Look) -> list[tuple[str, int, int]]:
-        """The name, the done part and the total of each bar."""
+    def _bars(self, state: DeliveryState) -> list[Bar]:
         assert self._first is not None
         sent = self._before + self._ended
-        to_send = sent + max(self._first.waiting, look.waiting)
-        bars = [("sent", to_send - look.waiting, to_send)]
-        if self._confirm:
-            total = max(to_send, self._ended + look.waiting + look.unconfirmed)
-            bars.append(("final", total - look.waiting - look.unconfirmed, total))
-        return bars
+        to_send = sent + max(self._first.waiting, state.waiting)
+        lines = [("sent", to_send - state.waiting, to_send)]
+        if self.confirm:
+            total = max(to_send, self._ended + state.waiting + state.unconfirmed)
+            lines.append(("final", total - state.waiting - state.unconfirmed, total))
+        return lines
 
-    def _rates(self, look: Look) -> str:
-        if not look.waiting and self._confirm:
-            return f"{self._ending.per_second:.1f} a second become final"
-        return f"{self._sending.per_second:.1f} a second"
+    def _line(self, state: DeliveryState) -> str:
+        counts = (f"{name} {done:,}/{total:,}" for name, done, total in self._bars(state))
+        return ", ".join((*counts, *self._remarks(state)))
 
-    def _line(self, look: Look) -> str:
-        bars = [f"{name} {done:,}/{total:,}" for name, done, total in self._bars(look)]
-        said = (*bars, self._rates(look), *self._short(look), self._remaining(look), self._waits_for(look))
-        return ", ".join(filter(None, said))
-
-    def _short(self, look: Look) -> list[str]:
+    def _remarks(self, state: DeliveryState) -> list[str]:
         assert self._first is not None
-        said = list[str]()
-        if rejected := look.rejected - self._first.rejected:
+        if not state.waiting and self.confirm:
+            remarks = [f"{self._ending.per_second:.1f} a second become final"]
+        else:
+            remarks = [f"{self._sending.per_second:.1f} a second"]
+        if rejected := state.rejected - self._first.rejected:
             kinds = ", ".join(f"{kind} {count:,}" for kind, count in self._kinds.most_common(3))
-            said.append(f"rejected {rejected:,}" + (f" ({kinds})" if kinds else ""))
-        if unknown := look.unknown - self._first.unknown:
-            said.append(f"unknown {unknown:,}")
-        return said
+            remarks.append(f"rejected {rejected:,}" + (f" ({kinds})" if kinds else ""))
+        if unknown := state.unknown - self._first.unknown:
+            remarks.append(f"unknown {unknown:,}")
+        return list(filter(None, (*remarks, self._working.remaining(), self._waits_for(state))))
 
-    def _remaining(self, look: Look) -> str:
-        left = self._working.seconds_left
-        return f"about {spoken(left)} left" if left is not None and look.work else ""
-
-    def _waits_for(self, look: Look) -> str:
+    def _waits_for(self, state: DeliveryState) -> str:
         assert self._first is not None
-        if look.held is not None:
-            return "held" + ("" if look.next_probe is None else f", next try in {spoken(look.next_probe)}")
-        if not look.delivers and look.at - self._first.at >= LONE:
+        if state.held is not None:
+            probe = "" if state.next_probe is None else f", next try in {spoken(state.next_probe)}"
+            return f"held{probe}"
+        if not state.delivers and state.at - self._first.at >= LONE:
             return "another process delivers from this outbox"
-        return "" if look.waiting or not look.unconfirmed else "waiting for LeadSquared to process them"
-
-    def _drawing(self, look: Look) -> RenderableType:
-        grid = Table.grid(padding=(0, 2))
-        for name, done, total in self._bars(look):
-            bar = ProgressBar(
-                total=max(total, 1), completed=done, width=36, complete_style="green", finished_style="green"
-            )
-            grid.add_row(name, bar, f"{done:,}/{total:,}")
-        said = (self._rates(look), *self._short(look), self._remaining(look), self._waits_for(look))
-        return Group(grid, Text(", ".join(filter(None, said))))
+        return "" if state.waiting or not state.unconfirmed else "waiting for LeadSquared to process them"

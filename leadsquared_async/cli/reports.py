@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,15 +93,13 @@ class Reports:
         table: Table,
         rows: Rows,
         outbox: Outbox | None,
-        reused: Mapping[int, str],
         attributes: Collection[str],
         *,
         is_written: bool = True,
     ) -> Outcomes:
         """Look up every row, in the order of the file, and write its outcome, or only count it.
 
-        `reused` says why rows were refused whose keys the outbox has for others, by line; schema names in
-        `attributes` may be shown.
+        Reasons may show the schema names `attributes`.
         """
         outcomes, write_out, rejects = Outcomes(), None, None
         with ExitStack() as stack:
@@ -116,7 +114,7 @@ class Reports:
                 for entry, fate in zip(piece, fates, strict=False):
                     line, item = entry.row.line, None
                     if fate == Fate.REFUSED:
-                        outcome, reason = REFUSED, reused.get(line) or "; ".join(map(str, entry.flaws))
+                        outcome, reason = REFUSED, rows.reused.get(line) or "; ".join(map(str, entry.flaws))
                     else:
                         item = found.get(entry.outbox_key or "")
                         outcome, reason = _outcome(item)

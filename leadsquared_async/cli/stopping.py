@@ -13,8 +13,9 @@ from types import FrameType
 from typing import Any, Self, TypeVar
 
 from leadsquared_async.cleanup import uninterrupted
+from leadsquared_async.cli.exits import ExitStatus
 
-__all__ = ["Interrupted", "Stop"]
+__all__ = ["Interrupted", "Stop", "run_until_stopped"]
 
 SHOW_CURSOR = "\x1b[?25h"
 LOOK_EVERY = 0.1
@@ -32,11 +33,10 @@ class Interrupted(Exception):
 class Stop:
     """Whether a stop was asked for, by a signal or by the clock; a context manager that listens for both.
 
-    The second signal exits at once, with the status.
+    The second signal exits at once.
     """
 
-    def __init__(self, status: int) -> None:
-        self._status = status
+    def __init__(self) -> None:
         self._signalled_at: float | None = None
         self._raises = False
         self._at: float | None = None
@@ -74,7 +74,7 @@ class Stop:
 
     @contextmanager
     def at_once(self) -> Generator[None]:
-        """Something that waits for people or for input, and not in the event loop: a signal breaks it off."""
+        """For a block that waits for a person or for input outside the event loop: a signal interrupts it."""
         self.check()
         self._raises = True
         try:
@@ -83,7 +83,7 @@ class Stop:
             self._raises = False
 
     def __enter__(self) -> Self:
-        with suppress(ValueError):  # not in the main thread: nobody can interrupt it
+        with suppress(ValueError):  # only the main thread receives signals
             for number in SIGNALS:
                 self._before[number] = signal.signal(number, self._on_signal)
         return self
@@ -102,7 +102,13 @@ class Stop:
             if sys.stderr.isatty():
                 sys.stderr.write(SHOW_CURSOR)
                 sys.stderr.flush()
-            os._exit(self._status)
+            os._exit(ExitStatus.LEFT)
+
+
+def run_until_stopped(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine; a signal cancels it and raises `Interrupted`."""
+    with Stop() as stop:
+        return asyncio.run(stop.unless(work))
 
 
 async def _ended(task: asyncio.Task[Any]) -> None:

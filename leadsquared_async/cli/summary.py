@@ -11,12 +11,13 @@ from typing import Any
 from leadsquared_async import ItemState
 from leadsquared_async.cli.delivering import Delivered, Ending
 from leadsquared_async.cli.durations import spoken
+from leadsquared_async.cli.estimate import BulkEstimate, Estimate
 from leadsquared_async.cli.exits import ExitStatus
 from leadsquared_async.cli.fates import Fate, Rows
 from leadsquared_async.cli.reports import PENDING, REFUSED, Outcomes
 from leadsquared_async.cli.terminal import Terminal, counted
 
-__all__ = ["Summary"]
+__all__ = ["Summary", "show_check", "show_plan"]
 
 MEANING = {
     ItemState.CONFIRMED: "",
@@ -160,3 +161,59 @@ class Summary:
             "rejects": None if outcomes.rejects is None else str(outcomes.rejects),
             "exit": int(self.status),
         }
+
+
+def show_check(
+    terminal: Terminal, name: str, rows: Rows, outcomes: Outcomes, fields: int | None
+) -> ExitStatus:
+    """Show the result of `check`; `fields` counts the account's lead fields, None if they are unknown."""
+    refused = rows.findings.rows
+    status = ExitStatus.NOT_ALL if refused else ExitStatus.DONE
+    count = f"{refused:,}" if refused else "none"
+    against = "" if fields is None else f" against {counted(fields, 'lead field')}"
+    if outcomes.rejects is not None:
+        terminal.say(f"{outcomes.rejects} holds the rows that need fixing, each with its reason")
+    terminal.result(
+        f"{name}: {counted(len(rows.fates), 'row')}{against}, {count} would be refused",
+        {
+            "input": name,
+            "rows": len(rows.fates),
+            "blank": rows.blank,
+            "flawed": refused,
+            "fields": fields,
+            "problems": [finding.data() for finding in rows.findings],
+            "rejects": None if outcomes.rejects is None else str(outcomes.rejects),
+            "exit": int(status),
+        },
+        "bold",
+    )
+    return status
+
+
+def show_plan(
+    terminal: Terminal, name: str, path: Path, rows: Rows, plan: Estimate | BulkEstimate, *, in_outbox: int
+) -> ExitStatus:
+    """Show the result of a dry run; `in_outbox` rows of the outbox would be sent and are not in the file."""
+    status = ExitStatus.NOT_ALL if rows.findings.rows else ExitStatus.DONE
+    text = f"{name}: nothing was sent, {counted(plan.submissions, 'row')} would be"
+    if in_outbox:
+        text += f", {in_outbox:,} of them already in the outbox"
+    terminal.result(
+        text,
+        {
+            "input": name,
+            "outbox": str(path),
+            "dry_run": True,
+            "rows": len(rows.fates),
+            "to_send": rows.count(Fate.NEW, Fate.WAITING),
+            "to_confirm": rows.count(Fate.ACCEPTED),
+            "ended_before": rows.count(Fate.DELIVERED, Fate.FAILED),
+            "refused": rows.count(Fate.REFUSED),
+            "repeated": rows.count(Fate.REPEATED),
+            "left_over": len(rows.left_over),
+            "others_pending": rows.other_pending,
+            "estimate": plan.data(),
+            "exit": int(status),
+        },
+    )
+    return status

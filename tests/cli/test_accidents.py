@@ -14,7 +14,7 @@ import pytest
 from leadsquared_async import Outbox, OutboxError
 from leadsquared_async.cli import app as app_module
 from leadsquared_async.cli import commands as commands_module
-from leadsquared_async.cli import file_run, main
+from leadsquared_async.cli import delivering, file_run, main, putting
 from leadsquared_async.cli.delivering import Delivered
 from leadsquared_async.sandbox import Sandbox
 from tests.cli.commands import (
@@ -116,7 +116,7 @@ async def test_a_folder_that_vanishes_is_no_bad_usage(
 
 
 @pytest.mark.parametrize("error", [OutboxError("the disk is full"), OSError(28, "the disk is full")])
-@pytest.mark.parametrize("place", ["deliver", "put_each"])
+@pytest.mark.parametrize("place", ["_watched", "put_each"])
 async def test_an_error_after_rows_are_put_is_no_bad_usage(
     place: str, error: Exception, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,11 +125,11 @@ async def test_an_error_after_rows_are_put_is_no_bad_usage(
     async def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(file_run, place, fail)
+    monkeypatch.setattr(delivering if place == "_watched" else putting, place, fail)
     done = await capture(sandbox, write_leads(tmp_path / "leads.csv", [1]))
     assert done.code == 3
     assert "the disk is full" in done.err
-    assert ("pending" in done.out) == (place == "deliver")
+    assert ("pending" in done.out) == (place == "_watched")
 
 
 async def test_rows_of_an_earlier_run_that_are_rejected_count(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from leadsquared_async import ItemState, Outbox
-from leadsquared_async.cli import delivering, file_run, progress
+from leadsquared_async.cli import delivering, file_run, progress, run_options
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.cli.commands import (
     PLANTED,
@@ -279,7 +279,7 @@ async def test_a_fault_of_the_server_is_shown_and_waited_out(
     sandbox.books.faults = Faults()
     done = await running
     assert done.code == 0
-    assert "all rows are held and tried again from time to time" in done.err
+    assert "all rows are held, and one is retried periodically" in done.err
 
 
 async def test_a_dry_run_checks_and_estimates_and_leaves_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -357,7 +357,7 @@ async def test_the_first_run_to_an_account_takes_a_yes(
 ) -> None:
     """The first run to an account needs confirmation; the second, and a sandbox, do not."""
     file = write_leads(tmp_path / "a.csv", range(2))
-    monkeypatch.setattr(file_run, "LOOPBACK", frozenset())
+    monkeypatch.setattr(run_options, "LOOPBACK", frozenset())
     refused = await capture(sandbox, file, "--no-confirm")
     assert (refused.code, sandbox.books.accepted) == (2, 0)
     assert "the first run of this file to this account" in refused.err
@@ -548,7 +548,7 @@ async def test_a_trial_says_nothing_about_the_real_account(tmp_path: Path) -> No
             done = await capture(sandbox, file, "--no-confirm", "--outbox", tmp_path / "one.outbox", "--json")
             assert (done.code, done.json["delivered_before"]) == (0, 0)
             assert sandbox.books.accepted == 1
-    assert file_run.default_outbox(str(file), "https://asyncapi.leadsquared.com") == (
+    assert run_options.default_outbox(str(file), "https://asyncapi.leadsquared.com") == (
         tmp_path / "leads.csv.outbox"
     )
 

@@ -16,12 +16,12 @@ from leadsquared_async import Fault
 from leadsquared_async.cli import file_run
 from leadsquared_async.cli.files.mapping import Flaw
 from leadsquared_async.cli.findings import Findings
-from leadsquared_async.cli.progress import Look, Pace, Progress
+from leadsquared_async.cli.progress import DeliveryState, Pace, Progress
 from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.sandbox import Sandbox
 from tests.cli.commands import capture, write_leads
 
-FIRST = Look(at=0.0, waiting=1000, unconfirmed=0, confirmed=50, rejected=2, unknown=0, work=2350.0)
+FIRST = DeliveryState(at=0.0, waiting=1000, unconfirmed=0, confirmed=50, rejected=2, unknown=0, work=2350.0)
 
 
 def terminal_into(file: io.StringIO, *, terminal: bool) -> Terminal:
@@ -31,7 +31,11 @@ def terminal_into(file: io.StringIO, *, terminal: bool) -> Terminal:
 
 
 def shown(
-    *looks: Look, terminal: bool = False, kinds: Counter[str] | None = None, before: int = 0, ended: int = 0
+    *looks: DeliveryState,
+    terminal: bool = False,
+    kinds: Counter[str] | None = None,
+    before: int = 0,
+    ended: int = 0,
 ) -> str:
     file = io.StringIO()
     made = terminal_into(file, terminal=terminal)
@@ -100,7 +104,7 @@ def test_that_leads_are_held_is_said_once(fault: Fault, seconds: int, lines: int
     held = replace(FIRST, held="LeadSquared is down", fault=fault, next_probe=3.0)
     looks = [replace(held, at=float(second)) for second in range(seconds + 1)]
     text = shown(FIRST, *looks, replace(FIRST, at=20.0))
-    tried = "" if fault is Fault.ACCOUNT else " and tried again from time to time"  # the command may end
+    tried = "" if fault is Fault.ACCOUNT else ", and one is retried periodically"  # the command may end
     assert text.count(f"all rows are held{tried}: LeadSquared is down") == lines
     assert text.count("delivering again") == lines
 

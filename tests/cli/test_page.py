@@ -28,7 +28,7 @@ async def test_every_line_works_in_its_order(tmp_path: Path, monkeypatch: pytest
     """From top to bottom, with a file such as the page has; the one mistake in it is mended on the way."""
     monkeypatch.chdir(tmp_path)
     # The page is about a real host, whose outboxes have the plain name.
-    monkeypatch.setattr("leadsquared_async.cli.file_run.LOOPBACK", frozenset())
+    monkeypatch.setattr("leadsquared_async.cli.run_options.LOOPBACK", frozenset())
     monkeypatch.setattr(Terminal, "ask", lambda self, question: True)
     (tmp_path / "leads.csv").write_text(
         "Name,E-mail,Junk,mx_Foo\n"

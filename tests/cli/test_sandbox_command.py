@@ -77,7 +77,7 @@ async def test_a_line_for_each_call_and_a_summary_at_the_end(quiet: bool, capsys
     for _ in range(500):
         await asyncio.sleep(0.01)
         out += capsys.readouterr().out
-        if "# stop it" in out:
+        if "# Ctrl-C stops it" in out:
             break
     url = re.search(r"LEADSQUARED_HOST=(\S+)", out)
     assert url is not None

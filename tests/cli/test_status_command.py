@@ -36,13 +36,25 @@ async def test_status_tells_what_became_of_each(sandbox: Sandbox, tmp_path: Path
 
 
 async def test_many_requests_are_counted(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A look that takes long says how many it asks about; the states are counted below the table."""
+    """For many RequestIDs their number is shown first, and the states are counted below the table."""
     ids = await request_ids(sandbox, tmp_path, 33)
     done = await run("wait", *ids, env=environment(sandbox))
     asking, states = done.err.splitlines()
     assert asking == "asking LeadSquared about 33 RequestIDs"
     assert states == "33 RequestIDs: 33 succeeded"
     assert not (await run("status", ids[0], env=environment(sandbox))).err
+
+
+@pytest.mark.parametrize(("command", "unit"), [("wait", "final"), ("status", "answered")])
+async def test_a_terminal_shows_the_progress_of_many_requests(
+    command: str, unit: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """At a terminal a bar is redrawn in place while `status` and `wait` ask."""
+    ids = await request_ids(sandbox, tmp_path, 5)
+    done = await run(command, *ids, env=environment(sandbox, FORCE_COLOR="1"))
+    assert done.code in {0, 3}
+    assert unit in done.err
+    assert "5/5" in done.err
 
 
 async def test_ids_come_from_files_and_outboxes(sandbox: Sandbox, tmp_path: Path) -> None:
