@@ -40,25 +40,32 @@ def register(group: typer.Typer, panel: str | None, *commands: Callable[..., Exi
 def _runnable(name: str, command: Callable[..., ExitStatus]) -> Callable[..., None]:
     hints = get_type_hints(command, include_extras=True)
     groups = dict[str, tuple[Callable[..., Any], list[str]]]()
-    options, maps = list[Parameter](), dict[str, str]()
+    parameters = list[tuple[Parameter, Any]]()
     for each, parameter in signature(command).parameters.items():
         if hints[each] is Terminal:
-            options.append(_option(parameter.replace(name="as_json", default=False), AsJson, maps))
+            parameters.append((parameter.replace(name="as_json", default=False), AsJson))
         elif is_dataclass(hints[each]):
             group: Any = hints[each]
             types = get_type_hints(group, include_extras=True)
             own = [one for one in signature(group).parameters if get_origin(types[one]) is Annotated]
             groups[each] = group, own
-            options += [_option(signature(group).parameters[one], types[one], maps) for one in own]
+            parameters += [(signature(group).parameters[one], types[one]) for one in own]
         else:
-            options.append(_option(parameter, hints[each], maps))
+            parameters.append((parameter, hints[each]))
+    options = [_option(*each) for each in parameters]
 
     @wraps(command)
     def run(**given: Any) -> None:
-        given |= {each: pairs(declared, given[each]) for each, declared in maps.items()}
+        for parameter, hint in parameters:
+            kind = get_origin(get_args(hint)[0])
+            if kind is Mapping:
+                # typer keeps the first name of an option here
+                given[parameter.name] = pairs(get_args(hint)[1].default, given[parameter.name])
+            elif kind is Collection:
+                given[parameter.name] = given[parameter.name] or parameter.default
         terminal = Terminal(as_json=given.pop("as_json", False))
         for each, (group, own) in groups.items():
-            given[each] = group(**{one: value for one in own if (value := given.pop(one)) is not None})
+            given[each] = group(**{one: given.pop(one) for one in own})
         given |= {each: terminal for each, hint in hints.items() if hint is Terminal}
         with _ending(name, terminal), logs_shown(terminal):
             status = command(**given)
@@ -69,11 +76,9 @@ def _runnable(name: str, command: Callable[..., ExitStatus]) -> Callable[..., No
     return run
 
 
-def _option(parameter: Parameter, hint: Any, maps: dict[str, str]) -> Parameter:
-    """Convert to what typer accepts, which is lists only; add the option of a mapping to `maps`."""
+def _option(parameter: Parameter, hint: Any) -> Parameter:
+    """Convert to what typer accepts, which is lists only."""
     kind, *metadata = get_args(hint)
-    if get_origin(kind) is Mapping:
-        maps[parameter.name] = metadata[0].default  # typer keeps the first name here
     if get_origin(kind) in {Collection, Mapping}:
         hint = Annotated[list[str] | None, *metadata]
         parameter = parameter.replace(default=None)

@@ -13,12 +13,13 @@ import typer
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from leadsquared_async import LeadSquared, LeadSquaredError, RateLimit
 from leadsquared_async.cli.exits import ExitStatus
+from leadsquared_async.cli.options import option
+from leadsquared_async.cli.progress import Bar, bars
 from leadsquared_async.cli.terminal import logger
 from leadsquared_async.sandbox import Books, Faults, Sandbox
 
@@ -38,10 +39,8 @@ WIDE = 120
 
 
 def demo(
-    leads: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="How many leads to send.")] = 60,
-    seed: Annotated[
-        int, typer.Option(metavar="N", help="The same seed gives the same latencies and faults.")
-    ] = 1,
+    leads: Annotated[int, option("--leads N", "How many leads to send.", least=1, most=1000)] = 60,
+    seed: Annotated[int, option("--seed N", "The same seed gives the same latencies and faults.")] = 1,
 ) -> ExitStatus:
     """Watch leads go to a local LeadSquared emulator, through faults.
 
@@ -75,7 +74,7 @@ async def run_demo(console: Console, leads: int, seed: int) -> bool:
         async with client as lsq:
             showing = asyncio.create_task(scene.show(), name="leadsquared demo")
             try:
-                with _noting(scene.lost):
+                with _recording(scene.lost):
                     await asyncio.gather(*(_one_lead(lsq, number, scene) for number in range(1, leads + 1)))
             finally:
                 showing.cancel()
@@ -115,29 +114,23 @@ async def _one_lead(lsq: LeadSquared, number: int, scene: Scene) -> None:
         line.outcome = status.raw_state
 
 
-class _Losses(logging.Handler):
-    """Records the leads whose answer was lost, from the log of the client's retries."""
+@contextlib.contextmanager
+def _recording(lost: set[int]) -> Generator[None]:
+    """Record the leads whose answer was lost, from the log of the client's retries."""
 
-    def __init__(self, lost: set[int]) -> None:
-        super().__init__(logging.INFO)
-        self._lost = lost
-
-    def emit(self, record: logging.LogRecord) -> None:
+    def record_loss(record: logging.LogRecord) -> bool:
         reference = str(getattr(record, "reference", None) or "")
         if getattr(record, "event", None) == "retry" and "connection broke" in record.getMessage():
-            self._lost.add(int(reference.rpartition("-")[2] or 0))
+            lost.add(int(reference.rpartition("-")[2] or 0))
+        return True
 
-
-@contextlib.contextmanager
-def _noting(lost: set[int]) -> Generator[None]:
-    handler = _Losses(lost)
     before = logger.level
-    logger.addHandler(handler)
+    logger.addFilter(record_loss)
     logger.setLevel(logging.INFO)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        logger.removeFilter(record_loss)
         logger.setLevel(before)
 
 
@@ -165,15 +158,15 @@ class Scene:
     lost: set[int] = field(default_factory=set[int])
 
     async def show(self) -> None:
-        """Show the progress until cancelled: live at a terminal, else a line every few seconds."""
+        """Show the progress until cancelled: live at a terminal, otherwise a line every few seconds."""
         # When its pipe is closed (`| head`), rich ends the program from wherever it prints: here, in a task.
         with contextlib.suppress(SystemExit):
             if not self.console.is_terminal:
                 self._print(f"sending {self.total} leads to a local LeadSquared emulator")
                 while True:
                     await asyncio.sleep(PLAIN_EVERY)
-                    bars = ", ".join(f"{name} {done}/{total}" for name, done, total in self._bars())
-                    self._print(", ".join((bars, *self._counts())))
+                    counts = (f"{name} {done}/{total}" for name, done, total in self._bars())
+                    self._print(", ".join((*counts, *self._counts())))
             with Live(self._drawing(), console=self.console, auto_refresh=False) as live:
                 try:
                     while True:
@@ -188,7 +181,7 @@ class Scene:
         if not self.console.is_terminal:
             for number, line in self._shown():
                 ids = f"RequestID {line.request_id}, lead id {line.lead_id}"
-                self._print(f"lead {number}: {ids}, {self._told(number)}")
+                self._print(f"lead {number}: {ids}, {self._outcome_of(number)}")
         summary = Table("the sandbox's books", "", box=None, header_style="bold", pad_edge=False)
         for name, value in (
             ("leads that arrived", f"{len(books.leads)} of {self.total}"),
@@ -213,11 +206,11 @@ class Scene:
             if number <= SHOWN or number in self.lost:
                 yield number, line
 
-    def _told(self, number: int) -> str:
+    def _outcome_of(self, number: int) -> str:
         lost = ": its answer was lost, so it was sent again" if number in self.lost else ""
         return f"{self.lines[number].outcome}{lost}"
 
-    def _bars(self) -> tuple[tuple[str, int, int], ...]:
+    def _bars(self) -> tuple[Bar, ...]:
         calls, per = LIMIT
         lately = self.books.now - per
         return (
@@ -230,15 +223,12 @@ class Scene:
         return f"429s {self._refusals()}", f"retries {self.retries}", f"failed {self.failed}"
 
     def _drawing(self) -> RenderableType:
-        bars = Table.grid(padding=(0, 2))
-        for name, done, total in self._bars():
-            bars.add_row(name, ProgressBar(total=total, completed=done, width=36), f"{done}/{total}")
         leads = Table("lead", "RequestID", "lead id", "outcome", box=None, header_style="dim")
         is_wide = self.console.width >= WIDE
         for number, line in self._shown():
             ids = (each[: None if is_wide else 8] for each in (line.request_id, line.lead_id))
-            leads.add_row(str(number), *ids, self._told(number))
-        contents = Group(bars, Text("   ".join(self._counts())), Text(), leads)
+            leads.add_row(str(number), *ids, self._outcome_of(number))
+        contents = Group(bars(self._bars()), Text("   ".join(self._counts())), Text(), leads)
         return Panel(contents, title="leads to a local LeadSquared emulator", expand=False)
 
     def _refusals(self) -> int:

@@ -12,13 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
-
 from leadsquared_async import ItemState, Outbox
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, status_of
 from leadsquared_async.cli.fields import NO_SYNC_HOST
-from leadsquared_async.cli.options import FailOn
+from leadsquared_async.cli.options import FailOn, option
 from leadsquared_async.cli.outboxes import counts_text, dead_letters, states_of, status_for
 from leadsquared_async.cli.stopping import run_until_stopped
 from leadsquared_async.cli.terminal import Terminal
@@ -59,11 +57,10 @@ class Check:
 def doctor(
     connection: Connection,
     terminal: Terminal,
-    outbox: Annotated[Path | None, typer.Option(metavar="FILE", help="An outbox to check as well.")] = None,
+    outbox: Annotated[Path | None, option("--outbox FILE", "An outbox to check as well.")] = None,
     require: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A lead field that must exist; may be repeated."),
-    ] = None,
+        Collection[str], option("--require NAME", "A lead field that must exist; may be repeated.")
+    ] = (),
     fail_on: FailOn = None,
 ) -> ExitStatus:
     """Check the configuration, with calls that change nothing.
@@ -83,7 +80,7 @@ def doctor(
         detail = "none was made: fix the problems above first"
         checks.append(Check("calls", "unknown", detail, ExitStatus.USAGE))
     else:
-        checks += run_until_stopped(_live(connection, require or ()))
+        checks += run_until_stopped(_live(connection, list(require)))
     if outbox is not None:
         checks.append(_outbox(outbox, states))
     # What stops all calls goes before what --fail-on found.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,12 +26,14 @@ def option(
     group: str | None = None,
     *,
     parse: Callable[[str], Any] | None = None,
-    least: int | None = None,
+    least: float | None = None,
+    most: float | None = None,
     default: bool = True,
 ) -> Any:
     """An option, declared as "--stop-at HH:MM", with its help text and the group that it is shown in.
 
-    `parse` raises ValueError with what is to be written; `default` is whether the help text shows it.
+    `parse` raises ValueError with a text that says how to write it. `least` and `most` bound a number.
+    `default` is whether the help text shows the default.
     """
     names = [word for word in declared.split() if word.startswith("-")]
 
@@ -48,12 +50,13 @@ def option(
         rich_help_panel=group,
         parser=None if parse is None else parsed,
         min=least,
+        max=most,
         show_default=default,
     )
 
 
-def pairs(name: str, given: list[str] | None) -> dict[str, str]:
-    """NAME=VALUE, each name once; what is given may be personal, so a message shows none of it."""
+def pairs(name: str, given: Iterable[str] | None) -> dict[str, str]:
+    """Parse NAME=VALUE, each name once; messages show nothing of `given`, which may be personal data."""
     found = dict[str, str]()
     for text in given or ():
         key, equals, value = text.partition("=")

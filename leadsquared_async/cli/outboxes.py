@@ -10,8 +10,6 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import typer
-
 from leadsquared_async import ItemState, Outbox, OutboxItem, OutboxSnapshot
 from leadsquared_async.cli.durations import seconds_of, spoken
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
@@ -208,9 +206,7 @@ def requeue(
 def forget(
     files: OutboxFiles,
     terminal: Terminal,
-    by: Annotated[
-        str, typer.Option(metavar="NAME", help="The attribute to find the person by, such as EmailAddress.")
-    ],
+    by: Annotated[str, option("--by NAME", "The attribute to find the person by, such as EmailAddress.")],
 ) -> ExitStatus:
     """Erase a person, found by the value of an attribute; pending rows are not sent.
 

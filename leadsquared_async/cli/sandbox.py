@@ -7,112 +7,126 @@ import shlex
 from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
 from leadsquared_async import ConfigurationError, RateLimit
 from leadsquared_async.cli.demo import LIMIT
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
+from leadsquared_async.cli.options import option, pairs
 from leadsquared_async.encoding import SCHEMA_NAME
 from leadsquared_async.printable import one_line
 from leadsquared_async.sandbox import FAULTS, Books, Faults, Sandbox
 from leadsquared_async.sandbox.counters import COUNTERS
-from leadsquared_async.sandbox.settings import Attributes, Options, Settings
+from leadsquared_async.sandbox.settings import Options
 
 __all__ = ["sandbox"]
 
 
+def _limit(text: str) -> tuple[int, float] | None:
+    try:
+        limit = None if text == "none" else RateLimit.parse(text)
+    except ConfigurationError:
+        raise ValueError('is written as calls/seconds, such as 25/5, or "none"') from None
+    return None if limit is None else (limit.calls, limit.per)
+
+
+def _names(text: str) -> list[str]:
+    names = [] if text == "none" else [name.strip() for name in text.split(",")]
+    if not all(map(SCHEMA_NAME.fullmatch, names)):
+        raise ValueError("is written as schema names, such as EmailAddress,FirstName")
+    return names
+
+
+def _attributes(text: str) -> str | list[str] | None:
+    return {"account": "account", "any": None}[text] if text in {"account", "any"} else _names(text)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxOptions:
-    """What a sandbox is like, in the words of the command line."""
+    """The options of a sandbox."""
 
-    limit: Annotated[str, typer.Option(metavar="CALLS/SECONDS", help='The rate limit, or "none".')] = (
+    limit: Annotated[Any, option("--limit CALLS/SECONDS", 'The rate limit, or "none".', parse=_limit)] = (
         f"{LIMIT[0]}/{LIMIT[1]:g}"
     )
-    counting: Annotated[
-        str, typer.Option(metavar="NAME", help=f"How calls are counted: {', '.join(COUNTERS)}.")
-    ] = "sliding-log"
-    latency: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Of a round trip.")] = 0.05
+    bulk_limit: Annotated[
+        Any, option("--bulk-limit CALLS/SECONDS", 'That of bulk calls, or "none".', parse=_limit)
+    ] = "1/5"
+    counting: Annotated[str, option("--counting NAME", f"How calls are counted: {', '.join(COUNTERS)}.")] = (
+        "sliding-log"
+    )
+    latency: Annotated[float, option("--latency SECONDS", "Of a round trip.", least=0)] = 0.05
     jitter: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="At most, added to a round trip at random.")
+        float, option("--jitter SECONDS", "At most, added to a round trip at random.", least=0)
     ] = 0.05
     fault: Annotated[
         Collection[str],
-        typer.Option(
-            metavar="NAME=SHARE",
-            help=f"The share of calls that fail so, such as 500=0.03; may be repeated: {', '.join(FAULTS)}.",
+        option(
+            "--fault NAME=SHARE",
+            "The share of calls that fail like this, such as 500=0.03; may be repeated: "
+            f"{', '.join(FAULTS)}.",
         ),
     ] = ()
     processing_rate: Annotated[
-        float, typer.Option(min=0.01, metavar="N", help="Requests processed a minute.")
+        float, option("--processing-rate N", "Requests processed a minute.", least=0.01)
     ] = 600.0
     speed: Annotated[
         float,
-        typer.Option(
-            min=0.01, metavar="N", help="How many times faster than real time requests are processed."
-        ),
+        option("--speed N", "How many times faster than real time requests are processed.", least=0.01),
     ] = 1.0
     attributes: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME,NAME",
-            help='The schema names that exist: a lead with another one is rejected; "account" for those of a '
-            'believable account, "any" for all.',
+        Any,
+        option(
+            "--attributes NAME,NAME",
+            'The schema names that exist: a lead with another one is rejected; "account" for those of a '
+            'realistic account, "any" for all.',
+            parse=_attributes,
         ),
     ] = "account"
     mandatory: Annotated[
-        str | None, typer.Option(metavar="NAME,NAME", help="The schema names that a new lead has to have.")
-    ] = None
+        Any, option("--mandatory NAME,NAME", "The schema names that a new lead must have.", parse=_names)
+    ] = "none"
     unique: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME,NAME", help='Schema names whose values no two leads may share, or "none".'
+        Any,
+        option(
+            "--unique NAME,NAME",
+            'Schema names whose values no two leads may share, or "none".',
+            parse=_names,
         ),
     ] = "EmailAddress,Phone"
     fields: Annotated[
-        int, typer.Option(min=1, max=10_000, metavar="N", help="How many fields the believable account has.")
+        int, option("--fields N", "How many fields the realistic account has.", least=1, most=10_000)
     ] = 60
-    bulk_limit: Annotated[
-        str, typer.Option(metavar="CALLS/SECONDS", help='That of bulk calls, or "none".')
-    ] = "1/5"
     seed: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            help="With a seed, the same calls give the same answers. Without, each run has its own ids.",
+        option(
+            "--seed N",
+            "With a seed, the same calls give the same answers. Without, each run has its own ids.",
         ),
     ] = None
 
-    def parsed(self) -> Options:
-        """As `Sandbox` takes them; ValueError if one is invalid."""
-        options = Options(
-            limit=_limit("--limit", self.limit),
-            bulk_limit=_limit("--bulk-limit", self.bulk_limit),
-            counting=self.counting,
-            processing_rate=self.processing_rate,
-            speed=self.speed,
-            attributes=_attributes(self.attributes),
-            mandatory=[] if self.mandatory is None else _names("--mandatory", self.mandatory),
-            unique=[] if self.unique == "none" else _names("--unique", self.unique),
-            fields=self.fields,
-            seed=self.seed,
-            faults=Faults(
-                latency=self.latency, jitter=self.jitter, probabilities=dict(map(_share, self.fault))
-            ),
-        )
-        Settings(**options)  # refuses here what it would refuse later
-        return options
+    def as_settings(self) -> Options:
+        """As `Sandbox` takes them; raises ValueError if a share is not a number."""
+        chosen = asdict(self)
+        try:
+            shares = pairs("--fault", chosen.pop("fault"))
+            probabilities = {name: float(share) for name, share in shares.items()}
+        except ValueError:
+            raise ValueError("--fault is written as NAME=SHARE, such as 500=0.03") from None
+        latency, jitter = chosen.pop("latency"), chosen.pop("jitter")
+        faults = Faults(latency=latency, jitter=jitter, probabilities=probabilities)
+        return cast("Options", {**chosen, "faults": faults})
 
 
 def sandbox(
     options: SandboxOptions,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, metavar="N", help="Where to listen on 127.0.0.1; 0 takes any.")
+        int, option("--port N", "Where to listen on 127.0.0.1; 0 takes any free port.", least=0, most=65535)
     ] = 8025,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Do not print a line for each call.")] = False,
+    quiet: Annotated[bool, option("--quiet", "Do not print a line for each call.")] = False,
 ) -> ExitStatus:
     """Run a local LeadSquared emulator, and print the environment to use it.
 
@@ -121,7 +135,7 @@ def sandbox(
     Example: leadsquared sandbox --fault 500=0.05 --fault lost+taken=0.01
     """
     try:
-        asyncio.run(run_sandbox(port, options.parsed(), quiet=quiet))
+        asyncio.run(run_sandbox(port, options.as_settings(), quiet=quiet))
     except (ValueError, ImportError) as error:
         raise CommandFailedError(one_line(str(error))) from None
     except OSError as error:
@@ -131,52 +145,19 @@ def sandbox(
     return ExitStatus.DONE
 
 
-def _limit(option: str, text: str) -> tuple[int, float] | None:
-    if text == "none":
-        return None
-    try:
-        limit = RateLimit.parse(text)
-    except ConfigurationError:
-        raise ValueError(f'{option} is written as calls/seconds, such as 25/5, or "none"') from None
-    return limit.calls, limit.per
-
-
-def _attributes(text: str) -> Attributes:
-    if text == "account":
-        return "account"
-    return None if text == "any" else _names("--attributes", text)
-
-
-def _names(option: str, text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
-    if not all(map(SCHEMA_NAME.fullmatch, names)):
-        raise ValueError(f"{option} is written as schema names, such as EmailAddress,FirstName")
-    return names
-
-
-def _share(text: str) -> tuple[str, float]:
-    name, _, share = text.partition("=")
-    try:
-        return name, float(share)
-    except ValueError:
-        raise ValueError(
-            f"--fault is written as NAME=SHARE, such as 500=0.03; the names are {', '.join(FAULTS)}"
-        ) from None
-
-
 async def run_sandbox(port: int, options: Options, *, quiet: bool) -> None:
-    """Serve until cancelled, and say how to reach it; a line for each call, and a summary at the end."""
-    async with Sandbox(port=port, on_call=None if quiet else _tell_call, **options) as sandbox:
+    """Serve until cancelled, and print the environment, a line for each call, and a summary at the end."""
+    async with Sandbox(port=port, on_call=None if quiet else _print_call, **options) as sandbox:
         try:
-            _tell(sandbox)
+            _print_environment(sandbox)
             await asyncio.Event().wait()
         finally:
             if not quiet:
-                _say(summary_of(sandbox.books))
+                _print_aside(summary_of(sandbox.books))
 
 
 def summary_of(books: Books) -> str:
-    """What a sandbox has received, in a line."""
+    """What a sandbox has received, as one line."""
     calls = ", ".join(f"{count} x {outcome}" for outcome, count in sorted(books.by_outcome.items()))
     states = Counter(request["status"] for request in books.requests)
     requests = ", ".join(f"{count} {status}" for status, count in sorted(states.items()))
@@ -190,17 +171,17 @@ def summary_of(books: Books) -> str:
     )
 
 
-def _tell_call(line: str) -> None:
-    _say(f"{datetime.now().astimezone():%H:%M:%S} {line}")
+def _print_call(line: str) -> None:
+    _print_aside(f"{datetime.now().astimezone():%H:%M:%S} {line}")
 
 
-def _say(text: str) -> None:
-    """Beside the lines to export; a terminal that has gone ends no call."""
+def _print_aside(text: str) -> None:
+    """Print to standard error; a closed terminal ends no call."""
     with suppress(OSError):
         typer.echo(text, err=True)
 
 
-def _tell(sandbox: Sandbox) -> None:
+def _print_environment(sandbox: Sandbox) -> None:
     environment = {
         "LEADSQUARED_HOST": sandbox.url,
         "LEADSQUARED_ACCESS_KEY": sandbox.access_key,
@@ -217,5 +198,5 @@ def _tell(sandbox: Sandbox) -> None:
     ]
     try:
         typer.echo("\n".join(lines))
-    except OSError as error:  # which would be taken for a port in use
-        raise ValueError(f"its environment cannot be printed: {error.strerror}") from None
+    except OSError as error:  # not one of the port
+        raise ValueError(f"the environment cannot be printed: {error.strerror}") from None

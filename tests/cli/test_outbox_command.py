@@ -288,6 +288,14 @@ async def test_requeue_mends_and_drain_sends(tmp_path: Path) -> None:
         assert all(body["SearchBy"] == "Phone" and "mx_Foo" not in body for body in again)
 
 
+async def test_requeue_needs_no_change(tmp_path: Path) -> None:
+    """Without --drop and --set, rejected rows are put back as they are."""
+    async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
+        path = await rejected_outbox(sandbox, tmp_path)
+    done = await run("outbox", "requeue", path, "--json")
+    assert (done.code, done.json["requeued"]) == (0, 2)
+
+
 async def test_a_mended_row_keeps_its_update_behavior(tmp_path: Path) -> None:
     """A requeued row keeps its update behaviour."""
     async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:

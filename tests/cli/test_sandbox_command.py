@@ -1,72 +1,78 @@
-"""What `leadsquared sandbox` makes of its options."""
+"""`leadsquared sandbox`: its options, and what it prints."""
 
 import asyncio
 import errno
 import os
 import re
-from typing import Any
 
 import httpx
 import pytest
 import typer
 
-from leadsquared_async.cli.sandbox import SandboxOptions, _tell, _tell_call, run_sandbox
+from leadsquared_async.cli import sandbox
+from leadsquared_async.cli.sandbox import _print_call, _print_environment, run_sandbox
 from leadsquared_async.sandbox import Sandbox
-from leadsquared_async.sandbox.settings import Options
+from leadsquared_async.sandbox.settings import Options, Settings
+from tests.cli.commands import run
 from tests.sandbox.calls import BRET, HEADERS, KEYS
 
 
-def options(**changes: Any) -> Options:
-    return SandboxOptions(**changes).parsed()
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
+    """The options of the sandboxes that were started; none of them is."""
+    options = list[Options]()
+
+    async def record(_port: int, chosen: Options, *, quiet: bool) -> None:
+        assert not quiet
+        Settings(**chosen)
+        options.append(chosen)
+
+    monkeypatch.setattr(sandbox, "run_sandbox", record)
+    return options
 
 
 @pytest.mark.parametrize(
-    ("text", "attributes"),
+    ("option", "text", "value"),
     [
-        ("any", None),
-        ("account", "account"),
-        ("EmailAddress", ["EmailAddress"]),
-        ("EmailAddress, mx_City", ["EmailAddress", "mx_City"]),
+        ("attributes", "any", None),
+        ("attributes", "account", "account"),
+        ("attributes", "EmailAddress", ["EmailAddress"]),
+        ("attributes", "EmailAddress, mx_City", ["EmailAddress", "mx_City"]),
+        ("mandatory", "FirstName", ["FirstName"]),
+        ("unique", "none", []),
+        ("unique", "Phone, mx_Id", ["Phone", "mx_Id"]),
+        ("limit", "25/5", (25, 5.0)),
+        ("bulk-limit", "5/2.5", (5, 2.5)),
+        ("bulk-limit", "none", None),
+        ("fields", "400", 400),
+        ("fault", "500=0.25", {"500": 0.25}),
     ],
 )
-def test_the_attributes(text: str, attributes: object):
-    """Any, those of a believable account, or a list."""
-    assert options(attributes=text)["attributes"] == attributes
+async def test_an_option_becomes_a_setting(option: str, text: str, value: object, started: list[Options]):
+    """Each option is a setting of `Sandbox`; what is not given has the default of the help text."""
+    assert (await run("sandbox", f"--{option}", text)).code == 0
+    (settings,) = started
+    found: dict[str, object] = {**settings, "fault": settings["faults"].probabilities}
+    assert found[option.replace("-", "_")] == value
+    assert (found["counting"], found["processing_rate"]) == ("sliding-log", 600.0)
 
 
 @pytest.mark.parametrize(
-    ("text", "unique"), [("none", []), ("Phone", ["Phone"]), ("Phone, mx_Id", ["Phone", "mx_Id"])]
-)
-def test_the_unique_fields(text: str, unique: list[str]):
-    """A list, or none."""
-    assert options(unique=text)["unique"] == unique
-
-
-@pytest.mark.parametrize(("text", "limit"), [("1/5", (1, 5.0)), ("5/2.5", (5, 2.5)), ("none", None)])
-def test_the_bulk_limit(text: str, limit: tuple[int, float] | None):
-    """Calls in seconds, or none."""
-    assert options(bulk_limit=text)["bulk_limit"] == limit
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
+    ("option", "text", "message"),
     [
-        ({"bulk_limit": "fast"}, "--bulk-limit is written as calls/seconds"),
-        ({"limit": "fast"}, "--limit is written as calls/seconds"),
-        ({"attributes": "Email Address"}, "--attributes is written as schema names"),
-        ({"unique": "Email Address"}, "--unique is written as schema names"),
-        ({"fields": 0}, "fields must be a whole number from 1 to 10000, not 0"),
+        ("--bulk-limit", "fast", "is written as calls/seconds"),
+        ("--limit", "fast", "is written as calls/seconds"),
+        ("--attributes", "Email Address", "is written as schema names"),
+        ("--unique", "Email Address", "is written as schema names"),
+        ("--fields", "0", "Invalid value for"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(changes: dict[str, object], message: str):
-    """With the option's name."""
-    with pytest.raises(ValueError, match=message):
-        options(**changes)
-
-
-def test_the_number_of_fields():
-    """As it is given."""
-    assert options(fields=400)["fields"] == 400
+async def test_an_invalid_option_is_named(option: str, text: str, message: str, started: list[Options]):
+    """An invalid value is exit 2; the error names the option and says how to write it."""
+    done = await run("sandbox", option, text, env={"COLUMNS": "120"})
+    assert (done.code, started) == (2, [])
+    assert option in done.err
+    assert message in done.err
 
 
 @pytest.mark.parametrize("quiet", [False, True])
@@ -103,32 +109,32 @@ async def test_a_line_for_each_call_and_a_summary_at_the_end(quiet: bool, capsys
 async def test_the_environment_fits_a_terminal_of_80_columns(capsys: pytest.CaptureFixture[str]):
     """A line that wraps cannot be pasted, and an address that wraps cannot be opened."""
     async with Sandbox() as sandbox:
-        _tell(sandbox)
+        _print_environment(sandbox)
         lines = capsys.readouterr().out.splitlines()
         assert f"# its calls and records: {sandbox.url}/_sandbox/" in lines
     assert max(map(len, lines)) < 80
 
 
-async def test_a_terminal_that_has_gone_ends_no_call(monkeypatch: pytest.MonkeyPatch):
-    """The sandbox goes on."""
+async def test_a_closed_terminal_ends_no_call(monkeypatch: pytest.MonkeyPatch):
+    """A call is answered even if its line cannot be printed."""
 
     def gone(*_: object, **__: object) -> None:
         raise BrokenPipeError
 
     monkeypatch.setattr(typer, "echo", gone)
     async with (
-        Sandbox(on_call=_tell_call) as sandbox,
+        Sandbox(on_call=_print_call) as sandbox,
         httpx.AsyncClient(base_url=sandbox.url, headers=HEADERS, trust_env=False) as client,
     ):
         assert (await client.post(f"/lead/capture?{KEYS}", content=BRET)).status_code == 200
 
 
-async def test_an_environment_that_nobody_reads_is_no_port_in_use(monkeypatch: pytest.MonkeyPatch):
-    """The disk that standard output goes to may be full."""
+async def test_an_environment_that_cannot_be_printed_is_no_port_in_use(monkeypatch: pytest.MonkeyPatch):
+    """A full disk behind standard output is reported as such."""
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(typer, "echo", full)
-    with pytest.raises(ValueError, match="environment cannot be printed: No space left"):
+    with pytest.raises(ValueError, match="the environment cannot be printed: No space left"):
         await run_sandbox(0, {}, quiet=True)
