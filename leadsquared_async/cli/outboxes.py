@@ -6,7 +6,6 @@ import asyncio
 import shlex
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,10 +29,10 @@ AT_ONCE = 500
 HELD = "held"
 """The note that says why the last command held the rows of an outbox."""
 FORGOTTEN = "rows being sent stay, without values, until their outcome is known"
-NOBODY = "no row has that value; confirmed rows hold no values"
+NOT_FOUND = "no row has that value; confirmed rows hold no values"
 SENT_AGAIN = "capturing the same input again sends them again"
 ELSEWHERE = (
-    "the input file, files of --rejects and --out, and other outboxes still hold the person; the same "
+    "the input file, files of --rejects and --out, and other outboxes may still contain the person; the same "
     "capture command would send them again"
 )
 
@@ -64,23 +63,16 @@ def stats(files: OutboxFiles, terminal: Terminal, fail_on: FailOn = None) -> Exi
         }
 
     found = _each(files, count)
-    cells = list[tuple[str, ...]]()
-    for each in found:
-        waits = None if each["oldest"] is None else f"the oldest open row has waited {spoken(each['oldest'])}"
-        held = None if each["held"] is None else f"held: {each['held']}"
-        states = [(state.value, f"{each[state]:,}") for state in ItemState if each[state]] or [("empty", "")]
-        rows = zip_longest(states, filter(None, (waits, held)))
-        cells += [
-            ("" if number else each["file"], *(state or ("", "")), remark or "")
-            for number, (state, remark) in enumerate(rows)
-        ]
-    terminal.table(("Outbox", "State", "Rows", ""), cells, {"outboxes": found})
-    if not terminal.as_json:
-        for each in found:
-            if (dead := dead_letters(Path(each["file"]), each)) is not None:
-                said, listing = dead
-                terminal.result(f"{said}:", {})
-                terminal.result(f"  {listing}", {})
+    lines = list[str]()
+    for path, each in zip(files, found, strict=True):
+        lines.append(f"{one_line(path)}: {counts_text(each)}")
+        if each["oldest"] is not None:
+            lines.append(f"  the oldest open row has waited {spoken(each['oldest'])}")
+        if each["held"] is not None:
+            lines.append(f"  held: {each['held']}")
+        if (dead := dead_letters(path, each)) is not None:
+            lines += [f"  {dead[0]}:", f"    {dead[1]}"]
+    terminal.result("\n".join(lines), {"outboxes": found})
     return max(status_for(each, failing) for each in found)
 
 
@@ -111,7 +103,7 @@ def items(
         nonlocal shown
         rows = list[tuple[str, ...]]()
         async for item in outbox.items(state):
-            if not terminal.is_heard:
+            if terminal.is_closed:
                 return
             age = (now - item.changed_at).total_seconds()
             if not _has_reason(item, reason) or operation not in {None, item.operation} or age < older_than:
@@ -135,7 +127,7 @@ def items(
             terminal.table(headings, rows)
 
     _each(files, listed)
-    if not shown and terminal.is_heard:
+    if not (shown or terminal.is_closed):
         terminal.say("no items" if state is None else f"no items are {state}")
     return ExitStatus.DONE
 
@@ -222,7 +214,9 @@ def forget(
 
     erased = sum(_each(files, erase))
     terminal.say(ELSEWHERE)
-    terminal.result(f"{counted(erased, 'row')} erased; {FORGOTTEN if erased else NOBODY}", {"erased": erased})
+    terminal.result(
+        f"{counted(erased, 'row')} erased; {FORGOTTEN if erased else NOT_FOUND}", {"erased": erased}
+    )
     return ExitStatus.DONE
 
 

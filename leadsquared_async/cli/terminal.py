@@ -54,12 +54,12 @@ def plain_table(lines: Iterable[Sequence[str]]) -> str:
 class Terminal:
     """Where one command shows things: remarks on `console`, standard error, results on standard output.
 
-    `is_heard` is false once the reader of the results has closed the pipe, such as `head`.
+    `is_closed` is true once the reader of the results, such as `head`, has closed the pipe.
     """
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.is_heard = True
+        self.is_closed = False
         is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") in {"dumb", "unknown"}
         forced = False if is_plain else None
         self.console = Console(stderr=True, force_terminal=forced, highlight=False, markup=False, emoji=False)
@@ -67,12 +67,12 @@ class Terminal:
 
     def say(self, text: str, style: str = "") -> None:
         """Show a remark: wrapped between words at a terminal, one line elsewhere."""
-        indent = len(text) - len(text.lstrip(" "))
-        line = Text(one_line(text, LONGEST_LINE), style)
+        indent = " " * (len(text) - len(text.lstrip(" ")))
+        line = indent + one_line(text, LONGEST_LINE)
         if self.console.is_terminal:
-            self.console.print(Padding(line, (0, 0, 0, indent), expand=False))
+            self.console.print(_indented(line, style))
         else:
-            self.console.print(Text(" " * indent) + line, soft_wrap=True)
+            self.console.print(Text(line, style), soft_wrap=True)
 
     def ask(self, question: str) -> bool | None:
         """Ask a yes/no question; None without a terminal."""
@@ -81,7 +81,7 @@ class Terminal:
         return typer.confirm(question, default=False, err=True)
 
     def line_of_input(self, what: str) -> str:
-        """A value that must not stand on the command line: asked for, or a line of standard input."""
+        """A value that must not be an argument: prompted for, or a line of standard input."""
         is_asked = sys.stdin is not None and sys.stdin.isatty()  # pyright: ignore[reportUnnecessaryComparison]
         text = typer.prompt(what, err=True) if is_asked else (sys.stdin or io.StringIO()).readline()
         if not text.strip():
@@ -89,7 +89,7 @@ class Terminal:
         return str(text).strip()
 
     def choose(self, question: str, choices: Sequence[tuple[str, str]]) -> str | None:
-        """Ask which of several names is meant, each with what speaks for it; None where nobody says."""
+        """Ask for one of several names, each shown with a text; None without a terminal or an answer."""
         if not (sys.stderr.isatty() and sys.stdin.isatty()):
             return None
         rows = [(str(number), *choice) for number, choice in enumerate(choices, start=1)]
@@ -102,7 +102,8 @@ class Terminal:
     def result(self, text: str, data: Mapping[str, Any], style: str = "") -> None:
         """Give the result: the text, or the data as one line of JSON."""
         if self._results.is_terminal and not self.as_json:
-            self._results.print(Text(printable(text), style))
+            for line in printable(text).split("\n"):
+                self._results.print(_indented(line, style))
         else:
             self._write(json.dumps(data) if self.as_json else printable(text))
 
@@ -158,8 +159,14 @@ class Terminal:
             if text:
                 typer.echo(text)
         except BrokenPipeError:
-            self.is_heard = False
+            self.is_closed = True
             discard_results()
+
+
+def _indented(line: str, style: str) -> Padding:
+    """A line that keeps its indent where it wraps."""
+    text = line.lstrip(" ")
+    return Padding(Text(text, style), (0, 0, 0, len(line) - len(text)), expand=False)
 
 
 def _fitting(lines: Sequence[Sequence[str]], width: int) -> list[int]:
@@ -200,7 +207,7 @@ class _Handler(logging.Handler):
 
 @contextmanager
 def logs_shown(terminal: Terminal) -> Generator[None]:
-    """Show the package's warnings like everything else, as long as the block lasts."""
+    """Show the package's warnings as remarks."""
     handler, propagated = _Handler(terminal), logger.propagate
     logger.addHandler(handler)
     logger.propagate = False

@@ -66,12 +66,11 @@ async def rejected_outbox(sandbox: Sandbox, tmp_path: Path) -> Path:
 
 
 async def test_stats_count_each_file(tmp_path: Path) -> None:
-    """Rows by state for several files, for people and programs."""
+    """Rows by state for several files, as text and as JSON."""
     one, two = await outbox_of(tmp_path / "1.outbox", 1, 2), await outbox_of(tmp_path / "2.outbox")
     done = await run("outbox", "stats", one, two)
     assert done.code == 0
-    assert re.search(f"{one} +pending +2 +the oldest open row has waited", done.out)
-    assert re.search(f"{two} +empty", done.out)
+    assert re.fullmatch(rf"{one}: pending 2\n  the oldest open row has waited \d s\n{two}: empty\n", done.out)
     done = await run("outbox", "stats", one, "--json")
     assert done.json["outboxes"][0]["pending"] == 2
 
@@ -89,14 +88,26 @@ def buried(path: Path, **states: int) -> Path:
 DEAD = "dead letters: 1 rejected, 2 unknown; list them with: leadsquared outbox items {} --state rejected"
 
 
-async def test_stats_and_doctor_say_what_ended_badly(sandbox: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("width", range(20, 61, 5))
+async def test_stats_break_no_word(width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a narrow terminal every state and every word that fits is on one line."""
+    monkeypatch.chdir(tmp_path)
+    buried(await outbox_of(tmp_path / "leads.outbox", 1, 2, 3), rejected=1, unknown=1)
+    done = await run("outbox", "stats", "leads.outbox", env={"FORCE_COLOR": "1", "COLUMNS": str(width)})
+    shown = done.out.split()
+    for words in ("leads.outbox: pending 1, rejected 1, unknown 1", "the oldest open row has waited"):
+        assert " ".join(words.split()) in " ".join(shown)
+    assert {"leadsquared", "outbox", "items", "leads.outbox", "rejected"} <= set(shown)
+
+
+async def test_stats_and_doctor_report_dead_letters(sandbox: Sandbox, tmp_path: Path) -> None:
     """Dead letters are shown with the command that lists them; without --fail-on the status is 0."""
     path = buried(await outbox_of(tmp_path / "my leads.outbox", 1, 2, 3, 4), rejected=1, unknown=2)
     said = DEAD.format(shlex.quote(str(path)))
     for arguments in (["outbox", "stats", path], ["doctor", "--outbox", path]):
         done = await run(*arguments, env=environment(sandbox))
         assert done.code == 0
-        assert said in done.out.replace(":\n  ", ": ")
+        assert said in done.out.replace(":\n    ", ": ")
     assert "look     outbox" in done.out
     assert "ok       outbox" not in done.out
     well = await outbox_of(tmp_path / "well.outbox", 1)

@@ -71,11 +71,9 @@ if the fix is in LeadSquared, such as a new field, or if --drop or --set is enou
   leadsquared outbox drain new.csv.sandbox.outbox
 """
 STATS = """\
-Outbox                  State      Rows
-new.csv.sandbox.outbox  confirmed  1
-                        rejected   1
-dead letters: 1 rejected; list them with:
-  leadsquared outbox items new.csv.sandbox.outbox --state rejected
+new.csv.sandbox.outbox: confirmed 1, rejected 1
+  dead letters: 1 rejected; list them with:
+    leadsquared outbox items new.csv.sandbox.outbox --state rejected
 """
 ITEMS = """\
 Id  State     Age  Operation      RequestID                             Reason                       \
