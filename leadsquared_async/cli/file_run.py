@@ -336,10 +336,16 @@ class FileRun:
         rows.findings.show(self._terminal)
         say = self._terminal.say
         for column, patterns in self._maker.spellings.items():
+            local = sum(count for pattern, count in patterns.items() if not pattern.startswith("+"))
             if len(patterns) > 1:
                 say(
                     f'column "{column}" has phone numbers in {len(patterns)} formats, and LeadSquared makes '
                     "a lead of each: pass --phone COUNTRY, such as --phone IN, to send one format"
+                )
+            elif local:
+                say(
+                    f'column "{column}" has {counted(local, "phone number")} without a country: pass '
+                    "--phone COUNTRY, such as --phone IN, to add it"
                 )
         if rows.blank:
             say(f"{counted(rows.blank, 'blank row')} skipped")

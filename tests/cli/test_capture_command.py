@@ -161,6 +161,27 @@ async def test_a_mended_file_of_rejects_is_not_overwritten(tmp_path: Path) -> No
         assert rows_of(tmp_path / "rejects-2.csv")[0]["mx_Foo"] == "x"
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--skip-rows", "1"), "line 1: this is a file of rejects: leave out --skip-rows"),
+        (("--sheet", "Leads"), "--sheet is for workbooks, but the file is csv: leave it out"),
+    ],
+)
+async def test_options_of_the_input_are_refused_for_its_rejects(
+    options: tuple[str, str], said: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """A file of rejects is a plain CSV: --skip-rows would take a row for its headings."""
+    file, rejects = tmp_path / "leads.csv", tmp_path / "rejects.csv"
+    file.write_text(
+        f"Leads of June\nEmailAddress,Phone\n{PLANTED}1@example.com,9.98E+09\n{PLANTED}2@example.com,1E9\n"
+    )
+    assert (await capture(sandbox, file, "--skip-rows", "1", "--rejects", rejects)).code == 1
+    done = await capture(sandbox, rejects, *options)
+    assert (done.code, sandbox.books.accepted) == (2, 0)
+    assert said in done.err
+
+
 async def test_rows_that_cannot_be_sent_do_not_stop_the_others(sandbox: Sandbox, tmp_path: Path) -> None:
     """An invalid row is reported with its line, is in both files, and makes exit 1."""
     file, out, rejects = (tmp_path / name for name in ("leads.csv", "out.csv", "rejects.csv"))

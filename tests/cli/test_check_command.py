@@ -309,6 +309,25 @@ async def test_a_rejected_row_is_not_replaced_by_one_that_does_not_fit(
     assert "mx_Nope" not in bodies(sandbox)[-1]
 
 
+@pytest.mark.parametrize(
+    ("number", "options", "is_named"),
+    [
+        ("9988776655", (), True),
+        ("+91-9988776655", (), False),
+        ("9988776655", ("--phone", "IN"), False),
+    ],
+)
+async def test_numbers_without_a_country_are_counted(
+    number: str, options: tuple[str, ...], is_named: bool, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The remark names the column and --phone; --phone adds the country."""
+    file = tmp_path / "leads.csv"
+    file.write_text(f"FirstName,LastName,Phone\nA,B,{number}\nC,D,{number[:-1]}6\n")
+    done = await check(sandbox, file, *options)
+    said = 'column "Phone" has 2 phone numbers without a country: pass --phone COUNTRY, such as --phone IN'
+    assert (said in done.err) is is_named
+
+
 async def test_dates_of_one_column_are_one_finding(sandbox: Sandbox, tmp_path: Path) -> None:
     """An unambiguous date gives the format for all dates of its column."""
     file = tmp_path / "leads.csv"

@@ -33,7 +33,11 @@ class CsvRows:
 
     def __init__(self, lines: Iterator[str], delimiter: str | None, skip: int) -> None:
         csv.field_size_limit(max(csv.field_size_limit(), ROW_LIMIT))  # for the whole process
-        skipped = sum(1 for _ in islice(lines, skip))
+        skipped = 0
+        for above in islice(lines, skip):
+            skipped += 1
+            if REASON in above:
+                raise Unreadable("this is a file of rejects: leave out --skip-rows", skipped)
         head = list(islice(lines, HEAD))
         stated = re.fullmatch(r"sep=([^\w\s]|\t)\s*", head[0], re.IGNORECASE) if head else None
         if stated is not None:  # Excel's line that names the delimiter

@@ -168,7 +168,7 @@ def _format_of(beginning: bytes, suffix: str, reading: Reading) -> str:
         elif re.match(r"\s*\[\s*[{\]]", text):
             found = "json"
     if reading.sheet is not None and found != "xlsx":
-        raise Unreadable(f"--sheet is for workbooks, but the file is {found}")
+        raise Unreadable(f"--sheet is for workbooks, but the file is {found}: leave it out")
     if found != "csv" and reading.delimiter is not None:
         raise Unreadable(f"--delimiter is for CSV, but the file is {found}")
     if found == "xlsx" and reading.encoding is not None:
