@@ -134,7 +134,8 @@ async def test_a_reason_in_the_rejects_is_one_line_of_text(tmp_path: Path) -> No
         for row in table:
             spool.add(Entry(row, "key", None))
             rows.fates.append(Fate.REFUSED)
-        await reports.write(table, rows, None, {2: "=1+1;\r\n\x1b[2J\u202ex"}, ())
+        rows.reused[2] = "=1+1;\r\n\x1b[2J\u202ex"
+        await reports.write(table, rows, None, ())
     (row,) = rows_of(rejects)
     assert row == {"EmailAddress": "a@example.com", "FirstName": "=1", REASON: "'=1+1; [2Jx"}
 
