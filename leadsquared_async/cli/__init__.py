@@ -18,7 +18,7 @@ USAGE, INTERRUPTED = 2, 3  # as in `exits`, which cannot be imported without the
 def main() -> None:
     """Run the command line; exits with the command's status, 2 without the extra, 3 if it is interrupted."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # what its encoding lacks is written as \u20b9, not a traceback
+        if isinstance(stream, TextIOWrapper):  # a character that its encoding lacks becomes \u20b9
             stream.reconfigure(errors="backslashreplace")
     try:
         try:

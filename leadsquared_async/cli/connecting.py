@@ -24,7 +24,7 @@ QUICK = RetryPolicy(attempts=3, cap=2.0)
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The account and the rate limit of a command; the environment sets what is not given."""
+    """The account and the rate limit of a command; the environment sets what no option does."""
 
     host: Annotated[
         str | None, option("--host URL", "The asynchronous host; else LEADSQUARED_HOST.", ACCOUNT)

@@ -44,8 +44,7 @@ Word = Literal["ok", "look", "wrong", "unknown"]
 class Check:
     """One thing that was checked.
 
-    The verdict "look" means that it works and somebody has to act. The detail holds no key; `status` is the
-    exit status.
+    The verdict "look" means that it works, but somebody has to act. The detail holds no key.
     """
 
     name: str
@@ -93,7 +92,7 @@ def doctor(
 
 
 def _key(name: str) -> Check:
-    """Whether a key is there and looks like one; its characters are shown nowhere."""
+    """Check that a key is set and has the usual shape; its characters are never shown."""
     variable = ENVIRONMENT[name]
     value = setting(variable, os.environ)
     if value is None:
@@ -104,11 +103,10 @@ def _key(name: str) -> Check:
     said = f"{MASK}, {len(value)} characters, from {variable}"
     if shape.fullmatch(value):
         return Check(name, "ok", said)
-    return Check(name, "unknown", f"{said}; it usually is {usual}")
+    return Check(name, "unknown", f"{said}; it usually has {usual}")
 
 
 def _tried(name: str, find: Callable[[], Iterable[Check]]) -> list[Check]:
-    """What is found, or what is wrong with the configuration."""
     try:
         return list(find())
     except ConfigurationError as error:
@@ -116,7 +114,7 @@ def _tried(name: str, find: Callable[[], Iterable[Check]]) -> list[Check]:
 
 
 def _hosts(connection: Connection) -> Iterator[Check]:
-    """Both hosts, and where each comes from: what is an argument takes nothing from the environment."""
+    """Both hosts and their sources; with an option, no variable of the environment is used."""
     hosts = connection.hosts
     if connection.host is not None or connection.region is not None:
         source = "--host" if connection.host is not None else "--region"
@@ -134,7 +132,7 @@ def _hosts(connection: Connection) -> Iterator[Check]:
 
 
 def _ways(connection: Connection) -> list[Check]:
-    """How each host is reached, and whose certificates are trusted; a proxy's password is shown nowhere."""
+    """The proxy of each host, and the trusted certificates; a proxy's password is never shown."""
     try:
         hosts = connection.hosts
     except ConfigurationError:
@@ -186,10 +184,10 @@ def _status(seen: AccountCheck) -> ExitStatus:
 
 def _outbox(path: Path, fail_on: Collection[ItemState]) -> Check:
     kind, is_usable, risk = place_of(path)
-    place = f"on {kind or 'a file system that is not known'}"
+    place = f"on {kind or 'an unknown file system'}"
     if not is_usable:
-        said = f"{place}, a network file system, where it would be damaged: choose a local disk"
-        return Check("outbox", "wrong", said, ExitStatus.USAGE)
+        detail = f"{place}, a network file system, where it would be damaged: choose a local disk"
+        return Check("outbox", "wrong", detail, ExitStatus.USAGE)
     warning = "" if risk is None else f", {risk}"
     verdict: Word = "unknown" if warning else "ok"
     if not path.exists():
@@ -201,7 +199,7 @@ def _outbox(path: Path, fail_on: Collection[ItemState]) -> Check:
         counts = asyncio.run(_counts(path))
     except OutboxError as error:
         return Check("outbox", "wrong", str(error), ExitStatus.USAGE)
-    others = "" if not mode & 0o077 else "; others could read it, which opening it has ended"
+    others = "" if not mode & 0o077 else "; other users could read it until now"
     found = f"{path}: {counts_text(counts)}; mode {mode:04o}{others}; {place}{warning}"
     if (dead := dead_letters(path, counts)) is not None:
         verdict, found = "look", f"{': '.join(dead)}; {found}"

@@ -1,4 +1,4 @@
-"""Durations and times of day, as people write and read them. Pure."""
+"""Parse and show durations and times of day. Pure."""
 
 from __future__ import annotations
 
@@ -32,21 +32,18 @@ def time_of_day(text: str) -> time:
 
 
 def seconds_until(moment: time, now: datetime, zone: tzinfo | None = None) -> float:
-    """Seconds until the clock on the wall shows `moment` next, a change to summer time included.
-
-    The clock is that of the zone, by default the machine's.
-    """
+    """Seconds until `moment` comes next in the zone, by default the machine's; correct across summer time."""
     shown = now.astimezone(zone).replace(tzinfo=None)
     then = datetime.combine(shown.date(), moment)
     if then <= shown:
         then += timedelta(days=1)
-    # Two times of one zone would be subtracted without regard to a change between them.
+    # The difference of two times of one zone would ignore a change between them.
     until = (then.replace(tzinfo=zone) if zone is not None else then.astimezone()).astimezone(UTC)
     return max(0.0, (until - now.astimezone(UTC)).total_seconds())
 
 
 def spoken(seconds: float) -> str:
-    """A duration for people: 12 s, 3 min, 2 h 5 min, 3 d 4 h."""
+    """A duration as text: 12 s, 3 min, 2 h 5 min, 3 d 4 h."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from leadsquared_async.cli.durations import spoken
+from leadsquared_async.cli.files.rows import counted
 from leadsquared_async.config import RateLimit
 from leadsquared_async.models import QueueMetrics
 from leadsquared_async.operations import BULK_MOST
@@ -27,7 +28,7 @@ class BulkEstimate:
 
     def line(self) -> str:
         """The estimate as text."""
-        return f"{self.calls:,} calls at {self.rate} s, {spoken(self.total)}"
+        return f"{counted(self.calls, 'call')} at {self.rate} s, {spoken(self.total)}"
 
     def lines(self) -> list[str]:
         """The estimate as text."""
@@ -46,10 +47,10 @@ class Estimate:
     status_calls: int
     rate: str
     submit: float
-    confirm: float  # begins while leads are sent, and goes on after them
+    confirm: float  # starts while leads are sent and continues after them
     queue: int | None  # None if LeadSquared did not say
-    pace: float | None  # requests a minute that it processed lately, which is no more than it was given
-    process: float | None  # None if its queue is empty: then the pace is that of what it was given
+    pace: float | None  # requests a minute that it processed recently
+    process: float | None  # None if its queue is empty: the pace is then limited by what it received
     bulk: BulkEstimate | None = None
 
     @property
@@ -65,9 +66,8 @@ class Estimate:
 
     def lines(self) -> list[str]:
         """The estimate as text."""
-        said = [
-            f"{self.calls:,} calls at {self.rate} s: {self.submissions:,} to submit, {spoken(self.submit)}"
-        ]
+        calls, submit = counted(self.calls, "call"), spoken(self.submit)
+        said = [f"{calls} at {self.rate} s: {self.submissions:,} to submit, {submit}"]
         if self.status_calls:
             said[0] += f"; {self.status_calls:,} to confirm, {spoken(self.confirm)} more"
         if self.process is not None:
@@ -76,7 +76,7 @@ class Estimate:
                 f"at that pace it takes {spoken(self.process)} to process all"
             )
         elif self.queue == 0:
-            said.append("LeadSquared's queue is empty: it keeps up, and how fast it could be is unknown")
+            said.append("LeadSquared's queue is empty: it keeps up, and its fastest rate is unknown")
         elif self.queue is not None:
             said.append(
                 f"LeadSquared has {self.queue:,} in its queue and processed none lately: how long it will "

@@ -1,4 +1,4 @@
-"""Reads the rows of a file, and compares them with an outbox: what to do with each. Changes nothing."""
+"""Reads the rows of a file, and decides by an outbox what to do with each. Changes nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DELIVERED = frozenset({ItemState.CONFIRMED, ItemState.ACCEPTED})
 
 
 class Fate(IntEnum):
-    """What is to be done with a row."""
+    """What to do with a row."""
 
     REFUSED = 0
     """Nothing: it cannot be sent."""
@@ -35,9 +35,9 @@ class Fate(IntEnum):
     ACCEPTED = 3
     """LeadSquared accepted it in an earlier run; its outcome is still unknown."""
     DELIVERED = 4
-    """It was delivered in an earlier run."""
+    """Nothing: an earlier run delivered it."""
     FAILED = 5
-    """It ended rejected or unknown in an earlier run."""
+    """Nothing: it ended rejected or unknown in an earlier run."""
     REPEATED = 6
     """Another row has its key."""
 

@@ -1,4 +1,4 @@
-"""What is wrong with the rows of a file: each flaw once, with its count, its first lines and what to do."""
+"""The flaws of the rows of a file: each once, with its count, its first lines and advice."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ KEPT = 1000
 
 @dataclass(slots=True)
 class Finding:
-    """A flaw, and where it is; of a drop-down also the values that are none of its options.
+    """A flaw and its rows.
 
-    `nearest` has the option that such a value resembles; under "" the format of dates that one gives away.
+    `values` counts values that are not options of a drop-down. `nearest` has the option nearest to such a
+    value; under "" the format of a date that shows it.
     """
 
     flaw: Flaw
@@ -53,14 +54,12 @@ class Finding:
         return [self.message, f"Values: {values}{more}.", f'Send one as another: --value "{option}"']
 
     def head(self) -> Text:
-        """For a terminal, where the advice stands below."""
         head = Text(one_line(self.flaw.attribute or self.flaw.column or "the row", 200), "bold")
         head.append(f"  {self.flaw.kind.replace('_', ' ')}", "red")
         lines = "line" if self.rows == 1 else "lines"
         return head.append(f"  {counted(self.rows, 'row')}, {lines} {self.where()}", "not bold")
 
     def cells(self) -> tuple[str, ...]:
-        """For a pipe."""
         flaw = self.flaw
         return (
             flaw.attribute or flaw.column,
@@ -71,7 +70,6 @@ class Finding:
         )
 
     def data(self) -> dict[str, Any]:
-        """For programs."""
         flaw = self.flaw
         return {
             "column": flaw.column or None,
@@ -85,7 +83,7 @@ class Finding:
 
 
 class Findings:
-    """All flaws of a file; `rows` have one, and `beyond` of them one that is not kept."""
+    """All flaws of a file; `rows` counts the rows with a flaw, `beyond` the flaws that are not kept."""
 
     def __init__(self) -> None:
         self._found: dict[Flaw, Finding] = {}
@@ -113,16 +111,16 @@ class Findings:
                 finding.lines.append(line)
 
     def __iter__(self) -> Iterator[Finding]:
-        """The findings, those of most rows first."""
+        """The findings, most frequent first."""
         return iter(sorted(self._found.values(), key=lambda finding: -finding.rows))
 
     def show(self, terminal: Terminal) -> None:
-        """Show each flaw, beside the result."""
+        """Show each flaw on standard error."""
         found = list(self)[:FINDINGS_SHOWN]
         if terminal.console.is_terminal:
             for finding, after in zip_longest(found, found[1:]):
                 terminal.console.print(finding.head())
-                if after is None or finding.advice() != after.advice():  # else it stands below the next
+                if after is None or finding.advice() != after.advice():  # else it is shown below the next
                     for line in finding.advice():
                         terminal.say(f"    {line}")
         elif found:

@@ -33,8 +33,8 @@ __all__ = [
 ]
 
 FILES, AGAIN, SANDBOXES = "files", "again", "sandboxes"
-"""Notes of an outbox, each an object: the names of files by their paths, how often a file was sent again by
-its name, and which sandbox it delivers to by its origin."""
+"""Notes of an outbox, each a JSON object: names of files by path, runs with --again by name, sandboxes by
+origin."""
 WITHIN = 2.0
 
 
@@ -51,7 +51,7 @@ async def _noted(outbox: Outbox, name: str) -> dict[str, Any]:
 
 
 async def name_in(outbox: Outbox, path: Path) -> str:
-    """A file's name in references, with a number if another file already has the name."""
+    """A file's name in references; with a number if another file has the name."""
     names: dict[str, str] = await _noted(outbox, FILES)
     taken = {name for place, name in names.items() if place != str(path)}
     first = name = printable_name(path)

@@ -37,15 +37,16 @@ ELSEWHERE = (
 )
 
 Reason = Annotated[
-    str | None, option("--reason TEXT", "Rows with this in their reason only, such as MXUnknownAttribute.")
+    str | None,
+    option("--reason TEXT", "Only rows whose reason contains this text, such as MXUnknownAttribute."),
 ]
 State = Annotated[
-    ItemState | None, option("--state STATE", f"Rows of this state only: {', '.join(ItemState)}.")
+    ItemState | None, option("--state STATE", f"Only rows of this state: {', '.join(ItemState)}.")
 ]
 
 
 def stats(files: OutboxFiles, terminal: Terminal, fail_on: FailOn = None) -> ExitStatus:
-    """Count the rows of each file by state, and show how to list rejected and unknown ones.
+    """Count the rows of each file by state, and show how to list those rejected or unknown.
 
     Example: leadsquared outbox stats leads.csv.outbox --fail-on rejected,unknown
     """
@@ -81,12 +82,12 @@ def items(
     terminal: Terminal,
     state: State = None,
     reason: Reason = None,
-    operation: Annotated[str | None, option("--operation NAME", "Rows of this operation only.")] = None,
+    operation: Annotated[str | None, option("--operation NAME", "Only rows of this operation.")] = None,
     older_than: Annotated[
         float,
         option(
             "--older-than DURATION",
-            "Rows unchanged for this long, such as 1h.",
+            "Only rows unchanged for this long, such as 1h.",
             parse=seconds_of,
             default=False,
         ),
@@ -250,7 +251,7 @@ def purge(
 
 
 def check_files(files: Iterable[Path]) -> None:
-    """Raise if a file is missing, since opening an outbox creates it."""
+    """Raise if a file is missing: opening an outbox would create it."""
     for path in files:
         if not path.is_file():
             raise CommandFailedError(f"{path}: there is no such outbox")
@@ -275,12 +276,12 @@ def _has_reason(item: OutboxItem, text: str | None) -> bool:
 
 
 def counts_of(snapshot: OutboxSnapshot) -> dict[str, int]:
-    """Rows by state, for programs."""
+    """Rows by state, for --json."""
     return {state.value: snapshot.counts[state] for state in ItemState}
 
 
 def counts_text(counts: Mapping[ItemState, int]) -> str:
-    """Rows by state, for people."""
+    """Rows by state, as text."""
     return ", ".join(f"{state} {counts[state]:,}" for state in ItemState if counts[state]) or "empty"
 
 

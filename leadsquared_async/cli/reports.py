@@ -1,4 +1,4 @@
-"""The outcomes of the rows of a file: counted, and written into private files."""
+"""Count the outcomes of the rows of a file, and write them to private files."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ class Outcomes:
     reasons: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     rejects: Path | None = None
     out: Path | None = None
-    is_beside: bool = False  # since the file that was named holds the outcomes of another input
+    is_beside: bool = False  # the file that was named holds the outcomes of another input
     unwritten: str | None = None
 
 
 class Reports:
-    """The files that a run writes at its end; a context manager that clears up.
+    """The files that a run writes at its end; a context manager that deletes incomplete ones.
 
-    `columns` of the input are in `out` as well. No file may be one of `others`, nor `out` the one that is
-    `given`, beside which its own rejects are written.
+    `out` also has the `columns` of the input. Neither file may be one of `others`, and `out` may not be an
+    input in `given`; rejects get another name than it.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ def _outcome(item: OutboxItem | None) -> tuple[str, str]:
 
 
 def _loses(there: Path, new: Path) -> bool:
-    """Whether a file of outcomes knows of leads that the other does not: another input's."""
+    """Whether the file there has ids that the new one lacks: it belongs to another input."""
     return not _ids(there) <= _ids(new)
 
 

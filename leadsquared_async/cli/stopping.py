@@ -20,7 +20,7 @@ __all__ = ["Interrupted", "Stop", "run_until_stopped"]
 SHOW_CURSOR = "\x1b[?25h"
 LOOK_EVERY = 0.1
 ECHO = 0.3
-"""Seconds within which a second signal is the first one again: `timeout` and other wrappers send it twice."""
+"""Seconds within which a second signal is a copy of the first: `timeout` and other wrappers send it twice."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 T = TypeVar("T")

@@ -38,11 +38,11 @@ STYLES = {
     "pending": "dim", "sending": "dim", "ok": "green", "look": "yellow", "wrong": "red", "succeeded": "green",
     "failed": "red", "queued": "cyan",
 }  # fmt: skip
-"""The colour of a word; the word stands beside it everywhere."""
+"""The colours of words; no information is in a colour alone."""
 
 
 def plain_table(lines: Iterable[Sequence[str]]) -> str:
-    """Cells below each other, for a pipe."""
+    """Aligned columns as text, for a pipe."""
     cells = [[printable(cell).replace("\n", " ") for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip_longest(*cells, fillvalue="")]
     return "\n".join(
@@ -115,10 +115,10 @@ class Terminal:
         *,
         remark: bool = False,
     ) -> None:
-        """Show a table, whose last column wraps and whose words of `STYLES` are coloured; as JSON the data.
+        """Show a table, or with --json the data; a remark goes to standard error.
 
-        A terminal that is too narrow gets the columns that fit, and the names of the others; of a single row
-        it gets a line for each cell. A remark goes to standard error, beside the result.
+        At a terminal the last column wraps. If it is too narrow, the names of the columns that do not fit are
+        shown instead; a single row has one line for each cell.
         """
         console = self.console if remark else self._results
         if not remark and self.as_json:
@@ -170,7 +170,7 @@ def _indented(line: str, style: str) -> Padding:
 
 
 def _fitting(lines: Sequence[Sequence[str]], width: int) -> list[int]:
-    """Which columns of a table fit beside each other: the first and the last, and of the others the first."""
+    """The columns that fit: the first, the last, and as many between as possible."""
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     last = len(widths) - 1
     words = [word for line in lines for word in line[last].split()]

@@ -1,4 +1,4 @@
-"""What goes wrong around a command: no file is lost by it, and its end is told as it is."""
+"""Accidents around a command: no file is lost, and the exit status says what happened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command opens is closed when what it runs on the loop is cancelled, at any await, in any way."""
+"""A cancelled command closes what it opened, wherever and however it is cancelled."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def outbox(folder: Path, count: int = 2) -> Path:
 
 
 def request_ids(folder: Path) -> Path:
-    """Of nobody: LeadSquared does not know them."""
+    """RequestIDs that LeadSquared does not know."""
     path = folder / "ids.csv"
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(
@@ -303,7 +303,7 @@ def the_demo(_folder: Path) -> list[str | Path]:
 
 
 def cancelled_at(prepare: Prepare, way: Way, k: int, folder: Path) -> int:
-    """How many awaits the command has, if it is cancelled at the k-th."""
+    """Cancel the command at its k-th await; returns how many awaits it had."""
     folder.mkdir()
     words = [str(word) for word in prepare(folder)]
     env = {
@@ -326,8 +326,8 @@ def cancelled_at(prepare: Prepare, way: Way, k: int, folder: Path) -> int:
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("prepare", COMMANDS.values(), ids=COMMANDS)
 def test_a_cancelled_command_leaves_nothing_open(prepare: Prepare, way: Way, tmp_path: Path) -> None:
-    """Cancelled at each await of it in turn: no client, connection, file, lock, task or draft is left,
-    and every token is back."""
+    """A command cancelled at any of its awaits leaves no client, connection, file, lock, task or draft,
+    and returns every token."""
     for k in range(1, MOST):
         if cancelled_at(prepare, way, k, tmp_path / str(k)) < k:
             assert k > 1
@@ -337,7 +337,7 @@ def test_a_cancelled_command_leaves_nothing_open(prepare: Prepare, way: Way, tmp
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_a_cancelled_sandbox_does_not_listen(way: Way) -> None:
-    """While it starts, while it runs and while it stops: no socket is left."""
+    """A sandbox cancelled while it starts, runs or stops leaves no socket."""
 
     async def serve() -> None:
         with suppress(TimeoutError):
@@ -364,7 +364,7 @@ def test_a_cancelled_sandbox_does_not_listen(way: Way) -> None:
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs to see the open files")
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
 def test_an_export_that_cannot_write_closes_its_outbox(form: Form, tmp_path: Path) -> None:
-    """At once, not when the loop ends."""
+    """The outbox is closed at once, not when the loop ends."""
 
     class Full(io.StringIO):
         def write(self, _text: str) -> int:

@@ -12,6 +12,7 @@ import pytest
 from leadsquared_async import Outbox, RateLimit
 from leadsquared_async.cli import file_run
 from leadsquared_async.cli.estimate import bulk_estimate, estimate
+from leadsquared_async.cli.terminal import counted
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.cli.commands import Finished, capture, environment, rows_of, run, write_leads
 
@@ -32,7 +33,7 @@ async def bulk(sandbox: Sandbox, *arguments: str | Path, **env: str) -> Finished
 
 
 async def test_rows_go_25_in_a_call_and_end_with_lead_ids(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Confirmed without a RequestID and without a status call; --out has the ids in the order of the file."""
+    """Rows are confirmed without RequestIDs and status calls; --out has the lead ids in the file's order."""
     file, out = write_leads(tmp_path / "leads.csv", range(60)), tmp_path / "out.csv"
     done = await bulk(sandbox, file, "--out", out, "--json")
     assert done.code == 0, done.err
@@ -48,8 +49,8 @@ async def test_rows_go_25_in_a_call_and_end_with_lead_ids(sandbox: Sandbox, tmp_
     assert rows_of(out) == rows
 
 
-async def test_refused_rows_are_told_by_kind_and_mended(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Exit 1, the reason's kind in the summary, the rows in --rejects; requeued and drained they arrive."""
+async def test_rejected_rows_are_counted_by_kind_and_requeued(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Rejected rows are exit 1 with their kinds, and are in --rejects; requeued and drained, they arrive."""
     file = write_leads(tmp_path / "leads.csv", range(30), mx_Nope="x")
     done = await bulk(sandbox, file, "--rejects", tmp_path / "rejects.csv", "--json")
     assert done.code == 1
@@ -57,15 +58,15 @@ async def test_refused_rows_are_told_by_kind_and_mended(sandbox: Sandbox, tmp_pa
     assert len(rows_of(tmp_path / "rejects.csv")) == 30
     outbox = tmp_path / "leads.csv.sandbox.outbox"
     env = environment(sandbox, LEADSQUARED_SYNC_HOST=sandbox.url)
-    mended = await run("outbox", "requeue", outbox, "--drop", "mx_Nope", env=env)
-    assert mended.code == 0, mended.err
+    requeued = await run("outbox", "requeue", outbox, "--drop", "mx_Nope", env=env)
+    assert requeued.code == 0, requeued.err
     drained = await run("outbox", "drain", outbox, *FAST, "--json", env=env)
     assert drained.code == 0, drained.err
     assert drained.json["outboxes"][0]["confirmed"] == 30
     assert len(sandbox.books.leads) == 30
 
 
-async def test_missing_rows_of_nobody_are_unknown(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_missing_rows_without_an_identifier_are_unknown(sandbox: Sandbox, tmp_path: Path) -> None:
     """A lead that LeadSquared cannot match is not sent again: exit 1, and the summary says to look first."""
     file = tmp_path / "leads.csv"
     file.write_text("FirstName\nzqplanted4711 1\nzqplanted4711 2\n")
@@ -77,7 +78,7 @@ async def test_missing_rows_of_nobody_are_unknown(sandbox: Sandbox, tmp_path: Pa
 
 
 async def test_bulk_and_capture_are_two_things_to_send(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A capture posts an activity, so what went one way goes the other way too when that is asked for."""
+    """A capture posts an activity and a bulk row does not, so rows sent in one way are new in the other."""
     file = write_leads(tmp_path / "leads.csv", range(3))
     await bulk(sandbox, file)
     done = await capture(sandbox, file, "--json")
@@ -86,16 +87,18 @@ async def test_bulk_and_capture_are_two_things_to_send(sandbox: Sandbox, tmp_pat
     assert len(sandbox.books.requests) == 3
 
 
-async def test_search_by_goes_along(sandbox: Sandbox, tmp_path: Path) -> None:
-    """--search-by is part of each row, and of its check."""
+async def test_search_by_is_sent(sandbox: Sandbox, tmp_path: Path) -> None:
+    """--search-by is part of each bulk row."""
     file = write_leads(tmp_path / "leads.csv", range(2))
     assert (await bulk(sandbox, file, "--search-by", "EmailAddress")).code == 0
     (body,) = sandbox.books.attempts
     assert [row[-1] for row in json.loads(body)] == [{"Attribute": "SearchBy", "Value": "EmailAddress"}] * 2
 
 
-async def test_an_account_fault_ends_the_run_and_keeps_the_rows(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Exit 4 with LeadSquared's reason; the same command goes on."""
+async def test_an_account_level_error_ends_the_run_and_keeps_the_rows(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """An account-level error is exit 4 with LeadSquared's reason; the same command continues."""
     file = write_leads(tmp_path / "leads.csv", range(30))
     sandbox.books.faults = Faults(probabilities={"401": 1.0}, operations=("bulk",))
     done = await bulk(sandbox, file, "--json")
@@ -109,7 +112,7 @@ async def test_an_account_fault_ends_the_run_and_keeps_the_rows(sandbox: Sandbox
 async def test_what_bulk_cannot_do_is_refused_before_the_file_is_read(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """No synchronous host, an update behaviour, a rate that is none: exit 2, and no outbox is made."""
+    """A missing synchronous host, an update behaviour or an invalid rate is exit 2; no outbox is created."""
     file = write_leads(tmp_path / "leads.csv", range(3))
     without = await capture(sandbox, file, "--bulk")
     assert without.code == 2
@@ -123,7 +126,7 @@ async def test_what_bulk_cannot_do_is_refused_before_the_file_is_read(
 
 
 async def test_a_dry_run_of_bulk_estimates_bulk(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Its calls, at its rate; and that of captures shows the other road beside, if there is one."""
+    """A dry run with --bulk estimates bulk calls at their rate; one without shows bulk as an alternative."""
     file = write_leads(tmp_path / "leads.csv", range(60))
     env = {"LEADSQUARED_SYNC_HOST": sandbox.url}
     done = await capture(sandbox, file, "--bulk", "--dry-run", "--json", **env)
@@ -187,4 +190,4 @@ def test_a_bulk_estimate_is_calls_of_25_at_its_limit(
     assert plan.total == pytest.approx(total)
     options: dict[str, Any] = {"to_send": leads, "to_confirm": leads, "limit": RateLimit(25, per=5.0)}
     said = estimate(**options, bulk_limit=limit).lines()
-    assert any(line.startswith(f"with --bulk: {calls} calls") for line in said) == bool(leads)
+    assert any(line.startswith(f"with --bulk: {counted(calls, 'call')} at") for line in said) == bool(leads)

@@ -38,7 +38,7 @@ async def test_the_outcomes_of_another_input_are_kept(sandbox: Sandbox, tmp_path
         assert "out-2.csv, because the file named holds those of another input" in done.err
 
 
-async def test_rejected_rows_are_told_by_kind_and_written_to_be_mended(tmp_path: Path) -> None:
+async def test_rejected_rows_are_counted_by_kind_and_written_to_rejects(tmp_path: Path) -> None:
     """Rejected rows are exit 1; --rejects has them as read, with LeadSquared's reason."""
     async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
         file, rejects = tmp_path / "leads.csv", tmp_path / "rejects.csv"
@@ -60,23 +60,22 @@ async def test_rejected_rows_are_told_by_kind_and_written_to_be_mended(tmp_path:
         assert "leadsquared outbox drain" in again.err
         assert rows_of(rejects) == [row]  # whole again, also of what ended in the run before
 
-        mended = rejects.read_text().replace('"x"', '""')
-        rejects.write_text(mended)
+        rejects.write_text(rejects.read_text().replace('"x"', '""'))
         done = await capture(sandbox, rejects, "--json")
         assert (done.code, done.json["confirmed"]) == (0, 1)
         assert len(sandbox.books.leads) == 2
 
 
-async def test_a_mended_file_of_rejects_is_not_overwritten(tmp_path: Path) -> None:
+async def test_an_edited_file_of_rejects_is_not_overwritten(tmp_path: Path) -> None:
     """An edited file of rejects is kept; the new one gets a number."""
     async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
         file = write_leads(tmp_path / "leads.csv", [1], mx_Foo="x")
         rejects = tmp_path / "rejects.csv"
         await capture(sandbox, file, "--rejects", rejects)
-        mended = rejects.read_text().replace('"x"', '"mended"')
-        rejects.write_text(mended)
+        edited = rejects.read_text().replace('"x"', '"edited"')
+        rejects.write_text(edited)
         done = await capture(sandbox, file, "--rejects", rejects, "--json")
-        assert rejects.read_text() == mended
+        assert rejects.read_text() == edited
         assert done.json["rejects"] == str(tmp_path / "rejects-2.csv")
         assert rows_of(tmp_path / "rejects-2.csv")[0]["mx_Foo"] == "x"
 
@@ -125,7 +124,7 @@ async def test_what_a_run_writes_is_for_its_owner_only(tmp_path: Path) -> None:
     made = {name: mode(tmp_path / name) for name in names_in(tmp_path) if name != file.name}
     assert made == dict.fromkeys(
         [
-            ".rejects.csv.sha256",  # tells whether somebody has edited it
+            ".rejects.csv.sha256",  # shows whether somebody has edited it
             "leads.csv.sandbox.outbox",
             "leads.csv.sandbox.outbox.lock",
             "out.csv",
@@ -135,7 +134,7 @@ async def test_what_a_run_writes_is_for_its_owner_only(tmp_path: Path) -> None:
     )
 
 
-async def test_what_is_unknown_is_told_and_not_to_be_mended(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_unknown_rows_are_reported_and_not_in_the_rejects(sandbox: Sandbox, tmp_path: Path) -> None:
     """An unknown lead is exit 1; it is in --out and not in the rejects."""
     sandbox.books.faults = Faults(script=("lost+taken",), operations=("capture",))
     file = tmp_path / "leads.csv"

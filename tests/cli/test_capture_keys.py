@@ -74,7 +74,7 @@ async def test_an_own_key_is_used_once(sandbox: Sandbox, tmp_path: Path) -> None
     assert re.search("refused +1 +3 +its key was used before", done.err)
 
 
-async def test_a_rejected_row_is_mended_under_its_own_key(tmp_path: Path) -> None:
+async def test_a_rejected_row_is_replaced_under_its_own_key(tmp_path: Path) -> None:
     """The key of a rejected row accepts other values."""
     async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
         file = write_keyed(tmp_path / "a.csv", k1="", k2="x")

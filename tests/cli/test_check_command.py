@@ -123,7 +123,7 @@ async def test_leads_that_are_there_lack_nothing(sandbox: Sandbox, tmp_path: Pat
     assert (await checked_capture(sandbox, file, "--dry-run")).code == 1
 
 
-async def test_rejects_hold_the_rows_to_mend(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_rejects_hold_the_rows_to_fix(sandbox: Sandbox, tmp_path: Path) -> None:
     """The rejects have the rows as read, with the reason last, and can be passed in again."""
     file, rejects = some_flawed(tmp_path / "leads.csv"), tmp_path / "rejects.csv"
     done = await check(sandbox, file, "--rejects", rejects, "--json")
@@ -338,7 +338,7 @@ async def test_dates_of_one_column_are_one_finding(sandbox: Sandbox, tmp_path: P
     assert (problem["rows"], problem["message"][-8:]) == (2, "%d/%m/%Y")
 
 
-async def test_many_flaws_of_a_row_are_told_in_short(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_many_flaws_of_a_row_are_counted(sandbox: Sandbox, tmp_path: Path) -> None:
     """Fifty flaws of a row are listed, and the rest are counted."""
     columns: dict[str, Any] = {f"mx_Nope{number}x": "x" for number in range(54)}
     done = await checked_capture(
@@ -349,9 +349,9 @@ async def test_many_flaws_of_a_row_are_told_in_short(sandbox: Sandbox, tmp_path:
 
 
 @pytest.mark.slow
-async def test_one_misspelt_lead_of_a_thousand_fails_unchecked_and_is_mended(tmp_path: Path) -> None:
-    """With --no-check it is accepted first; then LeadSquared's words stand in --out, and `outbox requeue
-    --drop` delivers it. Checked, the line is named before anything is sent."""
+async def test_one_misspelt_lead_of_a_thousand_fails_unchecked_and_is_requeued(tmp_path: Path) -> None:
+    """With --no-check it is rejected with a reason in --out, and `outbox requeue --drop` delivers it. With
+    the check, its line is named before anything is sent."""
     file, out = tmp_path / "leads.csv", tmp_path / "out.csv"
     with file.open("w", newline="") as table:
         writer = csv.writer(table)

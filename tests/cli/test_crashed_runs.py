@@ -80,7 +80,7 @@ main()
 
 @pytest.mark.parametrize("kilobytes", [1, 20, 60, 150, 300])
 async def test_a_full_disk(kilobytes: int, sandbox: Sandbox, tmp_path: Path) -> None:
-    """Wherever it is full, there is a sentence and no traceback; with room the same command goes on."""
+    """A full disk is one line without a traceback; with room, the same command continues."""
     file = write_leads(tmp_path / "leads.csv", range(ROWS))
 
     def limited() -> None:

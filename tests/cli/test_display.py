@@ -1,4 +1,4 @@
-"""What is shown while a run goes on, and asked before it."""
+"""What is shown during a run, and asked before it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_the_pace_is_that_of_the_last_minute(
     assert (pace.per_second, pace.seconds_left) == (per_second, left)
 
 
-def test_elsewhere_than_on_a_terminal_there_is_a_line_now_and_then() -> None:
+def test_without_a_terminal_there_are_lines_at_growing_intervals() -> None:
     """Lines become less frequent; each has counts, pace, time left and errors by kind."""
     looks = [
         replace(FIRST, at=second, waiting=1000 - 5 * second, work=2350.0 - 10 * second, rejected=2 + second)
@@ -99,7 +99,7 @@ def test_a_run_that_is_continued_shows_the_whole_file() -> None:
 @pytest.mark.parametrize(
     ("fault", "seconds", "lines"), [(Fault.SERVER, 2, 0), (Fault.SERVER, 4, 1), (Fault.ACCOUNT, 0, 1)]
 )
-def test_that_leads_are_held_is_said_once(fault: Fault, seconds: int, lines: int) -> None:
+def test_a_hold_is_reported_once(fault: Fault, seconds: int, lines: int) -> None:
     """A short outage has no line; an account-level error, and its end, are shown at once."""
     held = replace(FIRST, held="LeadSquared is down", fault=fault, next_probe=3.0)
     looks = [replace(held, at=float(second)) for second in range(seconds + 1)]
@@ -109,20 +109,22 @@ def test_that_leads_are_held_is_said_once(fault: Fault, seconds: int, lines: int
     assert text.count("delivering again") == lines
 
 
-def test_what_another_process_delivers_is_said() -> None:
+def test_another_delivering_process_is_reported() -> None:
     """Another delivering process is reported, but not in the first seconds."""
     assert "another process delivers" in shown(FIRST, replace(FIRST, at=6.0, delivers=False))
     assert "another process" not in shown(FIRST, replace(FIRST, at=1.5, delivers=False))
 
 
-def test_nobody_is_asked_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_terminal_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """A question is asked only at a terminal."""
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     assert terminal_into(io.StringIO(), terminal=False).ask("Send them?") is None
     assert terminal_into(io.StringIO(), terminal=True).ask("Send them?") is None
 
 
-async def test_no_is_an_answer(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_declined_run_sends_nothing(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run that is declined sends nothing; --yes asks nothing."""
     monkeypatch.setattr(file_run, "MANY_ROWS", 3)
     monkeypatch.setattr(Terminal, "ask", lambda self, question: False)
@@ -159,7 +161,7 @@ def test_a_single_row_that_is_too_wide_is_a_line_for_each_cell() -> None:
     assert out.getvalue().splitlines()[-1].split() == ["confirmed", "3"]
 
 
-def test_findings_alike_say_once_what_to_do() -> None:
+def test_equal_advice_is_shown_once() -> None:
     """At a terminal, similar findings have one line each and one advice below."""
     out, found = io.StringIO(), Findings()
     for name in ("id", "ad_id"):

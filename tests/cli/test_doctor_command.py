@@ -47,7 +47,7 @@ async def test_everything_right_is_exit_0(sandbox: Sandbox, tmp_path: Path) -> N
 
 
 async def test_a_wrong_api_key_is_exit_4(sandbox: Sandbox) -> None:
-    """The gateway's refusal is told as what it is."""
+    """A 403 of the gateway is reported as a wrong x-api-key."""
     done = await run("doctor", "--json", env=environment(sandbox, LEADSQUARED_API_KEY="wrong-key-of-a-test"))
     assert (done.code, verdicts(done)["x-api-key"]) == (4, "wrong")
     assert "wrong-key" not in done.out + done.err
@@ -66,7 +66,7 @@ async def test_no_environment_is_exit_2() -> None:
 
 
 async def test_a_host_that_does_not_answer_is_exit_3(sandbox: Sandbox) -> None:
-    """No answer says nothing about the keys."""
+    """Without an answer, the keys are unknown."""
     done = await run("doctor", "--json", "--host", "http://127.0.0.1:9", env=environment(sandbox))
     assert (done.code, verdicts(done)["x-api-key"]) == (3, "unknown")
     assert "from --host" in done.out
@@ -75,10 +75,10 @@ async def test_a_host_that_does_not_answer_is_exit_3(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("status", "code", "verdict"), [(200, 0, "ok"), (401, 4, "wrong"), (500, 3, "unknown")]
 )
-async def test_the_keys_are_checked_where_a_synchronous_host_is_known(
+async def test_the_keys_are_checked_at_the_synchronous_host(
     status: int, code: int, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a region the access key's user is asked for, at the synchronous host, without a lead."""
+    """With a region, the user of the access key is requested at the synchronous host."""
     asked: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -116,21 +116,21 @@ async def test_the_keys_are_checked_where_a_synchronous_host_is_known(
         ([], {"HOST": "https://a.invalid"}, "LEADSQUARED_SYNC_HOST beside LEADSQUARED_HOST"),
     ],
 )
-async def test_where_the_synchronous_host_comes_from_is_told(
+async def test_the_source_of_the_synchronous_host_is_shown(
     arguments: list[str], env: dict[str, str], said: str
 ) -> None:
-    """From an option, a variable or a region, and never from another account's variable; no call is made."""
+    """It comes from an option, a variable or a region; an option excludes the variables."""
     variables = {f"LEADSQUARED_{name}": value for name, value in env.items()}
     done = await run("doctor", *arguments, "--json", env=variables)
-    (told,) = [check["detail"] for check in done.json["checks"] if check["name"] == "sync host"]
-    assert said in told
+    (detail,) = [check["detail"] for check in done.json["checks"] if check["name"] == "sync host"]
+    assert said in detail
 
 
 @pytest.mark.parametrize(
     ("required", "code", "verdict"), [(["mx_City", "Phone"], 0, "ok"), (["mx_City", "mx_Citty"], 4, "wrong")]
 )
-async def test_fields_that_must_exist_are_looked_for(required: list[str], code: int, verdict: str) -> None:
-    """One that the account does not have is exit 4, with the name that was probably meant."""
+async def test_required_fields_are_checked(required: list[str], code: int, verdict: str) -> None:
+    """A required field that the account lacks is exit 4; the nearest name is suggested."""
     async with Sandbox(limit=None, attributes="account") as sandbox:
         options = [word for name in required for word in ("--require", name)]
         done = await run("doctor", *options, "--json", env=with_fields(sandbox))
@@ -138,14 +138,14 @@ async def test_fields_that_must_exist_are_looked_for(required: list[str], code: 
     assert ("did you mean mx_City?" in done.out) is (code == 4)
 
 
-async def test_fields_that_nobody_can_ask_for_are_exit_2(sandbox: Sandbox) -> None:
-    """Without a synchronous host a field that must exist is not taken for one that does."""
+async def test_required_fields_without_a_synchronous_host_are_exit_2(sandbox: Sandbox) -> None:
+    """Without a synchronous host, a required field is unknown."""
     done = await run("doctor", "--require", "mx_City", "--json", env=environment(sandbox))
     assert (done.code, verdicts(done)["fields"]) == (2, "unknown")
 
 
-async def test_an_account_of_another_region_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LeadSquared says where the account is at home: another region's host is exit 4."""
+async def test_a_host_of_another_region_is_exit_4(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If LeadSquared names another region for the account, the configured host is wrong."""
     urls = {"LSQCommonServiceURLs": {"api": "api-us11.leadsquared.com"}}
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -162,8 +162,8 @@ async def test_an_account_of_another_region_is_told(monkeypatch: pytest.MonkeyPa
     assert "us11" in done.out
 
 
-async def test_an_outbox_is_looked_at_and_not_made(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Its file system and mode are told; one that is not there is not made, another program's is wrong."""
+async def test_an_outbox_is_checked_and_not_created(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Its mode is shown; a missing outbox is not created, and another program's file is wrong."""
     missing, other, shared = (tmp_path / name for name in ("missing.outbox", "other.txt", "shared.outbox"))
     other.write_text("mine " * 500)
     async with Outbox(shared):
@@ -179,10 +179,10 @@ async def test_an_outbox_is_looked_at_and_not_made(sandbox: Sandbox, tmp_path: P
     assert stat.S_IMODE(shared.stat().st_mode) == 0o600
 
 
-async def test_a_key_of_an_unusual_shape_is_pointed_out(sandbox: Sandbox) -> None:
-    """A key that does not look like LeadSquared's is told with its usual shape, not with its own."""
+async def test_a_key_of_an_unusual_shape_is_unknown(sandbox: Sandbox) -> None:
+    """For a key that does not look like LeadSquared's, the usual shape is shown, and never the key."""
     done = await run("doctor", env=environment(sandbox, LEADSQUARED_SECRET_KEY="zq-odd-key"))
-    assert "10 characters, from LEADSQUARED_SECRET_KEY; it usually is 40 hexadecimal digits" in done.out
+    assert "10 characters, from LEADSQUARED_SECRET_KEY; it usually has 40 hexadecimal digits" in done.out
     assert "zq-odd" not in done.out
 
 
@@ -219,7 +219,7 @@ PROXIED = {"LEADSQUARED_REGION": "in21", "HTTPS_PROXY": "http://me:hunter22@prox
     ],
 )
 async def test_proxies_and_certificates_in_force_are_shown(env: dict[str, str], said: dict[str, str]) -> None:
-    """For each host its proxy and the variable that names it, never its password; no call is made."""
+    """Each host has its proxy with the variable that names it, never its password; no call is made."""
     done = await run("doctor", "--json", env=env)
     shown = {check["name"]: check["detail"] for check in done.json["checks"]}
     assert {name: shown[name] for name in ("proxy", "sync proxy", "certificates") if name in shown} == said
@@ -233,15 +233,13 @@ async def test_proxies_and_certificates_in_force_are_shown(env: dict[str, str], 
         ({"SSL_CERT_FILE": "/not/there.pem"}, "certificates", "SSL_CERT_FILE points to '/not/there.pem'"),
     ],
 )
-async def test_what_the_environment_makes_impossible_is_exit_2(
-    env: dict[str, str], name: str, said: str
-) -> None:
-    """The variable is named, and no call is made with it."""
+async def test_an_invalid_proxy_or_certificate_is_exit_2(env: dict[str, str], name: str, said: str) -> None:
+    """The variable is named, and no call is made."""
     done = await run("doctor", "--region", "in21", "--json", env=KEYS | env)
     assert done.code == 2
     assert {name, "calls"} <= verdicts(done).keys()
-    (told,) = [check["detail"] for check in done.json["checks"] if check["name"] == name]
-    assert told.startswith(said)
+    (detail,) = [check["detail"] for check in done.json["checks"] if check["name"] == name]
+    assert detail.startswith(said)
     assert "none was made" in done.out
     assert "hunter22" not in done.out + done.err
 
@@ -262,17 +260,15 @@ async def test_what_the_environment_makes_impossible_is_exit_2(
         ("fields", (), "pass --region (in21, us11, sg) or --host, or set LEADSQUARED_REGION"),
     ],
 )
-async def test_faults_are_told_in_words_of_the_command_line(
-    command: str, options: tuple[str, ...], said: str
-) -> None:
-    """Options and variables, no arguments of Python."""
+async def test_errors_name_options_and_variables(command: str, options: tuple[str, ...], said: str) -> None:
+    """Errors about the configuration name no arguments of Python."""
     done = await run(command, *options, env={})
     assert said in done.out + done.err
     assert not re.search(r"\w=|\(or ", done.out + done.err)
 
 
 async def test_a_key_with_quotes_around_it_is_exit_2(sandbox: Sandbox) -> None:
-    """It is wrong whatever LeadSquared says; a blank one is not set."""
+    """A key with quotes is wrong, and a blank key is not set."""
     env = environment(sandbox, LEADSQUARED_API_KEY=f'"{API_KEY}"', LEADSQUARED_SECRET_KEY=" ")
     done = await run("doctor", "--json", env=env)
     assert (done.code, verdicts(done)["api_key"], verdicts(done)["secret_key"]) == (2, "wrong", "wrong")

@@ -1,4 +1,4 @@
-"""What a run will cost."""
+"""The estimated calls and time of a run."""
 
 from __future__ import annotations
 
@@ -32,6 +32,13 @@ def test_calls_and_times_follow_from_the_limit(
     assert plan.total == pytest.approx(submit + confirm)
 
 
+def test_one_call_is_singular() -> None:
+    """Calls are counted in words, in bulk as well."""
+    text = " ".join(estimate(to_send=1, to_confirm=0, limit=LIMIT, bulk_limit=LIMIT).lines())
+    assert "1 call at 25/5 s: 1 to submit" in text
+    assert "with --bulk: 1 call at 25/5 s" in text
+
+
 @pytest.mark.parametrize(
     ("metrics", "process", "said"),
     [
@@ -41,10 +48,10 @@ def test_calls_and_times_follow_from_the_limit(
         (QueueMetrics(0, 0.0, 60.0), None, "queue is empty"),
     ],
 )
-def test_processing_is_told_as_far_as_it_is_known(
+def test_the_processing_time_follows_from_the_metrics(
     metrics: QueueMetrics | None, process: float | None, said: str
 ) -> None:
-    """LeadSquared's pace of late gives a time; without a queue it is mere demand, and gives none."""
+    """LeadSquared's recent rate gives a time only if its queue is not empty."""
     plan = estimate(to_send=1000, to_confirm=1000, limit=LIMIT, metrics=metrics)
     assert plan.process == process
     assert said in " ".join(plan.lines())

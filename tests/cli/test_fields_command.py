@@ -19,7 +19,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 
 async def test_all_fields_are_a_table(sandbox: Sandbox) -> None:
-    """A line for each in LeadSquared's order: names, type, mandatory, length and number of options."""
+    """Each field has a line with names, type, mandatory, length and number of options."""
     done = await run("fields", env=with_fields(sandbox))
     assert done.code == 0, done.err
     heading, *lines = done.out.splitlines()
@@ -32,7 +32,7 @@ async def test_all_fields_are_a_table(sandbox: Sandbox) -> None:
 
 
 async def test_named_fields_are_shown_with_their_options(sandbox: Sandbox) -> None:
-    """All that is known of them, in the order in which they are named, each once."""
+    """Named fields are shown in full, in the order of the arguments, each once."""
     done = await run("fields", "mx_Budget", "Source", "Source", env=with_fields(sandbox))
     assert done.code == 0
     budget, source = done.out.split("\n\n")
@@ -46,25 +46,25 @@ async def test_named_fields_are_shown_with_their_options(sandbox: Sandbox) -> No
     ]
 
 
-async def test_programs_get_all_of_it(sandbox: Sandbox) -> None:
-    """One line of JSON; limits of numbers are texts, since they may be long."""
+async def test_json_has_every_property(sandbox: Sandbox) -> None:
+    """--json prints one line; ranges of numbers are strings, because they may be long."""
     done = await run("fields", "Source", "mx_Budget", "--json", env=with_fields(sandbox))
     source, budget = done.json["fields"]
     assert (source["schema_name"], source["options"][0], source["max_length"]) == ("Source", "Website", 200)
     assert (budget["range_min"], budget["range_max"], budget["is_mandatory"]) == ("0", None, False)
 
 
-async def test_a_name_that_the_account_has_not_is_exit_2(sandbox: Sandbox) -> None:
-    """All such names are told, with those that were probably meant."""
+async def test_an_unknown_field_is_exit_2(sandbox: Sandbox) -> None:
+    """All unknown names are reported, with the nearest names."""
     done = await run("fields", "mx_Citty", "Source", "sorce", "zzz", env=with_fields(sandbox))
     assert (done.code, done.out) == (2, "")
     assert "mx_Citty, did you mean mx_City?; sorce, did you mean Source?; zzz" in done.err
 
 
-async def test_whose_fault_it_is_shows_in_the_exit_status(
+async def test_the_exit_status_depends_on_the_fault(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No host to ask is 2, no answer 3, wrong keys 4; the log's own line about it is not said as well."""
+    """No synchronous host is 2, no answer 3, wrong keys 4; the error is shown once."""
     done = await run("fields", env=environment(sandbox))
     assert done.code == 2
     assert "pass --region, or set LEADSQUARED_REGION" in done.err
@@ -77,7 +77,7 @@ async def test_whose_fault_it_is_shows_in_the_exit_status(
     assert (await run("fields", env=with_fields(sandbox))).code == 3
 
 
-def test_the_accounts_words_stay_on_their_line() -> None:
-    """A name with line breaks or a terminal's commands is shown without them, and not at any length."""
+def test_names_of_the_account_stay_on_one_line() -> None:
+    """A table shows no line breaks and escape sequences of its cells."""
     assert table([("Lead\n\x1b[2JSource\u202e", "b")]) == "Lead  [2JSource  b"
     assert table([("a", "b"), (), ("long", "c")]) == "a     b\n\nlong  c"

@@ -1,4 +1,4 @@
-"""What a command is told to read: a device, a socket and a pipe without an end are no tables."""
+"""Inputs that are no tables: a device, a socket, a pipe without an end."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def test_an_input_that_is_no_file_is_refused(
     assert not sandbox.books.arrivals
 
 
-async def test_a_closed_standard_input_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_closed_standard_input_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """A closed standard input is an error with a reason."""
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(Unreadable, match="standard input is closed"):

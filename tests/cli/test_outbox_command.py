@@ -44,7 +44,7 @@ def lead(number: int, **others: str) -> dict[str, str]:
 
 
 async def outbox_of(path: Path, *numbers: int) -> Path:
-    """An outbox that a program of the user's has left, nothing of it sent."""
+    """An outbox of pending rows that another program put."""
     async with Outbox(path) as outbox:
         await outbox.put_many(
             [capture_lead(lead(number)).with_key(f"{PLANTED}{number}") for number in numbers]
@@ -76,7 +76,7 @@ async def test_stats_count_each_file(tmp_path: Path) -> None:
 
 
 def buried(path: Path, **states: int) -> Path:
-    """The same outbox, with so many of its rows in these states."""
+    """Set so many rows of the outbox to these states."""
     names = [state for state, count in states.items() for _ in range(count)]
     with closing(sqlite3.connect(path)) as connection:
         for row, state in enumerate(names, start=1):
@@ -136,7 +136,8 @@ async def test_stats_and_doctor_report_dead_letters(sandbox: Sandbox, tmp_path: 
 async def test_fail_on_is_an_exit_status_of_its_own(
     states: str, code: int, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """For whoever watches by exit status; a state that is none is named, with those that are."""
+    """--fail-on exits with 5 for items in these states; an invalid state is exit 2, and the error names the
+    valid ones."""
     path = buried(await outbox_of(tmp_path / "1.outbox", 1, 2, 3, 4), rejected=1, unknown=2)
     empty = await outbox_of(tmp_path / "2.outbox")
     for arguments in (["outbox", "stats", path, empty], ["doctor", "--outbox", path]):
@@ -158,7 +159,7 @@ async def test_fail_on_hides_no_other_fault(sandbox: Sandbox, tmp_path: Path) ->
 
 
 async def test_items_show_no_values_and_no_keys(tmp_path: Path) -> None:
-    """Rows are listed by number and state; one JSON object a line for programs."""
+    """Rows are listed by id and state; --json prints one object a line."""
     path = await outbox_of(tmp_path / "1.outbox", 1, 2)
     done = await run("outbox", "items", path, "--state", "pending", "--json")
     assert [json.loads(line)["id"] for line in done.out.splitlines()] == [1, 2]
@@ -167,7 +168,7 @@ async def test_items_show_no_values_and_no_keys(tmp_path: Path) -> None:
 
 
 async def test_items_are_filtered(tmp_path: Path) -> None:
-    """By state, reason, operation and the time since which they did not change."""
+    """Items are filtered by state, reason, operation and the time since their last change."""
     path = buried(await outbox_of(tmp_path / "1.outbox", 1, 2, 3, 4), rejected=2)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE items SET reason = 'MXFoo: no' WHERE id = 1")
@@ -184,8 +185,8 @@ async def test_items_are_filtered(tmp_path: Path) -> None:
         assert [json.loads(line)["id"] for line in done.out.splitlines()] == ids
 
 
-async def test_stats_say_why_rows_are_held(sandbox: Sandbox, tmp_path: Path) -> None:
-    """The reason of a hold is that of the last delivery, and ends when rows are sent again."""
+async def test_stats_show_why_rows_are_held(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The reason of a hold is shown until rows are sent again."""
     path = await outbox_of(tmp_path / "1.outbox", 1)
     wrong = environment(sandbox, LEADSQUARED_API_KEY="wrong-key-of-a-test")
     assert (await run("outbox", "drain", path, env=wrong)).code == 4
@@ -197,8 +198,8 @@ async def test_stats_say_why_rows_are_held(sandbox: Sandbox, tmp_path: Path) -> 
     assert "held" not in (await run("outbox", "stats", path)).out
 
 
-async def test_rows_show_what_they_are_submitted_to(tmp_path: Path) -> None:
-    """Items and exports name the operation of each row, for people and programs."""
+async def test_rows_show_their_operation(tmp_path: Path) -> None:
+    """Items and exports name the operation of each row, as text and as JSON."""
     path = tmp_path / "1.outbox"
     async with Outbox(path) as outbox:
         await outbox.put(lead(1))
@@ -221,7 +222,7 @@ async def test_rows_show_what_they_are_submitted_to(tmp_path: Path) -> None:
 
 
 async def test_drain_delivers_several_files(sandbox: Sandbox, tmp_path: Path) -> None:
-    """What is left in any number of files goes out under one limit, each row once."""
+    """The pending rows of several files are sent under one limit, each once."""
     files = [await outbox_of(tmp_path / "1.outbox", 1, 2), await outbox_of(tmp_path / "2.outbox", 3)]
     done = await run("outbox", "drain", *files, "--json", env=environment(sandbox))
     assert done.code == 0
@@ -250,7 +251,9 @@ async def test_drain_stops_after_a_time(sandbox: Sandbox, tmp_path: Path) -> Non
     assert found["accepted"] == sandbox.books.accepted > 0
 
 
-async def test_drain_gives_up_on_the_account_unless_told_to_wait(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_drain_ends_on_account_level_errors_without_until_empty(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
     """Wrong keys end it with 4; with --until-empty it waits until they are fixed."""
     path = await outbox_of(tmp_path / "1.outbox", 1)
     env = environment(sandbox, LEADSQUARED_API_KEY="wrong-key-of-a-test")
@@ -261,16 +264,16 @@ async def test_drain_gives_up_on_the_account_unless_told_to_wait(sandbox: Sandbo
     assert done.code == 3
 
 
-async def test_drain_tells_of_rejections(tmp_path: Path) -> None:
-    """Rows that end rejected are exit 1, told by kind."""
+async def test_drain_counts_rejections(tmp_path: Path) -> None:
+    """Rows that end rejected are exit 1 and are counted by kind."""
     async with Sandbox(limit=None, attributes=("EmailAddress",)) as sandbox:
         path = await outbox_of(tmp_path / "1.outbox", 1)
         done = await run("outbox", "drain", path, "--json", env=environment(sandbox))
     assert (done.code, done.json["rejected_by_kind"]) == (1, {"MXUnknownAttributeException": 1})
 
 
-async def test_two_that_drain_may_meet(sandbox: Sandbox, tmp_path: Path) -> None:
-    """While another process delivers a file, drain watches; every row goes out once."""
+async def test_two_processes_may_drain_one_file(sandbox: Sandbox, tmp_path: Path) -> None:
+    """While another process delivers a file, drain waits; every row is sent once."""
     path = await outbox_of(tmp_path / "1.outbox", *range(40))
     first = await start(
         sandbox, "outbox", "drain", path.name, "--rate", "20/1", "--no-confirm", folder=tmp_path
@@ -282,15 +285,15 @@ async def test_two_that_drain_may_meet(sandbox: Sandbox, tmp_path: Path) -> None
     assert sorted(numbers_sent(sandbox)) == list(range(40))
 
 
-async def test_requeue_mends_and_drain_sends(tmp_path: Path) -> None:
-    """Rows are chosen by reason, mended by --drop and --set, and sent with the options they had."""
+async def test_requeue_changes_rows_and_drain_sends_them(tmp_path: Path) -> None:
+    """Rows are selected by reason, changed by --drop and --set, and sent with their own options."""
     async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
         path = await rejected_outbox(sandbox, tmp_path)
         for reason, matched in (("Nonsense", 0), ("mxunknownattribute", 2)):
             done = await run("outbox", "requeue", path, "--reason", reason, "--dry-run", "--json")
             assert (done.json["matched"], done.json["requeued"]) == (matched, 0)
-        mending = ("--drop", "mx_Foo", "--set", "Source=Mended", "--search-by", "Phone")
-        done = await run("outbox", "requeue", path, *mending, "--json")
+        changes = ("--drop", "mx_Foo", "--set", "Source=Mended", "--search-by", "Phone")
+        done = await run("outbox", "requeue", path, *changes, "--json")
         assert (done.code, done.json["requeued"]) == (0, 2)
         done = await run("outbox", "drain", path, "--json", env=environment(sandbox))
         assert (done.code, done.json["outboxes"][0]["confirmed"]) == (0, 3)
@@ -307,7 +310,7 @@ async def test_requeue_needs_no_change(tmp_path: Path) -> None:
     assert (done.code, done.json["requeued"]) == (0, 2)
 
 
-async def test_a_mended_row_keeps_its_update_behavior(tmp_path: Path) -> None:
+async def test_a_requeued_row_keeps_its_update_behavior(tmp_path: Path) -> None:
     """A requeued row keeps its update behaviour."""
     async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
         path = await rejected_outbox(sandbox, tmp_path)
@@ -318,7 +321,7 @@ async def test_a_mended_row_keeps_its_update_behavior(tmp_path: Path) -> None:
         assert [json.loads(row.query) for row in pending] == [[["LeadUpdateBehavior", "DoNotUpdate"]]] * 2
 
 
-async def test_the_same_capture_after_a_mending_sends_nothing(tmp_path: Path) -> None:
+async def test_the_same_capture_after_a_requeue_sends_nothing(tmp_path: Path) -> None:
     """A row that was changed in the outbox is still the row of the file."""
     async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
         path = await rejected_outbox(sandbox, tmp_path)
@@ -331,7 +334,7 @@ async def test_the_same_capture_after_a_mending_sends_nothing(tmp_path: Path) ->
         assert (done.code, done.json["delivered_before"], sandbox.books.accepted) == (0, 3, calls)
 
 
-async def test_requeue_says_what_cannot_be_mended(tmp_path: Path) -> None:
+async def test_requeue_reports_rows_that_cannot_be_sent(tmp_path: Path) -> None:
     """A row without attributes left stays rejected: exit 1, and its number is shown."""
     async with Sandbox(limit=None, attributes=("FirstName",)) as sandbox:
         file = tmp_path / "leads.csv"
@@ -347,7 +350,7 @@ async def forget(files: Sequence[Path], by: str, value: str, *options: str) -> F
 
 
 async def test_forget_erases_a_person(tmp_path: Path) -> None:
-    """Rows with the value are gone from all files, and their number is told without it."""
+    """Rows with the value are erased from all files and counted; the value is not shown."""
     files = [await outbox_of(tmp_path / "1.outbox", 1, 2), await outbox_of(tmp_path / "2.outbox", 1)]
     done = await forget(files, "EmailAddress", f"{PLANTED}-1@example.com", "--json")
     assert (done.code, done.json["erased"]) == (0, 2)
@@ -355,8 +358,8 @@ async def test_forget_erases_a_person(tmp_path: Path) -> None:
     assert (await run("outbox", "stats", files[0], "--json")).json["outboxes"][0]["pending"] == 1
 
 
-async def test_export_is_for_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows with their values go into a private file or a pipe, and never to a terminal."""
+async def test_an_export_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows with values are written to a private file or a pipe, never to a terminal."""
     path = await outbox_of(tmp_path / "1.outbox", 1, 2)
     for form in ("jsonl", "csv"):
         out = tmp_path / f"rows.{form}"
@@ -382,7 +385,7 @@ async def test_export_is_for_its_owner(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 async def test_export_writes_to_a_pipe(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Without --out the rows are the result on standard output, and nothing else is."""
+    """Without --out, standard output has the rows and nothing else."""
     path = await outbox_of(tmp_path / "1.outbox", 1)
     process = await start(sandbox, "outbox", "export", path.name, "--state", "pending", folder=tmp_path)
     out, err = await process.communicate()
@@ -391,8 +394,8 @@ async def test_export_writes_to_a_pipe(sandbox: Sandbox, tmp_path: Path) -> None
     assert not err
 
 
-async def test_purge_deletes_what_is_final(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Only final rows that are old enough go; their number is told."""
+async def test_purge_deletes_final_rows(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Only final rows that are old enough are deleted and counted."""
     path = await outbox_of(tmp_path / "1.outbox", 1, 2)
     await run("outbox", "drain", path, "--no-confirm", env=environment(sandbox))
     await outbox_of(path, 3)
@@ -416,10 +419,8 @@ async def test_purge_deletes_what_is_final(sandbox: Sandbox, tmp_path: Path) -> 
         ["purge"],
     ],
 )
-async def test_a_file_that_is_not_there_is_not_made(
-    command: list[str], sandbox: Sandbox, tmp_path: Path
-) -> None:
-    """Every subcommand refuses a wrong path with exit 2, and another program's file as well."""
+async def test_a_missing_file_is_not_created(command: list[str], sandbox: Sandbox, tmp_path: Path) -> None:
+    """Every subcommand refuses a missing file and another program's file with exit 2."""
     other = tmp_path / "other.txt"
     other.write_text("mine, and longer than a header " * 100)
     for path in (tmp_path / "nothing.outbox", other):
@@ -430,7 +431,7 @@ async def test_a_file_that_is_not_there_is_not_made(
 
 
 async def test_a_row_that_cannot_be_read_stops_no_other(tmp_path: Path) -> None:
-    """Each command goes on with the others; requeue says which row cannot be changed."""
+    """Each command continues with the other rows; requeue names the unreadable one."""
     path = buried(await outbox_of(tmp_path / "1.outbox", 1, 2, 3), rejected=3)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE items SET operation = 'tasks.create' WHERE id = 1")
@@ -446,14 +447,14 @@ async def test_a_row_that_cannot_be_read_stops_no_other(tmp_path: Path) -> None:
     assert done.json == {"erased": 1}
 
 
-async def test_forget_needs_a_file_and_a_person(tmp_path: Path) -> None:
-    """Half a command erases nothing, and repeats nothing of it; nor does a value that is not there."""
+async def test_forget_needs_a_file_an_attribute_and_a_value(tmp_path: Path) -> None:
+    """Without a file, an attribute or a value, nothing is erased."""
     path = await outbox_of(tmp_path / "1.outbox", 1)
     for arguments in ([path], ["--by", "Phone"], [path, "--by", "Phone"]):
         assert (await run("outbox", "forget", *arguments, stdin=b"")).code == 2
 
 
-async def test_drain_ends_in_order_on_an_interrupt(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_drain_stops_gracefully_on_an_interrupt(sandbox: Sandbox, tmp_path: Path) -> None:
     """Ctrl-C is exit 3, and the results of sent rows are stored."""
     path = await outbox_of(tmp_path / "1.outbox", *range(40))
     process = await start(
@@ -466,8 +467,8 @@ async def test_drain_ends_in_order_on_an_interrupt(sandbox: Sandbox, tmp_path: P
     assert done.json["outboxes"][0]["accepted"] == sandbox.books.accepted
 
 
-async def test_forget_says_where_the_person_may_still_be(tmp_path: Path) -> None:
-    """An outbox is one place of several, and without values left there is nobody to be found in it."""
+async def test_forget_names_the_other_places_of_a_person(tmp_path: Path) -> None:
+    """The input and other files may still contain the person; confirmed rows hold no values."""
     path = await outbox_of(tmp_path / "1.outbox", 1)
     for said in ("1 row erased", "no row has that value; confirmed rows"):
         done = await forget([path], "EmailAddress", f"{PLANTED}-1@example.com")
@@ -487,10 +488,8 @@ async def test_a_misspelt_drop_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["items", "export"])
-async def test_whoever_closes_the_pipe_has_seen_enough(
-    command: str, sandbox: Sandbox, tmp_path: Path
-) -> None:
-    """`| head -1` is no failure of rows: exit 0, and nothing is said."""
+async def test_a_closed_pipe_is_no_error(command: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """If the reader closes the pipe, such as `head -1`, the exit status is 0 without a message."""
     path = await outbox_of(tmp_path / "1.outbox", *range(1500))
     process = await start(sandbox, "outbox", command, path.name, folder=tmp_path)
     assert process.stdout is not None

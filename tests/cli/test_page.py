@@ -1,4 +1,4 @@
-"""What docs/command-line.md tells to type."""
+"""The commands of docs/command-line.md."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LINES = [
 
 
 async def test_every_line_works_in_its_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From top to bottom, with a file such as the page has; the one mistake in it is mended on the way."""
+    """The page's commands work from top to bottom with a file like the page's, which has one mistake."""
     monkeypatch.chdir(tmp_path)
     # The page is about a real host, whose outboxes have the plain name.
     monkeypatch.setattr("leadsquared_async.cli.run_options.LOOPBACK", frozenset())

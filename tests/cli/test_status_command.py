@@ -23,8 +23,8 @@ async def request_ids(sandbox: Sandbox, tmp_path: Path, count: int = 2) -> list[
     return [row["RequestID"] for row in rows_of(tmp_path / "out.csv")]
 
 
-async def test_status_tells_what_became_of_each(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Succeeded is exit 0 with the lead id; the ids keep their order, and each is asked for once."""
+async def test_status_shows_the_outcome_of_each(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Succeeded is exit 0 with the lead id; the ids keep their order, and each is shown once."""
     ids = await request_ids(sandbox, tmp_path)
     sandbox.books.requests  # noqa: B018 - processes what is due
     done = await run("wait", *ids, env=environment(sandbox))
@@ -58,7 +58,7 @@ async def test_a_terminal_shows_the_progress_of_many_requests(
 
 
 async def test_ids_come_from_files_and_outboxes(sandbox: Sandbox, tmp_path: Path) -> None:
-    """One id a line, the column RequestID of --out, and an outbox's accepted rows are the same ids."""
+    """A file with one id a line, the column RequestID of --out, and an outbox give the same ids."""
     ids = await request_ids(sandbox, tmp_path)
     plain = tmp_path / "ids.txt"
     plain.write_text("\n".join(ids) + "\n")
@@ -78,8 +78,8 @@ async def test_rows_without_a_request_id_are_counted(sandbox: Sandbox, tmp_path:
     assert "2 rows without a RequestID skipped" in done.err
 
 
-async def test_what_is_queued_is_exit_3(tmp_path: Path) -> None:
-    """Not finished yet is neither success nor failure, at a look as after a wait that ran out."""
+async def test_a_queued_request_is_exit_3(tmp_path: Path) -> None:
+    """A queued request is neither success nor failure, for `status` and for a `wait` that timed out."""
     async with Sandbox(limit=None, processing_rate=0.01) as sandbox:
         (request_id,) = await request_ids(sandbox, tmp_path, 1)
         for command in (("status",), ("wait", "--timeout", "2s")):
@@ -88,8 +88,8 @@ async def test_what_is_queued_is_exit_3(tmp_path: Path) -> None:
             assert done.json["requests"][0]["state"] == "queued"
 
 
-async def test_failures_are_told_by_kind_and_in_full_in_a_file(tmp_path: Path) -> None:
-    """A rejected lead is exit 1; its reason stands in --out only, and on the terminal its kind."""
+async def test_failures_are_shown_by_kind_and_written_in_full(tmp_path: Path) -> None:
+    """A rejected lead is exit 1; the terminal shows the kind of its reason, --out the reason."""
     async with Sandbox(limit=None, attributes=("EmailAddress", "FirstName")) as sandbox:
         await capture(
             sandbox,
@@ -105,8 +105,8 @@ async def test_failures_are_told_by_kind_and_in_full_in_a_file(tmp_path: Path) -
         assert "mx_Foo" in rows_of(tmp_path / "wait.csv")[0]["Reason"]
 
 
-async def test_an_id_that_nobody_knows_stops_no_other(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A RequestID that LeadSquared does not know is exit 1, and the others are told all the same."""
+async def test_an_unknown_id_stops_no_other(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A RequestID that LeadSquared does not know is exit 1, and the others are shown."""
     (request_id,) = await request_ids(sandbox, tmp_path, 1)
     await run("wait", request_id, env=environment(sandbox))
     done = await run("status", UNKNOWN, request_id, "--json", env=environment(sandbox))
@@ -128,7 +128,7 @@ async def test_an_id_that_nobody_knows_stops_no_other(sandbox: Sandbox, tmp_path
 async def test_bad_usage_is_exit_2(
     arguments: list[str], said: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What makes no sense is told in a sentence; no outbox is made by looking for one."""
+    """Invalid arguments are reported in a sentence, and no outbox is created."""
     monkeypatch.chdir(tmp_path)
     write_leads(tmp_path / "leads.csv", [1])
     done = await run(*arguments, env=environment(sandbox))
@@ -139,7 +139,7 @@ async def test_bad_usage_is_exit_2(
 
 @pytest.mark.parametrize("command", [["status", UNKNOWN], ["wait", UNKNOWN], ["metrics"]])
 async def test_a_wrong_api_key_is_exit_4(command: list[str], sandbox: Sandbox) -> None:
-    """The account's fault ends a look as it ends a run."""
+    """An account-level error ends `status`, `wait` and `metrics`."""
     env = environment(sandbox, LEADSQUARED_API_KEY=f"wrong{PLANTED}")
     done = await run(*command, env=env)
     assert done.code == 4
@@ -147,7 +147,7 @@ async def test_a_wrong_api_key_is_exit_4(command: list[str], sandbox: Sandbox) -
 
 
 async def test_no_answer_is_exit_3(sandbox: Sandbox) -> None:
-    """A host that nobody listens on leaves the question open."""
+    """Without an answer the outcome is open: exit 3."""
     env = environment(sandbox, LEADSQUARED_HOST="http://127.0.0.1:9")
     done = await run("status", UNKNOWN, "--json", env=env)
     assert (done.code, done.json["requests"][0]["state"]) == (3, "no answer")
@@ -156,14 +156,14 @@ async def test_no_answer_is_exit_3(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(("timeout", "said"), [("2s", "not found so far"), ("0.1s", "not known so far")])
-async def test_a_wait_for_an_id_that_nobody_knows_says_so(timeout: str, said: str, sandbox: Sandbox) -> None:
-    """What no look has shown is not told as queued when the time is over: it may still come, exit 3."""
+async def test_a_wait_for_an_unknown_id_is_exit_3(timeout: str, said: str, sandbox: Sandbox) -> None:
+    """A RequestID that no poll has found is not shown as queued when the time is over: exit 3."""
     done = await run("wait", UNKNOWN, "--timeout", timeout, env=environment(sandbox))
     assert (done.code, done.out.splitlines()[1:]) == (3, [f"{UNKNOWN}  {said}"])
 
 
-async def test_metrics_are_for_people_and_programs(sandbox: Sandbox) -> None:
-    """The queue's length and pace, as a line or as JSON."""
+async def test_metrics_are_a_line_or_json(sandbox: Sandbox) -> None:
+    """The queue's length and rate, as a line or as JSON."""
     done = await run("metrics", env=environment(sandbox))
     assert done.out == "pending 0, longest wait 0 s, processed 0 a minute\n"
     done = await run("metrics", "--json", env=environment(sandbox))

@@ -47,8 +47,8 @@ def arrivals(sandbox: Sandbox, operation: str) -> int:
     return sum(arrival.operation == operation for arrival in sandbox.books.arrivals)
 
 
-async def test_each_object_goes_to_its_outcome(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Through FILE.outbox, confirmed, with its RequestID in --out; with a field set and a date."""
+async def test_each_object_is_followed_to_its_outcome(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Each object is put into FILE.outbox and confirmed; --out has its RequestID."""
     await with_a_lead(sandbox, tmp_path)
     rich = activity()
     rich["details"] |= {
@@ -66,7 +66,7 @@ async def test_each_object_goes_to_its_outcome(sandbox: Sandbox, tmp_path: Path)
 
 
 async def test_the_same_command_again_sends_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
-    """An object is known by what is sent of it, wherever it stands and however it is written."""
+    """An object is identified by what is sent, not by its line or the order of its names."""
     await with_a_lead(sandbox, tmp_path)
     file = write(tmp_path / "a.jsonl", activity("one"), activity("two"))
     await submit(sandbox, "activities.create", file)
@@ -78,8 +78,8 @@ async def test_the_same_command_again_sends_nothing(sandbox: Sandbox, tmp_path: 
     assert arrivals(sandbox, "activity") == 3
 
 
-async def test_it_goes_on_where_the_account_stopped_it(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Wrong keys are exit 4 and lose nothing."""
+async def test_it_continues_after_an_account_level_error(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Wrong keys are exit 4 and keep every row."""
     file = write(tmp_path / "a.jsonl", {"lead": PERSON})
     done = await submit(sandbox, "leads.capture", file, LEADSQUARED_API_KEY="wrong-key-of-a-test")
     assert (done.code, done.json["pending"]) == (4, 1)
@@ -87,8 +87,8 @@ async def test_it_goes_on_where_the_account_stopped_it(sandbox: Sandbox, tmp_pat
     assert (done.code, done.json["confirmed"]) == (0, 1)
 
 
-async def test_what_is_the_same_is_sent_once_unless_it_has_keys(sandbox: Sandbox, tmp_path: Path) -> None:
-    """And a key that was used for something else is refused."""
+async def test_equal_objects_are_sent_once_unless_they_have_keys(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Two equal objects are one unless they have different keys; a key with other values is refused."""
     await with_a_lead(sandbox, tmp_path)
     file = write(tmp_path / "a.jsonl", activity(), activity(), activity(key="a"), activity(key=4711))
     done = await submit(sandbox, "activities.create", file)
@@ -119,14 +119,14 @@ OBJECTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("operation", OBJECTS)
 async def test_every_operation_takes_its_object(operation: str, sandbox: Sandbox, tmp_path: Path) -> None:
-    """In LeadSquared's own names, as the page about the command line has them."""
+    """Each operation takes an object with LeadSquared's own names."""
     await with_a_lead(sandbox, tmp_path)
     done = await submit(sandbox, operation, write(tmp_path / "a.jsonl", OBJECTS[operation]))
     assert (done.code, done.json["confirmed"]) == (0, 1), done.err
 
 
-async def test_an_opportunity_is_made_and_updated(tmp_path: Path) -> None:
-    """`wait --json` has the id of what was made, which the update then names."""
+async def test_an_opportunity_is_created_and_updated(tmp_path: Path) -> None:
+    """`wait --json` has the id of the opportunity, which the update then names."""
     async with Sandbox(limit=None) as sandbox:
         await with_a_lead(sandbox, tmp_path)
         file, out = write(tmp_path / "a.jsonl", OBJECTS["opportunities.capture"]), tmp_path / "out.csv"
@@ -178,7 +178,7 @@ async def test_an_opportunity_is_made_and_updated(tmp_path: Path) -> None:
         ("calls.log", {"details": {"Tag": "x"}, "suffix": PLANTED}, "suffix: must be a list of strings"),
     ],
 )
-async def test_a_bad_line_is_told_with_its_field_and_stops_no_other(
+async def test_an_invalid_line_is_reported_with_its_field_and_stops_no_other(
     operation: str, entry: dict[str, Any], said: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """An invalid line is reported with its field, without a value; the others are sent; exit 1."""
@@ -189,8 +189,8 @@ async def test_a_bad_line_is_told_with_its_field_and_stops_no_other(
     assert sandbox.books.accepted == 1
 
 
-async def test_bad_lines_are_written_to_be_mended(sandbox: Sandbox, tmp_path: Path) -> None:
-    """With the reason, which may stay in the mended line; the same command again is exit 1 again."""
+async def test_invalid_lines_are_written_to_rejects(sandbox: Sandbox, tmp_path: Path) -> None:
+    """--rejects has them with the reason, which may stay in the fixed line."""
     bad = {"lead": {"Phone": [1]}}
     file, rejects = write(tmp_path / "a.jsonl", bad, {"lead": PERSON}), tmp_path / "rejects.jsonl"
     for _ in range(2):
@@ -206,7 +206,7 @@ async def test_bad_lines_are_written_to_be_mended(sandbox: Sandbox, tmp_path: Pa
 
 
 async def test_what_leadsquared_rejects_is_exit_1_each_time(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Told by kind, and in --rejects with LeadSquared's reason."""
+    """Rejections are counted by kind, and --rejects has LeadSquared's reason, in each run."""
     file, rejects = write(tmp_path / "a.jsonl", activity()), tmp_path / "rejects.jsonl"
     for _ in range(2):
         done = await submit(sandbox, "activities.create", file, "--rejects", rejects)
@@ -224,7 +224,7 @@ async def test_what_leadsquared_rejects_is_exit_1_each_time(sandbox: Sandbox, tm
         ("leads.capture", "a.jsonl", "", "the file is empty"),
     ],
 )
-async def test_what_cannot_begin_is_exit_2(
+async def test_unusable_input_is_exit_2(
     operation: str, name: str, content: str, said: str, *, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """Unusable input is exit 2 with a reason; nothing is sent, and no outbox is created."""
@@ -237,10 +237,10 @@ async def test_what_cannot_begin_is_exit_2(
     assert not sandbox.books.arrivals
 
 
-async def test_standard_input_will_do(
+async def test_standard_input_is_read(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its outbox is in the current folder; with nothing but bad lines there is none."""
+    """The outbox of standard input is in the current folder; if all lines are invalid, none is created."""
     monkeypatch.chdir(tmp_path)
     env = environment(sandbox)
     done = await run("submit", "leads.capture", "-", "--json", env=env, stdin=b'{"lead": {}}')
@@ -251,8 +251,8 @@ async def test_standard_input_will_do(
     assert "leads-from-stdin.sandbox.outbox" in names_in(tmp_path)
 
 
-async def test_other_rows_of_the_outbox_go_as_well(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Told before; whatever they are submitted to."""
+async def test_other_rows_of_the_outbox_are_sent_too(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Their number is shown first, and their operation does not matter."""
     path = tmp_path / "own.outbox"
     async with Outbox(path) as outbox:
         await outbox.put(PERSON)
@@ -266,7 +266,7 @@ async def test_other_rows_of_the_outbox_go_as_well(sandbox: Sandbox, tmp_path: P
 
 
 async def test_an_outbox_knows_the_operation_of_each_row(sandbox: Sandbox, tmp_path: Path) -> None:
-    """`status` and `wait` ask for each where its outcome is told, and --out says which it was."""
+    """`status` and `wait` use the operation of each row, and --out names it."""
     path, out = tmp_path / "own.outbox", tmp_path / "out.csv"
     common = ("--outbox", path, "--no-confirm")
     await submit(sandbox, "leads.capture", write(tmp_path / "a.jsonl", {"lead": PERSON}), *common)
@@ -285,7 +285,7 @@ async def test_an_outbox_knows_the_operation_of_each_row(sandbox: Sandbox, tmp_p
 
 
 async def test_a_file_may_name_operations(sandbox: Sandbox, tmp_path: Path) -> None:
-    """In a column Operation; --operation is for what it leaves open; an unknown name is exit 2."""
+    """A column Operation names it, --operation is the default, and an unknown name is exit 2."""
     await with_a_lead(sandbox, tmp_path)
     file, out = write(tmp_path / "a.jsonl", activity()), tmp_path / "out.csv"
     await submit(sandbox, "activities.create", file, "--out", out)
@@ -318,7 +318,7 @@ async def test_every_queue_can_be_measured(sandbox: Sandbox) -> None:
 async def test_a_new_row_of_the_table_is_a_new_operation_everywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing but the row has to be added: submit, wait, status, metrics and outbox take it."""
+    """submit, wait, status, metrics and outbox take a new row without another change."""
     made_up = Operation(
         name="tasks.create",
         task_type="Task Create",
@@ -371,6 +371,6 @@ async def test_a_new_row_of_the_table_is_a_new_operation_everywhere(
         assert asked[-1] == ("GET", "/task/create/status", {"RequestID": request_id})
     done = await run("metrics", "--operation", "tasks.create", "--json", env=env)
     assert (done.code, done.json["pending"], asked[-1][1]) == (0, 7, "/task/create/metrics")
-    # And confirmed in one go, as any other.
+    # It is confirmed like any other operation.
     done = await run("submit", "tasks.create", write(file, {"details": {"TaskType": 6}}), "--json", env=env)
     assert (done.code, done.json["confirmed"]) == (0, 1)
