@@ -96,16 +96,13 @@ class Interruptible(TyperGroup):
     """A group of commands; Ctrl-C before or after a command runs exits with the same status."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """The parameters."""
         return _without_types(super().get_params(ctx))
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
-        """Read the arguments."""
         with _interruptible("interrupted; nothing was sent"):
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
         with _interruptible(INTERRUPTED):
             return super().invoke(ctx)
 

@@ -44,22 +44,18 @@ class Connection:
 
     @property
     def limit(self) -> RateLimit:
-        """The limit of calls."""
         return rate_limit_from(None, os.environ) if self.rate is None else limit_in("--rate", self.rate)
 
     @property
     def bulk_limit(self) -> RateLimit:
-        """The limit of bulk calls."""
         return BULK_LIMIT if self.bulk_rate is None else limit_in("--bulk-rate", self.bulk_rate)
 
     @property
     def has_sync_host(self) -> bool:
-        """Whether the synchronous host is configured."""
         return self.hosts.sync_host is not None
 
     @property
     def hosts(self) -> Hosts:
-        """The asynchronous and the synchronous host."""
         with _in_options():
             return hosts_from(self.host, None, self.region, os.environ)
 

@@ -31,8 +31,6 @@ PATIENCE = 60.0
 
 
 class Ending(Enum):
-    """Why delivery ended."""
-
     DONE = "done"
     STOPPED = "stopped"
     ACCOUNT = "account"

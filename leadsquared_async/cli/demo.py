@@ -176,7 +176,6 @@ class Scene:
                     live.update(self._drawing(), refresh=True)
 
     def show_summary(self) -> None:
-        """Show the result from the sandbox's books."""
         books, (calls, per) = self.books, LIMIT
         if not self.console.is_terminal:
             for number, line in self._shown():

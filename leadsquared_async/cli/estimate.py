@@ -27,15 +27,12 @@ class BulkEstimate:
     total: float
 
     def line(self) -> str:
-        """The estimate as text."""
         return f"{counted(self.calls, 'call')} at {self.rate} s, {spoken(self.total)}"
 
     def lines(self) -> list[str]:
-        """The estimate as text."""
         return [f"in bulk: {self.line()} in all; each lead's outcome comes with its call"]
 
     def data(self) -> dict[str, Any]:
-        """The estimate for `--json`."""
         return asdict(self)
 
 
@@ -55,7 +52,6 @@ class Estimate:
 
     @property
     def calls(self) -> int:
-        """All calls together."""
         return self.submissions + self.status_calls
 
     @property
@@ -65,7 +61,6 @@ class Estimate:
         return max(self.submit + self.confirm, process)
 
     def lines(self) -> list[str]:
-        """The estimate as text."""
         calls, submit = counted(self.calls, "call"), spoken(self.submit)
         said = [f"{calls} at {self.rate} s: {self.submissions:,} to submit, {submit}"]
         if self.status_calls:
@@ -90,12 +85,10 @@ class Estimate:
         return said
 
     def data(self) -> dict[str, Any]:
-        """The estimate for `--json`."""
         return {**asdict(self), "calls": self.calls, "total": self.total}
 
 
 def bulk_estimate(to_send: int, limit: RateLimit) -> BulkEstimate:
-    """Estimate a run in bulk."""
     calls = -(-to_send // BULK_MOST)
     return BulkEstimate(to_send, calls, str(limit), calls * limit.spacing)
 

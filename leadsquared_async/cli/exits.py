@@ -10,8 +10,6 @@ __all__ = ["CommandFailedError", "ExitStatus", "error_text", "status_of"]
 
 
 class ExitStatus(IntEnum):
-    """How a command ended."""
-
     DONE = 0
     """Everything was delivered, or nothing is wrong."""
     NOT_ALL = 1
@@ -43,7 +41,6 @@ def error_text(error: Exception) -> str:
 
 
 def status_of(error: Exception) -> ExitStatus:
-    """The exit status for an error."""
     if isinstance(error, CommandFailedError):
         return error.status
     if not isinstance(error, LeadSquaredError) or isinstance(error, ConfigurationError | OutboxError):

@@ -24,8 +24,6 @@ DELIVERED = frozenset({ItemState.CONFIRMED, ItemState.ACCEPTED})
 
 
 class Fate(IntEnum):
-    """What to do with a row."""
-
     REFUSED = 0
     """Nothing: it cannot be sent."""
     NEW = 1
@@ -70,7 +68,6 @@ class Rows:
         )
 
     def count(self, *fates: Fate) -> int:
-        """How many rows have one of these fates."""
         return sum(self.fates.count(fate) for fate in fates)
 
 
@@ -103,7 +100,6 @@ class RowReader:
         self._seen: set[int] = set()
 
     async def read(self, table: Table, spool: Spool) -> Rows:
-        """Read the whole file."""
         rows = Rows(spool)
         source = iter(table)
         while True:

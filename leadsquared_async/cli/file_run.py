@@ -361,7 +361,6 @@ class FileRun:
 
 
 async def _waiting(outbox: Outbox | None) -> int:
-    """How many rows of the outbox are not sent yet."""
     if outbox is None:
         return 0
     counts = (await outbox.snapshot()).counts

@@ -91,7 +91,6 @@ class Findings:
         self.beyond = 0
 
     def add(self, line: int, flaws: tuple[Flaw, ...]) -> None:
-        """Note the flaws of a row."""
         self.rows += 1
         for flaw in dict.fromkeys(flaws):
             finding = self._found.get(flaw)

@@ -209,7 +209,6 @@ def _run(asked: Asked, connection: Connection, terminal: Terminal, timeout: floa
 
 
 async def _ids(asked: Asked, terminal: Terminal) -> dict[str, str]:
-    """The RequestIDs, each once, and the operation of each."""
     ids = [(text, asked.operation) for text in asked.ids or ()]
     if asked.file is not None:
         ids += [(text, name or asked.operation) for text, name in _ids_in(asked.file, terminal)]

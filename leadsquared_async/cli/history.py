@@ -39,7 +39,6 @@ WITHIN = 2.0
 
 
 async def note(outbox: Outbox, name: str, key: str, value: object) -> None:
-    """Store a value in the outbox."""
     there = await _noted(outbox, name)
     if there.get(key) != value:
         await set_note(outbox, name, json.dumps({**there, key: value}))

@@ -276,12 +276,10 @@ def _has_reason(item: OutboxItem, text: str | None) -> bool:
 
 
 def counts_of(snapshot: OutboxSnapshot) -> dict[str, int]:
-    """Rows by state, for --json."""
     return {state.value: snapshot.counts[state] for state in ItemState}
 
 
 def counts_text(counts: Mapping[ItemState, int]) -> str:
-    """Rows by state, as text."""
     return ", ".join(f"{state} {counts[state]:,}" for state in ItemState if counts[state]) or "empty"
 
 
@@ -314,7 +312,6 @@ def dead_letters(path: Path, counts: Mapping[ItemState, int]) -> tuple[str, str]
 
 
 def states_of(text: str | None) -> frozenset[ItemState]:
-    """The states that `--fail-on` names."""
     names = [] if text is None else [name.strip().lower() for name in text.split(",")]
     for name in names:
         if name not in set(ItemState):
@@ -326,5 +323,4 @@ def states_of(text: str | None) -> frozenset[ItemState]:
 
 
 def status_for(counts: Mapping[ItemState, int], fail_on: Collection[ItemState]) -> ExitStatus:
-    """The exit status of a command that found these items."""
     return ExitStatus.FAIL_ON if any(counts[state] for state in fail_on) else ExitStatus.DONE

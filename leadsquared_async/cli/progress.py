@@ -30,7 +30,6 @@ WINDOW = 60.0
 BAR_WIDTH = 36
 
 Bar = tuple[str, int, int]
-"""A name, what is done, and the total."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +65,12 @@ class Pace:
         self._seen: deque[tuple[float, float]] = deque()
 
     def note(self, at: float, left: float) -> None:
-        """Record how much is left at a time."""
         self._seen.append((at, left))
         while len(self._seen) > 2 and at - self._seen[1][0] >= WINDOW:
             self._seen.popleft()
 
     @property
     def per_second(self) -> float:
-        """How much it falls in a second."""
         if not self._seen:
             return 0.0
         (since, before), (at, left) = self._seen[0], self._seen[-1]
@@ -91,7 +88,6 @@ class Pace:
 
 
 def bars(lines: Iterable[Bar]) -> Table:
-    """Progress bars below each other."""
     grid = Table.grid(padding=(0, 2))
     for name, done, total in lines:
         bar = ProgressBar(max(total, 1), done, BAR_WIDTH, complete_style="green", finished_style="green")

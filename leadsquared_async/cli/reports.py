@@ -83,7 +83,6 @@ class Reports:
         self._stack.close()
 
     def check_columns(self, table: Table) -> None:
-        """Raise if the file lacks a column of `--out-columns`."""
         for name in self._columns:
             if table.names is not None and name not in table.names:
                 raise MappingError(f'--out-columns "{name}": no column has that heading')
@@ -151,7 +150,6 @@ class Reports:
 
 
 def _outcome(item: OutboxItem | None) -> tuple[str, str]:
-    """The outcome and its reason."""
     if item is None or item.state in {ItemState.PENDING, ItemState.SENDING}:
         return PENDING, ""
     return item.state.value, item.reason or ""

@@ -73,5 +73,4 @@ def default_outbox(file: str, origin: str) -> Path:
 
 
 def is_trial(origin: str) -> bool:
-    """Whether a host is on this machine."""
     return urlsplit(origin).hostname in LOOPBACK

@@ -47,8 +47,6 @@ def _attributes(text: str) -> str | list[str] | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxOptions:
-    """The options of a sandbox."""
-
     limit: Annotated[Any, option("--limit CALLS/SECONDS", 'The rate limit, or "none".', parse=_limit)] = (
         f"{LIMIT[0]}/{LIMIT[1]:g}"
     )
@@ -157,7 +155,6 @@ async def run_sandbox(port: int, options: Options, *, quiet: bool) -> None:
 
 
 def summary_of(books: Books) -> str:
-    """What a sandbox has received, as one line."""
     calls = ", ".join(f"{count} x {outcome}" for outcome, count in sorted(books.by_outcome.items()))
     states = Counter(request["status"] for request in books.requests)
     requests = ", ".join(f"{count} {status}" for status, count in sorted(states.items()))

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Interrupted(Exception):
-    """A stop was asked for."""
+    pass
 
 
 class Stop:
@@ -44,7 +44,6 @@ class Stop:
         self._before: dict[int, Any] = {}
 
     def after(self, seconds: float, reason: str) -> None:
-        """Ask for a stop after so many seconds."""
         self._at, self._reason = time.monotonic() + seconds, reason
 
     @property
@@ -57,7 +56,6 @@ class Stop:
         return None
 
     def check(self) -> None:
-        """Raise `Interrupted` if a stop was asked for."""
         if self.why is not None:
             raise Interrupted
 

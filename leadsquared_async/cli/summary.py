@@ -50,7 +50,6 @@ class Summary:
 
     @property
     def status(self) -> ExitStatus:
-        """The exit status."""
         counts, delivered = self.outcomes.counts, self.delivered
         if delivered.status is not ExitStatus.DONE:
             return delivered.status
@@ -60,7 +59,6 @@ class Summary:
         return ExitStatus.NOT_ALL if failed else ExitStatus.DONE
 
     def show(self, terminal: Terminal) -> None:
-        """Show the summary."""
         terminal.result(self._text(), self._data(), "bold")
         if not terminal.as_json:
             self._tables(terminal)
