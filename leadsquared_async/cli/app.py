@@ -100,9 +100,7 @@ def capture(
     if bulk and not connection.has_sync_host:
         raise CommandFailedError(f"--bulk needs the synchronous host: {NO_SYNC_HOST}")
     maker = LeadRows(mapping, connection.origin, update_behavior, bulk=bulk, is_checked=not no_check)
-    return FileRun(
-        "capture", file, maker, reading=reading, options=options, connection=connection, terminal=terminal
-    ).send()
+    return FileRun("capture", file, maker, connection, terminal, options, reading).send()
 
 
 def check(
@@ -121,9 +119,7 @@ def check(
     Example: leadsquared check leads.csv --map "E-mail=EmailAddress"
     """
     maker, options = LeadRows(mapping, connection.origin), RunOptions(rejects=rejects, dry_run=True)
-    return FileRun(
-        "check", file, maker, reading=reading, options=options, connection=connection, terminal=terminal
-    ).check()
+    return FileRun("check", file, maker, connection, terminal, options, reading).check()
 
 
 def submit(
@@ -142,10 +138,7 @@ def submit(
     Example: leadsquared submit activities.create activities.jsonl
     """
     maker = SubmissionRows(operation_named(operation), connection.origin)
-    command, reading = f"submit {operation}", Reading()
-    return FileRun(
-        command, file, maker, reading=reading, options=options, connection=connection, terminal=terminal
-    ).send()
+    return FileRun(f"submit {operation}", file, maker, connection, terminal, options).send()
 
 
 FOLLOW = "Follow the outcomes"

@@ -71,6 +71,7 @@ class Rows:
         return sum(self.fates.count(fate) for fate in fates)
 
 
+@dataclass(slots=True, kw_only=True)
 class RowReader:
     """Reads a file, and compares it with an outbox, if there is one.
 
@@ -78,33 +79,22 @@ class RowReader:
     sent once more.
     """
 
-    def __init__(
-        self,
-        maker: RowMaker,
-        stop: Stop,
-        name: str,
-        outbox: Outbox | None,
-        *,
-        confirm: bool,
-        again: str,
-        since: datetime,
-    ) -> None:
-        self._maker = maker
-        self._stop = stop
-        self._name = name
-        self._outbox = outbox
-        self._confirm = confirm
-        self._again = again
-        self._since = since
-        # The hashes of the outbox keys of all rows in memory; rows whose hashes are equal by chance are put.
-        self._seen: set[int] = set()
+    maker: RowMaker
+    stop: Stop
+    name: str
+    outbox: Outbox | None
+    confirm: bool
+    again: str
+    since: datetime
+    # The hashes of the outbox keys of all rows in memory; rows whose hashes are equal by chance are put.
+    _seen: set[int] = field(default_factory=set[int], init=False)
 
     async def read(self, table: Table, spool: Spool) -> Rows:
         rows = Rows(spool)
         source = iter(table)
         while True:
-            with self._stop.at_once():  # a pipe may have nothing to read for a long time
-                piece = [self._maker.make(row, f"{self._name}:{row.line}") for row in islice(source, AT_ONCE)]
+            with self.stop.at_once():  # a pipe may have nothing to read for a long time
+                piece = [self.maker.make(row, f"{self.name}:{row.line}") for row in islice(source, AT_ONCE)]
             await asyncio.sleep(0)  # a cancellation ends it here
             if not piece:
                 break
@@ -115,15 +105,15 @@ class RowReader:
 
     async def _find_others(self, rows: Rows) -> None:
         """Find the rows of the outbox that will be sent and are not in the file."""
-        if self._outbox is None:
+        if self.outbox is None:
             return
         for state in (ItemState.PENDING, ItemState.SENDING):
-            async with aclosing(states_in(self._outbox, state)) as items:
+            async with aclosing(states_in(self.outbox, state)) as items:
                 async for item in items:
                     if item.key is not None and hash(item.key) in self._seen:
                         continue
                     # Its reference names the file whose run put it.
-                    is_ours = item.key is not None and (item.reference or "").rpartition(":")[0] == self._name
+                    is_ours = item.key is not None and (item.reference or "").rpartition(":")[0] == self.name
                     if is_ours and state is ItemState.PENDING:
                         rows.left_over.append(item.id)
                     else:
@@ -131,16 +121,16 @@ class RowReader:
 
     async def _add(self, piece: list[Entry], rows: Rows) -> None:
         found = await self._found(piece)
-        if self._again:
+        if self.again:
             for entry in piece:
                 if entry.key is not None and entry.key in found and found[entry.key].state in DELIVERED:
-                    entry.again = self._again
+                    entry.again = self.again
             found |= await self._found(piece)
             for entry in piece:  # not one that was delivered for the first time since then
                 if (
                     entry.again
                     and entry.outbox_key not in found
-                    and found[entry.key or ""].changed_at >= self._since
+                    and found[entry.key or ""].changed_at >= self.since
                 ):
                     entry.again = ""
         for entry in piece:
@@ -153,11 +143,9 @@ class RowReader:
             rows.spool.add(entry)
 
     async def _found(self, piece: list[Entry]) -> dict[str, OutboxItem]:
-        if self._outbox is None:
+        if self.outbox is None:
             return {}
-        return await states_of(
-            self._outbox, (key for entry in piece if (key := entry.outbox_key) is not None)
-        )
+        return await states_of(self.outbox, (key for entry in piece if (key := entry.outbox_key) is not None))
 
     def _fate(self, entry: Entry, item: OutboxItem | None) -> Fate:
         # A row that an earlier run put is not checked against the account's fields again.
@@ -170,6 +158,6 @@ class RowReader:
             return Fate.NEW
         if item.state in {ItemState.PENDING, ItemState.SENDING}:
             return Fate.WAITING
-        if item.state is ItemState.ACCEPTED and self._confirm:
+        if item.state is ItemState.ACCEPTED and self.confirm:
             return Fate.ACCEPTED
         return Fate.DELIVERED if item.state in DELIVERED else Fate.FAILED

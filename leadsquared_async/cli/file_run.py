@@ -6,7 +6,7 @@ import asyncio
 import shlex
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -52,49 +52,47 @@ MANY_ROWS = 1000
 """A run of more rows shows its cost and asks first."""
 
 
+@dataclass(slots=True)
 class FileRun:
     """One run with one file; the maker turns its rows into submissions."""
 
-    def __init__(
-        self,
-        command: str,
-        file: str,
-        maker: RowMaker,
-        *,
-        reading: Reading,
-        options: RunOptions,
-        connection: Connection,
-        terminal: Terminal,
-    ) -> None:
-        self._command = command
-        self._file = None if file == STDIN else without_links(Path(file))
-        self._given = file
-        self._reading = reading
-        self._maker = maker
-        self._options = options
-        self._connection = connection
-        self._terminal = terminal
-        self._stop = Stop()
-        self._origin = connection.origin
-        self._path = options.outbox or default_outbox(file, self._origin)
-        self._is_first = not self._path.exists()
-        self._name = STDIN_NAME if self._file is None else printable_name(Path(file))
-        self._again, self._since = 0, datetime.now(UTC)
-        self._began = monotonic()
+    command: str
+    given: str
+    maker: RowMaker
+    connection: Connection
+    terminal: Terminal
+    options: RunOptions
+    reading: Reading = field(default_factory=Reading)
+    stop: Stop = field(default_factory=Stop, init=False)
+    since: datetime = field(default_factory=lambda: datetime.now(UTC), init=False)
+    began: float = field(default_factory=monotonic, init=False)
+    again: int = field(default=0, init=False)
+    file: Path | None = field(init=False)
+    name: str = field(init=False)
+    origin: str = field(init=False)
+    path: Path = field(init=False)
+    is_first: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.file = None if self.given == STDIN else without_links(Path(self.given))
+        self.name = STDIN_NAME if self.file is None else printable_name(Path(self.given))
+        self.origin = self.connection.origin
+        self.path = self.options.outbox or default_outbox(self.given, self.origin)
+        self.is_first = not self.path.exists()
 
     def send(self) -> ExitStatus:
         """Send the rows and follow each to its outcome, until `--stop-at` if it is given."""
-        ends = self._options.stop_at
-        with self._stop:
+        ends = self.options.stop_at
+        with self.stop:
             if ends is not None:
                 left = seconds_until(ends, datetime.now(UTC))
-                self._stop.after(left, f"--stop-at {ends:%H:%M} is reached")
-                self._terminal.say(f"stops at {ends:%H:%M}, in {spoken(left)}")
+                self.stop.after(left, f"--stop-at {ends:%H:%M} is reached")
+                self.terminal.say(f"stops at {ends:%H:%M}, in {spoken(left)}")
             return asyncio.run(self._decoded(self._send))
 
     def check(self) -> ExitStatus:
         """Show the rows that would not be sent; puts nothing."""
-        with self._stop:
+        with self.stop:
             return asyncio.run(self._decoded(self._check))
 
     async def _decoded(self, run: Callable[[], Awaitable[ExitStatus]]) -> ExitStatus:
@@ -102,17 +100,17 @@ class FileRun:
         try:
             return await run()
         except Undecodable as error:
-            if self._file is None or not error.candidates:
+            if self.file is None or not error.candidates:
                 raise
-            with self._stop.at_once():
-                chosen = self._terminal.choose(
-                    f"{self._name} is not UTF-8. Which encoding shows these letters correctly?",
+            with self.stop.at_once():
+                chosen = self.terminal.choose(
+                    f"{self.name} is not UTF-8. Which encoding shows these letters correctly?",
                     [(each.encoding, each.characters) for each in error.candidates],
                 )
             if chosen is None:
                 raise
-            self._reading = replace(self._reading, encoding=chosen)
-            self._terminal.say(f"to skip this question, pass --encoding {chosen}", "dim")
+            self.reading = replace(self.reading, encoding=chosen)
+            self.terminal.say(f"to skip this question, pass --encoding {chosen}", "dim")
             return await run()
 
     async def _check(self) -> ExitStatus:
@@ -121,81 +119,81 @@ class FileRun:
             table, lsq = await self._opened(stack)
             checker = await self._fields(lsq, within=None)
             rows = await self._read(table, checker, None, stack)
-            outcomes = await reports.write(table, rows, None, self._maker.attributes)
+            outcomes = await reports.write(table, rows, None, self.maker.attributes)
         self._show_problems(rows)
         fields = None if checker is None else len(checker.fields)
-        status = show_check(self._terminal, self._name, rows, outcomes, fields)
-        if self._file is not None and (valid := len(rows.fates) - rows.findings.rows):
-            path = Path(self._given)
+        status = show_check(self.terminal, self.name, rows, outcomes, fields)
+        if self.file is not None and (valid := len(rows.fates) - rows.findings.rows):
+            path = Path(self.given)
             name = f"{path.stem}.rejects.{'jsonl' if table.names is None else 'csv'}"
             rejects = f" --rejects {shlex.quote(name)}" if rows.findings.rows else ""
-            self._terminal.say(f"to send {counted(valid, 'row')}, with the same options:")
-            self._terminal.say(f"  leadsquared capture {shlex.quote(str(path))}{rejects}")
+            self.terminal.say(f"to send {counted(valid, 'row')}, with the same options:")
+            self.terminal.say(f"  leadsquared capture {shlex.quote(str(path))}{rejects}")
         return status
 
     async def _send(self) -> ExitStatus:
-        options = self._options
+        options = self.options
         async with AsyncExitStack() as stack:
             reports = stack.enter_context(self._reports())
             table, lsq = await self._opened(stack)
             reports.check_columns(table)
-            self._terminal.say(f"outbox: {self._path}")
+            self.terminal.say(f"outbox: {self.path}")
             checker = await self._fields(lsq, within=WITHIN)
-            outbox = None if self._is_first else await stack.enter_async_context(Outbox(self._path))
-            if outbox is not None and self._file is not None:
-                self._name = await name_in(outbox, self._file)
-            instance = await instance_at(self._origin)
+            outbox = None if self.is_first else await stack.enter_async_context(Outbox(self.path))
+            if outbox is not None and self.file is not None:
+                self.name = await name_in(outbox, self.file)
+            instance = await instance_at(self.origin)
             rows = await self._read(table, checker, outbox, stack)
             if outbox is not None and instance is not None and not options.again:
                 known = rows.count(Fate.ACCEPTED, Fate.DELIVERED, Fate.FAILED)
-                await check_instance(outbox, self._path, self._origin, instance, known=known)
+                await check_instance(outbox, self.path, self.origin, instance, known=known)
             self._show_problems(rows)
             plan = await self._plan(rows, lsq)
             for line in () if plan is None else plan.lines():
-                self._terminal.say(line)
+                self.terminal.say(line)
             if plan is not None and options.dry_run:
                 in_outbox = self._from_before(rows)
-                return show_plan(self._terminal, self._name, self._path, rows, plan, in_outbox=in_outbox)
+                return show_plan(self.terminal, self.name, self.path, rows, plan, in_outbox=in_outbox)
             self._ask(rows)
             delivered, taken_out = Delivered(is_idle=True), 0
             with some_left():
                 if outbox is None and rows.count(Fate.NEW):
-                    outbox = await stack.enter_async_context(Outbox(self._path))
+                    outbox = await stack.enter_async_context(Outbox(self.path))
                 if outbox is not None:
                     if instance is not None:
-                        await note(outbox, SANDBOXES, self._origin, instance)
-                    if self._file is not None:
-                        await note(outbox, FILES, str(self._file), self._name)
+                        await note(outbox, SANDBOXES, self.origin, instance)
+                    if self.file is not None:
+                        await note(outbox, FILES, str(self.file), self.name)
                     await self._note_again(outbox, is_finished=False)
                     taken_out = await self._take_out(outbox, rows)
-                    has_own_keys = self._maker.has_own_keys
-                    refused = await put_rows(outbox, rows, self._stop, has_own_keys=has_own_keys)
-                    refused.show(self._terminal)
+                    has_own_keys = self.maker.has_own_keys
+                    refused = await put_rows(outbox, rows, self.stop, has_own_keys=has_own_keys)
+                    refused.show(self.terminal)
                     delivered = await self._deliver(outbox, lsq, rows)
                 summary = Summary(
-                    name=self._name,
-                    path=self._path,
-                    command=self._command,
+                    name=self.name,
+                    path=self.path,
+                    command=self.command,
                     rows=rows,
                     outcomes=await self._report(reports, table, rows, outbox),
                     delivered=delivered,
                     confirm=not options.no_confirm,
                     taken_out=taken_out,
                     waiting=await _waiting(outbox),
-                    seconds=monotonic() - self._began,
+                    seconds=monotonic() - self.began,
                 )
-                summary.show(self._terminal)
+                summary.show(self.terminal)
                 return summary.status
 
     def _reports(self) -> Reports:
-        options = self._options
+        options = self.options
         columns = [name.strip() for name in options.out_columns.split(",") if name.strip()]
-        given = [] if self._file is None else [Path(self._given)]
-        return Reports(options.out, options.rejects, columns, files_of([self._path]), given)
+        given = [] if self.file is None else [Path(self.given)]
+        return Reports(options.out, options.rejects, columns, files_of([self.path]), given)
 
     async def _report(self, reports: Reports, table: Table, rows: Rows, outbox: Outbox | None) -> Outcomes:
         """Count the outcomes of all rows; write them too, if the files can be written."""
-        attributes = self._maker.attributes
+        attributes = self.maker.attributes
         try:
             return await reports.write(table, rows, outbox, attributes)
         except OSError as error:
@@ -205,91 +203,95 @@ class FileRun:
 
     async def _opened(self, stack: AsyncExitStack) -> tuple[Table, LeadSquared]:
         """Open the file and the client; missing keys are reported before the file is read."""
-        lsq = await stack.enter_async_context(self._connection.client())
-        with self._stop.at_once():
-            table = stack.enter_context(Table(self._given, self._reading))
+        lsq = await stack.enter_async_context(self.connection.client())
+        with self.stop.at_once():
+            table = stack.enter_context(Table(self.given, self.reading))
         divider = "tabs" if table.delimiter == "\t" else repr(table.delimiter)
         details = [table.encoding, None if table.delimiter is None else f"delimiter {divider}"]
         details.append(None if table.sheet is None else f'sheet "{table.sheet}"')
-        self._terminal.say(f"{self._name}: {', '.join((table.format, *filter(None, details)))}")
+        self.terminal.say(f"{self.name}: {', '.join((table.format, *filter(None, details)))}")
         return table, lsq
 
     async def _fields(self, lsq: LeadSquared, *, within: float | None) -> FieldChecker | None:
         """The account's lead fields; None if they are unknown, which is an error without `within`."""
-        if not self._maker.is_checked:
+        if not self.maker.is_checked:
             return None
         why: object = NO_SYNC_HOST
-        if self._connection.has_sync_host:
+        if self.connection.has_sync_host:
             quick = lsq.with_options(retry=QUICK, deadline=within)
             try:
-                return FieldChecker(await self._stop.unless(quick.fields.list()))
+                return FieldChecker(await self.stop.unless(quick.fields.list()))
             except LeadSquaredError as error:
                 if within is None:
                     raise
                 why = error
         elif within is None:
             raise CommandFailedError(NO_SYNC_HOST)
-        self._terminal.say(f"not checked against the account's lead fields: {why}")
+        self.terminal.say(f"not checked against the account's lead fields: {why}")
         return None
 
     async def _read(
         self, table: Table, checker: FieldChecker | None, outbox: Outbox | None, stack: AsyncExitStack
     ) -> Rows:
-        self._maker.start(table, checker)
-        folder = None if self._options.dry_run else self._path.parent
-        spool = stack.enter_context(closing(Spool(self._maker.operation, folder)))
-        if self._options.again:
-            first = 1, self._since
-            self._again, self._since = first if outbox is None else await generation_of(outbox, self._name)
-        again = f" again {self._again}" if self._again else ""
-        confirm = not self._options.no_confirm
+        self.maker.start(table, checker)
+        folder = None if self.options.dry_run else self.path.parent
+        spool = stack.enter_context(closing(Spool(self.maker.operation, folder)))
+        if self.options.again:
+            first = 1, self.since
+            self.again, self.since = first if outbox is None else await generation_of(outbox, self.name)
         reader = RowReader(
-            self._maker, self._stop, self._name, outbox, confirm=confirm, again=again, since=self._since
+            maker=self.maker,
+            stop=self.stop,
+            name=self.name,
+            outbox=outbox,
+            confirm=not self.options.no_confirm,
+            again=f" again {self.again}" if self.again else "",
+            since=self.since,
         )
         return await reader.read(table, spool)
 
     async def _note_again(self, outbox: Outbox, *, is_finished: bool) -> None:
-        if self._again:
-            await note(outbox, AGAIN, self._name, [self._again, is_finished, self._since.isoformat()])
+        if self.again:
+            await note(outbox, AGAIN, self.name, [self.again, is_finished, self.since.isoformat()])
 
     async def _plan(self, rows: Rows, lsq: LeadSquared) -> Estimate | BulkEstimate | None:
         """The cost of the run, if it is a dry run or has more than `MANY_ROWS`."""
-        options, connection = self._options, self._connection
+        options, connection = self.options, self.connection
         to_send = rows.count(Fate.NEW, Fate.WAITING) + self._from_before(rows)
         to_confirm = rows.count(Fate.ACCEPTED)
         if not options.dry_run and to_send + to_confirm <= MANY_ROWS:
             return None
-        if self._maker.is_bulk:
+        if self.maker.is_bulk:
             return bulk_estimate(to_send, connection.bulk_limit)
         return estimate(
             to_send=to_send,
             to_confirm=0 if options.no_confirm else to_send + to_confirm,
             limit=connection.limit,
             metrics=await self._metrics(lsq),
-            bulk_limit=connection.bulk_limit if self._maker.has_bulk and connection.has_sync_host else None,
+            bulk_limit=connection.bulk_limit if self.maker.has_bulk and connection.has_sync_host else None,
         )
 
     async def _metrics(self, lsq: LeadSquared) -> QueueMetrics | None:
         try:
             quick = lsq.with_options(retry=QUICK, deadline=WITHIN)
-            return await self._stop.unless(quick.metrics(operation=self._maker.operation.name))
+            return await self.stop.unless(quick.metrics(operation=self.maker.operation.name))
         except LeadSquaredError as error:
-            self._terminal.say(f"the length of LeadSquared's queue is unknown: {error}")
+            self.terminal.say(f"the length of LeadSquared's queue is unknown: {error}")
             return None
 
     def _from_before(self, rows: Rows) -> int:
         """How many rows the outbox sends that are not in the file."""
-        return rows.other_pending + (0 if self._options.left_over == "drop" else len(rows.left_over))
+        return rows.other_pending + (0 if self.options.left_over == "drop" else len(rows.left_over))
 
     def _ask(self, rows: Rows) -> None:
         """Ask before a large run, and before the first run of a file to a real account."""
         to_send = rows.count(Fate.NEW, Fate.WAITING)
         is_large = to_send > MANY_ROWS
-        is_new = bool(to_send) and self._is_first and not is_trial(self._origin)
-        if self._options.yes or not (is_large or is_new):
+        is_new = bool(to_send) and self.is_first and not is_trial(self.origin)
+        if self.options.yes or not (is_large or is_new):
             return
-        with self._stop.at_once():
-            answer = self._terminal.ask(f"Send {counted(to_send, 'row')} to {self._origin}?")
+        with self.stop.at_once():
+            answer = self.terminal.ask(f"Send {counted(to_send, 'row')} to {self.origin}?")
         if answer is None:
             why = (
                 f"more than {MANY_ROWS:,} rows" if is_large else "the first run of this file to this account"
@@ -302,15 +304,15 @@ class FileRun:
 
     async def _take_out(self, outbox: Outbox, rows: Rows) -> int:
         """Discard pending rows that are no longer in the file, if asked to; returns how many."""
-        options = self._options
+        options = self.options
         if not rows.left_over or options.left_over == "send":
             return 0
         if options.left_over is None:
             question = (
                 f"Send {counted(len(rows.left_over), 'row')} of an earlier run as well? No discards them"
             )
-            with self._stop.at_once():
-                if options.yes or self._terminal.ask(question) is not False:
+            with self.stop.at_once():
+                if options.yes or self.terminal.ask(question) is not False:
                     return 0
         return sum([await outbox.discard(row) for row in rows.left_over])
 
@@ -320,10 +322,10 @@ class FileRun:
         delivered = await deliver(
             [outbox],
             lsq,
-            self._stop,
-            self._terminal,
-            confirm=not self._options.no_confirm,
-            attributes=self._maker.attributes,
+            self.stop,
+            self.terminal,
+            confirm=not self.options.no_confirm,
+            attributes=self.maker.attributes,
             before=rows.count(Fate.ACCEPTED),
             ended=rows.count(Fate.DELIVERED, Fate.FAILED),
         )
@@ -333,9 +335,9 @@ class FileRun:
 
     def _show_problems(self, rows: Rows) -> None:
         """Show the flaws of rows, and what concerns the file or the outbox."""
-        rows.findings.show(self._terminal)
-        say = self._terminal.say
-        for column, patterns in self._maker.spellings.items():
+        rows.findings.show(self.terminal)
+        say = self.terminal.say
+        for column, patterns in self.maker.spellings.items():
             local = sum(count for pattern, count in patterns.items() if not pattern.startswith("+"))
             if len(patterns) > 1:
                 say(
