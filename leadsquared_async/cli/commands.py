@@ -149,7 +149,7 @@ def _ending(command: str, terminal: Terminal) -> Generator[None]:
 
 @contextmanager
 def some_left() -> Generator[None]:
-    """Exit with LEFT on errors after rows were put into the outbox: some may have been sent."""
+    """Exit with LEFT on errors after delivery began: some rows may have been sent."""
     try:
         yield
     except BrokenPipeError:

@@ -61,7 +61,7 @@ def demo(
 async def run_demo(console: Console, leads: int, seed: int) -> bool:
     """Run the demo on a console; returns whether every lead arrived, by the sandbox's books."""
     sandbox = Sandbox(limit=LIMIT, count_refused=True, faults=FAULTS, processing_rate=1200, seed=seed)
-    scene = Scene(console, leads, sandbox.books)
+    display = Display(console, leads, sandbox.books)
     async with sandbox:
         client = LeadSquared(
             access_key=sandbox.access_key,
@@ -72,15 +72,15 @@ async def run_demo(console: Console, leads: int, seed: int) -> bool:
             name="demo",
         )
         async with client as lsq:
-            showing = asyncio.create_task(scene.show(), name="leadsquared demo")
+            showing = asyncio.create_task(display.show(), name="leadsquared demo")
             try:
-                with _recording(scene.lost):
-                    await asyncio.gather(*(_one_lead(lsq, number, scene) for number in range(1, leads + 1)))
+                with _recording(display.lost):
+                    await asyncio.gather(*(_one_lead(lsq, number, display) for number in range(1, leads + 1)))
             finally:
                 showing.cancel()
                 await asyncio.wait([showing])
-    scene.show_summary()
-    arrived = scene.confirmed == leads == len(sandbox.books.leads)
+    display.show_summary()
+    arrived = display.confirmed == leads == len(sandbox.books.leads)
     console.print("every lead arrived" if arrived else "not every lead arrived", style="bold")
     console.print(
         "next: leadsquared sandbox, and in another terminal leadsquared check FILE", highlight=False
@@ -88,29 +88,29 @@ async def run_demo(console: Console, leads: int, seed: int) -> bool:
     return arrived
 
 
-async def _one_lead(lsq: LeadSquared, number: int, scene: Scene) -> None:
+async def _one_lead(lsq: LeadSquared, number: int, display: Display) -> None:
     lead = {
         "FirstName": f"Visitor {number}",
         "EmailAddress": f"visitor-{number}@demo.invalid",
         "Source": "leadsquared demo",
     }
-    line = scene.lines[number] = Line()
+    line = display.lines[number] = Line()
     try:
         receipt = await lsq.leads.capture(lead, reference=f"demo-{number}")
-        scene.accepted += 1
-        scene.retries += receipt.attempts - 1
+        display.accepted += 1
+        display.retries += receipt.attempts - 1
         line.request_id, line.outcome = receipt.request_id, "accepted"
         status = await lsq.leads.wait(receipt.request_id)
     except LeadSquaredError as error:
-        scene.failed += 1
+        display.failed += 1
         line.outcome = type(error).__name__
         return
     if status.succeeded:
-        scene.confirmed += 1
+        display.confirmed += 1
         line.lead_id = status.lead_id or ""
         line.outcome = "new lead" if status.created else "updated"
     else:
-        scene.failed += 1
+        display.failed += 1
         line.outcome = status.raw_state
 
 
@@ -144,8 +144,8 @@ class Line:
 
 
 @dataclass
-class Scene:
-    """The progress of the demo beyond the sandbox's books, and its display."""
+class Display:
+    """What the demo shows: the sandbox's books, and what the client knows."""
 
     console: Console
     total: int

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Annotated
 
 from leadsquared_async import Outbox, OutboxSnapshot
+from leadsquared_async.cli.commands import some_left
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.delivering import Delivered, deliver
 from leadsquared_async.cli.durations import seconds_of, spoken
@@ -49,7 +50,8 @@ def drain(
             delivered = await deliver(
                 outboxes, lsq, stop, terminal, confirm=not no_confirm, gives_up=not until_empty
             )
-            return delivered, [await outbox.snapshot() for outbox in outboxes]
+            with some_left():
+                return delivered, [await outbox.snapshot() for outbox in outboxes]
 
     with Stop() as stop:
         if within is not None:

@@ -14,7 +14,7 @@ import pytest
 from leadsquared_async import Outbox, OutboxError
 from leadsquared_async.cli import app as app_module
 from leadsquared_async.cli import commands as commands_module
-from leadsquared_async.cli import delivering, file_run, main, putting
+from leadsquared_async.cli import delivering, draining, file_run, main, putting
 from leadsquared_async.cli.delivering import Delivered
 from leadsquared_async.sandbox import Sandbox
 from tests.cli.commands import (
@@ -130,6 +130,29 @@ async def test_an_error_after_rows_are_put_is_no_bad_usage(
     assert done.code == 3
     assert "the disk is full" in done.err
     assert ("pending" in done.out) == (place == "_watched")
+
+
+@pytest.mark.parametrize("place", ["_watched", "snapshot"])
+async def test_an_error_while_rows_are_drained_is_no_bad_usage(
+    place: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of the outbox during or after delivery is exit 3, because rows may have been sent."""
+    outbox = await pending_outbox(tmp_path / "x.outbox")
+
+    async def fail(*_: object, **__: object) -> None:
+        raise OutboxError("the disk is full")
+
+    async def delivered(*_: object, **__: object) -> Delivered:
+        monkeypatch.setattr(Outbox, "snapshot", fail)
+        return Delivered()
+
+    if place == "_watched":
+        monkeypatch.setattr(delivering, "_watched", fail)
+    else:
+        monkeypatch.setattr(draining, "deliver", delivered)
+    done = await run("outbox", "drain", outbox, env=environment(sandbox))
+    assert done.code == 3
+    assert "the disk is full" in done.err
 
 
 async def test_rows_of_an_earlier_run_that_are_rejected_count(tmp_path: Path) -> None:
