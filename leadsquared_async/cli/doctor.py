@@ -73,8 +73,8 @@ def doctor(
     states = states_of(fail_on)
     if states and outbox is None:
         raise CommandFailedError("--fail-on needs an outbox: pass its file with --outbox")
-    checks = [*map(_key, _SHAPES), *_tried("host", partial(_hosts, connection)), *_ways(connection)]
-    checks += _tried("rate limit", partial(_limit, connection))
+    checks = [*map(_key, _SHAPES), *_checks_of("host", partial(_hosts, connection)), *_proxies(connection)]
+    checks += _checks_of("rate limit", partial(_limit, connection))
     if any(check.verdict == "wrong" for check in checks):
         detail = "none was made: fix the problems above first"
         checks.append(Check("calls", "unknown", detail, ExitStatus.USAGE))
@@ -82,7 +82,7 @@ def doctor(
         checks += run_until_stopped(_live(connection, list(require)))
     if outbox is not None:
         checks.append(_outbox(outbox, states))
-    # What stops all calls goes before what --fail-on found.
+    # A problem that stops all calls takes precedence over --fail-on.
     statuses = {check.status for check in checks}
     status = max(statuses - {ExitStatus.FAIL_ON}) or max(statuses)
     rows = [{**asdict(check), "status": int(check.status)} for check in checks]
@@ -100,13 +100,14 @@ def _key(name: str) -> Check:
     if (fault := key_fault(name, value)) is not None:
         return Check(name, "wrong", fault.replace(f"{name} (or {variable})", variable), ExitStatus.USAGE)
     shape, usual = _SHAPES[name]
-    said = f"{MASK}, {len(value)} characters, from {variable}"
+    detail = f"{MASK}, {len(value)} characters, from {variable}"
     if shape.fullmatch(value):
-        return Check(name, "ok", said)
-    return Check(name, "unknown", f"{said}; it usually has {usual}")
+        return Check(name, "ok", detail)
+    return Check(name, "unknown", f"{detail}; it usually has {usual}")
 
 
-def _tried(name: str, find: Callable[[], Iterable[Check]]) -> list[Check]:
+def _checks_of(name: str, find: Callable[[], Iterable[Check]]) -> list[Check]:
+    """What `find` returns; an invalid configuration is a check that failed."""
     try:
         return list(find())
     except ConfigurationError as error:
@@ -131,7 +132,7 @@ def _hosts(connection: Connection) -> Iterator[Check]:
         yield Check("sync host", "ok", f"{hosts.sync_host}, from {sync_source}")
 
 
-def _ways(connection: Connection) -> list[Check]:
+def _proxies(connection: Connection) -> list[Check]:
     """The proxy of each host, and the trusted certificates; a proxy's password is never shown."""
     try:
         hosts = connection.hosts
@@ -140,13 +141,13 @@ def _ways(connection: Connection) -> list[Check]:
     checks = list[Check]()
     for name, origin in zip(("proxy", "sync proxy"), hosts, strict=True):
         if origin:
-            checks += _tried(name, partial(_way, name, origin))
+            checks += _checks_of(name, partial(_proxy, name, origin))
     if any(origin.startswith("https:") for origin in hosts if origin):
-        checks += _tried("certificates", lambda: [Check("certificates", "ok", certificates().source)])
+        checks += _checks_of("certificates", lambda: [Check("certificates", "ok", certificates().source)])
     return checks
 
 
-def _way(name: str, origin: str) -> Iterator[Check]:
+def _proxy(name: str, origin: str) -> Iterator[Check]:
     proxy = proxy_for(origin)
     if proxy is None:
         yield Check(name, "ok", f"none: {origin} is reached directly")

@@ -10,14 +10,13 @@ import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import httpx
 
 from leadsquared_async import ItemState, Outbox
 from leadsquared_async.cli.exits import CommandFailedError
+from leadsquared_async.cli.run_options import is_trial
 from leadsquared_async.cli.terminal import counted
-from leadsquared_async.config import LOOPBACK
 from leadsquared_async.outbox import note_of, set_note
 
 __all__ = [
@@ -76,7 +75,7 @@ async def generation_of(outbox: Outbox, name: str) -> tuple[int, datetime]:
 
 async def instance_at(origin: str) -> str | None:
     """The id of the sandbox that runs at an origin on this machine; None if there is none."""
-    if urlsplit(origin).hostname not in LOOPBACK:
+    if not is_trial(origin):
         return None
     try:
         async with asyncio.timeout(WITHIN), httpx.AsyncClient(trust_env=False) as client:

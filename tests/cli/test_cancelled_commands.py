@@ -22,7 +22,7 @@ import pytest
 from typer.testing import CliRunner
 
 from leadsquared_async import LeadSquared, Outbox
-from leadsquared_async.cli import delivering, demo, history
+from leadsquared_async.cli import delivering, demo, history, run_options
 from leadsquared_async.cli.app import app
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.exporting import Form, _export
@@ -83,7 +83,7 @@ class World:
 
         patch.setattr(Outbox, "__init__", make)
         patch.setattr(sqlite3, "connect", connected)
-        patch.setattr(history, "LOOPBACK", {"sandbox.invalid"})
+        patch.setattr(run_options, "LOOPBACK", {"sandbox.invalid"})
         patch.setattr(history, "httpx", SimpleNamespace(AsyncClient=ask, HTTPError=httpx.HTTPError))
         patch.setattr(Connection, "client", lambda _connection, *, quick=False: self._client())
         patch.setattr(demo, "LeadSquared", lambda **_options: self._client())
