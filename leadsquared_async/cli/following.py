@@ -249,13 +249,13 @@ def _ids_in(path: str, terminal: Terminal) -> list[tuple[str, str]]:
 async def _outcomes(
     lsq: LeadSquared, ids: Mapping[str, str], stop: Stop, terminal: Terminal, timeout: float | None
 ) -> list[_Outcome]:
-    """Follow requests within `timeout` seconds, or ask once; returns what is known at a Ctrl-C, too."""
+    """Follow requests for `timeout` seconds, or without it ask once; after Ctrl-C, return what is known."""
     outcomes = dict[str, _Outcome]()
     deadline = None if timeout is None else monotonic() + timeout
     room = asyncio.Semaphore(AT_ONCE if deadline is None else FOLLOWED)
     pace, unit = Pace(), "answered" if deadline is None else "final"
 
-    # Not by `wait_many`, which an id that LeadSquared does not know would end for all of them.
+    # `wait_many` would end at an id that LeadSquared does not know.
     async def ask(request_id: str, name: str) -> None:
         async with room:
             outcomes[request_id] = await _outcome(lsq, request_id, name, deadline)

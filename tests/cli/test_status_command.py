@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
 
 from leadsquared_async.sandbox import Sandbox
-from tests.cli.commands import PLANTED, capture, environment, rows_of, run, write_leads
+from tests.cli.commands import (
+    PLANTED,
+    capture,
+    environment,
+    finish,
+    rows_of,
+    run,
+    start,
+    until,
+    write_leads,
+)
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
@@ -86,6 +97,20 @@ async def test_a_queued_request_is_exit_3(tmp_path: Path) -> None:
             done = await run(*command, request_id, "--json", env=environment(sandbox))
             assert done.code == 3
             assert done.json["requests"][0]["state"] == "queued"
+
+
+async def test_an_interrupted_wait_shows_what_is_known(tmp_path: Path) -> None:
+    """Ctrl-C is exit 3, and every RequestID is in the result."""
+    async with Sandbox(limit=None, processing_rate=0.01) as sandbox:
+        ids = await request_ids(sandbox, tmp_path)
+        calls = len(sandbox.books.arrivals)
+        process = await start(sandbox, "wait", *ids, "--json", folder=tmp_path)
+        await until(lambda: len(sandbox.books.arrivals) > calls)
+        process.send_signal(signal.SIGINT)
+        done = await finish(process)
+    assert done.code == 3
+    assert [request["request_id"] for request in done.json["requests"]] == ids
+    assert "run the same command again" in done.err
 
 
 async def test_failures_are_shown_by_kind_and_written_in_full(tmp_path: Path) -> None:
