@@ -52,9 +52,9 @@ class Delivered:
 
     @property
     def status(self) -> ExitStatus:
-        """The exit status, without regard to rows that failed."""
-        ended = {Ending.DONE: ExitStatus.DONE, Ending.ACCOUNT: ExitStatus.ACCOUNT}
-        return ended.get(self.ending, ExitStatus.LEFT)
+        if self.ending is Ending.DONE:
+            return ExitStatus.NOT_ALL if self.failed else ExitStatus.DONE
+        return ExitStatus.ACCOUNT if self.ending is Ending.ACCOUNT else ExitStatus.LEFT
 
 
 async def deliver(

@@ -59,7 +59,6 @@ def drain(
         delivered, snapshots = asyncio.run(run(stop))
     if delivered.why is not None:
         terminal.say(f"stopped: {delivered.why.rstrip('.')}; to continue, run the same command again")
-    status = delivered.status or (ExitStatus.NOT_ALL if delivered.failed else ExitStatus.DONE)
     found = list(zip(files, snapshots, strict=True))
     terminal.result(
         "\n".join(f"{one_line(path)}: {counts_text(snapshot.counts)}" for path, snapshot in found),
@@ -68,7 +67,7 @@ def drain(
             "rejected_by_kind": dict(delivered.kinds),
             "ending": delivered.ending.value,
             "why": delivered.why,
-            "exit": int(status),
+            "exit": int(delivered.status),
         },
     )
-    return status
+    return delivered.status

@@ -174,6 +174,7 @@ class FileRun:
                     name=self.name,
                     path=self.path,
                     command=self.command,
+                    excepted=self._excepted(),
                     rows=rows,
                     outcomes=await self._report(reports, table, rows, outbox),
                     delivered=delivered,
@@ -190,6 +191,12 @@ class FileRun:
         columns = [name.strip() for name in options.out_columns.split(",") if name.strip()]
         given = [] if self.file is None else [Path(self.given)]
         return Reports(options.out, options.rejects, columns, files_of([self.path]), given)
+
+    def _excepted(self) -> str:
+        reading = self.reading
+        options = {"--skip-rows": reading.skip_rows, "--sheet": reading.sheet}
+        names = [name for name, given in options.items() if given]
+        return f" except {' and '.join(names)}" if names else ""
 
     async def _report(self, reports: Reports, table: Table, rows: Rows, outbox: Outbox | None) -> Outcomes:
         """Count the outcomes of all rows; write them too, if the files can be written."""

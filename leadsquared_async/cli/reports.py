@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,7 +103,8 @@ class Reports:
         outcomes, write_out, rejects = Outcomes(), None, None
         with ExitStack() as stack:
             if is_written and self._out is not None:
-                write_out = self._open_out(self._out.part, stack)
+                write_out = sheet(stack.enter_context(open_private(self._out.part)))
+                write_out((*COLUMNS, *self._columns))
             if is_written and self._rejects is not None:
                 rejects = stack.enter_context(Rejects(self._rejects.part, table))
             fates = iter(rows.fates)
@@ -133,11 +134,6 @@ class Reports:
         if rejects is not None and self._rejects is not None and self._rejects.part.exists():
             outcomes.rejects = self._rejects.place_and_keep()
         return outcomes
-
-    def _open_out(self, part: Path, stack: ExitStack) -> Callable[[Iterable[object]], None]:
-        write = sheet(stack.enter_context(open_private(part)))
-        write((*COLUMNS, *self._columns))
-        return write
 
     def _cells(self, entry: Entry, item: OutboxItem | None, outcome: str, reason: str) -> Iterable[Any]:
         request_id, lead_id, operation, reference = (

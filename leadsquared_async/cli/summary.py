@@ -33,6 +33,7 @@ MEANING = {
 class Summary:
     """The result of a run of `command` with a file and the outbox at `path`.
 
+    `excepted` names the options of the run that its rejects do not take.
     `taken_out` counts the rows that were discarded because they are no longer in the file; `waiting` counts
     the rows of the outbox, from any file, that are not sent yet.
     """
@@ -40,6 +41,7 @@ class Summary:
     name: str
     path: Path
     command: str
+    excepted: str
     rows: Rows
     outcomes: Outcomes
     delivered: Delivered
@@ -50,13 +52,13 @@ class Summary:
 
     @property
     def status(self) -> ExitStatus:
-        counts, delivered = self.outcomes.counts, self.delivered
-        if delivered.status is not ExitStatus.DONE:
-            return delivered.status
+        counts, status = self.outcomes.counts, self.delivered.status
+        if status > ExitStatus.NOT_ALL:
+            return status
         if counts[PENDING] or self.outcomes.unwritten is not None:
             return ExitStatus.LEFT
-        failed = counts[ItemState.REJECTED] + counts[ItemState.UNKNOWN] + counts[REFUSED] + delivered.failed
-        return ExitStatus.NOT_ALL if failed else ExitStatus.DONE
+        failed = counts[ItemState.REJECTED] + counts[ItemState.UNKNOWN] + counts[REFUSED]
+        return ExitStatus.NOT_ALL if failed else status
 
     def show(self, terminal: Terminal) -> None:
         terminal.result(self._text(), self._data(), "bold")
@@ -114,7 +116,7 @@ class Summary:
         if outcomes.rejects is not None:
             rejects = shlex.quote(str(outcomes.rejects))
             yield f"rows to fix: {outcomes.rejects}"
-            yield f"then, with the same options: leadsquared {self.command} {rejects}"
+            yield f"then, with the same options{self.excepted}: leadsquared {self.command} {rejects}"
         elif counts[ItemState.REJECTED] or counts[REFUSED]:
             yield "--rejects FILE writes the rows that need fixing, each with its reason"
         if counts[ItemState.REJECTED]:

@@ -90,12 +90,14 @@ async def test_an_edited_file_of_rejects_is_not_overwritten(tmp_path: Path) -> N
 async def test_options_of_the_input_are_refused_for_its_rejects(
     options: tuple[str, str], said: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """A file of rejects is a plain CSV: --skip-rows would take a row for its headings."""
+    """A file of rejects has its headings on line 1; the run that wrote it names the options to leave out."""
     file, rejects = tmp_path / "leads.csv", tmp_path / "rejects.csv"
     file.write_text(
         f"Leads of June\nEmailAddress,Phone\n{PLANTED}1@example.com,9.98E+09\n{PLANTED}2@example.com,1E9\n"
     )
-    assert (await capture(sandbox, file, "--skip-rows", "1", "--rejects", rejects)).code == 1
+    done = await capture(sandbox, file, "--skip-rows", "1", "--rejects", rejects)
+    assert done.code == 1
+    assert f"then, with the same options except --skip-rows: leadsquared capture {rejects}" in done.err
     done = await capture(sandbox, rejects, *options)
     assert (done.code, sandbox.books.accepted) == (2, 0)
     assert said in done.err
