@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -61,7 +61,7 @@ def demo(
 async def run_demo(console: Console, leads: int, seed: int) -> bool:
     """Run the demo on a console; returns whether every lead arrived, by the sandbox's books."""
     sandbox = Sandbox(limit=LIMIT, count_refused=True, faults=FAULTS, processing_rate=1200, seed=seed)
-    display = Display(console, leads, sandbox.books)
+    display = Display(console, {number: Line() for number in range(1, leads + 1)}, sandbox.books)
     async with sandbox:
         client = LeadSquared(
             access_key=sandbox.access_key,
@@ -74,13 +74,13 @@ async def run_demo(console: Console, leads: int, seed: int) -> bool:
         async with client as lsq:
             showing = asyncio.create_task(display.show(), name="leadsquared demo")
             try:
-                with _recording(display.lost):
-                    await asyncio.gather(*(_one_lead(lsq, number, display) for number in range(1, leads + 1)))
+                with _recording_losses(display.lines):
+                    await asyncio.gather(*(_send(lsq, *each) for each in display.lines.items()))
             finally:
                 showing.cancel()
                 await asyncio.wait([showing])
     display.show_summary()
-    arrived = display.confirmed == leads == len(sandbox.books.leads)
+    arrived = display.count("confirmed") == leads == len(sandbox.books.leads)
     console.print("every lead arrived" if arrived else "not every lead arrived", style="bold")
     console.print(
         "next: leadsquared sandbox, and in another terminal leadsquared check FILE", highlight=False
@@ -88,40 +88,35 @@ async def run_demo(console: Console, leads: int, seed: int) -> bool:
     return arrived
 
 
-async def _one_lead(lsq: LeadSquared, number: int, display: Display) -> None:
+async def _send(lsq: LeadSquared, number: int, line: Line) -> None:
     lead = {
         "FirstName": f"Visitor {number}",
         "EmailAddress": f"visitor-{number}@demo.invalid",
         "Source": "leadsquared demo",
     }
-    line = display.lines[number] = Line()
     try:
         receipt = await lsq.leads.capture(lead, reference=f"demo-{number}")
-        display.accepted += 1
-        display.retries += receipt.attempts - 1
-        line.request_id, line.outcome = receipt.request_id, "accepted"
+        line.request_id, line.retries = receipt.request_id, receipt.attempts - 1
+        line.state = line.outcome = "accepted"
         status = await lsq.leads.wait(receipt.request_id)
     except LeadSquaredError as error:
-        display.failed += 1
-        line.outcome = type(error).__name__
+        line.state, line.outcome = "failed", type(error).__name__
         return
     if status.succeeded:
-        display.confirmed += 1
-        line.lead_id = status.lead_id or ""
+        line.state, line.lead_id = "confirmed", status.lead_id or ""
         line.outcome = "new lead" if status.created else "updated"
     else:
-        display.failed += 1
-        line.outcome = status.raw_state
+        line.state, line.outcome = "failed", status.raw_state
 
 
 @contextlib.contextmanager
-def _recording(lost: set[int]) -> Generator[None]:
-    """Record the leads whose answer was lost, from the log of the client's retries."""
+def _recording_losses(lines: Mapping[int, Line]) -> Generator[None]:
+    """Record whose answer was lost, from the log of the client's retries."""
 
     def record_loss(record: logging.LogRecord) -> bool:
-        reference = str(getattr(record, "reference", None) or "")
-        if getattr(record, "event", None) == "retry" and "connection broke" in record.getMessage():
-            lost.add(int(reference.rpartition("-")[2] or 0))
+        number = str(getattr(record, "reference", None) or "").removeprefix("demo-")
+        if getattr(record, "event", None) == "retry" and "connection broke" in record.getMessage() and number:
+            lines[int(number)].is_lost = True
         return True
 
     before = logger.level
@@ -136,33 +131,37 @@ def _recording(lost: set[int]) -> Generator[None]:
 
 @dataclass
 class Line:
-    """The state of one lead; holds no personal data."""
+    """One lead; holds no personal data."""
 
+    state: str = "waiting"
+    outcome: str = "waiting"
     request_id: str = ""
     lead_id: str = ""
-    outcome: str = "waiting"
+    retries: int = 0
+    is_lost: bool = False
+    """Whether the answer to an attempt was lost."""
+
+    def __str__(self) -> str:
+        return self.outcome + (": its answer was lost, so it was sent again" if self.is_lost else "")
 
 
 @dataclass
 class Display:
-    """What the demo shows: the sandbox's books, and what the client knows."""
+    """What the demo shows: its leads, and the sandbox's books."""
 
     console: Console
-    total: int
+    lines: dict[int, Line]
     books: Books
-    accepted: int = 0
-    confirmed: int = 0
-    failed: int = 0
-    retries: int = 0
-    lines: dict[int, Line] = field(default_factory=dict[int, Line])
-    lost: set[int] = field(default_factory=set[int])
+
+    def count(self, state: str) -> int:
+        return sum(line.state == state for line in self.lines.values())
 
     async def show(self) -> None:
         """Show the progress until cancelled: live at a terminal, otherwise a line every few seconds."""
         # When its pipe is closed (`| head`), rich ends the program from wherever it prints: here, in a task.
         with contextlib.suppress(SystemExit):
             if not self.console.is_terminal:
-                self._print(f"sending {self.total} leads to a local LeadSquared emulator")
+                self._print(f"sending {len(self.lines)} leads to a local LeadSquared emulator")
                 while True:
                     await asyncio.sleep(PLAIN_EVERY)
                     counts = (f"{name} {done}/{total}" for name, done, total in self._bars())
@@ -180,16 +179,16 @@ class Display:
         if not self.console.is_terminal:
             for number, line in self._shown():
                 ids = f"RequestID {line.request_id}, lead id {line.lead_id}"
-                self._print(f"lead {number}: {ids}, {self._outcome_of(number)}")
+                self._print(f"lead {number}: {ids}, {line!s}")
         summary = Table("the sandbox's books", "", box=None, header_style="bold", pad_edge=False)
         for name, value in (
-            ("leads that arrived", f"{len(books.leads)} of {self.total}"),
+            ("leads that arrived", f"{len(books.leads)} of {len(self.lines)}"),
             ("duplicates among them", str(books.duplicates)),
             ("captures accepted", f"{books.accepted}, {books.repeated} of them a second time"),
             *(
                 (f"lead {number}, whose answer was lost", f"accepted twice, still one lead: {line.lead_id}")
                 for number, line in self._shown()
-                if number in self.lost and line.lead_id
+                if line.is_lost and line.lead_id
             ),
             ("calls", f"{len(books.arrivals)}, captures and status calls together"),
             (f"most calls in any {per:g} s", f"{books.most_arrivals(per)}, {calls} are allowed"),
@@ -202,31 +201,28 @@ class Display:
     def _shown(self) -> Iterator[tuple[int, Line]]:
         """The first leads, and the one whose answer was lost."""
         for number, line in self.lines.items():
-            if number <= SHOWN or number in self.lost:
+            if number <= SHOWN or line.is_lost:
                 yield number, line
-
-    def _outcome_of(self, number: int) -> str:
-        lost = ": its answer was lost, so it was sent again" if number in self.lost else ""
-        return f"{self.lines[number].outcome}{lost}"
 
     def _bars(self) -> tuple[Bar, ...]:
         calls, per = LIMIT
         lately = self.books.now - per
         return (
-            ("RequestIDs", self.accepted, self.total),
-            ("confirmed", self.confirmed, self.total),
+            ("RequestIDs", sum(bool(line.request_id) for line in self.lines.values()), len(self.lines)),
+            ("confirmed", self.count("confirmed"), len(self.lines)),
             (f"calls in {per:g} s", sum(each.time > lately for each in self.books.arrivals), calls),
         )
 
     def _counts(self) -> tuple[str, ...]:
-        return f"429s {self._refusals()}", f"retries {self.retries}", f"failed {self.failed}"
+        retries = sum(line.retries for line in self.lines.values())
+        return f"429s {self._refusals()}", f"retries {retries}", f"failed {self.count('failed')}"
 
     def _drawing(self) -> RenderableType:
         leads = Table("lead", "RequestID", "lead id", "outcome", box=None, header_style="dim")
         is_wide = self.console.width >= WIDE
         for number, line in self._shown():
             ids = (each[: None if is_wide else 8] for each in (line.request_id, line.lead_id))
-            leads.add_row(str(number), *ids, self._outcome_of(number))
+            leads.add_row(str(number), *ids, str(line))
         contents = Group(bars(self._bars()), Text("   ".join(self._counts())), Text(), leads)
         return Panel(contents, title="leads to a local LeadSquared emulator", expand=False)
 
