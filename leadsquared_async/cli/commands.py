@@ -19,7 +19,7 @@ from leadsquared_async.cli.terminal import Terminal, discard_results, logs_shown
 from leadsquared_async.errors import LeadSquaredError, OutboxError
 from leadsquared_async.printable import printable
 
-__all__ = ["Interruptible", "register", "some_left"]
+__all__ = ["INTERRUPTED", "Interruptible", "register", "some_left"]
 
 INTERRUPTED = "interrupted; to continue, run the same command again"
 _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])

@@ -26,6 +26,7 @@ from leadsquared_async import (
     RequestStatus,
     StillProcessing,
 )
+from leadsquared_async.cli.commands import INTERRUPTED
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.durations import seconds_of
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, status_of
@@ -274,7 +275,7 @@ async def _outcomes(
         try:
             await stop.unless(ask_all())
         except Interrupted:
-            terminal.say("interrupted: to continue, run the same command again")
+            terminal.say(INTERRUPTED)
     return [
         outcomes.get(request_id) or _Outcome(request_id, name, NOT_KNOWN_YET, ExitStatus.LEFT)
         for request_id, name in ids.items()
