@@ -103,7 +103,7 @@ class Terminal:
         """Give the result: the text, or the data as one line of JSON."""
         if self._results.is_terminal and not self.as_json:
             for line in printable(text).split("\n"):
-                self._results.print(_indented(line, style))
+                self._results.print(_indented(line, style) if line else "")
         else:
             self._write(json.dumps(data) if self.as_json else printable(text))
 

@@ -147,6 +147,16 @@ def test_a_table_cuts_no_cell(width: int, hidden: str, capsys: pytest.CaptureFix
     assert (f"not shown at this width: {hidden};" in said) == bool(hidden)
 
 
+def test_a_result_keeps_its_lines_at_a_terminal() -> None:
+    """Blank lines and indents are kept, and a wrapped line keeps its indent."""
+    made, out = Terminal(), io.StringIO()
+    made._results = Console(file=out, force_terminal=True, width=20, color_system=None)
+    made.result("leads.outbox: pending 1\n  waits for the account\n\nend", {})
+    assert [line.rstrip() for line in out.getvalue().splitlines()] == [
+        *("leads.outbox:", "pending 1", "  waits for the", "  account", "", "end")
+    ]
+
+
 def test_a_single_row_that_is_too_wide_is_a_line_for_each_cell() -> None:
     """A single row that is too wide is shown as one line per cell."""
     made, out = Terminal(), io.StringIO()
