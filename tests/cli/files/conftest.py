@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.cli.files.reading import opened
+from leadsquared_async.sandbox import Sandbox
+from tests.cli.files.reading import Files, opened
 
 
 @pytest.fixture(autouse=True)
@@ -15,3 +17,15 @@ def tables_are_closed() -> Iterator[None]:
     yield
     while opened:
         opened.pop().close()
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """A realistic account."""
+    async with Sandbox(limit=None, attributes="account", processing_rate=1e9) as running:
+        yield running
+
+
+@pytest.fixture
+def command(sandbox: Sandbox, tmp_path: Path) -> Files:
+    return Files(sandbox, tmp_path)

@@ -10,6 +10,8 @@ import pytest
 
 from leadsquared_async.cli.files.rows import Row, Unreadable
 from leadsquared_async.cli.files.tables import Reading, Table
+from leadsquared_async.sandbox import Sandbox
+from tests.cli.commands import Finished, run, with_fields
 
 SECRET = "zq-private-4711"
 
@@ -51,3 +53,15 @@ def refusal(content: str | bytes, **options: Any) -> Unreadable:
         rows_in(content, **options)
     assert SECRET not in f"{caught.value} {caught.value!r}"
     return caught.value
+
+
+class Files:
+    """Commands in a folder, in front of the account."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
+        self.sandbox, self.folder = sandbox, folder
+
+    async def __call__(self, command: str, name: str, content: bytes | str, *options: str | Path) -> Finished:
+        path = self.folder / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return await run(command, path, *options, env=with_fields(self.sandbox))
