@@ -14,7 +14,9 @@ from leadsquared_async.contact import MARKS, is_placeholder
 
 __all__ = [
     "ANY_FORMAT",
+    "MERGED",
     "PADDING",
+    "UNREAD",
     "CellError",
     "Dates",
     "bare_text",
@@ -37,6 +39,11 @@ PADDING = (
     f"\u200a\u2028\u2029\u202f\u205f\u3000{MARKS}"
 )
 ANY_FORMAT = "FORMAT, such as %d/%m/%Y"
+MERGED, UNREAD = "#MERGED", "#UNREAD"
+"""Stand for cells of a workbook: one that is merged with the cell that has the value, and a refused one.
+
+Both are refused until they are filled in, also when the rejects are read.
+"""
 _INVISIBLE = re.compile(f"[\xa0\xad\u200c\u200d{MARKS}]")
 # Those from U+007F on come from a wrong encoding.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -45,6 +52,11 @@ _COULD_BE_A_CODE = re.compile(r"\d+[eE]\d+")
 _ERROR = re.compile(r"#(?:N/A|NV|DIV/0!|GETTING_DATA|[A-Z]+[!?]|#+)")
 _TEST_LEAD = re.compile(r"<test lead: dummy data\b", re.IGNORECASE)
 _RE_EXPORT = "format the column as text or as a number without decimals, and export it again"
+_OF_A_WORKBOOK = {
+    MERGED: "is merged with another cell, which has the value: unmerge the cells and fill in each, or pass "
+    f'--empty "{MERGED}"',
+    UNREAD: "could not be read from the workbook: fill it in",
+}
 _IF_MEANT = "if it is correct, pass --verbatim with the column"
 
 
@@ -56,7 +68,7 @@ def bare_text(cell: str) -> str:
 def text_flaw(text: str) -> str | None:
     """Why no column accepts the text."""
     if text.isascii() and text.isprintable():
-        return None
+        return _OF_A_WORKBOOK.get(text)
     if "\ufffd" in text:
         return "contains a replacement character from an earlier wrong decoding: export it again as UTF-8"
     if _CONTROL.search(text):

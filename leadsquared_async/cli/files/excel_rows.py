@@ -8,15 +8,17 @@ import zipfile
 import zlib
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 from itertools import chain, islice, repeat, zip_longest
 from typing import Any, BinaryIO, TypeAlias
 
 import openpyxl
+from openpyxl.utils.cell import range_boundaries
 from openpyxl.utils.escape import unescape
 from openpyxl.utils.exceptions import InvalidFileException
 
+from leadsquared_async.cli.files.cells import MERGED, UNREAD
 from leadsquared_async.cli.files.headings import plain_heading, refuse_title
 from leadsquared_async.cli.files.rows import Row, Unreadable
 
@@ -28,6 +30,7 @@ BELOW = 10
 """Rows that are read to distinguish a title from headings."""
 DIGITS = 15
 """Digits of a number; Excel keeps no more."""
+_Range: TypeAlias = tuple[int, int, int, int]
 _Pair: TypeAlias = tuple[tuple[Any, ...], tuple[Any, ...]]
 """The cells of a row, and the same cells with their formulas."""
 
@@ -40,15 +43,21 @@ class ExcelRows:
 
     def __init__(self, file: BinaryIO, sheet: str | None, skip: int) -> None:
         with _reading():
-            has_formulas = _check_parts(file)
+            _check_parts(file)
             book = _opened(file, data_only=True)
             self.sheet = _chosen(book, sheet)
+            chosen = book[self.sheet]
+            found = _scanned(file, chosen._worksheet_path)  # noqa: SLF001 - openpyxl skips merged cells
+            self._is_calculated = not found["unfinished"]
             texts = (
                 _opened(file, data_only=False)[self.sheet].iter_rows(min_row=skip + 1)
-                if has_formulas
+                if found["formula"]
                 else repeat(())
             )
-        rows = book[self.sheet].iter_rows(min_row=skip + 1)
+            # (first column, first row, last column, last row), the top of the sheet last
+            self._merged = sorted(map(range_boundaries, found["merged"]), key=lambda each: -each[1])
+        self._merged_here = list[_Range]()
+        rows = chosen.iter_rows(min_row=skip + 1)
         pairs: Iterable[_Pair] = zip(rows, texts, strict=False)
         self._rows: Iterator[tuple[int, _Pair]] = enumerate(_each(pairs), start=skip + 1)
         self.blank = 0
@@ -70,9 +79,9 @@ class ExcelRows:
             values, flaw = list[Any](), None
             for position, (cell, formula) in enumerate(zip_longest(cells, formulas[: len(cells)]), start=1):
                 try:
-                    value = _value(cell, formula)
+                    value = self._value(cell, formula)
                 except ValueError as error:
-                    value, flaw = None, f"cell {position}: {error}"
+                    value, flaw = UNREAD, f"cell {position}: {error}"
                 if position <= width:
                     values.append(value)
                 elif value is not None and value != "":
@@ -81,7 +90,50 @@ class ExcelRows:
             if flaw is None and not any(value is not None and value != "" for value in values):
                 self.blank += 1
             else:
+                self._mark_merged(number, values)
                 yield Row(number, names, tuple(values), flaw)
+
+    def _mark_merged(self, number: int, values: list[Any]) -> None:
+        """Mark the cells that show the value of another one, which Excel stores in the first of them only."""
+        while self._merged and self._merged[-1][1] <= number:
+            self._merged_here.append(self._merged.pop())
+        self._merged_here = [each for each in self._merged_here if each[3] >= number]
+        for left, top, right, _ in self._merged_here:
+            for place in range(left - 1, min(right, len(values))):
+                if self.names[place] and (number, place) != (top, left - 1):
+                    values[place] = MERGED
+
+    def _value(self, cell: Any, formula: Any) -> Any:
+        value = cell.value
+        if value is None:
+            # The stored result of a formula is "" if the cell is of this type.
+            is_empty_text = cell.data_type == "str" and self._is_calculated
+            if formula is not None and formula.data_type == "f" and not is_empty_text:
+                raise ValueError("a formula without its result: open the workbook in Excel and save it")
+            return None
+        if isinstance(value, str):
+            return _text(value)
+        if isinstance(value, bool):
+            return value
+        shown = _UNSEEN.sub("", cell.number_format or "")
+        signs = _LITERAL.sub("", shown)
+        if isinstance(value, datetime):
+            return value if value.time() != time() or re.search("[hHsS]", signs) else value.date()
+        if isinstance(value, time | timedelta):
+            raise ValueError("a time without a date: format the column as text, or add the date")  # noqa: TRY004
+        if isinstance(value, int | float) and "%" in signs:
+            return f"{(Decimal(repr(value)) * 100).normalize():f}%"  # the number that the user sees
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, int):
+            if abs(value) >= 10**DIGITS:
+                raise ValueError(
+                    f"a number of more than {DIGITS} digits, which Excel rounds: enter it as text"
+                )
+            return _with_zeros(value, shown)
+        if isinstance(value, float):
+            return Decimal(repr(value))
+        return value
 
 
 @contextmanager
@@ -113,29 +165,31 @@ def _each(rows: Iterable[_Pair]) -> Iterator[_Pair]:
         yield row
 
 
-def _check_parts(file: BinaryIO) -> bool:
-    """Validate the archive, and say whether any sheet has formulas."""
+def _check_parts(file: BinaryIO) -> None:
     with zipfile.ZipFile(file) as archive:
         parts = archive.infolist()
-        if not any(part.filename.startswith("xl/") for part in parts):
-            raise Unreadable("the file is a zip file, but not an Excel workbook (.xlsx)")
-        if sum(part.file_size for part in parts) > LARGEST:
-            raise Unreadable("the unpacked workbook is larger than 2 GB: save the sheet as CSV UTF-8")
-        return any(
-            _holds(archive, part.filename, b"<f")
-            for part in parts
-            if part.filename.startswith("xl/worksheets/")
-        )
+    if not any(part.filename.startswith("xl/") for part in parts):
+        raise Unreadable("the file is a zip file, but not an Excel workbook (.xlsx)")
+    if sum(part.file_size for part in parts) > LARGEST:
+        raise Unreadable("the unpacked workbook is larger than 2 GB: save the sheet as CSV UTF-8")
 
 
-def _holds(archive: zipfile.ZipFile, name: str, tag: bytes) -> bool:
-    with archive.open(name) as part:
-        before = b""
-        while piece := part.read(1_000_000):
-            if re.search(tag + rb"[ />]", before + piece):
-                return True
-            before = piece[-len(tag) - 1 :]
-    return False
+def _scanned(file: BinaryIO, part: str) -> dict[str, set[str]]:
+    """What the part of a sheet has of each pattern."""
+    found, before = {name: set[str]() for name in _PATTERNS}, b""
+    with zipfile.ZipFile(file) as archive, archive.open(part.lstrip("/")) as content:
+        while piece := content.read(1_000_000):
+            for name, pattern in _PATTERNS.items():
+                found[name] |= {match[1].decode() for match in pattern.finditer(before + piece)}
+            before = piece[-200:]
+    return found
+
+
+_PATTERNS = {
+    "formula": re.compile(rb"<(?:\w+:)?(f)[ />]"),
+    "unfinished": re.compile(rb"(?:</(?:\w+:)?f|<(?:\w+:)?f [^>]*/)>\s*</(?:\w+:)?(c)>"),  # no result at all
+    "merged": re.compile(rb"<(?:\w+:)?mergeCell [^>]*ref=.([A-Z]+[0-9]+:[A-Z]+[0-9]+)"),
+}
 
 
 def _opened(file: BinaryIO, *, data_only: bool) -> Any:
@@ -169,30 +223,6 @@ def _listed(titles: list[str]) -> str:
     return ", ".join(f'"{title}"' for title in titles)
 
 
-def _value(cell: Any, formula: Any) -> Any:
-    value = cell.value
-    if value is None:
-        if formula is not None and formula.data_type == "f":
-            raise ValueError("a formula without its result: open the workbook in Excel and save it")
-        return None
-    if isinstance(value, datetime):
-        has_time = value.time() != time() or re.search(
-            "[hHsS]", _LITERAL.sub("", _UNSEEN.sub("", cell.number_format or ""))
-        )
-        return value if has_time else value.date()
-    if isinstance(value, time | timedelta):
-        raise ValueError("a time without a date: format the column as text, or add the date")  # noqa: TRY004
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        if abs(value) >= 10**DIGITS:
-            raise ValueError(f"a number of more than {DIGITS} digits, which Excel rounds: enter it as text")
-        return _with_zeros(value, cell.number_format or "")
-    if isinstance(value, float):
-        return Decimal(repr(value))
-    return value if isinstance(value, bool | date) else _text(value)
-
-
 def _text(value: object) -> str:
     """A text in which Excel has written what XML cannot hold, such as a carriage return as _x000D_."""
     text = str(value)
@@ -202,9 +232,9 @@ def _text(value: object) -> str:
     )
 
 
-def _with_zeros(number: int, number_format: str) -> int | str:
+def _with_zeros(number: int, shown: str) -> int | str:
     """A code, such as 00042, of which Excel keeps the number and its format the zeros."""
-    zeros = _UNSEEN.sub("", number_format.partition(";")[0])
+    zeros = shown.partition(";")[0]
     if number >= 0 and re.fullmatch("0+", zeros):
         return str(number).zfill(len(zeros))
     if _LITERAL.sub("", zeros).partition(".")[0].count("0") > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -196,3 +197,122 @@ async def test_a_time_of_a_workbook_needs_a_zone(command: Files, sandbox: Sandbo
     fixed = rejects.read_text(encoding="utf-8").replace('"x"', '"41"')
     done = await command("capture", "rejects.csv", fixed, *options)
     assert bodies(sandbox)[0]["mx_Visit_Date"] == "2024-02-29 07:35:00", done.err
+
+
+def part_of(cells: str, after: str = "") -> bytes:
+    """A workbook whose only sheet has these cells below FirstName and mx_A, as Excel writes them."""
+    head = '<row r="1"><c r="A1" t="inlineStr"><is><t>FirstName</t></is></c>'
+    head += '<c r="B1" t="inlineStr"><is><t>mx_A</t></is></c></row>'
+    namespace = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    sheet = f'<worksheet xmlns="{namespace}"><sheetData>{head}{cells}</sheetData>{after}</worksheet>'
+    return changed(workbook(("A", [["x"]])), SHEET, lambda _: sheet.encode())
+
+
+BRET = '<c r="A2" t="inlineStr"><is><t>Bret</t></is></c>'
+
+
+@pytest.mark.parametrize(
+    ("cell", "sent"),
+    [
+        ('<c r="B2" t="str"><f>IF(A2="","x","")</f><v></v></c>', {"FirstName": "Bret"}),
+        ('<c r="B2" t="str"><f>IF(A2="","x","")</f><v/></c>', {"FirstName": "Bret"}),
+        ('<c r="B2" t="str"><f>"a"</f><v>a</v></c>', {"FirstName": "Bret", "mx_A": "a"}),
+        ('<c r="B2"><f>1+1</f><v>2</v></c>', {"FirstName": "Bret", "mx_A": "2"}),
+        ('<c r="B2"><f>1+1</f><v></v></c>', None),
+        ('<c r="B2" t="str"><f>"a"</f></c>', None),
+        ('<c r="B2" t="str"><f t="shared" si="0"/></c>', None),
+    ],
+)
+async def test_the_result_of_a_formula(
+    cell: str, sent: dict[str, str] | None, command: Files, sandbox: Sandbox
+) -> None:
+    """An empty result is an empty cell; a formula that was never calculated is refused."""
+    done = await command("capture", "leads.xlsx", part_of(f'<row r="2">{BRET}{cell}</row>'), "--no-check")
+    assert bodies(sandbox) == ([] if sent is None else [sent])
+    assert ("a formula without its result" in done.err) == (sent is None)
+
+
+@pytest.mark.parametrize(
+    ("cell", "number_format", "sent"),
+    [
+        (0.25, "0%", "25%"),
+        (0.07, "0.00%", "7%"),
+        (0.1234, "0%", "12.34%"),
+        (1, "0%;[Red]-0%", "100%"),
+        (-1.5, "0.0%", "-150%"),
+        (0, "0%", "0%"),
+        (25, '0"%"', "25"),
+        (25, "0\\%", "25"),
+    ],
+)
+async def test_a_percentage_is_sent_as_shown(
+    cell: float, number_format: str, sent: str, command: Files, sandbox: Sandbox
+) -> None:
+    """A cell that Excel shows as 25% is the text 25%, with all of its digits."""
+    content = workbook(("A", [["FirstName", "mx_A"], ["Bret", cell]]), B2=number_format)
+    await command("capture", "leads.xlsx", content, "--no-check")
+    assert bodies(sandbox) == [{"FirstName": "Bret", "mx_A": sent}]
+
+
+async def test_a_percentage_is_no_number(command: Files) -> None:
+    """The check of a number field refuses it, since 25 may be meant as well as 0.25."""
+    content = workbook(("A", [["FirstName", "mx_Age"], ["Bret", 0.25]]), B2="0%")
+    done = await command("check", "leads.xlsx", content, "--json")
+    (problem,) = done.json["problems"]
+    assert (problem["attribute"], problem["problem"]) == ("mx_Age", "not_a_number")
+
+
+COMPANIES = [["FirstName", "Company", "mx_City"], ["Bret", "Acme", "Pune"], ["Anna", None, "Goa"], [None] * 3]
+"""The city of the last two rows is merged with none."""
+
+
+def merged(*ranges: str, rows: list[list[Any]] | None = None) -> bytes:
+    book = openpyxl.load_workbook(io.BytesIO(workbook(("A", rows or COMPANIES))))
+    for each in ranges:
+        book.active.merge_cells(each)
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
+async def test_merged_cells_are_not_silently_empty(command: Files, sandbox: Sandbox) -> None:
+    """The row with the value is sent; one that only shows it is refused, also in the rejects."""
+    rejects = command.folder / "rejects.csv"
+    done = await command(
+        "capture", "leads.xlsx", merged("B2:B4"), "--no-check", "--rejects", rejects, "--json"
+    )
+    assert bodies(sandbox) == [{"FirstName": "Bret", "Company": "Acme", "mx_City": "Pune"}]
+    assert (done.json["refused"], done.json["rows"]) == (1, 2)
+    assert re.search('Company +refused +1 +3 +is merged with another cell.*--empty "#MERGED"', done.err)
+    assert [row["Company"] for row in rows_of(rejects)] == ["#MERGED"]
+    done = await command("check", "again.csv", rejects.read_bytes(), "--verbatim", "Company")
+    assert "is merged with another cell" in done.err
+    done = await command("capture", "leads.xlsx", merged("B2:B4"), "--no-check", "--empty", "#MERGED")
+    assert {"FirstName": "Anna", "mx_City": "Goa"} in bodies(sandbox)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "options", "refused"),
+    [
+        (("B2:C2",), (), [2]),
+        (("A1:A2",), (), [2]),
+        (("A3:A4", "B2:B3"), (), [3]),
+        (("B2:B4",), ("--ignore", "Company"), []),
+        (("D1:D3", "C2:D2", "A5:C9", "C3:C4"), (), []),
+    ],
+)
+async def test_merged_cells(
+    ranges: tuple[str, ...], options: tuple[str, ...], refused: list[int], command: Files
+) -> None:
+    """Cells merged across columns count too; ignored columns, blank rows and unnamed columns do not."""
+    done = await command("check", "leads.xlsx", merged(*ranges), *options, "--json")
+    assert [line for problem in done.json["problems"] for line in problem["lines"]] == refused
+
+
+async def test_a_cell_that_could_not_be_read_stays_refused(command: Files) -> None:
+    """Its place in the rejects is refused until it is filled in, and is not an empty cell."""
+    rejects = command.folder / "rejects.csv"
+    content = workbook(("A", [["FirstName", "mx_City"], ["Bret", "=1+1"]]))
+    await command("check", "leads.xlsx", content, "--rejects", rejects)
+    done = await command("check", "again.csv", rejects.read_bytes(), "--verbatim", "mx_City")
+    assert (done.code, "could not be read from the workbook" in done.err) == (1, True)
