@@ -14,9 +14,9 @@ from itertools import chain, islice, repeat, zip_longest
 from typing import Any, BinaryIO, TypeAlias
 
 import openpyxl
-from openpyxl.utils.cell import range_boundaries
 from openpyxl.utils.escape import unescape
 from openpyxl.utils.exceptions import InvalidFileException
+from openpyxl.worksheet.cell_range import CellRange
 
 from leadsquared_async.cli.files.cells import MERGED, UNREAD
 from leadsquared_async.cli.files.headings import plain_heading, refuse_title
@@ -30,7 +30,6 @@ BELOW = 10
 """Rows that are read to distinguish a title from headings."""
 DIGITS = 15
 """Digits of a number; Excel keeps no more."""
-_Range: TypeAlias = tuple[int, int, int, int]
 _Pair: TypeAlias = tuple[tuple[Any, ...], tuple[Any, ...]]
 """The cells of a row, and the same cells with their formulas."""
 
@@ -54,9 +53,9 @@ class ExcelRows:
                 if found["formula"]
                 else repeat(())
             )
-            # (first column, first row, last column, last row), the top of the sheet last
-            self._merged = sorted(map(range_boundaries, found["merged"]), key=lambda each: -each[1])
-        self._merged_here = list[_Range]()
+            merged = map(CellRange, found["merged"])
+            self._merged_below = sorted(merged, key=lambda cells: -cells.min_row)
+        self._merged_here = list[CellRange]()
         rows = chosen.iter_rows(min_row=skip + 1)
         pairs: Iterable[_Pair] = zip(rows, texts, strict=False)
         self._rows: Iterator[tuple[int, _Pair]] = enumerate(_each(pairs), start=skip + 1)
@@ -95,13 +94,13 @@ class ExcelRows:
 
     def _mark_merged(self, number: int, values: list[Any]) -> None:
         """Mark the cells that show the value of another one, which Excel stores in the first of them only."""
-        while self._merged and self._merged[-1][1] <= number:
-            self._merged_here.append(self._merged.pop())
-        self._merged_here = [each for each in self._merged_here if each[3] >= number]
-        for left, top, right, _ in self._merged_here:
-            for place in range(left - 1, min(right, len(values))):
-                if self.names[place] and (number, place) != (top, left - 1):
-                    values[place] = MERGED
+        while self._merged_below and self._merged_below[-1].min_row <= number:
+            self._merged_here.append(self._merged_below.pop())
+        self._merged_here = [cells for cells in self._merged_here if cells.max_row >= number]
+        for cells in self._merged_here:
+            for column in range(cells.min_col, min(cells.max_col, len(values)) + 1):
+                if self.names[column - 1] and (number, column) != (cells.min_row, cells.min_col):
+                    values[column - 1] = MERGED
 
     def _value(self, cell: Any, formula: Any) -> Any:
         value = cell.value
