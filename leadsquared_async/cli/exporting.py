@@ -53,7 +53,7 @@ def export(
         if out is None:
             given: object = sys.stdout
             if isinstance(given, TextIOWrapper):  # as a file of --out, in any locale
-                given.reconfigure(encoding="utf-8")
+                given.reconfigure(encoding="utf-8", errors="backslashreplace")
             asyncio.run(_export(files, state, form, sys.stdout, verbatim=verbatim))
             return ExitStatus.DONE
         draft = stack.enter_context(Draft(out, others=files_of(files), begins=BEGINS))

@@ -26,10 +26,15 @@ def files_of(outboxes: Iterable[Path]) -> list[Path]:
 
 
 def open_private(path: Path, encoding: str = "utf-8") -> TextIO:
-    """Create a file that only the user can read, without newline translation."""
-    return open(
-        path, "x", encoding=encoding, newline="", opener=lambda name, how: os.open(name, how, PRIVATE)
-    )
+    """Create a file that only the user can read, without newline translation.
+
+    A byte of a file's name that is not UTF-8 is written as an escape, such as \\udcff.
+    """
+
+    def created(name: str, how: int) -> int:
+        return os.open(name, how, PRIVATE)
+
+    return open(path, "x", encoding=encoding, errors="backslashreplace", newline="", opener=created)
 
 
 def without_links(path: Path) -> Path:
