@@ -16,6 +16,7 @@ __all__ = [
     "ANY_FORMAT",
     "MERGED",
     "PADDING",
+    "SERIAL_DATE",
     "UNREAD",
     "CellError",
     "Dates",
@@ -23,6 +24,7 @@ __all__ = [
     "date_format_of",
     "identifier_flaw",
     "is_of_a_test",
+    "is_serial_date",
     "phone_flaw",
     "spreadsheet_flaw",
     "text_flaw",
@@ -39,6 +41,9 @@ PADDING = (
     f"\u200a\u2028\u2029\u202f\u205f\u3000{MARKS}"
 )
 ANY_FORMAT = "FORMAT, such as %d/%m/%Y"
+SERIAL_DATE = (
+    "is a number, as spreadsheets store dates: format the column as a date there, and save or export it again"
+)
 MERGED, UNREAD = "#MERGED", "#UNREAD"
 """Stand for cells of a workbook: one that is merged with the cell that has the value, and a refused one.
 
@@ -152,11 +157,18 @@ class Dates:
             found = date.fromisoformat(day)
             return datetime.fromisoformat(text) if divider else found
         except ValueError:
+            if is_serial_date(text):
+                raise CellError(SERIAL_DATE) from None
             if self._format is not None:
                 raise CellError("does not match --date-format: correct it, or change --date-format") from None
             example = date_format_of(text)
             advice = f"pass --date-format {example or ANY_FORMAT}"
             raise CellError(f"is not a date such as 2024-02-29: correct it, or {advice}") from None
+
+
+def is_serial_date(text: str) -> bool:
+    """Whether it may be the number of a date between 1927 and 2173, as spreadsheets store it."""
+    return re.fullmatch(r"[1-9]\d{4}(?:\.\d+)?", text) is not None
 
 
 def date_format_of(text: str) -> str | None:

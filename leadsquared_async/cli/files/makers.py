@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from leadsquared_async import ConfigurationError, InvalidLead, Submission
-from leadsquared_async.cli.files.cells import ANY_FORMAT, date_format_of
+from leadsquared_async.cli.files.cells import ANY_FORMAT, SERIAL_DATE, date_format_of, is_serial_date
 from leadsquared_async.cli.files.headings import looks_like_a_value, plain_heading
 from leadsquared_async.cli.files.json_rows import is_array, is_object
 from leadsquared_async.cli.files.mapping import LONGEST_KEY, Flaw, LeadMapping, Leads
@@ -115,6 +115,8 @@ class LeadRows(RowMaker):
         """The flaw of a field problem, with the options that help."""
         attribute, kind = problem.attribute, problem.kind
         message = _ADVICE.get(kind, problem.message.removeprefix(f"{attribute}: "))
+        if kind is ProblemKind.NOT_A_DATE and is_serial_date(str(value)):
+            return Flaw("", SERIAL_DATE, attribute, kind)
         if kind is ProblemKind.NOT_A_DATE:
             message = message.format(name=attribute, format=ANY_FORMAT)
             return Flaw("", message, attribute, kind, nearest=date_format_of(str(value)))

@@ -400,9 +400,7 @@ class Leads:
         if isinstance(cell, date):
             return self._dates.with_zone(cell)
         if column.is_date:
-            raise CellError(
-                "is a number: format it as a date in the workbook, or write it as text in --date-format"
-            )
+            raise CellError(cells.SERIAL_DATE)
         if isinstance(cell, Decimal):
             return _number(cell, column)
         if isinstance(cell, int):

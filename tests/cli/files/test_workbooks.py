@@ -316,3 +316,21 @@ async def test_a_cell_that_could_not_be_read_stays_refused(command: Files) -> No
     await command("check", "leads.xlsx", content, "--rejects", rejects)
     done = await command("check", "again.csv", rejects.read_bytes(), "--verbatim", "mx_City")
     assert (done.code, "could not be read from the workbook" in done.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--date", "mx_Date_of_Birth"), ("--date", "mx_Date_of_Birth", "--date-format", "%d/%m/%Y")],
+)
+@pytest.mark.parametrize("cell", [33200, 33200.5, "33200"])
+async def test_the_number_of_a_date(cell: object, options: tuple[str, ...], command: Files) -> None:
+    """A date in a cell without the format of a date is refused, with the way on."""
+    content = workbook(("A", [["FirstName", "mx_Date_of_Birth"], ["Bret", cell]]))
+    done = await command("check", "leads.xlsx", content, *options, "--json")
+    (problem,) = done.json["problems"]
+    assert "format the column as a date there, and save or export it again" in problem["message"]
+    content = workbook(("A", [["FirstName", "mx_Date_of_Birth"], ["Bret", cell]]), B2="dd/mm/yyyy")
+    done = await command(
+        "check", "leads.xlsx", content, "--timezone", "Asia/Kolkata", "--date", "mx_Date_of_Birth", "--json"
+    )
+    assert done.json["flawed"] == isinstance(cell, str)
