@@ -115,6 +115,8 @@ class LeadRows(RowMaker):
         """The flaw of a field problem, with the options that help."""
         attribute, kind = problem.attribute, problem.kind
         message = _ADVICE.get(kind, problem.message.removeprefix(f"{attribute}: "))
+        if kind is ProblemKind.UNKNOWN and is_object(value):
+            return Flaw("", PARTS.format(name=attribute), attribute, kind)
         if kind is ProblemKind.NOT_A_DATE and is_serial_date(str(value)):
             return Flaw("", SERIAL_DATE, attribute, kind)
         if kind is ProblemKind.NOT_A_DATE:
@@ -135,6 +137,10 @@ class LeadRows(RowMaker):
         return capture_lead(lead, search_by=search_by, update_behavior=self._update_behavior)
 
 
+PARTS = (
+    "this account has no such field: pass --map {name}.PART=SCHEMA_NAME for each part of the object, or "
+    "--ignore {name}"
+)
 _ADVICE = {
     ProblemKind.UNKNOWN: (
         "this account has no such field: --map the column to one that `leadsquared fields` shows, or "

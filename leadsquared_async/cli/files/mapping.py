@@ -9,8 +9,8 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -28,6 +28,7 @@ from leadsquared_async.cli.files.headings import (
     shown_heading,
     suggestions,
 )
+from leadsquared_async.cli.files.json_rows import is_object
 from leadsquared_async.cli.files.rows import REASON, Row
 from leadsquared_async.cli.options import COLUMNS, LEADS, VALUES, option
 from leadsquared_async.contact import bare_phone, phone
@@ -84,6 +85,8 @@ class Flaw:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeadMapping:
     """How rows become leads. A column is named by its heading in its plain form, or by its position, from 1.
+
+    A part of an object in JSON is a column once an option names it, such as address.city.
 
     A column whose heading is a schema name becomes that attribute; any other must be mapped or ignored. A
     common heading that is not LeadSquared's name, such as "Email", is refused even if it could be a schema
@@ -194,6 +197,8 @@ class Leads:
         self._empty = frozenset(map(cells.bare_text, mapping.empty))
         self._columns = {plain_heading(name): attribute for name, attribute in mapping.columns.items()}
         self._key_column = None if mapping.key_column is None else plain_heading(mapping.key_column)
+        named = (*self._columns, self._key_column or "") if names is None else ()
+        self._paths = {name[: dot.end()] for name in named for dot in re.finditer(r"\.", name)}
         _check_options(mapping)
         self._dates, self._normalize = _dates(mapping), _normalizer(mapping.phone_region)
         self.spellings: dict[str, Counter[str]] = {}
@@ -224,6 +229,9 @@ class Leads:
             return Made(
                 {}, None, [Flaw("", "is a test row of an ad platform, which is never sent", kind="test_row")]
             )
+        if self._paths:
+            pairs = list(self._flattened(row.names, row.cells))
+            row = replace(row, names=tuple(name for name, _ in pairs), cells=tuple(cell for _, cell in pairs))
         lead, flaws = dict[str, Any](), list[Flaw]()
         for column, cell in zip(self._plan(row.names), row.cells, strict=True):
             if isinstance(column, Flaw):
@@ -247,6 +255,14 @@ class Leads:
         if self._normalize is not None:
             lead = self._normalize(lead)
         return Made(lead, self._key(row, lead, flaws), flaws)
+
+    def _flattened(self, names: Iterable[str], values: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+        """Make a column, such as address.city, of each part of an object that --map or --key names so."""
+        for name, value in zip(names, values, strict=True):
+            if is_object(value) and f"{plain_heading(name)}." in self._paths:
+                yield from self._flattened([f"{name}.{part}" for part in value], value.values())
+            else:
+                yield name, value
 
     def _key(self, row: Row, lead: Mapping[str, Any], flaws: list[Flaw]) -> str | None:
         """The cell of the key column, which may be personal data; else a SHA-256 of all that is sent.
@@ -405,15 +421,17 @@ class Leads:
             return _number(cell, column)
         if isinstance(cell, int):
             return cell
-        if isinstance(cell, Mapping):
-            return self._field_set(cell, column)  # pyright: ignore[reportUnknownArgumentType]
+        if is_object(cell):
+            return self._field_set(cell, column)
         raise CellError("is a list: join its items into one text, or pass --ignore with the column")
 
     def _field_set(self, cell: Mapping[str, Any], column: Column) -> dict[str, Any] | None:
         found = dict[str, Any]()
         for name, inner in cell.items():
             if isinstance(inner, Mapping):
-                raise CellError("a field set cannot contain another field set")
+                raise CellError(
+                    "a field set cannot contain another field set: map each part, as in --map a.b.c=mx_City"
+                )
             path = f"{column.attribute}.{name}"
             is_date, is_verbatim = path in self._mapping.dates, path in self._mapping.verbatim
             is_phone = _PHONE_NAME.search(path) is not None and not is_verbatim

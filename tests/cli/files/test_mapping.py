@@ -260,6 +260,48 @@ def test_rows_of_json_are_checked_one_by_one() -> None:
     assert "set twice" in str(refusal({"Source": "x", "Phone": "2"}, constants={"Source": "y"}))
 
 
+ADDRESS = {"city": "Pune", "geo": {"lat": Decimal("1.5")}, "zip": "411001"}
+
+
+@pytest.mark.parametrize(
+    ("options", "lead"),
+    [
+        (
+            {"columns": {"address.city": "mx_City", "address.geo.lat": "mx_Lat"}, "ignored": ["address.zip"]},
+            {"mx_City": "Pune", "mx_Lat": Decimal("1.5")},
+        ),
+        (
+            {"columns": {"address.city": "mx_City", "address.geo": "mx_Geo"}, "ignored": ["address.zip"]},
+            {"mx_City": "Pune", "mx_Geo": {"lat": Decimal("1.5")}},
+        ),
+        ({"ignored": ["address"]}, {}),
+    ],
+)
+def test_a_part_of_an_object_is_a_column(options: dict[str, Any], lead: dict[str, Any]) -> None:
+    """A part that --map names is sent; the other parts of its object must be mapped or ignored, too."""
+    cells = {"FirstName": "Bret", "address": ADDRESS}
+    assert lead_of(cells, **options) == {"FirstName": "Bret"} | lead
+    assert lead_of({"FirstName": "Bret", "address": None}, **options) == {"FirstName": "Bret"}
+
+
+def test_parts_of_an_object_are_not_guessed() -> None:
+    """A part that no option names is refused, with the options that name it."""
+    options: dict[str, Any] = {"columns": {"address.city": "mx_City"}}
+    found = made({"FirstName": "Bret", "address": ADDRESS}, **options)
+    assert [str(flaw).partition(": pass ")[2] for flaw in found.flaws] == [
+        '--map "address.geo=SCHEMA_NAME" or --ignore "address.geo"',
+        '--map "address.zip=SCHEMA_NAME" or --ignore "address.zip"',
+    ]
+    assert "several columns" in str(made({"address.city": "x", "address": {"city": "y"}}, **options).flaws[0])
+    assert "all cells that would be sent are empty" in str(refusal({"address": {}}, **options))
+    assert "--map a.b.c=mx_City" in str(refusal({"mx_A": ADDRESS}))
+
+
+def test_a_key_may_be_a_part_of_an_object() -> None:
+    """--key names a part as --map does."""
+    assert key_of({"FirstName": "Bret", "meta": {"id": 7}}, key_column="meta.id", ignored=["meta.id"]) == "7"
+
+
 def test_names_as_the_encoder_has_them() -> None:
     """The encoder accepts every suggested name."""
     assert all(map(SCHEMA_NAME.fullmatch, USUAL_HEADINGS))

@@ -189,3 +189,19 @@ async def test_an_empty_column_and_two_of_one_name(command: Files, sandbox: Sand
     )
     assert done.code == 0, done.err
     assert bodies(sandbox) == [{"FirstName": "Bret", "Phone": "+91-9988776655", "Mobile": "+91-9988776656"}]
+
+
+async def test_objects_in_objects(command: Files, sandbox: Sandbox) -> None:
+    """The error of an object names the options that send its parts, and they work, for its rejects too."""
+    content = '{"FirstName": "Bret", "address": {"city": "Pune", "zip": "x"}, "Source": "y"}\n'
+    done = await command("check", "leads.jsonl", content, "--json")
+    assert {
+        each["message"].partition(":")[2] for each in done.json["problems"] if each["column"] is None
+    } >= {" pass --map address.PART=SCHEMA_NAME for each part of the object, or --ignore address"}
+    rejects = command.folder / "rejects.jsonl"
+    options = ("--map", "address.city=mx_City", "--ignore", "address.zip", "--rejects", rejects)
+    done = await command("capture", "leads.jsonl", content, *options, "--json")
+    assert done.json["refused"] == 1
+    fixed = rejects.read_text("utf-8").replace('"y"', '"Website"')
+    await command("capture", "rejects.jsonl", fixed, *options)
+    assert bodies(sandbox) == [{"FirstName": "Bret", "mx_City": "Pune", "Source": "Website"}]
