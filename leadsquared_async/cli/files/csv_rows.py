@@ -22,16 +22,20 @@ _NOT_CLOSED = (
 )
 
 _IN_PIECES = (
-    "an adjacent line has one cell, which may belong to this row: put a cell with a line break in quotes, "
-    "or leave a blank line between them"
+    "an adjacent line may belong to this row: put a cell with a line break in quotes, or leave a blank line "
+    "between them"
 )
 _QUOTED_LATE = "white space before a quote makes the quote a part of the cell: remove it"
 
 
 class CsvRows:
-    """The rows of a CSV file with `skip` lines above its headings; iterate once."""
+    """The rows of a CSV file with `skip` lines above its headings; iterate once.
 
-    def __init__(self, lines: Iterator[str], delimiter: str | None, skip: int) -> None:
+    `fill` adds empty cells to rows with fewer cells than headings, but with two at least, and not in rejects,
+    where the last cell has the reason.
+    """
+
+    def __init__(self, lines: Iterator[str], delimiter: str | None, skip: int, *, fill: bool = False) -> None:
         csv.field_size_limit(max(csv.field_size_limit(), ROW_LIMIT))  # for the whole process
         skipped = 0
         for above in islice(lines, skip):
@@ -66,6 +70,7 @@ class CsvRows:
             refuse_title(names, ((line, row) for line, _, row in below))
             self._records = chain(below, self._records)
         self.names = tuple(names)
+        self._fill = fill and REASON not in names
         # A comma in a row of one column may be text or a delimiter.
         self._is_one_column = len(cells) == 1 and not given
 
@@ -78,19 +83,32 @@ class CsvRows:
             line, _, cells = record
             if len(cells) > width and not self._is_one_column and _is_blank(cells[width:]):
                 del cells[width:]
-            flaw = None
+            flaw, missing = None, width - len(cells)
             if any(map(_is_quoted_late, cells)):
                 flaw = _QUOTED_LATE
                 if "".join(cells).count('"') % 2:
                     raise Unreadable(flaw, line)  # the cell's end is ambiguous
-            elif len(cells) != width:
-                flaw = f"has {counted(len(cells), 'cell')} for {counted(width, 'column')}"
-                if REASON in names:
-                    flaw += " with that of the reason: keep its cell, even if it is empty"
-            elif _is_one_cell(before, width, line - 1) or _is_one_cell(after, width, record[1] + 1):
+            elif missing and not (self._fill and 0 < missing < width - 1):
+                flaw = self._ragged_flaw(len(cells))
+            elif _is_other_part(before, width, line - 1, missing) or _is_other_part(
+                after, width, record[1] + 1, missing
+            ):
                 flaw = _IN_PIECES
+            else:
+                cells += [""] * missing
             yield Row(line, names, tuple(cells), flaw)
             before = record
+
+    def _ragged_flaw(self, count: int) -> str:
+        width = len(self.names)
+        flaw = f"has {counted(count, 'cell')} for {counted(width, 'column')}"
+        if REASON in self.names:
+            return f"{flaw} with that of the reason: keep its cell, even if it is empty"
+        if count > width:
+            return f"{flaw}: put the cell that contains a delimiter in quotes"
+        if count == 1:
+            return f"{flaw}: add the others, or remove the row"
+        return f"{flaw}: add the others, or pass --fill-short-rows if they are empty cells at the end"
 
     def _read(self, lines: Iterable[str], number: int) -> Iterator[_Record]:
         """Yield the records that are not blank."""
@@ -113,9 +131,12 @@ _Record: TypeAlias = tuple[int, int, list[str]]
 """The first and the last line of a record, and its cells."""
 
 
-def _is_one_cell(record: _Record | None, width: int, line: int) -> bool:
-    """Whether the record on an adjacent line may be a piece of a row that an unquoted line break split."""
-    return record is not None and line in record[:2] and len(record[2]) == 1 < width
+def _is_other_part(record: _Record | None, width: int, line: int, missing: int) -> bool:
+    """Whether the record on an adjacent line may be the rest of a row that an unquoted line break split.
+
+    The break is inside a cell, so the two parts have one cell more than there are columns.
+    """
+    return record is not None and line in record[:2] and len(record[2]) == missing + 1 < width
 
 
 def _is_quoted_late(cell: str) -> bool:

@@ -54,6 +54,10 @@ class Reading:
     sheet: Annotated[
         str | None, option("--sheet NAME", "The sheet of a workbook, if it has several.", FILE)
     ] = None
+    fill_short_rows: Annotated[
+        bool,
+        option("--fill-short-rows", "Take the missing cells of a CSV row as empty ones at its end.", FILE),
+    ] = False
     skip_rows: Annotated[int, option("--skip-rows N", "Skip lines above the headings.", FILE, least=0)] = 0
 
 
@@ -89,7 +93,9 @@ class Table:
         self.encoding = encoding_of(beginning, reading.encoding)
         texts = texts_of(stream, self.encoding, is_given=reading.encoding is not None)
         if self.format == "csv":
-            rows = CsvRows(lines_of(texts), reading.delimiter, reading.skip_rows)
+            rows = CsvRows(
+                lines_of(texts), reading.delimiter, reading.skip_rows, fill=reading.fill_short_rows
+            )
             self.names, self.delimiter, self._rows = rows.names, rows.delimiter, rows
         elif not beginning.strip():
             raise Unreadable("the file is empty")
@@ -171,6 +177,8 @@ def _format_of(beginning: bytes, suffix: str, reading: Reading) -> str:
         raise Unreadable(f"--sheet is for workbooks, but the file is {found}: leave it out")
     if found != "csv" and reading.delimiter is not None:
         raise Unreadable(f"--delimiter is for CSV, but the file is {found}")
+    if found != "csv" and reading.fill_short_rows:
+        raise Unreadable(f"--fill-short-rows is for CSV, but the file is {found}")
     if found == "xlsx" and reading.encoding is not None:
         raise Unreadable("--encoding is for text, but the file is a workbook")
     if found in {"json", "jsonl"} and reading.skip_rows:

@@ -131,6 +131,7 @@ def files(draw: st.DrawFn) -> tuple[list[str], list[list[str]], bytes, dict[str,
         options["encoding"] = encoding
     if draw(st.booleans()):
         options["delimiter"] = dialect["delimiter"]
+    options["fill_short_rows"] = draw(st.booleans())
     if "encoding" not in options and not encoding.startswith("utf-8"):
         with suppress(
             UnicodeDecodeError

@@ -205,3 +205,13 @@ async def test_objects_in_objects(command: Files, sandbox: Sandbox) -> None:
     fixed = rejects.read_text("utf-8").replace('"y"', '"Website"')
     await command("capture", "rejects.jsonl", fixed, *options)
     assert bodies(sandbox) == [{"FirstName": "Bret", "mx_City": "Pune", "Source": "Website"}]
+
+
+async def test_rows_with_too_few_cells(command: Files, sandbox: Sandbox) -> None:
+    """The error names --fill-short-rows; with it the same command sends the rows that were refused."""
+    content = "FirstName,Phone,mx_City\r\nBret,+91-9988776655\r\nAnna,+91-9988776656,Goa\r\n"
+    done = await command("capture", "leads.csv", content, "--json")
+    assert (done.json["refused"], "--fill-short-rows" in done.err) == (1, True)
+    done = await command("capture", "leads.csv", content, "--fill-short-rows", "--json")
+    assert (done.code, done.json["confirmed"], done.json["refused"]) == (0, 2, 0)
+    assert {"FirstName": "Bret", "Phone": "+91-9988776655"} in bodies(sandbox)

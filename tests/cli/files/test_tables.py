@@ -96,7 +96,10 @@ def test_csv_refused(content: str, line: int | None, said: str) -> None:
     ("content", "flaws"),
     [
         (f"a,b\n1,{SECRET},3\n4,5\n", [(2, "has 3 cells for 2 columns")]),
-        (f"a,b,c\n1,{SECRET}\n4,5,6\n", [(2, "has 2 cells for 3 columns")]),
+        (
+            f"a,b,c\n1,{SECRET}\n4,5,6\n",
+            [(2, "has 2 cells for 3 columns: add the others, or pass --fill-short-rows if")],
+        ),
         ("a,Reason (leadsquared)\n1\n", [(2, "has 1 cell for 2 columns with that of the reason")]),
         (f'a,b\n3, "{SECRET}"\n4,5\n', [(2, "white space before a quote")]),
         (f'a,b\n\t"{SECRET}",3\n4,5\n', [(2, "white space before a quote")]),
@@ -111,6 +114,32 @@ def test_a_row_that_does_not_fit_is_refused_by_itself(content: str, flaws: list[
     found = flaws_in(content)
     assert [line for line, _ in found] == [line for line, _ in flaws]
     assert all(flaw.startswith(said) for (_, flaw), (_, said) in zip(found, flaws, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        ("a,b,c\n1,2\n4,5,6\n", [("1", "2", ""), ("4", "5", "6")]),
+        ("a,b,c\n1,\n", [("1", "", "")]),
+        ("a,b,c,d\n1,2\n1,2\n\n1,2,3\n", [("1", "2", "", "")] * 2 + [("1", "2", "3", "")]),
+        ("a,b,c\n1,2\n\n1,2\n", [("1", "2", "")] * 2),
+        ("a,b,c\n1\n", "has 1 cell for 3 columns: add the others, or remove"),
+        ("a,b,c\n1,2,3,4\n", "has 4 cells for 3 columns: put the cell that contains a delimiter"),
+        # The halves of a row with a line break in a cell without quotes.
+        ("a,b,c\n1,x\ny,2\n", "an adjacent line may belong to this row"),
+        ("a,b,c,d\n1,x\ny,2,3\n", "an adjacent line may belong to this row"),
+        ("a,b,c,d\n1,x,y\nz,3\n", "an adjacent line may belong to this row"),
+        (f"a,b,{REASON}\n1,why\n", "has 2 cells for 3 columns with that of the reason"),
+    ],
+)
+def test_short_rows_are_filled(content: str, rows: list[tuple[str, ...]] | str) -> None:
+    """With --fill-short-rows, missing cells are empty; a row that may be split or too long stays refused."""
+    found = rows_in(content, fill_short_rows=True)
+    if isinstance(rows, str):
+        assert {(row.flaw or "")[: len(rows)] for row in found} == {rows}
+    else:
+        assert [row.cells for row in found] == rows
+        assert not any(row.flaw for row in found)
 
 
 def test_columns_may_share_a_heading_or_have_none() -> None:
@@ -282,6 +311,7 @@ def test_the_seam_of_two_pieces_is_no_place_to_hide(size: int) -> None:
         ("a,b\n", {"delimiter": '"'}, "--delimiter"),
         ("a,b\n", {"delimiter": "x"}, "--delimiter"),
         ('{"a": 1}', {"delimiter": ","}, "--delimiter is for CSV"),
+        ('{"a": 1}', {"fill_short_rows": True}, "--fill-short-rows is for CSV"),
         (b"PK\x03\x04...", {}, "workbook"),
         (b"\xd0\xcf\x11\xe0...", {}, ".xlsx"),
         (b"\x1f\x8b...", {}, "gunzip"),
