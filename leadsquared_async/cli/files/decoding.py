@@ -6,11 +6,11 @@ import codecs
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import chain
 
 from leadsquared_async.cli.files.rows import ROW_LIMIT, Unreadable
 
-__all__ = ["Candidate", "Undecodable", "encoding_of", "line_ends", "lines_of", "texts_of"]
+__all__ = ["PIECE", "Candidate", "Undecodable", "encoding_of", "line_ends", "lines_of", "texts_of"]
 
 
 CANDIDATES = 4
@@ -81,31 +81,32 @@ def _codec(name: str) -> str:
         ) from None
 
 
-def texts_of(stream: io.BufferedReader[Any], encoding: str, *, is_given: bool) -> Iterator[str]:
+def texts_of(pieces: Iterable[bytes], encoding: str, *, is_given: bool) -> Iterator[str]:
     """Decode a file piece by piece, without its byte order mark."""
     decoder = codecs.getincrementaldecoder(encoding)()
     ends, last, is_first = 0, "", True
-    while True:
-        piece = stream.read1(PIECE)
+
+    def line_after(text: str) -> int:
+        return ends + line_ends(last + text) - line_ends(last) + 1
+
+    for piece in chain(pieces, (b"",)):
         try:
             text = decoder.decode(piece, final=not piece)
         except UnicodeDecodeError as error:
             before = error.object[: error.start].decode(encoding, errors="ignore")
-            number = ends + line_ends(last + before) - line_ends(last) + 1
             if is_given:
-                raise Unreadable(f"contains a byte that is not {encoding}: {_OTHER}", number) from None
-            raise Undecodable(number, likely_encodings(error.object)) from None
+                raise Unreadable(
+                    f"contains a byte that is not {encoding}: {_OTHER}", line_after(before)
+                ) from None
+            raise Undecodable(line_after(before), likely_encodings(error.object)) from None
         if is_first and text:
             text, is_first = text.removeprefix("\ufeff"), False
         if (at := text.find("\0")) >= 0:
-            number = ends + line_ends(last + text[:at]) - line_ends(last) + 1
             if not is_given and text.count("\0") * 3 > len(text):
-                raise Undecodable(number, likely_encodings(text.encode(encoding)))
-            raise Unreadable(f"contains a NUL character: remove it, or {_OTHER}", number)
+                raise Undecodable(line_after(text[:at]), likely_encodings(text.encode(encoding)))
+            raise Unreadable(f"contains a NUL character: remove it, or {_OTHER}", line_after(text[:at]))
         yield text
-        if not piece:
-            return
-        ends += line_ends(last + text) - line_ends(last)
+        ends = line_after(text) - 1
         last = text[-1:] or last
 
 

@@ -6,19 +6,19 @@ No message shows a cell or a heading: in a file without a header, the headings a
 
 from __future__ import annotations
 
-import io
 import re
-import shutil
 import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal, Self
+from typing import Annotated, BinaryIO, Literal, Self
 
 from leadsquared_async.cli.files.csv_rows import CsvRows
-from leadsquared_async.cli.files.decoding import encoding_of, lines_of, texts_of
+from leadsquared_async.cli.files.decoding import PIECE, encoding_of, lines_of, texts_of
 from leadsquared_async.cli.files.json_rows import json_array, json_lines
 from leadsquared_async.cli.files.rows import Row, Unreadable
 from leadsquared_async.cli.options import FILE, option
@@ -67,31 +67,36 @@ class Table:
     Iterating raises `Unreadable` at the first unreadable or ambiguous line, after the rows before it.
     """
 
+    names: tuple[str, ...] | None = None
+    delimiter: str | None = None
+    sheet: str | None = None
+    encoding: str | None = None
+
     def __init__(self, path: str, reading: Reading) -> None:
         self._opened = _opened(path)
         try:
-            beginning = self._opened.read(BEGINNING)
-            stream = io.BufferedReader(_Joined(beginning, self._opened))
-            self._start(stream, beginning, path, reading)
+            self._start(Path(path).suffix.lower(), reading)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, stream: io.BufferedReader[Any], beginning: bytes, path: str, reading: Reading) -> None:
-        self.names: tuple[str, ...] | None = None
-        self.delimiter: str | None = None
-        self.sheet: str | None = None
-        self.encoding: str | None = None
+    def _start(self, suffix: str, reading: Reading) -> None:
+        beginning = self._opened.read(BEGINNING)
+        pieces = chain((beginning,), iter(partial(self._opened.read, PIECE), b""))
         self._rows: Iterable[Row]
-        self.format = _format_of(beginning, Path(path).suffix.lower(), reading)
+        self.format = _format_of(beginning, suffix, reading)
         if self.format == "xlsx":
             from leadsquared_async.cli.files.excel_rows import ExcelRows  # noqa: PLC0415 - slow to import
 
-            sheet = ExcelRows(self._seekable(stream), reading.sheet, reading.skip_rows)
+            if not self._opened.seekable():
+                copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+                copy.writelines(pieces)
+                self._opened = copy
+            sheet = ExcelRows(self._opened, reading.sheet, reading.skip_rows)
             self.names, self.sheet, self._rows = sheet.names, sheet.sheet, sheet
             return
         self.encoding = encoding_of(beginning, reading.encoding)
-        texts = texts_of(stream, self.encoding, is_given=reading.encoding is not None)
+        texts = texts_of(pieces, self.encoding, is_given=reading.encoding is not None)
         if self.format == "csv":
             rows = CsvRows(
                 lines_of(texts), reading.delimiter, reading.skip_rows, fill=reading.fill_short_rows
@@ -101,14 +106,6 @@ class Table:
             raise Unreadable("the file is empty")
         else:
             self._rows = json_lines(lines_of(texts)) if self.format == "jsonl" else json_array(texts)
-
-    def _seekable(self, stream: io.BufferedReader[Any]) -> BinaryIO:
-        if self._opened.seekable():
-            return self._opened
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
-        shutil.copyfileobj(stream, copy)
-        self._opened = copy
-        return copy
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self._rows)
@@ -128,23 +125,6 @@ class Table:
     def blank(self) -> int:
         """The number of blank rows that were skipped."""
         return getattr(self._rows, "blank", 0)
-
-
-class _Joined(io.RawIOBase):
-    """The bytes that were already read from a stream, and the rest of it."""
-
-    def __init__(self, beginning: bytes, rest: BinaryIO) -> None:
-        self._beginning = beginning
-        self._rest = rest
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        piece = self._beginning[: len(buffer)] or self._rest.read(len(buffer))
-        self._beginning = self._beginning[len(piece) :]
-        buffer[: len(piece)] = piece
-        return len(piece)
 
 
 def _opened(path: str) -> BinaryIO:
