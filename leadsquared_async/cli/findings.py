@@ -11,7 +11,7 @@ from typing import Any
 from rich.text import Text
 
 from leadsquared_async.cli.files.cells import ANY_FORMAT
-from leadsquared_async.cli.files.mapping import Flaw
+from leadsquared_async.cli.files.rows import Flaw
 from leadsquared_async.cli.terminal import Terminal, counted
 from leadsquared_async.printable import one_line
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from leadsquared_async import Fault
 from leadsquared_async.cli import file_run
-from leadsquared_async.cli.files.mapping import Flaw
+from leadsquared_async.cli.files.rows import Flaw
 from leadsquared_async.cli.findings import Findings
 from leadsquared_async.cli.progress import DeliveryState, Pace, Progress
 from leadsquared_async.cli.terminal import Terminal

@@ -51,7 +51,7 @@ Both are refused until they are filled in, also when the rejects are read.
 """
 _INVISIBLE = re.compile(f"[\xa0\xad\u200c\u200d{MARKS}]")
 # Those from U+007F on come from a wrong encoding.
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+")
 _COULD_BE_A_CODE = re.compile(r"\d+[eE]\d+")
 _ERROR = re.compile(r"#(?:N/A|NV|DIV/0!|GETTING_DATA|[A-Z]+[!?]|#+)")

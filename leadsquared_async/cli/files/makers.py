@@ -16,8 +16,9 @@ from leadsquared_async import ConfigurationError, InvalidLead, Submission
 from leadsquared_async.cli.files.cells import ANY_FORMAT, SERIAL_DATE, date_format_of, is_serial_date
 from leadsquared_async.cli.files.headings import looks_like_a_value, plain_heading
 from leadsquared_async.cli.files.json_rows import is_array, is_object
-from leadsquared_async.cli.files.mapping import LONGEST_KEY, Flaw, LeadMapping, Leads
-from leadsquared_async.cli.files.rows import REASON, Row, Unreadable
+from leadsquared_async.cli.files.leads import LONGEST_KEY, Leads
+from leadsquared_async.cli.files.mapping import LeadMapping
+from leadsquared_async.cli.files.rows import REASON, Flaw, Row, Unreadable
 from leadsquared_async.cli.files.spool import Entry
 from leadsquared_async.cli.files.tables import Table
 from leadsquared_async.encoding import SCHEMA_NAME, SEARCH_BY, encode

@@ -1,4 +1,4 @@
-"""A row of a file, and the error for a file that cannot be read."""
+"""A row of a file, what is wrong with it, and the error for a file that cannot be read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from leadsquared_async.cli.exits import CommandFailedError
 
-__all__ = ["REASON", "ROW_LIMIT", "Row", "Unreadable", "counted"]
+__all__ = ["REASON", "ROW_LIMIT", "Flaw", "Row", "Unreadable", "counted"]
 
 # The heading of the column that a file of rejects adds. Its space keeps it from being a schema name.
 REASON = "Reason (leadsquared)"
@@ -31,6 +31,33 @@ class Row:
     names: tuple[str, ...]
     cells: tuple[Any, ...] = field(repr=False)
     flaw: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """What is wrong with a row.
+
+    Attributes:
+        column: the heading as messages show it; empty for the whole row.
+        message: what is wrong and what to do; holds no cell.
+        attribute: the schema name; empty if there is none.
+        kind: one word.
+        value: a cell that is not an option of its drop-down, unless it looks personal.
+        nearest: the most similar option, or the likely date format.
+    """
+
+    column: str
+    message: str
+    attribute: str = ""
+    kind: str = "refused"
+    value: str | None = field(default=None, repr=False, compare=False)
+    nearest: str | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        if self.column:
+            quote = "" if self.column.isdigit() else '"'  # a position is not quoted
+            return f"column {quote}{self.column}{quote}: {self.message}"
+        return f"{self.attribute}: {self.message}" if self.attribute else self.message
 
 
 class Unreadable(CommandFailedError):

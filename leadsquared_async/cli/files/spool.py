@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from leadsquared_async.cli.exits import CommandFailedError
-from leadsquared_async.cli.files.mapping import LONGEST_KEY, Flaw
-from leadsquared_async.cli.files.rows import Row
+from leadsquared_async.cli.files.leads import LONGEST_KEY
+from leadsquared_async.cli.files.rows import Flaw, Row
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.operations import Endpoint
 

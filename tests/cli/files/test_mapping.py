@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from leadsquared_async.cli.files import cells
 from leadsquared_async.cli.files.headings import USUAL_HEADINGS
-from leadsquared_async.cli.files.mapping import Flaw, LeadMapping, Leads, Made, MappingError
-from leadsquared_async.cli.files.rows import REASON, Row
+from leadsquared_async.cli.files.leads import Leads, Made
+from leadsquared_async.cli.files.mapping import LeadMapping, MappingError
+from leadsquared_async.cli.files.rows import REASON, Flaw, Row
 from leadsquared_async.encoding import SCHEMA_NAME, encode
 from leadsquared_async.submissions import capture_lead
 
@@ -212,9 +213,9 @@ def test_a_heading_with_years_is_shown() -> None:
     [
         ({"columns": {"E-mail": "e-mail"}}, "not a schema name"),
         ({"columns": {"Id": "ProspectId"}}, "ProspectID"),
-        ({"columns": {"A": "Phone"}, "ignored": ["A"]}, "mapped and ignored"),
-        ({"columns": {"A  B": "Phone"}, "ignored": ["A B"]}, "mapped and ignored"),
-        ({"columns": {"A  B": "Phone", "A B": "Mobile"}}, "twice"),
+        ({"columns": {"A": "Phone"}, "ignored": ["A"]}, "is named twice in --map and --ignore"),
+        ({"columns": {"A  B": "Phone"}, "ignored": ["A B"]}, "is named twice in --map and --ignore"),
+        ({"columns": {"A  B": "Phone", "A B": "Mobile"}}, "is named twice in --map and --ignore"),
         ({"constants": {"Lead Source": "x"}}, "not a schema name"),
         ({"constants": {"Source": " "}}, "would clear the field"),
         ({"constants": {"Source": "a\x00"}}, "control character"),

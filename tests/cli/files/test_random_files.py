@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from leadsquared_async.cli.files.cells import bare_text
 from leadsquared_async.cli.files.csv_rows import DELIMITERS
 from leadsquared_async.cli.files.headings import plain_heading
-from leadsquared_async.cli.files.mapping import LeadMapping, Leads, MappingError
+from leadsquared_async.cli.files.leads import Leads
+from leadsquared_async.cli.files.mapping import LeadMapping, MappingError
 from leadsquared_async.cli.files.rows import Unreadable
 from tests.cli.files.reading import opened, table_of
 
