@@ -16,6 +16,7 @@ __all__ = [
     "ANY_FORMAT",
     "MERGED",
     "PADDING",
+    "PLACEHOLDER",
     "SERIAL_DATE",
     "UNREAD",
     "CellError",
@@ -41,6 +42,7 @@ PADDING = (
     f"\u200a\u2028\u2029\u202f\u205f\u3000{MARKS}"
 )
 ANY_FORMAT = "FORMAT, such as %d/%m/%Y"
+PLACEHOLDER = "is a placeholder; leads that share it would become one lead: empty it, or pass --empty"
 SERIAL_DATE = (
     "is a number, as spreadsheets store dates: format the column as a date there, and save or export it again"
 )
@@ -89,7 +91,7 @@ def is_of_a_test(cell: object) -> bool:
 def identifier_flaw(text: str, *, placeholders: bool = True) -> str | None:
     """Why LeadSquared cannot find a lead by the value; `placeholders` includes placeholders."""
     if placeholders and is_placeholder(text):
-        return "is a placeholder; leads that share it would become one lead: empty it, or pass --empty"
+        return PLACEHOLDER
     return "contains an invisible character: type it again" if _INVISIBLE.search(text) else None
 
 

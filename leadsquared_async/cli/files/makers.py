@@ -13,7 +13,13 @@ from types import MappingProxyType
 from typing import Any
 
 from leadsquared_async import ConfigurationError, InvalidLead, Submission
-from leadsquared_async.cli.files.cells import ANY_FORMAT, SERIAL_DATE, date_format_of, is_serial_date
+from leadsquared_async.cli.files.cells import (
+    ANY_FORMAT,
+    PLACEHOLDER,
+    SERIAL_DATE,
+    date_format_of,
+    is_serial_date,
+)
 from leadsquared_async.cli.files.headings import looks_like_a_value, plain_heading
 from leadsquared_async.cli.files.json_rows import is_array, is_object
 from leadsquared_async.cli.files.leads import LONGEST_KEY, Leads
@@ -93,43 +99,43 @@ class LeadRows(RowMaker):
     def make(self, row: Row, reference: str) -> Entry:
         assert self._leads is not None  # `start` was called
         made = self._leads.make(row)
-        flaws, submission = made.flaws, None
+        lead, flaws, submission = made.lead, made.flaws, None
         if self._checker is not None:
             flawed = {flaw.attribute for flaw in flaws}
             is_partial = self._partial or bool(flaws)  # a missing attribute may be one with a flaw
-            for problem in self._checker.check(made.lead, partial=is_partial):
+            for problem in self._checker.check(lead, partial=is_partial):
                 if problem.attribute not in flawed:
-                    flaws.append(self._flaw(problem, made.lead.get(problem.attribute)))
+                    flaws.append(self._flaw(problem, lead.get(problem.attribute)))
         try:
-            submission = (
-                encode(replace(self._submission(made.lead), reference=reference)) if made.lead else None
-            )
+            if lead:
+                submission = encode(replace(self._submission(lead), reference=reference))
         except InvalidLead as error:
+            attribute = error.attribute or ""
+            message = str(error).removeprefix(f"{attribute}: ")
+            if attribute == SEARCH_BY and SEARCH_BY in lead:  # a cell of the file
+                message = NO_SEARCH_BY
             if not flaws:
-                is_of_a_cell = error.attribute == SEARCH_BY and SEARCH_BY in made.lead
-                flaws.append(
-                    Flaw("", NO_SEARCH_BY if is_of_a_cell else _without_name(error), error.attribute or "")
-                )
+                flaws.append(Flaw("", message, attribute))
         return Entry(row, made.key, submission, tuple(flaws))
 
     def _flaw(self, problem: FieldProblem, value: object) -> Flaw:
         """The flaw of a field problem, with the options that help."""
         attribute, kind = problem.attribute, problem.kind
         message = _ADVICE.get(kind, problem.message.removeprefix(f"{attribute}: "))
+        shown = nearest = None
         if kind is ProblemKind.UNKNOWN and is_object(value):
-            return Flaw("", PARTS.format(name=attribute), attribute, kind)
-        if kind is ProblemKind.NOT_A_DATE and is_serial_date(str(value)):
-            return Flaw("", SERIAL_DATE, attribute, kind)
-        if kind is ProblemKind.NOT_A_DATE:
-            message = message.format(name=attribute, format=ANY_FORMAT)
-            return Flaw("", message, attribute, kind, nearest=date_format_of(str(value)))
-        if kind is ProblemKind.UNKNOWN and problem.suggestion is not None:
+            message = PARTS.format(name=attribute)
+        elif kind is ProblemKind.UNKNOWN and problem.suggestion is not None:
             message += f"; did you mean {problem.suggestion}?"
-        if kind is not ProblemKind.NO_OPTION or not isinstance(value, str) or looks_like_a_value(value):
-            return Flaw("", message, attribute, kind)
-        assert self._checker is not None
-        nearest = _nearest(value, self._checker.fields[attribute].options)
-        return Flaw("", message, attribute, kind, value, nearest)
+        elif kind is ProblemKind.NOT_A_DATE and is_serial_date(str(value)):
+            message = SERIAL_DATE
+        elif kind is ProblemKind.NOT_A_DATE:
+            message = message.format(name=attribute, format=ANY_FORMAT)
+            nearest = date_format_of(str(value))
+        elif kind is ProblemKind.NO_OPTION and isinstance(value, str) and not looks_like_a_value(value):
+            assert self._checker is not None
+            shown, nearest = value, _nearest(value, self._checker.fields[attribute].options)
+        return Flaw("", message, attribute, kind, shown, nearest)
 
     def _submission(self, lead: Mapping[str, Any]) -> Submission:
         search_by = self._mapping.search_by
@@ -152,9 +158,7 @@ _ADVICE = {
     ),
     ProblemKind.NOT_A_PHONE: "is not a phone number: correct it, or empty it",
     ProblemKind.NOT_A_BOOLEAN: 'is neither true nor false: correct it, or pass --value "Column:Wrong=true"',
-    ProblemKind.PLACEHOLDER: (
-        "is a placeholder; leads that share it would become one lead: empty it, or pass --empty"
-    ),
+    ProblemKind.PLACEHOLDER: PLACEHOLDER,
 }
 
 
@@ -164,10 +168,6 @@ def _nearest(value: str, options: tuple[str, ...]) -> str | None:
     folded = {option.casefold(): option for option in reversed(options)}
     found = get_close_matches(value.strip().casefold(), folded, n=1, cutoff=0.7)
     return folded[found[0]] if found else None
-
-
-def _without_name(error: InvalidLead) -> str:
-    return str(error).removeprefix(f"{error.attribute}: ")
 
 
 class SubmissionRows(RowMaker):

@@ -81,18 +81,17 @@ class Spool:
     def pieces(self, *, submissions: bool = True) -> Iterator[list[Entry]]:
         """Yield all entries in order, with or without their submissions."""
         self.flush()
-        made = self._entry if submissions else _without_submission
         place = 0
         for _ in range(self._pieces):
             self._file.seek(place)  # other readers move the position
             piece = pickle.load(self._file)  # noqa: S301 - nobody else can write it
             place = self._file.tell()
-            yield list(map(made, piece))
+            yield [self._entry(written, with_submission=submissions) for written in piece]
 
-    def _entry(self, written: tuple[Any, ...]) -> Entry:
+    def _entry(self, written: tuple[Any, ...], *, with_submission: bool) -> Entry:
         line, names, cells, flaw, key, encoded, flaws, again = written
         submission = None
-        if encoded is not None:
+        if encoded is not None and with_submission:
             content, query, suffix, identified, identity, reference = encoded
             submission = EncodedSubmission(
                 self._operation, content, query, suffix, identified, identity, private=(), reference=reference
@@ -102,8 +101,3 @@ class Spool:
     def close(self) -> None:
         """Close the file, which deletes it."""
         self._file.close()
-
-
-def _without_submission(written: tuple[Any, ...]) -> Entry:
-    line, names, cells, flaw, key, _, flaws, again = written
-    return Entry(Row(line, names, cells, flaw), key, None, flaws, again)
