@@ -214,17 +214,6 @@ def _submission(operation: Endpoint, cells: Mapping[str, Any]) -> Submission:
         if name not in FIELDS and plain_heading(name) != REASON:
             shown = name if SCHEMA_NAME.fullmatch(name) else f"field {position}"
             raise _InvalidObjectError(f"{shown}: unknown field; a submission has {', '.join(FIELDS)}")
-    lead, details = _object(cells, "lead"), _object(cells, "details")
-    if lead is None and details is None:
-        raise _InvalidObjectError("lead or details: one of them is required")
-    if operation.envelope and (lead is None or details is None):
-        raise _InvalidObjectError(
-            f"{'lead' if lead is None else 'details'}: {operation.name} needs a lead and details"
-        )
-    if operation.integers and details is None:
-        raise _InvalidObjectError(
-            f"details: {operation.name} needs them, with {', '.join(sorted(operation.integers))}"
-        )
     query = _object(cells, "query") or {}
     if not all(isinstance(value, str | None) for value in query.values()):
         raise _InvalidObjectError('query: its values must be strings, such as "true"')
@@ -233,9 +222,9 @@ def _submission(operation: Endpoint, cells: Mapping[str, Any]) -> Submission:
         raise _InvalidObjectError("suffix: must be a list of strings")
     return Submission(
         operation=operation,
-        lead=lead,
+        lead=_object(cells, "lead"),
         search_by=_text(cells, "search_by"),
-        details=details,
+        details=_object(cells, "details"),
         query=query,
         suffix=tuple(suffix),
         reference=_text(cells, "reference"),
