@@ -13,23 +13,10 @@ from zoneinfo import ZoneInfo
 from leadsquared_async.contact import MARKS, is_placeholder
 
 __all__ = [
-    "ANY_FORMAT",
-    "MERGED",
-    "PADDING",
-    "PLACEHOLDER",
-    "SERIAL_DATE",
-    "UNREAD",
-    "CellError",
-    "Dates",
-    "bare_text",
-    "date_format_of",
-    "identifier_flaw",
-    "is_of_a_test",
-    "is_serial_date",
-    "phone_flaw",
-    "spreadsheet_flaw",
-    "text_flaw",
-]
+    "ANY_FORMAT", "MERGED", "PADDING", "PLACEHOLDER", "SERIAL_DATE", "UNREAD", "CellError", "Dates",
+    "bare_text", "date_format_of", "identifier_flaw", "is_of_a_test", "is_serial_date", "phone_flaw",
+    "spreadsheet_flaw", "text_flaw",
+]  # fmt: skip
 
 
 class CellError(ValueError):

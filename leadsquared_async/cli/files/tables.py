@@ -23,9 +23,8 @@ from leadsquared_async.cli.files.json_rows import json_array, json_lines
 from leadsquared_async.cli.files.rows import Row, Unreadable
 from leadsquared_async.cli.options import FILE, option
 
-__all__ = ["FORMATS", "STDIN", "Reading", "Table"]
+__all__ = ["STDIN", "Reading", "Table"]
 
-FORMATS = ("csv", "jsonl", "json", "xlsx")
 STDIN = "-"
 BEGINNING = 8_192
 """Bytes from which format and encoding are detected."""
@@ -139,28 +138,25 @@ def _opened(path: str) -> BinaryIO:
 
 
 def _format_of(beginning: bytes, suffix: str, reading: Reading) -> str:
+    found: str = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}.get(suffix, "csv")
     if reading.format is not None:
-        if reading.format not in FORMATS:
-            raise Unreadable(f"--format must be one of {', '.join(FORMATS)}")
-        found: str = reading.format
+        found = reading.format
     elif beginning.startswith(ZIP):
         found = "xlsx"
     else:
         text = beginning.decode(encoding_of(beginning, reading.encoding), errors="ignore")
         text = text.removeprefix("\ufeff")
-        found = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}.get(suffix, "csv")
         if re.match(r'\s*\{\s*["}]', text):
             found = "jsonl"
         elif re.match(r"\s*\[\s*[{\]]", text):
             found = "json"
-    if reading.sheet is not None and found != "xlsx":
-        raise Unreadable(f"--sheet is for workbooks, but the file is {found}: leave it out")
-    if found != "csv" and reading.delimiter is not None:
-        raise Unreadable(f"--delimiter is for CSV, but the file is {found}")
-    if found != "csv" and reading.fill_short_rows:
-        raise Unreadable(f"--fill-short-rows is for CSV, but the file is {found}")
-    if found == "xlsx" and reading.encoding is not None:
-        raise Unreadable("--encoding is for text, but the file is a workbook")
-    if found in {"json", "jsonl"} and reading.skip_rows:
-        raise Unreadable(f"--skip-rows is for tables, but the file is {found}")
+    for name, is_given, formats, what in (
+        ("--sheet", reading.sheet is not None, {"xlsx"}, "workbooks"),
+        ("--delimiter", reading.delimiter is not None, {"csv"}, "CSV"),
+        ("--fill-short-rows", reading.fill_short_rows, {"csv"}, "CSV"),
+        ("--encoding", reading.encoding is not None, {"csv", "json", "jsonl"}, "text"),
+        ("--skip-rows", reading.skip_rows, {"csv", "xlsx"}, "tables"),
+    ):
+        if is_given and found not in formats:
+            raise Unreadable(f"{name} is for {what}, but the file is {found}: leave it out")
     return found

@@ -31,7 +31,6 @@ from tests.cli.files.reading import SECRET, read, refusal, table_of
         (b"PK\x03\x04...", {"encoding": "utf-8"}, "--encoding is for text"),
         (b"PK\x03\x04...", {"delimiter": ","}, "--delimiter is for CSV"),
         ("\ufeffa,b\n", {"encoding": "cp1252"}, "mark of utf-8"),
-        ("a,b\n", {"format": "xml"}, "--format"),
         ("a,b\n", {"delimiter": ",,"}, "--delimiter"),
         ("a,b\n", {"delimiter": '"'}, "--delimiter"),
         ("a,b\n", {"delimiter": "x"}, "--delimiter"),
