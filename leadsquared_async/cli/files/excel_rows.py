@@ -47,10 +47,10 @@ class ExcelRows:
             self.sheet = _chosen(book, sheet)
             chosen = book[self.sheet]
             found = _scanned(file, chosen._worksheet_path)  # noqa: SLF001 - openpyxl skips merged cells
-            self._is_calculated = not found["unfinished"]
+            self._is_calculated = not found["no result"]
             texts = (
                 _opened(file, data_only=False)[self.sheet].iter_rows(min_row=skip + 1)
-                if found["formula"]
+                if found["no result"] or found["empty result"]
                 else repeat(())
             )
             merged = map(CellRange, found["merged"])
@@ -105,7 +105,6 @@ class ExcelRows:
     def _value(self, cell: Any, formula: Any) -> Any:
         value = cell.value
         if value is None:
-            # The stored result of a formula is "" if the cell is of this type.
             is_empty_text = cell.data_type == "str" and self._is_calculated
             if formula is not None and formula.data_type == "f" and not is_empty_text:
                 raise ValueError("a formula without its result: open the workbook in Excel and save it")
@@ -184,9 +183,10 @@ def _scanned(file: BinaryIO, part: str) -> dict[str, set[str]]:
     return found
 
 
+_FORMULA = rb"(?:</(?:\w+:)?f|<(?:\w+:)?f(?: [^>]*)?/)>\s*"
 _PATTERNS = {
-    "formula": re.compile(rb"<(?:\w+:)?(f)[ />]"),
-    "unfinished": re.compile(rb"(?:</(?:\w+:)?f|<(?:\w+:)?f [^>]*/)>\s*</(?:\w+:)?(c)>"),  # no result at all
+    "no result": re.compile(_FORMULA + rb"</(?:\w+:)?(c)>"),
+    "empty result": re.compile(_FORMULA + rb"<(?:\w+:)?(v)\s*(?:/>|></)"),
     "merged": re.compile(rb"<(?:\w+:)?mergeCell [^>]*ref=.([A-Z]+[0-9]+:[A-Z]+[0-9]+)"),
 }
 

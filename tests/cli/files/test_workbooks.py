@@ -204,7 +204,7 @@ def part_of(cells: str, after: str = "") -> bytes:
     head = '<row r="1"><c r="A1" t="inlineStr"><is><t>FirstName</t></is></c>'
     head += '<c r="B1" t="inlineStr"><is><t>mx_A</t></is></c></row>'
     namespace = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-    sheet = f'<worksheet xmlns="{namespace}"><sheetData>{head}{cells}</sheetData>{after}</worksheet>'
+    sheet = f'<worksheet xmlns="{namespace}" xmlns:x="{namespace}"><sheetData>{head}{cells}</sheetData>{after}</worksheet>'
     return changed(workbook(("A", [["x"]])), SHEET, lambda _: sheet.encode())
 
 
@@ -221,6 +221,8 @@ BRET = '<c r="A2" t="inlineStr"><is><t>Bret</t></is></c>'
         ('<c r="B2"><f>1+1</f><v></v></c>', None),
         ('<c r="B2" t="str"><f>"a"</f></c>', None),
         ('<c r="B2" t="str"><f t="shared" si="0"/></c>', None),
+        ('<c r="B2"><f/><v/></c>', None),
+        ('<x:c r="B2"><x:f>1+1</x:f>\n</x:c>', None),
     ],
 )
 async def test_the_result_of_a_formula(
