@@ -1,4 +1,4 @@
-"""Closes the tables of tests."""
+"""Fixtures of the tests of files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.cli.files.reading import Files, opened
 
 @pytest.fixture(autouse=True)
 def tables_are_closed() -> Iterator[None]:
-    """Those that a test has left open."""
+    """Close the tables that a test left open."""
     yield
     while opened:
         opened.pop().close()
@@ -21,7 +21,7 @@ def tables_are_closed() -> Iterator[None]:
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    """A realistic account."""
+    """A sandbox with the lead fields of a realistic account."""
     async with Sandbox(limit=None, attributes="account", processing_rate=1e9) as running:
         yield running
 

@@ -17,7 +17,7 @@ KOLKATA = timezone(timedelta(hours=5, minutes=30))
 
 
 def made(cells: dict[str, Any], sent: dict[str, str | None] | None = None, **options: Any) -> Made:
-    """What a row of JSON makes, where each row is checked by itself."""
+    """Make the lead of a row of JSON."""
     leads = Leads(LeadMapping(**options), None, None, sent)
     return leads.make(Row(7, tuple(cells), tuple(cells.values())))
 

@@ -21,7 +21,7 @@ opened: list[Table] = []
 
 
 def table_of(content: str | bytes, *, name: str = "leads.csv", **options: Any) -> Table:
-    """An open table; the file is gone already, as nothing but its content matters."""
+    """Open a file with this content; it is deleted at once."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, name)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -30,7 +30,7 @@ def table_of(content: str | bytes, *, name: str = "leads.csv", **options: Any) -
 
 
 def rows_in(content: str | bytes, **options: Any) -> list[Row]:
-    """All rows."""
+    """All rows of a file with this content."""
     with table_of(content, **options) as table:
         return list(table)
 
@@ -43,12 +43,12 @@ def read(content: str | bytes, **options: Any) -> list[tuple[int, dict[str, Any]
 
 
 def flaws_in(content: str | bytes, **options: Any) -> list[tuple[int, str]]:
-    """The rows that are refused by themselves."""
+    """The line and the flaw of each refused row."""
     return [(row.line, row.flaw) for row in rows_in(content, **options) if row.flaw]
 
 
 def refusal(content: str | bytes, **options: Any) -> Unreadable:
-    """Why the file is refused from some line on."""
+    """The error that refuses the file, from a line on or as a whole."""
     with pytest.raises(Unreadable) as caught:
         rows_in(content, **options)
     assert SECRET not in f"{caught.value} {caught.value!r}"
@@ -56,7 +56,7 @@ def refusal(content: str | bytes, **options: Any) -> Unreadable:
 
 
 class Files:
-    """Commands in a folder, in front of the account."""
+    """Runs a command on a file of this content."""
 
     def __init__(self, sandbox: Sandbox, folder: Path) -> None:
         self.sandbox, self.folder = sandbox, folder

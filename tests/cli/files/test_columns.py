@@ -137,7 +137,7 @@ def test_a_heading_that_is_a_value_is_not_shown(heading: str) -> None:
 
 @pytest.mark.parametrize("heading", ["bret.lee@example.com", "+91-9988776655"])
 def test_a_file_without_headings_is_not_mapped_by_position(heading: str) -> None:
-    """Its first row would be lost; a heading that is typed is meant."""
+    """A position does not map a heading that looks like a value, which would lose a row; typing it does."""
     assert len(problems(["FirstName", heading], columns={"2": "mx_A"})) == 1
     assert not problems(["FirstName", heading], columns={heading: "mx_A"})
     assert not problems(["FirstName", heading], ignored=["2"])
@@ -152,12 +152,12 @@ def test_a_file_without_headings_is_not_mapped_by_position(heading: str) -> None
     ],
 )
 def test_a_column_has_one_place(options: dict[str, Any]) -> None:
-    """By its heading and its position together, too."""
+    """A column that is named by its heading and by its position is refused."""
     assert "twice" in problems(["mx_A", "Mail"], **options)[0]
 
 
 def test_only_the_column_that_is_ignored_is_left_out() -> None:
-    """Not another that is mapped to its heading; spelt as --map has it."""
+    """--ignore leaves out the column with that heading, not one that is mapped to this name."""
     cells = {"FirstName": "Anna", "Given": "Bret", "mx  A": "x"}
     options: dict[str, Any] = {"columns": {"Given": "FirstName"}, "ignored": ["FirstName", "mx\u00a0 A"]}
     assert lead_of(cells, **options) == {"FirstName": "Bret"}

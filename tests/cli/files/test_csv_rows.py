@@ -100,7 +100,7 @@ def test_csv_refused(content: str, line: int | None, said: str) -> None:
         ('a,b\n"1\n2",x\ny\n', [(2, "an adjacent line"), (4, "has 1 cell")]),
     ],
 )
-def test_a_row_that_does_not_fit_is_refused_by_itself(content: str, flaws: list[tuple[int, str]]) -> None:
+def test_a_ragged_row_is_refused(content: str, flaws: list[tuple[int, str]]) -> None:
     """A row that does not fit has a flaw; the other rows have none."""
     found = flaws_in(content)
     assert [line for line, _ in found] == [line for line, _ in flaws]
@@ -212,12 +212,12 @@ def test_a_hundred_columns() -> None:
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(table=tables(), encoding=st.sampled_from(MARKED + SINGLE_BYTE), dialect=dialects)
-def test_what_is_told_is_read(
+def test_a_written_table_is_read(
     table: tuple[list[str], list[list[str]]], encoding: str, dialect: dict[str, Any]
 ) -> None:
-    """Any table that a writer has written comes back equal, if the reader is told how it was written.
+    """Any table of `csv.writer` is read back equal if encoding and delimiter are given.
 
-    A row with a blank before a quote is refused, since the quote may have been meant to surround the cell.
+    A row with white space before a quote is refused: the quote may surround the cell.
     """
     assume(not table[0][0].lower().startswith("sep="))
     assume(not any(map(is_quoted_late, chain(table[0], *table[1]))))
@@ -231,7 +231,7 @@ def test_what_is_told_is_read(
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(table=tables(2), encoding=st.sampled_from([*MARKED, "utf-16-le", *SINGLE_BYTE]), dialect=dialects)
-def test_what_is_recognised_is_right(
+def test_a_detected_table_is_right(
     table: tuple[list[str], list[list[str]]], encoding: str, dialect: dict[str, Any]
 ) -> None:
     """A table of two columns or more is detected correctly or refused."""

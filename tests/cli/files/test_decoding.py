@@ -1,4 +1,4 @@
-"""The encoding of a file: by its mark or as given, never by a guess."""
+"""The encoding of a file: by its byte order mark or as given, never guessed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CYRILLIC = "Иван"
         ("utf-32-be", b"\x00\x00\xfe\xff"),
     ],
 )
-def test_a_mark_is_believed(encoding: str, mark: bytes) -> None:
+def test_a_byte_order_mark(encoding: str, mark: bytes) -> None:
     """The byte order mark decides the encoding; a given one may agree with it."""
     content = mark + "a,b\nJosé,Müller\n".encode(encoding)
     assert read(content) == [(2, {"a": "José", "b": "Müller"})]
@@ -56,7 +56,7 @@ def test_what_is_not_utf_8_is_never_guessed(content: bytes, line: int, encoding:
     assert read(content, encoding=encoding)
 
 
-def test_candidates_show_what_they_make_of_the_bytes() -> None:
+def test_candidates_show_decoded_characters() -> None:
     """Candidates have the decoded characters, which no repr shows."""
     error = refusal("a,b\nŁukasz,Müller\n".encode("cp1250"))
     assert isinstance(error, Undecodable)
@@ -76,7 +76,7 @@ def test_candidates_show_what_they_make_of_the_bytes() -> None:
         (f"a,b\n{CYRILLIC},1\n".encode("cp1251"), {"encoding": "ascii"}, 2, "not ascii"),
     ],
 )
-def test_a_byte_that_is_something_else(content: bytes, options: dict[str, str], line: int, said: str) -> None:
+def test_an_invalid_byte(content: bytes, options: dict[str, str], line: int, said: str) -> None:
     """An invalid byte anywhere is refused with its line and what to pass."""
     error = refusal(content, **options)
     assert error.line == line
@@ -85,7 +85,7 @@ def test_a_byte_that_is_something_else(content: bytes, options: dict[str, str], 
 
 
 @pytest.mark.parametrize("size", [8_190, 8_191, 8_192, 8_193, 65_536])
-def test_the_seam_of_two_pieces_is_no_place_to_hide(size: int) -> None:
+def test_two_pieces_of_a_file(size: int) -> None:
     """Line ends, characters and marks are read correctly across two pieces."""
     start = b"a,b\r\n1,"
     ends = start + b"x" * (size - len(start) - 1) + "é\r\n3,4\r\n".encode()

@@ -44,7 +44,7 @@ def test_the_same_lead_has_the_same_key() -> None:
     )
 
 
-def test_a_key_stays_what_it_was() -> None:
+def test_keys_are_stable() -> None:
     """Keys are stable across versions, because later runs compare them."""
     cells = CELLS | {"mx_N": Decimal("1.50"), "mx_D": "2024-02-29 05:30+05:30", "Name": "José"}
     key = key_of(cells, dates=["mx_D"], search_by="Phone", extra={"update_behavior": "DoNotUpdate"})
@@ -55,7 +55,7 @@ def test_a_key_stays_what_it_was() -> None:
     assert key == hashlib.sha256(recipe.encode()).hexdigest()
 
 
-def test_whatever_changes_what_is_sent_changes_the_key() -> None:
+def test_a_changed_value_changes_the_key() -> None:
     """A changed cell, constant, SearchBy or other sent option changes the key."""
     keys = [
         key_of(CELLS),

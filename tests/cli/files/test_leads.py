@@ -241,14 +241,14 @@ def shown_of(cells: dict[str, Any], **options: Any) -> str:
     "cell", ["p:+919988776655", "tel: +919988776655", "+9199\u200b88776655", "\u202a+919988776655\u202c"]
 )
 @pytest.mark.parametrize("attribute", ["Phone", "Mobile", "mx_WhatsApp"])
-def test_what_exports_put_around_a_telephone_number_comes_off(cell: str, attribute: str) -> None:
+def test_prefixes_and_marks_of_a_phone_number(cell: str, attribute: str) -> None:
     """Export prefixes and marks are removed from phone numbers, as by `leadsquared_async.phone`."""
     assert lead_of({attribute: cell}) == {attribute: "+919988776655"}
 
 
 @pytest.mark.parametrize("cell", ["NULL", "n/a", "-", "0000000000"])
 @pytest.mark.parametrize("attribute", ["Phone", "Mobile", "EmailAddress", "ProspectID"])
-def test_a_placeholder_is_refused_where_it_would_join_leads(cell: str, attribute: str) -> None:
+def test_a_placeholder(cell: str, attribute: str) -> None:
     """A placeholder is refused only in attributes by which LeadSquared finds leads."""
     assert "is a placeholder" in str(refusal({attribute: cell}))
     assert "--empty" in str(refusal({attribute: cell}))

@@ -20,7 +20,7 @@ def write(draft: Draft, text: str) -> None:
         file.write(text)
 
 
-def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
+def test_a_file_is_complete_or_absent(tmp_path: Path) -> None:
     """A draft does not replace the file until it is placed; an unplaced draft is deleted."""
     path = tmp_path / "out.csv"
     path.write_text("old")
@@ -35,7 +35,7 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_two_at_once_are_in_nobodys_way(tmp_path: Path) -> None:
+def test_two_drafts_of_one_file(tmp_path: Path) -> None:
     """Two drafts have different names, and the last one that is placed stays."""
     path = tmp_path / "out.csv"
     with Draft(path) as one, Draft(path) as two:
@@ -52,7 +52,7 @@ def test_two_at_once_are_in_nobodys_way(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "make", [os.mkfifo, lambda path: path.symlink_to("/dev/null"), lambda path: path.symlink_to(path)]
 )
-def test_what_is_no_regular_file_is_refused(make: Callable[[Path], None], tmp_path: Path) -> None:
+def test_only_a_regular_file_is_replaced(make: Callable[[Path], None], tmp_path: Path) -> None:
     """A pipe or a device, also behind a link, is neither opened nor replaced."""
     path = tmp_path / "out.csv"
     make(path)
@@ -110,9 +110,7 @@ def test_no_file_of_an_outbox_is_replaced(suffix: str, tmp_path: Path) -> None:
         ("a\nc\n", "a\nb\n", "out-3.csv"),
     ],
 )
-def test_a_line_that_stands_nowhere_else_is_kept(
-    there: str | None, new: str, name: str, tmp_path: Path
-) -> None:
+def test_no_line_is_lost(there: str | None, new: str, name: str, tmp_path: Path) -> None:
     """A file is replaced only by one with all of its lines; otherwise the new one has a number."""
     path, second = tmp_path / "out.csv", tmp_path / "out-2.csv"
     second.write_text("mended as well\n")
@@ -139,7 +137,7 @@ def test_a_file_that_somebody_has_edited_is_kept(edited: str, tmp_path: Path) ->
     assert path.read_text() == edited
 
 
-def test_a_place_that_cannot_be_written_is_known_at_once(tmp_path: Path) -> None:
+def test_an_unwritable_place_raises_at_once(tmp_path: Path) -> None:
     """A missing folder, or a folder with that name, raises before anything is sent."""
     with pytest.raises(FileNotFoundError):
         Draft(tmp_path / "nowhere" / "out.csv")

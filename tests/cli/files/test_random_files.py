@@ -1,4 +1,4 @@
-"""Any file is read rightly or refused: nothing is silently wrong, and nothing is a traceback."""
+"""Any file is read correctly or refused, without a wrong value or a traceback."""
 
 from __future__ import annotations
 
@@ -89,9 +89,9 @@ HEADINGS = st.sampled_from(
 
 @st.composite
 def files(draw: st.DrawFn) -> tuple[list[str], list[list[str]], bytes, dict[str, Any]]:
-    """The headings and rows of a file, its bytes, and how it is said to be read."""
+    """The headings and rows of a file, its bytes, and the options that read it."""
     headings = draw(st.lists(HEADINGS, min_size=1, max_size=5))
-    assume(any(map(plain_heading, headings)))  # a file without headings is told by the account's fields
+    assume(any(map(plain_heading, headings)))  # the account's fields show a file without headings
     width = len(headings)
     rows = draw(st.lists(st.lists(CELLS, min_size=width, max_size=width), max_size=6))
     # A column alone is divided by nothing.
@@ -134,9 +134,7 @@ def files(draw: st.DrawFn) -> tuple[list[str], list[list[str]], bytes, dict[str,
         options["delimiter"] = dialect["delimiter"]
     options["fill_short_rows"] = draw(st.booleans())
     if "encoding" not in options and not encoding.startswith("utf-8"):
-        with suppress(
-            UnicodeDecodeError
-        ):  # bytes that are another text in UTF-8 are beyond anybody's knowledge
+        with suppress(UnicodeDecodeError):  # bytes that are another text in UTF-8 cannot be told apart
             assume(content.decode("utf-8-sig") == written)
     return headings, rows, content, options | {"is_damaged": damaged != "no"}
 
@@ -150,7 +148,7 @@ def is_a_name(heading: str, headings: list[str]) -> bool:
 def leads_of(
     content: bytes, headings: list[str], options: dict[str, Any]
 ) -> list[tuple[dict[str, Any], bool]] | None:
-    """What each row makes, and whether it is refused; None if the file is."""
+    """The lead of each row, and whether the row is refused; None if the file is refused."""
     plain = [plain_heading(heading) for heading in headings]
     columns = {
         heading if is_a_name(heading, headings) else str(position): f"mx_{position}"

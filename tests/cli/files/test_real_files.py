@@ -1,4 +1,4 @@
-"""Files that people really have, byte by byte, through the commands."""
+"""Exports of other programs, byte by byte, through the commands."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def test_one_number_in_six_spellings(command: Files, sandbox: Sandbox) -> 
 @pytest.mark.parametrize(
     "heading", ["Phone\nNumber", "Phone\u00a0Number", "\u200bPhone Number", "\ufeff\ufeffPhone Number"]
 )
-async def test_headings_that_nobody_can_type(heading: str, command: Files, sandbox: Sandbox) -> None:
+async def test_headings_with_invisible_characters(heading: str, command: Files, sandbox: Sandbox) -> None:
     """A user can type a heading as it is printed, or its position."""
     content = f'"{heading}",FirstName\n+91-9988776655,Bret\n'
     done = await command("check", "leads.csv", content)
@@ -98,7 +98,7 @@ async def test_a_drop_down_with_wrong_values(command: Files, sandbox: Sandbox) -
     assert (await command("check", "leads.csv", content, *values)).code == 0
 
 
-async def test_values_that_are_somebody_s_are_not_shown(command: Files) -> None:
+async def test_personal_values_are_not_shown(command: Files) -> None:
     """Wrong values that look personal are not shown."""
     done = await command("check", "leads.csv", "Source\nzqplanted4711@example.com\n+91 99887 76655\n")
     assert "Values:" not in done.err
@@ -134,7 +134,7 @@ async def test_another_encoding_without_a_mark(command: Files, sandbox: Sandbox)
     assert (done.code, bodies(sandbox)[0]["FirstName"]) == (0, "José")
 
 
-async def test_rejects_go_back_with_the_same_options(command: Files, sandbox: Sandbox) -> None:
+async def test_rejects_are_read_with_the_same_options(command: Files, sandbox: Sandbox) -> None:
     """Fixed rejects are accepted with the same options; their own rejects go to another file."""
     options = ("--map", "E-mail=EmailAddress", "--rejects", command.folder / "rejects.csv", "--json")
     done = await command(
@@ -148,7 +148,7 @@ async def test_rejects_go_back_with_the_same_options(command: Files, sandbox: Sa
     assert (command.folder / "rejects.csv").read_text(encoding="utf-8") == fixed
 
 
-async def test_many_rows_and_nobody_to_ask(
+async def test_many_rows_without_a_terminal(
     command: Files, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a terminal, a long run needs --yes before an outbox is created."""
@@ -170,7 +170,7 @@ async def test_a_row_with_three_flaws(command: Files, sandbox: Sandbox) -> None:
 
 
 async def test_rejects_are_not_read_in_the_encoding_of_the_input(command: Files) -> None:
-    """They are UTF-8, and their mark refuses another --encoding that is passed again."""
+    """Rejects are UTF-8; their byte order mark refuses another --encoding."""
     rejects = command.folder / "rejects.jsonl"
     content = '{"FirstName": "José", "Source": "x"}\n'.encode("cp1252")
     options = ("--encoding", "cp1252", "--rejects", rejects)
@@ -192,7 +192,7 @@ async def test_an_empty_column_and_two_of_one_name(command: Files, sandbox: Sand
 
 
 async def test_objects_in_objects(command: Files, sandbox: Sandbox) -> None:
-    """The error of an object names the options that send its parts, and they work, for its rejects too."""
+    """The error of an object names the options that send its parts; they work, also on the rejects."""
     content = '{"FirstName": "Bret", "address": {"city": "Pune", "zip": "x"}, "Source": "y"}\n'
     done = await command("check", "leads.jsonl", content, "--json")
     assert {

@@ -57,7 +57,7 @@ def test_rejects_come_back(
         assert found == [row | {REASON: reason} for row in as_rows(table)]
 
 
-def test_a_row_that_does_not_fit_comes_back_as_one(tmp_path: Path) -> None:
+def test_a_ragged_row_stays_one_in_the_rejects(tmp_path: Path) -> None:
     """A row that does not fit keeps its number of cells in the rejects."""
     path = tmp_path / "rejects.csv"
     source = table_of("a,b,c\n1,2\n1,2,3,4\n")
@@ -99,7 +99,7 @@ def test_json_rejects_come_back(
 
 
 def spelt(value: Any) -> Any:
-    """Equal only if every digit is; a whole Decimal comes back as the int that JSON has for it."""
+    """A value to compare with every digit; a whole Decimal is read back as an int."""
     if isinstance(value, Decimal):
         return int(value) if value.as_tuple().exponent == 0 else str(value)
     if isinstance(value, dict):

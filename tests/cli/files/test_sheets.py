@@ -1,4 +1,4 @@
-"""CSV files that people open: no cell runs as a formula, unless cells are asked for as they are."""
+"""CSV for spreadsheets: no cell runs as a formula, except with --verbatim."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def written(*cells: object, verbatim: bool = False) -> list[str]:
 
 
 @pytest.mark.parametrize("cell", LIVE, ids=ascii)
-def test_a_live_cell_is_made_text(cell: str) -> None:
+def test_a_live_cell_is_escaped(cell: str) -> None:
     """A live cell gets a leading quote and is otherwise unchanged."""
     assert written(cell, "x") == [f"'{cell}", "x"]
     assert written(cell, "x", verbatim=True) == [cell, "x"]
@@ -87,7 +87,7 @@ def test_a_live_cell_is_made_text(cell: str) -> None:
         (";", ";"),
     ],
 )
-def test_each_part_of_a_cell_is_made_text(cell: str, shown: str) -> None:
+def test_each_part_of_a_cell_is_escaped(cell: str, shown: str) -> None:
     """Each part between semicolons gets a quote, because a spreadsheet may split there."""
     assert written(cell, "x") == [shown, "x"]
     assert written(cell, "x", verbatim=True) == [cell, "x"]
@@ -140,7 +140,7 @@ async def test_a_reason_in_the_rejects_is_one_line_of_text(tmp_path: Path) -> No
     assert row == {"EmailAddress": "a@example.com", "FirstName": "=1", REASON: "'=1+1; [2Jx"}
 
 
-async def test_what_an_export_says_of_a_row_is_one_line(tmp_path: Path) -> None:
+async def test_an_export_has_one_line_per_value(tmp_path: Path) -> None:
     """Reason, reference and key are one line each unless --verbatim is given."""
     path, out = tmp_path / "leads.outbox", tmp_path / "rows.csv"
     async with Outbox(path) as outbox:

@@ -72,7 +72,7 @@ def test_format(name: str, content: str, format_: str) -> None:
 
 
 class Stream(io.RawIOBase):
-    """A stream that gives what comes, and cannot go back."""
+    """A stream that cannot seek."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -90,7 +90,7 @@ class Stream(io.RawIOBase):
 
 @pytest.fixture
 def stdin(monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterator[bytes]], io.BufferedReader]:
-    """Makes standard input of pieces."""
+    """Replace standard input by a stream of pieces."""
 
     def of(pieces: Iterator[bytes]) -> io.BufferedReader:
         stream = io.BufferedReader(Stream(pieces))
@@ -100,7 +100,7 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterator[bytes]], io.Buf
     return of
 
 
-def test_a_pipe_in_drops(stdin: Callable[[Iterator[bytes]], io.BufferedReader]) -> None:
+def test_a_slow_pipe(stdin: Callable[[Iterator[bytes]], io.BufferedReader]) -> None:
     """A stream that gives one byte at a time is read, and stays open."""
     content = "a,b\r\nJosé,\U0001f600\r\n".encode()
     stream = stdin(bytes([byte]) for byte in content)

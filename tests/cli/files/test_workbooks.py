@@ -73,7 +73,7 @@ async def test_a_workbook(command: Files, sandbox: Sandbox) -> None:
         ("#N/A", "spreadsheet error"),
     ],
 )
-async def test_what_excel_has_lost(cell: Any, said: str, command: Files) -> None:
+async def test_a_cell_that_excel_damaged(cell: Any, said: str, command: Files) -> None:
     """A damaged cell is refused in its row, which is written to the rejects as CSV."""
     rejects = command.folder / "rejects.csv"
     content = workbook(("Leads", [["FirstName", "Phone"], ["Bret", cell], ["Anna", "+91-9988776655"]]))
@@ -111,7 +111,7 @@ async def test_a_workbook_with_several_sheets(command: Files) -> None:
         ("half _xD83D_", "@", "replacement character"),
     ],
 )
-async def test_what_excel_keeps_apart_from_a_cell(
+async def test_cells_are_read_as_excel_shows_them(
     cell: Any, number_format: str, sent: str, command: Files, sandbox: Sandbox
 ) -> None:
     """Zeros, dates and characters are as Excel shows them, or the row is refused."""
@@ -121,7 +121,7 @@ async def test_what_excel_keeps_apart_from_a_cell(
 
 
 @pytest.mark.parametrize("content", [b"PK\x03\x04 and no more", b"zip"])
-async def test_what_is_no_workbook(content: bytes, command: Files) -> None:
+async def test_a_file_that_is_no_workbook(content: bytes, command: Files) -> None:
     """A damaged workbook and another zip file are refused with a reason."""
     if content == b"zip":
         file = io.BytesIO()
@@ -133,7 +133,7 @@ async def test_what_is_no_workbook(content: bytes, command: Files) -> None:
 
 
 def changed(content: bytes, part: str, change: Callable[[bytes], bytes]) -> bytes:
-    """A workbook in which one part is another."""
+    """Change one part of a workbook."""
     file = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as before, zipfile.ZipFile(file, "w") as after:
         for name in before.namelist():
@@ -155,7 +155,7 @@ SHEET = "xl/worksheets/sheet1.xml"
     ids=["cut off", "place", "checksum"],
 )
 async def test_a_damaged_workbook(damage: Callable[[bytes], bytes], command: Files) -> None:
-    """Is refused in a sentence, wherever the damage is."""
+    """A workbook that is damaged in any part is refused with a reason."""
     content = changed(workbook(("A", [["FirstName"], ["Bret"], [1]])), "", bytes)
     damaged = damage(content)
     assert damaged != content
@@ -163,8 +163,8 @@ async def test_a_damaged_workbook(damage: Callable[[bytes], bytes], command: Fil
     assert (done.code, "the workbook is damaged" in done.err) == (2, True)
 
 
-async def test_a_date_that_is_none_shows_no_cell(command: Files) -> None:
-    """Nor do the reader's own warnings."""
+async def test_a_date_out_of_range(command: Files) -> None:
+    """A date out of range is refused; no message and no warning shows it."""
     rows = [["FirstName", "mx_Date_of_Birth"], ["Bret", 98765432]]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -199,12 +199,13 @@ async def test_a_time_of_a_workbook_needs_a_zone(command: Files, sandbox: Sandbo
     assert bodies(sandbox)[0]["mx_Visit_Date"] == "2024-02-29 07:35:00", done.err
 
 
-def part_of(cells: str, after: str = "") -> bytes:
-    """A workbook whose only sheet has these cells below FirstName and mx_A, as Excel writes them."""
+def part_of(cells: str) -> bytes:
+    """A workbook with these rows below the headings FirstName and mx_A."""
     head = '<row r="1"><c r="A1" t="inlineStr"><is><t>FirstName</t></is></c>'
     head += '<c r="B1" t="inlineStr"><is><t>mx_A</t></is></c></row>'
     namespace = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-    sheet = f'<worksheet xmlns="{namespace}" xmlns:x="{namespace}"><sheetData>{head}{cells}</sheetData>{after}</worksheet>'
+    data = f"<sheetData>{head}{cells}</sheetData>"
+    sheet = f'<worksheet xmlns="{namespace}" xmlns:x="{namespace}">{data}</worksheet>'
     return changed(workbook(("A", [["x"]])), SHEET, lambda _: sheet.encode())
 
 
@@ -257,7 +258,7 @@ async def test_a_percentage_is_sent_as_shown(
 
 
 async def test_a_percentage_is_no_number(command: Files) -> None:
-    """The check of a number field refuses it, since 25 may be meant as well as 0.25."""
+    """A percentage in a number field is refused: either 25 or 0.25 may be meant."""
     content = workbook(("A", [["FirstName", "mx_Age"], ["Bret", 0.25]]), B2="0%")
     done = await command("check", "leads.xlsx", content, "--json")
     (problem,) = done.json["problems"]
@@ -312,7 +313,7 @@ async def test_merged_cells(
 
 
 async def test_a_cell_that_could_not_be_read_stays_refused(command: Files) -> None:
-    """Its place in the rejects is refused until it is filled in, and is not an empty cell."""
+    """A cell that could not be read is refused in the rejects until it is filled in."""
     rejects = command.folder / "rejects.csv"
     content = workbook(("A", [["FirstName", "mx_City"], ["Bret", "=1+1"]]))
     await command("check", "leads.xlsx", content, "--rejects", rejects)
@@ -326,7 +327,7 @@ async def test_a_cell_that_could_not_be_read_stays_refused(command: Files) -> No
 )
 @pytest.mark.parametrize("cell", [33200, 33200.5, "33200"])
 async def test_the_number_of_a_date(cell: object, options: tuple[str, ...], command: Files) -> None:
-    """A date in a cell without the format of a date is refused, with the way on."""
+    """A date that is stored as a number is refused with what to do."""
     content = workbook(("A", [["FirstName", "mx_Date_of_Birth"], ["Bret", cell]]))
     done = await command("check", "leads.xlsx", content, *options, "--json")
     (problem,) = done.json["problems"]
