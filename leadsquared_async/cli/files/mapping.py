@@ -25,11 +25,11 @@ class MappingError(CommandFailedError):
 class LeadMapping:
     """How rows become leads. A column is named by its heading in its plain form, or by its position, from 1.
 
-    A part of an object in JSON is a column once an option names it, such as address.city.
-
-    A column whose heading is a schema name becomes that attribute; any other must be mapped or ignored. A
-    common heading that is not LeadSquared's name, such as "Email", is refused even if it could be a schema
-    name; mapping it to itself allows it. Dates, verbatim and values may also name a schema name.
+    Once `columns` or `key_column` names a part of an object in JSON, such as address.city, each part of that
+    object is a column. A column whose heading is a schema name becomes that attribute; any other must be
+    mapped or ignored. A common heading that is not LeadSquared's name, such as "Email", is refused even if it
+    could be a schema name; mapping it to itself allows it. Dates, verbatim and values may also name a schema
+    name.
     """
 
     columns: Annotated[

@@ -70,4 +70,4 @@ class Unreadable(CommandFailedError):
 
 def counted(count: int, noun: str) -> str:
     """Such as 1 row, 1,120 rows."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    return f"{count:,} {noun}{'s' * (count != 1)}"

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Self, TextIO
 
 from leadsquared_async.cli.files.headings import plain_heading
 from leadsquared_async.cli.files.json_rows import json_of
@@ -33,7 +33,7 @@ def sheet(file: TextIO, *, verbatim: bool = False) -> Callable[[Iterable[object]
     writer = csv.writer(file)
 
     def write(row: Iterable[object]) -> None:
-        writer.writerow(["" if cell is None else cell if verbatim else inert(str(cell)) for cell in row])
+        writer.writerow([cell if cell is None or verbatim else inert(str(cell)) for cell in row])
 
     return write
 
@@ -66,8 +66,8 @@ class Rejects:
             if self._is_empty:
                 self._csv.writerow([*(row.names[position] for position in kept), REASON])
             # A row with too few or too many cells keeps their number, so that it stays invalid.
-            given = [_text(row.cells[position]) for position in kept if position < len(row.cells)]
-            self._csv.writerow([*given, reason, *map(_text, row.cells[len(row.names) :])])
+            given = [row.cells[position] for position in kept if position < len(row.cells)]
+            self._csv.writerow([*given, reason, *row.cells[len(row.names) :]])
         self._is_empty = False
         self._file.flush()
 
@@ -79,10 +79,6 @@ class Rejects:
             self._file.close()
             if self._is_empty:
                 self._path.unlink()
-
-
-def _text(cell: Any) -> str:
-    return "" if cell is None else str(cell)
 
 
 def inert(text: str) -> str:
