@@ -23,7 +23,6 @@ from leadsquared_async.cli.fields import NO_SYNC_HOST
 from leadsquared_async.cli.files.decoding import Undecodable
 from leadsquared_async.cli.files.makers import RowMaker
 from leadsquared_async.cli.files.private_files import files_of, without_links
-from leadsquared_async.cli.files.rows import Flaw
 from leadsquared_async.cli.files.spool import Spool
 from leadsquared_async.cli.files.tables import STDIN, Reading, Table
 from leadsquared_async.cli.history import (

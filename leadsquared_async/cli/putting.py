@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from leadsquared_async import ItemState, Outbox
 from leadsquared_async.cli.fates import Fate, Rows
-from leadsquared_async.cli.files.mapping import Flaw
+from leadsquared_async.cli.files.rows import Flaw
 from leadsquared_async.cli.files.spool import Entry
 from leadsquared_async.cli.findings import Findings
 from leadsquared_async.cli.stopping import Stop
