@@ -42,6 +42,7 @@ from leadsquared_async.submissions import Submission
 
 if TYPE_CHECKING:
     from leadsquared_async.contact import phone
+    from leadsquared_async.events import Event
     from leadsquared_async.limiter.redis_limits import SharedLimiter
     from leadsquared_async.outbox import ItemState, Outbox, OutboxItem, OutboxSnapshot, Ticket
     from leadsquared_async.resources.account_report import AccountCheck, AccountReport
@@ -58,6 +59,7 @@ __all__ = [
     "Credentials",
     "DeadlineExceeded",
     "Delivery",
+    "Event",
     "Fault",
     "Forbidden",
     "InvalidLead",
@@ -103,6 +105,7 @@ __all__ = [
 _LATER = {
     "outbox": ("ItemState", "Outbox", "OutboxItem", "OutboxSnapshot", "Ticket"),
     "contact": ("phone",),
+    "events": ("Event",),
     "limiter.redis_limits": ("SharedLimiter",),
     "resources.account_report": ("AccountCheck", "AccountReport"),
 }

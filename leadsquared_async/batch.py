@@ -36,7 +36,7 @@ from leadsquared_async.errors import (
 )
 from leadsquared_async.http.session import CLOSED, Session
 from leadsquared_async.models import Receipt, RequestStatus
-from leadsquared_async.results import Result, Results, log_untaken
+from leadsquared_async.results import Result, Results, tell_unread
 from leadsquared_async.submissions import Submission
 
 __all__ = ["FOLLOWED", "Batch", "Pending", "Source"]
@@ -243,12 +243,10 @@ class Batch(Results[T]):
             await self._source.aclose()
         except Exception as error:
             if self._is_left:
-                self._session.log.warning(
-                    "%s: closing the source failed with %s",
-                    self._name,
-                    type(error).__name__,
-                    extra={"event": "source_failed", "operation": self._name},
-                )
+                from leadsquared_async.events import CallbackFailed  # noqa: PLC0415 - slow to import
+
+                kind = type(error).__name__
+                self._session.events.emit(CallbackFailed(callback="source", kind=kind, item=self._name))
             else:
                 self._source_failed(error)
 
@@ -365,14 +363,14 @@ class Batch(Results[T]):
         self._inbox.settle()
 
     async def _break_off(self, tasks: Iterable[asyncio.Task[None]]) -> None:
-        """Cancel tasks that outlast the grace period, and log unread results."""
+        """Cancel tasks that outlast the grace period, and tell of unread results."""
         tasks = list(tasks)
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks, timeout=LAST_WAIT)
         for result, _ in self._inbox.untaken():
             if self._submits:
-                log_untaken(result, self._name, self._session.log)
+                tell_unread(result, self._name, self._session.events)
 
 
 class _Inbox(Generic[T]):

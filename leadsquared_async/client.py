@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     import httpx
     from aiolimiter import AsyncLimiter
 
+    from leadsquared_async.events import Event
     from leadsquared_async.limiter.local_limits import AccountLimits
     from leadsquared_async.limiter.redis_limits import SharedLimiter
     from leadsquared_async.resources.account_report import AccountReport
@@ -125,7 +126,9 @@ class LeadSquared(Requests, CustomCalls):
             deduplicated and sent.
         paths: your account's paths where they differ from the defaults, by call name:
             {"leads.update status": "/..."}.
-        name: a label for log lines and errors.
+        on_event: called with each event (`leadsquared_async.events`) in the client's event loop, so it must
+            not block. An exception that it raises is logged.
+        name: a label for events, log lines and errors.
 
     Raises:
         ConfigurationError: an option is invalid, or keys or host are missing.
@@ -152,6 +155,7 @@ class LeadSquared(Requests, CustomCalls):
         validate: Literal["off", "strict", "drop"] = "off",
         normalize: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
         paths: Mapping[str, str] | None = None,
+        on_event: Callable[[Event], None] | None = None,
         name: str | None = None,
     ) -> None:
         if credentials is None:
@@ -164,6 +168,8 @@ class LeadSquared(Requests, CustomCalls):
             )
         if normalize is not None and not callable(normalize):  # pyright: ignore[reportUnnecessaryComparison]
             raise ConfigurationError("normalize must be a function that takes and returns a lead")
+        if on_event is not None and (not callable(on_event) or inspect.iscoroutinefunction(on_event)):  # pyright: ignore[reportUnnecessaryComparison]
+            raise ConfigurationError("on_event must be a function that takes an event, and not asynchronous")
         sharing, foreign = _limiters(limiter)
         self._session = Session(
             Options(
@@ -175,6 +181,7 @@ class LeadSquared(Requests, CustomCalls):
                 sharing=sharing,
                 limiter=foreign,
                 transport=_checked_transport(transport),
+                on_event=on_event,
                 name=name,
             )
         )

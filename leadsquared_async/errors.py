@@ -7,6 +7,7 @@ which may contain personal data.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -42,7 +43,9 @@ __all__ = [
     "ServerError",
     "StillProcessing",
     "Timeout",
+    "exception_in",
     "join",
+    "kind_of_error",
 ]
 
 
@@ -108,6 +111,7 @@ class Facts(TypedDict, total=False):
     operation: str | None
     reference: str | None
     safe_to_retry: bool
+    summary: str
 
 
 class LeadSquaredError(Exception):
@@ -115,6 +119,7 @@ class LeadSquaredError(Exception):
 
     Attributes:
         message: the text that `str` shows, on one line; an attribute, so that serialisers include it.
+        summary: what happened, on one line, without any text of LeadSquared.
         delivery: whether the lead may have arrived, over all attempts of the call.
         fault: who has to act; None for the calling code (a closed client, its own deadline).
         scope: which other calls would fail in the same way; None if it affects no others.
@@ -128,6 +133,7 @@ class LeadSquaredError(Exception):
     def __init__(self, message: str = "", **facts: Unpack[Facts]) -> None:
         self.message = one_line(message)
         super().__init__(self.message)
+        self.summary = one_line(facts.get("summary") or self.message)
         self.delivery = facts.get("delivery", Delivery.NOT_SENT)
         self.fault = facts.get("fault")
         self.scope = facts.get("scope")
@@ -269,3 +275,17 @@ class QuotaExceeded(RateLimited):
 
 class ServerError(APIError):
     """LeadSquared failed (5xx), or sent an invalid answer."""
+
+
+_EXCEPTION = re.compile(r"\s*(MX[A-Za-z]{3,80}|[A-Z][A-Za-z]{0,70}Exception)\b", re.ASCII)
+
+
+def exception_in(reason: str | None) -> str | None:
+    """LeadSquared's name of the exception that a reason begins with."""
+    match = _EXCEPTION.match(reason or "")
+    return None if match is None else match[1]
+
+
+def kind_of_error(error: BaseException) -> str:
+    """LeadSquared's name of the exception, else ours."""
+    return exception_in(getattr(error, "exception_type", None)) or type(error).__name__

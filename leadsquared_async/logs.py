@@ -1,19 +1,105 @@
-"""The package's log."""
+"""What a client tells: its events, and the package's log."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from contextlib import suppress
+from dataclasses import fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from leadsquared_async.printable import one_line
 
-__all__ = ["ClientLog", "Traceback"]
-
 if TYPE_CHECKING:
+    from leadsquared_async.events import Event
+
     _Adapter = logging.LoggerAdapter[logging.Logger]
+    Subscriber = Callable[[Event], None]
 else:
     _Adapter = logging.LoggerAdapter
+
+__all__ = ["ClientEvents", "ClientLog", "Traceback"]
+
+_logger = logging.getLogger("leadsquared_async")
+
+
+class ClientEvents:
+    """The events of one client: each goes to the log, and to every subscriber in the client's event loop.
+
+    Args:
+        client: the client's `name=`.
+
+    Attributes:
+        log: for what is not an event, such as a traceback.
+        loop: the client's event loop, once it is open.
+    """
+
+    def __init__(self, client: str | None) -> None:
+        self.log = ClientLog(client)
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._client = client
+        self._subscribers: list[Subscriber] = []
+        self._failures: set[tuple[str, type]] = set()
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Call `subscriber` with each event; the returned function ends that."""
+        self._subscribers.append(subscriber)
+        return partial(self._subscribers.remove, subscriber)
+
+    def wants(self, level: int) -> bool:
+        """Whether anybody receives an event of this level: ask before creating an event of DEBUG or INFO."""
+        return bool(self._subscribers) or _logger.isEnabledFor(level)
+
+    def emit(self, event: Event) -> None:
+        """Log an event and pass it to the subscribers, with the client's name; from any thread."""
+        event = replace(event, client=self._client)
+        _write(event)
+        if not self._subscribers:
+            return
+        if self.loop is None or self.loop is _running_loop():
+            self._tell(event)
+        else:
+            with suppress(RuntimeError):  # the loop is closed
+                self.loop.call_soon_threadsafe(self._tell, event)
+
+    def _tell(self, event: Event) -> None:
+        for subscriber in tuple(self._subscribers):
+            try:
+                subscriber(event)
+            except (Exception, asyncio.CancelledError) as error:
+                self._failed(event, error)
+
+    def _failed(self, event: Event, error: BaseException) -> None:
+        """Log it once; a subscriber must not get the event of its own failure."""
+        from leadsquared_async.events import CallbackFailed  # noqa: PLC0415 - slow to import
+
+        kind = (event.name, type(error))
+        if kind not in self._failures:
+            self._failures.add(kind)
+            _write(
+                CallbackFailed(
+                    client=self._client, callback="on_event", kind=type(error).__name__, item=event.name
+                )
+            )
+
+
+def _write(event: Event) -> None:
+    """Log an event; its fields are attributes of the record."""
+    if not _logger.isEnabledFor(event.level):
+        return
+    values = {it.name: getattr(event, it.name) for it in fields(event)}
+    shown = {name: "-" if value is None else _one_line(value) for name, value in values.items()}
+    template = event.template if event.client is None else f"[%(client)s] {event.template}"
+    _logger.log(event.level, template, shown, extra={"event": event.name, **values})
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class ClientLog(_Adapter):
@@ -24,7 +110,7 @@ class ClientLog(_Adapter):
     """
 
     def __init__(self, name: str | None) -> None:
-        super().__init__(logging.getLogger("leadsquared_async"), {"client": name})
+        super().__init__(_logger, {"client": name})
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Add the client to the record's attributes; the standard adapter would replace them."""
@@ -62,4 +148,4 @@ _STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {
     "asctime",
 }
 
-logging.getLogger("leadsquared_async").addFilter(_OneLine())
+_logger.addFilter(_OneLine())

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from abc import ABC
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from leadsquared_async.delivery.reasons import kind_of_error
-from leadsquared_async.errors import Delivery, Fault, LeadSquaredError
+from leadsquared_async.delivery.reasons import REJECTED_LATER
+from leadsquared_async.errors import Delivery, Fault, LeadSquaredError, exception_in, kind_of_error
 from leadsquared_async.models import Receipt, RequestStatus, ShortRepr
 
 if TYPE_CHECKING:
-    from leadsquared_async.logs import ClientLog
+    from leadsquared_async.logs import ClientEvents
 
-__all__ = ["Result", "Results", "log_untaken"]
+__all__ = ["Result", "Results", "tell_unread"]
 
 T = TypeVar("T")
 
@@ -71,38 +70,47 @@ class Results(AbstractAsyncContextManager["Results[T]"], AsyncIterator[Result[T]
     """
 
 
-def log_untaken(result: Result[Any], name: str, log: ClientLog) -> None:
-    """Log the unread result of an item that was accepted, was rejected or may have arrived."""
+def tell_unread(result: Result[Any], name: str, events: ClientEvents) -> None:
+    """Tell of the unread result of an item that was accepted, was rejected or may have arrived."""
+    from leadsquared_async.events import Abandoned, DeadLetter  # noqa: PLC0415 - slow to import
+
     receipt, status, error = result.receipt, result.status, result.error
-    level, event, delivery, reason = logging.WARNING, "abandoned", Delivery.ACCEPTED, None
-    if receipt is not None:
-        what = f"was accepted, RequestID {receipt.request_id}"
-        if status is not None and status.is_final and not status.succeeded:
-            level, event, reason = logging.ERROR, "rejected", status.state.value
-            what += ", and failed"
-    elif error is None:
-        what = f"is lead {status and status.lead_id}"
-    else:
-        level, delivery, reason = logging.ERROR, error.delivery, kind_of_error(error)
+    operation = receipt.operation if receipt is not None else (error and error.operation) or name
+    request_id = None if receipt is None else receipt.request_id
+    state, delivery, kind, reason = None, Delivery.ACCEPTED, "", ""
+    if receipt is None and error is not None:
+        delivery, kind, reason = error.delivery, kind_of_error(error), error.summary
         if delivery is Delivery.UNKNOWN:
-            event, what = "unknown", f"failed with {reason}; it may have arrived"
+            state = "unknown"
         elif delivery is Delivery.REJECTED or error.fault is Fault.LEAD:
-            event, what = "rejected", f"was rejected ({reason})"
+            state = "rejected"
         else:
             return  # it was not sent
-    log.log(
-        level,
-        "%s: result not read (index %d): the item %s",
-        name,
-        result.index,
-        what,
-        extra={
-            "event": event,
-            "operation": receipt.operation if receipt is not None else (error and error.operation) or name,
-            "index": result.index,
-            "reference": result.reference,
-            "request_id": receipt and receipt.request_id,
-            "delivery": delivery.value,
-            "reason": reason,
-        },
+    elif status is not None and status.is_final and not status.succeeded:
+        state, kind = "rejected", exception_in(status.reason) or status.state.value
+        reason = REJECTED_LATER
+    if state is None:
+        events.emit(
+            Abandoned(
+                operation=operation,
+                reference=result.reference,
+                request_id=request_id,
+                delivery=delivery,
+                lead_id=None if status is None else status.lead_id,
+                item=result.index,
+            )
+        )
+        return
+    events.emit(
+        DeadLetter(
+            owner="batch",
+            item=result.index,
+            state=state,
+            operation=operation,
+            reference=result.reference,
+            request_id=request_id,
+            delivery=delivery,
+            kind=kind,
+            reason=reason,
+        )
     )

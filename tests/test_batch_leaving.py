@@ -344,7 +344,7 @@ async def test_memory_does_not_grow_with_the_number_of_leads() -> None:
 def test_each_submission_that_nobody_read_is_logged_with_its_reference(
     caplog: pytest.LogCaptureFixture, *, reads: int, closes: bool
 ) -> None:
-    """One line for each that was accepted, with its RequestID, was rejected or may have arrived, with its
+    """One event for each that was accepted, with its RequestID, was rejected or may have arrived, with its
     kind, and that nobody read; none for one that was read or was not sent; no value of a lead."""
     unread = [
         ("form-0", "rejected", "InvalidLead"),
@@ -371,14 +371,16 @@ def test_each_submission_that_nobody_read_is_logged_with_its_reference(
                 await lsq.aclose()
             for _ in range(reads):
                 read.add((await anext(results)).item.reference)
-        lines = [vars(record) for record in caplog.records if "index" in vars(record)]
-        found = {(line["reference"], line["event"], line["reason"]) for line in lines}
+        lines = [vars(record) for record in caplog.records if "item" in vars(record)]
+        found = {(line["reference"], line.get("state") or line["event"], line.get("kind")) for line in lines}
         assert found == {line for line in unread if line[0] not in read}
         accepted = {request["request_id"] for request in transport.books.requests}
         for line in lines:
             is_accepted = line["event"] == "abandoned"
             assert (line["request_id"] in accepted, line["delivery"] == "accepted") == (is_accepted,) * 2
-            assert ("was accepted, RequestID" in line["message"]) == is_accepted
+            assert ("abandoned by its caller" in line["message"]) == is_accepted
+            assert line["event"] == ("abandoned" if is_accepted else "dead_letter")
+            assert line["reference"] == f"form-{line['item']}"
             assert line["levelno"] == (logging.WARNING if is_accepted else logging.ERROR)
             assert line["operation"] == "leads.capture"
         assert "Bret" not in caplog.text
@@ -516,8 +518,8 @@ def test_a_source_that_fails_when_it_is_closed_is_logged(caplog: pytest.LogCaptu
                 raise BodyFailed
 
     play(send)
-    (line,) = [record for record in caplog.records if vars(record).get("event") == "source_failed"]
-    assert line.getMessage() == "leads.capture: closing the source failed with ZeroDivisionError"
+    (line,) = [record for record in caplog.records if vars(record).get("event") == "callback_failed"]
+    assert line.getMessage() == "source failed with ZeroDivisionError for leads.capture (reference -)"
 
 
 @pytest.mark.parametrize("many", MANY.values(), ids=MANY)

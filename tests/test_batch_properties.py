@@ -291,8 +291,8 @@ class World:
         """Note whose result nobody took."""
         line = vars(record)
         if line.get("request_id") is not None:
-            assert line["reference"] == f"form-{line['index']}"
-            self.logged.add(line["index"])
+            assert line["reference"] == f"form-{line['item']}"
+            self.logged.add(line["item"])
         return False
 
     def check(self) -> None:
@@ -349,7 +349,9 @@ class Following:
     plan: Item
     pending: Pending[Submission]
 
-    async def wait(self, request_id: str, deadline: float | None) -> RequestStatus:
+    async def wait(
+        self, request_id: str, deadline: float | None, reference: str | None = None
+    ) -> RequestStatus:
         assert deadline is None
         await self.world.lsq._session.while_open(partial(asyncio.sleep, self.plan.is_followed_for))
         assert not self.world.is_left  # it is broken off at once

@@ -17,9 +17,11 @@ NAME = "leadsquared_async"
 # From what everything may use to what nothing may use; a part imports only from parts above it.
 LAYERS = [
     {"_version", "cleanup", "printable"},
-    {"logs", "models"},
+    {"models"},
     {"errors"},  # one of them carries a status
     {"config", "operations", "value_text"},
+    {"events"},
+    {"logs"},
     {"submissions"},
     {"encoding", "protocol"},
     {"retry"},
@@ -27,7 +29,8 @@ LAYERS = [
     {"fields"},
     {"limiter"},
     {"http"},
-    {"delivery", "tracking"},
+    {"delivery"},
+    {"tracking"},
     {"results"},
     {"batch"},
     {"resources"},

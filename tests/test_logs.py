@@ -74,13 +74,14 @@ def test_every_record_about_a_call_names_its_client(
     virtual.run(main)
     records = [vars(record) for record in caplog.records if record.name == "leadsquared_async"]
     events = {record.get("event") for record in records}
-    assert events >= {"retry", "abandoned", "rejected", "unknown", "no_fields", "source_failed"}
+    assert events >= {"sent", "retried", "call_ended", "abandoned", "dead_letter", "throttled"}
+    assert events >= {"fields_unavailable", "callback_failed"}
     said = " ".join(record["message"] for record in records)
     assert "the transport failed" in said
     assert "rate limit" in said
     assert [record["message"] for record in records if record["client"] != name] == []
     label = f"[{name}] " if name else ""
-    retries = {record["message"].partition(":")[0] for record in records if record.get("event") == "retry"}
+    retries = {record["message"].partition(":")[0] for record in records if record.get("event") == "retried"}
     assert retries == {f"{label}leads.capture", f"{label}fields.list"}
 
 
@@ -148,12 +149,21 @@ def test_every_record_about_an_outbox_names_its_client(
     play(tmp_path, use, Faults(probabilities=outage), {"name": name}, look_every=1.0, attributes=["Phone"])
     records = [vars(record) for record in caplog.records if record.name == "leadsquared_async"]
     events = {record.get("event") for record in records}
-    assert events >= {"blocked", "unblocked", "rejected", "callback_failed"}
+    assert events >= {
+        "held",
+        "resumed",
+        "dead_letter",
+        "delivered",
+        "callback_failed",
+        "store_lost",
+        "store_back",
+    }
+    assert "delivery_stopped" in events
     said = " ".join(record["message"] for record in records)
     for words in (
         "cannot be read: TypeError",
-        "the file cannot be written",
-        "can be written again",
+        "the outbox file cannot be used: nothing is sent because it cannot be written: ",
+        "the outbox file can be used again",
         "failed with TypeError",
         "lock file was deleted",
     ):
@@ -190,6 +200,6 @@ def test_every_record_about_tasks_names_its_client(
 
     play_tasks(use, client={"name": name})
     records = [vars(record) for record in caplog.records if record.name == "leadsquared_async"]
-    assert {record.get("event") for record in records} >= {"blocked", "unblocked", "rejected"}
-    assert any("a task failed with" in record["message"] for record in records)
+    assert {record.get("event") for record in records} >= {"held", "resumed", "dead_letter"}
+    assert any("on_final failed with" in record["message"] for record in records)
     assert [record["message"] for record in records if record["client"] != name] == []

@@ -16,6 +16,7 @@ from typing import Literal, get_origin
 STORED = Path(__file__).with_name("surface.txt")
 MODULES = [
     "leadsquared_async",
+    "leadsquared_async.events",
     "leadsquared_async.submissions",
     "leadsquared_async.fields",
     "leadsquared_async.sandbox",

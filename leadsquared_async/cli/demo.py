@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -16,11 +14,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from leadsquared_async import LeadSquared, LeadSquaredError, RateLimit
+from leadsquared_async import Delivery, Event, LeadSquared, LeadSquaredError, RateLimit
 from leadsquared_async.cli.exits import ExitStatus
 from leadsquared_async.cli.options import option
 from leadsquared_async.cli.progress import Bar, bars
-from leadsquared_async.cli.terminal import logger
+from leadsquared_async.events import Retried
 from leadsquared_async.sandbox import Books, Faults, Sandbox
 
 __all__ = ["LIMIT", "demo"]
@@ -69,13 +67,13 @@ async def run_demo(console: Console, leads: int, seed: int) -> bool:
             api_key=sandbox.api_key,
             host=sandbox.url,
             rate_limit=RateLimit(LIMIT[0], per=LIMIT[1]),
+            on_event=_recording_losses(display.lines),
             name="demo",
         )
         async with client as lsq:
             showing = asyncio.create_task(display.show(), name="leadsquared demo")
             try:
-                with _recording_losses(display.lines):
-                    await asyncio.gather(*(_send(lsq, *each) for each in display.lines.items()))
+                await asyncio.gather(*(_send(lsq, *each) for each in display.lines.items()))
             finally:
                 showing.cancel()
                 await asyncio.wait([showing])
@@ -109,24 +107,14 @@ async def _send(lsq: LeadSquared, number: int, line: Line) -> None:
         line.state, line.outcome = "failed", status.raw_state
 
 
-@contextlib.contextmanager
-def _recording_losses(lines: Mapping[int, Line]) -> Generator[None]:
-    """Record whose answer was lost, from the log of the client's retries."""
+def _recording_losses(lines: Mapping[int, Line]) -> Callable[[Event], None]:
+    """Record whose answer was lost."""
 
-    def record_loss(record: logging.LogRecord) -> bool:
-        number = str(getattr(record, "reference", None) or "").removeprefix("demo-")
-        if getattr(record, "event", None) == "retry" and "connection broke" in record.getMessage() and number:
-            lines[int(number)].is_lost = True
-        return True
+    def record_loss(event: Event) -> None:
+        if isinstance(event, Retried) and event.delivery is Delivery.UNKNOWN and event.status_code is None:
+            lines[int((event.reference or "").removeprefix("demo-"))].is_lost = True
 
-    before = logger.level
-    logger.addFilter(record_loss)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeFilter(record_loss)
-        logger.setLevel(before)
+    return record_loss
 
 
 @dataclass

@@ -191,7 +191,7 @@ def discard_results() -> None:
     os.close(nowhere)
 
 
-_SHOWN_ELSEWHERE = frozenset({"blocked", "unblocked", "no_fields", "rejected", "unknown"})
+_SHOWN_ELSEWHERE = frozenset({"held", "resumed", "fields_unavailable", "dead_letter"})
 """Events of log records that the commands show themselves."""
 
 

@@ -1,14 +1,15 @@
 """When delivery is held, and which item is probed.
 
-Pure except for log lines: the clock and the random numbers are passed in.
+Pure except for events: the clock and the random numbers are passed in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from leadsquared_async.errors import Fault, Forbidden, LeadSquaredError, Scope
-from leadsquared_async.logs import ClientLog
+from leadsquared_async.errors import Fault, Forbidden, LeadSquaredError, Scope, kind_of_error
+from leadsquared_async.events import Held, Resumed
+from leadsquared_async.logs import ClientEvents
 
 __all__ = ["CERTAIN_AFTER", "Hold", "Holds"]
 
@@ -16,8 +17,8 @@ FIRST_PAUSE = {Fault.ACCOUNT: 30.0, Fault.SERVER: 1.0}
 """Seconds to the first probe: a person must fix an account, but LeadSquared may be back at once."""
 LONGEST_PAUSE = 900.0
 SPREAD = 0.1
-WORTH_LOGGING = 4.0
-"""A hold is logged once its next probe is at least this many seconds away."""
+WORTH_TELLING = 4.0
+"""A hold is an event once its next probe is at least this many seconds away."""
 CERTAIN_AFTER = 8
 """The most failed items that may be the cause themselves, while LeadSquared works for others."""
 
@@ -25,6 +26,14 @@ CERTAIN_AFTER = 8
 class Hold:
     """Delivery of one scope. It is open until an item fails with an error that would hit others; then one
     item at a time is probed, after growing pauses, until one succeeds.
+
+    Args:
+        owner: the owner of the items, for events.
+        what: is held, for events.
+        operation: the operation of the items; None for all.
+        events: are told when a hold begins and ends.
+        clock: seconds of a monotonic clock.
+        random: from 0 to 1, evenly distributed.
 
     Attributes:
         reason: why it is held; None while it is open.
@@ -34,10 +43,17 @@ class Hold:
     """
 
     def __init__(
-        self, what: str, log: ClientLog, clock: Callable[[], float], random: Callable[[], float]
+        self,
+        owner: str,
+        what: str,
+        operation: str | None,
+        *,
+        events: ClientEvents,
+        clock: Callable[[], float],
+        random: Callable[[], float],
     ) -> None:
-        self._what = what  # for log lines, with "%s" for "holding" or "delivering"
-        self._log = log
+        self._owner, self._what, self._operation = owner, what, operation
+        self._events = events
         self._clock = clock
         self._random = random
         self.reason: str | None = None
@@ -48,7 +64,7 @@ class Hold:
         self._probe_at = 0.0
         self._pause = 0.0
         self._released_at: float | None = None
-        self._is_logged = False
+        self._is_told = False
 
     @property
     def until_probe(self) -> float:
@@ -89,14 +105,18 @@ class Hold:
         self.reason, self.fault = str(error), fault
         self.failures += 1
         self._probe_at = now + min(LONGEST_PAUSE, self._pause * (1 + SPREAD * self._random()))
-        if not self._is_logged and self._pause >= WORTH_LOGGING:
-            self._is_logged = True
-            self._log.warning(
-                f"{self._what}; the next probe is in %.0f s: %s",
-                "holding",
-                self.until_probe,
-                error,
-                extra={"event": "blocked", "fault": fault.value},
+        if not self._is_told and self._pause >= WORTH_TELLING:
+            self._is_told = True
+            self._events.emit(
+                Held(
+                    owner=self._owner,
+                    what=self._what,
+                    operation=self._operation,
+                    fault=fault,
+                    kind=kind_of_error(error),
+                    reason=error.summary,
+                    delay=self.until_probe,
+                )
             )
 
     def suspect(self, reason: str, fault: Fault) -> None:
@@ -112,9 +132,9 @@ class Hold:
         self.reason = self.fault = self._released_at = None
         self._probe_at = self._pause = 0.0
         self.failures = 0
-        if self._is_logged:
-            self._is_logged = False
-            self._log.warning(f"{self._what} again", "delivering", extra={"event": "unblocked"})
+        if self._is_told:
+            self._is_told = False
+            self._events.emit(Resumed(owner=self._owner, what=self._what, operation=self._operation))
 
     def release(self) -> None:
         """Open the hold because no item can be probed; if the next one fails, the pause keeps growing."""
@@ -130,8 +150,8 @@ class Holds:
     operation whose probe fails is held separately.
 
     Args:
-        owner: the owner of the items, for log lines.
-        log: where holds are logged.
+        owner: the owner of the items, for events.
+        events: are told when a hold begins and ends.
         operations: those that share account-level errors; any other operation is held separately.
         clock: seconds of a monotonic clock.
         random: from 0 to 1, evenly distributed.
@@ -143,31 +163,31 @@ class Holds:
     def __init__(
         self,
         owner: str,
-        log: ClientLog,
+        events: ClientEvents,
         operations: Iterable[str],
         clock: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
         self._owner = owner
-        self._log, self._clock, self._random = log, clock, random
+        self._events, self._clock, self._random = events, clock, random
         self._operations = tuple(operations)
         self._sending: dict[str, Hold] = {}
         self._following: dict[str, Hold] = {}
         self._failed_alike: dict[Hold, tuple[str, Fault]] = {}
         self.on_certain: Callable[[], None] = lambda: None
         self._last_probe: dict[str, float] = {}
-        self.every = self._hold("every item")
+        self.every = self._hold("every item", None)
 
     def sending(self, operation: str) -> Hold:
         """The hold of one operation's items."""
         if operation not in self._sending:
-            self._sending[operation] = self._hold(f"every item of {operation}")
+            self._sending[operation] = self._hold(f"every item of {operation}", operation)
         return self._sending[operation]
 
     def following(self, operation: str) -> Hold:
         """The hold of polling one operation's outcomes."""
         if operation not in self._following:
-            self._following[operation] = self._hold(f"outcomes of {operation}")
+            self._following[operation] = self._hold(f"outcomes of {operation}", operation)
         return self._following[operation]
 
     def holds(self, operation: str) -> bool:
@@ -277,8 +297,8 @@ class Holds:
             if hold.reason is not None and hold.fault is not None
         }
 
-    def _hold(self, what: str) -> Hold:
-        return Hold(f"{self._owner}: %s {what}", self._log, self._clock, self._random)
+    def _hold(self, what: str, operation: str | None) -> Hold:
+        return Hold(self._owner, what, operation, events=self._events, clock=self._clock, random=self._random)
 
 
 def fault_of(error: LeadSquaredError) -> Fault:

@@ -9,21 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from leadsquared_async.errors import LeadSquaredError
+from leadsquared_async.errors import LeadSquaredError, exception_in
 
-__all__ = ["OTHER", "exception_in", "kind_of", "kind_of_error", "reason_of"]
+__all__ = ["OTHER", "REJECTED_LATER", "kind_of", "reason_of"]
 
 OTHER = "another reason"
+REJECTED_LATER = "LeadSquared accepted it, and then rejected it"
 
-_EXCEPTION = re.compile(r"\s*(MX[A-Za-z]{3,80}|[A-Z][A-Za-z]{0,70}Exception)\b", re.ASCII)
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _ABOUT_NAMES = frozenset({"MXUnknownAttributeException"})
-
-
-def exception_in(reason: str | None) -> str | None:
-    """LeadSquared's name of the exception that a reason begins with."""
-    match = _EXCEPTION.match(reason or "")
-    return None if match is None else match[1]
 
 
 def kind_of(reason: str | None, attributes: Collection[str] = ()) -> str:
@@ -38,11 +32,6 @@ def kind_of(reason: str | None, attributes: Collection[str] = ()) -> str:
         return kind or OTHER
     named = sorted({word for word in _WORD.findall(reason or "") if word in attributes})
     return f"{kind} ({', '.join(named)})" if named else kind
-
-
-def kind_of_error(error: LeadSquaredError) -> str:
-    """LeadSquared's name of the exception, else ours."""
-    return exception_in(getattr(error, "exception_type", None)) or type(error).__name__
 
 
 def reason_of(error: LeadSquaredError) -> str:

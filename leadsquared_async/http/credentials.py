@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from leadsquared_async.config import Credentials, CredentialsProvider
 from leadsquared_async.errors import ConfigurationError, Fault, Scope
+from leadsquared_async.logs import ClientEvents
 
 __all__ = ["CredentialsSource"]
 
@@ -18,9 +20,11 @@ class CredentialsSource:
 
     Args:
         source: the credentials, or an async callable that returns them.
+        events: is told when the callable returns other ones.
     """
 
-    def __init__(self, source: Credentials | CredentialsProvider) -> None:
+    def __init__(self, source: Credentials | CredentialsProvider, events: ClientEvents) -> None:
+        self._events = events
         self._provider = None if isinstance(source, Credentials) else source
         self._current = source if isinstance(source, Credentials) else None
         self._request: asyncio.Task[Credentials] | None = None
@@ -77,7 +81,11 @@ class CredentialsSource:
             raise _invalid(f"the credentials callable failed with {type(error).__name__}") from error
         if not isinstance(answer, Credentials):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise _invalid(f"the credentials callable must return Credentials, not {type(answer).__name__}")
-        self._current = answer
+        before, self._current = self._current, answer
+        if before is not None and before != answer and self._events.wants(logging.INFO):
+            from leadsquared_async.events import CredentialsRenewed  # noqa: PLC0415 - slow to import
+
+            self._events.emit(CredentialsRenewed())
         return answer
 
 

@@ -24,6 +24,7 @@ def error_from(outcome: Outcome, call: Call, facts: Facts, label: str) -> LeadSq
     kind = outcome.error
     summary = f"{outcome.summary}{_doubt_about_path(kind, call)}"
     message = f"{label}{summary}{_exception(outcome, call)}{delivery_sentence(call, facts)}"
+    facts = facts | Facts(summary=summary)
     if not issubclass(kind, APIError):
         return kind(message, **facts)
     return kind(

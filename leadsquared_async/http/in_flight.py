@@ -7,7 +7,6 @@ A native cancellation (`asyncio.wait_for`, a task group) inside httpx 0.28 leaks
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from leadsquared_async.errors import Delivery, join
 from leadsquared_async.http.call import Call
 from leadsquared_async.limiter.interface import Limiter
-from leadsquared_async.logs import ClientLog
+from leadsquared_async.logs import ClientEvents
 from leadsquared_async.protocol import Outcome, outcome_without_answer
 
 __all__ = ["InFlight"]
@@ -31,15 +30,15 @@ class InFlight:
     """The exchanges of one client.
 
     Args:
-        log: records each exchange whose caller was cancelled.
+        events: gets the outcome of each submission whose caller was cancelled.
 
     Attributes:
         abandoned: exchanges whose caller was cancelled before they ended.
     """
 
-    def __init__(self, log: ClientLog) -> None:
+    def __init__(self, events: ClientEvents) -> None:
         self.abandoned = 0
-        self._log = log
+        self._events = events
         self._tasks: dict[asyncio.Task[Outcome], Call] = {}
         self._unwanted: set[asyncio.Task[Outcome]] = set()
         self._breaking_off = False
@@ -74,16 +73,17 @@ class InFlight:
             return await answer
         except asyncio.CancelledError:
             self.abandoned += 1
-            if not call.writes:
+            if call.writes:
+                task.add_done_callback(partial(self._tell_left, call, tuple(earlier)))
+            else:
                 self._unwanted.add(task)
-            task.add_done_callback(partial(self._log_abandoned, call, tuple(earlier)))
             raise
 
     def leave(self, call: Call, earlier: Sequence[Delivery], last: Outcome) -> None:
-        """Log a call that its caller leaves between two attempts, if it may have arrived."""
+        """Tell of a call that its caller leaves between two attempts, if it may have arrived."""
         if call.writes and not call.recorded and join(earlier) is Delivery.UNKNOWN:
             self.abandoned += 1
-            self._log_lost(call, Delivery.UNKNOWN, None, f"{last.summary}; it may have arrived")
+            self._tell(call, Delivery.UNKNOWN, last)
 
     async def finish(self, grace: float) -> None:
         """Wait up to `grace` seconds for running exchanges; reads without a caller are cancelled at once."""
@@ -123,31 +123,16 @@ class InFlight:
             return _BROKEN_OFF if self._breaking_off else None
         return task.result() if task.exception() is None else None
 
-    def _log_abandoned(self, call: Call, earlier: tuple[Delivery, ...], task: asyncio.Task[Outcome]) -> None:
-        """Log the outcome of an exchange whose caller was cancelled."""
-        request_id, delivery = None, Delivery.UNKNOWN
-        if (outcome := self._outcome_of(task)) is not None:
-            request_id, delivery = outcome.request_id, outcome.delivery
-            what = f"was accepted, RequestID {request_id}" if request_id else outcome.summary
-        elif task.cancelled():
-            what = "was cancelled; it may have arrived"
-        else:
-            what = f"failed with {type(task.exception()).__name__}; it may have arrived"
-        self._log_lost(call, join((*earlier, delivery)), request_id, what)
+    def _tell_left(self, call: Call, earlier: tuple[Delivery, ...], task: asyncio.Task[Outcome]) -> None:
+        """Tell the outcome of an exchange whose caller was cancelled."""
+        outcome = self._outcome_of(task)
+        failure = None if outcome is not None or task.cancelled() else task.exception()
+        last = Delivery.UNKNOWN if outcome is None else outcome.delivery
+        self._tell(call, join((*earlier, last)), outcome, failure)
 
-    def _log_lost(self, call: Call, delivery: Delivery, request_id: str | None, what: str) -> None:
-        is_lost = call.writes and not call.recorded and delivery in {Delivery.UNKNOWN, Delivery.REJECTED}
-        self._log.log(
-            logging.ERROR if is_lost else logging.WARNING if call.writes else logging.DEBUG,
-            "%s: abandoned by its caller %s: %s",
-            call.operation,
-            f"(reference {call.reference})" if call.reference else "(without a reference)",
-            what,
-            extra={
-                "event": delivery.value if is_lost else "abandoned",
-                "operation": call.operation,
-                "reference": call.reference,
-                "request_id": request_id,
-                "delivery": delivery.value,
-            },
-        )
+    def _tell(
+        self, call: Call, delivery: Delivery, outcome: Outcome | None, failure: BaseException | None = None
+    ) -> None:
+        from leadsquared_async.http.call_events import left  # noqa: PLC0415 - slow to import
+
+        self._events.emit(left(call, delivery, outcome, failure))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import sys
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
@@ -92,22 +93,37 @@ class _Run:
         before_retry: BeforeRetry | None,
     ) -> None:
         self._session = session
+        self._events = session.events
         self._call = call
         self._settings = settings
         self._before_send = before_send
         self._before_retry = before_retry
         self._clock = asyncio.get_running_loop().time
-        self._deadline = None if settings.deadline is None else self._clock() + settings.deadline
+        self._began = self._clock()
+        self._deadline = None if settings.deadline is None else self._began + settings.deadline
         self._first: Attempt | None = None
         self._last: Outcome | None = None
         self._deliveries: list[Delivery] = []  # one per attempt so far
         self._exceptions: list[int] = []  # the attempts that failed with a .NET exception
         self._uncounted = 0
-        self._waited = 0.0
+        self._waited_for_limit = self._paused = 0.0
         self._credentials_renewed = False
         self._is_exchanging = False
 
     async def to_its_end(self) -> Sent:
+        try:
+            attempt = await self._last_attempt()
+            if not attempt.outcome.succeeded:
+                if attempt.out_of_time:
+                    raise self._deadline_exceeded("before another attempt") from self._last_error()
+                raise self._final_error(attempt.outcome)
+        except LeadSquaredError as error:
+            self._tell_end(error)
+            raise
+        self._tell_end(None)
+        return Sent(attempt.outcome, len(self._deliveries), self._waited)
+
+    async def _last_attempt(self) -> Attempt:
         try:
             attempt: Attempt = await self._attempt()
             if not attempt.outcome.succeeded:  # most calls succeed at once, and tenacity would add a tenth
@@ -122,11 +138,7 @@ class _Run:
             if self._last is not None and not is_reported:
                 self._session.in_flight.leave(self._call, self._deliveries, self._last)
             raise
-        if attempt.outcome.succeeded:
-            return Sent(attempt.outcome, len(self._deliveries), self._waited)
-        if attempt.out_of_time:
-            raise self._deadline_exceeded("before another attempt") from self._last_error()
-        raise self._final_error(attempt.outcome)
+        return attempt
 
     async def _next_attempt(self) -> Attempt:
         """Return the first attempt, which was already made, then make others."""
@@ -140,6 +152,8 @@ class _Run:
         await self._prepare(limiter)
         left = self._left()
         timeout = self._settings.timeout if left is None else min(self._settings.timeout, left)
+        if self._events.wants(logging.DEBUG):
+            self._tell_sent()
         exchange = self._session.transport.exchange(self._call, credentials, timeout)
         self._is_exchanging = True  # a caller that leaves now is logged with its outcome
         outcome = await self._session.in_flight.run(self._call, exchange, limiter, self._deliveries)
@@ -185,7 +199,7 @@ class _Run:
                 with self._limiter_errors():
                     await self._shared(partial(limiter.acquire, self._call.lane, self._deadline))
             finally:
-                self._waited += self._clock() - before
+                self._waited_for_limit += self._clock() - before
         except TimeoutError as error:
             if self._deadline is None:
                 raise  # only a custom limiter does this
@@ -229,23 +243,46 @@ class _Run:
             ) from error
 
     async def _sleep(self, seconds: float) -> None:
-        self._waited += seconds
+        self._paused += seconds
         await self._session.while_open(partial(asyncio.sleep, seconds))
 
     def _begin_retry(self, state: RetryCallState) -> None:
         if self._before_retry is not None:
             self._before_retry(join(self._deliveries))
-        self._session.log.info(
-            "%s: %s; retrying in %.2f s",
-            f"{self._session.label}{self._call.operation}",  # one argument, since each is stripped
-            attempt_of(state).outcome.summary,
-            state.upcoming_sleep,
-            extra={
-                "event": "retry",
-                "operation": self._call.operation,
-                "reference": self._call.reference,
-            },
+        if self._events.wants(logging.INFO):
+            self._tell_retry(attempt_of(state).outcome, state.upcoming_sleep)
+
+    def _tell_sent(self) -> None:
+        from leadsquared_async.http.call_events import sent  # noqa: PLC0415 - slow to import
+
+        self._events.emit(sent(self._call, len(self._deliveries) + 1, self._waited))
+
+    def _tell_retry(self, outcome: Outcome, delay: float) -> None:
+        from leadsquared_async.http.call_events import retried  # noqa: PLC0415 - slow to import
+
+        attempts = len(self._deliveries)
+        self._events.emit(retried(self._call, outcome, attempts=attempts, waited=self._waited, delay=delay))
+
+    def _tell_end(self, error: LeadSquaredError | None) -> None:
+        if not self._events.wants(logging.DEBUG):
+            return
+        from leadsquared_async.http.call_events import call_ended  # noqa: PLC0415 - slow to import
+
+        self._events.emit(
+            call_ended(
+                self._call,
+                self._last,
+                error,
+                attempts=len(self._deliveries),
+                waited=self._waited,
+                waited_for_limit=self._waited_for_limit,
+                duration=self._clock() - self._began,
+            )
         )
+
+    @property
+    def _waited(self) -> float:
+        return self._waited_for_limit + self._paused
 
     @property
     def _label(self) -> str:

@@ -10,7 +10,7 @@ from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.http.call import Call, Host, Settings
 from leadsquared_async.http.session import Session
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.logs import ClientLog
+from leadsquared_async.logs import ClientEvents
 from leadsquared_async.operations import Certainty
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ class Sender:
     before_retry: BeforeRetry | None = None
 
     @property
-    def log(self) -> ClientLog:
-        """The client's log."""
-        return self.session.log
+    def events(self) -> ClientEvents:
+        """What gets the client's events."""
+        return self.session.events
 
     async def send(self, call: Call, before_send: BeforeSend | None = None) -> Sent:
         """Make a call.

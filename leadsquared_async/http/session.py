@@ -24,11 +24,12 @@ from leadsquared_async.errors import ClientClosed
 from leadsquared_async.http.credentials import CredentialsSource
 from leadsquared_async.http.in_flight import InFlight
 from leadsquared_async.limiter.interface import ChainedLimiters, Limit, Limiter, LimitSnapshot
-from leadsquared_async.logs import ClientLog
+from leadsquared_async.logs import ClientEvents
 
 if TYPE_CHECKING:
     import httpx
 
+    from leadsquared_async.events import Event
     from leadsquared_async.http.transport import Transport
     from leadsquared_async.limiter.local_limits import AccountLimits
     from leadsquared_async.limiter.queue import TokenQueue
@@ -52,6 +53,7 @@ class Options:
     sharing: AccountLimits
     limiter: Limiter | None
     transport: httpx.AsyncBaseTransport | None
+    on_event: Callable[[Event], None] | None
     name: str | None
 
 
@@ -62,7 +64,8 @@ class Snapshot:
     Attributes:
         limit: the state of the rate limit; None before the first call.
         bulk_limit: the same for bulk calls.
-        abandoned: calls whose caller was cancelled while they ran; the log has the outcome of each.
+        abandoned: calls whose caller was cancelled while they ran; an event has the outcome of each
+            submission.
     """
 
     limit: LimitSnapshot | None
@@ -81,6 +84,7 @@ class Session:
 
     Attributes:
         label: the client's name as a prefix for messages.
+        events: gets the client's events.
         buckets: the rate limits in use, created with the first call of each kind.
         transport: the connections, created on opening.
     """
@@ -89,10 +93,12 @@ class Session:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.log = ClientLog(options.name)
+        self.events = ClientEvents(options.name)
+        if options.on_event is not None:
+            self.events.subscribe(options.on_event)
         self.label = f"[{options.name}] " if options.name else ""
-        self.credentials = CredentialsSource(options.credentials)
-        self.in_flight = InFlight(self.log)
+        self.credentials = CredentialsSource(options.credentials, self.events)
+        self.in_flight = InFlight(self.events)
         self.limits = {Limit.CALLS: options.rate_limit, Limit.BULK: options.bulk_limit}
         self.buckets: dict[Limit, TokenQueue] = {}
         self._credentials: Credentials | None = None
@@ -117,8 +123,8 @@ class Session:
         # Imported here because httpx and anyio are slow to import.
         from leadsquared_async.http.transport import Transport  # noqa: PLC0415
 
-        self.transport = Transport(self.options.hosts, self.options.transport, self.log)
-        self._loop = asyncio.get_running_loop()
+        self.transport = Transport(self.options.hosts, self.options.transport, self.events.log)
+        self._loop = self.events.loop = asyncio.get_running_loop()
         self._process = os.getpid()
         self._state = _State.OPEN
 
@@ -192,8 +198,7 @@ class Session:
 
     def _join(self, limit: Limit, credentials: Credentials) -> TokenQueue:
         bucket = self.options.sharing.join(self.options.hosts.host, credentials, limit, self.limits[limit])
-        if bucket.users == 1:
-            bucket.log = self.log
+        bucket.attach(self.events)
         self._joined[limit, credentials.api_key] = bucket
         for ended, calls in self._assumed:
             bucket.assume_spent(ended, calls if limit is Limit.CALLS else None)
@@ -263,6 +268,7 @@ class Session:
         async with AsyncExitStack() as stack:
             for (limit, _), bucket in self._joined.items():
                 stack.push_async_callback(self.options.sharing.leave, bucket, self.limits[limit])
+                stack.callback(bucket.detach, self.events)
             stack.push_async_callback(self.transport.aclose)
             stack.push_async_callback(self.credentials.aclose)
             await self.in_flight.break_off()

@@ -9,6 +9,7 @@ from functools import partial
 
 from leadsquared_async.config import RateLimit
 from leadsquared_async.limiter.tokens import NEVER
+from leadsquared_async.logs import ClientEvents
 
 __all__ = ["LoopClosed", "LoopTimer", "LoopUse", "running_loop"]
 
@@ -57,6 +58,7 @@ class LoopUse:
 
     Attributes:
         declared: the limits of its open clients.
+        events: those of its open clients.
         waiting: its waiting callers.
         out: its calls in flight.
         lost: calls counted as ended while the loop was not running; their tokens are already back.
@@ -69,6 +71,7 @@ class LoopUse:
     def __init__(self, loop: asyncio.AbstractEventLoop, dispatch: Callable[[LoopUse], None]) -> None:
         self.loop = loop
         self.declared: list[RateLimit] = []
+        self.events: list[ClientEvents] = []
         self.waiting = self.out = self.lost = 0
         self._dispatch = partial(dispatch, self)
         self.timer = LoopTimer(loop, self._dispatch)

@@ -44,7 +44,7 @@ class LocalLimits:
         """Remove a user that declared this limit."""
         before = queue.limit
         queue.leave(limit)
-        queue.log_limit(before)
+        queue.tell_limit(before)
 
 
 class _Account(NamedTuple):
@@ -83,7 +83,7 @@ def join_queue(host: str, credentials: Credentials, kind: Limit, limit: RateLimi
         before = queue.limit if queue.users else None  # a single client gets the limit it declares
         queue.join(limit)
     if before is not None:
-        queue.log_limit(before)
+        queue.tell_limit(before)
     return queue
 
 

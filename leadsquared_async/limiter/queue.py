@@ -26,12 +26,14 @@ from leadsquared_async.limiter.event_loops import LoopClosed, LoopUse, running_l
 from leadsquared_async.limiter.interface import Limit, LimitSnapshot, NoTokenInTime
 from leadsquared_async.limiter.lanes import Lane, Waiting
 from leadsquared_async.limiter.tokens import NEVER, spacing_of
-from leadsquared_async.logs import ClientLog
+from leadsquared_async.logs import ClientEvents
 
 __all__ = ["LOCK", "Grantor", "TokenQueue"]
 
 CHECK_LOOPS_AFTER = 1.0
 """Seconds between checks whether another loop has ended with calls in flight."""
+THROTTLED_AGAIN_AFTER = 60.0
+"""Seconds without a 429 after which the next one is an event again."""
 LOCK = threading.RLock()
 """Held while the state of any queue changes; reentrant because a signal handler may take a snapshot."""
 
@@ -126,13 +128,12 @@ class TokenQueue:
     Attributes:
         declared: the limit it was created with.
         users: open clients that share it.
-        log: the log of the first client.
     """
 
     def __init__(self, grantor: Grantor, *, clock: Callable[[], float] | None = None) -> None:
         self.declared = grantor.limit
         self.users = 0
-        self.log = ClientLog(None)
+        self._nobody = ClientEvents(None)
         self._grantor = grantor
         self._clock = asyncio.get_running_loop().time if clock is None else clock
         self._loops: dict[asyncio.AbstractEventLoop, LoopUse] = {}
@@ -142,6 +143,8 @@ class TokenQueue:
         self._arrivals = 0
         self._granted = 0
         self._answers_of_429 = 0
+        self._last_429 = -NEVER
+        self._limit_told: RateLimit | None = None  # set once it has changed
 
     @property
     def limit(self) -> RateLimit:
@@ -152,6 +155,8 @@ class TokenQueue:
         """Add a client of the running loop that declares this limit; the smallest limit applies."""
         with self._changing():
             self._use_here().declared.append(limit)
+            if not self.users:
+                self._limit_told = None
             self.users += 1
             try:
                 self._declare_smallest()
@@ -166,13 +171,33 @@ class TokenQueue:
             self.users -= 1
             self._declare_smallest()
 
-    def log_limit(self, before: RateLimit) -> None:
-        """Log a change of the limit, without the lock, because log handlers may run any code."""
+    def attach(self, events: ClientEvents) -> None:
+        """Add the events of a client of the running loop that has joined."""
+        self._use_here().events.append(events)
+
+    def detach(self, events: ClientEvents) -> None:
+        """Remove the events of a client of the running loop that is about to leave."""
+        self._use_here().events.remove(events)
+
+    @property
+    def events(self) -> ClientEvents:
+        """Those of the first open client: an event about the limit goes to one client of the account."""
+        return next((events for use in list(self._loops.values()) for events in use.events), self._nobody)
+
+    def tell_limit(self, before: RateLimit) -> None:
+        """Tell of a change of the limit, without the lock, because log handlers may run any code."""
         limit = self.limit
-        if before.within(limit) != before:
-            self.log.warning("rate limit lowered from %s to %s: %s", before, limit, self._grantor.ceiling)
-        elif limit != before:
-            self.log.info("rate limit raised from %s to %s", before, limit)
+        if limit == before:
+            return
+        from leadsquared_async.events import LimitLowered, LimitRaised  # noqa: PLC0415 - slow to import
+
+        self._limit_told = limit
+        kind = self._grantor.kind.value
+        if before.within(limit) == before:
+            self.events.emit(LimitRaised(kind=kind, before=before, limit=limit))
+            return
+        reason = self._grantor.ceiling or ""
+        self.events.emit(LimitLowered(kind=kind, before=before, limit=limit, reason=reason))
 
     async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
         """Wait for a token and take it; each return is followed by one `release` or `release_unused`.
@@ -215,6 +240,7 @@ class TokenQueue:
         Args:
             counted: False if it got no answer, so the server may count it later.
         """
+        former = None
         with LOCK:  # as above
             try:
                 now = self._clock()
@@ -224,9 +250,13 @@ class TokenQueue:
                 forms, batch, polls = self._lanes
                 if forms or batch or polls:
                     self._dispatch(now)
+                if self._limit_told is not None and self._limit_told != self.limit:
+                    former, self._limit_told = self._limit_told, self.limit  # a lower limit has expired
             except BaseException:
                 self.dispatch_soon()
                 raise
+        if former is not None:
+            self.tell_limit(former)
 
     def release_unused(self) -> None:
         """Return the token of a call that was never sent."""
@@ -243,19 +273,22 @@ class TokenQueue:
         """
         grantor = self._grantor
         with self._changing():
+            now = self._clock()
+            is_first = now - self._last_429 > THROTTLED_AGAIN_AFTER
+            self._last_429 = now
             self._answers_of_429 += 1
             before, doubted = grantor.limit, grantor.doubted
-            grantor.on_rate_limited(pause, named, self._clock())
+            grantor.on_rate_limited(pause, named, now)
             now_doubted = grantor.doubted
-        self.log_limit(before)
+        from leadsquared_async.events import LimitDoubted, Throttled  # noqa: PLC0415 - slow to import
+
+        kind = grantor.kind
+        if is_first:
+            self.events.emit(Throttled(kind=kind.value, limit=before, pause=pause))
+        self.tell_limit(before)
         if now_doubted is not None and now_doubted != doubted:
-            self.log.warning(
-                "LeadSquared states that the account's limit is %s, which is far below %s: it applies once a "
-                "second answer confirms it; if it is right, configure it with %s",
-                now_doubted,
-                before,
-                grantor.kind.setting(now_doubted),
-            )
+            setting = kind.setting(now_doubted)
+            self.events.emit(LimitDoubted(kind=kind.value, limit=before, stated=now_doubted, setting=setting))
 
     def assume_spent(self, ended: float, calls: int | None = None) -> None:
         """Count calls made outside this queue, as if they had ended without an answer.

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from leadsquared_async.config import LONGEST_WINDOW, RateLimit
 from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.events import StoreBack, StoreLost
 from leadsquared_async.limiter.event_loops import LoopTimer
 from leadsquared_async.limiter.interface import Limit, LimitSnapshot
 from leadsquared_async.limiter.lanes import Lane, Waiting
@@ -39,6 +40,7 @@ __all__ = ["RedisGrantor", "share_of", "spend_of_share"]
 T = TypeVar("T")
 W = TypeVar("W", bound=Waiting)
 
+STORE = "limit store"
 PRESENCE = 30.0
 """Seconds without a request after which a process and its declared limit no longer count."""
 KEPT = 3600.0
@@ -454,8 +456,8 @@ class RedisGrantor:
         if self._share is not None:
             self._share = None
             self._retry_after = FIRST_RETRY
-            self.queue.log.warning("the rate limit's store answers again: %s for all processes", reply.limit)
-        self._log_limit(reply, was_learnt=was_learnt)
+            self.queue.events.emit(StoreBack(store=STORE))
+        self._tell_limit(reply, was_learnt=was_learnt)
         forms, batch, polls = map(int.__gt__, request.waiting, reply.granted)
         self._reported = (forms, batch, polls)
         self._ask_at = NEVER if reply.again is None else now + reply.again
@@ -465,8 +467,8 @@ class RedisGrantor:
             self._is_urgent = True  # their waiters have left: return the tokens for others
             self._granted = [0] * len(Lane)
 
-    def _log_limit(self, reply: StoreReply, *, was_learnt: bool) -> None:
-        log = self.queue.log
+    def _tell_limit(self, reply: StoreReply, *, was_learnt: bool) -> None:
+        log = self.queue.events.log
         if reply.was_damaged and not self._has_warned_of_damage:
             self._has_warned_of_damage = True
             log.warning(
@@ -485,7 +487,7 @@ class RedisGrantor:
             self.ceiling = self.kind.named_by_server(reply.limit, self._mine)
         else:
             self.ceiling = f"another process of this account declared {reply.limit}"
-        self.queue.log_limit(before)
+        self.queue.tell_limit(before)
 
     def _fail_all(self, error: Incompatible) -> None:
         found = f"a state of version {error.version}" if error.version else "data of another program"
@@ -520,11 +522,8 @@ class RedisGrantor:
             self._share = LocalGrantor(limit, self.kind)
             spend_of_share(self._share, now, held=self._out, free=free, phase=random.uniform(0.5, 1.5))
         self._share.pause(self._paused_until)
-        self.queue.log.warning(
-            "the rate limit's store cannot be reached (%s): this process uses its share, %s, and retries",
-            why,
-            limit,
-        )
+        reason = f"{why}: this process uses its share, {limit}, and retries"
+        self.queue.events.emit(StoreLost(store=STORE, reason=reason))
         self.queue.grant()
 
 

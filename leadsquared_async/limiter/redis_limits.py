@@ -108,7 +108,7 @@ class SharedLimiter:
         queue = grantor.queue
         before = queue.limit
         queue.join(limit)
-        queue.log_limit(before)
+        queue.tell_limit(before)
         return queue
 
     async def leave(self, queue: TokenQueue, limit: RateLimit | None = None) -> None:
@@ -122,7 +122,7 @@ class SharedLimiter:
         """
         before = queue.limit
         queue.leave(queue.declared if limit is None else limit)
-        queue.log_limit(before)
+        queue.tell_limit(before)
         state = self._state()
         if queue.users > 0:
             return

@@ -140,7 +140,9 @@ class Confirmer:
             return
         assert row.request_id is not None
         patience = GRACE if self._is_guess(row.operation) else PATIENCE
-        follower = self._tracker(row.operation).follow(row.request_id, patience=patience)
+        follower = self._tracker(row.operation).follow(
+            row.request_id, patience=patience, reference=row.reference
+        )
         self._followers[row.id] = follower
         follower.outcome.add_done_callback(lambda _: self._is_done(row.id, follower))
 

@@ -27,7 +27,7 @@ from leadsquared_async.errors import (
     OutboxError,
 )
 from leadsquared_async.http.redaction import without_locals
-from leadsquared_async.logs import ClientLog
+from leadsquared_async.logs import ClientEvents
 from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.outbox.files import create, filelock
 from leadsquared_async.outbox.items import OutboxItem, OutboxSnapshot, Ticket
@@ -95,14 +95,14 @@ class Outbox:
         self.path = Path(os.path.realpath(path))
         self._client = client
         self._preparer = Preparer() if client is None else parts_of(client).preparer
-        self._log = ClientLog(None) if client is None else parts_of(client).sender.log
+        self._events = ClientEvents(None) if client is None else parts_of(client).sender.events
         self._confirm = bool(confirm)
         self._keep_rejected = seconds("keep_rejected", keep_rejected)
         self._max_bytes = max_bytes
         self._file_system: str | None = None
         self._writer: Writer | None = None
         self._holds = Holds(
-            "outbox", self._log, OPERATIONS, lambda: asyncio.get_running_loop().time(), random.random
+            "outbox", self._events, OPERATIONS, lambda: asyncio.get_running_loop().time(), random.random
         )
         self._service: Service | None = None
         self._closed: asyncio.Event | None = None
@@ -404,11 +404,11 @@ class Outbox:
             parts[0].session.check_usable()  # raises if the client may not be used here
         self._file_system, risk = create(self.path, self._given)
         if risk is not None:
-            self._log.warning("outbox: %s is on %s", self.path.name, risk)
+            self._events.log.warning("outbox: %s is on %s", self.path.name, risk)
         self._writer = writer = Writer(
             self.path,
-            lambda: Store(self.path, self._max_bytes, self._log, only_puts=self._client is None),
-            self._log,
+            lambda: Store(self.path, self._max_bytes, self._events.log, only_puts=self._client is None),
+            self._events,
         )
         self._process, self._loop = os.getpid(), asyncio.get_running_loop()
         try:
@@ -423,7 +423,7 @@ class Outbox:
 
     async def _start(self, client: LeadSquared, *, confirm: bool) -> None:
         assert self._writer is not None
-        settler = Settler(self._writer, self._log, self._callbacks, confirm=confirm)
+        settler = Settler(self._writer, self._events, self._callbacks, confirm=confirm)
         self._service = Service(
             self.path,
             self._writer,

@@ -52,7 +52,7 @@ class RowCalls:
         self._holds = holds
         self._sender = patient(sender, ATTEMPTS)
         self._probing = patient(sender, 1)
-        self._log = sender.log
+        self._log = sender.events.log
         self._policy = sender.settings.retry
         self._parked: dict[int, float] = {}
         self._rounds: Counter[int] = Counter()

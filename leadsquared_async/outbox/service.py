@@ -15,6 +15,7 @@ from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.delivery.hold import Holds
 from leadsquared_async.errors import ClientClosed, OutboxError
+from leadsquared_async.events import DeliveryStopped
 from leadsquared_async.http.redaction import traceback_without_values
 from leadsquared_async.outbox.deliver import Deliverer
 from leadsquared_async.outbox.files import DeliveryLock
@@ -87,7 +88,7 @@ class Service:
         self._settler = settler
         self._holds = holds
         self._client = client
-        self._log = parts_of(client).sender.log
+        self._events = parts_of(client).sender.events
         self._confirm = confirm
         self._keep_rejected = keep_rejected
         self._lock = DeliveryLock(path)
@@ -208,7 +209,7 @@ class Service:
         while self._lock.is_held():  # noqa: ASYNC110 - the kernel notifies no waiter
             await asyncio.sleep(TRY_THE_LOCK_EVERY)
         deliverer.end(OutboxError(f"{LOCK_IS_GONE}: open the outbox again"))
-        self._log.error("outbox: delivery has stopped: %s", LOCK_IS_GONE)
+        self._events.emit(DeliveryStopped(owner="outbox", reason=LOCK_IS_GONE))
 
     async def _tidy(self) -> None:
         """Periodically empty the write-ahead log and erase expired values."""
@@ -263,4 +264,5 @@ class Service:
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._broken = f"{task.get_name()} failed with {type(error).__name__}"
-            self._log.error("%s failed with %s", task.get_name(), traceback_without_values(error))
+            self._events.emit(DeliveryStopped(owner="outbox", reason=self._broken))
+            self._events.log.error("%s failed with %s", task.get_name(), traceback_without_values(error))

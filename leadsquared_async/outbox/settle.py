@@ -1,9 +1,10 @@
-"""Stores the outcome of each row; logs failed rows and passes final rows to the callbacks."""
+"""Stores the outcome of each row; tells of final rows and passes them to the callbacks."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -11,9 +12,18 @@ from dataclasses import replace
 from typing import Any
 
 from leadsquared_async.delivery.item_retries import ItemState
-from leadsquared_async.delivery.reasons import exception_in, kind_of_error, reason_of
-from leadsquared_async.errors import ClientClosed, Delivery, LeadSquaredError, OutboxError, Rejected
-from leadsquared_async.logs import ClientLog
+from leadsquared_async.delivery.reasons import REJECTED_LATER, reason_of
+from leadsquared_async.errors import (
+    ClientClosed,
+    Delivery,
+    LeadSquaredError,
+    OutboxError,
+    Rejected,
+    exception_in,
+    kind_of_error,
+)
+from leadsquared_async.events import CallbackFailed, DeadLetter, Delivered
+from leadsquared_async.logs import ClientEvents
 from leadsquared_async.outbox.items import OutboxItem
 from leadsquared_async.outbox.rows import Row, UnreadableRowError, operation_shown
 from leadsquared_async.outbox.store import Store
@@ -25,18 +35,21 @@ LAST_WAIT = 1.0
 """Seconds to wait for a cancelled callback to end."""
 ENDED_AT_ONCE = 100
 CALLBACKS_AT_ONCE = 16
+DELIVERED = frozenset({ItemState.ACCEPTED, ItemState.CONFIRMED})
 
 Callback = Callable[[OutboxItem], Awaitable[object] | object]
 
 
 class Settler:
-    """Stores the states of rows, logs dead letters, and calls the callbacks of final rows.
+    """Stores the states of rows, and passes final rows to events and callbacks.
 
     LeadSquared's answers are kept in memory until they can be stored.
     """
 
-    def __init__(self, writer: Writer, log: ClientLog, callbacks: list[Callback], *, confirm: bool) -> None:
-        self._log = log
+    def __init__(
+        self, writer: Writer, events: ClientEvents, callbacks: list[Callback], *, confirm: bool
+    ) -> None:
+        self._events = events
         self._writer = writer
         self._confirm = confirm
         self._callbacks = callbacks
@@ -93,7 +106,7 @@ class Settler:
 
     async def failed(self, row: Row, reason: str) -> None:
         """End an accepted row that LeadSquared rejected in processing."""
-        error = Rejected(exception_type=exception_in(reason), delivery=Delivery.ACCEPTED)
+        error = Rejected(REJECTED_LATER, exception_type=exception_in(reason), delivery=Delivery.ACCEPTED)
         await self._bury(row, ItemState.REJECTED, error, reason)
 
     async def lost(self, row: Row, error: LeadSquaredError) -> None:
@@ -120,34 +133,28 @@ class Settler:
     async def _bury(
         self, row: Row, state: ItemState, error: LeadSquaredError, reason: str, attempts: int = 0
     ) -> None:
-        """Store and log a dead letter, even if the caller is cancelled."""
+        """Store and tell of a dead letter, even if the caller is cancelled."""
         is_ours = isinstance(error, UnreadableRowError)
 
         async def bury() -> None:
             if await self._finish(row, state, attempts, reason=reason, is_reason_ours=is_ours):
-                self._log_dead_letter(row, state, error)
+                self._tell_dead_letter(row, state, error)
 
         await asyncio.shield(self._begin(bury()))
 
-    def _log_dead_letter(self, row: Row, state: ItemState, error: LeadSquaredError) -> None:
-        """Log what an alert needs, without any values of the lead."""
-        operation, kind = operation_shown(row.operation), kind_of_error(error)
-        is_ours = isinstance(error, UnreadableRowError)  # LeadSquared's text may quote the lead
-        self._log.error(
-            "outbox: item %d of %s ended %s: %s",
-            row.id,
-            operation,
-            state.value,
-            error if is_ours else kind,
-            extra={
-                "event": state.value,
-                "item": row.id,
-                "operation": operation,
-                "reference": row.reference,
-                "kind": kind,
-                "request_id": row.request_id if (row.request_id or "").isprintable() else None,
-                "delivery": error.delivery.value,
-            },
+    def _tell_dead_letter(self, row: Row, state: ItemState, error: LeadSquaredError) -> None:
+        self._events.emit(
+            DeadLetter(
+                owner="outbox",
+                item=row.id,
+                state=state.value,
+                operation=operation_shown(row.operation),
+                reference=row.reference,
+                request_id=_shown(row.request_id),
+                delivery=error.delivery,
+                kind=kind_of_error(error),
+                reason=error.summary,
+            )
         )
 
     async def _finish(self, row: Row, state: ItemState, attempts: int = 0, **facts: Any) -> bool:
@@ -170,6 +177,17 @@ class Settler:
 
         await self._writer.persist(finish)
         self.changed.set()
+        if was_there and state in DELIVERED and self._events.wants(logging.DEBUG):
+            self._events.emit(
+                Delivered(
+                    owner="outbox",
+                    item=row.id,
+                    state=state.value,
+                    operation=operation_shown(row.operation),
+                    reference=row.reference,
+                    request_id=facts.get("request_id", _shown(row.request_id)),
+                )
+            )
         if item is not None:
             self._begin(self._call_back(item))
         return bool(was_there)
@@ -232,13 +250,15 @@ class Settler:
                 if (task := asyncio.current_task()) is not None and task.cancelling():
                     raise  # this task was cancelled, not something in the callback
                 # No traceback: it would show the item.
-                self._log.error(
-                    "outbox: a callback of on_final failed with %s for row %d; it is called again at the "
-                    "next start",
-                    type(error).__name__,
-                    item.id,
-                    extra={"event": "callback_failed", "reference": item.reference},
+                kind = type(error).__name__
+                self._events.emit(
+                    CallbackFailed(callback="on_final", kind=kind, item=item.id, reference=item.reference)
                 )
                 return
         with suppress(ClientClosed):  # a callback has closed the outbox: it is called again at the next start
             await self._writer.persist(Store.called_back, item.id)
+
+
+def _shown(request_id: str | None) -> str | None:
+    """A stored RequestID, unless the column is damaged."""
+    return request_id if (request_id or "").isprintable() else None

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from leadsquared_async.delivery.item_retries import ItemState
-from leadsquared_async.delivery.reasons import exception_in
 from leadsquared_async.encoding import EncodedSubmission
-from leadsquared_async.errors import KeyReused, OutboxError, OutboxFull
+from leadsquared_async.errors import KeyReused, OutboxError, OutboxFull, exception_in
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS
 from leadsquared_async.outbox.erasure import is_of, kept_query, kept_reason, may_be_of, needs_more_than_a_lead

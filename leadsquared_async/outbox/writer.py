@@ -20,8 +20,9 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast
 import anyio
 
 from leadsquared_async.errors import ClientClosed, Delivery, LeadSquaredError, OutboxError
+from leadsquared_async.events import StoreBack, StoreLost
 from leadsquared_async.http.redaction import traceback_without_values
-from leadsquared_async.logs import ClientLog
+from leadsquared_async.logs import ClientEvents, ClientLog
 from leadsquared_async.outbox.store import Store
 
 __all__ = ["Writer", "file_error"]
@@ -30,6 +31,7 @@ MOST_IN_A_COMMIT = 1000
 INTERRUPT_EVERY = 0.05
 """Seconds between interruptions of a statement that does not end."""
 GRACE = 1.0
+STORE = "outbox file"
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds between retries of a failed write."""
 LONGEST_REASON = 200
@@ -55,10 +57,10 @@ class Writer:
         blocked: why the file cannot be written or read; None if it can.
     """
 
-    def __init__(self, path: Path, open_store: Callable[[], Store], log: ClientLog) -> None:
+    def __init__(self, path: Path, open_store: Callable[[], Store], events: ClientEvents) -> None:
         self.changed = asyncio.Event()
         self.blocked: dict[Literal["written", "read"], str] = {}
-        self._log = log
+        self._events = events
         self._path = path
         self._open_store = open_store
         self._thread = new_thread()
@@ -120,15 +122,18 @@ class Writer:
 
     def block(self, what: Literal["written", "read"], error: OutboxError) -> None:
         """Pause sending until the file can be written or read."""
-        if what not in self.blocked:
-            self._log.error("outbox: paused because the file cannot be %s: %s", what, error)
+        is_first = not self.blocked
         self.blocked[what] = str(error)
+        if is_first:
+            reason = f"nothing is sent because it cannot be {what}: {error.summary}"
+            self._events.emit(StoreLost(store=STORE, reason=reason))
 
     def unblock(self, what: Literal["written", "read"]) -> None:
         """Resume: the file can be written or read again."""
         if self.blocked.pop(what, None) is not None:
             self.changed.set()
-            self._log.warning("outbox: the file can be %s again", what)
+            if not self.blocked:
+                self._events.emit(StoreBack(store=STORE))
 
     def break_off(self) -> None:
         """Interrupt the running statement until it ends, and run nothing more; uncommitted work is undone."""
@@ -164,9 +169,9 @@ class Writer:
             late.cancel()
             closed = self._close()
         if not closed.done():
-            self._log.error("outbox: %s cannot be closed: the disk does not respond", self._path)
+            self._events.log.error("outbox: %s cannot be closed: the disk does not respond", self._path)
         elif (failed := closed.exception()) is not None:
-            self._log.error("outbox: closing %s failed with %s", self._path, type(failed).__name__)
+            self._events.log.error("outbox: closing %s failed with %s", self._path, type(failed).__name__)
         if cancelled is not None:
             raise cancelled
 
@@ -232,7 +237,7 @@ class Writer:
         except LeadSquaredError:
             raise
         except Exception as error:
-            raise file_error(self._path, error, self._log, writes=False) from None
+            raise file_error(self._path, error, self._events.log, writes=False) from None
 
     def _close_store(self) -> None:
         if self._store is not None:

@@ -131,6 +131,7 @@ def _outcome(label: str, row: EncodedSubmission, answer: object, sent: Sent) -> 
         facts |= Facts(delivery=verdict.delivery, fault=verdict.fault, scope=verdict.scope)
         is_again = row.identified if verdict.delivery is Delivery.UNKNOWN else verdict.retry is RetryHint.YES
         facts["safe_to_retry"] = is_again
+        facts["summary"] = verdict.summary
         said = masked(refusal.words or "", row.private)
         refused = verdict.error(
             f"{label}{verdict.summary}{f': {said}' if said else ''}. {DELIVERY_SENTENCES[verdict.delivery]}",

@@ -145,9 +145,9 @@ class FieldCache:
         self._patient_until = self._now()
         if self._leads_asked and self._now() >= self._not_before:
             which = "after a check against old fields" if self._checker is not None else "without a check"
-            self._sender.log.warning(
-                "leads are sent %s: %s", which, _described(error), extra={"event": "no_fields"}
-            )
+            from leadsquared_async.events import FieldsUnavailable  # noqa: PLC0415 - slow to import
+
+            self._sender.events.emit(FieldsUnavailable(check=which, reason=_described(error)))
         self._not_before = self._now() + TRY_AGAIN
 
     @without_locals
@@ -239,4 +239,4 @@ def _invalid(problems: tuple[FieldProblem, ...], submission: Submission) -> Inva
 
 
 def _described(error: BaseException) -> str:
-    return str(error) if isinstance(error, LeadSquaredError) else type(error).__name__
+    return error.summary if isinstance(error, LeadSquaredError) else type(error).__name__

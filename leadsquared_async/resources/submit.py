@@ -211,7 +211,7 @@ async def outcome(tracker: Tracker, request: Receipt | str, deadline: float | No
     if not isinstance(request, Receipt):
         return await tracker.wait(request, deadline)
     try:
-        return await tracker.wait(request.request_id, deadline)
+        return await tracker.wait(request.request_id, deadline, request.reference)
     except LeadSquaredError as error:
         error.delivery, error.safe_to_retry = Delivery.ACCEPTED, False
         error.reference = error.reference or request.reference

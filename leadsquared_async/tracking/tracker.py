@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from leadsquared_async.errors import (
     Rejected,
     Scope,
     StillProcessing,
+    exception_in,
 )
 from leadsquared_async.http.call import Call
 from leadsquared_async.http.redaction import without_locals
@@ -56,6 +58,7 @@ class Follower:
     Attributes:
         since: the loop's time when it began.
         patience: seconds for which an unknown id counts as not known yet.
+        reference: the caller's own id, for the event.
         last: the last status.
         failing_since: when ERROR was first seen; LeadSquared may have retried it since.
         trouble: the error of the last poll, if it failed.
@@ -65,6 +68,7 @@ class Follower:
     outcome: asyncio.Future[RequestStatus] = field(repr=False)
     since: float
     patience: float = GRACE
+    reference: str | None = None
     last: RequestStatus | None = None
     failing_since: float | None = None
     trouble: LeadSquaredError | None = field(default=None, repr=False)
@@ -105,10 +109,11 @@ class Tracker:
         given = self._sender.session.options.paths.get(f"{self._operation.name} status")
         return self._operation.status if given is None else Path(given, Certainty.GIVEN)
 
-    def follow(self, request_id: str, *, patience: float = GRACE) -> Follower:
+    def follow(self, request_id: str, *, patience: float = GRACE, reference: str | None = None) -> Follower:
         """Start to follow a request, until `leave`."""
         loop = asyncio.get_running_loop()
-        follower = Follower(request_id_of(request_id), loop.create_future(), loop.time(), patience)
+        name, outcome = request_id_of(request_id), loop.create_future()
+        follower = Follower(name, outcome, loop.time(), patience, reference)
         others = self._followers.setdefault(follower.request_id, [])
         if not others:
             self._order.add(follower.request_id)
@@ -143,15 +148,17 @@ class Tracker:
         return not others
 
     @without_locals
-    async def wait(self, request_id: str, deadline: float | None) -> RequestStatus:
-        """Follow a request until its status is final.
+    async def wait(
+        self, request_id: str, deadline: float | None, reference: str | None = None
+    ) -> RequestStatus:
+        """Follow a request until its status is final; the reference is for its event.
 
         Raises:
             StillProcessing: it is not final within `deadline` seconds; wait again.
             LeadSquaredError: an account-level error, or an id that stays unknown.
         """
         start = asyncio.get_running_loop().time()
-        follower = self.follow(request_id)
+        follower = self.follow(request_id, reference=reference)
         try:
             await asyncio.wait([follower.outcome], timeout=deadline)
             if follower.outcome.done():
@@ -274,10 +281,29 @@ class Tracker:
 
     def _on_status(self, followers: list[Follower], status: RequestStatus) -> None:
         self.answers += 1
+        ended: list[Follower] = []
         for follower in followers:
             follower.last, follower.trouble = status, None
             if follower.is_final(status, self._now()):
+                ended.append(follower)
                 self._resolve(follower, status if status.is_final else replace(status, is_final=True))
+        if ended and self._sender.events.wants(logging.DEBUG):
+            self._tell(status, ended)
+
+    def _tell(self, status: RequestStatus, ended: list[Follower]) -> None:
+        """Tell of a processed request, once for all who follow it."""
+        from leadsquared_async.events import Processed  # noqa: PLC0415 - slow to import
+
+        self._sender.events.emit(
+            Processed(
+                operation=self._operation.name,
+                reference=next((it.reference for it in ended if it.reference is not None), None),
+                request_id=ended[0].request_id,
+                succeeded=status.succeeded,
+                kind=None if status.succeeded else exception_in(status.reason) or status.state.value,
+                waited=self._now() - min(it.since for it in ended),
+            )
+        )
 
     def _resolve(self, follower: Follower, outcome: RequestStatus | LeadSquaredError) -> None:
         self._end(follower)

@@ -7,7 +7,7 @@ import pytest
 from leadsquared_async.delivery.hold import CERTAIN_AFTER, LONGEST_PAUSE, Hold, Holds
 from leadsquared_async.delivery.item_retries import ROUNDS, ItemState, final_state, is_of_the_item
 from leadsquared_async.errors import ConnectionFailed, Delivery, Fault, Forbidden, LeadSquaredError, Scope
-from leadsquared_async.logs import ClientLog
+from leadsquared_async.logs import ClientEvents
 
 DOWN = ConnectionFailed("down", fault=Fault.SERVER, scope=Scope.OPERATION)
 KEYS = Forbidden("keys", fault=Fault.ACCOUNT, scope=Scope.ACCOUNT)
@@ -21,7 +21,7 @@ class Clock:
 
 
 def hold_of(clock: Clock) -> Hold:
-    return Hold("test: %s every item", ClientLog(None), clock, lambda: 0.0)
+    return Hold("test", "every item", None, events=ClientEvents(None), clock=clock, random=lambda: 0.0)
 
 
 def test_pauses_between_probes_double_up_to_the_longest() -> None:
@@ -68,7 +68,7 @@ def test_few_failures_may_be_the_items_own(error: LeadSquaredError, failed: int,
 def test_what_one_operation_meets_alone_is_held_as_its_own() -> None:
     """A 403 holds every item until another operation succeeds; then the first probes at once."""
     clock = Clock()
-    holds = Holds("test", ClientLog(None), ("a", "b"), clock, lambda: 0.0)
+    holds = Holds("test", ClientEvents(None), ("a", "b"), clock, lambda: 0.0)
     holds.fail("a", KEYS, 1)
     assert holds.holds("b")
     assert not holds.held
@@ -81,7 +81,7 @@ def test_what_one_operation_meets_alone_is_held_as_its_own() -> None:
 
 def test_an_operation_of_another_host_is_held_alone() -> None:
     """It neither holds nor releases the others, whatever fails."""
-    holds = Holds("test", ClientLog(None), ("a",), Clock(), lambda: 0.0)
+    holds = Holds("test", ClientEvents(None), ("a",), Clock(), lambda: 0.0)
     holds.fail("bulk", KEYS, 1)
     assert holds.held == {"bulk": "keys"}
     assert not holds.holds("a")

@@ -227,9 +227,9 @@ def test_a_call_that_is_left_between_two_attempts_is_logged_if_it_may_have_arriv
         assert transport.books.requests
 
     virtual.run(main)
-    (record,) = [record for record in caplog.records if vars(record).get("event") == "unknown"]
+    (record,) = [record for record in caplog.records if vars(record).get("event") == "dead_letter"]
     assert (record.levelno, vars(record)["reference"]) == (logging.ERROR, "form-7")
-    assert "it may have arrived" in record.message
+    assert (vars(record)["state"], vars(record)["delivery"]) == ("unknown", "unknown")
 
 
 def test_a_cancelled_call_that_did_not_arrive_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -352,7 +352,7 @@ async def test_a_timeout_a_deadline_and_a_cancellation_show_nothing(sandbox: San
     for error in (timed_out, late, waited_for, cancelled, broken_off):
         assert error is not None
         assert_nothing_secret(shown(error))
-    assert any("abandoned" in line for line in watch.lines)
+    assert any("dead_letter" in line for line in watch.lines)
     watch.assert_nothing_secret()
 
 

@@ -83,8 +83,8 @@ def test_a_confirmed_lead_is_reported_with_its_id() -> None:
 
 
 def deaths(caplog: pytest.LogCaptureFixture) -> list[Any]:
-    """The records of what ended badly, each of which has these attributes."""
-    return [record for record in caplog.records if getattr(record, "event", "") in {"rejected", "unknown"}]
+    """The records of dead letters."""
+    return [record for record in caplog.records if getattr(record, "event", "") == "dead_letter"]
 
 
 def test_what_leadsquared_refuses_later_is_reported_as_rejected(caplog: pytest.LogCaptureFixture) -> None:
@@ -101,11 +101,11 @@ def test_what_leadsquared_refuses_later_is_reported_as_rejected(caplog: pytest.L
 
     caplog.set_level(logging.DEBUG, "leadsquared_async")
     play(use, attributes=list(LEAD))
-    said = "tasks: a submission to leads.capture ended rejected (reference form-1): MX"
+    said = "of leads.capture ended rejected: MXUnknownAttributeException: "
     assert said in caplog.text
     assert "zqplanted4711" not in caplog.text
     (death,) = deaths(caplog)
-    assert (death.event, death.kind) == ("rejected", "MXUnknownAttributeException")
+    assert (death.owner, death.state, death.kind) == ("tasks", "rejected", "MXUnknownAttributeException")
     assert (death.operation, death.reference, death.delivery) == ("leads.capture", "form-1", "accepted")
     assert death.request_id
     assert death.item
@@ -163,9 +163,10 @@ def test_an_activity_whose_answer_is_lost_is_unknown(caplog: pytest.LogCaptureFi
         assert len(world.books.arrivals) == 1
 
     play(use, faults=Faults(latency=0.04, script=("lost",)))
-    assert "activities.create ended unknown (reference visit-1)" in caplog.text
+    assert "of activities.create ended unknown: ConnectionFailed: " in caplog.text
+    assert "(reference visit-1)" in caplog.text
     (death,) = deaths(caplog)
-    assert (death.event, death.kind, death.delivery) == ("unknown", "ConnectionFailed", "unknown")
+    assert (death.state, death.kind, death.delivery) == ("unknown", "ConnectionFailed", "unknown")
 
 
 def test_an_exception_with_a_name_is_not_retried_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,8 +234,8 @@ def test_an_outage_of_fifteen_minutes_loses_nothing(caplog: pytest.LogCaptureFix
 
     play(use)
     said = [record.getMessage() for record in caplog.records if record.name == "leadsquared_async"]
-    assert sum("holding all of leads.capture" in line for line in said) == 1
-    assert sum("delivering all of leads.capture again" in line for line in said) == 1
+    assert sum("holding every item of leads.capture" in line for line in said) == 1
+    assert sum("delivering every item of leads.capture again" in line for line in said) == 1
 
 
 def test_revoked_keys_hold_every_task_until_they_work_again() -> None:

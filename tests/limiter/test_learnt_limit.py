@@ -123,7 +123,8 @@ def test_one_odd_answer_changes_nothing_but_the_log(caplog: pytest.LogCaptureFix
         caplog.clear()
         with caplog.at_level(logging.WARNING, "leadsquared_async"):
             virtual.run(each)
-        (message,) = caplog.messages
+        throttled, message = caplog.messages
+        assert "over its rate limit" in throttled
         assert "far below 25/5" in message
         assert "LEADSQUARED_RATE_LIMIT=1/3600" in message
 

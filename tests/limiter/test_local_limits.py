@@ -166,7 +166,7 @@ def test_a_pause_that_leadsquared_asked_for_outlives_the_client() -> None:
 def test_a_limit_that_is_lowered_names_its_own_option(
     kind: Limit, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One log line names the option of the lowered limit, for any number of 429s."""
+    """For any number of 429s there is one event about them, and one that names the lowered limit's option."""
 
     async def main() -> None:
         bucket = join_queue(HOST, CREDENTIALS, kind, RateLimit(25))
@@ -177,8 +177,10 @@ def test_a_limit_that_is_lowered_names_its_own_option(
             await asyncio.sleep(1.0)
 
     virtual.run(main)
-    (record,) = caplog.records
-    assert record.getMessage().endswith(words)
+    throttled, lowered = [vars(record) for record in caplog.records]
+    assert (throttled["event"], throttled["kind"]) == ("throttled", kind.value)
+    assert (lowered["event"], lowered["kind"]) == ("limit_lowered", kind.value)
+    assert lowered["message"].endswith(words)
 
 
 def test_a_limit_that_leadsquared_named_is_not_forgotten() -> None:

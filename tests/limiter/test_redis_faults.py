@@ -92,7 +92,7 @@ def test_a_fault_at_any_step_leaves_no_waiter_and_no_token_behind(
             elif where == "store":
                 store.fuse = fuse
             else:
-                name = "_request" if where == "request" else "_log_limit"
+                name = "_request" if where == "request" else "_tell_limit"
                 original = getattr(grantor, name)
 
                 def fails(*args: Any, **options: Any) -> Any:

@@ -40,8 +40,18 @@ def answering(machine: Machine, status: int, body: dict[str, Any], *, at: str = 
 
 def deaths(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     """The records about items, with what was added to them."""
-    names = ("event", "item", "operation", "reference", "kind", "request_id", "delivery", "levelname")
-    found = [record for record in caplog.records if getattr(record, "event", "") in {"rejected", "unknown"}]
+    names = (
+        "state",
+        "owner",
+        "item",
+        "operation",
+        "reference",
+        "kind",
+        "request_id",
+        "delivery",
+        "levelname",
+    )
+    found = [record for record in caplog.records if getattr(record, "event", "") == "dead_letter"]
     assert all(PERSON not in str(vars(record)) for record in found)
     return [{name: getattr(record, name) for name in names} for record in found]
 
@@ -153,7 +163,8 @@ async def test_every_way_to_end_badly_is_logged_once(
         assert counts[ItemState(way.event)] == 1
         (death,) = deaths(caplog)
         assert death == {
-            "event": way.event,
+            "state": way.event,
+            "owner": "outbox",
             "item": item.id,
             "operation": item.operation,
             "reference": "form-1",

@@ -324,7 +324,7 @@ async def test_only_an_answer_ends_the_hold_of_other_rows(
     """Any other error leaves the rows held, and the pause between probes unchanged."""
     settler: Any = Settler()
     sender = parts_of(LeadSquared(**KEYS, host="http://127.0.0.1:9")).sender
-    holds = Holds("test", sender.log, OPERATIONS, asyncio.get_running_loop().time, lambda: 0.5)
+    holds = Holds("test", sender.events, OPERATIONS, asyncio.get_running_loop().time, lambda: 0.5)
     name = BULK_CREATE_OR_UPDATE.name if rows else LEADS_CAPTURE.name
     hold = holds.sending(name)
     for number in range(CERTAIN_AFTER + TURNED_AWAY):

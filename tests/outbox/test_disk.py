@@ -57,8 +57,14 @@ async def test_what_was_answered_is_written_when_there_is_room_again(
         assert await by_state(outbox) == {"confirmed": 100}
     assert machine.books.repeated == 0
     said = [record.message for record in caplog.records]
-    assert sum("paused because the file cannot be written" in line for line in said) == 1
-    assert sum("can be written again" in line for line in said) == 1
+    assert (
+        sum(
+            "outbox file cannot be used: nothing is sent because it cannot be written" in line
+            for line in said
+        )
+        == 1
+    )
+    assert sum("the outbox file can be used again" in line for line in said) == 1
 
 
 @played()
@@ -151,9 +157,10 @@ async def test_that_the_file_cannot_be_read_is_logged_once(
             await asyncio.sleep(600.0)
         await outbox.drained()
         assert await by_state(outbox) == {"confirmed": 2}
-    told = [record.getMessage().partition(": ")[2].partition(":")[0] for record in caplog.records]
+    told = [(record.__dict__.get("event"), record.__dict__.get("store")) for record in caplog.records]
     times = {"in_state": 1}.get(reading, 2)
-    assert told == ["paused because the file cannot be read", "the file can be read again"] * times
+    assert told == [("store_lost", "outbox file"), ("store_back", "outbox file")] * times
+    assert "nothing is sent because it cannot be read: " in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["lead", "activity", "bulk"])

@@ -63,8 +63,8 @@ def test_an_account_error_of_an_hour_costs_no_lead(
         look_every=2.0,
     )
     events = [getattr(record, "event", None) for record in caplog.records]
-    assert events.count("blocked") == 1
-    assert events.count("unblocked") == 1
+    assert events.count("held") == 1
+    assert events.count("resumed") == 1
 
 
 @played(lambda start: Faults(latency=0.04, outage=(start + 60.0, start + 10 * HOUR)), look_every=5.0)
@@ -256,7 +256,7 @@ async def test_a_path_that_does_not_exist_holds_its_own_rows_only(
         await outbox.drained()
         assert (await outbox.snapshot()).held == {}
     assert len(machine.books.calls) == rows
-    told = [record.message for record in caplog.records if getattr(record, "event", None) == "blocked"]
+    told = [record.message for record in caplog.records if getattr(record, "event", None) == "held"]
     assert len(told) == 1
     assert "holding every item of calls.log" in told[0]
 

@@ -191,7 +191,7 @@ async def test_a_callback_that_fails_shows_no_lead(tmp_path: Path) -> None:
             await outbox.put(PERSON)
             await outbox.drained()
             await asyncio.sleep(0.05)
-    assert any("failed with ValueError for row 1" in line for line in watch.lines)
+    assert any("on_final failed with ValueError for 1 " in line for line in watch.lines)
     watch.assert_nothing_secret()
 
 

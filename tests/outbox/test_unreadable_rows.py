@@ -217,7 +217,7 @@ async def test_a_row_without_values_that_was_on_its_way_is_not_lost_silently(
         (item,) = await items(outbox)
         assert (item.state, item.key, item.is_erased) == (ItemState.UNKNOWN, "sent", True)
         assert "may have been sent" in str(item.reason)
-    assert [record.event for record in caplog.records if hasattr(record, "item")] == ["unknown"]
+    assert [record.state for record in caplog.records if hasattr(record, "item")] == ["unknown"]
 
 
 @pytest.mark.parametrize("number", [0, -1, -(2**63)])

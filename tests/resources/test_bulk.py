@@ -304,9 +304,10 @@ def test_leaving_early_sends_nothing_more_and_logs_what_was_sent(caplog: pytest.
 
     with caplog.at_level(logging.WARNING, "leadsquared_async"):
         play(send, Faults(latency=0.2))
-    lines = [record.getMessage() for record in caplog.records]
-    assert len(lines) == 24 + 25
-    assert all("result not read" in line and "is lead " in line for line in lines)
+    records = [vars(record) for record in caplog.records]
+    assert len(records) == 24 + 25
+    assert all(record["event"] == "abandoned" and record["lead_id"] for record in records)
+    assert all(f", lead {record['lead_id']}" in record["message"] for record in records)
 
 
 async def test_invalid_arguments_are_rejected_at_once() -> None:

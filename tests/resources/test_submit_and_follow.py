@@ -200,9 +200,9 @@ def test_an_outcome_that_nobody_read_is_logged(caplog: pytest.LogCaptureFixture)
             await asyncio.sleep(60.0)
 
     play(send, attributes={"EmailAddress", "FirstName"})
-    lines = [vars(record) for record in caplog.records if "index" in vars(record)]
-    assert sorted((line["levelname"], line["event"], line["reason"]) for line in lines) == [
-        ("ERROR", "rejected", "failed"),
+    lines = [vars(record) for record in caplog.records if "item" in vars(record)]
+    assert sorted((line["levelname"], line["event"], line.get("kind")) for line in lines) == [
+        ("ERROR", "dead_letter", "MXUnknownAttributeException"),
         ("WARNING", "abandoned", None),
     ]
     assert all(line["request_id"] for line in lines)

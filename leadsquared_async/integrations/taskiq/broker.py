@@ -20,10 +20,11 @@ from taskiq_redis import RedisStreamBroker
 
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.config import seconds
+from leadsquared_async.events import StoreBack, StoreLost
 from leadsquared_async.limiter.redis_store import check_url
-from leadsquared_async.logs import ClientLog
+from leadsquared_async.logs import ClientEvents
 
-__all__ = ["DELIVERIES", "KEY", "STREAM_ID", "StreamBroker", "is_cancelled"]
+__all__ = ["DELIVERIES", "KEY", "STORE", "STREAM_ID", "StreamBroker", "is_cancelled"]
 
 STREAM_ID = "leadsquared_stream_id"
 """The label for a task's id in the stream."""
@@ -31,6 +32,8 @@ DELIVERIES = "leadsquared_deliveries"
 """The label that counts how often a task was delivered to a worker."""
 KEY = "leadsquared_key"
 """The label for the deduplication key of a task."""
+STORE = "task store"
+"""Its name in events."""
 CONNECT_WITHIN = 5.0
 CONNECTIONS = 64
 """The most connections of one process: many followed tasks may end at the same time."""
@@ -83,6 +86,7 @@ class StreamBroker(RedisStreamBroker):
     Attributes:
         stopping: set when this worker stops taking tasks.
         at_end: functions called at shutdown, even if that is cancelled.
+        clients: the events of this worker's clients; the first is told about the store.
 
     Raises:
         ConfigurationError: the url or the lease is invalid.
@@ -105,7 +109,8 @@ class StreamBroker(RedisStreamBroker):
         self._renewing: asyncio.Task[None] | None = None
         self._look_at = -math.inf
         self._look_from = "-"
-        self._log = ClientLog(None)  # clients of several accounts may share the store
+        self.clients: list[ClientEvents] = []
+        self._nobody = ClientEvents(None)
         self._logged: set[str] = set()
         self._is_down = False
 
@@ -217,7 +222,7 @@ class StreamBroker(RedisStreamBroker):
             return []
         if self._is_down:
             self._is_down = False
-            self._log.warning("tasks: the store answers again", extra={"event": "unblocked"})
+            self._events.emit(StoreBack(store=STORE))
         return entries
 
     async def _new(self, redis: Redis) -> list[_Entry]:
@@ -303,11 +308,8 @@ class StreamBroker(RedisStreamBroker):
                 await self._declare_consumer_group()
         if not self._is_down:
             self._is_down = True
-            self._log.warning(
-                "tasks: the store cannot be used; retrying every second: %s",
-                type(error).__name__,
-                extra={"event": "blocked"},
-            )
+            reason = f"{type(error).__name__}; retrying every second"
+            self._events.emit(StoreLost(store=STORE, reason=reason))
         await asyncio.sleep(LOOK_EVERY)
 
     def _read(self, entry: _Entry) -> TaskiqMessage | None:
@@ -327,8 +329,13 @@ class StreamBroker(RedisStreamBroker):
                 return message
         if what not in self._logged:
             self._logged.add(what)
-            self._log.error("tasks: %s stays in %s: this worker does not know it", what, self.queue_name)
+            log = self._events.log
+            log.error("tasks: %s stays in %s: this worker does not know it", what, self.queue_name)
         return None
+
+    @property
+    def _events(self) -> ClientEvents:
+        return next(iter(self.clients), self._nobody)
 
     def _redis(self) -> Redis:
         return Redis(connection_pool=self.connection_pool)

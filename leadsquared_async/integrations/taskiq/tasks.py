@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import random
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
@@ -26,7 +27,7 @@ from leadsquared_async.delivery.item_retries import (
     patient,
     pause_after,
 )
-from leadsquared_async.delivery.reasons import exception_in, kind_of, kind_of_error, reason_of
+from leadsquared_async.delivery.reasons import REJECTED_LATER, reason_of
 from leadsquared_async.errors import (
     APIError,
     ClientClosed,
@@ -38,9 +39,12 @@ from leadsquared_async.errors import (
     NoSuchPath,
     Rejected,
     Scope,
+    exception_in,
+    kind_of_error,
 )
+from leadsquared_async.events import CallbackFailed, DeadLetter, Delivered, StoreBack, StoreLost
 from leadsquared_async.http.redaction import traceback_without_values, without_locals
-from leadsquared_async.integrations.taskiq.broker import KEY, StreamBroker, is_cancelled
+from leadsquared_async.integrations.taskiq.broker import KEY, STORE, StreamBroker, is_cancelled
 from leadsquared_async.integrations.taskiq.lease import Lease
 from leadsquared_async.integrations.taskiq.payload import (
     Given,
@@ -51,7 +55,7 @@ from leadsquared_async.integrations.taskiq.payload import (
     submission_of,
 )
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.logs import ClientLog
+from leadsquared_async.logs import ClientEvents
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.resources.submit import send_encoded
@@ -119,7 +123,7 @@ class LeadSquaredTasks:
         self._keep_payload = keep_payload
         self._lane = lane
         self._client: LeadSquared | None = None
-        self._log = ClientLog(None)
+        self._events = ClientEvents(None)
         self._stopping: asyncio.Task[None] | None = None
         self._holds: dict[str, Hold] = {}
         self._places = defaultdict[str, asyncio.Semaphore](partial(asyncio.Semaphore, AT_ONCE))
@@ -276,7 +280,7 @@ class LeadSquaredTasks:
         failures = 0
         while True:
             try:
-                status = await tracker.wait(request["request_id"], None)
+                status = await tracker.wait(request["request_id"], None, request["reference"])
             except ClientClosed:
                 return  # the worker is stopping and releases all its tasks
             except NoSuchPath as error:
@@ -297,7 +301,9 @@ class LeadSquaredTasks:
             await self._end(request, ItemState.CONFIRMED, lease, **ids)
         else:
             reason = status.reason or status.raw_state
-            rejected = Rejected(exception_type=exception_in(reason), delivery=Delivery.ACCEPTED)
+            rejected = Rejected(
+                REJECTED_LATER, exception_type=exception_in(reason), delivery=Delivery.ACCEPTED
+            )
             await self._end_badly(request, ItemState.REJECTED, rejected, reason, lease)
 
     # The last: report
@@ -305,39 +311,58 @@ class LeadSquaredTasks:
     @without_locals
     async def _report(self, end: Given, lease: Lease) -> None:
         outcome = outcome_of(end)
-        for callback in self._callbacks:
-            called = callback(outcome)
-            if isawaitable(called):
-                await called
-        await lease.done()
+        try:
+            for callback in self._callbacks:
+                called = callback(outcome)
+                if isawaitable(called):
+                    await called
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                raise  # the worker was cancelled, not the callback
+            kind, reference = type(error).__name__, end["reference"]
+            self._events.emit(
+                CallbackFailed(callback="on_final", kind=kind, item=lease.task_id, reference=reference)
+            )
+            await lease.release(LONGEST_PAUSE)
+        else:
+            await lease.done()
 
     async def _end_badly(
         self, known: Given, state: ItemState, error: LeadSquaredError, reason: str, lease: Lease
     ) -> None:
-        """Log what an alert needs, and report the outcome."""
-        self._log.error(
-            "tasks: a submission to %s ended %s (reference %s): %s",
-            known["operation"],
-            state,
-            known["reference"],
-            kind_of(reason) if state is ItemState.REJECTED else reason,  # it may quote the lead
-            extra={
-                "event": state.value,
-                "item": lease.task_id,
-                "operation": known["operation"],
-                "reference": known["reference"],
-                "kind": kind_of_error(error),
-                "request_id": known.get("request_id"),
-                "delivery": error.delivery.value,
-            },
+        """Tell of a dead letter, and report the outcome."""
+        self._events.emit(
+            DeadLetter(
+                owner="tasks",
+                item=lease.task_id,
+                state=state.value,
+                operation=known["operation"],
+                reference=known["reference"],
+                request_id=known.get("request_id"),
+                delivery=error.delivery,
+                kind=kind_of_error(error),
+                reason=error.summary,
+            )
         )
         await self._end(known, state, lease, reason=reason)
 
     async def _end(self, known: Given, state: ItemState, lease: Lease, **outcome: str | None) -> None:
         """Report the outcome in a separate task, so that a failing callback does not cause another send."""
+        is_dead = state in {ItemState.REJECTED, ItemState.UNKNOWN}
+        if not is_dead and self._events.wants(logging.DEBUG):
+            self._events.emit(
+                Delivered(
+                    owner="tasks",
+                    item=lease.task_id,
+                    state=state.value,
+                    operation=known["operation"],
+                    reference=known["reference"],
+                    request_id=outcome.get("request_id", known.get("request_id")),
+                )
+            )
         if self._callbacks:
             end = self._payload_after(known, known.get("request_id"))
-            if state not in {ItemState.REJECTED, ItemState.UNKNOWN}:
+            if not is_dead:
                 end["submission"] = None
             await self._put(self._reporting, Payload(end, state=state, **outcome))
         await lease.done()
@@ -363,38 +388,40 @@ class LeadSquaredTasks:
 
     async def _put(self, step: Task, payload: Payload) -> None:
         """Put the next step into the store, with retries, because the previous step must not run again."""
-        is_logged = False
+        is_lost = False
         while True:
             try:
                 await step.kiq(payload)
             except SendTaskError as error:
-                if not is_logged:
-                    is_logged = True
-                    self._log.warning(
-                        "tasks: the store does not accept %s; retrying every second: %s",
-                        step.task_name,
-                        type(error.__cause__).__name__,
-                    )
+                if not is_lost:
+                    is_lost = True
+                    reason = f"{type(error.__cause__).__name__} for {step.task_name}; retrying every second"
+                    self._events.emit(StoreLost(store=STORE, reason=reason))
                 await asyncio.sleep(1.0)
             else:
+                if is_lost:
+                    self._events.emit(StoreBack(store=STORE))
                 return
 
     async def _guarded(self, work: Work, payload: Given, lease: Lease) -> None:
-        """Run a step; if it or a callback raises, only this task is affected, and it is retried later."""
+        """Run a step; if it raises, only this task is affected, and it is retried later."""
         try:
             await work(payload, lease)
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and is_cancelled():
-                raise  # the worker was cancelled, not a callback
-            self._log.error("tasks: a task failed with %s; it is retried", traceback_without_values(error))
+                raise  # the worker was cancelled
+            self._events.log.error(  # noqa: TRY400 - without values
+                "tasks: a task failed with %s; it is retried", traceback_without_values(error)
+            )
             await lease.release(LONGEST_PAUSE)
 
     # The worker
 
     async def _open(self, _state: object) -> None:
         self._client = client = await self._make_client().__aenter__()
-        self._log = parts_of(client).sender.log
+        self._events = parts_of(client).sender.events
         if isinstance(self._broker, StreamBroker):
+            self._broker.clients.append(self._events)
             stopping = self._broker.stopping
 
             async def stop() -> None:
@@ -417,7 +444,14 @@ class LeadSquaredTasks:
     def _hold(self, operation: str) -> Hold:
         if operation not in self._holds:
             clock = asyncio.get_running_loop().time
-            self._holds[operation] = Hold(f"tasks: %s all of {operation}", self._log, clock, random.random)
+            self._holds[operation] = Hold(
+                "tasks",
+                f"every item of {operation}",
+                operation,
+                events=self._events,
+                clock=clock,
+                random=random.random,
+            )
         return self._holds[operation]
 
     @property
