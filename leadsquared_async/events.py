@@ -380,7 +380,7 @@ class Throttled(Event):
     """LeadSquared answered 429, for the first time in at least a minute.
 
     Attributes:
-        kind: which limit: "calls" or "bulk calls".
+        what: what is limited: "calls" or "bulk calls".
         limit: the limit in force.
         pause: seconds for which LeadSquared wants no call (Retry-After); None if it does not say.
     """
@@ -388,11 +388,11 @@ class Throttled(Event):
     name: ClassVar[str] = "throttled"
     level: ClassVar[int] = logging.WARNING
     template: ClassVar[str] = (
-        "the account is over its rate limit (429) although this client keeps to %(limit)s for %(kind)s: does "
+        "the account is over its rate limit (429) although this client keeps to %(limit)s for %(what)s: does "
         "another program use the account?"
     )
 
-    kind: str
+    what: str
     limit: RateLimit
     pause: float | None
 
@@ -402,7 +402,7 @@ class LimitLowered(Event):
     """A lower rate limit applies: LeadSquared stated it, or another client or process declared it.
 
     Attributes:
-        kind: which limit: "calls" or "bulk calls".
+        what: what is limited: "calls" or "bulk calls".
         before: the limit until now.
         limit: the limit from now on.
         reason: who set it, and what to do.
@@ -412,7 +412,7 @@ class LimitLowered(Event):
     level: ClassVar[int] = logging.WARNING
     template: ClassVar[str] = "rate limit lowered from %(before)s to %(limit)s: %(reason)s"
 
-    kind: str
+    what: str
     before: RateLimit
     limit: RateLimit
     reason: str
@@ -423,7 +423,7 @@ class LimitRaised(Event):
     """A higher rate limit applies.
 
     Attributes:
-        kind: which limit: "calls" or "bulk calls".
+        what: what is limited: "calls" or "bulk calls".
         before: the limit until now.
         limit: the limit from now on.
     """
@@ -432,7 +432,7 @@ class LimitRaised(Event):
     level: ClassVar[int] = logging.INFO
     template: ClassVar[str] = "rate limit raised from %(before)s to %(limit)s"
 
-    kind: str
+    what: str
     before: RateLimit
     limit: RateLimit
 
@@ -442,7 +442,7 @@ class LimitDoubted(Event):
     """LeadSquared stated a limit far below the one in force; it applies once a second answer confirms it.
 
     Attributes:
-        kind: which limit: "calls" or "bulk calls".
+        what: what is limited: "calls" or "bulk calls".
         limit: the limit in force.
         stated: the limit that LeadSquared stated.
         setting: the option that configures it.
@@ -455,7 +455,7 @@ class LimitDoubted(Event):
         "once a second answer confirms it; if it is right, configure it with %(setting)s"
     )
 
-    kind: str
+    what: str
     limit: RateLimit
     stated: RateLimit
     setting: str

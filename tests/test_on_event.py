@@ -234,7 +234,7 @@ async def test_an_event_for_a_loop_that_has_ended_is_only_logged(caplog: pytest.
     events.loop = loop
     events.subscribe(told)
     loop.close()
-    events.emit(Throttled(kind="calls", limit=RateLimit(25), pause=None))
+    events.emit(Throttled(what="calls", limit=RateLimit(25), pause=None))
     assert told.names == []
     assert [vars(record)["client"] for record in caplog.records] == ["gone"]
 

@@ -192,12 +192,12 @@ class TokenQueue:
         from leadsquared_async.events import LimitLowered, LimitRaised  # noqa: PLC0415 - slow to import
 
         self._limit_told = limit
-        kind = self._grantor.kind.value
+        what = self._grantor.kind.value
         if before.within(limit) == before:
-            self.events.emit(LimitRaised(kind=kind, before=before, limit=limit))
+            self.events.emit(LimitRaised(what=what, before=before, limit=limit))
             return
         reason = self._grantor.ceiling or ""
-        self.events.emit(LimitLowered(kind=kind, before=before, limit=limit, reason=reason))
+        self.events.emit(LimitLowered(what=what, before=before, limit=limit, reason=reason))
 
     async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
         """Wait for a token and take it; each return is followed by one `release` or `release_unused`.
@@ -284,11 +284,11 @@ class TokenQueue:
 
         kind = grantor.kind
         if is_first:
-            self.events.emit(Throttled(kind=kind.value, limit=before, pause=pause))
+            self.events.emit(Throttled(what=kind.value, limit=before, pause=pause))
         self.tell_limit(before)
         if now_doubted is not None and now_doubted != doubted:
             setting = kind.setting(now_doubted)
-            self.events.emit(LimitDoubted(kind=kind.value, limit=before, stated=now_doubted, setting=setting))
+            self.events.emit(LimitDoubted(what=kind.value, limit=before, stated=now_doubted, setting=setting))
 
     def assume_spent(self, ended: float, calls: int | None = None) -> None:
         """Count calls made outside this queue, as if they had ended without an answer.

@@ -175,7 +175,7 @@ CASES = {
         capture,
         ("429", "429"),
         [
-            *(FIRST, (Throttled, {"kind": "calls", "limit": RateLimit(25), "pause": None})),
+            *(FIRST, (Throttled, {"what": "calls", "limit": RateLimit(25), "pause": None})),
             *((Retried, {"fault": "limit", "status_code": 429}), SECOND),
             *((Retried, {"attempts": 2}), THIRD, (CallEnded, {**ACCEPTED, "attempts": 3})),
         ],

@@ -61,7 +61,7 @@ async def an_odd_limit(bucket: TokenQueue) -> None:
 
 
 TOO_LOW, STATED = RateLimit(1, per=3600.0), RateLimit(10)
-OF_CALLS = {"kind": "calls"}
+OF_CALLS = {"what": "calls"}
 CASES: dict[str, tuple[Act, list[Event]]] = {
     "the first 429 of a minute": (
         many_429s,

@@ -178,8 +178,8 @@ def test_a_limit_that_is_lowered_names_its_own_option(
 
     virtual.run(main)
     throttled, lowered = [vars(record) for record in caplog.records]
-    assert (throttled["event"], throttled["kind"]) == ("throttled", kind.value)
-    assert (lowered["event"], lowered["kind"]) == ("limit_lowered", kind.value)
+    assert (throttled["event"], throttled["what"]) == ("throttled", kind.value)
+    assert (lowered["event"], lowered["what"]) == ("limit_lowered", kind.value)
     assert lowered["message"].endswith(words)
 
 
