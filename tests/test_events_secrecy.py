@@ -1,4 +1,4 @@
-"""No key, no value of a lead and no text of LeadSquared is in an event or its record, whatever they repeat."""
+"""No event and no record of one has a key, a value of a lead or text of LeadSquared, whatever that repeats."""
 
 from __future__ import annotations
 
