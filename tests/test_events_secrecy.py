@@ -1,4 +1,4 @@
-"""No event and no record of one has a key, a value of a lead or text of LeadSquared, whatever that repeats."""
+"""No event and no record of one has a key, a value of a lead or text of LeadSquared that repeats them."""
 
 from __future__ import annotations
 
