@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +53,8 @@ class ClientEvents:
         return bool(self._subscribers) or _logger.isEnabledFor(level)
 
     def emit(self, event: Event) -> None:
-        """Log an event and pass it to the subscribers, with the client's name; from any thread."""
-        event = replace(event, client=self._client)
+        """Log a new event and pass it to the subscribers, with the client's name; from any thread."""
+        object.__setattr__(event, "client", self._client)  # `replace` takes 9 us
         _write(event)
         if not self._subscribers:
             return

@@ -23,6 +23,7 @@ from leadsquared_async.delivery.item_retries import (
 )
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import APIError, ClientClosed, Delivery, Fault, LeadSquaredError, Scope
+from leadsquared_async.events import DeliveryStopped
 from leadsquared_async.http.redaction import traceback_without_values, without_locals
 from leadsquared_async.http.run import BeforeSend
 from leadsquared_async.http.sender import Sender
@@ -52,6 +53,7 @@ class RowCalls:
         self._holds = holds
         self._sender = patient(sender, ATTEMPTS)
         self._probing = patient(sender, 1)
+        self._events = sender.events
         self._log = sender.events.log
         self._policy = sender.settings.retry
         self._parked: dict[int, float] = {}
@@ -70,7 +72,9 @@ class RowCalls:
 
     def end(self, error: LeadSquaredError) -> None:
         """Stop sending, for this reason."""
-        self.ended = self.ended or error
+        if self.ended is None:
+            self.ended = error
+            self._events.emit(DeliveryStopped(owner="outbox", reason=error.summary))
 
     def under_way(self) -> set[int]:
         """The rows of all running calls."""

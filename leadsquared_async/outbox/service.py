@@ -209,7 +209,6 @@ class Service:
         while self._lock.is_held():  # noqa: ASYNC110 - the kernel notifies no waiter
             await asyncio.sleep(TRY_THE_LOCK_EVERY)
         deliverer.end(OutboxError(f"{LOCK_IS_GONE}: open the outbox again"))
-        self._events.emit(DeliveryStopped(owner="outbox", reason=LOCK_IS_GONE))
 
     async def _tidy(self) -> None:
         """Periodically empty the write-ahead log and erase expired values."""

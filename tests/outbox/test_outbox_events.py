@@ -85,6 +85,13 @@ async def deleted_lock(machine: Machine, outbox: Outbox) -> None:
     await asyncio.sleep(5.0)
 
 
+async def closed_client(machine: Machine, outbox: Outbox) -> None:
+    assert outbox._client is not None
+    await outbox._client.aclose()
+    await outbox.put(SUBMISSION)
+    await asyncio.sleep(5.0)
+
+
 async def failing_callback(machine: Machine, outbox: Outbox) -> None:
     @outbox.on_final
     def fails(item: OutboxItem) -> None:
@@ -206,7 +213,12 @@ CASES = {
         ],
     ),
     "a lock file that was deleted": Case(
-        deleted_lock, [(DeliveryStopped, {"owner": "outbox", "reason": LOCK_IS_GONE})]
+        deleted_lock,
+        [(DeliveryStopped, {"owner": "outbox", "reason": f"{LOCK_IS_GONE}: open the outbox again"})],
+    ),
+    "a client that is closed before its outbox": Case(
+        closed_client,
+        [(DeliveryStopped, {"owner": "outbox"})],
     ),
     "a callback that fails": Case(
         failing_callback,
