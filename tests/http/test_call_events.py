@@ -337,3 +337,17 @@ def test_a_submission_that_an_outbox_keeps_is_no_dead_letter_of_its_call() -> No
     play(leave_recorded, Faults(latency=0.1, script=("lost",)), {"on_event": recorded})
     assert [type(event) for event in recorded.events] == [Sent, Abandoned]
     assert recorded.of(Abandoned)[0].delivery is Delivery.UNKNOWN  # type: ignore[attr-defined]
+
+
+def test_a_request_that_is_polled_many_times_is_told_once() -> None:
+    """When it is final; each poll is a call of its own."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> None:
+        await lsq.leads.wait(await lsq.leads.capture(LEAD))
+
+    recorded = Recorded()
+    play(follow, options={"on_event": recorded}, processing_rate=2)
+    polls = [event for event in recorded.of(Sent) if event.operation == "leads.capture status"]  # type: ignore[attr-defined]
+    assert len(polls) > 1
+    assert len(recorded.of(Processed)) == 1
+    assert recorded.names[-1] == "processed"
