@@ -129,14 +129,14 @@ async def watching() -> AsyncIterator[Watch]:
     loop.set_debug(True)
     loop.slow_callback_duration = 0.0
     instrumentor.instrument(tracer_provider=provider)
-    get_tracer, trace.get_tracer = trace.get_tracer, provider.get_tracer
+    get_provider, trace.get_tracer_provider = trace.get_tracer_provider, lambda: provider
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             watch.warnings = caught
             yield watch
     finally:
-        trace.get_tracer = get_tracer
+        trace.get_tracer_provider = get_provider
         instrumentor.uninstrument()
         provider.shutdown()
         loop.set_debug(False)

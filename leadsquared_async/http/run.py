@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import sys
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random_exponential
 
@@ -68,19 +67,7 @@ async def run(
     before_retry: BeforeRetry | None,
 ) -> Sent:
     """Make the call, with retries as its outcome and the settings require; see `Sender.send`."""
-    work = _Run(session, call, settings, before_send, before_retry)
-    trace = sys.modules.get("opentelemetry.trace")
-    if trace is None:  # tracing is off
-        return await work.to_its_end()
-    with _span(trace, call) as facts:
-        sent = await work.to_its_end()
-        facts.update(
-            delivery=sent.outcome.delivery.value,
-            attempts=sent.attempts,
-            waited=sent.waited,
-            request_id=sent.outcome.request_id,
-        )
-    return sent
+    return await _Run(session, call, settings, before_send, before_retry).to_its_end()
 
 
 class _Run:
@@ -390,28 +377,3 @@ def attempt_of(state: RetryCallState) -> Attempt:
     """The attempt that tenacity is handling."""
     assert state.outcome is not None
     return cast("Attempt", state.outcome.result())
-
-
-@contextmanager
-def _span(trace: Any, call: Call) -> Generator[dict[str, Any]]:
-    """Run a call in a span of OpenTelemetry.
-
-    It replaces the span of OpenTelemetry's httpx instrumentation, which would export the keys. The entries
-    of the dict become its attributes, prefixed with `leadsquared.`.
-    """
-    facts: dict[str, Any] = {"reference": call.reference}
-    tracer = trace.get_tracer("leadsquared_async")
-    # Exceptions are not recorded, because that would export their stack traces.
-    with tracer.start_as_current_span(
-        call.operation, kind=trace.SpanKind.CLIENT, record_exception=False, set_status_on_exception=False
-    ) as span:
-        try:
-            yield facts
-        except BaseException as error:
-            span.set_status(trace.Status(trace.StatusCode.ERROR, type(error).__name__))
-            if isinstance(error, LeadSquaredError):
-                facts.update(delivery=error.delivery.value, attempts=error.attempts, waited=error.waited)
-            raise
-        finally:
-            known = {f"leadsquared.{name}": value for name, value in facts.items() if value is not None}
-            span.set_attributes(known)

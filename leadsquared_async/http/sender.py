@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from leadsquared_async.config import seconds
@@ -31,12 +33,15 @@ class Sender:
         recorded: whether an outbox or a task records and logs the outcomes of submissions.
         before_retry: called with the delivery so far when an attempt has failed and will be retried; if it
             raises, the call ends.
+        links: contexts of the spans that caused its calls, as W3C traceparents: the span of each call begins
+            a trace and is linked to these. None if it belongs to the current span.
     """
 
     session: Session
     settings: Settings
     recorded: bool = False
     before_retry: BeforeRetry | None = None
+    links: tuple[str, ...] | None = None
 
     @property
     def events(self) -> ClientEvents:
@@ -65,7 +70,12 @@ class Sender:
         if self.recorded:
             call = replace(call, recorded=True)
         self.session.check_usable()
-        return await run(self.session, call, self.settings, before_send, self.before_retry)
+        if "opentelemetry.trace" not in sys.modules:  # tracing is off
+            return await run(self.session, call, self.settings, before_send, self.before_retry)
+        from leadsquared_async.http.spans import in_span  # noqa: PLC0415 - it needs the extra `otel`
+
+        work = partial(run, self.session, call, self.settings, before_send, self.before_retry)
+        return await in_span(self.session, call, self.links, work)
 
     def lane(self, chosen: Lane | None, usual: L) -> Lane | L:
         """The lane of a call: the one chosen for it, else the client's, else `usual`."""

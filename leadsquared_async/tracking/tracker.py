@@ -94,7 +94,7 @@ class Tracker:
     def __init__(self, sender: Sender, operation: Operation) -> None:
         # Without retries, since the next sweep polls again.
         settings = replace(sender.settings, deadline=None, retry=RetryPolicy(attempts=1))
-        self._sender = Sender(sender.session, settings)
+        self._sender = Sender(sender.session, settings, links=())  # a poll serves all waiters
         self._operation = operation
         self._order = QueueOrder()
         self._added = asyncio.Event()

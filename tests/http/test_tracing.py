@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+import sys
+from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from leadsquared_async import Rejected
@@ -15,31 +16,33 @@ from leadsquared_async.sandbox import Faults, Sandbox
 from tests.clients import LEAD, client_of
 
 
-@pytest.fixture
-def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
-    """What a program that traces exports."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
-    yield exporter
-    provider.shutdown()
-
-
-def facts_of(span: ReadableSpan) -> dict[str, object]:
+def facts_of(span: ReadableSpan) -> dict[str, Any]:
     return {name: value for name, value in (span.attributes or {}).items() if name != "leadsquared.waited"}
+
+
+def request_to(sandbox: Sandbox) -> dict[str, Any]:
+    return {
+        "http.request.method": "POST",
+        "server.address": "127.0.0.1",
+        "server.port": int(sandbox.url.rpartition(":")[2]),
+        "url.template": "/lead/capture",
+        "leadsquared.operation": "leads.capture",
+    }
 
 
 async def test_a_call_is_one_span_however_many_attempts_it_took(
     sandbox: Sandbox, spans: InMemorySpanExporter
 ) -> None:
-    """A capture that failed once is one span, with its attempts, delivery, RequestID and reference."""
+    """A capture that failed once is one span, with its request, attempts, delivery, RequestID and names."""
     sandbox.books.faults = Faults(script=("503",))
-    async with client_of(sandbox) as lsq:
+    async with client_of(sandbox, name="acme") as lsq:
         receipt = await lsq.leads.capture(LEAD, reference="form-1")
     (span,) = spans.get_finished_spans()
     assert (span.name, span.kind) == ("leads.capture", trace.SpanKind.CLIENT)
-    assert facts_of(span) == {
+    assert facts_of(span) == request_to(sandbox) | {
+        "http.request.resend_count": 1,
+        "http.response.status_code": 200,
+        "leadsquared.client": "acme",
         "leadsquared.reference": "form-1",
         "leadsquared.delivery": "accepted",
         "leadsquared.attempts": 2,
@@ -57,5 +60,53 @@ async def test_a_failed_call_says_so_without_the_exception(
             await lsq.leads.capture(LEAD)
     (span,) = spans.get_finished_spans()
     assert (span.status.status_code, span.status.description) == (trace.StatusCode.ERROR, "Rejected")
-    assert facts_of(span) == {"leadsquared.delivery": "rejected", "leadsquared.attempts": 1}
-    assert not span.events
+    assert facts_of(span) == request_to(sandbox) | {
+        "error.type": "Rejected",
+        "http.response.status_code": 500,
+        "leadsquared.delivery": "rejected",
+        "leadsquared.attempts": 1,
+    }
+    assert "exception" not in {event.name for event in span.events}
+
+
+async def test_a_path_that_may_hold_an_id_names_no_span(
+    sandbox: Sandbox, spans: InMemorySpanExporter
+) -> None:
+    """A call of `lsq.request` is named "request" and has no url.template, since both must stay few."""
+    async with client_of(sandbox) as lsq:
+        await lsq.request("GET", "/lead/capture/metrics", keys="api_key")
+    (span,) = spans.get_finished_spans()
+    assert span.name == "request"
+    assert span.attributes is not None
+    assert span.attributes["leadsquared.operation"] == "GET /lead/capture/metrics"
+    assert "url.template" not in span.attributes
+
+
+@pytest.mark.usefixtures("polls_soon")
+async def test_a_call_belongs_to_the_current_span_and_a_poll_to_none(
+    sandbox: Sandbox, spans: InMemorySpanExporter
+) -> None:
+    """A capture is a child of the caller's span; a poll serves all waiters, so it begins a trace."""
+    tracer = trace.get_tracer_provider().get_tracer("test")
+    async with client_of(sandbox) as lsq:
+        with tracer.start_as_current_span("form") as form:
+            await lsq.leads.wait(await lsq.leads.capture(LEAD))
+    by_name = {span.name: span for span in spans.get_finished_spans()}
+    assert by_name["leads.capture"].parent == form.get_span_context()
+    assert by_name["leads.capture status"].parent is None
+
+
+def test_a_program_without_opentelemetry_imports_none_of_it() -> None:
+    """Making a call does not import OpenTelemetry, whose import takes longer than the client's."""
+    code = """
+import asyncio, sys
+from leadsquared_async.sandbox import Sandbox
+from leadsquared_async.testing import client_of
+async def main():
+    async with Sandbox() as sandbox, client_of(sandbox) as lsq:
+        await lsq.leads.capture({"FirstName": "Bret"})
+asyncio.run(main())
+print([name for name in sys.modules if name.startswith("opentelemetry")])
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
