@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Container, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -143,7 +144,7 @@ class Outbox:
         writer = self._opened()
         submission = _submission(lead, search_by, update_behavior, reference, key)
         encoded = await self._preparer.prepare(submission)
-        ticket = await writer.write(Store.put, encoded, submission.key, FORMS, time.time())
+        ticket = await writer.write(Store.put, encoded, submission.key, FORMS, time.time(), _traceparent())
         writer.changed.set()
         return ticket
 
@@ -201,7 +202,7 @@ class Outbox:
     async def _put_piece(self, piece: list[tuple[EncodedSubmission, str | None]], put_before: int) -> int:
         writer = self._opened()
         try:
-            new, reused = await writer.write(Store.put_all, piece, FILES, time.time())
+            new, reused = await writer.write(Store.put_all, piece, FILES, time.time(), _traceparent())
         except OutboxError as error:
             error.args = (f"{error}; the {put_before} leads before these {len(piece)} are in the outbox",)
             raise
@@ -532,9 +533,18 @@ async def put_each(
 ) -> list[Ticket | KeyReused]:
     """Put encoded submissions under their keys, as rows of a file; what each of them gets, in their order."""
     writer = outbox._opened()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    tickets = await writer.write(Store.put_each, list(submissions), FILES, time.time())
+    tickets = await writer.write(Store.put_each, list(submissions), FILES, time.time(), _traceparent())
     writer.changed.set()
     return tickets
+
+
+def _traceparent() -> str | None:
+    """The context of the span in which a lead is put, to which the span of its delivery is linked."""
+    if "opentelemetry.trace" not in sys.modules:
+        return None
+    from leadsquared_async.http.spans import current_traceparent  # noqa: PLC0415 - it needs the extra `otel`
+
+    return current_traceparent()
 
 
 def _submission(

@@ -139,7 +139,8 @@ class RowCalls:
             self._refused.difference_update(row.id for row in rows)
 
         sender = self._probing if self._holds.is_probe(operation, probe) else self._sender
-        sender = replace(sender, before_retry=partial(self._before_retry, rows))
+        links = tuple(row.traceparent for row in rows if row.traceparent is not None)
+        sender = replace(sender, before_retry=partial(self._before_retry, rows), links=links)
         try:
             result = await self._finish(rows, call(sender, before_send))
         except HeldError:

@@ -46,8 +46,8 @@ COLUMNS = (
 """What `item_of` reads."""
 WITHOUT_VALUES = COLUMNS.replace("CAST(content AS BLOB)", "NULL")
 CLAIMED = (
-    "id, operation, CAST(content AS BLOB), query, suffix, identified, reference, request_id, attempts, "
-    "state <> 'pending'"
+    "id, operation, CAST(content AS BLOB), query, suffix, identified, reference, traceparent, request_id, "
+    "attempts, state <> 'pending'"
 )
 """What `row_of` reads."""
 
@@ -63,6 +63,7 @@ class Row:
     Attributes:
         operation: the operation's name, which this version may not know.
         identified: whether LeadSquared can match it, so that sending it twice is harmless.
+        traceparent: the context of the span in which it was put.
         attempts: how often it was sent before.
         is_sending: whether it is being sent, or may have been.
     """
@@ -74,6 +75,7 @@ class Row:
     suffix: object = field(repr=False)
     identified: bool
     reference: str | None
+    traceparent: str | None
     request_id: str | None
     attempts: int
     is_sending: bool
@@ -81,7 +83,8 @@ class Row:
 
 def row_of(row: tuple[Any, ...]) -> Row:
     """A row from the columns in `CLAIMED`."""
-    row_id, operation, content, query, suffix, identified, reference, request_id, attempts, is_sending = row
+    row_id, operation, content, query, suffix, identified, reference, *rest = row
+    traceparent, request_id, attempts, is_sending = rest
     return Row(
         id=row_id,
         operation=_text(operation) or "",
@@ -90,6 +93,7 @@ def row_of(row: tuple[Any, ...]) -> Row:
         suffix=suffix,
         identified=identified == 1,
         reference=_text(reference),
+        traceparent=_text(traceparent),
         request_id=_text(request_id),
         attempts=_number(attempts),
         is_sending=bool(is_sending),

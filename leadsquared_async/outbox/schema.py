@@ -40,6 +40,7 @@ SCHEMA = """
       query TEXT NOT NULL,
       suffix TEXT NOT NULL,
       reference TEXT,
+      traceparent TEXT,
       attempts INTEGER NOT NULL DEFAULT 0,
       put_at REAL NOT NULL,
       changed_at REAL NOT NULL,
@@ -70,6 +71,7 @@ SCHEMA = """
 - content: the body to send; NULL once erased
 - query: JSON: query pairs in addition to the keys
 - suffix: JSON: further parts of the path
+- traceparent: W3C context of the span in which it was put; NULL: none
 - put_at, changed_at: seconds since 1970
 - is_called_back: 0: final, and its callbacks have not finished
 """

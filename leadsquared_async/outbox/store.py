@@ -183,7 +183,14 @@ class Store:
 
     # In
 
-    def put(self, submission: EncodedSubmission, key: str | None, lane: int, now: float) -> Ticket:
+    def put(
+        self,
+        submission: EncodedSubmission,
+        key: str | None,
+        lane: int,
+        now: float,
+        traceparent: str | None = None,
+    ) -> Ticket:
         """Add a row, unless the key is known.
 
         Raises:
@@ -196,11 +203,12 @@ class Store:
             return self._known(key, digest, submission.dropped, full=True)
         cursor = self.connection.execute(
             "INSERT INTO items (key, digest, operation, lane, identity, identified, is_open, is_ready, "
-            "state, content, query, suffix, reference, put_at, changed_at) "
+            "state, content, query, suffix, reference, traceparent, put_at, changed_at) "
             "VALUES (:key, :digest, :operation, :lane, :identity, :identified, 1, "
             "NOT EXISTS (SELECT 1 FROM items WHERE identity = :identity AND is_open AND "
             "(is_ready OR state = 'pending')), "
-            "'pending', :content, :query, :suffix, :reference, :now, :now) ON CONFLICT (key) DO NOTHING",
+            "'pending', :content, :query, :suffix, :reference, :traceparent, :now, :now) "
+            "ON CONFLICT (key) DO NOTHING",
             {
                 "key": key,
                 "digest": digest,
@@ -212,6 +220,7 @@ class Store:
                 "query": json.dumps(submission.query) if submission.query else "[]",
                 "suffix": json.dumps(submission.suffix) if submission.suffix else "[]",
                 "reference": submission.reference,
+                "traceparent": traceparent,
                 "now": now,
             },
         )
@@ -227,25 +236,33 @@ class Store:
         return Ticket(cursor.lastrowid, key, is_new=True, state=ItemState.PENDING, dropped=submission.dropped)
 
     def put_all(
-        self, submissions: Iterable[tuple[EncodedSubmission, str | None]], lane: int, now: float
+        self,
+        submissions: Iterable[tuple[EncodedSubmission, str | None]],
+        lane: int,
+        now: float,
+        traceparent: str | None = None,
     ) -> tuple[int, KeyReused | None]:
         """Add rows until a key belongs to another lead; returns how many are new, and that error."""
         new = 0
         for submission, key in submissions:
             try:
-                new += self.put(submission, key, lane, now).is_new
+                new += self.put(submission, key, lane, now, traceparent).is_new
             except KeyReused as error:
                 return new, error  # the rows before it stay
         return new, None
 
     def put_each(
-        self, submissions: Iterable[tuple[EncodedSubmission, str]], lane: int, now: float
+        self,
+        submissions: Iterable[tuple[EncodedSubmission, str]],
+        lane: int,
+        now: float,
+        traceparent: str | None = None,
     ) -> list[Ticket | KeyReused]:
         """Add rows; for each its ticket, or that its key is another lead's."""
         answers: list[Ticket | KeyReused] = []
         for submission, key in submissions:
             try:
-                answers.append(self.put(submission, key, lane, now))
+                answers.append(self.put(submission, key, lane, now, traceparent))
             except KeyReused as error:
                 answers.append(error)
         return answers

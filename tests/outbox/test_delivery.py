@@ -311,7 +311,7 @@ class Settler:
 
 
 def row(number: int, operation: str) -> Row:
-    return Row(number, operation, b"[]", "[]", "[]", False, None, None, 0, True)
+    return Row(number, operation, b"[]", "[]", "[]", False, None, None, None, 0, True)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2], ids=["alone", "bulk", "bulk of two"])

@@ -225,6 +225,6 @@ async def test_a_fault_of_our_own_shows_no_lead(tmp_path: Path, monkeypatch: pyt
 def test_an_entry_and_its_kind_show_no_lead() -> None:
     """Entries and rows in memory have reprs without values."""
     entry = capture_lead(PERSON, reference="r1").with_key("form-1")
-    claim = row_of((1, "leads.capture", ECHO.encode(), ECHO, ECHO, 1, "r1", None, 0, 0))
+    claim = row_of((1, "leads.capture", ECHO.encode(), ECHO, ECHO, 1, "r1", None, None, 0, 0))
     outbox = Outbox("leads.db")
     assert_nothing_secret(f"{printed(entry)} {printed(claim)} {printed(outbox)} {KEYS.keys()}")
