@@ -51,6 +51,7 @@ from leadsquared_async.resources.prepare import Preparer
 from leadsquared_async.resources.submit import CONCURRENCY, Parts, submit, submit_many
 from leadsquared_async.results import Results
 from leadsquared_async.submissions import Submission
+from leadsquared_async.telemetry import is_set_up
 from leadsquared_async.tracking import Trackers
 
 if TYPE_CHECKING:
@@ -343,6 +344,10 @@ class LeadSquared(Requests, CustomCalls):
     @without_locals
     async def _open(self) -> None:
         self._session.open()
+        if is_set_up("metrics"):
+            from leadsquared_async.client_metrics import record  # noqa: PLC0415 - it needs the extra `otel`
+
+            record(self._session, self._parts.trackers)
 
     def _check_original(self, verb: str) -> None:
         if self._derived:

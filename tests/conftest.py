@@ -10,14 +10,18 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from opentelemetry import trace
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from leadsquared_async.limiter import local_limits
 from leadsquared_async.sandbox import Sandbox
+from leadsquared_async.telemetry.metrics import instruments
 from leadsquared_async.tracking import sweep_pause
+from tests.collected import Collected
 from tests.limiter.valkey import Valkey
 from tests.virtual import VirtualLoop
 
@@ -118,4 +122,16 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
     yield exporter
+    provider.shutdown()
+
+
+@pytest.fixture
+def collected(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collected]:
+    """What a program that has set up metrics collects."""
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    monkeypatch.setattr(metrics, "get_meter_provider", lambda: provider)
+    instruments.cache_clear()
+    yield Collected(reader)
+    instruments.cache_clear()
     provider.shutdown()

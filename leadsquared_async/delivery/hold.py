@@ -218,6 +218,10 @@ class Holds:
         """The hold of every item, else the first of an operation; None if nothing is held."""
         return next((hold for hold in (self.every, *self._sending.values()) if hold.has_failed), None)
 
+    def by_operation(self) -> dict[str, bool]:
+        """Whether the items of each operation are on hold, for those that were used; from any thread."""
+        return {operation: hold.has_failed for operation, hold in list(self._sending.items())}
+
     @property
     def held(self) -> dict[str, str]:
         """The operations that are held separately, and why."""

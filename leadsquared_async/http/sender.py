@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -14,6 +13,7 @@ from leadsquared_async.http.session import Session
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.logs import ClientEvents
 from leadsquared_async.operations import Certainty
+from leadsquared_async.telemetry import is_set_up
 
 if TYPE_CHECKING:
     from leadsquared_async.http.run import BeforeRetry, BeforeSend, Sent
@@ -70,7 +70,7 @@ class Sender:
         if self.recorded:
             call = replace(call, recorded=True)
         self.session.check_usable()
-        if "opentelemetry.trace" not in sys.modules:  # tracing is off
+        if not is_set_up("trace"):
             return await run(self.session, call, self.settings, before_send, self.before_retry)
         from leadsquared_async.http.spans import in_span  # noqa: PLC0415 - it needs the extra `otel`
 

@@ -142,6 +142,11 @@ class Session:
             )
         raise ClientClosed("this client was opened in another event loop: open one in each loop")
 
+    @property
+    def is_of_this_process(self) -> bool:
+        """Whether it was opened in this process, and not before a fork."""
+        return self._process == os.getpid()
+
     def check_not_closing(self) -> None:
         """Raise ClientClosed if it is closing or closed."""
         if self._state is _State.CLOSED:

@@ -1,4 +1,4 @@
-"""A span of OpenTelemetry for each call. Imported only in programs that have imported OpenTelemetry's API.
+"""A span of OpenTelemetry for each call. Imported only in programs that have set up tracing.
 
 The spans replace those of OpenTelemetry's httpx instrumentation, which would export the keys.
 """

@@ -5,9 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Container, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Container,
+    Iterable,
+    Mapping,
+)
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +46,7 @@ from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
 from leadsquared_async.resources.prepare import Preparer
 from leadsquared_async.submissions import Submission, UpdateBehavior, capture_lead
+from leadsquared_async.telemetry import is_set_up
 
 __all__ = ["Outbox"]
 
@@ -107,6 +115,7 @@ class Outbox:
         )
         self._service: Service | None = None
         self._closed: asyncio.Event | None = None
+        self._stop_gauges: Callable[[], None] = lambda: None
         self._callbacks: list[Callback] = []
         self._state = "not open: use it inside `async with Outbox(...) as outbox:`"
 
@@ -421,6 +430,11 @@ class Outbox:
             await writer.aclose(0.0)
             raise
         self._state = ""
+        if is_set_up("metrics"):
+            from leadsquared_async.outbox.metrics import watch_outbox  # noqa: PLC0415 - it needs the extra `otel`
+
+            name = None if parts is None else parts.sender.session.options.name
+            self._stop_gauges = watch_outbox(writer, self._service, name)
 
     async def _start(self, client: LeadSquared, *, confirm: bool) -> None:
         assert self._writer is not None
@@ -459,6 +473,7 @@ class Outbox:
             return
         writer = self._opened()
         self._state = "closed: its `async with` block has ended"
+        self._stop_gauges()
         self._closed = asyncio.Event()
         until = loop.time() + grace + LAST_WAIT
         late = loop.call_at(until, writer.break_off)
@@ -540,7 +555,7 @@ async def put_each(
 
 def _traceparent() -> str | None:
     """The context of the span in which a lead is put, to which the span of its delivery is linked."""
-    if "opentelemetry.trace" not in sys.modules:
+    if not is_set_up("trace"):
         return None
     from leadsquared_async.http.spans import current_traceparent  # noqa: PLC0415 - it needs the extra `otel`
 

@@ -116,6 +116,11 @@ class Service:
         hold, blocked = self._holds.first, self._writer.blocked
         return self.ended or next(iter(blocked.values()), None) or (None if hold is None else hold.reason)
 
+    def scopes(self) -> dict[str, bool]:
+        """What is on hold: "all", the "file" (it cannot be used), operations; from any thread."""
+        is_all_held = self.ended is not None or self._holds.every.has_failed
+        return {"all": is_all_held, "file": bool(self._writer.blocked), **self._holds.by_operation()}
+
     @property
     def paused(self) -> float:
         """Seconds for which the account's limit allows no call."""

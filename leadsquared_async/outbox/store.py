@@ -612,8 +612,11 @@ class Store:
 
     def oldest(self) -> float | None:
         """When the oldest row that is not final was put."""
-        oldest = [put_at for state in _OPEN if (put_at := self._oldest(state)) is not None]
-        return min(oldest, default=None)
+        return min(self.oldest_by_state().values(), default=None)
+
+    def oldest_by_state(self) -> dict[ItemState, float]:
+        """When the oldest row of each state that is not final was put."""
+        return {state: put_at for state in _OPEN if (put_at := self._oldest(state)) is not None}
 
     def _oldest(self, state: ItemState) -> float | None:
         of_it = _FOLLOWED if state is ItemState.ACCEPTED else f"WHERE state = '{state}' AND is_open"

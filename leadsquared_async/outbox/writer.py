@@ -38,6 +38,9 @@ LONGEST_REASON = 200
 LAST_WAIT = 10.0
 """Seconds to wait for an interrupted statement to end; it may be waiting for another process's commit."""
 
+LONGEST_READ = 1.0
+"""Seconds that `read_at_once` waits; the thread may be in a commit that the disk delays."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -53,6 +56,7 @@ class Writer:
     """Gives an event loop access to the file.
 
     Attributes:
+        path: the file.
         changed: set when there may be something to deliver.
         blocked: why the file cannot be written or read; None if it can.
     """
@@ -61,7 +65,7 @@ class Writer:
         self.changed = asyncio.Event()
         self.blocked: dict[Literal["written", "read"], str] = {}
         self._events = events
-        self._path = path
+        self.path = path
         self._open_store = open_store
         self._thread = new_thread()
         self._store: Store | None = None  # set and closed in the thread, even if the caller is cancelled
@@ -90,6 +94,23 @@ class Writer:
     async def read(self, do: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `do`, which only reads or cannot run in a transaction."""
         return await self._ask(lambda store: do(store, *args, **kwargs), writes=False)
+
+    def read_at_once(
+        self, do: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T | None:
+        """Run `do`, which only reads, and wait for it in the caller's thread, which may be any.
+
+        Returns None if the file is closed or cannot be read, or if that takes too long.
+        """
+        try:
+            running = self._thread.submit(lambda: do(cast("Store", self._store), *args, **kwargs))
+        except RuntimeError:  # it is closed
+            return None
+        try:
+            return running.result(LONGEST_READ)
+        except (sqlite3.Error, TimeoutError):
+            running.cancel()
+            return None
 
     async def persist(self, do: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Like `write`, but retried until it succeeds; meanwhile nothing is sent."""
@@ -169,9 +190,9 @@ class Writer:
             late.cancel()
             closed = self._close()
         if not closed.done():
-            self._events.log.error("outbox: %s cannot be closed: the disk does not respond", self._path)
+            self._events.log.error("outbox: %s cannot be closed: the disk does not respond", self.path)
         elif (failed := closed.exception()) is not None:
-            self._events.log.error("outbox: closing %s failed with %s", self._path, type(failed).__name__)
+            self._events.log.error("outbox: closing %s failed with %s", self.path, type(failed).__name__)
         if cancelled is not None:
             raise cancelled
 
@@ -216,7 +237,7 @@ class Writer:
             )
         except RuntimeError as error:  # no thread can be started
             for work in works:
-                _resolve(work.result, OutboxError(f"{self._path}: this change was not stored: {error}"))
+                _resolve(work.result, OutboxError(f"{self.path}: this change was not stored: {error}"))
             return self._start()
         self._running.add_done_callback(partial(self._finish, works))
         return self._running
@@ -226,7 +247,7 @@ class Writer:
         if (error := running.exception()) is None:
             results = running.result()
         else:
-            results = [_unclear(self._path, error) for _ in works]
+            results = [_unclear(self.path, error) for _ in works]
         for work, result in zip(works, results, strict=True):
             _resolve(work.result, result)
         self._start()
@@ -237,14 +258,14 @@ class Writer:
         except LeadSquaredError:
             raise
         except Exception as error:
-            raise file_error(self._path, error, self._events.log, writes=False) from None
+            raise file_error(self.path, error, self._events.log, writes=False) from None
 
     def _close_store(self) -> None:
         if self._store is not None:
             self._store.close()
 
     def _too_late(self) -> OutboxError:
-        return OutboxError(f"{self._path}: this change was not stored: the outbox was closing")
+        return OutboxError(f"{self.path}: this change was not stored: the outbox was closing")
 
 
 def new_thread() -> Executor:

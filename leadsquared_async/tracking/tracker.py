@@ -109,6 +109,11 @@ class Tracker:
         given = self._sender.session.options.paths.get(f"{self._operation.name} status")
         return self._operation.status if given is None else Path(given, Certainty.GIVEN)
 
+    @property
+    def waiting(self) -> int:
+        """The requests that are followed."""
+        return len(self._followers)
+
     def follow(self, request_id: str, *, patience: float = GRACE, reference: str | None = None) -> Follower:
         """Start to follow a request, until `leave`."""
         loop = asyncio.get_running_loop()
@@ -362,6 +367,15 @@ class Trackers:
         if operation.name not in self._trackers:
             self._trackers[operation.name] = Tracker(self._sender, operation)
         return self._trackers[operation.name]
+
+    @property
+    def client(self) -> str | None:
+        """The client's name."""
+        return self._sender.session.options.name
+
+    def waiting(self) -> dict[str, int]:
+        """The requests that are followed, by operation; from any thread."""
+        return {name: tracker.waiting for name, tracker in list(self._trackers.items())}
 
     def stop(self) -> set[asyncio.Task[None]]:
         """Stop each tracker; see `Tracker.stop`."""

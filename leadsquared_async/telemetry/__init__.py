@@ -1,0 +1,17 @@
+"""Metrics and spans of OpenTelemetry, for programs that have set it up. Others import nothing of it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Literal
+
+__all__ = ["is_set_up"]
+
+
+def is_set_up(signal: Literal["metrics", "trace"]) -> bool:
+    """Whether the program has set a global provider; those of OpenTelemetry's API itself record nothing."""
+    api = sys.modules.get(f"opentelemetry.{signal}")
+    provider_of = getattr(api, "get_meter_provider" if signal == "metrics" else "get_tracer_provider", None)
+    return provider_of is not None and not type(provider_of()).__module__.startswith(
+        "opentelemetry." + signal
+    )

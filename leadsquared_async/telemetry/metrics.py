@@ -1,0 +1,186 @@
+"""The metrics, and the instruments that record them.
+
+No attribute has a value of a lead, a reference or a RequestID, so that the number of series stays bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Literal
+
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observation
+
+from leadsquared_async._version import __version__
+from leadsquared_async.telemetry.gauges import observed
+
+__all__ = ["METRICS", "Instruments", "Metric", "instruments"]
+
+_SHORT = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)
+_LONG = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 10_800.0, 36_000.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        name: its name; `attributes` are those that its points may have.
+        kind: how it is recorded.
+        unit: in UCUM's notation.
+        description: one sentence.
+        attributes: names.
+        boundaries: upper bounds of a histogram's buckets.
+        is_greatest: whether a gauge's readings with the same attributes are reduced to the greatest; else to
+            their sum.
+    """
+
+    name: str
+    kind: Literal["counter", "histogram", "gauge"]
+    unit: str
+    description: str
+    attributes: tuple[str, ...]
+    boundaries: tuple[float, ...] = ()
+    is_greatest: bool = False
+
+
+OPERATION, CLIENT, LANE = "leadsquared.operation", "leadsquared.client", "leadsquared.lane"
+LIMIT, STATE, OUTBOX = "leadsquared.limit", "leadsquared.state", "leadsquared.outbox"
+OUTCOME, KIND, SCOPE = "leadsquared.outcome", "leadsquared.kind", "leadsquared.scope"
+OWNER, ERROR, STATUS = "leadsquared.owner", "error.type", "http.response.status_code"
+
+METRICS = (
+    Metric(
+        "leadsquared.calls",
+        "counter",
+        "{call}",
+        "Calls that ended, by outcome: accepted, rejected, unknown or not_sent.",
+        (OPERATION, OUTCOME, ERROR, CLIENT),
+    ),
+    Metric(
+        "leadsquared.call.duration",
+        "histogram",
+        "s",
+        "Duration of calls, with waits for the rate limit and retries.",
+        (OPERATION, OUTCOME, ERROR, CLIENT),
+        _SHORT,
+    ),
+    Metric(
+        "leadsquared.limit.wait",
+        "histogram",
+        "s",
+        "Time for which calls waited for the rate limit.",
+        (LANE, CLIENT),
+        _SHORT,
+    ),
+    Metric(
+        "leadsquared.attempts",
+        "counter",
+        "{attempt}",
+        "Attempts, by HTTP status, or by error if there was no answer.",
+        (OPERATION, STATUS, ERROR, CLIENT),
+    ),
+    Metric(
+        "leadsquared.throttled",
+        "counter",
+        "{attempt}",
+        "Attempts that LeadSquared refused because the account is over its rate limit (429).",
+        (CLIENT,),
+    ),
+    Metric(
+        "leadsquared.limit.tokens",
+        "gauge",
+        "{token}",
+        "Calls that may be sent now, by limit: calls or bulk calls.",
+        (LIMIT, CLIENT),
+    ),
+    Metric(
+        "leadsquared.limit.waiters",
+        "gauge",
+        "{call}",
+        "Calls that wait for the rate limit.",
+        (LIMIT, LANE, CLIENT),
+    ),
+    Metric(
+        "leadsquared.outbox.items",
+        "gauge",
+        "{item}",
+        "Items in the outbox's file.",
+        (STATE, OUTBOX, CLIENT),
+    ),
+    Metric(
+        "leadsquared.outbox.oldest.age",
+        "gauge",
+        "s",
+        "Time since the oldest item that is not final was put.",
+        (STATE, OUTBOX, CLIENT),
+        is_greatest=True,
+    ),
+    Metric(
+        "leadsquared.dead_letters",
+        "counter",
+        "{item}",
+        "Submissions that ended rejected or unknown without an error raised to their caller.",
+        (OPERATION, STATE, KIND, OWNER, CLIENT),
+    ),
+    Metric(
+        "leadsquared.held",
+        "gauge",
+        "{scope}",
+        "1 while delivery of a scope (all, file, or an operation) is on hold, else 0.",
+        (SCOPE, OUTBOX, CLIENT),
+        is_greatest=True,
+    ),
+    Metric(
+        "leadsquared.follow.lag",
+        "histogram",
+        "s",
+        "Time from when a request is accepted and followed until LeadSquared has processed it.",
+        (OPERATION, OUTCOME, CLIENT),
+        _LONG,
+    ),
+    Metric(
+        "leadsquared.follow.waiting",
+        "gauge",
+        "{request}",
+        "Accepted requests that are followed to their outcome.",
+        (OPERATION, CLIENT),
+    ),
+)
+
+
+class Instruments:
+    """One instrument for each metric.
+
+    Attributes:
+        counters: by name.
+        histograms: by name.
+    """
+
+    def __init__(self, meter: metrics.Meter) -> None:
+        self.counters: dict[str, Counter] = {}
+        self.histograms: dict[str, Histogram] = {}
+        for it in METRICS:
+            if it.kind == "counter":
+                self.counters[it.name] = meter.create_counter(it.name, it.unit, it.description)
+            elif it.kind == "histogram":
+                self.histograms[it.name] = meter.create_histogram(
+                    it.name, it.unit, it.description, explicit_bucket_boundaries_advisory=it.boundaries
+                )
+            else:
+                # One instrument for all clients and outboxes, because the API cannot remove a callback.
+                callback = partial(_observe, it)
+                meter.create_observable_gauge(it.name, [callback], it.unit, it.description)
+
+
+@cache
+def instruments() -> Instruments:
+    """The process's instruments, created once, with the global meter provider."""
+    return Instruments(metrics.get_meter_provider().get_meter("leadsquared_async", __version__))
+
+
+def _observe(metric: Metric, _: CallbackOptions) -> Iterable[Observation]:
+    reduce = max if metric.is_greatest else sum
+    return [Observation(reduce(values), dict(key)) for key, values in observed(metric.name).items()]

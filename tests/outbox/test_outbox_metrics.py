@@ -1,0 +1,101 @@
+"""The gauges of an outbox, in a program that has set up OpenTelemetry."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from leadsquared_async import Outbox
+from leadsquared_async.outbox.writer import Writer
+from leadsquared_async.sandbox import Faults, Sandbox
+from tests.clients import client_of
+from tests.collected import Collected
+
+ITEMS, AGE, HELD = "leadsquared.outbox.items", "leadsquared.outbox.oldest.age", "leadsquared.held"
+
+
+def nonzero(points: dict[tuple[str, ...], float]) -> dict[tuple[str, ...], float]:
+    return {attributes: value for attributes, value in points.items() if value}
+
+
+async def test_items_are_counted_by_state(sandbox: Sandbox, collected: Collected, tmp_path: Path) -> None:
+    """All states have a count, with the file's name and the client's; a closed outbox has none."""
+    sandbox.books.faults = Faults(script=("500-mx",))
+    async with (
+        client_of(sandbox, name="acme") as lsq,
+        Outbox(tmp_path / "leads.db", lsq, confirm=False) as outbox,
+    ):
+        for number in range(3):
+            await outbox.put({"Phone": f"+91-998877665{number}"})
+        await outbox.drained()
+        counts = await asyncio.to_thread(collected.points, ITEMS)
+    assert len(counts) == 6
+    assert nonzero(counts) == {("acme", "leads.db", "accepted"): 2, ("acme", "leads.db", "rejected"): 1}
+    assert collected.points(ITEMS) == collected.points(HELD) == {}
+
+
+async def test_the_oldest_open_item_has_an_age(collected: Collected, tmp_path: Path) -> None:
+    """It is the time since the put of the oldest item of each state that is not final."""
+    async with Outbox(tmp_path / "leads.db") as outbox:
+        assert collected.points(AGE) == {}
+        await outbox.put({"Phone": "+91-9988776655"})
+        await outbox.put({"Phone": "+91-9988776656"})
+        file = sqlite3.connect(tmp_path / "leads.db")
+        with file:
+            file.execute("UPDATE items SET put_at = ? WHERE id = 1", (time.time() - 3600,))
+        file.close()
+        ((attributes, age),) = collected.points(AGE).items()
+    assert attributes == ("leads.db", "pending")
+    assert age == pytest.approx(3600, abs=60)
+
+
+async def test_two_outboxes_of_one_file_count_its_items_once(collected: Collected, tmp_path: Path) -> None:
+    """A file that a process opens twice is one source."""
+    async with Outbox(tmp_path / "leads.db") as one, Outbox(tmp_path / "leads.db"):
+        await one.put({"Phone": "+91-9988776655"})
+        assert nonzero(collected.points(ITEMS)) == {("leads.db", "pending"): 1}
+
+
+async def test_a_hold_shows_while_it_lasts(sandbox: Sandbox, collected: Collected, tmp_path: Path) -> None:
+    """The gauge is 0 while leads are delivered, and 1 for the scope that is on hold."""
+    async with client_of(sandbox) as lsq, Outbox(tmp_path / "leads.db", lsq, confirm=False) as outbox:
+        await outbox.put({"Phone": "+91-9988776655"})
+        await outbox.drained()
+        quiet = collected.points(HELD)
+        assert {scope for _, scope in quiet} >= {"all", "file", "leads.capture"}
+        assert nonzero(quiet) == {}
+        sandbox.books.faults = Faults(probabilities={"403": 1.0})
+        await outbox.put({"Phone": "+91-9988776656"})
+        async with asyncio.timeout(10):
+            while not (await outbox.snapshot()).blocked:  # noqa: ASYNC110 - no event says so
+                await asyncio.sleep(0.01)
+        assert nonzero(collected.points(HELD)) == {("leads.db", "all"): 1}
+
+
+async def test_a_process_that_only_puts_reports_no_hold(collected: Collected, tmp_path: Path) -> None:
+    """Holds are those of the process that delivers."""
+    async with Outbox(tmp_path / "leads.db"):
+        assert collected.points(HELD) == {}
+        assert collected.points(ITEMS)
+
+
+async def test_a_disk_that_does_not_answer_delays_no_collection_for_long(
+    collected: Collected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The counts are missing while the file's thread is busy, and the collector goes on."""
+    monkeypatch.setattr("leadsquared_async.outbox.writer.LONGEST_READ", 0.01)
+    is_free = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    async with Outbox(tmp_path / "leads.db") as outbox:
+        assert isinstance(outbox._writer, Writer)
+        busy = outbox._writer._thread.submit(
+            lambda: asyncio.run_coroutine_threadsafe(is_free.wait(), loop).result()
+        )
+        assert await asyncio.to_thread(collected.points, ITEMS) == {}
+        is_free.set()
+        await asyncio.to_thread(busy.result)
+        assert collected.points(ITEMS)
