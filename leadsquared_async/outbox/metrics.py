@@ -12,47 +12,44 @@ from leadsquared_async.outbox.writer import Writer
 from leadsquared_async.telemetry.gauges import Reading, watch
 from leadsquared_async.telemetry.metrics import CLIENT, OUTBOX, SCOPE, STATE, instruments
 
-__all__ = ["watch_outbox"]
+__all__ = ["watch_delivery"]
 
 Names = dict[str, str | None]
 
 
-def watch_outbox(writer: Writer, service: Service | None, client: str | None) -> Callable[[], None]:
-    """Read the gauges of an open outbox until the returned function is called.
+def watch_delivery(service: Service, writer: Writer, client: str | None) -> Callable[[], None]:
+    """Read the gauges of an outbox until the returned function is called.
+
+    They are read in the process that delivers, so that each file has one count however many processes put.
 
     Args:
+        service: delivers.
         writer: gives access to the file.
-        service: delivers; None if this process only puts.
         client: the client's name.
     """
     instruments()
     names: Names = {OUTBOX: writer.path.name, CLIENT: client}
-    stop_items = watch(
-        writer,
+    return watch(
+        service,
         {
-            "leadsquared.outbox.items": partial(_items, names),
-            "leadsquared.outbox.oldest.age": partial(_ages, names),
+            "leadsquared.outbox.items": partial(_items, writer, names),
+            "leadsquared.outbox.oldest.age": partial(_ages, writer, names),
+            "leadsquared.held": partial(_held, names),
         },
     )
-    stop_holds = None if service is None else watch(service, {"leadsquared.held": partial(_held, names)})
-
-    def stop() -> None:
-        stop_items()
-        if stop_holds is not None:
-            stop_holds()
-
-    return stop
 
 
-def _items(names: Names, writer: Writer) -> Iterator[Reading]:
-    for state, count in (writer.read_at_once(Store.counts) or {}).items():
-        yield Reading(count, writer.path, {STATE: state.value, **names})
+def _items(writer: Writer, names: Names, service: Service) -> Iterator[Reading]:
+    counts = writer.read_at_once(Store.counts) if service.delivers else None
+    for state, count in (counts or {}).items():
+        yield Reading(count, service, {STATE: state.value, **names})
 
 
-def _ages(names: Names, writer: Writer) -> Iterator[Reading]:
+def _ages(writer: Writer, names: Names, service: Service) -> Iterator[Reading]:
     now = time.time()
-    for state, put_at in (writer.read_at_once(Store.oldest_by_state) or {}).items():
-        yield Reading(max(0.0, now - put_at), writer.path, {STATE: state.value, **names})
+    oldest = writer.read_at_once(Store.oldest_by_state) if service.delivers else None
+    for state, put_at in (oldest or {}).items():
+        yield Reading(max(0.0, now - put_at), service, {STATE: state.value, **names})
 
 
 def _held(names: Names, service: Service) -> Iterator[Reading]:

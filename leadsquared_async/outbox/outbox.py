@@ -430,11 +430,6 @@ class Outbox:
             await writer.aclose(0.0)
             raise
         self._state = ""
-        if is_set_up("metrics"):
-            from leadsquared_async.outbox.metrics import watch_outbox  # noqa: PLC0415 - it needs the extra `otel`
-
-            name = None if parts is None else parts.sender.session.options.name
-            self._stop_gauges = watch_outbox(writer, self._service, name)
 
     async def _start(self, client: LeadSquared, *, confirm: bool) -> None:
         assert self._writer is not None
@@ -449,8 +444,14 @@ class Outbox:
             keep_rejected=self._keep_rejected,
         )
         await self._service.start()
+        if is_set_up("metrics"):
+            from leadsquared_async.outbox.metrics import watch_delivery  # noqa: PLC0415 - needs the extra `otel`
+
+            name = parts_of(client).sender.session.options.name
+            self._stop_gauges = watch_delivery(self._service, self._writer, name)
 
     async def _stop(self, grace: float = GRACE) -> None:
+        self._stop_gauges()
         service, self._service = self._service, None
         if service is not None:
             await service.aclose(grace)
