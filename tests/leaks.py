@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from leadsquared_async.telemetry.metrics import instruments
 from tests.clients import KEYS
 
 PERSON = {
@@ -84,7 +87,7 @@ def shown(error: BaseException) -> str:
 
 
 class Watch(logging.Handler):
-    """Every log record of the process from DEBUG on, every warning, every span."""
+    """Every log record of the process from DEBUG on, every warning, every span, every metric."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -93,6 +96,8 @@ class Watch(logging.Handler):
         self.loggers: set[str] = set()
         self.warnings: list[warnings.WarningMessage] = []
         self.exporter = InMemorySpanExporter()
+        self.reader = InMemoryMetricReader()
+        self.metrics = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.loggers.add(record.name)
@@ -111,6 +116,7 @@ class Watch(logging.Handler):
     def assert_nothing_secret(self) -> None:
         assert_nothing_secret("\n".join(self.lines))
         assert_nothing_secret(self.spans)
+        assert_nothing_secret(self.metrics)
         assert_nothing_secret("\n".join(str(warning) for warning in self.warnings))
 
 
@@ -128,15 +134,21 @@ async def watching() -> AsyncIterator[Watch]:
     root.setLevel(logging.DEBUG)
     loop.set_debug(True)
     loop.slow_callback_duration = 0.0
-    instrumentor.instrument(tracer_provider=provider)
-    get_provider, trace.get_tracer_provider = trace.get_tracer_provider, lambda: provider
+    meters = MeterProvider([watch.reader])
+    instrumentor.instrument(tracer_provider=provider, meter_provider=meters)
+    tracers_before, trace.get_tracer_provider = trace.get_tracer_provider, lambda: provider
+    meters_before, metrics.get_meter_provider = metrics.get_meter_provider, lambda: meters
+    instruments.cache_clear()
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             watch.warnings = caught
             yield watch
+        watch.metrics = str(watch.reader.get_metrics_data())
     finally:
-        trace.get_tracer_provider = get_provider
+        trace.get_tracer_provider, metrics.get_meter_provider = tracers_before, meters_before
+        instruments.cache_clear()
+        meters.shutdown()
         instrumentor.uninstrument()
         provider.shutdown()
         loop.set_debug(False)

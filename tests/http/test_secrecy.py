@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -123,6 +126,7 @@ async def test_no_answer_makes_a_key_or_a_person_show(
         if isinstance(error, APIError):
             assert_no_key(f"{error.body} {error.exception_message}")
     watch.assert_nothing_secret()
+    assert "leadsquared.throttled" in watch.metrics
     assert_nothing_secret("".join(capfd.readouterr()))
     assert "asyncio" in watch.loggers or isinstance(error, LeadSquaredError)
 
@@ -363,3 +367,25 @@ async def test_the_person_can_be_reached_by_name() -> None:
             await lsq.leads.capture(PERSON)
     assert PERSON["EmailAddress"] in str(caught.value.body)
     assert PERSON["EmailAddress"] in str(caught.value.exception_message)
+
+
+def sentry(*arguments: str) -> str:
+    """What Sentry sends of `sentry_program`."""
+    command = [sys.executable, "-m", "tests.http.sentry_program", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=100).stdout
+
+
+@pytest.mark.slow
+def test_sentry_gets_no_key_and_no_person(tmp_path: Path) -> None:
+    """Errors with the variables of their frames, breadcrumbs, log records and transactions hold none."""
+    sent = sentry("main", str(tmp_path / "leads.db"))
+    assert_nothing_secret(sent)
+    for word in ("leadsquared_async/http/run.py", '"vars"', '"breadcrumbs"', '"transaction"', "Rejected"):
+        assert word in sent
+
+
+@pytest.mark.slow
+def test_sentry_gets_the_keys_of_a_plain_httpx_call() -> None:
+    """The test can fail: an error around a plain httpx call is sent with its keys."""
+    with pytest.raises(AssertionError, match="shows in"):
+        assert_no_key(sentry("plain"))
