@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Abandoned",
+    "AttemptEnded",
     "CallEnded",
     "CallbackFailed",
     "CredentialsRenewed",
@@ -83,6 +84,33 @@ class Sent(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptEnded(Event):
+    """An attempt of a call ended, with or without an answer, even if its caller has left.
+
+    Attributes:
+        operation: what was called.
+        reference: the caller's own id.
+        delivery: whether the attempt arrived; "accepted" if it succeeded.
+        kind: the error, such as "ServerError"; None if it succeeded.
+        status_code: the HTTP status, if there was an answer.
+        throttled: whether LeadSquared refused it because the account is over its rate limit.
+    """
+
+    name: ClassVar[str] = "attempt_ended"
+    template: ClassVar[str] = (
+        "%(operation)s: an attempt ended with HTTP status %(status_code)s: %(delivery)s, error %(kind)s "
+        "(reference %(reference)s)"
+    )
+
+    operation: str
+    reference: str | None
+    delivery: Delivery
+    kind: str | None
+    status_code: int | None
+    throttled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Retried(Event):
     """An attempt failed, and the call is retried after a pause.
 
@@ -123,6 +151,7 @@ class CallEnded(Event):
 
     Attributes:
         operation: what was called.
+        lane: the lane in which it waited: "interactive", "batch" or "status".
         reference: the caller's own id.
         request_id: the RequestID of an accepted submission.
         delivery: whether it arrived; "accepted" if the call succeeded.
@@ -142,6 +171,7 @@ class CallEnded(Event):
     )
 
     operation: str
+    lane: str
     reference: str | None
     request_id: str | None
     delivery: Delivery

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from leadsquared_async.errors import Delivery, LeadSquaredError, exception_in, kind_of_error
-from leadsquared_async.events import Abandoned, CallEnded, DeadLetter, Retried, Sent
+from leadsquared_async.events import Abandoned, AttemptEnded, CallEnded, DeadLetter, Retried, Sent
 from leadsquared_async.http.call import Call
 from leadsquared_async.protocol import Outcome
 
-__all__ = ["call_ended", "left", "retried", "sent"]
+__all__ = ["attempt_ended", "call_ended", "left", "retried", "sent"]
 
 
 def sent(call: Call, attempt: int, waited: float) -> Sent:
     """The event before an attempt."""
     return Sent(operation=call.operation, reference=call.reference, attempts=attempt, waited=waited)
+
+
+def attempt_ended(call: Call, outcome: Outcome) -> AttemptEnded:
+    """The event after an attempt, whose outcome this is."""
+    return AttemptEnded(
+        operation=call.operation,
+        reference=call.reference,
+        delivery=outcome.delivery,
+        kind=None if outcome.succeeded else _kind_of(outcome),
+        status_code=outcome.status_code,
+        throttled=outcome.throttled,
+    )
 
 
 def retried(call: Call, outcome: Outcome, *, attempts: int, waited: float, delay: float) -> Retried:
@@ -54,6 +66,7 @@ def call_ended(
     """
     return CallEnded(
         operation=call.operation,
+        lane=call.lane.name.lower(),
         reference=call.reference,
         request_id=None if last is None else last.request_id,
         delivery=Delivery.ACCEPTED if error is None else error.delivery,

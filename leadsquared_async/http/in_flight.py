@@ -7,6 +7,7 @@ A native cancellation (`asyncio.wait_for`, a task group) inside httpx 0.28 leaks
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
@@ -101,7 +102,7 @@ class InFlight:
 
     def _ended(self, limiter: Limiter, answer: asyncio.Future[Outcome], task: asyncio.Task[Outcome]) -> None:
         """Pass the outcome on before returning the token: a custom limiter may raise."""
-        del self._tasks[task]
+        call = self._tasks.pop(task)
         self._unwanted.discard(task)
         outcome = self._outcome_of(task)
         if not answer.done():
@@ -116,6 +117,8 @@ class InFlight:
                 limiter.on_rate_limited(outcome.pause, outcome.limit)
         finally:
             limiter.release(counted=outcome is not None and outcome.counted)
+            if outcome is not None and self._events.wants(logging.DEBUG):
+                self._tell_attempt(call, outcome)
 
     def _outcome_of(self, task: asyncio.Task[Outcome]) -> Outcome | None:
         """None if it failed, or was cancelled by anything except closing the client."""
@@ -129,6 +132,11 @@ class InFlight:
         failure = None if outcome is not None or task.cancelled() else task.exception()
         last = Delivery.UNKNOWN if outcome is None else outcome.delivery
         self._tell(call, join((*earlier, last)), outcome, failure)
+
+    def _tell_attempt(self, call: Call, outcome: Outcome) -> None:
+        from leadsquared_async.http.call_events import attempt_ended  # noqa: PLC0415 - slow to import
+
+        self._events.emit(attempt_ended(call, outcome))
 
     def _tell(
         self, call: Call, delivery: Delivery, outcome: Outcome | None, failure: BaseException | None = None
