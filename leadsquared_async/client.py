@@ -344,6 +344,10 @@ class LeadSquared(Requests, CustomCalls):
     @without_locals
     async def _open(self) -> None:
         self._session.open()
+        if is_set_up("trace"):
+            from leadsquared_async.telemetry.recorder import add_retry_to_span  # noqa: PLC0415 - as below
+
+            self._session.events.subscribe(add_retry_to_span)
         if is_set_up("metrics"):
             from leadsquared_async.client_metrics import record  # noqa: PLC0415 - it needs the extra `otel`
 

@@ -9,6 +9,7 @@ from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.telemetry.gauges import Reading, watch
 from leadsquared_async.telemetry.metrics import CLIENT, LANE, LIMIT, OPERATION, instruments
+from leadsquared_async.telemetry.recorder import MetricsRecorder
 from leadsquared_async.tracking import Trackers
 
 __all__ = ["record"]
@@ -16,10 +17,7 @@ __all__ = ["record"]
 
 def record(session: Session, trackers: Trackers) -> None:
     """Record the metrics of an open client until it is closed."""
-    counters = instruments().counters
-    # So that the series exists before the first 429: Prometheus does not see a counter that starts at 1.
-    name = session.options.name
-    counters["leadsquared.throttled"].add(0, {} if name is None else {CLIENT: name})
+    session.events.subscribe(MetricsRecorder(instruments(), session.options.name))
     for stop in (
         watch(session, {"leadsquared.limit.tokens": _tokens, "leadsquared.limit.waiters": _waiters}),
         watch(trackers, {"leadsquared.follow.waiting": _followed}),

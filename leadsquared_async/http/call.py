@@ -77,11 +77,6 @@ class Call:
     most: int = MAX_BODY
 
     @property
-    def kind(self) -> str:
-        """The operation, or "request" for a call of `lsq.request`, whose path may hold an id."""
-        return "request" if "/" in self.operation else self.operation
-
-    @property
     def writes(self) -> bool:
         """Whether it changes data at LeadSquared."""
         return self.repeat is not Idempotency.READ

@@ -15,9 +15,10 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 
 from leadsquared_async._version import __version__
-from leadsquared_async.errors import LeadSquaredError
+from leadsquared_async.errors import LeadSquaredError, kind_of_error
 from leadsquared_async.http.call import Call, Host
 from leadsquared_async.http.session import Session
+from leadsquared_async.telemetry import operation_kind
 
 if TYPE_CHECKING:
     from leadsquared_async.http.run import Sent
@@ -41,7 +42,7 @@ async def in_span(
     tracer = _tracer_of(trace.get_tracer_provider())
     # Exceptions are not recorded, because that would export their stack traces.
     with tracer.start_as_current_span(
-        call.kind,
+        operation_kind(call.operation),
         context=None if links is None else Context(),
         kind=trace.SpanKind.CLIENT,
         attributes=_request(session, call),
@@ -53,8 +54,9 @@ async def in_span(
             sent = await work()
         except BaseException as error:
             if span.is_recording():
-                span.set_status(trace.Status(trace.StatusCode.ERROR, type(error).__name__))
-                span.set_attributes(_failure(error))
+                failure = _failure(error)
+                span.set_status(trace.StatusCode.ERROR, str(failure["error.type"]))
+                span.set_attributes(failure)
             raise
         if span.is_recording():
             span.set_attributes(_success(sent))
@@ -102,7 +104,7 @@ def _request(session: Session, call: Call) -> Attributes:
         "server.port": port,
         "leadsquared.operation": call.operation,
     }
-    if call.kind == call.operation:  # the path of another call may hold an id
+    if operation_kind(call.operation) == call.operation:  # otherwise the path may hold an id
         attributes["url.template"] = call.path + "/{id}" * len(call.suffix)
     if call.reference is not None:
         attributes["leadsquared.reference"] = call.reference
@@ -119,11 +121,11 @@ def _success(sent: Sent) -> Attributes:
 
 
 def _failure(error: BaseException) -> Attributes:
-    attributes: Attributes = {"error.type": type(error).__name__}
-    if isinstance(error, LeadSquaredError):
-        status_code: int | None = getattr(error, "status_code", None)
-        attributes |= _outcome(error.delivery, error.attempts, error.waited, status_code)
-    return attributes
+    if not isinstance(error, LeadSquaredError):
+        return {"error.type": type(error).__name__}
+    status_code: int | None = getattr(error, "status_code", None)
+    outcome = _outcome(error.delivery, error.attempts, error.waited, status_code)
+    return {"error.type": kind_of_error(error), **outcome}
 
 
 def _outcome(delivery: str, attempts: int, waited: float, status_code: int | None) -> Attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Literal
 
-__all__ = ["is_set_up"]
+__all__ = ["is_set_up", "operation_kind"]
 
 
 def is_set_up(signal: Literal["metrics", "trace"]) -> bool:
@@ -15,3 +15,8 @@ def is_set_up(signal: Literal["metrics", "trace"]) -> bool:
     return provider_of is not None and not type(provider_of()).__module__.startswith(
         "opentelemetry." + signal
     )
+
+
+def operation_kind(operation: str) -> str:
+    """The operation, or "request" for a call of `lsq.request`, whose path may hold an id."""
+    return "request" if "/" in operation else operation

@@ -126,7 +126,7 @@ async def test_no_answer_makes_a_key_or_a_person_show(
         if isinstance(error, APIError):
             assert_no_key(f"{error.body} {error.exception_message}")
     watch.assert_nothing_secret()
-    assert "leadsquared.throttled" in watch.metrics
+    assert "leadsquared.calls" in watch.metrics
     assert_nothing_secret("".join(capfd.readouterr()))
     assert "asyncio" in watch.loggers or isinstance(error, LeadSquaredError)
 

@@ -53,15 +53,18 @@ async def test_a_call_is_one_span_however_many_attempts_it_took(
 async def test_a_failed_call_says_so_without_the_exception(
     sandbox: Sandbox, spans: InMemorySpanExporter
 ) -> None:
-    """The span of a rejected lead has the error's name and delivery, and no recorded exception."""
+    """The span of a rejected lead has LeadSquared's name of the error, and no recorded exception."""
     sandbox.books.faults = Faults(script=("500-mx",))
     async with client_of(sandbox) as lsq:
         with pytest.raises(Rejected):
             await lsq.leads.capture(LEAD)
     (span,) = spans.get_finished_spans()
-    assert (span.status.status_code, span.status.description) == (trace.StatusCode.ERROR, "Rejected")
+    assert (span.status.status_code, span.status.description) == (
+        trace.StatusCode.ERROR,
+        "MXDuplicateEntryException",
+    )
     assert facts_of(span) == request_to(sandbox) | {
-        "error.type": "Rejected",
+        "error.type": "MXDuplicateEntryException",
         "http.response.status_code": 500,
         "leadsquared.delivery": "rejected",
         "leadsquared.attempts": 1,
