@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable, Mapping
 from typing import (
@@ -347,7 +348,7 @@ class LeadSquared(Requests, CustomCalls):
         if is_set_up("trace"):
             from leadsquared_async.telemetry.recorder import add_retry_to_span  # noqa: PLC0415 - as below
 
-            self._session.events.subscribe(add_retry_to_span)
+            self._session.events.subscribe(add_retry_to_span, logging.INFO)
         if is_set_up("metrics"):
             from leadsquared_async.client_metrics import record  # noqa: PLC0415 - it needs the extra `otel`
 

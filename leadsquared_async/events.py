@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Abandoned",
-    "AttemptEnded",
+    "AttemptFailed",
     "CallEnded",
     "CallbackFailed",
     "CredentialsRenewed",
@@ -84,28 +84,28 @@ class Sent(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptEnded(Event):
-    """An attempt of a call ended, with or without an answer, even if its caller has left.
+class AttemptFailed(Event):
+    """An attempt of a call failed, whether it is retried, was the last one, or its caller has left.
 
     Attributes:
         operation: what was called.
         reference: the caller's own id.
-        delivery: whether the attempt arrived; "accepted" if it succeeded.
-        kind: the error, such as "ServerError"; None if it succeeded.
+        delivery: whether the attempt may have arrived.
+        kind: LeadSquared's name of the exception, else the error.
         status_code: the HTTP status, if there was an answer.
         throttled: whether LeadSquared refused it because the account is over its rate limit.
     """
 
-    name: ClassVar[str] = "attempt_ended"
+    name: ClassVar[str] = "attempt_failed"
     template: ClassVar[str] = (
-        "%(operation)s: an attempt ended with HTTP status %(status_code)s: %(delivery)s, error %(kind)s "
+        "%(operation)s: an attempt failed with HTTP status %(status_code)s: %(kind)s, %(delivery)s "
         "(reference %(reference)s)"
     )
 
     operation: str
     reference: str | None
     delivery: Delivery
-    kind: str | None
+    kind: str
     status_code: int | None
     throttled: bool
 

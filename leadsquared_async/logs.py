@@ -23,6 +23,8 @@ else:
 __all__ = ["ClientEvents", "ClientLog", "Traceback"]
 
 _logger = logging.getLogger("leadsquared_async")
+NOBODY = logging.CRITICAL + 1
+"""Above the level of every event."""
 
 
 class ClientEvents:
@@ -40,17 +42,24 @@ class ClientEvents:
         self.log = ClientLog(client)
         self.loop: asyncio.AbstractEventLoop | None = None
         self._client = client
-        self._subscribers: list[Subscriber] = []
+        self._subscribers: list[tuple[int, Subscriber]] = []
+        self._lowest = NOBODY  # level that a subscriber receives
         self._failures: set[tuple[str, type]] = set()
 
-    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Call `subscriber` with each event; the returned function ends that."""
-        self._subscribers.append(subscriber)
-        return partial(self._subscribers.remove, subscriber)
+    def subscribe(self, subscriber: Subscriber, level: int = logging.DEBUG) -> Callable[[], None]:
+        """Call `subscriber` with each event from this level on; the returned function ends that."""
+        entry = (level, subscriber)
+        self._subscribers.append(entry)
+        self._lowest = min(self._lowest, level)
+        return partial(self._leave, entry)
+
+    def _leave(self, entry: tuple[int, Subscriber]) -> None:
+        self._subscribers.remove(entry)
+        self._lowest = min((level for level, _ in self._subscribers), default=NOBODY)
 
     def wants(self, level: int) -> bool:
         """Whether anybody receives an event of this level: ask before creating an event of DEBUG or INFO."""
-        return bool(self._subscribers) or _logger.isEnabledFor(level)
+        return level >= self._lowest or _logger.isEnabledFor(level)
 
     def emit(self, event: Event) -> None:
         """Log a new event and pass it to the subscribers, with the client's name; from any thread."""
@@ -65,7 +74,9 @@ class ClientEvents:
                 self.loop.call_soon_threadsafe(self._tell, event)
 
     def _tell(self, event: Event) -> None:
-        for subscriber in tuple(self._subscribers):
+        for lowest, subscriber in tuple(self._subscribers):
+            if event.level < lowest:
+                continue
             try:
                 subscriber(event)
             except (Exception, asyncio.CancelledError) as error:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from leadsquared_async.errors import Delivery, LeadSquaredError, exception_in, kind_of_error
-from leadsquared_async.events import Abandoned, AttemptEnded, CallEnded, DeadLetter, Retried, Sent
+from leadsquared_async.events import Abandoned, AttemptFailed, CallEnded, DeadLetter, Retried, Sent
 from leadsquared_async.http.call import Call
 from leadsquared_async.protocol import Outcome
 
-__all__ = ["attempt_ended", "call_ended", "left", "retried", "sent"]
+__all__ = ["attempt_failed", "call_ended", "left", "retried", "sent"]
 
 
 def sent(call: Call, attempt: int, waited: float) -> Sent:
@@ -15,13 +15,13 @@ def sent(call: Call, attempt: int, waited: float) -> Sent:
     return Sent(operation=call.operation, reference=call.reference, attempts=attempt, waited=waited)
 
 
-def attempt_ended(call: Call, outcome: Outcome) -> AttemptEnded:
-    """The event after an attempt, whose outcome this is."""
-    return AttemptEnded(
+def attempt_failed(call: Call, outcome: Outcome) -> AttemptFailed:
+    """The event after a failed attempt, whose outcome this is."""
+    return AttemptFailed(
         operation=call.operation,
         reference=call.reference,
         delivery=outcome.delivery,
-        kind=None if outcome.succeeded else _kind_of(outcome),
+        kind=_kind_of(outcome),
         status_code=outcome.status_code,
         throttled=outcome.throttled,
     )

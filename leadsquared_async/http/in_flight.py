@@ -117,8 +117,8 @@ class InFlight:
                 limiter.on_rate_limited(outcome.pause, outcome.limit)
         finally:
             limiter.release(counted=outcome is not None and outcome.counted)
-            if outcome is not None and self._events.wants(logging.DEBUG):
-                self._tell_attempt(call, outcome)
+            if outcome is not None and not outcome.succeeded and self._events.wants(logging.DEBUG):
+                self._tell_failed(call, outcome)
 
     def _outcome_of(self, task: asyncio.Task[Outcome]) -> Outcome | None:
         """None if it failed, or was cancelled by anything except closing the client."""
@@ -133,10 +133,10 @@ class InFlight:
         last = Delivery.UNKNOWN if outcome is None else outcome.delivery
         self._tell(call, join((*earlier, last)), outcome, failure)
 
-    def _tell_attempt(self, call: Call, outcome: Outcome) -> None:
-        from leadsquared_async.http.call_events import attempt_ended  # noqa: PLC0415 - slow to import
+    def _tell_failed(self, call: Call, outcome: Outcome) -> None:
+        from leadsquared_async.http.call_events import attempt_failed  # noqa: PLC0415 - slow to import
 
-        self._events.emit(attempt_ended(call, outcome))
+        self._events.emit(attempt_failed(call, outcome))
 
     def _tell(
         self, call: Call, delivery: Delivery, outcome: Outcome | None, failure: BaseException | None = None

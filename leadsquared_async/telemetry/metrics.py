@@ -5,18 +5,24 @@ No attribute has a value of a lead, a reference or a RequestID, so that the numb
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Literal
 
 from opentelemetry import metrics
-from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observation
+from opentelemetry.metrics import CallbackOptions, Histogram, Observation
 
 from leadsquared_async._version import __version__
 from leadsquared_async.telemetry.gauges import observed
 
-__all__ = ["METRICS", "Instruments", "Metric", "instruments"]
+__all__ = ["METRICS", "Attributes", "Instruments", "Metric", "instruments"]
+
+Attributes = tuple[tuple[str, str | int], ...]
+BATCH = 100
+"""Events recorded together; they take about a millisecond."""
 
 _SHORT = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)
 _LONG = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 10_800.0, 36_000.0)
@@ -71,7 +77,7 @@ METRICS = (
         "leadsquared.limit.wait",
         "histogram",
         "s",
-        "Time for which calls waited for the rate limit.",
+        "Waits for the rate limit, of calls that had to wait.",
         (LANE, CLIENT),
         _SHORT,
     ),
@@ -152,27 +158,53 @@ METRICS = (
 
 
 class Instruments:
-    """One instrument for each metric.
+    """One instrument for each metric, which serves all clients and outboxes: the API removes no callback.
+
+    Counting and recording take a call a tenth of its time if the SDK does each at once. So counters are read
+    when they are collected, and events are recorded in batches.
 
     Attributes:
-        counters: by name.
         histograms: by name.
     """
 
     def __init__(self, meter: metrics.Meter) -> None:
-        self.counters: dict[str, Counter] = {}
         self.histograms: dict[str, Histogram] = {}
+        self._totals: dict[str, Counter[Attributes]] = {}
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._lock = threading.RLock()
         for it in METRICS:
             if it.kind == "counter":
-                self.counters[it.name] = meter.create_counter(it.name, it.unit, it.description)
+                self._totals[it.name] = Counter()
+                callback = partial(self._count, it.name)
+                meter.create_observable_counter(it.name, [callback], it.unit, it.description)
             elif it.kind == "histogram":
                 self.histograms[it.name] = meter.create_histogram(
                     it.name, it.unit, it.description, explicit_bucket_boundaries_advisory=it.boundaries
                 )
             else:
-                # One instrument for all clients and outboxes, because the API cannot remove a callback.
-                callback = partial(_observe, it)
-                meter.create_observable_gauge(it.name, [callback], it.unit, it.description)
+                meter.create_observable_gauge(it.name, [partial(_observe, it)], it.unit, it.description)
+
+    def record(self, work: Callable[[], None]) -> None:
+        """Run `work` with the next batch, at the latest when metrics are collected; from any thread."""
+        self._waiting.append(work)
+        if len(self._waiting) >= BATCH:
+            self._record_waiting()
+
+    def _record_waiting(self) -> None:
+        with self._lock:
+            while self._waiting:
+                self._waiting.popleft()()
+
+    def add(self, name: str, amount: int, attributes: Attributes) -> None:
+        """Count something; from any thread."""
+        with self._lock:
+            self._totals[name][attributes] += amount
+
+    def _count(self, name: str, _: CallbackOptions) -> list[Observation]:
+        with self._lock:
+            self._record_waiting()
+            totals = list(self._totals[name].items())
+        return [Observation(total, dict(attributes)) for attributes, total in totals]
 
 
 @cache
@@ -181,6 +213,6 @@ def instruments() -> Instruments:
     return Instruments(metrics.get_meter_provider().get_meter("leadsquared_async", __version__))
 
 
-def _observe(metric: Metric, _: CallbackOptions) -> Iterable[Observation]:
+def _observe(metric: Metric, _: CallbackOptions) -> list[Observation]:
     reduce = max if metric.is_greatest else sum
     return [Observation(reduce(values), dict(key)) for key, values in observed(metric.name).items()]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from opentelemetry import trace
 
+from leadsquared_async.errors import Delivery
 from leadsquared_async.events import (
     Abandoned,
-    AttemptEnded,
+    AttemptFailed,
     CallEnded,
     DeadLetter,
     Event,
@@ -27,12 +29,14 @@ from leadsquared_async.telemetry.metrics import (
     OWNER,
     STATE,
     STATUS,
+    Attributes,
     Instruments,
 )
 
 __all__ = ["MetricsRecorder", "add_retry_to_span"]
 
-Attributes = dict[str, str | int]
+A_WAIT = 0.001
+"""Seconds from which a call counts as one that has waited; a token that is free takes some microseconds."""
 ABANDONED = "CancelledError"
 """The error of a call whose caller has left."""
 
@@ -46,68 +50,79 @@ class MetricsRecorder:
     """
 
     def __init__(self, instruments: Instruments, client: str | None) -> None:
-        self._names: Attributes = {} if client is None else {CLIENT: client}
-        self._calls = instruments.counters["leadsquared.calls"]
-        self._attempts = instruments.counters["leadsquared.attempts"]
-        self._throttled = instruments.counters["leadsquared.throttled"]
-        self._dead_letters = instruments.counters["leadsquared.dead_letters"]
+        self._client: Attributes = () if client is None else ((CLIENT, client),)
+        self._add = instruments.add
+        self._with_the_next_batch = instruments.record
         self._duration = instruments.histograms["leadsquared.call.duration"]
         self._wait = instruments.histograms["leadsquared.limit.wait"]
         self._lag = instruments.histograms["leadsquared.follow.lag"]
         self._record: dict[type[Event], Callable[[Any], None]] = {
-            AttemptEnded: self._attempt_ended,
+            AttemptFailed: self._attempt_failed,
             CallEnded: self._call_ended,
             Abandoned: self._abandoned,
             DeadLetter: self._dead_letter,
             Processed: self._processed,
         }
         # Prometheus sees no increase in a series that begins with 1.
-        self._throttled.add(0, self._names)
+        self._add("leadsquared.throttled", 0, self._client)
 
     def __call__(self, event: Event) -> None:
         record = self._record.get(type(event))
         if record is not None:
-            record(event)
+            self._with_the_next_batch(partial(record, event))
 
-    def _attempt_ended(self, event: AttemptEnded) -> None:
-        answer: Attributes = {} if event.kind is None else {ERROR: event.kind}
-        if event.status_code is not None:
-            answer = {STATUS: event.status_code}
-        self._attempts.add(1, {OPERATION: operation_kind(event.operation), **answer, **self._names})
+    def _attempt_failed(self, event: AttemptFailed) -> None:
+        self._attempt(event.operation, event.status_code, event.kind)
         if event.throttled:
-            self._throttled.add(1, self._names)
+            self._add("leadsquared.throttled", 1, self._client)
+
+    def _attempt(self, operation: str, status_code: int | None, kind: str | None) -> None:
+        attributes: Attributes = ((OPERATION, operation_kind(operation)), *self._client)
+        if status_code is not None:
+            attributes = (*attributes, (STATUS, status_code))
+        elif kind is not None:
+            attributes = (*attributes, (ERROR, kind))
+        self._add("leadsquared.attempts", 1, attributes)
 
     def _call_ended(self, event: CallEnded) -> None:
         outcome = self._outcome(event.operation, event.delivery, event.kind)
-        self._calls.add(1, outcome)
-        self._duration.record(event.duration, outcome)
-        self._wait.record(event.waited_for_limit, {LANE: event.lane, **self._names})
+        self._add("leadsquared.calls", 1, outcome)
+        if event.kind is None:  # the last attempt succeeded
+            self._attempt(event.operation, event.status_code, None)
+        self._duration.record(event.duration, dict(outcome))
+        if event.waited_for_limit >= A_WAIT:
+            self._wait.record(event.waited_for_limit, {LANE: event.lane, **dict(self._client)})
 
     def _abandoned(self, event: Abandoned) -> None:
-        if event.item is None:  # else its call has ended, and the result was not read
-            self._calls.add(1, self._outcome(event.operation, event.delivery, ABANDONED))
+        if event.item is not None:
+            return  # its call has ended, and the result was not read
+        self._add("leadsquared.calls", 1, self._outcome(event.operation, event.delivery, ABANDONED))
+        if event.delivery is Delivery.ACCEPTED:
+            self._attempt(event.operation, None, None)  # the event does not have its status
 
     def _dead_letter(self, event: DeadLetter) -> None:
         if event.owner == "call":
-            self._calls.add(1, self._outcome(event.operation, event.delivery, ABANDONED))
-        self._dead_letters.add(
-            1,
-            {
-                OPERATION: operation_kind(event.operation),
-                STATE: event.state,
-                KIND: event.kind,
-                OWNER: event.owner,
-                **self._names,
-            },
+            self._add("leadsquared.calls", 1, self._outcome(event.operation, event.delivery, ABANDONED))
+        attributes: Attributes = (
+            (OPERATION, operation_kind(event.operation)),
+            (STATE, event.state),
+            (KIND, event.kind),
+            (OWNER, event.owner),
+            *self._client,
         )
+        self._add("leadsquared.dead_letters", 1, attributes)
 
     def _processed(self, event: Processed) -> None:
         outcome = "confirmed" if event.succeeded else "rejected"
-        self._lag.record(event.waited, {OPERATION: event.operation, OUTCOME: outcome, **self._names})
+        self._lag.record(event.waited, {OPERATION: event.operation, OUTCOME: outcome, **dict(self._client)})
 
     def _outcome(self, operation: str, delivery: str, kind: str | None) -> Attributes:
-        error: Attributes = {} if kind is None else {ERROR: kind}
-        return {OPERATION: operation_kind(operation), OUTCOME: str(delivery), **error, **self._names}
+        attributes: Attributes = (
+            (OPERATION, operation_kind(operation)),
+            (OUTCOME, str(delivery)),
+            *self._client,
+        )
+        return attributes if kind is None else (*attributes, (ERROR, kind))
 
 
 def add_retry_to_span(event: Event) -> None:

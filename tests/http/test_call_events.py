@@ -23,7 +23,7 @@ from leadsquared_async import (
 )
 from leadsquared_async.events import (
     Abandoned,
-    AttemptEnded,
+    AttemptFailed,
     CallEnded,
     CredentialsRenewed,
     DeadLetter,
@@ -33,8 +33,8 @@ from leadsquared_async.events import (
     Sent,
     Throttled,
 )
-from leadsquared_async.sandbox import Books, Faults
-from tests.clients import KEYS, LEAD, play
+from leadsquared_async.sandbox import Books, Faults, Sandbox
+from tests.clients import KEYS, LEAD, client_of, play
 from tests.recorded import Recorded, recording
 
 Act = Callable[[LeadSquared, Books], Awaitable[object]]
@@ -267,7 +267,7 @@ def test_what_happens_to_a_call_is_told_in_order(case: Case) -> None:
         options = {"retry": QUICK, "on_event": recorded, "name": "acme", **case.options}
         play(case.act, faults, options, **case.account)
     recorded.assert_records_agree()
-    told = [event for event in recorded.events if not isinstance(event, AttemptEnded)]
+    told = [event for event in recorded.events if not isinstance(event, AttemptFailed)]
     assert [event.name for event in told] == [kind.name for kind, _ in case.events]
     for event, (_, fields) in zip(told, case.events, strict=True):
         assert {name: getattr(event, name) for name in fields} == fields
@@ -337,7 +337,7 @@ def test_a_submission_that_an_outbox_keeps_is_no_dead_letter_of_its_call() -> No
 
     recorded = Recorded()
     play(leave_recorded, Faults(latency=0.1, script=("lost",)), {"on_event": recorded})
-    assert [type(event) for event in recorded.events] == [Sent, AttemptEnded, Abandoned]
+    assert [type(event) for event in recorded.events] == [Sent, AttemptFailed, Abandoned]
     assert recorded.of(Abandoned)[0].delivery is Delivery.UNKNOWN  # type: ignore[attr-defined]
 
 
@@ -353,3 +353,20 @@ def test_a_request_that_is_polled_many_times_is_told_once() -> None:
     assert len(polls) > 1
     assert len(recorded.of(Processed)) == 1
     assert recorded.names[-1] == "processed"
+
+
+async def test_each_failed_attempt_is_told(sandbox: Sandbox) -> None:
+    """Whether it is retried, was the last one, or its caller has left; and whether it was a 429."""
+    recorded = Recorded()
+    sandbox.books.faults = Faults(script=("429", "500-mx", "lost"), latency=0.05)
+    async with client_of(sandbox, on_event=recorded, retry=QUICK) as lsq:
+        with pytest.raises(LeadSquaredError):
+            await lsq.leads.capture(LEAD, reference="form-1")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(lsq.leads.capture(LEAD, reference="form-2"), 0.02)
+    failed = [event for event in recorded.events if isinstance(event, AttemptFailed)]
+    assert [(it.reference, it.kind, it.status_code, it.throttled) for it in failed] == [
+        ("form-1", "MXAPIRateLimitExceededException", 429, True),
+        ("form-1", "MXDuplicateEntryException", 500, False),
+        ("form-2", "ConnectionFailed", None, False),
+    ]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from leadsquared_async import LeadSquaredError, Outbox, RateLimit, Rejected, RetryPolicy
+from leadsquared_async import Lane, LeadSquaredError, Outbox, RateLimit, Rejected, RetryPolicy
 from leadsquared_async.sandbox import Faults, Sandbox
 from leadsquared_async.telemetry.metrics import METRICS
 from tests.clients import LEAD, client_of
@@ -35,7 +35,15 @@ async def test_a_call_is_counted_with_its_outcome(sandbox: Sandbox, collected: C
     }
     assert collected.points("leadsquared.calls") == calls
     assert collected.points("leadsquared.call.duration") == calls
-    assert collected.points("leadsquared.limit.wait") == {("acme", "interactive"): 3}
+    assert collected.points("leadsquared.limit.wait") == {}
+
+
+async def test_a_wait_is_recorded_if_there_was_one(sandbox: Sandbox, collected: Collected) -> None:
+    """In the call's lane; a call that finds a free token has not waited."""
+    async with client_of(sandbox, **NAMED, rate_limit=RateLimit(1, per=0.05)) as lsq:
+        await lsq.leads.capture(LEAD)
+        await lsq.with_options(lane=Lane.BATCH).leads.capture(LEAD)
+    assert collected.points("leadsquared.limit.wait") == {("acme", "batch"): 1}
 
 
 async def test_each_attempt_is_counted_by_its_answer(sandbox: Sandbox, collected: Collected) -> None:
@@ -62,7 +70,7 @@ async def test_a_call_whose_caller_leaves_is_counted(sandbox: Sandbox, collected
             await asyncio.wait_for(lsq.leads.capture(LEAD), 0.05)
     calls = {("CancelledError", "acme", "leads.capture", "accepted"): 1}
     assert collected.points("leadsquared.calls") == calls
-    assert collected.points("leadsquared.attempts") == {("200", "acme", "leads.capture"): 1}
+    assert collected.points("leadsquared.attempts") == {("acme", "leads.capture"): 1}
 
 
 async def test_a_path_that_may_hold_an_id_is_no_attribute(sandbox: Sandbox, collected: Collected) -> None:
@@ -117,7 +125,9 @@ async def test_the_points_have_the_attributes_that_the_table_says(
             for secret in (*LEAD.values(), "form-4711", receipt.request_id):
                 assert secret not in shown
     assert {metric.name for metric in found} >= {
-        name for name in table if "follow" not in name and "oldest" not in name
+        name
+        for name in table
+        if "follow" not in name and name not in {"leadsquared.limit.wait", "leadsquared.outbox.oldest.age"}
     }
 
 
