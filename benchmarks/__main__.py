@@ -23,6 +23,7 @@ from benchmarks import (
     shared_rate,
     stranger,
     tasks,
+    telemetry_cost,
     token_cost,
     uvloop_captures,
 )
@@ -31,6 +32,7 @@ from benchmarks.figures import Figure
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "capture_cost": capture_cost.measure,
     "import_cost": import_cost.measure,
+    "telemetry_cost": telemetry_cost.measure,
     "token_cost": token_cost.measure,
     "check_cost": check_cost.measure,
     "shared_cost": shared_cost.measure,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 
 from leadsquared_async._version import __version__
 from leadsquared_async.errors import LeadSquaredError, kind_of_error
@@ -40,27 +40,30 @@ async def in_span(
         work: makes the call.
     """
     tracer = _tracer_of(trace.get_tracer_provider())
-    # Exceptions are not recorded, because that would export their stack traces.
-    with tracer.start_as_current_span(
+    span = tracer.start_span(
         operation_kind(call.operation),
         context=None if links is None else Context(),
         kind=trace.SpanKind.CLIENT,
         attributes=_request(session, call),
-        links=[trace.Link(cause) for cause in map(_span_context, links or ()) if cause is not None],
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as span:
-        try:
-            sent = await work()
-        except BaseException as error:
-            if span.is_recording():
-                failure = _failure(error)
-                span.set_status(trace.StatusCode.ERROR, str(failure["error.type"]))
-                span.set_attributes(failure)
-            raise
+        links=_links(links) if links else None,
+    )
+    # `use_span` would do this, but it is slow, and it would record exceptions with their stack traces.
+    token = attach(trace.set_span_in_context(span))
+    try:
+        sent = await work()
+    except BaseException as error:
+        if span.is_recording():
+            failure = _failure(error)
+            span.set_status(trace.StatusCode.ERROR, str(failure["error.type"]))
+            span.set_attributes(failure)
+        raise
+    else:
         if span.is_recording():
             span.set_attributes(_success(sent))
         return sent
+    finally:
+        detach(token)
+        span.end()
 
 
 def current_traceparent() -> str | None:
@@ -69,6 +72,10 @@ def current_traceparent() -> str | None:
     if not context.is_valid:
         return None
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+
+
+def _links(traceparents: Collection[str]) -> list[trace.Link]:
+    return [trace.Link(context) for it in traceparents if (context := _span_context(it)) is not None]
 
 
 def _span_context(traceparent: str) -> trace.SpanContext | None:
