@@ -7,7 +7,7 @@ import hashlib
 import logging
 import random
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import partial
 from inspect import isawaitable
 from typing import Annotated, Any, TypeVar
@@ -61,6 +61,7 @@ from leadsquared_async.operations import OPERATIONS
 from leadsquared_async.resources.submit import send_encoded
 from leadsquared_async.retry import may_repeat
 from leadsquared_async.submissions import Submission
+from leadsquared_async.telemetry.gauges import Reading, watch
 
 __all__ = ["LeadSquaredTasks"]
 
@@ -420,6 +421,9 @@ class LeadSquaredTasks:
     async def _open(self, _state: object) -> None:
         self._client = client = await self._make_client().__aenter__()
         self._events = parts_of(client).sender.events
+        parts_of(client).sender.session.when_closing(
+            watch(self, {"leadsquared.held": LeadSquaredTasks._held})
+        )
         if isinstance(self._broker, StreamBroker):
             self._broker.clients.append(self._events)
             stopping = self._broker.stopping
@@ -453,6 +457,13 @@ class LeadSquaredTasks:
                 random=random.random,
             )
         return self._holds[operation]
+
+    def _held(self) -> Iterator[Reading]:
+        """The gauge of tasks on hold, by operation; it is read in any thread."""
+        client = parts_of(self._opened).sender.session.options.name
+        for operation, hold in list(self._holds.items()):
+            attributes = {"leadsquared.scope": operation, "leadsquared.client": client}
+            yield Reading(hold.has_failed, self, attributes)
 
     @property
     def _opened(self) -> LeadSquared:
