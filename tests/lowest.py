@@ -15,7 +15,7 @@ def lowest() -> list[str]:
         *PROJECT["dependencies"],
         *(line for lines in PROJECT["optional-dependencies"].values() for line in lines),
     ]
-    bounds = [re.match(r"([a-z0-9-]+)>=([0-9.]+)", requirement) for requirement in requirements]
+    bounds = [re.match(r"([a-z0-9-]+)>=([0-9.]+(?:b[0-9]+)?)", requirement) for requirement in requirements]
     return sorted({f"{bound[1]}=={bound[2]}" for bound in bounds if bound})
 
 

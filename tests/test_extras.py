@@ -29,6 +29,7 @@ EXTRAS = {
     "cli": {"typer", "rich", "click"},
     "sandbox": {"starlette", "uvicorn"},
     "otel": {"opentelemetry"},
+    "prometheus": {"opentelemetry", "prometheus_client"},
     "phone": {"phonenumbers"},
     "redis": {"redis"},
     "taskiq": {"taskiq", "taskiq_redis"},
