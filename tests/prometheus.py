@@ -20,7 +20,7 @@ START_WITHIN = 30.0
 
 
 def program(name: str) -> str:
-    """The path of "prometheus" or "promtool"; where it is missing, the test is skipped, but fails in `.ci/run`."""
+    """The path of "prometheus" or "promtool"; without it the test is skipped, but fails in `.ci/run`."""
     found = shutil.which(name)
     if found is None:
         missing = f"{name} is not installed: apt-get install prometheus"

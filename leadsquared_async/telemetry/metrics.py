@@ -21,6 +21,10 @@ from leadsquared_async.telemetry.gauges import observed
 __all__ = ["METRICS", "Attributes", "Instruments", "Metric", "instruments"]
 
 Attributes = tuple[tuple[str, str | int], ...]
+OVERFLOW: Attributes = (("otel.metric.overflow", True),)
+"""The series, as in OpenTelemetry's SDK, of what comes once a counter has `MOST_SERIES`."""
+MOST_SERIES = 1000
+"""LeadSquared names the exceptions, and a broken server might name any number."""
 BATCH = 100
 """Events recorded together; they take about a millisecond."""
 
@@ -198,7 +202,8 @@ class Instruments:
     def add(self, name: str, amount: int, attributes: Attributes) -> None:
         """Count something; from any thread."""
         with self._lock:
-            self._totals[name][attributes] += amount
+            totals = self._totals[name]
+            totals[attributes if attributes in totals or len(totals) < MOST_SERIES else OVERFLOW] += amount
 
     def _count(self, name: str, _: CallbackOptions) -> list[Observation]:
         with self._lock:

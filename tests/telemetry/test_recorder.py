@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from leadsquared_async import Lane, LeadSquaredError, Outbox, RateLimit, Rejected, RetryPolicy
 from leadsquared_async.sandbox import Faults, Sandbox
+from leadsquared_async.telemetry import metrics as table
 from leadsquared_async.telemetry.metrics import METRICS
 from tests.clients import LEAD, client_of
 from tests.collected import Collected
@@ -79,6 +80,20 @@ async def test_a_path_that_may_hold_an_id_is_no_attribute(sandbox: Sandbox, coll
         await lsq.request("GET", "/lead/capture/metrics", keys="api_key")
     assert collected.points("leadsquared.calls") == {("acme", "request", "accepted"): 1}
     assert collected.points("leadsquared.attempts") == {("200", "acme", "request"): 1}
+
+
+def test_a_counter_has_a_bounded_number_of_series(
+    collected: Collected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that invents a name for each of its errors fills no memory; nothing goes uncounted."""
+    monkeypatch.setattr(table, "MOST_SERIES", 2)
+    for number in (1, 2, 3, 4, 1):
+        table.instruments().add("leadsquared.calls", 1, (("error.type", f"MX{number}Exception"),))
+    assert collected.points("leadsquared.calls") == {
+        ("MX1Exception",): 2,
+        ("MX2Exception",): 1,
+        ("True",): 2,
+    }
 
 
 @pytest.mark.usefixtures("polls_soon")
