@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
 from leadsquared_async.cleanup import uninterrupted
+from leadsquared_async.clock import clock
 from leadsquared_async.errors import (
     ClientClosed,
     ConfigurationError,
@@ -165,7 +166,7 @@ class Batch(Results[T]):
         if self._puller is not None:
             raise ClientClosed(f"{self._name}: a batch can be entered only once")
         self._forget = self._session.when_closing(self._client_is_closing)
-        self._entered = asyncio.get_running_loop().time()
+        self._entered = clock.now()
         self._puller = asyncio.create_task(self._pull(), name=f"leadsquared_async {self._name} source")
         self._is_pulling = True
         self._inbox.expect()

@@ -16,7 +16,7 @@ NAME = "leadsquared_async"
 
 # From what everything may use to what nothing may use; a part imports only from parts above it.
 LAYERS = [
-    {"_version", "cleanup", "printable"},
+    {"_version", "cleanup", "clock", "printable"},
     {"models"},
     {"errors"},  # one of them carries a status
     {"config", "operations", "value_text"},

@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeVar, cast
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random_exponential
 
+from leadsquared_async.clock import clock
 from leadsquared_async.config import Credentials, RetryPolicy
 from leadsquared_async.errors import (
     AuthenticationFailed,
@@ -85,8 +86,7 @@ class _Run:
         self._settings = settings
         self._before_send = before_send
         self._before_retry = before_retry
-        self._clock = asyncio.get_running_loop().time
-        self._began = self._clock()
+        self._began = clock.now()
         self._deadline = None if settings.deadline is None else self._began + settings.deadline
         self._first: Attempt | None = None
         self._last: Outcome | None = None
@@ -136,15 +136,16 @@ class _Run:
         credentials = await self._credentials()
         limiter = self._session.limiter_for(self._call.limit, credentials)
         await self._acquire_token(limiter)
-        await self._prepare(limiter)
-        left = self._left()
-        timeout = self._settings.timeout if left is None else min(self._settings.timeout, left)
-        if self._events.wants(logging.DEBUG):
-            self._tell_sent()
-        exchange = self._session.transport.exchange(self._call, credentials, timeout)
-        self._is_exchanging = True  # a caller that leaves now is logged with its outcome
-        outcome = await self._session.in_flight.run(self._call, exchange, limiter, self._deliveries)
-        self._is_exchanging = False
+        with clock.busy():
+            await self._prepare(limiter)
+            left = self._left()
+            timeout = self._settings.timeout if left is None else min(self._settings.timeout, left)
+            if self._events.wants(logging.DEBUG):
+                self._tell_sent()
+            exchange = self._session.transport.exchange(self._call, credentials, timeout)
+            self._is_exchanging = True  # a caller that leaves now is logged with its outcome
+            outcome = await self._session.in_flight.run(self._call, exchange, limiter, self._deliveries)
+            self._is_exchanging = False
         if outcome.retry is RetryHint.A_FEW_TIMES:
             self._exceptions.append(len(self._deliveries))
         self._deliveries.append(outcome.delivery)
@@ -181,12 +182,12 @@ class _Run:
 
     async def _acquire_token(self, limiter: Limiter) -> None:
         try:
-            before = self._clock()
+            before = clock.now()
             try:
                 with self._limiter_errors():
                     await self._shared(partial(limiter.acquire, self._call.lane, self._deadline))
             finally:
-                self._waited_for_limit += self._clock() - before
+                self._waited_for_limit += clock.now() - before
         except TimeoutError as error:
             if self._deadline is None:
                 raise  # only a custom limiter does this
@@ -231,7 +232,7 @@ class _Run:
 
     async def _sleep(self, seconds: float) -> None:
         self._paused += seconds
-        await self._session.while_open(partial(asyncio.sleep, seconds))
+        await self._session.while_open(partial(clock.sleep, seconds))
 
     def _begin_retry(self, state: RetryCallState) -> None:
         if self._before_retry is not None:
@@ -263,7 +264,7 @@ class _Run:
                 attempts=len(self._deliveries),
                 waited=self._waited,
                 waited_for_limit=self._waited_for_limit,
-                duration=self._clock() - self._began,
+                duration=clock.now() - self._began,
             )
         )
 
@@ -276,7 +277,7 @@ class _Run:
         return f"{self._session.label}{self._call.operation}: "
 
     def _left(self) -> float | None:
-        return None if self._deadline is None else max(0.0, self._deadline - self._clock())
+        return None if self._deadline is None else max(0.0, self._deadline - clock.now())
 
     def _facts(self) -> Facts:
         last = self._last

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from leadsquared_async.cleanup import uninterrupted
+from leadsquared_async.clock import clock
 from leadsquared_async.config import (
     Credentials,
     CredentialsProvider,
@@ -210,14 +211,14 @@ class Session:
         if (before := self.buckets.get(limit)) is not None:
             # The new keys may belong to the same account, so calls made with the old ones count.
             state = before.snapshot()
-            bucket.assume_spent(asyncio.get_running_loop().time(), state.limit.calls - state.free)
+            bucket.assume_spent(clock.now(), state.limit.calls - state.free)
         return bucket
 
     def assume_spent(self, ended: float, calls: int | None = None) -> None:
         """Count calls of an earlier process on this account, as if they had ended without an answer.
 
         Args:
-            ended: the latest time at which they may have ended, on the loop's clock.
+            ended: the latest time at which they may have ended, by `clock.now`.
             calls: how many; None for as many as the limit allows. Bulk calls always count as that many.
         """
         self._assumed.append((ended, calls))

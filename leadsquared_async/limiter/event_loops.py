@@ -7,25 +7,43 @@ from collections.abc import Callable
 from contextvars import Context
 from functools import partial
 
+from leadsquared_async.clock import Wait
 from leadsquared_async.config import RateLimit
 from leadsquared_async.limiter.tokens import NEVER
 from leadsquared_async.logs import ClientEvents
 
-__all__ = ["LoopClosed", "LoopTimer", "LoopUse", "running_loop"]
+__all__ = ["LoopClosed", "LoopTimer", "LoopUse", "real_later", "running_loop"]
+
+CallLater = Callable[[asyncio.AbstractEventLoop, float, Callable[[], object], Context], Wait]
+
+
+def real_later(
+    loop: asyncio.AbstractEventLoop, delay: float, callback: Callable[[], object], context: Context
+) -> Wait:
+    """`clock.call_later` without skipping."""
+    return loop.call_later(delay, callback, context=context)
 
 
 class LoopTimer:
     """One timer of a loop. It stores its time because uvloop's handles have no `when()`.
+
+    Args:
+        loop: the loop.
+        callback: called when the time has come.
+        call_later: `clock.call_later`, or `real_later` if the timer waits for another process.
 
     Attributes:
         at: the time for which it is set, on the caller's clock; `NEVER` if it is not set.
         context: an empty context, so that the shared timer keeps no caller's context alive.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None], call_later: CallLater
+    ) -> None:
         self._loop = loop
         self._callback = callback
-        self._handle: asyncio.Handle | None = None
+        self._call_later = call_later
+        self._handle: Wait | None = None
         self.at = NEVER
         self.context = Context()
 
@@ -35,7 +53,7 @@ class LoopTimer:
             return
         handle = None
         if at < NEVER and not self._loop.is_closed():
-            handle = self._loop.call_later(max(0.0, at - now), self._fire, context=self.context)
+            handle = self._call_later(self._loop, max(0.0, at - now), self._fire, self.context)
         self.cancel()
         self._handle, self.at = handle, at
 
@@ -55,6 +73,7 @@ class LoopUse:
     Args:
         loop: the loop.
         dispatch: grants available tokens in that loop.
+        call_later: sets its timers.
 
     Attributes:
         declared: the limits of its open clients.
@@ -68,14 +87,20 @@ class LoopUse:
         has_pending_grant: whether another loop has granted it a token that it has not yet processed.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, dispatch: Callable[[LoopUse], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        dispatch: Callable[[LoopUse], None],
+        call_later: CallLater,
+    ) -> None:
         self.loop = loop
         self.declared: list[RateLimit] = []
         self.events: list[ClientEvents] = []
         self.waiting = self.out = self.lost = 0
         self._dispatch = partial(dispatch, self)
-        self.timer = LoopTimer(loop, self._dispatch)
+        self.timer = LoopTimer(loop, self._dispatch, call_later)
         self.context = self.timer.context
+        self.call_later = partial(call_later, loop)
         self.asked_at = NEVER
         self.has_pending_grant = False
 

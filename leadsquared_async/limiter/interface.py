@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from leadsquared_async.clock import clock
 from leadsquared_async.config import RateLimit
 from leadsquared_async.limiter.lanes import Lane
 
@@ -89,8 +90,9 @@ class ChainedLimiters:
     async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
         await self._account.acquire(lane, deadline)
         try:
-            async with asyncio.timeout_at(deadline):  # it may ignore the deadline
-                await self._callers.acquire(lane, deadline)
+            at = None if deadline is None else deadline - clock.skipped
+            async with asyncio.timeout_at(at):  # it may ignore the deadline
+                await self._callers.acquire(lane, at)
         except BaseException:
             self._account.release_unused()
             raise

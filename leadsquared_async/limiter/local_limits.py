@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from leadsquared_async.clock import clock
 from leadsquared_async.config import Credentials, RateLimit
 from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.limiter.local_grantor import LocalGrantor
@@ -70,7 +71,7 @@ def join_queue(host: str, credentials: Credentials, kind: Limit, limit: RateLimi
     burst.
     """
     digest = account_digest(host, credentials, kind)
-    timebase, clock = _clock_of(asyncio.get_running_loop())
+    timebase, time_now = _clock_of(asyncio.get_running_loop())
     with LOCK:
         for key, known in list(_accounts.items()):
             if key[1] is timebase and known.is_idle():
@@ -78,7 +79,8 @@ def join_queue(host: str, credentials: Credentials, kind: Limit, limit: RateLimi
         account = _accounts.get((digest, timebase))
         if account is None:
             grantor = LocalGrantor(limit, kind)
-            account = _accounts[digest, timebase] = _Account(TokenQueue(grantor, clock=clock), grantor, clock)
+            queue = TokenQueue(grantor, time_now=time_now)
+            account = _accounts[digest, timebase] = _Account(queue, grantor, time_now)
         queue = account.queue
         before = queue.limit if queue.users else None  # a single client gets the limit it declares
         queue.join(limit)
@@ -100,12 +102,12 @@ def _clock_of(loop: asyncio.AbstractEventLoop) -> tuple[object, Callable[[], flo
     """
     kind = next((kind for kind in type(loop).__mro__ if "time" in vars(kind)), type(loop))
     if kind.__module__.partition(".")[0] in {"asyncio", "uvloop"}:
-        return time.monotonic, time.monotonic
-    return kind, _time_of_the_running_loop
+        return time.monotonic, _monotonic
+    return kind, clock.now
 
 
-def _time_of_the_running_loop() -> float:
-    return asyncio.get_running_loop().time()
+def _monotonic() -> float:
+    return time.monotonic() + clock.skipped
 
 
 def _reset_after_fork() -> None:

@@ -21,8 +21,9 @@ from dataclasses import replace
 from functools import partial, reduce
 from typing import Protocol, TypeVar
 
+from leadsquared_async.clock import Wait, clock
 from leadsquared_async.config import RateLimit
-from leadsquared_async.limiter.event_loops import LoopClosed, LoopUse, running_loop
+from leadsquared_async.limiter.event_loops import LoopClosed, LoopUse, real_later, running_loop
 from leadsquared_async.limiter.interface import Limit, LimitSnapshot, NoTokenInTime
 from leadsquared_async.limiter.lanes import Lane, Waiting
 from leadsquared_async.limiter.tokens import NEVER, spacing_of
@@ -123,19 +124,21 @@ class TokenQueue:
 
     Args:
         grantor: decides when a token is granted.
-        clock: seconds, the same in all loops that use it; by default the running loop's time.
+        time_now: seconds, the same in all loops that use it; by default the running loop's time, of which
+            no test skips any.
 
     Attributes:
         declared: the limit it was created with.
         users: open clients that share it.
     """
 
-    def __init__(self, grantor: Grantor, *, clock: Callable[[], float] | None = None) -> None:
+    def __init__(self, grantor: Grantor, *, time_now: Callable[[], float] | None = None) -> None:
         self.declared = grantor.limit
         self.users = 0
         self._nobody = ClientEvents(None)
         self._grantor = grantor
-        self._clock = asyncio.get_running_loop().time if clock is None else clock
+        self._clock = asyncio.get_running_loop().time if time_now is None else time_now
+        self._call_later = real_later if time_now is None else clock.call_later
         self._loops: dict[asyncio.AbstractEventLoop, LoopUse] = {}
         self._only: LoopUse | None = None  # set if there is one only: finding the running loop is slow
         # Ordered dicts: waiters also leave from the middle, and a plain dict pops its first item in O(n).
@@ -204,7 +207,7 @@ class TokenQueue:
 
         Args:
             lane: the call's priority.
-            deadline: the loop's time by which a token is needed; None waits without a limit.
+            deadline: the time by `clock.now` until which a token is needed; None waits without a limit.
 
         Raises:
             NoTokenInTime: the deadline passed, or is before the earliest possible token.
@@ -294,12 +297,12 @@ class TokenQueue:
         """Count calls made outside this queue, as if they had ended without an answer.
 
         Args:
-            ended: the latest time at which they may have ended, on the running loop's clock.
+            ended: the latest time at which they may have ended, by `clock.now`.
             calls: how many; None for as many as the limit allows.
         """
         with self._changing():
             now = self._clock()
-            ago = max(0.0, asyncio.get_running_loop().time() - ended)
+            ago = max(0.0, clock.now() - ended)
             self._grantor.assume_spent(now, now - ago, calls)
             self._dispatch(now)
 
@@ -395,7 +398,7 @@ class TokenQueue:
         use = self._loops.get(loop)
         if use is None:
             self.forget_ended_loops()
-            use = self._loops[loop] = LoopUse(loop, self._dispatch_here)
+            use = self._loops[loop] = LoopUse(loop, self._dispatch_here, self._call_later)
             self._only = use if len(self._loops) == 1 else None
         return use
 
@@ -441,7 +444,7 @@ class TokenQueue:
         ahead = len(callers)
         if deadline is not None:
             self._grantor.settle(now)
-            if self._grantor.earliest_of(lane, now, ahead) - now > deadline - use.loop.time():
+            if self._grantor.earliest_of(lane, now, ahead) - now > deadline - clock.now():
                 raise NoTokenInTime(ahead, spacing_of(lane, self._grantor.limit))
         self._arrivals += 1
         waiter = _Waiter(self._arrivals, lane, use)
@@ -449,7 +452,8 @@ class TokenQueue:
         use.waiting += 1
         try:
             if deadline is not None:
-                waiter.expiry = use.loop.call_at(deadline, self._expire, waiter, ahead, context=use.context)
+                left, expire = deadline - clock.now(), partial(self._expire, waiter, ahead)
+                waiter.expiry = use.call_later(left, expire, use.context)
             if not ahead or self._only is None:
                 self._dispatch(now)  # behind others of its lane, it changes nothing
         except BaseException:
@@ -571,7 +575,7 @@ class _Waiter:
         self.lane = lane
         self.use = use
         self.future: asyncio.Future[None] = use.loop.create_future()
-        self.expiry: asyncio.Handle | None = None
+        self.expiry: Wait | None = None
         self.granted = False
 
     def wake(self) -> None:

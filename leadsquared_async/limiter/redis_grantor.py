@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from leadsquared_async.config import LONGEST_WINDOW, RateLimit
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.events import StoreBack, StoreLost
-from leadsquared_async.limiter.event_loops import LoopTimer
+from leadsquared_async.limiter.event_loops import LoopTimer, real_later
 from leadsquared_async.limiter.interface import Limit, LimitSnapshot
 from leadsquared_async.limiter.lanes import Lane, Waiting
 from leadsquared_async.limiter.local_grantor import LocalGrantor
@@ -124,7 +124,7 @@ class RedisGrantor:
         self._asked_at = -NEVER
         self._is_urgent = False
         self._asking: asyncio.Task[None] | None = None
-        self._request_timer = LoopTimer(self._loop, self._start_ask)
+        self._request_timer = LoopTimer(self._loop, self._start_ask, real_later)
         self._closed = False
         # While the store does not answer.
         self._share: LocalGrantor | None = None

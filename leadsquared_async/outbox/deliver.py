@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from itertools import product
 
+from leadsquared_async.clock import clock
 from leadsquared_async.delivery.hold import Hold, Holds
 from leadsquared_async.errors import LeadSquaredError, OutboxError
 from leadsquared_async.http.sender import Sender
@@ -107,18 +109,18 @@ class Deliverer:
 
     async def _end_unknown(self) -> None:
         """End rows put by another version with an operation that this version does not know."""
-        if _now() < self._unknown_at:
+        if clock.now() < self._unknown_at:
             return
         while unknown := await self._writer.read(Store.of_unknown_operations, SOME):
             for row in unknown:
                 await self._calls.read(row)
-        self._unknown_at = _now() + LOOK_FOR_UNKNOWN_EVERY
+        self._unknown_at = clock.now() + LOOK_FOR_UNKNOWN_EVERY
 
     async def _wait_for_news(self) -> bool:
         """Wait a moment; return whether there may be rows to claim."""
         changed = self._writer.changed
         try:
-            async with asyncio.timeout(LOOK_EVERY):
+            async with self._pause():
                 await changed.wait()
         except TimeoutError:
             pass
@@ -130,6 +132,12 @@ class Deliverer:
         version = await self._writer.read(Store.version)
         is_news, self._version = version != self._version, version
         return is_news or self._calls.is_due
+
+    def _pause(self) -> AbstractAsyncContextManager[object]:
+        """The time until the next look; a test skips it only while rows wait for a retry or a probe."""
+        if self._holds.first is None and not self._calls.has_parked:
+            return asyncio.timeout(LOOK_EVERY)
+        return clock.timeout(LOOK_EVERY)
 
     # Which row goes next
 
@@ -267,7 +275,3 @@ class Deliverer:
             await self._settler.confirmed(
                 row, outcome.status.lead_id, outcome.status.created, outcome.attempts
             )
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

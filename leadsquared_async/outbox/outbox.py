@@ -22,6 +22,7 @@ from typing import Any, Self, TypeVar
 
 from leadsquared_async.batch import Source
 from leadsquared_async.client import LeadSquared, parts_of
+from leadsquared_async.clock import clock
 from leadsquared_async.config import seconds
 from leadsquared_async.delivery.hold import Holds
 from leadsquared_async.delivery.item_retries import ItemState
@@ -110,9 +111,7 @@ class Outbox:
         self._max_bytes = max_bytes
         self._file_system: str | None = None
         self._writer: Writer | None = None
-        self._holds = Holds(
-            "outbox", self._events, OPERATIONS, lambda: asyncio.get_running_loop().time(), random.random
-        )
+        self._holds = Holds("outbox", self._events, OPERATIONS, clock.now, random.random)
         self._service: Service | None = None
         self._closed: asyncio.Event | None = None
         self._stop_gauges: Callable[[], None] = lambda: None

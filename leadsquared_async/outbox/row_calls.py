@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from leadsquared_async.cleanup import uninterrupted
+from leadsquared_async.clock import clock
 from leadsquared_async.delivery.hold import Holds
 from leadsquared_async.delivery.item_retries import (
     ATTEMPTS,
@@ -82,14 +83,19 @@ class RowCalls:
 
     def waiting_to_retry(self) -> set[int]:
         """The failed rows that wait for a retry."""
-        now = _now()
+        now = clock.now()
         self._parked = {row: due for row, due in self._parked.items() if due > now}
         return set(self._parked)
 
     @property
+    def has_parked(self) -> bool:
+        """Whether failed rows wait for a retry."""
+        return bool(self._parked)
+
+    @property
     def is_due(self) -> bool:
         """Whether the pause of a row has ended since `waiting_to_retry` was last called."""
-        return any(due <= _now() for due in self._parked.values())
+        return any(due <= clock.now() for due in self._parked.values())
 
     def start(self, rows: list[Row], work: Callable[[list[Row]], Awaitable[None]]) -> asyncio.Task[None]:
         """Start a call in its own task."""
@@ -241,7 +247,7 @@ class RowCalls:
         may_be_repeated = self.may_repeat(row) or (row.operation != BULK and error.safe_to_retry)
         state = final_state(error, self._rounds[row.id], may_be_repeated=may_be_repeated)
         if state is None:
-            self._parked[row.id] = _now() + pause_after(self.failures[row.id])
+            self._parked[row.id] = clock.now() + pause_after(self.failures[row.id])
             await self._settler.pending(row, error.attempts)
         else:
             self.forget(row)
@@ -263,7 +269,3 @@ class RowCalls:
         for row in self.calls.pop(call):
             self._holds.end_probe(row.id)
         self._settler.changed.set()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

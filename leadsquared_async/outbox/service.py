@@ -13,6 +13,7 @@ from typing import Any
 
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.client import LeadSquared, parts_of
+from leadsquared_async.clock import clock
 from leadsquared_async.delivery.hold import Holds
 from leadsquared_async.errors import ClientClosed, OutboxError
 from leadsquared_async.events import DeliveryStopped
@@ -155,14 +156,13 @@ class Service:
 
     async def aclose(self, grace: float) -> None:
         """Let running calls finish within `grace` seconds, and leave the rest."""
-        clock = asyncio.get_running_loop().time
-        until = clock() + grace
+        until = clock.now() + grace
         closer = asyncio.current_task()
         try:
             if self._deliverer is not None:
                 await self._deliverer.aclose(grace)
             await self._end_tasks()
-            await self._settler.aclose(max(0.0, until - clock()), closer)
+            await self._settler.aclose(max(0.0, until - clock.now()), closer)
         finally:
             try:
                 await uninterrupted(self._end(closer))
@@ -217,12 +217,12 @@ class Service:
 
     async def _tidy(self) -> None:
         """Periodically empty the write-ahead log and erase expired values."""
-        erase_at, clock = 0.0, asyncio.get_running_loop().time
+        erase_at = 0.0
         while True:
             await asyncio.sleep(TIDY_EVERY)
             with suppress(OutboxError):
-                if clock() >= erase_at:
-                    erase_at = clock() + HOUR
+                if clock.now() >= erase_at:
+                    erase_at = clock.now() + HOUR
                     before = time.time() - self._keep_rejected
                     await self._writer.write(Store.erase_rejected, before)
                 await self.empty_log()
@@ -249,7 +249,7 @@ class Service:
         if note is not None and str(note).partition(" ")[0] != _me():
             age, spent = _close_in(str(note))
             session = parts_of(self._client)[0].session
-            session.assume_spent(asyncio.get_running_loop().time() - age, spent)
+            session.assume_spent(clock.now() - age, spent)
 
     @property
     def _spent(self) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterable, Iterable, Sequence
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
 from leadsquared_async.batch import FOLLOWED, Batch, Pending, Source
+from leadsquared_async.clock import clock
 from leadsquared_async.errors import ConfigurationError, Delivery, Fault, LeadSquaredError, Scope, ServerError
 from leadsquared_async.http.call import Call
 from leadsquared_async.http.redaction import without_locals
@@ -110,7 +110,7 @@ class Requests(Resource):
         async def follow(pending: Pending[Q]) -> RequestStatus:
             request = pending.receipt or cast("str", pending.item)
             tracker = parts.trackers.of(self._operation_of(request, operation))
-            gone = asyncio.get_running_loop().time() - pending.entered
+            gone = clock.now() - pending.entered
             return await outcome(tracker, request, None if seconds is None else seconds - gone)
 
         async def work(pending: Pending[Q]) -> Sequence[Result[Q]]:

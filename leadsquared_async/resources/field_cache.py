@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from leadsquared_async.clock import clock
 from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import (
     ClientClosed,
@@ -69,7 +70,7 @@ class FieldCache:
             LeadSquaredError: the call failed.
         """
         self._sender.session.check_usable()  # raises if the client may not be used here
-        if self._checker is not None and self._now() < self._until:
+        if self._checker is not None and clock.now() < self._until:
             return self._checker
         request = self._requested()
         # Other callers may wait for it too, so it outlives a caller that is cancelled or times out.
@@ -103,7 +104,7 @@ class FieldCache:
             self._sender.session.check_usable()
         except ClientClosed:  # sending raises it; an outbox accepts leads anyway
             return self._checker
-        now = self._now()
+        now = clock.now()
         if self._checker is not None and now < self._until:
             return self._checker
         self._leads_asked = True
@@ -140,15 +141,15 @@ class FieldCache:
         error = request.exception()
         if error is None:
             self._checker = request.result()
-            self._until = self._now() + self._ttl
+            self._until = clock.now() + self._ttl
             return
-        self._patient_until = self._now()
-        if self._leads_asked and self._now() >= self._not_before:
+        self._patient_until = clock.now()
+        if self._leads_asked and clock.now() >= self._not_before:
             which = "after a check against old fields" if self._checker is not None else "without a check"
             from leadsquared_async.events import FieldsUnavailable  # noqa: PLC0415 - slow to import
 
             self._sender.events.emit(FieldsUnavailable(check=which, reason=_described(error)))
-        self._not_before = self._now() + TRY_AGAIN
+        self._not_before = clock.now() + TRY_AGAIN
 
     @without_locals
     async def _fetch(self) -> FieldChecker:
@@ -179,10 +180,6 @@ class FieldCache:
                 status_code=sent.outcome.status_code,
             )
         return FieldChecker(fields)
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
 
 
 class FieldValidator:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from leadsquared_async.batch import Batch, Pending, Source
+from leadsquared_async.clock import clock
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ConfigurationError, Delivery, InvalidLead, LeadSquaredError
 from leadsquared_async.http.call import Call
@@ -80,11 +80,10 @@ async def submit(
     try:
         sender = parts.sender.until(deadline)
         sender.session.check_usable()  # raises if the client may not be used here
-        clock = asyncio.get_running_loop().time
-        began, seconds = clock(), sender.settings.deadline
+        began, seconds = clock.now(), sender.settings.deadline
         encoded = await parts.preparer.prepare(submission, within=seconds)
         # Waiting for the account's lead fields counts; the check itself takes almost no time.
-        if seconds is not None and (gone := round(clock() - began, 2)):
+        if seconds is not None and (gone := round(clock.now() - began, 2)):
             sender = sender.until(max(0.001, seconds - gone))
         return await send_encoded(sender, encoded, sender.lane(None, lane), before_send)
     except LeadSquaredError as error:

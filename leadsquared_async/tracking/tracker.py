@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from leadsquared_async.clock import clock
 from leadsquared_async.config import RetryPolicy
 from leadsquared_async.errors import (
     ClientClosed,
@@ -56,7 +57,7 @@ class Follower:
     """One wait for the outcome of a request: its final status, or the error that ended the wait.
 
     Attributes:
-        since: the loop's time when it began.
+        since: when it began, by `clock.now`.
         patience: seconds for which an unknown id counts as not known yet.
         reference: the caller's own id, for the event.
         last: the last status.
@@ -118,7 +119,7 @@ class Tracker:
         """Start to follow a request, until `leave`."""
         loop = asyncio.get_running_loop()
         name, outcome = request_id_of(request_id), loop.create_future()
-        follower = Follower(name, outcome, loop.time(), patience, reference)
+        follower = Follower(name, outcome, clock.now(), patience, reference)
         others = self._followers.setdefault(follower.request_id, [])
         if not others:
             self._order.add(follower.request_id)
@@ -162,16 +163,18 @@ class Tracker:
             StillProcessing: it is not final within `deadline` seconds; wait again.
             LeadSquaredError: an account-level error, or an id that stays unknown.
         """
-        start = asyncio.get_running_loop().time()
+        start = clock.now()
         follower = self.follow(request_id, reference=reference)
         try:
-            await asyncio.wait([follower.outcome], timeout=deadline)
+            with suppress(TimeoutError):
+                async with clock.timeout(deadline):
+                    await asyncio.wait([follower.outcome])
             if follower.outcome.done():
                 return follower.outcome.result()
         finally:
             follower.outcome.cancel()
             self.leave(follower)
-        raise self._still_processing(follower, asyncio.get_running_loop().time() - start)
+        raise self._still_processing(follower, clock.now() - start)
 
     def stop(self) -> set[asyncio.Task[None]]:
         """Stop polling; every wait ends with `ClientClosed`. Returns the tasks to await."""
@@ -210,20 +213,20 @@ class Tracker:
 
     async def _pause(self) -> None:
         """Sleep until the next sweep; a new request may bring it forward."""
-        until = self._now() + self._order.schedule.pause
+        until = clock.now() + self._order.schedule.pause
         self._sender.session.check_usable()
         await self._sender.session.while_open(partial(self._sleep, until))
 
     async def _sleep(self, until: float) -> None:
-        while (left := until - self._now()) > 0:
+        while (left := until - clock.now()) > 0:
             self._added.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(left):
+                async with clock.timeout(left):
                     await self._added.wait()
-                until = min(until, self._now() + self._order.schedule.pause)
+                until = min(until, clock.now() + self._order.schedule.pause)
 
     async def _sweep(self) -> None:
-        sweep = self._order.sweep(self._now())
+        sweep = self._order.sweep(clock.now())
         asked = next(sweep, ())
         while asked:
             polls = (self._poll(name) for name in asked)
@@ -279,7 +282,7 @@ class Tracker:
         is_about_it = is_unknown or (error.scope is Scope.LEAD and error.fault is Fault.LEAD)
         for follower in followers:
             follower.trouble = error
-            is_early = is_unknown and self._now() - follower.since <= follower.patience
+            is_early = is_unknown and clock.now() - follower.since <= follower.patience
             if is_about_it and not is_early:
                 self._resolve(follower, error)
         return is_about_it
@@ -289,7 +292,7 @@ class Tracker:
         ended: list[Follower] = []
         for follower in followers:
             follower.last, follower.trouble = status, None
-            if follower.is_final(status, self._now()):
+            if follower.is_final(status, clock.now()):
                 ended.append(follower)
                 self._resolve(follower, status if status.is_final else replace(status, is_final=True))
         if ended and self._sender.events.wants(logging.DEBUG):
@@ -306,7 +309,7 @@ class Tracker:
                 request_id=ended[0].request_id,
                 succeeded=status.succeeded,
                 kind=None if status.succeeded else exception_in(status.reason) or status.state.value,
-                waited=self._now() - min(it.since for it in ended),
+                waited=clock.now() - min(it.since for it in ended),
             )
         )
 
@@ -344,10 +347,6 @@ class Tracker:
             # A bug in our own code: every wait ends with an error, and the loop's handler shows it.
             self._fail_all(LeadSquaredError(f"{self._operation.name}: the tracker failed"))
             raise error
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
 
 
 def _delivery(follower: Follower) -> Delivery:
