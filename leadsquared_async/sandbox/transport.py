@@ -1,7 +1,6 @@
 """Two ways to reach an account: `Sandbox` on a loopback socket, `SandboxTransport` for httpx without one."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
@@ -14,6 +13,7 @@ from leadsquared_async.sandbox.checks import check, whole
 from leadsquared_async.sandbox.control import Books
 from leadsquared_async.sandbox.faults import Faults
 from leadsquared_async.sandbox.settings import ACCESS_KEY, API_KEY, SECRET_KEY, Options
+from leadsquared_async.sandbox.skipping import loop_time, monotonic
 
 if TYPE_CHECKING:
     from leadsquared_async.sandbox.server import Server
@@ -63,7 +63,7 @@ class Sandbox(_HasBooks):
         self,
         *,
         port: int = 0,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
         on_call: Callable[[str], object] | None = None,
         **options: Unpack[Options],
     ) -> None:
@@ -129,7 +129,7 @@ class SandboxTransport(_HasBooks, httpx.AsyncBaseTransport):
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._account = account
-        self._clock = clock or _loop_time
+        self._clock = clock or loop_time
         self._sleep = sleep
         self._in_transit: set[asyncio.Task[Reply]] = set()
         self._books = Books(account, self._clock)
@@ -206,7 +206,3 @@ async def _half(reply: Reply) -> AsyncIterator[bytes]:
 def _streamed(reply: Reply, pieces: AsyncIterator[bytes]) -> httpx.Response:
     headers = {**reply.headers, "content-length": str(len(reply.body))}
     return httpx.Response(reply.status, headers=headers, content=pieces)
-
-
-def _loop_time() -> float:
-    return asyncio.get_running_loop().time()
