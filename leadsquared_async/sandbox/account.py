@@ -4,6 +4,7 @@ Pure: no socket, no clock, no await. Processing is simulated on demand, up to th
 """
 
 import collections
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -85,11 +86,12 @@ class Account:
 
     __slots__ = (
         *("arrivals", "attempts", "instance", "misplaced_keys", "paths", "queues", "records", "settings"),
-        *("_bulk_counter", "_counter", "_faults", "_fields", "_ids", "_routes"),
+        *("_bulk_counter", "_counter", "_faults", "_fields", "_ids", "_lock", "_routes"),
     )
 
     def __init__(self, **options: Unpack[Options]) -> None:
         self.settings = Settings(**options)
+        self._lock = threading.RLock()  # a test may look while its sandbox runs in another thread
         _check_operations(self.settings.faults)
         self._routes = Routes(self.settings.paths)
         self.paths: Sequence[str] = self._routes.known
@@ -99,6 +101,10 @@ class Account:
 
     def reset(self) -> None:
         """Delete all leads, requests, arrivals and counts. Restore the initial faults and random draws."""
+        with self._lock:
+            self._reset()
+
+    def _reset(self) -> None:
         settings = self.settings
         self.instance = str(uuid4())
         """A random id that changes with each reset, even with a seed."""
@@ -126,6 +132,12 @@ class Account:
         """The processing queue of each operation, by the operation's name."""
 
     @property
+    def tasks(self) -> list[Task]:
+        """The accepted requests of each operation, in order."""
+        with self._lock:
+            return [task for queue in self.queues.values() for task in queue.tasks.values()]
+
+    @property
     def faults(self) -> Faults:
         """The current faults."""
         return self._faults.faults
@@ -137,8 +149,9 @@ class Account:
         """
         check("faults", IS_FAULTS, faults)
         _check_operations(faults)
-        self.advance(now)
-        self._faults.replace(faults, keep)
+        with self._lock:
+            self.advance(now)
+            self._faults.replace(faults, keep)
 
     def transit(self) -> float:
         """Draw a request's delay in seconds. Wait for it before `decide`, which draws the reply's delay."""
@@ -147,11 +160,16 @@ class Account:
     def advance(self, now: float) -> None:
         """Process the requests due by `now` in order of time, as the queues share leads, ids and draws."""
         until = now * self.settings.speed
-        while (queue := min(self.queues.values(), key=ProcessingQueue.next_at)).next_at() <= until:
-            queue.step()
+        with self._lock:
+            while (queue := min(self.queues.values(), key=ProcessingQueue.next_at)).next_at() <= until:
+                queue.step()
 
     def decide(self, request: Request, now: float) -> Reply:
         """Answer a request that arrives at `now` (seconds). It counts at this moment, answered or not."""
+        with self._lock:
+            return self._decide(request, now)
+
+    def _decide(self, request: Request, now: float) -> Reply:
         self.advance(now)
         call = self._routes.locate(request)
         name = "unknown" if call is None else call.name
@@ -229,7 +247,8 @@ class Account:
         text, content = decode(request.body)
         (operation,) = call.operations
         work = operation.read(Submission(content, query, call.rest), self.records)
-        task = Task(self._new_id(), operation, text, work, now * self.settings.speed)
+        shown = {name: value for name, value in query.items() if name not in _IN_QUERY}
+        task = Task(self._new_id(), operation, text, shown, work, now * self.settings.speed)
         if taken:
             self.queues[operation.name].put(task)
         confirmation = "Request accepted. Please use below request id to check the status"

@@ -133,6 +133,28 @@ def read_lead(value: object, within: str = "") -> dict[str, str]:
     return passed
 
 
+def values_of(content: object) -> dict[str, str]:
+    """The values in a submission's body, by schema name or key; of an equal name, the first."""
+    found: dict[str, str] = {}
+    if isinstance(content, list):
+        for entry in cast("list[dict[str, object]]", content):
+            name = str(entry.get("Attribute") or entry.get("SchemaName"))
+            if "Value" in entry:
+                found.setdefault(name, text_of(entry["Value"]))
+            for inner, value in values_of(entry.get("Fields", [])).items():
+                found.setdefault(f"{name}.{inner}", value)
+    elif isinstance(content, dict):
+        for name, part in cast("dict[str, object]", content).items():
+            inside = values_of(part)
+            found = {**(inside if inside or isinstance(part, list) else {name: text_of(part)}), **found}
+    return found
+
+
+def text_of(value: object) -> str:
+    """A value as text; LeadSquared takes every value of a lead as text."""
+    return value if isinstance(value, str) else json.dumps(value, default=str).strip('"')
+
+
 def _read_searched(value: object) -> dict[str, str]:
     passed = read_lead(value, "LeadDetails")
     if "SearchBy" not in passed:

@@ -13,6 +13,7 @@ from typing import Any, TypedDict, cast
 
 from leadsquared_async.sandbox.account import Account, Arrival, limit_of
 from leadsquared_async.sandbox.answers import HINT, JSON_TYPE, Reply, Request
+from leadsquared_async.sandbox.bodies import values_of
 from leadsquared_async.sandbox.counters import most_in_any_window
 from leadsquared_async.sandbox.faults import Faults
 from leadsquared_async.sandbox.processing import Task
@@ -103,6 +104,17 @@ class Books:
             for task in self._tasks
         ]
 
+    def submitted(self, operation: str = "capture") -> list[dict[str, str]]:
+        """The values of each accepted submission of an operation, oldest first.
+
+        By schema name, or by the key of the body or the query that has them.
+        """
+        return [
+            {**values_of(json.loads(task.body)), **task.query}
+            for task in self._tasks
+            if task.operation.name == operation
+        ]
+
     @property
     def accepted(self) -> int:
         """How many submissions were accepted, whether or not the client received the reply."""
@@ -186,7 +198,7 @@ class Books:
 
     @property
     def _tasks(self) -> list[Task]:
-        return [task for queue in self._account.queues.values() for task in queue.tasks.values()]
+        return self._account.tasks
 
     def _up_to_date(self) -> Account:
         self._account.advance(self._clock())

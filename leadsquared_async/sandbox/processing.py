@@ -4,7 +4,7 @@ Nothing runs in the background: the state is computed on demand.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
@@ -29,6 +29,8 @@ class Task:
     request_id: str
     operation: Operation
     body: str = field(repr=False)
+    query: Mapping[str, str] = field(repr=False)
+    """Without the keys."""
     work: Work = field(repr=False)
     accepted_at: float
     """Seconds on the queue's clock, like `finished_at`."""

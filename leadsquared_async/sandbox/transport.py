@@ -9,6 +9,7 @@ import httpx
 
 from leadsquared_async.sandbox.account import Account
 from leadsquared_async.sandbox.answers import How, Reply, Request, in_eights
+from leadsquared_async.sandbox.assertions import Assertions
 from leadsquared_async.sandbox.checks import check, whole
 from leadsquared_async.sandbox.control import Books
 from leadsquared_async.sandbox.faults import Faults
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from leadsquared_async.sandbox.server import Server
 
 
-class _HasBooks:
+class _HasBooks(Assertions):
     """The books of an account, and its faults."""
 
     __slots__ = ("_books",)
