@@ -3,49 +3,49 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from leadsquared_async import submissions
 from leadsquared_async._version import __version__
-from leadsquared_async.client import LeadSquared
-from leadsquared_async.config import Credentials, RateLimit, RetryPolicy, Secret
-from leadsquared_async.errors import (
-    APIError,
-    AuthenticationFailed,
-    BadRequest,
-    ClientClosed,
-    ConfigurationError,
-    ConnectionFailed,
-    DeadlineExceeded,
-    Delivery,
-    Fault,
-    Forbidden,
-    InvalidLead,
-    KeyReused,
-    LeadSquaredError,
-    NoSuchPath,
-    NotFound,
-    OutboxError,
-    OutboxFull,
-    QuotaExceeded,
-    RateLimited,
-    Rejected,
-    Scope,
-    ServerError,
-    StillProcessing,
-    Timeout,
-)
-from leadsquared_async.http.session import Snapshot
-from leadsquared_async.limiter.interface import Limiter, LimitSnapshot
-from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.models import QueueMetrics, Receipt, RequestState, RequestStatus
-from leadsquared_async.results import Result, Results
-from leadsquared_async.submissions import Submission
 
 if TYPE_CHECKING:
+    from leadsquared_async import submissions
+    from leadsquared_async.client import LeadSquared
+    from leadsquared_async.config import Credentials, RateLimit, RetryPolicy, Secret
     from leadsquared_async.contact import phone
+    from leadsquared_async.errors import (
+        APIError,
+        AuthenticationFailed,
+        BadRequest,
+        ClientClosed,
+        ConfigurationError,
+        ConnectionFailed,
+        DeadlineExceeded,
+        Delivery,
+        Fault,
+        Forbidden,
+        InvalidLead,
+        KeyReused,
+        LeadSquaredError,
+        NoSuchPath,
+        NotFound,
+        OutboxError,
+        OutboxFull,
+        QuotaExceeded,
+        RateLimited,
+        Rejected,
+        Scope,
+        ServerError,
+        StillProcessing,
+        Timeout,
+    )
     from leadsquared_async.events import Event
+    from leadsquared_async.http.session import Snapshot
+    from leadsquared_async.limiter.interface import Limiter, LimitSnapshot
+    from leadsquared_async.limiter.lanes import Lane
     from leadsquared_async.limiter.redis_limits import SharedLimiter
+    from leadsquared_async.models import QueueMetrics, Receipt, RequestState, RequestStatus
     from leadsquared_async.outbox import ItemState, Outbox, OutboxItem, OutboxSnapshot, Ticket
     from leadsquared_async.resources.account_report import AccountCheck, AccountReport
+    from leadsquared_async.results import Result, Results
+    from leadsquared_async.submissions import Submission
 
 __all__ = [
     "APIError",
@@ -102,21 +102,31 @@ __all__ = [
     "submissions",
 ]
 
-_LATER = {
+_HOMES = (
+    *("errors", "config", "models", "results", "submissions", "limiter.lanes", "limiter.interface"),
+    *("http.session", "client"),
+)
+"""The modules of the names, those first that import least."""
+_OPTIONAL = {
     "outbox": ("ItemState", "Outbox", "OutboxItem", "OutboxSnapshot", "Ticket"),
     "contact": ("phone",),
     "events": ("Event",),
     "limiter.redis_limits": ("SharedLimiter",),
     "resources.account_report": ("AccountCheck", "AccountReport"),
 }
-_MODULES = {name: module for module, names in _LATER.items() for name in names}
+"""The names of modules that few need; the outbox needs sqlite3."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import slow or optional modules on first use; the outbox needs sqlite3."""
-    if name not in _MODULES:
+    """Import a name on first use; pytest imports this package in every project, for its plugin."""
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    if name == "submissions":
+        return import_module(f"{__name__}.submissions")
+    homes = [module for module, names in _OPTIONAL.items() if name in names] or _HOMES
+    modules = (import_module(f"{__name__}.{home}") for home in homes)
+    value = globals()[name] = next(getattr(module, name) for module in modules if name in module.__all__)
+    return value
 
 
 def __dir__() -> list[str]:
