@@ -38,10 +38,10 @@ LAYERS = [
     {"outbox"},
     {""},  # the package itself: the public names
     {"testing", "integrations"},
-    {"cli"},
+    {"cli", "pytest_plugin"},
     {"__main__"},
 ]
-MAY_USE_THE_SANDBOX = {"testing", "cli", "__main__", "sandbox"}
+MAY_USE_THE_SANDBOX = {"testing", "cli", "pytest_plugin", "__main__", "sandbox"}
 
 
 def part_of(module: str) -> str:

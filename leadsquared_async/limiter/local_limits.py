@@ -19,7 +19,7 @@ from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.queue import LOCK, TokenQueue
 
-__all__ = ["AccountLimits", "LocalLimits", "account_digest", "join_queue"]
+__all__ = ["AccountLimits", "LocalLimits", "account_digest", "forget_unused", "join_queue"]
 
 
 class AccountLimits(Protocol):
@@ -87,6 +87,15 @@ def join_queue(host: str, credentials: Credentials, kind: Limit, limit: RateLimi
     if before is not None:
         queue.tell_limit(before)
     return queue
+
+
+def forget_unused() -> None:
+    """Forget the calls of closed clients, for a test whose sandbox has forgotten them as well."""
+    with LOCK:
+        for key, account in list(_accounts.items()):
+            account.queue.forget_ended_loops()
+            if not account.queue.users:
+                del _accounts[key]
 
 
 def account_digest(host: str, credentials: Credentials, kind: Limit) -> str:

@@ -85,6 +85,12 @@ class Sandbox(_HasBooks):
             raise RuntimeError("the sandbox is not running: enter it with `async with`")
         return self._url
 
+    def reset(self) -> None:
+        """Delete all records, restore the initial faults and draws, and start the clock at 0 again."""
+        if self._started is not None:
+            self._started = self._clock()
+        self._books.reset()
+
     async def __aenter__(self) -> Self:
         if self._server is not None:
             raise RuntimeError("the sandbox is already running")

@@ -1,0 +1,151 @@
+"""Fixtures for pytest: a sandbox, and a client of it in the event loop of the test.
+
+pytest loads this module in every project where the package is installed, so it imports the rest of the
+package in its fixtures only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from leadsquared_async.client import LeadSquared
+    from leadsquared_async.sandbox import Sandbox
+    from leadsquared_async.testing import without_waiting
+
+__all__ = [
+    "leadsquared",
+    "leadsquared_sandbox",
+    "leadsquared_sandbox_options",
+    "leadsquared_session_sandbox",
+    "leadsquared_without_waiting",
+]
+
+FAULTS = "leadsquared_faults"
+LOOP_SCOPES = ("function", "class", "module", "package", "session")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Add the marker, and a fixture for each loop scope of pytest-asyncio."""
+    config.addinivalue_line(
+        "markers",
+        f"{FAULTS}(**faults): the faults of leadsquared_sandbox in this test; the arguments of Faults",
+    )
+    if config.pluginmanager.hasplugin("asyncio"):
+        fixtures = ModuleType("leadsquared_async_asyncio")
+        for scope in LOOP_SCOPES:
+            setattr(fixtures, _name(scope), _asyncio_fixture(scope))
+        config.pluginmanager.register(fixtures, fixtures.__name__)
+
+
+@pytest.fixture(scope="session")
+def leadsquared_sandbox_options() -> dict[str, Any]:
+    """The options of the sandbox, to override in a conftest.py; see `leadsquared_async.sandbox.Sandbox`."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def leadsquared_session_sandbox(leadsquared_sandbox_options: dict[str, Any]) -> Iterator[Sandbox]:
+    """The sandbox of all tests, on a socket, for fixtures with a wider scope than a test."""
+    from anyio.from_thread import start_blocking_portal  # noqa: PLC0415
+
+    from leadsquared_async.sandbox import Sandbox  # noqa: PLC0415
+
+    # Its own thread, because event loops of tests come and go.
+    with (
+        start_blocking_portal("asyncio") as portal,
+        portal.wrap_async_context_manager(Sandbox(**leadsquared_sandbox_options)) as sandbox,
+    ):
+        yield sandbox
+
+
+@pytest.fixture
+def leadsquared_sandbox(
+    leadsquared_session_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Sandbox:
+    """A sandbox on a socket without records; during the test the environment variables lead to it."""
+    from leadsquared_async.limiter.local_limits import forget_unused  # noqa: PLC0415
+    from leadsquared_async.sandbox import Faults  # noqa: PLC0415
+    from leadsquared_async.testing import environment_of  # noqa: PLC0415
+
+    sandbox = leadsquared_session_sandbox
+    for name in [name for name in os.environ if name.startswith("LEADSQUARED_")]:
+        monkeypatch.delenv(name)
+    for name, value in environment_of(sandbox).items():
+        monkeypatch.setenv(name, value)
+    forget_unused()
+    sandbox.reset()
+    marker = request.node.get_closest_marker(FAULTS)
+    if marker is not None:
+        sandbox.faults = Faults(*marker.args, **marker.kwargs)
+    return sandbox
+
+
+@pytest.fixture
+def leadsquared(request: pytest.FixtureRequest) -> LeadSquared:
+    """An open client of `leadsquared_sandbox`, in the event loop of the test."""
+    client: LeadSquared = request.getfixturevalue(_fixture_of_the_loop(request))
+    return client
+
+
+@pytest.fixture
+def leadsquared_without_waiting() -> Iterator[without_waiting]:
+    """`without_waiting()` during the test."""
+    from leadsquared_async.testing import without_waiting  # noqa: PLC0415
+
+    with without_waiting() as waits:
+        yield waits
+
+
+def _fixture_of_the_loop(request: pytest.FixtureRequest) -> str:
+    """The name of the fixture that opens a client in the loop in which the test runs."""
+    if "anyio_backend" in request.fixturenames:
+        if request.getfixturevalue("anyio_backend_name") == "asyncio":
+            return "_leadsquared_anyio"
+        pytest.fail("leadsquared needs asyncio: let the fixture anyio_backend return it", pytrace=False)
+    if request.config.pluginmanager.hasplugin("asyncio"):
+        import pytest_asyncio  # noqa: PLC0415
+
+        if pytest_asyncio.is_async_test(request.node):
+            marker = request.node.get_closest_marker("asyncio")
+            scope = marker and marker.kwargs.get("loop_scope")
+            return _name(scope or request.config.getini("asyncio_default_test_loop_scope"))
+    pytest.fail(
+        "leadsquared needs a test that pytest-asyncio or anyio runs; elsewhere use leadsquared_sandbox and "
+        "leadsquared_async.testing.client_of",
+        pytrace=False,
+    )
+
+
+def _name(loop_scope: str) -> str:
+    return f"_leadsquared_{loop_scope}"
+
+
+async def _open(leadsquared_sandbox: Sandbox) -> AsyncGenerator[LeadSquared]:
+    from leadsquared_async.testing import client_of  # noqa: PLC0415
+
+    async with client_of(leadsquared_sandbox) as lsq:
+        yield lsq
+
+
+@pytest.fixture
+async def _leadsquared_anyio(leadsquared_sandbox: Sandbox) -> AsyncIterator[LeadSquared]:  # pyright: ignore[reportUnusedFunction]
+    async for lsq in _open(leadsquared_sandbox):
+        yield lsq
+
+
+def _asyncio_fixture(loop_scope: Any) -> Callable[..., Any]:
+    """A fixture of pytest-asyncio, which runs each fixture in the loop that it names."""
+    import pytest_asyncio  # noqa: PLC0415
+
+    @pytest_asyncio.fixture(loop_scope=loop_scope, name=_name(loop_scope))
+    async def opened(leadsquared_sandbox: Sandbox) -> AsyncIterator[LeadSquared]:
+        async for lsq in _open(leadsquared_sandbox):
+            yield lsq
+
+    return opened
