@@ -79,8 +79,8 @@ def test_what_the_documentation_imports_is_exported() -> None:
 KNOWN = {
     *("Any", "AsyncIterable", "AsyncIterator", "Awaitable", "Callable", "Collection", "Iterable", "Literal"),
     *("Mapping", "Sequence", "Self", "Unpack", "AsyncLimiter", "httpx", "datetime", "UUID", "Decimal", "os"),
-    *("None", "bool", "bytes", "dict", "float", "int", "list", "object", "str", "tuple"),
-    *("C", "L", "Q", "T"),  # type variables
+    *("None", "bool", "bytes", "dict", "float", "int", "list", "object", "str", "tuple", "type"),
+    *("C", "E", "L", "Q", "R", "T"),  # type variables
 }
 OF_OTHER_PARTS = re.compile(r"leadsquared_async\.(sandbox|integrations|SharedLimiter)\.")
 MADE_BY_THE_CLIENT = re.compile(r"leadsquared_async\.LeadSquared\.\w+\(parts: ")
