@@ -29,7 +29,6 @@ from leadsquared_async import (
     LeadSquared,
     LeadSquaredError,
     Outbox,
-    OutboxError,
 )
 from leadsquared_async import phone as spelt_phone
 
@@ -160,17 +159,16 @@ async def incomplete(_request: Request, error: RequestValidationError) -> HTMLRe
     return to_correct(*{str(fault["loc"][-1]) for fault in error.errors()})
 
 
-@app.exception_handler(InvalidLead)
-async def invalid(_request: Request, error: InvalidLead) -> HTMLResponse:
-    return to_correct(error.attribute or "the form")
-
-
-@app.exception_handler(OutboxError)
-async def not_kept(_request: Request, error: OutboxError) -> HTMLResponse:
-    logger.error("the outbox cannot be used: %s", error)
-    return page(
-        "<p>We could not save that. Please try again in a minute.</p>", 503, headers={"Retry-After": "60"}
-    )
+@app.exception_handler(LeadSquaredError)
+async def failed(_request: Request, error: LeadSquaredError) -> HTMLResponse:
+    """Nothing was stored: the status and the sentence for the visitor."""
+    match error:
+        case InvalidLead():  # what LeadSquared cannot take, such as an invisible character
+            return to_correct(error.attribute or "the form")
+        case _:  # OutboxError: the disk is full, the file is gone
+            logger.error("the outbox cannot be used: %s", error)
+            again = {"Retry-After": "60"}
+            return page("<p>We could not save that. Please try again in a minute.</p>", 503, again)
 
 
 @app.get("/health")

@@ -7,13 +7,14 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
 
 from leadsquared_async.sandbox import Faults, Sandbox
+from leadsquared_async.testing import environment_of
 from tests.cli.commands import bodies
 
 EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
@@ -109,7 +110,7 @@ async def running(*command: str, sandbox: Sandbox, folder: Path, **env: str) -> 
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         cwd=folder,
-        env={**os.environ, **ALWAYS, **keys_of(sandbox), **env},
+        env={**os.environ, **ALWAYS, **environment_of(sandbox), **env},
         start_new_session=True,  # so that what it starts can be ended with it
     )
     program = Program(process, port)
@@ -132,17 +133,6 @@ def browser(program: Program) -> httpx.AsyncClient:
 def numbers(sandbox: Sandbox) -> list[int]:
     """Which of the visitors `PLANTED-number@...` were captured, each time that they were."""
     return sorted(int(body["EmailAddress"].partition("@")[0].rpartition("-")[2]) for body in bodies(sandbox))
-
-
-def keys_of(sandbox: Sandbox) -> Mapping[str, str]:
-    """What a shell has after the sandbox's exports."""
-    return {
-        "LEADSQUARED_HOST": sandbox.url,
-        "LEADSQUARED_SYNC_HOST": sandbox.url,
-        "LEADSQUARED_ACCESS_KEY": sandbox.access_key,
-        "LEADSQUARED_SECRET_KEY": sandbox.secret_key,
-        "LEADSQUARED_API_KEY": sandbox.api_key,
-    }
 
 
 def free_port() -> int:
