@@ -78,6 +78,9 @@ class Sandbox(_HasBooks):
         self._server: Server | None = None
         self._url: str | None = None
 
+    def __repr__(self) -> str:
+        return f"<Sandbox {self._url or 'that is not running'}>"
+
     @property
     def url(self) -> str:
         """The base URL, `http://127.0.0.1:<port>`; raises RuntimeError outside the block."""

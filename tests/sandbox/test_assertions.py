@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import datetime
 
 import httpx
@@ -148,28 +147,3 @@ async def test_a_traceback_ends_in_the_test() -> None:
     with pytest.raises(AssertionError) as raised:
         SandboxTransport(Account()).assert_captured()
     assert raised.traceback.filter(raised)[-1].path.name == "test_assertions.py"
-
-
-async def test_a_sandbox_may_be_looked_at_from_another_thread() -> None:
-    """While it answers calls, its books neither break nor lose a lead."""
-    async with Sandbox(limit=None, processing_rate=60_000) as sandbox:
-        stop, failures = threading.Event(), list[BaseException]()
-
-        def look() -> None:
-            try:
-                while not stop.is_set():
-                    len(sandbox.books.leads), sandbox.books.submitted(), sandbox.books.requests
-            except BaseException as error:
-                failures.append(error)
-
-        thread = threading.Thread(target=look)
-        thread.start()
-        with without_waiting():
-            async with client_of(sandbox) as lsq:
-                for number in range(100):
-                    await lsq.leads.capture({"EmailAddress": f"{number}@example.com"})
-                await lsq.leads.wait(await lsq.leads.capture(ANN))
-        stop.set()
-        thread.join()
-    assert not failures
-    assert len(sandbox.books.leads) == 101

@@ -168,9 +168,12 @@ async def test_waits_are_real_again_after_the_block() -> None:
     assert client_clock.skipper is None
     with without_waiting() as outer:
         async with client_of(SandboxTransport(Account(faults=DOWN))) as lsq:
-            with without_waiting() as inner, pytest.raises(ServerError):
-                await lsq.leads.capture(LEAD)
-            assert client_clock.skipper is not None
+            of_outer = client_clock.skipper
+            with without_waiting() as inner:
+                assert client_clock.skipper is of_outer  # which knows the waits that have begun
+                with pytest.raises(ServerError):
+                    await lsq.leads.capture(LEAD)
+            assert client_clock.skipper is of_outer is not None
             with pytest.raises(ServerError):
                 await lsq.leads.capture(LEAD)
         assert outer.skipped > inner.skipped / 2 > 0
