@@ -7,7 +7,7 @@ package in its fixtures only.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 FAULTS = "leadsquared_faults"
-LOOP_SCOPES = ("function", "class", "module", "package", "session")
+LOOP_SCOPES: tuple[Any, ...] = ("function", "class", "module", "package", "session")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,9 +37,12 @@ def pytest_configure(config: pytest.Config) -> None:
         f"{FAULTS}(**faults): the faults of leadsquared_sandbox in this test; the arguments of Faults",
     )
     if config.pluginmanager.hasplugin("asyncio"):
+        import pytest_asyncio  # noqa: PLC0415
+
         fixtures = ModuleType("leadsquared_async_asyncio")
         for scope in LOOP_SCOPES:
-            setattr(fixtures, _name(scope), _asyncio_fixture(scope))
+            fixture = pytest_asyncio.fixture(_opening(), loop_scope=scope, name=_name(scope))
+            setattr(fixtures, _name(scope), fixture)
         config.pluginmanager.register(fixtures, fixtures.__name__)
 
 
@@ -126,26 +129,16 @@ def _name(loop_scope: str) -> str:
     return f"_leadsquared_{loop_scope}"
 
 
-async def _open(leadsquared_sandbox: Sandbox) -> AsyncGenerator[LeadSquared]:
-    from leadsquared_async.testing import client_of  # noqa: PLC0415
+def _opening() -> Callable[..., Any]:
+    """A new function for a fixture that opens a client in the loop in which it runs."""
 
-    async with client_of(leadsquared_sandbox) as lsq:
-        yield lsq
-
-
-@pytest.fixture
-async def _leadsquared_anyio(leadsquared_sandbox: Sandbox) -> AsyncIterator[LeadSquared]:  # pyright: ignore[reportUnusedFunction]
-    async for lsq in _open(leadsquared_sandbox):
-        yield lsq
-
-
-def _asyncio_fixture(loop_scope: Any) -> Callable[..., Any]:
-    """A fixture of pytest-asyncio, which runs each fixture in the loop that it names."""
-    import pytest_asyncio  # noqa: PLC0415
-
-    @pytest_asyncio.fixture(loop_scope=loop_scope, name=_name(loop_scope))
     async def opened(leadsquared_sandbox: Sandbox) -> AsyncIterator[LeadSquared]:
-        async for lsq in _open(leadsquared_sandbox):
+        from leadsquared_async.testing import client_of  # noqa: PLC0415
+
+        async with client_of(leadsquared_sandbox) as lsq:
             yield lsq
 
     return opened
+
+
+_leadsquared_anyio = pytest.fixture(name="_leadsquared_anyio")(_opening())

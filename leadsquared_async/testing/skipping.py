@@ -11,7 +11,6 @@ from contextvars import Context
 from itertools import count
 from types import TracebackType
 from typing import Self
-from weakref import WeakKeyDictionary
 
 from leadsquared_async.clock import Skipper, Wait, clock
 from leadsquared_async.limiter.event_loops import running_loop
@@ -65,7 +64,7 @@ class _Skipper:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._attempts = 0
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopWaits] = WeakKeyDictionary()
+        self._loops: dict[asyncio.AbstractEventLoop, _LoopWaits] = {}
 
     def call_later(
         self,
@@ -77,6 +76,7 @@ class _Skipper:
         waits = self._loops.get(loop)
         if waits is None:
             with self._lock:
+                self._loops = {loop: waits for loop, waits in self._loops.items() if not loop.is_closed()}
                 waits = self._loops[loop] = _LoopWaits(self, loop)
         return waits.add(delay, callback, context)
 
