@@ -10,7 +10,6 @@ from unittest.mock import create_autospec
 
 import pytest
 
-import leadsquared_async
 from leadsquared_async import (
     AuthenticationFailed,
     DeadlineExceeded,
@@ -156,4 +155,3 @@ def test_an_error_of_a_subclass_has_its_own_facts() -> None:
     assert make_error(QuotaExceeded).status_code == make_error(RateLimited).status_code == 429
     assert not make_error(QuotaExceeded).safe_to_retry
     assert make_error(Mine).delivery is Delivery.ACCEPTED
-    assert leadsquared_async.Rejected is Rejected
