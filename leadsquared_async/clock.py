@@ -57,6 +57,10 @@ class _Clock:
         """Seconds on a clock that never goes back."""
         return asyncio.get_running_loop().time() + self.skipped
 
+    def of(self, loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+        """`now` of this loop, whichever loop is running."""
+        return lambda: loop.time() + self.skipped
+
     def call_later(
         self,
         loop: asyncio.AbstractEventLoop,

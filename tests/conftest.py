@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from leadsquared_async.clock import clock
 from leadsquared_async.limiter import local_limits
 from leadsquared_async.sandbox import Sandbox
 from leadsquared_async.telemetry.metrics import instruments
@@ -40,8 +41,9 @@ CLOCKS = (time.time, time.monotonic)
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown() -> Generator[None]:
-    """No test leaves another clock to the tests after it."""
+    """No test leaves another clock, or seconds that it skipped, to the tests after it."""
     yield
+    clock.skipped = 0.0
     assert (time.time, time.monotonic) == CLOCKS, "a clock that was replaced is still there after the test"
 
 

@@ -124,8 +124,8 @@ class TokenQueue:
 
     Args:
         grantor: decides when a token is granted.
-        time_now: seconds, the same in all loops that use it; by default the running loop's time, of which
-            no test skips any.
+        time_now: `clock.now`, the same in all loops that use it; by default the running loop's, and then no
+            test skips a wait.
 
     Attributes:
         declared: the limit it was created with.
@@ -137,7 +137,7 @@ class TokenQueue:
         self.users = 0
         self._nobody = ClientEvents(None)
         self._grantor = grantor
-        self._clock = asyncio.get_running_loop().time if time_now is None else time_now
+        self._clock = clock.of(asyncio.get_running_loop()) if time_now is None else time_now
         self._call_later = real_later if time_now is None else clock.call_later
         self._loops: dict[asyncio.AbstractEventLoop, LoopUse] = {}
         self._only: LoopUse | None = None  # set if there is one only: finding the running loop is slow

@@ -16,6 +16,7 @@ from contextvars import Context
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from leadsquared_async.clock import clock
 from leadsquared_async.config import LONGEST_WINDOW, RateLimit
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.events import StoreBack, StoreLost
@@ -91,7 +92,7 @@ class RedisGrantor:
         share: LocalGrantor | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._clock = self._loop.time
+        self._clock = clock.of(self._loop)
         self._store = store
         self._key = key
         self.kind = kind
