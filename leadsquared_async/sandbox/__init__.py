@@ -5,10 +5,11 @@
 does not share its mistakes.
 """
 
-from leadsquared_async.sandbox.account import Account, Arrival
+from leadsquared_async.sandbox.account import Account
 from leadsquared_async.sandbox.answers import How, Reply, Request
 from leadsquared_async.sandbox.control import Books
 from leadsquared_async.sandbox.counters import COUNTERS, most_in_any_window
+from leadsquared_async.sandbox.exchanges import Arrival
 from leadsquared_async.sandbox.faults import FAULTS, Faults
 from leadsquared_async.sandbox.records import Activity, Lead, Opportunity, PhoneCall
 from leadsquared_async.sandbox.settings import Settings

@@ -6,7 +6,7 @@ Pure: no socket, no clock, no await. Processing is simulated on demand, up to th
 import collections
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 from typing import Unpack
 from urllib.parse import parse_qsl, unquote
@@ -34,6 +34,7 @@ from leadsquared_async.sandbox.answers import (
 from leadsquared_async.sandbox.bodies import Submission, decode
 from leadsquared_async.sandbox.checks import brief, check
 from leadsquared_async.sandbox.counters import COUNTERS, Counter
+from leadsquared_async.sandbox.exchanges import Arrival, Effects, Exchanges
 from leadsquared_async.sandbox.faults import IS_FAULTS, Fault, Faults, FaultSource
 from leadsquared_async.sandbox.operations import CALL_NAMES, OPERATIONS, Call, Routes
 from leadsquared_async.sandbox.processing import ProcessingQueue, Task
@@ -54,25 +55,6 @@ LARGEST_BODY = 10 * 1024 * 1024
 UNANSWERED = frozenset({How.LOST, How.RESET, How.HANG})
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A call that reached the account, answered or not."""
-
-    time: float
-    """Seconds on the clock that drives the account."""
-    operation: str
-    """`capture`, `status`, `bulk` and so on, or `unknown` for a path that does not exist."""
-    outcome: str
-    """The HTTP status of the reply; `lost`, `reset` or `hang` if none was sent."""
-    over_limit: bool
-    """Whether the rate limit rejected it; False for a scripted 429."""
-    method: str
-    path: str
-    """Without the query and without a connector's key."""
-    why: str
-    """Why the call was rejected, or which fault was injected; otherwise empty. It contains no values."""
-
-
 class Account:
     """An emulated LeadSquared account. The keyword arguments are the fields of `Settings`.
 
@@ -85,31 +67,39 @@ class Account:
     api_key = API_KEY
 
     __slots__ = (
-        *("arrivals", "attempts", "instance", "misplaced_keys", "paths", "queues", "records", "settings"),
-        *("_bulk_counter", "_counter", "_faults", "_fields", "_ids", "_lock", "_routes"),
+        *("arrivals", "attempts", "exchanges", "instance", "misplaced_keys", "paths", "queues", "records"),
+        *("revision", "settings"),
+        *("_bulk_counter", "_counter", "_faults", "_fields", "_ids"),
+        *("_initial_settings", "_lock", "_routes"),
     )
 
     def __init__(self, **options: Unpack[Options]) -> None:
         self.settings = Settings(**options)
         self._lock = threading.RLock()  # a test may look while its sandbox runs in another thread
         _check_operations(self.settings.faults)
+        self._initial_settings = self.settings
         self._routes = Routes(self.settings.paths)
         self.paths: Sequence[str] = self._routes.known
         """Method and path of every call, such as `POST /lead/capture`."""
         self._fields = fields_of(self.settings)
+        self.revision = 0
+        """Grows with each change of the account."""
         self.reset()
 
     def reset(self) -> None:
-        """Delete all leads, requests, arrivals and counts. Restore the initial faults and random draws."""
+        """Delete all leads, requests, arrivals and counts. Restore the initial settings, faults and draws."""
         with self._lock:
             self._reset()
 
     def _reset(self) -> None:
-        settings = self.settings
+        settings = self.settings = self._initial_settings
+        self.revision += 1
         self.instance = str(uuid4())
         """A random id that changes with each reset, even with a seed."""
         self.arrivals: list[Arrival] = []
         """Every call that reached the account, in order."""
+        self.exchanges = Exchanges()
+        """The last calls, each with its request and its reply."""
         self.misplaced_keys: list[str] = []
         """A description of each key that was sent in the wrong place, without the key."""
         self.attempts: collections.Counter[str] = collections.Counter()
@@ -151,7 +141,24 @@ class Account:
         _check_operations(faults)
         with self._lock:
             self.advance(now)
+            self.revision += 1
             self._faults.replace(faults, keep)
+
+    def change_settings(self, content: object, now: float) -> None:
+        """Change the limit, how calls are counted, or the processing rate, as a decoded JSON object says.
+
+        It applies from `now` on; a changed limit forgets earlier calls. Raises ValueError for invalid input.
+        """
+        with self._lock:
+            before, settings = self.settings, self.settings.changed(content)
+            self.advance(now)
+            self.revision += 1
+            self.settings = settings
+            if settings.processing_rate != before.processing_rate:
+                for queue in self.queues.values():
+                    queue.set_rate(settings.processing_rate, now * settings.speed)
+            if _counting_of(settings) != _counting_of(before):
+                self._counter = self._make_counter(settings.limit)
 
     def transit(self) -> float:
         """Draw a request's delay in seconds. Wait for it before `decide`, which draws the reply's delay."""
@@ -163,6 +170,7 @@ class Account:
         with self._lock:
             while (queue := min(self.queues.values(), key=ProcessingQueue.next_at)).next_at() <= until:
                 queue.step()
+                self.revision += 1
 
     def decide(self, request: Request, now: float) -> Reply:
         """Answer a request that arrives at `now` (seconds). It counts at this moment, answered or not."""
@@ -179,18 +187,21 @@ class Account:
         self.misplaced_keys += misplaced_keys(request, call)
         if call is not None and (call.kind == "submit" or call.name == "bulk"):
             self.attempts[request.body.decode("utf-8", "replace")] += 1
-        answer, over_limit = self._check_and_answer(request, call, fault, now)
+        effects = Effects()
+        answer, over_limit = self._check_and_answer(request, call, fault, now, effects)
         outcome = fault.how.value if fault.how in UNANSWERED else str(answer.status)
         why = answer.headers.get(HINT, "" if fault.name == "ok" else f"fault {fault.name}")
-        self.arrivals.append(
-            Arrival(
-                now, name, outcome, over_limit, one_line(request.method, 20), shown_path(request, call), why
-            )
+        arrival = Arrival(
+            now, name, outcome, over_limit, one_line(request.method, 20), shown_path(request, call), why
         )
-        return replace(answer, delay=self.transit(), how=fault.how, pace=self.faults.drip)
+        self.arrivals.append(arrival)
+        reply = replace(answer, delay=self.transit(), how=fault.how, pace=self.faults.drip)
+        self.exchanges.add(arrival, request, reply, effects)
+        self.revision += 1
+        return reply
 
     def _check_and_answer(
-        self, request: Request, call: Call | None, fault: Fault, now: float
+        self, request: Request, call: Call | None, fault: Fault, now: float, effects: Effects
     ) -> tuple[Reply, bool]:
         """Return the reply, and whether the rate limit rejected the call."""
         if call is None:
@@ -201,11 +212,11 @@ class Account:
         counter = self._bulk_counter if call.name == "bulk" else self._counter
         if counter is not None and not counter.admit(now):
             return hinted(self._over_limit(call), "over the limit"), True
-        return self._answer(request, call, fault, now), False
+        return self._answer(request, call, fault, now, effects), False
 
-    def _answer(self, request: Request, call: Call, fault: Fault, now: float) -> Reply:
+    def _answer(self, request: Request, call: Call, fault: Fault, now: float, effects: Effects) -> Reply:
         try:
-            answer = self._serve(request, call, fault, now)
+            answer = self._serve(request, call, fault, now, effects)
         except RejectedError as error:
             return error.reply
         if fault.over_limit:
@@ -215,7 +226,7 @@ class Account:
             return answer if call.name == "user" else wrong_region(SYNC_HOST)
         return fault.answer or answer
 
-    def _serve(self, request: Request, call: Call, fault: Fault, now: float) -> Reply:
+    def _serve(self, request: Request, call: Call, fault: Fault, now: float, effects: Effects) -> Reply:
         """Answer as without faults; raises RejectedError."""
         query = dict(parse_qsl(request.query, keep_blank_values=True))
         _check_keys(request, query, call)
@@ -223,7 +234,12 @@ class Account:
             _check_form(request)
         match call.kind:
             case "submit":
-                return self._submit(request, query, call, now, taken=fault.taken)
+                task = self._read_submission(request, query, call, now)
+                if fault.taken:
+                    self.queues[task.operation.name].put(task)
+                    effects.task = task
+                confirmation = "Request accepted. Please use below request id to check the status"
+                return json_reply(200, {"Status": confirmation, "RequestID": task.request_id})
             case "status":
                 return self._status(query, call)
             case "metrics":
@@ -236,23 +252,17 @@ class Account:
                 return list_fields(query, self._fields)
             case "sync":
                 rows = read_bulk(request.body)
-                return create_or_update(
-                    rows if fault.taken else (), self.records, self._faults.row_is_missing
-                )
+                answers = create_or_update(rows if fault.taken else (), self.records)
+                effects.lead_ids = [str(answer["LeadId"]) for answer in answers if answer["LeadId"]]
+                return json_reply(200, [answer for answer in answers if not self._faults.row_is_missing()])
 
-    def _submit(
-        self, request: Request, query: Mapping[str, str], call: Call, now: float, *, taken: bool
-    ) -> Reply:
-        """Accept a well-formed submission, and queue it if `taken`."""
+    def _read_submission(self, request: Request, query: Mapping[str, str], call: Call, now: float) -> Task:
+        """The request that a well-formed submission makes; raises RejectedError for another."""
         text, content = decode(request.body)
         (operation,) = call.operations
         work = operation.read(Submission(content, query, call.rest), self.records)
         shown = {name: value for name, value in query.items() if name not in _IN_QUERY}
-        task = Task(self._new_id(), operation, text, shown, work, now * self.settings.speed)
-        if taken:
-            self.queues[operation.name].put(task)
-        confirmation = "Request accepted. Please use below request id to check the status"
-        return json_reply(200, {"Status": confirmation, "RequestID": task.request_id})
+        return Task(self._new_id(), operation, text, shown, work, now * self.settings.speed)
 
     def _status(self, query: Mapping[str, str], call: Call) -> Reply:
         request_id = query.get("RequestID", "").lower()
@@ -287,6 +297,10 @@ def limit_of(settings: Settings, call: str) -> tuple[int, float]:
     if call == "bulk":
         return settings.bulk_limit or (1, 5.0)
     return settings.limit or (25, 5.0)
+
+
+def _counting_of(settings: Settings) -> tuple[object, ...]:
+    return settings.limit, settings.counting, settings.count_refused
 
 
 _IN_QUERY = {"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}

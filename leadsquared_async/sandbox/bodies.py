@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import cast
 
 from leadsquared_async.sandbox.answers import MalformedError
-from leadsquared_async.sandbox.records import IDENTITY, Activity, Opportunity, Records
+from leadsquared_async.sandbox.records import IDENTITY, Activity, Opportunity, Records, Stored
 
-Work = Callable[[float], object]
-"""Processes a request at the given time; returns the status message or raises ApplicationError."""
+Work = Callable[[float], Stored]
+"""Processes a request at the given time; raises ApplicationError if LeadSquared would fail it."""
 
 ACTIVITY = ("ActivityEvent", "ActivityNote", "ActivityDateTime", "Fields")
 OPPORTUNITY = ("OpportunityEventCode", "OpportunityNote", "OpportunityDateTime", "Fields")

@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypedDict, cast
 
-from leadsquared_async.sandbox.account import Account, Arrival, limit_of
+from leadsquared_async.sandbox.account import Account, limit_of
 from leadsquared_async.sandbox.answers import HINT, JSON_TYPE, Reply, Request
 from leadsquared_async.sandbox.bodies import values_of
 from leadsquared_async.sandbox.counters import most_in_any_window
+from leadsquared_async.sandbox.exchanges import Arrival
 from leadsquared_async.sandbox.faults import Faults
 from leadsquared_async.sandbox.processing import Task
 from leadsquared_async.sandbox.records import Lead, Opportunity, PhoneCall

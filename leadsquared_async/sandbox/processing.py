@@ -40,6 +40,10 @@ class Task:
     errors: int = 0
     """System errors so far."""
     finished_at: float | None = None
+    lead_id: str = ""
+    """The lead that it created or changed, if any."""
+    matched_by: str = ""
+    """The attribute by which that lead was found; empty for a new lead."""
 
     def as_status(self) -> dict[str, object]:
         """The reply to the status call (https://apidocs.leadsquared.com/capture-leads-async/)."""
@@ -79,6 +83,16 @@ class ProcessingQueue:
         self.tasks[task.request_id] = task
         heappush(self._ready, (task.accepted_at, next(self._order), task))
 
+    def set_rate(self, rate: float, now: float) -> None:
+        """Process `rate` requests a minute from `now` on; what is being processed starts again."""
+        self._interval = 60 / rate
+        self._free_at = max(self._free_at, now)
+
+    @property
+    def pending(self) -> int:
+        """How many requests wait, for their turn or for a retry."""
+        return len(self._ready)
+
     def next_at(self) -> float:
         """When the next request is processed; infinity if the queue is empty."""
         return max(self._free_at, self._ready[0][0]) + self._interval if self._ready else inf
@@ -92,11 +106,12 @@ class ProcessingQueue:
             self._retry_later(task, at)
             return
         try:
-            message = task.work(at)
+            stored = task.work(at)
         except ApplicationError as error:
             self._finish(task, at, "FAILURE", f"{error.exception_type}: {error.exception_message}")
         else:
-            task.message = dump({"Status": "Success", "Message": message})
+            task.message = dump({"Status": "Success", "Message": stored.message})
+            task.lead_id, task.matched_by = stored.lead_id, stored.matched_by
             self._finish(task, at, "Success", "")
 
     def metrics(self, now: float, rate_name: str) -> dict[str, object]:

@@ -74,15 +74,27 @@ class PhoneCall:
     fields: dict[str, str] = field(default_factory=dict[str, str], repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the processing of a request has stored; its repr shows ids only."""
+
+    message: Mapping[str, object]
+    """The message of the request's status."""
+    lead_id: str = ""
+    """The lead that it created or changed; empty for a phone call."""
+    matched_by: str = ""
+    """The attribute by which the lead was found; empty for a new lead."""
+
+
 class Records:
     """The stored data of an account.
 
     `schema_names` are the attributes that exist (None: all), `mandatory` those that a new lead must have, and
     `unique` those whose values must be unique, with their display names.
 
-    Methods return the message of the request's status. They raise ApplicationError and change nothing if
-    LeadSquared would fail the request in processing: an unknown attribute, a missing mandatory one, a
-    duplicate value of a unique one, an unknown lead or opportunity, or an invalid parameter.
+    Methods raise ApplicationError and change nothing if LeadSquared would fail the request in processing: an
+    unknown attribute, a missing mandatory one, a duplicate value of a unique one, an unknown lead or
+    opportunity, or an invalid parameter.
     """
 
     def __init__(
@@ -102,67 +114,71 @@ class Records:
         self._unique = unique
         self._indexes: dict[str, dict[str, dict[str, Lead]]] = {}
 
-    def capture(self, passed: dict[str, str], behavior: str | None, at: float) -> dict[str, object]:
+    def capture(self, passed: dict[str, str], behavior: str | None, at: float) -> Stored:
         """Create or update the lead that `passed` describes, and add a Lead Capture activity to it."""
         return self.post_lead_and_activity(passed, Activity(event="Lead Capture"), at, behavior)
 
-    def put_lead(self, passed: dict[str, str], behavior: str | None = None) -> tuple[Lead, bool]:
-        """Create or update the lead that `passed` describes; return it, and whether it is new."""
+    def put_lead(self, passed: dict[str, str], behavior: str | None = None) -> tuple[Lead, str]:
+        """Create or update the lead that `passed` describes.
+
+        Return it, and the attribute by which it was found, or an empty string for a new lead.
+        """
         self._check_names(passed)
         _check_parameters(passed, behavior)
         search_by = passed.get("SearchBy")
         values = {name: value for name, value in passed.items() if name != "SearchBy"}
-        lead = self._match(values, search_by)
+        lead, matched_by = self._match(values, search_by)
         if lead is None:
-            return self._create(values), True
+            return self._create(values), ""
         self._update(lead, values, behavior, search_by)
-        return lead, False
+        return lead, matched_by
 
-    def update_lead(self, lead_id: str, passed: dict[str, str], *, posted: bool = False) -> dict[str, object]:
+    def update_lead(self, lead_id: str, passed: dict[str, str], *, posted: bool = False) -> Stored:
         """Change only the passed values of a lead."""
         self._check_names(passed)
         lead = self._existing(lead_id, "MXInvalidInputException")
         self._update(lead, {name: value for name, value in passed.items() if name != "SearchBy"})
         lead.posted_updates += posted
-        return {"AffectedRows": 1}
+        return Stored({"AffectedRows": 1}, lead.id, "ProspectID")
 
-    def post_activity(self, lead_id: str, activity: Activity, at: float) -> dict[str, object]:
+    def post_activity(self, lead_id: str, activity: Activity, at: float) -> Stored:
         """Add an activity to a lead."""
         lead = self._existing(lead_id, "MXUnknownProspectActivityException")
-        return {"Id": self._add_activity(lead, activity, at)}
+        return Stored({"Id": self._add_activity(lead, activity, at)}, lead.id, "ProspectID")
 
     def post_lead_and_activity(
         self, passed: dict[str, str], activity: Activity, at: float, behavior: str | None = None
-    ) -> dict[str, object]:
+    ) -> Stored:
         """Create or update a lead and add an activity to it."""
-        lead, created = self.put_lead(passed, behavior)
-        activity_id = self._add_activity(lead, activity, at)
-        return {"Id": activity_id, "RelatedId": lead.id, "IsCreated": created}
+        lead, matched_by = self.put_lead(passed, behavior)
+        message = {"Id": self._add_activity(lead, activity, at), "RelatedId": lead.id}
+        return Stored({**message, "IsCreated": not matched_by}, lead.id, matched_by)
 
-    def capture_opportunity(self, passed: dict[str, str], new: Opportunity, at: float) -> dict[str, object]:
+    def capture_opportunity(self, passed: dict[str, str], new: Opportunity, at: float) -> Stored:
         """Create or update a lead, and add an opportunity and the activity that always goes with it."""
-        lead, created = self.put_lead(passed)
+        lead, matched_by = self.put_lead(passed)
         opportunity = replace(new, id=self._new_id(), lead_id=lead.id, at=at, fields=dict(new.fields))
         self.opportunities[opportunity.id] = opportunity
         activity = Activity(event=str(new.event_code), date=new.date, note=new.note, fields=new.fields)
         self._add_activity(lead, activity, at)
-        return {"Id": opportunity.id, "RelatedId": lead.id, "IsCreated": created}
+        message = {"Id": opportunity.id, "RelatedId": lead.id, "IsCreated": not matched_by}
+        return Stored(message, lead.id, matched_by)
 
-    def update_opportunity(self, opportunity_id: str, note: str, fields: dict[str, str]) -> dict[str, object]:
+    def update_opportunity(self, opportunity_id: str, note: str, fields: dict[str, str]) -> Stored:
         """Change the passed fields of an opportunity, and its note if `note` is not empty."""
         opportunity = self.opportunities.get(opportunity_id.lower())
         if opportunity is None:
             raise ApplicationError("MXInvalidInputException", "The opportunity does not exist.")
         opportunity.note = note or opportunity.note
         opportunity.fields |= fields
-        return {"AffectedRows": 1}
+        return Stored({"AffectedRows": 1}, opportunity.lead_id, "ProspectOpportunityId")
 
-    def log_call(self, connector: tuple[str, ...], fields: dict[str, str], at: float) -> dict[str, object]:
+    def log_call(self, connector: tuple[str, ...], fields: dict[str, str], at: float) -> Stored:
         """Store a phone call; `connector` is its key and, optionally, the GUID of its instance."""
         key, *instance = connector
         call = PhoneCall(self._new_id(), at, key, instance[0] if instance else None, fields)
         self.calls.append(call)
-        return {"Id": call.id}
+        return Stored({"Id": call.id})
 
     def duplicates(self) -> int:
         """How many leads repeat the e-mail address, else the phone, else all attributes of an older one."""
@@ -193,19 +209,21 @@ class Records:
             message = f"Attribute(s) does not exist - {', '.join(unknown)}."
             raise ApplicationError("MXUnknownAttributeException", message)
 
-    def _match(self, values: dict[str, str], search_by: str | None) -> Lead | None:
+    def _match(self, values: dict[str, str], search_by: str | None) -> tuple[Lead | None, str]:
+        """The lead that the values describe, and the attribute by which it was found."""
         prospect_id, email, phone = (values.get(name) for name in ("ProspectID", "EmailAddress", "Phone"))
         known = self.leads.get(prospect_id.lower()) if prospect_id else None
         if search_by and not (prospect_id and email and phone):
             found = known if search_by == "ProspectId" else self._find(search_by, values[search_by])
             if found is not None:
-                return found
+                return found, "ProspectID" if search_by == "ProspectId" else search_by
         if known is not None:
             theirs = known.attributes.get("EmailAddress")
             differs = email and theirs and email.casefold() != theirs.casefold()
-            return None if differs else known
-        found = self._find("EmailAddress", email) if email else None
-        return self._find("Phone", phone) if found is None and phone else found
+            return None if differs else known, "ProspectID"
+        if email and (found := self._find("EmailAddress", email)) is not None:
+            return found, "EmailAddress"
+        return self._find("Phone", phone) if phone else None, "Phone"
 
     def _create(self, values: dict[str, str]) -> Lead:
         if missing := sorted(name for name in self._mandatory if not values.get(name)):

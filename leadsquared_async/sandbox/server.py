@@ -24,9 +24,10 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from leadsquared_async.sandbox.account import LARGEST_BODY, Account, Arrival, shown_path
+from leadsquared_async.sandbox.account import LARGEST_BODY, Account, shown_path
 from leadsquared_async.sandbox.answers import HINT, How, Reply, Request, in_eights, one_line
 from leadsquared_async.sandbox.control import Books, answer, is_for_the_control_plane, is_from_a_browser
+from leadsquared_async.sandbox.exchanges import Arrival
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application

@@ -1,12 +1,13 @@
 """The options of a sandbox."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Literal, TypedDict
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self, TypedDict, cast
 
 from leadsquared_async.sandbox.checks import (
     DAY,
     Rule,
+    brief,
     by_name,
     check_all,
     is_number,
@@ -80,6 +81,23 @@ class Settings:
     def __post_init__(self) -> None:
         check_all(self, _RULES)
 
+    def changed(self, content: object) -> Self:
+        """A copy with the options in a decoded JSON object; raises ValueError for invalid input."""
+        if not isinstance(content, dict):
+            raise ValueError("settings must be a JSON object")  # noqa: TRY004 - the content is invalid, not the call
+        changes = cast("dict[str, Any]", content)
+        if unknown := sorted(changes.keys() - set(CHANGEABLE)):
+            choices = ", ".join(CHANGEABLE)
+            raise ValueError(f"the setting {brief(unknown[0])} cannot be changed: choose from {choices}")
+        return replace(self, **changes)
+
+    def to_json(self) -> dict[str, Any]:
+        """The options that can be changed while the sandbox runs, as a mapping for JSON."""
+        return {name: getattr(self, name) for name in CHANGEABLE}
+
+
+CHANGEABLE = ("limit", "counting", "count_refused", "processing_rate")
+"""The options that can be changed while the sandbox runs."""
 
 _LIMIT = pair(
     "at least 1 call in more than 0 seconds, such as (25, 5.0)",

@@ -4,7 +4,7 @@ Errors have LeadSquared's body (https://apidocs.leadsquared.com/error-handling/)
 malformed request body.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -162,26 +162,24 @@ def read_bulk(body: bytes) -> list[dict[str, str]]:
     return [read_lead(row, f"the body[{number}]") for number, row in enumerate(rows)]
 
 
-def create_or_update(
-    rows: Sequence[dict[str, str]], records: Records, row_is_missing: Callable[[], bool]
-) -> Reply:
+def create_or_update(rows: Sequence[dict[str, str]], records: Records) -> list[dict[str, object]]:
     """Create or update the lead of each row, which is matched as in a capture, without an activity.
 
-    LeadSquared does not document failed rows: here they have ExceptionType and ErrorMessage, as observed.
-    Rows for which `row_is_missing` returns True are processed, but left out of the reply.
+    Return the answer to each row. LeadSquared does not document failed rows: here they have ExceptionType and
+    ErrorMessage, as observed.
     """
-    answers = [
+    return [
         {"RowNumber": number, **_create_or_update(row, records)} for number, row in enumerate(rows, start=1)
     ]
-    return json_reply(200, [answer for answer in answers if not row_is_missing()])
 
 
 def _create_or_update(row: dict[str, str], records: Records) -> dict[str, object]:
     try:
-        lead, created = records.put_lead(row)
+        lead, matched_by = records.put_lead(row)
     except ApplicationError as error:
         nothing = {"LeadId": None, "LeadCreated": False, "LeadUpdated": False, "AffectedRows": 0}
         return {**nothing, "ExceptionType": error.exception_type, "ErrorMessage": error.exception_message}
+    created = not matched_by
     return {"LeadId": lead.id, "LeadCreated": created, "LeadUpdated": not created, "AffectedRows": 1}
 
 

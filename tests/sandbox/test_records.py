@@ -28,50 +28,52 @@ def make_store() -> Records:
 
 
 MATCHES = {
-    "no identity: always new": ({"FirstName": "B"}, True),
-    "the id alone": ({"ProspectID": OLD}, False),
-    "the id in capitals": ({"ProspectID": OLD.upper()}, False),
-    "the id, e-mail equal": ({"ProspectID": OLD, "EmailAddress": "a@b.c"}, False),
-    "the id, e-mail differs": ({"ProspectID": OLD, "EmailAddress": "x@y.z"}, True),
-    "the id, phone differs": ({"ProspectID": OLD, "Phone": "2"}, False),
-    "an unknown id": ({"ProspectID": NEW}, True),
-    "an unknown id, e-mail matches": ({"ProspectID": NEW, "EmailAddress": "a@b.c"}, False),
-    "an unknown id, phone matches": ({"ProspectID": NEW, "Phone": "1"}, False),
-    "e-mail matches": ({"EmailAddress": "a@b.c"}, False),
-    "e-mail matches in another case": ({"EmailAddress": "A@B.C"}, False),
-    "e-mail matches, phone differs": ({"EmailAddress": "a@b.c", "Phone": "2"}, False),
-    "phone matches": ({"Phone": "1"}, False),
-    "phone matches, e-mail differs": ({"EmailAddress": "x@y.z", "Phone": "1"}, False),
-    "nothing matches": ({"EmailAddress": "x@y.z", "Phone": "2"}, True),
-    "an empty e-mail is none": ({"EmailAddress": "", "FirstName": "B"}, True),
-    "SearchBy a unique field": ({"mx_Unique": "u", "SearchBy": "mx_Unique"}, False),
-    "SearchBy a unique field that matches nothing": ({"mx_Unique": "v", "SearchBy": "mx_Unique"}, True),
-    "SearchBy Mobile": ({"Mobile": "7", "SearchBy": "Mobile"}, False),
-    "SearchBy the id": ({"ProspectID": OLD, "EmailAddress": "x@y.z", "SearchBy": "ProspectId"}, False),
-    "SearchBy first": ({"EmailAddress": "x@y.z", "Phone": "1", "SearchBy": "Phone"}, False),
-    "then the others": ({"EmailAddress": "a@b.c", "Phone": "2", "SearchBy": "Phone"}, False),
+    "no identity: always new": ({"FirstName": "B"}, ""),
+    "the id alone": ({"ProspectID": OLD}, "ProspectID"),
+    "the id in capitals": ({"ProspectID": OLD.upper()}, "ProspectID"),
+    "the id, e-mail equal": ({"ProspectID": OLD, "EmailAddress": "a@b.c"}, "ProspectID"),
+    "the id, e-mail differs": ({"ProspectID": OLD, "EmailAddress": "x@y.z"}, ""),
+    "the id, phone differs": ({"ProspectID": OLD, "Phone": "2"}, "ProspectID"),
+    "an unknown id": ({"ProspectID": NEW}, ""),
+    "an unknown id, e-mail matches": ({"ProspectID": NEW, "EmailAddress": "a@b.c"}, "EmailAddress"),
+    "an unknown id, phone matches": ({"ProspectID": NEW, "Phone": "1"}, "Phone"),
+    "e-mail matches": ({"EmailAddress": "a@b.c"}, "EmailAddress"),
+    "e-mail matches in another case": ({"EmailAddress": "A@B.C"}, "EmailAddress"),
+    "e-mail matches, phone differs": ({"EmailAddress": "a@b.c", "Phone": "2"}, "EmailAddress"),
+    "phone matches": ({"Phone": "1"}, "Phone"),
+    "phone matches, e-mail differs": ({"EmailAddress": "x@y.z", "Phone": "1"}, "Phone"),
+    "nothing matches": ({"EmailAddress": "x@y.z", "Phone": "2"}, ""),
+    "an empty e-mail is none": ({"EmailAddress": "", "FirstName": "B"}, ""),
+    "SearchBy a unique field": ({"mx_Unique": "u", "SearchBy": "mx_Unique"}, "mx_Unique"),
+    "SearchBy a unique field that matches nothing": ({"mx_Unique": "v", "SearchBy": "mx_Unique"}, ""),
+    "SearchBy Mobile": ({"Mobile": "7", "SearchBy": "Mobile"}, "Mobile"),
+    "SearchBy the id": ({"ProspectID": OLD, "EmailAddress": "x@y.z", "SearchBy": "ProspectId"}, "ProspectID"),
+    "SearchBy first": ({"EmailAddress": "x@y.z", "Phone": "1", "SearchBy": "Phone"}, "Phone"),
+    "then the others": ({"EmailAddress": "a@b.c", "Phone": "2", "SearchBy": "Phone"}, "EmailAddress"),
     "SearchBy ignored beside all three": (
         {"ProspectID": OLD, "EmailAddress": "x@y.z", "Phone": "1", "SearchBy": "Phone"},
-        True,
+        "",
     ),
 }
 
 
-@pytest.mark.parametrize(("passed", "created"), MATCHES.values(), ids=MATCHES.keys())
-def test_which_lead_a_capture_matches(passed: dict[str, str], created: bool):
-    """A capture updates the lead that it matches, or creates one."""
+@pytest.mark.parametrize(("passed", "matched_by"), MATCHES.values(), ids=MATCHES.keys())
+def test_which_lead_a_capture_matches(passed: dict[str, str], matched_by: str):
+    """A capture updates the lead that it matches, or creates one; the match is named."""
     store = make_store()
     store.capture(dict(STORED), None, 0.0)
     captured = store.capture(passed, None, 1.0)
-    assert captured["IsCreated"] is created
-    assert (captured["RelatedId"] == OLD) is not created
+    created = not matched_by
+    assert (captured.message["IsCreated"], captured.matched_by) == (created, matched_by)
+    assert captured.message["RelatedId"] == captured.lead_id
+    assert (captured.lead_id == OLD) is not created
     assert len(store.leads) == 1 + created
 
 
 def test_the_id_of_an_anonymous_visitor_is_kept():
     """A ProspectID that no lead has yet becomes the new lead's id."""
     store = make_store()
-    assert store.capture({"ProspectID": NEW, "FirstName": "B"}, None, 0.0)["RelatedId"] == NEW
+    assert store.capture({"ProspectID": NEW, "FirstName": "B"}, None, 0.0).message["RelatedId"] == NEW
     assert store.leads[NEW].attributes["ProspectID"] == NEW
 
 
@@ -82,7 +84,7 @@ def test_of_several_matches_the_oldest_is_updated():
     store.capture({"ProspectID": OLD, "EmailAddress": "x@y.z"}, None, 0.0)
     store.capture({"ProspectID": OLD, "EmailAddress": "x@y.z"}, None, 0.0)
     assert len(store.leads) == 3
-    assert store.capture({"EmailAddress": "x@y.z"}, None, 0.0)["RelatedId"] == list(store.leads)[1]
+    assert store.capture({"EmailAddress": "x@y.z"}, None, 0.0).message["RelatedId"] == list(store.leads)[1]
 
 
 def test_a_lead_is_found_by_its_new_value_only():
@@ -90,8 +92,8 @@ def test_a_lead_is_found_by_its_new_value_only():
     store = make_store()
     store.capture(dict(STORED), None, 0.0)
     store.capture({"EmailAddress": "a@b.c", "Phone": "2"}, None, 0.0)
-    assert store.capture({"Phone": "2"}, None, 0.0)["IsCreated"] is False
-    assert store.capture({"Phone": "1"}, None, 0.0)["IsCreated"] is True
+    assert store.capture({"Phone": "2"}, None, 0.0).message["IsCreated"] is False
+    assert store.capture({"Phone": "1"}, None, 0.0).message["IsCreated"] is True
 
 
 def test_phone_numbers_match_exactly():
@@ -99,7 +101,7 @@ def test_phone_numbers_match_exactly():
     store = make_store()
     store.capture({"Phone": "+91-9988776655"}, None, 0.0)
     for phone, created in (("+91-9988776655", False), ("919988776655", True)):
-        assert store.capture({"Phone": phone}, None, 0.0)["IsCreated"] is created
+        assert store.capture({"Phone": phone}, None, 0.0).message["IsCreated"] is created
 
 
 def test_every_capture_posts_an_activity():
@@ -109,8 +111,8 @@ def test_every_capture_posts_an_activity():
     second = store.capture({"EmailAddress": "a@b.c"}, None, 2.0)
     (lead,) = store.leads.values()
     assert [(activity.event, activity.id, activity.at) for activity in lead.activities] == [
-        ("Lead Capture", first["Id"], 1.0),
-        ("Lead Capture", second["Id"], 2.0),
+        ("Lead Capture", first.message["Id"], 1.0),
+        ("Lead Capture", second.message["Id"], 2.0),
     ]
 
 
@@ -128,7 +130,7 @@ def test_what_an_update_changes(behavior: str | None, after: dict[str, str]):
     store = make_store()
     store.capture({"EmailAddress": "a@b.c", "FirstName": "Old", "LastName": "", "Phone": "1"}, None, 0.0)
     passed = {"EmailAddress": "a@b.c", "FirstName": "New", "LastName": "New", "Phone": "2"}
-    assert store.capture(passed, behavior, 0.0)["IsCreated"] is False
+    assert store.capture(passed, behavior, 0.0).message["IsCreated"] is False
     (lead,) = store.leads.values()
     assert lead.attributes == {"EmailAddress": "a@b.c", "ProspectID": lead.id, **after}
     assert len(lead.activities) == 2
@@ -184,7 +186,7 @@ def test_a_new_lead_needs_its_mandatory_attributes():
         assert caught.value.exception_message == f"Mandatory attribute(s) missing - {missing}."
     assert store.leads == {}
     store.capture({"Phone": "1", "FirstName": "B", "LastName": "L"}, None, 0.0)
-    assert store.capture({"Phone": "1"}, None, 0.0)["IsCreated"] is False
+    assert store.capture({"Phone": "1"}, None, 0.0).message["IsCreated"] is False
 
 
 A = {"EmailAddress": "a@b.c", "Phone": "1", "mx_Number": "n1", "FirstName": "Anna"}
