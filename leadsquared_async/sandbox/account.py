@@ -160,6 +160,11 @@ class Account:
             if _counting_of(settings) != _counting_of(before):
                 self._counter = self._make_counter(settings.limit)
 
+    def find_task(self, request_id: str) -> Task | None:
+        """The accepted request with this RequestID."""
+        request_id = request_id.lower()
+        return next((q.tasks[request_id] for q in self.queues.values() if request_id in q.tasks), None)
+
     def transit(self) -> float:
         """Draw a request's delay in seconds. Wait for it before `decide`, which draws the reply's delay."""
         return self._faults.transit()
@@ -265,10 +270,10 @@ class Account:
         return Task(self._new_id(), operation, text, shown, work, now * self.settings.speed)
 
     def _status(self, query: Mapping[str, str], call: Call) -> Reply:
-        request_id = query.get("RequestID", "").lower()
+        request_id = query.get("RequestID")
         if not request_id:
             raise MalformedError("RequestID is missing")
-        task = next((q.tasks[request_id] for q in self.queues.values() if request_id in q.tasks), None)
+        task = self.find_task(request_id)
         if task is not None and task.operation in call.operations:
             return json_reply(200, task.as_status())
         hint = "the sandbox has no request with this RequestID; a restart or a reset deletes all requests"

@@ -1,11 +1,16 @@
 """The last calls of an account, each with its request, its reply and what it led to. Memory is bounded."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
+from urllib.parse import parse_qsl
 
 from leadsquared_async.sandbox.answers import Reply, Request
 from leadsquared_async.sandbox.processing import Task
+
+Tone = Literal["ok", "limit", "rejected", "fault"]
+"""A call was answered with success, with a 429, with a rejection of the account, or it met another fault."""
 
 MOST_KEPT = 1_000
 """Calls; older ones are forgotten."""
@@ -33,6 +38,15 @@ class Arrival:
     why: str
     """Why the call was rejected, or which fault was injected; otherwise empty. It contains no values."""
 
+    @property
+    def tone(self) -> Tone:
+        """How the call ended, in a word."""
+        if self.over_limit or self.outcome == "429":
+            return "limit"
+        if self.why.startswith("fault "):
+            return "fault"
+        return "ok" if self.outcome == "200" else "rejected"
+
 
 @dataclass(slots=True)
 class Effects:
@@ -59,20 +73,23 @@ class Exchange:
     """Bytes of both bodies before they were cut."""
     effects: Effects = field(default_factory=Effects, repr=False)
 
-    def repeats(self, other: "Exchange") -> bool:
-        """Whether both calls submitted the same body to the same path."""
-        mine, theirs = self.request, other.request
-        return (mine.path, mine.body, self.sizes[0]) == (theirs.path, theirs.body, other.sizes[0])
+    @property
+    def submission(self) -> tuple[object, ...]:
+        """What was submitted where, without the keys: equal in all attempts of one submission."""
+        query = [pair for pair in parse_qsl(self.request.query) if pair[0] not in {"accessKey", "secretKey"}]
+        return self.request.path, *query, self.request.body, self.sizes[0]
 
 
 class Exchanges:
     """The last calls, at most `MOST_KEPT` with at most `MOST_BYTES`."""
 
-    __slots__ = ("_bytes", "_kept", "count")
+    __slots__ = ("_bytes", "_kept", "count", "tones")
 
     def __init__(self) -> None:
         self.count = 0
         """How many calls there were, with those that are forgotten."""
+        self.tones: Counter[Tone] = Counter()
+        """How many of them ended in which way."""
         self._kept: deque[Exchange] = deque()
         self._bytes = 0
 
@@ -90,6 +107,7 @@ class Exchanges:
     def add(self, arrival: Arrival, request: Request, reply: Reply, effects: Effects) -> None:
         """Keep a call, and forget the oldest ones if that is too much."""
         self.count += 1
+        self.tones[arrival.tone] += 1
         sizes = len(request.body), len(reply.body)
         if sizes[0] > LARGEST_KEPT:
             request = replace(request, body=request.body[:LARGEST_KEPT])

@@ -6,7 +6,7 @@ real key sent by mistake.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import cast
 from urllib.parse import parse_qsl
 
@@ -30,19 +30,23 @@ class Masker:
         query = parse_qsl(request.query, keep_blank_values=True)
         given = [value for name, value in query if name.lower() in KEY_PARAMETERS]
         given += [value for name, value in request.headers.items() if name in KEY_HEADERS]
-        keys = {ACCESS_KEY, SECRET_KEY, API_KEY, *(key for key in given if len(key) >= SHORTEST_KEY)}
-        self._keys = re.compile("|".join(map(_pattern, sorted(keys, key=len, reverse=True))))
+        others = {key for key in given if len(key) >= SHORTEST_KEY and key not in _SANDBOX_KEYS}
+        self._keys = _any_of({*_SANDBOX_KEYS, *others}) if others else _ANY_SANDBOX_KEY
 
     def query(self) -> list[tuple[str, str]]:
         """The decoded parameters of the query."""
         return self._pairs(parse_qsl(self._request.query, keep_blank_values=True), KEY_PARAMETERS)
+
+    def values(self, values: Mapping[str, str]) -> dict[str, str]:
+        """Values by name, such as the attributes of a lead or the headers of the reply."""
+        return {self.text(name): self.text(value) for name, value in values.items()}
 
     def headers(self) -> list[tuple[str, str]]:
         """The headers of the request."""
         return self._pairs(self._request.headers.items(), KEY_HEADERS)
 
     def text(self, text: str) -> str:
-        """Any text."""
+        """Any text of the request or of its reply."""
         return self._keys.sub(MASK, text)
 
     def body(self, body: bytes) -> str:
@@ -84,3 +88,14 @@ def _pattern(key: str) -> str:
 
 def _percent(char: str) -> str:
     return "".join(f"%(?i:{byte:02x})" for byte in char.encode("utf-8", "replace"))
+
+
+def _any_of(keys: Collection[str]) -> re.Pattern[str]:
+    return re.compile("|".join(map(_pattern, sorted(keys, key=len, reverse=True))))
+
+
+_SANDBOX_KEYS = frozenset({ACCESS_KEY, SECRET_KEY, API_KEY})
+_ANY_SANDBOX_KEY = _any_of(_SANDBOX_KEYS)
+
+NO_REQUEST = Masker(Request("GET", "/"))
+"""Masks the keys of the sandbox only."""

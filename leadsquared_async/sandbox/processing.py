@@ -3,7 +3,7 @@
 Nothing runs in the background: the state is computed on demand.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -71,6 +71,8 @@ class ProcessingQueue:
 
     def __init__(self, rate: float, meets_system_error: Callable[[], bool]) -> None:
         self.tasks: dict[str, Task] = {}
+        self.finished: Counter[str] = Counter()
+        """How many requests ended with which status."""
         self._interval = 60 / rate
         self._meets_system_error = meets_system_error
         self._ready: list[tuple[float, int, Task]] = []
@@ -92,6 +94,10 @@ class ProcessingQueue:
     def pending(self) -> int:
         """How many requests wait, for their turn or for a retry."""
         return len(self._ready)
+
+    def oldest(self, now: float) -> float:
+        """When the request that waits longest was accepted; `now` if none waits."""
+        return min((task.accepted_at for _, _, task in self._ready), default=now)
 
     def next_at(self) -> float:
         """When the next request is processed; infinity if the queue is empty."""
@@ -118,10 +124,9 @@ class ProcessingQueue:
         """The reply to the metrics call: pending requests, age of the oldest, requests processed a minute."""
         while self._processed and now - self._processed[0] >= RATE_WINDOW:
             self._processed.popleft()
-        oldest = min((task.accepted_at for _, _, task in self._ready), default=now)
         return {
-            "PendingMessages": len(self._ready),
-            "MaxDelayInSeconds": int(now - oldest),
+            "PendingMessages": self.pending,
+            "MaxDelayInSeconds": int(now - self.oldest(now)),
             rate_name: round(len(self._processed) / (RATE_WINDOW / 60), 1),
         }
 
@@ -135,3 +140,4 @@ class ProcessingQueue:
 
     def _finish(self, task: Task, at: float, status: str, reason: str) -> None:
         task.status, task.reason, task.finished_at = status, reason, at
+        self.finished[status] += 1
